@@ -1,0 +1,1 @@
+"""Statistical models: estimates and intervals as frozen values that print themselves."""

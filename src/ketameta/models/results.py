@@ -1,0 +1,89 @@
+"""What every statistical result can do: print a sentence, tidy to a frame, serialise to JSON.
+
+Holds no statistics. Result classes are frozen, slotted dataclasses that inherit from
+:class:`Result`, keep full precision, and carry their caveats as data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caveat:
+    """Something a reader must know before trusting a number.
+
+    Attributes
+    ----------
+    code : str
+        Stable word for tests and templates, such as ``"single_study"``.
+    message : str
+        One sentence for the report.
+    """
+
+    code: str
+    message: str
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as JSON-ready Python: arrays to lists, NaN and infinity to ``None``."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, np.ndarray):
+        return [plain(item) for item in value.tolist()]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if hasattr(value, "to_dict") and not isinstance(value, (str, bytes)):
+        return plain(value.to_dict())
+    return value
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+class Result:
+    """Base of every result. Subclasses implement :meth:`summary` (the printed lines)."""
+
+    def summary(self) -> str:
+        """Return the lines that the repr prints; the first one is a sentence in brackets."""
+        raise TypeError(f"{type(self).__name__} does not say how it prints")
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field as JSON-ready Python, at full precision."""
+        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    def to_json(self) -> str:
+        """Return the same bytes for the same result: sorted keys, shortest round-trip floats."""
+        return json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row per estimate in the column vocabulary (``estimate, se, ci_low, ...``)."""
+        import pandas as pd
+
+        scalars = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if isinstance(getattr(self, field.name), (str, int, float, np.generic))
+        }
+        return pd.DataFrame([scalars])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.summary())}</pre>"

@@ -1,0 +1,73 @@
+"""How a number is written: one place for text, tables and figures. Computes nothing."""
+
+from __future__ import annotations
+
+import math
+
+MINUS = "\u2212"
+#: What is printed where there is no number.
+MISSING = "\u2013"
+
+
+def format_number(value: float | None, digits: int = 2) -> str:
+    """Return ``value`` with ``digits`` decimals and a true minus sign; an en dash for nothing.
+
+    A value that rounds to zero is written without a sign.
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", MINUS)
+
+
+def format_significant(value: float | None, figures: int = 3) -> str:
+    """Return ``value`` with ``figures`` significant figures, in plain notation where readable."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(value)))
+    if -4 <= magnitude < 7:
+        return format_number(value, max(0, figures - 1 - magnitude))
+    return f"{value:.{figures - 1}e}".replace("-", MINUS)
+
+
+def format_interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    """Return ``low to high``."""
+    return f"{format_number(low, digits)} to {format_number(high, digits)}"
+
+
+def format_estimate(
+    estimate: float | None, low: float | None, high: float | None, digits: int = 2
+) -> str:
+    """Return ``estimate [low, high]`` as forest plots print it."""
+    inside = f"{format_number(low, digits)}, {format_number(high, digits)}"
+    return f"{format_number(estimate, digits)} [{inside}]"
+
+
+def format_p(p: float | None) -> str:
+    """Return ``p = 0.012`` or ``p < 0.001``."""
+    if p is None or not math.isfinite(p):
+        return f"p {MISSING}"
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
+
+
+def format_percent(share: float | None, digits: int = 0) -> str:
+    """Return a share of one as a percentage: ``0.42`` is ``42%``."""
+    return MISSING if share is None else f"{format_number(100 * share, digits)}%"
+
+
+def format_count(count: float | None) -> str:
+    """Return a whole number with thousands separated by a comma."""
+    if count is None or not math.isfinite(count):
+        return MISSING
+    return f"{round(count):,}".replace("-", MINUS)
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """Return ``1 trial`` or ``3 trials``."""
+    return f"{count:,} {one if count == 1 else (many or one + 's')}"

@@ -1,0 +1,80 @@
+"""Where things live inside a project folder. Every other module asks here."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPaths:
+    """The folders and files of one evidence base, all derived from its root."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """Folder of the evidence: extraction batches and the shared lists beside them."""
+        return self.root / "data"
+
+    @property
+    def extracted(self) -> Path:
+        """Folder with one subfolder per batch of extracted tables."""
+        return self.data / "extracted"
+
+    @property
+    def analyses(self) -> Path:
+        """Folder with one TOML file per declared question."""
+        return self.root / "analyses"
+
+    @property
+    def build(self) -> Path:
+        """Folder of intermediate files, ignored by git."""
+        return self.root / "build"
+
+    @property
+    def reports(self) -> Path:
+        """Folder of the published output."""
+        return self.root / "reports"
+
+    @property
+    def results(self) -> Path:
+        """Folder with one results file per analysis."""
+        return self.reports / "results"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the published figures."""
+        return self.reports / "figures"
+
+    def relative(self, path: Path) -> str:
+        """Return ``path`` as printed in messages and files: relative to the root, with slashes."""
+        try:
+            return path.resolve().relative_to(self.root.resolve()).as_posix()
+        except ValueError:
+            return path.as_posix()
+
+
+def project_paths(root: str | os.PathLike[str] | None = None) -> ProjectPaths:
+    """Return the paths of the project at ``root`` (the working directory when not given)."""
+    return ProjectPaths(Path(root) if root is not None else Path.cwd())
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace ``path`` by ``content`` in one step, so that a reader never sees half a file.
+
+    Text is written as UTF-8 with ``\\n`` line ends on every platform.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
