@@ -63,9 +63,9 @@ def project_paths(root: str | os.PathLike[str] | None = None) -> ProjectPaths:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by ``content`` in one step, so that a reader never sees half a file.
+    r"""Replace ``path`` by ``content`` in one step, so that a reader never sees half a file.
 
-    Text is written as UTF-8 with ``\\n`` line ends on every platform.
+    Text is written as UTF-8 with ``\n`` line ends on every platform.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode("utf-8") if isinstance(content, str) else content

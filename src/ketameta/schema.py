@@ -94,7 +94,11 @@ def _arm(name: str, meaning: str, *, required: bool = True) -> Column:
 
 def _outcome() -> Column:
     return Column(
-        "outcome", "key", "What was measured; a word of outcomes.csv.", True, pattern=WORD_PATTERN
+        "outcome",
+        "key",
+        "What was measured; a word of outcome_words.csv.",
+        True,
+        pattern=WORD_PATTERN,
     )
 
 
@@ -418,7 +422,7 @@ RISK_OF_BIAS = Table(
 )
 
 OUTCOME_WORDS = Table(
-    "outcomes",
+    "outcome_words",
     "outcome",
     ("outcome",),
     (
@@ -504,9 +508,7 @@ REGISTRY = Table(
     "registered trial",
     ("registry_id",),
     (
-        Column(
-            "registry_id", "text", "Registry number, or the search when nothing was found.", True
-        ),
+        Column("registry_id", "text", "Registry number.", required=True),
         Column("title", "text", "What the trial asks, in our words.", required=True),
         Column("intervention", "text", "What is given.", required=True),
         Column("condition", "text", "Condition.", required=True),
