@@ -1,0 +1,351 @@
+"""One CSV file from bytes to cells, whatever the bytes are. Knows the columns' names, no types.
+
+Rows are counted as a spreadsheet counts them: the header is 1, a blank line is a row, and a cell
+with a line break in it does not add one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from ketameta.errors import did_you_mean
+from ketameta.findings import Finding, Severity
+from ketameta.schema import Table
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
+#: Characters that nobody sees and that split keys: kinds of spaces, joiners, marks of direction.
+HIDDEN = {
+    "\u00a0": "non-breaking space",
+    "\u202f": "narrow non-breaking space",
+    "\u2007": "figure space",
+    "\u2009": "thin space",
+    "\u00ad": "soft hyphen",
+    "\u200b": "zero-width space",
+    "\u200c": "zero-width non-joiner",
+    "\u200d": "zero-width joiner",
+    "\u200e": "left-to-right mark",
+    "\u200f": "right-to-left mark",
+    "\u2028": "line separator",
+    "\u2029": "paragraph separator",
+    "\u2060": "word joiner",
+    "\ufeff": "byte-order mark",
+}
+_AS_SPACE = {"\u00a0", "\u202f", "\u2007", "\u2009", "\u2028", "\u2029"}
+_CLEANED = str.maketrans({mark: " " if mark in _AS_SPACE else "" for mark in HIDDEN})
+
+
+@dataclass(frozen=True, slots=True)
+class CsvFile:
+    """The cells of one file, by schema column, and what was wrong with the file.
+
+    Attributes
+    ----------
+    rows : tuple of (int, dict)
+        Line and cells by column name, exactly as typed.
+    refused : tuple of (int, dict)
+        Rows whose cells do not line up with the header; the key cells only.
+    blank : int
+        Number of blank lines.
+    findings : tuple of Finding
+    """
+
+    rows: tuple[tuple[int, dict[str, str]], ...] = ()
+    refused: tuple[tuple[int, dict[str, str]], ...] = ()
+    blank: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+def without_hidden(text: str) -> str:
+    """Return ``text`` with invisible characters removed and odd spaces made plain."""
+    return text.translate(_CLEANED).strip()
+
+
+def read_csv(path: Path, file: str, table: Table) -> CsvFile:
+    """Return the rows of ``path`` by the columns of ``table``; every problem becomes a finding.
+
+    Parameters
+    ----------
+    path : Path
+    file : str
+        The path as messages print it.
+    table : Table
+    """
+    findings: list[Finding] = []
+
+    def report(
+        severity: Severity,
+        check: str,
+        why: str,
+        remedy: str,
+        line: int = 0,
+        column: str = "",
+        value: str = "",
+    ) -> None:
+        findings.append(Finding(severity, check, file, line, column, value, why, remedy))
+
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        report("error", "file_missing", "there is no such file", "create it, or check its name")
+        return CsvFile(findings=tuple(findings))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a file name"
+        report(
+            "error",
+            "file_unreadable",
+            f"the file cannot be opened ({reason})",
+            "close other programs that hold it, or check what it is",
+        )
+        return CsvFile(findings=tuple(findings))
+
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        report(
+            "error",
+            "not_csv",
+            "this is a spreadsheet workbook with the ending .csv",
+            f"open it and {_SAVE_AS}",
+        )
+        return CsvFile(findings=tuple(findings))
+
+    text, encoding_problem = decode(data)
+    if encoding_problem is not None:
+        severity, check, line, value, why, remedy = encoding_problem
+        report(severity, check, why, remedy, line=line, value=value)
+    if not text.strip("\ufeff \t\r\n,;|"):
+        report(
+            "error",
+            "empty_file",
+            "the file has no header and no rows",
+            "write the header, or delete the file",
+        )
+        return CsvFile(findings=tuple(findings))
+
+    separator = _separator(text, table)
+    if separator != ",":
+        report(
+            "error",
+            "separator",
+            f"the cells are separated by {_SEPARATORS[separator]}",
+            f"{_SAVE_AS}, with decimal points",
+            line=1,
+        )
+    records, broken = _records(text, separator)
+    if broken is not None:
+        line, detail = broken
+        report(
+            "error",
+            "quotes",
+            f"the quotation marks do not pair up from here on ({detail}); nothing below was read",
+            'put one " at each end of a cell that contains a comma, and double those inside it',
+            line=line,
+        )
+
+    start = next((index for index, record in enumerate(records) if any(record)), None)
+    if start is None:
+        report(
+            "error", "empty_file", "the file has no header", "write the header as in the template"
+        )
+        return CsvFile(findings=tuple(findings))
+    header, header_findings = _match_header(records[start], table, file, start + 1)
+    findings.extend(header_findings)
+    blank = start
+    for line in range(1, start + 1):
+        report(
+            "warning", "blank_line", "the line above the header is blank", "delete it", line=line
+        )
+    if not any(header):
+        return CsvFile(findings=tuple(findings), blank=blank)
+
+    rows: list[tuple[int, dict[str, str]]] = []
+    refused: list[tuple[int, dict[str, str]]] = []
+    width = len(header)
+    for line, record in enumerate(records[start + 1 :], start + 2):
+        if not any(cell.strip() for cell in record):
+            blank += 1
+            report("warning", "blank_line", "the line is blank", "delete it", line=line)
+            continue
+        extra = [cell for cell in record[width:] if cell.strip()]
+        if len(record) == width or (len(record) > width and not extra):
+            rows.append((line, _cells(header, record)))
+            if len(record) > width:
+                report(
+                    "warning",
+                    "ragged_row",
+                    f"the row has {len(record) - width} empty cells more than the header",
+                    "delete the commas at its end",
+                    line=line,
+                )
+            continue
+        hint = "a cell with a comma in it needs quotation marks" if extra else "a comma is missing"
+        report(
+            "error",
+            "ragged_row",
+            f"the row has {len(record)} cells and the header {width}, so "
+            "its values cannot be told apart",
+            hint,
+            line=line,
+            value=record[0],
+        )
+        keys = {name: cell for name, cell in _cells(header, record).items() if name in table.key}
+        refused.append((line, keys))
+    return CsvFile(tuple(rows), tuple(refused), blank, tuple(findings))
+
+
+def decode(data: bytes) -> tuple[str, tuple[Severity, str, int, str, str, str] | None]:
+    """Return the text of ``data`` and, if it is not plain UTF-8, what to report.
+
+    The second value holds severity, check, line, value, why and remedy.
+    """
+    if data.startswith(codecs.BOM_UTF8):
+        problem: tuple[Severity, str, int, str, str, str] = (
+            "warning",
+            "byte_order_mark",
+            1,
+            "",
+            "the file starts with an invisible byte-order mark",
+            "save it as UTF-8 without a mark (it is read correctly all the same)",
+        )
+        text, inner = decode(data[len(codecs.BOM_UTF8) :])
+        return text, inner or problem
+    wide = _wide_encoding(data)
+    if wide:
+        return data.decode(wide, errors="replace").lstrip("\ufeff"), (
+            "error",
+            "encoding",
+            0,
+            "",
+            "the file is UTF-16, not UTF-8",
+            _SAVE_AS,
+        )
+    try:
+        return data.decode("utf-8"), None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        character = data[error.start : error.start + 1].decode("cp1252", errors="replace")
+        return data.decode("cp1252", errors="replace"), (
+            "error",
+            "encoding",
+            line,
+            character,
+            "the file is not UTF-8; this character looks like Windows-1252",
+            _SAVE_AS,
+        )
+
+
+def _wide_encoding(data: bytes) -> str:
+    """Return the UTF-16 variant of ``data``, or nothing."""
+    if data.startswith(codecs.BOM_UTF16_LE):
+        return "utf-16-le"
+    if data.startswith(codecs.BOM_UTF16_BE):
+        return "utf-16-be"
+    sample = data[:400]
+    if len(sample) >= 8 and sample[1::2].count(0) > 0.8 * len(sample[1::2]):
+        return "utf-16-le"
+    if len(sample) >= 8 and sample[0::2].count(0) > 0.8 * len(sample[0::2]):
+        return "utf-16-be"
+    return ""
+
+
+def _separator(text: str, table: Table) -> str:
+    """Return the separator under which the first line names most columns of ``table``."""
+    first = next((line for line in io.StringIO(text) if line.strip()), "")
+    known = set(table.column_names)
+
+    def score(separator: str) -> int:
+        return sum(_plain_name(cell.strip('" \r\n')) in known for cell in first.split(separator))
+
+    return max(_SEPARATORS, key=score)
+
+
+def _records(text: str, separator: str) -> tuple[list[list[str]], tuple[int, str] | None]:
+    """Return the records of ``text`` and, if quoting breaks, the row where and the reason."""
+    records: list[list[str]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        records.extend(reader)
+    except csv.Error as error:
+        return records, (len(records) + 1, str(error))
+    return records, None
+
+
+def _plain_name(cell: str) -> str:
+    """Return a header cell in the spelling of the schema."""
+    return without_hidden(cell).lower().replace(" ", "_").replace("-", "_")
+
+
+def _match_header(
+    cells: list[str], table: Table, file: str, line: int
+) -> tuple[list[str], list[Finding]]:
+    """Return the schema column of each cell ('' where none) and what is wrong with the header."""
+    findings: list[Finding] = []
+    known = table.column_names
+    names: list[str] = []
+
+    def report(severity: Severity, check: str, value: str, why: str, remedy: str) -> None:
+        findings.append(Finding(severity, check, file, line, value, "", why, remedy))
+
+    for cell in cells:
+        plain = _plain_name(cell)
+        if plain in names:
+            report(
+                "error",
+                "column_duplicated",
+                plain,
+                "the column stands twice; only the first is read",
+                "merge the two columns",
+            )
+            names.append("")
+        elif plain in known:
+            if cell != plain:
+                report(
+                    "error",
+                    "column_unknown",
+                    without_hidden(cell),
+                    "the name is not written as in the schema",
+                    f"write {plain}",
+                )
+            names.append(plain)
+        else:
+            names.append("")
+            if not plain:
+                continue
+            absent = [name for name in known if name not in {_plain_name(item) for item in cells}]
+            report(
+                "error",
+                "column_unknown",
+                without_hidden(cell),
+                f"{table.name}.csv has no such column, so its cells are not read",
+                f"rename or delete the column{did_you_mean(plain, absent or known)}",
+            )
+    if not any(names):
+        return names, [
+            Finding(
+                "error",
+                "header_missing",
+                file,
+                line,
+                "",
+                ", ".join(cells),
+                f"the first line names no column of {table.name}.csv",
+                "copy the header from the template",
+            )
+        ]
+    missing = [column for column in table.columns if column.name not in names]
+    for column in missing:
+        if column.required:
+            report("error", "column_missing", column.name, "the column is missing", "add it")
+    optional = ", ".join(column.name for column in missing if not column.required)
+    if optional:
+        why = f"columns that may stay empty are missing ({optional})"
+        report("warning", "column_missing", "", why, "add them, as in the template")
+    return names, findings
+
+
+def _cells(header: list[str], record: list[str]) -> dict[str, str]:
+    """Return the cells of ``record`` by the column they stand under."""
+    return {name: cell for name, cell in zip(header, record, strict=False) if name}

@@ -1,0 +1,121 @@
+"""What a check found: where, what, why, and what to do. Reads no data and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+#: A cell longer than this is cut in messages; the file and the line lead to the rest.
+LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One problem of one cell, row or file.
+
+    Attributes
+    ----------
+    severity : {"error", "warning"}
+        ``error``: a number cannot be used or is impossible. ``warning``: it looks wrong, and can
+        be accepted with a reason.
+    check : str
+        Stable word of the check, such as ``"sd_ratio"``.
+    file : str
+        As printed: relative to the project, with slashes.
+    line : int
+        Row as a spreadsheet counts it (the header is 1); 0 for the file as a whole.
+    column : str
+        Column name; empty for a whole row or file.
+    value : str
+        The offending text; empty where there is none.
+    why : str
+        What is wrong.
+    remedy : str
+        What to do about it.
+    row : str
+        The row in words (trial, arm, outcome, time), which survives sorting the file.
+    places : tuple of (str, int)
+        Other rows the problem is about, as file and line.
+    """
+
+    severity: Severity
+    check: str
+    file: str
+    line: int
+    column: str
+    value: str
+    why: str
+    remedy: str
+    row: str = ""
+    places: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        head = f"{place} {self.column}" if self.column else place
+        parts = (head, shown(self.value), self.why, self.remedy)
+        return ": ".join(part for part in parts if part)
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the data cannot be used as they are."""
+        return self.severity == "error"
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Every file the problem is about."""
+        return frozenset((self.file, *(file for file, _ in self.places)))
+
+
+def file_finding(
+    check: str,
+    file: str,
+    why: str,
+    remedy: str,
+    *,
+    severity: Severity = "error",
+    line: int = 0,
+    column: str = "",
+    value: str = "",
+) -> Finding:
+    """Return a finding about a file, or about one of its lines."""
+    return Finding(severity, check, file, line, column, value, why, remedy)
+
+
+def shown(value: str) -> str:
+    """Return ``value`` fit for one line of a message: invisible characters named, long text cut."""
+    cut = value if len(value) <= LONGEST_SHOWN else value[: LONGEST_SHOWN - 1] + "\u2026"
+    return "".join(
+        character if character.isprintable() else f"<U+{ord(character):04X}>" for character in cut
+    )
+
+
+def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings without repeats, by file, line, severity and column."""
+    return tuple(
+        sorted(
+            set(findings),
+            key=lambda item: (
+                item.file,
+                item.line,
+                item.severity,
+                item.column,
+                item.check,
+                item.value,
+                item.why,
+                item.remedy,
+                item.row,
+                item.places,
+            ),
+        )
+    )
+
+
+def group_by_file(findings: Iterable[Finding]) -> dict[str, tuple[Finding, ...]]:
+    """Return the sorted findings of each file, files in alphabetical order."""
+    groups: dict[str, list[Finding]] = {}
+    for finding in sort_findings(findings):
+        groups.setdefault(finding.file, []).append(finding)
+    return {file: tuple(items) for file, items in groups.items()}
