@@ -153,7 +153,7 @@ def log_odds_ratio(
     References
     ----------
     Woolf (1955), Ann. Hum. Genet. 19(4), 251-253 (variance); Cochrane Handbook version 6,
-    section 10.4.4.2 (zero cells).
+    section 10.4.4 (zero cells).
 
     Examples
     --------
