@@ -149,6 +149,27 @@ _ROUTES = (
         False,
     ),
     Route(
+        "model_based",
+        "SD or SE from a model with covariates (least-squares means), not from raw scores",
+        _HANDBOOK + "6.5.2.3",
+        False,
+    ),
+    Route("se_printed", "SE as printed", "the source"),
+    Route("se_from_t", "SE from the difference and its t statistic", _HANDBOOK + "6.5.2.3"),
+    Route(
+        "smd_from_t",
+        "g from a t statistic and the arm sizes",
+        "Hedges 1981, doi:10.3102/10769986006002107",
+    ),
+    Route("correlation_printed", "within-person correlation as printed", "the source"),
+    Route("sign_from_words", "sign from the source's statement which arm did better", "the source"),
+    Route(
+        "before_after",
+        "change of one arm in units of its SD before, without a control",
+        "Becker 1988, Br. J. Math. Stat. Psychol. 41, 257-278",
+        False,
+    ),
+    Route(
         "direction_flipped",
         "sign reversed because higher scores are better on this scale",
         _HANDBOOK + "6.5.1.2",

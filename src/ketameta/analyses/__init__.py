@@ -1,0 +1,5 @@
+"""Declared questions: from an analysis file to its results. Draws nothing."""
+
+from ketameta.analyses.spec import AnalysisSpec, load_spec, load_specs
+
+__all__ = ["AnalysisSpec", "load_spec", "load_specs"]

@@ -1,0 +1,163 @@
+"""From selected effects to the rows of a model: one per study and group, arms joined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ketameta.analyses.combine import join_effects, shared_arm_covariance
+from ketameta.numberformat import plural
+from ketameta.vocabulary import Measure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Normal quantile of a two-sided 95% interval of one study.
+Z95 = 1.959963984540054
+
+
+def study_rows(
+    used: pd.DataFrame, measure: Measure, unit: str = "study_group"
+) -> list[dict[str, Any]]:
+    """Return one row per study and group, in order of year and name.
+
+    Parameters
+    ----------
+    used : DataFrame
+        Selected effects.
+    measure : Measure
+    unit : str
+        Column that says which effects belong together (``study_group`` or ``study_id``).
+
+    Returns
+    -------
+    list of dict
+        Keys of a forest-plot row (``study_id``, ``label``, ``n_treatment`` ... ``estimate``, ``se``)
+        and of its provenance (``effect_ids``, ``source``, ``route``, ``doi`` ...).
+    """
+    rows = [_study_row(group, measure) for _, group in used.groupby(unit, sort=True)]
+    rows.sort(key=lambda row: (row["year"] or 9999, row["study_id"], row["group"]))
+    letters = _labels(rows)
+    for row in rows:
+        row["label"] = letters[row["study_id"]]
+    return rows
+
+
+def _study_row(group: pd.DataFrame, measure: Measure) -> dict[str, Any]:
+    """Return the row of one study (and group), its correlated effects joined."""
+    records = group.to_dict("records")
+    first = records[0]
+    if len(records) == 1:
+        estimate, variance = float(first["estimate"]), float(first["variance"])
+        note = ""
+    else:
+        estimate, variance = _join(group, measure)
+        arms = plural(len(records), "comparison")
+        note = f"{arms} that share an arm, joined with their covariance"
+    se = float(np.sqrt(variance))
+    totals = _totals(records)
+    return {
+        "study_id": first["study_id"],
+        "group": first["group"],
+        "year": None if np.isnan(first["year"]) else int(first["year"]),
+        "effect_ids": [record["effect_id"] for record in records],
+        "intervention": " / ".join(dict.fromkeys(r["intervention"] for r in records)),
+        "comparator": " / ".join(dict.fromkeys(r["comparator"] for r in records)),
+        "arms": [f"{r['arm_id']} v {r['comparator_arm_id']}".strip() for r in records],
+        "background_treatment": first["background_treatment"],
+        "outcome": first["outcome"],
+        "instrument": " / ".join(dict.fromkeys(r["instrument"] for r in records)),
+        "time_days": None if np.isnan(first["time_days"]) else float(first["time_days"]),
+        "subgroup": first["subgroup"],
+        "data_kind": first["data_kind"],
+        **totals,
+        "estimate": estimate,
+        "variance": variance,
+        "se": se,
+        "ci_low": estimate - Z95 * se,
+        "ci_high": estimate + Z95 * se,
+        "route": "; ".join(dict.fromkeys(r["route"] for r in records)),
+        "assumption": "; ".join(dict.fromkeys(r["assumption"] for r in records if r["assumption"])),
+        "source": sorted({part for r in records for part in str(r["source"]).split(";") if part}),
+        "note": note,
+        **{key: first[key] for key in _FACTS},
+    }
+
+
+_FACTS = (
+    "citation",
+    "doi",
+    "pmid",
+    "registry_id",
+    "source_url",
+    "source_type",
+    "access",
+    "design",
+    "blinding",
+    "population",
+    "diagnosis",
+    "age_group",
+    "adhd_subtype",
+    "prior_treatment_resistance",
+)
+
+
+def _join(group: pd.DataFrame, measure: Measure) -> tuple[float, float]:
+    comparator = group["comparator_arm_id"].to_numpy()
+    treatment = group["arm_id"].to_numpy()
+    shared = (comparator[:, None] == comparator) | (treatment[:, None] == treatment)
+    estimates = group["estimate"].to_numpy(float)
+    covariance = shared_arm_covariance(
+        measure,
+        estimates,
+        group["variance"].to_numpy(float),
+        group["n_treatment"].to_numpy(float),
+        group["n_control"].to_numpy(float),
+        group["events_control"].to_numpy(float),
+        shared,
+    )
+    joined = join_effects(estimates, covariance)
+    return joined.estimate, joined.variance
+
+
+def _totals(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return people and events per side, each arm counted once; ``None`` where not known."""
+    treatment = {record["arm_id"]: record for record in records}
+    control = {record["comparator_arm_id"]: record for record in records}
+    alone = len(records) == 1
+    only = records[0]
+    return {
+        "n_treatment": _total(treatment.values(), "n_treatment"),
+        "n_control": _total(control.values(), "n_control"),
+        "events_treatment": _total(treatment.values(), "events_treatment"),
+        "events_control": _total(control.values(), "events_control"),
+        **{
+            key: _number(only[key]) if alone else None
+            for key in ("mean_treatment", "sd_treatment", "mean_control", "sd_control")
+        },
+    }
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def _total(records: Any, key: str) -> int | None:
+    values = [record[key] for record in records]
+    return int(sum(values)) if np.isfinite(np.array(values, dtype=float)).all() else None
+
+
+def _labels(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Return ``Murrough 2013`` for ``murrough_2013``; the letter stays where two share a year."""
+    return {row["study_id"]: study_label(row["study_id"]) for row in rows}
+
+
+def study_label(study_id: str) -> str:
+    """Return a study's name for readers: ``adler_2022b`` is ``Adler 2022b``."""
+    *names, year = study_id.split("_")
+    words = [name.upper() if name in _ACRONYMS else name.capitalize() for name in names]
+    return f"{' '.join(words)} {'(no date)' if year.startswith('nd') else year}"
+
+
+_ACRONYMS = {"aspire", "spravato", "shp465", "ctn", "vlx", "gxr", "jaacap", "nimh", "mdsi", "trd"}

@@ -1,0 +1,98 @@
+"""Sentences about a result, written from its numbers. Knows results as plain dictionaries."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ketameta.numberformat import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+    plural,
+)
+from ketameta.vocabulary import Measure
+
+
+def shown(value: float | None, measure: Measure) -> float | None:
+    """Return a value on the scale that readers see: ratios are exponentiated."""
+    if value is None:
+        return None
+    return math.exp(value) if measure.is_ratio else value
+
+
+def estimate_words(pooled: dict[str, Any], measure: Measure) -> str:
+    """Return ``risk ratio 2.31 (95% CI 1.60 to 3.33)``."""
+    name = {
+        Measure.SMD: "standardised mean difference",
+        Measure.MD: "mean difference",
+        Measure.SMCR: "standardised mean change",
+    }.get(measure, measure.label.lower())
+    value = format_number(shown(pooled["estimate"], measure))
+    interval = format_interval(shown(pooled["ci_low"], measure), shown(pooled["ci_high"], measure))
+    level = format_percent(pooled.get("level", 0.95))
+    return f"{name} {value} ({level} CI {interval})"
+
+
+def main_sentence(result: dict[str, Any]) -> str:
+    """Return the sentence that opens the section of a result."""
+    measure = Measure(result["measure"])
+    k = result["k"]
+    if k == 0:
+        return f"No eligible trial was found. We looked for {result['looked_for']}."
+    people = result["n_participants"]
+    who = f" with {format_count(people)} people" if people else ""
+    pooled = result["pooled"]
+    if pooled is None:
+        return f"{plural(k, 'trial').capitalize()}{who}; the groups are not pooled together."
+    if k == 1:
+        row = result["groups"][0]["rows"][0]
+        return (
+            f"One trial{who} ({row['label']}) is eligible: {estimate_words(pooled, measure)}. "
+            "A single trial is shown as it is; nothing is pooled."
+        )
+    sentence = f"Across {plural(k, 'trial')}{who}, the {estimate_words(pooled, measure)}"
+    return f"{sentence}; {direction_words(pooled, measure, result['favours'])}."
+
+
+def direction_words(pooled: dict[str, Any], measure: Measure, favours: list[str]) -> str:
+    """Return what the interval says about the direction, in words."""
+    null = 0.0
+    low, high = pooled["ci_low"], pooled["ci_high"]
+    if low is None or high is None:
+        return "no interval can be given"
+    if high < null:
+        return f"the whole interval lies on the side that {_lower_first(favours[0])}"
+    if low > null:
+        return f"the whole interval lies on the side that {_lower_first(favours[1])}"
+    return "the interval includes no difference"
+
+
+def _lower_first(text: str) -> str:
+    words = text[:1].lower() + text[1:]
+    return words if words.startswith("favours") else f"means {words}"
+
+
+def prediction_sentence(result: dict[str, Any]) -> str:
+    """Return what a new study would show, or why that is not said."""
+    pooled = result["pooled"]
+    measure = Measure(result["measure"])
+    if result["k"] < 2 or pooled is None:
+        return ""
+    if pooled.get("pi_low") is None:
+        return "No prediction interval is given for fewer than three trials."
+    interval = format_interval(shown(pooled["pi_low"], measure), shown(pooled["pi_high"], measure))
+    return f"The true effect in a new, similar trial would lie between {interval} (95% prediction)."
+
+
+def heterogeneity_sentence(result: dict[str, Any]) -> str:
+    """Return how much the trials differ."""
+    pooled = result["pooled"]
+    if result["k"] < 2 or pooled is None or pooled.get("tau2") is None:
+        return ""
+    tau = math.sqrt(pooled["tau2"])
+    return (
+        f"Trials differ with a standard deviation of true effects (tau) of "
+        f"{format_number(tau)}; I² is {format_percent(pooled['i2'])}."
+    )

@@ -1,0 +1,287 @@
+"""Turns a printed comparison (contrasts.csv) into effect sizes, or says why it cannot.
+
+One row at a time, because each source prints something else. Knows nothing of arms' raw data.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ketameta import conversions, effect_sizes
+from ketameta.vocabulary import Measure
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastEffect:
+    """One effect size from one printed comparison.
+
+    Attributes
+    ----------
+    measure : Measure
+    estimate, variance : float
+        On the analysis scale: logarithm for ratios, negative favours the treatment for SMD.
+    route : str
+        Codes of :data:`ketameta.conversions.ROUTES`, joined by ``+``.
+    assumption : str
+        ``correlation=0.5`` where one was assumed, else empty.
+    """
+
+    measure: Measure
+    estimate: float
+    variance: float
+    route: str
+    assumption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Precision:
+    """A standard error (scale units) and the route to it."""
+
+    se: float
+    route: str
+
+
+def effects_of_contrast(
+    row: dict[str, Any], *, direction: str, paired: bool, correlation: float | None
+) -> tuple[list[ContrastEffect], str]:
+    """Return the effects a ``contrasts`` row yields, and a problem code when it yields none.
+
+    Parameters
+    ----------
+    row : dict
+        One row of the table; missing numbers are NaN, missing words are empty.
+    direction : str
+        Direction of the instrument.
+    paired : bool
+        Whether treatment and comparator are the same people (a crossover).
+    correlation : float or None
+        Assumed within-person correlation, used only where none is printed.
+    """
+    kind = row["effect_type"]
+    if kind in {"OR", "RR"}:
+        return _ratio(row, Measure(kind))
+    if kind == "RD":
+        return _plain_difference(row, Measure.RD, row["estimate"])
+    if kind == "HR":
+        return [], "hazard_ratio_not_pooled"
+    if kind == "MD":
+        return _mean_difference(row, direction, paired, correlation)
+    return _standardised(row, direction, paired, correlation)
+
+
+def _has(value: float) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _level(row: dict[str, Any]) -> float:
+    return (row["ci_level"] if _has(row["ci_level"]) else 95.0) / 100
+
+
+def _df(row: dict[str, Any], *, paired: bool) -> float | None:
+    if _has(row["df"]):
+        return float(row["df"])
+    if paired and _has(row["n_treatment"]):
+        return float(row["n_treatment"]) - 1
+    if _has(row["n_treatment"]) and _has(row["n_control"]):
+        return float(row["n_treatment"]) + float(row["n_control"]) - 2
+    return None
+
+
+def _ratio(row: dict[str, Any], measure: Measure) -> tuple[list[ContrastEffect], str]:
+    if not _has(row["estimate"]):
+        return [], "no_estimate"
+    if _has(row["ci_low"]) and _has(row["ci_high"]) and row["ci_low"] > 0:
+        se = conversions.se_from_ci(
+            math.log(row["ci_low"]), math.log(row["ci_high"]), level=_level(row)
+        )
+        effect = ContrastEffect(
+            measure, math.log(row["estimate"]), float(se) ** 2, "ratio_printed+ci_to_se"
+        )
+        return [effect], ""
+    return [], "no_variance"
+
+
+def _plain_difference(
+    row: dict[str, Any], measure: Measure, estimate: float
+) -> tuple[list[ContrastEffect], str]:
+    if not _has(estimate):
+        return [], "no_estimate"
+    precision = _precision(row, estimate, df=None)
+    if precision is None:
+        return [], "no_variance"
+    route = f"md_printed+{precision.route}"
+    return [ContrastEffect(measure, estimate, precision.se**2, route)], ""
+
+
+def _precision(row: dict[str, Any], estimate: float, df: float | None) -> _Precision | None:
+    """Return the standard error of a printed difference: printed, from CI, from t, F or p."""
+    if _has(row["se"]):
+        return _Precision(float(row["se"]), "se_printed")
+    if _has(row["ci_low"]) and _has(row["ci_high"]):
+        se = conversions.se_from_ci(row["ci_low"], row["ci_high"], level=_level(row), df=df)
+        return _Precision(float(se), "ci_to_se")
+    statistic, route = _test_statistic(row, df)
+    if statistic is not None and statistic != 0 and estimate != 0:
+        return _Precision(abs(estimate / statistic), f"{route}+se_from_t")
+    return None
+
+
+def _test_statistic(row: dict[str, Any], df: float | None) -> tuple[float | None, str]:
+    """Return the size of a t statistic, from t, F(1, df) or an exact p."""
+    if _has(row["t"]):
+        return abs(float(row["t"])), "t_printed"
+    if _has(row["f"]):
+        return float(conversions.t_from_f(row["f"])), "f_to_t"
+    exact = _has(row["p"]) and row["p_relation"] in {"", "="} and 0 < row["p"] < 1
+    if exact and df is not None:
+        return abs(float(conversions.t_from_p(row["p"], df))), "t_from_p"
+    return None, ""
+
+
+def _side(row: dict[str, Any]) -> int:
+    """Return -1 where the treatment did better, 1 where the control did, 0 where unknown."""
+    return {"treatment": -1, "control": 1, "neither": 0}.get(row["favours"], 0)
+
+
+def _mean_difference(
+    row: dict[str, Any], direction: str, paired: bool, correlation: float | None
+) -> tuple[list[ContrastEffect], str]:
+    """Return MD (scale units) and, where SDs can be had, SMD."""
+    if not _has(row["estimate"]):
+        return [], "no_estimate"
+    estimate, flipped = _signed_difference(row, direction)
+    df = _df(row, paired=paired)
+    precision = _precision(row, row["estimate"], df)
+    if precision is None and paired and _has(row["sd_difference"]) and _has(row["n_treatment"]):
+        se = row["sd_difference"] / math.sqrt(row["n_treatment"])
+        precision = _Precision(float(se), "paired_printed")
+    if precision is None:
+        return [], "no_variance"
+    route = "+".join(
+        part
+        for part in (
+            "md_printed",
+            "sign_from_words" if flipped else "",
+            precision.route,
+            "model_based" if row["sd_origin"] == "model" else "",
+        )
+        if part
+    )
+    effects = [ContrastEffect(Measure.MD, estimate, precision.se**2, route)]
+    if direction != "neither":
+        turn = -1 if direction == "higher_is_better" else 1
+        effects.extend(_standardise(row, turn * estimate, precision, route, paired, correlation))
+    return effects, ""
+
+
+def _signed_difference(row: dict[str, Any], direction: str) -> tuple[float, bool]:
+    """Return treatment minus control on the scale, and whether the printed sign was turned."""
+    estimate = float(row["estimate"])
+    side = _side(row)
+    if side == 0 or direction == "neither" or estimate == 0:
+        return estimate, False
+    wanted = side if direction == "lower_is_better" else -side
+    flipped = math.copysign(1, estimate) != wanted
+    return (-estimate if flipped else estimate), flipped
+
+
+def _standardise(
+    row: dict[str, Any],
+    estimate: float,
+    precision: _Precision,
+    route: str,
+    paired: bool,
+    correlation: float | None,
+) -> list[ContrastEffect]:
+    """Return the SMD of a mean difference whose standard error gives the SD."""
+    n_treatment, n_control = row["n_treatment"], row["n_control"]
+    if not _has(n_treatment) or n_treatment < 2:
+        return []
+    if paired:
+        value, words, code = _paired_correlation(row, correlation)
+        if value is None:
+            return []
+        sd = precision.se * math.sqrt(n_treatment) / math.sqrt(2 * (1 - value))
+        size = effect_sizes.standardized_mean_difference_paired(
+            estimate, sd, 0.0, sd, n_treatment, value
+        )
+        route = f"{route}+{code}"
+    else:
+        if not _has(n_control) or n_control < 2:
+            return []
+        sd = precision.se / math.sqrt(1 / n_treatment + 1 / n_control)
+        size = effect_sizes.standardized_mean_difference(
+            estimate, sd, n_treatment, 0.0, sd, n_control
+        )
+        words, route = "", f"{route}+sd_from_difference_se"
+    return [ContrastEffect(Measure.SMD, _one(size.estimate), _one(size.variance), route, words)]
+
+
+def _one(value: Any) -> float:
+    return float(value.item()) if hasattr(value, "item") else float(value)
+
+
+def _paired_correlation(
+    row: dict[str, Any], assumed: float | None
+) -> tuple[float | None, str, str]:
+    if _has(row["correlation"]):
+        return float(row["correlation"]), "", "correlation_printed"
+    if assumed is not None:
+        return assumed, f"correlation={assumed:g}", "paired_correlation_assumed"
+    return None, "", ""
+
+
+def _standardised(
+    row: dict[str, Any], direction: str, paired: bool, correlation: float | None
+) -> tuple[list[ContrastEffect], str]:
+    """Return the SMD of a printed SMD, or of a bare test statistic."""
+    if direction == "neither":
+        return [], "no_direction"
+    side = _side(row)
+    if side == 0:
+        return [], "sign_unknown"
+    if row["effect_type"] == "SMD":
+        return _printed_smd(row, side, paired)
+    statistic, route = _test_statistic(row, _df(row, paired=paired))
+    if statistic is None:
+        return [], "no_exact_test_statistic"
+    n_treatment, n_control = row["n_treatment"], row["n_control"]
+    if not _has(n_treatment) or not (paired or _has(n_control)):
+        return [], "no_n"
+    if not paired:
+        size = effect_sizes.smd_from_t(side * statistic, n_treatment, n_control)
+        effect = ContrastEffect(
+            Measure.SMD, _one(size.estimate), _one(size.variance), f"{route}+smd_from_t"
+        )
+        return [effect], ""
+    value, words, code = _paired_correlation(row, correlation)
+    if value is None:
+        return [], "no_correlation"
+    sd = math.sqrt(n_treatment / (2 * (1 - value)))
+    size = effect_sizes.standardized_mean_difference_paired(
+        side * statistic, sd, 0.0, sd, n_treatment, value
+    )
+    route = f"{route}+{code}+smd_from_t"
+    return [ContrastEffect(Measure.SMD, _one(size.estimate), _one(size.variance), route, words)], ""
+
+
+def _printed_smd(row: dict[str, Any], side: int, paired: bool) -> tuple[list[ContrastEffect], str]:
+    if not _has(row["estimate"]):
+        return [], "no_estimate"
+    estimate = side * abs(float(row["estimate"]))
+    if _has(row["se"]):
+        return [ContrastEffect(Measure.SMD, estimate, row["se"] ** 2, "smd_printed+se_printed")], ""
+    if _has(row["ci_low"]) and _has(row["ci_high"]):
+        se = float(conversions.se_from_ci(row["ci_low"], row["ci_high"], level=_level(row)))
+        return [ContrastEffect(Measure.SMD, estimate, se**2, "smd_printed+ci_to_se")], ""
+    if paired:
+        return [], "no_variance"
+    if not (_has(row["n_treatment"]) and _has(row["n_control"])):
+        return [], "no_n"
+    size = effect_sizes.smd_from_estimate(estimate, row["n_treatment"], row["n_control"])
+    effect = ContrastEffect(
+        Measure.SMD, _one(size.estimate), _one(size.variance), "smd_printed+smd_variance_from_n"
+    )
+    return [effect], ""
