@@ -73,7 +73,7 @@ def combine_arms(n: ArrayLike, mean: ArrayLike, sd: ArrayLike) -> CombinedArms:
     -----
     ``N = sum(n)``, ``M = sum(n m)/N`` and
     ``S**2 = (sum((n - 1) s**2) + sum(n (m - M)**2)) / (N - 1)``, which for two arms is the
-    formula of the Handbook and for more arms what its repeated use gives. Exact, not an approximation. Also
+    formula of the Handbook and for more arms what its repeated use gives. Exact. Also
     right for change scores, not for medians.
 
     References
