@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from ketameta.errors import NotEstimableError, UsageError
+from ketameta.errors import ImpossibleDataError, KetametaError, NotEstimableError, UsageError
 from ketameta.models.bayes import bayes_random_effects, posterior_curves
 from ketameta.models.priors import HalfCauchy, HalfNormal, LogNormal, LogT, Normal, Uniform
 from ketameta.models.priors_published import (
@@ -217,7 +217,7 @@ def test_one_study_returns_the_prior_of_tau_and_says_so():
 
 
 def test_no_study_is_refused_in_words():
-    with pytest.raises(NotEstimableError, match="no eligible trials"):
+    with pytest.raises(NotEstimableError, match="there are no studies"):
         bayes_random_effects([], [])
 
 
@@ -357,32 +357,32 @@ def test_published_tables_equal_the_reference():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([0.1, math.nan], [0.1, 0.1]), r"estimates\[1\] is nan"),
-        (([0.1, 0.2], [0.1, 0.0]), r"variances\[1\] is 0.0"),
-        (([0.1, 0.2], [0.1, -0.2]), r"variances\[1\] is -0.2"),
-        (([0.1, 0.2], [0.1]), "variances has 1 values where 2"),
+        (([0.1, math.nan], [0.1, 0.1]), r"estimates\[1\] \(study 2\) is nan"),
+        (([0.1, 0.2], [0.1, 0.0]), r"variances\[1\] \(study 2\) is 0"),
+        (([0.1, 0.2], [0.1, -0.2]), r"variances\[1\] \(study 2\) is -0.2"),
+        (([0.1, 0.2], [0.1]), "variances has 1; give one each"),
         (([[0.1, 0.2]], [0.1, 0.2]), "estimates has shape"),
-        ((["x", 0.2], [0.1, 0.2]), "not a number"),
+        ((["x", 0.2], [0.1, 0.2]), "must be numbers"),
         (([0.1, 0.2], [0.1, 0.2], 0.5), "tau_prior is 0.5"),
         (([0.1, 0.2], [0.1, 0.2], None, 0.5), "mean_prior is 0.5"),
     ],
 )
 def test_unusable_input_is_named(arguments, message):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(KetametaError, match=message):
         bayes_random_effects(*arguments)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"level": 95}, "write 95% as 0.95"),
-        ({"labels": ["a"]}, "labels has 1 values where 2"),
-        ({"labels": ["a", None]}, r"labels\[1\]"),
+        ({"level": 95}, "level is 95"),
+        ({"labels": ["a"]}, "labels has 1 values and estimates has 2"),
+        ({"labels": ["a", "a"]}, "labels repeat"),
         ({"thresholds": [math.inf]}, r"thresholds\[0\]"),
     ],
 )
 def test_unusable_options_are_named(options, message):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises((UsageError, ImpossibleDataError), match=message):
         bayes_random_effects([0.1, 0.2], [0.1, 0.2], **options)
 
 

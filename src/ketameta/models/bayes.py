@@ -26,13 +26,9 @@ from ketameta.models.bayes_results import (
     PosteriorCurves,
     ThresholdProbability,
 )
-from ketameta.models.dependence_inputs import (
-    check_effects,
-    check_labels,
-    check_level,
-    check_vector,
-    frozen,
-)
+from ketameta.models.dependence_inputs import check_vector, frozen
+from ketameta.models.gate import checked_inputs
+from ketameta.models.intervals import check_level
 from ketameta.models.priors import HalfNormal, Normal, TauPrior
 from ketameta.models.results import Caveat
 from ketameta.numberformat import plural
@@ -81,8 +77,10 @@ def bayes_random_effects(
 
     Raises
     ------
+    ImpossibleDataError
+        A value is not finite, a variance is not positive, or a study occurs twice.
     UsageError
-        A value is not finite, a variance is not positive, lengths differ, or a prior is no prior.
+        Lengths differ, or a prior is no prior.
     NotEstimableError
         No studies.
 
@@ -104,8 +102,7 @@ def bayes_random_effects(
     >>> round(fit.estimate, 3), round(fit.p_mean_below_zero, 3)
     (-0.448, 0.92)
     """
-    y, v = check_effects(estimates, variances)
-    names = check_labels("labels", labels, y.size)
+    y, v, _, names, _ = checked_inputs(estimates, variances, labels)
     check_level(level)
     prior = HalfNormal(0.5) if tau_prior is None else tau_prior
     if not isinstance(prior, TauPrior):

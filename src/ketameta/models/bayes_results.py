@@ -59,7 +59,7 @@ class ThresholdProbability:
     p_new_above: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class PosteriorCurves:
     """Densities for a prior-to-posterior plot.
 
@@ -82,7 +82,7 @@ class PosteriorCurves:
     mean_prior: FloatArray | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
 class BayesRandomEffects(Result):
     """A Bayesian random-effects meta-analysis; prints itself in four lines.
 
