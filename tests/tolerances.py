@@ -12,3 +12,7 @@ RESCALED_POSTERIOR = 1e-11
 EFFECT_SIZE = 2e-12
 #: Metapsy's published effect sizes are printed with 15 digits.
 OPEN_DATA = 1e-12
+#: A conversion and its inverse: a product, a quotient and a square root.
+INVERSE_CONVERSION = 1e-13
+#: conv.fivenum of metafor 4.4, printed with 17 digits; only the normal quantiles may differ.
+PRINTED_FIVE_NUMBERS = 1e-12
