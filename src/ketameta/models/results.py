@@ -66,6 +66,13 @@ class Result:
     def __repr__(self) -> str:
         return self.summary()
 
+    def __eq__(self, other: object) -> bool:
+        """Compare by content, arrays included; subclasses are declared with ``eq=False``."""
+        return type(self) is type(other) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
     def to_dict(self) -> dict[str, Any]:
         """Return every field as JSON-ready Python, at full precision."""
         return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}

@@ -1,0 +1,249 @@
+"""Intervals for the mean effect and for the between-study variance. Arrays in, arrays out.
+
+Every interval of every model is computed here; prediction intervals in ``prediction``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+from scipy.optimize import brentq
+
+from ketameta.errors import NotEstimableError, UsageError, check_choice
+from ketameta.models.heterogeneity import log_likelihood
+from ketameta.models.least_squares import Array, LeastSquares
+from ketameta.models.tau2 import (
+    ROOT_RTOL,
+    Search,
+    estimate_tau2,
+    prepared,
+    profile_log_likelihood,
+    search_grid,
+    solve_q,
+)
+from ketameta.vocabulary import CI_METHODS
+
+#: Ways to an interval for tau-squared.
+TAU2_INTERVALS = ("q-profile", "profile-likelihood")
+#: A Knapp-Hartung scale factor below this is rounding of zero: all estimates are equal.
+ZERO_SCALE = 1e-20
+
+
+class Inference(NamedTuple):
+    """Standard errors and what follows from them; arrays of shape (p,).
+
+    Attributes
+    ----------
+    se, statistic, p_value, ci_low, ci_high : ndarray
+        The last four are NaN where the standard error is 0: no test and no interval exist.
+    df : int or None
+        Degrees of freedom of t; None for the normal distribution.
+    covariance : ndarray of shape (p, p)
+    scale : float
+        The Knapp-Hartung factor on the variance that was used (1 for Wald).
+    """
+
+    se: Array
+    statistic: Array
+    df: int | None
+    p_value: Array
+    ci_low: Array
+    ci_high: Array
+    covariance: Array
+    scale: float
+
+
+def check_level(level: float) -> float:
+    """Return ``level`` when it lies between 0 and 1; otherwise raise :class:`UsageError`."""
+    if isinstance(level, (int, float)) and 0 < level < 1:
+        return float(level)
+    raise UsageError(f"level is {level!r}; give a share between 0 and 1, such as 0.95")
+
+
+def critical_value(level: float, df: float | None) -> float:
+    """Return the two-sided critical value of t, or of the normal distribution without df."""
+    upper = 0.5 + level / 2
+    return float(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
+
+
+def two_sided_p(statistic: Array, df: float | None) -> Array:
+    """Return two-sided p-values of t, or of z without df, accurate in the far tails."""
+    size = np.abs(statistic)
+    if df is None:
+        return np.asarray(special.erfc(size / np.sqrt(2)))
+    return np.asarray(special.betainc(df / 2, 0.5, df / (df + size**2)))
+
+
+def mean_inference(
+    fit: LeastSquares, ci_method: str = "knapp-hartung-conservative", level: float = 0.95
+) -> Inference:
+    """Test the coefficients of a weighted regression and give their intervals.
+
+    Parameters
+    ----------
+    fit : LeastSquares
+        With weights ``1 / (v + tau2)``.
+    ci_method : {"wald", "knapp-hartung", "knapp-hartung-conservative"}
+        ``wald``: normal quantiles. ``knapp-hartung``: the covariance times ``rss / (k - p)`` and
+        t with k - p degrees of freedom. ``knapp-hartung-conservative``: the same with the factor
+        not below 1, so that it never narrows an interval.
+    level : float
+        Between 0 and 1.
+
+    Notes
+    -----
+    The same as metafor's ``test = "z"``, ``"knha"`` and ``"adhoc"``. Where plain Knapp-Hartung
+    meets identical estimates metafor prints a standard error and p of 0; here test and interval
+    are NaN, and the fit withholds them with a caveat.
+
+    References
+    ----------
+    Hartung and Knapp (2001), Stat. Med. 20, 3875-3889. Knapp and Hartung (2003), Stat. Med. 22,
+    2693-2710. Rover, Knapp and Friede (2015), BMC Med. Res. Methodol. 15, 99 (the floor).
+    """
+    check_choice("ci_method", ci_method, CI_METHODS)
+    scale, df = 1.0, None
+    if ci_method != "wald":
+        df = fit.df
+        scale = fit.rss / fit.df
+        if ci_method == "knapp-hartung-conservative":
+            scale = max(1.0, scale)
+        elif scale < ZERO_SCALE:
+            scale = 0.0
+    covariance = fit.covariance * scale
+    se = np.sqrt(np.diag(covariance))
+    statistic = np.full(se.shape, np.nan)
+    np.divide(fit.coefficients, se, out=statistic, where=se > 0)
+    half = np.where(se > 0, critical_value(level, df) * se, np.nan)
+    return Inference(
+        se,
+        statistic,
+        df,
+        two_sided_p(statistic, df),
+        fit.coefficients - half,
+        fit.coefficients + half,
+        covariance,
+        scale,
+    )
+
+
+class Tau2Interval(NamedTuple):
+    """``low`` and ``high`` in squared units of the effect; ``empty`` when no tau-squared fits."""
+
+    low: float
+    high: float
+    empty: bool = False
+
+
+def tau2_interval(
+    y: Array,
+    v: Array,
+    design: Array,
+    *,
+    method: str = "q-profile",
+    tau2_method: str = "REML",
+    level: float = 0.95,
+) -> Tau2Interval:
+    """Return a confidence interval for the between-study variance.
+
+    Parameters
+    ----------
+    method : {"q-profile", "profile-likelihood"}
+        ``q-profile`` needs no estimate: the values at which the generalised Q equals the two
+        chi-squared quantiles. ``profile-likelihood`` is for ML and REML.
+    tau2_method : str
+        The likelihood of the second method.
+
+    Notes
+    -----
+    When Q is below the lower quantile even at 0 no tau-squared is compatible with the data; the
+    interval is empty and given as 0 to 0 (as metafor prints it) with ``empty`` set. A
+    profile-likelihood interval runs from the lowest to the highest value that is not rejected;
+    with several maxima it may contain rejected values.
+
+    metafor's root finder has an absolute tolerance of 1.2e-4 and an upper limit of 100 or ten
+    times the estimate; ours are relative.
+
+    References
+    ----------
+    Viechtbauer (2007), Stat. Med. 26, 37-52 (both). Hardy and Thompson (1996), Stat. Med. 15,
+    619-629 (profile likelihood).
+    """
+    check_choice("method", method, TAU2_INTERVALS)
+    data = prepared(y, v, design)
+    square = data.scale**2
+    if method == "q-profile":
+        df = len(y) - design.shape[1]
+        tail = (1 - level) / 2
+        upper, lower = float(special.chdtri(df, tail)), float(special.chdtri(df, 1 - tail))
+        low, high = solve_q(data, upper), solve_q(data, lower)
+        return Tau2Interval(low * square, high * square, empty=high == 0.0)
+    if tau2_method not in ("ML", "REML"):
+        raise UsageError(
+            f"a profile-likelihood interval needs tau2_method 'ML' or 'REML', not {tau2_method!r}"
+        )
+    best = estimate_tau2(y, v, design, tau2_method).value / square
+    found = _profile_bounds(data, best, restricted=tau2_method == "REML", level=level)
+    return Tau2Interval(found[0] * square, found[1] * square)
+
+
+def _profile_bounds(
+    data: Search, best: float, *, restricted: bool, level: float
+) -> tuple[float, float]:
+    """Return the outermost values whose deviance from ``best`` is below the chi-squared limit."""
+    limit = 0.5 * float(special.chdtri(1, 1 - level))
+    top = float(profile_log_likelihood(data, np.array([best]), restricted=restricted)[0])
+
+    def drop(t: float) -> float:
+        at = profile_log_likelihood(data, np.array([t]), restricted=restricted)
+        return top - float(at[0]) - limit
+
+    grid = search_grid(data, restricted=restricted)
+    drops = top - profile_log_likelihood(data, grid, restricted=restricted) - limit
+    low = 0.0
+    if drops[0] > 0:
+        below = np.flatnonzero((drops <= 0) & (grid <= best))
+        inside = float(grid[below[0]]) if below.size else best
+        before = float(grid[np.flatnonzero(grid < inside)[-1]])
+        low = float(brentq(drop, before, inside, xtol=1e-300, rtol=ROOT_RTOL))
+    above = np.flatnonzero((drops <= 0) & (grid > best))
+    start = float(grid[above[-1]]) if above.size else best
+    stop = 2 * start + float(data.v.max())
+    while drop(stop) <= 0:
+        start, stop = stop, 4 * stop
+    return low, float(brentq(drop, start, stop, xtol=1e-300, rtol=ROOT_RTOL))
+
+
+def mean_profile_likelihood(y: Array, v: Array, level: float = 0.95) -> tuple[float, float]:
+    """Return the profile-likelihood interval of the mean of a random-effects model.
+
+    The values of the mean whose full likelihood, maximised over tau-squared, is within half a
+    chi-squared quantile (1 df) of the maximum. Hardy and Thompson (1996), Stat. Med. 15, 619-629.
+    metafor 3.8-1 has no such interval. Needs at least two studies.
+    """
+    if len(y) < 2:
+        raise NotEstimableError(
+            f"a profile-likelihood interval of the mean needs 2 studies; there is {len(y)}"
+        )
+    ones, nothing = np.ones((len(y), 1)), np.zeros((len(y), 0))
+    tau2 = estimate_tau2(y, v, ones, "ML").value
+    w = 1 / (v + tau2)
+    mean, se = float(w @ y / w.sum()), float(1 / np.sqrt(w.sum()))
+    limit = log_likelihood(y, v, ones, tau2, restricted=False) - 0.5 * float(
+        special.chdtri(1, 1 - level)
+    )
+
+    def excess(z: float) -> float:
+        shifted = y - (mean + z * se)
+        at = estimate_tau2(shifted, v, nothing, "ML").value
+        return limit - log_likelihood(shifted, v, nothing, at, restricted=False)
+
+    bounds = []
+    for side in (-1.0, 1.0):
+        step = side
+        while excess(step) < 0:
+            step *= 2
+        bounds.append(mean + se * float(brentq(excess, 0.0, step, xtol=1e-12, rtol=1e-12)))
+    return bounds[0], bounds[1]

@@ -1,0 +1,145 @@
+"""Weighted least squares and the projections behind every estimator. Arrays in, arrays out.
+
+Knows nothing of studies, methods of estimation or intervals.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class Moments(NamedTuple):
+    """What the estimators of tau-squared need at one or more sets of weights.
+
+    With ``W = diag(w)`` and ``P = W - W X (X' W X)^-1 X' W`` (Viechtbauer 2005), each of shape
+    (T,), one value per set of weights.
+
+    Attributes
+    ----------
+    rss : ndarray
+        ``y' P y``, the weighted residual sum of squares.
+    score : ndarray
+        ``y' P P y``.
+    trace : ndarray
+        ``tr(P)``.
+    trace_squared : ndarray
+        ``tr(P P)``.
+    log_det : ndarray
+        ``log |B' W B|`` for the orthonormal basis ``B`` that was given.
+    """
+
+    rss: Array
+    score: Array
+    trace: Array
+    trace_squared: Array
+    log_det: Array
+
+
+class LeastSquares(NamedTuple):
+    """A weighted regression: ``coefficients`` (p,), ``covariance`` (p, p), ``rss``, ``df``."""
+
+    coefficients: Array
+    covariance: Array
+    rss: float
+    df: int
+
+
+def power_of_two_scale(variances: Array) -> float:
+    """Return the power of two nearest the median standard error.
+
+    Dividing by it moves data to the size of 1 without a rounding error, so that no tolerance
+    depends on the unit of the effect.
+    """
+    return float(2.0 ** np.round(0.5 * np.log2(np.median(variances))))
+
+
+def orthonormal_basis(design: Array) -> Array:
+    """Return an orthonormal basis of the columns of ``design``, shape (k, p)."""
+    basis: Array = np.linalg.qr(design)[0]
+    return basis
+
+
+def residualised(y: Array, basis: Array) -> Array:
+    """Return ``y`` less its ordinary least squares fit; shape (k,) or (T, k).
+
+    ``P`` annihilates the fit, so every moment is unchanged while the numbers stay small.
+    """
+    residual: Array = y - (y @ basis) @ basis.T
+    return residual
+
+
+def moments(y: Array, basis: Array, w: Array) -> Moments:
+    """Return the projections of ``y`` at each set of weights.
+
+    Parameters
+    ----------
+    y : ndarray of shape (k,) or (T, k)
+        Residualised estimates.
+    basis : ndarray of shape (k, p)
+        Orthonormal basis of the design; ``p`` may be 0.
+    w : ndarray of shape (T, k)
+        Weights, > 0.
+
+    Notes
+    -----
+    One column takes the closed form; more take a QR decomposition of ``W^(1/2) B``, which keeps
+    half the digits that inverting ``X' W X`` would lose.
+    """
+    p = basis.shape[1]
+    w2 = w * w
+    if p == 0:
+        py = w * y
+        return Moments((py * y).sum(-1), (py * py).sum(-1), w.sum(-1), w2.sum(-1), np.zeros(len(w)))
+    if p == 1:
+        b = basis[:, 0]
+        b2 = b * b
+        g = w @ b2
+        residual = y - ((w * y) @ b / g)[:, None] * b
+        py = w * residual
+        h = (w2 @ b2) / g
+        trace_squared = w2.sum(-1) - 2 * ((w2 * w) @ b2) / g + h * h
+        return Moments(
+            (py * residual).sum(-1), (py * py).sum(-1), w.sum(-1) - h, trace_squared, np.log(g)
+        )
+    root = np.sqrt(w)
+    q, r = np.linalg.qr(root[:, :, None] * basis)
+    z = root * y
+    e = z - np.einsum("tkp,tp->tk", q, np.einsum("tkp,tk->tp", q, z))
+    leverage = (q * q).sum(-1)
+    qwq = np.swapaxes(q, 1, 2) @ (w[:, :, None] * q)
+    return Moments(
+        (e * e).sum(-1),
+        (w * e * e).sum(-1),
+        (w * (1 - leverage)).sum(-1),
+        (w2 * (1 - 2 * leverage)).sum(-1) + (qwq * qwq).sum((1, 2)),
+        2 * np.log(np.abs(np.diagonal(r, axis1=1, axis2=2))).sum(-1),
+    )
+
+
+def weighted_least_squares(y: Array, design: Array, w: Array) -> LeastSquares:
+    """Regress ``y`` on ``design`` with weights ``w``; all of length k.
+
+    The covariance is ``(X' W X)^-1``, through a QR decomposition of ``W^(1/2) X``.
+    """
+    k, p = design.shape
+    if p == 1 and np.all(design == 1):
+        total = w.sum()
+        mean = (w @ y) / total
+        residual = y - mean
+        mean += (w @ residual) / total  # one step of refinement
+        residual = y - mean
+        return LeastSquares(
+            np.array([mean]), np.array([[1 / total]]), float(w @ (residual * residual)), k - 1
+        )
+    root = np.sqrt(w)
+    q, r = np.linalg.qr(root[:, None] * design)
+    coefficients = np.linalg.solve(r, q.T @ (root * y))
+    coefficients = coefficients + np.linalg.solve(r, q.T @ (root * (y - design @ coefficients)))
+    inverse = np.linalg.solve(r, np.eye(p))
+    residual = y - design @ coefficients
+    return LeastSquares(coefficients, inverse @ inverse.T, float(w @ (residual * residual)), k - p)
