@@ -283,8 +283,12 @@ OUTCOMES = Table(
         Column("mean", "number", "Mean score or mean change.", unit="scale points"),
         Column("sd", "number", "Standard deviation of the scores (not a standard error).", above=0),
         Column("se", "number", "Standard error of the mean.", above=0),
-        Column("ci_low", "number", "Lower limit of the interval of the mean."),
-        Column("ci_high", "number", "Upper limit of the interval of the mean."),
+        Column(
+            "ci_low",
+            "number",
+            "Lower limit of the interval of the mean (of percent, in a row of events).",
+        ),
+        Column("ci_high", "number", "Its upper limit."),
         Column(
             "ci_level",
             "number",

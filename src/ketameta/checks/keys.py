@@ -1,0 +1,319 @@
+"""Checks across rows: keys stand once, and what a row refers to exists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from ketameta.checks.context import (
+    Context,
+    Problem,
+    error,
+    group_rows,
+    list_items,
+    place,
+    warning,
+)
+from ketameta.errors import did_you_mean
+from ketameta.evidence import TABLES, Row
+
+_BATCH_TABLES = ("arms", "outcomes", "contrasts", "risk_of_bias")
+
+
+def check_keys_are_unique(context: Context) -> Iterator[Problem]:
+    """Each key stands once in all batches together; delete the copy or correct the key."""
+    for name, table in TABLES.items():
+        seen: dict[tuple[object, ...], Row] = {}
+        for row in context.rows(name):
+            first = seen.setdefault(row.key, row)
+            if first is row:
+                continue
+            same = first.texts == row.texts
+            yield error(
+                row,
+                table.key[-1] if len(table.key) == 1 else "",
+                f"{'the same row' if same else 'the same key'} stands in {place(first)}",
+                "delete one of them"
+                if same
+                else "delete one, or correct the column of the key "
+                f"that tells them apart ({', '.join(table.key)})",
+                value=row.in_words,
+                others=(first,),
+            )
+
+
+def _once(rows: Iterable[Row], column: str) -> Iterator[tuple[Row, str, int]]:
+    """Yield the first row of each file and value of a column, with the number of such rows."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.file, row["study_id"], row[column]), []).append(row)
+    for group in groups.values():
+        yield group[0], group[0][column], len(group)
+
+
+def _more(count: int) -> str:
+    """Return how many further rows have the same problem."""
+    return f" (and {count - 1} more rows of this file)" if count > 1 else ""
+
+
+def check_studies_exist(context: Context) -> Iterator[Problem]:
+    """Every study_id stands in studies.csv of some batch; add the study or mend the spelling."""
+    known = context.studies
+    for name in (*_BATCH_TABLES, "registry"):
+        for row, study, count in _once(context.rows(name), "study_id"):
+            if study and study not in known and not context.is_refused(row, "study_id"):
+                why = "no studies.csv has this study" + _more(count)
+                yield error(
+                    row, "study_id", why, "add it to studies.csv" + did_you_mean(study, known)
+                )
+
+
+def check_overlapping_studies_exist(context: Context) -> Iterator[Problem]:
+    """overlaps_with names other studies of the data."""
+    for row in context.rows("studies"):
+        for item in list_items(row["overlaps_with"]):
+            if item == row["study_id"]:
+                yield error(
+                    row,
+                    "overlaps_with",
+                    "a study cannot overlap with itself",
+                    "delete it here",
+                    value=item,
+                )
+            elif item not in context.studies:
+                hint = did_you_mean(item, context.studies)
+                yield error(
+                    row,
+                    "overlaps_with",
+                    "no studies.csv has this study",
+                    f"add that study, or name it in notes instead{hint}",
+                    value=item,
+                )
+
+
+def check_arms_exist(context: Context) -> Iterator[Problem]:
+    """Every arm_id stands in arms.csv for its study."""
+    for table, columns in (
+        ("outcomes", ("arm_id",)),
+        ("contrasts", ("arm_id", "comparator_arm_id")),
+    ):
+        for column in columns:
+            for row, arm, count in _once(context.rows(table), column):
+                study = row["study_id"]
+                if not arm or (study, arm) in context.arms or study not in context.studies:
+                    continue
+                names = [other["arm_id"] for other in context.arms_of.get(study, [])]
+                listed = f" (it has {', '.join(names)})" if names else " (it has none)"
+                yield error(
+                    row,
+                    column,
+                    f"arms.csv has no such arm of {study}{listed}{_more(count)}",
+                    "add the arm or correct the name" + did_you_mean(arm, names),
+                )
+
+
+def check_contained_arms_exist(context: Context) -> Iterator[Problem]:
+    """contains_arms names other arms of the same study."""
+    for row in context.rows("arms"):
+        names = [other["arm_id"] for other in context.arms_of[row["study_id"]]]
+        for item in list_items(row["contains_arms"]):
+            if item == row["arm_id"]:
+                yield error(
+                    row,
+                    "contains_arms",
+                    "an arm cannot contain itself",
+                    "delete it here",
+                    value=item,
+                )
+            elif item not in names:
+                yield error(
+                    row,
+                    "contains_arms",
+                    f"arms.csv has no such arm of {row['study_id']}",
+                    f"add the arm or correct the name{did_you_mean(item, names)}",
+                    value=item,
+                )
+
+
+def check_arms_of_a_contrast_differ(context: Context) -> Iterator[Problem]:
+    """Each comparison is between two arms that share nobody."""
+    for row in context.rows("contrasts"):
+        arm, comparator = row["arm_id"], row["comparator_arm_id"]
+        if not arm or not comparator:
+            continue
+        inside = context.contained(row)
+        if arm == comparator:
+            yield error(
+                row, "comparator_arm_id", "an arm is compared with itself", "name the comparator"
+            )
+        elif comparator in inside:
+            yield error(
+                row,
+                "comparator_arm_id",
+                f"{arm} contains this arm (contains_arms)",
+                "compare arms that share nobody",
+            )
+
+
+def check_outcomes_are_declared(context: Context) -> Iterator[Problem]:
+    """Every outcome is a word of outcome_words.csv."""
+    known = context.outcome_words
+    if not known:
+        return
+    for table in ("outcomes", "contrasts", "risk_of_bias"):
+        yield from _undeclared(context.rows(table), "outcome", known, "outcome_words.csv")
+
+
+def check_instruments_are_declared(context: Context) -> Iterator[Problem]:
+    """Every instrument is a word of instruments.csv."""
+    known = context.instruments
+    if not known:
+        return
+    for table in ("outcomes", "contrasts"):
+        yield from _undeclared(context.rows(table), "instrument", known, "instruments.csv")
+
+
+def _undeclared(
+    rows: Iterable[Row], column: str, known: Iterable[str], where: str
+) -> Iterator[Problem]:
+    """Yield the first row of each file whose word is not known."""
+    choices = set(known)
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row[column] and row[column] not in choices:
+            groups.setdefault((row.file, row[column]), []).append(row)
+    for (_, word), group in groups.items():
+        yield error(
+            group[0],
+            column,
+            f"{where} has no such word{_more(len(group))}",
+            f"add it there or correct the spelling{did_you_mean(word, sorted(choices))}",
+        )
+
+
+def check_statistic_fits_outcome(context: Context) -> Iterator[Problem]:
+    """Each event is counted and a score is measured, as outcome_words.csv says."""
+    for row in context.rows("outcomes"):
+        word = context.outcome_words.get(row["outcome"])
+        if word is None or not row["statistic"]:
+            continue
+        is_event = row["statistic"] == "events"
+        if word["kind"] == "event" and not is_event:
+            yield error(
+                row,
+                "statistic",
+                f"{row['outcome']} is an event in outcome_words.csv",
+                "use statistic events, or an outcome word for a score",
+            )
+        elif word["kind"] == "continuous" and is_event:
+            yield error(
+                row,
+                "statistic",
+                f"{row['outcome']} is a score in outcome_words.csv",
+                "use an outcome word for an event, such as response",
+            )
+
+
+def check_names_do_not_drift(context: Context) -> Iterator[Problem]:
+    """One thing has one name: no two names differ only by case, spaces, hyphens or an initial."""
+    for table, column in (
+        ("studies", "study_id"),
+        ("arms", "intervention"),
+        ("arms", "dose_unit"),
+        ("outcome_words", "outcome"),
+        ("instruments", "instrument"),
+    ):
+        first_of: dict[str, Row] = {}
+        for row in context.rows(table):
+            name = row[column]
+            if not name:
+                continue
+            first = first_of.setdefault(_bare(name), row)
+            if first[column] != name:
+                yield warning(
+                    row,
+                    column,
+                    f"{first[column]} in {place(first)} looks like the same name",
+                    "use one spelling for one thing",
+                    others=(first,),
+                )
+                first_of[_bare(name)] = row
+    yield from _initials(context)
+
+
+def _initials(context: Context) -> Iterator[Problem]:
+    """Yield studies of one year whose names differ only by an initial."""
+    by_name: dict[tuple[str, ...], Row] = {}
+    rows = sorted(context.studies.values(), key=lambda row: (row.file, row.line))
+    split = [(row, row["study_id"].split("_")) for row in rows]
+    for row, parts in split:
+        by_name.setdefault(tuple(parts), row)
+    for row, parts in split:
+        without = tuple(part for part in parts if len(part) > 1)
+        first = by_name.get(without)
+        if len(without) < len(parts) and first is not None and first is not row:
+            yield warning(
+                row,
+                "study_id",
+                f"{first['study_id']} in {place(first)} differs by an initial",
+                "use one name if it is one trial",
+                others=(first,),
+            )
+
+
+def _bare(name: str) -> str:
+    """Return a name without case, spaces and marks, in which drifted spellings are equal."""
+    return re.sub(r"[\W_]+", "", name.lower().replace("/", "per"))
+
+
+def check_studies_have_arms(context: Context) -> Iterator[Problem]:
+    """Every study with results has its arms in arms.csv."""
+    for study, row in context.studies.items():
+        if study and row.table == "studies" and study not in context.arms_of:
+            yield warning(
+                row,
+                "study_id",
+                "arms.csv has no arm of this study",
+                "add its arms, or move the study to exclusions.csv",
+            )
+
+
+def check_studies_have_results(context: Context) -> Iterator[Problem]:
+    """Every study has a row of results, or a row in exclusions.csv that says why not."""
+    used = {
+        row["study_id"]
+        for table in ("outcomes", "contrasts")
+        for row in context.with_refused(table)
+    }
+    excused = {row["study"] for row in context.rows("exclusions")}
+    for study, row in context.studies.items():
+        if study and study not in used and study not in excused:
+            yield warning(
+                row,
+                "study_id",
+                "no result of this study is extracted",
+                "add its results, or a row in exclusions.csv with the reason",
+            )
+
+
+def check_arms_have_results(context: Context) -> Iterator[Problem]:
+    """Every arm has a result or is part of a comparison; an arm nobody uses may be misspelt."""
+    used = {
+        (row["study_id"], row[column])
+        for table in ("outcomes", "contrasts")
+        for row in context.with_refused(table)
+        for column in ("arm_id", "comparator_arm_id")
+    }
+    by_study = group_rows(context.with_refused("outcomes"), "study_id")
+    for row in context.rows("arms"):
+        study = row["study_id"]
+        inside = any(
+            row["arm_id"] in list_items(other["contains_arms"]) for other in context.arms_of[study]
+        )
+        if (study, row["arm_id"]) not in used and study in by_study and not inside:
+            yield warning(
+                row,
+                "arm_id",
+                "no result of this arm is extracted",
+                "add it, or delete the arm if it is a misspelt copy of another",
+            )

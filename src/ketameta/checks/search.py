@@ -1,0 +1,144 @@
+"""Checks of ``data/search.toml``: the flow of records adds up."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ketameta.corrections import read_toml
+from ketameta.errors import did_you_mean
+from ketameta.findings import Finding, file_finding
+from ketameta.paths import ProjectPaths
+
+#: Counts of the ``[flow]`` table, in the order of a PRISMA 2020 diagram. A count of records left
+#: out may be a table of reasons with a count each.
+FLOW = (
+    "identified",
+    "removed_before_screening",
+    "screened",
+    "excluded",
+    "sought",
+    "not_retrieved",
+    "assessed",
+    "excluded_full_text",
+    "included",
+)
+#: What remains of a count once another is taken off.
+STEPS = (
+    ("identified", "removed_before_screening", "screened"),
+    ("screened", "excluded", "sought"),
+    ("sought", "not_retrieved", "assessed"),
+    ("assessed", "excluded_full_text", "included"),
+)
+
+
+def search_findings(paths: ProjectPaths) -> Iterator[Finding]:
+    """Yield what is wrong with the record of the search; nothing where there is none."""
+    path = paths.data / "search.toml"
+    file = paths.relative(path)
+    document, lines, findings = read_toml(path, file)
+    yield from findings
+    if document is None:
+        return
+    for name in ("flow", "prisma"):
+        if name in document:
+            yield from _flow_findings(document[name], lines, file)
+    yield from _date_findings(document, lines, file)
+
+
+def _flow_findings(flow: Any, lines: Sequence[str], file: str) -> Iterator[Finding]:
+    """Yield each step of the flow that does not add up."""
+    if not isinstance(flow, dict):
+        yield file_finding("search_flow", file, "[flow] is not a table", "write one count a line")
+        return
+    counts: dict[str, int] = {}
+    for name, value in flow.items():
+        line = _line(lines, name)
+        if name not in FLOW:
+            if isinstance(value, str):
+                continue
+            yield file_finding(
+                "search_flow",
+                file,
+                "no such count",
+                f"use the names of the flow: {', '.join(FLOW)}{did_you_mean(name, FLOW)}",
+                line=line,
+                column=name,
+                severity="warning",
+            )
+            continue
+        count = _count(value)
+        if count is None:
+            yield file_finding(
+                "search_flow",
+                file,
+                "not a count of records",
+                "write a whole number of 0 or more",
+                line=line,
+                column=name,
+                value=str(value),
+            )
+        else:
+            counts[name] = count
+    for start, off, rest in STEPS:
+        if not {start, off, rest} <= counts.keys():
+            continue
+        expected = counts[start] - counts[off]
+        if expected != counts[rest]:
+            yield file_finding(
+                "search_flow",
+                file,
+                f"{start} {counts[start]} minus {off} {counts[off]} is {expected}",
+                "count again; each record takes one way through the flow",
+                line=_line(lines, rest),
+                column=rest,
+                value=str(counts[rest]),
+            )
+
+
+def _count(value: Any) -> int | None:
+    """Return a count, or the sum of a table of counts; nothing for anything else."""
+    if isinstance(value, Mapping):
+        parts = [_count(item) for item in value.values()]
+        return None if None in parts else sum(part for part in parts if part is not None)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        return None
+    return value
+
+
+def _date_findings(node: Any, lines: Sequence[str], file: str) -> Iterator[Finding]:
+    """Yield every text under a name that ends in date which is no date."""
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            is_date = name == "date" or name.endswith("_date")
+            if is_date and isinstance(value, str) and not _is_date(value):
+                yield file_finding(
+                    "search_date",
+                    file,
+                    "not a date",
+                    "write YYYY-MM-DD",
+                    line=_line(lines, name, value),
+                    column=name,
+                    value=value,
+                )
+            yield from _date_findings(value, lines, file)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _date_findings(item, lines, file)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _line(lines: Sequence[str], name: str, value: str = "") -> int:
+    """Return the line on which a name is set (to a value), or 0."""
+    pattern = re.compile(
+        rf"\s*(?:\[.*\.)?[\"']?{re.escape(name)}[\"']?\s*[=\]].*{re.escape(value)}"
+    )
+    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 0)
