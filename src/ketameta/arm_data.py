@@ -109,10 +109,9 @@ def _resolve_spread(
     low, high = rows["ci_low"].to_numpy(float), rows["ci_high"].to_numpy(float)
     level = np.where(np.isnan(rows["ci_level"].to_numpy(float)), 95.0, rows["ci_level"]) / 100
     from_ci = enough & ~np.isfinite(sd) & np.isfinite(low) & np.isfinite(high) & (high > low)
-    for index in np.flatnonzero(from_ci):
-        sd[index] = float(
-            conversions.sd_from_ci(low[index], high[index], n[index], level=level[index])
-        )
+    for value in np.unique(level[from_ci]):
+        which = from_ci & (level == value)
+        sd[which] = conversions.sd_from_ci(low[which], high[which], n[which], level=float(value))
     say(from_ci, "sd_from_ci")
 
     _resolve_quantiles(rows, enough & ~np.isfinite(sd), n, mean, sd, say)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Columns of an arm's row that each side of a comparison keeps.
-_SIDE = ["arm_id", "n_", "mean_", "sd_", "events_", "route", "sd_origin", "source"]
+_SIDE = ["arm_id", "n_", "mean_", "sd_", "events_", "route", "source", "assumed"]
 
 
 def contained_arms(arms: pd.DataFrame) -> dict[tuple[str, str], frozenset[str]]:
@@ -100,6 +100,7 @@ def _join_rows(group: pd.DataFrame, joined: str) -> dict[str, object]:
     row = group.iloc[0].drop(["_intervention", "_role"]).to_dict()
     n = group["n_"].to_numpy(float)
     row.update(arm_id=joined, n_=float(n.sum()), source=";".join(group["source"]))
+    row["assumed"] = "; ".join(dict.fromkeys(word for word in group["assumed"] if word))
     routes = sorted({part for route in group["route"] for part in str(route).split("+")})
     row["route"] = "+".join(["combined_arms", *routes])
     if row["statistic"] == "events":
@@ -108,8 +109,12 @@ def _join_rows(group: pd.DataFrame, joined: str) -> dict[str, object]:
         combined = conversions.combine_arms(
             n, group["mean_"].to_numpy(float), group["sd_"].to_numpy(float)
         )
-        row["mean_"], row["sd_"] = float(combined.mean), float(combined.sd)
+        row["mean_"], row["sd_"] = _one(combined.mean), _one(combined.sd)
     return row
+
+
+def _one(value: Any) -> float:
+    return float(np.asarray(value).item())
 
 
 def _join_arms(parts: pd.DataFrame, study: str, joined: str, names: list[str]) -> dict[str, object]:

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ketameta import conversions, effect_sizes
 from ketameta.vocabulary import Measure
 
@@ -68,7 +70,7 @@ def effects_of_contrast(
         return [], "hazard_ratio_not_pooled"
     if kind == "MD":
         return _mean_difference(row, direction, paired, correlation)
-    return _standardised(row, direction, paired, correlation)
+    return _standardised(row, paired, correlation)
 
 
 def _has(value: float) -> bool:
@@ -97,7 +99,7 @@ def _ratio(row: dict[str, Any], measure: Measure) -> tuple[list[ContrastEffect],
             math.log(row["ci_low"]), math.log(row["ci_high"]), level=_level(row)
         )
         effect = ContrastEffect(
-            measure, math.log(row["estimate"]), float(se) ** 2, "ratio_printed+ci_to_se"
+            measure, math.log(row["estimate"]), _one(se) ** 2, "ratio_printed+ci_to_se"
         )
         return [effect], ""
     return [], "no_variance"
@@ -121,7 +123,7 @@ def _precision(row: dict[str, Any], estimate: float, df: float | None) -> _Preci
         return _Precision(float(row["se"]), "se_printed")
     if _has(row["ci_low"]) and _has(row["ci_high"]):
         se = conversions.se_from_ci(row["ci_low"], row["ci_high"], level=_level(row), df=df)
-        return _Precision(float(se), "ci_to_se")
+        return _Precision(_one(se), "ci_to_se")
     statistic, route = _test_statistic(row, df)
     if statistic is not None and statistic != 0 and estimate != 0:
         return _Precision(abs(estimate / statistic), f"{route}+se_from_t")
@@ -133,10 +135,10 @@ def _test_statistic(row: dict[str, Any], df: float | None) -> tuple[float | None
     if _has(row["t"]):
         return abs(float(row["t"])), "t_printed"
     if _has(row["f"]):
-        return float(conversions.t_from_f(row["f"])), "f_to_t"
+        return _one(conversions.t_from_f(row["f"])), "f_to_t"
     exact = _has(row["p"]) and row["p_relation"] in {"", "="} and 0 < row["p"] < 1
     if exact and df is not None:
-        return abs(float(conversions.t_from_p(row["p"], df))), "t_from_p"
+        return abs(_one(conversions.t_from_p(row["p"], df))), "t_from_p"
     return None, ""
 
 
@@ -156,7 +158,7 @@ def _mean_difference(
     precision = _precision(row, row["estimate"], df)
     if precision is None and paired and _has(row["sd_difference"]) and _has(row["n_treatment"]):
         se = row["sd_difference"] / math.sqrt(row["n_treatment"])
-        precision = _Precision(float(se), "paired_printed")
+        precision = _Precision(_one(se), "paired_printed")
     if precision is None:
         return [], "no_variance"
     route = "+".join(
@@ -220,7 +222,7 @@ def _standardise(
 
 
 def _one(value: Any) -> float:
-    return float(value.item()) if hasattr(value, "item") else float(value)
+    return float(np.asarray(value).item())
 
 
 def _paired_correlation(
@@ -234,11 +236,9 @@ def _paired_correlation(
 
 
 def _standardised(
-    row: dict[str, Any], direction: str, paired: bool, correlation: float | None
+    row: dict[str, Any], paired: bool, correlation: float | None
 ) -> tuple[list[ContrastEffect], str]:
     """Return the SMD of a printed SMD, or of a bare test statistic."""
-    if direction == "neither":
-        return [], "no_direction"
     side = _side(row)
     if side == 0:
         return [], "sign_unknown"
@@ -274,7 +274,7 @@ def _printed_smd(row: dict[str, Any], side: int, paired: bool) -> tuple[list[Con
     if _has(row["se"]):
         return [ContrastEffect(Measure.SMD, estimate, row["se"] ** 2, "smd_printed+se_printed")], ""
     if _has(row["ci_low"]) and _has(row["ci_high"]):
-        se = float(conversions.se_from_ci(row["ci_low"], row["ci_high"], level=_level(row)))
+        se = _one(conversions.se_from_ci(row["ci_low"], row["ci_high"], level=_level(row)))
         return [ContrastEffect(Measure.SMD, estimate, se**2, "smd_printed+ci_to_se")], ""
     if paired:
         return [], "no_variance"

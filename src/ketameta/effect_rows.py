@@ -44,16 +44,37 @@ EFFECT_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
+class ArmSize:
+    """An assumed number of people in one arm (and subgroup), with the reason.
+
+    Attributes
+    ----------
+    study_id, arm_id, subgroup : str
+    n : int
+    reason : str
+    """
+
+    study_id: str
+    arm_id: str
+    subgroup: str
+    n: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What an analysis assumes where the sources are silent; ``None`` assumes nothing.
+    """What an analysis assumes where the sources are silent; by default, nothing.
 
     Attributes
     ----------
     correlation : float or None
         Within-person correlation of crossovers and pre-post comparisons.
+    arm_sizes : tuple of ArmSize
+        Sizes of arms that the sources do not print. A printed size always wins.
     """
 
     correlation: float | None = None
+    arm_sizes: tuple[ArmSize, ...] = ()
 
 
 def _frame(rows: pd.DataFrame, measure: Measure, size: Any, **extra: Any) -> pd.DataFrame:
@@ -74,7 +95,7 @@ def _frame(rows: pd.DataFrame, measure: Measure, size: Any, **extra: Any) -> pd.
         "variance": np.asarray(size.variance, dtype=float),
         "n_treatment": rows["n_t"],
         "n_control": rows["n_c"],
-        "assumption": "",
+        "assumption": _join_words(rows["assumed_t"], rows["assumed_c"]),
         "source": rows["source_t"] + ";" + rows["source_c"],
     }
     data.update(extra)
@@ -86,6 +107,13 @@ def _join_routes(first: pd.Series, second: pd.Series) -> list[str]:
     return [
         "+".join(dict.fromkeys([*str(one).split("+"), *str(two).split("+")]))
         for one, two in zip(first, second, strict=True)
+    ]
+
+
+def _join_words(*parts: Any) -> list[str]:
+    """Return the assumptions of several sources row by row, joined by ``; ``."""
+    return [
+        "; ".join(word for word in dict.fromkeys(row) if word) for row in zip(*parts, strict=True)
     ]
 
 
@@ -173,7 +201,9 @@ def effects_of_paired_scores(
         "mean_control": mean_c,
         "sd_control": sd_c,
         "route": route,
-        "assumption": _correlation_words(correlation, assumed),
+        "assumption": _join_words(
+            pairs["assumed_t"], pairs["assumed_c"], _correlation_words(correlation, assumed)
+        ),
     }
     mean_difference = _frame(
         pairs, Measure.MD, effect_sizes.paired_mean_difference(mean_t - mean_c, spread, n), **shared
@@ -257,9 +287,9 @@ def effects_of_changes_within(
     size = effect_sizes.standardized_mean_change(
         before, after, rows["baseline_sd"].to_numpy(float), rows["n_"].to_numpy(float), correlation
     )
-    alike = rows.rename(columns={"arm_id": "arm_id_t", "n_": "n_t", "source": "source_t"}).assign(
-        arm_id_c="", n_c=np.nan, source_c=""
-    )
+    alike = rows.rename(
+        columns={"arm_id": "arm_id_t", "n_": "n_t", "source": "source_t", "assumed": "assumed_t"}
+    ).assign(arm_id_c="", n_c=np.nan, source_c="", assumed_c="")
     effects = _frame(
         alike,
         Measure.SMCR,
@@ -268,7 +298,7 @@ def effects_of_changes_within(
         mean_control=before,
         sd_control=rows["baseline_sd"],
         route="before_after+paired_correlation_assumed",
-        assumption=f"correlation={correlation:g}",
+        assumption=_join_words(rows["assumed"], [f"correlation={correlation:g}"] * len(rows)),
         source=rows["source"],
     )
     return turn_to_benefit(effects, direction.to_numpy())

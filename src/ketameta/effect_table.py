@@ -16,6 +16,7 @@ from ketameta.comparisons import add_combined_arms, pair_arms
 from ketameta.contrast_effects import effects_of_contrast
 from ketameta.effect_rows import (
     EFFECT_COLUMNS,
+    ArmSize,
     Assumptions,
     effects_of_changes_within,
     effects_of_counts,
@@ -26,7 +27,7 @@ from ketameta.effect_rows import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketameta.extraction import Evidence
+    from ketameta.evidence import Evidence
 
 #: Why a row yields no effect, in words for the report.
 PROBLEMS: dict[str, str] = {
@@ -85,7 +86,7 @@ def derive_effects(evidence: Evidence, assumptions: Assumptions | None = None) -
     import pandas as pd
 
     assumed = assumptions or Assumptions()
-    outcomes = resolve_arm_data(_with_source(evidence.outcomes))
+    outcomes = resolve_arm_data(_with_sizes(_with_source(evidence.outcomes), assumed))
     usable = outcomes[outcomes["problem"] == ""]
     rows, arms = add_combined_arms(usable, evidence.arms)
     pairs = pair_arms(rows, arms)
@@ -116,6 +117,38 @@ def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 def _with_source(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(source=rows["_file"] + ":" + rows["_line"].astype(str))
+
+
+def _with_sizes(outcomes: pd.DataFrame, assumed: Assumptions) -> pd.DataFrame:
+    """Fill the arm sizes an analysis assumes, where none is printed, and say so per row."""
+    rows = outcomes.assign(assumed="")
+    for size in assumed.arm_sizes:
+        here = (
+            (rows["study_id"] == size.study_id)
+            & (rows["arm_id"] == size.arm_id)
+            & (rows["subgroup"] == size.subgroup)
+            & rows["n"].isna()
+        )
+        rows.loc[here, "n"] = float(size.n)
+        rows.loc[here, "assumed"] = _size_words(size)
+    return rows
+
+
+def _size_words(size: ArmSize) -> str:
+    return f"n of {size.arm_id.replace('_', ' ')} = {size.n}"
+
+
+def _fill_contrast_sizes(row: dict[str, Any], assumed: Assumptions) -> str:
+    """Fill assumed arm sizes into a contrast; return the words for what was assumed."""
+    said = []
+    for size in assumed.arm_sizes:
+        if (size.study_id, size.subgroup) != (row["study_id"], row["subgroup"]):
+            continue
+        for column, arm in (("n_treatment", "arm_id"), ("n_control", "comparator_arm_id")):
+            if row[arm] == size.arm_id and np.isnan(row[column]):
+                row[column] = float(size.n)
+                said.append(_size_words(size))
+    return "; ".join(said)
 
 
 def _directions(instruments: pd.Series, evidence: Evidence) -> pd.Series:
@@ -216,6 +249,7 @@ def _effects_of_contrasts(
     effects: list[dict[str, Any]] = []
     unused: list[dict[str, Any]] = []
     for row, direction in zip(contrasts.to_dict("records"), directions, strict=True):
+        said = _fill_contrast_sizes(row, assumed)
         found, problem = effects_of_contrast(
             row,
             direction=direction,
@@ -235,7 +269,7 @@ def _effects_of_contrasts(
                     "n_treatment": row["n_treatment"],
                     "n_control": row["n_control"],
                     "route": effect.route,
-                    "assumption": effect.assumption,
+                    "assumption": "; ".join(part for part in (said, effect.assumption) if part),
                     "source": row["source"],
                 }
             )

@@ -33,8 +33,8 @@ def study_rows(
     Returns
     -------
     list of dict
-        Keys of a forest-plot row (``study_id``, ``label``, ``n_treatment`` ... ``estimate``, ``se``)
-        and of its provenance (``effect_ids``, ``source``, ``route``, ``doi`` ...).
+        Keys of a forest-plot row (``study_id``, ``label``, ``n_treatment`` ... ``se``) and
+        of its provenance (``effect_ids``, ``source``, ``route``, ``doi`` ...).
     """
     rows = [_study_row(group, measure) for _, group in used.groupby(unit, sort=True)]
     rows.sort(key=lambda row: (row["year"] or 9999, row["study_id"], row["group"]))

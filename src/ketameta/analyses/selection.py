@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.effect_table import EffectTable
-    from ketameta.extraction import Evidence
+    from ketameta.evidence import Evidence
 
 #: Facts of a study that travel with its effects.
 STUDY_FACTS = (

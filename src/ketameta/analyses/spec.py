@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ketameta import vocabulary as words
+from ketameta.effect_rows import ArmSize, Assumptions
 from ketameta.errors import SpecError, did_you_mean
 
 STATUSES = ("declared", "post hoc")
@@ -101,7 +102,6 @@ class Model:
     group_order: tuple[str, ...] = ()
     important_difference: float | None = None
     important_difference_source: str = ""
-    correlation: float | None = None
     tau_prior_scale: float = 0.5
 
 
@@ -139,6 +139,7 @@ class AnalysisSpec:
     status: str
     select: Selection
     choose: Choice
+    assume: Assumptions
     model: Model
     favours: tuple[str, str]
     looked_for: str = ""
@@ -228,7 +229,7 @@ class _Reader:
     def spec(self, name: str, known: Mapping[str, Sequence[str]]) -> AnalysisSpec:
         top = {
             "title", "question", "section", "order", "directness", "status", "favours",
-            "looked_for", "registration", "note", "select", "choose", "model",
+            "looked_for", "registration", "note", "select", "choose", "assume", "model",
         }  # fmt: skip
         self._unknown("", self.raw, top)
         select = self._select(known)
@@ -248,6 +249,7 @@ class _Reader:
             status=self._word("status", STATUSES),
             select=select,
             choose=choose,
+            assume=self._assume(known),
             model=model,
             favours=(str(favours[0]), str(favours[1])),
             looked_for=self._text("looked_for"),
@@ -355,6 +357,40 @@ class _Reader:
             overlap_prefer=self._list("choose.", table, "overlap_prefer", known.get("study_id")),
         )
 
+    def _assume(self, known: Mapping[str, Sequence[str]]) -> Assumptions:
+        table = self._table("assume")
+        self._unknown("assume.", table, {"correlation", "arm_size"})
+        correlation = self._number("correlation", table)
+        if correlation is not None and not -1 < correlation < 1:
+            self.problems.append(f"assume.correlation is {correlation:g}; it lies between -1 and 1")
+        sizes = table.get("arm_size", [])
+        if not (isinstance(sizes, list) and all(isinstance(size, dict) for size in sizes)):
+            self.problems.append("assume.arm_size: write [[assume.arm_size]] tables")
+            sizes = []
+        return Assumptions(correlation, tuple(self._arm_size(size, known) for size in sizes))
+
+    def _arm_size(self, table: Mapping[str, Any], known: Mapping[str, Sequence[str]]) -> ArmSize:
+        self._unknown("assume.arm_size.", table, {item.name for item in fields(ArmSize)})
+        study, n = str(table.get("study_id", "")), table.get("n")
+        studies = known.get("study_id")
+        if studies is not None and study not in studies:
+            self.problems.append(
+                f"assume.arm_size: no study {study!r}{did_you_mean(study, studies)}"
+            )
+        if isinstance(n, bool) or not isinstance(n, int) or n < 2:
+            self.problems.append(f"assume.arm_size: n is {n!r}; a whole number from 2 is needed")
+            n = 2
+        for key in ("arm_id", "reason"):
+            if not table.get(key):
+                self.problems.append(f"assume.arm_size of {study}: {key} is missing")
+        return ArmSize(
+            study,
+            str(table.get("arm_id", "")),
+            str(table.get("subgroup", "")),
+            n,
+            str(table.get("reason", "")),
+        )
+
     def _model(self, select: Selection) -> Model:
         table = self._table("model")
         self._unknown("model.", table, {item.name for item in fields(Model)})
@@ -376,9 +412,6 @@ class _Reader:
         level = self._number("level", table)
         if level is not None and not 0.5 < level < 1:
             self.problems.append(f"model.level is {level:g}; a share between 0.5 and 1 is needed")
-        correlation = self._number("correlation", table)
-        if correlation is not None and not -1 < correlation < 1:
-            self.problems.append(f"model.correlation is {correlation:g}; it lies between -1 and 1")
         return Model(
             measure=words.Measure(measure),
             tau2_method=tau2,
@@ -388,7 +421,6 @@ class _Reader:
             group_order=self._list("model.", table, "group_order", None),
             important_difference=self._number("important_difference", table),
             important_difference_source=str(table.get("important_difference_source", "")),
-            correlation=correlation,
             tau_prior_scale=self._number("tau_prior_scale", table) or 0.5,
         )
 

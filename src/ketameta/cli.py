@@ -1,0 +1,151 @@
+"""The ``ketameta`` command: parses, calls, prints. Computes nothing; imports late."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ketameta.errors import KetametaError
+
+app = typer.Typer(
+    name="ketameta",
+    help=(
+        "Meta-analysis of ketamine and ADHD, from extracted numbers to a report that can be "
+        "checked.\n\nReviewers start with 'ketameta check', analysts with 'ketameta report'."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Root = Annotated[
+    Path,
+    typer.Option("--root", help="Project folder (with data/ and analyses/).", show_default=False),
+]
+
+
+@app.command()
+def check(
+    batches: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Batch folders to check; all of data/extracted when none is given."),
+    ] = None,
+    style: Annotated[
+        str, typer.Option("--format", help="text, json, or github (annotations).")
+    ] = "text",
+    root: Root = Path(),
+) -> None:
+    """Check the extracted tables: every problem at once, with file, line, column and remedy.
+
+    Ends with 1 when something must be mended, with 0 otherwise (warnings included).
+    """
+    from ketameta.checks import check_project
+
+    text, code = check_project(root, [str(batch) for batch in batches] if batches else None, style)
+    typer.echo(text)
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    only: Annotated[
+        str, typer.Option(help="'figures' stops after the figures.", show_default=False)
+    ] = "",
+    root: Root = Path(),
+) -> None:
+    """Build reports/: effects, results, figures, report.html and the manifest.
+
+    Only what changed since the last build is computed again.
+    """
+    from ketameta.errors import UsageError
+    from ketameta.numberformat import plural
+    from ketameta.paths import project_paths
+    from ketameta.pipeline import build
+
+    if only not in {"", "figures"}:
+        raise UsageError(f"--only is {only!r}; the one choice is 'figures'")
+    begun = time.monotonic()
+    done = build(project_paths(root), say=_say, figures_only=only == "figures")
+    typer.echo(
+        f"{plural(len(done.computed), 'analysis', 'analyses')} computed, "
+        f"{len(done.kept)} unchanged; {plural(len(done.written), 'file')} written "
+        f"in {time.monotonic() - begun:.1f} s."
+    )
+
+
+@app.command()
+def effects(
+    root: Root = Path(),
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; printed when not given.")
+    ] = None,
+) -> None:
+    """Derive every effect size from the extracted tables, with the route of each."""
+    from ketameta.effect_table import derive_effects
+    from ketameta.paths import project_paths, write_atomically
+    from ketameta.pipeline import effects_csv, load_evidence
+
+    evidence, _ = load_evidence(project_paths(root))
+    text = effects_csv(derive_effects(evidence))
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomically(output, text)
+
+
+@app.command()
+def run(
+    analysis: Annotated[Path, typer.Argument(help="An analysis file, such as analyses/x.toml.")],
+    root: Root = Path(),
+) -> None:
+    """Run one analysis file and print its results as JSON; writes nothing."""
+    import json
+
+    from ketameta.analyses.run import run_analysis
+    from ketameta.analyses.spec import load_spec
+    from ketameta.effect_table import derive_effects
+    from ketameta.paths import project_paths
+    from ketameta.pipeline import known_words, load_evidence
+
+    evidence, _ = load_evidence(project_paths(root))
+    spec = load_spec(analysis, known_words(evidence))
+    table = derive_effects(evidence, spec.assume)
+    result = run_analysis(spec, table, evidence)
+    typer.echo(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True))
+
+
+@app.command()
+def dictionary(root: Root = Path()) -> None:
+    """Write data/README.md (the data dictionary) and the empty templates from the schema."""
+    from ketameta.dictionary import write_dictionary
+    from ketameta.paths import project_paths
+
+    for name in write_dictionary(project_paths(root)):
+        typer.echo(f"wrote {name}")
+
+
+def _say(line: str) -> None:
+    """Say where a long step is, to a person; stay quiet in a pipe."""
+    if sys.stderr.isatty():
+        typer.echo(line, err=True)
+
+
+def main() -> None:
+    """Run the command; a problem of the user's ends in its message, never in a traceback."""
+    try:
+        app()
+    except KetametaError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("Stopped; files already written are whole.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

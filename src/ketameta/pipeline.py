@@ -1,0 +1,299 @@
+"""From CSVs to the published report: reads, checks, derives, analyses, draws, writes.
+
+Only what changed is recomputed: each analysis carries a fingerprint of its inputs and of the code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ketameta
+from ketameta.effect_rows import Assumptions
+from ketameta.errors import ExtractionError, KetametaError
+from ketameta.paths import ProjectPaths, write_atomically
+
+if TYPE_CHECKING:
+    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.effect_table import EffectTable
+    from ketameta.evidence import Evidence
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes
+    ----------
+    computed, kept : tuple of str
+        Analyses that were computed, and those whose results were still true.
+    written : tuple of str
+        Files that changed, relative to the project.
+    """
+
+    computed: tuple[str, ...]
+    kept: tuple[str, ...]
+    written: tuple[str, ...]
+
+
+def load_evidence(paths: ProjectPaths) -> tuple[Evidence, tuple[Any, ...]]:
+    """Return the checked and corrected evidence and the corrections applied.
+
+    Raises
+    ------
+    ExtractionError
+        With every problem of every file.
+    """
+    from ketameta.checks import format_findings, run_checks
+    from ketameta.corrections import apply_corrections, load_corrections
+    from ketameta.extraction import load_tables
+
+    report = run_checks(paths)
+    if report.errors:
+        raise ExtractionError(format_findings(report), report.findings)
+    evidence, _ = load_tables(paths)
+    corrections, _ = load_corrections(paths)
+    return apply_corrections(evidence, corrections)
+
+
+def known_words(evidence: Evidence) -> dict[str, list[str]]:
+    """Return the words the data use, for checking analysis files against them."""
+    return {
+        "outcome": sorted(set(evidence.outcome_words["outcome"])),
+        "instrument": sorted(set(evidence.instruments["instrument"])),
+        "intervention": sorted(set(evidence.arms["intervention"])),
+        "comparator": sorted(set(evidence.arms["intervention"])),
+        "study_id": sorted(set(evidence.studies["study_id"])),
+    }
+
+
+def build(
+    paths: ProjectPaths, *, say: Say = lambda _: None, figures_only: bool = False
+) -> BuildReport:
+    """Bring ``reports/`` up to date.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    say : callable
+        Called with one line per step; silent by default.
+    figures_only : bool
+        Stop after the figures.
+    """
+    from ketameta.analyses.spec import load_specs
+
+    say("Reading and checking the extracted tables")
+    evidence, applied = load_evidence(paths)
+    specs = load_specs(paths.analyses, known_words(evidence))
+    tables = _Tables(evidence)
+    written: list[str] = []
+    computed: list[str] = []
+    results: list[dict[str, Any]] = []
+    code = code_fingerprint()
+    effects_text = effects_csv(tables.get(Assumptions()))
+    written += _write_if_changed(paths, paths.reports / "effects.csv", effects_text)
+    for spec in specs:
+        target = paths.results / f"{spec.name}.json"
+        stamp = _fingerprint(code, spec, tables.fingerprint(spec))
+        text = _still_true(paths, target, spec.name, stamp)
+        if text is None:
+            say(f"Computing {spec.name}")
+            text = _results_text(spec, tables, evidence)
+            computed.append(spec.name)
+            written += _write_if_changed(paths, target, text)
+            write_atomically(paths.build / "stamps" / f"{spec.name}.txt", f"{stamp}\n{_sha(text)}")
+        results.append(json.loads(text))
+    written += _remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
+    say("Drawing figures")
+    written += _draw(paths, results, evidence, code)
+    if not figures_only:
+        say("Writing the report")
+        written += _write_report(paths, evidence, results, applied)
+    kept = [spec.name for spec in specs if spec.name not in computed]
+    return BuildReport(tuple(computed), tuple(kept), tuple(dict.fromkeys(written)))
+
+
+class _Tables:
+    """Effect tables by assumption, derived once each."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._tables: dict[Assumptions, EffectTable] = {}
+
+    def get(self, assumed: Assumptions) -> EffectTable:
+        from ketameta.effect_table import derive_effects
+
+        if assumed not in self._tables:
+            self._tables[assumed] = derive_effects(self._evidence, assumed)
+        return self._tables[assumed]
+
+    def fingerprint(self, spec: AnalysisSpec) -> str:
+        """Return a hash of the effects, unused rows and study facts in reach of ``spec``."""
+        from ketameta.analyses.selection import STUDY_FACTS
+
+        table = self.get(spec.assume)
+        outcomes = list(spec.select.outcome)
+        effects = table.effects[table.effects["outcome"].isin(outcomes)]
+        unused = table.unused[table.unused["outcome"].isin(outcomes)]
+        names = set(effects["study_id"]) | set(unused["study_id"])
+        studies = self._evidence.studies
+        facts = studies.loc[studies["study_id"].isin(names), list(STUDY_FACTS)]
+        texts = (frame.to_csv(index=False) for frame in (effects, unused, facts))
+        return _sha("\n".join(texts))
+
+
+def effects_csv(table: EffectTable) -> str:
+    """Return the effect table as CSV text: repr floats, sorted rows."""
+    return table.effects.to_csv(index=False, lineterminator="\n")
+
+
+def _results_text(spec: AnalysisSpec, tables: _Tables, evidence: Evidence) -> str:
+    from ketameta.analyses.run import run_analysis
+
+    result = run_analysis(spec, tables.get(spec.assume), evidence)
+    return json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True) + "\n"
+
+
+@cache
+def code_fingerprint() -> str:
+    """Return a hash of the package's own source and of the versions it computes with."""
+    root = Path(ketameta.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.suffix in {".py", ".j2", ".css", ".js", ".typ"}:
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(path.read_bytes())
+    for name, version in package_versions().items():
+        digest.update(f"{name}={version}".encode())
+    return digest.hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that numbers and figures depend on."""
+    from importlib.metadata import version
+
+    names = ("numpy", "scipy", "pandas", "pymare", "statsmodels", "matplotlib", "formulaic")
+    return {"ketameta": ketameta.__version__, **{name: version(name) for name in names}}
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _fingerprint(code: str, spec: AnalysisSpec, inputs: str) -> str:
+    return _sha(f"{code}\n{spec!r}\n{inputs}")
+
+
+def _still_true(paths: ProjectPaths, target: Path, name: str, stamp: str) -> str | None:
+    """Return the stored results when their inputs and they themselves are unchanged."""
+    note = paths.build / "stamps" / f"{name}.txt"
+    if not (note.is_file() and target.is_file()):
+        return None
+    text = target.read_text(encoding="utf-8")
+    return text if note.read_text(encoding="utf-8") == f"{stamp}\n{_sha(text)}" else None
+
+
+def _write_if_changed(paths: ProjectPaths, path: Path, content: str | bytes) -> list[str]:
+    """Replace a file only when its content differs; return its name when it did."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    if path.is_file() and path.read_bytes() == data:
+        return []
+    write_atomically(path, data)
+    return [paths.relative(path)]
+
+
+def _remove_stray(folder: Path, wanted: Iterable[str], paths: ProjectPaths) -> list[str]:
+    """Remove files of analyses that no longer exist."""
+    keep = set(wanted)
+    removed = []
+    for path in sorted(folder.glob("*")):
+        if path.is_file() and path.name not in keep:
+            path.unlink()
+            removed.append(paths.relative(path))
+    return removed
+
+
+def _draw(
+    paths: ProjectPaths, results: Sequence[dict[str, Any]], evidence: Evidence, code: str
+) -> list[str]:
+    """Draw the figures whose data changed, in parallel processes."""
+    from joblib import Parallel, delayed
+
+    from ketameta.report.evidence_map import evidence_map_cells
+
+    jobs: list[tuple[str, str, dict[str, Any]]] = [
+        ("forest", result["name"], result) for result in results
+    ]
+    jobs.append(("evidence_map", "evidence_map", evidence_map_cells(evidence)))
+    wanted = {f"{name}.{ending}" for _, name, _ in jobs for ending in ("svg", "png")}
+    due = []
+    for kind, name, data in jobs:
+        stamp = _sha(code + json.dumps(data, sort_keys=True))
+        note = paths.build / "stamps" / f"figure-{name}.txt"
+        files = [paths.figures / f"{name}.{ending}" for ending in ("svg", "png")]
+        known = f"{stamp}\n{_files_sha(files)}" if all(f.is_file() for f in files) else ""
+        if known and note.is_file() and note.read_text(encoding="utf-8") == known:
+            continue
+        due.append((kind, name, data, stamp, note, files))
+    written = []
+    workers = min(len(due), 4)
+    if due:
+        Parallel(n_jobs=workers)(
+            delayed(draw_figure)(kind, data, files) for kind, _, data, _, _, files in due
+        )
+        for _, _, _, stamp, note, files in due:
+            write_atomically(note, f"{stamp}\n{_files_sha(files)}")
+            written += [paths.relative(path) for path in files]
+    return written + _remove_stray(paths.figures, wanted, paths)
+
+
+def _files_sha(files: Sequence[Path]) -> str:
+    return _sha("".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files))
+
+
+def draw_figure(kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
+    """Draw one figure into its files (SVG and PNG). Runs in a worker process."""
+    from ketameta.figures import (
+        draw_evidence_map,
+        draw_forest,
+        lay_out_evidence_map,
+        lay_out_forest,
+        save_figure,
+    )
+
+    if kind == "forest":
+        figure = draw_forest(lay_out_forest(data))
+    else:
+        figure = draw_evidence_map(lay_out_evidence_map(data))
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_figure(figure, path)
+
+
+def _write_report(
+    paths: ProjectPaths,
+    evidence: Evidence,
+    results: Sequence[dict[str, Any]],
+    applied: Sequence[Any],
+) -> list[str]:
+    """Write the page and the manifest."""
+    from ketameta.report.context import report_context
+    from ketameta.report.html import render_html
+    from ketameta.report.manifest import manifest_text
+
+    context = report_context(paths, evidence, results, applied, package_versions())
+    written = _write_if_changed(paths, paths.reports / "report.html", render_html(context))
+    written += _write_if_changed(
+        paths, paths.reports / "manifest.json", manifest_text(paths, package_versions())
+    )
+    return written
+
+
+__all__ = ["BuildReport", "KetametaError", "build", "load_evidence"]

@@ -1,0 +1,331 @@
+"""Everything the page may say, by name: results, evidence and words derived from them.
+
+The template chooses and orders; it computes nothing and types no number.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ketameta.analyses.rows import study_label
+from ketameta.analyses.words import shown
+from ketameta.conversions import ROUTES
+from ketameta.numberformat import format_interval, format_number, plural
+from ketameta.paths import ProjectPaths
+from ketameta.report.evidence_map import evidence_map_cells
+from ketameta.report.manifest import inputs_hash
+from ketameta.vocabulary import Measure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketameta.evidence import Evidence
+
+#: Parts of the report, in order: key, title, and what a reader should know first.
+SECTIONS: tuple[tuple[str, str, str], ...] = (
+    (
+        "adhd",
+        "Direct evidence: ketamine and its relatives in ADHD",
+        "Only studies of people with ADHD. Memantine, amantadine and dextromethorphan block the "
+        "same receptor as ketamine; they are not ketamine.",
+    ),
+    (
+        "cognition",
+        "Indirect evidence: ketamine and attention in people without ADHD",
+        "How ketamine acts on attention, speed and working memory in healthy people or in "
+        "depression. It may not carry over to ADHD.",
+    ),
+    (
+        "mood",
+        "Indirect evidence: ketamine and depression",
+        "How fast and how long ketamine acts in another condition. It says nothing about "
+        "symptoms of ADHD.",
+    ),
+    (
+        "harms",
+        "Harms of ketamine",
+        "Counted in trials of depression and other conditions; people with ADHD may differ.",
+    ),
+    (
+        "usual_medicines",
+        "A yardstick: the usual ADHD medicines",
+        "What medicines with evidence in ADHD achieve, by class, presentation and prior "
+        "treatment. Not a systematic review of these medicines.",
+    ),
+)
+
+
+def report_context(
+    paths: ProjectPaths,
+    evidence: Evidence,
+    results: Sequence[dict[str, Any]],
+    applied: Sequence[Any],
+    versions: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the context of the page.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    evidence : Evidence
+        Checked and corrected.
+    results : sequence of dict
+        Contents of ``reports/results/*.json``, in report order.
+    applied : sequence
+        Corrections that were applied.
+    versions : mapping
+        Package versions.
+    """
+    by_name = {result["name"]: result for result in results}
+    used = sorted(
+        {
+            row["study_id"]
+            for result in results
+            for group in result["groups"]
+            for row in group["rows"]
+        }
+    )
+    return {
+        "stamp": inputs_hash(paths)[:12],
+        "versions": dict(versions),
+        "results": by_name,
+        "sections": _sections(paths, results),
+        "gap": _gap(by_name),
+        "map": _map(evidence),
+        "map_figure": _image(paths, "evidence_map"),
+        "studies": _studies(evidence, results, used),
+        "counts": _counts(evidence, results, used),
+        "exclusions": _records(evidence.exclusions),
+        "exclusion_reasons": _exclusion_reasons(evidence),
+        "corrections": [_correction(item) for item in applied],
+        "registry": _records(evidence.registry),
+        "search": _search(paths),
+        "routes": _routes_used(results),
+        "level": results[0]["level"] if results else None,
+    }
+
+
+def _sections(paths: ProjectPaths, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "key": key,
+            "title": title,
+            "intro": intro,
+            "analyses": [_analysis(paths, item) for item in results if item["section"] == key],
+        }
+        for key, title, intro in SECTIONS
+    ]
+
+
+def _analysis(paths: ProjectPaths, result: dict[str, Any]) -> dict[str, Any]:
+    """Return one result with the words and tables that the page shows for it."""
+    measure = Measure(result["measure"])
+    return {
+        **result,
+        "figure": _image(paths, result["name"]),
+        "alt": _alt(result),
+        "numbers": _numbers(result, measure),
+        "companion_rows": [_companion_row(item, measure) for item in result["companions"]],
+        "leave_one_out_words": _leave_one_out(result, measure),
+        "left": _left(result),
+        "study_rows": [
+            {**row, "shown": _shown(row, measure)}
+            for group in result["groups"]
+            for row in group["rows"]
+        ],
+    }
+
+
+def _alt(result: dict[str, Any]) -> str:
+    return f"Forest plot. {' '.join(result['sentences'])}"
+
+
+def _image(paths: ProjectPaths, name: str) -> str:
+    """Return a figure as a data address, so that the page needs no other file."""
+    data = (paths.figures / f"{name}.svg").read_bytes()
+    return f"data:image/svg+xml;base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _shown(row: Mapping[str, Any], measure: Measure) -> str:
+    low, high = shown(row["ci_low"], measure), shown(row["ci_high"], measure)
+    return f"{format_number(shown(row['estimate'], measure))} ({format_interval(low, high)})"
+
+
+def _numbers(result: dict[str, Any], measure: Measure) -> list[tuple[str, str]]:
+    """Return the key numbers of a result as label and value."""
+    pooled = result["pooled"]
+    if pooled is None:
+        return []
+    numbers = [
+        ("Trials", str(result["k"])),
+        ("People", f"{result['n_participants']:,}" if result["n_participants"] else "not printed"),
+        (measure.label, _shown(pooled, measure)),
+    ]
+    if pooled["pi_low"] is not None:
+        interval = format_interval(
+            shown(pooled["pi_low"], measure), shown(pooled["pi_high"], measure)
+        )
+        numbers.append(("Prediction interval for a new trial", interval))
+    if pooled["tau2"] is not None:
+        numbers.append(("Between-trial variance (tau²)", _tau2(pooled)))
+        numbers.append(("I²", f"{format_number(100 * pooled['i2'], 0)}%"))
+        numbers.append(("Q", f"{format_number(pooled['q'])} on {pooled['q_df']} df"))
+    engine = result["second_engine"]
+    if engine is not None:
+        largest = engine["largest"]
+        numbers.append(("Largest relative difference to a second engine", _scientific(largest)))
+    return numbers
+
+
+def _tau2(pooled: Mapping[str, Any]) -> str:
+    text = format_number(pooled["tau2"], 3)
+    if pooled["tau2_ci_low"] is None:
+        return text
+    return f"{text} ({format_interval(pooled['tau2_ci_low'], pooled['tau2_ci_high'], 3)})"
+
+
+def _scientific(value: float | None) -> str:
+    return "none" if not value else f"{value:.0e}".replace("-", "\u2212")
+
+
+def _companion_row(item: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
+    estimate = "no trial left" if item["k"] == 0 else _shown(item, measure)
+    return {"label": item["label"], "k": item["k"], "shown": estimate}
+
+
+def _leave_one_out(result: dict[str, Any], measure: Measure) -> str:
+    left = result["leave_one_out"]
+    if left is None:
+        return ""
+    low, high = shown(left["lowest"], measure), shown(left["highest"], measure)
+    return f"Leaving out one trial at a time, the estimate runs from {format_interval(low, high)}."
+
+
+def _left(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what was set aside, grouped by reason, largest group first."""
+    items = [*result["set_aside"], *result["unused"]]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for item in items:
+        groups.setdefault(item["reason"], []).append(item)
+    return [
+        {
+            "reason": reason,
+            "count": plural(len(members), "row"),
+            "studies": ", ".join(sorted({study_label(item["study_id"]) for item in members})),
+        }
+        for reason, members in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    ]
+
+
+def _gap(by_name: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what the first paragraph needs: whether anybody has tested ketamine in ADHD."""
+    direct = by_name.get("ketamine_adhd")
+    related = by_name.get("nmda_adhd_symptoms")
+    return {
+        "ketamine_k": direct["k"] if direct else 0,
+        "looked_for": direct["looked_for"] if direct else "",
+        "related": related,
+    }
+
+
+def _map(evidence: Evidence) -> dict[str, Any]:
+    cells = evidence_map_cells(evidence)
+    by_place = {(cell["row"], cell["column"]): cell for cell in cells["cells"]}
+    return {
+        "columns": cells["columns"],
+        "rows": [
+            {
+                "label": row,
+                "cells": [by_place[row, column] for column in cells["columns"]],
+            }
+            for row in cells["rows"]
+        ],
+    }
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows as plain dictionaries, missing numbers as ``None``."""
+    return [
+        {key: None if value != value else value for key, value in record.items()}
+        for record in frame.to_dict("records")
+    ]
+
+
+def _studies(
+    evidence: Evidence, results: Sequence[dict[str, Any]], used: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the studies that enter any analysis, with the analyses they enter."""
+    entered: dict[str, list[str]] = {}
+    for result in results:
+        for name in dict.fromkeys(row["study_id"] for g in result["groups"] for row in g["rows"]):
+            entered.setdefault(name, []).append(result["title"])
+    rows = [row for row in _records(evidence.studies) if row["study_id"] in set(used)]
+    for number, row in enumerate(rows, start=1):
+        row["number"] = number
+        row["label"] = study_label(row["study_id"])
+        row["analyses"] = entered[row["study_id"]]
+        row["link"] = f"https://doi.org/{row['doi']}" if row["doi"] else row["source_url"]
+    return rows
+
+
+def _counts(
+    evidence: Evidence, results: Sequence[dict[str, Any]], used: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "studies_extracted": len(evidence.studies),
+        "studies_used": len(used),
+        "arm_rows": len(evidence.outcomes),
+        "contrast_rows": len(evidence.contrasts),
+        "records_excluded": int(evidence.exclusions["records"].sum()),
+        "analyses": len(results),
+        "empty_analyses": sum(result["k"] == 0 for result in results),
+        "risk_of_bias_rows": len(evidence.risk_of_bias),
+    }
+
+
+def _exclusion_reasons(evidence: Evidence) -> list[tuple[str, int]]:
+    totals: Counter[str] = Counter()
+    for row in evidence.exclusions.to_dict("records"):
+        totals[row["reason_code"].replace("_", " ")] += int(row["records"])
+    return totals.most_common()
+
+
+def _correction(item: Any) -> dict[str, Any]:
+    correction = item.correction
+    return {
+        "id": correction.id,
+        "table": correction.table,
+        "column": correction.column,
+        "before": item.before,
+        "after": item.after,
+        "reason": correction.reason,
+        "source": correction.source,
+    }
+
+
+def _search(paths: ProjectPaths) -> dict[str, Any]:
+    import tomllib
+
+    return tomllib.loads((paths.data / "search.toml").read_text(encoding="utf-8"))
+
+
+def _routes_used(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return every route to an effect that the analyses used, with how often."""
+    counts: Counter[str] = Counter()
+    for result in results:
+        for group in result["groups"]:
+            for row in group["rows"]:
+                counts.update(set(row["route"].replace("; ", "+").split("+")))
+    return [
+        {
+            "code": code,
+            "description": ROUTES[code].description,
+            "source": ROUTES[code].source,
+            "count": count,
+        }
+        for code, count in sorted(counts.items())
+        if code
+    ]

@@ -1,0 +1,50 @@
+"""The manifest: what went in, what came out, and with which versions, by SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from ketameta.paths import ProjectPaths
+
+
+def input_files(paths: ProjectPaths) -> list[Path]:
+    """Return every file the report is computed from, in a fixed order."""
+    data = [path for path in paths.data.rglob("*") if path.suffix in {".csv", ".toml"}]
+    return sorted([*data, *paths.analyses.glob("*.toml")])
+
+
+def output_files(paths: ProjectPaths) -> list[Path]:
+    """Return every published file except the manifest itself."""
+    releases = paths.reports / "releases"
+    return sorted(
+        path
+        for path in paths.reports.rglob("*")
+        if path.is_file() and path.name != "manifest.json" and releases not in path.parents
+    )
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def manifest_text(paths: ProjectPaths, versions: Mapping[str, str]) -> str:
+    """Return the manifest as JSON text; nothing in it depends on clock, host or folder."""
+    manifest = {
+        "inputs": {paths.relative(path): file_hash(path) for path in input_files(paths)},
+        "outputs": {paths.relative(path): file_hash(path) for path in output_files(paths)},
+        "versions": dict(versions),
+    }
+    return json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+
+
+def inputs_hash(paths: ProjectPaths) -> str:
+    """Return one hash of all inputs: the data part of the report's stamp."""
+    digest = hashlib.sha256()
+    for path in input_files(paths):
+        digest.update(paths.relative(path).encode("utf-8"))
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
