@@ -37,9 +37,9 @@ def keys_with(block: str) -> list[str]:
     return [key for key, entry in DATASETS.items() if block in entry["outputs"]]
 
 
-def relative(ours: float | None, theirs: float | None) -> float:
+def relative(ours: float | None, theirs: Any) -> float:
     """Return the relative difference; 0 for two equal numbers or two missing ones."""
-    if ours is None or theirs is None or theirs == []:
+    if ours is None or theirs is None or isinstance(theirs, list):
         assert ours is None and (theirs is None or theirs == []), (ours, theirs)
         return 0.0
     gap = abs(ours - theirs)

@@ -5,6 +5,9 @@ One parametrised matrix; the last tests assert that it is complete.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -117,3 +120,25 @@ def test_the_grid_is_complete() -> None:
             assert ("tau2.ci.QP" in tests["z"]) == (estimator != "FE")
             assert ("tau2.ci.PL" in tests["z"]) == (estimator in ("ML", "REML"))
     assert len(POOLED) == 25 * 9 * 3
+
+
+SCALE = json.loads((Path(__file__).parent / "reference" / "scale.json").read_text("utf-8"))
+SCALED = [(key, m) for key, entry in SCALE["datasets"].items() for m in entry["fits"]]
+
+
+@pytest.mark.parametrize(("key", "method"), SCALED)
+def test_small_units_do_not_fool_the_search(key: str, method: str) -> None:
+    """Risk differences: metafor's absolute tolerances stop early, ours do not exist."""
+    entry = SCALE["datasets"][key]
+    truth, default = entry["fits"][method]["tight"], entry["fits"][method]["default"]
+    fit = random_effects(entry["yi"], entry["vi"], method, "wald")
+    assert relative(fit.tau2, truth["tau2"]) < METAFOR_SEARCHED
+    assert relative(fit.statistic, truth["z"]) < METAFOR_SEARCHED
+    assert relative(fit.tau2_ci_low, truth["qp"][0]) < METAFOR_SEARCHED
+    assert relative(fit.tau2_ci_high, truth["qp"][1]) < METAFOR_SEARCHED
+    assert relative(fit.tau2_ci_low, default["qp"][0]) > 0.01
+
+
+def test_paule_mandel_on_graves2010_is_145_times_too_big_in_metafor() -> None:
+    stored = SCALE["datasets"]["graves2010_RD"]["fits"]["PM"]
+    assert round(stored["default"]["tau2"] / stored["tight"]["tau2"]) == 145

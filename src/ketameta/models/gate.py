@@ -17,6 +17,8 @@ from ketameta.models.least_squares import Array
 #: Singular values below this share of the largest, after scaling every column to length 1, count
 #: as zero: the coefficients of such a design have lost half of their sixteen digits.
 RANK_TOLERANCE = 1e-8
+#: Ratio of the largest to the smallest variance beyond which a sum of weights is the largest one.
+UNUSABLE_RATIO = 1e14
 #: Problems listed in one message; more are counted.
 LISTED = 6
 
@@ -81,6 +83,13 @@ def checked_inputs(
     _check_values("estimates", y, ~np.isfinite(y), known, "a finite number is needed")
     bad = ~(np.isfinite(v) & (v > 0))
     _check_values("variances", v, bad, known, "a sampling variance is finite and > 0")
+    if v.max() > UNUSABLE_RATIO * v.min():
+        least, most = int(v.argmin()), int(v.argmax())
+        raise NotEstimableError(
+            f"variances[{most}] ({known[most]}) is {v[most]:g} and variances[{least}]"
+            f" ({known[least]}) is {v[least]:g}: their ratio is beyond double precision; check"
+            " the units of both"
+        )
     if repeated_labels == "refuse":
         _check_repeats(known)
     matrix, columns = _design(design, names, k)

@@ -97,14 +97,20 @@ def moments(y: Array, basis: Array, w: Array) -> Moments:
         return Moments((py * y).sum(-1), (py * py).sum(-1), w.sum(-1), w2.sum(-1), np.zeros(len(w)))
     if p == 1:
         b = basis[:, 0]
-        b2 = b * b
-        g = w @ b2
+        share = w * (b * b)
+        g = share.sum(-1)
         residual = y - ((w * y) @ b / g)[:, None] * b
         py = w * residual
-        h = (w2 @ b2) / g
-        trace_squared = w2.sum(-1) - 2 * ((w2 * w) @ b2) / g + h * h
+        # 1 - leverage of the heaviest study from the others' weights: no digits are lost.
+        rows, heaviest = np.arange(len(w)), share.argmax(-1)
+        free = 1 - share / g[:, None]
+        share[rows, heaviest] = 0
+        free[rows, heaviest] = share.sum(-1) / g
+        diagonal = w * free
+        cross = w2 * (b * b) / g[:, None]
+        trace_squared = (diagonal * diagonal + cross * (cross.sum(-1)[:, None] - cross)).sum(-1)
         return Moments(
-            (py * residual).sum(-1), (py * py).sum(-1), w.sum(-1) - h, trace_squared, np.log(g)
+            (py * residual).sum(-1), (py * py).sum(-1), diagonal.sum(-1), trace_squared, np.log(g)
         )
     root = np.sqrt(w)
     q, r = np.linalg.qr(root[:, :, None] * basis)

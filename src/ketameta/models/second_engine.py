@@ -174,7 +174,7 @@ def _refitted(y: Array, v: Array, design: Array, method: str, ci_method: str) ->
     coefficients = inverse @ (design.T @ (y / (v + tau2)))
     residual = y - design @ coefficients
     factor = float((residual**2 / (v + tau2)).sum()) / (len(y) - design.shape[1])
-    scaled: Array = inverse * _factor(factor, ci_method)
+    scaled = np.array(inverse * _factor(factor, ci_method), dtype=np.float64)
     return _Refit("numpy", version("numpy"), coefficients, scaled, tau2)
 
 
