@@ -1,0 +1,86 @@
+"""Writes figures so that the same figure gives the same bytes, on every run."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from ketameta.errors import check_choice
+from ketameta.figures.canvas import drawing_settings
+from ketameta.paths import write_atomically
+
+FORMATS = ("svg", "png", "pdf")
+#: Sharp on a phone and in print at 180 mm (about 1,760 pixels wide).
+PNG_DPI = 250
+#: What matplotlib would write of itself and of the clock.
+_SILENCED: dict[str, dict[str, None]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
+_DESCRIPTION = {"svg": "Description", "png": "Description", "pdf": "Subject"}
+
+
+def figure_bytes(
+    figure: Figure,
+    file_format: str,
+    *,
+    title: str | None = None,
+    description: str | None = None,
+    dpi: int = PNG_DPI,
+) -> bytes:
+    """Return ``figure`` as a file of ``file_format``: ``"svg"``, ``"png"`` or ``"pdf"``.
+
+    SVG text is drawn as outlines, so that it looks the same where DejaVu Sans is not installed;
+    ``title`` and ``description`` (the alternative text) are stored in the file as words. No date,
+    host or software version is written.
+
+    Raises
+    ------
+    UsageError
+        If ``file_format`` is not one of the three.
+    """
+    check_choice("file_format", file_format, FORMATS)
+    words = {"Title": title, _DESCRIPTION[file_format]: description}
+    metadata: dict[str, Any] = dict(_SILENCED[file_format])
+    metadata |= {key: value for key, value in words.items() if value is not None}
+    stream = io.BytesIO()
+    with drawing_settings():
+        figure.savefig(stream, format=file_format, dpi=dpi, metadata=metadata)
+    return stream.getvalue()
+
+
+def save_figure(
+    figure: Figure,
+    path: str | Path,
+    *,
+    title: str | None = None,
+    description: str | None = None,
+    dpi: int = PNG_DPI,
+) -> Path:
+    """Write ``figure`` to ``path`` in one step and return the path.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : str or Path
+        The ending says the format: ``.svg``, ``.png`` or ``.pdf``.
+    title, description : str, optional
+        Stored in the file; the description is the alternative text.
+    dpi : int
+        Pixels per inch of a PNG; the other formats have no pixels.
+
+    Raises
+    ------
+    UsageError
+        If the ending is not one of the three.
+    """
+    target = Path(path)
+    file_format = target.suffix.lstrip(".").lower()
+    check_choice("the ending of path", file_format, FORMATS)
+    content = figure_bytes(figure, file_format, title=title, description=description, dpi=dpi)
+    write_atomically(target, content)
+    return target
