@@ -54,7 +54,8 @@ A known error in a source stays in the table as printed and is put right in `cor
 _CORRECTIONS = """## corrections.toml
 
 One `[[correction]]` per wrong value. A correction that matches no row or several, or whose
-`expect` is no longer there, stops the build: it may no longer be needed.
+`expect` is no longer there, stops the build: it may no longer be needed. What the checks say about
+the numbers of a flagged row counts as accepted.
 
 | field | meaning |
 | --- | --- |
@@ -62,7 +63,7 @@ One `[[correction]]` per wrong value. A correction that matches no row or severa
 | `table` | Table of the wrong value. |
 | `where` | Columns and values that single out one row; `""` is an empty cell. |
 | `column` | The wrong cell (may be left out for `drop`). |
-| `action` | `override` puts `value` into the cell; `drop` leaves the row out; `flag` keeps the row, marks it, and accepts what the checks say about its numbers. |
+| `action` | `override` puts `value` into the cell; `drop` leaves the row out; `flag` marks it. |
 | `value` | What belongs there (`override`); `""` empties the cell. |
 | `expect` | The wrong value as printed. |
 | `reason` | Why it is wrong. |

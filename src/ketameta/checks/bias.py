@@ -23,7 +23,7 @@ def _assessments(context: Context) -> Iterator[tuple[list[Row], Row | None]]:
 
 
 def check_overall_bias_covers_its_domains(context: Context) -> Iterator[Problem]:
-    """Each overall judgement is as bad as its worst domain, unless support says why not."""
+    """Each overall judgement is as bad as its worst domain, unless accepted in support."""
     for domains, overall in _assessments(context):
         judged = [row for row in domains if row["judgement"] in _RANK]
         if overall is None or overall["judgement"] not in _RANK or not judged:
@@ -34,7 +34,7 @@ def check_overall_bias_covers_its_domains(context: Context) -> Iterator[Problem]
                 overall,
                 "judgement",
                 f"better than {worst['domain']}, which is {worst['judgement']} ({place(worst)})",
-                "raise it, or give the reason in support",
+                "raise it, or write 'accept: bias_overall because <reason>' in support",
                 others=(worst,),
             )
 

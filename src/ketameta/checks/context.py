@@ -223,7 +223,12 @@ def group_rows(rows: Iterable[Row], *columns: str) -> dict[str, list[Row]]:
 
 
 def half_unit(row: Row, column: str) -> float:
-    """Return half a unit of the last digit typed: 0.005 for ``0.30``, 0.5 for ``12``."""
+    """Return half a unit of the last digit typed: 0.005 for ``0.30``, 0.5 for ``12``.
+
+    0 where the cell holds no number.
+    """
+    if row.number(column) is None:
+        return 0.0
     text = row[column].lower()
     digits, _, exponent = text.partition("e")
     decimals = len(digits.partition(".")[2])

@@ -17,7 +17,7 @@ SE_FIT = 2.0
 #: scores of trial populations spread over 8 to 25% of their scale).
 SE_SHARE_OF_RANGE = 0.03
 #: ... if times the square root of n it comes within these shares of the range.
-SE_FIT_OF_RANGE = (0.04, 0.35)
+SE_FIT_OF_RANGE = (0.02, 0.35)
 #: This many other trials with the instrument make a usual SD.
 TRIALS_FOR_A_USUAL_SD = 2
 #: Scores on the scale; a change is measured in differences.
