@@ -46,7 +46,12 @@ class _Precision:
 
 
 def effects_of_contrast(
-    row: dict[str, Any], *, direction: str, paired: bool, correlation: float | None
+    row: dict[str, Any],
+    *,
+    direction: str,
+    paired: bool,
+    correlation: float | None,
+    arm_difference: float | None = None,
 ) -> tuple[list[ContrastEffect], str]:
     """Return the effects a ``contrasts`` row yields, and a problem code when it yields none.
 
@@ -60,6 +65,9 @@ def effects_of_contrast(
         Whether treatment and comparator are the same people (a crossover).
     correlation : float or None
         Assumed within-person correlation, used only where none is printed.
+    arm_difference : float or None
+        Difference of the arms' printed means, where they print no spread: with a test statistic it
+        gives the mean difference and its standard error.
     """
     kind = row["effect_type"]
     if kind in {"OR", "RR"}:
@@ -70,7 +78,21 @@ def effects_of_contrast(
         return [], "hazard_ratio_not_pooled"
     if kind == "MD":
         return _mean_difference(row, direction, paired, correlation)
-    return _standardised(row, paired, correlation)
+    effects, problem = _standardised(row, paired, correlation)
+    if kind == "test" and arm_difference is not None:
+        effects = [*effects, *_difference_of_means(row, arm_difference, paired)]
+    return effects, "" if effects else problem
+
+
+def _difference_of_means(
+    row: dict[str, Any], difference: float, paired: bool
+) -> list[ContrastEffect]:
+    """Return MD from the arms' means and the statistic of their comparison."""
+    statistic, route = _test_statistic(row, _df(row, paired=paired))
+    if not statistic or difference == 0:
+        return []
+    variance = (difference / statistic) ** 2
+    return [ContrastEffect(Measure.MD, difference, variance, f"means_printed+{route}+se_from_t")]
 
 
 def _has(value: float) -> bool:
@@ -280,7 +302,9 @@ def _printed_smd(row: dict[str, Any], side: int, paired: bool) -> tuple[list[Con
         return [], "no_variance"
     if not (_has(row["n_treatment"]) and _has(row["n_control"])):
         return [], "no_n"
-    size = effect_sizes.smd_from_estimate(estimate, row["n_treatment"], row["n_control"])
+    size = effect_sizes.smd_from_estimate(
+        estimate, row["n_treatment"], row["n_control"], already_corrected=True
+    )
     effect = ContrastEffect(
         Measure.SMD, _one(size.estimate), _one(size.variance), "smd_printed+smd_variance_from_n"
     )

@@ -26,6 +26,7 @@ EFFECT_COLUMNS = (
     "time_days",
     "subgroup",
     "data_kind",
+    "printed_as",
     "measure",
     "estimate",
     "variance",

@@ -92,7 +92,9 @@ def derive_effects(evidence: Evidence, assumptions: Assumptions | None = None) -
     pairs = pair_arms(rows, arms)
     frames = _effects_of_pairs(pairs, evidence, assumed)
     within = _effects_within(usable, evidence, assumed)
-    contrast_effects, contrast_unused = _effects_of_contrasts(evidence, assumed)
+    contrast_effects, contrast_unused = _effects_of_contrasts(
+        evidence, assumed, mean_differences(outcomes)
+    )
     parts = [frame for frame in (*frames, within, contrast_effects) if len(frame)]
     effects = (
         pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*EFFECT_COLUMNS])
@@ -237,8 +239,34 @@ def _has_baseline(rows: pd.DataFrame) -> pd.Series:
     )
 
 
+def mean_differences(outcomes: pd.DataFrame) -> dict[tuple[Any, ...], float]:
+    """Return treatment minus comparator of printed means whose spread is not printed.
+
+    Keys are study, both arms, outcome, instrument, time and subgroup. Where a source prints both
+    endpoint and change, the change stands.
+    """
+    bare = outcomes[(outcomes["problem"] == "no_variance") & outcomes["mean_"].notna()]
+    same = ["study_id", "outcome", "instrument", "time_days", "subgroup", "statistic"]
+    pairs = bare.merge(bare, on=same, suffixes=("_t", "_c"))
+    pairs = pairs[pairs["arm_id_t"] != pairs["arm_id_c"]].sort_values(
+        "statistic", ascending=False, kind="stable"
+    )
+    return {
+        (
+            row["study_id"],
+            row["arm_id_t"],
+            row["arm_id_c"],
+            row["outcome"],
+            row["instrument"],
+            _plain_key(row["time_days"]),
+            row["subgroup"],
+        ): float(row["mean__t"] - row["mean__c"])
+        for row in pairs.to_dict("records")
+    }
+
+
 def _effects_of_contrasts(
-    evidence: Evidence, assumed: Assumptions
+    evidence: Evidence, assumed: Assumptions, differences: dict[tuple[Any, ...], float]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return effects and unused rows of the printed comparisons."""
     import pandas as pd
@@ -255,6 +283,7 @@ def _effects_of_contrasts(
             direction=direction,
             paired=row["study_id"] in crossed,
             correlation=assumed.correlation,
+            arm_difference=differences.get(tuple(_plain_key(row[key]) for key in _CONTRAST_KEYS)),
         )
         if problem:
             unused.append(_unused_row(row, CONTRAST, problem))
@@ -263,6 +292,7 @@ def _effects_of_contrasts(
                 {
                     **{key: row[key] for key in _CONTRAST_KEYS},
                     "data_kind": CONTRAST,
+                    "printed_as": row["effect_type"],
                     "measure": str(effect.measure),
                     "estimate": effect.estimate,
                     "variance": effect.variance,
@@ -346,7 +376,14 @@ def _with_arm_facts(effects: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
     joined = effects.merge(treatment, on=["study_id", "arm_id"], how="left").merge(
         control, on=["study_id", "comparator_arm_id"], how="left"
     )
-    words = ["intervention", "drug_class", "background_treatment", "comparator", "comparator_class"]
+    words = [
+        "printed_as",
+        "intervention",
+        "drug_class",
+        "background_treatment",
+        "comparator",
+        "comparator_class",
+    ]
     joined[words] = joined[words].fillna("")
     joined.insert(0, "effect_id", [_effect_id(row) for row in joined.to_dict("records")])
     return joined
@@ -362,7 +399,7 @@ def _effect_id(row: dict[str, Any]) -> str:
         row["instrument"],
         time,
         row["subgroup"],
-        row["data_kind"],
+        row["data_kind"] + (f"({row['printed_as']})" if row["printed_as"] else ""),
         row["measure"],
     )
     return "/".join(str(part) for part in parts)

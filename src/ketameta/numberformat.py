@@ -71,3 +71,17 @@ def format_count(count: float | None) -> str:
 def plural(count: int, one: str, many: str | None = None) -> str:
     """Return ``1 trial`` or ``3 trials``."""
     return f"{count:,} {one if count == 1 else (many or one + 's')}"
+
+
+#: Ratios beyond these bounds carry no information but their size, and are written as bounds.
+RATIO_BOUNDS = (0.01, 1000.0)
+
+
+def format_ratio(value: float | None, digits: int = 2) -> str:
+    """Return a ratio with ``digits`` decimals; ``< 0.01`` and ``> 1,000`` beyond these bounds."""
+    if value is None or math.isnan(value):
+        return MISSING
+    low, high = RATIO_BOUNDS
+    if value < low:
+        return f"< {low:g}"
+    return f"> {high:,.0f}" if value > high else format_number(value, digits)

@@ -51,16 +51,12 @@ def load_evidence(paths: ProjectPaths) -> tuple[Evidence, tuple[Any, ...]]:
     ExtractionError
         With every problem of every file.
     """
-    from ketameta.checks import format_findings, run_checks
-    from ketameta.corrections import apply_corrections, load_corrections
-    from ketameta.extraction import load_tables
+    from ketameta.checks import checked_evidence, format_findings
 
-    report = run_checks(paths)
+    report, evidence = checked_evidence(paths)
     if report.errors:
         raise ExtractionError(format_findings(report), report.findings)
-    evidence, _ = load_tables(paths)
-    corrections, _ = load_corrections(paths)
-    return apply_corrections(evidence, corrections)
+    return evidence, report.applied
 
 
 def known_words(evidence: Evidence) -> dict[str, list[str]]:
@@ -260,17 +256,15 @@ def _files_sha(files: Sequence[Path]) -> str:
 
 def draw_figure(kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
     """Draw one figure into its files (SVG and PNG). Runs in a worker process."""
-    from ketameta.figures import (
-        draw_evidence_map,
-        draw_forest,
-        lay_out_evidence_map,
-        lay_out_forest,
-        save_figure,
-    )
+    from ketameta.figures import save_figure
 
     if kind == "forest":
+        from ketameta.figures import draw_forest, lay_out_forest
+
         figure = draw_forest(lay_out_forest(data))
     else:
+        from ketameta.figures import draw_evidence_map, lay_out_evidence_map
+
         figure = draw_evidence_map(lay_out_evidence_map(data))
     for path in files:
         path.parent.mkdir(parents=True, exist_ok=True)

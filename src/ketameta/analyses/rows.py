@@ -106,7 +106,9 @@ _FACTS = (
 def _join(group: pd.DataFrame, measure: Measure) -> tuple[float, float]:
     comparator = group["comparator_arm_id"].to_numpy()
     treatment = group["arm_id"].to_numpy()
-    shared = (comparator[:, None] == comparator) | (treatment[:, None] == treatment)
+    subgroup = group["subgroup"].to_numpy()
+    same_people = subgroup[:, None] == subgroup
+    shared = same_people & ((comparator[:, None] == comparator) | (treatment[:, None] == treatment))
     estimates = group["estimate"].to_numpy(float)
     covariance = shared_arm_covariance(
         measure,
@@ -123,13 +125,19 @@ def _join(group: pd.DataFrame, measure: Measure) -> tuple[float, float]:
 
 def _totals(records: list[dict[str, Any]]) -> dict[str, Any]:
     """Return people and events per side, each arm counted once; ``None`` where not known."""
-    treatment = {record["arm_id"]: record for record in records}
-    control = {record["comparator_arm_id"]: record for record in records}
+    treatment = {(record["subgroup"], record["arm_id"]): record for record in records}
+    control = {(record["subgroup"], record["comparator_arm_id"]): record for record in records}
     alone = len(records) == 1
     only = records[0]
+    n_treatment = _total(treatment.values(), "n_treatment")
+    n_control = _total(control.values(), "n_control")
+    same_people = str(only["design"]).startswith("crossover") or not only["comparator_arm_id"]
+    sizes = [n for n in (n_treatment, n_control) if n is not None]
+    people = max(sizes) if same_people and sizes else sum(sizes) if len(sizes) == 2 else None
     return {
-        "n_treatment": _total(treatment.values(), "n_treatment"),
-        "n_control": _total(control.values(), "n_control"),
+        "n_treatment": n_treatment,
+        "n_control": n_control,
+        "n_participants": people,
         "events_treatment": _total(treatment.values(), "events_treatment"),
         "events_control": _total(control.values(), "events_control"),
         **{
@@ -156,8 +164,27 @@ def _labels(rows: list[dict[str, Any]]) -> dict[str, str]:
 def study_label(study_id: str) -> str:
     """Return a study's name for readers: ``adler_2022b`` is ``Adler 2022b``."""
     *names, year = study_id.split("_")
-    words = [name.upper() if name in _ACRONYMS else name.capitalize() for name in names]
+    words = [
+        name.upper() if name in _ACRONYMS else name if name in _PLAIN else name.capitalize()
+        for name in names
+    ]
     return f"{' '.join(words)} {'(no date)' if year.startswith('nd') else year}"
 
 
-_ACRONYMS = {"aspire", "spravato", "shp465", "ctn", "vlx", "gxr", "jaacap", "nimh", "mdsi", "trd"}
+_ACRONYMS = frozenset(
+    {"aspire", "shp465", "ctn", "vlx", "gxr", "jaacap", "nimh", "mdsi", "trd", "clonxr"}
+)
+_PLAIN = frozenset(
+    {
+        "pool",
+        "label",
+        "lab",
+        "peds",
+        "adolescent",
+        "china",
+        "kids",
+        "adol",
+        "dasotraline",
+        "memantine",
+    }
+)

@@ -76,6 +76,7 @@ def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -
     scoped["study_group"] = scoped["study_id"] + "|" + group
     _choose_one_kind(scoped, spec)
     _drop_parts_of_joined_arms(scoped, table.arms)
+    _choose_one_print(scoped)
     _drop_overlaps(scoped, spec.choose)
     unused = _unused_in_scope(spec, table, facts)
     left = scoped[scoped["code"] != ""]
@@ -157,6 +158,9 @@ def _apply_eligibility(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
         _mark(scoped, outside, column, reasons)
     allowed_keys = frozenset(select.subgroup_keys)
     other = [not keys <= allowed_keys for keys in scoped["subgroup_keys"]]
+    if select.within:
+        whole = [not keys & allowed_keys for keys in scoped["subgroup_keys"]]
+        _mark(scoped, whole, "whole_trial", "result of the whole trial, not of a subgroup")
     _mark(scoped, other, "subgroup", [f"subgroup ({text})" for text in scoped["subgroup"]])
     _apply_window(scoped, spec)
 
@@ -203,6 +207,21 @@ def _choose_one_kind(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
         )
         rest = scoped.index.isin(group.index[~same])
         _mark(scoped, rest, "another_form", words)
+
+
+#: Forms in which a source prints one comparison, best first: a difference with its precision, then
+#: a standardised difference, then a bare test.
+_PRINTED_ORDER = ("", "MD", "OR", "RR", "RD", "SMD", "test")
+
+
+def _choose_one_print(scoped: pd.DataFrame) -> None:
+    """Keep one form of a comparison that a source prints in several."""
+    order = scoped["printed_as"].map(_PRINTED_ORDER.index)
+    ranked = scoped[scoped["code"] == ""].assign(order=order)
+    ranked = ranked.sort_values(["order", "effect_id"], kind="stable")
+    again = ranked.duplicated(["study_group", "arm_id", "comparator_arm_id"], keep="first")
+    rest = scoped.index.isin(ranked.index[again])
+    _mark(scoped, rest, "another_form", "the source prints the same comparison in another form")
 
 
 def _day(days: float) -> str:

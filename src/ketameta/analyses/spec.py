@@ -45,7 +45,8 @@ class Selection:
     """Which effects are eligible. An empty list asks nothing.
 
     The first four lists are the *scope*: every row inside them is accounted for in the results,
-    used or set aside with a reason. The others are eligibility rules.
+    used or set aside with a reason. The others are eligibility rules. ``within`` asks for results
+    printed for a subgroup named in ``subgroup_keys`` and refuses those of whole trials.
     """
 
     outcome: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ class Selection:
     source_type: tuple[str, ...] = ()
     access: tuple[str, ...] = ()
     subgroup_keys: tuple[str, ...] = ()
+    within: bool = False
     min_days: float | None = None
     max_days: float | None = None
     exclude: Mapping[str, str] = field(default_factory=dict)
@@ -92,7 +94,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The main model; the others stand beside it as companions."""
+    """The main model; the others stand beside it as companions.
+
+    ``overall`` is false where the groups are different measurements of the same people, which are
+    not pooled together.
+    """
 
     measure: words.Measure = words.Measure.SMD
     tau2_method: str = words.DEFAULT_TAU2_METHOD
@@ -100,6 +106,7 @@ class Model:
     level: float = 0.95
     group_by: str = ""
     group_order: tuple[str, ...] = ()
+    overall: bool = True
     important_difference: float | None = None
     important_difference_source: str = ""
     tau_prior_scale: float = 0.5
@@ -146,6 +153,9 @@ class AnalysisSpec:
     registration: str = ""
     note: str = ""
 
+
+#: Moderators whose groups measure different things on the same people: not pooled together.
+_APART = ("outcome", "instrument")
 
 #: Allowed words of each list in ``[select]``; ``None`` means any word that the data use.
 _SELECT_WORDS: dict[str, Sequence[str] | None] = {
@@ -303,7 +313,7 @@ class _Reader:
                 if item not in allowed:
                     self.problems.append(
                         f"{where}{key}: {item!r} is not known{did_you_mean(item, allowed)} "
-                        f"(choose from {', '.join(sorted(allowed))})"
+                        f"({_choices(allowed)})"
                     )
         return tuple(value)
 
@@ -335,6 +345,7 @@ class _Reader:
             self.problems.append(f"select: min_days {low:g} is above max_days {high:g}")
         return Selection(
             **lists,
+            within=table.get("within", False) is True,
             min_days=low,
             max_days=high,
             exclude={str(key): str(value) for key, value in exclude.items()},
@@ -419,6 +430,7 @@ class _Reader:
             level=level if level is not None else 0.95,
             group_by=str(group_by),
             group_order=self._list("model.", table, "group_order", None),
+            overall=table.get("overall", group_by not in _APART) is True,
             important_difference=self._number("important_difference", table),
             important_difference_source=str(table.get("important_difference_source", "")),
             tau_prior_scale=self._number("tau_prior_scale", table) or 0.5,
@@ -435,3 +447,14 @@ class _Reader:
             )
             return default
         return str(value)
+
+
+#: Longer lists of words are not printed in a message; the near match and the place are enough.
+_MOST_CHOICES = 20
+
+
+def _choices(allowed: Sequence[str]) -> str:
+    """Return the allowed words, or where to read them when they are many."""
+    if len(allowed) <= _MOST_CHOICES:
+        return f"choose from {', '.join(sorted(allowed))}"
+    return f"one of the {len(allowed)} words that the tables in data/ use"

@@ -7,9 +7,9 @@ from typing import Any
 
 from ketameta.numberformat import (
     format_count,
-    format_interval,
     format_number,
     format_percent,
+    format_ratio,
     plural,
 )
 from ketameta.vocabulary import Measure
@@ -22,17 +22,29 @@ def shown(value: float | None, measure: Measure) -> float | None:
     return math.exp(value) if measure.is_ratio else value
 
 
+def written(value: float | None, measure: Measure) -> str:
+    """Return a value as readers see it: ratios exponentiated, extreme ratios as bounds."""
+    if measure.is_ratio:
+        return format_ratio(None if value is None else math.exp(min(value, 700.0)))
+    return format_number(value)
+
+
+def interval_words(low: float | None, high: float | None, measure: Measure) -> str:
+    """Return ``1.20 to 3.40`` on the readers' scale."""
+    return f"{written(low, measure)} to {written(high, measure)}"
+
+
 def estimate_words(pooled: dict[str, Any], measure: Measure) -> str:
-    """Return ``risk ratio 2.31 (95% CI 1.60 to 3.33)``."""
+    """Return ``risk ratio is 2.31 (95% CI 1.60 to 3.33)``."""
     name = {
         Measure.SMD: "standardised mean difference",
         Measure.MD: "mean difference",
         Measure.SMCR: "standardised mean change",
     }.get(measure, measure.label.lower())
-    value = format_number(shown(pooled["estimate"], measure))
-    interval = format_interval(shown(pooled["ci_low"], measure), shown(pooled["ci_high"], measure))
+    value = written(pooled["estimate"], measure)
+    interval = interval_words(pooled["ci_low"], pooled["ci_high"], measure)
     level = format_percent(pooled.get("level", 0.95))
-    return f"{name} {value} ({level} CI {interval})"
+    return f"{name} is {value} ({level} CI {interval})"
 
 
 def main_sentence(result: dict[str, Any]) -> str:
@@ -42,18 +54,32 @@ def main_sentence(result: dict[str, Any]) -> str:
     if k == 0:
         return f"No eligible trial was found. We looked for {result['looked_for']}."
     people = result["n_participants"]
-    who = f" with {format_count(people)} people" if people else ""
+    least = "at least " if result["n_trials_without_size"] else ""
+    who = f" with {least}{format_count(people)} people" if people else ""
     pooled = result["pooled"]
     if pooled is None:
-        return f"{plural(k, 'trial').capitalize()}{who}; the groups are not pooled together."
+        return f"{plural(k, 'trial')}{who}; different measurements are not pooled together."
     if k == 1:
         row = result["groups"][0]["rows"][0]
         return (
-            f"One trial{who} ({row['label']}) is eligible: {estimate_words(pooled, measure)}. "
+            f"One trial{who} ({row['label']}) is eligible: the {estimate_words(pooled, measure)}. "
             "A single trial is shown as it is; nothing is pooled."
         )
     sentence = f"Across {plural(k, 'trial')}{who}, the {estimate_words(pooled, measure)}"
     return f"{sentence}; {direction_words(pooled, measure, result['favours'])}."
+
+
+def group_sentences(result: dict[str, Any]) -> list[str]:
+    """Return one sentence per group where the groups are not pooled together."""
+    measure = Measure(result["measure"])
+    if result["pooled"] is not None:
+        return []
+    return [
+        f"{group['label']}: {plural(len(group['rows']), 'trial')}, the "
+        f"{estimate_words(group['pooled'], measure)}."
+        for group in result["groups"]
+        if group["pooled"] is not None
+    ]
 
 
 def direction_words(pooled: dict[str, Any], measure: Measure, favours: list[str]) -> str:
@@ -81,9 +107,27 @@ def prediction_sentence(result: dict[str, Any]) -> str:
     if result["k"] < 2 or pooled is None:
         return ""
     if pooled.get("pi_low") is None:
-        return "No prediction interval is given for fewer than three trials."
-    interval = format_interval(shown(pooled["pi_low"], measure), shown(pooled["pi_high"], measure))
-    return f"The true effect in a new, similar trial would lie between {interval} (95% prediction)."
+        return "Two trials are too few for a prediction interval."
+    interval = interval_words(pooled["pi_low"], pooled["pi_high"], measure)
+    level = format_percent(pooled["level"])
+    return (
+        f"The {level} prediction interval for the true effect in a new, similar trial runs "
+        f"from {interval}."
+    )
+
+
+def two_trials_sentence(result: dict[str, Any]) -> str:
+    """Return the other intervals that stand beside the main one when there are two trials."""
+    if result["k"] != 2 or result["pooled"] is None:
+        return ""
+    measure = Measure(result["measure"])
+    level = format_percent(result["pooled"]["level"])
+    beside = [
+        f"{item['label']}: {interval_words(item['ci_low'], item['ci_high'], measure)}"
+        for item in result["companions"]
+        if item["code"] in {"wald", "bayes"}
+    ]
+    return f"With two trials no interval can be relied on alone ({level} {'; '.join(beside)})."
 
 
 def heterogeneity_sentence(result: dict[str, Any]) -> str:

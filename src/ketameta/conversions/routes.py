@@ -154,6 +154,7 @@ _ROUTES = (
         _HANDBOOK + "6.5.2.3",
         False,
     ),
+    Route("means_printed", "difference of the arms' printed means", "the source"),
     Route("se_printed", "SE as printed", "the source"),
     Route("se_from_t", "SE from the difference and its t statistic", _HANDBOOK + "6.5.2.3"),
     Route(

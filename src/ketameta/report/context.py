@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.rows import study_label
-from ketameta.analyses.words import shown
+from ketameta.analyses.words import interval_words, written
 from ketameta.conversions import ROUTES
 from ketameta.numberformat import format_interval, format_number, plural
 from ketameta.paths import ProjectPaths
@@ -150,8 +150,8 @@ def _image(paths: ProjectPaths, name: str) -> str:
 
 
 def _shown(row: Mapping[str, Any], measure: Measure) -> str:
-    low, high = shown(row["ci_low"], measure), shown(row["ci_high"], measure)
-    return f"{format_number(shown(row['estimate'], measure))} ({format_interval(low, high)})"
+    interval = interval_words(row["ci_low"], row["ci_high"], measure)
+    return f"{written(row['estimate'], measure)} ({interval})"
 
 
 def _numbers(result: dict[str, Any], measure: Measure) -> list[tuple[str, str]]:
@@ -165,9 +165,7 @@ def _numbers(result: dict[str, Any], measure: Measure) -> list[tuple[str, str]]:
         (measure.label, _shown(pooled, measure)),
     ]
     if pooled["pi_low"] is not None:
-        interval = format_interval(
-            shown(pooled["pi_low"], measure), shown(pooled["pi_high"], measure)
-        )
+        interval = interval_words(pooled["pi_low"], pooled["pi_high"], measure)
         numbers.append(("Prediction interval for a new trial", interval))
     if pooled["tau2"] is not None:
         numbers.append(("Between-trial variance (tau²)", _tau2(pooled)))
@@ -200,8 +198,8 @@ def _leave_one_out(result: dict[str, Any], measure: Measure) -> str:
     left = result["leave_one_out"]
     if left is None:
         return ""
-    low, high = shown(left["lowest"], measure), shown(left["highest"], measure)
-    return f"Leaving out one trial at a time, the estimate runs from {format_interval(low, high)}."
+    interval = interval_words(left["lowest"], left["highest"], measure)
+    return f"Leaving out one trial at a time, the estimate runs from {interval}."
 
 
 def _left(result: dict[str, Any]) -> list[dict[str, Any]]:

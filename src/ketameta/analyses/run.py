@@ -1,0 +1,260 @@
+"""Runs one declared analysis and returns its results as JSON-ready data, at full precision."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ketameta.analyses import words
+from ketameta.analyses.companions import companions_of, leave_one_out_of
+from ketameta.analyses.rows import study_rows
+from ketameta.analyses.selection import select_effects
+from ketameta.analyses.spec import AnalysisSpec
+from ketameta.models.pooling import pool
+from ketameta.models.results import plain
+from ketameta.models.second_engine import second_engine
+from ketameta.models.subgroups import subgroup_test
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketameta.effect_table import EffectTable
+    from ketameta.evidence import Evidence
+
+#: Fields of a pooled result that are stored; rows hold the estimates and weights.
+_POOLED = (
+    *("model", "k", "estimate", "se", "statistic", "df", "p_value", "ci_low", "ci_high"),
+    *("pi_low", "pi_high", "pi_df", "tau2", "tau2_se", "tau2_ci_low", "tau2_ci_high"),
+    *("i2", "h2", "i2_ci_low", "i2_ci_high", "i2_q", "h2_q", "q", "q_df", "q_p_value"),
+    *("tau2_method", "ci_method", "level", "rule"),
+)
+
+
+def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> dict[str, Any]:
+    """Return everything a report needs to know about one analysis.
+
+    Parameters
+    ----------
+    spec : AnalysisSpec
+    table : EffectTable
+        Effects derived under the assumptions of ``spec``.
+    evidence : Evidence
+
+    Returns
+    -------
+    dict
+        JSON-ready, at full precision; never raises for few or no studies.
+    """
+    selected = select_effects(spec, table, evidence)
+    rows = study_rows(selected.used, spec.model.measure)
+    independent = study_rows(selected.used, spec.model.measure, "study_id")
+    groups = _groups(spec, rows)
+    pooled = _pooled(independent, spec)
+    overall = spec.model.overall and len(independent) > 0
+    several = overall and len(independent) >= 2
+    people = [row["n_participants"] for row in independent if row["n_participants"] is not None]
+    _give_weights(groups, rows, independent, spec)
+    result: dict[str, Any] = {
+        "name": spec.name,
+        "title": spec.title,
+        "question": spec.question,
+        "section": spec.section,
+        "order": spec.order,
+        "directness": spec.directness,
+        "status": spec.status,
+        "registration": spec.registration,
+        "note": spec.note,
+        "favours": list(spec.favours),
+        "looked_for": spec.looked_for,
+        "measure": str(spec.model.measure),
+        "measure_label": spec.model.measure.label,
+        "is_ratio": spec.model.measure.is_ratio,
+        "null": spec.model.measure.null,
+        "level": spec.model.level,
+        "group_by": spec.model.group_by,
+        "important_difference": spec.model.important_difference,
+        "important_difference_source": spec.model.important_difference_source,
+        "k": len(independent),
+        "n_participants": sum(people),
+        "n_trials_without_size": len(independent) - len(people),
+        "groups": groups,
+        "pooled": _stored(pooled) if overall else None,
+        "subgroup_test": _between_groups(spec, rows),
+        "companions": companions_of(spec, selected.used, independent) if overall else [],
+        "leave_one_out": leave_one_out_of(spec, independent) if overall else None,
+        "second_engine": plain(second_engine(pooled)) if several else None,
+        "intervals": plain(pooled.intervals().rows) if several else [],
+        "caveats": _caveats(spec, pooled, groups, rows, independent),
+        "set_aside": _listed(selected.set_aside),
+        "unused": _listed(selected.unused),
+        "spec": plain(dataclasses.asdict(spec)),
+    }
+    result["sentences"] = [
+        sentence
+        for sentence in (
+            words.main_sentence(result),
+            *words.group_sentences(result),
+            words.two_trials_sentence(result),
+            words.prediction_sentence(result),
+            words.heterogeneity_sentence(result),
+        )
+        if sentence
+    ]
+    return plain(result)
+
+
+def _arrays(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    return (
+        np.array([row["estimate"] for row in rows], dtype=float),
+        np.array([row["variance"] for row in rows], dtype=float),
+    )
+
+
+def _pooled(rows: list[dict[str, Any]], spec: AnalysisSpec) -> Any:
+    estimates, variances = _arrays(rows)
+    return pool(
+        estimates,
+        variances,
+        spec.model.tau2_method,
+        spec.model.ci_method,
+        spec.model.level,
+        [row["label"] for row in rows],
+        spec.model.measure,
+        looked_for=spec.looked_for,
+        repeated_labels="allow",
+    )
+
+
+def _stored(fit: Any) -> dict[str, Any] | None:
+    if fit.k == 0:
+        return None
+    return {name: plain(getattr(fit, name)) for name in _POOLED}
+
+
+def _groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the groups in the declared order, then by name, each pooled on its own."""
+    found = sorted({row["group"] for row in rows})
+    order = [name for name in spec.model.group_order if name in found]
+    names = [*order, *(name for name in found if name not in order)]
+    groups = []
+    for name in names:
+        members = [row for row in rows if row["group"] == name]
+        groups.append(
+            {
+                "key": name,
+                "label": group_label(name) if spec.model.group_by else None,
+                "rows": members,
+                "pooled": _stored(_pooled(members, spec)) if spec.model.group_by else None,
+            }
+        )
+    return groups
+
+
+def group_label(key: str) -> str:
+    """Return a level of a moderator as readers see it."""
+    known = {
+        "nmda_antagonist": "NMDA-receptor antagonists",
+        "alpha2_agonist": "Alpha-2 agonists",
+        "norepinephrine_reuptake_inhibitor": "Noradrenaline reuptake inhibitors",
+        "other_adhd_medicine": "Other ADHD medicines",
+        "stimulant": "Stimulants",
+        "treatment_naive": "Never treated before",
+        "previously_treated": "Treated before",
+        "inadequate_response": "Inadequate response to earlier treatment",
+        "resistant": "Treatment-resistant",
+        "not_resistant": "Treatment resistance not required",
+        "not_reported": "Not reported",
+    }
+    return known.get(key, key.replace("_", " ").capitalize())
+
+
+def _give_weights(
+    groups: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+    independent: list[dict[str, Any]],
+    spec: AnalysisSpec,
+) -> None:
+    """Add each row's share of the weight: of everything, or of its group where rows overlap."""
+    together = spec.model.overall and len(rows) == len(independent)
+    for members in [rows] if together else [group["rows"] for group in groups]:
+        if members:
+            weights = _pooled(members, spec).weights
+            for row, weight in zip(members, weights, strict=True):
+                row["weight"] = float(weight)
+
+
+def _between_groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the test for subgroup differences, where two groups have two trials or more."""
+    if not spec.model.group_by:
+        return None
+    estimates, variances = _arrays(rows)
+    return subgroup_test(estimates, variances, [row["group"] for row in rows], spec)
+
+
+def _caveats(
+    spec: AnalysisSpec,
+    pooled: Any,
+    groups: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+    independent: list[dict[str, Any]],
+) -> list[dict[str, str]]:
+    """Return everything a reader must know, once each."""
+    overall = spec.model.overall or not rows
+    caveats = [dataclasses.asdict(caveat) for caveat in pooled.caveats] if overall else []
+    if overall and len(rows) != len(independent):
+        caveats.append(
+            {
+                "code": "study_in_several_groups",
+                "message": "Some trials stand in several groups. For the overall result their "
+                "effects are joined first, so that nobody is counted twice.",
+            }
+        )
+    if any(row["assumption"] for row in rows):
+        assumed = sorted({row["assumption"] for row in rows if row["assumption"]})
+        caveats.append(
+            {
+                "code": "assumption",
+                "message": f"Some effects rest on an assumption: {', '.join(assumed)}.",
+            }
+        )
+    standardised = str(spec.model.measure) == "SMD"
+    if standardised and any("model_based" in row["route"] for row in rows):
+        caveats.append(
+            {
+                "code": "model_based_spread",
+                "message": "Some standard deviations come from models with covariates and are "
+                "smaller than those of the raw scores; standardised effects are then larger.",
+            }
+        )
+    alone = [group["label"] for group in groups if group["label"] and len(group["rows"]) == 1]
+    if alone:
+        caveats.append(
+            {
+                "code": "group_of_one",
+                "message": f"Only one trial: {', '.join(alone)}.",
+            }
+        )
+    return caveats
+
+
+_LISTED = (
+    "study_id",
+    "arm_id",
+    "comparator_arm_id",
+    "outcome",
+    "instrument",
+    "time_days",
+    "subgroup",
+    "data_kind",
+    "code",
+    "reason",
+    "source",
+)
+
+
+def _listed(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows that were left, with their reasons."""
+    records = frame.reindex(columns=list(_LISTED)).to_dict("records")
+    return [plain(record) for record in records]
