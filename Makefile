@@ -51,6 +51,9 @@ test: $(VENV)/installed ## Run every test, the type checker and the linter
 	@$(BIN)/mypy --cache-dir=build/mypy
 	@$(BIN)/python -m pytest -n auto
 
+verify: $(VENV)/installed ## Rebuild from the CSVs elsewhere and compare with what is published
+	@$(RUN) verify
+
 dictionary: $(VENV)/installed ## Write data/README.md and the empty templates from the schema
 	@$(RUN) dictionary
 

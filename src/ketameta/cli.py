@@ -120,13 +120,38 @@ def run(
 
 
 @app.command()
+def verify(
+    report: Annotated[
+        Path | None, typer.Option(help="Published folder to verify; reports/ when not given.")
+    ] = None,
+    root: Root = Path(),
+) -> None:
+    """Rebuild everything from the CSVs in a temporary folder and compare it with the report.
+
+    Names every difference (file, analysis, quantity, published and rebuilt value) and ends with 1
+    when there is one.
+    """
+    from ketameta.paths import project_paths
+    from ketameta.verify import verify as verified
+
+    result = verified(project_paths(root), report=report, say=_say)
+    typer.echo(str(result))
+    raise typer.Exit(0 if result.holds else 1)
+
+
+@app.command()
 def dictionary(root: Root = Path()) -> None:
     """Write data/README.md (the data dictionary) and the empty templates from the schema."""
-    from ketameta.dictionary import write_dictionary
-    from ketameta.paths import project_paths
+    from ketameta.dictionary import dictionary_markdown, template_csv
+    from ketameta.paths import project_paths, write_atomically
+    from ketameta.schema import BATCH_TABLES
 
-    for name in write_dictionary(project_paths(root)):
-        typer.echo(f"wrote {name}")
+    paths = project_paths(root)
+    write_atomically(paths.data / "README.md", dictionary_markdown())
+    typer.echo("wrote data/README.md")
+    for table in BATCH_TABLES:
+        write_atomically(paths.data / "templates" / f"{table.name}.csv", template_csv(table.name))
+        typer.echo(f"wrote data/templates/{table.name}.csv")
 
 
 def _say(line: str) -> None:
