@@ -38,3 +38,21 @@ BOOTSTRAP_BOUND = 0.06
 SECOND_ENGINE = 2e-6
 #: A sum written out in the test against the same sum in the package.
 DIRECT = 1e-12
+#: A batch against one fit at a time: the same sums in another order, another path to the same
+#: root. Measured 1e-15 for a mean and 7e-13 with two moderators, one of them calendar years.
+BATCHED = 1e-11
+#: rma.mv searches with nlminb, whose variances stop within 1e-6 of the optimum (the likelihoods
+#: agree to 1e-13). Measured 8e-7 on the variances, 5e-7 on what follows from them.
+THREE_LEVEL_VARIANCE = 2e-6
+THREE_LEVEL = 1e-6
+#: A p-value of 1e-4 multiplies the relative difference of its statistic by about 20.
+THREE_LEVEL_P = 5e-6
+#: Log-likelihoods are flat at their optimum. Measured 7e-14.
+THREE_LEVEL_LIKELIHOOD = 1e-10
+#: Roots of the profile likelihood, run to 1e-10 in metafor. Measured 1e-9.
+PROFILE_LIMIT = 1e-8
+#: CR0 to CR3, Satterthwaite and HTZ given tau-squared: the same algebra in another order. Measured
+#: 4e-14, and 5e-11 where calendar years enter uncentred.
+SANDWICH = 1e-9
+#: A dense k by k computation written out in the test.
+DENSE = 1e-9
