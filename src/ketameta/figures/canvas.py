@@ -30,6 +30,9 @@ _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "ketameta",
     "pdf.fonttype": 42,
+    # Hinted letters have other widths at each resolution; unhinted ones have those of the font.
+    "text.hinting": "none",
+    "text.hinting_factor": 1,
 }
 _NOT_RESET = {"backend", "backend_fallback", "interactive", "toolbar", "timezone"}
 

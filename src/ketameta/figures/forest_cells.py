@@ -14,6 +14,8 @@ from ketameta.numberformat import MISSING, format_count, format_number, format_p
 
 NOT_ESTIMABLE = "not estimable"
 ARMS = ("treatment", "control")
+#: Weights that add up to more were given within groups; their sum says nothing.
+ALL_WEIGHT = 1.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class CellWriter:
         cells = self.effect(estimate, low, high)
         cells["weight"] = (MISSING if weight is None else format_percent(weight, 1),)
         names = [
-            clean_text(str(row.get(key) or MISSING))
+            arm_words(row.get(key))
             for key, varies in zip(("intervention", "comparator"), self.names_vary, strict=True)
             if varies
         ]
@@ -96,11 +98,17 @@ class CellWriter:
         high: float | None,
         used: Sequence[RowContent],
     ) -> Cells:
-        """Return the cells of a pooled result, with the sums over the trials it used."""
+        """Return the cells of a pooled result, with the sums over the trials it used.
+
+        A sum that would count people twice, or add weights of different pools, is left out.
+        """
         cells = self.effect(estimate, low, high)
-        weights = [row.weight for row in used if row.weight is not None]
-        if weights:
-            cells["weight"] = (format_percent(math.fsum(weights), 1),)
+        weights = math.fsum(row.weight for row in used if row.weight is not None)
+        if 0 < weights < ALL_WEIGHT:
+            cells["weight"] = (format_percent(weights, 1),)
+        names = [row.study_id for row in used if row.study_id]
+        if len(set(names)) < len(names):  # the same people may stand in several rows
+            return cells
         for arm in ARMS:
             total, unknown = known_sum([getattr(row, f"n_{arm}") for row in used])
             if total is None:
@@ -113,6 +121,11 @@ class CellWriter:
             complete = not (events is None or unknown or some_unknown)
             cells[arm] = (format_count(events), f"/{text}") if complete else ("", text)
         return cells
+
+
+def arm_words(value: Any) -> str:
+    """Return the name of an intervention as readers see it: words, not the data's keys."""
+    return clean_text(str(value or MISSING).replace("_", " ").replace(" / ", ", "))
 
 
 def known_sum(values: Sequence[float | None]) -> tuple[float | None, bool]:

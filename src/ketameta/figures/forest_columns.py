@@ -16,7 +16,7 @@ GAP = 7.0
 PLOT_GAP = 3.5
 INDENT = 6.0
 #: The plot itself is never narrower than this; label columns give way first, then the page grows.
-PLOT_COMFORTABLE = 135.0
+PLOT_COMFORTABLE = 120.0
 PLOT_LEAST = 98.0
 LABEL_MOST = 150.0
 LABEL_LEAST = 72.0
@@ -188,10 +188,12 @@ def risk_letters(count: int) -> tuple[str, ...]:
 
 
 def _label_width(rows: Sequence[RowContent]) -> float:
+    """Return the width of the widest label; pool labels may run on into a comparison column."""
     titled = any(row.kind == "subgroup_header" for row in rows)
+    compared = any("comparison" in row.cells for row in rows)
     widths = [0.0]
     for row in rows:
-        if row.kind in ("study", "subgroup_pool", "overall"):
+        if row.kind == "study" or (row.kind in ("subgroup_pool", "overall") and not compared):
             indent = INDENT if titled and row.kind != "overall" else 0.0
             bold = row.kind in BOLD_KINDS
             width = text_width(row.label, style.BODY_SIZE, bold=bold)

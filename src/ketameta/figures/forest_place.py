@@ -96,7 +96,7 @@ def _sized(
     elif row.kind in ("overall", "subgroup_pool", "subgroup_header"):
         bold = True
         if row.cells.keys() & {"treatment", "control"}:
-            room = study.right - study.left - indent
+            room = (comparison or study).right - study.left - indent
         elif row.kind == "subgroup_header":
             room = plot.right - study.left
     elif row.kind == "empty" and not titled:

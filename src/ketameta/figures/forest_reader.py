@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ketameta.errors import UsageError
-from ketameta.figures.forest_cells import CellWriter, known_sum
+from ketameta.figures.forest_cells import ALL_WEIGHT, CellWriter, arm_words, known_sum
 from ketameta.figures.forest_rows import (
     NO_TRIALS,
     NOT_POOLED,
@@ -59,8 +59,10 @@ def read_result(
     titled = len(groups) > 1 or any(group.get("label") for group in groups)
     overall = _pooled(result.get("pooled"))
     predictions = overall is None if group_predictions is None else group_predictions
+    shared = overall is not None and _total_weight(rows_in) < ALL_WEIGHT
     for index, group in enumerate(groups):
-        studies = [reader.study(row, index) for row in group["rows"]]
+        in_pool = shared or _pooled(group.get("pooled")) is not None
+        studies = [reader.study(row, index, in_pool) for row in group["rows"]]
         if titled:
             label = clean_text(str(group.get("label") or "Other trials"))
             content.append(RowContent("subgroup_header", label, group=index))
@@ -72,12 +74,15 @@ def read_result(
     content.extend(reader.overall(overall, studies, titled=titled, result=result))
     used = [row for row in studies if not row.excluded and row.estimate is not None]
     content.insert(0, RowContent("header", "Study"))
+    k, people = finite(result.get("k")), finite(result.get("n_participants"))
+    if people is None:
+        people = known_sum([_participants(row) for row in used])[0]
     return ForestContent(
         rows=tuple(content),
         is_ratio=is_ratio,
         digits=writer.digits,
-        k=len(used),
-        participants=known_sum([_participants(row) for row in used])[0],
+        k=len(used) if k is None else round(k),
+        participants=people,
         arm_names=(
             _common(rows_in, "intervention", "Treatment"),
             _common(rows_in, "comparator", "Control"),
@@ -159,6 +164,10 @@ def _mixed_directness(rows: Sequence[Mapping[str, Any]]) -> bool:
     return len({bool(row["direct"]) for row in rows if row.get("direct") is not None}) > 1
 
 
+def _total_weight(rows: Sequence[Mapping[str, Any]]) -> float:
+    return sum(finite(row.get("weight")) or 0.0 for row in rows if not row.get("excluded"))
+
+
 def _participants(row: RowContent) -> float | None:
     return known_sum([row.n_treatment, row.n_control])[0]
 
@@ -182,8 +191,8 @@ class _Reader:
         """Footnote markers and texts, in order of first use."""
         return tuple((letter, text) for text, letter in self._letters.items())
 
-    def study(self, row: Mapping[str, Any], group: int) -> RowContent:
-        """Return the content of one trial's row."""
+    def study(self, row: Mapping[str, Any], group: int, in_pool: bool) -> RowContent:
+        """Return the content of one trial's row; a weight counts only in a pool."""
         excluded = bool(row.get("excluded"))
         note = clean_text(str(row.get("note") or ""))
         if excluded:
@@ -195,7 +204,7 @@ class _Reader:
         tag = clean_text(str(row.get("tag") or ""))
         if not tag and self.mixed_directness and row.get("direct") is False:
             tag = "indirect"
-        weight = None if excluded else finite(row.get("weight"))
+        weight = finite(row.get("weight")) if in_pool and not excluded else None
         judgements = row.get("risk_of_bias") or {}
         return RowContent(
             kind="study",
@@ -312,7 +321,7 @@ class _Reader:
 
 def _common(rows: Sequence[Mapping[str, Any]], key: str, otherwise: str) -> str:
     """Return the value that all rows share, with a capital, or ``otherwise``."""
-    values = {clean_text(str(row[key])) for row in rows if row.get(key)}
+    values = {arm_words(row[key]) for row in rows if row.get(key)}
     if len(values) != 1:
         return otherwise
     value = values.pop()

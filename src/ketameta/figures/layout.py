@@ -22,6 +22,12 @@ from ketameta.figures.marks import block_height
 from ketameta.figures.numbers import finite
 from ketameta.figures.text import clean_text, text_width, wrap_text
 
+#: How near the evidence is to the question, under the title.
+DIRECTNESS = {
+    "direct": "Direct evidence",
+    "indirect": "Indirect evidence",
+    "context": "Context",
+}
 #: Half the axis where there is nothing to plot, by measure; a factor of ten for ratios.
 _UNIT = {"RD": 0.5, "MD": 5.0}
 _ARROW_SPACE = 15.0
@@ -55,7 +61,8 @@ def lay_out_forest(
     axis_range : (float, float), optional
         Ends of the axis in displayed units; chosen from the data when not given.
     minimal_important_difference : float, optional
-        Draws a dashed line there, in displayed units. Taken from the result when not given.
+        Draws a dashed line there, in displayed units; ``result["important_difference"]`` when not
+        given.
     show_means : bool
         Add mean and standard deviation per arm where the result has them.
     group_predictions : bool, optional
@@ -94,7 +101,7 @@ def lay_out_forest(
     important = finite(
         minimal_important_difference
         if minimal_important_difference is not None
-        else result.get("minimal_important_difference")
+        else result.get("important_difference")
     )
     plot_header = f"{measure_label} (log scale)" if content.is_ratio else measure_label
     page = width_mm * style.POINTS_PER_MM
@@ -175,10 +182,8 @@ def _null(result: Mapping[str, Any], is_ratio: bool) -> float:
 
 
 def _subtitle(result: Mapping[str, Any]) -> str:
-    words = [clean_text(str(result.get("subtitle") or ""))]
-    if result.get("direct") is False:
-        words.append("Indirect evidence")
-    return " · ".join(word for word in words if word)
+    words = [str(result.get("subtitle") or ""), DIRECTNESS.get(str(result.get("directness")), "")]
+    return " · ".join(clean_text(word) for word in words if word)
 
 
 def _direction_words(result: Mapping[str, Any]) -> tuple[str, str]:

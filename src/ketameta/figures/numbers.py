@@ -8,15 +8,13 @@ from statistics import median
 from typing import Any
 
 from ketameta.numberformat import (
-    MISSING,
     format_number,
     format_p,
     format_percent,
+    format_ratio,
     format_significant,
 )
 
-#: Beyond this a ratio is written as ``>9,999``: nobody reads its digits.
-_LARGEST_RATIO = 9999.5
 #: exp() of more than this overflows a double.
 _LARGEST_LOG = 709.0
 
@@ -61,16 +59,8 @@ def display_digits(rows: Sequence[Mapping[str, Any]], is_ratio: bool) -> int:
 
 
 def display_number(value: float | None, digits: int, *, is_ratio: bool = False) -> str:
-    """Write an effect in displayed units; extreme ratios as ``<0.01`` and ``>9,999``."""
-    if value is None:
-        return MISSING
-    if is_ratio and value >= _LARGEST_RATIO:
-        return ">9,999"
-    if is_ratio and 0 <= value < 0.5 * 10**-digits:
-        return f"<{format_number(10**-digits, digits)}"
-    if is_ratio and value >= 999.5:
-        return f"{value:,.0f}"
-    return format_number(value, digits)
+    """Write an effect in displayed units; extreme ratios as bounds."""
+    return format_ratio(value, digits) if is_ratio else format_number(value, digits)
 
 
 def ci_words(level: float) -> str:
