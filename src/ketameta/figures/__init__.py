@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ketameta.figures.canvas import find_parts as find_parts
     from ketameta.figures.description import alt_text as alt_text
+    from ketameta.figures.evidence_map import draw_evidence_map as draw_evidence_map
+    from ketameta.figures.evidence_map import lay_out_evidence_map as lay_out_evidence_map
     from ketameta.figures.forest import draw_forest as draw_forest
     from ketameta.figures.layout import lay_out_forest as lay_out_forest
     from ketameta.figures.save import figure_bytes as figure_bytes
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "alt_text": "description",
+    "draw_evidence_map": "evidence_map",
     "draw_forest": "forest",
     "figure_bytes": "save",
     "find_parts": "canvas",
+    "lay_out_evidence_map": "evidence_map",
     "lay_out_forest": "layout",
     "save_figure": "save",
 }
