@@ -9,13 +9,14 @@ import numpy as np
 
 from ketameta.analyses import words
 from ketameta.analyses.companions import companions_of, leave_one_out_of
+from ketameta.analyses.events import event_companions
 from ketameta.analyses.rows import study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.spec import AnalysisSpec
 from ketameta.models.pooling import pool
 from ketameta.models.results import plain
 from ketameta.models.second_engine import second_engine
-from ketameta.models.subgroups import subgroup_test
+from ketameta.models.subgroups import subgroup_analysis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +84,7 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         "pooled": _stored(pooled) if overall else None,
         "subgroup_test": _between_groups(spec, rows),
         "companions": companions_of(spec, selected.used, independent) if overall else [],
+        "events": event_companions(spec, independent) if overall else None,
         "leave_one_out": leave_one_out_of(spec, independent) if overall else None,
         "second_engine": plain(second_engine(pooled)) if several else None,
         "intervals": plain(pooled.intervals().rows) if several else [],
@@ -166,6 +168,14 @@ def group_label(key: str) -> str:
         "resistant": "Treatment-resistant",
         "not_resistant": "Treatment resistance not required",
         "not_reported": "Not reported",
+        "within_hours": "Within hours of the dose",
+        "24_hours": "24 hours after the dose",
+        "days_2_to_7": "Days 2 to 7",
+        "days_8_to_21": "Days 8 to 21",
+        "days_22_to_35": "Days 22 to 35",
+        "later": "After day 35",
+        "time_not_printed": "Time not printed",
+        "ect": "Electroconvulsive therapy",
     }
     return known.get(key, key.replace("_", " ").capitalize())
 
@@ -186,11 +196,34 @@ def _give_weights(
 
 
 def _between_groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the test for subgroup differences, where two groups have two trials or more."""
-    if not spec.model.group_by:
+    """Return the test for differences between groups, or why there is none."""
+    groups = [row["group"] for row in rows]
+    if not (spec.model.group_by and spec.model.overall) or len(set(groups)) < 2:
         return None
     estimates, variances = _arrays(rows)
-    return subgroup_test(estimates, variances, [row["group"] for row in rows], spec)
+    fit = subgroup_analysis(
+        estimates,
+        variances,
+        groups,
+        "separate",
+        spec.model.tau2_method,
+        spec.model.ci_method,
+        spec.model.level,
+        [row["label"] for row in rows],
+        spec.model.measure,
+        repeated_labels="allow",
+    )
+    return {
+        "q": fit.q_between,
+        "df": fit.q_between_df,
+        "p_value": fit.q_between_p_value,
+        "levels_tested": [row.level for row in fit.rows if row.tested],
+        "withheld": "" if fit.q_between is not None else _reason(fit.caveats),
+    }
+
+
+def _reason(caveats: Any) -> str:
+    return " ".join(caveat.message for caveat in caveats)
 
 
 def _caveats(

@@ -95,7 +95,26 @@ def _with_levels(effects: pd.DataFrame) -> pd.DataFrame:
             pairs.get(key, value) for pairs, value in zip(parsed, effects[key], strict=True)
         ]
     effects["subgroup_keys"] = [frozenset(pairs) for pairs in parsed]
+    effects["time_class"] = [time_class(days) for days in effects["time_days"]]
     return effects
+
+
+#: Classes of time since the first dose: name and last day (in days) that belongs to it.
+TIME_CLASSES: tuple[tuple[str, float], ...] = (
+    ("within_hours", 0.9),
+    ("24_hours", 1.5),
+    ("days_2_to_7", 7.0),
+    ("days_8_to_21", 21.0),
+    ("days_22_to_35", 35.0),
+    ("later", np.inf),
+)
+
+
+def time_class(days: float) -> str:
+    """Return the class of a time in days; ``time_not_printed`` for a missing one."""
+    if np.isnan(days):
+        return "time_not_printed"
+    return next(name for name, last in TIME_CLASSES if days <= last)
 
 
 def parse_subgroup(text: str) -> dict[str, str]:

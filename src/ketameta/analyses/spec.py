@@ -37,6 +37,7 @@ MODERATORS = (
     "instrument",
     "access",
     "source_type",
+    "time_class",
 )
 
 
