@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import UsageError
@@ -39,9 +40,9 @@ ROW = 25.0
 HEADING = 17.0
 LARGEST_RADIUS = 10.5
 SMALLEST_RADIUS = 6.0
-LABEL_MOST = 168.0
+LABEL_MOST = 140.0
 LABEL_LEAST = 112.0
-COLUMN_LEAST = 46.0
+COLUMN_LEAST = 50.0
 
 
 def lay_out_evidence_map(
@@ -78,20 +79,21 @@ def lay_out_evidence_map(
     words = clean_text(str(title if title is not None else frame.get("title") or ""))
     width = width_mm * style.POINTS_PER_MM
     inner = width - 2 * style.MARGIN
-    longest = [word for column in columns for word in column.split(" ")]
-    head_size = style.BODY_SIZE
-    wanted = widest(longest, head_size, bold=True) + 6.0
-    spare = inner - wanted * len(columns)
+    least = [
+        max(widest(c.split(" "), style.BODY_SIZE, bold=True) + 5.0, COLUMN_LEAST) for c in columns
+    ]
+    spare = inner - sum(least)
     label_width = min(widest(labels, style.BODY_SIZE) + 4.0, max(spare, LABEL_LEAST), LABEL_MOST)
+    width += max(0.0, label_width - spare)
     label_right = style.MARGIN + label_width
-    step = (width - style.MARGIN - label_right) / max(len(columns), 1)
-    if columns and step < COLUMN_LEAST:
-        width += (COLUMN_LEAST - step) * len(columns)
-        step = COLUMN_LEAST
-    if step < wanted:
-        head_size = style.SMALL_SIZE
-    centres = [label_right + (index + 0.5) * step for index in range(len(columns))]
-    heads = [wrap_text(c, step - 1.5, head_size, bold=True, most=3) for c in columns]
+    share = max(0.0, spare - label_width) / max(len(columns), 1)
+    widths = [needed + share for needed in least]
+    rights = [label_right + total for total in accumulate(widths)]
+    centres = [right - wide / 2 for right, wide in zip(rights, widths, strict=True)]
+    heads = [
+        wrap_text(c, wide - 5.0, style.BODY_SIZE, bold=True, most=3)
+        for c, wide in zip(columns, widths, strict=True)
+    ]
     title_lines = wrap_text(words, width - 2 * style.MARGIN, style.TITLE_SIZE, bold=True)
     y = style.MARGIN + block_height(len(title_lines), style.TITLE_SIZE) + 4.0
     y += block_height(max((len(lines) for lines in heads), default=0), style.BODY_SIZE) + 4.0
@@ -128,7 +130,6 @@ def lay_out_evidence_map(
         title=words,
         title_lines=title_lines,
         columns=tuple(zip(columns, heads, centres, strict=True)),
-        header_size=head_size,
         header_bottom=header_bottom,
         label_right=label_right,
         rows=tuple(rows),
@@ -211,7 +212,7 @@ def evidence_map_marks(layout: EvidenceMapLayout) -> tuple[Mark, ...]:
     for _, lines, x in layout.columns:
         for index, line in enumerate(reversed(lines)):
             baseline = layout.header_bottom - 4.4 - index * step
-            marks.append(Text("column", x, baseline, line, layout.header_size, "center", True))
+            marks.append(Text("column", x, baseline, line, align="center", bold=True))
     top = layout.header_bottom
     marks.append(Line("rule", ((left, top), (right, top)), style.THIN, style.INK))
     for row in layout.rows:

@@ -63,8 +63,8 @@ class EvidenceMapLayout:
     title_lines : tuple of str
     columns : tuple of (str, tuple of str, float)
         Label, printed lines and centre of each intervention.
-    header_size, header_bottom, label_right : float
-        Font size of the column headings; where the column headings end and the row labels end.
+    header_bottom, label_right : float
+        Where the column headings end and the row labels end.
     rows : tuple of MapRow
     footnotes : tuple of tuple of str
     """
@@ -74,7 +74,6 @@ class EvidenceMapLayout:
     title: str
     title_lines: tuple[str, ...]
     columns: tuple[tuple[str, tuple[str, ...], float], ...]
-    header_size: float
     header_bottom: float
     label_right: float
     rows: tuple[MapRow, ...]
