@@ -1,0 +1,300 @@
+"""Inference that survives a wrong model of the dependence: cluster-robust standard errors.
+
+The arrays are in :mod:`ketameta.models.robust_covariance`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ketameta.errors import NotEstimableError, UsageError, check_choice
+from ketameta.models.dependence_inputs import check_groups, frozen
+from ketameta.models.intervals import check_level
+from ketameta.models.multilevel_results import CoefficientTable, coefficient_table
+from ketameta.models.results import Caveat, Result
+from ketameta.models.robust_covariance import (
+    ROBUST_KINDS,
+    JointTest,
+    hotelling_test,
+    sandwich,
+    satterthwaite_df,
+)
+from ketameta.numberformat import format_number, format_p, plural
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+RobustKind = Literal["CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3"]
+#: Below this many Satterthwaite degrees of freedom t probabilities are unreliable (Tipton 2015,
+#: doi:10.1037/met0000011).
+MIN_DF = 4.0
+INTERCEPT = "intercept"
+
+
+class Fit(Protocol):
+    """What :func:`robust` needs of a fit: the data and the variance of the true effects.
+
+    ``design`` (k, p), ``names`` of its columns, ``level`` and ``working_blocks()`` are used where a
+    fit has them; without a design there is an intercept only, without blocks the working
+    covariance is ``variances + tau2`` on a diagonal.
+    """
+
+    @property
+    def estimates(self) -> FloatArray:
+        """Effects, shape (k,)."""
+        ...
+
+    @property
+    def variances(self) -> FloatArray:
+        """Sampling variances, shape (k,)."""
+        ...
+
+    @property
+    def tau2(self) -> float | None:
+        """Variance of the true effects; ``None`` counts as 0."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class RobustFit(Result):
+    """Coefficients with cluster-robust standard errors.
+
+    Attributes
+    ----------
+    k, m : int
+        Numbers of effects and clusters.
+    kind : str
+        ``"CR2"`` unless asked otherwise.
+    coefficients : CoefficientTable
+        Robust standard errors, Satterthwaite degrees of freedom, t tests and intervals.
+    model_se : ndarray of shape (p,)
+        Standard errors if the working model were true.
+    joint : JointTest or None
+        Test of all coefficients beside the intercept (HTZ); ``None`` without moderators.
+    cluster : tuple of str
+        Cluster of each effect.
+    level : float
+    caveats : tuple of Caveat
+    """
+
+    k: int
+    m: int
+    kind: str
+    coefficients: CoefficientTable
+    model_se: FloatArray
+    joint: JointTest | None
+    cluster: tuple[str, ...]
+    level: float
+    caveats: tuple[Caveat, ...]
+
+    def _only(self, name: str) -> float:
+        if len(self.coefficients.names) > 1:
+            raise UsageError(f"{name} is one number per coefficient here; see .coefficients")
+        return float(getattr(self.coefficients, name)[0])
+
+    @property
+    def estimate(self) -> float:
+        """Mean effect (intercept-only fits)."""
+        return self._only("estimate")
+
+    @property
+    def se(self) -> float:
+        """Robust standard error of the mean effect (intercept-only fits)."""
+        return self._only("se")
+
+    @property
+    def df(self) -> float:
+        """Satterthwaite degrees of freedom (intercept-only fits)."""
+        return self._only("df")
+
+    @property
+    def p_value(self) -> float:
+        """P-value of the mean effect (intercept-only fits)."""
+        return self._only("p_value")
+
+    @property
+    def ci_low(self) -> float:
+        """Lower end of the interval (intercept-only fits)."""
+        return self._only("ci_low")
+
+    @property
+    def ci_high(self) -> float:
+        """Upper end of the interval (intercept-only fits)."""
+        return self._only("ci_high")
+
+    def summary(self) -> str:
+        """Return the sentence and one line per coefficient."""
+        lines = [
+            f"<Cluster-robust inference: {plural(self.k, 'effect')} in"
+            f" {plural(self.m, 'cluster')}, {self.kind} with Satterthwaite degrees of freedom>",
+            *self.coefficients.lines(self.level),
+        ]
+        if self.joint is not None:
+            below = self.joint.df_denominator
+            words = (
+                "not testable with so few clusters"
+                if below is None
+                else f"F({self.joint.df}, {format_number(below, 1)}) ="
+                f" {format_number(self.joint.f)}, {format_p(self.joint.p_value)}"
+            )
+            lines.append(f"  moderators  {words}")
+        return "\n".join(lines + [f"  note: {caveat.message}" for caveat in self.caveats])
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row per coefficient."""
+        import pandas as pd
+
+        shared = {"k": self.k, "m": self.m, "kind": self.kind, "level": self.level}
+        return pd.DataFrame([row | shared for row in self.coefficients.rows()])
+
+
+def robust(
+    fit: Fit,
+    cluster: Sequence[object] | ArrayLike | None = None,
+    *,
+    kind: RobustKind = "CR2",
+    level: float | None = None,
+) -> RobustFit:
+    """Replace the standard errors of a fit by cluster-robust ones.
+
+    Parameters
+    ----------
+    fit : RandomEffects, meta-regression or MultilevelFit
+        Anything with ``estimates``, ``variances`` and ``tau2`` (see :class:`Fit`).
+    cluster : sequence of length k, optional
+        Cluster of each effect, at least two; independent of each other. The studies of a multilevel
+        fit when not given.
+    kind : {"CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3"}
+        CR2 corrects the bias of small numbers of clusters and is the one to report.
+    level : float, optional
+        The fit's own level, or 0.95.
+
+    Returns
+    -------
+    RobustFit
+
+    Raises
+    ------
+    UsageError
+        No clusters given for a fit that has none, or a wrong number of labels.
+    NotEstimableError
+        One cluster, not more clusters than coefficients, or effects that the model correlates
+        stand in two clusters.
+
+    Notes
+    -----
+    Equal to clubSandwich ``vcovCR`` and ``coef_test(test="Satterthwaite")`` with the inverse of the
+    model's covariance as weights. See :func:`ketameta.models.robust_covariance.sandwich`.
+
+    Examples
+    --------
+    >>> from ketameta.models.multilevel import multilevel
+    >>> fit = multilevel([0.2, 0.4, 0.1, 0.6], [0.04, 0.05, 0.03, 0.04], ["a", "a", "b", "b"])
+    >>> found = robust(fit)
+    >>> round(found.se, 4), round(found.df, 2)
+    (0.0183, 1.0)
+    """
+    check_choice("kind", kind, ROBUST_KINDS)
+    y = np.asarray(fit.estimates, dtype=np.float64)
+    design, names = _design(fit, y.size)
+    labels = cluster if cluster is not None else getattr(fit, "study", None)
+    if labels is None:
+        raise UsageError("cluster is needed: one label per effect, equal within a study")
+    known, clusters, index = check_groups("cluster", labels, y.size)
+    m, p = len(clusters), design.shape[1]
+    if m < 2 or m <= p:
+        raise NotEstimableError(
+            f"{plural(m, 'cluster')} cannot carry robust standard errors of"
+            f" {plural(p, 'coefficient')}; at least {max(2, p + 1)} are needed"
+        )
+    blocks = _by_cluster(fit, index, clusters)
+    parts = sandwich(y, design, blocks, kind)
+    df = satterthwaite_df(parts)
+    chosen = check_level(getattr(fit, "level", 0.95) if level is None else level)
+    tested = [j for j, name in enumerate(names) if name != INTERCEPT]
+    joint = hotelling_test(parts, tested) if tested and len(names) > 1 else None
+    table = coefficient_table(names, parts.coefficients, parts.covariance, df, chosen)
+    return RobustFit(
+        k=y.size,
+        m=m,
+        kind=kind,
+        coefficients=table,
+        model_se=frozen(np.sqrt(np.diag(_model_covariance(design, blocks)))),
+        joint=joint,
+        cluster=known,
+        level=chosen,
+        caveats=_caveats(table, joint),
+    )
+
+
+def _design(fit: Any, k: int) -> tuple[FloatArray, tuple[str, ...]]:
+    design = getattr(fit, "design", None)
+    if design is None:
+        return np.ones((k, 1)), (INTERCEPT,)
+    matrix = np.asarray(design, dtype=np.float64)
+    names = getattr(fit, "names", None)
+    if names is None:
+        names = getattr(getattr(fit, "coefficients", None), "names", None)
+    if names is None or len(names) != matrix.shape[1]:
+        names = [f"x{j + 1}" for j in range(matrix.shape[1])]
+    return matrix, tuple(str(name) for name in names)
+
+
+def _by_cluster(
+    fit: Any, index: IntArray, clusters: tuple[str, ...]
+) -> list[tuple[IntArray, FloatArray]]:
+    """Return rows and working covariance of each cluster."""
+    rows = [np.flatnonzero(index == number) for number in range(len(clusters))]
+    if hasattr(fit, "working_blocks"):
+        position = np.empty(index.size, dtype=np.intp)
+        for at in rows:
+            position[at] = np.arange(at.size)
+        matrices = [np.zeros((at.size, at.size)) for at in rows]
+        for at, block in fit.working_blocks():
+            inside = np.unique(index[at])
+            if inside.size > 1:
+                named = ", ".join(repr(clusters[number]) for number in inside)
+                raise NotEstimableError(
+                    f"the model correlates effects of clusters {named}; clusters must contain whole"
+                    " studies"
+                )
+            matrices[inside[0]][np.ix_(position[at], position[at])] = block
+        return list(zip(rows, matrices, strict=True))
+    total = np.asarray(fit.variances, dtype=np.float64) + float(fit.tau2 or 0.0)
+    return [(at, np.diag(total[at])) for at in rows]
+
+
+def _model_covariance(design: FloatArray, blocks: list[tuple[IntArray, FloatArray]]) -> FloatArray:
+    precision = sum(
+        design[at].T @ np.linalg.solve(covariance, design[at]) for at, covariance in blocks
+    )
+    return np.asarray(np.linalg.inv(precision))
+
+
+def _caveats(table: CoefficientTable, joint: JointTest | None) -> tuple[Caveat, ...]:
+    found = []
+    few = [row for row in table.rows() if row["df"] < MIN_DF]
+    if few:
+        listed = ", ".join(f"{row['term']} ({format_number(row['df'], 1)})" for row in few)
+        found.append(
+            Caveat(
+                "few_degrees_of_freedom",
+                f"Fewer than {MIN_DF:g} degrees of freedom: {listed}; robust p-values and"
+                " intervals are unreliable there.",
+            )
+        )
+    if joint is not None and joint.df_denominator is None:
+        found.append(
+            Caveat(
+                "joint_test_withheld",
+                "There are too few clusters for a joint robust test of the moderators.",
+            )
+        )
+    return tuple(found)
