@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ketameta.csvfiles import HIDDEN, without_hidden
 from ketameta.findings import Severity
 from ketameta.schema import Column
+from ketameta.textfiles import HIDDEN, without_hidden
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WITH_COMMA = re.compile(r"[+-]?[0-9.]*,[0-9,.]+")

@@ -8,18 +8,16 @@ expects; when that value is no longer there, the correction has expired and says
 from __future__ import annotations
 
 import math
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ketameta.csvfiles import decode
 from ketameta.errors import CorrectionError, did_you_mean
 from ketameta.evidence import TABLES, Evidence, Row
 from ketameta.findings import Finding, file_finding, sort_findings
 from ketameta.paths import ProjectPaths
+from ketameta.textfiles import read_toml
 
 Value = str | float
 ACTIONS = ("override", "drop", "flag")
@@ -110,7 +108,7 @@ def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple
     ]
     corrections: list[Correction] = []
     seen: set[str] = set()
-    if not isinstance(entries, list):
+    if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
         entries = []
         problems.append(
             file_finding("correction", file, "corrections are a list", "write [[correction]]")
@@ -118,8 +116,6 @@ def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple
     starts = [number for number, line in enumerate(lines, 1) if line.strip() == "[[correction]]"]
     for index, entry in enumerate(entries):
         line = starts[index] if index < len(starts) else 0
-        if not isinstance(entry, dict):
-            continue
         wrong = list(_entry_problems(entry, seen))
         seen.add(str(entry.get("id")))
         problems.extend(
@@ -129,27 +125,6 @@ def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple
         if not wrong and entry.get("status", "active") == "active":
             corrections.append(_correction(entry, line))
     return tuple(corrections), sort_findings(problems)
-
-
-def read_toml(
-    path: Path, file: str
-) -> tuple[dict[str, Any] | None, list[str], tuple[Finding, ...]]:
-    """Return a TOML document and its lines, or the finding that says why it cannot be read.
-
-    A file that does not exist gives no document and no finding.
-    """
-    if not path.exists():
-        return None, [], ()
-    try:
-        text, _ = decode(path.read_bytes())
-        return tomllib.loads(text), text.splitlines(), ()
-    except OSError as error:
-        why, line = f"the file cannot be opened ({error.strerror})", 0
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        found = re.search(r"at line (\d+)", str(error))
-        why, line = f"the file is not valid TOML ({error})", int(found.group(1)) if found else 0
-    remedy = "look for a missing quotation mark, bracket or equals sign there"
-    return None, [], (file_finding("toml_unreadable", file, why, remedy, line=line),)
 
 
 def apply_corrections(

@@ -6,7 +6,6 @@ with a line break in it does not add one.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 from dataclasses import dataclass
@@ -15,28 +14,9 @@ from pathlib import Path
 from ketameta.errors import did_you_mean
 from ketameta.findings import Finding, Severity
 from ketameta.schema import Table
+from ketameta.textfiles import SAVE_AS, decode, without_hidden
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
-#: Characters that nobody sees and that split keys: kinds of spaces, joiners, marks of direction.
-HIDDEN = {
-    "\u00a0": "non-breaking space",
-    "\u202f": "narrow non-breaking space",
-    "\u2007": "figure space",
-    "\u2009": "thin space",
-    "\u00ad": "soft hyphen",
-    "\u200b": "zero-width space",
-    "\u200c": "zero-width non-joiner",
-    "\u200d": "zero-width joiner",
-    "\u200e": "left-to-right mark",
-    "\u200f": "right-to-left mark",
-    "\u2028": "line separator",
-    "\u2029": "paragraph separator",
-    "\u2060": "word joiner",
-    "\ufeff": "byte-order mark",
-}
-_AS_SPACE = {"\u00a0", "\u202f", "\u2007", "\u2009", "\u2028", "\u2029"}
-_CLEANED = str.maketrans({mark: " " if mark in _AS_SPACE else "" for mark in HIDDEN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +38,6 @@ class CsvFile:
     refused: tuple[tuple[int, dict[str, str]], ...] = ()
     blank: int = 0
     findings: tuple[Finding, ...] = ()
-
-
-def without_hidden(text: str) -> str:
-    """Return ``text`` with invisible characters removed and odd spaces made plain."""
-    return text.translate(_CLEANED).strip()
 
 
 def read_csv(path: Path, file: str, table: Table) -> CsvFile:
@@ -108,7 +83,7 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
             "error",
             "not_csv",
             "this is a spreadsheet workbook with the ending .csv",
-            f"open it and {_SAVE_AS}",
+            f"open it and {SAVE_AS}",
         )
         return CsvFile(findings=tuple(findings))
 
@@ -131,7 +106,7 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
             "error",
             "separator",
             f"the cells are separated by {_SEPARATORS[separator]}",
-            f"{_SAVE_AS}, with decimal points",
+            f"{SAVE_AS}, with decimal points",
             line=1,
         )
     records, broken = _records(text, separator)
@@ -194,61 +169,6 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
         keys = {name: cell for name, cell in _cells(header, record).items() if name in table.key}
         refused.append((line, keys))
     return CsvFile(tuple(rows), tuple(refused), blank, tuple(findings))
-
-
-def decode(data: bytes) -> tuple[str, tuple[Severity, str, int, str, str, str] | None]:
-    """Return the text of ``data`` and, if it is not plain UTF-8, what to report.
-
-    The second value holds severity, check, line, value, why and remedy.
-    """
-    if data.startswith(codecs.BOM_UTF8):
-        problem: tuple[Severity, str, int, str, str, str] = (
-            "warning",
-            "byte_order_mark",
-            1,
-            "",
-            "the file starts with an invisible byte-order mark",
-            "save it as UTF-8 without a mark (it is read correctly all the same)",
-        )
-        text, inner = decode(data[len(codecs.BOM_UTF8) :])
-        return text, inner or problem
-    wide = _wide_encoding(data)
-    if wide:
-        return data.decode(wide, errors="replace").lstrip("\ufeff"), (
-            "error",
-            "encoding",
-            0,
-            "",
-            "the file is UTF-16, not UTF-8",
-            _SAVE_AS,
-        )
-    try:
-        return data.decode("utf-8"), None
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        character = data[error.start : error.start + 1].decode("cp1252", errors="replace")
-        return data.decode("cp1252", errors="replace"), (
-            "error",
-            "encoding",
-            line,
-            character,
-            "the file is not UTF-8; this character looks like Windows-1252",
-            _SAVE_AS,
-        )
-
-
-def _wide_encoding(data: bytes) -> str:
-    """Return the UTF-16 variant of ``data``, or nothing."""
-    if data.startswith(codecs.BOM_UTF16_LE):
-        return "utf-16-le"
-    if data.startswith(codecs.BOM_UTF16_BE):
-        return "utf-16-be"
-    sample = data[:400]
-    if len(sample) >= 8 and sample[1::2].count(0) > 0.8 * len(sample[1::2]):
-        return "utf-16-le"
-    if len(sample) >= 8 and sample[0::2].count(0) > 0.8 * len(sample[0::2]):
-        return "utf-16-be"
-    return ""
 
 
 def _separator(text: str, table: Table) -> str:

@@ -69,7 +69,7 @@ def check_rows_are_not_copied(context: Context) -> Iterator[Problem]:
             continue
         key = (row["study_id"], row["arm_id"], mean, *around, n)
         first = groups.setdefault(key, row)
-        if first is not row:
+        if first is not row and first.key != row.key:
             yield warning(
                 row,
                 "mean",
@@ -88,7 +88,7 @@ def check_contrasts_are_not_copied(context: Context) -> Iterator[Problem]:
         if None in values or not _has_decimals(row, "estimate"):
             continue
         first = groups.setdefault((row["study_id"], row["effect_type"], *values), row)
-        if first is not row:
+        if first is not row and first.key != row.key:
             yield warning(
                 row,
                 "estimate",

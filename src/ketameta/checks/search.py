@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ketameta.corrections import read_toml
 from ketameta.errors import did_you_mean
 from ketameta.findings import Finding, file_finding
 from ketameta.paths import ProjectPaths
+from ketameta.textfiles import read_toml
 
 #: Counts of the ``[flow]`` table, in the order of a PRISMA 2020 diagram. A count of records left
 #: out may be a table of reasons with a count each.

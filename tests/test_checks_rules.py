@@ -1,0 +1,745 @@
+"""Every rule: broken once in an otherwise clean project, and found at its file, line and column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import test_checks_golden
+from batches import (
+    BIAS,
+    CONTRAST,
+    CONTROL,
+    EVENT,
+    SCORE,
+    STUDY,
+    TREATMENT,
+    Tables,
+    check_tables,
+    clean_tables,
+    places,
+    words,
+)
+from ketameta.checks import CHECKS
+from ketameta.checks.scales import largest_sd
+
+Spoil = Callable[[Tables], None]
+Place = tuple[str, int, str]
+
+
+def _set(table: str, index: int = 0, **cells: str) -> Spoil:
+    """Return a spoiler that changes cells of one row."""
+
+    def spoil(tables: Tables) -> None:
+        tables[table][index].update(cells)
+
+    return spoil
+
+
+def _add(table: str, *rows: dict[str, str]) -> Spoil:
+    """Return a spoiler that adds rows to a table."""
+
+    def spoil(tables: Tables) -> None:
+        tables.setdefault(table, []).extend(dict(row) for row in rows)
+
+    return spoil
+
+
+def _all(*spoilers: Spoil) -> Spoil:
+    """Return a spoiler that does what several do."""
+
+    def spoil(tables: Tables) -> None:
+        for item in spoilers:
+            item(tables)
+
+    return spoil
+
+
+def _both_scores(first: dict[str, str], second: dict[str, str]) -> Spoil:
+    return _all(_set("outcomes", 0, **first), _set("outcomes", 1, **second))
+
+
+def _contrast(**cells: str) -> dict[str, str]:
+    return CONTRAST | cells
+
+
+STUDY_2 = STUDY | {"study_id": "birch_2015", "citation": "Birch B. 2015.", "n_randomised": "40"}
+ARMS_2 = [arm | {"study_id": "birch_2015", "n_randomised": "20"} for arm in (TREATMENT, CONTROL)]
+SCORES_2 = [
+    SCORE | {"study_id": "birch_2015", "n": "20", "mean": "11.7"},
+    SCORE | {"study_id": "birch_2015", "n": "20", "arm_id": "placebo", "mean": "14.2"},
+]
+SECOND_TRIAL = _all(_add("studies", STUDY_2), _add("arms", *ARMS_2), _add("outcomes", *SCORES_2))
+POOL = TREATMENT | {"arm_id": "ketamine_all", "n_randomised": "30", "contains_arms": "ketamine"}
+EXCLUSION = {
+    "study": "maple_2010", "outcome": "all", "records": "1", "reason_code": "no_number",
+    "reason": "no number is printed", "date": "2026-03-02", "decided_by": "AB",
+}  # fmt: skip
+ENTRY = {
+    "registry_id": "NCT00000001", "title": "t", "intervention": "ketamine", "condition": "adhd",
+    "status": "completed",
+}  # fmt: skip
+
+RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
+    # Cells
+    ("required", _set("arms", role=""), "error", (("arms.csv", 2, "role"),), ""),
+    (
+        "unknown_word",
+        _set("studies", design="paralel_rct"),
+        "error",
+        (("studies.csv", 2, "design"),),
+        "",
+    ),
+    ("form", _set("studies", doi="doi:10.1000/x"), "error", (("studies.csv", 2, "doi"),), ""),
+    ("form", _set("studies", pmid="12345678.0"), "error", (("studies.csv", 2, "pmid"),), ""),
+    (
+        "form",
+        _set("studies", registry_id="nct 00000001"),
+        "error",
+        (("studies.csv", 2, "registry_id"),),
+        "",
+    ),
+    (
+        "form",
+        _set("studies", source_url="example dot org"),
+        "error",
+        (("studies.csv", 2, "source_url"),),
+        "",
+    ),
+    (
+        "registry_form",
+        _add("registry", ENTRY | {"registry_id": "trial 7"}),
+        "warning",
+        (("registry.csv", 2, "registry_id"),),
+        "",
+    ),
+    ("bounds", _set("outcomes", sd="0"), "error", (("outcomes.csv", 2, "sd"),), ""),
+    (
+        "bounds",
+        _set("studies", female_percent="101"),
+        "error",
+        (("studies.csv", 2, "female_percent"),),
+        "",
+    ),
+    ("whole_number", _set("outcomes", n="29.5"), "error", (("outcomes.csv", 2, "n"),), ""),
+    (
+        "subgroup",
+        _all(*(_set("outcomes", i, subgroup="subtype=inattentive") for i in (0, 1))),
+        "error",
+        (("outcomes.csv", 2, "subgroup"), ("outcomes.csv", 3, "subgroup")),
+        "",
+    ),
+    (
+        "subgroup",
+        _set("contrasts", subgroup="adhd_subtype=inatentive"),
+        "error",
+        (("contrasts.csv", 2, "subgroup"),),
+        "",
+    ),
+    (
+        "subgroup",
+        _set("contrasts", subgroup="sex=female;sex=male"),
+        "error",
+        (("contrasts.csv", 2, "subgroup"),),
+        "",
+    ),
+    (
+        "subgroup",
+        _set("contrasts", subgroup="women"),
+        "error",
+        (("contrasts.csv", 2, "subgroup"),),
+        "",
+    ),
+    (
+        "locator",
+        _set("outcomes", locator="see paper"),
+        "error",
+        (("outcomes.csv", 2, "locator"),),
+        "",
+    ),
+    (
+        "date",
+        _add("exclusions", EXCLUSION | {"date": "2026-02-30"}),
+        "error",
+        (("exclusions.csv", 2, "date"),),
+        "",
+    ),
+    (
+        "range_source",
+        _set("instruments", range_source=""),
+        "warning",
+        (("instruments.csv", 2, "range_source"),),
+        "",
+    ),
+    # Keys and references
+    (
+        "duplicate_key",
+        _add("outcomes", SCORE | {"time_days": "28.0", "mean": "13.3"}),
+        "error",
+        (("outcomes.csv", 6, ""),),
+        "",
+    ),
+    ("duplicate_key", _add("studies", STUDY), "error", (("studies.csv", 3, "study_id"),), ""),
+    (
+        "unknown_study",
+        _add("outcomes", SCORE | {"study_id": "alder_2015"}),
+        "error",
+        (("outcomes.csv", 6, "study_id"),),
+        "no_partner",
+    ),
+    (
+        "unknown_overlap",
+        _set("studies", overlaps_with="birch_2015;alder_2014"),
+        "error",
+        (("studies.csv", 2, "overlaps_with"), ("studies.csv", 2, "overlaps_with")),
+        "",
+    ),
+    (
+        "unknown_arm",
+        _set("contrasts", comparator_arm_id="placebos"),
+        "error",
+        (("contrasts.csv", 2, "comparator_arm_id"),),
+        "",
+    ),
+    (
+        "unknown_contained_arm",
+        _set("arms", contains_arms="ketamin"),
+        "error",
+        (("arms.csv", 2, "contains_arms"),),
+        "",
+    ),
+    (
+        "same_arm",
+        _set("contrasts", comparator_arm_id="ketamine"),
+        "error",
+        (("contrasts.csv", 2, "comparator_arm_id"),),
+        "",
+    ),
+    (
+        "same_arm",
+        _all(
+            _add("arms", POOL),
+            _set("contrasts", arm_id="ketamine_all", comparator_arm_id="ketamine"),
+        ),
+        "error",
+        (("contrasts.csv", 2, "comparator_arm_id"),),
+        "",
+    ),
+    (
+        "unknown_outcome",
+        _set("contrasts", outcome="anxiety"),
+        "error",
+        (("contrasts.csv", 2, "outcome"),),
+        "",
+    ),
+    (
+        "unknown_instrument",
+        _set("contrasts", instrument="ham_a"),
+        "error",
+        (("contrasts.csv", 2, "instrument"),),
+        "",
+    ),
+    (
+        "statistic_kind",
+        _all(*(_set("outcomes", i, outcome="depression") for i in (2, 3))),
+        "error",
+        (("outcomes.csv", 4, "statistic"), ("outcomes.csv", 5, "statistic")),
+        "",
+    ),
+    (
+        "study_without_arms",
+        _add("studies", STUDY_2),
+        "warning",
+        (("studies.csv", 3, "study_id"),),
+        "study_without_results",
+    ),
+    (
+        "study_without_results",
+        _all(_add("studies", STUDY_2), _add("arms", *ARMS_2)),
+        "warning",
+        (("studies.csv", 3, "study_id"),),
+        "",
+    ),
+    (
+        "arm_without_results",
+        _add("arms", TREATMENT | {"arm_id": "ketamine_1", "n_randomised": ""}),
+        "warning",
+        (("arms.csv", 4, "arm_id"),),
+        "",
+    ),
+    (
+        "same_trial",
+        _all(
+            SECOND_TRIAL,
+            _set("studies", 0, n_randomised="60", age_mean_years="41.3", female_percent="55"),
+            _set("studies", 1, n_randomised="60", age_mean_years="41.3", female_percent="55"),
+        ),
+        "warning",
+        (("studies.csv", 3, "n_randomised"),),
+        "",
+    ),
+    (
+        "registry_disagrees",
+        _all(
+            _set("studies", registry_id="NCT00000002"),
+            _add("registry", ENTRY | {"study_id": "alder_2014"}),
+        ),
+        "warning",
+        (("registry.csv", 2, "registry_id"),),
+        "",
+    ),
+    # One row
+    (
+        "one_kind_of_data",
+        _set("outcomes", 2, mean="3.1"),
+        "error",
+        (("outcomes.csv", 4, "mean"),),
+        "",
+    ),
+    (
+        "one_kind_of_data",
+        _set("outcomes", events="3"),
+        "error",
+        (("outcomes.csv", 2, "events"),),
+        "",
+    ),
+    (
+        "one_kind_of_data",
+        _set("contrasts", effect_type="test", favours="treatment"),
+        "error",
+        (("contrasts.csv", 2, "estimate"),),
+        "",
+    ),
+    ("no_result", _set("outcomes", 2, events=""), "error", (("outcomes.csv", 4, "events"),), ""),
+    ("no_result", _set("outcomes", mean=""), "error", (("outcomes.csv", 2, "mean"),), ""),
+    (
+        "no_result",
+        _set("contrasts", estimate="", ci_low=""),
+        "error",
+        (("contrasts.csv", 2, "estimate"),),
+        "interval_half",
+    ),
+    (
+        "events_percent",
+        _set("outcomes", 2, percent="32.3"),
+        "warning",
+        (("outcomes.csv", 4, "percent"),),
+        "",
+    ),
+    (
+        "percent_of_n",
+        _set("outcomes", 2, events="", percent="25.5"),
+        "warning",
+        (("outcomes.csv", 4, "percent"),),
+        "",
+    ),
+    (
+        "order_statistics",
+        _set("outcomes", median="12", q1="14", q3="18"),
+        "error",
+        (("outcomes.csv", 2, "median"),),
+        "",
+    ),
+    (
+        "order_statistics",
+        _set("outcomes", minimum="13", maximum="40"),
+        "error",
+        (("outcomes.csv", 2, "mean"),),
+        "",
+    ),
+    (
+        "interval_half",
+        _set("contrasts", ci_high=""),
+        "warning",
+        (("contrasts.csv", 2, "ci_high"),),
+        "",
+    ),
+    (
+        "ratio_symmetry",
+        _set("contrasts", effect_type="OR", estimate="1.2", ci_low="0.2", ci_high="1.3", p="0.6"),
+        "warning",
+        (("contrasts.csv", 2, "estimate"),),
+        "",
+    ),
+    (
+        "spreads_disagree",
+        _set("outcomes", se="0.4"),
+        "warning",
+        (("outcomes.csv", 2, "sd"),),
+        "",
+    ),
+    (
+        "ratio_positive",
+        _set("contrasts", effect_type="OR", estimate="-0.4", ci_low="0.2", ci_high="0.9"),
+        "error",
+        (("contrasts.csv", 2, "estimate"),),
+        "interval_contains",
+    ),
+    (
+        "ratio_positive",
+        _set("contrasts", effect_type="OR", estimate="0.4", ci_low="0.00", ci_high="0.9", p="0.04"),
+        "warning",
+        (("contrasts.csv", 2, "ci_low"),),
+        "",
+    ),
+    (
+        "risk_difference",
+        _set(
+            "contrasts", effect_type="RD", estimate="13.4", ci_low="2.5", ci_high="24.3", p="0.02"
+        ),
+        "error",
+        tuple(("contrasts.csv", 2, name) for name in ("ci_high", "ci_low", "estimate")),
+        "",
+    ),
+    ("p_zero", _set("contrasts", p="0.000"), "error", (("contrasts.csv", 2, "p"),), ""),
+    (
+        "p_contradicts",
+        _set(
+            "contrasts",
+            effect_type="test",
+            favours="treatment",
+            estimate="",
+            ci_low="",
+            ci_high="",
+            t="-0.8",
+            df="40",
+            p="0.003",
+        ),
+        "warning",
+        (("contrasts.csv", 2, "p"),),
+        "",
+    ),
+    (
+        "p_contradicts",
+        _set("contrasts", p="0.4", p_relation=">"),
+        "warning",
+        (("contrasts.csv", 2, "p"),),
+        "",
+    ),
+    (
+        "contrast_spreads",
+        _set("contrasts", se="0.5"),
+        "warning",
+        (("contrasts.csv", 2, "se"),),
+        "p_contradicts",
+    ),
+    (
+        "sign_unknown",
+        _set("contrasts", effect_type="SMD", estimate="-0.55", ci_low="-1.05", ci_high="-0.05"),
+        "warning",
+        (("contrasts.csv", 2, "favours"),),
+        "",
+    ),
+    # People
+    (
+        "arms_above_study",
+        _set("studies", n_randomised="58"),
+        "error",
+        (("arms.csv", 2, "n_randomised"),),
+        "",
+    ),
+    (
+        "contrast_above_study",
+        _all(
+            _set("contrasts", n_treatment="60", n_control="58"),
+            *(_set("arms", i, n_randomised="") for i in (0, 1)),
+        ),
+        "error",
+        (("contrasts.csv", 2, "n_treatment"),),
+        "",
+    ),
+    # Scales and arms
+    (
+        "change_as_endpoint",
+        _all(
+            _set("instruments", minimum="", maximum="", range_source=""),
+            SECOND_TRIAL,
+            _set("outcomes", mean="-4.2"),
+        ),
+        "warning",
+        (("outcomes.csv", 2, "mean"),),
+        "implausible_effect",
+    ),
+    (
+        "sd_impossible",
+        _set("outcomes", sd="25.6"),
+        "error",
+        (("outcomes.csv", 2, "sd"),),
+        "sd_ratio",
+    ),
+    (
+        "sd_as_se",
+        _all(
+            _set("instruments", usual_sd="6.5", usual_sd_source="manual"),
+            _both_scores({"sd": "", "se": "6.4"}, {"sd": "", "se": "6.9"}),
+        ),
+        "warning",
+        (("outcomes.csv", 2, "se"), ("outcomes.csv", 3, "se")),
+        "",
+    ),
+    (
+        "contrast_disagrees",
+        _set(
+            "contrasts",
+            outcome="depression",
+            instrument="hamd",
+            estimate="3.2",
+            ci_low="0.2",
+            ci_high="6.2",
+        ),
+        "warning",
+        (("contrasts.csv", 2, "estimate"),),
+        "",
+    ),
+    (
+        "change_sign",
+        _both_scores(
+            {"statistic": "change", "mean": "9.1"}, {"statistic": "change", "mean": "6.3"}
+        ),
+        "warning",
+        (("outcomes.csv", 2, "mean"),),
+        "",
+    ),
+    (
+        "no_partner",
+        _set("outcomes", time_days="29"),
+        "warning",
+        (("outcomes.csv", 2, "arm_id"), ("outcomes.csv", 3, "arm_id")),
+        "",
+    ),
+    # Copies
+    (
+        "duplicated_baseline",
+        _both_scores(
+            {"baseline_mean": "24.31", "baseline_sd": "5.20"},
+            {"baseline_mean": "24.31", "baseline_sd": "5.20"},
+        ),
+        "warning",
+        (("outcomes.csv", 3, "baseline_mean"),),
+        "",
+    ),
+    (
+        "copied_row",
+        _add(
+            "outcomes",
+            SCORE | {"time_days": "7"},
+            SCORE | {"time_days": "7", "arm_id": "placebo", "mean": "16.0"},
+        ),
+        "warning",
+        (("outcomes.csv", 6, "mean"),),
+        "",
+    ),
+    (
+        "copied_contrast",
+        _add("contrasts", _contrast(time_days="7")),
+        "warning",
+        (("contrasts.csv", 3, "estimate"),),
+        "",
+    ),
+    # Risk of bias
+    (
+        "bias_without_overall",
+        lambda tables: tables["risk_of_bias"].pop(),
+        "warning",
+        (("risk_of_bias.csv", 2, "domain"),),
+        "",
+    ),
+    (
+        "bias_words",
+        _set("risk_of_bias", 1, judgement="unclear"),
+        "warning",
+        (("risk_of_bias.csv", 3, "judgement"),),
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("check", "spoil", "severity", "expected", "beside"),
+    RULES,
+    ids=[f"{rule[0]}-{index}" for index, rule in enumerate(RULES)],
+)
+def test_a_broken_rule_is_found_where_it_is_broken(
+    check: str,
+    spoil: Spoil,
+    severity: str,
+    expected: tuple[Place, ...],
+    beside: str,
+    tmp_path: Path,
+) -> None:
+    tables = clean_tables()
+    spoil(tables)
+    report = check_tables(tmp_path, tables)
+    assert tuple(places(report, check)) == expected
+    assert {item.severity for item in report.findings if item.check == check} == {severity}
+    assert words(report) <= {check, beside}
+
+
+def test_every_rule_is_broken_in_some_test() -> None:
+    broken = {rule[0] for rule in RULES} | {item.check for item in test_checks_golden.PATTERNS}
+    assert {check.word for check in CHECKS} <= broken
+
+
+def test_every_check_says_its_rule_in_a_sentence() -> None:
+    assert len({check.word for check in CHECKS}) == len(CHECKS)
+    for check in CHECKS:
+        assert check.function.__name__.startswith("check_")
+        assert check.rule.endswith("."), check.word
+
+
+#: What a careful reviewer enters and no check may question.
+FINE: list[tuple[str, Spoil]] = [
+    ("a second trial", SECOND_TRIAL),
+    (
+        "a pooled arm",
+        _all(_add("arms", POOL), _add("outcomes", SCORE | {"arm_id": "ketamine_all"})),
+    ),
+    ("percent with n", _set("outcomes", 2, events="", percent="23.3")),
+    ("a percentage cut, not rounded", _set("outcomes", 2, events="", percent="26.6")),
+    ("count and percent", _set("outcomes", 2, percent="23.3")),
+    ("no event in either arm", _all(*(_set("outcomes", i, events="0") for i in (2, 3)))),
+    ("an interval of a percentage", _set("outcomes", 2, percent="23", ci_low="10", ci_high="42")),
+    ("an interval without its middle", _set("contrasts", estimate="")),
+    ("p as a bound", _set("contrasts", p="0.05", p_relation="<")),
+    ("an exact p at the edge", _set("contrasts", p="0.05")),
+    (
+        "a rounded ratio",
+        _set("contrasts", effect_type="OR", estimate="0.4", ci_low="0.2", ci_high="0.9", p="0.02"),
+    ),
+    ("a standard error beside an SD", _set("outcomes", se="1.17")),
+    (
+        "a crossover with everybody in both arms",
+        _all(
+            _set("studies", design="crossover_rct", n_randomised="30"),
+            _set("contrasts", n_treatment="30", n_control="30"),
+        ),
+    ),
+    (
+        "a companion that says so",
+        _all(
+            SECOND_TRIAL,
+            _set("studies", 0, doi="10.1000/x"),
+            _set("studies", 1, doi="10.1000/x", overlaps_with="alder_2014"),
+        ),
+    ),
+    (
+        "two trials of one pool",
+        _all(
+            SECOND_TRIAL,
+            _set("studies", 0, registry_id="NCT00000001", overlaps_with="cedar_2016"),
+            _set("studies", 1, registry_id="NCT00000001", overlaps_with="cedar_2016"),
+            _add("studies", STUDY | {"study_id": "cedar_2016", "citation": "Pool."}),
+            _add("arms", *(arm | {"study_id": "cedar_2016"} for arm in (TREATMENT, CONTROL))),
+            _add("contrasts", _contrast(study_id="cedar_2016", estimate="-2.9")),
+        ),
+    ),
+    (
+        "a study excluded",
+        _all(
+            _add("studies", STUDY_2),
+            _add("arms", *ARMS_2),
+            _add("exclusions", EXCLUSION | {"study": "birch_2015"}),
+        ),
+    ),
+    (
+        "letters tell trials apart",
+        _all(
+            _add(
+                "studies",
+                STUDY | {"study_id": "alder_2014b", "citation": "Alder b.", "n_randomised": "44"},
+            ),
+            _add(
+                "arms",
+                *(
+                    arm | {"study_id": "alder_2014b", "n_randomised": "22"}
+                    for arm in (TREATMENT, CONTROL)
+                ),
+            ),
+            _add("contrasts", _contrast(study_id="alder_2014b", estimate="-2.9")),
+        ),
+    ),
+    (
+        "a subgroup",
+        _all(*(_set("outcomes", i, subgroup="adhd_subtype=combined;sex=female") for i in (0, 1))),
+    ),
+    ("improvement against placebo", _set("outcomes", mean="6.2", sd="5.0")),
+    ("some people lost", _set("outcomes", n="28")),
+    (
+        "unclear in the older tool",
+        _all(*(_set("risk_of_bias", i, tool="rob1", judgement="unclear") for i in (0, 1))),
+    ),
+    (
+        "a single-arm trial",
+        _all(
+            _add(
+                "studies",
+                STUDY
+                | {
+                    "study_id": "cedar_2016",
+                    "citation": "C.",
+                    "design": "single_arm",
+                    "n_randomised": "12",
+                },
+            ),
+            _add("arms", TREATMENT | {"study_id": "cedar_2016", "n_randomised": "12"}),
+            _add("outcomes", SCORE | {"study_id": "cedar_2016", "n": "12", "mean": "13.2"}),
+        ),
+    ),
+    (
+        "an event reported for one arm beside its contrast",
+        _add(
+            "outcomes", SCORE | {"outcome": "anxiety_symptoms", "instrument": "hama", "mean": "9.9"}
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "change"), FINE, ids=[name for name, _ in FINE])
+def test_good_data_are_left_alone(name: str, change: Spoil, tmp_path: Path) -> None:
+    tables = clean_tables()
+    change(tables)
+    report = check_tables(tmp_path, tables)
+    assert [str(finding) for finding in report.findings] == [], name
+
+
+def test_the_largest_sd_is_reached_by_scores_at_both_ends() -> None:
+    # Four scores at 0 and one at 10: mean 2, sample variance (4 * 4 + 64) / 4 = 20.
+    assert largest_sd(0, 10, 2, 5) == pytest.approx(20**0.5, rel=1e-15)
+
+
+def test_a_pool_counted_beside_its_arms_is_not_more_people(tmp_path: Path) -> None:
+    tables = clean_tables()
+    tables["arms"].append(POOL | {"contains_arms": ""})
+    tables["outcomes"].append(SCORE | {"arm_id": "ketamine_all", "mean": "12.4"})
+    assert places(check_tables(tmp_path, tables), "arms_above_study") == [
+        ("arms.csv", 2, "n_randomised")
+    ]
+
+
+def test_a_duplicate_names_both_places(tmp_path: Path) -> None:
+    tables = clean_tables()
+    tables["outcomes"].append(dict(EVENT))
+    (finding,) = check_tables(tmp_path, tables).findings
+    assert finding.places == (("data/extracted/demo/outcomes.csv", 4),)
+    assert "the same row stands in data/extracted/demo/outcomes.csv:4" in finding.why
+
+
+def test_an_unknown_study_is_named_once_per_file(tmp_path: Path) -> None:
+    tables = clean_tables()
+    for row in tables["outcomes"]:
+        row["study_id"] = "alder_2041"
+    report = check_tables(tmp_path, tables)
+    assert places(report, "unknown_study") == [("outcomes.csv", 2, "study_id")]
+    (finding,) = [item for item in report.findings if item.check == "unknown_study"]
+    assert "3 more rows" in finding.why and "did you mean alder_2014?" in finding.remedy
+
+
+def test_bias_accepted_in_support_is_listed(tmp_path: Path) -> None:
+    tables = clean_tables()
+    tables["risk_of_bias"].insert(0, BIAS | {"domain": "missing_data", "judgement": "high"})
+    tables["risk_of_bias"][2]["support"] = "accept: bias_overall because one person of 60 left"
+    report = check_tables(tmp_path, tables)
+    assert report.findings == ()
+    assert [item.finding.check for item in report.accepted] == ["bias_overall"]

@@ -1,0 +1,66 @@
+"""The committed data pass every check, and carry what a reader needs to verify them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ketameta.checks import CheckReport, checked_evidence
+from ketameta.dictionary import dictionary_markdown
+from ketameta.evidence import TABLES, Evidence
+from ketameta.paths import project_paths
+
+ROOT = Path(__file__).parents[1]
+PATHS = project_paths(ROOT)
+
+
+@pytest.fixture(scope="module")
+def checked() -> tuple[CheckReport, Evidence]:
+    return checked_evidence(PATHS)
+
+
+def test_the_committed_data_have_no_errors(checked: tuple[CheckReport, Evidence]) -> None:
+    report, _ = checked
+    assert [str(finding) for finding in report.errors] == []
+    assert sum(report.refused.values()) == 0
+
+
+def test_there_are_data(checked: tuple[CheckReport, Evidence]) -> None:
+    _, evidence = checked
+    for table in ("studies", "arms", "outcomes", "contrasts", "instruments", "outcome_words"):
+        assert evidence.rows(table), table
+
+
+def test_every_number_has_a_locator_and_every_study_a_source(
+    checked: tuple[CheckReport, Evidence],
+) -> None:
+    _, evidence = checked
+    assert (evidence.outcomes["locator"] != "").all()
+    assert (evidence.contrasts["locator"] != "").all()
+    assert evidence.studies["source_url"].str.startswith("http").all()
+
+
+def test_every_correction_is_applied(checked: tuple[CheckReport, Evidence]) -> None:
+    report, _ = checked
+    text = (PATHS.data / "corrections.toml").read_text(encoding="utf-8")
+    assert text.count('status = "active"') == len(report.applied)
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_committed_tables_are_in_the_form_the_dictionary_promises(table: str) -> None:
+    header = ",".join(TABLES[table].column_names)
+    files = sorted(PATHS.data.glob(f"**/{table}.csv"))
+    for path in files:
+        content = path.read_bytes()
+        assert content.decode("utf-8").split("\n", 1)[0] == header, path
+        assert b"\r" not in content and content.endswith(b"\n"), path
+
+
+def test_no_extracted_table_has_a_derived_column() -> None:
+    for table in TABLES.values():
+        assert not {"g", "smd", "log_or", "variance", "weight"} & set(table.column_names)
+
+
+def test_the_committed_dictionary_is_the_one_of_the_schema() -> None:
+    assert (PATHS.data / "README.md").read_text(encoding="utf-8") == dictionary_markdown()
