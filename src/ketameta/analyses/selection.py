@@ -67,9 +67,11 @@ def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -
     """Return the effects that enter ``spec``, and all others in its scope with their reasons."""
     facts = evidence.studies[list(STUDY_FACTS)]
     effects = _with_levels(table.effects.merge(facts, on="study_id", how="left"))
-    scoped = effects[_in_scope(effects, spec)].copy()
-    scoped = scoped[scoped["measure"] == str(spec.model.measure)]
+    inside = effects[_in_scope(effects, spec)]
+    scoped = inside[inside["measure"] == str(spec.model.measure)].copy()
     scoped["code"], scoped["reason"] = "", ""
+    if spec.model.measure.is_ratio:
+        scoped = _with_silent_tables(scoped, inside)
     _apply_eligibility(scoped, spec)
     group = _group_column(scoped, spec)
     scoped["group"] = group
@@ -149,6 +151,25 @@ def _mark(frame: pd.DataFrame, which: Any, code: str, reason: Any) -> None:
     frame.loc[rows, "code"] = code
     values = np.asarray(reason, dtype=object)
     frame.loc[rows, "reason"] = values[rows] if values.ndim else reason
+
+
+#: What makes two effects the same comparison, whatever the measure.
+_COMPARISON = [
+    *("study_id", "arm_id", "comparator_arm_id", "outcome", "instrument", "time_days"),
+    *("subgroup", "data_kind"),
+]
+
+
+def _with_silent_tables(scoped: pd.DataFrame, inside: pd.DataFrame) -> pd.DataFrame:
+    """Add the counts that say nothing about a ratio (no events, or nothing else, in both arms)."""
+    import pandas as pd
+
+    counted = inside[(inside["measure"] == "RD") & (inside["data_kind"] == "events")]
+    known = pd.MultiIndex.from_frame(scoped[_COMPARISON])
+    silent = counted[~pd.MultiIndex.from_frame(counted[_COMPARISON]).isin(known)].assign(
+        code="no_events", reason="no event in either arm (or in everybody): says nothing of a ratio"
+    )
+    return pd.concat([scoped, silent], ignore_index=True) if len(silent) else scoped
 
 
 def _apply_eligibility(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
