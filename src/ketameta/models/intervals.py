@@ -5,6 +5,7 @@ Every interval of every model is computed here; prediction intervals in ``predic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -127,6 +128,36 @@ def mean_inference(
         covariance,
         scale,
     )
+
+
+class WaldTest(NamedTuple):
+    """A joint test: chi-squared with ``df``, or F with ``df`` and ``df2``; None where undefined."""
+
+    statistic: float | None
+    df: int
+    df2: int | None
+    p_value: float | None
+
+
+def wald_test(
+    coefficients: Array, covariance: Array, df: int | None, columns: Sequence[int]
+) -> WaldTest:
+    """Test that the coefficients at ``columns`` are all 0.
+
+    ``b' C^-1 b``, chi-squared; with ``df`` (Knapp-Hartung) divided by their number and F. The same
+    as metafor's QM. Undefined where a standard error is 0.
+    """
+    at = list(columns)
+    m = len(at)
+    block, b = covariance[np.ix_(at, at)], coefficients[at]
+    root = np.sqrt(np.diag(block))
+    if not np.all(root > 0):
+        return WaldTest(None, m, df, None)
+    scaled = b / root
+    q = float(scaled @ np.linalg.solve(block / np.outer(root, root), scaled))
+    if df is None:
+        return WaldTest(q, m, None, float(special.chdtrc(m, q)))
+    return WaldTest(q / m, m, df, float(special.fdtrc(m, df, q / m)))
 
 
 class Tau2Interval(NamedTuple):

@@ -1,0 +1,281 @@
+"""Subgroup analysis: pool within the levels of one category and compare the levels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
+from ketameta.models.gate import Inputs, checked_inputs
+from ketameta.models.heterogeneity import heterogeneity
+from ketameta.models.intervals import WaldTest, check_level, wald_test
+from ketameta.models.least_squares import Array
+from ketameta.models.mixed_model import fit_mixed_model
+from ketameta.models.policy import MIN_STUDIES_PER_LEVEL
+from ketameta.models.pooled_effect import RandomEffects
+from ketameta.models.prediction import prediction_bounds
+from ketameta.models.random_effects import common_effect, random_effects
+from ketameta.models.results import Caveat
+from ketameta.models.subgroup_result import Subgroup, SubgroupAnalysis
+from ketameta.models.tau2 import COMMON
+from ketameta.numberformat import plural
+from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure
+
+Indices: TypeAlias = NDArray[np.intp]
+
+__all__ = ["Subgroup", "SubgroupAnalysis", "subgroup_analysis"]
+
+
+def subgroup_analysis(
+    estimates: ArrayLike,
+    variances: ArrayLike,
+    groups: Sequence[object] | ArrayLike,
+    tau2_across: str = "separate",
+    tau2_method: str = "REML",
+    ci_method: str = "knapp-hartung-conservative",
+    level: float = 0.95,
+    labels: Sequence[object] | ArrayLike | None = None,
+    measure: Measure | str | None = None,
+    *,
+    least_tested: int = MIN_STUDIES_PER_LEVEL,
+    repeated_labels: str = "refuse",
+) -> SubgroupAnalysis:
+    """Pool each level of a category, and test whether the levels differ.
+
+    Parameters
+    ----------
+    estimates, variances : array_like of shape (k,)
+    groups : sequence of length k
+        The level of each study.
+    tau2_across : {"separate", "common"}
+        A tau-squared in each level, or one for all (which needs fewer studies and borrows
+        strength between levels).
+    tau2_method : {"DL", "PM", "HE", "HS", "SJ", "ML", "REML", "EB", "common"}
+        ``"common"`` for common-effect pooling within levels.
+    ci_method, level, labels, measure, repeated_labels
+        As in :func:`~ketameta.models.random_effects.random_effects`.
+    least_tested : int
+        Levels with fewer studies are shown but not in the test between levels, which a caveat
+        says.
+
+    Returns
+    -------
+    SubgroupAnalysis
+
+    Notes
+    -----
+    With separate tau-squared the test is ``sum((m - mean)^2 / se^2)`` over the levels' means and
+    Wald standard errors, chi-squared with one degree of freedom less than there are levels
+    (Borenstein et al. 2009, ch. 19; RevMan; metafor's ``rma`` of the levels' estimates). With a
+    common tau-squared it is the test of moderators of the regression on the levels, an F test with
+    Knapp-Hartung; the levels' intervals then have k less the number of levels degrees of freedom.
+
+    Raises
+    ------
+    UsageError, ImpossibleDataError, NotEstimableError
+        As the gate; a study without a level; fewer than two levels; with a common tau-squared no
+        more studies than levels.
+    """
+    check_choice("tau2_across", tau2_across, ("separate", "common"))
+    check_choice("tau2_method", tau2_method, (*TAU2_METHODS, COMMON))
+    check_choice("ci_method", ci_method, CI_METHODS)
+    level = check_level(level)
+    inputs = checked_inputs(estimates, variances, labels, repeated_labels=repeated_labels)
+    member, levels = _members(groups, inputs.labels)
+    words = None if measure is None else str(measure)
+    sizes = np.bincount(member, minlength=len(levels))
+    tested = sizes >= least_tested
+    if tau2_across == "separate":
+        fits = _separate(inputs, member, len(levels), tau2_method, ci_method, level, words)
+        rows = tuple(
+            _row_of(name, fit, bool(use))
+            for name, fit, use in zip(levels, fits, tested, strict=True)
+        )
+        between, tau2 = _between(fits, tested), None
+    else:
+        fits = ()
+        rows, between, tau2 = _together(
+            inputs, member, levels, tested, tau2_method, ci_method, level
+        )
+    return SubgroupAnalysis(
+        rows=rows,
+        fits=fits,
+        tau2_across=tau2_across,
+        tau2=tau2,
+        q_between=None if between is None else between.statistic,
+        q_between_df=None if between is None else between.df,
+        q_between_df2=None if between is None else between.df2,
+        q_between_p_value=None if between is None else between.p_value,
+        measure=words,
+        tau2_method=None if tau2_method == COMMON else tau2_method,
+        ci_method=ci_method,
+        level=level,
+        caveats=_caveats(levels, sizes, tested, least_tested),
+    )
+
+
+def _members(
+    groups: Sequence[object] | ArrayLike, labels: tuple[str, ...]
+) -> tuple[Indices, tuple[str, ...]]:
+    """Return the index of each study's level and the levels in order of first appearance."""
+    if isinstance(groups, str):
+        raise UsageError(f"groups is the text {groups!r}; give one level per study")
+    items = np.asarray(groups, dtype=object).ravel().tolist()
+    if len(items) != len(labels):
+        raise UsageError(f"groups has {len(items)} values and estimates has {len(labels)}")
+    missing = [
+        f"groups[{i}] ({labels[i]})"
+        for i, item in enumerate(items)
+        if item is None or item != item or str(item).strip() in ("", "<NA>")
+    ]
+    if missing:
+        raise ImpossibleDataError(
+            f"{', '.join(missing[:6])} has no level; leave the study out or give it one"
+        )
+    words = [str(item) for item in items]
+    levels = tuple(dict.fromkeys(words))
+    if len(levels) < 2:
+        raise NotEstimableError(f"groups has one level, {levels[0]!r}; comparing needs two")
+    return np.array([levels.index(word) for word in words]), levels
+
+
+def _separate(
+    inputs: Inputs,
+    member: Indices,
+    count: int,
+    tau2_method: str,
+    ci_method: str,
+    level: float,
+    measure: str | None,
+) -> tuple[RandomEffects, ...]:
+    """Pool each level on its own."""
+    fits = []
+    for j in range(count):
+        at = np.flatnonzero(member == j)
+        y, v, known = inputs.y[at], inputs.v[at], [inputs.labels[i] for i in at]
+        if tau2_method == COMMON:
+            fit = common_effect(y, v, ci_method, level, known, measure, repeated_labels="allow")
+        else:
+            fit = random_effects(
+                y, v, tau2_method, ci_method, level, known, measure, repeated_labels="allow"
+            )
+        fits.append(fit)
+    return tuple(fits)
+
+
+def _row_of(name: str, fit: RandomEffects, tested: bool) -> Subgroup:
+    same = {
+        field.name: getattr(fit, field.name)
+        for field in dataclasses.fields(Subgroup)
+        if field.name not in ("level", "tested")
+    }
+    return Subgroup(level=name, tested=tested, **same)
+
+
+def _between(fits: tuple[RandomEffects, ...], tested: NDArray[np.bool_]) -> WaldTest | None:
+    """Compare the levels' means by their Wald standard errors."""
+    used = [fit for fit, use in zip(fits, tested, strict=True) if use]
+    if len(used) < 2:
+        return None
+    means = np.array([fit.estimate for fit in used])
+    w = np.array([(1 / (fit.variances + (fit.tau2 or 0.0))).sum() for fit in used])
+    q = float(w @ (means - w @ means / w.sum()) ** 2)
+    df = len(used) - 1
+    return WaldTest(q, df, None, float(special.chdtrc(df, q)))
+
+
+def _together(
+    inputs: Inputs,
+    member: Indices,
+    levels: tuple[str, ...],
+    tested: NDArray[np.bool_],
+    tau2_method: str,
+    ci_method: str,
+    level: float,
+) -> tuple[tuple[Subgroup, ...], WaldTest | None, float | None]:
+    """Fit one mean per level with one tau-squared for all."""
+    y, v, _, known, _ = inputs
+    design = (member[:, None] == np.arange(len(levels))).astype(float)
+    checked_inputs(y, v, known, design=design, names=levels, repeated_labels="allow")
+    fit = fit_mixed_model(y, v, design, tau2_method, ci_method, level)
+    tau2 = None if tau2_method == COMMON else fit.tau2.value
+    found = fit.inference
+    pi_df = len(y) - len(levels) - 1
+    rows = []
+    for j, name in enumerate(levels):
+        at = member == j
+        estimate, se = float(fit.coefficients[j]), float(found.se[j])
+        exists = se > 0
+        low, high = (None, None)
+        if tau2 is not None and pi_df >= 1 and exists:
+            low, high = prediction_bounds(estimate, se, tau2, pi_df, level)
+        own = (
+            heterogeneity(y[at], v[at], np.ones((int(at.sum()), 1)), tau2) if at.sum() > 1 else None
+        )
+        rows.append(
+            Subgroup(
+                level=name,
+                k=int(at.sum()),
+                estimate=estimate,
+                se=se,
+                statistic=float(found.statistic[j]) if exists else None,
+                df=found.df,
+                p_value=float(found.p_value[j]) if exists else None,
+                ci_low=float(found.ci_low[j]) if exists else None,
+                ci_high=float(found.ci_high[j]) if exists else None,
+                pi_low=low,
+                pi_high=high,
+                tau2=tau2,
+                i2=None if own is None else own.i2,
+                q=None if own is None else own.q,
+                q_df=None if own is None else own.q_df,
+                q_p_value=None if own is None else own.q_p_value,
+                tested=bool(tested[j]),
+            )
+        )
+    at = np.flatnonzero(tested)
+    if len(at) < 2:
+        return tuple(rows), None, tau2
+    contrast: Array = np.eye(len(levels))[at[1:]] - np.eye(len(levels))[at[0]]
+    between = wald_test(
+        contrast @ fit.coefficients,
+        contrast @ found.covariance @ contrast.T,
+        found.df,
+        range(len(at) - 1),
+    )
+    return tuple(rows), between, tau2
+
+
+def _caveats(
+    levels: tuple[str, ...],
+    sizes: Indices,
+    tested: NDArray[np.bool_],
+    least: int,
+) -> tuple[Caveat, ...]:
+    left_out = [
+        f"{name} ({plural(int(k), 'study', 'studies')})"
+        for name, k, use in zip(levels, sizes, tested, strict=True)
+        if not use
+    ]
+    if not left_out:
+        return ()
+    if tested.sum() < 2:
+        return (
+            Caveat(
+                "no_between_test",
+                f"Fewer than two subgroups have {least} studies, so that they are not compared:"
+                f" {', '.join(left_out)} too few.",
+            ),
+        )
+    return (
+        Caveat(
+            "level_not_tested",
+            f"{', '.join(left_out)} shown but left out of the comparison, which needs {least}"
+            " studies in each subgroup.",
+        ),
+    )
