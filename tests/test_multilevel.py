@@ -274,6 +274,11 @@ def test_a_data_frame_brings_its_names_and_an_intercept_can_be_left_out():
     assert means.coefficients.names == ("x1", "x2") and means.qm_df == 2
     with pytest.raises(UsageError, match="estimate is one number per coefficient"):
         _ = fit.estimate
+    frame["group"] = np.where(x > 0, "high", "low")
+    coded = multilevel(
+        y, v, study, moderators=frame, formula="~ 0 + group", variance_intervals=False
+    )
+    np.testing.assert_allclose(coded.coefficients.estimate, means.coefficients.estimate, rtol=1e-9)
 
 
 def test_the_result_prints_tidies_and_serialises():
@@ -309,9 +314,15 @@ Y, V4, STUDY = [0.2, 0.4, 0.1, 0.6], [0.04, 0.05, 0.03, 0.04], ["a", "a", "b", "
         ((Y, V4, STUDY), {"rho": 1.5}, UsageError, "rho is 1.5"),
         ((Y, V4, STUDY), {"rho": 1.0}, NotEstimableError, "same information"),
         ((Y, V4, STUDY), {"moderators": [1, 1, 1, 1]}, NotEstimableError, "singular"),
-        ((Y, V4, STUDY), {"moderators": [[1, 2]]}, UsageError, "moderators has shape"),
+        ((Y, V4, STUDY), {"moderators": [[1, 2]]}, UsageError, "moderators has 1 rows"),
         ((Y, V4, STUDY), {"moderators": ["x"] * 4}, UsageError, "must be numbers"),
-        ((Y, V4, STUDY), {"moderators": [1, 2, 3, 4], "names": ["a", "b"]}, UsageError, "names is"),
+        (
+            (Y, V4, STUDY),
+            {"moderators": [1, 2, 3, 4], "names": ["a", "b"]},
+            UsageError,
+            "names has 2",
+        ),
+        ((Y, V4, STUDY), {"formula": "~ x"}, UsageError, "formula needs moderators"),
         ((Y, V4, STUDY), {"intercept": False}, UsageError, "nothing to estimate"),
         ((Y, V4, STUDY), {"sampling_covariance": np.eye(3)}, UsageError, "shape"),
         ((Y, V4, STUDY), {"sampling_covariance": np.eye(4)}, ImpossibleDataError, r"\[0, 0\] = 1"),

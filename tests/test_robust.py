@@ -12,6 +12,8 @@ import pytest
 from dependence_values import FITS, MODERATORS, REFERENCE, reference_fit
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.multilevel import multilevel
+from ketameta.models.random_effects import random_effects
+from ketameta.models.regression import meta_regression
 from ketameta.models.robust import robust
 from ketameta.models.robust_covariance import (
     ROBUST_KINDS,
@@ -216,6 +218,18 @@ def test_a_fit_without_design_or_tau2_has_an_intercept_and_no_heterogeneity():
     assert found.model_se[0] == pytest.approx((1 / fit.variances).sum() ** -0.5, rel=1e-12)
     assert found.level == 0.95
     assert "few_degrees_of_freedom" in {caveat.code for caveat in found.caveats}
+
+
+def test_results_of_the_package_are_fits():
+    y, v = np.array([0.1, 0.4, 0.3, 0.6, -0.1]), np.array([0.1, 0.2, 0.1, 0.3, 0.2])
+    mean = random_effects(y, v)
+    by_hand = PlainFit(y, v, mean.tau2)
+    clusters = list("aabcc")
+    assert robust(mean, clusters).se == pytest.approx(robust(by_hand, clusters).se, rel=1e-12)
+    slope = meta_regression(y, v, [1.0, 2.0, 3.0, 5.0, 4.0], names=["dose"])
+    found = robust(slope, list("abcde"))
+    assert found.coefficients.names == ("intercept", "dose")
+    np.testing.assert_allclose(found.coefficients.estimate, slope.estimate, rtol=1e-10)
 
 
 def test_clusters_may_hold_several_studies_but_not_parts_of_one():

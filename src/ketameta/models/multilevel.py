@@ -15,8 +15,9 @@ from scipy import special
 
 from ketameta.errors import check_choice
 from ketameta.models.dependence_inputs import frozen
+from ketameta.models.design import INTERCEPT
 from ketameta.models.intervals import check_level
-from ketameta.models.multilevel_inputs import INTERCEPT, multilevel_data
+from ketameta.models.multilevel_inputs import multilevel_data
 from ketameta.models.multilevel_likelihood import evaluate
 from ketameta.models.multilevel_results import MultilevelFit
 from ketameta.models.multilevel_search import maximise, profile_interval
@@ -48,6 +49,7 @@ def multilevel(
     moderators: Any = None,
     names: Sequence[str] | None = None,
     *,
+    formula: str | None = None,
     intercept: bool = True,
     method: MultilevelMethod = "REML",
     ci_method: MultilevelCi = "t-contain",
@@ -67,11 +69,13 @@ def multilevel(
     effect : sequence of length k, optional
         Labels of the effects, different within a study.
     moderators : array_like of shape (k, q) or (k,), optional
-        Numeric columns; a data frame brings its column names.
+        Numeric columns; a data frame brings its column names, or holds what ``formula`` uses.
     names : sequence of str of length q, optional
         Names of the moderators.
+    formula : str, optional
+        Such as ``"~ dose + age_group"``; words become categories.
     intercept : bool, default: True
-        Put a column of ones before the moderators.
+        Put a column of ones before numeric moderators; a formula says it itself.
     method : {"REML", "ML"}
     ci_method : {"t-contain", "t", "wald"}
         ``"t-contain"`` counts studies for coefficients that are constant within studies, and
@@ -132,6 +136,7 @@ def multilevel(
         effect,
         moderators,
         names,
+        formula,
         intercept,
         sampling_covariance,
         rho,

@@ -38,6 +38,7 @@ def che(
     names: Sequence[str] | None = None,
     *,
     rho: float = 0.6,
+    formula: str | None = None,
     intercept: bool = True,
     method: MultilevelMethod = "REML",
     ci_method: MultilevelCi = "t-contain",
@@ -53,8 +54,7 @@ def che(
         so negative that a covariance would be impossible). It is an assumption: pair the fit with
         :func:`ketameta.models.robust.robust` and vary it with
         :func:`che_sensitivity`.
-    estimates, variances, study, effect, moderators, names, intercept, method, ci_method, level, \
-variance_intervals
+    others
         As in :func:`~ketameta.models.multilevel.multilevel`.
 
     Returns
@@ -78,6 +78,7 @@ variance_intervals
         effect,
         moderators,
         names,
+        formula=formula,
         intercept=intercept,
         method=method,
         ci_method=ci_method,
@@ -166,6 +167,7 @@ def che_sensitivity(
     *,
     rhos: Sequence[float] = (0.0, 0.2, 0.4, 0.6, 0.8),
     term: str | None = None,
+    formula: str | None = None,
     intercept: bool = True,
     method: MultilevelMethod = "REML",
     level: float = 0.95,
@@ -178,7 +180,7 @@ def che_sensitivity(
         Correlations to assume, at least one.
     term : str, optional
         Coefficient to follow; the first one when not given.
-    estimates, variances, study, effect, moderators, names, intercept, method, level
+    others
         As in :func:`che`.
 
     Returns
@@ -202,6 +204,7 @@ def che_sensitivity(
             effect,
             moderators,
             names,
+            formula=formula,
             rho=float(rho),
             intercept=intercept,
             method=method,

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.dependence_inputs import check_between, check_groups
+from ketameta.models.design import INTERCEPT, build_design
 from ketameta.models.gate import checked_inputs
 from ketameta.models.multilevel_likelihood import Rotated, rotate
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
-INTERCEPT = "intercept"
 #: Covariances may differ from their mirror image by rounding, relative to the variances.
 _SYMMETRY = 1e-8
 
@@ -69,6 +69,7 @@ def multilevel_data(
     effect: Sequence[object] | ArrayLike | None,
     moderators: Any,
     names: Sequence[str] | None,
+    formula: str | None,
     intercept: bool,
     sampling_covariance: ArrayLike | None,
     rho: float | None,
@@ -78,13 +79,13 @@ def multilevel_data(
     Parameters as in :func:`ketameta.models.multilevel.multilevel`; raises what it documents.
     """
     k = np.size(estimates)
-    design, columns = design_with_intercept(moderators, names, intercept, k)
-    inputs = checked_inputs(
-        estimates, variances, design=design, names=columns, repeated_labels="allow"
-    )
-    y, v, design = inputs.y, inputs.v, inputs.design
     study_labels, studies, groups = check_groups("study", study, k)
     labels = _effect_labels(effect, study_labels)
+    design, columns = _design(moderators, names, formula, intercept, labels)
+    inputs = checked_inputs(
+        estimates, variances, labels, design=design, names=columns, repeated_labels="allow"
+    )
+    y, v, design = inputs.y, inputs.v, inputs.design
     _check_levels(k, studies)
     order = np.argsort(groups, kind="stable")
     blocks = sampling_blocks(v, groups, studies, sampling_covariance, rho)
@@ -115,36 +116,25 @@ def multilevel_data(
     )
 
 
-def design_with_intercept(
-    moderators: Any, names: Sequence[str] | None, intercept: bool, k: int
+def _design(
+    moderators: Any,
+    names: Sequence[str] | None,
+    formula: str | None,
+    intercept: bool,
+    labels: tuple[str, ...],
 ) -> tuple[FloatArray, tuple[str, ...]]:
-    """Return a design of shape (k, p) and its column names, with a column of ones in front.
-
-    Raises
-    ------
-    UsageError
-        The moderators are not a table of ``k`` rows of numbers, or there is nothing to estimate.
-    """
-    ones = np.ones((k, 1))
+    """Return a design of shape (k, p) and its column names."""
+    k = len(labels)
     if moderators is None:
+        if formula is not None:
+            raise UsageError("formula needs moderators: a DataFrame that holds its variables")
         if not intercept:
             raise UsageError("intercept=False without moderators leaves nothing to estimate")
-        return ones, (INTERCEPT,)
-    if names is None and hasattr(moderators, "columns"):
-        names = [str(column) for column in moderators.columns]
-    try:
-        matrix = np.array(moderators, dtype=np.float64)
-    except (TypeError, ValueError) as problem:
-        raise UsageError(f"moderators must be numbers, one row per effect: {problem}") from None
-    matrix = matrix[:, None] if matrix.ndim == 1 else matrix
-    if matrix.ndim != 2 or matrix.shape[0] != k:
-        raise UsageError(f"moderators has shape {matrix.shape}; give one row per effect, ({k}, q)")
-    listed = [f"x{j + 1}" for j in range(matrix.shape[1])] if names is None else list(names)
-    if len(listed) != matrix.shape[1] or len(set(listed)) != len(listed):
-        raise UsageError(f"names is {listed}; give {matrix.shape[1]} different names")
-    if not intercept:
-        return matrix, tuple(listed)
-    return np.hstack([ones, matrix]), (INTERCEPT, *listed)
+        return np.ones((k, 1)), (INTERCEPT,)
+    built = build_design(moderators, formula, names, intercept=intercept, labels=labels)
+    if len(built.matrix) != k:
+        raise UsageError(f"moderators has {len(built.matrix)} rows where {k} are needed")
+    return built.matrix, built.names
 
 
 def _effect_labels(

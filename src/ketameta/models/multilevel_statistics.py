@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ketameta.models.dependence_inputs import frozen
-from ketameta.models.multilevel_inputs import INTERCEPT, MultilevelData
+from ketameta.models.design import INTERCEPT
+from ketameta.models.multilevel_inputs import MultilevelData
 from ketameta.models.multilevel_likelihood import Evaluation
 from ketameta.models.multilevel_results import CoefficientTable, coefficient_table
 from ketameta.models.multilevel_search import Optimum

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.models.dependence_inputs import check_groups, frozen
+from ketameta.models.design import INTERCEPT
 from ketameta.models.intervals import check_level
 from ketameta.models.multilevel_results import CoefficientTable, coefficient_table
 from ketameta.models.results import Caveat, Result
@@ -35,7 +36,6 @@ RobustKind = Literal["CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3"]
 #: Below this many Satterthwaite degrees of freedom t probabilities are unreliable (Tipton 2015,
 #: doi:10.1037/met0000011).
 MIN_DF = 4.0
-INTERCEPT = "intercept"
 
 
 class Fit(Protocol):
