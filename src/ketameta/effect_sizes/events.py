@@ -35,22 +35,28 @@ def check_events(
     n_treatment: ArrayLike,
     events_control: ArrayLike,
     n_control: ArrayLike,
+    arms: tuple[str, str] = ("treatment", "control"),
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return the four arguments as arrays when ``0 <= events <= n`` and ``n > 0`` in both arms.
+
+    ``arms`` completes the names ``events_`` and ``n_`` in messages.
 
     Raises
     ------
     ImpossibleDataError
         Listing every argument and position that breaks a rule.
     """
+    first, second = arms
     e1, n1, e2, n2 = columns(
-        events_treatment=events_treatment,
-        n_treatment=n_treatment,
-        events_control=events_control,
-        n_control=n_control,
+        **{
+            f"events_{first}": events_treatment,
+            f"n_{first}": n_treatment,
+            f"events_{second}": events_control,
+            f"n_{second}": n_control,
+        }
     )
     problems = Problems()
-    for arm, events, n in (("treatment", e1, n1), ("control", e2, n2)):
+    for arm, events, n in ((first, e1, n1), (second, e2, n2)):
         problems.add(f"n_{arm}", n, n <= 0, "> 0")
         problems.add(f"events_{arm}", events, events < 0, "0 or more")
         problems.add(f"events_{arm}", events, (events > n) & (n > 0), f"at most n_{arm}")
