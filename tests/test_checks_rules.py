@@ -665,6 +665,28 @@ FINE: list[tuple[str, Spoil]] = [
         _all(*(_set("outcomes", i, subgroup="adhd_subtype=combined;sex=female") for i in (0, 1))),
     ),
     ("improvement against placebo", _set("outcomes", mean="6.2", sd="5.0")),
+    (
+        "events looked for in fewer people in another way",
+        _all(
+            _add(
+                "outcome_words",
+                {
+                    "outcome": "relapse",
+                    "label": "r",
+                    "kind": "event",
+                    "domain": "harm",
+                    "direction": "lower_is_better",
+                },
+            ),
+            *(
+                _add(
+                    "outcomes",
+                    EVENT | {"outcome": "relapse", "instrument": "hama", "arm_id": arm, "n": "22"},
+                )
+                for arm in ("ketamine", "placebo")
+            ),
+        ),
+    ),
     ("some people lost", _set("outcomes", n="28")),
     (
         "unclear in the older tool",

@@ -282,6 +282,23 @@ def test_a_misspelt_file_in_a_batch_is_not_passed_over(tmp_path: Path) -> None:
     assert "did you mean outcomes.csv?" in findings[0].remedy
 
 
+@pytest.mark.parametrize("place", ["data/instrument.csv", "data/extracted/outcomes.csv"])
+def test_a_table_where_nobody_reads_is_not_passed_over(tmp_path: Path, place: str) -> None:
+    root = write_project(tmp_path, clean_tables())
+    (root / place).write_text("")
+    _, findings = load_tables(project_paths(root))
+    assert [(item.check, item.file) for item in findings] == [("file_unknown", place)]
+
+
+def test_a_batch_folder_without_tables_is_a_warning(tmp_path: Path) -> None:
+    root = write_project(tmp_path, clean_tables())
+    (root / "data" / "extracted" / "later").mkdir()
+    _, findings = load_tables(project_paths(root))
+    assert [(item.check, item.file, item.severity) for item in findings] == [
+        ("empty_table", "data/extracted/later", "warning")
+    ]
+
+
 def test_a_folder_in_the_place_of_a_file_is_a_finding(tmp_path: Path) -> None:
     write_project(tmp_path, clean_tables())
     path = table_path(tmp_path, "contrasts")

@@ -63,6 +63,7 @@ def load_tables(
                 "run inside the project, or create the folder with one subfolder per batch",
             )
         )
+    findings.extend(_look_beside(paths))
     for folder in folders:
         findings.extend(_look_at_folder(paths, folder))
         for table in BATCH_TABLES:
@@ -150,6 +151,9 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
         )
         return
     known = {f"{table.name}.csv" for table in BATCH_TABLES}
+    if known.isdisjoint(names):
+        why, remedy = "the batch folder holds no table", "add its tables, or delete the folder"
+        yield file_finding("empty_table", file, why, remedy, severity="warning")
     for name in names:
         if name in known or name.startswith((".", "~")):
             continue
@@ -163,6 +167,29 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
                 f"rename or remove it; the tables are {listed}{did_you_mean(name, known)}",
                 severity=severity,
             )
+
+
+def _look_beside(paths: ProjectPaths) -> Iterable[Finding]:
+    """Yield the CSV files that stand where nobody reads them."""
+    shared = {f"{table.name}.csv" for table in SHARED_TABLES}
+    for folder, known, remedy in (
+        (
+            paths.data,
+            shared,
+            f"rename or move it; the shared lists are {', '.join(sorted(shared))}",
+        ),
+        (paths.extracted, set(), "move it into the folder of its batch"),
+    ):
+        try:
+            names = sorted(item.name for item in folder.iterdir() if item.is_file())
+        except OSError:
+            continue
+        for name in names:
+            if name.lower().endswith(".csv") and name not in known and not name.startswith("."):
+                file = paths.relative(folder / name)
+                hint = did_you_mean(name, known)
+                why = "no table of this name stands here, so the file is not read"
+                yield file_finding("file_unknown", file, why, remedy + hint)
 
 
 def _folder(paths: ProjectPaths, item: str | Path) -> Path:

@@ -140,20 +140,23 @@ def check_one_denominator(context: Context) -> Iterator[Problem]:
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in context.rows("outcomes"):
         if row.number("n") is not None:
+            is_count = row["statistic"] == "events"
             key = (
                 row["study_id"],
                 row["arm_id"],
                 row["subgroup"],
                 row.number("time_days"),
-                row["statistic"] == "events",
                 row["analysis_set"] or "not_reported",
+                is_count,
+                # Events found in one way share their n; a record of medicines may cover fewer.
+                row["instrument"] if is_count else "",
             )
             groups.setdefault(key, []).append(row)
     for group, rows in groups.items():
         sizes = [row.number("n") for row in rows]
         distinct = sorted({size for size in sizes if size is not None})
-        # Scores lose a person here and there; events of one set share their denominator.
-        if len(distinct) < (2 if group[4] else 3):
+        # Scores lose a person here and there.
+        if len(distinct) < (2 if group[5] else 3):
             continue
         rarest = min(rows, key=lambda row: (sizes.count(row.number("n")), row.file, row.line))
         listed = ", ".join(f"{size:g}" for size in distinct)
