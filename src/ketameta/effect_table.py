@@ -384,7 +384,8 @@ def _with_arm_facts(effects: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
         "comparator",
         "comparator_class",
     ]
-    joined[words] = joined[words].fillna("")
+    # A column in which nothing is printed holds missing numbers, not missing words.
+    joined[words] = joined[words].astype(object).fillna("").astype("str")
     joined.insert(0, "effect_id", [_effect_id(row) for row in joined.to_dict("records")])
     return joined
 

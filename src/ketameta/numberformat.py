@@ -28,7 +28,8 @@ def format_significant(value: float | None, figures: int = 3) -> str:
         return MISSING
     if value == 0:
         return "0"
-    magnitude = math.floor(math.log10(abs(value)))
+    # The exponent after rounding: 0.9996 with three figures is 1.00.
+    magnitude = int(f"{value:.{figures - 1}e}".partition("e")[2])
     if -4 <= magnitude < 7:
         return format_number(value, max(0, figures - 1 - magnitude))
     return f"{value:.{figures - 1}e}".replace("-", MINUS)
@@ -59,6 +60,11 @@ def format_p(p: float | None) -> str:
 def format_percent(share: float | None, digits: int = 0) -> str:
     """Return a share of one as a percentage: ``0.42`` is ``42%``."""
     return MISSING if share is None else f"{format_number(100 * share, digits)}%"
+
+
+def format_level(level: float) -> str:
+    """Return a confidence level with the decimals it has: ``95%``, ``97.5%``."""
+    return f"{100 * level:.10g}%"
 
 
 def format_count(count: float | None) -> str:

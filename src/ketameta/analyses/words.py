@@ -7,6 +7,7 @@ from typing import Any
 
 from ketameta.numberformat import (
     format_count,
+    format_level,
     format_number,
     format_percent,
     format_ratio,
@@ -43,7 +44,7 @@ def estimate_words(pooled: dict[str, Any], measure: Measure) -> str:
     }.get(measure, measure.label.lower())
     value = written(pooled["estimate"], measure)
     interval = interval_words(pooled["ci_low"], pooled["ci_high"], measure)
-    level = format_percent(pooled.get("level", 0.95))
+    level = format_level(pooled["level"])
     return f"{name} is {value} ({level} CI {interval})"
 
 
@@ -109,7 +110,7 @@ def prediction_sentence(result: dict[str, Any]) -> str:
     if pooled.get("pi_low") is None:
         return "Two trials are too few for a prediction interval."
     interval = interval_words(pooled["pi_low"], pooled["pi_high"], measure)
-    level = format_percent(pooled["level"])
+    level = format_level(pooled["level"])
     return (
         f"The {level} prediction interval for the true effect in a new, similar trial runs "
         f"from {interval}."
@@ -121,7 +122,7 @@ def two_trials_sentence(result: dict[str, Any]) -> str:
     if result["k"] != 2 or result["pooled"] is None:
         return ""
     measure = Measure(result["measure"])
-    level = format_percent(result["pooled"]["level"])
+    level = format_level(result["pooled"]["level"])
     beside = [
         f"{item['label']}: {interval_words(item['ci_low'], item['ci_high'], measure)}"
         for item in result["companions"]
