@@ -1,0 +1,65 @@
+"""Where things live, and that a reader never sees half a file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ketameta.paths import project_paths, write_atomically
+
+
+def test_everything_lives_below_the_root(tmp_path: Path) -> None:
+    paths = project_paths(tmp_path)
+    for folder in (paths.data, paths.extracted, paths.analyses, paths.build, paths.reports,
+                   paths.results, paths.figures):  # fmt: skip
+        assert folder.is_relative_to(tmp_path)
+    assert paths.results.is_relative_to(paths.reports)
+    assert not paths.build.is_relative_to(paths.reports)
+
+
+def test_the_working_directory_is_the_root_when_none_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert project_paths().root == Path.cwd()
+
+
+def test_names_in_messages_are_relative_with_slashes(tmp_path: Path) -> None:
+    paths = project_paths(tmp_path)
+    inside = paths.extracted / "demo" / "arms.csv"
+    assert paths.relative(inside) == "data/extracted/demo/arms.csv"
+    assert paths.relative(tmp_path / "x" / ".." / "data") == "data"
+    assert paths.relative(tmp_path.parent) == tmp_path.parent.as_posix()
+
+
+@pytest.mark.parametrize("content", ["a\nb\u2013\n", b"\x00\xff"])
+def test_a_file_is_written_as_given_and_readable_by_others(
+    tmp_path: Path, content: str | bytes
+) -> None:
+    path = tmp_path / "new" / "folder" / "file.txt"
+    write_atomically(path, content)
+    expected = content.encode("utf-8") if isinstance(content, str) else content
+    assert path.read_bytes() == expected
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert [item.name for item in path.parent.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("step", ["fdopen", "chmod", "replace"])
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    path = tmp_path / "report.html"
+    write_atomically(path, "old")
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, step, stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "new")
+    monkeypatch.undo()
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["report.html"]
