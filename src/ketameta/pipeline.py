@@ -83,6 +83,7 @@ def build(
     figures_only : bool
         Stop after the figures.
     """
+    from ketameta.analyses.claims import ledger, load_claims
     from ketameta.analyses.spec import load_specs
 
     say("Reading and checking the extracted tables")
@@ -107,11 +108,16 @@ def build(
             write_atomically(paths.build / "stamps" / f"{spec.name}.txt", f"{stamp}\n{_sha(text)}")
         results.append(json.loads(text))
     written += _remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
+    claims = ledger(
+        load_claims(paths.data / "claims.toml", [spec.name for spec in specs]),
+        {result["name"]: result for result in results},
+    )
+    written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
     say("Drawing figures")
     written += _draw(paths, results, evidence, code)
     if not figures_only:
         say("Writing the report")
-        written += _write_report(paths, evidence, results, applied)
+        written += _write_report(paths, evidence, results, applied, claims)
     kept = [spec.name for spec in specs if spec.name not in computed]
     return BuildReport(tuple(computed), tuple(kept), tuple(dict.fromkeys(written)))
 
@@ -153,8 +159,12 @@ def effects_csv(table: EffectTable) -> str:
 def _results_text(spec: AnalysisSpec, tables: _Tables, evidence: Evidence) -> str:
     from ketameta.analyses.run import run_analysis
 
-    result = run_analysis(spec, tables.get(spec.assume), evidence)
-    return json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True) + "\n"
+    return _json_text(run_analysis(spec, tables.get(spec.assume), evidence))
+
+
+def _json_text(value: Any) -> str:
+    """Return the same text for the same value, at full precision."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True) + "\n"
 
 
 @cache
@@ -276,13 +286,14 @@ def _write_report(
     evidence: Evidence,
     results: Sequence[dict[str, Any]],
     applied: Sequence[Any],
+    claims: Sequence[dict[str, Any]],
 ) -> list[str]:
     """Write the page and the manifest."""
     from ketameta.report.context import report_context
     from ketameta.report.html import render_html
     from ketameta.report.manifest import manifest_text
 
-    context = report_context(paths, evidence, results, applied, package_versions())
+    context = report_context(paths, evidence, results, applied, claims, package_versions())
     written = _write_if_changed(paths, paths.reports / "report.html", render_html(context))
     written += _write_if_changed(
         paths, paths.reports / "manifest.json", manifest_text(paths, package_versions())

@@ -63,6 +63,7 @@ def report_context(
     evidence: Evidence,
     results: Sequence[dict[str, Any]],
     applied: Sequence[Any],
+    claims: Sequence[dict[str, Any]],
     versions: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the context of the page.
@@ -76,6 +77,8 @@ def report_context(
         Contents of ``reports/results/*.json``, in report order.
     applied : sequence
         Corrections that were applied.
+    claims : sequence of dict
+        The claims ledger with its verdicts.
     versions : mapping
         Package versions.
     """
@@ -94,6 +97,7 @@ def report_context(
         "results": by_name,
         "sections": _sections(paths, results),
         "gap": _gap(by_name),
+        "claims": list(claims),
         "map": _map(evidence),
         "map_figure": _image(paths, "evidence_map"),
         "studies": _studies(evidence, results, used),
@@ -129,6 +133,9 @@ def _analysis(paths: ProjectPaths, result: dict[str, Any]) -> dict[str, Any]:
         "alt": _alt(result),
         "numbers": _numbers(result, measure),
         "companion_rows": [_companion_row(item, measure) for item in result["companions"]],
+        "event_rows": _event_rows(result),
+        "per_thousand_words": _per_thousand(result),
+        "zero_words": _zero_words(result),
         "leave_one_out_words": _leave_one_out(result, measure),
         "left": _left(result),
         "study_rows": [
@@ -192,6 +199,51 @@ def _scientific(value: float | None) -> str:
 def _companion_row(item: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
     estimate = "no trial left" if item["k"] == 0 else _shown(item, measure)
     return {"label": item["label"], "k": item["k"], "shown": estimate}
+
+
+def _event_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the other ways to pool counts, each with its estimate or why there is none."""
+    events = result["events"]
+    if events is None:
+        return []
+    return [
+        {
+            "method": item["method"],
+            "measure": Measure(item["measure"]).label.lower(),
+            "k": events["k"],
+            "shown": item["withheld"] or _shown(item, Measure(item["measure"])),
+        }
+        for item in events["methods"]
+    ]
+
+
+def _per_thousand(result: dict[str, Any]) -> str:
+    """Return the absolute effect in people per thousand, with the risk it starts from."""
+    events = result["events"]
+    if events is None or events["per_thousand"]["estimate"] is None:
+        return ""
+    baseline = format_number(1000 * events["baseline_risk"], 0)
+    change = events["per_thousand"]
+    words = f"{format_number(change['estimate'], 0)} more people"
+    if change["ci_low"] is not None:
+        words += f" (interval {format_interval(change['ci_low'], change['ci_high'], 0)})"
+    return (
+        f"Per 1,000 people: {baseline} have it on control in these trials; {words} on treatment, "
+        "by the pooled risk difference."
+    )
+
+
+def _zero_words(result: dict[str, Any]) -> str:
+    """Return how trials with empty cells were handled."""
+    events = result["events"]
+    if events is None:
+        return ""
+    one = ", ".join(events["zero_cells"]["one_arm"]) or "none"
+    both = ", ".join(events["zero_cells"]["both_arms"]) or "none"
+    return (
+        f"Trials without events in one arm: {one} (half an event is added to each cell for the "
+        f"main ratio, none for Mantel–Haenszel and Peto). Without events in both arms: {both}."
+    )
 
 
 def _leave_one_out(result: dict[str, Any], measure: Measure) -> str:
