@@ -25,26 +25,22 @@ from ketameta.figures import style
 from ketameta.figures.marks import Area, Cloud, Disc, Line, Mark, Text
 
 #: Settings under which figures are drawn and saved, whatever the user's own settings are.
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: dict[Any, Any] = {
     "font.family": [style.FONT_FAMILY],
     "svg.fonttype": "path",
     "svg.hashsalt": "ketameta",
     "pdf.fonttype": 42,
     # Hinted letters have other widths at each resolution; unhinted ones have those of the font.
     "text.hinting": "none",
-    "text.hinting_factor": 1,
 }
-_NOT_RESET = {"backend", "backend_fallback", "interactive", "toolbar", "timezone"}
 
 
 @contextmanager
 def drawing_settings() -> Iterator[None]:
     """Apply matplotlib's defaults and the figures' settings inside a ``with`` block only."""
-    settings: dict[Any, Any] = {
-        name: value for name, value in mpl.rcParamsDefault.items() if name not in _NOT_RESET
-    }
-    settings.update(_SETTINGS)
-    with mpl.rc_context(settings):
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
         yield
 
 

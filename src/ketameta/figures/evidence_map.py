@@ -122,7 +122,7 @@ def lay_out_evidence_map(
             rows.append(MapRow("outcome", lines, label, direct, y, ROW, tuple(cells)))
             y += ROW
     notes = _footnotes(both)
-    footnotes = tuple(wrap_text(n, width - 2 * style.MARGIN, style.SMALL_SIZE) for n in notes)
+    footnotes = tuple(wrap_text(note, 0.97 * inner, style.SMALL_SIZE) for note in notes)
     height = y + 6.0 + block_height(sum(map(len, footnotes)), style.SMALL_SIZE) + style.MARGIN
     return EvidenceMapLayout(
         width=width,

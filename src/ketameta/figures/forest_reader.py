@@ -71,7 +71,7 @@ def read_result(
             pooled = _pooled(group.get("pooled"))
             content.extend(reader.group_end(pooled, studies, index, predictions=predictions))
     studies = [row for row in content if row.kind == "study"]
-    content.extend(reader.overall(overall, studies, titled=titled, result=result))
+    content.extend(reader.overall(overall, studies, titled=titled, weighted=shared, result=result))
     used = [row for row in studies if not row.excluded and row.estimate is not None]
     content.insert(0, RowContent("header", "Study"))
     k, people = finite(result.get("k")), finite(result.get("n_participants"))
@@ -256,6 +256,7 @@ class _Reader:
         studies: Sequence[RowContent],
         *,
         titled: bool,
+        weighted: bool,
         result: Mapping[str, Any],
     ) -> list[RowContent]:
         """Return the rows under all trials."""
@@ -266,7 +267,10 @@ class _Reader:
                 rows.append(RowContent("empty", NO_TRIALS))
         elif pooled is not None:
             words = "All subgroups" if titled else "All trials"
-            rows.append(self._pool("overall", pooled, words, used, None))
+            pool = self._pool("overall", pooled, words, used, None)
+            if not weighted:  # weights are shares of the subgroups, not of this pool
+                pool.cells.pop("weight", None)
+            rows.append(pool)
             rows.extend(self._prediction(pooled, None))
             rows.extend(self._heterogeneity(pooled, None))
         elif len(used) == 1 and not titled:

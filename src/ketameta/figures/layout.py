@@ -133,7 +133,7 @@ def lay_out_forest(
     if axis is not None and pooled is not None and not axis.holds(pooled):
         pooled = None
     footnotes = tuple(
-        wrap_text(note, inner, style.SMALL_SIZE)
+        wrap_text(note, 0.97 * inner, style.SMALL_SIZE)  # screens may draw letters wider
         for note in forest_footnotes(
             result, content, rows, level=level, important=important, show_caveats=show_caveats
         )
