@@ -56,3 +56,17 @@ PROFILE_LIMIT = 1e-8
 SANDWICH = 1e-9
 #: A dense k by k computation written out in the test.
 DENSE = 1e-9
+#: Mantel-Haenszel and Peto: sums and quotients. Largest relative difference from metafor 6e-14.
+STRATIFIED = 1e-12
+#: Tail probabilities down to 1e-75: a relative change of z by 1e-14 is 1e-12 of the probability.
+STRATIFIED_TAIL = 1e-10
+#: rma.glmm stops early: three digits. Measured 3e-4 (dat.nielweise2007, unconditional).
+GLMM = 1e-3
+#: Likelihood-ratio statistics at tau = 0 are closed forms or one-dimensional maxima in both.
+LIKELIHOOD_RATIO = 1e-8
+#: A log-likelihood by 4,001 equal steps from -9 to 9 and one with nodes where the integrand is;
+#: the bounded search for intercepts in the brute force is good to 1e-9.
+BRUTE_LIKELIHOOD = 1e-8
+#: 40,000 simulated trials: a covariance has a relative standard error of 1%, and large-sample
+#: formulas are 2% off at 60 per arm.
+SHARED_ARM_SIMULATED = 0.06

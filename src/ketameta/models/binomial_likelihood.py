@@ -15,7 +15,14 @@ from scipy import special
 
 from ketameta.arrays import Floats
 from ketameta.models.event_tables import EventTables
-from ketameta.models.normal_integral import FINE, concave_root, integrate_normal, louis
+from ketameta.models.normal_integral import (
+    FINE,
+    ROUGH_STEP,
+    STEP,
+    concave_root,
+    integrate_normal,
+    louis,
+)
 
 #: No log odds of a finite maximum lies beyond this.
 _FAR = 60.0
@@ -184,7 +191,8 @@ class UnconditionalLikelihood:
             return scores[:, 2], information[:, 2, 2]
 
         far = np.full(self._alpha.size, _FAR)
-        self._alpha = concave_root(derivatives, self._alpha, -far, far)
+        step = STEP if nodes is FINE else ROUGH_STEP
+        self._alpha = concave_root(derivatives, self._alpha, -far, far, step)
         value, scores, information = self._parts(self._alpha, theta, tau, nodes)
         cross = information[:, :2, 2]
         outer = cross[:, :, None] * cross[:, None, :] / information[:, 2, 2][:, None, None]

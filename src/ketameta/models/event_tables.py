@@ -184,9 +184,9 @@ def zero_caveats(zeros: ZeroHandling, k: int, contribute: bool) -> list[Caveat]:
     caveats = []
     if zeros.k_double_zero:
         role = (
-            "they count as trials without a difference"
+            "such trials count as trials without a difference"
             if contribute
-            else "they carry no information on the estimate"
+            else "such trials carry no information on the estimate"
         )
         caveats.append(
             Caveat(

@@ -32,6 +32,8 @@ _MOST_STEPS = 300
 STEP = 1e-11
 #: The same for looking where maxima are.
 ROUGH_STEP = 1e-4
+#: The same for placing nodes, which need not be exactly around the mode.
+_PLACE = 1e-2
 
 
 class NodeSums(NamedTuple):
@@ -96,7 +98,8 @@ def integrate_normal(terms: Terms, k: int, tau: float, nodes: tuple[int, int] = 
     # The derivative of the log-likelihood falls with z, so the mode lies between 0 and its value
     # at 0.
     at_zero, _ = posterior(zero)
-    mode = concave_root(posterior, zero, np.minimum(at_zero, 0), np.maximum(at_zero, 0))
+    bounds = np.minimum(at_zero, 0), np.maximum(at_zero, 0)
+    mode = concave_root(posterior, zero, *bounds, _PLACE)
     low, high = _edge(terms, mode, -1), _edge(terms, mode, 1)
     count = int(np.ceil(nodes[0] + nodes[1] * tau))
     z = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, count)
