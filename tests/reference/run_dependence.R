@@ -189,6 +189,15 @@ V <- bldiag(lapply(split(gs, gs$study), function(x) {
 fit <- rma.mv(yi, V, mods = ~ 0 + factor(trt), data = gs)
 smd <- list(data = gs, yi = gs$yi, V = V, beta = as.vector(fit$beta), vcov = vcov(fit), QE = fit$QE)
 
+# vcalc: mean differences with one standard deviation, arms shared as control and as treatment
+arms <- data.frame(study = c("a", "a", "a", "b", "b", "c"), treatment = c("x", "y", "z", "x", "p", "x"),
+                   control = c("p", "p", "p", "p", "y", "p"), n_treatment = c(20, 25, 31, 12, 17, 40),
+                   n_control = c(18, 18, 18, 17, 9, 38))
+arms$vi <- with(arms, 4 / n_treatment + 4 / n_control)
+vcalc_md <- list(data = arms,
+                 V = unname(vcalc(vi, cluster = study, grp1 = treatment, grp2 = control,
+                                  w1 = n_treatment, w2 = n_control, data = arms)))
+
 # Four invented effects on which rma.mv stops on the lower of two hills
 local <- data.frame(yi = c(-2.846, -0.115, 0.965, 0.83), vi = c(1.8729, 2.0601, 0.0022, 0.001),
                     cluster = c("a", "b", "b", "a"), effect = 1:4)
@@ -212,6 +221,7 @@ result <- list(
   ),
   datasets = datasets,
   local_optimum = local_optimum,
+  vcalc_md = vcalc_md,
   gleser_olkin_2009 = list(binary = c(list(data = go), binary), smd = smd)
 )
 write(toJSON(result, digits = NA, auto_unbox = TRUE, null = "null", na = "null"),
