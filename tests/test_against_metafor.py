@@ -8,14 +8,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from ketameta.models.intervals import tau2_interval
 from ketameta.models.permutation import permutation_test
-from ketameta.models.prediction import prediction_interval
-from ketameta.models.random_effects import RandomEffects, common_effect, random_effects
-from ketameta.models.regression import MetaRegression, meta_regression
+from ketameta.models.random_effects import random_effects
 from ketameta.models.subgroups import subgroup_analysis
 from metafor_values import (
     CLOSED,
@@ -24,10 +20,12 @@ from metafor_values import (
     REFERENCE,
     TESTS,
     data,
+    fitted,
     in_units,
     keys_with,
-    moderators,
-    p_difference,
+    pooled_gaps,
+    regressed,
+    regression_gaps,
     relative,
 )
 from tolerances import DIRECT, METAFOR_CLOSED, METAFOR_SEARCHED, METAFOR_YEARS
@@ -35,65 +33,9 @@ from tolerances import DIRECT, METAFOR_CLOSED, METAFOR_SEARCHED, METAFOR_YEARS
 POOLED = [(key, estimator, test) for key in DATASETS for estimator in ESTIMATORS for test in TESTS]
 
 
-def fitted(key: str, estimator: str, test: str) -> RandomEffects:
-    y, v = data(key)
-    if estimator == "FE":
-        return common_effect(y, v, TESTS[test])
-    return random_effects(y, v, estimator, TESTS[test])
-
-
 @pytest.mark.parametrize(("key", "estimator", "test"), POOLED)
 def test_pooled_effect_equals_metafor(key: str, estimator: str, test: str) -> None:
-    stored = DATASETS[key]["outputs"]["re"][estimator][test]
-    fit = fitted(key, estimator, test)
-    spread = float(np.sqrt(stored["se"] ** 2 + stored["tau2"]))
-    found = {
-        "tau2": relative(fit.tau2 or 0.0, stored["tau2"]),
-        "se.tau2": relative(fit.tau2_se, stored["se.tau2"]),
-        "beta": in_units(fit.estimate, stored["beta"], stored["se"]),
-        "se": relative(fit.se, stored["se"]),
-        "stat": in_units(fit.statistic, stored["stat"], 1 + abs(stored["stat"])),
-        "pval": p_difference(fit.p_value, stored["pval"], stored["stat"]),
-        "ci.lb": in_units(fit.ci_low, stored["ci.lb"], stored["se"]),
-        "ci.ub": in_units(fit.ci_high, stored["ci.ub"], stored["se"]),
-        "QE": relative(fit.q, stored["QE"]),
-        "QEp": p_difference(fit.q_p_value, stored["QEp"], np.sqrt(stored["QE"])),
-        "I2": in_units(fit.i2, stored["I2"] / 100, 1),
-        "H2": relative(fit.h2, stored["H2"]),
-    }
-    assert (fit.df, fit.k) == (stored["ddf"], stored["k"])
-    if estimator == "FE":
-        assert (fit.pi_low, stored["pi"]["pi.lb"]) == (None, [])
-    else:
-        metafor = prediction_interval(fit, "metafor")
-        if fit.k == 2:
-            assert metafor.pi_low is None
-        else:
-            found["pi.lb"] = in_units(metafor.pi_low, stored["pi"]["pi.lb"], spread)
-            found["pi.ub"] = in_units(metafor.pi_high, stored["pi"]["pi.ub"], spread)
-            found["pi.HTS.lb"] = in_units(fit.pi_low, stored["pi.HTS"]["pi.lb"], spread)
-            found["pi.HTS.ub"] = in_units(fit.pi_high, stored["pi.HTS"]["pi.ub"], spread)
-            assert fit.pi_df == stored["pi.HTS"]["df"]
-    if test == "z":
-        names = ("log_likelihood", "deviance", "aic", "bic", "aicc")
-        for name, value in zip(names, stored["logLik"]):
-            found[name] = in_units(getattr(fit, name), value, 1 + abs(value))
-        if "tau2.ci.QP" in stored:
-            bounds = stored["tau2.ci.QP"]
-            found["QP.lb"] = relative(fit.tau2_ci_low, bounds["tau2.lb"])
-            found["QP.ub"] = relative(fit.tau2_ci_high, bounds["tau2.ub"])
-            found["QP.I2.lb"] = in_units(fit.i2_ci_low, bounds["I2.lb"] / 100, 1)
-            found["QP.I2.ub"] = in_units(fit.i2_ci_high, bounds["I2.ub"] / 100, 1)
-        if "tau2.ci.PL" in stored:
-            profile = tau2_interval(
-                fit.estimates,
-                fit.variances,
-                np.ones((fit.k, 1)),
-                method="profile-likelihood",
-                tau2_method=estimator,
-            )
-            found["PL.lb"] = relative(profile.low, stored["tau2.ci.PL"]["tau2.lb"])
-            found["PL.ub"] = relative(profile.high, stored["tau2.ci.PL"]["tau2.ub"])
+    found = pooled_gaps(key, estimator, test)
     limit = METAFOR_CLOSED if estimator in CLOSED else METAFOR_SEARCHED
     over = {name: gap for name, gap in found.items() if not gap <= limit}
     assert not over
@@ -109,71 +51,9 @@ REGRESSED = [
 IN_YEARS = {"bcg_RR_ablat_year", "linde2005_RR", "konstantopoulos2011_SMD"}
 
 
-def regressed(key: str, estimator: str, test: str) -> MetaRegression:
-    y, v = data(key)
-    design, names = moderators(key)
-    method = "common" if estimator == "FE" else estimator
-    return meta_regression(y, v, design[:, 1:], None, names[1:], method, TESTS[test])
-
-
 @pytest.mark.parametrize(("key", "estimator", "test"), REGRESSED)
 def test_meta_regression_equals_metafor(key: str, estimator: str, test: str) -> None:
-    stored = DATASETS[key]["outputs"]["mods"][estimator][test]
-    fit = regressed(key, estimator, test)
-    se, statistic = np.array(stored["se"]), np.array(stored["stat"])
-    typical = fit.variances.min()
-    found = {
-        "tau2": in_units(fit.tau2 or 0.0, stored["tau2"], stored["tau2"] + typical),
-        "se.tau2": relative(fit.tau2_se, stored["se.tau2"]),
-        "beta": in_units(fit.estimate, stored["beta"], se),
-        "se": in_units(fit.se, se, se),
-        "stat": in_units(fit.statistic, statistic, 1 + np.abs(statistic)),
-        "pval": p_difference(fit.p_value, stored["pval"], statistic),
-        "ci.lb": in_units(fit.ci_low, stored["ci.lb"], se),
-        "ci.ub": in_units(fit.ci_high, stored["ci.ub"], se),
-        "QM": relative(fit.qm, stored["QM"]),
-        "QMp": p_difference(fit.qm_p_value, stored["QMp"], np.sqrt(stored["QM"])),
-        "QE": relative(fit.qe, stored["QE"]),
-        "QEp": p_difference(fit.qe_p_value, stored["QEp"], np.sqrt(stored["QE"])),
-        "I2": in_units(fit.i2, stored["I2"] / 100, 1),
-        "H2": relative(fit.h2, stored["H2"]),
-        "R2": in_units(fit.r2, stored["R2"] / 100, 1),
-    }
-    assert [fit.qm_df, fit.qm_df2] == stored["QMdf"]
-    assert (fit.df, fit.k, fit.p) == (stored["ddf"], stored["k"], stored["p"])
-    new = np.atleast_2d(np.array(stored["newmods"], dtype=float))
-    theirs, hts = stored["pi"], stored["pi.HTS"]
-    spread = np.sqrt(theirs["se"] ** 2 + stored["tau2"])
-    predicted = fit.predict(new)
-    found["pred"] = in_units(predicted.estimate, theirs["pred"], theirs["se"])
-    found["pred.se"] = in_units(predicted.se, theirs["se"], theirs["se"])
-    found["pred.ci"] = in_units(predicted.ci_low, theirs["ci.lb"], theirs["se"])
-    if estimator == "FE":
-        assert (predicted.pi_low, theirs["pi.lb"]) == (None, [])
-    else:
-        assert predicted.pi_df == hts["df"]
-        found["pi.HTS.lb"] = in_units(predicted.pi_low, hts["pi.lb"], spread)
-        found["pi.HTS.ub"] = in_units(predicted.pi_high, hts["pi.ub"], spread)
-        metafor = fit.predict(new, method="metafor")
-        found["pi.lb"] = in_units(metafor.pi_low, theirs["pi.lb"], spread)
-        found["pi.ub"] = in_units(metafor.pi_high, theirs["pi.ub"], spread)
-    if test == "z":
-        names = ("log_likelihood", "deviance", "aic", "bic", "aicc")
-        for name, value in zip(names, stored["logLik"]):
-            found[name] = in_units(getattr(fit, name), value, 1 + abs(value))
-        if "tau2.ci.QP" in stored:
-            found["QP.lb"] = relative(fit.tau2_ci_low, stored["tau2.ci.QP"]["tau2.lb"])
-            found["QP.ub"] = relative(fit.tau2_ci_high, stored["tau2.ci.QP"]["tau2.ub"])
-        if "tau2.ci.PL" in stored:
-            profile = tau2_interval(
-                fit.estimates,
-                fit.variances,
-                fit.design,
-                method="profile-likelihood",
-                tau2_method=estimator,
-            )
-            found["PL.lb"] = relative(profile.low, stored["tau2.ci.PL"]["tau2.lb"])
-            found["PL.ub"] = relative(profile.high, stored["tau2.ci.PL"]["tau2.ub"])
+    found = regression_gaps(key, estimator, test)
     limit = METAFOR_CLOSED if estimator in CLOSED else METAFOR_SEARCHED
     if key in IN_YEARS:
         limit = METAFOR_YEARS
