@@ -29,7 +29,7 @@ MISSING = {
     ("two small trials", "conditional"),
 }
 #: Standard errors of rma.glmm that are not used: it stops at tau2 of 7e-5 and 1.5e-4 instead of 0
-#: and its Hessian is singular there (it prints 3e-9 and 6e-9 or so), and at tau2 = 13 its numerical
+#: and its Hessian is singular there (it prints 6e-7), and at tau2 = 13 its numerical
 #: Hessian is 1.7% off the one computed by brute force below.
 OTHER_SE = {
     ("dat.hine1989", "conditional"),

@@ -11,8 +11,8 @@ from ketameta.effect_sizes.events import (
     log_risk_ratio,
     risk_difference,
 )
+from ketameta.effect_sizes.hedges import hedges_correction
 from ketameta.effect_sizes.means import (
-    hedges_correction,
     log_ratio_of_means,
     mean_difference,
     smd_from_estimate,

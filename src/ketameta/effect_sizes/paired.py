@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ketameta.arrays import Floats, Problems, columns
-from ketameta.effect_sizes.means import hedges_j
+from ketameta.effect_sizes.hedges import hedges_j
 from ketameta.effect_sizes.value import EffectSize, effect
 from ketameta.vocabulary import Measure
 
