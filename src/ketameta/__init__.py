@@ -1,5 +1,59 @@
-"""ketameta: what is known about ketamine for ADHD, from extracted trial results to a report."""
+"""ketameta: what is known about ketamine for ADHD, from extracted trial results to a report.
+
+The names below are the public interface. Each is imported when first used, so that
+``import ketameta`` costs next to nothing.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
+
+_HOMES: dict[str, tuple[str, ...]] = {
+    "effect_sizes": (
+        "EffectSize",
+        "log_odds_ratio",
+        "log_ratio_of_means",
+        "log_risk_ratio",
+        "mean_difference",
+        "risk_difference",
+        "standardized_mean_change",
+        "standardized_mean_difference",
+    ),
+    "models.random_effects": ("common_effect", "random_effects"),
+    "models.pooling": ("pool",),
+    "models.prediction": ("prediction_interval", "probability_beyond"),
+    "models.regression": ("meta_regression",),
+    "models.subgroups": ("subgroup_analysis",),
+    "models.permutation": ("permutation_test",),
+    "models.multilevel": ("multilevel",),
+    "models.multilevel_che": ("che", "che_sensitivity"),
+    "models.robust": ("robust",),
+    "models.dependence": ("shared_arm_covariance",),
+    "models.rare_events": ("mantel_haenszel", "peto"),
+    "models.binomial_normal": ("binomial_normal",),
+    "models.bayes": ("bayes_random_effects", "posterior_curves"),
+    "models.priors": ("HalfCauchy", "HalfNormal", "LogNormal", "LogT", "Normal", "Uniform"),
+    "models.priors_published": ("rhodes_2015", "turner_2015"),
+    "models.influence": ("influence",),
+    "models.leave_one_out": ("leave_one_out",),
+    "models.cumulative": ("cumulative",),
+    "models.baujat": ("baujat",),
+    "models.gosh": ("gosh",),
+    "models.second_engine": ("second_engine",),
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_MODULES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'ketameta' has no attribute {name!r}")
+    return getattr(import_module(f"ketameta.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
