@@ -84,7 +84,8 @@ class BatchedFits(Result):
 class BatchedInference:
     """Tests and intervals of a batch, shape (p, T); NaN where no test exists (se of 0).
 
-    ``df`` (T,) is infinite for the normal distribution.
+    ``df`` (T,) is infinite for the normal distribution; ``scale`` (T,) is the Knapp-Hartung factor
+    that was used, 1 for Wald.
     """
 
     se: Array
@@ -93,6 +94,7 @@ class BatchedInference:
     p_value: Array
     ci_low: Array
     ci_high: Array
+    scale: Array
 
 
 def batched_fit(
@@ -295,4 +297,5 @@ def batched_inference(
         p_value=np.where(sound, p_value, np.nan),
         ci_low=fits.coefficients - half,
         ci_high=fits.coefficients + half,
+        scale=scale,
     )

@@ -100,8 +100,9 @@ def inverse(matrices: Array) -> tuple[Array, Array]:
         determinant = a * d - b * b
         return np.array([[d, -b], [-b, a]]) / determinant, np.log(determinant)
     stacked = np.moveaxis(matrices, (0, 1), (-2, -1))
-    inverted = np.moveaxis(np.linalg.inv(stacked), (-2, -1), (0, 1))
-    return inverted, np.linalg.slogdet(stacked)[1]
+    inverted = np.asarray(np.linalg.inv(stacked), dtype=np.float64)
+    log_det: Array = np.linalg.slogdet(stacked)[1]
+    return np.moveaxis(inverted, (-2, -1), (0, 1)), log_det
 
 
 def gram(basis: Array, weight: Array) -> Array:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.batched_data import Batch, orthonormal
+from ketameta.models.batched_data import Batch, orthonormal, sums
 from ketameta.models.least_squares import Array, orthonormal_basis, power_of_two_scale
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 #: A chunk has at least this many columns, so that no sum is taken over a single one.
 MIN_COLUMNS = 4
 #: Arrays of k rows per column that a fit holds at once, without moderators; and per coefficient.
@@ -27,13 +29,13 @@ LIVE_GRIDS = 8
 class BatchInputs:
     """Checked data of T meta-analyses.
 
-    ``y, v`` (k, T) or (k, 1), in units of ``scale``; ``mask`` (k, T) or (k, 1), 0 or 1;
-    ``design`` (p, k, T), (p, k, 1) or None; ``count`` is T.
+    ``y, v`` (k, T) or (k, 1), in units of ``scale``; ``mask`` (k, T) or (k, 1); ``design``
+    (p, k, T), (p, k, 1) or None; ``count`` is T.
     """
 
     y: Array
     v: Array
-    mask: Array
+    mask: NDArray[np.bool_]
     design: Array | None
     scale: float
     count: int
@@ -45,35 +47,27 @@ class BatchInputs:
 
     def chunks(self, size: int) -> Iterator[Batch]:
         """Yield batches of at most ``size`` columns; a single column comes twice."""
-        y = self.y - self._common_fit()
+        common = self._common_basis()
         pieces = -(-self.count // size)
         edges = np.linspace(0, self.count, pieces + 1).astype(int)
         for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
             index = np.arange(start, stop) if stop > start + 1 else np.array([start, start])
-            mask = _columns(self.mask, index)
+            mask = _columns(self.mask, index).astype(float)
+            y = _columns(self.y, index)
             n = np.broadcast_to(mask.sum(0), index.size)
             design = None if self.design is None else _columns(self.design, index) * mask
             basis = None if design is None else orthonormal(design)[0]
-            yield Batch(
-                _columns(y, index),
-                _columns(self.y, index),
-                _columns(self.v, index),
-                mask,
-                design,
-                basis,
-                n,
-                self.p,
-            )
+            centred = y  # by sums, not a matrix product, whose last bit depends on its size
+            for column in common.T[:, :, None]:
+                centred = centred - column * sums(column, y)
+            yield Batch(centred, y, _columns(self.v, index), mask, design, basis, n, self.p)
 
-    def _common_fit(self) -> Array:
-        """Return a fit that all columns can do without, so that sums lose fewer digits."""
+    def _common_basis(self) -> Array:
+        """Return a basis whose fit is taken from the estimates, so that sums lose fewer digits."""
         k = len(self.y)
         if self.design is None or self.design.shape[-1] > 1:
-            basis = np.full((k, 1), k**-0.5)
-        else:
-            basis = orthonormal_basis(self.design[:, :, 0].T)
-        fit: Array = basis @ (basis.T @ self.y)
-        return fit
+            return np.full((k, 1), k**-0.5)
+        return orthonormal_basis(self.design[:, :, 0].T)
 
 
 def read_batch(
@@ -88,14 +82,14 @@ def read_batch(
     if design is not None:
         matrix = np.moveaxis(_array("design", design, 3), 1, 0)
         rows["design"], counts["design"] = matrix.shape[1], matrix.shape[2]
-    inside = np.ones((k, 1))
+    inside = np.ones((k, 1), dtype=np.bool_)
     if mask is not None:
         flags = np.asarray(mask)
         if flags.dtype != np.bool_ or flags.ndim not in (1, 2):
             raise UsageError(
                 f"mask has type {flags.dtype} and shape {flags.shape}; give True or False, (k, T)"
             )
-        inside = flags.reshape(len(flags), -1).astype(float)
+        inside = flags.reshape(len(flags), -1)
         rows["mask"], counts["mask"] = inside.shape
     _same("studies (rows)", rows)
     _same("meta-analyses (columns)", {name: n for name, n in counts.items() if n != 1})
@@ -104,7 +98,7 @@ def read_batch(
         raise ImpossibleDataError(
             f"variances[{i}, {j}] is {v[i, j]:g}: a sampling variance is finite and > 0"
         )
-    empty = np.flatnonzero(inside.sum(0) == 0)
+    empty = np.flatnonzero(~inside.any(0))
     if k == 0 or empty.size:
         raise NotEstimableError(
             "there are no studies" if k == 0 else f"mask leaves no study in column {empty[0]}"
@@ -150,7 +144,7 @@ def _same(what: str, sizes: dict[str, int]) -> None:
         raise UsageError(f"the numbers of {what} differ: {listed}")
 
 
-def _columns(array: Array, index: NDArray[np.intp]) -> Array:
+def _columns(array: NDArray[Scalar], index: NDArray[np.intp]) -> NDArray[Scalar]:
     """Return columns as a contiguous array; an array that all share stays one column."""
     if array.shape[-1] == 1 and index.size > 1:
         return array
