@@ -1,15 +1,17 @@
 """Joins effects of one study that share an arm into one, so that nobody is counted twice.
 
-Arrays in, arrays out, with the covariance that a shared arm causes. No pandas.
+Arrays in, arrays out; the covariance itself is :mod:`ketameta.models.dependence`'s. No pandas.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ketameta.models.dependence import shared_arm_covariance
 from ketameta.vocabulary import Measure
 
 
@@ -29,91 +31,87 @@ class JoinedEffect:
     weights: tuple[float, ...]
 
 
-def shared_arm_covariance(
-    measure: Measure,
-    estimates: np.ndarray,
-    variances: np.ndarray,
-    n_treatment: np.ndarray,
-    n_control: np.ndarray,
-    events_control: np.ndarray,
-    shared: np.ndarray,
-) -> np.ndarray:
-    """Return the covariance matrix of effects of one study whose arms overlap.
+@dataclass(frozen=True, slots=True)
+class StudyEffects:
+    """Effects of one study, one entry per comparison.
 
-    Parameters
+    Attributes
     ----------
-    measure : Measure
+    people : tuple of str
+        Who was compared (the subgroup); comparisons of different people share nobody.
+    treatment, control : tuple of str
+        Arms.
     estimates, variances : ndarray of shape (m,)
         On the analysis scale.
-    n_treatment, n_control, events_control : ndarray of shape (m,)
-        Sizes of both arms and events of the comparator; NaN where not known.
-    shared : ndarray of bool of shape (m, m)
-        Whether two effects have the same comparator arm.
+    n_treatment, n_control, events_treatment, events_control : ndarray of shape (m,)
+        NaN where not known.
+    """
 
-    Returns
-    -------
-    ndarray of shape (m, m)
+    people: tuple[str, ...]
+    treatment: tuple[str, ...]
+    control: tuple[str, ...]
+    estimates: np.ndarray
+    variances: np.ndarray
+    n_treatment: np.ndarray
+    n_control: np.ndarray
+    events_treatment: np.ndarray
+    events_control: np.ndarray
+
+
+def study_covariance(measure: Measure, effects: StudyEffects) -> np.ndarray:
+    """Return the covariance matrix of a study's effects, shape (m, m).
 
     Notes
     -----
-    For two effects with the same control arm: ``1 / n_c + g_i g_j / (2 N)`` for standardised
-    differences, with N the people of the three arms (Gleser and Olkin 2009, in The Handbook of
-    Research Synthesis and Meta-Analysis, ch. 19); the variance of the control arm's log odds
-    ``1/e + 1/(n - e)``, log risk ``1/e - 1/n`` or risk ``p(1 - p)/n`` for counts; and, where only
-    the standard error of a difference is known, its control part under equal spread,
-    ``sqrt(v_i v_j)`` times the share ``(1/n_c) / (1/n_t + 1/n_c)`` of each.
+    Exact where arm sizes (and counts) are known. Where only the standard error of a difference is
+    known, the arms are taken to have equal spread; where sizes are missing too, equal sizes, which
+    gives a correlation of one half.
     """
-    size = len(estimates)
-    covariance = np.diag(np.asarray(variances, dtype=float))
-    for i in range(size):
-        for j in range(i + 1, size):
-            if shared[i, j]:
-                value = _pair(
-                    measure,
-                    (estimates[i], estimates[j]),
-                    (variances[i], variances[j]),
-                    (n_treatment[i], n_treatment[j]),
-                    float(n_control[i]),
-                    float(events_control[i]),
-                )
-                covariance[i, j] = covariance[j, i] = value
-    return covariance
+    sizes = _arm_values(effects, effects.n_treatment, effects.n_control)
+    known = bool(np.isfinite(sizes[0]).all() and np.isfinite(sizes[1]).all())
+    n_treatment, n_control = sizes if known else (np.ones_like(sizes[0]), np.ones_like(sizes[1]))
+    counted = known and bool(
+        np.isfinite(effects.events_treatment).all() and np.isfinite(effects.events_control).all()
+    )
+    ones = np.ones(len(effects.estimates))
+    kind = "MD"
+    columns: dict[str, Any] = {"sd_treatment": ones, "sd_control": ones}
+    if measure is Measure.SMD and known:
+        kind, columns = "SMD", {"estimates": effects.estimates}
+    elif measure in {Measure.OR, Measure.RR, Measure.RD} and counted:
+        events = _arm_values(effects, effects.events_treatment, effects.events_control)
+        kind = str(measure)
+        columns = {"events_treatment": events[0], "events_control": events[1]}
+    covariance = shared_arm_covariance(
+        kind,
+        effects.people,
+        effects.treatment,
+        effects.control,
+        n_treatment=n_treatment,
+        n_control=n_control,
+        variances=effects.variances,
+        **columns,
+    )
+    return np.array(covariance.matrix)
 
 
-def _pair(
-    measure: Measure,
-    estimate: Sequence[float],
-    variance: Sequence[float],
-    n_treatment: Sequence[float],
-    n_control: float,
-    events_control: float,
-) -> float:
-    """Return the covariance of two effects that share a control arm."""
-    ceiling = 0.999 * float(np.sqrt(variance[0] * variance[1]))
-    value = np.nan
-    if measure is Measure.SMD and np.isfinite([*n_treatment, n_control]).all():
-        total = sum(n_treatment) + n_control
-        value = 1 / n_control + estimate[0] * estimate[1] / (2 * total)
-    elif measure in {Measure.OR, Measure.RR, Measure.RD} and np.isfinite(events_control):
-        value = _control_count_variance(measure, events_control, n_control)
-    if not np.isfinite(value):
-        share = [
-            (1 / n_control) / (1 / n + 1 / n_control)
-            if np.isfinite(n) and np.isfinite(n_control)
-            else 0.5
-            for n in n_treatment
-        ]
-        value = float(np.sqrt(variance[0] * share[0] * variance[1] * share[1]))
-    return min(float(value), ceiling)
-
-
-def _control_count_variance(measure: Measure, events: float, n: float) -> float:
-    if measure is Measure.RD:
-        risk = events / n
-        return risk * (1 - risk) / n
-    if events in (0.0, n):
-        events, n = events + 0.5, n + 1.0
-    return 1 / events + (1 / (n - events) if measure is Measure.OR else -1 / n)
+def _arm_values(
+    effects: StudyEffects, treatment: np.ndarray, control: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return one value per arm (the largest where comparisons print different ones)."""
+    keys = [
+        [*zip(effects.people, effects.treatment, strict=True)],
+        [*zip(effects.people, effects.control, strict=True)],
+    ]
+    largest: dict[tuple[str, str], float] = {}
+    for names, values in zip(keys, (treatment, control), strict=True):
+        for name, value in zip(names, values, strict=True):
+            largest[name] = max(
+                largest.get(name, -np.inf), value if np.isfinite(value) else -np.inf
+            )
+    found = [[largest[name] for name in names] for names in keys]
+    cleaned = [np.where(np.isfinite(values), values, np.nan) for values in found]
+    return cleaned[0], cleaned[1]
 
 
 def join_effects(estimates: np.ndarray, covariance: np.ndarray) -> JoinedEffect:
@@ -134,3 +132,8 @@ def join_effects(estimates: np.ndarray, covariance: np.ndarray) -> JoinedEffect:
         variance=float(weights @ covariance @ weights),
         weights=tuple(float(weight) for weight in weights),
     )
+
+
+def texts(values: Sequence[object]) -> tuple[str, ...]:
+    """Return values as text, for arm and subgroup names."""
+    return tuple(str(value) for value in values)

@@ -54,7 +54,8 @@ def companions_of(
     ):
         if ci_method != spec.model.ci_method:
             companions.append(_companion(code, label, spec, rows, ci_method=ci_method))
-    companions.extend(_restricted(spec, used))
+    if spec.kind == "pooled":
+        companions.extend(_restricted(spec, used))
     if len(rows) < BAYES_COMPANION_BELOW:
         companions.append(_bayes(spec, rows))
     return companions

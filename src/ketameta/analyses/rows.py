@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.combine import join_effects, shared_arm_covariance
+from ketameta.analyses.combine import StudyEffects, join_effects, study_covariance, texts
 from ketameta.numberformat import plural
 from ketameta.vocabulary import Measure
 
@@ -85,6 +85,67 @@ def _study_row(group: pd.DataFrame, measure: Measure) -> dict[str, Any]:
     }
 
 
+def difference_rows(rows: list[dict[str, Any]], first: str, second: str) -> list[dict[str, Any]]:
+    """Return, for each trial with both groups, the effect in the first minus that in the second.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Rows of :func:`study_rows`.
+    first, second : str
+        Groups.
+
+    Notes
+    -----
+    The groups are different people of one trial, so the variances add. Trials compare like with
+    like: same drug, dose, instrument and time.
+    """
+    by_study: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        by_study.setdefault(row["study_id"], {})[row["group"]] = row
+    found = []
+    for pair in by_study.values():
+        if first not in pair or second not in pair:
+            continue
+        one, two = pair[first], pair[second]
+        estimate = one["estimate"] - two["estimate"]
+        variance = one["variance"] + two["variance"]
+        se = float(np.sqrt(variance))
+        assumed = dict.fromkeys(part for part in (one["assumption"], two["assumption"]) if part)
+        found.append(
+            {
+                **one,
+                **dict.fromkeys(_SIDES),
+                "group": "",
+                "subgroup": f"{first} minus {second}",
+                "n_treatment": one["n_participants"],
+                "n_control": two["n_participants"],
+                "n_participants": _sum(one["n_participants"], two["n_participants"]),
+                "estimate": estimate,
+                "variance": variance,
+                "se": se,
+                "ci_low": estimate - Z95 * se,
+                "ci_high": estimate + Z95 * se,
+                "effect_ids": [*one["effect_ids"], *two["effect_ids"]],
+                "source": sorted({*one["source"], *two["source"]}),
+                "route": "; ".join(dict.fromkeys([one["route"], two["route"]])),
+                "assumption": "; ".join(assumed),
+                "note": "; ".join(dict.fromkeys(n for n in (one["note"], two["note"]) if n)),
+            }
+        )
+    return found
+
+
+_SIDES = (
+    *("events_treatment", "events_control", "mean_treatment", "sd_treatment"),
+    *("mean_control", "sd_control"),
+)
+
+
+def _sum(one: int | None, two: int | None) -> int | None:
+    return None if one is None or two is None else one + two
+
+
 _FACTS = (
     "citation",
     "doi",
@@ -104,23 +165,36 @@ _FACTS = (
 
 
 def _join(group: pd.DataFrame, measure: Measure) -> tuple[float, float]:
-    comparator = group["comparator_arm_id"].to_numpy()
-    treatment = group["arm_id"].to_numpy()
-    subgroup = group["subgroup"].to_numpy()
-    same_people = subgroup[:, None] == subgroup
-    shared = same_people & ((comparator[:, None] == comparator) | (treatment[:, None] == treatment))
+    group = _once_per_comparison(group)
     estimates = group["estimate"].to_numpy(float)
-    covariance = shared_arm_covariance(
-        measure,
-        estimates,
-        group["variance"].to_numpy(float),
-        group["n_treatment"].to_numpy(float),
-        group["n_control"].to_numpy(float),
-        group["events_control"].to_numpy(float),
-        shared,
+    effects = StudyEffects(
+        people=texts(group["study_id"] + "|" + group["subgroup"]),
+        treatment=texts(group["arm_id"]),
+        control=texts(group["comparator_arm_id"]),
+        estimates=estimates,
+        variances=group["variance"].to_numpy(float),
+        **{name: group[name].to_numpy(float) for name in _ARM_NUMBERS},
     )
-    joined = join_effects(estimates, covariance)
+    joined = join_effects(estimates, study_covariance(measure, effects))
     return joined.estimate, joined.variance
+
+
+def _once_per_comparison(group: pd.DataFrame) -> pd.DataFrame:
+    """Average effects of the same two arms (several times or tasks) as if perfectly correlated.
+
+    The correlation of repeated measures is hardly ever printed; one is the cautious choice, under
+    which averaging gains no precision: the standard error of the mean is the mean of the errors.
+    """
+    arms = ["study_id", "subgroup", "arm_id", "comparator_arm_id"]
+    if not group.duplicated(arms).any():
+        return group
+    means = group.assign(se=np.sqrt(group["variance"])).groupby(arms)[["estimate", "se"]].mean()
+    first = group.drop_duplicates(arms).set_index(arms)
+    first["estimate"], first["variance"] = means["estimate"], means["se"] ** 2
+    return first.reset_index()
+
+
+_ARM_NUMBERS = ("n_treatment", "n_control", "events_treatment", "events_control")
 
 
 def _totals(records: list[dict[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from ketameta.analyses import words
 from ketameta.analyses.companions import companions_of, leave_one_out_of
 from ketameta.analyses.events import event_companions
-from ketameta.analyses.rows import study_rows
+from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.spec import AnalysisSpec
 from ketameta.models.pooling import pool
@@ -50,8 +50,12 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
     """
     selected = select_effects(spec, table, evidence)
     rows = study_rows(selected.used, spec.model.measure)
-    independent = study_rows(selected.used, spec.model.measure, "study_id")
-    groups = _groups(spec, rows)
+    if spec.kind == "within_trial":
+        rows = independent = difference_rows(rows, *spec.model.group_order)
+        groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
+    else:
+        independent = study_rows(selected.used, spec.model.measure, "study_id")
+        groups = _groups(spec, rows)
     pooled = _pooled(independent, spec)
     overall = spec.model.overall and len(independent) > 0
     several = overall and len(independent) >= 2
@@ -59,6 +63,7 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
     _give_weights(groups, rows, independent, spec)
     result: dict[str, Any] = {
         "name": spec.name,
+        "kind": spec.kind,
         "title": spec.title,
         "question": spec.question,
         "section": spec.section,
@@ -198,7 +203,11 @@ def _give_weights(
 def _between_groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the test for differences between groups, or why there is none."""
     groups = [row["group"] for row in rows]
-    if not (spec.model.group_by and spec.model.overall) or len(set(groups)) < 2:
+    if (
+        not (spec.model.group_by and spec.model.overall)
+        or len(set(groups)) < 2
+        or (spec.kind == "within_trial")
+    ):
         return None
     estimates, variances = _arrays(rows)
     fit = subgroup_analysis(

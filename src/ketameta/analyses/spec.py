@@ -15,6 +15,9 @@ from ketameta import vocabulary as words
 from ketameta.effect_rows import ArmSize, Assumptions
 from ketameta.errors import SpecError, did_you_mean
 
+#: What an analysis does with its effects: pool them, or pool the difference of two groups that
+#: each trial prints.
+KINDS = ("pooled", "within_trial")
 STATUSES = ("declared", "post hoc")
 DIRECTNESS = ("direct", "indirect", "context")
 SECTIONS = ("adhd", "cognition", "mood", "harms", "usual_medicines")
@@ -136,6 +139,9 @@ class AnalysisSpec:
         Words for the two sides of the axis.
     looked_for : str
         What an eligible trial would have been, for an empty result.
+    kind : str
+        ``pooled``, or ``within_trial``: the first group of ``model.group_order`` minus the second,
+        within each trial that has both.
     """
 
     name: str
@@ -153,6 +159,7 @@ class AnalysisSpec:
     looked_for: str = ""
     registration: str = ""
     note: str = ""
+    kind: str = "pooled"
 
 
 #: Moderators whose groups measure different things on the same people: not pooled together.
@@ -240,7 +247,7 @@ class _Reader:
     def spec(self, name: str, known: Mapping[str, Sequence[str]]) -> AnalysisSpec:
         top = {
             "title", "question", "section", "order", "directness", "status", "favours",
-            "looked_for", "registration", "note", "select", "choose", "assume", "model",
+            "looked_for", "registration", "note", "kind", "select", "choose", "assume", "model",
         }  # fmt: skip
         self._unknown("", self.raw, top)
         select = self._select(known)
@@ -266,7 +273,20 @@ class _Reader:
             looked_for=self._text("looked_for"),
             registration=self._text("registration"),
             note=self._text("note"),
+            kind=self._kind(model),
         )
+
+    def _kind(self, model: Model) -> str:
+        kind = self.raw.get("kind", "pooled")
+        if kind not in KINDS:
+            hint = did_you_mean(str(kind), KINDS)
+            self.problems.append(f"kind is {kind!r}; choose one of {', '.join(KINDS)}{hint}")
+        elif kind == "within_trial" and not (model.group_by and len(model.group_order) == 2):
+            self.problems.append(
+                "kind is 'within_trial': give model.group_by and the two levels to compare in "
+                "model.group_order"
+            )
+        return str(kind)
 
     def _unknown(
         self, where: str, table: Mapping[str, Any], allowed: Sequence[str] | set[str]
