@@ -49,14 +49,34 @@ def resolve_arm_data(outcomes: pd.DataFrame) -> pd.DataFrame:
 
     _resolve_counts(rows, is_event, n, events, route, problem)
     _resolve_spread(rows, ~is_event, n, mean, sd, route, problem)
-    problem[~is_event & (problem == "") & ~np.isfinite(mean)] = "no_mean"
-    problem[~is_event & (problem == "") & ~np.isfinite(sd)] = "no_variance"
-    problem[(problem == "") & ~np.isfinite(n)] = "no_n"
-    problem[~is_event & (problem == "") & (n < 2)] = "n_below_two"
+    unresolved = ~is_event & ~np.isfinite(sd) & _spread_printed(rows)
+    for which, code in (
+        (unresolved & ~np.isfinite(n), "no_n"),
+        (unresolved & (n < 2), "n_below_two"),
+        (~is_event & ~np.isfinite(mean), "no_mean"),
+        (~is_event & ~np.isfinite(sd), "no_variance"),
+        (~np.isfinite(n), "no_n"),
+        (~is_event & (n < 2), "n_below_two"),
+    ):
+        problem[(problem == "") & which] = code
 
     rows["n_"], rows["mean_"], rows["sd_"], rows["events_"] = n, mean, sd, events
     rows["route"], rows["problem"] = route, problem
     return rows
+
+
+def _spread_printed(rows: pd.DataFrame) -> np.ndarray:
+    """Return where an SE, an interval, or a median with quartiles or range is printed."""
+
+    def filled(*names: str) -> np.ndarray:
+        return rows[list(names)].notna().all(axis=1).to_numpy()
+
+    return (
+        filled("se")
+        | filled("ci_low", "ci_high")
+        | filled("median", "q1", "q3")
+        | filled("median", "minimum", "maximum")
+    )
 
 
 def _resolve_counts(
@@ -77,7 +97,8 @@ def _resolve_counts(
         events[from_percent] = np.where(counted.is_whole, counted.count, np.nan)
         route[from_percent] = "count_from_percent"
         problem[from_percent] = np.where(counted.is_whole, "", "percent_not_whole")
-    problem[is_event & (problem == "") & ~np.isfinite(events)] = "no_count"
+    open_rows = is_event & (problem == "") & ~np.isfinite(events)
+    problem[open_rows] = np.where(np.isfinite(percent[open_rows]), "no_n", "no_count")
 
 
 def _resolve_spread(

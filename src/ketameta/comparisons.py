@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,9 @@ def share_people(
     return bool(one & two)
 
 
-def add_combined_arms(rows: pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def add_combined_arms(
+    rows: pd.DataFrame, arms: pd.DataFrame, same_people: Collection[str] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Add, for every intervention given in several arms, the arm that joins them.
 
     Parameters
@@ -44,6 +47,8 @@ def add_combined_arms(rows: pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFr
         Usable rows of :func:`ketameta.arm_data.resolve_arm_data`.
     arms : DataFrame
         The ``arms`` table.
+    same_people : collection of str
+        Studies whose arms are the same people one after the other (crossovers): nothing is joined.
 
     Returns
     -------
@@ -61,11 +66,12 @@ def add_combined_arms(rows: pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFr
     contained = contained_arms(arms)
     new_rows: list[dict[str, object]] = []
     new_arms: dict[tuple[str, str], dict[str, object]] = {}
-    keyed = rows.assign(
-        _intervention=_lookup(facts, rows, "intervention"), _role=_lookup(facts, rows, "role")
+    apart = rows[~rows["study_id"].isin(list(same_people))]
+    keyed = apart.assign(
+        _intervention=_lookup(facts, apart, "intervention"), _role=_lookup(facts, apart, "role")
     )
     grouped = keyed.groupby([*COMPARABLE, "_intervention", "_role"], dropna=False, sort=True)
-    for key, group in grouped:
+    for _, group in grouped:
         if len(group) < 2:
             continue
         study = str(group["study_id"].iloc[0])
@@ -81,7 +87,6 @@ def add_combined_arms(rows: pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFr
         if (study, joined) not in new_arms:
             parts = facts.loc[[(study, name) for name in names]]
             new_arms[study, joined] = _join_arms(parts, study, joined, names)
-        del key
     if not new_rows:
         return rows, arms
     return (

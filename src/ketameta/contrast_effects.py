@@ -158,10 +158,13 @@ def _test_statistic(row: dict[str, Any], df: float | None) -> tuple[float | None
         return abs(float(row["t"])), "t_printed"
     if _has(row["f"]):
         return _one(conversions.t_from_f(row["f"])), "f_to_t"
-    exact = _has(row["p"]) and row["p_relation"] in {"", "="} and 0 < row["p"] < 1
-    if exact and df is not None:
+    if _exact_p(row) and df is not None:
         return abs(_one(conversions.t_from_p(row["p"], df))), "t_from_p"
     return None, ""
+
+
+def _exact_p(row: dict[str, Any]) -> bool:
+    return _has(row["p"]) and row["p_relation"] in {"", "="} and 0 < row["p"] < 1
 
 
 def _side(row: dict[str, Any]) -> int:
@@ -182,7 +185,7 @@ def _mean_difference(
         se = row["sd_difference"] / math.sqrt(row["n_treatment"])
         precision = _Precision(_one(se), "paired_printed")
     if precision is None:
-        return [], "no_variance"
+        return [], "no_n" if df is None and _exact_p(row) else "no_variance"
     route = "+".join(
         part
         for part in (
@@ -268,7 +271,7 @@ def _standardised(
         return _printed_smd(row, side, paired)
     statistic, route = _test_statistic(row, _df(row, paired=paired))
     if statistic is None:
-        return [], "no_exact_test_statistic"
+        return [], "no_n" if _exact_p(row) else "no_exact_test_statistic"
     n_treatment, n_control = row["n_treatment"], row["n_control"]
     if not _has(n_treatment) or not (paired or _has(n_control)):
         return [], "no_n"

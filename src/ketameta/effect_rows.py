@@ -228,7 +228,7 @@ def effects_of_counts(pairs: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    Studies with one empty cell get 0.5 added to their cells for OR and RR (recorded in the route).
+    Comparisons with an empty cell get 0.5 added to their cells (recorded in the route).
     Studies without any event (or with nothing but events) in both arms say nothing about a ratio
     and yield RD only.
     """
@@ -238,10 +238,9 @@ def effects_of_counts(pairs: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=list(EFFECT_COLUMNS))
     events_t, n_t = pairs["events_t"].to_numpy(float), pairs["n_t"].to_numpy(float)
     events_c, n_c = pairs["events_c"].to_numpy(float), pairs["n_c"].to_numpy(float)
-    empty = (events_t == 0) | (events_c == 0) | (events_t == n_t) | (events_c == n_c)
     silent = ((events_t == 0) & (events_c == 0)) | ((events_t == n_t) & (events_c == n_c))
     routes = np.array(_join_routes(pairs["route_t"], pairs["route_c"]), dtype=object)
-    corrected = np.where(empty, routes + "+zero_cell_correction", routes)
+    corrected = routes + "+zero_cell_correction"
     frames = []
     for measure, function in (
         (Measure.OR, effect_sizes.log_odds_ratio),
@@ -259,7 +258,7 @@ def effects_of_counts(pairs: pd.DataFrame) -> pd.DataFrame:
                 size,
                 events_treatment=events_t[keep],
                 events_control=events_c[keep],
-                route=(routes if measure is Measure.RD else corrected)[keep],
+                route=np.where(size.corrected, corrected[keep], routes[keep]),
             )
         )
     return pd.concat(frames, ignore_index=True)
