@@ -98,6 +98,16 @@ def test_drawn_tau2_follows_its_confidence_distribution() -> None:
         assert np.mean(drawn <= tau2) == pytest.approx(np.mean(qs >= q), abs=0.006)
 
 
+def test_without_heterogeneity_the_bootstrap_is_the_knapp_hartung_interval() -> None:
+    # Q is almost 0, so that every drawn tau-squared is 0 and only t(k - 1) remains.
+    y, v = np.array([0.0, 0.001, -0.001]), np.ones(3)
+    se = float(np.sqrt(np.sum(y**2) / 2 / 3))
+    low, high = nagashima_bounds(y, v, draws=400_000)
+    assert [low, high] == pytest.approx(
+        [-stats.t.ppf(0.975, 2) * se, stats.t.ppf(0.975, 2) * se], rel=0.03
+    )
+
+
 def test_the_bootstrap_is_repeatable_and_in_any_unit() -> None:
     y, v = example("sbp")
     assert nagashima_bounds(y, v, seed=3) == nagashima_bounds(y, v, seed=3)

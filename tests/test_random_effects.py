@@ -333,6 +333,16 @@ def test_moments_equal_full_matrices() -> None:
                 assert in_units(found.log_det[i], np.linalg.slogdet(inner)[1], 1) < DIRECT
 
 
+def test_one_study_that_outweighs_the_rest_costs_no_digits() -> None:
+    # Two studies: tr(P) = 2 w1 w2 / (w1 + w2), and P has one eigenvalue besides 0.
+    w = np.array([[1e10, 1.0]])
+    basis = orthonormal_basis(np.ones((2, 1)))
+    found = moments(residualised(np.array([0.3, 0.7]), basis), basis, w)
+    trace = 2e10 / (1e10 + 1)
+    assert relative(float(found.trace[0]), trace) < DIRECT
+    assert relative(float(found.trace_squared[0]), trace**2) < DIRECT
+
+
 def test_p_values_are_accurate_in_the_tail() -> None:
     z = np.array([0.0, 1.96, 8.0, 30.0])
     assert np.allclose(two_sided_p(z, None), 2 * stats.norm.sf(z), rtol=DIRECT, atol=0)

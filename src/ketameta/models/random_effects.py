@@ -84,7 +84,7 @@ def random_effects(
     --------
     >>> fit = random_effects([0.10, 0.30, 0.35, 0.65], [0.03, 0.04, 0.05, 0.02])
     >>> round(fit.estimate, 4), round(fit.ci_low, 4), round(fit.ci_high, 4)
-    (0.3725, -0.0442, 0.7892)
+    (0.3658, -0.052, 0.7836)
     """
     check_choice("tau2_method", tau2_method, TAU2_METHODS)
     inputs = checked_inputs(estimates, variances, labels, repeated_labels=repeated_labels)
