@@ -108,7 +108,11 @@ def moments(y: Array, basis: Array, w: Array) -> Moments:
         free[rows, heaviest] = share.sum(-1) / g
         diagonal = w * free
         cross = w2 * (b * b) / g[:, None]
-        trace_squared = (diagonal * diagonal + cross * (cross.sum(-1)[:, None] - cross)).sum(-1)
+        largest = cross[rows, heaviest]
+        cross[rows, heaviest] = 0
+        rest = cross.sum(-1)
+        trace_squared = (diagonal * diagonal + cross * (rest[:, None] - cross)).sum(-1)
+        trace_squared += 2 * largest * rest
         return Moments(
             (py * residual).sum(-1), (py * py).sum(-1), diagonal.sum(-1), trace_squared, np.log(g)
         )
