@@ -35,13 +35,21 @@ def interval_words(low: float | None, high: float | None, measure: Measure) -> s
     return f"{written(low, measure)} to {written(high, measure)}"
 
 
-def estimate_words(pooled: dict[str, Any], measure: Measure) -> str:
+_DIFFERENCE_NAMES = {
+    Measure.OR: "ratio of odds ratios",
+    Measure.RR: "ratio of risk ratios",
+}
+
+
+def estimate_words(pooled: dict[str, Any], measure: Measure, kind: str = "pooled") -> str:
     """Return ``risk ratio is 2.31 (95% CI 1.60 to 3.33)``."""
     name = {
         Measure.SMD: "standardised mean difference",
         Measure.MD: "mean difference",
         Measure.SMCR: "standardised mean change",
     }.get(measure, measure.label.lower())
+    if kind == "within_trial":
+        name = _DIFFERENCE_NAMES.get(measure, f"difference between the groups in {name}")
     value = written(pooled["estimate"], measure)
     interval = interval_words(pooled["ci_low"], pooled["ci_high"], measure)
     level = format_level(pooled["level"])
@@ -57,16 +65,16 @@ def main_sentence(result: dict[str, Any]) -> str:
     people = result["n_participants"]
     least = "at least " if result["n_trials_without_size"] else ""
     who = f" with {least}{format_count(people)} people" if people else ""
-    pooled = result["pooled"]
+    pooled, kind = result["pooled"], result["kind"]
     if pooled is None:
         return f"{plural(k, 'trial')}{who}; different measurements are not pooled together."
     if k == 1:
         row = result["groups"][0]["rows"][0]
         return (
-            f"One trial{who} ({row['label']}) is eligible: the {estimate_words(pooled, measure)}. "
+            f"One trial{who} ({row['label']}) is eligible: the {estimate_words(pooled, measure, kind)}. "
             "A single trial is shown as it is; nothing is pooled."
         )
-    sentence = f"Across {plural(k, 'trial')}{who}, the {estimate_words(pooled, measure)}"
+    sentence = f"Across {plural(k, 'trial')}{who}, the {estimate_words(pooled, measure, kind)}"
     return f"{sentence}; {direction_words(pooled, measure, result['favours'])}."
 
 
