@@ -1,0 +1,198 @@
+"""The random-effects network model as arrays: one variance for all comparisons.
+
+In each study sampling and heterogeneity covariance are diagonalised together, so that the whole
+network becomes a weighted regression with independent rows whose variances are ``1 + tau2 lambda``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, optimize, special
+
+from ketameta.models.network_inputs import NetworkStudy
+
+FloatArray = NDArray[np.float64]
+NETWORK_TAU2_METHODS = ("REML", "DL", "common")
+#: Candidate variances, as multiples of the typical sampling variance: eight decades.
+_GRID = np.geomspace(1e-5, 1e3, 41)
+#: An upper limit of tau-squared beyond this multiple of the typical sampling variance is none.
+_UNBOUNDED = 1e8
+
+
+class Rows(NamedTuple):
+    """Independent rows.
+
+    Attributes
+    ----------
+    z : ndarray of shape (N,)
+    X : ndarray of shape (N, p)
+    growth : ndarray of shape (N,)
+        ``lambda``: variance of a row is ``1 + tau2 * growth``.
+    log_det : float
+        ``log|V|`` of all sampling covariances.
+    """
+
+    z: FloatArray
+    X: FloatArray
+    growth: FloatArray
+    log_det: float
+
+
+class NetworkFit(NamedTuple):
+    """Coefficients at a given or estimated tau-squared.
+
+    Attributes
+    ----------
+    coefficients : ndarray of shape (p,)
+    covariance : ndarray of shape (p, p)
+    tau2 : float
+    q : float
+        Weighted residual sum of squares at ``tau2``.
+    df : int
+        Rows less coefficients.
+    """
+
+    coefficients: FloatArray
+    covariance: FloatArray
+    tau2: float
+    q: float
+    df: int
+
+
+def network_rows(studies: Sequence[NetworkStudy], columns: Sequence[FloatArray]) -> Rows:
+    """Whiten every study.
+
+    Parameters
+    ----------
+    studies : sequence of NetworkStudy
+    columns : sequence of ndarray
+        Design of each study, (p - 1, number of coefficients).
+
+    Notes
+    -----
+    Heterogeneity has variance tau-squared for every comparison and covariance of half of it for two
+    comparisons with an arm in common (``C C' / 2`` with the arms' contrasts C), as in Salanti et
+    al. (2008) and metafor's ``random = ~ comp | study, rho = 1/2``.
+    """
+    z, X, growth, log_det = [], [], [], 0.0
+    for study, design in zip(studies, columns, strict=True):
+        root = np.linalg.cholesky(study.V)
+        shape = linalg.solve_triangular(root, study.contrasts, lower=True)
+        values, turn = np.linalg.eigh(0.5 * shape @ shape.T)
+        whiten = turn.T @ linalg.solve_triangular(root, np.eye(len(study.y)), lower=True)
+        z.append(whiten @ study.y)
+        X.append(whiten @ design)
+        growth.append(values)
+        log_det += 2 * float(np.log(np.diag(root)).sum())
+    return Rows(np.concatenate(z), np.concatenate(X), np.concatenate(growth), log_det)
+
+
+def fit_at(rows: Rows, tau2: float) -> NetworkFit:
+    """Return generalised least squares at ``tau2``."""
+    root = (1 + tau2 * rows.growth) ** -0.5
+    q, r = np.linalg.qr(root[:, None] * rows.X)
+    inverse = np.linalg.inv(r)
+    coefficients = inverse @ (q.T @ (root * rows.z))
+    residual = root * (rows.z - rows.X @ coefficients)
+    n, p = rows.X.shape
+    return NetworkFit(coefficients, inverse @ inverse.T, tau2, float(residual @ residual), n - p)
+
+
+def log_likelihood(rows: Rows, tau2: float) -> float:
+    """Return the restricted log-likelihood, up to the constant ``log|X'X| / 2``."""
+    fit = fit_at(rows, tau2)
+    log_m = rows.log_det + float(np.log1p(tau2 * rows.growth).sum())
+    log_cross = -float(np.linalg.slogdet(fit.covariance)[1])
+    return -0.5 * (fit.df * math.log(2 * math.pi) + log_m + log_cross + fit.q)
+
+
+def _score(rows: Rows, tau2: float) -> float:
+    """Return twice the derivative of the restricted log-likelihood."""
+    w = 1 / (1 + tau2 * rows.growth)
+    fit = fit_at(rows, tau2)
+    residual = rows.z - rows.X @ fit.coefficients
+    weighted = w[:, None] * rows.X
+    trace = float((w * rows.growth).sum())
+    trace -= float(
+        np.einsum("kp,pq,kq,k->", weighted, fit.covariance, weighted, rows.growth, optimize=True)
+    )
+    return float((rows.growth * (w * residual) ** 2).sum()) - trace
+
+
+def estimate_tau2(rows: Rows, method: str) -> tuple[float, float | None]:
+    """Return tau-squared, and the log-likelihood the best optimum gains over the next.
+
+    Parameters
+    ----------
+    rows : Rows
+        More rows than coefficients, unless the method is ``"common"``.
+    method : {"REML", "DL", "common"}
+
+    Notes
+    -----
+    DL is the moment estimator ``(Q - df) / tr(P H)``, truncated at 0, with P the residual
+    projection of the common-effect model (Jackson, White and Riley 2012, doi:10.1002/sim.5453); it
+    equals netmeta's. REML takes the best of all roots of the score between 0 and a thousand times
+    the typical sampling variance.
+    """
+    if method == "common":
+        return 0.0, None
+    if method == "DL":
+        fit = fit_at(rows, 0.0)
+        trace = rows.growth.sum() - np.einsum(
+            "kp,pq,kq,k->", rows.X, fit.covariance, rows.X, rows.growth, optimize=True
+        )
+        return max(0.0, float((fit.q - fit.df) / trace)), None
+    typical = 1 / float(np.median(rows.growth))
+    values = [0.0, *(_GRID * max(typical, 1e-300))]
+    scores = [_score(rows, value) for value in values]
+    candidates = [0.0] if scores[0] <= 0 else []
+    for low, high, left, right in zip(
+        values[:-1], values[1:], scores[:-1], scores[1:], strict=True
+    ):
+        if left > 0 >= right:
+            candidates.append(
+                float(
+                    optimize.brentq(
+                        lambda x: _score(rows, x), low, high, xtol=1e-15 * typical, rtol=1e-14
+                    )
+                )
+            )
+    if scores[-1] > 0:
+        candidates.append(values[-1])
+    heights = sorted(((log_likelihood(rows, value), value) for value in candidates), reverse=True)
+    gap = heights[0][0] - heights[1][0] if len(heights) > 1 else None
+    return heights[0][1], gap
+
+
+def q_profile(rows: Rows, level: float) -> tuple[float, float | None]:
+    """Return the Q-profile interval of tau-squared; no upper limit where Q does not fall.
+
+    Q at the true tau-squared has a chi-squared distribution (Viechtbauer 2007,
+    doi:10.1002/sim.2514, with the network's regression).
+    """
+    df = rows.X.shape[0] - rows.X.shape[1]
+    tail = (1 - level) / 2
+    typical = 1 / float(np.median(rows.growth))
+
+    def root(target: float) -> float | None:
+        if fit_at(rows, 0.0).q <= target:
+            return 0.0
+        far = typical
+        while fit_at(rows, far).q > target:
+            if far > _UNBOUNDED * typical:
+                return None
+            far *= 4
+        return float(
+            optimize.brentq(
+                lambda x: fit_at(rows, x).q - target, 0.0, far, xtol=1e-15 * typical, rtol=1e-13
+            )
+        )
+
+    low = root(float(special.chdtri(df, tail)))
+    return 0.0 if low is None else low, root(float(special.chdtri(df, 1 - tail)))
