@@ -10,6 +10,7 @@ import numpy as np
 from ketameta.analyses import words
 from ketameta.analyses.companions import companions_of, leave_one_out_of
 from ketameta.analyses.events import event_companions
+from ketameta.analyses.robustness import gosh_of, influence_of
 from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.spec import AnalysisSpec
@@ -91,6 +92,8 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         "companions": companions_of(spec, selected.used, independent) if overall else [],
         "events": event_companions(spec, independent) if overall else None,
         "leave_one_out": leave_one_out_of(spec, independent) if overall else None,
+        "influence": influence_of(pooled, independent) if several else None,
+        "gosh": gosh_of(pooled) if several else None,
         "second_engine": plain(second_engine(pooled)) if several else None,
         "intervals": plain(pooled.intervals().rows) if several else [],
         "caveats": _caveats(spec, pooled, groups, rows, independent),

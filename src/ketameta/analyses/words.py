@@ -72,7 +72,8 @@ def main_sentence(result: dict[str, Any]) -> str:
         row = result["groups"][0]["rows"][0]
         return (
             f"One trial{who} ({row['label']}) is eligible: the "
-            f"{estimate_words(pooled, measure, kind)}. A single trial is shown as it is; nothing is pooled."
+            f"{estimate_words(pooled, measure, kind)}. "
+            "A single trial is shown as it is; nothing is pooled."
         )
     sentence = f"Across {plural(k, 'trial')}{who}, the {estimate_words(pooled, measure, kind)}"
     return f"{sentence}; {direction_words(pooled, measure, result['favours'])}."
