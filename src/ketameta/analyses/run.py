@@ -10,6 +10,7 @@ import numpy as np
 from ketameta.analyses import words
 from ketameta.analyses.companions import companions_of, leave_one_out_of
 from ketameta.analyses.events import event_companions
+from ketameta.analyses.over_time import over_time
 from ketameta.analyses.robustness import gosh_of, influence_of
 from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
@@ -92,6 +93,7 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         "companions": companions_of(spec, selected.used, independent) if overall else [],
         "events": event_companions(spec, independent) if overall else None,
         "leave_one_out": leave_one_out_of(spec, independent) if overall else None,
+        "over_time": over_time(spec, rows),
         "influence": influence_of(pooled, independent) if several else None,
         "gosh": gosh_of(pooled) if several else None,
         "second_engine": plain(second_engine(pooled)) if several else None,
@@ -106,6 +108,7 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         for sentence in (
             words.main_sentence(result),
             *words.group_sentences(result),
+            *words.over_time_sentences(result),
             words.two_trials_sentence(result),
             words.prediction_sentence(result),
             words.heterogeneity_sentence(result),

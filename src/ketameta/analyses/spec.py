@@ -101,7 +101,8 @@ class Model:
     """The main model; the others stand beside it as companions.
 
     ``overall`` is false where the groups are different measurements of the same people, which are
-    not pooled together.
+    not pooled together. ``over_time`` fits all of them in one correlated-and-hierarchical model
+    with the groups as moderator and ``rho`` as the assumed within-trial correlation.
     """
 
     measure: words.Measure = words.Measure.SMD
@@ -111,6 +112,8 @@ class Model:
     group_by: str = ""
     group_order: tuple[str, ...] = ()
     overall: bool = True
+    over_time: bool = False
+    rho: float = 0.6
     important_difference: float | None = None
     important_difference_source: str = ""
     tau_prior_scale: float = 0.5
@@ -452,10 +455,21 @@ class _Reader:
             group_by=str(group_by),
             group_order=self._list("model.", table, "group_order", None),
             overall=table.get("overall", group_by not in _APART) is True,
+            over_time=table.get("over_time", False) is True,
+            rho=self._share("rho", table, 0.6),
             important_difference=self._number("important_difference", table),
             important_difference_source=str(table.get("important_difference_source", "")),
             tau_prior_scale=self._number("tau_prior_scale", table) or 0.5,
         )
+
+    def _share(self, key: str, table: Mapping[str, Any], default: float) -> float:
+        value = self._number(key, table)
+        if value is None:
+            return default
+        if not 0 <= value < 1:
+            self.problems.append(f"model.{key} is {value:g}; a value from 0 to below 1 is needed")
+            return default
+        return value
 
     def _model_word(
         self, table: Mapping[str, Any], key: str, allowed: Sequence[str], default: str

@@ -92,6 +92,37 @@ def group_sentences(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def over_time_sentences(result: dict[str, Any]) -> list[str]:
+    """Return how the effect changes with time, from the joint model and within trials."""
+    found = result["over_time"]
+    if found is None or found["withheld"] or not found["changes"]:
+        return []
+    measure = Measure(result["measure"])
+    last = found["changes"][-1]
+    change = f"{written(last['estimate'], measure)} ({_ci(last, measure)})"
+    sentences = [
+        f"In one model of {plural(found['effects'], 'effect')} of "
+        f"{plural(found['studies'], 'trial')}, the effect at {words_of(last['name'])} minus that at "
+        f"{words_of(found['reference'])} is {change}."
+    ]
+    within = found["within_trials"]
+    if within is not None:
+        sentences.append(
+            f"Within {plural(within['k'], 'trial')} measured at both times the change is "
+            f"{written(within['estimate'], measure)} ({_ci(within, measure)})."
+        )
+    return sentences
+
+
+def _ci(item: dict[str, Any], measure: Measure) -> str:
+    return f"interval {interval_words(item['ci_low'], item['ci_high'], measure)}"
+
+
+def words_of(key: str) -> str:
+    """Return a word of the data as readers see it: ``days_22_to_35`` is ``days 22 to 35``."""
+    return key.replace("_", " ")
+
+
 def direction_words(pooled: dict[str, Any], measure: Measure, favours: list[str]) -> str:
     """Return what the interval says about the direction, in words."""
     null = 0.0

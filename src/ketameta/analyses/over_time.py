@@ -1,0 +1,157 @@
+"""Effects at several times of the same trials, in one model that knows they are correlated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ketameta.analyses.rows import Z95
+from ketameta.errors import KetametaError
+from ketameta.models.multilevel_che import che, che_sensitivity
+from ketameta.models.pooling import pool
+from ketameta.models.results import plain
+from ketameta.models.robust import robust
+
+if TYPE_CHECKING:
+    from ketameta.analyses.spec import AnalysisSpec
+
+#: Within-trial correlations tried beside the declared one.
+RHOS = (0.0, 0.2, 0.4, 0.6, 0.8)
+_MIN_STUDIES = 3
+
+
+def over_time(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the effect per time class from one model, and how it changes.
+
+    Parameters
+    ----------
+    spec : AnalysisSpec
+    rows : list of dict
+        One per study and time class (``group``).
+
+    Returns
+    -------
+    dict or None
+        ``None`` where it was not asked for. Otherwise ``rho``; ``means`` (per class: effects,
+        estimate and CR2 interval); ``changes`` (each class minus the reference, within the same
+        model) with ``reference``; ``sensitivity`` of the last change over other correlations;
+        ``within_trials``, the pooled last-minus-reference difference of trials that have both,
+        under the same correlation; and ``withheld``, the reason when the model cannot be fitted.
+
+    Notes
+    -----
+    Correlated-and-hierarchical working model (Pustejovsky and Tipton 2022) with CR2 standard errors
+    and Satterthwaite degrees of freedom.
+    """
+    if not spec.model.over_time:
+        return None
+    classes = [name for name in spec.model.group_order if any(r["group"] == name for r in rows)]
+    reference = _reference(classes)
+    head: dict[str, Any] = {"rho": spec.model.rho, "classes": classes, "reference": reference}
+    try:
+        return {**head, **_fits(spec, rows, classes, reference), "withheld": ""}
+    except KetametaError as error:
+        return {**head, "means": [], "changes": [], "sensitivity": [], "within_trials": None,
+                "withheld": str(error)}  # fmt: skip
+
+
+def _reference(classes: list[str]) -> str:
+    """Return the class others are compared with: 24 hours where present, else the first."""
+    return "24_hours" if "24_hours" in classes else (classes[0] if classes else "")
+
+
+def _fits(
+    spec: AnalysisSpec, rows: list[dict[str, Any]], classes: list[str], reference: str
+) -> dict[str, Any]:
+    estimates = np.array([row["estimate"] for row in rows], dtype=float)
+    variances = np.array([row["variance"] for row in rows], dtype=float)
+    studies = [row["study_id"] for row in rows]
+    member = np.array([[float(row["group"] == name) for name in classes] for row in rows])
+    level = spec.model.level
+    settings: dict[str, Any] = {
+        "rho": spec.model.rho, "level": level, "variance_intervals": False, "intercept": False,
+    }  # fmt: skip
+    means = che(estimates, variances, studies, None, member, classes, **settings)
+    others = [name for name in classes if name != reference]
+    changes = member.copy()
+    changes[:, classes.index(reference)] = 1.0
+    order = [reference, *others]
+    changes = changes[:, [classes.index(name) for name in order]]
+    compared = che(estimates, variances, studies, None, changes, order, **settings)
+    last = others[-1] if others else ""
+    sensitivity = (
+        che_sensitivity(
+            estimates, variances, studies, None, changes, order,
+            rhos=RHOS, term=last, intercept=False, level=level,
+        )
+        if last
+        else None
+    )  # fmt: skip
+    sizes = {name: int(member[:, place].sum()) for place, name in enumerate(classes)}
+    return {
+        "effects": len(rows),
+        "studies": len(set(studies)),
+        "sigma2_study": means.sigma2_study,
+        "sigma2_effect": means.sigma2_effect,
+        "means": [{**row, "effects": sizes[row["name"]]} for row in _table(robust(means))],
+        "changes": [row for row in _table(robust(compared)) if row["name"] != reference],
+        "sensitivity": plain(sensitivity.tidy().to_dict("records")) if sensitivity else [],
+        "within_trials": _within_trials(spec, rows, last, reference),
+    }
+
+
+def _table(fit: Any) -> list[dict[str, Any]]:
+    """Return the coefficients of a cluster-robust fit, one entry each."""
+    table = fit.coefficients
+    columns = ("estimate", "se", "df", "p_value", "ci_low", "ci_high")
+    return [
+        plain({"name": name, **{column: getattr(table, column)[place] for column in columns}})
+        for place, name in enumerate(table.names)
+    ]
+
+
+def _within_trials(
+    spec: AnalysisSpec, rows: list[dict[str, Any]], last: str, reference: str
+) -> dict[str, Any] | None:
+    """Return the pooled change within trials measured at both times, and its rows."""
+    by_study: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        by_study.setdefault(row["study_id"], {})[row["group"]] = row
+    pairs = [(p[last], p[reference]) for p in by_study.values() if last in p and reference in p]
+    entries = [_difference(late, early, spec.model.rho) for late, early in pairs]
+    if not entries:
+        return None
+    fit = pool(
+        [entry["estimate"] for entry in entries],
+        [entry["se"] ** 2 for entry in entries],
+        spec.model.tau2_method,
+        spec.model.ci_method,
+        spec.model.level,
+        [entry["label"] for entry in entries],
+        spec.model.measure,
+    )
+    return {
+        "k": fit.k,
+        "estimate": fit.estimate,
+        "ci_low": fit.ci_low,
+        "ci_high": fit.ci_high,
+        "tau2": fit.tau2,
+        "rows": entries,
+        "enough": fit.k >= _MIN_STUDIES,
+    }
+
+
+def _difference(late: dict[str, Any], early: dict[str, Any], rho: float) -> dict[str, Any]:
+    """Return a trial's late minus early effect; the same people, so the errors are correlated."""
+    estimate = late["estimate"] - early["estimate"]
+    variance = late["variance"] + early["variance"] - 2 * rho * late["se"] * early["se"]
+    se = float(np.sqrt(variance))
+    return {
+        "study_id": late["study_id"],
+        "label": late["label"],
+        "estimate": estimate,
+        "se": se,
+        "ci_low": estimate - Z95 * se,
+        "ci_high": estimate + Z95 * se,
+    }
