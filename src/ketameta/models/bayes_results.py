@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ketameta.models.fit_words import decimals_for
 from ketameta.models.priors import Normal, TauPrior
 from ketameta.models.results import Caveat, Result
 from ketameta.numberformat import format_interval, format_number, format_percent, plural
@@ -165,20 +166,21 @@ class BayesRandomEffects(Result):
     def summary(self) -> str:
         """Return the sentence and the three posteriors."""
         level = format_percent(self.level)
+        digits = decimals_for((self.mu.ci_high - self.mu.ci_low) / 4)
         lines = [
             f"<Bayesian random effects: {plural(self.k, 'study', 'studies')},"
             f" {self.tau_prior.describe()}, {_mean_words(self.mean_prior)}>",
-            f"  mean effect  {format_number(self.mu.median)}  {level} CrI"
-            f" {format_interval(self.mu.ci_low, self.mu.ci_high)}"
+            f"  mean effect  {format_number(self.mu.median, digits)}  {level} CrI"
+            f" {format_interval(self.mu.ci_low, self.mu.ci_high, digits)}"
             f"   P(< 0) {_probability(self.p_mean_below_zero)}",
             f"  next study   {level} PI"
-            f" {format_interval(self.new_effect.ci_low, self.new_effect.ci_high)}"
+            f" {format_interval(self.new_effect.ci_low, self.new_effect.ci_high, digits)}"
             f"   P(< 0) {_probability(self.p_new_below_zero)}",
-            f"  between      τ = {format_number(self.tau.median)}"
-            f" ({format_interval(self.tau.ci_low, self.tau.ci_high)})",
+            f"  between      τ = {format_number(self.tau.median, digits)}"
+            f" ({format_interval(self.tau.ci_low, self.tau.ci_high, digits)})",
         ]
         lines += [
-            f"  beyond {format_number(item.value)}: P(mean is below it)"
+            f"  beyond {format_number(item.value, digits)}: P(mean is below it)"
             f" {_probability(item.p_mean_below)}, P(next study is) {_probability(item.p_new_below)}"
             for item in self.thresholds
         ]

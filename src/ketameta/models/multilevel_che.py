@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ketameta.errors import UsageError, check_choice
 from ketameta.models.dependence_inputs import check_vector, frozen
+from ketameta.models.fit_words import decimals_for
 from ketameta.models.multilevel import MultilevelCi, MultilevelMethod, multilevel
 from ketameta.models.multilevel_results import MultilevelFit
 from ketameta.models.results import Caveat, Result
@@ -125,16 +126,17 @@ class CheSensitivity(Result):
 
     def summary(self) -> str:
         """Return the sentence and one line per correlation."""
+        digits = decimals_for(float(self.se.min()))
         lines = [
             f"<Assumed correlation of sampling errors, {self.term}: {plural(self.k, 'effect')} in"
             f" {plural(self.m, 'study', 'studies')}; estimates from"
-            f" {format_interval(self.estimate.min(), self.estimate.max())}>"
+            f" {format_interval(self.estimate.min(), self.estimate.max(), digits)}>"
         ]
         for j, rho in enumerate(self.rho):
             lines.append(
-                f"  rho {format_number(float(rho))}  {format_number(self.estimate[j])}"
+                f"  rho {format_number(float(rho))}  {format_number(self.estimate[j], digits)}"
                 f"  {format_percent(self.level)} CI"
-                f" {format_interval(self.ci_low[j], self.ci_high[j])}"
+                f" {format_interval(self.ci_low[j], self.ci_high[j], digits)}"
                 f"   t({format_number(self.df[j], 1)}), {format_p(self.p_value[j])}"
             )
         return "\n".join(lines + [f"  note: {caveat.message}" for caveat in self.caveats])

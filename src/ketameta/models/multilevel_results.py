@@ -13,6 +13,7 @@ from scipy import special
 
 from ketameta.errors import UsageError
 from ketameta.models.dependence_inputs import frozen
+from ketameta.models.fit_words import decimals_for
 from ketameta.models.results import Caveat, Result, plain
 from ketameta.numberformat import (
     format_interval,
@@ -75,9 +76,11 @@ class CoefficientTable:
         lines = []
         for row in self.rows():
             test = "z" if row["df"] is None else f"t({format_number(row['df'], 1)})"
+            digits = decimals_for(row["se"])
             lines.append(
-                f"  {row['term']:<{width}}  {format_number(row['estimate'])}"
-                f"  {format_percent(level)} CI {format_interval(row['ci_low'], row['ci_high'])}"
+                f"  {row['term']:<{width}}  {format_number(row['estimate'], digits)}"
+                f"  {format_percent(level)} CI"
+                f" {format_interval(row['ci_low'], row['ci_high'], digits)}"
                 f"   {test} = {format_number(row['statistic'])}, {format_p(row['p_value'])}"
             )
         return lines
@@ -257,9 +260,10 @@ class MultilevelFit(Result):
             *self.coefficients.lines(self.level),
         ]
         if self.pi_low is not None:
+            digits = decimals_for(self.se)
             lines.append(
                 f"  next effect  {format_percent(self.level)} PI"
-                f" {format_interval(self.pi_low, self.pi_high)}"
+                f" {format_interval(self.pi_low, self.pi_high, digits)}"
             )
         lines.append(
             f"  between studies  σ² = {format_significant(self.sigma2_study)}"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ketameta.errors import check_choice
+from ketameta.models.fit_words import decimals_for
 from ketameta.models.multilevel_results import CoefficientTable
 from ketameta.models.network_inconsistency import QDecomposition, QTest, SideSplit
 from ketameta.models.results import Caveat, Result
@@ -189,6 +190,7 @@ class NetworkMetaAnalysis(Result):
 
     def summary(self) -> str:
         """Return the sentence, the effects against the reference, ranking and consistency."""
+        digits = decimals_for(float(self.effects.se.min()))
         names, scores = zip(*self.ranking(), strict=True)
         lines = [
             f"<Network meta-analysis: {plural(self.k, 'study', 'studies')},"
@@ -207,7 +209,7 @@ class NetworkMetaAnalysis(Result):
         ]
         lines += [
             f"  direct and indirect differ  {split.treatment} - {split.control}:"
-            f" {format_number(split.direct)} and {format_number(split.indirect)},"
+            f" {format_number(split.direct, digits)} and {format_number(split.indirect, digits)},"
             f" {format_p(split.p_value)}"
             for split in disagreeing
         ]
