@@ -102,8 +102,8 @@ def over_time_sentences(result: dict[str, Any]) -> list[str]:
     change = f"{written(last['estimate'], measure)} ({_ci(last, measure)})"
     sentences = [
         f"In one model of {plural(found['effects'], 'effect')} of "
-        f"{plural(found['studies'], 'trial')}, the effect at {words_of(last['name'])} minus that at "
-        f"{words_of(found['reference'])} is {change}."
+        f"{plural(found['studies'], 'trial')}, the effect at {words_of(last['name'])} minus that "
+        f"at {words_of(found['reference'])} is {change}."
     ]
     within = found["within_trials"]
     if within is not None:

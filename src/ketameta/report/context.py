@@ -15,6 +15,12 @@ from ketameta.analyses.words import interval_words, written
 from ketameta.conversions import ROUTES
 from ketameta.numberformat import format_interval, format_number, plural
 from ketameta.paths import ProjectPaths
+from ketameta.report.companion_tables import (
+    gosh_words,
+    influence_rows,
+    over_time_rows,
+    rho_rows,
+)
 from ketameta.report.evidence_map import evidence_map_cells
 from ketameta.report.manifest import inputs_hash
 from ketameta.vocabulary import Measure
@@ -133,6 +139,10 @@ def _analysis(paths: ProjectPaths, result: dict[str, Any]) -> dict[str, Any]:
         "alt": _alt(result),
         "numbers": _numbers(result, measure),
         "companion_rows": [_companion_row(item, measure) for item in result["companions"]],
+        "over_time_rows": over_time_rows(result),
+        "rho_rows": rho_rows(result),
+        "influence_rows": influence_rows(result),
+        "gosh_words": gosh_words(result),
         "event_rows": _event_rows(result),
         "per_thousand_words": _per_thousand(result),
         "zero_words": _zero_words(result),

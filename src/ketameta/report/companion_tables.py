@@ -1,0 +1,91 @@
+"""Tables that stand beside a result: effect over time, influence, subsets of trials.
+
+Rows of formatted text from results; computes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ketameta.analyses.words import interval_words, words_of, written
+from ketameta.numberformat import format_number, format_percent, plural
+from ketameta.vocabulary import Measure
+
+#: Below this many degrees of freedom a Satterthwaite interval is not to be relied on (Tipton 2015).
+LEAST_DF = 4.0
+
+
+def over_time_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+    """Return one row per time class: effects, mean and change from the reference."""
+    found = result["over_time"]
+    if found is None or found["withheld"]:
+        return []
+    measure = Measure(result["measure"])
+    changes = {item["name"]: item for item in found["changes"]}
+    rows = []
+    for item in found["means"]:
+        change = changes.get(item["name"])
+        rows.append(
+            {
+                "time": words_of(item["name"]),
+                "effects": str(item["effects"]),
+                "mean": _shown(item, measure),
+                "change": "reference" if change is None else _shown(change, measure),
+                "df": format_number(item["df"], 1),
+                "reliable": "yes" if item["df"] >= LEAST_DF else "no, too few trials",
+            }
+        )
+    return rows
+
+
+def rho_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the last change under each assumed correlation."""
+    found = result["over_time"]
+    if found is None:
+        return []
+    measure = Measure(result["measure"])
+    return [
+        {"rho": format_number(item["rho"], 1), "change": _shown(item, measure)}
+        for item in found["sensitivity"]
+    ]
+
+
+def _shown(item: dict[str, Any], measure: Measure) -> str:
+    interval = interval_words(item["ci_low"], item["ci_high"], measure)
+    return f"{written(item['estimate'], measure)} ({interval})"
+
+
+def influence_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+    """Return one row per trial: its deletion diagnostics and the estimate without it."""
+    found = result["influence"]
+    if found is None:
+        return []
+    measure = Measure(result["measure"])
+    without = {item["study_id"]: item for item in result["leave_one_out"]["rows"]}
+    return [
+        {
+            "label": item["label"],
+            "weight": format_percent(item["weight"]),
+            "without": _shown(without[item["study_id"]], measure),
+            "rstudent": format_number(item["rstudent"]),
+            "cooks_distance": format_number(item["cooks_distance"]),
+            "dffits": format_number(item["dffits"]),
+            "influential": "; ".join(item["reasons"]) if item["influential"] else "",
+        }
+        for item in found["rows"]
+    ]
+
+
+def gosh_words(result: dict[str, Any]) -> str:
+    """Return what the subsets of trials show."""
+    found = result["gosh"]
+    if found is None:
+        return ""
+    measure = Measure(result["measure"])
+    quantiles = dict(zip(found["shares"], found["quantiles"], strict=True))
+    how = "every subset" if found["exact"] else f"{plural(found['subsets'], 'random subset')}"
+    return (
+        f"In {how} of the trials the pooled estimate runs from "
+        f"{interval_words(quantiles[0.0], quantiles[1.0], measure)}; the middle "
+        f"{format_percent(0.95)} from {interval_words(quantiles[0.025], quantiles[0.975], measure)}."
+    )
