@@ -83,9 +83,10 @@ def gosh_words(result: dict[str, Any]) -> str:
         return ""
     measure = Measure(result["measure"])
     quantiles = dict(zip(found["shares"], found["quantiles"], strict=True))
+    middle = interval_words(quantiles[0.025], quantiles[0.975], measure)
     how = "every subset" if found["exact"] else f"{plural(found['subsets'], 'random subset')}"
     return (
         f"In {how} of the trials the pooled estimate runs from "
         f"{interval_words(quantiles[0.0], quantiles[1.0], measure)}; the middle "
-        f"{format_percent(0.95)} from {interval_words(quantiles[0.025], quantiles[0.975], measure)}."
+        f"{format_percent(0.95)} from {middle}."
     )
