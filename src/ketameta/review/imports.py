@@ -1,0 +1,128 @@
+"""Imports a file of another format into a batch: recognises it, reads it, writes the tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ketameta.dictionary import template_csv
+from ketameta.errors import UsageError
+from ketameta.paths import ProjectPaths
+from ketameta.review.batch_files import table_csv, write_batch
+from ketameta.review.import_report import ImportedRow, ImportReport
+from ketameta.review.metapsy import is_metapsy, read_metapsy
+from ketameta.review.revman import is_data_rows, read_data_rows
+from ketameta.review.revman_bias import is_risk_of_bias, read_risk_of_bias
+from ketameta.review.source_csv import SourceCsv, read_source
+from ketameta.review.start import project_words, readme, slug
+from ketameta.review.words_file import Declared, Words, load_words
+from ketameta.schema import BATCH_TABLES
+
+#: The formats that an import recognises, in words.
+FORMATS = (
+    "a workbook from 'ketameta new --workbook' (.xlsx)",
+    "a Metapsy database (.csv with study, condition_arm1, condition_arm2, outcome_type ...)",
+    "the data rows of a RevMan data package (.csv with Analysis group, Study, Experimental N ...)",
+    "the risk-of-bias CSV of RevMan or Covidence (Study, Domain (judgement): ...)",
+)
+#: Where the verdict on every row stands beside the tables.
+ROWS_FILE = "import/rows.csv"
+
+
+def import_file(
+    paths: ProjectPaths,
+    source: Path,
+    batch: str = "",
+    *,
+    words: Path | None = None,
+    replace_rows: bool = False,
+    write: bool = True,
+) -> tuple[ImportReport, tuple[Path, ...]]:
+    """Import ``source`` into ``data/extracted/<batch>`` and return the report and the files.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    source : Path
+    batch : str
+        Name of the batch; from the name of the file when empty.
+    words : Path, optional
+        A words file.
+    replace_rows : bool
+        Write over a batch that already holds rows.
+    write : bool
+        False only reports.
+
+    Raises
+    ------
+    UsageError
+        If the source cannot be opened, the words file is wrong, or the batch already holds rows.
+    """
+    if not source.is_file():
+        raise UsageError(f"{source}: there is no such file")
+    data = source.read_bytes()
+    translations = load_words(words) if words is not None else Words()
+    known = project_words(paths)
+    declared = Declared(frozenset(known.get("outcome", ())), frozenset(known.get("instrument", ())))
+    report = read_import(data, source.name, translations, declared)
+    if not write or not any(report.tables.values()):
+        return report, ()
+    name = batch or slug(source.stem)
+    if not name or "/" in name or name.startswith((".", "_")):
+        raise UsageError(f"--batch is {name!r}; a folder name is needed")
+    folder = paths.extracted / name
+    files = batch_files(report, name, paths)
+    if (folder / "README.md").exists():
+        del files["README.md"]
+    write_batch(folder, files, replace=replace_rows)
+    return report, tuple(folder / file for file in files)
+
+
+def read_import(
+    data: bytes, name: str, words: Words | None = None, declared: Declared | None = None
+) -> ImportReport:
+    """Return what the bytes of a file hold. Never raises: what cannot be read is in the report."""
+    translations, project = words or Words(), declared or Declared()
+    if data.startswith(b"PK\x03\x04"):
+        from ketameta.review.workbook_read import read_workbook
+
+        return read_workbook(data, name)
+    if data.startswith(b"\xd0\xcf\x11\xe0"):
+        why = "this is a workbook of the old format (.xls); save it as .xlsx"
+        return ImportReport(name, problems=(why,))
+    source = read_source(data)
+    if is_metapsy(source.columns):
+        return read_metapsy(source, name, translations, project)
+    if is_data_rows(source.columns):
+        return read_data_rows(source, name, translations, project)
+    if is_risk_of_bias(source.columns):
+        return read_risk_of_bias(source, name, translations)
+    report = _unknown_format(source, name)
+    return replace(report, problems=(*source.problems, *report.problems))
+
+
+def _unknown_format(source: SourceCsv, name: str) -> ImportReport:
+    """Return the report on a file whose header is not one of the formats: every row refused."""
+    shown = ", ".join(source.columns[:8]) + (" ..." if len(source.columns) > 8 else "")
+    why = (
+        f"the format is not recognised (columns: {shown or 'none'}); what can be read: "
+        + "; ".join(FORMATS)
+    )
+    rows = tuple(
+        ImportedRow(record.line, "", "refused", ("the format is not recognised",))
+        for record in source.records
+    )
+    return ImportReport(name, rows=rows, problems=(why,))
+
+
+def batch_files(report: ImportReport, name: str, paths: ProjectPaths) -> dict[str, str]:
+    """Return the files of a batch by name: its tables, its README, the verdict on every row."""
+    files = {
+        f"{table.name}.csv": table_csv(table.name, report.tables.get(table.name, ()))
+        if report.tables.get(table.name)
+        else template_csv(table.name)
+        for table in BATCH_TABLES
+    }
+    files["README.md"] = readme(name, paths)
+    files[ROWS_FILE] = report.rows_csv()
+    return files

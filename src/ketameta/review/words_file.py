@@ -1,0 +1,174 @@
+"""The words file of an import: what the words of a source are called here."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ketameta import vocabulary
+from ketameta.errors import UsageError, did_you_mean
+from ketameta.review.start import slug
+from ketameta.schema import STUDIES
+
+#: Tables of a words file that translate a word of the source into one of ours.
+TRANSLATIONS = ("instrument", "outcome", "intervention", "drug_class", "diagnosis", "study_id")
+#: Keys of an ``[analysis."1.1"]`` table.
+ANALYSIS_KEYS = (
+    "outcome",
+    "instrument",
+    "time_days",
+    "statistic",
+    "effect_type",
+    "treatment",
+    "treatment_class",
+    "control",
+    "control_class",
+    "route",
+)
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "drug_class": vocabulary.DRUG_CLASSES,
+    "diagnosis": vocabulary.DIAGNOSES,
+    "statistic": vocabulary.STATISTICS,
+    "effect_type": vocabulary.EFFECT_TYPES,
+    "treatment_class": vocabulary.DRUG_CLASSES,
+    "control_class": vocabulary.DRUG_CLASSES,
+    "route": vocabulary.ROUTES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Translations of an import.
+
+    Attributes
+    ----------
+    tables : mapping of str to mapping of str to str
+        For each kind of word, the source's word in lower case -> ours.
+    study : mapping of str to str
+        Cells that every study of the source gets where the source says nothing.
+    analysis : mapping of str to mapping of str to str
+        What an analysis of a RevMan file is about, by its number.
+    """
+
+    tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    study: Mapping[str, str] = field(default_factory=dict)
+    analysis: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def find(self, kind: str, *texts: str) -> str:
+        """Return our word for the first of ``texts`` that is translated, or nothing."""
+        known = self.tables.get(kind, {})
+        for text in texts:
+            word = known.get(text.strip().lower())
+            if word:
+                return word
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Words that the project declares in its shared lists."""
+
+    outcomes: frozenset[str] = frozenset()
+    instruments: frozenset[str] = frozenset()
+
+    def instrument(self, text: str) -> str:
+        """Return the declared instrument that ``text`` spells, else its slug."""
+        return _spelled_alike(slug(text), self.instruments)
+
+    def outcome(self, text: str) -> str:
+        """Return the declared outcome that ``text`` spells, else its slug."""
+        return _spelled_alike(slug(text), self.outcomes)
+
+
+def _spelled_alike(word: str, known: frozenset[str]) -> str:
+    """Return the known word that differs from ``word`` in underscores only, else ``word``."""
+    if word in known:
+        return word
+    bare = word.replace("_", "")
+    alike = sorted(item for item in known if item.replace("_", "") == bare)
+    return alike[0] if len(alike) == 1 else word
+
+
+def load_words(path: Path) -> Words:
+    """Return a words file.
+
+    Raises
+    ------
+    UsageError
+        With everything that is wrong with it.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path.name}: cannot be read as TOML: {error}") from error
+    problems: list[str] = []
+    known = (*TRANSLATIONS, "study", "analysis")
+    for name in raw:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            problems.append(f"[{name}]: no such table; one of {', '.join(known)}{hint}")
+    tables = {kind: _texts(kind, raw.get(kind, {}), problems) for kind in TRANSLATIONS}
+    for kind, choices in _CHOICES.items():
+        for source, word in tables.get(kind, {}).items():
+            _check_word(f"{kind}.{source}", word, choices, problems)
+    study = _texts("study", raw.get("study", {}), problems, lower=False)
+    columns = {column.name: column for column in STUDIES.columns}
+    for name, cell in study.items():
+        if name not in columns:
+            hint = did_you_mean(name, columns)
+            problems.append(f"study.{name}: studies.csv has no such column{hint}")
+        elif columns[name].allowed:
+            _check_word(f"study.{name}", cell, columns[name].allowed, problems)
+    analyses = _analyses(raw.get("analysis", {}), problems)
+    if problems:
+        raise UsageError(f"{path.name}:\n" + "\n".join(f"  {problem}" for problem in problems))
+    return Words(
+        {
+            kind: {source.lower(): word for source, word in table.items()}
+            for kind, table in tables.items()
+        },
+        study,
+        analyses,
+    )
+
+
+def _texts(name: str, table: Any, problems: list[str], *, lower: bool = True) -> dict[str, str]:
+    """Return a table of texts; numbers are written out, anything else is a problem."""
+    if not isinstance(table, dict):
+        problems.append(f"[{name}]: a table is needed")
+        return {}
+    found: dict[str, str] = {}
+    for key, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            problems.append(f"{name}.{key}: a text is needed")
+        elif value != "":
+            found[key.lower() if lower else key] = (
+                value.strip() if isinstance(value, str) else f"{value:g}"
+            )
+    return found
+
+
+def _analyses(raw: Any, problems: list[str]) -> dict[str, dict[str, str]]:
+    if not isinstance(raw, dict):
+        problems.append('[analysis]: write one [analysis."1.1"] table for each analysis')
+        return {}
+    analyses: dict[str, dict[str, str]] = {}
+    for number, table in raw.items():
+        cells = _texts(f"analysis.{number}", table, problems)
+        for key, word in cells.items():
+            if key not in ANALYSIS_KEYS:
+                hint = did_you_mean(key, ANALYSIS_KEYS)
+                problems.append(f"analysis.{number}.{key}: no such key{hint}")
+            elif key in _CHOICES:
+                _check_word(f"analysis.{number}.{key}", word, _CHOICES[key], problems)
+        analyses[number] = cells
+    return analyses
+
+
+def _check_word(where: str, word: str, choices: Sequence[str], problems: list[str]) -> None:
+    if word not in choices:
+        hint = did_you_mean(word, choices)
+        problems.append(f"{where} is {word!r}; choose one of {', '.join(choices)}{hint}")
