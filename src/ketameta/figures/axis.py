@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Literal
 
@@ -101,6 +102,7 @@ def make_axis(
     label: str = "",
     size: float = style.SMALL_SIZE,
     most: int = 8,
+    vertical: bool = False,
 ) -> Axis:
     """Return an axis from ``low`` to ``high`` (displayed units) with ticks that do not touch.
 
@@ -115,16 +117,16 @@ def make_axis(
         raise UsageError(f"axis range starts at {low:g}; a logarithmic axis starts above 0")
     ticks, labels = (log_ticks if scale == "log" else linear_ticks)(low, high, most)
     axis = Axis(scale, low, high, start, stop, ticks, labels, label)
-    while len(axis.ticks) > 3 and _labels_touch(axis, size) and most > 3:
+    while len(axis.ticks) > 3 and _labels_touch(axis, size, vertical) and most > 3:
         most -= 1
         ticks, labels = (log_ticks if scale == "log" else linear_ticks)(low, high, most)
         axis = Axis(scale, low, high, start, stop, ticks, labels, label)
     return axis
 
 
-def _labels_touch(axis: Axis, size: float) -> bool:
-    if axis.start > axis.stop:  # a vertical axis: labels are stacked
-        steps = [a - b for a, b in zip(axis.tick_positions, axis.tick_positions[1:], strict=False)]
+def _labels_touch(axis: Axis, size: float, vertical: bool) -> bool:
+    if vertical:
+        steps = [abs(a - b) for a, b in pairwise(axis.tick_positions)]
         return min(steps, default=math.inf) < 1.5 * size
     right = -math.inf
     for x, label in zip(axis.tick_positions, axis.tick_labels, strict=True):

@@ -18,6 +18,9 @@ INDENT = 6.0
 #: The plot itself is never narrower than this; label columns give way first, then the page grows.
 PLOT_COMFORTABLE = 120.0
 PLOT_LEAST = 98.0
+#: A plot wider than this gives some of its room to the columns on its left, up to this width.
+PLOT_AMPLE = 200.0
+BLOCK_WANTED = 205.0
 LABEL_MOST = 150.0
 LABEL_LEAST = 72.0
 #: Widest room that the name of an arm may claim over its columns.
@@ -144,13 +147,17 @@ def place_columns(
         given = min(short, label - LABEL_LEAST)
         label -= given
     plot = room - label - comparison
+    if plot > PLOT_AMPLE:  # room for the words under the trials
+        beside = sum(spec.width + GAP for spec in before) + (comparison + GAP if comparisons else 0)
+        given = min(plot - PLOT_AMPLE, max(0.0, BLOCK_WANTED - label - beside))
+        label, plot = label + given, plot - given
     if plot < PLOT_LEAST:
         width += PLOT_LEAST - plot
         plot = PLOT_LEAST
 
     columns: list[ForestColumn] = []
     x = style.MARGIN
-    columns.append(ForestColumn("study", ("Study",), x, x + label, ((x, "left"),)))
+    columns.append(ForestColumn("study", (content.study_header,), x, x + label, ((x, "left"),)))
     x += label + GAP
     if comparisons:
         columns.append(

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ketameta.errors import UsageError
-from ketameta.figures.forest_cells import ALL_WEIGHT, CellWriter, arm_words, known_sum
+from ketameta.figures.forest_cells import ALL_WEIGHT, CellWriter, known_sum
+from ketameta.figures.forest_input import (
+    common_name,
+    is_ratio_result,
+    mixed_directness,
+    participants,
+    pooled_of,
+    result_groups,
+    risk_domains,
+    total_weight,
+)
 from ketameta.figures.forest_rows import (
     NO_TRIALS,
     NOT_POOLED,
@@ -48,35 +57,36 @@ def read_result(
     UsageError
         If ``groups`` is missing or is not a list of groups with rows.
     """
-    groups = _groups(result)
+    groups = result_groups(result)
     is_ratio = is_ratio_result(result)
     level = float(result.get("level") or 0.95)
     rows_in = [row for group in groups for row in group["rows"]]
     writer = _cell_writer(rows_in, is_ratio, show_means)
-    domains = _domains(result, rows_in)
-    reader = _Reader(writer, level, _mixed_directness(rows_in), domains)
+    domains = risk_domains(result, rows_in)
+    reader = _Reader(writer, level, mixed_directness(rows_in), domains)
     content: list[RowContent] = []
     titled = len(groups) > 1 or any(group.get("label") for group in groups)
-    overall = _pooled(result.get("pooled"))
+    overall = pooled_of(result.get("pooled"))
     predictions = overall is None if group_predictions is None else group_predictions
-    shared = overall is not None and _total_weight(rows_in) < ALL_WEIGHT
+    shared = overall is not None and total_weight(rows_in) < ALL_WEIGHT
     for index, group in enumerate(groups):
-        in_pool = shared or _pooled(group.get("pooled")) is not None
+        in_pool = shared or pooled_of(group.get("pooled")) is not None
         studies = [reader.study(row, index, in_pool) for row in group["rows"]]
         if titled:
             label = clean_text(str(group.get("label") or "Other trials"))
             content.append(RowContent("subgroup_header", label, group=index))
         content.extend(studies)
         if titled:
-            pooled = _pooled(group.get("pooled"))
+            pooled = pooled_of(group.get("pooled"))
             content.extend(reader.group_end(pooled, studies, index, predictions=predictions))
     studies = [row for row in content if row.kind == "study"]
     content.extend(reader.overall(overall, studies, titled=titled, weighted=shared, result=result))
     used = [row for row in studies if not row.excluded and row.estimate is not None]
-    content.insert(0, RowContent("header", "Study"))
+    header = clean_text(str(result.get("row_header") or "Study"))
+    content.insert(0, RowContent("header", header))
     k, people = finite(result.get("k")), finite(result.get("n_participants"))
     if people is None:
-        people = known_sum([_participants(row) for row in used])[0]
+        people = known_sum([participants(row) for row in used])[0]
     return ForestContent(
         rows=tuple(content),
         is_ratio=is_ratio,
@@ -84,64 +94,17 @@ def read_result(
         k=len(used) if k is None else round(k),
         participants=people,
         arm_names=(
-            _common(rows_in, "intervention", "Treatment"),
-            _common(rows_in, "comparator", "Control"),
+            common_name(rows_in, "intervention", "Treatment"),
+            common_name(rows_in, "comparator", "Control"),
         ),
         comparison_header=writer.comparison_header,
         notes=reader.footnotes,
         domains=domains,
         has_events=writer.has_events,
         has_means=writer.has_means,
+        study_header=header,
+        rows_are_pools=bool(result.get("rows_are_pools")),
     )
-
-
-def is_ratio_result(result: Mapping[str, Any]) -> bool:
-    """Whether the estimates of ``result`` are logarithms of ratios."""
-    flag = result.get("is_ratio")
-    return bool(flag) if flag is not None else result.get("measure") in {"OR", "RR", "ROM", "HR"}
-
-
-def _groups(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    groups = result.get("groups")
-    if not isinstance(groups, Sequence) or isinstance(groups, str):
-        raise UsageError(
-            f"result['groups'] is {groups!r}; a forest plot needs a list of groups, each with"
-            " 'label', 'rows' and 'pooled' (one group with label None where there are no subgroups)"
-        )
-    for position, group in enumerate(groups):
-        if not isinstance(group, Mapping) or not isinstance(group.get("rows"), Sequence):
-            raise UsageError(f"result['groups'][{position}] has no list of 'rows'")
-        for number, row in enumerate(group["rows"]):
-            if not isinstance(row, Mapping):
-                raise UsageError(
-                    f"result['groups'][{position}]['rows'][{number}] is {row!r}, not a mapping"
-                )
-    return list(groups)
-
-
-def _pooled(pooled: Any) -> Mapping[str, Any] | None:
-    """Return a pooled result that has an estimate from at least two trials, or None."""
-    if not isinstance(pooled, Mapping) or finite(pooled.get("estimate")) is None:
-        return None
-    k = finite(pooled.get("k"))
-    return None if k is not None and k < 2 else pooled
-
-
-def _domains(
-    result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
-) -> tuple[tuple[str, str], ...]:
-    """Return ``(code, words)`` per risk-of-bias domain, ``overall`` last."""
-    declared = result.get("risk_of_bias_domains")
-    if declared:
-        return tuple(
-            (str(item[0]), clean_text(str(item[1])))
-            if not isinstance(item, str)
-            else (item, clean_text(item.replace("_", " ")))
-            for item in declared
-        )
-    found = dict.fromkeys(code for row in rows for code in (row.get("risk_of_bias") or {}))
-    ordered = sorted(found, key=lambda code: code == "overall")
-    return tuple((code, clean_text(code.replace("_", " "))) for code in ordered)
 
 
 def _cell_writer(rows: Sequence[Mapping[str, Any]], is_ratio: bool, show_means: bool) -> CellWriter:
@@ -157,19 +120,6 @@ def _cell_writer(rows: Sequence[Mapping[str, Any]], is_ratio: bool, show_means: 
         has_means=show_means and given("mean_treatment"),
         names_vary=(len(interventions) > 1, len(comparators) > 1),
     )
-
-
-def _mixed_directness(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether direct and indirect evidence stand in one plot, so that rows must say which."""
-    return len({bool(row["direct"]) for row in rows if row.get("direct") is not None}) > 1
-
-
-def _total_weight(rows: Sequence[Mapping[str, Any]]) -> float:
-    return sum(finite(row.get("weight")) or 0.0 for row in rows if not row.get("excluded"))
-
-
-def _participants(row: RowContent) -> float | None:
-    return known_sum([row.n_treatment, row.n_control])[0]
 
 
 class _Reader:
@@ -273,6 +223,8 @@ class _Reader:
             rows.append(pool)
             rows.extend(self._prediction(pooled, None))
             rows.extend(self._heterogeneity(pooled, None))
+        elif result.get("rows_are_pools"):
+            pass
         elif len(used) == 1 and not titled:
             rows.append(RowContent("single", ONE_TRIAL))
         elif not titled:
@@ -321,12 +273,3 @@ class _Reader:
             letter = chr(ord("a") + count % 26) * (1 + count // 26)
             self._letters[note] = letter
         return self._letters[note]
-
-
-def _common(rows: Sequence[Mapping[str, Any]], key: str, otherwise: str) -> str:
-    """Return the value that all rows share, with a capital, or ``otherwise``."""
-    values = {arm_words(row[key]) for row in rows if row.get(key)}
-    if len(values) != 1:
-        return otherwise
-    value = values.pop()
-    return value[:1].upper() + value[1:]

@@ -72,6 +72,8 @@ class ForestContent:
     domains: tuple[tuple[str, str], ...]
     has_events: bool
     has_means: bool
+    study_header: str = "Study"
+    rows_are_pools: bool = False
 
 
 def stack_comparisons(content: ForestContent) -> ForestContent:

@@ -129,6 +129,10 @@ class ForestLayout:
         What was pooled, for the text alternative.
     looked_for : str
         What was searched for, shown where there are no trials.
+    domains : tuple of (str, str)
+        Code and words of each risk-of-bias domain.
+    description : str
+        What kind of forest plot this is; ``rows_are_pools`` where rows are no single trials.
     """
 
     width: float
@@ -159,6 +163,8 @@ class ForestLayout:
     participants: float | None
     looked_for: str
     domains: tuple[tuple[str, str], ...] = ()
+    description: str = "Forest plot"
+    rows_are_pools: bool = False
 
     def column(self, name: str) -> ForestColumn | None:
         """Return the column called ``name``, or None where the plot has none."""

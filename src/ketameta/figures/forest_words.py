@@ -34,7 +34,7 @@ def forest_footnotes(
     """Return the sentences under the plot, in order."""
     kinds = {row.kind for row in rows}
     notes = []
-    legend = _legend(rows, kinds, level)
+    legend = _legend(rows, kinds, level, str(result.get("row_meaning") or ""))
     if important is not None:
         value = display_number(important, content.digits, is_ratio=content.is_ratio)
         legend.append(f"Dashed line: minimal important difference ({value}).")
@@ -64,13 +64,15 @@ def forest_footnotes(
     return notes
 
 
-def _legend(rows: Sequence[ForestRow], kinds: Collection[str], level: float) -> list[str]:
+def _legend(
+    rows: Sequence[ForestRow], kinds: Collection[str], level: float, meaning: str
+) -> list[str]:
     interval = ci_words(level)
     legend = []
     if any(row.x is not None for row in rows if row.kind == "study"):
         weighted = any(row.weight is not None for row in rows if row.kind == "study")
         size = ", area by weight" if weighted else ""
-        legend.append(f"Square: trial{size}; line: {interval}.")
+        legend.append(f"{meaning or 'Square: trial' + size}; line: {interval}.")
     if "overall" in kinds or "subgroup_pool" in kinds:
         dotted = " (dotted line)" if "overall" in kinds else ""
         legend.append(f"Diamond: pooled estimate{dotted} with {interval}.")
@@ -103,7 +105,7 @@ def _method(result: Mapping[str, Any], level: float) -> str:
 
 def describe_forest(layout: ForestLayout) -> str:
     """Return the text alternative of a forest plot: what it shows, in numbers."""
-    name = f"Forest plot: {layout.title}." if layout.title else "Forest plot."
+    name = f"{layout.description}{': ' if layout.title else ''}{layout.title}."
     if layout.rows_of("empty") and not layout.rows_of("study"):
         looked = f" Looked for: {layout.looked_for}" if layout.looked_for else ""
         return f"{name} No eligible trials.{_stop(looked)}"
@@ -112,7 +114,9 @@ def describe_forest(layout: ForestLayout) -> str:
         if layout.participants is not None
         else ""
     )
-    sentences = [name, f"{plural(layout.k, 'trial')}{people}; {layout.measure_label}."]
+    count = len(layout.rows_of("study")) if layout.rows_are_pools else layout.k
+    what = plural(count, "pooled estimate" if layout.rows_are_pools else "trial")
+    sentences = [name, f"{what}{people}; {layout.measure_label}."]
     overall = layout.rows_of("overall")
     if overall:
         sentences.append(f"Pooled estimate {_interval(layout, overall[0])}.")
@@ -129,11 +133,11 @@ def describe_forest(layout: ForestLayout) -> str:
     used = [row for row in layout.rows_of("study") if row.estimate is not None and not row.excluded]
     if len(used) > 1:
         ordered = sorted(used, key=lambda row: row.estimate or 0.0)
-        sentences.append(
-            f"Single trials range from {_write(layout, ordered[0].estimate)}"
-            f" ({ordered[0].label}) to {_write(layout, ordered[-1].estimate)}"
-            f" ({ordered[-1].label})."
+        lowest, highest = (
+            f"{_write(layout, row.estimate)} ({row.label})" for row in (ordered[0], ordered[-1])
         )
+        which = "They" if layout.rows_are_pools else "Single trials"
+        sentences.append(f"{which} range from {lowest} to {highest}.")
     for row in layout.rows_of("heterogeneity"):
         if row.group is None:
             sentences.append(f"{row.label}.")

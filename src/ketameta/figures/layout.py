@@ -170,6 +170,8 @@ def lay_out_forest(
         participants=content.participants,
         looked_for=looked_for,
         domains=content.domains,
+        description=clean_text(str(result.get("description") or "Forest plot")),
+        rows_are_pools=content.rows_are_pools,
     )
 
 

@@ -168,3 +168,8 @@ def text_block(
 def block_height(lines: int, size: float) -> float:
     """Return the height of ``lines`` lines of text."""
     return lines * style.LINE_SPACING * size
+
+
+def diamond_upright(x: float, y: float, half: float) -> tuple[Point, ...]:
+    """Return a diamond centred on ``(x, y)`` with equal diagonals."""
+    return ((x - half, y), (x, y - half), (x + half, y), (x, y + half))
