@@ -14,6 +14,12 @@ import numpy as np
 from ketameta.models.dependence import shared_arm_covariance
 from ketameta.vocabulary import Measure
 
+#: Condition number beyond which a covariance matrix has lost half of its digits to its inverse (a
+#: closed triangle of comparisons has none).
+SINGULAR = 1e8
+#: Correlations are then made smaller by this share for the weights; the variance keeps them.
+SHRINKAGE = 1e-3
+
 
 @dataclass(frozen=True, slots=True)
 class JoinedEffect:
@@ -65,7 +71,7 @@ def study_covariance(measure: Measure, effects: StudyEffects) -> np.ndarray:
     -----
     Exact where arm sizes (and counts) are known. Where only the standard error of a difference is
     known, the arms are taken to have equal spread; where sizes are missing too, equal sizes, which
-    gives a correlation of one half.
+    gives a correlation of one half. Changes without a control (an empty name) share nobody.
     """
     sizes = _arm_values(effects, effects.n_treatment, effects.n_control)
     known = bool(np.isfinite(sizes[0]).all() and np.isfinite(sizes[1]).all())
@@ -78,7 +84,9 @@ def study_covariance(measure: Measure, effects: StudyEffects) -> np.ndarray:
     columns: dict[str, Any] = {"sd_treatment": ones, "sd_control": ones}
     if measure is Measure.SMD and known:
         kind, columns = "SMD", {"estimates": effects.estimates}
-    elif measure in {Measure.OR, Measure.RR, Measure.RD} and counted:
+    elif (
+        measure in {Measure.OR, Measure.RR, Measure.RD} and counted and not _flat(measure, effects)
+    ):
         events = _arm_values(effects, effects.events_treatment, effects.events_control)
         kind = str(measure)
         columns = {"events_treatment": events[0], "events_control": events[1]}
@@ -86,13 +94,27 @@ def study_covariance(measure: Measure, effects: StudyEffects) -> np.ndarray:
         kind,
         effects.people,
         effects.treatment,
-        effects.control,
+        # Without a control, each arm is compared with its own people before.
+        [c or f"before {t}" for t, c in zip(effects.treatment, effects.control, strict=True)],
         n_treatment=n_treatment,
         n_control=n_control,
         variances=effects.variances,
         **columns,
     )
     return np.array(covariance.matrix)
+
+
+def _flat(measure: Measure, effects: StudyEffects) -> bool:
+    """Return whether a risk difference stands between two arms without any variation."""
+    if measure is not Measure.RD:
+        return False
+    flat = np.ones(len(effects.estimates), dtype=bool)
+    for events, n in (
+        (effects.events_treatment, effects.n_treatment),
+        (effects.events_control, effects.n_control),
+    ):
+        flat &= (events == 0) | (events == n)
+    return bool(flat.any())
 
 
 def _arm_values(
@@ -123,7 +145,11 @@ def join_effects(estimates: np.ndarray, covariance: np.ndarray) -> JoinedEffect:
     unequal variances) give way to equal weights, which need no correlation to be right.
     """
     ones = np.ones(len(estimates))
-    solved = np.linalg.solve(covariance, ones)
+    inverted = covariance
+    if np.linalg.cond(covariance) > SINGULAR:
+        diagonal = np.diag(np.diag(covariance))
+        inverted = (1 - SHRINKAGE) * covariance + SHRINKAGE * diagonal
+    solved = np.linalg.solve(inverted, ones)
     weights = solved / solved.sum()
     if (weights < 0).any():
         weights = ones / len(ones)

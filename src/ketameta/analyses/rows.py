@@ -203,11 +203,13 @@ def _totals(records: list[dict[str, Any]]) -> dict[str, Any]:
     control = {(record["subgroup"], record["comparator_arm_id"]): record for record in records}
     alone = len(records) == 1
     only = records[0]
-    n_treatment = _total(treatment.values(), "n_treatment")
-    n_control = _total(control.values(), "n_control")
-    same_people = str(only["design"]).startswith("crossover") or not only["comparator_arm_id"]
+    crossed = str(only["design"]).startswith("crossover")
+    n_treatment = _total(treatment.values(), "n_treatment", same_people=crossed)
+    n_control = _total(control.values(), "n_control", same_people=crossed)
     sizes = [n for n in (n_treatment, n_control) if n is not None]
-    people = max(sizes) if same_people and sizes else sum(sizes) if len(sizes) == 2 else None
+    uncontrolled = not only["comparator_arm_id"]
+    together = sum(sizes) if len(sizes) == 2 else None
+    people = max(sizes) if (crossed or uncontrolled) and sizes else together
     return {
         "n_treatment": n_treatment,
         "n_control": n_control,
@@ -225,9 +227,12 @@ def _number(value: Any) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
 
 
-def _total(records: Any, key: str) -> int | None:
+def _total(records: Any, key: str, *, same_people: bool = False) -> int | None:
+    """Return the sum over arms, or the largest arm where the same people are in every arm."""
     values = [record[key] for record in records]
-    return int(sum(values)) if np.isfinite(np.array(values, dtype=float)).all() else None
+    if not np.isfinite(np.array(values, dtype=float)).all():
+        return None
+    return int(max(values) if same_people else sum(values))
 
 
 def _labels(rows: list[dict[str, Any]]) -> dict[str, str]:
