@@ -10,6 +10,7 @@ import numpy as np
 from ketameta.analyses import words
 from ketameta.analyses.companions import companions_of, leave_one_out_of
 from ketameta.analyses.events import event_companions
+from ketameta.analyses.network import network, network_rows
 from ketameta.analyses.over_time import over_time
 from ketameta.analyses.robustness import gosh_of, influence_of
 from ketameta.analyses.rows import difference_rows, study_rows
@@ -51,18 +52,23 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         JSON-ready, at full precision; never raises for few or no studies.
     """
     selected = select_effects(spec, table, evidence)
-    rows = study_rows(selected.used, spec.model.measure)
-    if spec.kind == "within_trial":
+    net = network(spec, selected.used)
+    if spec.kind == "network":
+        rows = independent = network_rows(net)
+        groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
+    elif spec.kind == "within_trial":
+        rows = study_rows(selected.used, spec.model.measure)
         rows = independent = difference_rows(rows, *spec.model.group_order)
         groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
     else:
+        rows = study_rows(selected.used, spec.model.measure)
         independent = study_rows(selected.used, spec.model.measure, "study_id")
         groups = _groups(spec, rows)
     pooled = _pooled(independent, spec)
     overall = spec.model.overall and len(independent) > 0
     several = overall and len(independent) >= 2
-    people = [row["n_participants"] for row in independent if row["n_participants"] is not None]
-    _give_weights(groups, rows, independent, spec)
+    if spec.kind != "network":
+        _give_weights(groups, rows, independent, spec)
     result: dict[str, Any] = {
         "name": spec.name,
         "kind": spec.kind,
@@ -84,9 +90,7 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         "group_by": spec.model.group_by,
         "important_difference": spec.model.important_difference,
         "important_difference_source": spec.model.important_difference_source,
-        "k": len(independent),
-        "n_participants": sum(people),
-        "n_trials_without_size": len(independent) - len(people),
+        **_sizes(net, independent),
         "groups": groups,
         "pooled": _stored(pooled) if overall else None,
         "subgroup_test": _between_groups(spec, rows),
@@ -94,6 +98,7 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         "events": event_companions(spec, independent) if overall else None,
         "leave_one_out": leave_one_out_of(spec, independent) if overall else None,
         "over_time": over_time(spec, rows),
+        "network": net,
         "influence": influence_of(pooled, independent) if several else None,
         "gosh": gosh_of(pooled) if several else None,
         "second_engine": plain(second_engine(pooled)) if several else None,
@@ -116,6 +121,23 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         if sentence
     ]
     return plain(result)
+
+
+def _sizes(net: dict[str, Any] | None, independent: list[dict[str, Any]]) -> dict[str, int]:
+    """Return the number of trials and people, and of trials that print no sizes."""
+    if net is not None:
+        people = net.get("people", {"n": 0, "without_size": []})
+        return {
+            "k": net.get("k", 0),
+            "n_participants": people["n"],
+            "n_trials_without_size": len(people["without_size"]),
+        }
+    sizes = [row["n_participants"] for row in independent if row["n_participants"] is not None]
+    return {
+        "k": len(independent),
+        "n_participants": sum(sizes),
+        "n_trials_without_size": len(independent) - len(sizes),
+    }
 
 
 def _arrays(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,9 +15,9 @@ from ketameta import vocabulary as words
 from ketameta.effect_rows import ArmSize, Assumptions
 from ketameta.errors import SpecError, did_you_mean
 
-#: What an analysis does with its effects: pool them, or pool the difference of two groups that
-#: each trial prints.
-KINDS = ("pooled", "within_trial")
+#: What an analysis does with its effects: pool them, pool the difference of two groups that each
+#: trial prints, or connect treatments through the comparisons of all trials.
+KINDS = ("pooled", "within_trial", "network")
 STATUSES = ("declared", "post hoc")
 DIRECTNESS = ("direct", "indirect", "context")
 SECTIONS = ("adhd", "cognition", "mood", "harms", "usual_medicines")
@@ -114,6 +114,7 @@ class Model:
     overall: bool = True
     over_time: bool = False
     rho: float = 0.6
+    reference: str = "placebo"
     important_difference: float | None = None
     important_difference_source: str = ""
     tau_prior_scale: float = 0.5
@@ -143,8 +144,8 @@ class AnalysisSpec:
     looked_for : str
         What an eligible trial would have been, for an empty result.
     kind : str
-        ``pooled``, or ``within_trial``: the first group of ``model.group_order`` minus the second,
-        within each trial that has both.
+        ``pooled``; ``within_trial``, the first group of ``model.group_order`` minus the second,
+        within each trial that has both; or ``network``, treatments against ``model.reference``.
     """
 
     name: str
@@ -457,6 +458,7 @@ class _Reader:
             overall=table.get("overall", group_by not in _APART) is True,
             over_time=table.get("over_time", False) is True,
             rho=self._share("rho", table, 0.6),
+            reference=str(table.get("reference", "placebo")),
             important_difference=self._number("important_difference", table),
             important_difference_source=str(table.get("important_difference_source", "")),
             tau_prior_scale=self._number("tau_prior_scale", table) or 0.5,

@@ -9,6 +9,7 @@ from ketameta.numberformat import (
     format_count,
     format_level,
     format_number,
+    format_p,
     format_percent,
     format_ratio,
     plural,
@@ -35,6 +36,15 @@ def interval_words(low: float | None, high: float | None, measure: Measure) -> s
     return f"{written(low, measure)} to {written(high, measure)}"
 
 
+_MEASURE_WORDS = {
+    Measure.SMD: "standardised mean difference",
+    Measure.MD: "mean difference",
+    Measure.ROM: "ratio of means",
+    Measure.OR: "odds ratio",
+    Measure.RR: "risk ratio",
+    Measure.RD: "risk difference",
+    Measure.SMCR: "standardised mean change",
+}
 _DIFFERENCE_NAMES = {
     Measure.OR: "ratio of odds ratios",
     Measure.RR: "ratio of risk ratios",
@@ -43,11 +53,7 @@ _DIFFERENCE_NAMES = {
 
 def estimate_words(pooled: dict[str, Any], measure: Measure, kind: str = "pooled") -> str:
     """Return ``risk ratio is 2.31 (95% CI 1.60 to 3.33)``."""
-    name = {
-        Measure.SMD: "standardised mean difference",
-        Measure.MD: "mean difference",
-        Measure.SMCR: "standardised mean change",
-    }.get(measure, measure.label.lower())
+    name = _MEASURE_WORDS[measure]
     if kind == "within_trial":
         name = _DIFFERENCE_NAMES.get(measure, f"difference between the groups in {name}")
     value = written(pooled["estimate"], measure)
@@ -66,6 +72,8 @@ def main_sentence(result: dict[str, Any]) -> str:
     least = "at least " if result["n_trials_without_size"] else ""
     who = f" with {least}{format_count(people)} people" if people else ""
     pooled, kind = result["pooled"], result["kind"]
+    if kind == "network":
+        return network_sentence(result, f"{plural(k, 'trial')}{who}")
     if pooled is None:
         return f"{plural(k, 'trial')}{who}; different measurements are not pooled together."
     if k == 1:
@@ -79,10 +87,29 @@ def main_sentence(result: dict[str, Any]) -> str:
     return f"{sentence}; {direction_words(pooled, measure, result['favours'])}."
 
 
+def network_sentence(result: dict[str, Any], trials: str) -> str:
+    """Return how many treatments a network connects and how consistent it is."""
+    net = result["network"]
+    measure = Measure(result["measure"])
+    tau = format_number(math.sqrt(net["tau2"]))
+    first = net["ranking"][0]["treatment"]
+    sentence = (
+        f"{trials} connect {plural(len(net['nodes']), 'treatment')} (heterogeneity tau {tau}, on "
+        f"the scale of the {'log ' if measure.is_ratio else ''}{_MEASURE_WORDS[measure]})."
+    )
+    between = net["q"]["between_random"]
+    if between is not None:
+        sentence += (
+            f" Inconsistency between designs: Q {format_number(between['q'])} on "
+            f"{between['df']} df, {format_p(between['p_value'])}."
+        )
+    return f"{sentence} Ranked first: {words_of(first)}; ranks are uncertain."
+
+
 def group_sentences(result: dict[str, Any]) -> list[str]:
     """Return one sentence per group where the groups are not pooled together."""
     measure = Measure(result["measure"])
-    if result["pooled"] is not None:
+    if result["pooled"] is not None or result["kind"] == "network":
         return []
     return [
         f"{group['label']}: {plural(len(group['rows']), 'trial')}, the "

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ketameta.analyses.network import treatment_label
 from ketameta.analyses.words import interval_words, words_of, written
-from ketameta.numberformat import format_number, format_percent, plural
+from ketameta.numberformat import format_number, format_p, format_percent, plural
 from ketameta.vocabulary import Measure
 
 #: Below this many degrees of freedom a Satterthwaite interval is not to be relied on (Tipton 2015).
@@ -73,6 +74,56 @@ def influence_rows(result: dict[str, Any]) -> list[dict[str, str]]:
             "influential": "; ".join(item["reasons"]) if item["influential"] else "",
         }
         for item in found["rows"]
+    ]
+
+
+def network_table(result: dict[str, Any]) -> list[dict[str, str]]:
+    """Return one row per treatment of a network, best first."""
+    net = result["network"]
+    if net is None or net["withheld"]:
+        return []
+    measure = Measure(result["measure"])
+    effects = {item["treatment"]: item for item in net["effects"]}
+    splits = {(item["treatment"], item["control"]): item for item in net["splits"]}
+    rows = []
+    for item in net["ranking"]:
+        effect = effects.get(item["treatment"])
+        split = splits.get((item["treatment"], net["reference"]))
+        rows.append(
+            {
+                "treatment": treatment_label(item["treatment"]),
+                "direct": "" if effect is None else str(effect["k_direct"]),
+                "effect": "reference" if effect is None else _shown(effect, measure),
+                "p_score": format_number(item["p_score"]),
+                "split": _split_words(split),
+            }
+        )
+    return rows
+
+
+def _split_words(split: dict[str, Any] | None) -> str:
+    """Return whether direct and indirect evidence disagree."""
+    if split is None or split["p_value"] is None:
+        return "only one kind of evidence"
+    return f"difference {format_number(split['difference'])}, {format_p(split['p_value'])}"
+
+
+def transitivity_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+    """Return who was studied, per comparison of a network."""
+    net = result["network"]
+    if net is None or net["withheld"]:
+        return []
+    return [
+        {
+            "comparison": f"{treatment_label(row['treatment'])} v {words_of(row['control'])}",
+            "k": str(row["k"]),
+            "days": format_number(row["median_days"], 0),
+            **{
+                fact: ", ".join(f"{words_of(key)} {count}" for key, count in row[fact].items())
+                for fact in ("age_group", "adhd_subtype", "prior_treatment_resistance")
+            },
+        }
+        for row in net["transitivity"]
     ]
 
 

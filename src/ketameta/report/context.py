@@ -18,8 +18,10 @@ from ketameta.paths import ProjectPaths
 from ketameta.report.companion_tables import (
     gosh_words,
     influence_rows,
+    network_table,
     over_time_rows,
     rho_rows,
+    transitivity_rows,
 )
 from ketameta.report.evidence_map import evidence_map_cells
 from ketameta.report.manifest import inputs_hash
@@ -142,6 +144,8 @@ def _analysis(paths: ProjectPaths, result: dict[str, Any]) -> dict[str, Any]:
         "over_time_rows": over_time_rows(result),
         "rho_rows": rho_rows(result),
         "influence_rows": influence_rows(result),
+        "network_rows": network_table(result),
+        "transitivity_rows": transitivity_rows(result),
         "gosh_words": gosh_words(result),
         "event_rows": _event_rows(result),
         "per_thousand_words": _per_thousand(result),

@@ -1,0 +1,263 @@
+"""A network of treatments from selected effects: nodes, contrasts per study, and its results."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ketameta.analyses.combine import StudyEffects, study_covariance, texts
+from ketameta.errors import KetametaError
+from ketameta.models.network import network_components, network_meta_analysis
+from ketameta.models.results import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketameta.analyses.spec import AnalysisSpec
+
+#: Facts compared between the comparisons of a network.
+_TRANSITIVITY = ("age_group", "adhd_subtype", "prior_treatment_resistance", "access")
+
+
+def network(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the network of an analysis of kind ``network``; ``None`` for the others.
+
+    Parameters
+    ----------
+    spec : AnalysisSpec
+    used : DataFrame
+        Selected effects, one form per comparison.
+
+    Returns
+    -------
+    dict or None
+        ``effects`` (each treatment against the reference), ``league`` (every pair), ``ranking``
+        (P-scores), ``splits`` (direct against indirect), ``q`` (heterogeneity and inconsistency),
+        ``nodes``, ``edges``, ``transitivity`` (facts per comparison), ``apart`` (treatments that
+        no comparison connects with the reference) and ``withheld``.
+    """
+    if spec.kind != "network":
+        return None
+    nodes = used.assign(
+        node=[_node(row) for row in used.to_dict("records")], against=used["comparator"]
+    )
+    nodes = nodes[nodes["node"] != nodes["against"]]
+    contrasts = [
+        contrast
+        for _, group in nodes.groupby("study_id", sort=True)
+        for contrast in _study_contrasts(spec, group)
+    ]
+    names = {contrast["treatment"] for contrast in contrasts}
+    names |= {contrast["control"] for contrast in contrasts}
+    head: dict[str, Any] = {"reference": spec.model.reference, "apart": []}
+    if spec.model.reference not in names:
+        return {**head, "withheld": "no comparison with the reference is eligible"}
+    kept, apart = _connected(contrasts, spec.model.reference)
+    try:
+        fitted = _fitted(spec, kept)
+    except KetametaError as error:
+        return {**head, "apart": apart, "withheld": str(error)}
+    return plain(
+        {
+            **head,
+            **fitted,
+            "apart": apart,
+            "people": _people(nodes, set(fitted["studies"])),
+            "transitivity": _transitivity(nodes),
+            "withheld": "",
+        }
+    )
+
+
+def network_rows(found: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Return a forest-plot row per treatment against the reference, best first."""
+    if found is None or found["withheld"]:
+        return []
+    place = {item["treatment"]: index for index, item in enumerate(found["ranking"])}
+    effects = sorted(found["effects"], key=lambda item: place[item["treatment"]])
+    sizes = {node["treatment"]: node for node in found["nodes"]}
+    return [
+        {
+            "study_id": item["treatment"],
+            "label": treatment_label(item["treatment"]),
+            "intervention": item["treatment"],
+            "comparator": item["control"],
+            "group": "",
+            "year": None,
+            "n_treatment": _whole(sizes[item["treatment"]]["n"]),
+            "n_control": None,
+            "n_participants": None,
+            "estimate": item["estimate"],
+            "variance": item["se"] ** 2,
+            "se": item["se"],
+            "ci_low": item["ci_low"],
+            "ci_high": item["ci_high"],
+            "weight": None,
+            "route": "",
+            "arms": [],
+            "data_kind": "",
+            "assumption": "",
+            "subgroup": "",
+            "instrument": "",
+            "time_days": None,
+            "source": [],
+            "note": f"{item['k_direct']} direct comparisons",
+        }
+        for item in effects
+    ]
+
+
+def treatment_label(name: str) -> str:
+    """Return a node as readers see it: ``memantine_added`` is ``memantine (added)``."""
+    if name.endswith("_added"):
+        return f"{name.removesuffix('_added').replace('_', ' ')} (added to another treatment)"
+    return name.replace("_", " ")
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _people(nodes: pd.DataFrame, studies: set[str]) -> dict[str, Any]:
+    """Return the people of the network's trials, each arm counted once, and who prints none."""
+    total, silent = 0, []
+    for study, group in nodes[nodes["study_id"].isin(studies)].groupby("study_id"):
+        arms: dict[str, float] = {}
+        for side, size in (("arm_id", "n_treatment"), ("comparator_arm_id", "n_control")):
+            for arm, n in zip(group[side], group[size], strict=True):
+                arms[arm] = max(arms.get(arm, 0.0), float(n) if np.isfinite(n) else 0.0)
+        if all(n > 0 for n in arms.values()):
+            total += int(sum(arms.values()))
+        else:
+            silent.append(str(study))
+    return {"n": total, "without_size": silent}
+
+
+def _node(row: dict[str, Any]) -> str:
+    """Return the treatment's node: added to a background it is a node of its own."""
+    return f"{row['intervention']}_added" if row["background_treatment"] else row["intervention"]
+
+
+def _study_contrasts(spec: AnalysisSpec, group: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a study's contrasts with its base node, doses joined, with their covariance.
+
+    The base is the reference where the study has it, else its most frequent comparator. Effects
+    between two treatments that both have a contrast with the base add nothing and are left.
+    """
+    base = _base(spec, group)
+    group = group[group["against"] == base]
+    names = sorted(set(group["node"]))
+    estimates = group["estimate"].to_numpy(float)
+    effects = StudyEffects(
+        people=texts(group["study_id"] + "|" + group["subgroup"]),
+        treatment=texts(group["arm_id"]),
+        control=texts(group["comparator_arm_id"]),
+        estimates=estimates,
+        variances=group["variance"].to_numpy(float),
+        **{
+            name: group[name].to_numpy(float)
+            for name in ("n_treatment", "n_control", "events_treatment", "events_control")
+        },
+    )
+    precision = np.linalg.inv(study_covariance(spec.model.measure, effects))
+    design = np.array([[float(node == name) for name in names] for node in group["node"]])
+    covariance = np.linalg.inv(design.T @ precision @ design)
+    means = covariance @ design.T @ precision @ estimates
+    study = str(group["study_id"].iloc[0])
+    sizes = group.groupby("node")[["n_treatment", "n_control"]].agg(
+        {"n_treatment": "sum", "n_control": "max"}
+    )
+    return [
+        {
+            "study": study,
+            "treatment": name,
+            "control": base,
+            "estimate": float(means[place]),
+            "variance": float(covariance[place, place]),
+            "covariance": {other: float(covariance[place, j]) for j, other in enumerate(names)},
+            "n_treatment": float(sizes.loc[name, "n_treatment"]),
+            "n_control": float(sizes.loc[name, "n_control"]),
+        }
+        for place, name in enumerate(names)
+    ]
+
+
+def _base(spec: AnalysisSpec, group: pd.DataFrame) -> str:
+    against = list(group["against"])
+    if spec.model.reference in against:
+        return spec.model.reference
+    return min(Counter(against).items(), key=lambda item: (-item[1], item[0]))[0]
+
+
+def _connected(
+    contrasts: list[dict[str, Any]], reference: str
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the contrasts in the reference's part of the network, and the treatments outside."""
+    parts = network_components(
+        [contrast["treatment"] for contrast in contrasts],
+        [contrast["control"] for contrast in contrasts],
+    )
+    home = next(set(part) for part in parts if reference in part)
+    kept = [contrast for contrast in contrasts if contrast["treatment"] in home]
+    apart = sorted(name for part in parts for name in part if name not in home)
+    return kept, apart
+
+
+def _fitted(spec: AnalysisSpec, contrasts: list[dict[str, Any]]) -> dict[str, Any]:
+    size = len(contrasts)
+    covariance = np.zeros((size, size))
+    for i, one in enumerate(contrasts):
+        for j, two in enumerate(contrasts):
+            if one["study"] == two["study"]:
+                covariance[i, j] = one["covariance"][two["treatment"]]
+    people = np.array([[c["n_treatment"], c["n_control"]] for c in contrasts], dtype=float)
+    known = bool(np.isfinite(people).all() and (people > 0).all())
+    fit = network_meta_analysis(
+        [contrast["estimate"] for contrast in contrasts],
+        [contrast["variance"] for contrast in contrasts],
+        [contrast["study"] for contrast in contrasts],
+        [contrast["treatment"] for contrast in contrasts],
+        [contrast["control"] for contrast in contrasts],
+        reference=spec.model.reference,
+        sampling_covariance=covariance,
+        n_treatment=people[:, 0] if known else None,
+        n_control=people[:, 1] if known else None,
+        level=spec.model.level,
+    )
+    others = [name for name in fit.treatments if name != fit.reference]
+    return {
+        "k": fit.k,
+        "tau2": fit.tau2,
+        "tau2_ci_low": fit.tau2_ci_low,
+        "tau2_ci_high": fit.tau2_ci_high,
+        "i2": fit.i2,
+        "effects": [fit.compare(name, fit.reference) for name in others],
+        "league": list(fit.comparisons),
+        "ranking": [{"treatment": name, "p_score": score} for name, score in fit.ranking()],
+        "splits": list(fit.splits),
+        "q": fit.q,
+        "nodes": list(fit.nodes),
+        "edges": list(fit.edges),
+        "caveats": list(fit.caveats),
+        "studies": list(fit.studies),
+    }
+
+
+def _transitivity(nodes: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return, per comparison, who was studied and for how long: what a network assumes alike."""
+    rows = []
+    for (treatment, control), group in nodes.groupby(["node", "against"], sort=True):
+        trials = group.drop_duplicates("study_id")
+        days = trials["time_days"].dropna()
+        row: dict[str, Any] = {
+            "treatment": treatment,
+            "control": control,
+            "k": len(trials),
+            "median_days": float(days.median()) if len(days) else None,
+        }
+        for fact in _TRANSITIVITY:
+            row[fact] = dict(sorted(Counter(trials[fact]).items()))
+        rows.append(row)
+    return rows
