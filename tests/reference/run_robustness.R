@@ -80,8 +80,19 @@ fill <- function(d, method, test, estimator, side) settled(function(control) {
   out <- if (is.null(side)) trimfill(fit, estimator = estimator, control = control)
          else trimfill(fit, estimator = estimator, side = side, control = control)
   list(k0 = out$k0, se.k0 = out$se.k0, side = out$side, beta = c(out$beta), se = out$se,
-       ci = c(out$ci.lb, out$ci.ub), tau2 = out$tau2, QE = out$QE)
+       ci = c(out$ci.lb, out$ci.ub), tau2 = out$tau2, QE = out$QE,
+       yi.filled = I(out$yi[out$fill]), vi.filled = I(out$vi[out$fill]))
 }, function(x) no_na(x[c("k0", "beta")]))
+# hc() integrates to a relative 1.2e-4 and stops its root at the same; here both are tight.
+tight_hc <- getFromNamespace("hc.rma.uni", "metafor")
+body(tight_hc) <- parse(text = sub("integrate\\(integrand, lower = x, upper = Inf\\)",
+  "integrate(integrand, lower = x, upper = Inf, rel.tol = 1e-12, subdivisions = 1000L)",
+  paste(deparse(body(tight_hc)), collapse = "\n")))[[1]]
+henmi_copas <- function(d) {
+  out <- suppressWarnings(tight_hc(rma(d$inputs$yi, d$inputs$vi, method = "DL"),
+                                   control = list(tol = 1e-13)))
+  list(beta = c(out$beta), se = out$se, ci = c(out$ci.lb, out$ci.ub), tau2 = out$tau2)
+}
 # Peters et al. (2006): log odds ratio on 1 / n, weights (1 / events + 1 / non-events)^-1.
 peters <- function(d) {
   raw <- d$inputs$raw
@@ -117,6 +128,10 @@ blocks <- lapply(names(datasets), function(name) {
               small_study = list(rma_sei_adhoc = egger(d, "REML", "adhoc", "rma", "sei"),
                                  rma_sei_FE = egger(d, "FE", "z", "rma", "sei"),
                                  lm_vi = egger(d, "REML", "z", "lm", "vi"),
+                                 fill_L0 = fill(d, "REML", "z", "L0", NULL),
+                                 fill_R0 = fill(d, "REML", "z", "R0", NULL),
+                                 fill_Q0 = fill(d, "REML", "z", "Q0", NULL),
+                                 hc = henmi_copas(d),
                                  fill_L0_FE = fill(d, "FE", "z", "L0", NULL),
                                  fill_L0_left = fill(d, "REML", "z", "L0", "left"),
                                  fill_L0_right = fill(d, "REML", "z", "L0", "right"),
