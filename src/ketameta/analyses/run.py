@@ -103,7 +103,9 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         "gosh": gosh_of(pooled) if several else None,
         "second_engine": plain(second_engine(pooled)) if several else None,
         "intervals": plain(pooled.intervals().rows) if several else [],
-        "caveats": _caveats(spec, pooled, groups, rows, independent),
+        "caveats": net.get("caveats", [])
+        if net
+        else _caveats(spec, pooled, groups, rows, independent),
         "set_aside": _listed(selected.set_aside),
         "unused": _listed(selected.unused),
         "spec": plain(dataclasses.asdict(spec)),
