@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from PIL import Image
 
 from figure_helpers import assert_drawn_texts_inside, result, risk_ratio, smd, subgroups
 from ketameta.errors import UsageError
@@ -108,6 +109,16 @@ def test_the_picture_is_not_empty_and_has_the_size_of_the_layout():
 )
 def test_drawn_text_stays_inside_the_figure(data):
     assert_drawn_texts_inside(draw_forest(lay_out_forest(data)))
+
+
+def test_a_png_keeps_its_words_its_white_paper_and_its_resolution():
+    layout = lay_out_forest(smd(2))
+    png = figure_bytes(draw_forest(layout), "png", description="Two trials: −0.45", dpi=150)
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.info["Description"] == "Two trials: −0.45"
+        assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+        assert image.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
+        assert image.mode == "P"
 
 
 def test_description_and_title_are_stored_in_the_file(tmp_path):
