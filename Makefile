@@ -15,7 +15,7 @@ CODE := $(shell find src/ketameta -name '*.py' -o -name '*.j2' -o -name '*.css' 
 MISSING := $(if $(wildcard reports/report.html),,missing)
 
 .DEFAULT_GOAL := help
-.PHONY: help report forest check test lint verify new preview dictionary reference bench clean missing
+.PHONY: help report forest check test lint verify new preview dictionary reference bench coverage clean missing
 
 help: ## Show this help (the default)
 	@echo "ketameta: what is known about ketamine for ADHD, from extracted numbers to a report"
@@ -59,6 +59,12 @@ dictionary: $(VENV)/installed ## Write data/README.md and the empty templates fr
 
 reference: $(VENV)/installed ## Regenerate the pinned values (needs Rscript with metafor; never needed to test)
 	@sh tests/reference/regenerate.sh
+
+bench: $(VENV)/installed ## Time every kernel beside its peers, several rounds, and print the table
+	@$(BIN)/python benchmarks/run.py
+
+coverage: $(VENV)/installed ## Simulate the coverage of the intervals (seconds) and write docs/coverage.md
+	@$(BIN)/python benchmarks/coverage_study.py
 
 clean: ## Remove what was built locally (.venv and build); reports stay
 	rm -rf $(VENV) build
