@@ -107,7 +107,7 @@ def run(
     import json
 
     from ketameta.analyses.run import run_analysis
-    from ketameta.analyses.spec import load_spec
+    from ketameta.analyses.spec_file import load_spec
     from ketameta.effect_table import derive_effects
     from ketameta.paths import project_paths
     from ketameta.pipeline import known_words, load_evidence

@@ -84,7 +84,7 @@ def build(
         Stop after the figures.
     """
     from ketameta.analyses.claims import ledger, load_claims
-    from ketameta.analyses.spec import load_specs
+    from ketameta.analyses.spec_file import load_specs
 
     say("Reading and checking the extracted tables")
     evidence, applied = load_evidence(paths)
