@@ -22,7 +22,8 @@ from batches import (
     table_path,
     write_project,
 )
-from ketameta.analyses.spec import AnalysisSpec, load_spec
+from ketameta.analyses.spec import AnalysisSpec
+from ketameta.analyses.spec_file import load_spec
 from ketameta.effect_rows import Assumptions
 from ketameta.effect_table import EffectTable, derive_effects
 from ketameta.evidence import TABLES, Evidence, Row
