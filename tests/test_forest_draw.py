@@ -7,11 +7,18 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from PIL import Image
+from PIL import Image, ImageColor
 
 from figure_helpers import assert_drawn_texts_inside, result, risk_ratio, smd, subgroups
 from ketameta.errors import UsageError
-from ketameta.figures import draw_forest, figure_bytes, find_parts, lay_out_forest, save_figure
+from ketameta.figures import (
+    draw_forest,
+    figure_bytes,
+    find_parts,
+    lay_out_forest,
+    save_figure,
+    style,
+)
 from ketameta.figures.canvas import drawing_settings
 
 
@@ -117,7 +124,10 @@ def test_a_png_keeps_its_words_its_white_paper_and_its_resolution():
     with Image.open(io.BytesIO(png)) as image:
         assert image.info["Description"] == "Two trials: −0.45"
         assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+        colours = {colour for _, colour in image.convert("RGB").getcolors(10**6)}
         assert image.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
+        assert ImageColor.getrgb(style.BLUE) in colours
+        assert ImageColor.getrgb(style.NAVY) in colours
         assert image.mode == "P"
 
 

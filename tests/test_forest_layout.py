@@ -161,6 +161,17 @@ def test_marker_areas_are_proportional_to_weights():
         assert one.area / heaviest.area == pytest.approx(one.weight / heaviest.weight)
 
 
+def test_weights_within_groups_are_drawn_within_groups():
+    data = subgroups()
+    for weight, one in zip((0.2, 0.3, 0.5), data["groups"][0]["rows"], strict=True):
+        one["weight"] = weight
+    second = [row("Fir 2002", -0.1, weight=0.9), row("Hazel 2003", -0.2, weight=0.1)]
+    data["groups"][1] = {"label": "Not resistant", "rows": second, "pooled": pooled(2, -0.1)}
+    areas = [row.area for row in lay_out_forest(data).rows_of("study")]
+    assert areas[2] == areas[3] == pytest.approx(style.LARGEST_SQUARE**2)
+    assert areas[0] / areas[2] == pytest.approx(0.4)
+
+
 def test_a_tiny_weight_is_still_visible():
     layout = lay_out_forest(smd(50))
     assert min(row.area for row in layout.rows_of("study")) == style.SMALLEST_SQUARE**2
@@ -353,7 +364,7 @@ def test_notes_share_a_letter_when_they_say_the_same():
 
 def test_directness_is_said_in_words():
     layout = lay_out_forest(smd(3, directness="indirect"))
-    assert layout.subtitle_lines == ("Indirect evidence",)
+    assert layout.subtitle_lines == ("Indirect evidence: another condition",)
     data = smd(3)
     for one, direct in zip(data["groups"][0]["rows"], (True, False, True), strict=True):
         one["direct"] = direct

@@ -40,7 +40,11 @@ def place_rows(
     """Return the placed rows, where they end, where the body starts, and whether they are many."""
     study, plot = column_named(columns, "study"), column_named(columns, "plot")
     titled = any(row.kind == "subgroup_header" for row in content.rows)
-    heaviest = max((row.weight or 0.0 for row in content.rows if row.kind == "study"), default=0.0)
+    heaviest: dict[int | None, float] = {}
+    for row in content.rows:
+        if row.kind == "study":
+            pool = None if content.one_pool else row.group
+            heaviest[pool] = max(heaviest.get(pool, 0.0), row.weight or 0.0)
     comparison = next((column for column in columns if column.name == "comparison"), None)
     sized = [_sized(row, study, plot, comparison, titled, looked_for) for row in content.rows[1:]]
     total = sum(size.space + size.height for size in sized)
@@ -60,7 +64,8 @@ def place_rows(
     body_top = y
     for row, size in zip(content.rows[1:], sized, strict=True):
         y += size.space if y > body_top else 0.0
-        rows.append(_placed(row, size, y, axis, heaviest, titled))
+        most = heaviest.get(None if content.one_pool else row.group, 0.0)
+        rows.append(_placed(row, size, y, axis, most, titled))
         y += size.height
     return tuple(rows), y, body_top, repeated
 

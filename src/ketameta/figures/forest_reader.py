@@ -102,6 +102,7 @@ def read_result(
         domains=domains,
         has_events=writer.has_events,
         has_means=writer.has_means,
+        one_pool=shared,
         study_header=header,
         rows_are_pools=bool(result.get("rows_are_pools")),
     )

@@ -72,6 +72,8 @@ class ForestContent:
     domains: tuple[tuple[str, str], ...]
     has_events: bool
     has_means: bool
+    #: Whether weights are shares of one pool, rather than of each subgroup's.
+    one_pool: bool = True
     study_header: str = "Study"
     rows_are_pools: bool = False
 

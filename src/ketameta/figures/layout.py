@@ -24,10 +24,12 @@ from ketameta.figures.text import clean_text, text_width, wrap_text
 
 #: How near the evidence is to the question, under the title.
 DIRECTNESS = {
-    "direct": "Direct evidence",
-    "indirect": "Indirect evidence",
-    "context": "Context",
+    "direct": "Direct evidence: people with ADHD",
+    "indirect": "Indirect evidence: another condition",
+    "context": "Context: the usual medicines",
 }
+#: A footnote longer than this ends in an ellipsis; the whole text is in the result.
+FOOTNOTE_LINES = 3
 #: Half the axis where there is nothing to plot, by measure; a factor of ten for ratios.
 _UNIT = {"RD": 0.5, "MD": 5.0}
 _ARROW_SPACE = 15.0
@@ -133,7 +135,7 @@ def lay_out_forest(
     if axis is not None and pooled is not None and not axis.holds(pooled):
         pooled = None
     footnotes = tuple(
-        wrap_text(note, 0.97 * inner, style.SMALL_SIZE)  # screens may draw letters wider
+        wrap_text(note, 0.97 * inner, style.SMALL_SIZE, most=FOOTNOTE_LINES)
         for note in forest_footnotes(
             result, content, rows, level=level, important=important, show_caveats=show_caveats
         )
