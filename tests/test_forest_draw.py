@@ -1,6 +1,7 @@
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -68,7 +69,7 @@ def test_svg_is_the_same_on_every_run_and_names_its_parts():
 
 def test_svg_is_the_same_in_another_process():
     code = (
-        "import sys; sys.path.insert(0, 'tests')\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from figure_helpers import subgroups\n"
         "from ketameta.figures import draw_forest, figure_bytes, lay_out_forest\n"
         "figure = draw_forest(lay_out_forest(subgroups()))\n"
