@@ -7,11 +7,19 @@ group. Frames in, frames out; no statistics.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ketameta.analyses.spec import AnalysisSpec, Choice
+from ketameta.analyses.one_per_study import (
+    choose_one_kind,
+    choose_one_print,
+    drop_overlaps,
+    drop_parts_of_joined_arms,
+    mark,
+)
+from ketameta.analyses.spec import AnalysisSpec
+from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,16 +78,15 @@ def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -
     inside = effects[_in_scope(effects, spec)]
     scoped = inside[inside["measure"] == str(spec.model.measure)].copy()
     scoped["code"], scoped["reason"] = "", ""
-    if spec.model.measure.is_ratio:
-        scoped = _with_silent_tables(scoped, inside)
+    scoped = _with_other_measures(scoped, inside)
     _apply_eligibility(scoped, spec)
     group = _group_column(scoped, spec)
     scoped["group"] = group
     scoped["study_group"] = scoped["study_id"] + "|" + group
-    _choose_one_kind(scoped, spec)
-    _drop_parts_of_joined_arms(scoped, table.arms)
-    _choose_one_print(scoped)
-    _drop_overlaps(scoped, spec.choose)
+    choose_one_kind(scoped, spec)
+    drop_parts_of_joined_arms(scoped, table.arms)
+    choose_one_print(scoped)
+    drop_overlaps(scoped, spec.choose)
     unused = _unused_in_scope(spec, table, facts)
     left = scoped[scoped["code"] != ""]
     return Selected(
@@ -143,16 +150,6 @@ def _in_scope(effects: pd.DataFrame, spec: AnalysisSpec) -> pd.Series:
     )
 
 
-def _mark(frame: pd.DataFrame, which: Any, code: str, reason: Any) -> None:
-    """Give a reason to rows that have none yet."""
-    rows = np.asarray(which, dtype=bool) & (frame["code"] == "").to_numpy()
-    if not rows.any():
-        return
-    frame.loc[rows, "code"] = code
-    values = np.asarray(reason, dtype=object)
-    frame.loc[rows, "reason"] = values[rows] if values.ndim else reason
-
-
 #: What makes two effects the same comparison, whatever the measure.
 _COMPARISON = [
     *("study_id", "arm_id", "comparator_arm_id", "outcome", "instrument", "time_days"),
@@ -160,23 +157,36 @@ _COMPARISON = [
 ]
 
 
-def _with_silent_tables(scoped: pd.DataFrame, inside: pd.DataFrame) -> pd.DataFrame:
-    """Add the counts that say nothing about a ratio (no events, or nothing else, in both arms)."""
+def _with_other_measures(scoped: pd.DataFrame, inside: pd.DataFrame) -> pd.DataFrame:
+    """Add the comparisons in scope that have effects, but none in the measure of the analysis.
+
+    Among them counts that say nothing about a ratio (no events, or nothing else, in both arms).
+    """
     import pandas as pd
 
-    counted = inside[(inside["measure"] == "RD") & (inside["data_kind"] == "events")]
     known = pd.MultiIndex.from_frame(scoped[_COMPARISON])
-    silent = counted[~pd.MultiIndex.from_frame(counted[_COMPARISON]).isin(known)].assign(
-        code="no_events", reason="no event in either arm (or in everybody): says nothing of a ratio"
-    )
-    return pd.concat([scoped, silent], ignore_index=True) if len(silent) else scoped
+    others = inside[~pd.MultiIndex.from_frame(inside[_COMPARISON]).isin(known)]
+    if others.empty:
+        return scoped
+    rows = others.drop_duplicates(_COMPARISON).copy()
+    labels = others.assign(label=[Measure(code).label.lower() for code in others["measure"]])
+    listed = labels.groupby(_COMPARISON, dropna=False, sort=False)["label"].agg(", ".join)
+    silent = (rows["data_kind"] == "events").to_numpy()
+    rows["code"] = np.where(silent, "no_events", "other_measure")
+    rows["reason"] = [
+        "no event in either arm (or in everybody): says nothing of a ratio"
+        if nothing
+        else f"the source allows only: {words}"
+        for nothing, words in zip(silent, listed, strict=True)
+    ]
+    return pd.concat([scoped, rows], ignore_index=True)
 
 
 def _apply_eligibility(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
     """Mark the rows that break a rule, first broken rule first."""
     select = spec.select
     excluded = scoped["study_id"].isin(list(select.exclude))
-    _mark(scoped, excluded, "excluded", [select.exclude.get(s, "") for s in scoped["study_id"]])
+    mark(scoped, excluded, "excluded", [select.exclude.get(s, "") for s in scoped["study_id"]])
     for column, allowed, words in (
         ("comparator_class", select.comparator_class, "comparator is {}"),
         ("comparator", select.comparator, "comparator is {}"),
@@ -195,13 +205,13 @@ def _apply_eligibility(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
     ):
         outside = ~_any_of(scoped, column, allowed)
         reasons = [words.format(str(v).replace("_", " ") or "not stated") for v in scoped[column]]
-        _mark(scoped, outside, column, reasons)
+        mark(scoped, outside, column, reasons)
     allowed_keys = frozenset(select.subgroup_keys)
     other = [not keys <= allowed_keys for keys in scoped["subgroup_keys"]]
     if select.within:
         whole = [not keys & allowed_keys for keys in scoped["subgroup_keys"]]
-        _mark(scoped, whole, "whole_trial", "result of the whole trial, not of a subgroup")
-    _mark(scoped, other, "subgroup", [f"subgroup ({text})" for text in scoped["subgroup"]])
+        mark(scoped, whole, "whole_trial", "result of the whole trial, not of a subgroup")
+    mark(scoped, other, "subgroup", [f"subgroup ({text})" for text in scoped["subgroup"]])
     _apply_window(scoped, spec)
 
 
@@ -210,10 +220,10 @@ def _apply_window(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
     if low is None and high is None:
         return
     days = scoped["time_days"].to_numpy(float)
-    _mark(scoped, np.isnan(days), "time_unknown", "time of measurement is not printed")
+    mark(scoped, np.isnan(days), "time_unknown", "time of measurement is not printed")
     early = days < (low if low is not None else -np.inf)
     late = days > (high if high is not None else np.inf)
-    _mark(scoped, early | late, "time", [f"measured at day {value:g}" for value in days])
+    mark(scoped, early | late, "time", [f"measured at day {value:g}" for value in days])
 
 
 def _group_column(scoped: pd.DataFrame, spec: AnalysisSpec) -> pd.Series:
@@ -222,138 +232,6 @@ def _group_column(scoped: pd.DataFrame, spec: AnalysisSpec) -> pd.Series:
     if not spec.model.group_by:
         return pd.Series("", index=scoped.index)
     return scoped[spec.model.group_by].astype(str)
-
-
-def _choose_one_kind(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
-    """Keep, within study and group, one outcome, time, instrument and kind of data.
-
-    Order: outcome as the file lists them, then time by the rule, then instrument and kind of
-    data by preference, then the shorter route. Rows that differ only in their arms stay together.
-    """
-    for _, group in scoped[scoped["code"] == ""].groupby("study_group", sort=True):
-        alike = ["outcome", "time_days", "instrument", "data_kind", "subgroup"]
-        if len(group.drop_duplicates(alike)) == 1:
-            continue
-        best = min(group.to_dict("records"), key=lambda row: _preference(row, spec))
-        same = np.ones(len(group), dtype=bool)
-        for column in alike:
-            value = best[column]
-            column_values = group[column]
-            missing = isinstance(value, float) and np.isnan(value)
-            same &= (column_values.isna() if missing else column_values == value).to_numpy()
-        words = (
-            f"the same comparison enters as {best['data_kind']} data, "
-            f"{best['instrument']}, {_day(best['time_days'])}"
-        )
-        rest = scoped.index.isin(group.index[~same])
-        _mark(scoped, rest, "another_form", words)
-
-
-#: Forms in which a source prints one comparison, best first: a difference with its precision, then
-#: a standardised difference, then a bare test.
-_PRINTED_ORDER = ("", "MD", "OR", "RR", "RD", "SMD", "test")
-
-
-def _choose_one_print(scoped: pd.DataFrame) -> None:
-    """Keep one form of a comparison that a source prints in several."""
-    order = scoped["printed_as"].map(_PRINTED_ORDER.index)
-    ranked = scoped[scoped["code"] == ""].assign(order=order)
-    ranked = ranked.sort_values(["order", "effect_id"], kind="stable")
-    again = ranked.duplicated(["study_group", "arm_id", "comparator_arm_id"], keep="first")
-    rest = scoped.index.isin(ranked.index[again])
-    _mark(scoped, rest, "another_form", "the source prints the same comparison in another form")
-
-
-def _day(days: float) -> str:
-    return "time not printed" if np.isnan(days) else f"day {days:g}"
-
-
-def _preference(row: dict[str, Any], spec: AnalysisSpec) -> tuple[Any, ...]:
-    """Return a sort key; the smallest row stands for its study."""
-    choose = spec.choose
-
-    def place(value: str, order: tuple[str, ...]) -> int:
-        return order.index(value) if value in order else len(order)
-
-    days = row["time_days"]
-    if np.isnan(days):
-        time = np.inf
-    elif choose.time == "latest":
-        time = -days
-    elif choose.time == "earliest":
-        time = days
-    else:
-        time = abs(days - (choose.days or 0.0))
-    return (
-        len(row["subgroup_keys"]),
-        place(row["outcome"], spec.select.outcome),
-        time,
-        place(row["instrument"], choose.instrument),
-        place(row["data_kind"], choose.data_kind),
-        str(row["route"]).count("+"),
-        row["effect_id"],
-    )
-
-
-def _drop_parts_of_joined_arms(scoped: pd.DataFrame, arms: pd.DataFrame) -> None:
-    """Drop dose arms where the arm that joins them is present; a printed joined arm wins."""
-    contained = {
-        (study, arm): frozenset(part for part in str(parts).split(";") if part)
-        for study, arm, parts in zip(
-            arms["study_id"], arms["arm_id"], arms["contains_arms"], strict=True
-        )
-    }
-    for _, group in scoped[scoped["code"] == ""].groupby("study_group", sort=True):
-        if len(group) < 2:
-            continue
-        records = list(group[["study_id", "arm_id", "comparator_arm_id"]].itertuples())
-        for row in records:
-            for other in records:
-                if row.Index == other.Index or row.comparator_arm_id != other.comparator_arm_id:
-                    continue
-                if _inside(row, other, contained):
-                    _mark(
-                        scoped,
-                        scoped.index == row.Index,
-                        "part_of_joined_arm",
-                        f"its people are in the arm {other.arm_id.replace('_', ' ')}",
-                    )
-
-
-def _inside(row: Any, other: Any, contained: dict[tuple[str, str], frozenset[str]]) -> bool:
-    """Return whether the people of one arm are all in another, which is to be preferred."""
-    mine = contained.get((row.study_id, row.arm_id), frozenset()) or frozenset({row.arm_id})
-    theirs = contained.get((other.study_id, other.arm_id), frozenset())
-    if not theirs:
-        return False
-    if mine == theirs:
-        return "+" in row.arm_id and "+" not in other.arm_id
-    return mine < theirs
-
-
-def _drop_overlaps(scoped: pd.DataFrame, choose: Choice) -> None:
-    """Keep one of any two studies that share people: the preferred, else the trial itself."""
-    kept = scoped[scoped["code"] == ""]
-    size = kept.groupby("study_id")[["n_treatment", "n_control"]].max().sum(axis=1).to_dict()
-    overlaps = {
-        study: frozenset(part for part in str(text).split(";") if part)
-        for study, text in zip(kept["study_id"], kept["overlaps_with"], strict=True)
-    }
-    design = dict(zip(kept["study_id"], kept["design"], strict=True))
-
-    def rank(study: str) -> tuple[Any, ...]:
-        preferred = choose.overlap_prefer.index(study) if study in choose.overlap_prefer else 99
-        pooled = design[study] == "pooled_rcts"
-        return (preferred, pooled, len(overlaps[study]) > 0, -size.get(study, 0), study)
-
-    chosen: list[str] = []
-    for study in sorted(overlaps, key=rank):
-        clash = [other for other in chosen if other in overlaps[study] or study in overlaps[other]]
-        if clash:
-            reason = f"shares participants with {', '.join(clash)}, which is used"
-            _mark(scoped, scoped["study_id"] == study, "overlap", reason)
-        else:
-            chosen.append(study)
 
 
 def _unused_in_scope(spec: AnalysisSpec, table: EffectTable, facts: pd.DataFrame) -> pd.DataFrame:
