@@ -15,7 +15,7 @@ CODE := $(shell find src/ketameta -name '*.py' -o -name '*.j2' -o -name '*.css' 
 MISSING := $(if $(wildcard reports/report.html),,missing)
 
 .DEFAULT_GOAL := help
-.PHONY: help report forest check test lint verify new preview dictionary reference bench coverage clean missing
+.PHONY: help report forest check test lint verify new preview dictionary reference bench coverage agreement clean missing
 
 help: ## Show this help (the default)
 	@echo "ketameta: what is known about ketamine for ADHD, from extracted numbers to a report"
@@ -65,6 +65,9 @@ bench: $(VENV)/installed ## Time every kernel beside its peers, several rounds, 
 
 coverage: $(VENV)/installed ## Simulate the coverage of the intervals (seconds) and write docs/coverage.md
 	@$(BIN)/python benchmarks/coverage_study.py
+
+agreement: $(VENV)/installed ## Measure the distance from every stored reference and write docs/agreement.md
+	@$(BIN)/python benchmarks/agreement.py
 
 clean: ## Remove what was built locally (.venv and build); reports stay
 	rm -rf $(VENV) build

@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import wrapped
 
 from ketameta import __version__
 from ketameta.models.simulation import simulate_coverage
@@ -109,7 +109,7 @@ def page(study: dict[str, Any]) -> str:
     rows = study["rows"]
     lowest = {m: 100 * min(row["coverage"][m] for row in rows) for m in METHODS}
     lines = ["# Coverage of the intervals", ""]
-    lines += _wrapped(
+    lines += wrapped(
         f"""How often a 95% interval of the mean contains the true mean, in simulated meta-analyses:
         {study["replicates"]:,} per row, REML, normal true effects, known sampling variances with a
         typical value of {TYPICAL:g} (a standardised mean difference with 20 participants per arm).
@@ -145,7 +145,7 @@ def page(study: dict[str, Any]) -> str:
             )
         lines.append("")
     lines += ["## How to read it", ""]
-    lines += _wrapped(
+    lines += wrapped(
         """* **Wald** has the right level only without heterogeneity; with three studies and strong
         heterogeneity one in five of its intervals misses the truth.""",
         f"""* **Plain Knapp–Hartung** has the right level when trials have one size. With trials of
@@ -160,15 +160,6 @@ def page(study: dict[str, Any]) -> str:
         these tables show, whatever the interval.""",
     )
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _wrapped(*paragraphs: str) -> list[str]:
-    lines = []
-    for text in paragraphs:
-        words = " ".join(text.split())
-        hanging = "  " if words.startswith("* ") else ""
-        lines += [*textwrap.wrap(words, 100, subsequent_indent=hanging), ""]
-    return lines
 
 
 def main(arguments: list[str] | None = None) -> int:
