@@ -1,5 +1,6 @@
-"""Chooses one effect per study and group among those that are eligible, with the reason for each
-that it leaves. Frames are marked in place: ``code`` and ``reason``.
+"""Chooses one effect per study and group among those that are eligible.
+
+Frames are marked in place: ``code`` and ``reason`` of every effect that is left.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -
     inside = effects[_in_scope(effects, spec)]
     scoped = inside[inside["measure"] == str(spec.model.measure)].copy()
     scoped["code"], scoped["reason"] = "", ""
-    scoped = _with_other_measures(scoped, inside)
+    scoped = _with_other_measures(scoped, inside, spec.model.measure)
     _apply_eligibility(scoped, spec)
     group = _group_column(scoped, spec)
     scoped["group"] = group
@@ -157,7 +157,9 @@ _COMPARISON = [
 ]
 
 
-def _with_other_measures(scoped: pd.DataFrame, inside: pd.DataFrame) -> pd.DataFrame:
+def _with_other_measures(
+    scoped: pd.DataFrame, inside: pd.DataFrame, measure: Measure
+) -> pd.DataFrame:
     """Add the comparisons in scope that have effects, but none in the measure of the analysis.
 
     Among them counts that say nothing about a ratio (no events, or nothing else, in both arms).
@@ -171,7 +173,7 @@ def _with_other_measures(scoped: pd.DataFrame, inside: pd.DataFrame) -> pd.DataF
     rows = others.drop_duplicates(_COMPARISON).copy()
     labels = others.assign(label=[Measure(code).label.lower() for code in others["measure"]])
     listed = labels.groupby(_COMPARISON, dropna=False, sort=False)["label"].agg(", ".join)
-    silent = (rows["data_kind"] == "events").to_numpy()
+    silent = (rows["data_kind"] == "events").to_numpy() & measure.is_ratio
     rows["code"] = np.where(silent, "no_events", "other_measure")
     rows["reason"] = [
         "no event in either arm (or in everybody): says nothing of a ratio"
@@ -179,7 +181,7 @@ def _with_other_measures(scoped: pd.DataFrame, inside: pd.DataFrame) -> pd.DataF
         else f"the source allows only: {words}"
         for nothing, words in zip(silent, listed, strict=True)
     ]
-    return pd.concat([scoped, rows], ignore_index=True)
+    return pd.concat([scoped, rows] if len(scoped) else [rows], ignore_index=True)
 
 
 def _apply_eligibility(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
