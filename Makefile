@@ -66,8 +66,9 @@ bench: $(VENV)/installed ## Time every kernel beside its peers, several rounds, 
 coverage: $(VENV)/installed ## Simulate the coverage of the intervals (seconds) and write docs/coverage.md
 	@$(BIN)/python benchmarks/coverage_study.py
 
-agreement: $(VENV)/installed ## Measure the distance from every stored reference and write docs/agreement.md
+agreement: $(VENV)/installed ## Measure the distance from every stored reference (docs/agreement.md) and list what the data cannot answer
 	@$(BIN)/python benchmarks/agreement.py
+	@$(BIN)/python benchmarks/not_estimable.py
 
 clean: ## Remove what was built locally (.venv and build); reports stay
 	rm -rf $(VENV) build
