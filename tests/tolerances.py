@@ -83,3 +83,20 @@ NETWORK_SEARCHED = 5e-6
 #: metafor's hc() integrates to a relative 1.2e-4 and stops its root at the same; bounds in standard
 #: errors. Measured 1.3e-4 (bcg_RR); run with 1e-12 it equals ours.
 HENMI_COPAS_DEFAULT = 3e-4
+#: Noncentral t in scipy (ours, R's and statsmodels' are different series). Measured 7e-15.
+POWER = 1e-12
+#: power.prop.test searches its root of a closed form to 1e-13. Measured 2e-13.
+SAMPLE_SIZE_SEARCHED = 1e-10
+#: The prior is cut at 1e-9 in each tail. Measured 8e-10.
+ASSURANCE = 5e-9
+#: The t test of 1,000 people per arm against a z test. Measured 4e-5.
+LARGE_TRIAL = 2e-4
+#: A prior with a standard deviation of 1e-6 instead of a point. Measured 1e-12.
+POINT_PRIOR = 1e-9
+#: Roots by splitting, in units of the effect: the last bracket is 1e-9 wide. Measured 3e-9 against
+#: metafor, whose REML stops at an absolute 1e-13.
+RANGE_END = 5e-8
+#: A sum over 1,201 results of a yes or no: each end of a range is a step off by up to half a node.
+SUMMED_INDICATOR = 3e-3
+#: The same sum of a width, which has kinks where tau-squared leaves 0. Measured 3e-5.
+MEAN_WIDTH = 1e-4
