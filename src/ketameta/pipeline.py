@@ -233,11 +233,11 @@ def _draw(
     from joblib import Parallel, delayed
 
     from ketameta.report.evidence_map import evidence_map_cells
+    from ketameta.report.plots import Plot, plots_of
 
-    jobs: list[tuple[str, str, dict[str, Any]]] = [
-        ("forest", result["name"], result) for result in results
-    ]
-    jobs.append(("evidence_map", "evidence_map", evidence_map_cells(evidence)))
+    plots = [plot for result in results for plot in plots_of(result)]
+    plots.append(Plot("evidence_map", "evidence_map", evidence_map_cells(evidence)))
+    jobs = [(plot.kind, plot.name, plot.data) for plot in plots]
     wanted = {f"{name}.{ending}" for _, name, _ in jobs for ending in ("svg", "png")}
     due = []
     for kind, name, data in jobs:
@@ -266,19 +266,21 @@ def _files_sha(files: Sequence[Path]) -> str:
 
 def draw_figure(kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
     """Draw one figure into its files (SVG and PNG). Runs in a worker process."""
-    from ketameta.figures import save_figure
+    from ketameta import figures
 
     if kind == "forest":
-        from ketameta.figures import draw_forest, lay_out_forest
-
-        figure = draw_forest(lay_out_forest(data))
+        layout: Any = figures.lay_out_forest(data)
+        figure = figures.draw_forest(layout)
+    elif kind == "evidence_map":
+        layout = figures.lay_out_evidence_map(data)
+        figure = figures.draw_evidence_map(layout)
     else:
-        from ketameta.figures import draw_evidence_map, lay_out_evidence_map
-
-        figure = draw_evidence_map(lay_out_evidence_map(data))
+        layout = getattr(figures, f"lay_out_{kind}")(data)
+        figure = figures.draw_plot(layout)
+    words = figures.alt_text(layout)
     for path in files:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_figure(figure, path)
+        figures.save_figure(figure, path, description=words)
 
 
 def _write_report(

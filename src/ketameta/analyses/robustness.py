@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ketameta.errors import KetametaError
+from ketameta.models.egger import egger_test
 from ketameta.models.gosh import gosh
 from ketameta.models.influence import influence
+from ketameta.models.pet_peese import pet_peese
 from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.pooled_effect import RandomEffects
 from ketameta.models.results import plain
+from ketameta.models.trim_and_fill import trim_and_fill
+from ketameta.numberformat import plural
 
 #: Deletion diagnostics need a fit without each study that still has a spread.
 MIN_STUDIES_INFLUENCE = 3
 #: Random subsets when there are too many to try all; stored with the result.
-GOSH_SUBSETS = 10_000
+GOSH_SUBSETS = 5_000
 #: Up to this many studies every subset is fitted.
 GOSH_EXACT_UP_TO = 12
 GOSH_SEED = 20261122
-_BINS = 40
+#: Decimals of the points that are stored for the picture; quantiles keep full precision.
+_POINT_DECIMALS = 5
 
 
 def influence_of(fit: RandomEffects, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -64,18 +71,15 @@ def gosh_of(fit: RandomEffects) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        ``subsets``, ``exact``, ``seed``, ``quantiles`` (of the estimate, at ``shares``), ``counts``
-        (subsets by estimate and I-squared, shape (bins, bins)) with ``estimate_edges`` and
-        ``i2_edges``, and the median estimate with and without each trial.
+        ``subsets``, ``exact``, ``seed``, ``quantiles`` (of the estimate, at ``shares``), the
+        ``points`` (estimate and I-squared of each subset of two trials or more, rounded, for the
+        picture), and the median estimate with and without each trial.
     """
     if fit.k < MIN_STUDIES_SMALL_STUDY:
         return None
     exact = fit.k <= GOSH_EXACT_UP_TO
     found = gosh(fit, None if exact else GOSH_SUBSETS, None if exact else GOSH_SEED)
     several = found.studies > 1
-    counts, estimate_edges, i2_edges = np.histogram2d(
-        found.estimate[several], found.i2[several], bins=_BINS
-    )
     shares = np.array([0.0, 0.025, 0.25, 0.5, 0.75, 0.975, 1.0])
     return plain(
         {
@@ -84,11 +88,57 @@ def gosh_of(fit: RandomEffects) -> dict[str, Any] | None:
             "seed": found.seed,
             "shares": shares,
             "quantiles": np.quantile(found.estimate[several], shares),
-            "counts": counts.astype(int),
-            "estimate_edges": estimate_edges,
-            "i2_edges": i2_edges,
+            "points": {
+                "estimate": found.estimate[several].round(_POINT_DECIMALS),
+                "i2": found.i2[several].round(_POINT_DECIMALS),
+            },
             "labels": found.labels,
             "median_with": found.median_with,
             "median_without": found.median_without,
         }
     )
+
+
+def small_study_of(fit: RandomEffects) -> dict[str, Any]:
+    """Return what small-study methods say, or why they are withheld.
+
+    Returns
+    -------
+    dict
+        ``withheld``, the reason below ten trials (empty otherwise); ``egger`` (regression test with
+        the standard error), ``trim_and_fill`` (L0), ``pet_peese`` and ``selection`` (step function
+        at one-sided p = 0.025, global maximum), each with its fields or its own ``withheld``.
+    """
+    if fit.k < MIN_STUDIES_SMALL_STUDY:
+        return {
+            "withheld": f"{plural(fit.k, 'trial')}; small-study methods need "
+            f"{MIN_STUDIES_SMALL_STUDY} or more to say anything."
+        }
+    return {
+        "withheld": "",
+        "egger": _tried(lambda: egger_test(fit), _EGGER),
+        "trim_and_fill": _tried(lambda: trim_and_fill(fit), _TRIM),
+        "pet_peese": _tried(lambda: pet_peese(fit), ("pet", "peese", "chosen", "alpha")),
+    }
+
+
+_EGGER = ("statistic", "df", "p_value", "slope", "slope_se", "limit_estimate", "limit_ci_low",
+          "limit_ci_high")  # fmt: skip
+_TRIM = ("side", "missing", "estimate", "ci_low", "ci_high", "filled_estimates", "filled_variances")
+_SELECTION = ("estimate", "se", "ci_low", "ci_high", "tau2", "delta", "log_likelihood",
+              "optimum_gap", "lrt", "lrt_df", "lrt_p_value")  # fmt: skip
+
+
+def _selection(fit: RandomEffects) -> Any:
+    from ketameta.models.selection_model import selection_model
+
+    return selection_model(fit, steps=(0.025,))
+
+
+def _tried(make: Callable[[], Any], fields: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of a result, or the reason why there is none."""
+    try:
+        found = make()
+    except KetametaError as error:
+        return {"withheld": str(error)}
+    return {**{name: plain(getattr(found, name)) for name in fields}, "withheld": ""}

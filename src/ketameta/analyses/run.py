@@ -12,7 +12,7 @@ from ketameta.analyses.companions import companions_of, leave_one_out_of
 from ketameta.analyses.events import event_companions
 from ketameta.analyses.network import network, network_rows
 from ketameta.analyses.over_time import over_time
-from ketameta.analyses.robustness import gosh_of, influence_of
+from ketameta.analyses.robustness import gosh_of, influence_of, small_study_of
 from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.spec import AnalysisSpec
@@ -101,6 +101,7 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         "network": net,
         "influence": influence_of(pooled, independent) if several else None,
         "gosh": gosh_of(pooled) if several else None,
+        "small_study": small_study_of(pooled) if several else None,
         "second_engine": plain(second_engine(pooled)) if several else None,
         "intervals": plain(pooled.intervals().rows) if several else [],
         "caveats": net.get("caveats", [])

@@ -127,6 +127,40 @@ def transitivity_rows(result: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def small_study_words(result: dict[str, Any]) -> list[str]:
+    """Return what small-study methods say, one sentence each, or why they are withheld."""
+    found = result["small_study"]
+    if found is None:
+        return []
+    if found["withheld"]:
+        return [f"Small-study methods are withheld: {found['withheld']}"]
+    measure = Measure(result["measure"])
+    egger, trim, pet = found["egger"], found["trim_and_fill"], found["pet_peese"]
+    words = []
+    if not egger["withheld"]:
+        words.append(
+            f"Regression test for funnel asymmetry: t = {format_number(egger['statistic'])} on "
+            f"{egger['df']} df, {format_p(egger['p_value'])}."
+        )
+    if not trim["withheld"]:
+        words.append(
+            f"Trim and fill adds {plural(trim['missing'], 'trial')} on the {trim['side']}; the "
+            f"estimate becomes {_shown(trim, measure)}."
+        )
+    if not pet["withheld"]:
+        chosen = pet[pet["chosen"].lower()]
+        words.append(
+            f"{pet['chosen']} puts the effect of a very large trial at {_shown(chosen, measure)}."
+        )
+    selection = found.get("selection")
+    if selection is not None and not selection["withheld"]:
+        words.append(
+            "A selection model in which trials without a significant benefit are published less "
+            f"often gives {_shown(selection, measure)}."
+        )
+    return [*words, "None of these can tell selective publication from real differences."]
+
+
 def gosh_words(result: dict[str, Any]) -> str:
     """Return what the subsets of trials show."""
     found = result["gosh"]

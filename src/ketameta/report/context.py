@@ -21,10 +21,12 @@ from ketameta.report.companion_tables import (
     network_table,
     over_time_rows,
     rho_rows,
+    small_study_words,
     transitivity_rows,
 )
 from ketameta.report.evidence_map import evidence_map_cells
 from ketameta.report.manifest import inputs_hash
+from ketameta.report.plots import Plot, plots_of
 from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
@@ -147,6 +149,11 @@ def _analysis(paths: ProjectPaths, result: dict[str, Any]) -> dict[str, Any]:
         "network_rows": network_table(result),
         "transitivity_rows": transitivity_rows(result),
         "gosh_words": gosh_words(result),
+        "small_study_words": small_study_words(result),
+        "more_figures": [
+            {"image": _image(paths, plot.name), "alt": _plot_words(plot), "name": plot.name}
+            for plot in plots_of(result)[1:]
+        ],
         "event_rows": _event_rows(result),
         "per_thousand_words": _per_thousand(result),
         "zero_words": _zero_words(result),
@@ -162,6 +169,13 @@ def _analysis(paths: ProjectPaths, result: dict[str, Any]) -> dict[str, Any]:
 
 def _alt(result: dict[str, Any]) -> str:
     return f"Forest plot. {' '.join(result['sentences'])}"
+
+
+def _plot_words(plot: Plot) -> str:
+    """Return what a figure shows, in numbers, from its layout."""
+    from ketameta import figures
+
+    return figures.alt_text(getattr(figures, f"lay_out_{plot.kind}")(plot.data))
 
 
 def _image(paths: ProjectPaths, name: str) -> str:

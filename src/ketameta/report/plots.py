@@ -1,0 +1,176 @@
+"""Which figures belong to a result, and the data each is laid out from. Draws nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ketameta.analyses.network import treatment_label
+from ketameta.analyses.selection import TIME_CLASSES
+from ketameta.analyses.words import words_of
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """One figure of the report.
+
+    Attributes
+    ----------
+    kind : str
+        ``forest``, ``funnel``, ``gosh``, ``network``, ``over_time``, ``baujat`` or
+        ``evidence_map``.
+    name : str
+        File name without ending.
+    data : dict
+        What the layout reads.
+    """
+
+    kind: str
+    name: str
+    data: dict[str, Any]
+
+
+def plots_of(result: dict[str, Any]) -> list[Plot]:
+    """Return the figures of one result, the forest plot first."""
+    plots = [Plot("forest", result["name"], result)]
+    for kind, data in (
+        ("over_time", _over_time(result)),
+        ("network", _network(result)),
+        ("funnel", _funnel(result)),
+        ("gosh", _gosh(result)),
+    ):
+        if data is not None:
+            plots.append(Plot(kind, f"{result['name']}-{kind}", data))
+    return plots
+
+
+def _common(result: dict[str, Any]) -> dict[str, Any]:
+    keys = ("is_ratio", "measure_label", "null", "favours", "level")
+    return {key: result[key] for key in keys}
+
+
+def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for group in result["groups"] for row in group["rows"]]
+
+
+def _funnel(result: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the funnel plot, where small-study methods are not withheld."""
+    found = result["small_study"]
+    if found is None or found["withheld"]:
+        return None
+    filled = found["trim_and_fill"]
+    return {
+        **_common(result),
+        "title": f"{result['title']}: funnel plot",
+        "rows": _rows(result),
+        "pooled": result["pooled"],
+        "filled": []
+        if filled["withheld"]
+        else [
+            {"label": "", "estimate": estimate, "se": math.sqrt(variance)}
+            for estimate, variance in zip(
+                filled["filled_estimates"], filled["filled_variances"], strict=True
+            )
+        ],
+    }
+
+
+def _gosh(result: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the picture of all (or many) subsets of trials."""
+    found = result["gosh"]
+    if found is None:
+        return None
+    return {
+        **_common(result),
+        "title": f"{result['title']}: subsets of trials",
+        "estimates": found["points"]["estimate"],
+        "i2": found["points"]["i2"],
+        "pooled": result["pooled"],
+        "k": result["k"],
+    }
+
+
+def _network(result: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the network of treatments; NMDA-receptor antagonists stand out."""
+    net = result["network"]
+    if net is None or net["withheld"]:
+        return None
+    return {
+        "title": result["title"],
+        "nodes": [
+            {
+                "name": _short(node["treatment"]),
+                "participants": node["n"],
+                "highlight": node["treatment"].removesuffix("_added") in _NMDA,
+            }
+            for node in net["nodes"]
+        ],
+        "edges": [
+            {"from": _short(edge["first"]), "to": _short(edge["second"]), "trials": edge["k"]}
+            for edge in net["edges"]
+        ],
+    }
+
+
+_NMDA = frozenset({"ketamine", "esketamine", "memantine", "amantadine", "dextromethorphan"})
+
+
+def _short(name: str) -> str:
+    return treatment_label(name).replace(" (added to another treatment)", " (added)")
+
+
+def _over_time(result: dict[str, Any]) -> dict[str, Any] | None:
+    """Return effects against time, one line per trial, and the means per time class."""
+    found = result["over_time"]
+    if found is None or found["withheld"]:
+        return None
+    series: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows(result):
+        if row["time_days"] is not None:
+            series.setdefault(row["label"], []).append(
+                {
+                    "days": row["time_days"],
+                    **{key: row[key] for key in ("estimate", "ci_low", "ci_high")},
+                }
+            )
+    starts = dict(
+        zip(
+            [name for name, _ in TIME_CLASSES],
+            [_FIRST_DAY, *(last for _, last in TIME_CLASSES)],
+            strict=False,
+        )
+    )
+    ends = dict(TIME_CLASSES)
+    return {
+        **_common(result),
+        "title": result["title"],
+        "series": [
+            {"label": label, "points": sorted(points, key=lambda point: point["days"])}
+            for label, points in series.items()
+        ],
+        "pooled": [
+            {
+                "from_days": starts[item["name"]],
+                "to_days": ends[item["name"]],
+                "estimate": item["estimate"],
+                "ci_low": item["ci_low"],
+                "ci_high": item["ci_high"],
+                "k": item["effects"],
+                "label": _SHORT_TIMES.get(item["name"], words_of(item["name"])),
+            }
+            for item in found["means"]
+        ],
+    }
+
+
+#: Time classes in few letters, so that neighbours fit side by side above the axis.
+_SHORT_TIMES = {
+    "within_hours": "hours",
+    "24_hours": "1 day",
+    "days_2_to_7": "week 1",
+    "days_8_to_21": "weeks 2\u20133",
+    "days_22_to_35": "weeks 4\u20135",
+}
+#: Where the first time class begins on the axis: about half an hour.
+_FIRST_DAY = 0.02
