@@ -31,7 +31,7 @@ from ketameta.models.second_engine import second_engine
 from ketameta.models.tau2 import estimate_tau2, prepared, profile_log_likelihood, search_grid
 from ketameta.vocabulary import CI_METHODS, TAU2_METHODS
 from metafor_values import DATASETS, data, in_units, relative
-from tolerances import DIRECT, METAFOR_SEARCHED, RESCALED, SECOND_ENGINE
+from tolerances import DIRECT, RESCALED, SECOND_ENGINE
 
 BCG = data("bcg_RR")
 ONES = np.ones((13, 1))
@@ -449,20 +449,6 @@ def test_the_second_engine_notices_a_wrong_number() -> None:
     assert other.largest_quantity == "estimate"
     with pytest.raises(NotEstimableError, match="one study"):
         second_engine(random_effects([0.5], [0.04]))
-
-
-@pytest.mark.parametrize("method", _pymare.PYMARE_METHODS)
-def test_batched_estimates_equal_single_ones(method: str) -> None:
-    rng = np.random.default_rng(8)
-    v = np.exp(rng.normal(-3, 0.6, (40, 9)))
-    y = rng.normal(0, np.sqrt(v + rng.choice([0, 0.02, 0.5], (40, 1))))
-    design = np.column_stack([np.ones(9), np.arange(9.0)])
-    for columns in (design[:, :1], design):
-        batch = _pymare.tau2_batch(y, v, columns, method)
-        for i, tau2 in enumerate(batch):
-            single = estimate_tau2(y[i], v[i], columns, method)
-            if single.maxima == 1:
-                assert abs(tau2 - single.value) <= METAFOR_SEARCHED * (tau2 + v[i].min())
 
 
 # ---------------------------------------------------------------------------- the result

@@ -69,7 +69,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_memory() -> None:
 
 
 def test_a_longer_run_begins_with_the_shorter_one() -> None:
-    def first(size: int, random: np.random.Generator) -> float:
+    def first(start: int, size: int, random: np.random.Generator) -> float:
         return float(random.standard_normal())
 
     short = run_blocks(first, 2 * BLOCK, 5)

@@ -13,6 +13,10 @@ import numpy as np
 from ketameta.models.gate import RANK_TOLERANCE
 from ketameta.models.least_squares import Array
 
+#: Multiplications up to which OpenBLAS leaves a product to one thread. Waiting for other threads
+#: costs more than they bring here: ten times the time of a fit on a machine that is busy.
+ONE_THREAD = 2**18
+
 
 class Batch(NamedTuple):
     """Data of T meta-analyses of up to k studies each, scaled to standard errors near 1.
@@ -191,6 +195,19 @@ def orthonormal(design: Array) -> tuple[Array, Array]:
     return basis, sound
 
 
+def product(weights: Array, columns: Array) -> Array:
+    """Return ``weights @ columns``, in pieces that one thread computes; shape (G, T)."""
+    step = max(1, ONE_THREAD // weights.size)
+    count = columns.shape[1]
+    if step >= count:
+        return weights @ columns
+    out = np.empty((len(weights), count))
+    for start in range(0, count, step):
+        piece = slice(start, start + step)
+        np.matmul(weights, columns[:, piece], out=out[:, piece])
+    return out
+
+
 def score_on_grid(data: Batch, grid: Array, *, restricted: bool) -> Array:
     """Return twice the derivative of the log-likelihood at each tau-squared of ``grid``.
 
@@ -200,13 +217,13 @@ def score_on_grid(data: Batch, grid: Array, *, restricted: bool) -> Array:
     w = 1 / (data.v[:, 0] + grid[:, None])
     w2 = w * w
     if data.basis is None:
-        s1, s2 = w @ data.mask, w2 @ data.mask
+        s1, s2 = product(w, data.mask), product(w2, data.mask)
         if data.y.shape[-1] == 1:
             wy, w2y, w2y2 = w * data.y[:, 0], w2 * data.y[:, 0], w2 * data.y[:, 0] ** 2
-            first, second, third = wy @ data.mask, w2y @ data.mask, w2y2 @ data.mask
+            first, second, third = (product(a, data.mask) for a in (wy, w2y, w2y2))
         else:
             y = data.mask * data.y
-            first, second, third = w @ y, w2 @ y, w2 @ (y * data.y)
+            first, second, third = product(w, y), product(w2, y), product(w2, y * data.y)
         mean = first / s1
         score = third - mean * (2 * second - mean * s2)
         return score - (s1 - s2 / s1 if restricted else s1)
@@ -215,16 +232,16 @@ def score_on_grid(data: Batch, grid: Array, *, restricted: bool) -> Array:
     first_gram, second_gram = np.empty(shape), np.empty(shape)
     for a in range(p):
         for b in range(a, p):
-            product = basis[a] * basis[b]
-            first_gram[a, b] = first_gram[b, a] = w @ product
-            second_gram[a, b] = second_gram[b, a] = w2 @ product
+            pair = basis[a] * basis[b]
+            first_gram[a, b] = first_gram[b, a] = product(w, pair)
+            second_gram[a, b] = second_gram[b, a] = product(w2, pair)
     inverted, _ = inverse(first_gram)
-    first_cross = np.array([w @ (column * data.y) for column in basis])
-    second_cross = np.array([w2 @ (column * data.y) for column in basis])
+    first_cross = np.array([product(w, column * data.y) for column in basis])
+    second_cross = np.array([product(w2, column * data.y) for column in basis])
     beta = np.einsum("abgt,bgt->agt", inverted, first_cross)
-    score = w2 @ (data.mask * data.y**2) - 2 * (beta * second_cross).sum(0)
+    score = product(w2, data.mask * data.y**2) - 2 * (beta * second_cross).sum(0)
     score = score + np.einsum("agt,abgt,bgt->gt", beta, second_gram, beta)
-    trace = w @ data.mask
+    trace = product(w, data.mask)
     if restricted:
         trace = trace - np.einsum("abgt,abgt->gt", inverted, second_gram)
     return score - trace

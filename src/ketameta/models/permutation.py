@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models.batch import fit_batch
+from ketameta.errors import NotEstimableError
+from ketameta.models.batched import DEFAULT_BUDGET, batched_fit, batched_inference
 from ketameta.models.least_squares import Array
+from ketameta.models.progress import terminal_bar
+from ketameta.models.replicates import Progress, check_replicates, check_seed, run_blocks
 from ketameta.models.results import Caveat, Result
 from ketameta.models.tau2 import COMMON
 from ketameta.numberformat import format_p
 
 if TYPE_CHECKING:
     import pandas as pd
+    from distributed import Client
 
     from ketameta.models.pooled_effect import RandomEffects
     from ketameta.models.regression_result import MetaRegression
@@ -85,7 +88,15 @@ class PermutationTest(Result):
 
 
 def permutation_test(
-    fit: RandomEffects | MetaRegression, iterations: int | None = None, seed: int | None = None
+    fit: RandomEffects | MetaRegression,
+    iterations: int | None = None,
+    seed: int | None = None,
+    *,
+    backend: str = "serial",
+    workers: int | None = None,
+    client: Client | str | None = None,
+    budget_bytes: int = DEFAULT_BUDGET,
+    progress: Progress | None = None,
 ) -> PermutationTest:
     """Test a fit by rearranging its data.
 
@@ -103,6 +114,12 @@ def permutation_test(
         test is exact up to 32,768 arrangements and otherwise draws 9,999.
     seed : int, optional
         Of the random arrangements; 1 when not given, so that a result can be repeated.
+    backend, workers, client
+        See :func:`ketameta.models.replicates.run_blocks`; they change no number.
+    budget_bytes : int
+        Working memory of each worker, whatever the number of arrangements; changes no number.
+    progress : callable, optional
+        Of (done, total); a bar on a terminal when not given.
 
     Notes
     -----
@@ -120,40 +137,123 @@ def permutation_test(
     """
     if fit.k < 2:
         raise NotEstimableError("one study has nothing to rearrange; a permutation test needs two")
-    if iterations is not None and (not isinstance(iterations, int) or iterations < 1):
-        raise UsageError(f"iterations is {iterations!r}; give a whole number of at least 1")
+    if iterations is not None:
+        check_replicates(iterations, name="iterations")
     design = np.array(getattr(fit, "design", np.ones((fit.k, 1))))
     names = tuple(getattr(fit, "names", ("mean",)))
     tested = tuple(names.index(n) for n in getattr(fit, "tested", names))
     flips = np.unique(design, axis=0).shape[0] == 1
     total = 2**fit.k if flips else _distinct_orders(design)
     exact = total <= (EXACT_LIMIT if iterations is None else iterations)
-    used_seed = None if exact else (1 if seed is None else seed)
-    draws = DEFAULT_ITERATIONS if iterations is None else iterations
-    random = np.random.default_rng(used_seed)
-    y, v = np.array(fit.estimates), np.array(fit.variances)
-    if flips:
-        ys, columns = _flipped(y, random, None if exact else draws), design
-        vs = np.broadcast_to(v, ys.shape)
-    else:
-        columns, orders = _orders(design, random, None if exact else draws)
-        ys, vs = y[orders], v[orders]
-    method = fit.tau2_method or COMMON
-    found = fit_batch(ys, vs, columns, method, fit.ci_method, tested)
-    size, joint = np.abs(found.statistic), found.qm
-    p_values = (size >= size[0] - TIE * np.maximum(1, size[0])).mean(0)
-    joint_p = float((joint >= joint[0] - TIE * max(1.0, joint[0])).mean())
+    used_seed = None if exact else check_seed(1 if seed is None else seed)
+    draws = total if exact else (DEFAULT_ITERATIONS if iterations is None else iterations)
+    order = np.argsort(np.unique(design, axis=0, return_inverse=True)[1].ravel(), kind="stable")
+    fits = _Arrangements(
+        y=np.array(fit.estimates)[order],
+        v=np.array(fit.variances)[order],
+        design=design[order],
+        flips=flips,
+        total=total if exact else None,
+        tau2_method=fit.tau2_method or COMMON,
+        ci_method=fit.ci_method,
+        tested=tested,
+        budget_bytes=budget_bytes,
+    )
+    observed = fits.statistics(fits.y[:, None], fits.v[:, None])
+    size = observed[0][:, 0]
+    counts = run_blocks(
+        _Exceeding(fits, np.append(np.abs(size), observed[1])),
+        draws,
+        used_seed or 0,
+        backend=backend,
+        workers=workers,
+        client=client,
+        progress=progress or terminal_bar("arrangements"),
+    )
+    added = 0 if exact else 1
+    p_values = (np.sum(counts, axis=0) + added) / (draws + added)
     return PermutationTest(
         names=names,
-        statistic=found.statistic[0],
-        p_value=p_values,
-        qm_p_value=joint_p,
+        statistic=size,
+        p_value=p_values[:-1],
+        qm_p_value=float(p_values[-1]),
         exact=exact,
-        iterations=len(ys),
+        iterations=draws + added,
         arrangements=total,
         seed=used_seed,
         caveats=_caveats(2 / total if flips else 1 / total),
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Arrangements:
+    """Rearranges the data and refits it; studies are sorted by their row of the design.
+
+    Dealing rows to studies is the same as dealing studies to rows; the design then stays one for
+    the whole batch. ``total`` is the number of arrangements when all are taken.
+    """
+
+    y: Array
+    v: Array
+    design: Array
+    flips: bool
+    total: int | None
+    tau2_method: str
+    ci_method: str
+    tested: tuple[int, ...]
+    budget_bytes: int
+
+    def statistics(self, y: Array, v: Array) -> tuple[Array, Array]:
+        """Return the tests of the coefficients (p, T) and the joint one (T,), infinite at se 0."""
+        mean = self.design.shape[1] == 1 and bool(np.all(self.design == 1))
+        fits = batched_fit(
+            y,
+            v,
+            None if mean else self.design,
+            tau2_method=self.tau2_method,
+            budget_bytes=self.budget_bytes,
+        )
+        coefficients = fits.coefficients
+        found = batched_inference(fits, self.ci_method)
+        nowhere = np.where(coefficients == 0, 0.0, np.copysign(np.inf, coefficients))
+        statistic = np.where(found.se > 0, found.statistic, nowhere)
+        at = list(self.tested)
+        sound = (found.se[at] > 0).all(0)
+        blocks = np.moveaxis(fits.covariance[at][:, at] * np.where(sound, found.scale, 1.0), -1, 0)
+        b = coefficients[at].T[:, :, None]
+        joint = (b * np.linalg.solve(blocks, b)).sum((1, 2))
+        return statistic, np.where(sound, joint, np.inf)
+
+    def arranged(self, start: int, size: int, random: np.random.Generator) -> tuple[Array, Array]:
+        """Return estimates (k, size) and variances (k,) or (k, size) of a block."""
+        k = len(self.y)
+        if self.flips:
+            if self.total is None:
+                signs = random.integers(0, 2, (size, k)) * 2.0 - 1
+            else:
+                signs = 1.0 - 2 * ((np.arange(start, start + size)[:, None] >> np.arange(k)) & 1)
+            return np.ascontiguousarray((signs * self.y).T), self.v
+        if self.total is None:
+            order = random.permuted(np.tile(np.arange(k), (size, 1)), axis=1)
+        else:
+            kinds = np.unique(self.design, axis=0, return_inverse=True)[1].ravel()
+            words = _words(np.bincount(kinds), self.total, start, size)
+            order = np.argsort(words, axis=1, kind="stable")
+        return np.ascontiguousarray(self.y[order].T), np.ascontiguousarray(self.v[order].T)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Exceeding:
+    """Counts the arrangements of a block whose statistics are at least the observed ones."""
+
+    fits: _Arrangements
+    observed: Array
+
+    def __call__(self, start: int, size: int, random: np.random.Generator) -> NDArray[np.intp]:
+        statistic, joint = self.fits.statistics(*self.fits.arranged(start, size, random))
+        found = np.vstack([np.abs(statistic), joint])
+        limit = self.observed - TIE * np.maximum(1, self.observed)
+        return np.count_nonzero(found >= limit[:, None], axis=1)
 
 
 def _caveats(least: float) -> tuple[Caveat, ...]:
@@ -167,56 +267,29 @@ def _caveats(least: float) -> tuple[Caveat, ...]:
     )
 
 
-def _flipped(y: Array, random: np.random.Generator, draws: int | None) -> Array:
-    """Return the estimates under every (or random) combination of signs, the observed one first."""
-    k = len(y)
-    if draws is None:
-        bits = (np.arange(2**k)[:, None] >> np.arange(k)) & 1
-        signs = np.array(1 - 2 * bits, dtype=np.float64)
-    else:
-        signs = np.vstack([np.ones(k), random.choice([-1.0, 1.0], (draws, k))])
-    return signs * y
-
-
 def _distinct_orders(design: Array) -> int:
     """Return the number of distinct ways to deal the rows of the design to the studies."""
     counts = np.unique(design, axis=0, return_counts=True)[1].tolist()
     return math.factorial(len(design)) // math.prod(math.factorial(c) for c in counts)
 
 
-def _orders(
-    design: Array, random: np.random.Generator, draws: int | None
-) -> tuple[Array, NDArray[np.intp]]:
-    """Return the design with its rows sorted, and the orders of the studies to lay beside it.
+def _words(counts: NDArray[np.intp], total: int, start: int, size: int) -> NDArray[np.intp]:
+    """Return some of the distinct orders of a multiset, in lexicographic order.
 
-    Dealing rows to studies is the same as dealing studies to rows; the design then stays one for
-    the whole batch. The observed order comes first.
+    ``counts`` (m,) says how often each kind occurs, ``total`` how many orders there are. Of ``n``
+    items left in ``a`` orders, ``a r / n`` begin with a kind of which ``r`` are left.
     """
-    kinds = np.unique(design, axis=0, return_inverse=True)[1].ravel()
-    observed = np.argsort(kinds, kind="stable")
-    if draws is None:
-        words = np.array(list(_multiset_orders(sorted(kinds.tolist()))))
-        orders = np.argsort(words, axis=1, kind="stable")
-        same = np.flatnonzero((words == kinds).all(1))[0]
-        orders[[0, same]] = orders[[same, 0]]
-    else:
-        shuffled = random.permuted(np.tile(np.arange(len(kinds)), (draws, 1)), axis=1)
-        orders = np.vstack([observed, shuffled])
-    return design[observed], orders
-
-
-def _multiset_orders(items: list[int]) -> list[list[int]]:
-    """Return every distinct order of sorted ``items``, in lexicographic order."""
-    current, found = list(items), [list(items)]
-    while True:
-        i = len(current) - 2
-        while i >= 0 and current[i] >= current[i + 1]:
-            i -= 1
-        if i < 0:
-            return found
-        j = len(current) - 1
-        while current[j] <= current[i]:
-            j -= 1
-        current[i], current[j] = current[j], current[i]
-        current[i + 1 :] = reversed(current[i + 1 :])
-        found.append(list(current))
+    rank = np.arange(start, start + size)
+    left = np.tile(counts, (size, 1))
+    arrangements = np.full(size, total)
+    rows = np.arange(size)
+    words = np.empty((size, int(counts.sum())), dtype=np.intp)
+    for position in range(words.shape[1]):
+        share = arrangements[:, None] * left // (words.shape[1] - position)
+        upper = np.cumsum(share, axis=1)
+        kind = (upper <= rank[:, None]).sum(1)
+        words[:, position] = kind
+        arrangements = share[rows, kind]
+        rank = rank - (upper[rows, kind] - arrangements)
+        left[rows, kind] -= 1
+    return words

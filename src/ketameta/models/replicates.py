@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 Part = TypeVar("Part")
-#: What a block computes: from its number of replicates and its generator.
-Task = Callable[[int, np.random.Generator], Part]
+#: What a block computes: from the position of its first replicate, their number and a generator.
+Task = Callable[[int, int, np.random.Generator], Part]
 Progress = Callable[[int, int], None]
 
 #: Replicates that share a seed. Part of what a seed means: another value gives other numbers.
@@ -50,8 +50,8 @@ def run_blocks(
     Parameters
     ----------
     task : callable
-        Takes the number of replicates in the block and a generator; for other processes it must be
-        picklable.
+        Takes the position of the block's first replicate, their number and a generator; for other
+        processes it must be picklable.
     replicates, seed : int
         Block ``i`` holds :data:`BLOCK` replicates, the last one what remains, and draws from
         ``SeedSequence(seed, spawn_key=(i,))``.
@@ -131,6 +131,7 @@ def run_group(task: Task[Part], group: range, replicates: int, seed: int) -> lis
     """Run some blocks, one after the other."""
     return [
         task(
+            i * BLOCK,
             _size(i, replicates),
             np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,))),
         )

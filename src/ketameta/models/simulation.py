@@ -139,7 +139,7 @@ class _Draws:
     level: float
     budget_bytes: int
 
-    def __call__(self, size: int, random: np.random.Generator) -> _Sums:
+    def __call__(self, start: int, size: int, random: np.random.Generator) -> _Sums:
         k = len(self.variances)
         spread = np.sqrt(self.variances + self.tau2)
         y = self.mean + spread[:, None] * random.standard_normal((k, size))
