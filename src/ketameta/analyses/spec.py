@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ketameta import vocabulary as words
+from ketameta.analyses.declarations import Declarations
 from ketameta.effect_rows import Assumptions
 
 #: What an analysis does with its effects: pool them, pool the difference of two groups that each
@@ -139,6 +140,9 @@ class AnalysisSpec:
     kind : str
         ``pooled``; ``within_trial``, the first group of ``model.group_order`` minus the second,
         within each trial that has both; or ``network``, treatments against ``model.reference``.
+    declarations : Declarations
+        The optional tables: judgements, the next trial, choices of the multiverse, continuous
+        moderators, the expected direction of a moderator.
     """
 
     name: str
@@ -157,3 +161,4 @@ class AnalysisSpec:
     registration: str = ""
     note: str = ""
     kind: str = "pooled"
+    declarations: Declarations = field(default_factory=Declarations)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ketameta import vocabulary as words
+from ketameta.analyses.declarations_file import TABLES, prior_problems, read_declarations
+from ketameta.analyses.moderators import coding_problems
 from ketameta.analyses.spec import (
     DATA_KINDS,
     DIRECTNESS,
@@ -82,6 +84,8 @@ def load_specs(
             specs.append(load_spec(path, known))
         except SpecError as error:
             problems.append(str(error))
+    if not problems:
+        problems = prior_problems({spec.name: spec for spec in specs})
     if problems:
         raise SpecError("\n".join(problems))
     return sorted(specs, key=lambda spec: (SECTIONS.index(spec.section), spec.order, spec.name))
@@ -114,12 +118,17 @@ class _SpecReader(Problems):
         top = {
             "title", "question", "section", "order", "directness", "status", "favours",
             "looked_for", "registration", "note", "kind", "select", "choose", "assume", "model",
+            *TABLES,
         }  # fmt: skip
         self.unknown("", self.raw, top)
         self._name(name)
         select = self._select(known)
         choose = self._choose(known)
         model = self._model(select)
+        kind = self._kind(model)
+        self.problems += coding_problems(
+            model.group_by, model.group_order, getattr(select, model.group_by, ()), kind
+        )
         favours = self.raw.get("favours", ["Favours treatment", "Favours control"])
         texts = isinstance(favours, list) and all(isinstance(text, str) for text in favours)
         if not (texts and len(favours) == 2):
@@ -141,7 +150,8 @@ class _SpecReader(Problems):
             looked_for=self.text("looked_for", required=True),
             registration=self.text("registration"),
             note=self.text("note"),
-            kind=self._kind(model),
+            kind=kind,
+            declarations=read_declarations(self, model.measure, model.group_by, model.group_order),
         )
 
     def _name(self, name: str) -> None:
