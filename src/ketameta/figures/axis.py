@@ -170,7 +170,8 @@ def log_ticks(low: float, high: float, most: int = 8) -> tuple[tuple[float, ...]
 
     The ticks are 0.1, 0.2, 0.5, 1, 2, 5, ... where those give four or more and fit; coarser ones
     (0.1, 0.3, 1, 3; then whole, every second, ... power of ten) where they are too many, finer
-    ones where they are fewer than four. A range of less than 1.3-fold gets evenly spaced ticks.
+    ones where they are fewer than four. A range of less than 1.3-fold, or one that holds fewer than
+    two of them, gets evenly spaced ticks.
     """
     if high / low < 1.3:
         return linear_ticks(low, high, most)
@@ -190,6 +191,8 @@ def log_ticks(low: float, high: float, most: int = 8) -> tuple[tuple[float, ...]
             best = finer
             if len(best) >= 4:
                 break
+    if len(best) < 2:
+        return linear_ticks(low, high, most)
     return best, tuple(_plain_number(tick) for tick in best)
 
 

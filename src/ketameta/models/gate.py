@@ -83,7 +83,7 @@ def checked_inputs(
     _check_values("estimates", y, ~np.isfinite(y), known, "a finite number is needed")
     bad = ~(np.isfinite(v) & (v > 0))
     _check_values("variances", v, bad, known, "a sampling variance is finite and > 0")
-    if v.max() > UNUSABLE_RATIO * v.min():
+    if v.max() / UNUSABLE_RATIO > v.min():
         least, most = int(v.argmin()), int(v.argmax())
         raise NotEstimableError(
             f"variances[{most}] ({known[most]}) is {v[most]:g} and variances[{least}]"
