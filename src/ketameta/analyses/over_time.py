@@ -46,7 +46,10 @@ def over_time(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] 
     """
     if not spec.model.over_time:
         return None
-    classes = [name for name in spec.model.group_order if any(r["group"] == name for r in rows)]
+    found = {row["group"] for row in rows}
+    listed = [name for name in spec.model.group_order if name in found]
+    # A class that is not in the declared order has its own mean as well, after the others.
+    classes = [*listed, *sorted(found - set(listed))]
     reference = _reference(classes)
     head: dict[str, Any] = {"rho": spec.model.rho, "classes": classes, "reference": reference}
     try:
