@@ -1,0 +1,448 @@
+"""Running a declared analysis: no trial, one, two, many; groups; numbers that are finite."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from batches import Tables
+from helpers import (
+    ANALYSIS,
+    TRIALS,
+    arm,
+    event,
+    evidence_of,
+    join_tables,
+    score,
+    spec_of,
+    study,
+    tables_of,
+    trials,
+)
+from ketameta.analyses.rows import study_rows
+from ketameta.analyses.run import group_label, run_analysis
+from ketameta.analyses.selection import select_effects
+from ketameta.effect_table import derive_effects
+from ketameta.models.pooling import pool
+from ketameta.numberformat import MINUS
+from tolerances import DIRECT
+
+GROUPED = '[model]\ngroup_by = "access"\n'
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    """Return a function from tables and the rest of an analysis file to its results."""
+
+    def running(tables: Tables, more: str = "", text: str = ANALYSIS) -> dict[str, Any]:
+        spec = spec_of(tmp_path, more, text)
+        evidence = evidence_of(tables)
+        return run_analysis(spec, derive_effects(evidence, spec.assume), evidence)
+
+    return running
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def assert_can_be_published(result: dict[str, Any]) -> None:
+    """Everything is plain, finite and survives a round trip; no p is 0 and no SE is 0."""
+    text = json.dumps(result, allow_nan=False, sort_keys=True)
+    assert json.loads(text) == result
+    for path, value in leaves(result):
+        assert value is None or isinstance(value, (str, int, float)), path
+        if path.endswith((".se", ".p_value")) and ".differences" not in path:
+            assert value is None or value > 0, path
+
+
+def with_access(tables: Tables, *words: str) -> Tables:
+    for row, word in zip(tables["studies"], words, strict=True):
+        row["access"] = word
+    return tables
+
+
+# --- no trial, one, two, many ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_any_number_of_trials_gives_a_result_that_can_be_published(run: Any, k: int) -> None:
+    result = run(trials(k))
+    assert_can_be_published(result)
+    assert result["k"] == k
+    assert sum(len(group["rows"]) for group in result["groups"]) == k
+    assert result["sentences"]
+    assert (result["pooled"] is None) == (k == 0)
+
+
+def test_no_trial_says_what_was_looked_for_and_estimates_nothing(run: Any) -> None:
+    result = run(trials(2), 'design = ["crossover_rct"]\n')
+    assert result["sentences"] == [
+        "No eligible trial was found. We looked for a trial of ketamine in depression."
+    ]
+    assert result["groups"] == [] and result["companions"] == []
+    for key in ("pooled", "second_engine", "leave_one_out", "subgroup_test"):
+        assert result[key] is None
+    assert {item["code"] for item in result["set_aside"]} == {"design"}
+    assert "no_studies" in {caveat["code"] for caveat in result["caveats"]}
+    assert result["n_participants"] == 0
+
+
+def test_one_trial_is_itself(run: Any) -> None:
+    result = run(trials(1))
+    (row,) = result["groups"][0]["rows"]
+    assert result["pooled"]["estimate"] == pytest.approx(row["estimate"], rel=DIRECT)
+    assert result["pooled"]["se"] == pytest.approx(row["se"], rel=DIRECT)
+    assert result["pooled"]["ci_low"] == pytest.approx(row["ci_low"], rel=DIRECT)
+    assert result["pooled"]["tau2"] is None and result["pooled"]["pi_low"] is None
+    assert result["companions"] == [] and result["second_engine"] is None
+    assert row["weight"] == 1.0
+    assert "single_study" in {caveat["code"] for caveat in result["caveats"]}
+
+
+def test_two_trials_have_three_intervals_and_no_prediction(run: Any) -> None:
+    result = run(trials(2))
+    assert result["pooled"]["pi_low"] is None
+    codes = {item["code"] for item in result["companions"]}
+    assert {"wald", "knapp_hartung", "bayes", "common_effect"} <= codes
+    assert "no interval can be relied on alone" in " ".join(result["sentences"])
+    assert len(result["intervals"]) == 3
+    assert result["second_engine"]["largest"] < 1e-4
+    assert result["leave_one_out"] is None
+
+
+def test_three_trials_have_a_prediction_interval_and_are_left_out_in_turn(run: Any) -> None:
+    result = run(trials(3))
+    pooled = result["pooled"]
+    assert pooled["pi_low"] <= pooled["ci_low"] < pooled["ci_high"] <= pooled["pi_high"]
+    left = result["leave_one_out"]
+    assert [row["study_id"] for row in left["rows"]] == list(TRIALS)[:3]
+    assert left["lowest"] <= pooled["estimate"] <= left["highest"]
+
+
+def test_the_pooled_numbers_are_those_of_the_model(run: Any) -> None:
+    result = run(trials(5))
+    rows = result["groups"][0]["rows"]
+    fit = pool([row["estimate"] for row in rows], [row["variance"] for row in rows])
+    for name in ("estimate", "se", "ci_low", "ci_high", "tau2", "i2", "q", "pi_low", "p_value"):
+        assert result["pooled"][name] == getattr(fit, name), name
+    assert [row["weight"] for row in rows] == fit.weights.tolist()
+    assert result["pooled"]["tau2_method"] == "REML"
+    assert result["pooled"]["ci_method"] == "knapp-hartung-conservative"
+
+
+def test_declared_choices_reach_the_model(run: Any) -> None:
+    more = '[model]\nmeasure = "MD"\ntau2_method = "DL"\nci_method = "wald"\nlevel = 0.9\n'
+    result = run(trials(4), more)
+    pooled = result["pooled"]
+    assert (pooled["tau2_method"], pooled["ci_method"], pooled["level"]) == ("DL", "wald", 0.9)
+    assert (result["measure"], result["level"]) == ("MD", 0.9)
+    codes = {item["code"] for item in result["companions"]}
+    assert "wald" not in codes and "tau2_dl" not in codes
+    assert "(90% CI" in result["sentences"][0]
+
+
+def test_two_runs_give_the_same_bytes(run: Any) -> None:
+    texts = [json.dumps(run(trials(4)), sort_keys=True) for _ in range(2)]
+    assert texts[0] == texts[1]
+
+
+def test_the_order_of_trials_in_the_tables_does_not_matter(run: Any) -> None:
+    tables = trials(4)
+    turned = {name: list(reversed(rows)) for name, rows in tables.items()}
+    one, two = run(tables), run(turned)
+    assert one["pooled"] == two["pooled"]
+    assert one["companions"] == two["companions"]
+
+
+# --- groups ---------------------------------------------------------------------------------------
+
+ACCESS = ("full_text", "abstract", "full_text", "abstract", "label")
+
+
+def test_groups_are_pooled_apart_and_compared(run: Any) -> None:
+    result = run(with_access(trials(5), *ACCESS), GROUPED)
+    groups = {group["key"]: group for group in result["groups"]}
+    assert list(groups) == ["abstract", "full_text", "label"]
+    assert [len(group["rows"]) for group in groups.values()] == [2, 2, 1]
+    for group in groups.values():
+        fit = pool([row["estimate"] for row in group["rows"]],
+                   [row["variance"] for row in group["rows"]])  # fmt: skip
+        assert group["pooled"]["estimate"] == fit.estimate
+    test = result["subgroup_test"]
+    assert (test["levels_tested"], test["df"]) == (["full_text", "abstract"], 1)
+    assert 0 < test["p_value"] <= 1
+    assert "group_of_one" in {caveat["code"] for caveat in result["caveats"]}
+
+
+def test_the_declared_order_of_groups_comes_first(run: Any) -> None:
+    more = GROUPED + 'group_order = ["label", "full_text", "individual_data"]\n'
+    result = run(with_access(trials(5), *ACCESS), more)
+    assert [group["key"] for group in result["groups"]] == ["label", "full_text", "abstract"]
+
+
+def test_a_test_between_groups_of_one_is_withheld_with_its_reason(run: Any) -> None:
+    result = run(with_access(trials(2), "full_text", "abstract"), GROUPED)
+    assert result["subgroup_test"]["q"] is None
+    assert result["subgroup_test"]["withheld"]
+    assert run(with_access(trials(2), "abstract", "abstract"), GROUPED)["subgroup_test"] is None
+
+
+@pytest.mark.parametrize("overall", ["true", "false"])
+def test_weights_add_up_to_one_over_everything_or_over_each_group(run: Any, overall: str) -> None:
+    more = GROUPED + f"overall = {overall}\n"
+    result = run(with_access(trials(5), *ACCESS), more)
+    weights = [[row["weight"] for row in group["rows"]] for group in result["groups"]]
+    if overall == "true":
+        assert sum(map(sum, weights)) == pytest.approx(1, rel=DIRECT)
+    else:
+        assert [sum(group) for group in weights] == pytest.approx([1, 1, 1], rel=DIRECT)
+
+
+def test_groups_that_are_not_pooled_together_have_no_overall_result(run: Any) -> None:
+    result = run(with_access(trials(5), *ACCESS), GROUPED + "overall = false\n")
+    assert_can_be_published(result)
+    assert result["pooled"] is None and result["companions"] == []
+    assert result["second_engine"] is None and result["leave_one_out"] is None
+    assert result["k"] == 5
+    assert sum("the standardised mean difference is" in s for s in result["sentences"]) == 3
+
+
+def times() -> Tables:
+    """Return two trials measured on day 1 and day 28."""
+    return join_tables(
+        *(
+            {
+                "studies": [study(name, year=name[-4:])],
+                "arms": [arm(study_id=name), arm("placebo", name, control=True)],
+                "outcomes": [
+                    score(a, name, time_days=day, mean=mean)
+                    for day in ("1", "28")
+                    for a, mean in (("ketamine", treated), ("placebo", "16"))
+                ],
+            }
+            for name, treated in (("alder_2014", "12"), ("birch_2016", "13"))
+        )
+    )
+
+
+def test_a_trial_in_several_groups_is_joined_for_the_overall_result(run: Any) -> None:
+    result = run(times(), '[model]\ngroup_by = "time_class"\n')
+    assert result["k"] == 2
+    assert [len(group["rows"]) for group in result["groups"]] == [2, 2]
+    assert result["n_participants"] == 120
+    assert "study_in_several_groups" in {caveat["code"] for caveat in result["caveats"]}
+    for group in result["groups"]:
+        assert sum(row["weight"] for row in group["rows"]) == pytest.approx(1, rel=DIRECT)
+
+
+def test_a_time_that_is_not_in_the_declared_order_keeps_its_mean(run: Any) -> None:
+    other = {key: rows for key, rows in trials(5).items() if key in ("studies", "arms", "outcomes")}
+    later = {
+        key: [row for row in rows if row["study_id"] not in ("alder_2014", "birch_2016")]
+        for key, rows in other.items()
+    }
+    more = (
+        '[model]\ngroup_by = "time_class"\ngroup_order = ["24_hours"]\n'
+        "overall = false\nover_time = true\n"
+    )
+    tables = join_tables({key: rows for key, rows in times().items() if key in later}, later)
+    result = run(tables, more)
+    found = result["over_time"]
+    assert found["classes"] == ["24_hours", "days_22_to_35"]
+    if not found["withheld"]:
+        assert sum(mean["effects"] for mean in found["means"]) == found["effects"]
+    assert_can_be_published(result)
+
+
+def test_levels_of_moderators_have_words() -> None:
+    assert group_label("nmda_antagonist") == "NMDA-receptor antagonists"
+    assert group_label("full_text") == "Full text"
+
+
+# --- differences within trials --------------------------------------------------------------------
+
+
+def presentations(name: str, treated: tuple[str, ...]) -> Tables:
+    return {
+        "studies": [study(name, year=name[-4:])],
+        "arms": [arm(study_id=name), arm("placebo", name, control=True)],
+        "outcomes": [
+            score(a, name, subgroup=f"adhd_subtype={kind}", mean=m)
+            for kind, mean in zip(("inattentive", "combined"), treated, strict=False)
+            for a, m in (("ketamine", mean), ("placebo", "16"))
+        ],
+    }
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_differences_within_trials(run: Any, count: int) -> None:
+    names = list(TRIALS)[:count]
+    tables = join_tables(
+        presentations("larch_2000", ("12",)),
+        *(presentations(name, ("12", f"{13 + i}")) for i, name in enumerate(names)),
+    )
+    text = 'kind = "within_trial"\n' + ANALYSIS
+    more = (
+        'within = true\nsubgroup_keys = ["adhd_subtype"]\n[model]\ngroup_by = "adhd_subtype"\n'
+        'group_order = ["inattentive", "combined"]\n'
+    )
+    result = run(tables, more, text)
+    assert_can_be_published(result)
+    assert result["k"] == count, "a trial with one group has no difference"
+    if count:
+        assert "difference between the groups" in result["sentences"][0]
+        assert result["pooled"]["estimate"] < 0
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+NAUSEA = ANALYSIS.replace('["depression"]', '["nausea"]')
+
+
+def counted(*cells: tuple[int, int, int, int]) -> Tables:
+    return join_tables(
+        *(
+            {
+                "studies": [study(name, year=name[-4:])],
+                "arms": [arm(study_id=name), arm("placebo", name, control=True)],
+                "outcomes": [
+                    event(study_id=name, events=str(e1), n=str(n1)),
+                    event("placebo", name, events=str(e2), n=str(n2)),
+                ],
+            }
+            for name, (e1, n1, e2, n2) in zip(TRIALS, cells, strict=False)
+        )
+    )
+
+
+def test_ratios_are_pooled_as_logarithms_and_said_as_ratios(run: Any) -> None:
+    result = run(counted((8, 30, 2, 30), (5, 20, 3, 21), (9, 40, 4, 41)),
+                 '[model]\nmeasure = "RR"\n', NAUSEA)  # fmt: skip
+    assert_can_be_published(result)
+    assert result["is_ratio"] and result["null"] == 1.0
+    ratio = math.exp(result["pooled"]["estimate"])
+    assert f"risk ratio is {ratio:.2f}" in result["sentences"][0]
+    events = result["events"]
+    assert {item["method"] for item in events["methods"]} >= {"Peto"}
+    assert events["baseline_risk"] == pytest.approx((2 + 3 + 4) / (30 + 21 + 41), rel=DIRECT)
+
+
+def test_a_trial_without_events_is_set_aside_and_said(run: Any) -> None:
+    result = run(counted((0, 30, 0, 30), (5, 20, 3, 21)), '[model]\nmeasure = "OR"\n', NAUSEA)
+    assert_can_be_published(result)
+    assert result["k"] == 1
+    assert [item["code"] for item in result["set_aside"]] == ["no_events"]
+
+
+def test_a_risk_difference_keeps_the_trial_without_events(run: Any) -> None:
+    result = run(counted((0, 30, 0, 30), (5, 20, 3, 21)), '[model]\nmeasure = "RD"\n', NAUSEA)
+    assert_can_be_published(result)
+    assert result["k"] == 2
+
+
+def test_scores_have_no_event_companions(run: Any) -> None:
+    assert run(trials(3))["events"] is None
+
+
+# --- caveats and companions -----------------------------------------------------------------------
+
+
+def test_assumptions_and_models_behind_the_numbers_are_caveats(run: Any) -> None:
+    tables = trials(2)
+    tables["studies"][0]["design"] = "crossover_rct"
+    for row in tables["outcomes"]:
+        row["sd_origin"] = "model"
+    result = run(tables, "[assume]\ncorrelation = 0.5\n")
+    codes = {caveat["code"]: caveat["message"] for caveat in result["caveats"]}
+    assert "correlation=0.5" in codes["assumption"]
+    assert "model_based_spread" in codes
+    only_raw = next(item for item in result["companions"] if item["code"] == "raw_spread")
+    assert only_raw["k"] == 0 and only_raw["estimate"] is None
+    assert_can_be_published(result)
+
+
+def test_companions_change_one_choice_each(run: Any) -> None:
+    result = run(trials(5))
+    found = {item["code"]: item for item in result["companions"]}
+    rows = result["groups"][0]["rows"]
+    y, v = ([row[key] for row in rows] for key in ("estimate", "variance"))
+    assert found["tau2_dl"]["estimate"] == pool(y, v, "DL").estimate
+    assert found["wald"]["ci_low"] == pool(y, v, ci_method="wald").ci_low
+    assert found["common_effect"]["estimate"] == pytest.approx(
+        float(np.average(y, weights=1 / np.array(v))), rel=DIRECT
+    )
+    assert found["wald"]["estimate"] == result["pooled"]["estimate"]
+    assert found["bayes"]["k"] == 5
+
+
+def test_a_stricter_rule_stands_beside_only_where_it_leaves_something_out(run: Any) -> None:
+    codes = {item["code"] for item in run(trials(3))["companions"]}
+    assert not codes & {"full_access", "raw_spread", "no_pools", "double_blind"}
+    result = run(with_access(trials(3), "abstract", "full_text", "full_text"))
+    strict = next(item for item in result["companions"] if item["code"] == "full_access")
+    assert strict["k"] == 2
+
+
+# --- numbers in sentences -------------------------------------------------------------------------
+
+NUMBER = re.compile(rf"{MINUS}?\d[\d,]*(?:\.\d+)?")
+
+
+def printed_forms(result: dict[str, Any]) -> set[str]:
+    """Return every number of a result as it may be printed: rounded, as percent, as ratio."""
+    forms = set()
+    for _, value in leaves(result):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        numbers = [value, 100 * value]
+        if abs(value) < 50:
+            numbers.append(math.exp(value))
+        if value >= 0:
+            numbers.append(math.sqrt(value))
+        for number in numbers:
+            for digits in range(4):
+                text = f"{number:,.{digits}f}".replace("-", MINUS)
+                forms |= {text, f"{number:.{digits}f}".replace("-", MINUS)}
+    return forms
+
+
+@pytest.mark.parametrize("k", [0, 1, 2, 4])
+@pytest.mark.parametrize("more", ["", GROUPED, GROUPED + "overall = false\n"])
+def test_every_number_of_a_sentence_is_a_number_of_the_result(run: Any, k: int, more: str) -> None:
+    result = run(with_access(trials(k), *ACCESS[:k]), more)
+    forms = printed_forms({key: value for key, value in result.items() if key != "sentences"})
+    text = " ".join(result["sentences"]).replace("I²", "").replace("tau²", "")
+    for row in (row for group in result["groups"] for row in group["rows"]):
+        text = text.replace(row["label"], "")
+    for item in result["companions"]:
+        text = text.replace(item["label"], "")
+    unknown = [number for number in NUMBER.findall(text) if number not in forms]
+    assert unknown == []
+
+
+def test_the_selection_and_the_results_agree(tmp_path: Path, run: Any) -> None:
+    spec = spec_of(tmp_path)
+    evidence = evidence_of(tables_of([score(), score("placebo"), score(time_days="7")]))
+    table = derive_effects(evidence)
+    selected = select_effects(spec, table, evidence)
+    result = run_analysis(spec, table, evidence)
+    assert len(result["set_aside"]) == len(selected.set_aside)
+    assert len(result["unused"]) == len(selected.unused) == 1
+    (row,) = study_rows(selected.used, spec.model.measure)
+    assert result["groups"][0]["rows"][0]["estimate"] == row["estimate"]
+    assert result["spec"]["select"]["outcome"] == ["depression"]
