@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ketameta.analyses.dose_rule import DoseRule
 from ketameta.analyses.one_per_study import (
     choose_one_kind,
     choose_one_print,
@@ -83,6 +84,8 @@ def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -
     group = _group_column(scoped, spec)
     scoped["group"] = group
     scoped["study_group"] = scoped["study_id"] + "|" + group
+    if spec.dose is not None:
+        _keep_doses(scoped, spec.dose)
     choose_one_kind(scoped, spec)
     drop_parts_of_joined_arms(scoped, table.arms)
     choose_one_print(scoped)
@@ -215,6 +218,17 @@ def _apply_eligibility(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
         mark(scoped, whole, "whole_trial", "result of the whole trial, not of a subgroup")
     mark(scoped, other, "subgroup", [f"subgroup ({text})" for text in scoped["subgroup"]])
     _apply_window(scoped, spec)
+
+
+def _keep_doses(scoped: pd.DataFrame, rule: DoseRule) -> None:
+    """Put the doses on one scale (column ``common_dose``); leave arms without one fixed dose."""
+    units = [str(unit) for unit in scoped["dose_unit"]]
+    doses = [rule.dose(a, u) for a, u in zip(scoped["dose"].astype(float), units, strict=True)]
+    scoped["common_dose"] = [np.nan if dose is None else dose for dose in doses]
+    fixed = scoped["dose"].notna().to_numpy()
+    mark(scoped, ~fixed, "dose_not_fixed", "not one fixed dose")
+    other = [f"its dose is in {unit.replace('_', ' ') or 'no unit'}" for unit in units]
+    mark(scoped, scoped["common_dose"].isna(), "dose_unit", other)
 
 
 def _apply_window(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 from ketameta import vocabulary as words
 from ketameta.analyses.declarations import Declarations
+from ketameta.analyses.dose_rule import DoseRule
 from ketameta.effect_rows import Assumptions
 
 #: What an analysis does with its effects: pool them, pool the difference of two groups that each
-#: trial prints, or connect treatments through the comparisons of all trials.
-KINDS = ("pooled", "within_trial", "network")
+#: trial prints, connect treatments through the comparisons of all trials, or draw a curve through
+#: the doses of one treatment.
+KINDS = ("pooled", "within_trial", "network", "dose_response")
 STATUSES = ("declared", "post hoc")
 DIRECTNESS = ("direct", "indirect", "context")
 SECTIONS = ("adhd", "cognition", "mood", "harms", "usual_medicines")
@@ -139,10 +141,13 @@ class AnalysisSpec:
         What an eligible trial would have been, for an empty result.
     kind : str
         ``pooled``; ``within_trial``, the first group of ``model.group_order`` minus the second,
-        within each trial that has both; or ``network``, treatments against ``model.reference``.
+        within each trial that has both; ``network``, treatments against ``model.reference``; or
+        ``dose_response``, the effect of each dose of ``dose`` against no dose.
     declarations : Declarations
         The optional tables: judgements, the next trial, choices of the multiverse, continuous
         moderators, the expected direction of a moderator.
+    dose : DoseRule or None
+        How doses are read; ``None`` unless the kind is ``dose_response``.
     """
 
     name: str
@@ -162,3 +167,4 @@ class AnalysisSpec:
     note: str = ""
     kind: str = "pooled"
     declarations: Declarations = field(default_factory=Declarations)
+    dose: DoseRule | None = None

@@ -14,6 +14,7 @@ from typing import Any
 
 from ketameta import vocabulary as words
 from ketameta.analyses.declarations_file import TABLES, prior_problems, read_declarations
+from ketameta.analyses.dose_rule import read_dose
 from ketameta.analyses.moderators import coding_problems
 from ketameta.analyses.spec import (
     DATA_KINDS,
@@ -118,7 +119,7 @@ class _SpecReader(Problems):
         top = {
             "title", "question", "section", "order", "directness", "status", "favours",
             "looked_for", "registration", "note", "kind", "select", "choose", "assume", "model",
-            *TABLES,
+            "dose", *TABLES,
         }  # fmt: skip
         self.unknown("", self.raw, top)
         self._name(name)
@@ -152,6 +153,7 @@ class _SpecReader(Problems):
             note=self.text("note"),
             kind=kind,
             declarations=read_declarations(self, model.measure, model.group_by, model.group_order),
+            dose=read_dose(self, kind),
         )
 
     def _name(self, name: str) -> None:
