@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ketameta.cli_review import register
 from ketameta.errors import KetametaError
 
 app = typer.Typer(
@@ -152,6 +153,9 @@ def dictionary(root: Root = Path()) -> None:
     for table in BATCH_TABLES:
         write_atomically(paths.data / "templates" / f"{table.name}.csv", template_csv(table.name))
         typer.echo(f"wrote data/templates/{table.name}.csv")
+
+
+register(app)
 
 
 def _say(line: str) -> None:

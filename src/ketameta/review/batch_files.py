@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ketameta.csvguard import guarded
 from ketameta.errors import UsageError
 from ketameta.evidence import TABLES
 from ketameta.schema import BATCH_TABLES
@@ -18,27 +19,6 @@ from ketameta.schema import BATCH_TABLES
 Cells = Mapping[str, str]
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+(?:,[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-#: A spreadsheet runs what starts with one of these.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
-
-def guarded(cell: str) -> str:
-    """Return a cell that no spreadsheet runs as a formula: numbers stay, other text gets a quote.
-
-    The apostrophe before the text is what spreadsheets themselves use; :func:`unguarded` takes it
-    off again.
-    """
-    if not cell.startswith(_FORMULA_STARTS):
-        return cell
-    if _NUMBER.fullmatch(cell) or _DECIMAL_COMMA.fullmatch(cell):
-        return cell
-    return f"'{cell}"
-
-
-def unguarded(cell: str) -> str:
-    """Return a cell as it was before :func:`guarded`."""
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_FORMULA_STARTS) else cell
 
 
 def csv_text(

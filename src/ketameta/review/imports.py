@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ketameta.csvfiles import read_csv
 from ketameta.dictionary import template_csv
 from ketameta.errors import UsageError
+from ketameta.extraction import batch_folders
 from ketameta.paths import ProjectPaths
 from ketameta.review.batch_files import table_csv, write_batch
 from ketameta.review.import_report import ImportedRow, ImportReport
@@ -16,7 +18,7 @@ from ketameta.review.revman_bias import is_risk_of_bias, read_risk_of_bias
 from ketameta.review.source_csv import SourceCsv, read_source
 from ketameta.review.start import project_words, readme, slug
 from ketameta.review.words_file import Declared, Words, load_words
-from ketameta.schema import BATCH_TABLES
+from ketameta.schema import ARMS, BATCH_TABLES
 
 #: The formats that an import recognises, in words.
 FORMATS = (
@@ -76,6 +78,20 @@ def import_file(
         del files["README.md"]
     write_batch(folder, files, replace=replace_rows)
     return report, tuple(folder / file for file in files)
+
+
+def declared_words(paths: ProjectPaths) -> Declared:
+    """Return the words that a project knows."""
+    known = project_words(paths)
+    classes: dict[str, str] = {}
+    for folder in batch_folders(paths):
+        path = folder / "arms.csv"
+        if path.is_file():
+            for _, cells in read_csv(path, paths.relative(path), ARMS).rows:
+                classes.setdefault(cells.get("intervention", ""), cells.get("drug_class", ""))
+    return Declared(
+        frozenset(known.get("outcome", ())), frozenset(known.get("instrument", ())), classes
+    )
 
 
 def read_import(

@@ -86,7 +86,7 @@ class _Reader:
         self.comma = source.decimal_comma
         self.name, self.words, self.declared = name, words, declared
         self.draft = Draft()
-        self.facts = StudyFacts(self.draft, words, name)
+        self.facts = StudyFacts(self.draft, words, declared, name)
         self.undeclared: dict[str, dict[str, str]] = {"outcome_words": {}, "instruments": {}}
         self.silent: set[str] = set()
 

@@ -10,6 +10,7 @@ from ketameta.review.draft import Draft
 from ketameta.review.import_report import quoted
 from ketameta.review.source_csv import as_number
 from ketameta.review.start import slug
+from ketameta.vocabulary import SUBGROUP_KEYS
 
 #: Normal quantile of a two-sided 95% interval.
 Z95 = 1.959963984540054
@@ -87,7 +88,17 @@ def time_of(row: SourceRow) -> tuple[str, str]:
     if row["post_crossover"] == "1":
         row.changes.append("measured after the crossover: entered as period=after_crossover")
         periods.append("after_crossover")
-    return days, f"period={'_'.join(periods)}" if periods else ""
+    # The format allows no semicolons: several subgroups are joined by a vertical bar.
+    named = row["subgroup"].replace("|", ";")
+    parts = [named] if _is_subgroup(named) else []
+    parts += [f"period={'_'.join(periods)}"] if periods else []
+    return days, ";".join(parts)
+
+
+def _is_subgroup(text: str) -> bool:
+    """Return whether a cell names subgroups as the tables here do."""
+    pairs = [part.partition("=") for part in text.split(";") if part]
+    return bool(pairs) and all(key in SUBGROUP_KEYS and value for key, _, value in pairs)
 
 
 def arm_rows(
@@ -122,7 +133,7 @@ def _set_apart(row: SourceRow, draft: Draft, found: list[dict[str, str]]) -> Non
     point = slug(row["study_time_point"] or row["time"] or row["rating"])
     if point:
         before = found[0]["subgroup"]
-        subgroup = f"{before}_{point}" if before else f"period={point}"
+        subgroup = _with_period(before, point)
         for cells in found:
             is_there = draft.find("outcomes", cells) is not None
             if is_there and not draft.differing("outcomes", cells):
@@ -132,6 +143,13 @@ def _set_apart(row: SourceRow, draft: Draft, found: list[dict[str, str]]) -> Non
             row.changes.append(f"{clash}: entered apart as {subgroup}")
             return
     row.refusals.append(f"{clash}; correct one of them")
+
+
+def _with_period(subgroup: str, point: str) -> str:
+    """Return a subgroup with a time point added to its period."""
+    if "period=" in subgroup:
+        return f"{subgroup}_{point}"
+    return ";".join(part for part in (subgroup, f"period={point}") if part)
 
 
 def _clash(draft: Draft, found: list[dict[str, str]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ketameta import vocabulary
 from ketameta.review.draft import Draft
 from ketameta.review.import_report import quoted
 from ketameta.review.metapsy_words import (
@@ -17,7 +18,7 @@ from ketameta.review.metapsy_words import (
 )
 from ketameta.review.source_csv import as_number
 from ketameta.review.start import slug, study_id_from
-from ketameta.review.words_file import Words
+from ketameta.review.words_file import Declared, Words
 from ketameta.textfiles import without_hidden
 
 Cells = Mapping[str, str]
@@ -30,8 +31,9 @@ _FACTS = ("year", "doi", "registration_number", "full_ref", "design", "blinding"
 class StudyFacts:
     """Fills studies, arms and risk_of_bias of a draft and says what it had to decide."""
 
-    def __init__(self, draft: Draft, words: Words, source: str) -> None:
-        self._draft, self._words, self._source = draft, words, source
+    def __init__(self, draft: Draft, words: Words, declared: Declared, source: str) -> None:
+        self._draft, self._words, self._declared = draft, words, declared
+        self._source = source
         self._ids: dict[str, str] = {}
         self._first: dict[str, Cells] = {}
         self._arms: dict[tuple[str, ...], str] = {}
@@ -126,6 +128,8 @@ class StudyFacts:
         doi = _DOI.search(row.get("doi", ""))
         given = row.get("diagnosis", "").lower()
         diagnosis = self._words.find("diagnosis", given) or DIAGNOSES.get(given, "")
+        if not diagnosis and given in vocabulary.DIAGNOSES:
+            diagnosis = given
         if not diagnosis:
             diagnosis = "other"
             self._say(f"diagnosis {quoted(given)} was entered as other", study)
@@ -160,6 +164,8 @@ class StudyFacts:
 
     def _design(self, study: str, row: Cells) -> str:
         given = row.get("design", "").lower()
+        if given in vocabulary.DESIGNS:
+            return given
         if "cross" not in given:
             return "parallel_rct"
         if row.get("post_crossover", ""):
@@ -183,6 +189,7 @@ class StudyFacts:
         condition = row.get(f"condition_arm{arm}", "")
         given = (drug, condition)
         word = self._words.find("drug_class", *given) or drug_class(*given)
+        word = word or self._declared.classes.get(slug(drug or condition), "")
         if not word:
             word = "other"
             self._say("the class of the intervention is not known here: other", drug or condition)

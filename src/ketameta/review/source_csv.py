@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ketameta.review.batch_files import unguarded
+from ketameta.csvguard import unguarded
 from ketameta.textfiles import decode, without_hidden
 
 _SEPARATORS = (",", ";", "\t", "|")

@@ -75,6 +75,8 @@ def check_study_id(study: str) -> None:
 def study_id_from(text: str) -> str:
     """Return ``text`` as surname_year (``von Rotz, 2023`` is ``von_rotz_2023``), or nothing."""
     words = slug(text)
+    if re.fullmatch(STUDY_ID_PATTERN, words):
+        return words
     found = _YEAR.search(words.replace("_", " "))
     if found is None:
         return ""

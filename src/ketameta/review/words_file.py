@@ -69,10 +69,19 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """Words that the project declares in its shared lists."""
+    """Words that the project knows.
+
+    Attributes
+    ----------
+    outcomes, instruments : frozenset of str
+        As declared in the shared lists.
+    classes : mapping of str to str
+        Class of every intervention that the project's arms name.
+    """
 
     outcomes: frozenset[str] = frozenset()
     instruments: frozenset[str] = frozenset()
+    classes: Mapping[str, str] = field(default_factory=dict)
 
     def instrument(self, text: str) -> str:
         """Return the declared instrument that ``text`` spells, else its slug."""

@@ -1,0 +1,273 @@
+"""Agreement between two extractors: statistics per column, every difference, what is left to do.
+
+Writes ``second/reconciliation.csv``, keeping what was decided already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ketameta.errors import UsageError
+from ketameta.numberformat import MISSING, format_number, format_percent, format_significant, plural
+from ketameta.paths import ProjectPaths, write_atomically
+from ketameta.reconciliation import DECISIONS, RECONCILIATION, Decision, read_decisions
+from ketameta.review.agreement_statistics import (
+    cohens_kappa,
+    intraclass_correlation,
+    limits_of_agreement,
+    weighted_kappa,
+)
+from ketameta.review.batch_files import csv_text
+from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph
+from ketameta.second_extraction import (
+    SECOND,
+    WHOLE_ROW,
+    CellPair,
+    Comparison,
+    compare_batch,
+    open_rows,
+    second_folders,
+)
+
+#: Words with an order, from best to worst; words in one place count as equal.
+ORDERED: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "judgement": (("low",), ("some_concerns", "unclear"), ("high",)),
+}
+_COLUMNS = ("table.column", "cells", "agree", "kappa", "weighted kappa", "ICC", "bias", "limits")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnAgreement:
+    """How the two agree in one column.
+
+    Attributes
+    ----------
+    name : str
+        ``table.column``.
+    cells, agreeing : int
+        Cells that at least one extractor filled, in rows that both have; and those that are equal.
+    kappa, weighted_kappa : float or None
+        For words; a cell that one left empty counts as a word of its own.
+    icc : float or None
+        ICC(2,1) of the cells that both filled with a number.
+    bias, low, high : float or None
+        Mean difference (first minus second) and limits of agreement.
+    """
+
+    name: str
+    cells: int
+    agreeing: int
+    kappa: float | None = None
+    weighted_kappa: float | None = None
+    icc: float | None = None
+    bias: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAgreement:
+    """Everything about the two extractions of one batch.
+
+    Attributes
+    ----------
+    comparison : Comparison
+    columns : tuple of ColumnAgreement
+    lines : tuple of mapping of str to str
+        The reconciliation table, decided and open differences.
+    path : Path
+        Where it stands.
+    """
+
+    comparison: Comparison
+    columns: tuple[ColumnAgreement, ...]
+    lines: tuple[Mapping[str, str], ...]
+    path: Path
+
+    @property
+    def open(self) -> int:
+        """Number of differences without a decision."""
+        return sum(not line.get("agreed") for line in self.lines)
+
+
+def agreement(
+    paths: ProjectPaths, batch: Path | None = None, *, write: bool = True
+) -> tuple[BatchAgreement, ...]:
+    """Compare the extractions of every batch that has two, or of one.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    batch : Path, optional
+        Folder of one batch.
+    write : bool
+        Write the reconciliation tables; False only reports.
+
+    Raises
+    ------
+    UsageError
+        If the batch has no second extraction.
+    """
+    from ketameta.extraction import load_tables
+
+    folders = second_folders(paths) if batch is None else (batch,)
+    for folder in folders:
+        if not (folder / SECOND).is_dir():
+            raise UsageError(
+                f"{paths.relative(folder)} has no second extraction; the second extractor puts the "
+                f"same tables into {paths.relative(folder / SECOND)}"
+            )
+    found = []
+    for folder in folders:
+        evidence, _ = load_tables(paths, [folder])
+        comparison = compare_batch(paths, folder, evidence)
+        made, _ = read_decisions(paths, folder)
+        path = folder / SECOND / DECISIONS
+        lines = tuple(_with_decisions(open_rows(comparison), made))
+        if write:
+            write_atomically(path, csv_text(RECONCILIATION.column_names, lines))
+        found.append(BatchAgreement(comparison, tuple(_columns(comparison)), lines, path))
+    return tuple(found)
+
+
+def _with_decisions(
+    lines: Sequence[dict[str, str]], made: Sequence[Decision]
+) -> list[dict[str, str]]:
+    """Return the lines with the decisions that still fit them."""
+    known = {
+        (*decision.place, decision["first"], decision["second"]): decision for decision in made
+    }
+    for line in lines:
+        key = (line["table"], line["row"], line["column"], line["first"], line["second"])
+        decision = known.get(key)
+        if decision is not None:
+            for name in ("agreed", "decided_by", "reason"):
+                line[name] = decision[name]
+    return list(lines)
+
+
+def _columns(comparison: Comparison) -> list[ColumnAgreement]:
+    """Return the agreement of every column, tables in order."""
+    groups: dict[str, list[CellPair]] = {}
+    for pair in comparison.cells:
+        groups.setdefault(f"{pair.table}.{pair.column.name}", []).append(pair)
+    return [_column(name, pairs) for name, pairs in groups.items()]
+
+
+def _column(name: str, pairs: Sequence[CellPair]) -> ColumnAgreement:
+    column = pairs[0].column
+    agreeing = sum(pair.agrees for pair in pairs)
+    if column.kind == "words":
+        first = [pair.first[column.name].lower() for pair in pairs]
+        second = [pair.second[column.name].lower() for pair in pairs]
+        order = ORDERED.get(column.name)
+        return ColumnAgreement(
+            name,
+            len(pairs),
+            agreeing,
+            kappa=cohens_kappa(first, second),
+            weighted_kappa=weighted_kappa(first, second, order) if order else None,
+        )
+    if column.kind not in ("number", "integer"):
+        return ColumnAgreement(name, len(pairs), agreeing)
+    numbers = [(pair.first.number(column.name), pair.second.number(column.name)) for pair in pairs]
+    both = [(one, two) for one, two in numbers if one is not None and two is not None]
+    limits = limits_of_agreement([one for one, _ in both], [two for _, two in both])
+    return ColumnAgreement(
+        name,
+        len(pairs),
+        agreeing,
+        icc=intraclass_correlation(both) if both else None,
+        bias=limits.bias if limits else None,
+        low=limits.low if limits else None,
+        high=limits.high if limits else None,
+    )
+
+
+def agreement_document(paths: ProjectPaths, found: Sequence[BatchAgreement]) -> Document:
+    """Return the agreement of every batch for readers."""
+    blocks: list[Block] = [Heading("Agreement of two extractors", 1)]
+    if not found:
+        blocks.append(
+            Paragraph(
+                "No batch has a second extraction. The second extractor puts the same tables into "
+                "data/extracted/<batch>/second."
+            )
+        )
+    for item in found:
+        blocks.extend(_batch_blocks(paths, item))
+    return blocks
+
+
+def _batch_blocks(paths: ProjectPaths, item: BatchAgreement) -> list[Block]:
+    comparison = item.comparison
+    cells, agreeing = len(comparison.cells), len(comparison.cells) - len(comparison.differences)
+    share = f" ({format_percent(agreeing / cells)})" if cells else ""
+    alone = len(comparison.only_first) + len(comparison.only_second)
+    file = paths.relative(item.path)
+    state = (
+        f"{plural(item.open, 'difference')} still to be decided: fill 'agreed' in {file}."
+        if item.open
+        else f"Every difference is decided ({file})."
+        if item.lines
+        else "The two extractions do not differ."
+    )
+    blocks: list[Block] = [
+        Heading(comparison.batch),
+        Paragraph(
+            f"{plural(comparison.matched, 'row')} in both, {agreeing:,} of {plural(cells, 'cell')} "
+            f"agree{share}; {plural(alone, 'row')} in one only. {state}",
+            strong=True,
+        ),
+    ]
+    if comparison.findings:
+        blocks.append(Bullets(tuple(str(finding) for finding in comparison.findings)))
+    if item.columns:
+        rows = tuple(_column_cells(column) for column in item.columns)
+        blocks.append(Grid(_COLUMNS, rows, frozenset(range(1, len(_COLUMNS)))))
+        blocks.append(
+            Paragraph(
+                "Cells filled by at least one extractor. Kappa is Cohen's, weighted linearly for "
+                "ordered words; ICC(2,1) and Bland-Altman limits are over the cells both filled."
+            )
+        )
+    if item.lines:
+        blocks += [
+            Heading("Differences", 3),
+            Grid(
+                ("row", "column", "first", "where", "second", "where", "agreed"),
+                tuple(_difference(line) for line in item.lines),
+            ),
+        ]
+    return blocks
+
+
+def _column_cells(column: ColumnAgreement) -> tuple[str, ...]:
+    limits = MISSING
+    if column.low is not None and column.high is not None:
+        limits = f"{format_significant(column.low)} to {format_significant(column.high)}"
+    return (
+        column.name,
+        str(column.cells),
+        format_percent(column.agreeing / column.cells),
+        format_number(column.kappa),
+        format_number(column.weighted_kappa),
+        format_number(column.icc, 3),
+        MISSING if column.bias is None else format_significant(column.bias),
+        limits,
+    )
+
+
+def _difference(line: Mapping[str, str]) -> tuple[str, ...]:
+    name = "whole row" if line["column"] == WHOLE_ROW else line["column"]
+    return (
+        f"{line['table']}: {line['row']}",
+        name,
+        line["first"] or "empty",
+        line["first_locator"],
+        line["second"] or "empty",
+        line["second_locator"],
+        line.get("agreed", "") or "open",
+    )
