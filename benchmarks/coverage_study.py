@@ -172,13 +172,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scheduler", help="address of a running Dask scheduler")
     parser.add_argument("--output", type=Path, default=STORED)
     options = parser.parse_args(arguments)
-    study = simulate(
-        options.replicates,
-        options.seed,
-        backend=options.backend,
-        workers=options.workers,
-        client=options.scheduler,
-    )
+    count = len(SHAPES) * len(STUDIES) * len(SHARES)
+    words = f"Simulating {count} scenarios of {options.replicates:,} meta-analyses ..."
+    print(words, file=sys.stderr, flush=True)
+    try:
+        study = simulate(
+            options.replicates,
+            options.seed,
+            backend=options.backend,
+            workers=options.workers,
+            client=options.scheduler,
+        )
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return 130
     write_atomically(options.output, json.dumps(study, indent=1) + "\n")
     if options.output == STORED:
         write_atomically(PAGE, page(study))

@@ -42,6 +42,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "models.cumulative": ("cumulative",),
     "models.baujat": ("baujat",),
     "models.gosh": ("gosh",),
+    "models.resampling": ("bootstrap",),
+    "models.simulation": ("simulate_coverage",),
     "models.second_engine": ("second_engine",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}

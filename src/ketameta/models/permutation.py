@@ -147,11 +147,10 @@ def permutation_test(
     exact = total <= (EXACT_LIMIT if iterations is None else iterations)
     used_seed = None if exact else check_seed(1 if seed is None else seed)
     draws = total if exact else (DEFAULT_ITERATIONS if iterations is None else iterations)
-    order = np.argsort(np.unique(design, axis=0, return_inverse=True)[1].ravel(), kind="stable")
     fits = _Arrangements(
-        y=np.array(fit.estimates)[order],
-        v=np.array(fit.variances)[order],
-        design=design[order],
+        y=np.array(fit.estimates),
+        v=np.array(fit.variances),
+        design=design,
         flips=flips,
         total=total if exact else None,
         tau2_method=fit.tau2_method or COMMON,
@@ -159,7 +158,7 @@ def permutation_test(
         tested=tested,
         budget_bytes=budget_bytes,
     )
-    observed = fits.statistics(fits.y[:, None], fits.v[:, None])
+    observed = fits.statistics(fits.y, design)
     size = observed[0][:, 0]
     counts = run_blocks(
         _Exceeding(fits, np.append(np.abs(size), observed[1])),
@@ -187,10 +186,9 @@ def permutation_test(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Arrangements:
-    """Rearranges the data and refits it; studies are sorted by their row of the design.
+    """Rearranges data and refits them; ``total`` arrangements when all are taken, None for random.
 
-    Dealing rows to studies is the same as dealing studies to rows; the design then stays one for
-    the whole batch. ``total`` is the number of arrangements when all are taken.
+    Without moderators signs are flipped; with moderators rows of the design are dealt to studies.
     """
 
     y: Array
@@ -203,18 +201,18 @@ class _Arrangements:
     tested: tuple[int, ...]
     budget_bytes: int
 
-    def statistics(self, y: Array, v: Array) -> tuple[Array, Array]:
+    def statistics(self, y: Array, design: Array) -> tuple[Array, Array]:
         """Return the tests of the coefficients (p, T) and the joint one (T,), infinite at se 0."""
         mean = self.design.shape[1] == 1 and bool(np.all(self.design == 1))
         fits = batched_fit(
             y,
-            v,
-            None if mean else self.design,
+            self.v,
+            None if mean else design,
             tau2_method=self.tau2_method,
             budget_bytes=self.budget_bytes,
         )
-        coefficients = fits.coefficients
         found = batched_inference(fits, self.ci_method)
+        coefficients = fits.coefficients
         nowhere = np.where(coefficients == 0, 0.0, np.copysign(np.inf, coefficients))
         statistic = np.where(found.se > 0, found.statistic, nowhere)
         at = list(self.tested)
@@ -225,21 +223,20 @@ class _Arrangements:
         return statistic, np.where(sound, joint, np.inf)
 
     def arranged(self, start: int, size: int, random: np.random.Generator) -> tuple[Array, Array]:
-        """Return estimates (k, size) and variances (k,) or (k, size) of a block."""
+        """Return estimates (k,) or (k, size) and the design (k, p) or (k, p, size) of a block."""
         k = len(self.y)
         if self.flips:
             if self.total is None:
-                signs = random.integers(0, 2, (size, k)) * 2.0 - 1
+                signs = random.integers(0, 2, (k, size)) * 2.0 - 1
             else:
-                signs = 1.0 - 2 * ((np.arange(start, start + size)[:, None] >> np.arange(k)) & 1)
-            return np.ascontiguousarray((signs * self.y).T), self.v
+                signs = 1.0 - 2 * ((np.arange(start, start + size) >> np.arange(k)[:, None]) & 1)
+            return signs * self.y[:, None], self.design
         if self.total is None:
-            order = random.permuted(np.tile(np.arange(k), (size, 1)), axis=1)
+            dealt = self.design[random.permuted(np.tile(np.arange(k), (size, 1)), axis=1)]
         else:
-            kinds = np.unique(self.design, axis=0, return_inverse=True)[1].ravel()
-            words = _words(np.bincount(kinds), self.total, start, size)
-            order = np.argsort(words, axis=1, kind="stable")
-        return np.ascontiguousarray(self.y[order].T), np.ascontiguousarray(self.v[order].T)
+            rows, counts = np.unique(self.design, axis=0, return_counts=True)
+            dealt = rows[_words(counts, self.total, start, size)]
+        return self.y, np.ascontiguousarray(np.moveaxis(dealt, 0, -1))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
