@@ -51,6 +51,14 @@ test: $(VENV)/installed ## Run every test, the type checker and the linter
 	@$(BIN)/mypy --cache-dir=build/mypy
 	@$(BIN)/python -m pytest -n auto
 
+new: $(VENV)/installed ## Start a batch: make new STUDY=surname_year
+	@test -n "$(STUDY)" || { echo "Say which trial: make new STUDY=surname_year"; exit 1; }
+	@$(RUN) new "$(STUDY)"
+
+preview: $(VENV)/installed ## Show what a batch changes, writing nothing: make preview BATCH=data/extracted/surname_year
+	@test -n "$(BATCH)" || { echo "Say which batch: make preview BATCH=data/extracted/surname_year"; exit 1; }
+	@$(RUN) preview "$(BATCH)"
+
 verify: $(VENV)/installed ## Rebuild from the CSVs elsewhere and compare with what is published
 	@$(RUN) verify
 
