@@ -148,7 +148,7 @@ def batched_fit(
     >>> subsets = [[True, True], [True, False], [True, True]]
     >>> fits = batched_fit([0.1, 0.3, 0.8], [0.02, 0.03, 0.02], mask=subsets)
     >>> fits.k.tolist(), fits.tau2.round(4).tolist()
-    ([3, 2], [0.1095, 0.225])
+    ([3, 2], [0.1125, 0.225])
     """
     check_choice("tau2_method", tau2_method, (*TAU2_METHODS, COMMON))
     inputs = read_batch(estimates, variances, design, mask)
