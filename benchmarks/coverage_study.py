@@ -174,8 +174,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     count = len(SHAPES) * len(STUDIES) * len(SHARES)
     words = f"Simulating {count} scenarios of {options.replicates:,} meta-analyses ..."
-    print(words, file=sys.stderr, flush=True)
     try:
+        print(words, file=sys.stderr, flush=True)
         study = simulate(
             options.replicates,
             options.seed,
