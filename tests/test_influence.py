@@ -1,5 +1,6 @@
 """Refits without each study, in order, and by influence, against metafor 3.8-1 and identities."""
 
+import doctest
 import json
 
 import numpy as np
@@ -8,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ketameta.errors import NotEstimableError, UsageError
+from ketameta.models import batched as batched_module
+from ketameta.models import leave_one_out as leave_one_out_module
 from ketameta.models.baujat import baujat
 from ketameta.models.cumulative import cumulative
 from ketameta.models.influence import influence
@@ -301,6 +304,8 @@ def test_an_order_that_does_not_sort_is_refused(order, words):
         cumulative(random_effects(Y, V), np.array([1, "a", 2, 3, 4, 5], dtype=object))
 
 
-def test_data_are_read_as_stored():
-    y, _ = data("bcg_RR")
-    assert len(y) == 13
+@pytest.mark.parametrize("module", [batched_module, leave_one_out_module])
+def test_examples_in_docstrings_hold(module):
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
