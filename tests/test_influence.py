@@ -17,7 +17,7 @@ from ketameta.models.influence import influence
 from ketameta.models.leave_one_out import leave_one_out
 from ketameta.models.random_effects import common_effect, random_effects
 from ketameta.models.regression import meta_regression
-from metafor_values import DATASETS, data, keys_with
+from metafor_values import DATASETS, keys_with
 from robustness_values import ROBUSTNESS, fit_of, largest, rows
 from tolerances import METAFOR_REFITS, RESCALED
 
