@@ -137,7 +137,7 @@ class _Tables:
         return self._tables[assumed]
 
     def fingerprint(self, spec: AnalysisSpec) -> str:
-        """Return a hash of the effects, unused rows and study facts in reach of ``spec``."""
+        """Return a hash of the effects, unused rows, arms and study facts in reach of ``spec``."""
         from ketameta.analyses.selection import STUDY_FACTS
 
         table = self.get(spec.assume)
@@ -147,8 +147,13 @@ class _Tables:
         names = set(effects["study_id"]) | set(unused["study_id"])
         studies = self._evidence.studies
         facts = studies.loc[studies["study_id"].isin(names), list(STUDY_FACTS)]
-        texts = (frame.to_csv(index=False) for frame in (effects, unused, facts))
+        arms = table.arms.loc[table.arms["study_id"].isin(names), list(_ARM_FACTS)]
+        texts = (frame.to_csv(index=False) for frame in (effects, unused, facts, arms))
         return _sha("\n".join(texts))
+
+
+#: Facts of an arm that decide what is in scope of an analysis and who is in which arm.
+_ARM_FACTS = ("study_id", "arm_id", "intervention", "drug_class", "contains_arms")
 
 
 def effects_csv(table: EffectTable) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ketameta.analyses.rows import study_label
 from ketameta.analyses.words import interval_words, written
 from ketameta.conversions import ROUTES
+from ketameta.errors import ReportError
 from ketameta.numberformat import format_interval, format_number, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report.companion_tables import (
@@ -387,7 +388,13 @@ def _correction(item: Any) -> dict[str, Any]:
 def _search(paths: ProjectPaths) -> dict[str, Any]:
     import tomllib
 
-    return tomllib.loads((paths.data / "search.toml").read_text(encoding="utf-8"))
+    path = paths.data / "search.toml"
+    if not path.is_file():
+        raise ReportError(
+            f"{paths.relative(path)}: no such file; the report needs the record of the search: "
+            "[search], [[source]], [[nothing_found]] and [records]"
+        )
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def _routes_used(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
