@@ -152,7 +152,12 @@ def _analysis(paths: ProjectPaths, result: dict[str, Any]) -> dict[str, Any]:
         "gosh_words": gosh_words(result),
         "small_study_words": small_study_words(result),
         "more_figures": [
-            {"image": _image(paths, plot.name), "alt": _plot_words(plot), "name": plot.name}
+            {
+                "kind": plot.kind,
+                "image": _image(paths, plot.name),
+                "alt": _plot_words(plot),
+                "name": plot.name,
+            }
             for plot in plots_of(result)[1:]
         ],
         "event_rows": _event_rows(result),
