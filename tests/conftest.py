@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import joblib
 import pytest
 from hypothesis import settings
 
-from helpers import ROOT
+from helpers import ROOT, TWO_ANALYSES, make_project, trials
 from ketameta.checks import checked_evidence
 from ketameta.effect_table import EffectTable, derive_effects
 from ketameta.evidence import Evidence
-from ketameta.paths import project_paths
+from ketameta.paths import ProjectPaths, project_paths
+from ketameta.pipeline import build
 
 # The same examples on every machine, however busy it is, and no folder of examples beside the code.
 settings.register_profile("ketameta", deadline=None, derandomize=True, database=None)
@@ -34,3 +38,34 @@ def committed_evidence() -> Evidence:
 def committed_effects(committed_evidence: Evidence) -> EffectTable:
     """The effects of the committed tables, nothing assumed."""
     return derive_effects(committed_evidence)
+
+
+@pytest.fixture
+def here_and_now() -> Iterator[None]:
+    """Run what would run in parallel processes one after the other, in this one."""
+    with joblib.parallel_config(backend="sequential"):
+        yield
+
+
+@pytest.fixture
+def quick_figures(here_and_now: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Put a small file where each figure would be drawn; return the names, in drawing order."""
+    drawn: list[str] = []
+
+    def draw(kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
+        drawn.append(files[0].stem)
+        for path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"<svg><title>{kind}</title></svg>", encoding="utf-8")
+
+    monkeypatch.setattr("ketameta.pipeline.draw_figure", draw)
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> ProjectPaths:
+    """An invented project with its report built, figures included; not to be changed."""
+    paths = make_project(tmp_path_factory.mktemp("built"), trials(3), TWO_ANALYSES)
+    with joblib.parallel_config(backend="sequential"):
+        build(paths)
+    return paths

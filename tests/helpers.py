@@ -76,13 +76,26 @@ outcome = ["depression"]
 intervention = ["ketamine"]
 """
 
+#: Two questions about the invented trials: one with an answer, one without a trial.
+TWO_ANALYSES = {
+    "mood": ANALYSIS,
+    "nausea": ANALYSIS.replace("depression", "nausea").replace('"mood"', '"harms"')
+    + '\n[model]\nmeasure = "RR"\n',
+}
+
 
 # --- rows -----------------------------------------------------------------------------------------
 
 
 def study(study_id: str = "alder_2014", **cells: str) -> dict[str, str]:
     """Return a row of ``studies``."""
-    return STUDY | {"study_id": study_id, "source_url": f"https://example.org/{study_id}"} | cells
+    name = study_id.split("_")[0].capitalize()
+    own = {
+        "study_id": study_id,
+        "citation": f"{name} A. An invented trial of the {name}. J Invented.",
+        "source_url": f"https://example.org/{study_id}",
+    }
+    return STUDY | own | cells
 
 
 def arm(
@@ -208,7 +221,10 @@ def two_arms(
     """Return one parallel trial with a depression score in both arms."""
     return {
         "studies": [study(study_id, **cells)],
-        "arms": [arm(study_id=study_id), arm("placebo", study_id, control=True)],
+        "arms": [
+            arm(study_id=study_id, n_randomised="60"),
+            arm("placebo", study_id, control=True, n_randomised="60"),
+        ],
         "outcomes": [
             score(study_id=study_id, **treatment),
             score("placebo", study_id, **control),
@@ -277,6 +293,7 @@ __all__ = [
     "SCALES",
     "SEARCH",
     "TRIALS",
+    "TWO_ANALYSES",
     "arm",
     "clean_tables",
     "contrast",
