@@ -15,6 +15,7 @@ from ketameta.models.pet_peese import pet_peese
 from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.pooled_effect import RandomEffects
 from ketameta.models.results import plain
+from ketameta.models.selection_model import selection_model
 from ketameta.models.trim_and_fill import trim_and_fill
 from ketameta.numberformat import plural
 
@@ -118,6 +119,7 @@ def small_study_of(fit: RandomEffects) -> dict[str, Any]:
         "withheld": "",
         "egger": _tried(lambda: egger_test(fit), _EGGER),
         "trim_and_fill": _tried(lambda: trim_and_fill(fit), _TRIM),
+        "selection": _tried(lambda: selection_model(fit), _SELECTION),
         "pet_peese": _tried(lambda: pet_peese(fit), ("pet", "peese", "chosen", "alpha")),
     }
 
@@ -125,14 +127,9 @@ def small_study_of(fit: RandomEffects) -> dict[str, Any]:
 _EGGER = ("statistic", "df", "p_value", "slope", "slope_se", "limit_estimate", "limit_ci_low",
           "limit_ci_high")  # fmt: skip
 _TRIM = ("side", "missing", "estimate", "ci_low", "ci_high", "filled_estimates", "filled_variances")
-_SELECTION = ("estimate", "se", "ci_low", "ci_high", "tau2", "delta", "log_likelihood",
-              "optimum_gap", "lrt", "lrt_df", "lrt_p_value")  # fmt: skip
-
-
-def _selection(fit: RandomEffects) -> Any:
-    from ketameta.models.selection_model import selection_model
-
-    return selection_model(fit, steps=(0.025,))
+_SELECTION = ("steps", "alternative", "estimate", "se", "ci_low", "ci_high", "tau2",
+              "selection_weights", "log_likelihood", "maxima", "gap", "lrt", "lrt_df",
+              "lrt_p_value")  # fmt: skip
 
 
 def _tried(make: Callable[[], Any], fields: Sequence[str]) -> dict[str, Any]:

@@ -152,11 +152,13 @@ def small_study_words(result: dict[str, Any]) -> list[str]:
         words.append(
             f"{pet['chosen']} puts the effect of a very large trial at {_shown(chosen, measure)}."
         )
-    selection = found.get("selection")
-    if selection is not None and not selection["withheld"]:
+    selection = found["selection"]
+    if not selection["withheld"]:
         words.append(
-            "A selection model in which trials without a significant benefit are published less "
-            f"often gives {_shown(selection, measure)}."
+            "A selection model, in which trials that are not significant in one direction are "
+            f"published less often, gives {_shown(selection, measure)} "
+            f"({plural(selection['maxima'], 'maximum', 'maxima')} of the likelihood found, the "
+            "highest taken)."
         )
     return [*words, "None of these can tell selective publication from real differences."]
 
