@@ -127,6 +127,14 @@ def transitivity_rows(result: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+_SMALL_STUDY_NAMES = {
+    "egger": "The regression test",
+    "trim_and_fill": "Trim and fill",
+    "pet_peese": "PET-PEESE",
+    "selection": "The selection model",
+}
+
+
 def small_study_words(result: dict[str, Any]) -> list[str]:
     """Return what small-study methods say, one sentence each, or why they are withheld."""
     found = result["small_study"]
@@ -160,6 +168,11 @@ def small_study_words(result: dict[str, Any]) -> list[str]:
             f"({plural(selection['maxima'], 'maximum', 'maxima')} of the likelihood found, the "
             "highest taken)."
         )
+    words += [
+        f"{name} is withheld: {found[key]['withheld']}."
+        for key, name in _SMALL_STUDY_NAMES.items()
+        if found[key]["withheld"]
+    ]
     return [*words, "None of these can tell selective publication from real differences."]
 
 
