@@ -75,7 +75,8 @@ class Selected:
 def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> Selected:
     """Return the effects that enter ``spec``, and all others in its scope with their reasons."""
     facts = evidence.studies[list(STUDY_FACTS)]
-    effects = _with_levels(table.effects.merge(facts, on="study_id", how="left"))
+    asked = table.effects[table.effects["outcome"].isin(spec.select.outcome)]
+    effects = _with_levels(asked.merge(facts, on="study_id", how="left"))
     inside = effects[_in_scope(effects, spec)]
     scoped = inside[inside["measure"] == str(spec.model.measure)].copy()
     scoped["code"], scoped["reason"] = "", ""
