@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m ketameta
+# How make check prints: text, json, or github (annotations of a pull request).
+FORMAT ?= text
 
 # What the report is computed from. Folders are listed too: removing a file changes its folder.
 DATA := $(wildcard data data/* data/extracted/* data/extracted/*/* data/extracted/*/second/*)
@@ -43,7 +45,7 @@ forest: $(VENV)/installed ## Draw every forest plot (SVG and PNG) into reports/f
 	@$(RUN) report --only figures
 
 check: $(VENV)/installed ## Check every extraction table; say everything that is wrong, at once
-	@$(RUN) check
+	@$(RUN) check --format $(FORMAT)
 
 test: $(VENV)/installed ## Run every test, the type checker and the linter
 	@$(BIN)/ruff check --no-cache src tests

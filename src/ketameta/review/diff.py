@@ -90,8 +90,7 @@ def diff_release(paths: ProjectPaths, release: str | Path, *, say: Say = lambda 
             same += 1
     names = {spec.name for spec in specs}
     removed = tuple(result["title"] for name, result in published.items() if name not in names)
-    shown = paths.relative(folder)
-    return Diff(shown, tuple(changes), tuple(added), removed, same, results)
+    return Diff(str(release), tuple(changes), tuple(added), removed, same, results)
 
 
 def find_release(paths: ProjectPaths, release: str | Path) -> Path:

@@ -145,7 +145,7 @@ th, td { text-align: left; vertical-align: top; padding: .4rem .7rem;
 thead th { background: var(--panel); } .n { text-align: right; white-space: nowrap; }
 figure { margin: 1rem 0; } figure .scroll { background: #fff; padding: .4rem; }
 figure img { display: block; width: 100%; min-width: 44rem; }
-figcaption { color: var(--soft); font-size: .9rem; }
+figcaption { font-weight: 650; margin-bottom: .3rem; }
 """
 
 
@@ -174,8 +174,9 @@ def _block_html(block: Block) -> str:
         data = base64.b64encode(block.svg).decode("ascii")
         caption = f"<figcaption>{html.escape(block.caption)}</figcaption>" if block.caption else ""
         return (
-            f'<figure><div class="scroll" tabindex="0"><img src="data:image/svg+xml;base64,{data}"'
-            f' alt="{html.escape(block.alternative, quote=True)}"></div>{caption}</figure>'
+            f'<figure>{caption}<div class="scroll" tabindex="0">'
+            f'<img src="data:image/svg+xml;base64,{data}"'
+            f' alt="{html.escape(block.alternative, quote=True)}"></div></figure>'
         )
     return _grid_html(block)
 

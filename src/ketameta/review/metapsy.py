@@ -11,6 +11,7 @@ import re
 from ketameta.numberformat import plural
 from ketameta.review.draft import Draft
 from ketameta.review.import_report import ImportedRow, ImportReport, Verdict, quoted
+from ketameta.review.metapsy_recheck import recheck_note, recomputed_g
 from ketameta.review.metapsy_rows import (
     PRECALCULATED,
     SourceRow,
@@ -61,7 +62,8 @@ def read_metapsy(source: SourceCsv, name: str, words: Words, declared: Declared)
     """
     reader = _Reader(source, name, words, declared)
     rows = tuple(reader.read(record) for record in source.records)
-    notes = [*source.notes, *reader.facts.notes()]
+    recheck = recheck_note(rows, reader.recomputed)
+    notes = [*source.notes, *([recheck] if recheck else []), *reader.facts.notes()]
     if source.decimal_comma:
         notes.insert(0, "numbers: decimal commas became points, padding zeros were dropped")
     undeclared = {
@@ -89,6 +91,7 @@ class _Reader:
         self.facts = StudyFacts(self.draft, words, declared, name)
         self.undeclared: dict[str, dict[str, str]] = {"outcome_words": {}, "instruments": {}}
         self.silent: set[str] = set()
+        self.recomputed: dict[int, float] = {}
 
     def read(self, record: Record) -> ImportedRow:
         """Return what became of one record; the draft holds the rest."""
@@ -130,6 +133,9 @@ class _Reader:
         if row.refusals:
             return []
         self._declare(outcome, instrument, row)
+        again = recomputed_g(row, kind)
+        if again is not None:
+            self.recomputed[row.line] = again
         became = self.facts.take(study, row.cells, row.line, row.changes)
         return [*became, *(self.draft.add(table, cells, row.line) for table, cells in found)]
 

@@ -74,7 +74,8 @@ def changes_blocks(
         ]
         blocks += [
             Paragraph(
-                f"{f'{label}: ' if label else ''}the conclusion changes from '{one}' to '{two}'.",
+                f"{f'{label}: the' if label else 'The'} conclusion changes from '{one}' to "
+                f"'{two}'.",
                 strong=True,
             )
             for label, one, two in change.new_conclusions
@@ -137,18 +138,17 @@ def route_words(route: str, assumption: str = "") -> str:
 
 
 def _left_blocks(title: str, remark: str, rows: Sequence[LeftRow]) -> list[Block]:
+    """Return the rows that were left, those of one reason together."""
     if not rows:
         return []
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        groups.setdefault((row.row, row.reason, row.source), []).append(row.analysis)
     has_analysis = any(row.analysis for row in rows)
     columns = ("row", "reason", *(("analysis",) if has_analysis else ()), "where")
     cells = tuple(
-        (
-            row.row,
-            row.reason,
-            *((row.analysis,) if has_analysis else ()),
-            row.source.replace(";", " "),
-        )
-        for row in rows
+        (name, why, *(("; ".join(analyses),) if has_analysis else ()), source.replace(";", " "))
+        for (name, why, source), analyses in groups.items()
     )
     return [Heading(title), Paragraph(remark), Grid(columns, cells)]
 
