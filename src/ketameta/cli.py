@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -164,16 +165,29 @@ def _say(line: str) -> None:
         typer.echo(line, err=True)
 
 
+#: Exit code of a command that somebody stopped (Ctrl+C), as shells count it.
+STOPPED = 130
+
+
 def main() -> None:
     """Run the command; a problem of the user's ends in its message, never in a traceback."""
     try:
-        app()
+        app(prog_name="ketameta")
     except KetametaError as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("Stopped; files already written are whole.", err=True)
-        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of the output has seen enough; what follows has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"{place}{error.strerror or error}", err=True)
+        sys.exit(1)
+    except SystemExit as end:
+        if end.code == STOPPED:
+            typer.echo("Stopped; files already written are whole.", err=True)
+        raise
 
 
 if __name__ == "__main__":

@@ -102,7 +102,9 @@ def load_spec(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> A
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"{path.name}: cannot be read as TOML: {error}") from error
     reader = _SpecReader(raw)
     spec = reader.spec(path.stem, known or {})
