@@ -1,0 +1,298 @@
+"""The command: exit codes, messages without tracebacks, and a start that costs little."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from helpers import ANALYSIS, TWO_ANALYSES, make_project, trials, write_analysis
+from ketameta import cli
+from ketameta.paths import ProjectPaths
+from ketameta.pipeline import build
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def ketameta(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Return a function that runs the command in this process."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["ketameta", *(str(item) for item in arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = stopped.value.code
+        return Done(0 if code is None else int(code), out, err)
+
+    return run
+
+
+@pytest.fixture
+def project(tmp_path: Path, quick_figures: list[str]) -> ProjectPaths:
+    return make_project(tmp_path / "project", trials(3), TWO_ANALYSES)
+
+
+def spoil(paths: ProjectPaths) -> None:
+    path = next(paths.data.rglob("outcomes.csv"))
+    path.write_text(path.read_text(encoding="utf-8").replace("6.4", "-6.4"), encoding="utf-8")
+
+
+COMMANDS = sorted(
+    command.name or command.callback.__name__
+    for command in cli.app.registered_commands
+    if command.callback is not None
+)
+
+
+# --- help -----------------------------------------------------------------------------------------
+
+
+def test_no_command_and_help_show_every_command(ketameta) -> None:
+    shown = ketameta("--help")
+    assert shown.code == 0
+    assert {"check", "report", "effects", "run", "verify", "dictionary"} <= set(COMMANDS)
+    assert all(f"\n  {name}" in shown.out for name in COMMANDS)
+    alone = ketameta()
+    assert "Usage:" in alone.out + alone.err
+    assert alone.code in (0, 2)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(ketameta, command: str) -> None:
+    shown = ketameta(command, "--help")
+    assert shown.code == 0
+    text = " ".join(shown.out.split())
+    assert f"Usage: ketameta {command}" in text
+    assert len(text.split("Options:")[0]) > 60, "a sentence says what it does"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "No such command 'nothing'"),
+        (["report", "--onlyy", "figures"], "No such option: --onlyy"),
+        (["run"], "Missing argument"),
+    ],
+)
+def test_a_wrong_call_is_a_usage_error(ketameta, arguments: list[str], words: str) -> None:
+    done = ketameta(*arguments)
+    assert done.code == 2
+    assert words in done.err
+
+
+# --- check ----------------------------------------------------------------------------------------
+
+
+def test_clean_data_pass_with_zero(ketameta, project: ProjectPaths) -> None:
+    done = ketameta("check", "--root", project.root)
+    assert done.code == 0
+    assert done.out.strip().endswith("0 errors, 0 warnings.")
+
+
+def test_errors_end_with_one_and_name_file_line_and_column(ketameta, project: ProjectPaths) -> None:
+    spoil(project)
+    done = ketameta("check", "--root", project.root)
+    assert done.code == 1
+    assert "outcomes.csv:2 sd: -6.4" in done.out
+
+
+def test_warnings_end_with_zero(ketameta, tmp_path: Path) -> None:
+    tables = trials(2)
+    tables["outcomes"][0]["sd"] = "2.1"
+    done = ketameta("check", "--root", make_project(tmp_path, tables).root)
+    assert (done.code, "warning" in done.out) == (0, True)
+
+
+@pytest.mark.parametrize("style", ["json", "github"])
+def test_machines_can_read_the_checks(ketameta, project: ProjectPaths, style: str) -> None:
+    spoil(project)
+    done = ketameta("check", "--root", project.root, "--format", style)
+    assert done.code == 1
+    if style == "json":
+        assert json.loads(done.out)["errors"] > 0
+    else:
+        assert done.out.startswith("::error file=data/extracted/demo/outcomes.csv,line=2")
+
+
+def test_a_batch_that_does_not_exist_is_an_error(ketameta, project: ProjectPaths) -> None:
+    done = ketameta("check", "demmo", "--root", project.root)
+    assert done.code == 1
+    assert "did you mean demo?" in done.out
+
+
+# --- report, effects, run -------------------------------------------------------------------------
+
+
+def test_report_says_what_it_did(ketameta, project: ProjectPaths) -> None:
+    first = ketameta("report", "--root", project.root)
+    assert first.code == 0
+    assert first.out.startswith("2 analyses computed, 0 unchanged;")
+    assert (project.reports / "report.html").is_file()
+    again = ketameta("report", "--root", project.root)
+    assert again.out.startswith("0 analyses computed, 2 unchanged; 0 files written")
+
+
+def test_report_only_figures(ketameta, project: ProjectPaths) -> None:
+    assert ketameta("report", "--only", "figures", "--root", project.root).code == 0
+    assert not (project.reports / "report.html").exists()
+    wrong = ketameta("report", "--only", "pdf", "--root", project.root)
+    assert wrong == Done(1, "", "--only is 'pdf'; the one choice is 'figures'\n")
+
+
+def test_effects_are_printed_or_written(ketameta, project: ProjectPaths, tmp_path: Path) -> None:
+    printed = ketameta("effects", "--root", project.root)
+    assert printed.code == 0
+    rows = list(csv.DictReader(io.StringIO(printed.out)))
+    assert {row["measure"] for row in rows} == {"MD", "SMD"} and len(rows) == 6
+    target = tmp_path / "out" / "effects.csv"
+    assert ketameta("effects", "--root", project.root, "--output", target) == Done(0, "", "")
+    assert target.read_text(encoding="utf-8") == printed.out
+
+
+def test_run_prints_results_and_writes_nothing(ketameta, project: ProjectPaths) -> None:
+    before = sorted(project.root.rglob("*"))
+    done = ketameta("run", project.analyses / "mood.toml", "--root", project.root)
+    assert done.code == 0
+    assert json.loads(done.out)["k"] == 3
+    assert sorted(project.root.rglob("*")) == before
+
+
+def test_run_gives_what_report_publishes(ketameta, project: ProjectPaths) -> None:
+    build(project)
+    done = ketameta("run", project.analyses / "mood.toml", "--root", project.root)
+    assert done.out == (project.results / "mood.json").read_text(encoding="utf-8")
+
+
+def test_dictionary_writes_what_the_schema_says(ketameta, project: ProjectPaths) -> None:
+    done = ketameta("dictionary", "--root", project.root)
+    assert done.code == 0
+    for line in done.out.splitlines():
+        assert (project.root / line.removeprefix("wrote ")).is_file()
+
+
+# --- what goes wrong ------------------------------------------------------------------------------
+
+
+def assert_said(done: Done, words: str) -> None:
+    assert done.code == 1
+    assert words in done.err + done.out
+    assert "Traceback" not in done.err + done.out
+
+
+@pytest.mark.parametrize("command", ["check", "report", "effects", "verify"])
+def test_a_missing_project_is_said(ketameta, tmp_path: Path, command: str) -> None:
+    done = ketameta(command, "--root", tmp_path / "nowhere")
+    assert_said(done, "no such" if command != "verify" else "o such file or directory")
+
+
+def test_bad_data_are_said_by_every_command_that_needs_them(
+    ketameta, project: ProjectPaths
+) -> None:
+    spoil(project)
+    for arguments in (["report"], ["effects"], ["run", project.analyses / "mood.toml"]):
+        done = ketameta(*arguments, "--root", project.root)
+        assert_said(done, "outcomes.csv:2 sd: -6.4")
+        assert done.out == ""
+
+
+def test_a_bad_analysis_is_said_in_full(ketameta, project: ProjectPaths) -> None:
+    path = write_analysis(
+        project.analyses, "bad", ANALYSIS.replace('"mood"', '"mod"') + 'design = ["paralel_rct"]\n'
+    )
+    for arguments in (["report"], ["run", path]):
+        done = ketameta(*arguments, "--root", project.root)
+        assert_said(done, "did you mean mood?")
+        assert "did you mean parallel_rct?" in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("gone", None, "cannot be read: No such file or directory"),
+        ("broken", "title =", "cannot be read as TOML"),
+        ("empty", "", "title: a text is needed"),
+    ],
+)
+def test_an_analysis_file_that_cannot_be_used_is_said(
+    ketameta, project: ProjectPaths, name: str, text: str | None, words: str
+) -> None:
+    path = project.analyses / f"{name}.toml"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    assert_said(ketameta("run", path, "--root", project.root), words)
+
+
+def test_a_place_that_cannot_be_written_is_said(
+    ketameta, project: ProjectPaths, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("", encoding="utf-8")
+    done = ketameta("effects", "--root", project.root, "--output", file / "effects.csv")
+    assert_said(done, str(file))
+
+
+def test_stopping_is_not_an_error_of_the_program(
+    ketameta, project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ketameta.pipeline.build", stop)
+    done = ketameta("report", "--root", project.root)
+    assert done == Done(130, "", "Stopped; files already written are whole.\n")
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+def heavy_modules(*arguments: object) -> list[str]:
+    """Return the heavy libraries that a command imports, in a process of its own."""
+    code = (
+        "import sys\n"
+        f"sys.argv = {['ketameta', *(str(item) for item in arguments)]!r}\n"
+        "from ketameta.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'matplotlib', 'statsmodels', 'pymare', 'seaborn', 'jinja2', 'joblib', 'scipy'}\n"
+        "print('HEAVY', *sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    return done.stdout.rpartition("HEAVY")[2].split()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    assert heavy_modules("--help") == []
+
+
+def test_check_imports_no_models_and_no_figures(built: ProjectPaths) -> None:
+    used = set(heavy_modules("check", "--root", built.root))
+    assert not used & {"matplotlib", "statsmodels", "pymare", "seaborn", "jinja2", "joblib"}
+
+
+def test_the_command_runs_as_a_module_and_a_closed_pipe_is_no_accident(
+    built: ProjectPaths,
+) -> None:
+    command = [sys.executable, "-m", "ketameta", "run", str(built.analyses / "mood.toml"),
+               "--root", str(built.root)]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    complaint = process.stderr.read().decode()
+    process.stderr.close()
+    process.wait(timeout=120)
+    assert "Traceback" not in complaint
