@@ -106,3 +106,12 @@ SELECTION_VALUE = 1e-6
 #: Their parameters (in standard errors or relative), searched in both programs. Measured 5e-8
 #: against that search; 6e-5 where metafor's log-likelihood is within 1e-8 of the maximum.
 SELECTION_PARAMETER = 1e-4
+#: Dose-response curves without a variance between studies: the same algebra in another order.
+#: Measured 6e-14.
+DOSE_RESPONSE = 1e-11
+#: One random slope: rma.mv searches the variance with nlminb, ours is a root of the derivative.
+#: Measured 7e-9.
+DOSE_RESPONSE_SEARCHED = 1e-7
+#: Several random slopes, searched in both; at a correlation of -1 the likelihood is flat. Measured
+#: 7e-7, the likelihoods agree to 3e-13.
+DOSE_RESPONSE_SEVERAL = 1e-5

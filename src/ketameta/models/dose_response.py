@@ -1,0 +1,332 @@
+"""One curve through the doses of many studies: one-stage dose-response meta-analysis.
+
+Contrasts of several doses against a shared control are correlated; slopes may differ between
+studies. Equals metafor ``rma.mv(yi, V, mods = ~ 0 + dose, random = ~ 0 + dose | study,
+struct = "GEN")``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from ketameta.errors import (
+    ImpossibleDataError,
+    NotEstimableError,
+    UsageError,
+    check_choice,
+)
+from ketameta.models.dependence_inputs import check_groups, check_vector, frozen
+from ketameta.models.dose_curve import (
+    KNOT_SHARES,
+    TRANSFORMATIONS,
+    basis_names,
+    curve_basis,
+    knots_at,
+)
+from ketameta.models.dose_likelihood import SlopeFit, fit_slopes, maximise_slopes
+from ketameta.models.dose_response_result import DoseResponse, JointTest
+from ketameta.models.gate import dependent_columns
+from ketameta.models.intervals import check_level, wald_test
+from ketameta.models.least_squares import power_of_two_scale
+from ketameta.models.multilevel_inputs import sampling_blocks
+from ketameta.models.multilevel_results import coefficient_table
+from ketameta.models.results import Caveat
+from ketameta.numberformat import plural
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+Transformation = Literal["linear", "spline"]
+METHODS = ("REML", "common")
+CI_METHODS = ("t", "wald")
+#: Studies with at least as many doses as the curve has coefficients, below which the differences
+#: between their curves are not estimated.
+LEAST_STUDIES = 3
+
+
+def dose_response(
+    estimates: ArrayLike,
+    variances: ArrayLike,
+    dose: ArrayLike,
+    study: Sequence[object] | ArrayLike,
+    *,
+    sampling_covariance: ArrayLike | None = None,
+    dose_control: ArrayLike | float = 0.0,
+    transformation: Transformation = "linear",
+    knots: Sequence[float] | None = None,
+    knot_shares: Sequence[float] = KNOT_SHARES,
+    method: Literal["REML", "common"] = "REML",
+    ci_method: Literal["t", "wald"] = "t",
+    level: float = 0.95,
+) -> DoseResponse:
+    """Fit one dose-response curve to the contrasts of all studies at once.
+
+    Parameters
+    ----------
+    estimates, variances : array_like of shape (n,)
+        Contrasts of a dose against a control (mean differences, log ratios) and their variances.
+    dose : array_like of shape (n,)
+        Of the treated arm, >= 0, all in one unit.
+    study : sequence of length n
+    sampling_covariance : array_like of shape (n, n), optional
+        Needed as soon as a study has two contrasts, such as
+        :func:`ketameta.models.dependence.shared_arm_covariance`.
+    dose_control : array_like of shape (n,) or float, default: 0
+        Dose of the control arm.
+    transformation : {"linear", "spline"}
+        A line through no effect at equal doses, or a restricted cubic spline.
+    knots : sequence of float, optional
+        Of the spline, in the unit of the dose; at ``knot_shares`` of the doses when not given.
+    knot_shares : sequence of float, default: (0.1, 0.5, 0.9)
+        Quantiles of the doses of all arms, each study's control once.
+    method : {"REML", "common"}
+        Whether curves differ between studies (unstructured covariance) or are one.
+    ci_method : {"t", "wald"}
+        ``t`` has as many degrees of freedom as there are studies beyond the coefficients; a
+        common curve always takes the normal distribution, its variances being known.
+    level : float, default: 0.95
+
+    Returns
+    -------
+    DoseResponse
+
+    Raises
+    ------
+    UsageError
+        Unknown words, lengths that differ, or a study with two contrasts without covariance.
+    ImpossibleDataError
+        Values that no study can have; a dose below 0 or equal to that of its control.
+    NotEstimableError
+        Not more contrasts than coefficients, or doses that cannot tell the coefficients apart.
+
+    Notes
+    -----
+    ``y_ij = (f(dose_ij) - f(control_i)) (b + u_i) + e_ij`` with ``u_i ~ N(0, Psi)``: the one-stage
+    model of Crippa and others (2019). With counts the covariance of log ratios follows from the
+    shared control exactly; Greenland and Longnecker (1992) approximate it where only adjusted
+    ratios are printed. Curves between studies are estimated only where ``LEAST_STUDIES`` have at
+    least as many doses as the curve has coefficients; otherwise one curve is fitted, and a caveat
+    says so. metafor's t test has n - p degrees of freedom by default; ours has k - p (studies).
+
+    References
+    ----------
+    Crippa A, Discacciati A, Bottai M, Spiegelman D, Orsini N (2019). One-stage dose-response
+    meta-analysis for aggregated data. Statistical Methods in Medical Research 28(5), 1579-1596.
+
+    Greenland S, Longnecker MP (1992). Methods for trend estimation from summarized dose-response
+    data, with applications to meta-analysis. American Journal of Epidemiology 135(11), 1301-1309.
+
+    Harrell FE (2015). Regression Modeling Strategies, 2nd ed. Springer.
+
+    Examples
+    --------
+    >>> fit = dose_response(
+    ...     [-1.1, -2.1, -2.9, -1.5], [0.5, 0.5, 0.5, 0.4], [28, 56, 84, 56], ["a", "a", "a", "b"],
+    ...     sampling_covariance=[[0.5, 0.2, 0.2, 0], [0.2, 0.5, 0.2, 0], [0.2, 0.2, 0.5, 0],
+    ...                          [0, 0, 0, 0.4]], method="common")
+    >>> round(float(fit.coefficients.estimate[0]) * 28, 2)
+    -0.9
+    """
+    check_choice("transformation", transformation, TRANSFORMATIONS)
+    check_choice("method", method, METHODS)
+    check_choice("ci_method", ci_method, CI_METHODS)
+    level = check_level(level)
+    data = _checked(estimates, variances, dose, dose_control, study, sampling_covariance)
+    at = _knots(data, knots, knot_shares) if transformation == "spline" else ()
+    design = curve_basis(data.dose, at) - curve_basis(data.control, at)
+    _check_design(design, data, at)
+    p = design.shape[1]
+    used, caveats = _method(method, design, data)
+    unit = power_of_two_scale(data.v)
+    width = 2.0 ** np.round(np.log2(np.abs(design).max(axis=0)))
+    y, sampling, columns = data.y / unit, data.sampling / unit**2, design / width
+    between, gap = np.zeros((p, p)), None
+    if used == "REML":
+        between, gap = maximise_slopes(y, columns, sampling, data.rows)
+    fit = fit_slopes(y, columns, sampling, data.rows, between)
+    common = fit_slopes(y, columns, sampling, data.rows, np.zeros((p, p)))
+    turn = unit / width
+    beta, covariance = fit.coefficients * turn, fit.covariance * np.outer(turn, turn)
+    df = len(data.rows) - p if used == "REML" and ci_method == "t" else None
+    q_df = len(y) - p
+    scale = float((len(y) - p) * np.log(unit))
+    return DoseResponse(
+        k=len(data.rows),
+        n_contrasts=len(y),
+        transformation=transformation,
+        knots=at,
+        coefficients=coefficient_table(
+            basis_names(p), beta, covariance, None if df is None else np.full(p, float(df)), level
+        ),
+        between=frozen(between * np.outer(turn, turn)),
+        method=used,
+        log_likelihood=fit.log_likelihood - scale,
+        optima_gap=gap,
+        q=common.rss,
+        q_df=q_df,
+        q_p_value=float(special.chdtrc(q_df, common.rss)) if q_df > 0 else None,
+        test=_joint(fit, df, range(p)),
+        nonlinearity=_joint(fit, df, range(1, p)) if p > 1 else None,
+        doses=tuple(sorted({float(value) for value in (*data.dose, *data.control)})),
+        study=data.study,
+        ci_method="wald" if df is None else "t",
+        level=level,
+        caveats=(*caveats, *_caveats(used, between, gap, at, data)),
+    )
+
+
+class _Data(NamedTuple):
+    y: FloatArray
+    v: FloatArray
+    dose: FloatArray
+    control: FloatArray
+    study: tuple[str, ...]
+    rows: tuple[IntArray, ...]
+    sampling: FloatArray
+
+
+def _checked(
+    estimates: ArrayLike,
+    variances: ArrayLike,
+    dose: ArrayLike,
+    dose_control: ArrayLike | float,
+    study: Sequence[object] | ArrayLike,
+    covariance: ArrayLike | None,
+) -> _Data:
+    """Refuse what no study can have; return the data by study."""
+    y = check_vector("estimates", estimates)
+    n = y.size
+    if n == 0:
+        raise NotEstimableError("estimates is empty: there are no contrasts")
+    v = check_vector("variances", variances, n)
+    bad = np.flatnonzero(v <= 0)
+    if bad.size:
+        raise ImpossibleDataError(f"variances[{bad[0]}] is {v[bad[0]]:g}; it must be > 0")
+    doses = check_vector("dose", dose, n)
+    control = check_vector("dose_control", np.broadcast_to(np.asarray(dose_control), (n,)), n)
+    labels, studies, groups = check_groups("study", study, n)
+    for name, values in (("dose", doses), ("dose_control", control)):
+        bad = np.flatnonzero(values < 0)
+        if bad.size:
+            raise ImpossibleDataError(
+                f"{name}[{bad[0]}] ({labels[bad[0]]}) is {values[bad[0]]:g}; a dose is 0 or more"
+            )
+    same = np.flatnonzero(doses == control)
+    if same.size:
+        raise ImpossibleDataError(
+            f"row {same[0]} of {labels[same[0]]!r} compares the dose {doses[same[0]]:g} with itself"
+        )
+    rows = tuple(np.flatnonzero(groups == index) for index in range(len(studies)))
+    several = [name for name, at in zip(studies, rows, strict=True) if at.size > 1]
+    if several and covariance is None:
+        raise UsageError(
+            f"{several[0]!r} has several contrasts, which share a control and are correlated;"
+            " give sampling_covariance (see shared_arm_covariance)"
+        )
+    sampling = np.zeros((n, n))
+    blocks = sampling_blocks(v, groups, studies, covariance, None)
+    for at, block in zip(rows, blocks, strict=True):
+        sampling[np.ix_(at, at)] = np.diag(block) if block.ndim == 1 else block
+    return _Data(y, v, doses, control, labels, rows, sampling)
+
+
+def _knots(
+    data: _Data, knots: Sequence[float] | None, shares: Sequence[float]
+) -> tuple[float, ...]:
+    """Return the knots given, or those at quantiles of the doses of all arms."""
+    if knots is not None:
+        given = check_vector("knots", list(knots))
+        if given.size < 3 or np.any(np.diff(given) <= 0):
+            raise UsageError(f"knots is {list(knots)!r}; give at least three rising doses")
+        return tuple(float(knot) for knot in given)
+    arms = [float(value) for value in data.dose]
+    for at in data.rows:
+        arms += sorted({float(value) for value in data.control[at]})
+    return knots_at(arms, shares)
+
+
+def _check_design(design: FloatArray, data: _Data, knots: tuple[float, ...]) -> None:
+    n, p = design.shape
+    if n < p:
+        raise NotEstimableError(
+            f"{plural(n, 'contrast')} cannot estimate {plural(p, 'coefficient')}"
+        )
+    if dependent_columns(design):
+        listed = ", ".join(f"{value:g}" for value in sorted(set(data.dose)))
+        raise NotEstimableError(
+            f"doses of {listed} cannot tell {plural(p, 'coefficient')} apart"
+            f" (knots at {', '.join(f'{knot:g}' for knot in knots)})"
+        )
+
+
+def _method(asked: str, design: FloatArray, data: _Data) -> tuple[str, tuple[Caveat, ...]]:
+    """Return the model that the data allow, and the caveat where it is another one."""
+    if asked == "common":
+        return "common", ()
+    p = design.shape[1]
+    able = sum(np.linalg.matrix_rank(design[at]) == p for at in data.rows)
+    spare = len(data.y) - p
+    if able >= LEAST_STUDIES and len(data.rows) > p and spare >= p * (p + 1) // 2:
+        return "REML", ()
+    doses = "one dose" if p == 1 else f"{p} doses"
+    caveat = Caveat(
+        "common_curve",
+        f"One curve is fitted for all studies: {plural(int(able), 'study', 'studies')} with at"
+        f" least {doses} cannot show how far curves differ, and the interval leaves that out.",
+    )
+    return "common", (caveat,)
+
+
+def _joint(fit: SlopeFit, df: int | None, columns: Sequence[int]) -> JointTest:
+    test = wald_test(fit.coefficients, fit.covariance, df, columns)
+    if test.statistic is None or test.p_value is None:
+        raise NotEstimableError("a coefficient has no standard error")
+    return JointTest(test.statistic, test.df, test.df2, test.p_value)
+
+
+def _caveats(
+    used: str,
+    between: FloatArray,
+    gap: float | None,
+    knots: tuple[float, ...],
+    data: _Data,
+) -> list[Caveat]:
+    found = []
+    if used == "REML" and not np.any(between):
+        found.append(
+            Caveat(
+                "boundary_between",
+                "The variance of the slopes between studies is estimated as zero, the edge of"
+                " what is possible; that is weak evidence that they are equal.",
+            )
+        )
+    if gap is not None:
+        found.append(
+            Caveat(
+                "several_optima",
+                "The likelihood of the slopes' variance has more than one optimum; the best was"
+                f" taken, the next is {gap:.3g} log units below it.",
+            )
+        )
+    single = sum(len(set(data.dose[at])) == 1 for at in data.rows)
+    if single:
+        found.append(
+            Caveat(
+                "single_dose",
+                f"{plural(single, 'study gives', 'studies give')} one dose only: what they"
+                " say about the curve rests on the difference between any dose and none.",
+            )
+        )
+    if knots and len(set(data.dose) | set(data.control)) <= len(knots):
+        found.append(
+            Caveat(
+                "few_doses",
+                "There are hardly more different doses than knots; the curve between them is"
+                " shaped by the spline, not by data.",
+            )
+        )
+    return found
