@@ -16,6 +16,7 @@ from dependence_values import FITS, REFERENCE, STORED, reference_fit
 from ketameta.errors import ImpossibleDataError, KetametaError, NotEstimableError, UsageError
 from ketameta.models.multilevel import multilevel
 from ketameta.models.multilevel_che import che, che_sensitivity
+from ketameta.models.multilevel_likelihood import evaluate, log_likelihoods, rotate
 from ketameta.models.robust import robust
 from tolerances import (
     DENSE,
@@ -350,3 +351,20 @@ def test_unusable_input_is_named(arguments, options, error, message):
     with pytest.raises(KetametaError, match=message) as caught:
         multilevel(*arguments, **options)
     assert isinstance(caught.value, error)
+
+
+@pytest.mark.parametrize("restricted", [True, False])
+def test_the_grid_has_the_likelihood_of_each_point(restricted):
+    random = np.random.default_rng(4)
+    starts = np.array([0, 3, 4, 9])
+    blocks = [random.normal(size=(n, n + 2)) for n in (3, 1, 5, 2)]
+    blocks = [0.05 * a @ a.T for a in blocks]
+    basis = np.linalg.qr(np.column_stack([np.ones(11), random.normal(size=11)]))[0]
+    y = random.normal(size=11)
+    data = rotate(y - basis @ (basis.T @ y), basis, blocks, starts)
+    between, within = np.array([0.0, 0.02, 3.0]), np.array([0.0, 0.5])
+    surface = log_likelihoods(data, between, within, restricted)
+    for g, b in enumerate(between):
+        for h, w in enumerate(within):
+            one = evaluate(data, np.array([[b, w]]), restricted).log_likelihood[0]
+            assert surface[g, h] == pytest.approx(one, rel=DENSE)

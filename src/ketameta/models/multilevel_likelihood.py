@@ -198,3 +198,47 @@ def evaluate(data: Rotated, variances: FloatArray, restricted: bool) -> Evaluati
     return Evaluation(
         log_likelihood, 0.5 * (quadratic - trace), 0.5 * information, coefficients, cross
     )
+
+
+def log_likelihoods(
+    data: Rotated, between: FloatArray, within: FloatArray, restricted: bool
+) -> FloatArray:
+    """Return the log-likelihood on a grid of variances, without derivatives.
+
+    Parameters
+    ----------
+    data : Rotated
+    between, within : ndarray of shape (G,) and (H,)
+        Variances between studies and between effects, >= 0.
+    restricted : bool
+
+    Returns
+    -------
+    ndarray of shape (G, H)
+        As :func:`evaluate`, but for cancellation in ``y' W y - b' B' W y``; for finding hills.
+
+    Notes
+    -----
+    The rows are summed within studies once for each variance between effects; the variance between
+    studies enters through those sums alone, so that time and memory grow with ``H k + G H m``.
+    """
+    p = data.basis.shape[1]
+    columns = np.column_stack([data.basis, data.y])
+    surface = np.empty((between.size, within.size))
+    constant = (data.y.size - (p if restricted else 0)) * math.log(2 * math.pi)
+    for h, variance in enumerate(within.tolist()):
+        u = 1.0 / (data.eigenvalues + variance)
+        weighted = u * data.ones
+        one_one = np.add.reduceat(weighted * data.ones, data.starts)
+        inner = np.add.reduceat(weighted[:, None] * columns, data.starts, axis=0)
+        pairs = (inner[:, :, None] * inner[:, None, :]).reshape(len(inner), -1)
+        growth = 1.0 + between[:, None] * one_one
+        gram = columns.T @ (u[:, None] * columns)
+        grams = gram - ((between[:, None] / growth) @ pairs).reshape(-1, p + 1, p + 1)
+        cross, mixed, total = grams[:, :p, :p], grams[:, :p, p], grams[:, p, p]
+        solved = np.linalg.solve(cross, mixed[:, :, None])[:, :, 0]
+        surface[:, h] = np.log(growth).sum(axis=1) - np.log(u).sum()
+        surface[:, h] += total - (mixed * solved).sum(axis=1)
+        if restricted:
+            surface[:, h] += np.linalg.slogdet(cross)[1]
+    return -0.5 * (constant + surface)

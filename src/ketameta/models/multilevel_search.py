@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from ketameta.models.multilevel_likelihood import Evaluation, Rotated, evaluate
+from ketameta.models.multilevel_likelihood import (
+    Evaluation,
+    Rotated,
+    evaluate,
+    log_likelihoods,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -59,9 +64,7 @@ def maximise(data: Rotated, restricted: bool) -> Optimum:
     """Find the global maximum over both variances, each >= 0."""
     values = _GRID * spread(data)
     pairs = np.stack(np.meshgrid(values, values, indexing="ij"), axis=-1)
-    surface = evaluate(data, pairs.reshape(-1, 2), restricted).log_likelihood.reshape(
-        len(values), len(values)
-    )
+    surface = log_likelihoods(data, values, values, restricted)
     padded = np.pad(surface, 1, constant_values=-np.inf)
     around = np.stack(
         [
@@ -153,10 +156,10 @@ def profile_interval(
     free = np.array([component == 1, component == 0])
 
     def profile(value: float) -> float:
-        grid = np.empty((len(_GRID), 2))
-        grid[:, component], grid[:, 1 - component] = value, _GRID * size
-        heights = evaluate(data, grid, restricted).log_likelihood
-        start = grid[int(np.argmax(heights))]
+        fixed, grid = np.array([value]), _GRID * size
+        between, within = (fixed, grid) if component == 0 else (grid, fixed)
+        other = grid[int(np.argmax(log_likelihoods(data, between, within, restricted)))]
+        start = np.array([value, other] if component == 0 else [other, value])
         return climb(data, start, restricted, free)[1] - cutoff
 
     def root(low: float, high: float) -> float:
