@@ -17,7 +17,7 @@ CODE := $(shell find src/ketameta -name '*.py' -o -name '*.j2' -o -name '*.css' 
 MISSING := $(if $(wildcard reports/report.html),,missing)
 
 .DEFAULT_GOAL := help
-.PHONY: help report forest check test lint verify new preview dictionary reference bench coverage agreement clean missing
+.PHONY: help release report forest check test lint verify new preview dictionary reference bench coverage agreement clean missing
 
 help: ## Show this help (the default)
 	@echo "ketameta: what is known about ketamine for ADHD, from extracted numbers to a report"
@@ -60,6 +60,10 @@ new: $(VENV)/installed ## Start a batch: make new STUDY=surname_year
 preview: $(VENV)/installed ## Show what a batch changes, writing nothing: make preview BATCH=data/extracted/surname_year
 	@test -n "$(BATCH)" || { echo "Say which batch: make preview BATCH=data/extracted/surname_year"; exit 1; }
 	@$(RUN) preview "$(BATCH)"
+
+release: $(VENV)/installed build/report.stamp ## Freeze the report: make release VERSION=1.0
+	@test -n "$(VERSION)" || { echo "Say which version: make release VERSION=1.0"; exit 1; }
+	@$(RUN) release $(VERSION)
 
 verify: $(VENV)/installed ## Rebuild from the CSVs elsewhere and compare with what is published
 	@$(RUN) verify

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ketameta.cli_report import register as register_release
 from ketameta.cli_review import register
 from ketameta.errors import KetametaError
 
@@ -157,6 +158,7 @@ def dictionary(root: Root = Path()) -> None:
 
 
 register(app)
+register_release(app)
 
 
 def _say(line: str) -> None:

@@ -19,9 +19,15 @@ from ketameta.errors import ExtractionError, KetametaError
 from ketameta.paths import ProjectPaths, write_atomically
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ketameta.analyses.spec import AnalysisSpec
     from ketameta.effect_table import EffectTable
     from ketameta.evidence import Evidence
+
+#: Files of every figure, and the pixels per inch of a PNG.
+FIGURE_ENDINGS = ("svg", "png", "pdf")
+PNG_DPI = 300
 
 Say = Callable[[str], None]
 
@@ -117,7 +123,7 @@ def build(
     written += _draw(paths, results, evidence, code)
     if not figures_only:
         say("Writing the report")
-        written += _write_report(paths, evidence, results, applied, claims)
+        written += _write_report(paths, evidence, results, applied, claims, tables)
     kept = [spec.name for spec in specs if spec.name not in computed]
     return BuildReport(tuple(computed), tuple(kept), tuple(dict.fromkeys(written)))
 
@@ -135,6 +141,10 @@ class _Tables:
         if assumed not in self._tables:
             self._tables[assumed] = derive_effects(self._evidence, assumed)
         return self._tables[assumed]
+
+    def frames(self) -> dict[Assumptions, pd.DataFrame]:
+        """Return the effects derived so far, by what they assume."""
+        return {assumed: table.effects for assumed, table in self._tables.items()}
 
     def fingerprint(self, spec: AnalysisSpec) -> str:
         """Return a hash of the effects, unused rows, arms and study facts in reach of ``spec``."""
@@ -190,7 +200,10 @@ def package_versions() -> dict[str, str]:
     """Return the versions of the packages that numbers and figures depend on."""
     from importlib.metadata import version
 
-    names = ("numpy", "scipy", "pandas", "pymare", "statsmodels", "matplotlib", "formulaic")
+    names = (
+        *("numpy", "scipy", "pandas", "pymare", "statsmodels", "matplotlib", "formulaic"),
+        *("fonttools", "typst"),
+    )
     return {"ketameta": ketameta.__version__, **{name: version(name) for name in names}}
 
 
@@ -243,12 +256,12 @@ def _draw(
     plots = [plot for result in results for plot in plots_of(result)]
     plots.append(Plot("evidence_map", "evidence_map", evidence_map_cells(evidence)))
     jobs = [(plot.kind, plot.name, plot.data) for plot in plots]
-    wanted = {f"{name}.{ending}" for _, name, _ in jobs for ending in ("svg", "png")}
+    wanted = {f"{name}.{ending}" for _, name, _ in jobs for ending in FIGURE_ENDINGS}
     due = []
     for kind, name, data in jobs:
         stamp = _sha(code + json.dumps(data, sort_keys=True))
         note = paths.build / "stamps" / f"figure-{name}.txt"
-        files = [paths.figures / f"{name}.{ending}" for ending in ("svg", "png")]
+        files = [paths.figures / f"{name}.{ending}" for ending in FIGURE_ENDINGS]
         known = f"{stamp}\n{_files_sha(files)}" if all(f.is_file() for f in files) else ""
         if known and note.is_file() and note.read_text(encoding="utf-8") == known:
             continue
@@ -270,7 +283,7 @@ def _files_sha(files: Sequence[Path]) -> str:
 
 
 def draw_figure(kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
-    """Draw one figure into its files (SVG and PNG). Runs in a worker process."""
+    """Draw one figure into its files. Runs in a worker process."""
     from ketameta import figures
 
     if kind == "forest":
@@ -285,7 +298,7 @@ def draw_figure(kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
     words = figures.alt_text(layout)
     for path in files:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figures.save_figure(figure, path, description=words)
+        figures.save_figure(figure, path, description=words, dpi=PNG_DPI)
 
 
 def _write_report(
@@ -294,14 +307,23 @@ def _write_report(
     results: Sequence[dict[str, Any]],
     applied: Sequence[Any],
     claims: Sequence[dict[str, Any]],
+    tables: _Tables,
 ) -> list[str]:
-    """Write the page and the manifest."""
+    """Write the page, the PDF, the tables, the schema and the manifest."""
     from ketameta.report.context import report_context
-    from ketameta.report.html import render_html
     from ketameta.report.manifest import manifest_text
+    from ketameta.report.publish import report_files
 
-    context = report_context(paths, evidence, results, applied, claims, package_versions())
-    written = _write_if_changed(paths, paths.reports / "report.html", render_html(context))
+    context = report_context(
+        paths, evidence, results, applied, claims, package_versions(), tables.frames()
+    )
+    effects_text = (paths.reports / "effects.csv").read_text(encoding="utf-8")
+    files = report_files(context, paths, results, effects_text)
+    written = []
+    for name, content in files.items():
+        written += _write_if_changed(paths, paths.reports / name, content)
+    kept = {name.partition("/")[2] for name in files if name.startswith("tables/")}
+    written += _remove_stray(paths.reports / "tables", kept, paths)
     written += _write_if_changed(
         paths, paths.reports / "manifest.json", manifest_text(paths, package_versions())
     )

@@ -106,6 +106,11 @@ def verify(
         root = Path(folder)
         shutil.copytree(paths.data, root / "data")
         shutil.copytree(paths.analyses, root / "analyses")
+        if (paths.root / "CITATION.cff").is_file():
+            shutil.copyfile(paths.root / "CITATION.cff", root / "CITATION.cff")
+        # What changed since the last release is said from its frozen results.
+        if (paths.reports / "releases").is_dir():
+            shutil.copytree(paths.reports / "releases", root / "reports" / "releases")
         rebuilt = project_paths(root)
         build(rebuilt, say=say)
         differences = [

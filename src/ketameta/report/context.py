@@ -5,7 +5,8 @@ The template chooses and orders; it computes nothing and types no number.
 
 from __future__ import annotations
 
-import base64
+import datetime
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,10 @@ from ketameta.analyses.rows import study_label
 from ketameta.analyses.words import interval_words, written
 from ketameta.conversions import ROUTES
 from ketameta.errors import ReportError
-from ketameta.numberformat import format_interval, format_number, plural
+from ketameta.numberformat import format_interval, format_level, format_number, plural
 from ketameta.paths import ProjectPaths
+from ketameta.report import summary, texts
+from ketameta.report.changes import changes_since_release
 from ketameta.report.companion_tables import (
     gosh_words,
     influence_rows,
@@ -25,16 +28,26 @@ from ketameta.report.companion_tables import (
     small_study_words,
     transitivity_rows,
 )
+from ketameta.report.engine_data import engine_data, independent_rows
 from ketameta.report.evidence_map import evidence_map_cells
-from ketameta.report.manifest import inputs_hash
+from ketameta.report.flow import record_flow
+from ketameta.report.glossary import TERMS
+from ketameta.report.manifest import code_hash, inputs_hash
 from ketameta.report.plots import Plot, plots_of
+from ketameta.report.pooled import pooled_card
+from ketameta.report.provenance import Provenance, link_of
 from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ketameta.effect_rows import Assumptions
     from ketameta.evidence import Evidence
 
+#: Files in which every figure can be had.
+FIGURE_ENDINGS = ("svg", "png", "pdf")
+#: A search older than this is due again (half a year, in days).
+SEARCH_DUE_DAYS = 183
 #: Parts of the report, in order: key, title, and what a reader should know first.
 SECTIONS: tuple[tuple[str, str, str], ...] = (
     (
@@ -76,6 +89,7 @@ def report_context(
     applied: Sequence[Any],
     claims: Sequence[dict[str, Any]],
     versions: Mapping[str, str],
+    effects: Mapping[Assumptions, pd.DataFrame] | None = None,
 ) -> dict[str, Any]:
     """Return the context of the page.
 
@@ -92,7 +106,10 @@ def report_context(
         The claims ledger with its verdicts.
     versions : mapping
         Package versions.
+    effects : mapping, optional
+        Effect tables already derived, by what they assume.
     """
+    provenance = Provenance(evidence, effects)
     by_name = {result["name"]: result for result in results}
     used = sorted(
         {
@@ -102,46 +119,128 @@ def report_context(
             for row in group["rows"]
         }
     )
+    studies = _studies(evidence, results, used)
+    references = {study["study_id"]: study["number"] for study in studies}
+    counts = _counts(evidence, results, used)
+    search = _search(paths)
+    changes = changes_since_release(paths, by_name)
     return {
         "stamp": inputs_hash(paths)[:12],
+        "code_stamp": code_hash()[:12],
         "versions": dict(versions),
         "results": by_name,
-        "sections": _sections(paths, results),
+        "sections": _sections(paths, results, provenance, references),
         "gap": _gap(by_name),
+        "abstract": summary.abstract(by_name, search, counts),
+        "plain_summary": summary.plain_summary(by_name),
+        "not_meant": summary.not_meant(),
+        "findings": summary.key_findings(by_name, counts["risk_of_bias_rows"]),
+        "changes": {"version": changes["version"], "items_changed": changes["items"]},
         "claims": list(claims),
         "map": _map(evidence),
-        "map_figure": _image(paths, "evidence_map"),
-        "studies": _studies(evidence, results, used),
-        "counts": _counts(evidence, results, used),
+        "map_svg": _figure(paths, "evidence_map"),
+        "studies": studies,
+        "counts": counts,
+        "risk_of_bias": [
+            {**row, "label": study_label(row["study_id"])}
+            for row in _records(evidence.risk_of_bias)
+        ],
         "exclusions": _records(evidence.exclusions),
         "exclusion_reasons": _exclusion_reasons(evidence),
         "corrections": [_correction(item) for item in applied],
         "registry": _records(evidence.registry),
-        "search": _search(paths),
+        "search": search,
+        "living": _living(search),
+        "flow": record_flow(search, counts["records_excluded"], len(used)),
         "routes": _routes_used(results),
+        "limitations": _limitations(search, counts),
+        "glossary": TERMS,
+        "citation": _citation(paths),
         "level": results[0]["level"] if results else None,
+        "methods": [
+            words.format(level=format_level(results[0]["level"]) if results else "")
+            for words in texts.METHODS
+        ],
+        "texts": texts,
+        "figure_endings": FIGURE_ENDINGS,
     }
 
 
-def _sections(paths: ProjectPaths, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _living(search: Mapping[str, Any]) -> dict[str, str]:
+    """Return the day the search was closed and the day it is due again."""
+    closed = str(search["search"]["extraction_closed"])
+    days = int(search["search"].get("due_after_days", SEARCH_DUE_DAYS))
+    due = datetime.date.fromisoformat(closed) + datetime.timedelta(days=days)
+    return {"searched": closed, "due": due.isoformat()}
+
+
+def _limitations(search: Mapping[str, Any], counts: Mapping[str, Any]) -> list[str]:
+    found = [
+        *search["search"]["limits"],
+        "The questions were declared after the published abstracts were known.",
+        "One person's extraction has not been repeated by a second for every row; each card says "
+        "which.",
+    ]
+    if not counts["risk_of_bias_rows"]:
+        found.append("Risk of bias has not been judged.")
+    if counts["empty_analyses"]:
+        found.append(
+            f"{counts['empty_analyses']} of {plural(counts['analyses'], 'analysis', 'analyses')} "
+            "found no eligible trial."
+        )
+    return found
+
+
+def _citation(paths: ProjectPaths) -> str:
+    """Return how to cite, from ``CITATION.cff``; empty where there is none."""
+    path = paths.root / "CITATION.cff"
+    if not path.is_file():
+        return ""
+    text = path.read_text(encoding="utf-8")
+    found = dict(re.findall(r'^\s*-?\s*(name|title|version|doi|url): *"?([^"\n]+)"?$', text, re.M))
+    parts = [found.get("name"), found.get("title"), found.get("version") and
+             f"version {found['version']}", found.get("doi") and f"doi:{found['doi']}",
+             found.get("url")]  # fmt: skip
+    return ". ".join(str(part) for part in parts if part) + "."
+
+
+def _sections(
+    paths: ProjectPaths,
+    results: Sequence[dict[str, Any]],
+    provenance: Provenance,
+    references: Mapping[str, int],
+) -> list[dict[str, Any]]:
     return [
         {
             "key": key,
             "title": title,
             "intro": intro,
-            "analyses": [_analysis(paths, item) for item in results if item["section"] == key],
+            "analyses": [
+                _analysis(paths, item, provenance, references)
+                for item in results
+                if item["section"] == key
+            ],
         }
         for key, title, intro in SECTIONS
     ]
 
 
-def _analysis(paths: ProjectPaths, result: dict[str, Any]) -> dict[str, Any]:
+def _analysis(
+    paths: ProjectPaths,
+    result: dict[str, Any],
+    provenance: Provenance,
+    references: Mapping[str, int],
+) -> dict[str, Any]:
     """Return one result with the words and tables that the page shows for it."""
     measure = Measure(result["measure"])
+    traced = result.get("kind") != "network"
+    independent = independent_rows(result, provenance) if traced else []
     return {
         **result,
-        "figure": _image(paths, result["name"]),
+        "svg": _figure(paths, result["name"]),
         "alt": _alt(result),
+        "engine": engine_data(result, independent, _measures(result)) if traced else None,
+        "pooled_cards": _pooled_cards(result, independent) if traced else [],
         "numbers": _numbers(result, measure),
         "companion_rows": [_companion_row(item, measure) for item in result["companions"]],
         "over_time_rows": over_time_rows(result),
@@ -154,7 +253,7 @@ def _analysis(paths: ProjectPaths, result: dict[str, Any]) -> dict[str, Any]:
         "more_figures": [
             {
                 "kind": plot.kind,
-                "image": _image(paths, plot.name),
+                "svg": _figure(paths, plot.name),
                 "alt": _plot_words(plot),
                 "name": plot.name,
             }
@@ -165,12 +264,48 @@ def _analysis(paths: ProjectPaths, result: dict[str, Any]) -> dict[str, Any]:
         "zero_words": _zero_words(result),
         "leave_one_out_words": _leave_one_out(result, measure),
         "left": _left(result),
-        "study_rows": [
-            {**row, "shown": _shown(row, measure)}
-            for group in result["groups"]
-            for row in group["rows"]
-        ],
+        "study_rows": _traced_rows(result, measure, provenance, references) if traced else [],
     }
+
+
+def _traced_rows(
+    result: dict[str, Any],
+    measure: Measure,
+    provenance: Provenance,
+    references: Mapping[str, int],
+) -> list[dict[str, Any]]:
+    """Return the rows of a result, each with the card that leads back to its cells."""
+    rows = [row for group in result["groups"] for row in group["rows"]]
+    return [
+        {
+            **row,
+            "shown": _shown(row, measure),
+            "card": provenance.card(row, result),
+            "card_id": f"row-{result['name']}-{number}",
+            "reference": references[row["study_id"]],
+        }
+        for number, row in enumerate(rows, start=1)
+    ]
+
+
+def _measures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the measures that counts can give, as codes and words."""
+    if result["measure"] not in {"OR", "RR", "RD"}:
+        return []
+    return [(str(item), item.label) for item in (Measure.OR, Measure.RR, Measure.RD)]
+
+
+def _pooled_cards(
+    result: Mapping[str, Any], independent: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return how each pooled number of a result is made."""
+    cards = []
+    if result["pooled"] is not None:
+        cards.append(pooled_card("All trials", independent, result["pooled"]))
+    for group in result["groups"]:
+        if group["pooled"] is not None:
+            cards.append(pooled_card(str(group["label"]), group["rows"], group["pooled"]))
+    return cards
 
 
 def _alt(result: dict[str, Any]) -> str:
@@ -184,10 +319,9 @@ def _plot_words(plot: Plot) -> str:
     return figures.alt_text(getattr(figures, f"lay_out_{plot.kind}")(plot.data))
 
 
-def _image(paths: ProjectPaths, name: str) -> str:
-    """Return a figure as a data address, so that the page needs no other file."""
-    data = (paths.figures / f"{name}.svg").read_bytes()
-    return f"data:image/svg+xml;base64,{base64.b64encode(data).decode('ascii')}"
+def _figure(paths: ProjectPaths, name: str) -> str:
+    """Return the text of a drawn figure."""
+    return (paths.figures / f"{name}.svg").read_text(encoding="utf-8")
 
 
 def _shown(row: Mapping[str, Any], measure: Measure) -> str:
@@ -351,7 +485,7 @@ def _studies(
         row["number"] = number
         row["label"] = study_label(row["study_id"])
         row["analyses"] = entered[row["study_id"]]
-        row["link"] = f"https://doi.org/{row['doi']}" if row["doi"] else row["source_url"]
+        row["link"], row["link_words"] = link_of(row)
     return rows
 
 

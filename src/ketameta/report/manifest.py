@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
+import ketameta
 from ketameta.paths import ProjectPaths
 
 
@@ -31,14 +33,37 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@cache
+def code_hash() -> str:
+    """Return one hash of the package's own source: the code part of the report's stamp."""
+    root = Path(ketameta.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.suffix in {".py", ".j2", ".css", ".js", ".typ"}:
+            digest.update(path.relative_to(root).as_posix().encode("utf-8"))
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def manifest_text(paths: ProjectPaths, versions: Mapping[str, str]) -> str:
     """Return the manifest as JSON text; nothing in it depends on clock, host or folder."""
     manifest = {
+        "code": code_hash(),
         "inputs": {paths.relative(path): file_hash(path) for path in input_files(paths)},
         "outputs": {paths.relative(path): file_hash(path) for path in output_files(paths)},
         "versions": dict(versions),
     }
     return json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+
+
+def inputs_text(paths: ProjectPaths, versions: Mapping[str, str]) -> str:
+    """Return the part of the manifest that is known before anything is written, as JSON text."""
+    stated = {
+        "code": code_hash(),
+        "inputs": {paths.relative(path): file_hash(path) for path in input_files(paths)},
+        "versions": dict(versions),
+    }
+    return json.dumps(stated, indent=1, sort_keys=True) + "\n"
 
 
 def inputs_hash(paths: ProjectPaths) -> str:

@@ -1,0 +1,258 @@
+"""Typesets the report as PDF, from the same context as the page.
+
+Texts reach the typesetter as data, so nothing in them can act as markup.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from ketameta.errors import ReportError
+from ketameta.numberformat import format_count, plural
+from ketameta.paths import ProjectPaths
+from ketameta.report import texts
+from ketameta.report.html import words_of_code
+
+#: Universal accessibility, and archiving with attached files.
+STANDARDS: tuple[Literal["ua-1"], Literal["a-3a"]] = ("ua-1", "a-3a")
+#: Attached files: path below reports/, relationship, type, and what it is.
+_ATTACHED = (
+    ("effects.csv", "source", "text/csv", "Every effect size, at full precision"),
+    ("results.json", "data", "application/json", "Every result, at full precision"),
+    ("inputs.json", "data", "application/json", "SHA-256 of every input, and versions"),
+)
+
+
+def render_pdf(
+    context: Mapping[str, Any], paths: ProjectPaths, attachments: Mapping[str, str]
+) -> bytes:
+    """Return the report as PDF/UA-1 and PDF/A-3a; the same bytes for the same context.
+
+    Parameters
+    ----------
+    context : mapping
+        Of :func:`ketameta.report.context.report_context`.
+    paths : ProjectPaths
+        Where the figures are.
+    attachments : mapping
+        Text of each attached file by its name.
+
+    Raises
+    ------
+    ReportError
+        With the typesetter's message.
+    """
+    import typst
+
+    with tempfile.TemporaryDirectory(prefix="ketameta-pdf-") as folder:
+        root = Path(folder)
+        template = files("ketameta.report").joinpath("templates/report.typ")
+        (root / "report.typ").write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+        data = {**pdf_data(context), "attachments": _listed(attachments)}
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+        (root / "report.json").write_text(text, encoding="utf-8")
+        (root / "figures").mkdir()
+        (root / "attached").mkdir()
+        for path in sorted(paths.figures.glob("*.svg")):
+            (root / "figures" / path.name).write_bytes(path.read_bytes())
+        for name, content in attachments.items():
+            (root / "attached" / name).write_text(content, encoding="utf-8", newline="\n")
+        try:
+            made = typst.compile(
+                str(root / "report.typ"),
+                root=str(root),
+                format="pdf",
+                ignore_system_fonts=True,
+                pdf_standards=[*STANDARDS],
+                timestamp=0,
+            )
+        except typst.TypstError as error:
+            raise ReportError(f"the PDF could not be typeset: {error}") from error
+    return made
+
+
+def _listed(attachments: Mapping[str, str]) -> list[dict[str, str]]:
+    return [
+        {"name": name, "relationship": relationship, "mime": mime, "description": description}
+        for name, relationship, mime, description in _ATTACHED
+        if name in attachments
+    ]
+
+
+def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every text of the PDF, in the order of its pages; nothing but plain values."""
+    search = context["search"]
+    gap = context["gap"]
+    verdict = (
+        [
+            "No study has tested ketamine as a treatment for ADHD.",
+            f"We looked for {gap['looked_for']}. We found none.",
+        ]
+        if gap["ketamine_k"] == 0
+        else [
+            f"{plural(gap['ketamine_k'], 'trial')} of ketamine in ADHD could be analysed.",
+            " ".join(context["results"]["ketamine_adhd"]["sentences"]),
+        ]
+    )
+    changes = context["changes"]
+    if not changes["version"]:
+        changed = ["Nothing has been released yet; this is the first edition."]
+    elif not changes["items_changed"]:
+        changed = [f"No result differs from release {changes['version']}."]
+    else:
+        changed = [f"{item['title']}: {item['words']}" for item in changes["items_changed"]]
+    flow = context["flow"]
+    return {
+        "title": texts.TITLE,
+        "lead": texts.LEAD,
+        "stamp": f"ketameta {context['versions']['ketameta']} \u00b7 data {context['stamp']} "
+        f"\u00b7 code {context['code_stamp']}",
+        "closed": [int(part) for part in context["living"]["searched"].split("-")],
+        "dates": f"Extraction closed {context['living']['searched']}; "
+        f"next search due {context['living']['due']}.",
+        "verdict": verdict,
+        "plain": [
+            *_headed(context["plain_summary"]),
+            {"heading": "What this does not mean", "sentences": list(context["not_meant"])},
+        ],
+        "abstract": _headed(context["abstract"]),
+        "findings": [
+            {**item, "doubts": "; ".join(item["doubts"]) or "nothing noted"}
+            for item in context["findings"]
+        ],
+        "changes": changed,
+        "claims": [
+            {
+                "claim": row["claim"],
+                "verdict": row["verdict"],
+                "tested": "; ".join(
+                    f"{item['title']} ({plural(item['k'], 'trial')})" for item in row["analyses"]
+                ),
+            }
+            for row in context["claims"]
+        ],
+        "map": _map(context["map"]),
+        "sections": [_section(section) for section in context["sections"]],
+        "studies": [
+            [
+                row["label"],
+                row["population"],
+                format_count(row["n_randomised"]),
+                f"{words_of_code(row['design'])}, {words_of_code(row['blinding'])}",
+                str(row["number"]),
+            ]
+            for row in context["studies"]
+        ],
+        "bias": texts.NO_RISK_OF_BIAS
+        if not context["risk_of_bias"]
+        else f"Judged in {plural(len(context['risk_of_bias']), 'row')}; the page lists them.",
+        "methods": list(context["methods"]),
+        "routes": [
+            [row["description"], row["source"], str(row["count"])] for row in context["routes"]
+        ],
+        "software": ", ".join(f"{name} {value}" for name, value in context["versions"].items()),
+        "search": {
+            "kind": f"{search['search']['kind']}. {search['search']['counts_note']}",
+            "nothing": [item["looked_for"] for item in search["nothing_found"]],
+        },
+        "flow": [
+            *(
+                {
+                    "label": item["label"],
+                    "count": "number not kept"
+                    if item["count"] is None
+                    else format_count(item["count"]),
+                    "missing": item["count"] is None,
+                }
+                for item in flow["before"]
+            ),
+            *(
+                {"label": label, "count": format_count(flow[key]), "missing": False}
+                for label, key in (
+                    ("Records extracted", "extracted"),
+                    ("Records excluded, each with its reason", "excluded"),
+                    ("Records that stand in the tables", "converted"),
+                    ("Studies that enter an analysis", "studies_used"),
+                )
+            ),
+        ],
+        "corrections": [
+            [row["id"], str(row["before"]), str(row["after"]), row["reason"]]
+            for row in context["corrections"]
+        ],
+        "registry": [
+            [row["registry_id"], row["title"], words_of_code(row["status"])]
+            for row in context["registry"]
+        ],
+        "exclusions": [[reason, str(count)] for reason, count in context["exclusion_reasons"]],
+        "limitations": list(context["limitations"]),
+        "glossary": [{"name": term.name, "meaning": term.meaning} for term in context["glossary"]],
+        "check": texts.CHECK,
+        "citation": context["citation"],
+        "references": [
+            {
+                "number": str(row["number"]),
+                "citation": row["citation"],
+                "link": row["link"],
+                "words": row["link_words"],
+            }
+            for row in context["studies"]
+        ],
+    }
+
+
+def _headed(parts: Any) -> list[dict[str, Any]]:
+    return [{"heading": heading, "sentences": list(said)} for heading, said in parts]
+
+
+def _map(found: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        [
+            row["label"],
+            *(
+                plural(cell["trials"], "trial")
+                + (f", {format_count(cell['participants'])} people" if cell["participants"] else "")
+                for cell in row["cells"]
+            ),
+        ]
+        for row in found["rows"]
+    ]
+    return {
+        "alt": "Evidence map: trials by what was measured and what was given. The table below "
+        "gives every number.",
+        "columns": list(found["columns"]),
+        "rows": rows,
+    }
+
+
+def _section(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "title": section["title"],
+        "intro": section["intro"],
+        "analyses": [
+            {
+                "name": item["name"],
+                "title": item["title"],
+                "tags": f"{item['directness']} evidence \u00b7 {item['status']} \u00b7 "
+                f"{item['measure_label']}",
+                "question": item["question"],
+                "sentences": " ".join(item["sentences"]),
+                "figures": [
+                    {"name": figure["name"], "alt": figure["alt"]}
+                    for figure in (item, *item["more_figures"])
+                ],
+                "numbers": [[label, value] for label, value in item["numbers"]],
+                "caveats": [caveat["message"] for caveat in item["caveats"]],
+                "note": item["note"],
+                "companions": [
+                    [row["label"], str(row["k"]), row["shown"]] for row in item["companion_rows"]
+                ],
+            }
+            for item in section["analyses"]
+        ],
+    }

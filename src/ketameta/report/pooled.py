@@ -1,0 +1,126 @@
+"""The arithmetic of a pooled number, and the line of R that gives the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scipy import special
+
+from ketameta.report.worked import Step, number
+
+#: metafor's names of the intervals.
+R_TESTS = {"wald": "z", "knapp-hartung": "knha", "knapp-hartung-conservative": "adhoc"}
+
+
+def r_line(
+    estimates: Sequence[float], variances: Sequence[float], pooled: Mapping[str, Any]
+) -> str:
+    """Return the line of R whose result is the pooled number, at full precision."""
+    yi = ", ".join(repr(float(value)) for value in estimates)
+    vi = ", ".join(repr(float(value)) for value in variances)
+    level = "" if pooled["level"] == 0.95 else f", level={100 * pooled['level']:g}"
+    if pooled["tau2_method"] is None:
+        return f'metafor::rma(yi=c({yi}), vi=c({vi}), method="EE"{level})'
+    test = R_TESTS[pooled["ci_method"]]
+    return (
+        f'metafor::rma(yi=c({yi}), vi=c({vi}), method="{pooled["tau2_method"]}", '
+        f'test="{test}"{level})'
+    )
+
+
+def pooled_steps(
+    estimates: Sequence[float], variances: Sequence[float], pooled: Mapping[str, Any]
+) -> list[Step]:
+    """Return the steps from effects and variances to the pooled estimate and its interval."""
+    k = len(estimates)
+    if k < 2:
+        y, v = estimates[0], variances[0]
+        z = float(special.ndtri(0.5 + pooled["level"] / 2))
+        se = math.sqrt(v)
+        return [
+            Step("y", "the one trial's own effect", "", y),
+            Step("SE", "√V", f"√{number(v)}", se),
+            Step("low", "y − z SE", f"{_b(y)} − {number(z)} × {number(se)}", y - z * se),
+            Step("high", "y + z SE", f"{_b(y)} + {number(z)} × {number(se)}", y + z * se),
+        ]
+    tau2 = pooled["tau2"] or 0.0
+    w = [1 / (v + tau2) for v in variances]
+    total = math.fsum(w)
+    weighted = math.fsum(a * b for a, b in zip(w, estimates, strict=True))
+    mean = weighted / total
+    spread = math.fsum(a * (b - mean) ** 2 for a, b in zip(w, estimates, strict=True))
+    factor = spread / (k - 1)
+    wald = math.sqrt(1 / total)
+    method = pooled["ci_method"]
+    scale = {"wald": 1.0, "knapp-hartung": factor}.get(method, max(1.0, factor))
+    se = wald * math.sqrt(scale)
+    upper = 0.5 + pooled["level"] / 2
+    q = float(special.ndtri(upper) if method == "wald" else special.stdtrit(k - 1, upper))
+    steps = [
+        Step("τ²", f"by {pooled['tau2_method']}, a search; the line of R repeats it", "", tau2),
+        Step("Σw", "Σ 1/(V + τ²)", "over the rows below", total),
+        Step("Σwy", "Σ w y", "over the rows below", weighted),
+        Step("y", "Σwy / Σw", f"{_b(weighted)} / {number(total)}", mean),
+        Step("SE₀", "√(1/Σw)", f"√(1/{number(total)})", wald),
+    ]
+    if method != "wald":
+        steps += [
+            Step("H", "Σ w (effect − y)² / (k − 1)", f"{number(spread)} / {k - 1}", factor),
+            Step(
+                "SE",
+                "SE₀ × √(the larger of H and 1)" if scale != factor or factor >= 1 else "SE₀ × √H",
+                f"{number(wald)} × √{number(scale)}",
+                se,
+            ),
+        ]
+    word = "z" if method == "wald" else f"t with {k - 1} df"
+    steps += [
+        Step("q", f"{word}, two-sided", "", q),
+        Step("low", "y − q SE", f"{_b(mean)} − {number(q)} × {number(se)}", mean - q * se),
+        Step("high", "y + q SE", f"{_b(mean)} + {number(q)} × {number(se)}", mean + q * se),
+    ]
+    if pooled["pi_low"] is not None:
+        t = float(special.stdtrit(k - 2, upper))
+        wide = math.sqrt(tau2 + se**2)
+        steps += [
+            Step("t", f"t with {k - 2} df, two-sided", "", t),
+            Step("PI low", "y − t √(τ² + SE²)", f"{_b(mean)} − {number(t)} × {number(wide)}",
+                 mean - t * wide),
+            Step("PI high", "y + t √(τ² + SE²)", f"{_b(mean)} + {number(t)} × {number(wide)}",
+                 mean + t * wide),
+        ]  # fmt: skip
+    return steps
+
+
+def _b(value: float) -> str:
+    return f"({number(value)})" if value < 0 else number(value)
+
+
+def pooled_card(
+    label: str, rows: Sequence[Mapping[str, Any]], pooled: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what stands behind one pooled number.
+
+    Parameters
+    ----------
+    label : str
+    rows : sequence of mapping
+        ``label, estimate, variance`` of each independent row.
+    pooled : mapping
+        As stored in the result.
+    """
+    estimates = [float(row["estimate"]) for row in rows]
+    variances = [float(row["variance"]) for row in rows]
+    tau2 = pooled["tau2"] or 0.0
+    return {
+        "label": label,
+        "steps": pooled_steps(estimates, variances, pooled),
+        "rows": [
+            {"label": row["label"], "y": y, "v": v, "w": 1 / (v + tau2)}
+            for row, y, v in zip(rows, estimates, variances, strict=True)
+        ],
+        "r_line": r_line(estimates, variances, pooled) if len(rows) > 1 else "",
+        "is_conservative": pooled["ci_method"] == "knapp-hartung-conservative",
+    }

@@ -1,0 +1,391 @@
+"""From a row of a forest plot back to the cells it came from, with the arithmetic between.
+
+Reads evidence and effects; writes plain data for a card.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ketameta.analyses.combine import StudyEffects, join_effects, study_covariance
+from ketameta.conversions import ROUTES
+from ketameta.effect_rows import ArmSize, Assumptions
+from ketameta.effect_table import derive_effects
+from ketameta.report.worked import (
+    Step,
+    Worked,
+    number,
+    worked_arm,
+    worked_change,
+    worked_counts,
+    worked_paired_scores,
+    worked_scores,
+)
+from ketameta.report.worked_contrast import worked_contrast
+from ketameta.schema import Table
+from ketameta.vocabulary import Measure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketameta.evidence import Evidence, Row
+
+#: Columns of a row that the card says elsewhere.
+_ELSEWHERE = frozenset(
+    {"study_id", "outcome", "instrument", "locator", "extracted_by", "checked_by", "note",
+     "source_url"}
+)  # fmt: skip
+_KEYS = ("study_id", "arm_id", "comparator_arm_id", "outcome", "instrument", "time_days")
+
+
+def link_of(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return address and words of the best link to a source: DOI, PubMed, registry, page."""
+    if row.get("doi"):
+        return f"https://doi.org/{row['doi']}", f"doi:{row['doi']}"
+    if row.get("pmid"):
+        return f"https://pubmed.ncbi.nlm.nih.gov/{row['pmid']}/", f"PubMed {row['pmid']}"
+    url = str(row.get("source_url") or "")
+    if url.startswith(("https://", "http://")):
+        return url, url
+    registry = str(row.get("registry_id") or "")
+    if registry.startswith("NCT"):
+        return f"https://clinicaltrials.gov/study/{registry}", registry
+    return "", registry or url
+
+
+class Provenance:
+    """Finds the extracted rows and derived effects behind the rows of results.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Checked and corrected.
+    effects : mapping of Assumptions to DataFrame, optional
+        Effect tables that were derived already.
+    """
+
+    def __init__(
+        self, evidence: Evidence, effects: Mapping[Assumptions, pd.DataFrame] | None = None
+    ) -> None:
+        self._evidence = evidence
+        self._effects: dict[Assumptions, dict[str, dict[str, Any]]] = {}
+        self._known = dict(effects or {})
+
+    @cached_property
+    def _rows(self) -> dict[str, Row]:
+        return {
+            f"{row.file}:{row.line}": row
+            for table in ("outcomes", "contrasts")
+            for row in self._evidence.rows(table)
+        }
+
+    @cached_property
+    def _directions(self) -> dict[str, str]:
+        frame = self._evidence.instruments
+        return dict(zip(frame["instrument"], frame["direction"], strict=True))
+
+    @cached_property
+    def _crossovers(self) -> frozenset[str]:
+        frame = self._evidence.studies
+        return frozenset(frame.loc[frame["design"].str.startswith("crossover"), "study_id"])
+
+    @cached_property
+    def _correlations(self) -> dict[tuple[Any, ...], float]:
+        return {
+            _key({**row.texts, **row.numbers}): float(row.numbers["correlation"])
+            for row in self._evidence.rows("contrasts")
+            if "correlation" in row.numbers
+        }
+
+    def effects_under(self, assume: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return every effect by its identifier, under the assumptions stored in a result."""
+        key = Assumptions(
+            assume.get("correlation"),
+            tuple(ArmSize(**size) for size in assume.get("arm_sizes", [])),
+        )
+        if key not in self._effects:
+            frame = self._known.get(key)
+            if frame is None:
+                frame = derive_effects(self._evidence, key).effects
+            self._effects[key] = {
+                row["effect_id"]: {name: _plain(value) for name, value in row.items()}
+                for row in frame.to_dict("records")
+            }
+        return self._effects[key]
+
+    def card(self, row: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+        """Return everything behind one row of a result.
+
+        Returns
+        -------
+        dict
+            ``effects`` (each with ``arms``, ``routes``, ``steps``), ``join`` (steps that join
+            several comparisons), ``link``, ``link_words``.
+        """
+        known = self.effects_under(result["spec"]["assume"])
+        effects = [known[name] for name in row["effect_ids"]]
+        link, words = link_of(row)
+        return {
+            "effects": [self._effect(effect) for effect in effects],
+            "join": self._row_steps(effects, result),
+            "link": link,
+            "link_words": words,
+        }
+
+    def _effect(self, effect: Mapping[str, Any]) -> dict[str, Any]:
+        sources = [part for part in str(effect["source"]).split(";") if part]
+        rows = [self._rows[source] for source in sources]
+        codes = [code for code in str(effect["route"]).split("+") if code]
+        steps, worked = self.worked(effect)
+        return {
+            "id": effect["effect_id"],
+            "arms": [_arm(source, row) for source, row in zip(sources, rows, strict=True)],
+            "routes": [
+                {"code": code, "description": ROUTES[code].description,
+                 "source": ROUTES[code].source, "is_exact": ROUTES[code].is_exact}
+                for code in codes
+            ],
+            "assumption": effect["assumption"],
+            "steps": [*steps, *(worked.steps if worked else ())],
+            "estimate": effect["estimate"],
+            "variance": effect["variance"],
+        }  # fmt: skip
+
+    def worked(self, effect: Mapping[str, Any]) -> tuple[list[Step], Worked | None]:
+        """Return how the arms' numbers were had, and the calculation of the effect."""
+        sources = [part for part in str(effect["source"]).split(";") if part]
+        rows = [self._rows[source] for source in sources]
+        parts = str(effect["route"]).split("+")
+        flipped = "direction_flipped" in parts
+        if rows[0].table == "contrasts":
+            cells = {**rows[0].texts, **rows[0].numbers}
+            for name in ("n_treatment", "n_control"):
+                if name not in cells and effect[name] is not None:
+                    cells[name] = effect[name]
+            contrast = worked_contrast(
+                cells,
+                effect,
+                direction=self._directions.get(str(effect["instrument"]), "neither"),
+                paired=effect["study_id"] in self._crossovers,
+                correlation=_correlation(effect, cells),
+            )
+            return [], contrast
+        steps = self._arm_steps(effect, rows, parts)
+        if effect["data_kind"] == "before_after":
+            r = _correlation(effect, {})
+            return steps, None if r is None else worked_change(effect, r, flipped=flipped)
+        if effect["data_kind"] == "events":
+            return steps, worked_counts(effect)
+        if effect["study_id"] in self._crossovers:
+            r = _correlation(effect, {"correlation": self._correlations.get(_key(effect))})
+            return steps, None if r is None else worked_paired_scores(effect, r, flipped=flipped)
+        return steps, worked_scores(effect, flipped=flipped)
+
+    def _arm_steps(
+        self, effect: Mapping[str, Any], rows: Sequence[Row], parts: Sequence[str]
+    ) -> list[Step]:
+        """Return the steps from printed cells to n, mean, SD or events of both arms."""
+        treated = set(str(effect["arm_id"]).split("+"))
+        sides = (
+            ("₁", [row for row in rows if row["arm_id"] in treated], "treatment"),
+            ("₂", [row for row in rows if row["arm_id"] not in treated], "control"),
+        )
+        steps: list[Step] = []
+        for mark, members, side in sides:
+            for place, row in enumerate(members):
+                cells: dict[str, Any] = {**row.texts, **row.numbers}
+                if "n" not in cells and len(members) == 1:
+                    cells["n"] = effect[f"n_{side}"]
+                suffix = mark if len(members) == 1 else f"{mark}{'abcdefgh'[place]}"
+                steps += worked_arm(cells, parts, suffix)
+            if len(members) > 1:
+                steps += _joined_arm(effect, side, mark, len(members))
+        return steps
+
+    def joined(
+        self, rows: Sequence[Mapping[str, Any]], result: Mapping[str, Any]
+    ) -> tuple[float, float]:
+        """Return estimate and variance of all effects of one study in a result."""
+        known = self.effects_under(result["spec"]["assume"])
+        effects = [known[name] for row in rows for name in row["effect_ids"]]
+        steps = _join(effects, result["measure"], "")
+        return steps[-2].value, steps[-1].value
+
+    def _row_steps(
+        self, effects: Sequence[Mapping[str, Any]], result: Mapping[str, Any]
+    ) -> list[Step]:
+        """Return how several effects of one study became its row; empty where there is one."""
+        if result.get("kind") == "within_trial":
+            return _difference(effects, result["spec"]["model"]["group_order"], result["measure"])
+        return _join(effects, result["measure"], "") if len(effects) > 1 else []
+
+
+def _difference(
+    effects: Sequence[Mapping[str, Any]], groups: Sequence[str], measure: str
+) -> list[Step]:
+    """Return the steps of one group's effect minus the other's, within one trial."""
+    parts = [
+        [
+            effect
+            for effect in effects
+            if any(part.endswith(f"={name}") for part in str(effect["subgroup"]).split(";"))
+        ]
+        for name in groups
+    ]
+    if not all(parts):
+        return []
+    steps: list[Step] = []
+    ends: list[tuple[float, float]] = []
+    for mark, members in zip("₁₂", parts, strict=True):
+        if len(members) > 1:
+            steps += _join(members, measure, mark)
+            ends.append((steps[-2].value, steps[-1].value))
+        else:
+            ends.append((members[0]["estimate"], members[0]["variance"]))
+    (y1, v1), (y2, v2) = ends
+    return [
+        *steps,
+        Step("y", f"y₁ − y₂: {groups[0]} minus {groups[1]}".replace("_", " "),
+             f"{number(y1)} − {_bracketed(y2)}", y1 - y2),
+        Step("V", "V₁ + V₂, different people", f"{number(v1)} + {number(v2)}", v1 + v2),
+    ]  # fmt: skip
+
+
+def _bracketed(value: float) -> str:
+    return f"({number(value)})" if value < 0 else number(value)
+
+
+def _join(effects: Sequence[Mapping[str, Any]], measure: str, mark: str) -> list[Step]:
+    """Return how several comparisons of one study became one effect; y and V stand last."""
+    steps: list[Step] = []
+    once: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    arms = ("subgroup", "arm_id", "comparator_arm_id")
+    for effect in effects:
+        once.setdefault(tuple(str(effect[name]) for name in arms), []).append(effect)
+    kept: list[dict[str, Any]] = []
+    for members in once.values():
+        first = dict(members[0])
+        if len(once) < len(effects):
+            count = len(members)
+            first["estimate"] = math.fsum(m["estimate"] for m in members) / count
+            error = math.fsum(math.sqrt(m["variance"]) for m in members) / count
+            first["variance"] = error**2
+            if count > 1:
+                steps.append(
+                    Step("ȳ", "mean of repeated measures of the same two arms",
+                         " + ".join(_bracketed(m["estimate"]) for m in members), first["estimate"])
+                )  # fmt: skip
+                steps.append(Step("V̄", "square of the mean standard error", "", first["variance"]))
+        kept.append(first)
+    kept.sort(key=lambda effect: tuple(str(effect[name]) for name in arms))
+    if len(kept) == 1:
+        return [
+            *steps,
+            Step(f"y{mark}", "as above", "", kept[0]["estimate"]),
+            Step(f"V{mark}", "as above", "", kept[0]["variance"]),
+        ]
+    covariance = study_covariance(
+        Measure(measure),
+        StudyEffects(
+            people=tuple(f"{e['study_id']}|{e['subgroup']}" for e in kept),
+            treatment=tuple(str(e["arm_id"]) for e in kept),
+            control=tuple(str(e["comparator_arm_id"]) for e in kept),
+            estimates=_column(kept, "estimate"),
+            variances=_column(kept, "variance"),
+            n_treatment=_column(kept, "n_treatment"),
+            n_control=_column(kept, "n_control"),
+            events_treatment=_column(kept, "events_treatment"),
+            events_control=_column(kept, "events_control"),
+        ),
+    )
+    joined = join_effects(_column(kept, "estimate"), covariance)
+    names = [f"{e['arm_id']} v {e['comparator_arm_id']}".replace("_", " ") for e in kept]
+    steps += [
+        Step(f"w{_low(i)}", f"share of {name}, from the inverse covariance matrix", "", weight)
+        for i, (name, weight) in enumerate(zip(names, joined.weights, strict=True))
+    ]
+    steps += [
+        Step(f"cov{_low(i)}{_low(j)}", "covariance, because both share an arm", "",
+             float(covariance[i, j]))
+        for i in range(len(kept)) for j in range(i + 1, len(kept)) if covariance[i, j]
+    ]  # fmt: skip
+    products = " + ".join(
+        f"{number(w)} × {_bracketed(e['estimate'])}"
+        for w, e in zip(joined.weights, kept, strict=True)
+    )
+    steps.append(Step(f"y{mark}", "Σ w y", products, joined.estimate))
+    words = "with the shares and covariances above"
+    steps.append(Step(f"V{mark}", "Σ Σ w w cov", words, joined.variance))
+    return steps
+
+
+def _column(effects: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    values = [math.nan if effect[name] is None else effect[name] for effect in effects]
+    return np.array(values, dtype=float)
+
+
+def _low(index: int) -> str:
+    return "₁₂₃₄₅₆₇₈₉"[index] if index < 9 else f"({index + 1})"
+
+
+def _joined_arm(effect: Mapping[str, Any], side: str, mark: str, members: int) -> list[Step]:
+    """Return the numbers of an arm put together from several."""
+    words = f"{members} arms put together"
+    steps = [Step(f"n{mark}", "Σ n", words, float(effect[f"n_{side}"]))]
+    if effect["data_kind"] == "events":
+        steps.append(Step(f"events{mark}", "Σ events", words, float(effect[f"events_{side}"])))
+        return steps
+    steps.append(Step(f"m{mark}", "Σ n m / Σ n", words, float(effect[f"mean_{side}"])))
+    steps.append(
+        Step(f"SD{mark}", "√((Σ (n − 1) SD² + Σ n (m − mean)²) / (Σ n − 1))", words,
+             float(effect[f"sd_{side}"]))
+    )  # fmt: skip
+    return steps
+
+
+def _correlation(effect: Mapping[str, Any], cells: Mapping[str, Any]) -> float | None:
+    """Return the within-person correlation: printed, or stated as an assumption."""
+    printed = cells.get("correlation")
+    if printed is not None and printed == printed and printed != "":
+        return float(printed)
+    for part in str(effect["assumption"]).split("; "):
+        if part.startswith("correlation="):
+            return float(part.partition("=")[2])
+    return None
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.get(name) or (0.0 if name == "time_days" else "") for name in _KEYS)
+
+
+def _plain(value: Any) -> Any:
+    """Return ``None`` for a missing number."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _arm(source: str, row: Row) -> dict[str, Any]:
+    """Return one extracted row as the card shows it."""
+    from ketameta.evidence import TABLES
+
+    table: Table = TABLES[row.table]
+    cells = [
+        (column.name, row[column.name], column.name in row.numbers)
+        for column in table.columns
+        if row[column.name] and column.name not in _ELSEWHERE
+    ]
+    return {
+        "source": source,
+        "table": row.table,
+        "cells": cells,
+        "locator": row["locator"],
+        "extracted_by": row["extracted_by"],
+        "checked_by": row["checked_by"],
+        "note": row["note"],
+        "source_url": row["source_url"],
+        "flags": list(row.flags),
+    }

@@ -1,0 +1,53 @@
+"""Every file of the report that is written from the context: page, PDF, tables, schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ketameta.paths import ProjectPaths
+from ketameta.report.html import render_html
+from ketameta.report.manifest import inputs_text
+from ketameta.report.pdf import render_pdf
+from ketameta.report.results_schema import schema_text
+from ketameta.report.tables import tables_of
+
+
+def report_files(
+    context: Mapping[str, Any],
+    paths: ProjectPaths,
+    results: Sequence[Mapping[str, Any]],
+    effects_text: str,
+) -> dict[str, str | bytes]:
+    """Return the content of each file by its path below ``reports/``.
+
+    Parameters
+    ----------
+    context : mapping
+        Of :func:`ketameta.report.context.report_context`.
+    paths : ProjectPaths
+        Where the drawn figures are.
+    results : sequence of mapping
+        As published, for the file attached to the PDF.
+    effects_text : str
+        As published, likewise.
+    """
+    attachments = {
+        "effects.csv": effects_text,
+        "results.json": json.dumps(
+            {result["name"]: result for result in results},
+            ensure_ascii=False,
+            allow_nan=False,
+            sort_keys=True,
+            separators=(",", ":"),
+        ),
+        "inputs.json": inputs_text(paths, context["versions"]),
+    }
+    tables = {f"tables/{name}": text for name, text in tables_of(context).items()}
+    return {
+        "report.html": render_html(dict(context)),
+        "report.pdf": render_pdf(context, paths, attachments),
+        "results.schema.json": schema_text(),
+        **tables,
+    }

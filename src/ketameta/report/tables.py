@@ -1,0 +1,128 @@
+"""The tables of the page as CSV files, safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+#: A spreadsheet takes a cell that begins with one of these for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
+
+
+def guarded(value: Any) -> str:
+    """Return a cell's text; text that a spreadsheet would run gets an apostrophe in front."""
+    if value is None:
+        return ""
+    text = repr(value) if isinstance(value, float) else str(value)
+    text = text.replace("\x00", "")
+    if text.lstrip(
+        " \u00a0\u200e\u200f\u202a\u202b\u202d\u202e\u2066\u2067\u2068\ufeff"
+    ).startswith(_FORMULA) and not _NUMBER.match(text):
+        return f"'{text}"
+    return text
+
+
+def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table as CSV."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([[guarded(cell) for cell in row] for row in rows])
+    return stream.getvalue()
+
+
+def _listed(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    return csv_text(columns, [[row[name] for name in columns] for row in records])
+
+
+_POOLED = (
+    *("k", "estimate", "se", "ci_low", "ci_high", "p_value", "pi_low", "pi_high", "tau2"),
+    *("tau2_ci_low", "tau2_ci_high", "i2", "q", "q_df", "tau2_method", "ci_method", "level"),
+)
+_ROW = (
+    *("study_id", "label", "year", "intervention", "comparator", "outcome", "instrument"),
+    *("time_days", "subgroup", "n_treatment", "n_control", "estimate", "variance", "se"),
+    *("ci_low", "ci_high", "weight", "route", "assumption"),
+)
+
+
+def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
+    """Return the text of every table by its file name."""
+    results = list(context["results"].values())
+    pooled = []
+    rows = []
+    companions = []
+    for result in results:
+        head = [result["name"], result["measure"]]
+        if result["pooled"] is not None:
+            pooled.append([*head, "", *(result["pooled"][name] for name in _POOLED)])
+        for group in result["groups"]:
+            if group["pooled"] is not None:
+                pooled.append([*head, group["key"], *(group["pooled"][n] for n in _POOLED)])
+            for row in group["rows"]:
+                rows.append(
+                    [*head, group["key"], *(row.get(name) for name in _ROW),
+                     ";".join(row.get("source", [])),
+                     row.get("doi"), row.get("pmid"), row.get("registry_id")]
+                )  # fmt: skip
+        companions += [
+            [*head, item["code"], item["label"], item["k"], item["estimate"], item["ci_low"],
+             item["ci_high"], item["tau2"]]
+            for item in result["companions"]
+        ]  # fmt: skip
+    cells = [
+        [row["label"], column, cell["trials"], cell["participants"]]
+        for row in context["map"]["rows"]
+        for column, cell in zip(context["map"]["columns"], row["cells"], strict=True)
+    ]
+    claims = [
+        [row["id"], row["claim"], row["made_at"], row["cites"], row["verdict"],
+         ";".join(item["name"] for item in row["analyses"]),
+         ";".join(item["name"] for item in row["indirect"])]
+        for row in context["claims"]
+    ]  # fmt: skip
+    return {
+        "pooled_results.csv": csv_text(["analysis", "measure", "group", *_POOLED], pooled),
+        "rows_used.csv": csv_text(
+            ["analysis", "measure", "group", *_ROW, "source", "doi", "pmid", "registry_id"], rows
+        ),
+        "companions.csv": csv_text(
+            ["analysis", "measure", "code", "label", "k", "estimate", "ci_low", "ci_high", "tau2"],
+            companions,
+        ),
+        "claims.csv": csv_text(
+            ["id", "claim", "made_at", "cites", "verdict", "analyses", "indirect"], claims
+        ),
+        "evidence_map.csv": csv_text(["measured", "given", "trials", "participants"], cells),
+        "studies.csv": _listed(
+            context["studies"],
+            ["number", "study_id", "label", "citation", "year", "doi", "pmid", "registry_id",
+             "source_url", "population", "n_randomised", "design", "blinding",
+             "prior_treatment_resistance", "access"],
+        ),
+        "routes.csv": _listed(context["routes"], ["code", "description", "source", "count"]),
+        "corrections.csv": _listed(
+            context["corrections"],
+            ["id", "table", "column", "before", "after", "reason", "source"],
+        ),
+        "registry.csv": _listed(
+            context["registry"],
+            ["registry_id", "title", "condition", "status", "n_planned", "n_enrolled"],
+        ),
+        "exclusions.csv": _listed(
+            context["exclusions"], ["study", "outcome", "records", "reason_code", "reason"]
+        ),
+        "flow.csv": csv_text(
+            ["records", "extracted", "converted", "excluded"],
+            [
+                *([part["label"], part["extracted"], part["converted"], part["excluded"]]
+                  for part in context["flow"]["by_source"]),
+                ["all", context["flow"]["extracted"], context["flow"]["converted"],
+                 context["flow"]["excluded"]],
+            ],
+        ),
+    }  # fmt: skip

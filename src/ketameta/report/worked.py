@@ -1,0 +1,319 @@
+"""The arithmetic of an effect size with its numbers filled in, for a reader with a calculator.
+
+Written a second time, from the formulas and not by calling the code that derives effects; a test
+holds that both give the same. Knows nothing of pages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scipy import special
+
+from ketameta.numberformat import format_number, format_significant
+
+#: Significant figures of a printed intermediate value: a calculator then reaches the result.
+FIGURES = 6
+#: Normal quantile of a two-sided 95% interval.
+Z95 = float(special.ndtri(0.975))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a calculation.
+
+    Attributes
+    ----------
+    symbol : str
+        What is computed, such as ``g``.
+    formula : str
+        With symbols.
+    filled : str
+        The same with numbers.
+    value : float
+        At full precision.
+    """
+
+    symbol: str
+    formula: str
+    filled: str
+    value: float
+
+    @property
+    def shown(self) -> str:
+        """The value as printed."""
+        return number(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """A whole calculation; its last estimate and variance are those of the effect.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+    estimate, variance : float
+    """
+
+    steps: tuple[Step, ...]
+    estimate: float
+    variance: float
+
+
+def number(value: float) -> str:
+    """Return a number for a calculation: whole numbers whole, others with six figures."""
+    if value == round(value) and abs(value) < 1e7:
+        return format_number(value, 0)
+    text = format_significant(value, FIGURES)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
+def _signed(value: float) -> str:
+    """Return a number in brackets where it is negative."""
+    return f"({number(value)})" if value < 0 else number(value)
+
+
+class _Sheet:
+    """Collects the steps of one calculation."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def add(self, symbol: str, formula: str, filled: str, value: float) -> float:
+        self.steps.append(Step(symbol, formula, filled, float(value)))
+        return float(value)
+
+    def done(self, estimate: float, variance: float) -> Worked:
+        return Worked(tuple(self.steps), float(estimate), float(variance))
+
+
+def hedges_j(df: float) -> float:
+    """Return the exact small-sample factor."""
+    return math.exp(math.lgamma(df / 2) - 0.5 * math.log(df / 2) - math.lgamma((df - 1) / 2))
+
+
+def _has(value: Any) -> bool:
+    return value is not None and value == value and value != ""
+
+
+def worked_arm(cells: Mapping[str, Any], parts: Sequence[str], suffix: str) -> list[Step]:
+    """Return how an arm's SD or count follows from its printed cells; empty where it is printed.
+
+    Parameters
+    ----------
+    cells : mapping
+        Printed numbers of one row of ``outcomes``.
+    parts : sequence of str
+        Codes of the route.
+    suffix : str
+        Mark of the arm in symbols, such as ``₁``.
+    """
+    sheet = _Sheet()
+    if not _has(cells.get("n")):
+        return []
+    n = float(cells["n"])
+    if (
+        "count_from_percent" in parts
+        and _has(cells.get("percent"))
+        and not _has(cells.get("events"))
+    ):
+        percent = cells["percent"]
+        sheet.add(
+            f"events{suffix}",
+            "percent × n / 100, to the whole number it fits",
+            f"{number(percent)} × {number(n)} / 100 = {number(percent * n / 100)}",
+            round(percent * n / 100),
+        )
+    elif _has(cells.get("sd")):
+        return []
+    elif "sd_from_se" in parts and _has(cells.get("se")):
+        sheet.add(
+            f"SD{suffix}", "SE × √n", f"{number(cells['se'])} × √{number(n)}",
+            cells["se"] * math.sqrt(n),
+        )  # fmt: skip
+    elif "sd_from_ci" in parts and _has(cells.get("ci_low")):
+        share = (cells["ci_level"] if _has(cells.get("ci_level")) else 95.0) / 100
+        t = float(special.stdtrit(n - 1, 0.5 + share / 2))
+        low, high = cells["ci_low"], cells["ci_high"]
+        sheet.add(
+            f"SD{suffix}", "√n × (high − low) / (2 t), t with n − 1 df",
+            f"√{number(n)} × ({number(high)} − {_signed(low)}) / (2 × {number(t)})",
+            math.sqrt(n) * (high - low) / (2 * t),
+        )  # fmt: skip
+    return sheet.steps
+
+
+def worked_scores(row: Mapping[str, Any], *, flipped: bool) -> Worked:
+    """Return MD or SMD of two independent arms from n, mean and SD."""
+    sheet = _Sheet()
+    m1, s1, n1 = row["mean_treatment"], row["sd_treatment"], row["n_treatment"]
+    m2, s2, n2 = row["mean_control"], row["sd_control"], row["n_control"]
+    difference = sheet.add("D", "m₁ − m₂", f"{number(m1)} − {_signed(m2)}", m1 - m2)
+    if row["measure"] == "MD":
+        variance = sheet.add(
+            "V", "SD₁²/n₁ + SD₂²/n₂",
+            f"{number(s1)}²/{number(n1)} + {number(s2)}²/{number(n2)}",
+            s1**2 / n1 + s2**2 / n2,
+        )  # fmt: skip
+        return sheet.done(difference, variance)
+    df = n1 + n2 - 2
+    pooled = sheet.add(
+        "SD", "√(((n₁ − 1) SD₁² + (n₂ − 1) SD₂²) / (n₁ + n₂ − 2))",
+        f"√(({number(n1 - 1)} × {number(s1)}² + {number(n2 - 1)} × {number(s2)}²) / {number(df)})",
+        math.sqrt(((n1 - 1) * s1**2 + (n2 - 1) * s2**2) / df),
+    )  # fmt: skip
+    return _g(sheet, difference / pooled, "D / SD", f"{number(difference)} / {number(pooled)}",
+              n1, n2, flipped=flipped)  # fmt: skip
+
+
+def _j(sheet: _Sheet, df: float, formula: str) -> float:
+    return sheet.add(
+        "J", f"Γ(m/2) / (√(m/2) Γ((m − 1)/2)), m = {formula}; close to 1 − 3/(4m − 1)",
+        f"m = {number(df)}", hedges_j(df),
+    )  # fmt: skip
+
+
+def _g(
+    sheet: _Sheet, d: float, formula: str, filled: str, n1: float, n2: float, *, flipped: bool
+) -> Worked:
+    d = sheet.add("d", formula, filled, d)
+    j = _j(sheet, n1 + n2 - 2, "n₁ + n₂ − 2")
+    g = sheet.add("g", "J × d", f"{number(j)} × {_signed(d)}", j * d)
+    if flipped:
+        g = _turned(sheet, g)
+    return sheet.done(g, _g_variance(sheet, g, n1, n2))
+
+
+def _turned(sheet: _Sheet, g: float) -> float:
+    return sheet.add("g", "−g, because higher scores are better", f"−{_signed(g)}", -g)
+
+
+def _g_variance(sheet: _Sheet, g: float, n1: float, n2: float) -> float:
+    return sheet.add(
+        "V", "1/n₁ + 1/n₂ + g² / (2 (n₁ + n₂))",
+        f"1/{number(n1)} + 1/{number(n2)} + {number(abs(g))}² / (2 × {number(n1 + n2)})",
+        1 / n1 + 1 / n2 + g**2 / (2 * (n1 + n2)),
+    )  # fmt: skip
+
+
+def _paired_variance(sheet: _Sheet, g: float, n: float, r: float) -> float:
+    return sheet.add(
+        "V", "2 (1 − r)/n + g² (1 + r²)/(4 n)",
+        f"2 × (1 − {_signed(r)})/{number(n)} + {number(abs(g))}² × (1 + {_signed(r)}²)"
+        f"/(4 × {number(n)})",
+        2 * (1 - r) / n + g**2 * (1 + r**2) / (4 * n),
+    )  # fmt: skip
+
+
+def _paired_g(sheet: _Sheet, d: float, n: float, r: float, *, flipped: bool) -> Worked:
+    j = _j(sheet, 2 * (n - 1) / (1 + r**2), "2 (n − 1)/(1 + r²)")
+    g = sheet.add("g", "J × d", f"{number(j)} × {_signed(d)}", j * d)
+    if flipped:
+        g = _turned(sheet, g)
+    return sheet.done(g, _paired_variance(sheet, g, n, r))
+
+
+def worked_paired_scores(row: Mapping[str, Any], r: float, *, flipped: bool) -> Worked:
+    """Return MD or SMD of a crossover from means and SDs under both conditions."""
+    sheet = _Sheet()
+    m1, s1, m2, s2 = (
+        row[key] for key in ("mean_treatment", "sd_treatment", "mean_control", "sd_control")
+    )
+    n = min(row["n_treatment"], row["n_control"])
+    sheet.add("r", "correlation within persons", "as printed or assumed", r)
+    difference = sheet.add("D", "m₁ − m₂", f"{number(m1)} − {_signed(m2)}", m1 - m2)
+    if row["measure"] == "MD":
+        spread = sheet.add(
+            "SD", "√(SD₁² + SD₂² − 2 r SD₁ SD₂)",
+            f"√({number(s1)}² + {number(s2)}² − 2 × {_signed(r)} × {number(s1)} × {number(s2)})",
+            math.sqrt(s1**2 + s2**2 - 2 * r * s1 * s2),
+        )  # fmt: skip
+        variance = sheet.add("V", "SD²/n", f"{number(spread)}²/{number(n)}", spread**2 / n)
+        return sheet.done(difference, variance)
+    spread = sheet.add(
+        "SD", "√((SD₁² + SD₂²)/2)", f"√(({number(s1)}² + {number(s2)}²)/2)",
+        math.sqrt((s1**2 + s2**2) / 2),
+    )  # fmt: skip
+    d = sheet.add("d", "D / SD", f"{number(difference)} / {number(spread)}", difference / spread)
+    return _paired_g(sheet, d, n, r, flipped=flipped)
+
+
+def worked_change(row: Mapping[str, Any], r: float, *, flipped: bool) -> Worked:
+    """Return the standardised change of one group."""
+    sheet = _Sheet()
+    before, after = row["mean_control"], row["mean_treatment"]
+    sd, n = row["sd_control"], row["n_treatment"]
+    sheet.add("r", "correlation of before and after", "assumed", r)
+    d = sheet.add(
+        "d", "(after − before) / SD before",
+        f"({number(after)} − {_signed(before)}) / {number(sd)}", (after - before) / sd,
+    )  # fmt: skip
+    j = _j(sheet, n - 1, "n − 1")
+    g = sheet.add("g", "J × d", f"{number(j)} × {_signed(d)}", j * d)
+    if flipped:
+        g = _turned(sheet, g)
+    variance = sheet.add(
+        "V", "2 (1 − r)/n + g²/(2 n)",
+        f"2 × (1 − {_signed(r)})/{number(n)} + {number(abs(g))}²/(2 × {number(n)})",
+        2 * (1 - r) / n + g**2 / (2 * n),
+    )  # fmt: skip
+    return sheet.done(g, variance)
+
+
+def worked_counts(row: Mapping[str, Any]) -> Worked:
+    """Return log OR, log RR or RD of two independent arms from counts."""
+    sheet = _Sheet()
+    e1, n1, e2, n2 = (
+        float(row[key])
+        for key in ("events_treatment", "n_treatment", "events_control", "n_control")
+    )
+    a, b, c, d = e1, n1 - e1, e2, n2 - e2
+    if 0 in (a, b, c, d):
+        a, b, c, d = (
+            sheet.add(name, f"{name} + a half, because one cell is empty", f"{number(x)} + 0.5",
+                      x + 0.5)
+            for name, x in zip("abcd", (a, b, c, d), strict=True)
+        )  # fmt: skip
+    else:
+        for name, words, x in (
+            ("a", "events, treatment", a), ("b", "no event, treatment", b),
+            ("c", "events, control", c), ("d", "no event, control", d),
+        ):  # fmt: skip
+            source = (e1, n1) if name in "ab" else (e2, n2)
+            filled = number(x) if name in "ac" else f"{number(source[1])} − {number(source[0])}"
+            sheet.add(name, words, filled, x)
+    if row["measure"] == "OR":
+        value = sheet.add("OR", "a d / (b c)", f"{number(a)} × {number(d)} / ({number(b)} × "
+                          f"{number(c)})", a * d / (b * c))  # fmt: skip
+        estimate = sheet.add("ln OR", "natural logarithm", f"ln {number(value)}", math.log(value))
+        variance = sheet.add(
+            "V", "1/a + 1/b + 1/c + 1/d", " + ".join(f"1/{number(x)}" for x in (a, b, c, d)),
+            1 / a + 1 / b + 1 / c + 1 / d,
+        )  # fmt: skip
+    elif row["measure"] == "RR":
+        value = sheet.add(
+            "RR", "(a/(a + b)) / (c/(c + d))",
+            f"({number(a)}/{number(a + b)}) / ({number(c)}/{number(c + d)})",
+            (a / (a + b)) / (c / (c + d)),
+        )  # fmt: skip
+        estimate = sheet.add("ln RR", "natural logarithm", f"ln {number(value)}", math.log(value))
+        variance = sheet.add(
+            "V", "1/a − 1/(a + b) + 1/c − 1/(c + d)",
+            f"1/{number(a)} − 1/{number(a + b)} + 1/{number(c)} − 1/{number(c + d)}",
+            1 / a - 1 / (a + b) + 1 / c - 1 / (c + d),
+        )  # fmt: skip
+    else:
+        n1, n2 = a + b, c + d
+        estimate = sheet.add(
+            "RD", "a/(a + b) − c/(c + d)", f"{number(a)}/{number(n1)} − {number(c)}/{number(n2)}",
+            a / n1 - c / n2,
+        )  # fmt: skip
+        variance = sheet.add(
+            "V", "ab/(a + b)³ + cd/(c + d)³",
+            f"{number(a)} × {number(b)}/{number(n1)}³ + {number(c)} × {number(d)}/{number(n2)}³",
+            a * b / n1**3 + c * d / n2**3,
+        )  # fmt: skip
+    return sheet.done(estimate, variance)
