@@ -115,3 +115,5 @@ DOSE_RESPONSE_SEARCHED = 1e-7
 #: Several random slopes, searched in both; at a correlation of -1 the likelihood is flat. Measured
 #: 7e-7, the likelihoods agree to 3e-13.
 DOSE_RESPONSE_SEVERAL = 1e-5
+#: The known answer of the open data is printed with six decimals.
+KNOWN_ANSWER = 1e-6

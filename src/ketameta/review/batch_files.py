@@ -116,11 +116,12 @@ def _swap(fresh: Path, folder: Path, exists: bool) -> None:
         return
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old-"))
     old = aside / folder.name
-    os.rename(folder, old)
     try:
-        os.rename(fresh, folder)
-    except BaseException:
-        os.rename(old, folder)
-        raise
+        os.rename(folder, old)
+        try:
+            os.rename(fresh, folder)
+        except BaseException:
+            os.rename(old, folder)
+            raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -74,7 +74,7 @@ def check_study_id(study: str) -> None:
 
 def study_id_from(text: str) -> str:
     """Return ``text`` as surname_year (``von Rotz, 2023`` is ``von_rotz_2023``), or nothing."""
-    words = slug(text)
+    words = re.sub(r"_et_al(?=_|$)", "", slug(text))
     if re.fullmatch(STUDY_ID_PATTERN, words):
         return words
     found = _YEAR.search(words.replace("_", " "))
@@ -83,7 +83,7 @@ def study_id_from(text: str) -> str:
     year, letter = found.group(1), found.group(2)
     names = [word for word in words.split("_") if word and not word.startswith(year)]
     names = [re.sub(rf"{year}[a-z]?$", "", word) for word in names]
-    name = "_".join(word for word in names if word and word not in {"et", "al"})
+    name = "_".join(word for word in names if word)
     suggestion = f"{name}_{year}{letter}"
     return suggestion if re.fullmatch(STUDY_ID_PATTERN, suggestion) else ""
 
