@@ -1,0 +1,102 @@
+"""How time grows: three-level models, checks and report builds of simulated projects; start-up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import synthetic
+
+from ketameta.models.multilevel import multilevel
+
+EFFECTS = (100, 300, 1000, 3000, 10_000)
+CHECKED = (10, 100, 1000, 10_000)
+REPORTED = (60, 600)
+
+
+def command(root: Path, *words: str) -> float:
+    """Return the seconds of a ketameta command, start-up included."""
+    begun = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "ketameta", *words, "--root", str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr + done.stdout)
+    return time.perf_counter() - begun
+
+
+def measure() -> dict[str, Any]:
+    """Time models and commands by size."""
+    found: dict[str, Any] = {"multilevel": [], "check": [], "report": []}
+    for effects in EFFECTS:
+        data = synthetic.clustered(effects)
+        times = []
+        for _ in range(4):
+            begun = time.perf_counter()
+            multilevel(data["yi"], data["vi"], data["study"], variance_intervals=False)
+            times.append(time.perf_counter() - begun)
+        found["multilevel"].append({"effects": effects, "seconds": sorted(times)[1]})
+        print(found["multilevel"][-1], flush=True)
+    for studies in CHECKED:
+        with tempfile.TemporaryDirectory() as name:
+            rows = synthetic.write_project(Path(name), studies)
+            times = [command(Path(name), "check") for _ in range(3 if studies < 10_000 else 1)]
+        found["check"].append(
+            {"studies": studies, "rows": rows, "seconds": sorted(times)[len(times) // 2]}
+        )
+        print(found["check"][-1], flush=True)
+    for studies in REPORTED:
+        with tempfile.TemporaryDirectory() as name:
+            found["report"].append(_report(Path(name), studies))
+        print(found["report"][-1], flush=True)
+    return found
+
+
+def _report(root: Path, studies: int) -> dict[str, Any]:
+    """Build a report from nothing, after one changed number, and with nothing changed."""
+    rows = synthetic.write_project(root, studies, analyses=True)
+    cold = command(root, "report")
+    path = root / "data" / "extracted" / "simulated" / "outcomes.csv"
+    lines = path.read_text(encoding="utf-8").split("\n")
+    cells = lines[1].split(",")
+    at = lines[0].split(",").index("mean")
+    cells[at] = f"{float(cells[at]) + 0.5:.2f}"
+    lines[1] = ",".join(cells)
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return {
+        "studies": studies,
+        "rows": rows,
+        "cold": cold,
+        "touched": command(root, "report"),
+        "unchanged": command(root, "report"),
+    }
+
+
+def starts() -> dict[str, float]:
+    """Return the seconds of commands that should cost nothing, each the median of three."""
+    root = Path(__file__).resolve().parent.parent
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    commands = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "import ketameta": [sys.executable, "-c", "import ketameta"],
+        "ketameta --help": [sys.executable, "-m", "ketameta", "--help"],
+        "ketameta check (this repository)": [sys.executable, "-m", "ketameta", "check"],
+    }
+    found = {}
+    for name, words in commands.items():
+        times = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            subprocess.run(words, cwd=root, env=environment, capture_output=True, check=False)
+            times.append(time.perf_counter() - begun)
+        found[name] = sorted(times)[1]
+        print(name, found[name], flush=True)
+    return found

@@ -1,0 +1,176 @@
+"""The page of timings, from the stored measurements."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pages import wrapped
+
+LIBRARIES = ("numpy", "scipy", "pandas", "PyMARE", "statsmodels", "distributed")
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine and the versions, without names."""
+    model = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in LIBRARIES},
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def duration(seconds: float) -> str:
+    """Return a time with three figures and its unit."""
+    for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms")):
+        if seconds < limit:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds:,.3g} s" if seconds < 1000 else f"{seconds:,.0f} s"
+
+
+def ratios(row: dict[str, Any], peer: str) -> np.ndarray:
+    """Return peer over ours, round by round."""
+    return np.array(row["peers"][peer]) / np.array(row["ours"])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def compared(row: dict[str, Any], peer: str) -> str:
+    """Return the median ratio and its range."""
+    found = ratios(row, peer)
+    if len(found) == 1:
+        return f"{_number(float(found[0]))}x (one round)"
+    return f"{_number(float(np.median(found)))}x ({_number(found.min())}–{_number(found.max())})"
+
+
+def verdict(row: dict[str, Any]) -> str:
+    """Return the aim and whether the median reached it."""
+    if row["aim"] is None:
+        return "stated alone"
+    if "metafor" not in row["peers"]:
+        return f"{row['aim']:g}x, metafor not there"
+    reached = float(np.median(ratios(row, "metafor"))) >= row["aim"]
+    return f"{row['aim']:g}x {'reached' if reached else '**missed**'}"
+
+
+def kernel_line(row: dict[str, Any]) -> str:
+    """Return one row of the table."""
+    total = float(np.median(row["ours"])) * row["units"]
+    cells = [row["task"], duration(total)]
+    for peer in ("metafor", "PyMARE", "statsmodels", "Python loop"):
+        cells.append(compared(row, peer) if peer in row["peers"] else "")
+    cells.append(verdict(row))
+    return "| " + " | ".join(cells) + " |"
+
+
+def page(stored: dict[str, Any]) -> str:
+    """Return the page as Markdown."""
+    box = stored["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in box["versions"].items())
+    lines = ["# Performance", ""]
+    lines += wrapped(
+        f"""Measured on one machine: {box["processor"]}, {box["cores"]} virtual cores,
+        {box["system"]}, Python {box["python"]}, {versions}; {
+            stored["kernels"]["metafor"] or "metafor not installed"
+        }. Other work ran on it at the same time (load {box["load"]}), so
+        times vary; ratios are of measurements made alternately in the same run.""",
+        """Rerun with `make bench` (about ten minutes; metafor is timed when Rscript is there).
+        `python benchmarks/run.py --only kernels --rounds 3` runs a part. Nothing here is asserted
+        in the tests.""",
+        "## Kernels",
+        """*Ours* is the time of the whole task. A ratio is the time of the peer for the same work by
+        ours, as the median over the rounds and the range. Where a peer would need minutes, it
+        did a part (100 permutations, subsets or meta-analyses; a Python loop 30) and its time per
+        piece was taken. metafor is timed inside one running R. The single fits give everything that
+        is printed (estimate, intervals, τ² with Q-profile interval, heterogeneity, prediction), for
+        which metafor needs `rma`, `confint` and `predict`; its column is `rma` alone. statsmodels
+        has no REML and runs Paule–Mandel.""",
+    )
+    lines += [
+        "| task | ours | metafor | PyMARE | statsmodels | Python loop | aim against metafor |",
+        "| --- | --: | --: | --: | --: | --: | --- |",
+        *(kernel_line(row) for row in stored["kernels"]["rows"]),
+        "",
+    ]
+    same = [row for row in stored["kernels"]["rows"] if "metafor, same output" in row["peers"]]
+    if same:
+        parts = "; ".join(
+            f"{row['task'].split(', ')[-1]}: {compared(row, 'metafor, same output')}"
+            for row in same
+        )
+        lines += wrapped(f"Against metafor with the same output (rma, confint, predict): {parts}.")
+    if "limit" in stored:
+        lines += _limit(stored["limit"])
+    if "growth" in stored:
+        lines += _growth(stored["growth"])
+    if "start" in stored:
+        lines += ["## Start-up", "", "| command | time |", "| --- | --: |"]
+        lines += [f"| `{name}` | {duration(t)} |" for name, t in stored["start"].items()]
+        lines += [""]
+    notes = Path(__file__).with_name("performance_notes.md")
+    if notes.exists():
+        lines += [notes.read_text(encoding="utf-8")]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _limit(found: dict[str, Any]) -> list[str]:
+    lines = ["## Distance from the limit", ""]
+    lines += wrapped(
+        f"""A matrix product of 512 by 512 reaches {found["product"] / 1e9:.0f} Gflop/s here. The
+        operations are those the algorithm needs, counted while it ran: sums over studies on the
+        search grid, evaluations of the search, the final fit. Sums over ten to fifty studies have
+        too little work per byte to come near a product of large matrices; where a whole search
+        grid is one matrix product (shared variances) the share is largest."""
+    )
+    lines += [
+        "| kernel | operations | time | Gflop/s | share of a matrix product |",
+        "| --- | --: | --: | --: | --: |",
+    ]
+    for kernel in found["kernels"]:
+        rate = kernel["operations"] / kernel["seconds"]
+        lines.append(
+            f"| {kernel['kernel']} | {kernel['operations'] / 1e6:,.0f} million |"
+            f" {duration(kernel['seconds'])} | {rate / 1e9:.2f} |"
+            f" {100 * rate / found['product']:.0f}% |"
+        )
+    return [*lines, ""]
+
+
+def _growth(found: dict[str, Any]) -> list[str]:
+    lines = ["## Growth", "", "Three-level model, five effects per study:", ""]
+    lines += ["| effects | time | per effect |", "| --: | --: | --: |"]
+    for row in found["multilevel"]:
+        each = duration(row["seconds"] / row["effects"])
+        lines.append(f"| {row['effects']:,} | {duration(row['seconds'])} | {each} |")
+    lines += ["", "`ketameta check` of simulated trials, start-up included:", ""]
+    lines += ["| trials | rows | time | per row |", "| --: | --: | --: | --: |"]
+    for row in found["check"]:
+        each = duration(row["seconds"] / row["rows"])
+        lines.append(
+            f"| {row['studies']:,} | {row['rows']:,} | {duration(row['seconds'])} | {each} |"
+        )
+    lines += ["", "`ketameta report` of simulated trials, four analyses, start-up included:", ""]
+    lines += [
+        "| trials | rows | from nothing | one number changed | nothing changed |",
+        "| --: | --: | --: | --: | --: |",
+    ]
+    for row in found["report"]:
+        times = " | ".join(duration(row[part]) for part in ("cold", "touched", "unchanged"))
+        lines.append(f"| {row['studies']:,} | {row['rows']:,} | {times} |")
+    lines += ["", "With nothing changed `make report` does not start Python at all.", ""]
+    return lines

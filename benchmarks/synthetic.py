@@ -1,0 +1,141 @@
+"""Invented data for timings: meta-analyses, multilevel effects, and whole projects of trials.
+
+Every trial is called simulated, and nothing here is evidence of anything.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from ketameta.schema import BATCH_TABLES
+
+ROOT = Path(__file__).resolve().parent.parent
+TIMES = ("1", "7", "14", "28")
+EVENTS = ("nausea", "dissociation")
+
+
+def meta_analysis(k: int, seed: int = 1, tau2: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    """Return estimates and variances of k invented trials."""
+    random = np.random.default_rng([seed, k])
+    v = random.uniform(0.02, 0.3, k)
+    return 0.3 + random.normal(0, np.sqrt(v + tau2)), v
+
+
+def clustered(effects: int, each: int = 5, seed: int = 1) -> dict[str, np.ndarray]:
+    """Return invented effects, ``each`` per study."""
+    random = np.random.default_rng([seed, effects])
+    study = np.arange(effects) // each
+    v = random.uniform(0.02, 0.2, effects)
+    y = 0.3 + random.normal(0, 0.3, study[-1] + 1)[study]
+    y = y + random.normal(0, 0.2, effects) + random.normal(0, np.sqrt(v))
+    return {"yi": y, "vi": v, "study": study, "effect": np.arange(effects)}
+
+
+def write_csv(path: Path, **columns: np.ndarray) -> None:
+    """Write columns for R."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        writer.writerows(zip(*(array.tolist() for array in columns.values()), strict=True))
+
+
+def write_project(root: Path, studies: int, seed: int = 1, analyses: bool = False) -> int:
+    """Write a project of invented two-arm trials, ten outcome rows each; return its rows."""
+    random = np.random.default_rng([seed, studies])
+    data = root / "data"
+    folder = data / "extracted" / "simulated"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("instruments.csv", "outcome_words.csv", "search.toml"):
+        shutil.copy(ROOT / "data" / name, data / name)
+    (root / "analyses").mkdir(exist_ok=True)
+    if analyses:
+        for day in ("24h", "week1", "day28"):
+            name = f"ketamine_depression_{day}.toml"
+            shutil.copy(ROOT / "analyses" / name, root / "analyses" / name)
+        shutil.copy(ROOT / "analyses" / "harm_nausea.toml", root / "analyses" / "harm_nausea.toml")
+    rows: dict[str, list[dict[str, str]]] = {table.name: [] for table in BATCH_TABLES}
+    for number in range(studies):
+        _trial(rows, f"simulated{number:05d}_2020", random)
+    for table in BATCH_TABLES:
+        with (folder / f"{table.name}.csv").open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, table.column_names, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows[table.name])
+    return sum(len(table) for table in rows.values())
+
+
+def _trial(rows: dict[str, list[dict[str, str]]], name: str, random: np.random.Generator) -> None:
+    size = int(random.integers(20, 80))
+    effect = random.normal(-4, 2)
+    rows["studies"].append(
+        {
+            "study_id": name,
+            "citation": f"Simulated trial {name}",
+            "year": "2020",
+            "source_url": f"https://example.org/{name}",
+            "source_type": "journal",
+            "access": "full_text",
+            "design": "parallel_rct",
+            "blinding": "double_blind",
+            "population": "simulated adults",
+            "diagnosis": "major_depression",
+            "age_group": "adults",
+            "n_randomised": str(2 * size),
+            "adhd_subtype": "not_applicable",
+            "prior_treatment_resistance": str(random.choice(["resistant", "not_resistant"])),
+        }
+    )
+    for arm, role, drug_class in (
+        ("ketamine", "treatment", "nmda_antagonist"),
+        ("placebo", "control", "placebo"),
+    ):
+        treated = role == "treatment"
+        rows["arms"].append(
+            {
+                "study_id": name,
+                "arm_id": arm,
+                "intervention": arm,
+                "drug_class": drug_class,
+                "role": role,
+                "dose": "0.5" if treated else "",
+                "dose_unit": "mg_per_kg" if treated else "",
+                "route": "intravenous",
+                "n_randomised": str(size),
+            }
+        )
+        shared = {
+            "study_id": name,
+            "arm_id": arm,
+            "n": str(size),
+            "analysis_set": "intention_to_treat",
+            "locator": "table 2",
+            "extracted_by": "simulation",
+        }
+        for day in TIMES[:4]:
+            mean = 22 + (effect if treated else 0) + random.normal(0, 1)
+            rows["outcomes"].append(
+                shared
+                | {
+                    "outcome": "depression",
+                    "instrument": "madrs",
+                    "time_days": day,
+                    "statistic": "endpoint",
+                    "mean": f"{mean:.2f}",
+                    "sd": f"{random.uniform(7, 11):.2f}",
+                    "sd_origin": "raw",
+                }
+            )
+        rows["outcomes"].append(
+            shared
+            | {
+                "outcome": "nausea",
+                "instrument": "spontaneous_report",
+                "time_days": "28",
+                "statistic": "events",
+                "events": str(int(random.integers(1, size // 2))),
+            }
+        )
