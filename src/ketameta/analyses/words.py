@@ -51,6 +51,11 @@ _DIFFERENCE_NAMES = {
 }
 
 
+def measure_words(measure: Measure) -> str:
+    """Return ``risk ratio``."""
+    return _MEASURE_WORDS[measure]
+
+
 def estimate_words(pooled: dict[str, Any], measure: Measure, kind: str = "pooled") -> str:
     """Return ``risk ratio is 2.31 (95% CI 1.60 to 3.33)``."""
     name = _MEASURE_WORDS[measure]
@@ -74,13 +79,16 @@ def main_sentence(result: dict[str, Any]) -> str:
     pooled, kind = result["pooled"], result["kind"]
     if kind == "network":
         return network_sentence(result, f"{plural(k, 'trial')}{who}")
+    if kind == "dose_response":
+        return f"{plural(k, 'trial')}{who} compare fixed doses with a control."
     if pooled is None:
         return f"{plural(k, 'trial')}{who}; different measurements are not pooled together."
     if k == 1:
         row = result["groups"][0]["rows"][0]
         return (
             f"One trial{who} ({row['label']}) is eligible: the "
-            f"{estimate_words(pooled, measure, kind)}. "
+            f"{estimate_words(pooled, measure, kind)}; "
+            f"{direction_words(pooled, measure, result['favours'])}. "
             "A single trial is shown as it is; nothing is pooled."
         )
     sentence = f"Across {plural(k, 'trial')}{who}, the {estimate_words(pooled, measure, kind)}"
