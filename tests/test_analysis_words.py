@@ -99,7 +99,8 @@ def test_one_trial_is_shown_and_not_pooled() -> None:
     text = words.main_sentence(result(1, n_participants=60))
     assert text == (
         "One trial with 60 people (Alder 2014) is eligible: the standardised mean difference is "
-        "−0.50 (95% CI −0.90 to −0.10). A single trial is shown as it is; nothing is pooled."
+        "−0.50 (95% CI −0.90 to −0.10); the whole interval lies on the side that favours "
+        "ketamine. A single trial is shown as it is; nothing is pooled."
     )
 
 
