@@ -77,6 +77,8 @@ def read_dose(file: Problems, kind: str) -> DoseRule | None:
         file.problems.append(
             f"dose.transformation is {form!r}; choose one of {', '.join(TRANSFORMATIONS)}"
         )
+    if file.table("model").get("tau2_method", "REML") != "REML":
+        file.problems.append("model.tau2_method: dose-response curves are fitted by REML only")
     step = file.number("step", table)
     if step is not None and step <= 0:
         file.problems.append(f"dose.step is {step:g}; a number above 0 is needed")

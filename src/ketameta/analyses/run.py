@@ -9,6 +9,8 @@ import numpy as np
 
 from ketameta.analyses import words
 from ketameta.analyses.companions import companions_of, leave_one_out_of
+from ketameta.analyses.dose_response import dose_groups, dose_results
+from ketameta.analyses.dose_words import dose_sentences
 from ketameta.analyses.events import event_companions
 from ketameta.analyses.network import network, network_rows
 from ketameta.analyses.over_time import over_time
@@ -53,6 +55,8 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
     """
     selected = select_effects(spec, table, evidence)
     net = network(spec, selected.used)
+    doses = dose_results(spec, selected.used)
+    groups: list[dict[str, Any]]
     if spec.kind == "network":
         rows = independent = network_rows(net)
         groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
@@ -60,14 +64,18 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         rows = study_rows(selected.used, spec.model.measure)
         rows = independent = difference_rows(rows, *spec.model.group_order)
         groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
+    elif spec.kind == "dose_response":
+        groups = dose_groups(spec, selected.used)
+        rows = [row for group in groups for row in group["rows"]]
+        independent = study_rows(selected.used, spec.model.measure, "study_id")
     else:
         rows = study_rows(selected.used, spec.model.measure)
         independent = study_rows(selected.used, spec.model.measure, "study_id")
         groups = _groups(spec, rows)
     pooled = _pooled(independent, spec)
-    overall = spec.model.overall and len(independent) > 0
+    overall = _is_pooled(spec) and len(independent) > 0
     several = overall and len(independent) >= 2
-    if spec.kind != "network":
+    if spec.kind not in ("network", "dose_response"):
         _give_weights(groups, rows, independent, spec)
     result: dict[str, Any] = {
         "name": spec.name,
@@ -99,6 +107,7 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         "leave_one_out": leave_one_out_of(spec, independent) if overall else None,
         "over_time": over_time(spec, rows),
         "network": net,
+        "dose_response": doses,
         "influence": influence_of(pooled, independent) if several else None,
         "gosh": gosh_of(pooled) if several else None,
         "small_study": small_study_of(pooled) if several else None,
@@ -106,7 +115,10 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         "intervals": plain(pooled.intervals().rows) if several else [],
         "caveats": net.get("caveats", [])
         if net
-        else _caveats(spec, pooled, groups, rows, independent),
+        else [
+            *_caveats(spec, pooled, groups, rows, independent),
+            *(doses.get("caveats", []) if doses else []),
+        ],
         "set_aside": _listed(selected.set_aside),
         "unused": _listed(selected.unused),
         "spec": plain(dataclasses.asdict(spec)),
@@ -117,6 +129,7 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
             words.main_sentence(result),
             *words.group_sentences(result),
             *words.over_time_sentences(result),
+            *dose_sentences(result),
             words.two_trials_sentence(result),
             words.prediction_sentence(result),
             words.heterogeneity_sentence(result),
@@ -124,6 +137,11 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         if sentence
     ]
     return plain(result)
+
+
+def _is_pooled(spec: AnalysisSpec) -> bool:
+    """Return whether all rows stand for one effect; doses do not."""
+    return spec.model.overall and spec.kind != "dose_response"
 
 
 def _sizes(net: dict[str, Any] | None, independent: list[dict[str, Any]]) -> dict[str, int]:
@@ -274,7 +292,7 @@ def _caveats(
     independent: list[dict[str, Any]],
 ) -> list[dict[str, str]]:
     """Return everything a reader must know, once each."""
-    overall = spec.model.overall or not rows
+    overall = _is_pooled(spec) or not rows
     caveats = [dataclasses.asdict(caveat) for caveat in pooled.caveats] if overall else []
     if overall and len(rows) != len(independent):
         caveats.append(

@@ -226,6 +226,8 @@ def _keep_doses(scoped: pd.DataFrame, rule: DoseRule) -> None:
     units = [str(unit) for unit in scoped["dose_unit"]]
     doses = [rule.dose(a, u) for a, u in zip(scoped["dose"].astype(float), units, strict=True)]
     scoped["common_dose"] = [np.nan if dose is None else dose for dose in doses]
+    same = (scoped["intervention"] == scoped["comparator"]).to_numpy()
+    mark(scoped, same, "two_doses", "compares two doses; each enters against the control")
     fixed = scoped["dose"].notna().to_numpy()
     mark(scoped, ~fixed, "dose_not_fixed", "not one fixed dose")
     other = [f"its dose is in {unit.replace('_', ' ') or 'no unit'}" for unit in units]

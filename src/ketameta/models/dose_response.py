@@ -313,12 +313,12 @@ def _caveats(
             )
         )
     single = sum(len(set(data.dose[at])) == 1 for at in data.rows)
-    if single:
+    if single and not np.any(data.control):
         found.append(
             Caveat(
                 "single_dose",
-                f"{plural(single, 'study gives', 'studies give')} one dose only: what they"
-                " say about the curve rests on the difference between any dose and none.",
+                f"{plural(single, 'study gives', 'studies give')} one dose only; there the curve"
+                " rests on the difference between any dose and none.",
             )
         )
     if knots and len(set(data.dose) | set(data.control)) <= len(knots):

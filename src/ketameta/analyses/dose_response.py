@@ -1,0 +1,285 @@
+"""Doses of one treatment from selected effects: one curve through the contrasts of all trials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ketameta.analyses.combine import StudyEffects, study_covariance, texts
+from ketameta.analyses.rows import Z95, study_label, study_rows
+from ketameta.errors import KetametaError
+from ketameta.models.dose_response import dose_response
+from ketameta.models.results import plain
+from ketameta.numberformat import format_p
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketameta.analyses.dose_rule import DoseRule
+    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.models.dose_response_result import DoseResponse
+
+#: Points of the drawn curve between no dose and the highest.
+_CURVE_POINTS = 61
+#: A test of curvature below this is worth a sentence.
+_BENT_P = 0.05
+_ARM_NUMBERS = ("n_treatment", "n_control", "events_treatment", "events_control")
+
+
+def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the dose-response results of an analysis of that kind; ``None`` for the others.
+
+    Parameters
+    ----------
+    spec : AnalysisSpec
+    used : DataFrame
+        Selected effects with ``common_dose``, one form per comparison.
+
+    Returns
+    -------
+    dict or None
+        ``points`` (each contrast), ``linear`` and ``spline`` (``coefficients``, ``slope`` per step
+        of dose, tests, ``curve``, or ``withheld``), ``main`` (which of them was declared),
+        ``nonlinearity`` (the test of the spline), ``at_doses`` (the main curve at the doses given),
+        ``among_doses`` (the slope among treated people, within trials) and ``withheld``.
+    """
+    rule = spec.dose
+    if rule is None:
+        return None
+    head: dict[str, Any] = {
+        "unit": rule.unit,
+        "step": rule.step,
+        "main": rule.transformation,
+        "knot_shares": list(rule.knots),
+        "equivalents": dict(rule.equivalents),
+    }
+    if used.empty:
+        return {**head, "points": [], "withheld": "no eligible trial"}
+    ordered = used.sort_values(["study_id", "common_dose", "effect_id"]).reset_index(drop=True)
+    covariance = _covariance(spec, ordered)
+    contrasts = _Contrasts(
+        ordered["estimate"].to_numpy(float),
+        covariance,
+        ordered["common_dose"].to_numpy(float),
+        np.zeros(len(ordered)),
+        list(ordered["study_id"]),
+    )
+    head |= {
+        "points": _points(ordered),
+        "doses": sorted({float(dose) for dose in ordered["common_dose"]}),
+        "n_contrasts": len(ordered),
+        "among_doses": _among_doses(spec, rule, contrasts),
+    }
+    linear = _fitted(spec, rule, contrasts, "linear")
+    spline = _fitted(spec, rule, contrasts, "spline")
+    main = spline if rule.transformation == "spline" else linear
+    return plain(
+        {
+            **head,
+            "linear": linear,
+            "spline": spline,
+            "nonlinearity": spline.get("nonlinearity"),
+            "at_doses": main.get("at_doses", []),
+            "curve": main.get("curve", []),
+            "caveats": [*main.get("caveats", []), *_bent(spline)],
+            "withheld": main["withheld"],
+        }
+    )
+
+
+def dose_groups(spec: AnalysisSpec, used: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a forest plot, one group per dose, nothing pooled."""
+    if spec.dose is None or used.empty:
+        return []
+    labels = [dose_label(dose, spec.dose.unit) for dose in used["common_dose"]]
+    grouped = used.assign(group=labels, study_group=used["study_id"] + "|" + np.array(labels))
+    rows = study_rows(grouped, spec.model.measure)
+    for row in rows:
+        row["weight"] = None
+    order = dict(sorted(zip(used["common_dose"], labels, strict=True)))
+    return [
+        {
+            "key": label,
+            "label": label,
+            "rows": [row for row in rows if row["group"] == label],
+            "pooled": None,
+        }
+        for label in dict.fromkeys(order.values())
+    ]
+
+
+def dose_label(dose: float, unit: str) -> str:
+    """Return ``28 mg`` or ``0.5 mg per kg``."""
+    return f"{dose:g} {unit.replace('_', ' ')}"
+
+
+class _Contrasts:
+    """Contrasts of all trials with their covariance."""
+
+    def __init__(
+        self,
+        estimates: np.ndarray,
+        covariance: np.ndarray,
+        dose: np.ndarray,
+        control: np.ndarray,
+        study: list[str],
+    ) -> None:
+        self.estimates, self.covariance = estimates, covariance
+        self.dose, self.control, self.study = dose, control, study
+
+
+def _covariance(spec: AnalysisSpec, used: pd.DataFrame) -> np.ndarray:
+    """Return the sampling covariance of all contrasts; zero between trials."""
+    matrix = np.zeros((len(used), len(used)))
+    for _, group in used.groupby("study_id", sort=False):
+        effects = StudyEffects(
+            people=texts(group["study_id"] + "|" + group["subgroup"]),
+            treatment=texts(group["arm_id"]),
+            control=texts(group["comparator_arm_id"]),
+            estimates=group["estimate"].to_numpy(float),
+            variances=group["variance"].to_numpy(float),
+            **{name: group[name].to_numpy(float) for name in _ARM_NUMBERS},
+        )
+        at = group.index.to_numpy()
+        matrix[np.ix_(at, at)] = study_covariance(spec.model.measure, effects)
+    return matrix
+
+
+def _points(used: pd.DataFrame) -> list[dict[str, Any]]:
+    points = []
+    for row in used.to_dict("records"):
+        se = float(np.sqrt(row["variance"]))
+        points.append(
+            {
+                "study_id": row["study_id"],
+                "label": study_label(row["study_id"]),
+                "arm_id": row["arm_id"],
+                "dose": float(row["common_dose"]),
+                "estimate": float(row["estimate"]),
+                "se": se,
+                "ci_low": float(row["estimate"]) - Z95 * se,
+                "ci_high": float(row["estimate"]) + Z95 * se,
+                **{name: float(row[name]) for name in _ARM_NUMBERS},
+            }
+        )
+    return points
+
+
+def _bent(spline: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the caveat that a line does not fit."""
+    test = spline.get("nonlinearity")
+    if test is None or test["p_value"] >= _BENT_P:
+        return []
+    message = (
+        f"A line does not describe these doses (test of curvature {format_p(test['p_value'])}): "
+        "read the effect at each dose, not the slope."
+    )
+    return [{"code": "not_a_line", "message": message}]
+
+
+def _fitted(
+    spec: AnalysisSpec, rule: DoseRule, contrasts: _Contrasts, transformation: Any
+) -> dict[str, Any]:
+    """Return one curve, or why there is none."""
+    try:
+        fit = _fit(spec, rule, contrasts, transformation)
+    except KetametaError as error:
+        return {"withheld": str(error)}
+    doses = np.array(sorted(set(contrasts.dose)))
+    grid = np.linspace(0.0, doses[-1], _CURVE_POINTS)
+    return {
+        "k": fit.k,
+        "method": fit.method,
+        "knots": list(fit.knots),
+        "coefficients": fit.coefficients.rows(),
+        "covariance": fit.coefficients.covariance,
+        "between": fit.between,
+        "slope": _slope(fit, rule),
+        "q": fit.q,
+        "q_df": fit.q_df,
+        "q_p_value": fit.q_p_value,
+        "test": plain(fit.test),
+        "nonlinearity": plain(fit.nonlinearity),
+        "at_doses": _curve(fit, doses),
+        "curve": _curve(fit, grid),
+        "caveats": [plain(caveat) for caveat in fit.caveats],
+        "level": fit.level,
+        "withheld": "",
+    }
+
+
+def _fit(
+    spec: AnalysisSpec, rule: DoseRule, contrasts: _Contrasts, transformation: Any
+) -> DoseResponse:
+    return dose_response(
+        contrasts.estimates,
+        np.diag(contrasts.covariance),
+        contrasts.dose,
+        contrasts.study,
+        sampling_covariance=contrasts.covariance,
+        dose_control=contrasts.control,
+        transformation=transformation,
+        knot_shares=rule.knots,
+        ci_method="wald" if spec.model.ci_method == "wald" else "t",
+        level=spec.model.level,
+    )
+
+
+def _slope(fit: DoseResponse, rule: DoseRule) -> dict[str, Any]:
+    """Return the first coefficient per step of dose."""
+    row = fit.coefficients.rows()[0]
+    scaled = {name: rule.step * row[name] for name in ("estimate", "se", "ci_low", "ci_high")}
+    between = float(np.sqrt(fit.between[0, 0])) * rule.step
+    return {**scaled, "df": row["df"], "p_value": row["p_value"], "tau": between}
+
+
+def _curve(fit: DoseResponse, doses: np.ndarray) -> list[dict[str, float]]:
+    at = fit.predict(doses)
+    columns = ("dose", "estimate", "se", "ci_low", "ci_high")
+    return [
+        {name: float(getattr(at, name)[place]) for name in columns} for place in range(len(doses))
+    ]
+
+
+def _among_doses(spec: AnalysisSpec, rule: DoseRule, contrasts: _Contrasts) -> dict[str, Any]:
+    """Return the slope among treated people: each dose against the lowest of the same trial.
+
+    The control leaves the comparison, and with it everything that any dose does. The covariance
+    follows from that of the contrasts with the control.
+    """
+    turns, dose, control, study = [], [], [], []
+    names = np.array(contrasts.study)
+    for name in dict.fromkeys(contrasts.study):
+        at = np.flatnonzero(names == name)
+        lowest = at[int(np.argmin(contrasts.dose[at]))]
+        for row in at:
+            if contrasts.dose[row] > contrasts.dose[lowest]:
+                turn = np.zeros(len(names))
+                turn[row], turn[lowest] = 1.0, -1.0
+                turns.append(turn)
+                dose.append(contrasts.dose[row])
+                control.append(contrasts.dose[lowest])
+                study.append(name)
+    if not turns:
+        return {"k": 0, "withheld": "no trial compares two doses"}
+    turned = np.array(turns)
+    within = _Contrasts(
+        turned @ contrasts.estimates,
+        turned @ contrasts.covariance @ turned.T,
+        np.array(dose),
+        np.array(control),
+        study,
+    )
+    try:
+        fit = _fit(spec, rule, within, "linear")
+    except KetametaError as error:
+        return {"k": len(set(study)), "withheld": str(error)}
+    return {
+        "k": fit.k,
+        "n_contrasts": fit.n_contrasts,
+        "method": fit.method,
+        "slope": _slope(fit, rule),
+        "caveats": [plain(caveat) for caveat in fit.caveats],
+        "withheld": "",
+    }
