@@ -33,8 +33,11 @@ from ketameta.analyses.spec_problems import Problems
 from ketameta.effect_rows import ArmSize, Assumptions
 from ketameta.errors import SpecError, did_you_mean
 
-#: Names of files in ``reports/`` that no analysis may take.
-_TAKEN = ("evidence_map", "manifest", "claims")
+#: Names of files in ``reports/`` and of places on the page that no analysis may take.
+_TAKEN = (
+    *("evidence_map", "manifest", "claims", "summary", "map", "studies", "methods", "search"),
+    *("corrections", "registry", "exclusions", *SECTIONS),
+)
 
 #: Moderators whose groups measure different things on the same people: not pooled together.
 _APART = ("outcome", "instrument")

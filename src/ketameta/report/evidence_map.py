@@ -75,6 +75,7 @@ def evidence_map_cells(evidence: Evidence) -> dict[str, Any]:
             here = in_row[
                 in_row["intervention"].isin(interventions) | in_row["drug_class"].isin(classes)
             ].drop_duplicates("study_id")
+            here = _without_companions(here)
             cells.append(
                 {
                     "row": row,
@@ -91,10 +92,23 @@ def evidence_map_cells(evidence: Evidence) -> dict[str, Any]:
     }
 
 
+def _without_companions(here: pd.DataFrame) -> pd.DataFrame:
+    """Leave out reports whose people another report in the same cell counts already."""
+    overlaps = {
+        study: {part for part in text.split(";") if part}
+        for study, text in zip(here["study_id"], here["overlaps_with"], strict=True)
+    }
+    kept: set[str] = set()
+    for study in sorted(overlaps, key=lambda name: (bool(overlaps[name]), name)):
+        if not (overlaps[study] & kept or any(study in overlaps[other] for other in kept)):
+            kept.add(study)
+    return here[here["study_id"].isin(list(kept))]
+
+
 def _measured(evidence: Evidence) -> pd.DataFrame:
     """Return one row per study, treatment arm and outcome with any extracted number.
 
-    Reports that pool or repeat other trials are left out, so that nobody is counted twice.
+    Reports that pool other trials are left out, so that nobody is counted twice.
     """
     import pandas as pd
 
@@ -106,5 +120,5 @@ def _measured(evidence: Evidence) -> pd.DataFrame:
     return (
         rows.merge(arms[["study_id", "arm_id", "intervention", "drug_class"]])
         .merge(evidence.outcome_words[["outcome", "domain"]])
-        .merge(whole[["study_id", "diagnosis", "n_randomised"]])
+        .merge(whole[["study_id", "diagnosis", "n_randomised", "overlaps_with"]])
     )
