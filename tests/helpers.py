@@ -78,7 +78,7 @@ intervention = ["ketamine"]
 
 #: Two questions about the invented trials: one with an answer, one without a trial.
 TWO_ANALYSES = {
-    "mood": ANALYSIS,
+    "rapid": ANALYSIS,
     "nausea": ANALYSIS.replace("depression", "nausea").replace('"mood"', '"harms"')
     + '\n[model]\nmeasure = "RR"\n',
 }

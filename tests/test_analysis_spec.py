@@ -277,7 +277,7 @@ def test_required_parts(tmp_path: Path, old: str, new: str, start: str) -> None:
     assert any(line.startswith(start) for line in lines), lines
 
 
-@pytest.mark.parametrize("name", ["evidence_map", "Demo", "my analysis", "démo"])
+@pytest.mark.parametrize("name", ["evidence_map", "mood", "studies", "Demo", "my analysis", "démo"])
 def test_the_name_of_a_file_becomes_names_of_results_and_figures(tmp_path: Path, name: str) -> None:
     lines = problems(tmp_path, ANALYSIS, name)
     assert lines[0].startswith("the file name")

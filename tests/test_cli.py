@@ -164,7 +164,7 @@ def test_effects_are_printed_or_written(ketameta, project: ProjectPaths, tmp_pat
 
 def test_run_prints_results_and_writes_nothing(ketameta, project: ProjectPaths) -> None:
     before = sorted(project.root.rglob("*"))
-    done = ketameta("run", project.analyses / "mood.toml", "--root", project.root)
+    done = ketameta("run", project.analyses / "rapid.toml", "--root", project.root)
     assert done.code == 0
     assert json.loads(done.out)["k"] == 3
     assert sorted(project.root.rglob("*")) == before
@@ -172,8 +172,8 @@ def test_run_prints_results_and_writes_nothing(ketameta, project: ProjectPaths) 
 
 def test_run_gives_what_report_publishes(ketameta, project: ProjectPaths) -> None:
     build(project)
-    done = ketameta("run", project.analyses / "mood.toml", "--root", project.root)
-    assert done.out == (project.results / "mood.json").read_text(encoding="utf-8")
+    done = ketameta("run", project.analyses / "rapid.toml", "--root", project.root)
+    assert done.out == (project.results / "rapid.json").read_text(encoding="utf-8")
 
 
 def test_dictionary_writes_what_the_schema_says(ketameta, project: ProjectPaths) -> None:
@@ -202,7 +202,7 @@ def test_bad_data_are_said_by_every_command_that_needs_them(
     ketameta, project: ProjectPaths
 ) -> None:
     spoil(project)
-    for arguments in (["report"], ["effects"], ["run", project.analyses / "mood.toml"]):
+    for arguments in (["report"], ["effects"], ["run", project.analyses / "rapid.toml"]):
         done = ketameta(*arguments, "--root", project.root)
         assert_said(done, "outcomes.csv:2 sd: -6.4")
         assert done.out == ""
@@ -286,7 +286,7 @@ def test_check_imports_no_models_and_no_figures(built: ProjectPaths) -> None:
 def test_the_command_runs_as_a_module_and_a_closed_pipe_is_no_accident(
     built: ProjectPaths,
 ) -> None:
-    command = [sys.executable, "-m", "ketameta", "run", str(built.analyses / "mood.toml"),
+    command = [sys.executable, "-m", "ketameta", "run", str(built.analyses / "rapid.toml"),
                "--root", str(built.root)]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
