@@ -156,7 +156,8 @@ def batched_fit(
     size = chunk_columns(k, p, 2, budget_bytes)
     span = 0.0
     if tau2_method in ("ML", "REML"):
-        spans = [grid_span(part, restricted=tau2_method == "REML") for part in inputs.chunks(size)]
+        parts = inputs.chunks(size, designs=False)
+        spans = [grid_span(part, restricted=tau2_method == "REML") for part in parts]
         span = float(np.concatenate(spans).max())
         size = chunk_columns(k, p, int(np.ceil(span / GRID_STEP)) + 2, budget_bytes)
     pieces, done = [], 0
@@ -265,17 +266,8 @@ def batched_inference(
     As :func:`ketameta.models.intervals.mean_inference` column by column; columns without degrees
     of freedom (k = p) have the Wald test and interval, as metafor has for a single study.
     """
-    check_choice("ci_method", ci_method, CI_METHODS)
     level = check_level(level)
-    scale, df = np.ones(fits.tau2.shape), np.full(fits.tau2.shape, np.inf)
-    if ci_method != "wald":
-        df = np.where(fits.df > 0, fits.df, np.inf)
-        scale = fits.factor
-        if ci_method == "knapp-hartung-conservative":
-            scale = np.maximum(scale, 1.0)
-        else:
-            scale = np.where(scale < ZERO_SCALE, 0.0, scale)
-    se = fits.se * np.sqrt(scale)
+    se, scale, df = scaled_se(fits, ci_method)
     sound = se > 0
     statistic = np.full(se.shape, np.nan)
     np.divide(fits.coefficients, se, out=statistic, where=sound)
@@ -299,3 +291,20 @@ def batched_inference(
         ci_high=fits.coefficients + half,
         scale=scale,
     )
+
+
+def scaled_se(fits: BatchedFits, ci_method: str) -> tuple[Array, Array, Array]:
+    """Return standard errors (p, T), the factor on the variance (T,) and degrees of freedom (T,).
+
+    As in :func:`batched_inference`, without tests.
+    """
+    check_choice("ci_method", ci_method, CI_METHODS)
+    scale, df = np.ones(fits.tau2.shape), np.full(fits.tau2.shape, np.inf)
+    if ci_method != "wald":
+        df = np.where(fits.df > 0, fits.df, np.inf)
+        scale = fits.factor
+        if ci_method == "knapp-hartung-conservative":
+            scale = np.maximum(scale, 1.0)
+        else:
+            scale = np.where(scale < ZERO_SCALE, 0.0, scale)
+    return fits.se * np.sqrt(scale), scale, df

@@ -45,8 +45,11 @@ class BatchInputs:
         """Coefficients of each meta-analysis."""
         return 1 if self.design is None else len(self.design)
 
-    def chunks(self, size: int) -> Iterator[Batch]:
-        """Yield batches of at most ``size`` columns; a single column comes twice."""
+    def chunks(self, size: int, *, designs: bool = True) -> Iterator[Batch]:
+        """Yield batches of at most ``size`` columns; a single column comes twice.
+
+        Without ``designs`` those are left out, for what needs estimates and variances only.
+        """
         common = self._common_basis()
         pieces = -(-self.count // size)
         edges = np.linspace(0, self.count, pieces + 1).astype(int)
@@ -55,7 +58,9 @@ class BatchInputs:
             mask = _columns(self.mask, index).astype(float)
             y = _columns(self.y, index)
             n = np.broadcast_to(mask.sum(0), index.size)
-            design = None if self.design is None else _columns(self.design, index) * mask
+            design = None
+            if self.design is not None and designs:
+                design = _columns(self.design, index) * mask
             basis = None if design is None else orthonormal(design)[0]
             centred = y  # by sums, not a matrix product, whose last bit depends on its size
             for column in common.T[:, :, None]:

@@ -18,7 +18,10 @@ from ketameta.models.tau2 import COMMON, GRID_STEP
 
 #: A Newton step below this share of ``tau2 + min v`` is the last one: the error after it is of the
 #: order of its square.
-LAST_STEP = 1e-9
+LAST_STEP = 1e-7
+#: A search starts at one of so many equal parts of its bracket, so that the last bits of the scores
+#: on the grid, which depend on how a batch is cut, do not reach the result.
+START_PARTS = 4096
 #: A bracket is halved at worst; 200 halvings empty any double.
 MAX_STEPS = 200
 
@@ -123,7 +126,8 @@ def _likelihood(data: Batch, grid_end: float, *, restricted: bool) -> Array:
             return at.score - at.trace, at.trace_squared - 2 * at.cubic
         return at.score - at.total, at.total_squared - 2 * at.cubic
 
-    peaks = _newton(data, column, low, high, 0.5 * (low + high), slope_at)
+    start = low + (high - low) * _crossing(slope, grid, row, column)
+    peaks = _newton(data, column, low, high, start, slope_at)
     candidates = np.bincount(column, minlength=data.columns) + at_zero
     single = candidates[column] == 1
     found[column[single]] = peaks[single]
@@ -131,6 +135,29 @@ def _likelihood(data: Batch, grid_end: float, *, restricted: bool) -> Array:
     if several.size:
         _highest(data, found, several, column, peaks, at_zero, restricted=restricted)
     return found
+
+
+def _crossing(slope: Array, grid: Array, row: Index, column: Index) -> Array:
+    """Return where in its bracket each score is about 0, as a share of the bracket.
+
+    Inverse interpolation by Neville's scheme through the bracket and the grid points around it,
+    linear where that leaves the bracket or has no such points.
+    """
+    inner = (row > 0) & (row + 2 < len(slope))
+    place = 0 if grid.shape[1] == 1 else column
+    low, width = grid[row, place], grid[row + 1, place] - grid[row, place]
+    at = [np.where(inner, row + i, row) for i in (-1, 0, 1, 2)]
+    scores = [slope[rows, column] for rows in at]
+    shares = [(grid[rows, place] - low) / width for rows in at]
+    f0, f1 = slope[row, column], slope[row + 1, column]
+    linear = f0 / (f0 - f1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for order in (1, 2, 3):
+            for i in range(4 - order):
+                a, b = scores[i], scores[i + order]
+                shares[i] = (a * shares[i + 1] - b * shares[i]) / (a - b)
+    share = np.where((shares[0] >= 0) & (shares[0] <= 1), shares[0], linear)
+    return np.asarray(np.round(share * START_PARTS) / START_PARTS)
 
 
 def _highest(

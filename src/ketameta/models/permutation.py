@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ketameta.errors import NotEstimableError
-from ketameta.models.batched import DEFAULT_BUDGET, batched_fit, batched_inference
+from ketameta.models.batched import DEFAULT_BUDGET, batched_fit, scaled_se
 from ketameta.models.least_squares import Array
 from ketameta.models.progress import terminal_bar
 from ketameta.models.replicates import Progress, check_replicates, check_seed, run_blocks
@@ -211,13 +211,13 @@ class _Arrangements:
             tau2_method=self.tau2_method,
             budget_bytes=self.budget_bytes,
         )
-        found = batched_inference(fits, self.ci_method)
+        se, scale, _ = scaled_se(fits, self.ci_method)
         coefficients = fits.coefficients
-        nowhere = np.where(coefficients == 0, 0.0, np.copysign(np.inf, coefficients))
-        statistic = np.where(found.se > 0, found.statistic, nowhere)
+        statistic = np.where(coefficients == 0, 0.0, np.copysign(np.inf, coefficients))
+        np.divide(coefficients, se, out=statistic, where=se > 0)
         at = list(self.tested)
-        sound = (found.se[at] > 0).all(0)
-        blocks = np.moveaxis(fits.covariance[at][:, at] * np.where(sound, found.scale, 1.0), -1, 0)
+        sound = (se[at] > 0).all(0)
+        blocks = np.moveaxis(fits.covariance[at][:, at] * np.where(sound, scale, 1.0), -1, 0)
         b = coefficients[at].T[:, :, None]
         joint = (b * np.linalg.solve(blocks, b)).sum((1, 2))
         return statistic, np.where(sound, joint, np.inf)
