@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ketameta.figures.posterior import lay_out_posterior as lay_out_posterior
     from ketameta.figures.save import figure_bytes as figure_bytes
     from ketameta.figures.save import save_figure as save_figure
+    from ketameta.figures.specification_curve import (
+        lay_out_specification_curve as lay_out_specification_curve,
+    )
 
 #: Public name -> module that holds it.
 _HOMES = {
@@ -50,6 +53,7 @@ _HOMES = {
     "lay_out_network": "network",
     "lay_out_over_time": "over_time",
     "lay_out_posterior": "posterior",
+    "lay_out_specification_curve": "specification_curve",
     "save_figure": "save",
 }
 
