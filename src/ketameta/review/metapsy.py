@@ -91,7 +91,7 @@ class _Reader:
         self.facts = StudyFacts(self.draft, words, declared, name)
         self.undeclared: dict[str, dict[str, str]] = {"outcome_words": {}, "instruments": {}}
         self.silent: set[str] = set()
-        self.recomputed: dict[int, float] = {}
+        self.recomputed: dict[int, tuple[float, float]] = {}
 
     def read(self, record: Record) -> ImportedRow:
         """Return what became of one record; the draft holds the rest."""

@@ -16,18 +16,21 @@ from ketameta.review.metapsy_rows import GROUPS, SourceRow
 _SAME = 1e-6
 
 
-def recomputed_g(row: SourceRow, kind: str) -> float | None:
-    """Return Hedges' g of the first minus the second arm as the format computes it.
+def recomputed_g(row: SourceRow, kind: str) -> tuple[float, float] | None:
+    """Return Hedges' g of the first minus the second arm, with both small-sample factors in use.
 
-    Notes
-    -----
-    With the approximate small-sample factor ``1 - 3 / (4 N - 9)``; the package's own effect sizes
-    use the exact one, which differs by less than 5e-4 of g.
+    Returns
+    -------
+    tuple of float or None
+        With the approximate factor ``1 - 3 / (4 N - 9)``, which the format's own tools use, and
+        with the exact one; None where means, SDs or sizes are missing.
 
     References
     ----------
     Hedges (1981), J. Educ. Stat. 6(2), 107-128. doi:10.3102/10769986006002107
     """
+    from ketameta.effect_sizes import hedges_correction
+
     if kind not in ("endpoint", "change"):
         return None
     cells = {
@@ -44,18 +47,18 @@ def recomputed_g(row: SourceRow, kind: str) -> float | None:
         return None
     pooled = math.sqrt(((n1 - 1) * sd1**2 + (n2 - 1) * sd2**2) / (total - 2))
     d = (float(cells["mean1"]) - float(cells["mean2"])) / pooled
-    return d * (1 - 3 / (4 * total - 9))
+    return d * (1 - 3 / (4 * total - 9)), d * hedges_correction(total - 2).item()
 
 
-def recheck_note(rows: Sequence[ImportedRow], ours: Mapping[int, float]) -> str:
+def recheck_note(rows: Sequence[ImportedRow], ours: Mapping[int, tuple[float, float]]) -> str:
     """Return how the recomputed g compare with the file's own; empty where it has none.
 
     Parameters
     ----------
     rows : sequence of ImportedRow
         With the file's ``g`` among their facts.
-    ours : mapping of int to float
-        Recomputed g by line.
+    ours : mapping of int to (float, float)
+        Recomputed g by line, with either factor.
     """
     pairs = [
         (row.line, float(row.facts["g"]), ours[row.line])
@@ -65,7 +68,11 @@ def recheck_note(rows: Sequence[ImportedRow], ours: Mapping[int, float]) -> str:
     if not pairs:
         return ""
     # The sign is the file's own choice: it may be turned so that negative favours the first arm.
-    wrong = [line for line, theirs, mine in pairs if abs(abs(theirs) - abs(mine)) > _SAME]
+    wrong = [
+        line
+        for line, theirs, mine in pairs
+        if min(abs(abs(theirs) - abs(g)) for g in mine) > _SAME
+    ]
     said = f"g recomputed from the arms equals the file's own in {len(pairs) - len(wrong)} of "
     said += plural(len(pairs), "row")
     return f"{said}; compare line {line_ranges(wrong)} with the source" if wrong else said

@@ -5,16 +5,20 @@ Holds no words for readers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ketameta.evidence import Evidence
+from ketameta.evidence import Evidence, Row
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
     from ketameta.effect_rows import Assumptions
     from ketameta.effect_table import EffectTable
+
+
+#: Tables whose rows can become effects.
+RESULT_TABLES = ("outcomes", "contrasts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,14 @@ def without_files(evidence: Evidence, prefix: str) -> Evidence:
     )
 
 
+def with_results(evidence: Evidence, keep: Callable[[Row], bool]) -> Evidence:
+    """Return evidence with those rows of its result tables that ``keep`` says yes to."""
+    tables = dict(evidence.tables)
+    for name in RESULT_TABLES:
+        tables[name] = tuple(row for row in evidence.rows(name) if keep(row))
+    return Evidence(tables, evidence.refused)
+
+
 def is_of(source: str, prefix: str) -> bool:
     """Return whether a place, or one of several, lies in the batch."""
     return any(part.startswith(prefix) for part in source.split(";"))
@@ -48,34 +60,48 @@ class Moments:
 
     def __init__(self, before: Evidence, after: Evidence) -> None:
         self.before, self.after = before, after
-        self._tables: dict[Assumptions, tuple[EffectTable, EffectTable]] = {}
+        self._tables: dict[Any, tuple[EffectTable, EffectTable]] = {}
         self._chosen: dict[str, tuple[Any, Any]] = {}
         self._results: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
-    def tables(self, assumed: Assumptions) -> tuple[EffectTable, EffectTable]:
-        """Return the effects before and after, under an assumption."""
+    def tables(self, spec: AnalysisSpec) -> tuple[EffectTable, EffectTable]:
+        """Return the effects in reach of an analysis, before and after.
+
+        Effects never reach across outcomes, so that the rows of other outcomes can be left out.
+        """
         from ketameta.effect_table import derive_effects
 
-        if assumed not in self._tables:
-            self._tables[assumed] = (
-                derive_effects(self.before, assumed),
-                derive_effects(self.after, assumed),
+        outcomes = frozenset(spec.select.outcome)
+        key = (spec.assume, outcomes)
+        if key not in self._tables:
+            one, two = (
+                with_results(evidence, lambda row: row["outcome"] in outcomes)
+                for evidence in (self.before, self.after)
             )
-        return self._tables[assumed]
+            self._tables[key] = (
+                derive_effects(one, spec.assume),
+                derive_effects(two, spec.assume),
+            )
+        return self._tables[key]
 
-    def is_derived(self, assumed: Assumptions) -> bool:
-        """Return whether the effects under an assumption were needed by any analysis."""
-        return assumed in self._tables
+    def own_table(self, assumed: Assumptions, prefix: str) -> EffectTable:
+        """Return the effects, after, of every study that the batch has results of."""
+        from ketameta.effect_table import derive_effects
 
-    def table(self, assumed: Assumptions) -> EffectTable:
-        """Return the effects after, under an assumption."""
-        return self.tables(assumed)[1]
+        studies = {
+            row["study_id"]
+            for table in RESULT_TABLES
+            for row in self.after.rows(table)
+            if row.file.startswith(prefix)
+        }
+        own = with_results(self.after, lambda row: row["study_id"] in studies)
+        return derive_effects(own, assumed)
 
     def touches(self, spec: AnalysisSpec, prefix: str) -> bool:
         """Return whether the batch says anything about an outcome, study or arm of ``spec``."""
         outcomes = set(spec.select.outcome)
         studies = set()
-        for table in ("outcomes", "contrasts"):
+        for table in RESULT_TABLES:
             for row in self.after.rows(table):
                 if row["outcome"] in outcomes:
                     if row.file.startswith(prefix):
@@ -107,7 +133,7 @@ class Moments:
         from ketameta.analyses.selection import select_effects
 
         if spec.name not in self._chosen:
-            one, two = self.tables(spec.assume)
+            one, two = self.tables(spec)
             self._chosen[spec.name] = (
                 select_effects(spec, one, self.before),
                 select_effects(spec, two, self.after),
@@ -127,7 +153,7 @@ class Moments:
         from ketameta.analyses.run import run_analysis
 
         if spec.name not in self._results:
-            one, two = self.tables(spec.assume)
+            one, two = self.tables(spec)
             self._results[spec.name] = (
                 run_analysis(spec, one, self.before),
                 run_analysis(spec, two, self.after),

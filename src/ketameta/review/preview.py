@@ -149,7 +149,7 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
         changes=tuple(change for change in changes if change.is_changed),
         unchanged=tuple(unchanged) + tuple(c.title for c in changes if not c.is_changed),
         effects=tuple(_new_effects(moments, specs, prefix, entered)),
-        unused=tuple(_unused(moments.table(Assumptions()), prefix)),
+        unused=tuple(_unused(moments.own_table(Assumptions(), prefix), prefix)),
         set_aside=tuple(set_aside),
         claims=_claims(paths, specs, moments, results),
         warnings=warnings,
@@ -204,9 +204,8 @@ def _new_effects(
 ) -> list[NewEffect]:
     """Return the effects with a row of the batch behind them, assumed ones where they are used."""
     rows: dict[str, dict[str, Any]] = {}
-    asked = [Assumptions(), *(spec.assume for spec in specs if moments.is_derived(spec.assume))]
-    for assumed in dict.fromkeys(asked):
-        for row in moments.table(assumed).effects.to_dict("records"):
+    for assumed in dict.fromkeys([Assumptions(), *(spec.assume for spec in specs)]):
+        for row in moments.own_table(assumed, prefix).effects.to_dict("records"):
             name = str(row["effect_id"])
             wanted = not row["assumption"] or name in entered
             if wanted and is_of(str(row["source"]), prefix):

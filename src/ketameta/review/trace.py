@@ -12,9 +12,7 @@ from ketameta.evidence import Evidence, Row
 from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths
 from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph
-
-#: Tables whose rows can become effects.
-RESULT_TABLES = ("outcomes", "contrasts")
+from ketameta.review.moments import RESULT_TABLES
 
 
 @dataclass(frozen=True, slots=True)

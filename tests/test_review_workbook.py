@@ -1,0 +1,165 @@
+"""The workbook: drop-downs for controlled words, a help sheet, and the way back into CSVs."""
+
+from __future__ import annotations
+
+import datetime
+import io
+
+import pytest
+from openpyxl import Workbook, load_workbook
+
+from ketameta import vocabulary
+from ketameta.checks import run_checks
+from ketameta.paths import project_paths
+from ketameta.review.example import example_row
+from ketameta.review.imports import import_file, read_import
+from ketameta.review.workbook import ROWS, workbook_bytes
+from ketameta.schema import BATCH_TABLES
+from test_review_start import shared_lists
+
+
+@pytest.fixture(scope="module")
+def template(project_root):
+    """An empty workbook with the words of the committed project, as bytes."""
+    return workbook_bytes("alder_2014", project_paths(project_root))
+
+
+def filled(template: bytes, **more: list[list[object]]) -> bytes:
+    """Return the workbook with the example row of each sheet, and more rows."""
+    book = load_workbook(io.BytesIO(template))
+    for table in BATCH_TABLES:
+        sheet = book[table.name]
+        row = example_row(table.name)
+        sheet.append([row.get(name) for name in table.column_names])
+        for cells in more.get(table.name, []):
+            sheet.append(cells)
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+def test_there_is_a_sheet_per_table_with_its_header(template):
+    book = load_workbook(io.BytesIO(template))
+    for table in BATCH_TABLES:
+        sheet = book[table.name]
+        assert tuple(cell.value for cell in sheet[1]) == table.column_names
+        assert all(cell.comment for cell in sheet[1])
+        assert sheet.freeze_panes == "B2"
+
+
+def test_every_controlled_word_is_in_a_drop_down(template):
+    book = load_workbook(io.BytesIO(template))
+    for table in BATCH_TABLES:
+        rules = {
+            str(rule.sqref).split(":")[0].rstrip("0123456789"): rule
+            for rule in book[table.name].data_validations.dataValidation
+        }
+        letters = {cell.value: cell.column_letter for cell in book[table.name][1]}
+        for column in table.columns:
+            if not column.allowed:
+                continue
+            rule = rules[letters[column.name]]
+            assert str(rule.sqref) == f"{letters[column.name]}2:{letters[column.name]}{ROWS + 1}"
+            sheet, _, area = rule.formula1.partition("!")
+            cells = book[sheet][area.replace("$", "")]
+            assert tuple(cell[0].value for cell in cells) == column.allowed
+            assert rule.errorStyle == "stop"
+        for name in {"outcome", "instrument"} & set(letters) - {"study_id"}:
+            assert rules[letters[name]].errorStyle == "warning"
+
+
+def test_the_help_sheet_explains_every_column_and_says_the_example_is_simulated(template):
+    sheet = load_workbook(io.BytesIO(template))["help"]
+    text = "\n".join(str(cell.value) for row in sheet.iter_rows() for cell in row if cell.value)
+    assert "simulated_2020 is simulated" in text and "Extraction sheet for alder_2014" in text
+    for table in BATCH_TABLES:
+        assert all(column.meaning in text for column in table.columns)
+
+
+def test_cells_are_text_so_that_ranges_stay_ranges(template):
+    sheet = load_workbook(io.BytesIO(template))["outcomes"]
+    assert {sheet.column_dimensions[cell.column_letter].number_format for cell in sheet[1]} == {"@"}
+
+
+def test_a_filled_workbook_becomes_a_batch_without_errors(template, tmp_path, project_root):
+    paths = shared_lists(tmp_path, project_root)
+    source = tmp_path / "alder_2014.xlsx"
+    placebo = example_row("arms") | {
+        "arm_id": "placebo", "intervention": "placebo", "drug_class": "placebo", "role": "control",
+    }  # fmt: skip
+    columns = next(table.column_names for table in BATCH_TABLES if table.name == "arms")
+    source.write_bytes(filled(template, arms=[[placebo.get(name) for name in columns]]))
+    report, _ = import_file(paths, source)
+    assert report.is_whole and [row.verdict for row in report.rows] == ["taken"] * 6
+    found = run_checks(paths)
+    assert found.errors == ()
+    assert found.counts["outcomes"] == 1 and found.counts["contrasts"] == 1
+
+
+def test_numbers_of_a_spreadsheet_are_written_as_typed(template):
+    row: list[object] = ["birch_2016", "ketamine", "adhd_total", "aisrs", 7, None, "endpoint"]
+    row += [30, 12.5, 0.1]
+    report = read_import(filled(template, outcomes=[row]), "x.xlsx")
+    cells = report.tables["outcomes"][1]
+    assert (cells["time_days"], cells["n"], cells["mean"], cells["sd"]) == (
+        "7",
+        "30",
+        "12.5",
+        "0.1",
+    )
+
+
+def test_dates_and_formulas_are_refused_with_the_cell(template):
+    date: list[object] = [
+        "birch_2016",
+        "ketamine",
+        "adhd_total",
+        "aisrs",
+        datetime.date(2024, 5, 3),
+    ]
+    formula: list[object] = ["birch_2016", "ketamine", "adhd_total", "aisrs", 7, None, "endpoint"]
+    report = read_import(filled(template, outcomes=[date, [*formula, "=SUM(A1:A2)"]]), "x.xlsx")
+    refused = [row for row in report.rows if row.verdict == "refused"]
+    assert [row.line for row in refused] == [3, 4]
+    assert "time_days: the cell holds the date 2024-05-03" in refused[0].details[0]
+    assert "n: the cell holds the formula '=SUM(A1:A2)'" in refused[1].details[0]
+    assert len(report.tables["outcomes"]) == 1 and not report.is_whole
+
+
+def test_invisible_characters_are_taken_out_and_said(template):
+    report = read_import(filled(template, arms=[["birch_2016\u00a0", "ketamine"]]), "x.xlsx")
+    row = next(row for row in report.rows if row.sheet == "arms" and row.line == 3)
+    assert row.verdict == "changed" and "study_id" in row.details[0]
+    assert report.tables["arms"][1]["study_id"] == "birch_2016"
+
+
+def test_a_sheet_or_column_of_another_name_is_said():
+    book = Workbook()
+    book.active.title = "outcome"
+    book.active.append(["study_id", "arm"])
+    book.active.append(["alder_2014", "x"])
+    sheet = book.create_sheet("arms")
+    sheet.append(["study_id", "arm_id", "arm", "arm_id"])
+    sheet.append(["alder_2014", "ketamine", "extra", "again"])
+    stream = io.BytesIO()
+    book.save(stream)
+    report = read_import(stream.getvalue(), "x.xlsx")
+    text = "\n".join(report.problems)
+    assert "sheet 'outcome' is not one of" in text and "did you mean outcomes?" in text
+    assert "'arm' is not a column of this table" in text
+    assert "'arm_id' stands twice" in text and "needed columns are missing: intervention" in text
+    assert report.rows[0].verdict == "changed"
+    assert sum("left out" in detail for detail in report.rows[0].details) == 2
+
+
+def test_an_empty_workbook_says_so(template):
+    report = read_import(template, "x.xlsx")
+    assert report.rows == () and "no sheet holds a row" in report.problems[0]
+
+
+def test_the_sign_of_a_p_value_is_a_word_and_no_formula(template):
+    book = load_workbook(io.BytesIO(template))
+    values = {cell.value: cell.data_type for row in book["words"].iter_rows() for cell in row}
+    assert all(values[word] == "s" for word in vocabulary.P_RELATIONS)
+    report = read_import(filled(template), "x.xlsx")
+    assert report.tables["contrasts"][0]["p_relation"] == "="
