@@ -12,7 +12,7 @@ FORMAT ?= text
 # What the report is computed from. Folders are listed too: removing a file changes its folder.
 DATA := $(wildcard data data/* data/extracted/* data/extracted/*/* data/extracted/*/second/*)
 ANALYSES := analyses $(wildcard analyses/*.toml)
-CODE := $(shell find src/ketameta -name '*.py' -o -name '*.j2' -o -name '*.css' -o -name '*.js' -o -name '*.typ')
+CODE := $(shell find src/ketameta -name '*.py' -o -name '*.j2' -o -name '*.html' -o -name '*.css' -o -name '*.js' -o -name '*.typ')
 # A missing page is a reason to build it, whatever the dates say.
 MISSING := $(if $(wildcard reports/report.html),,missing)
 

@@ -117,3 +117,7 @@ DOSE_RESPONSE_SEARCHED = 1e-7
 DOSE_RESPONSE_SEVERAL = 1e-5
 #: The known answer of the open data is printed with six decimals.
 KNOWN_ANSWER = 1e-6
+#: The page's arithmetic is written a second time; sums and square roots in another order.
+WORKED = 1e-9
+#: The browser's calculator against Python: its own quantiles and search for tau-squared.
+BROWSER = 1e-8

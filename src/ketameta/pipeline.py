@@ -188,7 +188,7 @@ def code_fingerprint() -> str:
     root = Path(ketameta.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
-        if path.is_file() and path.suffix in {".py", ".j2", ".css", ".js", ".typ"}:
+        if path.is_file() and path.suffix in {".py", ".j2", ".html", ".css", ".js", ".typ"}:
             digest.update(path.relative_to(root).as_posix().encode())
             digest.update(path.read_bytes())
     for name, version in package_versions().items():

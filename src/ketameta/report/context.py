@@ -33,6 +33,7 @@ from ketameta.report.evidence_map import evidence_map_cells
 from ketameta.report.flow import record_flow
 from ketameta.report.glossary import TERMS
 from ketameta.report.manifest import code_hash, inputs_hash
+from ketameta.report.page_parts import page_parts, with_pictures
 from ketameta.report.plots import Plot, plots_of
 from ketameta.report.pooled import pooled_card
 from ketameta.report.provenance import Provenance, link_of
@@ -124,12 +125,14 @@ def report_context(
     counts = _counts(evidence, results, used)
     search = _search(paths)
     changes = changes_since_release(paths, by_name)
+    sections = with_pictures(_sections(paths, results, provenance, references))
     return {
+        **page_parts(sections, _figure(paths, "evidence_map")),
         "stamp": inputs_hash(paths)[:12],
         "code_stamp": code_hash()[:12],
         "versions": dict(versions),
         "results": by_name,
-        "sections": _sections(paths, results, provenance, references),
+        "sections": sections,
         "gap": _gap(by_name),
         "abstract": summary.abstract(by_name, search, counts),
         "plain_summary": summary.plain_summary(by_name),
@@ -138,7 +141,6 @@ def report_context(
         "changes": {"version": changes["version"], "items_changed": changes["items"]},
         "claims": list(claims),
         "map": _map(evidence),
-        "map_svg": _figure(paths, "evidence_map"),
         "studies": studies,
         "counts": counts,
         "risk_of_bias": [
@@ -161,7 +163,10 @@ def report_context(
             words.format(level=format_level(results[0]["level"]) if results else "")
             for words in texts.METHODS
         ],
-        "texts": texts,
+        "title": texts.TITLE,
+        "lead": texts.LEAD,
+        "no_risk_of_bias": texts.NO_RISK_OF_BIAS,
+        "check_words": texts.CHECK,
         "figure_endings": FIGURE_ENDINGS,
     }
 

@@ -31,8 +31,9 @@ def record_flow(search: Mapping[str, Any], excluded_listed: int, used: int) -> d
     Returns
     -------
     dict
-        ``before`` (label, count or None), ``extracted``, ``converted``, ``excluded``,
-        ``by_source`` and ``studies_used``.
+        ``mismatch`` (words, where the list of exclusions has another count), ``before`` (label,
+        count or None), ``extracted``, ``converted``, ``excluded``, ``by_source`` and
+        ``studies_used``.
 
     Raises
     ------
@@ -60,16 +61,19 @@ def record_flow(search: Mapping[str, Any], excluded_listed: int, used: int) -> d
         total = sum(part[key] for part in sources.values())
         if sources and total != records[key]:
             problems.append(f"by_source: {key} adds up to {total}, not {records[key]}")
-    if excluded_listed and excluded_listed != excluded:
-        problems.append(
-            f"excluded is {excluded}; data/exclusions.csv lists {excluded_listed} records"
-        )
     if problems:
         raise ReportError(
             "data/search.toml [records] does not add up:\n"
             + "\n".join(f"  {line}" for line in problems)
         )
+    mismatch = ""
+    if excluded_listed != excluded:
+        mismatch = (
+            f"The record of the search counts {excluded} exclusions; the list of exclusions has "
+            f"{excluded_listed}."
+        )
     return {
+        "mismatch": mismatch,
         "before": [
             {"label": label, "count": flow.get(key) if isinstance(flow.get(key), int) else None}
             for key, label in _BEFORE

@@ -39,7 +39,7 @@ def code_hash() -> str:
     root = Path(ketameta.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
-        if path.is_file() and path.suffix in {".py", ".j2", ".css", ".js", ".typ"}:
+        if path.is_file() and path.suffix in {".py", ".j2", ".html", ".css", ".js", ".typ"}:
             digest.update(path.relative_to(root).as_posix().encode("utf-8"))
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -11,8 +11,9 @@
     made.append(...children);
     return made;
   };
+  const figure = document.querySelector("svg.plot");
   const drawn = (name, attributes = {}, text = "") => {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    const made = document.createElementNS(figure.namespaceURI, name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     if (text) made.textContent = text;
     return made;

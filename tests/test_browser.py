@@ -1,0 +1,243 @@
+"""The page in a real browser: accessible, at home on a phone, useful without JavaScript."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from report_pages import browser, committed_context, committed_page, committed_results, write_page
+
+#: An analysis with several trials and counts, so that every choice is there.
+COUNTED = "harm_dissociation"
+BOX = f"#try-{COUNTED}-box"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_page(tmp_path_factory.mktemp("page"), committed_page())
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[Any]:
+    with browser() as found:
+        yield found
+
+
+def visit(opened: Any, address: str, **settings: Any) -> Any:
+    context = opened.new_context(reduced_motion="reduce", **settings)
+    page = context.new_page()
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda message: page.errors.append(message.text)
+            if message.type == "error" else None)  # fmt: skip
+    page.goto(address)
+    return page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_of_wcag(opened: Any, address: str, scheme: str) -> None:
+    page = visit(opened, address, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    script = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    # The page's own policy lets no other script run; the test evaluates it from outside.
+    page.evaluate(script + "; undefined")
+    found = page.evaluate(
+        "axe.run(document, {resultTypes: ['violations'], runOnly: "
+        "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})"
+    )
+    assert [
+        (item["id"], [node["html"][:160] for node in item["nodes"][:3]])
+        for item in found["violations"]
+    ] == []
+    page.context.close()
+
+
+def test_nothing_is_fetched_and_nothing_fails(opened: Any, address: str) -> None:
+    context = opened.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{address}#try={COUNTED}&tau2=DL")
+    page.wait_for_timeout(200)
+    assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
+    assert sum(url.startswith("file:") for url in asked) == 1
+    assert errors == []
+    context.close()
+
+
+def test_the_policy_of_the_page_stops_requests_and_foreign_scripts(
+    opened: Any, address: str
+) -> None:
+    page = visit(opened, address)
+    outcome = page.evaluate("fetch('https://example.org/').then(() => 'fetched', () => 'refused')")
+    assert outcome == "refused"
+    page.evaluate("document.body.append(Object.assign(document.createElement('script'), "
+                  "{textContent: 'window.foreign = 1'}))")  # fmt: skip
+    assert page.evaluate("window.foreign === undefined")
+    page.context.close()
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1100])
+def test_no_part_of_the_page_is_wider_than_the_screen(
+    opened: Any, address: str, width: int
+) -> None:
+    page = visit(opened, address, viewport={"width": width, "height": 800})
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+    page.context.close()
+
+
+def test_without_javascript_everything_is_there(opened: Any, address: str) -> None:
+    page = visit(opened, address, java_script_enabled=False)
+    for result in committed_results():
+        article = page.locator(f"#{result['name']}")
+        assert article.locator("svg.plot").first.is_visible()
+        assert " ".join(result["sentences"][0].split()) in " ".join(
+            article.locator(".answer").inner_text().split()
+        )
+    assert page.locator("#living").is_hidden()
+    assert page.locator("details.try").count() == 0
+    card = page.locator("details.card").first
+    assert card.count() == 1
+    page.context.close()
+
+
+def test_unticking_a_trial_marks_the_numbers_as_a_selection(opened: Any, address: str) -> None:
+    page = visit(opened, address)
+    page.locator(f"{BOX} > summary").click()
+    banner = page.locator(f"{BOX} .selection-banner")
+    assert "published result" in banner.inner_text()
+    before = page.locator(f"{BOX} dl.numbers").inner_text()
+    page.locator(f"{BOX} input[type=checkbox]").first.uncheck()
+    assert banner.inner_text() == "Your selection, not the published result."
+    assert page.locator(f"{BOX} dl.numbers").inner_text() != before
+    assert "Your selection" in page.locator(f"{BOX} svg").get_attribute("aria-label")
+    page.get_by_role("button", name="Back to the published result").locator("visible=true").click()
+    assert page.locator(f"{BOX} dl.numbers").inner_text() == before
+    assert page.errors == []
+    page.context.close()
+
+
+def test_a_link_restores_the_whole_selection(opened: Any, address: str) -> None:
+    page = visit(opened, address)
+    page.locator(f"{BOX} > summary").click()
+    page.locator(f"{BOX} input[type=checkbox]").nth(1).uncheck()
+    page.select_option(f"#try-{COUNTED}-tau", "DL")
+    page.select_option(f"#try-{COUNTED}-ci", "wald")
+    page.select_option(f"#try-{COUNTED}-measure", "OR")
+    numbers = page.locator(f"{BOX} dl.numbers").inner_text()
+    link = page.locator(f"{BOX} .try-links a").get_attribute("href")
+    page.context.close()
+    again = visit(opened, address + link)
+    assert again.locator(f"{BOX} dl.numbers").inner_text() == numbers
+    assert not again.locator(f"{BOX} input[type=checkbox]").nth(1).is_checked()
+    assert again.locator(f"#try-{COUNTED}-ci").input_value() == "wald"
+    assert "not the published" in again.locator(f"{BOX} .selection-banner").inner_text()
+    again.context.close()
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["#try=no_such_analysis", f"#try={COUNTED}&tau2=<script>&ci=7&off=nobody,&measure=XX",
+     "#try=%22%3E%3Cimg%20src=x%3E", "#no-such-place"],
+)  # fmt: skip
+def test_a_broken_link_does_no_harm(opened: Any, address: str, state: str) -> None:
+    page = visit(opened, address + state)
+    assert page.errors == []
+    assert page.locator("h1").is_visible()
+    page.context.close()
+
+
+def test_no_trial_left_says_so(opened: Any, address: str) -> None:
+    page = visit(opened, address)
+    page.locator(f"{BOX} > summary").click()
+    boxes = page.locator(f"{BOX} input[type=checkbox]")
+    for place in range(boxes.count()):
+        boxes.nth(place).uncheck()
+    assert "none left" in page.locator(f"{BOX} dl.numbers").inner_text()
+    assert page.errors == []
+    page.context.close()
+
+
+def test_a_link_to_a_closed_card_opens_it(opened: Any, address: str) -> None:
+    page = visit(opened, f"{address}#row-{COUNTED}-1")
+    assert page.locator(f"#row-{COUNTED}-1").evaluate("card => card.open")
+    assert page.locator(f"#row-{COUNTED}-1 ol.steps").first.is_visible()
+    page.context.close()
+
+
+def test_the_keyboard_reaches_every_control_and_shows_where_it_is(
+    opened: Any, address: str
+) -> None:
+    page = visit(opened, f"{address}#try={COUNTED}")
+    unreachable = page.evaluate(
+        "[...document.querySelectorAll('a[href], summary, select, button, input, .scroll')]"
+        ".filter((e) => e.tabIndex < 0).map((e) => e.outerHTML.slice(0, 80))"
+    )
+    assert unreachable == []
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement !== document.body")
+    page.locator(f"{BOX} > summary").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.tagName") == "SELECT"
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none"
+    page.context.close()
+
+
+def test_the_first_tab_is_the_way_past_the_head(opened: Any, address: str) -> None:
+    page = visit(opened, address)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.context.close()
+
+
+def test_a_term_explains_itself_on_focus(opened: Any, address: str) -> None:
+    page = visit(opened, address)
+    page.locator("a.term").first.focus()
+    shown = page.evaluate("getComputedStyle(document.activeElement, '::after').content")
+    assert len(shown) > 10
+    page.context.close()
+
+
+@pytest.mark.parametrize(("later", "stale"), [(30, False), (400, True)])
+def test_the_age_of_the_search_is_by_the_readers_calendar(
+    opened: Any, address: str, later: int, stale: bool
+) -> None:
+    living = committed_context()["living"]
+    day = datetime.date.fromisoformat(living["searched"]) + datetime.timedelta(days=later)
+    context = opened.new_context()
+    page = context.new_page()
+    page.clock.set_fixed_time(datetime.datetime(day.year, day.month, day.day, 12))
+    page.goto(address)
+    words = page.locator("#living").inner_text()
+    assert f"{later} days old" in words
+    assert ("Stale since " + living["due"] in words) == stale
+    context.close()
+
+
+def test_the_page_on_paper_shows_what_was_closed(opened: Any, address: str) -> None:
+    page = visit(opened, address)
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("[...document.querySelectorAll('details')].every((d) => d.open)")
+    assert page.locator("nav.toc").is_hidden()
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert not page.evaluate("[...document.querySelectorAll('details')].every((d) => d.open)")
+    page.context.close()
+
+
+def test_missing_browser_is_a_failure_where_ci_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("report_pages.chromium", lambda: None)
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no Chromium"), browser():
+        pass
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception, match="NOT tested"), browser():
+        pass

@@ -1,0 +1,126 @@
+"""From every row back to its cells: the arithmetic on the page ends at the published effect."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from ketameta.report.engine_data import independent_rows
+from ketameta.report.pooled import pooled_card, r_line
+from ketameta.report.provenance import link_of
+from ketameta.report.worked import Step, number, worked_counts, worked_scores
+from report_pages import committed_context, committed_provenance, committed_results
+from tolerances import WORKED
+
+TRACED = [result for result in committed_results() if result["kind"] != "network"]
+
+
+def test_every_effect_of_the_table_is_reached_by_the_arithmetic_shown() -> None:
+    known = committed_provenance().effects_under({})
+    assert len(known) > 1000
+    for name, effect in known.items():
+        _, worked = committed_provenance().worked(effect)
+        assert worked is not None, name
+        assert math.isclose(worked.estimate, effect["estimate"], rel_tol=WORKED, abs_tol=WORKED)
+        assert math.isclose(worked.variance, effect["variance"], rel_tol=WORKED, abs_tol=WORKED)
+
+
+@pytest.mark.parametrize("result", TRACED, ids=lambda result: result["name"])
+def test_each_row_of_a_forest_plot_follows_from_its_card(result: dict[str, Any]) -> None:
+    for group in result["groups"]:
+        for row in group["rows"]:
+            card = committed_provenance().card(row, result)
+            steps = card["join"]
+            if steps:
+                estimate, variance = steps[-2].value, steps[-1].value
+            else:
+                (effect,) = card["effects"]
+                estimate, variance = effect["estimate"], effect["variance"]
+            assert math.isclose(estimate, row["estimate"], rel_tol=WORKED, abs_tol=WORKED)
+            assert math.isclose(variance, row["variance"], rel_tol=WORKED, abs_tol=WORKED)
+            shown = {arm["source"] for effect in card["effects"] for arm in effect["arms"]}
+            assert shown == set(row["source"])
+            assert all(
+                arm["cells"] and arm["locator"]
+                for effect in card["effects"]
+                for arm in effect["arms"]
+            )
+
+
+@pytest.mark.parametrize("result", TRACED, ids=lambda result: result["name"])
+def test_each_pooled_number_follows_from_its_card(result: dict[str, Any]) -> None:
+    pairs = [(group["rows"], group["pooled"]) for group in result["groups"]]
+    pairs.append((independent_rows(result, committed_provenance()), result["pooled"]))
+    for rows, pooled in pairs:
+        if pooled is None:
+            continue
+        values = {step.symbol: step.value for step in pooled_card("All", rows, pooled)["steps"]}
+        assert math.isclose(values["y"], pooled["estimate"], rel_tol=WORKED, abs_tol=WORKED)
+        assert math.isclose(values["low"], pooled["ci_low"], rel_tol=WORKED, abs_tol=WORKED)
+        assert math.isclose(values["high"], pooled["ci_high"], rel_tol=WORKED, abs_tol=WORKED)
+        if pooled["pi_low"] is not None:
+            assert math.isclose(values["PI low"], pooled["pi_low"], rel_tol=WORKED, abs_tol=WORKED)
+
+
+def test_a_reader_with_a_calculator_reaches_the_printed_g() -> None:
+    # Six-figure intermediate values, combined as the page prints them.
+    worked = worked_scores(
+        {
+            "measure": "SMD",
+            "mean_treatment": 12.0, "sd_treatment": 8.0, "n_treatment": 20.0,
+            "mean_control": 18.0, "sd_control": 7.0, "n_control": 22.0,
+        },
+        flipped=False,
+    )  # fmt: skip
+    shown = {step.symbol: step.shown for step in worked.steps}
+    assert shown["D"] == "\u22126"
+    assert shown["SD"] == "7.49166"
+    assert shown["g"] == "\u22120.785763"
+    assert shown["V"] == "0.102805"
+    printed = float(shown["J"]) * -6 / float(shown["SD"])
+    assert abs(printed - worked.estimate) < 2e-6
+
+
+def test_an_empty_cell_gets_half_an_event_in_every_cell_and_says_so() -> None:
+    row = {"measure": "RR", "events_treatment": 0, "n_treatment": 10,
+           "events_control": 3, "n_control": 12}  # fmt: skip
+    worked = worked_counts(row)
+    assert [step.filled for step in worked.steps[:4]] == [
+        "0 + 0.5", "10 + 0.5", "3 + 0.5", "9 + 0.5",
+    ]  # fmt: skip
+    assert math.isclose(worked.estimate, math.log((0.5 / 11) / (3.5 / 13)))
+
+
+def test_the_line_of_r_names_method_and_test() -> None:
+    pooled = {"tau2_method": "DL", "ci_method": "wald", "level": 0.9}
+    assert r_line([0.1, -0.25], [0.04, 0.09], pooled) == (
+        'metafor::rma(yi=c(0.1, -0.25), vi=c(0.04, 0.09), method="DL", test="z", level=90)'
+    )
+
+
+def test_the_line_of_r_is_printed_at_full_precision_on_every_pooled_card() -> None:
+    for section in committed_context()["sections"]:
+        for analysis in section["analyses"]:
+            for card in analysis["pooled_cards"]:
+                if len(card["rows"]) > 1:
+                    for item in card["rows"]:
+                        assert repr(item["y"]) in card["r_line"]
+
+
+def test_links_go_to_the_doi_first_and_never_to_a_made_up_place() -> None:
+    assert link_of({"doi": "10.1/x", "pmid": "1"}) == ("https://doi.org/10.1/x", "doi:10.1/x")
+    assert link_of({"pmid": "12"})[0] == "https://pubmed.ncbi.nlm.nih.gov/12/"
+    assert link_of({"source_url": "javascript:alert(1)"})[0] == ""
+    assert (
+        link_of({"registry_id": "NCT01533493"})[0] == "https://clinicaltrials.gov/study/NCT01533493"
+    )
+    assert link_of({}) == ("", "")
+
+
+def test_numbers_of_a_calculation_keep_six_figures_and_no_idle_zeros() -> None:
+    assert [number(x) for x in (3.0, -0.25, 1 / 3, 1234567.891)] == [
+        "3", "\u22120.25", "0.333333", "1234568",
+    ]  # fmt: skip
+    assert Step("g", "", "", 0.5).shown == "0.5"
