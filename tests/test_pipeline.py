@@ -62,8 +62,8 @@ def test_two_builds_in_two_folders_are_identical(built: ProjectPaths, tmp_path: 
     one, two = files_of(built), files_of(other)
     assert list(one) == list(two)
     assert [name for name in one if one[name] != two[name]] == []
-    for expected in ("report.html", "manifest.json", "effects.csv", "results/mood.json",
-                     "results/nausea.json", "figures/mood.svg", "figures/mood.png",
+    for expected in ("report.html", "manifest.json", "effects.csv", "results/rapid.json",
+                     "results/nausea.json", "figures/rapid.svg", "figures/rapid.png",
                      "figures/evidence_map.svg"):  # fmt: skip
         assert f"reports/{expected}" in one
 
@@ -83,7 +83,7 @@ def test_a_second_build_computes_nothing_and_writes_nothing(
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in project.root.rglob("*")}
     done = build(project)
-    assert (done.computed, done.kept, done.written) == ((), ("mood", "nausea"), ())
+    assert (done.computed, done.kept, done.written) == ((), ("rapid", "nausea"), ())
     assert quick_figures == []
     assert {path: path.stat().st_mtime_ns for path in project.root.rglob("*")} == before
 
@@ -92,7 +92,7 @@ def test_a_build_without_its_notes_gives_the_same_files(project: ProjectPaths) -
     before = files_of(project)
     shutil.rmtree(project.build)
     done = build(project)
-    assert done.computed == ("mood", "nausea")
+    assert done.computed == ("rapid", "nausea")
     assert [name for name in done.written if not name.startswith("reports/figures/")] == []
     assert files_of(project) == before
 
@@ -106,24 +106,27 @@ def test_a_changed_cell_recomputes_only_the_analyses_it_reaches(
     before = files_of(project)
     change(project, "outcomes", lambda rows: rows[0].update(mean="12.2"))
     done = build(project)
-    assert (done.computed, done.kept) == (("mood",), ("nausea",))
+    assert (done.computed, done.kept) == (("rapid",), ("nausea",))
     after = files_of(project)
     changed = {name for name in after if after[name] != before.get(name)}
     assert changed == {
         "reports/effects.csv",
-        "reports/results/mood.json",
+        "reports/results/rapid.json",
         "reports/report.html",
+        "reports/report.pdf",
         "reports/manifest.json",
     }
     assert changed <= set(done.written)
-    assert "mood" in quick_figures and "nausea" not in quick_figures
+    assert "rapid" in quick_figures and "nausea" not in quick_figures
 
 
 def test_a_note_that_reaches_no_result_recomputes_nothing(project: ProjectPaths) -> None:
     change(project, "outcomes", lambda rows: rows[0].update(note="checked twice"))
     done = build(project)
     assert done.computed == ()
-    assert set(done.written) == {"reports/report.html", "reports/manifest.json"}
+    # The page shows the note on the card of its row, and every page carries the hash of the data.
+    assert not [name for name in done.written if "/results/" in name or "/figures/" in name]
+    assert {"reports/report.html", "reports/manifest.json"} <= set(done.written)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,7 @@ def test_facts_that_results_carry_recompute_them(
     project: ProjectPaths, table: str, cells: dict[str, str]
 ) -> None:
     change(project, table, lambda rows: rows[0].update(cells))
-    assert "mood" in build(project).computed
+    assert "rapid" in build(project).computed
 
 
 def test_an_arm_that_yields_no_effect_still_matters_for_what_is_in_scope(
@@ -152,7 +155,7 @@ def test_an_arm_that_yields_no_effect_still_matters_for_what_is_in_scope(
     ]
     paths = make_project(tmp_path, tables, TWO_ANALYSES)
     build(paths)
-    result = json.loads((paths.results / "mood.json").read_text(encoding="utf-8"))
+    result = json.loads((paths.results / "rapid.json").read_text(encoding="utf-8"))
     assert [row["study_id"] for row in result["unused"]] == ["birch_2016"]
 
     def other_drug(rows: list[dict[str, str]]) -> None:
@@ -161,8 +164,8 @@ def test_an_arm_that_yields_no_effect_still_matters_for_what_is_in_scope(
                 row.update(intervention="memantine")
 
     change(paths, "arms", other_drug)
-    assert "mood" in build(paths).computed
-    result = json.loads((paths.results / "mood.json").read_text(encoding="utf-8"))
+    assert "rapid" in build(paths).computed
+    result = json.loads((paths.results / "rapid.json").read_text(encoding="utf-8"))
     assert result["unused"] == []
 
 
@@ -175,12 +178,12 @@ def test_a_file_edited_by_hand_is_put_right(
     project: ProjectPaths, quick_figures: list[str]
 ) -> None:
     before = files_of(project)
-    (project.results / "mood.json").write_text("{}", encoding="utf-8")
-    (project.figures / "mood.svg").write_text("<svg/>", encoding="utf-8")
+    (project.results / "rapid.json").write_text("{}", encoding="utf-8")
+    (project.figures / "rapid.svg").write_text("<svg/>", encoding="utf-8")
     (project.reports / "report.html").write_text("better", encoding="utf-8")
     done = build(project)
-    assert done.computed == ("mood",)
-    assert quick_figures == ["mood"]
+    assert done.computed == ("rapid",)
+    assert quick_figures == ["rapid"]
     assert files_of(project) == before
 
 
@@ -194,7 +197,7 @@ def test_a_question_that_is_gone_takes_its_files_along(project: ProjectPaths) ->
 def test_figures_alone_write_no_page(tmp_path: Path, quick_figures: list[str]) -> None:
     paths = make_project(tmp_path, trials(3), TWO_ANALYSES)
     build(paths, figures_only=True)
-    assert {"mood", "nausea", "evidence_map"} <= set(quick_figures)
+    assert {"rapid", "nausea", "evidence_map"} <= set(quick_figures)
     assert not (paths.reports / "report.html").exists()
     assert not (paths.reports / "manifest.json").exists()
 
@@ -204,7 +207,7 @@ def test_every_step_is_announced(tmp_path: Path, quick_figures: list[str]) -> No
     build(make_project(tmp_path, trials(2), TWO_ANALYSES), say=said.append)
     assert said == [
         "Reading and checking the extracted tables",
-        "Computing mood",
+        "Computing rapid",
         "Computing nausea",
         "Drawing figures",
         "Writing the report",
@@ -230,7 +233,9 @@ def test_data_with_errors_stop_the_build_before_anything_is_written(
 def test_a_bad_analysis_stops_the_build_before_anything_is_written(project: ProjectPaths) -> None:
     before = files_of(project)
     change(project, "outcomes", lambda rows: rows[0].update(mean="12.2"))
-    write_analysis(project.analyses, "bad", TWO_ANALYSES["mood"].replace("depression", "depresion"))
+    write_analysis(
+        project.analyses, "bad", TWO_ANALYSES["rapid"].replace("depression", "depresion")
+    )
     with pytest.raises(SpecError, match="did you mean depression"):
         build(project)
     assert files_of(project) == before
@@ -293,7 +298,7 @@ def test_the_manifest_lists_every_input_and_output_with_its_hash(built: ProjectP
             if path.is_file() and path.name != "manifest.json"
         }
         assert found <= set(manifest[part])
-    assert "analyses/mood.toml" in manifest["inputs"]
+    assert "analyses/rapid.toml" in manifest["inputs"]
     assert set(manifest["versions"]) >= {"ketameta", "numpy", "scipy", "pymare"}
     assert not any("/" in version for version in manifest["versions"].values())
 
@@ -314,7 +319,7 @@ def test_the_effects_are_published_with_full_precision(built: ProjectPaths) -> N
     assert len({row["effect_id"] for row in rows}) == len(rows) == 6
     for row in rows:
         assert float(row["estimate"]) == expected.loc[row["effect_id"], "estimate"]
-    mood = json.loads((built.results / "mood.json").read_text(encoding="utf-8"))
+    mood = json.loads((built.results / "rapid.json").read_text(encoding="utf-8"))
     by_id = {row["effect_id"]: row for row in rows}
     for row in mood["groups"][0]["rows"]:
         printed = by_id[row["effect_ids"][0]]
