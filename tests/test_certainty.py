@@ -1,0 +1,336 @@
+"""Certainty: computed facts, judgements by people, and a rating only when all have judged."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers import ANALYSIS, effects_of, evidence_of, spec_of, trials
+from ketameta.analyses.certainty import RATINGS, certainty, rate, summary_of_findings
+from ketameta.analyses.certainty_facts import (
+    bias_facts,
+    bias_judgement,
+    important_difference,
+    imprecision_facts,
+    inconsistency_facts,
+    indirectness_facts,
+    publication_facts,
+    regions,
+    share,
+)
+from ketameta.analyses.declarations import CONCERNS, DOMAINS
+from ketameta.analyses.run import run_analysis
+from ketameta.errors import SpecError
+from ketameta.models.information_size import (
+    implied_sd,
+    information_size_means,
+    information_size_risks,
+)
+
+ALL_JUDGED = "\n[judgements]\n" + "\n".join(
+    f'{domain} = {{ level = "{level}", reason = "an invented reason" }}'
+    for domain, level in zip(
+        DOMAINS, ("serious", "no concern", "very serious", "no concern", "no concern"), strict=True
+    )
+)
+
+
+def main_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for group in result["groups"] for row in group["rows"]]
+
+
+def assessed(folder: Path, count: int, more: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the result of so many invented trials and its certainty."""
+    spec, tables = spec_of(folder, more), trials(count)
+    result = run_analysis(spec, effects_of(tables), evidence_of(tables))
+    return result, certainty(spec, result, main_rows(result), [])
+
+
+def row(**more: Any) -> dict[str, Any]:
+    return {
+        "study_id": "alder_2014",
+        "outcome": "depression",
+        "estimate": -0.4,
+        "variance": 0.1,
+        "weight": 0.5,
+        "n_treatment": 20,
+        "n_control": 20,
+        "n_participants": 40,
+        "design": "parallel_rct",
+        "blinding": "double_blind",
+        "access": "full_text",
+        "diagnosis": "adhd",
+        "intervention": "ketamine",
+    } | more
+
+
+# --- the rating -----------------------------------------------------------------------------------
+
+
+def test_nobody_judged_means_not_rated(tmp_path: Path) -> None:
+    _, found = assessed(tmp_path, 3)
+    (only,) = found["assessments"]
+    assert only["rating"]["level"] is None
+    assert only["rating"]["words"] == "not rated: 5 domains await judgement"
+    assert [domain["code"] for domain in only["domains"]] == list(DOMAINS)
+    assert all(domain["judgement"] is None for domain in only["domains"])
+
+
+def test_all_judged_means_rated_and_reasons_kept(tmp_path: Path) -> None:
+    _, found = assessed(tmp_path, 3, ALL_JUDGED)
+    (only,) = found["assessments"]
+    # high, less one for risk of bias and two for indirectness
+    assert only["rating"]["level"] == "very low"
+    assert only["domains"][2]["judgement"] == {
+        "level": "very serious",
+        "reason": "an invented reason",
+    }
+    assert only["summary"]["certainty"] == "very low"
+
+
+@given(st.lists(st.sampled_from([*CONCERNS, None]), min_size=5, max_size=5), st.booleans())
+def test_ratings_follow_the_sum_of_concerns(levels: list[str | None], randomised: bool) -> None:
+    found = rate(levels, randomised=randomised)
+    missing = levels.count(None)
+    if missing:
+        assert found["level"] is None and found["awaiting"] == missing
+        assert f"{missing} domain" in found["words"]
+        return
+    down = sum(CONCERNS[level] for level in levels if level)
+    start = 3 if randomised else 1
+    assert found["level"] == RATINGS[max(0, start - down)]
+
+
+def test_one_missing_judgement_is_one() -> None:
+    found = rate(["serious", None, "serious", "serious", "serious"], randomised=True)
+    assert found["words"] == "not rated: 1 domain awaits judgement"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ('risk_of_bias = "serious"', "write {level"),
+        ('risk_of_bias = { level = "severe", reason = "x" }', "'severe'; choose one of no concern"),
+        ('risk_of_bias = { level = "serious" }', "without reason"),
+        ('risk_of_bia = { level = "serious", reason = "x" }', "did you mean risk_of_bias"),
+    ],
+)
+def test_judgements_need_level_and_reason(tmp_path: Path, more: str, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        spec_of(tmp_path, f"\n[judgements]\n{more}\n")
+
+
+# --- risk of bias ---------------------------------------------------------------------------------
+
+
+def judged(study: str, domain: str, judgement: str, outcome: str = "") -> dict[str, str]:
+    return {"study_id": study, "outcome": outcome, "domain": domain, "judgement": judgement}
+
+
+def test_the_overall_domain_decides_and_otherwise_the_worst() -> None:
+    rows = [judged("alder_2014", "randomisation", "high"), judged("alder_2014", "overall", "low")]
+    assert bias_judgement("alder_2014", "depression", rows) == "low"
+    assert bias_judgement("alder_2014", "depression", rows[:1]) == "high"
+    assert bias_judgement("birch_2016", "depression", rows) is None
+    own = [*rows, judged("alder_2014", "overall", "some_concerns", "depression")]
+    assert bias_judgement("alder_2014", "depression", own) == "some_concerns"
+    assert bias_judgement("alder_2014", "nausea", own) == "low"
+    none = [judged("alder_2014", "overall", "not_assessed")]
+    assert bias_judgement("alder_2014", "depression", none) is None
+
+
+def test_shares_are_of_the_weight() -> None:
+    rows = [
+        row(weight=0.7, access="abstract"),
+        row(study_id="birch_2016", weight=0.2, blinding="open_label"),
+        row(study_id="cedar_2017", weight=0.1),
+    ]
+    facts, words = bias_facts(rows, [judged("alder_2014", "overall", "high")])
+    assert facts["share_high"] == pytest.approx(0.7)
+    assert facts["share_not_judged"] == pytest.approx(0.3)
+    assert facts["share_double_blind"] == pytest.approx(0.8)
+    assert facts["share_full_access"] == pytest.approx(0.3)
+    assert "high 70%" in words[0] and "not judged 30%" in words[0]
+    assert "judged for none" in bias_facts(rows, [])[1][0]
+    assert share([row(weight=None), row(weight=0.9)], [True, False]) == 0.5
+
+
+# --- inconsistency, indirectness, imprecision -----------------------------------------------------
+
+
+def test_prediction_interval_is_held_against_no_effect_and_the_important_difference(
+    tmp_path: Path,
+) -> None:
+    spec = spec_of(tmp_path, "\n[model]\nimportant_difference = -0.5\n")
+    assert regions(spec, -0.9, 0.2) == [
+        "effects on the side “favours ketamine”",
+        "no effect",
+        "effects on the side “favours control”",
+        "the important difference of −0.50",
+    ]
+    assert regions(spec, -0.9, -0.6)[1] == "nothing smaller than the important difference of −0.50"
+    assert regions(spec, -0.4, -0.1)[1] == "nothing as large as the important difference of −0.50"
+    assert regions(spec_of(tmp_path), 0.1, 0.4) == ["effects on the side “favours control”"]
+
+
+def test_inconsistency_counts_the_trials_on_the_other_side(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    pooled = {
+        "estimate": -0.3, "tau2": 0.04, "i2": 0.42, "i2_ci_low": 0.0, "i2_ci_high": 0.8,
+        "q_p_value": 0.1, "pi_low": -0.9, "pi_high": 0.3,
+    }  # fmt: skip
+    facts, words = inconsistency_facts(spec, pooled, [row(), row(estimate=0.1), row()])
+    assert facts["trials_on_other_side"] == 1
+    assert "1 of 3 trials" in words[0] and "42%" in words[0]
+    assert "no effect" in words[1]
+    few = {**pooled, "pi_low": None, "pi_high": None}
+    assert "too few" in inconsistency_facts(spec, few, [row(), row()])[1][1]
+    assert inconsistency_facts(spec, pooled, [row()])[1] == [
+        "One trial: consistency cannot be assessed."
+    ]
+
+
+def test_indirectness_says_who_and_what(tmp_path: Path) -> None:
+    rows = [
+        row(weight=0.25),
+        row(weight=0.75, diagnosis="major_depression", intervention="ketamine / esketamine"),
+    ]
+    facts, words = indirectness_facts(spec_of(tmp_path), rows)
+    assert (facts["share_adhd"], facts["share_ketamine"]) == (0.25, 1.0)
+    assert words[1] == "People: ADHD, major depression. Measured: depression."
+    other = indirectness_facts(spec_of(tmp_path), [row(intervention="memantine")])[0]
+    assert other["share_ketamine"] == 0.0
+
+
+def pooled_of(low: float, high: float) -> dict[str, Any]:
+    return {"ci_low": low, "ci_high": high}
+
+
+def test_information_size_of_a_standardised_difference(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, "\n[model]\nimportant_difference = -0.5\n")
+    facts, words = imprecision_facts(spec, pooled_of(-0.8, 0.1), [row(), row()], None)
+    # 63 per arm by the normal approximation, in every textbook
+    assert facts["information_size"] == 126
+    assert facts["n_participants"] == 80 and not facts["information_size_reached"]
+    assert "126 people" in words[1] and "do not reach it" in words[1]
+
+
+def test_information_size_of_events_is_a_quarter_of_the_control_risk(tmp_path: Path) -> None:
+    text = ANALYSIS.replace("depression", "nausea").replace('"mood"', '"harms"')
+    harms = spec_of(tmp_path, '\n[model]\nmeasure = "RR"\n', text)
+    benefit = spec_of(tmp_path, '\n[model]\nmeasure = "RR"\n')
+    events = {"baseline_risk": 0.1}
+    up = imprecision_facts(harms, pooled_of(0.1, 0.5), [row()], events)[0]
+    down = imprecision_facts(benefit, pooled_of(0.1, 0.5), [row()], events)[0]
+    # power.prop.test(p1 = 0.1, p2 = 0.125 or 0.075, power = 0.8): 2506.2 and 2004.03 per arm
+    assert up["information_size"] == information_size_risks(0.1, 0.25) == 2 * 2507
+    assert down["information_size"] == information_size_risks(0.1, -0.25) == 2 * 2005
+    assert "25% more than the 10.0% on control" in up["information_size_basis"]
+
+
+def test_information_size_of_a_mean_difference_takes_the_trials_own_spread(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, '\n[model]\nmeasure = "MD"\nimportant_difference = -3\n')
+    rows = [row(variance=9.0**2 * 2 / 20), row(variance=7.0**2 * 2 / 20)]
+    rows.append(row(variance=10.0**2 * (1 / 30 + 1 / 15), n_treatment=30, n_control=15))
+    facts = imprecision_facts(spec, pooled_of(-5, -1), rows, None)[0]
+    assert implied_sd([9.0**2 * 2 / 20], [20], [20]) == pytest.approx(9.0)
+    assert facts["information_size"] == information_size_means(3, 9.0)
+    assert "SD of 9.0" in facts["information_size_basis"]
+
+
+@pytest.mark.parametrize(
+    ("more", "events", "words"),
+    [
+        ("", None, "no important difference is declared"),
+        ('\n[model]\nmeasure = "RR"\n', None, "risk on control is not known"),
+        ('\n[model]\nmeasure = "SMCR"\n', None, "no control group"),
+        ("\n[model]\nimportant_difference = 1e-9\n", None, "1,000,000|people"),
+    ],
+)
+def test_without_what_it_needs_there_is_no_information_size(
+    tmp_path: Path, more: str, events: Any, words: str
+) -> None:
+    facts, _ = imprecision_facts(spec_of(tmp_path, more), pooled_of(-1, 1), [row()], events)
+    assert facts["information_size"] is None
+    assert words in facts["information_size_basis"]
+
+
+def test_a_next_trial_lends_its_important_difference(tmp_path: Path) -> None:
+    more = '\n[next_trial]\nimportant_difference = -0.4\nsource = "invented"\n'
+    assert important_difference(spec_of(tmp_path, more)) == -0.4
+    assert important_difference(spec_of(tmp_path)) is None
+
+
+# --- publication bias -----------------------------------------------------------------------------
+
+
+def test_small_study_tests_wait_for_ten_trials() -> None:
+    rows = [row(study_id=f"alder_{2000 + i}") for i in range(12)]
+    test = {"egger": {"p_value": 0.0213}, "trim_and_fill": {"missing": 2}}
+    facts, words = publication_facts(rows[:9], test, [])
+    assert "9 trials: small-study tests need 10" in words[0]
+    facts, words = publication_facts(rows, test, [])
+    assert facts["egger_p_value"] == 0.0213
+    assert words == [
+        "Egger's test for small-study effects: p = 0.021.",
+        "Trim-and-fill adds 2 trials.",
+    ]
+    failed = publication_facts(rows, {"egger": {"withheld": "why"}}, [])[1]
+    assert failed == ["Small-study tests could not be made."]
+
+
+def test_trials_that_print_nothing_usable_are_counted() -> None:
+    unused = [{"study_id": "alder_2014"}, {"study_id": "elm_2019"}, {"study_id": "elm_2019"}]
+    facts, words = publication_facts([row()], None, unused)
+    assert facts["trials_without_usable_result"] == 1
+    assert words[1] == "1 other trial measured it but prints nothing that can be used."
+
+
+# --- whole results --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_every_number_of_trials_is_assessed(tmp_path: Path, count: int) -> None:
+    result, found = assessed(tmp_path, count)
+    (only,) = found["assessments"]
+    assert only["summary"]["k"] == count
+    assert only["summary"]["people"] == f"{result['n_participants']:,}"
+    for domain in only["domains"]:
+        assert domain["words"] and all(text.endswith(".") for text in domain["words"])
+        for value in domain["facts"].values():
+            assert not isinstance(value, float) or math.isfinite(value)
+
+
+def test_no_trial_is_said_in_the_table(tmp_path: Path) -> None:
+    result, found = assessed(tmp_path, 0)
+    assert found["assessments"] == [] and "No eligible trial" in found["withheld"]
+    (line,) = summary_of_findings([{**result, "certainty": found}])
+    assert line["effect"] == "no eligible trial"
+    assert line["certainty"] == "nothing to rate"
+
+
+def test_groups_that_are_not_pooled_are_assessed_apart(tmp_path: Path) -> None:
+    tables = trials(3)
+    for line in tables["outcomes"][4:]:
+        line["instrument"] = "hama"
+    spec = spec_of(tmp_path, '\n[model]\ngroup_by = "instrument"\n')
+    result = run_analysis(spec, effects_of(tables), evidence_of(tables))
+    found = certainty(spec, result, main_rows(result), [])
+    assert [item["summary"]["k"] for item in found["assessments"]] == [1, 2]
+    assert [line["title"] for line in summary_of_findings([{**result, "certainty": found}])] == [
+        "Depression after ketamine: hama",
+        "Depression after ketamine: hamd",
+    ]
+
+
+def test_uncontrolled_trials_start_at_low(tmp_path: Path) -> None:
+    result, _ = assessed(tmp_path, 2)
+    rows = main_rows(result)
+    rows[0]["design"] = "controlled_nonrandomised"
+    found = certainty(spec_of(tmp_path), result, rows, [])
+    assert found["assessments"][0]["rating"]["starts_at"] == "low"
