@@ -115,6 +115,9 @@ def test_a_changed_cell_recomputes_only_the_analyses_it_reaches(
         "reports/report.html",
         "reports/report.pdf",
         "reports/manifest.json",
+        "reports/tables/companions.csv",
+        "reports/tables/pooled_results.csv",
+        "reports/tables/rows_used.csv",
     }
     assert changed <= set(done.written)
     assert "rapid" in quick_figures and "nausea" not in quick_figures

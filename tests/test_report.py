@@ -288,9 +288,7 @@ def test_the_page_needs_no_other_file_and_no_network(page: str, parsed: Page) ->
         assert "@import" not in style
         assert not re.search(r"url\(\s*['\"]?(?!data:)", style)
     scripts = re.findall(r"<script[^>]*>(.*?)</script>", page, flags=re.DOTALL)
-    calls = (
-        r"\b(?:fetch|import|importScripts|sendBeacon|WebSocket|EventSource|XMLHttpRequest)\b *\("
-    )
+    calls = r"\b(?:fetch|import\w*|sendBeacon|WebSocket|EventSource|XMLHttpRequest) *\("
     for text in scripts:
         assert not re.search(calls, text)
         assert set(re.findall(r"https?://[^\"' )]+", text)) <= {"http://www.w3.org/2000/svg"}
@@ -311,7 +309,7 @@ def test_ids_are_unique_and_every_jump_arrives(parsed: Page) -> None:
 
 def test_pictures_have_words_and_tables_have_headings(parsed: Page) -> None:
     pictures = [svg for svg in parsed.all("svg") if svg.get("role") == "img"]
-    assert len(pictures) >= 3
+    assert len(pictures) >= 2
     assert all(len(picture["aria-label"]) > 20 for picture in pictures)
     assert all(len(image["alt"]) > 20 for image in parsed.all("img"))
     assert all(
