@@ -249,7 +249,7 @@ def test_information_size_of_a_mean_difference_takes_the_trials_own_spread(tmp_p
         ("", None, "no important difference is declared"),
         ('\n[model]\nmeasure = "RR"\n', None, "risk on control is not known"),
         ('\n[model]\nmeasure = "SMCR"\n', None, "no control group"),
-        ("\n[model]\nimportant_difference = 1e-9\n", None, "1,000,000|people"),
+        ("\n[model]\nimportant_difference = 0\n", None, "difference is 0"),
     ],
 )
 def test_without_what_it_needs_there_is_no_information_size(
