@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ketameta.figures.bubble import lay_out_bubble as lay_out_bubble
     from ketameta.figures.canvas import find_parts as find_parts
     from ketameta.figures.description import alt_text as alt_text
+    from ketameta.figures.dose_response import lay_out_dose_response as lay_out_dose_response
     from ketameta.figures.evidence_map import draw_evidence_map as draw_evidence_map
     from ketameta.figures.evidence_map import lay_out_evidence_map as lay_out_evidence_map
     from ketameta.figures.forest import draw_forest as draw_forest
@@ -45,6 +46,7 @@ _HOMES = {
     "lay_out_baujat": "baujat",
     "lay_out_bubble": "bubble",
     "lay_out_cumulative": "forest_variants",
+    "lay_out_dose_response": "dose_response",
     "lay_out_evidence_map": "evidence_map",
     "lay_out_forest": "layout",
     "lay_out_funnel": "funnel",

@@ -28,6 +28,7 @@ from ketameta.report.companion_tables import (
     small_study_words,
     transitivity_rows,
 )
+from ketameta.report.dose_table import dose_rows
 from ketameta.report.engine_data import engine_data, independent_rows
 from ketameta.report.evidence_map import evidence_map_cells
 from ketameta.report.flow import record_flow
@@ -250,6 +251,7 @@ def _analysis(
         "companion_rows": [_companion_row(item, measure) for item in result["companions"]],
         "over_time_rows": over_time_rows(result),
         "rho_rows": rho_rows(result),
+        "dose_rows": dose_rows(result),
         "influence_rows": influence_rows(result),
         "network_rows": network_table(result),
         "transitivity_rows": transitivity_rows(result),

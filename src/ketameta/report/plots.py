@@ -18,8 +18,8 @@ class Plot:
     Attributes
     ----------
     kind : str
-        ``forest``, ``funnel``, ``gosh``, ``network``, ``over_time``, ``baujat`` or
-        ``evidence_map``.
+        ``forest``, ``funnel``, ``gosh``, ``network``, ``over_time``, ``baujat``,
+        ``dose_response`` or ``evidence_map``.
     name : str
         File name without ending.
     data : dict
@@ -37,6 +37,7 @@ def plots_of(result: dict[str, Any]) -> list[Plot]:
     for kind, data in (
         ("over_time", _over_time(result)),
         ("network", _network(result)),
+        ("dose_response", _dose_response(result)),
         ("funnel", _funnel(result)),
         ("gosh", _gosh(result)),
     ):
@@ -118,6 +119,33 @@ _NMDA = frozenset({"ketamine", "esketamine", "memantine", "amantadine", "dextrom
 
 def _short(name: str) -> str:
     return treatment_label(name).replace(" (added to another treatment)", " (added)")
+
+
+def _dose_response(result: dict[str, Any]) -> dict[str, Any] | None:
+    """Return effects against dose, the declared curve and, dashed, the other one."""
+    found = result["dose_response"]
+    if found is None or found["withheld"]:
+        return None
+    other = "linear" if found["main"] == "spline" else "spline"
+    return {
+        **_common(result),
+        "title": result["title"],
+        "unit": found["unit"],
+        "points": found["points"],
+        "curve": found["curve"],
+        "curve_label": _CURVES[found["main"]],
+        "other_curve": found[other].get("curve", []),
+        "other_label": _CURVES[other],
+        "at_doses": found["at_doses"],
+        "note": " ".join(
+            caveat["message"]
+            for caveat in found["caveats"]
+            if caveat["code"] in ("not_a_line", "common_curve")
+        ),
+    }
+
+
+_CURVES = {"linear": "a line through no effect", "spline": "a restricted cubic spline"}
 
 
 def _over_time(result: dict[str, Any]) -> dict[str, Any] | None:
