@@ -93,13 +93,13 @@ def page(stored: dict[str, Any]) -> str:
         `python benchmarks/run.py --only kernels --rounds 3` runs a part. Nothing here is asserted
         in the tests.""",
         "## Kernels",
-        """*Ours* is the time of the whole task. A ratio is the time of the peer for the same work by
-        ours, as the median over the rounds and the range. Where a peer would need minutes, it
-        did a part (100 permutations, subsets or meta-analyses; a Python loop 30) and its time per
-        piece was taken. metafor is timed inside one running R. The single fits give everything that
-        is printed (estimate, intervals, τ² with Q-profile interval, heterogeneity, prediction), for
-        which metafor needs `rma`, `confint` and `predict`; its column is `rma` alone. statsmodels
-        has no REML and runs Paule–Mandel.""",
+        """*Ours* is the time of the whole task. A ratio is the time a peer takes for the same work
+        as a multiple of ours: the median over the rounds, and the range. Where a peer would need
+        minutes, it did a part (100 permutations, subsets or meta-analyses; a Python loop 30) and
+        its time per piece was taken. metafor is timed inside one running R. The single fits give
+        everything that is printed (estimate, intervals, τ² with Q-profile interval, heterogeneity,
+        prediction), for which metafor needs `rma`, `confint` and `predict`; its column is `rma`
+        alone. statsmodels has no REML and runs Paule–Mandel.""",
     )
     lines += [
         "| task | ours | metafor | PyMARE | statsmodels | Python loop | aim against metafor |",

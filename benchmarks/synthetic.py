@@ -15,7 +15,38 @@ from ketameta.schema import BATCH_TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMES = ("1", "7", "14", "28")
-EVENTS = ("nausea", "dissociation")
+ANALYSES = (
+    ("simulated_day1", "depression", "madrs", 1, "MD"),
+    ("simulated_day7", "depression", "madrs", 7, "SMD"),
+    ("simulated_day28", "depression", "madrs", 28, "MD"),
+    ("simulated_nausea", "nausea", "spontaneous_report", 28, "OR"),
+)
+ANALYSIS = """\
+title = "{title}"
+question = "Invented: does the simulated treatment change {outcome} on day {day}?"
+section = "mood"
+order = 1
+directness = "indirect"
+status = "declared"
+favours = ["Favours treatment", "Favours control"]
+looked_for = "a simulated trial"
+note = "Simulated trials; no evidence of anything."
+
+[select]
+outcome = ["{outcome}"]
+intervention = ["ketamine"]
+instrument = ["{instrument}"]
+min_days = {day}
+max_days = {day}
+
+[choose]
+time = "nearest"
+days = {day}
+
+[model]
+measure = "{measure}"
+group_by = "prior_treatment_resistance"
+"""
 
 
 def meta_analysis(k: int, seed: int = 1, tau2: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -52,11 +83,11 @@ def write_project(root: Path, studies: int, seed: int = 1, analyses: bool = Fals
     for name in ("instruments.csv", "outcome_words.csv", "search.toml"):
         shutil.copy(ROOT / "data" / name, data / name)
     (root / "analyses").mkdir(exist_ok=True)
-    if analyses:
-        for day in ("24h", "week1", "day28"):
-            name = f"ketamine_depression_{day}.toml"
-            shutil.copy(ROOT / "analyses" / name, root / "analyses" / name)
-        shutil.copy(ROOT / "analyses" / "harm_nausea.toml", root / "analyses" / "harm_nausea.toml")
+    for title, outcome, instrument, day, measure in ANALYSES if analyses else ():
+        text = ANALYSIS.format(
+            title=title, outcome=outcome, instrument=instrument, day=day, measure=measure
+        )
+        (root / "analyses" / f"{title}.toml").write_text(text, encoding="utf-8")
     rows: dict[str, list[dict[str, str]]] = {table.name: [] for table in BATCH_TABLES}
     for number in range(studies):
         _trial(rows, f"simulated{number:05d}_2020", random)
