@@ -121,3 +121,5 @@ KNOWN_ANSWER = 1e-6
 WORKED = 1e-9
 #: The browser's calculator against Python: its own quantiles and search for tau-squared.
 BROWSER = 1e-8
+#: A value that a paper prints with two decimals.
+PUBLISHED_TWO_DIGITS = 0.005

@@ -165,6 +165,10 @@ def limits_of_agreement(first: ArrayLike, second: ArrayLike) -> Limits | None:
     Limits or None
         None for fewer than two pairs.
 
+    Notes
+    -----
+    Mean difference plus and minus 1.96 standard deviations; the paper rounds 1.96 to 2.
+
     References
     ----------
     Bland and Altman (1986), Lancet 327(8476), 307-310. doi:10.1016/S0140-6736(86)90837-8

@@ -69,9 +69,7 @@ def recheck_note(rows: Sequence[ImportedRow], ours: Mapping[int, tuple[float, fl
         return ""
     # The sign is the file's own choice: it may be turned so that negative favours the first arm.
     wrong = [
-        line
-        for line, theirs, mine in pairs
-        if min(abs(abs(theirs) - abs(g)) for g in mine) > _SAME
+        line for line, theirs, mine in pairs if min(abs(abs(theirs) - abs(g)) for g in mine) > _SAME
     ]
     said = f"g recomputed from the arms equals the file's own in {len(pairs) - len(wrong)} of "
     said += plural(len(pairs), "row")
