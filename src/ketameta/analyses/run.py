@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.analyses import words
+from ketameta.analyses.caveats import caveats_of, is_pooled
 from ketameta.analyses.companions import companions_of, leave_one_out_of
 from ketameta.analyses.dose_response import dose_groups, dose_results
 from ketameta.analyses.dose_words import dose_sentences
@@ -73,7 +74,7 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         independent = study_rows(selected.used, spec.model.measure, "study_id")
         groups = _groups(spec, rows)
     pooled = _pooled(independent, spec)
-    overall = _is_pooled(spec) and len(independent) > 0
+    overall = is_pooled(spec) and len(independent) > 0
     several = overall and len(independent) >= 2
     if spec.kind not in ("network", "dose_response"):
         _give_weights(groups, rows, independent, spec)
@@ -116,7 +117,7 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         "caveats": net.get("caveats", [])
         if net
         else [
-            *_caveats(spec, pooled, groups, rows, independent),
+            *caveats_of(spec, pooled, groups, rows, independent),
             *(doses.get("caveats", []) if doses else []),
         ],
         "set_aside": _listed(selected.set_aside),
@@ -137,11 +138,6 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         if sentence
     ]
     return plain(result)
-
-
-def _is_pooled(spec: AnalysisSpec) -> bool:
-    """Return whether all rows stand for one effect; doses do not."""
-    return spec.model.overall and spec.kind != "dose_response"
 
 
 def _sizes(net: dict[str, Any] | None, independent: list[dict[str, Any]]) -> dict[str, int]:
@@ -282,52 +278,6 @@ def _between_groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str,
 
 def _reason(caveats: Any) -> str:
     return " ".join(caveat.message for caveat in caveats)
-
-
-def _caveats(
-    spec: AnalysisSpec,
-    pooled: Any,
-    groups: list[dict[str, Any]],
-    rows: list[dict[str, Any]],
-    independent: list[dict[str, Any]],
-) -> list[dict[str, str]]:
-    """Return everything a reader must know, once each."""
-    overall = _is_pooled(spec) or not rows
-    caveats = [dataclasses.asdict(caveat) for caveat in pooled.caveats] if overall else []
-    if overall and len(rows) != len(independent):
-        caveats.append(
-            {
-                "code": "study_in_several_groups",
-                "message": "Some trials stand in several groups. For the overall result their "
-                "effects are joined first, so that nobody is counted twice.",
-            }
-        )
-    if any(row["assumption"] for row in rows):
-        assumed = sorted({row["assumption"] for row in rows if row["assumption"]})
-        caveats.append(
-            {
-                "code": "assumption",
-                "message": f"Some effects rest on an assumption: {', '.join(assumed)}.",
-            }
-        )
-    standardised = str(spec.model.measure) == "SMD"
-    if standardised and any("model_based" in row["route"] for row in rows):
-        caveats.append(
-            {
-                "code": "model_based_spread",
-                "message": "Some standard deviations come from models with covariates and are "
-                "smaller than those of the raw scores; standardised effects are then larger.",
-            }
-        )
-    alone = [group["label"] for group in groups if group["label"] and len(group["rows"]) == 1]
-    if alone:
-        caveats.append(
-            {
-                "code": "group_of_one",
-                "message": f"Only one trial: {', '.join(alone)}.",
-            }
-        )
-    return caveats
 
 
 _LISTED = (

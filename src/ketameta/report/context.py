@@ -12,33 +12,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.rows import study_label
-from ketameta.analyses.words import interval_words, written
 from ketameta.conversions import ROUTES
 from ketameta.errors import ReportError
-from ketameta.numberformat import format_interval, format_level, format_number, plural
+from ketameta.numberformat import format_level, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report import summary, texts
+from ketameta.report.analysis_view import analysis_view, figure_text
 from ketameta.report.changes import changes_since_release
-from ketameta.report.companion_tables import (
-    gosh_words,
-    influence_rows,
-    network_table,
-    over_time_rows,
-    rho_rows,
-    small_study_words,
-    transitivity_rows,
-)
-from ketameta.report.dose_table import dose_rows
-from ketameta.report.engine_data import engine_data, independent_rows
 from ketameta.report.evidence_map import evidence_map_cells
 from ketameta.report.flow import record_flow
 from ketameta.report.glossary import TERMS
 from ketameta.report.manifest import code_hash, inputs_hash
 from ketameta.report.page_parts import page_parts, with_pictures
-from ketameta.report.plots import Plot, plots_of
-from ketameta.report.pooled import pooled_card
 from ketameta.report.provenance import Provenance, link_of
-from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +114,7 @@ def report_context(
     changes = changes_since_release(paths, by_name)
     sections = with_pictures(_sections(paths, results, provenance, references))
     return {
-        **page_parts(sections, _figure(paths, "evidence_map")),
+        **page_parts(sections, figure_text(paths, "evidence_map")),
         "stamp": inputs_hash(paths)[:12],
         "code_stamp": code_hash()[:12],
         "versions": dict(versions),
@@ -222,226 +208,12 @@ def _sections(
             "title": title,
             "intro": intro,
             "analyses": [
-                _analysis(paths, item, provenance, references)
+                analysis_view(paths, item, provenance, references)
                 for item in results
                 if item["section"] == key
             ],
         }
         for key, title, intro in SECTIONS
-    ]
-
-
-def _analysis(
-    paths: ProjectPaths,
-    result: dict[str, Any],
-    provenance: Provenance,
-    references: Mapping[str, int],
-) -> dict[str, Any]:
-    """Return one result with the words and tables that the page shows for it."""
-    measure = Measure(result["measure"])
-    traced = result.get("kind") != "network"
-    independent = independent_rows(result, provenance) if traced else []
-    return {
-        **result,
-        "svg": _figure(paths, result["name"]),
-        "alt": _alt(result),
-        "engine": engine_data(result, independent, _measures(result)) if traced else None,
-        "pooled_cards": _pooled_cards(result, independent) if traced else [],
-        "numbers": _numbers(result, measure),
-        "companion_rows": [_companion_row(item, measure) for item in result["companions"]],
-        "over_time_rows": over_time_rows(result),
-        "rho_rows": rho_rows(result),
-        "dose_rows": dose_rows(result),
-        "influence_rows": influence_rows(result),
-        "network_rows": network_table(result),
-        "transitivity_rows": transitivity_rows(result),
-        "gosh_words": gosh_words(result),
-        "small_study_words": small_study_words(result),
-        "more_figures": [
-            {
-                "kind": plot.kind,
-                "svg": _figure(paths, plot.name),
-                "alt": _plot_words(plot),
-                "name": plot.name,
-            }
-            for plot in plots_of(result)[1:]
-        ],
-        "event_rows": _event_rows(result),
-        "per_thousand_words": _per_thousand(result),
-        "zero_words": _zero_words(result),
-        "leave_one_out_words": _leave_one_out(result, measure),
-        "left": _left(result),
-        "study_rows": _traced_rows(result, measure, provenance, references) if traced else [],
-    }
-
-
-def _traced_rows(
-    result: dict[str, Any],
-    measure: Measure,
-    provenance: Provenance,
-    references: Mapping[str, int],
-) -> list[dict[str, Any]]:
-    """Return the rows of a result, each with the card that leads back to its cells."""
-    rows = [row for group in result["groups"] for row in group["rows"]]
-    return [
-        {
-            **row,
-            "shown": _shown(row, measure),
-            "card": provenance.card(row, result),
-            "card_id": f"row-{result['name']}-{number}",
-            "reference": references[row["study_id"]],
-        }
-        for number, row in enumerate(rows, start=1)
-    ]
-
-
-def _measures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the measures that counts can give, as codes and words."""
-    if result["measure"] not in {"OR", "RR", "RD"}:
-        return []
-    return [(str(item), item.label) for item in (Measure.OR, Measure.RR, Measure.RD)]
-
-
-def _pooled_cards(
-    result: Mapping[str, Any], independent: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return how each pooled number of a result is made."""
-    cards = []
-    if result["pooled"] is not None:
-        cards.append(pooled_card("All trials", independent, result["pooled"]))
-    for group in result["groups"]:
-        if group["pooled"] is not None:
-            cards.append(pooled_card(str(group["label"]), group["rows"], group["pooled"]))
-    return cards
-
-
-def _alt(result: dict[str, Any]) -> str:
-    return f"Forest plot. {' '.join(result['sentences'])}"
-
-
-def _plot_words(plot: Plot) -> str:
-    """Return what a figure shows, in numbers, from its layout."""
-    from ketameta import figures
-
-    return figures.alt_text(getattr(figures, f"lay_out_{plot.kind}")(plot.data))
-
-
-def _figure(paths: ProjectPaths, name: str) -> str:
-    """Return the text of a drawn figure."""
-    return (paths.figures / f"{name}.svg").read_text(encoding="utf-8")
-
-
-def _shown(row: Mapping[str, Any], measure: Measure) -> str:
-    interval = interval_words(row["ci_low"], row["ci_high"], measure)
-    return f"{written(row['estimate'], measure)} ({interval})"
-
-
-def _numbers(result: dict[str, Any], measure: Measure) -> list[tuple[str, str]]:
-    """Return the key numbers of a result as label and value."""
-    pooled = result["pooled"]
-    if pooled is None:
-        return []
-    numbers = [
-        ("Trials", str(result["k"])),
-        ("People", f"{result['n_participants']:,}" if result["n_participants"] else "not printed"),
-        (measure.label, _shown(pooled, measure)),
-    ]
-    if pooled["pi_low"] is not None:
-        interval = interval_words(pooled["pi_low"], pooled["pi_high"], measure)
-        numbers.append(("Prediction interval for a new trial", interval))
-    if pooled["tau2"] is not None:
-        numbers.append(("Between-trial variance (tau²)", _tau2(pooled)))
-        numbers.append(("I²", f"{format_number(100 * pooled['i2'], 0)}%"))
-        numbers.append(("Q", f"{format_number(pooled['q'])} on {pooled['q_df']} df"))
-    engine = result["second_engine"]
-    if engine is not None:
-        largest = engine["largest"]
-        numbers.append(("Largest relative difference to a second engine", _scientific(largest)))
-    return numbers
-
-
-def _tau2(pooled: Mapping[str, Any]) -> str:
-    text = format_number(pooled["tau2"], 3)
-    if pooled["tau2_ci_low"] is None:
-        return text
-    return f"{text} ({format_interval(pooled['tau2_ci_low'], pooled['tau2_ci_high'], 3)})"
-
-
-def _scientific(value: float | None) -> str:
-    return "none" if not value else f"{value:.0e}".replace("-", "\u2212")
-
-
-def _companion_row(item: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
-    estimate = "no trial left" if item["k"] == 0 else _shown(item, measure)
-    return {"label": item["label"], "k": item["k"], "shown": estimate}
-
-
-def _event_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the other ways to pool counts, each with its estimate or why there is none."""
-    events = result["events"]
-    if events is None:
-        return []
-    return [
-        {
-            "method": item["method"],
-            "measure": Measure(item["measure"]).label.lower(),
-            "k": events["k"],
-            "shown": item["withheld"] or _shown(item, Measure(item["measure"])),
-        }
-        for item in events["methods"]
-    ]
-
-
-def _per_thousand(result: dict[str, Any]) -> str:
-    """Return the absolute effect in people per thousand, with the risk it starts from."""
-    events = result["events"]
-    if events is None or events["per_thousand"]["estimate"] is None:
-        return ""
-    baseline = format_number(1000 * events["baseline_risk"], 0)
-    change = events["per_thousand"]
-    words = f"{format_number(change['estimate'], 0)} more people"
-    if change["ci_low"] is not None:
-        words += f" (interval {format_interval(change['ci_low'], change['ci_high'], 0)})"
-    return (
-        f"Per 1,000 people: {baseline} have it on control in these trials; {words} on treatment, "
-        "by the pooled risk difference."
-    )
-
-
-def _zero_words(result: dict[str, Any]) -> str:
-    """Return how trials with empty cells were handled."""
-    events = result["events"]
-    if events is None:
-        return ""
-    one = ", ".join(events["zero_cells"]["one_arm"]) or "none"
-    both = ", ".join(events["zero_cells"]["both_arms"]) or "none"
-    return (
-        f"Trials without events in one arm: {one} (half an event is added to each cell for the "
-        f"main ratio, none for Mantel–Haenszel and Peto). Without events in both arms: {both}."
-    )
-
-
-def _leave_one_out(result: dict[str, Any], measure: Measure) -> str:
-    left = result["leave_one_out"]
-    if left is None:
-        return ""
-    interval = interval_words(left["lowest"], left["highest"], measure)
-    return f"Leaving out one trial at a time, the estimate runs from {interval}."
-
-
-def _left(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what was set aside, grouped by reason, largest group first."""
-    items = [*result["set_aside"], *result["unused"]]
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for item in items:
-        groups.setdefault(item["reason"], []).append(item)
-    return [
-        {
-            "reason": reason,
-            "count": plural(len(members), "row"),
-            "studies": ", ".join(sorted({study_label(item["study_id"]) for item in members})),
-        }
-        for reason, members in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0]))
     ]
 
 

@@ -1,0 +1,60 @@
+"""What a reader must know before trusting a result, once each. Estimates nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ketameta.analyses.spec import AnalysisSpec
+
+
+def is_pooled(spec: AnalysisSpec) -> bool:
+    """Return whether all rows stand for one effect; doses do not."""
+    return spec.model.overall and spec.kind != "dose_response"
+
+
+def caveats_of(
+    spec: AnalysisSpec,
+    pooled: Any,
+    groups: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+    independent: list[dict[str, Any]],
+) -> list[dict[str, str]]:
+    """Return everything a reader must know, once each."""
+    overall = is_pooled(spec) or not rows
+    caveats = [dataclasses.asdict(caveat) for caveat in pooled.caveats] if overall else []
+    if overall and len(rows) != len(independent):
+        caveats.append(
+            {
+                "code": "study_in_several_groups",
+                "message": "Some trials stand in several groups. For the overall result their "
+                "effects are joined first, so that nobody is counted twice.",
+            }
+        )
+    if any(row["assumption"] for row in rows):
+        assumed = sorted({row["assumption"] for row in rows if row["assumption"]})
+        caveats.append(
+            {
+                "code": "assumption",
+                "message": f"Some effects rest on an assumption: {', '.join(assumed)}.",
+            }
+        )
+    standardised = str(spec.model.measure) == "SMD"
+    if standardised and any("model_based" in row["route"] for row in rows):
+        caveats.append(
+            {
+                "code": "model_based_spread",
+                "message": "Some standard deviations come from models with covariates and are "
+                "smaller than those of the raw scores; standardised effects are then larger.",
+            }
+        )
+    alone = [group["label"] for group in groups if group["label"] and len(group["rows"]) == 1]
+    if alone:
+        caveats.append(
+            {
+                "code": "group_of_one",
+                "message": f"Only one trial: {', '.join(alone)}.",
+            }
+        )
+    return caveats
