@@ -1,0 +1,179 @@
+"""The reviewers' commands: exit codes, what they print, and quiet pipes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from batches import write_project
+from helpers import ROOT, make_project, trials
+from ketameta import cli
+from test_review_agreement import decide, some_differences, twice
+from test_review_preview import MD, NEW, new_trial, publish
+from test_review_start import shared_lists
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def ketameta(monkeypatch, capsys):
+    """Return a function that runs the command in this process."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["ketameta", *(str(item) for item in arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = stopped.value.code
+        return Done(0 if code is None else int(code), out, err)
+
+    return run
+
+
+@pytest.fixture
+def project(tmp_path: Path):
+    """A project of three trials with a fourth in a batch of its own."""
+    paths = make_project(tmp_path / "project", trials(3), {"demo": MD})
+    write_project(paths.root, new_trial(), "new")
+    return paths
+
+
+def test_a_batch_is_started_and_says_what_comes_next(ketameta, tmp_path):
+    paths = shared_lists(tmp_path, ROOT)
+    done = ketameta("new", "alder_2014", "--root", paths.root)
+    assert done.code == 0 and done.err == ""
+    assert "wrote data/extracted/alder_2014/outcomes.csv" in done.out
+    assert done.out.endswith("ketameta check data/extracted/alder_2014\n")
+    again = ketameta("new", "alder_2014", "--root", paths.root)
+    assert again.code == 1 and "already exists" in again.err
+    wrong = ketameta("new", "Alder 2014", "--root", paths.root)
+    assert wrong.code == 1 and "did you mean alder_2014?" in wrong.err
+
+
+def test_a_workbook_is_written_filled_and_imported(ketameta, tmp_path, monkeypatch):
+    paths = shared_lists(tmp_path / "project", ROOT)
+    monkeypatch.chdir(tmp_path)
+    done = ketameta("new", "alder_2014", "--workbook", "--root", paths.root)
+    assert done.code == 0 and (tmp_path / "alder_2014.xlsx").is_file()
+    assert ketameta("new", "alder_2014", "--workbook", "--root", paths.root).code == 1
+    empty = ketameta("import", "alder_2014.xlsx", "--root", paths.root)
+    assert empty.code == 1 and "no sheet holds a row" in empty.out
+    assert not (paths.extracted / "alder_2014").exists()
+
+
+def test_an_import_says_what_became_of_every_row(ketameta, tmp_path):
+    paths = shared_lists(tmp_path, ROOT)
+    source = Path(__file__).parent / "golden" / "psilocybin" / "data.csv"
+    dry = ketameta("import", source, "--dry-run", "--root", paths.root)
+    assert dry.code == 0 and "220 rows read: 158 taken, 62 changed, 0 refused." in dry.out
+    assert list(paths.extracted.iterdir()) == []
+    done = ketameta("import", source, "--batch", "psilocybin", "--root", paths.root)
+    assert done.code == 0 and done.err == ""
+    assert "wrote data/extracted/psilocybin/import/rows.csv" in done.out
+    assert "data/instruments.csv has no bdi, bdi_1a" in done.out
+    again = ketameta("import", source, "--batch", "psilocybin", "--root", paths.root)
+    assert again.code == 1 and "already holds rows" in again.err
+
+
+def test_a_file_of_no_known_format_ends_with_one(ketameta, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n1,2\n", encoding="utf-8")
+    done = ketameta("import", path, "--root", tmp_path)
+    assert done.code == 1 and "the format is not recognised" in done.out
+
+
+def test_a_preview_is_printed_or_written_in_three_styles(ketameta, project, tmp_path):
+    done = ketameta("preview", project.extracted / "new", "--root", project.root)
+    assert done.code == 0 and done.err == ""
+    assert "Enters with Oak 2024." in done.out
+    page = tmp_path / "page.html"
+    wrote = ketameta("preview", "new", "--root", project.root, "--format", "html", "--output", page)
+    assert wrote.out == f"wrote {page}\n"
+    assert page.read_text(encoding="utf-8").count("<img ") == 2
+    markdown = ketameta("preview", "new", "--root", project.root, "--format", "markdown")
+    assert markdown.out.startswith("## What data/extracted/new would change\n")
+
+
+@pytest.mark.parametrize(
+    "command", [("preview", "new"), ("diff", "v1"), ("agreement",), ("trace",)]
+)
+def test_an_unknown_style_names_the_choices(ketameta, project, command):
+    done = ketameta(*command, "--format", "htm", "--root", project.root)
+    assert done.code == 1 and "choose one of 'text', 'markdown', 'html'" in done.err
+    assert "did you mean html?" in done.err
+
+
+def test_a_preview_of_a_bad_batch_shows_every_error(ketameta, project):
+    path = project.extracted / "new" / "outcomes.csv"
+    text = path.read_text(encoding="utf-8").replace("5.1", "5,1").replace("7,,", "70,,")
+    path.write_text(text, encoding="utf-8")
+    done = ketameta("preview", "new", "--root", project.root)
+    assert done.code == 1 and "cannot be previewed" in done.err
+    assert "5 errors" in done.err or "errors" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_release_is_compared(ketameta, project):
+    publish(project)
+    done = ketameta("diff", "v1", "--root", project.root)
+    assert done.code == 0 and "0 of 1 analysis change, 1 are the same." in done.out
+    none = ketameta("diff", "v9", "--root", project.root)
+    assert none.code == 1 and "the releases are v1" in none.err
+
+
+def test_open_differences_end_with_one_and_decided_ones_with_zero(ketameta, tmp_path):
+    paths, folder = twice(tmp_path, some_differences)
+    done = ketameta("agreement", "demo", "--root", paths.root)
+    assert done.code == 1 and "4 differences still to be decided" in done.out
+    decide(folder, mean="12.7", n="29", judgement="high", row="keep")
+    done = ketameta("agreement", "--root", paths.root)
+    assert done.code == 0 and "Every difference is decided" in done.out
+
+
+def test_a_study_is_traced(ketameta, project):
+    done = ketameta("trace", NEW, "--root", project.root)
+    assert done.code == 0 and "5 result rows" in done.out
+    unknown = ketameta("trace", "oak_2025", "--root", project.root)
+    assert unknown.code == 1 and f"did you mean {NEW}?" in unknown.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("metapsy", "m.csv"), ("revman", "r.csv"), ("ris", "x.ris"), ("metafor", "f")],
+)
+def test_every_export_says_what_it_wrote(ketameta, project, tmp_path, kind, name):
+    done = ketameta("export", kind, "--output", tmp_path / name, "--root", project.root)
+    assert done.code == 0 and done.err == "" and str(tmp_path / name) in done.out
+    assert (tmp_path / name).exists()
+
+
+def test_make_names_the_variable_that_is_missing():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "make new STUDY=surname_year" in text and "make preview BATCH=" in text
+
+
+def test_the_workflow_runs_the_make_targets_and_can_write_nothing():
+    text = (ROOT / ".github" / "workflows" / "check.yml").read_text(encoding="utf-8")
+    for command in ("make check FORMAT=github", "make test", "make report"):
+        assert command in text
+    assert "contents: read" in text and ": write" not in text
+    # What can write runs no code of a pull request.
+    poster = (ROOT / ".github" / "workflows" / "preview.yml").read_text(encoding="utf-8")
+    assert "workflow_run" in poster and "checkout" not in poster and "make " not in poster
+
+
+def test_contributing_is_one_page_with_pictures_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert len(text.split()) < 700
+    for step in ("**1. Start.**", "**2. Fill.**", "**3. Check.**", "**4. Preview.**", "**5. "):
+        assert step in text
+    for picture in ("docs/row_good.svg", "docs/row_bad.svg"):
+        assert picture in text and (ROOT / picture).is_file()
