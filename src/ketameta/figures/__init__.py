@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from ketameta.figures.frame import draw_plot as draw_plot
     from ketameta.figures.funnel import lay_out_funnel as lay_out_funnel
     from ketameta.figures.gosh import lay_out_gosh as lay_out_gosh
+    from ketameta.figures.harms import lay_out_harms as lay_out_harms
     from ketameta.figures.layout import lay_out_forest as lay_out_forest
     from ketameta.figures.network import lay_out_network as lay_out_network
     from ketameta.figures.over_time import lay_out_over_time as lay_out_over_time
     from ketameta.figures.posterior import lay_out_posterior as lay_out_posterior
+    from ketameta.figures.risk_of_bias import lay_out_risk_of_bias as lay_out_risk_of_bias
     from ketameta.figures.save import figure_bytes as figure_bytes
     from ketameta.figures.save import save_figure as save_figure
     from ketameta.figures.specification_curve import (
@@ -51,11 +53,13 @@ _HOMES = {
     "lay_out_forest": "layout",
     "lay_out_funnel": "funnel",
     "lay_out_gosh": "gosh",
+    "lay_out_harms": "harms",
     "lay_out_leave_one_out": "forest_variants",
     "lay_out_network": "network",
     "lay_out_over_time": "over_time",
     "lay_out_posterior": "posterior",
     "lay_out_specification_curve": "specification_curve",
+    "lay_out_risk_of_bias": "risk_of_bias",
     "save_figure": "save",
 }
 
