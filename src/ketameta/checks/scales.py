@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
 from statistics import median
+from typing import NamedTuple
 
 from ketameta.checks.context import Context, Problem, error, warning
 from ketameta.evidence import Row
@@ -130,18 +132,37 @@ def check_sds_are_possible(context: Context) -> Iterator[Problem]:
                 )
 
 
-def usual_sds(context: Context) -> Mapping[tuple[str, str], Mapping[str, float]]:
-    """Return, by instrument and kind of score, the middle printed SD of each trial."""
+class UsualSds(NamedTuple):
+    """The middle printed SD of each trial, and all of them in order of size."""
+
+    by_study: Mapping[str, float]
+    ordered: Sequence[float]
+
+    def without(self, study: str) -> tuple[int, float | None]:
+        """Return how many other trials there are, and their median SD."""
+        own = self.by_study.get(study)
+        count = len(self.ordered) - (own is not None)
+        if count == 0:
+            return 0, None
+        at = len(self.ordered) if own is None else bisect_left(self.ordered, own)
+        low, high = ((count - 1) // 2, count // 2)
+        # Beyond the place of the trial itself the others stand one place further on.
+        return count, (self.ordered[low + (low >= at)] + self.ordered[high + (high >= at)]) / 2
+
+
+def usual_sds(context: Context) -> Mapping[tuple[str, str], UsualSds]:
+    """Return the usual SDs by instrument and kind of score."""
     found: dict[tuple[str, str], dict[str, list[float]]] = {}
     for row in context.rows("outcomes"):
         sd = row.number("sd")
         if sd is not None and sd > 0 and row["sd_origin"] != "model":
             key = (row["instrument"], row["statistic"])
             found.setdefault(key, {}).setdefault(row["study_id"], []).append(sd)
-    return {
+    medians = {
         key: {study: median(values) for study, values in studies.items()}
         for key, studies in found.items()
     }
+    return {key: UsualSds(studies, sorted(studies.values())) for key, studies in medians.items()}
 
 
 def check_sds_are_not_standard_errors(context: Context) -> Iterator[Problem]:
@@ -167,7 +188,7 @@ def check_sds_are_not_standard_errors(context: Context) -> Iterator[Problem]:
 
 
 def _references(
-    context: Context, row: Row, usual: Mapping[tuple[str, str], Mapping[str, float]]
+    context: Context, row: Row, usual: Mapping[tuple[str, str], UsualSds]
 ) -> Iterator[tuple[float, str]]:
     """Yield the usual standard deviations that a row can be compared with."""
     instrument = context.instruments.get(row["instrument"])
@@ -177,10 +198,11 @@ def _references(
     before = row.number("baseline_sd")
     if before is not None and before > 0:
         yield before, "the SD of the arm at baseline"
-    studies = usual.get((row["instrument"], row["statistic"]), {})
-    others = [sd for study, sd in studies.items() if study != row["study_id"]]
-    if len(others) >= TRIALS_FOR_A_USUAL_SD:
-        yield median(others), f"the middle SD of {len(others)} other trials"
+    studies = usual.get((row["instrument"], row["statistic"]))
+    if studies is not None:
+        count, middle = studies.without(row["study_id"])
+        if middle is not None and count >= TRIALS_FOR_A_USUAL_SD:
+            yield middle, f"the middle SD of {count} other trials"
 
 
 def _se_warning(row: Row, sd: float, n: float, than: str) -> Problem:
