@@ -9,7 +9,12 @@ import pytest
 from scipy import special
 
 import tolerances as tol
-from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
+from helpers import ANALYSIS, ROOT, spec_of, write_analysis
+from ketameta.analyses import load_specs
+from ketameta.analyses.next_trial import PriorTrials, next_trial_of
+from ketameta.errors import ImpossibleDataError, NotEstimableError, SpecError, UsageError
+from ketameta.models.bayes import bayes_random_effects
+from ketameta.models.bayes_predictive import predictive_effect
 from ketameta.models.new_trial import md_variance, new_trial, smd_variance
 from ketameta.models.random_effects import random_effects
 
@@ -118,3 +123,168 @@ def test_a_range_narrower_than_the_grid_is_found():
 def test_impossible_trials_are_refused(arguments, error, words):
     with pytest.raises(error, match=words):
         new_trial(*arguments)
+
+
+# --- the prior from related trials ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [TWO, FOUR, ([-0.4], [0.05])])
+def test_the_prior_is_what_the_bayesian_companion_predicts(data):
+    mixture, fit = predictive_effect(*data), bayes_random_effects(*data)
+    for share, expected in (
+        (0.5, fit.new_effect.median),
+        (0.025, fit.new_effect.ci_low),
+        (0.975, fit.new_effect.ci_high),
+    ):
+        assert float(mixture.quantile(share)) == pytest.approx(expected, abs=tol.PREDICTIVE)
+    assert float(mixture.cdf(0.0)) == pytest.approx(fit.p_new_below_zero, abs=tol.PREDICTIVE)
+
+
+# --- what an analysis file asks for ---------------------------------------------------------------
+
+PLAN = """
+[next_trial]
+important_difference = -0.5
+source = "an invented reason"
+n_per_arm = [20, 64, 200]
+
+[[next_trial.prior]]
+analysis = "demo"
+"""
+PRIOR = PriorTrials("demo", "", "Depression after ketamine", *map(tuple, FOUR), 0.5)
+NO_PRIOR = PriorTrials("demo", "", "Depression after ketamine", (), (), 0.5)
+
+
+def planned(folder, data=((), ()), tau2=None, more=PLAN, prior=PRIOR):
+    return next_trial_of(spec_of(folder, more), *data, tau2, [prior])
+
+
+def test_without_a_trial_its_own_power_is_what_counts(tmp_path):
+    found = planned(tmp_path)
+    assert [item["exact"] for item in found["sample_size"]] == [64, 86]
+    assert found["sample_size"][0]["normal"] == pytest.approx(62.79, abs=0.005)
+    assert found["power"]["power"][1] == pytest.approx(0.8015, abs=5e-5)
+    assert found["update"] is None
+    assert "64 people per arm (128 in all) for 80% power" in found["sentences"][0]
+    assert "no trial to add to" in found["sentences"][-1]
+
+
+def test_assurance_grows_to_the_chance_of_benefit_and_its_size_is_the_smallest(tmp_path):
+    prior = planned(tmp_path)["priors"][0]
+    chances = prior["assurance"]["assurance"]
+    assert chances == sorted(chances) and chances[-1] < prior["limit"] == prior["p_benefit"]
+    assert prior["p_important"] < prior["p_benefit"]
+    first = prior["sizes"][0]
+    more = PLAN.replace("[20, 64, 200]", f"[{first['n_per_arm'] - 1}, {first['n_per_arm']}]")
+    before, at = planned(tmp_path, more=more)["priors"][0]["assurance"]["assurance"]
+    assert before < 0.8 <= at
+
+
+def test_an_assurance_that_no_size_reaches_is_said_to_be_so(tmp_path):
+    doubtful = PriorTrials("demo", "", "Doubtful trials", (-0.3, 0.4), (0.05, 0.05), 0.5)
+    found = planned(tmp_path, prior=doubtful)
+    prior = found["priors"][0]
+    assert prior["limit"] < 0.8
+    assert [item["n_per_arm"] for item in prior["sizes"]] == [None, None]
+    assert "no size gives 80%" in found["sentences"][1]
+    assert "no trial that could say" in planned(tmp_path, prior=NO_PRIOR)["sentences"][1]
+
+
+def test_added_to_the_trials_there_are(tmp_path):
+    found = planned(tmp_path, TWO, 0.1)
+    update = found["update"]
+    assert [item["label"] for item in update["scenarios"]] == [
+        "no effect",
+        "the important difference",
+        "the pooled estimate",
+    ]
+    weights = 1 / (np.array(TWO[1]) + 0.1)
+    mean = float(weights @ np.array(TWO[0]) / weights.sum())
+    assert update["scenarios"][2]["true_effect"] == pytest.approx(mean)
+    row = update["rows"][2]
+    direct = new_trial(*TWO, 200, [0.0, -0.5, mean], tau2_new=0.1)
+    assert row["benefit_if_between"] == [list(ends) for ends in direct.below]
+    for stored, fresh in zip(row["outlooks"], direct.outlooks, strict=True):
+        assert stored["p_benefit"] == fresh.p_below
+    assert "Added to the 2 trials there are" in " ".join(found["sentences"])
+    assert len(planned(tmp_path, ([-0.4], [0.1]))["update"]["scenarios"]) == 2
+
+
+def test_benefit_may_lie_above(tmp_path):
+    turned = PLAN.replace("-0.5", "0.5")
+    up = planned(tmp_path, ([0.29, 1.0911], TWO[1]), 0.1, turned)
+    down = planned(tmp_path, TWO, 0.1)
+    for one, other in zip(up["update"]["rows"], down["update"]["rows"], strict=True):
+        for scenario in (0, 1):
+            assert one["outlooks"][scenario]["p_benefit"] == pytest.approx(
+                other["outlooks"][scenario]["p_benefit"], abs=tol.RANGE_END
+            )
+    chance = up["priors"][0]["p_benefit"]
+    assert chance == pytest.approx(1 - down["priors"][0]["p_benefit"])
+
+
+def test_mean_differences_have_their_own_spread(tmp_path):
+    more = '\n[model]\nmeasure = "MD"\n' + PLAN.replace("-0.5", "-3\nsd = 9")
+    found = planned(tmp_path, ([-4.0, -6.0], [4.0, 5.0]), 1.0, more, NO_PRIOR)
+    assert found["sample_size"][0]["exact"] == 143  # power.t.test(delta = 3, sd = 9, power = 0.8)
+    assert "3.00 points" in found["sentences"][0]
+
+
+def test_questions_with_few_trials_and_no_plan_say_so(tmp_path):
+    assert "No important difference" in planned(tmp_path, TWO, more="")["withheld"]
+    assert planned(tmp_path, FOUR, more="") is None
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("", "important_difference is None; a number other than 0"),
+        ("important_difference = -0.5\n", "say where the important difference comes from"),
+        ('important_difference = 0\nsource = "x"', "a number other than 0"),
+        ('important_difference = -0.5\nsource = "x"\nsd = 2', "in units of an SMD it is 1"),
+        ('important_difference = -0.5\nsource = "x"\npower = [0.8, 1.2]', "power is"),
+        ('important_difference = -0.5\nsource = "x"\npower = []', "power is"),
+        ('important_difference = -0.5\nsource = "x"\nalpha = 0.7', "alpha is 0.7"),
+        ('important_difference = -0.5\nsource = "x"\nn_per_arm = [1]', "n_per_arm is"),
+        ('important_difference = -0.5\nsource = "x"\nstatus = "declard"', "did you mean declared"),
+        ('important_diference = -0.5\nsource = "x"', "did you mean important_difference"),
+        ('important_difference = -0.5\nsource = "x"\nprior = "demo"', r"\[\[next_trial.prior\]\]"),
+    ],
+)
+def test_what_is_wrong_with_a_plan_is_said(tmp_path, more, words):
+    with pytest.raises(SpecError, match=words):
+        spec_of(tmp_path, f"\n[next_trial]\n{more}\n")
+
+
+def test_plans_are_for_differences(tmp_path):
+    with pytest.raises(SpecError, match="is for SMD and MD; this analysis is about RR"):
+        spec_of(tmp_path, '\n[model]\nmeasure = "RR"\n' + PLAN)
+    more = '\n[model]\nmeasure = "MD"\n' + PLAN
+    with pytest.raises(SpecError, match=r"next_trial\.sd: the standard deviation"):
+        spec_of(tmp_path, more)
+
+
+def test_priors_name_analyses_of_the_same_measure(tmp_path):
+    write_analysis(tmp_path, "demo", ANALYSIS, PLAN)
+    other = ANALYSIS + '\n[model]\nmeasure = "MD"\n'
+    write_analysis(tmp_path, "points", other)
+    assert len(load_specs(tmp_path)) == 2
+    write_analysis(tmp_path, "demo", ANALYSIS, PLAN.replace('"demo"', '"points"'))
+    with pytest.raises(SpecError, match="is about MD, this one about SMD"):
+        load_specs(tmp_path)
+    write_analysis(tmp_path, "demo", ANALYSIS, PLAN.replace('"demo"', '"dema"'))
+    with pytest.raises(SpecError, match="'dema' does not exist; did you mean demo"):
+        load_specs(tmp_path)
+    write_analysis(tmp_path, "demo", ANALYSIS, PLAN + 'group = "stimulant"\n')
+    with pytest.raises(SpecError, match="has no groups"):
+        load_specs(tmp_path)
+
+
+def test_the_questions_without_trials_are_planned():
+    plans = {
+        spec.name: spec.declarations.next_trial
+        for spec in load_specs(ROOT / "analyses")
+        if spec.declarations.next_trial
+    }
+    assert {"ketamine_adhd", "nmda_adhd_symptoms"} <= set(plans)
+    assert all("Convention" in plan.source for plan in plans.values())

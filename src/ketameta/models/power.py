@@ -22,8 +22,10 @@ LARGEST_TRIAL = 1_000_000
 _PANELS, _NODES = 30, 16
 #: Share of the prior that is cut off at each end.
 _TAIL = 1e-9
-#: The same for the chi distribution behind the t test, and its panels.
-_FAR, _SPREAD_PANELS = 1e-16, 9
+#: The same for the chi distribution behind the t test.
+_FAR = 1e-16
+#: Panels over it: fewer from this many degrees of freedom, where it is narrow.
+_SPREAD_PANELS, _WIDE_SPREAD = {True: 9, False: 3}, 18
 
 
 def normal_sample_size(difference: float, sd: float, alpha: float, power: float) -> float:
@@ -217,10 +219,11 @@ def _spread_nodes(df: Array) -> tuple[Array, Array]:
     low = np.sqrt(2 * special.gammaincinv(df / 2, _FAR) / df)
     high = np.sqrt(2 * special.gammainccinv(df / 2, _FAR) / df)
     grid, shares = np.polynomial.legendre.leggauss(_NODES)
-    edges = np.linspace(low, high, _SPREAD_PANELS + 1, axis=-1)
+    panels = _SPREAD_PANELS[bool(df.min() < _WIDE_SPREAD)]
+    edges = np.linspace(low, high, panels + 1, axis=-1)
     half = np.diff(edges) / 2
     r = ((edges[:, :-1] + half)[..., None] + half[..., None] * grid).reshape(len(df), -1)
-    weights = np.tile(shares, (len(df), _SPREAD_PANELS))
+    weights = np.tile(shares, (len(df), panels))
     # The density without its constant, in a form that keeps its digits near its top at 1.
     rest = df[:, None]
     weights = weights * np.exp((rest - 1) * np.log(r) - rest * (r - 1) * (r + 1) / 2)
