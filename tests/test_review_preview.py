@@ -334,3 +334,25 @@ def test_groups_that_are_not_pooled_together_are_compared_one_by_one(tmp_path):
     result = result_of(make_project(tmp_path, trials(2), {"demo": apart}))
     assert result["pooled"] is None
     assert [(side.label, side.k) for side in sides(result)] == [("Hamd", 2)]
+
+
+def test_a_group_that_comes_or_goes_is_said_without_a_conclusion_of_before(tmp_path):
+    tables = trials(3)
+    tables["studies"][2]["prior_treatment_resistance"] = "resistant"
+    grouped = MD + 'group_by = "prior_treatment_resistance"\n'
+    full = result_of(make_project(tmp_path / "a", tables, {"demo": grouped}))
+    less = result_of(make_project(tmp_path / "b", trials(2), {"demo": grouped}))
+    change = compare_results(less, full)
+    assert [side.label for side in change.new_groups] == ["Treatment-resistant"]
+    assert compare_results(full, less).lost_groups == ("Treatment-resistant",)
+    text = as_text(diff_document("v1", [change], [], [], 0))
+    assert "Treatment-resistant (a new group): one trial; " in text and "not there" in text
+    back = as_text(diff_document("v1", [compare_results(full, less)], [], [], 0))
+    assert "Treatment-resistant: no trial is left." in back
+
+
+def test_trials_of_unknown_size_are_not_trials_without_people(tmp_path):
+    result = result_of(make_project(tmp_path, trials(2), {"demo": MD}))
+    result["n_participants"] = 0
+    (side,) = sides(result)
+    assert side.people is None and side.written()[1] == "–"

@@ -145,16 +145,22 @@ class AnalysisChange:
 
     @property
     def new_conclusions(self) -> tuple[tuple[str, str, str], ...]:
-        """Label, conclusion before and after, where the two differ."""
+        """Label, conclusion before and after, where both are there and differ."""
         return tuple(
-            (
-                (two or one).label,  # type: ignore[union-attr]
-                one.conclusion if one else "not there",
-                two.conclusion if two else "not there",
-            )
+            (two.label, one.conclusion, two.conclusion)
             for one, two in self.pairs
-            if one is None or two is None or one.conclusion != two.conclusion
+            if one is not None and two is not None and one.conclusion != two.conclusion
         )
+
+    @property
+    def new_groups(self) -> tuple[Side, ...]:
+        """Groups that were not there before."""
+        return tuple(two for one, two in self.pairs if one is None and two is not None)
+
+    @property
+    def lost_groups(self) -> tuple[str, ...]:
+        """Labels of groups that are no longer there."""
+        return tuple(one.label for one, two in self.pairs if two is None and one is not None)
 
 
 def compare_results(before: Result | None, after: Result | None) -> AnalysisChange:
@@ -213,6 +219,8 @@ def _side(
     favours: list[str],
 ) -> Side:
     numbers = {name: pooled.get(name) if pooled is not None else None for name in _POOLED}
+    # Trials of unknown size are not trials without people.
+    people = people or (None if k else 0)
     return Side(label, k, people, measure, numbers, conclusion(k, pooled, measure, favours))
 
 

@@ -16,7 +16,7 @@ from ketameta.review.metapsy import is_metapsy, read_metapsy
 from ketameta.review.revman import is_data_rows, read_data_rows
 from ketameta.review.revman_bias import is_risk_of_bias, read_risk_of_bias
 from ketameta.review.source_csv import SourceCsv, read_source
-from ketameta.review.start import project_words, readme, slug
+from ketameta.review.start import check_project_folder, project_words, readme, slug
 from ketameta.review.words_file import Declared, Words, load_words
 from ketameta.schema import ARMS, BATCH_TABLES
 
@@ -58,7 +58,8 @@ def import_file(
     Raises
     ------
     UsageError
-        If the source cannot be opened, the words file is wrong, or the batch already holds rows.
+        If the source cannot be opened, the words file is wrong, the batch already holds rows, or
+        this is no project.
     """
     if not source.is_file():
         raise UsageError(f"{source}: there is no such file")
@@ -72,6 +73,7 @@ def import_file(
     name = batch or slug(source.stem)
     if not name or "/" in name or name.startswith((".", "_")):
         raise UsageError(f"--batch is {name!r}; a folder name is needed")
+    check_project_folder(paths)
     folder = paths.extracted / name
     files = batch_files(report, name, paths)
     if (folder / "README.md").exists():

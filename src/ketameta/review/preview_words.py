@@ -80,6 +80,11 @@ def changes_blocks(
             )
             for label, one, two in change.new_conclusions
         ]
+        blocks += [
+            Paragraph(f"{side.label} (a new group): {side.conclusion}.")
+            for side in change.new_groups
+        ]
+        blocks += [Paragraph(f"{label}: no trial is left.") for label in change.lost_groups]
         kept = [
             f"{f'{two.label}: ' if two.label else ''}{two.conclusion}"
             for one, two in change.changed_pairs

@@ -33,9 +33,10 @@ def new_batch(paths: ProjectPaths, study: str) -> tuple[Path, ...]:
     ------
     UsageError
         If the name has another form (the message says what it could be), if the trial is already
-        extracted, or if there is such a folder.
+        extracted, if there is such a folder, or if this is no project.
     """
     check_study_id(study)
+    check_project_folder(paths)
     taken = dict(_extracted_studies(paths))
     if study in taken:
         raise UsageError(
@@ -52,6 +53,19 @@ def new_batch(paths: ProjectPaths, study: str) -> tuple[Path, ...]:
     files["README.md"] = readme(study, paths)
     write_batch(folder, files)
     return tuple(folder / name for name in files)
+
+
+def check_project_folder(paths: ProjectPaths) -> None:
+    """Raise unless the folder holds a project, so that no batch lands where nobody looks.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not paths.data.is_dir():
+        raise UsageError(
+            "there is no data/ folder here; go to the folder of the project, or name it with --root"
+        )
 
 
 def check_study_id(study: str) -> None:
