@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import test_checks_golden
 from batches import (
@@ -23,7 +26,7 @@ from batches import (
     words,
 )
 from ketameta.checks import CHECKS
-from ketameta.checks.scales import largest_sd
+from ketameta.checks.scales import UsualSds, largest_sd
 
 Spoil = Callable[[Tables], None]
 Place = tuple[str, int, str]
@@ -765,3 +768,13 @@ def test_bias_accepted_in_support_is_listed(tmp_path: Path) -> None:
     report = check_tables(tmp_path, tables)
     assert report.findings == ()
     assert [item.finding.check for item in report.accepted] == ["bias_overall"]
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdefg"), st.sampled_from([1.0, 2.0, 3.5, 4.0]), min_size=1),
+    st.sampled_from("abcdefgx"),
+)
+def test_the_middle_of_the_other_trials_is_their_median(by_study, study):
+    usual = UsualSds(by_study, sorted(by_study.values()))
+    others = [sd for name, sd in by_study.items() if name != study]
+    assert usual.without(study) == (len(others), statistics.median(others) if others else None)
