@@ -49,7 +49,7 @@ def here_and_now() -> Iterator[None]:
 
 @pytest.fixture
 def quick_figures(here_and_now: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Put a small file where each figure would be drawn; return the names, in drawing order."""
+    """Put small files where figures and the PDF would be; return the figures in drawing order."""
     drawn: list[str] = []
 
     def draw(kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
@@ -58,7 +58,11 @@ def quick_figures(here_and_now: None, monkeypatch: pytest.MonkeyPatch) -> list[s
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"<svg><title>{kind}</title></svg>", encoding="utf-8")
 
+    def bind(context: dict[str, Any], _: ProjectPaths, attachments: dict[str, str]) -> bytes:
+        return f"{context['stamp']} {sorted(attachments.items())}".encode()
+
     monkeypatch.setattr("ketameta.pipeline.draw_figure", draw)
+    monkeypatch.setattr("ketameta.report.publish.render_pdf", bind)
     return drawn
 
 

@@ -119,7 +119,7 @@ TABLES = st.builds(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(TABLES, st.sampled_from([None, HALF]))
 def test_every_row_ends_in_an_effect_or_in_a_reason(
     tables: Tables, assumed: Assumptions | None
@@ -128,7 +128,7 @@ def test_every_row_ends_in_an_effect_or_in_a_reason(
     assert_every_row_is_accounted_for(evidence, derive_effects(evidence, assumed))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(TABLES, st.randoms())
 def test_the_order_of_rows_does_not_matter(tables: Tables, random: Any) -> None:
     shuffled = {name: list(rows) for name, rows in tables.items()}

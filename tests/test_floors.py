@@ -76,9 +76,9 @@ def imported(nodes: Iterator[ast.AST]) -> Iterator[str]:
 def used_of_package(tree: ast.Module) -> Iterator[str]:
     """Yield what is used of the package after a plain ``import ketameta``."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id == "ketameta":
-                yield f"ketameta.{node.attr}"
+        match node:
+            case ast.Attribute(value=ast.Name(id="ketameta"), attr=name):
+                yield f"ketameta.{name}"
 
 
 def at_import(body: list[ast.stmt]) -> Iterator[ast.AST]:
@@ -193,9 +193,10 @@ def published_files() -> list[Path]:
 def test_no_file_names_a_machine() -> None:
     found = []
     for path in published_files():
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            if MACHINE_PATH.search(line) or MACHINE_HOST.search(line):
-                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}")
+        text = path.read_text(encoding="utf-8")
+        for match in (*MACHINE_PATH.finditer(text), *MACHINE_HOST.finditer(text)):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(f"{path.relative_to(ROOT)}:{line}: {match.group()}")
     assert found == []
 
 
