@@ -94,6 +94,8 @@ def evidence_map_cells(evidence: Evidence) -> dict[str, Any]:
 
 def _without_companions(here: pd.DataFrame) -> pd.DataFrame:
     """Leave out reports whose people another report in the same cell counts already."""
+    if here.empty:
+        return here
     overlaps = {
         study: {part for part in text.split(";") if part}
         for study, text in zip(here["study_id"], here["overlaps_with"], strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
@@ -18,6 +19,7 @@ def words_of_code(text: object) -> str:
     return str(text).replace("_", " ")
 
 
+@cache
 def environment() -> Environment:
     """Return the template environment: escaped, strict about names, with our number formats."""
     env = Environment(
