@@ -251,9 +251,11 @@ def _draw(
     from joblib import Parallel, delayed
 
     from ketameta.report.evidence_map import evidence_map_cells
+    from ketameta.report.page_plots import page_plots
     from ketameta.report.plots import Plot, plots_of
 
     plots = [plot for result in results for plot in plots_of(result)]
+    plots += page_plots(results, evidence)
     plots.append(Plot("evidence_map", "evidence_map", evidence_map_cells(evidence)))
     jobs = [(plot.kind, plot.name, plot.data) for plot in plots]
     wanted = {f"{name}.{ending}" for _, name, _ in jobs for ending in FIGURE_ENDINGS}

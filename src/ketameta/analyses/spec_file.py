@@ -36,7 +36,7 @@ from ketameta.errors import SpecError, did_you_mean
 #: Names of files in ``reports/`` and of places on the page that no analysis may take.
 _TAKEN = (
     *("evidence_map", "manifest", "claims", "summary", "map", "studies", "methods", "search"),
-    *("corrections", "registry", "exclusions", *SECTIONS),
+    *("corrections", "registry", "exclusions", "harms_summary", "risk_of_bias", *SECTIONS),
 )
 
 #: Moderators whose groups measure different things on the same people: not pooled together.

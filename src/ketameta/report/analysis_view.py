@@ -35,7 +35,9 @@ def analysis_view(
     """Return one result with the words and tables that the page shows for it."""
     measure = Measure(result["measure"])
     traced = result.get("kind") != "network"
-    independent = independent_rows(result, provenance) if traced else []
+    # Doses of one trial are not joined into one effect: the curve keeps them apart.
+    joined = traced and result.get("kind") != "dose_response"
+    independent = independent_rows(result, provenance) if joined else []
     return {
         **result,
         "svg": figure_text(paths, result["name"]),
@@ -52,15 +54,7 @@ def analysis_view(
         "transitivity_rows": transitivity_rows(result),
         "gosh_words": gosh_words(result),
         "small_study_words": small_study_words(result),
-        "more_figures": [
-            {
-                "kind": plot.kind,
-                "svg": figure_text(paths, plot.name),
-                "alt": _plot_words(plot),
-                "name": plot.name,
-            }
-            for plot in plots_of(result)[1:]
-        ],
+        "more_figures": [plot_view(paths, plot) for plot in plots_of(result)[1:]],
         "event_rows": _event_rows(result),
         "per_thousand_words": _per_thousand(result),
         "zero_words": _zero_words(result),
@@ -112,6 +106,16 @@ def _pooled_cards(
 
 def _alt(result: dict[str, Any]) -> str:
     return f"Forest plot. {' '.join(result['sentences'])}"
+
+
+def plot_view(paths: ProjectPaths, plot: Plot) -> dict[str, Any]:
+    """Return a figure of the page: its file's text, and what it shows in words."""
+    return {
+        "kind": plot.kind,
+        "svg": figure_text(paths, plot.name),
+        "alt": _plot_words(plot),
+        "name": plot.name,
+    }
 
 
 def _plot_words(plot: Plot) -> str:

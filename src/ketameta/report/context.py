@@ -17,13 +17,14 @@ from ketameta.errors import ReportError
 from ketameta.numberformat import format_level, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report import summary, texts
-from ketameta.report.analysis_view import analysis_view, figure_text
+from ketameta.report.analysis_view import analysis_view, figure_text, plot_view
 from ketameta.report.changes import changes_since_release
 from ketameta.report.evidence_map import evidence_map_cells
 from ketameta.report.flow import record_flow
 from ketameta.report.glossary import TERMS
 from ketameta.report.manifest import code_hash, inputs_hash
 from ketameta.report.page_parts import page_parts, with_pictures
+from ketameta.report.page_plots import risk_of_bias, section_plots
 from ketameta.report.provenance import Provenance, link_of
 
 if TYPE_CHECKING:
@@ -113,8 +114,10 @@ def report_context(
     search = _search(paths)
     changes = changes_since_release(paths, by_name)
     sections = with_pictures(_sections(paths, results, provenance, references))
+    lights = risk_of_bias(results, evidence)
+    bias = None if lights is None else plot_view(paths, lights)
     return {
-        **page_parts(sections, figure_text(paths, "evidence_map")),
+        **page_parts(sections, figure_text(paths, "evidence_map"), bias),
         "stamp": inputs_hash(paths)[:12],
         "code_stamp": code_hash()[:12],
         "versions": dict(versions),
@@ -202,11 +205,13 @@ def _sections(
     provenance: Provenance,
     references: Mapping[str, int],
 ) -> list[dict[str, Any]]:
+    starts = section_plots(results)
     return [
         {
             "key": key,
             "title": title,
             "intro": intro,
+            "figures": [plot_view(paths, plot) for plot in starts.get(key, [])],
             "analyses": [
                 analysis_view(paths, item, provenance, references)
                 for item in results

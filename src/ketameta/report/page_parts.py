@@ -22,6 +22,7 @@ def with_pictures(sections: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             **section,
+            "figures": [{**figure, "image": _inline(figure)} for figure in section["figures"]],
             "analyses": [
                 {
                     **item,
@@ -41,7 +42,9 @@ def _inline(figure: dict[str, Any]) -> Markup:
     return Markup(inline_svg(figure["svg"], figure["name"], figure["alt"]))
 
 
-def page_parts(sections: Sequence[dict[str, Any]], evidence_map: str) -> dict[str, Any]:
+def page_parts(
+    sections: Sequence[dict[str, Any]], evidence_map: str, bias: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the parts of the page that are not text, by name.
 
     Parameters
@@ -50,14 +53,19 @@ def page_parts(sections: Sequence[dict[str, Any]], evidence_map: str) -> dict[st
         Of :func:`with_pictures`.
     evidence_map : str
         Text of the figure.
+    bias : dict, optional
+        The risk-of-bias figure with ``svg, name, alt``, where there is one.
     """
     picture = Markup(inline_svg(evidence_map, "evidence_map", MAP_WORDS))
+    lights = _inline(bias) if bias is not None else Markup("")
     analyses = [item for section in sections for item in section["analyses"]]
     drawn = [figure for item in analyses for figure in _pictures(item)]
+    drawn += [figure["image"] for section in sections for figure in section["figures"]]
     script = _script()
     return {
         "map_figure": picture,
-        "font_css": font_face(figure_letters([picture, *drawn])),
+        "bias_figure": lights,
+        "font_css": font_face(figure_letters([picture, lights, *drawn])),
         "engine_json": _json_for_script([item["engine"] for item in analyses if item["engine"]]),
         "script": script,
         "script_hash": _script_hash(script),

@@ -234,6 +234,7 @@ def _section(section: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": section["title"],
         "intro": section["intro"],
+        "figures": [{"name": item["name"], "alt": item["alt"]} for item in section["figures"]],
         "analyses": [
             {
                 "name": item["name"],
