@@ -164,6 +164,15 @@ def test_a_printed_correlation_needs_no_assumption() -> None:
         assert same(row["estimate"], expected.estimate)
 
 
+def test_a_correlation_of_one_is_rounded_and_not_used() -> None:
+    printed = contrast(n_treatment="28", n_control="28", correlation="1")
+    tables = two_scores(TREATED, UNTREATED, design="crossover_rct") | {"contrasts": [printed]}
+    assert set(effects_of(tables).effects["measure"]) == {"MD"}
+    assumed = effects_of(tables, HALF).effects
+    assert set(assumed["measure"]) == {"MD", "SMD"}
+    assert assumed.loc[assumed["measure"] == "SMD", "assumption"].eq("correlation=0.5").all()
+
+
 def test_counts_of_a_crossover_are_kept_for_reading() -> None:
     tables = two_counts(3, 20, 9, 20) | {"studies": [study(design="crossover_rct")]}
     for assumed in (None, HALF):

@@ -253,7 +253,8 @@ def _one(value: Any) -> float:
 def _paired_correlation(
     row: dict[str, Any], assumed: float | None
 ) -> tuple[float | None, str, str]:
-    if _has(row["correlation"]):
+    # A correlation of exactly 1 is a rounded one; it would leave no sampling error.
+    if _has(row["correlation"]) and abs(row["correlation"]) < 1:
         return float(row["correlation"]), "", "correlation_printed"
     if assumed is not None:
         return assumed, f"correlation={assumed:g}", "paired_correlation_assumed"

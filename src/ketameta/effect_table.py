@@ -147,7 +147,7 @@ def _correlations(
     contrasts = evidence.contrasts
     printed = {
         tuple(plain_key(row[key]) for key in keys): float(row["correlation"])
-        for row in contrasts[contrasts["correlation"].notna()].to_dict("records")
+        for row in contrasts[contrasts["correlation"].abs() < 1].to_dict("records")
     }
     wanted = pairs.rename(columns={"arm_id_t": "arm_id", "arm_id_c": "comparator_arm_id"})
     fallback = np.nan if assumed.correlation is None else assumed.correlation
