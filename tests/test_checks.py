@@ -130,7 +130,14 @@ def test_words_of_checks_are_unique_and_described() -> None:
 
 def test_every_word_that_reading_reports_is_described(tmp_path: Path) -> None:
     source = Path(sys.modules["ketameta.checks"].__file__ or "").parents[1]
-    names = ("cells.py", "csvfiles.py", "textfiles.py", "extraction.py", "corrections.py")
+    names = (
+        "cells.py",
+        "csvfiles.py",
+        "textfiles.py",
+        "extraction.py",
+        "corrections.py",
+        "reconciliation.py",
+    )
     files = [*(source / name for name in names), source / "checks" / "search.py"]
     text = "".join(path.read_text() for path in files)
     for word in READING:

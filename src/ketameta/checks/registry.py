@@ -151,4 +151,6 @@ READING: dict[str, str] = {
     "search_flow": "The counts of the search add up.",
     "search_date": "The dates of the search are dates.",
     "accept": "What a note accepts is a warning of that row, with a reason.",
+    "unreconciled": "Where two extractors differ, somebody has decided.",
+    "reconciliation": "Every decision on two extractions fits the tables and can be used.",
 }

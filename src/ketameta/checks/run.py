@@ -22,6 +22,7 @@ from ketameta.extraction import batch_folders, load_tables
 from ketameta.findings import Finding, file_finding, sort_findings
 from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths
+from ketameta.reconciliation import reconcile
 
 _ACCEPT = re.compile(r"\baccept:\s*(?P<word>[\w-]+)(?:\s+because\s+(?P<reason>[^;]*))?", re.I)
 _NOTE_COLUMNS = ("note", "notes", "support")
@@ -118,11 +119,12 @@ def checked_evidence(
     )
     folders = [*batch_folders(paths), *outside] if outside else None
     evidence, reading = load_tables(paths, folders)
+    evidence, differences = reconcile(paths, evidence, outside)
     corrections, problems = load_corrections(paths)
     file = paths.relative(corrections_path(paths))
     corrected, applied, refusals = try_corrections(evidence, corrections, file)
     context = Context(corrected, reading)
-    found = [*reading, *problems, *refusals, *search_findings(paths)]
+    found = [*reading, *differences, *problems, *refusals, *search_findings(paths)]
     for check in CHECKS:
         found.extend(problem.finding(check.word) for problem in check.function(context))
     if chosen is not None:
