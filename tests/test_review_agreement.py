@@ -13,9 +13,11 @@ from hypothesis.extra.numpy import arrays
 
 from batches import BIAS, csv_text, table_path
 from helpers import make_project, score, trials
-from ketameta.errors import UsageError
+from ketameta.checks import run_checks
+from ketameta.errors import ExtractionError, UsageError
 from ketameta.extraction import load_tables
 from ketameta.paths import project_paths
+from ketameta.pipeline import load_evidence
 from ketameta.reconciliation import DECISIONS, EMPTY, KEEP, LEAVE_OUT, reconcile
 from ketameta.review.agreement import agreement, agreement_document
 from ketameta.review.agreement_statistics import (
@@ -277,6 +279,18 @@ def test_the_agreed_values_are_used(tmp_path):
     assert after.rows("risk_of_bias")[0]["judgement"] == "some_concerns"
     added = after.rows("outcomes")[-1]
     assert added.file.endswith("second/outcomes.csv") and added.number("time_days") == 56
+
+
+def test_checks_and_builds_refuse_open_differences_and_use_agreed_values(tmp_path):
+    paths, folder = twice(tmp_path, some_differences)
+    assert {item.check for item in run_checks(paths).errors} == {"unreconciled"}
+    with pytest.raises(ExtractionError, match="unreconciled"):
+        load_evidence(paths)
+    agreement(paths)
+    decide(folder, mean="12.7", n="29", judgement="some_concerns", row=KEEP)
+    assert not run_checks(paths).errors
+    evidence, _ = load_evidence(paths)
+    assert evidence.rows("outcomes")[0].number("mean") == 12.7
 
 
 def test_a_row_can_be_left_out_and_a_cell_emptied(tmp_path):
