@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from ketameta.analyses.moderators import level_caveats
+
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
 
@@ -49,6 +51,9 @@ def caveats_of(
                 "smaller than those of the raw scores; standardised effects are then larger.",
             }
         )
+    sizes = {group["key"]: len(group["rows"]) for group in groups}
+    if spec.kind == "pooled" and spec.model.overall:
+        caveats += [dataclasses.asdict(item) for item in level_caveats(spec.model.group_by, sizes)]
     alone = [group["label"] for group in groups if group["label"] and len(group["rows"]) == 1]
     if alone:
         caveats.append(

@@ -5,13 +5,21 @@ Data and the checks that follow from them; computes nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ketameta.errors import did_you_mean
 from ketameta.models.policy import MIN_STUDIES_PER_LEVEL
 from ketameta.models.results import Caveat
 from ketameta.numberformat import plural
+
+#: Why levels that share trials are not tested against each other.
+SHARED = (
+    "Trials stand in several levels, so that the levels are not independent; the difference within "
+    "trials is a separate analysis."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,20 @@ def compared_levels(name: str, groups: Mapping[str, int]) -> tuple[str, ...]:
         for level, trials in groups.items()
         if level not in coding.silent and trials >= coding.least_per_level
     )
+
+
+def in_several_levels(rows: Sequence[Mapping[str, Any]], levels: Sequence[str]) -> int:
+    """Return how many trials stand in more than one of the levels.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        With ``study_id`` and ``group``.
+    levels : sequence of str
+    """
+    pairs = {(row["study_id"], row["group"]) for row in rows if row["group"] in levels}
+    times = Counter(study for study, _ in pairs)
+    return sum(count > 1 for count in times.values())
 
 
 def reference_level(name: str, levels: Sequence[str]) -> str:

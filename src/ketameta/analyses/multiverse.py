@@ -63,7 +63,7 @@ def multiverse(
         excludes`` and, per choice, the option's number), ``main`` (number of the main
         combination), ``sentences`` and ``withheld``, the reason when there is nothing to vary.
     """
-    if spec.kind == "network" or not spec.model.overall:
+    if spec.kind not in ("pooled", "within_trial") or not spec.model.overall:
         return None
     data = TrialSets(spec, used, evidence, table)
     if len(data.trials({})[0]) < 2:

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.analyses import words
+from ketameta.analyses.appraisal import appraisal
 from ketameta.analyses.caveats import caveats_of, is_pooled
 from ketameta.analyses.companions import companions_of, leave_one_out_of
 from ketameta.analyses.dose_response import dose_groups, dose_results
 from ketameta.analyses.dose_words import dose_sentences
 from ketameta.analyses.events import event_companions
+from ketameta.analyses.moderators import SHARED, coding_of, in_several_levels
 from ketameta.analyses.network import network, network_rows
 from ketameta.analyses.over_time import over_time
+from ketameta.analyses.related import Related
 from ketameta.analyses.robustness import gosh_of, influence_of, small_study_of
 from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
@@ -39,7 +42,9 @@ _POOLED = (
 )
 
 
-def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> dict[str, Any]:
+def run_analysis(
+    spec: AnalysisSpec, table: EffectTable, evidence: Evidence, related: Related | None = None
+) -> dict[str, Any]:
     """Return everything a report needs to know about one analysis.
 
     Parameters
@@ -48,6 +53,9 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
     table : EffectTable
         Effects derived under the assumptions of ``spec``.
     evidence : Evidence
+    related : Related, optional
+        The other analyses; with them the result is appraised (certainty, all combinations of
+        choices, next trial, credibility of moderators), which takes longer.
 
     Returns
     -------
@@ -124,6 +132,8 @@ def run_analysis(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> 
         "unused": _listed(selected.unused),
         "spec": plain(dataclasses.asdict(spec)),
     }
+    shares = pooled.weights if overall and spec.kind != "network" else None
+    result |= appraisal(spec, result, selected.used, independent, shares, evidence, related)
     result["sentences"] = [
         sentence
         for sentence in (
@@ -247,6 +257,7 @@ def _give_weights(
 
 def _between_groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the test for differences between groups, or why there is none."""
+    rows = [row for row in rows if row["group"] not in coding_of(spec.model.group_by).silent]
     groups = [row["group"] for row in rows]
     if (
         not (spec.model.group_by and spec.model.overall)
@@ -267,11 +278,14 @@ def _between_groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str,
         spec.model.measure,
         repeated_labels="allow",
     )
+    tested = [row.level for row in fit.rows if row.tested]
+    if in_several_levels(rows, tested):
+        return {"q": None, "df": None, "p_value": None, "levels_tested": [], "withheld": SHARED}
     return {
         "q": fit.q_between,
         "df": fit.q_between_df,
         "p_value": fit.q_between_p_value,
-        "levels_tested": [row.level for row in fit.rows if row.tested],
+        "levels_tested": tested,
         "withheld": "" if fit.q_between is not None else _reason(fit.caveats),
     }
 

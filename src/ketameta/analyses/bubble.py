@@ -1,0 +1,142 @@
+"""Meta-regressions on continuous moderators, with what their bubble plots need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ketameta.analyses.declarations import CONTINUOUS_MODERATORS
+from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
+from ketameta.models.regression import meta_regression
+from ketameta.models.results import plain
+from ketameta.numberformat import format_count, plural
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketameta.analyses.spec import AnalysisSpec
+
+#: Points at which the fitted line and its bands are drawn.
+_LINE_POINTS = 41
+#: Numbers of a study that do not travel with its rows.
+_STUDY_NUMBERS = ("age_mean_years", "female_percent", "adhd_inattentive_percent")
+
+
+def regressions_of(
+    spec: AnalysisSpec, rows: Sequence[Mapping[str, Any]], studies: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """Return one meta-regression per continuous moderator that the file declares.
+
+    Parameters
+    ----------
+    spec : AnalysisSpec
+    rows : sequence of mapping
+        One per trial, as the main model saw them.
+    studies : DataFrame
+        Numbers of the trials by ``study_id``.
+
+    Returns
+    -------
+    list of dict
+        ``moderator, label, status``; ``k`` trials that print it; ``withheld``, the reason when
+        there is no regression, as below ten trials; else ``slope, se, ci_low, ci_high, p_value,
+        df, tau2, r2``, ``rows`` (``study_id, label, moderator, estimate, variance, weight``) and
+        ``line`` (``moderator, estimate, ci_low, ci_high, pi_low, pi_high``), on the analysis scale.
+
+    Notes
+    -----
+    Between trials only: an association with a number of the trial may come from anything else in
+    which the trials differ.
+    """
+    declared = spec.declarations.regressions
+    if not declared.moderators or spec.kind != "pooled" or not spec.model.overall:
+        return []
+    numbers = studies.drop_duplicates("study_id").set_index("study_id")
+    found = []
+    for name in declared.moderators:
+        values = [_value(name, row, numbers) for row in rows]
+        known = [i for i, value in enumerate(values) if value is not None]
+        head = {
+            "moderator": name,
+            "label": CONTINUOUS_MODERATORS[name],
+            "status": declared.status,
+            "k": len(known),
+        }
+        x = np.array([values[i] for i in known], dtype=float)
+        reason = _reason(x)
+        if reason:
+            found.append({**head, "withheld": reason})
+            continue
+        found.append(
+            {**head, "withheld": "", **_regression(spec, [rows[i] for i in known], x, name)}
+        )
+    return plain(found)
+
+
+def _value(name: str, row: Mapping[str, Any], numbers: pd.DataFrame) -> float | None:
+    value = numbers.at[row["study_id"], name] if name in _STUDY_NUMBERS else row[name]
+    return None if value is None or not np.isfinite(float(value)) else float(value)
+
+
+def _reason(x: np.ndarray) -> str:
+    """Return why there is no regression; nothing where there is one."""
+    if len(x) < MIN_STUDIES_SMALL_STUDY:
+        return (
+            f"{plural(len(x), 'trial')} with this number; a meta-regression needs "
+            f"{format_count(MIN_STUDIES_SMALL_STUDY)}."
+        )
+    if np.ptp(x) == 0:
+        return "The number is the same in all trials."
+    return ""
+
+
+def _regression(
+    spec: AnalysisSpec, rows: Sequence[Mapping[str, Any]], x: np.ndarray, name: str
+) -> dict[str, Any]:
+    fit = meta_regression(
+        [row["estimate"] for row in rows],
+        [row["variance"] for row in rows],
+        x,
+        names=[name],
+        tau2_method=spec.model.tau2_method,
+        ci_method=spec.model.ci_method,
+        level=spec.model.level,
+        labels=[row["label"] for row in rows],
+        measure=spec.model.measure,
+        repeated_labels="allow",
+    )
+    at = fit.names.index(name)
+    grid = np.linspace(x.min(), x.max(), _LINE_POINTS)
+    line = fit.predict(grid[:, None])
+    weights = fit.weights / fit.weights.sum()
+    return {
+        "slope": fit.estimate[at],
+        "se": fit.se[at],
+        "ci_low": fit.ci_low[at],
+        "ci_high": fit.ci_high[at],
+        "p_value": fit.p_value[at],
+        "df": fit.df,
+        "tau2": fit.tau2,
+        "r2": fit.r2,
+        "rows": [
+            {
+                "study_id": row["study_id"],
+                "label": row["label"],
+                "moderator": value,
+                "estimate": row["estimate"],
+                "variance": row["variance"],
+                "weight": weight,
+            }
+            for row, value, weight in zip(rows, x, weights, strict=True)
+        ],
+        "line": {
+            "moderator": grid,
+            "estimate": line.estimate,
+            "ci_low": line.ci_low,
+            "ci_high": line.ci_high,
+            "pi_low": line.pi_low,
+            "pi_high": line.pi_high,
+        },
+    }

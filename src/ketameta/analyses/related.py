@@ -1,0 +1,69 @@
+"""What an analysis may ask of the others: their questions, and effects under other assumptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ketameta.analyses.next_trial import PriorTrials
+from ketameta.analyses.rows import study_rows
+from ketameta.analyses.selection import select_effects
+from ketameta.analyses.words import words_of
+from ketameta.effect_rows import Assumptions
+from ketameta.errors import SpecError, did_you_mean
+
+if TYPE_CHECKING:
+    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.effect_table import EffectTable
+    from ketameta.evidence import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """The analyses of a project and its effect tables.
+
+    Attributes
+    ----------
+    specs : mapping of str to AnalysisSpec
+        Every analysis by name.
+    table : callable
+        Gives the effect table under assumptions.
+    """
+
+    specs: Mapping[str, AnalysisSpec]
+    table: Callable[[Assumptions], EffectTable]
+
+    def priors_of(self, spec: AnalysisSpec, evidence: Evidence) -> list[PriorTrials]:
+        """Return the trials behind each prior that an analysis declares for its next trial.
+
+        Raises
+        ------
+        SpecError
+            If an analysis is not there.
+        """
+        plan = spec.declarations.next_trial
+        return [
+            self._prior(spec.name, prior.analysis, prior.group, evidence)
+            for prior in (plan.priors if plan else ())
+        ]
+
+    def _prior(self, asking: str, name: str, group: str, evidence: Evidence) -> PriorTrials:
+        if name not in self.specs:
+            raise SpecError(
+                f"analyses/{asking}.toml: next_trial.prior: analysis {name!r} does not exist"
+                f"{did_you_mean(name, list(self.specs))}"
+            )
+        other = self.specs[name]
+        used = select_effects(other, self.table(other.assume), evidence).used
+        unit = "study_group" if group else "study_id"
+        rows = study_rows(used, other.model.measure, unit) if len(used) else []
+        kept = [row for row in rows if not group or row["group"] == group]
+        return PriorTrials(
+            name,
+            group,
+            f"{other.title}: {words_of(group)}" if group else other.title,
+            tuple(row["estimate"] for row in kept),
+            tuple(row["variance"] for row in kept),
+            other.model.tau_prior_scale,
+        )
