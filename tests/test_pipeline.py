@@ -132,20 +132,15 @@ def test_a_note_that_reaches_no_result_recomputes_nothing(project: ProjectPaths)
     assert {"reports/report.html", "reports/manifest.json"} <= set(done.written)
 
 
-@pytest.mark.parametrize(
-    ("table", "cells"),
-    [
+def test_facts_that_results_carry_recompute_them(project: ProjectPaths) -> None:
+    for table, cells in (
         ("studies", {"access": "abstract"}),
         ("studies", {"doi": "10.1234/other"}),
         ("arms", {"background_treatment": "usual care"}),
         ("outcomes", {"sd_origin": "model"}),
-    ],
-)
-def test_facts_that_results_carry_recompute_them(
-    project: ProjectPaths, table: str, cells: dict[str, str]
-) -> None:
-    change(project, table, lambda rows: rows[0].update(cells))
-    assert "rapid" in build(project).computed
+    ):
+        change(project, table, lambda rows, cells=cells: rows[0].update(cells))
+        assert "rapid" in build(project, figures_only=True).computed, (table, cells)
 
 
 def test_an_arm_that_yields_no_effect_still_matters_for_what_is_in_scope(
@@ -255,7 +250,7 @@ def test_an_empty_folder_says_what_is_missing(tmp_path: Path) -> None:
         build(project_paths(tmp_path / "nowhere"))
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 5])
+@pytest.mark.parametrize("stop_at", [1, 4])
 def test_an_interrupted_build_leaves_whole_files_and_the_next_one_finishes(
     project: ProjectPaths, monkeypatch: pytest.MonkeyPatch, stop_at: int
 ) -> None:
