@@ -26,6 +26,7 @@ from ketameta.analyses.run import run_analysis
 from ketameta.analyses.spec_file import load_spec
 from ketameta.effect_table import derive_effects
 from ketameta.errors import SpecError
+from ketameta.report.dose_table import dose_rows
 from tolerances import DENSE
 
 DOSES = (
@@ -49,9 +50,9 @@ def dose_trial(study_id: str, means: dict[int, float], placebo: float = 20.0) ->
 
 def joined(*parts: Tables) -> Tables:
     return tables_of(
-        studies=[row for part in parts for row in part["studies"]],
-        arms=[row for part in parts for row in part["arms"]],
-        outcomes=[row for part in parts for row in part["outcomes"]],
+        studies=[dict(row) for part in parts for row in part["studies"]],
+        arms=[dict(row) for part in parts for row in part["arms"]],
+        outcomes=[dict(row) for part in parts for row in part["outcomes"]],
     )
 
 
@@ -211,3 +212,16 @@ def test_problems_of_the_dose_table_are_said_at_once(tmp_path: Path) -> None:
 def test_only_dose_analyses_have_doses(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="only an analysis with kind"):
         load_spec(write_analysis(tmp_path, "demo", ANALYSIS + RULE))
+
+
+def test_the_table_has_each_dose_by_both_curves(run: Any) -> None:
+    result = run(joined(*FOUR))
+    rows = dose_rows(result)
+    assert [(row["dose"], row["trials"]) for row in rows] == [
+        ("28 mg", "2"), ("56 mg", "3"), ("84 mg", "4"),
+    ]  # fmt: skip
+    last = result["dose_response"]["linear"]["at_doses"][-1]
+    assert rows[-1]["linear"].startswith(f"{last['estimate']:.2f}".replace("-", "\u2212"))
+    alone = run(joined(dose_trial("alder_2014", {84: 15})))
+    assert dose_rows(alone)[0]["spline"] == "withheld"
+    assert dose_rows(run(joined(*FOUR), '\n[dose]\nunit = "g"\n')) == []
