@@ -27,6 +27,7 @@ import test_influence as infl  # noqa: E402
 import test_network as net  # noqa: E402
 import test_rare_events as rare  # noqa: E402
 import test_robust as sandwich  # noqa: E402
+import test_selection_model as chosen  # noqa: E402
 import test_small_study as small  # noqa: E402
 from ketameta import effect_sizes  # noqa: E402
 from ketameta.models.baujat import baujat  # noqa: E402
@@ -39,6 +40,7 @@ from ketameta.models.permutation import permutation_test  # noqa: E402
 from ketameta.models.random_effects import random_effects  # noqa: E402
 from ketameta.models.rare_events import mantel_haenszel  # noqa: E402
 from ketameta.models.robust import robust  # noqa: E402
+from ketameta.models.selection_model import selection_model  # noqa: E402
 from ketameta.models.small_study_ranks import rank_test  # noqa: E402
 from ketameta.models.subgroups import subgroup_analysis  # noqa: E402
 from ketameta.models.trim_and_fill import trim_and_fill  # noqa: E402
@@ -275,6 +277,20 @@ def small_studies() -> Iterator[Gap]:
         yield Gap(block, "trim and fill", key, size)
 
 
+def selections() -> Iterator[Gap]:
+    """The selection model, where metafor's search reached its highest maximum."""
+    block = "small-study effects"
+    for key, name, stored in chosen.blocks():
+        if "error" in stored:
+            continue
+        ours = selection_model(random_effects(*basic.data(key)), chosen.STEPS[name])
+        above = ours.log_likelihood - stored["ll"]
+        assert above > -chosen.SELECTION_VALUE
+        if above < 1e-8:
+            size = relative(ours.estimate, stored["beta"], stored["se"])
+            yield Gap(block, "selection model, mean (where metafor converged)", key, size)
+
+
 def networks() -> Iterator[Gap]:
     """The consistency model."""
     for key in net.SETS:
@@ -318,6 +334,7 @@ SOURCES = (
     dependence,
     events,
     small_studies,
+    selections,
     refits,
     networks,
 )

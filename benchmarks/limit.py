@@ -22,7 +22,7 @@ EVALUATION_2, DERIVATIVE_2 = 40, 62
 FINAL = 10
 
 
-def product_rate(size: int = 512, repetitions: int = 10) -> float:
+def product_rate(size: int = 512, repetitions: int = 50) -> float:
     """Return the operations per second of ``a @ b`` for square matrices, best of several."""
     a = np.random.default_rng(1).random((size, size))
     best = np.inf
@@ -90,6 +90,6 @@ def measure(rounds: int) -> dict[str, Any]:
             begun = time.perf_counter()
             work()
             times.append(time.perf_counter() - begun)
-        limit = max(limit, product_rate(repetitions=2))
+        limit = max(limit, product_rate(repetitions=20))
         found.append({"kernel": name, "operations": operations, "seconds": float(np.median(times))})
     return {"product": limit, "kernels": found}

@@ -157,20 +157,31 @@ def _growth(found: dict[str, Any]) -> list[str]:
     for row in found["multilevel"]:
         each = duration(row["seconds"] / row["effects"])
         lines.append(f"| {row['effects']:,} | {duration(row['seconds'])} | {each} |")
-    lines += ["", "`ketameta check` of simulated trials, start-up included:", ""]
-    lines += ["| trials | rows | time | per row |", "| --: | --: | --: | --: |"]
-    for row in found["check"]:
-        each = duration(row["seconds"] / row["rows"])
-        lines.append(
-            f"| {row['studies']:,} | {row['rows']:,} | {duration(row['seconds'])} | {each} |"
-        )
-    lines += ["", "`ketameta report` of simulated trials, four analyses, start-up included:", ""]
     lines += [
-        "| trials | rows | from nothing | one number changed | nothing changed |",
+        "",
+        *wrapped(
+            """Commands on simulated trials, start-up included: on the clock, and of all processors
+        (the steadier number while other work runs)."""
+        ),
+    ]
+    lines += ["| `check`: trials | rows | clock | processors | per row |"]
+    lines += ["| --: | --: | --: | --: | --: |"]
+    for row in found["check"]:
+        lines.append(
+            f"| {row['studies']:,} | {row['rows']:,} | {duration(row['wall'])} |"
+            f" {duration(row['cpu'])} | {duration(row['cpu'] / row['rows'])} |"
+        )
+    lines += [
+        "",
+        "| `report`, four analyses: trials | rows | from nothing | one number changed |"
+        " nothing changed |",
         "| --: | --: | --: | --: | --: |",
     ]
     for row in found["report"]:
-        times = " | ".join(duration(row[part]) for part in ("cold", "touched", "unchanged"))
+        times = " | ".join(
+            f"{duration(row[part][0])} ({duration(row[part][1])})"
+            for part in ("cold", "touched", "unchanged")
+        )
         lines.append(f"| {row['studies']:,} | {row['rows']:,} | {times} |")
     lines += ["", "With nothing changed `make report` does not start Python at all.", ""]
     return lines
