@@ -316,7 +316,14 @@ def test_an_interrupted_study_leaves_no_file(tmp_path) -> None:
     output = tmp_path / "study.json"
     output.write_text("before", encoding="utf-8")
     command = [sys.executable, str(script), "--replicates", "50000000", "--output", str(output)]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background ignores Ctrl-C, and so would the study.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         assert running.stderr is not None
         assert running.stderr.readline().startswith("Simulating 60 scenarios")
@@ -324,6 +331,7 @@ def test_an_interrupted_study_leaves_no_file(tmp_path) -> None:
         _, words = running.communicate(timeout=15)
     finally:
         running.kill()
+        running.communicate()
     assert running.returncode == 130
     assert words == "Stopped; nothing was written.\n"
     assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
