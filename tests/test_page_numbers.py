@@ -19,7 +19,7 @@ from ketameta.report.worked import Step
 from report_pages import committed_context, committed_page
 
 NUMBER = re.compile(r"(?<![\w.,-])\u2212?\d[\d,]*(?:\.\d+)?(?!\w)")
-TEMPLATES = sorted((Path(html_module.__file__).parent / "templates").glob("*[l2]"))
+TEMPLATES = sorted((Path(html_module.__file__).parent / "templates").rglob("*[l2]"))
 
 
 class Articles(HTMLParser):

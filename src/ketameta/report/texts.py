@@ -22,6 +22,14 @@ METHODS: tuple[str, ...] = (
     "empty cell; Mantel\u2013Haenszel and Peto results without it stand beside. Moderators need "
     "two trials per level. Where an assumption is made, the analysis says so, and the same "
     "analysis without it stands beside.",
+    "Certainty is described domain by domain after GRADE: facts are computed, judgements are made "
+    "by people, and there is no rating until every domain is judged. Beside each main result "
+    "stand all combinations of the choices that could be defended, and which of them matters. "
+    "Where few or no trials exist, the size of a next trial is worked out with the noncentral t "
+    "distribution, its chances are averaged over what related trials suggest, and the pooled "
+    "interval is refitted for every result it may have. Levels of a moderator that share trials "
+    "are not tested against each other; where trials are few a permutation test stands beside, and "
+    "all moderator tests are adjusted together by the method of Holm.",
 )
 NO_RISK_OF_BIAS = (
     "Risk of bias has not been judged for any study: most were read as abstracts or tables, which "
