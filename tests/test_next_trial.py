@@ -164,7 +164,7 @@ def test_without_a_trial_its_own_power_is_what_counts(tmp_path):
     assert [item["exact"] for item in found["sample_size"]] == [64, 86]
     assert found["sample_size"][0]["normal"] == pytest.approx(62.79, abs=0.005)
     assert found["power"]["power"][1] == pytest.approx(0.8015, abs=5e-5)
-    assert found["update"] is None
+    assert found["after"] is None
     assert "64 people per arm (128 in all) for 80% power" in found["sentences"][0]
     assert "no trial to add to" in found["sentences"][-1]
 
@@ -192,29 +192,29 @@ def test_an_assurance_that_no_size_reaches_is_said_to_be_so(tmp_path):
 
 def test_added_to_the_trials_there_are(tmp_path):
     found = planned(tmp_path, TWO, 0.1)
-    update = found["update"]
-    assert [item["label"] for item in update["scenarios"]] == [
+    after = found["after"]
+    assert [item["label"] for item in after["scenarios"]] == [
         "no effect",
         "the important difference",
         "the pooled estimate",
     ]
     weights = 1 / (np.array(TWO[1]) + 0.1)
     mean = float(weights @ np.array(TWO[0]) / weights.sum())
-    assert update["scenarios"][2]["true_effect"] == pytest.approx(mean)
-    row = update["rows"][2]
+    assert after["scenarios"][2]["true_effect"] == pytest.approx(mean)
+    row = after["rows"][2]
     direct = new_trial(*TWO, 200, [0.0, -0.5, mean], tau2_new=0.1)
     assert row["benefit_if_between"] == [list(ends) for ends in direct.below]
     for stored, fresh in zip(row["outlooks"], direct.outlooks, strict=True):
         assert stored["p_benefit"] == fresh.p_below
     assert "Added to the 2 trials there are" in " ".join(found["sentences"])
-    assert len(planned(tmp_path, ([-0.4], [0.1]))["update"]["scenarios"]) == 2
+    assert len(planned(tmp_path, ([-0.4], [0.1]))["after"]["scenarios"]) == 2
 
 
 def test_benefit_may_lie_above(tmp_path):
     turned = PLAN.replace("-0.5", "0.5")
     up = planned(tmp_path, ([0.29, 1.0911], TWO[1]), 0.1, turned)
     down = planned(tmp_path, TWO, 0.1)
-    for one, other in zip(up["update"]["rows"], down["update"]["rows"], strict=True):
+    for one, other in zip(up["after"]["rows"], down["after"]["rows"], strict=True):
         for scenario in (0, 1):
             assert one["outlooks"][scenario]["p_benefit"] == pytest.approx(
                 other["outlooks"][scenario]["p_benefit"], abs=tol.RANGE_END

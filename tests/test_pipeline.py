@@ -118,6 +118,7 @@ def test_a_changed_cell_recomputes_only_the_analyses_it_reaches(
         "reports/tables/companions.csv",
         "reports/tables/pooled_results.csv",
         "reports/tables/rows_used.csv",
+        "reports/tables/summary_of_findings.csv",
     }
     assert changed <= set(done.written)
     assert "rapid" in quick_figures and "nausea" not in quick_figures

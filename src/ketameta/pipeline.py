@@ -21,6 +21,7 @@ from ketameta.paths import ProjectPaths, write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ketameta.analyses.related import Related
     from ketameta.analyses.spec import AnalysisSpec
     from ketameta.effect_table import EffectTable
     from ketameta.evidence import Evidence
@@ -90,6 +91,7 @@ def build(
         Stop after the figures.
     """
     from ketameta.analyses.claims import ledger, load_claims
+    from ketameta.analyses.related import Related
     from ketameta.analyses.spec_file import load_specs
 
     say("Reading and checking the extracted tables")
@@ -100,15 +102,18 @@ def build(
     computed: list[str] = []
     results: list[dict[str, Any]] = []
     code = code_fingerprint()
+    related = Related({spec.name: spec for spec in specs}, tables.get)
     effects_text = effects_csv(tables.get(Assumptions()))
     written += _write_if_changed(paths, paths.reports / "effects.csv", effects_text)
     for spec in specs:
         target = paths.results / f"{spec.name}.json"
-        stamp = _fingerprint(code, spec, tables.fingerprint(spec))
+        asked = [tables.fingerprint(other) for other in related.asked_by(spec)]
+        facts = [tables.fingerprint(spec), *asked, related.facts(spec)]
+        stamp = _fingerprint(code, spec, "\n".join(facts))
         text = _still_true(paths, target, spec.name, stamp)
         if text is None:
             say(f"Computing {spec.name}")
-            text = _results_text(spec, tables, evidence)
+            text = _results_text(spec, tables, evidence, related)
             computed.append(spec.name)
             written += _write_if_changed(paths, target, text)
             write_atomically(paths.build / "stamps" / f"{spec.name}.txt", f"{stamp}\n{_sha(text)}")
@@ -148,6 +153,7 @@ class _Tables:
 
     def fingerprint(self, spec: AnalysisSpec) -> str:
         """Return a hash of the effects, unused rows, arms and study facts in reach of ``spec``."""
+        from ketameta.analyses.bubble import STUDY_NUMBERS
         from ketameta.analyses.selection import STUDY_FACTS
 
         table = self.get(spec.assume)
@@ -156,9 +162,11 @@ class _Tables:
         unused = table.unused[table.unused["outcome"].isin(outcomes)]
         names = set(effects["study_id"]) | set(unused["study_id"])
         studies = self._evidence.studies
-        facts = studies.loc[studies["study_id"].isin(names), list(STUDY_FACTS)]
+        facts = studies.loc[studies["study_id"].isin(names), [*STUDY_FACTS, *STUDY_NUMBERS]]
+        bias = self._evidence.risk_of_bias
+        bias = bias[bias["study_id"].isin(names)]
         arms = table.arms.loc[table.arms["study_id"].isin(names), list(_ARM_FACTS)]
-        texts = (frame.to_csv(index=False) for frame in (effects, unused, facts, arms))
+        texts = (frame.to_csv(index=False) for frame in (effects, unused, facts, arms, bias))
         return _sha("\n".join(texts))
 
 
@@ -171,10 +179,10 @@ def effects_csv(table: EffectTable) -> str:
     return table.effects.to_csv(index=False, lineterminator="\n")
 
 
-def _results_text(spec: AnalysisSpec, tables: _Tables, evidence: Evidence) -> str:
+def _results_text(spec: AnalysisSpec, tables: _Tables, evidence: Evidence, related: Related) -> str:
     from ketameta.analyses.run import run_analysis
 
-    return _json_text(run_analysis(spec, tables.get(spec.assume), evidence))
+    return _json_text(run_analysis(spec, tables.get(spec.assume), evidence, related))
 
 
 def _json_text(value: Any) -> str:

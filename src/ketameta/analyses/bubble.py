@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Points at which the fitted line and its bands are drawn.
 _LINE_POINTS = 41
 #: Numbers of a study that do not travel with its rows.
-_STUDY_NUMBERS = ("age_mean_years", "female_percent", "adhd_inattentive_percent")
+STUDY_NUMBERS = ("age_mean_years", "female_percent", "adhd_inattentive_percent")
 
 
 def regressions_of(
@@ -76,7 +76,7 @@ def regressions_of(
 
 
 def _value(name: str, row: Mapping[str, Any], numbers: pd.DataFrame) -> float | None:
-    value = numbers.at[row["study_id"], name] if name in _STUDY_NUMBERS else row[name]
+    value = numbers.at[row["study_id"], name] if name in STUDY_NUMBERS else row[name]
     return None if value is None or not np.isfinite(float(value)) else float(value)
 
 

@@ -86,7 +86,7 @@ def next_trial_of(
         ``withheld`` (the reason when nothing is computed), ``declared``, ``sample_size`` (per
         power: ``normal``, ``exact`` and ``total`` people), ``power`` (per size), ``priors`` (each
         with its distribution and ``assurance`` per size, ``limit``, and ``sizes`` for the wanted
-        assurances), ``update`` (the pooled interval after one more trial, per size and scenario)
+        assurances), ``after`` (the pooled interval after one more trial, per size and scenario)
         and ``sentences``.
     """
     plan = spec.declarations.next_trial
@@ -113,7 +113,7 @@ def next_trial_of(
             "power": t_test_power(plan.important_difference, plan.sd, sizes, plan.alpha),
         },
         "priors": [_prior(plan, prior) for prior in priors],
-        "update": _update(spec, plan, estimates, variances, tau2) if len(estimates) else None,
+        "after": _after(spec, plan, estimates, variances, tau2) if len(estimates) else None,
     }
     result["sentences"] = next_trial_sentences(result, spec)
     return plain(result)
@@ -184,7 +184,7 @@ def _size_for(
     return high
 
 
-def _update(
+def _after(
     spec: AnalysisSpec,
     plan: NextTrial,
     estimates: Sequence[float],

@@ -23,7 +23,7 @@ def next_trial_sentences(result: Mapping[str, Any], spec: AnalysisSpec) -> list[
     return [
         _size_sentence(result, spec),
         *(_prior_sentence(prior, result) for prior in result["priors"]),
-        *(_update_sentences(result) if result["update"] else [_no_trial_sentence()]),
+        *(_after_sentences(result) if result["after"] else [_no_trial_sentence()]),
     ]
 
 
@@ -77,19 +77,19 @@ def _no_trial_sentence() -> str:
     )
 
 
-def _update_sentences(result: Mapping[str, Any]) -> list[str]:
-    update = result["update"]
+def _after_sentences(result: Mapping[str, Any]) -> list[str]:
+    after = result["after"]
     index = next(
         i
-        for i, item in enumerate(update["scenarios"])
+        for i, item in enumerate(after["scenarios"])
         if item["true_effect"] == result["declared"]["important_difference"]
     )
     exact = result["sample_size"][0]["exact"]
-    middle = min(update["rows"], key=lambda row: (abs(row["n_per_arm"] - exact), row["n_per_arm"]))
-    last = update["rows"][-1]
-    trials = plural(update["k"], "trial")
+    middle = min(after["rows"], key=lambda row: (abs(row["n_per_arm"] - exact), row["n_per_arm"]))
+    last = after["rows"][-1]
+    trials = plural(after["k"], "trial")
     sentences = [
-        f"Added to the {trials} there {'is' if update['k'] == 1 else 'are'}, a trial of "
+        f"Added to the {trials} there {'is' if after['k'] == 1 else 'are'}, a trial of "
         f"{format_count(middle['n_per_arm'])} per arm makes the pooled interval exclude no effect "
         f"with a chance of {format_percent(middle['outlooks'][index]['p_benefit'])} when the true "
         f"mean effect is the important difference; one of {format_count(last['n_per_arm'])} per "

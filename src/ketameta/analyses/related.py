@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ketameta.analyses.credibility import moderator_analyses
 from ketameta.analyses.next_trial import PriorTrials
 from ketameta.analyses.rows import study_rows
 from ketameta.analyses.selection import select_effects
@@ -47,6 +48,17 @@ class Related:
             self._prior(spec.name, prior.analysis, prior.group, evidence)
             for prior in (plan.priors if plan else ())
         ]
+
+    def asked_by(self, spec: AnalysisSpec) -> list[AnalysisSpec]:
+        """Return the analyses whose trials an analysis uses beside its own."""
+        plan = spec.declarations.next_trial
+        names = [prior.analysis for prior in (plan.priors if plan else ())]
+        return [self.specs[name] for name in dict.fromkeys(names) if name in self.specs]
+
+    def facts(self, spec: AnalysisSpec) -> str:
+        """Return as text what an analysis takes from the files of the others."""
+        moderators = moderator_analyses(tuple(self.specs.values()), spec.select.outcome)
+        return f"{moderators} {self.asked_by(spec)!r}"
 
     def _prior(self, asking: str, name: str, group: str, evidence: Evidence) -> PriorTrials:
         if name not in self.specs:

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ketameta.analyses.certainty import summary_of_findings
+from ketameta.analyses.credibility import moderator_table
 from ketameta.analyses.rows import study_label
 from ketameta.conversions import ROUTES
 from ketameta.errors import ReportError
@@ -130,6 +132,8 @@ def report_context(
         "findings": summary.key_findings(by_name, counts["risk_of_bias_rows"]),
         "changes": {"version": changes["version"], "items_changed": changes["items"]},
         "claims": list(claims),
+        "summary_of_findings": summary_of_findings(results),
+        "moderator_tests": moderator_table(results),
         "map": _map(evidence),
         "studies": studies,
         "counts": counts,

@@ -10,6 +10,9 @@ from ketameta.analyses.network import treatment_label
 from ketameta.analyses.selection import TIME_CLASSES
 from ketameta.analyses.words import words_of
 
+#: Share of the combinations of choices beyond which they agree, and need no picture.
+AGREED = 0.9
+
 
 @dataclass(frozen=True, slots=True)
 class Plot:
@@ -19,7 +22,7 @@ class Plot:
     ----------
     kind : str
         ``forest``, ``funnel``, ``gosh``, ``network``, ``over_time``, ``baujat``,
-        ``dose_response`` or ``evidence_map``.
+        ``dose_response``, ``specification_curve``, ``bubble`` or ``evidence_map``.
     name : str
         File name without ending.
     data : dict
@@ -40,10 +43,11 @@ def plots_of(result: dict[str, Any]) -> list[Plot]:
         ("dose_response", _dose_response(result)),
         ("funnel", _funnel(result)),
         ("gosh", _gosh(result)),
+        ("specification_curve", _specification_curve(result)),
     ):
         if data is not None:
             plots.append(Plot(kind, f"{result['name']}-{kind}", data))
-    return plots
+    return plots + _bubbles(result)
 
 
 def _common(result: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +94,40 @@ def _gosh(result: dict[str, Any]) -> dict[str, Any] | None:
         "pooled": result["pooled"],
         "k": result["k"],
     }
+
+
+def _specification_curve(result: dict[str, Any]) -> dict[str, Any] | None:
+    """Return all combinations of choices, where the answer hangs on them or is about ADHD."""
+    found = result.get("multiverse")
+    if not found or found["withheld"]:
+        return None
+    agreed = max(found["excludes"].values()) / found["n_pooled"]
+    if agreed > AGREED and result["directness"] != "direct":
+        return None
+    return {
+        **_common(result),
+        "title": f"{result['title']}: all combinations of choices",
+        "multiverse": found,
+    }
+
+
+def _bubbles(result: dict[str, Any]) -> list[Plot]:
+    """Return one bubble plot per continuous moderator that could be fitted."""
+    return [
+        Plot(
+            "bubble",
+            f"{result['name']}-bubble-{item['moderator']}",
+            {
+                **_common(result),
+                "title": f"{result['title']}: {item['label'][:1].lower()}{item['label'][1:]}",
+                "rows": item["rows"],
+                "line": item["line"],
+                "moderator_label": item["label"],
+            },
+        )
+        for item in result.get("regressions") or ()
+        if not item["withheld"]
+    ]
 
 
 def _network(result: dict[str, Any]) -> dict[str, Any] | None:

@@ -97,6 +97,15 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
         "claims.csv": csv_text(
             ["id", "claim", "made_at", "cites", "verdict", "analyses", "indirect"], claims
         ),
+        "summary_of_findings.csv": _listed(
+            context["summary_of_findings"],
+            ["analysis", "title", "directness", "k", "people", "effect", "absolute", "certainty"],
+        ),
+        "moderators.csv": _listed(
+            context["moderator_tests"],
+            ["analysis", "title", "label", "kind", "status", "k", "p_value", "p_permuted",
+             "p_holm", "rating", "withheld"],
+        ),
         "evidence_map.csv": csv_text(["measured", "given", "trials", "participants"], cells),
         "studies.csv": _listed(
             context["studies"],
