@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,8 +44,8 @@ def command(root: Path, *words: str) -> Times:
 
 
 def measure() -> dict[str, Any]:
-    """Time models and commands by size."""
-    found: dict[str, Any] = {"multilevel": [], "check": [], "report": []}
+    """Time models and checks by size."""
+    found: dict[str, Any] = {"multilevel": [], "check": []}
     for effects in EFFECTS:
         data = synthetic.clustered(effects)
         times = []
@@ -61,11 +62,14 @@ def measure() -> dict[str, Any]:
         middle = sorted(times)[len(times) // 2]
         found["check"].append({"studies": studies, "rows": rows, **middle._asdict()})
         print(found["check"][-1], flush=True)
+    return found
+
+
+def reports() -> Iterator[dict[str, Any]]:
+    """Yield the times of report builds, by size."""
     for studies in REPORTED:
         with tempfile.TemporaryDirectory() as name:
-            found["report"].append(_report(Path(name), studies))
-        print(found["report"][-1], flush=True)
-    return found
+            yield _report(Path(name), studies)
 
 
 def _report(root: Path, studies: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Times every kernel beside its peers in the same run, alternating, and prints the table.
 
 ``python benchmarks/run.py`` (``make bench``) runs all parts and writes ``docs/performance.md``
-and ``benchmarks/timings.json``; ``--rounds``, ``--only kernels,limit,growth,start``. Times depend
-on the machine; nothing is asserted. metafor is timed when Rscript is there.
+and ``benchmarks/timings.json``; ``--rounds``, ``--only kernels,limit,growth,start,report``. Times
+depend on the machine; nothing is asserted. metafor is timed when Rscript is there.
 """
 
 from __future__ import annotations
@@ -264,20 +264,30 @@ def main() -> int:
     """Run the parts asked for and write what they found."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="kernels,limit,growth,start")
+    parser.add_argument("--only", default="kernels,limit,growth,start,report")
     options = parser.parse_args()
     parts = options.only.split(",")
     stored = json.loads(STORED.read_text("utf-8")) if STORED.exists() else {}
     stored["machine"] = performance_page.machine()
+
+    def save(**found: Any) -> None:
+        stored.update(found)
+        write_atomically(STORED, json.dumps(stored, indent=1) + "\n")
+
     if "kernels" in parts:
-        stored["kernels"] = kernels(options.rounds)
+        save(kernels=kernels(options.rounds))
     if "limit" in parts:
-        stored["limit"] = limit.measure(options.rounds)
+        save(limit=limit.measure(options.rounds))
     if "growth" in parts:
-        stored["growth"] = growth.measure()
+        save(growth=growth.measure())
     if "start" in parts:
-        stored["start"] = growth.starts()
-    write_atomically(STORED, json.dumps(stored, indent=1) + "\n")
+        save(start=growth.starts())
+    if "report" in parts:
+        done: list[dict[str, Any]] = []
+        for found in growth.reports():
+            print(found, flush=True)
+            done.append(found)
+            save(report=done)
     text = performance_page.page(stored)
     write_atomically(PAGE, text)
     print(text)
