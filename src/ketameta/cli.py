@@ -108,17 +108,22 @@ def run(
 ) -> None:
     """Run one analysis file and print its results as JSON; writes nothing."""
     import json
+    from functools import cache
 
+    from ketameta.analyses.related import Related
     from ketameta.analyses.run import run_analysis
-    from ketameta.analyses.spec_file import load_spec
+    from ketameta.analyses.spec_file import load_spec, load_specs
     from ketameta.effect_table import derive_effects
     from ketameta.paths import project_paths
     from ketameta.pipeline import known_words, load_evidence
 
-    evidence, _ = load_evidence(project_paths(root))
+    paths = project_paths(root)
+    evidence, _ = load_evidence(paths)
     spec = load_spec(analysis, known_words(evidence))
-    table = derive_effects(evidence, spec.assume)
-    result = run_analysis(spec, table, evidence)
+    others = load_specs(paths.analyses, known_words(evidence)) if paths.analyses.is_dir() else []
+    table = cache(lambda assumed: derive_effects(evidence, assumed))
+    related = Related({**{other.name: other for other in others}, spec.name: spec}, table)
+    result = run_analysis(spec, table(spec.assume), evidence, related)
     typer.echo(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True))
 
 
