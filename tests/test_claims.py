@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
 
+from ketameta.analyses.certainty import summary_of_findings
 from ketameta.analyses.claims import (
     CONTRADICTED,
     NOT_TESTED,
+    RULES,
     SUPPORTED,
     UNCERTAIN,
     UNTRACEABLE,
     Claim,
+    RegisteredTrials,
     ledger,
-    load_claims,
     verdict,
 )
+from ketameta.analyses.claims_file import load_claims
 from ketameta.errors import SpecError
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +47,11 @@ def result(k, low=None, high=None):
         ("harm", result(3, -0.9, -0.1), CONTRADICTED),
         ("benefit", result(1, -0.9, -0.1), UNCERTAIN),
         ("benefit", result(2, None, None), UNCERTAIN),
+        ("difference", result(0), NOT_TESTED),
+        ("difference", result(2, 0.1, 0.9), SUPPORTED),
+        ("difference", result(2, -0.9, -0.1), SUPPORTED),
+        ("difference", result(2, -0.9, 0.1), UNCERTAIN),
+        ("difference", result(1, -0.9, -0.1), UNCERTAIN),
     ],
 )
 def test_a_verdict_follows_from_the_interval(rule, found, expected):
@@ -56,6 +65,43 @@ def test_analyses_that_disagree_leave_a_claim_uncertain():
 
 def test_an_untraceable_source_is_said_whatever_the_analyses_show():
     assert verdict(claim(source="untraceable"), {"one": result(3, -0.9, -0.1)}) == UNTRACEABLE
+
+
+def registered(status, intervention="ketamine, intranasal", condition="ADHD; adults"):
+    return {
+        "registry_id": "NCT00000000",
+        "title": "A trial",
+        "intervention": intervention,
+        "condition": condition,
+        "status": status,
+    }
+
+
+UNDER_WAY_CLAIM = Claim(
+    *("id", "Trials are under way.", "a page", "", "a registered trial", "general"),
+    *((), (), "registered", RegisteredTrials(("ketamine", "esketamine"), "ADHD")),
+)
+
+
+@pytest.mark.parametrize(
+    ("registry", "expected"),
+    [
+        ([], NOT_TESTED),
+        ([registered("recruiting")], SUPPORTED),
+        ([registered("not_yet_recruiting"), registered("withdrawn")], SUPPORTED),
+        ([registered("withdrawn"), registered("completed")], CONTRADICTED),
+        ([registered("withdrawn"), registered("unknown")], UNCERTAIN),
+        ([registered("recruiting", intervention="memantine v placebo")], NOT_TESTED),
+        ([registered("recruiting", intervention="norketamine")], NOT_TESTED),
+        ([registered("recruiting", condition="bipolar; not selected for ADHD")], NOT_TESTED),
+        ([registered("recruiting", "Esketamine v placebo", "adhd, combined type")], SUPPORTED),
+    ],
+)
+def test_the_registry_decides_whether_trials_are_under_way(registry, expected):
+    assert verdict(UNDER_WAY_CLAIM, {}, registry) == expected
+    (row,) = ledger([UNDER_WAY_CLAIM], {}, registry)
+    assert row["registered"]["looked_at"] == len(registry)
+    assert (len(row["registered"]["found"]) > 0) == (expected != NOT_TESTED)
 
 
 def entry(**changes):
@@ -73,13 +119,39 @@ def entry(**changes):
     return f"[[claim]]\n{lines}\n"
 
 
+def registry_entry(**changes):
+    table = '{intervention = ["ketamine"], condition = "ADHD"}'
+    return entry(**{"rule": '"registered"', "analyses": "[]", "registered": table, **changes})
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         (entry(verdict='"supported"'), "a verdict is computed, never typed"),
         (entry(analyses='["onee"]'), "names 'onee', which does not exist; did you mean one?"),
         (entry(analyses="[]"), "name at least one analysis"),
-        (entry(rule='"good"'), "rule is 'good'; choose benefit or harm"),
+        (entry(rule='"good"'), "rule is 'good'; choose benefit or harm or difference or regis"),
+        (entry(rule='"registred"'), "did you mean registered?"),
+        (entry(made_at="3"), "made_at is 3; a text is needed"),
+        (entry(analyses='"one"'), "analyses is 'one'; a list of words is needed"),
+        ("[[clam]]\n", "clam: no such table; did you mean claim?"),
+        (registry_entry(registered=""), "the rule 'registered' needs a table such as"),
+        (registry_entry(analyses='["one"]'), "the registry decides a claim"),
+        (entry(registered='{condition = "ADHD"}'), "belongs to a claim with rule = 'registered'"),
+        (
+            registry_entry(registered='{intervention = ["ketamin"], condition = "ADHD"}'),
+            "'ketamin' is not known; did you mean ketamine?",
+        ),
+        (
+            registry_entry(registered='{intervention = ["ketamine"], condition = "AHDH"}'),
+            "no registry entry is about 'AHDH'; did you mean ADHD?",
+        ),
+        (
+            registry_entry(registered='{interventions = ["ketamine"], condition = "ADHD"}'),
+            "no such key registered.interventions; did you mean intervention?",
+        ),
+        (registry_entry(registered='{condition = "ADHD"}'), "name at least one word"),
+        (registry_entry(registered='{intervention = ["ketamine"]}'), "condition is None; a text"),
         (entry(source='"rumour"'), "source is 'rumour'"),
         (entry(would_support=""), "would_support is missing"),
         (entry(clam='"y"'), "no such key 'clam'; did you mean claim?"),
@@ -91,8 +163,15 @@ def test_what_a_claim_may_not_say(tmp_path, text, said):
     path = tmp_path / "claims.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SpecError) as caught:
-        load_claims(path, ["one"])
+        load_claims(path, ["one"], ["ketamine", "memantine"], ["ADHD; adults", "autism"])
     assert said in str(caught.value)
+
+
+def test_a_claim_about_registered_trials_is_read(tmp_path):
+    path = tmp_path / "claims.toml"
+    path.write_text(registry_entry(), encoding="utf-8")
+    (claim,) = load_claims(path, ["one"], ["ketamine"], ["ADHD; adults"])
+    assert claim.registered == RegisteredTrials(("ketamine",), "ADHD")
 
 
 def test_every_problem_is_said_at_once(tmp_path):
@@ -107,14 +186,65 @@ def test_a_project_without_claims_has_an_empty_ledger(tmp_path):
     assert load_claims(tmp_path / "claims.toml", []) == []
 
 
-def test_the_committed_ledger_is_what_the_committed_results_give():
+def committed():
     results = {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in (ROOT / "reports" / "results").glob("*.json")
     }
+    with (ROOT / "data" / "registry.csv").open(encoding="utf-8", newline="") as stream:
+        registry = list(csv.DictReader(stream))
     claims = load_claims(ROOT / "data" / "claims.toml", list(results))
+    return claims, results, registry
+
+
+def test_the_committed_ledger_is_what_the_committed_results_give():
     published = json.loads((ROOT / "reports" / "claims.json").read_text(encoding="utf-8"))
-    assert ledger(claims, results) == published
+    assert ledger(*committed()) == published
     verdicts = {row["id"]: row["verdict"] for row in published}
     assert verdicts["focus_and_attention"] == NOT_TESTED
+    assert verdicts["trials_under_way"] == NOT_TESTED
     assert verdicts["single_infusion_22_adults"] == UNTRACEABLE
+
+
+#: What the public article claims, and the row of the ledger that answers it.
+ARTICLE = {
+    "focus and attention": "focus_and_attention",
+    "NMDA-receptor modulation": "nmda_modulation",
+    "rapid relief": "rapid_relief",
+    "lasting effects": "lasting_effect",
+    "treatment-resistant ADHD": "treatment_resistant_adhd",
+    "subtype-specific benefit": "subtype_specific",
+    "nausea": "causes_nausea",
+    "dizziness": "causes_dizziness",
+    "confusion": "causes_confusion",
+    "disorientation": "causes_disorientation",
+    "blurred vision": "causes_blurred_vision",
+    "watch the heart rate": "raises_heart_rate",
+    "watch the blood pressure": "raises_blood_pressure",
+    "misuse": "misuse",
+    "comparison with traditional medicines": "alternative_to_usual_medicines",
+    "ongoing trials": "trials_under_way",
+}
+
+
+def test_every_claim_of_the_article_is_a_row():
+    claims, _, _ = committed()
+    rows = {claim.id: claim for claim in claims}
+    assert set(ARTICLE.values()) <= set(rows)
+    assert {claim.rule for claim in claims} == set(RULES)
+
+
+def test_the_numbers_beside_a_claim_are_those_of_the_summary_of_findings():
+    claims, results, registry = committed()
+    table = summary_of_findings(list(results.values()))
+    shown = 0
+    for row in ledger(claims, results, registry):
+        for item in [*row["analyses"], *row["indirect"]]:
+            lines = [line for line in table if line["analysis"] == item["name"]]
+            assert [(f["k"], f["people"], f["effect"]) for f in item["found"]] == [
+                (line["k"], line["people"], line["effect"]) for line in lines
+            ]
+            assert item["found"] or str(item["k"]) in item["sentence"]
+            assert item["k"] == results[item["name"]]["k"]
+            shown += len(lines)
+    assert shown > len(claims)

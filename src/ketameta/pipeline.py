@@ -90,13 +90,22 @@ def build(
     figures_only : bool
         Stop after the figures.
     """
-    from ketameta.analyses.claims import ledger, load_claims
+    from ketameta.analyses.claims import ledger
+    from ketameta.analyses.claims_file import load_claims
     from ketameta.analyses.related import Related
     from ketameta.analyses.spec_file import load_specs
 
     say("Reading and checking the extracted tables")
     evidence, applied = load_evidence(paths)
-    specs = load_specs(paths.analyses, known_words(evidence))
+    known = known_words(evidence)
+    registry = evidence.registry.to_dict("records")
+    specs = load_specs(paths.analyses, known)
+    public = load_claims(
+        paths.data / "claims.toml",
+        [spec.name for spec in specs],
+        known["intervention"],
+        [row["condition"] for row in registry],
+    )
     tables = _Tables(evidence)
     written: list[str] = []
     computed: list[str] = []
@@ -119,10 +128,7 @@ def build(
             write_atomically(paths.build / "stamps" / f"{spec.name}.txt", f"{stamp}\n{_sha(text)}")
         results.append(json.loads(text))
     written += _remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
-    claims = ledger(
-        load_claims(paths.data / "claims.toml", [spec.name for spec in specs]),
-        {result["name"]: result for result in results},
-    )
+    claims = ledger(public, {result["name"]: result for result in results}, registry)
     written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
     say("Drawing figures")
     written += _draw(paths, results, evidence, code)

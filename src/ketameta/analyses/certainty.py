@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses import certainty_facts as facts
 from ketameta.analyses.declarations import CONCERNS, DOMAINS
-from ketameta.analyses.words import interval_words, written
+from ketameta.analyses.words import interval_words, words_of, written
 from ketameta.numberformat import format_count, format_number, plural
 from ketameta.vocabulary import Measure
 
@@ -184,20 +184,37 @@ def _summary(
         "directness": spec.directness,
         "k": len(rows),
         "people": f"{least}{format_count(sum(people))}" if people else "not printed",
-        "effect": _effect_words(pooled, measure),
+        "effect": _effect_words(pooled, measure, spec.select.instrument),
+        "direction": _direction(pooled, spec.favours),
         "absolute": _absolute_words(events),
         "certainty": rating["words"],
     }
 
 
-def _effect_words(pooled: Mapping[str, Any], measure: Measure) -> str:
+def _effect_words(
+    pooled: Mapping[str, Any], measure: Measure, instruments: Sequence[str] = ()
+) -> str:
+    """Return the estimate with its measure, its interval and, of a mean difference, its scale."""
     name = {"SMD": "SMD", "MD": "mean difference", "SMCR": "standardised change"}.get(
         str(measure), measure.label.lower()
     )
     value = written(pooled["estimate"], measure)
+    if measure is Measure.MD and len(instruments) == 1:
+        value += f" {words_of(instruments[0]).upper()} points"
     if pooled["ci_low"] is None:
         return f"{name} {value}"
     return f"{name} {value} ({interval_words(pooled['ci_low'], pooled['ci_high'], measure)})"
+
+
+def _direction(pooled: Mapping[str, Any], favours: Sequence[str]) -> str:
+    """Return the side on which the whole interval lies, in the words of the axis."""
+    low, high = pooled["ci_low"], pooled["ci_high"]
+    if low is None or high is None:
+        return "no interval"
+    if low <= 0 <= high:
+        return "includes no difference"
+    side = favours[0] if high < 0 else favours[1]
+    return side[:1].lower() + side[1:]
 
 
 def _absolute_words(events: Mapping[str, Any] | None) -> str:
@@ -217,10 +234,13 @@ def _absolute_words(events: Mapping[str, Any] | None) -> str:
 def summary_of_findings(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the summary-of-findings table: one row per main result, in report order.
 
-    Questions without a trial have a row too, which says so.
+    Questions without a trial have a row too, which says so. Times of one model of the effect over
+    time have none: each has an analysis of its own.
     """
     table = []
     for result in results:
+        if result.get("over_time"):
+            continue
         found = result.get("certainty") or {"assessments": []}
         if result["k"] == 0:
             table.append(
@@ -231,6 +251,7 @@ def summary_of_findings(results: Sequence[Mapping[str, Any]]) -> list[dict[str, 
                     "k": 0,
                     "people": "none",
                     "effect": "no eligible trial",
+                    "direction": "",
                     "absolute": "",
                     "certainty": "nothing to rate",
                 }

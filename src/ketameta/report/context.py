@@ -19,7 +19,7 @@ from ketameta.errors import ReportError
 from ketameta.numberformat import format_level, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report import summary, texts
-from ketameta.report.analysis_view import analysis_view, figure_text, plot_view
+from ketameta.report.analysis_view import analysis_view, plot_view
 from ketameta.report.changes import changes_since_release
 from ketameta.report.evidence_map import evidence_map_cells
 from ketameta.report.flow import record_flow
@@ -27,6 +27,7 @@ from ketameta.report.glossary import TERMS
 from ketameta.report.manifest import code_hash, inputs_hash
 from ketameta.report.page_parts import page_parts, with_pictures
 from ketameta.report.page_plots import risk_of_bias, section_plots
+from ketameta.report.plots import Plot
 from ketameta.report.provenance import Provenance, link_of
 
 if TYPE_CHECKING:
@@ -118,8 +119,9 @@ def report_context(
     sections = with_pictures(_sections(paths, results, provenance, references))
     lights = risk_of_bias(results, evidence)
     bias = None if lights is None else plot_view(paths, lights)
+    picture = plot_view(paths, Plot("evidence_map", "evidence_map", evidence_map_cells(evidence)))
     return {
-        **page_parts(sections, figure_text(paths, "evidence_map"), bias),
+        **page_parts(sections, picture, bias),
         "stamp": inputs_hash(paths)[:12],
         "code_stamp": code_hash()[:12],
         "versions": dict(versions),
@@ -134,7 +136,7 @@ def report_context(
         "claims": list(claims),
         "summary_of_findings": summary_of_findings(results),
         "moderator_tests": moderator_table(results),
-        "map": _map(evidence),
+        "map": {**_map(evidence), "alt": picture["alt"]},
         "studies": studies,
         "counts": counts,
         "risk_of_bias": [
@@ -145,6 +147,7 @@ def report_context(
         "exclusion_reasons": _exclusion_reasons(evidence),
         "corrections": [_correction(item) for item in applied],
         "registry": _records(evidence.registry),
+        "registry_counts": Counter(evidence.registry["status"]).most_common(),
         "search": search,
         "living": _living(search),
         "flow": record_flow(search, counts["records_excluded"], len(used)),

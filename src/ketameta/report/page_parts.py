@@ -14,8 +14,6 @@ from markupsafe import Markup
 from ketameta.report.html import without_gaps
 from ketameta.report.inline_svg import figure_letters, font_face, inline_svg
 
-MAP_WORDS = "Evidence map. The table below gives every number."
-
 
 def with_pictures(sections: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the sections with every figure as an inline element beside its file's text."""
@@ -43,7 +41,9 @@ def _inline(figure: dict[str, Any]) -> Markup:
 
 
 def page_parts(
-    sections: Sequence[dict[str, Any]], evidence_map: str, bias: dict[str, Any] | None = None
+    sections: Sequence[dict[str, Any]],
+    evidence_map: dict[str, Any],
+    bias: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the parts of the page that are not text, by name.
 
@@ -51,12 +51,12 @@ def page_parts(
     ----------
     sections : sequence of dict
         Of :func:`with_pictures`.
-    evidence_map : str
-        Text of the figure.
+    evidence_map : dict
+        The evidence map with ``svg, name, alt``.
     bias : dict, optional
         The risk-of-bias figure with ``svg, name, alt``, where there is one.
     """
-    picture = Markup(inline_svg(evidence_map, "evidence_map", MAP_WORDS))
+    picture = _inline(evidence_map)
     lights = _inline(bias) if bias is not None else Markup("")
     analyses = [item for section in sections for item in section["analyses"]]
     drawn = [figure for item in analyses for figure in _pictures(item)]

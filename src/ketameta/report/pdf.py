@@ -223,8 +223,7 @@ def _map(found: Mapping[str, Any]) -> dict[str, Any]:
         for row in found["rows"]
     ]
     return {
-        "alt": "Evidence map: trials by what was measured and what was given. The table below "
-        "gives every number.",
+        "alt": found["alt"],
         "columns": list(found["columns"]),
         "rows": rows,
     }

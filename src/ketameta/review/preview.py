@@ -246,7 +246,8 @@ def _claims(
     results: Mapping[str, tuple[dict[str, Any], dict[str, Any]]],
 ) -> tuple[tuple[str, str, str], ...]:
     """Return the public claims whose verdict differs."""
-    from ketameta.analyses.claims import load_claims, verdict
+    from ketameta.analyses.claims import verdict
+    from ketameta.analyses.claims_file import load_claims
 
     by_name = {spec.name: spec for spec in specs}
     found = []
