@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from ketameta.errors import check_choice
 from ketameta.figures.canvas import drawing_settings
+from ketameta.figures.pdf_fonts import light_subsets
 from ketameta.paths import write_atomically
 
 FORMATS = ("svg", "png", "pdf")
@@ -19,6 +21,8 @@ FORMATS = ("svg", "png", "pdf")
 PNG_DPI = 200
 #: A palette this large cannot be told from full colour in these figures, at a quarter of the size.
 PNG_COLOURS = 256
+#: More (zlib's level 9) takes ten times as long for files one twentieth smaller.
+PNG_EFFORT = 6
 #: What matplotlib would write of itself and of the clock.
 _SILENCED: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
@@ -52,37 +56,40 @@ def figure_bytes(
     metadata: dict[str, Any] = dict(_SILENCED[file_format])
     metadata |= {key: value for key, value in words.items() if value is not None}
     stream = io.BytesIO()
-    with drawing_settings():
+    with drawing_settings(), light_subsets():
+        if file_format == "png":
+            figure.savefig(stream, format="rgba", dpi=dpi)
+            width = int(figure.bbox_inches.width * dpi)
+            return _small_png(stream.getvalue(), width, words, dpi)
         figure.savefig(stream, format=file_format, dpi=dpi, metadata=metadata)
-    content = stream.getvalue()
-    return _small_png(content, dpi) if file_format == "png" else content
+    return stream.getvalue()
 
 
-def _small_png(content: bytes, dpi: int) -> bytes:
-    """Return a PNG with a palette of ``PNG_COLOURS``, words and resolution kept."""
-    with Image.open(io.BytesIO(content)) as image:
-        words = PngImagePlugin.PngInfo()
-        for key in ("Title", "Description"):
-            if key in image.info:
-                words.add_itxt(key, image.info[key])
-        flat = image.convert("RGB")
-    table: list[Any] = flat.getcolors(flat.width * flat.height) or []
-    found = np.array([r << 16 | g << 8 | b for _, (r, g, b) in table])
+def _small_png(content: bytes, width: int, texts: Mapping[str, str | None], dpi: int) -> bytes:
+    """Return a PNG with a palette of ``PNG_COLOURS`` from opaque pixels of four bytes (RGBA)."""
+    image = Image.frombytes("RGBA", (width, len(content) // 4 // width), content)
+    table: list[Any] = image.getcolors(image.width * image.height) or []
+    found = np.array([r << 16 | g << 8 | b for _, (r, g, b, _) in table])
     counts = np.array([count for count, _ in table])
     # The commonest colours exactly (a palette of averages would shift the colours that mean
     # something); each of the others, from the edges of letters, as the nearest of these.
     palette = found[np.lexsort((found, -counts))[:PNG_COLOURS]]
+    red, green, blue = (found >> shift & 255 for shift in (16, 8, 0))
     distances = sum(
-        (((found[:, None] >> shift) & 255) - ((palette[None, :] >> shift) & 255)) ** 2
-        for shift in (16, 8, 0)
+        ((band[:, None] - (palette[None, :] >> shift & 255)) ** 2)
+        for band, shift in ((red, 16), (green, 8), (blue, 0))
     )
     lookup = np.zeros(1 << 24, dtype=np.uint8)
-    lookup[found] = np.argmin(distances, axis=1)
-    red, green, blue = (np.asarray(band, dtype=np.uint32) for band in flat.split())
-    small = Image.fromarray(lookup[red << 16 | green << 8 | blue])
+    lookup[red | green << 8 | blue << 16] = np.argmin(distances, axis=1)
+    codes = np.frombuffer(content, dtype="<u4") & 0xFFFFFF
+    small = Image.fromarray(lookup[codes].reshape(image.height, image.width))
     small.putpalette([int(code >> shift) & 255 for code in palette for shift in (16, 8, 0)])
+    words = PngImagePlugin.PngInfo()
+    for key, text in texts.items():
+        if text is not None:
+            words.add_itxt(key, text)
     stream = io.BytesIO()
-    small.save(stream, "PNG", optimize=True, dpi=(dpi, dpi), pnginfo=words)
+    small.save(stream, "PNG", compress_level=PNG_EFFORT, dpi=(dpi, dpi), pnginfo=words)
     return stream.getvalue()
 
 
