@@ -53,20 +53,20 @@ def multiverse_sentences(result: Mapping[str, Any], spec: AnalysisSpec) -> list[
         + (f"; {format_count(few)} more leave fewer than two trials." if few else ".")
     ]
     decided = counts["below"] + counts["above"]
-    share = format_percent(decided / n)
+    share = f"{format_count(decided)} of {format_count(n)} ({format_percent(decided / n)})"
     if decided == 0:
         sentences.append("In none of them does the interval exclude no effect.")
     elif counts["below"] and counts["above"]:
         sentences.append(
-            f"In {share} of them the interval excludes no effect: "
+            f"In {share} the interval excludes no effect: "
             f"{format_count(counts['below'])} below it, {format_count(counts['above'])} above it."
         )
     else:
         place, side = ("below", 0) if counts["below"] else ("above", 1)
-        every = "all" if decided == n else share
+        where = "all of them" if decided == n else share
         means = spec.favours[side][:1].lower() + spec.favours[side][1:]
         sentences.append(
-            f"In {every} of them the interval lies wholly {place} no effect ({means})."
+            f"In {where} the interval lies wholly {place} no effect ({means})."
         )
     spread = interval_words(result["lowest"], result["highest"], measure)
     sentences.append(
@@ -83,16 +83,20 @@ def _what_matters(choices: list[dict[str, Any]]) -> list[str]:
     if moving:
         first = max(moving, key=lambda item: item["effect"]["in_all"])
         found.append(
-            f"What moves the estimate most is the choice “{first['label']}” "
-            f"({format_percent(first['effect']['in_all'])} of the variance, alone or together with "
-            "other choices)."
+            f"What moves the estimate most: {_lower_first(first['label'])} "
+            f"({format_percent(first['effect']['in_all'])} of the spread of estimates)."
         )
     if turning:
         first = max(turning, key=lambda item: item["effect"]["changes"])
         found.append(
-            f"What changes the conclusion most often is the choice “{first['label']}” "
-            f"({format_percent(first['effect']['changes'])} of its switches)."
+            f"What changes the conclusion most often: {_lower_first(first['label'])} "
+            f"({format_percent(first['effect']['changes'])} of the switches from one option to "
+            "another)."
         )
     else:
         found.append("No single switch changes the conclusion.")
     return found
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ketameta.analyses.certainty import summary_of_findings
+from ketameta.analyses.certainty import RATINGS, summary_of_findings
 from ketameta.analyses.credibility import moderator_table
 from ketameta.analyses.rows import study_label
 from ketameta.conversions import ROUTES
@@ -29,6 +29,7 @@ from ketameta.report.page_parts import page_parts, with_pictures
 from ketameta.report.page_plots import risk_of_bias, section_plots
 from ketameta.report.plots import Plot
 from ketameta.report.provenance import Provenance, link_of
+from ketameta.report.registry_table import registry_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,6 +120,7 @@ def report_context(
     sections = with_pictures(_sections(paths, results, provenance, references))
     lights = risk_of_bias(results, evidence)
     bias = None if lights is None else plot_view(paths, lights)
+    findings = summary_of_findings(results)
     picture = plot_view(paths, Plot("evidence_map", "evidence_map", evidence_map_cells(evidence)))
     return {
         **page_parts(sections, picture, bias),
@@ -134,7 +136,8 @@ def report_context(
         "findings": summary.key_findings(by_name, counts["risk_of_bias_rows"]),
         "changes": {"version": changes["version"], "items_changed": changes["items"]},
         "claims": list(claims),
-        "summary_of_findings": summary_of_findings(results),
+        "summary_of_findings": findings,
+        "certainty_rated": any(row["certainty"] in RATINGS for row in findings),
         "moderator_tests": moderator_table(results),
         "map": {**_map(evidence), "alt": picture["alt"]},
         "studies": studies,
@@ -147,7 +150,7 @@ def report_context(
         "exclusion_reasons": _exclusion_reasons(evidence),
         "corrections": [_correction(item) for item in applied],
         "registry": _records(evidence.registry),
-        "registry_counts": Counter(evidence.registry["status"]).most_common(),
+        "registry_counts": registry_counts(_records(evidence.registry)),
         "search": search,
         "living": _living(search),
         "flow": record_flow(search, counts["records_excluded"], len(used)),
