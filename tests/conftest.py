@@ -61,7 +61,7 @@ def quick_figures(here_and_now: None, monkeypatch: pytest.MonkeyPatch) -> list[s
     def bind(context: dict[str, Any], _: ProjectPaths, attachments: dict[str, str]) -> bytes:
         return f"{context['stamp']} {sorted(attachments.items())}".encode()
 
-    monkeypatch.setattr("ketameta.pipeline.draw_figure", draw)
+    monkeypatch.setattr("ketameta.drawing.draw_figure", draw)
     monkeypatch.setattr("ketameta.report.publish.render_pdf", bind)
     return drawn
 

@@ -33,7 +33,8 @@ FLOORS = {
     6: ("figures",),
     7: ("report",),
     8: (
-        *("pipeline", "verify", "release", "review", "cli", "cli_report", "cli_review"),
+        *("pipeline", "drawing", "input_tables"),
+        *("verify", "release", "review", "cli", "cli_report", "cli_review"),
         *("__init__", "__main__"),
     ),
 }

@@ -7,28 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ketameta
+from ketameta.drawing import Drawing, remove_stray
 from ketameta.effect_rows import Assumptions
 from ketameta.errors import ExtractionError, KetametaError
+from ketameta.input_tables import InputTables
 from ketameta.paths import ProjectPaths, write_atomically
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.analyses.related import Related
     from ketameta.analyses.spec import AnalysisSpec
     from ketameta.effect_table import EffectTable
     from ketameta.evidence import Evidence
-
-#: Files of every figure, and the pixels per inch of a PNG.
-FIGURE_ENDINGS = ("svg", "png", "pdf")
-PNG_DPI = 300
 
 Say = Callable[[str], None]
 
@@ -94,6 +90,10 @@ def build(
     from ketameta.analyses.claims_file import load_claims
     from ketameta.analyses.related import Related
     from ketameta.analyses.spec_file import load_specs
+    from ketameta.models.progress import terminal_bar
+    from ketameta.report.evidence_map import evidence_map_cells
+    from ketameta.report.page_plots import page_plots
+    from ketameta.report.plots import Plot, plots_of
 
     say("Reading and checking the extracted tables")
     evidence, applied = load_evidence(paths)
@@ -106,7 +106,7 @@ def build(
         known["intervention"],
         [row["condition"] for row in registry],
     )
-    tables = _Tables(evidence)
+    tables = InputTables(evidence)
     written: list[str] = []
     computed: list[str] = []
     results: list[dict[str, Any]] = []
@@ -114,24 +114,30 @@ def build(
     related = Related({spec.name: spec for spec in specs}, tables.get)
     effects_text = effects_csv(tables.get(Assumptions()))
     written += _write_if_changed(paths, paths.reports / "effects.csv", effects_text)
-    for spec in specs:
-        target = paths.results / f"{spec.name}.json"
-        asked = [tables.fingerprint(other) for other in related.asked_by(spec)]
-        facts = [tables.fingerprint(spec), *asked, related.facts(spec)]
-        stamp = _fingerprint(code, spec, "\n".join(facts))
-        text = _still_true(paths, target, spec.name, stamp)
-        if text is None:
-            say(f"Computing {spec.name}")
-            text = _results_text(spec, tables, evidence, related)
-            computed.append(spec.name)
-            written += _write_if_changed(paths, target, text)
-            write_atomically(paths.build / "stamps" / f"{spec.name}.txt", f"{stamp}\n{_sha(text)}")
-        results.append(json.loads(text))
-    written += _remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
-    claims = ledger(public, {result["name"]: result for result in results}, registry)
-    written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
-    say("Drawing figures")
-    written += _draw(paths, results, evidence, code)
+    with Drawing(paths, code) as drawing:
+        for spec in specs:
+            target = paths.results / f"{spec.name}.json"
+            asked = [tables.fingerprint(other) for other in related.asked_by(spec)]
+            facts = [tables.fingerprint(spec), *asked, related.facts(spec)]
+            stamp = _fingerprint(code, spec, "\n".join(facts))
+            text = _still_true(paths, target, spec.name, stamp)
+            if text is None:
+                say(f"Computing {spec.name}")
+                text = _results_text(spec, tables, evidence, related)
+                computed.append(spec.name)
+                written += _write_if_changed(paths, target, text)
+                write_atomically(
+                    paths.build / "stamps" / f"{spec.name}.txt", f"{stamp}\n{_sha(text)}"
+                )
+            results.append(json.loads(text))
+            drawing.add(plots_of(results[-1]))
+        written += remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
+        claims = ledger(public, {result["name"]: result for result in results}, registry)
+        written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
+        say("Drawing figures")
+        drawing.add(page_plots(results, evidence))
+        drawing.add([Plot("evidence_map", "evidence_map", evidence_map_cells(evidence))])
+        written += drawing.finish(terminal_bar("Drawing figures"))
     if not figures_only:
         say("Writing the report")
         written += _write_report(paths, evidence, results, applied, claims, tables)
@@ -139,53 +145,14 @@ def build(
     return BuildReport(tuple(computed), tuple(kept), tuple(dict.fromkeys(written)))
 
 
-class _Tables:
-    """Effect tables by assumption, derived once each."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self._evidence = evidence
-        self._tables: dict[Assumptions, EffectTable] = {}
-
-    def get(self, assumed: Assumptions) -> EffectTable:
-        from ketameta.effect_table import derive_effects
-
-        if assumed not in self._tables:
-            self._tables[assumed] = derive_effects(self._evidence, assumed)
-        return self._tables[assumed]
-
-    def frames(self) -> dict[Assumptions, pd.DataFrame]:
-        """Return the effects derived so far, by what they assume."""
-        return {assumed: table.effects for assumed, table in self._tables.items()}
-
-    def fingerprint(self, spec: AnalysisSpec) -> str:
-        """Return a hash of the effects, unused rows, arms and study facts in reach of ``spec``."""
-        from ketameta.analyses.bubble import STUDY_NUMBERS
-        from ketameta.analyses.selection import STUDY_FACTS
-
-        table = self.get(spec.assume)
-        outcomes = list(spec.select.outcome)
-        effects = table.effects[table.effects["outcome"].isin(outcomes)]
-        unused = table.unused[table.unused["outcome"].isin(outcomes)]
-        names = set(effects["study_id"]) | set(unused["study_id"])
-        studies = self._evidence.studies
-        facts = studies.loc[studies["study_id"].isin(names), [*STUDY_FACTS, *STUDY_NUMBERS]]
-        bias = self._evidence.risk_of_bias
-        bias = bias[bias["study_id"].isin(names)]
-        arms = table.arms.loc[table.arms["study_id"].isin(names), list(_ARM_FACTS)]
-        texts = (frame.to_csv(index=False) for frame in (effects, unused, facts, arms, bias))
-        return _sha("\n".join(texts))
-
-
-#: Facts of an arm that decide what is in scope of an analysis and who is in which arm.
-_ARM_FACTS = ("study_id", "arm_id", "intervention", "drug_class", "contains_arms")
-
-
 def effects_csv(table: EffectTable) -> str:
     """Return the effect table as CSV text: repr floats, sorted rows."""
     return table.effects.to_csv(index=False, lineterminator="\n")
 
 
-def _results_text(spec: AnalysisSpec, tables: _Tables, evidence: Evidence, related: Related) -> str:
+def _results_text(
+    spec: AnalysisSpec, tables: InputTables, evidence: Evidence, related: Related
+) -> str:
     from ketameta.analyses.run import run_analysis
 
     return _json_text(run_analysis(spec, tables.get(spec.assume), evidence, related))
@@ -247,83 +214,13 @@ def _write_if_changed(paths: ProjectPaths, path: Path, content: str | bytes) -> 
     return [paths.relative(path)]
 
 
-def _remove_stray(folder: Path, wanted: Iterable[str], paths: ProjectPaths) -> list[str]:
-    """Remove files of analyses that no longer exist."""
-    keep = set(wanted)
-    removed = []
-    for path in sorted(folder.glob("*")):
-        if path.is_file() and path.name not in keep:
-            path.unlink()
-            removed.append(paths.relative(path))
-    return removed
-
-
-def _draw(
-    paths: ProjectPaths, results: Sequence[dict[str, Any]], evidence: Evidence, code: str
-) -> list[str]:
-    """Draw the figures whose data changed, in parallel processes."""
-    from joblib import Parallel, delayed
-
-    from ketameta.report.evidence_map import evidence_map_cells
-    from ketameta.report.page_plots import page_plots
-    from ketameta.report.plots import Plot, plots_of
-
-    plots = [plot for result in results for plot in plots_of(result)]
-    plots += page_plots(results, evidence)
-    plots.append(Plot("evidence_map", "evidence_map", evidence_map_cells(evidence)))
-    jobs = [(plot.kind, plot.name, plot.data) for plot in plots]
-    wanted = {f"{name}.{ending}" for _, name, _ in jobs for ending in FIGURE_ENDINGS}
-    due = []
-    for kind, name, data in jobs:
-        stamp = _sha(code + json.dumps(data, sort_keys=True))
-        note = paths.build / "stamps" / f"figure-{name}.txt"
-        files = [paths.figures / f"{name}.{ending}" for ending in FIGURE_ENDINGS]
-        known = f"{stamp}\n{_files_sha(files)}" if all(f.is_file() for f in files) else ""
-        if known and note.is_file() and note.read_text(encoding="utf-8") == known:
-            continue
-        due.append((kind, name, data, stamp, note, files))
-    written = []
-    workers = min(len(due), 4)
-    if due:
-        Parallel(n_jobs=workers)(
-            delayed(draw_figure)(kind, data, files) for kind, _, data, _, _, files in due
-        )
-        for _, _, _, stamp, note, files in due:
-            write_atomically(note, f"{stamp}\n{_files_sha(files)}")
-            written += [paths.relative(path) for path in files]
-    return written + _remove_stray(paths.figures, wanted, paths)
-
-
-def _files_sha(files: Sequence[Path]) -> str:
-    return _sha("".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files))
-
-
-def draw_figure(kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
-    """Draw one figure into its files. Runs in a worker process."""
-    from ketameta import figures
-
-    if kind == "forest":
-        layout: Any = figures.lay_out_forest(data)
-        figure = figures.draw_forest(layout)
-    elif kind == "evidence_map":
-        layout = figures.lay_out_evidence_map(data)
-        figure = figures.draw_evidence_map(layout)
-    else:
-        layout = getattr(figures, f"lay_out_{kind}")(data)
-        figure = figures.draw_plot(layout)
-    words = figures.alt_text(layout)
-    for path in files:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figures.save_figure(figure, path, description=words, dpi=PNG_DPI)
-
-
 def _write_report(
     paths: ProjectPaths,
     evidence: Evidence,
     results: Sequence[dict[str, Any]],
     applied: Sequence[Any],
     claims: Sequence[dict[str, Any]],
-    tables: _Tables,
+    tables: InputTables,
 ) -> list[str]:
     """Write the page, the PDF, the tables, the schema and the manifest."""
     from ketameta.report.context import report_context
@@ -339,7 +236,7 @@ def _write_report(
     for name, content in files.items():
         written += _write_if_changed(paths, paths.reports / name, content)
     kept = {name.partition("/")[2] for name in files if name.startswith("tables/")}
-    written += _remove_stray(paths.reports / "tables", kept, paths)
+    written += remove_stray(paths.reports / "tables", kept, paths)
     written += _write_if_changed(
         paths, paths.reports / "manifest.json", manifest_text(paths, package_versions())
     )

@@ -1,0 +1,142 @@
+"""Draws the figures of a build in processes of their own, while the analyses are computed.
+
+Only what changed is drawn: each figure carries a fingerprint of its data and of the code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, as_completed
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ketameta.paths import ProjectPaths, write_atomically
+
+if TYPE_CHECKING:
+    from ketameta.report.plots import Plot
+
+#: Files of every figure, and the pixels per inch of a PNG.
+FIGURE_ENDINGS = ("svg", "png", "pdf")
+PNG_DPI = 300
+#: More processes than this wait for the memory and the disk rather than draw.
+MOST_WORKERS = 8
+
+Progress = Callable[[int, int], None]
+
+
+class Drawing:
+    """The figures of one build; a context in which they are handed in.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    code : str
+        Fingerprint of the code that draws.
+
+    Notes
+    -----
+    Figures are drawn by joblib's processes, or in this one under
+    ``joblib.parallel_config(backend="sequential")``. Whoever leaves the context early (an error,
+    Ctrl-C) stops the processes; each file is written in one step, so none is left half-written.
+    """
+
+    def __init__(self, paths: ProjectPaths, code: str) -> None:
+        self._paths, self._code = paths, code
+        self._wanted: set[str] = set()
+        self._due: list[tuple[Path, str, list[Path]]] = []
+        self._running: list[Future[None]] = []
+        self._pool: Any = None
+
+    def __enter__(self) -> Drawing:
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=True)
+
+    def add(self, plots: Iterable[Plot]) -> None:
+        """Have the figures drawn whose data, code or files changed."""
+        for plot in plots:
+            files = [self._paths.figures / f"{plot.name}.{ending}" for ending in FIGURE_ENDINGS]
+            self._wanted.update(path.name for path in files)
+            stamp = _sha(self._code + json.dumps(plot.data, sort_keys=True))
+            note = self._paths.build / "stamps" / f"figure-{plot.name}.txt"
+            if _unchanged(note, stamp, files):
+                continue
+            self._due.append((note, stamp, files))
+            self._start(plot.kind, plot.data, files)
+
+    def finish(self, progress: Progress | None = None) -> list[str]:
+        """Wait for the figures, remove those of no result, and return the names that changed."""
+        total = len(self._running)
+        for done, future in enumerate(as_completed(self._running), start=1):
+            future.result()
+            if progress is not None:
+                progress(done, total)
+        written = []
+        for note, stamp, files in self._due:
+            write_atomically(note, f"{stamp}\n{_files_sha(files)}")
+            written += [self._paths.relative(path) for path in files]
+        return written + remove_stray(self._paths.figures, self._wanted, self._paths)
+
+    def _start(self, kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
+        from joblib import cpu_count
+        from joblib.externals.loky import get_reusable_executor
+        from joblib.parallel import get_active_backend
+
+        if type(get_active_backend()[0]).__name__ == "SequentialBackend":
+            draw_figure(kind, data, files)
+            return
+        if self._pool is None:
+            self._pool = get_reusable_executor(max_workers=min(cpu_count(), MOST_WORKERS))
+        self._running.append(self._pool.submit(draw_figure, kind, data, files))
+
+
+def draw_figure(kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
+    """Draw one figure into its files. Runs in a worker process."""
+    from ketameta import figures
+
+    if kind == "forest":
+        layout: Any = figures.lay_out_forest(data)
+        figure = figures.draw_forest(layout)
+    elif kind == "evidence_map":
+        layout = figures.lay_out_evidence_map(data)
+        figure = figures.draw_evidence_map(layout)
+    else:
+        layout = getattr(figures, f"lay_out_{kind}")(data)
+        figure = figures.draw_plot(layout)
+    words = figures.alt_text(layout)
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figures.save_figure(figure, path, description=words, dpi=PNG_DPI)
+
+
+def remove_stray(folder: Path, wanted: Iterable[str], paths: ProjectPaths) -> list[str]:
+    """Remove the files of a folder that nothing wants any more; return their names."""
+    keep = set(wanted)
+    removed = []
+    for path in sorted(folder.glob("*")):
+        if path.is_file() and path.name not in keep:
+            path.unlink()
+            removed.append(paths.relative(path))
+    return removed
+
+
+def _unchanged(note: Path, stamp: str, files: Sequence[Path]) -> bool:
+    """Return whether the files are those that were drawn from the same data by the same code."""
+    if not (note.is_file() and all(path.is_file() for path in files)):
+        return False
+    return note.read_text(encoding="utf-8") == f"{stamp}\n{_files_sha(files)}"
+
+
+def _files_sha(files: Sequence[Path]) -> str:
+    return _sha("".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files))
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
