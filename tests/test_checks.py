@@ -133,6 +133,7 @@ def test_every_word_that_reading_reports_is_described(tmp_path: Path) -> None:
     names = (
         "cells.py",
         "csvfiles.py",
+        "csvheader.py",
         "textfiles.py",
         "extraction.py",
         "corrections.py",
@@ -328,6 +329,84 @@ def test_the_flow_of_records_adds_up(
     report = run_checks(project_paths(root))
     assert [(item.line, item.column) for item in report.findings] == expected
     assert words(report) <= {"search_flow", "search_date"}
+
+
+RECORDS = """\
+[records]
+extracted = 12
+converted = 9
+excluded = 3
+
+[records.by_source.one]
+extracted = 7
+converted = 5
+excluded = 2
+
+[records.by_source.two]
+extracted = 5
+converted = 4
+excluded = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("", "", []),
+        ("converted = 9", "converted = 10", [(2, "extracted"), (3, "converted")]),
+        ("excluded = 1", "excluded = 2", [(4, "excluded"), (12, "extracted")]),
+        ("converted = 4", 'converted = "four"', [(3, "converted"), (13, "converted")]),
+        ("[records.by_source.two]", "[records.by_source_two]", [(2, "extracted"), (3, "converted"),
+                                                                (4, "excluded")]),
+    ],
+)  # fmt: skip
+def test_the_records_add_up(
+    tmp_path: Path, old: str, new: str, expected: list[tuple[int, str]]
+) -> None:
+    root = write_project(tmp_path, clean_tables())
+    (root / "data" / "search.toml").write_text(RECORDS.replace(old, new) if old else RECORDS)
+    report = run_checks(project_paths(root))
+    assert [(item.line, item.column) for item in report.findings] == expected
+    assert words(report) <= {"search_records"}
+
+
+def test_the_excluded_records_are_those_of_the_list(tmp_path: Path) -> None:
+    tables = clean_tables()
+    tables["exclusions"] = [
+        {
+            "study": "maple_2010", "outcome": "all", "records": "2", "reason_code": "no_number",
+            "reason": "no number is printed", "date": "2026-03-02", "decided_by": "AB",
+        }
+    ]  # fmt: skip
+    root = write_project(tmp_path, tables)
+    (root / "data" / "search.toml").write_text(RECORDS)
+    (finding,) = run_checks(project_paths(root)).findings
+    assert (finding.check, finding.line) == ("search_records", 4)
+    assert finding.why == "exclusions.csv lists 2 records"
+
+
+def test_a_claims_file_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
+    root = write_project(tmp_path, clean_tables())
+    (root / "data" / "claims.toml").write_text("[[claim]]\nid =\n")
+    assert [(item.check, item.line) for item in run_checks(project_paths(root)).findings] == [
+        ("toml_unreadable", 2)
+    ]
+
+
+@pytest.mark.parametrize("name", ["notes.md", "docs"])
+def test_what_is_no_table_is_not_passed_as_checked(tmp_path: Path, name: str) -> None:
+    root = write_project(tmp_path, clean_tables())
+    (root / "notes.md").write_text("words")
+    (root / "docs").mkdir()
+    report = run_checks(project_paths(root), [root / name])
+    assert [item.file for item in report.findings] == [name]
+
+
+def test_a_batch_is_not_called_right_when_the_lists_cannot_be_read(tmp_path: Path) -> None:
+    root = write_project(tmp_path, clean_tables())
+    (root / "data" / "instruments.csv").unlink()
+    report = run_checks(project_paths(root), ["demo"])
+    assert words(report) == {"file_missing"}
 
 
 @pytest.mark.parametrize("text", ["[flow", "flow = 3", "flow = []", "[[flow]]", "a = \x00"])

@@ -214,6 +214,52 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         "",
     ),
     (
+        "arm_circle",
+        _all(
+            _set("arms", 0, contains_arms="placebo"),
+            _set("arms", 1, contains_arms="ketamine"),
+            _set("outcomes", 0),
+        ),
+        "error",
+        (("arms.csv", 2, "contains_arms"),),
+        "same_arm",
+    ),
+    (
+        "control_role",
+        _set("arms", 1, role="treatment"),
+        "warning",
+        (("arms.csv", 3, "role"),),
+        "",
+    ),
+    (
+        "one_arm",
+        _all(
+            lambda tables: tables["arms"].pop(1) and None,
+            _add("contrasts"),
+            lambda tables: tables["contrasts"].clear(),
+            lambda tables: tables.update(
+                outcomes=[row for row in tables["outcomes"] if row["arm_id"] != "placebo"]
+            ),
+        ),
+        "warning",
+        (("arms.csv", 2, "arm_id"),),
+        "no_partner",
+    ),
+    (
+        "share_in_percent",
+        _set("studies", female_percent="0.42"),
+        "warning",
+        (("studies.csv", 2, "female_percent"),),
+        "",
+    ),
+    (
+        "n_zero",
+        _both_scores({"n": "0"}, {"n": "0"}),
+        "error",
+        (("outcomes.csv", 2, "n"), ("outcomes.csv", 3, "n")),
+        "denominators",
+    ),
+    (
         "same_arm",
         _set("contrasts", comparator_arm_id="ketamine"),
         "error",

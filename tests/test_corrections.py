@@ -208,6 +208,16 @@ def test_an_incomplete_entry_is_a_finding(
     assert message in f"{finding.why}: {finding.remedy}"
 
 
+def test_everything_wrong_with_an_entry_is_told_at_once(tmp_path: Path) -> None:
+    entry = _entry(
+        id="5", table="'outcome'", where="'all'", column="['sd']", action="'change'", value="[1]",
+        expect=None, reason=None, status="'done'",
+    )  # fmt: skip
+    report = run_checks(project_paths(_project(tmp_path, entry)))
+    found = {item.column for item in report.findings if item.check == "correction"}
+    assert found == {"id", "table", "where", "column", "action", "value", "reason", "status"}
+
+
 @pytest.mark.parametrize(
     ("text", "check"),
     [

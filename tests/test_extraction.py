@@ -73,6 +73,24 @@ def test_a_workbook_with_the_wrong_ending_is_recognised(tmp_path: Path) -> None:
     assert _found(findings) == [("not_csv", 0, "", "error")]
 
 
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\xd0\xcf\x11\xe0", "workbook"),
+        (b"%PDF-1.7\n%\xe2\xe3", "PDF"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "picture"),
+        (b"{\\rtf1\\ansi", "RTF"),
+        (b"\xef\xbb\xbf<!DOCTYPE html><html>", "web page"),
+        (bytes(range(1, 250)) * 4, "another kind"),
+    ],
+)
+def test_files_of_other_kinds_are_named_once(tmp_path: Path, start: bytes, kind: str) -> None:
+    arms, findings = _read(tmp_path, start + b" rest")
+    assert arms == []
+    assert _found(findings) == [("not_csv", 0, "", "error")]
+    assert kind in findings[0].why
+
+
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_other_separators_are_named_and_read(tmp_path: Path, separator: str) -> None:
     arms, findings = _read(tmp_path, f"{HEADER}\n{ROW}\n".replace(",", separator))
@@ -108,6 +126,62 @@ def test_header_problems_name_the_column_and_the_nearest_one(tmp_path: Path) -> 
         ("column_missing", 1, "route", "error"),
     ]
     assert "did you mean route?" in findings[1].remedy
+
+
+@pytest.mark.parametrize("title", ["Arms of the trial,,,", "sep=,", "A,B,C"])
+def test_a_line_above_the_header_is_named_and_the_rest_is_read(tmp_path: Path, title: str) -> None:
+    arms, findings = _read(tmp_path, f"\n{title}\n{HEADER}\n{ROW}\n")
+    assert arms == ["ketamine"]
+    assert _found(findings) == [
+        ("line_above_header", 2, "", "error"),
+        ("blank_line", 1, "", "warning"),
+    ]
+    assert "line 3" in findings[0].why
+
+
+def test_the_separator_line_of_a_spreadsheet_does_not_hide_the_table(tmp_path: Path) -> None:
+    arms, findings = _read(tmp_path, f"sep=;\n{HEADER}\n{ROW}\n".replace(",", ";"))
+    assert arms == ["ketamine"]
+    assert [item.check for item in findings] == ["separator", "line_above_header"]
+
+
+def test_values_under_a_column_without_a_name_are_not_lost_in_silence(tmp_path: Path) -> None:
+    arms, findings = _read(tmp_path, f"{HEADER},,\n{ROW},,x\n{ROW},,\n{ROW},,y\n")
+    assert len(arms) == 3
+    lost, blank = findings
+    assert (lost.check, lost.severity, lost.line, lost.value) == ("column_unnamed", "error", 1, "x")
+    assert "line 2 and 1 more" in lost.why and lost.column == "Q"
+    assert (blank.check, blank.severity) == ("column_unnamed", "warning")
+
+
+def test_empty_columns_at_the_end_are_one_warning(tmp_path: Path) -> None:
+    arms, findings = _read(tmp_path, f"{HEADER},,,\n{ROW},,,\n{ROW}\n")
+    assert arms == ["ketamine", "ketamine"]
+    assert _found(findings) == [("column_unnamed", 1, "", "warning")]
+    assert findings[0].why == "3 empty columns without a name"
+
+
+def test_a_header_in_another_style_is_told_once(tmp_path: Path) -> None:
+    header = HEADER.replace("_", " ").title()
+    arms, findings = _read(tmp_path, f"{header}\n{ROW}\n")
+    assert arms == ["ketamine"]
+    assert _found(findings) == [("column_unknown", 1, "", "error")]
+    assert "such as study_id" in findings[0].remedy
+
+
+def test_the_names_of_other_programs_are_known(tmp_path: Path) -> None:
+    header = ",".join("stdev" if name == "sd" else name for name in OUTCOMES.column_names)
+    path = tmp_path / "outcomes.csv"
+    path.write_text(header + "\n")
+    findings = read_csv(path, "outcomes.csv", OUTCOMES).findings
+    assert "did you mean sd?" in findings[0].remedy
+
+
+def test_a_text_in_a_cell_is_named_and_its_row_is_kept(tmp_path: Path) -> None:
+    arms, findings = _read(tmp_path, f"{HEADER}\n{ROW}{'x' * 1_000_000}\n{ROW}\n")
+    assert arms == ["ketamine", "ketamine"]
+    assert _found(findings) == [("too_long", 2, "notes", "error")]
+    assert "1,000,000 characters" in findings[0].why
 
 
 def test_missing_columns_that_may_be_empty_are_one_warning(tmp_path: Path) -> None:
@@ -308,6 +382,55 @@ def test_a_folder_in_the_place_of_a_file_is_a_finding(tmp_path: Path) -> None:
     assert [item.check for item in findings] == ["file_unreadable"]
 
 
+def test_a_link_to_itself_is_a_finding(tmp_path: Path) -> None:
+    write_project(tmp_path, clean_tables())
+    path = table_path(tmp_path, "contrasts")
+    path.unlink()
+    path.symlink_to(path.name)
+    _, findings = load_tables(project_paths(tmp_path))
+    assert [item.check for item in findings] == ["file_unreadable"]
+
+
+def test_a_file_that_may_not_be_read_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    path = tmp_path / "arms.csv"
+    (finding,) = read_csv(path, "arms.csv", ARMS).findings
+    assert finding.check == "file_unreadable" and "Permission denied" in finding.why
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [("outcomes.csv.txt", "error"), ("outcomes.txt", "warning"), ("outcomes.numbers", "warning"),
+     ("trial.xlsm", "warning")],
+)  # fmt: skip
+def test_a_table_under_another_ending_is_not_passed_over(
+    tmp_path: Path, name: str, severity: str
+) -> None:
+    root = write_project(tmp_path, clean_tables())
+    (root / "data" / "extracted" / "demo" / name).write_text("x")
+    _, findings = load_tables(project_paths(root))
+    assert [(item.check, item.file, item.severity) for item in findings] == [
+        ("file_unknown", f"data/extracted/demo/{name}", severity)
+    ]
+
+
+def test_tables_in_a_folder_of_a_batch_are_not_passed_over(tmp_path: Path) -> None:
+    root = write_project(tmp_path, clean_tables())
+    batch = root / "data" / "extracted" / "demo"
+    for name in ("second", "import", "round_2"):
+        (batch / name).mkdir()
+        (batch / name / "rows.csv").write_text("x")
+    _, findings = load_tables(project_paths(root))
+    assert [item.file for item in findings if item.check == "file_unknown"] == [
+        "data/extracted/demo/round_2"
+    ]
+
+
 def test_a_missing_shared_list_is_named_once(tmp_path: Path) -> None:
     write_project(tmp_path, clean_tables())
     table_path(tmp_path, "instruments").unlink()
@@ -315,6 +438,30 @@ def test_a_missing_shared_list_is_named_once(tmp_path: Path) -> None:
     assert [(item.check, item.file) for item in report.findings] == [
         ("file_missing", "data/instruments.csv")
     ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "advice"),
+    [
+        ("24.1 (9.6)", "its own column"),
+        ("9 (30%)", "events and percent"),
+        ("24.1 \u00b1 9.6", "an SD or an SE"),
+        ("24.1 +/- 9.6", "an SD or an SE"),
+        ("9/30", "the total into n"),
+        ("9 of 30", "the total into n"),
+        ("1 030", "without spaces"),
+        ("1'030", "without spaces"),
+        ("12 mg", "the number alone, in the unit"),
+        ("week 6", "week 6 is 42"),
+        ("24.1*", "goes into the note"),
+        ("'24.1", "the number alone"),
+    ],
+)
+def test_what_people_type_for_a_number_gets_its_own_advice(typed: str, advice: str) -> None:
+    _, number, problems = read_cell(NUMBER, typed)
+    assert number is None
+    assert [problem.check for problem in problems] == ["not_a_number"]
+    assert advice in problems[0].remedy
 
 
 def test_reading_starts_without_pandas() -> None:

@@ -21,7 +21,8 @@ FLOORS = {
     0: ("errors", "vocabulary", "numberformat", "paths", "arrays"),
     1: ("schema", "schema_columns", "schema_batch", "schema_shared"),
     2: (
-        *("evidence", "findings", "cells", "csvfiles", "csvguard", "textfiles", "extraction"),
+        *("evidence", "findings", "cells", "csvfiles", "csvheader", "csvguard", "textfiles"),
+        *("extraction",),
         *("corrections", "checks", "dictionary", "second_extraction", "reconciliation"),
     ),
     3: (

@@ -63,3 +63,28 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
     monkeypatch.undo()
     assert path.read_text(encoding="utf-8") == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match="name a file in it") as refused:
+        write_atomically(tmp_path, "x")
+    assert refused.value.filename == str(tmp_path)
+
+
+def test_a_folder_without_permission_is_named_by_the_file_and_not_by_a_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "/somewhere/.file.txt.x1")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    path = tmp_path / "file.txt"
+    with pytest.raises(PermissionError, match="cannot be written") as refused:
+        write_atomically(path, "x")
+    assert refused.value.filename == str(path)
+
+
+def test_a_link_to_itself_has_a_name_all_the_same(tmp_path: Path) -> None:
+    link = tmp_path / "loop"
+    link.symlink_to(link.name)
+    assert project_paths(tmp_path).relative(link) == link.as_posix()

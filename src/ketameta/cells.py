@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ketameta.findings import Severity
+from ketameta.findings import Severity, shown
 from ketameta.schema import Column
 from ketameta.textfiles import HIDDEN, without_hidden
 
@@ -39,6 +39,41 @@ _UNUSUAL = re.compile(r"[^\x20-\x7e]|^[=#+@]|Err:|\A\s|\s\Z")
 _GARBLED = re.compile("[\u00c2\u00c3][\u0080-\u00bf\u0152-\u2122]|\u00e2\u20ac|\ufffd")
 #: Nothing measured in a trial is larger; what is, is a typing error or an identifier.
 _LARGEST = 1e12
+#: No note or citation is longer; what is, is a text that was pasted, or a quotation mark too few.
+_LONGEST = 5_000
+#: What people type where one number belongs, and what to do with it.
+_ADVICE = (
+    (
+        re.compile(rf"{_NUMBER.pattern} ?(?:\u00b1|\+/-|\+-) ?{_NUMBER.pattern}"),
+        "two numbers stand in one cell",
+        "give each its own column; look whether the second is an SD or an SE",
+    ),
+    (
+        re.compile(rf"{_NUMBER.pattern} ?[(\[] ?{_NUMBER.pattern} ?%? ?[)\]]"),
+        "two numbers stand in one cell",
+        "give each its own column (mean and sd, or events and percent)",
+    ),
+    (
+        re.compile(r"[0-9]+ ?(?:/|of|out of) ?[0-9]+"),
+        "a count and its total stand in one cell",
+        "write the count into events and the total into n",
+    ),
+    (
+        re.compile(r"[+-]?[0-9]{1,3}(?:[ '\u2019][0-9]{3})+(?:\.[0-9]+)?"),
+        "thousands are set apart",
+        "write the digits without spaces or signs between them",
+    ),
+    (
+        re.compile(r"(?:day|week|month|hour|minute)s? ?[0-9.]+|[0-9.]+ ?[a-z%\u00b0/]+", re.I),
+        "words or a unit stand in the cell",
+        "write the number alone, in the unit of the column (time in days: week 6 is 42)",
+    ),
+    (
+        re.compile(rf"'{_NUMBER.pattern}|{_NUMBER.pattern} ?[*\u2020\u2021\u00a7a-d]"),
+        "a sign stands beside the number",
+        "write the number alone; what a footnote says goes into the note",
+    ),
+)
 
 
 class CellProblem(NamedTuple):
@@ -70,6 +105,15 @@ def read_cell(column: Column, typed: str) -> tuple[str, float | None, list[CellP
         return "", None, []
     problems: list[CellProblem] = []
     text = typed
+    if len(typed) > _LONGEST:
+        too_long = CellProblem(
+            "error",
+            "too_long",
+            f"the cell holds {len(typed):,} characters, so it is not read",
+            "look for a missing quotation mark, or for a text that was pasted; short words are "
+            "enough",
+        )
+        return shown(text), None, [too_long]
     if _UNUSUAL.search(typed):
         text = " ".join(without_hidden(typed).splitlines())
         problems.extend(_look_at_characters(column, typed))
@@ -213,6 +257,9 @@ def _read_number(text: str) -> tuple[float | None, CellProblem | None]:
             f"write {text[1:].strip('= ')}; the sign of a p-value goes into "
             "p_relation, any other into the note",
         )
+    for pattern, why, remedy in _ADVICE:
+        if pattern.fullmatch(text):
+            return None, CellProblem("error", "not_a_number", why, remedy)
     return None, CellProblem(
         "error",
         "not_a_number",

@@ -235,47 +235,51 @@ def _entry_problems(entry: Mapping[str, Any], seen: set[str]) -> list[tuple[str,
     wrong: list[tuple[str, str, str, str]] = []
     for name in sorted(set(entry) - set(_FIELDS)):
         wrong.append((name, "", "no such field", "delete it" + did_you_mean(name, _FIELDS)))
+    texts: dict[str, str] = {}
     for name in ("id", "table", "action", "reason", "source", "date"):
-        if not isinstance(entry.get(name, ""), str) or not entry.get(name, ""):
-            wrong.append((name, str(entry.get(name, "")), "a text is needed here", "write it"))
-    if wrong:
-        return wrong
-    if entry["id"] in seen:
-        wrong.append(("id", entry["id"], "two corrections have this id", "give each its own"))
-    status = entry.get("status", "active")
+        value = entry.get(name, "")
+        if isinstance(value, str) and value:
+            texts[name] = value
+        else:
+            wrong.append((name, str(value), "a text is needed here", "write it"))
+    if texts.get("id") in seen:
+        wrong.append(("id", texts["id"], "two corrections have this id", "give each its own"))
     for name, value, choices in (
-        ("table", entry["table"], tuple(TABLES)),
-        ("action", entry["action"], ACTIONS),
-        ("status", status, STATUSES),
+        ("table", texts.get("table"), tuple(TABLES)),
+        ("action", texts.get("action"), ACTIONS),
+        ("status", entry.get("status", "active"), STATUSES),
     ):
-        if value not in choices:
+        if value is not None and value not in choices:
             hint = did_you_mean(str(value), choices)
             listed = ", ".join(choices)
             wrong.append((name, str(value), "not one of the choices", f"one of {listed}{hint}"))
-    if wrong:
-        return wrong
-    columns = TABLES[entry["table"]].column_names
     where = entry.get("where")
     if not isinstance(where, dict) or not where:
         wrong.append(("where", "", "nothing says which row is meant", "write its key columns"))
         where = {}
     column = entry.get("column", "")
+    if not isinstance(column, str):
+        wrong.append(("column", str(column), "a text is needed here", "write the column"))
+        column = ""
+    table = TABLES.get(texts.get("table", ""))
+    columns = table.column_names if table is not None else ()
     for name in (*where, *((column,) if column else ())):
-        if name not in columns:
+        if columns and name not in columns:
             hint = did_you_mean(str(name), columns)
             wrong.append(
                 (
                     "where",
                     str(name),
-                    f"{entry['table']} has no such column",
+                    f"{texts['table']} has no such column",
                     f"write a column of the table{hint}",
                 )
             )
-    if not column and entry["action"] != "drop":
+    action = texts.get("action")
+    if not entry.get("column") and action != "drop":
         wrong.append(("column", "", "nothing says which cell is meant", "write the column"))
-    if entry["action"] == "override" and "value" not in entry:
+    if action == "override" and "value" not in entry:
         wrong.append(("value", "", "an override needs a value", "write it; '' empties the cell"))
-    if entry["action"] == "override" and "expect" not in entry:
+    if action == "override" and "expect" not in entry:
         wrong.append(("expect", "", "an override states the wrong value it expects", "write it"))
     for name, value in (
         *where.items(),

@@ -8,15 +8,36 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ketameta.errors import did_you_mean
+from ketameta.csvheader import LOOKED_AT, plain_name, read_header, unnamed_columns
 from ketameta.findings import Finding, Severity
+from ketameta.numberformat import plural
 from ketameta.schema import Table
-from ketameta.textfiles import SAVE_AS, decode, without_hidden
+from ketameta.textfiles import SAVE_AS, decode, wide_encoding
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+#: How files that are no CSV start, and what they are.
+_OTHER_KINDS = {
+    b"PK\x03\x04": "a spreadsheet workbook",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet workbook",
+    b"%PDF-": "a PDF",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
+    b"{\\rtf": "a text document (RTF)",
+    b"\x1f\x8b": "a compressed file",
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<?xml": "an XML file",
+}
+#: Control characters that text files hold.
+_TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1b")
+#: The longest cell that is read at all; longer ones are refused where cells are looked at.
+_LONGEST_FIELD = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +89,14 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
     except FileNotFoundError:
         report("error", "file_missing", "there is no such file", "create it, or check its name")
         return CsvFile(findings=tuple(findings))
+    except IsADirectoryError:
+        report(
+            "error",
+            "file_unreadable",
+            "this is a folder, where a file belongs",
+            "move what is in it, delete it, and put the table here",
+        )
+        return CsvFile(findings=tuple(findings))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a file name"
         report(
@@ -78,13 +107,9 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
         )
         return CsvFile(findings=tuple(findings))
 
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        report(
-            "error",
-            "not_csv",
-            "this is a spreadsheet workbook with the ending .csv",
-            f"open it and {SAVE_AS}",
-        )
+    kind = _other_kind(data)
+    if kind:
+        report("error", "not_csv", f"this is {kind} with the ending .csv", f"open it and {SAVE_AS}")
         return CsvFile(findings=tuple(findings))
 
     text, encoding_problem = decode(data)
@@ -126,32 +151,38 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
             "error", "empty_file", "the file has no header", "write the header as in the template"
         )
         return CsvFile(findings=tuple(findings))
-    header, header_findings = _match_header(records[start], table, file, start + 1)
-    findings.extend(header_findings)
-    blank = start
+    found = read_header(records, start, table, file)
+    header = found.names
+    findings.extend(found.findings)
+    blank = found.index
     for line in range(1, start + 1):
         report(
             "warning", "blank_line", "the line above the header is blank", "delete it", line=line
         )
     if not any(header):
         return CsvFile(findings=tuple(findings), blank=blank)
+    below = [(line, record) for line, record in enumerate(records, 1) if line > found.index + 1]
+    findings.extend(unnamed_columns(found, below, file))
 
     rows: list[tuple[int, dict[str, str]]] = []
     refused: list[tuple[int, dict[str, str]]] = []
     width = len(header)
-    for line, record in enumerate(records[start + 1 :], start + 2):
+    # Columns without a name at the end of the header are nobody's.
+    needed = max(place for place, name in enumerate(header, 1) if name)
+    for line, record in below:
         if not any(cell.strip() for cell in record):
             blank += 1
             report("warning", "blank_line", "the line is blank", "delete it", line=line)
             continue
         extra = [cell for cell in record[width:] if cell.strip()]
-        if len(record) == width or (len(record) > width and not extra):
+        if len(record) >= needed and not extra:
             rows.append((line, _cells(header, record)))
             if len(record) > width:
+                surplus = plural(len(record) - width, "empty cell")
                 report(
                     "warning",
                     "ragged_row",
-                    f"the row has {len(record) - width} empty cells more than the header",
+                    f"the row has {surplus} more than the header",
                     "delete the commas at its end",
                     line=line,
                 )
@@ -160,7 +191,7 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
         report(
             "error",
             "ragged_row",
-            f"the row has {len(record)} cells and the header {width}, so "
+            f"the row has {plural(len(record), 'cell')} and the header {width}, so "
             "its values cannot be told apart",
             hint,
             line=line,
@@ -172,12 +203,16 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
 
 
 def _separator(text: str, table: Table) -> str:
-    """Return the separator under which the first line names most columns of ``table``."""
-    first = next((line for line in io.StringIO(text) if line.strip()), "")
+    """Return the separator under which one of the first lines names most columns of ``table``."""
+    lines = itertools.islice((line for line in io.StringIO(text) if line.strip()), LOOKED_AT)
+    first = list(lines)
     known = set(table.column_names)
 
     def score(separator: str) -> int:
-        return sum(_plain_name(cell.strip('" \r\n')) in known for cell in first.split(separator))
+        return max(
+            sum(plain_name(cell.strip('" \r\n')) in known for cell in line.split(separator))
+            for line in first
+        )
 
     return max(_SEPARATORS, key=score)
 
@@ -185,87 +220,31 @@ def _separator(text: str, table: Table) -> str:
 def _records(text: str, separator: str) -> tuple[list[list[str]], tuple[int, str] | None]:
     """Return the records of ``text`` and, if quoting breaks, the row where and the reason."""
     records: list[list[str]] = []
+    before = csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         records.extend(reader)
     except csv.Error as error:
         return records, (len(records) + 1, str(error))
+    finally:
+        csv.field_size_limit(before)
     return records, None
 
 
-def _plain_name(cell: str) -> str:
-    """Return a header cell in the spelling of the schema."""
-    return without_hidden(cell).lower().replace(" ", "_").replace("-", "_")
+def _other_kind(data: bytes) -> str:
+    """Return what a file is in truth, if it is no text; nothing for text of any encoding."""
+    start = data[:32].lstrip(b"\xef\xbb\xbf \r\n").lower()
+    for mark, kind in _OTHER_KINDS.items():
+        if start.startswith(mark.lower()):
+            return kind
+    sample = data[:2000]
+    controls = sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in sample)
+    # UTF-16 is half zeros; anything else that is a twentieth control characters is no text.
+    if wide_encoding(data) or controls < max(2, len(sample) / 20):
+        return ""
+    return "a file of another kind"
 
 
-def _match_header(
-    cells: list[str], table: Table, file: str, line: int
-) -> tuple[list[str], list[Finding]]:
-    """Return the schema column of each cell ('' where none) and what is wrong with the header."""
-    findings: list[Finding] = []
-    known = table.column_names
-    names: list[str] = []
-
-    def report(severity: Severity, check: str, value: str, why: str, remedy: str) -> None:
-        findings.append(Finding(severity, check, file, line, value, "", why, remedy))
-
-    for cell in cells:
-        plain = _plain_name(cell)
-        if plain in names:
-            report(
-                "error",
-                "column_duplicated",
-                plain,
-                "the column stands twice; only the first is read",
-                "merge the two columns",
-            )
-            names.append("")
-        elif plain in known:
-            if cell != plain:
-                report(
-                    "error",
-                    "column_unknown",
-                    without_hidden(cell),
-                    "the name is not written as in the schema",
-                    f"write {plain}",
-                )
-            names.append(plain)
-        else:
-            names.append("")
-            if not plain:
-                continue
-            absent = [name for name in known if name not in {_plain_name(item) for item in cells}]
-            report(
-                "error",
-                "column_unknown",
-                without_hidden(cell),
-                f"{table.name}.csv has no such column, so its cells are not read",
-                f"rename or delete the column{did_you_mean(plain, absent or known)}",
-            )
-    if not any(names):
-        return names, [
-            Finding(
-                "error",
-                "header_missing",
-                file,
-                line,
-                "",
-                ", ".join(cells),
-                f"the first line names no column of {table.name}.csv",
-                "copy the header from the template",
-            )
-        ]
-    missing = [column for column in table.columns if column.name not in names]
-    for column in missing:
-        if column.required:
-            report("error", "column_missing", column.name, "the column is missing", "add it")
-    optional = ", ".join(column.name for column in missing if not column.required)
-    if optional:
-        why = f"columns that may stay empty are missing ({optional})"
-        report("warning", "column_missing", "", why, "add them, as in the template")
-    return names, findings
-
-
-def _cells(header: list[str], record: list[str]) -> dict[str, str]:
+def _cells(header: Sequence[str], record: list[str]) -> dict[str, str]:
     """Return the cells of ``record`` by the column they stand under."""
     return {name: cell for name, cell in zip(header, record, strict=False) if name}

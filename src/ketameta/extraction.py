@@ -19,6 +19,11 @@ from ketameta.schema import BATCH_TABLES, SHARED_TABLES, Table
 
 __all__ = ["Evidence", "Row", "batch_folders", "load_tables", "read_rows"]
 
+#: Files with these endings hold tables that nobody reads.
+_TABLE_ENDINGS = (".tsv", ".xls", ".xlsx", ".xlsm", ".ods", ".numbers", ".rds", ".dta", ".sav")
+_TABLE_STEMS = frozenset(table.name for table in BATCH_TABLES)
+#: Folders inside a batch that have a meaning: a second extraction, what an import said.
+_OWN_FOLDERS = ("second", "import")
 #: Without these, no outcome can be understood.
 _NEEDED_SHARED = ("outcome_words", "instruments")
 
@@ -157,8 +162,10 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
     for name in names:
         if name in known or name.startswith((".", "~")):
             continue
-        if name.lower().endswith((".csv", ".tsv", ".xls", ".xlsx", ".ods")):
-            severity: Severity = "error" if name.lower().endswith(".csv") else "warning"
+        # A table that got a second ending (outcomes.csv.txt) is a table all the same.
+        is_table = ".csv" in name.lower() or name.partition(".")[0].lower() in _TABLE_STEMS
+        if is_table or name.lower().endswith(_TABLE_ENDINGS):
+            severity: Severity = "error" if ".csv" in name.lower() else "warning"
             listed = ", ".join(sorted(known))
             yield file_finding(
                 "file_unknown",
@@ -166,6 +173,18 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
                 "a batch has no table of this name, so the file is not read",
                 f"rename or remove it; the tables are {listed}{did_you_mean(name, known)}",
                 severity=severity,
+            )
+
+    for inner in sorted(item for item in folder.iterdir() if item.is_dir()):
+        if inner.name in _OWN_FOLDERS or inner.name.startswith((".", "~", "_")):
+            continue
+        tables = sorted(path.name for path in inner.rglob("*.csv"))
+        if tables:
+            yield file_finding(
+                "file_unknown",
+                f"{file}/{inner.name}",
+                f"a folder inside a batch is not read, and this one holds {tables[0]}",
+                "move its tables into a batch of their own beside this one",
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ class ProjectPaths:
         """Return ``path`` as printed in messages and files: relative to the root, with slashes."""
         try:
             return path.resolve().relative_to(self.root.resolve()).as_posix()
-        except ValueError:
+        except (ValueError, OSError, RuntimeError):
+            # It lies elsewhere, or cannot be followed (a link that leads to itself).
             return path.as_posix()
 
 
@@ -66,10 +68,21 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     r"""Replace ``path`` by ``content`` in one step, so that a reader never sees half a file.
 
     Text is written as UTF-8 with ``\n`` line ends on every platform.
+
+    Raises
+    ------
+    OSError
+        Naming ``path``: it is a folder, or its folder may not be written into.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder; name a file in it", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise type(error)(error.errno, why, str(path)) from None
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)

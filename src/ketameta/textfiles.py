@@ -54,7 +54,7 @@ def decode(data: bytes) -> tuple[str, tuple[Severity, str, int, str, str, str] |
         )
         text, inner = decode(data[len(codecs.BOM_UTF8) :])
         return text, inner or problem
-    wide = _wide_encoding(data)
+    wide = wide_encoding(data)
     if wide:
         return data.decode(wide, errors="replace").lstrip("\ufeff"), (
             "error",
@@ -79,8 +79,8 @@ def decode(data: bytes) -> tuple[str, tuple[Severity, str, int, str, str, str] |
         )
 
 
-def _wide_encoding(data: bytes) -> str:
-    """Return the UTF-16 variant of ``data``, or nothing."""
+def wide_encoding(data: bytes) -> str:
+    """Return the UTF-16 variant of ``data``, or an empty string."""
     if data.startswith(codecs.BOM_UTF16_LE):
         return "utf-16-le"
     if data.startswith(codecs.BOM_UTF16_BE):

@@ -16,6 +16,7 @@ from ketameta.checks.context import (
 )
 from ketameta.errors import did_you_mean
 from ketameta.evidence import TABLES, Row
+from ketameta.numberformat import plural
 
 _BATCH_TABLES = ("arms", "outcomes", "contrasts", "risk_of_bias")
 
@@ -53,7 +54,7 @@ def _once(rows: Iterable[Row], column: str) -> Iterator[tuple[Row, str, int]]:
 
 def _more(count: int) -> str:
     """Return how many further rows have the same problem."""
-    return f" (and {count - 1} more rows of this file)" if count > 1 else ""
+    return f" (and {plural(count - 1, 'more row')} of this file)" if count > 1 else ""
 
 
 def check_studies_exist(context: Context) -> Iterator[Problem]:

@@ -32,6 +32,18 @@ def _sizes(context: Context) -> Iterator[tuple[Row, str, str, float]]:
                 yield row, column, row[arm], n
 
 
+def check_somebody_was_analysed(context: Context) -> Iterator[Problem]:
+    """No result rests on nobody."""
+    for row, column, _, n in _sizes(context):
+        if n == 0:
+            yield error(
+                row,
+                column,
+                "nobody was analysed, so there is no result",
+                "type the number of people, or leave the cell empty where none is printed",
+            )
+
+
 def check_n_within_randomised(context: Context) -> Iterator[Problem]:
     """No arm has more people analysed than randomised."""
     for row, column, arm_id, n in _sizes(context):

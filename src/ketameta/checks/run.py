@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ketameta.checks.context import Context
 from ketameta.checks.registry import CHECKS, NUMBERS, READING
+from ketameta.checks.scope import concerns, hinders, not_read, outside_folders, resolved
 from ketameta.checks.search import search_findings
 from ketameta.corrections import (
     Applied,
@@ -23,6 +24,7 @@ from ketameta.findings import Finding, file_finding, sort_findings
 from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths
 from ketameta.reconciliation import reconcile
+from ketameta.textfiles import read_toml
 
 _ACCEPT = re.compile(r"\baccept:\s*(?P<word>[\w-]+)(?:\s+because\s+(?P<reason>[^;]*))?", re.I)
 _NOTE_COLUMNS = ("note", "notes", "support")
@@ -112,10 +114,10 @@ def checked_evidence(
     paths: ProjectPaths, only: Sequence[str | Path] | None = None
 ) -> tuple[CheckReport, Evidence]:
     """Return the report and the corrected evidence, whatever the report says."""
-    chosen = None if only is None else [_resolved(paths, item) for item in only]
+    chosen = None if only is None else [resolved(paths, item) for item in only]
     known = {folder.resolve() for folder in batch_folders(paths)}
     outside = sorted(
-        {folder for folder in _folders(paths, chosen or []) if folder.resolve() not in known}
+        {folder for folder in outside_folders(paths, chosen or []) if folder.resolve() not in known}
     )
     folders = [*batch_folders(paths), *outside] if outside else None
     evidence, reading = load_tables(paths, folders)
@@ -124,14 +126,26 @@ def checked_evidence(
     file = paths.relative(corrections_path(paths))
     corrected, applied, refusals = try_corrections(evidence, corrections, file)
     context = Context(corrected, reading)
-    found = [*reading, *differences, *problems, *refusals, *search_findings(paths)]
+    found = [
+        *reading,
+        *differences,
+        *problems,
+        *refusals,
+        *search_findings(paths, corrected.tables.get("exclusions", ())),
+        *read_toml(paths.data / "claims.toml", paths.relative(paths.data / "claims.toml"))[2],
+    ]
     for check in CHECKS:
         found.extend(problem.finding(check.word) for problem in check.function(context))
     if chosen is not None:
-        found = [item for item in found if _concerns(paths, item, chosen)]
+        found = [
+            item
+            for item in found
+            if concerns(paths, item, chosen) or hinders(paths, item, corrected)
+        ]
+        found.extend(not_read(paths, chosen, corrected, found))
     left, accepted, notes = _accept(corrected, sort_findings(found), applied)
     if chosen is not None:
-        notes = [item for item in notes if _concerns(paths, item, chosen)]
+        notes = [item for item in notes if concerns(paths, item, chosen)]
     report = CheckReport(
         findings=sort_findings([*left, *notes]),
         accepted=tuple(accepted),
@@ -140,34 +154,6 @@ def checked_evidence(
         applied=applied,
     )
     return report, corrected
-
-
-def _resolved(paths: ProjectPaths, item: str | Path) -> Path:
-    """Return the folder or file meant by a batch name or a path."""
-    named = paths.extracted / item
-    if isinstance(item, str) and "/" not in item and named.is_dir() and not Path(item).exists():
-        return named
-    return Path(item)
-
-
-def _folders(paths: ProjectPaths, chosen: Sequence[Path]) -> Iterator[Path]:
-    """Yield the batch folders that lie outside ``data/`` and have to be read beside it."""
-    data = paths.data.resolve()
-    for item in chosen:
-        folder = item if item.is_dir() else item.parent
-        if folder.resolve() == paths.root.resolve() or folder.resolve().is_relative_to(data):
-            continue
-        yield folder
-
-
-def _concerns(paths: ProjectPaths, finding: Finding, chosen: Sequence[Path]) -> bool:
-    """Return whether a finding is about one of the chosen folders or files."""
-    names = [paths.relative(item) for item in chosen]
-    return any(
-        name == "." or file == name or file.startswith(f"{name.rstrip('/')}/")
-        for name in names
-        for file in finding.files
-    )
 
 
 def _accept(

@@ -1,4 +1,4 @@
-"""Checks of ``data/search.toml``: the flow of records adds up."""
+"""Checks of ``data/search.toml``: the flow and the sums of the records add up."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ketameta.errors import did_you_mean
+from ketameta.evidence import Row
 from ketameta.findings import Finding, file_finding
 from ketameta.paths import ProjectPaths
 from ketameta.textfiles import read_toml
@@ -34,8 +35,19 @@ STEPS = (
 )
 
 
-def search_findings(paths: ProjectPaths) -> Iterator[Finding]:
-    """Yield what is wrong with the record of the search; nothing where there is none."""
+#: Counts of the ``[records]`` table and of each source below it: the first is the sum of the rest.
+RECORDS = ("extracted", "converted", "excluded")
+
+
+def search_findings(paths: ProjectPaths, exclusions: Sequence[Row] = ()) -> Iterator[Finding]:
+    """Yield what is wrong with the record of the search; nothing where there is none.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    exclusions : sequence of Row
+        The rows of ``exclusions.csv``, whose records are the excluded ones.
+    """
     path = paths.data / "search.toml"
     file = paths.relative(path)
     document, lines, findings = read_toml(path, file)
@@ -45,7 +57,67 @@ def search_findings(paths: ProjectPaths) -> Iterator[Finding]:
     for name in ("flow", "prisma"):
         if name in document:
             yield from _flow_findings(document[name], lines, file)
+    if "records" in document:
+        yield from _record_findings(document["records"], lines, file, exclusions)
     yield from _date_findings(document, lines, file)
+
+
+def _record_findings(
+    records: Any, lines: Sequence[str], file: str, exclusions: Sequence[Row]
+) -> Iterator[Finding]:
+    """Yield each sum of the records that does not hold."""
+
+    def wrong(line: int, column: str, value: Any, why: str, remedy: str) -> Finding:
+        shown = "" if value is None else str(value)
+        return file_finding(
+            "search_records", file, why, remedy, line=line, column=column, value=shown
+        )
+
+    sources = records.get("by_source", {}) if isinstance(records, Mapping) else None
+    if not isinstance(records, Mapping) or not isinstance(sources, Mapping):
+        why = "[records] is not a table of counts"
+        yield wrong(0, "records", None, why, f"write {', '.join(RECORDS)}, one a line")
+        return
+    tables = {"records": records} | {f"records.by_source.{n}": s for n, s in sources.items()}
+    totals = dict.fromkeys(RECORDS, 0)
+    for name, table in tables.items():
+        start = _table_line(lines, name)
+        given = table if isinstance(table, Mapping) else {}
+        counts = {key: _count(given.get(key)) for key in RECORDS}
+        for key, count in counts.items():
+            if count is None:
+                why = "not a count of records"
+                remedy = "write a whole number of 0 or more"
+                yield wrong(start + _line(lines[start:], key), key, given.get(key), why, remedy)
+            elif name != "records":
+                totals[key] += count
+        extracted, converted, excluded = (counts[key] for key in RECORDS)
+        if extracted is None or converted is None or excluded is None:
+            continue
+        if converted + excluded != extracted:
+            why = f"converted {converted} and excluded {excluded} are {converted + excluded}"
+            remedy = "count again; each record is converted or excluded"
+            line = start + _line(lines[start:], "extracted")
+            yield wrong(line, "extracted", extracted, why, remedy)
+    start = _table_line(lines, "records")
+    for key in RECORDS:
+        count = _count(records.get(key))
+        if sources and count is not None and count != totals[key]:
+            why = f"the sources have {totals[key]} together"
+            line = start + _line(lines[start:], key)
+            yield wrong(line, key, count, why, "count again, source by source")
+    listed = sum(row.number("records") or 0 for row in exclusions)
+    excluded = _count(records.get("excluded"))
+    if exclusions and excluded is not None and excluded != listed:
+        why = f"exclusions.csv lists {listed:g} records"
+        remedy = "correct the count here, or the column records there"
+        yield wrong(start + _line(lines[start:], "excluded"), "excluded", excluded, why, remedy)
+
+
+def _table_line(lines: Sequence[str], name: str) -> int:
+    """Return the line on which a table starts, or 0."""
+    header = f"[{name}]"
+    return next((number for number, line in enumerate(lines, 1) if line.strip() == header), 0)
 
 
 def _flow_findings(flow: Any, lines: Sequence[str], file: str) -> Iterator[Finding]:

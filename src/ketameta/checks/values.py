@@ -142,6 +142,20 @@ def check_counts_are_not_shares(context: Context) -> Iterator[Problem]:
             )
 
 
+def check_percentages_are_not_shares(context: Context) -> Iterator[Problem]:
+    """Each percentage of a trial's people is a percentage, not a share of one."""
+    for row in context.rows("studies"):
+        for column in ("female_percent", "adhd_inattentive_percent"):
+            number = row.number(column)
+            if number is not None and 0 < number <= 1:
+                yield warning(
+                    row,
+                    column,
+                    "this looks like a share of one",
+                    f"write {100 * number:g} if {100 * number:g}% is meant",
+                )
+
+
 def check_counts_are_whole(context: Context) -> Iterator[Problem]:
     """Each count of people is a whole number."""
     for row, column, _ in _cells(context):
