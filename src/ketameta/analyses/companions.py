@@ -9,8 +9,9 @@ import numpy as np
 
 from ketameta.analyses.rows import study_rows
 from ketameta.models.bayes import bayes_random_effects
+from ketameta.models.leave_one_out import leave_one_out
 from ketameta.models.policy import BAYES_COMPANION_BELOW
-from ketameta.models.pooling import pool
+from ketameta.models.pooling import NoEvidence, pool
 from ketameta.models.priors import HalfNormal
 
 if TYPE_CHECKING:
@@ -138,10 +139,33 @@ def leave_one_out_of(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str
     """Return the pooled effect without each trial in turn, and its range; from three trials."""
     if len(rows) < 3:
         return None
-    entries = []
-    for index, left_out in enumerate(rows):
-        rest = rows[:index] + rows[index + 1 :]
-        entry = _companion("without", left_out["label"], spec, rest)
-        entries.append({**entry, "study_id": left_out["study_id"]})
+    fit = pool(
+        np.array([row["estimate"] for row in rows], dtype=float),
+        np.array([row["variance"] for row in rows], dtype=float),
+        spec.model.tau2_method,
+        spec.model.ci_method,
+        spec.model.level,
+    )
+    if isinstance(fit, NoEvidence):
+        return None
+    found = leave_one_out(fit)
+    tau2 = np.zeros(len(rows)) if found.tau2 is None else found.tau2
+    entries = [
+        {
+            "code": "without",
+            "label": row["label"],
+            "k": int(found.studies[place]),
+            "estimate": float(found.estimate[place]),
+            "ci_low": _known(found.ci_low[place]),
+            "ci_high": _known(found.ci_high[place]),
+            "tau2": float(tau2[place]),
+            "study_id": row["study_id"],
+        }
+        for place, row in enumerate(rows)
+    ]
     estimates = [entry["estimate"] for entry in entries]
     return {"rows": entries, "lowest": min(estimates), "highest": max(estimates)}
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

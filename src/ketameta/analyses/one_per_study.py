@@ -5,6 +5,7 @@ Frames are marked in place: ``code`` and ``reason`` of every effect that is left
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,23 +32,48 @@ def choose_one_kind(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
     Order: outcome as the file lists them, then time by the rule, then instrument and kind of
     data by preference, then the shorter route. Rows that differ only in their arms stay together.
     """
-    for _, group in scoped[scoped["code"] == ""].groupby("study_group", sort=True):
-        alike = ["outcome", "time_days", "instrument", "data_kind", "subgroup"]
-        if len(group.drop_duplicates(alike)) == 1:
+    words: dict[int, str] = {}
+    for members in _by_study_group(scoped, (*_ALIKE, "subgroup_keys", "route", "effect_id")):
+        if len({_alike(row) for _, row in members}) == 1:
             continue
-        best = min(group.to_dict("records"), key=lambda row: _preference(row, spec))
-        same = np.ones(len(group), dtype=bool)
-        for column in alike:
-            value = best[column]
-            column_values = group[column]
-            missing = isinstance(value, float) and np.isnan(value)
-            same &= (column_values.isna() if missing else column_values == value).to_numpy()
-        words = (
+        _, best = min(members, key=lambda member: _preference(member[1], spec))
+        reason = (
             f"the same comparison enters as {best['data_kind']} data, "
             f"{best['instrument']}, {_day(best['time_days'])}"
         )
-        rest = scoped.index.isin(group.index[~same])
-        mark(scoped, rest, "another_form", words)
+        words |= {place: reason for place, row in members if _alike(row) != _alike(best)}
+    _mark_places(scoped, "another_form", words)
+
+
+#: What makes two effects of one study the same, but for their arms.
+_ALIKE = ("outcome", "time_days", "instrument", "data_kind", "subgroup")
+
+
+def _alike(row: dict[str, Any]) -> tuple[Any, ...]:
+    # A missing value equals another: NaN does not equal itself.
+    values = (row[column] for column in _ALIKE)
+    return tuple(None if value != value else value for value in values)
+
+
+def _by_study_group(
+    scoped: pd.DataFrame, columns: Iterable[str]
+) -> list[list[tuple[int, dict[str, Any]]]]:
+    """Return the rows that are left, by study and group: their positions and some columns."""
+    left = np.flatnonzero((scoped["code"] == "").to_numpy())
+    records = scoped[list(columns)].iloc[left].to_dict("records")
+    groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for place, name, row in zip(left, scoped["study_group"].iloc[left], records, strict=True):
+        groups.setdefault(name, []).append((int(place), row))
+    return list(groups.values())
+
+
+def _mark_places(scoped: pd.DataFrame, code: str, words: dict[int, str]) -> None:
+    """Give a reason to rows by their position."""
+    which = np.zeros(len(scoped), dtype=bool)
+    reasons = np.full(len(scoped), "", dtype=object)
+    for place, reason in words.items():
+        which[place], reasons[place] = True, reason
+    mark(scoped, which, code, reasons)
 
 
 #: Forms in which a source prints one comparison, best first: a difference with its precision, then
@@ -104,30 +130,30 @@ def drop_parts_of_joined_arms(scoped: pd.DataFrame, arms: pd.DataFrame) -> None:
             arms["study_id"], arms["arm_id"], arms["contains_arms"], strict=True
         )
     }
-    for _, group in scoped[scoped["code"] == ""].groupby("study_group", sort=True):
-        if len(group) < 2:
-            continue
-        records = list(group[["study_id", "arm_id", "comparator_arm_id"]].itertuples())
-        for row in records:
-            for other in records:
-                if row.Index != other.Index and _inside(row, other, contained):
-                    wider = "arm" if row.arm_id != other.arm_id else "comparator_arm"
-                    name = str(getattr(other, f"{wider}_id")).replace("_", " ")
-                    reason = f"its people are in the {wider.replace('_', ' ')} {name}"
-                    mark(scoped, scoped.index == row.Index, "part_of_joined_arm", reason)
+    words: dict[int, str] = {}
+    for members in _by_study_group(scoped, ("study_id", "arm_id", "comparator_arm_id")):
+        for place, row in members:
+            for at, other in members:
+                if place != at and place not in words and _inside(row, other, contained):
+                    wider = "arm" if row["arm_id"] != other["arm_id"] else "comparator_arm"
+                    name = str(other[f"{wider}_id"]).replace("_", " ")
+                    words[place] = f"its people are in the {wider.replace('_', ' ')} {name}"
+    _mark_places(scoped, "part_of_joined_arm", words)
 
 
-def _inside(row: Any, other: Any, contained: dict[tuple[str, str], frozenset[str]]) -> bool:
+def _inside(
+    row: dict[str, Any], other: dict[str, Any], contained: dict[tuple[str, str], frozenset[str]]
+) -> bool:
     """Return whether the people of one comparison are all in another, which is to be preferred."""
 
     def people(arm: str) -> frozenset[str]:
-        return contained.get((row.study_id, arm), frozenset()) or frozenset({arm})
+        return contained.get((row["study_id"], arm), frozenset()) or frozenset({arm})
 
-    mine = people(row.arm_id), people(row.comparator_arm_id)
-    theirs = people(other.arm_id), people(other.comparator_arm_id)
+    mine = people(row["arm_id"]), people(row["comparator_arm_id"])
+    theirs = people(other["arm_id"]), people(other["comparator_arm_id"])
     if mine == theirs:
-        ours = "+" in row.arm_id + row.comparator_arm_id
-        return ours and "+" not in other.arm_id + other.comparator_arm_id
+        ours = "+" in row["arm_id"] + row["comparator_arm_id"]
+        return ours and "+" not in other["arm_id"] + other["comparator_arm_id"]
     return mine[0] <= theirs[0] and mine[1] <= theirs[1]
 
 
@@ -146,11 +172,23 @@ def drop_overlaps(scoped: pd.DataFrame, choose: Choice) -> None:
         pooled = design[study] == "pooled_rcts"
         return (preferred, pooled, len(overlaps[study]) > 0, -size.get(study, 0), study)
 
-    chosen: list[str] = []
+    named_by: dict[str, set[str]] = {}
+    for study, others in overlaps.items():
+        for other in others:
+            named_by.setdefault(other, set()).add(study)
+    chosen: dict[str, int] = {}
+    words: dict[str, str] = {}
     for study in sorted(overlaps, key=rank):
-        clash = [other for other in chosen if other in overlaps[study] or study in overlaps[other]]
+        clash = (overlaps[study] | named_by.get(study, set())) & chosen.keys()
         if clash:
-            reason = f"shares participants with {', '.join(clash)}, which is used"
-            mark(scoped, scoped["study_id"] == study, "overlap", reason)
+            listed = ", ".join(sorted(clash, key=chosen.__getitem__))
+            words[study] = f"shares participants with {listed}, which is used"
         else:
-            chosen.append(study)
+            chosen[study] = len(chosen)
+    studies = list(scoped["study_id"])
+    mark(
+        scoped,
+        [study in words for study in studies],
+        "overlap",
+        [words.get(study, "") for study in studies],
+    )

@@ -36,7 +36,14 @@ def study_rows(
         Keys of a forest-plot row (``study_id``, ``label``, ``n_treatment`` ... ``se``) and
         of its provenance (``effect_ids``, ``source``, ``route``, ``doi`` ...).
     """
-    rows = [_study_row(group, measure) for _, group in used.groupby(unit, sort=True)]
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(used[unit]):
+        places.setdefault(name, []).append(place)
+    records = used.to_dict("records")
+    rows = [
+        _study_row([records[place] for place in at], used, at, measure)
+        for _, at in sorted(places.items())
+    ]
     rows.sort(key=lambda row: (row["year"] or 9999, row["study_id"], row["group"]))
     letters = _labels(rows)
     for row in rows:
@@ -44,15 +51,16 @@ def study_rows(
     return rows
 
 
-def _study_row(group: pd.DataFrame, measure: Measure) -> dict[str, Any]:
+def _study_row(
+    records: list[dict[str, Any]], used: pd.DataFrame, places: list[int], measure: Measure
+) -> dict[str, Any]:
     """Return the row of one study (and group), its correlated effects joined."""
-    records = group.to_dict("records")
     first = records[0]
     if len(records) == 1:
         estimate, variance = float(first["estimate"]), float(first["variance"])
         note = ""
     else:
-        estimate, variance = _join(group, measure)
+        estimate, variance = _join(used.iloc[places], measure)
         arms = plural(len(records), "comparison")
         note = f"{arms} that share an arm, joined with their covariance"
     se = float(np.sqrt(variance))

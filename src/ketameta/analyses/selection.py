@@ -255,6 +255,8 @@ def _group_column(scoped: pd.DataFrame, spec: AnalysisSpec) -> pd.Series:
 
 def _unused_in_scope(spec: AnalysisSpec, table: EffectTable, facts: pd.DataFrame) -> pd.DataFrame:
     """Return the extracted rows in scope that yield no effect size."""
+    if table.unused.empty:
+        return table.unused.copy()
     arms = table.arms.drop_duplicates(["study_id", "arm_id"])
     rows = table.unused.merge(
         arms[["study_id", "arm_id", "intervention", "drug_class"]],
