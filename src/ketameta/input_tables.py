@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ketameta.evidence import Evidence
 
 #: Facts of an arm that decide what is in scope of an analysis and who is in which arm.
-_ARM_FACTS = ("study_id", "arm_id", "intervention", "drug_class", "contains_arms")
+_ARM_FACTS = ("study_id", "arm_id", "intervention", "drug_class", "contains_arms", "schedule")
 
 
 class InputTables:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.analyses.combine import StudyEffects, study_covariance, texts
+from ketameta.analyses.dose_checks import dose_checks
+from ketameta.analyses.dose_fit import Contrasts, fit_curve, slope_of
 from ketameta.analyses.rows import Z95, study_label, study_rows
 from ketameta.errors import KetametaError
-from ketameta.models.dose_response import dose_response
 from ketameta.models.results import plain
 from ketameta.numberformat import format_p
 
@@ -41,6 +42,7 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
     dict or None
         ``points`` (each contrast), ``linear`` and ``spline`` (``coefficients``, ``slope`` per step
         of dose, tests, ``curve``, or ``withheld``), ``main`` (which of them was declared),
+        ``checks`` (of the line: two stages, other choices, each trial left out),
         ``nonlinearity`` (the test of the spline), ``at_doses`` (the main curve at the doses given),
         ``among_doses`` (the slope among treated people, within trials) and ``withheld``.
     """
@@ -58,7 +60,7 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
         return {**head, "points": [], "withheld": "no eligible trial"}
     ordered = used.sort_values(["study_id", "common_dose", "effect_id"]).reset_index(drop=True)
     covariance = _covariance(spec, ordered)
-    contrasts = _Contrasts(
+    contrasts = Contrasts(
         ordered["estimate"].to_numpy(float),
         covariance,
         ordered["common_dose"].to_numpy(float),
@@ -79,6 +81,7 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
             **head,
             "linear": linear,
             "spline": spline,
+            "checks": dose_checks(spec, rule, contrasts),
             "nonlinearity": spline.get("nonlinearity"),
             "at_doses": main.get("at_doses", []),
             "curve": main.get("curve", []),
@@ -112,21 +115,6 @@ def dose_groups(spec: AnalysisSpec, used: pd.DataFrame) -> list[dict[str, Any]]:
 def dose_label(dose: float, unit: str) -> str:
     """Return ``28 mg`` or ``0.5 mg per kg``."""
     return f"{dose:g} {unit.replace('_', ' ')}"
-
-
-class _Contrasts:
-    """Contrasts of all trials with their covariance."""
-
-    def __init__(
-        self,
-        estimates: np.ndarray,
-        covariance: np.ndarray,
-        dose: np.ndarray,
-        control: np.ndarray,
-        study: list[str],
-    ) -> None:
-        self.estimates, self.covariance = estimates, covariance
-        self.dose, self.control, self.study = dose, control, study
 
 
 def _covariance(spec: AnalysisSpec, used: pd.DataFrame) -> np.ndarray:
@@ -179,11 +167,11 @@ def _bent(spline: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _fitted(
-    spec: AnalysisSpec, rule: DoseRule, contrasts: _Contrasts, transformation: Any
+    spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts, transformation: Any
 ) -> dict[str, Any]:
     """Return one curve, or why there is none."""
     try:
-        fit = _fit(spec, rule, contrasts, transformation)
+        fit = fit_curve(spec, rule, contrasts, transformation)
     except KetametaError as error:
         return {"withheld": str(error)}
     doses = np.array(sorted(set(contrasts.dose)))
@@ -195,7 +183,7 @@ def _fitted(
         "coefficients": fit.coefficients.rows(),
         "covariance": fit.coefficients.covariance,
         "between": fit.between,
-        "slope": _slope(fit, rule),
+        "slope": slope_of(fit, rule),
         "q": fit.q,
         "q_df": fit.q_df,
         "q_p_value": fit.q_p_value,
@@ -209,31 +197,6 @@ def _fitted(
     }
 
 
-def _fit(
-    spec: AnalysisSpec, rule: DoseRule, contrasts: _Contrasts, transformation: Any
-) -> DoseResponse:
-    return dose_response(
-        contrasts.estimates,
-        np.diag(contrasts.covariance),
-        contrasts.dose,
-        contrasts.study,
-        sampling_covariance=contrasts.covariance,
-        dose_control=contrasts.control,
-        transformation=transformation,
-        knot_shares=rule.knots,
-        ci_method="wald" if spec.model.ci_method == "wald" else "t",
-        level=spec.model.level,
-    )
-
-
-def _slope(fit: DoseResponse, rule: DoseRule) -> dict[str, Any]:
-    """Return the first coefficient per step of dose."""
-    row = fit.coefficients.rows()[0]
-    scaled = {name: rule.step * row[name] for name in ("estimate", "se", "ci_low", "ci_high")}
-    between = float(np.sqrt(fit.between[0, 0])) * rule.step
-    return {**scaled, "df": row["df"], "p_value": row["p_value"], "tau": between}
-
-
 def _curve(fit: DoseResponse, doses: np.ndarray) -> list[dict[str, float]]:
     at = fit.predict(doses)
     columns = ("dose", "estimate", "se", "ci_low", "ci_high")
@@ -242,7 +205,7 @@ def _curve(fit: DoseResponse, doses: np.ndarray) -> list[dict[str, float]]:
     ]
 
 
-def _among_doses(spec: AnalysisSpec, rule: DoseRule, contrasts: _Contrasts) -> dict[str, Any]:
+def _among_doses(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> dict[str, Any]:
     """Return the slope among treated people: each dose against the lowest of the same trial.
 
     The control leaves the comparison, and with it everything that any dose does. The covariance
@@ -264,7 +227,7 @@ def _among_doses(spec: AnalysisSpec, rule: DoseRule, contrasts: _Contrasts) -> d
     if not turns:
         return {"k": 0, "withheld": "no trial compares two doses"}
     turned = np.array(turns)
-    within = _Contrasts(
+    within = Contrasts(
         turned @ contrasts.estimates,
         turned @ contrasts.covariance @ turned.T,
         np.array(dose),
@@ -272,14 +235,14 @@ def _among_doses(spec: AnalysisSpec, rule: DoseRule, contrasts: _Contrasts) -> d
         study,
     )
     try:
-        fit = _fit(spec, rule, within, "linear")
+        fit = fit_curve(spec, rule, within, "linear")
     except KetametaError as error:
         return {"k": len(set(study)), "withheld": str(error)}
     return {
         "k": fit.k,
         "n_contrasts": fit.n_contrasts,
         "method": fit.method,
-        "slope": _slope(fit, rule),
+        "slope": slope_of(fit, rule),
         "caveats": [plain(caveat) for caveat in fit.caveats],
         "withheld": "",
     }

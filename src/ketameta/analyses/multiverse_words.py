@@ -65,9 +65,7 @@ def multiverse_sentences(result: Mapping[str, Any], spec: AnalysisSpec) -> list[
         place, side = ("below", 0) if counts["below"] else ("above", 1)
         where = "all of them" if decided == n else share
         means = spec.favours[side][:1].lower() + spec.favours[side][1:]
-        sentences.append(
-            f"In {where} the interval lies wholly {place} no effect ({means})."
-        )
+        sentences.append(f"In {where} the interval lies wholly {place} no effect ({means}).")
     spread = interval_words(result["lowest"], result["highest"], measure)
     sentences.append(
         f"The estimates run from {spread}, with a median of {written(result['median'], measure)}."

@@ -14,6 +14,7 @@ from ketameta.analyses.companions import companions_of, leave_one_out_of
 from ketameta.analyses.dose_response import dose_groups, dose_results
 from ketameta.analyses.dose_words import dose_sentences
 from ketameta.analyses.events import event_companions
+from ketameta.analyses.group_facts import group_facts
 from ketameta.analyses.moderators import SHARED, coding_of, in_several_levels
 from ketameta.analyses.network import network, network_rows
 from ketameta.analyses.over_time import over_time
@@ -114,6 +115,7 @@ def run_analysis(
         "companions": companions_of(spec, selected.used, independent) if overall else [],
         "events": event_companions(spec, independent) if overall else None,
         "leave_one_out": leave_one_out_of(spec, independent) if overall else None,
+        "group_facts": group_facts(spec, selected.used, evidence),
         "over_time": over_time(spec, rows),
         "network": net,
         "dose_response": doses,

@@ -18,8 +18,10 @@ from ketameta.report.companion_tables import (
     small_study_words,
     transitivity_rows,
 )
-from ketameta.report.dose_table import dose_rows
+from ketameta.report.dose_table import dose_check_rows, dose_rows, two_stage_words
 from ketameta.report.engine_data import engine_data, independent_rows
+from ketameta.report.group_table import group_table
+from ketameta.report.league_table import league_table
 from ketameta.report.plots import Plot, plots_of
 from ketameta.report.pooled import pooled_card
 from ketameta.report.provenance import Provenance
@@ -49,9 +51,13 @@ def analysis_view(
         "over_time_rows": over_time_rows(result),
         "rho_rows": rho_rows(result),
         "dose_rows": dose_rows(result),
+        "dose_check_rows": dose_check_rows(result),
+        "two_stage_words": two_stage_words(result),
         "influence_rows": influence_rows(result),
         "network_rows": network_table(result),
+        "league_table": league_table(result),
         "transitivity_rows": transitivity_rows(result),
+        "group_table": group_table(result),
         "gosh_words": gosh_words(result),
         "small_study_words": small_study_words(result),
         "more_figures": [plot_view(paths, plot) for plot in plots_of(result)[1:]],

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ketameta.report.league_table import league_rows
+
 #: A spreadsheet takes a cell that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
@@ -80,7 +82,8 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
         for column, cell in zip(context["map"]["columns"], row["cells"], strict=True)
     ]
     claims = [
-        [row["id"], row["claim"], row["made_at"], row["cites"], row["verdict"],
+        [row["id"], row["claim"], row["made_at"], row["cites"], row["would_support"],
+         row["rule_words"], row["verdict"],
          ";".join(item["name"] for item in row["analyses"]),
          ";".join(item["name"] for item in row["indirect"])]
         for row in context["claims"]
@@ -95,11 +98,19 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
             companions,
         ),
         "claims.csv": csv_text(
-            ["id", "claim", "made_at", "cites", "verdict", "analyses", "indirect"], claims
+            ["id", "claim", "made_at", "cites", "would_support", "rule", "verdict", "analyses",
+             "indirect"],
+            claims,
         ),
         "summary_of_findings.csv": _listed(
             context["summary_of_findings"],
-            ["analysis", "title", "directness", "k", "people", "effect", "absolute", "certainty"],
+            ["analysis", "title", "directness", "k", "people", "effect", "direction", "absolute",
+             "certainty"],
+        ),
+        "league.csv": csv_text(
+            ["analysis", "measure", "treatment", "control", "estimate", "se", "ci_low", "ci_high",
+             "pi_low", "pi_high", "k_direct"],
+            [row for result in results for row in league_rows(result)],
         ),
         "moderators.csv": _listed(
             context["moderator_tests"],
@@ -120,7 +131,8 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
         ),
         "registry.csv": _listed(
             context["registry"],
-            ["registry_id", "title", "condition", "status", "n_planned", "n_enrolled"],
+            ["registry_id", "title", "intervention", "condition", "status", "n_planned",
+             "n_enrolled", "results_posted", "study_id", "source_url", "notes"],
         ),
         "exclusions.csv": _listed(
             context["exclusions"], ["study", "outcome", "records", "reason_code", "reason"]

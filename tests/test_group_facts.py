@@ -1,0 +1,161 @@
+"""What else differs between groups of people, their definitions, the league table, the registry."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers import ANALYSIS, arm, evidence_of, score, spec_of, study, tables_of
+from ketameta.analyses.run import run_analysis
+from ketameta.effect_table import derive_effects
+from ketameta.report.group_table import group_table
+from ketameta.report.league_table import league_rows, league_table
+from ketameta.report.registry_table import registry_counts
+
+BY_TREATMENT = '\n[model]\nmeasure = "MD"\ngroup_by = "prior_treatment_resistance"\n'
+BY_TREATMENT += 'group_order = ["resistant", "not_resistant"]\n'
+
+
+def trial(study_id: str, level: str, definition: str, **cells: str) -> dict[str, Any]:
+    return {
+        "studies": [
+            study(study_id, prior_treatment_resistance=level, resistance_definition=definition)
+        ],
+        "arms": [arm(study_id=study_id, **cells), arm("placebo", study_id, control=True)],
+        "outcomes": [
+            score(study_id=study_id, mean="14"),
+            score("placebo", study_id, mean="20"),
+        ],
+    }
+
+
+FOUR = (
+    trial("alder_2014", "resistant", "two failures", route="intravenous", schedule="once"),
+    trial("birch_2016", "resistant", "three failures", route="intravenous", schedule="once"),
+    trial("cedar_2017", "not_resistant", "not required", route="intranasal", schedule="weekly"),
+    trial("dogwood_2018", "not_resistant", "", route="intravenous", schedule="weekly"),
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    def running(more: str, parts: Any = FOUR) -> dict[str, Any]:
+        spec = spec_of(tmp_path, more, ANALYSIS)
+        names = ("studies", "arms", "outcomes")
+        tables = tables_of(**{name: [r for part in parts for r in part[name]] for name in names})
+        evidence = evidence_of(tables)
+        return run_analysis(spec, derive_effects(evidence, spec.assume), evidence)
+
+    return running
+
+
+def test_what_goes_together_with_the_group_is_counted_in_trials(run: Any) -> None:
+    resistant, other = run(BY_TREATMENT)["group_facts"]
+    assert (resistant["key"], resistant["k"]) == ("resistant", 2)
+    assert resistant["route"] == {"intravenous": 2}
+    assert other["route"] == {"intranasal": 1, "intravenous": 1}
+    assert (resistant["regimen"], other["regimen"]) == ({"once": 2}, {"weekly": 2})
+    assert sum(resistant["comparator"].values()) == sum(resistant["blinding"].values()) == 2
+
+
+def test_definitions_stand_side_by_side_and_are_never_merged(run: Any) -> None:
+    table = group_table(run(BY_TREATMENT))
+    assert [(row["group"], row["definition"]) for row in table["definitions"]] == [
+        ("Treatment-resistant", "two failures"),
+        ("Treatment-resistant", "three failures"),
+        ("Treatment resistance not required", "not required"),
+        ("Treatment resistance not required", "not stated"),
+    ]
+
+
+def test_only_what_differs_has_a_column(run: Any) -> None:
+    table = group_table(run(BY_TREATMENT))
+    assert table["columns"] == ["Route", "Regimen"]
+    assert table["rows"][1]["cells"] == ["intranasal 1; intravenous 1", "weekly 2"]
+    assert "blinding double blind" in table["same"]
+
+
+def test_groups_that_are_no_people_have_no_such_table(run: Any) -> None:
+    result = run('\n[model]\nmeasure = "MD"\ngroup_by = "blinding"\n')
+    assert result["group_facts"] is None
+    assert group_table(result) is None
+    assert run(BY_TREATMENT, ())["group_facts"] is None
+
+
+def league(order: list[str], pairs: list[tuple[str, str, float]]) -> dict[str, Any]:
+    return {
+        "name": "net",
+        "measure": "SMD",
+        "network": {
+            "withheld": "",
+            "ranking": [{"treatment": name, "p_score": 0.5} for name in order],
+            "league": [
+                {
+                    **{"treatment": one, "control": two, "estimate": value, "se": 0.1},
+                    **{"ci_low": value - 0.2, "ci_high": value + 0.3, "pi_low": None},
+                    **{"pi_high": None, "k_direct": int(two == "c")},
+                }
+                for one, two, value in pairs
+            ],
+        },
+    }
+
+
+def test_a_league_table_reads_row_against_column() -> None:
+    result = league(["a", "b", "c"], [("a", "c", -1.0), ("b", "c", -0.4), ("a", "b", -0.6)])
+    table = league_table(result)
+    assert table["columns"] == ["a", "b"]
+    assert [row["treatment"] for row in table["rows"]] == ["b", "c"]
+    cells = table["rows"][1]["cells"]
+    # c against a is a against c with the sign and the ends turned.
+    assert [cell["text"] for cell in cells] == ["1.00 (0.70 to 1.20)", "0.40 (0.10 to 0.60)"]
+    assert [cell["direct"] for cell in cells] == [True, True]
+    assert table["rows"][0]["cells"] == [{"text": "0.60 (0.30 to 0.80)", "direct": False}]
+    assert [row[2:5] for row in league_rows(result)] == [
+        ["a", "c", -1.0],
+        ["b", "c", -0.4],
+        ["a", "b", -0.6],
+    ]
+
+
+def test_every_pair_of_the_committed_network_is_in_its_league_table() -> None:
+    path = Path(__file__).parents[1] / "reports" / "results" / "adhd_network.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    table = league_table(result)
+    nodes = len(result["network"]["nodes"])
+    assert sum(len(row["cells"]) for row in table["rows"]) == nodes * (nodes - 1) // 2
+    assert len(league_rows(result)) == nodes * (nodes - 1) // 2
+
+
+def test_no_network_has_no_league_table() -> None:
+    assert league_table({"network": None}) is None
+    assert league_rows({"network": {"withheld": "nothing connects"}}) == []
+
+
+def test_registered_trials_are_counted_by_state_with_zeros() -> None:
+    def entry(status: str, results: str | None = None, study_id: str = "") -> dict[str, Any]:
+        return {"status": status, "results_posted": results, "study_id": study_id}
+
+    counts = dict(
+        registry_counts(
+            [
+                entry("recruiting"),
+                entry("completed"),
+                entry("completed", "no"),
+                entry("completed", "2014-02-21"),
+                entry("completed", None, "alder_2014"),
+                entry("published"),
+                entry("unknown", "2014-02-21"),
+            ]
+        )
+    )
+    assert counts == {
+        "planned or running": 1,
+        "completed, with results": 3,
+        "completed without results": 2,
+        "withdrawn, stopped or no longer listed": 0,
+        "status unknown": 1,
+    }
