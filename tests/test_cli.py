@@ -149,7 +149,7 @@ def test_report_only_figures(ketameta, project: ProjectPaths) -> None:
     assert ketameta("report", "--only", "figures", "--root", project.root).code == 0
     assert not (project.reports / "report.html").exists()
     wrong = ketameta("report", "--only", "pdf", "--root", project.root)
-    assert wrong == Done(1, "", "--only is 'pdf'; the one choice is 'figures'\n")
+    assert wrong == Done(2, "", "--only is 'pdf'; the one choice is 'figures'\n")
 
 
 def test_effects_are_printed_or_written(ketameta, project: ProjectPaths, tmp_path: Path) -> None:
@@ -158,7 +158,8 @@ def test_effects_are_printed_or_written(ketameta, project: ProjectPaths, tmp_pat
     rows = list(csv.DictReader(io.StringIO(printed.out)))
     assert {row["measure"] for row in rows} == {"MD", "SMD"} and len(rows) == 6
     target = tmp_path / "out" / "effects.csv"
-    assert ketameta("effects", "--root", project.root, "--output", target) == Done(0, "", "")
+    wrote = ketameta("effects", "--root", project.root, "--output", target)
+    assert wrote == Done(0, f"wrote {target}\n", "")
     assert target.read_text(encoding="utf-8") == printed.out
 
 
@@ -186,16 +187,64 @@ def test_dictionary_writes_what_the_schema_says(ketameta, project: ProjectPaths)
 # --- what goes wrong ------------------------------------------------------------------------------
 
 
-def assert_said(done: Done, words: str) -> None:
-    assert done.code == 1
+def assert_said(done: Done, words: str, code: int = 1) -> None:
+    assert done.code == code
     assert words in done.err + done.out
     assert "Traceback" not in done.err + done.out
 
 
-@pytest.mark.parametrize("command", ["check", "report", "effects", "verify"])
-def test_a_missing_project_is_said(ketameta, tmp_path: Path, command: str) -> None:
-    done = ketameta(command, "--root", tmp_path / "nowhere")
-    assert_said(done, "no such" if command != "verify" else "o such file or directory")
+#: A call of every command that needs a project, without it.
+CALLS = [
+    ["report"], ["effects"], ["run", "rapid"], ["verify"], ["dictionary"], ["new", "alder_2014"],
+    ["new", "alder_2014", "--workbook"], ["import", __file__], ["export", "ris", "--output", "x"],
+    ["preview", "demo"], ["diff", "1.0"], ["agreement"], ["trace"], ["release", "1.0"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", CALLS, ids=" ".join)
+def test_outside_a_project_nothing_is_written_and_all_say_the_same(
+    ketameta, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_said(ketameta(*call), "there is no data/ folder here", 2)
+    assert_said(ketameta(*call, "--root", "nowhere"), "there is no data/ folder in nowhere", 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_command_is_tried_outside_a_project() -> None:
+    assert {call[0] for call in CALLS} | {"check"} == set(COMMANDS)
+
+
+def test_the_check_outside_a_project_is_a_finding(ketameta, tmp_path: Path) -> None:
+    assert_said(ketameta("check", "--root", tmp_path / "nowhere"), "there is no such folder")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_shows_how_a_command_is_called(ketameta, command: str) -> None:
+    text = ketameta(command, "--help").out
+    calls = [line.split() for line in text.splitlines() if line.startswith("    ketameta ")]
+    assert calls and all(call[1] == command for call in calls)
+
+
+def test_the_help_names_the_exit_codes(ketameta) -> None:
+    text = " ".join(ketameta("--help").out.split())
+    assert "0 when all is well, 1 when something is to be mended" in text
+    assert "2 when the command itself was not understood, 130 when it was stopped" in text
+
+
+def test_an_analysis_is_found_by_its_name(ketameta, project: ProjectPaths) -> None:
+    named = ketameta("run", "rapid", "--root", project.root)
+    assert named == ketameta("run", project.analyses / "rapid.toml", "--root", project.root)
+    assert_said(ketameta("run", "rapit", "--root", project.root), "did you mean rapid?", 2)
+    assert_said(ketameta("run", project.analyses, "--root", project.root), "this is a folder", 2)
+
+
+def test_a_report_that_is_not_there_is_not_rebuilt_first(
+    ketameta, project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ketameta.verify.verify", None)
+    done = ketameta("verify", "--report", "nowhere", "--root", project.root)
+    assert_said(done, "nowhere: there is no published folder to verify", 2)
 
 
 def test_bad_data_are_said_by_every_command_that_needs_them(
@@ -221,17 +270,15 @@ def test_a_bad_analysis_is_said_in_full(ketameta, project: ProjectPaths) -> None
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("gone", None, "cannot be read: No such file or directory"),
         ("broken", "title =", "cannot be read as TOML"),
         ("empty", "", "title: a text is needed"),
     ],
 )
 def test_an_analysis_file_that_cannot_be_used_is_said(
-    ketameta, project: ProjectPaths, name: str, text: str | None, words: str
+    ketameta, project: ProjectPaths, name: str, text: str, words: str
 ) -> None:
     path = project.analyses / f"{name}.toml"
-    if text is not None:
-        path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     assert_said(ketameta("run", path, "--root", project.root), words)
 
 

@@ -87,4 +87,5 @@ def test_a_folder_without_permission_is_named_by_the_file_and_not_by_a_temporary
 def test_a_link_to_itself_has_a_name_all_the_same(tmp_path: Path) -> None:
     link = tmp_path / "loop"
     link.symlink_to(link.name)
-    assert project_paths(tmp_path).relative(link) == link.as_posix()
+    assert project_paths(tmp_path).relative(link) == "loop"
+    assert project_paths(tmp_path / "elsewhere").relative(link) == link.as_posix()

@@ -53,9 +53,9 @@ def test_a_batch_is_started_and_says_what_comes_next(ketameta, tmp_path):
     assert "wrote data/extracted/alder_2014/outcomes.csv" in done.out
     assert done.out.endswith("ketameta check data/extracted/alder_2014\n")
     again = ketameta("new", "alder_2014", "--root", paths.root)
-    assert again.code == 1 and "already exists" in again.err
+    assert again.code == 2 and "already exists" in again.err
     wrong = ketameta("new", "Alder 2014", "--root", paths.root)
-    assert wrong.code == 1 and "did you mean alder_2014?" in wrong.err
+    assert wrong.code == 2 and "did you mean alder_2014?" in wrong.err
 
 
 def test_a_workbook_is_written_filled_and_imported(ketameta, tmp_path, monkeypatch):
@@ -63,7 +63,7 @@ def test_a_workbook_is_written_filled_and_imported(ketameta, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     done = ketameta("new", "alder_2014", "--workbook", "--root", paths.root)
     assert done.code == 0 and (tmp_path / "alder_2014.xlsx").is_file()
-    assert ketameta("new", "alder_2014", "--workbook", "--root", paths.root).code == 1
+    assert ketameta("new", "alder_2014", "--workbook", "--root", paths.root).code == 2
     empty = ketameta("import", "alder_2014.xlsx", "--root", paths.root)
     assert empty.code == 1 and "no sheet holds a row" in empty.out
     assert not (paths.extracted / "alder_2014").exists()
@@ -80,14 +80,47 @@ def test_an_import_says_what_became_of_every_row(ketameta, tmp_path):
     assert "wrote data/extracted/psilocybin/import/rows.csv" in done.out
     assert "data/instruments.csv has no bdi, bdi_1a" in done.out
     again = ketameta("import", source, "--batch", "psilocybin", "--root", paths.root)
-    assert again.code == 1 and "already holds rows" in again.err
+    assert again.code == 2 and "already holds rows" in again.err
 
 
 def test_a_file_of_no_known_format_ends_with_one(ketameta, tmp_path):
+    paths = shared_lists(tmp_path, ROOT)
     path = tmp_path / "x.csv"
     path.write_text("a,b\n1,2\n", encoding="utf-8")
-    done = ketameta("import", path, "--root", tmp_path)
+    done = ketameta("import", path, "--root", paths.root)
     assert done.code == 1 and "the format is not recognised" in done.out
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"%PDF-1.7 rest", "this is a PDF"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "this is a picture"),
+        (b"\xd0\xcf\x11\xe0", "the old format (.xls)"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_and_not_read_line_by_line(
+    ketameta, tmp_path, start, words
+):
+    paths = shared_lists(tmp_path, ROOT)
+    path = tmp_path / "x.csv"
+    path.write_bytes(start + b"\n1,2" * 2000)
+    done = ketameta("import", path, "--root", paths.root)
+    assert done.code == 1 and words in done.out
+    assert len(done.out.splitlines()) < 12
+
+
+def test_a_folder_is_no_file_to_import(ketameta, tmp_path):
+    paths = shared_lists(tmp_path, ROOT)
+    done = ketameta("import", tmp_path, "--root", paths.root)
+    assert done == Done(2, "", f"{tmp_path}: this is a folder; name the file in it\n")
+
+
+@pytest.mark.parametrize("command", ["preview", "agreement"])
+def test_a_folder_without_tables_is_no_batch(ketameta, project, command):
+    done = ketameta(command, project.extracted, "--root", project.root)
+    assert done.code == 2 and "the folder holds no table" in done.err
+    assert "the batches are demo, new" in done.err
 
 
 def test_a_preview_is_printed_or_written_in_three_styles(ketameta, project, tmp_path):
@@ -107,7 +140,7 @@ def test_a_preview_is_printed_or_written_in_three_styles(ketameta, project, tmp_
 )
 def test_an_unknown_style_names_the_choices(ketameta, project, command):
     done = ketameta(*command, "--format", "htm", "--root", project.root)
-    assert done.code == 1 and "choose one of 'text', 'markdown', 'html'" in done.err
+    assert done.code == 2 and "choose one of 'text', 'markdown', 'html'" in done.err
     assert "did you mean html?" in done.err
 
 
@@ -126,7 +159,7 @@ def test_a_release_is_compared(ketameta, project):
     done = ketameta("diff", "v1", "--root", project.root)
     assert done.code == 0 and "0 of 1 analysis change, 1 are the same." in done.out
     none = ketameta("diff", "v9", "--root", project.root)
-    assert none.code == 1 and "the releases are v1" in none.err
+    assert none.code == 2 and "the releases are v1" in none.err
 
 
 def test_open_differences_end_with_one_and_decided_ones_with_zero(ketameta, tmp_path):
@@ -142,7 +175,7 @@ def test_a_study_is_traced(ketameta, project):
     done = ketameta("trace", NEW, "--root", project.root)
     assert done.code == 0 and "5 result rows" in done.out
     unknown = ketameta("trace", "oak_2025", "--root", project.root)
-    assert unknown.code == 1 and f"did you mean {NEW}?" in unknown.err
+    assert unknown.code == 2 and f"did you mean {NEW}?" in unknown.err
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,27 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ketameta.cli_options import Output, Root, examples, project
 from ketameta.cli_report import register as register_release
 from ketameta.cli_review import register
-from ketameta.errors import KetametaError
+from ketameta.errors import KetametaError, UsageError
+
+if TYPE_CHECKING:
+    from ketameta.paths import ProjectPaths
 
 app = typer.Typer(
     name="ketameta",
     help=(
         "Meta-analysis of ketamine and ADHD, from extracted numbers to a report that can be "
-        "checked.\n\nReviewers start with 'ketameta check', analysts with 'ketameta report'."
+        "checked.\n\nReviewers start with 'ketameta new surname_year', fill the tables, then "
+        "'ketameta check' and 'ketameta preview'; analysts with 'ketameta report'.\n\n"
+        "Every command ends with 0 when all is well, 1 when something is to be mended or decided "
+        "(it says what), 2 when the command itself was not understood, 130 when it was stopped. "
+        "Files are replaced whole or not at all."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -26,17 +34,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Root = Annotated[
-    Path,
-    typer.Option("--root", help="Project folder (with data/ and analyses/).", show_default=False),
-]
 
-
-@app.command()
+@app.command(
+    epilog=examples("check", "check data/extracted/murrough_2013", "check --format github")
+)
 def check(
     batches: Annotated[
         list[Path] | None,
-        typer.Argument(help="Batch folders to check; all of data/extracted when none is given."),
+        typer.Argument(
+            help="Batches to check, by name, folder or file; everything when none is given."
+        ),
     ] = None,
     style: Annotated[
         str, typer.Option("--format", help="text, json, or github (annotations).")
@@ -45,7 +52,7 @@ def check(
 ) -> None:
     """Check the extracted tables: every problem at once, with file, line, column and remedy.
 
-    Ends with 1 when something must be mended, with 0 otherwise (warnings included).
+    Writes nothing. Ends with 1 when something must be mended, with 0 otherwise (warnings included).
     """
     from ketameta.checks import check_project
 
@@ -54,26 +61,25 @@ def check(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(epilog=examples("report", "report --only figures"))
 def report(
     only: Annotated[
         str, typer.Option(help="'figures' stops after the figures.", show_default=False)
     ] = "",
     root: Root = Path(),
 ) -> None:
-    """Build reports/: effects, results, figures, report.html and the manifest.
+    """Build reports/: effects, results, figures, report.html, report.pdf and the manifest.
 
-    Only what changed since the last build is computed again.
+    Only what changed since the last build is computed again. Ends with 1, and writes nothing, when
+    the data or an analysis file must be mended first.
     """
-    from ketameta.errors import UsageError
     from ketameta.numberformat import plural
-    from ketameta.paths import project_paths
     from ketameta.pipeline import build
 
     if only not in {"", "figures"}:
         raise UsageError(f"--only is {only!r}; the one choice is 'figures'")
     begun = time.monotonic()
-    done = build(project_paths(root), say=_say, figures_only=only == "figures")
+    done = build(project(root), say=_say, figures_only=only == "figures")
     typer.echo(
         f"{plural(len(done.computed), 'analysis', 'analyses')} computed, "
         f"{len(done.kept)} unchanged; {plural(len(done.written), 'file')} written "
@@ -81,32 +87,41 @@ def report(
     )
 
 
-@app.command()
+@app.command(epilog=examples("effects --output effects.csv", "effects | head"))
 def effects(
     root: Root = Path(),
-    output: Annotated[
-        Path | None, typer.Option(help="File to write; printed when not given.")
-    ] = None,
+    output: Output = None,
 ) -> None:
-    """Derive every effect size from the extracted tables, with the route of each."""
+    """Derive every effect size from the extracted tables, with the route of each.
+
+    Prints a CSV, or writes it into the file that is named. Ends with 1 when the data must be
+    mended first.
+    """
     from ketameta.effect_table import derive_effects
-    from ketameta.paths import project_paths, write_atomically
+    from ketameta.paths import write_atomically
     from ketameta.pipeline import effects_csv, load_evidence
 
-    evidence, _ = load_evidence(project_paths(root))
+    evidence, _ = load_evidence(project(root))
     text = effects_csv(derive_effects(evidence))
     if output is None:
         typer.echo(text, nl=False)
     else:
         write_atomically(output, text)
+        typer.echo(f"wrote {output}")
 
 
-@app.command()
+@app.command(epilog=examples("run harm_nausea", "run analyses/my_question.toml > result.json"))
 def run(
-    analysis: Annotated[Path, typer.Argument(help="An analysis file, such as analyses/x.toml.")],
+    analysis: Annotated[
+        Path, typer.Argument(help="An analysis file, or the name of one in analyses/.")
+    ],
     root: Root = Path(),
 ) -> None:
-    """Run one analysis file and print its results as JSON; writes nothing."""
+    """Run one analysis file and print its results as JSON; writes nothing.
+
+    What is printed is what 'ketameta report' publishes for it. Ends with 1 when the data or the
+    analysis file must be mended first.
+    """
     import json
     from functools import cache
 
@@ -114,12 +129,12 @@ def run(
     from ketameta.analyses.run import run_analysis
     from ketameta.analyses.spec_file import load_spec, load_specs
     from ketameta.effect_table import derive_effects
-    from ketameta.paths import project_paths
     from ketameta.pipeline import known_words, load_evidence
 
-    paths = project_paths(root)
+    paths = project(root)
+    file = _analysis_file(paths, analysis)
     evidence, _ = load_evidence(paths)
-    spec = load_spec(analysis, known_words(evidence))
+    spec = load_spec(file, known_words(evidence))
     others = load_specs(paths.analyses, known_words(evidence)) if paths.analyses.is_dir() else []
     table = cache(lambda assumed: derive_effects(evidence, assumed))
     related = Related({**{other.name: other for other in others}, spec.name: spec}, table)
@@ -127,7 +142,7 @@ def run(
     typer.echo(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True))
 
 
-@app.command()
+@app.command(epilog=examples("verify", "verify --report ../downloaded/reports"))
 def verify(
     report: Annotated[
         Path | None, typer.Option(help="Published folder to verify; reports/ when not given.")
@@ -136,25 +151,28 @@ def verify(
 ) -> None:
     """Rebuild everything from the CSVs in a temporary folder and compare it with the report.
 
-    Names every difference (file, analysis, quantity, published and rebuilt value) and ends with 1
-    when there is one.
+    Changes nothing. Names every difference (file, analysis, quantity, published and rebuilt value)
+    and ends with 1 when there is one.
     """
-    from ketameta.paths import project_paths
     from ketameta.verify import verify as verified
 
-    result = verified(project_paths(root), report=report, say=_say)
+    paths = project(root)
+    published = paths.reports if report is None else report
+    if not published.is_dir():
+        raise UsageError(f"{published}: there is no published folder to verify")
+    result = verified(paths, report=report, say=_say)
     typer.echo(str(result))
     raise typer.Exit(0 if result.holds else 1)
 
 
-@app.command()
+@app.command(epilog=examples("dictionary"))
 def dictionary(root: Root = Path()) -> None:
-    """Write data/README.md (the data dictionary) and the empty templates from the schema."""
+    """Write data/README.md (the data dictionary) and data/templates/ from the schema."""
     from ketameta.dictionary import dictionary_markdown, template_csv
-    from ketameta.paths import project_paths, write_atomically
+    from ketameta.paths import write_atomically
     from ketameta.schema import BATCH_TABLES
 
-    paths = project_paths(root)
+    paths = project(root)
     write_atomically(paths.data / "README.md", dictionary_markdown())
     typer.echo("wrote data/README.md")
     for table in BATCH_TABLES:
@@ -166,12 +184,29 @@ register(app)
 register_release(app)
 
 
+def _analysis_file(paths: ProjectPaths, analysis: Path) -> Path:
+    """Return the file of an analysis given by path or by name."""
+    from ketameta.errors import did_you_mean
+
+    named = paths.analyses / f"{analysis.name.removesuffix('.toml')}.toml"
+    if analysis.is_file():
+        return analysis
+    if len(analysis.parts) == 1 and named.is_file():
+        return named
+    names = sorted(path.stem for path in paths.analyses.glob("*.toml"))
+    why = "this is a folder" if analysis.is_dir() else "there is no such analysis file"
+    hint = did_you_mean(analysis.name.removesuffix(".toml"), names)
+    raise UsageError(f"{analysis}: {why}{hint}")
+
+
 def _say(line: str) -> None:
     """Say where a long step is, to a person; stay quiet in a pipe."""
     if sys.stderr.isatty():
         typer.echo(line, err=True)
 
 
+#: Exit code of a command that was not understood, as the parser of the command line counts it.
+NOT_UNDERSTOOD = 2
 #: Exit code of a command that somebody stopped (Ctrl+C), as shells count it.
 STOPPED = 130
 
@@ -182,7 +217,7 @@ def main() -> None:
         app(prog_name="ketameta")
     except KetametaError as error:
         typer.echo(str(error), err=True)
-        sys.exit(1)
+        sys.exit(NOT_UNDERSTOOD if isinstance(error, UsageError) else 1)
     except BrokenPipeError:
         # The reader of the output has seen enough; what follows has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,23 +7,22 @@ from typing import Annotated
 
 import typer
 
-Root = Annotated[
-    Path,
-    typer.Option("--root", help="Project folder (with data/ and analyses/).", show_default=False),
-]
+from ketameta.cli_options import Root, examples, project
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
-    app.command("release")(release)
+    app.command("release", epilog=examples("release 1.0"))(release)
 
 
 def release(
     version: Annotated[str, typer.Argument(help="Two or three numbers, such as 1.0.")],
     root: Root = Path(),
 ) -> None:
-    """Freeze the published report as reports/releases/VERSION, with one ZIP to rebuild it."""
-    from ketameta.paths import project_paths
+    """Freeze the published report as reports/releases/VERSION, with one ZIP to rebuild it.
+
+    A release that exists is never written over.
+    """
     from ketameta.release import release as released
 
-    typer.echo(str(released(project_paths(root), version)))
+    typer.echo(str(released(project(root), version)))

@@ -10,32 +10,46 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ketameta.cli_options import STYLES, Output, PlainStyle, Root, Style, examples, project
+
 if TYPE_CHECKING:
     from ketameta.review.document import Document, Picture
-
-Root = Annotated[
-    Path,
-    typer.Option("--root", help="Project folder (with data/ and analyses/).", show_default=False),
-]
-Style = Annotated[
-    str, typer.Option("--format", help="text, markdown, or html (with forest plots).")
-]
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", help="File to write; printed when not given.", show_default=False),
-]
-STYLES = ("text", "markdown", "html")
 
 
 def register(app: typer.Typer) -> None:
     """Add the reviewers' commands to the command line."""
-    app.command("new")(new)
-    app.command("import")(import_)
-    app.command("export")(export)
-    app.command("preview")(preview)
-    app.command("diff")(diff)
-    app.command("agreement")(agreement)
-    app.command("trace")(trace)
+    app.command("new", epilog=examples("new murrough_2013", "new murrough_2013 --workbook"))(new)
+    app.command(
+        "import",
+        epilog=examples(
+            "import murrough_2013.xlsx",
+            "import depression.csv --batch metapsy --dry-run",
+            "import data_rows.csv --words words.toml --replace",
+        ),
+    )(import_)
+    app.command(
+        "export",
+        epilog=examples(
+            "export metapsy --output evidence.csv",
+            "export ris --output references.ris",
+            "export metafor --output for_r --analysis harm_nausea",
+        ),
+    )(export)
+    app.command(
+        "preview",
+        epilog=examples(
+            "preview data/extracted/murrough_2013",
+            "preview murrough_2013 --format html --output preview.html",
+        ),
+    )(preview)
+    app.command("diff", epilog=examples("diff reports", "diff 1.0 --format markdown"))(diff)
+    app.command(
+        "agreement",
+        epilog=examples(
+            "agreement murrough_2013", "agreement --format html --output agreement.html"
+        ),
+    )(agreement)
+    app.command("trace", epilog=examples("trace murrough_2013", "trace"))(trace)
 
 
 def new(
@@ -46,12 +60,16 @@ def new(
     ] = False,
     root: Root = Path(),
 ) -> None:
-    """Start a batch: a folder with the right headers, a worked example and the words to use."""
+    """Start a batch: a folder with the right headers, a worked example and the words to use.
+
+    Writes data/extracted/STUDY/ with one CSV per table and a README that shows a filled row of
+    each. Ends with 2 when the trial or the folder is already there.
+    """
     from ketameta.errors import UsageError
-    from ketameta.paths import project_paths, write_atomically
+    from ketameta.paths import write_atomically
     from ketameta.review.start import check_study_id, new_batch
 
-    paths = project_paths(root)
+    paths = project(root)
     if workbook:
         from ketameta.review.workbook import workbook_bytes
 
@@ -88,13 +106,13 @@ def import_(
     """Turn a file of another format into a batch, and say what became of every row.
 
     Reads workbooks, Metapsy databases, and the data rows and risk of bias of RevMan and Covidence.
-    Ends with 1 when a row was refused.
+    Writes data/extracted/BATCH/, whole or not at all, with import/rows.csv: the verdict on every
+    row. Ends with 1 when a row was refused.
     """
-    from ketameta.paths import project_paths
     from ketameta.review.document import print_document
     from ketameta.review.imports import import_file
 
-    paths = project_paths(root)
+    paths = project(root)
     with _progress() as say:
         say("Reading")
         report, files = import_file(
@@ -117,13 +135,15 @@ def export(
     ] = None,
     root: Root = Path(),
 ) -> None:
-    """Write the evidence for another program: Metapsy, RevMan, RIS, or metafor with an R script."""
+    """Write the evidence for another program: Metapsy, RevMan, RIS, or metafor with an R script.
+
+    Writes the file (or, for metafor, the folder) that --output names.
+    """
     from ketameta.numberformat import plural
-    from ketameta.paths import project_paths
     from ketameta.review.export import export as write_export
 
     with _progress() as say:
-        files = write_export(project_paths(root), kind, output, analysis or (), say=say)
+        files = write_export(project(root), kind, output, analysis or (), say=say)
     typer.echo(f"wrote {plural(len(files), 'file')}: {output}")
 
 
@@ -135,17 +155,17 @@ def preview(
 ) -> None:
     """Show what a batch changes: every analysis before and after. Changes nothing in the project.
 
-    Also: each new effect with its route, and what becomes of every other row.
+    Also: each new effect with its route, and what becomes of every other row. Ends with 1 when the
+    batch must be mended first.
     """
     from ketameta.errors import check_choice
-    from ketameta.paths import project_paths
     from ketameta.review.preview import preview_batch
     from ketameta.review.preview_figures import forest_pictures
     from ketameta.review.preview_words import preview_document
 
     check_choice("--format", style, STYLES)
     with _progress() as say:
-        found = preview_batch(project_paths(root), batch, say=say)
+        found = preview_batch(project(root), batch, say=say)
         figures = _figures(lambda name: forest_pictures(found.results, name), style, say)
         document = preview_document(found, figures)
     _show(document, style, output, f"Preview of {found.batch}")
@@ -160,16 +180,18 @@ def diff(
     output: Output = None,
     root: Root = Path(),
 ) -> None:
-    """Compare the present data with a published release: every analysis before and after."""
+    """Compare the present data with a published release: every analysis before and after.
+
+    Changes nothing, and ends with 0 whether or not something differs.
+    """
     from ketameta.errors import check_choice
-    from ketameta.paths import project_paths
     from ketameta.review.diff import diff_release
     from ketameta.review.preview_figures import forest_pictures
     from ketameta.review.preview_words import diff_document
 
     check_choice("--format", style, STYLES)
     with _progress() as say:
-        found = diff_release(project_paths(root), release, say=say)
+        found = diff_release(project(root), release, say=say)
         figures = _figures(lambda name: forest_pictures(found.results, name), style, say)
         document = diff_document(
             found.release, found.changes, found.added, found.removed, found.same, figures
@@ -181,23 +203,23 @@ def agreement(
     batch: Annotated[
         Path | None, typer.Argument(help="A batch folder; all with a second extraction if none.")
     ] = None,
-    style: Style = "text",
+    style: PlainStyle = "text",
     output: Output = None,
     root: Root = Path(),
 ) -> None:
     """Compare two extractions of the same trials and write the table of their differences.
 
-    The second extraction stands in data/extracted/BATCH/second. The build uses what is filled in
-    under 'agreed' in second/reconciliation.csv. Ends with 1 while a difference is undecided.
+    The second extraction stands in data/extracted/BATCH/second. Writes second/reconciliation.csv
+    there and keeps what is already decided in it; the build uses what is filled in under 'agreed'.
+    Ends with 1 while a difference is undecided.
     """
     from ketameta.errors import check_choice
-    from ketameta.paths import project_paths
     from ketameta.review.agreement import agreement as compare
     from ketameta.review.agreement import agreement_document
     from ketameta.review.preview import find_batch
 
     check_choice("--format", style, STYLES)
-    paths = project_paths(root)
+    paths = project(root)
     found = compare(paths, None if batch is None else find_batch(paths, batch))
     _show(agreement_document(paths, found), style, output, "Agreement of two extractors")
     raise typer.Exit(1 if any(item.open for item in found) else 0)
@@ -207,19 +229,21 @@ def trace(
     study: Annotated[
         str, typer.Argument(help="A study_id; the totals of all rows when not given.")
     ] = "",
-    style: Style = "text",
+    style: PlainStyle = "text",
     output: Output = None,
     root: Root = Path(),
 ) -> None:
-    """Say where every row of a study went: effects, analyses, or the reason why not."""
+    """Say where every row of a study went: effects, analyses, or the reason why not.
+
+    Changes nothing.
+    """
     from ketameta.errors import check_choice
-    from ketameta.paths import project_paths
     from ketameta.review.trace import trace_document
 
     check_choice("--format", style, STYLES)
     with _progress() as say:
         say("Following the rows")
-        document = trace_document(project_paths(root), study)
+        document = trace_document(project(root), study)
     _show(document, style, output, f"Trace of {study or 'every row'}")
 
 

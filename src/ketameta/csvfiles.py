@@ -107,7 +107,7 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
         )
         return CsvFile(findings=tuple(findings))
 
-    kind = _other_kind(data)
+    kind = other_kind(data)
     if kind:
         report("error", "not_csv", f"this is {kind} with the ending .csv", f"open it and {SAVE_AS}")
         return CsvFile(findings=tuple(findings))
@@ -231,7 +231,7 @@ def _records(text: str, separator: str) -> tuple[list[list[str]], tuple[int, str
     return records, None
 
 
-def _other_kind(data: bytes) -> str:
+def other_kind(data: bytes) -> str:
     """Return what a file is in truth, if it is no text; nothing for text of any encoding."""
     start = data[:32].lstrip(b"\xef\xbb\xbf \r\n").lower()
     for mark, kind in _OTHER_KINDS.items():

@@ -54,9 +54,13 @@ class ProjectPaths:
         """Return ``path`` as printed in messages and files: relative to the root, with slashes."""
         try:
             return path.resolve().relative_to(self.root.resolve()).as_posix()
-        except (ValueError, OSError, RuntimeError):
-            # It lies elsewhere, or cannot be followed (a link that leads to itself).
+        except ValueError:
             return path.as_posix()
+        except (OSError, RuntimeError):
+            # It cannot be followed: a link that leads to itself.
+            absolute, root = path.absolute(), self.root.absolute()
+            inside = absolute.is_relative_to(root)
+            return (absolute.relative_to(root) if inside else path).as_posix()
 
 
 def project_paths(root: str | os.PathLike[str] | None = None) -> ProjectPaths:

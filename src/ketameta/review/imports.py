@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ketameta.csvfiles import read_csv
+from ketameta.csvfiles import other_kind, read_csv
 from ketameta.dictionary import template_csv
 from ketameta.errors import UsageError
 from ketameta.extraction import batch_folders
@@ -61,6 +61,8 @@ def import_file(
         If the source cannot be opened, the words file is wrong, the batch already holds rows, or
         this is no project.
     """
+    if source.is_dir():
+        raise UsageError(f"{source}: this is a folder; name the file in it")
     if not source.is_file():
         raise UsageError(f"{source}: there is no such file")
     data = source.read_bytes()
@@ -107,6 +109,10 @@ def read_import(
         return read_workbook(data, name)
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         why = "this is a workbook of the old format (.xls); save it as .xlsx"
+        return ImportReport(name, problems=(why,))
+    kind = other_kind(data)
+    if kind:
+        why = f"this is {kind}, not a table; what can be read: {'; '.join(FORMATS)}"
         return ImportReport(name, problems=(why,))
     source = read_source(data)
     if is_metapsy(source.columns):

@@ -18,6 +18,7 @@ from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths
 from ketameta.review.compare import AnalysisChange, compare_results
 from ketameta.review.moments import LeftRow, Moments, effect_words, is_of, without_files
+from ketameta.schema import BATCH_TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,13 +164,21 @@ def find_batch(paths: ProjectPaths, batch: str | Path) -> Path:
     Raises
     ------
     UsageError
-        If there is none; the message lists the batches.
+        If there is none, or it holds no table; the message lists the batches.
     """
-    for candidate in (Path(batch), paths.root / batch, paths.extracted / batch):
-        if candidate.is_dir():
+    tables = [f"{table.name}.csv" for table in BATCH_TABLES]
+    folders = [
+        candidate
+        for candidate in (Path(batch), paths.root / batch, paths.extracted / batch)
+        if candidate.is_dir()
+    ]
+    for candidate in folders:
+        if any((candidate / name).is_file() for name in tables):
             return candidate
     names = [folder.name for folder in batch_folders(paths)]
     listed = f"the batches are {', '.join(names)}" if names else "the project has no batch yet"
+    if folders:
+        raise UsageError(f"{batch}: the folder holds no table ({', '.join(tables)}); {listed}")
     raise UsageError(
         f"{batch}: there is no such batch folder; {listed}{did_you_mean(Path(batch).name, names)}"
     )

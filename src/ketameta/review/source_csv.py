@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ketameta.csvguard import unguarded
+from ketameta.numberformat import plural
 from ketameta.textfiles import decode, without_hidden
 
 _SEPARATORS = (",", ";", "\t", "|")
@@ -73,6 +74,17 @@ def read_source(data: bytes) -> SourceCsv:
         if name and name in names:
             problems.append(f"the column {name!r} stands twice; only the first is read")
         names.append(name if name not in names else "")
+    lost = [
+        line
+        for line, cells in enumerate(lines[start + 1 :], start + 2)
+        for name, cell in zip(header, cells, strict=False)
+        if not name and cell.strip()
+    ]
+    if lost:
+        problems.append(
+            f"{plural(len(lost), 'cell')} under a column without a name cannot be read (the first "
+            f"in line {lost[0]}); name the column or empty it"
+        )
     records = tuple(
         _record(names, cells, line)
         for line, cells in enumerate(lines[start + 1 :], start + 2)
