@@ -13,6 +13,8 @@ FORMAT ?= text
 DATA := $(wildcard data data/* data/extracted/* data/extracted/*/* data/extracted/*/second/*)
 ANALYSES := analyses $(wildcard analyses/*.toml)
 CODE := $(shell find src/ketameta -name '*.py' -o -name '*.j2' -o -name '*.html' -o -name '*.css' -o -name '*.js' -o -name '*.typ')
+# Packed into the ZIP of the report, so that they are part of what is published.
+PACKED := Makefile pyproject.toml constraints.txt LICENSE CITATION.cff
 # A missing page is a reason to build it, whatever the dates say.
 MISSING := $(if $(wildcard reports/report.html),,missing)
 
@@ -36,7 +38,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 report: build/report.stamp ## Build reports/report.html, results and figures from the CSVs
 	@echo "reports/report.html is up to date."
 
-build/report.stamp: $(VENV)/installed $(DATA) $(ANALYSES) $(CODE) $(MISSING)
+build/report.stamp: $(VENV)/installed $(DATA) $(ANALYSES) $(CODE) $(PACKED) $(MISSING)
 	@mkdir -p build
 	@$(RUN) report
 	@touch $@

@@ -40,6 +40,11 @@ def test_each_row_of_a_forest_plot_follows_from_its_card(result: dict[str, Any])
                 estimate, variance = effect["estimate"], effect["variance"]
             assert math.isclose(estimate, row["estimate"], rel_tol=WORKED, abs_tol=WORKED)
             assert math.isclose(variance, row["variance"], rel_tol=WORKED, abs_tol=WORKED)
+            ends = {step.symbol: step.value for step in card["interval"]}
+            for name, key in (("low", "ci_low"), ("high", "ci_high")):
+                assert math.isclose(ends[name], row[key], rel_tol=WORKED, abs_tol=WORKED)
+                if result["is_ratio"]:
+                    assert math.isclose(ends[f"ratio {name}"], math.exp(row[key]), rel_tol=WORKED)
             shown = {arm["source"] for effect in card["effects"] for arm in effect["arms"]}
             assert shown == set(row["source"])
             assert all(
@@ -49,6 +54,81 @@ def test_each_row_of_a_forest_plot_follows_from_its_card(result: dict[str, Any])
             )
 
 
+NETWORKS = [result for result in committed_results() if result["network"]]
+
+
+def network_view(name: str) -> dict[str, Any]:
+    analyses = [item for section in committed_context()["sections"] for item in section["analyses"]]
+    found: dict[str, Any] = next(item for item in analyses if item["name"] == name)["network_cards"]
+    return found
+
+
+@pytest.mark.parametrize("result", NETWORKS, ids=lambda result: result["name"])
+def test_each_contrast_of_a_network_follows_from_its_card(result: dict[str, Any]) -> None:
+    contrasts = result["network"]["contrasts"]
+    rows = network_view(result["name"])["contrasts"]
+    assert len(rows) == len(contrasts) >= result["k"]
+    for contrast, row in zip(contrasts, rows, strict=True):
+        card = row["card"]
+        if card["join"]:
+            estimate, variance = card["join"][-2].value, card["join"][-1].value
+        else:
+            (effect,) = card["effects"]
+            estimate, variance = effect["estimate"], effect["variance"]
+        assert math.isclose(estimate, contrast["estimate"], rel_tol=WORKED, abs_tol=WORKED)
+        assert math.isclose(variance, contrast["variance"], rel_tol=WORKED, abs_tol=WORKED)
+        assert set(contrast["effect_ids"]) <= {effect["id"] for effect in card["effects"]}
+        assert all(arm["cells"] for effect in card["effects"] for arm in effect["arms"])
+
+
+@pytest.mark.parametrize("result", NETWORKS, ids=lambda result: result["name"])
+def test_each_estimate_of_a_network_follows_from_its_card(result: dict[str, Any]) -> None:
+    effects = {item["treatment"]: item for item in result["network"]["effects"]}
+    cards = network_view(result["name"])["estimates"]
+    assert {card["treatment"] for card in cards} == set(effects)
+    for card in cards:
+        values = {step.symbol: step.value for step in card["steps"]}
+        published = effects[card["treatment"]]
+        for symbol, name in (("y", "estimate"), ("SE", "se"), ("low", "ci_low"),
+                             ("high", "ci_high")):  # fmt: skip
+            assert math.isclose(values[symbol], published[name], rel_tol=WORKED, abs_tol=WORKED)
+        assert math.isclose(
+            math.fsum(row["h"] * row["y"] for row in card["rows"]), values["y"], rel_tol=WORKED
+        )
+
+
+@pytest.mark.parametrize("result", NETWORKS, ids=lambda result: result["name"])
+def test_the_lines_of_r_hold_the_whole_network_at_full_precision(result: dict[str, Any]) -> None:
+    code = network_view(result["name"])["r_code"]
+    for contrast in result["network"]["contrasts"]:
+        for name in ("estimate", "variance"):
+            assert repr(contrast[name]) in code
+        assert f'"{contrast["study"]}"' in code
+    shared = sum(
+        one["study"] == two["study"] and one is not two
+        for one in result["network"]["contrasts"] for two in result["network"]["contrasts"]
+    )  # fmt: skip
+    assert code.count("V[") == shared
+    assert f'method="{result["network"]["tau2_method"]}"' in code
+
+
+def test_curves_and_means_over_time_show_their_lines_of_r() -> None:
+    found = {
+        item["name"]: item["r_blocks"]
+        for section in committed_context()["sections"] for item in section["analyses"]
+        if item["dose_rows"] or item["over_time_rows"]
+    }  # fmt: skip
+    assert found
+    for name, blocks in found.items():
+        result = committed_context()["results"][name]
+        points = (result["dose_response"] or {}).get("points") or [
+            row for group in result["groups"] for row in group["rows"]
+        ]
+        assert blocks and all("rma.mv" in block["code"] for block in blocks)
+        for point in points:
+            assert repr(point["estimate"]) in blocks[0]["code"]
+
+
 @pytest.mark.parametrize("result", TRACED, ids=lambda result: result["name"])
 def test_each_pooled_number_follows_from_its_card(result: dict[str, Any]) -> None:
     pairs = [(group["rows"], group["pooled"]) for group in result["groups"]]
@@ -56,7 +136,10 @@ def test_each_pooled_number_follows_from_its_card(result: dict[str, Any]) -> Non
     for rows, pooled in pairs:
         if pooled is None:
             continue
-        values = {step.symbol: step.value for step in pooled_card("All", rows, pooled)["steps"]}
+        card = pooled_card("All", rows, pooled, is_ratio=result["is_ratio"])
+        values = {step.symbol: step.value for step in card["steps"]}
+        if result["is_ratio"]:
+            assert math.isclose(values["ratio"], math.exp(pooled["estimate"]), rel_tol=WORKED)
         assert math.isclose(values["y"], pooled["estimate"], rel_tol=WORKED, abs_tol=WORKED)
         assert math.isclose(values["low"], pooled["ci_low"], rel_tol=WORKED, abs_tol=WORKED)
         assert math.isclose(values["high"], pooled["ci_high"], rel_tol=WORKED, abs_tol=WORKED)
@@ -95,6 +178,8 @@ def test_an_empty_cell_gets_half_an_event_in_every_cell_and_says_so() -> None:
 
 def test_the_line_of_r_names_method_and_test() -> None:
     pooled = {"tau2_method": "DL", "ci_method": "wald", "level": 0.9}
+    searched = r_line([0.1], [0.04], {**pooled, "tau2_method": "REML"})
+    assert "threshold=1e-12" in searched, "R stops at the fifth decimal otherwise"
     assert r_line([0.1, -0.25], [0.04, 0.09], pooled) == (
         'metafor::rma(yi=c(0.1, -0.25), vi=c(0.04, 0.09), method="DL", test="z", level=90)'
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -15,7 +16,13 @@ import pytest
 from ketameta import effect_sizes
 from ketameta.models.intervals import critical_value
 from ketameta.models.pooling import pool
-from report_pages import browser, committed_context, committed_page, write_page
+from report_pages import (
+    browser,
+    committed_context,
+    committed_page,
+    committed_provenance,
+    write_page,
+)
 from tolerances import BROWSER
 
 TAU2 = ("REML", "DL")
@@ -148,6 +155,67 @@ def test_counts_give_the_effects_of_python(page: Any, cells: tuple[int, ...]) ->
         size = function(*cells)
         assert math.isclose(found["y"], float(size.estimate[0]), rel_tol=1e-12, abs_tol=1e-15)
         assert math.isclose(found["v"], float(size.variance[0]), rel_tol=1e-12)
+
+
+def measured() -> list[tuple[dict[str, Any], str]]:
+    """Return every analysis whose scores can be pooled on another measure, with that measure."""
+    return [
+        (analysis, other)
+        for section in committed_context()["sections"] for analysis in section["analyses"]
+        if analysis["engine"] for other, _ in analysis["engine"]["measures"]
+        if other in ("MD", "SMD") and other != analysis["measure"]
+    ]  # fmt: skip
+
+
+def test_scores_on_another_measure_are_the_effects_of_the_table(page: Any) -> None:
+    # The same comparisons, pooled in Python from the effect table and in the page by a click.
+    found = measured()
+    assert len(found) >= 3
+    provenance = committed_provenance()
+    for analysis, other in found:
+        result = committed_context()["results"][analysis["name"]]
+        known = provenance.effects_under(result["spec"]["assume"])
+        name = analysis["name"]
+        for part in analysis["engine"]["parts"]:
+            rows = [row for g in result["groups"] for row in g["rows"]
+                    if not part["key"] or g["key"] == part["key"]]  # fmt: skip
+            assert len(rows) == len(part["rows"])
+            kinds = Counter(row["data_kind"] for g in result["groups"] for row in g["rows"])
+            for row in rows:
+                names = [f"{e.rpartition('/')[0]}/{other}" for e in row["effect_ids"]]
+                short = [item for item in part["rows"] if item["id"] == row["study_id"]]
+                if len(short) != 1 or len(names) != 1:
+                    continue
+                if names[0] in known and kinds[row["data_kind"]] == max(kinds.values()):
+                    effect = known[names[0]]
+                    assert effect["measure"] == other
+                    assert short[0]["a"] == [effect["estimate"], effect["variance"]]
+                else:
+                    assert short[0]["a"] is None
+            given = [row for row in part["rows"] if row["a"] is not None]
+            page.evaluate(
+                "([n, p, m]) => ketameta.widgets.get(n).set({part: p, measure: m})",
+                [name, part["key"], other],
+            )
+            words = page.locator(f"#try-{name}-box [data-unsaid]").text_content()
+            for row in part["rows"]:
+                assert (row["label"] in words) == (row["a"] is None)
+            if not given:
+                continue
+            fit = pool(
+                np.array([row["a"][0] for row in given]), np.array([row["a"][1] for row in given]),
+                analysis["engine"]["tau2"], analysis["engine"]["ci"], analysis["engine"]["level"],
+            )  # fmt: skip
+            shown = page.evaluate("n => ketameta.widgets.get(n).fit", name)
+            for quantity in QUANTITIES:
+                assert agree(getattr(fit, quantity), shown[quantity]), (name, part["key"], quantity)
+            page.evaluate("n => ketameta.widgets.get(n).set({})", name)
+
+
+def test_every_measure_offered_is_a_choice_in_the_page(page: Any) -> None:
+    for analysis, other in measured():
+        options = page.locator(f"#try-{analysis['name']}-measure option")
+        assert other in options.evaluate_all("all => all.map(o => o.value)")
 
 
 def test_double_zeros_say_nothing_about_a_ratio(page: Any) -> None:

@@ -13,13 +13,15 @@ import joblib
 import pytest
 from typer.testing import CliRunner
 
-from helpers import TWO_ANALYSES, make_project, trials
+import ketameta
+from helpers import ROOT, TWO_ANALYSES, make_project, trials
 from ketameta.cli import app
 from ketameta.errors import ReportError, UsageError
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.pipeline import build
-from ketameta.release import release, source_zip
+from ketameta.release import release
 from ketameta.report.changes import changes_since_release, releases
+from ketameta.report.reproduce import REPRODUCE, ROOT_FILES, reproduction_zip
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def test_a_release_holds_the_report_its_manifest_and_one_zip(project: ProjectPat
     done = release(project, "1.0")
     folder = project.reports / "releases" / "1.0"
     for name in ("report.html", "report.pdf", "effects.csv", "manifest.json",
-                 "results.schema.json"):  # fmt: skip
+                 "results.schema.json", REPRODUCE):  # fmt: skip
         assert (folder / name).read_bytes() == (project.reports / name).read_bytes()
     assert sorted(p.name for p in (folder / "results").iterdir()) == sorted(
         p.name for p in project.results.iterdir()
@@ -52,23 +54,55 @@ def test_a_release_holds_the_report_its_manifest_and_one_zip(project: ProjectPat
     assert "1.0/report.html" in (project.reports / "releases" / "index.html").read_text()
 
 
-def test_the_zip_is_the_same_every_time_and_holds_what_is_needed(project: ProjectPaths) -> None:
-    first = source_zip(project, "1.0")
+def entries(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_the_zip_is_the_same_every_time_and_equals_the_tree(project: ProjectPaths) -> None:
+    (project.root / "LICENSE").write_text("Invented.\n", encoding="utf-8")
+    first = reproduction_zip(project)
     for path in project.root.rglob("*.csv"):
         path.touch()
-    assert source_zip(project, "1.0") == first
-    names = zipfile.ZipFile(io.BytesIO(first)).namelist()
-    assert "ketameta-1.0/data/search.toml" in names
-    assert any(name.startswith("ketameta-1.0/analyses/") for name in names)
-    assert "ketameta-1.0/README.md" in names
-    assert not [name for name in names if "reports/" in name or "build/" in name]
+    assert reproduction_zip(project) == first
+    found = entries(first)
+    readme = found.pop("ketameta/README.md")
+    assert b"make report" in readme
+    code = Path(ketameta.__file__).parent
+    wanted = {
+        f"ketameta/{path.relative_to(project.root).as_posix()}": path.read_bytes()
+        for folder in (project.data, project.analyses)
+        for path in folder.rglob("*") if path.is_file()
+    }  # fmt: skip
+    wanted |= {
+        f"ketameta/src/ketameta/{path.relative_to(code).as_posix()}": path.read_bytes()
+        for path in code.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }  # fmt: skip
+    wanted["ketameta/LICENSE"] = b"Invented.\n"
+    assert found == wanted
+
+
+def test_the_published_zip_holds_what_stands_in_the_project() -> None:
+    for name in ROOT_FILES:
+        assert (ROOT / name).is_file(), "what a build needs is there to be packed"
+    assert "reproduce.zip" in (ROOT / "reports" / "report.html").read_text(encoding="utf-8")
+    published = entries((ROOT / "reports" / REPRODUCE).read_bytes())
+    for folder in ("data", "analyses"):
+        for path in (ROOT / folder).rglob("*.*"):
+            name = f"ketameta/{path.relative_to(ROOT).as_posix()}"
+            assert published[name] == path.read_bytes(), name
 
 
 def test_what_the_zip_holds_builds_the_same_report(project: ProjectPaths, tmp_path: Path) -> None:
-    zipfile.ZipFile(io.BytesIO(source_zip(project, "1.0"))).extractall(tmp_path / "out")
-    again = project_paths(tmp_path / "out" / "ketameta-1.0")
+    release(project, "0.9")
+    rebuilt(project)
+    published = (project.reports / REPRODUCE).read_bytes()
+    assert "ketameta/reports/releases/0.9/manifest.json" in entries(published)
+    zipfile.ZipFile(io.BytesIO(published)).extractall(tmp_path / "out")
+    again = project_paths(tmp_path / "out" / "ketameta")
     rebuilt(again)
-    for name in ("report.html", "report.pdf", "effects.csv", "manifest.json"):
+    for name in ("report.html", "report.pdf", "effects.csv", "manifest.json", REPRODUCE):
         assert (again.reports / name).read_bytes() == (project.reports / name).read_bytes(), name
 
 

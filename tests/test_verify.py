@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import joblib
 import pytest
 
+from ketameta.errors import UsageError
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.verify import Verification, verify
 
@@ -57,6 +59,25 @@ def a_mean(path: Path) -> None:
         csv.writer(stream, lineterminator="\n").writerows(rows)
 
 
+def repack(path: Path) -> None:
+    """Change one digit of a table inside an archive."""
+    with zipfile.ZipFile(path) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    name = next(name for name in held if name.endswith("search.toml"))
+    held[name] = held[name].replace(b"20", b"21", 1)
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in held.items():
+            archive.writestr(member, content)
+
+
+def test_a_change_inside_the_zip_is_named_by_its_file(project: ProjectPaths) -> None:
+    repack(project.reports / "reproduce.zip")
+    found = [item for item in checked(project).differences if "SHA-256 of" not in item.where]
+    assert [(item.file, item.where) for item in found] == [
+        ("reports/reproduce.zip", "ketameta/data/search.toml")
+    ]
+
+
 def first(paths: ProjectPaths, pattern: str) -> Path:
     return min(paths.reports.glob(pattern))
 
@@ -91,6 +112,11 @@ TAMPERING: dict[str, tuple[Callable[[ProjectPaths], Path], Callable[[Path], None
         lambda s: s.reports / "results.schema.json",
         lambda p: one_digit(p, "minimum"),
     ),
+    "a file of the ZIP": (
+        lambda s: s.reports / "reproduce.zip",
+        lambda p: repack(p),
+    ),
+    "a byte of the ZIP": (lambda s: s.reports / "reproduce.zip", one_byte),
     "a hash in the manifest": (
         lambda s: s.reports / "manifest.json",
         lambda p: one_digit(p, '"outputs": {'),
@@ -127,6 +153,31 @@ def test_the_changed_quantity_is_named_with_both_values(project: ProjectPaths) -
     assert any("pooled.ci_high" in item.where for item in found)
     named = next(item for item in found if "pooled.ci_high" in item.where)
     assert named.published != named.rebuilt
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda p: None, "no such folder"),
+        (lambda p: p.mkdir(), "is empty"),
+        (lambda p: p.write_text("x"), "is a file, not a folder"),
+        (lambda p: (p.mkdir(), (p / "notes.txt").write_text("x")), "holds no published report"),
+    ],
+    ids=["missing", "empty", "a file", "something else"],
+)
+def test_a_folder_without_a_report_is_refused_before_anything_is_built(
+    project: ProjectPaths, tmp_path: Path, make: Callable[[Path], object], says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("ketameta.pipeline.build", lambda *_, **__: pytest.fail("built"))
+    folder = tmp_path / "elsewhere"
+    make(folder)
+    with pytest.raises(UsageError, match=says) as caught:
+        verify(project, report=folder)
+    assert "manifest.json" in str(caught.value), "says what to give instead"
+    shutil.rmtree(project.reports)
+    with pytest.raises(UsageError, match="run 'make report' first"):
+        verify(project)
 
 
 def test_a_file_too_many_and_a_file_too_few_are_named(project: ProjectPaths) -> None:

@@ -7,11 +7,9 @@ them, and the ZIP can draw them.
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.report.changes import releases, result_changes
 from ketameta.report.manifest import file_hash, input_files
+from ketameta.report.reproduce import REPRODUCE
 
 #: Published files that a release keeps, below ``reports/``.
 _FROZEN = (
@@ -32,25 +31,10 @@ _FROZEN = (
     "claims.json",
     "results.schema.json",
     "manifest.json",
+    REPRODUCE,
     "results/*.json",
     "tables/*.csv",
 )
-#: What the ZIP holds besides the inputs: code, and what is needed to run and to cite it.
-_SOURCES = (
-    "src/ketameta/**/*",
-    "pyproject.toml",
-    "constraints.txt",
-    "Makefile",
-    "README.md",
-    "LICENSE",
-    "CITATION.cff",
-    "CHANGELOG.md",
-    "data/**/*",
-    "analyses/*.toml",
-)
-_LEFT_OUT = frozenset({"__pycache__", ".ruff_cache", ".mypy_cache"})
-#: The oldest date a ZIP can hold; a release says nothing of clocks.
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
 
 
@@ -98,9 +82,6 @@ def release(paths: ProjectPaths, version: str) -> Release:
             copy.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(copy, path.read_bytes())
             written.append(copy)
-        archive = target / f"ketameta-{version}.zip"
-        write_atomically(archive, source_zip(paths, version))
-        written.append(archive)
         stated = {
             "version": version,
             "inputs": manifest["inputs"],
@@ -160,25 +141,6 @@ def _frozen(paths: ProjectPaths) -> Iterator[Path]:
         yield from sorted(path for path in paths.reports.glob(pattern) if path.is_file())
 
 
-def source_zip(paths: ProjectPaths, version: str) -> bytes:
-    """Return one archive with everything needed to build the report again; the same every time."""
-    found = {
-        path
-        for pattern in _SOURCES
-        for path in paths.root.glob(pattern)
-        if path.is_file() and not _LEFT_OUT & set(path.parts) and not path.name.startswith(".")
-    }
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for path in sorted(found, key=paths.relative):
-            entry = zipfile.ZipInfo(f"ketameta-{version}/{paths.relative(path)}", _ZIP_DATE)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            entry.create_system = 3
-            archive.writestr(entry, path.read_bytes())
-    return stream.getvalue()
-
-
 def index_html(paths: ProjectPaths) -> str:
     """Return the page that lists the releases, newest first, with what changed in each."""
     versions = releases(paths)
@@ -200,7 +162,7 @@ def index_html(paths: ProjectPaths) -> str:
                 ("report.pdf", "Report as PDF"),
                 ("effects.csv", "Every effect"),
                 ("manifest.json", "Manifest"),
-                (f"ketameta-{version}.zip", "Everything needed to build it again"),
+                (REPRODUCE, "Everything needed to build it again"),
             )
             if (folder / name).is_file()
         )

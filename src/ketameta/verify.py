@@ -8,20 +8,25 @@ writes into the project.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
 import re
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ketameta.errors import UsageError
 from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.report.manifest import file_hash, input_files, output_files
+from ketameta.report.reproduce import ROOT_FILES
 
 #: Differences listed per file; the rest are counted.
 MOST_PER_FILE = 10
@@ -98,16 +103,23 @@ def verify(
         The published folder; ``reports/`` of the project when not given.
     say : callable
         Called with one line per step.
+
+    Raises
+    ------
+    UsageError
+        If there is no published report in the folder.
     """
     from ketameta.pipeline import build
 
     published = paths.reports if report is None else report
+    _check_published(published, paths, given=report is not None)
     with tempfile.TemporaryDirectory(prefix="ketameta-verify-") as folder:
         root = Path(folder)
         shutil.copytree(paths.data, root / "data")
         shutil.copytree(paths.analyses, root / "analyses")
-        if (paths.root / "CITATION.cff").is_file():
-            shutil.copyfile(paths.root / "CITATION.cff", root / "CITATION.cff")
+        for name in ROOT_FILES:
+            if (paths.root / name).is_file():
+                shutil.copyfile(paths.root / name, root / name)
         # What changed since the last release is said from its frozen results.
         if (paths.reports / "releases").is_dir():
             shutil.copytree(paths.reports / "releases", root / "reports" / "releases")
@@ -119,6 +131,22 @@ def verify(
         ]
         files = len(output_files(rebuilt)) + 1
     return Verification(files, tuple(differences))
+
+
+def _check_published(folder: Path, paths: ProjectPaths, *, given: bool) -> None:
+    """Refuse, before anything is built, a folder in which nothing is published."""
+    name = paths.relative(folder)
+    if given:
+        hint = "give the folder that holds report.html and manifest.json, such as --report reports"
+    else:
+        hint = "run 'make report' first"
+    if folder.is_file():
+        raise UsageError(f"{name} is a file, not a folder: {hint}")
+    if not folder.exists():
+        raise UsageError(f"{name}: no such folder; {hint}")
+    if not any((folder / part).exists() for part in ("manifest.json", "report.html", "results")):
+        state = "is empty" if not any(folder.iterdir()) else "holds no published report"
+        raise UsageError(f"{name} {state}: {hint}")
 
 
 def _manifest_hashes(paths: ProjectPaths, published: Path) -> Iterator[Difference]:
@@ -183,10 +211,11 @@ def _files(folder: Path) -> list[Path]:
 
 def _compare_files(label: str, published: Path, rebuilt: Path) -> Iterator[Difference]:
     """Yield what differs inside two files whose bytes differ."""
-    compare = {".json": _compare_json, ".csv": _compare_csv}.get(published.suffix, _compare_text)
+    known = {".json": _compare_json, ".csv": _compare_csv, ".zip": _compare_zip}
+    compare = known.get(published.suffix, _compare_text)
     try:
         found = list(compare(label, published, rebuilt))
-    except (UnicodeDecodeError, ValueError):
+    except (UnicodeDecodeError, ValueError, zipfile.BadZipFile, zlib.error):
         found = [Difference(label, "", "bytes that cannot be read", "the rebuilt file")]
     yield from found[:MOST_PER_FILE]
     if len(found) > MOST_PER_FILE:
@@ -269,8 +298,23 @@ def _compare_csv(label: str, published: Path, rebuilt: Path) -> Iterator[Differe
                 yield Difference(label, f"line {line} {name} ({right[0]})", one, two)
 
 
+def _compare_zip(label: str, published: Path, rebuilt: Path) -> Iterator[Difference]:
+    """Yield the files inside two archives that differ; how they are packed says nothing."""
+    with zipfile.ZipFile(published) as theirs, zipfile.ZipFile(rebuilt) as ours:
+        names, mine = set(theirs.namelist()), set(ours.namelist())
+        for name in sorted(names | mine):
+            one = theirs.read(name) if name in names else None
+            two = ours.read(name) if name in mine else None
+            if one != two:
+                yield Difference(label, name, _packed(one), _packed(two))
+
+
+def _packed(content: bytes | None) -> str:
+    return "nothing" if content is None else f"SHA-256 {hashlib.sha256(content).hexdigest()[:12]}"
+
+
 def _compare_text(label: str, published: Path, rebuilt: Path) -> Iterator[Difference]:
-    if published.suffix in {".png", ".pdf", ".zip"}:
+    if published.suffix in {".png", ".pdf"}:
         yield Difference(label, "", f"SHA-256 {file_hash(published)[:12]}", file_hash(rebuilt)[:12])
         return
     theirs = published.read_text(encoding="utf-8").splitlines()

@@ -40,8 +40,9 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
     Returns
     -------
     dict or None
-        ``points`` (each contrast), ``linear`` and ``spline`` (``coefficients``, ``slope`` per step
-        of dose, tests, ``curve``, or ``withheld``), ``main`` (which of them was declared),
+        ``points`` (each contrast) with their sampling ``covariance``, ``linear`` and ``spline``
+        (``coefficients``, ``slope`` per step of dose, tests, ``curve``, or ``withheld``), ``main``
+        (which of them was declared),
         ``checks`` (of the line: two stages, other choices, each trial left out),
         ``nonlinearity`` (the test of the spline), ``at_doses`` (the main curve at the doses given),
         ``among_doses`` (the slope among treated people, within trials) and ``withheld``.
@@ -69,6 +70,7 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
     )
     head |= {
         "points": _points(ordered),
+        "covariance": covariance,
         "doses": sorted({float(dose) for dose in ordered["common_dose"]}),
         "n_contrasts": len(ordered),
         "among_doses": _among_doses(spec, rule, contrasts),
@@ -242,6 +244,16 @@ def _among_doses(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> di
         "k": fit.k,
         "n_contrasts": fit.n_contrasts,
         "method": fit.method,
+        "contrasts": [
+            {
+                "study_id": study[i],
+                "dose": dose[i],
+                "control": control[i],
+                "estimate": float(within.estimates[i]),
+            }
+            for i in range(len(study))
+        ],
+        "covariance": within.covariance,
         "slope": slope_of(fit, rule),
         "caveats": [plain(caveat) for caveat in fit.caveats],
         "withheld": "",

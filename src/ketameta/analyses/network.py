@@ -35,8 +35,9 @@ def network(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | None:
     dict or None
         ``effects`` (each treatment against the reference), ``league`` (every pair), ``ranking``
         (P-scores), ``splits`` (direct against indirect), ``q`` (heterogeneity and inconsistency),
-        ``nodes``, ``edges``, ``transitivity`` (facts per comparison), ``apart`` (treatments that
-        no comparison connects with the reference) and ``withheld``.
+        ``nodes``, ``edges``, ``contrasts`` (what the model saw: each with its effects and its
+        covariance with those of the same study), ``transitivity`` (facts per comparison), ``apart``
+        (treatments that no comparison connects with the reference) and ``withheld``.
     """
     if spec.kind != "network":
         return None
@@ -64,6 +65,7 @@ def network(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | None:
             **head,
             **fitted,
             "apart": apart,
+            "contrasts": kept,
             "people": _people(nodes, set(fitted["studies"])),
             "transitivity": _transitivity(nodes),
             "withheld": "",
@@ -179,6 +181,7 @@ def _study_contrasts(spec: AnalysisSpec, group: pd.DataFrame) -> list[dict[str, 
             "covariance": {other: float(covariance[place, j]) for j, other in enumerate(names)},
             "n_treatment": float(sizes.loc[name, "n_treatment"]),
             "n_control": float(sizes.loc[name, "n_control"]),
+            "effect_ids": sorted(group.loc[group["node"] == name, "effect_id"]),
         }
         for place, name in enumerate(names)
     ]
@@ -232,6 +235,9 @@ def _fitted(spec: AnalysisSpec, contrasts: list[dict[str, Any]]) -> dict[str, An
         "tau2": fit.tau2,
         "tau2_ci_low": fit.tau2_ci_low,
         "tau2_ci_high": fit.tau2_ci_high,
+        "tau2_method": fit.tau2_method,
+        "ci_method": fit.ci_method,
+        "df": fit.n_contrasts - len(fit.treatments) + 1 if fit.ci_method == "t" else None,
         "i2": fit.i2,
         "effects": [fit.compare(name, fit.reference) for name in others],
         "league": list(fit.comparisons),

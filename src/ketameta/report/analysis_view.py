@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ketameta.analyses.rows import study_label
@@ -22,9 +23,11 @@ from ketameta.report.dose_table import dose_check_rows, dose_rows, two_stage_wor
 from ketameta.report.engine_data import engine_data, independent_rows
 from ketameta.report.group_table import group_table
 from ketameta.report.league_table import league_table
+from ketameta.report.network_cards import network_cards
 from ketameta.report.plots import Plot, plots_of
 from ketameta.report.pooled import pooled_card
 from ketameta.report.provenance import Provenance
+from ketameta.report.r_code import r_blocks
 from ketameta.vocabulary import Measure
 
 
@@ -44,8 +47,9 @@ def analysis_view(
         **result,
         "svg": figure_text(paths, result["name"]),
         "alt": _alt(result),
-        "engine": engine_data(result, independent, _measures(result)) if traced else None,
+        "engine": engine_data(result, independent, provenance) if traced else None,
         "pooled_cards": _pooled_cards(result, independent) if traced else [],
+        "r_blocks": r_blocks(result),
         "numbers": _numbers(result, measure),
         "companion_rows": [_companion_row(item, measure) for item in result["companions"]],
         "over_time_rows": over_time_rows(result),
@@ -56,6 +60,7 @@ def analysis_view(
         "influence_rows": influence_rows(result),
         "network_rows": network_table(result),
         "league_table": league_table(result),
+        "network_cards": network_cards(result, provenance, references),
         "transitivity_rows": transitivity_rows(result),
         "group_table": group_table(result),
         "gosh_words": gosh_words(result),
@@ -90,23 +95,17 @@ def _traced_rows(
     ]
 
 
-def _measures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the measures that counts can give, as codes and words."""
-    if result["measure"] not in {"OR", "RR", "RD"}:
-        return []
-    return [(str(item), item.label) for item in (Measure.OR, Measure.RR, Measure.RD)]
-
-
 def _pooled_cards(
     result: Mapping[str, Any], independent: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return how each pooled number of a result is made."""
+    card = partial(pooled_card, is_ratio=result["is_ratio"])
     cards = []
     if result["pooled"] is not None:
-        cards.append(pooled_card("All trials", independent, result["pooled"]))
+        cards.append(card("All trials", independent, result["pooled"]))
     for group in result["groups"]:
         if group["pooled"] is not None:
-            cards.append(pooled_card(str(group["label"]), group["rows"], group["pooled"]))
+            cards.append(card(str(group["label"]), group["rows"], group["pooled"]))
     return cards
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from ketameta.analyses.words import interval_words, written
 from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths
+from ketameta.report.studies import studies_of
 from ketameta.vocabulary import Measure
 
 #: Versions are compared number by number.
@@ -87,7 +88,7 @@ def _words(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) ->
 
 
 def _studies(result: Mapping[str, Any]) -> set[str]:
-    return {row["study_id"] for group in result["groups"] for row in group["rows"]}
+    return set(studies_of(result))
 
 
 def _alike(one: Mapping[str, Any] | None, two: Mapping[str, Any] | None) -> bool:

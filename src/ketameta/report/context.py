@@ -28,8 +28,9 @@ from ketameta.report.manifest import code_hash, inputs_hash
 from ketameta.report.page_parts import page_parts, with_pictures
 from ketameta.report.page_plots import risk_of_bias, section_plots
 from ketameta.report.plots import Plot
-from ketameta.report.provenance import Provenance, link_of
+from ketameta.report.provenance import Provenance
 from ketameta.report.registry_table import registry_counts
+from ketameta.report.studies import numbered_studies, records, used_studies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,15 +105,8 @@ def report_context(
     """
     provenance = Provenance(evidence, effects)
     by_name = {result["name"]: result for result in results}
-    used = sorted(
-        {
-            row["study_id"]
-            for result in results
-            for group in result["groups"]
-            for row in group["rows"]
-        }
-    )
-    studies = _studies(evidence, results, used)
+    used = used_studies(results)
+    studies = numbered_studies(evidence, results)
     references = {study["study_id"]: study["number"] for study in studies}
     counts = _counts(evidence, results, used)
     search = _search(paths)
@@ -143,14 +137,13 @@ def report_context(
         "studies": studies,
         "counts": counts,
         "risk_of_bias": [
-            {**row, "label": study_label(row["study_id"])}
-            for row in _records(evidence.risk_of_bias)
+            {**row, "label": study_label(row["study_id"])} for row in records(evidence.risk_of_bias)
         ],
-        "exclusions": _records(evidence.exclusions),
+        "exclusions": records(evidence.exclusions),
         "exclusion_reasons": _exclusion_reasons(evidence),
         "corrections": [_correction(item) for item in applied],
-        "registry": _records(evidence.registry),
-        "registry_counts": registry_counts(_records(evidence.registry)),
+        "registry": records(evidence.registry),
+        "registry_counts": registry_counts(records(evidence.registry)),
         "search": search,
         "living": _living(search),
         "flow": record_flow(search, counts["records_excluded"], len(used)),
@@ -256,31 +249,6 @@ def _map(evidence: Evidence) -> dict[str, Any]:
             for row in cells["rows"]
         ],
     }
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return rows as plain dictionaries, missing numbers as ``None``."""
-    return [
-        {key: None if value != value else value for key, value in record.items()}
-        for record in frame.to_dict("records")
-    ]
-
-
-def _studies(
-    evidence: Evidence, results: Sequence[dict[str, Any]], used: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Return the studies that enter any analysis, with the analyses they enter."""
-    entered: dict[str, list[str]] = {}
-    for result in results:
-        for name in dict.fromkeys(row["study_id"] for g in result["groups"] for row in g["rows"]):
-            entered.setdefault(name, []).append(result["title"])
-    rows = [row for row in _records(evidence.studies) if row["study_id"] in set(used)]
-    for number, row in enumerate(rows, start=1):
-        row["number"] = number
-        row["label"] = study_label(row["study_id"])
-        row["analyses"] = entered[row["study_id"]]
-        row["link"], row["link_words"] = link_of(row)
-    return rows
 
 
 def _counts(

@@ -9,6 +9,7 @@ from typing import Any
 from scipy import special
 
 from ketameta.report.worked import Step, number
+from ketameta.report.worked_interval import ratio_steps
 
 #: metafor's names of the intervals.
 R_TESTS = {"wald": "z", "knapp-hartung": "knha", "knapp-hartung-conservative": "adhoc"}
@@ -26,8 +27,15 @@ def r_line(
     test = R_TESTS[pooled["ci_method"]]
     return (
         f'metafor::rma(yi=c({yi}), vi=c({vi}), method="{pooled["tau2_method"]}", '
-        f'test="{test}"{level})'
+        f'test="{test}"{level}{_search(pooled["tau2_method"])})'
     )
+
+
+def _search(tau2_method: str) -> str:
+    """Return the tighter stop of methods that search; by default R stops at the fifth decimal."""
+    if tau2_method not in {"REML", "ML", "EB"}:
+        return ""
+    return ", control=list(threshold=1e-12, maxiter=10000)"
 
 
 def pooled_steps(
@@ -98,8 +106,25 @@ def _b(value: float) -> str:
     return f"({number(value)})" if value < 0 else number(value)
 
 
+def _ratio(pooled: Mapping[str, Any]) -> list[Step]:
+    """Return the steps from the logarithms to the ratios that are printed."""
+    steps = ratio_steps(pooled["estimate"], pooled["ci_low"], pooled["ci_high"])
+    if pooled["pi_low"] is None:
+        return steps
+    low, high = pooled["pi_low"], pooled["pi_high"]
+    return [
+        *steps,
+        Step("PI ratio low", "e to PI low", f"e^{_b(low)}", math.exp(low)),
+        Step("PI ratio high", "e to PI high", f"e^{_b(high)}", math.exp(high)),
+    ]
+
+
 def pooled_card(
-    label: str, rows: Sequence[Mapping[str, Any]], pooled: Mapping[str, Any]
+    label: str,
+    rows: Sequence[Mapping[str, Any]],
+    pooled: Mapping[str, Any],
+    *,
+    is_ratio: bool = False,
 ) -> dict[str, Any]:
     """Return what stands behind one pooled number.
 
@@ -110,13 +135,18 @@ def pooled_card(
         ``label, estimate, variance`` of each independent row.
     pooled : mapping
         As stored in the result.
+    is_ratio : bool, default: False
+        Whether the effects are logarithms; their powers of e are then the last steps.
     """
     estimates = [float(row["estimate"]) for row in rows]
     variances = [float(row["variance"]) for row in rows]
     tau2 = pooled["tau2"] or 0.0
     return {
         "label": label,
-        "steps": pooled_steps(estimates, variances, pooled),
+        "steps": [
+            *pooled_steps(estimates, variances, pooled),
+            *(_ratio(pooled) if is_ratio else ()),
+        ],
         "rows": [
             {"label": row["label"], "y": y, "v": v, "w": 1 / (v + tau2)}
             for row, y, v in zip(rows, estimates, variances, strict=True)

@@ -23,6 +23,7 @@ from ketameta.report.worked import (
     worked_scores,
 )
 from ketameta.report.worked_contrast import worked_contrast
+from ketameta.report.worked_interval import interval_steps
 from ketameta.report.worked_join import difference_steps, join_steps, joined_arm_steps
 from ketameta.schema import Table
 
@@ -114,21 +115,45 @@ class Provenance:
             }
         return self._effects[key]
 
-    def card(self, row: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    @cached_property
+    def study_facts(self) -> dict[str, dict[str, Any]]:
+        """Every study's own facts by its identifier."""
+        frame = self._evidence.studies
+        return {
+            row["study_id"]: {str(key): _plain(value) for key, value in row.items()}
+            for row in frame.to_dict("records")
+        }
+
+    def card(
+        self,
+        row: Mapping[str, Any],
+        result: Mapping[str, Any],
+        join: Sequence[Step] | None = None,
+    ) -> dict[str, Any]:
         """Return everything behind one row of a result.
+
+        Parameters
+        ----------
+        row, result : mapping
+        join : sequence of Step, optional
+            How several comparisons became the row, where that is known already.
 
         Returns
         -------
         dict
             ``effects`` (each with ``arms``, ``routes``, ``steps``), ``join`` (steps that join
-            several comparisons), ``link``, ``link_words``.
+            several comparisons), ``interval`` (steps to the printed interval), ``link``,
+            ``link_words``.
         """
         known = self.effects_under(result["spec"]["assume"])
         effects = [known[name] for name in row["effect_ids"]]
         link, words = link_of(row)
         return {
             "effects": [self._effect(effect) for effect in effects],
-            "join": self._row_steps(effects, result),
+            "join": self._row_steps(effects, result) if join is None else list(join),
+            "interval": interval_steps(
+                row["estimate"], row["variance"], is_ratio=result["is_ratio"]
+            ),
             "link": link,
             "link_words": words,
         }
@@ -211,6 +236,23 @@ class Provenance:
         effects = [known[name] for row in rows for name in row["effect_ids"]]
         steps = join_steps(effects, result["measure"], "")
         return steps[-2].value, steps[-1].value
+
+    def on_measure(
+        self, names: Sequence[str], result: Mapping[str, Any], measure: str
+    ) -> list[float] | None:
+        """Return estimate and variance of the same comparisons on another measure.
+
+        ``None`` where the source does not allow that measure for every comparison.
+        """
+        known = self.effects_under(result["spec"]["assume"])
+        other = [f"{name.rpartition('/')[0]}/{measure}" for name in names]
+        if not other or any(name not in known for name in other):
+            return None
+        effects = [known[name] for name in other]
+        if len(effects) == 1:
+            return [effects[0]["estimate"], effects[0]["variance"]]
+        steps = join_steps(effects, measure, "")
+        return [steps[-2].value, steps[-1].value]
 
     def _row_steps(
         self, effects: Sequence[Mapping[str, Any]], result: Mapping[str, Any]

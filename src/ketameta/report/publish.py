@@ -1,4 +1,4 @@
-"""Every file of the report that is written from the context: page, PDF, tables, schema."""
+"""Every file of the report that is written from the context: page, PDF, tables, schema, ZIP."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ketameta.paths import ProjectPaths
 from ketameta.report.html import render_html
 from ketameta.report.manifest import inputs_text
 from ketameta.report.pdf import render_pdf
+from ketameta.report.reproduce import REPRODUCE, reproduction_zip
 from ketameta.report.results_schema import schema_text
 from ketameta.report.tables import tables_of
 
@@ -49,5 +50,6 @@ def report_files(
         "report.html": render_html(dict(context)),
         "report.pdf": render_pdf(context, paths, attachments),
         "results.schema.json": schema_text(),
+        REPRODUCE: reproduction_zip(paths),
         **tables,
     }

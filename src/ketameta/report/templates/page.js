@@ -117,6 +117,7 @@
     for (const pair of fields) form.append(node("div", {}, ...pair));
     const list = node("fieldset", {}, node("legend", { text: "Trials in the selection" }));
     const banner = node("p", { class: "selection-banner" });
+    const unsaid = node("p", { class: "small", "data-unsaid": "" });
     const numbers = node("dl", { class: "numbers", "aria-live": "polite" });
     const plot = node("div", { class: "scroll", tabindex: "0", role: "region",
       "aria-label": "Forest plot of your selection" });
@@ -125,7 +126,7 @@
     const foot = node("p", { class: "try-links" }, link, " ", back);
     const details = node("details", { class: "try", id: id("box") },
       node("summary", { text: "Change the trials or the method, and pool again" }),
-      form, list, banner, numbers, plot, foot);
+      form, list, banner, unsaid, numbers, plot, foot);
     place.append(details);
 
     const current = () => data.parts.find((item) => item.key === state.part) || data.parts[0];
@@ -151,12 +152,17 @@
       return `#${words.join("&")}`;
     }
     function update() {
-      const rows = current().rows.filter((row) => !state.off.has(row.id)).map((row) => {
-        if (state.measure === data.measure || !row.c) return { ...row };
-        const effect = engine.ofCounts(state.measure, row.c);
-        return effect && { ...row, ...effect };
-      }).filter(Boolean);
-      const ratio = state.measure === data.measure ? data.is_ratio : state.measure !== "RD";
+      const ticked = current().rows.filter((row) => !state.off.has(row.id)).map((row) => {
+        if (state.measure === data.measure) return { ...row, has: true };
+        const effect = row.c ? engine.ofCounts(state.measure, row.c)
+          : row.a && { y: row.a[0], v: row.a[1] };
+        return { ...row, ...effect, has: Boolean(effect) };
+      });
+      const rows = ticked.filter((row) => row.has), mute = ticked.filter((row) => !row.has);
+      unsaid.textContent = mute.length ? "Left out, because their sources do not give this measure: "
+        + `${mute.map((row) => row.label).join(", ")}.` : "";
+      unsaid.hidden = !mute.length;
+      const ratio = state.measure === data.measure ? data.is_ratio : ["OR", "RR"].includes(state.measure);
       const fit = engine.pool(rows.map((row) => row.y), rows.map((row) => row.v),
         { tau2: state.tau2, ci: state.ci, level: data.level });
       const same = state.off.size === 0 && state.tau2 === data.tau2 && state.ci === data.ci
