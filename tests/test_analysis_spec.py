@@ -107,12 +107,14 @@ reason = "as randomised"
 def test_different_measurements_of_the_same_people_are_not_pooled_by_default(
     tmp_path: Path, group_by: str
 ) -> None:
-    assert not spec_of(tmp_path, f'[model]\ngroup_by = "{group_by}"\n').model.overall
+    text = ANALYSIS.replace('["depression"]', '["depression", "anxiety"]')
+    assert not spec_of(tmp_path, f'[model]\ngroup_by = "{group_by}"\n', text).model.overall
 
 
 @pytest.mark.parametrize("group_by", sorted(set(MODERATORS) - {"outcome", "instrument"}))
 def test_other_groups_are(tmp_path: Path, group_by: str) -> None:
-    assert spec_of(tmp_path, f'[model]\ngroup_by = "{group_by}"\n').model.overall
+    text = ANALYSIS.replace('["ketamine"]', '["ketamine", "esketamine"]')
+    assert spec_of(tmp_path, f'[model]\ngroup_by = "{group_by}"\n', text).model.overall
 
 
 def test_analyses_come_in_report_order(tmp_path: Path) -> None:

@@ -64,7 +64,12 @@ def load_evidence(paths: ProjectPaths) -> tuple[Evidence, tuple[Any, ...]]:
 
 def known_words(evidence: Evidence) -> dict[str, list[str]]:
     """Return the words the data use, for checking analysis files against them."""
+    outcomes = evidence.outcome_words
+    arms = evidence.arms
+    classes = zip(arms["intervention"], arms["drug_class"], strict=True)
     return {
+        "counted": sorted(outcomes.loc[outcomes["kind"] == "event", "outcome"]),
+        "intervention_class": sorted({f"{name} {group}" for name, group in classes if group}),
         "outcome": sorted(set(evidence.outcome_words["outcome"])),
         "instrument": sorted(set(evidence.instruments["instrument"])),
         "intervention": sorted(set(evidence.arms["intervention"])),

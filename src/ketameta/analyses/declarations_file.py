@@ -115,7 +115,8 @@ def _judgements(file: Problems) -> dict[str, Judgement]:
 
 def _next_trial(file: Problems, measure: Measure) -> NextTrial:
     table = file.table("next_trial")
-    file.unknown("next_trial.", table, [*(f.name for f in fields(NextTrial)), "prior"])
+    names = [item.name for item in fields(NextTrial) if item.name != "priors"]
+    file.unknown("next_trial.", table, [*names, "prior"])
     where = "next_trial."
     if measure not in _PLANNED:
         file.problems.append(
@@ -200,9 +201,11 @@ def _expectation(file: Problems, group_by: str, order: Sequence[str]) -> Expecta
     coding = CODINGS.get(group_by)
     levels = list(coding.levels) if coding else list(order)
     if not isinstance(level, str) or (levels and level not in levels):
-        hint = did_you_mean(str(level), levels)
+        choices = (
+            f"choose one of {', '.join(levels)}" if levels else "name a level of the moderator"
+        )
         file.problems.append(
-            f"{where}larger_effect_in is {level!r}; choose one of {', '.join(levels)}{hint}"
+            f"{where}larger_effect_in is {level!r}; {choices}{did_you_mean(str(level), levels)}"
         )
     reason = table.get("reason")
     if not (isinstance(reason, str) and reason.strip()):

@@ -30,6 +30,7 @@ from ketameta.analyses.spec import (
     Selection,
 )
 from ketameta.analyses.spec_problems import Problems
+from ketameta.analyses.spec_rules import contradictions
 from ketameta.effect_rows import ArmSize, Assumptions
 from ketameta.errors import SpecError, did_you_mean
 
@@ -135,6 +136,7 @@ class _SpecReader(Problems):
         self.problems += coding_problems(
             model.group_by, model.group_order, getattr(select, model.group_by, ()), kind
         )
+        self.problems += contradictions(self.raw, kind, (select, choose, model), known)
         favours = self.raw.get("favours", ["Favours treatment", "Favours control"])
         texts = isinstance(favours, list) and all(isinstance(text, str) for text in favours)
         if not (texts and len(favours) == 2):
@@ -227,7 +229,10 @@ class _SpecReader(Problems):
         self.unknown("choose.", table, {item.name for item in fields(Choice)})
         time = table.get("time", "latest")
         if time not in TIME_RULES:
-            self.problems.append(f"choose.time is {time!r}; choose one of {', '.join(TIME_RULES)}")
+            self.problems.append(
+                f"choose.time is {time!r}; choose one of {', '.join(TIME_RULES)}"
+                f"{did_you_mean(str(time), TIME_RULES)}"
+            )
         days = self.number("days", table)
         if time == "nearest" and days is None:
             self.problems.append("choose.time is 'nearest'; say to which day with days = ...")
