@@ -127,3 +127,11 @@ def test_what_gosh_cannot_do_is_refused():
         gosh(fit, 3, seed=-1)
     with pytest.raises(UsageError, match="need at least"):
         gosh(fit, budget_bytes=100)
+
+
+def test_more_subsets_than_a_float_can_count_are_still_named():
+    y = np.random.default_rng(3).normal(0.2, 0.3, 1100)
+    found = gosh(random_effects(y, np.full(1100, 0.05)), 50, seed=1)
+    assert found.caveats[0].message == "50 random subsets of the 1.4e+331 there are."
+    # 2^1100 = 10^331.13...
+    assert 10 ** (1100 * np.log10(2) - 331) == pytest.approx(1.4, abs=0.05)

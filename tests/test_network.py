@@ -5,19 +5,23 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import linalg, optimize, stats
 
 from ketameta.errors import ImpossibleDataError, KetametaError, NotEstimableError, UsageError
 from ketameta.models.dependence import shared_arm_covariance
 from ketameta.models.network import network_components, network_meta_analysis
+from ketameta.models.network_inputs import network_data
+from ketameta.models.network_model import _score, log_likelihood
+from ketameta.models.network_rows import network_rows, whiten
 from ketameta.models.random_effects import random_effects
-from tolerances import NETWORK, NETWORK_SEARCHED
+from tolerances import DENSE, NETWORK, NETWORK_SEARCHED
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "network.json").read_text("utf-8"))
 SETS = ("senn2013", "hasselblad1998")
@@ -440,3 +444,99 @@ def test_unusable_input_is_named(change, error, message):
     with pytest.raises(KetametaError, match=message) as caught:
         network_meta_analysis(**(BASE | change))
     assert isinstance(caught.value, error)
+
+
+# --- block by block, never a matrix of all studies ------------------------------------------------
+
+
+def mixed_network(studies, seed=1):
+    """Two-arm and three-arm trials of four treatments, in long form with a dense covariance."""
+    random = np.random.default_rng([seed, studies])
+    rows, blocks = [], []
+    for number in range(studies):
+        arms = random.permutation(["p", "x", "y", "z"])[: 3 if number % 3 == 0 else 2]
+        own = random.uniform(0.02, 0.2, len(arms))
+        block = np.diag(own[1:]) + own[0]
+        effects = random.multivariate_normal(
+            np.full(len(arms) - 1, 0.3), block + 0.05 * (np.eye(len(arms) - 1) + 1)
+        )
+        blocks.append(block)
+        rows += [
+            (f"s{number}", arm, arms[0], effect, block[i, i])
+            for i, (arm, effect) in enumerate(zip(arms[1:], effects, strict=True))
+        ]
+    study, treatment, control, y, v = zip(*rows, strict=True)
+    return y, v, study, treatment, control, linalg.block_diag(*blocks)
+
+
+def dense_restricted_likelihood(tau2, y, V, H, X):
+    """What the definition says: full matrices, an inverse, three determinants."""
+    M = V + tau2 * H
+    inverse = np.linalg.inv(M)
+    cross = X.T @ inverse @ X
+    beta = np.linalg.solve(cross, X.T @ inverse @ y)
+    residual = y - X @ beta
+    height = -0.5 * (
+        np.linalg.slogdet(M)[1] + np.linalg.slogdet(cross)[1] + residual @ inverse @ residual
+    )
+    return height, beta, np.linalg.inv(cross), residual @ inverse @ residual
+
+
+def dense_pieces(data):
+    """Return y, V, the shape of the heterogeneity and the design, as large dense matrices."""
+    y, _, study, treatment, control, V = data
+    names = ("p", "x", "y", "z")
+    C = np.array(
+        [
+            [(name == one) - (name == two) for name in names]
+            for one, two in zip(treatment, control, strict=True)
+        ],
+        dtype=float,
+    )
+    same = np.array(study)[:, None] == np.array(study)
+    return np.array(y), V, same * (C @ C.T) / 2, C[:, 1:]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_blocks_give_the_numbers_of_dense_matrices(seed):
+    data = mixed_network(40, seed)
+    fit = network_meta_analysis(*data[:5], reference="p", sampling_covariance=data[5])
+    pieces = dense_pieces(data)
+    height, beta, covariance, _ = dense_restricted_likelihood(fit.tau2, *pieces)
+    np.testing.assert_allclose(fit.effects.estimate, beta, rtol=DENSE)
+    np.testing.assert_allclose(fit.effects.covariance, covariance, rtol=DENSE)
+    assert fit.q.total.q == pytest.approx(dense_restricted_likelihood(0.0, *pieces)[3], rel=DENSE)
+    best = optimize.minimize_scalar(
+        lambda t: -dense_restricted_likelihood(t, *pieces)[0], bounds=(0, 1), method="bounded",
+        options={"xatol": 1e-12},
+    )  # fmt: skip
+    assert fit.tau2 == pytest.approx(best.x, abs=1e-6)
+    assert height == pytest.approx(-best.fun, rel=DENSE)
+
+
+def test_the_rows_have_the_likelihood_of_dense_matrices():
+    data = mixed_network(40)
+    given = network_data(*data[:5], "p", data[5], None, None)
+    whitened = whiten(given.studies)
+    rows = network_rows(whitened, whitened.contrasts[:, 1:])
+    pieces = dense_pieces(data)
+    first = dense_restricted_likelihood(0.0, *pieces)[0] - log_likelihood(rows, 0.0)
+    for tau2 in (0.01, 0.05, 0.3, 4.0):
+        expected = dense_restricted_likelihood(tau2, *pieces)[0]
+        assert log_likelihood(rows, tau2) + first == pytest.approx(expected, rel=DENSE)
+        slope = expected - dense_restricted_likelihood(tau2 + 1e-6, *pieces)[0]
+        assert np.sign(_score(rows, tau2)) == -np.sign(slope)
+
+
+def test_memory_grows_with_the_studies_not_with_their_square():
+    peaks = []
+    for studies in (500, 1000):
+        y, v, study, treatment, control, _ = mixed_network(studies, seed=4)
+        two = [number for number, name in enumerate(study) if int(name[1:]) % 3]
+        chosen = [[values[i] for i in two] for values in (y, v, study, treatment, control)]
+        tracemalloc.start()
+        network_meta_analysis(*chosen, reference="p")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 2.5 * peaks[0]
+    assert peaks[1] < 8 * len(two) ** 2

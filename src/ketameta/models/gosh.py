@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 from collections.abc import Callable
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -239,6 +240,11 @@ def _caveats(k: int, count: int) -> tuple[Caveat, ...]:
     return (
         Caveat(
             "random_subsets",
-            f"{format_count(count)} random subsets of the {2**k - 1:.2g} there are.",
+            f"{format_count(count)} random subsets of the {_subsets_of(k)} there are.",
         ),
     )
+
+
+def _subsets_of(k: int) -> str:
+    """Return ``2**k - 1`` in two digits; from about a thousand studies no float holds it."""
+    return f"{2**k - 1:.2g}" if k < 1024 else f"{Decimal(2) ** k:.2g}"

@@ -28,7 +28,6 @@ from ketameta.models.network_model import (
     NetworkFit,
     estimate_tau2,
     fit_at,
-    network_rows,
     q_profile,
 )
 from ketameta.models.network_results import (
@@ -37,6 +36,7 @@ from ketameta.models.network_results import (
     NetworkMetaAnalysis,
     NetworkNode,
 )
+from ketameta.models.network_rows import network_rows, whiten
 
 __all__ = ["network_components", "network_meta_analysis"]
 
@@ -140,7 +140,8 @@ def network_meta_analysis(
         n_treatment,
         n_control,
     )
-    rows = network_rows(data.studies, [item.contrasts[:, 1:] for item in data.studies])
+    whitened = whiten(data.studies)
+    rows = network_rows(whitened, whitened.contrasts[:, 1:])
     spare = rows.X.shape[0] - rows.X.shape[1]
     method: NetworkTau2 = tau2_method if spare > 0 else "common"
     words = ci_method if spare > 0 else "wald"
@@ -148,9 +149,9 @@ def network_meta_analysis(
     fit = fit_at(rows, tau2)
     limits = q_profile(rows, level) if spare > 0 and method != "common" else (None, None)
     df = float(fit.df) if words == "t" else None
-    decomposition = decompose_q(data, rows, method)
+    decomposition = decompose_q(data, whitened, rows, method)
     total = decomposition.total
-    splits = split_sides(data, method)
+    splits = split_sides(data, whitened, rows, method)
     return NetworkMetaAnalysis(
         k=len(data.studies),
         n_contrasts=rows.X.shape[0],

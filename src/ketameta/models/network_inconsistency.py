@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from ketameta.models.network_inputs import NetworkData, NetworkStudy
-from ketameta.models.network_model import Rows, estimate_tau2, fit_at, network_rows
+from ketameta.models.network_inputs import NetworkData
+from ketameta.models.network_model import estimate_tau2, fit_at
+from ketameta.models.network_rows import Rows, Whitened, network_rows
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,12 +118,14 @@ def _test(q: float, df: int) -> QTest:
     return QTest(value, df, float(special.chdtrc(df, value)) if df > 0 else None)
 
 
-def decompose_q(data: NetworkData, rows: Rows, method: str) -> QDecomposition:
+def decompose_q(data: NetworkData, whitened: Whitened, rows: Rows, method: str) -> QDecomposition:
     """Split Q into heterogeneity within designs and inconsistency between them.
 
     Parameters
     ----------
     data : NetworkData
+    whitened : Whitened
+        Its studies.
     rows : Rows
         The consistency model.
     method : {"REML", "DL", "common"}
@@ -134,20 +140,22 @@ def decompose_q(data: NetworkData, rows: Rows, method: str) -> QDecomposition:
     inconsistency in network meta-analysis: concepts and models for multi-arm studies. Research
     Synthesis Methods 3(2), 98-110. doi:10.1002/jrsm.1044
     """
-    groups: dict[tuple[str, ...], list[NetworkStudy]] = {}
-    for study in data.studies:
-        groups.setdefault(study.arms, []).append(study)
+    listed = list(dict.fromkeys(study.arms for study in data.studies))
+    number = {design: at for at, design in enumerate(listed)}
+    of_study = np.array([number[study.arms] for study in data.studies])
+    free, starts = _by_design(whitened, of_study, [len(design) - 1 for design in listed])
+    of_row = of_study[whitened.study]
     designs = []
-    for design, members in groups.items():
-        own = network_rows(members, [np.eye(len(study.y)) for study in members])
-        fit = fit_at(own, 0.0)
-        designs.append(DesignQ(design, len(members), _test(fit.q, fit.df)))
+    for at, design in enumerate(listed):
+        own = of_row == at
+        columns = free.X[own, starts[at] : starts[at + 1]]
+        fit = fit_at(Rows(free.z[own], columns, free.growth[own], 0.0), 0.0)
+        designs.append(DesignQ(design, int((of_study == at).sum()), _test(fit.q, fit.df)))
     everything = fit_at(rows, 0.0)
     within_df = sum(part.test.df for part in designs)
     within = sum(part.test.q for part in designs)
     between_random, tau2 = None, None
     if within_df > 0 and everything.df > within_df:
-        free = _by_design(data, list(groups))
         tau2 = estimate_tau2(free, method)[0]
         gain = fit_at(rows, tau2).q - fit_at(free, tau2).q
         between_random = _test(gain, everything.df - within_df)
@@ -161,20 +169,19 @@ def decompose_q(data: NetworkData, rows: Rows, method: str) -> QDecomposition:
     )
 
 
-def _by_design(data: NetworkData, designs: list[tuple[str, ...]]) -> Rows:
-    """Return rows in which every design has effects of its own."""
-    sizes = [len(design) - 1 for design in designs]
+def _by_design(whitened: Whitened, of_study: IntArray, sizes: list[int]) -> tuple[Rows, IntArray]:
+    """Return rows in which every design has effects of its own, and where its columns begin."""
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    columns = []
-    for study in data.studies:
-        at = designs.index(study.arms)
-        block = np.zeros((len(study.y), int(starts[-1])))
-        block[:, starts[at] : starts[at + 1]] = np.eye(len(study.y))
-        columns.append(block)
-    return network_rows(data.studies, columns)
+    first = np.searchsorted(whitened.study, np.arange(len(of_study)))
+    within = np.arange(len(whitened.study)) - first[whitened.study]
+    columns = np.zeros((len(whitened.study), int(starts[-1])))
+    columns[np.arange(len(columns)), starts[of_study[whitened.study]] + within] = 1.0
+    return network_rows(whitened, columns), starts
 
 
-def split_sides(data: NetworkData, method: str) -> tuple[SideSplit, ...]:
+def split_sides(
+    data: NetworkData, whitened: Whitened, rows: Rows, method: str
+) -> tuple[SideSplit, ...]:
     """Compare direct with indirect evidence for every comparison made in a trial.
 
     Notes
@@ -192,35 +199,48 @@ def split_sides(data: NetworkData, method: str) -> tuple[SideSplit, ...]:
     doi:10.1177/1536867X1501500403
     """
     names = data.treatments
+    place = {name: at for at, name in enumerate(names)}
+    inside = np.zeros((len(data.studies), len(names)), dtype=bool)
+    for at, study in enumerate(data.studies):
+        inside[at, [place[arm] for arm in study.arms]] = True
     found = []
-    for i, control in enumerate(names):
-        for treatment in names[i + 1 :]:
-            k = sum(treatment in study.arms and control in study.arms for study in data.studies)
-            if k:
-                found.append(_split(data, treatment, control, k, method))
+    for minus, plus in itertools.combinations(range(len(names)), 2):
+        both = inside[:, plus] & inside[:, minus]
+        if both.any():
+            extra = (whitened.contrasts[:, plus] - whitened.contrasts[:, minus]) / 2
+            extra = extra * both[whitened.study]
+            columns = np.column_stack([whitened.contrasts[:, 1:], extra])
+            split = network_rows(whitened, columns)
+            pair = _Pair(names, plus, minus, int(both.sum()))
+            found.append(_split(pair, split, rows, method))
     return tuple(found)
 
 
-def _split(data: NetworkData, treatment: str, control: str, k: int, method: str) -> SideSplit:
-    plus, minus = data.treatments.index(treatment), data.treatments.index(control)
-    columns = []
-    for study in data.studies:
-        both = treatment in study.arms and control in study.arms
-        extra = (study.contrasts[:, plus] - study.contrasts[:, minus]) / 2 * both
-        columns.append(np.column_stack([study.contrasts[:, 1:], extra]))
-    rows = network_rows(data.studies, columns)
+class _Pair(NamedTuple):
+    """Two treatments by their position, and the number of studies with both."""
+
+    names: tuple[str, ...]
+    plus: int
+    minus: int
+    k: int
+
+    @property
+    def weights(self) -> FloatArray:
+        """The contrast of the two among the coefficients (the reference has none)."""
+        found = np.zeros(len(self.names))
+        found[self.plus], found[self.minus] = 1.0, -1.0
+        return found[1:]
+
+
+def _split(pair: _Pair, rows: Rows, consistent: Rows, method: str) -> SideSplit:
     p = rows.X.shape[1]
     values = np.linalg.svd(rows.X / np.linalg.norm(rows.X, axis=0), compute_uv=False)
     if values.size < p or values[-1] <= 1e-9 * values[0]:
-        return _direct_only(data, treatment, control, k, method)
+        return _direct_only(pair, consistent, method)
     n = rows.X.shape[0]
     tau2 = estimate_tau2(rows, method)[0] if n > p else 0.0
     fit = fit_at(rows, tau2)
-    against = np.zeros(p)
-    if plus > 0:
-        against[plus - 1] += 1
-    if minus > 0:
-        against[minus - 1] -= 1
+    against = np.append(pair.weights, 0.0)
     direct = against.copy()
     direct[-1] = 1.0
     indirect_value, indirect_se = _linear(against, fit.coefficients, fit.covariance)
@@ -228,9 +248,9 @@ def _split(data: NetworkData, treatment: str, control: str, k: int, method: str)
     difference, se = float(fit.coefficients[-1]), math.sqrt(float(fit.covariance[-1, -1]))
     z = difference / se
     return SideSplit(
-        treatment=treatment,
-        control=control,
-        k_direct=k,
+        treatment=pair.names[pair.plus],
+        control=pair.names[pair.minus],
+        k_direct=pair.k,
         direct=direct_value,
         direct_se=direct_se,
         indirect=indirect_value,
@@ -243,19 +263,19 @@ def _split(data: NetworkData, treatment: str, control: str, k: int, method: str)
     )
 
 
-def _direct_only(data: NetworkData, treatment: str, control: str, k: int, method: str) -> SideSplit:
+def _direct_only(pair: _Pair, rows: Rows, method: str) -> SideSplit:
     """Return a comparison on which all evidence comes from trials with both arms."""
-    rows = network_rows(data.studies, [study.contrasts[:, 1:] for study in data.studies])
     n, p = rows.X.shape
     tau2 = estimate_tau2(rows, method)[0] if n > p else 0.0
     fit = fit_at(rows, tau2)
-    against = np.zeros(p)
-    for name, sign in ((treatment, 1.0), (control, -1.0)):
-        at = data.treatments.index(name)
-        if at > 0:
-            against[at - 1] = sign
-    value, se = _linear(against, fit.coefficients, fit.covariance)
-    return SideSplit(treatment, control, k, value, se, None, None, None, None, None, None, tau2)
+    value, se = _linear(pair.weights, fit.coefficients, fit.covariance)
+    treatment, control = pair.names[pair.plus], pair.names[pair.minus]
+    nothing = dict.fromkeys(_COMPARED)
+    return SideSplit(treatment, control, pair.k, value, se, tau2=tau2, **nothing)
+
+
+#: What a comparison has only where direct and indirect evidence meet.
+_COMPARED = ("indirect", "indirect_se", "difference", "difference_se", "statistic", "p_value")
 
 
 def _linear(weights: FloatArray, beta: FloatArray, covariance: FloatArray) -> tuple[float, float]:

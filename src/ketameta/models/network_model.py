@@ -1,20 +1,18 @@
-"""The random-effects network model as arrays: one variance for all comparisons.
+"""The random-effects network model on independent rows: one variance for all comparisons.
 
-In each study sampling and heterogeneity covariance are diagonalised together, so that the whole
-network becomes a weighted regression with independent rows whose variances are ``1 + tau2 lambda``.
+The rows are those of :mod:`ketameta.models.network_rows`; nothing here knows of studies.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, optimize, special
+from scipy import optimize, special
 
-from ketameta.models.network_inputs import NetworkStudy
+from ketameta.models.network_rows import Rows
 
 FloatArray = NDArray[np.float64]
 NETWORK_TAU2_METHODS = ("REML", "DL", "common")
@@ -22,25 +20,6 @@ NETWORK_TAU2_METHODS = ("REML", "DL", "common")
 _GRID = np.geomspace(1e-5, 1e3, 41)
 #: An upper limit of tau-squared beyond this multiple of the typical sampling variance is none.
 _UNBOUNDED = 1e8
-
-
-class Rows(NamedTuple):
-    """Independent rows.
-
-    Attributes
-    ----------
-    z : ndarray of shape (N,)
-    X : ndarray of shape (N, p)
-    growth : ndarray of shape (N,)
-        ``lambda``: variance of a row is ``1 + tau2 * growth``.
-    log_det : float
-        ``log|V|`` of all sampling covariances.
-    """
-
-    z: FloatArray
-    X: FloatArray
-    growth: FloatArray
-    log_det: float
 
 
 class NetworkFit(NamedTuple):
@@ -64,43 +43,21 @@ class NetworkFit(NamedTuple):
     df: int
 
 
-def network_rows(studies: Sequence[NetworkStudy], columns: Sequence[FloatArray]) -> Rows:
-    """Whiten every study.
-
-    Parameters
-    ----------
-    studies : sequence of NetworkStudy
-    columns : sequence of ndarray
-        Design of each study, (p - 1, number of coefficients).
-
-    Notes
-    -----
-    Heterogeneity has variance tau-squared for every comparison and covariance of half of it for two
-    comparisons with an arm in common (``C C' / 2`` with the arms' contrasts C), as in Salanti et
-    al. (2008) and metafor's ``random = ~ comp | study, rho = 1/2``.
-    """
-    z, X, growth, log_det = [], [], [], 0.0
-    for study, design in zip(studies, columns, strict=True):
-        root = np.linalg.cholesky(study.V)
-        shape = linalg.solve_triangular(root, study.contrasts, lower=True)
-        values, turn = np.linalg.eigh(0.5 * shape @ shape.T)
-        whiten = turn.T @ linalg.solve_triangular(root, np.eye(len(study.y)), lower=True)
-        z.append(whiten @ study.y)
-        X.append(whiten @ design)
-        growth.append(values)
-        log_det += 2 * float(np.log(np.diag(root)).sum())
-    return Rows(np.concatenate(z), np.concatenate(X), np.concatenate(growth), log_det)
-
-
 def fit_at(rows: Rows, tau2: float) -> NetworkFit:
     """Return generalised least squares at ``tau2``."""
+    return _fit(rows, tau2)[0]
+
+
+def _fit(rows: Rows, tau2: float) -> tuple[NetworkFit, FloatArray, FloatArray]:
+    """Return the fit, the weighted residuals and the leverages of the rows."""
     root = (1 + tau2 * rows.growth) ** -0.5
     q, r = np.linalg.qr(root[:, None] * rows.X)
     inverse = np.linalg.inv(r)
     coefficients = inverse @ (q.T @ (root * rows.z))
     residual = root * (rows.z - rows.X @ coefficients)
     n, p = rows.X.shape
-    return NetworkFit(coefficients, inverse @ inverse.T, tau2, float(residual @ residual), n - p)
+    fit = NetworkFit(coefficients, inverse @ inverse.T, tau2, float(residual @ residual), n - p)
+    return fit, residual, np.einsum("kp,kp->k", q, q)
 
 
 def log_likelihood(rows: Rows, tau2: float) -> float:
@@ -113,15 +70,9 @@ def log_likelihood(rows: Rows, tau2: float) -> float:
 
 def _score(rows: Rows, tau2: float) -> float:
     """Return twice the derivative of the restricted log-likelihood."""
-    w = 1 / (1 + tau2 * rows.growth)
-    fit = fit_at(rows, tau2)
-    residual = rows.z - rows.X @ fit.coefficients
-    weighted = w[:, None] * rows.X
-    trace = float((w * rows.growth).sum())
-    trace -= float(
-        np.einsum("kp,pq,kq,k->", weighted, fit.covariance, weighted, rows.growth, optimize=True)
-    )
-    return float((rows.growth * (w * residual) ** 2).sum()) - trace
+    _, residual, leverage = _fit(rows, tau2)
+    slope = rows.growth / (1 + tau2 * rows.growth)
+    return float(slope @ (residual**2)) - float(slope @ (1 - leverage))
 
 
 def estimate_tau2(rows: Rows, method: str) -> tuple[float, float | None]:
@@ -143,11 +94,9 @@ def estimate_tau2(rows: Rows, method: str) -> tuple[float, float | None]:
     if method == "common":
         return 0.0, None
     if method == "DL":
-        fit = fit_at(rows, 0.0)
-        trace = rows.growth.sum() - np.einsum(
-            "kp,pq,kq,k->", rows.X, fit.covariance, rows.X, rows.growth, optimize=True
-        )
-        return max(0.0, float((fit.q - fit.df) / trace)), None
+        fit, _, leverage = _fit(rows, 0.0)
+        trace = float(rows.growth @ (1 - leverage))
+        return max(0.0, (fit.q - fit.df) / trace), None
     typical = 1 / float(np.median(rows.growth))
     values = [0.0, *(_GRID * max(typical, 1e-300))]
     scores = [_score(rows, value) for value in values]

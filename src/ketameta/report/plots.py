@@ -9,7 +9,10 @@ from typing import Any
 from ketameta.analyses.network import treatment_label
 from ketameta.analyses.selection import TIME_CLASSES
 from ketameta.analyses.words import words_of
+from ketameta.numberformat import plural
 
+#: A forest plot of more rows than this is metres long; it shows the groups instead.
+MOST_ROWS = 150
 #: Share of the combinations of choices beyond which they agree, and need no picture.
 AGREED = 0.9
 
@@ -36,7 +39,7 @@ class Plot:
 
 def plots_of(result: dict[str, Any]) -> list[Plot]:
     """Return the figures of one result, the forest plot first."""
-    plots = [Plot("forest", result["name"], result)]
+    plots = [Plot("forest", result["name"], _forest(result))]
     for kind, data in (
         ("over_time", _over_time(result)),
         ("network", _network(result)),
@@ -48,6 +51,41 @@ def plots_of(result: dict[str, Any]) -> list[Plot]:
         if data is not None:
             plots.append(Plot(kind, f"{result['name']}-{kind}", data))
     return plots + _bubbles(result)
+
+
+def _forest(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the result itself or, where trials are too many to draw, a row per group of them."""
+    count = len(_rows(result))
+    if count <= MOST_ROWS:
+        return result
+    groups = [group for group in result["groups"] if group["rows"]]
+    means = [group["pooled"] for group in groups] if len(groups) > 1 else [result["pooled"]]
+    words = f"The {plural(count, 'row')} are too many to draw; each is in tables/rows_used.csv."
+    return {
+        **result,
+        "groups": [
+            {
+                "key": "",
+                "label": None,
+                "rows": [_group_row(*pair) for pair in zip(groups, means, strict=True)],
+                "pooled": None,
+            }
+        ],
+        "rows_are_pools": True,
+        "row_header": "Trials",
+        "row_meaning": "Square: mean of a group of trials",
+        "caveats": [{"code": "too_many_rows", "message": words}, *result["caveats"]],
+    }
+
+
+def _group_row(group: dict[str, Any], mean: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a group of trials as one row: its mean and its people."""
+    trials = plural(len(group["rows"]), "trial")
+    row: dict[str, Any] = {"label": f"{group['label']}: {trials}" if group["label"] else trials}
+    for side in ("n_treatment", "n_control"):
+        sizes = [trial[side] for trial in group["rows"]]
+        row[side] = None if None in sizes else sum(sizes)
+    return row | {key: (mean or {}).get(key) for key in ("estimate", "ci_low", "ci_high")}
 
 
 def _common(result: dict[str, Any]) -> dict[str, Any]:
