@@ -144,6 +144,8 @@ def twice(tmp_path, change=lambda tables: None):
     second = {name: [dict(row) for row in tables[name]] for name in ("outcomes", "risk_of_bias")}
     for row in second["outcomes"]:
         row |= {"extracted_by": "CD", "locator": "table 2, second column"}
+    for row in second["risk_of_bias"]:
+        row["judged_by"] = "CD"
     change(second)
     folder = paths.extracted / "demo" / "second"
     folder.mkdir()
@@ -161,13 +163,13 @@ def some_differences(tables):
     tables["risk_of_bias"][0]["support"] = "drawn by lot (page 4)"
 
 
-def decide(folder, **agreed):
+def decide(folder, why="looked up again", **agreed):
     """Fill the decisions of a reconciliation table, by column."""
     path = folder / DECISIONS
     rows = rows_of(path)
     for row in rows:
         row["agreed"] = agreed.get(row["column"].strip("()"), row["agreed"])
-        row["decided_by"] = "AB+CD"
+        row |= {"decided_by": "AB+CD", "reason": why}
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -348,6 +350,37 @@ def test_a_decision_that_cannot_be_used_is_said(tmp_path, agreed, why):
     evidence, _ = load_tables(paths)
     (finding,) = reconcile(paths, evidence)[1]
     assert finding.check == "reconciliation" and why in finding.why
+
+
+@pytest.mark.parametrize(("reason", "expected"), [("", ["third_value"]), ("the table says so", [])])
+def test_a_value_of_neither_extractor_needs_a_reason(tmp_path, reason, expected):
+    paths, folder = twice(tmp_path, some_differences)
+    agreement(paths)
+    decide(folder, reason, mean="13.3", n="30", judgement="high", row=KEEP)
+    evidence, _ = load_tables(paths)
+    after, findings = reconcile(paths, evidence)
+    found = [item for item in findings if item.check == "third_value"]
+    assert [item.check for item in found] == expected
+    assert all(item.severity == "warning" and item.value == "13.3" for item in found)
+    assert after.rows("outcomes")[0].number("mean") == 13.3
+
+
+def test_one_person_twice_is_not_two_extractors(tmp_path):
+    def by_one(tables):
+        some_differences(tables)
+        for row in tables["outcomes"]:
+            row["extracted_by"] = "AB"
+
+    paths, folder = twice(tmp_path, by_one)
+    first = folder.parent / "outcomes.csv"
+    rows = rows_of(first)
+    for row in rows:
+        row["extracted_by"] = "AB"
+    first.write_text(csv_text("outcomes", rows), encoding="utf-8")
+    evidence, _ = load_tables(paths)
+    found = {item.check: item for item in reconcile(paths, evidence)[1]}
+    assert found["same_extractor"].severity == "warning"
+    assert "both extractions are by AB" in found["same_extractor"].why
 
 
 def test_a_second_extraction_that_cannot_be_read_is_an_error(tmp_path):

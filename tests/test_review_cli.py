@@ -110,6 +110,29 @@ def test_a_file_of_another_kind_is_named_and_not_read_line_by_line(
     assert len(done.out.splitlines()) < 12
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "(.ods); save it as .xlsx"),
+        (b"anything", "save it again as .xlsx"),
+    ],
+)
+def test_a_workbook_that_cannot_be_opened_says_what_to_do(ketameta, tmp_path, content, words):
+    paths = shared_lists(tmp_path, ROOT)
+    path = tmp_path / "x.ods"
+    path.write_bytes(b"PK\x03\x04" + bytes(26) + content)
+    done = ketameta("import", path, "--root", paths.root)
+    assert done.code == 1 and words in done.out
+
+
+def test_a_table_of_our_own_is_told_where_it_belongs(ketameta, tmp_path):
+    paths = shared_lists(tmp_path, ROOT)
+    path = tmp_path / "mine.csv"
+    path.write_text("study_id,arm_id,intervention\na_2031,b,c\n", encoding="utf-8")
+    done = ketameta("import", path, "--root", paths.root)
+    assert done.code == 1 and "these are the columns of arms.csv" in done.out
+
+
 def test_a_folder_is_no_file_to_import(ketameta, tmp_path):
     paths = shared_lists(tmp_path, ROOT)
     done = ketameta("import", tmp_path, "--root", paths.root)

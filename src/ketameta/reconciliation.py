@@ -144,6 +144,20 @@ def _apply(
             )
         else:
             yield from _settle(decision, file, tables, rows)
+            yield from _doubts(decision, file)
+    same = [
+        line
+        for line in wanted.values()
+        if line["first_by"] and line["first_by"] == line["second_by"]
+    ]
+    if same:
+        yield file_finding(
+            "same_extractor",
+            file,
+            f"both extractions are by {same[0]['first_by']}, so they are not independent",
+            "write in extracted_by who typed each of the two",
+            severity="warning",
+        )
     for place, decision in made.items():
         if place not in wanted:
             yield _misfit(
@@ -218,6 +232,25 @@ def _settle(
     if number is not None:
         numbers[name] = number
     rows[place] = replace(row, texts=texts, numbers=numbers)
+
+
+def _doubts(decision: Decision, file: str) -> Iterator[Finding]:
+    """Yield what a reader would ask about a decision that can be used."""
+    agreed = "" if decision["agreed"] == EMPTY else decision["agreed"]
+    is_row = decision["column"] == WHOLE_ROW
+    if is_row or agreed in (decision["first"], decision["second"]) or decision["reason"]:
+        return
+    table, key, column = decision.place
+    yield file_finding(
+        "third_value",
+        file,
+        f"neither extractor typed this, and no reason stands beside it ({table}: {key}, {column})",
+        "say in reason what settled it",
+        severity="warning",
+        line=decision.line,
+        column="agreed",
+        value=decision["agreed"],
+    )
 
 
 def _misfit(decision: Decision, file: str, why: str, remedy: str) -> Finding:

@@ -162,5 +162,7 @@ READING: dict[str, str] = {
     "search_date": "The dates of the search are dates.",
     "accept": "What a note accepts is a warning of that row, with a reason.",
     "unreconciled": "Where two extractors differ, somebody has decided.",
+    "third_value": "A value that neither extractor typed has a reason beside it.",
+    "same_extractor": "Two extractions are by two people.",
     "reconciliation": "Every decision on two extractions fits the tables and can be used.",
 }

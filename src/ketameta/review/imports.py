@@ -127,6 +127,17 @@ def read_import(
 
 def _unknown_format(source: SourceCsv, name: str) -> ImportReport:
     """Return the report on a file whose header is not one of the formats: every row refused."""
+    own = [
+        table.name
+        for table in BATCH_TABLES
+        if len(table.key) > 1 and {*table.key} <= {*source.columns}
+    ]
+    if own:
+        why = (
+            f"these are the columns of {own[0]}.csv: put the file under that name into a batch "
+            "folder of 'ketameta new', and check it there"
+        )
+        return ImportReport(name, problems=(why,))
     shown = ", ".join(source.columns[:8]) + (" ..." if len(source.columns) > 8 else "")
     why = (
         f"the format is not recognised (columns: {shown or 'none'}); what can be read: "

@@ -34,7 +34,7 @@ def read_workbook(data: bytes, source: str) -> ImportReport:
     except Exception as error:
         # openpyxl meets a damaged file with whatever breaks first: zip, XML, keys, attributes.
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        return ImportReport(source, KIND, problems=(f"the workbook cannot be read: {why}",))
+        return ImportReport(source, KIND, problems=(_unreadable(data, why),))
     rows: list[ImportedRow] = []
     problems: list[str] = []
     tables: dict[str, tuple[dict[str, str], ...]] = {}
@@ -60,6 +60,16 @@ def read_workbook(data: bytes, source: str) -> ImportReport:
     elif not rows and not problems:
         problems.append("no sheet holds a row below its header")
     return ImportReport(source, KIND, tuple(rows), tuple(problems), (), tables)
+
+
+def _unreadable(data: bytes, why: str) -> str:
+    """Return what to say about an archive that is no workbook we can open."""
+    if b"application/vnd.oasis.opendocument" in data[:200]:
+        return "this is an OpenDocument file (.ods); save it as .xlsx and import that"
+    return (
+        f"the workbook cannot be read ({why}): it is damaged, protected, or no .xlsx; open it and "
+        "save it again as .xlsx"
+    )
 
 
 def _sheets(data: bytes) -> list[tuple[str, list[tuple[Any, ...]]]]:
