@@ -1,80 +1,80 @@
-"""Every number of the page and of the PDF is one of the results, and none is typed."""
+"""Every number of the page and of the PDF is one of the results or of the data; none is typed."""
 
 from __future__ import annotations
 
 import copy
+import functools
 import math
+import os
+import random
 import re
-from collections.abc import Iterator
-from html.parser import HTMLParser
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ketameta.report.html as html_module
+from helpers import ROOT
+from ketameta.paths import project_paths
+from ketameta.pipeline import load_evidence
+from ketameta.report import summary
+from ketameta.report.glossary import TERMS
 from ketameta.report.html import render_html
 from ketameta.report.pdf import pdf_data
-from ketameta.report.worked import Step
+from ketameta.report.studies import records
+from ketameta.report.worked import Z95, Step
+from page_units import Unit, Units, numbers_of
 from report_pages import committed_context, committed_page
 
-NUMBER = re.compile(r"(?<![\w.,-])\u2212?\d[\d,]*(?:\.\d+)?(?!\w)")
 TEMPLATES = sorted((Path(html_module.__file__).parent / "templates").rglob("*[l2]"))
+#: Numbers that stand for no result, each with its reason.
+ALLOWED = {
+    "0.001": "smaller p-values are printed as p < 0.001",
+    "0.01": "smaller ratios are printed as < 0.01",
+    "1,000": "absolute effects are per 1,000 people; larger ratios are printed as > 1,000",
+}
+#: Keys of results that hold finished prose: it needs numbers of its own result, not itself.
+PROSE = frozenset({"sentences", "message"})
+#: Words for numbers, checked where they count studies or people.
+WORDS = {word: number for number, word in enumerate(summary._WORDS) if number}
+COUNTED = re.compile(rf"\b({'|'.join(WORDS)}) (?:studies|study|trials?|people)\b", re.IGNORECASE)
+#: A phrase that counts nothing of these results.
+GENERAL = ("One study alone cannot settle it",)
 
 
-class Articles(HTMLParser):
-    """The text of each article: without code, styles, figures and addresses."""
-
-    SILENT = frozenset({"script", "style", "code", "svg"})
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.texts: dict[str, list[str]] = {}
-        self.article = ""
-        self.silent = 0
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "article":
-            self.article = dict(attrs)["id"] or ""
-        self.silent += tag in self.SILENT
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "article":
-            self.article = ""
-        self.silent -= tag in self.SILENT
-
-    def handle_data(self, data: str) -> None:
-        if self.article and not self.silent:
-            self.texts.setdefault(self.article, []).append(data)
-
-
-def leaves(value: Any) -> Iterator[Any]:
-    """Yield every value of a context; of texts, the numbers they print."""
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from leaves(item)
-    elif isinstance(value, (list, tuple)):
-        yield len(value)
-        for item in value:
-            yield from leaves(item)
-    elif isinstance(value, Step):
-        yield value.value
-        yield from leaves(value.filled)
-        yield from leaves(value.symbol)
-        yield from leaves(value.formula)
-    elif isinstance(value, str):
-        yield from (parsed(found) for found in NUMBER.findall(value))
-        yield from (float(found) for found in re.findall(r"\d+(?:\.\d+)?", value))
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield value
+# --- which numbers a value can be printed as ------------------------------------------------------
 
 
 def parsed(text: str) -> float:
     return float(text.replace("\u2212", "-").replace(",", ""))
 
 
-def allowed(values: Iterator[Any]) -> dict[int, set[float]]:
+def leaves(value: Any) -> Iterator[float]:
+    """Yield every number of a value; of texts that are no prose, the numbers they print."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key not in PROSE:
+                yield from leaves(item)
+    elif isinstance(value, (list, tuple)):
+        yield len(value)
+        for item in value:
+            yield from leaves(item)
+    elif isinstance(value, Step):
+        yield value.value
+        for text in (value.filled, value.symbol, value.formula):
+            yield from leaves(text)
+    elif isinstance(value, str):
+        yield from (parsed(found) for found in numbers_of(value))
+        yield from (float(found) for found in re.findall(r"\d+(?:\.\d+)?", value))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield value
+
+
+def printable(values: Iterator[float]) -> dict[int, set[float]]:
     """Return every value as it could be printed, by the number of decimals."""
     found: dict[int, set[float]] = {digits: set() for digits in range(9)}
     for value in values:
@@ -94,59 +94,362 @@ def allowed(values: Iterator[Any]) -> dict[int, set[float]]:
 def strangers(text: str, known: dict[int, set[float]]) -> list[str]:
     """Return the numbers of a text that no value rounds to."""
     found = []
-    # Powers of ten are printed of one quantity only, the difference to the second engine.
-    for printed in NUMBER.findall(re.sub(r"\de\u2212\d+", " ", text)):
+    # Powers of ten are printed of very small numbers only, which no reader compares.
+    for printed in numbers_of(re.sub(r"[\d.]+e\u2212\d+", " ", text)):
         digits = len(printed.partition(".")[2])
-        if digits < 9 and round(parsed(printed), digits) not in known[digits]:
+        if printed in ALLOWED or digits > 8:
+            continue
+        if round(parsed(printed), digits) not in known[digits]:
             found.append(printed)
     return found
 
 
-def analyses() -> list[dict[str, Any]]:
-    return [item for section in committed_context()["sections"] for item in section["analyses"]]
+# --- where each part of the page has its numbers from ---------------------------------------------
 
 
-def sources(analysis: dict[str, Any]) -> Iterator[Any]:
-    """Yield the result and its provenance; not the finished texts of the page."""
-    name = analysis["name"]
-    yield from leaves(committed_context()["results"][name])
-    yield from leaves([row["card"] for row in analysis["study_rows"]])
-    yield from leaves([row["reference"] for row in analysis["study_rows"]])
-    yield from leaves(analysis["pooled_cards"])
-    yield from (1000.0, 95.0)
+def results() -> dict[str, Any]:
+    found: dict[str, Any] = committed_context()["results"]
+    return found
 
 
-@pytest.mark.parametrize("analysis", analyses(), ids=lambda analysis: analysis["name"])
-def test_every_number_of_an_article_is_one_of_its_result(analysis: dict[str, Any]) -> None:
-    text = " ".join(Articles(committed_page()).texts[analysis["name"]])
-    assert len(NUMBER.findall(text)) > 0 or analysis["k"] == 0
-    assert strangers(text, allowed(sources(analysis))) == []
+def analyses() -> dict[str, dict[str, Any]]:
+    return {
+        item["name"]: item
+        for section in committed_context()["sections"] for item in section["analyses"]
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("analysis", analyses(), ids=lambda analysis: analysis["name"])
-def test_every_number_of_the_pdf_is_one_of_its_result(analysis: dict[str, Any]) -> None:
-    found = next(
-        item
-        for section in pdf_data(committed_context())["sections"]
-        for item in section["analyses"]
-        if item["name"] == analysis["name"]
-    )
-    texts = [found["sentences"], found["question"], found["note"], *found["caveats"]]
-    texts += [cell for row in (*found["numbers"], *found["companions"]) for cell in row]
-    assert strangers(" ".join(texts), allowed(sources(analysis))) == []
+@functools.cache
+def evidence() -> Any:
+    return load_evidence(project_paths(ROOT))[0]
+
+
+def derived(result: dict[str, Any]) -> Iterator[float]:
+    """Yield what the page computes of stored numbers: shares of counts, limits, factors."""
+    for item in (result["network"] or {}).get("contrasts", []):
+        reach = Z95 * math.sqrt(item["variance"])
+        yield from (item["estimate"] - reach, item["estimate"] + reach)
+    for item in (result["network"] or {}).get("league", []):
+        # A league table says each comparison both ways.
+        yield from (-item[name] for name in ("estimate", "ci_low", "ci_high"))
+        yield from (math.exp(-item[name]) for name in ("estimate", "ci_low", "ci_high"))
+    se = {row["ci_method"]: row["se"] for row in result["intervals"]}
+    if "wald" in se and "knapp-hartung" in se:
+        yield (se["knapp-hartung"] / se["wald"]) ** 2
+    rows = [row for group in result["groups"] for row in group["rows"]]
+    for members in (rows, *(group["rows"] for group in result["groups"])):
+        for name in ("n_treatment", "n_control", "events_treatment", "events_control"):
+            # Sums below the columns of a forest plot.
+            yield math.fsum(row.get(name) or 0 for row in members)
+    tried = result.get("multiverse") or {}
+    counts = [v for v in leaves(tried) if v == int(v) and 0 < v < 1e4] if tried else []
+    for whole in {value for value in counts if value > 20}:
+        yield from (part / whole for part in set(counts) if part <= whole)
+
+
+def headline(result: dict[str, Any]) -> list[Any]:
+    """Return the numbers that stand for a result elsewhere on the page."""
+    events = result["events"] or {}
+    groups = [
+        [len(group["rows"]), group["pooled"], sum(r["n_participants"] or 0 for r in group["rows"])]
+        for group in result["groups"]
+    ]
+    return [result["k"], result["n_participants"], result["pooled"], result["level"], groups,
+            events.get("per_thousand"), events.get("baseline_risk"), result["title"],
+            result["important_difference"]]  # fmt: skip
+
+
+def of_links(unit: Unit) -> list[dict[str, Any]]:
+    return [results()[link[1:]] for link in unit.links if link[1:] in results()]
+
+
+def of_article(unit: Unit) -> list[Any]:
+    analysis, result = analyses()[unit.article], results()[unit.article]
+    found: list[Any] = [result, list(derived(result))]
+    if unit.in_card:
+        cards = analysis["network_cards"] or {}
+        found += [analysis["pooled_cards"], cards.get("estimates"), analysis["r_blocks"]]
+        found += [[row["card"], row["reference"], row["citation"], row["label"]]
+                  for row in (*analysis["study_rows"], *cards.get("contrasts", []))]  # fmt: skip
+    return found
+
+
+def of_summary(_: Unit) -> list[Any]:
+    names = [*(name for name, _ in summary._FINDINGS), *(name for name, _ in summary._HARMS)]
+    told = [results()[name] for name in names if name in results()]
+    return [[r["k"], r["n_participants"], (r["events"] or {}).get("per_thousand")] for r in told]
+
+
+def of_abstract(unit: Unit) -> list[Any]:
+    for name, words in summary._FINDINGS:
+        if unit.text.startswith(f"{words}:"):
+            return headline(results()[name])
+    return [committed_context()["search"]["search"], committed_context()["counts"]]
+
+
+def of_claim(unit: Unit) -> list[Any]:
+    names = {anchor.removeprefix("claim-") for anchor in unit.anchors}
+    stated = [
+        [row[key] for key in ("claim", "would_support", "made_at", "cites", "rule_words")
+         if key in row] + [row.get("registered")]
+        for row in committed_context()["claims"] if row["id"] in names
+    ]  # fmt: skip
+    return [stated, [[headline(result), result["network"]] for result in of_links(unit)]]
+
+
+def of_moderator(unit: Unit) -> list[Any]:
+    names = {link[1:] for link in unit.links}
+    rows = [row for row in committed_context()["moderator_tests"] if row["analysis"] in names]
+    every = committed_context()["moderator_tests"]
+    tested = [row for row in every if row["p_holm"] is not None]
+    return rows if unit.tag == "tr" else [tested, committed_context()["permuted_below"]]
+
+
+def of_map(unit: Unit) -> list[Any]:
+    rows = committed_context()["map"]["rows"]
+    return [row for row in rows if unit.tag != "tr" or unit.text.startswith(row["label"])]
+
+
+def numbered(prefix: str, key: str) -> Callable[[Unit], list[Any]]:
+    """Return the studies whose row or reference a unit is."""
+
+    def found(unit: Unit) -> list[Any]:
+        names = {a.removeprefix(prefix) for a in unit.anchors if a.startswith(prefix)}
+        rows = [s for s in committed_context()["studies"] if str(s[key]) in names]
+        return rows or [committed_context()["counts"]]
+
+    return found
+
+
+def of_exclusion(unit: Unit) -> list[Any]:
+    rows = [row for row in records(evidence().exclusions) if row["reason"] in unit.text]
+    if unit.tag == "tr" and rows:
+        return rows
+    return [committed_context()["counts"]["records_excluded"],
+            committed_context()["exclusion_reasons"]]  # fmt: skip
+
+
+def of_registry(unit: Unit) -> list[Any]:
+    rows = records(evidence().registry)
+    mine = [row for row in rows if row["registry_id"] in unit.text]
+    return mine or [len(rows), committed_context()["registry_counts"]]
+
+
+def of_route(unit: Unit) -> list[Any]:
+    rows = committed_context()["routes"]
+    if unit.tag == "tr":
+        return [row for row in rows if row["description"] in unit.text]
+    return [committed_context()["versions"], committed_context()["level"]]
+
+
+def of_correction(unit: Unit) -> list[Any]:
+    return [r for r in committed_context()["corrections"] if r["reason"] in unit.text]
+
+
+def of_key(*keys: str) -> Callable[[Unit], list[Any]]:
+    return lambda unit: [committed_context()[key] for key in keys]
+
+
+def of_section(unit: Unit) -> list[Any]:
+    section = next(s for s in committed_context()["sections"] if s["key"] == unit.section)
+    return [section["intro"], [headline(results()[a["name"]]) for a in section["analyses"]]]
+
+
+SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
+    "": of_key("versions", "stamp", "code_stamp", "living"),
+    "summary": of_summary,
+    "abstract": of_abstract,
+    "findings": lambda unit: [headline(result) for result in of_links(unit)],
+    "changes": lambda unit: [headline(result) for result in of_links(unit)],
+    "claims": of_claim,
+    "certainty": lambda unit: [headline(result) for result in of_links(unit)],
+    "moderators": of_moderator,
+    "map": of_map,
+    "studies": numbered("study-", "study_id"),
+    "bias": of_key("risk_of_bias"),
+    "methods": of_route,
+    "search": of_key("search", "flow"),
+    "corrections": of_correction,
+    "registry": of_registry,
+    "exclusions": of_exclusion,
+    "limitations": of_key("search", "counts"),
+    "references": numbered("ref-", "number"),
+    "glossary": lambda _: [[term.name, term.meaning] for term in TERMS],
+    "verify": of_key("citation"),
+}
+
+
+def known_to(unit: Unit) -> dict[int, set[float]]:
+    """Return the numbers that a unit may print."""
+    if unit.article:
+        return _of_article(unit.article, unit.in_card)
+    source = SOURCES.get(unit.section, of_section)
+    return printable(leaves(source(unit)))
+
+
+@functools.cache
+def _of_article(name: str, in_card: bool) -> dict[int, set[float]]:
+    return printable(leaves(of_article(Unit("", name, "", in_card=in_card))))
+
+
+def is_tick(unit: Unit) -> bool:
+    """Return whether a text of a figure is one number: mostly a tick of an axis."""
+    return unit.tag == "text" and re.fullmatch(r"[\u2212\d.,% ]+", unit.text) is not None
+
+
+@functools.cache
+def units() -> tuple[Unit, ...]:
+    return tuple(unit for unit in Units(committed_page()).units if re.search(r"\d", unit.text))
+
+
+def places() -> list[str]:
+    return sorted({unit.article or unit.section for unit in units()})
+
+
+# --- tests ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", places())
+def test_every_number_of_the_page_is_one_of_its_sources(place: str) -> None:
+    wrong = [
+        (found, unit.tag, unit.text[:160])
+        for unit in units()
+        if (unit.article or unit.section) == place and not is_tick(unit)
+        for found in strangers(unit.text, known_to(unit))
+    ]
+    assert wrong == []
+
+
+def test_every_part_of_the_page_says_where_its_numbers_are_from() -> None:
+    named = {unit.section for unit in Units(committed_page()).units if not unit.article}
+    assert named - {s["key"] for s in committed_context()["sections"]} <= set(SOURCES)
+    assert set(SOURCES) <= named, "no rule is left over"
+
+
+def test_words_for_numbers_are_the_numbers_of_results() -> None:
+    found = 0
+    for unit in Units(committed_page()).units:
+        if unit.article or unit.section not in ("summary", "abstract", "findings"):
+            continue
+        text = functools.reduce(lambda words, said: words.replace(said, ""), GENERAL, unit.text)
+        if unit.section == "summary":
+            known = {results()[n]["k"] for n, _ in summary._FINDINGS if n in results()}
+        else:
+            known = {result["k"] for result in of_links(unit)}
+        for word in COUNTED.findall(text):
+            found += 1
+            assert WORDS[word.lower()] in known, unit.text
+    assert found >= 3
+
+
+def altered(text: str, place: int) -> str:
+    """Return a text with one digit of its numbers changed."""
+    digits = [match.start() for match in re.finditer(r"\d", text)]
+    at = digits[place % len(digits)]
+    return text[:at] + str((int(text[at]) + 4) % 10) + text[at + 1 :]
+
+
+#: Share of changed digits that must be noticed: in the tables and texts around the analyses, in
+#: analyses (whose results hold thousands of numbers), and in those of their numbers with decimals.
+NOTICED = {"around": 0.7, "analyses": 0.35, "decimals": 0.5}
+
+
+@pytest.mark.parametrize("kind", NOTICED)
+def test_a_changed_digit_is_noticed(kind: str) -> None:
+    chance = random.Random(6)
+    mine = [
+        (unit, number)
+        for unit in units()
+        if bool(unit.article) == (kind != "around") and not is_tick(unit) and not unit.in_card
+        for number in numbers_of(unit.text)
+        if kind != "decimals" or re.search(r"\.\d\d", number)
+    ]
+    tried = chance.sample(mine, 600)
+    noticed = 0
+    for unit, number in tried:
+        changed = altered(number, chance.randrange(9))
+        noticed += bool(strangers(unit.text.replace(number, changed, 1), known_to(unit)))
+    assert noticed / len(tried) >= NOTICED[kind], noticed / len(tried)
 
 
 def test_a_number_from_nowhere_is_found() -> None:
     context = copy.copy(committed_context())
     sections = [dict(section) for section in context["sections"]]
-    analysis = next(item for item in analyses() if item["name"] == "nmda_adhd_symptoms")
+    analysis = analyses()["nmda_adhd_symptoms"]
     changed = {**analysis, "note": "As many as 71.364 people."}
     for section in sections:
         section["analyses"] = [
             changed if item["name"] == changed["name"] else item for item in section["analyses"]
         ]
-    text = " ".join(Articles(render_html({**context, "sections": sections})).texts[changed["name"]])
-    assert strangers(text, allowed(sources(analysis))) == ["71.364"]
+    page = render_html({**context, "sections": sections, "lead": "Of 7,413 trials."})
+    wrong = [
+        found for unit in Units(page).units
+        if unit.article in ("", changed["name"]) and not is_tick(unit)
+        for found in strangers(unit.text, known_to(unit))
+    ]  # fmt: skip
+    assert wrong == ["7,413", "71.364"]
+
+
+# --- the PDF --------------------------------------------------------------------------------------
+
+
+def pdf_texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key not in ("name", "closed", "link"):
+                yield from pdf_texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from pdf_texts(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def page_numbers(article: str | None = None) -> set[str]:
+    return {
+        found
+        for unit in units() if article is None or unit.article == article
+        for found in numbers_of(unit.text)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", analyses())
+def test_every_number_of_an_analysis_in_the_pdf_is_one_of_its_result(name: str) -> None:
+    (found,) = [
+        item for section in pdf_data(committed_context())["sections"]
+        for item in section["analyses"] if item["name"] == name
+    ]  # fmt: skip
+    known = _of_article(name, False)
+    # The words of a picture list what is drawn; the drawing is checked with the page.
+    texts = [text for key, value in found.items() if key != "figures" for text in pdf_texts(value)]
+    assert [bad for text in texts for bad in strangers(text, known)] == []
+
+
+def test_every_other_number_of_the_pdf_stands_on_the_page() -> None:
+    data = {key: value for key, value in pdf_data(committed_context()).items() if key != "sections"}
+    known = page_numbers()
+    assert [n for text in pdf_texts(data) for n in numbers_of(text) if n not in known] == []
+
+
+def test_the_typeset_pdf_prints_no_other_number() -> None:
+    if shutil.which("pdftotext") is None:
+        # The program is a second look where it is installed; what is typeset is tested above.
+        return
+    text = subprocess.run(
+        ["pdftotext", "-layout", str(ROOT / "reports" / "report.pdf"), "-"],
+        capture_output=True, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"},
+    ).stdout.decode("utf-8")  # fmt: skip
+    pages = text.count("\f")
+    given = " ".join(pdf_texts(pdf_data(committed_context())))
+    drawn = " ".join(unit.text for unit in units() if unit.tag == "text")
+    known = {*re.findall(r"\d+", given), *re.findall(r"\d+", drawn)}
+    known |= {str(number) for number in range(1, pages + 1)}
+    # The foot of each page names data and code by hashes, which are those of the last build.
+    prose = re.sub(r"\b(?:data|code) [0-9a-f]{12}\b", " ", text)
+    assert Counter(n for n in re.findall(r"\d+", prose) if n not in known) == {}
+
+
+# --- templates ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
@@ -160,6 +463,7 @@ def test_no_template_types_a_number(path: Path) -> None:
 def test_the_templates_were_found() -> None:
     names = {path.name for path in TEMPLATES}
     assert {"report.html.j2", "front.html", "back.html", "cards.html", "pieces.html"} <= names
+    assert {"network.html", "claims.html"} <= names
 
 
 # --- words ----------------------------------------------------------------------------------------

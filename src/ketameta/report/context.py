@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.certainty import RATINGS, summary_of_findings
 from ketameta.analyses.credibility import moderator_table
+from ketameta.analyses.credibility_tests import PERMUTED_BELOW
 from ketameta.analyses.rows import study_label
 from ketameta.conversions import ROUTES
 from ketameta.errors import ReportError
@@ -133,6 +134,7 @@ def report_context(
         "summary_of_findings": findings,
         "certainty_rated": any(row["certainty"] in RATINGS for row in findings),
         "moderator_tests": moderator_table(results),
+        "permuted_below": PERMUTED_BELOW,
         "map": {**_map(evidence), "alt": picture["alt"]},
         "studies": studies,
         "counts": counts,
