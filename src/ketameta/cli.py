@@ -213,6 +213,8 @@ STOPPED = 130
 
 def main() -> None:
     """Run the command; a problem of the user's ends in its message, never in a traceback."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # threads of a small product wait for each other
     try:
         app(prog_name="ketameta")
     except KetametaError as error:

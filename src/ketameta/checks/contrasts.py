@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 from ketameta.checks.context import Context, Problem, error, half_unit, warning
 from ketameta.checks.rows import SPREAD_FACTOR, half_width_in_se
+from ketameta.checks.student import t_two_sided
 from ketameta.evidence import Row
 
 RATIOS = ("OR", "RR", "HR")
@@ -126,9 +127,7 @@ def _z_ranges(row: Row) -> Iterator[tuple[str, float, float]]:
     t, f, df = row.number("t"), row.number("f"), row.number("df")
     statistic = abs(t) if t is not None else sqrt(f) if f is not None and f >= 0 else None
     if statistic is not None and df is not None and df > 0:
-        from scipy.special import stdtr
-
-        p = 2 * float(stdtr(df, -statistic))
+        p = t_two_sided(statistic, df)
         if isfinite(p) and 0 < p <= 1:
             z = -_NORMAL.inv_cdf(p / 2)
             yield ("t" if t is not None else "F"), 0.95 * z - 0.05, 1.05 * z + 0.05
