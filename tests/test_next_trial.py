@@ -256,12 +256,84 @@ def test_what_is_wrong_with_a_plan_is_said(tmp_path, more, words):
         spec_of(tmp_path, f"\n[next_trial]\n{more}\n")
 
 
-def test_plans_are_for_differences(tmp_path):
-    with pytest.raises(SpecError, match="is for SMD and MD; this analysis is about RR"):
-        spec_of(tmp_path, '\n[model]\nmeasure = "RR"\n' + PLAN)
+def test_plans_have_what_their_measure_needs(tmp_path):
+    with pytest.raises(SpecError, match="is for SMD, MD, OR, RR, RD; this analysis is about SMCR"):
+        spec_of(tmp_path, '\n[model]\nmeasure = "SMCR"\n' + PLAN)
     more = '\n[model]\nmeasure = "MD"\n' + PLAN
     with pytest.raises(SpecError, match=r"next_trial\.sd: the standard deviation"):
         spec_of(tmp_path, more)
+    with pytest.raises(SpecError, match="unit: the name of the unit of a mean difference"):
+        spec_of(tmp_path, PLAN.replace("[[", 'unit = "points"\n[['))
+    with pytest.raises(SpecError, match="only a plan about counted outcomes"):
+        spec_of(tmp_path, PLAN.replace("[[", "baseline_risk = 0.1\n[["))
+
+
+RISKS = """
+[model]
+measure = "RR"
+
+[next_trial]
+important_difference = 0.25
+baseline_risk = 0.5
+source = "an example of R"
+n_per_arm = [50]
+power = [0.9]
+"""
+
+
+def test_a_plan_about_risks_is_that_of_r(tmp_path):
+    found = next_trial_of(spec_of(tmp_path, RISKS), [], [], None, [])
+    # power.prop.test(p1 = .50, p2 = .75, power = .90) gives n = 76.7; with n = 50 power = 0.740.
+    (size,) = found["sample_size"]
+    assert size["normal"] == pytest.approx(76.7, abs=0.05)
+    assert (size["exact"], size["total"]) == (77, 154)
+    assert found["power"]["power"][0] == pytest.approx(0.740, abs=5e-4)
+    assert "250 more people per 1,000 than the 500 on control" in found["sentences"][0]
+    assert (found["priors"], found["after"]) == ([], None)
+    there = next_trial_of(spec_of(tmp_path, RISKS), [0.1], [0.2], None, [])
+    assert not any("no trial to add to" in sentence for sentence in there["sentences"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("baseline_risk = 0.5\n", ""), "baseline_risk is None; the share of people on control"),
+        (("= 0.5\n", "= 12\n"), "baseline_risk is 12"),
+        (("= 0.25", "= 250"), "the risk on treatment would be 250.5"),
+        (("n_per_arm", "sd = 1\nn_per_arm"), "next_trial.sd: a plan about risks has none"),
+    ],
+)
+def test_what_is_wrong_with_a_plan_about_risks_is_said(tmp_path, change, words):
+    with pytest.raises(SpecError, match=words):
+        spec_of(tmp_path, RISKS.replace(*change))
+
+
+WITHIN = """
+[model]
+group_by = "adhd_subtype"
+group_order = ["inattentive", "combined"]
+"""
+
+
+def test_a_difference_between_groups_needs_four_times_the_people(tmp_path):
+    text = ANALYSIS.replace("looked_for", 'kind = "within_trial"\nlooked_for')
+    plan = PLAN[: PLAN.index("[[")]
+    found = next_trial_of(spec_of(tmp_path, WITHIN + plan, text), [], [], None, [])
+    alone = planned(tmp_path)["sample_size"]
+    for group, arms in zip(found["sample_size"], alone, strict=True):
+        assert group["normal"] == pytest.approx(4 * arms["normal"])
+        assert group["exact"] >= group["normal"] and group["exact"] % 2 == 0
+    assert "between the effects in two groups" in found["sentences"][0]
+    # At the size for 80% the power is 80%: by simulation of nothing, by the same normal curve.
+    shift = 0.5 * math.sqrt(found["sample_size"][0]["normal"] / 8)
+    power = special.ndtr(shift - special.ndtri(0.975)) + special.ndtr(-shift - special.ndtri(0.975))
+    assert power == pytest.approx(0.8, abs=1e-5)
+    sizes = found["power"]
+    for n, stored in zip(sizes["n_per_arm"], sizes["power"], strict=True):
+        shift = 0.5 * math.sqrt(n / 8)
+        assert stored == pytest.approx(
+            special.ndtr(shift - special.ndtri(0.975)) + special.ndtr(-shift - special.ndtri(0.975))
+        )
 
 
 def test_priors_name_analyses_of_the_same_measure(tmp_path):
@@ -287,4 +359,18 @@ def test_the_questions_without_trials_are_planned():
         if spec.declarations.next_trial
     }
     assert {"ketamine_adhd", "nmda_adhd_symptoms"} <= set(plans)
-    assert all("Convention" in plan.source for plan in plans.values())
+    assert all("Convention" in plan.source or "doi:" in plan.source for plan in plans.values())
+
+
+def test_every_question_with_two_trials_or_fewer_says_what_a_next_trial_needs():
+    for path in sorted((ROOT / "reports" / "results").glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if result["k"] > 2 or result["kind"] not in ("pooled", "within_trial"):
+            continue
+        if result["pooled"] is None and result["k"]:
+            continue  # different measurements, each with a question of its own
+        found = result["next_trial"]
+        assert found is not None, path.stem
+        if result["measure"] not in ("SMCR", "OR"):
+            assert not found["withheld"], path.stem
+            assert found["sample_size"][0]["total"] > 0

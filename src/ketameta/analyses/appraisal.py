@@ -55,7 +55,7 @@ def appraisal(
     shares = weights if weights is not None else [None] * len(trials)
     main = [{**row, "weight": share} for row, share in zip(trials, shares, strict=True)]
     pooled = result["pooled"]
-    plain_pool = spec.kind == "pooled" and spec.model.overall
+    planned = spec.kind in ("pooled", "within_trial") and (spec.model.overall or not trials)
     regressions = regressions_of(spec, trials, evidence.studies)
     return {
         "certainty": certainty(spec, result, main, evidence.risk_of_bias.to_dict("records")),
@@ -73,7 +73,7 @@ def appraisal(
             pooled["tau2"] if pooled else None,
             related.priors_of(spec, evidence),
         )
-        if plain_pool
+        if planned
         else None,
         "regressions": regressions,
         "credibility": credibility(spec, result, rows, regressions, tuple(related.specs.values())),

@@ -123,7 +123,8 @@ def important_difference(spec: AnalysisSpec) -> float | None:
     if spec.model.important_difference is not None:
         return spec.model.important_difference
     plan = spec.declarations.next_trial
-    return None if plan is None else plan.important_difference
+    # A plan about risks has a difference of shares, which is no effect on the scale of a ratio.
+    return None if plan is None or plan.baseline_risk is not None else plan.important_difference
 
 
 def regions(spec: AnalysisSpec, low: float, high: float) -> list[str]:

@@ -63,11 +63,16 @@ class NextTrial:
     Attributes
     ----------
     important_difference : float
-        Smallest difference worth detecting, signed: its sign is that of benefit.
+        Smallest difference worth detecting, signed: of an effect its sign is that of benefit; of
+        risks it is the share of people more (or, below 0, fewer) on treatment.
     source : str
         Where it comes from.
     sd : float
         Standard deviation within arms in the same units; 1 for a standardised difference.
+    unit : str
+        Of a mean difference.
+    baseline_risk : float or None
+        Of risks: the share of people on control.
     alpha : float
         Two-sided.
     power : tuple of float
@@ -81,6 +86,8 @@ class NextTrial:
     important_difference: float
     source: str
     sd: float = 1.0
+    unit: str = "points"
+    baseline_risk: float | None = None
     alpha: float = 0.05
     power: tuple[float, ...] = (0.8, 0.9)
     n_per_arm: tuple[int, ...] = TRIAL_SIZES

@@ -23,6 +23,8 @@ from ketameta.analyses.spec_problems import Problems
 from ketameta.errors import did_you_mean
 from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure
 
+#: Measures of counted outcomes.
+COUNTED = (Measure.OR, Measure.RR, Measure.RD)
 #: Names of the tables in an analysis file.
 TABLES = ("judgements", "next_trial", "multiverse", "regressions", "expectation")
 _STATUSES = ("declared", "post hoc")
@@ -35,7 +37,7 @@ _CHOICE_WORDS: Mapping[str, Sequence[str]] = {
     "overlap": ("trials", "pools"),
 }
 #: Measures for which a next trial can be worked out.
-_PLANNED = (Measure.SMD, Measure.MD)
+_PLANNED = (Measure.SMD, Measure.MD, *COUNTED)
 
 
 def read_declarations(
@@ -120,7 +122,7 @@ def _next_trial(file: Problems, measure: Measure) -> NextTrial:
     where = "next_trial."
     if measure not in _PLANNED:
         file.problems.append(
-            f"[next_trial] is for {' and '.join(_PLANNED)}; this analysis is about {measure}"
+            f"[next_trial] is for {', '.join(_PLANNED)}; this analysis is about {measure}"
         )
     difference = file.number("important_difference", table)
     if not difference:
@@ -138,6 +140,7 @@ def _next_trial(file: Problems, measure: Measure) -> NextTrial:
         file.problems.append(f"{where}sd is {sd:g}; a number above 0 is needed")
     if sd is not None and sd != 1 and measure is Measure.SMD:
         file.problems.append(f"{where}sd is {sd:g}; in units of an SMD it is 1")
+    risk = _baseline_risk(file, table, measure, difference)
     alpha = file.number("alpha", table)
     if alpha is not None and not 0 < alpha < 0.5:
         file.problems.append(f"{where}alpha is {alpha:g}; a share between 0 and 0.5 is needed")
@@ -148,12 +151,47 @@ def _next_trial(file: Problems, measure: Measure) -> NextTrial:
         important_difference=plan.important_difference,
         source=plan.source,
         sd=sd or plan.sd,
+        unit=str(table.get("unit", plan.unit)),
+        baseline_risk=risk,
         alpha=alpha or plan.alpha,
         power=power or plan.power,
         n_per_arm=tuple(int(size) for size in sizes) or plan.n_per_arm,
         priors=_priors(file, table),
         status=_status(file, where, table),
     )
+
+
+def _baseline_risk(
+    file: Problems, table: Mapping[str, Any], measure: Measure, difference: float | None
+) -> float | None:
+    """Return the risk on control of a plan about counted outcomes; the others have none."""
+    where = "next_trial."
+    risk = file.number("baseline_risk", table)
+    if "unit" in table and (measure is not Measure.MD or not isinstance(table["unit"], str)):
+        file.problems.append(f"{where}unit: the name of the unit of a mean difference")
+    if measure not in COUNTED:
+        if "baseline_risk" in table:
+            file.problems.append(
+                f"{where}baseline_risk: only a plan about counted outcomes "
+                f"({', '.join(COUNTED)}) has a risk on control"
+            )
+        return None
+    file.problems += [
+        f"{where}{key}: a plan about risks has none" for key in ("sd", "prior") if key in table
+    ]
+    if risk is None or not 0 < risk < 1:
+        given = table.get("baseline_risk")
+        file.problems.append(
+            f"{where}baseline_risk is {given!r}; the share of people on control, between 0 and 1, "
+            "is needed"
+        )
+    elif difference and not 0 < risk + difference < 1:
+        file.problems.append(
+            f"{where}important_difference is {difference:g}: the risk on treatment would be "
+            f"{risk + difference:g}; write a difference of shares, such as 0.05 for 50 more per "
+            "1,000"
+        )
+    return risk
 
 
 def _priors(file: Problems, table: Mapping[str, Any]) -> tuple[TrialPrior, ...]:

@@ -14,16 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ketameta.analyses.next_trial_design import design_of, difference_words, power_of, size_of
 from ketameta.analyses.next_trial_words import next_trial_sentences
 from ketameta.models.bayes_mixture import Mixture
 from ketameta.models.bayes_predictive import predictive_effect
 from ketameta.models.new_trial import Outlook, md_variance, new_trial, smd_variance
-from ketameta.models.power import (
-    assurance,
-    normal_sample_size,
-    t_test_power,
-    t_test_sample_size,
-)
+from ketameta.models.power import assurance
 from ketameta.models.priors import HalfNormal
 from ketameta.models.results import plain
 from ketameta.vocabulary import Measure
@@ -91,42 +87,44 @@ def next_trial_of(
     """
     plan = spec.declarations.next_trial
     if plan is None:
-        if len(estimates) > FEW or spec.kind != "pooled":
-            return None
-        return {
-            "withheld": "No important difference is declared for this question, so that no next "
-            "trial is worked out.",
-        }
+        return {"withheld": _no_plan(spec)} if len(estimates) <= FEW else None
     sizes = np.array(plan.n_per_arm)
+    design = design_of(spec, plan)
     result: dict[str, Any] = {
         "withheld": "",
         "declared": {
             "important_difference": plan.important_difference,
             "source": plan.source,
+            "difference_words": difference_words(spec, plan),
+            "design": design,
             "sd": plan.sd,
+            "baseline_risk": plan.baseline_risk,
             "alpha": plan.alpha,
             "status": plan.status,
         },
-        "sample_size": [_size(plan, power) for power in plan.power],
-        "power": {
-            "n_per_arm": sizes,
-            "power": t_test_power(plan.important_difference, plan.sd, sizes, plan.alpha),
-        },
+        "sample_size": [size_of(plan, design, power) for power in plan.power],
+        "power": {"n_per_arm": sizes, "power": power_of(plan, design)},
         "priors": [_prior(plan, prior) for prior in priors],
-        "after": _after(spec, plan, estimates, variances, tau2) if len(estimates) else None,
+        "n_trials": len(estimates),
+        "after": _after(spec, plan, estimates, variances, tau2)
+        if len(estimates) and design == "arms"
+        else None,
     }
-    result["sentences"] = next_trial_sentences(result, spec)
+    result["sentences"] = next_trial_sentences(result)
     return plain(result)
 
 
-def _size(plan: NextTrial, power: float) -> dict[str, Any]:
-    exact = t_test_sample_size(plan.important_difference, plan.sd, plan.alpha, power)
-    return {
-        "power": power,
-        "normal": normal_sample_size(plan.important_difference, plan.sd, plan.alpha, power),
-        "exact": exact,
-        "total": 2 * exact,
-    }
+def _no_plan(spec: AnalysisSpec) -> str:
+    """Return why no next trial is worked out."""
+    if spec.model.measure is Measure.SMCR:
+        return (
+            "A change without a control cannot show an effect: the next trial needs a control and "
+            "is worked out with the controlled comparison."
+        )
+    return (
+        "No important difference is declared for this question, so that no next trial is worked "
+        "out."
+    )
 
 
 def _prior(plan: NextTrial, prior: PriorTrials) -> dict[str, Any]:

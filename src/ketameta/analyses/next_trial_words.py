@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ketameta.analyses.next_trial_design import test_words
 from ketameta.numberformat import (
     format_count,
     format_interval,
@@ -12,33 +13,34 @@ from ketameta.numberformat import (
     format_percent,
     plural,
 )
-from ketameta.vocabulary import Measure
-
-if TYPE_CHECKING:
-    from ketameta.analyses.spec import AnalysisSpec
 
 
-def next_trial_sentences(result: Mapping[str, Any], spec: AnalysisSpec) -> list[str]:
+def next_trial_sentences(result: Mapping[str, Any]) -> list[str]:
     """Return what a next trial would need and do, in words."""
-    return [
-        _size_sentence(result, spec),
+    sentences = [
+        _size_sentence(result),
         *(_prior_sentence(prior, result) for prior in result["priors"]),
-        *(_after_sentences(result) if result["after"] else [_no_trial_sentence()]),
     ]
+    if result["after"]:
+        sentences += _after_sentences(result)
+    elif not result["n_trials"]:
+        sentences.append(_no_trial_sentence())
+    return sentences
 
 
-def _size_sentence(result: Mapping[str, Any], spec: AnalysisSpec) -> str:
+def _size_sentence(result: Mapping[str, Any]) -> str:
     declared = result["declared"]
-    units = "standard deviations" if spec.model.measure is Measure.SMD else "points"
     sizes = [
         f"{format_count(item['exact'])} people per arm ({format_count(item['total'])} in all) for "
         f"{format_percent(item['power'])} power"
         for item in result["sample_size"]
     ]
+    between = " between the effects in two groups" if declared["design"] == "groups" else ""
+    words = declared["difference_words"]
+    what = words if declared["design"] == "risks" else f"a difference of {words}{between}"
     return (
-        f"To detect a difference of {format_number(abs(declared['important_difference']))} {units} "
-        f"a trial of two equal arms needs {' or '.join(sizes)} (two-sided t test at "
-        f"{format_number(declared['alpha'])})."
+        f"To detect {what} a trial of two equal arms needs {' or '.join(sizes)} "
+        f"({test_words(declared['design'], declared['alpha'])})."
     )
 
 

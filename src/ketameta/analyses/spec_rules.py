@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ketameta.analyses.declarations_file import COUNTED
 from ketameta.analyses.spec import Choice, Model, Selection
 from ketameta.errors import did_you_mean
-from ketameta.vocabulary import Measure
-
-#: Measures of counted outcomes.
-_COUNTED = (Measure.OR, Measure.RR, Measure.RD)
 
 
 def contradictions(
@@ -48,7 +45,7 @@ def _outcome_problems(
     select: Selection, model: Model, known: Mapping[str, Sequence[str]]
 ) -> list[str]:
     problems = []
-    by_count = model.measure in _COUNTED
+    by_count = model.measure in COUNTED
     if "counted" in known:
         names = [name for name in select.outcome if name in known.get("outcome", ())]
         wrong = [name for name in names if (name in known["counted"]) != by_count]
@@ -156,7 +153,15 @@ def _kind_problems(
             )
     if "rho" in written and not model.over_time:
         problems.append("model.rho is the correlation of over_time = true, which is not set")
-    for table, words in (("next_trial", "a next trial is"), ("regressions", "regressions are")):
-        if raw.get(table) and kind != "pooled":
-            problems.append(f"[{table}]: {words} for kind = 'pooled'; kind is {kind!r}")
+    if raw.get("regressions") and kind != "pooled":
+        problems.append(f"[regressions]: regressions are for kind = 'pooled'; kind is {kind!r}")
+    if raw.get("next_trial") and kind not in ("pooled", "within_trial"):
+        problems.append(
+            f"[next_trial]: a next trial is for kind = 'pooled' or 'within_trial'; kind is {kind!r}"
+        )
+    if raw.get("next_trial") and kind == "within_trial" and model.measure in COUNTED:
+        problems.append(
+            "[next_trial]: of a difference within trials only for SMD and MD; this analysis is "
+            f"about {model.measure}"
+        )
     return problems

@@ -126,6 +126,32 @@ def two_proportions_sample_size(
     return ((z_alpha * under_null + z_power * own) / (p_treatment - p_control)) ** 2
 
 
+def two_proportions_power(
+    p_control: float, p_treatment: float, n_per_arm: ArrayLike, alpha: float = 0.05
+) -> Array:
+    """Return the power to tell two risks apart, by the normal approximation.
+
+    Parameters
+    ----------
+    p_control, p_treatment : float
+        Between 0 and 1, not equal.
+    n_per_arm : array_like
+    alpha : float
+        Two-sided.
+
+    Notes
+    -----
+    The inverse of :func:`two_proportions_sample_size`; R's ``power.prop.test``.
+    """
+    two_proportions_sample_size(p_control, p_treatment, alpha, 0.8)
+    mean = (p_control + p_treatment) / 2
+    under_null = math.sqrt(2 * mean * (1 - mean))
+    own = math.sqrt(p_control * (1 - p_control) + p_treatment * (1 - p_treatment))
+    z = float(special.ndtri(1 - alpha / 2))
+    sizes = np.sqrt(np.asarray(n_per_arm, dtype=np.float64))
+    return np.asarray(special.ndtr((abs(p_treatment - p_control) * sizes - z * under_null) / own))
+
+
 def assurance(
     prior: Mixture, sd: float, n_per_arm: ArrayLike, alpha: float = 0.05, *, benefit: float = -1.0
 ) -> Array:
