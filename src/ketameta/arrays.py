@@ -7,7 +7,9 @@ that a refusal always names the argument, the value, the position and the rule.
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from decimal import Decimal
+from numbers import Real
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +21,78 @@ Bools: TypeAlias = NDArray[np.bool_]
 
 #: Impossible values listed per argument; a longer list is counted, not printed.
 LISTED = 10
+#: Numbers further from 1 than this are no data: their squares and ratios leave double precision.
+LARGEST, SMALLEST = 1e50, 1e-50
+
+
+def as_numbers(argument: str, values: Any, *, booleans: bool = False) -> Floats:
+    """Return ``values`` as a new float array of any shape, with NaN where one is missing.
+
+    Parameters
+    ----------
+    argument : str
+        Its name, for the message.
+    values : array_like
+        Numbers; a masked entry, ``None`` and pandas' ``NA`` are missing.
+    booleans : bool
+        Whether yes and no stand for 1 and 0, as in a column of a design.
+
+    Raises
+    ------
+    UsageError
+        Words (also those that look like numbers), dates, yes/no values, complex numbers, rows of
+        different lengths.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        filled: Floats = np.where(np.ma.getmaskarray(values), np.nan, np.asarray(values))
+        return filled.astype(np.float64)
+    try:
+        raw = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    except ValueError as error:
+        raise UsageError(f"{argument} must be numbers: {error}") from None
+    if raw.dtype.kind in ("b" if booleans else "") + "iuf":
+        return np.array(raw, dtype=np.float64)
+    if raw.dtype.kind not in "OUS":
+        kind = {"b": "yes/no values", "M": "dates", "m": "times", "c": "complex numbers"}
+        raise UsageError(
+            f"{argument} must be numbers, and holds {kind.get(raw.dtype.kind, str(raw.dtype))}"
+        )
+    items = np.empty(raw.shape, dtype=np.float64)
+    # A list that holds one word becomes all words; the word itself is worth naming.
+    mixed = list(values) if isinstance(values, list | tuple) and raw.ndim == 1 else raw.ravel()
+    for place, item in enumerate(mixed):
+        items.flat[place] = _as_number(argument, item, place if raw.ndim else None, booleans)
+    return items
+
+
+def _as_number(argument: str, item: object, place: int | None, booleans: bool) -> float:
+    if item is None or type(item).__name__ == "NAType":
+        return math.nan
+    number = isinstance(item, Real | Decimal | np.bool_)
+    if number and (booleans or not isinstance(item, bool | np.bool_)):
+        try:
+            return float(item)  # type: ignore[arg-type]
+        except OverflowError:
+            return math.inf
+    where = argument if place is None else f"{argument}[{place}]"
+    simple = isinstance(item, str | bytes | bool | complex)
+    shown = repr(str(item) if isinstance(item, str) else item) if simple else type(item).__name__
+    raise UsageError(f"{argument} must be numbers, and {where} is {shown}")
+
+
+def as_number(argument: str, value: Any) -> float:
+    """Return one finite number, or refuse it by name."""
+    found = as_numbers(argument, value)
+    if found.ndim != 0 or not np.isfinite(found):
+        raise UsageError(f"{argument} is {value!r}; give one finite number")
+    return float(found)
+
+
+def as_sequence(argument: str, values: Any) -> list[Any]:
+    """Return the items of a list of labels or names, or refuse what has none."""
+    if isinstance(values, str) or not hasattr(values, "__iter__") or np.ndim(values) == 0:
+        raise UsageError(f"{argument} is {values!r}; give a list")
+    return list(values)
 
 
 def columns(**arguments: ArrayLike) -> tuple[Floats, ...]:
@@ -43,10 +117,7 @@ def columns(**arguments: ArrayLike) -> tuple[Floats, ...]:
     """
     arrays: dict[str, Floats] = {}
     for name, value in arguments.items():
-        try:
-            array = np.array(value, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"{name} is not numeric: {error}") from None
+        array = as_numbers(name, value)
         if array.ndim > 1:
             raise UsageError(f"{name} has shape {array.shape}; one dimension is expected")
         arrays[name] = array
@@ -62,6 +133,8 @@ def columns(**arguments: ArrayLike) -> tuple[Floats, ...]:
     problems = Problems()
     for name, array in full.items():
         problems.add(name, array, ~np.isfinite(array), "a finite number")
+        huge = np.isfinite(array) & (np.abs(array) > LARGEST)
+        problems.add(name, array, huge, f"at most {LARGEST:g} in size")
     problems.check()
     return tuple(full.values())
 
@@ -100,6 +173,11 @@ class Problems:
         listed = ", ".join(f"{values[i]:.10g} at position {i}" for i in positions[:LISTED])
         more = f" and {positions.size - LISTED} more" if positions.size > LISTED else ""
         self._lines.append(f"{argument} must be {rule}: {listed}{more}")
+
+    def add_tiny(self, argument: str, values: Floats) -> None:
+        """Note numbers so near 0 that dividing by them leaves double precision."""
+        tiny = (values != 0) & (np.abs(values) < SMALLEST)
+        self.add(argument, values, tiny, f"0 or at least {SMALLEST:g} in size")
 
     def check(
         self, error: type[ImpossibleDataError] | type[NotEstimableError] = ImpossibleDataError

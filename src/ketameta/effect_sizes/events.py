@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ketameta.arrays import Bools, Floats, Problems, columns
+from ketameta.arrays import LARGEST, Bools, Floats, Problems, as_number, columns
 from ketameta.effect_sizes.value import EffectSize, effect
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.vocabulary import Measure
@@ -58,6 +58,7 @@ def check_events(
     problems = Problems()
     for arm, events, n in ((first, e1, n1), (second, e2, n2)):
         problems.add(f"n_{arm}", n, n <= 0, "> 0")
+        problems.add_tiny(f"events_{arm}", events)
         problems.add(f"events_{arm}", events, events < 0, "0 or more")
         problems.add(f"events_{arm}", events, (events > n) & (n > 0), f"at most n_{arm}")
     problems.check()
@@ -85,7 +86,8 @@ def _cells(
 ) -> _Cells:
     rule = check_choice("zero_cells", zero_cells, ZERO_CELL_RULES)
     double_rule = check_choice("double_zeros", double_zeros, DOUBLE_ZERO_RULES)
-    if not (np.isfinite(correction) and correction > 0):
+    correction = as_number("correction", correction)
+    if not 0 < correction <= LARGEST:
         raise UsageError(f"correction is {correction!r}; it is a number > 0, usually 0.5")
     e1, n1, e2, n2 = check_events(events_treatment, n_treatment, events_control, n_control)
     any_zero, double = zero_cells_of(e1, n1, e2, n2)

@@ -32,6 +32,8 @@ def _two_arms(
     problems = Problems()
     problems.add("sd_treatment", s1, s1 <= 0, "> 0")
     problems.add("sd_control", s2, s2 <= 0, "> 0")
+    problems.add_tiny("sd_treatment", s1)
+    problems.add_tiny("sd_control", s2)
     need_two(problems, n1, n2)
     problems.check()
     return arms
@@ -196,6 +198,9 @@ def log_ratio_of_means(
         mean_treatment, sd_treatment, n_treatment, mean_control, sd_control, n_control
     )
     problems = Problems()
+    problems.add_tiny("mean_treatment", m1)
+    problems.add_tiny("mean_control", m2)
+    problems.check()
     bad = np.sign(m1) * np.sign(m2) <= 0
     problems.add("mean_treatment", m1, bad, "of the same sign as mean_control, and not zero")
     problems.add("mean_control", m2, bad, "of the same sign as mean_treatment, and not zero")

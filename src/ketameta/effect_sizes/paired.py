@@ -77,6 +77,7 @@ def standardized_mean_change(
     )
     problems = _pair_rules(size, r, fewest=3)
     problems.add("sd_before", sd, sd <= 0, "> 0")
+    problems.add_tiny("sd_before", sd)
     problems.check()
     g = hedges_j(size - 1) * (after - before) / sd
     return effect(Measure.SMCR, g, 2 * (1 - r) / size + g**2 / (2 * size))
@@ -127,6 +128,7 @@ def paired_mean_difference(
     )
     problems = Problems()
     problems.add("sd_difference", sd, sd <= 0, "> 0")
+    problems.add_tiny("sd_difference", sd)
     problems.add("n", size, size < 2, "2 or more")
     problems.check()
     return effect(Measure.MD, difference, sd**2 / size)
@@ -200,6 +202,8 @@ def standardized_mean_difference_paired(
     problems = _pair_rules(size, r)
     problems.add("sd_treatment", s1, s1 <= 0, "> 0")
     problems.add("sd_control", s2, s2 <= 0, "> 0")
+    problems.add_tiny("sd_treatment", s1)
+    problems.add_tiny("sd_control", s2)
     problems.check()
     return _paired_effect((m1 - m2) / np.sqrt((s1**2 + s2**2) / 2), size, r)
 

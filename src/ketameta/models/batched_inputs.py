@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ketameta.arrays import as_numbers
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.batched_data import Batch, orthonormal, sums
 from ketameta.models.least_squares import Array, orthonormal_basis, power_of_two_scale
@@ -126,10 +127,7 @@ def chunk_columns(k: int, p: int, grid_points: int, budget_bytes: int) -> int:
 
 
 def _array(name: str, values: ArrayLike, most: int) -> Array:
-    try:
-        array = np.array(values, dtype=float)
-    except (TypeError, ValueError) as problem:
-        raise UsageError(f"{name} must be numbers: {problem}") from None
+    array = as_numbers(name, values, booleans=True)
     if array.ndim not in (most - 1, most):
         shape = "(k, p) or (k, p, T)" if most == 3 else "(k,) or (k, T)"
         raise UsageError(f"{name} has shape {array.shape}; give {shape}")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ketameta.arrays import as_numbers
 from ketameta.errors import UsageError
 from ketameta.models.bayes_mixture import Mixture
 from ketameta.models.bayes_quadrature import (
@@ -33,6 +34,8 @@ from ketameta.models.priors import HalfNormal, Normal, TauPrior
 from ketameta.models.results import Caveat
 from ketameta.numberformat import plural
 
+#: Longest grid of a curve.
+_MOST_POINTS = 1_000_000
 FloatArray = NDArray[np.float64]
 
 #: Nodes with less posterior probability than this change no printed or stored digit.
@@ -111,7 +114,7 @@ def bayes_random_effects(
         )
     if mean_prior is not None and not isinstance(mean_prior, Normal):
         raise UsageError(f"mean_prior is {mean_prior!r}; give Normal(mean, sd) or None")
-    cuts = check_vector("thresholds", np.atleast_1d(np.asarray(thresholds, dtype=np.float64)))
+    cuts = check_vector("thresholds", np.atleast_1d(as_numbers("thresholds", thresholds)))
 
     posterior, mean, new = _posteriors(y, v, prior, mean_prior)
     own = _study_mixture(y, v, posterior, mean_prior)
@@ -256,8 +259,13 @@ def posterior_curves(fit: BayesRandomEffects, points: int = 201) -> PosteriorCur
     UsageError
         Fewer than two points.
     """
-    if points < 2:
-        raise UsageError(f"points is {points}; a curve needs at least 2")
+    if not hasattr(fit, "tau_prior"):
+        raise UsageError(
+            "posterior_curves() takes the result of bayes_random_effects(), not"
+            f" {type(fit).__name__}"
+        )
+    if not isinstance(points, int) or not 2 <= points <= _MOST_POINTS:
+        raise UsageError(f"points is {points!r}; give a whole number from 2 to {_MOST_POINTS:,}")
     posterior, mean, new = _posteriors(fit.estimates, fit.variances, fit.tau_prior, fit.mean_prior)
     top = float(posterior.quantile(np.array([0.999]))[0])
     prior_reach = min(3 * fit.tau_prior.typical, fit.tau_prior.upper, 4 * top)

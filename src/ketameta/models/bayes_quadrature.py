@@ -30,6 +30,8 @@ INTERPOLATION_TOLERANCE = 1e-12
 NEGLIGIBLE = 60.0
 #: Distance of panel edges from the mode, in log(tau): fine in the middle, doubling outwards.
 _STEPS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 320.0])
+#: Most refinements of the grid on which the mode is looked for.
+_ZOOMS = 12
 #: log(tau) stays where tau**2 neither overflows nor underflows.
 _LOG_TAU_LIMIT = 350.0
 
@@ -173,6 +175,22 @@ def conditional_on_tau(
     return Conditional(log_likelihood, centre + offset, precision**-0.5, w / precision[:, None])
 
 
+def _highest(scan: FloatArray, log_density: Callable[[FloatArray], FloatArray]) -> float:
+    """Return the highest point of a grid, made finer around it while the grid is too coarse."""
+    for _ in range(_ZOOMS):
+        heights = log_density(scan)
+        top = int(np.argmax(heights))
+        beside = heights[max(top - 1, 0) : top + 2]
+        around = scan[max(top - 1, 0)], scan[min(top + 1, scan.size - 1)]
+        # Where prior and data are far apart the posterior is a needle between two grid points.
+        if not np.isfinite(heights[top]) or heights[top] - beside.min() <= 1.0:
+            break
+        if around[1] - around[0] <= 1e-12:
+            break
+        scan = np.linspace(*around, 33)
+    return float(scan[top])
+
+
 def tau_posterior(
     y: FloatArray, v: FloatArray, tau_prior: TauPrior, mean_prior: Normal | None
 ) -> TauPosterior:
@@ -205,12 +223,12 @@ def tau_posterior(
     reach = 3.0 * max(2.0, abs(math.log(tau_prior.typical) - spread))
     middle = 0.5 * (math.log(tau_prior.typical) + spread)
     scan = np.linspace(middle - reach, min(middle + reach, top), 241)
-    mode = float(scan[int(np.argmax(log_density(scan)))])
+    mode = _highest(scan, log_density)
     edges = np.concatenate([mode - _STEPS[:0:-1], mode + _STEPS])
     edges = np.append(edges[(edges > -_LOG_TAU_LIMIT) & (edges < top - 1e-3)], top)
     low, high = edges[:-1], edges[1:]
     values = log_density(_nodes(low, high))
-    largest = float(values.max())
+    largest = max(float(values.max()), float(log_density(np.array([mode]))[0]))
     if not math.isfinite(largest):
         raise NotEstimableError(
             f"the prior ({tau_prior.describe()}) leaves no tau to integrate over"
@@ -218,6 +236,11 @@ def tau_posterior(
     # Moments of tau weight the upper tail; keep it where tau**2 times the density still counts.
     boosted = values + 2 * np.maximum(_nodes(low, high) - mode, 0.0)
     kept = np.flatnonzero(boosted.max(axis=1) > largest - NEGLIGIBLE)
+    if kept.size == 0:
+        raise NotEstimableError(
+            f"the prior ({tau_prior.describe()}) and the estimates are too far apart for a"
+            " posterior of tau; check the unit of the estimates, or give the prior a scale in it"
+        )
     first, last = int(kept[0]), int(kept[-1]) + 1
     low, high, values = low[first:last], high[first:last], values[first:last]
     low, high, density = _refine(low, high, np.exp(values - largest), log_density, largest)

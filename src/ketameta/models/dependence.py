@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ketameta.arrays import as_number, as_numbers
 from ketameta.errors import UsageError, check_choice
 from ketameta.models.dependence_arms import arm_variances, check_arms, positive_vector
 from ketameta.models.dependence_inputs import check_groups, check_vector, frozen
@@ -200,7 +201,7 @@ def shared_arm_covariance(
     """
     check_choice("measure", measure, SHARED_ARM_MEASURES)
     check_choice("pooled_sd", pooled_sd, POOLED_SD)
-    k = np.size(n_treatment)
+    k = as_numbers("n_treatment", n_treatment).size
     given = {
         "estimates": estimates,
         "mean_treatment": mean_treatment,
@@ -228,7 +229,7 @@ def shared_arm_covariance(
     treatments = check_groups("treatment", treatment, k)[0]
     controls = check_groups("control", control, k)[0]
     check_arms(study_labels, treatments, controls, data)
-    first, second = arm_variances(measure, data, float(continuity))
+    first, second = arm_variances(measure, data, as_number("continuity", continuity))
     matrix = _common_arms(study_labels, treatments, controls, first, second, signed=True)
     if measure == "SMD":
         matrix = matrix + _common_sd(study_labels, treatments, controls, data, pooled_sd)

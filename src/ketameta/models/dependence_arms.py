@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ketameta.arrays import SMALLEST
 from ketameta.errors import ImpossibleDataError
 from ketameta.models.dependence_inputs import check_vector
 
@@ -14,9 +15,10 @@ FloatArray = NDArray[np.float64]
 def positive_vector(argument: str, values: ArrayLike, k: int) -> FloatArray:
     """Return ``k`` numbers that are all above 0, or refuse them by position."""
     array = check_vector(argument, values, k)
-    bad = np.flatnonzero(array <= 0)
+    bad = np.flatnonzero(array < SMALLEST)
     if bad.size:
-        raise ImpossibleDataError(f"{argument}[{bad[0]}] is {array[bad[0]]:g}; it must be > 0")
+        least = "> 0" if array[bad[0]] <= 0 else f"at least {SMALLEST:g}"
+        raise ImpossibleDataError(f"{argument}[{bad[0]}] is {array[bad[0]]:g}; it must be {least}")
     return array
 
 

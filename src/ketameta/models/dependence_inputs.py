@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ketameta.arrays import LARGEST, as_number, as_numbers
 from ketameta.errors import ImpossibleDataError, UsageError
 
 FloatArray = NDArray[np.float64]
@@ -33,10 +34,7 @@ def check_vector(argument: str, values: ArrayLike, k: int | None = None) -> Floa
     ImpossibleDataError
         A value that is missing or infinite; the positions are counted from 0.
     """
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as problem:
-        raise UsageError(f"{argument} must be numbers: {problem}") from None
+    array = as_numbers(argument, values)
     if array.ndim != 1:
         raise UsageError(f"{argument} has shape {array.shape}; give a list of numbers")
     if k is not None and array.size != k:
@@ -47,6 +45,11 @@ def check_vector(argument: str, values: ArrayLike, k: int | None = None) -> Floa
         raise ImpossibleDataError(
             f"{argument}[{where}] is {array[where]}; every value must be a finite number"
             f" (positions {bad.tolist()})"
+        )
+    bad = np.flatnonzero(np.abs(array) > LARGEST)
+    if bad.size:
+        raise ImpossibleDataError(
+            f"{argument}[{bad[0]}] is {array[bad[0]]:g}; at most {LARGEST:g} in size is possible"
         )
     return array
 
@@ -86,7 +89,7 @@ def check_between(argument: str, value: float, low: float, high: float) -> float
     UsageError
         Naming argument, value and range.
     """
-    number = float(value)
+    number = as_number(argument, value)
     if not low <= number <= high:
         raise UsageError(f"{argument} is {value!r}; it lies between {low:g} and {high:g}")
     return number

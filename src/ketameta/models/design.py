@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ketameta.arrays import as_numbers, as_sequence
 from ketameta.errors import ImpossibleDataError, UsageError, near_matches
 from ketameta.models.least_squares import Array
 
@@ -90,11 +91,9 @@ def build_design(
 def numeric_rows(values: ArrayLike, argument: str) -> Array:
     """Return ``values`` as a matrix of rows; a vector is one column."""
     try:
-        matrix = np.array(values, dtype=float)
-    except (TypeError, ValueError) as problem:
-        raise UsageError(
-            f"{argument} must be numbers ({problem}); give categories through formula="
-        ) from None
+        matrix = as_numbers(argument, values, booleans=True)
+    except UsageError as problem:
+        raise UsageError(f"{problem}; give categories through formula=") from None
     if matrix.ndim == 1:
         matrix = matrix[:, None]
     if matrix.ndim != 2:
@@ -105,11 +104,10 @@ def numeric_rows(values: ArrayLike, argument: str) -> Array:
 def _names(names: Sequence[str] | None, m: int) -> tuple[str, ...]:
     if names is None:
         return tuple(f"x{j + 1}" for j in range(m))
-    if isinstance(names, str):
-        names = [names]
-    if len(names) != m:
-        raise UsageError(f"names has {len(names)} values and moderators has {m} columns")
-    return tuple(str(name) for name in names)
+    given = [names] if isinstance(names, str) else as_sequence("names", names)
+    if len(given) != m:
+        raise UsageError(f"names has {len(given)} values and moderators has {m} columns")
+    return tuple(str(name) for name in given)
 
 
 def _by_formula(frame: Any, formula: str, labels: Sequence[str]) -> Design:
@@ -202,7 +200,7 @@ def encode_rows(
         if hasattr(new, "columns"):
             _check_columns(new, expected, " + ".join(expected))
             new = new[list(expected)].to_numpy(dtype=float)
-        values = np.atleast_1d(np.array(new, dtype=float))
+        values = np.atleast_1d(as_numbers("new", new, booleans=True))
         one_row = values.ndim == 1 and len(expected) > 1
         rows = numeric_rows(values[None, :] if one_row else values, "new")
         if rows.shape[1] != len(expected):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketameta.arrays import Bools, Floats, Problems
+from ketameta.arrays import Bools, Floats, Problems, as_sequence
 from ketameta.effect_sizes.events import check_events, zero_cells_of
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.results import Caveat
@@ -170,7 +170,7 @@ def event_tables(
 def _names(labels: Sequence[object] | None, k: int) -> tuple[str, ...]:
     if labels is None:
         return tuple(f"study {i + 1}" for i in range(k))
-    names = tuple(str(label) for label in labels)
+    names = tuple(str(label) for label in as_sequence("labels", labels))
     if len(names) != k:
         raise UsageError(f"labels has {len(names)} values and events_t has {k}; give one each")
     repeated = sorted({name for name in names if names.count(name) > 1})

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ketameta.arrays import LARGEST, SMALLEST, as_numbers, as_sequence
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.least_squares import Array
 
@@ -81,8 +82,12 @@ def checked_inputs(
         )
     known = _labels(labels, k)
     _check_values("estimates", y, ~np.isfinite(y), known, "a finite number is needed")
+    _check_values("estimates", y, np.abs(y) > LARGEST, known, f"at most {LARGEST:g} in size")
     bad = ~(np.isfinite(v) & (v > 0))
     _check_values("variances", v, bad, known, "a sampling variance is finite and > 0")
+    bad = (v > LARGEST**2) | (v < SMALLEST**2)
+    rule = f"a sampling variance is between {SMALLEST**2:g} and {LARGEST**2:g}; check its units"
+    _check_values("variances", v, bad, known, rule)
     if v.max() / UNUSABLE_RATIO > v.min():
         least, most = int(v.argmin()), int(v.argmax())
         raise NotEstimableError(
@@ -97,18 +102,35 @@ def checked_inputs(
     return Inputs(y, v, matrix, known, columns)
 
 
+def check_fit(fit: object, what: str, *, regression: bool = True) -> None:
+    """Refuse something that is not a fit where ``what`` needs one.
+
+    Parameters
+    ----------
+    fit : object
+    what : str
+        The method, as the message names it.
+    regression : bool
+        Whether a meta-regression would do.
+
+    Raises
+    ------
+    UsageError
+        Naming the functions whose results are taken.
+    """
+    needed = ("k", "estimates", "variances", "tau2_method", "ci_method")
+    if all(hasattr(fit, name) for name in needed):
+        return
+    makers = ["random_effects()", "common_effect()", *(["meta_regression()"] if regression else [])]
+    raise UsageError(
+        f"{what} takes the result of {', '.join(makers[:-1])} or {makers[-1]}, not"
+        f" {type(fit).__name__}"
+    )
+
+
 def _numbers(argument: str, values: Any) -> Array:
     """Return ``values`` as a new one-dimensional float array."""
-    try:
-        if hasattr(values, "to_numpy"):
-            array = np.array(values.to_numpy(dtype=float, na_value=np.nan), dtype=float)
-        else:
-            raw = np.asarray(values)
-            if raw.dtype.kind in "bcSUmM":
-                raise TypeError(f"{raw.dtype} values")
-            array = np.array(raw, dtype=float)
-    except (TypeError, ValueError) as problem:
-        raise UsageError(f"{argument} must be numbers, one per study: {problem}") from None
+    array = as_numbers(argument, values)
     if array.ndim != 1:
         raise UsageError(
             f"{argument} has shape {array.shape}; give one number per study, shape (k,)"
@@ -161,17 +183,16 @@ def _design(
     if design is None:
         return np.ones((k, 1)), ("intercept",)
     try:
-        matrix = np.array(design, dtype=float)
-    except (TypeError, ValueError) as problem:
-        raise UsageError(
-            f"moderators must be numbers ({problem}); give categories through formula="
-        ) from None
+        matrix = as_numbers("moderators", design, booleans=True)
+    except UsageError as problem:
+        raise UsageError(f"{problem}; give categories through formula=") from None
     if matrix.ndim == 1:
         matrix = matrix[:, None]
     if matrix.ndim != 2 or matrix.shape[0] != k or matrix.shape[1] == 0:
         raise UsageError(f"moderators has shape {matrix.shape}; give one row per study, ({k}, p)")
     p = matrix.shape[1]
-    columns = tuple(names) if names is not None else tuple(f"x{j + 1}" for j in range(p))
+    known = None if names is None else as_sequence("names", names)
+    columns = tuple(known) if known is not None else tuple(f"x{j + 1}" for j in range(p))
     if len(columns) != p:
         raise UsageError(f"names has {len(columns)} values and the design has {p} columns")
     return matrix, columns
@@ -182,6 +203,9 @@ def _check_design(matrix: Array, names: tuple[str, ...], labels: tuple[str, ...]
     for j, name in enumerate(names):
         bad = ~np.isfinite(matrix[:, j])
         _check_values(f"moderator {name!r}", matrix[:, j], bad, labels, "a finite number is needed")
+        bad = np.abs(matrix[:, j]) > LARGEST
+        rule = f"at most {LARGEST:g} in size"
+        _check_values(f"moderator {name!r}", matrix[:, j], bad, labels, rule)
     if k == 1 and p == 1 and names == ("intercept",):
         return
     if k <= p:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ketameta.errors import NotEstimableError, UsageError
 from ketameta.models.batched import BatchedFits, batched_fit
+from ketameta.models.gate import check_fit
 from ketameta.models.least_squares import Array
 from ketameta.models.tau2 import COMMON
 from ketameta.numberformat import plural
@@ -48,12 +49,7 @@ def fit_data(
     UsageError
         For a meta-regression, unless ``regression``; or for something that is not a fit.
     """
-    for needed in ("k", "estimates", "variances", "tau2_method", "ci_method"):
-        if not hasattr(fit, needed):
-            raise UsageError(
-                f"{what} takes the result of random_effects() or common_effect(), not"
-                f" {type(fit).__name__}"
-            )
+    check_fit(fit, what, regression=regression)
     design = getattr(fit, "design", None)
     if design is not None and not regression:
         raise UsageError(

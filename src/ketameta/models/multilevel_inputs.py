@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ketameta.arrays import as_numbers
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.dependence_inputs import check_between, check_groups
 from ketameta.models.design import INTERCEPT, build_design
@@ -18,6 +19,9 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 #: Covariances may differ from their mirror image by rounding, relative to the variances.
 _SYMMETRY = 1e-8
+#: Largest distance between effects, in smallest standard errors, at which sums over studies still
+#: have half of their sixteen digits (they lose the square of it).
+_FURTHEST = 1e4
 
 
 class MultilevelData(NamedTuple):
@@ -78,7 +82,7 @@ def multilevel_data(
 
     Parameters as in :func:`ketameta.models.multilevel.multilevel`; raises what it documents.
     """
-    k = np.size(estimates)
+    k = as_numbers("estimates", estimates).size
     study_labels, studies, groups = check_groups("study", study, k)
     labels = _effect_labels(effect, study_labels)
     design, columns = _design(moderators, names, formula, intercept, labels)
@@ -96,6 +100,7 @@ def multilevel_data(
     residual = scaled - basis @ fitted
     correction = basis.T @ residual
     fitted, residual = fitted + correction, residual - basis @ correction
+    _check_reach(float(np.ptp(residual)) * unit, v)
     starts = np.searchsorted(groups[order], np.arange(len(studies)))
     rotated = rotate(residual[order], basis[order], [block / unit**2 for block in blocks], starts)
     return MultilevelData(
@@ -114,6 +119,16 @@ def multilevel_data(
         fitted,
         rotated,
     )
+
+
+def _check_reach(spread: float, v: FloatArray) -> None:
+    """Refuse effects so far apart that their distances leave no digits to sampling errors."""
+    least = float(np.sqrt(v.min()))
+    if spread > _FURTHEST * least:
+        raise NotEstimableError(
+            f"the estimates are up to {spread:.3g} apart, and the smallest standard error is"
+            f" {least:.3g}: their ratio is beyond double precision; check the units of both"
+        )
 
 
 def _design(
@@ -203,7 +218,7 @@ def sampling_blocks(
             block[np.diag_indices_from(block)] = v[at]
             blocks.append(block)
     else:
-        matrix = _checked_covariance(np.asarray(covariance, dtype=np.float64), v, groups)
+        matrix = _checked_covariance(as_numbers("sampling_covariance", covariance), v, groups)
         blocks = [(matrix[np.ix_(at, at)] + matrix[np.ix_(at, at)].T) / 2 for at in rows]
     for block, name in zip(blocks, studies, strict=True):
         correlation = block / np.sqrt(np.outer(np.diag(block), np.diag(block)))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ketameta.arrays import as_numbers
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.dependence_inputs import check_groups, check_vector
 from ketameta.models.gate import checked_inputs
@@ -77,7 +78,7 @@ def network_data(
 
     Parameters and errors as in :func:`ketameta.models.network.network_meta_analysis`.
     """
-    k = np.size(estimates)
+    k = as_numbers("estimates", estimates).size
     labels, studies, groups = check_groups("study", study, k)
     first = check_groups("treatment", treatment, k)[0]
     second = check_groups("control", control, k)[0]
@@ -91,7 +92,7 @@ def network_data(
     check_connected(first, second)
     covariance = None
     if sampling_covariance is not None:
-        covariance = np.asarray(sampling_covariance, dtype=np.float64)
+        covariance = as_numbers("sampling_covariance", sampling_covariance)
         if covariance.shape != (k, k) or not np.all(np.isfinite(covariance)):
             raise UsageError(
                 f"sampling_covariance has shape {covariance.shape}; it needs ({k}, {k}) numbers"
@@ -163,7 +164,7 @@ def _ordered(
     known = sorted(studies)
     if reference is None:
         reference = min(known, key=lambda name: (-len(studies[name]), name))
-    elif reference not in studies:
+    elif not isinstance(reference, str) or reference not in studies:
         raise UsageError(f"reference is {reference!r}; choose one of {', '.join(known)}")
     return (reference, *(name for name in known if name != reference))
 

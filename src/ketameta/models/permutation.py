@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ketameta.errors import NotEstimableError
 from ketameta.models.batched import DEFAULT_BUDGET, batched_fit, scaled_se
+from ketameta.models.gate import check_fit
 from ketameta.models.least_squares import Array
 from ketameta.models.progress import terminal_bar
 from ketameta.models.replicates import Progress, check_replicates, check_seed, run_blocks
@@ -135,6 +136,7 @@ def permutation_test(
     55, 732-737. Phipson and Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, 39 (adding the observed
     arrangement).
     """
+    check_fit(fit, "permutation_test()")
     if fit.k < 2:
         raise NotEstimableError("one study has nothing to rearrange; a permutation test needs two")
     if iterations is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
 from numpy.typing import ArrayLike
 
+from ketameta.arrays import as_numbers
 from ketameta.errors import UsageError, check_choice
 from ketameta.models.policy import small_k_caveats, small_k_rule
 from ketameta.models.random_effects import RandomEffects, common_effect, random_effects
@@ -86,7 +86,10 @@ def pool(
         with a prediction interval.
     """
     check_choice("model", model, ("random", "common"))
-    sizes = np.size(np.asarray(estimates)), np.size(np.asarray(variances))
+    sizes = (
+        as_numbers("estimates", estimates).size,
+        as_numbers("variances", variances).size,
+    )
     if sizes == (0, 0):
         return NoEvidence(None if measure is None else str(measure), looked_for)
     if 0 in sizes:

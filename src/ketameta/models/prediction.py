@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from ketameta.errors import NotEstimableError, UsageError, check_choice
+from ketameta.arrays import as_number
+from ketameta.errors import NotEstimableError, check_choice
+from ketameta.models.gate import check_fit
 from ketameta.models.intervals import check_level, critical_value, mean_inference
 from ketameta.models.least_squares import Array, weighted_least_squares
 from ketameta.models.results import Caveat, Result
@@ -211,6 +213,7 @@ def prediction_interval(
     1689-1702.
     """
     check_choice("method", method, PREDICTION_METHODS)
+    check_fit(fit, "prediction_interval()")
     level = fit.level if level is None else check_level(level)
     missing = withheld(fit)
     if missing:
@@ -266,8 +269,8 @@ def probability_beyond(
     2.5 % beyond each of them.
     """
     check_choice("direction", direction, ("below", "above"))
-    if not np.isfinite(threshold):
-        raise UsageError(f"threshold is {threshold!r}; give a finite number")
+    check_fit(fit, "probability_beyond()")
+    threshold = as_number("threshold", threshold)
     missing = withheld(fit)
     if missing:
         return ProbabilityBeyond(float(threshold), direction, None, None, missing)

@@ -276,10 +276,11 @@ def _peto_caveats(tables: EventTables, estimate: float) -> list[Caveat]:
             )
         )
     if abs(estimate) > math.log(PETO_LARGE_RATIO):
+        ratio_words = f"{math.exp(min(estimate, 700.0)):.2f}"
         caveats.append(
             Caveat(
                 "peto_large_effect",
-                f"The odds ratio {math.exp(estimate):.2f} is far from 1; Peto's approximation then "
+                f"The odds ratio {ratio_words} is far from 1; Peto's approximation then "
                 "understates it.",
             )
         )

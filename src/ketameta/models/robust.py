@@ -30,6 +30,8 @@ from ketameta.numberformat import format_number, format_p, plural
 if TYPE_CHECKING:
     import pandas as pd
 
+#: A robust standard error below this share of the model's is rounding error.
+_ROUNDING = 1e-9
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 RobustKind = Literal["CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3"]
@@ -185,8 +187,8 @@ def robust(
     UsageError
         No clusters given for a fit that has none, or a wrong number of labels.
     NotEstimableError
-        One cluster, not more clusters than coefficients, or effects that the model correlates
-        stand in two clusters.
+        One cluster, not more clusters than coefficients, effects that the model correlates stand in
+        two clusters, or a coefficient without any residual (clubSandwich prints 0 and NaN there).
 
     Notes
     -----
@@ -202,6 +204,11 @@ def robust(
     (0.0183, 1.0)
     """
     check_choice("kind", kind, ROBUST_KINDS)
+    if not hasattr(fit, "estimates") or not hasattr(fit, "variances"):
+        raise UsageError(
+            "robust() takes the result of random_effects(), meta_regression(), multilevel() or"
+            f" che(), not {type(fit).__name__}"
+        )
     y = np.asarray(fit.estimates, dtype=np.float64)
     design, names = _design(fit, y.size)
     labels = cluster if cluster is not None else getattr(fit, "study", None)
@@ -216,6 +223,8 @@ def robust(
         )
     blocks = _by_cluster(fit, index, clusters)
     parts = sandwich(y, design, blocks, kind)
+    model_se = np.sqrt(np.diag(_model_covariance(design, blocks)))
+    _check_spread(names, np.sqrt(np.diag(parts.covariance)), model_se)
     df = satterthwaite_df(parts)
     chosen = check_level(getattr(fit, "level", 0.95) if level is None else level)
     tested = [j for j, name in enumerate(names) if name != INTERCEPT]
@@ -226,7 +235,7 @@ def robust(
         m=m,
         kind=kind,
         coefficients=table,
-        model_se=frozen(np.sqrt(np.diag(_model_covariance(design, blocks)))),
+        model_se=frozen(model_se),
         joint=joint,
         cluster=known,
         level=chosen,
@@ -269,6 +278,16 @@ def _by_cluster(
         return list(zip(rows, matrices, strict=True))
     total = np.asarray(fit.variances, dtype=np.float64) + float(fit.tau2 or 0.0)
     return [(at, np.diag(total[at])) for at in rows]
+
+
+def _check_spread(names: tuple[str, ...], se: FloatArray, model_se: FloatArray) -> None:
+    """Refuse a standard error that is 0 but for rounding: its test would be of rounding error."""
+    for name, own, model in zip(names, se, model_se, strict=True):
+        if own <= _ROUNDING * model:
+            raise NotEstimableError(
+                f"the robust standard error of {name!r} is 0: the effects behind it agree exactly,"
+                " or there is one only; use the interval of the model"
+            )
 
 
 def _model_covariance(design: FloatArray, blocks: list[tuple[IntArray, FloatArray]]) -> FloatArray:

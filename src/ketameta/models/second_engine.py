@@ -16,6 +16,7 @@ from scipy import stats
 
 from ketameta.errors import NotEstimableError
 from ketameta.models import _pymare
+from ketameta.models.gate import check_fit
 from ketameta.models.least_squares import Array, power_of_two_scale
 from ketameta.models.results import Result
 from ketameta.models.tau2 import COMMON
@@ -82,6 +83,7 @@ def second_engine(fit: RandomEffects | MetaRegression) -> SecondEngine:
     NotEstimableError
         For a single study, where nothing was fitted.
     """
+    check_fit(fit, "second_engine()")
     if fit.k < 2:
         raise NotEstimableError("one study: nothing was fitted that a second engine could refit")
     y, v = np.array(fit.estimates), np.array(fit.variances)

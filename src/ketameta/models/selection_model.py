@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from ketameta.arrays import as_numbers
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.models.heterogeneity import log_likelihood
 from ketameta.models.influence_inputs import fit_data, frozen
@@ -144,10 +145,7 @@ def selection_model(
 
 
 def _checked_steps(steps: ArrayLike) -> Array:
-    try:
-        bounds = np.unique(np.atleast_1d(np.array(steps, dtype=float)))
-    except (TypeError, ValueError) as problem:
-        raise UsageError(f"steps must be numbers: {problem}") from None
+    bounds = np.unique(np.atleast_1d(as_numbers("steps", steps)))
     if bounds.ndim != 1 or bounds.size == 0 or not np.all((bounds > 0) & (bounds < 1)):
         raise UsageError(
             f"steps is {steps!r}; give one-sided p-values between 0 and 1, as (0.025,)"

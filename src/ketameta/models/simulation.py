@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.arrays import as_number, as_numbers
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.models.batched import DEFAULT_BUDGET, batched_fit, batched_inference
+from ketameta.models.gate import UNUSABLE_RATIO
 from ketameta.models.influence_inputs import frozen
 from ketameta.models.intervals import check_level
 from ketameta.models.progress import terminal_bar
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 #: With equal variances the Knapp-Hartung factor is 1 but for rounding where tau-squared is not 0.
 ROUNDING = 1e-9
+
+
+#: Ratio to the smallest sampling variance beyond which a simulation has no digits left.
+_FAR = 1e12
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -242,11 +248,15 @@ def simulate_coverage(
         raise UsageError(f"ci_methods is empty; give one or more of {', '.join(CI_METHODS)}")
     v = _checked_variances(variances)
     replicates, seed = check_replicates(replicates), check_seed(seed)
-    for name, value in (("tau2", tau2), ("mean", mean)):
-        if not np.isfinite(value):
-            raise ImpossibleDataError(f"{name} is {value!r}; give a finite number")
+    tau2, mean = as_number("tau2", tau2), as_number("mean", mean)
     if tau2 < 0:
         raise ImpossibleDataError(f"tau2 is {tau2!r}; a variance is at least 0")
+    # Beyond this many sampling variances either way every trial says the same, or nothing.
+    for name, value in (("tau2", tau2), ("mean", mean * mean)):
+        if value > _FAR * v.min():
+            raise ImpossibleDataError(
+                f"{name} is beyond double precision beside variances of {v.min():g}; check units"
+            )
     draws = _Draws(
         v, float(tau2), float(mean), tau2_method, methods, check_level(level), budget_bytes
     )
@@ -284,16 +294,17 @@ def simulate_coverage(
 
 
 def _checked_variances(variances: ArrayLike) -> FloatArray:
-    try:
-        v = np.array(variances, dtype=float)
-    except (TypeError, ValueError) as problem:
-        raise UsageError(f"variances must be numbers: {problem}") from None
+    v = as_numbers("variances", variances)
     if v.ndim != 1:
         raise UsageError(f"variances has shape {v.shape}; give (k,)")
     bad = np.flatnonzero(~(np.isfinite(v) & (v > 0)))
     if bad.size:
         raise ImpossibleDataError(
             f"variances[{bad[0]}] is {v[bad[0]]:g}: a sampling variance is finite and > 0"
+        )
+    if v.size and v.max() / UNUSABLE_RATIO > v.min():
+        raise NotEstimableError(
+            f"variances run from {v.min():g} to {v.max():g}: their ratio is beyond double precision"
         )
     if len(v) < 2:
         raise NotEstimableError(f"a meta-analysis needs at least 2 studies; there are {len(v)}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ketameta.arrays import as_numbers
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.gate import dependent_columns
 from ketameta.models.influence_inputs import FitData
@@ -72,10 +73,7 @@ def predictor_values(data: FitData, predictor: str, sample_sizes: ArrayLike | No
 
 def sample_size_array(values: ArrayLike, k: int, labels: Sequence[str]) -> Array:
     """Return sample sizes as floats, or refuse them."""
-    try:
-        sizes = np.array(values, dtype=float)
-    except (TypeError, ValueError) as problem:
-        raise UsageError(f"sample_sizes must be numbers: {problem}") from None
+    sizes = as_numbers("sample_sizes", values)
     if sizes.shape != (k,):
         raise UsageError(f"sample_sizes has shape {sizes.shape}; give one per study, ({k},)")
     bad = np.flatnonzero(~(np.isfinite(sizes) & (sizes > 0)))

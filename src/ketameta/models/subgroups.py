@@ -85,6 +85,8 @@ def subgroup_analysis(
     check_choice("tau2_method", tau2_method, (*TAU2_METHODS, COMMON))
     check_choice("ci_method", ci_method, CI_METHODS)
     level = check_level(level)
+    if not isinstance(least_tested, int) or isinstance(least_tested, bool) or least_tested < 1:
+        raise UsageError(f"least_tested is {least_tested!r}; give a whole number of at least 1")
     inputs = checked_inputs(estimates, variances, labels, repeated_labels=repeated_labels)
     member, levels = _members(groups, inputs.labels)
     words = None if measure is None else str(measure)

@@ -1,0 +1,181 @@
+"""Odd values at the public functions: each is refused by name, or gives the right number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ketameta as km
+from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
+from tolerances import EFFECT_SIZE
+
+Y = [-0.5, -0.2, 0.1, -0.8, 0.3, -0.4, -0.1, -0.6]
+V = [0.04, 0.05, 0.06, 0.09, 0.02, 0.03, 0.11, 0.07]
+STUDY = list("aabbccdd")
+EVENTS, N = [3, 5, 8, 2], [30, 40, 50, 25]
+MEANS, SDS = [12.0, 13.0, 14.0, 15.0], [4.0, 5.0, 6.0, 4.0]
+
+#: What stands in for the second estimate, and what the message says of it.
+NOT_NUMBERS = {
+    "a word": ("x", r"estimates must be numbers, and estimates\[1\] is 'x'"),
+    "a word like a number": ("0.2", r"estimates\[1\] is '0.2'"),
+    "yes": (True, None),
+    "complex": (1j, "complex numbers"),
+    "a list": ([1, 2], "must be numbers"),
+    "missing": (None, r"estimates\[1\] .* is nan"),
+    "pandas' missing": (pd.NA, r"estimates\[1\] .* is nan"),
+    "a whole number beyond floats": (10**400, r"estimates\[1\] .* is inf"),
+    "out of every range": (1e60, r"estimates\[1\] .* is 1e\+60: at most 1e\+50"),
+}
+FITS = {
+    "random_effects": lambda y, v: km.random_effects(y, v),
+    "common_effect": lambda y, v: km.common_effect(y, v),
+    "pool": lambda y, v: km.pool(y, v),
+    "meta_regression": lambda y, v: km.meta_regression(y, v, np.arange(8.0)),
+    "subgroup_analysis": lambda y, v: km.subgroup_analysis(y, v, STUDY),
+    "multilevel": lambda y, v: km.multilevel(y, v, STUDY),
+    "bayes_random_effects": lambda y, v: km.bayes_random_effects(y, v),
+    "network_meta_analysis": lambda y, v: km.network_meta_analysis(
+        y, v, list("abcdefgh"), ["x"] * 8, ["placebo"] * 8
+    ),
+}
+
+
+@pytest.mark.parametrize("fit", FITS.values(), ids=list(FITS))
+@pytest.mark.parametrize(("value", "message"), NOT_NUMBERS.values(), ids=list(NOT_NUMBERS))
+def test_estimates_that_are_no_numbers_are_refused_by_position(fit, value, message):
+    estimates = [Y[0], value, *Y[2:]]
+    if message is None:
+        # One yes in a list of numbers is the number 1 to numpy; a whole column of them is not.
+        estimates, message = [True, False] * 4, "yes/no values"
+    with pytest.raises((UsageError, ImpossibleDataError), match=message):
+        fit(estimates, V)
+
+
+@pytest.mark.parametrize("fit", FITS.values(), ids=list(FITS))
+def test_masked_values_are_missing_and_dates_are_no_variances(fit):
+    hidden = np.ma.masked_array(Y, mask=[False, True] + [False] * 6)
+    with pytest.raises(ImpossibleDataError, match=r"estimates\[1\]"):
+        fit(hidden, V)
+    with pytest.raises(UsageError, match="dates"):
+        fit(Y, pd.date_range("2020-01-01", periods=8))
+
+
+@pytest.mark.parametrize("fit", FITS.values(), ids=list(FITS))
+def test_columns_of_any_index_and_frozen_arrays_give_the_same_fit(fit):
+    frozen = np.array(Y)
+    frozen.setflags(write=False)
+    wanted = fit(Y, V).to_dict()
+    for estimates, variances in (
+        (pd.Series(Y, index=range(80, 0, -10)), pd.Series(V, index=list("hgfedcba"))),
+        (pd.Series(Y, dtype="Float64"), pd.Series(V, dtype=object)),
+        (frozen, tuple(V)),
+        (np.array(Y, dtype=object), np.ma.masked_array(V)),
+    ):
+        assert fit(estimates, variances).to_dict() == wanted
+
+
+@pytest.mark.parametrize(
+    "function",
+    [km.log_odds_ratio, km.log_risk_ratio, km.risk_difference, km.mantel_haenszel, km.peto],
+)
+def test_counts_as_words_and_masked_counts_are_refused(function):
+    with pytest.raises(UsageError, match=r"events_c\w* must be numbers.*'2'"):
+        function(EVENTS, N, ["2", "3", "4", "2"], N)
+    with pytest.raises(ImpossibleDataError, match=r"n_t\w* must be a finite number"):
+        function(EVENTS, np.ma.masked_array(N, mask=[1, 0, 0, 0]), EVENTS, N)
+
+
+@pytest.mark.parametrize(
+    "function", [km.standardized_mean_difference, km.mean_difference, km.log_ratio_of_means]
+)
+def test_numbers_that_leave_double_precision_are_refused_and_not_infinite(function):
+    with pytest.raises(ImpossibleDataError, match="sd_control must be 0 or at least 1e-50"):
+        function(MEANS, SDS, N, MEANS, [1e-308, 1, 1, 1], N)
+    with pytest.raises(ImpossibleDataError, match="mean_treatment must be at most"):
+        function([1e300, 1, 1, 1], SDS, N, MEANS, SDS, N)
+    with pytest.raises(UsageError, match="n_control must be numbers"):
+        function(MEANS, SDS, N, MEANS, SDS, ["30", "40", "50", "25"])
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
+def test_means_in_any_unit_are_the_same_effect(scale):
+    one = km.standardized_mean_difference(MEANS, SDS, N, SDS, SDS, N)
+    scaled = [np.array(values) * scale for values in (MEANS, SDS, SDS, SDS)]
+    other = km.standardized_mean_difference(*scaled[:2], N, *scaled[2:], N)
+    np.testing.assert_allclose(other.estimate, one.estimate, rtol=EFFECT_SIZE)
+    np.testing.assert_allclose(other.variance, one.variance, rtol=EFFECT_SIZE)
+
+
+@pytest.mark.parametrize("value", [5, np.nan, object(), np.array(1.0)])
+def test_labels_that_are_no_list_are_refused(value):
+    with pytest.raises(UsageError, match="labels"):
+        km.peto(EVENTS, N, [4, 5, 6, 7], N, labels=value)
+    with pytest.raises(UsageError, match="names is"):
+        km.meta_regression(Y, V, np.arange(8.0), names=value)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        lambda fit: km.robust(fit, cluster=STUDY),
+        km.permutation_test,
+        km.prediction_interval,
+        lambda fit: km.probability_beyond(fit, -0.3),
+        km.second_engine,
+        km.leave_one_out,
+        km.posterior_curves,
+    ],
+)
+@pytest.mark.parametrize("value", [None, Y, "fit"])
+def test_methods_that_take_a_fit_say_which(method, value):
+    with pytest.raises(UsageError, match=r"takes the result of .*\(\).*not"):
+        method(value)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: km.probability_beyond(km.random_effects(Y, V), "-0.3"), "threshold must be"),
+        (lambda: km.log_odds_ratio(EVENTS, N, EVENTS, N, correction=None), "correction is None"),
+        (lambda: km.subgroup_analysis(Y, V, STUDY, least_tested=0), "least_tested is 0"),
+        (lambda: km.multilevel(Y, V, STUDY, rho="high"), "rho must be numbers"),
+        (lambda: km.bayes_random_effects(Y, V, thresholds="low"), "thresholds must be"),
+        (lambda: km.simulate_coverage(V, "0.1"), "tau2 must be numbers"),
+        (lambda: km.bootstrap(km.random_effects(Y, V), replicates=10**12), "replicates is above"),
+        (lambda: km.posterior_curves(km.bayes_random_effects(Y, V), 1e9), "points is"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_refused(call, message):
+    with pytest.raises(UsageError, match=message):
+        call()
+
+
+def test_effects_that_agree_exactly_have_no_robust_standard_error():
+    fit = km.multilevel([0.1] * 8, V, STUDY)
+    with pytest.raises(NotEstimableError, match="robust standard error of 'intercept' is 0"):
+        km.robust(fit)
+
+
+def test_a_level_of_one_effect_has_no_robust_standard_error():
+    last = np.array([0, 0, 0, 0, 0, 0, 0, 1])
+    fit = km.meta_regression(Y, V, np.column_stack([1 - last, last]), intercept=False)
+    with pytest.raises(NotEstimableError, match="robust standard error of 'x2' is 0"):
+        km.robust(fit, cluster=list("abcdefgh"))
+
+
+def test_effects_too_far_apart_for_sums_over_studies_are_refused():
+    with pytest.raises(NotEstimableError, match="check the units"):
+        km.multilevel([-0.5, 1e8, *Y[2:]], V, STUDY)
+
+
+def test_a_posterior_like_a_needle_is_found_or_refused():
+    y, v = np.array([-0.5, 1e4, 0.1]), np.array([0.04, 0.05, 0.06])
+    fit = km.bayes_random_effects(y, v, tau_prior=km.HalfNormal(0.5))
+    # tau maximises -tau^2 / 0.5 - log tau^2 - sum (y - mean)^2 / (2 tau^2) where v is nothing.
+    squares = ((y - y.mean()) ** 2).sum()
+    x = (-2 + np.sqrt(4 + 16 * squares)) / 8
+    assert fit.tau.median == pytest.approx(np.sqrt(x), rel=1e-3)
+    with pytest.raises(NotEstimableError, match="too far apart"):
+        km.bayes_random_effects([-0.5, 1e8, 0.1], v)
