@@ -403,6 +403,33 @@ def test_a_file_that_may_not_be_read_is_a_finding(
     assert finding.check == "file_unreadable" and "Permission denied" in finding.why
 
 
+def test_a_batch_that_may_not_be_opened_is_a_finding_and_the_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_project(tmp_path, clean_tables())
+    closed = root / "data" / "extracted" / "closed"
+    closed.mkdir()
+    look, is_dir = Path.iterdir, Path.is_dir
+
+    def refuse(path: Path) -> object:
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    def cannot_see(path: Path) -> bool:
+        if path.parent == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(Path, "is_dir", cannot_see)
+    report = run_checks(project_paths(root))
+    assert [(item.check, item.file) for item in report.findings] == [
+        ("file_unreadable", "data/extracted/closed")
+    ]
+    assert report.counts["studies"] == 1
+
+
 @pytest.mark.parametrize(
     ("name", "severity"),
     [("outcomes.csv.txt", "error"), ("outcomes.txt", "warning"), ("outcomes.numbers", "warning"),

@@ -151,3 +151,13 @@ def test_the_page_is_self_contained_and_escaped():
     assert "<title>A &amp; B</title>" in page
     assert 'src="data:image/svg+xml;base64,' in page and 'alt="Before: nothing"' in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_a_batch_that_may_not_be_written_is_named_by_its_folder(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied", "/somewhere/.demo.new-x")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(PermissionError, match="cannot be written") as refused:
+        write_batch(tmp_path / "demo", {"studies.csv": "x"})
+    assert refused.value.filename == str(tmp_path / "demo")

@@ -70,7 +70,10 @@ def load_tables(
         )
     findings.extend(_look_beside(paths))
     for folder in folders:
-        findings.extend(_look_at_folder(paths, folder))
+        looked = tuple(_look_at_folder(paths, folder))
+        findings.extend(looked)
+        if any(finding.check == "file_unreadable" for finding in looked):
+            continue
         for table in BATCH_TABLES:
             path = folder / f"{table.name}.csv"
             if _exists(path):
@@ -147,6 +150,10 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
     file = paths.relative(folder)
     try:
         names = sorted(item.name for item in folder.iterdir() if item.is_file())
+    except PermissionError:
+        why = "the folder cannot be opened (Permission denied)"
+        yield file_finding("file_unreadable", file, why, "give yourself the right to read it")
+        return
     except OSError:
         yield file_finding(
             "file_missing",

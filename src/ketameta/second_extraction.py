@@ -71,8 +71,15 @@ class Comparison:
 
 
 def second_folders(paths: ProjectPaths, also: Iterable[Path] = ()) -> tuple[Path, ...]:
-    """Return the batch folders that hold a second extraction."""
-    return tuple(folder for folder in (*batch_folders(paths), *also) if (folder / SECOND).is_dir())
+    """Return the batch folders that hold a second extraction; none that cannot be looked into."""
+    return tuple(folder for folder in (*batch_folders(paths), *also) if _has_second(folder))
+
+
+def _has_second(folder: Path) -> bool:
+    try:
+        return (folder / SECOND).is_dir()
+    except OSError:
+        return False
 
 
 def key_text(row: Row) -> str:

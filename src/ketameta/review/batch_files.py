@@ -94,7 +94,11 @@ def write_batch(folder: Path, files: Mapping[str, str], *, replace: bool = False
             "or say --replace to write over it"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.new-"))
+    try:
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.new-"))
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise type(error)(error.errno, why, str(folder)) from None
     try:
         os.chmod(fresh, 0o755)
         if exists:
