@@ -253,6 +253,13 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         "",
     ),
     (
+        "p_exact",
+        _set("contrasts", p_relation=""),
+        "warning",
+        (("contrasts.csv", 2, "p_relation"),),
+        "",
+    ),
+    (
         "n_zero",
         _both_scores({"n": "0"}, {"n": "0"}),
         "error",

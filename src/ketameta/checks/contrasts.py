@@ -66,6 +66,18 @@ def check_p_is_not_zero(context: Context) -> Iterator[Problem]:
             )
 
 
+def check_p_says_whether_it_is_exact(context: Context) -> Iterator[Problem]:
+    """Each p-value says in p_relation whether it is exact or a bound."""
+    for row in context.rows("contrasts"):
+        if row.number("p") is not None and "p_relation" not in row.texts:
+            yield warning(
+                row,
+                "p_relation",
+                f"p is {row['p']}, and nothing says whether that is exact; it is read as exact",
+                "write = for an exact p, < for a bound such as p < 0.001",
+            )
+
+
 def check_p_agrees_with_the_effect(context: Context) -> Iterator[Problem]:
     """Each p-value and its interval (or SE, or t, or F) tell one story."""
     for row in context.rows("contrasts"):

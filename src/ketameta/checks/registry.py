@@ -92,6 +92,7 @@ NUMBERS: tuple[Check, ...] = (
     Check("ratio_positive", contrasts.check_ratios_are_positive),
     Check("risk_difference", contrasts.check_risk_differences_are_shares),
     Check("p_zero", contrasts.check_p_is_not_zero),
+    Check("p_exact", contrasts.check_p_says_whether_it_is_exact),
     Check("p_contradicts", contrasts.check_p_agrees_with_the_effect),
     Check("contrast_spreads", contrasts.check_contrast_spreads_agree),
     Check("sign_unknown", contrasts.check_signs_are_known),
