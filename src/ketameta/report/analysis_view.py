@@ -45,6 +45,8 @@ def analysis_view(
     independent = independent_rows(result, provenance) if joined else []
     return {
         **result,
+        # Without a trial the first sentence says everything.
+        "caveats": result["caveats"] if result["k"] else [],
         "svg": figure_text(paths, result["name"]),
         "alt": _alt(result),
         "engine": engine_data(result, independent, provenance) if traced else None,

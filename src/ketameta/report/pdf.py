@@ -17,6 +17,12 @@ from ketameta.numberformat import format_count, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report import texts
 from ketameta.report.html import words_of_code
+from ketameta.report.pdf_tables import (
+    claim_rows,
+    empty_words,
+    finding_rows,
+    moderator_rows,
+)
 
 #: Universal accessibility, and archiving with attached files.
 STANDARDS: tuple[Literal["ua-1"], Literal["a-3a"]] = ("ua-1", "a-3a")
@@ -126,16 +132,10 @@ def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
             for item in context["findings"]
         ],
         "changes": changed,
-        "claims": [
-            {
-                "claim": row["claim"],
-                "verdict": row["verdict"],
-                "tested": "; ".join(
-                    f"{item['title']} ({plural(item['k'], 'trial')})" for item in row["analyses"]
-                ),
-            }
-            for row in context["claims"]
-        ],
+        "claims": claim_rows(context["claims"]),
+        "summary": finding_rows(context["summary_of_findings"]),
+        "empty": empty_words(context["summary_of_findings"]),
+        "moderators": moderator_rows(context["moderator_tests"]),
         "map": _map(context["map"]),
         "sections": [_section(section) for section in context["sections"]],
         "studies": [
@@ -186,9 +186,12 @@ def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
             for row in context["corrections"]
         ],
         "registry": [
-            [row["registry_id"], row["title"], words_of_code(row["status"])]
+            [row["registry_id"], row["title"], row["condition"], words_of_code(row["status"])]
             for row in context["registry"]
         ],
+        "registry_counts": "; ".join(
+            f"{label} {count}" for label, count in context["registry_counts"]
+        ),
         "exclusions": [[reason, str(count)] for reason, count in context["exclusion_reasons"]],
         "limitations": list(context["limitations"]),
         "glossary": [{"name": term.name, "meaning": term.meaning} for term in context["glossary"]],
@@ -249,6 +252,7 @@ def _section(section: Mapping[str, Any]) -> dict[str, Any]:
                 "numbers": [[label, value] for label, value in item["numbers"]],
                 "caveats": [caveat["message"] for caveat in item["caveats"]],
                 "note": item["note"],
+                "next": list((item.get("next_trial") or {}).get("sentences", [])),
                 "companions": [
                     [row["label"], str(row["k"]), row["shown"]] for row in item["companion_rows"]
                 ],
