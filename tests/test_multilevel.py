@@ -368,3 +368,17 @@ def test_the_grid_has_the_likelihood_of_each_point(restricted):
         for h, w in enumerate(within):
             one = evaluate(data, np.array([[b, w]]), restricted).log_likelihood[0]
             assert surface[g, h] == pytest.approx(one, rel=DENSE)
+
+
+def test_one_small_matrix_per_study_does_for_a_large_one():
+    study = ["a", "a", "b", "c", "c", "c"]
+    y, v = np.linspace(-0.4, 0.5, 6), np.linspace(0.02, 0.09, 6)
+    same = np.array(study)[:, None] == np.array(study)
+    V = np.sqrt(np.outer(v, v)) * np.where(np.eye(6, dtype=bool), 1.0, 0.4 * same)
+    blocks = [V[:2, :2], V[2:3, 2:3], V[3:, 3:]]
+    dense = multilevel(y, v, study, sampling_covariance=V)
+    assert multilevel(y, v, study, sampling_covariance=blocks).to_json() == dense.to_json()
+    with pytest.raises(UsageError, match="has 2 matrices; give one for each of the 3 studies"):
+        multilevel(y, v, study, sampling_covariance=blocks[:2])
+    with pytest.raises(ImpossibleDataError, match=r"study 'a': .*is not the sampling variance"):
+        multilevel(y, v, study, sampling_covariance=[2 * V[:2, :2], *blocks[1:]])

@@ -540,3 +540,19 @@ def test_memory_grows_with_the_studies_not_with_their_square():
         tracemalloc.stop()
     assert peaks[1] < 2.5 * peaks[0]
     assert peaks[1] < 8 * len(two) ** 2
+
+
+def test_one_small_matrix_per_study_does_for_a_large_one():
+    y, v, study, treatment, control, V = mixed_network(12)
+    names = list(dict.fromkeys(study))
+    places = [[i for i, name in enumerate(study) if name == one] for one in names]
+    blocks = [V[np.ix_(at, at)] for at in places]
+    dense = network_meta_analysis(y, v, study, treatment, control, sampling_covariance=V)
+    small = network_meta_analysis(y, v, study, treatment, control, sampling_covariance=blocks)
+    assert small.to_json() == dense.to_json()
+    for wrong, message in (
+        (blocks[:-1], "has 11 matrices; give one for each of the 12 studies"),
+        ([*blocks[:-1], np.eye(5)], r"of study 's11' has shape \(5, 5\); it needs"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            network_meta_analysis(y, v, study, treatment, control, sampling_covariance=wrong)

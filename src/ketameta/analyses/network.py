@@ -209,12 +209,13 @@ def _connected(
 
 
 def _fitted(spec: AnalysisSpec, contrasts: list[dict[str, Any]]) -> dict[str, Any]:
-    size = len(contrasts)
-    covariance = np.zeros((size, size))
-    for i, one in enumerate(contrasts):
-        for j, two in enumerate(contrasts):
-            if one["study"] == two["study"]:
-                covariance[i, j] = one["covariance"][two["treatment"]]
+    studies: dict[str, list[dict[str, Any]]] = {}
+    for contrast in contrasts:
+        studies.setdefault(contrast["study"], []).append(contrast)
+    blocks = [
+        [[one["covariance"][two["treatment"]] for two in members] for one in members]
+        for members in studies.values()
+    ]
     people = np.array([[c["n_treatment"], c["n_control"]] for c in contrasts], dtype=float)
     known = bool(np.isfinite(people).all() and (people > 0).all())
     fit = network_meta_analysis(
@@ -224,7 +225,7 @@ def _fitted(spec: AnalysisSpec, contrasts: list[dict[str, Any]]) -> dict[str, An
         [contrast["treatment"] for contrast in contrasts],
         [contrast["control"] for contrast in contrasts],
         reference=spec.model.reference,
-        sampling_covariance=covariance,
+        sampling_covariance=blocks,
         n_treatment=people[:, 0] if known else None,
         n_control=people[:, 1] if known else None,
         level=spec.model.level,

@@ -116,9 +116,10 @@ def bayes_random_effects(
         raise UsageError(f"mean_prior is {mean_prior!r}; give Normal(mean, sd) or None")
     cuts = check_vector("thresholds", np.atleast_1d(as_numbers("thresholds", thresholds)))
 
-    posterior, mean, new = _posteriors(y, v, prior, mean_prior)
-    own = _study_mixture(y, v, posterior, mean_prior)
     tail = (1 - level) / 2
+    posterior, mean, new = _posteriors(y, v, prior, mean_prior)
+    own, shares = _studies(y, v, posterior, mean_prior)
+    own_limits = own.quantiles((tail, 1 - tail))
     power = y.size - 1 if mean_prior is None else y.size
     tau_mean_exists = prior.moment_is_finite(1, power)
     tau_variance_exists = prior.moment_is_finite(2, power)
@@ -149,9 +150,9 @@ def bayes_random_effects(
         variances=frozen(v),
         shrunken_mean=frozen(own.mean()),
         shrunken_sd=frozen(own.sd()),
-        shrunken_low=frozen(own.quantile(tail)),
-        shrunken_high=frozen(own.quantile(1 - tail)),
-        weights=frozen(_mean_shares(y, v, posterior, mean_prior)),
+        shrunken_low=frozen(own_limits[0]),
+        shrunken_high=frozen(own_limits[1]),
+        weights=frozen(shares),
         log_marginal=posterior.log_marginal,
         tau_prior=prior,
         mean_prior=mean_prior,
@@ -176,31 +177,25 @@ def _visible(posterior: TauPosterior) -> tuple[FloatArray, FloatArray]:
     return weights / weights.sum(), posterior.tau[seen]
 
 
-def _study_mixture(
+def _studies(
     y: FloatArray, v: FloatArray, posterior: TauPosterior, mean_prior: Normal | None
-) -> Mixture:
-    """Return the posterior of each study's own effect."""
+) -> tuple[Mixture, FloatArray]:
+    """Return the posterior of each study's own effect, and its weight in the mean."""
     weights, tau = _visible(posterior)
     given = conditional_on_tau(y, v, tau, mean_prior)
     total = v + (tau**2)[:, None]
     pull = v / total
     means = pull * given.mu_mean[:, None] + (1 - pull) * y
     sds = np.sqrt(v * (1 - pull) + (pull * given.mu_sd[:, None]) ** 2)
-    return Mixture(weights, means, sds)
-
-
-def _mean_shares(
-    y: FloatArray, v: FloatArray, posterior: TauPosterior, mean_prior: Normal | None
-) -> FloatArray:
-    weights, tau = _visible(posterior)
-    return np.asarray(weights @ conditional_on_tau(y, v, tau, mean_prior).shares)
+    return Mixture(weights, means, sds), np.asarray(weights @ given.shares)
 
 
 def _summarise(mixture: Mixture, tail: float, mean: bool, variance: bool) -> Posterior:
+    median, low, high = (float(x) for x in mixture.quantiles((0.5, tail, 1 - tail)))
     return Posterior(
-        median=float(mixture.quantile(0.5)),
-        ci_low=float(mixture.quantile(tail)),
-        ci_high=float(mixture.quantile(1 - tail)),
+        median=median,
+        ci_low=low,
+        ci_high=high,
         mean=float(mixture.mean()) if mean else None,
         sd=float(mixture.sd()) if variance else None,
     )

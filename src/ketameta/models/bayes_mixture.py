@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,18 +49,29 @@ class Mixture:
 
     def quantile(self, probability: float) -> FloatArray:
         """Return the value below which the mixture holds ``probability``, per series."""
-        z = special.ndtri(probability)
+        return self.quantiles((probability,))[0]
+
+    def quantiles(self, probabilities: Sequence[float]) -> FloatArray:
+        """Return several quantiles at once, shape (probabilities,) or (probabilities, series)."""
+        n = len(probabilities)
+        nodes = len(self.weights)
+        columns = [values.reshape(nodes, 1, -1) for values in (self.means, self.sds)]
+        means, sds = (np.repeat(values, n, axis=1).reshape(nodes, -1) for values in columns)
+        asked = np.repeat(np.asarray(probabilities, dtype=np.float64), means.shape[1] // n)
+        every = Mixture(self.weights, means, sds)
         node = int(np.searchsorted(np.cumsum(self.weights), 0.5))
-        start = self.means[node] + z * self.sds[node]
-        low, high = self._bracket(np.asarray(start), np.asarray(self.sds[node]), probability)
+        start = means[node] + special.ndtri(asked) * sds[node]
+        low, high = every._bracket(start, sds[node], asked)
 
         def value(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-            return self.cdf(x) - probability, self.pdf(x)
+            z = (x - means) / sds
+            density = self.weights @ (np.exp(-0.5 * z * z) / sds) / math.sqrt(2 * math.pi)
+            return self.weights @ special.ndtr(z) - asked, density
 
-        return solve_increasing(value, low, high, start)
+        return solve_increasing(value, low, high, start).reshape(n, *self.means.shape[1:])
 
     def _bracket(
-        self, start: FloatArray, step: FloatArray, probability: float
+        self, start: FloatArray, step: FloatArray, probability: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         low, high = start - step, start + step
         for _ in range(1000):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,27 @@ _TO_INTEGRAL = np.polynomial.legendre.legint(_TO_LEGENDRE, lbnd=-1, axis=0)
 _CUMULATE = np.polynomial.legendre.legvander(_X, POINTS) @ _TO_INTEGRAL
 
 
+def _chebyshev(x: FloatArray, degree: int) -> FloatArray:
+    """Return the Chebyshev polynomials at ``x`` in [-1, 1], shape (n, degree + 1).
+
+    The cosine gives all degrees at once; a recurrence would be a dozen small steps for each.
+    """
+    return np.asarray(np.cos(np.arccos(x)[:, None] * np.arange(degree + 1)))
+
+
+def _as_chebyshev(values: NDArray[np.floating[Any]]) -> FloatArray:
+    """Return the Chebyshev coefficients of polynomials with Legendre coefficients ``values``."""
+    n = len(values)
+    nodes = np.cos((np.arange(n) + 0.5) * np.pi / n)
+    found = 2 / n * _chebyshev(nodes, n - 1).T @ np.polynomial.legendre.legvander(nodes, n - 1)
+    found[0] /= 2
+    return np.asarray(found @ values)
+
+
+#: Values at the points -> Chebyshev coefficients of the interpolant and of its integral from -1.
+_TO_DENSITY, _TO_MASS = _as_chebyshev(_TO_LEGENDRE), _as_chebyshev(_TO_INTEGRAL)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class TauPosterior:
     """The posterior of tau on panels of log(tau), normalised.
@@ -80,14 +102,14 @@ class TauPosterior:
         panel = np.searchsorted(self.cumulative, p, side="right") - 1
         width = np.diff(self.edges)
         half = width[panel] / 2
-        integral = (self.density @ _TO_INTEGRAL.T)[panel] * half[:, None]
-        slope = (self.density @ _TO_LEGENDRE.T)[panel] * half[:, None]
+        integral = (self.density @ _TO_MASS.T)[panel] * half[:, None]
+        slope = (self.density @ _TO_DENSITY.T)[panel] * half[:, None]
         target = p - self.cumulative[panel]
         below = self.density @ _CUMULATE.T * (width / 2)[:, None] + self.cumulative[:-1, None]
         guess = np.interp(p, below.ravel(), _nodes(self.edges[:-1], self.edges[1:]).ravel())
 
         def value(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-            basis = np.polynomial.legendre.legvander(x, POINTS)
+            basis = _chebyshev(x, POINTS)
             return (
                 np.einsum("ij,ij->i", basis, integral) - target,
                 np.einsum("ij,ij->i", basis[:, :-1], slope),
@@ -104,8 +126,8 @@ class TauPosterior:
         panel = np.clip(np.searchsorted(self.edges, u, side="right") - 1, 0, self.edges.size - 2)
         half = np.diff(self.edges)[panel] / 2
         x = (u - self.edges[panel]) / half - 1
-        basis = np.polynomial.legendre.legvander(np.clip(x, -1, 1), POINTS - 1)
-        values = np.einsum("ij,ij->i", basis, (self.density @ _TO_LEGENDRE.T)[panel])
+        basis = _chebyshev(np.clip(x, -1, 1), POINTS - 1)
+        values = np.einsum("ij,ij->i", basis, (self.density @ _TO_DENSITY.T)[panel])
         inside = (tau > 0) & (x >= -1) & (x <= 1)
         return np.where(inside, np.maximum(values, 0.0) / np.where(tau > 0, tau, 1.0), 0.0)
 

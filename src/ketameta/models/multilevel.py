@@ -54,7 +54,7 @@ def multilevel(
     method: MultilevelMethod = "REML",
     ci_method: MultilevelCi = "t-contain",
     level: float = 0.95,
-    sampling_covariance: ArrayLike | None = None,
+    sampling_covariance: ArrayLike | Sequence[ArrayLike] | None = None,
     rho: float | None = None,
     variance_intervals: bool = True,
 ) -> MultilevelFit:
@@ -84,9 +84,10 @@ def multilevel(
         with few studies. For inference that does not lean on the model see
         :func:`ketameta.models.robust.robust`.
     level : float, default: 0.95
-    sampling_covariance : array_like of shape (k, k), optional
+    sampling_covariance : array_like of shape (k, k), or list of arrays, optional
         Covariances of sampling errors within studies, such as those of a shared control arm (see
         :mod:`ketameta.models.dependence`); zero between studies, ``variances`` on the diagonal.
+        A list has one matrix per study, in order of first appearance.
     rho : float, optional
         Assumed correlation of the sampling errors of effects from one study; see :func:`che`.
     variance_intervals : bool, default: True

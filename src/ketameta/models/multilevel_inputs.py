@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ketameta.arrays import as_numbers
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
+from ketameta.models.covariance_blocks import given_blocks, rows_of_groups
 from ketameta.models.dependence_inputs import check_between, check_groups
 from ketameta.models.design import INTERCEPT, build_design
 from ketameta.models.gate import checked_inputs
@@ -75,7 +76,7 @@ def multilevel_data(
     names: Sequence[str] | None,
     formula: str | None,
     intercept: bool,
-    sampling_covariance: ArrayLike | None,
+    sampling_covariance: ArrayLike | Sequence[ArrayLike] | None,
     rho: float | None,
 ) -> MultilevelData:
     """Check everything a three-level model takes and prepare it.
@@ -189,7 +190,7 @@ def sampling_blocks(
     v: FloatArray,
     groups: IntArray,
     studies: tuple[str, ...],
-    covariance: ArrayLike | None,
+    covariance: ArrayLike | Sequence[ArrayLike] | None,
     rho: float | None,
 ) -> tuple[FloatArray, ...]:
     """Return the sampling covariance of each study: vectors when independent, else matrices.
@@ -204,7 +205,7 @@ def sampling_blocks(
     NotEstimableError
         A block that is not positive definite.
     """
-    rows = [np.flatnonzero(groups == index) for index in range(len(studies))]
+    rows = rows_of_groups(groups, len(studies))
     if covariance is not None and rho is not None:
         raise UsageError("give sampling_covariance or rho, not both: one of them is the model")
     if covariance is None and rho is None:
@@ -217,6 +218,14 @@ def sampling_blocks(
             block = rho * np.outer(root[at], root[at])
             block[np.diag_indices_from(block)] = v[at]
             blocks.append(block)
+    elif (given := given_blocks(covariance, rows, studies)) is not None:
+        blocks = []
+        for block, at, name in zip(given, rows, studies, strict=True):
+            try:
+                _checked_covariance(block, v[at], groups[at])
+            except ImpossibleDataError as problem:
+                raise ImpossibleDataError(f"study {name!r}: {problem}") from None
+            blocks.append((block + block.T) / 2)
     else:
         matrix = _checked_covariance(as_numbers("sampling_covariance", covariance), v, groups)
         blocks = [(matrix[np.ix_(at, at)] + matrix[np.ix_(at, at)].T) / 2 for at in rows]

@@ -54,7 +54,7 @@ def network_meta_analysis(
     control: Sequence[object] | ArrayLike,
     *,
     reference: str | None = None,
-    sampling_covariance: ArrayLike | None = None,
+    sampling_covariance: ArrayLike | Sequence[ArrayLike] | None = None,
     n_treatment: ArrayLike | None = None,
     n_control: ArrayLike | None = None,
     lower_is_better: bool = True,
@@ -73,10 +73,11 @@ def network_meta_analysis(
     reference : str, optional
         Treatment that the others are shown against; the one with most studies when not given. It
         changes no comparison.
-    sampling_covariance : array_like of shape (k, k), optional
+    sampling_covariance : array_like of shape (k, k), or list of arrays, optional
         Needed for a study with p > 2 arms and p - 1 effects, such as
         :func:`ketameta.models.dependence.shared_arm_covariance`; a study may instead give all of
-        its p (p - 1) / 2 effects, whose variances determine the covariance.
+        its p (p - 1) / 2 effects, whose variances determine the covariance. A list has one matrix
+        per study, in order of first appearance; many studies then need no large matrix.
     n_treatment, n_control : array_like of shape (k,), optional
         Participants, for the plot.
     lower_is_better : bool, default: True

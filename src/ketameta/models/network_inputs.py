@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ketameta.arrays import as_numbers
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
+from ketameta.models.covariance_blocks import given_blocks, rows_of_groups
 from ketameta.models.dependence_inputs import check_groups, check_vector
 from ketameta.models.gate import checked_inputs
 
@@ -70,7 +71,7 @@ def network_data(
     treatment: Sequence[object] | ArrayLike,
     control: Sequence[object] | ArrayLike,
     reference: str | None,
-    sampling_covariance: ArrayLike | None,
+    sampling_covariance: ArrayLike | Sequence[ArrayLike] | None,
     n_treatment: ArrayLike | None,
     n_control: ArrayLike | None,
 ) -> NetworkData:
@@ -90,22 +91,24 @@ def network_data(
             )
     treatments = _ordered(first, second, labels, reference)
     check_connected(first, second)
-    covariance = None
-    if sampling_covariance is not None:
+    rows = rows_of_groups(groups, len(studies))
+    blocks = given_blocks(sampling_covariance, rows, studies)
+    if sampling_covariance is not None and blocks is None:
         covariance = as_numbers("sampling_covariance", sampling_covariance)
         if covariance.shape != (k, k) or not np.all(np.isfinite(covariance)):
             raise UsageError(
                 f"sampling_covariance has shape {covariance.shape}; it needs ({k}, {k}) numbers"
             )
+        blocks = [covariance[np.ix_(at, at)] for at in rows]
     built = tuple(
         _study(
             name,
-            np.flatnonzero(groups == index),
+            rows[index],
             inputs.y,
             inputs.v,
             first,
             second,
-            covariance,
+            None if blocks is None else blocks[index],
             treatments,
         )
         for index, name in enumerate(studies)
@@ -180,6 +183,8 @@ def _study(
     treatments: tuple[str, ...],
 ) -> NetworkStudy:
     """Reduce the contrasts of one study to independent ones against its first arm."""
+    if rows.size == 1:
+        return _two_arms(label, int(rows[0]), y, v, first, second, treatments)
     arms = tuple(
         name for name in treatments if any(name in (first[row], second[row]) for row in rows)
     )
@@ -203,7 +208,7 @@ def _study(
                     " are correlated; give sampling_covariance (see shared_arm_covariance) or all"
                     f" {p * (p - 1) // 2} comparisons"
                 )
-            block = _checked_block(covariance[np.ix_(rows, rows)], v[rows], label)
+            block = _checked_block(covariance, v[rows], label)
         turn = onto @ np.linalg.pinv(signs)
         effects, V = turn @ y[rows], turn @ block @ turn.T
     elif rows.size == p * (p - 1) // 2:
@@ -217,6 +222,24 @@ def _study(
     columns = [treatments.index(name) for name in arms]
     contrasts[:, columns] = onto
     return NetworkStudy(label, arms, effects, V, contrasts, inconsistency)
+
+
+def _two_arms(
+    label: str,
+    row: int,
+    y: FloatArray,
+    v: FloatArray,
+    first: tuple[str, ...],
+    second: tuple[str, ...],
+    treatments: tuple[str, ...],
+) -> NetworkStudy:
+    """Return a study with one comparison, the commonest kind."""
+    places = treatments.index(first[row]), treatments.index(second[row])
+    sign = 1.0 if places[0] > places[1] else -1.0
+    contrasts = np.zeros((1, len(treatments)))
+    contrasts[0, max(places)], contrasts[0, min(places)] = 1.0, -1.0
+    arms = (treatments[min(places)], treatments[max(places)])
+    return NetworkStudy(label, arms, sign * y[[row]], v[row].reshape(1, 1), contrasts, 0.0)
 
 
 def _checked_block(block: FloatArray, v: FloatArray, label: str) -> FloatArray:
