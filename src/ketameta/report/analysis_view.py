@@ -18,6 +18,7 @@ from ketameta.report.companion_tables import (
     rho_rows,
     small_study_words,
     transitivity_rows,
+    within_rows,
 )
 from ketameta.report.dose_table import dose_check_rows, dose_rows, two_stage_words
 from ketameta.report.engine_data import engine_data, independent_rows
@@ -56,6 +57,7 @@ def analysis_view(
         "companion_rows": [_companion_row(item, measure) for item in result["companions"]],
         "over_time_rows": over_time_rows(result),
         "rho_rows": rho_rows(result),
+        "within_rows": within_rows(result),
         "dose_rows": dose_rows(result),
         "dose_check_rows": dose_check_rows(result),
         "two_stage_words": two_stage_words(result),

@@ -51,6 +51,17 @@ def rho_rows(result: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def within_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the late-minus-early difference of each trial measured at both times, and the pool."""
+    found = result["over_time"]
+    within = None if found is None else found["within_trials"]
+    if within is None:
+        return []
+    measure = Measure(result["measure"])
+    rows = [{"label": row["label"], "change": _shown(row, measure)} for row in within["rows"]]
+    return [*rows, {"label": "Together", "change": _shown(within, measure)}]
+
+
 def _shown(item: dict[str, Any], measure: Measure) -> str:
     interval = interval_words(item["ci_low"], item["ci_high"], measure)
     return f"{written(item['estimate'], measure)} ({interval})"

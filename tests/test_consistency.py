@@ -1,0 +1,148 @@
+"""The same number everywhere: analyses, summary of findings, key findings, claims, figures."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from ketameta.analyses.certainty import summary_of_findings
+from ketameta.analyses.words import interval_words, written
+from ketameta.numberformat import format_count, format_p
+from ketameta.report.pdf_tables import claim_rows, empty_words, finding_rows, moderator_rows
+from ketameta.report.tables import tables_of
+from ketameta.vocabulary import Measure
+from report_pages import committed_context, committed_page, committed_results
+
+
+def shown(result: dict, pooled: dict) -> tuple[str, str]:
+    measure = Measure(result["measure"])
+    return (
+        written(pooled["estimate"], measure),
+        f"({interval_words(pooled['ci_low'], pooled['ci_high'], measure)})",
+    )
+
+
+def mains(result: dict) -> list[tuple[dict, int]]:
+    """Return the pooled results that the summary of findings has a row for."""
+    if result["over_time"] or result["kind"] in ("network", "dose_response"):
+        return []
+    if result["pooled"] is not None:
+        return [(result["pooled"], result["k"])]
+    return [(group["pooled"], len(group["rows"])) for group in result["groups"] if group["pooled"]]
+
+
+def test_the_summary_of_findings_has_the_numbers_of_the_analyses() -> None:
+    compared = 0
+    for result in committed_results():
+        rows = [row for row in summary_of_findings([result]) if row["k"]]
+        assert len(rows) == len(mains(result)), result["name"]
+        for row, (pooled, k) in zip(rows, mains(result), strict=True):
+            estimate, interval = shown(result, pooled)
+            assert f" {estimate}" in row["effect"] and interval in row["effect"], row
+            assert row["k"] == k
+            crosses = pooled["ci_low"] <= 0 <= pooled["ci_high"]
+            assert (row["direction"] == "includes no difference") == crosses, row
+            compared += 1
+        if len(rows) == 1 and result["n_participants"] and result["pooled"]:
+            assert format_count(result["n_participants"]) in rows[0]["people"]
+    assert compared > 30
+
+
+def test_questions_without_a_trial_are_in_the_summary_of_findings() -> None:
+    empty = {result["name"] for result in committed_results() if result["k"] == 0}
+    rows = summary_of_findings(committed_results())
+    assert {row["analysis"] for row in rows if row["k"] == 0} == empty
+    assert all(row["effect"] == "no eligible trial" for row in rows if row["k"] == 0)
+
+
+def test_key_findings_have_the_numbers_of_the_analyses() -> None:
+    by_name = {result["name"]: result for result in committed_results()}
+    for item in committed_context()["findings"]:
+        result = by_name[item["name"]]
+        if result["k"] and result["pooled"]:
+            estimate, interval = shown(result, result["pooled"])
+            assert estimate in item["finding"], item
+            assert interval.strip("()") in item["finding"], item
+
+
+def test_the_certainty_table_has_the_numbers_of_the_analyses() -> None:
+    for result in committed_results():
+        for found in result["certainty"]["assessments"]:
+            words = " ".join(s for domain in found["domains"] for s in domain["words"])
+            pooled = (
+                next(p for p, _ in mains({**result, "over_time": None}))
+                if not found["group"]
+                else next(
+                    group["pooled"]
+                    for group in result["groups"]
+                    if group["label"] == found["group"]
+                )
+            )
+            if pooled["ci_low"] is not None:
+                interval = interval_words(
+                    pooled["ci_low"], pooled["ci_high"], Measure(result["measure"])
+                )
+                assert f"The interval, {interval}," in words, result["name"]
+
+
+@pytest.mark.parametrize("place", ["page", "pdf", "csv"])
+def test_the_claims_ledger_says_the_same_everywhere(place: str) -> None:
+    context = committed_context()
+    text = {
+        "page": html.unescape(re.sub(r"<[^>]+>", "", committed_page())),
+        "pdf": " ".join(
+            f"{row['claim']} {row['verdict']} {row['tested']} {row['beside']}"
+            for row in claim_rows(context["claims"])
+        ),
+        "csv": tables_of(context)["claims.csv"],
+    }[place]
+    for row in context["claims"]:
+        assert row["claim"] in text and row["verdict"] in text
+        if place == "csv" or row["source"] == "untraceable":
+            continue
+        for item in [*row["analyses"], *row["indirect"]]:
+            for found in item["found"]:
+                assert found["effect"] in text, (row["id"], found)
+
+
+def test_every_claim_shows_its_rule_its_origin_and_what_would_support_it() -> None:
+    page = html.unescape(committed_page())
+    for row in committed_context()["claims"]:
+        assert row["made_at"] in page and row["cites"] in page
+        if row["source"] != "untraceable":
+            assert row["would_support"] in page and row["rule_words"] in page
+
+
+def test_the_evidence_map_is_a_figure_whose_alternative_counts_the_gaps() -> None:
+    context = committed_context()
+    cells = [cell for row in context["map"]["rows"] for cell in row["cells"]]
+    empty = sum(cell["trials"] == 0 for cell in cells)
+    words = f"{empty} of {len(cells)} cells have no trial"
+    assert words in context["map"]["alt"]
+    page = committed_page()
+    section = page[page.index('<section id="map"') :]
+    figure = section[: section.index("</figure>")]
+    assert "<svg" in figure and words in figure
+    # Every field of the map stands in the figure, the empty ones with their zero.
+    numbers = re.findall(r">\s*([\d,]+)\s*</(?:text|tspan|a)>", figure)
+    assert numbers.count("0") == empty
+
+
+def test_the_pdf_has_the_findings_and_the_moderators() -> None:
+    context = committed_context()
+    findings = context["summary_of_findings"]
+    rows = finding_rows(findings)
+    assert len(rows) == sum(row["k"] > 0 for row in findings)
+    assert rows[0][4].startswith(next(row["effect"] for row in findings if row["k"]))
+    assert f"({sum(row['k'] == 0 for row in findings)} questions)" in empty_words(findings)
+    assert empty_words([]) == ""
+    for row, made in zip(
+        context["moderator_tests"], moderator_rows(context["moderator_tests"]), strict=True
+    ):
+        if row["p_value"] is None:
+            assert made[3:] == ["not tested", "", row["withheld"]]
+        else:
+            assert made[3].startswith(format_p(row["p_value"]))
+            assert made[4] == format_p(row["p_holm"])
