@@ -232,6 +232,13 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         "",
     ),
     (
+        "design_control",
+        _set("studies", design="single_arm"),
+        "warning",
+        (("arms.csv", 3, "role"),),
+        "",
+    ),
+    (
         "one_arm",
         _all(
             lambda tables: tables["arms"].pop(1) and None,

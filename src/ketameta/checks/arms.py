@@ -71,3 +71,20 @@ def check_controlled_trials_have_a_comparator(context: Context) -> Iterator[Prob
                 "add the arm it is compared with, or correct the design",
                 others=(study,),
             )
+
+
+def check_uncontrolled_designs_have_no_control(context: Context) -> Iterator[Problem]:
+    """No trial of an uncontrolled design has a control arm."""
+    for study_id, arms in context.arms_of.items():
+        study = context.studies.get(study_id)
+        if study is None or study["design"] not in _UNCONTROLLED:
+            continue
+        for arm in arms:
+            if arm["role"] == "control":
+                yield warning(
+                    arm,
+                    "role",
+                    f"a control in a trial whose design is {study['design']} ({place(study)})",
+                    "correct the design, or the role",
+                    others=(study,),
+                )

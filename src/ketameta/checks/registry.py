@@ -57,6 +57,7 @@ STRUCTURE: tuple[Check, ...] = (
     Check("unknown_contained_arm", keys.check_contained_arms_exist),
     Check("arm_circle", arms.check_pooled_arms_are_no_circle),
     Check("control_role", arms.check_controls_are_called_so),
+    Check("design_control", arms.check_uncontrolled_designs_have_no_control),
     Check("one_arm", arms.check_controlled_trials_have_a_comparator),
     Check("same_arm", keys.check_arms_of_a_contrast_differ),
     Check("unknown_outcome", keys.check_outcomes_are_declared),
