@@ -89,3 +89,15 @@ def test_a_link_to_itself_has_a_name_all_the_same(tmp_path: Path) -> None:
     link.symlink_to(link.name)
     assert project_paths(tmp_path).relative(link) == "loop"
     assert project_paths(tmp_path / "elsewhere").relative(link) == link.as_posix()
+
+
+def test_a_pipe_takes_the_text_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(pipe, "text")
+        assert os.read(reader, 10) == b"text"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
