@@ -95,6 +95,27 @@ def test_an_analysis_carries_the_checks_of_its_line(run: Any) -> None:  # noqa: 
     assert "Alder 2014" in two_stage_words(result) and "PyMARE" in two_stage_words(result)
 
 
+#: Trials whose slopes differ by more than chance.
+APART = (
+    dose_trial("alder_2014", {28: 19.5, 84: 19.0}),
+    dose_trial("birch_2016", {28: 15.0, 84: 6.0}),
+    dose_trial("cedar_2017", {28: 17.0, 84: 13.0}),
+    dose_trial("dogwood_2018", {84: 18.0}),
+)
+
+
+def test_the_spread_of_slopes_is_told_per_step(run: Any) -> None:  # noqa: F811
+    found = run(joined(*APART))["dose_response"]
+    main, stages = found["linear"]["slope"], found["checks"]["two_stage"]
+    assert main["tau"] > 0.5
+    assert stages["values"]["tau2"] == pytest.approx(main["tau"] ** 2, rel=10 * TWO_STAGE)
+    for name in ("estimate", "se", "ci_low", "ci_high"):
+        assert stages["values"][name] == pytest.approx(main[name], rel=10 * TWO_STAGE)
+    # 28 mg lower the score by half a point in one trial, by five in another.
+    slopes = [item["estimate"] for item in stages["slopes"]]
+    assert min(slopes) < -4 and max(slopes) > -1
+
+
 def test_leaving_a_trial_out_is_an_analysis_without_it(run: Any) -> None:  # noqa: F811
     checks = run(joined(*FOUR))["dose_response"]["checks"]
     left = checks["leave_one_out"]
