@@ -26,8 +26,10 @@ def shown(result: dict, pooled: dict) -> tuple[str, str]:
 
 def mains(result: dict) -> list[tuple[dict, int]]:
     """Return the pooled results that the summary of findings has a row for."""
-    if result["over_time"] or result["kind"] in ("network", "dose_response"):
+    if result["over_time"] or result["kind"] == "network":
         return []
+    if result["kind"] == "dose_response":
+        return [(result["dose_response"]["linear"]["slope"], result["k"])]
     if result["pooled"] is not None:
         return [(result["pooled"], result["k"])]
     return [(group["pooled"], len(group["rows"])) for group in result["groups"] if group["pooled"]]

@@ -257,4 +257,30 @@ def summary_of_findings(results: Sequence[Mapping[str, Any]]) -> list[dict[str, 
                 }
             )
         table += [item["summary"] for item in found["assessments"]]
+        table += _dose_summary(result)
     return table
+
+
+def _dose_summary(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the row of a dose-response line: its slope per step of dose."""
+    doses = result.get("dose_response")
+    if result["k"] == 0 or doses is None or doses["withheld"] or doses["linear"]["withheld"]:
+        return []
+    measure = Measure(result["measure"])
+    slope = doses["linear"]["slope"]
+    step = f"{doses['step']:g} {doses['unit'].replace('_', ' ')}"
+    least = "at least " if result["n_trials_without_size"] else ""
+    effect = _effect_words(slope, measure, result["spec"]["select"]["instrument"])
+    return [
+        {
+            "analysis": result["name"],
+            "title": result["title"],
+            "directness": result["directness"],
+            "k": result["k"],
+            "people": f"{least}{format_count(result['n_participants'])}",
+            "effect": f"{effect} per {step} more",
+            "direction": _direction(slope, result["favours"]),
+            "absolute": "",
+            "certainty": "not assessed",
+        }
+    ]
