@@ -133,6 +133,32 @@ def test_a_table_of_our_own_is_told_where_it_belongs(ketameta, tmp_path):
     assert done.code == 1 and "these are the columns of arms.csv" in done.out
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (("metafor", "--output", "a_file"), "a_file: this is a file; metafor needs a folder"),
+        (("ris", "--output", "a_folder"), "a_folder: this is a folder; name a file in it"),
+        (("metapsy", "--output", "x", "--analysis", "demo"), "goes with revman and metafor"),
+    ],
+)
+def test_an_export_that_cannot_end_well_does_not_begin(
+    ketameta, project, tmp_path, monkeypatch, call, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a_file").write_text("x", encoding="utf-8")
+    (tmp_path / "a_folder").mkdir()
+    monkeypatch.setattr("ketameta.pipeline.load_evidence", None)
+    done = ketameta("export", *call, "--root", project.root)
+    assert done.code == 2 and words in done.err
+
+
+def test_a_words_file_that_is_not_there_is_said(ketameta, tmp_path):
+    paths = shared_lists(tmp_path, ROOT)
+    source = Path(__file__).parent / "golden" / "psilocybin" / "data.csv"
+    done = ketameta("import", source, "--words", "no.toml", "--root", paths.root)
+    assert done.code == 2 and "no.toml: the words file cannot be read (No such file" in done.err
+
+
 def test_a_folder_is_no_file_to_import(ketameta, tmp_path):
     paths = shared_lists(tmp_path, ROOT)
     done = ketameta("import", tmp_path, "--root", paths.root)

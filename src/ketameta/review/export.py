@@ -45,13 +45,20 @@ def export(
     Raises
     ------
     UsageError
-        If the format or an analysis does not exist.
+        If the format or an analysis does not exist, the output is a file where a folder is needed
+        or the other way round, or analyses are named for a format that holds all evidence.
     ExtractionError
         If the data have errors.
     """
     from ketameta.pipeline import load_evidence
 
     check_choice("format", kind, FORMATS)
+    if kind == "metafor" and output.exists() and not output.is_dir():
+        raise UsageError(f"{output}: this is a file; metafor needs a folder")
+    if kind != "metafor" and output.is_dir():
+        raise UsageError(f"{output}: this is a folder; name a file in it")
+    if analyses and kind not in ("revman", "metafor"):
+        raise UsageError(f"{kind} holds all evidence; --analysis goes with revman and metafor")
     say("Reading and checking")
     evidence, _ = load_evidence(paths)
     if kind == "ris":

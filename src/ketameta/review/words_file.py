@@ -111,7 +111,9 @@ def load_words(path: Path) -> Words:
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path}: the words file cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path.name}: cannot be read as TOML: {error}") from error
     problems: list[str] = []
     known = (*TRANSLATIONS, "study", "analysis")
