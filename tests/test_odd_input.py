@@ -179,3 +179,35 @@ def test_a_posterior_like_a_needle_is_found_or_refused():
     assert fit.tau.median == pytest.approx(np.sqrt(x), rel=1e-3)
     with pytest.raises(NotEstimableError, match="too far apart"):
         km.bayes_random_effects([-0.5, 1e8, 0.1], v)
+
+
+def test_a_category_of_one_level_compares_nothing():
+    frame = pd.DataFrame({"design": ["parallel"] * 8, "dose": range(8)}, index=range(80, 0, -10))
+    with pytest.raises(NotEstimableError, match="design is the same for every study"):
+        km.meta_regression(Y, V, frame, formula="~ design + dose")
+    with pytest.raises(NotEstimableError, match="design is the same for every study"):
+        km.multilevel(Y, V, STUDY, moderators=frame, formula="~ design")
+
+
+def test_effects_exactly_on_a_line_have_no_test_of_it():
+    line = km.pet_peese(km.random_effects(np.sqrt(V), V)).pet
+    assert line.slope == pytest.approx(1.0, rel=EFFECT_SIZE)
+    assert (line.slope_se, line.slope_p_value, line.p_value) == (0.0, None, None)
+
+
+def test_rounding_errors_of_equal_effects_are_not_ranked():
+    with pytest.raises(NotEstimableError, match="no ranks"):
+        km.rank_test(km.random_effects([0.1] * 8, V))
+
+
+def test_an_order_of_words_and_numbers_is_refused():
+    with pytest.raises(UsageError, match="cannot be sorted: it holds words and numbers"):
+        km.cumulative(km.random_effects(Y, V), order=[2001, "2002", *range(6)])
+
+
+@pytest.mark.parametrize("value", ["0.5", None, [0.5], 1j])
+def test_scales_of_priors_are_numbers(value):
+    with pytest.raises(UsageError, match="scale is"):
+        km.HalfNormal(value)
+    with pytest.raises(UsageError, match="mean is"):
+        km.Normal(value)

@@ -106,6 +106,9 @@ def _sorted(order: Sequence[object] | ArrayLike, k: int) -> NDArray[np.intp]:
         raise UsageError(
             f"order[{missing[0]}] is missing; every study needs a value to be sorted by"
         )
+    words = {isinstance(key, str) for key in np.asarray(order, dtype=object).ravel().tolist()}
+    if len(words) > 1:
+        raise UsageError("order cannot be sorted: it holds words and numbers; give one kind")
     try:
         return np.argsort(keys, kind="stable")
     except TypeError as problem:

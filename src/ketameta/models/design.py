@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ketameta.arrays import as_numbers, as_sequence
-from ketameta.errors import ImpossibleDataError, UsageError, near_matches
+from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, near_matches
 from ketameta.models.least_squares import Array
 
 INTERCEPT = "intercept"
@@ -132,6 +132,12 @@ def _by_formula(frame: Any, formula: str, labels: Sequence[str]) -> Design:
     spec = encoded.model_spec
     if len(encoded.columns) == 0:
         raise UsageError(f"formula {formula!r} has no terms")
+    for term, columns in spec.term_indices.items():
+        if not columns:
+            raise NotEstimableError(
+                f"formula {formula!r}: {term} is the same for every study, so that nothing can be"
+                " compared; leave it out"
+            )
     rename = {"Intercept": INTERCEPT}
     names = tuple(rename.get(str(c), str(c)) for c in encoded.columns)
     terms = {

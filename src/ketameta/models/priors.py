@@ -19,12 +19,12 @@ FloatArray = NDArray[np.float64]
 
 
 def _positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
+    if not isinstance(value, int | float | np.number) or not math.isfinite(value) or value <= 0:
         raise UsageError(f"{name} is {value!r}; it must be a positive, finite number")
 
 
 def _finite(name: str, value: float) -> None:
-    if not math.isfinite(value):
+    if not isinstance(value, int | float | np.number) or not math.isfinite(value):
         raise UsageError(f"{name} is {value!r}; it must be a finite number")
 
 

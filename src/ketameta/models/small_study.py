@@ -94,6 +94,12 @@ def check_varies(design: Array, predictor: str) -> None:
         )
 
 
+#: Rounding of a study's deviation from a mean that is the study itself, relative to its effect.
+ZERO_DEVIATION = 100 * float(np.finfo(float).eps)
+#: Residuals below this share of the weighted effects are the rounding error of an exact fit.
+EXACT_FIT = 1e-13
+
+
 class Line(NamedTuple):
     """A weighted regression with multiplicative dispersion; arrays hold intercept and slope."""
 
@@ -112,7 +118,9 @@ def weighted_line(y: Array, design: Array, weights: Array, level: float) -> Line
     NaN in the test where the fit is exact (a standard error of 0).
     """
     fit = weighted_least_squares(y, design, weights)
-    se = np.sqrt(np.diag(fit.covariance) * fit.rss / fit.df)
+    # What is left of an exact fit is rounding error, which is no dispersion.
+    rss = fit.rss if fit.rss > EXACT_FIT**2 * float(weights @ y**2) else 0.0
+    se = np.sqrt(np.diag(fit.covariance) * rss / fit.df)
     statistic = np.full(se.shape, np.nan)
     np.divide(fit.coefficients, se, out=statistic, where=se > 0)
     half = np.where(se > 0, critical_value(level, fit.df) * se, np.nan)

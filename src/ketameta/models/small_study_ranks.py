@@ -13,7 +13,7 @@ from ketameta.errors import NotEstimableError
 from ketameta.models.influence_inputs import fit_data
 from ketameta.models.least_squares import Array, power_of_two_scale
 from ketameta.models.results import Caveat, Result
-from ketameta.models.small_study import few_studies_caveats
+from ketameta.models.small_study import ZERO_DEVIATION, few_studies_caveats
 from ketameta.numberformat import format_number, format_p, plural
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ def rank_test(fit: RandomEffects) -> RankTest:
     y, v = data.y / scale, data.v / scale**2
     w = 1 / v
     mean = float(w @ y / w.sum())
-    tau, p_value, exact = kendall((y - mean) / np.sqrt(v - 1 / w.sum()), v)
+    deviations = y - mean
+    # A study at the mean has a deviation of 0; its rounding error is not to be ranked.
+    deviations[np.abs(deviations) < ZERO_DEVIATION * np.abs(y)] = 0.0
+    tau, p_value, exact = kendall(deviations / np.sqrt(v - 1 / w.sum()), v)
     return RankTest(tau, p_value, exact, fit.k, few_studies_caveats(fit.k))
 
 

@@ -17,7 +17,12 @@ from ketameta.models.least_squares import Array
 from ketameta.models.mixed_model import fit_mixed_model
 from ketameta.models.random_effects import common_effect, random_effects
 from ketameta.models.results import Caveat, Result
-from ketameta.models.small_study import check_varies, few_studies_caveats, fit_words
+from ketameta.models.small_study import (
+    ZERO_DEVIATION,
+    check_varies,
+    few_studies_caveats,
+    fit_words,
+)
 from ketameta.models.tau2 import COMMON
 from ketameta.numberformat import format_estimate, format_number, plural
 
@@ -27,8 +32,6 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 ESTIMATORS = ("L0", "R0", "Q0")
 SIDES = ("left", "right")
-#: Rounding of a study's deviation from a mean that is the study itself, relative to its effect.
-ZERO_DEVIATION = 100 * float(np.finfo(float).eps)
 #: Iterations after which the count is taken to run in circles.
 MAX_ITERATIONS = 100
 
