@@ -96,6 +96,8 @@ def test_printed_degrees_of_freedom_win() -> None:
         ({"p": "1", "favours": "treatment"}, "no_exact_test_statistic"),
         ({"favours": "treatment"}, "no_exact_test_statistic"),
         ({"p": "0.002", "favours": "treatment", "n_control": ""}, "no_n"),
+        ({"p": "0.002", "favours": "treatment", "n_control": "1"}, "n_below_two"),
+        ({"p": "0.002", "favours": "treatment", "n_treatment": "1"}, "n_below_two"),
         ({"t": "2.5", "favours": "treatment", "n_treatment": ""}, "no_n"),
     ],
 )
@@ -352,7 +354,7 @@ TEXT_NUMBERS = st.sampled_from(["", "0", "0.04", "0.9", "1", "2.5", "-2.5", "12"
         dict.fromkeys(("estimate", "ci_low", "ci_high", "t"), TEXT_NUMBERS)
         | {name: st.sampled_from(["", "0.3", "2"]) for name in ("se", "sd_difference")}
         | {"p": st.sampled_from(["", "0", "0.02", "1"]), "f": st.sampled_from(["", "0", "4"])}
-        | {name: st.sampled_from(["", "2", "30"]) for name in SIZES}
+        | {name: st.sampled_from(["", "1", "2", "30"]) for name in SIZES}
         | {
             "effect_type": st.sampled_from(["MD", "SMD", "OR", "RR", "RD", "HR", "test"]),
             "favours": st.sampled_from(["", "treatment", "control", "neither"]),

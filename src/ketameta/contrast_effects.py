@@ -76,6 +76,8 @@ def effects_of_contrast(
         return _plain_difference(row, Measure.RD, row["estimate"])
     if kind == "HR":
         return [], "hazard_ratio_not_pooled"
+    if any(_has(row[name]) and row[name] < 2 for name in ("n_treatment", "n_control")):
+        return [], "n_below_two"
     if kind == "MD":
         return _mean_difference(row, direction, paired, correlation)
     effects, problem = _standardised(row, paired, correlation)
