@@ -142,6 +142,7 @@ def test_only_counted_harms_enter_the_summary():
         result(section="mood"),
         result(measure="MD"),
         result(kind="dose_response", pooled=None),
+        result(title="Confusion, not pooled together", k=2, pooled=None, events=None),
     ]
     assert harms_summary(others) is None
     assert section_plots(others) == {}

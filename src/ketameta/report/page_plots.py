@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ketameta.evidence import Evidence
 
 #: The end of a harm's title that every row of the summary shares.
-_SHARED = re.compile(r" with ketamine or esketamine$")
+_SHARED = re.compile(r" (with|of) ketamine or esketamine$")
 
 
 def section_plots(results: Sequence[dict[str, Any]]) -> dict[str, list[Plot]]:
@@ -33,11 +33,17 @@ def page_plots(results: Sequence[dict[str, Any]], evidence: Evidence) -> list[Pl
 
 
 def harms_summary(results: Sequence[dict[str, Any]]) -> Plot | None:
-    """Return risk ratio and risk difference of every harm that is counted."""
+    """Return risk ratio and risk difference of every harm that is counted.
+
+    Questions whose trials are not pooled together have no row; those without a trial have one.
+    """
     found = [
         result
         for result in results
-        if result["section"] == "harms" and result["kind"] == "pooled" and result["measure"] == "RR"
+        if result["section"] == "harms"
+        and result["kind"] == "pooled"
+        and result["measure"] == "RR"
+        and (result["pooled"] is not None or result["k"] == 0)
     ]
     if not any(result["pooled"] for result in found):
         return None
