@@ -244,6 +244,8 @@ TEXT = Column("schedule", "text", "Some text.")
         (NUMBER, "-", "not_a_number"),
         (NUMBER, "12 mg", "not_a_number"),
         (NUMBER, "1e400", "not_a_number"),
+        (NUMBER, "1e-60", "not_a_number"),
+        (NUMBER, "1e-400", "not_a_number"),
         (NUMBER, "inf", "not_a_number"),
         (NUMBER, "nan", "not_a_number"),
         (NUMBER, "\uff11\uff12", "not_a_number"),

@@ -11,6 +11,7 @@ import pytest
 from batches import write_project
 from helpers import ROOT, make_project, trials
 from ketameta import cli
+from ketameta.errors import NotEstimableError
 from test_review_agreement import decide, some_differences, twice
 from test_review_preview import MD, NEW, new_trial, publish
 from test_review_start import shared_lists
@@ -201,6 +202,16 @@ def test_a_preview_of_a_bad_batch_shows_every_error(ketameta, project):
     assert done.code == 1 and "cannot be previewed" in done.err
     assert "5 errors" in done.err or "errors" in done.err
     assert "Traceback" not in done.err
+
+
+def test_an_analysis_that_cannot_be_computed_is_named(ketameta, project, monkeypatch):
+    def refuse(*_):
+        raise NotEstimableError("the units differ")
+
+    monkeypatch.setattr("ketameta.analyses.run.run_analysis", refuse)
+    done = ketameta("preview", "new", "--root", project.root)
+    assert done.code == 1
+    assert done.err.endswith("(demo) cannot be computed: the units differ\n")
 
 
 def test_a_release_is_compared(ketameta, project):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -39,6 +38,8 @@ _UNUSUAL = re.compile(r"[^\x20-\x7e]|^[=#+@]|Err:|\A\s|\s\Z")
 _GARBLED = re.compile("[\u00c2\u00c3][\u0080-\u00bf\u0152-\u2122]|\u00e2\u20ac|\ufffd")
 #: Nothing measured in a trial is larger; what is, is a typing error or an identifier.
 _LARGEST = 1e12
+#: Nothing but 0 is smaller, p-values included.
+_SMALLEST = 1e-50
 #: No note or citation is longer; what is, is a text that was pasted, or a quotation mark too few.
 _LONGEST = 5_000
 #: What people type where one number belongs, and what to do with it.
@@ -196,12 +197,15 @@ def _read_number(text: str) -> tuple[float | None, CellProblem | None]:
     """Return the number in ``text`` or the reason why there is none."""
     if _NUMBER.fullmatch(text):
         number = float(text)
-        if math.isfinite(number) and abs(number) <= _LARGEST:
+        size = abs(number)
+        if size <= _LARGEST and (
+            size >= _SMALLEST or not text.lower().partition("e")[0].strip("+-0.")
+        ):
             return number, None
         return None, CellProblem(
             "error",
             "not_a_number",
-            "the number is too large to be a result of a trial",
+            f"the number is too {'small' if size < 1 else 'large'} to be a result of a trial",
             "check the value in the source",
         )
     lowered = text.lower()

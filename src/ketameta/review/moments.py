@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ketameta.errors import KetametaError
 from ketameta.evidence import Evidence, Row
 
 if TYPE_CHECKING:
@@ -149,15 +150,26 @@ class Moments:
         return texts[0] != texts[1]
 
     def results(self, spec: AnalysisSpec) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the results of ``spec`` before and after."""
+        """Return the results of ``spec`` before and after.
+
+        Raises
+        ------
+        KetametaError
+            If it cannot be computed, naming the analysis.
+        """
         from ketameta.analyses.run import run_analysis
 
         if spec.name not in self._results:
             one, two = self.tables(spec)
-            self._results[spec.name] = (
-                run_analysis(spec, one, self.before),
-                run_analysis(spec, two, self.after),
-            )
+            try:
+                self._results[spec.name] = (
+                    run_analysis(spec, one, self.before),
+                    run_analysis(spec, two, self.after),
+                )
+            except KetametaError as error:
+                raise type(error)(
+                    f"{spec.title} ({spec.name}) cannot be computed: {error}"
+                ) from None
         return self._results[spec.name]
 
 
