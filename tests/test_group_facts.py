@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from helpers import ANALYSIS, arm, evidence_of, score, spec_of, study, tables_of
+from ketameta.analyses.declarations import CONTINUOUS_MODERATORS
 from ketameta.analyses.run import run_analysis
 from ketameta.effect_table import derive_effects
 from ketameta.report.group_table import group_table
 from ketameta.report.league_table import league_rows, league_table
 from ketameta.report.registry_table import registry_counts
+from ketameta.report.slope_words import STEPS, slope_words
 
 BY_TREATMENT = '\n[model]\nmeasure = "MD"\ngroup_by = "prior_treatment_resistance"\n'
 BY_TREATMENT += 'group_order = ["resistant", "not_resistant"]\n'
@@ -159,3 +161,19 @@ def test_registered_trials_are_counted_by_state_with_zeros() -> None:
         "withdrawn, stopped or no longer listed": 0,
         "status unknown": 1,
     }
+
+
+def slope(**changes: Any) -> dict[str, Any]:
+    item = {"moderator": "year", "withheld": "", "slope": 0.02, "ci_low": 0.01, "ci_high": 0.03}
+    return {"measure": "SMD", "regressions": [{**item, "r2": 0.17, **changes}]}
+
+
+def test_a_slope_is_told_per_step_that_can_be_read() -> None:
+    assert slope_words(slope()) == {
+        "year": "10 years later: the standardised mean difference changes by 0.20 (0.10 to 0.30); "
+        "it explains 17% of the variance between trials."
+    }
+    ratio = slope_words({**slope(r2=None), "measure": "RR"})["year"]
+    assert ratio == "10 years later: the risk ratio is multiplied by 1.22 (1.11 to 1.35)."
+    assert slope_words(slope(withheld="too few")) == {}
+    assert set(STEPS) == set(CONTINUOUS_MODERATORS)

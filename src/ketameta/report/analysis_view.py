@@ -29,6 +29,7 @@ from ketameta.report.plots import Plot, plots_of
 from ketameta.report.pooled import pooled_card
 from ketameta.report.provenance import Provenance
 from ketameta.report.r_code import r_blocks
+from ketameta.report.slope_words import slope_words
 from ketameta.vocabulary import Measure
 
 
@@ -67,6 +68,7 @@ def analysis_view(
         "network_cards": network_cards(result, provenance, references),
         "transitivity_rows": transitivity_rows(result),
         "group_table": group_table(result),
+        "slope_words": slope_words(result),
         "gosh_words": gosh_words(result),
         "small_study_words": small_study_words(result),
         "more_figures": [plot_view(paths, plot) for plot in plots_of(result)[1:]],
