@@ -38,9 +38,32 @@ def visit(opened: Any, address: str, **settings: Any) -> Any:
     return page
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation_of_wcag(opened: Any, address: str, scheme: str) -> None:
-    page = visit(opened, address, color_scheme=scheme)
+#: Removes all analyses but the first of each kind and state: the rest repeat their elements.
+FEWER = """() => {
+  const seen = new Set();
+  for (const article of document.querySelectorAll('article')) {
+    const kind = [...article.querySelectorAll('summary')].map((s) => s.textContent.slice(0, 20));
+    const key = [...new Set(kind)].filter((words) => !words.match(/[0-9:]/)).sort().join('|');
+    if (seen.has(key)) article.remove(); else seen.add(key);
+  }
+  for (const card of document.querySelectorAll('details.card ~ details.card ~ details.card')) {
+    card.remove();
+  }
+}"""
+
+
+@pytest.mark.parametrize(
+    ("scheme", "width", "whole"),
+    [("light", 1280, True), ("dark", 1280, False), ("light", 390, False), ("dark", 390, False)],
+)
+def test_axe_finds_no_violation_of_wcag(
+    opened: Any, address: str, scheme: str, width: int, whole: bool
+) -> None:
+    page = visit(opened, address, color_scheme=scheme, viewport={"width": width, "height": 900})
+    page.set_default_timeout(300_000)
+    if not whole:
+        page.evaluate(FEWER)
+    assert page.locator("article").count() >= 8
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     script = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
     # The page's own policy lets no other script run; the test evaluates it from outside.
@@ -83,7 +106,7 @@ def test_the_policy_of_the_page_stops_requests_and_foreign_scripts(
     page.context.close()
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1100])
+@pytest.mark.parametrize("width", [320, 390, 768, 1100, 1280, 1700])
 def test_no_part_of_the_page_is_wider_than_the_screen(
     opened: Any, address: str, width: int
 ) -> None:
@@ -97,6 +120,9 @@ def test_without_javascript_everything_is_there(opened: Any, address: str) -> No
     page = visit(opened, address, java_script_enabled=False)
     for result in committed_results():
         article = page.locator(f"#{result['name']}")
+        fold = article.locator("details.fold")
+        if not fold.evaluate("part => part.open"):
+            fold.locator("> summary").click()
         assert article.locator("svg.plot").first.is_visible()
         assert " ".join(result["sentences"][0].split()) in " ".join(
             article.locator(".answer").inner_text().split()
@@ -110,6 +136,7 @@ def test_without_javascript_everything_is_there(opened: Any, address: str) -> No
 
 def test_unticking_a_trial_marks_the_numbers_as_a_selection(opened: Any, address: str) -> None:
     page = visit(opened, address)
+    page.locator(f"#{COUNTED} > details.fold > summary").click()
     page.locator(f"{BOX} > summary").click()
     banner = page.locator(f"{BOX} .selection-banner")
     assert "published result" in banner.inner_text()
@@ -126,6 +153,7 @@ def test_unticking_a_trial_marks_the_numbers_as_a_selection(opened: Any, address
 
 def test_a_link_restores_the_whole_selection(opened: Any, address: str) -> None:
     page = visit(opened, address)
+    page.locator(f"#{COUNTED} > details.fold > summary").click()
     page.locator(f"{BOX} > summary").click()
     page.locator(f"{BOX} input[type=checkbox]").nth(1).uncheck()
     page.select_option(f"#try-{COUNTED}-tau", "DL")
@@ -156,6 +184,7 @@ def test_a_broken_link_does_no_harm(opened: Any, address: str, state: str) -> No
 
 def test_no_trial_left_says_so(opened: Any, address: str) -> None:
     page = visit(opened, address)
+    page.locator(f"#{COUNTED} > details.fold > summary").click()
     page.locator(f"{BOX} > summary").click()
     boxes = page.locator(f"{BOX} input[type=checkbox]")
     for place in range(boxes.count()):
@@ -188,6 +217,44 @@ def test_the_keyboard_reaches_every_control_and_shows_where_it_is(
     assert page.evaluate("document.activeElement.tagName") == "SELECT"
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline != "none"
+    page.context.close()
+
+
+def test_the_answer_stands_before_what_is_behind_it(opened: Any, address: str) -> None:
+    page = visit(opened, address)
+    named = {item["name"] for item in committed_context()["findings"]}
+    for result in committed_results():
+        article = page.locator(f"#{result['name']}")
+        assert article.locator("> .answer").is_visible()
+        wanted = result["name"] in named and result["k"] > 0 and result["section"] != "harms"
+        assert article.locator("details.fold").evaluate("part => part.open") == wanted
+    page.goto(f"{address}#row-{COUNTED}-1")
+    assert page.locator(f"#{COUNTED} svg.plot").first.is_visible(), "a link opens the fold"
+    page.context.close()
+
+
+def test_the_contents_stay_in_sight_beside_the_text(opened: Any, address: str) -> None:
+    page = visit(opened, address, viewport={"width": 1280, "height": 800})
+    page.locator("#references").scroll_into_view_if_needed()
+    box = page.locator("nav.toc").bounding_box()
+    text = page.locator("#references").bounding_box()
+    assert 0 <= box["y"] < 100 and box["x"] + box["width"] <= text["x"]
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.locator("nav.toc").evaluate("n => getComputedStyle(n).position") == "static"
+    page.context.close()
+
+
+def test_a_measure_without_a_trial_names_the_trial(opened: Any, address: str) -> None:
+    partly = next(
+        (item["engine"]["name"], measure)
+        for section in committed_context()["sections"] for item in section["analyses"]
+        if item["engine"] for measure, _ in item["engine"]["measures"]
+        if measure == "SMD" and any(row["a"] is None for row in item["engine"]["parts"][0]["rows"])
+    )  # fmt: skip
+    page = visit(opened, f"{address}#try={partly[0]}&measure={partly[1]}")
+    said = page.locator(f"#try-{partly[0]}-box [data-unsaid]")
+    assert "do not give this measure" in said.inner_text()
+    assert page.errors == []
     page.context.close()
 
 

@@ -256,7 +256,13 @@ def of_section(unit: Unit) -> list[Any]:
 
 
 SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
-    "": of_key("versions", "stamp", "code_stamp", "living"),
+    "": lambda _: [
+        *of_key("versions", "stamp", "code_stamp", "living")(_),
+        [
+            [len(section["analyses"]), section["title"], [a["title"] for a in section["analyses"]]]
+            for section in committed_context()["sections"]
+        ],
+    ],
     "summary": of_summary,
     "abstract": of_abstract,
     "findings": lambda unit: [headline(result) for result in of_links(unit)],

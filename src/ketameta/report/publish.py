@@ -9,6 +9,7 @@ from typing import Any
 from ketameta.paths import ProjectPaths
 from ketameta.report.html import render_html
 from ketameta.report.manifest import inputs_text
+from ketameta.report.page_tables import analysis_tables
 from ketameta.report.pdf import render_pdf
 from ketameta.report.reproduce import REPRODUCE, reproduction_zip
 from ketameta.report.results_schema import schema_text
@@ -45,9 +46,11 @@ def report_files(
         ),
         "inputs.json": inputs_text(paths, context["versions"]),
     }
-    tables = {f"tables/{name}": text for name, text in tables_of(context).items()}
+    page = render_html(dict(context))
+    listed = {**tables_of(context), **analysis_tables(page)}
+    tables = {f"tables/{name}": text for name, text in listed.items()}
     return {
-        "report.html": render_html(dict(context)),
+        "report.html": page,
         "report.pdf": render_pdf(context, paths, attachments),
         "results.schema.json": schema_text(),
         REPRODUCE: reproduction_zip(paths),

@@ -295,9 +295,8 @@
     for (const name of (words.get("off") || "").split(",").map(decodeURIComponent)) {
       if (known.has(name)) next.off.add(name);
     }
-    widget.details.open = true;
     widget.set(next);
-    widget.details.scrollIntoView();
+    open(widget.details.id);
   }
   window.addEventListener("hashchange", follow);
   window.ketameta = { engine, analyses, widgets };
