@@ -25,6 +25,7 @@ from ketameta.report import summary
 from ketameta.report.glossary import TERMS
 from ketameta.report.html import render_html
 from ketameta.report.pdf import pdf_data
+from ketameta.report.slope_words import STEPS
 from ketameta.report.studies import records
 from ketameta.report.worked import Z95, Step
 from page_units import Unit, Units, numbers_of
@@ -133,6 +134,11 @@ def derived(result: dict[str, Any]) -> Iterator[float]:
         # A league table says each comparison both ways.
         yield from (-item[name] for name in ("estimate", "ci_low", "ci_high"))
         yield from (math.exp(-item[name]) for name in ("estimate", "ci_low", "ci_high"))
+    for item in result["regressions"] or ():
+        if not item["withheld"]:
+            step, words = STEPS[item["moderator"]]
+            yield from (step * item[name] for name in ("slope", "ci_low", "ci_high"))
+            yield from leaves(words)
     se = {row["ci_method"]: row["se"] for row in result["intervals"]}
     if "wald" in se and "knapp-hartung" in se:
         yield (se["knapp-hartung"] / se["wald"]) ** 2
@@ -154,7 +160,9 @@ def headline(result: dict[str, Any]) -> list[Any]:
         [len(group["rows"]), group["pooled"], sum(r["n_participants"] or 0 for r in group["rows"])]
         for group in result["groups"]
     ]
+    doses = result["dose_response"] or {}
     return [result["k"], result["n_participants"], result["pooled"], result["level"], groups,
+            doses.get("step"), (doses.get("linear") or {}).get("slope"),
             events.get("per_thousand"), events.get("baseline_risk"), result["title"],
             result["important_difference"]]  # fmt: skip
 
