@@ -23,7 +23,8 @@ from helpers import (
     tables_of,
     trials,
 )
-from ketameta.analyses.rows import Z95, difference_rows, study_label, study_rows
+from ketameta.analyses.rows import difference_rows, study_label, study_rows
+from ketameta.analyses.run import run_analysis
 from ketameta.analyses.selection import select_effects
 from ketameta.effect_table import derive_effects
 from ketameta.vocabulary import Measure
@@ -54,7 +55,6 @@ def test_a_row_holds_the_effect_its_interval_and_where_it_came_from(rows_of: Any
     assert (row["study_id"], row["label"], row["year"]) == ("alder_2014", "Alder 2014", 2014)
     assert row["se"] == pytest.approx(math.sqrt(row["variance"]), rel=DIRECT)
     quantile = stats.norm.ppf(0.975)
-    assert pytest.approx(quantile, rel=1e-15) == Z95
     assert row["ci_low"] == pytest.approx(row["estimate"] - quantile * row["se"], rel=DIRECT)
     assert row["ci_high"] == pytest.approx(row["estimate"] + quantile * row["se"], rel=DIRECT)
     assert row["source"] == [f"data/extracted/demo/outcomes.csv:{line}" for line in (2, 3)]
@@ -63,6 +63,19 @@ def test_a_row_holds_the_effect_its_interval_and_where_it_came_from(rows_of: Any
     assert (row["mean_treatment"], row["sd_control"]) == (12.1, 6.9)
     assert (row["note"], row["assumption"], row["group"]) == ("", "", "")
     assert row["effect_ids"] == ["alder_2014/ketamine-placebo/depression/hamd/28d//endpoint/SMD"]
+
+
+def test_the_interval_of_a_row_has_the_level_of_its_analysis(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, "[model]\nlevel = 0.9\n", ANALYSIS)
+    evidence = evidence_of(trials(2))
+    result = run_analysis(spec, derive_effects(evidence, spec.assume), evidence)
+    rows = result["groups"][0]["rows"]
+    reach = stats.norm.ppf(0.95) * rows[0]["se"]
+    assert rows[0]["ci_low"] == pytest.approx(rows[0]["estimate"] - reach, rel=DIRECT)
+    one, two = ({**row, "group": name} for row, name in zip(rows, "ab", strict=True))
+    (pair,) = difference_rows([one, {**two, "study_id": one["study_id"]}], "a", "b", level=0.8)
+    reach = stats.norm.ppf(0.9) * pair["se"]
+    assert pair["ci_high"] == pytest.approx(pair["estimate"] + reach, rel=DIRECT)
 
 
 def test_rows_come_by_year_then_name(rows_of: Any) -> None:

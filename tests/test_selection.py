@@ -154,7 +154,19 @@ def test_results_of_subgroups_enter_only_where_they_are_asked_for(chosen: Any) -
 def test_the_whole_trial_wins_over_its_subgroups_where_both_are_allowed(chosen: Any) -> None:
     selected = chosen(tables_of([*WOMEN, *WHOLE]), 'subgroup_keys = ["sex"]\n')
     assert selected.used["subgroup"].tolist() == [""]
-    assert selected.set_aside["code"].tolist() == ["another_form"]
+    assert selected.set_aside["code"].tolist() == ["another_subgroup"]
+    assert selected.set_aside["reason"].tolist() == [
+        "other people of the trial; it enters with the result of everybody"
+    ]
+
+
+def test_of_several_subgroups_the_ones_left_say_that_they_are_other_people(chosen: Any) -> None:
+    men = [row | {"subgroup": "sex=male"} for row in WOMEN]
+    selected = chosen(tables_of([*WOMEN, *men]), 'subgroup_keys = ["sex"]\n')
+    assert selected.used["subgroup"].tolist() == ["sex=female"]
+    assert selected.set_aside["reason"].tolist() == [
+        "other people of the trial; it enters with the subgroup sex=female"
+    ]
 
 
 def test_a_subgroup_says_who_its_people_are(chosen: Any) -> None:
@@ -232,6 +244,29 @@ def test_one_kind_of_data_is_chosen_by_preference(chosen: Any, first: str) -> No
     selected = chosen(tables_of(rows, [printed]), f'[choose]\ndata_kind = ["{first}"]\n')
     assert selected.used["data_kind"].tolist() == [first]
     assert len(selected.set_aside) == 2
+
+
+@pytest.mark.parametrize(
+    ("measure", "prefer", "kinds"),
+    [
+        ("SMD", "", {"change"}),
+        ("SMD", '[choose]\ndata_kind = ["endpoint"]\n', {"endpoint"}),
+        ("MD", "", {"change", "endpoint"}),
+    ],
+)
+def test_scores_and_changes_are_never_standardised_together(
+    chosen: Any, measure: str, prefer: str, kinds: set[str]
+) -> None:
+    tables = trials(3)
+    for row in tables["outcomes"]:
+        if row["study_id"] != "alder_2014":
+            row["statistic"] = "change"
+    text = f'{prefer}[model]\nmeasure = "{measure}"\n'
+    selected = chosen(tables, text)
+    assert set(selected.used["data_kind"]) == kinds
+    left = set(selected.set_aside["reason"])
+    assert left == set() if len(kinds) == 2 else all("standardised" in text for text in left)
+    assert len(selected.used) + len(selected.set_aside) == 3
 
 
 def test_one_instrument_and_one_outcome_are_chosen_by_preference(chosen: Any) -> None:

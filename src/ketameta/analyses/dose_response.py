@@ -9,7 +9,7 @@ import numpy as np
 from ketameta.analyses.combine import StudyEffects, study_covariance, texts
 from ketameta.analyses.dose_checks import dose_checks
 from ketameta.analyses.dose_fit import Contrasts, fit_curve, slope_of
-from ketameta.analyses.rows import Z95, study_label, study_rows
+from ketameta.analyses.rows import row_interval, study_label, study_rows
 from ketameta.errors import KetametaError
 from ketameta.models.results import plain
 from ketameta.numberformat import format_p
@@ -69,7 +69,7 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
         list(ordered["study_id"]),
     )
     head |= {
-        "points": _points(ordered),
+        "points": _points(ordered, spec.model.level),
         "covariance": covariance,
         "doses": sorted({float(dose) for dose in ordered["common_dose"]}),
         "n_contrasts": len(ordered),
@@ -99,7 +99,7 @@ def dose_groups(spec: AnalysisSpec, used: pd.DataFrame) -> list[dict[str, Any]]:
         return []
     labels = [dose_label(dose, spec.dose.unit) for dose in used["common_dose"]]
     grouped = used.assign(group=labels, study_group=used["study_id"] + "|" + np.array(labels))
-    rows = study_rows(grouped, spec.model.measure)
+    rows = study_rows(grouped, spec.model.measure, level=spec.model.level)
     for row in rows:
         row["weight"] = None
     order = dict(sorted(zip(used["common_dose"], labels, strict=True)))
@@ -136,7 +136,7 @@ def _covariance(spec: AnalysisSpec, used: pd.DataFrame) -> np.ndarray:
     return matrix
 
 
-def _points(used: pd.DataFrame) -> list[dict[str, Any]]:
+def _points(used: pd.DataFrame, level: float) -> list[dict[str, Any]]:
     points = []
     for row in used.to_dict("records"):
         se = float(np.sqrt(row["variance"]))
@@ -148,8 +148,7 @@ def _points(used: pd.DataFrame) -> list[dict[str, Any]]:
                 "dose": float(row["common_dose"]),
                 "estimate": float(row["estimate"]),
                 "se": se,
-                "ci_low": float(row["estimate"]) - Z95 * se,
-                "ci_high": float(row["estimate"]) + Z95 * se,
+                **row_interval(float(row["estimate"]), se, level),
                 **{name: float(row[name]) for name in _ARM_NUMBERS},
             }
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.analyses.spec import AnalysisSpec, Choice
+from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,34 @@ def mark(frame: pd.DataFrame, which: Any, code: str, reason: Any) -> None:
     frame.loc[rows, "reason"] = values[rows] if values.ndim else reason
 
 
+#: Kinds of scores that a standardised difference divides by different SDs.
+_SCORES = ("endpoint", "change")
+
+
+def keep_one_kind_of_score(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
+    """Keep endpoint or change scores in a standardised analysis, never both.
+
+    The SD of a change is not that of a score (Cochrane Handbook, section 10.5.2). The kind that
+    ``choose.data_kind`` names first stays, else that of more trials, else the endpoint. Differences
+    printed as such are of neither kind.
+    """
+    if spec.model.measure is not Measure.SMD:
+        return
+    left = scoped[(scoped["code"] == "") & scoped["data_kind"].isin(_SCORES)]
+    trials = left.groupby("data_kind")["study_id"].nunique()
+    if len(trials) < 2:
+        return
+    order = spec.choose.data_kind
+
+    def rank(kind: str) -> tuple[int, int, int]:
+        place = order.index(kind) if kind in order else len(order)
+        return (place, -int(trials[kind]), _SCORES.index(kind))
+
+    kept, other = sorted(_SCORES, key=rank)
+    words = f"{other} scores; standardised, they are not pooled with the {kept} scores of others"
+    mark(scoped, scoped["data_kind"] == other, "data_kind", words)
+
+
 def choose_one_kind(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
     """Keep, within study and group, one outcome, time, instrument and kind of data.
 
@@ -33,6 +62,7 @@ def choose_one_kind(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
     data by preference, then the shorter route. Rows that differ only in their arms stay together.
     """
     words: dict[int, str] = {}
+    others: dict[int, str] = {}
     for members in _by_study_group(scoped, (*_ALIKE, "subgroup_keys", "route", "effect_id")):
         if len({_alike(row) for _, row in members}) == 1:
             continue
@@ -41,8 +71,19 @@ def choose_one_kind(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
             f"the same comparison enters as {best['data_kind']} data, "
             f"{best['instrument']}, {_day(best['time_days'])}"
         )
-        words |= {place: reason for place, row in members if _alike(row) != _alike(best)}
+        people = f"other people of the trial; it enters with {_people(best)}"
+        for place, row in members:
+            if row["subgroup"] != best["subgroup"]:
+                others[place] = people
+            elif _alike(row) != _alike(best):
+                words[place] = reason
+    _mark_places(scoped, "another_subgroup", others)
     _mark_places(scoped, "another_form", words)
+
+
+def _people(row: dict[str, Any]) -> str:
+    """Return whose result a row is."""
+    return f"the subgroup {row['subgroup']}" if row["subgroup"] else "the result of everybody"
 
 
 #: What makes two effects of one study the same, but for their arms.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.rows import Z95
+from ketameta.analyses.rows import row_interval
 from ketameta.errors import KetametaError
 from ketameta.models.multilevel_che import che, che_sensitivity
 from ketameta.models.pooling import pool
@@ -14,7 +14,7 @@ from ketameta.models.results import plain
 from ketameta.models.robust import robust
 
 if TYPE_CHECKING:
-    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.analyses.spec import AnalysisSpec, Model
 
 #: Within-trial correlations tried beside the declared one.
 RHOS = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -122,7 +122,7 @@ def _within_trials(
     for row in rows:
         by_study.setdefault(row["study_id"], {})[row["group"]] = row
     pairs = [(p[last], p[reference]) for p in by_study.values() if last in p and reference in p]
-    entries = [_difference(late, early, spec.model.rho) for late, early in pairs]
+    entries = [_difference(late, early, spec.model) for late, early in pairs]
     if not entries:
         return None
     fit = pool(
@@ -145,16 +145,15 @@ def _within_trials(
     }
 
 
-def _difference(late: dict[str, Any], early: dict[str, Any], rho: float) -> dict[str, Any]:
+def _difference(late: dict[str, Any], early: dict[str, Any], model: Model) -> dict[str, Any]:
     """Return a trial's late minus early effect; the same people, so the errors are correlated."""
     estimate = late["estimate"] - early["estimate"]
-    variance = late["variance"] + early["variance"] - 2 * rho * late["se"] * early["se"]
+    variance = late["variance"] + early["variance"] - 2 * model.rho * late["se"] * early["se"]
     se = float(np.sqrt(variance))
     return {
         "study_id": late["study_id"],
         "label": late["label"],
         "estimate": estimate,
         "se": se,
-        "ci_low": estimate - Z95 * se,
-        "ci_high": estimate + Z95 * se,
+        **row_interval(estimate, se, model.level),
     }

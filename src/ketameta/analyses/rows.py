@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.analyses.combine import StudyEffects, join_effects, study_covariance, texts
+from ketameta.models.intervals import critical_value
 from ketameta.numberformat import plural
 from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Normal quantile of a two-sided 95% interval of one study.
-Z95 = 1.959963984540054
-
 
 def study_rows(
-    used: pd.DataFrame, measure: Measure, unit: str = "study_group"
+    used: pd.DataFrame, measure: Measure, unit: str = "study_group", *, level: float = 0.95
 ) -> list[dict[str, Any]]:
     """Return one row per study and group, in order of year and name.
 
@@ -29,6 +27,8 @@ def study_rows(
     measure : Measure
     unit : str
         Column that says which effects belong together (``study_group`` or ``study_id``).
+    level : float
+        Of the interval of each row.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def study_rows(
         places.setdefault(name, []).append(place)
     records = used.to_dict("records")
     rows = [
-        _study_row([records[place] for place in at], used, at, measure)
+        _study_row([records[place] for place in at], used, at, measure, level)
         for _, at in sorted(places.items())
     ]
     rows.sort(key=lambda row: (row["year"] or 9999, row["study_id"], row["group"]))
@@ -51,8 +51,18 @@ def study_rows(
     return rows
 
 
+def row_interval(estimate: float, se: float, level: float) -> dict[str, float]:
+    """Return the normal interval of one study's effect: ``ci_low`` and ``ci_high``."""
+    reach = critical_value(level, None) * se
+    return {"ci_low": estimate - reach, "ci_high": estimate + reach}
+
+
 def _study_row(
-    records: list[dict[str, Any]], used: pd.DataFrame, places: list[int], measure: Measure
+    records: list[dict[str, Any]],
+    used: pd.DataFrame,
+    places: list[int],
+    measure: Measure,
+    level: float,
 ) -> dict[str, Any]:
     """Return the row of one study (and group), its correlated effects joined."""
     first = records[0]
@@ -83,8 +93,7 @@ def _study_row(
         "estimate": estimate,
         "variance": variance,
         "se": se,
-        "ci_low": estimate - Z95 * se,
-        "ci_high": estimate + Z95 * se,
+        **row_interval(estimate, se, level),
         "route": "; ".join(dict.fromkeys(r["route"] for r in records)),
         "assumption": "; ".join(dict.fromkeys(r["assumption"] for r in records if r["assumption"])),
         "source": sorted({part for r in records for part in str(r["source"]).split(";") if part}),
@@ -93,7 +102,9 @@ def _study_row(
     }
 
 
-def difference_rows(rows: list[dict[str, Any]], first: str, second: str) -> list[dict[str, Any]]:
+def difference_rows(
+    rows: list[dict[str, Any]], first: str, second: str, *, level: float = 0.95
+) -> list[dict[str, Any]]:
     """Return, for each trial with both groups, the effect in the first minus that in the second.
 
     Parameters
@@ -102,6 +113,8 @@ def difference_rows(rows: list[dict[str, Any]], first: str, second: str) -> list
         Rows of :func:`study_rows`.
     first, second : str
         Groups.
+    level : float
+        Of the interval of each row.
 
     Notes
     -----
@@ -132,8 +145,7 @@ def difference_rows(rows: list[dict[str, Any]], first: str, second: str) -> list
                 "estimate": estimate,
                 "variance": variance,
                 "se": se,
-                "ci_low": estimate - Z95 * se,
-                "ci_high": estimate + Z95 * se,
+                **row_interval(estimate, se, level),
                 "effect_ids": [*one["effect_ids"], *two["effect_ids"]],
                 "source": sorted({*one["source"], *two["source"]}),
                 "route": "; ".join(dict.fromkeys([one["route"], two["route"]])),

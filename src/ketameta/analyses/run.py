@@ -66,21 +66,22 @@ def run_analysis(
     selected = select_effects(spec, table, evidence)
     net = network(spec, selected.used)
     doses = dose_results(spec, selected.used)
+    level = spec.model.level
     groups: list[dict[str, Any]]
     if spec.kind == "network":
         rows = independent = network_rows(net)
         groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
     elif spec.kind == "within_trial":
-        rows = study_rows(selected.used, spec.model.measure)
-        rows = independent = difference_rows(rows, *spec.model.group_order)
+        rows = study_rows(selected.used, spec.model.measure, level=level)
+        rows = independent = difference_rows(rows, *spec.model.group_order, level=level)
         groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
     elif spec.kind == "dose_response":
         groups = dose_groups(spec, selected.used)
         rows = [row for group in groups for row in group["rows"]]
-        independent = study_rows(selected.used, spec.model.measure, "study_id")
+        independent = study_rows(selected.used, spec.model.measure, "study_id", level=level)
     else:
-        rows = study_rows(selected.used, spec.model.measure)
-        independent = study_rows(selected.used, spec.model.measure, "study_id")
+        rows = study_rows(selected.used, spec.model.measure, level=level)
+        independent = study_rows(selected.used, spec.model.measure, "study_id", level=level)
         groups = _groups(spec, rows)
     pooled = _pooled(independent, spec)
     overall = is_pooled(spec) and len(independent) > 0

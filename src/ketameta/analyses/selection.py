@@ -17,6 +17,7 @@ from ketameta.analyses.one_per_study import (
     choose_one_print,
     drop_overlaps,
     drop_parts_of_joined_arms,
+    keep_one_kind_of_score,
     mark,
 )
 from ketameta.analyses.spec import AnalysisSpec
@@ -87,6 +88,7 @@ def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -
     scoped["study_group"] = scoped["study_id"] + "|" + group
     if spec.dose is not None:
         _keep_doses(scoped, spec.dose)
+    keep_one_kind_of_score(scoped, spec)
     choose_one_kind(scoped, spec)
     drop_parts_of_joined_arms(scoped, table.arms)
     choose_one_print(scoped)

@@ -16,9 +16,10 @@ from scipy import special
 from ketameta.analyses.network import treatment_label
 from ketameta.analyses.rows import study_label
 from ketameta.analyses.words import interval_words, written
+from ketameta.models.intervals import critical_value
 from ketameta.report.provenance import Provenance
 from ketameta.report.r_code import network_r
-from ketameta.report.worked import Z95, Step, number
+from ketameta.report.worked import Step, number
 from ketameta.report.worked_interval import ratio_steps
 from ketameta.vocabulary import Measure
 
@@ -68,7 +69,9 @@ def _contrast_rows(
             else contrast["effect_ids"]
         )
         row = {**facts[study], "effect_ids": names}
-        reach = Z95 * math.sqrt(contrast["variance"])
+        reach = critical_value(float(result.get("level") or 0.95), None) * math.sqrt(
+            contrast["variance"]
+        )
         estimate = contrast["estimate"]
         interval = interval_words(estimate - reach, estimate + reach, measure)
         rows.append(

@@ -152,7 +152,10 @@ class Provenance:
             "effects": [self._effect(effect) for effect in effects],
             "join": self._row_steps(effects, result) if join is None else list(join),
             "interval": interval_steps(
-                row["estimate"], row["variance"], is_ratio=result["is_ratio"]
+                row["estimate"],
+                row["variance"],
+                is_ratio=result["is_ratio"],
+                level=float(result.get("level") or 0.95),
             ),
             "link": link,
             "link_words": words,

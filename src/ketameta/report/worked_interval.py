@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ketameta.report.worked import Z95, Step, number
+from ketameta.models.intervals import critical_value
+from ketameta.report.worked import Step, number
 
 
 def ratio_steps(estimate: float, low: float, high: float) -> list[Step]:
@@ -16,14 +17,16 @@ def ratio_steps(estimate: float, low: float, high: float) -> list[Step]:
     ]
 
 
-def interval_steps(estimate: float, variance: float, *, is_ratio: bool) -> list[Step]:
+def interval_steps(
+    estimate: float, variance: float, *, is_ratio: bool, level: float = 0.95
+) -> list[Step]:
     """Return the steps from an effect and its variance to the interval of its row."""
-    se = math.sqrt(variance)
-    low, high = estimate - Z95 * se, estimate + Z95 * se
+    se, z = math.sqrt(variance), critical_value(level, None)
+    low, high = estimate - z * se, estimate + z * se
     steps = [
         Step("SE", "√V", f"√{number(variance)}", se),
-        Step("low", "y − z SE", f"{_b(estimate)} − {number(Z95)} × {number(se)}", low),
-        Step("high", "y + z SE", f"{_b(estimate)} + {number(Z95)} × {number(se)}", high),
+        Step("low", "y − z SE", f"{_b(estimate)} − {number(z)} × {number(se)}", low),
+        Step("high", "y + z SE", f"{_b(estimate)} + {number(z)} × {number(se)}", high),
     ]
     return [*steps, *(ratio_steps(estimate, low, high) if is_ratio else ())]
 
