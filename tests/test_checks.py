@@ -381,7 +381,7 @@ def test_the_excluded_records_are_those_of_the_list(tmp_path: Path) -> None:
     root = write_project(tmp_path, tables)
     (root / "data" / "search.toml").write_text(RECORDS)
     (finding,) = run_checks(project_paths(root)).findings
-    assert (finding.check, finding.line) == ("search_records", 4)
+    assert (finding.check, finding.line, finding.severity) == ("search_records", 4, "warning")
     assert finding.why == "exclusions.csv lists 2 records"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ketameta.errors import did_you_mean
 from ketameta.evidence import Row
-from ketameta.findings import Finding, file_finding
+from ketameta.findings import Finding, Severity, file_finding
 from ketameta.paths import ProjectPaths
 from ketameta.textfiles import read_toml
 
@@ -67,10 +67,18 @@ def _record_findings(
 ) -> Iterator[Finding]:
     """Yield each sum of the records that does not hold."""
 
-    def wrong(line: int, column: str, value: Any, why: str, remedy: str) -> Finding:
-        shown = "" if value is None else str(value)
+    def wrong(
+        line: int, column: str, value: Any, why: str, remedy: str, severity: Severity = "error"
+    ) -> Finding:
         return file_finding(
-            "search_records", file, why, remedy, line=line, column=column, value=shown
+            "search_records",
+            file,
+            why,
+            remedy,
+            severity=severity,
+            line=line,
+            column=column,
+            value="" if value is None else str(value),
         )
 
     sources = records.get("by_source", {}) if isinstance(records, Mapping) else None
@@ -111,7 +119,9 @@ def _record_findings(
     if exclusions and excluded is not None and excluded != listed:
         why = f"exclusions.csv lists {listed:g} records"
         remedy = "correct the count here, or the column records there"
-        yield wrong(start + _line(lines[start:], "excluded"), "excluded", excluded, why, remedy)
+        line = start + _line(lines[start:], "excluded")
+        # A warning: whoever leaves out a study has not yet counted again.
+        yield wrong(line, "excluded", excluded, why, remedy, "warning")
 
 
 def _table_line(lines: Sequence[str], name: str) -> int:
