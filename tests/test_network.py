@@ -83,6 +83,18 @@ def test_t_intervals_equal_rma_mv(key):
     np.testing.assert_allclose(fit.effects.ci_high, expected["ci.ub"], rtol=NETWORK_SEARCHED)
 
 
+@pytest.mark.parametrize("words", ["t", "wald"])
+@pytest.mark.parametrize("key", SETS)
+def test_a_prediction_adds_the_heterogeneity_to_the_error_of_the_mean(key, words):
+    fit = fit_reference(key, ci_method=words)
+    df = fit.n_contrasts - len(fit.treatments) + 1
+    critical = stats.norm.ppf(0.975) if words == "wald" else stats.t.ppf(0.975, df)
+    for found in fit.comparisons:
+        reach = critical * math.hypot(found.se, math.sqrt(fit.tau2))
+        assert found.pi_low == pytest.approx(found.estimate - reach, rel=NETWORK)
+        assert found.pi_high == pytest.approx(found.estimate + reach, rel=NETWORK)
+
+
 @pytest.mark.parametrize("key", SETS)
 def test_q_by_design_equals_the_design_model(key):
     q, expected = fit_reference(key).q, REFERENCE[key]

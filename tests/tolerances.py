@@ -131,3 +131,7 @@ PREDICTIVE = 1e-9
 TWO_STAGE = 1e-5
 #: Student's t by its continued fraction against scipy's. Measured 6e-10, where scipy rounds to 1.
 STUDENT = 2e-9
+#: Closed forms and roots found to full precision, in another unit or order: rounding alone.
+INVARIANT = 1e-8
+#: The same of searched likelihoods, and of moderators moved by thousands of their spread.
+INVARIANT_SEARCHED = 2e-6
