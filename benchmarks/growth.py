@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,10 +15,12 @@ from typing import Any, NamedTuple
 import synthetic
 
 from ketameta.models.multilevel import multilevel
+from ketameta.models.network import network_meta_analysis
 
 EFFECTS = (100, 300, 1000, 3000, 10_000)
 CHECKED = (10, 100, 1000, 10_000)
-REPORTED = (60, 600)
+REPORTED = (60, 600, 6000)
+NETWORKS = (100, 300, 1000, 3000, 10_000)
 
 
 class Times(NamedTuple):
@@ -25,6 +28,7 @@ class Times(NamedTuple):
 
     wall: float
     cpu: float
+    said: str = ""
 
 
 def command(root: Path, *words: str) -> Times:
@@ -40,12 +44,22 @@ def command(root: Path, *words: str) -> Times:
         raise RuntimeError(done.stderr + done.stdout)
     after = os.times()
     cpu = after.children_user + after.children_system - before.children_user
-    return Times(time.perf_counter() - begun, cpu - before.children_system)
+    cpu -= before.children_system
+    return Times(time.perf_counter() - begun, cpu, done.stdout.strip().split("\n")[-1])
 
 
 def measure() -> dict[str, Any]:
     """Time models and checks by size."""
-    found: dict[str, Any] = {"multilevel": [], "check": []}
+    found: dict[str, Any] = {"multilevel": [], "network": [], "check": []}
+    for contrasts in NETWORKS:
+        data = synthetic.network(contrasts)
+        times = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            network_meta_analysis(*data)
+            times.append(time.perf_counter() - begun)
+        found["network"].append({"contrasts": contrasts, "seconds": sorted(times)[1]})
+        print(found["network"][-1], flush=True)
     for effects in EFFECTS:
         data = synthetic.clustered(effects)
         times = []
@@ -60,14 +74,16 @@ def measure() -> dict[str, Any]:
             rows = synthetic.write_project(Path(name), studies)
             times = [command(Path(name), "check") for _ in range(3 if studies < 10_000 else 1)]
         middle = sorted(times)[len(times) // 2]
-        found["check"].append({"studies": studies, "rows": rows, **middle._asdict()})
+        found["check"].append(
+            {"studies": studies, "rows": rows, "wall": middle.wall, "cpu": middle.cpu}
+        )
         print(found["check"][-1], flush=True)
     return found
 
 
-def reports() -> Iterator[dict[str, Any]]:
+def reports(sizes: tuple[int, ...] = REPORTED) -> Iterator[dict[str, Any]]:
     """Yield the times of report builds, by size."""
-    for studies in REPORTED:
+    for studies in sizes:
         with tempfile.TemporaryDirectory() as name:
             yield _report(Path(name), studies)
 
@@ -83,12 +99,18 @@ def _report(root: Path, studies: int) -> dict[str, Any]:
     cells[at] = f"{float(cells[at]) + 0.5:.2f}"
     lines[1] = ",".join(cells)
     path.write_text("\n".join(lines), encoding="utf-8")
+    touched, unchanged = command(root, "report"), command(root, "report")
     return {
         "studies": studies,
         "rows": rows,
-        "cold": cold,
-        "touched": command(root, "report"),
-        "unchanged": command(root, "report"),
+        "cold": [cold.wall, cold.cpu],
+        "touched": [touched.wall, touched.cpu],
+        "unchanged": [unchanged.wall, unchanged.cpu],
+        "computed": [
+            int(re.findall(r"^(\d+)", done.said)[0]) for done in (cold, touched, unchanged)
+        ],
+        "page_bytes": (root / "reports" / "report.html").stat().st_size,
+        "load": round(os.getloadavg()[0], 1),
     }
 
 

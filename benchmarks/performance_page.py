@@ -118,6 +118,8 @@ def page(stored: dict[str, Any]) -> str:
         lines += _limit(stored["limit"])
     if "growth" in stored:
         lines += _growth(stored["growth"], stored.get("report", []))
+    if "stages" in stored:
+        lines += _stages(stored["stages"])
     if "start" in stored:
         lines += ["## Start-up", "", "| command | time |", "| --- | --: |"]
         lines += [f"| `{name}` | {duration(t)} |" for name, t in stored["start"].items()]
@@ -153,11 +155,18 @@ def _limit(found: dict[str, Any]) -> list[str]:
 
 
 def _growth(found: dict[str, Any], reports: list[dict[str, Any]]) -> list[str]:
-    lines = ["## Growth", "", "Three-level model, five effects per study:", ""]
-    lines += ["| effects | time | per effect |", "| --: | --: | --: |"]
-    for row in found["multilevel"]:
-        each = duration(row["seconds"] / row["effects"])
-        lines.append(f"| {row['effects']:,} | {duration(row['seconds'])} | {each} |")
+    lines = ["## Growth", ""]
+    lines += wrapped(
+        "![Time against size, both on logarithmic scales](growth.svg)",
+        "Three-level models have five effects per study; networks are two-arm trials of six"
+        " treatments, with the fit, Q by design and all 15 side-splits.",
+    )
+    models = [("three-level model", "effects", row) for row in found["multilevel"]]
+    models += [("network", "contrasts", row) for row in found.get("network", [])]
+    lines += ["| model | effects | time | per effect |", "| --- | --: | --: | --: |"]
+    for model, size, row in models:
+        each = duration(row["seconds"] / row[size])
+        lines.append(f"| {model} | {row[size]:,} | {duration(row['seconds'])} | {each} |")
     lines += [
         "",
         *wrapped(
@@ -172,17 +181,61 @@ def _growth(found: dict[str, Any], reports: list[dict[str, Any]]) -> list[str]:
             f"| {row['studies']:,} | {row['rows']:,} | {duration(row['wall'])} |"
             f" {duration(row['cpu'])} | {duration(row['cpu'] / row['rows'])} |"
         )
-    lines += [
-        "",
+    return [*lines, "", *_reports(reports)]
+
+
+def _reports(reports: list[dict[str, Any]]) -> list[str]:
+    """Return the table of report builds."""
+    lines = [
         "| `report`, four analyses: trials | rows | from nothing | one number changed |"
-        " nothing changed |",
-        "| --: | --: | --: | --: | --: |",
+        " nothing changed | analyses computed | page | load |",
+        "| --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for row in reports:
         times = " | ".join(
             f"{duration(row[part][0])} ({duration(row[part][1])})"
             for part in ("cold", "touched", "unchanged")
         )
-        lines.append(f"| {row['studies']:,} | {row['rows']:,} | {times} |")
-    lines += ["", "With nothing changed `make report` does not start Python at all.", ""]
+        computed = ", ".join(str(count) for count in row["computed"])
+        lines.append(
+            f"| {row['studies']:,} | {row['rows']:,} | {times} | {computed} |"
+            f" {row['page_bytes'] / 1e6:.1f} MB | {row['load']:g} |"
+        )
+    lines += [""]
+    lines += wrapped(
+        """Clock and, in brackets, processor seconds of the command `ketameta report`. The changed
+        number is a depression score, so that the three analyses of depression are computed again
+        and the one of nausea is kept. Beyond 150 rows a forest plot draws its groups; every trial
+        is in the tables. With nothing changed `make report` does not start Python at all."""
+    )
     return lines
+
+
+def _stages(found: dict[str, Any]) -> list[str]:
+    """Return where a build of this repository's report spends its time."""
+    parts = found["parts"]
+    before = found.get("before", {})
+    total = sum(parts.values())
+    lines = ["## Where make report spends its time", ""]
+    lines += wrapped(
+        f"""Processor seconds of each part of a build from nothing of the report in this repository,
+        all in one process (load {found["load"]:g}). *Before* is the same measurement of the
+        revision that drew every figure after every analysis, with the fonts read anew for each."""
+        if before
+        else """Processor seconds of each part of a build from nothing of the report in this
+        repository, all in one process."""
+    )
+    head = "| part | seconds | share |"
+    lines += [f"{head} before |" if before else head]
+    lines += ["| --- | --: | --: | --: |" if before else "| --- | --: | --: |"]
+    for name, seconds in parts.items():
+        line = f"| {name} | {seconds:.1f} | {100 * seconds / total:.0f}% |"
+        lines.append(f"{line} {before.get(name, 0.0):.1f} |" if before else line)
+    line = f"| together | {total:.1f} | |"
+    lines += [f"{line} {sum(before.values()):.1f} |" if before else line, ""]
+    lines += ["| build, after a change of | clock | processors | |", "| --- | --: | --: | --- |"]
+    for name, row in found["builds"].items():
+        lines.append(
+            f"| {name} | {duration(row['wall'])} | {duration(row['cpu'])} | {row['said']} |"
+        )
+    return [*lines, ""]

@@ -1,8 +1,9 @@
 """Times every kernel beside its peers in the same run, alternating, and prints the table.
 
 ``python benchmarks/run.py`` (``make bench``) runs all parts and writes ``docs/performance.md``
-and ``benchmarks/timings.json``; ``--rounds``, ``--only kernels,limit,growth,start,report``. Times
-depend on the machine; nothing is asserted. metafor is timed when Rscript is there.
+and ``benchmarks/timings.json``; ``--rounds``, ``--only kernels,limit,growth,start,stages,report``;
+``--task WORD`` times the kernels with that word again and keeps the others. Times depend on the
+machine; nothing is asserted. metafor is timed when Rscript is there.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import growth
+import growth_figure
 import limit
 import numpy as np
 import performance_page
+import stages
 import synthetic
 from peers import Metafor, pymare_fit, statsmodels_fit
 
@@ -223,15 +226,20 @@ def write_data(folder: Path) -> None:
         synthetic.write_csv(folder / f"effects{effects}.csv", **synthetic.clustered(effects))
 
 
-def kernels(rounds: int) -> dict[str, Any]:
-    """Run every task with its peers, alternating; print a line each."""
+def kernels(rounds: int, word: str = "", stored: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Run every task with its peers, alternating; print a line each.
+
+    With a ``word``, only the tasks that have it; the others keep what is ``stored``.
+    """
+    known = {row["task"]: row for row in (stored or {}).get("rows", [])}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_data(folder)
         with Metafor(folder) as r:
             found = []
             for row in rows(r):
-                found.append(_timed(row, row.rounds or rounds))
+                kept = row.task in known and word not in row.task
+                found.append(known[row.task] if kept else _timed(row, row.rounds or rounds))
                 print(performance_page.kernel_line(found[-1]), flush=True)
             return {"metafor": r.version, "rows": found}
 
@@ -264,7 +272,8 @@ def main() -> int:
     """Run the parts asked for and write what they found."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="kernels,limit,growth,start,report")
+    parser.add_argument("--only", default="kernels,limit,growth,start,stages,report")
+    parser.add_argument("--task", default="")
     options = parser.parse_args()
     parts = options.only.split(",")
     stored = json.loads(STORED.read_text("utf-8")) if STORED.exists() else {}
@@ -275,13 +284,16 @@ def main() -> int:
         write_atomically(STORED, json.dumps(stored, indent=1) + "\n")
 
     if "kernels" in parts:
-        save(kernels=kernels(options.rounds))
+        save(kernels=kernels(options.rounds, options.task, stored.get("kernels")))
     if "limit" in parts:
         save(limit=limit.measure(options.rounds))
     if "growth" in parts:
         save(growth=growth.measure())
     if "start" in parts:
         save(start=growth.starts())
+    if "stages" in parts:
+        before = stored.get("stages", {}).get("before", {})
+        save(stages=stages.measure() | {"before": before})
     if "report" in parts:
         done: list[dict[str, Any]] = []
         for found in growth.reports():
@@ -290,6 +302,7 @@ def main() -> int:
             save(report=done)
     text = performance_page.page(stored)
     write_atomically(PAGE, text)
+    growth_figure.draw(stored, PAGE.with_name("growth.svg"))
     print(text)
     return 0
 

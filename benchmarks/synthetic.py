@@ -66,6 +66,20 @@ def clustered(effects: int, each: int = 5, seed: int = 1) -> dict[str, np.ndarra
     return {"yi": y, "vi": v, "study": study, "effect": np.arange(effects)}
 
 
+def network(
+    contrasts: int, treatments: int = 6, seed: int = 1
+) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray, np.ndarray]:
+    """Return estimates, variances, studies and both arms of invented two-arm trials."""
+    random = np.random.default_rng([seed, contrasts])
+    names = np.array([f"treatment{i}" for i in range(treatments)])
+    true = random.normal(0, 0.3, treatments)
+    one = random.integers(0, treatments, contrasts)
+    other = (one + 1 + random.integers(0, treatments - 1, contrasts)) % treatments
+    v = random.uniform(0.02, 0.2, contrasts)
+    y = true[one] - true[other] + random.normal(0, np.sqrt(v + 0.05))
+    return y, v, [f"study{i}" for i in range(contrasts)], names[one], names[other]
+
+
 def write_csv(path: Path, **columns: np.ndarray) -> None:
     """Write columns for R."""
     with path.open("w", encoding="utf-8", newline="") as stream:

@@ -115,6 +115,8 @@ def test_a_changed_cell_recomputes_only_the_analyses_it_reaches(
         "reports/report.html",
         "reports/report.pdf",
         "reports/manifest.json",
+        "reports/reproduce.zip",
+        "reports/tables/analysis-rapid.csv",
         "reports/tables/companions.csv",
         "reports/tables/pooled_results.csv",
         "reports/tables/rows_used.csv",
@@ -324,3 +326,26 @@ def test_the_effects_are_published_with_full_precision(built: ProjectPaths) -> N
         printed = by_id[row["effect_ids"][0]]
         assert float(printed["estimate"]) == row["estimate"]
         assert float(printed["variance"]) == row["variance"]
+
+
+def test_the_page_is_written_again_only_when_something_it_rests_on_changed(
+    project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(
+        "ketameta.report.publish.render_html", lambda _: calls.append("page") or "<html></html>"
+    )
+    build(project)
+    assert calls == []
+    for change_something in (
+        lambda: (project.root / "LICENSE").write_text("Mine.\n", encoding="utf-8"),
+        lambda: (project.reports / "report.html").write_text("edited", encoding="utf-8"),
+        lambda: (project.reports / "tables" / "rows_used.csv").unlink(),
+        lambda: (project.reports / "manifest.json").unlink(),
+    ):
+        change_something()
+        build(project)
+        assert calls == ["page"]
+        calls.clear()
+        build(project)
+        assert calls == []

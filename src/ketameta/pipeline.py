@@ -227,11 +227,21 @@ def _write_report(
     claims: Sequence[dict[str, Any]],
     tables: InputTables,
 ) -> list[str]:
-    """Write the page, the PDF, the tables, the schema and the manifest."""
+    """Write page, PDF, tables, schema and manifest, unless nothing they rest on changed."""
     from ketameta.report.context import report_context
     from ketameta.report.manifest import manifest_text
     from ketameta.report.publish import report_files
+    from ketameta.report.reproduce import contents_hash
 
+    note = paths.build / "stamps" / "report.txt"
+    made_of = contents_hash(paths)
+    if note.is_file():
+        known = _sha(made_of + manifest_text(paths, package_versions()))
+        if (
+            note.read_text(encoding="utf-8") == known
+            and (paths.reports / "manifest.json").is_file()
+        ):
+            return []
     context = report_context(
         paths, evidence, results, applied, claims, package_versions(), tables.frames()
     )
@@ -242,9 +252,9 @@ def _write_report(
         written += _write_if_changed(paths, paths.reports / name, content)
     kept = {name.partition("/")[2] for name in files if name.startswith("tables/")}
     written += remove_stray(paths.reports / "tables", kept, paths)
-    written += _write_if_changed(
-        paths, paths.reports / "manifest.json", manifest_text(paths, package_versions())
-    )
+    manifest = manifest_text(paths, package_versions())
+    written += _write_if_changed(paths, paths.reports / "manifest.json", manifest)
+    write_atomically(note, _sha(made_of + manifest))
     return written
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import zipfile
@@ -52,6 +53,15 @@ def reproduction_zip(paths: ProjectPaths) -> bytes:
             entry.create_system = 3
             archive.writestr(entry, content)
     return stream.getvalue()
+
+
+def contents_hash(paths: ProjectPaths) -> str:
+    """Return one hash of what the archive would hold: all that a report is made of."""
+    digest = hashlib.sha256()
+    for name, content in sorted(_contents(paths)):
+        digest.update(f"{name}\n{len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def _contents(paths: ProjectPaths) -> Iterator[tuple[str, bytes]]:
