@@ -219,6 +219,13 @@ def test_the_check_outside_a_project_is_a_finding(ketameta, tmp_path: Path) -> N
     assert_said(ketameta("check", "--root", tmp_path / "nowhere"), "there is no such folder")
 
 
+def test_the_list_of_commands_breaks_no_sentence_off(ketameta) -> None:
+    listed = ketameta("--help").out.partition("Commands:")[2].splitlines()
+    lines = [line for line in listed if line.strip()]
+    assert len(lines) == len(COMMANDS)
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_shows_how_a_command_is_called(ketameta, command: str) -> None:
     text = ketameta(command, "--help").out

@@ -36,7 +36,8 @@ app = typer.Typer(
 
 
 @app.command(
-    epilog=examples("check", "check data/extracted/murrough_2013", "check --format github")
+    short_help="Check the tables: every problem at once, with its remedy.",
+    epilog=examples("check", "check data/extracted/murrough_2013", "check --format github"),
 )
 def check(
     batches: Annotated[
@@ -61,7 +62,10 @@ def check(
     raise typer.Exit(code)
 
 
-@app.command(epilog=examples("report", "report --only figures"))
+@app.command(
+    short_help="Build reports/: results, figures, web page and PDF.",
+    epilog=examples("report", "report --only figures"),
+)
 def report(
     only: Annotated[
         str, typer.Option(help="'figures' stops after the figures.", show_default=False)
@@ -87,7 +91,10 @@ def report(
     )
 
 
-@app.command(epilog=examples("effects --output effects.csv", "effects | head"))
+@app.command(
+    short_help="Derive every effect size, with its route.",
+    epilog=examples("effects --output effects.csv", "effects | head"),
+)
 def effects(
     root: Root = Path(),
     output: Output = None,
@@ -110,7 +117,10 @@ def effects(
         typer.echo(f"wrote {output}")
 
 
-@app.command(epilog=examples("run harm_nausea", "run analyses/my_question.toml > result.json"))
+@app.command(
+    short_help="Run one analysis and print its results as JSON.",
+    epilog=examples("run harm_nausea", "run analyses/my_question.toml > result.json"),
+)
 def run(
     analysis: Annotated[
         Path, typer.Argument(help="An analysis file, or the name of one in analyses/.")
@@ -142,7 +152,10 @@ def run(
     typer.echo(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True))
 
 
-@app.command(epilog=examples("verify", "verify --report ../downloaded/reports"))
+@app.command(
+    short_help="Rebuild everything elsewhere and compare it with the report.",
+    epilog=examples("verify", "verify --report ../downloaded/reports"),
+)
 def verify(
     report: Annotated[
         Path | None, typer.Option(help="Published folder to verify; reports/ when not given.")
@@ -165,7 +178,10 @@ def verify(
     raise typer.Exit(0 if result.holds else 1)
 
 
-@app.command(epilog=examples("dictionary"))
+@app.command(
+    short_help="Write the data dictionary and the empty templates.",
+    epilog=examples("dictionary"),
+)
 def dictionary(root: Root = Path()) -> None:
     """Write data/README.md (the data dictionary) and data/templates/ from the schema."""
     from ketameta.dictionary import dictionary_markdown, template_csv

@@ -12,7 +12,11 @@ from ketameta.cli_options import Root, examples, project
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
-    app.command("release", epilog=examples("release 1.0"))(release)
+    app.command(
+        "release",
+        short_help="Freeze the published report as a release.",
+        epilog=examples("release 1.0"),
+    )(release)
 
 
 def release(

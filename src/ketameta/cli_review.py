@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the reviewers' commands to the command line."""
-    app.command("new", epilog=examples("new murrough_2013", "new murrough_2013 --workbook"))(new)
+    app.command(
+        "new",
+        short_help="Start a batch for a trial: headers, worked example, words.",
+        epilog=examples("new murrough_2013", "new murrough_2013 --workbook"),
+    )(new)
     app.command(
         "import",
+        short_help="Turn a workbook, Metapsy or RevMan file into a batch.",
         epilog=examples(
             "import murrough_2013.xlsx",
             "import depression.csv --batch metapsy --dry-run",
@@ -29,6 +34,7 @@ def register(app: typer.Typer) -> None:
     )(import_)
     app.command(
         "export",
+        short_help="Write the evidence for Metapsy, RevMan, RIS or metafor.",
         epilog=examples(
             "export metapsy --output evidence.csv",
             "export ris --output references.ris",
@@ -37,19 +43,29 @@ def register(app: typer.Typer) -> None:
     )(export)
     app.command(
         "preview",
+        short_help="Show what a batch changes, before anything is changed.",
         epilog=examples(
             "preview data/extracted/murrough_2013",
             "preview murrough_2013 --format html --output preview.html",
         ),
     )(preview)
-    app.command("diff", epilog=examples("diff reports", "diff 1.0 --format markdown"))(diff)
+    app.command(
+        "diff",
+        short_help="Compare the present data with a published release.",
+        epilog=examples("diff reports", "diff 1.0 --format markdown"),
+    )(diff)
     app.command(
         "agreement",
+        short_help="Compare two extractions and list what is to be decided.",
         epilog=examples(
             "agreement murrough_2013", "agreement --format html --output agreement.html"
         ),
     )(agreement)
-    app.command("trace", epilog=examples("trace murrough_2013", "trace"))(trace)
+    app.command(
+        "trace",
+        short_help="Say where every row of a study went.",
+        epilog=examples("trace murrough_2013", "trace"),
+    )(trace)
 
 
 def new(
