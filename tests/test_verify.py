@@ -104,7 +104,7 @@ TAMPERING: dict[str, tuple[Callable[[ProjectPaths], Path], Callable[[Path], None
         lambda s: s.reports / "tables" / "rows_used.csv",
         lambda p: one_digit(p, "\n"),
     ),
-    "a digit of the claims": (
+    "a space in the claims": (
         lambda s: s.reports / "claims.json",
         lambda p: p.write_text(p.read_text() + " "),
     ),
@@ -178,6 +178,12 @@ def test_a_folder_without_a_report_is_refused_before_anything_is_built(
     shutil.rmtree(project.reports)
     with pytest.raises(UsageError, match="run 'make report' first"):
         verify(project)
+
+
+def test_a_wrong_hash_says_which_is_of_the_manifest(project: ProjectPaths) -> None:
+    one_byte(project.reports / "report.pdf")
+    said = [str(item) for item in checked(project).differences]
+    assert any("the manifest says" in line and "the file has" in line for line in said)
 
 
 def test_a_file_too_many_and_a_file_too_few_are_named(project: ProjectPaths) -> None:

@@ -50,16 +50,21 @@ class Difference:
     where : str
         Analysis and quantity, row and column, or line.
     published, rebuilt : str
+        Of a hash: as the manifest states it, and of the file.
+    kinds : tuple of str
+        What the two values are called.
     """
 
     file: str
     where: str
     published: str
     rebuilt: str
+    kinds: tuple[str, str] = ("published", "rebuilt")
 
     def __str__(self) -> str:
         place = f" {self.where}" if self.where else ""
-        return f"{self.file}{place}: published {self.published}, rebuilt {self.rebuilt}"
+        one, two = self.kinds
+        return f"{self.file}{place}: {one} {self.published}, {two} {self.rebuilt}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +184,7 @@ def _unlike(stated: dict[str, str], actual: dict[str, str], kind: str) -> Iterat
                 f"(SHA-256 of {kind})",
                 str(stated.get(file, "not listed"))[:12],
                 str(actual.get(file, "no such file"))[:12],
+                ("the manifest says", "the file has"),
             )
 
 
