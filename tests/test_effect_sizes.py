@@ -396,7 +396,7 @@ def test_words_of_options_are_checked():
         es.log_odds_ratio(1, 5, 2, 5, zero_cells="only")
     with pytest.raises(UsageError, match="correction is 0"):
         es.log_odds_ratio(1, 5, 2, 5, correction=0)
-    with pytest.raises(UsageError, match="df must be numbers, and df is .many"):
+    with pytest.raises(UsageError, match=r"df must be numbers, and df is .many"):
         es.hedges_correction("many")
     with pytest.raises(UsageError, match="one dimension"):
         es.hedges_correction([[5.0]])

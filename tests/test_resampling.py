@@ -332,7 +332,9 @@ def test_an_interrupted_study_leaves_no_file(tmp_path) -> None:
     finally:
         running.kill()
         running.communicate()
-    assert running.returncode == 130
+    # Python ends by the signal itself when Ctrl-C comes while a class is being made; shells show
+    # 130 for both.
+    assert running.returncode in (130, -signal.SIGINT)
     assert words == "Stopped; nothing was written.\n"
     assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
     assert output.read_text(encoding="utf-8") == "before"
