@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ketameta import effect_sizes as es
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.vocabulary import Measure
-from tolerances import EFFECT_SIZE, OPEN_DATA
+from tolerances import EFFECT_SIZE, LARGE_SAMPLE, OPEN_DATA
 
 HERE = Path(__file__).parent
 
@@ -302,6 +302,18 @@ def test_t_and_d_lead_back_to_g(treatment, control):
     ):
         assert_close(route.estimate, direct.estimate)
         assert_close(route.variance, direct.variance)
+
+
+@pytest.mark.parametrize("r", [-0.4, 0.0, 0.5, 0.9])
+def test_variance_of_a_crossover_is_that_of_the_delta_method(r):
+    n, mean, sd = 1_000_000, np.array([12.0, 18.0]), np.array([7.5, 7.5])
+    found = es.standardized_mean_difference_paired(mean[0], sd[0], mean[1], sd[1], n, r)
+    # Means and variances of two correlated normal scores, and the slopes of d in all four.
+    correlated = np.array([[1, r], [r, 1]]) * np.outer(sd, sd)
+    spread = np.block([[correlated, np.zeros((2, 2))], [np.zeros((2, 2)), 2 * correlated**2]]) / n
+    d = (mean[0] - mean[1]) / np.sqrt((sd**2).mean())
+    slopes = np.array([1, -1, 0, 0]) / sd[0] - d / (4 * sd[0] ** 2) * np.array([0, 0, 1, 1])
+    assert found.variance[0] == pytest.approx(slopes @ spread @ slopes, rel=LARGE_SAMPLE)
 
 
 @given(treatment=ARM, control=ARM, n=st.integers(2, 500))

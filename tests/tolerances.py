@@ -135,3 +135,5 @@ STUDENT = 2e-9
 INVARIANT = 1e-8
 #: The same of searched likelihoods, and of moderators moved by thousands of their spread.
 INVARIANT_SEARCHED = 2e-6
+#: A million people: what the small-sample correction of g is still worth.
+LARGE_SAMPLE = 5e-6

@@ -239,7 +239,7 @@ def robust(
         joint=joint,
         cluster=known,
         level=chosen,
-        caveats=_caveats(table, joint),
+        caveats=_caveats(table, joint, several=bool(tested) and len(names) > 1),
     )
 
 
@@ -297,7 +297,9 @@ def _model_covariance(design: FloatArray, blocks: list[tuple[IntArray, FloatArra
     return np.asarray(np.linalg.inv(precision))
 
 
-def _caveats(table: CoefficientTable, joint: JointTest | None) -> tuple[Caveat, ...]:
+def _caveats(
+    table: CoefficientTable, joint: JointTest | None, *, several: bool
+) -> tuple[Caveat, ...]:
     found = []
     few = [row for row in table.rows() if row["df"] < MIN_DF]
     if few:
@@ -309,7 +311,7 @@ def _caveats(table: CoefficientTable, joint: JointTest | None) -> tuple[Caveat, 
                 " intervals are unreliable there.",
             )
         )
-    if joint is not None and joint.df_denominator is None:
+    if (several and joint is None) or (joint is not None and joint.df_denominator is None):
         found.append(
             Caveat(
                 "joint_test_withheld",

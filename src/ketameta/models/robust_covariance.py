@@ -17,6 +17,8 @@ from ketameta.errors import NotEstimableError
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 ROBUST_KINDS = ("CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3")
+#: Condition number of a correlation matrix beyond which it has no inverse.
+_SINGULAR = 1e12
 #: Eigenvalues of an adjustment below this share of the working covariance squared are zero in exact
 #: arithmetic: their directions carry no residual, because the fit passes through them. clubSandwich
 #: uses the same number without the share, which depends on the unit of the effect.
@@ -189,8 +191,11 @@ class JointTest:
     p_value: float | None
 
 
-def hotelling_test(parts: SandwichParts, tested: Sequence[int]) -> JointTest:
+def hotelling_test(parts: SandwichParts, tested: Sequence[int]) -> JointTest | None:
     """Test coefficients jointly with approximate Hotelling degrees of freedom (HTZ).
+
+    ``None`` where their robust covariance is singular: there are fewer independent residuals than
+    coefficients, as with a level of one effect.
 
     References
     ----------
@@ -206,6 +211,9 @@ def hotelling_test(parts: SandwichParts, tested: Sequence[int]) -> JointTest:
         parts.own[:, index[:, None], index],
         parts.shared[:, index],
     )
+    root = np.sqrt(np.diag(selected.covariance))
+    if np.linalg.cond(selected.covariance / np.outer(root, root)) > _SINGULAR:
+        return None
     omega = np.array(
         [[np.trace(_contributions(selected, s, t)) for t in range(q)] for s in range(q)]
     )
