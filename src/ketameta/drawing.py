@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -92,9 +95,23 @@ class Drawing:
         if type(get_active_backend()[0]).__name__ == "SequentialBackend":
             draw_figure(kind, data, files)
             return
-        if self._pool is None:
-            self._pool = get_reusable_executor(max_workers=min(cpu_count(), MOST_WORKERS))
-        self._running.append(self._pool.submit(draw_figure, kind, data, files))
+        with _deaf_children():
+            if self._pool is None:
+                self._pool = get_reusable_executor(max_workers=min(cpu_count(), MOST_WORKERS))
+            self._running.append(self._pool.submit(draw_figure, kind, data, files))
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Have processes that start inside not hear Ctrl-C: this one hears it, and stops them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say how signals are taken
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 def draw_figure(kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
