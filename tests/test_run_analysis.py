@@ -369,7 +369,7 @@ def test_assumptions_and_models_behind_the_numbers_are_caveats(run: Any) -> None
         row["sd_origin"] = "model"
     result = run(tables, "[assume]\ncorrelation = 0.5\n")
     codes = {caveat["code"]: caveat["message"] for caveat in result["caveats"]}
-    assert "correlation=0.5" in codes["assumption"]
+    assert "a within-person correlation of 0.5 (" in codes["assumption"]
     assert "model_based_spread" in codes
     only_raw = next(item for item in result["companions"] if item["code"] == "raw_spread")
     assert only_raw["k"] == 0 and only_raw["estimate"] is None

@@ -35,11 +35,11 @@ def caveats_of(
             }
         )
     if any(row["assumption"] for row in rows):
-        assumed = sorted({row["assumption"] for row in rows if row["assumption"]})
         caveats.append(
             {
                 "code": "assumption",
-                "message": f"Some effects rest on an assumption: {', '.join(assumed)}.",
+                "message": "Some effects rest on what is assumed, not printed: "
+                f"{_assumed_words(rows)}.",
             }
         )
     standardised = str(spec.model.measure) == "SMD"
@@ -63,3 +63,24 @@ def caveats_of(
             }
         )
     return caveats
+
+
+def _assumed_words(rows: list[dict[str, Any]]) -> str:
+    """Return each assumption in words with the trials it is made for."""
+    trials: dict[str, list[str]] = {}
+    for row in rows:
+        if row["assumption"]:
+            parts = dict.fromkeys(row["assumption"].split("; "))
+            words = ", ".join(_part_words(part) for part in parts)
+            trials.setdefault(words, []).append(row["label"])
+    return "; ".join(
+        f"{words} ({', '.join(dict.fromkeys(names))})" for words, names in sorted(trials.items())
+    )
+
+
+def _part_words(part: str) -> str:
+    """Return ``correlation=0.5`` or ``n of placebo = 37`` as a reader would say it."""
+    name, _, value = (piece.strip() for piece in part.partition("="))
+    if name == "correlation":
+        return f"a within-person correlation of {value}"
+    return f"{value} people on {name.removeprefix('n of ')}"
