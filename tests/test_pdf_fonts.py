@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from fontTools.pens.recordingPen import DecomposingRecordingPen
+from fontTools.ttLib import TTFont
 from matplotlib import font_manager
 from matplotlib.backends import _backend_pdf_ps
 from matplotlib.ft2font import FT2Font
@@ -56,3 +59,10 @@ def test_matplotlib_is_itself_again_after_a_figure():
         assert _backend_pdf_ps.get_glyphs_subset is pdf_fonts._light
         1 / 0  # noqa: B018
     assert _backend_pdf_ps.get_glyphs_subset is before
+
+
+def test_a_stripped_font_carries_no_clock():
+    path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans"))
+    content = pdf_fonts._stripped.__wrapped__(path, 0)
+    with TTFont(path) as whole, TTFont(io.BytesIO(content)) as stripped:
+        assert stripped["head"].modified == whole["head"].modified

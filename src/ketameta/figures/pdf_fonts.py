@@ -50,7 +50,7 @@ def _light(fontfile: Any, glyphs: Iterable[int]) -> Any:
 @cache
 def _stripped(path: str, face: int) -> bytes | None:
     """Return a TrueType font with outlines and widths only; ``None`` for other kinds of font."""
-    with TTFont(path, fontNumber=face, lazy=True) as font:
+    with TTFont(path, fontNumber=face, lazy=True, recalcTimestamp=False) as font:
         if "glyf" not in font:
             return None
         for name in set(font.keys()) - _NEEDED:
