@@ -6,6 +6,7 @@ are in ``tests/reference``, where the scripts that made them are too.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -47,6 +48,8 @@ from ketameta.models.trim_and_fill import trim_and_fill  # noqa: E402
 from ketameta.paths import write_atomically  # noqa: E402
 
 PAGE = ROOT / "docs" / "agreement.md"
+#: Outcome of recomputing the published report in R.
+RECOMPUTED = Path(__file__).resolve().parent / "recomputed.json"
 
 #: Names of ``metafor_values`` by what a reader calls them.
 GROUPS = {
@@ -413,7 +416,33 @@ def page(gaps: list[Gap]) -> str:
         each reason)."""
         ),
     ]
+    lines += published()
     return "\n".join(lines).rstrip() + "\n"
+
+
+def published() -> list[str]:
+    """Return what a recomputation of the published report found, as stored when it was done."""
+    stored = json.loads(RECOMPUTED.read_text(encoding="utf-8"))
+    lines = ["## The published report, recomputed", ""]
+    lines += wrapped(
+        f"""On {stored["date"]} the report was recomputed with {stored["software"]} and formulas
+        written out anew: {stored["effects"]:,} effect sizes of {stored["trials"]} trials from the
+        extracted cells, and from those effects the numbers below of {stored["results"]} results.
+        That was the report whose `effects.csv` has the SHA-256 beginning
+        {stored["effects_sha256"][:16]}; for later ones `ketameta verify` and the tests stand.
+        Differences are relative, or in standard errors, as above; where R searches for a variance,
+        what follows from it is compared at the same variance.""",
+        """Two numbers differ on purpose. metafor's `trimfill` refits with a normal test whatever
+        the test of the fit was; ours keeps that of the fit. Its `predict` takes k - p degrees of
+        freedom for the prediction interval of a meta-regression; ours takes k - p - 1, as for a
+        mean.""",
+    )
+    lines += ["| what | comparisons | largest difference |", "| --- | --: | --: |"]
+    lines += [
+        f"| {row['what']} | {row['comparisons']:,} | {number(row['largest'])} |"
+        for row in stored["rows"]
+    ]
+    return lines
 
 
 def number(size: float) -> str:
