@@ -18,7 +18,7 @@ from ketameta.errors import ImpossibleDataError, KetametaError, NotEstimableErro
 from ketameta.models.dependence import shared_arm_covariance
 from ketameta.models.network import network_components, network_meta_analysis
 from ketameta.models.network_inputs import network_data
-from ketameta.models.network_model import _score, log_likelihood
+from ketameta.models.network_model import _score, log_likelihood, tall_qr
 from ketameta.models.network_rows import network_rows, whiten
 from ketameta.models.random_effects import random_effects
 from tolerances import DENSE, NETWORK, NETWORK_SEARCHED
@@ -568,3 +568,12 @@ def test_one_small_matrix_per_study_does_for_a_large_one():
     ):
         with pytest.raises(UsageError, match=message):
             network_meta_analysis(y, v, study, treatment, control, sampling_covariance=wrong)
+
+
+@pytest.mark.parametrize("n", [5, 256, 257, 3000, 40_000])
+def test_a_decomposition_in_pieces_is_one(n):
+    a = np.random.default_rng(n).normal(size=(n, 4)) * [1.0, 1e-3, 50.0, 1.0]
+    q, r = tall_qr(a)
+    np.testing.assert_allclose(q @ r, a, rtol=DENSE, atol=1e-13)
+    np.testing.assert_allclose(q.T @ q, np.eye(4), atol=1e-13)
+    assert np.all(np.tril(r, -1) == 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -303,6 +304,26 @@ def test_a_killed_worker_loses_nothing(cluster) -> None:
         assert RUNS[name](backend="dask", client=cluster).to_json() == RUNS[name]().to_json()
     address = cluster.scheduler_info()["address"]
     assert RUNS["coverage"](backend="dask", client=address) == RUNS["coverage"]()
+
+
+def test_the_documented_study_on_a_cluster_gives_the_file_of_one_process(cluster, tmp_path) -> None:
+    """The command of docs/scale.md, with 3,000 replicates instead of a million."""
+    script = str(ROOT / "benchmarks" / "coverage_study.py")
+    address = cluster.scheduler_info()["address"]
+    studies = []
+    for name, how in (("one", []), ("many", ["--backend", "dask", "--scheduler", address])):
+        output = tmp_path / f"{name}.json"
+        done = subprocess.run(
+            [sys.executable, script, "--replicates", "3000", *how, "--output", str(output)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert output.is_file(), done.stderr
+        studies.append(json.loads(output.read_text("utf-8")))
+    one, many = studies
+    assert len(one["rows"]) == 60
+    assert one["rows"] == many["rows"]
 
 
 def test_dask_that_is_not_installed_is_asked_for(monkeypatch) -> None:

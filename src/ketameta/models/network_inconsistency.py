@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ketameta.models.network_inputs import NetworkData
-from ketameta.models.network_model import estimate_tau2, fit_at
+from ketameta.models.network_model import estimate_tau2, fit_at, tall_qr
 from ketameta.models.network_rows import Rows, Whitened, network_rows
 
 FloatArray = NDArray[np.float64]
@@ -234,7 +234,8 @@ class _Pair(NamedTuple):
 
 def _split(pair: _Pair, rows: Rows, consistent: Rows, method: str) -> SideSplit:
     p = rows.X.shape[1]
-    values = np.linalg.svd(rows.X / np.linalg.norm(rows.X, axis=0), compute_uv=False)
+    triangle = tall_qr(rows.X / np.linalg.norm(rows.X, axis=0))[1]
+    values = np.linalg.svd(triangle, compute_uv=False)
     if values.size < p or values[-1] <= 1e-9 * values[0]:
         return _direct_only(pair, consistent, method)
     n = rows.X.shape[0]

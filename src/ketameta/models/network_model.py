@@ -18,6 +18,8 @@ FloatArray = NDArray[np.float64]
 NETWORK_TAU2_METHODS = ("REML", "DL", "common")
 #: Candidate variances, as multiples of the typical sampling variance: eight decades.
 _GRID = np.geomspace(1e-5, 1e3, 41)
+#: Rows of one piece of a large decomposition.
+_PIECE = 256
 #: An upper limit of tau-squared beyond this multiple of the typical sampling variance is none.
 _UNBOUNDED = 1e8
 
@@ -43,6 +45,25 @@ class NetworkFit(NamedTuple):
     df: int
 
 
+def tall_qr(a: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the QR decomposition of a matrix with many rows, in pieces that one thread does.
+
+    The pieces are decomposed one by one, then their triangles together. Threads that share one
+    large decomposition wait for each other on a busy machine, which took fifty times as long.
+    """
+    n, p = a.shape
+    if n <= _PIECE or p >= _PIECE // 2:
+        q, r = np.linalg.qr(a)
+        return q, r
+    pieces = -(-n // _PIECE)
+    padded = np.zeros((pieces * _PIECE, p))
+    padded[:n] = a
+    first, triangles = np.linalg.qr(padded.reshape(pieces, _PIECE, p))
+    second, r = tall_qr(triangles.reshape(pieces * p, p))
+    q = first @ second.reshape(pieces, p, p)
+    return q.reshape(-1, p)[:n], r
+
+
 def fit_at(rows: Rows, tau2: float) -> NetworkFit:
     """Return generalised least squares at ``tau2``."""
     return _fit(rows, tau2)[0]
@@ -51,12 +72,13 @@ def fit_at(rows: Rows, tau2: float) -> NetworkFit:
 def _fit(rows: Rows, tau2: float) -> tuple[NetworkFit, FloatArray, FloatArray]:
     """Return the fit, the weighted residuals and the leverages of the rows."""
     root = (1 + tau2 * rows.growth) ** -0.5
-    q, r = np.linalg.qr(root[:, None] * rows.X)
+    q, r = tall_qr(root[:, None] * rows.X)
     inverse = np.linalg.inv(r)
-    coefficients = inverse @ (q.T @ (root * rows.z))
-    residual = root * (rows.z - rows.X @ coefficients)
+    coefficients = inverse @ np.einsum("kp,k->p", q, root * rows.z)
+    residual = root * (rows.z - np.einsum("kp,p->k", rows.X, coefficients))
     n, p = rows.X.shape
-    fit = NetworkFit(coefficients, inverse @ inverse.T, tau2, float(residual @ residual), n - p)
+    q_value = float((residual**2).sum())
+    fit = NetworkFit(coefficients, inverse @ inverse.T, tau2, q_value, n - p)
     return fit, residual, np.einsum("kp,kp->k", q, q)
 
 
@@ -72,7 +94,7 @@ def _score(rows: Rows, tau2: float) -> float:
     """Return twice the derivative of the restricted log-likelihood."""
     _, residual, leverage = _fit(rows, tau2)
     slope = rows.growth / (1 + tau2 * rows.growth)
-    return float(slope @ (residual**2)) - float(slope @ (1 - leverage))
+    return float((slope * residual**2).sum()) - float((slope * (1 - leverage)).sum())
 
 
 def estimate_tau2(rows: Rows, method: str) -> tuple[float, float | None]:
@@ -95,7 +117,7 @@ def estimate_tau2(rows: Rows, method: str) -> tuple[float, float | None]:
         return 0.0, None
     if method == "DL":
         fit, _, leverage = _fit(rows, 0.0)
-        trace = float(rows.growth @ (1 - leverage))
+        trace = float((rows.growth * (1 - leverage)).sum())
         return max(0.0, (fit.q - fit.df) / trace), None
     typical = 1 / float(np.median(rows.growth))
     values = [0.0, *(_GRID * max(typical, 1e-300))]
