@@ -27,8 +27,8 @@ Progress = Callable[[int, int], None]
 
 #: Replicates that share a seed. Part of what a seed means: another value gives other numbers.
 BLOCK = 2048
-#: Most replicates: their results are kept in memory.
-MOST_REPLICATES = 10_000_000
+#: Most replicates; nobody waits for more.
+MOST_REPLICATES = 1_000_000_000
 #: Where blocks run. The first is this process.
 BACKENDS = ("serial", "threads", "processes", "dask")
 #: Blocks sent to a worker at once, at most; and the messages per worker that are aimed at.
@@ -97,7 +97,7 @@ def check_replicates(replicates: Any, least: int = 1, name: str = "replicates") 
     if not whole or replicates < least:
         raise UsageError(f"{name} is {replicates!r}; give a whole number of at least {least}")
     if replicates > MOST_REPLICATES:
-        raise UsageError(f"{name} is above {MOST_REPLICATES:,}, the most that are kept in memory")
+        raise UsageError(f"{name} is above {MOST_REPLICATES:,}, the most that are made")
     return int(replicates)
 
 
