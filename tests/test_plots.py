@@ -272,6 +272,13 @@ def test_bubble_bands_follow_the_line():
     assert len(layout.marks_of("prediction_band")) == 1
 
 
+def test_bubble_bands_are_named_by_their_level():
+    words = " ".join(
+        mark.text for mark in lay_out_bubble(bubble_data(level=0.9)).marks if hasattr(mark, "text")
+    )
+    assert "90% CI" in words and "95%" not in words
+
+
 def test_bubble_plot_without_a_line_shows_the_trials():
     layout = lay_out_bubble(bubble_data(line=None))
     assert not layout.marks_of("fitted_line")

@@ -20,10 +20,10 @@ from ketameta.figures.frame import (
     plot_layout,
 )
 from ketameta.figures.marks import Area, Disc, Line, Mark, Point
-from ketameta.figures.numbers import display, display_number, finite
+from ketameta.figures.numbers import ci_words, display, display_number, finite
 from ketameta.figures.point_labels import label_points
 from ketameta.figures.text import clean_text
-from ketameta.numberformat import plural
+from ketameta.numberformat import format_percent, plural
 
 _LARGEST_RADIUS = 8.0
 _SMALLEST_RADIUS = 1.6
@@ -42,7 +42,8 @@ def lay_out_bubble(
         ``rows`` (each ``label, moderator, estimate, weight``), ``moderator_label``,
         ``measure_label``, ``is_ratio`` (estimates and lines are then logarithms), ``null``
         (displayed units), ``line`` (lists ``moderator, estimate, ci_low, ci_high`` and, where
-        wanted, ``pi_low, pi_high``, in order of the moderator), ``favours``, ``title``, ``note``.
+        wanted, ``pi_low, pi_high``, in order of the moderator), ``favours``, ``title``, ``level``
+        (of the bands, 0.95 when not given), ``note``.
     title : str, optional
     width : float
         Of the page, in points.
@@ -79,8 +80,10 @@ def lay_out_bubble(
     moderator = clean_text(str(data.get("moderator_label") or "Moderator"))
     legend = "Circle: trial, area by weight." if any(row[3] for row in rows) else "Circle: trial."
     if curves:
-        legend += " Line: meta-regression; dark band: 95% CI"
-        legend += "; pale band: 95% prediction interval." if "pi_low" in curves else "."
+        level = float(data.get("level") or 0.95)
+        legend += f" Line: meta-regression; dark band: {ci_words(level)}"
+        predicted = f"; pale band: {format_percent(level)} prediction interval"
+        legend += f"{predicted}." if "pi_low" in curves else "."
     left, right = (str(word or "") for word in data.get("favours") or ("", ""))
     direction = f"Below no effect: {left}; above: {right}." if left and right else ""
     frame = make_frame(
