@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ketameta
-from helpers import ROOT, TWO_ANALYSES, make_project, trials
+from helpers import ROOT
 from ketameta.cli import app
 from ketameta.errors import ReportError, UsageError
 from ketameta.paths import ProjectPaths, project_paths
@@ -37,6 +38,14 @@ def rebuilt(paths: ProjectPaths) -> None:
         build(paths)
 
 
+def links_of(folder: Path) -> set[str]:
+    """Return what the page links beside it; each must be there."""
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    links = set(re.findall(r'(?:href|src)="([^":#]+)"', page))
+    assert [link for link in sorted(links) if not (folder / link).is_file()] == []
+    return links
+
+
 def test_a_release_holds_the_report_its_manifest_and_one_zip(project: ProjectPaths) -> None:
     done = release(project, "1.0")
     folder = project.reports / "releases" / "1.0"
@@ -49,7 +58,7 @@ def test_a_release_holds_the_report_its_manifest_and_one_zip(project: ProjectPat
     stated = json.loads((folder / "release.json").read_text(encoding="utf-8"))
     for name, digest in stated["files"].items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
-    assert not (folder / "figures").exists(), "the page and the PDF hold the figures"
+    assert {link.partition("/")[0] for link in links_of(folder)} >= {"figures", "results", "tables"}
     assert "Release 1.0" in str(done)
     assert "1.0/report.html" in (project.reports / "releases" / "index.html").read_text()
 
@@ -147,6 +156,9 @@ def test_the_next_report_says_what_changed(project: ProjectPaths) -> None:
     assert changes_since_release(project, results) == {"version": "1.0", "items": []}
     page = (project.reports / "report.html").read_text(encoding="utf-8")
     assert "No result differs from release 1.0." in page
+    release(project, "1.1")
+    assert "releases/index.html" in links_of(project.reports / "releases" / "1.1")
+    shutil.rmtree(project.reports / "releases" / "1.1")
     name = next(name for name, result in results.items() if result["pooled"])
     changed = json.loads(json.dumps(results))
     changed[name]["pooled"]["estimate"] += 0.5
@@ -162,7 +174,3 @@ def test_the_command_freezes_and_refuses(project: ProjectPaths) -> None:
     assert first.exit_code == 0 and "Release 0.1" in first.output
     again = run.invoke(app, ["release", "0.1", "--root", str(project.root)])
     assert again.exit_code != 0
-
-
-def test_two_analyses_are_in_the_invented_project() -> None:
-    assert len(TWO_ANALYSES) == 2 and make_project and trials

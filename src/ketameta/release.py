@@ -1,8 +1,7 @@
 """Freezes the published report as a release, and lists the releases.
 
-A release holds the page, the PDF, results, tables, effects and the manifest, and one ZIP with
-everything needed to build them again. Figures as files are left out: the page and the PDF hold
-them, and the ZIP can draw them.
+A release holds all that was published: the page, the PDF, figures, results, tables, effects, the
+manifest, and one ZIP with everything needed to build them again. Every link of its page works.
 """
 
 from __future__ import annotations
@@ -32,9 +31,16 @@ _FROZEN = (
     "results.schema.json",
     "manifest.json",
     REPRODUCE,
+    "figures/*",
     "results/*.json",
     "tables/*.csv",
 )
+#: Where the page of a release finds the list of all releases under the name it links.
+_SIGNPOST = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>All releases</title>
+<meta http-equiv="refresh" content="0; url=../../index.html">
+<p><a href="../../index.html">All releases</a></p></html>
+"""
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
 
 
@@ -82,6 +88,10 @@ def release(paths: ProjectPaths, version: str) -> Release:
             copy.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(copy, path.read_bytes())
             written.append(copy)
+        signpost = target / "releases" / "index.html"
+        signpost.parent.mkdir()
+        write_atomically(signpost, _SIGNPOST)
+        written.append(signpost)
         stated = {
             "version": version,
             "inputs": manifest["inputs"],
