@@ -254,5 +254,10 @@ def test_estimates_that_do_not_exist_are_left_out_of_the_variance() -> None:
     values = np.array([1.0, 2.0, np.nan, 3.0])
     found = choice_effects(options, values, np.zeros(4, dtype=int))
     known = values[[0, 1, 3]]
-    within = ((known[:2] - known[:2].mean()) ** 2).sum()
-    assert found["a"].alone == pytest.approx(1 - within / ((known - known.mean()) ** 2).sum())
+    # Only 2.0 and 3.0 differ in a alone; what a explains without b cannot be told.
+    within = ((known[1:] - known[1:].mean()) ** 2).sum()
+    assert found["a"].in_all == pytest.approx(within / ((known - known.mean()) ** 2).sum())
+    assert found["a"].alone is None and found["b"].alone is None
+    absent = {name: column[[0, 1, 3]] for name, column in options.items()}
+    same = choice_effects(absent, known, np.zeros(3, dtype=int))["a"]
+    assert (same.alone, same.in_all) == (None, found["a"].in_all)

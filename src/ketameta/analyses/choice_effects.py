@@ -5,6 +5,7 @@ Works on a table of combinations: one column of option numbers per choice. Array
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ class ChoiceEffect:
     ----------
     alone : float or None
         Share of the variance of the estimates between the options of this choice, the others
-        averaged over.
+        averaged over. None where combinations are missing: the choices are then entangled.
     in_all : float or None
         Share of the variance that remains when every other choice is fixed: alone and together
         with others. Both are None where the estimates do not vary.
@@ -57,9 +58,11 @@ def choice_effects(
     With every combination present these are the first-order and the total sensitivity index of
     Sobol for independent choices with equally likely options (Saltelli et al. 2010, Comput. Phys.
     Commun. 181, 259-270), computed exactly as sums of squares of a full factorial. ``alone`` of all
-    choices add up to 1 less their interactions.
+    choices add up to 1 less their interactions. With combinations missing only the second has a
+    meaning, over the switches that are there.
     """
     known = np.isfinite(estimates)
+    complete = known.sum() == math.prod(len(np.unique(column)) for column in options.values())
     total = _squares(estimates[known])
     found = {}
     for name, column in options.items():
@@ -67,10 +70,9 @@ def choice_effects(
         cells = _cells(others, len(column))
         alone = in_all = None
         if total > 0:
-            within = sum(
-                _squares(estimates[known & (column == option)]) for option in np.unique(column)
-            )
-            alone = max(0.0, 1 - within / total)
+            if complete:
+                within = sum(_squares(estimates[column == option]) for option in np.unique(column))
+                alone = max(0.0, 1 - within / total)
             in_all = (
                 sum(_squares(estimates[known & (cells == c)]) for c in np.unique(cells)) / total
             )
