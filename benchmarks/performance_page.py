@@ -233,10 +233,7 @@ def _stages(found: dict[str, Any]) -> list[str]:
         lines.append(f"{line} {before.get(name, 0.0):.1f} |" if before else line)
     line = f"| together | {total:.1f} | |"
     lines += [f"{line} {sum(before.values()):.1f} |" if before else line, ""]
-    lines += wrapped(
-        """Builds by the command, figures in processes of their own; *before* is the same state of
-        the data built by the revision that read the fonts anew for each figure."""
-    )
+    lines += wrapped("Builds by the command, figures in processes of their own.")
     lines += ["| build, after a change of | clock | processors | |", "| --- | --: | --: | --- |"]
     for name, row in found["builds"].items():
         lines.append(
