@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import joblib
 import pytest
 from hypothesis import settings
 
-from helpers import ROOT, TWO_ANALYSES, make_project, trials
+from helpers import ROOT, TWO_ANALYSES, Done, make_project, trials
+from ketameta import cli
 from ketameta.checks import checked_evidence
 from ketameta.effect_table import EffectTable, derive_effects
 from ketameta.evidence import Evidence
@@ -38,6 +40,24 @@ def committed_evidence() -> Evidence:
 def committed_effects(committed_evidence: Evidence) -> EffectTable:
     """The effects of the committed tables, nothing assumed."""
     return derive_effects(committed_evidence)
+
+
+@pytest.fixture
+def ketameta(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """Return a function that runs the command in this process."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["ketameta", *(str(item) for item in arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = stopped.value.code
+        return Done(0 if code is None else int(code), out, err)
+
+    return run
 
 
 @pytest.fixture

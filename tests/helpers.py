@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from batches import (
     BIAS,
@@ -85,6 +85,14 @@ TWO_ANALYSES = {
 
 
 # --- rows -----------------------------------------------------------------------------------------
+
+
+class Done(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
 
 
 def study(study_id: str = "alder_2014", **cells: str) -> dict[str, str]:

@@ -8,36 +8,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from helpers import ANALYSIS, TWO_ANALYSES, make_project, trials, write_analysis
+from helpers import ANALYSIS, TWO_ANALYSES, Done, make_project, trials, write_analysis
 from ketameta import cli
 from ketameta.paths import ProjectPaths
 from ketameta.pipeline import build
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def ketameta(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Return a function that runs the command in this process."""
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["ketameta", *(str(item) for item in arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out, err = capsys.readouterr()
-        code = stopped.value.code
-        return Done(0 if code is None else int(code), out, err)
-
-    return run
 
 
 @pytest.fixture

@@ -176,7 +176,7 @@ def test_modules_are_short_enough_to_be_read_at_once() -> None:
 MACHINE_PATH = re.compile(r"(?<![\w.:/~-])/(?:work|root|home|Users|mnt|tmp|var|srv)/\w")
 #: Addresses of a machine or of a private package index.
 MACHINE_HOST = re.compile(
-    r"\blocalhost\b|\b(?:127\.0|10\.\d{1,3}|192\.168)\.\d{1,3}\.\d{1,3}\b|index-url|/simple/?\b"
+    r"\blocalhost\b|\b(?:127\.0|10\.\d{1,3}|192\.168)\.\d{1,3}\.\d{1,3}\b|index[-]url|/[s]imple/?\b"
 )
 FOLDERS = ("src/ketameta", "tests", "data", "analyses", "reports", "docs", "benchmarks", ".ci")
 TEXTS = {".py", ".md", ".toml", ".csv", ".json", ".j2", ".css", ".js", ".typ", ".R", ".sh", ".txt",

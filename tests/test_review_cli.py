@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from batches import write_project
-from helpers import ROOT, make_project, trials
-from ketameta import cli
+from helpers import ROOT, Done, make_project, trials
 from ketameta.errors import NotEstimableError
 from test_review_agreement import decide, some_differences, twice
 from test_review_preview import MD, NEW, new_trial, publish
 from test_review_start import shared_lists
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def ketameta(monkeypatch, capsys):
-    """Return a function that runs the command in this process."""
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["ketameta", *(str(item) for item in arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out, err = capsys.readouterr()
-        code = stopped.value.code
-        return Done(0 if code is None else int(code), out, err)
-
-    return run
 
 
 @pytest.fixture

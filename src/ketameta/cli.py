@@ -133,22 +133,22 @@ def run(
     analysis file must be mended first.
     """
     import json
-    from functools import cache
 
     from ketameta.analyses.related import Related
     from ketameta.analyses.run import run_analysis
     from ketameta.analyses.spec_file import load_spec, load_specs
-    from ketameta.effect_table import derive_effects
+    from ketameta.input_tables import InputTables
     from ketameta.pipeline import known_words, load_evidence
 
     paths = project(root)
     file = _analysis_file(paths, analysis)
     evidence, _ = load_evidence(paths)
-    spec = load_spec(file, known_words(evidence))
-    others = load_specs(paths.analyses, known_words(evidence)) if paths.analyses.is_dir() else []
-    table = cache(lambda assumed: derive_effects(evidence, assumed))
-    related = Related({**{other.name: other for other in others}, spec.name: spec}, table)
-    result = run_analysis(spec, table(spec.assume), evidence, related)
+    known = known_words(evidence)
+    spec = load_spec(file, known)
+    others = load_specs(paths.analyses, known) if paths.analyses.is_dir() else []
+    tables = InputTables(evidence)
+    related = Related({**{other.name: other for other in others}, spec.name: spec}, tables.get)
+    result = run_analysis(spec, tables.get(spec.assume), evidence, related)
     typer.echo(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True))
 
 

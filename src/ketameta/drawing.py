@@ -5,7 +5,6 @@ Only what changed is drawn: each figure carries a fingerprint of its data and of
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
 import threading
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ketameta.paths import ProjectPaths, write_atomically
+from ketameta.report.manifest import file_hash, text_hash
 
 if TYPE_CHECKING:
     from ketameta.report.plots import Plot
@@ -67,7 +67,7 @@ class Drawing:
         for plot in plots:
             files = [self._paths.figures / f"{plot.name}.{ending}" for ending in FIGURE_ENDINGS]
             self._wanted.update(path.name for path in files)
-            stamp = _sha(self._code + json.dumps(plot.data, sort_keys=True))
+            stamp = text_hash(self._code + json.dumps(plot.data, sort_keys=True))
             note = self._paths.build / "stamps" / f"figure-{plot.name}.txt"
             if _unchanged(note, stamp, files):
                 continue
@@ -152,8 +152,4 @@ def _unchanged(note: Path, stamp: str, files: Sequence[Path]) -> bool:
 
 
 def _files_sha(files: Sequence[Path]) -> str:
-    return _sha("".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files))
-
-
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return text_hash("".join(file_hash(path) for path in files))

@@ -5,11 +5,9 @@ Only what changed is recomputed: each analysis carries a fingerprint of its inpu
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from ketameta.effect_rows import Assumptions
 from ketameta.errors import ExtractionError, KetametaError
 from ketameta.input_tables import InputTables
 from ketameta.paths import ProjectPaths, write_atomically
+from ketameta.report.manifest import code_hash, manifest_text, text_hash
 
 if TYPE_CHECKING:
     from ketameta.analyses.related import Related
@@ -132,7 +131,7 @@ def build(
                 computed.append(spec.name)
                 written += _write_if_changed(paths, target, text)
                 write_atomically(
-                    paths.build / "stamps" / f"{spec.name}.txt", f"{stamp}\n{_sha(text)}"
+                    paths.build / "stamps" / f"{spec.name}.txt", f"{stamp}\n{text_hash(text)}"
                 )
             results.append(json.loads(text))
             drawing.add(plots_of(results[-1]))
@@ -168,18 +167,10 @@ def _json_text(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True) + "\n"
 
 
-@cache
 def code_fingerprint() -> str:
     """Return a hash of the package's own source and of the versions it computes with."""
-    root = Path(ketameta.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and path.suffix in {".py", ".j2", ".html", ".css", ".js", ".typ"}:
-            digest.update(path.relative_to(root).as_posix().encode())
-            digest.update(path.read_bytes())
-    for name, version in package_versions().items():
-        digest.update(f"{name}={version}".encode())
-    return digest.hexdigest()
+    versions = (f"{name}={version}" for name, version in package_versions().items())
+    return text_hash("".join([code_hash(), *versions]))
 
 
 def package_versions() -> dict[str, str]:
@@ -193,12 +184,8 @@ def package_versions() -> dict[str, str]:
     return {"ketameta": ketameta.__version__, **{name: version(name) for name in names}}
 
 
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
 def _fingerprint(code: str, spec: AnalysisSpec, inputs: str) -> str:
-    return _sha(f"{code}\n{spec!r}\n{inputs}")
+    return text_hash(f"{code}\n{spec!r}\n{inputs}")
 
 
 def _still_true(paths: ProjectPaths, target: Path, name: str, stamp: str) -> str | None:
@@ -207,7 +194,7 @@ def _still_true(paths: ProjectPaths, target: Path, name: str, stamp: str) -> str
     if not (note.is_file() and target.is_file()):
         return None
     text = target.read_text(encoding="utf-8")
-    return text if note.read_text(encoding="utf-8") == f"{stamp}\n{_sha(text)}" else None
+    return text if note.read_text(encoding="utf-8") == f"{stamp}\n{text_hash(text)}" else None
 
 
 def _write_if_changed(paths: ProjectPaths, path: Path, content: str | bytes) -> list[str]:
@@ -229,14 +216,13 @@ def _write_report(
 ) -> list[str]:
     """Write page, PDF, tables, schema and manifest, unless nothing they rest on changed."""
     from ketameta.report.context import report_context
-    from ketameta.report.manifest import manifest_text
     from ketameta.report.publish import report_files
     from ketameta.report.reproduce import contents_hash
 
     note = paths.build / "stamps" / "report.txt"
     made_of = contents_hash(paths)
     if note.is_file():
-        known = _sha(made_of + manifest_text(paths, package_versions()))
+        known = text_hash(made_of + manifest_text(paths, package_versions()))
         if (
             note.read_text(encoding="utf-8") == known
             and (paths.reports / "manifest.json").is_file()
@@ -254,7 +240,7 @@ def _write_report(
     written += remove_stray(paths.reports / "tables", kept, paths)
     manifest = manifest_text(paths, package_versions())
     written += _write_if_changed(paths, paths.reports / "manifest.json", manifest)
-    write_atomically(note, _sha(made_of + manifest))
+    write_atomically(note, text_hash(made_of + manifest))
     return written
 
 

@@ -24,9 +24,11 @@ from ketameta.figures.marks import (
     Text,
     block_height,
     centred_baseline,
+    footnote_marks,
     rectangle,
     square,
     text_block,
+    wrap_notes,
 )
 from ketameta.figures.numbers import finite
 from ketameta.figures.text import clean_text, text_width, widest, wrap_text
@@ -121,9 +123,8 @@ def lay_out_evidence_map(
                 cells.append(MapCell(label, column, trials, people, direct, *at))
             rows.append(MapRow("outcome", lines, label, direct, y, ROW, tuple(cells)))
             y += ROW
-    notes = _footnotes(both)
-    footnotes = tuple(wrap_text(note, 0.97 * inner, style.SMALL_SIZE) for note in notes)
-    height = y + 6.0 + block_height(sum(map(len, footnotes)), style.SMALL_SIZE) + style.MARGIN
+    wrapped = wrap_notes(_footnotes(both), inner)
+    height = y + 6.0 + block_height(sum(map(len, wrapped)), style.SMALL_SIZE) + style.MARGIN
     return EvidenceMapLayout(
         width=width,
         height=height,
@@ -133,7 +134,7 @@ def lay_out_evidence_map(
         header_bottom=header_bottom,
         label_right=label_right,
         rows=tuple(rows),
-        footnotes=footnotes,
+        footnotes=wrapped,
     )
 
 
@@ -231,9 +232,7 @@ def evidence_map_marks(layout: EvidenceMapLayout) -> tuple[Mark, ...]:
         for cell in row.cells:
             marks.extend(_cell_marks(cell))
     y = layout.rows[-1].top + layout.rows[-1].height + 6.0 if layout.rows else top + 6.0
-    for note in layout.footnotes:
-        marks.extend(text_block("footnote", note, left, y, colour=style.GREY))
-        y += block_height(len(note), style.SMALL_SIZE)
+    marks.extend(footnote_marks(layout.footnotes, left, y)[0])
     return tuple(marks)
 
 

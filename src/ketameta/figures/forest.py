@@ -16,6 +16,7 @@ from ketameta.figures.marks import (
     Text,
     arrow_head,
     block_height,
+    footnote_marks,
     rectangle,
     text_block,
 )
@@ -184,11 +185,7 @@ def _axis_at(axis: Axis, y: float, side: int) -> list[Mark]:
 
 
 def _footnotes(layout: ForestLayout) -> list[Mark]:
-    marks: list[Mark] = []
-    top = layout.footnote_top
-    for lines in layout.footnotes:
-        marks.extend(text_block("footnote", lines, style.MARGIN, top, colour=style.GREY))
-        top += block_height(len(lines), style.SMALL_SIZE)
+    marks: list[Mark] = [*footnote_marks(layout.footnotes, style.MARGIN, layout.footnote_top)[0]]
     bottom = layout.rows[-1].bottom
     if layout.axis is None:
         rule = ((style.MARGIN, bottom + 2.0), (layout.width - style.MARGIN, bottom + 2.0))

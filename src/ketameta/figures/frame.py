@@ -14,7 +14,9 @@ from ketameta.figures.marks import (
     Text,
     block_height,
     centred_baseline,
+    footnote_marks,
     text_block,
+    wrap_notes,
 )
 from ketameta.figures.text import clean_text, widest, wrap_text
 from ketameta.models.results import plain
@@ -225,9 +227,7 @@ def make_frame(
     x_axis = _axis(x, left, right)
     after = bottom + _TICK + block_height(1, style.SMALL_SIZE) + 4.0
     after += block_height(1, style.BODY_SIZE) if x_axis.label else 0.0
-    notes = tuple(
-        wrap_text(clean_text(note), 0.97 * inner, style.SMALL_SIZE) for note in footnotes if note
-    )
+    notes = wrap_notes(footnotes, inner)
     footnote_top = after + 6.0
     height = footnote_top + block_height(sum(map(len, notes)), style.SMALL_SIZE) + style.MARGIN
     return Frame(
@@ -287,8 +287,5 @@ def frame_marks(frame: Frame) -> list[Mark]:
         x = left + 0.8 * style.BODY_SIZE + index * step
         middle = (frame.top + bottom) / 2
         marks.append(Text("axis_label", x, middle, line, align="center", rotation=90.0))
-    y = frame.footnote_top
-    for lines in frame.footnotes:
-        marks.extend(text_block("footnote", lines, left, y, colour=style.GREY))
-        y += block_height(len(lines), small)
+    marks.extend(footnote_marks(frame.footnotes, left, frame.footnote_top)[0])
     return marks

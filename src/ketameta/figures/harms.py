@@ -19,9 +19,11 @@ from ketameta.figures.marks import (
     arrow_head,
     block_height,
     centred_baseline,
+    footnote_marks,
     rectangle,
     square,
     text_block,
+    wrap_notes,
 )
 from ketameta.figures.numbers import ci_words, display, display_number, finite
 from ketameta.figures.text import clean_text, wrap_text
@@ -111,10 +113,9 @@ def lay_out_harms(
             marks.extend(made)
             points.extend(point)
     y = bottom + 36.0
-    for note in (_legend(rows, interval), clean_text(str(data.get("note") or ""))):
-        lines = wrap_text(note, 0.97 * inner, style.SMALL_SIZE)
-        marks.extend(text_block("footnote", lines, style.MARGIN, y, colour=style.GREY))
-        y += block_height(len(lines), style.SMALL_SIZE)
+    notes = wrap_notes((_legend(rows, interval), str(data.get("note") or "")), inner)
+    foot, y = footnote_marks(notes, style.MARGIN, y)
+    marks.extend(foot)
     return PlotLayout(
         "harms",
         width,

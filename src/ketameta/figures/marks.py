@@ -7,11 +7,12 @@ top left corner of the page and ``y`` grows downwards. Knows no drawing library.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from ketameta.figures import style
-from ketameta.figures.text import text_width
+from ketameta.figures.text import clean_text, text_width, wrap_text
 
 Align = Literal["left", "center", "right"]
 Point = tuple[float, float]
@@ -168,6 +169,24 @@ def text_block(
 def block_height(lines: int, size: float) -> float:
     """Return the height of ``lines`` lines of text."""
     return lines * style.LINE_SPACING * size
+
+
+def wrap_notes(notes: Iterable[str], width: float) -> tuple[tuple[str, ...], ...]:
+    """Return notes in lines for the foot of a figure, empty ones left out."""
+    return tuple(
+        wrap_text(clean_text(note), 0.97 * width, style.SMALL_SIZE) for note in notes if note
+    )
+
+
+def footnote_marks(
+    notes: Iterable[tuple[str, ...]], left: float, top: float
+) -> tuple[list[Text], float]:
+    """Return notes in lines below each other, from ``top`` on, and where they end."""
+    marks: list[Text] = []
+    for lines in notes:
+        marks.extend(text_block("footnote", lines, left, top, colour=style.GREY))
+        top += block_height(len(lines), style.SMALL_SIZE)
+    return marks, top
 
 
 def diamond_upright(x: float, y: float, half: float) -> tuple[Point, ...]:

@@ -17,7 +17,9 @@ from ketameta.figures.marks import (
     Text,
     block_height,
     centred_baseline,
+    footnote_marks,
     text_block,
+    wrap_notes,
 )
 from ketameta.figures.numbers import finite
 from ketameta.figures.text import clean_text, text_width, wrap_text
@@ -112,11 +114,9 @@ def lay_out_network(
     if len(joined) < len(names):
         legend += " Dashed: compared with no other treatment here."
     bottom = middle[1] + radius + _LARGEST_RADIUS + 30.0
-    y = bottom
-    for note in (legend, clean_text(str(data.get("note") or ""))):
-        lines = wrap_text(note, 0.97 * inner, style.SMALL_SIZE)
-        marks.extend(text_block("footnote", lines, style.MARGIN, y, colour=style.GREY))
-        y += block_height(len(lines), style.SMALL_SIZE)
+    notes = wrap_notes((legend, str(data.get("note") or "")), inner)
+    foot, y = footnote_marks(notes, style.MARGIN, bottom)
+    marks.extend(foot)
     sentences = _sentences(words, names, edges, joined)
     return PlotLayout(
         "network",

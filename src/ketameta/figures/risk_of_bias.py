@@ -17,8 +17,10 @@ from ketameta.figures.marks import (
     Text,
     block_height,
     centred_baseline,
+    footnote_marks,
     rectangle,
     text_block,
+    wrap_notes,
 )
 from ketameta.figures.text import clean_text, shorten_text, wrap_text
 from ketameta.numberformat import plural
@@ -97,10 +99,9 @@ def lay_out_risk_of_bias(
             marks.extend(_light(judgement, at))
             points.append(PlotPoint(name, place, index, at, group=judgement))
     y = first + _ROW * len(rows) + 8.0
-    for note in (_key(columns, tools), _legend(), clean_text(str(data.get("note") or ""))):
-        lines = wrap_text(note, 0.97 * inner, style.SMALL_SIZE)
-        marks.extend(text_block("footnote", lines, style.MARGIN, y, colour=style.GREY))
-        y += block_height(len(lines), style.SMALL_SIZE)
+    notes = wrap_notes((_key(columns, tools), _legend(), str(data.get("note") or "")), inner)
+    foot, y = footnote_marks(notes, style.MARGIN, y)
+    marks.extend(foot)
     return PlotLayout(
         "risk_of_bias",
         width,

@@ -18,8 +18,10 @@ from ketameta.figures.marks import (
     Text,
     block_height,
     centred_baseline,
+    footnote_marks,
     rectangle,
     text_block,
+    wrap_notes,
 )
 from ketameta.figures.numbers import ci_words, display, display_number, finite
 from ketameta.figures.text import clean_text, text_width, widest, wrap_text
@@ -115,11 +117,8 @@ def lay_out_specification_curve(
         if left_out
         else "",
     ]
-    foot = bottom + 8.0
-    for note in notes:
-        lines = wrap_text(clean_text(note), 0.97 * inner, style.SMALL_SIZE)
-        marks.extend(text_block("footnote", lines, style.MARGIN, foot, colour=style.GREY))
-        foot += block_height(len(lines), style.SMALL_SIZE)
+    told, foot = footnote_marks(wrap_notes(notes, inner), style.MARGIN, bottom + 8.0)
+    marks += told
     points = tuple(
         PlotPoint(
             "main model" if column.is_main else "",

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ketameta
 from ketameta.paths import ProjectPaths
@@ -33,6 +34,11 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def text_hash(text: str) -> str:
+    """Return the SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
 @cache
 def code_hash() -> str:
     """Return one hash of the package's own source: the code part of the report's stamp."""
@@ -47,22 +53,24 @@ def code_hash() -> str:
 
 def manifest_text(paths: ProjectPaths, versions: Mapping[str, str]) -> str:
     """Return the manifest as JSON text; nothing in it depends on clock, host or folder."""
-    manifest = {
-        "code": code_hash(),
-        "inputs": {paths.relative(path): file_hash(path) for path in input_files(paths)},
-        "outputs": {paths.relative(path): file_hash(path) for path in output_files(paths)},
-        "versions": dict(versions),
-    }
-    return json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    outputs = {paths.relative(path): file_hash(path) for path in output_files(paths)}
+    return _json({**_inputs(paths, versions), "outputs": outputs})
 
 
 def inputs_text(paths: ProjectPaths, versions: Mapping[str, str]) -> str:
     """Return the part of the manifest that is known before anything is written, as JSON text."""
-    stated = {
+    return _json(_inputs(paths, versions))
+
+
+def _inputs(paths: ProjectPaths, versions: Mapping[str, str]) -> dict[str, Any]:
+    return {
         "code": code_hash(),
         "inputs": {paths.relative(path): file_hash(path) for path in input_files(paths)},
         "versions": dict(versions),
     }
+
+
+def _json(stated: dict[str, Any]) -> str:
     return json.dumps(stated, indent=1, sort_keys=True) + "\n"
 
 

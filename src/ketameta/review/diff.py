@@ -61,7 +61,7 @@ def diff_release(paths: ProjectPaths, release: str | Path, *, say: Say = lambda 
     """
     from ketameta.analyses import load_specs
     from ketameta.analyses.run import run_analysis
-    from ketameta.effect_table import derive_effects
+    from ketameta.input_tables import InputTables
     from ketameta.pipeline import known_words, load_evidence
 
     folder = find_release(paths, release)
@@ -69,7 +69,7 @@ def diff_release(paths: ProjectPaths, release: str | Path, *, say: Say = lambda 
     say("Reading and checking")
     evidence, _ = load_evidence(paths)
     specs = load_specs(paths.analyses, known_words(evidence))
-    tables: dict[Any, Any] = {}
+    tables = InputTables(evidence)
     results: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     changes: list[AnalysisChange] = []
     added: list[str] = []
@@ -79,9 +79,7 @@ def diff_release(paths: ProjectPaths, release: str | Path, *, say: Say = lambda 
             added.append(spec.title)
             continue
         say(f"Computing {spec.name}")
-        if spec.assume not in tables:
-            tables[spec.assume] = derive_effects(evidence, spec.assume)
-        now = run_analysis(spec, tables[spec.assume], evidence)
+        now = run_analysis(spec, tables.get(spec.assume), evidence)
         change = compare_results(published[spec.name], now)
         if change.is_changed:
             changes.append(change)

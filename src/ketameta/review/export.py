@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError, check_choice, did_you_mean
 from ketameta.paths import ProjectPaths, write_atomically
@@ -100,18 +100,16 @@ def _of_analyses(
 ) -> dict[Path, str]:
     """Return the files of a format that is about analyses."""
     from ketameta.analyses.run import run_analysis
-    from ketameta.effect_table import derive_effects
+    from ketameta.input_tables import InputTables
     from ketameta.review.export_metafor import metafor_files
     from ketameta.review.export_revman import data_rows_csv
 
-    tables: dict[Any, Any] = {}
+    tables = InputTables(evidence)
     results = []
     files: dict[Path, str] = {}
     for spec in specs:
         say(f"Computing {spec.name}")
-        if spec.assume not in tables:
-            tables[spec.assume] = derive_effects(evidence, spec.assume)
-        table = tables[spec.assume]
+        table = tables.get(spec.assume)
         result = run_analysis(spec, table, evidence)
         results.append(result)
         if kind == "metafor":

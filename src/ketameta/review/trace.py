@@ -68,28 +68,25 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
     from ketameta.analyses import load_specs
     from ketameta.analyses.selection import select_effects
     from ketameta.effect_rows import Assumptions
-    from ketameta.effect_table import derive_effects
+    from ketameta.input_tables import InputTables
     from ketameta.pipeline import known_words
 
     specs = load_specs(paths.analyses, known_words(evidence))
-    tables = {Assumptions(): derive_effects(evidence)}
+    tables = InputTables(evidence)
+    plain = tables.get(Assumptions())
     used: dict[str, dict[str, None]] = {}
     aside: dict[str, dict[tuple[str, str], None]] = {}
     effects: dict[str, dict[str, None]] = {}
-    for row in _of(tables[Assumptions()].effects, study):
+    for row in _of(plain.effects, study):
         _note(effects, row, str(row["effect_id"]))
     for spec in specs:
-        if spec.assume not in tables:
-            tables[spec.assume] = derive_effects(evidence, spec.assume)
-        chosen = select_effects(spec, tables[spec.assume], evidence)
+        chosen = select_effects(spec, tables.get(spec.assume), evidence)
         for row in _of(chosen.used, study):
             _note(used, row, spec.name)
             _note(effects, row, str(row["effect_id"]))
         for row in _of(chosen.set_aside, study):
             _note(aside, row, (spec.name, str(row["reason"])))
-    unused = {
-        str(row["source"]): str(row["reason"]) for row in _of(tables[Assumptions()].unused, study)
-    }
+    unused = {str(row["source"]): str(row["reason"]) for row in _of(plain.unused, study)}
     return tuple(
         Trace(
             place,
