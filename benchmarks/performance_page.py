@@ -214,25 +214,16 @@ def _reports(reports: list[dict[str, Any]]) -> list[str]:
 def _stages(found: dict[str, Any]) -> list[str]:
     """Return where a build of this repository's report spends its time."""
     parts = found["parts"]
-    before = found.get("before", {})
     total = sum(parts.values())
     lines = ["## Where make report spends its time", ""]
     lines += wrapped(
-        f"""Processor seconds of each part of a build from nothing of the report in this repository,
-        all in one process (load {found["load"]:g}). *Before* is the same measurement of the
-        revision that drew every figure after every analysis, with the fonts read anew for each."""
-        if before
-        else """Processor seconds of each part of a build from nothing of the report in this
-        repository, all in one process."""
+        """Processor seconds of each part of a build from nothing of the report in this repository,
+        all in one process."""
     )
-    head = "| part | seconds | share |"
-    lines += [f"{head} before |" if before else head]
-    lines += ["| --- | --: | --: | --: |" if before else "| --- | --: | --: |"]
+    lines += ["| part | seconds | share |", "| --- | --: | --: |"]
     for name, seconds in parts.items():
-        line = f"| {name} | {seconds:.1f} | {100 * seconds / total:.0f}% |"
-        lines.append(f"{line} {before.get(name, 0.0):.1f} |" if before else line)
-    line = f"| together | {total:.1f} | |"
-    lines += [f"{line} {sum(before.values()):.1f} |" if before else line, ""]
+        lines.append(f"| {name} | {seconds:.1f} | {100 * seconds / total:.0f}% |")
+    lines += [f"| together | {total:.1f} | |", ""]
     lines += wrapped("Builds by the command, figures in processes of their own.")
     lines += ["| build, after a change of | clock | processors | |", "| --- | --: | --: | --- |"]
     for name, row in found["builds"].items():

@@ -292,8 +292,7 @@ def main() -> int:
     if "start" in parts:
         save(start=growth.starts())
     if "stages" in parts:
-        before = stored.get("stages", {}).get("before", {})
-        save(stages=stages.measure() | {"before": before})
+        save(stages=stages.measure())
     if "report" in parts:
         done: list[dict[str, Any]] = []
         for found in growth.reports():
