@@ -23,8 +23,8 @@ from ketameta.analyses.certainty_facts import (
     regions,
     share,
 )
-from ketameta.analyses.declarations import CONCERNS, DOMAINS
 from ketameta.analyses.run import run_analysis
+from ketameta.analyses.spec import CONCERNS, DOMAINS
 from ketameta.errors import SpecError
 from ketameta.models.information_size import (
     implied_sd,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -396,12 +395,10 @@ def test_rating(places: list[int | None], level: str) -> None:
 def test_moderator_analyses_of_an_outcome_are_counted(tmp_path: Path) -> None:
     plain = spec_of(tmp_path)
     by_level = spec_of(tmp_path, BY_TREATMENT + '[regressions]\nmoderators = ["year"]\n')
-    other = dataclasses.replace(
-        by_level, select=dataclasses.replace(by_level.select, outcome=("nausea",))
-    )
-    over_time = dataclasses.replace(
-        by_level, model=dataclasses.replace(by_level.model, over_time=True)
-    )
+    nausea = by_level.select.model_copy(update={"outcome": ("nausea",)})
+    other = by_level.model_copy(update={"select": nausea})
+    model = by_level.model.model_copy(update={"over_time": True})
+    over_time = by_level.model_copy(update={"model": model})
     assert [has_levels(spec) for spec in (plain, by_level, over_time)] == [False, True, False]
     assert moderator_analyses([plain, by_level, other, over_time], ["depression"]) == 3
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from helpers import ANALYSIS, arm, evidence_of, score, spec_of, study, tables_of
-from ketameta.analyses.declarations import CONTINUOUS_MODERATORS
 from ketameta.analyses.run import run_analysis
+from ketameta.analyses.spec import CONTINUOUS_MODERATORS
 from ketameta.effect_table import derive_effects
 from ketameta.report.group_table import group_table
 from ketameta.report.league_table import league_rows, league_table

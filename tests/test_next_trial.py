@@ -354,9 +354,7 @@ def test_priors_name_analyses_of_the_same_measure(tmp_path):
 
 def test_the_questions_without_trials_are_planned():
     plans = {
-        spec.name: spec.declarations.next_trial
-        for spec in load_specs(ROOT / "analyses")
-        if spec.declarations.next_trial
+        spec.name: spec.next_trial for spec in load_specs(ROOT / "analyses") if spec.next_trial
     }
     assert {"ketamine_adhd", "nmda_adhd_symptoms"} <= set(plans)
     assert all("Convention" in plan.source or "doi:" in plan.source for plan in plans.values())

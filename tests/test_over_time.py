@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,15 @@ CLASSES = ("within_hours", "24_hours", "days_22_to_35")
 @pytest.fixture
 def spec(tmp_path: Path) -> AnalysisSpec:
     declared = spec_of(tmp_path, "", ANALYSIS)
-    model = dataclasses.replace(
-        declared.model, group_by="time_class", group_order=CLASSES, over_time=True, rho=0.6
+    model = declared.model.model_copy(
+        update={
+            "group_by": "time_class",
+            "group_order": CLASSES,
+            "over_time": True,
+            "rho": 0.6,
+        }
     )
-    return dataclasses.replace(declared, model=model)
+    return declared.model_copy(update={"model": model})
 
 
 def rows() -> list[dict[str, Any]]:
@@ -84,5 +88,5 @@ def test_a_class_of_one_trial_is_no_robust_mean(spec: AnalysisSpec) -> None:
 
 
 def test_nothing_is_returned_where_it_was_not_asked_for(spec: AnalysisSpec) -> None:
-    plain = dataclasses.replace(spec, model=dataclasses.replace(spec.model, over_time=False))
+    plain = spec.model_copy(update={"model": spec.model.model_copy(update={"over_time": False})})
     assert over_time(plain, rows()) is None

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from ketameta.errors import SpecError
 from ketameta.findings import Finding, Severity, file_finding
 
 #: How every spreadsheet names the right format.
@@ -91,6 +92,22 @@ def wide_encoding(data: bytes) -> str:
     if len(sample) >= 8 and sample[0::2].count(0) > 0.8 * len(sample[0::2]):
         return "utf-16-be"
     return ""
+
+
+def parse_toml(path: Path) -> dict[str, Any]:
+    """Return a TOML document.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be opened, or is not TOML; the place is named.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise SpecError(f"{path.name}: cannot be read as TOML: {error}") from error
 
 
 def read_toml(

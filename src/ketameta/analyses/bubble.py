@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.declarations import CONTINUOUS_MODERATORS
+from ketameta.analyses.spec import CONTINUOUS_MODERATORS
 from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.regression import meta_regression
 from ketameta.models.results import plain
@@ -50,7 +50,7 @@ def regressions_of(
     Between trials only: an association with a number of the trial may come from anything else in
     which the trials differ.
     """
-    declared = spec.declarations.regressions
+    declared = spec.regressions
     if not declared.moderators or spec.kind != "pooled" or not spec.model.overall:
         return []
     numbers = studies.drop_duplicates("study_id").set_index("study_id")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses import certainty_facts as facts
-from ketameta.analyses.declarations import CONCERNS, DOMAINS
+from ketameta.analyses.spec import CONCERNS, DOMAINS
 from ketameta.analyses.words import interval_words, words_of, written
 from ketameta.numberformat import format_count, format_number, plural
 from ketameta.vocabulary import Measure
@@ -102,7 +102,7 @@ def _assessment(
             result["unused"],
         ),
     }
-    judgements = spec.declarations.judgements
+    judgements = spec.judgements
     domains = []
     for code in DOMAINS:
         found, sentences = computed[code]

@@ -122,7 +122,7 @@ def important_difference(spec: AnalysisSpec) -> float | None:
     """Return the important difference an analysis declares, for its model or for a next trial."""
     if spec.model.important_difference is not None:
         return spec.model.important_difference
-    plan = spec.declarations.next_trial
+    plan = spec.next_trial
     # A plan about risks has a difference of shares, which is no effect on the scale of a ratio.
     return None if plan is None or plan.baseline_risk is not None else plan.important_difference
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from ketameta.analyses import credibility_questions as ask
 from ketameta.analyses.credibility_tests import level_differences, permuted, permuted_levels
-from ketameta.analyses.declarations import CONTINUOUS_MODERATORS
 from ketameta.analyses.moderators import SHARED, coding_of, compared_levels, in_several_levels
+from ketameta.analyses.spec import CONTINUOUS_MODERATORS
 from ketameta.analyses.words import words_of
 from ketameta.models.multiplicity import holm
 from ketameta.models.results import plain
@@ -40,9 +40,7 @@ def has_levels(spec: AnalysisSpec) -> bool:
 def moderator_analyses(specs: Sequence[AnalysisSpec], outcomes: Sequence[str]) -> int:
     """Return how many moderator analyses of any of these outcomes there are."""
     return sum(
-        has_levels(spec)
-        + (spec.kind == "within_trial")
-        + len(spec.declarations.regressions.moderators)
+        has_levels(spec) + (spec.kind == "within_trial") + len(spec.regressions.moderators)
         for spec in specs
         if set(spec.select.outcome) & set(outcomes)
     )
@@ -150,7 +148,7 @@ def _levels(
         p_value, withheld = test["p_value"], test["withheld"]
     permutation = permuted_levels(spec, compared, levels, withheld)
     differences = level_differences(spec, result, levels) if p_value is not None else []
-    expected = spec.declarations.expectation
+    expected = spec.expectation
     return _entry(
         spec,
         "levels",
@@ -191,7 +189,7 @@ def _within(
     p_value = None if pooled is None else pooled["p_value"]
     withheld = "" if p_value is not None else "No trial has both levels."
     first, second = spec.model.group_order
-    expected = spec.declarations.expectation
+    expected = spec.expectation
     agrees = None
     if expected is not None and pooled is not None:
         # The difference is first minus second; benefit has the sign of the first word of favours.

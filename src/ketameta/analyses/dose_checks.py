@@ -12,8 +12,7 @@ from ketameta.models.dose_two_stage import TwoStage, two_stage
 from ketameta.models.results import plain
 
 if TYPE_CHECKING:
-    from ketameta.analyses.dose_rule import DoseRule
-    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.analyses.spec import AnalysisSpec, DoseRule
 
 #: Other choices for the line: code, label and what changes.
 _CHOICES: tuple[tuple[str, str, dict[str, str]], ...] = (

@@ -10,8 +10,7 @@ import numpy as np
 from ketameta.models.dose_response import dose_response
 
 if TYPE_CHECKING:
-    from ketameta.analyses.dose_rule import DoseRule
-    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.analyses.spec import AnalysisSpec, DoseRule
     from ketameta.models.dose_response_result import DoseResponse
 
 

@@ -17,8 +17,7 @@ from ketameta.numberformat import format_p
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketameta.analyses.dose_rule import DoseRule
-    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.analyses.spec import AnalysisSpec, DoseRule
     from ketameta.models.dose_response_result import DoseResponse
 
 #: Points of the drawn curve between no dose and the highest.

@@ -121,7 +121,7 @@ def multiverse(
 
 def _active(spec: AnalysisSpec, data: TrialSets) -> tuple[dict[str, list[Option]], list[str]]:
     """Return the choices that change the data or the model, main option first, and the others."""
-    declared = spec.declarations.multiverse
+    declared = spec.multiverse
     wanted: dict[str, list[Option]] = {
         "correlation": list(declared.correlation) if spec.assume.correlation is not None else [],
         "measure": list(declared.measure)

@@ -123,11 +123,12 @@ class TrialSets:
         prefer = self._preferred(str(key.get("overlap", "declared")), assume)
         name = (correlation, measure, prefer)
         if name not in self._effects:
-            changed = dataclasses.replace(
-                spec,
-                assume=assume,
-                model=dataclasses.replace(spec.model, measure=Measure(measure)),
-                choose=dataclasses.replace(spec.choose, overlap_prefer=prefer),
+            changed = spec.model_copy(
+                update={
+                    "assume": assume,
+                    "model": spec.model.model_copy(update={"measure": Measure(measure)}),
+                    "choose": spec.choose.model_copy(update={"overlap_prefer": prefer}),
+                }
             )
             found = select_effects(changed, self._narrow(assume), self._evidence)
             self._effects[name] = _Effects.of(found.used)

@@ -25,8 +25,7 @@ from ketameta.models.results import plain
 from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
-    from ketameta.analyses.declarations import NextTrial
-    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.analyses.spec import AnalysisSpec, NextTrial
 
 #: Questions with at most this many trials are told when they declare no next trial.
 FEW = 2
@@ -85,7 +84,7 @@ def next_trial_of(
         assurances), ``after`` (the pooled interval after one more trial, per size and scenario)
         and ``sentences``.
     """
-    plan = spec.declarations.next_trial
+    plan = spec.next_trial
     if plan is None:
         return {"withheld": _no_plan(spec)} if len(estimates) <= FEW else None
     sizes = np.array(plan.n_per_arm)

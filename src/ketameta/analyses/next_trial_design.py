@@ -19,8 +19,7 @@ from ketameta.numberformat import format_number
 from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
-    from ketameta.analyses.declarations import NextTrial
-    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.analyses.spec import AnalysisSpec, NextTrial
 
 #: A difference between the effects in two halves of a trial has four times the variance of its
 #: effect.

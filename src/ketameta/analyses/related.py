@@ -43,16 +43,16 @@ class Related:
         SpecError
             If an analysis is not there.
         """
-        plan = spec.declarations.next_trial
+        plan = spec.next_trial
         return [
             self._prior(spec.name, prior.analysis, prior.group, evidence)
-            for prior in (plan.priors if plan else ())
+            for prior in (plan.prior if plan else ())
         ]
 
     def asked_by(self, spec: AnalysisSpec) -> list[AnalysisSpec]:
         """Return the analyses whose trials an analysis uses beside its own."""
-        plan = spec.declarations.next_trial
-        names = [prior.analysis for prior in (plan.priors if plan else ())]
+        plan = spec.next_trial
+        names = [prior.analysis for prior in (plan.prior if plan else ())]
         return [self.specs[name] for name in dict.fromkeys(names) if name in self.specs]
 
     def facts(self, spec: AnalysisSpec) -> str:

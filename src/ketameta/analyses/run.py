@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,7 +132,7 @@ def run_analysis(
         ],
         "set_aside": _listed(selected.set_aside),
         "unused": _listed(selected.unused),
-        "spec": plain(dataclasses.asdict(spec)),
+        "spec": plain(spec),
     }
     shares = pooled.weights if overall and spec.kind != "network" else None
     result |= appraisal(spec, result, selected.used, independent, shares, evidence, related)

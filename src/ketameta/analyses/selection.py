@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ketameta.analyses.dose_rule import DoseRule
 from ketameta.analyses.one_per_study import (
     choose_one_kind,
     choose_one_print,
@@ -20,7 +19,7 @@ from ketameta.analyses.one_per_study import (
     keep_one_kind_of_score,
     mark,
 )
-from ketameta.analyses.spec import AnalysisSpec
+from ketameta.analyses.spec import AnalysisSpec, DoseRule
 from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:

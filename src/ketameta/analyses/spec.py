@@ -1,14 +1,32 @@
-"""One declared question as a frozen value, and the words it may use. Reads no file."""
+"""One declared question as a typed value: the words it may use, its defaults and its limits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated, Any, cast
+
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from ketameta import vocabulary as words
-from ketameta.analyses.declarations import Declarations
-from ketameta.analyses.dose_rule import DoseRule
-from ketameta.effect_rows import Assumptions
+from ketameta.declared import (
+    Flag,
+    Number,
+    Table,
+    Text,
+    Words,
+    is_number,
+    needed,
+    number_where,
+    numbers_between,
+    one_of,
+    problem,
+    words_of,
+)
+from ketameta.effect_rows import ArmSize, Assumptions
+from ketameta.errors import did_you_mean
+from ketameta.vocabulary import Measure
 
 #: What an analysis does with its effects: pool them, pool the difference of two groups that each
 #: trial prints, connect treatments through the comparisons of all trials, or draw a curve through
@@ -19,6 +37,9 @@ DIRECTNESS = ("direct", "indirect", "context")
 SECTIONS = ("adhd", "cognition", "mood", "harms", "usual_medicines")
 DATA_KINDS = ("endpoint", "change", "events", "contrast", "before_after")
 TIME_RULES = ("latest", "earliest", "nearest")
+#: Measures of counted outcomes, and those for which a next trial can be worked out.
+COUNTED = (Measure.OR, Measure.RR, Measure.RD)
+PLANNED = (Measure.SMD, Measure.MD, *COUNTED)
 #: Columns that may divide an analysis into groups.
 MODERATORS = (
     "adhd_subtype",
@@ -38,40 +59,76 @@ MODERATORS = (
     "source_type",
     "time_class",
 )
+#: Moderators whose groups measure different things on the same people: not pooled together.
+APART = ("outcome", "instrument")
+#: Numbers of a study, or of its effect, that a meta-regression may use.
+CONTINUOUS_MODERATORS: Mapping[str, str] = {
+    "year": "Year of publication",
+    "time_days": "Days from the first dose to the measurement",
+    "n_participants": "People in the trial",
+    "age_mean_years": "Mean age in years",
+    "female_percent": "Percentage of women or girls",
+    "adhd_inattentive_percent": "Percentage with the inattentive presentation",
+}
+#: Domains of a GRADE assessment, in the order of the tables.
+DOMAINS = ("risk_of_bias", "inconsistency", "indirectness", "imprecision", "publication_bias")
+#: How much a domain lowers certainty, in levels.
+CONCERNS: Mapping[str, int] = {"no concern": 0, "serious": 1, "very serious": 2}
+#: People per arm for which a new trial is worked out, unless the file names others.
+TRIAL_SIZES = (10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000)
+#: Forms of a dose-response curve through the effect of no dose.
+TRANSFORMATIONS = ("linear", "spline")
+#: Knots of a restricted cubic spline as shares of the doses given: three knots (Harrell 2015).
+KNOT_SHARES = (0.1, 0.5, 0.9)
+
+Status = Annotated[str, one_of(STATUSES)]
+OptionalNumber = Annotated[float | None, *Number.__metadata__]
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+# --- which effects --------------------------------------------------------------------------------
+
+
+def _reasons(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise problem(': a table such as {study_id = "why"} is needed')
+    for study, reason in value.items():
+        if not (isinstance(reason, str) and reason.strip()):
+            raise problem(f": say why {study} is left out")
+    return value
+
+
+class Selection(Table):
     """Which effects are eligible. An empty list asks nothing.
 
-    The first four lists are the *scope*: every row inside them is accounted for in the results,
-    used or set aside with a reason. The others are eligibility rules. ``within`` asks for results
-    printed for a subgroup named in ``subgroup_keys`` and refuses those of whole trials.
+    The first lists are the *scope*: every row inside them is accounted for in the results, used or
+    excluded with a reason. The others are eligibility rules. ``within`` asks for results printed
+    for a subgroup named in ``subgroup_keys`` and refuses those of whole trials.
     """
 
-    outcome: tuple[str, ...] = ()
-    diagnosis: tuple[str, ...] = ()
-    drug_class: tuple[str, ...] = ()
-    intervention: tuple[str, ...] = ()
-    comparator_class: tuple[str, ...] = ()
-    comparator: tuple[str, ...] = ()
-    instrument: tuple[str, ...] = ()
-    data_kind: tuple[str, ...] = ()
-    design: tuple[str, ...] = ()
-    age_group: tuple[str, ...] = ()
-    adhd_subtype: tuple[str, ...] = ()
-    prior_treatment_resistance: tuple[str, ...] = ()
-    source_type: tuple[str, ...] = ()
-    access: tuple[str, ...] = ()
-    subgroup_keys: tuple[str, ...] = ()
-    within: bool = False
-    min_days: float | None = None
-    max_days: float | None = None
-    exclude: Mapping[str, str] = field(default_factory=dict)
+    outcome: Annotated[
+        Words, words_of(least="name at least one outcome"), Field(validate_default=True)
+    ] = ()
+    diagnosis: Annotated[Words, words_of(words.DIAGNOSES)] = ()
+    drug_class: Annotated[Words, words_of(words.DRUG_CLASSES)] = ()
+    intervention: Annotated[Words, words_of()] = ()
+    comparator_class: Annotated[Words, words_of(words.DRUG_CLASSES)] = ()
+    comparator: Annotated[Words, words_of()] = ()
+    instrument: Annotated[Words, words_of()] = ()
+    data_kind: Annotated[Words, words_of(DATA_KINDS)] = ()
+    design: Annotated[Words, words_of(words.DESIGNS)] = ()
+    age_group: Annotated[Words, words_of(words.AGE_GROUPS)] = ()
+    adhd_subtype: Annotated[Words, words_of(words.ADHD_SUBTYPES)] = ()
+    prior_treatment_resistance: Annotated[Words, words_of(words.TREATMENT_RESISTANCE)] = ()
+    source_type: Annotated[Words, words_of(words.SOURCE_TYPES)] = ()
+    access: Annotated[Words, words_of(words.ACCESS)] = ()
+    subgroup_keys: Annotated[Words, words_of(words.SUBGROUP_KEYS)] = ()
+    within: Flag = False
+    min_days: OptionalNumber = None
+    max_days: OptionalNumber = None
+    exclude: Annotated[Mapping[str, str], BeforeValidator(_reasons)] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Table):
     """Which of a study's eligible effects stands for it.
 
     Attributes
@@ -85,39 +142,295 @@ class Choice:
         Studies kept where people overlap (a pool instead of its trials, for example).
     """
 
-    data_kind: tuple[str, ...] = ()
-    instrument: tuple[str, ...] = ()
-    time: str = "latest"
-    days: float | None = None
-    overlap_prefer: tuple[str, ...] = ()
+    data_kind: Annotated[Words, words_of(DATA_KINDS)] = ()
+    instrument: Annotated[Words, words_of()] = ()
+    time: Annotated[str, one_of(TIME_RULES)] = "latest"
+    days: OptionalNumber = None
+    overlap_prefer: Words = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """The main model; the others stand beside it as companions.
+# --- what is assumed ------------------------------------------------------------------------------
+
+
+class _ArmSize(Table):
+    study_id: Text = ""
+    arm_id: Text = ""
+    subgroup: Text = ""
+    n: Any = None
+    reason: Text = ""
+
+
+class _Assumed(Table):
+    correlation: Annotated[
+        OptionalNumber, number_where(lambda r: -1 < r < 1, "it lies between -1 and 1")
+    ] = None
+    arm_size: tuple[_ArmSize, ...] = ()
+
+
+class _AsAssumptions:
+    """Reads the table ``[assume]`` and gives the assumptions that effects are derived under."""
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def assumptions(table: _Assumed) -> Assumptions:
+            sizes = tuple(ArmSize(**size.to_dict()) for size in table.arm_size)
+            return Assumptions(table.correlation, sizes)
+
+        read = handler.generate_schema(_Assumed)
+        return core_schema.no_info_after_validator_function(assumptions, read)
+
+
+# --- how they are pooled --------------------------------------------------------------------------
+
+_MEASURES = tuple(str(measure) for measure in Measure)
+
+
+class Model(Table):
+    """The main model; the others stand beside it as sensitivity analyses.
 
     ``overall`` is false where the groups are different measurements of the same people, which are
     not pooled together. ``over_time`` fits all of them in one correlated-and-hierarchical model
     with the groups as moderator and ``rho`` as the assumed within-trial correlation.
     """
 
-    measure: words.Measure = words.Measure.SMD
-    tau2_method: str = words.DEFAULT_TAU2_METHOD
-    ci_method: str = words.DEFAULT_CI_METHOD
-    level: float = 0.95
-    group_by: str = ""
-    group_order: tuple[str, ...] = ()
-    overall: bool = True
-    over_time: bool = False
-    rho: float = 0.6
-    reference: str = "placebo"
-    important_difference: float | None = None
-    important_difference_source: str = ""
-    tau_prior_scale: float = 0.5
+    measure: Annotated[Measure, one_of(_MEASURES), AfterValidator(Measure)] = Measure.SMD
+    tau2_method: Annotated[str, one_of(words.TAU2_METHODS)] = words.DEFAULT_TAU2_METHOD
+    ci_method: Annotated[str, one_of(words.CI_METHODS)] = words.DEFAULT_CI_METHOD
+    level: Annotated[
+        Number, number_where(lambda x: 0.5 < x < 1, "a share between 0.5 and 1 is needed")
+    ] = 0.95
+    group_by: Annotated[str, BeforeValidator(lambda value: _moderator(value))] = ""
+    group_order: Words = ()
+    overall: Flag = True
+    over_time: Flag = False
+    rho: Annotated[
+        Number, number_where(lambda x: 0 <= x < 1, "a value from 0 to below 1 is needed")
+    ] = 0.6
+    reference: Text = "placebo"
+    important_difference: OptionalNumber = None
+    important_difference_source: Text = ""
+    tau_prior_scale: Annotated[
+        Number, number_where(lambda x: x > 0, "a number above 0 is needed")
+    ] = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class AnalysisSpec:
+def _moderator(value: Any) -> str:
+    if value != "" and not (isinstance(value, str) and value in MODERATORS):
+        raise problem(
+            f": {value!r} is not a moderator{did_you_mean(str(value), MODERATORS)} "
+            f"(choose from {', '.join(MODERATORS)})"
+        )
+    return str(value)
+
+
+# --- optional tables ------------------------------------------------------------------------------
+
+
+class Judgement(Table):
+    """A person's judgement on one domain, which lowers certainty by 0, 1 or 2 levels."""
+
+    level: Annotated[str, one_of(tuple(CONCERNS)), Field(validate_default=True)] = ""
+    reason: Annotated[
+        str,
+        needed(": say why; a judgement without reason is not one"),
+        Field(validate_default=True),
+    ] = ""
+
+
+def _judgements(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    for domain, entry in value.items():
+        if domain not in DOMAINS:
+            raise problem(
+                f".{domain}: no such key{did_you_mean(domain, DOMAINS)} "
+                f"(allowed: {', '.join(sorted(DOMAINS))})"
+            )
+        if not isinstance(entry, dict):
+            raise problem(f'.{domain}: write {{level = "serious", reason = "why"}}')
+    return value
+
+
+class TrialPrior(Table):
+    """Trials whose spread of true effects serves as the prior for a new trial.
+
+    Attributes
+    ----------
+    analysis : str
+        Name of an analysis with the same measure.
+    group : str
+        One of its groups; all of its trials when empty.
+    """
+
+    analysis: Annotated[str, needed(": name an analysis"), Field(validate_default=True)] = ""
+    group: Text = ""
+
+
+class NextTrial(Table):
+    """What the next trial is to detect.
+
+    Attributes
+    ----------
+    important_difference : float
+        Smallest difference worth detecting, signed: of an effect its sign is that of benefit; of
+        risks it is the share of people more (or, below 0, fewer) on treatment.
+    source : str
+        Where it comes from.
+    sd : float
+        Standard deviation within arms in the same units; 1 for a standardised difference.
+    unit : str
+        Of a mean difference.
+    baseline_risk : float or None
+        Of risks: the share of people on control.
+    alpha : float
+        Two-sided.
+    power : tuple of float
+    n_per_arm : tuple of int
+        Sizes that are worked out.
+    prior : tuple of TrialPrior
+    status : str
+        ``declared`` or ``post hoc``.
+    """
+
+    important_difference: Number = 0.0
+    source: Annotated[
+        str,
+        needed(": say where the important difference comes from"),
+        Field(validate_default=True),
+    ] = ""
+    sd: Annotated[Number, number_where(lambda x: x > 0, "a number above 0 is needed")] = 1.0
+    unit: Text = "points"
+    baseline_risk: OptionalNumber = None
+    alpha: Annotated[
+        Number, number_where(lambda x: 0 < x < 0.5, "a share between 0 and 0.5 is needed")
+    ] = 0.05
+    power: Annotated[tuple[float, ...], numbers_between(0.5, 1.0)] = (0.8, 0.9)
+    n_per_arm: Annotated[
+        tuple[int, ...], AfterValidator(lambda sizes: sizes), numbers_between(1.0, 1e6)
+    ] = TRIAL_SIZES
+    prior: tuple[TrialPrior, ...] = ()
+    status: Status = "declared"
+
+
+def _several(choices: Sequence[str]) -> Any:
+    return Annotated[Words, words_of(choices, least="name at least one")]
+
+
+class Choices(Table):
+    """Defensible choices whose every combination is computed beside the main result.
+
+    A choice that changes no number of an analysis is left out of its count and said to be without
+    effect. ``measure`` is for events; ``correlation`` for analyses that assume one.
+    """
+
+    tau2_method: _several(words.TAU2_METHODS) = ("REML", "DL", "PM", "ML")  # type: ignore[valid-type]
+    ci_method: _several(words.CI_METHODS) = (  # type: ignore[valid-type]
+        *("knapp-hartung-conservative", "knapp-hartung", "wald"),
+    )
+    measure: _several(("RR", "OR", "RD")) = ("RR", "OR", "RD")  # type: ignore[valid-type]
+    spread: _several(("all", "raw")) = ("all", "raw")  # type: ignore[valid-type]
+    source: _several(("all", "full_access")) = ("all", "full_access")  # type: ignore[valid-type]
+    overlap: _several(("trials", "pools")) = ("trials", "pools")  # type: ignore[valid-type]
+    correlation: Annotated[tuple[float, ...], numbers_between(-1.0, 1.0)] = (0.3, 0.5, 0.7)
+
+
+class Regressions(Table):
+    """Continuous moderators, one meta-regression each."""
+
+    moderators: Annotated[Words, words_of(tuple(CONTINUOUS_MODERATORS))] = ()
+    status: Status = "declared"
+
+
+class Expectation(Table):
+    """In which level a moderator was expected to show the larger effect, and why.
+
+    ``status`` is ``declared`` when committed before the result was computed, else ``post hoc``.
+    """
+
+    larger_effect_in: Any = None
+    reason: Annotated[
+        str,
+        needed(": say why the effect was expected to be larger there"),
+        Field(validate_default=True),
+    ] = ""
+    status: Status = "declared"
+
+
+def _knots(value: Any) -> tuple[float, ...]:
+    listed = isinstance(value, (list, tuple)) and all(map(is_number, value))
+    rising = listed and all(a < b for a, b in pairwise(value))
+    if not (rising and len(value) >= 3 and value[0] >= 0 and value[-1] <= 1):
+        raise problem(
+            f" is {value!r}; give at least three rising shares from 0 to 1, such as "
+            f"{list(KNOT_SHARES)}"
+        )
+    return tuple(float(share) for share in value)
+
+
+def _factors(value: Any) -> dict[str, float]:
+    if not isinstance(value, dict) or not all(is_number(x) and x > 0 for x in value.values()):
+        raise problem(": a table such as {mg_per_kg = 70} is needed, each factor above 0")
+    return {str(unit): float(factor) for unit, factor in value.items()}
+
+
+class DoseRule(Table):
+    """Doses that stand on one scale, and the curve drawn through them.
+
+    Attributes
+    ----------
+    unit : str
+        ``dose_unit`` of the arms; arms in other units, and arms without one fixed dose, are left.
+    transformation : str
+        ``linear`` or ``spline``, the main curve; the other one stands beside it.
+    step : float
+        The slope is told per this many units.
+    knots : tuple of float
+        Shares of the doses given, controls included, at which the spline has its knots.
+    equivalents : mapping of str to float
+        Other units that are converted: how many of ``unit`` one of them is.
+    equivalents_reason : str
+        Where the conversion comes from.
+    """
+
+    unit: Annotated[
+        str,
+        needed(': name the dose_unit of the arms, such as unit = "mg"'),
+        Field(validate_default=True),
+    ] = ""
+    transformation: Annotated[str, one_of(TRANSFORMATIONS)] = "linear"
+    step: Annotated[Number, number_where(lambda x: x > 0, "a number above 0 is needed")] = 1.0
+    knots: Annotated[tuple[float, ...], BeforeValidator(_knots)] = KNOT_SHARES
+    equivalents: Annotated[Mapping[str, float], BeforeValidator(_factors)] = Field(
+        default_factory=dict
+    )
+    equivalents_reason: Text = ""
+
+    def dose(self, amount: float, unit: str) -> float | None:
+        """Return an arm's dose on the common scale; ``None`` where it has none."""
+        if not is_number(amount):
+            return None
+        if unit == self.unit:
+            return float(amount)
+        return float(amount) * self.equivalents[unit] if unit in self.equivalents else None
+
+
+# --- the whole ------------------------------------------------------------------------------------
+
+
+def _two_texts(value: Any) -> tuple[str, str]:
+    texts = isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value)
+    if not (texts and len(value) == 2):
+        raise problem(": two texts, for the left and the right of no effect")
+    return cast("tuple[str, str]", tuple(value))
+
+
+def _required_word(choices: Sequence[str]) -> Any:
+    return Annotated[str, one_of(choices), Field(validate_default=True)]
+
+
+NeededText = Annotated[str, needed(), Field(validate_default=True)]
+
+
+class AnalysisSpec(Table):
     """One declared question.
 
     Attributes
@@ -143,28 +456,35 @@ class AnalysisSpec:
         ``pooled``; ``within_trial``, the first group of ``model.group_order`` minus the second,
         within each trial that has both; ``network``, treatments against ``model.reference``; or
         ``dose_response``, the effect of each dose of ``dose`` against no dose.
-    declarations : Declarations
-        The optional tables: judgements, the next trial, choices of the multiverse, continuous
-        moderators, the expected direction of a moderator.
+    judgements, next_trial, multiverse, regressions, expectation
+        Optional tables.
     dose : DoseRule or None
         How doses are read; ``None`` unless the kind is ``dose_response``.
     """
 
-    name: str
-    title: str
-    question: str
-    section: str
-    order: int
-    directness: str
-    status: str
-    select: Selection
-    choose: Choice
-    assume: Assumptions
-    model: Model
-    favours: tuple[str, str]
-    looked_for: str = ""
-    registration: str = ""
-    note: str = ""
-    kind: str = "pooled"
-    declarations: Declarations = field(default_factory=Declarations)
+    name: str = Field(default="", exclude=True)
+    title: NeededText = ""
+    question: NeededText = ""
+    section: _required_word(SECTIONS) = ""  # type: ignore[valid-type]
+    order: Annotated[int, AfterValidator(int), *Number.__metadata__] = 0
+    directness: _required_word(DIRECTNESS) = ""  # type: ignore[valid-type]
+    status: _required_word(STATUSES) = ""  # type: ignore[valid-type]
+    select: Selection = Field(default_factory=Selection.model_construct)
+    choose: Choice = Choice()
+    assume: Annotated[Assumptions, _AsAssumptions()] = Assumptions()
+    model: Model = Model()
+    favours: Annotated[tuple[str, str], BeforeValidator(_two_texts)] = (
+        *("Favours treatment", "Favours control"),
+    )
+    looked_for: NeededText = ""
+    registration: Text = ""
+    note: Text = ""
+    kind: Annotated[str, one_of(KINDS)] = "pooled"
+    judgements: Annotated[Mapping[str, Judgement], BeforeValidator(_judgements)] = Field(
+        default_factory=dict
+    )
+    next_trial: NextTrial | None = None
+    multiverse: Choices = Choices()
+    regressions: Regressions = Regressions()
+    expectation: Expectation | None = None
     dose: DoseRule | None = None

@@ -1,4 +1,4 @@
-"""An analysis file (TOML) as a frozen value, checked in full before anything is computed.
+"""An analysis file read and checked in full, before anything is computed.
 
 Every problem of a file is said at once, with the allowed words and the nearest one.
 """
@@ -6,33 +6,28 @@ Every problem of a file is said at once, with the allowed words and the nearest 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from ketameta import vocabulary as words
-from ketameta.analyses.declarations_file import TABLES, prior_problems, read_declarations
-from ketameta.analyses.dose_rule import read_dose
-from ketameta.analyses.moderators import coding_problems
+from ketameta.analyses.moderators import CODINGS, coding_problems
 from ketameta.analyses.spec import (
-    DATA_KINDS,
-    DIRECTNESS,
-    KINDS,
-    MODERATORS,
+    APART,
+    COUNTED,
+    PLANNED,
     SECTIONS,
-    STATUSES,
-    TIME_RULES,
     AnalysisSpec,
     Choice,
+    Expectation,
     Model,
+    NextTrial,
     Selection,
 )
-from ketameta.analyses.spec_problems import Problems
-from ketameta.analyses.spec_rules import contradictions
-from ketameta.effect_rows import ArmSize, Assumptions
+from ketameta.declared import Known, is_number, validate
+from ketameta.effect_rows import Assumptions
 from ketameta.errors import SpecError, did_you_mean
+from ketameta.textfiles import parse_toml
+from ketameta.vocabulary import Measure
 
 #: Names of files in ``reports/`` and of places on the page that no analysis may take.
 _TAKEN = (
@@ -40,32 +35,8 @@ _TAKEN = (
     *("corrections", "registry", "exclusions", "harms_summary", "risk_of_bias", *SECTIONS),
 )
 
-#: Moderators whose groups measure different things on the same people: not pooled together.
-_APART = ("outcome", "instrument")
 
-#: Allowed words of each list in ``[select]``; ``None`` means any word that the data use.
-_SELECT_WORDS: dict[str, Sequence[str] | None] = {
-    "outcome": None,
-    "intervention": None,
-    "comparator": None,
-    "instrument": None,
-    "diagnosis": words.DIAGNOSES,
-    "drug_class": words.DRUG_CLASSES,
-    "comparator_class": words.DRUG_CLASSES,
-    "data_kind": DATA_KINDS,
-    "design": words.DESIGNS,
-    "age_group": words.AGE_GROUPS,
-    "adhd_subtype": words.ADHD_SUBTYPES,
-    "prior_treatment_resistance": words.TREATMENT_RESISTANCE,
-    "source_type": words.SOURCE_TYPES,
-    "access": words.ACCESS,
-    "subgroup_keys": words.SUBGROUP_KEYS,
-}
-
-
-def load_specs(
-    folder: Path, known: Mapping[str, Sequence[str]] | None = None
-) -> list[AnalysisSpec]:
+def load_specs(folder: Path, known: Known | None = None) -> list[AnalysisSpec]:
     """Return every analysis of a folder in report order.
 
     Parameters
@@ -73,7 +44,8 @@ def load_specs(
     folder : Path
     known : mapping, optional
         Words that the data use per column (``outcome``, ``intervention``, ``instrument``,
-        ``study_id``); a word that is not among them is refused.
+        ``study_id``); a word that is not among them is refused. ``counted`` lists the outcomes that
+        are counted, ``intervention_class`` has entries such as ``saline placebo``.
 
     Raises
     ------
@@ -90,13 +62,13 @@ def load_specs(
         except SpecError as error:
             problems.append(str(error))
     if not problems:
-        problems = prior_problems({spec.name: spec for spec in specs})
+        problems = _prior_problems({spec.name: spec for spec in specs})
     if problems:
         raise SpecError("\n".join(problems))
     return sorted(specs, key=lambda spec: (SECTIONS.index(spec.section), spec.order, spec.name))
 
 
-def load_spec(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> AnalysisSpec:
+def load_spec(path: Path, known: Known | None = None) -> AnalysisSpec:
     """Return the analysis of one file.
 
     Raises
@@ -104,213 +76,289 @@ def load_spec(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> A
     SpecError
         With every problem of the file, each naming the key, the value and the choices.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{path.name}: cannot be read as TOML: {error}") from error
-    reader = _SpecReader(raw)
-    spec = reader.spec(path.stem, known or {})
-    if reader.problems:
-        listed = "\n".join(f"  {problem}" for problem in reader.problems)
+    known = known or {}
+    raw = parse_toml(path)
+    written = raw.get("model", {}) if isinstance(raw.get("model", {}), dict) else {}
+    default = {} if "overall" in written else {"overall": written.get("group_by") not in APART}
+    given = {"select": {}, **raw, "name": path.stem}
+    if isinstance(raw.get("model", {}), dict):
+        given["model"] = {**written, **default}
+    spec, problems = validate(AnalysisSpec, given, known)
+    problems = [*_name_problems(path.stem), *problems, *_rules(spec, raw, written, known)]
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in dict.fromkeys(problems))
         raise SpecError(f"analyses/{path.name}:\n{listed}")
     return spec
 
 
-class _SpecReader(Problems):
-    """Reads the parts of an analysis file."""
-
-    def spec(self, name: str, known: Mapping[str, Sequence[str]]) -> AnalysisSpec:
-        top = {
-            "title", "question", "section", "order", "directness", "status", "favours",
-            "looked_for", "registration", "note", "kind", "select", "choose", "assume", "model",
-            "dose", *TABLES,
-        }  # fmt: skip
-        self.unknown("", self.raw, top)
-        self._name(name)
-        select = self._select(known)
-        choose = self._choose(known)
-        model = self._model(select)
-        kind = self._kind(model)
-        self.problems += coding_problems(
-            model.group_by, model.group_order, getattr(select, model.group_by, ()), kind
-        )
-        self.problems += contradictions(self.raw, kind, (select, choose, model), known)
-        favours = self.raw.get("favours", ["Favours treatment", "Favours control"])
-        texts = isinstance(favours, list) and all(isinstance(text, str) for text in favours)
-        if not (texts and len(favours) == 2):
-            self.problems.append("favours: two texts, for the left and the right of no effect")
-            favours = ["", ""]
-        return AnalysisSpec(
-            name=name,
-            title=self.text("title", required=True),
-            question=self.text("question", required=True),
-            section=self.word("section", SECTIONS),
-            order=int(self.number("order", self.raw) or 0),
-            directness=self.word("directness", DIRECTNESS),
-            status=self.word("status", STATUSES),
-            select=select,
-            choose=choose,
-            assume=self._assume(known),
-            model=model,
-            favours=(str(favours[0]), str(favours[1])),
-            looked_for=self.text("looked_for", required=True),
-            registration=self.text("registration"),
-            note=self.text("note"),
-            kind=kind,
-            declarations=read_declarations(self, model.measure, model.group_by, model.group_order),
-            dose=read_dose(self, kind),
+def _name_problems(name: str) -> Iterator[str]:
+    """Refuse names that cannot be names of results and figures on every machine."""
+    if not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", name) or name in _TAKEN:
+        yield (
+            f"the file name {name!r} is taken or not made of lower-case words joined by _; "
+            "results and figures carry it"
         )
 
-    def _name(self, name: str) -> None:
-        """Refuse names that cannot be names of results and figures on every machine."""
-        if not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", name) or name in _TAKEN:
-            self.problems.append(
-                f"the file name {name!r} is taken or not made of lower-case words joined by _; "
-                "results and figures carry it"
-            )
 
-    def _kind(self, model: Model) -> str:
-        kind = self.raw.get("kind", "pooled")
-        if kind not in KINDS:
-            hint = did_you_mean(str(kind), KINDS)
-            self.problems.append(f"kind is {kind!r}; choose one of {', '.join(KINDS)}{hint}")
-        elif kind == "within_trial" and not (model.group_by and len(model.group_order) == 2):
-            self.problems.append(
-                "kind is 'within_trial': give model.group_by and the two levels to compare in "
-                "model.group_order"
-            )
-        return str(kind)
+def _rules(
+    spec: AnalysisSpec, raw: Mapping[str, Any], written: Mapping[str, Any], known: Known
+) -> Iterator[str]:
+    """Yield what contradicts itself across keys; what is not written contradicts nothing."""
+    model, select = spec.model, spec.select
+    if isinstance(raw.get("select", {}), dict):
+        yield from _selection_rules(spec, raw.get("select", {}), known)
+    yield from _outcome_rules(select, model, known)
+    yield from _class_rules(select, known)
+    yield from _choice_rules(select, spec.choose, known)
+    yield from coding_problems(
+        model.group_by, model.group_order, getattr(select, model.group_by or "-", ()), spec.kind
+    )
+    yield from _group_rules(select, model, spec.kind)
+    yield from _kind_rules(spec, raw, written, known)
+    yield from _assumption_rules(spec.assume, known)
+    if spec.next_trial is not None and isinstance(raw["next_trial"], dict):
+        yield from _next_trial_rules(spec.next_trial, raw["next_trial"], model.measure)
+    if spec.expectation is not None:
+        yield from _expectation_rules(spec.expectation, model)
+    yield from _dose_rules(spec, raw)
 
-    def _select(self, known: Mapping[str, Sequence[str]]) -> Selection:
-        table = self.table("select")
-        allowed = {item.name for item in fields(Selection)}
-        self.unknown("select.", table, allowed)
-        lists = {
-            key: self.list("select.", table, key, known.get(key) if choices is None else choices)
-            for key, choices in _SELECT_WORDS.items()
-        }
-        exclude = self._exclude(table, known.get("study_id"))
-        within = self.flag("select.", table, "within", False)
-        if within and not lists["subgroup_keys"]:
-            self.problems.append("select.within: name the subgroup_keys that it asks for")
-        if not lists["outcome"]:
-            self.problems.append("select.outcome: name at least one outcome")
-        if not (lists["drug_class"] or lists["intervention"]):
-            self.problems.append("select: name a drug_class or an intervention")
-        low, high = self.number("min_days", table), self.number("max_days", table)
-        if low is not None and high is not None and low > high:
-            self.problems.append(f"select: min_days {low:g} is above max_days {high:g}")
-        return Selection(
-            **lists,
-            within=within,
-            min_days=low,
-            max_days=high,
-            exclude=exclude,
+
+def _selection_rules(spec: AnalysisSpec, written: Mapping[str, Any], known: Known) -> Iterator[str]:
+    select = spec.select
+    if select.within and not select.subgroup_keys:
+        yield "select.within: name the subgroup_keys that it asks for"
+    if not (select.drug_class or select.intervention):
+        yield "select: name a drug_class or an intervention"
+    low, high = select.min_days, select.max_days
+    if low is not None and high is not None and low > high:
+        yield f"select: min_days {low:g} is above max_days {high:g}"
+    studies = known.get("study_id")
+    for study in select.exclude if studies is not None else ():
+        if study not in cast("Sequence[str]", studies):
+            yield f"select.exclude: no study {study!r}{did_you_mean(study, studies or ())}"
+
+
+def _outcome_rules(select: Selection, model: Model, known: Known) -> Iterator[str]:
+    by_count = model.measure in COUNTED
+    if "counted" in known:
+        names = [name for name in select.outcome if name in known.get("outcome", ())]
+        wrong = [name for name in names if (name in known["counted"]) != by_count]
+        if wrong:
+            what = "is measured, not counted" if by_count else "is counted"
+            choices = "SMD, MD or ROM" if by_count else "RR, OR or RD"
+            yield (
+                f"model.measure is '{model.measure}' but the outcome {', '.join(wrong)} {what}; "
+                f"use {choices}"
+            )
+    kinds = set(select.data_kind)
+    if model.measure is Measure.SMD and {"endpoint", "change"} <= kinds:
+        yield (
+            "select.data_kind: endpoint and change scores are never mixed in one SMD analysis; "
+            "keep one, or use measure = 'MD'"
+        )
+    if kinds == {"events"} and not by_count:
+        yield (
+            f"select.data_kind lets only events in, which give no {model.measure}; use measure = "
+            "'RR', 'OR' or 'RD'"
+        )
+    if by_count and kinds and not kinds & {"events", "contrast"}:
+        yield (
+            f"select.data_kind lets {', '.join(select.data_kind)} in, which give no "
+            f"{model.measure}; add 'events'"
         )
 
-    def _exclude(self, table: Mapping[str, Any], studies: Sequence[str] | None) -> dict[str, str]:
-        exclude = table.get("exclude", {})
-        if not isinstance(exclude, dict):
-            self.problems.append('select.exclude: a table such as {study_id = "why"} is needed')
-            return {}
-        for study, reason in exclude.items():
-            if studies is not None and study not in studies:
-                self.problems.append(
-                    f"select.exclude: no study {study!r}{did_you_mean(study, studies)}"
-                )
-            if not (isinstance(reason, str) and reason.strip()):
-                self.problems.append(f"select.exclude: say why {study} is left out")
-        return {str(key): str(value) for key, value in exclude.items()}
 
-    def _choose(self, known: Mapping[str, Sequence[str]]) -> Choice:
-        table = self.table("choose")
-        self.unknown("choose.", table, {item.name for item in fields(Choice)})
-        time = table.get("time", "latest")
-        if time not in TIME_RULES:
-            self.problems.append(
-                f"choose.time is {time!r}; choose one of {', '.join(TIME_RULES)}"
-                f"{did_you_mean(str(time), TIME_RULES)}"
+def _class_rules(select: Selection, known: Known) -> Iterator[str]:
+    """Say when no named intervention belongs to a named class: nothing could be selected."""
+    pairs = [text.split(" ") for text in known.get("intervention_class", ())]
+    if not (select.intervention and select.drug_class and pairs):
+        return
+    for name in select.intervention:
+        found = sorted({group for drug, group in pairs if drug == name})
+        if found and not set(found) & set(select.drug_class):
+            yield (
+                f"select.intervention: {name!r} is of the class {' or '.join(found)}, which "
+                "select.drug_class does not let in"
             )
-        days = self.number("days", table)
-        if time == "nearest" and days is None:
-            self.problems.append("choose.time is 'nearest'; say to which day with days = ...")
-        return Choice(
-            data_kind=self.list("choose.", table, "data_kind", DATA_KINDS),
-            instrument=self.list("choose.", table, "instrument", known.get("instrument")),
-            time=str(time),
-            days=days,
-            overlap_prefer=self.list("choose.", table, "overlap_prefer", known.get("study_id")),
+
+
+def _choice_rules(select: Selection, choose: Choice, known: Known) -> Iterator[str]:
+    studies = known.get("study_id")
+    for study in choose.overlap_prefer if studies is not None else ():
+        if study not in cast("Sequence[str]", studies):
+            yield (
+                f"choose.overlap_prefer: {study!r} is not known{did_you_mean(study, studies or ())}"
+            )
+    for name in ("data_kind", "instrument"):
+        allowed = getattr(select, name)
+        for word in getattr(choose, name):
+            if allowed and word not in allowed:
+                yield f"choose.{name}: {word!r} cannot occur, select.{name} does not let it in"
+    if choose.time == "nearest" and choose.days is None:
+        yield "choose.time is 'nearest'; say to which day with days = ..."
+    if choose.days is not None and choose.time != "nearest":
+        yield (
+            f"choose.days is {choose.days:g} but choose.time is {choose.time!r}; days go with "
+            "time = 'nearest'"
+        )
+    low, high = select.min_days, select.max_days
+    if choose.time == "nearest" and choose.days is not None:
+        below = low is not None and choose.days < low
+        above = high is not None and choose.days > high
+        if below or above:
+            yield f"choose.days is {choose.days:g}, outside select.min_days and select.max_days"
+
+
+def _group_rules(select: Selection, model: Model, kind: str) -> Iterator[str]:
+    if model.group_order and not model.group_by:
+        yield "model.group_order: there are no groups; name the moderator in group_by"
+    allowed: Sequence[str] = getattr(select, model.group_by, ()) if model.group_by else ()
+    if len(allowed) == 1 and model.group_by not in CODINGS:
+        yield (
+            f"model.group_by is {model.group_by!r} but select.{model.group_by} lets only "
+            f"{allowed[0]!r} in: a moderator with one level compares nothing; name at least two "
+            "levels or drop group_by"
+        )
+    if model.over_time and model.group_by != "time_class":
+        yield f"model.over_time needs group_by = 'time_class'; group_by is {model.group_by!r}"
+    if model.over_time and kind != "pooled":
+        yield f"model.over_time is for kind = 'pooled'; kind is {kind!r}"
+
+
+def _kind_rules(
+    spec: AnalysisSpec, raw: Mapping[str, Any], written: Mapping[str, Any], known: Known
+) -> Iterator[str]:
+    model, kind = spec.model, spec.kind
+    if kind == "within_trial" and not (model.group_by and len(model.group_order) == 2):
+        yield (
+            "kind is 'within_trial': give model.group_by and the two levels to compare in "
+            "model.group_order"
+        )
+    if "reference" in written and kind != "network":
+        yield "model.reference: only an analysis with kind = 'network' has a reference"
+    treatments = known.get("intervention")
+    if kind == "network" and treatments is not None:
+        name = model.reference.removesuffix("_added")
+        if name not in treatments:
+            yield (
+                f"model.reference: {model.reference!r} is not known"
+                f"{did_you_mean(model.reference, treatments)}"
+            )
+    if "rho" in written and not model.over_time:
+        yield "model.rho is the correlation of over_time = true, which is not set"
+    if raw.get("regressions") and kind != "pooled":
+        yield f"[regressions]: regressions are for kind = 'pooled'; kind is {kind!r}"
+    if raw.get("next_trial") and kind not in ("pooled", "within_trial"):
+        yield (
+            f"[next_trial]: a next trial is for kind = 'pooled' or 'within_trial'; kind is {kind!r}"
+        )
+    if raw.get("next_trial") and kind == "within_trial" and model.measure in COUNTED:
+        yield (
+            "[next_trial]: of a difference within trials only for SMD and MD; this analysis is "
+            f"about {model.measure}"
         )
 
-    def _assume(self, known: Mapping[str, Sequence[str]]) -> Assumptions:
-        table = self.table("assume")
-        self.unknown("assume.", table, {"correlation", "arm_size"})
-        correlation = self.number("correlation", table)
-        if correlation is not None and not -1 < correlation < 1:
-            self.problems.append(f"assume.correlation is {correlation:g}; it lies between -1 and 1")
-        sizes = table.get("arm_size", [])
-        if not (isinstance(sizes, list) and all(isinstance(size, dict) for size in sizes)):
-            self.problems.append("assume.arm_size: write [[assume.arm_size]] tables")
-            sizes = []
-        return Assumptions(correlation, tuple(self._arm_size(size, known) for size in sizes))
 
-    def _arm_size(self, table: Mapping[str, Any], known: Mapping[str, Sequence[str]]) -> ArmSize:
-        self.unknown("assume.arm_size.", table, {item.name for item in fields(ArmSize)})
-        study, n = str(table.get("study_id", "")), table.get("n")
-        studies = known.get("study_id")
-        if studies is not None and study not in studies:
-            self.problems.append(
-                f"assume.arm_size: no study {study!r}{did_you_mean(study, studies)}"
+def _assumption_rules(assume: Assumptions, known: Known) -> Iterator[str]:
+    studies = known.get("study_id")
+    for size in assume.arm_sizes:
+        if studies is not None and size.study_id not in studies:
+            yield (
+                f"assume.arm_size: no study {size.study_id!r}{did_you_mean(size.study_id, studies)}"
             )
-        if isinstance(n, bool) or not isinstance(n, int) or n < 2:
-            self.problems.append(f"assume.arm_size: n is {n!r}; a whole number from 2 is needed")
-            n = 2
+        if isinstance(size.n, bool) or not isinstance(size.n, int) or size.n < 2:
+            yield f"assume.arm_size: n is {size.n!r}; a whole number from 2 is needed"
         for key in ("arm_id", "reason"):
-            if not table.get(key):
-                self.problems.append(f"assume.arm_size of {study}: {key} is missing")
-        return ArmSize(
-            study,
-            str(table.get("arm_id", "")),
-            str(table.get("subgroup", "")),
-            n,
-            str(table.get("reason", "")),
+            if not getattr(size, key):
+                yield f"assume.arm_size of {size.study_id}: {key} is missing"
+
+
+def _next_trial_rules(
+    plan: NextTrial, written: Mapping[str, Any], measure: Measure
+) -> Iterator[str]:
+    where = "next_trial."
+    difference = plan.important_difference
+    if measure not in PLANNED:
+        yield f"[next_trial] is for {', '.join(PLANNED)}; this analysis is about {measure}"
+    if not difference and is_number(written.get("important_difference", 0)):
+        yield (
+            f"{where}important_difference is {written.get('important_difference')!r}; "
+            "a number other than 0 is needed, with the sign of benefit"
+        )
+    if "sd" not in written and measure is Measure.MD:
+        yield f"{where}sd: the standard deviation within arms, in scale points"
+    if plan.sd != 1 and measure is Measure.SMD:
+        yield f"{where}sd is {plan.sd:g}; in units of an SMD it is 1"
+    if "unit" in written and measure is not Measure.MD:
+        yield f"{where}unit: the name of the unit of a mean difference"
+    if measure not in COUNTED:
+        if "baseline_risk" in written:
+            yield (
+                f"{where}baseline_risk: only a plan about counted outcomes "
+                f"({', '.join(COUNTED)}) has a risk on control"
+            )
+        return
+    for key in ("sd", "prior"):
+        if key in written:
+            yield f"{where}{key}: a plan about risks has none"
+    risk = plan.baseline_risk
+    if risk is None or not 0 < risk < 1:
+        yield (
+            f"{where}baseline_risk is {written.get('baseline_risk')!r}; the share of people on "
+            "control, between 0 and 1, is needed"
+        )
+    elif difference and not 0 < risk + difference < 1:
+        yield (
+            f"{where}important_difference is {difference:g}: the risk on treatment would be "
+            f"{risk + difference:g}; write a difference of shares, such as 0.05 for 50 more per "
+            "1,000"
         )
 
-    def _model(self, select: Selection) -> Model:
-        table = self.table("model")
-        self.unknown("model.", table, {item.name for item in fields(Model)})
-        measure = self.model_word(table, "measure", tuple(words.Measure), "SMD")
-        tau2 = self.model_word(table, "tau2_method", words.TAU2_METHODS, "REML")
-        interval = self.model_word(table, "ci_method", words.CI_METHODS, words.DEFAULT_CI_METHOD)
-        group_by = table.get("group_by", "")
-        if group_by and group_by not in MODERATORS:
-            self.problems.append(
-                f"model.group_by: {group_by!r} is not a moderator"
-                f"{did_you_mean(str(group_by), MODERATORS)} "
-                f"(choose from {', '.join(MODERATORS)})"
-            )
-        if measure == "SMD" and {"endpoint", "change"} <= set(select.data_kind):
-            self.problems.append(
-                "select.data_kind: endpoint and change scores are never mixed in one SMD analysis; "
-                "keep one, or use measure = 'MD'"
-            )
-        level = self.number("level", table)
-        if level is not None and not 0.5 < level < 1:
-            self.problems.append(f"model.level is {level:g}; a share between 0.5 and 1 is needed")
-        return Model(
-            measure=words.Measure(measure),
-            tau2_method=tau2,
-            ci_method=interval,
-            level=level if level is not None else 0.95,
-            group_by=str(group_by),
-            group_order=self.list("model.", table, "group_order", None),
-            overall=self.flag("model.", table, "overall", group_by not in _APART),
-            over_time=self.flag("model.", table, "over_time", False),
-            rho=self.share("rho", table, 0.6),
-            reference=str(table.get("reference", "placebo")),
-            important_difference=self.number("important_difference", table),
-            important_difference_source=str(table.get("important_difference_source", "")),
-            tau_prior_scale=self.positive("tau_prior_scale", table, 0.5),
+
+def _prior_problems(specs: Mapping[str, AnalysisSpec]) -> list[str]:
+    """Return what is wrong with priors that name other analyses, over all files."""
+    problems = []
+    for name, spec in specs.items():
+        for prior in spec.next_trial.prior if spec.next_trial else ():
+            where = f"analyses/{name}.toml: next_trial.prior: analysis {prior.analysis!r}"
+            other = specs.get(prior.analysis)
+            if other is None:
+                problems.append(
+                    f"{where} does not exist{did_you_mean(prior.analysis, list(specs))}"
+                )
+            elif other.model.measure != spec.model.measure:
+                problems.append(
+                    f"{where} is about {other.model.measure}, this one about {spec.model.measure}"
+                )
+            elif other.kind != "pooled":
+                problems.append(f"{where} pools no trials; name one that does")
+            elif prior.group and not other.model.group_by:
+                problems.append(f"{where} has no groups; leave group out")
+    return problems
+
+
+def _expectation_rules(expected: Expectation, model: Model) -> Iterator[str]:
+    if not model.group_by:
+        yield "[expectation]: is about a moderator; name it in model.group_by"
+    level = expected.larger_effect_in
+    coding = CODINGS.get(model.group_by)
+    levels = list(coding.levels) if coding else list(model.group_order)
+    if not isinstance(level, str) or (levels and level not in levels):
+        choices = (
+            f"choose one of {', '.join(levels)}" if levels else "name a level of the moderator"
         )
+        hint = did_you_mean(str(level), levels)
+        yield f"expectation.larger_effect_in is {level!r}; {choices}{hint}"
+
+
+def _dose_rules(spec: AnalysisSpec, raw: Mapping[str, Any]) -> Iterator[str]:
+    if spec.kind != "dose_response":
+        if raw.get("dose"):
+            yield "dose: only an analysis with kind = 'dose_response' has doses"
+        return
+    if "dose" not in raw:
+        yield 'dose.unit: name the dose_unit of the arms, such as unit = "mg"'
+    if spec.model.tau2_method != "REML":
+        yield "model.tau2_method: dose-response curves are fitted by REML only"
+    if spec.dose is not None and spec.dose.equivalents and not spec.dose.equivalents_reason:
+        yield "dose.equivalents: say where it comes from in equivalents_reason"

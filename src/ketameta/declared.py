@@ -1,0 +1,269 @@
+"""Typed values read from a person's TOML file: field types that explain, every problem at once.
+
+Knows no file of the project: what may stand in one is said by the models that inherit
+:class:`Table`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from ketameta.errors import did_you_mean
+
+#: Longer lists of words are not printed in a message; the near match and the place are enough.
+_MOST_CHOICES = 20
+#: Kinds of our own problems: the text follows the path of the key, or its last part.
+_BY_PATH, _BY_KEY = "by_path", "by_key"
+
+Known = Mapping[str, Sequence[str]]
+Model = TypeVar("Model", bound="Table")
+
+
+class Table(BaseModel):
+    """A table of a file: frozen, and closed to keys that do not exist."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name; values that are tables stay tables."""
+        return dict(self)
+
+
+def problem(text: str) -> PydanticCustomError:
+    """Return an error whose text follows the path of the key, as in ``model.level is 95; ...``."""
+    return PydanticCustomError(_BY_PATH, "{text}", {"text": text})
+
+
+def validate(
+    model: type[Model], raw: Mapping[str, Any], known: Known | None = None, where: str = ""
+) -> tuple[Model, list[str]]:
+    """Return a table and everything wrong with it; wrong values are replaced by their defaults.
+
+    Parameters
+    ----------
+    model : type of Table
+        Every field has a default, so that rules across fields can be tried whatever is wrong.
+    raw : mapping
+        As read.
+    known : mapping, optional
+        Words that the data use, by the name of the field that asks for them.
+    where : str
+        Path of the table, with a dot at its end.
+    """
+    context = {"known": known or {}, "lenient": False}
+    try:
+        return model.model_validate(raw, context=context), []
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+    kept: Any = dict(raw)
+    for detail in details:
+        kept = _without(kept, detail["loc"])
+    problems = [_sentence(model, detail, where) for detail in details]
+    try:
+        value = model.model_validate(kept, context={**context, "lenient": True})
+    except ValidationError:
+        value = model.model_validate({}, context={**context, "lenient": True})
+    return value, problems
+
+
+def _without(value: Any, place: tuple[int | str, ...]) -> Any:
+    """Return a copy without the smallest key of a table that leads to ``place``."""
+    key, *rest = place or ("",)
+    if not isinstance(value, dict) or key not in value:
+        return value
+    inner = value[key]
+    if rest and isinstance(inner, dict):
+        return {**value, key: _without(inner, tuple(rest))}
+    return {name: item for name, item in value.items() if name != key}
+
+
+def _sentence(model: type[Table], detail: ErrorDetails, where: str) -> str:
+    """Return one problem as a line: key, value, choices and the nearest one."""
+    place = [str(part) for part in detail["loc"] if not isinstance(part, int)]
+    path, value = where + ".".join(place), detail["input"]
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "by_path":
+            return f"{path}{context['text']}"
+        case "by_key":
+            return f"{place[-1]}{context['text']}"
+        case "extra_forbidden":
+            allowed = sorted(_keys(model, place[:-1]))
+            hint = did_you_mean(place[-1], allowed)
+            return f"{path}: no such key{hint} (allowed: {', '.join(allowed)})"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"[{path}]: a table is needed"
+        case "tuple_type":
+            return f"{path}: write [[{path}]] tables"
+        case "missing":
+            return f"{path}: is missing"
+        case _:
+            return f"{path} is {value!r}; {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+
+
+def _keys(model: Any, place: Sequence[str]) -> Iterator[str]:
+    """Yield the keys that a table at ``place`` may have."""
+    for part in place:
+        model = _table_in(
+            model.model_fields[part].annotation if part in model.model_fields else None
+        )
+        if model is None:
+            return
+    for name, field in model.model_fields.items():
+        yield field.alias or name
+
+
+def _table_in(annotation: Any) -> Any:
+    """Return the table that a type is, holds or may be."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _table_in(part))), None)
+
+
+# --- types of fields ------------------------------------------------------------------------------
+
+
+def one_of(choices: Sequence[str]) -> BeforeValidator:
+    """Return the check of a word against a fixed list."""
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        if _is_lenient(info) and value == "":
+            return value
+        if not isinstance(value, str) or value not in choices:
+            hint = did_you_mean(str(value), choices)
+            raise problem(f" is {value!r}; choose one of {', '.join(choices)}{hint}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        raise problem(": a list of words is needed")
+    return tuple(value)
+
+
+#: A list of words, whatever they are.
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+
+
+def words_of(choices: Sequence[str] | None = None, *, least: str = "") -> AfterValidator:
+    """Return the check of a list of words; without choices they are those that the data use.
+
+    Parameters
+    ----------
+    choices : sequence of str, optional
+    least : str
+        What is said of an empty list that may not be empty.
+    """
+
+    def check(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        allowed = choices
+        if allowed is None and info.context:
+            allowed = info.context["known"].get(info.field_name)
+        for item in value:
+            if allowed is not None and item not in allowed:
+                raise problem(
+                    f": {item!r} is not known{did_you_mean(item, allowed)} ({_choices(allowed)})"
+                )
+        if least and not value and not _is_lenient(info):
+            raise problem(f": {least}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _choices(allowed: Sequence[str]) -> str:
+    """Return the allowed words, or where to read them when they are many."""
+    if len(allowed) <= _MOST_CHOICES:
+        return f"choose from {', '.join(sorted(allowed))}"
+    return f"one of the {len(allowed)} words that the tables in data/ use"
+
+
+def _is_lenient(info: ValidationInfo) -> bool:
+    return bool(info.context and info.context["lenient"])
+
+
+def needed(text: str = ": a text is needed") -> BeforeValidator:
+    """Return the check of a text that may not be empty; ``text`` says what is missing."""
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        if _is_lenient(info) and value == "":
+            return value
+        if not (isinstance(value, str) and value.strip()):
+            raise problem(text)
+        return value
+
+    return BeforeValidator(check)
+
+
+def _text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise problem(": a text is needed")
+    return value
+
+
+#: A text that may be empty.
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a finite number; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not is_number(value):
+        raise PydanticCustomError(_BY_KEY, "{text}", {"text": f" is {value!r}; a number is needed"})
+    return float(value)
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+
+
+def number_where(holds: Callable[[float], bool], what: str) -> AfterValidator:
+    """Return the check of a number; ``what`` says which one is needed."""
+
+    def check(value: float | None) -> float | None:
+        if value is not None and not holds(value):
+            raise problem(f" is {value:g}; {what}")
+        return value
+
+    return AfterValidator(check)
+
+
+def numbers_between(low: float, high: float) -> BeforeValidator:
+    """Return the check of a list of numbers strictly between two bounds, or of one number."""
+
+    def check(value: Any) -> tuple[float, ...]:
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if not values or not all(is_number(item) and low < item < high for item in values):
+            raise problem(
+                f" is {value!r}; a list of numbers between {low:g} and {high:g} is needed"
+            )
+        return tuple(float(item) for item in values)
+
+    return BeforeValidator(check)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise problem(f" is {value!r}; true or false is needed")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
