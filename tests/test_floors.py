@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "ketameta"
 
 #: Every module (or folder of modules) and the floor it lives on. A new one belongs here.
 FLOORS = {
-    0: ("errors", "vocabulary", "numberformat", "paths", "arrays", "declared"),
+    0: ("errors", "vocabulary", "numberformat", "paths", "arrays", "declared", "project"),
     1: ("schema", "schema_columns", "schema_batch", "schema_shared"),
     2: (
         *("evidence", "findings", "cells", "csvfiles", "csvheader", "csvguard", "textfiles"),

@@ -79,12 +79,14 @@ def validate(
 
 
 def _without(value: Any, place: tuple[int | str, ...]) -> Any:
-    """Return a copy without the smallest key of a table that leads to ``place``."""
+    """Return a copy without the key, or the item of a list, that ``place`` leads to."""
     key, *rest = place or ("",)
+    if isinstance(value, (list, tuple)) and isinstance(key, int) and rest:
+        return [_without(item, tuple(rest)) if i == key else item for i, item in enumerate(value)]
     if not isinstance(value, dict) or key not in value:
         return value
     inner = value[key]
-    if rest and isinstance(inner, dict):
+    if rest and isinstance(inner, (dict, list)) and (isinstance(inner, dict) or len(rest) > 1):
         return {**value, key: _without(inner, tuple(rest))}
     return {name: item for name, item in value.items() if name != key}
 
