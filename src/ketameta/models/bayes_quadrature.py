@@ -216,7 +216,7 @@ def _highest(scan: FloatArray, log_density: Callable[[FloatArray], FloatArray]) 
 def tau_posterior(
     y: FloatArray, v: FloatArray, tau_prior: TauPrior, mean_prior: Normal | None
 ) -> TauPosterior:
-    """Integrate likelihood times prior over log(tau), on panels halved until they agree.
+    """Return the posterior of tau in the normal-normal model.
 
     Parameters
     ----------
@@ -235,13 +235,38 @@ def tau_posterior(
         The prior gives no mass to any tau that float64 can hold.
     """
 
+    def log_likelihood(tau: FloatArray) -> FloatArray:
+        found = conditional_on_tau(y, v, tau.ravel(), mean_prior).log_likelihood
+        return found.reshape(tau.shape)
+
+    return posterior_of_tau(log_likelihood, tau_prior, float(np.sqrt(np.median(v)) + np.ptp(y)))
+
+
+def posterior_of_tau(
+    log_likelihood: Callable[[FloatArray], FloatArray], tau_prior: TauPrior, spread: float
+) -> TauPosterior:
+    """Integrate likelihood times prior over log(tau), on panels halved until they agree.
+
+    Parameters
+    ----------
+    log_likelihood : callable
+        log p(data | tau) for an array of tau of any shape, everything else integrated out.
+    tau_prior : TauPrior
+    spread : float
+        How far the estimates lie apart, their own errors included: where to look first.
+
+    Raises
+    ------
+    NotEstimableError
+        The prior gives no mass to any tau that float64 can hold.
+    """
+
     def log_density(u: FloatArray) -> FloatArray:
         tau = np.exp(u)
-        likelihood = conditional_on_tau(y, v, tau.ravel(), mean_prior).log_likelihood
-        return likelihood.reshape(u.shape) + tau_prior.logpdf(tau) + u
+        return log_likelihood(tau) + tau_prior.logpdf(tau) + u
 
     top = min(_LOG_TAU_LIMIT, math.log(tau_prior.upper))
-    spread = math.log(float(np.sqrt(np.median(v))) + float(np.ptp(y)))
+    spread = math.log(spread)
     reach = 3.0 * max(2.0, abs(math.log(tau_prior.typical) - spread))
     middle = 0.5 * (math.log(tau_prior.typical) + spread)
     scan = np.linspace(middle - reach, min(middle + reach, top), 241)

@@ -169,19 +169,20 @@ class BayesRandomEffects(Result):
         digits = decimals_for((self.mu.ci_high - self.mu.ci_low) / 4)
         lines = [
             f"<Bayesian random effects: {plural(self.k, 'study', 'studies')},"
-            f" {self.tau_prior.describe()}, {_mean_words(self.mean_prior)}>",
+            f" {self.tau_prior.describe()}, {mean_prior_words(self.mean_prior)}>",
             f"  mean effect  {format_number(self.mu.median, digits)}  {level} CrI"
             f" {format_interval(self.mu.ci_low, self.mu.ci_high, digits)}"
-            f"   P(< 0) {_probability(self.p_mean_below_zero)}",
+            f"   P(< 0) {probability_words(self.p_mean_below_zero)}",
             f"  next study   {level} PI"
             f" {format_interval(self.new_effect.ci_low, self.new_effect.ci_high, digits)}"
-            f"   P(< 0) {_probability(self.p_new_below_zero)}",
+            f"   P(< 0) {probability_words(self.p_new_below_zero)}",
             f"  between      τ = {format_number(self.tau.median, digits)}"
             f" ({format_interval(self.tau.ci_low, self.tau.ci_high, digits)})",
         ]
         lines += [
             f"  beyond {format_number(item.value, digits)}: P(mean is below it)"
-            f" {_probability(item.p_mean_below)}, P(next study is) {_probability(item.p_new_below)}"
+            f" {probability_words(item.p_mean_below)},"
+            f" P(next study is) {probability_words(item.p_new_below)}"
             for item in self.thresholds
         ]
         return "\n".join(lines + [f"  note: {caveat.message}" for caveat in self.caveats])
@@ -215,11 +216,13 @@ class BayesRandomEffects(Result):
         return pd.DataFrame(rows)
 
 
-def _mean_words(prior: Normal | None) -> str:
+def mean_prior_words(prior: Normal | None) -> str:
+    """Return the prior on the mean in words."""
     return "uniform prior on the mean effect" if prior is None else prior.describe()
 
 
-def _probability(value: float) -> str:
+def probability_words(value: float) -> str:
+    """Return ``= 0.123``, or a bound."""
     if value > 0.999:
         return "> 0.999"
     return "< 0.001" if value < 0.001 else f"= {format_number(value, 3)}"

@@ -213,6 +213,34 @@ class UnconditionalLikelihood:
         )
 
 
+def log_conditional_likelihood(tables: EventTables, theta: Floats) -> Floats:
+    """Return the log probability of the observed events given both margins, shape (k, m).
+
+    Parameters
+    ----------
+    tables : EventTables
+        Whole counts of informative trials.
+    theta : ndarray of shape (m,)
+        Log odds ratios.
+
+    Notes
+    -----
+    Trial by trial, and in slices of ``theta``, so that memory stays small with large counts.
+    """
+    found = np.empty((tables.k, theta.size))
+    for i in range(tables.k):
+        a, n1, n2, events = tables.a[i], tables.n1[i], tables.n2[i], tables.events[i]
+        counts = np.arange(max(0.0, events - n2), min(n1, events) + 1)
+        weights = _log_choose(n1, counts) + _log_choose(n2, events - counts)
+        weights = weights - (_log_choose(n1, a) + _log_choose(n2, events - a))
+        slices = max(1, 4_000_000 // counts.size)
+        for start in range(0, theta.size, slices):
+            part = slice(start, start + slices)
+            logs = weights[:, None] + np.outer(counts - a, theta[part])
+            found[i, part] = -special.logsumexp(logs, axis=0)
+    return found
+
+
 def _log_choose(n: Floats, k: Floats) -> Floats:
     value = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
     return np.asarray(value, dtype=np.float64)
