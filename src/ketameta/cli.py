@@ -186,13 +186,17 @@ def dictionary(root: Root = Path()) -> None:
     """Write data/README.md (the data dictionary) and data/templates/ from the schema."""
     from ketameta.dictionary import dictionary_markdown, template_csv
     from ketameta.paths import write_atomically
-    from ketameta.schema import BATCH_TABLES
+    from ketameta.project import load_project
+    from ketameta.schema import schema_of
 
     paths = project(root)
-    write_atomically(paths.data / "README.md", dictionary_markdown())
+    schema = schema_of(load_project(paths.root))
+    write_atomically(paths.data / "README.md", dictionary_markdown(schema))
     typer.echo("wrote data/README.md")
-    for table in BATCH_TABLES:
-        write_atomically(paths.data / "templates" / f"{table.name}.csv", template_csv(table.name))
+    for table in schema.batch:
+        write_atomically(
+            paths.data / "templates" / f"{table.name}.csv", template_csv(table.name, schema)
+        )
         typer.echo(f"wrote data/templates/{table.name}.csv")
 
 

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ketameta.errors import CorrectionError, did_you_mean
-from ketameta.evidence import TABLES, Evidence, Row
+from ketameta.evidence import Evidence, Row
 from ketameta.findings import Finding, file_finding, sort_findings
 from ketameta.paths import ProjectPaths
+from ketameta.project import read_project
+from ketameta.schema import TABLES, Schema, schema_of
 from ketameta.textfiles import read_toml
 
 Value = str | float
@@ -113,10 +115,11 @@ def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple
         problems.append(
             file_finding("correction", file, "corrections are a list", "write [[correction]]")
         )
+    schema = schema_of(read_project(paths.root)[0])
     starts = [number for number, line in enumerate(lines, 1) if line.strip() == "[[correction]]"]
     for index, entry in enumerate(entries):
         line = starts[index] if index < len(starts) else 0
-        wrong = list(_entry_problems(entry, seen))
+        wrong = list(_entry_problems(entry, seen, schema))
         seen.add(str(entry.get("id")))
         problems.extend(
             file_finding("correction", file, why, remedy, line=line, column=column, value=value)
@@ -181,7 +184,7 @@ def try_corrections(
         else:
             rows[index] = replace(row, flags=(*row.flags, correction.id))
         applied.append(Applied(correction, row.file, row.line, before, after))
-    corrected = Evidence({name: tuple(rows) for name, rows in tables.items()}, evidence.refused)
+    corrected = replace(evidence, tables={name: tuple(rows) for name, rows in tables.items()})
     return corrected, tuple(applied), tuple(findings)
 
 
@@ -230,7 +233,9 @@ def _overridden(row: Row, column: str, value: Value) -> Row:
     return replace(row, texts=texts, numbers=numbers)
 
 
-def _entry_problems(entry: Mapping[str, Any], seen: set[str]) -> list[tuple[str, str, str, str]]:
+def _entry_problems(
+    entry: Mapping[str, Any], seen: set[str], schema: Schema
+) -> list[tuple[str, str, str, str]]:
     """Return field, value, reason and remedy of everything wrong with one entry."""
     wrong: list[tuple[str, str, str, str]] = []
     for name in sorted(set(entry) - set(_FIELDS)):
@@ -261,7 +266,7 @@ def _entry_problems(entry: Mapping[str, Any], seen: set[str]) -> list[tuple[str,
     if not isinstance(column, str):
         wrong.append(("column", str(column), "a text is needed here", "write the column"))
         column = ""
-    table = TABLES.get(texts.get("table", ""))
+    table = schema.tables.get(texts.get("table", ""))
     columns = table.column_names if table is not None else ()
     for name in (*where, *((column,) if column else ())):
         if columns and name not in columns:

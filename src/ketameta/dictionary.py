@@ -7,9 +7,8 @@ import io
 
 from ketameta.checks.registry import CHECKS, READING
 from ketameta.errors import check_choice
-from ketameta.evidence import TABLES
 from ketameta.findings import file_finding
-from ketameta.schema import BATCH_TABLES, SHARED_TABLES, Column, Table
+from ketameta.schema import TABLES, Column, Schema, Table
 
 _KINDS = {
     "text": "text",
@@ -80,22 +79,24 @@ out may be a table of reasons. Where three neighbours are given, they must add u
 """
 
 
-def dictionary_markdown() -> str:
+def dictionary_markdown(schema: Schema) -> str:
     """Return the text of ``data/README.md``; the same bytes for the same schema."""
-    parts = [_INTRODUCTION, "## Contents\n", _contents()]
-    parts.extend(_table_section(table) for table in BATCH_TABLES)
-    parts.extend(_table_section(table) for table in SHARED_TABLES)
+    parts = [_INTRODUCTION, "## Contents\n", _contents(schema)]
+    parts.extend(_table_section(table) for table in schema.batch)
+    parts.extend(_table_section(table) for table in schema.shared)
     parts.extend((_CORRECTIONS, _SEARCH, _checks_section()))
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
-def template_csv(table: str) -> str:
+def template_csv(table: str, schema: Schema) -> str:
     """Return an empty table: the header and nothing else.
 
     Parameters
     ----------
     table : str
         Name of a table, such as ``"outcomes"``.
+    schema : Schema
+        Of the project.
 
     Raises
     ------
@@ -104,14 +105,14 @@ def template_csv(table: str) -> str:
     """
     check_choice("table", table, tuple(TABLES))
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerow(TABLES[table].column_names)
+    csv.writer(stream, lineterminator="\n").writerow(schema[table].column_names)
     return stream.getvalue()
 
 
-def _contents() -> str:
+def _contents(schema: Schema) -> str:
     """Return the list of tables with what a row is."""
     lines = ["| table | one row per | key |", "| --- | --- | --- |"]
-    for table in (*BATCH_TABLES, *SHARED_TABLES):
+    for table in schema.tables.values():
         key = ", ".join(f"`{name}`" for name in table.key)
         lines.append(f"| [`{table.name}.csv`](#{table.name}csv) | {table.row} | {key} |")
     return "\n".join(lines) + "\n"

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ketameta.schema import BATCH_TABLES, SHARED_TABLES, Table
+from ketameta.project import Project
+from ketameta.schema import TABLES, Schema, schema_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Every table by name.
-TABLES: Mapping[str, Table] = {table.name: table for table in (*BATCH_TABLES, *SHARED_TABLES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +78,18 @@ class Evidence:
     tables : mapping of str to tuple of Row
     refused : mapping of str to tuple of Row
         Rows whose cells did not line up with the header; key cells only.
+    project : Project
+        What ``project.toml`` declares.
     """
 
     tables: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     refused: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
+    project: Project = field(default_factory=Project.model_construct)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The tables of the project, with its words and moderators."""
+        return schema_of(self.project)
 
     def rows(self, table: str) -> tuple[Row, ...]:
         """Return the rows of one table."""
@@ -95,7 +101,7 @@ class Evidence:
 
         rows = self.rows(table)
         columns: dict[str, pd.Series] = {}
-        for column in TABLES[table].columns:
+        for column in self.schema[table].columns:
             name = column.name
             if column.kind in ("number", "integer"):
                 numbers = [row.numbers.get(name, float("nan")) for row in rows]

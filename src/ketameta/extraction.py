@@ -12,10 +12,11 @@ from pathlib import Path
 from ketameta.cells import read_cell
 from ketameta.csvfiles import read_csv
 from ketameta.errors import did_you_mean
-from ketameta.evidence import TABLES, Evidence, Row
+from ketameta.evidence import Evidence, Row
 from ketameta.findings import Finding, Severity, file_finding, sort_findings
 from ketameta.paths import ProjectPaths
-from ketameta.schema import BATCH_TABLES, SHARED_TABLES, Table
+from ketameta.project import FILE, read_project
+from ketameta.schema import BATCH_TABLES, SHARED_TABLES, TABLES, Table, schema_of
 
 __all__ = ["Evidence", "Row", "batch_folders", "load_tables", "read_rows"]
 
@@ -58,7 +59,12 @@ def load_tables(
     folders = batch_folders(paths) if chosen is None else chosen
     tables: dict[str, list[Row]] = {name: [] for name in TABLES}
     refused: dict[str, list[Row]] = {name: [] for name in TABLES}
-    findings: list[Finding] = []
+    project, problems = read_project(paths.root)
+    schema = schema_of(project)
+    findings: list[Finding] = [
+        file_finding("project_file", FILE, problem, "mend it there; the guide lists every key")
+        for problem in problems
+    ]
     if only is None and not paths.extracted.is_dir():
         findings.append(
             file_finding(
@@ -74,17 +80,18 @@ def load_tables(
         findings.extend(looked)
         if any(finding.check == "file_unreadable" for finding in looked):
             continue
-        for table in BATCH_TABLES:
+        for table in schema.batch:
             path = folder / f"{table.name}.csv"
             if _exists(path):
                 _read_into(paths, path, table, tables, refused, findings)
-    for table in SHARED_TABLES:
+    for table in schema.shared:
         path = paths.data / f"{table.name}.csv"
         if _exists(path) or (table.name in _NEEDED_SHARED and folders):
             _read_into(paths, path, table, tables, refused, findings)
     evidence = Evidence(
         {name: tuple(rows) for name, rows in tables.items()},
         {name: tuple(rows) for name, rows in refused.items()},
+        project,
     )
     return evidence, sort_findings(findings)
 

@@ -221,12 +221,17 @@ class GlossaryTerm(Table):
 
 
 class Project(Table):
-    """An evidence base as ``project.toml`` declares it."""
+    """An evidence base as ``project.toml`` declares it.
+
+    ``labels`` say how words of the data are printed; ``alias`` what words of imported files mean
+    here, by column (``diagnosis``, ``drug_class`` by the name of the intervention, a moderator).
+    """
 
     project: About = Field(default_factory=About.model_construct)
     words: Vocabulary = Vocabulary()
     labels: Mapping[str, str] = Field(default_factory=dict)
     study_labels: Mapping[str, str] = Field(default_factory=dict)
+    alias: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
     moderator: tuple[Moderator, ...] = ()
     section: tuple[Section, ...] = ()
     evidence_map: EvidenceMap = EvidenceMap()
@@ -267,22 +272,30 @@ def load_project(root: Path) -> Project:
     SpecError
         With every problem of the file, each naming the key, the value and the choices.
     """
+    project, problems = read_project(root)
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise SpecError(f"{FILE}:\n{listed}")
+    return project
+
+
+def read_project(root: Path) -> tuple[Project, tuple[str, ...]]:
+    """Return what a project declares and everything wrong with it, wrong values left out."""
     path = root / FILE
     if not path.is_file():
-        return Project.model_construct()
+        return Project.model_construct(), ()
     stamp = path.stat()
-    return _load(path, stamp.st_mtime_ns, stamp.st_size)
+    return _read(path, stamp.st_mtime_ns, stamp.st_size)
 
 
 @cache
-def _load(path: Path, _modified: int, _size: int) -> Project:
-    raw = parse_toml(path)
+def _read(path: Path, _modified: int, _size: int) -> tuple[Project, tuple[str, ...]]:
+    try:
+        raw = parse_toml(path)
+    except SpecError as error:
+        return Project.model_construct(), (str(error),)
     project, problems = validate(Project, {"project": {}, **raw})
-    problems += _rules(project)
-    if problems:
-        listed = "\n".join(f"  {problem}" for problem in dict.fromkeys(problems))
-        raise SpecError(f"{FILE}:\n{listed}")
-    return project
+    return project, tuple(dict.fromkeys((*problems, *_rules(project))))
 
 
 def _rules(project: Project) -> Iterator[str]:
@@ -305,6 +318,13 @@ def _rules(project: Project) -> Iterator[str]:
     for column in project.evidence_map.column:
         yield from _unknown("evidence_map.column: drug_class", column.drug_class, known)
     yield from _unknown("directness.diagnosis", project.directness.diagnosis, words.diagnosis)
+    for name, aliases in project.alias.items():
+        moderators = {item.name: list(item.words) for item in project.categories.values()}
+        columns = {"diagnosis": list(words.diagnosis), "drug_class": list(known), **moderators}
+        if name not in columns:
+            yield f"alias.{name}: no such column{did_you_mean(name, columns)}"
+        else:
+            yield from _unknown(f"alias.{name}", list(aliases.values()), columns[name])
     for name, given in (
         ("section.key", project.sections),
         ("moderator.name", [item.name for item in project.moderator]),

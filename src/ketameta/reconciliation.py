@@ -11,11 +11,11 @@ from pathlib import Path
 
 from ketameta.cells import read_cell
 from ketameta.csvguard import unguarded
-from ketameta.evidence import TABLES, Evidence, Row
+from ketameta.evidence import Evidence, Row
 from ketameta.extraction import read_rows
 from ketameta.findings import Finding, file_finding, sort_findings
 from ketameta.paths import ProjectPaths
-from ketameta.schema import Column, Table
+from ketameta.schema import Column, Schema, Table
 from ketameta.second_extraction import (
     SECOND,
     WHOLE_ROW,
@@ -117,9 +117,9 @@ def reconcile(
         decisions, problems = read_decisions(paths, folder)
         findings.extend((*comparison.findings, *problems))
         file = paths.relative(folder / SECOND / DECISIONS)
-        findings.extend(_apply(comparison, decisions, file, tables))
+        findings.extend(_apply(comparison, decisions, file, tables, evidence.schema))
     return (
-        Evidence({name: tuple(rows) for name, rows in tables.items()}, evidence.refused),
+        replace(evidence, tables={name: tuple(rows) for name, rows in tables.items()}),
         sort_findings(findings),
     )
 
@@ -129,6 +129,7 @@ def _apply(
     decisions: Sequence[Decision],
     file: str,
     tables: dict[str, list[Row]],
+    schema: Schema,
 ) -> Iterator[Finding]:
     """Apply the decisions on one batch to the tables; yield what is open or does not fit."""
     made = {decision.place: decision for decision in decisions}
@@ -143,7 +144,7 @@ def _apply(
                 decision, file, "the values have changed since the decision", "decide again"
             )
         else:
-            yield from _settle(decision, file, tables, rows)
+            yield from _settle(decision, file, tables, rows, schema)
             yield from _doubts(decision, file)
     same = [
         line
@@ -201,6 +202,7 @@ def _settle(
     file: str,
     tables: dict[str, list[Row]],
     second: Mapping[tuple[str, str], Row],
+    schema: Schema,
 ) -> Iterator[Finding]:
     """Put an agreed value into the tables; yield why it cannot be used."""
     table, key, name = decision.place
@@ -218,7 +220,7 @@ def _settle(
     if place is None:
         return
     text = "" if agreed == EMPTY else agreed
-    column = TABLES[table].column(name)
+    column = schema[table].column(name)
     clean, number, problems = read_cell(column, text)
     for problem in problems:
         if problem.severity == "error":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ketameta import vocabulary as words
+from ketameta.project import Project
 
 ColumnType = Literal["text", "key", "number", "integer", "words", "list", "url"]
 
@@ -125,14 +126,43 @@ def time_column() -> Column:
     )
 
 
-def subgroup_column() -> Column:
+def subgroup_column(keys: Sequence[str]) -> Column:
     """Return the column that names a subgroup."""
     return Column(
         "subgroup",
         "text",
         "Empty for the whole arm; otherwise key=value pairs joined by ';' "
-        f"(keys: {', '.join(words.SUBGROUP_KEYS)}), such as adhd_subtype=inattentive.",
+        f"(keys: {', '.join(keys)}), such as sex=female.",
     )
+
+
+def topic_column(name: str, meaning: str, allowed: tuple[str, ...]) -> Column:
+    """Return a column of words that the project declares; any plain word where it declares none."""
+    if allowed:
+        return Column(name, "words", meaning, True, allowed)
+    return Column(name, "key", meaning, True, pattern=WORD_PATTERN)
+
+
+def moderator_columns(project: Project) -> tuple[Column, ...]:
+    """Return the columns of ``studies`` that hold the project's moderators."""
+    found: list[Column] = []
+    for item in project.moderator:
+        if item.kind == "category":
+            found.append(Column(item.name, "words", item.meaning, True, item.words))
+        else:
+            found.append(
+                Column(
+                    item.name,
+                    "number",
+                    item.meaning,
+                    minimum=item.minimum,
+                    maximum=item.maximum,
+                    unit=item.unit,
+                )
+            )
+        if item.definition:
+            found.append(Column(item.definition, "text", "How the source defines it."))
+    return tuple(found)
 
 
 def provenance_columns() -> tuple[Column, ...]:

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ketameta.evidence import TABLES, Evidence, Row
+from ketameta.evidence import Evidence, Row
 from ketameta.extraction import batch_folders, read_rows
 from ketameta.findings import Finding, sort_findings
 from ketameta.paths import ProjectPaths
-from ketameta.schema import BATCH_TABLES, Column, Table
+from ketameta.schema import TABLES, Column, Schema, Table
 
 #: Folder of the second extraction inside a batch.
 SECOND = "second"
@@ -116,13 +116,13 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
     are compared.
     """
     name = paths.relative(folder)
-    second, findings = _read_second(paths, folder)
+    second, findings = _read_second(paths, folder, first.schema)
     studies = {row["study_id"] for rows in second.values() for row in rows}
     cells: list[CellPair] = []
     only_first: list[Row] = []
     only_second: list[Row] = []
     matched = 0
-    for table in BATCH_TABLES:
+    for table in first.schema.batch:
         if table.name not in second:
             continue
         mine = {
@@ -142,11 +142,13 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
     )
 
 
-def _read_second(paths: ProjectPaths, folder: Path) -> tuple[dict[str, list[Row]], list[Finding]]:
+def _read_second(
+    paths: ProjectPaths, folder: Path, schema: Schema
+) -> tuple[dict[str, list[Row]], list[Finding]]:
     """Return the tables of a second extraction, and what could not be read."""
     tables: dict[str, list[Row]] = {}
     findings: list[Finding] = []
-    for table in BATCH_TABLES:
+    for table in schema.batch:
         path = folder / SECOND / f"{table.name}.csv"
         if path.exists():
             # A refused row is an error among the findings.

@@ -79,21 +79,6 @@ DESIGNS = (
     "case_report",
 )
 BLINDING = ("double_blind", "single_blind", "open_label", "not_reported")
-DIAGNOSES = (
-    "adhd",
-    "autism",
-    "neurodevelopmental_other",
-    "major_depression",
-    "bipolar_depression",
-    "depression_mixed",
-    "ptsd",
-    "alcohol_use_disorder",
-    "social_anxiety",
-    "ocd",
-    "healthy",
-    "surgical",
-    "other",
-)
 AGE_GROUPS = (
     "children",
     "adolescents",
@@ -103,44 +88,7 @@ AGE_GROUPS = (
     "all_ages",
     "not_reported",
 )
-ADHD_SUBTYPES = (
-    "inattentive",
-    "hyperactive_impulsive",
-    "combined",
-    "mixed",
-    "not_reported",
-    "not_applicable",
-)
-TREATMENT_RESISTANCE = (
-    "resistant",
-    "inadequate_response",
-    "previously_treated",
-    "not_resistant",
-    "treatment_naive",
-    "mixed",
-    "not_reported",
-    "not_applicable",
-)
 ROLES = ("treatment", "control")
-DRUG_CLASSES = (
-    "nmda_antagonist",
-    "stimulant",
-    "norepinephrine_reuptake_inhibitor",
-    "alpha2_agonist",
-    "other_adhd_medicine",
-    "antidepressant",
-    "antipsychotic",
-    "benzodiazepine",
-    "psychotherapy",
-    "ect",
-    "placebo",
-    "active_placebo",
-    "usual_care",
-    "no_treatment",
-    "other",
-)
-#: Control arms that contain no active treatment of the condition.
-INERT_CLASSES = ("placebo", "active_placebo", "usual_care", "no_treatment")
 ROUTES = (
     "oral",
     "intravenous",
@@ -168,26 +116,10 @@ P_RELATIONS = ("=", "<", ">", "<=")
 FAVOURS = ("treatment", "control", "neither")
 DIRECTIONS = ("lower_is_better", "higher_is_better", "neither")
 OUTCOME_KINDS = ("continuous", "event")
-OUTCOME_DOMAINS = (
-    "adhd_symptoms",
-    "cognition",
-    "mood",
-    "anxiety",
-    "suicidality",
-    "other_symptoms",
-    "functioning",
-    "response",
-    "harm",
-    "vital_sign",
-)
 #: Keys allowed before ``=`` in ``subgroup``; several are joined by ``;``.
 SUBGROUP_KEYS = (
-    "adhd_subtype",
-    "prior_treatment_resistance",
-    "prior_treatment_detail",
     "age_group",
     "sex",
-    "reason_stopped",
     "population",
     "period",
 )

@@ -15,7 +15,7 @@ from ketameta.checks.context import (
     warning,
 )
 from ketameta.errors import did_you_mean
-from ketameta.evidence import TABLES, Row
+from ketameta.evidence import Row
 from ketameta.numberformat import plural
 
 _BATCH_TABLES = ("arms", "outcomes", "contrasts", "risk_of_bias")
@@ -23,7 +23,7 @@ _BATCH_TABLES = ("arms", "outcomes", "contrasts", "risk_of_bias")
 
 def check_keys_are_unique(context: Context) -> Iterator[Problem]:
     """Each key stands once in all batches together; delete the copy or correct the key."""
-    for name, table in TABLES.items():
+    for name, table in context.evidence.schema.tables.items():
         seen: dict[tuple[object, ...], Row] = {}
         for row in context.rows(name):
             first = seen.setdefault(row.key, row)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-from ketameta import vocabulary as words
 from ketameta.checks.context import Context, Problem, error, list_items, warning
 from ketameta.errors import did_you_mean
-from ketameta.evidence import TABLES, Row
+from ketameta.evidence import Row
 from ketameta.schema import WORD_PATTERN, Column
 
 _URL = re.compile(r"https?://[^\s/]+\.[^\s/]+(?:/\S*)?")
@@ -18,15 +17,11 @@ _NOWHERE = re.compile(
     r"|paper|article|source|yes|[?.xX-]+)",
     re.IGNORECASE,
 )
-_SUBGROUP_WORDS = {
-    "adhd_subtype": words.ADHD_SUBTYPES,
-    "prior_treatment_resistance": words.TREATMENT_RESISTANCE,
-}
 
 
 def _cells(context: Context) -> Iterator[tuple[Row, Column, str]]:
     """Yield every filled cell that reading accepted."""
-    for name, table in TABLES.items():
+    for name, table in context.evidence.schema.tables.items():
         columns = {column.name: column for column in table.columns}
         for row in context.rows(name):
             for column, text in row.texts.items():
@@ -36,7 +31,7 @@ def _cells(context: Context) -> Iterator[tuple[Row, Column, str]]:
 
 def check_required_cells_are_filled(context: Context) -> Iterator[Problem]:
     """Every column the schema calls required has a value; type what the source prints."""
-    for name, table in TABLES.items():
+    for name, table in context.evidence.schema.tables.items():
         required = [column for column in table.columns if column.required]
         for row in context.rows(name):
             for column in required:
@@ -72,7 +67,7 @@ def check_forms_fit(context: Context) -> Iterator[Problem]:
 
 def check_registry_numbers_fit(context: Context) -> Iterator[Problem]:
     """Each entry of the registry list has a number in the form of its register."""
-    column = TABLES["studies"].column("registry_id")
+    column = context.evidence.schema["studies"].column("registry_id")
     for row in context.rows("registry"):
         text = row["registry_id"]
         is_read = text and not context.is_refused(row, "registry_id")
@@ -144,8 +139,13 @@ def check_counts_are_not_shares(context: Context) -> Iterator[Problem]:
 
 def check_percentages_are_not_shares(context: Context) -> Iterator[Problem]:
     """Each percentage of a trial's people is a percentage, not a share of one."""
+    columns = [
+        column.name
+        for column in context.evidence.schema["studies"].columns
+        if column.kind == "number" and column.name.endswith("_percent")
+    ]
     for row in context.rows("studies"):
-        for column in ("female_percent", "adhd_inattentive_percent"):
+        for column in columns:
             number = row.number(column)
             if number is not None and 0 < number <= 1:
                 yield warning(
@@ -168,27 +168,29 @@ def check_counts_are_whole(context: Context) -> Iterator[Problem]:
 
 def check_subgroups_are_readable(context: Context) -> Iterator[Problem]:
     """Each subgroup is key=value pairs joined by ';', with keys and words of the vocabulary."""
+    known = context.evidence.schema.subgroups
     for table in ("outcomes", "contrasts"):
         for row in context.rows(table):
             seen: set[str] = set()
             for item in list_items(row["subgroup"]):
                 key, equals, value = (part.strip() for part in item.partition("="))
-                why, remedy = _subgroup_advice(key, equals, value, seen)
+                why, remedy = _subgroup_advice(key, equals, value, seen, known)
                 seen.add(key)
                 if why:
                     yield error(row, "subgroup", why, remedy, value=item)
 
 
-def _subgroup_advice(key: str, equals: str, value: str, seen: set[str]) -> tuple[str, str]:
+def _subgroup_advice(
+    key: str, equals: str, value: str, seen: set[str], known: Mapping[str, Sequence[str]]
+) -> tuple[str, str]:
     """Return why one pair of a subgroup cannot be read and what to write; empty if it can."""
     if not equals or not value:
-        return "not a key=value pair", "write, for example, adhd_subtype=inattentive"
-    if key not in words.SUBGROUP_KEYS:
-        listed = ", ".join(words.SUBGROUP_KEYS)
-        return "no such key", f"one of {listed}{did_you_mean(key, words.SUBGROUP_KEYS)}"
+        return "not a key=value pair", "write, for example, sex=female"
+    if key not in known:
+        return "no such key", f"one of {', '.join(known)}{did_you_mean(key, known)}"
     if key in seen:
         return "the key stands twice", "keep one; rows are about one subgroup"
-    allowed = _SUBGROUP_WORDS.get(key)
+    allowed = known[key]
     if allowed and value not in allowed:
         return "no such word", f"one of {', '.join(allowed)}{did_you_mean(value, allowed)}"
     if not allowed and not re.fullmatch(WORD_PATTERN, value):

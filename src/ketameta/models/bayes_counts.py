@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import interpolate
 
 from ketameta.arrays import Floats, as_numbers
@@ -130,7 +130,7 @@ class BayesEventCounts(Result):
         """Return the sentence and the three posteriors, as odds ratios."""
         level = f"{100 * self.level:g}%"
         pooled, new = (
-            format_estimate(*(math.exp(x) for x in (part.median, part.ci_low, part.ci_high)))
+            format_estimate(math.exp(part.median), math.exp(part.ci_low), math.exp(part.ci_high))
             for part in (self.mu, self.new_effect)
         )
         counts = (
@@ -399,7 +399,7 @@ class _Grid:
             )
         size = 1 << (nodes - 1).bit_length()
         extra = (size * step - (high - low)) / 2
-        self._x = low - extra + step * np.arange(size)
+        self._x: Floats = low - extra + step * np.arange(size, dtype=np.float64)
         self._inside = (self._x >= low) & (self._x <= high)
         logs = log_conditional_likelihood(used, self._x)
         self._peaks = logs.max(axis=1)
@@ -425,7 +425,7 @@ class _Grid:
         seen = np.flatnonzero(total > total.max() - _NEGLIGIBLE)
         return float(rough[max(seen[0] - 1, 0)]), float(rough[min(seen[-1] + 1, rough.size - 1)])
 
-    def _blurred(self, waves: Floats, tau: Floats) -> Floats:
+    def _blurred(self, waves: NDArray[np.complex128], tau: Floats) -> Floats:
         """Return functions on the grid blurred by normal distributions: (taus, ..., nodes)."""
         damping = np.exp(-0.5 * np.outer(tau, self._frequency) ** 2)
         shape = (tau.size, *(1,) * (waves.ndim - 1), self._frequency.size)

@@ -69,7 +69,7 @@ class Provenance:
     def __init__(
         self, evidence: Evidence, effects: Mapping[Assumptions, pd.DataFrame] | None = None
     ) -> None:
-        self._evidence = evidence
+        self._evidence, self._schema = evidence, evidence.schema
         self._effects: dict[Assumptions, dict[str, dict[str, Any]]] = {}
         self._known = dict(effects or {})
 
@@ -168,7 +168,10 @@ class Provenance:
         steps, worked = self.worked(effect)
         return {
             "id": effect["effect_id"],
-            "arms": [_arm(source, row) for source, row in zip(sources, rows, strict=True)],
+            "arms": [
+                _arm(source, row, self._schema[row.table])
+                for source, row in zip(sources, rows, strict=True)
+            ],
             "routes": [
                 {"code": code, "description": ROUTES[code].description,
                  "source": ROUTES[code].source, "is_exact": ROUTES[code].is_exact}
@@ -288,11 +291,8 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _arm(source: str, row: Row) -> dict[str, Any]:
+def _arm(source: str, row: Row, table: Table) -> dict[str, Any]:
     """Return one extracted row as the card shows it."""
-    from ketameta.evidence import TABLES
-
-    table: Table = TABLES[row.table]
     cells = [
         (column.name, row[column.name], column.name in row.numbers)
         for column in table.columns

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from ketameta.csvguard import guarded
 from ketameta.errors import UsageError
-from ketameta.evidence import TABLES
-from ketameta.schema import BATCH_TABLES
+from ketameta.schema import BATCH_TABLES, Table
 
 Cells = Mapping[str, str]
 
@@ -34,9 +33,8 @@ def csv_text(
     return stream.getvalue()
 
 
-def table_csv(table: str, rows: Iterable[Cells]) -> str:
+def table_csv(shape: Table, rows: Iterable[Cells]) -> str:
     """Return the CSV of one table of the schema, sorted by its key, without repeated rows."""
-    shape = TABLES[table]
 
     def order(row: Cells) -> tuple[tuple[int, float, str], ...]:
         return tuple(_sortable(row.get(name, "")) for name in shape.key)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ketameta.evidence import TABLES
 from ketameta.review.batch_files import Cells
+from ketameta.schema import TABLES
 
 Key = tuple[str, ...]
 #: Cells of provenance, which may differ between two reports of the same row.

@@ -10,15 +10,16 @@ from ketameta.dictionary import template_csv
 from ketameta.errors import UsageError
 from ketameta.extraction import batch_folders
 from ketameta.paths import ProjectPaths
+from ketameta.project import load_project
 from ketameta.review.batch_files import table_csv, write_batch
 from ketameta.review.import_report import ImportedRow, ImportReport
 from ketameta.review.metapsy import is_metapsy, read_metapsy
 from ketameta.review.revman import is_data_rows, read_data_rows
 from ketameta.review.revman_bias import is_risk_of_bias, read_risk_of_bias
 from ketameta.review.source_csv import SourceCsv, read_source
-from ketameta.review.start import check_project_folder, project_words, readme, slug
+from ketameta.review.start import check_project_folder, project_schema, project_words, readme, slug
 from ketameta.review.words_file import Declared, Words, load_words
-from ketameta.schema import ARMS, BATCH_TABLES
+from ketameta.schema import BATCH_TABLES
 
 #: The formats that an import recognises, in words.
 FORMATS = (
@@ -66,9 +67,14 @@ def import_file(
     if not source.is_file():
         raise UsageError(f"{source}: there is no such file")
     data = source.read_bytes()
-    translations = load_words(words) if words is not None else Words()
+    schema = project_schema(paths)
+    translations = load_words(words, schema) if words is not None else Words()
     known = project_words(paths)
-    declared = Declared(frozenset(known.get("outcome", ())), frozenset(known.get("instrument", ())))
+    declared = Declared(
+        frozenset(known.get("outcome", ())),
+        frozenset(known.get("instrument", ())),
+        project=load_project(paths.root),
+    )
     report = read_import(data, source.name, translations, declared)
     if not write or not any(report.tables.values()):
         return report, ()
@@ -86,15 +92,18 @@ def import_file(
 
 def declared_words(paths: ProjectPaths) -> Declared:
     """Return the words that a project knows."""
-    known = project_words(paths)
+    known, schema = project_words(paths), project_schema(paths)
     classes: dict[str, str] = {}
     for folder in batch_folders(paths):
         path = folder / "arms.csv"
         if path.is_file():
-            for _, cells in read_csv(path, paths.relative(path), ARMS).rows:
+            for _, cells in read_csv(path, paths.relative(path), schema["arms"]).rows:
                 classes.setdefault(cells.get("intervention", ""), cells.get("drug_class", ""))
     return Declared(
-        frozenset(known.get("outcome", ())), frozenset(known.get("instrument", ())), classes
+        frozenset(known.get("outcome", ())),
+        frozenset(known.get("instrument", ())),
+        classes,
+        load_project(paths.root),
     )
 
 
@@ -106,7 +115,7 @@ def read_import(
     if data.startswith(b"PK\x03\x04"):
         from ketameta.review.workbook_read import read_workbook
 
-        return read_workbook(data, name)
+        return read_workbook(data, name, project.schema)
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         why = "this is a workbook of the old format (.xls); save it as .xlsx"
         return ImportReport(name, problems=(why,))
@@ -152,11 +161,12 @@ def _unknown_format(source: SourceCsv, name: str) -> ImportReport:
 
 def batch_files(report: ImportReport, name: str, paths: ProjectPaths) -> dict[str, str]:
     """Return the files of a batch by name: its tables, its README, the verdict on every row."""
+    schema = project_schema(paths)
     files = {
-        f"{table.name}.csv": table_csv(table.name, report.tables.get(table.name, ()))
+        f"{table.name}.csv": table_csv(table, report.tables.get(table.name, ()))
         if report.tables.get(table.name)
-        else template_csv(table.name)
-        for table in BATCH_TABLES
+        else template_csv(table.name, schema)
+        for table in schema.batch
     }
     files["README.md"] = readme(name, paths)
     files[ROWS_FILE] = report.rows_csv()

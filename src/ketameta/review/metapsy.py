@@ -115,7 +115,7 @@ class _Reader:
         study = self.facts.study_id(row["study"], row["year"], row.refusals)
         arms = self.facts.arms(study, row.cells) if study else ("", "")
         outcome, instrument = self._measured(row, kind)
-        days, subgroup = time_of(row)
+        days, subgroup = time_of(row, self.declared.schema.subgroups)
         if row.refusals:
             return []
         key = {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from ketameta.review.draft import Draft
 from ketameta.review.import_report import quoted
 from ketameta.review.source_csv import as_number
 from ketameta.review.start import slug
-from ketameta.vocabulary import SUBGROUP_KEYS
 
 #: Normal quantile of a two-sided 95% interval.
 Z95 = 1.959963984540054
@@ -70,7 +69,7 @@ def kind_of(row: SourceRow) -> str:
     return ""
 
 
-def time_of(row: SourceRow) -> tuple[str, str]:
+def time_of(row: SourceRow, keys: Collection[str]) -> tuple[str, str]:
     """Return the day and the subgroup of a row."""
     days = row.number("time_days")
     if not days and row["time_weeks"]:
@@ -90,15 +89,15 @@ def time_of(row: SourceRow) -> tuple[str, str]:
         periods.append("after_crossover")
     # The format allows no semicolons: several subgroups are joined by a vertical bar.
     named = row["subgroup"].replace("|", ";")
-    parts = [named] if _is_subgroup(named) else []
+    parts = [named] if _is_subgroup(named, keys) else []
     parts += [f"period={'_'.join(periods)}"] if periods else []
     return days, ";".join(parts)
 
 
-def _is_subgroup(text: str) -> bool:
+def _is_subgroup(text: str, keys: Collection[str]) -> bool:
     """Return whether a cell names subgroups as the tables here do."""
     pairs = [part.partition("=") for part in text.split(";") if part]
-    return bool(pairs) and all(key in SUBGROUP_KEYS and value for key, _, value in pairs)
+    return bool(pairs) and all(key in keys and value for key, _, value in pairs)
 
 
 def arm_rows(

@@ -10,9 +10,7 @@ from ketameta.review.draft import Draft
 from ketameta.review.import_report import quoted
 from ketameta.review.metapsy_words import (
     BLINDING,
-    DIAGNOSES,
     JUDGEMENTS,
-    RESISTANT,
     ROB2_DOMAINS,
     drug_class,
 )
@@ -127,8 +125,10 @@ class StudyFacts:
     def _study(self, study: str, row: Cells) -> dict[str, str]:
         doi = _DOI.search(row.get("doi", ""))
         given = row.get("diagnosis", "").lower()
-        diagnosis = self._words.find("diagnosis", given) or DIAGNOSES.get(given, "")
-        if not diagnosis and given in vocabulary.DIAGNOSES:
+        diagnosis = self._words.find("diagnosis", given) or self._declared.meaning(
+            "diagnosis", given
+        )
+        if not diagnosis and given in self._declared.project.words.diagnosis:
             diagnosis = given
         if not diagnosis:
             diagnosis = "other"
@@ -136,7 +136,6 @@ class StudyFacts:
         elif diagnosis != given:
             self._say(f"diagnosis {quoted(given)} was entered as {diagnosis}", study)
         group = row.get("target_group", "")
-        resistant = given in RESISTANT or any(word in group for word in RESISTANT)
         age = as_number(row.get("mean_age", ""), decimal_comma="," in row.get("mean_age", ""))
         women = row.get("percent_women", "")
         year = row.get("year", "") or study.rsplit("_", 1)[-1][:4]
@@ -156,8 +155,10 @@ class StudyFacts:
             "age_group": self._age_group(age),
             "age_mean_years": age or "",
             "female_percent": as_number(women, decimal_comma="," in women) or "",
-            "adhd_subtype": "not_reported" if diagnosis == "adhd" else "not_applicable",
-            "prior_treatment_resistance": "resistant" if resistant else "not_reported",
+            **{
+                name: self._declared.meaning(name, given, *group.split()) or "not_reported"
+                for name in self._declared.project.categories
+            },
             "notes": f"Read from {self._source}, a data set in the Metapsy format.",
         }
         return {**cells, **{key: cell for key, cell in self._words.study.items() if cell}}
@@ -188,7 +189,7 @@ class StudyFacts:
         drug = row.get(f"drug_arm{arm}", "")
         condition = row.get(f"condition_arm{arm}", "")
         given = (drug, condition)
-        word = self._words.find("drug_class", *given) or drug_class(*given)
+        word = self._words.find("drug_class", *given) or drug_class(self._declared, *given)
         word = word or self._declared.classes.get(slug(drug or condition), "")
         if not word:
             word = "other"

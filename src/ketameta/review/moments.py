@@ -6,7 +6,7 @@ Holds no words for readers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import KetametaError
@@ -48,7 +48,7 @@ def with_results(evidence: Evidence, keep: Callable[[Row], bool]) -> Evidence:
     tables = dict(evidence.tables)
     for name in RESULT_TABLES:
         tables[name] = tuple(row for row in evidence.rows(name) if keep(row))
-    return Evidence(tables, evidence.refused)
+    return replace(evidence, tables=tables)
 
 
 def is_of(source: str, prefix: str) -> bool:

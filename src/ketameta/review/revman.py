@@ -56,7 +56,7 @@ def read_data_rows(source: SourceCsv, name: str, words: Words, declared: Declare
             missing.setdefault(number, row["Analysis name"])
             row.refusals.append(f"analysis {number} is not in the words file")
         elif not row.refusals:
-            became = _take(row, topic, words, draft, name)
+            became = _take(row, topic, words, declared, draft, name)
             _declare(topic, declared, undeclared, row["Analysis name"])
         rows.append(row_verdict(row, f"{row['Study']}, analysis {number}", became))
     return ImportReport(
@@ -89,7 +89,12 @@ def _declare(
 
 
 def _take(
-    row: SourceRow, topic: Mapping[str, str], words: Words, draft: Draft, source: str
+    row: SourceRow,
+    topic: Mapping[str, str],
+    words: Words,
+    declared: Declared,
+    draft: Draft,
+    source: str,
 ) -> list[str]:
     """Return the rows of the batch that a data row becomes; refusals are left in ``row``."""
     absent = [key for key in _NEEDED if not topic.get(key)]
@@ -122,7 +127,7 @@ def _take(
     _keep_subgroups_apart(row, draft, found)
     if row.refusals:
         return []
-    added = [*_study_and_arms(row, topic, words, draft, study, source)]
+    added = [*_study_and_arms(row, topic, words, declared, draft, study, source)]
     return [*added, *(draft.add(table, cells, row.line) for table, cells in found)]
 
 
@@ -224,6 +229,7 @@ def _study_and_arms(
     row: SourceRow,
     topic: Mapping[str, str],
     words: Words,
+    declared: Declared,
     draft: Draft,
     study: str,
     source: str,
@@ -248,7 +254,7 @@ def _study_and_arms(
             "study_id": study,
             "arm_id": slug(named),
             "intervention": words.find("intervention", named) or slug(named),
-            "drug_class": topic.get(f"{arm}_class", "") or drug_class(named),
+            "drug_class": topic.get(f"{arm}_class", "") or drug_class(declared, named),
             "role": arm,
             "route": topic.get("route", "") if arm == "treatment" else "not_reported",
         }

@@ -12,10 +12,11 @@ from ketameta.dictionary import template_csv
 from ketameta.errors import UsageError
 from ketameta.extraction import batch_folders
 from ketameta.paths import ProjectPaths
+from ketameta.project import Project, load_project, read_project
 from ketameta.review.batch_files import write_batch
 from ketameta.review.document import Document, Grid, Heading, Paragraph, as_markdown
 from ketameta.review.example import EXAMPLE, SIMULATED
-from ketameta.schema import BATCH_TABLES, STUDIES, STUDY_ID_PATTERN, Table
+from ketameta.schema import STUDY_ID_PATTERN, Schema, Table, schema_of
 
 _YEAR = re.compile(r"(?:^|[^0-9])((?:19|20)[0-9]{2})([a-z]?)(?![0-9])")
 
@@ -49,7 +50,8 @@ def new_batch(paths: ProjectPaths, study: str) -> tuple[Path, ...]:
             f"{paths.relative(folder)} already exists; work on in it, or choose another name "
             f"such as {_next_letter(study, {item.name for item in batch_folders(paths)})}"
         )
-    files = {f"{table.name}.csv": template_csv(table.name) for table in BATCH_TABLES}
+    schema = schema_of(load_project(paths.root))
+    files = {f"{table.name}.csv": template_csv(table.name, schema) for table in schema.batch}
     files["README.md"] = readme(study, paths)
     write_batch(folder, files)
     return tuple(folder / name for name in files)
@@ -111,11 +113,12 @@ def slug(text: str) -> str:
 
 def _extracted_studies(paths: ProjectPaths) -> Iterator[tuple[str, str]]:
     """Yield every study name and where it stands."""
+    schema = schema_of(read_project(paths.root)[0])
     for folder in batch_folders(paths):
         path = folder / "studies.csv"
         if path.is_file():
             file = paths.relative(path)
-            for line, cells in read_csv(path, file, STUDIES).rows:
+            for line, cells in read_csv(path, file, schema["studies"]).rows:
                 yield cells.get("study_id", "").strip(), f"{file}:{line}"
 
 
@@ -128,6 +131,7 @@ def _next_letter(study: str, taken: set[str]) -> str:
 
 def readme(study: str, paths: ProjectPaths | None = None) -> str:
     """Return the README of a batch: the steps, the example row of each table, the words."""
+    schema = project_schema(paths)
     text = as_markdown(
         (
             Heading(study, 0),
@@ -146,7 +150,7 @@ def readme(study: str, paths: ProjectPaths | None = None) -> str:
                 f"The trial {SIMULATED} is simulated: it does not exist, and no number of it is "
                 "real."
             ),
-            *(block for table in BATCH_TABLES for block in _example(table)),
+            *(block for table in schema.batch for block in _example(table)),
             *controlled_words(paths),
         )
     )
@@ -183,7 +187,7 @@ def _example(table: Table) -> Document:
 def controlled_words(paths: ProjectPaths | None = None) -> Document:
     """Return the words a reviewer may choose from, column by column."""
     seen: dict[tuple[str, ...], list[str]] = {}
-    for table in BATCH_TABLES:
+    for table in project_schema(paths).batch:
         for column in table.columns:
             if column.allowed:
                 name = f"{table.name}.{column.name}"
@@ -197,17 +201,20 @@ def controlled_words(paths: ProjectPaths | None = None) -> Document:
     )
 
 
+def project_schema(paths: ProjectPaths | None) -> Schema:
+    """Return the tables of a project, or of one without a topic."""
+    return schema_of(Project.model_construct() if paths is None else load_project(paths.root))
+
+
 def project_words(paths: ProjectPaths | None) -> dict[str, tuple[str, ...]]:
     """Return the outcomes and instruments that the project declares."""
-    from ketameta.evidence import TABLES
-
     found: dict[str, tuple[str, ...]] = {}
     if paths is None:
         return found
     for table, column in (("outcome_words", "outcome"), ("instruments", "instrument")):
         path = paths.data / f"{table}.csv"
         if path.is_file():
-            rows = read_csv(path, paths.relative(path), TABLES[table]).rows
+            rows = read_csv(path, paths.relative(path), project_schema(paths)[table]).rows
             words = {cells.get(column, "").strip() for _, cells in rows}
             found[column] = tuple(sorted(word for word in words if word))
     return found

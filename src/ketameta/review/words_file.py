@@ -10,8 +10,9 @@ from typing import Any
 
 from ketameta import vocabulary
 from ketameta.errors import UsageError, did_you_mean
+from ketameta.project import Project
 from ketameta.review.start import slug
-from ketameta.schema import STUDIES
+from ketameta.schema import Schema, schema_of
 
 #: Tables of a words file that translate a word of the source into one of ours.
 TRANSLATIONS = ("instrument", "outcome", "intervention", "drug_class", "diagnosis", "study_id")
@@ -29,14 +30,21 @@ ANALYSIS_KEYS = (
     "route",
 )
 _CHOICES: Mapping[str, Sequence[str]] = {
-    "drug_class": vocabulary.DRUG_CLASSES,
-    "diagnosis": vocabulary.DIAGNOSES,
     "statistic": vocabulary.STATISTICS,
     "effect_type": vocabulary.EFFECT_TYPES,
-    "treatment_class": vocabulary.DRUG_CLASSES,
-    "control_class": vocabulary.DRUG_CLASSES,
     "route": vocabulary.ROUTES,
 }
+
+
+def _choices(schema: Schema) -> dict[str, Sequence[str]]:
+    """Return the words that a translation may lead to, of the kinds that have a list."""
+    classes = schema["arms"].column("drug_class").allowed
+    diagnoses = schema["studies"].column("diagnosis").allowed
+    declared = {
+        **dict.fromkeys(("drug_class", "treatment_class", "control_class"), classes),
+        "diagnosis": diagnoses,
+    }
+    return {**_CHOICES, **{kind: words for kind, words in declared.items() if words}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +85,23 @@ class Declared:
         As declared in the shared lists.
     classes : mapping of str to str
         Class of every intervention that the project's arms name.
+    project : Project
     """
 
     outcomes: frozenset[str] = frozenset()
     instruments: frozenset[str] = frozenset()
     classes: Mapping[str, str] = field(default_factory=dict)
+    project: Project = field(default_factory=Project.model_construct)
+
+    @property
+    def schema(self) -> Schema:
+        """The tables of the project, with the words and moderators that it declares."""
+        return schema_of(self.project)
+
+    def meaning(self, column: str, *texts: str) -> str:
+        """Return what a word of another database means here, as the project says."""
+        known = self.project.alias.get(column, {})
+        return next((known[text] for text in texts if text in known), "")
 
     def instrument(self, text: str) -> str:
         """Return the declared instrument that ``text`` spells, else its slug."""
@@ -101,8 +121,14 @@ def _spelled_alike(word: str, known: frozenset[str]) -> str:
     return alike[0] if len(alike) == 1 else word
 
 
-def load_words(path: Path) -> Words:
+def load_words(path: Path, schema: Schema) -> Words:
     """Return a words file.
+
+    Parameters
+    ----------
+    path : Path
+    schema : Schema
+        Of the project that the words are for.
 
     Raises
     ------
@@ -122,18 +148,19 @@ def load_words(path: Path) -> Words:
             hint = did_you_mean(name, known)
             problems.append(f"[{name}]: no such table; one of {', '.join(known)}{hint}")
     tables = {kind: _texts(kind, raw.get(kind, {}), problems) for kind in TRANSLATIONS}
-    for kind, choices in _CHOICES.items():
+    choices_of = _choices(schema)
+    for kind, choices in choices_of.items():
         for source, word in tables.get(kind, {}).items():
             _check_word(f"{kind}.{source}", word, choices, problems)
     study = _texts("study", raw.get("study", {}), problems, lower=False)
-    columns = {column.name: column for column in STUDIES.columns}
+    columns = {column.name: column for column in schema["studies"].columns}
     for name, cell in study.items():
         if name not in columns:
             hint = did_you_mean(name, columns)
             problems.append(f"study.{name}: studies.csv has no such column{hint}")
         elif columns[name].allowed:
             _check_word(f"study.{name}", cell, columns[name].allowed, problems)
-    analyses = _analyses(raw.get("analysis", {}), problems)
+    analyses = _analyses(raw.get("analysis", {}), choices_of, problems)
     if problems:
         raise UsageError(f"{path.name}:\n" + "\n".join(f"  {problem}" for problem in problems))
     return Words(
@@ -162,7 +189,9 @@ def _texts(name: str, table: Any, problems: list[str], *, lower: bool = True) ->
     return found
 
 
-def _analyses(raw: Any, problems: list[str]) -> dict[str, dict[str, str]]:
+def _analyses(
+    raw: Any, choices_of: Mapping[str, Sequence[str]], problems: list[str]
+) -> dict[str, dict[str, str]]:
     if not isinstance(raw, dict):
         problems.append('[analysis]: write one [analysis."1.1"] table for each analysis')
         return {}
@@ -173,8 +202,8 @@ def _analyses(raw: Any, problems: list[str]) -> dict[str, dict[str, str]]:
             if key not in ANALYSIS_KEYS:
                 hint = did_you_mean(key, ANALYSIS_KEYS)
                 problems.append(f"analysis.{number}.{key}: no such key{hint}")
-            elif key in _CHOICES:
-                _check_word(f"analysis.{number}.{key}", word, _CHOICES[key], problems)
+            elif key in choices_of:
+                _check_word(f"analysis.{number}.{key}", word, choices_of[key], problems)
         analyses[number] = cells
     return analyses
 

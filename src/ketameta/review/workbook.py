@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ketameta.paths import ProjectPaths
 from ketameta.review.example import EXAMPLE, SIMULATED
-from ketameta.review.start import project_words
-from ketameta.schema import BATCH_TABLES, Column, Table
+from ketameta.review.start import project_schema, project_words
+from ketameta.schema import Column, Schema, Table
 
 if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
@@ -50,24 +50,27 @@ def workbook_bytes(study: str = "", paths: ProjectPaths | None = None) -> bytes:
     help_sheet = book.active
     assert help_sheet is not None
     help_sheet.title = HELP
-    lists = _write_words(book.create_sheet(WORDS), project_words(paths))
-    for table in BATCH_TABLES:
+    schema = project_schema(paths)
+    lists = _write_words(book.create_sheet(WORDS), schema, project_words(paths))
+    for table in schema.batch:
         _write_table(book.create_sheet(table.name), table, lists)
-    book.move_sheet(WORDS, len(BATCH_TABLES))
+    book.move_sheet(WORDS, len(schema.batch))
     book[WORDS].sheet_state = "hidden"
-    _write_help(help_sheet, study)
+    _write_help(help_sheet, study, schema)
     book.properties.creator = "ketameta"
     stream = io.BytesIO()
     book.save(stream)
     return stream.getvalue()
 
 
-def _write_words(sheet: Worksheet, declared: dict[str, tuple[str, ...]]) -> dict[Any, str]:
+def _write_words(
+    sheet: Worksheet, schema: Schema, declared: dict[str, tuple[str, ...]]
+) -> dict[Any, str]:
     """Write every list of words into a column of its own; return the range of each."""
     from openpyxl.utils import get_column_letter
 
     lists: dict[Any, tuple[str, ...]] = {}
-    for table in BATCH_TABLES:
+    for table in schema.batch:
         for column in table.columns:
             if column.allowed:
                 lists.setdefault(column.allowed, column.allowed)
@@ -123,7 +126,7 @@ def _meaning(column: Column) -> str:
     return " ".join(parts)
 
 
-def _write_help(sheet: Worksheet, study: str) -> None:
+def _write_help(sheet: Worksheet, study: str, schema: Schema) -> None:
     """Write the steps, the worked example and the meaning of every column."""
     from openpyxl.styles import Alignment, Font
 
@@ -148,13 +151,13 @@ def _write_help(sheet: Worksheet, study: str) -> None:
     write("A worked row of each sheet", strong=True)
     write("", f"The trial {SIMULATED} is simulated: it does not exist.")
     write("sheet", "column", "example", "what to think of", strong=True)
-    for table in BATCH_TABLES:
+    for table in schema.batch:
         for name, example, comment in EXAMPLE[table.name]:
             write(table.name, name, example, comment)
     line += 1
     write("Every column", strong=True)
     write("sheet", "column", "needed", "meaning", "words", strong=True)
-    for table in BATCH_TABLES:
+    for table in schema.batch:
         for column in table.columns:
             needed = "yes" if column.required else ""
             write(table.name, column.name, needed, _meaning(column), ", ".join(column.allowed))

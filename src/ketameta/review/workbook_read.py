@@ -11,7 +11,7 @@ from typing import Any
 from ketameta.errors import did_you_mean
 from ketameta.review.import_report import ImportedRow, ImportReport, Verdict, quoted
 from ketameta.review.workbook import HELP, WORDS
-from ketameta.schema import BATCH_TABLES, Table
+from ketameta.schema import Schema, Table
 from ketameta.textfiles import without_hidden
 
 KIND = "workbook"
@@ -19,7 +19,7 @@ KIND = "workbook"
 _MOST_COLUMNS, _MOST_ROWS = 200, 100_000
 
 
-def read_workbook(data: bytes, source: str) -> ImportReport:
+def read_workbook(data: bytes, source: str, schema: Schema) -> ImportReport:
     """Return what a workbook holds. Never raises: what cannot be read is in the report.
 
     Parameters
@@ -38,7 +38,7 @@ def read_workbook(data: bytes, source: str) -> ImportReport:
     rows: list[ImportedRow] = []
     problems: list[str] = []
     tables: dict[str, tuple[dict[str, str], ...]] = {}
-    names = {table.name: table for table in BATCH_TABLES}
+    names = {table.name: table for table in schema.batch}
     for title, lines in sheets:
         key = title.strip().lower().replace(" ", "_")
         if key in (HELP, WORDS):
