@@ -22,7 +22,7 @@ _STARTS = np.geomspace(1e-2, 1e2, 9)
 _GRID = np.concatenate([[0.0], np.geomspace(1e-8, 1e8, 129)])
 #: Two optima within this log-likelihood are the same.
 SAME_OPTIMUM = 1e-7
-#: Newton steps at most after the search, which stops where processors differ by 1e-8; three suffice.
+#: Newton steps at most after the search, which stops where processors differ by 1e-8; few are made.
 _NEWTON_STEPS = 20
 #: Step of the differences that give the curvature, as a share of the largest parameter.
 _DIFFERENCE = 1e-5
