@@ -144,6 +144,6 @@ def _drawn(line: Predictions) -> dict[str, Any]:
     names = ("estimate", "ci_low", "ci_high", "pi_low", "pi_high")
     given = {name: getattr(line, name) for name in names}
     bands = {name: values for name, values in given.items() if values is not None}
-    rounded = published_together(np.concatenate(list(bands.values())).tolist())
-    found = dict(zip(bands, np.reshape(rounded, (len(bands), -1)).tolist(), strict=True))
+    rounded = np.array(published_together(np.concatenate(list(bands.values())).tolist()))
+    found: dict[str, Any] = dict(zip(bands, rounded.reshape(len(bands), -1), strict=True))
     return {name: found.get(name) for name in names}

@@ -202,11 +202,11 @@ def _curve(fit: DoseResponse, doses: np.ndarray) -> list[dict[str, float]]:
     """Return the points of a curve; a curve may cross zero, so that all have its decimals."""
     at = fit.predict(doses)
     names = ("estimate", "se", "ci_low", "ci_high")
-    values = published_together(np.array([getattr(at, name) for name in names]).ravel().tolist())
-    columns = np.reshape(values, (len(names), len(doses)))
+    values = np.array([getattr(at, name) for name in names])
+    rounded = np.array(published_together(values.ravel().tolist())).reshape(values.shape)
     return [
         {"dose": float(dose), **dict(zip(names, row, strict=True))}
-        for dose, row in zip(doses, columns.T.tolist(), strict=True)
+        for dose, row in zip(doses, rounded.T.tolist(), strict=True)
     ]
 
 

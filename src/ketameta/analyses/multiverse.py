@@ -117,8 +117,8 @@ def multiverse(
             "options": numbers,
         },
     }
-    shown: dict[str, Any] = published(plain(result))
-    return {**shown, "sentences": multiverse_sentences(shown, spec)}
+    result = published(plain(result))
+    return {**result, "sentences": multiverse_sentences(result, spec)}
 
 
 def _active(spec: AnalysisSpec, data: TrialSets) -> tuple[dict[str, list[Option]], list[str]]:
