@@ -9,10 +9,12 @@ import pytest
 
 from ketameta.errors import NotEstimableError, UsageError
 from ketameta.models.dose_two_stage import two_stage
+from ketameta.models.second_engine import AGREEMENTS
+from ketameta.numberformat import MINUS
 from ketameta.report.dose_table import dose_check_rows, two_stage_words
 from test_dose_analysis import FOUR, dose_trial, joined, run  # noqa: F401
 from test_dose_response import REFERENCE, SETS, columns, fit_doses, fit_reference, three_doses
-from tolerances import DENSE, DOSE_RESPONSE, TWO_STAGE
+from tolerances import DENSE, DOSE_RESPONSE, PUBLISHED, TWO_STAGE
 
 # --- against rma.mv and against the one stage -----------------------------------------------------
 
@@ -75,17 +77,13 @@ def test_an_analysis_carries_the_checks_of_its_line(run: Any) -> None:  # noqa: 
     found = result["dose_response"]
     checks = found["checks"]
     assert checks["withheld"] == ""
-    assert checks["two_stage"]["largest"] < TWO_STAGE
     main = found["linear"]["slope"]
-    assert checks["two_stage"]["values"]["estimate"] == pytest.approx(
-        main["estimate"], rel=TWO_STAGE
-    )
-    assert checks["two_stage"]["values"]["tau2"] == pytest.approx(
-        main["tau"] ** 2, rel=TWO_STAGE, abs=1e-9
-    )
+    # The exact differences are held by the tests of the model above.
+    assert set(checks["two_stage"]) == {"engine", "version", "slopes", "agrees_to"}
+    assert checks["two_stage"]["agrees_to"] == AGREEMENTS[0]
     assert [item["code"] for item in checks["companions"]] == ["common", "wald"]
     wald = checks["companions"][1]
-    assert wald["estimate"] == pytest.approx(main["estimate"], rel=DENSE)
+    assert wald["estimate"] == pytest.approx(main["estimate"], rel=PUBLISHED)
     assert wald["ci_high"] - wald["ci_low"] < main["ci_high"] - main["ci_low"]
     rows = dose_check_rows(result)
     assert [row["label"] for row in rows][:3] == [
@@ -93,6 +91,7 @@ def test_an_analysis_carries_the_checks_of_its_line(run: Any) -> None:  # noqa: 
     ]
     assert len(rows) == 3 + 4
     assert "Alder 2014" in two_stage_words(result) and "PyMARE" in two_stage_words(result)
+    assert f"agrees to 1e{MINUS}6 of a standard error" in two_stage_words(result)
 
 
 #: Trials whose slopes differ by more than chance.
@@ -108,9 +107,7 @@ def test_the_spread_of_slopes_is_told_per_step(run: Any) -> None:  # noqa: F811
     found = run(joined(*APART))["dose_response"]
     main, stages = found["linear"]["slope"], found["checks"]["two_stage"]
     assert main["tau"] > 0.5
-    assert stages["values"]["tau2"] == pytest.approx(main["tau"] ** 2, rel=10 * TWO_STAGE)
-    for name in ("estimate", "se", "ci_low", "ci_high"):
-        assert stages["values"][name] == pytest.approx(main[name], rel=10 * TWO_STAGE)
+    assert stages["agrees_to"] == AGREEMENTS[0]
     # 28 mg lower the score by half a point in one trial, by five in another.
     slopes = [item["estimate"] for item in stages["slopes"]]
     assert min(slopes) < -4 and max(slopes) > -1
@@ -127,7 +124,7 @@ def test_leaving_a_trial_out_is_an_analysis_without_it(run: Any) -> None:  # noq
         alone = run(joined(*rest))["dose_response"]["linear"]
         assert (row["k"], row["method"]) == (3, alone["method"])
         for name in ("estimate", "ci_low", "ci_high"):
-            assert row[name] == pytest.approx(alone["slope"][name], rel=DENSE)
+            assert row[name] == pytest.approx(alone["slope"][name], rel=PUBLISHED)
     estimates = [row["estimate"] for row in left["rows"]]
     assert (left["lowest"], left["highest"]) == (min(estimates), max(estimates))
 

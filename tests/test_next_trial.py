@@ -17,6 +17,7 @@ from ketameta.models.bayes import bayes_random_effects
 from ketameta.models.bayes_predictive import predictive_effect
 from ketameta.models.new_trial import md_variance, new_trial, smd_variance
 from ketameta.models.random_effects import random_effects
+from ketameta.numberformat import published
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "planning.json").read_text("utf-8"))
 TWO = ([-0.29, -1.0911], [0.1564, 0.1276])
@@ -203,9 +204,9 @@ def test_added_to_the_trials_there_are(tmp_path):
     assert after["scenarios"][2]["true_effect"] == pytest.approx(mean)
     row = after["rows"][2]
     direct = new_trial(*TWO, 200, [0.0, -0.5, mean], tau2_new=0.1)
-    assert row["benefit_if_between"] == [list(ends) for ends in direct.below]
+    assert row["benefit_if_between"] == published([list(ends) for ends in direct.below])
     for stored, fresh in zip(row["outlooks"], direct.outlooks, strict=True):
-        assert stored["p_benefit"] == fresh.p_below
+        assert stored["p_benefit"] == published(fresh.p_below)
     assert "Added to the 2 trials there are" in " ".join(found["sentences"])
     assert len(planned(tmp_path, ([-0.4], [0.1]))["after"]["scenarios"]) == 2
 

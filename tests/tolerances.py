@@ -33,9 +33,14 @@ PIMETA_REML = 2e-4
 #: Monte Carlo bounds from 25,000 draws in both programs; the standard deviation between seeds is
 #: up to 0.015, so that a difference of two has 0.021.
 BOOTSTRAP_BOUND = 0.06
-#: statsmodels stops Paule-Mandel at an absolute 1e-8 in Q (measured 4e-9), PyMARE its likelihoods
-#: at 1e-6 in a transformed tau-squared (measured 4e-7 of a standard error).
-SECOND_ENGINE = 2e-6
+#: statsmodels stops Paule-Mandel at an absolute 1e-8 in Q (measured 4e-9); PyMARE searches for the
+#: lowest point of a likelihood, which is flat over the square root of the precision of a double.
+#: Measured 2e-8 of a standard error for means, 1e-7 with moderators. Half the smallest bound that
+#: the report tells.
+SECOND_ENGINE = 5e-7
+#: Published numbers have seven significant digits: rounding moves each by at most 5e-7 of itself,
+#: and what is computed from several rounded numbers by about as much.
+PUBLISHED = 1e-6
 #: A sum written out in the test against the same sum in the package.
 DIRECT = 1e-12
 #: A batch against one fit at a time: the same sums in another order, another path to the same
@@ -127,8 +132,8 @@ PUBLISHED_TWO_DIGITS = 0.005
 #: The same mixture with nodes dropped at 1e-12 instead of 1e-18 of the probability. Measured 2e-11.
 PREDICTIVE = 1e-9
 #: A line in two stages, pooled by PyMARE, against the one stage: PyMARE's search for tau-squared
-#: stops early. Measured 2e-6 where slopes differ.
-TWO_STAGE = 1e-5
+#: is flat over the square root of the precision of a double. Measured 6e-8 where slopes differ.
+TWO_STAGE = 5e-7
 #: Student's t by its continued fraction against scipy's. Measured 6e-10, where scipy rounds to 1.
 STUDENT = 2e-9
 #: Closed forms and roots found to full precision, in another unit or order: rounding alone.

@@ -16,6 +16,7 @@ from ketameta.drawing import Drawing, remove_stray
 from ketameta.effect_rows import Assumptions
 from ketameta.errors import ExtractionError, KetametaError
 from ketameta.input_tables import InputTables
+from ketameta.numberformat import published
 from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.report.manifest import code_hash, manifest_text, text_hash
 
@@ -150,8 +151,11 @@ def build(
 
 
 def effects_csv(table: EffectTable) -> str:
-    """Return the effect table as CSV text: repr floats, sorted rows."""
-    return table.effects.to_csv(index=False, lineterminator="\n")
+    """Return the effect table as CSV text: numbers as published, sorted rows."""
+    frame = table.effects.copy()
+    for name in frame.select_dtypes("float"):
+        frame[name] = published(frame[name].tolist())
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def _results_text(
@@ -163,7 +167,7 @@ def _results_text(
 
 
 def _json_text(value: Any) -> str:
-    """Return the same text for the same value, at full precision."""
+    """Return the same text for the same value; its numbers are rounded already."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True) + "\n"
 
 

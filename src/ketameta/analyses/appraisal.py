@@ -11,6 +11,8 @@ from ketameta.analyses.credibility import credibility
 from ketameta.analyses.multiverse import multiverse
 from ketameta.analyses.next_trial import next_trial_of
 from ketameta.analyses.related import Related
+from ketameta.models.results import plain
+from ketameta.numberformat import published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +59,10 @@ def appraisal(
     pooled = result["pooled"]
     planned = spec.kind in ("pooled", "within_trial") and (spec.model.overall or not trials)
     regressions = regressions_of(spec, trials, evidence.studies)
+    # Words about certainty are made from what is published, never from more digits.
+    shown, judged = published(plain(result)), evidence.risk_of_bias.to_dict("records")
     return {
-        "certainty": certainty(spec, result, main, evidence.risk_of_bias.to_dict("records")),
+        "certainty": certainty(spec, shown, published(plain(main)), judged),
         "multiverse": multiverse(
             spec,
             used,

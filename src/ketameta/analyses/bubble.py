@@ -11,12 +11,13 @@ from ketameta.analyses.spec import CONTINUOUS_MODERATORS
 from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.regression import meta_regression
 from ketameta.models.results import plain
-from ketameta.numberformat import format_count, plural
+from ketameta.numberformat import format_count, plural, published_together
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.models.predictions import Predictions
 
 #: Points at which the fitted line and its bands are drawn.
 _LINE_POINTS = 41
@@ -133,10 +134,16 @@ def _regression(
         ],
         "line": {
             "moderator": grid,
-            "estimate": line.estimate,
-            "ci_low": line.ci_low,
-            "ci_high": line.ci_high,
-            "pi_low": line.pi_low,
-            "pi_high": line.pi_high,
+            **_drawn(line),
         },
     }
+
+
+def _drawn(line: Predictions) -> dict[str, Any]:
+    """Return the line and its bands; they may cross zero, so that all have the same decimals."""
+    names = ("estimate", "ci_low", "ci_high", "pi_low", "pi_high")
+    given = {name: getattr(line, name) for name in names}
+    bands = {name: values for name, values in given.items() if values is not None}
+    rounded = np.array(published_together(np.concatenate(list(bands.values())).tolist()))
+    found: dict[str, Any] = dict(zip(bands, rounded.reshape(len(bands), -1), strict=True))
+    return {name: found.get(name) for name in names}

@@ -1,8 +1,11 @@
-"""What can be computed for each domain of certainty: numbers by name, and sentences about them."""
+"""What can be computed for each domain of certainty: numbers by name, and sentences about them.
+
+Numbers are rounded as they are published before anything is said about them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.companions import FULL_ACCESS
@@ -23,6 +26,7 @@ from ketameta.numberformat import (
     format_p,
     format_percent,
     plural,
+    published,
 )
 from ketameta.vocabulary import Measure
 
@@ -69,53 +73,63 @@ def bias_facts(rows: Rows, risk_of_bias: Sequence[Mapping[str, Any]]) -> Facts:
     """Return the shares of weight by risk of bias, blinding and how the source was read."""
     judged = [bias_judgement(row["study_id"], row["outcome"], risk_of_bias) for row in rows]
     shares = {level: share(rows, [item == level for item in judged]) for level in _SEVERITY}
-    found = {
-        **{f"share_{level}": value for level, value in shares.items()},
-        "share_not_judged": share(rows, [item is None for item in judged]),
-        "share_double_blind": share(rows, [row["blinding"] == "double_blind" for row in rows]),
-        "share_full_access": share(rows, [row["access"] in FULL_ACCESS for row in rows]),
-    }
-    if all(item is None for item in judged):
-        words = ["Risk of bias has been judged for none of these trials."]
-    else:
-        words = [
-            f"Weight by risk of bias: low {format_percent(shares['low'])}, some concerns "
-            f"{format_percent(shares['some_concerns'])}, high {format_percent(shares['high'])}, "
-            f"unclear {format_percent(shares['unclear'])}, not judged "
-            f"{format_percent(found['share_not_judged'])}."
-        ]
-    words.append(
-        f"{format_percent(found['share_double_blind'])} of the weight is from double-blind trials, "
-        f"{format_percent(found['share_full_access'])} from trials read in full or in a registry."
+    found = published(
+        {
+            **{f"share_{level}": value for level, value in shares.items()},
+            "share_not_judged": share(rows, [item is None for item in judged]),
+            "share_double_blind": share(rows, [row["blinding"] == "double_blind" for row in rows]),
+            "share_full_access": share(rows, [row["access"] in FULL_ACCESS for row in rows]),
+        }
     )
-    return found, words
+    return found, _bias_words(found)
+
+
+def _bias_words(found: Mapping[str, Any]) -> list[str]:
+    if found["share_not_judged"] == 1:
+        judged = "Risk of bias has been judged for none of these trials."
+    else:
+        judged = (
+            f"Weight by risk of bias: low {format_percent(found['share_low'])}, some concerns "
+            f"{format_percent(found['share_some_concerns'])}, high "
+            f"{format_percent(found['share_high'])}, unclear "
+            f"{format_percent(found['share_unclear'])}, not judged "
+            f"{format_percent(found['share_not_judged'])}."
+        )
+    return [
+        judged,
+        f"{format_percent(found['share_double_blind'])} of the weight is from double-blind trials, "
+        f"{format_percent(found['share_full_access'])} from trials read in full or in a registry.",
+    ]
 
 
 def inconsistency_facts(spec: AnalysisSpec, pooled: Mapping[str, Any], rows: Rows) -> Facts:
     """Return how much trials differ, and what the prediction interval includes."""
-    if len(rows) < 2:
-        return {"k": len(rows)}, ["One trial: consistency cannot be assessed."]
-    other = sum(row["estimate"] * pooled["estimate"] < 0 for row in rows)
-    found: dict[str, Any] = {
-        **{name: pooled[name] for name in ("tau2", "i2", "i2_ci_low", "i2_ci_high", "q_p_value")},
-        "pi_low": pooled["pi_low"],
-        "pi_high": pooled["pi_high"],
-        "trials_on_other_side": other,
-    }
-    i2 = f"I² is {format_percent(pooled['i2'])}"
-    if pooled["i2_ci_low"] is not None:
-        low, high = format_percent(pooled["i2_ci_low"]), format_percent(pooled["i2_ci_high"])
+    found: dict[str, Any] = {"k": len(rows)}
+    if len(rows) > 1:
+        numbers = ("tau2", "i2", "i2_ci_low", "i2_ci_high", "q_p_value", "pi_low", "pi_high")
+        found |= published({name: pooled[name] for name in numbers})
+        found["trials_on_other_side"] = sum(
+            row["estimate"] * pooled["estimate"] < 0 for row in rows
+        )
+        if found["pi_low"] is not None:
+            found["pi_includes"] = regions(spec, found["pi_low"], found["pi_high"])
+    return found, _inconsistency_words(found)
+
+
+def _inconsistency_words(found: Mapping[str, Any]) -> list[str]:
+    if found["k"] < 2:
+        return ["One trial: consistency cannot be assessed."]
+    i2 = f"I² is {format_percent(found['i2'])}"
+    if found["i2_ci_low"] is not None:
+        low, high = format_percent(found["i2_ci_low"]), format_percent(found["i2_ci_high"])
         i2 += f" ({low} to {high})"
-    words = [
-        f"{i2}; {format_count(other)} of {plural(len(rows), 'trial')} on the other side of no "
-        "effect than the pooled estimate."
+    return [
+        f"{i2}; {format_count(found['trials_on_other_side'])} of {plural(found['k'], 'trial')} on "
+        "the other side of no effect than the pooled estimate.",
+        "No prediction interval: too few trials."
+        if found["pi_low"] is None
+        else f"The prediction interval includes {_listed(found['pi_includes'])}.",
     ]
-    if pooled["pi_low"] is None:
-        words.append("No prediction interval: too few trials.")
-    else:
-        found["pi_includes"] = regions(spec, pooled["pi_low"], pooled["pi_high"])
-        words.append(f"The prediction interval includes {_listed(found['pi_includes'])}.")
-    return found, words
 
 
 def important_difference(spec: AnalysisSpec) -> float | None:
@@ -156,24 +170,23 @@ def regions(spec: AnalysisSpec, low: float, high: float) -> list[str]:
 
 def indirectness_facts(spec: AnalysisSpec, rows: Rows) -> Facts:
     """Return how near people and treatment are to ketamine in ADHD."""
-    adhd = share(rows, [row["diagnosis"] == "adhd" for row in rows])
-    ketamine = share(
-        rows, [set(str(row["intervention"]).split(" / ")) <= set(_KETAMINE) for row in rows]
-    )
-    people = sorted({_words(row["diagnosis"]) for row in rows})
-    measured = sorted({_words(row["outcome"]) for row in rows})
+    ketamine = [set(str(row["intervention"]).split(" / ")) <= set(_KETAMINE) for row in rows]
     found = {
         "directness": spec.directness,
-        "share_adhd": adhd,
-        "share_ketamine": ketamine,
-        "diagnoses": people,
-        "outcomes": measured,
+        "share_adhd": published(share(rows, [row["diagnosis"] == "adhd" for row in rows])),
+        "share_ketamine": published(share(rows, ketamine)),
+        "diagnoses": sorted({_words(row["diagnosis"]) for row in rows}),
+        "outcomes": sorted({_words(row["outcome"]) for row in rows}),
     }
-    return found, [
-        f"Declared as {spec.directness} evidence on ketamine in ADHD: "
-        f"{format_percent(adhd)} of the weight is from people with ADHD, "
-        f"{format_percent(ketamine)} from trials of ketamine or esketamine.",
-        f"People: {', '.join(people)}. Measured: {', '.join(measured)}.",
+    return found, _indirectness_words(found)
+
+
+def _indirectness_words(found: Mapping[str, Any]) -> list[str]:
+    return [
+        f"Declared as {found['directness']} evidence on ketamine in ADHD: "
+        f"{format_percent(found['share_adhd'])} of the weight is from people with ADHD, "
+        f"{format_percent(found['share_ketamine'])} from trials of ketamine or esketamine.",
+        f"People: {', '.join(found['diagnoses'])}. Measured: {', '.join(found['outcomes'])}.",
     ]
 
 
@@ -184,32 +197,36 @@ def imprecision_facts(
     events: Mapping[str, Any] | None,
 ) -> Facts:
     """Return what the interval includes, and the optimal information size."""
-    measure = spec.model.measure
     people = sum(row["n_participants"] or 0 for row in rows)
-    unknown = any(row["n_participants"] is None for row in rows)
     found: dict[str, Any] = {
-        "ci_low": pooled["ci_low"],
-        "ci_high": pooled["ci_high"],
+        "ci_low": published(pooled["ci_low"]),
+        "ci_high": published(pooled["ci_high"]),
         "n_participants": people,
+        "trials_without_size": sum(row["n_participants"] is None for row in rows),
         **_information_size(spec, rows, events),
     }
+    if found["ci_low"] is not None:
+        found["ci_includes"] = regions(spec, found["ci_low"], found["ci_high"])
+    if found["information_size"] is not None:
+        found["information_size_reached"] = people >= found["information_size"]
+    return found, _imprecision_words(found, spec.model.measure)
+
+
+def _imprecision_words(found: Mapping[str, Any], measure: Measure) -> list[str]:
     words = []
-    if pooled["ci_low"] is not None:
-        found["ci_includes"] = regions(spec, pooled["ci_low"], pooled["ci_high"])
-        interval = interval_words(pooled["ci_low"], pooled["ci_high"], measure)
+    if found["ci_low"] is not None:
+        interval = interval_words(found["ci_low"], found["ci_high"], measure)
         words.append(f"The interval, {interval}, includes {_listed(found['ci_includes'])}.")
     if found["information_size"] is None:
-        words.append(found["information_size_basis"])
-        return found, words
-    least = "at least " if unknown else ""
-    relation = "reach it" if people >= found["information_size"] else "do not reach it"
-    words.append(
+        return [*words, found["information_size_basis"]]
+    least = "at least " if found["trials_without_size"] else ""
+    relation = "reach it" if found["information_size_reached"] else "do not reach it"
+    return [
+        *words,
         f"Optimal information size: {format_count(found['information_size'])} people "
-        f"({found['information_size_basis']}). The trials have {least}{format_count(people)} and "
-        f"{relation}."
-    )
-    found["information_size_reached"] = people >= found["information_size"]
-    return found, words
+        f"({found['information_size_basis']}). The trials have {least}"
+        f"{format_count(found['n_participants'])} and {relation}.",
+    ]
 
 
 def _information_size(
@@ -227,7 +244,7 @@ def _information_size(
     if measure in (Measure.RR, Measure.OR, Measure.RD):
         if events is None or not 0 < events["baseline_risk"] < 1:
             return none("No optimal information size: the risk on control is not known.")
-        risk = events["baseline_risk"]
+        risk = published(events["baseline_risk"])
         change = RELATIVE_CHANGE if spec.section == "harms" and risk < 0.75 else -RELATIVE_CHANGE
         side = "more" if change > 0 else "fewer"
         return {
@@ -246,7 +263,7 @@ def _information_size(
         if not sized:
             return none("No optimal information size: the trials print no sizes.")
         columns = [[row[key] for row in sized] for key in ("variance", "n_treatment", "n_control")]
-        sd = implied_sd(*columns)
+        sd = published(implied_sd(*columns))
     try:
         size = information_size_means(important, sd)
     except UsageError as error:
@@ -270,27 +287,47 @@ def publication_facts(
     egger = (small_study or {}).get("egger") or {}
     found = {
         "k": len(rows),
-        "egger_p_value": egger.get("p_value"),
+        "egger_p_value": published(egger.get("p_value")),
         "trim_and_fill_missing": ((small_study or {}).get("trim_and_fill") or {}).get("missing"),
         "trials_without_usable_result": len(silent),
     }
-    if len(rows) < MIN_STUDIES_SMALL_STUDY:
+    return found, _publication_words(found)
+
+
+def _publication_words(found: Mapping[str, Any]) -> list[str]:
+    if found["k"] < MIN_STUDIES_SMALL_STUDY:
         words = [
-            f"{plural(len(rows), 'trial')}: small-study tests need "
+            f"{plural(found['k'], 'trial')}: small-study tests need "
             f"{format_count(MIN_STUDIES_SMALL_STUDY)} and are not made."
         ]
-    elif egger.get("p_value") is not None:
-        words = [f"Egger's test for small-study effects: {format_p(egger['p_value'])}."]
+    elif found["egger_p_value"] is not None:
+        words = [f"Egger's test for small-study effects: {format_p(found['egger_p_value'])}."]
         if found["trim_and_fill_missing"] is not None:
             words.append(f"Trim-and-fill adds {plural(found['trim_and_fill_missing'], 'trial')}.")
     else:
         words = ["Small-study tests could not be made."]
+    silent = found["trials_without_usable_result"]
     if silent:
         words.append(
-            f"{plural(len(silent), 'other trial')} measured it but "
-            f"{'prints' if len(silent) == 1 else 'print'} nothing that can be used."
+            f"{plural(silent, 'other trial')} measured it but "
+            f"{'prints' if silent == 1 else 'print'} nothing that can be used."
         )
-    return found, words
+    return words
+
+
+def domain_words(code: str, found: Mapping[str, Any], measure: Measure) -> list[str]:
+    """Return what the facts of a domain say, from the facts as published alone."""
+    if code == "imprecision":
+        return _imprecision_words(found, measure)
+    return _WORDS[code](found)
+
+
+_WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    "risk_of_bias": _bias_words,
+    "inconsistency": _inconsistency_words,
+    "indirectness": _indirectness_words,
+    "publication_bias": _publication_words,
+}
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -71,8 +71,9 @@ def choice_effects(
         alone = in_all = None
         if total > 0:
             if complete:
-                within = sum(_squares(estimates[column == option]) for option in np.unique(column))
-                alone = max(0.0, 1 - within / total)
+                parts = [estimates[column == option] for option in np.unique(column)]
+                alone = _squares(np.repeat([p.mean() for p in parts], [p.size for p in parts]))
+                alone /= total
             in_all = (
                 sum(_squares(estimates[known & (cells == c)]) for c in np.unique(cells)) / total
             )

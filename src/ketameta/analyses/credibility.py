@@ -1,7 +1,8 @@
 """How far a difference between levels of a moderator can be believed.
 
 One entry per moderator analysis: its test, a permutation test where trials are few, differences
-from the reference level, and the questions of :mod:`ketameta.analyses.credibility_questions`.
+from the reference level, and the questions of :mod:`ketameta.analyses.credibility_questions`, whose
+answers read numbers as published.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ketameta.analyses.spec import CONTINUOUS_MODERATORS
 from ketameta.analyses.words import words_of
 from ketameta.models.multiplicity import holm
 from ketameta.models.results import plain
+from ketameta.numberformat import published
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
@@ -83,7 +85,8 @@ def credibility(
     elif has_levels(spec):
         found.append(_levels(spec, result, rows, count))
     found += [_continuous(spec, item, count) for item in regressions]
-    return plain(found)
+    shown: list[dict[str, Any]] = published(plain(found))
+    return shown
 
 
 def _entry(
@@ -135,7 +138,7 @@ def _levels(
     trials = len({row["study_id"] for row in compared})
     shared = in_several_levels(rows, levels)
     comparable = len(levels) >= 2
-    test = result["subgroup_test"]
+    test = published(result["subgroup_test"])
     p_value, withheld = None, ""
     if not comparable:
         withheld = (
@@ -146,7 +149,7 @@ def _levels(
         withheld = SHARED
     elif test is not None:
         p_value, withheld = test["p_value"], test["withheld"]
-    permutation = permuted_levels(spec, compared, levels, withheld)
+    permutation = published(permuted_levels(spec, compared, levels, withheld))
     differences = level_differences(spec, result, levels) if p_value is not None else []
     expected = spec.expectation
     return _entry(
@@ -184,7 +187,7 @@ def _within(
     spec: AnalysisSpec, result: Mapping[str, Any], rows: Rows, count: int
 ) -> dict[str, Any]:
     moderator = spec.model.group_by
-    pooled = result["pooled"]
+    pooled = published(result["pooled"])
     k = len(rows)
     p_value = None if pooled is None else pooled["p_value"]
     withheld = "" if p_value is not None else "No trial has both levels."
@@ -194,7 +197,7 @@ def _within(
     if expected is not None and pooled is not None:
         # The difference is first minus second; benefit has the sign of the first word of favours.
         agrees = (pooled["estimate"] < 0) == (expected.larger_effect_in == first)
-    signs = {row["estimate"] > 0 for row in rows}
+    signs = {row["estimate"] > 0 for row in published(rows)}
     return _entry(
         spec,
         "within",
@@ -240,8 +243,8 @@ def _continuous(spec: AnalysisSpec, item: Mapping[str, Any], count: int) -> dict
     permutation: dict[str, Any] = {"p_value": None, "withheld": item["withheld"]}
     if not item["withheld"]:
         x = np.array([[row["moderator"]] for row in item["rows"]])
-        permutation = permuted(spec, item["rows"], x)
-    p_value = item.get("p_value")
+        permutation = published(permuted(spec, item["rows"], x))
+    p_value = published(item.get("p_value"))
     return _entry(
         spec,
         "continuous",
@@ -272,7 +275,7 @@ def _agrees(result: Mapping[str, Any], levels: Sequence[str], expected: str) -> 
     if expected not in levels or len(levels) < 2:
         return None
     means = {
-        group["key"]: group["pooled"]["estimate"]
+        group["key"]: published(group["pooled"]["estimate"])
         for group in result["groups"]
         if group["key"] in levels
     }
@@ -314,5 +317,5 @@ def moderator_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     tested = [row for row in table if row["p_value"] is not None]
     larger = [max(row["p_value"], row["p_permuted"] or 0.0) for row in tested]
     for row, adjusted in zip(tested, holm(larger), strict=True):
-        row["p_holm"] = float(adjusted)
+        row["p_holm"] = published(float(adjusted))
     return table

@@ -10,6 +10,7 @@ from ketameta.analyses.rows import study_label
 from ketameta.errors import KetametaError
 from ketameta.models.dose_two_stage import TwoStage, two_stage
 from ketameta.models.results import plain
+from ketameta.models.second_engine import agrees_to
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec, DoseRule
@@ -29,8 +30,8 @@ def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> dic
     Returns
     -------
     dict
-        ``two_stage`` (None for one trial): the slope of each trial per step of dose, their pool by
-        a second engine and its largest difference from the one-stage line; ``companions``: the
+        ``two_stage`` (None for one trial): the slope of each trial per step of dose, and to what
+        their pool by a second engine agrees with the one-stage line; ``companions``: the
         slope per step under other choices; ``leave_one_out``: without each trial in turn, from
         three trials, with ``lowest`` and ``highest``; ``withheld``, the reason when there is no
         line.
@@ -68,7 +69,6 @@ def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> dic
 
 
 def _stages(found: TwoStage, rule: DoseRule) -> dict[str, Any]:
-    scale = {"tau2": rule.step**2}
     return {
         "engine": found.engine,
         "version": found.version,
@@ -81,12 +81,7 @@ def _stages(found: TwoStage, rule: DoseRule) -> dict[str, Any]:
             }
             for study, slope, se in zip(found.study, found.slopes, found.ses, strict=True)
         ],
-        "values": {
-            name: scale.get(name, rule.step) * value for name, value in found.values.items()
-        },
-        "differences": found.differences,
-        "largest": found.largest,
-        "largest_quantity": found.largest_quantity,
+        "agrees_to": agrees_to(found.largest),
     }
 
 

@@ -12,7 +12,7 @@ from ketameta.analyses.dose_fit import Contrasts, fit_curve, slope_of
 from ketameta.analyses.rows import row_interval, study_label, study_rows
 from ketameta.errors import KetametaError
 from ketameta.models.results import plain
-from ketameta.numberformat import format_p
+from ketameta.numberformat import format_p, published, published_together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,7 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
             "nonlinearity": spline.get("nonlinearity"),
             "at_doses": main.get("at_doses", []),
             "curve": main.get("curve", []),
-            "caveats": [*main.get("caveats", []), *_bent(spline)],
+            "caveats": [*main.get("caveats", []), *_bent(published(plain(spline)))],
             "withheld": main["withheld"],
         }
     )
@@ -198,10 +198,14 @@ def _fitted(
 
 
 def _curve(fit: DoseResponse, doses: np.ndarray) -> list[dict[str, float]]:
+    """Return the points of a curve; a curve may cross zero, so that all have its decimals."""
     at = fit.predict(doses)
-    columns = ("dose", "estimate", "se", "ci_low", "ci_high")
+    names = ("estimate", "se", "ci_low", "ci_high")
+    values = np.array([getattr(at, name) for name in names])
+    rounded = np.array(published_together(values.ravel().tolist())).reshape(values.shape)
     return [
-        {name: float(getattr(at, name)[place]) for name in columns} for place in range(len(doses))
+        {"dose": float(dose), **dict(zip(names, row, strict=True))}
+        for dose, row in zip(doses, rounded.T.tolist(), strict=True)
     ]
 
 
@@ -247,7 +251,7 @@ def _among_doses(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> di
                 "study_id": study[i],
                 "dose": dose[i],
                 "control": control[i],
-                "estimate": float(within.estimates[i]),
+                "estimate": _difference(turned[i], contrasts.estimates),
             }
             for i in range(len(study))
         ],
@@ -256,3 +260,9 @@ def _among_doses(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> di
         "caveats": [plain(caveat) for caveat in fit.caveats],
         "withheld": "",
     }
+
+
+def _difference(turn: np.ndarray, estimates: np.ndarray) -> float | None:
+    """Return a difference of estimates with their decimals: of equal ones, nought."""
+    values = [float(turn @ estimates), *estimates[turn != 0].tolist()]
+    return published_together(values)[0]

@@ -19,6 +19,7 @@ from ketameta.analyses.multiverse_words import CHOICE_LABELS, multiverse_sentenc
 from ketameta.effect_rows import Assumptions
 from ketameta.models.batched import batched_fit, batched_inference
 from ketameta.models.results import plain
+from ketameta.numberformat import published
 from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def multiverse(
     found = _fits(spec, [data.trials(key) for key in keys], keys)
     estimate, low, high = _on_main_scale(spec, keys, found, baseline_risk)
     pooled = found["k"] >= 2
-    sides = np.where(found["ci_high"] < 0, -1, np.where(found["ci_low"] > 0, 1, 0))
+    bounds = [np.array(published(found[name].tolist())) for name in ("ci_low", "ci_high")]
+    sides = np.where(bounds[1] < 0, -1, np.where(bounds[0] > 0, 1, 0))
     numbers = {
         name: np.array([values.index(key[name]) for key in keys])
         for name, values in options.items()
@@ -115,8 +117,8 @@ def multiverse(
             "options": numbers,
         },
     }
-    result["sentences"] = multiverse_sentences(result, spec)
-    return plain(result)
+    result = published(plain(result))
+    return {**result, "sentences": multiverse_sentences(result, spec)}
 
 
 def _active(spec: AnalysisSpec, data: TrialSets) -> tuple[dict[str, list[Option]], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ketameta.analyses.combine import StudyEffects, study_covariance, texts
 from ketameta.errors import KetametaError
 from ketameta.models.network import network_components, network_meta_analysis
 from ketameta.models.results import plain
+from ketameta.numberformat import published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -242,7 +244,7 @@ def _fitted(spec: AnalysisSpec, contrasts: list[dict[str, Any]]) -> dict[str, An
         "i2": fit.i2,
         "effects": [fit.compare(name, fit.reference) for name in others],
         "league": list(fit.comparisons),
-        "ranking": [{"treatment": name, "p_score": score} for name, score in fit.ranking()],
+        "ranking": _ranking(fit.ranking()),
         "splits": list(fit.splits),
         "q": fit.q,
         "nodes": list(fit.nodes),
@@ -250,6 +252,12 @@ def _fitted(spec: AnalysisSpec, contrasts: list[dict[str, Any]]) -> dict[str, An
         "caveats": list(fit.caveats),
         "studies": list(fit.studies),
     }
+
+
+def _ranking(scores: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
+    """Return treatments with their P-scores as published, best first, equal ones by name."""
+    ranked = [{"treatment": name, "p_score": published(score)} for name, score in scores]
+    return sorted(ranked, key=lambda item: (-item["p_score"], item["treatment"]))
 
 
 def _transitivity(nodes: pd.DataFrame) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from ketameta.models.new_trial import Outlook, md_variance, new_trial, smd_varia
 from ketameta.models.power import assurance
 from ketameta.models.priors import HalfNormal
 from ketameta.models.results import plain
+from ketameta.numberformat import published
 from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ def next_trial_of(
         if len(estimates) and design == "arms"
         else None,
     }
-    result["sentences"] = next_trial_sentences(result)
-    return plain(result)
+    shown: dict[str, Any] = published(plain(result))
+    return {**shown, "sentences": next_trial_sentences(shown)}
 
 
 def _no_plan(spec: AnalysisSpec) -> str:

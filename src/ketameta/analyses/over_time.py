@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.rows import row_interval
+from ketameta.analyses.rows import difference, row_interval
 from ketameta.errors import KetametaError
 from ketameta.models.multilevel_che import che, che_sensitivity
 from ketameta.models.pooling import pool
@@ -147,7 +147,7 @@ def _within_trials(
 
 def _difference(late: dict[str, Any], early: dict[str, Any], model: Model) -> dict[str, Any]:
     """Return a trial's late minus early effect; the same people, so the errors are correlated."""
-    estimate = late["estimate"] - early["estimate"]
+    estimate = difference(late["estimate"], early["estimate"])
     variance = late["variance"] + early["variance"] - 2 * model.rho * late["se"] * early["se"]
     se = float(np.sqrt(variance))
     return {

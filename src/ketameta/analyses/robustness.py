@@ -17,7 +17,7 @@ from ketameta.models.pooled_effect import RandomEffects
 from ketameta.models.results import plain
 from ketameta.models.selection_model import selection_model
 from ketameta.models.trim_and_fill import trim_and_fill
-from ketameta.numberformat import plural
+from ketameta.numberformat import plural, published_together
 
 #: Deletion diagnostics need a fit without each study that still has a spread.
 MIN_STUDIES_INFLUENCE = 3
@@ -26,7 +26,7 @@ GOSH_SUBSETS = 5_000
 #: Up to this many studies every subset is fitted.
 GOSH_EXACT_UP_TO = 12
 GOSH_SEED = 20261122
-#: Decimals of the points that are stored for the picture; quantiles keep full precision.
+#: Decimals of the points that are stored for the picture; quantiles keep all that are published.
 _POINT_DECIMALS = 5
 
 
@@ -42,14 +42,17 @@ def influence_of(fit: RandomEffects, rows: list[dict[str, Any]]) -> dict[str, An
     if fit.k < MIN_STUDIES_INFLUENCE:
         return None
     found = influence(fit)
+    # Distances from the other trials: one near nought has the decimals of the others.
+    rstudent = published_together(plain(found.rstudent))
+    dffits = published_together(plain(found.dffits))
     entries = []
     for index, row in enumerate(rows):
         entries.append(
             {
                 "study_id": row["study_id"],
                 "label": row["label"],
-                "rstudent": found.rstudent[index],
-                "dffits": found.dffits[index],
+                "rstudent": rstudent[index],
+                "dffits": dffits[index],
                 "cooks_distance": found.cooks_distance[index],
                 "covariance_ratio": found.covariance_ratio[index],
                 "tau2_deleted": found.tau2_deleted[index],
@@ -119,7 +122,7 @@ def small_study_of(fit: RandomEffects) -> dict[str, Any]:
         "withheld": "",
         "egger": _tried(lambda: egger_test(fit), _EGGER),
         "trim_and_fill": _tried(lambda: trim_and_fill(fit), _TRIM),
-        "selection": _tried(lambda: selection_model(fit), _SELECTION),
+        "selection": _selection(_tried(lambda: selection_model(fit), _SELECTION)),
         "pet_peese": _tried(lambda: pet_peese(fit), ("pet", "peese", "chosen", "alpha")),
     }
 
@@ -130,6 +133,15 @@ _TRIM = ("side", "missing", "estimate", "ci_low", "ci_high", "filled_estimates",
 _SELECTION = ("steps", "alternative", "estimate", "se", "ci_low", "ci_high", "tau2",
               "selection_weights", "log_likelihood", "maxima", "gap", "lrt", "lrt_df",
               "lrt_p_value")  # fmt: skip
+
+
+def _selection(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a selection model; differences of log-likelihoods have the decimals of these."""
+    if found["withheld"]:
+        return found
+    names = ("gap", "lrt")
+    values = published_together([found["log_likelihood"], *(found[name] for name in names)])
+    return found | dict(zip(names, values[1:], strict=True))
 
 
 def _tried(make: Callable[[], Any], fields: Sequence[str]) -> dict[str, Any]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+#: Share of a number below which a difference is rounding: processors differ in the last digits.
+_ROUNDING = 1e-12
+
+
 def study_rows(
     used: pd.DataFrame, measure: Measure, unit: str = "study_group", *, level: float = 0.95
 ) -> list[dict[str, Any]]:
@@ -49,6 +53,12 @@ def study_rows(
     for row in rows:
         row["label"] = letters[row["study_id"]]
     return rows
+
+
+def difference(one: float, two: float) -> float:
+    """Return ``one - two``: nought, and not the rounding of either, where they are equal."""
+    found = one - two
+    return found if abs(found) > _ROUNDING * max(abs(one), abs(two)) else 0.0
 
 
 def row_interval(estimate: float, se: float, level: float) -> dict[str, float]:
@@ -129,7 +139,7 @@ def difference_rows(
         if first not in pair or second not in pair:
             continue
         one, two = pair[first], pair[second]
-        estimate = one["estimate"] - two["estimate"]
+        estimate = difference(one["estimate"], two["estimate"])
         variance = one["variance"] + two["variance"]
         se = float(np.sqrt(variance))
         assumed = dict.fromkeys(part for part in (one["assumption"], two["assumption"]) if part)

@@ -1,4 +1,8 @@
-"""Runs one declared analysis and returns its results as JSON-ready data, at full precision."""
+"""Runs one declared analysis and returns its results as JSON-ready data, as published.
+
+Everything is computed at full precision and rounded once; sentences are written from what is
+published, so that they say the same on every processor.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +28,16 @@ from ketameta.analyses.selection import select_effects
 from ketameta.analyses.spec import AnalysisSpec
 from ketameta.models.pooling import pool
 from ketameta.models.results import plain
-from ketameta.models.second_engine import second_engine
+from ketameta.models.second_engine import agrees_to, second_engine
 from ketameta.models.subgroups import subgroup_analysis
+from ketameta.numberformat import published
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.effect_table import EffectTable
     from ketameta.evidence import Evidence
+    from ketameta.models.pooled_effect import RandomEffects
 
 #: Fields of a pooled result that are stored; rows hold the estimates and weights.
 _POOLED = (
@@ -60,7 +66,8 @@ def run_analysis(
     Returns
     -------
     dict
-        JSON-ready, at full precision; never raises for few or no studies.
+        JSON-ready, numbers as published (:func:`ketameta.numberformat.published`); never raises
+        for few or no studies.
     """
     selected = select_effects(spec, table, evidence)
     net = network(spec, selected.used)
@@ -122,7 +129,7 @@ def run_analysis(
         "influence": influence_of(pooled, independent) if several else None,
         "gosh": gosh_of(pooled) if several else None,
         "small_study": small_study_of(pooled) if several else None,
-        "second_engine": plain(second_engine(pooled)) if several else None,
+        "second_engine": _second_engine(pooled) if several else None,
         "intervals": plain(pooled.intervals().rows) if several else [],
         "caveats": net.get("caveats", [])
         if net
@@ -136,7 +143,13 @@ def run_analysis(
     }
     shares = pooled.weights if overall and spec.kind != "network" else None
     result |= appraisal(spec, result, selected.used, independent, shares, evidence, related)
-    result["sentences"] = [
+    shown: dict[str, Any] = published(plain(result))
+    return {**shown, "sentences": sentences_of(shown)}
+
+
+def sentences_of(result: dict[str, Any]) -> list[str]:
+    """Return what a published result says, in words."""
+    return [
         sentence
         for sentence in (
             words.main_sentence(result),
@@ -149,7 +162,16 @@ def run_analysis(
         )
         if sentence
     ]
-    return plain(result)
+
+
+def _second_engine(fit: RandomEffects) -> dict[str, Any]:
+    """Return who refitted a result, and the bound to which it agrees."""
+    found = second_engine(fit)
+    return {
+        "engine": found.engine,
+        "version": found.version,
+        "agrees_to": agrees_to(found.largest),
+    }
 
 
 def _sizes(net: dict[str, Any] | None, independent: list[dict[str, Any]]) -> dict[str, int]:

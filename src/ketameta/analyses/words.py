@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ketameta.numberformat import (
+    MINUS,
     format_count,
     format_level,
     format_number,
@@ -151,6 +152,13 @@ def over_time_sentences(result: dict[str, Any]) -> list[str]:
 
 def _ci(item: dict[str, Any], measure: Measure) -> str:
     return f"interval {interval_words(item['ci_low'], item['ci_high'], measure)}"
+
+
+def agreement_words(bound: float | None) -> str:
+    """Return to what a second engine agrees: ``agrees to 1e-6``."""
+    if bound is None:
+        return "does not agree"
+    return f"agrees to {bound:.0e}".replace("e-0", f"e{MINUS}")
 
 
 def words_of(key: str) -> str:

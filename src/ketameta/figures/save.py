@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,13 @@ _SILENCED: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
 }
+#: Decimals of a coordinate in an SVG: a hundredth of a point is invisible, and far from the digits
+#: in which processors differ.
+SVG_DECIMALS = 2
+_PLACES = re.compile(
+    r' (?:d|x|y|width|height|viewBox|points)="[^"]*"|(?:translate|rotate)\([^)]*\)'
+)
+_COORDINATE = re.compile(r"-?\d+\.\d+")
 _DESCRIPTION = {"svg": "Description", "png": "Description", "pdf": "Subject"}
 
 
@@ -62,7 +70,18 @@ def figure_bytes(
             width = int(figure.bbox_inches.width * dpi)
             return _small_png(stream.getvalue(), width, words, dpi)
         figure.savefig(stream, format=file_format, dpi=dpi, metadata=metadata)
-    return stream.getvalue()
+    content = stream.getvalue()
+    return rounded_svg(content.decode("utf-8")).encode() if file_format == "svg" else content
+
+
+def rounded_svg(text: str) -> str:
+    """Return an SVG with two decimals in every coordinate; sizes of letters and lines stay."""
+
+    def short(number: re.Match[str]) -> str:
+        digits = f"{float(number.group()):.{SVG_DECIMALS}f}".rstrip("0").rstrip(".")
+        return "0" if digits == "-0" else digits
+
+    return _PLACES.sub(lambda place: _COORDINATE.sub(short, place.group()), text)
 
 
 def _small_png(content: bytes, width: int, texts: Mapping[str, str | None], dpi: int) -> bytes:

@@ -16,6 +16,8 @@ import numpy as np
 from ketameta.errors import check_choice
 from ketameta.models.least_squares import Array, power_of_two_scale
 
+#: Where PyMARE's search for tau-squared stops; its own 1e-6 leaves 6e-10 of the estimate to chance.
+XTOL = 1e-9
 #: Estimators of tau-squared that PyMARE has.
 PYMARE_METHODS = ("DL", "HE", "ML", "REML")
 
@@ -45,7 +47,7 @@ def _estimator(tau2_method: str, ci_method: str) -> Any:
         return estimators.Hedges(small_sample_correction=ci_method)
     if tau2_method in ("ML", "REML"):
         return estimators.VarianceBasedLikelihoodEstimator(
-            method=tau2_method, small_sample_correction=ci_method
+            method=tau2_method, small_sample_correction=ci_method, xtol=XTOL
         )
     return estimators.WeightedLeastSquares(small_sample_correction=ci_method)
 

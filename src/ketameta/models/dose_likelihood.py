@@ -6,7 +6,7 @@ Arrays in, arrays out. Contrasts are few, so that matrices are dense.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,15 @@ _STARTS = np.geomspace(1e-2, 1e2, 9)
 _GRID = np.concatenate([[0.0], np.geomspace(1e-8, 1e8, 129)])
 #: Two optima within this log-likelihood are the same.
 SAME_OPTIMUM = 1e-7
+#: Newton steps at most after the search, which stops where processors differ by 1e-8; few are made.
+_NEWTON_STEPS = 20
+#: Step of the differences that give the curvature, as a share of the largest parameter.
+_DIFFERENCE = 1e-5
+#: Directions with less curvature than this share of the largest are left as they are: a covariance
+#: matrix of lower rank has several factors.
+_FLAT = 1e-9
+#: Variances and covariances below this share of the precision of the data are rounding of nothing.
+_NOTHING = 1e-12
 
 
 class SlopeFit(NamedTuple):
@@ -116,7 +125,7 @@ def maximise_slopes(
 
     Parameters as in :func:`fit_slopes`, in units in which precision is about 1. One slope is found
     on a grid and then as the root of the derivative; several by a quasi-Newton search over the
-    Cholesky factor from several starts.
+    Cholesky factor from several starts, and Newton steps from the best until they gain nothing.
     """
     if design.shape[1] == 1:
         return _one_slope(y, design, sampling, rows)
@@ -159,7 +168,8 @@ def _several_slopes(
         here = fit_slopes(y, design, sampling, rows, root @ root.T)
         return -here.log_likelihood, np.asarray(-2 * (here.gradient @ root)[lower])
 
-    found = [(-objective(np.zeros(len(lower[0])))[0], np.zeros((p, p)))]
+    nothing = np.zeros(len(lower[0]))
+    found = [(-objective(nothing)[0], nothing)]
     for size in _STARTS:
         for sign in (-1.0, 0.0, 1.0):
             start = size * np.eye(p)
@@ -171,13 +181,31 @@ def _several_slopes(
                 method="L-BFGS-B",
                 options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500},
             )
-            root = factor(np.asarray(climbed.x, dtype=np.float64))
-            found.append((-float(climbed.fun), root @ root.T))
+            found.append((-float(climbed.fun), np.asarray(climbed.x, dtype=np.float64)))
     best = max(found, key=lambda item: item[0])
     # Where no slope at all is as good, none is the answer.
     if found[0][0] >= best[0] - SAME_OPTIMUM:
-        best = found[0]
-    return SlopeOptimum(best[1], None)
+        return SlopeOptimum(np.zeros((p, p)), None)
+    root = factor(_polished(lambda flat: objective(flat)[1], best[1]))
+    between = root @ root.T
+    return SlopeOptimum(np.where(np.abs(between) < _NOTHING, 0.0, between), None)
+
+
+def _polished(gradient: Callable[[FloatArray], FloatArray], start: FloatArray) -> FloatArray:
+    """Return the root of a gradient near ``start`` by Newton steps, while each halves its size."""
+    here, slope = start, gradient(start)
+    for _ in range(_NEWTON_STEPS):
+        width = _DIFFERENCE * float(np.abs(here).max())
+        shifts = width * np.eye(len(here))
+        curvature = np.stack(
+            [(gradient(here + s) - gradient(here - s)) / (2 * width) for s in shifts]
+        )
+        step = np.linalg.lstsq((curvature + curvature.T) / 2, -slope, rcond=_FLAT)[0]
+        there = gradient(here + step)
+        if not np.linalg.norm(there) < np.linalg.norm(slope) / 2:
+            break
+        here, slope = here + step, there
+    return here
 
 
 def _gap(heights: Sequence[float]) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ketameta.models.network_inconsistency import QDecomposition, SideSplit
 from ketameta.models.network_inputs import CONSISTENT, NetworkData
 from ketameta.models.results import Caveat
-from ketameta.numberformat import format_p, plural
+from ketameta.numberformat import format_p, plural, published
 
 #: A p-value below this is worth a sentence: tests of inconsistency have little power (Song et al.
 #: 2012, doi:10.1186/1471-2288-12-138).
@@ -65,14 +65,19 @@ def network_caveats(
             )
         )
     test = q.between_random or q.between
-    if test.p_value is not None and test.p_value < INCONSISTENCY_P:
+    p_value = published(test.p_value)
+    if p_value is not None and p_value < INCONSISTENCY_P:
         found.append(
             Caveat(
                 "inconsistency",
-                f"Designs disagree ({format_p(test.p_value)}); read the comparisons one by one.",
+                f"Designs disagree ({format_p(p_value)}); read the comparisons one by one.",
             )
         )
-    apart = [item for item in splits if item.p_value is not None and item.p_value < INCONSISTENCY_P]
+    apart = [
+        item
+        for item in splits
+        if item.p_value is not None and published(item.p_value) < INCONSISTENCY_P
+    ]
     if apart:
         listed = ", ".join(f"{item.treatment} - {item.control}" for item in apart)
         found.append(

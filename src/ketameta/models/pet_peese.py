@@ -12,7 +12,7 @@ from ketameta.models.fit_words import decimals_for
 from ketameta.models.influence_inputs import fit_data
 from ketameta.models.results import Caveat, Result
 from ketameta.models.small_study import check_varies, few_studies_caveats, optional, weighted_line
-from ketameta.numberformat import format_estimate, format_number, format_p, plural
+from ketameta.numberformat import format_estimate, format_number, format_p, plural, published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +155,7 @@ def pet_peese(fit: RandomEffects, alpha: float = 0.10) -> PetPeese:
             )
         )
     pet, peese = found
-    effect = pet.p_value is not None and pet.p_value < alpha
+    effect = pet.p_value is not None and published(pet.p_value) < alpha
     return PetPeese(
         pet=pet,
         peese=peese,

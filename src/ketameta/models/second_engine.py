@@ -1,8 +1,8 @@
 """A second opinion on every fit, from code that shares nothing with ours.
 
 statsmodels for Paule-Mandel and for DerSimonian-Laird above zero (it lets tau-squared go negative),
-PyMARE for the other estimators it has, plain matrix algebra for the rest. The largest difference is
-stored with the result and printed in the report.
+PyMARE for the other estimators it has, plain matrix algebra for the rest. The report tells a bound
+to which they agree: the differences themselves are rounding, another on every processor.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from ketameta.models.pooled_effect import RandomEffects
     from ketameta.models.regression import MetaRegression
 
+#: Bounds within which an agreement is told, the smallest first.
+AGREEMENTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+#: How many times the largest difference must fit into the bound, so that rounding never decides it.
+AGREEMENT_MARGIN = 2.0
 #: Halvings of the bracket around tau-squared in the matrix algebra: 2^-200 of it remains.
 HALVINGS = 200
 
@@ -60,6 +64,17 @@ class SecondEngine(Result):
             f"<SecondEngine: {self.engine} {self.version}> largest difference"
             f" {self.largest:.1e} ({self.largest_quantity})"
         )
+
+
+def agrees_to(largest: float) -> float | None:
+    """Return the bound within which an agreement is told; ``None`` where there is none.
+
+    Parameters
+    ----------
+    largest : float
+        The largest difference, of :class:`SecondEngine` or of a two-stage fit.
+    """
+    return next((bound for bound in AGREEMENTS if AGREEMENT_MARGIN * largest <= bound), None)
 
 
 class _Refit(NamedTuple):

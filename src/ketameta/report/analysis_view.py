@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ketameta.analyses.rows import study_label
-from ketameta.analyses.words import interval_words, written
+from ketameta.analyses.words import agreement_words, interval_words, written
 from ketameta.numberformat import format_interval, format_number, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report.companion_tables import (
@@ -165,8 +165,8 @@ def _numbers(result: dict[str, Any], measure: Measure) -> list[tuple[str, str]]:
         numbers.append(("Q", f"{format_number(pooled['q'])} on {pooled['q_df']} df"))
     engine = result["second_engine"]
     if engine is not None:
-        largest = engine["largest"]
-        numbers.append(("Largest relative difference to a second engine", _scientific(largest)))
+        words = f"{engine['engine']} {agreement_words(engine['agrees_to'])}"
+        numbers.append(("Second engine", words))
     return numbers
 
 
@@ -175,10 +175,6 @@ def _tau2(pooled: Mapping[str, Any]) -> str:
     if pooled["tau2_ci_low"] is None:
         return text
     return f"{text} ({format_interval(pooled['tau2_ci_low'], pooled['tau2_ci_high'], 3)})"
-
-
-def _scientific(value: float | None) -> str:
-    return "none" if not value else f"{value:.0e}".replace("-", "\u2212")
 
 
 def _companion_row(item: Mapping[str, Any], measure: Measure) -> dict[str, Any]:

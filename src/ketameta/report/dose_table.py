@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ketameta.analyses.dose_response import dose_label
-from ketameta.analyses.words import interval_words, written
-from ketameta.numberformat import format_significant
+from ketameta.analyses.words import agreement_words, interval_words, written
 from ketameta.vocabulary import Measure
 
 
@@ -79,12 +78,8 @@ def two_stage_words(result: dict[str, Any]) -> str:
     slopes = "; ".join(
         f"{item['label']} {written(item['estimate'], measure)}" for item in stages["slopes"]
     )
-    values = stages["values"]
-    pooled = f"{written(values['estimate'], measure)} " + (
-        f"({interval_words(values['ci_low'], values['ci_high'], measure)})"
-    )
     return (
         f"In two stages, a slope per trial ({slopes}) and their pool by {stages['engine']} "
-        f"{stages['version']}: {pooled}; largest difference from the one stage "
-        f"{format_significant(stages['largest'], 1)} standard errors."
+        f"{stages['version']}: the pool {agreement_words(stages['agrees_to'])} of a standard "
+        "error with the line in one stage."
     )

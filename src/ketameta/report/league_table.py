@@ -51,7 +51,7 @@ def league_table(result: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def league_rows(result: dict[str, Any]) -> list[list[Any]]:
-    """Return every pair once at full precision, for a file."""
+    """Return every pair once as published, for a file."""
     net = result["network"]
     if net is None or net["withheld"]:
         return []

@@ -77,7 +77,7 @@ def analysis_tables(page: str) -> dict[str, str]:
     -------
     dict of str to str
         Columns ``table`` (its name on the page), ``row``, ``column`` (its heading) and ``value``
-        (as printed). Full precision stands in the results and in the tables made from them.
+        (as printed). Seven digits stand in the results and in the tables made from them.
     """
     return {
         f"analysis-{name}.csv": csv_text(_HEADER, cells)

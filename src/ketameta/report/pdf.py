@@ -28,8 +28,8 @@ from ketameta.report.pdf_tables import (
 STANDARDS: tuple[Literal["ua-1"], Literal["a-3a"]] = ("ua-1", "a-3a")
 #: Attached files: path below reports/, relationship, type, and what it is.
 _ATTACHED = (
-    ("effects.csv", "source", "text/csv", "Every effect size, at full precision"),
-    ("results.json", "data", "application/json", "Every result, at full precision"),
+    ("effects.csv", "source", "text/csv", "Every effect size, with seven digits"),
+    ("results.json", "data", "application/json", "Every result, with seven digits"),
     ("inputs.json", "data", "application/json", "SHA-256 of every input, and versions"),
 )
 

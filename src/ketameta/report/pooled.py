@@ -8,6 +8,7 @@ from typing import Any
 
 from scipy import special
 
+from ketameta.report.r_code import r_numbers
 from ketameta.report.worked import Step, number
 from ketameta.report.worked_interval import ratio_steps
 
@@ -18,15 +19,14 @@ R_TESTS = {"wald": "z", "knapp-hartung": "knha", "knapp-hartung-conservative": "
 def r_line(
     estimates: Sequence[float], variances: Sequence[float], pooled: Mapping[str, Any]
 ) -> str:
-    """Return the line of R whose result is the pooled number, at full precision."""
-    yi = ", ".join(repr(float(value)) for value in estimates)
-    vi = ", ".join(repr(float(value)) for value in variances)
+    """Return the line of R whose result is the pooled number, from the rows as published."""
+    yi, vi = r_numbers(estimates), r_numbers(variances)
     level = "" if pooled["level"] == 0.95 else f", level={100 * pooled['level']:g}"
     if pooled["tau2_method"] is None:
-        return f'metafor::rma(yi=c({yi}), vi=c({vi}), method="EE"{level})'
+        return f'metafor::rma(yi={yi}, vi={vi}, method="EE"{level})'
     test = R_TESTS[pooled["ci_method"]]
     return (
-        f'metafor::rma(yi=c({yi}), vi=c({vi}), method="{pooled["tau2_method"]}", '
+        f'metafor::rma(yi={yi}, vi={vi}, method="{pooled["tau2_method"]}", '
         f'test="{test}"{level}{_search(pooled["tau2_method"])})'
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ketameta.conversions import ROUTES
 from ketameta.effect_rows import ArmSize, Assumptions
 from ketameta.effect_table import derive_effects
+from ketameta.numberformat import published
 from ketameta.report.worked import (
     Step,
     Worked,
@@ -100,7 +101,7 @@ class Provenance:
         }
 
     def effects_under(self, assume: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return every effect by its identifier, under the assumptions stored in a result."""
+        """Return every effect as published by its identifier, under a result's assumptions."""
         key = Assumptions(
             assume.get("correlation"),
             tuple(ArmSize(**size) for size in assume.get("arm_sizes", [])),
@@ -237,11 +238,11 @@ class Provenance:
     def joined(
         self, rows: Sequence[Mapping[str, Any]], result: Mapping[str, Any]
     ) -> tuple[float, float]:
-        """Return estimate and variance of all effects of one study in a result."""
+        """Return estimate and variance of all effects of one study in a result, as published."""
         known = self.effects_under(result["spec"]["assume"])
         effects = [known[name] for row in rows for name in row["effect_ids"]]
         steps = join_steps(effects, result["measure"], "")
-        return steps[-2].value, steps[-1].value
+        return published(steps[-2].value), published(steps[-1].value)
 
     def on_measure(
         self, names: Sequence[str], result: Mapping[str, Any], measure: str
@@ -258,7 +259,7 @@ class Provenance:
         if len(effects) == 1:
             return [effects[0]["estimate"], effects[0]["variance"]]
         steps = join_steps(effects, measure, "")
-        return [steps[-2].value, steps[-1].value]
+        return [published(steps[-2].value), published(steps[-1].value)]
 
     def _row_steps(
         self, effects: Sequence[Mapping[str, Any]], result: Mapping[str, Any]
@@ -287,8 +288,8 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _plain(value: Any) -> Any:
-    """Return ``None`` for a missing number."""
-    return None if isinstance(value, float) and math.isnan(value) else value
+    """Return a value as published; ``None`` for a missing number."""
+    return None if isinstance(value, float) and math.isnan(value) else published(value)
 
 
 def _arm(source: str, row: Row, table: Table) -> dict[str, Any]:

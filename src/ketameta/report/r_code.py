@@ -1,4 +1,4 @@
-"""Lines of R that repeat the published numbers at full precision, for models beyond one line."""
+"""Lines of R that repeat the published numbers, for models beyond one line."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ketameta.models.dose_curve import curve_basis
+from ketameta.numberformat import published
 
 
 def r_numbers(values: Iterable[float]) -> str:
-    """Return numbers as R reads them, at full precision."""
-    return f"c({', '.join(repr(float(value)) for value in values)})"
+    """Return numbers as R reads them, as published."""
+    return f"c({', '.join(_r_number(value) for value in values)})"
+
+
+def _r_number(value: float) -> str:
+    return repr(published(float(value)))
 
 
 def r_texts(values: Iterable[object]) -> str:
@@ -26,7 +31,7 @@ def r_covariance(
     lines = [f"V <- diag({r_numbers(variances)})"]
     for i, j, value in covariances:
         at, back = f"{i + 1}, {j + 1}", f"{j + 1}, {i + 1}"
-        lines.append(f"V[{at}] <- V[{back}] <- {float(value)!r}")
+        lines.append(f"V[{at}] <- V[{back}] <- {_r_number(value)}")
     return lines
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ketameta.numberformat import published
 from ketameta.report.league_table import league_rows
 
 #: A spreadsheet takes a cell that begins with one of these for a formula.
@@ -19,7 +20,7 @@ def guarded(value: Any) -> str:
     """Return a cell's text; text that a spreadsheet would run gets an apostrophe in front."""
     if value is None:
         return ""
-    text = repr(value) if isinstance(value, float) else str(value)
+    text = repr(published(value)) if isinstance(value, float) else str(value)
     text = text.replace("\x00", "")
     if text.lstrip(
         " \u00a0\u200e\u200f\u202a\u202b\u202d\u202e\u2066\u2067\u2068\ufeff"

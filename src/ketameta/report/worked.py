@@ -13,7 +13,7 @@ from typing import Any
 
 from scipy import special
 
-from ketameta.numberformat import format_number, format_significant
+from ketameta.numberformat import format_number, format_significant, published
 
 #: Significant figures of a printed intermediate value: a calculator then reaches the result.
 FIGURES = 6
@@ -65,9 +65,10 @@ class Worked:
 
 def number(value: float) -> str:
     """Return a number for a calculation: whole numbers whole, others with six figures."""
-    if value == round(value) and abs(value) < 1e7:
-        return format_number(value, 0)
-    text = format_significant(value, FIGURES)
+    shown = published(value)
+    if shown == round(shown) and abs(shown) < 1e7:
+        return format_number(shown, 0)
+    text = format_significant(shown, FIGURES)
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
