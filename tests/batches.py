@@ -8,9 +8,14 @@ import io
 from pathlib import Path
 
 from ketameta.checks import CheckReport, run_checks
-from ketameta.evidence import TABLES
 from ketameta.paths import project_paths
-from ketameta.schema import BATCH_TABLES
+from ketameta.project import load_project
+from ketameta.schema import schema_of
+
+#: This evidence base's own words: invented projects declare the same.
+PROJECT = Path(__file__).parents[1] / "project.toml"
+SCHEMA = schema_of(load_project(PROJECT.parent))
+TABLES, BATCH_TABLES, SHARED_TABLES = SCHEMA.tables, SCHEMA.batch, SCHEMA.shared
 
 Tables = dict[str, list[dict[str, str]]]
 
@@ -112,7 +117,9 @@ def table_path(root: Path, table: str, batch: str = "demo") -> Path:
 
 
 def write_project(root: Path, tables: Tables, batch: str = "demo") -> Path:
-    """Write tables below ``root``; return it."""
+    """Write tables below ``root``, with the words of this project; return it."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / PROJECT.name).write_bytes(PROJECT.read_bytes())
     for table, rows in tables.items():
         path = table_path(root, table, batch)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from batches import (
     EVENT,
     SCORE,
     STUDY,
+    TABLES,
     TREATMENT,
     Tables,
     clean_tables,
@@ -26,8 +27,9 @@ from ketameta.analyses.spec import AnalysisSpec
 from ketameta.analyses.spec_file import load_spec
 from ketameta.effect_rows import Assumptions
 from ketameta.effect_table import EffectTable, derive_effects
-from ketameta.evidence import TABLES, Evidence, Row
+from ketameta.evidence import Evidence, Row
 from ketameta.paths import ProjectPaths, project_paths
+from ketameta.project import load_project
 
 ROOT = Path(__file__).parents[1]
 
@@ -182,7 +184,7 @@ def evidence_of(tables: Tables) -> Evidence:
             )
             for line, row in enumerate(rows, start=2)
         )
-    return Evidence(found)
+    return Evidence(found, project=load_project(ROOT))
 
 
 def effects_of(tables: Tables, assumed: Assumptions | None = None) -> EffectTable:

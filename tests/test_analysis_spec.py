@@ -22,6 +22,7 @@ KNOWN = {
     "intervention": ["ketamine", "esketamine", "placebo"],
     "comparator": ["ketamine", "esketamine", "placebo"],
     "study_id": ["alder_2014", "birch_2016"],
+    "drug_class": ["nmda_antagonist", "stimulant", "placebo"],
 }
 
 

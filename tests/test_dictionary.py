@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from batches import SCHEMA, TABLES
+from helpers import ROOT
 from ketameta.checks import CHECKS, READING
 from ketameta.dictionary import dictionary_markdown, template_csv
 from ketameta.errors import UsageError
-from ketameta.evidence import TABLES
 from ketameta.extraction import read_rows
 
-TEXT = dictionary_markdown()
+TEXT = dictionary_markdown(SCHEMA)
 
 
 def test_every_column_and_word_of_the_schema_is_described() -> None:
@@ -44,7 +45,11 @@ def test_every_row_of_a_table_has_its_cells() -> None:
 
 
 def test_the_text_is_the_same_in_every_process() -> None:
-    code = "from ketameta.dictionary import *; print(dictionary_markdown(), end='')"
+    code = (
+        "from ketameta.dictionary import *; from ketameta.project import *; from pathlib import *; "
+        "from ketameta.schema import schema_of; "
+        f"print(dictionary_markdown(schema_of(load_project(Path({str(ROOT)!r})))), end='')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout.decode("utf-8") == TEXT
     assert TEXT.endswith("|\n") and "\r" not in TEXT
@@ -52,7 +57,7 @@ def test_the_text_is_the_same_in_every_process() -> None:
 
 @pytest.mark.parametrize("table", sorted(TABLES))
 def test_a_template_is_the_header_and_reads_without_errors(table: str, tmp_path: Path) -> None:
-    text = template_csv(table)
+    text = template_csv(table, SCHEMA)
     assert next(csv.reader(io.StringIO(text))) == list(TABLES[table].column_names)
     path = tmp_path / f"{table}.csv"
     path.write_text(text)
@@ -63,4 +68,4 @@ def test_a_template_is_the_header_and_reads_without_errors(table: str, tmp_path:
 
 def test_an_unknown_table_lists_the_tables() -> None:
     with pytest.raises(UsageError, match=r"table is 'outcome'.*did you mean outcome"):
-        template_csv("outcome")
+        template_csv("outcome", SCHEMA)

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batches import clean_tables, csv_text, table_path, write_project
+from batches import SCHEMA, TABLES, clean_tables, csv_text, table_path, write_project
 from ketameta.cells import read_cell
 from ketameta.checks import run_checks
 from ketameta.csvfiles import read_csv
-from ketameta.evidence import TABLES
 from ketameta.extraction import load_tables, read_rows
 from ketameta.findings import Finding
 from ketameta.paths import project_paths
-from ketameta.schema import ARMS, OUTCOMES, Column
+from ketameta.schema import Column
 
+ARMS, OUTCOMES = SCHEMA["arms"], SCHEMA["outcomes"]
 HEADER = ",".join(ARMS.column_names)
 ROW = "alder_2014,ketamine,ketamine,,nmda_antagonist,treatment,0.5,mg_per_kg,,intravenous,,,30,,"
 

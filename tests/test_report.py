@@ -16,7 +16,7 @@ import pytest
 from jinja2 import Environment, meta
 
 import ketameta.report.html as page_module
-from batches import Tables
+from batches import TABLES, Tables
 from helpers import (
     ANALYSIS,
     SEARCH,
@@ -30,7 +30,6 @@ from helpers import (
     trials,
 )
 from ketameta.errors import ReportError
-from ketameta.evidence import TABLES
 from ketameta.paths import ProjectPaths
 from ketameta.pipeline import build, load_evidence, package_versions
 from ketameta.report.context import SECTIONS, report_context

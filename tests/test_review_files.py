@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batches import SCHEMA
 from ketameta.csvguard import guarded, unguarded
 from ketameta.errors import UsageError
 from ketameta.extraction import batch_folders
@@ -60,7 +61,7 @@ def test_rows_of_a_table_are_sorted_by_key_and_stand_once():
         {"study_id": "b_2000", "arm_id": "x", "outcome": "depression", "time_days": day}
         for day in ("10", "9", "", "9")
     ]
-    lines = table_csv("outcomes", rows).splitlines()[1:]
+    lines = table_csv(SCHEMA["outcomes"], rows).splitlines()[1:]
     assert [line.split(",")[4] for line in lines] == ["", "9", "10"]
 
 

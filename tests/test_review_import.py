@@ -10,17 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batches import BATCH_TABLES, SCHEMA
+from helpers import ROOT
 from ketameta.checks import checked_evidence
 from ketameta.effect_table import derive_effects
 from ketameta.errors import UsageError
 from ketameta.models.random_effects import random_effects
 from ketameta.paths import ProjectPaths
+from ketameta.project import load_project
 from ketameta.review.document import as_text
 from ketameta.review.import_report import line_ranges
 from ketameta.review.imports import declared_words, import_file, read_import
 from ketameta.review.source_csv import as_number, read_source
 from ketameta.review.words_file import Declared, Words, load_words
-from ketameta.schema import BATCH_TABLES
 from test_review_start import shared_lists
 from tolerances import KNOWN_ANSWER, OPEN_DATA
 
@@ -166,7 +168,9 @@ ROW = {
     "time_days": "28,000", "n_arm1": "30", "mean_arm1": "12,10", "sd_arm1": "6,40000",
     "n_arm2": "30", "mean_arm2": "15,3", "sd_arm2": "6,9", "year": "2014", "diagnosis": "mdd",
 }  # fmt: skip
-KNOWN = Declared(frozenset({"depression", "response"}), frozenset({"madrs"}))
+KNOWN = Declared(
+    frozenset({"depression", "response"}), frozenset({"madrs"}), project=load_project(ROOT)
+)
 
 
 def metapsy(*rows: dict[str, str], words: Words | None = None, separator: str = ";"):
@@ -226,7 +230,7 @@ def test_a_missing_symptom_is_asked_for_and_then_taken(tmp_path):
     assert asked.words_file.splitlines()[1:] == ["[outcome]", '"madrs" = ""']
     path = tmp_path / "words.toml"
     path.write_text('[outcome]\nmadrs = "depression"\n', encoding="utf-8")
-    assert metapsy(silent, words=load_words(path)).is_whole
+    assert metapsy(silent, words=load_words(path, SCHEMA)).is_whole
 
 
 def test_weeks_become_days_and_calculated_effects_become_contrasts():
@@ -448,7 +452,7 @@ def test_data_rows_ask_for_what_revman_keeps_elsewhere():
 def test_data_rows_become_counts_scores_and_contrasts(tmp_path):
     path = tmp_path / "words.toml"
     path.write_text(WORDS, encoding="utf-8")
-    report = read_import(DATA_ROWS.encode(), "data-rows.csv", load_words(path))
+    report = read_import(DATA_ROWS.encode(), "data-rows.csv", load_words(path, SCHEMA))
     assert [row.verdict for row in report.rows] == [
         "taken", "taken", "changed", "refused", "refused",
     ]  # fmt: skip
@@ -473,7 +477,7 @@ def test_a_words_file_says_everything_that_is_wrong_with_it(tmp_path):
         encoding="utf-8",
     )
     with pytest.raises(UsageError) as refusal:
-        load_words(path)
+        load_words(path, SCHEMA)
     text = str(refusal.value)
     assert "[instruments]: no such table" in text and "did you mean instrument?" in text
     assert "drug_class.ketamine is 'nmda'; choose one of nmda_antagonist" in text

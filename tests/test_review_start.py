@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from batches import clean_tables, csv_text, write_project
+from batches import BATCH_TABLES, clean_tables, csv_text, write_project
 from ketameta.checks import run_checks
 from ketameta.errors import UsageError
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.review.example import EXAMPLE, SIMULATED, example_row
 from ketameta.review.start import check_study_id, new_batch, readme, study_id_from
-from ketameta.schema import BATCH_TABLES
 
 
 def shared_lists(root: Path, source: Path) -> ProjectPaths:

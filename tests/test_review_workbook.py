@@ -8,13 +8,13 @@ import io
 import pytest
 from openpyxl import Workbook, load_workbook
 
+from batches import BATCH_TABLES
 from ketameta import vocabulary
 from ketameta.checks import run_checks
 from ketameta.paths import project_paths
 from ketameta.review.example import example_row
 from ketameta.review.imports import import_file, read_import
 from ketameta.review.workbook import ROWS, workbook_bytes
-from ketameta.schema import BATCH_TABLES
 from test_review_start import shared_lists
 
 

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
+from batches import BATCH_TABLES, SHARED_TABLES
 from ketameta import schema
-from ketameta.schema import BATCH_TABLES, SHARED_TABLES, STUDY_ID_PATTERN, Table
+from ketameta.schema import STUDY_ID_PATTERN, Table
 
 TABLES = (*BATCH_TABLES, *SHARED_TABLES)
 BY_NAME = {table.name: table for table in TABLES}

@@ -67,7 +67,17 @@ def known_words(evidence: Evidence) -> dict[str, list[str]]:
     outcomes = evidence.outcome_words
     arms = evidence.arms
     classes = zip(arms["intervention"], arms["drug_class"], strict=True)
+    schema = evidence.schema
+    classes_known = list(schema["arms"].column("drug_class").allowed)
+    declared = {
+        "diagnosis": list(schema["studies"].column("diagnosis").allowed),
+        "drug_class": classes_known,
+        "comparator_class": classes_known,
+        "subgroup_keys": list(schema.subgroups),
+        **{name: list(item.words) for name, item in evidence.project.categories.items()},
+    }
     return {
+        **{name: words for name, words in declared.items() if words},
         "counted": sorted(outcomes.loc[outcomes["kind"] == "event", "outcome"]),
         "intervention_class": sorted({f"{name} {group}" for name, group in classes if group}),
         "outcome": sorted(set(evidence.outcome_words["outcome"])),

@@ -108,20 +108,20 @@ class Selection(Table):
     outcome: Annotated[
         Words, words_of(least="name at least one outcome"), Field(validate_default=True)
     ] = ()
-    diagnosis: Annotated[Words, words_of(words.DIAGNOSES)] = ()
-    drug_class: Annotated[Words, words_of(words.DRUG_CLASSES)] = ()
+    diagnosis: Annotated[Words, words_of()] = ()
+    drug_class: Annotated[Words, words_of()] = ()
     intervention: Annotated[Words, words_of()] = ()
-    comparator_class: Annotated[Words, words_of(words.DRUG_CLASSES)] = ()
+    comparator_class: Annotated[Words, words_of()] = ()
     comparator: Annotated[Words, words_of()] = ()
     instrument: Annotated[Words, words_of()] = ()
     data_kind: Annotated[Words, words_of(DATA_KINDS)] = ()
     design: Annotated[Words, words_of(words.DESIGNS)] = ()
     age_group: Annotated[Words, words_of(words.AGE_GROUPS)] = ()
-    adhd_subtype: Annotated[Words, words_of(words.ADHD_SUBTYPES)] = ()
-    prior_treatment_resistance: Annotated[Words, words_of(words.TREATMENT_RESISTANCE)] = ()
+    adhd_subtype: Annotated[Words, words_of()] = ()
+    prior_treatment_resistance: Annotated[Words, words_of()] = ()
     source_type: Annotated[Words, words_of(words.SOURCE_TYPES)] = ()
     access: Annotated[Words, words_of(words.ACCESS)] = ()
-    subgroup_keys: Annotated[Words, words_of(words.SUBGROUP_KEYS)] = ()
+    subgroup_keys: Annotated[Words, words_of()] = ()
     within: Flag = False
     min_days: OptionalNumber = None
     max_days: OptionalNumber = None
