@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,49 @@ HIDDEN = {
 }
 _AS_SPACE = {"\u00a0", "\u202f", "\u2007", "\u2009", "\u2028", "\u2029"}
 _CLEANED = str.maketrans({mark: " " if mark in _AS_SPACE else "" for mark in HIDDEN})
+#: Control characters but tabs and line ends, marks that turn the direction of what follows, halves
+#: of a surrogate pair, and the two code points that no file may hold.
+_HARMFUL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+_KINDS = {
+    "Cc": "control character",
+    "Cf": "invisible character",
+    "Cs": "half of a surrogate pair",
+    "Co": "private-use character, which every font draws as it likes",
+    "Cn": "code point to which no character is assigned",
+}
 
 
 def without_hidden(text: str) -> str:
     """Return ``text`` with invisible characters removed and odd spaces made plain."""
-    return text.translate(_CLEANED).strip()
+    return harmless(text.translate(_CLEANED)).strip()
+
+
+def harmless(text: str) -> str:
+    r"""Return ``text`` without the characters that act on a screen or break a file.
+
+    Those that are spaces become one, halves of a surrogate pair become U+FFFD, the rest is left
+    out.
+
+    Examples
+    --------
+    >>> harmless("a\x07b\x0cc")
+    'ab c'
+    """
+    return _HARMFUL.sub(_instead, text)
+
+
+def _instead(found: re.Match[str]) -> str:
+    character = found.group()
+    if "\ud800" <= character <= "\udfff" or character >= "\ufffe":
+        return "\ufffd"
+    return " " if character.isspace() else ""
+
+
+def kind_of_character(character: str) -> str:
+    """Return what a character that cannot be printed is, in words."""
+    return _KINDS.get(unicodedata.category(character), "space of another kind")
 
 
 def decode(data: bytes) -> tuple[str, tuple[Severity, str, int, str, str, str] | None]:
@@ -67,7 +106,7 @@ def decode(data: bytes) -> tuple[str, tuple[Severity, str, int, str, str, str] |
     try:
         return data.decode("utf-8"), None
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = 1 + len(re.findall(rb"\r\n?|\n", data[: error.start]))
         character = data[error.start : error.start + 1].decode("cp1252", errors="replace")
         return data.decode("cp1252", errors="replace"), (
             "error",

@@ -8,16 +8,21 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ketameta.csvfiles import read_csv
 from ketameta.csvguard import guarded
 from ketameta.errors import UsageError
 from ketameta.evidence import TABLES
+from ketameta.extraction import SET_ASIDE
 from ketameta.schema import BATCH_TABLES
 
 Cells = Mapping[str, str]
 
+#: What is said of a file that cannot be read as a table: it may hold anything.
+_UNREAD = ("not_csv", "file_unreadable", "quotes", "header_missing", "line_above_header")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -35,14 +40,13 @@ def csv_text(
 
 
 def table_csv(table: str, rows: Iterable[Cells]) -> str:
-    """Return the CSV of one table of the schema, sorted by its key, without repeated rows."""
+    """Return the CSV of one table of the schema, sorted by its key; every row stands in it."""
     shape = TABLES[table]
 
     def order(row: Cells) -> tuple[tuple[int, float, str], ...]:
         return tuple(_sortable(row.get(name, "")) for name in shape.key)
 
-    unique = {tuple(row.get(name, "") for name in shape.column_names): row for row in rows}
-    return csv_text(shape.column_names, sorted(unique.values(), key=order))
+    return csv_text(shape.column_names, sorted(rows, key=order))
 
 
 def _sortable(cell: str) -> tuple[int, float, str]:
@@ -55,10 +59,13 @@ def _sortable(cell: str) -> tuple[int, float, str]:
 
 
 def holds_rows(folder: Path) -> bool:
-    """Return whether a batch folder holds more than headers."""
+    """Return whether a batch folder holds more than headers, whatever its line ends."""
     for table in BATCH_TABLES:
         path = folder / f"{table.name}.csv"
-        if path.is_file() and path.read_bytes().strip().count(b"\n"):
+        if not path.is_file():
+            continue
+        found = read_csv(path, path.name, table)
+        if found.rows or found.refused or any(item.check in _UNREAD for item in found.findings):
             return True
     return False
 
@@ -83,8 +90,10 @@ def write_batch(folder: Path, files: Mapping[str, str], *, replace: bool = False
     Notes
     -----
     The new folder is completed under a hidden name beside the old one, which checks do not read,
-    and then takes its place; whatever interrupts the writing leaves the old one.
+    and then takes its place; whatever interrupts the writing leaves the old one. What a writing
+    that was killed has left behind is cleared away first, by :func:`recover`.
     """
+    recover(folder.parent)
     exists = folder.exists() or folder.is_symlink()
     if exists and not folder.is_dir():
         raise UsageError(f"{folder.name} is a file; a batch is a folder")
@@ -95,7 +104,7 @@ def write_batch(folder: Path, files: Mapping[str, str], *, replace: bool = False
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.new-"))
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_prefix(folder.name, "new")))
     except OSError as error:
         why = f"cannot be written ({error.strerror})"
         raise type(error)(error.errno, why, str(folder)) from None
@@ -118,7 +127,7 @@ def _swap(fresh: Path, folder: Path, exists: bool) -> None:
     if not exists:
         os.rename(fresh, folder)
         return
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old-"))
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_prefix(folder.name, "old")))
     old = aside / folder.name
     try:
         os.rename(folder, old)
@@ -129,3 +138,40 @@ def _swap(fresh: Path, folder: Path, exists: bool) -> None:
             raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _prefix(name: str, kind: str) -> str:
+    """Return how a hidden folder starts, with the number of the process that writes it."""
+    return f".{name}.{kind}-{os.getpid()}-"
+
+
+def recover(extracted: Path) -> None:
+    """Put back a batch that a killed command had set aside, and remove what else it left.
+
+    Parameters
+    ----------
+    extracted : Path
+        The folder of the batches. Folders of a process that still runs stay.
+    """
+    for path in sorted(extracted.glob(".*")):
+        found = SET_ASIDE.fullmatch(path.name)
+        if found is None or not path.is_dir() or _is_written(path, int(found["process"])):
+            continue
+        old, place = path / found["batch"], extracted / found["batch"]
+        if found["kind"] == "old" and old.is_dir() and not place.exists():
+            os.rename(old, place)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_written(path: Path, process: int) -> bool:
+    """Return whether the process that made a hidden folder still runs."""
+    if os.name != "posix":
+        # Elsewhere a process cannot be asked without a risk to it; no batch takes an hour to write.
+        return time.time() - path.stat().st_mtime < 3600
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

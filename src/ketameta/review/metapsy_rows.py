@@ -152,23 +152,23 @@ def _with_period(subgroup: str, point: str) -> str:
     return ";".join(part for part in (subgroup, f"period={point}") if part)
 
 
-def _clash(draft: Draft, found: list[dict[str, str]]) -> str:
+def _clash(draft: Draft, found: list[dict[str, str]], table: str = "outcomes") -> str:
     """Return how rows contradict the draft, or nothing."""
     for cells in found:
-        column = draft.differing("outcomes", cells)
+        column = draft.differing(table, cells)
         if column:
-            there = (draft.find("outcomes", cells) or {}).get(column, "")
+            there = (draft.find(table, cells) or {}).get(column, "")
             return (
                 f"{column} of {cells['arm_id']} is {quoted(cells.get(column, ''))} and "
-                f"{quoted(there)} in line {draft.line('outcomes', cells)}, the same outcome and day"
+                f"{quoted(there)} in line {draft.line(table, cells)}, the same outcome and day"
             )
     return ""
 
 
 def contrast_row(
-    row: SourceRow, key: Mapping[str, str], arms: tuple[str, str], kind: str
-) -> dict[str, str]:
-    """Return the contrast row of a calculated effect."""
+    row: SourceRow, draft: Draft, key: Mapping[str, str], arms: tuple[str, str], kind: str
+) -> list[tuple[str, dict[str, str]]]:
+    """Return the contrast row of a calculated effect; one that contradicts another is refused."""
     cells = {
         **key,
         "arm_id": arms[0],
@@ -181,14 +181,23 @@ def contrast_row(
         cells["estimate"] = row.number("precalc_g")
         cells["se"] = row.number("precalc_g_se")
         row.changes.append("calculated g: which arm did better has to be said in favours")
-        return cells
+        return _unless_contradicted(row, draft, cells)
     effect, se = row.number("precalc_log_rr"), row.number("precalc_log_rr_se")
     if effect and se and abs(float(effect)) < 50 and 0 < float(se) < 50:
         cells |= ratio_cells(float(effect), float(se))
         row.changes.append("the log risk ratio became a ratio with its 95% interval")
     else:
         row.refusals.append("precalc_log_rr and precalc_log_rr_se are not both usable numbers")
-    return cells
+    return _unless_contradicted(row, draft, cells)
+
+
+def _unless_contradicted(
+    row: SourceRow, draft: Draft, cells: dict[str, str]
+) -> list[tuple[str, dict[str, str]]]:
+    clash = _clash(draft, [cells], "contrasts")
+    if clash:
+        row.refusals.append(f"{clash}; correct one of them")
+    return [("contrasts", cells)]
 
 
 def ratio_cells(log_ratio: float, se: float) -> dict[str, str]:
