@@ -155,10 +155,11 @@ def _look_at_characters(column: Column, typed: str) -> Iterator[CellProblem]:
         }
     )
     if control:
+        named = [f"{kind_of_character(mark)} (U+{ord(mark):04X})" for mark in control[:3]]
         yield CellProblem(
             "warning" if is_prose else "error",
             "hidden_character",
-            f"the cell contains a {kind_of_character(control[0])} (U+{ord(control[0]):04X})",
+            f"the cell contains {' and '.join(named)}",
             "type the cell again",
         )
     if typed != typed.strip(" \t") and not breaks:

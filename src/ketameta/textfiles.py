@@ -38,11 +38,11 @@ _HARMFUL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 _KINDS = {
-    "Cc": "control character",
-    "Cf": "invisible character",
+    "Cc": "a control character",
+    "Cf": "an invisible character",
     "Cs": "half of a surrogate pair",
-    "Co": "private-use character, which every font draws as it likes",
-    "Cn": "code point to which no character is assigned",
+    "Co": "a private-use character, which every font draws as it likes",
+    "Cn": "a code point to which no character is assigned",
 }
 
 
@@ -74,7 +74,7 @@ def _instead(found: re.Match[str]) -> str:
 
 def kind_of_character(character: str) -> str:
     """Return what a character that cannot be printed is, in words."""
-    return _KINDS.get(unicodedata.category(character), "space of another kind")
+    return _KINDS.get(unicodedata.category(character), "a space of another kind")
 
 
 def decode(data: bytes) -> tuple[str, tuple[Severity, str, int, str, str, str] | None]:
@@ -143,7 +143,7 @@ def read_toml(
         return None, [], ()
     try:
         text, _ = decode(path.read_bytes())
-        return tomllib.loads(text), text.splitlines(), ()
+        return parse_toml(text), text.splitlines(), ()
     except OSError as error:
         why, line = f"the file cannot be opened ({error.strerror})", 0
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
@@ -151,3 +151,24 @@ def read_toml(
         why, line = f"the file is not valid TOML ({error})", int(found.group(1)) if found else 0
     remedy = "look for a missing quotation mark, bracket or equals sign there"
     return None, [], (file_finding("toml_unreadable", file, why, remedy, line=line),)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return a TOML document whose texts hold no harmful character, escaped ones included.
+
+    Raises
+    ------
+    tomllib.TOMLDecodeError
+    """
+    document: dict[str, Any] = _each_text(tomllib.loads(text))
+    return document
+
+
+def _each_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return harmless(value)
+    if isinstance(value, dict):
+        return {harmless(key): _each_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_each_text(item) for item in value]
+    return value

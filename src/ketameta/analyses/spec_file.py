@@ -33,6 +33,7 @@ from ketameta.analyses.spec_problems import Problems
 from ketameta.analyses.spec_rules import contradictions
 from ketameta.effect_rows import ArmSize, Assumptions
 from ketameta.errors import SpecError, did_you_mean
+from ketameta.textfiles import parse_toml
 
 #: Names of files in ``reports/`` and of places on the page that no analysis may take.
 _TAKEN = (
@@ -105,7 +106,7 @@ def load_spec(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> A
         With every problem of the file, each naming the key, the value and the choices.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -12,6 +12,7 @@ from ketameta import vocabulary
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.review.start import slug
 from ketameta.schema import STUDIES
+from ketameta.textfiles import parse_toml
 
 #: Tables of a words file that translate a word of the source into one of ours.
 TRANSLATIONS = ("instrument", "outcome", "intervention", "drug_class", "diagnosis", "study_id")
@@ -110,7 +111,7 @@ def load_words(path: Path) -> Words:
         With everything that is wrong with it.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: the words file cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
