@@ -161,7 +161,7 @@ HEADER = (
     "instrument", "instrument_symptom", "time_weeks", "time_days", "study_time_point",
     "post_crossover", "n_arm1", "mean_arm1", "sd_arm1", "n_arm2", "mean_arm2", "sd_arm2",
     "event_arm1", "totaln_arm1", "event_arm2", "totaln_arm2", "precalc_g", "precalc_g_se",
-    "precalc_log_rr", "precalc_log_rr_se", "year", "diagnosis", "design", "rob", ".g",
+    "precalc_log_rr", "precalc_log_rr_se", "year", "diagnosis", "design", "rob", ".g", "dose_arm1",
 )  # fmt: skip
 ROW = {
     "study": "Alder 2014", "condition_arm1": "ketamine", "condition_arm2": "pcb",
@@ -341,6 +341,16 @@ def test_the_same_row_twice_is_entered_once_and_said():
     assert report.rows[1].details == ("the same as line 2, cell by cell: entered once",)
 
 
+def test_an_arm_whose_dose_differs_between_rows_keeps_the_first_and_says_so():
+    rows = (
+        ROW | {"dose_arm1": dose, "time_days": day} for dose, day in (("25 mg", 1), ("9 mg", 2))
+    )
+    report = metapsy(*rows)
+    assert report.rows[1].details == (
+        "dose_description of ketamine differs from that of line 2, which is kept",
+    )
+
+
 def test_a_second_calculated_effect_of_one_comparison_is_refused():
     bare = {key: ROW[key] for key in ROW if not key.startswith(("n_", "mean", "sd"))}
     report = metapsy(*(bare | {"precalc_g": g, "precalc_g_se": "0,2"} for g in ("-0,5", "-0,4")))
@@ -380,6 +390,16 @@ def test_a_study_or_arm_that_differs_between_revman_rows_is_said():
         "studies: year differs from that of line 2, which is kept",
         "arms: drug_class differs from that of line 2, which is kept",
     )
+
+
+def test_two_arms_of_one_name_are_refused_and_neither_lost():
+    topic = dict.fromkeys(("outcome", "instrument", "treatment", "control"), "depression")
+    header = "Analysis group,Analysis number,Study,Experimental cases,Experimental N,"
+    header += "Control cases,Control N\n"
+    words = Words(analysis={"1.1": topic})
+    report = read_import(f"{header}1,1,Alder 2014,3,30,5,30\n".encode(), "x.csv", words)
+    assert report.count("refused") == 1 and not any(report.tables.values())
+    assert "gives both arms of this analysis the same name" in report.rows[0].details[0]
 
 
 def test_a_domain_that_stands_twice_is_said():

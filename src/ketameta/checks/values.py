@@ -14,7 +14,7 @@ from ketameta.evidence import TABLES, Row
 from ketameta.findings import Finding, file_finding
 from ketameta.paths import ProjectPaths
 from ketameta.schema import WORD_PATTERN, Column
-from ketameta.textfiles import decode, harmless, kind_of_character
+from ketameta.textfiles import harmless, kind_of_character, read_toml
 from ketameta.typesetter import codes, not_shown
 
 _URL = re.compile(r"https?://[^\s/]+\.[^\s/]+(?:/\S*)?")
@@ -277,17 +277,13 @@ def _letter_finding(
 def _lines(path: Path) -> list[str]:
     """Return the lines of a TOML file that are no comment, with written-out letters as letters.
 
-    A file that cannot be opened has none; that is said elsewhere.
+    A file that cannot be read has none; that is said elsewhere.
     """
-    try:
-        lines = decode(path.read_bytes())[0].split("\n")
-    except OSError:
-        return []
     return [
         ""
         if line.lstrip().startswith("#")
-        else _ESCAPED.sub(lambda found: chr(int(found[1] or found[2], 16)), line.rstrip("\r"))
-        for line in lines
+        else _ESCAPED.sub(lambda found: chr(int(found[1] or found[2], 16)), line)
+        for line in read_toml(path, path.name)[1]
     ]
 
 

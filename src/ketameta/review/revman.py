@@ -95,6 +95,8 @@ def _take(
     absent = [key for key in _NEEDED if not topic.get(key)]
     if absent:
         row.refusals.append(f"the words file leaves {', '.join(absent)} of this analysis empty")
+    elif slug(topic["treatment"]) == slug(topic["control"]):
+        row.refusals.append("the words file gives both arms of this analysis the same name")
     study = words.find("study_id", row["Study"]) or study_id_from(row["Study"])
     if not study and row["Study year"].isdigit():
         study = study_id_from(f"{row['Study']} {row['Study year']}")
