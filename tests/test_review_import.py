@@ -358,6 +358,18 @@ def test_a_second_calculated_effect_of_one_comparison_is_refused():
     assert "estimate of ketamine is '-0.4' and '-0.5' in line 2" in report.rows[1].details[-1]
 
 
+def test_a_second_calculated_effect_with_a_time_point_is_entered_apart():
+    bare = {key: ROW[key] for key in ROW if not key.startswith(("n_", "mean", "sd"))}
+    first, second = (
+        bare | {"precalc_g": g, "precalc_g_se": "0,2", "study_time_point": point}
+        for g, point in (("-0,5", "end"), ("-0,4", "last visit"))
+    )
+    rows = metapsy(first, second).tables["contrasts"]
+    assert [(row["estimate"], row.get("subgroup", "")) for row in rows] == [
+        ("-0.5", ""), ("-0.4", "period=last_visit"),
+    ]  # fmt: skip
+
+
 def test_counts_do_not_take_the_outcome_of_the_instruments_scores():
     bare = {key: ROW[key] for key in ROW if not key.startswith(("n_", "mean", "sd"))}
     counts = {"event_arm1": "9", "totaln_arm1": "30", "event_arm2": "4", "totaln_arm2": "30"}
