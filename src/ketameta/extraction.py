@@ -6,7 +6,6 @@ in ``Evidence.tables`` or in ``Evidence.refused``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -25,10 +24,6 @@ _TABLE_ENDINGS = (".tsv", ".xls", ".xlsx", ".xlsm", ".ods", ".numbers", ".rds", 
 _TABLE_STEMS = frozenset(table.name for table in BATCH_TABLES)
 #: Folders inside a batch that have a meaning: a second extraction, what an import said.
 _OWN_FOLDERS = ("second", "import")
-#: Hidden folders beside the batches: a new one while it is written, an old one set aside for it.
-SET_ASIDE = re.compile(
-    r"\.(?P<batch>.+)\.(?P<kind>new|old)-(?P<process>[0-9]{1,9})-[a-z0-9_]+", re.IGNORECASE
-)
 #: Without these, no outcome can be understood.
 _NEEDED_SHARED = ("outcome_words", "instruments")
 
@@ -74,7 +69,6 @@ def load_tables(
             )
         )
     findings.extend(_look_beside(paths))
-    findings.extend(_set_aside(paths))
     for folder in folders:
         looked = tuple(_look_at_folder(paths, folder))
         findings.extend(looked)
@@ -222,23 +216,6 @@ def _look_beside(paths: ProjectPaths) -> Iterable[Finding]:
                 hint = did_you_mean(name, known)
                 why = "no table of this name stands here, so the file is not read"
                 yield file_finding("file_unknown", file, why, remedy + hint)
-
-
-def _set_aside(paths: ProjectPaths) -> Iterable[Finding]:
-    """Yield the batches that a killed import took out of their place."""
-    for path in sorted(paths.extracted.glob(".*")):
-        found = SET_ASIDE.fullmatch(path.name)
-        if found is None or found["kind"] != "old" or not (path / found["batch"]).is_dir():
-            continue
-        if not (paths.extracted / found["batch"]).exists():
-            yield file_finding(
-                "file_unknown",
-                paths.relative(path / found["batch"]),
-                f"an import that was stopped set the batch {found['batch']} aside, and it is not "
-                "read",
-                f"move it back to {paths.relative(paths.extracted)}/{found['batch']}, or import "
-                "again: that puts it back first",
-            )
 
 
 def _folder(paths: ProjectPaths, item: str | Path) -> Path:

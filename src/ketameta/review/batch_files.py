@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ketameta.csvfiles import read_csv
 from ketameta.csvguard import guarded
 from ketameta.errors import UsageError
 from ketameta.evidence import TABLES
-from ketameta.extraction import SET_ASIDE
+from ketameta.paths import recover, unfinished
 from ketameta.schema import BATCH_TABLES
 
 Cells = Mapping[str, str]
@@ -90,8 +89,8 @@ def write_batch(folder: Path, files: Mapping[str, str], *, replace: bool = False
     Notes
     -----
     The new folder is completed under a hidden name beside the old one, which checks do not read,
-    and then takes its place; whatever interrupts the writing leaves the old one. What a writing
-    that was killed has left behind is cleared away first, by :func:`recover`.
+    and then takes its place; whatever interrupts the writing leaves the old one, and what a kill
+    leaves behind is cleaned up by the next command that writes.
     """
     recover(folder.parent)
     exists = folder.exists() or folder.is_symlink()
@@ -104,14 +103,14 @@ def write_batch(folder: Path, files: Mapping[str, str], *, replace: bool = False
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_prefix(folder.name, "new")))
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=unfinished(folder)))
     except OSError as error:
         why = f"cannot be written ({error.strerror})"
         raise type(error)(error.errno, why, str(folder)) from None
     try:
         os.chmod(fresh, 0o755)
         if exists:
-            shutil.copytree(folder, fresh, dirs_exist_ok=True)
+            shutil.copytree(folder, fresh, symlinks=True, dirs_exist_ok=True)
         for name, text in files.items():
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +126,7 @@ def _swap(fresh: Path, folder: Path, exists: bool) -> None:
     if not exists:
         os.rename(fresh, folder)
         return
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_prefix(folder.name, "old")))
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=unfinished(folder, "old")))
     old = aside / folder.name
     try:
         os.rename(folder, old)
@@ -138,40 +137,3 @@ def _swap(fresh: Path, folder: Path, exists: bool) -> None:
             raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _prefix(name: str, kind: str) -> str:
-    """Return how a hidden folder starts, with the number of the process that writes it."""
-    return f".{name}.{kind}-{os.getpid()}-"
-
-
-def recover(extracted: Path) -> None:
-    """Put back a batch that a killed command had set aside, and remove what else it left.
-
-    Parameters
-    ----------
-    extracted : Path
-        The folder of the batches. Folders of a process that still runs stay.
-    """
-    for path in sorted(extracted.glob(".*")):
-        found = SET_ASIDE.fullmatch(path.name)
-        if found is None or not path.is_dir() or _is_written(path, int(found["process"])):
-            continue
-        old, place = path / found["batch"], extracted / found["batch"]
-        if found["kind"] == "old" and old.is_dir() and not place.exists():
-            os.rename(old, place)
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_written(path: Path, process: int) -> bool:
-    """Return whether the process that made a hidden folder still runs."""
-    if os.name != "posix":
-        # Elsewhere a process cannot be asked without a risk to it; no batch takes an hour to write.
-        return time.time() - path.stat().st_mtime < 3600
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
