@@ -170,6 +170,13 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         "",
     ),
     (
+        "not_in_pdf",
+        _set("studies", citation="王小明. 2014"),
+        "warning",
+        (("studies.csv", 2, "citation"),),
+        "王 (U+738B), 小 (U+5C0F), 明 (U+660E)",
+    ),
+    (
         "range_source",
         _set("instruments", range_source=""),
         "warning",

@@ -22,7 +22,7 @@ FLOORS = {
     1: ("schema", "schema_columns", "schema_batch", "schema_shared"),
     2: (
         *("evidence", "findings", "cells", "csvfiles", "csvheader", "csvguard", "textfiles"),
-        *("extraction",),
+        *("extraction", "typesetter"),
         *("corrections", "checks", "dictionary", "second_extraction", "reconciliation"),
     ),
     3: (

@@ -91,14 +91,24 @@ def test_what_is_exported_can_be_imported_with_the_same_effects(psilocybin):  # 
     assert "compare line" not in note
 
 
-def test_every_committed_comparison_can_be_imported_again(committed_evidence, committed_effects):
+def test_every_committed_comparison_can_be_imported_again_or_is_refused_beside_its_twin(
+    committed_evidence, committed_effects
+):
     text = metapsy_csv(committed_effects, committed_evidence)
     words = committed_evidence
     declared = Declared(
         frozenset(words.outcome_words["outcome"]), frozenset(words.instruments["instrument"])
     )
     report = read_import(text.encode(), "x.csv", declared=declared)
-    assert report.is_whole and len(report.rows) == text.count("\n") - 1
+    assert not report.problems and report.rows_in == text.count("\n") - 1
+    # Two effects of one comparison, printed without a day: nothing tells them apart.
+    refused = [row for row in report.rows if row.verdict == "refused"]
+    lines = text.splitlines()
+    for row in refused:
+        here, above = lines[row.line - 1].split(";"), lines[row.line - 2].split(";")
+        assert here[:9] == above[:9] and here[8:11] == ["NA"] * 3
+        assert "the same outcome and day; correct one of them" in row.details[-1]
+    assert len(refused) < 0.01 * len(report.rows)
     assert ";" not in "".join(row["full_ref"] for row in rows_of(text, ";"))
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -16,7 +19,7 @@ from ketameta.errors import UsageError
 from ketameta.extraction import batch_folders
 from ketameta.paths import project_paths
 from ketameta.review import batch_files
-from ketameta.review.batch_files import csv_text, table_csv, write_batch
+from ketameta.review.batch_files import csv_text, holds_rows, table_csv, write_batch
 from ketameta.review.document import (
     Bullets,
     Grid,
@@ -56,13 +59,13 @@ def test_no_exported_cell_is_a_formula(rows):
             assert guarded(cell) == cell
 
 
-def test_rows_of_a_table_are_sorted_by_key_and_stand_once():
+def test_rows_of_a_table_are_sorted_by_key_and_none_is_left_out():
     rows = [
         {"study_id": "b_2000", "arm_id": "x", "outcome": "depression", "time_days": day}
         for day in ("10", "9", "", "9")
     ]
     lines = table_csv(SCHEMA["outcomes"], rows).splitlines()[1:]
-    assert [line.split(",")[4] for line in lines] == ["", "9", "10"]
+    assert [line.split(",")[4] for line in lines] == ["", "9", "9", "10"]
 
 
 def test_a_batch_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -112,6 +115,53 @@ def test_a_batch_with_rows_is_not_written_over(tmp_path):
     write_batch(folder, {"studies.csv": "study_id\nfirst\n"})
     with pytest.raises(UsageError, match="already holds rows"):
         write_batch(folder, {"studies.csv": "study_id\nother\n"})
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_rows_are_seen_whatever_the_line_ends(tmp_path, ends):
+    folder = tmp_path / "demo"
+    write_batch(folder, {"studies.csv": f"study_id,citation{ends}"})
+    assert not holds_rows(folder)
+    write_batch(folder, {"studies.csv": f"study_id,citation{ends}first,x{ends}"})
+    assert holds_rows(folder)
+
+
+def test_a_table_that_cannot_be_read_counts_as_rows(tmp_path):
+    folder = tmp_path / "demo"
+    write_batch(folder, {"studies.csv": "PK\x03\x04"})
+    with pytest.raises(UsageError, match="already holds rows"):
+        write_batch(folder, {"studies.csv": "study_id\n"})
+
+
+#: Kills itself at a step of writing a batch over another.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ketameta.review import batch_files
+step, calls = int(sys.argv[2]), []
+rename = os.rename
+def counted(source, target):
+    calls.append(source)
+    if len(calls) == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+batch_files.os.rename = counted
+batch_files.write_batch(Path(sys.argv[1]), {"studies.csv": "study_id\\nother\\n"}, replace=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a signal of POSIX")
+@pytest.mark.parametrize("step", [1, 2])
+def test_the_next_import_clears_away_what_a_killed_one_left(tmp_path, step):
+    paths = project_paths(tmp_path)
+    folder = paths.extracted / "demo"
+    write_batch(folder, {"studies.csv": "study_id\nfirst\n"})
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(step)], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert folder.exists() == (step == 1)
+    write_batch(paths.extracted / "another", {"studies.csv": "study_id\n"})
+    assert sorted(item.name for item in paths.extracted.iterdir()) == ["another", "demo"]
+    assert (folder / "studies.csv").read_text(encoding="utf-8") == "study_id\nfirst\n"
 
 
 def test_a_half_written_batch_is_not_read(tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,13 @@ from batches import BATCH_TABLES, SCHEMA
 from helpers import ROOT
 from ketameta.checks import checked_evidence
 from ketameta.effect_table import derive_effects
-from ketameta.errors import UsageError
+from ketameta.errors import ImportAccountError, UsageError
 from ketameta.models.random_effects import random_effects
 from ketameta.paths import ProjectPaths
 from ketameta.project import load_project
 from ketameta.review.document import as_text
-from ketameta.review.import_report import line_ranges
+from ketameta.review.draft import Draft
+from ketameta.review.import_report import ImportedRow, ImportReport, line_ranges
 from ketameta.review.imports import declared_words, import_file, read_import
 from ketameta.review.source_csv import as_number, read_source
 from ketameta.review.words_file import Declared, Words, load_words
@@ -160,7 +163,7 @@ HEADER = (
     "instrument", "instrument_symptom", "time_weeks", "time_days", "study_time_point",
     "post_crossover", "n_arm1", "mean_arm1", "sd_arm1", "n_arm2", "mean_arm2", "sd_arm2",
     "event_arm1", "totaln_arm1", "event_arm2", "totaln_arm2", "precalc_g", "precalc_g_se",
-    "precalc_log_rr", "precalc_log_rr_se", "year", "diagnosis", "design", "rob", ".g",
+    "precalc_log_rr", "precalc_log_rr_se", "year", "diagnosis", "design", "rob", ".g", "dose_arm1",
 )  # fmt: skip
 ROW = {
     "study": "Alder 2014", "condition_arm1": "ketamine", "condition_arm2": "pcb",
@@ -317,6 +320,146 @@ def test_a_broken_quotation_mark_says_from_where_nothing_was_read():
     broken = read_import(data, "x.csv")
     assert "from line 2 on nothing could be read" in broken.problems[0]
     assert not broken.is_whole
+
+
+def test_rows_below_a_broken_quotation_mark_are_counted_and_refused():
+    lines = [";".join(HEADER), ";".join(ROW.get(name, "NA") for name in HEADER)]
+    data = "\n".join([*lines, '"Alder" 2014;x', "", *lines[1:]]).encode()
+    report = read_import(data, "x.csv", declared=KNOWN)
+    assert [(row.line, row.verdict) for row in report.rows] == [
+        (2, "taken"), (3, "refused"), (5, "refused"),
+    ]  # fmt: skip
+    assert report.summary == "3 rows in: 1 taken, 0 changed, 2 refused."
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_line_ends_of_any_system_give_the_same_rows(ends):
+    lines = [";".join(HEADER), ";".join(ROW.get(name, "NA") for name in HEADER), ""]
+    report = read_import(ends.join(lines).encode(), "x.csv", declared=KNOWN)
+    assert report.is_whole and report.tables == metapsy(ROW).tables
+
+
+def test_the_same_row_twice_is_entered_once_and_said():
+    report = metapsy(ROW, ROW)
+    assert [row.verdict for row in report.rows] == ["taken", "changed"]
+    assert report.rows[1].details == ("the same as line 2, cell by cell: entered once",)
+
+
+def test_an_arm_whose_dose_differs_between_rows_keeps_the_first_and_says_so():
+    rows = (
+        ROW | {"dose_arm1": dose, "time_days": day} for dose, day in (("25 mg", 1), ("9 mg", 2))
+    )
+    report = metapsy(*rows)
+    assert report.rows[1].details == (
+        "dose_description of ketamine differs from that of line 2, which is kept",
+    )
+
+
+def test_a_second_calculated_effect_of_one_comparison_is_refused():
+    bare = {key: ROW[key] for key in ROW if not key.startswith(("n_", "mean", "sd"))}
+    report = metapsy(*(bare | {"precalc_g": g, "precalc_g_se": "0,2"} for g in ("-0,5", "-0,4")))
+    assert [row.verdict for row in report.rows] == ["changed", "refused"]
+    assert "estimate of ketamine is '-0.4' and '-0.5' in line 2" in report.rows[1].details[-1]
+
+
+def test_a_second_calculated_effect_with_a_time_point_is_entered_apart():
+    bare = {key: ROW[key] for key in ROW if not key.startswith(("n_", "mean", "sd"))}
+    first, second = (
+        bare | {"precalc_g": g, "precalc_g_se": "0,2", "study_time_point": point}
+        for g, point in (("-0,5", "end"), ("-0,4", "last visit"))
+    )
+    rows = metapsy(first, second).tables["contrasts"]
+    assert [(row["estimate"], row.get("subgroup", "")) for row in rows] == [
+        ("-0.5", ""), ("-0.4", "period=last_visit"),
+    ]  # fmt: skip
+
+
+def test_counts_do_not_take_the_outcome_of_the_instruments_scores():
+    bare = {key: ROW[key] for key in ROW if not key.startswith(("n_", "mean", "sd"))}
+    counts = {"event_arm1": "9", "totaln_arm1": "30", "event_arm2": "4", "totaln_arm2": "30"}
+    words = Words({"outcome": {"madrs": "depression"}})
+    report = metapsy(bare | counts | {"outcome_type": "response"}, words=words)
+    assert {row["outcome"] for row in report.tables["outcomes"]} == {"response"}
+
+
+def test_columns_that_no_row_needed_are_named_and_row_numbers_are_no_column():
+    lines = [";".join(["", *HEADER, "country"])]
+    for number in "12":
+        cells = [(ROW | {"time_days": number}).get(name, "NA") for name in HEADER]
+        lines.append(";".join([number, *cells, "Norway"]))
+    report = read_import("\n".join(lines).encode(), "x.csv", declared=KNOWN)
+    assert report.is_whole and report.count("taken") == 2
+    assert "the first column has no name and numbers the rows; it was not read" in report.notes
+    assert "1 column that no row needed, not read: country" in report.notes
+
+
+def test_a_study_or_arm_that_differs_between_revman_rows_is_said():
+    topic = dict.fromkeys(("outcome", "instrument"), "depression") | {
+        "treatment": "Ketamine", "control": "Placebo", "statistic": "endpoint",
+    }  # fmt: skip
+    words = Words(analysis={"1.1": topic | {"treatment_class": "other"}, "1.2": topic})
+    header = "Analysis group,Analysis number,Study,Study year,Experimental mean,Experimental SD,"
+    header += "Experimental N,Control mean,Control SD,Control N\n"
+    rows = "1,1,Alder 2014,2014,1,2,30,3,4,30\n1,2,Alder 2014,2015,1,2,30,3,4,30\n"
+    report = read_import((header + rows).encode(), "x.csv", words)
+    assert report.rows[1].details == (
+        "studies: year differs from that of line 2, which is kept",
+        "arms: drug_class differs from that of line 2, which is kept",
+    )
+
+
+def test_two_arms_of_one_name_are_refused_and_neither_lost():
+    topic = dict.fromkeys(("outcome", "instrument", "treatment", "control"), "depression")
+    header = "Analysis group,Analysis number,Study,Experimental cases,Experimental N,"
+    header += "Control cases,Control N\n"
+    words = Words(analysis={"1.1": topic})
+    report = read_import(f"{header}1,1,Alder 2014,3,30,5,30\n".encode(), "x.csv", words)
+    assert report.count("refused") == 1 and not any(report.tables.values())
+    assert "gives both arms of this analysis the same name" in report.rows[0].details[0]
+
+
+def test_a_domain_that_stands_twice_is_said():
+    header = "Study,Domain (judgement): Blinding,Domain (judgement): Blinding: All outcomes\n"
+    report = read_import(f"{header}Alder 2014,Low risk,High risk\n".encode(), "x.csv")
+    assert report.problems == ("the domain 'Blinding' stands twice; only the first is read",)
+    assert [row["judgement"] for row in report.tables["risk_of_bias"]] == ["low"]
+
+
+# --- the account ----------------------------------------------------------------------------------
+
+TAKEN = ImportedRow(2, "", "taken", became=("studies: alder_2014",))
+STUDIES = {"studies": ({"study_id": "alder_2014"},)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "rows_in", "tables", "why"),
+    [
+        ((TAKEN,), 2, STUDIES, "2 rows in, 1 with a verdict"),
+        ((TAKEN, TAKEN), 2, STUDIES, "line 2 has two verdicts"),
+        ((TAKEN,), 1, {}, "line 2 is called taken and is not"),
+        ((replace(TAKEN, became=()),), 1, {}, "line 2 is called taken and is not"),
+        ((replace(TAKEN, verdict="refused"),), 1, STUDIES, "line 2 is called refused and is not"),
+        ((replace(TAKEN, verdict="changed"),), 1, STUDIES, "line 2 is called changed and is not"),
+        ((), 0, STUDIES, "studies: alder_2014 comes from no row"),
+        ((TAKEN,), 1, {"studies": STUDIES["studies"] * 2}, "studies: alder_2014 comes from no row"),
+    ],
+)  # fmt: skip
+def test_an_import_that_does_not_add_up_is_a_named_defect(rows, rows_in, tables, why):
+    report = ImportReport("x.csv", rows=rows, tables=tables, rows_in=rows_in)
+    with pytest.raises(ImportAccountError, match=re.escape(why)):
+        report.account()
+
+
+def test_an_import_that_adds_up_passes():
+    ImportReport("x.csv", rows=(TAKEN,), tables=STUDIES, rows_in=1).account()
+
+
+def test_a_draft_loses_no_row_to_another_with_its_key():
+    draft = Draft()
+    draft.add("studies", {"study_id": "alder_2014", "year": "2014"}, 2)
+    draft.add("studies", {"study_id": "alder_2014", "year": "2014"}, 3)
+    with pytest.raises(ImportAccountError, match=r"line 4 would be lost.*with another year"):
+        draft.add("studies", {"study_id": "alder_2014", "year": "2015"}, 4)
 
 
 def test_an_unknown_format_names_what_can_be_read_and_refuses_every_row():

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime
 import io
+import zipfile
 
 import pytest
 from openpyxl import Workbook, load_workbook
+from openpyxl.worksheet.formula import ArrayFormula
 
 from batches import BATCH_TABLES
 from ketameta import vocabulary
 from ketameta.checks import run_checks
 from ketameta.paths import project_paths
+from ketameta.review import workbook_read
 from ketameta.review.example import example_row
 from ketameta.review.imports import import_file, read_import
 from ketameta.review.workbook import ROWS, workbook_bytes
@@ -148,8 +151,9 @@ def test_a_sheet_or_column_of_another_name_is_said():
     assert "sheet 'outcome' is not one of" in text and "did you mean outcomes?" in text
     assert "'arm' is not a column of this table" in text
     assert "'arm_id' stands twice" in text and "needed columns are missing: intervention" in text
-    assert report.rows[0].verdict == "changed"
-    assert sum("left out" in detail for detail in report.rows[0].details) == 2
+    assert [row.verdict for row in report.rows] == ["refused", "refused", "changed"]
+    assert "the sheet is not one of" in report.rows[0].details[0]
+    assert sum("left out" in detail for detail in report.rows[2].details) == 2
 
 
 def test_an_empty_workbook_says_so(template):
@@ -163,3 +167,142 @@ def test_the_sign_of_a_p_value_is_a_word_and_no_formula(template):
     assert all(values[word] == "s" for word in vocabulary.P_RELATIONS)
     report = read_import(filled(template), "x.xlsx")
     assert report.tables["contrasts"][0]["p_relation"] == "="
+
+
+# --- nothing lost ---------------------------------------------------------------------------------
+
+ARMS = ["study_id", "arm_id", "intervention", "drug_class", "role", "route"]
+ARM = ["alder_2014", "ketamine", "ketamine", "nmda_antagonist", "treatment", "intravenous"]
+
+
+def arms_book(*rows: list[object], title: str = "arms", header: list[object] | None = None):
+    """Return a workbook with one sheet of arms, and that sheet."""
+    book = Workbook()
+    sheet = book.active
+    sheet.title = title
+    sheet.append(header or ARMS)
+    for row in rows:
+        sheet.append(row)
+    return book, sheet
+
+
+def arm_row(name: str) -> list[object]:
+    return [ARM[0], name, *ARM[2:]]
+
+
+def imported(book: Workbook):
+    stream = io.BytesIO()
+    book.save(stream)
+    return read_import(stream.getvalue(), "x.xlsx")
+
+
+def test_two_sheets_of_one_name_are_both_read():
+    book, _ = arms_book(arm_row("ketamine"))
+    other = book.create_sheet("Arms ")
+    for row in (ARMS, arm_row("placebo"), arm_row("ketamine")):
+        other.append(row)
+    report = imported(book)
+    assert [row["arm_id"] for row in report.tables["arms"]] == ["ketamine", "placebo"]
+    assert [(row.sheet, row.line, row.verdict) for row in report.rows] == [
+        ("arms", 2, "taken"), ("Arms ", 2, "taken"), ("Arms ", 3, "changed"),
+    ]  # fmt: skip
+    assert report.rows[2].details == ("the same as line 2 of sheet 'arms', cell by cell: "
+                                      "entered once",)  # fmt: skip
+    assert "sheets 'arms' and 'Arms ' were both read as arms" in report.notes
+    assert report.summary == "3 rows in: 2 taken, 1 changed, 0 refused."
+
+
+def test_cells_far_out_are_read_or_named():
+    # Line 100,002 and column 301: beyond what one screen, or one guess of a size, would show.
+    book, sheet = arms_book(arm_row("ketamine"), header=[*ARMS, *[None] * 294, "notes"])
+    for place, cell in enumerate(arm_row("placebo"), 1):
+        sheet.cell(100_002, place, cell)
+    sheet.cell(100_002, 301, "far out")
+    sheet.cell(100_002, 400, "lost")
+    report = imported(book)
+    assert report.rows_in == 2 and [row.line for row in report.rows] == [2, 100_002]
+    assert report.tables["arms"][1]["notes"] == "far out"
+    assert "'lost' stands under no known column (OJ); left out" in report.rows[1].details[0]
+    assert "cells stand in columns without a name (OJ)" in report.problems[0]
+
+
+def test_a_size_that_the_file_states_too_small_hides_no_cell():
+    book, _ = arms_book(arm_row("ketamine"), arm_row("placebo"))
+    stream, small = io.BytesIO(), io.BytesIO()
+    book.save(stream)
+    with zipfile.ZipFile(stream) as old, zipfile.ZipFile(small, "w") as new:
+        for name in old.namelist():
+            text = old.read(name)
+            if name.endswith("sheet1.xml"):
+                assert b'ref="A1:F3"' in text
+                text = text.replace(b'ref="A1:F3"', b'ref="A1:B2"')
+            new.writestr(name, text)
+    report = read_import(small.getvalue(), "x.xlsx")
+    assert [row["role"] for row in report.tables["arms"]] == ["treatment", "treatment"]
+
+
+def test_hidden_rows_and_sheets_are_read_and_said():
+    book, sheet = arms_book(*(arm_row(name) for name in ("one", "two", "three")))
+    sheet.row_dimensions[3].hidden = True
+    sheet.sheet_state = "hidden"
+    book.create_sheet("help")
+    report = imported(book)
+    assert report.count("taken") == 3
+    assert "sheet 'arms' is hidden; it was read like the others" in report.notes
+    assert "sheet 'arms': 1 hidden row read like the others (line 3)" in report.notes
+
+
+def test_a_merged_cell_refuses_the_rows_it_hides_cells_of():
+    rows = (arm_row(name) for name in ("one", "two", "three"))
+    book, sheet = arms_book(*rows)
+    sheet.merge_cells("A2:A3")
+    report = imported(book)
+    assert [row.verdict for row in report.rows] == ["taken", "refused", "taken"]
+    assert "the merged cells A2:A3 hide study_id" in report.rows[1].details[0]
+
+
+def test_rows_that_hold_nothing_are_no_rows():
+    book, sheet = arms_book(arm_row("one"), [None] * 6, ["", "  "], arm_row("two"))
+    for line in range(6, 40):
+        sheet.cell(line, 1).number_format = "@"
+    report = imported(book)
+    assert report.rows_in == 2 and [row.line for row in report.rows] == [2, 5]
+
+
+def test_an_array_formula_and_a_duration_are_refused():
+    book, sheet = arms_book(arm_row("one"), arm_row("two"))
+    sheet["C2"] = ArrayFormula("C2:C2", "=A1:A2")
+    sheet["C3"] = datetime.timedelta(hours=30)
+    report = imported(book)
+    assert [row.verdict for row in report.rows] == ["refused", "refused"]
+    assert "array formula" in report.rows[0].details[0]
+    assert "the duration 1 day, 6:00:00" in report.rows[1].details[0]
+
+
+def test_control_characters_reach_no_table():
+    # A workbook writes a control character out by its number.
+    book, _ = arms_book(["alder_2014", "one", "a_x0007_b_x000D_c\u202ed", *ARM[3:]])
+    report = imported(book)
+    assert report.tables["arms"][0]["intervention"] == "ab cd"
+    assert report.rows[0].verdict == "changed"
+
+
+def test_a_workbook_larger_than_any_extraction_is_refused_whole(monkeypatch):
+    book, _ = arms_book(*(arm_row(f"arm_{number}") for number in range(5)))
+    monkeypatch.setattr(workbook_read, "_MOST_ROWS", 5)
+    report = imported(book)
+    assert report.rows == () and report.tables == {}
+    assert "holds more than 5 rows; nothing of it was read" in report.problems[0]
+    monkeypatch.setattr(workbook_read, "_MOST_BYTES", 5_000)
+    assert "unpacks to" in imported(book).problems[0]
+
+
+def test_rows_out_of_order_are_a_damaged_file():
+    book, _ = arms_book(arm_row("one"), arm_row("two"))
+    stream, odd = io.BytesIO(), io.BytesIO()
+    book.save(stream)
+    with zipfile.ZipFile(stream) as old, zipfile.ZipFile(odd, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b'<row r="3"', b'<row r="2"'))
+    report = read_import(odd.getvalue(), "x.xlsx")
+    assert "the rows of sheet 'arms' are out of order" in report.problems[0]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ketameta.findings import Severity, shown
 from ketameta.schema import Column
-from ketameta.textfiles import HIDDEN, without_hidden
+from ketameta.textfiles import HIDDEN, kind_of_character, without_hidden
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WITH_COMMA = re.compile(r"[+-]?[0-9.]*,[0-9,.]+")
@@ -155,10 +155,11 @@ def _look_at_characters(column: Column, typed: str) -> Iterator[CellProblem]:
         }
     )
     if control:
+        named = [f"{kind_of_character(mark)} (U+{ord(mark):04X})" for mark in control[:3]]
         yield CellProblem(
             "warning" if is_prose else "error",
             "hidden_character",
-            f"the cell contains a control character (U+{ord(control[0]):04X})",
+            f"the cell contains {' and '.join(named)}",
             "type the cell again",
         )
     if typed != typed.strip(" \t") and not breaks:

@@ -141,7 +141,7 @@ def unnamed_columns(
                 "column_unnamed",
                 file,
                 line,
-                _letters(place),
+                column_letters(place),
                 value,
                 f"the column has no name, so its cells are not read ({where})",
                 "write the name of the column above it, or move the cells",
@@ -163,7 +163,7 @@ def unnamed_columns(
     return tuple(findings)
 
 
-def _letters(place: int) -> str:
+def column_letters(place: int) -> str:
     """Return what a spreadsheet calls a column: A for 0, Z for 25, AA for 26."""
     text, rest = "", place + 1
     while rest:

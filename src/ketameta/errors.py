@@ -48,6 +48,10 @@ class UsageError(KetametaError):
     """An argument that is not one of the choices, or lists that do not fit together."""
 
 
+class ImportAccountError(KetametaError):
+    """An import lost a row or made one up: a defect of the program, never of the file."""
+
+
 def near_matches(word: str, choices: Iterable[str], *, most: int = 3) -> list[str]:
     """Return the choices that look like ``word``, best first."""
     pool = list(choices)

@@ -25,7 +25,7 @@ from ketameta.declared import (
     validate,
 )
 from ketameta.errors import SpecError, did_you_mean
-from ketameta.textfiles import parse_toml
+from ketameta.textfiles import load_toml
 
 FILE = "project.toml"
 NOT_STATED = "not stated"
@@ -291,7 +291,7 @@ def read_project(root: Path) -> tuple[Project, tuple[str, ...]]:
 @cache
 def _read(path: Path, _modified: int, _size: int) -> tuple[Project, tuple[str, ...]]:
     try:
-        raw = parse_toml(path)
+        raw = load_toml(path)
     except SpecError as error:
         return Project.model_construct(), (str(error),)
     project, problems = validate(Project, {"project": {}, **raw})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,49 @@ HIDDEN = {
 }
 _AS_SPACE = {"\u00a0", "\u202f", "\u2007", "\u2009", "\u2028", "\u2029"}
 _CLEANED = str.maketrans({mark: " " if mark in _AS_SPACE else "" for mark in HIDDEN})
+#: Control characters but tabs and line ends, marks that turn the direction of what follows, halves
+#: of a surrogate pair, and the two code points that no file may hold.
+_HARMFUL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+_KINDS = {
+    "Cc": "a control character",
+    "Cf": "an invisible character",
+    "Cs": "half of a surrogate pair",
+    "Co": "a private-use character, which every font draws as it likes",
+    "Cn": "a code point to which no character is assigned",
+}
 
 
 def without_hidden(text: str) -> str:
     """Return ``text`` with invisible characters removed and odd spaces made plain."""
-    return text.translate(_CLEANED).strip()
+    return harmless(text.translate(_CLEANED)).strip()
+
+
+def harmless(text: str) -> str:
+    r"""Return ``text`` without the characters that act on a screen or break a file.
+
+    Those that are spaces become one, halves of a surrogate pair become U+FFFD, the rest is left
+    out.
+
+    Examples
+    --------
+    >>> harmless("a\x07b\x0cc")
+    'ab c'
+    """
+    return _HARMFUL.sub(_instead, text)
+
+
+def _instead(found: re.Match[str]) -> str:
+    character = found.group()
+    if "\ud800" <= character <= "\udfff" or character >= "\ufffe":
+        return "\ufffd"
+    return " " if character.isspace() else ""
+
+
+def kind_of_character(character: str) -> str:
+    """Return what a character that cannot be printed is, in words."""
+    return _KINDS.get(unicodedata.category(character), "a space of another kind")
 
 
 def decode(data: bytes) -> tuple[str, tuple[Severity, str, int, str, str, str] | None]:
@@ -68,7 +107,7 @@ def decode(data: bytes) -> tuple[str, tuple[Severity, str, int, str, str, str] |
     try:
         return data.decode("utf-8"), None
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = 1 + len(re.findall(rb"\r\n?|\n", data[: error.start]))
         character = data[error.start : error.start + 1].decode("cp1252", errors="replace")
         return data.decode("cp1252", errors="replace"), (
             "error",
@@ -94,8 +133,8 @@ def wide_encoding(data: bytes) -> str:
     return ""
 
 
-def parse_toml(path: Path) -> dict[str, Any]:
-    """Return a TOML document.
+def load_toml(path: Path) -> dict[str, Any]:
+    """Return the TOML document of a file.
 
     Raises
     ------
@@ -103,7 +142,7 @@ def parse_toml(path: Path) -> dict[str, Any]:
         If it cannot be opened, or is not TOML; the place is named.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
@@ -121,7 +160,7 @@ def read_toml(
         return None, [], ()
     try:
         text, _ = decode(path.read_bytes())
-        return tomllib.loads(text), text.splitlines(), ()
+        return parse_toml(text), text.splitlines(), ()
     except OSError as error:
         why, line = f"the file cannot be opened ({error.strerror})", 0
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
@@ -129,3 +168,24 @@ def read_toml(
         why, line = f"the file is not valid TOML ({error})", int(found.group(1)) if found else 0
     remedy = "look for a missing quotation mark, bracket or equals sign there"
     return None, [], (file_finding("toml_unreadable", file, why, remedy, line=line),)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return a TOML document whose texts hold no harmful character, escaped ones included.
+
+    Raises
+    ------
+    tomllib.TOMLDecodeError
+    """
+    document: dict[str, Any] = _each_text(tomllib.loads(text))
+    return document
+
+
+def _each_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return harmless(value)
+    if isinstance(value, dict):
+        return {harmless(key): _each_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_each_text(item) for item in value]
+    return value

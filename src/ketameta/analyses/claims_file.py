@@ -10,6 +10,7 @@ from typing import Any
 
 from ketameta.analyses.claims import RULES, SOURCES, Claim, RegisteredTrials, begins_with
 from ketameta.errors import SpecError, did_you_mean
+from ketameta.textfiles import parse_toml
 
 
 def load_claims(
@@ -39,7 +40,7 @@ def load_claims(
     if not path.is_file():
         return []
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = parse_toml(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"{path.name}: cannot be read as TOML: {error}") from error
     reader = _Reader(analyses, interventions, conditions)

@@ -26,7 +26,7 @@ from ketameta.analyses.spec import (
 from ketameta.declared import Known, is_number, validate
 from ketameta.effect_rows import Assumptions
 from ketameta.errors import SpecError, did_you_mean
-from ketameta.textfiles import parse_toml
+from ketameta.textfiles import load_toml
 from ketameta.vocabulary import Measure
 
 #: Names of files in ``reports/`` and of places on the page that no analysis may take.
@@ -77,7 +77,7 @@ def load_spec(path: Path, known: Known | None = None) -> AnalysisSpec:
         With every problem of the file, each naming the key, the value and the choices.
     """
     known = known or {}
-    raw = parse_toml(path)
+    raw = load_toml(path)
     written = raw.get("model", {}) if isinstance(raw.get("model", {}), dict) else {}
     default = {} if "overall" in written else {"overall": written.get("group_by") not in APART}
     given = {"select": {}, **raw, "name": path.stem}

@@ -13,6 +13,7 @@ from ketameta.extraction import batch_folders
 from ketameta.findings import Finding, file_finding, group_by_file, sort_findings
 from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths, project_paths
+from ketameta.textfiles import harmless
 
 Style = Literal["text", "json", "github"]
 STYLES: tuple[str, ...] = ("text", "json", "github")
@@ -146,7 +147,7 @@ def _as_annotations(report: CheckReport) -> str:
 
 def _data(text: str) -> str:
     """Return text escaped for the message of a workflow command."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return harmless(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

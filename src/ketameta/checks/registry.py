@@ -50,6 +50,7 @@ STRUCTURE: tuple[Check, ...] = (
     Check("subgroup", values.check_subgroups_are_readable),
     Check("locator", values.check_locators_say_where),
     Check("date", values.check_dates_are_dates),
+    Check("not_in_pdf", values.check_texts_can_be_typeset),
     Check("duplicate_key", keys.check_keys_are_unique),
     Check("unknown_study", keys.check_studies_exist),
     Check("unknown_overlap", keys.check_overlapping_studies_exist),

@@ -11,6 +11,7 @@ from ketameta.checks.context import Context
 from ketameta.checks.registry import CHECKS, NUMBERS, READING
 from ketameta.checks.scope import concerns, hinders, not_read, outside_folders, resolved
 from ketameta.checks.search import search_findings
+from ketameta.checks.values import declaration_letters
 from ketameta.corrections import (
     Applied,
     corrections_path,
@@ -132,6 +133,7 @@ def checked_evidence(
         *problems,
         *refusals,
         *search_findings(paths, corrected.tables.get("exclusions", ())),
+        *declaration_letters(paths),
         *read_toml(paths.data / "claims.toml", paths.relative(paths.data / "claims.toml"))[2],
     ]
     for check in CHECKS:

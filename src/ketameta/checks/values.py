@@ -5,11 +5,16 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from ketameta.checks.context import Context, Problem, error, list_items, warning
 from ketameta.errors import did_you_mean
 from ketameta.evidence import Row
+from ketameta.findings import Finding, file_finding
+from ketameta.paths import ProjectPaths
 from ketameta.schema import WORD_PATTERN, Column
+from ketameta.textfiles import harmless, kind_of_character, read_toml
+from ketameta.typesetter import codes, not_shown
 
 _URL = re.compile(r"https?://[^\s/]+\.[^\s/]+(?:/\S*)?")
 _NOWHERE = re.compile(
@@ -17,6 +22,10 @@ _NOWHERE = re.compile(
     r"|paper|article|source|yes|[?.xX-]+)",
     re.IGNORECASE,
 )
+#: A letter that a TOML file writes out by its number.
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\U(000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4})")
+#: So many characters that the PDF cannot show are named.
+_NAMED = 5
 
 
 def _cells(context: Context) -> Iterator[tuple[Row, Column, str]]:
@@ -209,6 +218,75 @@ def check_locators_say_where(context: Context) -> Iterator[Problem]:
                     "this does not say where the numbers stand",
                     "write abstract, or the table, figure, page or registry field",
                 )
+
+
+def check_texts_can_be_typeset(context: Context) -> Iterator[Problem]:
+    """Every character of a text can be shown in the PDF; the web page shows it in any case."""
+    texts = [
+        (row, column.name, text)
+        for row, column, text in _cells(context)
+        if column.kind == "text" and not text.isascii()
+    ]
+    missing = not_shown(text for _, _, text in texts)
+    for row, column, text in texts:
+        if missing & set(text):
+            yield warning(row, column, *_not_in_pdf(text, missing))
+
+
+def _not_in_pdf(text: str, missing: frozenset[str]) -> tuple[str, str]:
+    """Return which characters of a text the PDF cannot show, and what becomes of them."""
+    found = [character for character in dict.fromkeys(text) if character in missing]
+    named = [
+        f"{character} ({number})" if character.isprintable() else number
+        for character, number in zip(found, codes("".join(found), missing), strict=True)
+    ]
+    if len(named) > _NAMED:
+        named[_NAMED:] = [f"{len(named) - _NAMED} more"]
+    return (
+        f"the PDF cannot show {', '.join(named)}",
+        "leave it if it is what the source prints: the web page shows it, the PDF marks and "
+        "lists it",
+    )
+
+
+def declaration_letters(paths: ProjectPaths) -> Iterator[Finding]:
+    """Yield the lines of TOML files with letters that the PDF cannot show or nobody can see."""
+    lines = [
+        (path, number, line)
+        for folder in (paths.data, paths.analyses)
+        for path in sorted(folder.glob("*.toml"))
+        for number, line in enumerate(_lines(path), 1)
+    ]
+    missing = not_shown(harmless(line) for _, _, line in lines)
+    for path, number, line in lines:
+        harmful = sorted({letter for letter in line if harmless(letter) != letter})[:_NAMED]
+        if harmful:
+            named = (f"{kind_of_character(letter)} (U+{ord(letter):04X})" for letter in harmful)
+            advice = f"the line contains {' and '.join(named)}, which is left out", "delete it"
+            yield _letter_finding("hidden_character", paths.relative(path), number, line, advice)
+        if missing & set(line):
+            advice = _not_in_pdf(line, missing)
+            yield _letter_finding("not_in_pdf", paths.relative(path), number, line, advice)
+
+
+def _letter_finding(
+    check: str, file: str, number: int, line: str, advice: tuple[str, str]
+) -> Finding:
+    value = line.strip()
+    return file_finding(check, file, *advice, severity="warning", line=number, value=value)
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a TOML file that are no comment, with written-out letters as letters.
+
+    A file that cannot be read has none; that is said elsewhere.
+    """
+    return [
+        ""
+        if line.lstrip().startswith("#")
+        else _ESCAPED.sub(lambda found: chr(int(found[1] or found[2], 16)), line)
+        for line in read_toml(path, path.name)[1]
+    ]
 
 
 def check_dates_are_dates(context: Context) -> Iterator[Problem]:

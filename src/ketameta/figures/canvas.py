@@ -6,14 +6,17 @@ Every artist carries the name of its part as ``gid`` (``study_marker-3``).
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib import text
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -23,6 +26,7 @@ from matplotlib.patches import Circle, Polygon
 from ketameta.errors import UsageError
 from ketameta.figures import style
 from ketameta.figures.marks import Area, Cloud, Disc, Line, Mark, Text
+from ketameta.figures.text import drawn_text, is_drawn
 
 #: Settings under which figures are drawn and saved, whatever the user's own settings are.
 _SETTINGS: dict[Any, Any] = {
@@ -120,9 +124,25 @@ def _dash(on_off: tuple[float, ...], scale: float, width: float) -> Any:
     return (0, [length / width for length in on_off]) if on_off else "-"
 
 
+class _Letters(text.Text):
+    """Text with characters that the font lacks: words in an SVG, whose readers have other fonts."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the words as words where the format knows words, else U+FFFD for what is missing."""
+        words = self.get_text()
+        is_svg = isinstance(getattr(renderer, "_renderer", renderer), RendererSVG)
+        with mpl.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+            if not is_svg:
+                self.set_text(drawn_text(words, bold=self.get_fontweight() == "bold"))
+            super().draw(renderer)
+            self.set_text(words)
+
+
 def _artist(mark: Mark, scale: float, ax: Axes) -> Artist:
     if isinstance(mark, Text):
-        return ax.text(
+        kind = text.Text if is_drawn(mark.text, bold=mark.bold) else _Letters
+        letters = kind(
             mark.x,
             mark.baseline,
             mark.text,
@@ -138,7 +158,9 @@ def _artist(mark: Mark, scale: float, ax: Axes) -> Artist:
                 weight="bold" if mark.bold else "normal",
                 style="oblique" if mark.italic else "normal",
             ),
+            transform=ax.transData,
         )
+        return ax.add_artist(letters)
     if isinstance(mark, Line):
         line = Line2D(
             [x for x, _ in mark.points],

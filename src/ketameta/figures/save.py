@@ -16,6 +16,7 @@ from ketameta.errors import check_choice
 from ketameta.figures.canvas import drawing_settings
 from ketameta.figures.pdf_fonts import light_subsets
 from ketameta.paths import write_atomically
+from ketameta.textfiles import harmless
 
 FORMATS = ("svg", "png", "pdf")
 #: Sharp on a phone and in print at 180 mm (about 1,420 pixels wide).
@@ -60,9 +61,9 @@ def figure_bytes(
         If ``file_format`` is not one of the three.
     """
     check_choice("file_format", file_format, FORMATS)
-    words = {"Title": title, _DESCRIPTION[file_format]: description}
-    metadata: dict[str, Any] = dict(_SILENCED[file_format])
-    metadata |= {key: value for key, value in words.items() if value is not None}
+    given = {"Title": title, _DESCRIPTION[file_format]: description}
+    words = {key: harmless(value) for key, value in given.items() if value is not None}
+    metadata: dict[str, Any] = {**_SILENCED[file_format], **words}
     stream = io.BytesIO()
     with drawing_settings(), light_subsets():
         if file_format == "png":
@@ -84,7 +85,7 @@ def rounded_svg(text: str) -> str:
     return _PLACES.sub(lambda place: _COORDINATE.sub(short, place.group()), text)
 
 
-def _small_png(content: bytes, width: int, texts: Mapping[str, str | None], dpi: int) -> bytes:
+def _small_png(content: bytes, width: int, texts: Mapping[str, str], dpi: int) -> bytes:
     """Return a PNG with a palette of ``PNG_COLOURS`` from opaque pixels of four bytes (RGBA)."""
     image = Image.frombytes("RGBA", (width, len(content) // 4 // width), content)
     table: list[Any] = image.getcolors(image.width * image.height) or []
@@ -105,8 +106,7 @@ def _small_png(content: bytes, width: int, texts: Mapping[str, str | None], dpi:
     small.putpalette([int(code >> shift) & 255 for code in palette for shift in (16, 8, 0)])
     words = PngImagePlugin.PngInfo()
     for key, text in texts.items():
-        if text is not None:
-            words.add_itxt(key, text)
+        words.add_itxt(key, text)
     stream = io.BytesIO()
     small.save(stream, "PNG", compress_level=PNG_EFFORT, dpi=(dpi, dpi), pnginfo=words)
     return stream.getvalue()

@@ -1,55 +1,89 @@
 """Measures, wraps and shortens text without a drawing library, so that a layout knows its widths.
 
-Widths are those of DejaVu Sans, the font that matplotlib ships and every figure uses.
+Widths are asked of DejaVu Sans, the font that matplotlib ships and every figure uses.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
-from ketameta.figures.font_widths import BOLD, REGULAR, UNITS_PER_EM
+from ketameta.errors import ReportError
+from ketameta.textfiles import harmless
 
 ELLIPSIS = "…"
-#: Printed for a character that the font table does not know.
+#: Drawn for a character that the font lacks where no other font can take its place.
 UNKNOWN = "\ufffd"
 #: A space at which a line is not broken.
 NO_BREAK = "\u00a0"
 
 
-def _expand(table: dict[int, str]) -> dict[str, int]:
-    widths: dict[str, int] = {}
-    for start, packed in table.items():
-        code = start
-        for item in packed.split():
-            width, _, times = item.partition("*")
-            for _ in range(int(times or 1)):
-                widths[chr(code)] = int(width)
-                code += 1
-    return widths
+def font_file(*, bold: bool = False) -> Path:
+    """Return the file of the font that figures are drawn with.
+
+    Raises
+    ------
+    ReportError
+        If matplotlib, which carries it, is not installed.
+    """
+    found = find_spec("matplotlib")
+    if found is None or not found.submodule_search_locations:
+        raise ReportError("matplotlib, whose fonts figures and page use, is not installed")
+    folder = Path(found.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf"
+    return folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
 
 
-_WIDTHS = {False: _expand(REGULAR), True: _expand(BOLD)}
+@cache
+def _widths(bold: bool) -> Mapping[str, float]:
+    """Return the width of every character of the font, in em."""
+    from fontTools.ttLib import TTFont
+
+    with TTFont(font_file(bold=bold), lazy=True) as font:
+        widths, em = font["hmtx"].metrics, font["head"].unitsPerEm
+        return {chr(code): widths[name][0] / em for code, name in font.getBestCmap().items()}
+
+
+def is_drawn(text: str, *, bold: bool = False) -> bool:
+    """Return whether the font has every character of ``text``."""
+    return _widths(bold).keys() >= set(text)
+
+
+def drawn_text(text: str, *, bold: bool = False) -> str:
+    """Return ``text`` with U+FFFD for each character that the font lacks."""
+    known = _widths(bold)
+    return "".join(character if character in known else UNKNOWN for character in text)
 
 
 def clean_text(text: str) -> str:
-    """Return ``text`` in one line and in characters that can be measured and drawn.
+    """Return ``text`` in one line, composed, and without characters that break a file.
 
     Composes accents, turns runs of spaces, tabs and line ends into one space (a space that must
-    not break stays), and writes U+FFFD for a character outside the font table.
+    not break stays). Characters that the font lacks stay: whoever shows the figure may have them.
     """
-    composed = unicodedata.normalize("NFC", text).replace("\ufeff", "")
+    composed = unicodedata.normalize("NFC", harmless(text)).replace("\ufeff", "")
     kept = composed.replace("\u202f", NO_BREAK).replace(NO_BREAK, "\0")
-    joined = " ".join(kept.split()).replace("\0", NO_BREAK)
-    known = _WIDTHS[False]
-    return "".join(character if character in known else UNKNOWN for character in joined)
+    return " ".join(kept.split()).replace("\0", NO_BREAK)
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Return the width of ``text`` in points at font size ``size`` (without kerning)."""
-    widths = _WIDTHS[bold]
-    unknown = widths[UNKNOWN]
-    return sum(widths.get(character, unknown) for character in text) * size / UNITS_PER_EM
+    """Return the width of ``text`` in points at font size ``size`` (without kerning).
+
+    A character that the font lacks counts as wide as U+FFFD, which is a little more than its
+    height; a mark that stands on another character as nothing.
+    """
+    widths = _widths(bold)
+    return size * sum(
+        widths[character] if character in widths else _width_elsewhere(character, widths)
+        for character in text
+    )
+
+
+def _width_elsewhere(character: str, widths: Mapping[str, float]) -> float:
+    is_mark = unicodedata.category(character) in ("Mn", "Me", "Cf")
+    return 0.0 if is_mark else widths[UNKNOWN]
 
 
 def widest(texts: Sequence[str], size: float, *, bold: bool = False) -> float:

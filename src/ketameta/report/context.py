@@ -32,6 +32,7 @@ from ketameta.report.plots import Plot
 from ketameta.report.provenance import Provenance
 from ketameta.report.registry_table import registry_counts
 from ketameta.report.studies import numbered_studies, records, used_studies
+from ketameta.textfiles import parse_toml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -289,15 +290,13 @@ def _correction(item: Any) -> dict[str, Any]:
 
 
 def _search(paths: ProjectPaths) -> dict[str, Any]:
-    import tomllib
-
     path = paths.data / "search.toml"
     if not path.is_file():
         raise ReportError(
             f"{paths.relative(path)}: no such file; the report needs the record of the search: "
             "[search], [[source]], [[nothing_found]] and [records]"
         )
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return parse_toml(path.read_text(encoding="utf-8"))
 
 
 def _routes_used(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

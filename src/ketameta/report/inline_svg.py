@@ -13,10 +13,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from functools import cache
 from html import escape, unescape
-from importlib.util import find_spec
 from pathlib import Path
 
 from ketameta.errors import ReportError
+from ketameta.figures.text import font_file
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}"
@@ -27,6 +27,12 @@ _GLYPHS = re.compile(
     r"scale\((?P<size>[\d.]+) -[\d.]+\)$"
 )
 _KEPT = ("d", "x", "y", "width", "height", "transform", "style", "clip-path", "rx", "ry")
+#: What the style of a text says of its letters.
+_STYLE = {
+    "size": r"([\d.]+)px",
+    "weight": r"\b(?:700|bold)\b",
+    "anchor": r"text-anchor: (\w+)",
+}
 #: Family names of the page's own font, so that an installed one cannot take its place.
 FAMILY = "Ketameta Sans"
 
@@ -79,6 +85,9 @@ def _write(node: ET.Element, parts: list[str], prefix: str) -> None:
         if words is not None:
             parts.append(words)
             return
+    if name == "text":
+        parts.append(_words(node))
+        return
     if name == "defs" and not [c for c in children if _tag(c) not in {"", "style"}]:
         return
     attributes = "".join(
@@ -127,15 +136,43 @@ def _letters(node: ET.Element, children: list[ET.Element]) -> str | None:
     words = unescape((comments[0].text or "").strip())
     if place is None or not uses or any(use.get("transform", "").count("scale") for use in uses):
         return None
-    bold = "Bold" in (uses[0].get(f"{_XLINK}href") or "")
-    size = float(place["size"]) * 100
-    x, y = float(place["x"]), float(place["y"])
-    turn = f' transform="rotate({float(place["turn"]):g} {x:.2f} {y:.2f})"' if place["turn"] else ""
-    fill = re.search(r"fill: (#[0-9a-fA-F]+)", group.get("style", ""))
+    return _text(
+        words,
+        *(float(place[key] or 0) for key in ("x", "y")),
+        size=float(place["size"]) * 100,
+        turn=float(place["turn"] or 0),
+        bold="Bold" in (uses[0].get(f"{_XLINK}href") or ""),
+        style=group.get("style", ""),
+    )
+
+
+def _words(node: ET.Element) -> str:
+    """Return a text element that the figure holds as words already."""
+    style = node.get("style", "")
+    found = {key: re.search(pattern, style) for key, pattern in _STYLE.items()}
+    turn = re.match(r"rotate\((-?[\d.]+)", node.get("transform", ""))
+    return _text(
+        node.text or "",
+        *(float(node.get(key, "0")) for key in ("x", "y")),
+        size=float(found["size"][1]) if found["size"] else 7.0,
+        turn=float(turn[1]) if turn else 0.0,
+        bold=bool(found["weight"]),
+        style=style,
+        anchor=found["anchor"][1] if found["anchor"] else "start",
+    )
+
+
+def _text(
+    words: str, x: float, y: float, *, size: float, turn: float, bold: bool, style: str,
+    anchor: str = "start",
+) -> str:  # fmt: skip
+    turned = f' transform="rotate({turn:g} {x:.2f} {y:.2f})"' if turn else ""
+    fill = re.search(r"fill: (#[0-9a-fA-F]+)", style)
     colour = f' fill="{fill.group(1)}"' if fill else ""
     weight = ' class="b"' if bold else ""
+    held = f' text-anchor="{anchor}"' if anchor != "start" else ""
     return (
-        f'<text x="{x:.5g}" y="{y:.5g}" font-size="{size:.3g}"{colour}{weight}{turn}>'
+        f'<text x="{x:.5g}" y="{y:.5g}" font-size="{size:.3g}"{colour}{weight}{held}{turned}>'
         f"{escape(words, quote=False)}</text>"
     )
 
@@ -156,21 +193,13 @@ def figure_letters(svgs: Iterable[str]) -> str:
 def font_face(letters: str) -> str:
     """Return style rules that carry DejaVu Sans, regular and bold, cut to ``letters``."""
     rules = []
-    for name, weight in (("DejaVuSans", "400"), ("DejaVuSans-Bold", "700")):
-        data = base64.b64encode(_subset(_font_folder() / f"{name}.ttf", letters)).decode("ascii")
+    for bold, weight in ((False, "400"), (True, "700")):
+        data = base64.b64encode(_subset(font_file(bold=bold), letters)).decode("ascii")
         rules.append(
             f"@font-face{{font-family:'{FAMILY}';font-weight:{weight};"
             f"src:url(data:font/ttf;base64,{data}) format('truetype')}}"
         )
     return "\n".join(rules)
-
-
-def _font_folder() -> Path:
-    """Return the folder of the fonts that the figures are drawn with."""
-    found = find_spec("matplotlib")
-    if found is None or not found.submodule_search_locations:
-        raise ReportError("matplotlib, whose fonts the page carries, is not installed")
-    return Path(found.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf"
 
 
 def _subset(path: Path, letters: str) -> bytes:

@@ -1,16 +1,19 @@
 """Typesets the report as PDF, from the same context as the page.
 
-Texts reach the typesetter as data, so nothing in them can act as markup.
+Texts reach the typesetter as data, so nothing in them can act as markup. What its fonts cannot
+show is marked in the text and listed at the end; no character stops the report.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from html import unescape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ketameta.errors import ReportError
 from ketameta.numberformat import format_count, plural
@@ -23,9 +26,15 @@ from ketameta.report.pdf_tables import (
     finding_rows,
     moderator_rows,
 )
+from ketameta.textfiles import harmless
+from ketameta.typesetter import MARK, STANDARDS, codes, not_shown
 
-#: Universal accessibility, and archiving with attached files.
-STANDARDS: tuple[Literal["ua-1"], Literal["a-3a"]] = ("ua-1", "a-3a")
+#: Keys whose texts are not drawn: names, addresses, and what is read out in place of a picture.
+_NOT_DRAWN = frozenset({"alt", "name", "link", "mime", "relationship", "description"})
+#: Words that a figure holds as words, because its own font lacks them.
+_WORDS_OF_FIGURE = re.compile(r"(<text\b[^>]*>)([^<]*)(</text>)")
+#: A text is listed by so many of its characters, and so many that are left out.
+_LISTED, _LISTED_CODES = 90, 60
 #: Attached files: path below reports/, relationship, type, and what it is.
 _ATTACHED = (
     ("effects.csv", "source", "text/csv", "Every effect size, with seven digits"),
@@ -52,34 +61,106 @@ def render_pdf(
     ------
     ReportError
         With the typesetter's message.
+
+    Notes
+    -----
+    The typesetter is asked beforehand which characters it can show, one by one. Should it refuse
+    a text all the same, because several alphabets meet in it, the report is set in its own font
+    alone.
     """
+    import typst
+
+    data: dict[str, Any] = {**pdf_data(context), "attachments": _listed(attachments)}
+    pictures = {
+        path.name: path.read_text(encoding="utf-8") for path in sorted(paths.figures.glob("*.svg"))
+    }
+    for alone in (False, True):
+        try:
+            return _typeset(*_showable(data, pictures, alone=alone), attachments)
+        except typst.TypstError as error:
+            refused = error
+    raise ReportError(f"the PDF could not be typeset: {refused}") from refused
+
+
+def _typeset(
+    data: Mapping[str, Any], pictures: Mapping[str, str], attachments: Mapping[str, str]
+) -> bytes:
+    """Return the PDF of texts and figures, all of which it can show."""
     import typst
 
     with tempfile.TemporaryDirectory(prefix="ketameta-pdf-") as folder:
         root = Path(folder)
         template = files("ketameta.report").joinpath("templates/report.typ")
         (root / "report.typ").write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
-        data = {**pdf_data(context), "attachments": _listed(attachments)}
         text = json.dumps(data, ensure_ascii=False, allow_nan=False)
         (root / "report.json").write_text(text, encoding="utf-8")
         (root / "figures").mkdir()
         (root / "attached").mkdir()
-        for path in sorted(paths.figures.glob("*.svg")):
-            (root / "figures" / path.name).write_bytes(path.read_bytes())
+        for name, picture in pictures.items():
+            (root / "figures" / name).write_text(picture, encoding="utf-8", newline="\n")
         for name, content in attachments.items():
             (root / "attached" / name).write_text(content, encoding="utf-8", newline="\n")
-        try:
-            made = typst.compile(
-                str(root / "report.typ"),
-                root=str(root),
-                format="pdf",
-                ignore_system_fonts=True,
-                pdf_standards=[*STANDARDS],
-                timestamp=0,
-            )
-        except typst.TypstError as error:
-            raise ReportError(f"the PDF could not be typeset: {error}") from error
+        made: bytes = typst.compile(
+            str(root / "report.typ"),
+            root=str(root),
+            format="pdf",
+            ignore_system_fonts=True,
+            pdf_standards=[*STANDARDS],
+            timestamp=0,
+        )
     return made
+
+
+def _showable(
+    data: Mapping[str, Any], pictures: Mapping[str, str], *, alone: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return texts and figures with a mark for what cannot be shown, and with the list of it."""
+    drawn: dict[str, None] = {}
+
+    def seen(text: str) -> str:
+        drawn[text] = None
+        return text
+
+    clean = _each_text(data, harmless, harmless)
+    _each_text(clean, seen, str)
+    words = [
+        unescape(found[2])
+        for picture in pictures.values()
+        for found in _WORDS_OF_FIGURE.finditer(picture)
+    ]
+    missing = not_shown([*drawn, *words], alone=alone)
+
+    def marked(text: str) -> str:
+        return "".join(MARK if character in missing else character for character in text)
+
+    lost = [text for text in dict.fromkeys([*drawn, *words]) if missing & set(text)]
+    marked_data: dict[str, Any] = _each_text(clean, marked, str)
+    marked_data["unshown"] = [
+        [
+            marked(text[:_LISTED]) + ("\u2026" if len(text) > _LISTED else ""),
+            " ".join(numbers[:_LISTED_CODES]) + (" \u2026" if len(numbers) > _LISTED_CODES else ""),
+        ]
+        for text in lost
+        for numbers in [codes(text, missing)]
+    ]
+    shown = {
+        name: _WORDS_OF_FIGURE.sub(lambda found: found[1] + marked(found[2]) + found[3], picture)
+        for name, picture in pictures.items()
+    }
+    return marked_data, shown
+
+
+def _each_text(
+    value: Any, drawn: Callable[[str], str], other: Callable[[str], str], key: str = ""
+) -> Any:
+    """Return ``value`` with every text changed: those that are drawn one way, others another."""
+    if isinstance(value, str):
+        return (other if key in _NOT_DRAWN else drawn)(value)
+    if isinstance(value, Mapping):
+        return {name: _each_text(item, drawn, other, name) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_each_text(item, drawn, other, key) for item in value]
+    return value
 
 
 def _listed(attachments: Mapping[str, str]) -> list[dict[str, str]]:
@@ -194,7 +275,7 @@ def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "exclusions": [[reason, str(count)] for reason, count in context["exclusion_reasons"]],
         "limitations": list(context["limitations"]),
-        "glossary": [{"name": term.name, "meaning": term.meaning} for term in context["glossary"]],
+        "glossary": [{"term": term.name, "meaning": term.meaning} for term in context["glossary"]],
         "check": texts.CHECK,
         "citation": context["citation"],
         "references": [

@@ -14,6 +14,7 @@ from ketameta.report.pdf import render_pdf
 from ketameta.report.reproduce import REPRODUCE, reproduction_zip
 from ketameta.report.results_schema import schema_text
 from ketameta.report.tables import tables_of
+from ketameta.textfiles import harmless
 
 
 def report_files(
@@ -46,9 +47,10 @@ def report_files(
         ),
         "inputs.json": inputs_text(paths, context["versions"]),
     }
-    page = render_html(dict(context))
+    # Words of a declaration may hold what no cell can: control characters, halves of pairs.
+    page = harmless(render_html(dict(context)))
     listed = {**tables_of(context), **analysis_tables(page)}
-    tables = {f"tables/{name}": text for name, text in listed.items()}
+    tables = {f"tables/{name}": harmless(text) for name, text in listed.items()}
     return {
         "report.html": page,
         "report.pdf": render_pdf(context, paths, attachments),

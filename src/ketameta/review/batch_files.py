@@ -11,12 +11,16 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ketameta.csvfiles import read_csv
 from ketameta.csvguard import guarded
 from ketameta.errors import UsageError
+from ketameta.paths import recover, unfinished
 from ketameta.schema import BATCH_TABLES, Table
 
 Cells = Mapping[str, str]
 
+#: What is said of a file that cannot be read as a table: it may hold anything.
+_UNREAD = ("not_csv", "file_unreadable", "quotes", "header_missing", "line_above_header")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -34,13 +38,12 @@ def csv_text(
 
 
 def table_csv(shape: Table, rows: Iterable[Cells]) -> str:
-    """Return the CSV of one table of the schema, sorted by its key, without repeated rows."""
+    """Return the CSV of one table of the schema, sorted by its key; every row stands in it."""
 
     def order(row: Cells) -> tuple[tuple[int, float, str], ...]:
         return tuple(_sortable(row.get(name, "")) for name in shape.key)
 
-    unique = {tuple(row.get(name, "") for name in shape.column_names): row for row in rows}
-    return csv_text(shape.column_names, sorted(unique.values(), key=order))
+    return csv_text(shape.column_names, sorted(rows, key=order))
 
 
 def _sortable(cell: str) -> tuple[int, float, str]:
@@ -53,10 +56,13 @@ def _sortable(cell: str) -> tuple[int, float, str]:
 
 
 def holds_rows(folder: Path) -> bool:
-    """Return whether a batch folder holds more than headers."""
+    """Return whether a batch folder holds more than headers, whatever its line ends."""
     for table in BATCH_TABLES:
         path = folder / f"{table.name}.csv"
-        if path.is_file() and path.read_bytes().strip().count(b"\n"):
+        if not path.is_file():
+            continue
+        found = read_csv(path, path.name, table)
+        if found.rows or found.refused or any(item.check in _UNREAD for item in found.findings):
             return True
     return False
 
@@ -81,8 +87,10 @@ def write_batch(folder: Path, files: Mapping[str, str], *, replace: bool = False
     Notes
     -----
     The new folder is completed under a hidden name beside the old one, which checks do not read,
-    and then takes its place; whatever interrupts the writing leaves the old one.
+    and then takes its place; whatever interrupts the writing leaves the old one, and what a kill
+    leaves behind is cleaned up by the next command that writes.
     """
+    recover(folder.parent)
     exists = folder.exists() or folder.is_symlink()
     if exists and not folder.is_dir():
         raise UsageError(f"{folder.name} is a file; a batch is a folder")
@@ -93,14 +101,14 @@ def write_batch(folder: Path, files: Mapping[str, str], *, replace: bool = False
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.new-"))
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=unfinished(folder)))
     except OSError as error:
         why = f"cannot be written ({error.strerror})"
         raise type(error)(error.errno, why, str(folder)) from None
     try:
         os.chmod(fresh, 0o755)
         if exists:
-            shutil.copytree(folder, fresh, dirs_exist_ok=True)
+            shutil.copytree(folder, fresh, symlinks=True, dirs_exist_ok=True)
         for name, text in files.items():
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +124,7 @@ def _swap(fresh: Path, folder: Path, exists: bool) -> None:
     if not exists:
         os.rename(fresh, folder)
         return
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old-"))
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=unfinished(folder, "old")))
     old = aside / folder.name
     try:
         os.rename(folder, old)

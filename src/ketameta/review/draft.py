@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ketameta.errors import ImportAccountError
 from ketameta.review.batch_files import Cells
 from ketameta.schema import TABLES
 
@@ -36,13 +37,25 @@ class Draft:
         return ""
 
     def add(self, table: str, cells: Cells, line: int) -> str:
-        """Add a row unless it is there, and return ``table: key`` for the report."""
+        """Add a row unless it is there, and return ``table: key`` for the report.
+
+        Raises
+        ------
+        ImportAccountError
+            If another row with the same key is there: one of the two would be lost.
+        """
         key = key_of(table, cells)
         rows = self.rows.setdefault(table, {})
         if key not in rows:
             rows[key] = {name: cell for name, cell in cells.items() if cell != ""}
             self.lines[table, key] = line
-        return f"{table}: {', '.join(part for part in key if part)}"
+        elif column := self.differing(table, cells):
+            raise ImportAccountError(
+                f"line {line} would be lost: {row_name(table, cells)} stands in line "
+                f"{self.lines[table, key]} with another {column}. This is a defect of ketameta; "
+                "please report it with the file"
+            )
+        return row_name(table, cells)
 
     def line(self, table: str, cells: Cells) -> int:
         """Return the line of the source that the row with this key came from."""
@@ -51,6 +64,11 @@ class Draft:
     def tables(self) -> Mapping[str, tuple[Cells, ...]]:
         """Return the rows of every table."""
         return {table: tuple(rows.values()) for table, rows in self.rows.items()}
+
+
+def row_name(table: str, cells: Cells) -> str:
+    """Return a row as reports name it: its table and its key."""
+    return f"{table}: {', '.join(part for part in key_of(table, cells) if part)}"
 
 
 def key_of(table: str, cells: Cells) -> Key:

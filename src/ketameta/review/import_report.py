@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ketameta.errors import ImportAccountError
 from ketameta.findings import shown
 from ketameta.numberformat import plural
 from ketameta.review.batch_files import Cells, csv_text
 from ketameta.review.document import Block, Bullets, Document, Heading, Paragraph
+from ketameta.review.draft import row_name
 
 Verdict = Literal["taken", "changed", "refused"]
 VERDICTS: tuple[Verdict, ...] = ("taken", "changed", "refused")
@@ -71,6 +74,9 @@ class ImportReport:
         Words that the project does not declare yet, by shared list, with the source's own words.
     words_file : str
         Text of the words file that would let refused rows in; empty where none would.
+    rows_in : int
+        Filled rows of the source below its headers, counted while it was opened, before anything
+        was read from them.
     """
 
     source: str
@@ -81,6 +87,7 @@ class ImportReport:
     tables: Mapping[str, tuple[Cells, ...]] = field(default_factory=dict)
     undeclared: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     words_file: str = ""
+    rows_in: int = 0
 
     def count(self, verdict: Verdict) -> int:
         """Return the number of rows with a verdict."""
@@ -93,14 +100,43 @@ class ImportReport:
 
     @property
     def summary(self) -> str:
-        """One sentence: rows read and what became of them."""
+        """One sentence: rows that went in and what became of them."""
         parts = ", ".join(f"{self.count(verdict):,} {verdict}" for verdict in VERDICTS)
-        kind = f" ({self.kind})" if self.kind else ""
-        return f"{self.source}{kind}: {plural(len(self.rows), 'row')} read: {parts}."
+        return f"{plural(self.rows_in, 'row')} in: {parts}."
+
+    def account(self) -> None:
+        """Hold the rows that went in against what is said of them and against the batch.
+
+        Raises
+        ------
+        ImportAccountError
+            If a row of the source has no verdict or two, if a row that was taken stands nowhere in
+            the tables, or if a row of the tables comes from no row of the source.
+        """
+        wrong = []
+        if len(self.rows) != self.rows_in:
+            wrong.append(f"{plural(self.rows_in, 'row')} in, {len(self.rows)} with a verdict")
+        places = Counter((row.sheet, row.line) for row in self.rows)
+        wrong += [f"{_place(*place)} has two verdicts" for place, n in places.items() if n > 1]
+        made = Counter(row_name(name, row) for name, rows in self.tables.items() for row in rows)
+        told = Counter(name for row in self.rows for name in dict.fromkeys(row.became))
+        for row in self.rows:
+            stands = bool(row.became) and all(name in made for name in row.became)
+            silent = row.verdict != "taken" and not row.details
+            if stands == (row.verdict == "refused") or silent:
+                wrong.append(f"{_place(row.sheet, row.line)} is called {row.verdict} and is not")
+        wrong += [f"{name} comes from no row" for name, n in made.items() if n > told[name]]
+        if wrong:
+            raise ImportAccountError(
+                f"{self.source}: the import does not add up, so nothing was written "
+                f"({'; '.join(wrong[:5])}). This is a defect of ketameta; please report it with "
+                "the file"
+            )
 
     def document(self) -> Document:
         """Return the report for readers: what was refused first, alike rows together."""
-        blocks: list[Block] = [Paragraph(self.summary, strong=True)]
+        read_as = f"{self.source}, read as {self.kind}" if self.kind else self.source
+        blocks: list[Block] = [Paragraph(read_as, strong=True)]
         if self.problems:
             blocks += [Heading("The file"), Bullets(self.problems)]
         for verdict, title in (("refused", "Refused, and why"), ("changed", "Changed, and how")):
@@ -119,7 +155,7 @@ class ImportReport:
                 ),
                 Paragraph(self.words_file),
             ]
-        return blocks
+        return [*blocks, Paragraph(self.summary, strong=True)]
 
     def _declarations(self) -> list[str]:
         return [
@@ -152,11 +188,11 @@ def _grouped(rows: Sequence[ImportedRow]) -> list[str]:
     for row in rows:
         for detail in row.details:
             groups.setdefault((row.sheet, detail), []).append(row.line)
-    return [f"{_place(sheet, lines)}: {detail}" for (sheet, detail), lines in groups.items()]
+    return [f"{_place(sheet, *lines)}: {detail}" for (sheet, detail), lines in groups.items()]
 
 
-def _place(sheet: str, lines: Sequence[int]) -> str:
-    where = f"{sheet}, " if sheet else ""
+def _place(sheet: str, *lines: int) -> str:
+    where = f"{sheet if sheet == sheet.strip() else quoted(sheet)}, " if sheet else ""
     return f"{where}{'line' if len(set(lines)) == 1 else 'lines'} {line_ranges(lines)}"
 
 

@@ -110,7 +110,19 @@ def declared_words(paths: ProjectPaths) -> Declared:
 def read_import(
     data: bytes, name: str, words: Words | None = None, declared: Declared | None = None
 ) -> ImportReport:
-    """Return what the bytes of a file hold. Never raises: what cannot be read is in the report."""
+    """Return what the bytes of a file hold: what cannot be read is in the report.
+
+    Raises
+    ------
+    ImportAccountError
+        If a row of the file would be lost, or a row of the batch came from nowhere.
+    """
+    report = _read(data, name, words, declared)
+    report.account()
+    return report
+
+
+def _read(data: bytes, name: str, words: Words | None, declared: Declared | None) -> ImportReport:
     translations, project = words or Words(), declared or Declared()
     if data.startswith(b"PK\x03\x04"):
         from ketameta.review.workbook_read import read_workbook
@@ -125,17 +137,42 @@ def read_import(
         return ImportReport(name, problems=(why,))
     source = read_source(data)
     if is_metapsy(source.columns):
-        return read_metapsy(source, name, translations, project)
+        return _whole(read_metapsy(source, name, translations, project), source)
     if is_data_rows(source.columns):
-        return read_data_rows(source, name, translations, project)
+        return _whole(read_data_rows(source, name, translations, project), source)
     if is_risk_of_bias(source.columns):
-        return read_risk_of_bias(source, name, translations)
+        return _whole(read_risk_of_bias(source, name, translations), source)
     report = _unknown_format(source, name)
-    return replace(report, problems=(*source.problems, *report.problems))
+    return _whole(replace(report, problems=(*source.problems, *report.problems)), source)
+
+
+def _whole(report: ImportReport, source: SourceCsv) -> ImportReport:
+    """Return the report with what is true of every format: twins, unread lines, unasked columns."""
+    first: dict[tuple[tuple[str, str], ...], int] = {}
+    rows = []
+    for row, record in zip(report.rows, source.records, strict=True):
+        twin = first.setdefault(tuple(record.cells.items()), row.line)
+        if twin != row.line and row.verdict != "refused":
+            detail = f"the same as line {twin}, cell by cell: entered once"
+            row = replace(row, verdict="changed", details=(*row.details, detail))
+        rows.append(row)
+    why = "not read: a quotation mark at or above it has no partner"
+    rows += [ImportedRow(line, "", "refused", (why,)) for line in source.unread]
+    told = source.unasked() if any(report.tables.values()) else ""
+    return replace(
+        report,
+        rows=tuple(rows),
+        notes=(*report.notes, told) if told else report.notes,
+        rows_in=source.filled,
+    )
 
 
 def _unknown_format(source: SourceCsv, name: str) -> ImportReport:
     """Return the report on a file whose header is not one of the formats: every row refused."""
+    rows = tuple(
+        ImportedRow(record.line, "", "refused", ("the format is not recognised",))
+        for record in source.records
+    )
     own = [
         table.name
         for table in BATCH_TABLES
@@ -146,15 +183,11 @@ def _unknown_format(source: SourceCsv, name: str) -> ImportReport:
             f"these are the columns of {own[0]}.csv: put the file under that name into a batch "
             "folder of 'ketameta new', and check it there"
         )
-        return ImportReport(name, problems=(why,))
+        return ImportReport(name, rows=rows, problems=(why,))
     shown = ", ".join(source.columns[:8]) + (" ..." if len(source.columns) > 8 else "")
     why = (
         f"the format is not recognised (columns: {shown or 'none'}); what can be read: "
         + "; ".join(FORMATS)
-    )
-    rows = tuple(
-        ImportedRow(record.line, "", "refused", ("the format is not recognised",))
-        for record in source.records
     )
     return ImportReport(name, rows=rows, problems=(why,))
 

@@ -22,11 +22,10 @@ from ketameta.review.metapsy_rows import (
 )
 from ketameta.review.metapsy_studies import StudyFacts
 from ketameta.review.metapsy_words import SIGNATURE
-from ketameta.review.source_csv import Record, SourceCsv, as_number
+from ketameta.review.source_csv import MISSING, Record, SourceCsv, as_number
 from ketameta.review.words_file import Declared, Words
 
 KIND = "Metapsy"
-_MISSING = frozenset({"", "na", "n/a", "nan"})
 #: What the file computes itself; checked against, never written into the tables.
 _COMPUTED = (".g", ".g_se", ".log_rr", ".log_rr_se")
 _FACTS = (
@@ -95,9 +94,7 @@ class _Reader:
 
     def read(self, record: Record) -> ImportedRow:
         """Return what became of one record; the draft holds the rest."""
-        cells = {
-            name: "" if cell.lower() in _MISSING else cell for name, cell in record.cells.items()
-        }
+        cells = record.cells.mapped(lambda cell: "" if cell.lower() in MISSING else cell)
         row = SourceRow(record.line, cells, self.comma)
         if record.extra or record.missing:
             row.refusals.append("the row has other cells than the header, so none can be told")
@@ -127,7 +124,7 @@ class _Reader:
             "locator": f"{self.name}, row {row.line}",
         }
         if kind in PRECALCULATED.values():
-            found = [("contrasts", contrast_row(row, key, arms, kind))]
+            found = contrast_row(row, self.draft, key, arms, kind)
         else:
             found = arm_rows(row, self.draft, key, arms, kind)
         if row.refusals:
@@ -147,7 +144,9 @@ class _Reader:
             row.refusals.append("the instrument is not named")
         counted = kind in ("events", "RR")
         said = row["outcome_type"] if counted else row["instrument_symptom"] or row["symptom"]
-        outcome = self.words.find("outcome", said, given) or self.declared.outcome(said)
+        # What an instrument measures is the outcome of its scores, never of the people counted.
+        asked = (said,) if counted else (said, given)
+        outcome = self.words.find("outcome", *asked) or self.declared.outcome(said)
         if not outcome and instrument:
             self.silent.add(given.lower())
             row.refusals.append(

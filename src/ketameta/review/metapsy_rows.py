@@ -120,13 +120,13 @@ def arm_rows(
         cells |= {"note": note, "extracted_by": "Metapsy", "analysis_set": "not_reported"}
         found.append(cells)
     if not row.refusals:
-        _set_apart(row, draft, found)
+        _set_apart(row, draft, found, "outcomes")
     return [("outcomes", cells) for cells in found]
 
 
-def _set_apart(row: SourceRow, draft: Draft, found: list[dict[str, str]]) -> None:
+def _set_apart(row: SourceRow, draft: Draft, found: list[dict[str, str]], table: str) -> None:
     """Give a second result of the same key its time point as a period, or refuse it."""
-    clash = _clash(draft, found)
+    clash = _clash(draft, found, table)
     if not clash:
         return
     point = slug(row["study_time_point"] or row["time"] or row["rating"])
@@ -134,11 +134,11 @@ def _set_apart(row: SourceRow, draft: Draft, found: list[dict[str, str]]) -> Non
         before = found[0]["subgroup"]
         subgroup = _with_period(before, point)
         for cells in found:
-            is_there = draft.find("outcomes", cells) is not None
-            if is_there and not draft.differing("outcomes", cells):
+            is_there = draft.find(table, cells) is not None
+            if is_there and not draft.differing(table, cells):
                 cells["note"] = "; ".join(part for part in (cells["note"], _COPY) if part)
             cells["subgroup"] = subgroup
-        if not _clash(draft, found):
+        if not _clash(draft, found, table):
             row.changes.append(f"{clash}: entered apart as {subgroup}")
             return
     row.refusals.append(f"{clash}; correct one of them")
@@ -151,23 +151,23 @@ def _with_period(subgroup: str, point: str) -> str:
     return ";".join(part for part in (subgroup, f"period={point}") if part)
 
 
-def _clash(draft: Draft, found: list[dict[str, str]]) -> str:
+def _clash(draft: Draft, found: list[dict[str, str]], table: str) -> str:
     """Return how rows contradict the draft, or nothing."""
     for cells in found:
-        column = draft.differing("outcomes", cells)
+        column = draft.differing(table, cells)
         if column:
-            there = (draft.find("outcomes", cells) or {}).get(column, "")
+            there = (draft.find(table, cells) or {}).get(column, "")
             return (
                 f"{column} of {cells['arm_id']} is {quoted(cells.get(column, ''))} and "
-                f"{quoted(there)} in line {draft.line('outcomes', cells)}, the same outcome and day"
+                f"{quoted(there)} in line {draft.line(table, cells)}, the same outcome and day"
             )
     return ""
 
 
 def contrast_row(
-    row: SourceRow, key: Mapping[str, str], arms: tuple[str, str], kind: str
-) -> dict[str, str]:
-    """Return the contrast row of a calculated effect."""
+    row: SourceRow, draft: Draft, key: Mapping[str, str], arms: tuple[str, str], kind: str
+) -> list[tuple[str, dict[str, str]]]:
+    """Return the contrast row of a calculated effect, apart from another of the same day."""
     cells = {
         **key,
         "arm_id": arms[0],
@@ -180,14 +180,16 @@ def contrast_row(
         cells["estimate"] = row.number("precalc_g")
         cells["se"] = row.number("precalc_g_se")
         row.changes.append("calculated g: which arm did better has to be said in favours")
-        return cells
+        _set_apart(row, draft, [cells], "contrasts")
+        return [("contrasts", cells)]
     effect, se = row.number("precalc_log_rr"), row.number("precalc_log_rr_se")
     if effect and se and abs(float(effect)) < 50 and 0 < float(se) < 50:
         cells |= ratio_cells(float(effect), float(se))
         row.changes.append("the log risk ratio became a ratio with its 95% interval")
     else:
         row.refusals.append("precalc_log_rr and precalc_log_rr_se are not both usable numbers")
-    return cells
+    _set_apart(row, draft, [cells], "contrasts")
+    return [("contrasts", cells)]
 
 
 def ratio_cells(log_ratio: float, se: float) -> dict[str, str]:

@@ -114,9 +114,17 @@ class StudyFacts:
         for arm, arm_id in zip("12", self.arms(study, row), strict=True):
             cells = {"study_id": study, "arm_id": arm_id}
             there = self._draft.find("arms", cells)
+            cells |= self._arm(row, arm, arm_id)
             if there is None:
-                added.append(self._draft.add("arms", cells | self._arm(row, arm, arm_id), line))
-            elif arm == "1" and there.get("role") == "control":
+                added.append(self._draft.add("arms", cells, line))
+                continue
+            first = self._draft.line("arms", cells)
+            changes.extend(
+                f"{column} of {arm_id} differs from that of line {first}, which is kept"
+                for column in ("intervention", "drug_class", "dose_description")
+                if cells[column] != there.get(column, "")
+            )
+            if arm == "1" and there.get("role") == "control":
                 there["role"] = "treatment"
                 self._say("compared with one arm and the comparator of another: treatment", arm_id)
         added.extend(self._judgements(study, row, line))

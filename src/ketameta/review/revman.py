@@ -100,6 +100,8 @@ def _take(
     absent = [key for key in _NEEDED if not topic.get(key)]
     if absent:
         row.refusals.append(f"the words file leaves {', '.join(absent)} of this analysis empty")
+    elif slug(topic["treatment"]) == slug(topic["control"]):
+        row.refusals.append("the words file gives both arms of this analysis the same name")
     study = words.find("study_id", row["Study"]) or study_id_from(row["Study"])
     if not study and row["Study year"].isdigit():
         study = study_id_from(f"{row['Study']} {row['Study year']}")
@@ -235,7 +237,7 @@ def _study_and_arms(
     source: str,
 ) -> list[str]:
     """Add the study and its arms to the draft; return what was new."""
-    added = []
+    added: list[str] = []
     year = row["Study year"] or study.rsplit("_", 1)[-1][:4]
     cells = {
         "study_id": study,
@@ -246,8 +248,7 @@ def _study_and_arms(
         "notes": f"Read from {source}, data rows of a RevMan review.",
         **words.study,
     }
-    if draft.find("studies", cells) is None:
-        added.append(draft.add("studies", cells, row.line))
+    added += _first_stands(row, draft, "studies", cells)
     for _, arm in _ARMS:
         named = topic[arm]
         arm_cells = {
@@ -258,9 +259,21 @@ def _study_and_arms(
             "role": arm,
             "route": topic.get("route", "") if arm == "treatment" else "not_reported",
         }
-        if draft.find("arms", arm_cells) is None:
-            added.append(draft.add("arms", arm_cells, row.line))
+        added += _first_stands(row, draft, "arms", arm_cells)
     return added
+
+
+def _first_stands(
+    row: SourceRow, draft: Draft, table: str, cells: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Add a study or an arm that is new; of one that is not, say where it differs."""
+    if draft.find(table, cells) is None:
+        return (draft.add(table, cells, row.line),)
+    column = draft.differing(table, cells)
+    if column:
+        first = draft.line(table, cells)
+        row.changes.append(f"{table}: {column} differs from that of line {first}, which is kept")
+    return ()
 
 
 def _template(missing: Mapping[str, str]) -> str:

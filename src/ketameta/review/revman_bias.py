@@ -33,11 +33,17 @@ def read_risk_of_bias(source: SourceCsv, name: str, words: Words) -> ImportRepor
     reported result, and its predecessor otherwise.
     """
     draft = Draft()
-    domains = {
-        found.group(1).split(": All outcomes")[0].strip(): column
-        for column in source.columns
-        if (found := _JUDGEMENT.fullmatch(column))
-    }
+    domains: dict[str, str] = {}
+    problems = list(source.problems)
+    for column in source.columns:
+        found = _JUDGEMENT.fullmatch(column)
+        if found is None:
+            continue
+        domain = found.group(1).split(": All outcomes")[0].strip()
+        if any(_word(domain) == _word(other) for other in domains):
+            problems.append(f"the domain {domain!r} stands twice; only the first is read")
+        else:
+            domains[domain] = column
     tool = (
         "rob2" if any(re.search("randomi[sz]ation process", d, re.I) for d in domains) else "rob1"
     )
@@ -52,7 +58,12 @@ def read_risk_of_bias(source: SourceCsv, name: str, words: Words) -> ImportRepor
         became = [] if row.refusals else _judgements(row, record, study, tool, domains, draft, name)
         rows.append(row_verdict(row, row["Study"], became))
     notes = (*source.notes, f"the tool was read as {tool} from the names of its domains")
-    return ImportReport(name, RISK_OF_BIAS, tuple(rows), source.problems, notes, draft.tables())
+    return ImportReport(name, RISK_OF_BIAS, tuple(rows), tuple(problems), notes, draft.tables())
+
+
+def _word(domain: str) -> str:
+    """Return the word of a domain in the tables."""
+    return "overall" if "overall" in domain.lower() else slug(domain)
 
 
 def _judgements(
@@ -75,12 +86,11 @@ def _judgements(
             row.refusals.append(f"{domain}: {quoted(row[column])} is no judgement")
             continue
         support = record.cells.get(column.replace("judgement", "support"), "")
-        overall = "overall" in domain.lower()
         found.append(
             {
                 "study_id": study,
                 "tool": tool,
-                "domain": "overall" if overall else slug(domain),
+                "domain": _word(domain),
                 "judgement": judgement,
                 "support": " ".join(re.sub(r"<[^>]*>", " ", support).split())
                 or f"as judged in {source}, row {row.line}",

@@ -13,6 +13,7 @@ from ketameta.errors import UsageError, did_you_mean
 from ketameta.project import Project
 from ketameta.review.start import slug
 from ketameta.schema import Schema, schema_of
+from ketameta.textfiles import parse_toml
 
 #: Tables of a words file that translate a word of the source into one of ours.
 TRANSLATIONS = ("instrument", "outcome", "intervention", "drug_class", "diagnosis", "study_id")
@@ -136,7 +137,7 @@ def load_words(path: Path, schema: Schema) -> Words:
         With everything that is wrong with it.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: the words file cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -1,0 +1,73 @@
+"""What the typesetter of the PDF can show: asked of itself, with its own fonts and standards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, Literal
+
+#: Universal accessibility, and archiving with attached files: both forbid what cannot be shown.
+STANDARDS: tuple[Literal["ua-1"], Literal["a-3a"]] = ("ua-1", "a-3a")
+#: Stands in the PDF where a character cannot be shown.
+MARK = "\ufffd"
+#: A document of nothing but the characters asked about, in the font of the report.
+_QUESTION = b"""
+#set document(title: "question", date: datetime(year: 2000, month: 1, day: 1))
+#set text(font: "Libertinus Serif", lang: "en", fallback: sys.inputs.alone == "")
+#for one in json(bytes(sys.inputs.asked)) [#one #parbreak()]
+"""
+#: So many neighbours in Unicode are asked about at once.
+_NEIGHBOURS = 64
+
+
+def not_shown(texts: Iterable[str], *, alone: bool = False) -> frozenset[str]:
+    """Return the characters of ``texts`` that the PDF cannot show.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        All texts at once: the typesetter is asked about neighbours in Unicode together, and about
+        each of them only where it refuses one.
+    alone : bool
+        Ask for the font of the report alone, without those that stand in for it.
+    """
+    groups: dict[int, set[str]] = {}
+    for character in set().union(*texts):
+        if not (character.isascii() and (character.isprintable() or character.isspace())):
+            groups.setdefault(ord(character) // _NEIGHBOURS, set()).add(character)
+    return frozenset(
+        character
+        for group in groups.values()
+        if not _shows("".join(sorted(group)), alone)
+        for character in group
+        if not _shows(character, alone)
+    )
+
+
+@cache
+def _shows(characters: str, alone: bool) -> bool:
+    """Return whether the typesetter makes a document of these characters, each on its own."""
+    import typst
+
+    asked = {"asked": json.dumps([*characters]), "alone": "yes" if alone else ""}
+    try:
+        _compiler().compile(
+            _QUESTION, format="pdf", pdf_standards=[*STANDARDS], timestamp=0, sys_inputs=asked
+        )
+    except typst.TypstError:
+        return False
+    return True
+
+
+@cache
+def _compiler() -> Any:
+    """Return a compiler that has its fonts at hand: most of the time of a question is theirs."""
+    import typst
+
+    return typst.Compiler(_QUESTION, font_paths=typst.Fonts(include_system_fonts=False))
+
+
+def codes(text: str, among: frozenset[str]) -> list[str]:
+    """Return the numbers of those characters of ``text`` that are ``among`` some, in order."""
+    return [f"U+{ord(character):04X}" for character in text if character in among]
