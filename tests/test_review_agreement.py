@@ -15,7 +15,8 @@ from batches import BIAS, csv_text, table_path
 from helpers import make_project, score, trials
 from ketameta.checks import run_checks
 from ketameta.errors import ExtractionError, UsageError
-from ketameta.extraction import load_tables
+from ketameta.evidence import TABLES
+from ketameta.extraction import load_tables, read_rows
 from ketameta.paths import project_paths
 from ketameta.pipeline import load_evidence
 from ketameta.reconciliation import DECISIONS, EMPTY, KEEP, LEAVE_OUT, reconcile
@@ -27,6 +28,7 @@ from ketameta.review.agreement_statistics import (
     weighted_kappa,
 )
 from ketameta.review.document import as_text
+from ketameta.second_extraction import SECOND, key_text, second_folders
 from tolerances import DIRECT, PUBLISHED_TWO_DIGITS
 
 # Shrout and Fleiss (1979), Psychol. Bull. 86(2), 420-428, table 2: six targets, four judges.
@@ -251,6 +253,48 @@ def test_a_second_extraction_of_one_trial_is_compared_with_that_trial(tmp_path):
     assert found.lines == () and found.comparison.matched == 4
 
 
+def only_a_mean(tables):
+    """Leave one row of one trial in the second extraction, with nothing but its mean."""
+    kept = dict(tables["outcomes"][0])
+    for column in ("n", "sd", "baseline_mean", "baseline_sd"):
+        kept.pop(column, None)
+    tables["outcomes"] = [kept]
+    del tables["risk_of_bias"]
+
+
+def test_what_a_partial_second_extraction_did_not_read_is_no_difference(tmp_path):
+    def partial(tables):
+        only_a_mean(tables)
+        tables["outcomes"][0]["note"] = "partial: only the mean stands on the page"
+
+    paths, _ = twice(tmp_path, partial)
+    (found,) = agreement(paths, write=False)
+    comparison = found.comparison
+    assert found.lines == () and comparison.matched == 1 and comparison.only_first == ()
+    assert {pair.column.name for pair in comparison.cells} >= {"mean"}
+    assert not {pair.column.name for pair in comparison.cells} & {"n", "sd"}
+    assert comparison.unread_cells >= 2
+    # The other arm of the trial was not read again; the other trial is not part of this reading.
+    assert [row["study_id"] for row in comparison.unread] == ["alder_2014"]
+
+
+def test_without_the_word_partial_what_is_missing_is_a_difference(tmp_path):
+    paths, _ = twice(tmp_path, only_a_mean)
+    (found,) = agreement(paths, write=False)
+    assert {"n", "sd", "(row)"} <= {line["column"] for line in found.lines}
+    assert found.comparison.unread == () and found.comparison.unread_cells == 0
+
+
+def test_a_cell_that_a_partial_row_reads_otherwise_is_a_difference(tmp_path):
+    def partial(tables):
+        only_a_mean(tables)
+        tables["outcomes"][0] |= {"note": "Partial: the mean alone", "mean": "12.7"}
+
+    paths, _ = twice(tmp_path, partial)
+    (found,) = agreement(paths, write=False)
+    assert [(line["column"], line["second"]) for line in found.lines] == [("mean", "12.7")]
+
+
 # --- what was agreed on ---------------------------------------------------------------------------
 
 
@@ -421,5 +465,26 @@ def test_a_project_without_second_extractions_says_how_to_begin(tmp_path):
         agreement(paths, paths.extracted / "demo")
 
 
-def test_the_committed_data_have_no_open_difference(project_root, committed_evidence):
-    assert reconcile(project_paths(project_root), committed_evidence)[1] == ()
+def test_the_committed_data_have_no_open_difference(project_root):
+    paths = project_paths(project_root)
+    # As read, before corrections: both extractions hold what is printed.
+    evidence, _ = load_tables(paths)
+    assert reconcile(paths, evidence)[1] == ()
+
+
+def test_what_was_checked_in_the_committed_data_was_read_again(project_root):
+    paths = project_paths(project_root)
+    checked = {"outcomes": set(), "contrasts": set()}
+    read = {"outcomes": set(), "contrasts": set()}
+    evidence, _ = load_tables(paths)
+    for table, keys in checked.items():
+        keys |= {key_text(row) for row in evidence.rows(table) if row["checked_by"]}
+    for folder in second_folders(paths):
+        for table, keys in read.items():
+            path = folder / SECOND / f"{table}.csv"
+            if path.exists():
+                rows, refused, _ = read_rows(path, paths.relative(path), TABLES[table])
+                assert refused == []
+                keys |= {key_text(row) for row in rows}
+    for table, keys in checked.items():
+        assert keys and keys <= read[table]

@@ -1,7 +1,9 @@
 """Two independent extractions of the same trials, side by side.
 
-The first extraction is the batch; the second stands in its folder ``second``. What was agreed on
-is in ``reconciliation``. Computes no statistic.
+The first extraction is the batch; the second stands in its folder ``second``. It may be partial: a
+row whose note begins with ``partial:`` holds only the cells that were read again, and the rows of
+its trial that are not there were not read again. What was agreed on is in ``reconciliation``.
+Computes no statistic.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from ketameta.schema import TABLES, Column, Schema, Table
 SECOND = "second"
 #: Stands for the whole row where only one extractor has it.
 WHOLE_ROW = "(row)"
+#: Begins the note of a row of the second extraction that holds only what was read again.
+PARTIAL = "partial:"
 #: Kinds of columns that are compared; free text is worded differently by any two people.
 _COMPARED = ("number", "integer", "words", "key", "list")
 
@@ -53,6 +57,10 @@ class Comparison:
         Rows that the other extractor does not have.
     matched : int
         Rows that both have.
+    unread : tuple of Row
+        Rows of the first extraction that a partial second extraction of their trial left out.
+    unread_cells : int
+        Cells filled in the first extraction that a partial row of the second left empty.
     findings : tuple of Finding
         What could not be read in the second extraction.
     """
@@ -63,6 +71,8 @@ class Comparison:
     only_second: tuple[Row, ...] = ()
     matched: int = 0
     findings: tuple[Finding, ...] = ()
+    unread: tuple[Row, ...] = ()
+    unread_cells: int = 0
 
     @property
     def differences(self) -> tuple[CellPair, ...]:
@@ -91,6 +101,11 @@ def key_text(row: Row) -> str:
     return " / ".join(parts)
 
 
+def is_partial(row: Row) -> bool:
+    """Return whether a row of the second extraction holds only the cells that were read again."""
+    return row["note"].lower().startswith(PARTIAL)
+
+
 def same_cell(column: str, first: Row, second: Row) -> bool:
     """Return whether a cell is the same in two rows."""
     one, two = first.number(column), second.number(column)
@@ -113,15 +128,18 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
     Notes
     -----
     A second extraction may cover some of the tables, and some of the trials, of a batch; only these
-    are compared.
+    are compared. Where a row of a trial is partial, what the second extraction of this trial leaves
+    empty or out was not read again: it is no difference, and is counted as unread.
     """
     name = paths.relative(folder)
     second, findings = _read_second(paths, folder, first.schema)
     studies = {row["study_id"] for rows in second.values() for row in rows}
+    in_part = {row["study_id"] for rows in second.values() for row in rows if is_partial(row)}
     cells: list[CellPair] = []
     only_first: list[Row] = []
     only_second: list[Row] = []
-    matched = 0
+    unread: list[Row] = []
+    matched = unread_cells = 0
     for table in first.schema.batch:
         if table.name not in second:
             continue
@@ -132,13 +150,26 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
         }
         other = {key_text(row): row for row in second[table.name]}
         matched += sum(key in other for key in mine)
-        only_first.extend(row for key, row in mine.items() if key not in other)
+        for key, row in mine.items():
+            if key not in other:
+                (unread if row["study_id"] in in_part else only_first).append(row)
         only_second.extend(row for key, row in other.items() if key not in mine)
         for key, row in mine.items():
-            if key in other:
-                cells.extend(_cells_of(table, row, other[key]))
+            if key not in other:
+                continue
+            pairs = list(_cells_of(table, row, other[key]))
+            read = [p for p in pairs if p.second[p.column.name] or not is_partial(p.second)]
+            unread_cells += len(pairs) - len(read)
+            cells.extend(read)
     return Comparison(
-        name, tuple(cells), tuple(only_first), tuple(only_second), matched, sort_findings(findings)
+        name,
+        tuple(cells),
+        tuple(only_first),
+        tuple(only_second),
+        matched,
+        sort_findings(findings),
+        tuple(unread),
+        unread_cells,
     )
 
 
