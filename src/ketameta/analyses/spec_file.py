@@ -281,7 +281,7 @@ class _SpecReader(Problems):
     def _model(self, select: Selection) -> Model:
         table = self.table("model")
         self.unknown("model.", table, {item.name for item in fields(Model)})
-        measure = self.model_word(table, "measure", tuple(words.Measure), "SMD")
+        measure = self.model_word(table, "measure", words.EVIDENCE_MEASURES, "SMD")
         tau2 = self.model_word(table, "tau2_method", words.TAU2_METHODS, "REML")
         interval = self.model_word(table, "ci_method", words.CI_METHODS, words.DEFAULT_CI_METHOD)
         group_by = table.get("group_by", "")

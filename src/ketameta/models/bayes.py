@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ketameta.arrays import as_numbers
+from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError
 from ketameta.models.bayes_mixture import Mixture
 from ketameta.models.bayes_quadrature import (
@@ -44,6 +45,7 @@ _NEGLIGIBLE_WEIGHT = 1e-18
 _FEW_STUDIES = 5
 
 
+@takes_effects()
 def bayes_random_effects(
     estimates: ArrayLike,
     variances: ArrayLike,

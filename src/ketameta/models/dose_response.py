@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import (
     ImpossibleDataError,
     NotEstimableError,
@@ -48,6 +49,7 @@ CI_METHODS = ("t", "wald")
 LEAST_STUDIES = 3
 
 
+@takes_effects("dose", "study", "dose_control")
 def dose_response(
     estimates: ArrayLike,
     variances: ArrayLike,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.models.dependence_inputs import frozen
 from ketameta.models.design import INTERCEPT
@@ -41,6 +42,7 @@ MULTILEVEL_CI_METHODS = ("t-contain", "t", "wald")
 MIN_STUDIES_PREDICTION = 3
 
 
+@takes_effects("study", "effect", "moderators")
 def multilevel(
     estimates: ArrayLike,
     variances: ArrayLike,

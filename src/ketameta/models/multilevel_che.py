@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError, check_choice
 from ketameta.models.dependence_inputs import check_vector, frozen
 from ketameta.models.fit_words import decimals_for
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 
+@takes_effects("study", "effect", "moderators")
 def che(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -159,6 +161,7 @@ class CheSensitivity(Result):
         return pd.DataFrame({name: getattr(self, name) for name in columns})
 
 
+@takes_effects("study", "effect", "moderators")
 def che_sensitivity(
     estimates: ArrayLike,
     variances: ArrayLike,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.models.dependence_inputs import frozen
 from ketameta.models.intervals import check_level
@@ -46,6 +47,7 @@ NetworkCi = Literal["t", "wald"]
 NETWORK_CI_METHODS = ("t", "wald")
 
 
+@takes_effects("study", "treatment", "control", "n_treatment", "n_control")
 def network_meta_analysis(
     estimates: ArrayLike,
     variances: ArrayLike,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from numpy.typing import ArrayLike
 
 from ketameta.arrays import as_numbers
+from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError, check_choice
 from ketameta.models.policy import small_k_caveats, small_k_rule
 from ketameta.models.random_effects import RandomEffects, common_effect, random_effects
@@ -53,6 +54,7 @@ class NoEvidence(Result):
         return f"<NoEvidence: no eligible trials>{wanted}"
 
 
+@takes_effects()
 def pool(
     estimates: ArrayLike,
     variances: ArrayLike,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.models import fit_caveats
 from ketameta.models.gate import Inputs, checked_inputs
@@ -33,6 +34,7 @@ from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure
 __all__ = ["RandomEffects", "common_effect", "random_effects"]
 
 
+@takes_effects()
 def random_effects(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -91,6 +93,7 @@ def random_effects(
     return _pooled(inputs, tau2_method, ci_method, level, measure)
 
 
+@takes_effects()
 def common_effect(
     estimates: ArrayLike,
     variances: ArrayLike,

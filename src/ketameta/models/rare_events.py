@@ -15,6 +15,7 @@ from scipy import stats
 
 from ketameta.arrays import Bools
 from ketameta.effect_sizes import log_odds_ratio, log_risk_ratio, risk_difference
+from ketameta.effects.door import takes_effects
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.models.event_tables import (
     EventTables,
@@ -53,6 +54,7 @@ _MH_ZEROS = (
 _PETO_ZEROS = "Peto's method uses the counts as they are and adds nothing."
 
 
+@takes_effects()
 def mantel_haenszel(
     events_t: ArrayLike,
     n_t: ArrayLike,
@@ -147,6 +149,7 @@ def mantel_haenszel(
     )
 
 
+@takes_effects()
 def peto(
     events_t: ArrayLike,
     n_t: ArrayLike,

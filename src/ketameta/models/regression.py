@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.models import fit_caveats
 from ketameta.models.design import INTERCEPT, Design, build_design
@@ -31,6 +32,7 @@ __all__ = ["MetaRegression", "meta_regression"]
 LONE_LEVERAGE = 1 - 1e-8
 
 
+@takes_effects("moderators")
 def meta_regression(
     estimates: ArrayLike,
     variances: ArrayLike,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.models.gate import Inputs, checked_inputs
 from ketameta.models.heterogeneity import heterogeneity
@@ -31,6 +32,7 @@ Indices: TypeAlias = NDArray[np.intp]
 __all__ = ["Subgroup", "SubgroupAnalysis", "subgroup_analysis"]
 
 
+@takes_effects("groups")
 def subgroup_analysis(
     estimates: ArrayLike,
     variances: ArrayLike,
