@@ -282,6 +282,11 @@ def find_measure(word: object, argument: str = "measure") -> MeasureEntry:
     return MEASURES[Measure(check_choice(argument, word, [m.value for m in MEASURES]))]
 
 
+def measure_code(word: object) -> str | None:
+    """Return the code of a measure that was named, or None; refuses what is no measure."""
+    return None if word is None else find_measure(word).name.value
+
+
 def measure_entry(measure: object) -> MeasureEntry | None:
     """Return the entry of what a result remembers as its measure; None for nothing or others."""
     return MEASURES.get(measure) if isinstance(measure, str) else None  # type: ignore[call-overload]

@@ -333,8 +333,8 @@ def check_indexes(**arguments: Any) -> None:
         at = next(i for i, (a, b) in enumerate(zip(first, index, strict=True)) if a != b)
         raise UsageError(
             f"{first_name} and {name} have different indexes: row {at} is {str(first[at])!r} in one"
-            f" and {str(index[at])!r} in the other. Align them ({name}.reindex({first_name}.index)), or give"
-            " .to_numpy() to pair them by position"
+            f" and {str(index[at])!r} in the other. Align them, as by"
+            f" {name}.reindex({first_name}.index), or give .to_numpy() to pair them by position"
         )
 
 

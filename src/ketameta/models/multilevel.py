@@ -33,6 +33,7 @@ from ketameta.models.multilevel_statistics import (
     saturated_likelihood,
     scaled_limits,
 )
+from ketameta.vocabulary import Measure, measure_code
 
 MultilevelMethod = Literal["REML", "ML"]
 MULTILEVEL_METHODS = ("REML", "ML")
@@ -59,6 +60,7 @@ def multilevel(
     sampling_covariance: ArrayLike | Sequence[ArrayLike] | None = None,
     rho: float | None = None,
     variance_intervals: bool = True,
+    measure: Measure | str | None = None,
 ) -> MultilevelFit:
     """Fit effects within studies by (restricted) maximum likelihood.
 
@@ -94,6 +96,8 @@ def multilevel(
         Assumed correlation of the sampling errors of effects from one study; see :func:`che`.
     variance_intervals : bool, default: True
         Whether to compute profile-likelihood intervals, most of the time of a fit.
+    measure : Measure or str, optional
+        What the estimates are, for the printed words.
 
     Returns
     -------
@@ -212,4 +216,5 @@ def multilevel(
         ci_method=ci_method,
         level=level,
         caveats=multilevel_caveats(m, optimum, limits),
+        measure=measure_code(measure),
     )

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError, check_choice
 from ketameta.models.dependence_inputs import check_vector, frozen
-from ketameta.models.fit_words import decimals_for
+from ketameta.models.fit_words import decimals_for, interval_words
 from ketameta.models.multilevel import MultilevelCi, MultilevelMethod, multilevel
 from ketameta.models.multilevel_results import MultilevelFit
 from ketameta.models.results import Caveat, Result
@@ -24,6 +24,7 @@ from ketameta.numberformat import (
     format_percent,
     plural,
 )
+from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +48,7 @@ def che(
     ci_method: MultilevelCi = "t-contain",
     level: float = 0.95,
     variance_intervals: bool = True,
+    measure: Measure | str | None = None,
 ) -> MultilevelFit:
     """Fit the correlated-and-hierarchical-effects working model.
 
@@ -88,6 +90,7 @@ def che(
         level=level,
         rho=rho,
         variance_intervals=variance_intervals,
+        measure=measure,
     )
 
 
@@ -109,6 +112,7 @@ class CheSensitivity(Result):
         Variances between and within studies.
     level : float
     caveats : tuple of Caveat
+    measure : str or None
     """
 
     k: int
@@ -125,6 +129,7 @@ class CheSensitivity(Result):
     sigma2_effect: FloatArray
     level: float
     caveats: tuple[Caveat, ...]
+    measure: str | None = None
 
     def summary(self) -> str:
         """Return the sentence and one line per correlation."""
@@ -135,10 +140,16 @@ class CheSensitivity(Result):
             f" {format_interval(self.estimate.min(), self.estimate.max(), digits)}>"
         ]
         for j, rho in enumerate(self.rho):
+            words = interval_words(
+                self.measure,
+                float(self.estimate[j]),
+                float(self.ci_low[j]),
+                float(self.ci_high[j]),
+                format_percent(self.level),
+                digits,
+            )
             lines.append(
-                f"  rho {format_number(float(rho))}  {format_number(self.estimate[j], digits)}"
-                f"  {format_percent(self.level)} CI"
-                f" {format_interval(self.ci_low[j], self.ci_high[j], digits)}"
+                f"  rho {format_number(float(rho))}  {words}"
                 f"   t({format_number(self.df[j], 1)}), {format_p(self.p_value[j])}"
             )
         return "\n".join(lines + [f"  note: {caveat.message}" for caveat in self.caveats])
@@ -176,6 +187,7 @@ def che_sensitivity(
     intercept: bool = True,
     method: MultilevelMethod = "REML",
     level: float = 0.95,
+    measure: Measure | str | None = None,
 ) -> CheSensitivity:
     """Fit the working model over a range of assumed correlations.
 
@@ -215,6 +227,7 @@ def che_sensitivity(
             method=method,
             level=level,
             variance_intervals=False,
+            measure=measure,
         )
         found.append((fit, robust(fit)))
     columns = found[0][1].coefficients.names
@@ -240,4 +253,5 @@ def che_sensitivity(
         sigma2_effect=frozen([fit.sigma2_effect for fit, _ in found]),
         level=float(level),
         caveats=tuple(caveats.values()),
+        measure=found[0][0].measure,
     )

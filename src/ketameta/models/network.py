@@ -38,6 +38,7 @@ from ketameta.models.network_results import (
     NetworkNode,
 )
 from ketameta.models.network_rows import network_rows, whiten
+from ketameta.vocabulary import Measure, measure_code
 
 __all__ = ["network_components", "network_meta_analysis"]
 
@@ -63,6 +64,7 @@ def network_meta_analysis(
     tau2_method: NetworkTau2 = "REML",
     ci_method: NetworkCi = "t",
     level: float = 0.95,
+    measure: Measure | str | None = None,
 ) -> NetworkMetaAnalysis:
     """Fit the random-effects consistency model to contrasts.
 
@@ -90,6 +92,8 @@ def network_meta_analysis(
         ``"t"`` has as many degrees of freedom as there are contrasts beyond the coefficients
         (metafor ``test="t"``); ``"wald"`` is the normal distribution (netmeta's default).
     level : float, default: 0.95
+    measure : Measure or str, optional
+        What the estimates are, for the printed words.
 
     Returns
     -------
@@ -185,6 +189,7 @@ def network_meta_analysis(
         ci_method=words,
         level=level,
         caveats=network_caveats(data, tau2_method, method, tau2, gap, decomposition, splits),
+        measure=measure_code(measure),
     )
 
 

@@ -13,7 +13,7 @@ from ketameta.errors import UsageError, check_choice
 from ketameta.models.policy import small_k_caveats, small_k_rule
 from ketameta.models.random_effects import RandomEffects, common_effect, random_effects
 from ketameta.models.results import Caveat, Result
-from ketameta.vocabulary import Measure
+from ketameta.vocabulary import Measure, measure_code
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -93,7 +93,7 @@ def pool(
         as_numbers("variances", variances).size,
     )
     if sizes == (0, 0):
-        return NoEvidence(None if measure is None else str(measure), looked_for)
+        return NoEvidence(measure_code(measure), looked_for)
     if 0 in sizes:
         raise UsageError(
             f"estimates has {sizes[0]} values and variances has {sizes[1]}; give one each"

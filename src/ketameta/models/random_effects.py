@@ -29,7 +29,7 @@ from ketameta.models.policy import MIN_STUDIES_PREDICTION, small_k_caveats, smal
 from ketameta.models.pooled_effect import RandomEffects
 from ketameta.models.prediction import prediction_bounds
 from ketameta.models.tau2 import COMMON
-from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure
+from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure, measure_code
 
 __all__ = ["RandomEffects", "common_effect", "random_effects"]
 
@@ -120,7 +120,7 @@ def _pooled(
     level = check_level(level)
     y, v, design, labels, _ = inputs
     k = len(y)
-    words = None if measure is None else str(measure)
+    words = measure_code(measure)
     common = tau2_method == COMMON
     if k == 1:
         return _single(inputs, "common" if common else "random", level, words)

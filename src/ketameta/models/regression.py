@@ -24,7 +24,7 @@ from ketameta.models.policy import small_k_caveats, small_k_rule
 from ketameta.models.regression_result import MetaRegression
 from ketameta.models.results import Caveat
 from ketameta.models.tau2 import COMMON, estimate_tau2
-from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure
+from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure, measure_code
 
 __all__ = ["MetaRegression", "meta_regression"]
 
@@ -160,7 +160,7 @@ def meta_regression(
         labels=known,
         terms=design.terms,
         formula=formula,
-        measure=None if measure is None else str(measure),
+        measure=measure_code(measure),
         tau2_method=None if common else tau2_method,
         ci_method=ci_method,
         level=level,

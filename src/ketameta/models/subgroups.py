@@ -25,7 +25,7 @@ from ketameta.models.results import Caveat
 from ketameta.models.subgroup_result import Subgroup, SubgroupAnalysis
 from ketameta.models.tau2 import COMMON
 from ketameta.numberformat import plural
-from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure
+from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure, measure_code
 
 Indices: TypeAlias = NDArray[np.intp]
 
@@ -91,7 +91,7 @@ def subgroup_analysis(
         raise UsageError(f"least_tested is {least_tested!r}; give a whole number of at least 1")
     inputs = checked_inputs(estimates, variances, labels, repeated_labels=repeated_labels)
     member, levels = _members(groups, inputs.labels)
-    words = None if measure is None else str(measure)
+    words = measure_code(measure)
     sizes = np.bincount(member, minlength=len(levels))
     tested = sizes >= least_tested
     if tau2_across == "separate":
