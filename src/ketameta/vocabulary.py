@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ketameta.errors import UsageError, check_choice
+from ketameta.numberformat import format_interval, format_number, format_ratio
 
 
 class Measure(StrEnum):
@@ -290,6 +291,19 @@ def measure_code(word: object) -> str | None:
 def measure_entry(measure: object) -> MeasureEntry | None:
     """Return the entry of what a result remembers as its measure; None for nothing or others."""
     return MEASURES.get(measure) if isinstance(measure, str) else None  # type: ignore[call-overload]
+
+
+def display_words(
+    measure: object, estimate: float, low: float | None, high: float | None
+) -> tuple[str, str]:
+    """Return an estimate and its interval, both on the scale that is read, as they are printed."""
+    entry = measure_entry(measure)
+    if entry is not None and entry.is_ratio:
+        bounds = f"{format_ratio(low)} to {format_ratio(high)}"
+        return format_ratio(estimate), bounds
+    spread = abs(high - low) if low is not None and high is not None else 0.0
+    digits = 2 if not spread > 0 else min(12, max(2, 1 - int(np.floor(np.log10(spread / 4)))))
+    return format_number(estimate, digits), format_interval(low, high, digits)
 
 
 _CODES = ", ".join(MEASURES)

@@ -26,14 +26,8 @@ from ketameta.errors import (
     check_choice,
     did_you_mean,
 )
-from ketameta.numberformat import (
-    format_interval,
-    format_number,
-    format_ratio,
-    format_significant,
-    plural,
-)
-from ketameta.vocabulary import MEASURES, Measure, Way, find_measure, measure_entry
+from ketameta.numberformat import format_number, format_significant, plural
+from ketameta.vocabulary import MEASURES, Measure, Way, display_words, find_measure, measure_entry
 
 _ROOMS = {
     "correlations": correlations,
@@ -122,7 +116,7 @@ class Effects:
             )
         if data is not None:
             self._check_rows(data)
-        return _column(_read(frame), name, argument)[self.positions]
+        return read_column(read_frame(frame), name, argument)[self.positions]
 
     def of_frame(self, data: Any = None) -> Any:
         """Return the rows of the frame (or of ``data``) that the effects stand in, as pandas'."""
@@ -136,7 +130,7 @@ class Effects:
 
     def _check_rows(self, data: Any) -> None:
         check_indexes(effects=self.frame, data=data)
-        found = len(_read(data))
+        found = len(read_frame(data))
         if found != self.rows:
             raise UsageError(
                 f"data has {plural(found, 'row')} and the effects come from"
@@ -158,7 +152,7 @@ class Effects:
         }
         if self.frame is None or isinstance(self.frame, Mapping):
             given = self.raw if self.frame is None else {
-                name: _column(_read(self.frame), name, name)[self.positions]
+                name: read_column(read_frame(self.frame), name, name)[self.positions]
                 for name in self.frame
             }  # fmt: skip
             return nw.from_dict({**own, **{k: v for k, v in given.items() if k not in own}},
@@ -240,19 +234,6 @@ class Effects:
         )
 
 
-def display_words(
-    measure: object, estimate: float, low: float | None, high: float | None
-) -> tuple[str, str]:
-    """Return an estimate and its interval, both on the scale that is read, as they are printed."""
-    entry = measure_entry(measure)
-    if entry is not None and entry.is_ratio:
-        bounds = f"{format_ratio(low)} to {format_ratio(high)}"
-        return format_ratio(estimate), bounds
-    spread = abs(high - low) if low is not None and high is not None else 0.0
-    digits = 2 if not spread > 0 else min(12, max(2, 1 - int(np.floor(np.log10(spread / 4)))))
-    return format_number(estimate, digits), format_interval(low, high, digits)
-
-
 # --- reading --------------------------------------------------------------------------------------
 
 
@@ -264,7 +245,7 @@ def is_frame(data: object) -> bool:
     return (named and hasattr(data, "__len__")) or hasattr(data, "collect_schema")
 
 
-def _read(data: Any) -> Any:
+def read_frame(data: Any) -> Any:
     """Return a frame as narwhals reads it; a mapping of columns becomes pandas'."""
     import narwhals as nw
 
@@ -288,12 +269,12 @@ def as_pandas(data: Any) -> Any:
         return data
     import narwhals as nw
 
-    frame = _read(data)
+    frame = read_frame(data)
     lists = {name: frame[name].to_list() for name in frame.columns}
     return nw.from_dict(lists, backend="pandas").to_native()
 
 
-def _column(frame: Any, name: str, argument: str) -> Any:
+def read_column(frame: Any, name: str, argument: str) -> Any:
     """Return a column as an array of numbers or objects."""
     if name not in frame.columns:
         listed = ", ".join(map(repr, frame.columns[:30]))
@@ -449,10 +430,10 @@ def effect_sizes(
     check_choice("missing", missing, _MISSING)
     entry = None if measure is None else find_measure(measure)
     way = _chosen_way(entry, columns)
-    frame = None if data is None else _read(data)
+    frame = None if data is None else read_frame(data)
     given = {name: value for name, value in columns.items() if name not in way.options}
     check_indexes(**({} if data is None else {"data": data}), **given)
-    values = {name: _values(frame, name, value) for name, value in given.items()}
+    values = {name: column_values(frame, name, value) for name, value in given.items()}
     sizes = {name: array.size for name, array in values.items() if array.ndim == 1}
     rows = len(frame) if frame is not None else next(iter(sizes.values()), 1)
     wrong = [f"{name} has {size}" for name, size in sizes.items() if size != rows]
@@ -468,7 +449,7 @@ def effect_sizes(
         (value for value in given.values() if _index(value) is not None), None)  # fmt: skip
     names = _labels(frame, labels, source, rows)
     needed = {name: full[name] for name in way.columns}
-    kept = _complete(needed, names, missing)
+    kept = complete_rows(needed, names, missing)
     used = {name: array[kept] for name, array in needed.items()}
     options = {name: columns[name] for name in way.options if name in columns}
     found = _computed(entry, way, used, options, kept, names)
@@ -527,7 +508,7 @@ def _ways_words(ways: Sequence[Way]) -> str:
     return ", or ".join(f"({', '.join(way.columns)})" for way in ways)
 
 
-def _values(frame: Any, argument: str, value: Any) -> Floats:
+def column_values(frame: Any, argument: str, value: Any) -> Floats:
     """Return a column by its name, or the values given, as numbers."""
     if isinstance(value, str):
         if frame is None:
@@ -535,7 +516,7 @@ def _values(frame: Any, argument: str, value: Any) -> Floats:
                 f"{argument} is the text {value!r}; a column's name needs data= a frame"
             )
         called = argument if argument == value else f"{argument} (column {value!r})"
-        return as_numbers(called, _column(frame, value, argument))
+        return as_numbers(called, read_column(frame, value, argument))
     array = as_numbers(argument, value)
     if array.ndim > 1:
         raise UsageError(f"{argument} has shape {array.shape}; give one number per study")
@@ -562,7 +543,7 @@ def _labels(frame: Any, labels: Any, source: Any, rows: int) -> tuple[str, ...]:
                 )
             return _label_words([items])
         columns = items
-    return _label_words([_column(frame, name, "labels").tolist() for name in columns])
+    return _label_words([read_column(frame, name, "labels").tolist() for name in columns])
 
 
 def _label_words(parts: Sequence[Sequence[Any]]) -> tuple[str, ...]:
@@ -575,7 +556,7 @@ def _label_words(parts: Sequence[Sequence[Any]]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _complete(
+def complete_rows(
     columns: Mapping[str, Floats], labels: tuple[str, ...], missing: str
 ) -> NDArray[np.int64]:
     """Return the rows without a missing value, or refuse the others by name."""

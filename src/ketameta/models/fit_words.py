@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.effects.table import display_words
 from ketameta.models.interval_table import METHOD_WORDS
 from ketameta.numberformat import (
     format_estimate,
@@ -19,7 +18,7 @@ from ketameta.numberformat import (
     format_significant,
     plural,
 )
-from ketameta.vocabulary import measure_entry
+from ketameta.vocabulary import display_words, measure_entry
 
 if TYPE_CHECKING:
     import pandas as pd

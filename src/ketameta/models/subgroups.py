@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from ketameta.effects.door import takes_effects
+from ketameta.effects.table import check_alike
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.models.gate import Inputs, checked_inputs
 from ketameta.models.heterogeneity import heterogeneity
@@ -143,6 +144,7 @@ def _members(
         )
     words = [str(item) for item in items]
     levels = tuple(dict.fromkeys(words))
+    check_alike("groups", levels)
     if len(levels) < 2:
         raise NotEstimableError(f"groups has one level, {levels[0]!r}; comparing needs two")
     return np.array([levels.index(word) for word in words]), levels
