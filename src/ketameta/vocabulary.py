@@ -118,6 +118,11 @@ class Way:
     options: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
+    @property
+    def every(self) -> set[str]:
+        """All names that may be given."""
+        return {*self.columns, *self.options, *self.unused}
+
 
 @dataclass(frozen=True, slots=True)
 class MeasureEntry:

@@ -20,11 +20,11 @@ from ketameta.effects.table import (
     check_alike,
     column_values,
     complete_rows,
+    named_rows,
     read_column,
     read_frame,
 )
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
-from ketameta.numberformat import plural
 from ketameta.vocabulary import Measure, find_measure
 
 #: What one arm needs, by measure.
@@ -124,9 +124,9 @@ def pairwise(
     -----
     The comparisons of a trial share its first arm a, whose variance is their covariance:
     ``sd**2/n`` (MD), ``sd**2/(n mean**2)`` (ROM), ``1/x + 1/(n - x)`` (OR), ``1/x - 1/n`` (RR),
-    ``p (1 - p)/n`` (RD), ``1/x`` (IRR). Standardised differences of one trial share the pooled SD of all of its
-    arms, so that they are consistent: with g the differences and N all people, covariance
-    ``1/n_a + g_i g_j / (2 N)`` (Gleser and Olkin 2009). Trials of two arms are as
+    ``p (1 - p)/n`` (RD), ``1/x`` (IRR). Standardised differences of one trial share the pooled SD
+    of all of its arms, so that they are consistent; with g the differences and N all people their
+    covariance is ``1/n_a + g_i g_j / (2 N)`` (Gleser and Olkin 2009). Trials of two arms are as
     :func:`~ketameta.effects.table.effect_sizes` has them.
 
     References
@@ -166,12 +166,19 @@ def pairwise(
     check_alike("treatment", drugs)
     labels = tuple(f"{a}, {b}" for a, b in zip(trials, drugs, strict=True))
     kept = complete_rows(given, labels, missing)
+    try:
+        _check_arms(name, [given[column][kept] for column in needed])
+    except ImpossibleDataError as problem:
+        raise named_rows(problem, kept, labels) from None
     groups = _trials(trials, drugs, kept, reference)
     used, corrected = _corrected(name, given, groups, zero_cells, constant)
-    build = _smd if name is Measure.SMD else _by_arm(name, used, labels)
+    build = _smd if name is Measure.SMD else _by_arm(name)
     y, blocks, first, base = [], [], [], []
     for at in groups.values():
-        effects, block = build(used, at)
+        try:
+            effects, block = build(used, at)
+        except NotEstimableError as problem:
+            raise named_rows(problem, at, labels) from None
         y.append(effects)
         blocks.append(frozen(block))
         first += at[1:].tolist()
@@ -280,26 +287,30 @@ _Build = Callable[[Mapping[str, Floats], NDArray[np.int64]], _Arms]
 def _smd(used: Mapping[str, Floats], at: NDArray[np.int64]) -> _Arms:
     """Return standardised differences of one trial by the SD of all of its arms."""
     mean, sd, n = (used[column][at] for column in ("mean", "sd", "n"))
-    single_mean(mean, sd, n)
     df = float((n - 1).sum())
     pooled = np.sqrt(((n - 1) * sd**2).sum() / df)
     g = hedges_j(np.array(df)) * (mean[1:] - mean[0]) / pooled
     return g, np.diag(1 / n[1:]) + 1 / n[0] + np.outer(g, g) / (2 * n.sum())
 
 
-def _by_arm(name: Measure, used: Mapping[str, Floats], labels: Sequence[str]) -> _Build:
+def _by_arm(name: Measure) -> _Build:
     """Return the builder of a measure that is a difference of one number per arm."""
 
-    def build(columns: Mapping[str, Floats], at: NDArray[np.int64]) -> _Arms:
-        arms = [columns[column][at] for column in ARM_COLUMNS[name]]
-        try:
-            theta, v = _arm_values(name, arms)
-        except (ImpossibleDataError, NotEstimableError) as problem:
-            listed = "; ".join(labels[i] for i in at)
-            raise type(problem)(f"{problem} (positions count the arms {listed})") from None
+    def build(used: Mapping[str, Floats], at: NDArray[np.int64]) -> _Arms:
+        theta, v = _arm_values(name, [used[column][at] for column in ARM_COLUMNS[name]])
         return theta[1:] - theta[0], np.diag(v[1:]) + v[0]
 
     return build
+
+
+def _check_arms(name: Measure, arms: list[Floats]) -> None:
+    """Refuse what no arm can have."""
+    if name is Measure.IRR:
+        log_rate(*arms, zero_cells="all")
+    elif "events" in ARM_COLUMNS[name]:
+        proportion(*arms, zero_cells="all")
+    else:
+        single_mean(*arms)
 
 
 def _arm_values(name: Measure, arms: list[Floats]) -> _Arms:
@@ -309,22 +320,26 @@ def _arm_values(name: Measure, arms: list[Floats]) -> _Arms:
         found = log_odds(*arms, zero_cells="none")
     elif name in (Measure.RD, Measure.RR):
         events, n = arms
-        proportion(events, n, zero_cells="all")  # checks the counts
         p = events / n
         if name is Measure.RD:
             v = p * (1 - p) / n
-        elif (events == 0).any():
-            raise NotEstimableError("a log risk is not defined without events; see zero_cells")
         else:
+            _refuse("the log risk is not defined without events (see zero_cells)", events == 0)
             v = 1 / events - 1 / n
         if np.count_nonzero(v == 0) > 1:
-            raise NotEstimableError(f"{plural(int((v == 0).sum()), 'arm')} without variation")
+            _refuse("a difference of arms without variation has no variance", v == 0)
         return (p if name is Measure.RD else np.log(p)), v
     else:
         found = single_mean(*arms)
         if name is Measure.ROM:
             mean, sd, n = arms
-            if (np.sign(mean) != np.sign(mean[0])).any() or (mean == 0).any():
-                raise NotEstimableError("means of one trial must be of one sign and not zero")
+            wrong = (np.sign(mean) != np.sign(mean[0])) | (mean == 0)
+            _refuse("means of one trial must be of one sign and not zero", wrong)
             return np.log(np.abs(mean)), sd**2 / (n * mean**2)
     return found.estimate, found.variance
+
+
+def _refuse(why: str, broken: NDArray[np.bool_]) -> None:
+    if broken.any():
+        listed = ", ".join(map(str, np.flatnonzero(broken)))
+        raise NotEstimableError(f"{why}: position {listed}")

@@ -40,7 +40,6 @@ _ROOMS = {
 }
 #: What may be given for any measure: effects that are computed already, on the pooled scale.
 _COMPUTED = (Way("", ("estimate", "variance")), Way("", ("estimate", "se")))
-_MISSING = ("refuse", "drop")
 #: Rows that a printed table shows; more are counted.
 _SHOWN = 20
 _NORMAL_975 = 1.959963984540054
@@ -427,8 +426,9 @@ def effect_sizes(
     """
     if isinstance(data, str) and measure is None:
         data, measure = None, data
-    check_choice("missing", missing, _MISSING)
+    check_choice("missing", missing, ("refuse", "drop"))
     entry = None if measure is None else find_measure(measure)
+    columns = {name: value for name, value in columns.items() if value is not None}
     way = _chosen_way(entry, columns)
     frame = None if data is None else read_frame(data)
     given = {name: value for name, value in columns.items() if name not in way.options}
@@ -436,11 +436,10 @@ def effect_sizes(
     values = {name: column_values(frame, name, value) for name, value in given.items()}
     sizes = {name: array.size for name, array in values.items() if array.ndim == 1}
     rows = len(frame) if frame is not None else next(iter(sizes.values()), 1)
-    wrong = [f"{name} has {size}" for name, size in sizes.items() if size != rows]
-    if wrong:
-        other = f"data has {plural(rows, 'row')}" if frame is not None else (
-            f"{next(iter(sizes))} has {rows}")  # fmt: skip
-        raise UsageError(f"columns differ in length: {other}, {', '.join(wrong)}")
+    if set(sizes.values()) - {rows}:
+        listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        other = "" if frame is None else f"data has {plural(rows, 'row')}, "
+        raise UsageError(f"columns differ in length: {other}{listed}")
     full = {
         name: array if array.ndim == 1 else np.full(rows, float(array))
         for name, array in values.items()
@@ -461,34 +460,23 @@ def effect_sizes(
         labels=tuple(names[i] for i in at),
         measure=None if entry is None else entry.name,
         raw={name: frozen(array[at]) for name, array in full.items()},
-        positions=_locked(at),
+        positions=at,
         rows=rows,
         dropped=tuple(names[i] for i in gone),
         corrected=found.corrected,
-        frame=None if data is None else _copied(data),
+        frame=data.copy() if hasattr(data, "copy") else data,
     )
-
-
-def _copied(data: Any) -> Any:
-    """Return a copy where a frame can be changed in place."""
-    return data.copy() if hasattr(data, "copy") else data
-
-
-def _locked(positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    positions.setflags(write=False)
-    return positions
 
 
 def _chosen_way(entry: Any, columns: Mapping[str, Any]) -> Way:
     """Return the set of columns that was meant."""
     ways = (*(() if entry is None else entry.ways), *_COMPUTED)
-    given = {name for name, value in columns.items() if value is not None}
+    given = set(columns)
     for way in ways:
-        if set(way.columns) <= given <= {*way.columns, *way.options, *way.unused}:
+        if set(way.columns) <= given <= way.every:
             return way
-    known = sorted({name for way in ways for name in (*way.columns, *way.options, *way.unused)})
-    every = {name for e in MEASURES.values() for way in e.ways for name in (
-        *way.columns, *way.options, *way.unused)}  # fmt: skip
+    known = sorted(set().union(*(way.every for way in ways)))
+    every = set().union(*(way.every for other in MEASURES.values() for way in other.ways))
     what = "without measure= this" if entry is None else entry.name.value
     for name in columns:
         if name not in known:
@@ -598,10 +586,18 @@ def _computed(
         found: EffectSize = getattr(_ROOMS[room], name)(*used.values(), **options)
         return found
     except (ImpossibleDataError, NotEstimableError) as problem:
+        raise named_rows(problem, kept, labels) from None
 
-        def named(match: re.Match[str]) -> str:
-            rows = [int(kept[int(at)]) for at in match[1].split(", ")]
-            return "position " + ", ".join(f"{row} ({labels[row]})" for row in rows)
 
-        message = re.sub(r"position (\d+(?:, \d+)*)", named, str(problem))
-        raise type(problem)(message) from None
+def named_rows(
+    problem: ImpossibleDataError | NotEstimableError,
+    rows: NDArray[np.int64],
+    labels: Sequence[str],
+) -> ImpossibleDataError | NotEstimableError:
+    """Return an error that counts positions with the rows of the data and their labels."""
+
+    def named(match: re.Match[str]) -> str:
+        found = [int(rows[int(at)]) for at in match[1].split(", ")]
+        return "position " + ", ".join(f"{row} ({labels[row]})" for row in found)
+
+    return type(problem)(re.sub(r"position (\d+(?:, \d+)*)", named, str(problem)))

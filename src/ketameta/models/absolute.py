@@ -1,4 +1,4 @@
-"""What a relative effect means for people: risks at a stated baseline, and number needed to treat."""
+"""What a relative effect means for people: risks at a baseline, number needed to treat."""
 
 from __future__ import annotations
 
