@@ -233,9 +233,6 @@ class Effects:
         )
 
 
-# --- reading --------------------------------------------------------------------------------------
-
-
 def is_frame(data: object) -> bool:
     """Return whether something is a table with named columns."""
     if isinstance(data, Mapping):
@@ -344,9 +341,6 @@ def check_alike(argument: str, words: Sequence[str]) -> None:
         raise ImpossibleDataError(
             f"{argument} has names that differ only in case or spaces: {listed}. Spell each one way"
         )
-
-
-# --- effect sizes ---------------------------------------------------------------------------------
 
 
 def effect_sizes(
