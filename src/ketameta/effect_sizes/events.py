@@ -349,7 +349,7 @@ def peto_log_odds_ratio(
     --------
     >>> peto = peto_log_odds_ratio(4, 20, 9, 21)
     >>> print(peto.estimate.round(4), peto.variance.round(4))
-    [-1.0432] [0.4454]
+    [-1.0298] [0.4398]
     """
     cells = _cells(
         events_treatment, n_treatment, events_control, n_control,

@@ -413,9 +413,9 @@ def effect_sizes(
     ...     labels="trial")
     >>> es
     <Effects: risk ratio, 2 studies>
-      study  estimate        95% CI  log risk ratio  variance
-      A          0.47  0.17 to 1.28         −0.7621    0.2635
-      B          0.14  0.01 to 2.55         −1.9459     2.161
+      study  estimate          95% CI  log risk ratio  variance
+      A          0.47    0.17 to 1.28         −0.7621    0.2635
+      B          0.14  < 0.01 to 2.55         −1.9459     2.161
       a constant was added to the counts of B
     """
     if isinstance(data, str) and measure is None:

@@ -67,7 +67,9 @@ def multilevel(
     Parameters
     ----------
     estimates, variances : array_like of shape (k,)
-        Effects and sampling variances (> 0).
+        Effects and sampling variances (> 0); or ``Effects``, or a frame, as in
+        :func:`~ketameta.models.random_effects.random_effects`. Then ``study``, ``effect`` and
+        ``moderators`` may name columns.
     study : sequence of length k
         Study of each effect; at least two studies, at least one of them with two effects.
     effect : sequence of length k, optional

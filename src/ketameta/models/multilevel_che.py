@@ -75,6 +75,12 @@ def che(
     ----------
     Pustejovsky JE, Tipton E (2022). Meta-analysis with robust variance estimation: expanding the
     range of working models. Prevention Science 23, 425-438. doi:10.1007/s11121-021-01246-3
+
+    Examples
+    --------
+    >>> fit = che([0.2, 0.4, 0.1, 0.6], [0.04, 0.05, 0.03, 0.04], ["a", "a", "b", "b"])
+    >>> round(fit.estimate, 4), fit.rho
+    (0.3114, 0.6)
     """
     return multilevel(
         estimates,
@@ -208,6 +214,13 @@ def che_sensitivity(
     ------
     UsageError
         No correlations, or a term that is no column of the design.
+
+    Examples
+    --------
+    >>> y, v = [0.2, 0.4, 0.1, 0.6, 0.3, 0.2], [0.04, 0.05, 0.03, 0.04, 0.02, 0.03]
+    >>> found = che_sensitivity(y, v, ["a", "a", "b", "b", "c", "c"], rhos=[0.2, 0.6])
+    >>> found.estimate.round(4).tolist()
+    [0.2828, 0.2845]
     """
     values = check_vector("rhos", rhos)
     if values.size == 0:

@@ -71,7 +71,9 @@ def network_meta_analysis(
     Parameters
     ----------
     estimates, variances : array_like of shape (k,)
-        Effects (treatment minus control) and sampling variances.
+        Effects (treatment minus control) and sampling variances. Instead of all of the first five
+        and the covariance: what :func:`~ketameta.effects.pairwise.pairwise` makes of arms; or a
+        frame with the names of its columns.
     study, treatment, control : sequence of length k
         Study and the two treatments of each effect.
     reference : str, optional

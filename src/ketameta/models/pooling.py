@@ -86,6 +86,11 @@ def pool(
         No study: :class:`NoEvidence`. One: the study itself. Two: pooled, without a prediction
         interval, with ``intervals()`` showing Wald and Knapp-Hartung side by side. Three or more:
         with a prediction interval.
+
+    Examples
+    --------
+    >>> pool([], [], looked_for="trials of x")
+    <NoEvidence: no eligible trials> Looked for: trials of x.
     """
     check_choice("model", model, ("random", "common"))
     sizes = (

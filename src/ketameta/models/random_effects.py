@@ -51,7 +51,9 @@ def random_effects(
     Parameters
     ----------
     estimates, variances : array_like of shape (k,)
-        Effects and their sampling variances, k >= 1.
+        Effects and their sampling variances, k >= 1. Instead of the two: ``Effects`` of
+        :func:`~ketameta.effects.table.effect_sizes`, or a data frame with ``estimate=`` and
+        ``variance=`` (or ``se=``) naming its columns; ``labels=`` may then name one too.
     tau2_method : {"DL", "PM", "HE", "HS", "SJ", "ML", "REML", "EB"}
         See :func:`ketameta.models.tau2.estimate_tau2`.
     ci_method : {"wald", "knapp-hartung", "knapp-hartung-conservative"}
@@ -61,7 +63,8 @@ def random_effects(
     labels : sequence of length k, optional
         One label per study; a repeated label is refused unless ``repeated_labels="allow"``.
     measure : Measure or str, optional
-        What the estimates are, for the printed words.
+        What the estimates are: results print the scale that is read (ratios, proportions,
+        correlations) first, and ``display_estimate`` and its like give it.
 
     Returns
     -------
@@ -108,6 +111,12 @@ def common_effect(
 
     Parameters as in :func:`random_effects`. ``tau2`` and the prediction interval are None;
     ``i2`` and ``h2`` are those from Q, as metafor's for ``method="EE"``.
+
+    Examples
+    --------
+    >>> fit = common_effect([0.10, 0.30, 0.35, 0.65], [0.03, 0.04, 0.05, 0.02])
+    >>> round(fit.estimate, 4), round(fit.ci_low, 4), round(fit.ci_high, 4)
+    (0.3922, 0.2192, 0.5652)
     """
     inputs = checked_inputs(estimates, variances, labels, repeated_labels=repeated_labels)
     return _pooled(inputs, COMMON, ci_method, level, measure)

@@ -70,7 +70,9 @@ def mantel_haenszel(
     Parameters
     ----------
     events_t, n_t, events_c, n_c : array_like of shape (k,)
-        Events and participants under treatment and control, ``0 <= events <= n``.
+        Events and participants under treatment and control, ``0 <= events <= n``. Instead of the
+        four: ``Effects`` of counts, or a frame with ``events_treatment=, n_treatment=,
+        events_control=, n_control=`` naming its columns.
     measure : {"OR", "RR", "RD"}
         Odds ratio, risk ratio or risk difference.
     level : float

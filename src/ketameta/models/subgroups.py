@@ -53,8 +53,10 @@ def subgroup_analysis(
     Parameters
     ----------
     estimates, variances : array_like of shape (k,)
-    groups : sequence of length k
-        The level of each study.
+        Or ``Effects``, or a frame, as in
+        :func:`~ketameta.models.random_effects.random_effects`.
+    groups : sequence of length k, or the name of a column
+        The level of each study. Categories that no study has are dropped.
     tau2_across : {"separate", "common"}
         A tau-squared in each level, or one for all (which needs fewer studies and borrows
         strength between levels).
@@ -83,6 +85,13 @@ def subgroup_analysis(
     UsageError, ImpossibleDataError, NotEstimableError
         As the gate; a study without a level; fewer than two levels; with a common tau-squared no
         more studies than levels.
+
+    Examples
+    --------
+    >>> y, v = [0.10, 0.30, 0.35, 0.65], [0.03, 0.04, 0.05, 0.02]
+    >>> found = subgroup_analysis(y, v, ["a", "a", "b", "b"])
+    >>> [(row.level, row.k, round(row.estimate, 3)) for row in found.rows]
+    [('a', 2, 0.186), ('b', 2, 0.55)]
     """
     check_choice("tau2_across", tau2_across, ("separate", "common"))
     check_choice("tau2_method", tau2_method, (*TAU2_METHODS, COMMON))
