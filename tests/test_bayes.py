@@ -253,7 +253,7 @@ effects = st.lists(st.tuples(st.floats(-3, 3), st.floats(0.001, 2)), min_size=1,
 @given(effects)
 def test_identities_of_every_posterior(data):
     y, v = data
-    fit = bayes_random_effects(y, v)
+    fit = bayes_random_effects(y, v, measure="SMD")
     slack = 1e-9 * (1 + np.ptp(y))
     assert y.min() - slack <= fit.mu.mean <= y.max() + slack
     assert fit.pi_low < fit.ci_low < fit.estimate < fit.ci_high < fit.pi_high
@@ -264,16 +264,37 @@ def test_identities_of_every_posterior(data):
     if y.size > 1 and np.ptp(v) == 0:
         assert np.all(between[0] <= fit.shrunken_mean) and np.all(fit.shrunken_mean <= between[1])
     assert fit.weights.sum() == pytest.approx(1, rel=1e-12)
-    mirrored = bayes_random_effects(-y[::-1], v[::-1])
+    mirrored = bayes_random_effects(-y[::-1], v[::-1], measure="SMD")
     assert mirrored.ci_low == pytest.approx(-fit.ci_high, rel=1e-8, abs=1e-9)
     assert mirrored.p_new_below_zero == pytest.approx(1 - fit.p_new_below_zero, rel=0, abs=1e-10)
+
+
+@pytest.mark.parametrize("unit", [1.0, 10.0, 100.0, 1e-6])
+def test_the_posterior_is_the_same_in_any_unit_or_its_prior_is_asked_for(unit):
+    y, v = np.array([-0.6, -0.2, -0.4]) * unit, np.array([0.04, 0.09, 0.06]) * unit**2
+    for measure in (None, "MD", "RD", "PLO"):
+        with pytest.raises(UsageError, match=r"give tau_prior_scale="):
+            bayes_random_effects(y, v, measure=measure)
+    one = bayes_random_effects(y / unit, v / unit**2, measure="SMD")
+    other = bayes_random_effects(y, v, measure="MD", tau_prior_scale=0.5 * unit)
+    assert other.p_mean_below_zero == pytest.approx(one.p_mean_below_zero, rel=RESCALED_POSTERIOR)
+    assert other.estimate == pytest.approx(one.estimate * unit, rel=RESCALED_POSTERIOR)
+    with pytest.raises(UsageError, match="not both"):
+        bayes_random_effects(y, v, HalfNormal(1.0), tau_prior_scale=1.0)
+
+
+@pytest.mark.parametrize("measure", ["SMD", "SMCR", "OR", "RR", "PETO", "IRR", "HR", "ROM"])
+def test_a_measure_with_a_fixed_unit_has_the_default_prior(measure):
+    fit = bayes_random_effects(Y2, V2, measure=measure)
+    assert fit.tau_prior == HalfNormal(0.5) and fit.measure == measure
 
 
 @settings(max_examples=15, deadline=None)
 @given(effects, st.floats(-100, 100))
 def test_shifting_every_effect_shifts_the_mean_and_leaves_tau(data, shift):
     y, v = data
-    one, other = bayes_random_effects(y, v), bayes_random_effects(y + shift, v)
+    one = bayes_random_effects(y, v, measure="SMD")
+    other = bayes_random_effects(y + shift, v, measure="SMD")
     assert other.estimate == pytest.approx(one.estimate + shift, rel=0, abs=1e-9)
     assert other.tau.median == pytest.approx(one.tau.median, rel=1e-8)
 
@@ -369,7 +390,7 @@ def test_published_tables_equal_the_reference():
 )
 def test_unusable_input_is_named(arguments, message):
     with pytest.raises(KetametaError, match=message):
-        bayes_random_effects(*arguments)
+        bayes_random_effects(*arguments, measure="SMD")
 
 
 @pytest.mark.parametrize(
@@ -383,7 +404,7 @@ def test_unusable_input_is_named(arguments, message):
 )
 def test_unusable_options_are_named(options, message):
     with pytest.raises((UsageError, ImpossibleDataError), match=message):
-        bayes_random_effects([0.1, 0.2], [0.1, 0.2], **options)
+        bayes_random_effects([0.1, 0.2], [0.1, 0.2], measure="SMD", **options)
 
 
 @pytest.mark.parametrize(
@@ -410,12 +431,13 @@ def test_an_unknown_setting_lists_the_choices():
 
 
 def test_the_result_prints_tidies_and_serialises_the_same_bytes():
-    fit = bayes_random_effects([-0.6, -0.2], [0.04, 0.09], labels=["a", "b"], thresholds=-0.3)
+    options = {"labels": ["a", "b"], "thresholds": -0.3, "measure": "SMD"}
+    fit = bayes_random_effects([-0.6, -0.2], [0.04, 0.09], **options)
     assert fit.summary().splitlines()[0] == (
         "<Bayesian random effects: 2 studies, half-normal with scale 0.5 on τ,"
         " uniform prior on the mean effect>"
     )
-    again = bayes_random_effects([-0.6, -0.2], [0.04, 0.09], labels=["a", "b"], thresholds=-0.3)
+    again = bayes_random_effects([-0.6, -0.2], [0.04, 0.09], **options)
     assert fit.to_json() == again.to_json()
     stored = json.loads(fit.to_json())
     assert stored["tau_prior"] == {

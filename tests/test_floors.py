@@ -26,7 +26,7 @@ FLOORS = {
         *("corrections", "checks", "dictionary", "second_extraction", "reconciliation"),
     ),
     3: (
-        *("conversions", "effect_sizes", "arm_data", "comparisons", "effect_rows"),
+        *("conversions", "effect_sizes", "effects", "arm_data", "comparisons", "effect_rows"),
         *("contrast_effects", "contrast_table", "study_facts", "unused_rows", "effect_table"),
     ),
     4: ("models",),
@@ -140,7 +140,11 @@ def test_heavy_libraries_stay_behind_their_fence(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in FILES if part_of(path) in ("conversions", "effect_sizes", "models")],
+    [
+        path
+        for path in FILES
+        if part_of(path) in ("conversions", "effect_sizes", "effects", "models")
+    ],
     ids=lambda path: path.relative_to(PACKAGE).as_posix(),
 )
 def test_numeric_modules_see_no_pandas_when_imported(path: Path) -> None:

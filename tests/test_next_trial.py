@@ -131,7 +131,7 @@ def test_impossible_trials_are_refused(arguments, error, words):
 
 @pytest.mark.parametrize("data", [TWO, FOUR, ([-0.4], [0.05])])
 def test_the_prior_is_what_the_bayesian_companion_predicts(data):
-    mixture, fit = predictive_effect(*data), bayes_random_effects(*data)
+    mixture, fit = predictive_effect(*data), bayes_random_effects(*data, measure="SMD")
     for share, expected in (
         (0.5, fit.new_effect.median),
         (0.025, fit.new_effect.ci_low),

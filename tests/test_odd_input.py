@@ -28,6 +28,12 @@ NOT_NUMBERS = {
     "a whole number beyond floats": (10**400, r"estimates\[1\] .* is inf"),
     "out of every range": (1e60, r"estimates\[1\] .* is 1e\+60: at most 1e\+50"),
 }
+
+
+def bayes(y, v):
+    return km.bayes_random_effects(y, v, measure="SMD")
+
+
 FITS = {
     "random_effects": lambda y, v: km.random_effects(y, v),
     "common_effect": lambda y, v: km.common_effect(y, v),
@@ -35,7 +41,7 @@ FITS = {
     "meta_regression": lambda y, v: km.meta_regression(y, v, np.arange(8.0)),
     "subgroup_analysis": lambda y, v: km.subgroup_analysis(y, v, STUDY),
     "multilevel": lambda y, v: km.multilevel(y, v, STUDY),
-    "bayes_random_effects": lambda y, v: km.bayes_random_effects(y, v),
+    "bayes_random_effects": bayes,
     "network_meta_analysis": lambda y, v: km.network_meta_analysis(
         y, v, list("abcdefgh"), ["x"] * 8, ["placebo"] * 8
     ),
@@ -63,17 +69,23 @@ def test_masked_values_are_missing_and_dates_are_no_variances(fit):
 
 
 @pytest.mark.parametrize("fit", FITS.values(), ids=list(FITS))
-def test_columns_of_any_index_and_frozen_arrays_give_the_same_fit(fit):
+def test_columns_of_one_index_and_frozen_arrays_give_the_same_fit(fit):
     frozen = np.array(Y)
     frozen.setflags(write=False)
     wanted = fit(Y, V).to_dict()
     for estimates, variances in (
-        (pd.Series(Y, index=range(80, 0, -10)), pd.Series(V, index=list("hgfedcba"))),
+        (pd.Series(Y, index=range(80, 0, -10)), pd.Series(V, index=range(80, 0, -10))),
         (pd.Series(Y, dtype="Float64"), pd.Series(V, dtype=object)),
         (frozen, tuple(V)),
         (np.array(Y, dtype=object), np.ma.masked_array(V)),
     ):
         assert fit(estimates, variances).to_dict() == wanted
+
+
+@pytest.mark.parametrize("fit", FITS.values(), ids=list(FITS))
+def test_columns_whose_indexes_differ_are_refused_and_never_paired_by_position(fit):
+    with pytest.raises(UsageError, match="estimates and variances have different indexes: row 0"):
+        fit(pd.Series(Y, index=list("abcdefgh")), pd.Series(V, index=list("hgfedcba")))
 
 
 @pytest.mark.parametrize(
@@ -141,10 +153,13 @@ def test_methods_that_take_a_fit_say_which(method, value):
         (lambda: km.log_odds_ratio(EVENTS, N, EVENTS, N, correction=None), "correction is None"),
         (lambda: km.subgroup_analysis(Y, V, STUDY, least_tested=0), "least_tested is 0"),
         (lambda: km.multilevel(Y, V, STUDY, rho="high"), "rho must be numbers"),
-        (lambda: km.bayes_random_effects(Y, V, thresholds="low"), "thresholds must be"),
+        (
+            lambda: km.bayes_random_effects(Y, V, thresholds="low", measure="SMD"),
+            "thresholds must be",
+        ),
         (lambda: km.simulate_coverage(V, "0.1"), "tau2 must be numbers"),
         (lambda: km.bootstrap(km.random_effects(Y, V), replicates=10**12), "replicates is above"),
-        (lambda: km.posterior_curves(km.bayes_random_effects(Y, V), 1e9), "points is"),
+        (lambda: km.posterior_curves(bayes(Y, V), 1e9), "points is"),
     ],
 )
 def test_settings_of_the_wrong_kind_are_refused(call, message):
@@ -178,7 +193,7 @@ def test_a_posterior_like_a_needle_is_found_or_refused():
     x = (-2 + np.sqrt(4 + 16 * squares)) / 8
     assert fit.tau.median == pytest.approx(np.sqrt(x), rel=1e-3)
     with pytest.raises(NotEstimableError, match="too far apart"):
-        km.bayes_random_effects([-0.5, 1e8, 0.1], v)
+        km.bayes_random_effects([-0.5, 1e8, 0.1], v, measure="SMD")
 
 
 def test_a_category_of_one_level_compares_nothing():

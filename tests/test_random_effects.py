@@ -457,10 +457,10 @@ def test_the_second_engine_notices_a_wrong_number() -> None:
 def test_the_printed_lines_open_a_paragraph() -> None:
     fit = random_effects(*BCG, measure="RR")
     assert repr(fit).splitlines() == [
-        "<RandomEffects: log risk ratio, 13 studies, REML, Knapp–Hartung (conservative)>",
-        "  pooled      −0.71  95% CI −1.11 to −0.32   t(12) = −3.95, p = 0.002",
-        "  as ratio    0.49  95% CI 0.33 to 0.73",
-        "  next study  95% PI −2.01 to 0.58 (t, 11 df)",
+        "<RandomEffects: risk ratio, 13 studies, REML, Knapp–Hartung (conservative)>",
+        "  pooled      0.49  95% CI 0.33 to 0.73   t(12) = −3.95, p = 0.002",
+        "  next study  95% PI 0.13 to 1.79 (t, 11 df)",
+        "  log scale   −0.71  95% CI −1.11 to −0.32  95% PI −2.01 to 0.58",
         "  between     τ² = 0.313 (0.120 to 1.11), I² = 92.2%, Q(12) = 152.2, p < 0.001",
     ]
     assert "I² = 92.1% (from Q)" in repr(common_effect(*BCG))

@@ -251,7 +251,7 @@ def test_coefficients_are_a_frame() -> None:
 def test_the_result_prints_and_serialises() -> None:
     fit = meta_regression(Y, V, FRAME, "~ ablat", measure="RR")
     assert repr(fit).splitlines()[0] == (
-        "<MetaRegression: log risk ratio, 13 studies, REML, Knapp–Hartung (conservative)>"
+        "<MetaRegression: risk ratio, 13 studies, REML, Knapp–Hartung (conservative)>"
     )
     assert "F(1, 11)" in repr(fit)
     assert "R² = 75.6%" in repr(fit)

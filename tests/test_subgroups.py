@@ -133,7 +133,7 @@ def test_identical_studies_withhold_plain_tests() -> None:
 def test_the_result_prints_tidies_and_serialises() -> None:
     found = subgroup_analysis(Y, V, ALLOC, measure="RR")
     lines = repr(found).splitlines()
-    assert lines[0] == "<SubgroupAnalysis: log risk ratio, 3 subgroups, REML, separate τ²>"
+    assert lines[0] == "<SubgroupAnalysis: risk ratio, 3 subgroups, REML, separate τ²>"
     assert lines[-1].split() == ["between", "χ²(2)", "=", "1.86,", "p", "=", "0.39"]
     assert "F(2, 10)" in repr(subgroup_analysis(Y, V, ALLOC, "common"))
     assert list(found.tidy()["level"]) == ["random", "alternate", "systematic"]

@@ -49,11 +49,14 @@ def test_inert_classes_are_classes() -> None:
 @pytest.mark.parametrize("measure", list(Measure))
 def test_every_measure_has_a_label_and_a_null(measure: Measure) -> None:
     assert measure.label and measure.label != str(measure)
-    assert measure.null == (1.0 if measure.is_ratio else 0.0)
+    one_group = measure in {Measure.PR, Measure.PLO, Measure.PAS, Measure.PFT, Measure.IRLN,
+                            Measure.MN}  # fmt: skip
+    assert measure.null == (None if one_group else 1.0 if measure.is_ratio else 0.0)
 
 
 def test_the_ratios_are_the_measures_on_a_log_scale() -> None:
-    assert {m for m in Measure if m.is_ratio} == {Measure.OR, Measure.RR, Measure.ROM}
+    ratios = {Measure.OR, Measure.RR, Measure.ROM, Measure.PETO, Measure.IRR, Measure.HR}
+    assert {m for m in Measure if m.is_ratio} == ratios
 
 
 # --- the sign convention --------------------------------------------------------------------------

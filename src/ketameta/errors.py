@@ -77,5 +77,39 @@ def check_choice(argument: str, value: object, choices: Sequence[str]) -> str:
     if isinstance(value, str) and value in choices:
         return value
     listed = ", ".join(repr(choice) for choice in choices)
-    hint = did_you_mean(value, choices) if isinstance(value, str) else ""
+    hint = _hint(argument, value, choices) if isinstance(value, str) else ""
     raise UsageError(f"{argument} is {value!r}; choose one of {listed}{hint}")
+
+
+#: What choices are called elsewhere: the argument that takes them and their name here.
+_KNOWN_AS = {
+    **dict.fromkeys(
+        ("hksj", "hk", "kh", "knha", "khha", "hartungknapp", "hartungknappsidikjonkman"),
+        ("ci_method", "knapp-hartung"),
+    ),
+    **dict.fromkeys(("adhoc", "mkh", "modifiedknapphartung"),
+                    ("ci_method", "knapp-hartung-conservative")),
+    **dict.fromkeys(("z", "normal", "classic"), ("ci_method", "wald")),
+    **dict.fromkeys(("dersimonianlaird", "dsl"), ("tau2_method", "DL")),
+    **dict.fromkeys(("paulemandel", "mp"), ("tau2_method", "PM")),
+    **dict.fromkeys(("hedges", "hedgesolkin"), ("tau2_method", "HE")),
+    "hunterschmidt": ("tau2_method", "HS"),
+    "sidikjonkman": ("tau2_method", "SJ"),
+    "maximumlikelihood": ("tau2_method", "ML"),
+    "restrictedmaximumlikelihood": ("tau2_method", "REML"),
+    "empiricalbayes": ("tau2_method", "EB"),
+    **dict.fromkeys(("fe", "ee", "fixed", "fixedeffect", "fixedeffects", "commoneffect"),
+                    ("tau2_method", "common")),
+}  # fmt: skip
+
+
+def _hint(asked: str, word: str, choices: Sequence[str]) -> str:
+    bare = "".join(letter for letter in word.lower() if letter.isalnum())
+    argument, name = _KNOWN_AS.get(bare, ("", ""))
+    if name in choices:
+        return f"; did you mean {name}?"
+    if not name or asked not in ("tau2_method", "ci_method"):
+        return did_you_mean(word, choices)
+    if name == "common":
+        return "; for one common effect use common_effect()"
+    return f"; that is {argument}={name!r}"

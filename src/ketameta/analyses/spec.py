@@ -181,7 +181,7 @@ class _AsAssumptions:
 
 # --- how they are pooled --------------------------------------------------------------------------
 
-_MEASURES = tuple(str(measure) for measure in Measure)
+_MEASURES = tuple(str(measure) for measure in words.EVIDENCE_MEASURES)
 
 
 class Model(Table):

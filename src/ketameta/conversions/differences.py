@@ -91,6 +91,11 @@ def sd_from_difference_ci(
     References
     ----------
     Cochrane Handbook version 6, section 6.5.2.3.
+
+    Examples
+    --------
+    >>> print(sd_from_difference_ci(-9.0, -3.0, 20, 22).round(4))
+    [4.8044]
     """
     kind = check_choice("distribution", distribution, DISTRIBUTIONS)
     low, high, n1, n2 = columns(
@@ -128,6 +133,11 @@ def sd_from_t(
     References
     ----------
     Cochrane Handbook version 6, section 6.5.2.3.
+
+    Examples
+    --------
+    >>> print(sd_from_t(-6.0, -2.6, 20, 22).round(4))
+    [7.4693]
     """
     difference, statistic, n1, n2 = columns(
         mean_difference=mean_difference, t=t, n_treatment=n_treatment, n_control=n_control
@@ -162,6 +172,11 @@ def sd_from_f(
     ------
     ImpossibleDataError
         As :func:`sd_from_t`, or if an F is not positive.
+
+    Examples
+    --------
+    >>> print(sd_from_f(-6.0, 6.7, 20, 22).round(4))
+    [7.5027]
     """
     (statistic,) = columns(f=f)
     must_be_positive(f=statistic).check()

@@ -75,6 +75,11 @@ def se_from_sd(sd: ArrayLike, n: ArrayLike) -> Floats:
     ------
     ImpossibleDataError
         If a value is not finite, an SD is not positive or n is below 2.
+
+    Examples
+    --------
+    >>> print(se_from_sd(8.0, 16))
+    [2.]
     """
     spread, size = columns(sd=sd, n=n)
     problems = must_be_positive(sd=spread)
@@ -159,6 +164,11 @@ def pooled_sd(
     ------
     ImpossibleDataError
         If a value is not finite, an SD is not positive or an arm has fewer than two participants.
+
+    Examples
+    --------
+    >>> print(pooled_sd(8.0, 20, 7.0, 22).round(4))
+    [7.4917]
     """
     s1, n1, s2, n2 = columns(
         sd_treatment=sd_treatment,

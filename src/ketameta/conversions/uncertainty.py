@@ -169,6 +169,11 @@ def z_from_p(p: ArrayLike) -> Floats:
     References
     ----------
     Cochrane Handbook version 6, section 6.3.2.
+
+    Examples
+    --------
+    >>> print(z_from_p(0.01).round(4))
+    [2.5758]
     """
     (share,) = columns(p=p)
     problems = Problems()

@@ -65,6 +65,14 @@ def check_events(
     return e1, n1, e2, n2
 
 
+def check_correction(correction: float) -> float:
+    """Return the constant that is added to zero cells when it is a number above 0."""
+    value = as_number("correction", correction)
+    if not 0 < value <= LARGEST:
+        raise UsageError(f"correction is {correction!r}; it is a number > 0, usually 0.5")
+    return value
+
+
 def zero_cells_of(e1: Floats, n1: Floats, e2: Floats, n2: Floats) -> tuple[Bools, Bools]:
     """Return which comparisons have any zero cell, and which are double zeros.
 
@@ -86,9 +94,7 @@ def _cells(
 ) -> _Cells:
     rule = check_choice("zero_cells", zero_cells, ZERO_CELL_RULES)
     double_rule = check_choice("double_zeros", double_zeros, DOUBLE_ZERO_RULES)
-    correction = as_number("correction", correction)
-    if not 0 < correction <= LARGEST:
-        raise UsageError(f"correction is {correction!r}; it is a number > 0, usually 0.5")
+    correction = check_correction(correction)
     e1, n1, e2, n2 = check_events(events_treatment, n_treatment, events_control, n_control)
     any_zero, double = zero_cells_of(e1, n1, e2, n2)
     positions = np.flatnonzero(~double) if double_rule == "drop" else np.arange(e1.size)
@@ -296,3 +302,62 @@ def risk_difference(
     variance = a * b / n1**3 + c * d / n2**3
     _refuse("risk difference", variance == 0, cells)
     return effect(Measure.RD, a / n1 - c / n2, variance, cells.positions, cells.corrected)
+
+
+def peto_log_odds_ratio(
+    events_treatment: ArrayLike,
+    n_treatment: ArrayLike,
+    events_control: ArrayLike,
+    n_control: ArrayLike,
+    *,
+    zero_cells: str = "only0",
+    double_zeros: str = "keep",
+    correction: float = 0.5,
+) -> EffectSize:
+    """Log odds ratio of two independent arms by Peto's one-step method, and its variance.
+
+    Parameters
+    ----------
+    events_treatment, n_treatment, events_control, n_control, zero_cells, double_zeros, correction
+        As in :func:`log_odds_ratio`. ``zero_cells="none"`` is Peto's own rule: one zero cell does
+        no harm.
+
+    Returns
+    -------
+    EffectSize
+        ``estimate`` is negative where the event is rarer under treatment.
+
+    Raises
+    ------
+    ImpossibleDataError, NotEstimableError, UsageError
+        As in :func:`log_odds_ratio`; NotEstimableError only where both arms have no event, or
+        nothing but events, and nothing was added.
+
+    Notes
+    -----
+    ``(O - E) / V`` with variance ``1 / V``, where O are the events under treatment and E and V
+    their hypergeometric mean and variance. Same as metafor ``escalc(measure="PETO")``. Biased
+    where the effect is large or the arms differ much in size; :func:`ketameta.peto` pools the
+    counts.
+
+    References
+    ----------
+    Yusuf, Peto, Lewis, Collins & Sleight (1985), Prog. Cardiovasc. Dis. 27(5), 335-371.
+    doi:10.1016/S0033-0620(85)80003-7
+
+    Examples
+    --------
+    >>> peto = peto_log_odds_ratio(4, 20, 9, 21)
+    >>> print(peto.estimate.round(4), peto.variance.round(4))
+    [-1.0298] [0.4398]
+    """
+    cells = _cells(
+        events_treatment, n_treatment, events_control, n_control,
+        zero_cells, double_zeros, correction,
+    )  # fmt: skip
+    a, b, c, d = cells.a, cells.b, cells.c, cells.d
+    n1, n2 = a + b, c + d
+    n = n1 + n2
+    v = (a + c) * (b + d) * (n1 / n) * (n2 / n) / (n - 1)
+    _refuse("Peto odds ratio", v == 0, cells)
+    return effect(Measure.PETO, (a - (a + c) * n1 / n) / v, 1 / v, cells.positions, cells.corrected)

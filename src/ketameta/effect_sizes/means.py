@@ -301,3 +301,42 @@ def smd_from_estimate(
     problems.check()
     g = d if already_corrected else hedges_j(n1 + n2 - 2) * d
     return effect(Measure.SMD, g, smd_variance(g, n1, n2))
+
+
+def single_mean(mean: ArrayLike, sd: ArrayLike, n: ArrayLike) -> EffectSize:
+    """Mean of one group, in points of its scale, and its variance.
+
+    Parameters
+    ----------
+    mean : array_like of shape (k,)
+    sd : array_like of shape (k,)
+        Standard deviation of the scores, > 0.
+    n : array_like of shape (k,)
+        Participants analysed, >= 2.
+
+    Returns
+    -------
+    EffectSize
+        Variance ``sd**2 / n``.
+
+    Raises
+    ------
+    ImpossibleDataError
+        If a value is not finite, an SD is not positive or a group has fewer than two participants.
+
+    Notes
+    -----
+    Same as metafor ``escalc(measure="MN")``.
+
+    Examples
+    --------
+    >>> print(single_mean(12.0, 4.0, 16).variance)
+    [1.]
+    """
+    m, s, size = columns(mean=mean, sd=sd, n=n)
+    problems = Problems()
+    problems.add("sd", s, s <= 0, "> 0")
+    problems.add_tiny("sd", s)
+    problems.add("n", size, size < 2, "2 or more")
+    problems.check()
+    return effect(Measure.MN, m, s**2 / size)

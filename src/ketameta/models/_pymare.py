@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ketameta.errors import check_choice
+from ketameta.effects.table import Effects, effect_sizes
+from ketameta.errors import UsageError, check_choice
+from ketameta.models.design import numeric_rows
+from ketameta.models.gate import checked_inputs
 from ketameta.models.least_squares import Array, power_of_two_scale
 
 #: Where PyMARE's search for tau-squared stops; its own 1e-6 leaves 6e-10 of the estimate to chance.
@@ -67,3 +70,88 @@ def fit(y: Array, v: Array, design: Array, tau2_method: str, ci_method: str) -> 
     coefficients = np.array(found["fe_params"], dtype=float).reshape(design.shape[1])
     covariance = np.array(found["inv_cov"], dtype=float).reshape(2 * (design.shape[1],))
     return PymareFit(coefficients * scale, covariance * scale**2, tau2 * scale**2)
+
+
+def to_pymare(
+    effects: Any, variances: Any = None, moderators: Any = None, *, names: Any = None
+) -> Any:
+    """Return effects as a PyMARE ``Dataset``, an intercept included.
+
+    Parameters
+    ----------
+    effects : Effects, EffectSize or array_like of shape (k,)
+    variances : array_like of shape (k,), optional
+        Only with an array.
+    moderators : array_like of shape (k, m), optional
+        Numeric columns.
+    names : sequence of str of length m, optional
+        Of the moderators.
+
+    Returns
+    -------
+    pymare.Dataset
+        Without labels and measure, which PyMARE does not know.
+
+    Raises
+    ------
+    UsageError, ImpossibleDataError
+        See :func:`ketameta.models.gate.checked_inputs`; PyMARE itself takes anything.
+
+    Examples
+    --------
+    >>> data = to_pymare([-0.6, -0.2], [0.04, 0.09])
+    >>> data.y.shape, data.X_names
+    ((2, 1), ['intercept'])
+    """
+    y, v = (effects, variances) if variances is not None else (effects.estimate, effects.variance)
+    inputs = checked_inputs(y, v, repeated_labels="allow")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        from pymare import Dataset
+    columns = None if moderators is None else numeric_rows(moderators, "moderators")
+    known = None
+    if columns is not None:
+        known = [f"x{j + 1}" for j in range(columns.shape[1])] if names is None else list(names)
+    return Dataset(
+        y=inputs.y[:, None], v=inputs.v[:, None], X=columns, X_names=known, add_intercept=True
+    )
+
+
+def from_pymare(dataset: Any, *, measure: Any = None, labels: Any = None) -> Effects:
+    """Return a PyMARE ``Dataset`` of one set of studies as :class:`Effects`.
+
+    Parameters
+    ----------
+    dataset : pymare.Dataset
+        With ``y`` and ``v`` of one column.
+    measure, labels : optional
+        What the effects are, and the names of the studies; PyMARE knows neither.
+
+    Returns
+    -------
+    Effects
+        Its frame holds the moderators, without a column of ones.
+
+    Raises
+    ------
+    UsageError
+        Several data sets side by side, or no variances.
+
+    Examples
+    --------
+    >>> from_pymare(to_pymare([-0.6, -0.2], [0.04, 0.09]), measure="SMD").k
+    2
+    """
+    y, v = (np.asarray(getattr(dataset, name, None)) for name in ("y", "v"))
+    if y.ndim != 2 or y.shape[1] != 1 or v.shape != y.shape:
+        raise UsageError(
+            f"the dataset has y of shape {y.shape} and v of shape {v.shape}; one column of each is"
+            " needed"
+        )
+    found = np.empty((len(y), 0)) if dataset.X is None else np.asarray(dataset.X)
+    columns = {
+        str(name): found[:, j]
+        for j, name in enumerate(dataset.X_names or [])
+        if name != "intercept"
+    }
+    return effect_sizes(columns or None, measure, estimate=y[:, 0], variance=v[:, 0], labels=labels)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ketameta.arrays import as_numbers
+from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError
 from ketameta.models.bayes_mixture import Mixture
 from ketameta.models.bayes_quadrature import (
@@ -33,6 +34,7 @@ from ketameta.models.intervals import check_level
 from ketameta.models.priors import HalfNormal, Normal, TauPrior
 from ketameta.models.results import Caveat
 from ketameta.numberformat import plural
+from ketameta.vocabulary import Measure, measure_code, measure_entry
 
 #: Longest grid of a curve.
 _MOST_POINTS = 1_000_000
@@ -44,6 +46,7 @@ _NEGLIGIBLE_WEIGHT = 1e-18
 _FEW_STUDIES = 5
 
 
+@takes_effects()
 def bayes_random_effects(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -53,18 +56,21 @@ def bayes_random_effects(
     level: float = 0.95,
     labels: Sequence[object] | None = None,
     thresholds: float | Sequence[float] = (),
+    measure: Measure | str | None = None,
+    tau_prior_scale: float | None = None,
 ) -> BayesRandomEffects:
     """Fit the Bayesian normal-normal model without sampling.
 
     Parameters
     ----------
     estimates, variances : array_like of shape (k,)
-        Effects and their sampling variances (> 0), k >= 1.
-    tau_prior : TauPrior, default: HalfNormal(0.5)
-        Prior on the between-study standard deviation, in the units of the effect: ``HalfNormal``,
+        Effects and their sampling variances (> 0), k >= 1; or as in
+        :func:`~ketameta.models.random_effects.random_effects`.
+    tau_prior : TauPrior, optional
+        Prior on the between-study standard deviation, in the unit of the effect: ``HalfNormal``,
         ``HalfCauchy``, ``LogNormal``, ``LogT``, ``Uniform``, or a published one from
-        :func:`~ketameta.models.priors_published.turner_2015` or ``rhodes_2015``. The default suits
-        log ratios and standardised mean differences; for a mean difference scale it.
+        :func:`~ketameta.models.priors_published.turner_2015` or ``rhodes_2015``. When not given,
+        ``HalfNormal(tau_prior_scale)``.
     mean_prior : Normal, optional
         Prior on the mean effect; ``None`` is the improper uniform prior.
     level : float, default: 0.95
@@ -73,6 +79,12 @@ def bayes_random_effects(
         Names of the studies.
     thresholds : float or sequence of float, optional
         Values (minimal important differences) to report probabilities for.
+    measure : Measure or str, optional
+        What the estimates are.
+    tau_prior_scale : float, optional
+        Scale of the half-normal prior on tau, in the unit of the effect. When not given, 0.5 where
+        the measure fixes the unit (standardised differences and log ratios); otherwise it is asked
+        for, because the same number means another prior in another unit.
 
     Returns
     -------
@@ -83,7 +95,7 @@ def bayes_random_effects(
     ImpossibleDataError
         A value is not finite, a variance is not positive, or a study occurs twice.
     UsageError
-        Lengths differ, or a prior is no prior.
+        Lengths differ, a prior is no prior, or its scale is not known.
     NotEstimableError
         No studies.
 
@@ -101,17 +113,20 @@ def bayes_random_effects(
 
     Examples
     --------
-    >>> fit = bayes_random_effects([-0.6, -0.2], [0.04, 0.09])
+    >>> fit = bayes_random_effects([-0.6, -0.2], [0.04, 0.09], measure="SMD")
     >>> round(fit.estimate, 3), round(fit.p_mean_below_zero, 3)
     (-0.448, 0.92)
     """
     y, v, _, names, _ = checked_inputs(estimates, variances, labels)
     check_level(level)
-    prior = HalfNormal(0.5) if tau_prior is None else tau_prior
+    known = measure_code(measure)
+    prior = _default_prior(known, tau_prior_scale) if tau_prior is None else tau_prior
     if not isinstance(prior, TauPrior):
         raise UsageError(
             f"tau_prior is {tau_prior!r}; give HalfNormal, HalfCauchy, LogNormal, LogT or Uniform"
         )
+    if tau_prior is not None and tau_prior_scale is not None:
+        raise UsageError("give tau_prior or tau_prior_scale, not both")
     if mean_prior is not None and not isinstance(mean_prior, Normal):
         raise UsageError(f"mean_prior is {mean_prior!r}; give Normal(mean, sd) or None")
     cuts = check_vector("thresholds", np.atleast_1d(as_numbers("thresholds", thresholds)))
@@ -157,7 +172,23 @@ def bayes_random_effects(
         tau_prior=prior,
         mean_prior=mean_prior,
         caveats=_caveats(y.size, prior, tau_variance_exists),
+        measure=known,
     )
+
+
+def _default_prior(measure: str | None, scale: float | None) -> TauPrior:
+    """Return the half-normal prior of a measure with a fixed unit, or of a stated scale."""
+    if scale is not None:
+        return HalfNormal(scale)
+    entry = measure_entry(measure)
+    if entry is None or entry.prior_scale is None:
+        what = "measure is not given" if entry is None else f"{entry.label} has no fixed unit"
+        raise UsageError(
+            f"the prior of tau has the unit of the effect, and {what}: give tau_prior_scale= (the"
+            " between-study standard deviation that would be large), tau_prior=, or measure= of a"
+            " standardised difference or a log ratio"
+        )
+    return HalfNormal(entry.prior_scale)
 
 
 def _posteriors(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ketameta.models.fit_words import decimals_for
+from ketameta.models.fit_words import decimals_for, interval_words, reader_words
 from ketameta.models.priors import Normal, TauPrior
 from ketameta.models.results import Caveat, Result
 from ketameta.numberformat import format_interval, format_number, format_percent, plural
+from ketameta.vocabulary import measure_entry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +114,8 @@ class BayesRandomEffects(Result):
     tau_prior, mean_prior : str
         The priors in words.
     caveats : tuple of Caveat
+    measure : str or None
+        Code of the effect measure.
     """
 
     k: int
@@ -137,6 +140,7 @@ class BayesRandomEffects(Result):
     tau_prior: TauPrior
     mean_prior: Normal | None
     caveats: tuple[Caveat, ...]
+    measure: str | None = None
 
     @property
     def estimate(self) -> float:
@@ -167,15 +171,19 @@ class BayesRandomEffects(Result):
         """Return the sentence and the three posteriors."""
         level = format_percent(self.level)
         digits = decimals_for((self.mu.ci_high - self.mu.ci_low) / 4)
+        mu, new = self.mu, self.new_effect
+        words = interval_words(
+            self.measure, mu.median, mu.ci_low, mu.ci_high, level, digits, self.variances
+        ).replace(" CI ", " CrI ")
+        read = reader_words(self.measure, mu.median, new.ci_low, new.ci_high, self.variances)
+        ahead = format_interval(new.ci_low, new.ci_high, digits) if read is None else read[1]
+        entry = measure_entry(self.measure)
+        below = "   P(< 1) " if entry is not None and entry.is_ratio else "   P(< 0) "
         lines = [
             f"<Bayesian random effects: {plural(self.k, 'study', 'studies')},"
             f" {self.tau_prior.describe()}, {mean_prior_words(self.mean_prior)}>",
-            f"  mean effect  {format_number(self.mu.median, digits)}  {level} CrI"
-            f" {format_interval(self.mu.ci_low, self.mu.ci_high, digits)}"
-            f"   P(< 0) {probability_words(self.p_mean_below_zero)}",
-            f"  next study   {level} PI"
-            f" {format_interval(self.new_effect.ci_low, self.new_effect.ci_high, digits)}"
-            f"   P(< 0) {probability_words(self.p_new_below_zero)}",
+            f"  mean effect  {words}{below}{probability_words(self.p_mean_below_zero)}",
+            f"  next study   {level} PI {ahead}{below}{probability_words(self.p_new_below_zero)}",
             f"  between      τ = {format_number(self.tau.median, digits)}"
             f" ({format_interval(self.tau.ci_low, self.tau.ci_high, digits)})",
         ]

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
 from ketameta.arrays import Floats
+from ketameta.effects.door import takes_effects
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.models.binomial_likelihood import (
     ConditionalLikelihood,
@@ -45,6 +46,7 @@ class _Maximum(NamedTuple):
     at: Evaluation
 
 
+@takes_effects()
 def binomial_normal(
     events_t: ArrayLike,
     n_t: ArrayLike,

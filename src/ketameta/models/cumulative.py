@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ketameta.errors import UsageError
-from ketameta.models.fit_words import decimals_for
+from ketameta.models.fit_words import decimals_for, interval_words
 from ketameta.models.influence_inputs import fit_data
 from ketameta.models.leave_one_out import Refits, refit_fields
 from ketameta.models.results import Caveat
-from ketameta.numberformat import format_interval, format_number, plural
+from ketameta.numberformat import plural
 
 if TYPE_CHECKING:
     from ketameta.models.pooled_effect import RandomEffects
@@ -41,12 +41,16 @@ class Cumulative(Refits):
         ]
         count = len(self.labels)
         for at in dict.fromkeys((0, (count - 1) // 2, count - 1)):
-            bounds = format_interval(float(self.ci_low[at]), float(self.ci_high[at]), digits)
-            lines.append(
-                f"  {plural(at + 1, 'study', 'studies')} (+ {self.labels[at]})"
-                f"  {format_number(float(self.estimate[at]), digits)}"
-                f"  {100 * self.level:g}% CI {bounds}"
+            low, high = float(self.ci_low[at]), float(self.ci_high[at])
+            words = interval_words(
+                self.measure,
+                float(self.estimate[at]),
+                low,
+                high,
+                f"{100 * self.level:g}%",
+                digits,
             )
+            lines.append(f"  {plural(at + 1, 'study', 'studies')} (+ {self.labels[at]})  {words}")
         lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
         return "\n".join(lines)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ketameta.arrays import as_numbers, as_sequence
+from ketameta.effects.table import as_pandas, check_alike, is_frame
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, near_matches
 from ketameta.models.least_squares import Array
 
@@ -66,12 +67,13 @@ def build_design(
     ImpossibleDataError
         A missing value, by column and study.
     """
-    is_frame = hasattr(moderators, "columns") and hasattr(moderators, "iloc")
+    if is_table := is_frame(moderators):
+        moderators = as_pandas(moderators)
     if formula is not None:
-        if not is_frame:
+        if not is_table:
             raise UsageError("formula needs moderators to be a DataFrame that holds its variables")
         return _by_formula(moderators, formula, labels)
-    if is_frame:
+    if is_table:
         words = [str(c) for c in moderators.columns if moderators[c].dtype.kind not in "iufb"]
         if words:
             every = " + ".join(str(c) for c in moderators.columns)
@@ -124,6 +126,7 @@ def _by_formula(frame: Any, formula: str, labels: Sequence[str]) -> Design:
         raise UsageError(f"formula {formula!r} has a left side; write it as '~ moderator'")
     _check_columns(frame, variables, formula)
     _check_missing(frame, variables, labels)
+    frame = _used_categories(frame, variables)
     try:
         encoded = parsed.get_model_matrix(frame, na_action="ignore")
     except (FormulaicError, TypeError, ValueError) as problem:
@@ -145,6 +148,17 @@ def _by_formula(frame: Any, formula: str, labels: Sequence[str]) -> Design:
         for term, columns in spec.term_indices.items()
     }
     return Design(np.array(encoded, dtype=float), names, terms, spec)
+
+
+def _used_categories(frame: Any, variables: Sequence[str]) -> Any:
+    """Return the frame without categories that no study has; names that differ in case refused."""
+    for name in variables:
+        column = frame[name]
+        words = [item for item in column.unique() if isinstance(item, str)]
+        check_alike(f"moderator {name!r}", words)
+        if hasattr(column.dtype, "categories"):
+            frame = frame.assign(**{name: column.cat.remove_unused_categories()})
+    return frame
 
 
 def _check_columns(frame: Any, variables: Sequence[str], formula: str) -> None:
@@ -194,6 +208,8 @@ def encode_rows(
     ``new`` is a DataFrame for a formula, rows of the numeric moderators otherwise (without the
     intercept). ``ranges`` are the lowest and highest value of each column in the data.
     """
+    if is_frame(new):
+        new = as_pandas(new)
     if encoder is not None:
         if not hasattr(new, "columns"):
             raise UsageError("new must be a DataFrame with the variables of the formula")

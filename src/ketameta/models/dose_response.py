@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import (
     ImpossibleDataError,
     NotEstimableError,
@@ -37,6 +38,7 @@ from ketameta.models.multilevel_inputs import sampling_blocks
 from ketameta.models.multilevel_results import coefficient_table
 from ketameta.models.results import Caveat
 from ketameta.numberformat import plural
+from ketameta.vocabulary import Measure, measure_code
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -48,6 +50,7 @@ CI_METHODS = ("t", "wald")
 LEAST_STUDIES = 3
 
 
+@takes_effects("dose", "study", "dose_control")
 def dose_response(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -62,6 +65,7 @@ def dose_response(
     method: Literal["REML", "common"] = "REML",
     ci_method: Literal["t", "wald"] = "t",
     level: float = 0.95,
+    measure: Measure | str | None = None,
 ) -> DoseResponse:
     """Fit one dose-response curve to the contrasts of all studies at once.
 
@@ -89,6 +93,8 @@ def dose_response(
         ``t`` has as many degrees of freedom as there are studies beyond the coefficients; a
         common curve always takes the normal distribution, its variances being known.
     level : float, default: 0.95
+    measure : Measure or str, optional
+        What the estimates are, for the printed words.
 
     Returns
     -------
@@ -176,6 +182,7 @@ def dose_response(
         ci_method="wald" if df is None else "t",
         level=level,
         caveats=(*caveats, *_caveats(used, between, gap, at, data)),
+        measure=measure_code(measure),
     )
 
 

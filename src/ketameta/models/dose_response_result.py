@@ -74,6 +74,8 @@ class DoseResponse(Result):
         ``t`` or ``wald``, as used.
     level : float
     caveats : tuple of Caveat
+    measure : str or None
+        Code of the effect measure.
     """
 
     k: int
@@ -95,6 +97,7 @@ class DoseResponse(Result):
     ci_method: str
     level: float
     caveats: tuple[Caveat, ...]
+    measure: str | None = None
 
     def predict(self, doses: ArrayLike, reference: float = 0.0) -> CurvePoints:
         """Return the effect of each dose against ``reference``, with pointwise intervals.
@@ -128,7 +131,7 @@ class DoseResponse(Result):
         lines = [
             f"<Dose-response, {shape}: {plural(self.n_contrasts, 'contrast')} of"
             f" {plural(self.k, 'study', 'studies')}, {slopes}>",
-            *self.coefficients.lines(self.level),
+            *self.coefficients.lines(self.level, self.measure),
             f"  No effect at any dose: {_words(self.test)}",
         ]
         if self.nonlinearity is not None:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ketameta.models.batched import batched_inference
-from ketameta.models.fit_words import decimals_for
+from ketameta.models.fit_words import decimals_for, number_words, reader_words, scale_words
 from ketameta.models.influence_inputs import FitData, fit_data, frozen
 from ketameta.models.results import Caveat, Result
 from ketameta.models.tau2 import COMMON
-from ketameta.numberformat import format_interval, format_number, format_percent, plural
+from ketameta.numberformat import format_interval, format_percent, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,14 +110,20 @@ class LeaveOneOut(Refits):
         change = np.abs(self.estimate - self.full_estimate)
         most = int(np.argmax(change))
         low, high = float(self.estimate.min()), float(self.estimate.max())
+
+        def words(value: float) -> str:
+            return number_words(self.measure, float(value), low, high, digits)
+
+        read = reader_words(self.measure, low, low, high)
+        between = format_interval(low, high, digits)
+        if read is not None:
+            between = f"{read[1]} ({scale_words(self.measure)} {between})"
         spread = np.array([self.i2.min(), self.i2.max()])
         lines = [
             f"<LeaveOneOut: {plural(len(self.labels), 'study', 'studies')}"
             f"{'' if self.tau2_method is None else f', {self.tau2_method}'}>",
-            f"  pooled      {format_interval(low, high, digits)} without one study;"
-            f" {format_number(self.full_estimate, digits)} with all",
-            f"  changes     most without {self.labels[most]}:"
-            f" {format_number(float(self.estimate[most]), digits)}",
+            f"  pooled      {between} without one study; {words(self.full_estimate)} with all",
+            f"  changes     most without {self.labels[most]}: {words(self.estimate[most])}",
             f"  I²          {format_percent(float(spread[0]), 1)} to"
             f" {format_percent(float(spread[1]), 1)}",
         ]

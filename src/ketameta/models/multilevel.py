@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.models.dependence_inputs import frozen
 from ketameta.models.design import INTERCEPT
@@ -32,6 +33,7 @@ from ketameta.models.multilevel_statistics import (
     saturated_likelihood,
     scaled_limits,
 )
+from ketameta.vocabulary import Measure, measure_code
 
 MultilevelMethod = Literal["REML", "ML"]
 MULTILEVEL_METHODS = ("REML", "ML")
@@ -41,6 +43,7 @@ MULTILEVEL_CI_METHODS = ("t-contain", "t", "wald")
 MIN_STUDIES_PREDICTION = 3
 
 
+@takes_effects("study", "effect", "moderators")
 def multilevel(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -57,13 +60,16 @@ def multilevel(
     sampling_covariance: ArrayLike | Sequence[ArrayLike] | None = None,
     rho: float | None = None,
     variance_intervals: bool = True,
+    measure: Measure | str | None = None,
 ) -> MultilevelFit:
     """Fit effects within studies by (restricted) maximum likelihood.
 
     Parameters
     ----------
     estimates, variances : array_like of shape (k,)
-        Effects and sampling variances (> 0).
+        Effects and sampling variances (> 0); or ``Effects``, or a frame, as in
+        :func:`~ketameta.models.random_effects.random_effects`. Then ``study``, ``effect`` and
+        ``moderators`` may name columns.
     study : sequence of length k
         Study of each effect; at least two studies, at least one of them with two effects.
     effect : sequence of length k, optional
@@ -92,6 +98,8 @@ def multilevel(
         Assumed correlation of the sampling errors of effects from one study; see :func:`che`.
     variance_intervals : bool, default: True
         Whether to compute profile-likelihood intervals, most of the time of a fit.
+    measure : Measure or str, optional
+        What the estimates are, for the printed words.
 
     Returns
     -------
@@ -210,4 +218,5 @@ def multilevel(
         ci_method=ci_method,
         level=level,
         caveats=multilevel_caveats(m, optimum, limits),
+        measure=measure_code(measure),
     )

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError, check_choice
 from ketameta.models.dependence_inputs import check_vector, frozen
-from ketameta.models.fit_words import decimals_for
+from ketameta.models.fit_words import decimals_for, interval_words
 from ketameta.models.multilevel import MultilevelCi, MultilevelMethod, multilevel
 from ketameta.models.multilevel_results import MultilevelFit
 from ketameta.models.results import Caveat, Result
@@ -23,6 +24,7 @@ from ketameta.numberformat import (
     format_percent,
     plural,
 )
+from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 
+@takes_effects("study", "effect", "moderators")
 def che(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -45,6 +48,7 @@ def che(
     ci_method: MultilevelCi = "t-contain",
     level: float = 0.95,
     variance_intervals: bool = True,
+    measure: Measure | str | None = None,
 ) -> MultilevelFit:
     """Fit the correlated-and-hierarchical-effects working model.
 
@@ -71,6 +75,12 @@ def che(
     ----------
     Pustejovsky JE, Tipton E (2022). Meta-analysis with robust variance estimation: expanding the
     range of working models. Prevention Science 23, 425-438. doi:10.1007/s11121-021-01246-3
+
+    Examples
+    --------
+    >>> fit = che([0.2, 0.4, 0.1, 0.6], [0.04, 0.05, 0.03, 0.04], ["a", "a", "b", "b"])
+    >>> round(fit.estimate, 4), fit.rho
+    (0.3114, 0.6)
     """
     return multilevel(
         estimates,
@@ -86,6 +96,7 @@ def che(
         level=level,
         rho=rho,
         variance_intervals=variance_intervals,
+        measure=measure,
     )
 
 
@@ -107,6 +118,7 @@ class CheSensitivity(Result):
         Variances between and within studies.
     level : float
     caveats : tuple of Caveat
+    measure : str or None
     """
 
     k: int
@@ -123,6 +135,7 @@ class CheSensitivity(Result):
     sigma2_effect: FloatArray
     level: float
     caveats: tuple[Caveat, ...]
+    measure: str | None = None
 
     def summary(self) -> str:
         """Return the sentence and one line per correlation."""
@@ -133,10 +146,16 @@ class CheSensitivity(Result):
             f" {format_interval(self.estimate.min(), self.estimate.max(), digits)}>"
         ]
         for j, rho in enumerate(self.rho):
+            words = interval_words(
+                self.measure,
+                float(self.estimate[j]),
+                float(self.ci_low[j]),
+                float(self.ci_high[j]),
+                format_percent(self.level),
+                digits,
+            )
             lines.append(
-                f"  rho {format_number(float(rho))}  {format_number(self.estimate[j], digits)}"
-                f"  {format_percent(self.level)} CI"
-                f" {format_interval(self.ci_low[j], self.ci_high[j], digits)}"
+                f"  rho {format_number(float(rho))}  {words}"
                 f"   t({format_number(self.df[j], 1)}), {format_p(self.p_value[j])}"
             )
         return "\n".join(lines + [f"  note: {caveat.message}" for caveat in self.caveats])
@@ -159,6 +178,7 @@ class CheSensitivity(Result):
         return pd.DataFrame({name: getattr(self, name) for name in columns})
 
 
+@takes_effects("study", "effect", "moderators")
 def che_sensitivity(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -173,6 +193,7 @@ def che_sensitivity(
     intercept: bool = True,
     method: MultilevelMethod = "REML",
     level: float = 0.95,
+    measure: Measure | str | None = None,
 ) -> CheSensitivity:
     """Fit the working model over a range of assumed correlations.
 
@@ -193,6 +214,13 @@ def che_sensitivity(
     ------
     UsageError
         No correlations, or a term that is no column of the design.
+
+    Examples
+    --------
+    >>> y, v = [0.2, 0.4, 0.1, 0.6, 0.3, 0.2], [0.04, 0.05, 0.03, 0.04, 0.02, 0.03]
+    >>> found = che_sensitivity(y, v, ["a", "a", "b", "b", "c", "c"], rhos=[0.2, 0.6])
+    >>> found.estimate.round(4).tolist()
+    [0.2828, 0.2845]
     """
     values = check_vector("rhos", rhos)
     if values.size == 0:
@@ -212,6 +240,7 @@ def che_sensitivity(
             method=method,
             level=level,
             variance_intervals=False,
+            measure=measure,
         )
         found.append((fit, robust(fit)))
     columns = found[0][1].coefficients.names
@@ -237,4 +266,5 @@ def che_sensitivity(
         sigma2_effect=frozen([fit.sigma2_effect for fit, _ in found]),
         level=float(level),
         caveats=tuple(caveats.values()),
+        measure=found[0][0].measure,
     )

@@ -13,7 +13,7 @@ from scipy import special
 
 from ketameta.errors import UsageError
 from ketameta.models.dependence_inputs import frozen
-from ketameta.models.fit_words import decimals_for
+from ketameta.models.fit_words import decimals_for, interval_words, reader_words
 from ketameta.models.results import Caveat, Result, plain
 from ketameta.numberformat import (
     format_interval,
@@ -23,6 +23,7 @@ from ketameta.numberformat import (
     format_significant,
     plural,
 )
+from ketameta.vocabulary import measure_entry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,17 +71,26 @@ class CoefficientTable:
             for j, name in enumerate(self.names)
         ]
 
-    def lines(self, level: float) -> list[str]:
-        """Return one printed line per coefficient."""
+    def lines(self, level: float, measure: str | None = None) -> list[str]:
+        """Return one printed line per coefficient; differences of logarithms as ratios."""
+        entry = measure_entry(measure)
+        if entry is not None and entry.transformation != "log" and len(self.names) > 1:
+            measure = None
         width = max(len(name) for name in self.names)
         lines = []
         for row in self.rows():
             test = "z" if row["df"] is None else f"t({format_number(row['df'], 1)})"
             digits = decimals_for(row["se"])
+            words = interval_words(
+                measure,
+                row["estimate"],
+                row["ci_low"],
+                row["ci_high"],
+                format_percent(level),
+                digits,
+            )
             lines.append(
-                f"  {row['term']:<{width}}  {format_number(row['estimate'], digits)}"
-                f"  {format_percent(level)} CI"
-                f" {format_interval(row['ci_low'], row['ci_high'], digits)}"
+                f"  {row['term']:<{width}}  {words}"
                 f"   {test} = {format_number(row['statistic'])}, {format_p(row['p_value'])}"
             )
         return lines
@@ -160,6 +170,8 @@ class MultilevelFit(Result):
     method, ci_method : str
     level : float
     caveats : tuple of Caveat
+    measure : str or None
+        Code of the effect measure.
     """
 
     k: int
@@ -202,6 +214,7 @@ class MultilevelFit(Result):
     ci_method: str
     level: float
     caveats: tuple[Caveat, ...]
+    measure: str | None = None
 
     def _only(self, name: str) -> float:
         if len(self.coefficients.names) > 1:
@@ -257,14 +270,14 @@ class MultilevelFit(Result):
         lines = [
             f"<Three-level model: {plural(self.k, 'effect')} in"
             f" {plural(self.m, 'study', 'studies')}, {self.method}{working}>",
-            *self.coefficients.lines(self.level),
+            *self.coefficients.lines(self.level, self.measure),
         ]
         if self.pi_low is not None:
             digits = decimals_for(self.se)
-            lines.append(
-                f"  next effect  {format_percent(self.level)} PI"
-                f" {format_interval(self.pi_low, self.pi_high, digits)}"
-            )
+            read = reader_words(self.measure, self.estimate, self.pi_low, self.pi_high)
+            bounds = format_interval(self.pi_low, self.pi_high, digits)
+            bounds = bounds if read is None else read[1]
+            lines.append(f"  next effect  {format_percent(self.level)} PI {bounds}")
         lines.append(
             f"  between studies  σ² = {format_significant(self.sigma2_study)}"
             f" ({_limits(self.sigma2_study_low, self.sigma2_study_high)}),"

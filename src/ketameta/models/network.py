@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.models.dependence_inputs import frozen
 from ketameta.models.intervals import check_level
@@ -37,6 +38,7 @@ from ketameta.models.network_results import (
     NetworkNode,
 )
 from ketameta.models.network_rows import network_rows, whiten
+from ketameta.vocabulary import Measure, measure_code
 
 __all__ = ["network_components", "network_meta_analysis"]
 
@@ -46,6 +48,7 @@ NetworkCi = Literal["t", "wald"]
 NETWORK_CI_METHODS = ("t", "wald")
 
 
+@takes_effects("study", "treatment", "control", "n_treatment", "n_control")
 def network_meta_analysis(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -61,13 +64,16 @@ def network_meta_analysis(
     tau2_method: NetworkTau2 = "REML",
     ci_method: NetworkCi = "t",
     level: float = 0.95,
+    measure: Measure | str | None = None,
 ) -> NetworkMetaAnalysis:
     """Fit the random-effects consistency model to contrasts.
 
     Parameters
     ----------
     estimates, variances : array_like of shape (k,)
-        Effects (treatment minus control) and sampling variances.
+        Effects (treatment minus control) and sampling variances. Instead of all of the first five
+        and the covariance: what :func:`~ketameta.effects.pairwise.pairwise` makes of arms; or a
+        frame with the names of its columns.
     study, treatment, control : sequence of length k
         Study and the two treatments of each effect.
     reference : str, optional
@@ -88,6 +94,8 @@ def network_meta_analysis(
         ``"t"`` has as many degrees of freedom as there are contrasts beyond the coefficients
         (metafor ``test="t"``); ``"wald"`` is the normal distribution (netmeta's default).
     level : float, default: 0.95
+    measure : Measure or str, optional
+        What the estimates are, for the printed words.
 
     Returns
     -------
@@ -183,6 +191,7 @@ def network_meta_analysis(
         ci_method=words,
         level=level,
         caveats=network_caveats(data, tau2_method, method, tau2, gap, decomposition, splits),
+        measure=measure_code(measure),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ketameta.arrays import as_numbers
+from ketameta.effects.table import check_alike
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.covariance_blocks import given_blocks, rows_of_groups
 from ketameta.models.dependence_inputs import check_groups, check_vector
@@ -83,6 +84,8 @@ def network_data(
     labels, studies, groups = check_groups("study", study, k)
     first = check_groups("treatment", treatment, k)[0]
     second = check_groups("control", control, k)[0]
+    check_alike("study", studies)
+    check_alike("treatment and control", (*first, *second))
     inputs = checked_inputs(estimates, variances, labels, repeated_labels="allow")
     for row in range(k):
         if first[row] == second[row]:
@@ -212,7 +215,7 @@ def _study(
         turn = onto @ np.linalg.pinv(signs)
         effects, V = turn @ y[rows], turn @ block @ turn.T
     elif rows.size == p * (p - 1) // 2:
-        effects, V, inconsistency = _from_all_pairs(signs, y[rows], v[rows], onto, label)
+        effects, V, inconsistency = _from_all_pairs(signs, y[rows], v[rows], onto, label, arms)
     else:
         raise ImpossibleDataError(
             f"study {label!r} has {p} arms and {rows.size} comparisons; give {p - 1} that link all"
@@ -260,7 +263,12 @@ def _checked_block(block: FloatArray, v: FloatArray, label: str) -> FloatArray:
 
 
 def _from_all_pairs(
-    signs: FloatArray, y: FloatArray, v: FloatArray, onto: FloatArray, label: str
+    signs: FloatArray,
+    y: FloatArray,
+    v: FloatArray,
+    onto: FloatArray,
+    label: str,
+    arms: tuple[str, ...],
 ) -> tuple[FloatArray, FloatArray, float]:
     """Reduce all pairwise comparisons of a study.
 
@@ -275,15 +283,19 @@ def _from_all_pairs(
         between[i, j] = between[j, i] = variance
     V = (between[1:, :1] + between[:1, 1:] - between[1:, 1:]) / 2
     if np.linalg.eigvalsh(V / np.sqrt(np.outer(np.diag(V), np.diag(V))))[0] <= 1e-10:
+        pairs = ("{} v {} {:g}".format(*(arms[i] for i in np.flatnonzero(row)), x)
+                 for row, x in zip(signs, v, strict=True))  # fmt: skip
         raise ImpossibleDataError(
             f"the {len(v)} variances of study {label!r} cannot belong to {p} independent arms"
+            f" ({', '.join(pairs)}): the variance of one comparison is at most what the other two"
+            " of its three arms add up to"
         )
     centring = np.eye(p) - 1 / p
     laplacian = np.linalg.pinv(-0.5 * centring @ between @ centring)
     weights = np.array([-laplacian[tuple(np.flatnonzero(row))] for row in signs])
-    arms = np.linalg.pinv(signs.T @ (weights[:, None] * signs)) @ signs.T @ (weights * y)
-    gap = float((np.abs(signs @ arms - y) / np.sqrt(v)).max())
-    return onto @ arms, V, gap
+    means = np.linalg.pinv(signs.T @ (weights[:, None] * signs)) @ signs.T @ (weights * y)
+    gap = float((np.abs(signs @ means - y) / np.sqrt(v)).max())
+    return onto @ means, V, gap
 
 
 def _participants(

@@ -111,6 +111,8 @@ class NetworkMetaAnalysis(Result):
     tau2_method, ci_method : str
     level : float
     caveats : tuple of Caveat
+    measure : str or None
+        Code of the effect measure.
     """
 
     k: int
@@ -136,6 +138,7 @@ class NetworkMetaAnalysis(Result):
     ci_method: str
     level: float
     caveats: tuple[Caveat, ...]
+    measure: str | None = None
 
     def compare(self, treatment: str, control: str) -> Comparison:
         """Return ``treatment`` minus ``control`` from all evidence in the network.
@@ -196,7 +199,7 @@ class NetworkMetaAnalysis(Result):
             f"<Network meta-analysis: {plural(self.k, 'study', 'studies')},"
             f" {plural(len(self.treatments), 'treatment')}, {self.tau2_method},"
             f" against {self.reference}>",
-            *self.effects.lines(self.level),
+            *self.effects.lines(self.level, self.measure),
             f"  between studies  τ² = {format_significant(self.tau2)} ({self._tau2_words()})",
             f"  consistency  {_q_words(self.q)}",
             "  P-scores  "

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ketameta.errors import UsageError
-from ketameta.models.fit_words import decimals_for
+from ketameta.models.fit_words import both_scales, decimals_for, number_words
 from ketameta.models.influence_inputs import fit_data
 from ketameta.models.results import Caveat, Result
 from ketameta.models.small_study import check_varies, few_studies_caveats, optional, weighted_line
-from ketameta.numberformat import format_estimate, format_number, format_p, plural, published
+from ketameta.numberformat import format_p, plural, published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +58,7 @@ class PetPeese(Result):
         The estimate of the fit.
     level : float
     caveats : tuple of Caveat
+    measure : str or None
     """
 
     pet: AdjustedEffect
@@ -68,6 +69,7 @@ class PetPeese(Result):
     unadjusted: float
     level: float
     caveats: tuple[Caveat, ...]
+    measure: str | None = None
 
     @property
     def adjusted(self) -> AdjustedEffect:
@@ -84,9 +86,11 @@ class PetPeese(Result):
         lines = [f"<PetPeese: {plural(self.k, 'study', 'studies')}, {self.chosen} chosen>"]
         digits = decimals_for(self.adjusted.se)
         for one in (self.pet, self.peese):
-            words = format_estimate(one.estimate, one.ci_low, one.ci_high, digits)
+            words = both_scales(self.measure, one.estimate, one.ci_low, one.ci_high, digits)
             lines.append(f"  {one.method:<11} {words}, {format_p(one.p_value)}")
-        lines.append(f"  unadjusted  {format_number(self.unadjusted, digits)}")
+        one = self.adjusted
+        before = number_words(self.measure, self.unadjusted, one.ci_low, one.ci_high, digits)
+        lines.append(f"  unadjusted  {before}")
         lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
         return "\n".join(lines)
 
@@ -165,4 +169,5 @@ def pet_peese(fit: RandomEffects, alpha: float = 0.10) -> PetPeese:
         unadjusted=fit.estimate,
         level=data.level,
         caveats=few_studies_caveats(fit.k),
+        measure=data.measure,
     )

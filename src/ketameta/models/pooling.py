@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from numpy.typing import ArrayLike
 
 from ketameta.arrays import as_numbers
+from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError, check_choice
 from ketameta.models.policy import small_k_caveats, small_k_rule
 from ketameta.models.random_effects import RandomEffects, common_effect, random_effects
 from ketameta.models.results import Caveat, Result
-from ketameta.vocabulary import Measure
+from ketameta.vocabulary import Measure, measure_code
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -53,6 +54,7 @@ class NoEvidence(Result):
         return f"<NoEvidence: no eligible trials>{wanted}"
 
 
+@takes_effects()
 def pool(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -84,6 +86,11 @@ def pool(
         No study: :class:`NoEvidence`. One: the study itself. Two: pooled, without a prediction
         interval, with ``intervals()`` showing Wald and Knapp-Hartung side by side. Three or more:
         with a prediction interval.
+
+    Examples
+    --------
+    >>> pool([], [], looked_for="trials of x")
+    <NoEvidence: no eligible trials> Looked for: trials of x.
     """
     check_choice("model", model, ("random", "common"))
     sizes = (
@@ -91,7 +98,7 @@ def pool(
         as_numbers("variances", variances).size,
     )
     if sizes == (0, 0):
-        return NoEvidence(None if measure is None else str(measure), looked_for)
+        return NoEvidence(measure_code(measure), looked_for)
     if 0 in sizes:
         raise UsageError(
             f"estimates has {sizes[0]} values and variances has {sizes[1]}; give one each"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ketameta.models.fit_words import decimals_for
+from ketameta.models.fit_words import decimals_for, interval_words, reader_words
 from ketameta.models.results import Caveat, Result
-from ketameta.numberformat import format_interval, format_number, plural
+from ketameta.numberformat import format_interval, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +31,7 @@ class Predictions(Result):
         Degrees of freedom of the two; None for the normal distribution.
     level : float
     caveats : tuple of Caveat
+    measure : str or None
     """
 
     estimate: FloatArray
@@ -43,6 +44,7 @@ class Predictions(Result):
     pi_df: int | None
     level: float
     caveats: tuple[Caveat, ...]
+    measure: str | None = None
 
     def summary(self) -> str:
         """Return one line per row."""
@@ -50,12 +52,12 @@ class Predictions(Result):
         lines = [f"<Predictions: {plural(len(self.estimate), 'row')}>"]
         for i, value in enumerate(self.estimate):
             digits = decimals_for(float(self.se[i]))
-            line = (
-                f"  {format_number(value, digits)}  {share} CI"
-                f" {format_interval(self.ci_low[i], self.ci_high[i], digits)}"
-            )
+            low, high = float(self.ci_low[i]), float(self.ci_high[i])
+            line = "  " + interval_words(self.measure, float(value), low, high, share, digits)
             if self.pi_low is not None and self.pi_high is not None:
-                bounds = format_interval(self.pi_low[i], self.pi_high[i], digits)
+                low, high = float(self.pi_low[i]), float(self.pi_high[i])
+                read = reader_words(self.measure, float(value), low, high)
+                bounds = format_interval(low, high, digits) if read is None else read[1]
                 line += f"  {share} PI {bounds}"
             lines.append(line)
         lines += [f"  caveat  {caveat.message}" for caveat in self.caveats]

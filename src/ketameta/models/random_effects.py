@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.models import fit_caveats
 from ketameta.models.gate import Inputs, checked_inputs
@@ -28,11 +29,12 @@ from ketameta.models.policy import MIN_STUDIES_PREDICTION, small_k_caveats, smal
 from ketameta.models.pooled_effect import RandomEffects
 from ketameta.models.prediction import prediction_bounds
 from ketameta.models.tau2 import COMMON
-from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure
+from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure, measure_code
 
 __all__ = ["RandomEffects", "common_effect", "random_effects"]
 
 
+@takes_effects()
 def random_effects(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -49,7 +51,9 @@ def random_effects(
     Parameters
     ----------
     estimates, variances : array_like of shape (k,)
-        Effects and their sampling variances, k >= 1.
+        Effects and their sampling variances, k >= 1. Instead of the two: ``Effects`` of
+        :func:`~ketameta.effects.table.effect_sizes`, or a data frame with ``estimate=`` and
+        ``variance=`` (or ``se=``) naming its columns; ``labels=`` may then name one too.
     tau2_method : {"DL", "PM", "HE", "HS", "SJ", "ML", "REML", "EB"}
         See :func:`ketameta.models.tau2.estimate_tau2`.
     ci_method : {"wald", "knapp-hartung", "knapp-hartung-conservative"}
@@ -59,7 +63,8 @@ def random_effects(
     labels : sequence of length k, optional
         One label per study; a repeated label is refused unless ``repeated_labels="allow"``.
     measure : Measure or str, optional
-        What the estimates are, for the printed words.
+        What the estimates are: results print the scale that is read (ratios, proportions,
+        correlations) first, and ``display_estimate`` and its like give it.
 
     Returns
     -------
@@ -91,6 +96,7 @@ def random_effects(
     return _pooled(inputs, tau2_method, ci_method, level, measure)
 
 
+@takes_effects()
 def common_effect(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -105,6 +111,12 @@ def common_effect(
 
     Parameters as in :func:`random_effects`. ``tau2`` and the prediction interval are None;
     ``i2`` and ``h2`` are those from Q, as metafor's for ``method="EE"``.
+
+    Examples
+    --------
+    >>> fit = common_effect([0.10, 0.30, 0.35, 0.65], [0.03, 0.04, 0.05, 0.02])
+    >>> round(fit.estimate, 4), round(fit.ci_low, 4), round(fit.ci_high, 4)
+    (0.3922, 0.2192, 0.5652)
     """
     inputs = checked_inputs(estimates, variances, labels, repeated_labels=repeated_labels)
     return _pooled(inputs, COMMON, ci_method, level, measure)
@@ -117,7 +129,7 @@ def _pooled(
     level = check_level(level)
     y, v, design, labels, _ = inputs
     k = len(y)
-    words = None if measure is None else str(measure)
+    words = measure_code(measure)
     common = tau2_method == COMMON
     if k == 1:
         return _single(inputs, "common" if common else "random", level, words)

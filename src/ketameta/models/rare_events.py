@@ -15,6 +15,7 @@ from scipy import stats
 
 from ketameta.arrays import Bools
 from ketameta.effect_sizes import log_odds_ratio, log_risk_ratio, risk_difference
+from ketameta.effects.door import takes_effects
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.models.event_tables import (
     EventTables,
@@ -53,6 +54,7 @@ _MH_ZEROS = (
 _PETO_ZEROS = "Peto's method uses the counts as they are and adds nothing."
 
 
+@takes_effects()
 def mantel_haenszel(
     events_t: ArrayLike,
     n_t: ArrayLike,
@@ -68,7 +70,9 @@ def mantel_haenszel(
     Parameters
     ----------
     events_t, n_t, events_c, n_c : array_like of shape (k,)
-        Events and participants under treatment and control, ``0 <= events <= n``.
+        Events and participants under treatment and control, ``0 <= events <= n``. Instead of the
+        four: ``Effects`` of counts, or a frame with ``events_treatment=, n_treatment=,
+        events_control=, n_control=`` naming its columns.
     measure : {"OR", "RR", "RD"}
         Odds ratio, risk ratio or risk difference.
     level : float
@@ -147,6 +151,7 @@ def mantel_haenszel(
     )
 
 
+@takes_effects()
 def peto(
     events_t: ArrayLike,
     n_t: ArrayLike,

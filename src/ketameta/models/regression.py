@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.models import fit_caveats
 from ketameta.models.design import INTERCEPT, Design, build_design
@@ -23,7 +24,7 @@ from ketameta.models.policy import small_k_caveats, small_k_rule
 from ketameta.models.regression_result import MetaRegression
 from ketameta.models.results import Caveat
 from ketameta.models.tau2 import COMMON, estimate_tau2
-from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure
+from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure, measure_code
 
 __all__ = ["MetaRegression", "meta_regression"]
 
@@ -31,6 +32,7 @@ __all__ = ["MetaRegression", "meta_regression"]
 LONE_LEVERAGE = 1 - 1e-8
 
 
+@takes_effects("moderators")
 def meta_regression(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -51,9 +53,12 @@ def meta_regression(
     Parameters
     ----------
     estimates, variances : array_like of shape (k,)
-        Effects and their sampling variances.
-    moderators : DataFrame, or array_like of shape (k, m) or (k,)
-        A frame with ``formula``, or numeric columns.
+        Effects and their sampling variances; or ``Effects``, or a frame, as in
+        :func:`~ketameta.models.random_effects.random_effects`.
+    moderators : data frame, or array_like of shape (k, m) or (k,)
+        A frame with ``formula``, or numeric columns. After ``Effects`` or a frame also the formula
+        itself or names of columns, of ``data=`` a frame where the effects came without one:
+        ``meta_regression(effects, "~ dose", data=frame)``.
     formula : str, optional
         Such as ``"~ prior_treatment_resistance + dose"``; words become categories, the first of
         which (in order) is the reference.
@@ -90,6 +95,13 @@ def meta_regression(
     ----------
     Thompson and Higgins (2002), Stat. Med. 21, 1559-1573. Knapp and Hartung (2003), Stat. Med. 22,
     2693-2710. Raudenbush (2009), in Cooper, Hedges and Valentine, Handbook of Research Synthesis.
+
+    Examples
+    --------
+    >>> y, v = [0.10, 0.30, 0.35, 0.65], [0.03, 0.04, 0.05, 0.02]
+    >>> fit = meta_regression(y, v, {"dose": [1, 2, 3, 4]}, "~ dose")
+    >>> fit.names, fit.estimate.round(3).tolist()
+    (('intercept', 'dose'), [-0.084, 0.178])
     """
     check_choice("tau2_method", tau2_method, (*TAU2_METHODS, COMMON))
     check_choice("ci_method", ci_method, CI_METHODS)
@@ -158,7 +170,7 @@ def meta_regression(
         labels=known,
         terms=design.terms,
         formula=formula,
-        measure=None if measure is None else str(measure),
+        measure=measure_code(measure),
         tau2_method=None if common else tau2_method,
         ci_method=ci_method,
         level=level,

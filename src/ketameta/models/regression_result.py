@@ -200,6 +200,7 @@ class MetaRegression(Result):
             pi_df,
             level,
             tuple(caveats),
+            self.measure,
         )
 
     def summary(self) -> str:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ketameta.models.fit_words import decimals_for, measure_words, statistic_words
+from ketameta.models.fit_words import (
+    decimals_for,
+    interval_words,
+    measure_words,
+    statistic_words,
+)
 from ketameta.models.interval_table import METHOD_WORDS
 from ketameta.numberformat import (
-    format_interval,
     format_number,
     format_p,
     format_percent,
     format_significant,
     plural,
 )
+from ketameta.vocabulary import measure_entry
 
 if TYPE_CHECKING:
     from ketameta.models.regression_result import MetaRegression
@@ -36,15 +41,21 @@ def regression_lines(fit: MetaRegression) -> str:
     width = max(len(name) for name in fit.names)
     for j, name in enumerate(fit.names):
         digits = decimals_for(float(fit.se[j]))
+        test = "no test"
         if fit.se[j] > 0:
-            bounds = format_interval(fit.ci_low[j], fit.ci_high[j], digits)
             test = statistic_words(float(fit.statistic[j]), fit.df, float(fit.p_value[j]))
-        else:
-            bounds, test = "withheld", "no test"
-        lines.append(
-            f"  {name:<{width}}  {format_number(float(fit.estimate[j]), digits)}"
-            f"  {100 * fit.level:g}% CI {bounds}   {test}"
+        # Coefficients of logarithms are logarithms of ratios; those of other scales stay.
+        entry = measure_entry(fit.measure)
+        ratio = entry is not None and entry.transformation == "log" and fit.se[j] > 0
+        words = interval_words(
+            fit.measure if ratio else None,
+            float(fit.estimate[j]),
+            float(fit.ci_low[j]) if fit.se[j] > 0 else None,
+            float(fit.ci_high[j]),
+            f"{100 * fit.level:g}%",
+            digits,
         )
+        lines.append(f"  {name:<{width}}  {words}   {test}")
     explained = "" if fit.r2 is None else f", R² = {format_percent(fit.r2, 1)}"
     lines.append(f"  {'moderators':<{width}}  {moderation_words(fit)}{explained}")
     spread = []

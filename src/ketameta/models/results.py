@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ketameta.vocabulary import measure_entry
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -80,6 +82,43 @@ class Result:
     def to_json(self) -> str:
         """Return the same bytes for the same result: sorted keys, shortest round-trip floats."""
         return json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+    def display(self, name: str) -> Any:
+        """Return a field on the scale that is read: ratios, proportions, correlations.
+
+        ``estimate``, a bound or anything else on the pooled scale, turned back by the measure of
+        the result; as it is where the measure is not known or needs nothing.
+        """
+        value, entry = getattr(self, name), measure_entry(getattr(self, "measure", None))
+        if value is None or entry is None:
+            return value
+        shown = entry.to_reader(value, getattr(self, "variances", None))
+        return float(shown) if np.ndim(shown) == 0 else shown
+
+    @property
+    def display_estimate(self) -> Any:
+        """The estimate on the scale that is read."""
+        return self.display("estimate")
+
+    @property
+    def display_ci_low(self) -> Any:
+        """The lower end of its interval on the scale that is read."""
+        return self.display("ci_low")
+
+    @property
+    def display_ci_high(self) -> Any:
+        """The upper end of its interval on the scale that is read."""
+        return self.display("ci_high")
+
+    @property
+    def display_pi_low(self) -> Any:
+        """The lower end of the prediction interval on the scale that is read."""
+        return self.display("pi_low")
+
+    @property
+    def display_pi_high(self) -> Any:
+        """The upper end of the prediction interval on the scale that is read."""
+        return self.display("pi_high")
 
     def tidy(self) -> pd.DataFrame:
         """Return one row per estimate in the column vocabulary (``estimate, se, ci_low, ...``)."""

@@ -84,6 +84,8 @@ class RobustFit(Result):
         Cluster of each effect.
     level : float
     caveats : tuple of Caveat
+    measure : str or None
+        Code of the effect measure.
     """
 
     k: int
@@ -95,6 +97,7 @@ class RobustFit(Result):
     cluster: tuple[str, ...]
     level: float
     caveats: tuple[Caveat, ...]
+    measure: str | None = None
 
     def _only(self, name: str) -> float:
         if len(self.coefficients.names) > 1:
@@ -136,7 +139,7 @@ class RobustFit(Result):
         lines = [
             f"<Cluster-robust inference: {plural(self.k, 'effect')} in"
             f" {plural(self.m, 'cluster')}, {self.kind} with Satterthwaite degrees of freedom>",
-            *self.coefficients.lines(self.level),
+            *self.coefficients.lines(self.level, self.measure),
         ]
         if self.joint is not None:
             below = self.joint.df_denominator
@@ -240,6 +243,7 @@ def robust(
         cluster=known,
         level=chosen,
         caveats=_caveats(table, joint, several=bool(tested) and len(names) > 1),
+        measure=getattr(fit, "measure", None),
     )
 
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ketameta.models.fit_words import decimals_for
+from ketameta.models.fit_words import both_scales, decimals_for, number_words
 from ketameta.models.results import Caveat, Result
 from ketameta.numberformat import (
-    format_estimate,
     format_number,
     format_p,
     format_significant,
@@ -98,12 +97,14 @@ class SelectionModel(Result):
         """Return the adjusted effect, the weights and the test of no selection."""
         digits = decimals_for(self.se or 0.0)
         edges = (0.0, *self.steps, 1.0)
+        words = both_scales(self.measure, self.estimate, self.ci_low, self.ci_high, digits)
+        ends = self.ci_low, self.ci_high
+        before = number_words(self.measure, self.unadjusted_ml, *ends, digits)
         lines = [
             f"<SelectionModel: {plural(self.k, 'study', 'studies')}, steps at one-sided p ="
             f" {', '.join(f'{step:g}' for step in self.steps)} ({self.alternative})>",
-            f"  adjusted    {format_estimate(self.estimate, self.ci_low, self.ci_high, digits)},"
-            f" {format_p(self.p_value)}",
-            f"  unadjusted  {format_number(self.unadjusted_ml, digits)} (ML)",
+            f"  adjusted    {words}, {format_p(self.p_value)}",
+            f"  unadjusted  {before} (ML)",
         ]
         for j, (weight, count) in enumerate(
             zip(self.selection_weights.tolist(), self.interval_counts, strict=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from ketameta.models.fit_words import decimals_for, measure_words
+from ketameta.models.fit_words import decimals_for, interval_words, measure_words
 from ketameta.models.pooled_effect import RandomEffects
 from ketameta.models.results import Caveat, Result
 from ketameta.numberformat import (
-    format_interval,
     format_number,
     format_p,
     format_significant,
@@ -85,17 +84,18 @@ class SubgroupAnalysis(Result):
         ]
         width = max(len(row.level) for row in self.rows)
         for row in self.rows:
-            digits = decimals_for(row.se)
-            bounds = (
-                "withheld"
-                if row.ci_low is None
-                else format_interval(row.ci_low, row.ci_high, digits)
-            )
+            words = interval_words(
+                self.measure,
+                row.estimate,
+                row.ci_low,
+                row.ci_high,
+                f"{100 * self.level:g}%",
+                decimals_for(row.se),
+                next((fit.variances for fit, own in zip(self.fits, self.rows, strict=False)
+                      if own is row), None),
+            )  # fmt: skip
             spread = "" if row.tau2 is None else f"  τ² = {format_significant(row.tau2)}"
-            lines.append(
-                f"  {row.level:<{width}}  k = {row.k}  {format_number(row.estimate, digits)}"
-                f"  {100 * self.level:g}% CI {bounds}{spread}"
-            )
+            lines.append(f"  {row.level:<{width}}  k = {row.k}  {words}{spread}")
         lines.append(f"  {'between':<{width}}  {self._test_words()}")
         lines += [f"  caveat  {caveat.message}" for caveat in self.caveats]
         return "\n".join(lines)

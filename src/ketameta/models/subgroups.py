@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.door import takes_effects
+from ketameta.effects.table import check_alike
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.models.gate import Inputs, checked_inputs
 from ketameta.models.heterogeneity import heterogeneity
@@ -24,13 +26,14 @@ from ketameta.models.results import Caveat
 from ketameta.models.subgroup_result import Subgroup, SubgroupAnalysis
 from ketameta.models.tau2 import COMMON
 from ketameta.numberformat import plural
-from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure
+from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure, measure_code
 
 Indices: TypeAlias = NDArray[np.intp]
 
 __all__ = ["Subgroup", "SubgroupAnalysis", "subgroup_analysis"]
 
 
+@takes_effects("groups")
 def subgroup_analysis(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -50,8 +53,10 @@ def subgroup_analysis(
     Parameters
     ----------
     estimates, variances : array_like of shape (k,)
-    groups : sequence of length k
-        The level of each study.
+        Or ``Effects``, or a frame, as in
+        :func:`~ketameta.models.random_effects.random_effects`.
+    groups : sequence of length k, or the name of a column
+        The level of each study. Categories that no study has are dropped.
     tau2_across : {"separate", "common"}
         A tau-squared in each level, or one for all (which needs fewer studies and borrows
         strength between levels).
@@ -80,6 +85,13 @@ def subgroup_analysis(
     UsageError, ImpossibleDataError, NotEstimableError
         As the gate; a study without a level; fewer than two levels; with a common tau-squared no
         more studies than levels.
+
+    Examples
+    --------
+    >>> y, v = [0.10, 0.30, 0.35, 0.65], [0.03, 0.04, 0.05, 0.02]
+    >>> found = subgroup_analysis(y, v, ["a", "a", "b", "b"])
+    >>> [(row.level, row.k, round(row.estimate, 3)) for row in found.rows]
+    [('a', 2, 0.186), ('b', 2, 0.55)]
     """
     check_choice("tau2_across", tau2_across, ("separate", "common"))
     check_choice("tau2_method", tau2_method, (*TAU2_METHODS, COMMON))
@@ -89,7 +101,7 @@ def subgroup_analysis(
         raise UsageError(f"least_tested is {least_tested!r}; give a whole number of at least 1")
     inputs = checked_inputs(estimates, variances, labels, repeated_labels=repeated_labels)
     member, levels = _members(groups, inputs.labels)
-    words = None if measure is None else str(measure)
+    words = measure_code(measure)
     sizes = np.bincount(member, minlength=len(levels))
     tested = sizes >= least_tested
     if tau2_across == "separate":
@@ -141,6 +153,7 @@ def _members(
         )
     words = [str(item) for item in items]
     levels = tuple(dict.fromkeys(words))
+    check_alike("groups", levels)
     if len(levels) < 2:
         raise NotEstimableError(f"groups has one level, {levels[0]!r}; comparing needs two")
     return np.array([levels.index(word) for word in words]), levels

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.models.batched import batched_fit
-from ketameta.models.fit_words import decimals_for
+from ketameta.models.fit_words import both_scales, decimals_for, number_words
 from ketameta.models.influence_inputs import FitData, fit_data, frozen
 from ketameta.models.least_squares import Array
 from ketameta.models.mixed_model import fit_mixed_model
@@ -24,7 +24,7 @@ from ketameta.models.small_study import (
     fit_words,
 )
 from ketameta.models.tau2 import COMMON
-from ketameta.numberformat import format_estimate, format_number, plural
+from ketameta.numberformat import plural
 
 if TYPE_CHECKING:
     from ketameta.models.pooled_effect import RandomEffects
@@ -80,16 +80,23 @@ class TrimAndFill(Result):
     adjusted: RandomEffects
     caveats: tuple[Caveat, ...]
 
+    @property
+    def measure(self) -> str | None:
+        """Code of the effect measure."""
+        return self.adjusted.measure
+
     def summary(self) -> str:
         """Return how many studies were added and what that does to the mean."""
         digits = decimals_for(self.se)
-        words = format_estimate(self.estimate, self.ci_low, self.ci_high, digits)
+        words = both_scales(self.measure, self.estimate, self.ci_low, self.ci_high, digits)
+        ends = self.ci_low, self.ci_high
+        before = number_words(self.measure, self.unadjusted, *ends, digits)
         lines = [
             f"<TrimAndFill: {plural(self.k, 'study', 'studies')}, {fit_words(self.adjusted)},"
             f" {self.estimator}>",
             f"  missing     {self.missing} on the {self.side}",
             f"  adjusted    {words}",
-            f"  unadjusted  {format_number(self.unadjusted, digits)}",
+            f"  unadjusted  {before}",
         ]
         lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
         return "\n".join(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure
+from ketameta.vocabulary import CI_METHODS, EVIDENCE_MEASURES, TAU2_METHODS
 
 _NUMBER = {"type": ["number", "null"]}
 _COUNT = {"type": ["integer", "null"], "minimum": 0}
@@ -117,7 +117,7 @@ _RESULT: dict[str, Any] = {
     "note": _TEXT,
     "favours": {"type": "array", "items": _TEXT},
     "looked_for": _TEXT,
-    "measure": {"enum": [str(measure) for measure in Measure]},
+    "measure": {"enum": [str(measure) for measure in EVIDENCE_MEASURES]},
     "measure_label": _TEXT,
     "is_ratio": {"type": "boolean"},
     "null": {"type": "number"},

@@ -1,0 +1,189 @@
+"""The door of every model: two arrays, an :class:`Effects`, or a frame with column names.
+
+A model stays a function of arrays; :func:`takes_effects` reads what it was given.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+import numpy as np
+
+from ketameta.effect_sizes.value import EffectSize
+from ketameta.effects.table import Effects, check_indexes, effect_sizes, index_labels, is_frame
+from ketameta.errors import UsageError, did_you_mean
+from ketameta.vocabulary import Measure
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+T = TypeVar("T")
+
+
+class TakesEffects(Protocol[P, R]):
+    """A model that takes two arrays, an :class:`Effects`, or a frame with column names."""
+
+    __name__: str
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, effects: Any, /, **options: Any) -> R: ...
+    @overload
+    def __call__(self, effects: Any, second: Any, /, **options: Any) -> R: ...
+
+
+#: Columns of two-by-two tables: what models of counts call them, and what effect sizes do.
+_COUNTS = {
+    "events_t": "events_treatment",
+    "n_t": "n_treatment",
+    "events_c": "events_control",
+    "n_c": "n_control",
+}
+
+
+def takes_effects(*per_study: str) -> Callable[[Callable[P, T]], TakesEffects[P, T]]:
+    """Let a model of two arrays (or of the counts of two arms) take effects and frames as well.
+
+    Parameters
+    ----------
+    *per_study : str
+        Parameters with one value per study, which may then be columns of the frame.
+
+    Notes
+    -----
+    Called with arrays the model is called unchanged, after the indexes of pandas' columns were
+    compared. Called with ``Effects`` or ``EffectSize`` their arrays, labels and measure are filled
+    in; called with a frame, ``estimate=`` and ``variance=`` (or ``se=``) name its columns, or
+    for counts ``events_treatment=`` and so on. ``data=`` is the frame that column names refer to.
+    """
+
+    def door(model: Callable[P, T]) -> TakesEffects[P, T]:
+        names = list(inspect.signature(model).parameters)
+        plain: Callable[..., T] = model
+        counts = names[0] == "events_t"
+        indexed = (*names[: 4 if counts else 2], *per_study)
+
+        @functools.wraps(model)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            first = args[0] if args else kwargs.get(names[0])
+            if isinstance(first, Effects | EffectSize) or is_frame(first):
+                return plain(**_filled(model.__name__, names, counts, per_study, args, kwargs))
+            given = {**dict(zip(names, args, strict=False)), **kwargs}
+            check_indexes(**{name: given[name] for name in indexed if name in given})
+            if "labels" in names and "labels" not in given:
+                kwargs["labels"] = index_labels(first)
+            return plain(*args, **kwargs)
+
+        return call
+
+    return door
+
+
+def _filled(
+    model: str,
+    names: list[str],
+    counts: bool,
+    per_study: tuple[str, ...],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> dict[str, Any]:
+    """Return all arguments of a model that was given effects or a frame."""
+    arrays = names[: 4 if counts else 2]
+    if args:
+        first, rest = args[0], args[1:]
+    else:
+        first, rest = kwargs[arrays[0]], ()
+    options = {name: value for name, value in kwargs.items() if name not in arrays}
+    for name, value in zip(names[len(arrays) :], rest, strict=False):
+        if name in options:
+            raise TypeError(f"{model}() got multiple values for argument {name!r}")
+        options[name] = value
+    if len(rest) > len(names) - len(arrays):
+        raise TypeError(f"{model}() takes at most {len(names)} arguments")
+    data = options.pop("data", None)
+    effects = _as_effects(first, options, counts, model)
+    own = effects.model_arguments()
+    said, known = options.get("measure"), own["measure"]
+    if said is not None and known is not None and str(said) != known and not counts:
+        raise UsageError(f"measure is {str(said)!r}, and the effects are {known.value}")
+    if counts and own["measure"] not in (Measure.OR, Measure.RR, Measure.RD):
+        del own["measure"]
+    if "moderators" in names:
+        _fill_moderators(options, effects, data)
+    for name in per_study:
+        if name in options and name != "moderators":
+            options[name] = _per_study(name, options[name], effects, data)
+    for name, value in own.items():
+        if name in names and options.get(name) is None:
+            options[name] = value
+    unknown = [name for name in options if name not in names]
+    if unknown:
+        raise TypeError(f"{model}() got an unexpected keyword argument {unknown[0]!r}"
+                        f"{did_you_mean(unknown[0], names)}")  # fmt: skip
+    if counts:
+        lacking = [name for name in _COUNTS.values() if name not in effects.raw]
+        if lacking:
+            raise UsageError(f"{model}() needs the counts; these effects hold no {lacking[0]}")
+        return {**{name: effects.raw[_COUNTS[name]] for name in arrays}, **options}
+    return {arrays[0]: effects.estimate, arrays[1]: effects.variance, **options}
+
+
+def _as_effects(first: Any, options: dict[str, Any], counts: bool, model: str) -> Effects:
+    """Return the effects a model was given, or those that a frame holds."""
+    if isinstance(first, Effects):
+        return first
+    if isinstance(first, EffectSize):
+        labels = tuple(f"study {i + 1}" for i in first.positions)
+        rows = int(first.positions.max(initial=-1)) + 1
+        return Effects(first.estimate, first.variance, labels, first.measure, {},
+                       first.positions, rows, corrected=first.corrected)  # fmt: skip
+    wanted = tuple(_COUNTS.values()) if counts else ("estimate", "variance", "se")
+    columns = {name: options.pop(name) for name in wanted if name in options}
+    if not columns:
+        names = "events_treatment=, n_treatment=, events_control= and n_control=" if counts else (
+            "estimate= and variance=")  # fmt: skip
+        raise UsageError(
+            f"{model}() was given a frame; name its columns with {names}, or compute effects with"
+            " km.effect_sizes(frame, measure, ...) first"
+        )
+    measure = options.get("measure") or ("OR" if counts else None)
+    keep = {"labels": options.pop("labels", None), "missing": options.pop("missing", "refuse")}
+    return effect_sizes(first, measure, **keep, **columns)
+
+
+def _per_study(name: str, value: Any, effects: Effects, data: Any) -> Any:
+    """Return one value per effect, from a column's name or from a list of all rows."""
+    if value is None or (np.ndim(value) == 0 and not isinstance(value, str)):
+        return value
+    if isinstance(value, str):
+        return effects.column(value, name, data)
+    check_indexes(effects=effects.frame, **{name: value})
+    whole = effects.rows != effects.k and len(value) == effects.rows
+    return np.asarray(value, dtype=object)[effects.positions].tolist() if whole else value
+
+
+def _fill_moderators(options: dict[str, Any], effects: Effects, data: Any) -> None:
+    """Put a formula, the names of columns or a frame where a regression expects them."""
+    moderators = options.get("moderators")
+    if isinstance(moderators, str) and moderators.lstrip().startswith("~"):
+        if options.get("formula") is not None:
+            raise UsageError("a formula is given twice, as moderators and as formula")
+        options["formula"], moderators = moderators, None
+    if options.get("formula") is not None and moderators is None:
+        options["moderators"] = effects.of_frame(data)
+        return
+    if isinstance(moderators, str):
+        moderators = [moderators]
+    if isinstance(moderators, list | tuple) and moderators and all(
+        isinstance(item, str) for item in moderators
+    ):  # fmt: skip
+        for name in moderators:
+            effects.column(name, "moderators", data)
+        options["moderators"] = effects.of_frame(data)[list(moderators)]
+    elif is_frame(moderators):
+        options["moderators"] = effects.of_frame(moderators)
+    elif moderators is not None:
+        options["moderators"] = _per_study("moderators", moderators, effects, data)

@@ -1,0 +1,151 @@
+"""Events over time at risk: log rates of one group and log rate ratios of two."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ketameta.arrays import Bools, Floats, Problems, columns
+from ketameta.effect_sizes.events import DOUBLE_ZERO_RULES, ZERO_CELL_RULES, check_correction
+from ketameta.effect_sizes.value import EffectSize, effect
+from ketameta.errors import NotEstimableError, check_choice
+from ketameta.vocabulary import Measure
+
+
+def _check(problems: Problems, suffix: str, events: Floats, time: Floats) -> None:
+    problems.add(f"time{suffix}", time, time <= 0, "> 0")
+    problems.add_tiny(f"events{suffix}", events)
+    problems.add(f"events{suffix}", events, events < 0, "0 or more")
+
+
+def _added(rule: str, correction: float, zero: Bools, what: str) -> tuple[Floats, Bools]:
+    """Return what is added to the events of each row, and where."""
+    check_choice("zero_cells", rule, ZERO_CELL_RULES)
+    constant = check_correction(correction)
+    if rule == "none" and zero.any():
+        listed = ", ".join(str(i) for i in np.flatnonzero(zero)[:10])
+        raise NotEstimableError(
+            f"the {what} is not defined at position {listed}, where there are no events; choose"
+            " zero_cells='only0' or 'all'"
+        )
+    chosen = {"only0": zero, "all": np.ones(zero.size, dtype=bool)}
+    corrected = chosen.get(rule, np.zeros(zero.size, dtype=bool))
+    return np.where(corrected, constant, 0.0), corrected
+
+
+def log_rate(
+    events: ArrayLike, time: ArrayLike, *, zero_cells: str = "only0", correction: float = 0.5
+) -> EffectSize:
+    """Logarithm of an incidence rate of one group, and its variance.
+
+    Parameters
+    ----------
+    events : array_like of shape (k,)
+        Events, 0 or more; one person may have several.
+    time : array_like of shape (k,)
+        Time at risk, such as person-years, > 0; its unit is that of the rate.
+    zero_cells : {"only0", "all", "none"}
+        Where ``correction`` is added to the events: where there are none, everywhere, or nowhere.
+    correction : float
+        The constant.
+
+    Returns
+    -------
+    EffectSize
+        The natural logarithm of events per unit of time.
+
+    Raises
+    ------
+    ImpossibleDataError
+        If events are negative or a time is not positive; every position is listed.
+    NotEstimableError
+        If there are no events and nothing is added.
+    UsageError
+        If a rule is not one of the choices.
+
+    Notes
+    -----
+    ``log(events / time)`` with variance ``1 / events``. Same as metafor ``escalc(measure="IRLN")``.
+
+    Examples
+    --------
+    >>> print(log_rate(10, 200.0).estimate.round(4), log_rate(10, 200.0).variance)
+    [-2.9957] [0.1]
+    """
+    x, t = columns(events=events, time=time)
+    problems = Problems()
+    _check(problems, "", x, t)
+    problems.check()
+    add, corrected = _added(zero_cells, correction, x == 0, "log rate")
+    return effect(Measure.IRLN, np.log((x + add) / t), 1 / (x + add), corrected=corrected)
+
+
+def log_rate_ratio(
+    events_treatment: ArrayLike,
+    time_treatment: ArrayLike,
+    events_control: ArrayLike,
+    time_control: ArrayLike,
+    *,
+    zero_cells: str = "only0",
+    double_zeros: str = "keep",
+    correction: float = 0.5,
+) -> EffectSize:
+    """Logarithm of the ratio of two incidence rates, and its variance.
+
+    Parameters
+    ----------
+    events_treatment, events_control : array_like of shape (k,)
+        Events, 0 or more.
+    time_treatment, time_control : array_like of shape (k,)
+        Time at risk, in one unit within a comparison, > 0.
+    zero_cells : {"only0", "all", "none"}
+        Comparisons in which ``correction`` is added to the events of both arms: those where an arm
+        has none, every one, or none.
+    double_zeros : {"keep", "drop"}
+        Whether comparisons without events in both arms are kept; ``positions`` of the result says
+        which remain.
+    correction : float
+        The constant.
+
+    Returns
+    -------
+    EffectSize
+        ``estimate`` is negative where the rate is lower under treatment.
+
+    Raises
+    ------
+    ImpossibleDataError, NotEstimableError, UsageError
+        As in :func:`log_rate`.
+
+    Notes
+    -----
+    ``log(x1 / t1) - log(x2 / t2)`` with variance ``1/x1 + 1/x2``. Same as metafor
+    ``escalc(measure="IRR")``; ``double_zeros="drop"`` is its ``drop00=TRUE``.
+
+    References
+    ----------
+    Rothman, Greenland & Lash (2008), Modern Epidemiology, 3rd ed.
+
+    Examples
+    --------
+    >>> irr = log_rate_ratio([5, 0], [100, 80], [10, 4], [100, 90])
+    >>> print(irr.estimate.round(4), irr.variance.round(4))
+    [-0.6931 -2.0794] [0.3    2.2222]
+    """
+    double_rule = check_choice("double_zeros", double_zeros, DOUBLE_ZERO_RULES)
+    x1, t1, x2, t2 = columns(
+        events_treatment=events_treatment,
+        time_treatment=time_treatment,
+        events_control=events_control,
+        time_control=time_control,
+    )
+    problems = Problems()
+    _check(problems, "_treatment", x1, t1)
+    _check(problems, "_control", x2, t2)
+    problems.check()
+    double = (x1 == 0) & (x2 == 0)
+    at = np.flatnonzero(~double) if double_rule == "drop" else np.arange(x1.size)
+    x1, t1, x2, t2 = x1[at], t1[at], x2[at], t2[at]
+    add, corrected = _added(zero_cells, correction, (x1 == 0) | (x2 == 0), "log rate ratio")
+    x1, x2 = x1 + add, x2 + add
+    return effect(Measure.IRR, np.log(x1 / t1) - np.log(x2 / t2), 1 / x1 + 1 / x2, at, corrected)

@@ -1,0 +1,617 @@
+"""Frames in, effects out; every model takes effects, frames or arrays; arms become contrasts."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import importlib.util
+import inspect
+import json
+import math
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import special
+
+import ketameta as km
+from ketameta.effects.table import check_alike, check_indexes, effect_sizes
+from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
+from tolerances import DENSE, DIRECT, EFFECT_SIZE, METAFOR_SEARCHED, PUBLISHED_TWO_DIGITS
+
+#: dat.bcg: trials of a vaccine; allocation and latitude are moderators.
+BCG = pd.DataFrame(
+    {
+        "author": ["Aronson", "Ferguson", "Rosenthal 1960", "Hart", "Frimodt-Moller", "Stein",
+                   "Vandiviere", "Madras", "Coetzee", "Rosenthal 1961", "Comstock 1974",
+                   "Comstock 1969", "Comstock 1976"],
+        "tpos": [4, 6, 3, 62, 33, 180, 8, 505, 29, 17, 186, 5, 27],
+        "n1": [123, 306, 231, 13598, 5069, 1541, 2545, 88391, 7499, 1716, 50634, 2498, 16913],
+        "cpos": [11, 29, 11, 248, 47, 372, 10, 499, 45, 65, 141, 3, 29],
+        "n2": [139, 303, 220, 12867, 5808, 1451, 629, 88391, 7277, 1665, 27338, 2341, 17854],
+        "ablat": [44, 55, 42, 52, 13, 44, 19, 13, 27, 42, 18, 33, 33],
+        "alloc": ["random"] * 4 + ["alternate"] * 2 + ["random"] * 2 + ["random"]
+                 + ["systematic"] * 4,
+    }
+)  # fmt: skip
+COUNTS = {"events_treatment": "tpos", "n_treatment": "n1", "events_control": "cpos",
+          "n_control": "n2"}  # fmt: skip
+ES = effect_sizes(BCG, "RR", labels="author", **COUNTS)
+
+
+def polars(frame: pd.DataFrame):
+    """Return a frame of polars, which continuous integration must have."""
+    if importlib.util.find_spec("polars") is None and not os.environ.get("CI"):
+        pytest.skip("polars is not installed; with CI=true this test must run")
+    return importlib.import_module("polars").DataFrame(frame.to_dict("list"))
+
+
+def arrow(frame: pd.DataFrame):
+    """Return a table of pyarrow, which changes pandas' strings and is no test dependency."""
+    return pytest.importorskip("pyarrow", reason="pyarrow is not installed").table(
+        frame.to_dict("list")
+    )
+
+
+KINDS = {
+    "pandas": lambda frame: frame,
+    "polars": polars,
+    "pyarrow": arrow,
+    "mapping": lambda frame: frame.to_dict("list"),
+}
+every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+
+# --- frames ---------------------------------------------------------------------------------------
+
+
+@every_kind
+def test_frames_of_every_kind_give_the_effects_of_the_arrays(kind):
+    frame = kind(BCG)
+    found = effect_sizes(frame, "RR", labels="author", **COUNTS)
+    arrays = km.log_risk_ratio(BCG["tpos"], BCG["n1"], BCG["cpos"], BCG["n2"])
+    np.testing.assert_array_equal(found.estimate, arrays.estimate)
+    np.testing.assert_array_equal(found.variance, arrays.variance)
+    assert found.labels == tuple(BCG["author"])
+    assert (found.k, len(found), found.measure) == (13, 13, "RR")
+    np.testing.assert_array_equal(found.raw["n_treatment"], BCG["n1"])
+    back = found.to_frame()
+    wanted = pd.DataFrame if isinstance(frame, dict) else type(frame)
+    assert type(back) is wanted
+    np.testing.assert_array_equal(np.asarray(back["estimate"]), found.estimate)
+    again = km.random_effects(
+        back, estimate="estimate", variance="variance", labels="label", measure="RR"
+    )
+    assert again == km.random_effects(ES)
+
+
+@every_kind
+def test_the_first_example_of_the_field_in_three_lines(kind):
+    effects = effect_sizes(kind(BCG), "RR", labels="author", **COUNTS)
+    fit = km.random_effects(effects)
+    # Viechtbauer (2010), J. Stat. Softw. 36(3): tau-squared 0.3132, mean -0.7145.
+    assert fit.tau2 == pytest.approx(0.3132432581, rel=METAFOR_SEARCHED)
+    assert fit.estimate == pytest.approx(-0.7145323422, rel=METAFOR_SEARCHED)
+    assert fit.display_estimate == pytest.approx(math.exp(fit.estimate), rel=DIRECT)
+    assert fit.display_estimate == pytest.approx(0.49, abs=PUBLISHED_TWO_DIGITS)
+    assert fit.labels == tuple(BCG["author"]) and fit.measure == "RR"
+
+
+def test_effects_print_a_table_and_serialise():
+    lines = repr(ES).splitlines()
+    assert lines[0] == "<Effects: risk ratio, 13 studies>"
+    assert lines[1].split() == ["study", "estimate", "95%", "CI", "log", "risk", "ratio",
+                                "variance"]  # fmt: skip
+    assert lines[2].split() == ["Aronson", "0.41", "0.13", "to", "1.26", "−0.8893", "0.3256"]
+    assert len(lines) == 15
+    assert ES._repr_html_().startswith("<table><caption>Effects: risk ratio, 13 studies</caption>")
+    stored = json.loads(json.dumps(ES.to_dict()))
+    assert stored["measure"] == "RR" and stored["estimate"] == ES.estimate.tolist()
+    long = effect_sizes(measure="SMD", estimate=np.zeros(25), variance=np.ones(25))
+    assert "... and 5 more" in repr(long)
+    html = effect_sizes({"s": ["<b>"], "y": [0.1], "v": [1]}, estimate="y", variance="v",
+                        labels="s")._repr_html_()  # fmt: skip
+    assert "&lt;b&gt;" in html and "<b>" not in html
+
+
+def test_labels_come_from_columns_or_from_an_index_of_words():
+    indexed = BCG.set_index("author")
+    assert effect_sizes(indexed, "RR", **COUNTS).labels == tuple(BCG["author"])
+    both = effect_sizes(BCG, "RR", labels=["author", "ablat"], **COUNTS)
+    assert both.labels[0] == "Aronson 44"
+    assert effect_sizes(BCG, "RR", **COUNTS).labels[:2] == ("study 1", "study 2")
+    numbered = BCG.set_index(pd.Index(range(100, 113), name="trial"))
+    assert effect_sizes(numbered, "RR", **COUNTS).labels[0] == "100"
+    y, v = pd.Series([0.1, 0.2], index=["a", "b"]), pd.Series([0.1, 0.1], index=["a", "b"])
+    assert km.random_effects(y, v).labels == ("a", "b")
+    assert km.random_effects(y, v, labels=["c", "d"]).labels == ("c", "d")
+    assert km.random_effects([0.1, 0.2], [1, 1]).labels == ("study 1", "study 2")
+
+
+def test_indexes_that_differ_are_refused_wherever_columns_meet():
+    turned = pd.Series(BCG["n1"].to_numpy()[::-1], index=BCG.index[::-1])
+    with pytest.raises(UsageError, match=r"data and n_treatment have different indexes: row 0"):
+        effect_sizes(BCG, "RR", **{**COUNTS, "n_treatment": turned})
+    with pytest.raises(UsageError, match="effects and groups have different indexes"):
+        km.subgroup_analysis(ES, BCG["alloc"].iloc[::-1])
+    with pytest.raises(UsageError, match="effects and data have different indexes"):
+        km.meta_regression(ES, "~ ablat", data=BCG.iloc[::-1])
+    with pytest.raises(UsageError, match="data has 12 rows and the effects come from 13 rows"):
+        km.meta_regression(ES, "~ ablat", data=BCG.iloc[:12])
+    with pytest.raises(UsageError, match="estimates and groups have different indexes"):
+        km.subgroup_analysis(
+            pd.Series([1.0, 2, 3]), [1, 1, 1], pd.Series(list("aab"), index=[2, 1, 0])
+        )
+    check_indexes(a=pd.Series([1, 2]), b=[1, 2], c=pd.Series([3, 4]))
+
+
+@every_kind
+def test_missing_rows_are_named_or_dropped_by_name(kind):
+    holed = BCG.assign(n1=BCG["n1"].astype(float))
+    holed.loc[[2, 7], "n1"] = np.nan
+    holed.loc[2, "n2"] = 220
+    with pytest.raises(
+        ImpossibleDataError,
+        match=r"missing in row 2 \(Rosenthal 1960\): n_treatment; row 7 \(Madras\): n_treatment",
+    ):
+        effect_sizes(kind(holed), "RR", labels="author", **COUNTS)
+    found = effect_sizes(kind(holed), "RR", labels="author", missing="drop", **COUNTS)
+    assert found.dropped == ("Rosenthal 1960", "Madras") and found.k == 11
+    assert "left out, a value is missing: Rosenthal 1960, Madras" in repr(found)
+    rest = BCG.drop(index=[2, 7])
+    wanted = effect_sizes(rest, "RR", labels="author", **COUNTS)
+    np.testing.assert_array_equal(found.estimate, wanted.estimate)
+    # A column of the frame, or of all rows, follows the rows that remain.
+    by_name = km.subgroup_analysis(found, "alloc")
+    assert by_name == km.subgroup_analysis(wanted, "alloc")
+    assert by_name == km.subgroup_analysis(found, BCG["alloc"].tolist())
+    assert len(found.to_frame()) == 11
+
+
+def test_dropped_double_zeros_take_their_rows_along():
+    frame = BCG.assign(tpos=[0, *BCG["tpos"][1:]], cpos=[0, *BCG["cpos"][1:]])
+    found = effect_sizes(frame, "OR", double_zeros="drop", labels="author", **COUNTS)
+    assert found.labels == tuple(BCG["author"][1:]) and found.rows == 13
+    reg = km.meta_regression(found, "~ ablat")
+    np.testing.assert_array_equal(reg.design[:, 1], BCG["ablat"][1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"events_treatment": "tpo"}, "events_treatment is 'tpo', .* no such column; it has "
+                                      "'author', .*did you mean tpos"),
+        ({"n_control": None}, "RR needs events_treatment, .*; missing: n_control"),
+        ({"event_control": "cpos"}, "no argument 'event_control'.*did you mean events_control"),
+        ({"sd_control": "cpos"}, "'sd_control', which belongs to other measures"),
+        ({"events_treatment": "author"}, r"must be numbers, and .*\[0\] is 'Aronson'"),
+        ({"n_treatment": [1, 2]}, "columns differ in length: data has 13 rows"),
+        ({"labels": "authr"}, "labels is 'authr'.*did you mean author"),
+        ({"labels": ["a", "b"]}, "labels has 2 values; give one for each of 13 rows"),
+        ({"zero_cells": "some"}, "zero_cells is 'some'; choose one of"),
+        ({"missing": "ignore"}, "missing is 'ignore'; choose one of"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_named(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        effect_sizes(BCG, "RR", **{**COUNTS, **arguments})
+
+
+def test_values_that_cannot_be_are_named_by_row_and_label():
+    wrong = BCG.assign(n1=[1, *BCG["n1"][1:]])
+    with pytest.raises(ImpossibleDataError, match=r"at most n_treatment: 4 at position 0 \(Arons"):
+        effect_sizes(wrong, "RR", labels="author", **COUNTS)
+    with pytest.raises(ImpossibleDataError, match=r"labels\[1\] is missing"):
+        effect_sizes(BCG, "RR", labels=["a", None, *"cdefghijklm"], **COUNTS)
+    with pytest.raises(UsageError, match="data is a list; give a data frame"):
+        effect_sizes([1, 2], "RR", **COUNTS)
+    with pytest.raises(UsageError, match="a column's name needs data= a frame"):
+        effect_sizes(None, "RR", **COUNTS)
+    with pytest.raises(UsageError, match="data cannot be read"):
+        effect_sizes(pd.concat([BCG, BCG], axis=1), "RR", **COUNTS)
+    with pytest.raises(NotEstimableError, match="no row is left"):
+        effect_sizes({"y": [np.nan], "v": [1.0]}, estimate="y", variance="v", missing="drop")
+    with pytest.raises(UsageError, match=r"without measure= this takes .*estimate, variance"):
+        effect_sizes(BCG, **COUNTS)
+
+
+def test_a_lazy_frame_is_asked_to_be_collected():
+    with pytest.raises(UsageError, match="data is a LazyFrame; collect"):
+        effect_sizes(polars(BCG).lazy(), "RR", **COUNTS)
+
+
+def test_the_public_name_is_the_function_once_no_package_has_it():
+    if importlib.util.find_spec("ketameta.effect_sizes") is None:
+        assert km.effect_sizes is effect_sizes
+    assert "effect_sizes" in km.__all__ and km.Effects is type(ES)
+
+
+#: Public functions that take a fit and have no example of their own.
+NO_EXAMPLE = {
+    "baujat", "cumulative", "egger_test", "fail_safe_n", "gosh", "henmi_copas", "influence",
+    "network_components", "permutation_test", "pet_peese", "peters_test", "posterior_curves",
+    "prediction_interval", "probability_beyond", "rank_test", "second_engine", "selection_model",
+    "trim_and_fill",
+}  # fmt: skip
+
+# --- the door of the models -----------------------------------------------------------------------
+
+YV = (ES.estimate, ES.variance)
+STUDY = [f"team {i // 2}" for i in range(13)]
+FRAME = BCG.assign(yi=ES.estimate, vi=ES.variance, team=STUDY, base="none")
+#: Each model called with effects, with arrays, and with a frame.
+MODELS = {
+    "random_effects": (lambda x, **o: km.random_effects(x, **o), {},
+                       lambda **o: km.random_effects(*YV, **o)),
+    "common_effect": (lambda x, **o: km.common_effect(x, **o), {},
+                      lambda **o: km.common_effect(*YV, **o)),
+    "pool": (lambda x, **o: km.pool(x, **o), {}, lambda **o: km.pool(*YV, **o)),
+    "subgroup_analysis": (lambda x, **o: km.subgroup_analysis(x, **o), {"groups": "alloc"},
+                          lambda **o: km.subgroup_analysis(*YV, BCG["alloc"], **o)),
+    "meta_regression": (lambda x, **o: km.meta_regression(x, "~ ablat + alloc", **o), {},
+                        lambda **o: km.meta_regression(*YV, BCG, "~ ablat + alloc", **o)),
+    "numeric moderators": (lambda x, **o: km.meta_regression(x, ["ablat"], **o), {},
+                           lambda **o: km.meta_regression(*YV, BCG[["ablat"]], **o)),
+    "bayes_random_effects": (lambda x, **o: km.bayes_random_effects(x, **o), {},
+                             lambda **o: km.bayes_random_effects(*YV, **o)),
+    "multilevel": (lambda x, **o: km.multilevel(x, "team", **o), {},
+                   lambda **o: km.multilevel(*YV, STUDY, **o)),
+    "che": (lambda x, **o: km.che(x, "team", formula="~ ablat", **o), {},
+            lambda **o: km.che(*YV, STUDY, None, BCG, formula="~ ablat", **o)),
+    "che_sensitivity": (lambda x, **o: km.che_sensitivity(x, "team", rhos=[0.5], **o), {},
+                        lambda **o: km.che_sensitivity(*YV, STUDY, rhos=[0.5], **o)),
+    "network": (lambda x, **o: km.network_meta_analysis(x, "author", "alloc", "base", **o), {},
+                lambda **o: km.network_meta_analysis(
+                    *YV, BCG["author"], BCG["alloc"], ["none"] * 13, **o)),
+    "dose_response": (lambda x, **o: km.dose_response(x, dose="ablat", study="author", **o), {},
+                      lambda **o: km.dose_response(*YV, BCG["ablat"], BCG["author"], **o)),
+}  # fmt: skip
+LABELLED = ("random_effects", "common_effect", "pool", "subgroup_analysis", "meta_regression",
+            "numeric moderators", "bayes_random_effects")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_takes_effects_frames_and_arrays(name):
+    call, options, with_arrays = MODELS[name]
+    labels = {"labels": list(BCG["author"])} if name in LABELLED else {}
+    wanted = with_arrays(measure="RR", **labels)
+    effects = effect_sizes(FRAME, "RR", estimate="yi", variance="vi", labels="author")
+    assert call(effects, **options) == wanted
+    named = {"estimate": "yi", "variance": "vi", "measure": "RR", "labels": "author", **options}
+    assert call(FRAME, **named) == wanted
+    by_se = {**named, "se": "sei"}
+    del by_se["variance"]
+    again = call(FRAME.assign(sei=np.sqrt(FRAME["vi"])), **by_se).to_dict()
+    assert again.keys() == wanted.to_dict().keys()
+    assert call(polars(FRAME), **named) == wanted
+
+
+def test_models_take_what_the_array_functions_return():
+    plain = km.log_risk_ratio(BCG["tpos"], BCG["n1"], BCG["cpos"], BCG["n2"])
+    fit = km.random_effects(plain)
+    assert fit == km.random_effects(*YV, measure="RR")
+
+
+def test_counts_are_taken_from_effects_and_frames():
+    columns = [BCG[name] for name in ("tpos", "n1", "cpos", "n2")]
+    named = {"labels": list(BCG["author"])}
+    odds = effect_sizes(BCG, "OR", labels="author", **COUNTS)
+    for model, options in (
+        (km.mantel_haenszel, {"measure": "OR"}),
+        (km.peto, {}),
+        (km.binomial_normal, {}),
+    ):
+        wanted = model(*columns, **named, **options)
+        assert model(odds) == wanted
+        assert model(BCG, labels="author", **COUNTS) == wanted
+    assert km.mantel_haenszel(ES).measure == "RR"
+    with pytest.raises(UsageError, match=r"peto\(\) needs the counts; these effects hold no"):
+        km.peto(effect_sizes(FRAME, "OR", estimate="yi", variance="vi"))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: km.random_effects(BCG), UsageError, "given a frame; name its columns with est"),
+        (lambda: km.peto(BCG), UsageError, "given a frame; name its columns with events_treat"),
+        (lambda: km.random_effects(ES, measure="OR"), UsageError, "measure is 'OR', and the eff"),
+        (lambda: km.random_effects(FRAME, estimate="yi"), UsageError, "missing: variance|needs"),
+        (lambda: km.subgroup_analysis(ES, "aloc"), UsageError, "groups is 'aloc'.*alloc"),
+        (lambda: km.meta_regression(ES, "~ ablet"), UsageError, "did you mean ablat"),
+        (lambda: km.meta_regression(ES, "~ ablat", formula="~ alloc"), UsageError, "twice"),
+        (lambda: km.random_effects(ES, tau_method="DL"), TypeError, "did you mean tau2_method"),
+        (lambda: km.random_effects(ES, "DL", tau2_method="DL"), TypeError, "multiple values"),
+        (lambda: km.subgroup_analysis(effect_sizes(measure="SMD", estimate=[1, 2],
+                                                   variance=[1, 1]), "g"), UsageError, "data="),
+    ],
+)  # fmt: skip
+def test_calls_that_do_not_fit_are_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_unused_categories_are_dropped_and_near_namesakes_named():
+    groups = pd.Categorical(BCG["alloc"], categories=["random", "alternate", "systematic", "none"])
+    found = km.subgroup_analysis(*YV, groups)
+    assert [row.level for row in found.rows] == ["random", "alternate", "systematic"]
+    reg = km.meta_regression(*YV, pd.DataFrame({"g": groups}), "~ g")
+    assert reg.names == ("intercept", "g[T.alternate]", "g[T.systematic]")
+    wrong = [" Random" if i == 0 else word for i, word in enumerate(BCG["alloc"])]
+    with pytest.raises(ImpossibleDataError, match="groups has names that differ only in case or"):
+        km.subgroup_analysis(*YV, wrong)
+    with pytest.raises(ImpossibleDataError, match=r"moderator 'g' has names .*' Random'"):
+        km.meta_regression(*YV, pd.DataFrame({"g": wrong}), "~ g")
+    with pytest.raises(ImpossibleDataError, match=r"treatment and control has .*'x' and 'X'"):
+        km.network_meta_analysis([0.1, 0.2], [1, 1], ["a", "b"], ["x", "X"], ["p", "p"])
+    check_alike("groups", ["a", "b", "a"])
+
+
+def test_predictions_take_mappings_and_frames_of_every_kind():
+    reg = km.meta_regression(ES, "~ ablat", data=BCG)
+    one = reg.predict({"ablat": [20, 50]})
+    assert one == reg.predict(pd.DataFrame({"ablat": [20, 50]}))
+    assert one == reg.predict(polars(pd.DataFrame({"ablat": [20, 50]})))
+    assert one.measure == "RR"
+    np.testing.assert_allclose(one.display_estimate, np.exp(one.estimate), rtol=DIRECT)
+
+
+# --- the scale that is read -----------------------------------------------------------------------
+
+FIT = km.random_effects(ES)
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (FIT, "pooled      0.49  95% CI 0.33 to 0.73"),
+        (km.subgroup_analysis(ES, "alloc"), "(log scale −0.97)"),
+        (km.meta_regression(ES, "~ ablat"), "ablat      0.97  95% CI 0.95 to 0.99 (log scale"),
+        (km.meta_regression(ES, "~ ablat").predict({"ablat": [20]}), "0.72  95% CI 0.51 to 1.01"),
+        (km.leave_one_out(FIT), "pooled      0.45 to 0.53 (log scale −0.79 to −0.63)"),
+        (km.cumulative(FIT), "13 studies (+ Comstock 1976)  0.49  95% CI 0.33 to 0.73"),
+        (km.trim_and_fill(FIT), "adjusted    0.52 [0.35, 0.77] (log scale −0.66)"),
+        (km.selection_model(FIT), "adjusted    0.54 [0.32, 0.90] (log scale −0.62)"),
+        (km.pet_peese(FIT), "PET         0.83 [0.51, 1.34] (log scale −0.19)"),
+        (km.bayes_random_effects(ES), "mean effect  0.49  95% CrI 0.34 to 0.71 (log scale"),
+        (km.multilevel(ES, STUDY), "intercept  0."),
+        (km.network_meta_analysis(ES, BCG["author"], BCG["alloc"], ["none"] * 13),
+         "(log scale −0.97)"),
+    ],
+)  # fmt: skip
+def test_results_print_the_ratio_first_and_the_logarithm_beside_it(result, words):
+    assert words in repr(result)
+    assert "log scale" in repr(result)
+
+
+@pytest.mark.parametrize(
+    ("measure", "columns", "name"),
+    [
+        ("PLO", {"events": [3, 9, 4], "n": [20, 30, 25]}, "log odds"),
+        ("PFT", {"events": [3, 9, 4], "n": [20, 30, 25]}, "2x arcsine"),
+        ("PAS", {"events": [3, 9, 4], "n": [20, 30, 25]}, "arcsine"),
+        ("ZCOR", {"correlation": [0.3, 0.5, 0.2], "n": [20, 30, 25]}, "Fisher's z"),
+        ("IRLN", {"events": [3, 9, 4], "time": [20, 30, 25]}, "log scale"),
+    ],
+)  # fmt: skip
+def test_proportions_rates_and_correlations_are_read_as_what_they_are(measure, columns, name):
+    fit = km.random_effects(effect_sizes(measure=measure, **columns))
+    values = list(columns.values())
+    raw = np.divide(*values) if measure != "ZCOR" else np.array(values[0])
+    assert raw.min() < fit.display_ci_low < fit.display_estimate < raw.max() < 1 or (
+        raw.min() < fit.display_estimate < raw.max()
+    )
+    lines = repr(fit).splitlines()
+    assert f"{fit.display_estimate:.2f}"[:4] in lines[1]
+    assert any(line.strip().startswith(name) for line in lines)
+    # A group by itself has no value of no effect, so that no test is printed.
+    assert ("p = " in lines[1] or "p < " in lines[1]) == (measure == "ZCOR")
+
+
+def test_a_result_without_a_measure_is_read_as_it_is():
+    fit = km.random_effects(*YV)
+    assert fit.display_estimate == fit.estimate and fit.display_pi_low == fit.pi_low
+    assert km.random_effects([0.1, 0.2], [1, 1], measure="SMD").display_pi_low is None
+
+
+# --- arms -----------------------------------------------------------------------------------------
+
+ARMS = pd.DataFrame(
+    {
+        "trial": ["A", "A", "A", "B", "B", "C", "C", "D", "D"],
+        "drug": ["x", "y", "p", "x", "p", "y", "p", "y", "x"],
+        "events": [10, 8, 20, 5, 9, 1, 4, 7, 6],
+        "n": [50, 50, 48, 30, 31, 20, 22, 40, 41],
+        "mean": [11.0, 12, 13, 14, 15, 16, 17, 13, 12],
+        "sd": [4.0, 5, 4, 6, 4, 5, 6, 4, 5],
+        "time": [100.0, 90, 80, 70, 75, 33, 30, 51, 52],
+    }
+)
+COLUMNS = {
+    **dict.fromkeys(("SMD", "MD", "ROM"), ("mean", "sd", "n")),
+    **dict.fromkeys(("OR", "RR", "RD"), ("events", "n")),
+    "IRR": ("events", "time"),
+}
+
+
+def contrasts(measure, frame=ARMS, **options):
+    named = {name: name for name in COLUMNS[measure]}
+    return km.pairwise(frame, measure, study="trial", treatment="drug", **named, **options)
+
+
+def arm(trial, drug):
+    return ARMS[(ARMS["trial"] == trial) & (ARMS["drug"] == drug)].iloc[0]
+
+
+@pytest.mark.parametrize("measure", COLUMNS)
+def test_trials_of_two_arms_are_as_effect_sizes_has_them(measure):
+    found = contrasts(measure)
+    at = found.labels.index("B: x v p")
+    sides = {"treatment": arm("B", "x"), "control": arm("B", "p")}
+    single = effect_sizes(None, measure, **{
+        f"{column}_{side}": [values[column]]
+        for side, values in sides.items() for column in COLUMNS[measure]
+    })  # fmt: skip
+    assert found.estimate[at] == pytest.approx(single.estimate[0], rel=EFFECT_SIZE)
+    assert found.variance[at] == pytest.approx(single.variance[0], rel=EFFECT_SIZE)
+
+
+@pytest.mark.parametrize("measure", ["SMD", "MD", "ROM", "OR", "RR", "RD"])
+def test_the_covariance_of_a_trial_is_that_of_its_shared_arm(measure):
+    found = contrasts(measure)
+    first = [arm("A", "x"), arm("A", "y")]
+    base = arm("A", "p")
+    columns = {
+        f"{name}_{side}": [values[name] for values in rows]
+        for side, rows in (("treatment", first), ("control", [base, base]))
+        for name in {*COLUMNS[measure], "n"}
+    }
+    if measure == "SMD":
+        columns = {key: columns[key] for key in ("n_treatment", "n_control")}
+        columns["estimates"] = found.estimate[:2]
+    shared = km.shared_arm_covariance(
+        measure, ["A", "A"], ["x", "y"], ["p", "p"], pooled_sd="trial", **columns
+    )
+    np.testing.assert_allclose(found.covariance[0], shared.matrix, rtol=DIRECT)
+
+
+def test_standardised_differences_of_a_trial_share_its_standard_deviation():
+    found, rows = contrasts("SMD"), ARMS[ARMS["trial"] == "A"]
+    df = (rows["n"] - 1).sum()
+    pooled = math.sqrt(((rows["n"] - 1) * rows["sd"] ** 2).sum() / df)
+    j = math.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / math.sqrt(df / 2)
+    wanted = [j * (mean - 13) / pooled for mean in (11, 12)]
+    np.testing.assert_allclose(found.estimate[:2], wanted, rtol=EFFECT_SIZE)
+
+
+@pytest.mark.parametrize("measure", COLUMNS)
+@pytest.mark.parametrize("reference", ["x", "y", "p"])
+def test_a_network_does_not_depend_on_which_arm_is_the_base(measure, reference):
+    one = km.network_meta_analysis(contrasts(measure), reference="p")
+    other = km.network_meta_analysis(contrasts(measure, reference=reference), reference="p")
+    assert other.measure == measure
+    for pair in (("x", "p"), ("y", "p"), ("y", "x")):
+        mine, theirs = one.compare(*pair), other.compare(*pair)
+        # Standardised differences enter their own variance, so that only those of arms agree.
+        tolerance = 0.02 if measure == "SMD" else DENSE
+        assert theirs.estimate == pytest.approx(mine.estimate, rel=tolerance, abs=1e-3 * tolerance)
+        assert theirs.se == pytest.approx(mine.se, rel=tolerance)
+
+
+def test_zero_cells_are_mended_in_whole_trials():
+    zero = ARMS.assign(events=[0, *ARMS["events"][1:]])
+    found = contrasts("OR", zero)
+    assert found.corrected.tolist() == [True, True, False, False, False]
+    odds = [(x + 0.5) / (n - x + 0.5) for x, n in ((0, 50), (8, 50), (20, 48))]
+    np.testing.assert_allclose(
+        found.estimate[:2], [math.log(o / odds[2]) for o in odds[:2]], rtol=EFFECT_SIZE
+    )
+    with pytest.raises(NotEstimableError, match=r"position 0 \(A, x\)"):
+        contrasts("OR", zero, zero_cells="none")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"drug": ["x", "y", "p", "X ", *"pypyx"]}, ImpossibleDataError, "treatment has .*'X '"),
+        ({"trial": ["A", "A", "A", "b", "B", *"CCDD"]}, ImpossibleDataError, "study has names"),
+        ({"drug": ["x", "x", "p", *"xpypyx"]}, ImpossibleDataError, "'A' has several arms of 'x'"),
+        ({"trial": [*"AAABBCEDD"]}, ImpossibleDataError, "'C' has one arm, 'y'; 'E' has one arm"),
+        ({"n": [5, *ARMS["n"][1:]]}, ImpossibleDataError, r"at most n: 10 at position 0 \(A, x\)"),
+        ({"n": [np.nan, *ARMS["n"][1:]]}, ImpossibleDataError, r"row 0 \(A, x\): n"),
+        ({"drug": ["x", None, *"pxpypyx"]}, ImpossibleDataError, r"treatment\[1\] is missing"),
+    ],
+)  # fmt: skip
+def test_arms_that_cannot_be_are_named(changes, error, message):
+    with pytest.raises(error, match=message):
+        contrasts("OR", ARMS.assign(**changes))
+
+
+def test_arms_are_asked_for_what_the_measure_needs():
+    with pytest.raises(UsageError, match="OR of arms needs events, n; missing: n"):
+        km.pairwise(ARMS, "OR", study="trial", treatment="drug", events="events")
+    with pytest.raises(UsageError, match="OR of arms needs events, n; no argument 'sd'"):
+        km.pairwise(ARMS, "OR", study="trial", treatment="drug", events="events", n="n", sd="sd")
+    with pytest.raises(UsageError, match=r"study is 'trail'.*did you mean trial"):
+        km.pairwise(ARMS, "OR", study="trail", treatment="drug", events="events", n="n")
+    with pytest.raises(UsageError, match="measure is 'HR'; choose one of"):
+        contrasts("OR") and km.pairwise(ARMS, "HR", study="trial", treatment="drug")
+    with pytest.raises(NotEstimableError, match=r"one sign.*position 0 \(A, x\)|position"):
+        contrasts("ROM", ARMS.assign(mean=[-1.0, *ARMS["mean"][1:]]))
+    assert contrasts("OR", ARMS.assign(n=[50, np.nan, *ARMS["n"][2:]]), missing="drop").dropped == (
+        "A, y",
+    )
+
+
+def test_impossible_variances_of_a_trial_of_three_arms_are_named():
+    with pytest.raises(ImpossibleDataError, match=r"3 independent arms \(.*b v c 0.9\)"):
+        km.network_meta_analysis(
+            [0.1, 0.2, 0.1], [0.1, 0.1, 0.9], ["s"] * 3, ["a", "a", "b"], ["b", "c", "c"]
+        )
+
+
+# --- absolute effects, exchange, examples ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [0.001, 0.2, 0.9])
+@pytest.mark.parametrize(
+    ("measure", "risk"),
+    [
+        ("OR", lambda p, x: p * math.exp(x) / (1 - p + p * math.exp(x))),
+        ("PETO", lambda p, x: p * math.exp(x) / (1 - p + p * math.exp(x))),
+        ("RR", lambda p, x: p * math.exp(x)),
+        ("RD", lambda p, x: max(0.0, p + x)),
+        ("HR", lambda p, x: 1 - (1 - p) ** math.exp(x)),
+    ],
+)
+def test_risks_follow_from_a_relative_effect_and_a_stated_baseline(measure, risk, p):
+    fit = km.random_effects([-0.3, -0.2, -0.4], [0.002, 0.004, 0.003], measure=measure)
+    found = km.absolute_effect(fit, p)
+    for name, value in (("risk", fit.estimate), ("risk_low", fit.ci_low),
+                        ("risk_high", fit.ci_high)):  # fmt: skip
+        assert getattr(found, name) == pytest.approx(risk(p, value), rel=1e-9, abs=1e-12)
+    assert found.difference == pytest.approx(found.risk - p, abs=DIRECT)
+    assert found.nnt == pytest.approx(1 / abs(found.risk - p), rel=1e-9)
+
+
+def test_a_number_needed_to_treat_is_said_with_its_direction():
+    fewer = km.absolute_effect(km.common_effect([math.log(0.5)], [0.01], measure="RR"), 0.2)
+    assert fewer.nnt == pytest.approx(10, rel=DIRECT)
+    assert "one event fewer for 10 treated  95% CI 8.5 to 13" in repr(fewer)
+    assert "100 per 1,000  95% CI 82 to 122" in repr(fewer)
+    both = km.absolute_effect(km.common_effect([0.1], [0.04], measure="OR"), 0.1)
+    assert "through no difference" in repr(both) and "one event more" in repr(both)
+    none = km.absolute_effect(km.common_effect([0.0], [0.04], measure="RR"), 0.1)
+    assert none.nnt is None
+    for call, message in (
+        (lambda: km.absolute_effect(FIT, 20), "baseline_risk is 20"),
+        (lambda: km.absolute_effect(km.random_effects(*YV), 0.2), "does not say its measure"),
+        (lambda: km.absolute_effect(FIT, 0.2, measure="SMD"), "measure is 'SMD'; choose one"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            call()
+
+
+def test_data_sets_go_to_pymare_and_come_back():
+    moderators = BCG[["ablat"]].to_numpy()
+    data = km.to_pymare(ES, moderators=moderators, names=["ablat"])
+    np.testing.assert_array_equal(data.y[:, 0], ES.estimate)
+    np.testing.assert_array_equal(data.v[:, 0], ES.variance)
+    assert list(data.X_names) == ["intercept", "ablat"]
+    back = km.from_pymare(data, measure="RR", labels=list(BCG["author"]))
+    assert km.meta_regression(back, "~ ablat") == km.meta_regression(ES, "~ ablat", data=BCG)
+    assert km.from_pymare(km.to_pymare(*YV)).k == 13
+    with pytest.raises(ImpossibleDataError, match=r"variances\[1\]"):
+        km.to_pymare([0.1, 0.2], [0.1, -0.1])
+
+
+@pytest.mark.parametrize("name", [name for name in km.__all__ if name != "__version__"])
+def test_examples_in_docstrings_hold(name):
+    value = effect_sizes if name == "effect_sizes" else getattr(km, name)
+    module = importlib.import_module(value.__module__)
+    tests = doctest.DocTestFinder(recurse=False).find(value, name, module=module)
+    if not inspect.isclass(value):
+        has_one = any(test.examples for test in tests)
+        assert has_one == (name not in NO_EXAMPLE), "an example belongs here"
+    for test in tests:
+        found = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)
+        assert found.failed == 0
