@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from batches import BATCH_TABLES, clean_tables, csv_text, write_project
+from batches import BATCH_TABLES, SCHEMA, clean_tables, csv_text, write_project
 from ketameta.checks import run_checks
 from ketameta.errors import UsageError
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.review.example import EXAMPLE, SIMULATED, example_row
-from ketameta.review.start import check_study_id, new_batch, readme, study_id_from
+from ketameta.review.example import SIMULATED, example, example_row
+from ketameta.review.start import check_study_id, new_batch, readme, study_id_from, worked_words
 
 
 def shared_lists(root: Path, source: Path) -> ProjectPaths:
@@ -21,6 +21,7 @@ def shared_lists(root: Path, source: Path) -> ProjectPaths:
     (root / "data" / "extracted").mkdir(parents=True)
     for name in ("outcome_words", "instruments"):
         shutil.copy(source / "data" / f"{name}.csv", root / "data")
+    shutil.copy(source / "project.toml", root)
     return project_paths(root)
 
 
@@ -55,14 +56,15 @@ def test_the_readme_shows_a_simulated_row_of_every_table_and_the_words(tmp_path,
 def test_the_example_rows_pass_every_check(tmp_path, project_root):
     paths = shared_lists(tmp_path, project_root)
     control = {"arm_id": "placebo", "intervention": "placebo", "drug_class": "placebo"}
-    arm = example_row("arms")
-    score = example_row("outcomes")
+    words = worked_words(paths)
+    worked = {table.name: example_row(table.name, SCHEMA, words) for table in BATCH_TABLES}
+    arm, score = worked["arms"], worked["outcomes"]
     rows = {
-        "studies": [example_row("studies")],
+        "studies": [worked["studies"]],
         "arms": [arm, arm | control | {"role": "control", "dose": "", "dose_unit": ""}],
         "outcomes": [score, score | {"arm_id": "placebo", "mean": "29.8", "sd": "10.1"}],
-        "contrasts": [example_row("contrasts")],
-        "risk_of_bias": [example_row("risk_of_bias")],
+        "contrasts": [worked["contrasts"]],
+        "risk_of_bias": [worked["risk_of_bias"]],
     }
     folder = paths.extracted / "demo"
     folder.mkdir()
@@ -73,7 +75,7 @@ def test_the_example_rows_pass_every_check(tmp_path, project_root):
 
 def test_every_needed_column_is_in_the_example():
     for table in BATCH_TABLES:
-        shown = {column for column, _, _ in EXAMPLE[table.name]}
+        shown = {column for column, _, _ in example(SCHEMA, {})[table.name]}
         assert {c.name for c in table.columns if c.required} <= shown, table.name
         assert shown <= set(table.column_names)
 

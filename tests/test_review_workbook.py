@@ -10,15 +10,27 @@ import pytest
 from openpyxl import Workbook, load_workbook
 from openpyxl.worksheet.formula import ArrayFormula
 
-from batches import BATCH_TABLES
+from batches import BATCH_TABLES, SCHEMA
+from helpers import ROOT
 from ketameta import vocabulary
 from ketameta.checks import run_checks
 from ketameta.paths import project_paths
+from ketameta.project import load_project
 from ketameta.review import workbook_read
 from ketameta.review.example import example_row
 from ketameta.review.imports import import_file, read_import
+from ketameta.review.start import worked_words
+from ketameta.review.words_file import Declared
 from ketameta.review.workbook import ROWS, workbook_bytes
 from test_review_start import shared_lists
+
+DECLARED = Declared(project=load_project(ROOT))
+WORDS = worked_words(project_paths(ROOT))
+
+
+def read_book(data: bytes, name: str = "x.xlsx"):
+    """Return what an import says of a workbook of this project."""
+    return read_import(data, name, declared=DECLARED)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +44,7 @@ def filled(template: bytes, **more: list[list[object]]) -> bytes:
     book = load_workbook(io.BytesIO(template))
     for table in BATCH_TABLES:
         sheet = book[table.name]
-        row = example_row(table.name)
+        row = example_row(table.name, SCHEMA, WORDS)
         sheet.append([row.get(name) for name in table.column_names])
         for cells in more.get(table.name, []):
             sheet.append(cells)
@@ -87,7 +99,7 @@ def test_cells_are_text_so_that_ranges_stay_ranges(template):
 def test_a_filled_workbook_becomes_a_batch_without_errors(template, tmp_path, project_root):
     paths = shared_lists(tmp_path, project_root)
     source = tmp_path / "alder_2014.xlsx"
-    placebo = example_row("arms") | {
+    placebo = example_row("arms", SCHEMA, WORDS) | {
         "arm_id": "placebo", "intervention": "placebo", "drug_class": "placebo", "role": "control",
     }  # fmt: skip
     columns = next(table.column_names for table in BATCH_TABLES if table.name == "arms")
@@ -102,7 +114,7 @@ def test_a_filled_workbook_becomes_a_batch_without_errors(template, tmp_path, pr
 def test_numbers_of_a_spreadsheet_are_written_as_typed(template):
     row: list[object] = ["birch_2016", "ketamine", "adhd_total", "aisrs", 7, None, "endpoint"]
     row += [30, 12.5, 0.1]
-    report = read_import(filled(template, outcomes=[row]), "x.xlsx")
+    report = read_book(filled(template, outcomes=[row]))
     cells = report.tables["outcomes"][1]
     assert (cells["time_days"], cells["n"], cells["mean"], cells["sd"]) == (
         "7",
@@ -121,7 +133,9 @@ def test_dates_and_formulas_are_refused_with_the_cell(template):
         datetime.date(2024, 5, 3),
     ]
     formula: list[object] = ["birch_2016", "ketamine", "adhd_total", "aisrs", 7, None, "endpoint"]
-    report = read_import(filled(template, outcomes=[date, [*formula, "=SUM(A1:A2)"]]), "x.xlsx")
+    report = read_book(
+        filled(template, outcomes=[date, [*formula, "=SUM(A1:A2)"]]), "x.xlsx", declared=DECLARED
+    )
     refused = [row for row in report.rows if row.verdict == "refused"]
     assert [row.line for row in refused] == [3, 4]
     assert "time_days: the cell holds the date 2024-05-03" in refused[0].details[0]
@@ -130,7 +144,9 @@ def test_dates_and_formulas_are_refused_with_the_cell(template):
 
 
 def test_invisible_characters_are_taken_out_and_said(template):
-    report = read_import(filled(template, arms=[["birch_2016\u00a0", "ketamine"]]), "x.xlsx")
+    report = read_book(
+        filled(template, arms=[["birch_2016\u00a0", "ketamine"]]), "x.xlsx", declared=DECLARED
+    )
     row = next(row for row in report.rows if row.sheet == "arms" and row.line == 3)
     assert row.verdict == "changed" and "study_id" in row.details[0]
     assert report.tables["arms"][1]["study_id"] == "birch_2016"
@@ -146,7 +162,7 @@ def test_a_sheet_or_column_of_another_name_is_said():
     sheet.append(["alder_2014", "ketamine", "extra", "again"])
     stream = io.BytesIO()
     book.save(stream)
-    report = read_import(stream.getvalue(), "x.xlsx")
+    report = read_book(stream.getvalue())
     text = "\n".join(report.problems)
     assert "sheet 'outcome' is not one of" in text and "did you mean outcomes?" in text
     assert "'arm' is not a column of this table" in text
@@ -157,7 +173,7 @@ def test_a_sheet_or_column_of_another_name_is_said():
 
 
 def test_an_empty_workbook_says_so(template):
-    report = read_import(template, "x.xlsx")
+    report = read_book(template)
     assert report.rows == () and "no sheet holds a row" in report.problems[0]
 
 
@@ -165,7 +181,7 @@ def test_the_sign_of_a_p_value_is_a_word_and_no_formula(template):
     book = load_workbook(io.BytesIO(template))
     values = {cell.value: cell.data_type for row in book["words"].iter_rows() for cell in row}
     assert all(values[word] == "s" for word in vocabulary.P_RELATIONS)
-    report = read_import(filled(template), "x.xlsx")
+    report = read_book(filled(template))
     assert report.tables["contrasts"][0]["p_relation"] == "="
 
 
@@ -193,7 +209,7 @@ def arm_row(name: str) -> list[object]:
 def imported(book: Workbook):
     stream = io.BytesIO()
     book.save(stream)
-    return read_import(stream.getvalue(), "x.xlsx")
+    return read_book(stream.getvalue())
 
 
 def test_two_sheets_of_one_name_are_both_read():
@@ -237,7 +253,7 @@ def test_a_size_that_the_file_states_too_small_hides_no_cell():
                 assert b'ref="A1:F3"' in text
                 text = text.replace(b'ref="A1:F3"', b'ref="A1:B2"')
             new.writestr(name, text)
-    report = read_import(small.getvalue(), "x.xlsx")
+    report = read_book(small.getvalue(), "x.xlsx")
     assert [row["role"] for row in report.tables["arms"]] == ["treatment", "treatment"]
 
 
@@ -304,5 +320,5 @@ def test_rows_out_of_order_are_a_damaged_file():
     with zipfile.ZipFile(stream) as old, zipfile.ZipFile(odd, "w") as new:
         for name in old.namelist():
             new.writestr(name, old.read(name).replace(b'<row r="3"', b'<row r="2"'))
-    report = read_import(odd.getvalue(), "x.xlsx")
+    report = read_book(odd.getvalue(), "x.xlsx")
     assert "the rows of sheet 'arms' are out of order" in report.problems[0]

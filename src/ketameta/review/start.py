@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ketameta.csvfiles import read_csv
@@ -15,7 +15,7 @@ from ketameta.paths import ProjectPaths
 from ketameta.project import Project, load_project, read_project
 from ketameta.review.batch_files import write_batch
 from ketameta.review.document import Document, Grid, Heading, Paragraph, as_markdown
-from ketameta.review.example import EXAMPLE, SIMULATED
+from ketameta.review.example import SIMULATED, example
 from ketameta.schema import STUDY_ID_PATTERN, Schema, Table, schema_of
 
 _YEAR = re.compile(r"(?:^|[^0-9])((?:19|20)[0-9]{2})([a-z]?)(?![0-9])")
@@ -150,7 +150,11 @@ def readme(study: str, paths: ProjectPaths | None = None) -> str:
                 f"The trial {SIMULATED} is simulated: it does not exist, and no number of it is "
                 "real."
             ),
-            *(block for table in schema.batch for block in _example(table)),
+            *(
+                block
+                for table in schema.batch
+                for block in _example(table, example(schema, worked_words(paths))[table.name])
+            ),
             *controlled_words(paths),
         )
     )
@@ -173,9 +177,9 @@ What every column means: [data/README.md](../../README.md).
 """
 
 
-def _example(table: Table) -> Document:
+def _example(table: Table, worked: Sequence[tuple[str, str, str]]) -> Document:
     rows = []
-    for column, cell, comment in EXAMPLE[table.name]:
+    for column, cell, comment in worked:
         needed = "needed" if table.column(column).required else ""
         rows.append((column, cell, needed, comment or table.column(column).meaning))
     return (
@@ -217,4 +221,22 @@ def project_words(paths: ProjectPaths | None) -> dict[str, tuple[str, ...]]:
             rows = read_csv(path, paths.relative(path), project_schema(paths)[table]).rows
             words = {cells.get(column, "").strip() for _, cells in rows}
             found[column] = tuple(sorted(word for word in words if word))
+    return found
+
+
+def worked_words(paths: ProjectPaths | None) -> dict[str, tuple[str, ...]]:
+    """Return a score and an instrument of the project in which the worked example can stand."""
+    if paths is None:
+        return {}
+    schema, found = project_schema(paths), {}
+    for table, column in (("outcome_words", "outcome"), ("instruments", "instrument")):
+        path = paths.data / f"{table}.csv"
+        rows = read_csv(path, paths.relative(path), schema[table]).rows if path.is_file() else ()
+        words = [cells for _, cells in rows if cells.get(column, "").strip()]
+        if column == "outcome":
+            words = [cells for cells in words if cells.get("kind", "").strip() == "continuous"]
+        else:
+            # The worked scores lie between 10 and 30.
+            words = [cells for cells in words if cells.get("maximum", "") in ("", "54", "60")]
+        found[column] = tuple(cells[column].strip() for cells in words)[:1]
     return found

@@ -9,8 +9,8 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from ketameta.paths import ProjectPaths
-from ketameta.review.example import EXAMPLE, SIMULATED
-from ketameta.review.start import project_schema, project_words
+from ketameta.review.example import SIMULATED, example
+from ketameta.review.start import project_schema, project_words, worked_words
 from ketameta.schema import Column, Schema, Table
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def workbook_bytes(study: str = "", paths: ProjectPaths | None = None) -> bytes:
         _write_table(book.create_sheet(table.name), table, lists)
     book.move_sheet(WORDS, len(schema.batch))
     book[WORDS].sheet_state = "hidden"
-    _write_help(help_sheet, study, schema)
+    _write_help(help_sheet, study, schema, example(schema, worked_words(paths)))
     book.properties.creator = "ketameta"
     stream = io.BytesIO()
     book.save(stream)
@@ -126,7 +126,12 @@ def _meaning(column: Column) -> str:
     return " ".join(parts)
 
 
-def _write_help(sheet: Worksheet, study: str, schema: Schema) -> None:
+def _write_help(
+    sheet: Worksheet,
+    study: str,
+    schema: Schema,
+    worked: dict[str, tuple[tuple[str, str, str], ...]],
+) -> None:
     """Write the steps, the worked example and the meaning of every column."""
     from openpyxl.styles import Alignment, Font
 
@@ -152,8 +157,8 @@ def _write_help(sheet: Worksheet, study: str, schema: Schema) -> None:
     write("", f"The trial {SIMULATED} is simulated: it does not exist.")
     write("sheet", "column", "example", "what to think of", strong=True)
     for table in schema.batch:
-        for name, example, comment in EXAMPLE[table.name]:
-            write(table.name, name, example, comment)
+        for name, cell, comment in worked[table.name]:
+            write(table.name, name, cell, comment)
     line += 1
     write("Every column", strong=True)
     write("sheet", "column", "needed", "meaning", "words", strong=True)
