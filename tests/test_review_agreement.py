@@ -18,7 +18,8 @@ from ketameta.errors import ExtractionError, UsageError
 from ketameta.extraction import load_tables
 from ketameta.paths import project_paths
 from ketameta.pipeline import load_evidence
-from ketameta.reconciliation import DECISIONS, EMPTY, KEEP, LEAVE_OUT, reconcile
+from ketameta.extraction import DECISIONS
+from ketameta.reconciliation import EMPTY, KEEP, LEAVE_OUT, reconcile
 from ketameta.review.agreement import agreement, agreement_document
 from ketameta.review.agreement_statistics import (
     cohens_kappa,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +66,11 @@ class ProjectPaths:
             return (absolute.relative_to(root) if inside else path).as_posix()
 
 
+#: What a stopped command can leave: ``.name.new-<process>-<letters>`` is not finished yet, and
+#: ``.name.old-<process>-<letters>`` is a folder that holds what stood at that name before.
+_LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<kind>new|old)-(?P<process>\d+)-\w+")
+
+
 def project_paths(root: str | os.PathLike[str] | None = None) -> ProjectPaths:
     """Return the paths of the project at ``root`` (the working directory when not given)."""
     return ProjectPaths(Path(root) if root is not None else Path.cwd())
@@ -87,7 +95,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=unfinished(path))
     except OSError as error:
         why = f"cannot be written ({error.strerror})"
         raise type(error)(error.errno, why, str(path)) from None
@@ -99,3 +107,63 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def unfinished(path: Path, kind: str = "new") -> str:
+    """Return how the hidden name begins under which ``path`` is written before it takes its place.
+
+    ``kind`` is ``"new"``, or ``"old"`` for the folder in which the old one waits meanwhile.
+    """
+    return f".{path.name}.{kind}-{os.getpid()}-"
+
+
+def recover(*folders: Path) -> list[Path]:
+    """Clean up after commands that were killed; return what was removed or put back.
+
+    Parameters
+    ----------
+    *folders : Path
+        Looked through to the bottom; links are not followed.
+
+    Notes
+    -----
+    What a process that still runs is writing stays. A folder that was set aside and has no
+    successor in its place is put back.
+    """
+    mended = []
+    for path, name, kind in [found for folder in folders for found in _leftovers(folder)]:
+        place = path.parent / name
+        if kind == "old" and (path / name).exists() and not place.exists():
+            os.rename(path / name, place)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        mended.append(path)
+    return mended
+
+
+def _leftovers(folder: Path) -> Iterator[tuple[Path, str, str]]:
+    for parent, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            found = _LEFTOVER.fullmatch(name)
+            path = Path(parent) / name
+            if found and not path.is_symlink() and not _runs(int(found["process"])):
+                yield path, found["name"], found["kind"]
+                if name in folders:
+                    folders.remove(name)
+
+
+def _runs(process: int) -> bool:
+    """Return whether another process of this number runs (only POSIX tells without harm)."""
+    if os.name != "posix" or process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OverflowError:
+        return False
+    except PermissionError:
+        return True
+    return True

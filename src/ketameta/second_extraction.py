@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ketameta.evidence import TABLES, Evidence, Row
-from ketameta.extraction import batch_folders, read_rows
+from ketameta.extraction import SECOND, batch_folders, is_link, read_rows
 from ketameta.findings import Finding, sort_findings
 from ketameta.paths import ProjectPaths
 from ketameta.schema import BATCH_TABLES, Column, Table
 
-#: Folder of the second extraction inside a batch.
-SECOND = "second"
 #: Stands for the whole row where only one extractor has it.
 WHOLE_ROW = "(row)"
 #: Kinds of columns that are compared; free text is worded differently by any two people.
@@ -77,7 +75,7 @@ def second_folders(paths: ProjectPaths, also: Iterable[Path] = ()) -> tuple[Path
 
 def _has_second(folder: Path) -> bool:
     try:
-        return (folder / SECOND).is_dir()
+        return (folder / SECOND).is_dir() and not is_link(folder / SECOND)
     except OSError:
         return False
 

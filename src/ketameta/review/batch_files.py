@@ -14,6 +14,7 @@ from pathlib import Path
 from ketameta.csvguard import guarded
 from ketameta.errors import UsageError
 from ketameta.evidence import TABLES
+from ketameta.paths import recover, unfinished
 from ketameta.schema import BATCH_TABLES
 
 Cells = Mapping[str, str]
@@ -83,8 +84,10 @@ def write_batch(folder: Path, files: Mapping[str, str], *, replace: bool = False
     Notes
     -----
     The new folder is completed under a hidden name beside the old one, which checks do not read,
-    and then takes its place; whatever interrupts the writing leaves the old one.
+    and then takes its place; whatever interrupts the writing leaves the old one, and what a kill
+    leaves behind is cleaned up by the next command that writes.
     """
+    recover(folder.parent)
     exists = folder.exists() or folder.is_symlink()
     if exists and not folder.is_dir():
         raise UsageError(f"{folder.name} is a file; a batch is a folder")
@@ -95,14 +98,14 @@ def write_batch(folder: Path, files: Mapping[str, str], *, replace: bool = False
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.new-"))
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=unfinished(folder)))
     except OSError as error:
         why = f"cannot be written ({error.strerror})"
         raise type(error)(error.errno, why, str(folder)) from None
     try:
         os.chmod(fresh, 0o755)
         if exists:
-            shutil.copytree(folder, fresh, dirs_exist_ok=True)
+            shutil.copytree(folder, fresh, symlinks=True, dirs_exist_ok=True)
         for name, text in files.items():
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +121,7 @@ def _swap(fresh: Path, folder: Path, exists: bool) -> None:
     if not exists:
         os.rename(fresh, folder)
         return
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old-"))
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=unfinished(folder, "old")))
     old = aside / folder.name
     try:
         os.rename(folder, old)
