@@ -15,10 +15,9 @@ from batches import BIAS, csv_text, table_path
 from helpers import make_project, score, trials
 from ketameta.checks import run_checks
 from ketameta.errors import ExtractionError, UsageError
-from ketameta.extraction import load_tables
+from ketameta.extraction import DECISIONS, load_tables
 from ketameta.paths import project_paths
 from ketameta.pipeline import load_evidence
-from ketameta.extraction import DECISIONS
 from ketameta.reconciliation import EMPTY, KEEP, LEAVE_OUT, reconcile
 from ketameta.review.agreement import agreement, agreement_document
 from ketameta.review.agreement_statistics import (

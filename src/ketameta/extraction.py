@@ -265,7 +265,11 @@ def _look_beside(paths: ProjectPaths) -> Iterable[Finding]:
             return
     shared = {f"{table.name}.csv" for table in SHARED_TABLES}
     for folder, known, remedy in (
-        (paths.data, shared, f"rename or move it; the shared lists are {', '.join(sorted(shared))}"),
+        (
+            paths.data,
+            shared,
+            f"rename or move it; the shared lists are {', '.join(sorted(shared))}",
+        ),
         (paths.extracted, set(), "move it into the folder of its batch"),
     ):
         for item in _items(folder):
@@ -320,7 +324,9 @@ def _strays(paths: ProjectPaths, folder: Path, known: Sequence[str] = ()) -> Ite
 
 
 def _stray(paths: ProjectPaths, item: Path) -> Finding:
-    return _unread(_label(paths, item), "nothing reads this file, so it is not checked or published")
+    return _unread(
+        _label(paths, item), "nothing reads this file, so it is not checked or published"
+    )
 
 
 def _unread(file: str, why: str) -> Finding:

@@ -6,18 +6,24 @@ Only what changed is recomputed: each analysis carries a fingerprint of its inpu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ketameta
-from ketameta.drawing import Drawing, remove_stray
+from ketameta.drawing import Drawing, draw_pictures, remove_stray
 from ketameta.effect_rows import Assumptions
 from ketameta.errors import ExtractionError, KetametaError
 from ketameta.input_tables import InputTables
-from ketameta.paths import ProjectPaths, write_atomically
-from ketameta.report.manifest import code_hash, manifest_text, text_hash
+from ketameta.paths import ProjectPaths, recover, write_atomically
+from ketameta.report.manifest import (
+    MANIFEST,
+    code_hash,
+    manifest_text,
+    stated_outputs,
+    text_hash,
+)
 
 if TYPE_CHECKING:
     from ketameta.analyses.related import Related
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
     from ketameta.evidence import Evidence
 
 Say = Callable[[str], None]
+#: Below ``build/``: every published file, one a line, so that make sees when one is missing.
+PUBLISHED = "published.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,12 @@ def known_words(evidence: Evidence) -> dict[str, list[str]]:
 
 
 def build(
-    paths: ProjectPaths, *, say: Say = lambda _: None, figures_only: bool = False
+    paths: ProjectPaths,
+    *,
+    say: Say = lambda _: None,
+    figures_only: bool = False,
+    versions: Mapping[str, str] | None = None,
+    instead: Mapping[str, str] | None = None,
 ) -> BuildReport:
     """Bring ``reports/`` up to date.
 
@@ -88,7 +101,12 @@ def build(
     say : callable
         Called with one line per step; silent by default.
     figures_only : bool
-        Stop after the figures.
+        Stop after the figures, which are drawn as PNG and PDF too.
+    versions : mapping, optional
+        Package versions to state; those that run when not given.
+    instead : mapping, optional
+        Texts of ``effects.csv`` and ``results/*.json`` to go on with, by name, in place of
+        computed ones: what follows from results that somebody else computed.
     """
     from ketameta.analyses.claims import ledger
     from ketameta.analyses.claims_file import load_claims
@@ -100,6 +118,7 @@ def build(
     from ketameta.report.plots import Plot, plots_of
 
     say("Reading and checking the extracted tables")
+    recover(paths.reports, paths.build / "stamps", paths.data)
     evidence, applied = load_evidence(paths)
     known = known_words(evidence)
     registry = evidence.registry.to_dict("records")
@@ -114,9 +133,13 @@ def build(
     written: list[str] = []
     computed: list[str] = []
     results: list[dict[str, Any]] = []
+    given = instead or {}
+    known_versions = package_versions()
+    stated = dict(versions or known_versions)
+    stated = {name: stated[name] for name in [*known_versions, *stated] if name in stated}
     code = code_fingerprint()
     related = Related({spec.name: spec for spec in specs}, tables.get)
-    effects_text = effects_csv(tables.get(Assumptions()))
+    effects_text = given.get("effects.csv") or effects_csv(tables.get(Assumptions()))
     written += _write_if_changed(paths, paths.reports / "effects.csv", effects_text)
     with Drawing(paths, code) as drawing:
         for spec in specs:
@@ -124,7 +147,11 @@ def build(
             asked = [tables.fingerprint(other) for other in related.asked_by(spec)]
             facts = [tables.fingerprint(spec), *asked, related.facts(spec)]
             stamp = _fingerprint(code, spec, "\n".join(facts))
-            text = _still_true(paths, target, spec.name, stamp)
+            text = given.get(f"results/{target.name}")
+            if text is not None:
+                written += _write_if_changed(paths, target, text)
+            else:
+                text = _still_true(paths, target, spec.name, stamp)
             if text is None:
                 say(f"Computing {spec.name}")
                 text = _results_text(spec, tables, evidence, related)
@@ -142,9 +169,18 @@ def build(
         drawing.add(page_plots(results, evidence))
         drawing.add([Plot("evidence_map", "evidence_map", evidence_map_cells(evidence))])
         written += drawing.finish(terminal_bar("Drawing figures"))
-    if not figures_only:
+    if figures_only:
+        made = draw_pictures(paths.figures, paths.figures, drawing.names, paths.build / "stamps")
+        written += [paths.relative(path) for path in made]
+    else:
         say("Writing the report")
-        written += _write_report(paths, evidence, results, applied, claims, tables)
+        names = [
+            "claims.json",
+            "effects.csv",
+            *(f"figures/{name}" for name in drawing.names),
+            *(f"results/{spec.name}.json" for spec in specs),
+        ]
+        written += _write_report(paths, evidence, results, applied, claims, tables, names, stated)
     kept = [spec.name for spec in specs if spec.name not in computed]
     return BuildReport(tuple(computed), tuple(kept), tuple(dict.fromkeys(written)))
 
@@ -213,24 +249,26 @@ def _write_report(
     applied: Sequence[Any],
     claims: Sequence[dict[str, Any]],
     tables: InputTables,
+    known: Sequence[str],
+    versions: Mapping[str, str],
 ) -> list[str]:
-    """Write page, PDF, tables, schema and manifest, unless nothing they rest on changed."""
+    """Write page, PDF, tables, schema and manifest, unless nothing they rest on changed.
+
+    ``known`` are the published files that are written already.
+    """
     from ketameta.report.context import report_context
     from ketameta.report.publish import report_files
     from ketameta.report.reproduce import contents_hash
 
     note = paths.build / "stamps" / "report.txt"
     made_of = contents_hash(paths)
-    if note.is_file():
-        known = text_hash(made_of + manifest_text(paths, package_versions()))
-        if (
-            note.read_text(encoding="utf-8") == known
-            and (paths.reports / "manifest.json").is_file()
-        ):
-            return []
-    context = report_context(
-        paths, evidence, results, applied, claims, package_versions(), tables.frames()
-    )
+    listed = paths.build / PUBLISHED
+    if note.is_file() and listed.is_file():
+        manifest = manifest_text(paths, versions, stated_outputs(paths))
+        if note.read_text(encoding="utf-8") == text_hash(made_of + manifest):
+            written = _write_if_changed(paths, paths.reports / MANIFEST, manifest)
+            return [*written, *_refresh_releases(paths)]
+    context = report_context(paths, evidence, results, applied, claims, versions, tables.frames())
     effects_text = (paths.reports / "effects.csv").read_text(encoding="utf-8")
     files = report_files(context, paths, results, effects_text)
     written = []
@@ -238,10 +276,23 @@ def _write_report(
         written += _write_if_changed(paths, paths.reports / name, content)
     kept = {name.partition("/")[2] for name in files if name.startswith("tables/")}
     written += remove_stray(paths.reports / "tables", kept, paths)
-    manifest = manifest_text(paths, package_versions())
-    written += _write_if_changed(paths, paths.reports / "manifest.json", manifest)
+    names = [*known, *files]
+    manifest = manifest_text(paths, versions, names)
+    written += _write_if_changed(paths, paths.reports / MANIFEST, manifest)
+    written += _refresh_releases(paths)
     write_atomically(note, text_hash(made_of + manifest))
+    write_atomically(listed, "".join(f"reports/{name}\n" for name in [*names, MANIFEST]))
     return written
+
+
+def _refresh_releases(paths: ProjectPaths) -> list[str]:
+    """Bring the page that lists the releases up to date, where there are any."""
+    from ketameta.release import INDEX, index_html
+    from ketameta.report.changes import releases
+
+    if not releases(paths):
+        return []
+    return _write_if_changed(paths, paths.reports / INDEX, index_html(paths))
 
 
 __all__ = ["BuildReport", "KetametaError", "build", "load_evidence"]
