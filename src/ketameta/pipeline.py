@@ -20,6 +20,7 @@ from ketameta.paths import ProjectPaths, recover, write_atomically
 from ketameta.report.manifest import (
     MANIFEST,
     code_hash,
+    file_hash,
     manifest_text,
     stated_outputs,
     text_hash,
@@ -227,16 +228,16 @@ def _fingerprint(code: str, spec: AnalysisSpec, inputs: str) -> str:
 def _still_true(paths: ProjectPaths, target: Path, name: str, stamp: str) -> str | None:
     """Return the stored results when their inputs and they themselves are unchanged."""
     note = paths.build / "stamps" / f"{name}.txt"
-    if not (note.is_file() and target.is_file()):
+    if not (note.is_file() and target.is_file()) or target.is_symlink():
         return None
-    text = target.read_text(encoding="utf-8")
-    return text if note.read_text(encoding="utf-8") == f"{stamp}\n{text_hash(text)}" else None
+    true = note.read_text(encoding="utf-8") == f"{stamp}\n{file_hash(target)}"
+    return target.read_bytes().decode("utf-8") if true else None
 
 
 def _write_if_changed(paths: ProjectPaths, path: Path, content: str | bytes) -> list[str]:
     """Replace a file only when its content differs; return its name when it did."""
     data = content.encode("utf-8") if isinstance(content, str) else content
-    if path.is_file() and path.read_bytes() == data:
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == data:
         return []
     write_atomically(path, data)
     return [paths.relative(path)]
@@ -264,25 +265,32 @@ def _write_report(
     made_of = contents_hash(paths)
     listed = paths.build / PUBLISHED
     if note.is_file() and listed.is_file():
-        manifest = manifest_text(paths, versions, stated_outputs(paths))
+        names = stated_outputs(paths)
+        manifest = manifest_text(paths, versions, names)
         if note.read_text(encoding="utf-8") == text_hash(made_of + manifest):
-            written = _write_if_changed(paths, paths.reports / MANIFEST, manifest)
-            return [*written, *_refresh_releases(paths)]
+            return _finish(paths, names, manifest)
     context = report_context(paths, evidence, results, applied, claims, versions, tables.frames())
     effects_text = (paths.reports / "effects.csv").read_text(encoding="utf-8")
     files = report_files(context, paths, results, effects_text)
     written = []
     for name, content in files.items():
         written += _write_if_changed(paths, paths.reports / name, content)
-    kept = {name.partition("/")[2] for name in files if name.startswith("tables/")}
-    written += remove_stray(paths.reports / "tables", kept, paths)
     names = [*known, *files]
     manifest = manifest_text(paths, versions, names)
-    written += _write_if_changed(paths, paths.reports / MANIFEST, manifest)
-    written += _refresh_releases(paths)
+    written += _finish(paths, names, manifest)
     write_atomically(note, text_hash(made_of + manifest))
     write_atomically(listed, "".join(f"reports/{name}\n" for name in [*names, MANIFEST]))
     return written
+
+
+def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[str]:
+    """Remove tables that nothing publishes, and write what is about the published files."""
+    kept = {name.partition("/")[2] for name in names if name.startswith("tables/")}
+    return [
+        *remove_stray(paths.reports / "tables", kept, paths),
+        *_write_if_changed(paths, paths.reports / MANIFEST, manifest),
+        *_refresh_releases(paths),
+    ]
 
 
 def _refresh_releases(paths: ProjectPaths) -> list[str]:

@@ -178,7 +178,7 @@ def _published(paths: ProjectPaths) -> list[str]:
     wrong = [
         name
         for name, stated in outputs.items()
-        if now["outputs"].get(name) != stated or is_link(paths.root / name) or ".." in name
+        if now["outputs"].get(name) != stated or not _is_published(paths, name)
     ]
     if wrong or not names or ours != text:
         raise ReportError(
@@ -187,6 +187,13 @@ def _published(paths: ProjectPaths) -> list[str]:
             + "; run 'make report'"
         )
     return [*names, MANIFEST]
+
+
+def _is_published(paths: ProjectPaths, name: str) -> bool:
+    """Return whether a name is that of a file below ``reports/`` and of no link."""
+    first, *rest = name.split("/")
+    plain = first == "reports" and bool(rest) and {"", ".", ".."}.isdisjoint(rest)
+    return plain and (paths.root / name).resolve() == paths.reports.resolve().joinpath(*rest)
 
 
 def index_html(paths: ProjectPaths) -> str:
