@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +72,10 @@ def quick_figures(here_and_now: None, monkeypatch: pytest.MonkeyPatch) -> list[s
     """Put small files where figures and the PDF would be; return the figures in drawing order."""
     drawn: list[str] = []
 
-    def draw(kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
-        drawn.append(files[0].stem)
-        for path in files:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"<svg><title>{kind}</title></svg>", encoding="utf-8")
+    def draw(kind: str, data: dict[str, Any], path: Path) -> None:
+        drawn.append(path.stem)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"<svg><title>{kind}</title></svg>", encoding="utf-8")
 
     def bind(context: dict[str, Any], _: ProjectPaths, attachments: dict[str, str]) -> bytes:
         return f"{context['stamp']} {sorted(attachments.items())}".encode()

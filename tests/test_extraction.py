@@ -14,7 +14,7 @@ from batches import SCHEMA, TABLES, clean_tables, csv_text, table_path, write_pr
 from ketameta.cells import read_cell
 from ketameta.checks import run_checks
 from ketameta.csvfiles import read_csv
-from ketameta.extraction import load_tables, read_rows
+from ketameta.extraction import data_files, load_tables, read_rows
 from ketameta.findings import Finding
 from ketameta.paths import project_paths
 from ketameta.schema import Column
@@ -390,7 +390,9 @@ def test_a_link_to_itself_is_a_finding(tmp_path: Path) -> None:
     path.unlink()
     path.symlink_to(path.name)
     _, findings = load_tables(project_paths(tmp_path))
-    assert [item.check for item in findings] == ["file_unreadable"]
+    assert [(item.check, item.file) for item in findings] == [
+        ("link", "data/extracted/demo/contrasts.csv")
+    ]
 
 
 def test_a_file_that_may_not_be_read_is_a_finding(
@@ -451,13 +453,102 @@ def test_a_table_under_another_ending_is_not_passed_over(
 def test_tables_in_a_folder_of_a_batch_are_not_passed_over(tmp_path: Path) -> None:
     root = write_project(tmp_path, clean_tables())
     batch = root / "data" / "extracted" / "demo"
-    for name in ("second", "import", "round_2"):
-        (batch / name).mkdir()
-        (batch / name / "rows.csv").write_text("x")
+    for name in ("second/arms", "second/reconciliation", "import/rows", "round_2/rows"):
+        path = batch / f"{name}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
     _, findings = load_tables(project_paths(root))
     assert [item.file for item in findings if item.check == "file_unknown"] == [
         "data/extracted/demo/round_2"
     ]
+
+
+#: Files that nothing reads, anywhere below ``data/``.
+STRAYS = (
+    "data/private/patients.xlsx", "data/private/deep/er/list.txt", "data/notes.txt",
+    "data/.hidden.csv", "data/templates/old.csv", "data/extracted/minutes.txt",
+    "data/extracted/_later/arms.csv", "data/extracted/demo/paper.pdf",
+    "data/extracted/demo/second/rows.csv", "data/extracted/demo/import/mail.eml",
+    "data/extracted/demo/scans/1.png", "data/extracted/demo/.secret",
+)  # fmt: skip
+
+
+def test_every_file_below_data_that_nothing_reads_is_named_and_not_an_input(
+    tmp_path: Path,
+) -> None:
+    root = write_project(tmp_path, clean_tables())
+    before = data_files(project_paths(root))
+    for name in STRAYS:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+    for name in ("README.md", "LICENSE.md", ".gitkeep", "templates/arms.csv", ".DS_Store",
+                 "extracted/demo/README.md", "extracted/demo/~$arms.xlsx"):  # fmt: skip
+        (root / "data" / name).write_text("x")
+    _, findings = load_tables(project_paths(root))
+    assert {item.file for item in findings} == set(STRAYS)
+    assert {item.severity for item in findings} == {"warning"}
+    assert data_files(project_paths(root)) == before
+    assert {path.name for path in before} >= {"outcomes.csv", "instruments.csv"}
+
+
+def test_a_folder_full_of_strays_is_counted(tmp_path: Path) -> None:
+    root = write_project(tmp_path, clean_tables())
+    (root / "data" / "scans").mkdir()
+    for number in range(25):
+        (root / "data" / "scans" / f"{number:02}.png").write_text("x")
+    _, findings = load_tables(project_paths(root))
+    assert len(findings) == 11
+    assert "15 more files" in next(f.why for f in findings if f.file == "data/scans")
+
+
+LINKS: dict[str, tuple[str, str]] = {
+    "a list": ("data/claims.toml", "outside.toml"),
+    "a table": ("data/extracted/demo/risk_of_bias.csv", "outside.csv"),
+    "a batch": ("data/extracted/other", "elsewhere"),
+    "a batch's own parent": ("data/extracted/demo/again", "data/extracted"),
+    "the data themselves": ("data/all", "data"),
+    "a second extraction": ("data/extracted/demo/second", "elsewhere"),
+    "a file in a folder": ("data/private/x.csv", "outside.csv"),
+    "nothing": ("data/extracted/demo/gone.csv", "nowhere"),
+    "a question": ("analyses/mine.toml", "outside.toml"),
+}
+
+
+@pytest.mark.parametrize("what", LINKS)
+def test_a_link_is_an_error_and_leads_nowhere(tmp_path: Path, what: str) -> None:
+    root = write_project(tmp_path / "project", clean_tables())
+    name, target = LINKS[what]
+    link = root / name
+    (root / "elsewhere").mkdir()
+    for table in ("arms", "studies"):
+        table_path(root, table).replace(root / "elsewhere" / f"{table}.csv")
+        table_path(root, table).write_bytes((root / "elsewhere" / f"{table}.csv").read_bytes())
+    (root / "outside.csv").write_text("x")
+    (root / "outside.toml").write_text("x = 1")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(root / target)
+    evidence, findings = load_tables(project_paths(root))
+    assert [(item.check, item.file, item.severity) for item in findings] == [
+        ("link", name, "error")
+    ]
+    assert len(evidence.rows("studies")) == 1
+    assert not [path for path in data_files(project_paths(root)) if "elsewhere" in str(path)]
+    assert link not in data_files(project_paths(root))
+
+
+@pytest.mark.parametrize("name", ["murrough 2013", "Murrough-2013", "müller_2019"])
+def test_a_batch_may_have_a_name_of_words(tmp_path: Path, name: str) -> None:
+    root = write_project(tmp_path, clean_tables(), name)
+    assert load_tables(project_paths(root))[1] == ()
+
+
+@pytest.mark.parametrize("name", ["murrough: 2013", "a;b", "a|b", " lead", "a$b", "tab\tbed"])
+def test_a_batch_whose_name_breaks_other_programs_is_named(tmp_path: Path, name: str) -> None:
+    root = write_project(tmp_path, clean_tables(), name)
+    (finding,) = load_tables(project_paths(root))[1]
+    assert finding.check == "batch_name" and finding.is_error
+    assert "rename" in finding.remedy
 
 
 def test_a_missing_shared_list_is_named_once(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every table of the page can be had as CSV, and every figure as three files."""
+"""Every table of the page can be had as CSV, and every figure as SVG, PNG and PDF."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import io
 import re
 import struct
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
-from helpers import ROOT
+from ketameta.drawing import draw_pictures, pictures
 from ketameta.paths import ProjectPaths
 from ketameta.report.page_tables import analysis_tables
 from report_pages import committed_page, committed_results
@@ -56,23 +58,44 @@ def test_every_table_outside_the_analyses_offers_its_csv() -> None:
             assert re.search(r'href="tables/\w+\.csv" download', match.group(2)), match.group(1)
 
 
-def test_every_figure_is_offered_as_svg_png_and_pdf() -> None:
-    for figure in re.findall(r"<figure>.*?</figure>", committed_page(), flags=re.DOTALL):
-        offered = re.findall(r'href="figures/([\w-]+)\.(\w+)" download', figure)
-        assert [ending for _, ending in offered] == ["svg", "png", "pdf"], figure[:200]
-        assert len({name for name, _ in offered}) == 1
-
-
-@pytest.mark.parametrize("where", ["built", "committed"])
-def test_the_files_offered_are_there_and_pictures_have_300_dots_to_the_inch(
-    built: ProjectPaths, where: str
+def test_every_figure_is_offered_as_svg_and_the_page_says_how_to_have_others(
+    built: ProjectPaths,
 ) -> None:
-    folder: Path = built.figures if where == "built" else ROOT / "reports" / "figures"
-    stems = {path.stem for path in folder.iterdir()}
-    assert stems
-    for stem in stems:
-        for ending in ("svg", "png", "pdf"):
-            assert (folder / f"{stem}.{ending}").is_file()
-        data = (folder / f"{stem}.png").read_bytes()
-        at = data.index(b"pHYs") + 4
-        assert struct.unpack(">IIB", data[at : at + 9]) == (PIXELS_PER_METRE, PIXELS_PER_METRE, 1)
+    page = (built.reports / "report.html").read_text(encoding="utf-8")
+    figures = re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)
+    assert figures
+    for figure in figures:
+        offered = re.findall(r'href="figures/([\w-]+)\.(\w+)" download', figure)
+        assert [ending for _, ending in offered] == ["svg"], figure[:200]
+        assert (built.figures / f"{offered[0][0]}.svg").is_file()
+    assert "make forest" in page and "make release VERSION=" in page
+    assert not re.search(r'href="[^":]*\.(png|zip)"', page)
+
+
+def test_pictures_are_made_of_the_svg_alone_with_its_words_at_300_dots_to_the_inch(
+    built: ProjectPaths, tmp_path: Path
+) -> None:
+    made = draw_pictures(built.figures, tmp_path, ["rapid.svg"])
+    assert [path.name for path in made] == ["rapid.png", "rapid.pdf"]
+    svg = (built.figures / "rapid.svg").read_text(encoding="utf-8")
+    assert pictures(svg) == {path.suffix[1:]: path.read_bytes() for path in made}
+    words = ElementTree.fromstring(svg).findtext(".//{http://purl.org/dc/elements/1.1/}description")
+    width = float(re.search(r'width="([\d.]+)pt"', svg)[1])  # type: ignore[index]
+    with Image.open(tmp_path / "rapid.png") as image:
+        image.load()
+        assert image.info["Description"] == words
+        assert image.width == pytest.approx(width / 72 * 300, abs=1)
+        assert image.getpixel((0, 0))[:3] == (255, 255, 255)
+    data = (tmp_path / "rapid.png").read_bytes()
+    at = data.index(b"pHYs") + 4
+    assert struct.unpack(">IIB", data[at : at + 9]) == (PIXELS_PER_METRE, PIXELS_PER_METRE, 1)
+    assert (tmp_path / "rapid.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_the_words_of_a_figure_are_data_and_no_markup() -> None:
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+        'width="10pt" height="10pt"><metadata><dc:description>#read("/etc/passwd") &lt;'
+        "</dc:description></metadata></svg>"
+    )
+    assert b'#read("/etc/passwd") <' in pictures(svg)["png"]

@@ -9,6 +9,8 @@ import os
 import platform
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,7 +65,7 @@ def test_two_builds_in_two_folders_are_identical(built: ProjectPaths, tmp_path: 
     assert list(one) == list(two)
     assert [name for name in one if one[name] != two[name]] == []
     for expected in ("report.html", "manifest.json", "effects.csv", "results/rapid.json",
-                     "results/nausea.json", "figures/rapid.svg", "figures/rapid.png",
+                     "results/nausea.json", "figures/rapid.svg",
                      "figures/evidence_map.svg"):  # fmt: skip
         assert f"reports/{expected}" in one
 
@@ -115,7 +117,6 @@ def test_a_changed_cell_recomputes_only_the_analyses_it_reaches(
         "reports/report.html",
         "reports/report.pdf",
         "reports/manifest.json",
-        "reports/reproduce.zip",
         "reports/tables/analysis-rapid.csv",
         "reports/tables/companions.csv",
         "reports/tables/pooled_results.csv",
@@ -180,12 +181,147 @@ def test_a_file_edited_by_hand_is_put_right(
 ) -> None:
     before = files_of(project)
     (project.results / "rapid.json").write_text("{}", encoding="utf-8")
+    result = project.results / "nausea.json"
+    result.write_bytes(result.read_bytes().replace(b"\n", b"\r\n"))
+    (project.root / "kept.json").write_bytes((project.reports / "claims.json").read_bytes())
+    (project.reports / "claims.json").unlink()
+    (project.reports / "claims.json").symlink_to(project.root / "kept.json")
     (project.figures / "rapid.svg").write_text("<svg/>", encoding="utf-8")
     (project.reports / "report.html").write_text("better", encoding="utf-8")
     done = build(project)
-    assert done.computed == ("rapid",)
+    assert done.computed == ("rapid", "nausea")
     assert quick_figures == ["rapid"]
     assert files_of(project) == before
+    assert not (project.reports / "claims.json").is_symlink()
+
+
+def test_code_that_changes_no_number_changes_no_published_file(
+    project: ProjectPaths, quick_figures: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files_of(project)
+    monkeypatch.setattr("ketameta.pipeline.code_hash", lambda: "of other code")
+    done = build(project)
+    assert done.computed == ("rapid", "nausea"), "what may be out of date is computed again"
+    assert set(quick_figures) >= {"rapid", "nausea", "evidence_map"}
+    assert done.written == ()
+    assert files_of(project) == before
+
+
+def test_no_published_file_holds_a_hash_of_code(built: ProjectPaths) -> None:
+    from ketameta.report.manifest import code_hash
+
+    for name, content in files_of(built).items():
+        assert code_hash()[:12].encode() not in content, name
+    manifest = json.loads((built.reports / "manifest.json").read_text(encoding="utf-8"))
+    assert sorted(manifest) == ["inputs", "outputs", "versions"]
+
+
+def test_the_stamp_is_of_inputs_and_results(built: ProjectPaths) -> None:
+    results = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in built.results.glob("*.json")
+    }
+    text = json.dumps(results, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    page = (built.reports / "report.html").read_text(encoding="utf-8")
+    assert f"results <code>{digest[:12]}</code>" in page
+
+
+def test_what_nothing_published_is_in_no_manifest(project: ProjectPaths) -> None:
+    before = files_of(project)
+    for name in ("notes.txt", ".hidden", "tables/.x.csv", "results/old.json", "report.png"):
+        (project.reports / name).write_text("x", encoding="utf-8")
+    (project.data / "private").mkdir()
+    (project.data / "private" / "patients.csv").write_text("x", encoding="utf-8")
+    build(project)
+    after = files_of(project)
+    for name in ("notes.txt", ".hidden", "report.png"):
+        assert after.pop(f"reports/{name}") == b"x", "what nobody knows is left to verify"
+    assert after == before
+
+
+def test_what_a_killed_command_left_is_cleaned_by_the_next(project: ProjectPaths) -> None:
+    before = files_of(project)
+    dead, alive = _a_dead_process(), os.getppid()
+    names = [f"reports/.report.html.new-{dead}-abcd1234", f"reports/results/.x.json.new-{dead}-a1"]
+    for name in names:
+        (project.root / name).write_text("half", encoding="utf-8")
+    half = project.reports / "releases" / f".1.0.new-{dead}-x1"
+    (half / "results").mkdir(parents=True)
+    (half / "manifest.json").write_text("{}", encoding="utf-8")
+    batch = project.extracted / f".demo.new-{dead}-x1"
+    batch.mkdir()
+    of_another = project.reports / f".report.pdf.new-{alive}-abcd1234"
+    of_another.write_text("being written", encoding="utf-8")
+    build(project)
+    assert of_another.exists(), "another process is still writing it"
+    of_another.unlink()
+    assert not half.exists() and not batch.exists()
+    assert files_of(project) == before
+
+
+def test_a_batch_that_was_set_aside_is_put_back(project: ProjectPaths) -> None:
+    """A kill between the two renames of a replaced batch loses neither."""
+    before = files_of(project)
+    aside = project.extracted / f".demo.old-{_a_dead_process()}-x1"
+    aside.mkdir()
+    (project.extracted / "demo").replace(aside / "demo")
+    build(project)
+    assert not aside.exists()
+    assert files_of(project) == before
+
+
+def _a_dead_process() -> int:
+    """Return the number of a process that has ended."""
+    done = subprocess.Popen([sys.executable, "-c", "pass"])
+    done.wait()
+    return done.pid
+
+
+def test_pictures_are_drawn_on_demand_and_go_when_their_figure_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_figures: list[str]
+) -> None:
+    paths = make_project(tmp_path / "project", trials(3), TWO_ANALYSES)
+    monkeypatch.setattr("ketameta.drawing.pictures", lambda svg: {"png": b"P", "pdf": b"D"})
+    build(paths)
+    published = files_of(paths)
+    assert not any(name.endswith(".png") for name in published)
+    done = build(paths, figures_only=True)
+    pictures = {f"reports/figures/{name}.{end}" for name in set(quick_figures)
+                for end in ("png", "pdf")}  # fmt: skip
+    assert set(done.written) == pictures == set(files_of(paths)) - set(published)
+    assert build(paths, figures_only=True).written == (), "they are there already"
+    assert build(paths).written == () and pictures <= set(files_of(paths))
+    assert json.loads((paths.reports / "manifest.json").read_text())["outputs"].keys() == {
+        *published
+    } - {"reports/manifest.json"}
+    monkeypatch.setattr(
+        "ketameta.drawing.draw_figure",
+        lambda kind, data, path: path.write_text("<svg/>"),
+    )
+    change(paths, "outcomes", lambda rows: rows[0].update(mean="12.2"))
+    build(paths)
+    left = {name for name in files_of(paths) if name in pictures}
+    assert "reports/figures/rapid.png" not in left, "it shows what the figure was"
+    assert {"reports/figures/nausea.png", "reports/figures/nausea.pdf"} <= left
+    (paths.analyses / "nausea.toml").unlink()
+    build(paths)
+    assert not any("nausea" in name for name in files_of(paths))
+
+
+def test_every_published_file_is_listed_for_make(project: ProjectPaths) -> None:
+    listed = (project.build / "published.txt").read_text(encoding="utf-8").splitlines()
+    assert sorted(listed) == sorted(files_of(project))
+
+
+def test_results_of_somebody_else_can_be_gone_on_with(project: ProjectPaths) -> None:
+    text = (project.results / "rapid.json").read_text(encoding="utf-8")
+    other = text.replace("Depression after ketamine", "Depression, seen elsewhere")
+    build(project, instead={"results/rapid.json": other})
+    assert (project.results / "rapid.json").read_text(encoding="utf-8") == other
+    assert "Depression, seen elsewhere" in (project.reports / "report.html").read_text()
+    build(project)
+    assert (project.results / "rapid.json").read_text(encoding="utf-8") == text
 
 
 def test_a_question_that_is_gone_takes_its_files_along(project: ProjectPaths) -> None:

@@ -7,6 +7,9 @@ import io
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -15,14 +18,13 @@ import pytest
 from typer.testing import CliRunner
 
 import ketameta
-from helpers import ROOT
 from ketameta.cli import app
 from ketameta.errors import ReportError, UsageError
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.pipeline import build
 from ketameta.release import release
 from ketameta.report.changes import changes_since_release, releases
-from ketameta.report.reproduce import REPRODUCE, ROOT_FILES, reproduction_zip
+from ketameta.report.reproduce import REPRODUCE, reproduction_zip
 
 
 @pytest.fixture
@@ -49,18 +51,25 @@ def links_of(folder: Path) -> set[str]:
 def test_a_release_holds_the_report_its_manifest_and_one_zip(project: ProjectPaths) -> None:
     done = release(project, "1.0")
     folder = project.reports / "releases" / "1.0"
-    for name in ("report.html", "report.pdf", "effects.csv", "manifest.json",
-                 "results.schema.json", REPRODUCE):  # fmt: skip
-        assert (folder / name).read_bytes() == (project.reports / name).read_bytes()
-    assert sorted(p.name for p in (folder / "results").iterdir()) == sorted(
-        p.name for p in project.results.iterdir()
-    )
+    published = {path.relative_to(project.reports).as_posix(): path.read_bytes()
+                 for path in project.reports.rglob("*")
+                 if path.is_file() and "releases" not in path.parts}  # fmt: skip
+    frozen = {path.relative_to(folder).as_posix(): path.read_bytes()
+              for path in folder.rglob("*") if path.is_file()}  # fmt: skip
+    pictures = {path.with_suffix(f".{end}").relative_to(project.reports).as_posix()
+                for path in project.figures.iterdir() for end in ("png", "pdf")}  # fmt: skip
+    assert set(frozen) == {*published, *pictures, REPRODUCE, "release.json", "releases/index.html"}
+    assert {name: frozen[name] for name in published} == published
+    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
     stated = json.loads((folder / "release.json").read_text(encoding="utf-8"))
     for name, digest in stated["files"].items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
     assert {link.partition("/")[0] for link in links_of(folder)} >= {"figures", "results", "tables"}
     assert "Release 1.0" in str(done)
-    assert "1.0/report.html" in (project.reports / "releases" / "index.html").read_text()
+    index = (project.reports / "releases" / "index.html").read_text(encoding="utf-8")
+    links = re.findall(r'href="([^"]+)"', index)
+    assert [link for link in links if not (folder.parent / link).is_file()] == []
+    assert {f"1.0/{REPRODUCE}", "1.0/figures/rapid.png", "1.0/figures/rapid.pdf"} <= set(links)
 
 
 def entries(data: bytes) -> dict[str, bytes]:
@@ -69,8 +78,13 @@ def entries(data: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_the_zip_is_the_same_every_time_and_equals_the_tree(project: ProjectPaths) -> None:
+def test_the_zip_is_the_same_every_time_and_holds_what_is_declared(project: ProjectPaths) -> None:
     (project.root / "LICENSE").write_text("Invented.\n", encoding="utf-8")
+    (project.data / "LICENSE.md").write_text("Facts.\n", encoding="utf-8")
+    second = project.extracted / "demo" / "second"
+    second.mkdir()
+    for name in ("arms.csv", "reconciliation.csv"):
+        (second / name).write_text("x\n", encoding="utf-8")
     first = reproduction_zip(project)
     for path in project.root.rglob("*.csv"):
         path.touch()
@@ -92,26 +106,42 @@ def test_the_zip_is_the_same_every_time_and_equals_the_tree(project: ProjectPath
     assert found == wanted
 
 
-def test_the_published_zip_holds_what_stands_in_the_project() -> None:
-    for name in ROOT_FILES:
-        assert (ROOT / name).is_file(), "what a build needs is there to be packed"
-    assert "reproduce.zip" in (ROOT / "reports" / "report.html").read_text(encoding="utf-8")
-    published = entries((ROOT / "reports" / REPRODUCE).read_bytes())
-    for folder in ("data", "analyses"):
-        for path in (ROOT / folder).rglob("*.*"):
-            name = f"ketameta/{path.relative_to(ROOT).as_posix()}"
-            assert published[name] == path.read_bytes(), name
+def test_nothing_private_is_packed_and_no_link_followed(project: ProjectPaths) -> None:
+    before = reproduction_zip(project)
+    outside = project.root.parent / "outside"
+    outside.mkdir()
+    for name in ("outside/secret.csv", "project/data/private/patients.xlsx",
+                 "project/data/private/patients.csv", "project/data/extracted/demo/letters.csv",
+                 "project/data/extracted/demo/import/rows.csv", "project/data/.hidden.csv",
+                 "project/data/extracted/.demo.new-1-a/arms.csv", "project/secrets.toml",
+                 "project/data/extracted/_later/arms.csv", "project/analyses/notes.md",
+                 "project/reports/releases/.1.0.new-1-a/manifest.json"):  # fmt: skip
+        path = project.root.parent / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("private", encoding="utf-8")
+    for name, target in (("data/claims.toml", outside / "secret.csv"),
+                         ("data/extracted/linked", outside), ("data/loop", project.data),
+                         ("data/extracted/demo/second", project.extracted / "demo"),
+                         ("analyses/other.toml", outside / "secret.csv"),
+                         ("CITATION.cff", outside / "secret.csv")):  # fmt: skip
+        (project.root / name).symlink_to(target)
+    assert reproduction_zip(project) == before
+    shutil.copytree(project.data, outside / "data", symlinks=True)
+    shutil.rmtree(project.data)
+    project.data.symlink_to(outside / "data")
+    assert not any("/data/" in name for name in entries(reproduction_zip(project)))
 
 
 def test_what_the_zip_holds_builds_the_same_report(project: ProjectPaths, tmp_path: Path) -> None:
     release(project, "0.9")
     rebuilt(project)
-    published = (project.reports / REPRODUCE).read_bytes()
-    assert "ketameta/reports/releases/0.9/manifest.json" in entries(published)
-    zipfile.ZipFile(io.BytesIO(published)).extractall(tmp_path / "out")
+    packed = reproduction_zip(project)
+    assert "ketameta/reports/releases/0.9/manifest.json" in entries(packed)
+    zipfile.ZipFile(io.BytesIO(packed)).extractall(tmp_path / "out")
     again = project_paths(tmp_path / "out" / "ketameta")
     rebuilt(again)
-    for name in ("report.html", "report.pdf", "effects.csv", "manifest.json", REPRODUCE):
+    assert reproduction_zip(again) == packed
+    for name in ("report.html", "report.pdf", "effects.csv", "manifest.json"):
         assert (again.reports / name).read_bytes() == (project.reports / name).read_bytes(), name
 
 
@@ -123,6 +153,9 @@ def test_a_malformed_version_is_refused(project: ProjectPaths, version: str) -> 
 
 def test_a_release_is_never_changed_and_versions_go_up(project: ProjectPaths) -> None:
     release(project, "1.2")
+    with pytest.raises(ReportError, match="inputs have changed"):
+        release(project, "1.3")
+    rebuilt(project)  # the page says what changed since the last release
     with pytest.raises(UsageError, match="exists already"):
         release(project, "1.2")
     with pytest.raises(UsageError, match=r"not later than the last release, 1\.2"):
@@ -144,6 +177,84 @@ def test_a_changed_file_is_not_released(project: ProjectPaths) -> None:
     with pytest.raises(ReportError, match=r"report\.html"):
         release(project, "1.0")
     assert not (project.reports / "releases" / "1.0").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.txt", "../data/search.toml", str(Path(ketameta.__file__))]
+)
+def test_a_manifest_that_names_other_files_is_not_released(
+    project: ProjectPaths, name: str
+) -> None:
+    path = project.reports / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    (project.root / "outside.txt").write_text("x", encoding="utf-8")
+    other = project.reports / name
+    held = other.read_bytes() if other.is_file() else b"x"
+    manifest["outputs"][f"reports/{name}"] = hashlib.sha256(held).hexdigest()
+    path.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    with pytest.raises(ReportError, match="run 'make report'"):
+        release(project, "1.0")
+    assert not (project.reports / "releases" / "1.0").exists()
+
+
+def test_a_folder_that_is_no_release_is_named(project: ProjectPaths) -> None:
+    (project.reports / "releases" / "1.0" / "results").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"reports/releases/1\.0 is there and is no release"):
+        release(project, "1.0")
+
+
+#: Makes a release that is killed after so many of its files.
+KILLED = """
+import os, signal, sys
+import ketameta.release as module
+from ketameta.paths import project_paths
+left, write = int(sys.argv[2]), module.write_atomically
+def counted(path, content):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(path, content)
+module.write_atomically = counted
+module.release(project_paths(sys.argv[1]), "1.0")
+"""
+
+
+@pytest.mark.parametrize("after", [0, 1, 20, "all but the list"])
+def test_a_killed_release_is_no_release_and_the_next_command_cleans_up(
+    project: ProjectPaths, after: int | str
+) -> None:
+    before = reproduction_zip(project)
+    manifest = (project.reports / "manifest.json").read_bytes()
+    count = len(json.loads(manifest)["outputs"]) + 4 if isinstance(after, str) else after
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(project.root), str(count)], check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    folder = project.reports / "releases"
+    if isinstance(after, str):
+        assert releases(project) == ["1.0"], "it had taken its name"
+        assert not (folder / "index.html").exists()
+    else:
+        assert releases(project) == []
+        assert [path.name.startswith(".1.0.new-") for path in folder.iterdir()] == [True]
+        assert reproduction_zip(project) == before
+    rebuilt(project)
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+    if isinstance(after, str):
+        assert "1.0/report.html" in (folder / "index.html").read_text(encoding="utf-8")
+    else:
+        assert (project.reports / "manifest.json").read_bytes() == manifest
+        assert "Release 1.0" in str(release(project, "1.0"))
+
+
+def test_a_damaged_release_stops_the_next_report_with_its_name(project: ProjectPaths) -> None:
+    release(project, "1.0")
+    path = project.reports / "releases" / "1.0" / "results" / "rapid.json"
+    for content in ("{", "[]", "{}", '{"title": 1}', "[" * 100_000):
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(ReportError, match=r"reports/releases/1\.0/results/rapid\.json"):
+            rebuilt(project)
 
 
 def test_the_next_report_says_what_changed(project: ProjectPaths) -> None:

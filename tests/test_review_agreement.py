@@ -11,15 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from batches import BIAS, csv_text, table_path
+from batches import BIAS, TABLES, csv_text, table_path
 from helpers import make_project, score, trials
 from ketameta.checks import run_checks
 from ketameta.errors import ExtractionError, UsageError
-from ketameta.evidence import TABLES
-from ketameta.extraction import load_tables, read_rows
+from ketameta.extraction import DECISIONS, load_tables, read_rows
 from ketameta.paths import project_paths
 from ketameta.pipeline import load_evidence
-from ketameta.reconciliation import DECISIONS, EMPTY, KEEP, LEAVE_OUT, reconcile
+from ketameta.reconciliation import EMPTY, KEEP, LEAVE_OUT, reconcile
 from ketameta.review.agreement import agreement, agreement_document
 from ketameta.review.agreement_statistics import (
     cohens_kappa,

@@ -6,19 +6,26 @@ Only what changed is recomputed: each analysis carries a fingerprint of its inpu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ketameta
-from ketameta.drawing import Drawing, remove_stray
+from ketameta.drawing import Drawing, draw_pictures, remove_stray
 from ketameta.effect_rows import Assumptions
 from ketameta.errors import ExtractionError, KetametaError
 from ketameta.input_tables import InputTables
 from ketameta.numberformat import published
-from ketameta.paths import ProjectPaths, write_atomically
-from ketameta.report.manifest import code_hash, manifest_text, text_hash
+from ketameta.paths import ProjectPaths, recover, write_atomically
+from ketameta.report.manifest import (
+    MANIFEST,
+    code_hash,
+    file_hash,
+    manifest_text,
+    stated_outputs,
+    text_hash,
+)
 
 if TYPE_CHECKING:
     from ketameta.analyses.related import Related
@@ -27,6 +34,8 @@ if TYPE_CHECKING:
     from ketameta.evidence import Evidence
 
 Say = Callable[[str], None]
+#: Below ``build/``: every published file, one a line, so that make sees when one is missing.
+PUBLISHED = "published.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +98,12 @@ def known_words(evidence: Evidence) -> dict[str, list[str]]:
 
 
 def build(
-    paths: ProjectPaths, *, say: Say = lambda _: None, figures_only: bool = False
+    paths: ProjectPaths,
+    *,
+    say: Say = lambda _: None,
+    figures_only: bool = False,
+    versions: Mapping[str, str] | None = None,
+    instead: Mapping[str, str] | None = None,
 ) -> BuildReport:
     """Bring ``reports/`` up to date.
 
@@ -99,7 +113,12 @@ def build(
     say : callable
         Called with one line per step; silent by default.
     figures_only : bool
-        Stop after the figures.
+        Stop after the figures, which are drawn as PNG and PDF too.
+    versions : mapping, optional
+        Package versions to state; those that run when not given.
+    instead : mapping, optional
+        Texts of ``effects.csv`` and ``results/*.json`` to go on with, by name, in place of
+        computed ones: what follows from results that somebody else computed.
     """
     from ketameta.analyses.claims import ledger
     from ketameta.analyses.claims_file import load_claims
@@ -111,6 +130,7 @@ def build(
     from ketameta.report.plots import Plot, plots_of
 
     say("Reading and checking the extracted tables")
+    recover(paths.reports, paths.build / "stamps", paths.data)
     evidence, applied = load_evidence(paths)
     known = known_words(evidence)
     registry = evidence.registry.to_dict("records")
@@ -125,9 +145,13 @@ def build(
     written: list[str] = []
     computed: list[str] = []
     results: list[dict[str, Any]] = []
+    given = instead or {}
+    known_versions = package_versions()
+    stated = dict(versions or known_versions)
+    stated = {name: stated[name] for name in [*known_versions, *stated] if name in stated}
     code = code_fingerprint()
     related = Related({spec.name: spec for spec in specs}, tables.get)
-    effects_text = effects_csv(tables.get(Assumptions()))
+    effects_text = given.get("effects.csv") or effects_csv(tables.get(Assumptions()))
     written += _write_if_changed(paths, paths.reports / "effects.csv", effects_text)
     with Drawing(paths, code) as drawing:
         for spec in specs:
@@ -135,7 +159,11 @@ def build(
             asked = [tables.fingerprint(other) for other in related.asked_by(spec)]
             facts = [tables.fingerprint(spec), *asked, related.facts(spec)]
             stamp = _fingerprint(code, spec, "\n".join(facts))
-            text = _still_true(paths, target, spec.name, stamp)
+            text = given.get(f"results/{target.name}")
+            if text is not None:
+                written += _write_if_changed(paths, target, text)
+            else:
+                text = _still_true(paths, target, spec.name, stamp)
             if text is None:
                 say(f"Computing {spec.name}")
                 text = _results_text(spec, tables, evidence, related)
@@ -153,9 +181,18 @@ def build(
         drawing.add(page_plots(results, evidence))
         drawing.add([Plot("evidence_map", "evidence_map", evidence_map_cells(evidence))])
         written += drawing.finish(terminal_bar("Drawing figures"))
-    if not figures_only:
+    if figures_only:
+        made = draw_pictures(paths.figures, paths.figures, drawing.names, paths.build / "stamps")
+        written += [paths.relative(path) for path in made]
+    else:
         say("Writing the report")
-        written += _write_report(paths, evidence, results, applied, claims, tables)
+        names = [
+            "claims.json",
+            "effects.csv",
+            *(f"figures/{name}" for name in drawing.names),
+            *(f"results/{spec.name}.json" for spec in specs),
+        ]
+        written += _write_report(paths, evidence, results, applied, claims, tables, names, stated)
     kept = [spec.name for spec in specs if spec.name not in computed]
     return BuildReport(tuple(computed), tuple(kept), tuple(dict.fromkeys(written)))
 
@@ -205,16 +242,16 @@ def _fingerprint(code: str, spec: AnalysisSpec, inputs: str) -> str:
 def _still_true(paths: ProjectPaths, target: Path, name: str, stamp: str) -> str | None:
     """Return the stored results when their inputs and they themselves are unchanged."""
     note = paths.build / "stamps" / f"{name}.txt"
-    if not (note.is_file() and target.is_file()):
+    if not (note.is_file() and target.is_file()) or target.is_symlink():
         return None
-    text = target.read_text(encoding="utf-8")
-    return text if note.read_text(encoding="utf-8") == f"{stamp}\n{text_hash(text)}" else None
+    true = note.read_text(encoding="utf-8") == f"{stamp}\n{file_hash(target)}"
+    return target.read_bytes().decode("utf-8") if true else None
 
 
 def _write_if_changed(paths: ProjectPaths, path: Path, content: str | bytes) -> list[str]:
     """Replace a file only when its content differs; return its name when it did."""
     data = content.encode("utf-8") if isinstance(content, str) else content
-    if path.is_file() and path.read_bytes() == data:
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == data:
         return []
     write_atomically(path, data)
     return [paths.relative(path)]
@@ -227,35 +264,57 @@ def _write_report(
     applied: Sequence[Any],
     claims: Sequence[dict[str, Any]],
     tables: InputTables,
+    known: Sequence[str],
+    versions: Mapping[str, str],
 ) -> list[str]:
-    """Write page, PDF, tables, schema and manifest, unless nothing they rest on changed."""
+    """Write page, PDF, tables, schema and manifest, unless nothing they rest on changed.
+
+    ``known`` are the published files that are written already.
+    """
     from ketameta.report.context import report_context
     from ketameta.report.publish import report_files
     from ketameta.report.reproduce import contents_hash
 
     note = paths.build / "stamps" / "report.txt"
     made_of = contents_hash(paths)
-    if note.is_file():
-        known = text_hash(made_of + manifest_text(paths, package_versions()))
-        if (
-            note.read_text(encoding="utf-8") == known
-            and (paths.reports / "manifest.json").is_file()
-        ):
-            return []
-    context = report_context(
-        paths, evidence, results, applied, claims, package_versions(), tables.frames()
-    )
+    listed = paths.build / PUBLISHED
+    if note.is_file() and listed.is_file():
+        names = stated_outputs(paths)
+        manifest = manifest_text(paths, versions, names)
+        if note.read_text(encoding="utf-8") == text_hash(made_of + manifest):
+            return _finish(paths, names, manifest)
+    context = report_context(paths, evidence, results, applied, claims, versions, tables.frames())
     effects_text = (paths.reports / "effects.csv").read_text(encoding="utf-8")
     files = report_files(context, paths, results, effects_text)
     written = []
     for name, content in files.items():
         written += _write_if_changed(paths, paths.reports / name, content)
-    kept = {name.partition("/")[2] for name in files if name.startswith("tables/")}
-    written += remove_stray(paths.reports / "tables", kept, paths)
-    manifest = manifest_text(paths, package_versions())
-    written += _write_if_changed(paths, paths.reports / "manifest.json", manifest)
+    names = [*known, *files]
+    manifest = manifest_text(paths, versions, names)
+    written += _finish(paths, names, manifest)
     write_atomically(note, text_hash(made_of + manifest))
+    write_atomically(listed, "".join(f"reports/{name}\n" for name in [*names, MANIFEST]))
     return written
+
+
+def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[str]:
+    """Remove tables that nothing publishes, and write what is about the published files."""
+    kept = {name.partition("/")[2] for name in names if name.startswith("tables/")}
+    return [
+        *remove_stray(paths.reports / "tables", kept, paths),
+        *_write_if_changed(paths, paths.reports / MANIFEST, manifest),
+        *_refresh_releases(paths),
+    ]
+
+
+def _refresh_releases(paths: ProjectPaths) -> list[str]:
+    """Bring the page that lists the releases up to date, where there are any."""
+    from ketameta.release import INDEX, index_html
+    from ketameta.report.changes import releases
+
+    if not releases(paths):
+        return []
+    return _write_if_changed(paths, paths.reports / INDEX, index_html(paths))
 
 
 __all__ = ["BuildReport", "KetametaError", "build", "load_evidence"]

@@ -12,12 +12,11 @@ from pathlib import Path
 from ketameta.cells import read_cell
 from ketameta.csvguard import unguarded
 from ketameta.evidence import Evidence, Row
-from ketameta.extraction import read_rows
+from ketameta.extraction import DECISIONS, SECOND, read_rows
 from ketameta.findings import Finding, file_finding, sort_findings
 from ketameta.paths import ProjectPaths
 from ketameta.schema import Column, Schema, Table
 from ketameta.second_extraction import (
-    SECOND,
     WHOLE_ROW,
     Comparison,
     compare_batch,
@@ -26,8 +25,6 @@ from ketameta.second_extraction import (
     second_folders,
 )
 
-#: File of decisions in the folder of the second extraction.
-DECISIONS = "reconciliation.csv"
 #: What a decision writes for a cell that stays empty, and for a row that only one extractor has.
 EMPTY, KEEP, LEAVE_OUT = "(empty)", "keep", "leave out"
 

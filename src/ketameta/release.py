@@ -1,40 +1,36 @@
 """Freezes the published report as a release, and lists the releases.
 
-A release holds all that was published: the page, the PDF, figures, results, tables, effects, the
-manifest, and one ZIP with everything needed to build them again. Every link of its page works.
+A release holds all that was published: the page, the PDF, figures, results, tables, effects and the
+manifest; with them the figures as PNG and PDF, and one ZIP with everything needed to build them
+again. Every link of its page works.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import escape
 
+from ketameta.drawing import PICTURES, draw_pictures
 from ketameta.errors import ReportError, UsageError
+from ketameta.extraction import is_link
 from ketameta.numberformat import plural
-from ketameta.paths import ProjectPaths, write_atomically
-from ketameta.report.changes import releases, result_changes
-from ketameta.report.manifest import file_hash, input_files
-from ketameta.report.reproduce import REPRODUCE
+from ketameta.paths import ProjectPaths, project_paths, recover, unfinished, write_atomically
+from ketameta.report.changes import frozen_results, releases, result_changes
+from ketameta.report.manifest import MANIFEST, file_hash, manifest_text
+from ketameta.report.reproduce import REPRODUCE, reproduction_zip
 
-#: Published files that a release keeps, below ``reports/``.
-_FROZEN = (
-    "report.html",
-    "report.pdf",
-    "effects.csv",
-    "claims.json",
-    "results.schema.json",
-    "manifest.json",
-    REPRODUCE,
-    "figures/*",
-    "results/*.json",
-    "tables/*.csv",
-)
+#: The page that lists the releases, below ``reports/``.
+INDEX = "releases/index.html"
+#: What a release says of itself: its version, and the hash of each of its files.
+RECORD = "release.json"
 #: Where the page of a release finds the list of all releases under the name it links.
 _SIGNPOST = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>All releases</title>
@@ -77,45 +73,83 @@ def release(paths: ProjectPaths, version: str) -> Release:
         If the version is malformed, exists, or is not later than the last one.
     ReportError
         If there is no report, or it is not the report of the present inputs.
+
+    Notes
+    -----
+    The release is made in a hidden folder beside its place and takes its name at the end; what a
+    kill leaves behind is removed by the next build or release.
     """
+    recover(paths.reports)
     _check_version(paths, version)
-    manifest = _checked_manifest(paths)
-    target = paths.reports / "releases" / version
-    written: list[Path] = []
+    names = _published(paths)
+    target = _folder(paths, version)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=unfinished(target)))
     try:
-        for path in _frozen(paths):
-            copy = target / path.relative_to(paths.reports)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(copy, path.read_bytes())
-            written.append(copy)
-        signpost = target / "releases" / "index.html"
-        signpost.parent.mkdir()
-        write_atomically(signpost, _SIGNPOST)
-        written.append(signpost)
-        stated = {
-            "version": version,
-            "inputs": manifest["inputs"],
-            "files": {
-                path.relative_to(target).as_posix(): file_hash(path) for path in sorted(written)
-            },
-        }
-        record = target / "release.json"
-        write_atomically(record, json.dumps(stated, indent=1, sort_keys=True) + "\n")
-        written.append(record)
+        os.chmod(fresh, 0o755)
+        _fill(paths, fresh, version, names)
+        os.rename(fresh, target)
     except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
+        shutil.rmtree(fresh, ignore_errors=True)
         raise
-    index = paths.reports / "releases" / "index.html"
+    index = paths.reports / INDEX
     write_atomically(index, index_html(paths))
-    return Release(version, tuple(paths.relative(path) for path in [*sorted(written), index]))
+    files = sorted(path for path in target.rglob("*") if path.is_file())
+    return Release(version, tuple(paths.relative(path) for path in [*files, index]))
+
+
+def _fill(paths: ProjectPaths, folder: Path, version: str, names: list[str]) -> None:
+    """Write every file of a release into a folder."""
+    for name in names:
+        write_atomically(folder / name, (paths.reports / name).read_bytes())
+    figures = [Path(name).name for name in names if name.startswith("figures/")]
+    draw_pictures(paths.figures, folder / "figures", figures)
+    write_atomically(folder / REPRODUCE, reproduction_zip(paths))
+    write_atomically(folder / INDEX, _SIGNPOST)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    stated = {
+        "version": version,
+        "files": {path.relative_to(folder).as_posix(): file_hash(path) for path in files},
+    }
+    write_atomically(folder / RECORD, json.dumps(stated, indent=1, sort_keys=True) + "\n")
+
+
+def remake(
+    root: str, version: str, versions: Mapping[str, str], instead: Mapping[str, str] | None = None
+) -> None:
+    """Build the project in a folder and freeze it, as a release of it was made.
+
+    Parameters
+    ----------
+    root : str
+        A folder with what the ZIP of the release holds.
+    version : str
+    versions : mapping
+        Package versions that the release states.
+    instead : mapping, optional
+        As for :func:`ketameta.pipeline.build`.
+
+    Notes
+    -----
+    Later versions of the package verify a release by calling this function of the code that the
+    release holds: its name and arguments stay as they are.
+    """
+    from ketameta.pipeline import build
+
+    paths = project_paths(root)
+    build(paths, versions=versions, instead=instead)
+    release(paths, version)
 
 
 def _check_version(paths: ProjectPaths, version: str) -> None:
     if not _VERSION.fullmatch(version):
         raise UsageError(f"version is {version!r}; give two or three numbers, such as '1.0'")
     known = releases(paths)
-    if version in known or (paths.reports / "releases" / version).exists():
+    if version in known:
         raise UsageError(f"version {version} exists already; a release is never changed")
+    folder = _folder(paths, version)
+    if folder.exists() or is_link(folder):
+        raise UsageError(f"{paths.relative(folder)} is there and is no release: delete it first")
     if known and _order(version) <= _order(known[-1]):
         raise UsageError(f"version {version} is not later than the last release, {known[-1]}")
 
@@ -125,30 +159,41 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple([*numbers, 0, 0][:3])
 
 
-def _checked_manifest(paths: ProjectPaths) -> dict[str, dict[str, str]]:
-    """Return the manifest when it fits the inputs and the published files."""
-    path = paths.reports / "manifest.json"
+def _published(paths: ProjectPaths) -> list[str]:
+    """Return the names of all published files, where they are those of the present inputs."""
+    path = paths.reports / MANIFEST
     if not path.is_file():
         raise ReportError("there is no report to release; run 'make report' first")
-    manifest: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
-    now = {paths.relative(item): file_hash(item) for item in input_files(paths)}
-    if now != manifest["inputs"]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        manifest = json.loads(text)
+        inputs, outputs = dict(manifest["inputs"]), dict(manifest["outputs"])
+        names = [name.removeprefix("reports/") for name in outputs]
+        ours = manifest_text(paths, manifest["versions"], names)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise ReportError(f"{paths.relative(path)} cannot be read; run 'make report'") from error
+    now = json.loads(ours)
+    if now["inputs"] != inputs:
         raise ReportError("the inputs have changed since the report was built; run 'make report'")
     wrong = [
         name
-        for name, stated in sorted(manifest["outputs"].items())
-        if not (paths.root / name).is_file() or file_hash(paths.root / name) != stated
+        for name, stated in outputs.items()
+        if now["outputs"].get(name) != stated or not _is_published(paths, name)
     ]
-    if wrong:
+    if wrong or not names or ours != text:
         raise ReportError(
-            "published files are not those the manifest states: " + ", ".join(wrong[:5])
+            "published files are not those the manifest states: "
+            + (", ".join(wrong[:5]) or MANIFEST)
+            + "; run 'make report'"
         )
-    return manifest
+    return [*names, MANIFEST]
 
 
-def _frozen(paths: ProjectPaths) -> Iterator[Path]:
-    for pattern in _FROZEN:
-        yield from sorted(path for path in paths.reports.glob(pattern) if path.is_file())
+def _is_published(paths: ProjectPaths, name: str) -> bool:
+    """Return whether a name is that of a file below ``reports/`` and of no link."""
+    first, *rest = name.split("/")
+    plain = first == "reports" and bool(rest) and {"", ".", ".."}.isdisjoint(rest)
+    return plain and (paths.root / name).resolve() == paths.reports.resolve().joinpath(*rest)
 
 
 def index_html(paths: ProjectPaths) -> str:
@@ -157,7 +202,7 @@ def index_html(paths: ProjectPaths) -> str:
     parts = []
     for place in range(len(versions) - 1, -1, -1):
         version = versions[place]
-        folder = paths.reports / "releases" / version
+        folder = _folder(paths, version)
         changed = ""
         if place:
             items = result_changes(_results(paths, versions[place - 1]), _results(paths, version))
@@ -176,8 +221,18 @@ def index_html(paths: ProjectPaths) -> str:
             )
             if (folder / name).is_file()
         )
+        figures = "".join(
+            f"<li>{escape(path.stem)}: " + ", ".join(
+                f'<a href="{escape(f"{version}/figures/{path.stem}.{ending}")}">'
+                f"{ending.upper()}</a>"
+                for ending in ("svg", *PICTURES)
+                if path.with_suffix(f".{ending}").is_file()
+            ) + "</li>"
+            for path in sorted((folder / "figures").glob("*.svg"))
+        )  # fmt: skip
         parts.append(
-            f"<section><h2>Release {escape(version)}</h2><ul>{links}</ul>{changed}</section>"
+            f"<section><h2>Release {escape(version)}</h2><ul>{links}</ul>{changed}"
+            f"<details><summary>Figures</summary><ul>{figures}</ul></details></section>"
         )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -192,8 +247,8 @@ def index_html(paths: ProjectPaths) -> str:
 
 
 def _results(paths: ProjectPaths, version: str) -> dict[str, dict[str, object]]:
-    folder = paths.reports / "releases" / version / "results"
-    return {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(folder.glob("*.json"))
-    }
+    return frozen_results(paths, sorted(_folder(paths, version).glob("results/*.json")))
+
+
+def _folder(paths: ProjectPaths, version: str) -> Path:
+    return paths.reports / "releases" / version

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ketameta.evidence import Evidence, Row
-from ketameta.extraction import batch_folders, read_rows
+from ketameta.extraction import SECOND, batch_folders, is_link, read_rows
 from ketameta.findings import Finding, sort_findings
 from ketameta.paths import ProjectPaths
 from ketameta.schema import TABLES, Column, Schema, Table
 
-#: Folder of the second extraction inside a batch.
-SECOND = "second"
 #: Stands for the whole row where only one extractor has it.
 WHOLE_ROW = "(row)"
 #: Begins the note of a row of the second extraction that holds only what was read again.
@@ -87,7 +85,7 @@ def second_folders(paths: ProjectPaths, also: Iterable[Path] = ()) -> tuple[Path
 
 def _has_second(folder: Path) -> bool:
     try:
-        return (folder / SECOND).is_dir()
+        return (folder / SECOND).is_dir() and not is_link(folder / SECOND)
     except OSError:
         return False
 

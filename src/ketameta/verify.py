@@ -1,70 +1,53 @@
-"""Rebuilds the published output from the CSVs elsewhere and names every difference.
+"""Rebuilds what is published from its inputs, elsewhere, and names every difference.
 
-Three questions: are the inputs those the manifest states, are the published files those it states,
-and does a rebuild give the same (byte for byte; where bytes differ, number by number). Never
-writes into the project.
+Rebuilt bytes must be the published bytes. Only where they are not, an explanation is looked for:
+structure by structure, then number by number. Never writes into the project.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import io
 import json
-import math
+import os
+import platform
 import re
 import shutil
+import stat
+import subprocess
+import sys
 import tempfile
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ketameta.errors import UsageError
+import ketameta
+from ketameta.differences import Difference, explained
+from ketameta.drawing import PICTURES
+from ketameta.errors import KetametaError, UsageError
+from ketameta.extraction import is_link
 from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.report.manifest import file_hash, input_files, output_files
-from ketameta.report.reproduce import ROOT_FILES
+from ketameta.release import INDEX, RECORD, index_html, remake
+from ketameta.report.changes import releases
+from ketameta.report.manifest import MANIFEST, code_files, file_hash
+from ketameta.report.reproduce import FOLDER, REPRODUCE, ROOT_FILES, source_files
 
-#: Differences listed per file; the rest are counted.
-MOST_PER_FILE = 10
-#: Processors differ in the last bits of a sum; the worst seen between two kinds was 1e-13 relative.
-#: Any other change of a published digit is found by the hashes of the manifest.
-RELATIVE_TOLERANCE = 1e-9
-#: Below this a number is rounding error around zero.
-ABSOLUTE_TOLERANCE = 1e-12
-#: Text around the first differing character of a page.
-_CONTEXT = 60
+#: The platform on which the same bytes are promised.
+PLATFORM = ("Linux", "x86_64")
+#: Where a number may be one unit in its last digit away, below ``reports/``: what is computed.
+_COMPUTED = re.compile(r"effects\.csv|(?:results/[^/]+\.json|tables/[^/]+\.csv)")
+#: Of these, the ones from which the others follow.
+_SOURCES = re.compile(r"effects\.csv|results/[^/]+\.json")
+_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
+#: What of the ZIP of a release is unpacked; anything else in it is named, and left where it is.
+_UNPACKED = re.compile(
+    rf"(?:data|analyses|src/ketameta|reports/releases)/.+|{'|'.join(map(re.escape, ROOT_FILES))}"
+)
+_REMAKE = "import json, sys; from ketameta.release import remake; remake(*json.loads(sys.argv[1]))"
 
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One place where the published output is not what the CSVs give.
-
-    Attributes
-    ----------
-    file : str
-        Relative to the project.
-    where : str
-        Analysis and quantity, row and column, or line.
-    published, rebuilt : str
-        Of a hash: as the manifest states it, and of the file.
-    kinds : tuple of str
-        What the two values are called.
-    """
-
-    file: str
-    where: str
-    published: str
-    rebuilt: str
-    kinds: tuple[str, str] = ("published", "rebuilt")
-
-    def __str__(self) -> str:
-        place = f" {self.where}" if self.where else ""
-        one, two = self.kinds
-        return f"{self.file}{place}: {one} {self.published}, {two} {self.rebuilt}"
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,60 +65,88 @@ class Verification:
     differences: tuple[Difference, ...]
 
     @property
-    def holds(self) -> bool:
-        """Whether everything published follows from the CSVs."""
+    def identical(self) -> bool:
+        """Whether everything published is, byte for byte, what the inputs give."""
         return not self.differences
 
+    @property
+    def holds(self) -> bool:
+        """Whether everything published agrees with what the inputs give, if not to the byte."""
+        return all(item.deviation is not None for item in self.differences)
+
     def __str__(self) -> str:
-        if self.holds:
-            return f"{plural(self.files, 'published file')} rebuilt from the CSVs: identical."
-        lines = [
-            f"{plural(len(self.differences), 'difference')} in "
-            f"{plural(len({item.file for item in self.differences}), 'file')}:"
-        ]
-        return "\n".join([*lines, *(f"  {item}" for item in self.differences)])
+        if self.identical:
+            return f"{plural(self.files, 'published file')} rebuilt from their inputs: identical."
+        files = plural(len({item.file for item in self.differences}), "file")
+        if not self.holds:
+            head = f"{plural(len(self.differences), 'difference')} in {files}:"
+            return "\n".join([head, *(f"  {item}" for item in self.differences)])
+        largest = max(self.differences, key=lambda item: item.deviation or 0)
+        there = (platform.system(), platform.machine()) == PLATFORM
+        return (
+            f"{plural(self.files, 'published file')} rebuilt from their inputs: agrees, not "
+            f"identical. {plural(len(self.differences), 'number')} in {files} differ by at most "
+            f"one unit in the last published digit.\n  The largest, {largest.deviation:.1e} of "
+            f"the number: {largest}\n  "
+            + (
+                "This is a platform on which the same bytes are promised: run 'make report' and "
+                "look at what changes."
+                if there
+                else f"The same bytes are promised on {' '.join(PLATFORM)} only."
+            )
+        )
 
 
 def verify(
-    paths: ProjectPaths, *, report: Path | None = None, say: Callable[[str], None] = lambda _: None
+    paths: ProjectPaths,
+    *,
+    report: Path | None = None,
+    version: str = "",
+    with_releases: bool = True,
+    say: Say = lambda _: None,
 ) -> Verification:
-    """Rebuild the report in a temporary folder and compare it with what is published.
+    """Rebuild the report, and each release, in a temporary folder and compare it.
 
     Parameters
     ----------
     paths : ProjectPaths
     report : Path, optional
-        The published folder; ``reports/`` of the project when not given.
+        A published folder, or the folder of a release; ``reports/`` of the project when not given.
+    version : str
+        Only this release of the project.
+    with_releases : bool
+        Whether the releases below the published folder are rebuilt too.
     say : callable
         Called with one line per step.
 
     Raises
     ------
     UsageError
-        If there is no published report in the folder.
-    """
-    from ketameta.pipeline import build
+        If there is no published report in the folder, or no such release.
 
+    Notes
+    -----
+    A release is rebuilt from the inputs in its own ZIP. Where its code is not that of this package,
+    it is rebuilt by its own code in a process of its own if it is a release of this project;
+    nothing is run of a folder from elsewhere.
+    """
+    if version:
+        if version not in releases(paths):
+            known = ", ".join(releases(paths)) or "none"
+            raise UsageError(f"there is no release {version}; the releases are: {known}")
+        return _verify_release(paths, paths.reports / "releases" / version, say, own=True)
     published = paths.reports if report is None else report
     _check_published(published, paths, given=report is not None)
-    with tempfile.TemporaryDirectory(prefix="ketameta-verify-") as folder:
-        root = Path(folder)
-        shutil.copytree(paths.data, root / "data")
-        shutil.copytree(paths.analyses, root / "analyses")
-        for name in ROOT_FILES:
-            if (paths.root / name).is_file():
-                shutil.copyfile(paths.root / name, root / name)
-        # What changed since the last release is said from its frozen results.
-        if (paths.reports / "releases").is_dir():
-            shutil.copytree(paths.reports / "releases", root / "reports" / "releases")
-        rebuilt = project_paths(root)
-        build(rebuilt, say=say)
-        differences = [
-            *_manifest_hashes(paths, published),
-            *_compare_folders(published, rebuilt.reports, paths),
-        ]
-        files = len(output_files(rebuilt)) + 1
-    return Verification(files, tuple(differences))
+    if (published / RECORD).is_file():
+        inside = published.resolve().parent == (paths.reports / "releases").resolve()
+        return _verify_release(paths, published, say, own=inside)
+    found = [_verify_report(paths, published, say)]
+    if with_releases and (published / "releases").exists():
+        found += _verify_releases(paths, published, say)
+    return Verification(
+        sum(part.files for part in found),
+        tuple(item for part in found for item in part.differences),
+    )
 
 
 def _check_published(folder: Path, paths: ProjectPaths, *, given: bool) -> None:
@@ -149,195 +160,284 @@ def _check_published(folder: Path, paths: ProjectPaths, *, given: bool) -> None:
         raise UsageError(f"{name} is a file, not a folder: {hint}")
     if not folder.exists():
         raise UsageError(f"{name}: no such folder; {hint}")
-    if not any((folder / part).exists() for part in ("manifest.json", "report.html", "results")):
+    if not any((folder / part).exists() for part in (MANIFEST, "report.html", "results")):
         state = "is empty" if not any(folder.iterdir()) else "holds no published report"
         raise UsageError(f"{name} {state}: {hint}")
 
 
-def _manifest_hashes(paths: ProjectPaths, published: Path) -> Iterator[Difference]:
-    """Yield inputs and published files whose hash is not the one the manifest states."""
-    manifest = published / "manifest.json"
-    if not manifest.is_file():
-        yield Difference(_name(manifest, paths), "", "no manifest", "a manifest")
-        return
-    try:
-        stated = json.loads(manifest.read_text(encoding="utf-8"))
-        inputs, outputs = dict(stated["inputs"]), dict(stated["outputs"])
-    except (ValueError, KeyError, TypeError):
-        yield Difference(_name(manifest, paths), "", "an unreadable manifest", "a manifest")
-        return
-    actual = {paths.relative(path): file_hash(path) for path in input_files(paths)}
-    yield from _unlike(inputs, actual, "an input")
-    found = {
-        f"reports/{path.relative_to(published).as_posix()}": file_hash(path)
-        for path in _files(published)
-        if path != manifest
-    }
-    yield from _unlike(outputs, found, "a published file")
+# --- the report -----------------------------------------------------------------------------------
 
 
-def _unlike(stated: dict[str, str], actual: dict[str, str], kind: str) -> Iterator[Difference]:
-    for file in sorted(set(stated) | set(actual)):
-        if stated.get(file) != actual.get(file):
-            yield Difference(
-                file,
-                f"(SHA-256 of {kind})",
-                str(stated.get(file, "not listed"))[:12],
-                str(actual.get(file, "no such file"))[:12],
+def _verify_report(paths: ProjectPaths, published: Path, say: Say) -> Verification:
+    from ketameta.pipeline import build
+
+    with tempfile.TemporaryDirectory(prefix="ketameta-verify-") as folder:
+        rebuilt = project_paths(folder)
+        for path in source_files(paths):
+            copy = rebuilt.root / path.relative_to(paths.root)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+
+        def again(instead: Mapping[str, str]) -> Path:
+            build(rebuilt, say=say, instead=instead)
+            return rebuilt.reports
+
+        return _compare(paths.relative(published), published, again, drawn=True)
+
+
+def _compare(
+    label: str, published: Path, again: Callable[[Mapping[str, str]], Path], *, drawn: bool = False
+) -> Verification:
+    """Compare a published folder with the folder that ``again`` makes.
+
+    Where only numbers differ, each by one unit at most, what follows from them is made once more
+    from the published ones: it has to be what is published to the byte.
+    """
+    theirs, odd = _listing(label, published)
+    ours = _listing("", again({}))[0]
+    if drawn:
+        theirs = {name: path for name, path in theirs.items() if not _drawn(name, ours)}
+    found = {name: _of_file(label, name, theirs, ours) for name in sorted({*theirs, *ours})}
+    numbers = {name: items for name, items in found.items() if _SOURCES.fullmatch(name) and items}
+    hard = [item for items in found.values() for item in items if item.deviation is None]
+    soft = [item for items in numbers.values() for item in items if item.deviation is not None]
+    if hard and numbers and len(soft) == sum(len(items) for items in numbers.values()):
+        instead = {name: theirs[name].read_bytes().decode("utf-8") for name in numbers}
+        ours = _listing("", again(instead))[0]
+        found = {name: _of_file(label, name, theirs, ours) for name in sorted({*theirs, *ours})}
+        found |= numbers
+    differences = [*odd, *(item for name in found for item in found[name])]
+    return Verification(len(ours), tuple(differences))
+
+
+def _drawn(name: str, ours: Mapping[str, Path]) -> bool:
+    """Return whether a file is a picture that ``make forest`` draws beside a figure."""
+    path = PurePosixPath(name)
+    picture = path.suffix.lstrip(".") in PICTURES and str(path.parent) == "figures"
+    return picture and str(path.with_suffix(".svg")) in ours
+
+
+def _listing(label: str, folder: Path) -> tuple[dict[str, Path], list[Difference]]:
+    """Return the files of a folder by name, without its releases, and what is no file in it."""
+    files: dict[str, Path] = {}
+    odd: list[Difference] = []
+    for parent, folders, names in os.walk(folder):
+        below = Path(parent).relative_to(folder)
+        if below == Path() and not (folder / RECORD).is_file():
+            folders[:] = [name for name in folders if name != "releases"]
+        for name in sorted([*folders, *names]):
+            path = Path(parent) / name
+            place = (below / name).as_posix()
+            if is_link(path):
+                odd.append(Difference(f"{label}/{place}", "", "a link", "no such thing"))
+            elif name in names and not stat.S_ISREG(path.lstat().st_mode):
+                odd.append(Difference(f"{label}/{place}", "", "no plain file", "no such thing"))
+            elif name in names:
+                files[place] = path
+            elif not any(path.iterdir()):
+                odd.append(Difference(f"{label}/{place}", "", "an empty folder", "no such thing"))
+        folders[:] = sorted(name for name in folders if not is_link(Path(parent) / name))
+    return files, odd
+
+
+def _of_file(
+    label: str, name: str, theirs: Mapping[str, Path], ours: Mapping[str, Path]
+) -> list[Difference]:
+    """Return the differences of one file of two folders."""
+    file = f"{label}/{name}"
+    if name not in ours:
+        return [Difference(file, "", "a file", "no such file")]
+    if name not in theirs:
+        return [Difference(file, "", "no such file", "a file")]
+    one, two = theirs[name].read_bytes(), ours[name].read_bytes()
+    if name in (MANIFEST, RECORD):
+        return _of_list(file, one, two, theirs)
+    return [] if one == two else explained(file, one, two, numbers=bool(_COMPUTED.fullmatch(name)))
+
+
+def _of_list(file: str, one: bytes, two: bytes, theirs: Mapping[str, Path]) -> list[Difference]:
+    """Return what is wrong with a file of hashes, which has to state those of what is published."""
+    stated = json.loads(two)
+    part = "outputs" if file.endswith(MANIFEST) else "files"
+    for name in stated[part]:
+        path = theirs.get(name.removeprefix("reports/"))
+        if path is not None:
+            stated[part][name] = file_hash(path)
+    wanted = (json.dumps(stated, indent=1, sort_keys=True) + "\n").encode("utf-8")
+    if one == wanted:
+        return []
+    found = []
+    for item in explained(file, one, wanted, most=1000):
+        kind = next((kind for kind in ("inputs", part) if item.where.startswith(f"{kind}.")), "")
+        if kind:
+            name, folder = item.where.partition(".")[2], file.rpartition("/")[0]
+            what = "an input" if kind == "inputs" else "a published file"
+            item = Difference(
+                name if kind == "inputs" else f"{folder}/{name.removeprefix('reports/')}",
+                f"(SHA-256 of {what})",
+                item.published[:12].replace("nothing", "not listed"),
+                item.rebuilt[:12].replace("nothing", "no such file"),
                 ("the manifest says", "the file has"),
             )
+        found.append(item)
+    return found
 
 
-def _name(path: Path, paths: ProjectPaths) -> str:
-    return paths.relative(path)
+# --- releases -------------------------------------------------------------------------------------
 
 
-def _compare_folders(published: Path, rebuilt: Path, paths: ProjectPaths) -> Iterator[Difference]:
-    """Yield the differences between two report folders, file by file."""
-    theirs = {path.relative_to(published): path for path in _files(published)}
-    ours = {path.relative_to(rebuilt): path for path in _files(rebuilt)}
-    for name in sorted(set(theirs) | set(ours)):
-        label = f"{paths.relative(published)}/{name.as_posix()}"
-        if name not in ours:
-            yield Difference(label, "", "a file", "no such file")
-        elif name not in theirs:
-            yield Difference(label, "", "no such file", "a file")
-        elif name.name == "manifest.json":
-            yield from _compare_manifests(label, theirs[name], ours[name])
-        elif theirs[name].read_bytes() != ours[name].read_bytes():
-            yield from _compare_files(label, theirs[name], ours[name])
+def _verify_releases(paths: ProjectPaths, published: Path, say: Say) -> list[Verification]:
+    """Verify each release below a published folder, and the page that lists them."""
+    label = f"{paths.relative(published)}/releases"
+    folder = published / "releases"
+    if is_link(folder) or published.name != "reports":
+        why = "a link" if is_link(folder) else "a folder"
+        wanted = "a folder of releases in a folder called reports"
+        return [Verification(0, (Difference(label, "", why, wanted),))]
+    holder = project_paths(published.parent)
+    known = releases(holder)
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.name not in (*known, "index.html") or is_link(path):
+            kind = "a folder" if path.is_dir() else "a file"
+            said = Difference(f"{label}/{path.name}", "", kind, "no release and no list of them")
+            found.append(Verification(0, (said,)))
+    index = published / INDEX
+    listed = index.read_bytes() if index.is_file() else b""
+    rebuilt = index_html(holder).encode("utf-8") if known else b""
+    found.append(
+        Verification(1, tuple(explained(f"{label}/index.html", listed, rebuilt)))
+        if listed != rebuilt
+        else Verification(1, ())
+    )
+    own = published.resolve() == paths.reports.resolve()
+    for version in known:
+        if not is_link(folder / version):
+            found.append(_verify_release(holder, folder / version, say, own=own))
+    return found
 
 
-def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    releases = folder / "releases"
-    return [path for path in folder.rglob("*") if path.is_file() and releases not in path.parents]
+def _verify_release(paths: ProjectPaths, folder: Path, say: Say, *, own: bool) -> Verification:
+    """Rebuild a release from what its ZIP holds and compare it.
 
-
-def _compare_files(label: str, published: Path, rebuilt: Path) -> Iterator[Difference]:
-    """Yield what differs inside two files whose bytes differ."""
-    known = {".json": _compare_json, ".csv": _compare_csv, ".zip": _compare_zip}
-    compare = known.get(published.suffix, _compare_text)
+    ``own`` says that it is one of this project, so that its code may be run.
+    """
+    label = paths.relative(folder)
+    say(f"Rebuilding release {folder.name}")
     try:
-        found = list(compare(label, published, rebuilt))
-    except (UnicodeDecodeError, ValueError, zipfile.BadZipFile, zlib.error):
-        found = [Difference(label, "", "bytes that cannot be read", "the rebuilt file")]
-    yield from found[:MOST_PER_FILE]
-    if len(found) > MOST_PER_FILE:
-        yield Difference(label, "", f"{len(found) - MOST_PER_FILE} more differences", "not listed")
+        record = json.loads((folder / RECORD).read_bytes())
+        stated = json.loads((folder / MANIFEST).read_bytes())
+        version = record["version"]
+        versions = {str(name): str(value) for name, value in stated["versions"].items()}
+        packed = (folder / REPRODUCE).read_bytes()
+        members = _members(packed)
+        if not _VERSION.fullmatch(version) or (own and version != folder.name):
+            raise ValueError(f"its version is {version!r}")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
+            zipfile.BadZipFile, NotImplementedError) as error:  # fmt: skip
+        what = "a release that cannot be read" + (f" ({error})" if str(error) else "")
+        said = Difference(label, "", what, f"{RECORD}, {MANIFEST} and {REPRODUCE} of a release")
+        return Verification(0, (said,))
+    with tempfile.TemporaryDirectory(prefix="ketameta-verify-") as temporary:
+        root = Path(temporary)
+        for name, content in members.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+        theirs = {path.relative_to(root / "src/ketameta").as_posix(): path.read_bytes()
+                  for path in code_files(root / "src" / "ketameta")}  # fmt: skip
+        installed = Path(ketameta.__file__).parent
+        here = {path.relative_to(installed).as_posix(): path.read_bytes()
+                for path in code_files(installed)}  # fmt: skip
+        other = own and theirs != here
+
+        def again(instead: Mapping[str, str]) -> Path:
+            made = root / "reports" / "releases" / version
+            if made.exists():
+                shutil.rmtree(made)
+            arguments = (str(root), version, versions, dict(instead))
+            if other:
+                _by_its_own_code(root, arguments)
+            else:
+                remake(*arguments)
+            return made
+
+        try:
+            result = _compare(label, folder, again)
+        except (KetametaError, OSError) as error:
+            said = Difference(label, "", "a release", f"nothing, because: {error}")
+            return Verification(0, (said,))
+    more = [*_not_of_the_project(paths, label, members), *_changed_since(paths, folder)]
+    if theirs != here and not own and not result.identical:
+        wanted = "compare with its own version (its ZIP builds it)"
+        more.append(Difference(label, "", "made by other code than this", wanted))
+    return Verification(result.files, (*result.differences, *more))
 
 
-def _compare_manifests(label: str, published: Path, rebuilt: Path) -> Iterator[Difference]:
-    """Yield what differs apart from hashes of outputs, which are compared file by file."""
-    try:
-        stated = json.loads(published.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, ValueError):
-        return  # said by the comparison of hashes
-    ours = json.loads(rebuilt.read_text(encoding="utf-8"))
-    for part in ("inputs", "versions"):
-        theirs, mine = stated.get(part, {}), ours[part]
-        for key in sorted(set(theirs) | set(mine)):
-            if theirs.get(key) != mine.get(key):
-                yield Difference(
-                    label, f"{part}.{key}", str(theirs.get(key))[:20], str(mine.get(key))[:20]
-                )
+def _members(packed: bytes) -> dict[str, bytes]:
+    """Return the files in the ZIP of a release that a build reads, by name below its folder."""
+    found: dict[str, bytes] = {}
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > len(packed):
+            raise ValueError(f"{REPRODUCE} says that it holds more than it is large")
+        for entry in entries:
+            folder, _, name = entry.filename.partition("/")
+            safe = {"..", "."}.isdisjoint(name.split("/")) and "\\" not in name and ":" not in name
+            if folder == FOLDER and safe and _UNPACKED.fullmatch(name) and not entry.is_dir():
+                found[name] = archive.read(entry)
+    return found
 
 
-def _compare_json(label: str, published: Path, rebuilt: Path) -> Iterator[Difference]:
-    theirs = dict(_leaves(json.loads(published.read_text(encoding="utf-8"))))
-    ours = dict(_leaves(json.loads(rebuilt.read_text(encoding="utf-8"))))
-    for key in [*theirs, *(key for key in ours if key not in theirs)]:
-        if not _same(theirs.get(key, _ABSENT), ours.get(key, _ABSENT)):
-            yield Difference(label, key, _brief(theirs, key), _brief(ours, key))
+def _by_its_own_code(root: Path, arguments: Sequence[Any]) -> None:
+    """Rebuild a release with the code that it holds, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", _REMAKE, json.dumps(arguments)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise KetametaError(f"its own code ends with {done.returncode}: {last}")
 
 
-_ABSENT = object()
+def _not_of_the_project(
+    paths: ProjectPaths, label: str, members: Mapping[str, bytes]
+) -> Iterator[Difference]:
+    """Yield the files of an earlier release in the ZIP that are not those of that release."""
+    for name, content in members.items():
+        path = paths.root / name
+        held = name.startswith("reports/releases/") and path.is_file()
+        if held and path.read_bytes() != content:
+            said = "what that release has now"
+            yield Difference(f"{label}/{REPRODUCE}", name, "another file", said)
 
 
-def _same(one: Any, two: Any) -> bool:
-    """Return whether two values agree; numbers up to the last digits of another processor."""
-    if one == two:
-        return True
-    if isinstance(one, float) and isinstance(two, float):
-        return math.isclose(one, two, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
-    return False
+def _changed_since(paths: ProjectPaths, folder: Path) -> Iterator[Difference]:
+    """Yield the files of a release that are not as the commit has them which added it.
 
+    Nothing where git does not know the release.
+    """
 
-def _same_cells(one: str, two: str) -> bool:
-    try:
-        return one == two or _same(float(one), float(two))
-    except ValueError:
-        return False
+    def git(*arguments: str) -> list[str]:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(paths.root), *arguments], capture_output=True, text=True,
+                check=False,
+            )  # fmt: skip
+        except OSError:
+            return []
+        return done.stdout.splitlines() if done.returncode == 0 else []
 
-
-def _brief(values: dict[str, Any], key: str) -> str:
-    return str(values[key])[:80] if key in values else "nothing"
-
-
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every value of a nested structure with its path; rows are named by their study."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            name = item.get("study_id", index) if isinstance(item, dict) else index
-            yield from _leaves(
-                item, f"{path}[{index}:{name}]" if name != index else f"{path}[{index}]"
-            )
-    else:
-        yield path, value
-
-
-def _compare_csv(label: str, published: Path, rebuilt: Path) -> Iterator[Difference]:
-    theirs = list(csv.reader(io.StringIO(published.read_text(encoding="utf-8"))))
-    ours = list(csv.reader(io.StringIO(rebuilt.read_text(encoding="utf-8"))))
-    if len(theirs) != len(ours):
-        yield Difference(label, "", f"{len(theirs)} lines", f"{len(ours)} lines")
-    header = ours[0] if ours else []
-    for line, (left, right) in enumerate(zip(theirs, ours, strict=False), start=1):
-        for place, name in enumerate(header):
-            one = left[place] if place < len(left) else "nothing"
-            two = right[place] if place < len(right) else "nothing"
-            if not _same_cells(one, two):
-                yield Difference(label, f"line {line} {name} ({right[0]})", one, two)
-
-
-def _compare_zip(label: str, published: Path, rebuilt: Path) -> Iterator[Difference]:
-    """Yield the files inside two archives that differ; how they are packed says nothing."""
-    with zipfile.ZipFile(published) as theirs, zipfile.ZipFile(rebuilt) as ours:
-        names, mine = set(theirs.namelist()), set(ours.namelist())
-        for name in sorted(names | mine):
-            one = theirs.read(name) if name in names else None
-            two = ours.read(name) if name in mine else None
-            if one != two:
-                yield Difference(label, name, _packed(one), _packed(two))
-
-
-def _packed(content: bytes | None) -> str:
-    return "nothing" if content is None else f"SHA-256 {hashlib.sha256(content).hexdigest()[:12]}"
-
-
-def _compare_text(label: str, published: Path, rebuilt: Path) -> Iterator[Difference]:
-    if published.suffix in {".png", ".pdf"}:
-        yield Difference(label, "", f"SHA-256 {file_hash(published)[:12]}", file_hash(rebuilt)[:12])
+    name = f"reports/releases/{folder.name}"
+    if folder.resolve() != (paths.root / name).resolve():
         return
-    theirs = published.read_text(encoding="utf-8").splitlines()
-    ours = rebuilt.read_text(encoding="utf-8").splitlines()
-    section = ""
-    for line, (left, right) in enumerate(zip(theirs, ours, strict=False), start=1):
-        heading = re.search(r'<(?:article|section) id="([^"]+)"', right)
-        section = heading.group(1) if heading else section
-        if left != right:
-            start = next(
-                (i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b),
-                min(len(left), len(right)),
-            )
-            begin = max(0, start - _CONTEXT // 2)
-            where = f"line {line}" + (f" in {section}" if section else "")
-            yield Difference(
-                label, where, left[begin : begin + _CONTEXT], right[begin : begin + _CONTEXT]
-            )
-    if len(theirs) != len(ours):
-        yield Difference(label, "", f"{len(theirs)} lines", f"{len(ours)} lines")
+    added = git("log", "--diff-filter=A", "--format=%H", "--", f"{name}/{RECORD}")
+    if added:
+        commit = added[-1]
+        changed = git("diff", "--no-ext-diff", "--relative", "--name-only", commit, "--", name)
+        for file in changed:
+            was = f"as commit {commit[:10]} published it"
+            yield Difference(file, "", "changed since", was, ("a released file", "not"))

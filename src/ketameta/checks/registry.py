@@ -129,7 +129,9 @@ CHECKS: tuple[Check, ...] = (*STRUCTURE, *NUMBERS)
 #: What the reading layer and the lists beside the tables report, by word.
 READING: dict[str, str] = {
     "file_missing": "A file or folder that is needed is there.",
-    "file_unknown": "Every table in a batch folder has the name of a table.",
+    "file_unknown": "Every file below data/ has the name of a table or list that is read.",
+    "link": "Nothing below data/ or in analyses/ is a link.",
+    "batch_name": "Batches are named by letters, digits, _ and -.",
     "file_unreadable": "Every file can be opened.",
     "not_csv": "A file that ends in .csv is one, not a workbook, a PDF or a picture.",
     "empty_file": "Every file has a header.",

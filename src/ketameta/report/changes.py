@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ketameta.analyses.words import interval_words, written
+from ketameta.errors import ReportError
 from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths
 from ketameta.report.studies import studies_of
@@ -26,6 +27,15 @@ def releases(paths: ProjectPaths) -> list[str]:
     folder = paths.reports / "releases"
     found = [path.name for path in folder.glob("*") if (path / "manifest.json").is_file()]
     return sorted((name for name in found if _VERSION.fullmatch(name)), key=_order)
+
+
+def last_release_files(paths: ProjectPaths) -> list[Path]:
+    """Return what a build reads of the last release: its manifest and its results."""
+    versions = releases(paths)
+    if not versions:
+        return []
+    last = paths.reports / "releases" / versions[-1]
+    return [last / "manifest.json", *sorted((last / "results").glob("*.json"))]
 
 
 def _order(version: str) -> tuple[int, ...]:
@@ -45,14 +55,32 @@ def changes_since_release(
     versions = releases(paths)
     if not versions:
         return {"version": "", "items": []}
-    folder = paths.reports / "releases" / versions[-1] / "results"
-    before = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+    before = frozen_results(paths, last_release_files(paths)[1:])
     return {"version": versions[-1], "items": result_changes(before, results)}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return value
+def frozen_results(paths: ProjectPaths, files: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Return the results of a release by their names.
+
+    Raises
+    ------
+    ReportError
+        If a file of the release is not what a release wrote.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for path in files:
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            _words(None, value)
+            _studies(value)
+            str(value["title"])
+        except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+            raise ReportError(
+                f"{paths.relative(path)}: this is not what the release wrote; a release is never "
+                "changed, so put it back (with git: git checkout -- reports/releases)"
+            ) from None
+        found[path.stem] = value
+    return found
 
 
 def result_changes(

@@ -17,6 +17,7 @@ from ketameta.analyses.credibility_tests import PERMUTED_BELOW
 from ketameta.analyses.rows import study_label
 from ketameta.conversions import ROUTES
 from ketameta.errors import ReportError
+from ketameta.extraction import is_link
 from ketameta.numberformat import format_level, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report import summary, texts
@@ -25,7 +26,7 @@ from ketameta.report.changes import changes_since_release
 from ketameta.report.evidence_map import evidence_map_cells
 from ketameta.report.flow import record_flow
 from ketameta.report.glossary import TERMS
-from ketameta.report.manifest import code_hash, inputs_hash
+from ketameta.report.manifest import inputs_hash, results_hash
 from ketameta.report.page_parts import page_parts, with_pictures
 from ketameta.report.page_plots import risk_of_bias, section_plots
 from ketameta.report.plots import Plot
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from ketameta.effect_rows import Assumptions
     from ketameta.evidence import Evidence
 
-#: Files in which every figure can be had.
-FIGURE_ENDINGS = ("svg", "png", "pdf")
 #: A search older than this is due again (half a year, in days).
 SEARCH_DUE_DAYS = 183
 #: Parts of the report, in order: key, title, and what a reader should know first.
@@ -121,7 +120,7 @@ def report_context(
     return {
         **page_parts(sections, picture, bias),
         "stamp": inputs_hash(paths)[:12],
-        "code_stamp": code_hash()[:12],
+        "results_stamp": results_hash(results)[:12],
         "versions": dict(versions),
         "results": by_name,
         "sections": sections,
@@ -163,7 +162,6 @@ def report_context(
         "lead": texts.LEAD,
         "no_risk_of_bias": texts.NO_RISK_OF_BIAS,
         "check_words": texts.CHECK,
-        "figure_endings": FIGURE_ENDINGS,
     }
 
 
@@ -195,7 +193,7 @@ def _limitations(search: Mapping[str, Any], counts: Mapping[str, Any]) -> list[s
 def _citation(paths: ProjectPaths) -> str:
     """Return how to cite, from ``CITATION.cff``; empty where there is none."""
     path = paths.root / "CITATION.cff"
-    if not path.is_file():
+    if not path.is_file() or is_link(path):
         return ""
     text = path.read_text(encoding="utf-8")
     found = dict(re.findall(r'^\s*-?\s*(name|title|version|doi|url): *"?([^"\n]+)"?$', text, re.M))

@@ -198,7 +198,7 @@ def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
         "title": texts.TITLE,
         "lead": texts.LEAD,
         "stamp": f"ketameta {context['versions']['ketameta']} \u00b7 data {context['stamp']} "
-        f"\u00b7 code {context['code_stamp']}",
+        f"\u00b7 results {context['results_stamp']}",
         "closed": [int(part) for part in context["living"]["searched"].split("-")],
         "dates": f"Extraction closed {context['living']['searched']}; "
         f"next search due {context['living']['due']}.",

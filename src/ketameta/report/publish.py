@@ -1,17 +1,15 @@
-"""Every file of the report that is written from the context: page, PDF, tables, schema, ZIP."""
+"""Every file of the report that is written from the context: page, PDF, tables, schema."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ketameta.paths import ProjectPaths
 from ketameta.report.html import render_html
-from ketameta.report.manifest import inputs_text
+from ketameta.report.manifest import inputs_text, results_text
 from ketameta.report.page_tables import analysis_tables
 from ketameta.report.pdf import render_pdf
-from ketameta.report.reproduce import REPRODUCE, reproduction_zip
 from ketameta.report.results_schema import schema_text
 from ketameta.report.tables import tables_of
 from ketameta.textfiles import harmless
@@ -38,13 +36,7 @@ def report_files(
     """
     attachments = {
         "effects.csv": effects_text,
-        "results.json": json.dumps(
-            {result["name"]: result for result in results},
-            ensure_ascii=False,
-            allow_nan=False,
-            sort_keys=True,
-            separators=(",", ":"),
-        ),
+        "results.json": results_text(results),
         "inputs.json": inputs_text(paths, context["versions"]),
     }
     # Words of a declaration may hold what no cell can: control characters, halves of pairs.
@@ -55,6 +47,5 @@ def report_files(
         "report.html": page,
         "report.pdf": render_pdf(context, paths, attachments),
         "results.schema.json": schema_text(),
-        REPRODUCE: reproduction_zip(paths),
         **tables,
     }

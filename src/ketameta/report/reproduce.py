@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import ketameta
+from ketameta.extraction import is_link
 from ketameta.paths import ProjectPaths
+from ketameta.report.changes import last_release_files
+from ketameta.report.manifest import code_files, input_files
 
-#: Where the ZIP stands, below ``reports/``.
+#: What the ZIP is called in a release.
 REPRODUCE = "reproduce.zip"
 #: Files of the project's own folder that a build or its commands need, where they are there.
 ROOT_FILES = ("Makefile", "pyproject.toml", "constraints.txt", "LICENSE", "CITATION.cff")
+#: What goes with the data wherever they go.
+_WITH_DATA = ("LICENSE.md", "README.md")
 #: The oldest date a ZIP can hold; nothing here says anything of clocks.
 _DATE = (1980, 1, 1, 0, 0, 0)
-_FOLDER = "ketameta"
-_LEFT_OUT = frozenset({"__pycache__", ".ruff_cache", ".mypy_cache"})
+#: Folder inside the archive.
+FOLDER = "ketameta"
 _README = """# The report, to be built again
 
 Everything the report is computed from: data, questions, code, and the versions of its packages.
@@ -42,13 +46,20 @@ def reproduction_zip(paths: ProjectPaths) -> bytes:
 
     Notes
     -----
-    What changed since the last release is said from its frozen results, so they are inside too.
+    Only declared inputs are packed, and no link is followed. What changed since the last release
+    is said from its frozen results, so they are inside too. Nothing is compressed: programs that
+    compress differ in their bytes.
     """
+    files = {"README.md": _README.encode(), **dict(_contents(paths))}
+    return packed({f"{FOLDER}/{name}": content for name, content in files.items()})
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    """Return files as a ZIP, in the order of their names, with one date and one kind of entry."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, content in sorted([("README.md", _README.encode()), *_contents(paths)]):
-            entry = zipfile.ZipInfo(f"{_FOLDER}/{name}", _DATE)
-            entry.compress_type = zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, _DATE)
             entry.external_attr = 0o644 << 16
             entry.create_system = 3
             archive.writestr(entry, content)
@@ -67,37 +78,17 @@ def contents_hash(paths: ProjectPaths) -> str:
 def _contents(paths: ProjectPaths) -> Iterator[tuple[str, bytes]]:
     """Yield the name below the archive's folder and the bytes of every file."""
     code = Path(ketameta.__file__).parent
-    for path in _files(code):
+    for path in code_files(code):
         yield f"src/ketameta/{path.relative_to(code).as_posix()}", path.read_bytes()
-    for folder in (paths.data, paths.analyses):
-        for path in _files(folder):
-            yield paths.relative(path), path.read_bytes()
-    for name in ROOT_FILES:
-        path = paths.root / name
-        if path.is_file():
-            yield name, path.read_bytes()
-    for path in last_release_files(paths):
+    for path in source_files(paths):
         yield paths.relative(path), path.read_bytes()
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the files of a folder, without caches and hidden ones."""
-    return [
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not _LEFT_OUT & set(path.relative_to(folder).parts)
-        and not path.name.startswith(".")
-        and path.suffix != ".pyc"
+def source_files(paths: ProjectPaths) -> list[Path]:
+    """Return what a build elsewhere needs of a project: its inputs, and what goes with them."""
+    beside = [
+        *(paths.root / name for name in ROOT_FILES),
+        *(paths.data / name for name in _WITH_DATA if not is_link(paths.data)),
     ]
-
-
-def last_release_files(paths: ProjectPaths) -> list[Path]:
-    """Return what a build reads of the last release: its manifest and its results."""
-    folder = paths.reports / "releases"
-    known = [path.parent for path in folder.glob("*/manifest.json")]
-    versions = [path for path in known if re.fullmatch(r"\d+(?:\.\d+)*", path.name)]
-    if not versions:
-        return []
-    last = max(versions, key=lambda path: tuple(int(part) for part in path.name.split(".")))
-    return [last / "manifest.json", *sorted((last / "results").glob("*.json"))]
+    plain = [path for path in beside if path.is_file() and not is_link(path)]
+    return sorted({*input_files(paths), *plain, *last_release_files(paths)})

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ketameta.errors import UsageError
+from ketameta.extraction import DECISIONS, SECOND
 from ketameta.numberformat import MISSING, format_number, format_percent, format_significant, plural
 from ketameta.paths import ProjectPaths, write_atomically
-from ketameta.reconciliation import DECISIONS, RECONCILIATION, Decision, read_decisions
+from ketameta.reconciliation import RECONCILIATION, Decision, read_decisions
 from ketameta.review.agreement_statistics import (
     cohens_kappa,
     intraclass_correlation,
@@ -22,7 +23,6 @@ from ketameta.review.agreement_statistics import (
 from ketameta.review.batch_files import csv_text
 from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph
 from ketameta.second_extraction import (
-    SECOND,
     WHOLE_ROW,
     CellPair,
     Comparison,
