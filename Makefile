@@ -18,7 +18,7 @@ WANTED = { sed '/^\[tool/,$$d' pyproject.toml; cat constraints.txt; }
 # removed changes its folder), or when a published file is missing. The shell reads the names, so
 # that any name will do.
 STALE = test ! -e build/report.stamp || test ! -s build/published.txt \
-	|| find data analyses reports/releases Makefile pyproject.toml constraints.txt LICENSE CITATION.cff \
+	|| find data analyses reports/releases project.toml Makefile pyproject.toml constraints.txt LICENSE CITATION.cff \
 	  -newer build/report.stamp 2>/dev/null | grep -q . \
 	|| find src/ketameta -type f ! -name '*.pyc' -newer build/report.stamp | grep -q . \
 	|| while IFS= read -r file; do test -f "$$file" || echo "$$file"; done < build/published.txt | grep -q .

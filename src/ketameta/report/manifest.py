@@ -15,6 +15,7 @@ from typing import Any
 import ketameta
 from ketameta.extraction import data_files, is_link
 from ketameta.paths import ProjectPaths
+from ketameta.project import FILE as PROJECT
 from ketameta.report.changes import last_release_files
 
 #: The manifest's own name, below ``reports/``.
@@ -26,9 +27,10 @@ def input_files(paths: ProjectPaths) -> list[Path]:
 
     The last release is one of them, by its manifest: the page says what changed since.
     """
-    others = [*paths.analyses.glob("*.toml"), paths.root / "CITATION.cff"]
+    own = [paths.root / "CITATION.cff", paths.root / PROJECT]
+    others = [*own, *paths.analyses.glob("*.toml")]
     if is_link(paths.analyses):
-        others = []
+        others = own
     return sorted(
         [
             *data_files(paths),

@@ -17,7 +17,10 @@ from ketameta.report.manifest import code_files, input_files
 #: What the ZIP is called in a release.
 REPRODUCE = "reproduce.zip"
 #: Files of the project's own folder that a build or its commands need, where they are there.
-ROOT_FILES = ("Makefile", "pyproject.toml", "constraints.txt", "LICENSE", "CITATION.cff")
+ROOT_FILES = (
+    *("Makefile", "pyproject.toml", "constraints.txt", "LICENSE", "CITATION.cff"),
+    "project.toml",
+)
 #: What goes with the data wherever they go.
 _WITH_DATA = ("LICENSE.md", "README.md")
 #: The oldest date a ZIP can hold; nothing here says anything of clocks.
