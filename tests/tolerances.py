@@ -125,6 +125,9 @@ DOSE_RESPONSE_SEVERAL = 1e-5
 KNOWN_ANSWER = 1e-6
 #: The page's arithmetic is written a second time; sums and square roots in another order.
 WORKED = 1e-9
+#: The same where it starts from numbers of seven digits: about as far from the published end as one
+#: rounding.
+WORKED_PUBLISHED = 2e-6
 #: The browser's calculator against Python: its own quantiles and search for tau-squared.
 BROWSER = 1e-8
 #: A value that a paper prints with two decimals.

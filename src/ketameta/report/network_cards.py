@@ -17,6 +17,7 @@ from ketameta.analyses.network import treatment_label
 from ketameta.analyses.rows import study_label
 from ketameta.analyses.words import interval_words, written
 from ketameta.models.intervals import critical_value
+from ketameta.numberformat import published
 from ketameta.report.provenance import Provenance
 from ketameta.report.r_code import network_r
 from ketameta.report.worked import Step, number
@@ -218,8 +219,8 @@ def network_estimates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "label": treatment_label(treatment),
                 "card_id": f"estimate-{result['name']}-{rank[treatment] + 1}",
                 "steps": _estimate_steps(result, rows, pairs),
-                "rows": rows,
-                "pairs": pairs,
+                "rows": published(rows),
+                "pairs": published(pairs),
             }
         )
     return found

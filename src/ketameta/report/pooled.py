@@ -8,6 +8,7 @@ from typing import Any
 
 from scipy import special
 
+from ketameta.numberformat import published
 from ketameta.report.r_code import r_numbers
 from ketameta.report.worked import Step, number
 from ketameta.report.worked_interval import ratio_steps
@@ -148,7 +149,7 @@ def pooled_card(
             *(_ratio(pooled) if is_ratio else ()),
         ],
         "rows": [
-            {"label": row["label"], "y": y, "v": v, "w": 1 / (v + tau2)}
+            {"label": row["label"], "y": y, "v": v, "w": published(1 / (v + tau2))}
             for row, y, v in zip(rows, estimates, variances, strict=True)
         ],
         "r_line": r_line(estimates, variances, pooled) if len(rows) > 1 else "",

@@ -101,7 +101,7 @@ class Provenance:
         }
 
     def effects_under(self, assume: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return every effect as published by its identifier, under a result's assumptions."""
+        """Return every effect by its identifier, under a result's assumptions, unrounded."""
         key = Assumptions(
             assume.get("correlation"),
             tuple(ArmSize(**size) for size in assume.get("arm_sizes", [])),
@@ -180,8 +180,8 @@ class Provenance:
             ],
             "assumption": effect["assumption"],
             "steps": [*steps, *(worked.steps if worked else ())],
-            "estimate": effect["estimate"],
-            "variance": effect["variance"],
+            "estimate": published(effect["estimate"]),
+            "variance": published(effect["variance"]),
         }  # fmt: skip
 
     def worked(self, effect: Mapping[str, Any]) -> tuple[list[Step], Worked | None]:
@@ -242,7 +242,7 @@ class Provenance:
         known = self.effects_under(result["spec"]["assume"])
         effects = [known[name] for row in rows for name in row["effect_ids"]]
         steps = join_steps(effects, result["measure"], "")
-        return published(steps[-2].value), published(steps[-1].value)
+        return steps[-2].value, steps[-1].value
 
     def on_measure(
         self, names: Sequence[str], result: Mapping[str, Any], measure: str
@@ -257,9 +257,9 @@ class Provenance:
             return None
         effects = [known[name] for name in other]
         if len(effects) == 1:
-            return [effects[0]["estimate"], effects[0]["variance"]]
+            return [published(effects[0]["estimate"]), published(effects[0]["variance"])]
         steps = join_steps(effects, measure, "")
-        return [published(steps[-2].value), published(steps[-1].value)]
+        return [steps[-2].value, steps[-1].value]
 
     def _row_steps(
         self, effects: Sequence[Mapping[str, Any]], result: Mapping[str, Any]
@@ -288,8 +288,8 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as published; ``None`` for a missing number."""
-    return None if isinstance(value, float) and math.isnan(value) else published(value)
+    """Return ``None`` for a missing number."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _arm(source: str, row: Row, table: Table) -> dict[str, Any]:

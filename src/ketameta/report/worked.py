@@ -34,13 +34,16 @@ class Step:
     filled : str
         The same with numbers.
     value : float
-        At full precision.
+        As published.
     """
 
     symbol: str
     formula: str
     filled: str
     value: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", published(float(self.value)))
 
     @property
     def shown(self) -> str:
