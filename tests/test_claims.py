@@ -23,6 +23,7 @@ from ketameta.analyses.claims import (
 )
 from ketameta.analyses.claims_file import load_claims
 from ketameta.errors import SpecError
+from report_pages import committed_build, committed_results
 
 ROOT = Path(__file__).parents[1]
 
@@ -187,23 +188,25 @@ def test_a_project_without_claims_has_an_empty_ledger(tmp_path):
 
 
 def committed():
-    results = {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in (ROOT / "reports" / "results").glob("*.json")
-    }
+    results = {result["name"]: result for result in committed_results()}
     with (ROOT / "data" / "registry.csv").open(encoding="utf-8", newline="") as stream:
         registry = list(csv.DictReader(stream))
     claims = load_claims(ROOT / "data" / "claims.toml", list(results))
     return claims, results, registry
 
 
-def test_the_committed_ledger_is_what_the_committed_results_give():
-    published = json.loads((ROOT / "reports" / "claims.json").read_text(encoding="utf-8"))
+def test_the_published_ledger_is_what_the_results_give():
+    published = json.loads((committed_build().reports / "claims.json").read_text(encoding="utf-8"))
     assert ledger(*committed()) == published
-    verdicts = {row["id"]: row["verdict"] for row in published}
-    assert verdicts["focus_and_attention"] == NOT_TESTED
-    assert verdicts["trials_under_way"] == NOT_TESTED
-    assert verdicts["single_infusion_22_adults"] == UNTRACEABLE
+
+
+def test_no_claim_is_decided_by_questions_without_a_trial():
+    claims, results, registry = committed()
+    for row, stated in zip(ledger(claims, results, registry), claims, strict=True):
+        if stated.source == "untraceable":
+            assert row["verdict"] == UNTRACEABLE, stated.id
+        elif stated.rule != "registered" and not any(results[n]["k"] for n in stated.analyses):
+            assert row["verdict"] == NOT_TESTED, stated.id
 
 
 #: What the public article claims, and the row of the ledger that answers it.

@@ -29,7 +29,7 @@ from ketameta.report.slope_words import STEPS
 from ketameta.report.studies import records
 from ketameta.report.worked import Z95, Step
 from page_units import Unit, Units, numbers_of
-from report_pages import committed_context, committed_page
+from report_pages import committed_build, committed_context, committed_page
 
 TEMPLATES = sorted((Path(html_module.__file__).parent / "templates").rglob("*[l2]"))
 #: Numbers that stand for no result, each with its reason.
@@ -450,7 +450,7 @@ def test_the_typeset_pdf_prints_no_other_number() -> None:
         # The program is a second look where it is installed; what is typeset is tested above.
         return
     text = subprocess.run(
-        ["pdftotext", "-layout", str(ROOT / "reports" / "report.pdf"), "-"],
+        ["pdftotext", "-layout", str(committed_build().reports / "report.pdf"), "-"],
         capture_output=True, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"},
     ).stdout.decode("utf-8")  # fmt: skip
     pages = text.count("\f")

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ROOT
 from ketameta.paths import ProjectPaths
 from ketameta.report.page_tables import analysis_tables
-from report_pages import committed_page, committed_results
+from report_pages import committed_build, committed_page, committed_results
 
 PIXELS_PER_METRE = 11811  # 300 to the inch
 
@@ -67,7 +66,7 @@ def test_every_figure_is_offered_as_svg_png_and_pdf() -> None:
 def test_the_files_offered_are_there_and_pictures_have_300_dots_to_the_inch(
     built: ProjectPaths, where: str
 ) -> None:
-    folder: Path = built.figures if where == "built" else ROOT / "reports" / "figures"
+    folder: Path = built.figures if where == "built" else committed_build().figures
     stems = {path.stem for path in folder.iterdir()}
     assert stems
     for stem in stems:

@@ -23,6 +23,7 @@ from ketameta.pipeline import build
 from ketameta.release import release
 from ketameta.report.changes import changes_since_release, releases
 from ketameta.report.reproduce import REPRODUCE, ROOT_FILES, reproduction_zip
+from report_pages import committed_build
 
 
 @pytest.fixture
@@ -95,8 +96,9 @@ def test_the_zip_is_the_same_every_time_and_equals_the_tree(project: ProjectPath
 def test_the_published_zip_holds_what_stands_in_the_project() -> None:
     for name in ROOT_FILES:
         assert (ROOT / name).is_file(), "what a build needs is there to be packed"
-    assert "reproduce.zip" in (ROOT / "reports" / "report.html").read_text(encoding="utf-8")
-    published = entries((ROOT / "reports" / REPRODUCE).read_bytes())
+    reports = committed_build().reports
+    assert "reproduce.zip" in (reports / "report.html").read_text(encoding="utf-8")
+    published = entries((reports / REPRODUCE).read_bytes())
     for folder in ("data", "analyses"):
         for path in (ROOT / folder).rglob("*.*"):
             name = f"ketameta/{path.relative_to(ROOT).as_posix()}"
