@@ -24,10 +24,10 @@ from batches import (
 )
 from ketameta.analyses.spec import AnalysisSpec
 from ketameta.analyses.spec_file import load_spec
-from ketameta.effect_rows import Assumptions
 from ketameta.effect_table import EffectTable, derive_effects
 from ketameta.evidence import TABLES, Evidence, Row
 from ketameta.paths import ProjectPaths, project_paths
+from ketameta.study_facts import Assumptions
 
 ROOT = Path(__file__).parents[1]
 

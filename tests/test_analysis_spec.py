@@ -10,10 +10,10 @@ import pytest
 from helpers import ANALYSIS, ROOT, spec_of, write_analysis
 from ketameta.analyses import AnalysisSpec, load_spec, load_specs
 from ketameta.analyses.spec import MODERATORS, SECTIONS
-from ketameta.effect_rows import ArmSize
 from ketameta.errors import SpecError
 from ketameta.evidence import Evidence
 from ketameta.pipeline import known_words
+from ketameta.study_facts import ArmSize
 from ketameta.vocabulary import Measure
 
 KNOWN = {

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import ketameta
 from ketameta.drawing import Drawing, remove_stray
-from ketameta.effect_rows import Assumptions
 from ketameta.errors import ExtractionError, KetametaError
 from ketameta.input_tables import InputTables
 from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.report.manifest import code_hash, manifest_text, text_hash
+from ketameta.study_facts import Assumptions
 
 if TYPE_CHECKING:
     from ketameta.analyses.related import Related

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ketameta import vocabulary as words
 from ketameta.analyses.declarations import Declarations
 from ketameta.analyses.dose_rule import DoseRule
-from ketameta.effect_rows import Assumptions
+from ketameta.study_facts import Assumptions
 
 #: What an analysis does with its effects: pool them, pool the difference of two groups that each
 #: trial prints, connect treatments through the comparisons of all trials, or draw a curve through

@@ -31,8 +31,8 @@ from ketameta.analyses.spec import (
 )
 from ketameta.analyses.spec_problems import Problems
 from ketameta.analyses.spec_rules import contradictions
-from ketameta.effect_rows import ArmSize, Assumptions
 from ketameta.errors import SpecError, did_you_mean
+from ketameta.study_facts import ArmSize, Assumptions
 
 #: Names of files in ``reports/`` and of places on the page that no analysis may take.
 _TAKEN = (

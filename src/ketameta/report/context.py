@@ -36,8 +36,8 @@ from ketameta.report.studies import numbered_studies, records, used_studies
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketameta.effect_rows import Assumptions
     from ketameta.evidence import Evidence
+    from ketameta.study_facts import Assumptions
 
 #: Files in which every figure can be had.
 FIGURE_ENDINGS = ("svg", "png", "pdf")
