@@ -25,7 +25,9 @@ from batches import (
 from ketameta.analyses.spec import AnalysisSpec
 from ketameta.analyses.spec_file import load_spec
 from ketameta.effect_table import EffectTable, derive_effects
+from ketameta.errors import SpecError
 from ketameta.evidence import TABLES, Evidence, Row
+from ketameta.findings import Finding
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.study_facts import Assumptions
 
@@ -207,6 +209,18 @@ def reasons(table: EffectTable) -> dict[str, str]:
     }
 
 
+def problem_lines(error: SpecError) -> list[str]:
+    """Return what an error says is wrong, a line each: key, reason, remedy."""
+    lines = []
+    for item in error.findings:
+        assert isinstance(item, Finding)
+        why = item.why.removeprefix("it ")
+        between = " " if why.startswith(("is ", "of ")) else ": " if item.column else ""
+        rest = f"; {item.remedy}" if item.remedy else ""
+        lines.append(f"{item.column}{between}{why}{rest}")
+    return lines
+
+
 # --- analyses and projects ------------------------------------------------------------------------
 
 
@@ -311,6 +325,7 @@ __all__ = [
     "join_tables",
     "make_project",
     "one_effect",
+    "problem_lines",
     "reasons",
     "score",
     "spec_of",

@@ -139,7 +139,8 @@ def test_every_word_that_reading_reports_is_described(tmp_path: Path) -> None:
         "corrections.py",
         "reconciliation.py",
     )
-    files = [*(source / name for name in names), source / "checks" / "search.py"]
+    files = [source / name for name in (*names, "checks/search.py")]
+    files += [source / "analyses" / name for name in ("spec_file.py", "claims_file.py")]
     text = "".join(path.read_text() for path in files)
     for word in READING:
         if word != "accept":
@@ -383,14 +384,6 @@ def test_the_excluded_records_are_those_of_the_list(tmp_path: Path) -> None:
     (finding,) = run_checks(project_paths(root)).findings
     assert (finding.check, finding.line, finding.severity) == ("search_records", 4, "warning")
     assert finding.why == "exclusions.csv lists 2 records"
-
-
-def test_a_claims_file_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
-    root = write_project(tmp_path, clean_tables())
-    (root / "data" / "claims.toml").write_text("[[claim]]\nid =\n")
-    assert [(item.check, item.line) for item in run_checks(project_paths(root)).findings] == [
-        ("toml_unreadable", 2)
-    ]
 
 
 @pytest.mark.parametrize("name", ["notes.md", "docs"])

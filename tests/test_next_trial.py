@@ -239,14 +239,14 @@ def test_questions_with_few_trials_and_no_plan_say_so(tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("", "important_difference is None; a number other than 0"),
+        ("", "important_difference: it is None: a number other than 0"),
         ("important_difference = -0.5\n", "say where the important difference comes from"),
         ('important_difference = 0\nsource = "x"', "a number other than 0"),
         ('important_difference = -0.5\nsource = "x"\nsd = 2', "in units of an SMD it is 1"),
-        ('important_difference = -0.5\nsource = "x"\npower = [0.8, 1.2]', "power is"),
-        ('important_difference = -0.5\nsource = "x"\npower = []', "power is"),
-        ('important_difference = -0.5\nsource = "x"\nalpha = 0.7', "alpha is 0.7"),
-        ('important_difference = -0.5\nsource = "x"\nn_per_arm = [1]', "n_per_arm is"),
+        ('important_difference = -0.5\nsource = "x"\npower = [0.8, 1.2]', "power: it is"),
+        ('important_difference = -0.5\nsource = "x"\npower = []', "power: it is"),
+        ('important_difference = -0.5\nsource = "x"\nalpha = 0.7', "alpha: it is 0.7"),
+        ('important_difference = -0.5\nsource = "x"\nn_per_arm = [1]', "n_per_arm: it is"),
         ('important_difference = -0.5\nsource = "x"\nstatus = "declard"', "did you mean declared"),
         ('important_diference = -0.5\nsource = "x"', "did you mean important_difference"),
         ('important_difference = -0.5\nsource = "x"\nprior = "demo"', r"\[\[next_trial.prior\]\]"),
@@ -258,7 +258,7 @@ def test_what_is_wrong_with_a_plan_is_said(tmp_path, more, words):
 
 
 def test_plans_have_what_their_measure_needs(tmp_path):
-    with pytest.raises(SpecError, match="is for SMD, MD, OR, RR, RD; this analysis is about SMCR"):
+    with pytest.raises(SpecError, match="is for SMD, MD, OR, RR, RD: this analysis is about SMCR"):
         spec_of(tmp_path, '\n[model]\nmeasure = "SMCR"\n' + PLAN)
     more = '\n[model]\nmeasure = "MD"\n' + PLAN
     with pytest.raises(SpecError, match=r"next_trial\.sd: the standard deviation"):
@@ -298,8 +298,8 @@ def test_a_plan_about_risks_is_that_of_r(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("baseline_risk = 0.5\n", ""), "baseline_risk is None; the share of people on control"),
-        (("= 0.5\n", "= 12\n"), "baseline_risk is 12"),
+        (("baseline_risk = 0.5\n", ""), "baseline_risk: it is None: the share of people on c"),
+        (("= 0.5\n", "= 12\n"), "baseline_risk: it is 12"),
         (("= 0.25", "= 250"), "the risk on treatment would be 250.5"),
         (("n_per_arm", "sd = 1\nn_per_arm"), "next_trial.sd: a plan about risks has none"),
     ],
@@ -346,7 +346,7 @@ def test_priors_name_analyses_of_the_same_measure(tmp_path):
     with pytest.raises(SpecError, match="is about MD, this one about SMD"):
         load_specs(tmp_path)
     write_analysis(tmp_path, "demo", ANALYSIS, PLAN.replace('"demo"', '"dema"'))
-    with pytest.raises(SpecError, match="'dema' does not exist; did you mean demo"):
+    with pytest.raises(SpecError, match="'dema' does not exist: did you mean demo"):
         load_specs(tmp_path)
     write_analysis(tmp_path, "demo", ANALYSIS, PLAN + 'group = "stimulant"\n')
     with pytest.raises(SpecError, match="has no groups"):

@@ -185,7 +185,26 @@ def of_article(unit: Unit) -> list[Any]:
 def of_summary(_: Unit) -> list[Any]:
     names = [*(name for name, _ in summary._FINDINGS), *(name for name, _ in summary._HARMS)]
     told = [results()[name] for name in names if name in results()]
-    return [[r["k"], r["n_participants"], (r["events"] or {}).get("per_thousand")] for r in told]
+    found: list[Any] = [
+        [r["k"], r["n_participants"], (r["events"] or {}).get("per_thousand")] for r in told
+    ]
+    direct = results()["ketamine_adhd"]
+    if direct["k"]:
+        # What stands in the place of "no study has tested it".
+        rows = [row["label"] for group in direct["groups"] for row in group["rows"]]
+        found.append([headline(direct), rows])
+    return found
+
+
+def of_bias(_: Unit) -> list[Any]:
+    rows = committed_context()["risk_of_bias"]
+    drawn = {
+        row["study_id"]
+        for result in results().values() if result["kind"] != "network"
+        for group in result["groups"] for row in group["rows"]
+    }  # fmt: skip
+    judged = {row["study_id"] for row in rows if row["judgement"] != "not_assessed"}
+    return [rows, len(drawn - judged)]
 
 
 def of_abstract(unit: Unit) -> list[Any]:
@@ -280,7 +299,7 @@ SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
     "moderators": of_moderator,
     "map": of_map,
     "studies": numbered("study-", "study_id"),
-    "bias": of_key("risk_of_bias"),
+    "bias": of_bias,
     "methods": of_route,
     "search": of_key("search", "flow"),
     "corrections": of_correction,

@@ -132,7 +132,7 @@ def test_a_words_file_that_is_not_there_is_said(ketameta, tmp_path):
     paths = shared_lists(tmp_path, ROOT)
     source = Path(__file__).parent / "golden" / "psilocybin" / "data.csv"
     done = ketameta("import", source, "--words", "no.toml", "--root", paths.root)
-    assert done.code == 2 and "no.toml: the words file cannot be read (No such file" in done.err
+    assert done.code == 2 and "no.toml: the words file cannot be read (no such file" in done.err
 
 
 def test_a_folder_is_no_file_to_import(ketameta, tmp_path):

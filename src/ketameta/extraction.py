@@ -6,7 +6,7 @@ in ``Evidence.tables`` or in ``Evidence.refused``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ketameta.cells import read_cell
@@ -38,7 +38,9 @@ def batch_folders(paths: ProjectPaths) -> tuple[Path, ...]:
 
 
 def load_tables(
-    paths: ProjectPaths, only: Sequence[str | Path] | None = None
+    paths: ProjectPaths,
+    only: Sequence[str | Path] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[Evidence, tuple[Finding, ...]]:
     """Return the tables of the project and every problem met while reading them.
 
@@ -48,6 +50,8 @@ def load_tables(
     only : sequence of str or Path, optional
         Batches to read, by name or folder (which may lie outside the project). All batches of the
         project when not given. The shared lists of ``data/`` are always read.
+    say : callable
+        Called with one line per file.
 
     Returns
     -------
@@ -77,6 +81,7 @@ def load_tables(
         for table in BATCH_TABLES:
             path = folder / f"{table.name}.csv"
             if _exists(path):
+                say(f"Reading {paths.relative(path)}")
                 _read_into(paths, path, table, tables, refused, findings)
     for table in SHARED_TABLES:
         path = paths.data / f"{table.name}.csv"

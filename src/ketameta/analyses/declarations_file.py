@@ -63,8 +63,8 @@ def read_declarations(
     )
 
 
-def prior_problems(specs: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with priors that name other analyses, over all files.
+def prior_problems(specs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return name and problem of each prior that names another analysis wrongly, over all files.
 
     Parameters
     ----------
@@ -74,19 +74,18 @@ def prior_problems(specs: Mapping[str, Any]) -> list[str]:
     for name, spec in specs.items():
         plan = spec.declarations.next_trial
         for prior in plan.priors if plan else ():
-            where = f"analyses/{name}.toml: next_trial.prior: analysis {prior.analysis!r}"
+            where = f"next_trial.prior: analysis {prior.analysis!r}"
             other = specs.get(prior.analysis)
             if other is None:
                 hint = did_you_mean(prior.analysis, list(specs))
-                problems.append(f"{where} does not exist{hint}")
+                problems.append((name, f"{where} does not exist{hint}"))
             elif other.model.measure != spec.model.measure:
-                problems.append(
-                    f"{where} is about {other.model.measure}, this one about {spec.model.measure}"
-                )
+                about = f"{other.model.measure}, this one about {spec.model.measure}"
+                problems.append((name, f"{where} is about {about}"))
             elif other.kind != "pooled":
-                problems.append(f"{where} pools no trials; name one that does")
+                problems.append((name, f"{where} pools no trials; name one that does"))
             elif prior.group and not other.model.group_by:
-                problems.append(f"{where} has no groups; leave group out")
+                problems.append((name, f"{where} has no groups; leave group out"))
     return problems
 
 

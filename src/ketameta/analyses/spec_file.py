@@ -6,7 +6,6 @@ Every problem of a file is said at once, with the allowed words and the nearest 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -32,7 +31,9 @@ from ketameta.analyses.spec import (
 from ketameta.analyses.spec_problems import Problems
 from ketameta.analyses.spec_rules import contradictions
 from ketameta.errors import SpecError, did_you_mean
+from ketameta.findings import Finding, file_finding
 from ketameta.study_facts import ArmSize, Assumptions
+from ketameta.textfiles import read_toml, toml_line
 
 #: Names of files in ``reports/`` and of places on the page that no analysis may take.
 _TAKEN = (
@@ -80,20 +81,53 @@ def load_specs(
     SpecError
         With every problem of every file.
     """
-    if not folder.is_dir():
-        raise SpecError(f"{folder.name}/: no such folder; an analysis is a TOML file in it")
-    specs: list[AnalysisSpec] = []
-    problems: list[str] = []
-    for path in sorted(folder.glob("*.toml")):
-        try:
-            specs.append(load_spec(path, known))
-        except SpecError as error:
-            problems.append(str(error))
-    if not problems:
-        problems = prior_problems({spec.name: spec for spec in specs})
-    if problems:
-        raise SpecError("\n".join(problems))
-    return sorted(specs, key=lambda spec: (SECTIONS.index(spec.section), spec.order, spec.name))
+    specs, findings = read_specs(folder, known)
+    if findings:
+        raise SpecError("\n".join(str(finding) for finding in findings), findings)
+    return specs
+
+
+def read_specs(
+    folder: Path, known: Mapping[str, Sequence[str]] | None = None
+) -> tuple[list[AnalysisSpec], tuple[Finding, ...]]:
+    """Return the analyses of a folder in report order, and everything wrong with its files.
+
+    Parameters
+    ----------
+    folder : Path
+    known : mapping, optional
+        As for :func:`load_specs`.
+    """
+    try:
+        items = sorted(folder.iterdir())
+    except OSError:
+        why, remedy = "there is no such folder", "make it; an analysis is a TOML file in it"
+        return [], (file_finding("file_missing", folder.name, why, remedy),)
+    specs: dict[str, AnalysisSpec] = {}
+    findings: list[Finding] = []
+    lines: dict[str, list[str]] = {}
+    for path in items:
+        file = f"{folder.name}/{path.name}"
+        if path.suffix == ".toml":
+            spec, lines[path.stem], found = _read(path, known, file)
+            findings += found
+            if spec is not None:
+                specs[spec.name] = spec
+        elif ".toml" in path.name.lower() or (path.is_dir() and any(path.rglob("*.toml"))):
+            why = "no analysis has such a name, so it is not read"
+            remedy = f"call it {path.name.lower().partition('.')[0]}.toml, or move it away"
+            if path.is_dir():
+                why, remedy = "a folder in here is not read", "move its files up"
+            findings.append(file_finding("file_unknown", file, why, remedy))
+    if not findings:
+        findings = [
+            _finding(text, f"{folder.name}/{name}.toml", lines[name])
+            for name, text in prior_problems(specs)
+        ]
+    in_order = sorted(
+        specs.values(), key=lambda spec: (SECTIONS.index(spec.section), spec.order, spec.name)
+    )
+    return in_order, tuple(findings)
 
 
 def load_spec(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> AnalysisSpec:
@@ -104,18 +138,43 @@ def load_spec(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> A
     SpecError
         With every problem of the file, each naming the key, the value and the choices.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{path.name}: cannot be read as TOML: {error}") from error
+    file = f"{path.parent.name}/{path.name}"
+    spec, _, findings = _read(path, known, file)
+    if findings or spec is None:
+        if not findings:
+            why, remedy = "there is no such file", "check its name"
+            findings = (file_finding("file_missing", file, why, remedy),)
+        raise SpecError("\n".join(str(finding) for finding in findings), findings)
+    return spec
+
+
+def _read(
+    path: Path, known: Mapping[str, Sequence[str]] | None, file: str
+) -> tuple[AnalysisSpec | None, list[str], tuple[Finding, ...]]:
+    """Return the analysis of a file, its lines, and everything that is wrong with it."""
+    raw, lines, findings = read_toml(path, file)
+    if raw is None:
+        return None, lines, findings
     reader = _SpecReader(raw)
     spec = reader.spec(path.stem, known or {})
-    if reader.problems:
-        listed = "\n".join(f"  {problem}" for problem in reader.problems)
-        raise SpecError(f"analyses/{path.name}:\n{listed}")
-    return spec
+    wrong = tuple(_finding(text, file, lines) for text in reader.problems)
+    return (None if wrong else spec), lines, (*findings, *wrong)
+
+
+#: How a problem starts: with its key, in brackets where that is a table.
+_KEY = re.compile(r"\[?(?P<key>[a-z0-9_]+(?:\.[a-z0-9_]+)*)\]?(?P<what>:| is| of) ", re.DOTALL)
+
+
+def _finding(problem: str, file: str, lines: Sequence[str]) -> Finding:
+    """Return a problem with the line of its key, what is wrong parted from what to do."""
+    key, text = "", problem
+    found = _KEY.match(problem)
+    if found is not None:
+        key, text = found["key"], problem[found.end() :]
+        text = {":": "", " is": "it is ", " of": "of "}[found["what"]] + text
+    why, _, remedy = text.partition("; ")
+    line = toml_line(lines, key) if key else 0
+    return file_finding("analysis", file, why, remedy, line=line, column=key)
 
 
 class _SpecReader(Problems):

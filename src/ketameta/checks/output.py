@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,6 +158,7 @@ def check_project(
     root: str | Path | None = None,
     paths: Sequence[str | Path] | None = None,
     format: str = "text",
+    read: Callable[[ProjectPaths, Sequence[Path] | None], CheckReport] = run_checks,
 ) -> tuple[str, int]:
     """Check a project, or some of its batches and files, and return the text and the exit code.
 
@@ -169,6 +170,8 @@ def check_project(
         Batch names, folders or files; everything when not given. One that does not exist is an
         error of its own, and the others are still checked.
     format : {"text", "json", "github"}
+    read : callable
+        Checks the project, given the files that were asked about; the tables alone by default.
 
     Returns
     -------
@@ -189,7 +192,7 @@ def check_project(
     if missing and not found:
         report = CheckReport(findings=sort_findings(missing))
     else:
-        report = run_checks(project, found or None)
+        report = read(project, found or None)
         report = CheckReport(
             sort_findings([*missing, *report.findings]),
             report.accepted,

@@ -128,7 +128,7 @@ CHECKS: tuple[Check, ...] = (*STRUCTURE, *NUMBERS)
 #: What the reading layer and the lists beside the tables report, by word.
 READING: dict[str, str] = {
     "file_missing": "A file or folder that is needed is there.",
-    "file_unknown": "Every table in a batch folder has the name of a table.",
+    "file_unknown": "Every table and every analysis has a name under which it is read.",
     "file_unreadable": "Every file can be opened.",
     "not_csv": "A file that ends in .csv is one, not a workbook, a PDF or a picture.",
     "empty_file": "Every file has a header.",
@@ -159,9 +159,12 @@ READING: dict[str, str] = {
     "scientific_id": "No identifier was turned into a number with an exponent.",
     "toml_unreadable": "Every TOML file can be read.",
     "correction": "Every correction is complete and matches one row with the value it expects.",
+    "search_form": "The record of the search has what a report prints of it.",
     "search_flow": "The counts of the search add up.",
     "search_records": "The records extracted, converted and excluded add up.",
     "search_date": "The dates of the search are dates.",
+    "analysis": "An analysis file asks for nothing that the words and the other files contradict.",
+    "claim": "A public claim is complete, and names analyses that exist.",
     "accept": "What a note accepts is a warning of that row, with a reason.",
     "unreconciled": "Where two extractors differ, somebody has decided.",
     "third_value": "A value that neither extractor typed has a reason beside it.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from ketameta import vocabulary
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.review.start import slug
 from ketameta.schema import STUDIES
+from ketameta.textfiles import read_toml
 
 #: Tables of a words file that translate a word of the source into one of ours.
 TRANSLATIONS = ("instrument", "outcome", "intervention", "drug_class", "diagnosis", "study_id")
@@ -109,12 +109,10 @@ def load_words(path: Path) -> Words:
     UsageError
         With everything that is wrong with it.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: the words file cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path.name}: cannot be read as TOML: {error}") from error
+    raw, _, findings = read_toml(path, path.name)
+    if raw is None or any(finding.is_error for finding in findings):
+        said = "\n".join(str(finding) for finding in findings)
+        raise UsageError(said or f"{path}: the words file cannot be read (no such file)")
     problems: list[str] = []
     known = (*TRANSLATIONS, "study", "analysis")
     for name in raw:
