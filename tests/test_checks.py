@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -446,3 +447,27 @@ def test_one_batch_is_checked_in_two_seconds(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True
     )
     assert float(done.stdout) < 2
+
+
+@pytest.mark.parametrize("style", ["text", "github", "json"])
+def test_no_cell_and_no_name_gives_orders_to_a_log_or_a_terminal(
+    tmp_path: Path, style: str
+) -> None:
+    order = "\n::error file=x::forged\r\n##[error]forged %0A::warning::x\x1b[31m\u202e\u2028::x"
+    tables = clean_tables()
+    tables["outcomes"][0].update(mean=f"12{order}", note=f"accept: {order} because {order}")
+    tables["arms"][0].update(intervention=order, drug_class=f"a,title=b::{order}")
+    root = write_project(tmp_path, tables)
+    strange = root / "data" / "extracted" / "demo" / f"::error::{order.replace('/', '')}.csv"
+    strange.write_text("a\n")
+    (root / "data" / "search.toml").write_text('[flow]\n"\\n::error::x" = 1\n"##[error]" = 2\n')
+    text, code = check_project(root, format=style)
+    assert code == 1 and "forged" in text
+    lines = text.split("\n")
+    assert all(c.isprintable() for line in lines for c in line)
+    orders = [line for line in lines if line.lstrip().startswith("::")]
+    ours = re.compile(r"::(?:error|warning) file=[^:,]+(?:,line=\d+)?,title=[a-z_]+::")
+    assert all(style == "github" and ours.match(line) for line in orders)
+    assert (style == "github") == bool(orders)
+    assert "##[" not in text
+    assert style != "github" or "%0A" not in text, "a percent sign of a cell is written as one"

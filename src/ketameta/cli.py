@@ -243,7 +243,9 @@ def main() -> None:
     try:
         app(prog_name="ketameta")
     except KetametaError as error:
-        typer.echo(str(error), err=True)
+        from ketameta.findings import printable
+
+        typer.echo("\n".join(printable(line) for line in str(error).split("\n")), err=True)
         sys.exit(NOT_UNDERSTOOD if isinstance(error, UsageError) else 1)
     except BrokenPipeError:
         # The reader of the output has seen enough; what follows has nowhere to go.
