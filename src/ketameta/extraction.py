@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ketameta.cells import read_cell
-from ketameta.csvfiles import read_csv
+from ketameta.csvfiles import MOST_MISTAKES, given_up, read_csv
 from ketameta.errors import did_you_mean
 from ketameta.evidence import TABLES, Evidence, Row
-from ketameta.findings import Finding, Severity, file_finding, sort_findings
+from ketameta.findings import Finding, Gathered, Severity, file_finding, sort_findings
 from ketameta.paths import ProjectPaths
 from ketameta.schema import BATCH_TABLES, SHARED_TABLES, Table
 
@@ -105,10 +105,14 @@ def read_rows(path: Path, file: str, table: Table) -> tuple[list[Row], list[Row]
     table : Table
     """
     content = read_csv(path, file, table)
-    findings = list(content.findings)
+    found = Gathered()
     columns = {column.name: column for column in table.columns}
     rows: list[Row] = []
     for line, cells in content.rows:
+        if found.total > MOST_MISTAKES:
+            severity, check, why, remedy, line = given_up(line)
+            found.add(file_finding(check, file, why, remedy, severity=severity, line=line))
+            break
         texts: dict[str, str] = {}
         numbers: dict[str, float] = {}
         for name, typed in cells.items():
@@ -119,15 +123,14 @@ def read_rows(path: Path, file: str, table: Table) -> tuple[list[Row], list[Row]
                 texts[name] = text
             if number is not None:
                 numbers[name] = number
-            findings.extend(
-                Finding(severity, check, file, line, name, typed, why, remedy)
-                for severity, check, why, remedy in problems
-            )
+            for severity, check, why, remedy in problems:
+                found.add(Finding(severity, check, file, line, name, typed, why, remedy))
         rows.append(Row(table.name, file, line, texts, numbers))
     refused = [
         Row(table.name, file, line, {name: cell.strip() for name, cell in cells.items()}, {})
         for line, cells in content.refused
     ]
+    findings = [*content.findings, *found.findings()]
     is_empty = not rows and not refused and not any(finding.is_error for finding in findings)
     if is_empty and table.name in ("studies", "arms", *_NEEDED_SHARED):
         why, remedy = "the table has a header and no rows", "add a row, or delete the file"

@@ -130,6 +130,8 @@ READING: dict[str, str] = {
     "file_missing": "A file or folder that is needed is there.",
     "file_unknown": "Every table and every analysis has a name under which it is read.",
     "file_unreadable": "Every file can be opened.",
+    "too_large": "No file is larger, and no line wider, than any table can be.",
+    "too_many": "No file holds more mistakes than anybody mends at once.",
     "not_csv": "A file that ends in .csv is one, not a workbook, a PDF or a picture.",
     "empty_file": "Every file has a header.",
     "empty_table": "A table has rows.",

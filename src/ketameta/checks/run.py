@@ -20,7 +20,7 @@ from ketameta.corrections import (
 from ketameta.errors import ExtractionError, did_you_mean
 from ketameta.evidence import Evidence, Row
 from ketameta.extraction import batch_folders, load_tables
-from ketameta.findings import Finding, file_finding, sort_findings
+from ketameta.findings import Finding, Gathered, file_finding, sort_findings
 from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths
 from ketameta.reconciliation import reconcile
@@ -151,9 +151,12 @@ def checked_evidence(
         *search_findings(paths, corrected.tables.get("exclusions", ())),
     ]
     found.extend(further(corrected, tuple(found)))
+    gathered = Gathered()
     for check in CHECKS:
         say(f"Checking: {check.rule}")
-        found.extend(problem.finding(check.word) for problem in check.function(context))
+        for problem in check.function(context):
+            gathered.add(problem.finding(check.word))
+    found.extend(gathered.findings())
     if chosen is not None:
         found = [
             item

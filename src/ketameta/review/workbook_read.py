@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time
 from typing import Any
@@ -17,6 +18,8 @@ from ketameta.textfiles import without_hidden
 KIND = "workbook"
 #: A sheet wider or longer than this is not one of ours.
 _MOST_COLUMNS, _MOST_ROWS = 200, 100_000
+#: A workbook that unpacks to more holds something else; a filled one of ours has a few million.
+_LARGEST_UNPACKED = 30_000_000
 
 
 def read_workbook(data: bytes, source: str) -> ImportReport:
@@ -29,6 +32,13 @@ def read_workbook(data: bytes, source: str) -> ImportReport:
     source : str
         Its name, for messages.
     """
+    unpacked = _unpacked(data)
+    if unpacked > _LARGEST_UNPACKED:
+        why = (
+            f"the workbook unpacks to {unpacked:,} bytes, so it is not read; copy the filled cells "
+            "alone into a new one"
+        )
+        return ImportReport(source, KIND, problems=(why,))
     try:
         sheets = _sheets(data)
     except Exception as error:
@@ -60,6 +70,18 @@ def read_workbook(data: bytes, source: str) -> ImportReport:
     elif not rows and not problems:
         problems.append("no sheet holds a row below its header")
     return ImportReport(source, KIND, tuple(rows), tuple(problems), (), tables)
+
+
+def _unpacked(data: bytes) -> int:
+    """Return how large a workbook is once it is unpacked, as it says itself; 0 if it cannot say.
+
+    No more than that is unpacked of it.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return sum(item.file_size for item in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return 0
 
 
 def _unreadable(data: bytes, why: str) -> str:
