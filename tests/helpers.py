@@ -25,11 +25,13 @@ from batches import (
 )
 from ketameta.analyses.spec import AnalysisSpec
 from ketameta.analyses.spec_file import load_spec
-from ketameta.effect_rows import Assumptions
 from ketameta.effect_table import EffectTable, derive_effects
+from ketameta.errors import SpecError
 from ketameta.evidence import Evidence, Row
+from ketameta.findings import Finding
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.project import load_project
+from ketameta.study_facts import Assumptions
 
 ROOT = Path(__file__).parents[1]
 
@@ -209,6 +211,18 @@ def reasons(table: EffectTable) -> dict[str, str]:
     }
 
 
+def problem_lines(error: SpecError) -> list[str]:
+    """Return what an error says is wrong, a line each: key, reason, remedy."""
+    lines = []
+    for item in error.findings:
+        assert isinstance(item, Finding)
+        why = item.why.removeprefix("it ")
+        between = " " if why.startswith(("is ", "of ")) else ": " if item.column else ""
+        rest = f"; {item.remedy}" if item.remedy else ""
+        lines.append(f"{item.column}{between}{why}{rest}")
+    return lines
+
+
 # --- analyses and projects ------------------------------------------------------------------------
 
 
@@ -313,6 +327,7 @@ __all__ = [
     "join_tables",
     "make_project",
     "one_effect",
+    "problem_lines",
     "reasons",
     "score",
     "spec_of",

@@ -1,7 +1,12 @@
-"""The committed report rendered anew, and a browser to read it in; neither tests nor fixtures."""
+"""The report of the committed tables, and a browser to read it in; neither tests nor fixtures.
+
+The report is built here, from the tables as they stand: tests say whether code and data are right,
+``make verify`` whether ``reports/`` has been rebuilt.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,28 +20,104 @@ from typing import Any
 import pytest
 
 from helpers import ROOT
+from ketameta.analyses.spec import AnalysisSpec
 from ketameta.analyses.spec_file import load_specs
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.pipeline import load_evidence, package_versions
+from ketameta.pipeline import build, load_evidence, package_versions
 from ketameta.report.context import report_context
 from ketameta.report.html import render_html
 from ketameta.report.provenance import Provenance
 
+#: Where the committed tables are built for the tests: kept, so that the next run builds only what
+#: has changed since.
+BUILT = ROOT / "build" / "tested"
+#: What of the project is built there.
+_PARTS = ("data", "analyses", "CITATION.cff", "LICENSE", "Makefile", "pyproject.toml",
+          "constraints.txt", "reports/releases")  # fmt: skip
+
+
+@cache
+def committed_build() -> ProjectPaths:
+    """Return the report built from the committed tables; not to be changed."""
+    BUILT.mkdir(parents=True, exist_ok=True)
+    note = BUILT / "built_from.txt"
+    with _alone(BUILT / "lock"):
+        made_of = _made_of()
+        if not note.is_file() or note.read_text(encoding="utf-8") != made_of:
+            note.unlink(missing_ok=True)
+            for part in _PARTS:
+                _renew(ROOT / part, BUILT / part)
+            build(project_paths(BUILT))
+            note.write_text(made_of, encoding="utf-8")
+    return project_paths(BUILT)
+
+
+def _made_of() -> str:
+    """Return one hash of everything that a report follows from: tables, questions, code."""
+    digest = hashlib.sha256()
+    for part in (*_PARTS, "src/ketameta"):
+        for path in sorted([ROOT / part, *(ROOT / part).rglob("*")]):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(f"{path.relative_to(ROOT).as_posix()}\n".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _renew(source: Path, target: Path) -> None:
+    """Put a copy of a file or folder in the place of an older one; nothing where there is none."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    target.unlink(missing_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    elif source.is_file():
+        shutil.copyfile(source, target)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let one process after the other in, where the system can: tests run in several."""
+    with path.open("w") as stream:
+        try:
+            import fcntl
+        except ImportError:
+            yield
+            return
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@cache
+def committed_specs() -> tuple[AnalysisSpec, ...]:
+    """Return the committed questions, in report order."""
+    return tuple(load_specs(ROOT / "analyses"))
+
+
+def names_of(*kinds: str) -> list[str]:
+    """Return the committed analyses of some kinds; all of them when none is given."""
+    return [spec.name for spec in committed_specs() if not kinds or spec.kind in kinds]
+
 
 @cache
 def committed_results() -> tuple[dict[str, Any], ...]:
-    """Return the committed results, in report order."""
-    paths = project_paths(ROOT)
+    """Return the results of the committed tables, in report order."""
+    folder = committed_build().results
     return tuple(
-        json.loads((paths.results / f"{spec.name}.json").read_text(encoding="utf-8"))
-        for spec in load_specs(paths.analyses)
+        json.loads((folder / f"{spec.name}.json").read_text(encoding="utf-8"))
+        for spec in committed_specs()
     )
+
+
+def committed_result(name: str) -> dict[str, Any]:
+    """Return the results of one committed analysis."""
+    return next(result for result in committed_results() if result["name"] == name)
 
 
 @cache
 def committed_context() -> dict[str, Any]:
-    """Return the context of the committed results."""
-    paths = project_paths(ROOT)
+    """Return what page and PDF of the committed tables are made of."""
+    paths = committed_build()
     evidence, applied = load_evidence(paths)
     claims = json.loads((paths.reports / "claims.json").read_text(encoding="utf-8"))
     return report_context(paths, evidence, committed_results(), applied, claims, package_versions())
@@ -50,7 +131,7 @@ def committed_provenance() -> Provenance:
 
 @cache
 def committed_page() -> str:
-    """Return the page of the committed results."""
+    """Return the page of the committed tables."""
     return render_html(committed_context())
 
 

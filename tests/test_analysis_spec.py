@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from helpers import ANALYSIS, ROOT, spec_of, write_analysis
+from helpers import ANALYSIS, ROOT, problem_lines, spec_of, write_analysis
 from ketameta.analyses import AnalysisSpec, load_spec, load_specs
 from ketameta.analyses.spec import MODERATORS, SECTIONS
-from ketameta.effect_rows import ArmSize
 from ketameta.errors import SpecError
 from ketameta.evidence import Evidence
 from ketameta.pipeline import known_words
+from ketameta.study_facts import ArmSize
 from ketameta.vocabulary import Measure
 
 KNOWN = {
@@ -27,12 +27,11 @@ KNOWN = {
 
 
 def problems(folder: Path, text: str, name: str = "demo") -> list[str]:
-    """Return the lines of the error, the first one being the file."""
+    """Return what is said of the file, a line each."""
     with pytest.raises(SpecError) as caught:
-        load_spec(write_analysis(folder, name, text), KNOWN)
-    head, *lines = str(caught.value).splitlines()
-    assert head == f"analyses/{name}.toml:"
-    return [line.strip() for line in lines]
+        load_spec(write_analysis(folder / "analyses", name, text), KNOWN)
+    assert {item.file for item in caught.value.findings} == {f"analyses/{name}.toml"}
+    return problem_lines(caught.value)
 
 
 # --- good files -----------------------------------------------------------------------------------
@@ -268,7 +267,7 @@ def test_each_kind_of_mistake_is_said_alone(tmp_path: Path, more: str, start: st
     [
         ('["Favours ketamine", "Favours control"]', '["one", 2]', "favours: two texts"),
         ('outcome = ["depression"]', "outcome = []", "select.outcome: name at least one outcome"),
-        ("[select]", "[[select]]", "[select]: a table is needed"),
+        ("[select]", "[[select]]", "select: a table is needed"),
         ('looked_for = "a trial of ketamine in depression"', "", "looked_for: a text is needed"),
         ('"mood"', '["mood"]', "section is ['mood']"),
         ('"declared"', '"post-hoc"', "status is 'post-hoc'; choose one of declared, post hoc"),
@@ -295,12 +294,12 @@ def test_a_within_trial_analysis_names_its_two_groups(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_toml_says_where(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"demo\.toml: cannot be read as TOML: .*(line 2|end of)"):
+    with pytest.raises(SpecError, match=r"demo\.toml(:2)?: the file is not valid TOML "):
         load_spec(write_analysis(tmp_path, text="title = 'x'\nquestion ="))
     (tmp_path / "demo.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(SpecError, match=r"demo\.toml: cannot be read"):
+    with pytest.raises(SpecError, match=r"demo\.toml: the file is UTF-16"):
         load_spec(tmp_path / "demo.toml")
-    with pytest.raises(SpecError, match=r"gone\.toml: cannot be read"):
+    with pytest.raises(SpecError, match=r"gone\.toml: there is no such file"):
         load_spec(tmp_path / "gone.toml")
 
 
@@ -311,12 +310,13 @@ def test_the_problems_of_all_files_are_said_together(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         load_specs(tmp_path)
     text = str(caught.value)
-    assert "analyses/bad.toml:" in text and "broken.toml: cannot be read" in text
+    assert "/bad.toml:3 section: it is 'x'" in text
+    assert "/broken.toml: the file is not valid" in text
     assert "good.toml" not in text
 
 
 def test_a_missing_folder_says_what_belongs_there(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"analyses/: no such folder; an analysis is a TOML file"):
+    with pytest.raises(SpecError, match="analyses: there is no such folder: make it; an"):
         load_specs(tmp_path / "analyses")
 
 

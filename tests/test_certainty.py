@@ -115,7 +115,7 @@ def test_one_missing_judgement_is_one() -> None:
     ("more", "words"),
     [
         ('risk_of_bias = "serious"', "write {level"),
-        ('risk_of_bias = { level = "severe", reason = "x" }', "'severe'; choose one of no concern"),
+        ('risk_of_bias = { level = "severe", reason = "x" }', "'severe': choose one of no concern"),
         ('risk_of_bias = { level = "serious" }', "without reason"),
         ('risk_of_bia = { level = "serious", reason = "x" }', "did you mean risk_of_bias"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -139,7 +140,8 @@ def test_every_word_that_reading_reports_is_described(tmp_path: Path) -> None:
         "corrections.py",
         "reconciliation.py",
     )
-    files = [*(source / name for name in names), source / "checks" / "search.py"]
+    files = [source / name for name in (*names, "checks/search.py")]
+    files += [source / "analyses" / name for name in ("spec_file.py", "claims_file.py")]
     text = "".join(path.read_text() for path in files)
     for word in READING:
         if word != "accept":
@@ -385,14 +387,6 @@ def test_the_excluded_records_are_those_of_the_list(tmp_path: Path) -> None:
     assert finding.why == "exclusions.csv lists 2 records"
 
 
-def test_a_claims_file_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
-    root = write_project(tmp_path, clean_tables())
-    (root / "data" / "claims.toml").write_text("[[claim]]\nid =\n")
-    assert [(item.check, item.line) for item in run_checks(project_paths(root)).findings] == [
-        ("toml_unreadable", 2)
-    ]
-
-
 @pytest.mark.parametrize("name", ["notes.md", "docs"])
 def test_what_is_no_table_is_not_passed_as_checked(tmp_path: Path, name: str) -> None:
     root = write_project(tmp_path, clean_tables())
@@ -453,3 +447,27 @@ def test_one_batch_is_checked_in_two_seconds(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True
     )
     assert float(done.stdout) < 2
+
+
+@pytest.mark.parametrize("style", ["text", "github", "json"])
+def test_no_cell_and_no_name_gives_orders_to_a_log_or_a_terminal(
+    tmp_path: Path, style: str
+) -> None:
+    order = "\n::error file=x::forged\r\n##[error]forged %0A::warning::x\x1b[31m\u202e\u2028::x"
+    tables = clean_tables()
+    tables["outcomes"][0].update(mean=f"12{order}", note=f"accept: {order} because {order}")
+    tables["arms"][0].update(intervention=order, drug_class=f"a,title=b::{order}")
+    root = write_project(tmp_path, tables)
+    strange = root / "data" / "extracted" / "demo" / f"::error::{order.replace('/', '')}.csv"
+    strange.write_text("a\n")
+    (root / "data" / "search.toml").write_text('[flow]\n"\\n::error::x" = 1\n"##[error]" = 2\n')
+    text, code = check_project(root, format=style)
+    assert code == 1 and "forged" in text
+    lines = text.split("\n")
+    assert all(c.isprintable() for line in lines for c in line)
+    orders = [line for line in lines if line.lstrip().startswith("::")]
+    ours = re.compile(r"::(?:error|warning) file=[^:,]+(?:,line=\d+)?,title=[a-z_]+::")
+    assert all(style == "github" and ours.match(line) for line in orders)
+    assert (style == "github") == bool(orders)
+    assert "##[" not in text
+    assert style != "github" or "%0A" not in text, "a percent sign of a cell is written as one"

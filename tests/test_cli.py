@@ -254,7 +254,7 @@ def test_a_bad_analysis_is_said_in_full(ketameta, project: ProjectPaths) -> None
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("broken", "title =", "cannot be read as TOML"),
+        ("broken", "title =", "the file is not valid TOML"),
         ("empty", "", "title: a text is needed"),
     ],
 )

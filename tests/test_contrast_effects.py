@@ -14,7 +14,7 @@ from scipy import special, stats
 from helpers import contrast, effects_of, evidence_of, one_effect, reasons, score, study, tables_of
 from ketameta.contrast_effects import ContrastEffect, effects_of_contrast
 from ketameta.conversions import ROUTES
-from ketameta.effect_rows import Assumptions
+from ketameta.study_facts import Assumptions
 from ketameta.unused_rows import PROBLEMS
 from ketameta.vocabulary import Measure
 from tolerances import EFFECT_SIZE

@@ -114,7 +114,7 @@ def test_levels_that_say_nothing_are_never_compared() -> None:
         ),
         (
             '[model]\ngroup_by = "adhd_subtype"\ngroup_order = ["inatentive"]\n',
-            "'inatentive' is not a level of adhd_subtype; did you mean inattentive",
+            "'inatentive' is not a level of adhd_subtype: did you mean inattentive",
         ),
         (
             '[model]\ngroup_by = "adhd_subtype"\ngroup_order = ["combined", "combined"]\n',
@@ -304,7 +304,7 @@ def test_a_bubble_plot_gets_line_bands_and_weights(tmp_path: Path) -> None:
 
 
 def test_unknown_moderators_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="'yeer' is not known; did you mean year"):
+    with pytest.raises(SpecError, match="'yeer' is not known: did you mean year"):
         spec_of(tmp_path, '\n[regressions]\nmoderators = ["yeer"]\n')
 
 

@@ -16,6 +16,7 @@ from helpers import (
     arm,
     event,
     evidence_of,
+    problem_lines,
     score,
     spec_of,
     study,
@@ -203,7 +204,7 @@ def test_problems_of_the_dose_table_are_said_at_once(tmp_path: Path) -> None:
     )
     with pytest.raises(SpecError) as caught:
         load_spec(write_analysis(tmp_path, "demo", text))
-    words = str(caught.value)
+    words = "\n".join(problem_lines(caught.value))
     for part in (
         "dose.unit:", "dose.units: no such key", "dose.transformation is 'cubic'",
         "dose.step is 0", "dose.knots is [0.9, 0.1]", "equivalents_reason", "REML only",

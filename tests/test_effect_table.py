@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from batches import Tables
 from helpers import arm, contrast, effects_of, event, evidence_of, reasons, score, study, tables_of
 from ketameta.conversions import ROUTES
-from ketameta.effect_rows import Assumptions
 from ketameta.effect_table import EffectTable, derive_effects
 from ketameta.evidence import Evidence
-from ketameta.study_facts import with_source
+from ketameta.study_facts import Assumptions, with_source
 from ketameta.unused_rows import PROBLEMS, UNUSED_COLUMNS
 
 ARMS = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from ketameta.report.group_table import group_table
 from ketameta.report.league_table import league_rows, league_table
 from ketameta.report.registry_table import registry_counts
 from ketameta.report.slope_words import STEPS, slope_words
+from report_pages import committed_result
 
 BY_TREATMENT = '\n[model]\nmeasure = "MD"\ngroup_by = "prior_treatment_resistance"\n'
 BY_TREATMENT += 'group_order = ["resistant", "not_resistant"]\n'
@@ -124,8 +124,7 @@ def test_a_league_table_reads_row_against_column() -> None:
 
 
 def test_every_pair_of_the_committed_network_is_in_its_league_table() -> None:
-    path = Path(__file__).parents[1] / "reports" / "results" / "adhd_network.json"
-    result = json.loads(path.read_text(encoding="utf-8"))
+    result = committed_result("adhd_network")
     table = league_table(result)
     nodes = len(result["network"]["nodes"])
     assert sum(len(row["cells"]) for row in table["rows"]) == nodes * (nodes - 1) // 2

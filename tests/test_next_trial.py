@@ -18,6 +18,7 @@ from ketameta.models.bayes_predictive import predictive_effect
 from ketameta.models.new_trial import md_variance, new_trial, smd_variance
 from ketameta.models.random_effects import random_effects
 from ketameta.numberformat import published
+from report_pages import committed_results
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "planning.json").read_text("utf-8"))
 TWO = ([-0.29, -1.0911], [0.1564, 0.1276])
@@ -239,14 +240,14 @@ def test_questions_with_few_trials_and_no_plan_say_so(tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("", "important_difference is None; a number other than 0"),
+        ("", "important_difference: it is None: a number other than 0"),
         ("important_difference = -0.5\n", "say where the important difference comes from"),
         ('important_difference = 0\nsource = "x"', "a number other than 0"),
         ('important_difference = -0.5\nsource = "x"\nsd = 2', "in units of an SMD it is 1"),
-        ('important_difference = -0.5\nsource = "x"\npower = [0.8, 1.2]', "power is"),
-        ('important_difference = -0.5\nsource = "x"\npower = []', "power is"),
-        ('important_difference = -0.5\nsource = "x"\nalpha = 0.7', "alpha is 0.7"),
-        ('important_difference = -0.5\nsource = "x"\nn_per_arm = [1]', "n_per_arm is"),
+        ('important_difference = -0.5\nsource = "x"\npower = [0.8, 1.2]', "power: it is"),
+        ('important_difference = -0.5\nsource = "x"\npower = []', "power: it is"),
+        ('important_difference = -0.5\nsource = "x"\nalpha = 0.7', "alpha: it is 0.7"),
+        ('important_difference = -0.5\nsource = "x"\nn_per_arm = [1]', "n_per_arm: it is"),
         ('important_difference = -0.5\nsource = "x"\nstatus = "declard"', "did you mean declared"),
         ('important_diference = -0.5\nsource = "x"', "did you mean important_difference"),
         ('important_difference = -0.5\nsource = "x"\nprior = "demo"', r"\[\[next_trial.prior\]\]"),
@@ -258,7 +259,7 @@ def test_what_is_wrong_with_a_plan_is_said(tmp_path, more, words):
 
 
 def test_plans_have_what_their_measure_needs(tmp_path):
-    with pytest.raises(SpecError, match="is for SMD, MD, OR, RR, RD; this analysis is about SMCR"):
+    with pytest.raises(SpecError, match="is for SMD, MD, OR, RR, RD: this analysis is about SMCR"):
         spec_of(tmp_path, '\n[model]\nmeasure = "SMCR"\n' + PLAN)
     more = '\n[model]\nmeasure = "MD"\n' + PLAN
     with pytest.raises(SpecError, match=r"next_trial\.sd: the standard deviation"):
@@ -298,8 +299,8 @@ def test_a_plan_about_risks_is_that_of_r(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("baseline_risk = 0.5\n", ""), "baseline_risk is None; the share of people on control"),
-        (("= 0.5\n", "= 12\n"), "baseline_risk is 12"),
+        (("baseline_risk = 0.5\n", ""), "baseline_risk: it is None: the share of people on c"),
+        (("= 0.5\n", "= 12\n"), "baseline_risk: it is 12"),
         (("= 0.25", "= 250"), "the risk on treatment would be 250.5"),
         (("n_per_arm", "sd = 1\nn_per_arm"), "next_trial.sd: a plan about risks has none"),
     ],
@@ -346,7 +347,7 @@ def test_priors_name_analyses_of_the_same_measure(tmp_path):
     with pytest.raises(SpecError, match="is about MD, this one about SMD"):
         load_specs(tmp_path)
     write_analysis(tmp_path, "demo", ANALYSIS, PLAN.replace('"demo"', '"dema"'))
-    with pytest.raises(SpecError, match="'dema' does not exist; did you mean demo"):
+    with pytest.raises(SpecError, match="'dema' does not exist: did you mean demo"):
         load_specs(tmp_path)
     write_analysis(tmp_path, "demo", ANALYSIS, PLAN + 'group = "stimulant"\n')
     with pytest.raises(SpecError, match="has no groups"):
@@ -362,14 +363,13 @@ def test_the_questions_without_trials_are_planned():
 
 
 def test_every_question_with_two_trials_or_fewer_says_what_a_next_trial_needs():
-    for path in sorted((ROOT / "reports" / "results").glob("*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
+    for result in committed_results():
         if result["k"] > 2 or result["kind"] not in ("pooled", "within_trial"):
             continue
         if result["pooled"] is None and result["k"]:
             continue  # different measurements, each with a question of its own
         found = result["next_trial"]
-        assert found is not None, path.stem
+        assert found is not None, result["name"]
         if result["measure"] not in ("SMCR", "OR"):
-            assert not found["withheld"], path.stem
+            assert not found["withheld"], result["name"]
             assert found["sample_size"][0]["total"] > 0

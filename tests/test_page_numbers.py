@@ -29,7 +29,7 @@ from ketameta.report.slope_words import STEPS
 from ketameta.report.studies import records
 from ketameta.report.worked import Z95, Step
 from page_units import Unit, Units, numbers_of
-from report_pages import committed_context, committed_page
+from report_pages import committed_build, committed_context, committed_page
 
 TEMPLATES = sorted((Path(html_module.__file__).parent / "templates").rglob("*[l2]"))
 #: Numbers that stand for no result, each with its reason.
@@ -185,7 +185,26 @@ def of_article(unit: Unit) -> list[Any]:
 def of_summary(_: Unit) -> list[Any]:
     names = [*(name for name, _ in summary._FINDINGS), *(name for name, _ in summary._HARMS)]
     told = [results()[name] for name in names if name in results()]
-    return [[r["k"], r["n_participants"], (r["events"] or {}).get("per_thousand")] for r in told]
+    found: list[Any] = [
+        [r["k"], r["n_participants"], (r["events"] or {}).get("per_thousand")] for r in told
+    ]
+    direct = results()["ketamine_adhd"]
+    if direct["k"]:
+        # What stands in the place of "no study has tested it".
+        rows = [row["label"] for group in direct["groups"] for row in group["rows"]]
+        found.append([headline(direct), rows])
+    return found
+
+
+def of_bias(_: Unit) -> list[Any]:
+    rows = committed_context()["risk_of_bias"]
+    drawn = {
+        row["study_id"]
+        for result in results().values() if result["kind"] != "network"
+        for group in result["groups"] for row in group["rows"]
+    }  # fmt: skip
+    judged = {row["study_id"] for row in rows if row["judgement"] != "not_assessed"}
+    return [rows, len(drawn - judged)]
 
 
 def of_abstract(unit: Unit) -> list[Any]:
@@ -280,7 +299,7 @@ SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
     "moderators": of_moderator,
     "map": of_map,
     "studies": numbered("study-", "study_id"),
-    "bias": of_key("risk_of_bias"),
+    "bias": of_bias,
     "methods": of_route,
     "search": of_key("search", "flow"),
     "corrections": of_correction,
@@ -450,7 +469,7 @@ def test_the_typeset_pdf_prints_no_other_number() -> None:
         # The program is a second look where it is installed; what is typeset is tested above.
         return
     text = subprocess.run(
-        ["pdftotext", "-layout", str(ROOT / "reports" / "report.pdf"), "-"],
+        ["pdftotext", "-layout", str(committed_build().reports / "report.pdf"), "-"],
         capture_output=True, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"},
     ).stdout.decode("utf-8")  # fmt: skip
     pages = text.count("\f")

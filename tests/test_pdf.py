@@ -11,19 +11,18 @@ from typing import Any
 
 import pytest
 
-from helpers import ROOT
 from ketameta.errors import ReportError
-from ketameta.paths import ProjectPaths, project_paths
+from ketameta.paths import ProjectPaths
 from ketameta.report import pdf as pdf_module
 from ketameta.report.pdf import STANDARDS, pdf_data, render_pdf
-from report_pages import committed_context
+from report_pages import committed_build, committed_context
 
 ATTACHED = {"effects.csv": "a,b\n1,2\n", "results.json": "{}", "inputs.json": "{}"}
 
 
 @pytest.fixture(scope="module")
 def typeset() -> bytes:
-    return render_pdf(committed_context(), project_paths(ROOT), ATTACHED)
+    return render_pdf(committed_context(), committed_build(), ATTACHED)
 
 
 def test_it_declares_both_standards(typeset: bytes) -> None:
@@ -45,7 +44,7 @@ def test_a_picture_without_words_is_refused(
 
     monkeypatch.setattr(pdf_module, "pdf_data", without_words)
     with pytest.raises(ReportError, match="alt"):
-        render_pdf(committed_context(), project_paths(ROOT), ATTACHED)
+        render_pdf(committed_context(), committed_build(), ATTACHED)
 
 
 def test_the_same_context_gives_the_same_bytes_anywhere(
@@ -56,7 +55,7 @@ def test_the_same_context_gives_the_same_bytes_anywhere(
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    assert render_pdf(committed_context(), project_paths(ROOT), ATTACHED) == typeset
+    assert render_pdf(committed_context(), committed_build(), ATTACHED) == typeset
 
 
 def test_its_date_is_that_of_the_search(typeset: bytes) -> None:

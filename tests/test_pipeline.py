@@ -19,7 +19,7 @@ import pytest
 
 from helpers import TWO_ANALYSES, make_project, score, trials, write_analysis
 from ketameta.effect_table import derive_effects
-from ketameta.errors import ExtractionError, ReportError, SpecError
+from ketameta.errors import ExtractionError
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.pipeline import build, load_evidence
 
@@ -343,7 +343,7 @@ def test_every_step_is_announced(tmp_path: Path, quick_figures: list[str]) -> No
     said: list[str] = []
     build(make_project(tmp_path, trials(2), TWO_ANALYSES), say=said.append)
     assert said == [
-        "Reading and checking the extracted tables",
+        "Reading and checking tables and questions",
         "Computing rapid",
         "Computing nausea",
         "Drawing figures",
@@ -373,14 +373,14 @@ def test_a_bad_analysis_stops_the_build_before_anything_is_written(project: Proj
     write_analysis(
         project.analyses, "bad", TWO_ANALYSES["rapid"].replace("depression", "depresion")
     )
-    with pytest.raises(SpecError, match="did you mean depression"):
+    with pytest.raises(ExtractionError, match="did you mean depression"):
         build(project)
     assert files_of(project) == before
 
 
 def test_a_missing_record_of_the_search_is_said(project: ProjectPaths) -> None:
     (project.data / "search.toml").unlink()
-    with pytest.raises(ReportError, match=r"data/search\.toml: no such file"):
+    with pytest.raises(ExtractionError, match=r"data/search\.toml: there is no such file"):
         build(project)
 
 

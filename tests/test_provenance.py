@@ -11,10 +11,10 @@ from ketameta.report.engine_data import independent_rows
 from ketameta.report.pooled import pooled_card, r_line
 from ketameta.report.provenance import link_of
 from ketameta.report.worked import Step, number, worked_counts, worked_scores
-from report_pages import committed_context, committed_provenance, committed_results
+from report_pages import committed_context, committed_provenance, committed_result, names_of
 from tolerances import WORKED, WORKED_PUBLISHED
 
-TRACED = [result for result in committed_results() if result["kind"] != "network"]
+TRACED = names_of("pooled", "within_trial", "dose_response")
 
 
 def near(one: float, other: float) -> bool:
@@ -31,8 +31,9 @@ def test_every_effect_of_the_table_is_reached_by_the_arithmetic_shown() -> None:
         assert math.isclose(worked.variance, effect["variance"], rel_tol=WORKED, abs_tol=WORKED)
 
 
-@pytest.mark.parametrize("result", TRACED, ids=lambda result: result["name"])
-def test_each_row_of_a_forest_plot_follows_from_its_card(result: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", TRACED)
+def test_each_row_of_a_forest_plot_follows_from_its_card(name: str) -> None:
+    result = committed_result(name)
     for group in result["groups"]:
         for row in group["rows"]:
             card = committed_provenance().card(row, result)
@@ -58,7 +59,7 @@ def test_each_row_of_a_forest_plot_follows_from_its_card(result: dict[str, Any])
             )
 
 
-NETWORKS = [result for result in committed_results() if result["network"]]
+NETWORKS = names_of("network")
 
 
 def network_view(name: str) -> dict[str, Any]:
@@ -67,8 +68,9 @@ def network_view(name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("result", NETWORKS, ids=lambda result: result["name"])
-def test_each_contrast_of_a_network_follows_from_its_card(result: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_contrast_of_a_network_follows_from_its_card(name: str) -> None:
+    result = committed_result(name)
     contrasts = result["network"]["contrasts"]
     rows = network_view(result["name"])["contrasts"]
     assert len(rows) == len(contrasts) >= result["k"]
@@ -85,8 +87,9 @@ def test_each_contrast_of_a_network_follows_from_its_card(result: dict[str, Any]
         assert all(arm["cells"] for effect in card["effects"] for arm in effect["arms"])
 
 
-@pytest.mark.parametrize("result", NETWORKS, ids=lambda result: result["name"])
-def test_each_estimate_of_a_network_follows_from_its_card(result: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_estimate_of_a_network_follows_from_its_card(name: str) -> None:
+    result = committed_result(name)
     effects = {item["treatment"]: item for item in result["network"]["effects"]}
     cards = network_view(result["name"])["estimates"]
     assert {card["treatment"] for card in cards} == set(effects)
@@ -103,8 +106,9 @@ def test_each_estimate_of_a_network_follows_from_its_card(result: dict[str, Any]
         )
 
 
-@pytest.mark.parametrize("result", NETWORKS, ids=lambda result: result["name"])
-def test_the_lines_of_r_hold_the_whole_network_as_published(result: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_lines_of_r_hold_the_whole_network_as_published(name: str) -> None:
+    result = committed_result(name)
     code = network_view(result["name"])["r_code"]
     for contrast in result["network"]["contrasts"]:
         for name in ("estimate", "variance"):
@@ -135,8 +139,9 @@ def test_curves_and_means_over_time_show_their_lines_of_r() -> None:
             assert repr(point["estimate"]) in blocks[0]["code"]
 
 
-@pytest.mark.parametrize("result", TRACED, ids=lambda result: result["name"])
-def test_each_pooled_number_follows_from_its_card(result: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", TRACED)
+def test_each_pooled_number_follows_from_its_card(name: str) -> None:
+    result = committed_result(name)
     pairs = [(group["rows"], group["pooled"]) for group in result["groups"]]
     pairs.append((independent_rows(result, committed_provenance()), result["pooled"]))
     for rows, pooled in pairs:

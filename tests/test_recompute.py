@@ -22,6 +22,7 @@ from report_pages import (
     committed_context,
     committed_page,
     committed_provenance,
+    committed_result,
     write_page,
 )
 from tolerances import BROWSER, WORKED_PUBLISHED
@@ -241,4 +242,5 @@ def test_a_saved_page_is_one_file(page: Any, tmp_path: Path) -> None:
     # The page pools from another folder, where nothing else is.
     address = write_page(tmp_path, committed_page())
     page.goto(f"{address}#try=nmda_adhd_symptoms")
-    assert page.locator("#try-nmda_adhd_symptoms-box dd").first.inner_text() == "2"
+    trials = committed_result("nmda_adhd_symptoms")["k"]
+    assert page.locator("#try-nmda_adhd_symptoms-box dd").first.inner_text() == str(trials)

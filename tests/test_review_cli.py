@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -132,7 +136,7 @@ def test_a_words_file_that_is_not_there_is_said(ketameta, tmp_path):
     paths = shared_lists(tmp_path, ROOT)
     source = Path(__file__).parent / "golden" / "psilocybin" / "data.csv"
     done = ketameta("import", source, "--words", "no.toml", "--root", paths.root)
-    assert done.code == 2 and "no.toml: the words file cannot be read (No such file" in done.err
+    assert done.code == 2 and "no.toml: the words file cannot be read (no such file" in done.err
 
 
 def test_a_folder_is_no_file_to_import(ketameta, tmp_path):
@@ -229,13 +233,67 @@ def test_make_names_the_variable_that_is_missing():
 
 
 def test_the_workflow_runs_the_make_targets_and_can_write_nothing():
-    text = (ROOT / ".github" / "workflows" / "check.yml").read_text(encoding="utf-8")
-    for command in ("make check FORMAT=github", "make test", "make report"):
-        assert command in text
+    text = workflow("check")
+    asked, _, after = text.partition("\n  verify:\n")
+    for command in ("make check FORMAT=github", "make test", "sh .github/preview.sh"):
+        assert command in asked
+    # The report is built and verified on main alone.
+    assert "make report" not in text and "make verify" not in asked and "make verify" in after
     assert "contents: read" in text and ": write" not in text
     # What can write runs no code of a pull request.
-    poster = (ROOT / ".github" / "workflows" / "preview.yml").read_text(encoding="utf-8")
+    poster = workflow("preview")
     assert "workflow_run" in poster and "checkout" not in poster and "make " not in poster
+    assert "grep -q -v -E '^(data|analyses)/' files" in poster
+    publisher = workflow("publish").partition("jobs:")[0]
+    assert "pull_request" not in publisher and "branches: [main]" in publisher
+
+
+def workflow(name: str) -> str:
+    return (ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=str)
+def test_actions_are_pinned_by_commit_and_no_text_of_strangers_is_run(path):
+    text = path.read_text(encoding="utf-8")
+    used = re.findall(r"uses: *(\S+)(.*)", text)
+    assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", name) for name, _ in used)
+    assert all(re.fullmatch(r" # v\d+\.\d+\.\d+", version) for _, version in used)
+    assert "pull_request_target" not in text
+    # Expressions stand in settings, never in the lines of a shell.
+    for line in text.splitlines():
+        assert "${{" not in line or re.match(r"\s*(?:- )?[\w-]+: ", line), line
+    assert re.search(r"^permissions:", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("changed", "posted"),
+    [
+        (["data/extracted/alder_2014/arms.csv", "analyses/mine.toml"], True),
+        (["data/extracted/alder_2014/arms.csv", "src/ketameta/review/document.py"], False),
+        (["data/x\n.github/preview.sh"], False),
+        (["database.csv"], False),
+    ],
+)
+def test_a_preview_is_posted_where_the_code_of_main_wrote_it(tmp_path, changed, posted):
+    script = textwrap.dedent(workflow("preview").partition("        run: |\n")[2])
+    (tmp_path / "gh").write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        "  *download*) mkdir preview; echo 7 > preview/number\n"
+        "    echo '## Mine' > preview/preview.md;;\n"
+        f"  *changed_files*) printf 'abc\\tmain\\t{len(changed)}\\n';;\n"
+        "  *files*) cat listed;;\n"
+        "  *POST*) cat comment.md > sent;;\n"
+        "esac\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "gh").chmod(0o755)
+    (tmp_path / "listed").write_text("\n".join(changed) + "\n", encoding="utf-8")
+    names = {"GH_REPO": "a/b", "HEAD_SHA": "abc", "RUN_ID": "1", "MAIN": "main"}
+    subprocess.run(
+        ["bash", "-e", "-c", script], cwd=tmp_path, check=True,
+        env={**os.environ, **names, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert ("## Mine" in (tmp_path / "sent").read_text(encoding="utf-8")) == posted
 
 
 def test_contributing_is_one_page_with_pictures_that_exist():

@@ -5,18 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
+from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from batches import SCHEMA
 from ketameta.csvguard import guarded, unguarded
 from ketameta.errors import UsageError
 from ketameta.extraction import batch_folders
+from ketameta.findings import printable
 from ketameta.paths import project_paths
 from ketameta.review import batch_files
 from ketameta.review.batch_files import csv_text, holds_rows, table_csv, write_batch
@@ -30,6 +34,7 @@ from ketameta.review.document import (
     as_markdown,
     as_text,
     escape_markdown,
+    print_document,
 )
 
 
@@ -192,8 +197,83 @@ def test_markdown_is_a_table_and_data_add_no_markup():
     assert "## What changes" in text
     assert "| trial | k |\n| --- | ---: |\n| alder_2014 | 3 |\n| a\\|b | 12 |" in text
     assert escape_markdown("*x* @all [a](b)\n<img> _y_ a_b `c`") == (
-        r"\*x\* &#64;all \[a\](b) \<img\> \_y\_ a_b \`c\`"
+        r"\*x\* @&#8203;all \[a\](b) &lt;img&gt; \_y\_ a_b \`c\`"
     )
+
+
+class _Parts(HTMLParser):
+    """The tags of a page, and its texts between them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.texts: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.texts.append("")
+
+    def handle_endtag(self, tag):
+        self.texts.append("")
+
+    def handle_data(self, data):
+        self.texts[-1:] = [(self.texts[-1] if self.texts else "") + data]
+
+
+#: What a site that shows comments makes live in a text after Markdown has been rendered: mentions,
+#: references to issues and commits, addresses, formulas, emoji.
+_MADE_LIVE = re.compile(
+    r"@[A-Za-z0-9]|#\d|GH-\d|://|www\.|(?:mailto|xmpp):\w|\$\S|\S\$|:[a-z0-9_+-]+:"
+    r"|(?<!\w)(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}(?!\w)",
+    re.IGNORECASE,
+)
+HOSTILE = [
+    "@someone", "x@someone @org/team", "#1 fixes #23", "owner/name#4", "GH-5",
+    "https://example.org/a", "HTTP://x.y", "ftp://x", "www.example.org", "a@example.org",
+    "mailto:a@b.co", "xmpp:x@y.z", "$x$", "$`x`$", "$$x$$", "![a](https://example.org/a.png)",
+    "[a](b)", "[a]: b", "<img src=x>", "<!-- x", "<script>x</script>", "&#64;someone",
+    "&commat;all", "&lt;b&gt;", "`x`", "```", "~~x~~", "**x**", "_x_", "# x", "- x", "1. x", "---",
+    "===", "> x", "a|b", "\\|", "\\", "\\@x", "\\#1", ":smile:", "deadbeef", "0123abc",
+    "a\nb", "a\u202eb", "\x1b[31mred", "\u2028@x", "+ x", "* x", "2014) x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("place", ["heading", "paragraph", "strong", "bullet", "cell", "column"])
+def test_nothing_in_a_comment_is_live(text, place):
+    block = {
+        "heading": Heading(text),
+        "paragraph": Paragraph(text),
+        "strong": Paragraph(text, strong=True),
+        "bullet": Bullets((text,)),
+        "cell": Grid(("trial",), ((text,),)),
+        "column": Grid((text,), (("alder",),), title=text),
+    }[place]
+    rendered = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    found = _Parts(rendered.render(as_markdown([block])))
+    own = {"h3", "p", "strong", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "span"}
+    assert found.tags <= own
+    assert [piece for piece in found.texts if _MADE_LIVE.search(piece)] == []
+    plain = "".join(found.texts).replace("\u200b", "")
+    assert printable(" ".join(text.split())) in plain, "what is inert still says what it said"
+
+
+def test_a_plain_copy_of_a_comment_mentions_nobody():
+    # An answer by mail quotes the text without its markup.
+    text = "".join(_Parts(MarkdownIt().render(as_markdown([Paragraph("by @all")]))).texts)
+    assert "@all" not in text and "@\u200ball" in text
+
+
+@pytest.mark.parametrize("text", ["a\n::error::b", "##[error]x", "\x1b[31mred", "\r::warning::"])
+def test_plain_text_and_terminals_get_no_commands(text, capsys):
+    document = [Heading(text), Paragraph(text), Bullets((text,)), Grid((text,), ((text,),))]
+    print_document(document)
+    for shown in (as_text(document), capsys.readouterr().out):
+        assert all(c.isprintable() for line in shown.split("\n") for c in line)
+        assert "##[" not in shown
+        assert not any(line.lstrip().startswith("::") for line in shown.split("\n"))
 
 
 def test_the_page_is_self_contained_and_escaped():

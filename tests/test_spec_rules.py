@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ANALYSIS, ROOT, write_analysis
+from helpers import ANALYSIS, ROOT, problem_lines, write_analysis
 from ketameta.analyses.spec_file import load_spec, load_specs
 from ketameta.errors import SpecError
 from ketameta.paths import project_paths
@@ -28,7 +28,7 @@ def problems(folder: Path, more: str, text: str = ANALYSIS) -> list[str]:
     try:
         load_spec(path, KNOWN)
     except SpecError as error:
-        return str(error).splitlines()[1:]
+        return problem_lines(error)
     return []
 
 
@@ -90,7 +90,7 @@ def test_kinds_of_analysis_have_their_own_rules(tmp_path: Path) -> None:
     assert [line.strip().split(":")[0] for line in found] == [
         "model.over_time is for kind = 'pooled'; kind is 'network'",
         "model.reference",
-        "[next_trial]",
+        "next_trial",
     ]
     assert "did you mean placebo?" in found[1]
     assert problems(tmp_path, MODEL + 'reference = "methylphenidate_added"\n', network) == []

@@ -19,7 +19,7 @@ from helpers import (
     tables_of,
 )
 from ketameta import vocabulary as words
-from ketameta.effect_rows import Assumptions
+from ketameta.study_facts import Assumptions
 from ketameta.vocabulary import Measure
 
 LISTS = {

@@ -40,6 +40,8 @@ _GARBLED = re.compile("[\u00c2\u00c3][\u0080-\u00bf\u0152-\u2122]|\u00e2\u20ac|\
 _LARGEST = 1e12
 #: Nothing but 0 is smaller, p-values included.
 _SMALLEST = 1e-50
+#: No number is written with more characters, and none of what is typed by mistake for one.
+_LONGEST_NUMBER = 100
 #: No note or citation is longer; what is, is a text that was pasted, or a quotation mark too few.
 _LONGEST = 5_000
 #: What people type where one number belongs, and what to do with it.
@@ -196,6 +198,13 @@ def _spreadsheet_problem(text: str) -> CellProblem | None:
 
 def _read_number(text: str) -> tuple[float | None, CellProblem | None]:
     """Return the number in ``text`` or the reason why there is none."""
+    if len(text) > _LONGEST_NUMBER:
+        return None, CellProblem(
+            "error",
+            "not_a_number",
+            f"the cell holds {len(text):,} characters, more than any number has",
+            "write the number alone; a text goes into the note",
+        )
     if _NUMBER.fullmatch(text):
         number = float(text)
         size = abs(number)

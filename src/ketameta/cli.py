@@ -36,7 +36,7 @@ app = typer.Typer(
 
 
 @app.command(
-    short_help="Check the tables: every problem at once, with its remedy.",
+    short_help="Check every input: all problems at once, with their remedies.",
     epilog=examples("check", "check data/extracted/murrough_2013", "check --format github"),
 )
 def check(
@@ -51,13 +51,22 @@ def check(
     ] = "text",
     root: Root = Path(),
 ) -> None:
-    """Check the extracted tables: every problem at once, with file, line, column and remedy.
+    """Check tables, questions and lists: every problem at once, with file, line and remedy.
 
-    Writes nothing. Ends with 1 when something must be mended, with 0 otherwise (warnings included).
+    Looks at every file that a report is computed from, and writes nothing. Ends with 1 when
+    something must be mended, with 0 otherwise (warnings included).
     """
     from ketameta.checks import check_project
+    from ketameta.cli_review import progress
+    from ketameta.pipeline import read_inputs
 
-    text, code = check_project(root, [str(batch) for batch in batches] if batches else None, style)
+    with progress() as say:
+        text, code = check_project(
+            root,
+            [str(batch) for batch in batches] if batches else None,
+            style,
+            lambda paths, only: read_inputs(paths, only, say).report,
+        )
     typer.echo(text)
     raise typer.Exit(code)
 
@@ -252,7 +261,9 @@ def main() -> None:
     try:
         app(prog_name="ketameta")
     except KetametaError as error:
-        typer.echo(str(error), err=True)
+        from ketameta.findings import printable
+
+        typer.echo("\n".join(printable(line) for line in str(error).split("\n")), err=True)
         sys.exit(NOT_UNDERSTOOD if isinstance(error, UsageError) else 1)
     except BrokenPipeError:
         # The reader of the output has seen enough; what follows has nowhere to go.

@@ -129,7 +129,7 @@ def import_(
     from ketameta.review.imports import import_file
 
     paths = project(root)
-    with _progress() as say:
+    with progress() as say:
         say("Reading")
         report, files = import_file(
             paths, source, batch, words=words, replace_rows=replace, write=not dry_run
@@ -158,7 +158,7 @@ def export(
     from ketameta.numberformat import plural
     from ketameta.review.export import export as write_export
 
-    with _progress() as say:
+    with progress() as say:
         files = write_export(project(root), kind, output, analysis or (), say=say)
     typer.echo(f"wrote {plural(len(files), 'file')}: {output}")
 
@@ -180,7 +180,7 @@ def preview(
     from ketameta.review.preview_words import preview_document
 
     check_choice("--format", style, STYLES)
-    with _progress() as say:
+    with progress() as say:
         found = preview_batch(project(root), batch, say=say)
         figures = _figures(lambda name: forest_pictures(found.results, name), style, say)
         document = preview_document(found, figures)
@@ -206,7 +206,7 @@ def diff(
     from ketameta.review.preview_words import diff_document
 
     check_choice("--format", style, STYLES)
-    with _progress() as say:
+    with progress() as say:
         found = diff_release(project(root), release, say=say)
         figures = _figures(lambda name: forest_pictures(found.results, name), style, say)
         document = diff_document(
@@ -257,7 +257,7 @@ def trace(
     from ketameta.review.trace import trace_document
 
     check_choice("--format", style, STYLES)
-    with _progress() as say:
+    with progress() as say:
         say("Following the rows")
         document = trace_document(project(root), study)
     _show(document, style, output, f"Trace of {study or 'every row'}")
@@ -299,7 +299,7 @@ def _show(document: Document, style: str, output: Path | None, title: str) -> No
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
+def progress() -> Iterator[Callable[[str], None]]:
     """Show the present step to a person at a terminal; stay quiet in a pipe."""
     if not sys.stderr.isatty():
         yield lambda _: None

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.contrast_effects import effects_of_contrast
-from ketameta.effect_rows import EFFECT_COLUMNS, Assumptions
+from ketameta.effect_rows import EFFECT_COLUMNS
 from ketameta.study_facts import (
     COMPARISON_KEYS,
+    Assumptions,
     comparison_key,
     crossovers,
     directions,

@@ -105,8 +105,11 @@ def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple
     entries = document.get("correction", [])
     unknown = sorted(set(document) - {"correction"})
     problems = [
-        file_finding("correction", file, f"[{name}] is not known here", "write [[correction]]")
-        for name in unknown
+        *findings,
+        *(
+            file_finding("correction", file, f"[{name}] is not known here", "write [[correction]]")
+            for name in unknown
+        ),
     ]
     corrections: list[Correction] = []
     seen: set[str] = set()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ketameta.csvheader import LOOKED_AT, plain_name, read_header, unnamed_columns
-from ketameta.findings import Finding, Severity
+from ketameta.findings import Finding, Gathered, Severity
 from ketameta.numberformat import plural
 from ketameta.schema import Table
 from ketameta.textfiles import SAVE_AS, decode, wide_encoding
@@ -36,8 +36,18 @@ _OTHER_KINDS = {
 }
 #: Control characters that text files hold.
 _TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1b")
+#: The largest file that is read, and the longest: a hundred times the largest batch.
+LARGEST_CSV = 20_000_000
+MOST_LINES = 100_000
+#: Nobody mends more mistakes at once: what is below them is not read.
+MOST_MISTAKES = 20_000
 #: The longest cell that is read at all; longer ones are refused where cells are looked at.
-_LONGEST_FIELD = 20_000_000
+_LONGEST_FIELD = LARGEST_CSV
+#: No line of a table has so many cells, nor so many commas in its texts.
+_MOST_CELLS = 1_000
+_LONGEST_LINE = 1_000_000
+#: So much of a line is looked at for its separator.
+_LOOKED_AT_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,7 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
         The path as messages print it.
     table : Table
     """
-    findings: list[Finding] = []
+    found = Gathered()
 
     def report(
         severity: Severity,
@@ -82,13 +92,32 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
         column: str = "",
         value: str = "",
     ) -> None:
-        findings.append(Finding(severity, check, file, line, column, value, why, remedy))
+        found.add(Finding(severity, check, file, line, column, value, why, remedy))
+
+    def too_large(why: str, line: int = 0) -> None:
+        remedy = (
+            f"split it into batches of at most {MOST_LINES:,} lines and {LARGEST_CSV:,} bytes, or "
+            "look what it holds"
+        )
+        report("error", "too_large", f"{why}, so it is not read", remedy, line=line)
 
     try:
+        size = path.stat().st_size
+        if size > LARGEST_CSV:
+            too_large(f"the file has {size:,} bytes")
+            return CsvFile(findings=tuple(found.findings()))
+        if not path.is_file() and not path.is_dir():
+            report(
+                "error",
+                "file_unreadable",
+                "this is no file of the ordinary kind",
+                "put the table in its place",
+            )
+            return CsvFile(findings=tuple(found.findings()))
         data = path.read_bytes()
     except FileNotFoundError:
         report("error", "file_missing", "there is no such file", "create it, or check its name")
-        return CsvFile(findings=tuple(findings))
+        return CsvFile(findings=tuple(found.findings()))
     except IsADirectoryError:
         report(
             "error",
@@ -96,7 +125,7 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
             "this is a folder, where a file belongs",
             "move what is in it, delete it, and put the table here",
         )
-        return CsvFile(findings=tuple(findings))
+        return CsvFile(findings=tuple(found.findings()))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a file name"
         report(
@@ -105,12 +134,12 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
             f"the file cannot be opened ({reason})",
             "close other programs that hold it, or check what it is",
         )
-        return CsvFile(findings=tuple(findings))
+        return CsvFile(findings=tuple(found.findings()))
 
     kind = other_kind(data)
     if kind:
         report("error", "not_csv", f"this is {kind} with the ending .csv", f"open it and {SAVE_AS}")
-        return CsvFile(findings=tuple(findings))
+        return CsvFile(findings=tuple(found.findings()))
 
     text, encoding_problem = decode(data)
     if encoding_problem is not None:
@@ -123,7 +152,7 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
             "the file has no header and no rows",
             "write the header, or delete the file",
         )
-        return CsvFile(findings=tuple(findings))
+        return CsvFile(findings=tuple(found.findings()))
 
     separator = _separator(text, table)
     if separator != ",":
@@ -134,6 +163,15 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
             f"{SAVE_AS}, with decimal points",
             line=1,
         )
+    lines = max(text.count("\n"), text.count("\r"))
+    if lines > MOST_LINES:
+        too_large(f"the file has {lines:,} lines")
+        return CsvFile(findings=tuple(found.findings()))
+    wide = _wide_line(text, separator)
+    if wide is not None:
+        line, much = wide
+        too_large(f"the line has {much}", line)
+        return CsvFile(findings=tuple(found.findings()))
     records, broken = _records(text, separator)
     if broken is not None:
         line, detail = broken
@@ -150,19 +188,21 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
         report(
             "error", "empty_file", "the file has no header", "write the header as in the template"
         )
-        return CsvFile(findings=tuple(findings))
-    found = read_header(records, start, table, file)
-    header = found.names
-    findings.extend(found.findings)
-    blank = found.index
+        return CsvFile(findings=tuple(found.findings()))
+    head = read_header(records, start, table, file)
+    header = head.names
+    for finding in head.findings:
+        found.add(finding)
+    blank = head.index
     for line in range(1, start + 1):
         report(
             "warning", "blank_line", "the line above the header is blank", "delete it", line=line
         )
     if not any(header):
-        return CsvFile(findings=tuple(findings), blank=blank)
-    below = [(line, record) for line, record in enumerate(records, 1) if line > found.index + 1]
-    findings.extend(unnamed_columns(found, below, file))
+        return CsvFile(findings=tuple(found.findings()), blank=blank)
+    below = [(line, record) for line, record in enumerate(records, 1) if line > head.index + 1]
+    for finding in unnamed_columns(head, below, file):
+        found.add(finding)
 
     rows: list[tuple[int, dict[str, str]]] = []
     refused: list[tuple[int, dict[str, str]]] = []
@@ -170,6 +210,9 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
     # Columns without a name at the end of the header are nobody's.
     needed = max(place for place, name in enumerate(header, 1) if name)
     for line, record in below:
+        if found.total > MOST_MISTAKES:
+            report(*given_up(line))
+            break
         if not any(cell.strip() for cell in record):
             blank += 1
             report("warning", "blank_line", "the line is blank", "delete it", line=line)
@@ -199,7 +242,7 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
         )
         keys = {name: cell for name, cell in _cells(header, record).items() if name in table.key}
         refused.append((line, keys))
-    return CsvFile(tuple(rows), tuple(refused), blank, tuple(findings))
+    return CsvFile(tuple(rows), tuple(refused), blank, tuple(found.findings()))
 
 
 def _separator(text: str, table: Table) -> str:
@@ -210,11 +253,31 @@ def _separator(text: str, table: Table) -> str:
 
     def score(separator: str) -> int:
         return max(
-            sum(plain_name(cell.strip('" \r\n')) in known for cell in line.split(separator))
+            sum(
+                plain_name(cell.strip('" \r\n')) in known
+                for cell in line[:_LOOKED_AT_CHARACTERS].split(separator)
+            )
             for line in first
         )
 
     return max(_SEPARATORS, key=score)
+
+
+def given_up(line: int) -> tuple[Severity, str, str, str, int]:
+    """Return what to report where a file holds more mistakes than anybody mends at once."""
+    why = f"there are more than {MOST_MISTAKES:,} mistakes above, so nothing from here on was read"
+    return "error", "too_many", why, "look what the file holds, and start with the first", line
+
+
+def _wide_line(text: str, separator: str) -> tuple[int, str] | None:
+    """Return the first line that no table has, and what is too much of it."""
+    for number, line in enumerate(io.StringIO(text), 1):
+        cells = line.count(separator) + 1
+        if cells > _MOST_CELLS:
+            return number, f"{cells:,} cells"
+        if len(line) > _LONGEST_LINE:
+            return number, f"{len(line):,} characters"
+    return None
 
 
 def _records(text: str, separator: str) -> tuple[list[list[str]], tuple[int, str] | None]:

@@ -5,7 +5,6 @@ Frames in, frames out, one row per effect and measure, with the route by which i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,40 +41,6 @@ EFFECT_COLUMNS = (
     "assumption",
     "source",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ArmSize:
-    """An assumed number of people in one arm (and subgroup), with the reason.
-
-    Attributes
-    ----------
-    study_id, arm_id, subgroup : str
-    n : int
-    reason : str
-    """
-
-    study_id: str
-    arm_id: str
-    subgroup: str
-    n: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Assumptions:
-    """What an analysis assumes where the sources are silent; by default, nothing.
-
-    Attributes
-    ----------
-    correlation : float or None
-        Within-person correlation of crossovers and pre-post comparisons.
-    arm_sizes : tuple of ArmSize
-        Sizes of arms that the sources do not print. A printed size always wins.
-    """
-
-    correlation: float | None = None
-    arm_sizes: tuple[ArmSize, ...] = ()
 
 
 def _frame(rows: pd.DataFrame, measure: Measure, size: Any, **extra: Any) -> pd.DataFrame:

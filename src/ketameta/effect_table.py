@@ -16,13 +16,13 @@ from ketameta.comparisons import add_combined_arms, pair_arms
 from ketameta.contrast_table import effects_of_contrasts, mean_differences
 from ketameta.effect_rows import (
     EFFECT_COLUMNS,
-    Assumptions,
     effects_of_changes_within,
     effects_of_counts,
     effects_of_paired_scores,
     effects_of_scores,
 )
 from ketameta.study_facts import (
+    Assumptions,
     crossovers,
     directions,
     plain_key,

@@ -33,7 +33,17 @@ class CorrectionError(KetametaError):
 
 
 class SpecError(KetametaError):
-    """An analysis file asks for something that does not exist."""
+    """An analysis file, or the file of claims, asks for something that does not exist.
+
+    Attributes
+    ----------
+    findings : tuple
+        Every problem found (``ketameta.checks.Finding``), with its file and line.
+    """
+
+    def __init__(self, message: str, findings: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
 
 
 class NotEstimableError(KetametaError):

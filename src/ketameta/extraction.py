@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ketameta.cells import read_cell
-from ketameta.csvfiles import read_csv
+from ketameta.csvfiles import MOST_MISTAKES, given_up, read_csv
 from ketameta.errors import did_you_mean
 from ketameta.evidence import Evidence, Row
-from ketameta.findings import Finding, Severity, file_finding, sort_findings
+from ketameta.findings import Finding, Gathered, Severity, file_finding, sort_findings
 from ketameta.paths import ProjectPaths
 from ketameta.project import FILE, read_project
 from ketameta.schema import BATCH_TABLES, SHARED_TABLES, TABLES, Table, schema_of
@@ -81,7 +81,9 @@ def is_link(path: Path) -> bool:
 
 
 def load_tables(
-    paths: ProjectPaths, only: Sequence[str | Path] | None = None
+    paths: ProjectPaths,
+    only: Sequence[str | Path] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[Evidence, tuple[Finding, ...]]:
     """Return the tables of the project and every problem met while reading them.
 
@@ -91,6 +93,8 @@ def load_tables(
     only : sequence of str or Path, optional
         Batches to read, by name or folder (which may lie outside the project). All batches of the
         project when not given. The shared lists of ``data/`` are always read.
+    say : callable
+        Called with one line per file.
 
     Returns
     -------
@@ -125,6 +129,7 @@ def load_tables(
         for table in schema.batch:
             path = folder / f"{table.name}.csv"
             if _exists(path) and not is_link(path):
+                say(f"Reading {paths.relative(path)}")
                 _read_into(paths, path, table, tables, refused, findings)
     for table in schema.shared:
         path = paths.data / f"{table.name}.csv"
@@ -151,10 +156,14 @@ def read_rows(path: Path, file: str, table: Table) -> tuple[list[Row], list[Row]
     table : Table
     """
     content = read_csv(path, file, table)
-    findings = list(content.findings)
+    found = Gathered()
     columns = {column.name: column for column in table.columns}
     rows: list[Row] = []
     for line, cells in content.rows:
+        if found.total > MOST_MISTAKES:
+            severity, check, why, remedy, line = given_up(line)
+            found.add(file_finding(check, file, why, remedy, severity=severity, line=line))
+            break
         texts: dict[str, str] = {}
         numbers: dict[str, float] = {}
         for name, typed in cells.items():
@@ -165,15 +174,14 @@ def read_rows(path: Path, file: str, table: Table) -> tuple[list[Row], list[Row]
                 texts[name] = text
             if number is not None:
                 numbers[name] = number
-            findings.extend(
-                Finding(severity, check, file, line, name, typed, why, remedy)
-                for severity, check, why, remedy in problems
-            )
+            for severity, check, why, remedy in problems:
+                found.add(Finding(severity, check, file, line, name, typed, why, remedy))
         rows.append(Row(table.name, file, line, texts, numbers))
     refused = [
         Row(table.name, file, line, {name: cell.strip() for name, cell in cells.items()}, {})
         for line, cells in content.refused
     ]
+    findings = [*content.findings, *found.findings()]
     is_empty = not rows and not refused and not any(finding.is_error for finding in findings)
     if is_empty and table.name in ("studies", "arms", *_NEEDED_SHARED):
         why, remedy = "the table has a header and no rows", "add a row, or delete the file"

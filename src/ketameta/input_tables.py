@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.analyses.spec import AnalysisSpec
-    from ketameta.effect_rows import Assumptions
     from ketameta.effect_table import EffectTable
     from ketameta.evidence import Evidence
+    from ketameta.study_facts import Assumptions
 
 #: Facts of an arm that decide what is in scope of an analysis and who is in which arm.
 _ARM_FACTS = ("study_id", "arm_id", "intervention", "drug_class", "contains_arms", "schedule")

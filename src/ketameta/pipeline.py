@@ -6,14 +6,13 @@ Only what changed is recomputed: each analysis carries a fingerprint of its inpu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ketameta
 from ketameta.drawing import Drawing, draw_pictures, remove_stray
-from ketameta.effect_rows import Assumptions
 from ketameta.errors import ExtractionError, KetametaError
 from ketameta.input_tables import InputTables
 from ketameta.numberformat import published
@@ -26,12 +25,16 @@ from ketameta.report.manifest import (
     stated_outputs,
     text_hash,
 )
+from ketameta.study_facts import Assumptions
 
 if TYPE_CHECKING:
+    from ketameta.analyses.claims import Claim
     from ketameta.analyses.related import Related
     from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.checks import CheckReport
     from ketameta.effect_table import EffectTable
     from ketameta.evidence import Evidence
+    from ketameta.findings import Finding
 
 Say = Callable[[str], None]
 #: Below ``build/``: every published file, one a line, so that make sees when one is missing.
@@ -55,6 +58,90 @@ class BuildReport:
     written: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything that a report is computed from, and what is wrong with it.
+
+    Attributes
+    ----------
+    report : CheckReport
+        What the checks say of every file.
+    evidence : Evidence
+        The corrected tables.
+    specs : list of AnalysisSpec
+    claims : list of Claim
+    """
+
+    report: CheckReport
+    evidence: Evidence
+    specs: list[AnalysisSpec]
+    claims: list[Claim]
+
+
+def read_inputs(
+    paths: ProjectPaths, only: Sequence[str | Path] | None = None, say: Say = lambda _: None
+) -> Inputs:
+    """Read and check every file that a report is computed from.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    only : sequence of str or Path, optional
+        Report what concerns these batches, folders or files; everything is still read.
+    say : callable
+        Called with one line per step.
+    """
+    from ketameta.analyses.claims_file import read_claims
+    from ketameta.analyses.spec_file import read_specs
+    from ketameta.checks import checked_evidence
+    from ketameta.checks.search import form_findings
+
+    specs: list[AnalysisSpec] = []
+    claims: list[Claim] = []
+
+    def further(evidence: Evidence, found: Sequence[Finding]) -> Iterator[Finding]:
+        say("Checking the questions and the public claims")
+        known = known_words(evidence, _in_doubt(found))
+        asked, wrong = read_specs(paths.analyses, known)
+        specs.extend(asked)
+        yield from wrong
+        names = [path.stem for path in paths.analyses.glob("*.toml")]
+        conditions = [row["condition"] for row in evidence.rows("registry")]
+        stated, wrong = read_claims(
+            paths.data / "claims.toml",
+            names,
+            known.get("intervention"),
+            None if "registry" in _in_doubt(found) else conditions,
+        )
+        claims.extend(stated)
+        yield from wrong
+        yield from form_findings(paths)
+
+    report, evidence = checked_evidence(paths, only, further, say)
+    return Inputs(report, evidence, specs, claims)
+
+
+def load_inputs(paths: ProjectPaths) -> Inputs:
+    """Return everything that a report is computed from.
+
+    Raises
+    ------
+    ExtractionError
+        With every problem of every file.
+    """
+    from ketameta.checks import format_findings
+
+    inputs = read_inputs(paths)
+    if inputs.report.errors:
+        raise ExtractionError(format_findings(inputs.report), inputs.report.findings)
+    return inputs
+
+
+def _in_doubt(found: Sequence[Finding]) -> frozenset[str]:
+    """Return the tables of which something was not read: their words are not known for certain."""
+    return frozenset(Path(item.file).stem for item in found if item.is_error)
+
+
 def load_evidence(paths: ProjectPaths) -> tuple[Evidence, tuple[Any, ...]]:
     """Return the checked and corrected evidence and the corrections applied.
 
@@ -71,11 +158,37 @@ def load_evidence(paths: ProjectPaths) -> tuple[Evidence, tuple[Any, ...]]:
     return evidence, report.applied
 
 
-def known_words(evidence: Evidence) -> dict[str, list[str]]:
-    """Return the words the data use, for checking analysis files against them."""
-    outcomes = evidence.outcome_words
-    arms = evidence.arms
-    classes = zip(arms["intervention"], arms["drug_class"], strict=True)
+def known_words(
+    evidence: Evidence, in_doubt: Collection[str] = frozenset()
+) -> dict[str, list[str]]:
+    """Return the words the data use, for checking analysis files against them.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    in_doubt : collection of str
+        Tables that could not be read whole; nothing is refused for want of their words.
+    """
+
+    def words(table: str, column: str) -> list[str]:
+        return sorted({row[column] for row in evidence.rows(table)})
+
+    arms = evidence.rows("arms")
+    classes = {f"{row['intervention']} {row['drug_class']}" for row in arms if row["drug_class"]}
+    outcomes = evidence.rows("outcome_words")
+    found = {
+        "outcome_words": {
+            "counted": sorted({row["outcome"] for row in outcomes if row["kind"] == "event"}),
+            "outcome": words("outcome_words", "outcome"),
+        },
+        "instruments": {"instrument": words("instruments", "instrument")},
+        "arms": {
+            "intervention_class": sorted(classes),
+            "intervention": words("arms", "intervention"),
+            "comparator": words("arms", "intervention"),
+        },
+        "studies": {"study_id": words("studies", "study_id")},
+    }
     schema = evidence.schema
     classes_known = list(schema["arms"].column("drug_class").allowed)
     declared = {
@@ -86,14 +199,13 @@ def known_words(evidence: Evidence) -> dict[str, list[str]]:
         **{name: list(item.words) for name, item in evidence.project.categories.items()},
     }
     return {
-        **{name: words for name, words in declared.items() if words},
-        "counted": sorted(outcomes.loc[outcomes["kind"] == "event", "outcome"]),
-        "intervention_class": sorted({f"{name} {group}" for name, group in classes if group}),
-        "outcome": sorted(set(evidence.outcome_words["outcome"])),
-        "instrument": sorted(set(evidence.instruments["instrument"])),
-        "intervention": sorted(set(evidence.arms["intervention"])),
-        "comparator": sorted(set(evidence.arms["intervention"])),
-        "study_id": sorted(set(evidence.studies["study_id"])),
+        **{name: listed for name, listed in declared.items() if listed},
+        **{
+            name: listed
+            for table, columns in found.items()
+            if table not in in_doubt
+            for name, listed in columns.items()
+        },
     }
 
 
@@ -121,26 +233,17 @@ def build(
         computed ones: what follows from results that somebody else computed.
     """
     from ketameta.analyses.claims import ledger
-    from ketameta.analyses.claims_file import load_claims
     from ketameta.analyses.related import Related
-    from ketameta.analyses.spec_file import load_specs
     from ketameta.models.progress import terminal_bar
     from ketameta.report.evidence_map import evidence_map_cells
     from ketameta.report.page_plots import page_plots
     from ketameta.report.plots import Plot, plots_of
 
-    say("Reading and checking the extracted tables")
+    say("Reading and checking tables and questions")
     recover(paths.reports, paths.build / "stamps", paths.data)
-    evidence, applied = load_evidence(paths)
-    known = known_words(evidence)
+    inputs = load_inputs(paths)
+    evidence, specs = inputs.evidence, inputs.specs
     registry = evidence.registry.to_dict("records")
-    specs = load_specs(paths.analyses, known)
-    public = load_claims(
-        paths.data / "claims.toml",
-        [spec.name for spec in specs],
-        known["intervention"],
-        [row["condition"] for row in registry],
-    )
     tables = InputTables(evidence)
     written: list[str] = []
     computed: list[str] = []
@@ -175,7 +278,7 @@ def build(
             results.append(json.loads(text))
             drawing.add(plots_of(results[-1]))
         written += remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
-        claims = ledger(public, {result["name"]: result for result in results}, registry)
+        claims = ledger(inputs.claims, {result["name"]: result for result in results}, registry)
         written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
         say("Drawing figures")
         drawing.add(page_plots(results, evidence))
@@ -192,7 +295,9 @@ def build(
             *(f"figures/{name}" for name in drawing.names),
             *(f"results/{spec.name}.json" for spec in specs),
         ]
-        written += _write_report(paths, evidence, results, applied, claims, tables, names, stated)
+        written += _write_report(
+            paths, evidence, results, inputs.report.applied, claims, tables, names, stated
+        )
     kept = [spec.name for spec in specs if spec.name not in computed]
     return BuildReport(tuple(computed), tuple(kept), tuple(dict.fromkeys(written)))
 

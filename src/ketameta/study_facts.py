@@ -1,7 +1,11 @@
-"""Facts of studies and instruments that decide how rows become effects. Computes no effect."""
+"""Facts of studies and instruments, and assumptions in their stead, by which rows become effects.
+
+Computes no effect.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +13,6 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketameta.effect_rows import ArmSize
     from ketameta.evidence import Evidence
 
 #: Columns that name one comparison at one time.
@@ -24,6 +27,40 @@ COMPARISON_KEYS = (
 )
 #: Designs without a second group of people.
 UNCONTROLLED = ("single_arm", "cohort", "case_report")
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSize:
+    """An assumed number of people in one arm (and subgroup), with the reason.
+
+    Attributes
+    ----------
+    study_id, arm_id, subgroup : str
+    n : int
+    reason : str
+    """
+
+    study_id: str
+    arm_id: str
+    subgroup: str
+    n: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What an analysis assumes where the sources are silent; by default, nothing.
+
+    Attributes
+    ----------
+    correlation : float or None
+        Within-person correlation of crossovers and pre-post comparisons.
+    arm_sizes : tuple of ArmSize
+        Sizes of arms that the sources do not print. A printed size always wins.
+    """
+
+    correlation: float | None = None
+    arm_sizes: tuple[ArmSize, ...] = ()
 
 
 def crossovers(evidence: Evidence) -> frozenset[str]:

@@ -6,6 +6,7 @@ import codecs
 import re
 import tomllib
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,55 +134,98 @@ def wide_encoding(data: bytes) -> str:
     return ""
 
 
-def load_toml(path: Path) -> dict[str, Any]:
-    """Return the TOML document of a file.
-
-    Raises
-    ------
-    SpecError
-        If it cannot be opened, or is not TOML; the place is named.
-    """
-    try:
-        return parse_toml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise SpecError(f"{path.name}: cannot be read as TOML: {error}") from error
+#: A file of declarations is larger than this only by accident.
+LARGEST_TOML = 1_000_000
+#: Tables, lists and dotted names inside one another; ours need four.
+_DEEPEST = 20
+#: No count, year or dose is larger.
+_LARGEST_WHOLE = 10**15
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*+"|\'[^\'\n]*+\'')
+_CHAIN = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{_DEEPEST},}}")
+_MEND = "look for a missing quotation mark, bracket or equals sign there"
 
 
 def read_toml(
     path: Path, file: str
 ) -> tuple[dict[str, Any] | None, list[str], tuple[Finding, ...]]:
-    """Return a TOML document and its lines, or the finding that says why it cannot be read.
+    """Return a TOML document, its lines, and every reason why it cannot be read or used.
 
-    A file that does not exist gives no document and no finding.
+    There is no document where it cannot be read, and neither a document nor a finding where there
+    is no such file. A document may come with findings: what is not UTF-8 is still read, so that
+    everything else that is wrong can be said at once.
+
+    Parameters
+    ----------
+    path : Path
+    file : str
+        The path as messages print it.
     """
-    if not path.exists():
+
+    def refused(why: str, remedy: str, line: int = 0, column: str = "") -> Finding:
+        return file_finding("toml_unreadable", file, why, remedy, line=line, column=column)
+
+    if not (path.exists() or path.is_symlink()):
         return None, [], ()
     try:
-        text, _ = decode(path.read_bytes())
-        return parse_toml(text), text.splitlines(), ()
+        if path.is_dir():
+            why, remedy = "this is a folder, where a file belongs", "move or rename it"
+            return None, [], (refused(why, remedy),)
+        size = path.stat().st_size
+        if size > LARGEST_TOML or not path.is_file():
+            what = f"a file of {size:,} bytes" if path.is_file() else "no file of the ordinary kind"
+            remedy = f"put a text of at most {LARGEST_TOML:,} bytes in its place"
+            return None, [], (refused(f"this is {what}, so it is not read", remedy),)
+        data = path.read_bytes()
     except OSError as error:
-        why, line = f"the file cannot be opened ({error.strerror})", 0
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        why = f"the file cannot be opened ({error.strerror})"
+        return None, [], (refused(why, "check what it is, and who may read it"),)
+    text, problem = decode(data)
+    lines = text.splitlines()
+    findings = []
+    if problem is not None:
+        severity, check, line, value, why, remedy = problem
+        remedy = "save it as UTF-8" if severity == "error" else remedy
+        findings.append(Finding(severity, check, file, line, "", value, why, remedy))
+    for number, line_of_text in enumerate(lines, 1):
+        if line_of_text.count(".") > _DEEPEST and _CHAIN.search(_QUOTED.sub("_", line_of_text)):
+            findings.append(refused("names are joined too deeply", "write short names", number))
+            return None, lines, tuple(findings)
+    try:
+        document = tomllib.loads(text)
+    except RecursionError:
+        why = "lists or tables are nested too deeply"
+        return None, lines, (*findings, refused(why, "nothing here needs more than four levels"))
+    except ValueError as error:
         found = re.search(r"at line (\d+)", str(error))
-        why, line = f"the file is not valid TOML ({error})", int(found.group(1)) if found else 0
-    remedy = "look for a missing quotation mark, bracket or equals sign there"
-    return None, [], (file_finding("toml_unreadable", file, why, remedy, line=line),)
+        number = int(found.group(1)) if found else _line_of_digits(lines)
+        what, remedy = str(error), _MEND
+        if "set_int_max_str_digits" in what:
+            what, remedy = "a whole number of thousands of digits", "check the number"
+        elif what.startswith("Cannot"):
+            what, remedy = f"{what}: the name stands twice", "keep one of the two"
+        why = f"the file is not valid TOML ({what})"
+        return None, lines, (*findings, refused(why, remedy, number))
+    odd = [refused(why, remedy, toml_line(lines, key), key) for key, why, remedy in _odd(document)]
+    return (None if odd else _each_text(document)), lines, (*findings, *odd)
 
 
-def parse_toml(text: str) -> dict[str, Any]:
-    """Return a TOML document whose texts hold no harmful character, escaped ones included.
+def load_toml(path: Path) -> dict[str, Any]:
+    """Return the TOML document of a file that has to be there.
 
     Raises
     ------
-    tomllib.TOMLDecodeError
+    SpecError
+        With every reason why it cannot be read.
     """
-    document: dict[str, Any] = _each_text(tomllib.loads(text))
+    document, _, findings = read_toml(path, path.name)
+    if document is None or any(finding.is_error for finding in findings):
+        said = "\n".join(str(finding) for finding in findings)
+        raise SpecError(said or f"{path}: cannot be read (no such file)")
     return document
 
 
 def _each_text(value: Any) -> Any:
+    """Return a document whose texts hold no harmful character, escaped ones included."""
     if isinstance(value, str):
         return harmless(value)
     if isinstance(value, dict):
@@ -189,3 +233,67 @@ def _each_text(value: Any) -> Any:
     if isinstance(value, list):
         return [_each_text(item) for item in value]
     return value
+
+
+def _odd(document: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return key, reason and remedy of every value that nothing here can be."""
+    found = []
+    left: list[tuple[str, int, Any]] = [("", 0, document)]
+    while left:
+        key, depth, value = left.pop()
+        if depth > _DEEPEST:
+            why = "lists or tables are nested too deeply"
+            found.append((key, why, "nothing here needs more than four levels"))
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                left.append((f"{key}.{name}" if key else name, depth + 1, item))
+                if not name.isprintable():
+                    found.append((key, "a name holds a control character", "write it in letters"))
+        elif isinstance(value, list):
+            left.extend((key, depth + 1, item) for item in value)
+        elif isinstance(value, str) and any(ord(c) < 32 and c not in "\t\n" for c in value):
+            found.append((key, "the text holds a control character", "type the text again"))
+        elif isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+            found.append((key, "the number is too large to be meant", "check the number"))
+    return found[::-1]
+
+
+def _line_of_digits(lines: Sequence[str]) -> int:
+    """Return the line of a number too long to be read, or 0."""
+    return next((n for n, line in enumerate(lines, 1) if re.search(r"[0-9_]{1000}", line)), 0)
+
+
+def toml_line(lines: Sequence[str], key: str, start: int = 0) -> int:
+    """Return the line on which a key such as ``model.level`` is set, or else that of its table.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        Of the file.
+    key : str
+        With the names of its tables, joined by dots.
+    start : int
+        So many lines are passed over, such as those of earlier entries of a list of tables.
+
+    Returns
+    -------
+    int
+        0 where neither the key nor its table is written.
+    """
+    table, nearest, depth = "", 0, 0
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        name = ""
+        if text.startswith("["):
+            table = text.strip("[]").partition("]")[0].replace(" ", "").replace('"', "")
+            name = table
+        elif "=" in text:
+            left = text.partition("=")[0].strip().replace('"', "")
+            name = f"{table}.{left}" if table else left
+        if number <= start or not name:
+            continue
+        if name == key:
+            return number
+        if len(name) > depth and key.startswith(f"{name}."):
+            nearest, depth = number, len(name)
+    return nearest

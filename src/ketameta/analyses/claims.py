@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ketameta.analyses.certainty import summary_of_findings
 from ketameta.numberformat import plural
 
 #: How a verdict is reached, by rule, in words.
@@ -196,6 +195,8 @@ def ledger(
 
 def _evidence(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what one analysis found: a row per main result, a sentence where there is none."""
+    from ketameta.analyses.certainty import summary_of_findings
+
     rows = summary_of_findings([result])
     return {
         "name": result["name"],

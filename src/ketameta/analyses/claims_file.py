@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 from ketameta.analyses.claims import RULES, SOURCES, Claim, RegisteredTrials, begins_with
 from ketameta.errors import SpecError, did_you_mean
-from ketameta.textfiles import parse_toml
+from ketameta.findings import Finding, file_finding
+from ketameta.textfiles import read_toml
 
 
 def load_claims(
@@ -37,22 +37,43 @@ def load_claims(
         With every problem: a key that does not exist (``verdict`` among them), an analysis that
         does not exist, a missing text, a repeated id, a registry rule without its table.
     """
-    if not path.is_file():
-        return []
-    try:
-        raw = parse_toml(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{path.name}: cannot be read as TOML: {error}") from error
-    reader = _Reader(analyses, interventions, conditions)
-    claims = reader.claims(raw)
-    if reader.problems:
-        listed = "\n".join(f"  {line}" for line in reader.problems)
-        raise SpecError(f"data/{path.name}:\n{listed}")
+    claims, findings = read_claims(path, analyses, interventions, conditions)
+    if findings:
+        raise SpecError("\n".join(str(finding) for finding in findings), findings)
     return claims
 
 
+def read_claims(
+    path: Path,
+    analyses: Sequence[str],
+    interventions: Sequence[str] | None = None,
+    conditions: Sequence[str] | None = None,
+) -> tuple[list[Claim], tuple[Finding, ...]]:
+    """Return the claims of a file, and everything that is wrong with it.
+
+    Parameters
+    ----------
+    path : Path
+    analyses, interventions, conditions : sequence of str
+        As for :func:`load_claims`.
+    """
+    file = f"{path.parent.name}/{path.name}"
+    raw, lines, findings = read_toml(path, file)
+    if raw is None:
+        return [], findings
+    reader = _Reader(analyses, interventions, conditions)
+    claims = reader.claims(raw)
+    starts = [number for number, line in enumerate(lines, 1) if line.strip() == "[[claim]]"]
+    wrong = []
+    for place, problem in zip(reader.places, reader.problems, strict=True):
+        why, _, remedy = problem.partition("; ")
+        line = starts[place] if place is not None and place < len(starts) else 0
+        wrong.append(file_finding("claim", file, why, remedy, line=line))
+    return claims, (*findings, *wrong)
+
+
 class _Reader:
-    """Collects the problems of the file while it is read."""
+    """Collects the problems of the file while it is read, each with the place of its claim."""
 
     def __init__(
         self,
@@ -63,6 +84,7 @@ class _Reader:
         self.analyses, self.interventions = analyses, interventions
         self.conditions = conditions
         self.problems: list[str] = []
+        self.places: list[int | None] = []
 
     def claims(self, raw: Mapping[str, Any]) -> list[Claim]:
         self.problems += [
@@ -73,12 +95,14 @@ class _Reader:
         entries = raw.get("claim", [])
         if not (isinstance(entries, list) and all(isinstance(item, dict) for item in entries)):
             self.problems.append("claim: write [[claim]] tables")
-            return []
-        claims = [self._claim(entry) for entry in entries]
-        names = [claim.id for claim in claims]
-        self.problems += [
-            f"{name}: this id stands twice" for name in sorted(set(names)) if names.count(name) > 1
-        ]
+            entries = []
+        self.places = [None] * len(self.problems)
+        claims: list[Claim] = []
+        for place, entry in enumerate(entries):
+            claims.append(self._claim(entry))
+            if claims[-1].id in [claim.id for claim in claims[:-1]]:
+                self.problems.append(f"{claims[-1].id}: this id stands twice")
+            self.places += [place] * (len(self.problems) - len(self.places))
         return claims
 
     def _claim(self, entry: Mapping[str, Any]) -> Claim:

@@ -16,10 +16,10 @@ import numpy as np
 from ketameta.analyses.choice_effects import choice_effects
 from ketameta.analyses.multiverse_data import DATA_CHOICES, Option, Trials, TrialSets
 from ketameta.analyses.multiverse_words import CHOICE_LABELS, multiverse_sentences, option_label
-from ketameta.effect_rows import Assumptions
 from ketameta.models.batched import batched_fit, batched_inference
 from ketameta.models.results import plain
 from ketameta.numberformat import published
+from ketameta.study_facts import Assumptions
 from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from ketameta.analyses.companions import FULL_ACCESS
 from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
-from ketameta.effect_rows import Assumptions
+from ketameta.study_facts import Assumptions
 from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:

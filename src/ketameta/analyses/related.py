@@ -11,8 +11,8 @@ from ketameta.analyses.next_trial import PriorTrials
 from ketameta.analyses.rows import study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.words import words_of
-from ketameta.effect_rows import Assumptions
 from ketameta.errors import SpecError, did_you_mean
+from ketameta.study_facts import Assumptions
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec

@@ -24,8 +24,8 @@ from ketameta.declared import (
     problem,
     words_of,
 )
-from ketameta.effect_rows import ArmSize, Assumptions
 from ketameta.errors import did_you_mean
+from ketameta.study_facts import ArmSize, Assumptions
 from ketameta.vocabulary import Measure
 
 #: What an analysis does with its effects: pool them, pool the difference of two groups that each

@@ -24,9 +24,10 @@ from ketameta.analyses.spec import (
     Selection,
 )
 from ketameta.declared import Known, is_number, validate
-from ketameta.effect_rows import Assumptions
 from ketameta.errors import SpecError, did_you_mean
-from ketameta.textfiles import load_toml
+from ketameta.findings import Finding, file_finding
+from ketameta.study_facts import Assumptions
+from ketameta.textfiles import read_toml, toml_line
 from ketameta.vocabulary import Measure
 
 #: Names of files in ``reports/`` and of places on the page that no analysis may take.
@@ -44,28 +45,60 @@ def load_specs(folder: Path, known: Known | None = None) -> list[AnalysisSpec]:
     folder : Path
     known : mapping, optional
         Words that the data use per column (``outcome``, ``intervention``, ``instrument``,
-        ``study_id``); a word that is not among them is refused. ``counted`` lists the outcomes that
-        are counted, ``intervention_class`` has entries such as ``saline placebo``.
+        ``study_id``); a word that is not among them is refused.
 
     Raises
     ------
     SpecError
         With every problem of every file.
     """
-    if not folder.is_dir():
-        raise SpecError(f"{folder.name}/: no such folder; an analysis is a TOML file in it")
-    specs: list[AnalysisSpec] = []
-    problems: list[str] = []
-    for path in sorted(folder.glob("*.toml")):
-        try:
-            specs.append(load_spec(path, known))
-        except SpecError as error:
-            problems.append(str(error))
-    if not problems:
-        problems = _prior_problems({spec.name: spec for spec in specs})
-    if problems:
-        raise SpecError("\n".join(problems))
-    return sorted(specs, key=lambda spec: (SECTIONS.index(spec.section), spec.order, spec.name))
+    specs, findings = read_specs(folder, known)
+    if findings:
+        raise SpecError("\n".join(str(finding) for finding in findings), findings)
+    return specs
+
+
+def read_specs(
+    folder: Path, known: Known | None = None
+) -> tuple[list[AnalysisSpec], tuple[Finding, ...]]:
+    """Return the analyses of a folder in report order, and everything wrong with its files.
+
+    Parameters
+    ----------
+    folder : Path
+    known : mapping, optional
+        As for :func:`load_specs`.
+    """
+    try:
+        items = sorted(folder.iterdir())
+    except OSError:
+        why, remedy = "there is no such folder", "make it; an analysis is a TOML file in it"
+        return [], (file_finding("file_missing", folder.name, why, remedy),)
+    specs: dict[str, AnalysisSpec] = {}
+    findings: list[Finding] = []
+    lines: dict[str, list[str]] = {}
+    for path in items:
+        file = f"{folder.name}/{path.name}"
+        if path.suffix == ".toml":
+            spec, lines[path.stem], found = _read(path, known, file)
+            findings += found
+            if spec is not None:
+                specs[spec.name] = spec
+        elif ".toml" in path.name.lower() or (path.is_dir() and any(path.rglob("*.toml"))):
+            why = "no analysis has such a name, so it is not read"
+            remedy = f"call it {path.name.lower().partition('.')[0]}.toml, or move it away"
+            if path.is_dir():
+                why, remedy = "a folder in here is not read", "move its files up"
+            findings.append(file_finding("file_unknown", file, why, remedy))
+    if not findings:
+        findings = [
+            _finding(text, f"{folder.name}/{name}.toml", lines[name])
+            for name, text in _prior_problems(specs)
+        ]
+    in_order = sorted(
+        specs.values(), key=lambda spec: (SECTIONS.index(spec.section), spec.order, spec.name)
+    )
+    return in_order, tuple(findings)
 
 
 def load_spec(path: Path, known: Known | None = None) -> AnalysisSpec:
@@ -76,8 +109,24 @@ def load_spec(path: Path, known: Known | None = None) -> AnalysisSpec:
     SpecError
         With every problem of the file, each naming the key, the value and the choices.
     """
+    file = f"{path.parent.name}/{path.name}"
+    spec, _, findings = _read(path, known, file)
+    if findings or spec is None:
+        if not findings:
+            why, remedy = "there is no such file", "check its name"
+            findings = (file_finding("file_missing", file, why, remedy),)
+        raise SpecError("\n".join(str(finding) for finding in findings), findings)
+    return spec
+
+
+def _read(
+    path: Path, known: Known | None, file: str
+) -> tuple[AnalysisSpec | None, list[str], tuple[Finding, ...]]:
+    """Return the analysis of a file, its lines, and everything that is wrong with it."""
+    raw, lines, findings = read_toml(path, file)
+    if raw is None:
+        return None, lines, findings
     known = known or {}
-    raw = load_toml(path)
     written = raw.get("model", {}) if isinstance(raw.get("model", {}), dict) else {}
     default = {} if "overall" in written else {"overall": written.get("group_by") not in APART}
     given = {"select": {}, **raw, "name": path.stem}
@@ -85,10 +134,24 @@ def load_spec(path: Path, known: Known | None = None) -> AnalysisSpec:
         given["model"] = {**written, **default}
     spec, problems = validate(AnalysisSpec, given, known)
     problems = [*_name_problems(path.stem), *problems, *_rules(spec, raw, written, known)]
-    if problems:
-        listed = "\n".join(f"  {problem}" for problem in dict.fromkeys(problems))
-        raise SpecError(f"analyses/{path.name}:\n{listed}")
-    return spec
+    wrong = tuple(_finding(text, file, lines) for text in dict.fromkeys(problems))
+    return (None if wrong else spec), lines, (*findings, *wrong)
+
+
+#: How a problem starts: with its key, in brackets where that is a table.
+_KEY = re.compile(r"\[?(?P<key>[a-z0-9_]+(?:\.[a-z0-9_]+)*)\]?(?P<what>:| is| of) ", re.DOTALL)
+
+
+def _finding(problem: str, file: str, lines: Sequence[str]) -> Finding:
+    """Return a problem with the line of its key, what is wrong parted from what to do."""
+    key, text = "", problem
+    found = _KEY.match(problem)
+    if found is not None:
+        key, text = found["key"], problem[found.end() :]
+        text = {":": "", " is": "it is ", " of": "of "}[found["what"]] + text
+    why, _, remedy = text.partition("; ")
+    line = toml_line(lines, key) if key else 0
+    return file_finding("analysis", file, why, remedy, line=line, column=key)
 
 
 def _name_problems(name: str) -> Iterator[str]:
@@ -315,25 +378,24 @@ def _next_trial_rules(
         )
 
 
-def _prior_problems(specs: Mapping[str, AnalysisSpec]) -> list[str]:
-    """Return what is wrong with priors that name other analyses, over all files."""
-    problems = []
+def _prior_problems(specs: Mapping[str, AnalysisSpec]) -> list[tuple[str, str]]:
+    """Return name and problem of each prior that names another analysis wrongly, over all files."""
+    problems: list[tuple[str, str]] = []
     for name, spec in specs.items():
         for prior in spec.next_trial.prior if spec.next_trial else ():
-            where = f"analyses/{name}.toml: next_trial.prior: analysis {prior.analysis!r}"
+            where = f"next_trial.prior: analysis {prior.analysis!r}"
             other = specs.get(prior.analysis)
             if other is None:
                 problems.append(
-                    f"{where} does not exist{did_you_mean(prior.analysis, list(specs))}"
+                    (name, f"{where} does not exist{did_you_mean(prior.analysis, list(specs))}")
                 )
             elif other.model.measure != spec.model.measure:
-                problems.append(
-                    f"{where} is about {other.model.measure}, this one about {spec.model.measure}"
-                )
+                about = f"{other.model.measure}, this one about {spec.model.measure}"
+                problems.append((name, f"{where} is about {about}"))
             elif other.kind != "pooled":
-                problems.append(f"{where} pools no trials; name one that does")
+                problems.append((name, f"{where} pools no trials; name one that does"))
             elif prior.group and not other.model.group_by:
-                problems.append(f"{where} has no groups; leave group out")
+                problems.append((name, f"{where} has no groups; leave group out"))
     return problems
 
 

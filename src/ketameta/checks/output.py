@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from ketameta.checks.run import CheckReport, run_checks
 from ketameta.errors import check_choice, did_you_mean
 from ketameta.extraction import batch_folders
-from ketameta.findings import Finding, file_finding, group_by_file, sort_findings
+from ketameta.findings import (
+    Finding,
+    file_finding,
+    group_by_file,
+    printable,
+    sort_findings,
+)
 from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.textfiles import harmless
 
 Style = Literal["text", "json", "github"]
 STYLES: tuple[str, ...] = ("text", "json", "github")
@@ -63,7 +69,7 @@ def _as_text(report: CheckReport) -> str:
             lines.append(f"  {place} {item.finding.check}: {item.reason}")
         lines.append("")
     lines.append(summary(report))
-    return "\n".join(_printable(line) for line in lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _lines_of_file(findings: Sequence[Finding]) -> list[str]:
@@ -71,15 +77,17 @@ def _lines_of_file(findings: Sequence[Finding]) -> list[str]:
     alike: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         alike.setdefault((finding.check, finding.column), []).append(finding)
+    seen: Counter[tuple[str, str]] = Counter()
     lines: list[str] = []
     for finding in findings:
-        group = alike[(finding.check, finding.column)]
-        index = group.index(finding)
+        kind = (finding.check, finding.column)
+        group, index = alike[kind], seen[kind]
+        seen[kind] += 1
         if index >= SHOWN_ALIKE and len(group) > SHOWN_ALIKE + 1:
             if index == SHOWN_ALIKE:
                 rest = len(group) - SHOWN_ALIKE
                 lines.append(
-                    f"  {finding.severity:<7}  ... and {rest} more {finding.check} in "
+                    f"  {finding.severity:<7}  ... and {rest:,} more {finding.check} in "
                     f"{finding.column or 'this file'}, lines "
                     f"{_line_list(group[SHOWN_ALIKE:])}"
                 )
@@ -93,11 +101,6 @@ def _line_list(findings: Sequence[Finding]) -> str:
     """Return the lines of findings, the first dozen of them."""
     numbers = [str(finding.line) for finding in findings]
     return ", ".join(numbers[:12]) + (" ..." if len(numbers) > 12 else "")
-
-
-def _printable(line: str) -> str:
-    """Return a line that every terminal can be sent."""
-    return line.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def _as_dict(finding: Finding) -> dict[str, Any]:
@@ -126,7 +129,8 @@ def _as_json(report: CheckReport) -> str:
         "accepted": [{**_as_dict(item.finding), "reason": item.reason} for item in report.accepted],
         "corrections_applied": [item.correction.id for item in report.applied],
     }
-    return json.dumps(document, ensure_ascii=True, indent=2)
+    # A log looks for commands in JSON too.
+    return json.dumps(document, ensure_ascii=True, indent=2).replace("##[", "#\\u0023[")
 
 
 def _as_annotations(report: CheckReport) -> str:
@@ -142,12 +146,12 @@ def _as_annotations(report: CheckReport) -> str:
         if finding.row:
             message += f" ({finding.row})"
         lines.append(f"::{finding.severity} {place},title={finding.check}::{_data(message)}")
-    return "\n".join(_printable(line) for line in [*lines, summary(report)])
+    return "\n".join([*lines, summary(report)])
 
 
 def _data(text: str) -> str:
     """Return text escaped for the message of a workflow command."""
-    return harmless(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:
@@ -159,6 +163,7 @@ def check_project(
     root: str | Path | None = None,
     paths: Sequence[str | Path] | None = None,
     format: str = "text",
+    read: Callable[[ProjectPaths, Sequence[Path] | None], CheckReport] = run_checks,
 ) -> tuple[str, int]:
     """Check a project, or some of its batches and files, and return the text and the exit code.
 
@@ -170,6 +175,8 @@ def check_project(
         Batch names, folders or files; everything when not given. One that does not exist is an
         error of its own, and the others are still checked.
     format : {"text", "json", "github"}
+    read : callable
+        Checks the project, given the files that were asked about; the tables alone by default.
 
     Returns
     -------
@@ -190,7 +197,7 @@ def check_project(
     if missing and not found:
         report = CheckReport(findings=sort_findings(missing))
     else:
-        report = run_checks(project, found or None)
+        report = read(project, found or None)
         report = CheckReport(
             sort_findings([*missing, *report.findings]),
             report.accepted,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,11 +21,10 @@ from ketameta.corrections import (
 from ketameta.errors import ExtractionError, did_you_mean
 from ketameta.evidence import Evidence, Row
 from ketameta.extraction import batch_folders, load_tables
-from ketameta.findings import Finding, file_finding, sort_findings
+from ketameta.findings import Finding, Gathered, file_finding, sort_findings
 from ketameta.numberformat import plural
 from ketameta.paths import ProjectPaths
 from ketameta.reconciliation import reconcile
-from ketameta.textfiles import read_toml
 
 _ACCEPT = re.compile(r"\baccept:\s*(?P<word>[\w-]+)(?:\s+because\s+(?P<reason>[^;]*))?", re.I)
 _NOTE_COLUMNS = ("note", "notes", "support")
@@ -111,17 +110,35 @@ def load_evidence(paths: ProjectPaths) -> tuple[Evidence, CheckReport]:
     return evidence, report
 
 
+#: Finds what is wrong with further files, given the corrected evidence and what was found so far.
+Further = Callable[[Evidence, Sequence[Finding]], Iterable[Finding]]
+
+
 def checked_evidence(
-    paths: ProjectPaths, only: Sequence[str | Path] | None = None
+    paths: ProjectPaths,
+    only: Sequence[str | Path] | None = None,
+    further: Further = lambda *_: (),
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[CheckReport, Evidence]:
-    """Return the report and the corrected evidence, whatever the report says."""
+    """Return the report and the corrected evidence, whatever the report says.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    only : sequence of str or Path, optional
+        As for :func:`run_checks`.
+    further : callable
+        Yields findings about files beside the tables, which are reported with the others.
+    say : callable
+        Called with one line per step.
+    """
     chosen = None if only is None else [resolved(paths, item) for item in only]
     known = {folder.resolve() for folder in batch_folders(paths)}
     outside = sorted(
         {folder for folder in outside_folders(paths, chosen or []) if folder.resolve() not in known}
     )
     folders = [*batch_folders(paths), *outside] if outside else None
-    evidence, reading = load_tables(paths, folders)
+    evidence, reading = load_tables(paths, folders, say)
     evidence, differences = reconcile(paths, evidence, outside)
     corrections, problems = load_corrections(paths)
     file = paths.relative(corrections_path(paths))
@@ -134,10 +151,14 @@ def checked_evidence(
         *refusals,
         *search_findings(paths, corrected.tables.get("exclusions", ())),
         *declaration_letters(paths),
-        *read_toml(paths.data / "claims.toml", paths.relative(paths.data / "claims.toml"))[2],
     ]
+    found.extend(further(corrected, tuple(found)))
+    gathered = Gathered()
     for check in CHECKS:
-        found.extend(problem.finding(check.word) for problem in check.function(context))
+        say(f"Checking: {check.rule}")
+        for problem in check.function(context):
+            gathered.add(problem.finding(check.word))
+    found.extend(gathered.findings())
     if chosen is not None:
         found = [
             item

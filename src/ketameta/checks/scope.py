@@ -33,7 +33,8 @@ def outside_folders(paths: ProjectPaths, chosen: Sequence[Path]) -> Iterator[Pat
     data = paths.data.resolve()
     for item in chosen:
         folder = item if item.is_dir() else item.parent
-        if folder.resolve() == paths.root.resolve() or folder.resolve().is_relative_to(data):
+        place = folder.resolve()
+        if place in (paths.root.resolve(), paths.analyses.resolve()) or place.is_relative_to(data):
             continue
         yield folder
 
@@ -65,6 +66,7 @@ def not_read(
     files |= {row.file for rows in evidence.refused.values() for row in rows}
     files |= {finding.file for finding in found}
     files |= {paths.relative(paths.data / name) for name in _LISTS}
+    files |= {paths.relative(path) for path in paths.analyses.glob("*.toml")}
     for item in chosen:
         name = paths.relative(item)
         inside = name == "." or any(file == name or file.startswith(f"{name}/") for file in files)

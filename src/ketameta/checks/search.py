@@ -1,17 +1,17 @@
-"""Checks of ``data/search.toml``: the flow and the sums of the records add up."""
+"""Checks of ``data/search.toml``: what a report needs is there, and the sums add up."""
 
 from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ketameta.errors import did_you_mean
 from ketameta.evidence import Row
 from ketameta.findings import Finding, Severity, file_finding
 from ketameta.paths import ProjectPaths
-from ketameta.textfiles import read_toml
+from ketameta.textfiles import read_toml, toml_line
 
 #: Counts of the ``[flow]`` table, in the order of a PRISMA 2020 diagram. A count of records left
 #: out may be a table of reasons with a count each.
@@ -34,9 +34,15 @@ STEPS = (
     ("assessed", "excluded_full_text", "included"),
 )
 
-
 #: Counts of the ``[records]`` table and of each source below it: the first is the sum of the rest.
 RECORDS = ("extracted", "converted", "excluded")
+#: What a report prints of the record: its tables, the keys of ``[search]``, lists of tables.
+_TABLES = ("search", "source", "nothing_found", "records")
+_SEARCH = (
+    *("kind", "counts_note", "limits", "extraction_closed"),
+    *("question", "due_after_days"),
+)
+_LISTS = {"source": ("name", "searched_for"), "nothing_found": ("looked_for",)}
 
 
 def search_findings(paths: ProjectPaths, exclusions: Sequence[Row] = ()) -> Iterator[Finding]:
@@ -60,6 +66,78 @@ def search_findings(paths: ProjectPaths, exclusions: Sequence[Row] = ()) -> Iter
     if "records" in document:
         yield from _record_findings(document["records"], lines, file, exclusions)
     yield from _date_findings(document, lines, file)
+
+
+def form_findings(paths: ProjectPaths) -> Iterator[Finding]:
+    """Yield what a report needs of the record of the search and does not find there.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    """
+    path = paths.data / "search.toml"
+    file = paths.relative(path)
+    document, lines, findings = read_toml(path, file)
+    if document is None:
+        if not findings:
+            why = "there is no such file; a report says what was searched"
+            remedy = f"write {', '.join(f'[{name}]' for name in _TABLES)} into it"
+            yield file_finding("file_missing", file, why, remedy)
+        return
+
+    def wrong(key: str, why: str, remedy: str, severity: Severity = "error") -> Finding:
+        line = toml_line(lines, key)
+        return file_finding(
+            "search_form", file, why, remedy, severity=severity, line=line, column=key
+        )
+
+    for name in document:
+        if name not in (*_TABLES, "flow", "prisma"):
+            hint = did_you_mean(name, (*_TABLES, "flow"))
+            yield wrong(name, "no such table", f"rename or delete it{hint}")
+    if "records" not in document:
+        yield wrong("records", "the table is missing", f"write [records]: {', '.join(RECORDS)}")
+    search = document.get("search")
+    if not isinstance(search, Mapping):
+        yield wrong("search", "the table is missing", f"write [search]: {', '.join(_SEARCH)}")
+    else:
+        yield from _search_findings(search, wrong)
+    for name, keys in _LISTS.items():
+        entries = document.get(name)
+        whole = isinstance(entries, list) and all(isinstance(item, Mapping) for item in entries)
+        if not whole:
+            yield wrong(name, "it is no list of tables", f"write [[{name}]], or {name} = []")
+            continue
+        for place, entry in enumerate(entries or (), 1):
+            for key in keys:
+                if not _is_text(entry.get(key)):
+                    why = f"entry {place} has no text under it"
+                    yield wrong(f"{name}.{key}", why, "write it")
+
+
+def _search_findings(search: Mapping[str, Any], wrong: Callable[..., Finding]) -> Iterator[Finding]:
+    """Yield what is wrong with the table that says how and when the search was done."""
+    for key in ("kind", "counts_note"):
+        if not _is_text(search.get(key)):
+            yield wrong(f"search.{key}", "a text is needed", "say it in a sentence")
+    limits = search.get("limits")
+    if not (isinstance(limits, list) and all(_is_text(item) for item in limits)):
+        yield wrong("search.limits", "a list of texts is needed", "write limits = [...]")
+    closed = str(search.get("extraction_closed"))
+    if not (_is_date(closed) and "1950" < closed < "2200"):
+        why = "the day on which the extraction was closed is needed"
+        yield wrong("search.extraction_closed", why, "write YYYY-MM-DD")
+    days = search.get("due_after_days", 1)
+    if isinstance(days, bool) or not isinstance(days, int) or not 0 < days < 40_000:
+        yield wrong("search.due_after_days", "a number of days is needed", "such as 365")
+    for key in search:
+        if key not in _SEARCH and not key.endswith("date"):
+            remedy = f"nothing is lost if it is meant for readers{did_you_mean(key, _SEARCH)}"
+            yield wrong(f"search.{key}", "no report prints it", remedy, "warning")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _record_findings(

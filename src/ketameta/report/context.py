@@ -33,13 +33,13 @@ from ketameta.report.plots import Plot
 from ketameta.report.provenance import Provenance
 from ketameta.report.registry_table import registry_counts
 from ketameta.report.studies import numbered_studies, records, used_studies
-from ketameta.textfiles import parse_toml
+from ketameta.textfiles import decode, read_toml
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketameta.effect_rows import Assumptions
     from ketameta.evidence import Evidence
+    from ketameta.study_facts import Assumptions
 
 #: A search older than this is due again (half a year, in days).
 SEARCH_DUE_DAYS = 183
@@ -195,7 +195,7 @@ def _citation(paths: ProjectPaths) -> str:
     path = paths.root / "CITATION.cff"
     if not path.is_file() or is_link(path):
         return ""
-    text = path.read_text(encoding="utf-8")
+    text, _ = decode(path.read_bytes())
     found = dict(re.findall(r'^\s*-?\s*(name|title|version|doi|url): *"?([^"\n]+)"?$', text, re.M))
     parts = [found.get("name"), found.get("title"), found.get("version") and
              f"version {found['version']}", found.get("doi") and f"doi:{found['doi']}",
@@ -289,12 +289,14 @@ def _correction(item: Any) -> dict[str, Any]:
 
 def _search(paths: ProjectPaths) -> dict[str, Any]:
     path = paths.data / "search.toml"
-    if not path.is_file():
-        raise ReportError(
+    document, _, findings = read_toml(path, paths.relative(path))
+    if document is None:
+        why = "\n".join(str(finding) for finding in findings) or (
             f"{paths.relative(path)}: no such file; the report needs the record of the search: "
             "[search], [[source]], [[nothing_found]] and [records]"
         )
-    return parse_toml(path.read_text(encoding="utf-8"))
+        raise ReportError(why)
+    return document
 
 
 def _routes_used(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ketameta.conversions import ROUTES
-from ketameta.effect_rows import ArmSize, Assumptions
 from ketameta.effect_table import derive_effects
 from ketameta.numberformat import published
 from ketameta.report.worked import (
@@ -27,6 +26,7 @@ from ketameta.report.worked_contrast import worked_contrast
 from ketameta.report.worked_interval import interval_steps
 from ketameta.report.worked_join import difference_steps, join_steps, joined_arm_steps
 from ketameta.schema import Table
+from ketameta.study_facts import ArmSize, Assumptions
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -89,7 +89,10 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
          ";".join(item["name"] for item in row["indirect"])]
         for row in context["claims"]
     ]  # fmt: skip
+    judged = ("study_id", "label", "outcome", "tool", "domain", "judgement", "support", "judged_by")
+    bias = context["risk_of_bias"]
     return {
+        **({"risk_of_bias.csv": _listed(bias, judged)} if bias else {}),
         "pooled_results.csv": csv_text(["analysis", "measure", "group", *_POOLED], pooled),
         "rows_used.csv": csv_text(
             ["analysis", "measure", "group", *_ROW, "source", "doi", "pmid", "registry_id"], rows

@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ketameta.findings import printable
+
 
 @dataclass(frozen=True, slots=True)
 class Heading:
@@ -63,18 +65,19 @@ def as_text(document: Document) -> str:
     parts: list[str] = []
     for block in document:
         if isinstance(block, Heading):
-            parts.append(f"{block.text}\n{('=' if block.level == 1 else '-') * len(block.text)}")
+            title = printable(block.text)
+            parts.append(f"{title}\n{('=' if block.level == 1 else '-') * len(title)}")
         elif isinstance(block, Paragraph):
-            parts.append(block.text)
+            parts.append(printable(block.text))
         elif isinstance(block, Bullets):
-            parts.append("\n".join(f"- {item}" for item in block.items))
+            parts.append("\n".join(f"- {printable(item)}" for item in block.items))
         elif isinstance(block, Grid):
             parts.append(_grid_text(block))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _grid_text(grid: Grid) -> str:
-    rows = [grid.columns, *grid.rows]
+    rows = [tuple(printable(cell) for cell in row) for row in (grid.columns, *grid.rows)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(grid.columns))]
 
     def line(row: Sequence[str]) -> str:
@@ -84,9 +87,9 @@ def _grid_text(grid: Grid) -> str:
         )
         return "  ".join(cells).rstrip()
 
-    head = [grid.title] if grid.title else []
+    head = [printable(grid.title)] if grid.title else []
     rule = "  ".join("-" * width for width in widths)
-    return "\n".join([*head, line(grid.columns), rule, *(line(row) for row in grid.rows)])
+    return "\n".join([*head, line(rows[0]), rule, *(line(row) for row in rows[1:])])
 
 
 def as_markdown(document: Document) -> str:
@@ -105,14 +108,54 @@ def as_markdown(document: Document) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-#: An underscore within a word marks nothing, and words of the data are full of them.
-_MARKUP = re.compile(r"([\\`*\[\]<>|#~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+#: A character of no width, which parts what would be a link, a mention or a reference.
+_PARTED = "&#8203;"
+#: What means more than itself in Markdown, or to the site that shows it as a comment. An
+#: underscore within a word marks nothing, and words of the data are full of them.
+_LIVE = re.compile(
+    r"(?P<markup>[\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[-+=](?=[-+= ]|$))"
+    r"|(?P<number>^[0-9]{1,9}(?=[.)](?: |$)))"
+    r"|(?P<html>[<>&])|(?P<math>\$)|(?P<hash>#)"
+    r"|(?P<parted>@|:(?=/|[\w+-]+:)|(?<=mailto):|(?<=xmpp):|www(?=\.)|GH-(?=[0-9]))"
+    r"|(?P<commit>\b(?=[0-9]*[a-f])[0-9a-f]{7,40}\b)",
+    re.IGNORECASE,
+)
+_HTML = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 def escape_markdown(text: str) -> str:
-    """Return text that means itself in Markdown: no markup, no mention, one line."""
-    plain = " ".join(text.split())
-    return _MARKUP.sub(r"\\\1", plain).replace("@", "&#64;")
+    r"""Return text that means itself in Markdown and in a comment: one line, and nothing live.
+
+    No markup, HTML, picture or link; no mention, reference to an issue or commit, address that
+    becomes a link, formula or emoji. The character of no width that parts them stays in a plain
+    copy of the comment too, such as an answer by mail.
+
+    Examples
+    --------
+    >>> escape_markdown("*x* by @all, see #1")
+    '\\*x\\* by @&#8203;all, see \\#&#8203;1'
+    """
+    return _LIVE.sub(_inert, printable(" ".join(text.split())))
+
+
+def _inert(found: re.Match[str]) -> str:
+    live = found.group()
+    match found.lastgroup:
+        case "html":
+            return _HTML[live]
+        case "math":
+            return "<span>$</span>"
+        case "hash":
+            names = found.string[found.end() : found.end() + 1].isalnum()
+            return f"\\#{_PARTED}" if names else "\\#"
+        case "number":
+            return f"{live}\\"
+        case "parted":
+            return f"{live}{_PARTED}"
+        case "commit":
+            # The name of a commit has at least seven figures.
+            return _PARTED.join(live[at : at + 6] for at in range(0, len(live), 6))
+    return f"\\{live}"
 
 
 def _grid_markdown(grid: Grid) -> str:
@@ -221,12 +264,13 @@ def _print_block(console: object, block: Block) -> None:
     assert isinstance(console, Console)
     if isinstance(block, Heading):
         console.print()
-        console.print(Text(block.text, style="bold underline" if block.level == 1 else "bold"))
+        style = "bold underline" if block.level == 1 else "bold"
+        console.print(Text(printable(block.text), style=style))
     elif isinstance(block, Paragraph):
-        console.print(Text(block.text, style="bold" if block.strong else ""))
+        console.print(Text(printable(block.text), style="bold" if block.strong else ""))
     elif isinstance(block, Bullets):
         for item in block.items:
-            console.print(Text(f"- {item}"))
+            console.print(Text(f"- {printable(item)}"))
     elif isinstance(block, Grid):
         table = Table(title=block.title or None, title_justify="left", show_lines=False)
         for place, name in enumerate(block.columns):
@@ -234,5 +278,5 @@ def _print_block(console: object, block: Block) -> None:
                 Text(name), justify="right" if place in block.right else "left", overflow="fold"
             )
         for row in block.rows:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*(Text(printable(cell)) for cell in row))
         console.print(table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ketameta.csvfiles import other_kind, read_csv
+from ketameta.csvfiles import LARGEST_CSV, other_kind, read_csv
 from ketameta.dictionary import template_csv
 from ketameta.errors import UsageError
 from ketameta.extraction import batch_folders
@@ -66,6 +66,12 @@ def import_file(
         raise UsageError(f"{source}: this is a folder; name the file in it")
     if not source.is_file():
         raise UsageError(f"{source}: there is no such file")
+    size = source.stat().st_size
+    if size > LARGEST_CSV:
+        raise UsageError(
+            f"{source}: a file of {size:,} bytes is no table of trials; at most {LARGEST_CSV:,} "
+            "bytes are read, so split it"
+        )
     data = source.read_bytes()
     schema = project_schema(paths)
     translations = load_words(words, schema) if words is not None else Words()

@@ -14,8 +14,8 @@ from ketameta.evidence import Evidence, Row
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
-    from ketameta.effect_rows import Assumptions
     from ketameta.effect_table import EffectTable
+    from ketameta.study_facts import Assumptions
 
 
 #: Tables whose rows can become effects.

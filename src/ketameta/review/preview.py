@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ketameta.effect_rows import Assumptions
 from ketameta.errors import ExtractionError, UsageError, did_you_mean
 from ketameta.evidence import Evidence
 from ketameta.extraction import batch_folders
@@ -19,6 +18,7 @@ from ketameta.paths import ProjectPaths
 from ketameta.review.compare import AnalysisChange, compare_results
 from ketameta.review.moments import LeftRow, Moments, effect_words, is_of, without_files
 from ketameta.schema import BATCH_TABLES
+from ketameta.study_facts import Assumptions
 
 if TYPE_CHECKING:
     import pandas as pd

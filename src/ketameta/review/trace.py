@@ -67,9 +67,9 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
     """
     from ketameta.analyses import load_specs
     from ketameta.analyses.selection import select_effects
-    from ketameta.effect_rows import Assumptions
     from ketameta.input_tables import InputTables
     from ketameta.pipeline import known_words
+    from ketameta.study_facts import Assumptions
 
     specs = load_specs(paths.analyses, known_words(evidence))
     tables = InputTables(evidence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from ketameta.errors import UsageError, did_you_mean
 from ketameta.project import Project
 from ketameta.review.start import slug
 from ketameta.schema import Schema, schema_of
-from ketameta.textfiles import parse_toml
+from ketameta.textfiles import read_toml
 
 #: Tables of a words file that translate a word of the source into one of ours.
 TRANSLATIONS = ("instrument", "outcome", "intervention", "drug_class", "diagnosis", "study_id")
@@ -136,12 +135,10 @@ def load_words(path: Path, schema: Schema) -> Words:
     UsageError
         With everything that is wrong with it.
     """
-    try:
-        raw = parse_toml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: the words file cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path.name}: cannot be read as TOML: {error}") from error
+    raw, _, findings = read_toml(path, path.name)
+    if raw is None or any(finding.is_error for finding in findings):
+        said = "\n".join(str(finding) for finding in findings)
+        raise UsageError(said or f"{path}: the words file cannot be read (no such file)")
     problems: list[str] = []
     known = (*TRANSLATIONS, "study", "analysis")
     for name in raw:
