@@ -22,8 +22,9 @@ import pytest
 from helpers import ROOT
 from ketameta.analyses.spec import AnalysisSpec
 from ketameta.analyses.spec_file import load_specs
+from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.pipeline import build, load_evidence, package_versions
+from ketameta.pipeline import build, package_versions
 from ketameta.report.context import report_context
 from ketameta.report.html import render_html
 from ketameta.report.provenance import Provenance
@@ -33,7 +34,7 @@ from ketameta.report.provenance import Provenance
 BUILT = ROOT / "build" / "tested"
 #: What of the project is built there.
 _PARTS = ("data", "analyses", "CITATION.cff", "LICENSE", "Makefile", "pyproject.toml",
-          "constraints.txt", "reports/releases")  # fmt: skip
+          "constraints.txt", "project.toml", "reports/releases")  # fmt: skip
 
 
 @cache

@@ -12,7 +12,7 @@ from ketameta.analyses import AnalysisSpec, load_spec, load_specs
 from ketameta.analyses.spec import MODERATORS, SECTIONS
 from ketameta.errors import SpecError
 from ketameta.evidence import Evidence
-from ketameta.pipeline import known_words
+from ketameta.inputs import known_words
 from ketameta.study_facts import ArmSize
 from ketameta.vocabulary import Measure
 

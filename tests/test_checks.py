@@ -407,7 +407,9 @@ def test_a_batch_is_not_called_right_when_the_lists_cannot_be_read(tmp_path: Pat
 def test_a_broken_search_file_is_a_finding(tmp_path: Path, text: str) -> None:
     root = write_project(tmp_path, clean_tables())
     (root / "data" / "search.toml").write_text(text)
-    assert words(run_checks(project_paths(root))) <= {"toml_unreadable", "search_flow"}
+    assert words(run_checks(project_paths(root))) <= {
+        *("toml_unreadable", "search_flow", "hidden_character"),
+    }
     assert run_checks(project_paths(root)).errors
 
 

@@ -34,7 +34,7 @@ FLOORS = {
     6: ("figures",),
     7: ("report",),
     8: (
-        *("pipeline", "drawing", "input_tables", "differences"),
+        *("pipeline", "drawing", "inputs", "differences"),
         *("verify", "release", "review", "cli", "cli_options"),
         *("cli_report", "cli_review"),
         *("__init__", "__main__"),

@@ -19,8 +19,8 @@ import pytest
 
 import ketameta.report.html as html_module
 from helpers import ROOT
+from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.pipeline import load_evidence
 from ketameta.report import summary
 from ketameta.report.glossary import TERMS
 from ketameta.report.html import render_html

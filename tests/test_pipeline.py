@@ -20,8 +20,9 @@ import pytest
 from helpers import TWO_ANALYSES, make_project, score, trials, write_analysis
 from ketameta.effect_table import derive_effects
 from ketameta.errors import ExtractionError
+from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.pipeline import build, load_evidence
+from ketameta.pipeline import build
 
 
 def files_of(paths: ProjectPaths) -> dict[str, bytes]:

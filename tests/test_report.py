@@ -30,8 +30,9 @@ from helpers import (
     trials,
 )
 from ketameta.errors import ReportError
+from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths
-from ketameta.pipeline import build, load_evidence, package_versions
+from ketameta.pipeline import build, package_versions
 from ketameta.report.context import SECTIONS, report_context
 from ketameta.report.evidence_map import evidence_map_cells
 from ketameta.report.html import environment, render_html

@@ -16,8 +16,8 @@ from helpers import make_project, score, trials
 from ketameta.checks import run_checks
 from ketameta.errors import ExtractionError, UsageError
 from ketameta.extraction import DECISIONS, load_tables, read_rows
+from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.pipeline import load_evidence
 from ketameta.reconciliation import EMPTY, KEEP, LEAVE_OUT, reconcile
 from ketameta.review.agreement import agreement, agreement_document
 from ketameta.review.agreement_statistics import (

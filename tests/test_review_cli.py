@@ -127,7 +127,7 @@ def test_an_export_that_cannot_end_well_does_not_begin(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a_file").write_text("x", encoding="utf-8")
     (tmp_path / "a_folder").mkdir()
-    monkeypatch.setattr("ketameta.pipeline.load_evidence", None)
+    monkeypatch.setattr("ketameta.inputs.load_evidence", None)
     done = ketameta("export", *call, "--root", project.root)
     assert done.code == 2 and words in done.err
 

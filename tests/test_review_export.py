@@ -14,7 +14,7 @@ from helpers import ANALYSIS, arm, make_project, score, study, trials
 from ketameta.analyses.run import run_analysis
 from ketameta.effect_table import derive_effects
 from ketameta.errors import ExtractionError, UsageError
-from ketameta.pipeline import load_evidence
+from ketameta.inputs import load_evidence
 from ketameta.review.export import export
 from ketameta.review.export_metafor import COLUMNS as METAFOR_COLUMNS
 from ketameta.review.export_metapsy import COLUMNS, metapsy_csv

@@ -13,7 +13,7 @@ from ketameta.analyses import load_specs
 from ketameta.analyses.run import run_analysis
 from ketameta.effect_table import derive_effects
 from ketameta.errors import ExtractionError, UsageError
-from ketameta.pipeline import load_evidence
+from ketameta.inputs import load_evidence
 from ketameta.review.compare import compare_results, sides
 from ketameta.review.diff import diff_release
 from ketameta.review.document import as_html, as_markdown, as_text

@@ -6,8 +6,8 @@ import pytest
 
 from helpers import ANALYSIS, ROOT, contrast, event, make_project, score, trials
 from ketameta.errors import UsageError
+from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.pipeline import load_evidence
 from ketameta.review.document import as_text
 from ketameta.review.trace import fates, trace_document, trace_rows
 

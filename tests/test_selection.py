@@ -26,7 +26,7 @@ from ketameta.analyses import AnalysisSpec, load_specs
 from ketameta.analyses.selection import Selected, parse_subgroup, select_effects, time_class
 from ketameta.effect_table import EffectTable, derive_effects
 from ketameta.evidence import Evidence
-from ketameta.pipeline import known_words
+from ketameta.inputs import known_words
 from ketameta.study_facts import Assumptions, with_source
 
 

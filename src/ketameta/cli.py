@@ -58,7 +58,7 @@ def check(
     """
     from ketameta.checks import check_project
     from ketameta.cli_review import progress
-    from ketameta.pipeline import read_inputs
+    from ketameta.inputs import read_inputs
 
     with progress() as say:
         text, code = check_project(
@@ -114,8 +114,9 @@ def effects(
     mended first.
     """
     from ketameta.effect_table import derive_effects
+    from ketameta.inputs import load_evidence
     from ketameta.paths import write_atomically
-    from ketameta.pipeline import effects_csv, load_evidence
+    from ketameta.pipeline import effects_csv
 
     evidence, _ = load_evidence(project(root))
     text = effects_csv(derive_effects(evidence))
@@ -146,8 +147,7 @@ def run(
     from ketameta.analyses.related import Related
     from ketameta.analyses.run import run_analysis
     from ketameta.analyses.spec_file import load_spec, load_specs
-    from ketameta.input_tables import InputTables
-    from ketameta.pipeline import known_words, load_evidence
+    from ketameta.inputs import InputTables, known_words, load_evidence
 
     paths = project(root)
     file = _analysis_file(paths, analysis)

@@ -6,15 +6,15 @@ Only what changed is recomputed: each analysis carries a fingerprint of its inpu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ketameta
 from ketameta.drawing import Drawing, draw_pictures, remove_stray
-from ketameta.errors import ExtractionError, KetametaError
-from ketameta.input_tables import InputTables
+from ketameta.errors import KetametaError
+from ketameta.inputs import InputTables, Say, load_inputs
 from ketameta.numberformat import published
 from ketameta.paths import ProjectPaths, recover, write_atomically
 from ketameta.report.manifest import (
@@ -28,15 +28,11 @@ from ketameta.report.manifest import (
 from ketameta.study_facts import Assumptions
 
 if TYPE_CHECKING:
-    from ketameta.analyses.claims import Claim
     from ketameta.analyses.related import Related
     from ketameta.analyses.spec import AnalysisSpec
-    from ketameta.checks import CheckReport
     from ketameta.effect_table import EffectTable
     from ketameta.evidence import Evidence
-    from ketameta.findings import Finding
 
-Say = Callable[[str], None]
 #: Below ``build/``: every published file, one a line, so that make sees when one is missing.
 PUBLISHED = "published.txt"
 
@@ -56,157 +52,6 @@ class BuildReport:
     computed: tuple[str, ...]
     kept: tuple[str, ...]
     written: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """Everything that a report is computed from, and what is wrong with it.
-
-    Attributes
-    ----------
-    report : CheckReport
-        What the checks say of every file.
-    evidence : Evidence
-        The corrected tables.
-    specs : list of AnalysisSpec
-    claims : list of Claim
-    """
-
-    report: CheckReport
-    evidence: Evidence
-    specs: list[AnalysisSpec]
-    claims: list[Claim]
-
-
-def read_inputs(
-    paths: ProjectPaths, only: Sequence[str | Path] | None = None, say: Say = lambda _: None
-) -> Inputs:
-    """Read and check every file that a report is computed from.
-
-    Parameters
-    ----------
-    paths : ProjectPaths
-    only : sequence of str or Path, optional
-        Report what concerns these batches, folders or files; everything is still read.
-    say : callable
-        Called with one line per step.
-    """
-    from ketameta.analyses.claims_file import read_claims
-    from ketameta.analyses.spec_file import read_specs
-    from ketameta.checks import checked_evidence
-    from ketameta.checks.search import form_findings
-
-    specs: list[AnalysisSpec] = []
-    claims: list[Claim] = []
-
-    def further(evidence: Evidence, found: Sequence[Finding]) -> Iterator[Finding]:
-        say("Checking the questions and the public claims")
-        known = known_words(evidence, _in_doubt(found))
-        asked, wrong = read_specs(paths.analyses, known)
-        specs.extend(asked)
-        yield from wrong
-        names = [path.stem for path in paths.analyses.glob("*.toml")]
-        conditions = [row["condition"] for row in evidence.rows("registry")]
-        stated, wrong = read_claims(
-            paths.data / "claims.toml",
-            names,
-            known.get("intervention"),
-            None if "registry" in _in_doubt(found) else conditions,
-        )
-        claims.extend(stated)
-        yield from wrong
-        yield from form_findings(paths)
-
-    report, evidence = checked_evidence(paths, only, further, say)
-    return Inputs(report, evidence, specs, claims)
-
-
-def load_inputs(paths: ProjectPaths) -> Inputs:
-    """Return everything that a report is computed from.
-
-    Raises
-    ------
-    ExtractionError
-        With every problem of every file.
-    """
-    from ketameta.checks import format_findings
-
-    inputs = read_inputs(paths)
-    if inputs.report.errors:
-        raise ExtractionError(format_findings(inputs.report), inputs.report.findings)
-    return inputs
-
-
-def _in_doubt(found: Sequence[Finding]) -> frozenset[str]:
-    """Return the tables of which something was not read: their words are not known for certain."""
-    return frozenset(Path(item.file).stem for item in found if item.is_error)
-
-
-def load_evidence(paths: ProjectPaths) -> tuple[Evidence, tuple[Any, ...]]:
-    """Return the checked and corrected evidence and the corrections applied.
-
-    Raises
-    ------
-    ExtractionError
-        With every problem of every file.
-    """
-    from ketameta.checks import checked_evidence, format_findings
-
-    report, evidence = checked_evidence(paths)
-    if report.errors:
-        raise ExtractionError(format_findings(report), report.findings)
-    return evidence, report.applied
-
-
-def known_words(
-    evidence: Evidence, in_doubt: Collection[str] = frozenset()
-) -> dict[str, list[str]]:
-    """Return the words the data use, for checking analysis files against them.
-
-    Parameters
-    ----------
-    evidence : Evidence
-    in_doubt : collection of str
-        Tables that could not be read whole; nothing is refused for want of their words.
-    """
-
-    def words(table: str, column: str) -> list[str]:
-        return sorted({row[column] for row in evidence.rows(table)})
-
-    arms = evidence.rows("arms")
-    classes = {f"{row['intervention']} {row['drug_class']}" for row in arms if row["drug_class"]}
-    outcomes = evidence.rows("outcome_words")
-    found = {
-        "outcome_words": {
-            "counted": sorted({row["outcome"] for row in outcomes if row["kind"] == "event"}),
-            "outcome": words("outcome_words", "outcome"),
-        },
-        "instruments": {"instrument": words("instruments", "instrument")},
-        "arms": {
-            "intervention_class": sorted(classes),
-            "intervention": words("arms", "intervention"),
-            "comparator": words("arms", "intervention"),
-        },
-        "studies": {"study_id": words("studies", "study_id")},
-    }
-    schema = evidence.schema
-    classes_known = list(schema["arms"].column("drug_class").allowed)
-    declared = {
-        "diagnosis": list(schema["studies"].column("diagnosis").allowed),
-        "drug_class": classes_known,
-        "comparator_class": classes_known,
-        "subgroup_keys": list(schema.subgroups),
-        **{name: list(item.words) for name, item in evidence.project.categories.items()},
-    }
-    return {
-        **{name: listed for name, listed in declared.items() if listed},
-        **{
-            name: listed
-            for table, columns in found.items()
-            if table not in in_doubt
-            for name, listed in columns.items()
-        },
-    }
 
 
 def build(
@@ -422,4 +267,4 @@ def _refresh_releases(paths: ProjectPaths) -> list[str]:
     return _write_if_changed(paths, paths.reports / INDEX, index_html(paths))
 
 
-__all__ = ["BuildReport", "KetametaError", "build", "load_evidence"]
+__all__ = ["BuildReport", "KetametaError", "build"]

@@ -61,8 +61,7 @@ def diff_release(paths: ProjectPaths, release: str | Path, *, say: Say = lambda 
     """
     from ketameta.analyses import load_specs
     from ketameta.analyses.run import run_analysis
-    from ketameta.input_tables import InputTables
-    from ketameta.pipeline import known_words, load_evidence
+    from ketameta.inputs import InputTables, known_words, load_evidence
 
     folder = find_release(paths, release)
     published = read_results(folder)

@@ -50,7 +50,7 @@ def export(
     ExtractionError
         If the data have errors.
     """
-    from ketameta.pipeline import load_evidence
+    from ketameta.inputs import load_evidence
 
     check_choice("format", kind, FORMATS)
     if kind == "metafor" and output.exists() and not output.is_dir():
@@ -81,7 +81,7 @@ def export(
 def _specs(paths: ProjectPaths, evidence: Evidence, names: Sequence[str]) -> list[AnalysisSpec]:
     """Return the analyses asked for."""
     from ketameta.analyses import load_specs
-    from ketameta.pipeline import known_words
+    from ketameta.inputs import known_words
 
     specs = load_specs(paths.analyses, known_words(evidence))
     known = [spec.name for spec in specs]
@@ -100,7 +100,7 @@ def _of_analyses(
 ) -> dict[Path, str]:
     """Return the files of a format that is about analyses."""
     from ketameta.analyses.run import run_analysis
-    from ketameta.input_tables import InputTables
+    from ketameta.inputs import InputTables
     from ketameta.review.export_metafor import metafor_files
     from ketameta.review.export_revman import data_rows_csv
 

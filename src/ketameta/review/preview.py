@@ -112,7 +112,7 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
         If the checks find errors, with all of them.
     """
     from ketameta.analyses import load_specs
-    from ketameta.pipeline import known_words
+    from ketameta.inputs import known_words
 
     folder = find_batch(paths, batch)
     say("Reading and checking")

@@ -67,8 +67,7 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
     """
     from ketameta.analyses import load_specs
     from ketameta.analyses.selection import select_effects
-    from ketameta.input_tables import InputTables
-    from ketameta.pipeline import known_words
+    from ketameta.inputs import InputTables, known_words
     from ketameta.study_facts import Assumptions
 
     specs = load_specs(paths.analyses, known_words(evidence))
@@ -135,7 +134,7 @@ def trace_document(paths: ProjectPaths, study: str = "") -> Document:
     ExtractionError
         If the data have errors.
     """
-    from ketameta.pipeline import load_evidence
+    from ketameta.inputs import load_evidence
 
     evidence, applied = load_evidence(paths)
     excluded = _exclusions(evidence, study)

@@ -1,0 +1,267 @@
+"""What a report is computed from: tables, questions and claims, read and checked together.
+
+Effect tables by assumption stand here too, with a fingerprint of what each question can see.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ketameta.errors import ExtractionError
+from ketameta.paths import ProjectPaths
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from ketameta.analyses.claims import Claim
+    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.checks import CheckReport
+    from ketameta.effect_table import EffectTable
+    from ketameta.evidence import Evidence
+    from ketameta.findings import Finding
+    from ketameta.study_facts import Assumptions
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything that a report is computed from, and what is wrong with it.
+
+    Attributes
+    ----------
+    report : CheckReport
+        What the checks say of every file.
+    evidence : Evidence
+        The corrected tables.
+    specs : list of AnalysisSpec
+    claims : list of Claim
+    """
+
+    report: CheckReport
+    evidence: Evidence
+    specs: list[AnalysisSpec]
+    claims: list[Claim]
+
+
+def read_inputs(
+    paths: ProjectPaths, only: Sequence[str | Path] | None = None, say: Say = lambda _: None
+) -> Inputs:
+    """Read and check every file that a report is computed from.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    only : sequence of str or Path, optional
+        Report what concerns these batches, folders or files; everything is still read.
+    say : callable
+        Called with one line per step.
+    """
+    from ketameta.analyses.claims_file import read_claims
+    from ketameta.analyses.spec_file import read_specs
+    from ketameta.checks import checked_evidence
+    from ketameta.checks.search import form_findings
+
+    specs: list[AnalysisSpec] = []
+    claims: list[Claim] = []
+
+    def further(evidence: Evidence, found: Sequence[Finding]) -> Iterator[Finding]:
+        say("Checking the questions and the public claims")
+        known = known_words(evidence, _in_doubt(found))
+        asked, wrong = read_specs(paths.analyses, known)
+        specs.extend(asked)
+        yield from wrong
+        names = [path.stem for path in paths.analyses.glob("*.toml")]
+        conditions = [row["condition"] for row in evidence.rows("registry")]
+        stated, wrong = read_claims(
+            paths.data / "claims.toml",
+            names,
+            known.get("intervention"),
+            None if "registry" in _in_doubt(found) else conditions,
+        )
+        claims.extend(stated)
+        yield from wrong
+        yield from form_findings(paths)
+
+    report, evidence = checked_evidence(paths, only, further, say)
+    return Inputs(report, evidence, specs, claims)
+
+
+def load_inputs(paths: ProjectPaths) -> Inputs:
+    """Return everything that a report is computed from.
+
+    Raises
+    ------
+    ExtractionError
+        With every problem of every file.
+    """
+    from ketameta.checks import format_findings
+
+    inputs = read_inputs(paths)
+    if inputs.report.errors:
+        raise ExtractionError(format_findings(inputs.report), inputs.report.findings)
+    return inputs
+
+
+def _in_doubt(found: Sequence[Finding]) -> frozenset[str]:
+    """Return the tables of which something was not read: their words are not known for certain."""
+    return frozenset(Path(item.file).stem for item in found if item.is_error)
+
+
+def load_evidence(paths: ProjectPaths) -> tuple[Evidence, tuple[Any, ...]]:
+    """Return the checked and corrected evidence and the corrections applied.
+
+    Raises
+    ------
+    ExtractionError
+        With every problem of every file.
+    """
+    from ketameta.checks import checked_evidence, format_findings
+
+    report, evidence = checked_evidence(paths)
+    if report.errors:
+        raise ExtractionError(format_findings(report), report.findings)
+    return evidence, report.applied
+
+
+def known_words(
+    evidence: Evidence, in_doubt: Collection[str] = frozenset()
+) -> dict[str, list[str]]:
+    """Return the words the data use, for checking analysis files against them.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    in_doubt : collection of str
+        Tables that could not be read whole; nothing is refused for want of their words.
+    """
+
+    def words(table: str, column: str) -> list[str]:
+        return sorted({row[column] for row in evidence.rows(table)})
+
+    arms = evidence.rows("arms")
+    classes = {f"{row['intervention']} {row['drug_class']}" for row in arms if row["drug_class"]}
+    outcomes = evidence.rows("outcome_words")
+    found = {
+        "outcome_words": {
+            "counted": sorted({row["outcome"] for row in outcomes if row["kind"] == "event"}),
+            "outcome": words("outcome_words", "outcome"),
+        },
+        "instruments": {"instrument": words("instruments", "instrument")},
+        "arms": {
+            "intervention_class": sorted(classes),
+            "intervention": words("arms", "intervention"),
+            "comparator": words("arms", "intervention"),
+        },
+        "studies": {"study_id": words("studies", "study_id")},
+    }
+    schema = evidence.schema
+    classes_known = list(schema["arms"].column("drug_class").allowed)
+    declared = {
+        "diagnosis": list(schema["studies"].column("diagnosis").allowed),
+        "drug_class": classes_known,
+        "comparator_class": classes_known,
+        "subgroup_keys": list(schema.subgroups),
+        **{name: list(item.words) for name, item in evidence.project.categories.items()},
+    }
+    return {
+        **{name: listed for name, listed in declared.items() if listed},
+        **{
+            name: listed
+            for table, columns in found.items()
+            if table not in in_doubt
+            for name, listed in columns.items()
+        },
+    }
+
+
+#: Facts of an arm that decide what is in scope of an analysis and who is in which arm.
+_ARM_FACTS = ("study_id", "arm_id", "intervention", "drug_class", "contains_arms", "schedule")
+
+
+class InputTables:
+    """Effect tables by assumption, derived once each.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    """
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._tables: dict[Assumptions, EffectTable] = {}
+        self._lines: dict[tuple[object, ...], _Lines] = {}
+
+    def get(self, assumed: Assumptions) -> EffectTable:
+        """Return the effects under assumptions."""
+        from ketameta.effect_table import derive_effects
+
+        if assumed not in self._tables:
+            self._tables[assumed] = derive_effects(self._evidence, assumed)
+        return self._tables[assumed]
+
+    def frames(self) -> dict[Assumptions, pd.DataFrame]:
+        """Return the effects derived so far, by what they assume."""
+        return {assumed: table.effects for assumed, table in self._tables.items()}
+
+    def fingerprint(self, spec: AnalysisSpec) -> str:
+        """Return a hash of the effects, unused rows, arms and study facts in reach of ``spec``."""
+        from ketameta.analyses.bubble import STUDY_NUMBERS
+        from ketameta.analyses.selection import STUDY_FACTS
+
+        table = self.get(spec.assume)
+        outcomes = spec.select.outcome
+        effects = self._of(table.effects, "outcome", (spec.assume, "effects"))
+        unused = self._of(table.unused, "outcome", (spec.assume, "unused"))
+        names = {*table.effects["study_id"][effects.places(outcomes)]}
+        names |= {*table.unused["study_id"][unused.places(outcomes)]}
+        facts = self._evidence.studies[[*STUDY_FACTS, *STUDY_NUMBERS]]
+        by_study = (
+            self._of(facts, "study_id", ("facts",)),
+            self._of(table.arms[list(_ARM_FACTS)], "study_id", (spec.assume, "arms")),
+            self._of(self._evidence.risk_of_bias, "study_id", ("bias",)),
+        )
+        digest = hashlib.sha256()
+        for lines, wanted in (
+            (effects, outcomes),
+            (unused, outcomes),
+            *((lines, names) for lines in by_study),
+        ):
+            digest.update(lines.digest(wanted))
+        return digest.hexdigest()
+
+    def _of(self, frame: pd.DataFrame, key: str, name: tuple[object, ...]) -> _Lines:
+        if name not in self._lines:
+            self._lines[name] = _Lines(frame, key)
+        return self._lines[name]
+
+
+class _Lines:
+    """The rows of a frame as text, each written once, found by the value of one column."""
+
+    def __init__(self, frame: pd.DataFrame, key: str) -> None:
+        columns = [frame[name].tolist() for name in frame.columns]
+        self._head = repr(list(frame.columns)).encode()
+        self._rows = [repr(row).encode() for row in zip(*columns, strict=True)]
+        self._places: dict[str, list[int]] = {}
+        for place, value in enumerate(frame[key]):
+            self._places.setdefault(value, []).append(place)
+
+    def places(self, wanted: Collection[str]) -> np.ndarray:
+        """Return the positions of the rows with one of the values, in order."""
+        import numpy as np
+
+        found = [place for value in set(wanted) for place in self._places.get(value, ())]
+        return np.sort(np.array(found, dtype=np.intp))
+
+    def digest(self, wanted: Collection[str]) -> bytes:
+        """Return a hash of the rows with one of the values."""
+        digest = hashlib.sha256(self._head)
+        for place in self.places(wanted):
+            digest.update(self._rows[place])
+        return digest.digest()
