@@ -67,6 +67,18 @@ def project(tmp_path: Path, quick_figures: list[str]) -> ProjectPaths:
 # --- the same bytes -------------------------------------------------------------------------------
 
 
+def test_a_batch_may_be_called_by_two_words(built: ProjectPaths, tmp_path: Path) -> None:
+    other = make_project(tmp_path, trials(3), TWO_ANALYSES)
+    (other.extracted / "demo").rename(other.extracted / "murrough 2013")
+    with joblib.parallel_config(backend="sequential"):
+        build(other)
+    one, two = files_of(built), files_of(other)
+    assert set(one) == set(two)
+    name = "reports/results/rapid.json"
+    assert two[name] == one[name].replace(b"extracted/demo/", b"extracted/murrough 2013/")
+    assert b"data/extracted/murrough 2013/outcomes.csv" in two["reports/report.html"]
+
+
 def test_two_builds_in_two_folders_are_identical(built: ProjectPaths, tmp_path: Path) -> None:
     other = make_project(tmp_path / "elsewhere" / "deeper", trials(3), TWO_ANALYSES)
     with joblib.parallel_config(backend="sequential"):
