@@ -31,8 +31,6 @@ PARTS: dict[str, tuple[str, ...]] = {
     "networks": ("models.network.network_meta_analysis",),
     "figures: layout and drawing": ("drawing.draw_figure",),
     "figures: SVG": ("figures.save.figure_bytes svg",),
-    "figures: PNG": ("figures.save.figure_bytes png",),
-    "figures: PDF": ("figures.save.figure_bytes pdf",),
     "page": ("report.html.render_html", "report.context.report_context"),
     "page as PDF": ("report.pdf.render_pdf",),
 }

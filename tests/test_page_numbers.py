@@ -284,7 +284,7 @@ def of_section(unit: Unit) -> list[Any]:
 
 SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
     "": lambda _: [
-        *of_key("versions", "stamp", "code_stamp", "living")(_),
+        *of_key("versions", "stamp", "results_stamp", "living")(_),
         [
             [len(section["analyses"]), section["title"], [a["title"] for a in section["analyses"]]]
             for section in committed_context()["sections"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from ketameta.paths import project_paths, write_atomically
+from ketameta.paths import project_paths, recover, unfinished, write_atomically
 
 
 def test_everything_lives_below_the_root(tmp_path: Path) -> None:
@@ -63,6 +66,65 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
     monkeypatch.undo()
     assert path.read_text(encoding="utf-8") == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["report.html"]
+
+
+#: Writes a file, or swaps a folder, and is killed before (or after) the given rename.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ketameta.paths import write_atomically
+from ketameta.review.batch_files import write_batch
+left = int(sys.argv[2])
+def counted(rename):
+    def renamed(*names):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        rename(*names)
+    return renamed
+os.replace, os.rename = counted(os.replace), counted(os.rename)
+path = Path(sys.argv[1])
+if path.suffix:
+    write_atomically(path, "new")
+else:
+    write_batch(path, {"studies.csv": "new"}, replace=True)
+"""
+
+
+def test_what_a_killed_write_leaves_is_removed_by_the_next_command(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "report.html"
+    write_atomically(path, "old")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path), "0"], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(path.parent.iterdir())) == 2
+    (left,) = recover(tmp_path)
+    assert left.name.startswith(".report.html.new-")
+    assert [item.name for item in path.parent.iterdir()] == ["report.html"]
+    assert path.read_text(encoding="utf-8") == "old"
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_batch_is_whole_wherever_its_replacement_is_killed(tmp_path: Path, renames: int) -> None:
+    folder = tmp_path / "demo"
+    write_atomically(folder / "studies.csv", "old")
+    write_atomically(folder / "second" / "arms.csv", "kept")
+    subprocess.run([sys.executable, "-c", KILLED, str(folder), str(renames)], check=False)
+    recover(tmp_path)
+    assert [item.name for item in tmp_path.iterdir()] == ["demo"]
+    expected = "new" if renames == 2 else "old"
+    assert (folder / "studies.csv").read_text(encoding="utf-8") == expected
+    assert (folder / "second" / "arms.csv").read_text(encoding="utf-8") == "kept"
+
+
+def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
+    ours = tmp_path / f"{unfinished(tmp_path / 'a.csv')}x1"
+    theirs = tmp_path / f".a.csv.new-{os.getppid()}-x1"
+    for path in (ours, theirs, tmp_path / ".a.csv.swp", tmp_path / "a.new-1-x"):
+        path.write_text("x", encoding="utf-8")
+    (tmp_path / ".b.new-999999999999999999999-x").symlink_to(tmp_path)
+    assert recover(tmp_path) == [ours], "this process is not writing it: it has just begun"
+    assert theirs.exists()
 
 
 def test_a_folder_is_not_written_over(tmp_path: Path) -> None:

@@ -17,7 +17,17 @@ from pathlib import Path
 import joblib
 import pytest
 
-from helpers import TWO_ANALYSES, make_project, score, trials, write_analysis
+from batches import write_project
+from helpers import (
+    TWO_ANALYSES,
+    arm,
+    event,
+    make_project,
+    score,
+    study,
+    trials,
+    write_analysis,
+)
 from ketameta.effect_table import derive_effects
 from ketameta.errors import ExtractionError
 from ketameta.inputs import load_evidence
@@ -56,6 +66,18 @@ def project(tmp_path: Path, quick_figures: list[str]) -> ProjectPaths:
 
 
 # --- the same bytes -------------------------------------------------------------------------------
+
+
+def test_a_batch_may_be_called_by_two_words(built: ProjectPaths, tmp_path: Path) -> None:
+    other = make_project(tmp_path, trials(3), TWO_ANALYSES)
+    (other.extracted / "demo").rename(other.extracted / "murrough 2013")
+    with joblib.parallel_config(backend="sequential"):
+        build(other)
+    one, two = files_of(built), files_of(other)
+    assert set(one) == set(two)
+    name = "reports/results/rapid.json"
+    assert two[name] == one[name].replace(b"extracted/demo/", b"extracted/murrough 2013/")
+    assert b"data/extracted/murrough 2013/outcomes.csv" in two["reports/report.html"]
 
 
 def test_two_builds_in_two_folders_are_identical(built: ProjectPaths, tmp_path: Path) -> None:
@@ -126,6 +148,37 @@ def test_a_changed_cell_recomputes_only_the_analyses_it_reaches(
     }
     assert changed <= set(done.written)
     assert "rapid" in quick_figures and "nausea" not in quick_figures
+
+
+def test_a_new_trial_touches_the_files_that_it_changes_and_no_others(
+    project: ProjectPaths, quick_figures: list[str]
+) -> None:
+    before = files_of(project)
+    name = "gorse_2022"
+    write_project(
+        project.root,
+        {
+            "studies": [study(name, year="2022")],
+            "arms": [arm(study_id=name), arm("placebo", name, control=True)],
+            "outcomes": [event(study_id=name), event("placebo", name, events="2")],
+        },
+        batch=name,
+    )
+    assert build(project).computed == ("nausea",)
+    after = files_of(project)
+    changed = {name for name in after if after[name] != before.get(name)}
+    # The page, its PDF and the manifest carry the hash of the data; the tables list all trials.
+    always = {f"reports/{name}" for name in
+              ("report.html", "report.pdf", "manifest.json", "effects.csv")}  # fmt: skip
+    lists = {f"reports/tables/{name}.csv" for name in
+             ("companions", "pooled_results", "rows_used", "summary_of_findings", "studies",
+              "routes", "evidence_map", "moderators")}  # fmt: skip
+    assert always <= changed
+    assert {"reports/results/nausea.json", "reports/tables/analysis-nausea.csv"} <= changed
+    shown = {f"reports/figures/{name}.svg" for name in ("harms_summary", "evidence_map")}
+    others = changed - always - lists - shown
+    assert not [name for name in others if "nausea" not in name], changed
+    assert "rapid" not in quick_figures
 
 
 def test_a_note_that_reaches_no_result_recomputes_nothing(project: ProjectPaths) -> None:

@@ -632,6 +632,12 @@ def test_what_another_platform_rounds_the_other_way_agrees(
     assert "1 number in 1 file differ" in said
 
 
+def test_so_does_a_release_made_there(elsewhere: ProjectPaths) -> None:
+    release(elsewhere, "1.1")
+    found = checked(elsewhere, version="1.1")
+    assert found.holds and named(found) == {"reports/releases/1.1/results/rapid.json"}, str(found)
+
+
 @pytest.mark.parametrize(
     "name", ["report.html", "report.pdf", "tables/pooled_results.csv", "manifest.json"]
 )
