@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ketameta import numberformat as nf
+from tolerances import PUBLISHED
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
 NOTHING = [None, math.nan, math.inf, -math.inf]
@@ -127,3 +129,55 @@ def test_a_level_is_written_with_as_many_decimals_as_it_has(level: float) -> Non
 )
 def test_ratios_beyond_reason_are_written_as_bounds(ratio: float | None, text: str) -> None:
     assert nf.format_ratio(ratio) == text
+
+
+# --- published numbers ----------------------------------------------------------------------------
+
+ANY = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
+
+
+@given(ANY)
+def test_what_is_published_has_seven_digits_and_is_published_as_it_is(value: float) -> None:
+    shown = nf.published(value)
+    assert nf.published(shown) == shown
+    assert math.isclose(shown, value, rel_tol=PUBLISHED)
+    digits = f"{Decimal(repr(shown)).normalize():e}".partition("e")[0].lstrip("-").replace(".", "")
+    assert len(digits) <= nf.PUBLISHED_DIGITS or shown == int(shown)
+
+
+@given(st.integers(10**6, 10**7 - 1), st.integers(-30, 30), st.integers(-8, 8))
+def test_a_tie_is_published_alike_whatever_the_last_digits_of_a_processor(
+    digits: int, power: int, steps: int
+) -> None:
+    tie = float(f"{digits}5e{power}")
+    moved = tie
+    for _ in range(abs(steps)):
+        moved = math.nextafter(moved, math.inf if steps > 0 else -math.inf)
+    assert nf.published(moved) == nf.published(tie)
+    assert nf.format_significant(moved, 7) == nf.format_significant(tie, 7)
+
+
+def test_only_numbers_with_a_fraction_are_rounded() -> None:
+    left = {"n": 123456789, "text": "0.123456789", "none": None, "flag": True, "whole": 123456789.0}
+    assert nf.published(left) == left
+    assert nf.published([(0.123456789, -0.0), {"a": [2 / 3]}]) == [
+        [0.1234568, 0.0],
+        {"a": [0.6666667]},
+    ]
+    assert str(nf.published(-0.0)) == "0.0"
+
+
+def test_numbers_of_one_scale_have_the_decimals_of_the_largest() -> None:
+    # The difference of two equal numbers is rounding, another on every processor.
+    assert nf.published_together([1.23456789, 3.1e-16, -2e-8, None]) == [1.234568, 0.0, 0.0, None]
+    assert nf.published_together([0.0, -0.0]) == [0.0, 0.0]
+    assert nf.published_together([]) == []
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1))
+def test_numbers_rounded_together_are_published_numbers(values: list[float]) -> None:
+    shown = nf.published_together(values)
+    assert nf.published(shown) == shown
+    largest = max(map(abs, values))
+    for one, other in zip(shown, values, strict=True):
+        assert one is not None and abs(one - other) <= PUBLISHED * largest

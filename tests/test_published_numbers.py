@@ -1,0 +1,225 @@
+"""Published numbers are rounded once, and every word is made from what is published.
+
+Results are computed anew, with two digits instead of seven: a sentence, a flag or an order that
+reads any other number than the published one then says something else.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from typing import Any
+
+import pytest
+
+from helpers import ROOT
+from ketameta import numberformat
+from ketameta.analyses import certainty
+from ketameta.analyses import credibility_questions as ask
+from ketameta.analyses.certainty_facts import domain_words, regions
+from ketameta.analyses.multiverse_words import multiverse_sentences
+from ketameta.analyses.next_trial_words import next_trial_sentences
+from ketameta.analyses.related import Related
+from ketameta.analyses.run import run_analysis, sentences_of
+from ketameta.analyses.spec import AnalysisSpec
+from ketameta.analyses.spec_file import load_specs
+from ketameta.effect_table import EffectTable
+from ketameta.evidence import Evidence
+from ketameta.figures.save import rounded_svg
+from ketameta.input_tables import InputTables
+from ketameta.models.second_engine import AGREEMENTS, agrees_to
+from ketameta.numberformat import format_p, published
+from ketameta.paths import project_paths
+from ketameta.pipeline import effects_csv
+from ketameta.report.tables import csv_text
+from ketameta.vocabulary import Measure
+
+DIGITS = 2
+#: One analysis or more of every kind, with all that stands beside any.
+ANALYSES = (
+    *("adhd_medicines_by_class", "adhd_network_tolerability", "dose_dissociation"),
+    *("adhd_presentation_within_trials", "harm_blood_pressure_increased", "harm_nausea"),
+    *("ketamine_cognition_by_prior_treatment", "ketamine_depression_24h", "nmda_adhd_symptoms"),
+    *("ketamine_depression_over_time", "ketamine_adhd", "nmda_adhd_before_after"),
+)
+Found = tuple[AnalysisSpec, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def coarse(committed_evidence: Evidence) -> dict[str, Found]:
+    """Results of committed data with two digits."""
+    specs = {spec.name: spec for spec in load_specs(project_paths(ROOT).analyses)}
+    tables = InputTables(committed_evidence)
+    related = Related(specs, tables.get)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numberformat, "PUBLISHED_DIGITS", DIGITS)
+        return {
+            name: (
+                specs[name],
+                run_analysis(
+                    specs[name], tables.get(specs[name].assume), committed_evidence, related
+                ),
+            )
+            for name in ANALYSES
+        }
+
+
+@pytest.fixture(params=ANALYSES)
+def found(
+    coarse: dict[str, Found], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Found:
+    """One analysis and its result, read back from the text of its file."""
+    monkeypatch.setattr(numberformat, "PUBLISHED_DIGITS", DIGITS)
+    spec, result = coarse[request.param]
+    return spec, json.loads(json.dumps(result, allow_nan=False))
+
+
+def test_every_number_of_a_result_is_published_as_it_is(found: Found) -> None:
+    _, result = found
+    assert published(result) == result
+
+
+def test_sentences_follow_from_the_published_numbers(found: Found) -> None:
+    spec, result = found
+    assert sentences_of(result) == result["sentences"]
+    tried, planned = result["multiverse"], result["next_trial"]
+    if tried and not tried["withheld"]:
+        assert multiverse_sentences(tried, spec) == tried["sentences"]
+    if planned and not planned["withheld"]:
+        assert next_trial_sentences(planned) == planned["sentences"]
+
+
+def test_conclusions_of_all_combinations_follow_from_the_published_intervals(found: Found) -> None:
+    spec, result = found
+    tried = result["multiverse"]
+    if not tried or tried["withheld"]:
+        return
+    rows = tried["combinations"]
+    main = next((c["options"][0] for c in tried["choices"] if c["name"] == "measure"), None)
+    column = rows["options"].get("measure") or [0] * tried["n"]
+    assert main is None or Measure(spec.model.measure).label.lower() == main
+    for measure, k, low, high, side in zip(
+        column, rows["k"], rows["ci_low"], rows["ci_high"], rows["excludes"], strict=True
+    ):
+        if measure == 0:
+            assert side == (0 if k < 2 else -1 if high < 0 else 1 if low > 0 else 0)
+
+
+def test_certainty_follows_from_the_published_facts(found: Found) -> None:
+    spec, result = found
+    measure = Measure(result["measure"])
+    pooled = {group["label"]: group["pooled"] for group in result["groups"]}
+    for item in result["certainty"]["assessments"]:
+        for domain in item["domains"]:
+            facts = domain["facts"]
+            assert domain_words(domain["code"], facts, measure) == domain["words"], domain["code"]
+            for name in ("ci", "pi"):
+                if f"{name}_includes" in facts:
+                    low, high = facts[f"{name}_low"], facts[f"{name}_high"]
+                    assert facts[f"{name}_includes"] == regions(spec, low, high)
+        main = pooled[item["group"]] if item["group"] else result["pooled"]
+        summary = item["summary"]
+        instruments = spec.select.instrument
+        assert summary["effect"] == certainty._effect_words(main, measure, instruments)
+        assert summary["direction"] == certainty._direction(main, spec.favours)
+        events = None if item["group"] else result["events"]
+        assert summary["absolute"] == certainty._absolute_words(events)
+
+
+def test_credibility_follows_from_the_published_p_values(found: Found) -> None:
+    _, result = found
+    for entry in result["credibility"]:
+        permuted = entry["permutation"]["p_value"]
+        answers = [
+            ask.Answer(q["question"], q["answer"], q["basis"], q["place"])
+            for q in entry["questions"]
+        ]
+        if not answers:
+            continue
+        chance = ask.chance(entry["p_value"], permuted, entry["withheld"])
+        assert answers[4] == chance
+        if entry["kind"] == "within":
+            signs = {row["estimate"] > 0 for row in result["groups"][0]["rows"]}
+            p_value = result["pooled"]["q_p_value"]
+            assert answers[1] == ask.similar("within", result["k"], p_value, len(signs) == 1)
+        larger = None if entry["p_value"] is None else max(entry["p_value"], permuted or 0.0)
+        assert entry["rating"] == ask.rating(answers, larger)
+
+
+def test_orders_and_caveats_follow_from_the_published_numbers(found: Found) -> None:
+    _, result = found
+    net, doses = result["network"], result["dose_response"]
+    if net:
+        order = [(-item["p_score"], item["treatment"]) for item in net["ranking"]]
+        assert order == sorted(order)
+        ranked = [item["treatment"] for item in net["ranking"] if item["treatment"] != "placebo"]
+        assert [row["study_id"] for row in result["groups"][0]["rows"]] == ranked
+    if doses:
+        p_value = doses["nonlinearity"]["p_value"]
+        bent = [c["message"] for c in result["caveats"] if c["code"] == "not_a_line"]
+        assert bool(bent) == (p_value < 0.05)
+        assert all(format_p(p_value) in message for message in bent)
+
+
+def test_engines_agree_to_a_bound_and_publish_no_noise(found: Found) -> None:
+    _, result = found
+    doses = result["dose_response"]
+    engines = [result["second_engine"], doses and doses["checks"]["two_stage"]]
+    for engine in engines:
+        if engine is not None:
+            assert engine["agrees_to"] == AGREEMENTS[0]
+            assert not set(engine) & {"largest", "largest_quantity", "differences", "values"}
+
+
+@pytest.mark.parametrize(
+    ("largest", "bound"),
+    [(0.0, 1e-6), (4e-7, 1e-6), (6e-7, 1e-5), (4.9e-2, 1e-1), (0.06, None), (float("nan"), None)],
+)
+def test_a_bound_leaves_room_for_rounding(largest: float, bound: float | None) -> None:
+    assert agrees_to(largest) == bound
+
+
+def test_the_effect_table_is_published_with_seven_digits(committed_effects: EffectTable) -> None:
+    text = effects_csv(committed_effects)
+    numbers = 0
+    for row in csv.DictReader(io.StringIO(text)):
+        for name in ("estimate", "variance", "mean_treatment", "sd_treatment", "sd_control"):
+            if row[name]:
+                numbers += 1
+                assert repr(published(float(row[name]))) == row[name]
+    assert numbers > 5000
+    # The table that models read keeps its digits.
+    assert published(committed_effects.effects["estimate"].tolist()) != (
+        committed_effects.effects["estimate"].tolist()
+    )
+
+
+def test_tables_write_numbers_as_published() -> None:
+    text = csv_text(["a", "b"], [[0.1234567891, 12345678], [None, "0.1234567891"]])
+    assert text == "a,b\n0.1234568,12345678\n,0.1234567891\n"
+
+
+def test_coordinates_of_an_svg_have_two_decimals_and_sizes_keep_theirs() -> None:
+    drawn = (
+        '<svg width="396.850394pt" viewBox="0 0 396.850394 311.832"><path id="a-1.2345"'
+        ' d="M -0.001 69.446459 \nL 1.005 2" style="stroke-width: 0.125"/>'
+        '<use x="3.14159" transform="translate(8.123456 15.2) scale(0.0925 -0.0925)"/></svg>'
+    )
+    assert rounded_svg(drawn) == (
+        '<svg width="396.85pt" viewBox="0 0 396.85 311.83"><path id="a-1.2345"'
+        ' d="M 0 69.45 \nL 1 2" style="stroke-width: 0.125"/>'
+        '<use x="3.14" transform="translate(8.12 15.2) scale(0.0925 -0.0925)"/></svg>'
+    )
+    assert rounded_svg(rounded_svg(drawn)) == rounded_svg(drawn)
+
+
+def test_every_declared_kind_of_analysis_is_among_them(coarse: dict[str, Found]) -> None:
+    specs = load_specs(project_paths(ROOT).analyses)
+    assert {spec.kind for spec in specs} == {spec.kind for spec, _ in coarse.values()}
+    results = [result for _, result in coarse.values()]
+    for key in ("multiverse", "next_trial", "regressions", "credibility", "events", "influence",
+                "gosh", "small_study", "network", "dose_response", "over_time"):  # fmt: skip
+        assert any(result[key] for result in results), key
+    assert any(dataclasses.asdict(spec)["dose"] for spec, _ in coarse.values())
