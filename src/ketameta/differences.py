@@ -14,13 +14,10 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
 
-from ketameta.numberformat import plural
+from ketameta.numberformat import PUBLISHED_DIGITS, plural
 
 #: Differences listed per file; the rest are counted.
 MOST_PER_FILE = 10
-#: Significant digits of a published number. It may be one unit of the last of them away from the
-#: rebuilt one, on another platform than the one on which the same bytes are promised.
-PUBLISHED_DIGITS = 7
 _NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 #: Numbers of a file; what is quoted is no number.
 _NUMBERS = {
