@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ketameta.models.results import plain
 from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.report.manifest import file_hash, text_hash
 
@@ -67,12 +69,13 @@ class Drawing:
         for plot in plots:
             files = [self._paths.figures / f"{plot.name}.{ending}" for ending in FIGURE_ENDINGS]
             self._wanted.update(path.name for path in files)
-            stamp = text_hash(self._code + json.dumps(plot.data, sort_keys=True))
+            data = json.dumps(plain(plot.data), sort_keys=True)
+            stamp = text_hash(f"{self._code}{plot.kind}{data}")
             note = self._paths.build / "stamps" / f"figure-{plot.name}.txt"
             if _unchanged(note, stamp, files):
                 continue
             self._due.append((note, stamp, files))
-            self._start(plot.kind, plot.data, files)
+            self._start(plot, files)
 
     def finish(self, progress: Progress | None = None) -> list[str]:
         """Wait for the figures, remove those of no result, and return the names that changed."""
@@ -87,18 +90,18 @@ class Drawing:
             written += [self._paths.relative(path) for path in files]
         return written + remove_stray(self._paths.figures, self._wanted, self._paths)
 
-    def _start(self, kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
+    def _start(self, plot: Plot, files: Sequence[Path]) -> None:
         from joblib import cpu_count
         from joblib.externals.loky import get_reusable_executor
         from joblib.parallel import get_active_backend
 
         if type(get_active_backend()[0]).__name__ == "SequentialBackend":
-            draw_figure(kind, data, files)
+            draw_figure(plot, files, self._paths.pages)
             return
         with _deaf_children():
             if self._pool is None:
                 self._pool = get_reusable_executor(max_workers=min(cpu_count(), MOST_WORKERS))
-            self._running.append(self._pool.submit(draw_figure, kind, data, files))
+            self._running.append(self._pool.submit(draw_figure, plot, files, self._paths.pages))
 
 
 @contextmanager
@@ -114,23 +117,27 @@ def _deaf_children() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
-def draw_figure(kind: str, data: dict[str, Any], files: Sequence[Path]) -> None:
-    """Draw one figure into its files. Runs in a worker process."""
-    from ketameta import figures
+def draw_figure(plot: Plot, files: Sequence[Path], pages: Path) -> None:
+    """Draw one plot into its files, and cut into pages if it is too tall. Runs in a worker."""
+    from ketameta.plots import theme
 
-    if kind == "forest":
-        layout: Any = figures.lay_out_forest(data)
-        figure = figures.draw_forest(layout)
-    elif kind == "evidence_map":
-        layout = figures.lay_out_evidence_map(data)
-        figure = figures.draw_evidence_map(layout)
-    else:
-        layout = getattr(figures, f"lay_out_{kind}")(data)
-        figure = figures.draw_plot(layout)
-    words = figures.alt_text(layout)
-    for path in files:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figures.save_figure(figure, path, description=words, dpi=PNG_DPI)
+    draw = import_module(f"ketameta.plots.{plot.kind}").plot
+    with theme.detached():
+        ax = draw(plot.data)
+        for path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            theme.save(ax, path, description=plot.words, dpi=PNG_DPI)
+        for old in pages.glob(f"{plot.name}.page-*.svg"):
+            old.unlink()
+        if plot.kind == "forest":
+            from ketameta.plots.forest_draw import draw as draw_forest
+            from ketameta.plots.forest_layout import lay_out
+
+            cut = lay_out(plot.data).pages()
+            for number, layout in enumerate(cut if len(cut) > 1 else (), start=1):
+                path = pages / f"{plot.name}.page-{number:02d}.svg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                theme.save(draw_forest(layout), path)
 
 
 def remove_stray(folder: Path, wanted: Iterable[str], paths: ProjectPaths) -> list[str]:

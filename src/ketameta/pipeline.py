@@ -95,9 +95,9 @@ def build(
     from ketameta.analyses.related import Related
     from ketameta.analyses.spec_file import load_specs
     from ketameta.models.progress import terminal_bar
-    from ketameta.report.evidence_map import evidence_map_cells
+    from ketameta.report.evidence_map import evidence_map
     from ketameta.report.page_plots import page_plots
-    from ketameta.report.plots import Plot, plots_of
+    from ketameta.report.plots import plots_of
 
     say("Reading and checking the extracted tables")
     evidence, applied = load_evidence(paths)
@@ -140,7 +140,7 @@ def build(
         written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
         say("Drawing figures")
         drawing.add(page_plots(results, evidence))
-        drawing.add([Plot("evidence_map", "evidence_map", evidence_map_cells(evidence))])
+        drawing.add([evidence_map(evidence)])
         written += drawing.finish(terminal_bar("Drawing figures"))
     if not figures_only:
         say("Writing the report")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ketameta.models.fit_words import decimals_for
 from ketameta.models.priors import Normal, TauPrior
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, DrawsForest, DrawsPlot, Result
 from ketameta.numberformat import format_interval, format_number, format_percent, plural
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class PosteriorCurves:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class BayesRandomEffects(Result):
+class BayesRandomEffects(DrawsForest, DrawsPlot, Result):
     """A Bayesian random-effects meta-analysis; prints itself in four lines.
 
     Attributes
@@ -114,6 +114,8 @@ class BayesRandomEffects(Result):
         The priors in words.
     caveats : tuple of Caveat
     """
+
+    drawn_as: ClassVar[str] = "posterior"
 
     k: int
     level: float

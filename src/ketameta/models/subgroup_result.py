@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ketameta.models.fit_words import decimals_for, measure_words
 from ketameta.models.pooled_effect import RandomEffects
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, DrawsForest, Result
 from ketameta.numberformat import (
     format_interval,
     format_number,
@@ -44,7 +44,7 @@ class Subgroup:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class SubgroupAnalysis(Result):
+class SubgroupAnalysis(DrawsForest, Result):
     """Levels side by side and the test between them.
 
     Attributes

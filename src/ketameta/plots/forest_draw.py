@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ketameta.plots import theme
 from ketameta.plots.forest_layout import (
@@ -16,7 +15,7 @@ from ketameta.plots.forest_layout import (
     risk_letters,
 )
 from ketameta.plots.forest_rows import ForestRow
-from ketameta.plots.frame import Axis, arrows, dress
+from ketameta.plots.frame import Axis, Pen, arrows, centred, dress
 from ketameta.plots.theme import BODY, LINE, MARGIN, SMALL, themed
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def draw(layout: ForestLayout, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-class _Pen:
+class _Pen(Pen):
     """Writes and marks at places in points of the page, on axes of any size."""
 
     def __init__(self, layout: ForestLayout, ax: Axes, scale: float, left: float) -> None:
@@ -77,14 +76,14 @@ class _Pen:
             blended_transform_factory,
         )
 
-        self.layout, self.ax, self.scale = layout, ax, scale
+        self.layout = layout
         across = (
             Affine2D().translate(-left, 0.0).scale(scale / 72)
             + theme.figure_of(ax).dpi_scale_trans
             + ScaledTranslation(0.0, 0.0, ax.transAxes)
         )  # fmt: skip
-        #: Points of the page across, and points from the top of the page down.
-        self.place = blended_transform_factory(across, ax.transData)
+        # Points of the page across, and points from the top of the page down.
+        super().__init__(ax, scale, blended_transform_factory(across, ax.transData))
 
     def everything(self) -> None:
         layout = self.layout
@@ -106,49 +105,6 @@ class _Pen:
             for line in note:
                 self.text("footnote", MARGIN, y + 0.8 * SMALL, line, SMALL, colour=theme.GREY)
                 y += LINE * SMALL
-
-    # --- marks ------------------------------------------------------------------------------------
-
-    def text(
-        self, part: str, x: float, y: float, words: str, size: float = BODY, *,
-        align: str = "left", bold: bool = False, italic: bool = False, colour: str = theme.INK,
-    ) -> None:  # fmt: skip
-        self.ax.text(
-            x, y, words, transform=self.place, ha=align, va="baseline", size=size * self.scale,
-            weight="bold" if bold else "normal", style="italic" if italic else "normal",
-            color=colour, gid=part,
-        )  # fmt: skip
-
-    def box(self, part: str, left: float, top: float, right: float, low: float, fill: str) -> None:
-        self.polygon(part, [(left, top), (right, top), (right, low), (left, low)], fill, zorder=0.5)
-
-    def polygon(
-        self, part: str, points: list[tuple[float, float]], fill: str, *, edge: str = "none",
-        zorder: float = 3.0, data: bool = False, clip: bool = False,
-    ) -> None:  # fmt: skip
-        from matplotlib.patches import Polygon
-
-        patch = Polygon(
-            points, closed=True, facecolor=fill, edgecolor=edge, lw=0.6 * self.scale, gid=part,
-            zorder=zorder, joinstyle="miter", clip_on=clip,
-            transform=self.ax.transData if data else self.place,
-        )  # fmt: skip
-        self.ax.add_artist(patch)
-        patch.set_clip_on(clip)
-
-    def line(
-        self, part: str, points: list[tuple[float, float]], *, width: float = theme.THIN,
-        colour: str = theme.INK, dash: Any = "-", data: bool = False, zorder: float = 1.5,
-    ) -> None:  # fmt: skip
-        from matplotlib.lines import Line2D
-
-        line = Line2D(
-            [x for x, _ in points], [y for _, y in points], lw=width * self.scale, color=colour,
-            ls=dash, gid=part, zorder=zorder, clip_on=False,
-            transform=self.ax.transData if data else self.place,
-        )  # fmt: skip
-        self.ax.add_artist(line)
-        line.set_clip_on(False)
 
     # --- words ------------------------------------------------------------------------------------
 
@@ -229,13 +185,13 @@ class _Pen:
         y = row.middle - tall / 2
         baseline = y
         for line in row.lines:
-            baseline = _centred(y + LINE * size / 2, size)
+            baseline = centred(y + LINE * size / 2, size)
             self.text(part, x, baseline, line, size, bold=bold, italic=italic, colour=colour)
             y += LINE * size
         if row.lines:
             self.beside_label(row, x + theme.text_width(row.lines[-1], size, bold=bold), baseline, colour)
         for line in row.remarks:
-            baseline = _centred(y + LINE * SMALL / 2, SMALL)
+            baseline = centred(y + LINE * SMALL / 2, SMALL)
             self.text("remark", x, baseline, line, SMALL, italic=True, colour=theme.GREY)
             y += LINE * SMALL
         for column in self.layout.columns:
@@ -256,10 +212,10 @@ class _Pen:
         if column.name == "comparison":
             y = row.middle - len(row.beside) * LINE * BODY / 2
             for index, line in enumerate(row.beside):
-                baseline = _centred(y + (index + 0.5) * LINE * BODY, BODY)
+                baseline = centred(y + (index + 0.5) * LINE * BODY, BODY)
                 self.text("cell", column.left, baseline, line, colour=colour)
             return
-        baseline = _centred(row.middle, BODY)
+        baseline = centred(row.middle, BODY)
         if len(pieces) != len(column.anchors):  # one phrase instead of numbers
             self.text("cell", column.middle, baseline, pieces[0], SMALL, align="center",
                       italic=True, colour=theme.GREY)  # fmt: skip
@@ -371,29 +327,4 @@ class _Pen:
             for row in self.layout.rows_of("study")
             for (x, _), judgement in zip(column.anchors, row.risk_of_bias, strict=True)
         ]
-        risk_lights(self, lights)
-
-
-def risk_lights(pen: _Pen, lights: list[tuple[float, float, str]], size: float = 9.4) -> None:
-    """Draw judgements as circles with a sign that needs no colour."""
-    for judgement, (sign, fill, ink, _) in theme.RISK_OF_BIAS.items():
-        here = [(x, y) for x, y, found in lights if found == judgement]
-        if not here:
-            continue
-        hollow = judgement == "not_assessed"
-        pen.ax.scatter(
-            *zip(*here, strict=True), s=(size * pen.scale) ** 2, c=fill, transform=pen.place,
-            edgecolors=theme.LIGHT if hollow else theme.INK, linewidths=0.5 * pen.scale,
-            linestyles=[(0, (2.0, 2.0))] if hollow else "-", clip_on=False, zorder=3.0,
-            gid="risk_of_bias",
-        )  # fmt: skip
-        for x, y in here if sign else ():
-            pen.text("risk_of_bias_sign", x, _centred(y, SMALL), sign, SMALL, align="center",
-                     bold=True, colour=ink)  # fmt: skip
-
-
-def _centred(middle: float, size: float) -> float:
-    """Return the baseline that centres capitals and digits of ``size`` on the line ``middle``."""
-    return middle + theme.CAPITAL * size / 2
-
-
+        self.lights(lights)

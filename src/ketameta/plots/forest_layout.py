@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ketameta.errors import check_choice
 from ketameta.models.results import plain
-from ketameta.numberformat import MISSING, format_count, format_percent, plural
+from ketameta.numberformat import MISSING, format_percent, plural
 from ketameta.plots import theme
 from ketameta.plots.forest import Forest, sorted_forest
 from ketameta.plots.forest_rows import (

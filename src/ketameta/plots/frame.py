@@ -119,13 +119,27 @@ class Scale:
         """Write a value as shown; extreme ratios as bounds."""
         return format_ratio(value, digits) if self.is_ratio else format_number(value, digits)
 
-    def estimate_words(self, value: Any, low: Any, high: Any, digits: int = 2) -> str:
-        """Return ``0.50 (95% CI 0.30 to 0.80)`` from values of the model."""
-        text = self.write(self.show(value), digits)
-        if finite(low) is None or finite(high) is None:
+    def estimate_words(self, item: Estimate, digits: int = 2) -> str:
+        """Return ``0.50 (95% CI 0.30 to 0.80)``."""
+        middle, low, high = item.shown(self)
+        text = self.write(middle, digits)
+        if low is None or high is None:
             return text
-        ends = f"{self.write(self.show(low), digits)} to {self.write(self.show(high), digits)}"
+        ends = f"{self.write(low, digits)} to {self.write(high, digits)}"
         return f"{text} ({self.interval_words} {ends})"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An estimate with its interval, on the model's scale."""
+
+    estimate: float
+    low: float | None = None
+    high: float | None = None
+
+    def shown(self, scale: Scale) -> tuple[float, float | None, float | None]:
+        """Return all three as shown."""
+        return scale.known(self.estimate), scale.show(self.low), scale.show(self.high)
 
 
 # --- axes -----------------------------------------------------------------------------------------
@@ -296,7 +310,7 @@ STRETCH = 2.6
 #: squeeze the others; an arrow stands for it.
 FAR_OUT = 10.0
 #: The few intervals that are drawn whole may not push trials into less than this share.
-LEAST_SHARE = 0.125
+LEAST_SHARE = 0.25
 
 
 def choose_range(
@@ -557,6 +571,97 @@ def bar(
     cut = [(x, axis.low, -1)] if axis.side(low) < 0 else []
     cut += [(x, axis.high, 1)] if axis.side(high) > 0 else []
     arrows(ax, cut, "y", colour=colour, size=3.0 + width)
+
+
+# --- words and marks in points --------------------------------------------------------------------
+
+
+def centred(middle: float, size: float) -> float:
+    """Return the baseline that centres capitals and digits of ``size`` on the line ``middle``."""
+    return middle + theme.CAPITAL * size / 2
+
+
+class Pen:
+    """Writes and marks at places in points of a page (y from the top), on axes of any size."""
+
+    def __init__(self, ax: Axes, scale: float = 1.0, place: Any = None) -> None:
+        self.ax, self.scale = ax, scale
+        self.place = ax.transData if place is None else place
+
+    def text(
+        self, part: str, x: float, y: float, words: str, size: float = theme.BODY, *,
+        align: str = "left", bold: bool = False, italic: bool = False, colour: str = theme.INK,
+    ) -> None:  # fmt: skip
+        self.ax.text(
+            x, y, words, transform=self.place, ha=align, va="baseline", size=size * self.scale,
+            weight="bold" if bold else "normal", style="italic" if italic else "normal",
+            color=colour, gid=part,
+        )  # fmt: skip
+
+    def box(self, part: str, left: float, top: float, right: float, low: float, fill: str) -> None:
+        self.polygon(part, [(left, top), (right, top), (right, low), (left, low)], fill, zorder=0.5)
+
+    def polygon(
+        self, part: str, points: list[tuple[float, float]], fill: str, *, edge: str = "none",
+        zorder: float = 3.0, data: bool = False, clip: bool = False,
+    ) -> None:  # fmt: skip
+        from matplotlib.patches import Polygon
+
+        patch = Polygon(
+            points, closed=True, facecolor=fill, edgecolor=edge, lw=0.6 * self.scale, gid=part,
+            zorder=zorder, joinstyle="miter", clip_on=clip,
+            transform=self.ax.transData if data else self.place,
+        )  # fmt: skip
+        self.ax.add_artist(patch)
+        patch.set_clip_on(clip)
+
+    def line(
+        self, part: str, points: list[tuple[float, float]], *, width: float = theme.THIN,
+        colour: str = theme.INK, dash: Any = "-", data: bool = False, zorder: float = 1.5,
+    ) -> None:  # fmt: skip
+        from matplotlib.lines import Line2D
+
+        line = Line2D(
+            [x for x, _ in points], [y for _, y in points], lw=width * self.scale, color=colour,
+            ls=dash, gid=part, zorder=zorder, clip_on=False,
+            transform=self.ax.transData if data else self.place,
+        )  # fmt: skip
+        self.ax.add_artist(line)
+        line.set_clip_on(False)
+
+    def lights(self, lights: Sequence[tuple[float, float, str]], size: float = 9.4) -> None:
+        """Draw judgements as circles with a sign that needs no colour."""
+        for judgement, (sign, fill, ink, _) in theme.RISK_OF_BIAS.items():
+            here = [(x, y) for x, y, found in lights if found == judgement]
+            if not here:
+                continue
+            hollow = judgement == "not_assessed"
+            self.ax.scatter(
+                *zip(*here, strict=True), s=(size * self.scale) ** 2, c=fill, clip_on=False,
+                edgecolors=theme.LIGHT if hollow else theme.INK, linewidths=0.5 * self.scale,
+                linestyles=[(0, (2.0, 2.0))] if hollow else "-", transform=self.place, zorder=3.0,
+                gid="not_assessed" if hollow else "light",
+            )  # fmt: skip
+            for x, y in here if sign else ():
+                baseline = centred(y, theme.SMALL)
+                self.text("sign", x, baseline, sign, theme.SMALL, align="center", bold=True,
+                          colour=ink)  # fmt: skip
+
+
+def table(
+    ax: Axes | None, width: float, height: float, *, title: str, notes: Sequence[str]
+) -> Pen:
+    """Return a pen for a page of words and marks that is ``width`` by ``height`` points."""
+    scale = 1.0
+    if ax is None:
+        ax = sheet((0.0, width), height, title=title, notes=notes, width=width)
+    else:
+        ax.set_title(theme.clean(title), loc="left")
+        box, per_point = ax.get_window_extent(), theme.figure_of(ax).dpi / 72
+        scale = min(box.width / width, box.height / height) / per_point
+    ax.set_axis_off()
+    ax.set(xlim=(0.0, width), ylim=(height, 0.0))
+    return Pen(ax, scale)
 
 
 # --- names beside points --------------------------------------------------------------------------

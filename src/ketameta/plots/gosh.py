@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 #: Cells of the picture across and down.
 CELLS = (72, 48)
 MARGIN_PLOT = 34.0
+_CORNERS = ((0, 0), (1, 0), (1, 1), (0, 1))
 HEIGHT = 220.0
 
 
@@ -118,7 +119,7 @@ def plot(
     Olkin, Dahabreh, Trikalinos (2012), Res. Synth. Methods 3(3), 214-223.
     """
     import seaborn as sns
-    from matplotlib.colors import LogNorm
+    from matplotlib.collections import PolyCollection
 
     gosh = gosh_of(result, study)
     x, y = axes_of(gosh)
@@ -132,24 +133,28 @@ def plot(
               height=HEIGHT, right=room, top=room)  # fmt: skip
     bins = [_edges(x, CELLS[0]), _edges(y, CELLS[1])]
     counts, _, _ = np.histogram2d(estimates, i2, bins=bins)
-    cells = ax.pcolormesh(
-        *bins, np.ma.masked_equal(counts.T, 0), cmap=sns.light_palette(theme.NAVY, as_cmap=True),
-        norm=LogNorm(0.4, max(2.0, counts.max())), lw=0, zorder=1, gid="cell",
-    )  # fmt: skip
-    cells.set_rasterized(False)
+    shade = sns.light_palette("#08306B", as_cmap=True)
+    depth = np.log1p(counts) / np.log1p(counts.max())
+    # Cells of about one shade are one part; 24 shades cannot be told apart.
+    steps = np.ceil(24 * depth).astype(int)
+    for step in np.unique(steps[steps > 0]):
+        corners = [
+            [(bins[0][i + across], bins[1][j + up]) for across, up in _CORNERS]
+            for i, j in np.argwhere(steps == step)
+        ]
+        colour = shade(0.12 + 0.88 * step / 24)
+        ax.add_collection(
+            PolyCollection(corners, facecolors=[colour], lw=0, zorder=1, clip_on=False, gid="cell"),
+            autolim=False,
+        )
     _margins(ax, bins, estimates, i2, flags)
-    marks = [("null_line", scale_null(gosh), theme.GREY, "-")]
+    marks = [("null_line", gosh.scale.no_effect, theme.GREY, "-")]
     if gosh.pooled is not None:
         marks.append(("pooled_line", gosh.scale.known(gosh.pooled), theme.VERMILLION, theme.DOTTED))
     for part, value, colour, dash in marks:
         if x.side(value) == 0:
             ax.axvline(value, color=colour, ls=dash, lw=theme.MEDIUM, zorder=2, gid=part)
     return ax
-
-
-def scale_null(gosh: Gosh) -> float:
-    """Return no effect as shown."""
-    return gosh.scale.no_effect
 
 
 def _edges(axis: Axis, count: int) -> Any:
@@ -165,11 +170,11 @@ def _margins(ax: Axes, bins: list[Any], estimates: Any, i2: Any, flags: Any) -> 
     above = ax.inset_axes((0.0, 1 + gap / height, 1.0, MARGIN_PLOT / height))
     beside = ax.inset_axes((1 + gap / width, 0.0, MARGIN_PLOT / width, 1.0))
     for inset, part, values, edges, side in (
-        (above, "estimate_margin", estimates, bins[0], "horizontal"),
-        (beside, "i2_margin", i2, bins[1], "vertical"),
+        (above, "estimate_margin", estimates, bins[0], "vertical"),
+        (beside, "i2_margin", i2, bins[1], "horizontal"),
     ):
         inset.set_axis_off()
-        if side == "horizontal":
+        if side == "vertical":
             inset.set_xscale(ax.get_xscale())
             inset.set_xlim(ax.get_xlim())
         else:

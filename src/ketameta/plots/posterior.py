@@ -10,7 +10,7 @@ import numpy as np
 from ketameta.errors import UsageError
 from ketameta.numberformat import format_percent
 from ketameta.plots import theme
-from ketameta.plots.frame import Scale, make_axis, null_line, page
+from ketameta.plots.frame import Estimate, Scale, make_axis, null_line, page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,7 +135,7 @@ def describe(result: Any) -> str:
         f"{scale.axis_label}.",
     ]
     if found.estimate is not None:
-        words = scale.estimate_words(found.estimate, found.low, found.high)
+        words = scale.estimate_words(Estimate(found.estimate, found.low, found.high))
         sentences.append(f"Posterior median {words.replace('CI', 'credible interval')}.")
     if found.below_null is not None:
         null = scale.write(scale.no_effect, 0)

@@ -398,7 +398,7 @@ def _tidy(svg: str, description: str) -> str:
     body = svg[svg.index('<g id="figure_1">') : svg.rindex("</svg>")]
     width, height = (_short(float(part)) for part in (size.groups() if size else ("0", "0")))
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+        f'<svg xmlns="http://www.w3.org/2000/svg"'
         f' class="plot" role="img" viewBox="0 0 {width} {height}" width="{width}pt"'
         f' height="{height}pt" font-family="{FONT}, Verdana, sans-serif"'
         f' stroke-linejoin="round" aria-label="{escape(description, quote=True)}">'
@@ -433,7 +433,7 @@ def _attributes(text: str, name: str = "text") -> str:
             if not _COUNTED.match(value):
                 written.append(f'class="{value}"')
         elif not (key == "transform" and value.startswith("rotate(-0 ")):
-            written.append(f'{key}="{_rounded(value)}"')
+            written.append(f'{key.removeprefix("xlink:")}="{_rounded(value)}"')
     return "".join(f" {item}" for item in written)
 
 

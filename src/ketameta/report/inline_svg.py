@@ -1,7 +1,7 @@
-"""Puts a drawn figure into the page as text and lines, a tenth of its size as a file.
+"""Puts a drawn figure into the page, and with all of them the letters they print.
 
-The files of ``reports/figures`` hold letters as outlines, so that they look the same everywhere;
-in the page the letters become letters again, set in the font that the page carries.
+The files of ``reports/figures`` hold text as text; in the page it is set in a font that the page
+carries, so that it looks the same everywhere.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from functools import cache
 from html import escape, unescape
@@ -18,28 +17,21 @@ from pathlib import Path
 
 from ketameta.errors import ReportError
 
-_SVG = "{http://www.w3.org/2000/svg}"
-_XLINK = "{http://www.w3.org/1999/xlink}"
-#: Coordinates in points; a hundredth is invisible.
-_NUMBER = re.compile(r"-?\d+\.\d+")
-_GLYPHS = re.compile(
-    r"translate\((?P<x>[-\d.]+) (?P<y>[-\d.]+)\)(?: rotate\((?P<turn>[-\d.]+)\))? "
-    r"scale\((?P<size>[\d.]+) -[\d.]+\)$"
-)
-_KEPT = ("d", "x", "y", "width", "height", "transform", "style", "clip-path", "rx", "ry")
+_ROOT = re.compile(r"<svg\b([^>]*)>")
+_BOX = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 #: Family names of the page's own font, so that an installed one cannot take its place.
 FAMILY = "Ketameta Sans"
+#: Fonts of the figures: regular, bold and their slanted forms.
+FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique")
 
 
-def inline_svg(text: str, prefix: str, alternative: str) -> str:
+def inline_svg(text: str, alternative: str) -> str:
     """Return a figure as one inline ``svg`` element.
 
     Parameters
     ----------
     text : str
-        The file that was drawn.
-    prefix : str
-        Makes identifiers unique in the page.
+        The file that was drawn; its identifiers are those of this figure alone.
     alternative : str
         What a reader who cannot see the figure is told.
 
@@ -48,96 +40,30 @@ def inline_svg(text: str, prefix: str, alternative: str) -> str:
     ReportError
         When the text is no SVG.
     """
-    try:
-        parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))
-        root = ET.fromstring(text, parser=parser)
-    except ET.ParseError as error:
-        raise ReportError(f"figure {prefix} is no SVG: {error}") from error
-    box = root.get("viewBox", "0 0 100 100")
-    width, height = (float(part) for part in box.split()[2:4])
-    parts: list[str] = []
-    for child in root:
-        _write(child, parts, f"{prefix}-")
+    root = _ROOT.search(text)
+    if root is None:
+        raise ReportError("a figure is no SVG; delete it and build again")
+    box = _BOX.search(root.group(1))
+    width, height = box.groups() if box else ("100", "100")
     return (
-        f'<svg class="plot" role="img" viewBox="0 0 {width:.6g} {height:.6g}" '
-        f'style="aspect-ratio:{width:.6g}/{height:.6g}" '
-        f'aria-label="{escape(alternative, quote=True)}">{"".join(parts)}</svg>'
+        f'<svg class="plot" role="img" viewBox="0 0 {width} {height}"'
+        f' style="aspect-ratio:{width}/{height}"'
+        f' aria-label="{escape(alternative, quote=True)}">{text[root.end() :].rstrip()}'
     )
 
 
-def _tag(node: ET.Element) -> str:
-    return node.tag.removeprefix(_SVG) if isinstance(node.tag, str) else ""
+def drawable(text: str) -> str:
+    """Return an SVG without the letters that the fonts of the figures lack; a sign stands there."""
+    known = _letters()
+    return "".join(letter if letter < " " or ord(letter) in known else "\ufffd" for letter in text)
 
 
-def _write(node: ET.Element, parts: list[str], prefix: str) -> None:
-    name = _tag(node)
-    if name in {"metadata", "style", "title", "desc", ""}:
-        return
-    children = [child for child in node if _tag(child) not in {"metadata", "style"}]
-    if name == "g":
-        words = _letters(node, children)
-        if words is not None:
-            parts.append(words)
-            return
-    if name == "defs" and not [c for c in children if _tag(c) not in {"", "style"}]:
-        return
-    attributes = "".join(
-        f' {key}="{escape(_short(_references(node.get(key, ""), prefix)), quote=True)}"'
-        for key in _KEPT
-        if node.get(key)
-    )
-    if node.get("id") and name in {"clipPath", "path", "defs"}:
-        attributes += f' id="{escape(prefix + node.get("id", ""), quote=True)}"'
-    target = node.get(f"{_XLINK}href") or node.get("href")
-    if target and target.startswith("data:image/png;base64,"):
-        attributes += f' href="{escape("".join(target.split()), quote=True)}"'
-    elif target:
-        attributes += f' href="#{escape(prefix + target.lstrip("#"), quote=True)}"'
-    inside: list[str] = []
-    for child in children:
-        _write(child, inside, prefix)
-    if name == "g" and not attributes:
-        parts.extend(inside)
-    elif inside:
-        parts.append(f"<{name}{attributes}>{''.join(inside)}</{name}>")
-    elif name != "g":
-        parts.append(f"<{name}{attributes}/>")
+@cache
+def _letters() -> frozenset[int]:
+    from fontTools.ttLib import TTFont
 
-
-def _references(value: str, prefix: str) -> str:
-    return value.replace("url(#", f"url(#{prefix}")
-
-
-def _short(value: str) -> str:
-    """Return a path or style with two decimals and without line ends."""
-    value = _NUMBER.sub(lambda m: f"{float(m.group()):.2f}".rstrip("0").rstrip("."), value)
-    return re.sub(r"\s*\n\s*", "", value.replace(" \n", "\n").strip())
-
-
-def _letters(node: ET.Element, children: list[ET.Element]) -> str | None:
-    """Return a text element where the group holds a comment and the outlines of its letters."""
-    comments = [child for child in children if not isinstance(child.tag, str)]
-    drawn = [child for child in children if _tag(child) == "g"]
-    if len(comments) != 1 or len(drawn) != 1 or len(children) != 2:
-        return None
-    group = drawn[0]
-    place = _GLYPHS.match(group.get("transform", ""))
-    uses = [child for child in group if _tag(child) == "use"]
-    # The comment holds the text escaped once.
-    words = unescape((comments[0].text or "").strip())
-    if place is None or not uses or any(use.get("transform", "").count("scale") for use in uses):
-        return None
-    bold = "Bold" in (uses[0].get(f"{_XLINK}href") or "")
-    size = float(place["size"]) * 100
-    x, y = float(place["x"]), float(place["y"])
-    turn = f' transform="rotate({float(place["turn"]):g} {x:.2f} {y:.2f})"' if place["turn"] else ""
-    fill = re.search(r"fill: (#[0-9a-fA-F]+)", group.get("style", ""))
-    colour = f' fill="{fill.group(1)}"' if fill else ""
-    weight = ' class="b"' if bold else ""
-    return (
-        f'<text x="{x:.5g}" y="{y:.5g}" font-size="{size:.3g}"{colour}{weight}{turn}>'
-        f"{escape(words, quote=False)}</text>"
-    )
+    with TTFont(font_folder() / f"{FONTS[0]}.ttf", lazy=True) as font:
+        return frozenset(font.getBestCmap())
 
 
 def figure_letters(svgs: Iterable[str]) -> str:
@@ -157,7 +83,7 @@ def font_face(letters: str) -> str:
     """Return style rules that carry DejaVu Sans, regular and bold, cut to ``letters``."""
     rules = []
     for name, weight in (("DejaVuSans", "400"), ("DejaVuSans-Bold", "700")):
-        data = base64.b64encode(_subset(_font_folder() / f"{name}.ttf", letters)).decode("ascii")
+        data = base64.b64encode(_subset(font_folder() / f"{name}.ttf", letters)).decode("ascii")
         rules.append(
             f"@font-face{{font-family:'{FAMILY}';font-weight:{weight};"
             f"src:url(data:font/ttf;base64,{data}) format('truetype')}}"
@@ -165,7 +91,7 @@ def font_face(letters: str) -> str:
     return "\n".join(rules)
 
 
-def _font_folder() -> Path:
+def font_folder() -> Path:
     """Return the folder of the fonts that the figures are drawn with."""
     found = find_spec("matplotlib")
     if found is None or not found.submodule_search_locations:

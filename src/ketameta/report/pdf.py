@@ -17,6 +17,7 @@ from ketameta.numberformat import format_count, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report import texts
 from ketameta.report.html import words_of_code
+from ketameta.report.inline_svg import FONTS, drawable, font_folder
 from ketameta.report.pdf_tables import (
     claim_rows,
     empty_words,
@@ -64,8 +65,13 @@ def render_pdf(
         (root / "report.json").write_text(text, encoding="utf-8")
         (root / "figures").mkdir()
         (root / "attached").mkdir()
-        for path in sorted(paths.figures.glob("*.svg")):
-            (root / "figures" / path.name).write_bytes(path.read_bytes())
+        for path in sorted([*paths.figures.glob("*.svg"), *paths.pages.glob("*.svg")]):
+            drawn = drawable(path.read_text(encoding="utf-8"))
+            (root / "figures" / path.name).write_text(drawn, encoding="utf-8")
+        (root / "fonts").mkdir()
+        for name in FONTS:
+            font = font_folder() / f"{name}.ttf"
+            (root / "fonts" / font.name).write_bytes(font.read_bytes())
         for name, content in attachments.items():
             (root / "attached" / name).write_text(content, encoding="utf-8", newline="\n")
         try:
@@ -74,6 +80,7 @@ def render_pdf(
                 root=str(root),
                 format="pdf",
                 ignore_system_fonts=True,
+                font_paths=[str(root / "fonts")],
                 pdf_standards=[*STANDARDS],
                 timestamp=0,
             )
@@ -232,11 +239,20 @@ def _map(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _pages(figure: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return a figure, or the pages it was cut into, with what each shows in words."""
+    names = figure.get("pages") or [figure["name"]]
+    more = [f"{figure['alt']} Page {number}." for number in range(2, len(names) + 1)]
+    return [
+        {"name": name, "alt": alt} for name, alt in zip(names, [figure["alt"], *more], strict=True)
+    ]
+
+
 def _section(section: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": section["title"],
         "intro": section["intro"],
-        "figures": [{"name": item["name"], "alt": item["alt"]} for item in section["figures"]],
+        "figures": [page for item in section["figures"] for page in _pages(item)],
         "analyses": [
             {
                 "name": item["name"],
@@ -246,8 +262,7 @@ def _section(section: Mapping[str, Any]) -> dict[str, Any]:
                 "question": item["question"],
                 "sentences": " ".join(item["sentences"]),
                 "figures": [
-                    {"name": figure["name"], "alt": figure["alt"]}
-                    for figure in (item, *item["more_figures"])
+                    page for figure in (item, *item["more_figures"]) for page in _pages(figure)
                 ],
                 "numbers": [[label, value] for label, value in item["numbers"]],
                 "caveats": [caveat["message"] for caveat in item["caveats"]],
