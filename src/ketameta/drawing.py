@@ -119,14 +119,14 @@ def _deaf_children() -> Iterator[None]:
 
 def draw_figure(plot: Plot, files: Sequence[Path], pages: Path) -> None:
     """Draw one plot into its files, and cut into pages if it is too tall. Runs in a worker."""
-    from ketameta.plots import theme
+    from ketameta.plots import look
 
     draw = import_module(f"ketameta.plots.{plot.kind}").plot
-    with theme.detached():
+    with look.detached():
         ax = draw(plot.data)
         for path in files:
             path.parent.mkdir(parents=True, exist_ok=True)
-            theme.save(ax, path, description=plot.words, dpi=PNG_DPI)
+            look.save(ax, path, description=plot.words, dpi=PNG_DPI)
         for old in pages.glob(f"{plot.name}.page-*.svg"):
             old.unlink()
         if plot.kind == "forest":
@@ -137,7 +137,7 @@ def draw_figure(plot: Plot, files: Sequence[Path], pages: Path) -> None:
             for number, layout in enumerate(cut if len(cut) > 1 else (), start=1):
                 path = pages / f"{plot.name}.page-{number:02d}.svg"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                theme.save(draw_forest(layout), path)
+                look.save(draw_forest(layout), path)
 
 
 def remove_stray(folder: Path, wanted: Iterable[str], paths: ProjectPaths) -> list[str]:

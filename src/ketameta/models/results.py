@@ -143,7 +143,9 @@ class DrawsBubble:
 
     __slots__ = ()
 
-    def bubble(self, moderator: str | None = None, *, ax: Axes | None = None, **options: Any) -> Axes:
+    def bubble(
+        self, moderator: str | None = None, *, ax: Axes | None = None, **options: Any
+    ) -> Axes:
         """Draw effects against a moderator; options as :func:`ketameta.plots.bubble`."""
         return _draw("bubble", self, {"moderator": moderator, "ax": ax, **options})
 

@@ -14,15 +14,28 @@ from ketameta.plots.forest import plot as forest
 from ketameta.plots.funnel import plot as funnel
 from ketameta.plots.gosh import plot as gosh
 from ketameta.plots.harms import plot as harms
+from ketameta.plots.look import find, save, theme
 from ketameta.plots.network import plot as network
 from ketameta.plots.over_time import plot as over_time
 from ketameta.plots.posterior import plot as posterior
 from ketameta.plots.risk_of_bias import plot as risk_of_bias
 from ketameta.plots.specification_curve import plot as specification_curve
-from ketameta.plots.theme import find, save
 
 __all__ = [
-    *("baujat", "bubble", "dose_response", "evidence_map", "find", "forest", "funnel", "gosh"),
-    *("harms", "network", "over_time", "posterior", "risk_of_bias", "save"),
+    "baujat",
+    "bubble",
+    "dose_response",
+    "evidence_map",
+    "find",
+    "forest",
+    "funnel",
+    "gosh",
+    "harms",
+    "network",
+    "over_time",
+    "posterior",
+    "risk_of_bias",
+    "save",
     "specification_curve",
+    "theme",
 ]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import UsageError
 from ketameta.numberformat import format_number, plural
-from ketameta.plots import theme
-from ketameta.plots.frame import finite, left_out, make_axis, page, write_names
+from ketameta.plots import look
+from ketameta.plots.frame import left_out, page, write_names
+from ketameta.plots.scale import finite, make_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +49,7 @@ def baujat_of(result: Any) -> Baujat:
     )
 
 
-@theme.themed
+@look.themed
 def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw a Baujat plot and return its axes.
 
@@ -82,11 +83,11 @@ def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Ax
               height=HEIGHT)  # fmt: skip
     ordered = sorted(found.trials, key=lambda t: -math.hypot(t[1] / far_x, t[2] / far_y))
     frame = pd.DataFrame(ordered, columns=["label", "x", "y"])
-    sns.scatterplot(frame, x="x", y="y", ax=ax, s=_AREA, color=theme.BLUE, alpha=0.85, zorder=3,
-                    edgecolor=theme.NAVY, linewidth=0.5, clip_on=False, gid="study")  # fmt: skip
+    sns.scatterplot(frame, x="x", y="y", ax=ax, s=_AREA, color=look.BLUE, alpha=0.85, zorder=3,
+                    edgecolor=look.NAVY, linewidth=0.5, clip_on=False, gid="study")  # fmt: skip
     ax.set(xlabel=x.label, ylabel=y.label)
     radius = math.sqrt(_AREA) / 2
-    left_out(ax, write_names(ax, [(*trial, radius) for trial in ordered], colour=theme.INK))
+    left_out(ax, write_names(ax, [(*trial, radius) for trial in ordered], colour=look.INK))
     return ax
 
 

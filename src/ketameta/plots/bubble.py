@@ -10,17 +10,9 @@ import numpy as np
 
 from ketameta.errors import UsageError, check_choice
 from ketameta.numberformat import format_number, format_percent, plural
-from ketameta.plots import theme
-from ketameta.plots.frame import (
-    Axis,
-    Scale,
-    choose_range,
-    left_out,
-    make_axis,
-    null_line,
-    page,
-    write_names,
-)
+from ketameta.plots import look
+from ketameta.plots.frame import left_out, null_line, page, write_names
+from ketameta.plots.scale import Axis, Scale, choose_range, make_axis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +95,7 @@ def bubble_of(result: Any, moderator: str | None = None) -> Bubble:
     return Bubble(trials, str(moderator), line, Scale.of(result))
 
 
-@theme.themed
+@look.themed
 def plot(
     result: Any, moderator: str | None = None, *, ax: Axes | None = None, title: str | None = None
 ) -> Axes:
@@ -140,11 +132,11 @@ def plot(
         _draw_line(ax, line, show)
         obstacles.append(list(zip(line.moderator, show(line.estimate), strict=True)))
     frame = pd.DataFrame(ordered, columns=["label", "x", "y", "weight"])
-    frame["y"], frame["area"] = show(frame["y"]), _areas(bubble, ordered)
+    frame["y"], frame["area"] = show(frame["y"]), areas([weight for *_, weight in ordered])
     span = (frame["area"].min(), frame["area"].max())
     sns.scatterplot(
         frame, x="x", y="y", size="area", sizes=span, size_norm=span, legend=False, ax=ax,
-        color=theme.SKY, alpha=0.75, edgecolor=theme.NAVY, linewidth=0.5, zorder=3, clip_on=False,
+        color=look.SKY, alpha=0.75, edgecolor=look.NAVY, linewidth=0.5, zorder=3, clip_on=False,
         gid="bubble",
     )  # fmt: skip
     ax.set(xlabel=x.label, ylabel=y.label)
@@ -166,19 +158,21 @@ def axes_of(bubble: Bubble) -> tuple[Axis, Axis]:
     ends = choose_range(scale, estimates, spans[1:], whole=spans[:1], null_share=0.05)
     values = [x for _, x, _, _ in bubble.trials] + list(line.moderator if line else ())
     pad = 0.05 * (max(values) - min(values)) or 1.0
-    name = theme.clean(bubble.moderator)
+    name = look.clean(bubble.moderator)
     return (
         make_axis(min(values) - pad, max(values) + pad, name, room=330.0),
         make_axis(*ends, scale.axis_label, log=scale.is_ratio, room=HEIGHT, upright=True),
     )
 
 
-def _areas(bubble: Bubble, ordered: Sequence[tuple[str, float, float, float | None]]) -> list[float]:
+def areas(weights: Sequence[float | None]) -> list[float]:
     """Return the area of each circle in square points, the heaviest at the largest."""
-    most = max((weight or 0.0 for *_, weight in bubble.trials), default=0.0)
+    most = max((weight or 0.0 for weight in weights), default=0.0)
+    if most <= 0:
+        return [UNWEIGHTED**2] * len(weights)
     return [
-        UNWEIGHTED**2 if weight is None or most <= 0 else max(SMALLEST**2, LARGEST**2 * weight / most)
-        for *_, weight in ordered
+        UNWEIGHTED**2 if weight is None else max(SMALLEST**2, LARGEST**2 * weight / most)
+        for weight in weights
     ]
 
 
@@ -190,12 +184,13 @@ def _draw_line(ax: Axes, line: Line, show: Any) -> None:
     ):
         if not (low and high):
             continue
-        ax.fill_between(line.moderator, show(low), show(high), color=fill, lw=0, zorder=0.5, gid=part)
+        ends = show(low), show(high)
+        ax.fill_between(line.moderator, *ends, color=fill, lw=0, zorder=0.5, gid=part)
         if part == "prediction_band":
             for edge in (low, high):
-                ax.plot(line.moderator, show(edge), color=theme.VERMILLION, lw=theme.THIN,
-                        ls=theme.DASHED, zorder=1.0, gid="prediction_limit")  # fmt: skip
-    ax.plot(line.moderator, show(line.estimate), color=theme.NAVY, lw=1.4, zorder=2,
+                ax.plot(line.moderator, show(edge), color=look.VERMILLION, lw=look.THIN,
+                        ls=look.DASHED, zorder=1.0, gid="prediction_limit")  # fmt: skip
+    ax.plot(line.moderator, show(line.estimate), color=look.NAVY, lw=1.4, zorder=2,
             gid="fitted_line")  # fmt: skip
 
 

@@ -7,18 +7,9 @@ from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError
 from ketameta.numberformat import plural
-from ketameta.plots import theme
-from ketameta.plots.frame import (
-    Axis,
-    Estimate,
-    Scale,
-    bar,
-    choose_range,
-    in_points,
-    make_axis,
-    null_line,
-    page,
-)
+from ketameta.plots import look
+from ketameta.plots.frame import bar, in_points, null_line, page
+from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,7 +77,7 @@ def axes_of(data: DoseResponse) -> tuple[Axis, Axis]:
     return x, y
 
 
-@theme.themed
+@look.themed
 def plot(data: DoseResponse, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw effects against dose with the fitted curve and return the axes.
 
@@ -105,19 +96,19 @@ def plot(data: DoseResponse, *, ax: Axes | None = None, title: str | None = None
     scale = data.scale
     x, y = axes_of(data)
     by_trial = data.by_trial
-    key = theme.widest(by_trial, theme.SMALL) + 22.0
+    key = look.widest(by_trial, look.SMALL) + 22.0
     tall = max(HEIGHT, 12.0 + _KEY_STEP * len(by_trial))
     ax = page(ax, x, y, title=data.title if title is None else title, notes=_notes(data),
-              width=theme.PAGE_WIDTH, height=tall, right=key)  # fmt: skip
+              width=look.PAGE_WIDTH, height=tall, right=key)  # fmt: skip
     null_line(ax, scale.no_effect, y, "y")
     for part, points in (("curve", data.curve), ("other_curve", data.other)):
         if points:
             doses = [at.dose for at in points]
-            middle, *ends = zip(*(at.value.shown(scale) for at in points), strict=True)
-            if part == "curve" and None not in ends[0]:
-                ax.fill_between(doses, *ends, color="#D5EDFA", lw=0, zorder=0.5, gid="band")
-            dash, wide = ("-", 1.8) if part == "curve" else (theme.DASHED, 1.2)
-            ax.plot(doses, middle, color=theme.NAVY, lw=wide, ls=dash, zorder=1.8, gid=part)
+            middle, low, high = zip(*(at.value.shown(scale) for at in points), strict=True)
+            if part == "curve" and None not in low:
+                ax.fill_between(doses, low, high, color="#D5EDFA", lw=0, zorder=0.5, gid="band")
+            dash, wide = ("-", 1.8) if part == "curve" else (look.DASHED, 1.2)
+            ax.plot(doses, middle, color=look.NAVY, lw=wide, ls=dash, zorder=1.8, gid=part)
     _trials(ax, y, by_trial, scale)
     return ax
 
@@ -133,8 +124,8 @@ def _trials(ax: Axes, y: Axis, by_trial: dict[str, list[AtDose]], scale: Scale) 
     per_dose = one - zero
     handles = []
     for index, (name, points) in enumerate(by_trial.items()):
-        colour = theme.PALETTE[index % len(theme.PALETTE)]
-        marker = "os^Dv"[index // len(theme.PALETTE) % 5]
+        colour = look.PALETTE[index % len(look.PALETTE)]
+        marker = "os^Dv"[index // len(look.PALETTE) % 5]
         xs = [
             at.dose
             + step * (at_dose[at.dose].index(name) - (len(at_dose[at.dose]) - 1) / 2) / per_dose
@@ -142,18 +133,18 @@ def _trials(ax: Axes, y: Axis, by_trial: dict[str, list[AtDose]], scale: Scale) 
         ]
         ys = [at.value.shown(scale)[0] for at in points]
         if len(xs) > 1:
-            ax.plot(xs, ys, color=colour, lw=0.7, ls=theme.DOTTED, zorder=2, gid="trial_line")
+            ax.plot(xs, ys, color=colour, lw=0.7, ls=look.DOTTED, zorder=2, gid="trial_line")
         for place, at in zip(xs, points, strict=True):
             _, low, high = at.value.shown(scale)
             if low is not None and high is not None:
                 bar(ax, place, low, high, y, colour=colour, width=0.9, part="trial_interval",
                     zorder=2.2)  # fmt: skip
         handles += ax.plot(
-            xs, ys, ls="none", marker=marker, ms=4.8, color=colour, mec=theme.PAPER, mew=0.4,
+            xs, ys, ls="none", marker=marker, ms=4.8, color=colour, mec=look.PAPER, mew=0.4,
             zorder=3, clip_on=False, gid="trial_point", label=name,
         )  # fmt: skip
     key = ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False,
-                    fontsize=theme.SMALL, handlelength=0.8, borderaxespad=0.3)  # fmt: skip
+                    fontsize=look.SMALL, handlelength=0.8, borderaxespad=0.3)  # fmt: skip
     for text in key.get_texts():
         text.set_gid("key_name")
 

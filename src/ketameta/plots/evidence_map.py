@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError
 from ketameta.numberformat import format_count, plural
-from ketameta.plots import theme
+from ketameta.plots import look
 from ketameta.plots.frame import centred, table
-from ketameta.plots.theme import BODY, LINE, MARGIN, SMALL
+from ketameta.plots.look import BODY, LINE, MARGIN, SMALL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +88,7 @@ def mark_radius(trials: int, most: int) -> float:
     return SMALLEST if not trials else max(SMALLEST, LARGEST * math.sqrt(trials / most))
 
 
-@theme.themed
+@look.themed
 def plot(data: EvidenceMap, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw the map of outcomes by interventions and return its axes, in points.
 
@@ -111,17 +111,17 @@ def plot(data: EvidenceMap, *, ax: Axes | None = None, title: str | None = None)
     labels, columns = data.labels
     lines = data.lines()
     kinds = {direct for _, direct, _ in lines}
-    inner = theme.PAGE_WIDTH - 2 * MARGIN
-    least = [max(theme.widest(c.split(" "), BODY, bold=True) + 5.0, COLUMN_LEAST) for c in columns]
+    inner = look.PAGE_WIDTH - 2 * MARGIN
+    least = [max(look.widest(c.split(" "), BODY, bold=True) + 5.0, COLUMN_LEAST) for c in columns]
     spare = inner - sum(least)
-    label_width = min(theme.widest(labels, BODY) + 4.0, max(spare, LABEL_LEAST), LABEL_MOST)
-    width = theme.PAGE_WIDTH + max(0.0, label_width - spare)
+    label_width = min(look.widest(labels, BODY) + 4.0, max(spare, LABEL_LEAST), LABEL_MOST)
+    width = look.PAGE_WIDTH + max(0.0, label_width - spare)
     share = max(0.0, spare - label_width) / max(len(columns), 1)
     widths = [needed + share for needed in least]
     rights = accumulate(widths, initial=MARGIN + label_width)
     centres = [left + wide / 2 for left, wide in zip(rights, widths, strict=False)]
     heads = [
-        theme.wrap(theme.clean(c), wide - 5.0, BODY, bold=True, most=3)
+        look.wrap(look.clean(c), wide - 5.0, BODY, bold=True, most=3)
         for c, wide in zip(columns, widths, strict=True)
     ]
     top = LINE * BODY * max(map(len, heads), default=0) + 8.0
@@ -139,13 +139,13 @@ def plot(data: EvidenceMap, *, ax: Axes | None = None, title: str | None = None)
     marks: dict[str, list[tuple[float, float, float]]] = {}
     for label, direct, cells in lines:
         if direct is not before and len(kinds) > 1:
-            pen.box("heading_band", MARGIN, y + 1.0, right, y + HEADING - 1.0, theme.BAND)
+            pen.box("heading_band", MARGIN, y + 1.0, right, y + HEADING - 1.0, look.BAND)
             baseline = centred(y + HEADING / 2, BODY)
             pen.text("heading", MARGIN + 3.0, baseline, HEADINGS[direct], bold=True)
             y += HEADING
         before = direct
         middle = y + ROW / 2
-        words = theme.wrap(theme.clean(label), label_width - 4.0, BODY, most=2)
+        words = look.wrap(look.clean(label), label_width - 4.0, BODY, most=2)
         for index, line in enumerate(words):
             baseline = centred(middle + (index - (len(words) - 1) / 2) * LINE * BODY, BODY)
             pen.text("label", MARGIN + 3.0, baseline, line)
@@ -153,14 +153,14 @@ def plot(data: EvidenceMap, *, ax: Axes | None = None, title: str | None = None)
             kind = f"{'' if cell.trials else 'empty_'}{'' if direct else 'in'}direct_cell"
             at = x - 9.0
             marks.setdefault(kind, []).append((at, middle, mark_radius(cell.trials, most)))
-            ink = theme.GREY if not cell.trials else theme.PAPER if direct else theme.INK
+            ink = look.GREY if not cell.trials else look.PAPER if direct else look.INK
             pen.text("trials", at, centred(middle, SMALL), format_count(cell.trials), SMALL,
                      align="center", bold=bool(cell.trials), colour=ink)  # fmt: skip
             if cell.trials:
                 pen.text("participants", at + LARGEST + 3.0, centred(middle, SMALL),
-                         format_count(cell.participants), SMALL, colour=theme.GREY)  # fmt: skip
+                         format_count(cell.participants), SMALL, colour=look.GREY)  # fmt: skip
         y += ROW
-        pen.line("rule", [(MARGIN, y), (right, y)], width=0.4, colour=theme.RULE)
+        pen.line("rule", [(MARGIN, y), (right, y)], width=0.4, colour=look.RULE)
     for kind, places in marks.items():
         empty, round_mark = kind.startswith("empty"), "indirect" not in kind
         # A square of the same area as the circle has a side of the root of pi times its radius.
@@ -169,8 +169,8 @@ def plot(data: EvidenceMap, *, ax: Axes | None = None, title: str | None = None)
             [x for x, _, _ in places], [y for _, y, _ in places], gid=kind, clip_on=False,
             s=[(pen.scale * side * radius) ** 2 for *_, radius in places], zorder=2,
             marker="o" if round_mark else "s", linewidths=0.6 * pen.scale,
-            c=theme.PAPER if empty else theme.BLUE if round_mark else theme.SKY,
-            edgecolors=theme.LIGHT if empty else theme.NAVY,
+            c=look.PAPER if empty else look.BLUE if round_mark else look.SKY,
+            edgecolors=look.LIGHT if empty else look.NAVY,
             linestyles=[(0, (2.0, 2.0))] if empty else "-",
         )  # fmt: skip
     return pen.ax

@@ -13,13 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import UsageError, check_choice
-from ketameta.numberformat import format_count, format_percent, plural
-from ketameta.plots.frame import Scale, finite
+from ketameta.numberformat import format_count, plural
+from ketameta.plots.scale import Scale, finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from ketameta.plots.forest_layout import ForestLayout, ForestRow
 
 Pair = tuple[float | None, float | None]
 
@@ -97,21 +95,20 @@ class Pool:
     @classmethod
     def of(cls, fit: Any, label: str = "") -> Pool | None:
         """Return the pool of a fitted result; None below two trials."""
-        names = ("estimate", "pi_low", "pi_high", "tau2", "i2", "q", "q_p_value", "p_value")
-        values: dict[str, Any] = {name: finite(getattr(fit, name, None)) for name in names}
+
+        def number(name: str) -> float | None:
+            return finite(getattr(fit, name, None))
+
         k = getattr(fit, "k", None)
-        if values["estimate"] is None or (k is not None and k < 2):
+        if number("estimate") is None or (k is not None and k < 2):
             return None
-        words = ("model", "tau2_method", "ci_method")
         return cls(
-            k=k,
-            low=finite(getattr(fit, "ci_low", None)),
-            high=finite(getattr(fit, "ci_high", None)),
-            q_df=getattr(fit, "q_df", None),
-            label=label,
-            **values,
-            **{name: getattr(fit, name, None) or ("" if name == "model" else None) for name in words},
-        )
+            k, number("estimate"), number("ci_low"), number("ci_high"), number("pi_low"),
+            number("pi_high"), number("tau2"), number("i2"), number("q"),
+            getattr(fit, "q_df", None), number("q_p_value"), number("p_value"), label,
+            str(getattr(fit, "model", "")), getattr(fit, "tau2_method", None),
+            getattr(fit, "ci_method", None),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,7 +488,7 @@ def sorted_forest(forest: Forest, sort: str | Sequence[Any]) -> Forest:
         If the word is unknown, or the values are not one per trial.
     """
     if isinstance(sort, str):
-        check_choice("sort", sort.lstrip("-"), _KEYS)
+        check_choice("sort", sort.lstrip("-"), tuple(_KEYS))
         key, reverse = _KEYS[sort.lstrip("-")], sort.startswith("-")
         groups = tuple(
             replace(group, trials=tuple(sorted(group.trials, key=key, reverse=reverse)))
@@ -521,88 +518,9 @@ def sorted_forest(forest: Forest, sort: str | Sequence[Any]) -> Forest:
     )
 
 
-# --- in words -------------------------------------------------------------------------------------
-
-
 def describe(result: Any, groups: Sequence[object] | None = None) -> str:
     """Return the text alternative of a forest plot: what it shows, in numbers."""
     from ketameta.plots.forest_layout import lay_out
+    from ketameta.plots.forest_words import describe_layout
 
     return describe_layout(lay_out(forest_of(result, groups)))
-
-
-def describe_layout(layout: ForestLayout) -> str:
-    """Return a laid-out forest plot in sentences."""
-    forest, scale = layout.forest, layout.forest.scale
-    name = f"{forest.description}{': ' if forest.title else ''}{forest.title}."
-    if layout.rows_of("empty") and not layout.rows_of("study"):
-        looked = forest.looked_for.rstrip(".")
-        return f"{name} No eligible trials.{f' Looked for: {looked}.' if looked else ''}"
-    people = layout.participants
-    several = layout.rows_of("study")
-    count = len(several) if forest.rows_are_pools else layout.k
-    what = plural(count, "pooled estimate" if forest.rows_are_pools else "trial")
-    who = f", {format_count(people)} participants" if people is not None else ""
-    sentences = [name, f"{what}{who}; {scale.label}."]
-    overall = layout.rows_of("overall")
-    if overall:
-        sentences.append(f"Pooled estimate {_interval(layout, overall[0])}.")
-        sentences += [
-            f"{format_percent(scale.level)} prediction interval {_write(layout, row.low)} to"
-            f" {_write(layout, row.high)}."
-            for row in layout.rows_of("prediction")
-            if row.group is None
-        ]
-    elif layout.rows_of("single"):
-        only = next(row for row in several if not row.excluded)
-        sentences.append(f"One trial, not pooled: {only.label} {_interval(layout, only)}.")
-    sentences += _group_sentences(layout)
-    used = [row for row in several if row.estimate is not None and not row.excluded]
-    if len(used) > 1:
-        ordered = sorted(used, key=lambda row: row.estimate or 0.0)
-        ends = [f"{_write(layout, row.estimate)} ({row.label})" for row in (ordered[0], ordered[-1])]
-        which = "They" if forest.rows_are_pools else "Single trials"
-        sentences.append(f"{which} range from {ends[0]} to {ends[1]}.")
-    sentences += [f"{row.label}." for row in layout.rows_of("heterogeneity") if row.group is None]
-    sentences += [f"{row.label}." for row in layout.rows_of("subgroup_test")]
-    null = scale.write(scale.no_effect, 0)
-    for where, words in zip(("below", "above"), scale.favours, strict=True):
-        if words:
-            sentences.append(f"Values {where} {null}: {words[:1].lower()}{words[1:]}.")
-    aside = sum(row.excluded for row in layout.rows)
-    if aside:
-        sentences.append(f"{plural(aside, 'trial')} set aside and shown in grey.")
-    return " ".join(sentences).replace("\u00a0", " ")
-
-
-def _group_sentences(layout: ForestLayout) -> list[str]:
-    sentences = []
-    for header in layout.rows_of("subgroup_header"):
-        rows = [row for row in layout.rows if row.group == header.group]
-        pool = next((row for row in rows if row.kind == "subgroup_pool"), None)
-        trials = [row for row in rows if row.kind == "study" and not row.excluded]
-        count = plural(len(trials), "trial")
-        if pool is not None:
-            words = f"{_interval(layout, pool)}, {count}"
-        elif not trials:
-            words = "no eligible trials"
-        elif len(trials) == 1:
-            words = f"one trial, {_interval(layout, trials[0])}"
-        else:
-            words = f"{count}, not pooled"
-        sentences.append(f"{header.label}: {words}.")
-    return sentences
-
-
-def _write(layout: ForestLayout, value: float | None) -> str:
-    return layout.forest.scale.write(value, layout.digits)
-
-
-def _interval(layout: ForestLayout, row: ForestRow) -> str:
-    if row.estimate is None:
-        return "not estimable"
-    text = _write(layout, row.estimate)
-    if row.low is None or row.high is None:
-        return text
-    ends = f"{_write(layout, row.low)} to {_write(layout, row.high)}"
-    return f"{text} ({layout.forest.scale.interval_words} {ends})"

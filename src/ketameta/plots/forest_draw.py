@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ketameta.plots import theme
+from ketameta.plots import look
 from ketameta.plots.forest_layout import (
-    BOLD,
-    SMALL_KINDS,
     Direction,
     ForestColumn,
     ForestLayout,
     looked_for,
-    risk_letters,
 )
-from ketameta.plots.forest_rows import ForestRow
-from ketameta.plots.frame import Axis, Pen, arrows, centred, dress
-from ketameta.plots.theme import BODY, LINE, MARGIN, SMALL, themed
+from ketameta.plots.forest_rows import BOLD, SMALL_KINDS, ForestRow
+from ketameta.plots.forest_words import risk_letters
+from ketameta.plots.frame import Pen, arrows, centred, dress, point_transform
+from ketameta.plots.look import BODY, LINE, MARGIN, SMALL, themed
+from ketameta.plots.scale import Axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,10 +34,10 @@ def draw(layout: ForestLayout, *, ax: Axes | None = None) -> Axes:
     edges = (plot.left, plot.right) if layout.axis is not None else (MARGIN, layout.width - MARGIN)
     bottom = layout.axis_y if layout.axis is not None else layout.rows[-1].bottom
     if ax is None:
-        figure = theme.new_figure(layout.width, layout.height)
+        figure = look.new_figure(layout.width, layout.height)
         ax, scale = figure.add_axes((0.0, 0.0, 1.0, 1.0)), 1.0
     else:
-        figure = theme.figure_of(ax)
+        figure = look.figure_of(ax)
         box = ax.get_window_extent()
         scale = min(box.width / layout.width, box.height / layout.height) * 72 / figure.dpi
     whole = ax.get_position()
@@ -70,19 +69,11 @@ class _Pen(Pen):
     """Writes and marks at places in points of the page, on axes of any size."""
 
     def __init__(self, layout: ForestLayout, ax: Axes, scale: float, left: float) -> None:
-        from matplotlib.transforms import (
-            Affine2D,
-            ScaledTranslation,
-            blended_transform_factory,
-        )
+        from matplotlib.transforms import blended_transform_factory
 
         self.layout = layout
-        across = (
-            Affine2D().translate(-left, 0.0).scale(scale / 72)
-            + theme.figure_of(ax).dpi_scale_trans
-            + ScaledTranslation(0.0, 0.0, ax.transAxes)
-        )  # fmt: skip
         # Points of the page across, and points from the top of the page down.
+        across = point_transform(ax, left, scale)
         super().__init__(ax, scale, blended_transform_factory(across, ax.transData))
 
     def everything(self) -> None:
@@ -103,7 +94,7 @@ class _Pen(Pen):
         y = layout.footnote_top
         for note in layout.footnotes:
             for line in note:
-                self.text("footnote", MARGIN, y + 0.8 * SMALL, line, SMALL, colour=theme.GREY)
+                self.text("footnote", MARGIN, y + 0.8 * SMALL, line, SMALL, colour=look.GREY)
                 y += LINE * SMALL
 
     # --- words ------------------------------------------------------------------------------------
@@ -114,7 +105,7 @@ class _Pen(Pen):
         trials = layout.rows_of("study")
         if layout.labelled and (len(trials) > BAND_BEYOND or layout.style.bands):
             for row in trials[1::2]:
-                self.box("band", MARGIN, row.top, right, row.bottom, theme.BAND)
+                self.box("band", MARGIN, row.top, right, row.bottom, look.BAND)
         header = layout.rows[0]
         if layout.style.head_fill and header.lines:
             fill = layout.style.head_fill
@@ -123,10 +114,10 @@ class _Pen(Pen):
     def heading(self) -> None:
         y = MARGIN
         for line in self.layout.title_lines:
-            self.text("title", MARGIN, y + 0.8 * theme.TITLE, line, theme.TITLE, bold=True)
-            y += LINE * theme.TITLE
+            self.text("title", MARGIN, y + 0.8 * look.TITLE, line, look.TITLE, bold=True)
+            y += LINE * look.TITLE
         for line in self.layout.subtitle_lines:
-            self.text("subtitle", MARGIN, y + 0.8 * SMALL, line, SMALL, colour=theme.GREY)
+            self.text("subtitle", MARGIN, y + 0.8 * SMALL, line, SMALL, colour=look.GREY)
             y += LINE * SMALL
 
     def header(self) -> None:
@@ -153,7 +144,7 @@ class _Pen(Pen):
             if spanner.ruled:
                 y = bottom + 2.2
                 self.line("spanner_rule", [(spanner.left, y), (spanner.right, y)],
-                          width=theme.HAIRLINE, colour=theme.GREY)  # fmt: skip
+                          width=look.HAIRLINE, colour=look.GREY)  # fmt: skip
 
     def direction(self, words: Direction) -> None:
         y = self.layout.direction_top
@@ -161,15 +152,15 @@ class _Pen(Pen):
             baseline = y + index * LINE * BODY + 0.8 * BODY
             align = "right" if words.side < 0 else "left"
             self.text("direction", words.x, baseline, line, align=align)
-        reach = theme.widest(words.lines, BODY)
+        reach = look.widest(words.lines, BODY)
         middle = y + len(words.lines) * LINE * BODY / 2 - 0.4
         start = words.x + words.side * (reach + 3.5)
         tip = start + words.side * 11.0
         self.line("direction_arrow", [(start, middle), (tip - words.side * 2.0, middle)],
-                  colour=theme.GREY)  # fmt: skip
+                  colour=look.GREY)  # fmt: skip
         back = tip - words.side * 3.6
         head = [(tip, middle), (back, middle - 2.0), (back, middle + 2.0)]
-        self.polygon("direction_arrow", head, theme.GREY)
+        self.polygon("direction_arrow", head, look.GREY)
 
     def words(self, row: ForestRow) -> None:
         if row.kind == "empty" and not self.layout.rows_of("subgroup_header"):
@@ -177,7 +168,8 @@ class _Pen(Pen):
             return
         small, bold = row.kind in SMALL_KINDS, row.kind in BOLD
         size = SMALL if small else BODY
-        colour = theme.LIGHT if row.excluded else theme.GREY if small or row.kind == "empty" else theme.INK
+        colour = look.GREY if small or row.kind == "empty" else look.INK
+        colour = look.LIGHT if row.excluded else colour
         italic = row.kind in ("subgroup_note", "single", "note", "empty")
         part = row.kind if row.kind in ("heterogeneity", "subgroup_test") else "label"
         x = MARGIN + row.indent
@@ -189,10 +181,11 @@ class _Pen(Pen):
             self.text(part, x, baseline, line, size, bold=bold, italic=italic, colour=colour)
             y += LINE * size
         if row.lines:
-            self.beside_label(row, x + theme.text_width(row.lines[-1], size, bold=bold), baseline, colour)
+            reach = look.text_width(row.lines[-1], size, bold=bold)
+            self.beside_label(row, x + reach, baseline, colour)
         for line in row.remarks:
             baseline = centred(y + LINE * SMALL / 2, SMALL)
-            self.text("remark", x, baseline, line, SMALL, italic=True, colour=theme.GREY)
+            self.text("remark", x, baseline, line, SMALL, italic=True, colour=look.GREY)
             y += LINE * SMALL
         for column in self.layout.columns:
             pieces = row.cells.get(column.name)
@@ -202,9 +195,9 @@ class _Pen(Pen):
     def beside_label(self, row: ForestRow, x: float, baseline: float, colour: str) -> None:
         if row.marker:
             self.text("note_marker", x + 1.5, baseline - 2.4, row.marker, SMALL, colour=colour)
-            x += 1.5 + theme.text_width(row.marker, SMALL)
+            x += 1.5 + look.text_width(row.marker, SMALL)
         if row.tag and row.tag_inline:
-            self.text("tag", x + 4.0, baseline, row.tag, SMALL, italic=True, colour=theme.GREY)
+            self.text("tag", x + 4.0, baseline, row.tag, SMALL, italic=True, colour=look.GREY)
 
     def cell(
         self, column: ForestColumn, row: ForestRow, pieces: tuple[str, ...], bold: bool, colour: str
@@ -218,7 +211,7 @@ class _Pen(Pen):
         baseline = centred(row.middle, BODY)
         if len(pieces) != len(column.anchors):  # one phrase instead of numbers
             self.text("cell", column.middle, baseline, pieces[0], SMALL, align="center",
-                      italic=True, colour=theme.GREY)  # fmt: skip
+                      italic=True, colour=look.GREY)  # fmt: skip
             return
         for (x, align), piece in zip(column.anchors, pieces, strict=True):
             if piece:
@@ -227,28 +220,30 @@ class _Pen(Pen):
     def empty(self, row: ForestRow) -> None:
         left, right = MARGIN, self.layout.width - MARGIN
         middle = (left + right) / 2
-        lines = theme.wrap(looked_for(self.layout.forest), 0.8 * (right - left), BODY, most=4)
+        lines = look.wrap(looked_for(self.layout.forest), 0.8 * (right - left), BODY, most=4)
         top = row.middle - (14.0 + len(lines) * LINE * BODY) / 2
-        self.box("empty_frame", left, row.top + 4.0, right, row.bottom - 2.0, theme.BAND)
+        self.box("empty_frame", left, row.top + 4.0, right, row.bottom - 2.0, look.BAND)
         self.text("empty", middle, top + 9.0, row.label, 10.0, align="center", bold=True)
         for index, line in enumerate(lines):
             self.text("looked_for", middle, top + 15.0 + index * LINE * BODY + 0.8 * BODY, line,
-                      align="center", colour=theme.GREY)  # fmt: skip
+                      align="center", colour=look.GREY)  # fmt: skip
         y = row.bottom + 2.0
-        self.line("footer_rule", [(left, y), (right, y)], width=theme.HAIRLINE, colour=theme.RULE)
+        self.line("footer_rule", [(left, y), (right, y)], width=look.HAIRLINE, colour=look.RULE)
 
     # --- the plot ---------------------------------------------------------------------------------
 
     def lines(self, axis: Axis) -> None:
         layout, forest = self.layout, self.layout.forest
         top, bottom = layout.body_top, layout.axis_y
-        marks = [("null_line", forest.scale.no_effect, bottom, theme.GREY, "-")]
+        marks: list[tuple[str, float, float, str, Any]] = [
+            ("null_line", forest.scale.no_effect, bottom, look.GREY, "-")
+        ]
         if forest.important is not None:
-            marks.append(("important_line", forest.important, bottom, theme.GREEN, theme.DASHED))
-        overall = layout.rows_of("overall")
-        if layout.pooled_estimate is not None and overall:
-            colour = layout.style.diamond
-            marks.append(("pooled_line", layout.pooled_estimate, overall[0].middle, colour, theme.DOTTED))
+            marks.append(("important_line", forest.important, bottom, look.GREEN, look.DASHED))
+        mean, overall = layout.pooled_estimate, layout.rows_of("overall")
+        if mean is not None:
+            ink, end = layout.style.diamond, overall[0].middle
+            marks.append(("pooled_line", mean, end, ink, look.DOTTED))
         for part, value, end, colour, dash in marks:
             if axis.side(value) == 0:
                 self.line(part, [(value, top), (value, end)], colour=colour, dash=dash, data=True)
@@ -261,7 +256,7 @@ class _Pen(Pen):
         thin = 0.95 if self.layout.labelled else min(0.95, 0.8 * rows[0].height) if rows else 0.0
         for excluded in (False, True):
             here = [row for row in rows if row.excluded == excluded]
-            ink = theme.LIGHT if excluded else style.interval
+            ink = look.LIGHT if excluded else style.interval
             segments = [
                 [(axis.cut(row.low), row.middle), (axis.cut(row.high), row.middle)]
                 for row in here
@@ -270,7 +265,7 @@ class _Pen(Pen):
             if segments:
                 lines = LineCollection(
                     segments, colors=ink, linewidths=thin * self.scale, zorder=2.0, clip_on=False,
-                    linestyles=[theme.DASHED] if excluded else "-", gid="study_interval",
+                    linestyles=[look.DASHED] if excluded else "-", gid="study_interval",
                     capstyle="butt",
                 )  # fmt: skip
                 self.ax.add_collection(lines, autolim=False)
@@ -279,10 +274,10 @@ class _Pen(Pen):
             ]
             if marked:
                 self.ax.scatter(
-                    [row.estimate for row in marked], [row.middle for row in marked],
+                    [row.estimate or 0.0 for row in marked], [row.middle for row in marked],
                     s=[row.area * self.scale**2 for row in marked], marker="s", zorder=2.5,
-                    c=theme.PAPER if excluded else style.square, linewidths=0.4 * self.scale,
-                    edgecolors=theme.LIGHT if excluded else style.square, clip_on=False,
+                    c=look.PAPER if excluded else style.square, linewidths=0.4 * self.scale,
+                    edgecolors=look.LIGHT if excluded else style.square, clip_on=False,
                     gid="study_marker",
                 )  # fmt: skip
             self.arrows(here, axis, ink)
@@ -302,7 +297,8 @@ class _Pen(Pen):
                 low = row.estimate if row.low is None else row.low
                 high = row.estimate if row.high is None else row.high
                 if axis.side(high) >= 0 and axis.side(low) <= 0:
-                    points = [(low, y), (row.estimate, y - half), (high, y), (row.estimate, y + half)]
+                    middle = row.estimate
+                    points = [(low, y), (middle, y - half), (high, y), (middle, y + half)]
                     self.polygon(
                         "pooled_diamond" if whole else "subgroup_diamond", points,
                         style.diamond if whole else style.group_diamond, edge=style.diamond,
@@ -313,10 +309,8 @@ class _Pen(Pen):
                 ends = (axis.cut(row.low), axis.cut(row.high))
                 points = [(x, y + sign * PREDICTION) for x, sign in
                           ((ends[0], -1), (ends[1], -1), (ends[1], 1), (ends[0], 1))]  # fmt: skip
-                self.polygon(
-                    "prediction_bar", points, theme.ORANGE, edge=theme.VERMILLION, data=True
-                )
-                self.arrows([row], axis, theme.VERMILLION, 5.0)
+                self.polygon("prediction_bar", points, look.ORANGE, edge=look.VERMILLION, data=True)
+                self.arrows([row], axis, look.VERMILLION, 5.0)
 
     def risk(self) -> None:
         column = self.layout.column("risk_of_bias")

@@ -8,40 +8,40 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from ketameta.errors import check_choice
 from ketameta.models.results import plain
-from ketameta.numberformat import MISSING, format_percent, plural
-from ketameta.plots import theme
+from ketameta.plots import look
 from ketameta.plots.forest import Forest, sorted_forest
 from ketameta.plots.forest_rows import (
-    ARMS,
+    BOLD,
+    GAP,
+    SMALL_KINDS,
     STYLES,
+    Align,
     ForestRow,
     Reader,
     RowKind,
+    Spec,
     Style,
-    arm_words,
+    column_specs,
     known_sum,
 )
-from ketameta.plots.frame import Axis, choose_range, make_axis
-from ketameta.plots.theme import BODY, MARGIN, SMALL, text_width, widest, wrap
+from ketameta.plots.forest_words import footnotes
+from ketameta.plots.look import BODY, MARGIN, SMALL, text_width, widest, wrap
+from ketameta.plots.scale import Axis, choose_range, make_axis
 
-Align = Literal["left", "center", "right"]
-
-BOLD = frozenset({"subgroup_header", "subgroup_pool", "overall"})
-SMALL_KINDS = frozenset({"heterogeneity", "subgroup_test", "subgroup_note", "single", "note"})
 #: Trials up to which each has a row with its words.
 MOST_LABELLED = 200
 #: Together, trials without words are so tall.
 UNLABELLED_HEIGHT = 620.0
 
-GAP, PLOT_GAP, INDENT = 7.0, 4.5, 6.0
+PLOT_GAP, INDENT = 4.5, 6.0
 #: The plot itself: what it likes, what it never falls below, and from what on it gives way.
 PLOT_COMFORTABLE, PLOT_LEAST, PLOT_AMPLE = 122.0, 100.0, 180.0
 LABEL_MOST, LABEL_LEAST, BLOCK_WANTED = 156.0, 74.0, 240.0
-SPANNER_MOST, COMPARISON_MOST = 76.0, 108.0
+COMPARISON_MOST = 108.0
 RISK_PITCH = 11.2
 ROW, GROUP_SPACE, TICK_SPACE, ARROW_SPACE = 13.0, 5.0, 14.0, 15.0
 #: Bodies taller than this have the axis above them too; pages as tall as this are not split.
@@ -49,10 +49,7 @@ REPEAT_AXIS_BEYOND, PAGE_HEIGHT = 430.0, 640.0
 FOOTNOTE_LINES = 3
 LARGEST, SMALLEST, UNWEIGHTED = 8.6, 1.7, 4.7
 
-SHORT_LABELS = {
-    "MD": "Mean difference", "ROM": "Ratio of means", "OR": "Odds ratio", "RR": "Risk ratio",
-    "HR": "Hazard ratio", "RD": "Risk difference", "SMCR": "SMC", "SMD": "SMD",
-}  # fmt: skip
+
 @dataclass(frozen=True, slots=True)
 class ForestColumn:
     """One column: its heading, its edges, and where each piece of a cell is put and aligned."""
@@ -139,7 +136,9 @@ class ForestLayout:
         """Return the layout as JSON-ready Python."""
         return dict(plain(self))
 
-    def pages(self, height: float = PAGE_HEIGHT, rows: int | None = None) -> tuple[ForestLayout, ...]:
+    def pages(
+        self, height: float = PAGE_HEIGHT, rows: int | None = None
+    ) -> tuple[ForestLayout, ...]:
         """Return the plot cut into pages with the headings and the axis on each.
 
         Parameters
@@ -159,13 +158,13 @@ class ForestLayout:
         if (self.height <= height) if rows is None else (len(body) <= rows):
             return (self,)
         room = height - (self.height - (body[-1].bottom - body[0].top))
-        room += sum(len(lines) for lines in self.footnotes) * theme.LINE * SMALL
+        room += sum(len(lines) for lines in self.footnotes) * look.LINE * SMALL
         lots: list[list[ForestRow]] = [[]]
         used = 0.0
-        for place, row in enumerate(body):
+        for row, following in zip(body, [*body[1:], None], strict=True):
             tall = row.space + row.height
-            after = body[place + 1].height if row.kind == "subgroup_header" and place + 1 < len(body) else 0.0
-            full = used + tall + after > room if rows is None else len(lots[-1]) >= rows
+            together = following.height if following and row.kind == "subgroup_header" else 0.0
+            full = used + tall + together > room if rows is None else len(lots[-1]) >= rows
             joined = row.kind in SMALL_KINDS or row.kind in ("prediction", "subgroup_pool")
             if lots[-1] and full and not (joined and rows is None):
                 lots.append([])
@@ -183,99 +182,6 @@ class ForestLayout:
 
 
 # --- columns --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Spec:
-    """A column before it has a place."""
-
-    name: str
-    header: tuple[str, ...]
-    aligns: tuple[Align, ...]
-    widths: tuple[float, ...]
-    gaps: tuple[float, ...] = ()
-    spanner: str = ""
-    arm: str = ""
-    least: float = 0.0
-
-    @property
-    def content(self) -> float:
-        return sum(self.widths) + sum(self.gaps)
-
-    @property
-    def width(self) -> float:
-        return max(self.content, widest(self.header, BODY, bold=True), self.least)
-
-
-def _pieces(rows: Sequence[ForestRow], name: str, count: int) -> tuple[float, ...]:
-    widths = [0.0] * count
-    for row in rows:
-        cell = row.cells.get(name, ())
-        if len(cell) == count:
-            bold = row.kind in BOLD
-            for index, piece in enumerate(cell):
-                widths[index] = max(widths[index], text_width(piece, BODY, bold=bold))
-    return tuple(widths)
-
-
-def _specs(reader: Reader, rows: Sequence[ForestRow], weights: bool) -> dict[str, list[_Spec]]:
-    """Return the columns that hold numbers, by the place that a style gives them."""
-    forest, scale = reader.forest, reader.forest.scale
-    short = SHORT_LABELS.get(scale.measure, "Effect")
-    framed = "[]" if reader.style.effect[0] == "[" else "()"
-    heading = (short, f"{framed[0]}{scale.interval_words}{framed[1]}")
-    right: Align = "right"
-    effect = _Spec("effect", heading, (right,) * 3, _pieces(rows, "effect", 3), (3.0, 3.2))
-    found: dict[str, list[_Spec]] = {"arms": [], "more": [], "weight": [], "effect": [effect]}
-    if weights and any(row.weight is not None for row in rows):
-        found["weight"].append(
-            _Spec("weight", ("Weight",), (right,), _pieces(rows, "weight", 1))
-        )  # fmt: skip
-    for number, name in enumerate(forest.more):
-        key = f"more_{number}"
-        numeric = all(_is_number(trial.more[number]) for trial in forest.trials if trial.more)
-        header = wrap(theme.clean(name), SPANNER_MOST, BODY, bold=True, most=2)
-        found["more"].append(
-            _Spec(key, header, (right if numeric else "left",), _pieces(rows, key, 1))
-        )
-    for side, arm in enumerate(ARMS):
-        counts = [row.cells[arm] for row in rows if arm in row.cells]
-        if not any(piece[0] not in ("", MISSING) for piece in counts):
-            continue
-        words = {arm_words(t.arms[side]) for t in forest.trials if t.arms[side]}
-        name = words.pop() if len(words) == 1 else arm
-        name = name[:1].upper() + name[1:]
-        if reader.write.has_means:
-            key = f"mean_{arm}"
-            widths = _pieces(rows, key, 2)
-            found["arms"].append(
-                _Spec(key, ("mean (SD)",), (right, right), widths, (2.5,), name, arm)
-            )
-        if reader.write.has_events:
-            spec = _Spec(arm, ("events/n",), (right, "left"), _pieces(rows, arm, 2), (0.0,), name, arm)
-        else:
-            spec = _Spec(arm, ("n",), (right,), _pieces(rows, arm, 1), (), name, arm)
-        found["arms"].append(spec)
-    found["arms"] = [_widened(spec, found["arms"]) for spec in found["arms"]]
-    return found
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace("−", "-").replace(",", "") or 0)
-    except ValueError:
-        return False
-    return True
-
-
-def _widened(spec: _Spec, specs: Sequence[_Spec]) -> _Spec:
-    """Give the columns under an arm's name enough room for the name on at most two lines."""
-    group = [other for other in specs if other.arm == spec.arm]
-    total = sum(other.width for other in group) + GAP * (len(group) - 1)
-    wanted = max(total, min(widest(spec.spanner.split(" "), BODY, bold=True), SPANNER_MOST))
-    while wanted < SPANNER_MOST and len(wrap(spec.spanner, wanted, BODY, bold=True)) > 2:
-        wanted += 1.0
-    return replace(spec, least=spec.width + (wanted - total) / len(group))
 
 
 def _label_width(rows: Sequence[ForestRow]) -> float:
@@ -301,7 +207,7 @@ def _columns(
 ) -> tuple[float, tuple[ForestColumn, ...], tuple[Spanner, ...]]:
     """Return the width of the page, the columns from left to right, and what spans them."""
     forest, style = reader.forest, reader.style
-    specs = _specs(reader, rows, weights and labelled)
+    specs = column_specs(reader, rows, weights and labelled)
     if not labelled:
         specs |= {"arms": [], "more": []}
     domains = len(forest.domains) if labelled else 0
@@ -317,7 +223,7 @@ def _columns(
         comparison_least = min(max(words, header) + 1.0, COMPARISON_MOST)
     fixed = sum(spec.width + GAP for spec in numbers) + (comparison and GAP)
     fixed += domains * RISK_PITCH + GAP if domains else 0.0
-    width = theme.PAGE_WIDTH
+    width = look.PAGE_WIDTH
     room = width - 2 * MARGIN - fixed - 2 * GAP - 2 * PLOT_GAP
     short = PLOT_COMFORTABLE - (room - label - comparison)
     if short > 0 and compared:
@@ -341,13 +247,13 @@ def _columns(
             columns.append(ForestColumn("study", (rows[0].label,), x, x + label, ((x, "left"),)))
             x += label + GAP
         elif name == "comparison" and compared:
-            head = (reader.write.comparison_header,)
-            columns.append(ForestColumn(name, head, x, x + comparison, ((x, "left"),)))
+            wide, what = x + comparison, (reader.write.comparison_header,)
+            columns.append(ForestColumn(name, what, x, wide, ((x, "left"),)))
             x += comparison + GAP
         elif name == "plot":
             x += PLOT_GAP
-            header = wrap(forest.scale.axis_label, plot, BODY, bold=True, most=3)
-            columns.append(ForestColumn(name, header, x, x + plot))
+            heading = wrap(forest.scale.axis_label, plot, BODY, bold=True, most=3)
+            columns.append(ForestColumn(name, heading, x, x + plot))
             x += plot + GAP + PLOT_GAP
         elif name == "risk_of_bias" and domains:
             anchors: list[tuple[float, Align]] = [
@@ -361,7 +267,7 @@ def _columns(
     return width, tuple(columns), _spanners(columns, specs["arms"])
 
 
-def _placed(spec: _Spec, left: float) -> ForestColumn:
+def _placed(spec: Spec, left: float) -> ForestColumn:
     """Centre the block of pieces under the heading; pieces stay aligned with each other."""
     x = left + (spec.width - spec.content) / 2
     anchors: list[tuple[float, Align]] = []
@@ -371,7 +277,7 @@ def _placed(spec: _Spec, left: float) -> ForestColumn:
     return ForestColumn(spec.name, spec.header, left, left + spec.width, tuple(anchors))
 
 
-def _spanners(columns: Sequence[ForestColumn], specs: Sequence[_Spec]) -> tuple[Spanner, ...]:
+def _spanners(columns: Sequence[ForestColumn], specs: Sequence[Spec]) -> tuple[Spanner, ...]:
     found = []
     for arm in dict.fromkeys(spec.arm for spec in specs):
         names = [spec.name for spec in specs if spec.arm == arm]
@@ -415,7 +321,7 @@ def lay_out(
     reader = Reader(forest, STYLES[style])
     rows = reader.rows()
     width, columns, spanners = _columns(reader, rows, weights, labelled)
-    if width > theme.PAGE_WIDTH and any("comparison" in row.cells for row in rows):
+    if width > look.PAGE_WIDTH and any("comparison" in row.cells for row in rows):
         rows = [_stacked(row) for row in rows]
         width, columns, spanners = _columns(reader, rows, weights, labelled)
     plot = next(column for column in columns if column.name == "plot")
@@ -429,7 +335,7 @@ def lay_out(
     inner = width - 2 * MARGIN
     draft = ForestLayout(
         forest=forest, style=STYLES[style], width=width, height=0.0, title_lines=(),
-        subtitle_lines=wrap(theme.clean(forest.subtitle), inner, SMALL), columns=columns,
+        subtitle_lines=wrap(look.clean(forest.subtitle), inner, SMALL), columns=columns,
         spanners=spanners, rows=(sized[0],), axis=axis, axis_y=0.0, axis_repeated=False,
         body_top=0.0, direction_top=0.0,
         directions=_directions(
@@ -438,10 +344,9 @@ def lay_out(
         footnotes=(), footnote_top=0.0, digits=reader.write.digits,
         k=len(used) if forest.k is None else forest.k, participants=people, labelled=labelled,
     )  # fmt: skip
-    notes = [
-        wrap(note, inner, SMALL, most=FOOTNOTE_LINES) for note in _footnotes(reader, draft, sized)
-    ]
-    return _compose(draft, sized[1:], notes)
+    notes = footnotes(reader, sized, labelled=labelled)
+    lines = [wrap(note, inner, SMALL, most=FOOTNOTE_LINES) for note in notes]
+    return _compose(draft, sized[1:], lines)
 
 
 def _stacked(row: ForestRow) -> ForestRow:
@@ -490,11 +395,11 @@ def _sized(
         heaviest[pool] = max(heaviest.get(pool, 0.0), row.weight or 0.0)
     sized = []
     for row in rows:
-        indent = INDENT if titled and row.kind not in ("subgroup_header", "overall", "header") else 0.0
+        flush = row.kind in ("subgroup_header", "overall", "header")
         most = heaviest.get(None if reader.one_pool else row.group, 0.0)
         made = replace(
             row,
-            indent=indent,
+            indent=INDENT if titled and not flush else 0.0,
             area=_area(row.weight, most) if row.kind == "study" else 0.0,
             cut_low=axis is not None and row.low is not None and axis.side(row.low) < 0,
             cut_high=axis is not None and row.high is not None and axis.side(row.high) > 0,
@@ -521,7 +426,7 @@ def _lines(
     size, bold = SMALL if row.kind in SMALL_KINDS else BODY, row.kind in BOLD
     if row.kind == "empty" and not titled:
         looked = wrap(looked_for(forest), 0.8 * (columns[-1].right - MARGIN), size, most=4)
-        return replace(row, lines=(row.label,), height=44.0 + len(looked) * theme.LINE * size)
+        return replace(row, lines=(row.label,), height=44.0 + len(looked) * look.LINE * size)
     # Words run on as far as the row has nothing else, and never under the plot.
     taken = [c.left for c in columns[1:] if any(row.cells.get(c.name, ())) or c.name == "plot"]
     room = min(taken) - 5.0 - left
@@ -536,8 +441,8 @@ def _lines(
         beside = wrap(row.cells["comparison"][0], comparison.right - comparison.left, BODY, most=3)
     height = max(
         ROW if size == BODY else 10.4,
-        theme.LINE * (len(lines) * size + len(remarks) * SMALL) + 3.4,
-        theme.LINE * len(beside) * BODY + 3.4,
+        look.LINE * (len(lines) * size + len(remarks) * SMALL) + 3.4,
+        look.LINE * len(beside) * BODY + 3.4,
     )
     space = GROUP_SPACE if row.kind in ("subgroup_header", "overall", "subgroup_test") else 0.0
     return replace(
@@ -555,7 +460,7 @@ def _area(weight: float | None, heaviest: float) -> float:
 
 def looked_for(forest: Forest) -> str:
     """Return the words of an empty plot."""
-    words = theme.clean(forest.looked_for)
+    words = look.clean(forest.looked_for)
     return f"Looked for: {words}" if words else ""
 
 
@@ -569,20 +474,20 @@ def _compose(
     words: str = "",
 ) -> ForestLayout:
     """Return the layout with ``rows`` placed below each other, between headings and notes."""
-    title = theme.clean(draft.forest.title)
+    title = look.clean(draft.forest.title)
     inner = draft.width - 2 * MARGIN
-    heading = wrap(f"{title}{words}".strip(), inner, theme.TITLE, bold=True)
+    heading = wrap(f"{title}{words}".strip(), inner, look.TITLE, bold=True)
     second = draft.subtitle_lines if not words else ()
-    top = MARGIN + len(heading) * theme.LINE * theme.TITLE
-    top += len(second) * theme.LINE * SMALL + (4.0 if heading else 0.0)
+    top = MARGIN + len(heading) * look.LINE * look.TITLE
+    top += len(second) * look.LINE * SMALL + (4.0 if heading else 0.0)
     above = draft.style.favours_above and bool(draft.directions)
-    depth = max((len(item.lines) for item in draft.directions), default=0) * theme.LINE * BODY
+    depth = max((len(item.lines) for item in draft.directions), default=0) * look.LINE * BODY
     lines = max(
         max(len(column.header) for column in draft.columns),
         max((len(item.lines) + 1 for item in draft.spanners), default=1),
     )
     bare = draft.axis is None and not any(row.kind != "empty" for row in rows)
-    header_height = 2.0 if bare else lines * theme.LINE * BODY + 4.0 + (depth if above else 0.0)
+    header_height = 2.0 if bare else lines * look.LINE * BODY + 4.0 + (depth if above else 0.0)
     header = replace(draft.rows[0], top=top, height=header_height,
                      lines=() if bare else (draft.rows[0].label,))  # fmt: skip
     repeated = draft.axis is not None and sum(r.space + r.height for r in rows) > REPEAT_AXIS_BEYOND
@@ -597,7 +502,7 @@ def _compose(
     if draft.axis is None:
         after = y + 4.0
     footnote_top = after + 6.0
-    foot = sum(len(note) for note in notes) * theme.LINE * SMALL
+    foot = sum(len(note) for note in notes) * look.LINE * SMALL
     return replace(
         draft, title_lines=heading, subtitle_lines=second, rows=tuple(placed), axis_y=axis_y,
         axis_repeated=repeated, body_top=body_top, footnotes=tuple(notes),
@@ -614,7 +519,7 @@ def _directions(
         return ()
     share = min(max(axis.share(forest.scale.no_effect), 0.0), 1.0)
     null = plot.left + share * (plot.right - plot.left)
-    texts = [theme.clean(words) for words in forest.scale.favours]
+    texts = [look.clean(words) for words in forest.scale.favours]
     edges = (plot.left, plot.right) if above else (MARGIN, width - MARGIN)
     if above:  # inside the plot, as other headings stand beside it
         middle = (plot.left + plot.right) / 2
@@ -632,76 +537,3 @@ def _directions(
             wanted = min(room, max(half, widest(text.split(" "), BODY), 100.0))
             placed.append(Direction(wrap(text, wanted, BODY, most=3), null + side * 5.0, side))
     return tuple(placed)
-
-
-def risk_letters(count: int) -> tuple[str, ...]:
-    """Return the letters over the risk-of-bias circles: A, B, C, ..."""
-    return tuple(chr(ord("A") + index % 26) for index in range(count))
-
-
-def _footnotes(reader: Reader, draft: ForestLayout, rows: Sequence[ForestRow]) -> list[str]:
-    """Return the sentences under the plot, in order."""
-    forest, scale = reader.forest, reader.forest.scale
-    kinds = {row.kind for row in rows}
-    legend = []
-    if any(row.kind == "study" and row.estimate is not None for row in rows):
-        weighted = any(row.weight is not None for row in rows if row.kind == "study")
-        square = f"Square: trial{', area by weight' if weighted else ''}"
-        if not draft.labelled:
-            count = plural(len(forest.trials), "trial")
-            square = f"{count}, sorted, without names; square: estimate"
-        legend.append(f"{forest.meaning or square}; line: {scale.interval_words}.")
-    if kinds & {"overall", "subgroup_pool"}:
-        dotted = " (dotted line)" if "overall" in kinds else ""
-        legend.append(f"Diamond: pooled estimate{dotted} with {scale.interval_words}.")
-    if "prediction" in kinds:
-        legend.append(f"Bar: {format_percent(scale.level)} prediction interval.")
-    if any(row.cut_low or row.cut_high for row in rows):
-        legend.append("Arrowhead: runs past the axis.")
-    if any(row.excluded for row in rows):
-        legend.append("Grey: set aside, not pooled.")
-    if forest.important is not None:
-        value = scale.write(forest.important, reader.write.digits)
-        legend.append(f"Dashed line: minimal important difference ({value}).")
-    notes = [" ".join(legend), _method(forest)]
-    if forest.domains and draft.labelled:
-        letters = risk_letters(len(forest.domains))
-        named = "; ".join(
-            f"{letter} {words}" for letter, (_, words) in zip(letters, forest.domains, strict=True)
-        )
-        shown = {judgement for row in rows for judgement in row.risk_of_bias}
-        signs = ", ".join(
-            f"{sign or 'empty circle'} {words}"
-            for judgement, (sign, _, _, words) in theme.RISK_OF_BIAS.items()
-            if judgement in shown
-        )
-        notes.append(f"Risk of bias: {named}. {signs[:1].upper()}{signs[1:]}.")
-    notes += [f"{letter}\u00a0\u00a0{text}" for text, letter in reader.letters.items()]
-    notes += [theme.clean(note) for note in forest.notes]
-    return [note for note in notes if note]
-
-
-CI_METHODS = {
-    "wald": "Wald",
-    "knapp-hartung": "Knapp–Hartung",
-    "knapp-hartung-conservative": "Knapp–Hartung, never narrower than Wald",
-}
-
-
-def _method(forest: Forest) -> str:
-    """Return how the pool was made, where it says so."""
-    for pool in (forest.pool, *(group.pool for group in forest.groups)):
-        if pool is None or (pool.k or 0) < 2:
-            continue
-        words = []
-        if pool.model == "common":
-            words.append("Common effect, inverse variance")
-        elif pool.model == "bayes":
-            words.append("Bayesian random effects; credible intervals")
-        elif pool.tau2_method:
-            words.append(f"Random effects, τ² by {pool.tau2_method}")
-        method = CI_METHODS.get(str(pool.ci_method))
-        if method:
-            words.append(f"{forest.scale.interval_words} by {method}")
-        return f"{'; '.join(words)}." if words else ""
-    return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
@@ -16,8 +16,9 @@ from ketameta.numberformat import (
     format_percent,
     format_significant,
 )
-from ketameta.plots import theme
+from ketameta.plots import look
 from ketameta.plots.forest import Forest, Group, Pool, Trial
+from ketameta.plots.look import BODY, text_width, widest, wrap
 
 RowKind = Literal[
     "header", "subgroup_header", "study", "subgroup_pool", "subgroup_note", "overall",
@@ -26,9 +27,19 @@ RowKind = Literal[
 #: Column name -> pieces of text, aligned with the same piece of the other rows.
 Cells = dict[str, tuple[str, ...]]
 
+Align = Literal["left", "center", "right"]
+
 ARMS = ("treatment", "control")
+BOLD = frozenset({"subgroup_header", "subgroup_pool", "overall"})
+SMALL_KINDS = frozenset({"heterogeneity", "subgroup_test", "subgroup_note", "single", "note"})
+SHORT_LABELS = {
+    "MD": "Mean difference", "ROM": "Ratio of means", "OR": "Odds ratio", "RR": "Risk ratio",
+    "HR": "Hazard ratio", "RD": "Risk difference", "SMCR": "SMC", "SMD": "SMD",
+}  # fmt: skip
 #: Weights that add up to more were given within groups; their sum says nothing.
 ALL_WEIGHT = 1.005
+#: Between columns, and the widest heading over the columns of an arm, in points.
+GAP, SPANNER_MOST = 7.0, 76.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,7 @@ class Style:
     square: str
     diamond: str
     group_diamond: str
-    interval: str = theme.INK
+    interval: str = look.INK
     favours_above: bool = False
     cochrane_words: bool = False
     bands: bool = False
@@ -58,13 +69,13 @@ _HOUSE = ("study", "comparison", "arms", "more", "plot", "effect", "weight", "ri
 STYLES = {
     "house": Style(
         "house", _HOUSE, ("[", ",", "]"), "All trials", "All subgroups", "Subtotal",
-        theme.BLUE, theme.NAVY, theme.SKY,
+        look.BLUE, look.NAVY, look.SKY,
     ),
     "revman": Style(
         "revman",
         ("study", "comparison", "arms", "more", "weight", "effect", "plot", "risk_of_bias"),
         ("[", ",", "]"), "Total ({ci})", "Total ({ci})", "Subtotal ({ci})",
-        theme.BLUE, theme.INK, theme.INK, cochrane_words=True,
+        look.BLUE, look.INK, look.INK, cochrane_words=True,
     ),
     "jama": Style(
         "jama",
@@ -163,6 +174,7 @@ class Writer:
 
     @classmethod
     def of(cls, forest: Forest, style: Style) -> Writer:
+        """Return the way that suits all trials of a forest."""
         trials = forest.trials
         names = [{arm_words(t.arms[side]) for t in trials if t.arms[side]} for side in (0, 1)]
         return cls(
@@ -176,13 +188,16 @@ class Writer:
 
     @property
     def comparison_header(self) -> str:
+        """The heading over what was compared."""
         words = {(True, False): "Intervention", (False, True): "Comparator"}
         return words.get(self.vary, "Comparison")
 
     def number(self, value: float | None) -> str:
+        """Write an effect as shown."""
         return self.forest.scale.write(value, self.digits)
 
     def effect(self, estimate: float | None, low: float | None, high: float | None) -> Cells:
+        """Return the cell of an estimate and its interval."""
         if estimate is None and low is None and high is None:
             return {"effect": ("not estimable",)}
         middle = self.number(estimate) if estimate is not None else ""
@@ -193,6 +208,7 @@ class Writer:
         return {"effect": (middle, *ends)}
 
     def study(self, trial: Trial, shown: Sequence[float | None], weight: float | None) -> Cells:
+        """Return the cells of a trial."""
         cells = self.effect(*shown)
         cells["weight"] = (MISSING if weight is None else format_percent(weight, 1),)
         names = [arm_words(trial.arms[side]) for side in (0, 1) if self.vary[side]]
@@ -239,7 +255,7 @@ class Writer:
 
 def arm_words(value: str) -> str:
     """Return the name of an intervention as readers see it: words, not the data's keys."""
-    return theme.clean((value or MISSING).replace("_", " ").replace(" / ", ", "))
+    return look.clean((value or MISSING).replace("_", " ").replace(" / ", ", "))
 
 
 def known_sum(values: Sequence[float | None]) -> tuple[float | None, bool]:
@@ -278,6 +294,7 @@ class Reader:
         self.one_pool = forest.pool is not None and total < ALL_WEIGHT
 
     def rows(self) -> list[ForestRow]:
+        """Return all rows, the header first."""
         forest = self.forest
         titled = len(forest.groups) > 1 or any(group.label for group in forest.groups)
         predictions = forest.group_predictions
@@ -287,40 +304,42 @@ class Reader:
         for index, group in enumerate(forest.groups):
             members = [self.study(trial, index, group) for trial in group.trials]
             if titled:
-                label = theme.clean(group.label or "Other trials")
+                label = look.clean(group.label or "Other trials")
                 rows.append(ForestRow("subgroup_header", label, group=index))
             rows += members
             if titled:
                 rows += self.group_end(group, members, index, predictions)
         return [
-            ForestRow("header", theme.clean(forest.header)),
+            ForestRow("header", look.clean(forest.header)),
             *rows,
             *self.overall([row for row in rows if row.kind == "study"], titled),
         ]
 
     def shown(self, item: Trial | Pool) -> tuple[float | None, float | None, float | None]:
+        """Return an estimate and its interval as shown."""
         show = self.forest.scale.show
         return show(item.estimate), show(item.low), show(item.high)
 
     def study(self, trial: Trial, index: int, group: Group) -> ForestRow:
+        """Return the row of a trial."""
         excluded = trial.set_aside is not None
-        note = theme.clean(trial.note)
+        note = look.clean(trial.note)
         if excluded:
-            reason = theme.clean(trial.set_aside) or note
+            reason = look.clean(trial.set_aside) or note
             note = f"Set aside: {reason}" if reason else ""
         in_pool = (self.one_pool or group.pool is not None) and not excluded
         weight = trial.weight if in_pool else None
         shown = self.shown(trial)
         return ForestRow(
             "study",
-            theme.clean(trial.label or trial.study or MISSING),
+            look.clean(trial.label or trial.study or MISSING),
             self.write.study(trial, shown, weight),
             *shown,
             weight,
             index,
             trial.study,
             remark="Set aside" if excluded else "",
-            tag=theme.clean(trial.tag),
+            tag=look.clean(trial.tag),
             marker=self.marker(note) if note else "",
             excluded=excluded,
             risk_of_bias=tuple(
@@ -332,6 +351,7 @@ class Reader:
     def group_end(
         self, group: Group, members: Sequence[ForestRow], index: int, predictions: bool
     ) -> list[ForestRow]:
+        """Return the rows under a group's trials."""
         used = [row for row in members if not row.excluded and row.estimate is not None]
         if not members:
             return [ForestRow("empty", "No eligible trials", group=index)]
@@ -344,6 +364,7 @@ class Reader:
         return rows + self.heterogeneity(group.pool, index)
 
     def overall(self, members: Sequence[ForestRow], titled: bool) -> list[ForestRow]:
+        """Return the rows under all trials."""
         forest = self.forest
         used = [row for row in members if not row.excluded and row.estimate is not None]
         rows: list[ForestRow] = []
@@ -373,13 +394,15 @@ class Reader:
     def pool(
         self, kind: RowKind, pool: Pool, words: str, used: Sequence[ForestRow], group: int | None
     ) -> ForestRow:
+        """Return the row of a pooled estimate."""
         shown = self.shown(pool)
-        label = theme.clean(pool.label or words.format(ci=self.forest.scale.interval_words))
+        label = look.clean(pool.label or words.format(ci=self.forest.scale.interval_words))
         if not self.style.cochrane_words:
             label += f" (k\u00a0=\u00a0{format_count(len(used) if pool.k is None else pool.k)})"
         return ForestRow(kind, label, self.write.pool(shown, used), *shown, group=group)
 
     def prediction(self, pool: Pool, group: int | None) -> list[ForestRow]:
+        """Return the row of a prediction interval, or why there is none."""
         show = self.forest.scale.show
         low, high = show(pool.pi_low), show(pool.pi_high)
         if low is None or high is None:
@@ -391,6 +414,7 @@ class Reader:
         return [ForestRow("prediction", words, cells, None, low, high, group=group)]
 
     def heterogeneity(self, pool: Pool, group: int | None) -> list[ForestRow]:
+        """Return how much the trials differ."""
         text = heterogeneity_words(pool, self.style.cochrane_words)
         rows = [ForestRow("heterogeneity", text, group=group)] if text else []
         if self.style.cochrane_words and pool.p_value is not None:
@@ -399,6 +423,7 @@ class Reader:
         return rows
 
     def marker(self, note: str) -> str:
+        """Return the footnote letter of a note."""
         count = len(self.letters)
         return self.letters.setdefault(note, chr(ord("a") + count % 26) * (1 + count // 26))
 
@@ -425,3 +450,102 @@ def heterogeneity_words(pool: Pool, cochrane: bool = False) -> str:
     if pool.q is not None:
         items.append(_cochran(pool.q, pool.q_df, pool.q_p_value, cochrane))
     return f"Heterogeneity: {', '.join(items)}" if items else ""
+
+
+# --- what columns hold ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A column before it has a place."""
+
+    name: str
+    header: tuple[str, ...]
+    aligns: tuple[Align, ...]
+    widths: tuple[float, ...]
+    gaps: tuple[float, ...] = ()
+    spanner: str = ""
+    arm: str = ""
+    least: float = 0.0
+
+    @property
+    def content(self) -> float:
+        """Width of the pieces with the gaps between them."""
+        return sum(self.widths) + sum(self.gaps)
+
+    @property
+    def width(self) -> float:
+        """Width of the column."""
+        return max(self.content, widest(self.header, BODY, bold=True), self.least)
+
+
+def _pieces(rows: Sequence[ForestRow], name: str, count: int) -> tuple[float, ...]:
+    widths = [0.0] * count
+    for row in rows:
+        cell = row.cells.get(name, ())
+        if len(cell) == count:
+            bold = row.kind in BOLD
+            for index, piece in enumerate(cell):
+                widths[index] = max(widths[index], text_width(piece, BODY, bold=bold))
+    return tuple(widths)
+
+
+def column_specs(reader: Reader, rows: Sequence[ForestRow], weights: bool) -> dict[str, list[Spec]]:
+    """Return the columns that hold numbers, by the place that a style gives them."""
+    forest, scale = reader.forest, reader.forest.scale
+    short = SHORT_LABELS.get(scale.measure, "Effect")
+    framed = "[]" if reader.style.effect[0] == "[" else "()"
+    heading = (short, f"{framed[0]}{scale.interval_words}{framed[1]}")
+    right: Align = "right"
+    effect = Spec("effect", heading, (right,) * 3, _pieces(rows, "effect", 3), (3.0, 3.2))
+    found: dict[str, list[Spec]] = {"arms": [], "more": [], "weight": [], "effect": [effect]}
+    if weights and any(row.weight is not None for row in rows):
+        found["weight"].append(
+            Spec("weight", ("Weight",), (right,), _pieces(rows, "weight", 1))
+        )  # fmt: skip
+    for number, name in enumerate(forest.more):
+        key = f"more_{number}"
+        numeric = all(_numeric(trial.more[number]) for trial in forest.trials if trial.more)
+        header = wrap(look.clean(name), SPANNER_MOST, BODY, bold=True, most=2)
+        found["more"].append(
+            Spec(key, header, (right if numeric else "left",), _pieces(rows, key, 1))
+        )
+    for side, arm in enumerate(ARMS):
+        counts = [row.cells[arm] for row in rows if arm in row.cells]
+        if not any(piece[0] not in ("", MISSING) for piece in counts):
+            continue
+        words = {arm_words(t.arms[side]) for t in forest.trials if t.arms[side]}
+        name = words.pop() if len(words) == 1 else arm
+        name = name[:1].upper() + name[1:]
+        if reader.write.has_means:
+            key = f"mean_{arm}"
+            widths = _pieces(rows, key, 2)
+            found["arms"].append(
+                Spec(key, ("mean (SD)",), (right, right), widths, (2.5,), name, arm)
+            )
+        if reader.write.has_events:
+            widths = _pieces(rows, arm, 2)
+            spec = Spec(arm, ("events/n",), (right, "left"), widths, (0.0,), name, arm)
+        else:
+            spec = Spec(arm, ("n",), (right,), _pieces(rows, arm, 1), (), name, arm)
+        found["arms"].append(spec)
+    found["arms"] = [_widened(spec, found["arms"]) for spec in found["arms"]]
+    return found
+
+
+def _numeric(text: str) -> bool:
+    try:
+        float(text.replace("−", "-").replace(",", "") or 0)
+    except ValueError:
+        return False
+    return True
+
+
+def _widened(spec: Spec, specs: Sequence[Spec]) -> Spec:
+    """Give the columns under an arm's name enough room for the name on at most two lines."""
+    group = [other for other in specs if other.arm == spec.arm]
+    total = sum(other.width for other in group) + GAP * (len(group) - 1)
+    wanted = max(total, min(widest(spec.spanner.split(" "), BODY, bold=True), SPANNER_MOST))
+    while wanted < SPANNER_MOST and len(wrap(spec.spanner, wanted, BODY, bold=True)) > 2:
+        wanted += 1.0
+    return replace(spec, least=spec.width + (wanted - total) / len(group))

@@ -1,4 +1,4 @@
-"""Contour-enhanced funnel plot: whether small trials are missing, and where (Peters et al. 2008)."""
+"""Contour-enhanced funnel plot: whether small trials are missing, and where."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 
 from ketameta.errors import UsageError
 from ketameta.numberformat import format_number, plural
-from ketameta.plots import theme
-from ketameta.plots.frame import Axis, Scale, make_axis, null_line, page
+from ketameta.plots import look
+from ketameta.plots.frame import null_line, page
+from ketameta.plots.scale import Axis, Scale, make_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,7 +110,7 @@ def _null(scale: Scale) -> float:
     return float(np.log(scale.no_effect)) if scale.is_ratio else scale.no_effect
 
 
-@theme.themed
+@look.themed
 def plot(
     result: Any, *, ax: Axes | None = None, contours: bool = True, title: str | None = None
 ) -> Axes:
@@ -133,7 +134,6 @@ def plot(
     ----------
     Peters, Sutton, Jones, Abrams, Rushton (2008), J. Clin. Epidemiol. 61(10), 991-996.
     """
-    import pandas as pd
     import seaborn as sns
 
     funnel = funnel_of(result)
@@ -153,20 +153,19 @@ def plot(
     null_line(ax, scale.no_effect, x, "x")
     if funnel.pooled is not None:
         middle = scale.known(funnel.pooled)
-        ax.plot([middle, middle], se, color=theme.NAVY, ls=theme.DOTTED, lw=theme.THIN,
+        ax.plot([middle, middle], se, color=look.NAVY, ls=look.DOTTED, lw=look.THIN,
                 gid="pooled_line")  # fmt: skip
         for sign in (-1, 1):
             limit = show(funnel.pooled + sign * edges[1] * se)
-            ax.plot(limit, se, color=theme.NAVY, ls=theme.DASHED, lw=theme.THIN, gid="pseudo_limit")
-    points = pd.DataFrame({"x": show(funnel.estimates), "y": funnel.ses})
-    sns.scatterplot(points, x="x", y="y", ax=ax, s=26, color=theme.BLUE, edgecolor=theme.NAVY,
-                    linewidth=0.5, zorder=3, clip_on=False, gid="study", legend=False)  # fmt: skip
-    if funnel.filled:
-        added = pd.DataFrame(funnel.filled, columns=["x", "y"]).assign(
-            x=lambda frame: show(frame["x"])
-        )
-        sns.scatterplot(added, x="x", y="y", ax=ax, s=26, color=theme.PAPER, edgecolor=theme.NAVY,
-                        linewidth=0.7, zorder=3, clip_on=False, gid="filled_study", legend=False)  # fmt: skip
+            ax.plot(limit, se, color=look.NAVY, ls=look.DASHED, lw=look.THIN, gid="pseudo_limit")
+    trials = list(zip(funnel.estimates, funnel.ses, strict=True))
+    added = list(funnel.filled)
+    for part, found, fill in (("study", trials, look.BLUE), ("filled_study", added, look.PAPER)):
+        if found:
+            estimates, depths = zip(*found, strict=True)
+            sns.scatterplot(x=show(estimates), y=depths, ax=ax, s=26, color=fill, legend=False,
+                            edgecolor=look.NAVY, linewidth=0.6, zorder=3, clip_on=False,
+                            gid=part)  # fmt: skip
     ax.set(xlabel=x.label, ylabel=y.label)
     return ax
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ketameta.errors import UsageError, check_choice
 from ketameta.numberformat import format_count, format_percent
-from ketameta.plots import theme
-from ketameta.plots.frame import Axis, Scale, finite, make_axis, page
+from ketameta.plots import look
+from ketameta.plots.frame import page, size_in_points
+from ketameta.plots.scale import Axis, Scale, finite, make_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +94,7 @@ def axes_of(gosh: Gosh) -> tuple[Axis, Axis]:
     )
 
 
-@theme.themed
+@look.themed
 def plot(
     result: Any, *, ax: Axes | None = None, study: str | None = None, title: str | None = None
 ) -> Axes:
@@ -148,12 +149,13 @@ def plot(
             autolim=False,
         )
     _margins(ax, bins, estimates, i2, flags)
-    marks = [("null_line", gosh.scale.no_effect, theme.GREY, "-")]
+    marks: list[tuple[str, float, str, Any]] = []
+    marks.append(("null_line", gosh.scale.no_effect, look.GREY, "-"))
     if gosh.pooled is not None:
-        marks.append(("pooled_line", gosh.scale.known(gosh.pooled), theme.VERMILLION, theme.DOTTED))
+        marks.append(("pooled_line", gosh.scale.known(gosh.pooled), look.VERMILLION, look.DOTTED))
     for part, value, colour, dash in marks:
         if x.side(value) == 0:
-            ax.axvline(value, color=colour, ls=dash, lw=theme.MEDIUM, zorder=2, gid=part)
+            ax.axvline(value, color=colour, ls=dash, lw=look.MEDIUM, zorder=2, gid=part)
     return ax
 
 
@@ -164,8 +166,7 @@ def _edges(axis: Axis, count: int) -> Any:
 
 def _margins(ax: Axes, bins: list[Any], estimates: Any, i2: Any, flags: Any) -> None:
     """Draw both margins; subsets with the named trial stand over all subsets."""
-    width, height = (length / theme.figure_of(ax).dpi * 72 for length in
-                     (ax.get_window_extent().width, ax.get_window_extent().height))  # fmt: skip
+    width, height = size_in_points(ax)
     gap = 3.0
     above = ax.inset_axes((0.0, 1 + gap / height, 1.0, MARGIN_PLOT / height))
     beside = ax.inset_axes((1 + gap / width, 0.0, MARGIN_PLOT / width, 1.0))
@@ -181,12 +182,12 @@ def _margins(ax: Axes, bins: list[Any], estimates: Any, i2: Any, flags: Any) -> 
             inset.set_ylim(ax.get_ylim())
         for suffix, chosen, fill in (
             ("", np.ones_like(flags), "#B8C7D6"),
-            ("_with", flags, theme.ORANGE),
+            ("_with", flags, look.ORANGE),
         ):
             if chosen.any():
                 counts, _ = np.histogram(values[chosen], bins=edges)
-                inset.stairs(counts, edges, orientation=side, fill=True, color=fill, alpha=0.85,
-                             lw=0, gid=part + suffix)  # fmt: skip
+                inset.stairs(counts, edges, orientation=cast("Any", side), fill=True, color=fill,
+                             alpha=0.85, lw=0, gid=part + suffix)  # fmt: skip
 
 
 def describe(result: Any, study: str | None = None) -> str:

@@ -7,21 +7,10 @@ from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError
 from ketameta.numberformat import format_count, plural
-from ketameta.plots import theme
-from ketameta.plots.frame import (
-    Axis,
-    Estimate,
-    Pen,
-    Scale,
-    arrows,
-    centred,
-    choose_range,
-    dress,
-    make_axis,
-    null_line,
-    table,
-)
-from ketameta.plots.theme import BODY, LINE, MARGIN, SMALL
+from ketameta.plots import look
+from ketameta.plots.frame import Pen, arrows, centred, dress, null_line, table
+from ketameta.plots.look import BODY, LINE, MARGIN, SMALL
+from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +70,7 @@ def axes_of(data: Harms, room: float) -> dict[str, Axis]:
     return found
 
 
-@theme.themed
+@look.themed
 def plot(data: Harms, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw risk ratio and risk difference in two panels that share rows; return the axes.
 
@@ -99,13 +88,13 @@ def plot(data: Harms, *, ax: Axes | None = None, title: str | None = None) -> Ax
         ``ratio_words``, the same with ``difference``, ``null_line``, ``clip_arrow``, ``empty``.
     """
     rows = data.rows
-    width = theme.PAGE_WIDTH
+    width = look.PAGE_WIDTH
     bottom = _HEAD + _ROW * len(rows)
     pen = table(ax, width, bottom + _FOOT, title=data.title if title is None else title,
                 notes=[_legend(data), data.note])  # fmt: skip
     for index in range(0, len(rows), 2):
         top = _HEAD + index * _ROW
-        pen.box("row_band", MARGIN, top, width - MARGIN, top + _ROW, theme.BAND)
+        pen.box("row_band", MARGIN, top, width - MARGIN, top + _ROW, look.BAND)
     left = MARGIN + _NAME + _COUNT + _BASE + _GAP
     room = (width - MARGIN - left - 2 * _WORDS - 3 * _GAP) / 2
     axes = axes_of(data, room)
@@ -116,14 +105,17 @@ def plot(data: Harms, *, ax: Axes | None = None, title: str | None = None) -> Ax
         (MARGIN + _NAME + _COUNT, "right", ("Trials", "People")),
         (MARGIN + _NAME + _COUNT + _BASE, "right", ("On control", "per 1,000")),
     ]
-    for panel, words in zip(PANELS, ((("Risk ratio", "(log scale)"), "Risk ratio"),
-                                     (("More people", "per 1,000"), "Per 1,000")), strict=True):  # fmt: skip
-        heads.append((starts[panel] + room / 2, "center", words[0]))
-        heads.append((starts[panel] + room + _GAP + _WORDS - 2.0, "right", (words[1], interval)))
+    over = {"ratio": ("Risk ratio", "(log scale)"), "difference": ("More people", "per 1,000")}
+    beside = {"ratio": "Risk ratio", "difference": "Per 1,000"}
+    for panel, start in starts.items():
+        edge = start + room + _GAP + _WORDS - 2.0
+        heads.append((start + room / 2, "center", over[panel]))
+        heads.append((edge, "right", (beside[panel], interval)))
     for x, align, lines in heads:
         for index, line in enumerate(lines):
             pen.text("head", x, 8.0 + index * LINE * BODY, line, align=align, bold=True)
-    pen.line("head_rule", [(MARGIN, _HEAD - 3.0), (width - MARGIN, _HEAD - 3.0)], width=theme.MEDIUM)
+    y = _HEAD - 3.0
+    pen.line("head_rule", [(MARGIN, y), (width - MARGIN, y)], width=look.MEDIUM)
     for index, row in enumerate(rows):
         _cells(pen, row, _HEAD + (index + 0.5) * _ROW)
     for panel in PANELS:
@@ -132,7 +124,7 @@ def plot(data: Harms, *, ax: Axes | None = None, title: str | None = None) -> Ax
 
 
 def _cells(pen: Pen, row: Harm, middle: float) -> None:
-    lines = theme.wrap(theme.clean(row.label), _NAME - 4.0, BODY, most=2)
+    lines = look.wrap(look.clean(row.label), _NAME - 4.0, BODY, most=2)
     for index, line in enumerate(lines):
         baseline = centred(middle + (index - (len(lines) - 1) / 2) * LINE * BODY, BODY)
         pen.text("harm_name", MARGIN + 2.0, baseline, line)
@@ -148,7 +140,7 @@ def _cells(pen: Pen, row: Harm, middle: float) -> None:
 def _two_lines(pen: Pen, part: str, x: float, middle: float, lines: tuple[str, str]) -> None:
     """Write a value and, in grey, what belongs to it."""
     pen.text(part, x, middle - 1.6, lines[0], align="right")
-    pen.text(part, x, middle + 7.6, lines[1], SMALL, align="right", colour=theme.GREY)
+    pen.text(part, x, middle + 7.6, lines[1], SMALL, align="right", colour=look.GREY)
 
 
 def written(value: Estimate, panel: str) -> tuple[str, str]:
@@ -167,7 +159,7 @@ def _panel(
     """Draw one panel as axes in effect units, and the words beside it."""
     scale = RATIO if panel == "ratio" else DIFFERENCE
     high = bottom + _FOOT
-    width = theme.PAGE_WIDTH
+    width = look.PAGE_WIDTH
     ax = pen.ax.inset_axes((start / width, _FOOT / high, room / width, (bottom - _HEAD) / high))
     dress(ax, axis, Axis(_HEAD, bottom, reverse=True))
     ax.yaxis.set_visible(False)
@@ -182,17 +174,18 @@ def _panel(
         if value is None:
             words = "no eligible trial" if row.k == 0 else "not estimated"
             pen.text("empty", x, centred(middle, SMALL), words, SMALL, align="right", italic=True,
-                     colour=theme.GREY)  # fmt: skip
+                     colour=look.GREY)  # fmt: skip
             continue
         shown, low, top = value.shown(scale)
         if low is not None and top is not None:
-            ax.plot([axis.cut(low), axis.cut(top)], [middle, middle], color=theme.INK, lw=1.1,
+            ax.plot([axis.cut(low), axis.cut(top)], [middle, middle], color=look.INK, lw=1.1,
                     gid=f"{panel}_interval")  # fmt: skip
             ends += [(axis.low, middle, -1)] if axis.side(low) < 0 else []
             ends += [(axis.high, middle, 1)] if axis.side(top) > 0 else []
         if axis.side(shown) == 0:
-            ax.plot([shown], [middle], marker="s", ms=_SIDE, mec=theme.NAVY, mew=0.8, zorder=3,
-                    color=theme.BLUE if row.k > 1 else theme.PAPER, gid=f"{panel}_marker")  # fmt: skip
+            fill = look.BLUE if row.k > 1 else look.PAPER
+            ax.plot([shown], [middle], marker="s", ms=_SIDE, mec=look.NAVY, mew=0.8, zorder=3,
+                    color=fill, gid=f"{panel}_marker")  # fmt: skip
         else:
             ends.append((axis.cut(shown), middle, axis.side(shown)))
         _two_lines(pen, f"{panel}_words", x, middle, written(value, panel))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.numberformat import format_count, plural
-from ketameta.plots import theme
-from ketameta.plots.frame import finite, sheet
+from ketameta.plots import look
+from ketameta.plots.frame import sheet, size_in_points
+from ketameta.plots.scale import finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,8 +84,8 @@ def network_of(result: Any) -> Network:
     """Return what the plot shows of the result of ``network_meta_analysis``."""
     if isinstance(result, Network):
         return result
-    nodes = tuple(Node(theme.clean(node.treatment), node.n) for node in result.nodes)
-    edges = ((theme.clean(e.first), theme.clean(e.second), int(e.k)) for e in result.edges)
+    nodes = tuple(Node(look.clean(node.treatment), node.n) for node in result.nodes)
+    edges = ((look.clean(e.first), look.clean(e.second), int(e.k)) for e in result.edges)
     return Network(nodes, tuple(edges))
 
 
@@ -92,13 +93,15 @@ def radii(network: Network) -> dict[str, float]:
     """Return the radius of each circle in points; its area is in proportion to participants."""
     people = {node.name: finite(node.participants) for node in network.nodes}
     most = max((count for count in people.values() if count), default=0.0)
+    if not most:
+        return dict.fromkeys(people, UNKNOWN)
     return {
-        name: UNKNOWN if count is None or not most else max(SMALLEST, LARGEST * math.sqrt(count / most))
+        name: UNKNOWN if count is None else max(SMALLEST, LARGEST * math.sqrt(count / most))
         for name, count in people.items()
-    }  # fmt: skip
+    }
 
 
-@theme.themed
+@look.themed
 def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw a network of treatments and return its axes.
 
@@ -119,18 +122,17 @@ def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Ax
     network = network_of(result)
     words = network.title if title is None else title
     labels = [line for node in network.nodes for line in _lines(node)]
-    reach = _RADIUS + LARGEST + 8.0 + theme.widest(labels, theme.BODY)
-    half = max(reach, theme.PLOT_WIDTH / 2 - theme.MARGIN), _RADIUS + LARGEST + 30.0
+    reach = _RADIUS + LARGEST + 8.0 + look.widest(labels, look.BODY)
+    half = max(reach, look.PLOT_WIDTH / 2 - look.MARGIN), _RADIUS + LARGEST + 30.0
     if ax is None:
-        width = 2 * (half[0] + theme.MARGIN)
-        ax = sheet((theme.MARGIN, width - theme.MARGIN), 2 * half[1], title=words,
+        width = 2 * (half[0] + look.MARGIN)
+        ax = sheet((look.MARGIN, width - look.MARGIN), 2 * half[1], title=words,
                    notes=[_legend(network)], width=width)  # fmt: skip
         scale = 1.0
     else:
-        ax.set_title(theme.clean(words), loc="left")
-        box = ax.get_window_extent()
-        per_point = theme.figure_of(ax).dpi / 72
-        scale = min(box.width / half[0], box.height / half[1]) / 2 / per_point
+        ax.set_title(look.clean(words), loc="left")
+        wide, tall = size_in_points(ax)
+        scale = min(wide / half[0], tall / half[1]) / 2
     ax.set_axis_off()
     ax.set(xlim=(-half[0], half[0]), ylim=(-half[1], half[1]), aspect="equal")
     places, sizes = network.places(), radii(network)
@@ -142,10 +144,10 @@ def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Ax
     _nodes(ax, network, places, sizes, scale)
     for (x, y), trials in count_places(network):
         text = format_count(trials)
-        size = 2 * max(5.4, theme.text_width(text, theme.SMALL, bold=True) / 2 + 1.8)
-        ax.scatter([x], [y], s=(scale * size) ** 2, c=theme.PAPER, edgecolors=theme.LIGHT,
+        size = 2 * max(5.4, look.text_width(text, look.SMALL, bold=True) / 2 + 1.8)
+        ax.scatter([x], [y], s=(scale * size) ** 2, c=look.PAPER, edgecolors=look.LIGHT,
                    linewidths=0.4, zorder=4, clip_on=False, gid="edge_label")  # fmt: skip
-        ax.text(x, y, text, ha="center", va="center_baseline", size=scale * theme.SMALL, zorder=5,
+        ax.text(x, y, text, ha="center", va="center_baseline", size=scale * look.SMALL, zorder=5,
                 weight="bold", gid="edge_count")  # fmt: skip
     for node in network.nodes:
         _name(ax, node, places[node.name], sizes[node.name], network.hub, scale)
@@ -156,19 +158,20 @@ def _nodes(
     ax: Axes, network: Network, places: dict[str, tuple[float, float]], sizes: dict[str, float],
     scale: float,
 ) -> None:  # fmt: skip
-    def circle(part: str, names: list[str], more: float, **look: Any) -> None:
+    def circle(part: str, names: list[str], more: float, **how: Any) -> None:
         if names:
             ax.scatter(
-                *zip(*(places[name] for name in names), strict=True), zorder=3, clip_on=False,
-                s=[(scale * 2 * (sizes[name] + more)) ** 2 for name in names], gid=part, **look,
+                [places[name][0] for name in names], [places[name][1] for name in names],
+                zorder=3, clip_on=False,
+                s=[(scale * 2 * (sizes[name] + more)) ** 2 for name in names], gid=part, **how,
             )  # fmt: skip
 
     rings = [node.name for node in network.nodes if node.highlight]
-    circle("node_ring", rings, 2.6, c=theme.PAPER, edgecolors=theme.VERMILLION, linewidths=1.2)
+    circle("node_ring", rings, 2.6, c=look.PAPER, edgecolors=look.VERMILLION, linewidths=1.2)
     joined = [node.name for node in network.nodes if node.name in network.joined]
     alone = [node.name for node in network.nodes if node.name not in network.joined]
-    circle("node", joined, 0.0, c=theme.BLUE, edgecolors=theme.NAVY, linewidths=0.6)
-    circle("node", alone, 0.0, c=theme.PAPER, edgecolors=theme.NAVY, linewidths=0.6,
+    circle("node", joined, 0.0, c=look.BLUE, edgecolors=look.NAVY, linewidths=0.6)
+    circle("node", alone, 0.0, c=look.PAPER, edgecolors=look.NAVY, linewidths=0.6,
            linestyles=[(0, (2.0, 2.0))])  # fmt: skip
 
 
@@ -197,7 +200,7 @@ def count_places(network: Network) -> list[tuple[tuple[float, float], int]]:
 
 
 def _lines(node: Node) -> tuple[str, ...]:
-    return theme.wrap(theme.clean(node.name), _LABEL_WIDTH, theme.BODY, most=2)
+    return look.wrap(look.clean(node.name), _LABEL_WIDTH, look.BODY, most=2)
 
 
 def _name(
@@ -208,22 +211,23 @@ def _name(
     dx, dy = (at[0] / length, at[1] / length) if length else (0.0, 1.0)
     align = "center" if abs(dx) < 0.1 else "left" if dx > 0 else "right"
     lines = _lines(node)
-    count = f"n\u00a0=\u00a0{format_count(node.participants)}" if node.participants is not None else ""
-    tall = theme.LINE * (len(lines) * theme.BODY + (theme.SMALL if count else 0.0))
+    people = node.participants
+    count = "" if people is None else f"n\u00a0=\u00a0{format_count(people)}"
+    tall = look.LINE * (len(lines) * look.BODY + (look.SMALL if count else 0.0))
     reach = radius + (4.5 if node.highlight else 2.0) + 4.0
     x, y = at[0] + reach * dx, at[1] + reach * dy
     top = y + tall / 2 + dy * tall / 2
     behind = None
     if node.name == hub:  # lines pass behind the name
-        behind = {"facecolor": theme.PAPER, "edgecolor": "none", "alpha": 0.88, "pad": 0.8}
+        behind = {"facecolor": look.PAPER, "edgecolor": "none", "alpha": 0.88, "pad": 0.8}
     for line in lines:
-        top -= theme.LINE * theme.BODY
-        ax.text(x, top + 0.25 * theme.BODY, line, ha=align, size=scale * theme.BODY, zorder=6,
+        top -= look.LINE * look.BODY
+        ax.text(x, top + 0.25 * look.BODY, line, ha=align, size=scale * look.BODY, zorder=6,
                 bbox=behind, gid="node_name")  # fmt: skip
     if count:
-        top -= theme.LINE * theme.SMALL
-        ax.text(x, top + 0.25 * theme.SMALL, count, ha=align, size=scale * theme.SMALL, zorder=6,
-                color=theme.GREY, bbox=behind, gid="node_count")  # fmt: skip
+        top -= look.LINE * look.SMALL
+        ax.text(x, top + 0.25 * look.SMALL, count, ha=align, size=scale * look.SMALL, zorder=6,
+                color=look.GREY, bbox=behind, gid="node_count")  # fmt: skip
 
 
 def _legend(network: Network) -> str:

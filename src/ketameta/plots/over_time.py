@@ -9,18 +9,9 @@ from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError
 from ketameta.numberformat import format_count, plural
-from ketameta.plots import theme
-from ketameta.plots.frame import (
-    Axis,
-    Estimate,
-    Scale,
-    arrows,
-    bar,
-    choose_range,
-    make_axis,
-    null_line,
-    page,
-)
+from ketameta.plots import look
+from ketameta.plots.frame import arrows, bar, null_line, page, size_in_points
+from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,8 +86,8 @@ def axes_of(data: OverTime) -> tuple[Axis, Axis]:
     kept: list[tuple[float, str]] = []
     right = -math.inf
     for day, label in TIME_TICKS:  # leave out what would touch the label before
-        half = theme.text_width(label, theme.SMALL) / 2
-        middle = x.share(day) * (theme.PAGE_WIDTH - 60.0)
+        half = look.text_width(label, look.SMALL) / 2
+        middle = x.share(day) * (look.PAGE_WIDTH - 60.0)
         if x.side(day) == 0 and middle - half > right + 4.0:
             kept.append((day, label))
             right = middle + half
@@ -116,7 +107,7 @@ def asides(data: OverTime) -> dict[tuple[str, float], float]:
     return found
 
 
-@theme.themed
+@look.themed
 def plot(data: OverTime, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw effects against time since the first dose and return the axes.
 
@@ -136,10 +127,9 @@ def plot(data: OverTime, *, ax: Axes | None = None, title: str | None = None) ->
     x, y = axes_of(data)
     names = 2 * _NAMES + 2.0 if data.classes else 0.0
     ax = page(ax, x, y, title=data.title if title is None else title, notes=_notes(data),
-              width=theme.PAGE_WIDTH, height=HEIGHT, top=names)  # fmt: skip
+              width=look.PAGE_WIDTH, height=HEIGHT, top=names)  # fmt: skip
     null_line(ax, scale.no_effect, y, "y")
-    per_point = theme.figure_of(ax).dpi / 72
-    wide = ax.get_window_extent().width / per_point
+    wide, _ = size_in_points(ax)
     _classes(ax, data, x, wide)
     moved = asides(data)
 
@@ -152,13 +142,13 @@ def plot(data: OverTime, *, ax: Axes | None = None, title: str | None = None) ->
         xs = [beside(name, at.days) for at in ordered]
         ys = [at.value.shown(scale)[0] for at in ordered]
         if len(xs) > 1:
-            ax.plot(xs, ys, color=theme.SKY, lw=0.8, zorder=1.6, gid="trial_line")
+            ax.plot(xs, ys, color=look.SKY, lw=0.8, zorder=1.6, gid="trial_line")
         for place, at in zip(xs, ordered, strict=True):
             _, low, high = at.value.shown(scale)
             if low is not None and high is not None:
-                bar(ax, place, low, high, y, colour=theme.LIGHT, width=0.7, part="trial_interval",
+                bar(ax, place, low, high, y, colour=look.LIGHT, width=0.7, part="trial_interval",
                     zorder=1.8)  # fmt: skip
-        ax.plot(xs, ys, ls="none", marker="o", ms=4.4, color=theme.SKY, mec=theme.NAVY, mew=0.4,
+        ax.plot(xs, ys, ls="none", marker="o", ms=4.4, color=look.SKY, mec=look.NAVY, mew=0.4,
                 zorder=2.4, gid="trial_point")  # fmt: skip
     for item in data.classes:
         # Beside the trials of the class, so that it hides none of them.
@@ -180,12 +170,12 @@ def _diamond(
     factor = (x.high / x.low) ** (4.6 / wide)
     corners = ([at, at * factor, at, at / factor], [low, estimate, high, estimate])
     cut = y.side(low) or y.side(high)
-    for patch in ax.fill(*corners, facecolor=theme.NAVY, edgecolor=theme.PAPER, lw=0.5, zorder=3,
+    for patch in ax.fill(*corners, facecolor=look.NAVY, edgecolor=look.PAPER, lw=0.5, zorder=3,
                          gid="pooled_diamond"):  # fmt: skip
         patch.set_clip_on(bool(cut))
     ends = [(at, y.low, -1)] if y.side(low) < 0 else []
     ends += [(at, y.high, 1)] if y.side(high) > 0 else []
-    arrows(ax, ends, "y", colour=theme.NAVY, size=5.0)
+    arrows(ax, ends, "y", colour=look.NAVY, size=5.0)
 
 
 def class_names(data: OverTime, x: Axis, wide: float) -> list[tuple[str, float, int]]:
@@ -194,8 +184,8 @@ def class_names(data: OverTime, x: Axis, wide: float) -> list[tuple[str, float, 
     ends = [-math.inf, -math.inf]
     for item in data.classes:
         count = f" (k\u00a0=\u00a0{format_count(item.k)})" if item.k is not None else ""
-        words = f"{theme.clean(item.label)}{count}"
-        half = theme.text_width(words, theme.SMALL) / 2
+        words = f"{look.clean(item.label)}{count}"
+        half = look.text_width(words, look.SMALL) / 2
         middle = wide * (x.share(item.start) + x.share(item.end)) / 2
         middle = min(max(middle, half), wide - half)
         line = next((n for n in (0, 1) if middle - half > ends[n] + 5.0), 1)
@@ -209,12 +199,12 @@ def _classes(ax: Axes, data: OverTime, x: Axis, wide: float) -> None:
     """Draw a band for each class of time, every second one darker, and its name above it."""
     for number, item in enumerate(data.classes):
         ends = (x.cut(item.start), x.cut(item.end))
-        fill = theme.BAND if number % 2 else "#E4E9EF"
+        fill = look.BAND if number % 2 else "#E4E9EF"
         ax.axvspan(*ends, color=fill, lw=0, zorder=0.2, gid="class_band")
     for words, middle, line in class_names(data, x, wide):
         ax.annotate(
             words, (middle / wide, 1.0), (0.0, 3.0 + line * _NAMES), xycoords="axes fraction",
-            textcoords="offset points", ha="center", va="bottom", size=theme.SMALL,
+            textcoords="offset points", ha="center", va="bottom", size=look.SMALL,
             gid="class_name", annotation_clip=False,
         )  # fmt: skip
 
@@ -240,7 +230,5 @@ def describe(data: OverTime) -> str:
     for item in data.classes:
         words = data.scale.estimate_words(item.value)
         trials = f", {plural(item.k, 'trial')}" if item.k is not None else ""
-        sentences.append(f"{theme.clean(item.label)}: {words}{trials}.")
+        sentences.append(f"{look.clean(item.label)}: {words}{trials}.")
     return " ".join(sentences)
-
-

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ketameta.errors import UsageError
 from ketameta.numberformat import format_percent
-from ketameta.plots import theme
-from ketameta.plots.frame import Estimate, Scale, make_axis, null_line, page
+from ketameta.plots import look
+from ketameta.plots.frame import null_line, page
+from ketameta.plots.scale import Estimate, Scale, make_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Curve -> words, colour, dash, in drawing order.
 CURVES: tuple[tuple[str, str, str, Any], ...] = (
-    ("prior", "Prior", theme.GREY, theme.DASHED),
-    ("likelihood", "Trials alone", theme.GREEN, theme.DOTTED),
-    ("predictive", "A new trial", theme.VERMILLION, (0, (5.0, 1.6, 1.0, 1.6))),
-    ("posterior", "Posterior", theme.BLUE, "-"),
+    ("prior", "Prior", look.GREY, look.DASHED),
+    ("likelihood", "Trials alone", look.GREEN, look.DOTTED),
+    ("predictive", "A new trial", look.VERMILLION, (0, (5.0, 1.6, 1.0, 1.6))),
+    ("posterior", "Posterior", look.BLUE, "-"),
 )
 HEIGHT = 170.0
 
@@ -75,7 +76,7 @@ def posterior_of(result: Any) -> Posterior:
     )
 
 
-@theme.themed
+@look.themed
 def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw densities before and after the trials and return the axes.
 
@@ -112,15 +113,17 @@ def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Ax
     null_line(ax, scale.no_effect, x, "x")
     if found.estimate is not None and x.side(scale.known(found.estimate)) == 0:
         middle = scale.known(found.estimate)
-        ax.plot([middle, middle], [0.0, np.interp(middle, grid, density)], color=theme.NAVY,
-                lw=theme.THIN, ls=theme.DOTTED, gid="estimate_line")  # fmt: skip
+        ax.plot([middle, middle], [0.0, np.interp(middle, grid, density)], color=look.NAVY,
+                lw=look.THIN, ls=look.DOTTED, gid="estimate_line")  # fmt: skip
     for name, words, colour, dash in CURVES:
         if name in found.curves:
             sns.lineplot(x=grid, y=found.curves[name], ax=ax, color=colour, ls=dash, lw=1.4,
-                         label=words, estimator=None, errorbar=None, gid=f"curve_{name}")  # fmt: skip
+                         label=words, estimator=None, errorbar=None,
+                         gid=f"curve_{name}")  # fmt: skip
     ax.set(xlabel=x.label, ylabel=y.label)
     free = "upper left" if int(np.argmax(density)) > len(grid) / 2 else "upper right"
-    key = ax.legend(loc=free, frameon=False, fontsize=theme.SMALL, handlelength=2.2, reverse=True)
+    key = ax.legend(loc=cast("Any", free), frameon=False, fontsize=look.SMALL, handlelength=2.2,
+                    reverse=True)  # fmt: skip
     for text in key.get_texts():
         text.set_gid("curve_name")
     return ax

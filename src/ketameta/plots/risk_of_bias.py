@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.numberformat import plural
-from ketameta.plots import theme
+from ketameta.plots import look
 from ketameta.plots.frame import centred, table
-from ketameta.plots.theme import BODY, MARGIN
+from ketameta.plots.look import BODY, MARGIN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,10 +50,10 @@ class RiskOfBias:
             if item.study not in self.studies:
                 hint = did_you_mean(item.study, self.studies)
                 raise UsageError(f"{where} is of {item.study!r}, not an included study{hint}")
-            if item.judgement not in theme.RISK_OF_BIAS:
+            if item.judgement not in look.RISK_OF_BIAS:
                 raise UsageError(
                     f"{where} ({item.study}) is {item.judgement!r}; choose one of"
-                    f" {', '.join(theme.RISK_OF_BIAS)}"
+                    f" {', '.join(look.RISK_OF_BIAS)}"
                 )
             key = (item.study, item.outcome, item.tool, item.domain)
             if key in seen:
@@ -103,7 +103,7 @@ def column_heads(data: RiskOfBias) -> list[str]:
     ]
 
 
-@theme.themed
+@look.themed
 def plot(data: RiskOfBias, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw the judgements of all included studies and return the axes, in points.
 
@@ -119,21 +119,22 @@ def plot(data: RiskOfBias, *, ax: Axes | None = None, title: str | None = None) 
         Parts: ``study_name``, ``domain``, ``light``, ``sign``, ``not_assessed``.
     """
     rows, heads = data.rows(), column_heads(data)
-    width = max(theme.PLOT_WIDTH, 2 * MARGIN + _NAME + _COLUMN * len(heads))
+    width = max(look.PLOT_WIDTH, 2 * MARGIN + _NAME + _COLUMN * len(heads))
     pen = table(ax, width, _HEAD + _ROW * len(rows), title=data.title if title is None else title,
                 notes=[_key(data), _legend()])  # fmt: skip
     middles = [MARGIN + _NAME + (place + 0.5) * _COLUMN for place in range(len(heads))]
     pen.text("head", MARGIN + 2.0, 8.0, "Study", bold=True)
     for head, x in zip(heads, middles, strict=True):
         pen.text("domain", x, 8.0, head, align="center", bold=True)
-    pen.line("head_rule", [(MARGIN, _HEAD - 4.0), (width - MARGIN, _HEAD - 4.0)], width=theme.MEDIUM)
+    y = _HEAD - 4.0
+    pen.line("head_rule", [(MARGIN, y), (width - MARGIN, y)], width=look.MEDIUM)
     lights = []
     for index, (name, judged) in enumerate(rows):
         middle = _HEAD + (index + 0.5) * _ROW
         if index % 2 == 0:
             low, high = middle - _ROW / 2, middle + _ROW / 2
-            pen.box("row_band", MARGIN, low, width - MARGIN, high, theme.BAND)
-        label = theme.shorten(theme.clean(name), _NAME - 8.0, BODY)
+            pen.box("row_band", MARGIN, low, width - MARGIN, high, look.BAND)
+        label = look.shorten(look.clean(name), _NAME - 8.0, BODY)
         pen.text("study_name", MARGIN + 2.0, centred(middle, BODY), label)
         lights += [(x, middle, judgement) for x, judgement in zip(middles, judged, strict=True)]
     pen.lights(lights, 10.4)
@@ -153,7 +154,7 @@ def _key(data: RiskOfBias) -> str:
 
 
 def _legend() -> str:
-    parts = [f"{sign} {words}" for sign, _, _, words in theme.RISK_OF_BIAS.values() if sign]
+    parts = [f"{sign} {words}" for sign, _, _, words in look.RISK_OF_BIAS.values() if sign]
     return f"{'; '.join(parts)}; dashed circle: not assessed."
 
 
@@ -168,7 +169,7 @@ def describe(data: RiskOfBias) -> str:
     if overall:
         listed = ", ".join(
             f"{words} {overall[name]}"
-            for name, (_, _, _, words) in theme.RISK_OF_BIAS.items()
+            for name, (_, _, _, words) in look.RISK_OF_BIAS.items()
             if overall[name]
         )
         sentences.append(f"Overall judgements: {listed}.")

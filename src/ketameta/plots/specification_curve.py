@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError
 from ketameta.numberformat import format_count, plural
-from ketameta.plots import theme
-from ketameta.plots.frame import Axis, Scale, choose_range, dress, make_axis, null_line, sheet
-from ketameta.plots.theme import LINE, MARGIN, SMALL
+from ketameta.plots import look
+from ketameta.plots.frame import dress, null_line, sheet, size_in_points
+from ketameta.plots.look import LINE, MARGIN, SMALL
+from ketameta.plots.scale import Axis, Scale, choose_range, make_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 TITLE = "All combinations of choices"
 CURVE, _ROW, _GAP, _BREAK = 150.0, 11.0, 5.0, 10.0
 #: Side of the interval -> colour; its place beside no effect says the same.
-COLOURS = {-1: theme.BLUE, 0: theme.LIGHT, 1: theme.VERMILLION}
+COLOURS = {-1: look.BLUE, 0: look.LIGHT, 1: look.VERMILLION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class SpecificationCurve:
 
     @property
     def columns(self) -> list[tuple[Combination, bool]]:
-        """Combinations of two trials or more in order of their estimates; the main one is marked."""
+        """Combinations of two trials or more in order of their estimates; the main one marked."""
         kept = [
             (item, number == self.main)
             for number, item in enumerate(self.combinations)
@@ -67,7 +68,8 @@ class SpecificationCurve:
 
     def ranks(self, choice: int, option: int) -> list[int]:
         """Return the places along the curve that have one option."""
-        return [rank for rank, (item, _) in enumerate(self.columns) if item.options[choice] == option]
+        columns = self.columns
+        return [rank for rank, (item, _) in enumerate(columns) if item.options[choice] == option]
 
 
 def axis_of(data: SpecificationCurve) -> Axis:
@@ -83,7 +85,7 @@ def axis_of(data: SpecificationCurve) -> Axis:
     return make_axis(*ends, scale.axis_label, log=scale.is_ratio, room=CURVE, upright=True)
 
 
-@theme.themed
+@look.themed
 def plot(data: SpecificationCurve, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw the estimates of all combinations and, below, the options of each; return the axes.
 
@@ -107,22 +109,21 @@ def plot(data: SpecificationCurve, *, ax: Axes | None = None, title: str | None 
 
     scale, y = data.scale, axis_of(data)
     columns = data.columns
-    inner = theme.PAGE_WIDTH - 2 * MARGIN
-    names = theme.widest([word for _, words in data.choices for word in words], SMALL) + 8.0
+    inner = look.PAGE_WIDTH - 2 * MARGIN
+    names = look.widest([word for _, words in data.choices for word in words], SMALL) + 8.0
     left = MARGIN + min(max(names, 76.0), 0.4 * inner) + 8.0
-    edges = (left, theme.PAGE_WIDTH - MARGIN - 4.0)
+    edges = (left, look.PAGE_WIDTH - MARGIN - 4.0)
     x = Axis(-0.5, len(columns) - 0.5)
     below = _height(data, edges[1] - MARGIN)
     if ax is None:
         ax = sheet(edges, CURVE, title=data.title if title is None else title, notes=_notes(data),
-                   width=theme.PAGE_WIDTH, top=10.0, below=_BREAK + below)  # fmt: skip
+                   width=look.PAGE_WIDTH, top=10.0, below=_BREAK + below)  # fmt: skip
     elif title or data.title:
-        ax.set_title(theme.clean(title or data.title), loc="left")
-    dress(ax, x, Axis(y.low, y.high, "\n".join(theme.wrap(y.label, CURVE, most=2)), y.log, ticks=y.ticks))
+        ax.set_title(look.clean(title or data.title), loc="left")
+    dress(ax, x, replace(y, label="\n".join(look.wrap(y.label, CURVE, most=2))))
     ax.spines["bottom"].set_visible(False)
     null_line(ax, scale.no_effect, y, "y")
-    per_point = theme.figure_of(ax).dpi / 72
-    step = ax.get_window_extent().width / per_point / len(columns)
+    step = size_in_points(ax)[0] / len(columns)
     dot = min(3.4, 0.9 * step)
     for side, colour in COLOURS.items():
         here = [(rank, item) for rank, (item, _) in enumerate(columns) if item.side == side]
@@ -139,11 +140,12 @@ def plot(data: SpecificationCurve, *, ax: Axes | None = None, title: str | None 
         )  # fmt: skip
         ranks = np.array([rank for rank, _ in here])
         shown = np.array([scale.known(item.estimate or 0.0) for _, item in here])
-        sns.scatterplot(x=ranks, y=shown, ax=ax, s=dot**2, color=theme.INK if side else theme.GREY,
-                        linewidth=0, zorder=3, legend=False, clip_on=False, gid="estimate")  # fmt: skip
+        ink = look.INK if side else look.GREY
+        sns.scatterplot(x=ranks, y=shown, ax=ax, s=dot**2, color=ink, linewidth=0, zorder=3,
+                        legend=False, clip_on=False, gid="estimate")  # fmt: skip
     for rank, (_, main) in enumerate(columns):
         if main:
-            ax.axvline(rank, color=theme.INK, lw=theme.THIN, ls=theme.DOTTED, gid="main")
+            ax.axvline(rank, color=look.INK, lw=look.THIN, ls=look.DOTTED, gid="main")
             share = x.share(rank)
             align = "left" if share < 0.1 else "right" if share > 0.9 else "center"
             ax.annotate("main model", (share, 1.0), (0.0, 2.0), xycoords="axes fraction", ha=align,
@@ -153,19 +155,24 @@ def plot(data: SpecificationCurve, *, ax: Axes | None = None, title: str | None 
 
 
 def _height(data: SpecificationCurve, room: float) -> float:
-    lines = sum(len(theme.wrap(theme.clean(name), room, SMALL, bold=True, most=2)) for name, _ in data.choices)
+    names = [look.clean(name) for name, _ in data.choices]
+    lines = sum(len(look.wrap(name, room, SMALL, bold=True, most=2)) for name in names)
     options = sum(len(words) for _, words in data.choices)
     return lines * LINE * SMALL + _ROW * options + _GAP * (len(data.choices) - 1)
 
 
 def _options(
-    ax: Axes, data: SpecificationCurve, x: Axis, height: float, edges: tuple[float, float], step: float
+    ax: Axes,
+    data: SpecificationCurve,
+    x: Axis,
+    height: float,
+    edges: tuple[float, float],
+    step: float,
 ) -> None:
     """Draw the options below the curve, grouped by choice; blocks mark who has them."""
     from matplotlib.collections import PolyCollection
 
-    per_point = theme.figure_of(ax).dpi / 72
-    tall = ax.get_window_extent().height / per_point
+    tall = size_in_points(ax)[1]
     own = ax.inset_axes((0.0, -(_BREAK + height) / tall, 1.0, height / tall))
     own.set_axis_off()
     own.set(xlim=(x.low, x.high), ylim=(height, 0.0))
@@ -175,14 +182,14 @@ def _options(
     blocks: list[list[tuple[float, float]]] = []
     for number, (name, options) in enumerate(data.choices):
         y += _GAP if number else 0.0
-        for line in theme.wrap(theme.clean(name), room, SMALL, bold=True, most=2):
+        for line in look.wrap(look.clean(name), room, SMALL, bold=True, most=2):
             own.annotate(line, (0.0, 1 - (y + 0.8 * SMALL) / height), (MARGIN - edges[0], 0.0),
                          xycoords="axes fraction", textcoords="offset points", weight="bold",
                          size=SMALL, gid="choice_name", annotation_clip=False)  # fmt: skip
             y += LINE * SMALL
         for option, words in enumerate(options):
-            own.axhspan(y + 1.0, y + _ROW - 1.0, color=theme.BAND, lw=0, zorder=0, gid="band")
-            own.annotate(theme.clean(words), (0.0, 1 - (y + _ROW / 2) / height), (-5.0, 0.0),
+            own.axhspan(y + 1.0, y + _ROW - 1.0, color=look.BAND, lw=0, zorder=0, gid="band")
+            own.annotate(look.clean(words), (0.0, 1 - (y + _ROW / 2) / height), (-5.0, 0.0),
                          xycoords="axes fraction", textcoords="offset points", ha="right",
                          va="center_baseline", size=SMALL, gid="option_name",
                          annotation_clip=False)  # fmt: skip
@@ -191,7 +198,7 @@ def _options(
                 blocks.append([(ends[0], top), (ends[1], top), (ends[1], low), (ends[0], low)])
             y += _ROW
     own.add_collection(
-        PolyCollection(blocks, facecolors=theme.NAVY, lw=0, zorder=2, clip_on=False, gid="option"),
+        PolyCollection(blocks, facecolors=look.NAVY, lw=0, zorder=2, clip_on=False, gid="option"),
         autolim=False,
     )
 

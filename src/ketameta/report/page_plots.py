@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.rows import study_label
-from ketameta.plots.frame import Estimate
 from ketameta.plots.harms import Harm, Harms
 from ketameta.plots.risk_of_bias import Judgement, RiskOfBias
+from ketameta.plots.scale import Estimate
 from ketameta.report.plots import Plot, estimate_of, scale_of
 
 if TYPE_CHECKING:

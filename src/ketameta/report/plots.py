@@ -15,11 +15,11 @@ from ketameta.numberformat import plural
 from ketameta.plots.bubble import Bubble, Line
 from ketameta.plots.dose_response import AtDose, DoseResponse
 from ketameta.plots.forest import Forest, Group, Pool, Trial
-from ketameta.plots.frame import Estimate, Scale, finite
 from ketameta.plots.funnel import Funnel
 from ketameta.plots.gosh import Gosh
 from ketameta.plots.network import Network, Node
 from ketameta.plots.over_time import AtTime, OverTime, TimeClass
+from ketameta.plots.scale import Estimate, Scale, finite
 from ketameta.plots.specification_curve import Combination, SpecificationCurve
 
 #: A forest plot of more rows than this is metres long; it shows the groups instead.
@@ -175,14 +175,13 @@ def _by_group(forest: Forest) -> Forest:
     rows = []
     for group, mean in zip(groups, means, strict=True):
         trials = plural(len(group.trials), "trial")
-        sizes = [[trial.n[side] for trial in group.trials] for side in (0, 1)]
-        rows.append(
-            Trial(
-                f"{group.label}: {trials}" if group.label else trials,
-                *((mean.estimate, mean.low, mean.high) if mean else ()),
-                n=tuple(None if None in n else sum(map(float, n)) for n in sizes),  # type: ignore[arg-type]
-            )
+        row = Trial(
+            f"{group.label}: {trials}" if group.label else trials,
+            n=(_people(group, 0), _people(group, 1)),
         )
+        if mean is not None:
+            row = replace(row, estimate=mean.estimate, low=mean.low, high=mean.high)
+        rows.append(row)
     words = f"The {plural(len(forest.trials), 'row')} are too many to draw; each is in"
     return replace(
         forest,
@@ -193,6 +192,12 @@ def _by_group(forest: Forest) -> Forest:
         notes=(f"{words} tables/rows_used.csv.", *forest.notes),
         domains=(),
     )
+
+
+def _people(group: Group, side: int) -> float | None:
+    """Return the people of one arm of all trials of a group; None where one is not known."""
+    sizes = [trial.n[side] for trial in group.trials]
+    return None if None in sizes else sum(size or 0.0 for size in sizes)
 
 
 # --- the others -----------------------------------------------------------------------------------

@@ -16,10 +16,10 @@ def forest_pictures(results: Results, name: str) -> Sequence[Picture]:
     Where both have something to plot they share the wider of their axes, so that a reader can
     compare them by eye.
     """
-    from ketameta.plots import theme
-    from ketameta.plots.forest import describe_layout
+    from ketameta.plots import look
     from ketameta.plots.forest_draw import draw
     from ketameta.plots.forest_layout import lay_out
+    from ketameta.plots.forest_words import describe_layout
     from ketameta.report.plots import forest_data
 
     pair = results.get(name)
@@ -32,8 +32,8 @@ def forest_pictures(results: Results, name: str) -> Sequence[Picture]:
         ends = (min(axis.low for axis in axes), max(axis.high for axis in axes))
         layouts = [lay_out(forest, xlim=ends) for forest in forests]
     pictures = []
-    with theme.detached():
+    with look.detached():
         for moment, layout in zip(("Before", "After"), layouts, strict=True):
-            svg = theme.file_bytes(draw(layout), "svg", name=f"{name}-{moment}")
+            svg = look.file_bytes(draw(layout), "svg", name=f"{name}-{moment}")
             pictures.append(Picture(svg, f"{moment}: {describe_layout(layout)}", moment))
     return tuple(pictures)

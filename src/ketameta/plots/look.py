@@ -10,13 +10,13 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, wraps
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from ketameta.errors import UsageError, check_choice
 from ketameta.paths import write_atomically
@@ -92,14 +92,15 @@ def _settings() -> dict[str, Any]:
     """Return matplotlib's defaults under seaborn's theme for paper, and what every plot adds."""
     import matplotlib as mpl
     import seaborn as sns
+    from cycler import cycler
 
     settings = {
         key: value
         for key, value in mpl.rcParamsDefault.items()
         if not key.startswith(("backend", "interactive", "toolbar", "webagg", "tk.", "savefig.dir"))
     }
-    settings |= sns.axes_style("ticks") | sns.plotting_context("paper")
-    return settings | {
+    themed = sns.axes_style("ticks") | sns.plotting_context("paper")
+    return cast("dict[str, Any]", settings | themed) | {
         "font.family": [FONT],
         "font.size": BODY,
         "axes.labelsize": BODY,
@@ -110,7 +111,7 @@ def _settings() -> dict[str, Any]:
         "axes.labelcolor": INK,
         "axes.linewidth": THIN,
         "axes.labelpad": 3.0,
-        "axes.prop_cycle": mpl.cycler(color=PALETTE),
+        "axes.prop_cycle": cycler(color=PALETTE),
         "axes.spines.top": False,
         "axes.spines.right": False,
         "xtick.labelsize": SMALL,
@@ -137,31 +138,27 @@ def _settings() -> dict[str, Any]:
 
 
 @contextmanager
-def theme(**overrides: Any) -> Iterator[None]:
+def theme(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Draw in the look of these plots inside a ``with`` block; settings come back afterwards.
 
     Parameters
     ----------
-    **overrides
-        Settings of matplotlib, with ``_`` for ``.``: ``theme(axes_grid=True)``.
+    settings : mapping, optional
+        More settings of matplotlib, such as ``{"axes.grid": True}``.
 
     Examples
     --------
     >>> import matplotlib as mpl
-    >>> with theme(lines_linewidth=3):
+    >>> with theme({"lines.linewidth": 3}):
     ...     mpl.rcParams["font.family"], mpl.rcParams["lines.linewidth"]
     (['DejaVu Sans'], 3.0)
     """
     import matplotlib as mpl
 
-    known = {key.replace(".", "_"): key for key in mpl.rcParams}
-    for name in overrides:
-        check_choice("theme", name, known)
     with mpl.rc_context(), warnings.catch_warnings():
         # Text in SVG keeps letters that the font lacks; a browser finds them elsewhere.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
-        mpl.rcParams.update(_settings())
-        mpl.rcParams.update({known[name]: value for name, value in overrides.items()})
+        mpl.rcParams.update(cast("Any", {**_settings(), **(settings or {})}))
         yield
 
 
@@ -211,7 +208,7 @@ def _font(bold: bool) -> Any:
 
 @cache
 def _advance(letter: str, bold: bool) -> float:
-    """Return the width of a letter in ems, as the font says; a guess where it has no such letter."""
+    """Return the width of a letter in ems, as the font says; a guess where it lacks the letter."""
     from matplotlib.ft2font import LoadFlags
 
     font = _font(bold)
@@ -228,7 +225,7 @@ def text_width(text: str, size: float = BODY, *, bold: bool = False) -> float:
     return size * sum(_advance(letter, bold) for letter in text)
 
 
-def widest(texts: Any, size: float = BODY, *, bold: bool = False) -> float:
+def widest(texts: Iterable[str], size: float = BODY, *, bold: bool = False) -> float:
     """Return the width of the widest of ``texts``; 0 for none."""
     return max((text_width(text, size, bold=bold) for text in texts), default=0.0)
 
@@ -280,8 +277,7 @@ def wrap(
             while stop > 1 and text_width(word[:stop], size, bold=bold) > room:
                 stop -= 1
             lines.append(word[:stop])
-            word = word[stop:]  # noqa: PLW2901
-            wide = text_width(word, size, bold=bold)
+            word = word[stop:]
         line, reach = word, wide
     if line:
         lines.append(line)
@@ -316,7 +312,7 @@ def figure_of(plot: Axes | Figure) -> Figure:
     found = plot.get_figure(root=True)
     if found is None or not hasattr(found, "savefig"):
         raise UsageError("plot belongs to no figure; pass axes made by figure.add_axes")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def save(
