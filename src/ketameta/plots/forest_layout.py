@@ -34,12 +34,14 @@ from ketameta.plots.scale import Axis, choose_range, make_axis
 
 #: Trials up to which each has a row with its words.
 MOST_LABELLED = 200
+#: Rows that are pools are drawn whole, as long as they are so few.
+FEW = 20
 #: Together, trials without words are so tall.
 UNLABELLED_HEIGHT = 620.0
 
 PLOT_GAP, INDENT = 4.5, 6.0
 #: The plot itself: what it likes, what it never falls below, and from what on it gives way.
-PLOT_COMFORTABLE, PLOT_LEAST, PLOT_AMPLE = 122.0, 100.0, 180.0
+PLOT_COMFORTABLE, PLOT_LEAST, PLOT_AMPLE = 122.0, 98.0, 180.0
 LABEL_MOST, LABEL_LEAST, BLOCK_WANTED = 156.0, 74.0, 240.0
 COMPARISON_MOST = 108.0
 RISK_PITCH = 11.2
@@ -314,11 +316,11 @@ def lay_out(
     >>> [row.kind for row in layout.rows]
     ['header', 'study', 'single']
     """
-    check_choice("style", style, tuple(STYLES))
+    look_of = STYLES[check_choice("style", str(style).lower(), tuple(STYLES))]
     labelled = len(forest.trials) <= MOST_LABELLED if labels is None else labels
     if not labelled:
         forest = sorted_forest(forest, "estimate")
-    reader = Reader(forest, STYLES[style])
+    reader = Reader(forest, look_of)
     rows = reader.rows()
     width, columns, spanners = _columns(reader, rows, weights, labelled)
     if width > look.PAGE_WIDTH and any("comparison" in row.cells for row in rows):
@@ -334,12 +336,12 @@ def lay_out(
         people = known_sum([known_sum(row.trial.n)[0] for row in used if row.trial])[0]
     inner = width - 2 * MARGIN
     draft = ForestLayout(
-        forest=forest, style=STYLES[style], width=width, height=0.0, title_lines=(),
+        forest=forest, style=look_of, width=width, height=0.0, title_lines=(),
         subtitle_lines=wrap(look.clean(forest.subtitle), inner, SMALL), columns=columns,
         spanners=spanners, rows=(sized[0],), axis=axis, axis_y=0.0, axis_repeated=False,
         body_top=0.0, direction_top=0.0,
         directions=_directions(
-            forest, axis, plot, width, above=STYLES[style].favours_above
+            forest, axis, plot, width, above=look_of.favours_above
         ),
         footnotes=(), footnote_top=0.0, digits=reader.write.digits,
         k=len(used) if forest.k is None else forest.k, participants=people, labelled=labelled,
@@ -365,8 +367,8 @@ def _axis(
             return None
         few = [row for row in marked if row.kind != "study"]
         trials = [row for row in marked if row.kind == "study"]
-        if forest.rows_are_pools and not few:
-            few, trials = trials, []
+        if forest.rows_are_pools and len(trials) <= FEW:
+            few, trials = [*few, *trials], []
         unit = {"RD": 0.5, "MD": 5.0}.get(forest.scale.measure, 1.0)
         xlim = choose_range(
             forest.scale,

@@ -300,7 +300,7 @@ STRETCH = 2.6
 #: squeeze the others; an arrow stands for it.
 FAR_OUT = 10.0
 #: The few intervals that are drawn whole may not push trials into less than this share.
-LEAST_SHARE = 0.25
+LEAST_SHARE = 0.06
 
 
 def choose_range(
@@ -361,7 +361,7 @@ def choose_range(
         low, high = min([low, *inside, *far]), max([high, *inside, *far])
     if high - low <= 1e-12 * max(1.0, abs(low)):
         low, high = low - unit, high + unit
-    room = (high - low) * (1 / LEAST_SHARE - 1)
+    room = (high - low) * (1 / LEAST_SHARE - 1) / 2
     if not points and few:
         room = math.inf
     low = min([low, *(max(a, low - room) for a, _ in few)])
