@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from pytest import approx
 
 from ketameta.plots import look
 from ketameta.plots.forest_layout import ForestLayout, lay_out
@@ -169,7 +170,9 @@ def assert_well_set(ax: Axes) -> None:
     figure = look.figure_of(ax)
     figure.set_dpi(100)
     with look.theme():
-        renderer = FigureCanvasAgg(figure).get_renderer()
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()  # axis labels find their place when they are drawn
+        renderer = canvas.get_renderer()
         boxes = [(text, text.get_window_extent(renderer)) for text in figure_texts(ax)]
     wide, high = figure.get_size_inches() * 100
     for text, box in boxes:
@@ -186,15 +189,30 @@ def assert_well_set(ax: Axes) -> None:
 
 
 def marked(ax: Axes, part: str) -> list[tuple[float, float]]:
-    """Where the points of a named part are, in the units of the axes."""
+    """Where the points of a named part are, in the units of the axes, to ten digits."""
     found: list[tuple[float, float]] = []
     for artist in look.find(ax, part):
         if isinstance(artist, PathCollection):
-            found += [tuple(map(float, place)) for place in artist.get_offsets()]
+            found += [_place(place) for place in artist.get_offsets()]
         elif isinstance(artist, Line2D):
-            found += [tuple(map(float, place)) for place in artist.get_xydata()]
+            found += [_place(place) for place in artist.get_xydata()]
         elif isinstance(artist, LineCollection):
-            found += [tuple(map(float, end)) for line in artist.get_segments() for end in line]
+            found += [_place(end) for line in artist.get_segments() for end in line]
         else:
-            found += [tuple(map(float, place)) for place in artist.get_path().vertices]
+            found += [_place(place) for place in artist.get_path().vertices]
     return found
+
+
+def _place(place: Any) -> tuple[float, float]:
+    x, y = (float(f"{float(value):.10g}") for value in place)
+    return x, y
+
+
+def near(places: list[tuple[float, float]]) -> Any:
+    """The same places to a millionth."""
+    return approx([value for place in places for value in place], rel=1e-6, abs=1e-9)
+
+
+def flat(places: list[tuple[float, float]]) -> list[float]:
+    """Places as one list of numbers, to compare with :func:`near`."""
+    return [value for place in places for value in place]
