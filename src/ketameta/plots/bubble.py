@@ -159,8 +159,9 @@ def axes_of(bubble: Bubble) -> tuple[Axis, Axis]:
     values = [x for _, x, _, _ in bubble.trials] + list(line.moderator if line else ())
     pad = 0.05 * (max(values) - min(values)) or 1.0
     name = look.clean(bubble.moderator)
+    years = all(float(x).is_integer() for _, x, _, _ in bubble.trials)
     return (
-        make_axis(min(values) - pad, max(values) + pad, name, room=330.0),
+        make_axis(min(values) - pad, max(values) + pad, name, room=330.0, whole=years),
         make_axis(*ends, scale.axis_label, log=scale.is_ratio, room=HEIGHT, upright=True),
     )
 

@@ -190,6 +190,7 @@ def make_axis(
     room: float = 400.0,
     most: int = 7,
     upright: bool = False,
+    whole: bool = False,
 ) -> Axis:
     """Return an axis with round ticks whose labels do not touch in ``room`` points.
 
@@ -204,7 +205,10 @@ def make_axis(
         raise UsageError(f"axis range starts at {low:g}; a logarithmic axis starts above 0")
     axis = Axis(low, high, label, log, reverse)
     for count in range(most, 2, -1):
-        ticks = ratio_ticks(low, high, count) if log else round_ticks(low, high, count)
+        if log:
+            ticks = ratio_ticks(low, high, count)
+        else:
+            ticks = round_ticks(low, high, count, whole=whole)
         axis = replace(axis, ticks=tuple(ticks))
         if not _touch(axis, room, upright):
             break
@@ -222,13 +226,15 @@ def _touch(axis: Axis, room: float, upright: bool) -> bool:
     return False
 
 
-def round_ticks(low: float, high: float, most: int = 7) -> list[tuple[float, str]]:
-    """Return at most ``most`` round values inside ``low`` to ``high`` with their labels."""
+def round_ticks(
+    low: float, high: float, most: int = 7, *, whole: bool = False
+) -> list[tuple[float, str]]:
+    """Return at most ``most`` round (or whole) values inside the ends with their labels."""
     from matplotlib.ticker import MaxNLocator
 
     values: list[float] = []
     for bins in range(most - 1, 0, -1):
-        found = MaxNLocator(bins, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        found = MaxNLocator(bins, steps=[1, 2, 2.5, 5, 10], integer=whole).tick_values(low, high)
         slack = 1e-9 * (high - low)
         values = [float(value) for value in found if low - slack <= value <= high + slack]
         if len(values) <= most:
