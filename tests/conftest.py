@@ -18,6 +18,7 @@ from ketameta.effect_table import EffectTable, derive_effects
 from ketameta.evidence import Evidence
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.pipeline import build
+from ketameta.report.plots import Plot
 
 # The same examples on every machine, however busy it is, and no folder of examples beside the code.
 settings.register_profile("ketameta", deadline=None, derandomize=True, database=None)
@@ -72,10 +73,10 @@ def quick_figures(here_and_now: None, monkeypatch: pytest.MonkeyPatch) -> list[s
     """Put small files where figures and the PDF would be; return the figures in drawing order."""
     drawn: list[str] = []
 
-    def draw(kind: str, data: dict[str, Any], path: Path) -> None:
+    def draw(plot: Plot, path: Path, _: Path) -> None:
         drawn.append(path.stem)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"<svg><title>{kind}</title></svg>", encoding="utf-8")
+        path.write_text(f"<svg><title>{plot.kind}</title></svg>", encoding="utf-8")
 
     def bind(context: dict[str, Any], _: ProjectPaths, attachments: dict[str, str]) -> bytes:
         return f"{context['stamp']} {sorted(attachments.items())}".encode()

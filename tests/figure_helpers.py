@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.text import Text as DrawnText
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from pytest import approx
 
-from ketameta.figures.canvas import drawing_settings
-from ketameta.figures.marks import Mark, Text
+from ketameta.plots import look
+from ketameta.plots.forest_layout import ForestLayout, lay_out
+from ketameta.report.plots import forest_data
 
 #: Rounding of a position in points; nobody sees a thousandth of a point.
 POINT = 1e-3
@@ -129,38 +134,85 @@ def subgroups(**more: Any) -> dict[str, Any]:
     )
 
 
-def texts(marks: Iterable[Mark], part: str | None = None) -> list[Text]:
-    return [m for m in marks if isinstance(m, Text) and (part is None or m.part == part)]
+def laid_out(data: dict[str, Any], **options: Any) -> ForestLayout:
+    """The layout of a result's forest plot, as the report makes it."""
+    return lay_out(forest_data(data), **options)
 
 
-def assert_texts_stay_apart(marks: Iterable[Mark]) -> None:
-    """No two words may touch (superscripts may sit above their own word's end)."""
-    boxes = [(mark, mark.box) for mark in texts(marks) if not mark.rotation]
-    for (one, a), (two, b) in combinations(boxes, 2):
-        across = min(a[2], b[2]) - max(a[0], b[0])
-        down = min(a[3], b[3]) - max(a[1], b[1])
-        assert across <= POINT or down <= POINT, f"{one.text!r} touches {two.text!r}"
+def drawn(draw: Callable[..., Axes], *args: Any, **options: Any) -> Axes:
+    """Call a plot function without pyplot keeping its figure."""
+    with look.detached():
+        return draw(*args, **options)
 
 
-def assert_texts_on_page(marks: Iterable[Mark], width: float, height: float) -> None:
-    for mark in texts(marks):
-        if mark.rotation:
-            continue
-        left, top, right, bottom = mark.box
-        inside = left >= -POINT and top >= -POINT and right <= width and bottom <= height
-        assert inside, f"{mark.text!r} leaves the page: {mark.box} in {width} x {height}"
+def words(ax: Axes, part: str | None = None) -> list[str]:
+    """What a figure prints, or one named part of it, in drawing order."""
+    found = [text for text in figure_texts(ax) if part is None or text.get_gid() == part]
+    return [text.get_text() for text in found]
 
 
-def assert_drawn_texts_inside(figure: Figure) -> None:
-    """The renderer's own measure of each text, at the resolution of a screen."""
+def figure_texts(ax: Axes) -> list[Text]:
+    """Every text that prints something."""
+    return [
+        text
+        for text in look.figure_of(ax).findobj(Text)
+        if text.get_text().strip() and text.get_visible()
+    ]
+
+
+def parts(ax: Axes) -> Counter[str]:
+    """How many artists each named part has."""
+    return Counter(str(item.get_gid()) for item in look.figure_of(ax).findobj() if item.get_gid())
+
+
+def assert_well_set(ax: Axes) -> None:
+    """No two words may touch or leave the page, and none is smaller than print can show."""
+    figure = look.figure_of(ax)
     figure.set_dpi(100)
-    canvas = FigureCanvasAgg(figure)
-    renderer = canvas.get_renderer()
-    wide, high = canvas.get_width_height()
-    drawn = [text for text in figure.findobj(DrawnText) if text.get_text() and text.get_gid()]
-    assert drawn
-    for text in drawn:
-        with drawing_settings():
-            box = text.get_window_extent(renderer)
+    with look.theme():
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()  # axis labels find their place when they are drawn
+        renderer = canvas.get_renderer()
+        boxes = [(text, text.get_window_extent(renderer)) for text in figure_texts(ax)]
+    wide, high = figure.get_size_inches() * 100
+    for text, box in boxes:
         inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= wide + 1 and box.y1 <= high + 1
         assert inside, f"{text.get_text()!r} leaves the figure"
+        assert text.get_fontsize() >= look.SMALL, f"{text.get_text()!r} is too small"
+    for (one, a), (two, b) in combinations(boxes, 2):
+        if "marker" in (one.get_gid() or "") + (two.get_gid() or ""):
+            continue  # superscripts may sit above their own word's end
+        across = min(a.x1, b.x1) - max(a.x0, b.x0)
+        # Boxes have room above capitals and below the line that no letter uses here.
+        down = min(a.y1, b.y1) - max(a.y0, b.y0) - 0.25 * min(a.height, b.height)
+        assert across <= 1.0 or down <= 1.0, f"{one.get_text()!r} touches {two.get_text()!r}"
+
+
+def marked(ax: Axes, part: str) -> list[tuple[float, float]]:
+    """Where the points of a named part are, in the units of the axes, to ten digits."""
+    found: list[tuple[float, float]] = []
+    for artist in look.find(ax, part):
+        if isinstance(artist, PathCollection):
+            found += [_place(place) for place in artist.get_offsets()]
+        elif isinstance(artist, Line2D):
+            found += [_place(place) for place in artist.get_xydata()]
+        elif isinstance(artist, LineCollection):
+            found += [_place(end) for line in artist.get_segments() for end in line]
+        else:
+            found += [_place(place) for place in artist.get_path().vertices]
+    return found
+
+
+def _place(place: Any) -> tuple[float, float]:
+    x, y = (float(f"{float(value):.10g}") for value in place)
+    return x, y
+
+
+def near(places: list[tuple[float, float]]) -> Any:
+    """The same places to a millionth."""
+    return approx([value for place in places for value in place], rel=1e-6, abs=1e-9)
+
+
+def flat(places: list[tuple[float, float]]) -> list[float]:
+    """Places as one list of numbers, to compare with :func:`near`."""
+    return [value for place in places for value in place]

@@ -1,141 +1,132 @@
-"""The dose-response plot as data and as drawn."""
+"""The dose-response plot as data, as drawn and in words."""
 
 from __future__ import annotations
 
-import json
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from figure_helpers import (
-    POINT,
-    assert_drawn_texts_inside,
-    assert_texts_on_page,
-    assert_texts_stay_apart,
-    texts,
-)
+from figure_helpers import assert_well_set, drawn, flat, marked, near, parts, words
 from ketameta.errors import UsageError
-from ketameta.figures import alt_text, draw_plot, find_parts, lay_out_dose_response
+from ketameta.plots import dose_response, find
+from ketameta.plots.dose_response import AtDose, DoseResponse, describe
+from ketameta.plots.scale import Estimate, Scale
 
 
-def doses(**more):
+def at(dose: float, estimate: float, low: float, high: float) -> AtDose:
+    return AtDose(dose, Estimate(estimate, low, high))
+
+
+def doses(**more: Any) -> DoseResponse:
     trials = {"Alder 2014": (28, 56, 84), "Birch 2016": (56, 84), "Cedar 2017": (84,)}
-    points = [
-        {
-            "label": label,
-            "dose": dose,
-            "estimate": -0.04 * dose - index,
-            "ci_low": -0.04 * dose - index - 2.5,
-            "ci_high": -0.04 * dose - index + 2.5,
-        }
-        for index, (label, members) in enumerate(trials.items())
+    points = tuple(
+        (label, at(dose, -0.04 * dose - i, -0.04 * dose - i - 2.5, -0.04 * dose - i + 2.5))
+        for i, (label, members) in enumerate(trials.items())
         for dose in members
-    ]
-    curve = [
-        {"dose": d, "estimate": -0.05 * d, "ci_low": -0.08 * d, "ci_high": -0.02 * d}
-        for d in range(0, 85, 14)
-    ]
-    return {
-        "title": "Dose and depression",
-        "unit": "mg",
-        "points": points,
-        "curve": curve,
-        "curve_label": "a line through no effect",
-        "other_curve": [dict(item, estimate=item["estimate"] * 0.9) for item in curve],
-        "other_label": "a restricted cubic spline",
-        "at_doses": [item for item in curve if item["dose"] in (28, 84)],
-        "measure_label": "Mean difference",
-        "null": 0.0,
-        "is_ratio": False,
-        "favours": ["Favours ketamine", "Favours control"],
-        "level": 0.95,
-    } | more
-
-
-def as_ratios():
-    data = doses(is_ratio=True, null=1.0, measure_label="Risk ratio")
-    for item in [*data["points"], *data["curve"], *data["other_curve"]]:
-        for key in ("estimate", "ci_low", "ci_high"):
-            item[key] = -item[key] / 4
-    return data
-
-
-@pytest.mark.parametrize("data", [doses(), as_ratios(), doses(curve=[], other_curve=[])])
-def test_words_stay_apart_and_on_the_page(data):
-    layout = lay_out_dose_response(data)
-    assert_texts_on_page(layout.marks, layout.width, layout.height)
-    assert_texts_stay_apart(layout.marks)
-    assert_drawn_texts_inside(draw_plot(layout))
-    json.dumps(layout.to_dict(), allow_nan=False)
-
-
-def test_every_contrast_is_a_point_at_its_dose():
-    layout = lay_out_dose_response(doses())
-    assert len(layout.points) == len(layout.marks_of("trial_point")) == 6
-    only = next(p for p in layout.points if p.x == 28)
-    assert only.at[0] == pytest.approx(layout.frame.x.position(28), abs=POINT)
-    for point in layout.points:
-        assert point.at[1] == pytest.approx(layout.frame.y.position(point.y), abs=POINT)
-        assert abs(point.at[0] - layout.frame.x.position(point.x)) < 18
-    same = [point.at[0] for point in layout.points if point.x == 84]
-    assert len(set(same)) == 3
-    assert sum(same) / 3 == pytest.approx(layout.frame.x.position(84), abs=POINT)
-    assert [tick.text for tick in texts(layout.marks, "tick_label")][:4] == ["0", "28", "56", "84"]
-
-
-def test_the_curve_starts_at_no_effect():
-    layout = lay_out_dose_response(doses())
-    (curve,) = layout.marks_of("curve")
-    (null,) = layout.marks_of("null_line")
-    assert curve.points[0] == pytest.approx(null.points[0], abs=POINT)
-    (band,) = layout.marks_of("band")
-    assert len(band.points) == 2 * len(curve.points)
-    (other,) = layout.marks_of("other_curve")
-    assert other.dash and not curve.dash
-
-
-def test_ratios_stand_on_a_log_scale():
-    data = as_ratios()
-    layout = lay_out_dose_response(data)
-    assert layout.frame.y.scale == "log"
-    shown = [point.y for point in layout.points]
-    assert shown == pytest.approx([math.exp(point["estimate"]) for point in data["points"]])
-
-
-def test_trials_are_named_once_and_have_their_own_marker():
-    layout = lay_out_dose_response(doses())
-    names = [text.text for text in layout.marks_of("key_name")]
-    assert names == ["Alder 2014", "Birch 2016", "Cedar 2017"]
-    assert len({mark.fill for mark in layout.marks_of("key_point")}) == 3
-    many = doses(
-        points=[
-            {"label": f"Trial {i}", "dose": 84, "estimate": -1.0, "ci_low": -2.0, "ci_high": 0.0}
-            for i in range(9)
-        ]
     )
-    looks = {(type(m), m.fill) for m in lay_out_dose_response(many).marks_of("key_point")}
-    assert len(looks) == 9
+    curve = tuple(at(d, -0.05 * d, -0.08 * d, -0.02 * d) for d in range(0, 85, 14))
+    given = DoseResponse(
+        points,
+        curve,
+        tuple(at(item.dose, 0.9 * item.value.estimate, 0, 0) for item in curve),
+        "a line through no effect",
+        "a restricted cubic spline",
+        "mg",
+        tuple(item for item in curve if item.dose in (28, 84)),
+        Scale("Mean difference", favours=("Favours ketamine", "Favours control")),
+        "Dose and depression",
+    )
+    return replace(given, **more)
 
 
-def test_the_text_alternative_has_the_numbers():
-    words = alt_text(lay_out_dose_response(doses()))
-    assert "3 trials, 6 contrasts of a dose with control" in words
-    assert "At 28 mg the curve is at −1.40 (95% CI −2.24 to −0.56)." in words
+def as_ratios() -> DoseResponse:
+    def turned(item: AtDose) -> AtDose:
+        value = item.value
+        ends = (-end / 4 for end in (value.estimate, value.low or 0.0, value.high or 0.0))
+        return AtDose(item.dose, Estimate(*ends))
+
+    data = doses(scale=Scale("Risk ratio", is_ratio=True))
+    return replace(
+        data,
+        trials=tuple((name, turned(item)) for name, item in data.trials),
+        curve=tuple(map(turned, data.curve)),
+        other=tuple(map(turned, data.other)),
+    )
 
 
-def test_parts_of_the_drawing_have_names():
-    figure = draw_plot(lay_out_dose_response(doses()))
-    assert len(find_parts(figure, "trial_point")) == 6
-    assert len(find_parts(figure, "curve")) == 1
+@pytest.mark.parametrize("data", [doses(), as_ratios(), doses(curve=(), other=())])
+def test_words_stay_apart_and_on_the_page(data: DoseResponse) -> None:
+    assert_well_set(drawn(dose_response, data))
 
 
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (doses(points=[]), "no point with an estimate"),
-        (doses(points=[{"label": "Elm", "dose": -1, "estimate": 0.0}]), "a dose is 0 or more"),
-    ],
-)
-def test_what_is_refused(data, words):
-    with pytest.raises(UsageError, match=words):
-        lay_out_dose_response(data)
+def test_every_contrast_is_a_point_at_its_dose() -> None:
+    ax = drawn(dose_response, doses())
+    points = marked(ax, "trial_point")
+    assert len(points) == 6
+    assert (28.0, pytest.approx(-1.12)) in points
+    assert [y for _, y in points] == pytest.approx(
+        [item.value.estimate for _, item in doses().trials]
+    )
+    same = [x for x, _ in points if x > 70]
+    assert len(set(same)) == 3
+    assert sum(same) / 3 == pytest.approx(84)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "28", "56", "84"]
+
+
+def test_the_curve_starts_at_no_effect() -> None:
+    data = doses()
+    ax = drawn(dose_response, data)
+    shown = [(item.dose, item.value.estimate) for item in data.curve]
+    assert flat(marked(ax, "curve")) == near(shown)
+    assert marked(ax, "curve")[0] == (0.0, 0.0)
+    corners = marked_corners(find(ax, "band")[0])
+    assert {(84.0, -6.72), (84.0, -1.68)} <= corners
+    (other,), (curve,) = find(ax, "other_curve"), find(ax, "curve")
+    assert other.get_linestyle() != curve.get_linestyle()
+
+
+def marked_corners(band: Any) -> set[tuple[float, float]]:
+    return {(round(float(x), 6), round(float(y), 6)) for x, y in band.get_paths()[0].vertices}
+
+
+def test_ratios_stand_on_a_log_scale() -> None:
+    data = as_ratios()
+    ax = drawn(dose_response, data)
+    assert ax.get_yscale() == "log"
+    assert [y for _, y in marked(ax, "trial_point")] == pytest.approx(
+        [math.exp(item.value.estimate) for _, item in data.trials]
+    )
+
+
+def test_an_interval_that_is_cut_has_its_arrow() -> None:
+    far = (*doses().trials, ("Elm 2018", at(56, -2.0, -90.0, 80.0)))
+    ax = drawn(dose_response, doses(trials=far))
+    low, high = ax.get_ylim()
+    assert low > -90 and high < 80
+    assert sorted(y for _, y in marked(ax, "clip_arrow")) == pytest.approx([low, high])
+    assert "clip_arrow" not in parts(drawn(dose_response, doses()))
+
+
+def test_trials_are_named_once_and_have_their_own_marker() -> None:
+    ax = drawn(dose_response, doses())
+    assert words(ax, "key_name") == ["Alder 2014", "Birch 2016", "Cedar 2017"]
+    many = doses(trials=tuple((f"Trial {i}", at(84, -1.0, -2.0, 0.0)) for i in range(19)))
+    ax = drawn(dose_response, many)
+    looks = {(line.get_marker(), line.get_color()) for line in find(ax, "trial_point")}
+    assert len(looks) == 19
+    assert_well_set(ax)
+
+
+def test_the_text_alternative_has_the_numbers() -> None:
+    said = describe(doses())
+    assert "3 trials, 6 contrasts of a dose with control" in said
+    assert "At 28 mg the curve is at −1.40 (95% CI −2.24 to −0.56)." in said
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(UsageError, match="no trial with an estimate"):
+        doses(trials=())
+    with pytest.raises(UsageError, match="dose is -1; a dose is 0 or more"):
+        doses(trials=(("Elm", at(-1, 0.0, 0.0, 0.0)),))

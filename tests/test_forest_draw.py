@@ -1,108 +1,142 @@
+"""The drawn forest plot: named parts, files, the look of others' axes, and what a fit draws."""
+
 import io
 import subprocess
 import sys
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from PIL import Image, ImageColor
+from PIL import Image
 
-from figure_helpers import assert_drawn_texts_inside, result, risk_ratio, smd, subgroups
-from ketameta.errors import UsageError
-from ketameta.figures import (
-    draw_forest,
-    figure_bytes,
-    find_parts,
-    lay_out_forest,
-    save_figure,
-    style,
+import ketameta as km
+from figure_helpers import (
+    assert_well_set,
+    drawn,
+    laid_out,
+    marked,
+    parts,
+    result,
+    risk_ratio,
+    smd,
+    subgroups,
+    words,
 )
-from ketameta.figures.canvas import drawing_settings
+from ketameta.errors import UsageError
+from ketameta.plots import find, look, save
+from ketameta.plots.forest import Forest, describe, forest_of, pooled_rows, sorted_forest
+from ketameta.plots.forest import plot as forest
+from ketameta.plots.look import file_bytes
+from ketameta.plots.scale import Scale
+from ketameta.report.plots import forest_data
+
+
+def plotted(data, **options):
+    return drawn(forest, forest_data(data), **options)
 
 
 def svg(data):
-    return figure_bytes(draw_forest(lay_out_forest(data)), "svg")
+    return file_bytes(plotted(data), "svg").decode("utf-8")
+
+
+# --- parts and files ------------------------------------------------------------------------------
 
 
 def test_every_part_has_its_name():
     data = subgroups(important_difference=-0.3)
     data["groups"][0]["rows"][0]["risk_of_bias"] = {"overall": "low"}
-    figure = draw_forest(lay_out_forest(data))
+    ax = plotted(data)
     counts = {
         "title": 1,
-        "study_interval": 4,
-        "study_marker": 4,
         "subgroup_diamond": 1,
         "pooled_diamond": 1,
         "prediction_bar": 1,
         "null_line": 1,
         "pooled_line": 1,
         "important_line": 1,
-        "axis": 1,
         "direction": 2,
-        "risk_of_bias": 4,
         "header_rule": 1,
     }
-    for name, count in counts.items():
-        assert len(find_parts(figure, name)) == count, name
-    assert find_parts(figure, "study_marker")[3].get_gid() == "study_marker-3"
+    found = parts(ax)
+    assert {name: found[name] for name in counts} == counts
+    assert len(marked(ax, "study_marker")) == 4
+    assert len(marked(ax, "study_interval")) == 8
+    assert len(marked(ax, "light")) + len(marked(ax, "not_assessed")) == 4
 
 
 def test_a_part_that_is_not_there_lists_those_that_are():
-    figure = draw_forest(lay_out_forest(result()))
     with pytest.raises(UsageError, match=r"has the parts .*empty.*looked_for"):
-        find_parts(figure, "pooled_diamond")
+        find(plotted(result()), "pooled_diamond")
 
 
 def test_svg_is_the_same_on_every_run_and_names_its_parts():
     first, second = svg(risk_ratio()), svg(risk_ratio())
     assert first == second
-    assert b'id="pooled_diamond-0"' in first
-    assert b'id="clip_arrow-1"' in first
-    assert b"<text" not in first  # outlines: no font needed to read it
-    assert b"dc:date" not in first
-    assert b"Matplotlib" not in first
+    assert 'class="pooled_diamond"' in first
+    assert 'class="clip_arrow"' in first
+    assert ">Alder 2004</text>" in first  # text stays text
+    assert not [word for word in ("dc:date", "Matplotlib", "metadata", "style=") if word in first]
+    numbers = look._NUMBER.findall("".join(look._TAG.findall(first.replace("</text>", ""))[0]))
+    assert all(len(number.partition(".")[2]) <= 2 for number in numbers)
+
+
+def test_numbers_in_an_svg_have_two_decimals_and_texts_keep_theirs():
+    data = smd(3, title="A share of 0.123456789")
+    text = svg(data)
+    assert "A share of 0.123456789</text>" in text
+    tags = "".join(part.partition(">")[0] for part in text.split("<"))
+    numbers = look._NUMBER.findall(tags)
+    assert len(numbers) > 100
+    assert max(len(number.partition(".")[2]) for number in numbers) <= 2
+
+
+def test_identifiers_in_an_svg_are_those_of_one_figure():
+    def identifiers(name):
+        text = file_bytes(plotted(risk_ratio(), xlim=(1.5, 2.2)), "svg", name=name).decode()
+        return {part.partition('"')[0] for part in text.split(' id="')[1:]}
+
+    assert identifiers("one")
+    assert not identifiers("one") & identifiers("two")
 
 
 def test_svg_is_the_same_in_another_process():
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from figure_helpers import subgroups\n"
-        "from ketameta.figures import draw_forest, figure_bytes, lay_out_forest\n"
-        "figure = draw_forest(lay_out_forest(subgroups()))\n"
-        "assert 'matplotlib.pyplot' not in sys.modules\n"
-        "sys.stdout.buffer.write(figure_bytes(figure, 'svg'))\n"
+        "from ketameta.plots import forest, look\n"
+        "from ketameta.report.plots import forest_data\n"
+        "with look.detached():\n"
+        "    ax = forest(forest_data(subgroups()))\n"
+        "sys.stdout.buffer.write(look.file_bytes(ax, 'svg'))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert done.stdout == svg(subgroups())
+    assert done.stdout.decode("utf-8") == svg(subgroups())
 
 
-def test_laying_out_needs_no_drawing_library():
+def test_saying_what_a_plot_shows_needs_no_drawing():
     code = (
         "import sys\n"
-        "from ketameta.figures import lay_out_forest, lay_out_evidence_map, alt_text\n"
-        "row = {'label': 'Alder 2014', 'estimate': -0.5, 'ci_low': -1, 'ci_high': 0}\n"
-        "alt_text(lay_out_forest({'groups': [{'label': None, 'rows': [row]}]}))\n"
-        "alt_text(lay_out_evidence_map([{'row': 'a', 'column': 'b', 'trials': 0}]))\n"
-        "assert 'matplotlib' not in sys.modules\n"
+        "from ketameta.plots.evidence_map import Cell, EvidenceMap, describe\n"
+        "describe(EvidenceMap((Cell('a', 'b', 0),)))\n"
+        "assert 'matplotlib' not in sys.modules and 'seaborn' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf"])
 def test_other_formats_are_the_same_on_every_run(ending):
-    first = figure_bytes(draw_forest(lay_out_forest(smd(3))), ending, title="A", description="B")
-    second = figure_bytes(draw_forest(lay_out_forest(smd(3))), ending, title="A", description="B")
+    first, second = (file_bytes(plotted(smd(3)), ending, description="B") for _ in range(2))
     assert first == second
     assert b"atplotlib" not in first
 
 
 def test_the_picture_is_not_empty_and_has_the_size_of_the_layout():
-    layout = lay_out_forest(smd(5))
-    png = figure_bytes(draw_forest(layout), "png", dpi=72)
+    layout = laid_out(smd(5))
+    png = file_bytes(plotted(smd(5)), "png", dpi=72)
     pixels = imread(io.BytesIO(png), format="png")
     assert pixels.shape[1] == pytest.approx(layout.width, abs=1)
     assert pixels.shape[0] == pytest.approx(layout.height, abs=1)
@@ -110,51 +144,33 @@ def test_the_picture_is_not_empty_and_has_the_size_of_the_layout():
     assert 0.02 < ink < 0.5
 
 
-@pytest.mark.parametrize(
-    "data",
-    [smd(5), smd(2), smd(1), result(), subgroups(), risk_ratio()],
-    ids=["five", "two", "one", "none", "subgroups", "ratio"],
-)
-def test_drawn_text_stays_inside_the_figure(data):
-    assert_drawn_texts_inside(draw_forest(lay_out_forest(data)))
-
-
 def test_a_png_keeps_its_words_its_white_paper_and_its_resolution():
-    layout = lay_out_forest(smd(2))
-    png = figure_bytes(draw_forest(layout), "png", description="Two trials: −0.45", dpi=150)
+    png = file_bytes(plotted(smd(2)), "png", description="Two trials: −0.45", dpi=150)
     with Image.open(io.BytesIO(png)) as image:
         assert image.info["Description"] == "Two trials: −0.45"
         assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
-        colours = {colour for _, colour in image.convert("RGB").getcolors(10**6)}
         assert image.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
-        assert ImageColor.getrgb(style.BLUE) in colours
-        assert ImageColor.getrgb(style.NAVY) in colours
-        assert image.mode == "P"
 
 
-def test_description_and_title_are_stored_in_the_file(tmp_path):
-    path = save_figure(
-        draw_forest(lay_out_forest(smd(2))),
-        tmp_path / "deep" / "plot.svg",
-        title="Ketamine & mood",
-        description="Two trials",
-    )
+def test_the_description_is_stored_in_the_file(tmp_path):
+    path = save(plotted(smd(2)), tmp_path / "deep" / "plot.svg", description='Two "trials" & more')
     text = path.read_text(encoding="utf-8")
-    assert "<title>Ketamine &amp; mood</title>" in text
-    assert "Two trials" in text
+    assert 'aria-label="Two &quot;trials&quot; &amp; more"' in text
     assert [file.name for file in path.parent.iterdir()] == ["plot.svg"]
 
 
 def test_an_unknown_ending_is_refused(tmp_path):
-    figure = draw_forest(lay_out_forest(result()))
     with pytest.raises(UsageError, match="choose one of 'svg', 'png', 'pdf'"):
-        save_figure(figure, tmp_path / "plot.jpeg")
+        save(plotted(result()), tmp_path / "plot.jpeg")
     assert not list(tmp_path.iterdir())
+
+
+# --- settings -------------------------------------------------------------------------------------
 
 
 def test_the_users_settings_are_neither_used_nor_changed():
     plain = svg(smd(2))
-    with mpl.rc_context({"font.family": ["serif"], "lines.linewidth": 9, "svg.fonttype": "none"}):
+    with mpl.rc_context({"font.family": ["serif"], "lines.linewidth": 9, "svg.fonttype": "path"}):
         before = dict(mpl.rcParams)
         assert svg(smd(2)) == plain
         assert dict(mpl.rcParams) == before
@@ -162,27 +178,180 @@ def test_the_users_settings_are_neither_used_nor_changed():
 
 def test_settings_end_with_the_block_even_after_an_error():
     before = dict(mpl.rcParams)
-    with pytest.raises(RuntimeError), drawing_settings():
+    with pytest.raises(RuntimeError), look.theme():
         raise RuntimeError
     assert dict(mpl.rcParams) == before
 
 
+def test_nothing_is_shown_and_a_figure_of_its_own_is_pyplots(monkeypatch):
+    monkeypatch.setattr(plt, "show", lambda *_: pytest.fail("shown"))
+    before = set(plt.get_fignums())
+    ax = forest(forest_data(smd(2)))
+    (number,) = set(plt.get_fignums()) - before
+    assert plt.figure(number) is ax.figure
+    plt.close(number)
+    plotted(smd(2))
+    assert set(plt.get_fignums()) == before
+
+
 def test_a_plot_can_be_drawn_into_given_axes_scaled():
-    layout = lay_out_forest(smd(3))
-    own = draw_forest(layout)
+    layout = laid_out(smd(3))
+    own = plotted(smd(3))
     figure = Figure(figsize=(2 * layout.width / 72, 2 * layout.height / 72))
-    ax = figure.add_axes((0.0, 0.0, 0.5, 0.5))
-    assert draw_forest(layout, ax=ax) is figure
-    size = find_parts(own, "label")[0].get_fontsize()
-    assert find_parts(figure, "label")[0].get_fontsize() == pytest.approx(size)
-    half = figure.add_axes((0.5, 0.5, 0.25, 0.25))
-    draw_forest(layout, ax=half)
-    assert half.texts[0].get_fontsize() == pytest.approx(ax.texts[0].get_fontsize() / 2)
+    half, quarter = figure.add_axes((0.0, 0.0, 0.5, 0.5)), figure.add_axes((0.5, 0.5, 0.25, 0.25))
+    assert plotted(smd(3), ax=half) is half
+    plotted(smd(3), ax=quarter)
+    sizes = [find(ax, "label")[0].get_fontsize() for ax in (own, half, quarter)]
+    assert sizes == pytest.approx([look.BODY, look.BODY, look.BODY / 2])
+    box = half.get_position()
+    plot = layout.column("plot")
+    assert 2 * box.x0 == pytest.approx(plot.left / layout.width)
+    assert 2 * box.x1 == pytest.approx(plot.right / layout.width)
 
 
-def test_dollar_signs_and_odd_letters_are_drawn_as_they_are():
-    data = smd(2, title="Cost $5 and $6 of ketamine\u00a0(Żółw, 東京, A_1^2)")
-    figure = draw_forest(lay_out_forest(data))
-    words = find_parts(figure, "title")[0].get_text()
-    assert words == "Cost $5 and $6 of ketamine\u00a0(Żółw, 東京, A_1^2)"
-    assert figure_bytes(figure, "svg") == svg(data)
+# --- letters --------------------------------------------------------------------------------------
+
+NAMES = ("Παπαδόπουλος", "Ștefănescu", "Їжак", "Љубић", "王小明", "สมชาย", "🦄", "e\u0301")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+def test_every_name_is_drawn_and_none_stops_a_file(name, ending):
+    data = smd(2)
+    data["groups"][0]["rows"][0]["label"] = f"{name} 2001"
+    content = file_bytes(plotted(data), ending, dpi=50)
+    if ending == "svg":
+        expected = "é" if name == "e\u0301" else name
+        assert f"{expected} 2001</text>".encode() in content
+
+
+def test_dollar_signs_and_marks_of_mathematics_are_drawn_as_they_are():
+    title = "Cost $5 and $6 of ketamine\u00a0(A_1^2)"
+    ax = plotted(smd(2, title=title))
+    assert words(ax, "title") == [title]
+    file_bytes(ax, "png", dpi=50)
+
+
+def test_markup_in_a_label_cannot_act():
+    data = smd(2)
+    data["groups"][0]["rows"][0]["label"] = '<script>x</script>"&'
+    text = svg(data)
+    assert "<script" not in text
+    assert "&lt;script" in text
+
+
+# --- from fitted results --------------------------------------------------------------------------
+
+Y = [0.10, 0.30, 0.35, 0.65, 0.45, 0.15]
+V = [0.03, 0.03, 0.05, 0.01, 0.05, 0.02]
+LABELS = ["Alder 2001", "Birch 2002", "Cedar 2003", "Dogwood 2004", "Elm 2005", "Fir 2006"]
+
+
+def fitted(**more):
+    return km.random_effects(Y, V, labels=LABELS, **more)
+
+
+def test_a_fit_draws_its_trials_its_pool_and_its_prediction():
+    fit = fitted(measure="SMD")
+    with look.detached():
+        ax = fit.forest()
+    assert words(ax, "label")[:6] == LABELS
+    assert [x for x, _ in marked(ax, "study_marker")] == pytest.approx(Y)
+    diamond = [x for x, _ in marked(ax, "pooled_diamond")]
+    assert (min(diamond), max(diamond)) == pytest.approx((fit.ci_low, fit.ci_high))
+    bar = [x for x, _ in marked(ax, "prediction_bar")]
+    assert (min(bar), max(bar)) == pytest.approx((fit.pi_low, fit.pi_high))
+    areas = find(ax, "study_marker")[0].get_sizes()
+    assert areas / areas.max() == pytest.approx(fit.weights / fit.weights.max())
+    assert_well_set(ax)
+    assert f"Pooled estimate {fit.estimate:.2f} (95% CI {fit.ci_low:.2f}" in describe(fit)
+
+
+def test_ratios_are_drawn_in_their_own_unit_on_a_log_axis():
+    with look.detached():
+        ax = fitted(measure="OR").forest()
+    assert ax.get_xscale() == "log"
+    assert [x for x, _ in marked(ax, "study_marker")] == pytest.approx(np.exp(Y))
+    ticks = [label.get_text() for label in ax.get_xticklabels()]
+    assert "1" in ticks and all(float(tick) > 0 for tick in ticks)
+
+
+def test_trials_can_be_sorted_and_columns_added():
+    fit = fitted(measure="MD")
+    doses = [10, 20, 30, 40, 50, 60]
+    ax = drawn(forest, fit, sort="-estimate", columns={"Dose": doses, "Country": ["Norway"] * 6})
+    order = sorted(range(6), key=lambda i: -Y[i])
+    assert words(ax, "label")[:6] == [LABELS[i] for i in order]
+    cells = words(ax, "cell")
+    assert [cell for cell in cells if cell in {str(dose) for dose in doses}] == [
+        str(doses[i]) for i in order
+    ]
+    assert cells.count("Norway") == 6
+    assert_well_set(ax)
+    by_year = sorted_forest(forest_of(fit), [6, 5, 4, 3, 2, 1])
+    assert [trial.label for trial in by_year.trials] == LABELS[::-1]
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"sort": "estimat"}, "sort is 'estimat'; .* did you mean estimate"),
+        ({"sort": [1, 2]}, "sort has 2 values and there are 6 rows"),
+        ({"columns": {"Dose": [1]}}, r"columns\['Dose'\] has 1 values and there are 6 rows"),
+        ({"groups": ["a", "b"]}, "groups has 2 values and the fit has 6 trials"),
+        ({"xlim": (1, 1)}, "axis range is 1 to 1"),
+        ({"rows_per_page": 4, "page": 9}, "page is 9; there are 3 pages"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, said):
+    with pytest.raises(UsageError, match=said):
+        drawn(forest, fitted(), **options)
+
+
+def test_what_holds_no_trials_is_refused():
+    with pytest.raises(UsageError, match="needs the estimates of trials; int holds none"):
+        forest(3)
+
+
+def test_groups_are_pooled_as_the_whole_was():
+    fit = fitted(measure="SMD")
+    groups = ["b", "a", "b", "a", "b", "a"]
+    found = forest_of(fit, groups)
+    assert [group.label for group in found.groups] == ["b", "a"]
+    for group in found.groups:
+        at = [i for i, name in enumerate(groups) if name == group.label]
+        alone = km.random_effects([Y[i] for i in at], [V[i] for i in at])
+        assert group.pool.estimate == pytest.approx(alone.estimate, rel=1e-12)
+        assert [trial.weight for trial in group.trials] == [fit.weights[i] for i in at]
+    ax = drawn(forest, fit, groups=groups, columns={"No.": range(6)})
+    assert [cell for cell in words(ax, "cell") if len(cell) == 1] == list("024135")
+    again = drawn(km.subgroup_analysis(Y, V, groups, labels=LABELS).forest)
+    assert parts(again)["subgroup_diamond"] == 2
+
+
+def test_refits_are_rows_of_pools():
+    fit = fitted(measure="SMD")
+    left = km.leave_one_out(fit)
+    ax = drawn(left.forest)
+    assert [x for x, _ in marked(ax, "study_marker")] == pytest.approx(left.estimate)
+    assert words(ax, "header")[0] == "Trial left out"
+    assert parts(ax)["pooled_diamond"] == 1
+    grown = km.cumulative(fit)
+    ax = drawn(grown.forest)
+    assert words(ax, "label")[0].startswith("+\u00a0Alder 2001 (k\u00a0=\u00a01)")
+    assert "pooled_diamond" not in parts(ax)
+    assert "Each square: all trials up to and including this one" in words(ax, "footnote")[0]
+    with pytest.raises(UsageError, match="rows is empty"):
+        pooled_rows((), Scale(), None, added=True)
+
+
+def test_a_common_effect_and_a_posterior_say_what_they_are():
+    common = drawn(km.common_effect(Y, V, labels=LABELS).forest)
+    assert "Common effect, inverse variance; 95% CI by Wald." in words(common, "footnote")
+    bayes = drawn(km.bayes_random_effects(Y, V, labels=LABELS).forest)
+    assert "Bayesian random effects; credible intervals." in words(bayes, "footnote")
+
+
+def test_a_forest_typed_by_hand_needs_no_fit():
+    assert describe(Forest(looked_for="trials")).endswith("Looked for: trials.")
+    assert words(drawn(forest, Forest()), "empty") == ["No eligible trials"]

@@ -1,24 +1,36 @@
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from matplotlib.colors import to_hex
 
 from figure_helpers import (
     POINT,
-    assert_texts_on_page,
-    assert_texts_stay_apart,
+    assert_well_set,
+    drawn,
+    laid_out,
+    marked,
+    parts,
     pooled,
     result,
     risk_ratio,
     row,
     smd,
     subgroups,
-    texts,
+    words,
 )
 from ketameta.errors import UsageError
-from ketameta.figures import alt_text, lay_out_forest, style
-from ketameta.figures.forest import forest_marks
+from ketameta.plots import look
+from ketameta.plots.forest_draw import draw
+from ketameta.plots.forest_layout import LARGEST, SMALLEST, UNWEIGHTED, lay_out
+from ketameta.plots.forest_words import describe_layout
+from ketameta.report.plots import _trial, forest_data
+
+
+def picture(layout):
+    return drawn(draw, layout)
 
 
 def kinds(layout):
@@ -26,7 +38,7 @@ def kinds(layout):
 
 
 def test_rows_stand_in_reading_order():
-    layout = lay_out_forest(smd(3))
+    layout = laid_out(smd(3))
     assert kinds(layout) == [
         "header",
         "study",
@@ -44,7 +56,7 @@ def test_rows_stand_in_reading_order():
 
 
 def test_subgroups_show_their_pool_the_single_trial_and_the_empty_group():
-    layout = lay_out_forest(subgroups())
+    layout = laid_out(subgroups())
     assert kinds(layout) == [
         "header",
         "subgroup_header",
@@ -72,33 +84,34 @@ def test_subgroups_show_their_pool_the_single_trial_and_the_empty_group():
 def test_group_prediction_intervals_appear_where_there_is_no_overall_result():
     data = subgroups()
     data["pooled"] = None
-    layout = lay_out_forest(data)
+    layout = laid_out(data)
     assert [row.group for row in layout.rows_of("prediction")] == [0]
-    assert not lay_out_forest(data, group_predictions=False).rows_of("prediction")
+    without = replace(forest_data(data), group_predictions=False)
+    assert not lay_out(without).rows_of("prediction")
 
 
 def test_rows_neither_overlap_nor_leave_the_page():
     for data in (smd(3), smd(50), subgroups(), risk_ratio()):
-        layout = lay_out_forest(data)
+        layout = laid_out(data)
         for above, below in pairwise(layout.rows):
             assert below.top >= above.bottom - POINT
         assert layout.rows[-1].bottom < layout.axis_y < layout.footnote_top < layout.height
 
 
 def test_fifty_rows_grow_the_page_and_repeat_the_axis():
-    short, tall = lay_out_forest(smd(5)), lay_out_forest(smd(50))
+    short, tall = laid_out(smd(5)), laid_out(smd(50))
     assert tall.axis_repeated
     assert not short.axis_repeated
     assert tall.width == short.width
     assert tall.height - short.height > 45 * 12
-    labels = [mark.text for mark in texts(forest_marks(tall), "tick_label")]
-    assert labels[: len(labels) // 2] == labels[len(labels) // 2 :]
-    bands = [mark for mark in forest_marks(tall) if mark.part == "band"]
-    assert len(bands) == 25
+    ax = picture(tall)
+    ticks = ax.xaxis.get_major_ticks()
+    assert all(tick.label1.get_visible() and tick.label2.get_visible() for tick in ticks)
+    assert parts(ax)["band"] == 25
 
 
 def test_texts_of_every_column_are_written_once_and_rounded():
-    layout = lay_out_forest(smd(3))
+    layout = laid_out(smd(3))
     first = layout.rows_of("study")[0]
     assert first.cell("effect") == "−0.50 [−0.75, −0.25]"
     assert first.cell("treatment") == "20"
@@ -115,48 +128,98 @@ def test_texts_of_every_column_are_written_once_and_rounded():
 
 
 def test_ratios_are_shown_as_ratios_on_a_log_axis():
-    layout = lay_out_forest(risk_ratio())
+    layout = laid_out(risk_ratio())
     first = layout.rows_of("study")[0]
     assert first.cell("effect") == "2.00 [1.34, 2.98]"
     assert first.cell("treatment") == "12/20"
     assert layout.rows_of("overall")[0].cell("treatment") == "40/80"
     axis = layout.axis
-    assert axis.scale == "log"
-    assert axis.position(1.0) - axis.position(0.5) == pytest.approx(
-        axis.position(4.0) - axis.position(2.0)
-    )
+    assert axis.log
+    assert axis.share(1.0) - axis.share(0.5) == pytest.approx(axis.share(4.0) - axis.share(2.0))
     assert "1" in axis.tick_labels
     assert set(axis.tick_labels) <= {"0.1", "0.2", "0.5", "1", "2", "5", "10", "20"}
     assert layout.column("plot").header == ("Risk ratio (log scale)",)
 
 
 def test_an_interval_that_would_squeeze_the_rest_is_cut_on_both_sides():
-    layout = lay_out_forest(risk_ratio())
+    layout = laid_out(risk_ratio())
     *others, wide = layout.rows_of("study")
-    assert wide.clipped_left
-    assert wide.clipped_right
-    assert (wide.x_low, wide.x_high) == (layout.axis.start, layout.axis.stop)
-    assert not any(row.clipped_left or row.clipped_right for row in others)
-    arrows = [mark for mark in forest_marks(layout) if mark.part == "clip_arrow"]
-    assert len(arrows) == 2
+    assert wide.cut_low and wide.cut_high
+    assert not any(row.cut_low or row.cut_high for row in others)
+    ax = picture(layout)
+    places = marked(ax, "clip_arrow")
+    assert places == [(layout.axis.low, wide.middle), (layout.axis.high, wide.middle)]
     assert wide.cell("effect") == "2.50 [0.03, 225.04]"
     assert any("Arrowhead" in line for note in layout.footnotes for line in note)
 
 
+def test_an_estimate_far_out_does_not_squeeze_the_rest():
+    data = smd(6)
+    data["groups"][0]["rows"][3] |= {"estimate": 40.0, "ci_low": 39.6, "ci_high": 40.4}
+    layout = laid_out(data)
+    far = layout.rows_of("study")[3]
+    assert layout.axis.high < 5
+    assert far.cut_high and not far.cut_low
+    ax = picture(layout)
+    assert len(marked(ax, "study_marker")) == 5
+    assert marked(ax, "clip_arrow") == [(layout.axis.high, far.middle)]
+
+
+@pytest.mark.parametrize("low, high", [(-9.0, 4.0), (-1.0, 6.5)])
+def test_pools_and_predictions_are_drawn_whole(low, high):
+    data = subgroups()
+    data["groups"][0]["pooled"] |= {"ci_low": low, "ci_high": high}
+    data["pooled"] |= {"pi_low": low - 1, "pi_high": high + 1}
+    layout = laid_out(data)
+    few = [row for row in layout.rows if row.kind in ("overall", "subgroup_pool", "prediction")]
+    assert len(few) == 3
+    assert not any(row.cut_low or row.cut_high for row in few)
+    assert layout.axis.low < low - 1 and layout.axis.high > high + 1
+
+
+def test_even_an_absurd_pool_leaves_room_to_see_the_trials():
+    data = smd(4)
+    data["pooled"] |= {"ci_low": -900.0, "ci_high": 900.0}
+    layout = laid_out(data)
+    trials = [end for row in layout.rows_of("study") for end in (row.low, row.high)]
+    share = layout.axis.share(max(trials)) - layout.axis.share(min(trials))
+    assert share > 0.03
+    pool = layout.rows_of("overall")[0]
+    assert pool.cut_low and pool.cut_high
+    assert parts(picture(layout))["clip_arrow"] == 2
+
+
+def test_groups_in_place_of_too_many_trials_are_drawn_whole():
+    groups = [
+        {
+            "label": name,
+            "rows": [row(f"{name} {i}", middle + 0.01 * i) for i in range(80)],
+            "pooled": pooled(80, middle, half),
+        }
+        for name, middle, half in (("Adults", -0.4, 0.1), ("Children", -0.2, 3.0))
+    ]
+    layout = laid_out(result(groups=groups, pooled=pooled(160, -0.3, 0.9)))
+    assert [row.label for row in layout.rows_of("study")] == [
+        "Adults: 80 trials",
+        "Children: 80 trials",
+    ]
+    assert not any(row.cut_low or row.cut_high for row in layout.rows)
+
+
 def test_an_estimate_outside_a_given_range_has_an_arrow_and_no_marker():
-    layout = lay_out_forest(smd(3), axis_range=(0.5, 1.0))
-    assert all(row.x is None and row.clipped_left for row in layout.rows_of("study"))
-    parts = {mark.part for mark in forest_marks(layout)}
-    assert "study_marker" not in parts
-    assert "pooled_diamond" not in parts
-    assert "clip_arrow" in parts
+    layout = laid_out(smd(3), xlim=(0.5, 1.0))
+    assert all(row.cut_low for row in layout.rows_of("study"))
+    found = parts(picture(layout))
+    assert "study_marker" not in found
+    assert "pooled_diamond" not in found
+    assert len(marked(picture(layout), "clip_arrow")) == 5  # three trials, the pool, the prediction
 
 
 def test_marker_areas_are_proportional_to_weights():
-    layout = lay_out_forest(smd(4))
+    layout = laid_out(smd(4))
     rows = layout.rows_of("study")
     heaviest = rows[-1]
-    assert heaviest.area == pytest.approx(style.LARGEST_SQUARE**2)
+    assert heaviest.area == pytest.approx(LARGEST**2)
     for one in rows:
         assert one.area / heaviest.area == pytest.approx(one.weight / heaviest.weight)
 
@@ -167,60 +230,67 @@ def test_weights_within_groups_are_drawn_within_groups():
         one["weight"] = weight
     second = [row("Fir 2002", -0.1, weight=0.9), row("Hazel 2003", -0.2, weight=0.1)]
     data["groups"][1] = {"label": "Not resistant", "rows": second, "pooled": pooled(2, -0.1)}
-    areas = [row.area for row in lay_out_forest(data).rows_of("study")]
-    assert areas[2] == areas[3] == pytest.approx(style.LARGEST_SQUARE**2)
+    areas = [row.area for row in laid_out(data).rows_of("study")]
+    assert areas[2] == areas[3] == pytest.approx(LARGEST**2)
     assert areas[0] / areas[2] == pytest.approx(0.4)
 
 
 def test_a_tiny_weight_is_still_visible():
-    layout = lay_out_forest(smd(50))
-    assert min(row.area for row in layout.rows_of("study")) == style.SMALLEST_SQUARE**2
+    layout = laid_out(smd(50))
+    assert min(row.area for row in layout.rows_of("study")) == SMALLEST**2
 
 
 def test_markers_and_intervals_fall_where_the_axis_says():
-    layout = lay_out_forest(smd(4))
+    layout = laid_out(smd(4))
+    ax = picture(layout)
+    rows = layout.rows_of("study")
+    assert ax.get_xlim() == (layout.axis.low, layout.axis.high)
+    assert marked(ax, "study_marker") == [(row.estimate, row.middle) for row in rows]
+    ends = [(end, row.middle) for row in rows for end in (row.low, row.high)]
+    assert marked(ax, "study_interval") == ends
     plot = layout.column("plot")
-    for one in layout.rows_of("study"):
-        assert plot.left <= one.x_low < one.x < one.x_high <= plot.right
-        share = (one.estimate - layout.axis.low) / (layout.axis.high - layout.axis.low)
-        assert one.x == pytest.approx(plot.left + share * (plot.right - plot.left))
+    box = ax.get_window_extent()
+    per_point = ax.figure.dpi / 72
+    assert (box.x0 / per_point, box.x1 / per_point) == pytest.approx((plot.left, plot.right))
 
 
 def test_no_trials_is_a_figure_that_says_what_was_looked_for():
-    layout = lay_out_forest(result())
+    layout = laid_out(result())
     assert kinds(layout) == ["header", "empty"]
     assert layout.axis is None
-    marks = forest_marks(layout)
-    assert texts(marks, "empty")[0].text == "No eligible trials"
-    words = " ".join(mark.text for mark in texts(marks, "looked_for"))
-    assert words == "Looked for: trials that gave ketamine to people with ADHD"
-    assert not texts(marks, "header")
-    assert_texts_on_page(marks, layout.width, layout.height)
-    assert alt_text(layout) == (
+    ax = picture(layout)
+    assert words(ax, "empty") == ["No eligible trials"]
+    looked = " ".join(words(ax, "looked_for"))
+    assert looked == "Looked for: trials that gave ketamine to people with ADHD"
+    assert not words(ax, "header")
+    assert_well_set(ax)
+    assert describe_layout(layout) == (
         "Forest plot: Depressive symptoms after one day. No eligible trials."
         " Looked for: trials that gave ketamine to people with ADHD."
     )
 
 
 def test_no_groups_at_all_is_also_no_trials():
-    assert kinds(lay_out_forest(result(groups=[]))) == ["header", "empty"]
+    assert kinds(laid_out(result(groups=[]))) == ["header", "empty"]
 
 
 def test_one_trial_is_shown_and_not_pooled():
     data = result([row("Alder 2014", -0.5, weight=1.0)], pooled=pooled(1, -0.5))
-    layout = lay_out_forest(data)
+    layout = laid_out(data)
     assert kinds(layout) == ["header", "study", "single"]
     assert layout.rows[-1].label == "One trial; not pooled"
     only = layout.rows_of("study")[0]
     assert only.weight is None
-    assert only.area == style.UNWEIGHTED_SQUARE**2
+    assert only.area == UNWEIGHTED**2
     assert layout.column("weight") is None
     assert layout.pooled_estimate is None
-    assert "One trial, not pooled: Alder 2014 −0.50 (95% CI −0.90 to −0.10)." in alt_text(layout)
+    assert "One trial, not pooled: Alder 2014 −0.50 (95% CI −0.90 to −0.10)." in describe_layout(
+        layout
+    )
 
 
 def test_two_trials_have_a_diamond_and_say_why_there_is_no_prediction_interval():
-    layout = lay_out_forest(smd(2))
+    layout = laid_out(smd(2))
     assert kinds(layout) == ["header", "study", "study", "overall", "note", "heterogeneity"]
     assert layout.rows_of("note")[0].label == "Two trials: no prediction interval"
 
@@ -228,24 +298,24 @@ def test_two_trials_have_a_diamond_and_say_why_there_is_no_prediction_interval()
 def test_a_pool_that_was_withheld_is_said():
     data = smd(3)
     data["pooled"] = None
-    assert kinds(lay_out_forest(data))[-1] == "note"
-    assert lay_out_forest(data).rows[-1].label == "Not pooled"
+    assert kinds(laid_out(data))[-1] == "note"
+    assert laid_out(data).rows[-1].label == "Not pooled"
 
 
 def test_missing_values_are_shown_as_missing():
     rows = [row("Alder 2014", None, n_treatment=None), row("Birch 2015", -0.4)]
-    layout = lay_out_forest(result(rows, pooled=None))
+    layout = laid_out(result(rows, pooled=None))
     missing = layout.rows_of("study")[0]
     assert missing.cell("effect") == "not estimable"
     assert missing.cell("treatment") == "–"
-    assert (missing.x, missing.x_low) == (None, None)
+    assert (missing.estimate, missing.low) == (None, None)
     assert kinds(layout)[-1] == "single"
 
 
 def test_a_sum_with_an_unknown_part_is_a_lower_bound():
     data = smd(3)
     data["groups"][0]["rows"][0]["n_control"] = None
-    overall = lay_out_forest(data).rows_of("overall")[0]
+    overall = laid_out(data).rows_of("overall")[0]
     assert overall.cell("control") == "≥\u00a042"
     assert overall.cell("treatment") == "60"
 
@@ -253,7 +323,7 @@ def test_a_sum_with_an_unknown_part_is_a_lower_bound():
 def test_sums_that_would_count_people_twice_are_left_out():
     data = subgroups()
     data["groups"][1]["rows"][0]["study_id"] = "alder_2001"
-    layout = lay_out_forest(data)
+    layout = laid_out(data)
     assert layout.rows_of("overall")[0].cell("treatment") == ""
     assert layout.rows_of("subgroup_pool")[0].cell("treatment") == "60"
 
@@ -263,7 +333,7 @@ def test_weights_given_within_groups_are_not_added_up():
     for group in data["groups"]:
         for one in group["rows"]:
             one["weight"] = 1.0 / len(group["rows"])
-    layout = lay_out_forest(data)
+    layout = laid_out(data)
     assert layout.rows_of("overall")[0].cell("weight") == ""
     assert layout.rows_of("subgroup_pool")[0].cell("weight") == "100.0%"
     single = layout.rows_of("study")[-1]
@@ -272,7 +342,7 @@ def test_weights_given_within_groups_are_not_added_up():
 
 def test_columns_without_data_are_left_out():
     rows = [row("Alder 2014", -0.5, n_control=None), row("Birch 2015", -0.4, n_control=None)]
-    layout = lay_out_forest(result(rows))
+    layout = laid_out(result(rows))
     assert layout.column("control") is None
     assert layout.column("treatment") is not None
     names = [column.name for column in layout.columns]
@@ -280,7 +350,7 @@ def test_columns_without_data_are_left_out():
 
 
 def test_arms_take_the_name_that_all_rows_share():
-    layout = lay_out_forest(smd(3))
+    layout = laid_out(smd(3))
     assert [spanner.lines for spanner in layout.spanners] == [("Ketamine",), ("Placebo",)]
     assert layout.column("comparison") is None
 
@@ -288,11 +358,11 @@ def test_arms_take_the_name_that_all_rows_share():
 def test_interventions_that_differ_get_a_column_in_readers_words():
     data = smd(3)
     data["groups"][0]["rows"][0]["intervention"] = "mixed_amphetamine_salts"
-    layout = lay_out_forest(data)
+    layout = laid_out(data)
     column = layout.column("comparison")
     assert column.header == ("Intervention",)
-    words = " ".join(layout.rows_of("study")[0].comparison_lines)
-    assert words == "mixed amphetamine salts"
+    beside = " ".join(layout.rows_of("study")[0].beside)
+    assert beside == "mixed amphetamine salts"
     assert layout.spanners[0].lines == ("Treatment",)
 
 
@@ -300,16 +370,16 @@ def test_means_are_shown_on_request():
     data = smd(2)
     for one in data["groups"][0]["rows"]:
         one |= {"mean_treatment": 12.34, "sd_treatment": 5.0, "mean_control": 18, "sd_control": 6}
-    assert lay_out_forest(data).column("mean_treatment") is None
-    layout = lay_out_forest(data, show_means=True)
+    assert laid_out(data).column("mean_treatment") is None
+    layout = lay_out(replace(forest_data(data), show_means=True))
     assert layout.rows_of("study")[0].cell("mean_treatment") == "12.3 (5.0)"
     assert [spanner.ruled for spanner in layout.spanners] == [True, True]
 
 
 def test_direction_words_stand_beside_no_effect():
-    layout = lay_out_forest(smd(3))
+    layout = laid_out(smd(3))
     left, right = layout.directions
-    null = layout.axis.position(0.0)
+    null = layout.position(0.0)
     assert left.lines == ("Favours ketamine",)
     assert right.lines == ("Favours placebo",)
     assert left.x < null < right.x
@@ -318,28 +388,27 @@ def test_direction_words_stand_beside_no_effect():
 
 def test_long_direction_words_wrap_and_stay_on_the_page():
     long = "Favours the combination of psychotherapy with an NMDA-receptor antagonist"
-    layout = lay_out_forest(smd(3, favours=[long, long]))
+    layout = laid_out(smd(3, favours=[long, long]))
     assert all(1 < len(item.lines) <= 3 for item in layout.directions)
-    assert_texts_on_page(forest_marks(layout), layout.width, layout.height)
-    assert_texts_stay_apart(forest_marks(layout))
+    assert_well_set(picture(layout))
 
 
 def test_long_labels_wrap_to_three_lines_and_end_in_an_ellipsis():
     data = smd(3)
     data["groups"][0]["rows"][1]["label"] = "The International Collaborative " * 6 + "Group 2011"
-    layout = lay_out_forest(data)
+    layout = laid_out(data)
     long = layout.rows_of("study")[1]
-    assert len(long.label_lines) == 3
-    assert long.label_lines[-1].endswith("…")
+    assert len(long.lines) == 3
+    assert long.lines[-1].endswith("…")
     assert long.label.endswith("Group 2011")
     assert long.height > layout.rows_of("study")[0].height
-    assert_texts_stay_apart(forest_marks(layout))
+    assert_well_set(picture(layout))
 
 
 def test_a_trial_set_aside_is_grey_unweighted_and_gives_its_reason():
     data = smd(3)
     data["groups"][0]["rows"][1] |= {"excluded": True, "reason": "open label"}
-    layout = lay_out_forest(data)
+    layout = laid_out(data)
     aside = layout.rows_of("study")[1]
     assert aside.excluded
     assert (aside.weight, aside.cell("weight")) == (None, "–")
@@ -347,10 +416,10 @@ def test_a_trial_set_aside_is_grey_unweighted_and_gives_its_reason():
     assert ("a\u00a0\u00a0Set aside: open label",) in layout.footnotes
     assert layout.rows_of("overall")[0].cell("treatment") == "40"
     assert layout.k == 2
-    marks = forest_marks(layout)
-    hollow = [m for m in marks if m.part == "study_marker" and m.fill == style.PAPER]
-    assert len(hollow) == 1
-    assert "1 trial set aside" in alt_text(layout)
+    full, hollow = look.find(picture(layout), "study_marker")
+    assert [len(group.get_offsets()) for group in (full, hollow)] == [2, 1]
+    assert to_hex(hollow.get_facecolor()[0]) == look.PAPER.lower()
+    assert "1 trial set aside" in describe_layout(layout)
 
 
 def test_notes_share_a_letter_when_they_say_the_same():
@@ -358,17 +427,17 @@ def test_notes_share_a_letter_when_they_say_the_same():
     notes = ("SD from the interval", "read from a figure", "SD from the interval")
     for one, note in zip(data["groups"][0]["rows"], notes, strict=True):
         one["note"] = note
-    layout = lay_out_forest(data)
+    layout = laid_out(data)
     assert [row.marker for row in layout.rows_of("study")] == ["a", "b", "a"]
 
 
 def test_directness_is_said_in_words():
-    layout = lay_out_forest(smd(3, directness="indirect"))
+    layout = laid_out(smd(3, directness="indirect"))
     assert layout.subtitle_lines == ("Indirect evidence: another condition",)
     data = smd(3)
     for one, direct in zip(data["groups"][0]["rows"], (True, False, True), strict=True):
         one["direct"] = direct
-    assert [row.tag for row in lay_out_forest(data).rows_of("study")] == ["", "indirect", ""]
+    assert [row.tag for row in laid_out(data).rows_of("study")] == ["", "indirect", ""]
 
 
 def test_risk_of_bias_has_a_letter_per_domain_and_shows_what_was_not_assessed():
@@ -376,19 +445,18 @@ def test_risk_of_bias_has_a_letter_per_domain_and_shows_what_was_not_assessed():
     rows = data["groups"][0]["rows"]
     rows[0]["risk_of_bias"] = {"overall": "high", "randomisation": "low"}
     rows[1]["risk_of_bias"] = {"randomisation": "some_concerns"}
-    layout = lay_out_forest(data)
-    assert layout.domains == (("randomisation", "randomisation"), ("overall", "overall"))
+    layout = laid_out(data)
+    assert layout.forest.domains == (("randomisation", "randomisation"), ("overall", "overall"))
     judged = [row.risk_of_bias for row in layout.rows_of("study")]
     assert judged == [
         ("low", "high"),
         ("some_concerns", "not_assessed"),
         ("not_assessed", "not_assessed"),
     ]
-    marks = forest_marks(layout)
-    circles = [mark for mark in marks if mark.part == "risk_of_bias"]
-    assert len(circles) == 6
-    assert sum(bool(circle.dash) for circle in circles) == 3
-    assert [mark.text for mark in texts(marks, "risk_of_bias_symbol")] == ["+", "×", "!"]
+    ax = picture(layout)
+    assert len(marked(ax, "light")) == 3
+    assert len(marked(ax, "not_assessed")) == 3
+    assert sorted(words(ax, "sign")) == ["!", "+", "×"]
     notes = " ".join(line for note in layout.footnotes for line in note)
     assert "A randomisation; B overall" in notes
     assert "empty circle not assessed" in notes
@@ -399,34 +467,29 @@ def test_interventions_move_below_the_labels_when_the_page_is_full():
     domains = ("randomisation", "deviations", "missing", "measurement", "reporting", "overall")
     for one, name in zip(data["groups"][0]["rows"], ("ketamine", "s", "memantine"), strict=True):
         one |= {"intervention": name, "risk_of_bias": dict.fromkeys(domains, "low")}
-    layout = lay_out_forest(data)
-    assert layout.width == pytest.approx(180 * style.POINTS_PER_MM)
+    layout = laid_out(data)
+    assert layout.width == pytest.approx(look.PAGE_WIDTH)
     assert layout.column("comparison") is None
-    assert layout.rows_of("study")[2].remark_lines == ("memantine",)
+    assert layout.rows_of("study")[2].remarks == ("memantine",)
 
 
 def test_the_minimal_important_difference_is_on_the_axis_and_in_the_legend():
-    layout = lay_out_forest(smd(3, important_difference=-3.0))
-    assert layout.axis.holds(-3.0)
-    parts = [mark.part for mark in forest_marks(layout)]
-    assert parts.count("important_line") == 1
+    layout = laid_out(smd(3, important_difference=-3.0))
+    assert layout.axis.side(-3.0) == 0
+    assert parts(picture(layout))["important_line"] == 1
     notes = " ".join(line for note in layout.footnotes for line in note)
     assert "minimal important difference (−3.00)" in notes
-    assert lay_out_forest(smd(3), minimal_important_difference=-0.2).axis.holds(-0.2)
 
 
 def test_the_method_and_the_caveats_stand_under_the_plot():
     data = smd(3, caveats=[{"code": "x", "message": "Two trials  are\nvery small."}])
-    layout = lay_out_forest(data)
+    layout = laid_out(data)
     notes = [" ".join(lines) for lines in layout.footnotes]
     assert "Two trials are very small." in notes
     assert any(
         note == "Random effects, τ² by REML; 95% CI by Knapp–Hartung, never narrower than Wald."
         for note in notes
     )
-    assert "Two trials are very small." not in [
-        " ".join(lines) for lines in lay_out_forest(data, show_caveats=False).footnotes
-    ]
 
 
 @pytest.mark.parametrize(
@@ -435,15 +498,12 @@ def test_the_method_and_the_caveats_stand_under_the_plot():
     ids=["three", "fifty", "subgroups", "ratio", "two", "one", "none"],
 )
 def test_no_text_touches_another_or_leaves_the_page(data):
-    layout = lay_out_forest(data)
-    marks = forest_marks(layout)
-    assert_texts_on_page(marks, layout.width, layout.height)
-    assert_texts_stay_apart(marks)
+    assert_well_set(picture(laid_out(data)))
 
 
 def test_columns_do_not_overlap():
     for data in (smd(3), risk_ratio()):
-        columns = lay_out_forest(data).columns
+        columns = laid_out(data).columns
         for one, two in pairwise(columns):
             assert two.left > one.right
 
@@ -451,11 +511,11 @@ def test_columns_do_not_overlap():
 @pytest.mark.parametrize("half, digits", [(60.0, 1), (3.0, 2), (0.4, 2), (0.01, 3)])
 def test_digits_follow_the_width_of_the_intervals(half, digits):
     data = result([row("Alder 2014", 0.0, half), row("Birch 2015", 0.1, half)], measure="MD")
-    assert lay_out_forest(data).digits == digits
+    assert laid_out(data).digits == digits
 
 
 def test_a_logarithm_of_one_is_accepted_as_no_effect():
-    assert lay_out_forest(risk_ratio() | {"null": 0.0}).null == 1.0
+    assert forest_data(risk_ratio() | {"null": 0.0}).scale.no_effect == 1.0
 
 
 def test_values_that_are_not_numbers_are_treated_as_missing():
@@ -463,43 +523,131 @@ def test_values_that_are_not_numbers_are_treated_as_missing():
     data["groups"][0]["rows"][0]["estimate"] = math.nan
     data["groups"][0]["rows"][0]["ci_low"] = -math.inf
     data["groups"][0]["rows"][0]["ci_high"] = math.nan
-    assert lay_out_forest(data).rows_of("study")[0].cell("effect") == "not estimable"
+    assert laid_out(data).rows_of("study")[0].cell("effect") == "not estimable"
 
 
 def test_the_layout_is_plain_data():
-    once = json.dumps(lay_out_forest(subgroups()).to_dict(), sort_keys=True, allow_nan=False)
-    again = json.dumps(lay_out_forest(subgroups()).to_dict(), sort_keys=True, allow_nan=False)
+    once = json.dumps(laid_out(subgroups()).to_dict(), sort_keys=True, allow_nan=False)
+    again = json.dumps(laid_out(subgroups()).to_dict(), sort_keys=True, allow_nan=False)
     assert once == again
     assert json.loads(once)["rows"][1]["kind"] == "subgroup_header"
 
 
 def test_the_text_alternative_gives_the_numbers():
-    words = alt_text(lay_out_forest(subgroups()))
-    assert "4 trials, 164 participants" in words
-    assert "Pooled estimate −0.42 (95% CI −0.62 to −0.22)." in words
-    assert "95% prediction interval −1.02 to 0.18." in words
-    assert "Treatment-resistant: −0.50 (95% CI −0.70 to −0.30), 3 trials." in words
-    assert "Not resistant: one trial, −0.10 (95% CI −0.50 to 0.30)." in words
-    assert "Not reported: no eligible trials." in words
-    assert "Values below 0: favours ketamine." in words
-
-
-@pytest.mark.parametrize(
-    "data, words",
-    [
-        ({}, "a forest plot needs a list of groups"),
-        ({"groups": "x"}, "a forest plot needs a list of groups"),
-        ({"groups": [{"label": None}]}, r"result\['groups'\]\[0\] has no list of 'rows'"),
-        ({"groups": [{"rows": [3]}]}, r"\['rows'\]\[0\] is 3, not a mapping"),
-    ],
-)
-def test_a_result_without_rows_is_refused_by_name(data, words):
-    with pytest.raises(UsageError, match=words):
-        lay_out_forest(data)
+    said = describe_layout(laid_out(subgroups()))
+    assert "4 trials, 164 participants" in said
+    assert "Pooled estimate −0.42 (95% CI −0.62 to −0.22)." in said
+    assert "95% prediction interval −1.02 to 0.18." in said
+    assert "Treatment-resistant: −0.50 (95% CI −0.70 to −0.30), 3 trials." in said
+    assert "Not resistant: one trial, −0.10 (95% CI −0.50 to 0.30)." in said
+    assert "Not reported: no eligible trials." in said
+    assert "Values below 0: favours ketamine." in said
 
 
 def test_an_impossible_axis_range_is_refused():
     with pytest.raises(UsageError, match="axis range is 1 to 1"):
-        lay_out_forest(smd(3), axis_range=(1, 1))
+        laid_out(smd(3), xlim=(1, 1))
     with pytest.raises(UsageError, match="a logarithmic axis starts above 0"):
-        lay_out_forest(risk_ratio(), axis_range=(-1, 2))
+        laid_out(risk_ratio(), xlim=(-1, 2))
+
+
+# --- columns, order, styles, pages ----------------------------------------------------------------
+
+
+def test_styles_have_their_order_of_columns():
+    def order(style):
+        return [column.name for column in laid_out(risk_ratio(), style=style).columns]
+
+    arms = ["treatment", "control"]
+    assert order("house") == ["study", *arms, "plot", "effect", "weight"]
+    assert order("revman") == ["study", *arms, "weight", "effect", "plot"]
+    assert order("jama") == ["study", *arms, "effect", "plot", "weight"]
+    assert order("bmj") == ["study", *arms, "plot", "weight", "effect"]
+    assert order("RevMan") == order("revman")
+    with pytest.raises(UsageError, match="style is 'revmen'; .* did you mean revman"):
+        laid_out(smd(3), style="revmen")
+
+
+@pytest.mark.parametrize("style", ["house", "revman", "jama", "bmj"])
+@pytest.mark.parametrize("data", [smd(5), subgroups(), risk_ratio()], ids=["five", "groups", "RR"])
+def test_every_style_is_well_set(style, data):
+    ax = picture(laid_out(data, style=style))
+    assert_well_set(ax)
+    low, high = ax.get_xlim()
+    assert low < high
+
+
+def test_styles_write_intervals_and_totals_their_own_way():
+    jama = laid_out(subgroups(), style="jama")
+    assert jama.rows_of("study")[0].cell("effect") == "−0.60 (−1.00 to −0.20)"
+    assert jama.direction_top < jama.body_top
+    revman = laid_out(subgroups(), style="revman")
+    assert revman.rows_of("overall")[0].label == "Total (95% CI)"
+    said = revman.rows_of("heterogeneity")[-1].label.replace("\u00a0", " ")
+    assert said == "Heterogeneity: Tau² = 0.041, I² = 42%, Chi² = 8.65, df = 3, P = 0.070"
+
+
+def test_headings_of_groups_end_before_the_plot():
+    data = subgroups()
+    data["groups"][0]["label"] = "A heading that goes on for very much longer than its column " * 2
+    layout = laid_out(data)
+    heading = layout.rows_of("subgroup_header")[0]
+    plot = layout.column("plot")
+    reach = max(look.text_width(line, look.BODY, bold=True) for line in heading.lines)
+    assert len(heading.lines) > 1
+    assert look.MARGIN + reach < plot.left
+    assert_well_set(picture(layout))
+
+
+def test_pages_repeat_the_headings_and_lose_no_row():
+    whole = laid_out(subgroups(title="A long title"))
+    pages = whole.pages(height=260.0)
+    assert len(pages) > 1
+    rows = [row.label for page in pages for row in page.rows[1:]]
+    assert rows == [row.label for row in whole.rows[1:]]
+    for number, page in enumerate(pages, start=1):
+        assert page.height <= 260.0 + POINT
+        assert page.columns == whole.columns and page.axis == whole.axis
+        assert page.rows[0].kind == "header"
+        assert page.rows[-1].kind != "subgroup_header"
+        assert bool(page.footnotes) == (number == len(pages))
+        ax = picture(page)
+        assert "Study" in words(ax, "header")
+        assert_well_set(ax)
+    assert pages[1].title_lines[-1].endswith(f"(continued, 2 of {len(pages)})")
+    assert whole.pages() == (whole,)
+
+
+def test_pages_of_so_many_rows():
+    pages = laid_out(smd(50)).pages(rows=20)
+    assert [len(page.rows) - 1 for page in pages] == [20, 20, 13]
+
+
+def test_trials_beyond_two_hundred_are_lines_in_order_of_their_estimates():
+    rows = [row(f"Trial {i}", math.sin(i), 0.3, weight=1 / 500) for i in range(500)]
+    data = replace(
+        forest_data(result(rows[:10], pooled=pooled(500, 0.0))),
+        groups=tuple(
+            replace(group, trials=tuple(_trial(one, False) for one in rows))
+            for group in forest_data(result(rows[:10])).groups
+        ),
+    )
+    layout = lay_out(data)
+    assert not layout.labelled
+    trials = layout.rows_of("study")
+    estimates = [trial.estimate for trial in trials]
+    assert len(trials) == 500 and estimates == sorted(estimates)
+    assert sum(trial.height for trial in trials) < 700
+    ax = picture(layout)
+    assert len(marked(ax, "study_interval")) == 1000
+    assert words(ax, "label") == ["All trials (k\u00a0=\u00a0500)", PREDICTION]
+    assert "without names" in " ".join(words(ax, "footnote"))
+
+
+PREDICTION = "95% prediction interval (a new trial)"
+
+
+def test_a_layout_of_pools_and_trials_without_weights_says_so():
+    data = replace(forest_data(smd(4)), predictions=False)
+    assert not lay_out(data).rows_of("prediction")
+    assert lay_out(data, weights=False).column("weight") is None

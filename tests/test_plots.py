@@ -1,465 +1,584 @@
-import json
+"""Plots with two axes, and the network: as typed data, as drawn, and in words."""
+
 import math
 
+import numpy as np
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
-from figure_helpers import (
-    assert_drawn_texts_inside,
-    assert_texts_on_page,
-    assert_texts_stay_apart,
-    pooled,
-    result,
-    texts,
-)
+import ketameta as km
+from figure_helpers import NAMES, assert_well_set, drawn, flat, marked, near, parts, words
 from ketameta.errors import UsageError
-from ketameta.figures import (
-    alt_text,
-    draw_forest,
-    draw_plot,
-    figure_bytes,
-    find_parts,
-    lay_out_baujat,
-    lay_out_bubble,
-    lay_out_cumulative,
-    lay_out_funnel,
-    lay_out_gosh,
-    lay_out_leave_one_out,
-    lay_out_network,
-    lay_out_over_time,
-    lay_out_posterior,
-)
-from ketameta.figures.forest import forest_marks
-from ketameta.figures.gosh import CELLS
-from ketameta.figures.point_labels import label_points
+from ketameta.plots import baujat, bubble, find, funnel, gosh, look, network, over_time, posterior
+from ketameta.plots.baujat import Baujat
+from ketameta.plots.baujat import describe as say_baujat
+from ketameta.plots.bubble import Bubble, Line, areas, bubble_of
+from ketameta.plots.bubble import describe as say_bubble
+from ketameta.plots.frame import place_names
+from ketameta.plots.funnel import CONTOURS, Funnel
+from ketameta.plots.funnel import describe as say_funnel
+from ketameta.plots.gosh import CELLS, Gosh
+from ketameta.plots.gosh import describe as say_gosh
+from ketameta.plots.look import file_bytes
+from ketameta.plots.network import Network, Node, count_places, radii
+from ketameta.plots.network import describe as say_network
+from ketameta.plots.over_time import AtTime, OverTime, TimeClass, axes_of, class_names
+from ketameta.plots.over_time import describe as say_over_time
+from ketameta.plots.posterior import Posterior
+from ketameta.plots.posterior import describe as say_posterior
+from ketameta.plots.scale import Estimate, Scale
 
-NAMES = ("Alder", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Ginkgo", "Hazel", "Iris", "Juniper")
+SMD = Scale("Standardised mean difference")
 
 
-def trials(k):
-    return [
-        {
-            "label": f"{NAMES[i % 10]} {2001 + i}",
-            "estimate": -0.4 + 0.3 * math.sin(2.3 * i),
-            "se": 0.12 + 0.03 * (i % 8),
-            "weight": (1 + i % 4) / 30,
-            "moderator": 10.0 * i,
-            "contribution": 0.2 * (i % 5) ** 2,
-            "influence": 0.1 * (i % 3),
-        }
-        for i in range(k)
-    ]
+def estimates(k):
+    return [-0.4 + 0.3 * math.sin(2.3 * i) for i in range(k)]
+
+
+def labels(k):
+    return tuple(f"{NAMES[i % 10]} {2001 + i}" for i in range(k))
+
+
+def ses(k):
+    return tuple(0.12 + 0.03 * (i % 8) for i in range(k))
 
 
 def funnel_data(k=12, **more):
-    return {
-        "rows": trials(k),
-        "pooled": {"estimate": -0.4},
-        "measure_label": "Standardised mean difference",
-        "null": 0.0,
-        "title": "ADHD symptoms",
-    } | more
+    given = {"pooled": -0.4, "scale": SMD, "title": "ADHD symptoms"} | more
+    return Funnel(labels(k), tuple(estimates(k)), ses(k), **given)
 
 
 def bubble_data(**more):
-    xs = [0.0, 50.0, 110.0]
-    line = {
-        "moderator": xs,
-        "estimate": [-0.1, -0.3, -0.5],
-        "ci_low": [-0.4, -0.4, -0.8],
-        "ci_high": [0.2, -0.2, -0.2],
-        "pi_low": [-0.9, -0.8, -1.2],
-        "pi_high": [0.6, 0.2, 0.2],
-    }
-    return {
-        "rows": trials(12),
-        "line": line,
-        "moderator_label": "Dose (mg)",
-        "measure_label": "Standardised mean difference",
-        "null": 0.0,
-        "title": "Dose and effect",
-    } | more
+    line = Line(
+        (0.0, 50.0, 110.0),
+        (-0.1, -0.3, -0.5),
+        (-0.4, -0.4, -0.8),
+        (0.2, -0.2, -0.2),
+        (-0.9, -0.8, -1.2),
+        (0.6, 0.2, 0.2),
+    )
+    trials = tuple(
+        (label, 10.0 * i, y, (1 + i % 4) / 30)
+        for i, (label, y) in enumerate(zip(labels(12), estimates(12), strict=True))
+    )
+    given = {"line": line, "scale": SMD, "title": "Dose and effect"} | more
+    return Bubble(trials, "Dose (mg)", **given)
 
 
-def gosh_data():
-    estimates, shares, flags = [], [], []
-    for i in range(400):
-        estimates.append(-0.5 + 0.2 * math.sin(i))
-        shares.append(0.5 + 0.4 * math.cos(3 * i))
-        flags.append(i % 2 == 0)
-    return {
-        "estimates": estimates,
-        "i2": shares,
-        "with_study": flags,
+def baujat_data():
+    rows = enumerate(labels(12))
+    trials = tuple((label, 0.2 * (i % 5) ** 2, 0.1 * (i % 3)) for i, label in rows)
+    return Baujat(trials, "Who differs")
+
+
+def gosh_data(**more):
+    given = {
+        "scale": SMD,
+        "pooled": -0.45,
+        "with_study": tuple(i % 2 == 0 for i in range(400)),
         "study": "Alder 2001",
-        "pooled": {"estimate": -0.45},
-        "null": 0.0,
-        "measure_label": "Standardised mean difference",
         "title": "All subsets",
-    }
+    } | more
+    x = tuple(-0.5 + 0.2 * math.sin(i) for i in range(400))
+    return Gosh(x, tuple(0.5 + 0.4 * math.cos(3 * i) for i in range(400)), **given)
 
 
 def posterior_data(**more):
     grid = [i / 50 - 2.0 for i in range(161)]
 
     def normal(mean, sd):
-        return [math.exp(-0.5 * ((x - mean) / sd) ** 2) / sd for x in grid]
+        return tuple(math.exp(-0.5 * ((x - mean) / sd) ** 2) / sd for x in grid)
 
-    return {
-        "grid": grid,
+    given = {
         "prior": normal(0, 1),
-        "posterior": normal(-0.5, 0.2),
         "predictive": normal(-0.5, 0.4),
         "estimate": -0.5,
-        "ci_low": -0.89,
-        "ci_high": -0.11,
-        "null": 0.0,
-        "probability_below_null": 0.9938,
-        "parameter_label": "Mean effect",
+        "low": -0.89,
+        "high": -0.11,
+        "below_null": 0.9938,
+        "scale": Scale("Mean effect"),
         "title": "ADHD symptoms",
     } | more
+    return Posterior(tuple(grid), normal(-0.5, 0.2), **given)
+
+
+def at(days, estimate, half=0.3):
+    return AtTime(days, Estimate(estimate, estimate - half, estimate + half))
 
 
 def time_data(**more):
-    def point(days, estimate):
-        return {
-            "days": days,
-            "estimate": estimate,
-            "ci_low": estimate - 0.3,
-            "ci_high": estimate + 0.3,
-        }
-
-    return {
-        "series": [
-            {"label": "Alder 2014", "points": [point(7, -0.3), point(1 / 12, -0.8)]},
-            {"label": "Birch 2015", "points": [point(1, -0.6)]},
-        ],
-        "pooled": [
-            {
-                "from_days": 0.9,
-                "to_days": 1.1,
-                "label": "24 h",
-                "k": 5,
-                "estimate": -0.55,
-                "ci_low": -0.8,
-                "ci_high": -0.3,
-            }
-        ],
-        "measure_label": "Standardised mean difference",
-        "null": 0.0,
+    given = {
+        "classes": (TimeClass("24 h", 0.9, 1.1, 5, Estimate(-0.55, -0.8, -0.3)),),
+        "scale": SMD,
         "title": "Depressive symptoms",
     } | more
+    trials = (("Alder 2014", (at(7, -0.3), at(1 / 12, -0.8))), ("Birch 2015", (at(1, -0.6),)))
+    return OverTime(trials, **given)
 
 
 def network_data(**more):
-    return {
-        "nodes": [
-            {"name": "Placebo", "participants": 400},
-            {"name": "Methylphenidate", "participants": 100},
-            {"name": "Memantine", "participants": 25, "highlight": True},
-            {"name": "Ketamine", "participants": 0, "highlight": True},
-        ],
-        "edges": [
-            {"from": "Placebo", "to": "Methylphenidate", "trials": 8},
-            {"from": "Placebo", "to": "Memantine", "trials": 2},
-        ],
-        "title": "Treatments for ADHD",
-    } | more
+    nodes = (
+        Node("Placebo", 400),
+        Node("Methylphenidate", 100),
+        Node("Memantine", 25, highlight=True),
+        Node("Ketamine", 0, highlight=True),
+    )
+    edges = (("Placebo", "Methylphenidate", 8), ("Placebo", "Memantine", 2))
+    return Network(**({"nodes": nodes, "edges": edges, "title": "Treatments"} | more))
 
 
-LAYOUTS = {
-    "funnel": lambda: lay_out_funnel(funnel_data()),
-    "bubble": lambda: lay_out_bubble(bubble_data()),
-    "baujat": lambda: lay_out_baujat({"rows": trials(12), "title": "Who differs"}),
-    "gosh": lambda: lay_out_gosh(gosh_data()),
-    "posterior": lambda: lay_out_posterior(posterior_data()),
-    "over_time": lambda: lay_out_over_time(time_data()),
-    "network": lambda: lay_out_network(network_data()),
-}
+def star(count=14):
+    names = ["placebo", *(f"medicine {i} (added)" for i in range(count))]
+    edges = [("placebo", name, i % 5 + 1) for i, name in enumerate(names[1:])]
+    return Network(
+        tuple(Node(name, 3000 if name == "placebo" else 40 * i) for i, name in enumerate(names)),
+        (*edges, (names[1], names[4], 3)),
+        "A star",
+    )
 
 
-@pytest.mark.parametrize("kind", LAYOUTS)
-def test_every_plot_stays_on_its_page_and_is_the_same_on_every_run(kind):
-    layout = LAYOUTS[kind]()
-    assert layout.kind == kind
-    assert_texts_on_page(layout.marks, layout.width, layout.height)
-    assert_texts_stay_apart(layout.marks)
-    figure = draw_plot(layout)
-    assert_drawn_texts_inside(figure)
-    assert figure_bytes(figure, "svg") == figure_bytes(draw_plot(LAYOUTS[kind]()), "svg")
-    assert json.dumps(layout.to_dict(), allow_nan=False)
+PLOTS = {
+    "funnel": (funnel, funnel_data, say_funnel),
+    "funnel of ratios": (
+        funnel, lambda: funnel_data(scale=Scale("Risk ratio", is_ratio=True)), say_funnel,
+    ),
+    "bubble": (bubble, bubble_data, say_bubble),
+    "baujat": (baujat, baujat_data, say_baujat),
+    "gosh": (gosh, gosh_data, say_gosh),
+    "posterior": (posterior, posterior_data, say_posterior),
+    "over_time": (over_time, time_data, say_over_time),
+    "network": (network, network_data, say_network),
+    "star": (network, star, say_network),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", LAYOUTS)
+@pytest.mark.parametrize("kind", PLOTS)
+def test_every_plot_is_well_set_and_the_same_on_every_run(kind):
+    draw, data, _ = PLOTS[kind]
+    ax = drawn(draw, data())
+    assert_well_set(ax)
+    assert file_bytes(ax, "svg") == file_bytes(drawn(draw, data()), "svg")
+
+
+@pytest.mark.parametrize("kind", PLOTS)
 def test_every_plot_says_what_it_shows(kind):
-    words = alt_text(LAYOUTS[kind]())
-    assert words.endswith(".")
-    assert any(character.isdigit() for character in words)
+    _, data, say = PLOTS[kind]
+    said = say(data())
+    assert said.endswith(".")
+    assert any(character.isdigit() for character in said)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in LAYOUTS if kind != "network"])
-def test_every_point_falls_where_its_axes_say(kind):
-    layout = LAYOUTS[kind]()
-    frame = layout.frame
-    assert frame.bottom > frame.top
-    for point in layout.points:
-        x, y = frame.place(point.x, point.y)
-        assert point.at[1] == pytest.approx(y)
-        assert abs(point.at[0] - x) < 2.5  # trials at the same time stand side by side
+@pytest.mark.parametrize("kind", PLOTS)
+def test_every_plot_can_be_drawn_into_given_axes(kind):
+    draw, data, _ = PLOTS[kind]
+    figure = Figure(figsize=(9, 7))
+    first, second = figure.subplots(1, 2)
+    assert draw(data(), ax=second) is second
+    assert not first.has_data()
+    assert second.get_title(loc="left")
+    assert file_bytes(figure, "svg")
+
+
+# --- funnel ---------------------------------------------------------------------------------------
 
 
 def test_funnel_has_small_standard_errors_on_top():
-    layout = lay_out_funnel(funnel_data())
-    by_error = sorted(layout.points, key=lambda point: point.y)
-    assert by_error[0].at[1] < by_error[-1].at[1]
-    assert layout.frame.y.position(0.0) == layout.frame.top
+    ax = drawn(funnel, funnel_data())
+    bottom, top = ax.get_ylim()
+    assert top == 0.0 < max(ses(12)) < bottom
+    places = list(zip(estimates(12), ses(12), strict=True))
+    assert flat(marked(ax, "study")) == near(places)
+
+
+def contour_edges(ax):
+    depth = ax.get_ylim()[0]
+    shapes = [part.get_paths()[0].vertices for part in find(ax, "contour")]
+    return {round(float(x), 6) for shape in shapes for x, y in shape if y == depth}
 
 
 def test_funnel_contours_open_at_the_normal_quantiles():
-    layout = lay_out_funnel(funnel_data())
-    contours = layout.marks_of("contour")
-    assert len(contours) == 4
-    axis, deepest = layout.frame.x, layout.frame.y.high
-    for contour, quantile in zip(contours[1:], (2.5758293, 1.9599640, 1.6448536)):
-        tip, right, left = contour.points
-        assert tip == pytest.approx((axis.position(0.0), layout.frame.top))
-        assert right[0] == pytest.approx(axis.position(quantile * deepest), abs=1e-3)
-        assert left[0] == pytest.approx(axis.position(-quantile * deepest), abs=1e-3)
+    ax = drawn(funnel, funnel_data())
+    contours = find(ax, "contour")
+    assert len(contours) == 6
+    depth = ax.get_ylim()[0]
+    edges = contour_edges(ax)
+    for _, quantile, _ in CONTOURS:
+        assert {round(quantile * depth, 6), round(-quantile * depth, 6)} <= edges
+    assert "contour" not in parts(drawn(funnel, funnel_data(), contours=False))
+
+
+def test_funnel_leaves_no_half_empty():
+    far = funnel_data(pooled=-2.0)
+    moved = Funnel(far.labels, tuple(y - 1.6 for y in far.estimates), far.ses, SMD, -2.0)
+    low, high = drawn(funnel, moved).get_xlim()
+    needed = [*moved.estimates, 0.0, *(-2.0 + s * 1.96 * 0.33 * 1.06 for s in (-1, 1))]
+    assert low == pytest.approx(min(needed), abs=0.1 * (high - low))
+    assert high == pytest.approx(max(needed), abs=0.1 * (high - low))
+    assert low < min(needed) and max(needed) < high
 
 
 def test_funnel_of_ratios_is_symmetric_on_the_log_scale():
-    layout = lay_out_funnel(funnel_data(is_ratio=True, null=1.0, measure_label="Risk ratio"))
-    assert layout.frame.x.scale == "log"
-    _, right, left = layout.marks_of("contour")[-1].points
-    null = layout.frame.x.position(1.0)
-    assert right[0] - null == pytest.approx(null - left[0])
-    assert layout.points[0].x == pytest.approx(math.exp(-0.4))
+    ax = drawn(funnel, funnel_data(scale=Scale("Risk ratio", is_ratio=True)))
+    assert ax.get_xscale() == "log"
+    depth = ax.get_ylim()[0]
+    edges = contour_edges(ax)
+    for _, quantile, _ in CONTOURS:
+        ends = {round(math.exp(sign * quantile * depth), 6) for sign in (-1, 1)}
+        assert ends <= edges
+    assert marked(ax, "study")[0][0] == pytest.approx(math.exp(-0.4))
 
 
 def test_few_trials_make_a_funnel_that_warns():
-    assert "too few" in alt_text(lay_out_funnel(funnel_data(k=9))).lower()
-    assert "too few" not in alt_text(lay_out_funnel(funnel_data(k=10))).lower()
+    assert "Too few" in say_funnel(funnel_data(k=9))
+    assert "too few" in " ".join(words(drawn(funnel, funnel_data(k=9)), "footnote"))
+    assert "Too few" not in say_funnel(funnel_data(k=10))
 
 
 def test_filled_trials_are_hollow():
-    layout = lay_out_funnel(funnel_data(filled=[{"label": "x", "estimate": 0.1, "se": 0.2}]))
-    (filled,) = layout.marks_of("filled_study")
-    assert filled.fill != layout.marks_of("study")[0].fill
-    assert "Trim-and-fill added 1 trial." in alt_text(layout)
+    data = funnel_data(filled=((0.1, 0.2),))
+    ax = drawn(funnel, data)
+    assert marked(ax, "filled_study") == [(0.1, 0.2)]
+    (hollow,), (full,) = find(ax, "filled_study"), find(ax, "study")
+    assert to_hex(hollow.get_facecolor()[0]) != to_hex(full.get_facecolor()[0])
+    assert "Trim-and-fill added 1 trial." in say_funnel(data)
 
 
 def test_funnel_refuses_no_trials_and_bad_standard_errors():
-    with pytest.raises(UsageError, match="is empty"):
-        lay_out_funnel(funnel_data(rows=[]))
-    rows = [{"label": "Alder 2001", "estimate": 0.1, "se": 0.0}]
-    with pytest.raises(UsageError, match=r"\['rows'\]\[0\] \(Alder 2001\): se is 0.0"):
-        lay_out_funnel(funnel_data(rows=rows))
+    with pytest.raises(UsageError, match="needs at least one"):
+        Funnel((), (), ())
+    with pytest.raises(UsageError, match=r"ses\[0\] \(Alder 2001\) is 0.0"):
+        Funnel(("Alder 2001",), (0.1,), (0.0,))
+    with pytest.raises(UsageError, match="needs the estimates of trials; int holds none"):
+        funnel(3)
+
+
+# --- bubble ---------------------------------------------------------------------------------------
 
 
 def test_bubble_areas_are_proportional_to_weights():
-    layout = lay_out_bubble(bubble_data())
-    weights = {row["label"]: row["weight"] for row in trials(12)}
-    ratios = {round(point.area / weights[point.label], 6) for point in layout.points}
-    assert len(ratios) == 1
+    ax = drawn(bubble, bubble_data())
+    drawn_areas = sorted(find(ax, "bubble")[0].get_sizes())
+    weights = sorted(weight for *_, weight in bubble_data().trials)
+    assert drawn_areas / drawn_areas[-1] == pytest.approx(np.array(weights) / weights[-1])
+    assert areas([None, None]) == [6.4**2] * 2
 
 
-def test_bubble_bands_follow_the_line():
-    layout = lay_out_bubble(bubble_data())
-    (line,) = layout.marks_of("fitted_line")
-    assert line.points[1] == pytest.approx(layout.frame.place(50.0, -0.3))
-    (band,) = layout.marks_of("confidence_band")
-    assert band.points[0] == pytest.approx(layout.frame.place(0.0, 0.2))
-    assert band.points[-1] == pytest.approx(layout.frame.place(0.0, -0.4))
-    assert len(layout.marks_of("prediction_band")) == 1
+def test_bubble_bands_follow_the_line_and_the_prediction_shows_beside_it():
+    ax = drawn(bubble, bubble_data())
+    assert flat(marked(ax, "fitted_line")) == near([(0, -0.1), (50, -0.3), (110, -0.5)])
+    (band,) = find(ax, "confidence_band")
+    corners = {tuple(map(float, corner)) for corner in band.get_paths()[0].vertices}
+    assert {(0.0, 0.2), (0.0, -0.4), (110.0, -0.8)} <= corners
+    assert parts(ax)["prediction_band"] == 1
+    assert parts(ax)["prediction_limit"] == 2
+    low, high = ax.get_ylim()
+    assert low < -0.8 and high > 0.2
 
 
 def test_bubble_bands_are_named_by_their_level():
-    words = " ".join(
-        mark.text for mark in lay_out_bubble(bubble_data(level=0.9)).marks if hasattr(mark, "text")
-    )
-    assert "90% CI" in words and "95%" not in words
+    scale = Scale("SMD", level=0.9)
+    said = " ".join(words(drawn(bubble, bubble_data(scale=scale)), "footnote"))
+    assert "90% CI" in said and "95%" not in said
+
+
+def test_names_keep_off_the_line_of_no_effect_and_those_left_out_are_counted():
+    trials = tuple((f"Trial {i}", float(i % 2), 0.01 * (i % 5), 1.0) for i in range(16))
+    ax = drawn(bubble, Bubble(trials, "Year", scale=SMD))
+    names = find(ax, "name")
+    assert 0 < len(names) < 16
+    (note,) = [line for line in words(ax, "footnote") if line.startswith("Not named")]
+    assert note == f"Not named for want of room: {16 - len(names)} trials."
+    figure = look.figure_of(ax)
+    figure.canvas.draw()
+    zero = ax.transData.transform((0, 0))[1]
+    boxes = [name.get_window_extent() for name in names]
+    assert all(box.y0 + 2 > zero or box.y1 - 2 < zero for box in boxes)
 
 
 def test_bubble_plot_without_a_line_shows_the_trials():
-    layout = lay_out_bubble(bubble_data(line=None))
-    assert not layout.marks_of("fitted_line")
-    assert len(layout.points) == 12
+    ax = drawn(bubble, bubble_data(line=None))
+    assert "fitted_line" not in parts(ax)
+    assert len(marked(ax, "bubble")) == 12
 
 
 def test_bubble_refuses_what_it_cannot_place():
-    with pytest.raises(UsageError, match="no row with both"):
-        lay_out_bubble(bubble_data(rows=[{"label": "x", "estimate": 1.0}]))
-    line = {"moderator": [0, 1], "estimate": [0.1]}
-    with pytest.raises(UsageError, match=r"\['estimate'\] has 1 values, 'moderator' has 2"):
-        lay_out_bubble(bubble_data(line=line))
-    line = {"moderator": [0, 1], "estimate": [0.1, math.nan]}
+    with pytest.raises(UsageError, match="no trial with both"):
+        Bubble((), "Dose")
+    with pytest.raises(UsageError, match="estimate has 1 values, moderator has 2"):
+        Line((0, 1), (0.1,))
     with pytest.raises(UsageError, match="not a finite number"):
-        lay_out_bubble(bubble_data(line=line))
+        Line((0, 1), (0.1, math.nan))
+
+
+def test_a_meta_regression_draws_its_line_and_its_trials():
+    x = np.arange(12.0)
+    fit = km.meta_regression(estimates(12), np.square(ses(12)), x, names=["dose"])
+    data = bubble_of(fit)
+    slope = fit.estimate[1]
+    line = data.line
+    assert line.estimate[-1] - line.estimate[0] == pytest.approx(11 * slope)
+    assert line.ci_low[0] < line.estimate[0] < line.ci_high[0]
+    with look.detached():
+        ax = fit.bubble("dose")
+    assert sorted(x for x, _ in marked(ax, "bubble")) == pytest.approx(list(x))
+    assert ax.get_xlabel() == "dose"
+    with pytest.raises(UsageError, match="moderator is 'dos'; .* did you mean dose"):
+        fit.bubble("dos")
+
+
+# --- Baujat ---------------------------------------------------------------------------------------
 
 
 def test_baujat_names_the_most_extreme_trial_and_says_its_share():
-    rows = [
-        {"label": "Alder 2001", "contribution": 6.0, "influence": 0.1},
-        {"label": "Birch 2002", "contribution": 2.0, "influence": 0.8},
-        {"label": "no numbers", "contribution": None, "influence": 0.8},
-    ]
-    layout = lay_out_baujat({"rows": rows, "title": "Who differs"})
-    assert {mark.text for mark in texts(layout.marks, "name")} == {"Alder 2001", "Birch 2002"}
-    words = alt_text(layout)
-    assert "Alder 2001 contributes most to heterogeneity (6.00, 75% of the total)." in words
-    assert "Birch 2002 has most influence" in words
-    with pytest.raises(UsageError, match="no row with both"):
-        lay_out_baujat({"rows": rows[2:]})
+    data = Baujat((("Alder 2001", 6.0, 0.1), ("Birch 2002", 2.0, 0.8)), "Who differs")
+    assert set(words(drawn(baujat, data), "name")) == {"Alder 2001", "Birch 2002"}
+    said = say_baujat(data)
+    assert "Alder 2001 contributes most to heterogeneity (6.00, 75% of the total)." in said
+    assert "Birch 2002 has most influence" in said
+    with pytest.raises(UsageError, match="no trial with both"):
+        Baujat(())
+
+
+def test_a_fit_draws_its_baujat_plot():
+    fit = km.random_effects(estimates(8), np.square(ses(8)), labels=labels(8))
+    with look.detached():
+        one, two = fit.baujat(), km.baujat(fit).plot()
+    assert sorted(marked(one, "study")) == sorted(marked(two, "study"))
+    expected = km.baujat(fit).heterogeneity
+    assert sorted(x for x, _ in marked(one, "study")) == pytest.approx(sorted(expected))
 
 
 def test_names_beside_points_touch_nothing_and_yield_to_the_important():
-    crowd = [(f"Trial {i}", (100.0 + i, 100.0), 3.0) for i in range(30)]
-    placed = label_points("name", crowd, [(at, r) for _, at, r in crowd], (0, 0, 300, 200))
+    crowd = [(f"Trial {i}", 100.0 + i, 100.0, 3.0) for i in range(30)]
+    placed = place_names(crowd, [(x, y, r) for _, x, y, r in crowd], (0, 0, 300, 200))
     assert 1 <= len(placed) < 30
-    assert_texts_stay_apart(placed)
-    alone = label_points("name", crowd[:1], [(crowd[0][1], 3.0)], (0, 0, 300, 200))
-    assert [text.text for text in alone] == ["Trial 0"]
+    for one in placed:
+        for two in placed:
+            a, b = one.box, two.box
+            apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+            assert one is two or apart
+    alone = place_names(crowd[:1], [(100.0, 100.0, 3.0)], (0, 0, 300, 200))
+    assert [name.text for name in alone] == ["Trial 0"]
+
+
+# --- GOSH -----------------------------------------------------------------------------------------
 
 
 def test_gosh_counts_every_subset_once():
-    layout = lay_out_gosh(gosh_data())
-    cells = layout.marks_of("cell")
+    ax = drawn(gosh, gosh_data())
+    cells = [path for part in find(ax, "cell") for path in part.get_paths()]
     assert 0 < len(cells) <= CELLS[0] * CELLS[1]
-    assert len({cell.points[0] for cell in cells}) == len(cells)
+    assert len({tuple(path.vertices[0]) for path in cells}) == len(cells)
     for part in ("estimate_margin", "i2_margin", "estimate_margin_with", "i2_margin_with"):
-        assert len(layout.marks_of(part)) == 1
-    words = alt_text(layout)
-    assert "400 subsets of trials" in words
-    assert "Median with Alder 2001" in words
+        assert parts(ax)[part] == 1
+    margin = find(ax, "estimate_margin")[0].get_data()
+    assert margin.values.sum() == 400
+    assert find(ax, "estimate_margin_with")[0].get_data().values.sum() == 200
+    said = say_gosh(gosh_data())
+    assert "400 subsets of trials" in said
+    assert "Median with Alder 2001" in said
 
 
 def test_gosh_without_a_named_trial_has_plain_margins():
-    data = gosh_data()
-    del data["with_study"], data["study"]
-    assert not lay_out_gosh(data).marks_of("estimate_margin_with")
+    ax = drawn(gosh, gosh_data(with_study=(), study=""))
+    assert "estimate_margin_with" not in parts(ax)
 
 
 def test_gosh_refuses_lists_of_different_length():
-    with pytest.raises(UsageError, match="has 2 values and data"):
-        lay_out_gosh({"estimates": [0.1, 0.2], "i2": [0.5]})
-    data = gosh_data() | {"with_study": [True]}
-    with pytest.raises(UsageError, match=r"\['with_study'\] has 1 values"):
-        lay_out_gosh(data)
-    with pytest.raises(UsageError, match="has 0 values"):
-        lay_out_gosh({})
+    with pytest.raises(UsageError, match="estimates has 2 values and i2 1"):
+        Gosh((0.1, 0.2), (0.5,))
+    with pytest.raises(UsageError, match="with_study has 1 values"):
+        gosh_data(with_study=(True,))
+    with pytest.raises(UsageError, match="estimates has 0 values"):
+        Gosh((), ())
     with pytest.raises(UsageError, match="no subset with both"):
-        lay_out_gosh({"estimates": [0.1], "i2": [None]})
+        gosh(Gosh((0.1,), (math.nan,)))
+
+
+def test_the_subsets_of_a_fit_are_drawn_and_a_trial_set_off():
+    fit = km.random_effects(estimates(6), np.square(ses(6)), labels=labels(6), measure="OR")
+    with look.detached():
+        ax = km.gosh(fit).plot(study="Birch 2002")
+    assert ax.get_xscale() == "log"
+    assert parts(ax)["estimate_margin_with"] == 1
+    with pytest.raises(UsageError, match="study is 'Birch'"):
+        km.gosh(fit).plot(study="Birch")
+
+
+# --- posterior ------------------------------------------------------------------------------------
 
 
 def test_posterior_shades_the_credible_interval():
-    layout = lay_out_posterior(posterior_data())
-    (area,) = layout.marks_of("credible_area")
-    xs = [x for x, _ in area.points]
-    axis = layout.frame.x
-    assert (min(xs), max(xs)) == pytest.approx((axis.position(-0.89), axis.position(-0.11)))
-    assert {mark.text for mark in texts(layout.marks, "curve_name")} == {
-        "Prior",
-        "Posterior",
-        "A new trial",
-    }
-    words = alt_text(layout)
-    assert "Posterior median −0.50 (95% credible interval −0.89 to −0.11)." in words
-    assert "Probability of a value below 0: 99%." in words
+    ax = drawn(posterior, posterior_data())
+    (area,) = find(ax, "credible_area")
+    xs = area.get_paths()[0].vertices[:, 0]
+    assert (xs.min(), xs.max()) == pytest.approx((-0.89, -0.11))
+    assert words(ax, "curve_name") == ["Posterior", "A new trial", "Prior"]
+    said = say_posterior(posterior_data())
+    assert "Posterior median −0.50 (95% credible interval −0.89 to −0.11)." in said
+    assert "Probability of a value below 0: 99%." in said
 
 
-def test_posterior_refuses_curves_of_another_length():
-    with pytest.raises(UsageError, match=r"\['prior'\] has 2 values, 'grid' has 161"):
-        lay_out_posterior(posterior_data(prior=[0, 1]))
-    with pytest.raises(UsageError, match="needs 'grid'"):
-        lay_out_posterior({"grid": [0.0]})
+def test_the_key_stands_where_the_posterior_does_not():
+    def side(**more):
+        ax = drawn(posterior, posterior_data(**more))
+        look.figure_of(ax).canvas.draw()
+        box = ax.get_legend().get_window_extent()
+        middle = ax.get_window_extent()
+        return (box.x0 + box.x1) / 2 > (middle.x0 + middle.x1) / 2
+
+    assert side(), "the posterior peaks on the left"
+    mirrored = posterior_data()
+    grid = tuple(-value for value in reversed(mirrored.grid))
+    other = Posterior(grid, tuple(reversed(mirrored.posterior)))
+    ax = drawn(posterior, other)
+    look.figure_of(ax).canvas.draw()
+    box, whole = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    assert box.x1 < (whole.x0 + whole.x1) / 2
 
 
-def test_times_stand_on_a_log_axis_in_readers_words():
-    layout = lay_out_over_time(time_data())
-    frame = layout.frame
-    assert frame.x.scale == "log"
-    assert {"2 h", "1 day", "1 week"} <= set(frame.x.tick_labels)
-    (line,) = layout.marks_of("trial_line")
-    assert line.points[0][0] < line.points[1][0]
-    assert len(layout.marks_of("trial_point")) == 3
-    assert len(layout.marks_of("pooled_diamond")) == 1
-    assert "24 h: −0.55 (95% CI −0.80 to −0.30), 5 trials." in alt_text(layout)
+def test_posterior_refuses_lists_of_different_length():
+    with pytest.raises(UsageError, match="at least two values"):
+        Posterior((0.0,), (1.0,))
+    with pytest.raises(UsageError, match="prior has 1 values, grid has 161"):
+        posterior_data(prior=(1.0,))
 
 
-def test_a_time_of_zero_is_refused_by_place():
-    series = [{"label": "Alder 2014", "points": [{"days": 0, "estimate": -0.1}]}]
-    with pytest.raises(UsageError, match=r"\['series'\]\[0\]\['points'\]\[0\] \(Alder 2014\)"):
-        lay_out_over_time(time_data(series=series))
-    with pytest.raises(UsageError, match="no point with an estimate"):
-        lay_out_over_time(time_data(series=[]))
+def test_a_bayesian_fit_draws_its_posterior():
+    fit = km.bayes_random_effects(estimates(5), np.square(ses(5)))
+    with look.detached():
+        ax = fit.plot()
+    assert words(ax, "curve_name") == ["Posterior", "A new trial"]
+    assert marked(ax, "estimate_line")[0][0] == pytest.approx(fit.estimate)
 
 
-def test_network_sizes_follow_participants_and_trials():
-    layout = lay_out_network(network_data())
-    areas = {point.label: point.area for point in layout.points}
-    assert areas["Methylphenidate"] / areas["Placebo"] == pytest.approx(100 / 400)
-    thick, thin = layout.marks_of("edge")
-    assert thin.width / thick.width == pytest.approx(2 / 8)
-    assert [mark.text for mark in texts(layout.marks, "edge_count")] == ["8", "2"]
-    assert len(layout.marks_of("node_ring")) == 2
+# --- over time ------------------------------------------------------------------------------------
 
 
-def test_a_treatment_without_comparison_is_dashed_and_said():
-    layout = lay_out_network(network_data())
-    dashed = [mark for mark in layout.marks_of("node") if mark.dash]
-    assert len(dashed) == 1
-    assert "Compared with no other treatment: Ketamine." in alt_text(layout)
+def crowded(**more):
+    classes = (
+        TimeClass("hours", 0.02, 0.9, 3, Estimate(-4.0, -8.0, -1.0)),
+        TimeClass("1 day", 0.9, 1.5, 10, Estimate(-5.0, -7.0, -3.0)),
+        TimeClass("week 1", 1.5, 7.0, 2, Estimate(-5.0, -30.0, 20.0)),
+        TimeClass("weeks 2–3", 7.0, 21.0, 2, Estimate(-1.5, -8.0, 4.0)),
+        TimeClass("weeks 4–5", 21.0, 35.0, 8, Estimate(-3.6, -5.5, -1.7)),
+    )
+    trials = tuple((f"Trial {i}", (at(1.0, -4.0 - i, 3.0), at(28.0, -3.0, 2.0))) for i in range(9))
+    return OverTime(trials, classes, SMD, "Crowded", **more)
+
+
+def test_names_of_time_classes_stand_apart():
+    data = crowded()
+    names = class_names(data, axes_of(data)[0], 420.0)
+    for line in (0, 1):
+        ends = sorted(
+            (middle - half, middle + half)
+            for text, middle, where in names
+            if where == line
+            for half in [look.text_width(text, look.SMALL) / 2]
+        )
+        assert all(one[1] < two[0] for one, two in zip(ends, ends[1:], strict=False))
+    assert {where for *_, where in names} == {0, 1}
+    assert_well_set(drawn(over_time, data))
+
+
+def test_pools_over_time_are_diamonds_as_tall_as_their_intervals():
+    ax = drawn(over_time, crowded())
+    tall = [
+        (shape.get_path().vertices[:, 1].min(), shape.get_path().vertices[:, 1].max())
+        for shape in find(ax, "pooled_diamond")
+    ]
+    assert tall == [(-8, -1), (-7, -3), (-30, 20), (-8, 4), (-5.5, -1.7)]
+    low, high = ax.get_ylim()
+    assert low < -30 and high > 20
+    assert "clip_arrow" not in parts(ax)
+
+
+def test_an_interval_cut_over_time_has_its_arrow():
+    far = OverTime((*time_data().trials, ("Elm 2016", (at(3.0, -0.5, 30.0),))), (), SMD)
+    ax = drawn(over_time, far)
+    low, high = ax.get_ylim()
+    assert high < 30
+    assert sorted(y for _, y in marked(ax, "clip_arrow")) == pytest.approx([low, high])
+
+
+def test_trials_at_one_time_stand_side_by_side():
+    ax = drawn(over_time, crowded())
+    xs = [x for x, _ in marked(ax, "trial_point")]
+    assert len(set(xs)) == len(xs) == 18
+    day = [x for x in xs if x < 5]
+    assert min(day) < 1.0 < max(day)
+    assert np.exp(np.mean(np.log(day))) == pytest.approx(1.0)
+
+
+def test_times_are_on_a_log_axis_and_said():
+    ax = drawn(over_time, time_data())
+    assert ax.get_xscale() == "log"
+    assert "24 h: −0.55 (95% CI −0.80 to −0.30), 5 trials." in say_over_time(time_data())
+    with pytest.raises(UsageError, match="point 0 of Elm: days is 0; .*a time above 0"):
+        OverTime((("Elm", (at(0, 0.1),)),))
+    with pytest.raises(UsageError, match="no trial with an estimate"):
+        OverTime(())
+
+
+# --- network --------------------------------------------------------------------------------------
+
+
+def test_the_hub_stands_in_the_middle_and_hides_no_number():
+    data = star()
+    assert data.hub == "placebo"
+    places, sizes = data.places(), radii(data)
+    assert places["placebo"] == (0.0, 0.0)
+    counts = count_places(data)
+    assert [trials for _, trials in counts] == [trials for *_, trials in data.edges]
+    for number, (here, _) in enumerate(counts):
+        assert all(math.dist(here, places[name]) > sizes[name] + 7 for name in places)
+        assert all(math.dist(here, other) > 13 for other, _ in counts[:number])
+    assert network_data().hub is None
+
+
+def test_network_areas_and_lines_follow_participants_and_trials():
+    data = network_data()
+    sizes = radii(data)
+    assert sizes["Methylphenidate"] ** 2 / sizes["Placebo"] ** 2 == pytest.approx(100 / 400)
+    ax = drawn(network, data)
+    widths = [line.get_linewidth() for line in find(ax, "edge")]
+    assert widths[1] / widths[0] == pytest.approx(2 / 8)
+    assert words(ax, "edge_count") == ["8", "2"]
+    assert len(marked(ax, "node_ring")) == 2
+    hollow = find(ax, "node")[1]
+    assert len(hollow.get_offsets()) == 1, "ketamine was compared with nothing"
+    said = say_network(data)
+    assert "Most studied: Placebo against Methylphenidate, 8 trials." in said
+    assert "Compared with no other treatment: Ketamine." in said
 
 
 @pytest.mark.parametrize(
-    "more, words",
+    "more, said",
     [
-        ({"nodes": []}, "is empty"),
-        ({"nodes": [{"name": "a"}, {"name": "a"}]}, "names 'a' more than once"),
+        ({"nodes": ()}, "needs treatments"),
+        ({"nodes": (Node("A"), Node("A")), "edges": ()}, "names 'A' more than once"),
         (
-            {"edges": [{"from": "Placebo", "to": "Memantin", "trials": 1}]},
+            {"edges": (("Placebo", "Memantin", 1),)},
             "'Memantin', not a node; did you mean Memantine",
         ),
-        (
-            {"edges": [{"from": "Placebo", "to": "Memantine", "trials": 0}]},
-            r"\(Placebo v Memantine\): trials is 0",
-        ),
+        ({"edges": (("Placebo", "Memantine", 0),)}, r"\(Placebo v Memantine\): trials is 0"),
     ],
 )
-def test_network_refuses_what_does_not_fit_together(more, words):
-    with pytest.raises(UsageError, match=words):
-        lay_out_network(network_data(**more))
+def test_network_refuses_what_does_not_fit_together(more, said):
+    with pytest.raises(UsageError, match=said):
+        network_data(**more)
 
 
-def steps():
-    return [
-        {"label": f"{name} 2001", "k": k, "estimate": -0.3, "ci_low": -0.8, "ci_high": 0.2}
-        for k, name in enumerate(NAMES[:4], start=1)
-    ]
-
-
-def test_cumulative_rows_are_pools_and_have_no_diamond():
-    layout = lay_out_cumulative(result(steps=steps(), order_words="year", pooled=pooled(4, -0.3)))
-    labels = [row.label.replace("\u00a0", " ") for row in layout.rows_of("study")]
-    assert labels[2] == "+ Cedar 2001 (k = 3)"
-    assert [row.kind for row in layout.rows] == ["header", *["study"] * 4]
-    assert layout.rows[0].label == "Trial added"
-    assert layout.column("treatment") is None
-    note = " ".join(layout.footnotes[0])
-    assert note.startswith("Each square: all trials up to and including this one, by year;")
-    assert alt_text(layout).startswith("Cumulative forest plot: ")
-    assert "4 pooled estimates" in alt_text(layout)
-
-
-def test_leave_one_out_keeps_the_diamond_of_all_trials():
-    layout = lay_out_leave_one_out(result(steps=steps(), pooled=pooled(4, -0.3)))
-    assert [row.kind for row in layout.rows][-3:] == ["overall", "prediction", "heterogeneity"]
-    assert layout.rows_of("study")[0].label.startswith("−\u00a0Alder 2001")
-    assert_texts_stay_apart(forest_marks(layout))
-    figure = draw_forest(layout)
-    assert len(find_parts(figure, "study_marker")) == 4
-
-
-@pytest.mark.parametrize("lay_out", [lay_out_cumulative, lay_out_leave_one_out])
-def test_variants_need_steps(lay_out):
-    with pytest.raises(UsageError, match=r"data\['steps'\] is empty"):
-        lay_out(result())
+def test_a_fitted_network_draws_itself():
+    fit = km.network_meta_analysis(
+        [-0.5, -0.3, -0.2],
+        [0.04, 0.05, 0.06],
+        ["one", "two", "three"],
+        ["a", "b", "c"],
+        ["p", "p", "a"],
+    )
+    with look.detached():
+        ax = fit.plot()
+    assert sorted(words(ax, "node_name")) == ["a", "b", "c", "p"]

@@ -13,6 +13,7 @@ import json
 from typing import Any
 
 import pytest
+from ketameta.figures.save import rounded_svg
 from ketameta.input_tables import InputTables
 
 from helpers import ROOT
@@ -28,7 +29,6 @@ from ketameta.analyses.spec import AnalysisSpec
 from ketameta.analyses.spec_file import load_specs
 from ketameta.effect_table import EffectTable
 from ketameta.evidence import Evidence
-from ketameta.figures.save import rounded_svg
 from ketameta.models.second_engine import AGREEMENTS, agrees_to
 from ketameta.numberformat import format_p, published
 from ketameta.paths import project_paths

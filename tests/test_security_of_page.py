@@ -13,9 +13,11 @@ import joblib
 import pytest
 
 from helpers import ANALYSIS, make_project, trials
-from ketameta.errors import ExtractionError
+from ketameta.errors import ExtractionError, ReportError
 from ketameta.paths import ProjectPaths
 from ketameta.pipeline import build
+from ketameta.plots import forest, look
+from ketameta.plots.forest import Forest, Group, Trial
 from ketameta.report.inline_svg import inline_svg
 from ketameta.report.page_parts import _json_for_script
 from ketameta.report.tables import csv_text, guarded
@@ -111,17 +113,19 @@ def test_quotes_and_line_ends_survive_a_table() -> None:
     assert list(csv.reader(io.StringIO(csv_text(["x", "y", "z"], rows))))[1] == rows[0]
 
 
-def test_text_in_a_figure_is_escaped_again() -> None:
-    drawn = (
-        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        'viewBox="0 0 10 10"><g><!-- &lt;script&gt;x&lt;/script&gt; -->'
-        '<g style="fill: #1a1a1a" transform="translate(1 2) scale(0.09 -0.09)">'
-        '<use xlink:href="#DejaVuSans-31"/></g></g></svg>'
-    )
-    made = inline_svg(drawn, "f", '"><script>y</script>')
-    assert "<script" not in made
-    assert "&lt;script&gt;x&lt;/script&gt;</text>" in made
-    assert 'font-size="9"' in made
+def test_text_in_a_figure_stays_text() -> None:
+    hostile = "<script>x</script>"
+    with look.detached():
+        ax = forest(Forest((Group(None, (Trial(hostile, 0.1, 0.0, 0.2),)),), title=hostile))
+    drawn = look.file_bytes(ax, "svg", description=hostile).decode("utf-8")
+    made = inline_svg(drawn, '"><script>y</script>')
+    for text in (drawn, made):
+        assert "<script" not in text
+        assert "&lt;script" in text
+    assert made.startswith('<svg class="plot" role="img" viewBox="0 0 510.24 ')
+    assert made.endswith("</svg>")
+    with pytest.raises(ReportError, match="no SVG"):
+        inline_svg("nothing", "")
 
 
 def test_data_cannot_leave_the_element_they_stand_in() -> None:

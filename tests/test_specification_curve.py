@@ -1,136 +1,115 @@
-"""The specification curve as data: order, options, sides, and words."""
+"""The specification curve: order, options, sides, and words."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from figure_helpers import (
-    assert_drawn_texts_inside,
-    assert_texts_on_page,
-    assert_texts_stay_apart,
-    texts,
-)
+from figure_helpers import assert_well_set, drawn, flat, marked, near, parts, words
 from ketameta.errors import UsageError
-from ketameta.figures import (
-    alt_text,
-    draw_plot,
-    figure_bytes,
-    find_parts,
-    lay_out_specification_curve,
+from ketameta.plots import find, specification_curve
+from ketameta.plots.look import file_bytes
+from ketameta.plots.scale import Scale
+from ketameta.plots.specification_curve import (
+    Combination,
+    SpecificationCurve,
+    axis_of,
+    describe,
+    runs,
 )
 
 
-def curve_data(sizes: tuple[int, ...] = (3, 2), *, is_ratio: bool = False) -> dict[str, Any]:
+def curve(sizes: tuple[int, ...] = (3, 2), *, is_ratio: bool = False) -> SpecificationCurve:
     """Return every combination of so many options; the first choice moves the estimate most."""
-    names = [f"choice_{i}" for i in range(len(sizes))]
-    keys = list(itertools.product(*(range(size) for size in sizes)))
-    estimates = [-0.6 + 0.4 * key[0] + 0.05 * sum(key[1:]) for key in keys]
-    halves = [0.15 + 0.3 * key[-1] for key in keys]
-    low = [e - h for e, h in zip(estimates, halves, strict=True)]
-    high = [e + h for e, h in zip(estimates, halves, strict=True)]
-    return {
-        "multiverse": {
-            "main": 0,
-            "choices": [
-                {
-                    "name": name,
-                    "label": f"Choice {i}",
-                    "options": [f"option {i}{j}" for j in range(n)],
-                }
-                for i, (name, n) in enumerate(zip(names, sizes, strict=True))
-            ],
-            "combinations": {
-                "estimate": estimates,
-                "ci_low": low,
-                "ci_high": high,
-                "k": [5] * len(keys),
-                "excludes": [
-                    -1 if b < 0 else 1 if a > 0 else 0 for a, b in zip(low, high, strict=True)
-                ],
-                "options": {name: [key[i] for key in keys] for i, name in enumerate(names)},
-            },
-        },
-        "is_ratio": is_ratio,
-        "measure_label": "Risk ratio" if is_ratio else "Mean difference",
-        "null": 1.0 if is_ratio else 0.0,
-        "favours": ["Less", "More"],
-        "title": "Nausea",
-    }
+    combinations = []
+    for key in itertools.product(*(range(size) for size in sizes)):
+        middle, half = -0.6 + 0.4 * key[0] + 0.05 * sum(key[1:]), 0.15 + 0.3 * key[-1]
+        low, high = middle - half, middle + half
+        side = -1 if high < 0 else 1 if low > 0 else 0
+        combinations.append(Combination(middle, low, high, side, 5, key))
+    scale = Scale("Risk ratio" if is_ratio else "Mean difference", is_ratio, None, ("Less", "More"))
+    choices = tuple(
+        (f"Choice {i}", tuple(f"option {i}{j}" for j in range(n))) for i, n in enumerate(sizes)
+    )
+    return SpecificationCurve(tuple(combinations), choices, 0, scale, "Nausea")
 
 
 @pytest.mark.parametrize("sizes", [(2,), (3, 2), (3, 3, 2, 4, 3)])
 @pytest.mark.parametrize("is_ratio", [False, True])
 def test_the_page_holds_everything(sizes: tuple[int, ...], is_ratio: bool) -> None:
-    layout = lay_out_specification_curve(curve_data(sizes, is_ratio=is_ratio))
-    assert_texts_on_page(layout.marks, layout.width, layout.height)
-    assert_texts_stay_apart(layout.marks)
-    figure = draw_plot(layout)
-    assert_drawn_texts_inside(figure)
-    again = draw_plot(lay_out_specification_curve(curve_data(sizes, is_ratio=is_ratio)))
-    assert figure_bytes(figure, "svg") == figure_bytes(again, "svg")
-    assert json.dumps(layout.to_dict(), allow_nan=False)
+    ax = drawn(specification_curve, curve(sizes, is_ratio=is_ratio))
+    assert_well_set(ax)
+    again = drawn(specification_curve, curve(sizes, is_ratio=is_ratio))
+    assert file_bytes(ax, "svg") == file_bytes(again, "svg")
 
 
 def test_columns_are_in_order_and_options_below_them() -> None:
-    layout = lay_out_specification_curve(curve_data())
-    values = [point.y for point in layout.points]
-    assert values == sorted(values)
-    xs = [point.at[0] for point in layout.points]
-    assert xs == sorted(xs)
-    assert len(layout.marks_of("interval")) == 6
+    data = curve()
+    values = [item.estimate for item, _ in data.columns]
+    assert values == sorted(values) and len(values) == 6
+    ax = drawn(specification_curve, data)
+    places = sorted(marked(ax, "estimate"))
+    assert flat(places) == near([(float(rank), value) for rank, value in enumerate(values)])
     # Option 00 has the two lowest estimates: one block under the first two columns.
-    blocks = layout.marks_of("option")
-    first = blocks[0]
-    left, right = min(x for x, _ in first.points), max(x for x, _ in first.points)
-    assert left < xs[0] < xs[1] < right < xs[2]
+    assert data.ranks(0, 0) == [0, 1]
+    blocks = [path.vertices for part in find(ax, "option") for path in part.get_paths()]
+    left, right = blocks[0][:, 0].min(), blocks[0][:, 0].max()
+    assert left < 0 < 1 < right < 2
     # Options 10 and 11 take turns: six blocks of one column each, after three of choice 0.
     assert len(blocks) == 3 + 6
+    assert words(ax, "option_name") == [
+        f"option {i}{j}" for i, n in ((0, 3), (1, 2)) for j in range(n)
+    ]
+
+
+def test_runs_join_neighbours() -> None:
+    assert runs([0, 1, 2, 5, 7, 8]) == [(0, 2), (5, 5), (7, 8)]
+    assert runs([]) == []
 
 
 def test_intervals_say_their_side_and_the_main_model_its_place() -> None:
-    data = curve_data()
-    layout = lay_out_specification_curve(data)
-    sides = [point.group for point in layout.points]
-    table = data["multiverse"]["combinations"]
-    order = sorted(range(6), key=lambda i: table["estimate"][i])
-    assert sides == [str(table["excludes"][i]) for i in order]
-    assert [point.label for point in layout.points].index("main model") == order.index(0)
-    (name,) = texts(layout.marks, "main_name")
-    assert name.text == "main model"
-    decided = sum(side != "0" for side in sides)
-    assert len(find_parts(draw_plot(layout), "estimate")) == 2
-    assert f"excludes no effect in {decided} of 6" in alt_text(layout)
+    data = curve()
+    ax = drawn(specification_curve, data)
+    sides = [item.side for item, _ in data.columns]
+    by_colour = {
+        tuple(part.get_colors()[0]): len(part.get_segments()) for part in find(ax, "interval")
+    }
+    assert sorted(by_colour.values()) == sorted(sides.count(side) for side in set(sides))
+    assert [main for _, main in data.columns].index(True) == 0
+    assert {x for x, _ in marked(ax, "main")} == {0.0}
+    assert words(ax, "main_name") == ["main model"]
+    decided = sum(side != 0 for side in sides)
+    assert f"excludes no effect in {decided} of 6" in describe(data)
 
 
 def test_ratios_are_shown_as_ratios() -> None:
-    layout = lay_out_specification_curve(curve_data(is_ratio=True))
-    lowest = min(curve_data()["multiverse"]["combinations"]["estimate"])
-    assert layout.points[0].y == pytest.approx(math.exp(lowest))
-    assert f"Estimates from {math.exp(lowest):.2f}" in layout.describe()
+    data = curve(is_ratio=True)
+    lowest = min(item.estimate or 0.0 for item in data.combinations)
+    ax = drawn(specification_curve, data)
+    assert min(marked(ax, "estimate"))[1] == pytest.approx(math.exp(lowest))
+    assert ax.get_yscale() == "log"
+    assert f"Estimates from {math.exp(lowest):.2f}" in describe(data)
 
 
 def test_open_intervals_reach_the_edge_and_few_trials_are_left_out() -> None:
-    data = curve_data()
-    table = data["multiverse"]["combinations"]
-    table["ci_low"][1] = None
-    table["k"][0] = 1
-    layout = lay_out_specification_curve(data)
-    assert len(layout.points) == 5
-    assert layout.marks_of("main") == ()
-    notes = " ".join(text.text for text in texts(layout.marks, "footnote"))
-    assert "1 combination with fewer than two trials left out" in notes
-    assert "main model" not in layout.describe()
+    data = curve()
+    few, open_below, *others = data.combinations
+    data = replace(data, combinations=(replace(few, k=1), replace(open_below, low=None), *others))
+    assert len(data.columns) == 5
+    ax = drawn(specification_curve, data)
+    ends = {y for _, y in marked(ax, "interval")}
+    assert min(ends) == pytest.approx(axis_of(data).low)
+    assert "main" not in parts(ax)
+    assert "1 combination with fewer than two trials left out." in words(ax, "footnote")
+    assert "main model" not in describe(data)
 
 
 def test_nothing_to_show_is_refused() -> None:
-    data = curve_data()
-    data["multiverse"]["combinations"]["k"] = [1] * 6
+    data = curve()
     with pytest.raises(UsageError, match="no combination"):
-        lay_out_specification_curve(data)
+        replace(data, combinations=tuple(replace(item, k=1) for item in data.combinations))
     with pytest.raises(UsageError, match="no combination"):
-        lay_out_specification_curve({})
+        SpecificationCurve((), ())

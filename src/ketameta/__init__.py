@@ -103,10 +103,12 @@ _HOMES: dict[str, tuple[str, ...]] = {
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_MODULES)]
+__all__ = ["__version__", "plots", *sorted(_MODULES)]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plots":
+        return import_module("ketameta.plots")
     if name not in _MODULES:
         raise AttributeError(f"module 'ketameta' has no attribute {name!r}")
     return getattr(import_module(f"ketameta.{_MODULES[name]}"), name)

@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
 from html import unescape
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ketameta.models.results import plain
 from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.report.manifest import file_hash, text_hash
+from ketameta.typesetter import fonts
 
 if TYPE_CHECKING:
     from ketameta.report.plots import Plot
@@ -72,12 +75,13 @@ class Drawing:
         for plot in plots:
             path = self._paths.figures / f"{plot.name}.svg"
             self._wanted.add(path.name)
-            stamp = text_hash(self._code + json.dumps(plot.data, sort_keys=True))
+            data = json.dumps(plain(plot.data), sort_keys=True)
+            stamp = text_hash(f"{self._code}{plot.kind}{data}")
             note = self._paths.build / "stamps" / f"figure-{plot.name}.txt"
             if _unchanged(note, stamp, path):
                 continue
             self._due.append((note, stamp, path, file_hash(path) if path.is_file() else ""))
-            self._start(plot.kind, plot.data, path)
+            self._start(plot, path)
 
     def finish(self, progress: Progress | None = None) -> list[str]:
         """Wait for the figures, remove those of no result, and return the names that changed.
@@ -105,18 +109,18 @@ class Drawing:
         """The names of all figures, with their ending."""
         return sorted(self._wanted)
 
-    def _start(self, kind: str, data: dict[str, Any], path: Path) -> None:
+    def _start(self, plot: Plot, path: Path) -> None:
         from joblib import cpu_count
         from joblib.externals.loky import get_reusable_executor
         from joblib.parallel import get_active_backend
 
         if type(get_active_backend()[0]).__name__ == "SequentialBackend":
-            draw_figure(kind, data, path)
+            draw_figure(plot, path, self._paths.pages)
             return
         with _deaf_children():
             if self._pool is None:
                 self._pool = get_reusable_executor(max_workers=min(cpu_count(), MOST_WORKERS))
-            self._running.append(self._pool.submit(draw_figure, kind, data, path))
+            self._running.append(self._pool.submit(draw_figure, plot, path, self._paths.pages))
 
 
 @contextmanager
@@ -132,21 +136,26 @@ def _deaf_children() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
-def draw_figure(kind: str, data: dict[str, Any], path: Path) -> None:
-    """Draw one figure into its file. Runs in a worker process."""
-    from ketameta import figures
+def draw_figure(plot: Plot, path: Path, pages: Path) -> None:
+    """Draw one plot into its file, and cut into pages if it is too tall. Runs in a worker."""
+    from ketameta.plots import look
 
-    if kind == "forest":
-        layout: Any = figures.lay_out_forest(data)
-        figure = figures.draw_forest(layout)
-    elif kind == "evidence_map":
-        layout = figures.lay_out_evidence_map(data)
-        figure = figures.draw_evidence_map(layout)
-    else:
-        layout = getattr(figures, f"lay_out_{kind}")(data)
-        figure = figures.draw_plot(layout)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figures.save_figure(figure, path, description=figures.alt_text(layout))
+    draw = import_module(f"ketameta.plots.{plot.kind}").plot
+    with look.detached():
+        ax = draw(plot.data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        look.save(ax, path, description=plot.words)
+        for old in pages.glob(f"{plot.name}.page-*.svg"):
+            old.unlink()
+        if plot.kind == "forest":
+            from ketameta.plots.forest_draw import draw as draw_forest
+            from ketameta.plots.forest_layout import lay_out
+
+            cut = lay_out(plot.data).pages()
+            for number, layout in enumerate(cut if len(cut) > 1 else (), start=1):
+                page = pages / f"{plot.name}.page-{number:02d}.svg"
+                page.parent.mkdir(parents=True, exist_ok=True)
+                look.save(draw_forest(layout), page)
 
 
 #: A page that is the figure. The words come as data, so nothing in them acts as markup.
@@ -166,7 +175,7 @@ def pictures(svg: str) -> dict[str, bytes]:
     found = re.search(r"<dc:description>(.*?)</dc:description>", svg, re.DOTALL)
     words = unescape(found.group(1)) if found else "Figure"
     inputs = {"svg": svg, "words": words}
-    fixed: dict[str, Any] = {"sys_inputs": inputs, "ignore_system_fonts": True}
+    fixed: dict[str, Any] = {"sys_inputs": inputs, "font_paths": fonts()}
     png = typst.compile(_PAGE, format="png", ppi=float(PNG_DPI), **fixed)
     pdf = typst.compile(_PAGE, format="pdf", pdf_standards=["ua-1"], timestamp=0, **fixed)
     return {"png": _with_words(png, words), "pdf": pdf}

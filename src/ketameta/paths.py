@@ -53,6 +53,11 @@ class ProjectPaths:
         """Folder of the published figures."""
         return self.reports / "figures"
 
+    @property
+    def pages(self) -> Path:
+        """Folder of the pages that figures too tall for paper are cut into."""
+        return self.build / "pages"
+
     def relative(self, path: Path) -> str:
         """Return ``path`` as printed in messages and files: relative to the root, with slashes."""
         try:

@@ -80,9 +80,9 @@ def build(
     from ketameta.analyses.claims import ledger
     from ketameta.analyses.related import Related
     from ketameta.models.progress import terminal_bar
-    from ketameta.report.evidence_map import evidence_map_cells
+    from ketameta.report.evidence_map import evidence_map
     from ketameta.report.page_plots import page_plots
-    from ketameta.report.plots import Plot, plots_of
+    from ketameta.report.plots import plots_of
 
     say("Reading and checking tables and questions")
     recover(paths.reports, paths.build / "stamps", paths.data)
@@ -127,7 +127,7 @@ def build(
         written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
         say("Drawing figures")
         drawing.add(page_plots(results, evidence))
-        drawing.add([Plot("evidence_map", "evidence_map", evidence_map_cells(evidence))])
+        drawing.add([evidence_map(evidence)])
         written += drawing.finish(terminal_bar("Drawing figures"))
     if figures_only:
         made = draw_pictures(paths.figures, paths.figures, drawing.names, paths.build / "stamps")

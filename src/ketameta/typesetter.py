@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
+from ketameta.errors import ReportError
+
+#: Fonts of the figures: regular, bold and their slanted forms.
+FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique")
 #: Universal accessibility, and archiving with attached files: both forbid what cannot be shown.
 STANDARDS: tuple[Literal["ua-1"], Literal["a-3a"]] = ("ua-1", "a-3a")
 #: Stands in the PDF where a character cannot be shown.
@@ -65,7 +71,32 @@ def _compiler() -> Any:
     """Return a compiler that has its fonts at hand: most of the time of a question is theirs."""
     import typst
 
-    return typst.Compiler(_QUESTION, font_paths=typst.Fonts(include_system_fonts=False))
+    return typst.Compiler(_QUESTION, font_paths=fonts())
+
+
+@cache
+def fonts() -> Any:
+    """Return the typesetter's own fonts and those of the figures; none of the system's."""
+    import typst
+
+    return typst.Fonts(
+        include_system_fonts=False,
+        font_paths=[str(font_folder() / f"{name}.ttf") for name in FONTS],
+    )
+
+
+def font_folder() -> Path:
+    """Return the folder of the fonts that the figures are drawn with.
+
+    Raises
+    ------
+    ReportError
+        Without matplotlib, which brings them.
+    """
+    found = find_spec("matplotlib")
+    if found is None or not found.submodule_search_locations:
+        raise ReportError("matplotlib, whose fonts the report carries, is not installed")
+    return Path(found.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf"
 
 
 def codes(text: str, among: frozenset[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ketameta.models.batched import batched_inference
 from ketameta.models.influence_inputs import fit_data, frozen
 from ketameta.models.least_squares import weighted_least_squares
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, DrawsPlot, Result
 from ketameta.numberformat import format_number, plural
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Baujat(Result):
+class Baujat(DrawsPlot, Result):
     """One point per study.
 
     Attributes
@@ -38,6 +38,8 @@ class Baujat(Result):
         the value without it. NaN where the fit without it does not exist.
     caveats : tuple of Caveat
     """
+
+    drawn_as: ClassVar[str] = "baujat"
 
     labels: tuple[str, ...]
     heterogeneity: FloatArray

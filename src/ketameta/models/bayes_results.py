@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ketameta.models.fit_words import decimals_for, interval_words, reader_words
 from ketameta.models.priors import Normal, TauPrior
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, DrawsForest, DrawsPlot, Result
 from ketameta.numberformat import format_interval, format_number, format_percent, plural
 from ketameta.vocabulary import measure_entry
 
@@ -85,7 +85,7 @@ class PosteriorCurves:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class BayesRandomEffects(Result):
+class BayesRandomEffects(DrawsForest, DrawsPlot, Result):
     """A Bayesian random-effects meta-analysis; prints itself in four lines.
 
     Attributes
@@ -117,6 +117,8 @@ class BayesRandomEffects(Result):
     measure : str or None
         Code of the effect measure.
     """
+
+    drawn_as: ClassVar[str] = "posterior"
 
     k: int
     level: float

@@ -6,7 +6,7 @@ import dataclasses
 import secrets
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from ketameta.errors import UsageError
 from ketameta.models.batched import DEFAULT_BUDGET, batched_fit
 from ketameta.models.fit_words import decimals_for
 from ketameta.models.influence_inputs import fit_data, frozen
-from ketameta.models.results import Caveat, Result, plain
+from ketameta.models.results import Caveat, DrawsPlot, Result, plain
 from ketameta.models.tau2 import COMMON
 from ketameta.numberformat import format_count, format_interval, format_number, plural
 
@@ -35,7 +35,7 @@ QUANTITIES = ("estimate", "tau2", "i2", "h2", "q")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Gosh(Result):
+class Gosh(DrawsPlot, Result):
     """Pooled effects of T subsets; arrays have one entry per subset, sorted by size when exact.
 
     Attributes
@@ -61,6 +61,8 @@ class Gosh(Result):
         How the fit was made.
     caveats : tuple of Caveat
     """
+
+    drawn_as: ClassVar[str] = "gosh"
 
     labels: tuple[str, ...]
     included: NDArray[np.bool_]

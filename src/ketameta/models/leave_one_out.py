@@ -15,7 +15,7 @@ from scipy import special
 from ketameta.models.batched import batched_inference
 from ketameta.models.fit_words import decimals_for, number_words, reader_words, scale_words
 from ketameta.models.influence_inputs import FitData, fit_data, frozen
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, DrawsForest, Result
 from ketameta.models.tau2 import COMMON
 from ketameta.numberformat import format_interval, format_percent, plural
 
@@ -43,7 +43,7 @@ COLUMNS = (
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Refits(Result):
+class Refits(DrawsForest, Result):
     """A pooled effect refitted to several subsets of its studies; arrays have one entry each.
 
     Attributes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from ketameta.errors import check_choice
 from ketameta.models.fit_words import decimals_for
 from ketameta.models.multilevel_results import CoefficientTable
 from ketameta.models.network_inconsistency import QDecomposition, QTest, SideSplit
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, DrawsPlot, Result
 from ketameta.numberformat import (
     format_estimate,
     format_number,
@@ -75,7 +75,7 @@ class Comparison:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class NetworkMetaAnalysis(Result):
+class NetworkMetaAnalysis(DrawsPlot, Result):
     """A network meta-analysis under consistency.
 
     Attributes
@@ -114,6 +114,8 @@ class NetworkMetaAnalysis(Result):
     measure : str or None
         Code of the effect measure.
     """
+
+    drawn_as: ClassVar[str] = "network"
 
     k: int
     n_contrasts: int

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ketameta.models.fit_words import fit_lines, tidy_frame
 from ketameta.models.interval_table import IntervalTable, mean_intervals
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, DrawsBaujat, DrawsForest, DrawsFunnel, Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class RandomEffects(Result):
+class RandomEffects(DrawsForest, DrawsFunnel, DrawsBaujat, Result):
     """A pooled effect; its repr is the sentence that opens a results paragraph.
 
     Attributes

@@ -14,7 +14,7 @@ from ketameta.models.design import encode_rows
 from ketameta.models.intervals import WaldTest, check_level, critical_value, wald_test
 from ketameta.models.predictions import Predictions
 from ketameta.models.regression_words import regression_lines
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, DrawsBaujat, DrawsBubble, Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class MetaRegression(Result):
+class MetaRegression(DrawsBubble, DrawsBaujat, Result):
     """Effects regressed on moderators; its repr is a small table.
 
     Attributes

@@ -10,7 +10,7 @@ import dataclasses
 import html
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ketameta.vocabulary import measure_entry
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,3 +134,67 @@ class Result:
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(self.summary())}</pre>"
+
+
+# --- the one door to the plots --------------------------------------------------------------------
+
+
+def _draw(kind: str, result: object, options: dict[str, Any]) -> Axes:
+    """Draw a result; the only place where a model looks up to the plots, and only when asked."""
+    from ketameta import plots
+
+    axes: Axes = getattr(plots, kind)(result, **options)
+    return axes
+
+
+class DrawsForest:
+    """A result with a forest plot."""
+
+    __slots__ = ()
+
+    def forest(self, *, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw a forest plot and return its axes; options as :func:`ketameta.plots.forest`."""
+        return _draw("forest", self, {"ax": ax, **options})
+
+
+class DrawsFunnel:
+    """A result with a funnel plot."""
+
+    __slots__ = ()
+
+    def funnel(self, *, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw a funnel plot and return its axes; options as :func:`ketameta.plots.funnel`."""
+        return _draw("funnel", self, {"ax": ax, **options})
+
+
+class DrawsBaujat:
+    """A result with a Baujat plot."""
+
+    __slots__ = ()
+
+    def baujat(self, *, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw a Baujat plot and return its axes; options as :func:`ketameta.plots.baujat`."""
+        return _draw("baujat", self, {"ax": ax, **options})
+
+
+class DrawsBubble:
+    """A result with bubble plots."""
+
+    __slots__ = ()
+
+    def bubble(
+        self, moderator: str | None = None, *, ax: Axes | None = None, **options: Any
+    ) -> Axes:
+        """Draw effects against a moderator; options as :func:`ketameta.plots.bubble`."""
+        return _draw("bubble", self, {"moderator": moderator, "ax": ax, **options})
+
+
+class DrawsPlot:
+    """A result with one plot of its own, whose name is ``drawn_as``."""
+
+    __slots__ = ()
+    drawn_as: ClassVar[str]
+
+    def plot(self, *, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the result and return the axes; options as the function in ``ketameta.plots``."""
+        return _draw(self.drawn_as, self, {"ax": ax, **options})

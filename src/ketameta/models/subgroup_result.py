@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ketameta.models.fit_words import decimals_for, interval_words, measure_words
 from ketameta.models.pooled_effect import RandomEffects
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, DrawsForest, Result
 from ketameta.numberformat import (
     format_number,
     format_p,
@@ -43,7 +43,7 @@ class Subgroup:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class SubgroupAnalysis(Result):
+class SubgroupAnalysis(DrawsForest, Result):
     """Levels side by side and the test between them.
 
     Attributes

@@ -16,7 +16,7 @@ from ketameta.models.influence_inputs import FitData, fit_data, frozen
 from ketameta.models.least_squares import Array
 from ketameta.models.mixed_model import fit_mixed_model
 from ketameta.models.random_effects import common_effect, random_effects
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, DrawsFunnel, Result
 from ketameta.models.small_study import (
     ZERO_DEVIATION,
     check_varies,
@@ -37,7 +37,7 @@ MAX_ITERATIONS = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class TrimAndFill(Result):
+class TrimAndFill(DrawsFunnel, Result):
     """A funnel made symmetrical.
 
     Attributes

@@ -50,6 +50,7 @@ def analysis_view(
         # Without a trial the first sentence says everything.
         "caveats": result["caveats"] if result["k"] else [],
         "svg": figure_text(paths, result["name"]),
+        "pages": page_names(paths, result["name"]),
         "alt": _alt(result),
         "engine": engine_data(result, independent, provenance) if traced else None,
         "pooled_cards": _pooled_cards(result, independent) if traced else [],
@@ -124,16 +125,16 @@ def plot_view(paths: ProjectPaths, plot: Plot) -> dict[str, Any]:
     return {
         "kind": plot.kind,
         "svg": figure_text(paths, plot.name),
-        "alt": _plot_words(plot),
+        "alt": plot.words,
         "name": plot.name,
+        "pages": page_names(paths, plot.name),
     }
 
 
-def _plot_words(plot: Plot) -> str:
-    """Return what a figure shows, in numbers, from its layout."""
-    from ketameta import figures
-
-    return figures.alt_text(getattr(figures, f"lay_out_{plot.kind}")(plot.data))
+def page_names(paths: ProjectPaths, name: str) -> list[str]:
+    """Return the names of the pages that a figure too tall for paper was cut into."""
+    found = sorted(paths.pages.glob(f"{name}.page-*.svg"))
+    return [path.stem for path in found]
 
 
 def figure_text(paths: ProjectPaths, name: str) -> str:

@@ -23,13 +23,12 @@ from ketameta.paths import ProjectPaths
 from ketameta.report import summary, texts
 from ketameta.report.analysis_view import analysis_view, plot_view
 from ketameta.report.changes import changes_since_release
-from ketameta.report.evidence_map import evidence_map_cells
+from ketameta.report.evidence_map import evidence_map, evidence_map_cells
 from ketameta.report.flow import record_flow
 from ketameta.report.glossary import TERMS
 from ketameta.report.manifest import inputs_hash, results_hash
 from ketameta.report.page_parts import page_parts, with_pictures
 from ketameta.report.page_plots import risk_of_bias, section_plots
-from ketameta.report.plots import Plot
 from ketameta.report.provenance import Provenance
 from ketameta.report.registry_table import registry_counts
 from ketameta.report.studies import numbered_studies, records, used_studies
@@ -116,7 +115,7 @@ def report_context(
     lights = risk_of_bias(results, evidence)
     bias = None if lights is None else plot_view(paths, lights)
     findings = summary_of_findings(results)
-    picture = plot_view(paths, Plot("evidence_map", "evidence_map", evidence_map_cells(evidence)))
+    picture = plot_view(paths, evidence_map(evidence))
     return {
         **page_parts(sections, picture, bias),
         "stamp": inputs_hash(paths)[:12],

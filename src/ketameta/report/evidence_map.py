@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ketameta.plots.evidence_map import Cell, EvidenceMap
+from ketameta.report.plots import Plot
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -90,6 +93,14 @@ def evidence_map_cells(evidence: Evidence) -> dict[str, Any]:
         "columns": [column for column, _, _ in _COLUMNS],
         "cells": cells,
     }
+
+
+def evidence_map(evidence: Evidence) -> Plot:
+    """Return the map as a plot."""
+    found = evidence_map_cells(evidence)
+    cells = tuple(Cell(**cell) for cell in found["cells"])
+    data = EvidenceMap(cells, tuple(found["rows"]), tuple(found["columns"]), "", "people with ADHD")
+    return Plot("evidence_map", "evidence_map", data)
 
 
 def _without_companions(here: pd.DataFrame) -> pd.DataFrame:

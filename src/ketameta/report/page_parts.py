@@ -37,7 +37,7 @@ def with_pictures(sections: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _inline(figure: dict[str, Any]) -> Markup:
-    return Markup(inline_svg(figure["svg"], figure["name"], figure["alt"]))
+    return Markup(inline_svg(figure["svg"], figure["alt"]))
 
 
 def page_parts(

@@ -1,16 +1,20 @@
-"""Figures that stand for several results at once: all harms together, risk of bias.
+"""Plots that stand for several results at once: all harms together, risk of bias.
 
-Collects what each is laid out from; draws nothing.
+Collects what each is drawn from; draws nothing.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.rows import study_label
-from ketameta.report.plots import Plot
+from ketameta.plots.harms import Harm, Harms
+from ketameta.plots.risk_of_bias import Judgement, RiskOfBias
+from ketameta.plots.scale import Estimate
+from ketameta.report.plots import Plot, estimate_of, scale_of
 
 if TYPE_CHECKING:
     from ketameta.evidence import Evidence
@@ -51,31 +55,29 @@ def harms_summary(results: Sequence[dict[str, Any]]) -> Plot | None:
     note = "Trials in depression and other conditions; harms may differ in ADHD."
     if len(levels) > 1:
         note += " Intervals have the levels of their analyses."
-    data = {
-        "title": "Harms of ketamine and esketamine against control",
-        "rows": [_harm(result) for result in found],
-        "favours": found[0]["favours"],
-        "level": max(levels),
-        "note": note,
-    }
+    data = Harms(
+        tuple(_harm(result) for result in found),
+        replace(scale_of(found[0]), level=max(levels)),
+        "Harms of ketamine and esketamine against control",
+        note,
+    )
     return Plot("harms", "harms_summary", data)
 
 
-def _harm(result: dict[str, Any]) -> dict[str, Any]:
+def _harm(result: dict[str, Any]) -> Harm:
     events = result["events"]
-    difference = events["per_thousand"] if events else None
-    return {
-        "label": _SHARED.sub("", result["title"]),
-        "k": result["k"],
-        "participants": result["n_participants"],
-        "baseline": 1000 * events["baseline_risk"] if events else None,
-        "ratio": _numbers(result["pooled"]),
-        "difference": _numbers(difference),
-    }
+    return Harm(
+        _SHARED.sub("", result["title"]),
+        result["k"],
+        result["n_participants"],
+        1000 * events["baseline_risk"] if events else None,
+        _estimate(result["pooled"]),
+        _estimate(events["per_thousand"] if events else None),
+    )
 
 
-def _numbers(item: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if item is None else {key: item[key] for key in ("estimate", "ci_low", "ci_high")}
+def _estimate(item: dict[str, Any] | None) -> Estimate | None:
+    return None if item is None or item["estimate"] is None else estimate_of(item)
 
 
 def risk_of_bias(results: Sequence[dict[str, Any]], evidence: Evidence) -> Plot | None:
@@ -89,22 +91,19 @@ def risk_of_bias(results: Sequence[dict[str, Any]], evidence: Evidence) -> Plot 
             for row in group["rows"]
         }
     )
-    judged = [
-        {
-            "study": study_label(row["study_id"]),
-            "outcome": row["outcome"],
-            "tool": row["tool"],
-            "domain": row["domain"],
-            "judgement": row["judgement"],
-        }
+    judged = tuple(
+        Judgement(
+            study_label(row["study_id"]),
+            row["domain"],
+            row["judgement"],
+            row["outcome"],
+            row["tool"],
+        )
         for row in evidence.risk_of_bias.to_dict("records")
         if row["study_id"] in used and row["judgement"] != "not_assessed"
-    ]
+    )
     if not judged:
         return None
-    data = {
-        "title": "Risk of bias of the included studies",
-        "studies": [study_label(name) for name in used],
-        "judgements": judged,
-    }
-    return Plot("risk_of_bias", "risk_of_bias", data)
+    names = tuple(study_label(name) for name in used)
+    title = "Risk of bias of the included studies"
+    return Plot("risk_of_bias", "risk_of_bias", RiskOfBias(names, judged, title))

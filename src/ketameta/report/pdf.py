@@ -27,7 +27,7 @@ from ketameta.report.pdf_tables import (
     moderator_rows,
 )
 from ketameta.textfiles import harmless
-from ketameta.typesetter import MARK, STANDARDS, codes, not_shown
+from ketameta.typesetter import MARK, STANDARDS, codes, fonts, not_shown
 
 #: Keys whose texts are not drawn: names, addresses, and what is read out in place of a picture.
 _NOT_DRAWN = frozenset({"alt", "name", "link", "mime", "relationship", "description"})
@@ -72,7 +72,8 @@ def render_pdf(
 
     data: dict[str, Any] = {**pdf_data(context), "attachments": _listed(attachments)}
     pictures = {
-        path.name: path.read_text(encoding="utf-8") for path in sorted(paths.figures.glob("*.svg"))
+        path.name: path.read_text(encoding="utf-8")
+        for path in sorted([*paths.figures.glob("*.svg"), *paths.pages.glob("*.svg")])
     }
     for alone in (False, True):
         try:
@@ -104,7 +105,7 @@ def _typeset(
             str(root / "report.typ"),
             root=str(root),
             format="pdf",
-            ignore_system_fonts=True,
+            font_paths=fonts(),
             pdf_standards=[*STANDARDS],
             timestamp=0,
         )
@@ -313,11 +314,20 @@ def _map(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _pages(figure: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return a figure, or the pages it was cut into, with what each shows in words."""
+    names = figure.get("pages") or [figure["name"]]
+    more = [f"{figure['alt']} Page {number}." for number in range(2, len(names) + 1)]
+    return [
+        {"name": name, "alt": alt} for name, alt in zip(names, [figure["alt"], *more], strict=True)
+    ]
+
+
 def _section(section: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": section["title"],
         "intro": section["intro"],
-        "figures": [{"name": item["name"], "alt": item["alt"]} for item in section["figures"]],
+        "figures": [page for item in section["figures"] for page in _pages(item)],
         "analyses": [
             {
                 "name": item["name"],
@@ -327,8 +337,7 @@ def _section(section: Mapping[str, Any]) -> dict[str, Any]:
                 "question": item["question"],
                 "sentences": " ".join(item["sentences"]),
                 "figures": [
-                    {"name": figure["name"], "alt": figure["alt"]}
-                    for figure in (item, *item["more_figures"])
+                    page for figure in (item, *item["more_figures"]) for page in _pages(figure)
                 ],
                 "numbers": [[label, value] for label, value in item["numbers"]],
                 "caveats": [caveat["message"] for caveat in item["caveats"]],

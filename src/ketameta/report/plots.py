@@ -1,45 +1,66 @@
-"""Which figures belong to a result, and the data each is laid out from. Draws nothing."""
+"""Which plots belong to a result, and the typed data each is drawn from. Draws nothing."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 from ketameta.analyses.network import treatment_label
 from ketameta.analyses.selection import TIME_CLASSES
 from ketameta.analyses.words import words_of
 from ketameta.numberformat import plural
+from ketameta.plots.bubble import Bubble, Line
+from ketameta.plots.dose_response import AtDose, DoseResponse
+from ketameta.plots.forest import Forest, Group, Pool, Trial
+from ketameta.plots.funnel import Funnel
+from ketameta.plots.gosh import Gosh
+from ketameta.plots.network import Network, Node
+from ketameta.plots.over_time import AtTime, OverTime, TimeClass
+from ketameta.plots.scale import Estimate, Scale, finite
+from ketameta.plots.specification_curve import Combination, SpecificationCurve
 
 #: A forest plot of more rows than this is metres long; it shows the groups instead.
 MOST_ROWS = 150
 #: Share of the combinations of choices beyond which they agree, and need no picture.
 AGREED = 0.9
+#: How near the evidence is to the question, under the title.
+DIRECTNESS = {
+    "direct": "Direct evidence: people with ADHD",
+    "indirect": "Indirect evidence: another condition",
+    "context": "Context: the usual medicines",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One figure of the report.
+    """One plot of the report.
 
     Attributes
     ----------
     kind : str
-        ``forest``, ``funnel``, ``gosh``, ``network``, ``over_time``, ``baujat``,
-        ``dose_response``, ``specification_curve``, ``bubble`` or ``evidence_map``.
+        A module of :mod:`ketameta.plots`.
     name : str
         File name without ending.
-    data : dict
-        What the layout reads.
+    data : object
+        The typed data that the module draws.
     """
 
     kind: str
     name: str
-    data: dict[str, Any]
+    data: Any
+
+    @property
+    def words(self) -> str:
+        """What the plot shows, in numbers, for a reader who cannot see it."""
+        return str(import_module(f"ketameta.plots.{self.kind}").describe(self.data))
 
 
 def plots_of(result: dict[str, Any]) -> list[Plot]:
-    """Return the figures of one result, the forest plot first."""
-    plots = [Plot("forest", result["name"], _forest(result))]
+    """Return the plots of one result, the forest plot first."""
+    found = [Plot("forest", result["name"], forest_data(result))]
     for kind, data in (
         ("over_time", _over_time(result)),
         ("network", _network(result)),
@@ -49,92 +70,189 @@ def plots_of(result: dict[str, Any]) -> list[Plot]:
         ("specification_curve", _specification_curve(result)),
     ):
         if data is not None:
-            plots.append(Plot(kind, f"{result['name']}-{kind}", data))
-    return plots + _bubbles(result)
+            found.append(Plot(kind, f"{result['name']}-{kind}", data))
+    return found + _bubbles(result)
 
 
-def _forest(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the result itself or, where trials are too many to draw, a row per group of them."""
-    count = len(_rows(result))
-    if count <= MOST_ROWS:
-        return result
-    groups = [group for group in result["groups"] if group["rows"]]
-    means = [group["pooled"] for group in groups] if len(groups) > 1 else [result["pooled"]]
-    words = f"The {plural(count, 'row')} are too many to draw; each is in tables/rows_used.csv."
-    return {
-        **result,
-        "groups": [
-            {
-                "key": "",
-                "label": None,
-                "rows": [_group_row(*pair) for pair in zip(groups, means, strict=True)],
-                "pooled": None,
-            }
-        ],
-        "rows_are_pools": True,
-        "row_header": "Trials",
-        "row_meaning": "Square: mean of a group of trials",
-        "caveats": [{"code": "too_many_rows", "message": words}, *result["caveats"]],
-    }
+def scale_of(result: Mapping[str, Any]) -> Scale:
+    """Return in which unit a result is shown."""
+    left, right = result.get("favours") or ("", "")
+    return Scale(
+        label=str(result.get("measure_label") or result.get("measure") or "Effect"),
+        is_ratio=bool(result.get("is_ratio")),
+        null=result.get("null"),
+        favours=(str(left or ""), str(right or "")),
+        level=float(result.get("level") or 0.95),
+        measure=str(result.get("measure") or ""),
+    )
 
 
-def _group_row(group: dict[str, Any], mean: dict[str, Any] | None) -> dict[str, Any]:
-    """Return a group of trials as one row: its mean and its people."""
-    trials = plural(len(group["rows"]), "trial")
-    row: dict[str, Any] = {"label": f"{group['label']}: {trials}" if group["label"] else trials}
-    for side in ("n_treatment", "n_control"):
-        sizes = [trial[side] for trial in group["rows"]]
-        row[side] = None if None in sizes else sum(sizes)
-    return row | {key: (mean or {}).get(key) for key in ("estimate", "ci_low", "ci_high")}
+# --- forest ---------------------------------------------------------------------------------------
 
 
-def _common(result: dict[str, Any]) -> dict[str, Any]:
-    keys = ("is_ratio", "measure_label", "null", "favours", "level")
-    return {key: result[key] for key in keys}
+def forest_data(result: Mapping[str, Any]) -> Forest:
+    """Return the forest plot of a result; where trials are too many to draw, a row per group."""
+    rows = [row for group in result["groups"] for row in group["rows"]]
+    mixed = len({bool(row["direct"]) for row in rows if row.get("direct") is not None}) > 1
+    groups = tuple(
+        Group(
+            group["label"],
+            tuple(_trial(row, mixed) for row in group["rows"]),
+            pool_of(group["pooled"]),
+        )
+        for group in result["groups"]
+    )
+    test = result.get("subgroup_test")
+    codes = dict.fromkeys(code for row in rows for code in (row.get("risk_of_bias") or {}))
+    forest = Forest(
+        groups=groups,
+        scale=scale_of(result),
+        pool=pool_of(result.get("pooled")),
+        title=str(result.get("title") or result.get("name") or ""),
+        subtitle=DIRECTNESS.get(str(result.get("directness")), ""),
+        test=(test["q"], test["df"], test["p_value"]) if test and test["q"] is not None else None,
+        looked_for=str(result.get("looked_for") or ""),
+        notes=tuple(str(caveat["message"]) for caveat in result.get("caveats") or ()),
+        important=finite(result.get("important_difference")),
+        domains=tuple(
+            (code, code.replace("_", " ")) for code in sorted(codes, key=lambda c: c == "overall")
+        ),
+        k=result.get("k"),
+        participants=finite(result.get("n_participants")),
+    )
+    return forest if len(rows) <= MOST_ROWS else _by_group(forest)
 
 
-def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+def _trial(row: Mapping[str, Any], mixed: bool) -> Trial:
+    def pair(name: str) -> tuple[float | None, float | None]:
+        return finite(row.get(f"{name}_treatment")), finite(row.get(f"{name}_control"))
+
+    return Trial(
+        str(row.get("label") or row.get("study_id") or ""),
+        finite(row["estimate"]),
+        finite(row.get("ci_low")),
+        finite(row.get("ci_high")),
+        finite(row.get("weight")),
+        str(row.get("study_id") or ""),
+        pair("n"),
+        pair("events"),
+        pair("mean"),
+        pair("sd"),
+        (str(row.get("intervention") or ""), str(row.get("comparator") or "")),
+        note=str(row.get("note") or ""),
+        tag=str(row.get("tag") or ("indirect" if mixed and row.get("direct") is False else "")),
+        set_aside=str(row.get("reason") or "") if row.get("excluded") else None,
+        risk_of_bias=dict(row.get("risk_of_bias") or {}),
+    )
+
+
+def pool_of(pooled: Mapping[str, Any] | None) -> Pool | None:
+    """Return a pooled result that has an estimate from at least two trials."""
+    if not pooled or finite(pooled.get("estimate")) is None:
+        return None
+    k = pooled.get("k")
+    if k is not None and k < 2:
+        return None
+    same = ("pi_low", "pi_high", "tau2", "i2", "q", "q_p_value", "p_value")
+    return Pool(
+        k=k,
+        estimate=finite(pooled["estimate"]),
+        low=finite(pooled.get("ci_low")),
+        high=finite(pooled.get("ci_high")),
+        q_df=pooled.get("q_df"),
+        label=str(pooled.get("label") or ""),
+        model=str(pooled.get("model") or ""),
+        tau2_method=pooled.get("tau2_method"),
+        ci_method=pooled.get("ci_method"),
+        **{name: finite(pooled.get(name)) for name in same},
+    )
+
+
+def _by_group(forest: Forest) -> Forest:
+    """Return the forest with one row per group of trials: its mean and its people."""
+    groups = [group for group in forest.groups if group.trials]
+    means = [group.pool for group in groups] if len(groups) > 1 else [forest.pool]
+    rows = []
+    for group, mean in zip(groups, means, strict=True):
+        trials = plural(len(group.trials), "trial")
+        row = Trial(
+            f"{group.label}: {trials}" if group.label else trials,
+            n=(_people(group, 0), _people(group, 1)),
+        )
+        if mean is not None:
+            row = replace(row, estimate=mean.estimate, low=mean.low, high=mean.high)
+        rows.append(row)
+    words = f"The {plural(len(forest.trials), 'row')} are too many to draw; each is in"
+    return replace(
+        forest,
+        groups=(Group(None, tuple(rows)),),
+        rows_are_pools=True,
+        header="Trials",
+        meaning="Square: mean of a group of trials",
+        notes=(f"{words} tables/rows_used.csv.", *forest.notes),
+        domains=(),
+    )
+
+
+def _people(group: Group, side: int) -> float | None:
+    """Return the people of one arm of all trials of a group; None where one is not known."""
+    sizes = [trial.n[side] for trial in group.trials]
+    return None if None in sizes else sum(size or 0.0 for size in sizes)
+
+
+# --- the others -----------------------------------------------------------------------------------
+
+
+def _rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [row for group in result["groups"] for row in group["rows"]]
 
 
-def _funnel(result: dict[str, Any]) -> dict[str, Any] | None:
+def _mean(result: Mapping[str, Any]) -> float | None:
+    return finite((result["pooled"] or {}).get("estimate"))
+
+
+def estimate_of(item: Mapping[str, Any]) -> Estimate:
+    """Return an estimate with its interval."""
+    return Estimate(item["estimate"], item.get("ci_low"), item.get("ci_high"))
+
+
+def _funnel(result: Mapping[str, Any]) -> Funnel | None:
     """Return the funnel plot, where small-study methods are not withheld."""
     found = result["small_study"]
     if found is None or found["withheld"]:
         return None
     filled = found["trim_and_fill"]
-    return {
-        **_common(result),
-        "title": f"{result['title']}: funnel plot",
-        "rows": _rows(result),
-        "pooled": result["pooled"],
-        "filled": []
-        if filled["withheld"]
-        else [
-            {"label": "", "estimate": estimate, "se": math.sqrt(variance)}
-            for estimate, variance in zip(
-                filled["filled_estimates"], filled["filled_variances"], strict=True
-            )
-        ],
-    }
+    added = ((), ()) if filled["withheld"] else (
+        filled["filled_estimates"], filled["filled_variances"]
+    )  # fmt: skip
+    rows = [row for row in _rows(result) if finite(row["estimate"]) is not None]
+    return Funnel(
+        tuple(row["label"] for row in rows),
+        tuple(row["estimate"] for row in rows),
+        tuple(row["se"] for row in rows),
+        scale_of(result),
+        _mean(result),
+        tuple((y, math.sqrt(v)) for y, v in zip(*added, strict=True)),
+        f"{result['title']}: funnel plot",
+    )
 
 
-def _gosh(result: dict[str, Any]) -> dict[str, Any] | None:
+def _gosh(result: Mapping[str, Any]) -> Gosh | None:
     """Return the picture of all (or many) subsets of trials."""
     found = result["gosh"]
     if found is None:
         return None
-    return {
-        **_common(result),
-        "title": f"{result['title']}: subsets of trials",
-        "estimates": found["points"]["estimate"],
-        "i2": found["points"]["i2"],
-        "pooled": result["pooled"],
-        "k": result["k"],
-    }
+    points = found["points"]
+    return Gosh(
+        tuple(points["estimate"]),
+        tuple(points["i2"]),
+        scale_of(result),
+        _mean(result),
+        title=f"{result['title']}: subsets of trials",
+    )
 
 
-def _specification_curve(result: dict[str, Any]) -> dict[str, Any] | None:
+def _specification_curve(result: Mapping[str, Any]) -> SpecificationCurve | None:
     """Return all combinations of choices, where the answer hangs on them or is about ADHD."""
     found = result.get("multiverse")
     if not found or found["withheld"]:
@@ -142,130 +260,107 @@ def _specification_curve(result: dict[str, Any]) -> dict[str, Any] | None:
     agreed = max(found["excludes"].values()) / found["n_pooled"]
     if agreed > AGREED and result["directness"] != "direct":
         return None
-    return {
-        **_common(result),
-        "title": f"{result['title']}: all combinations of choices",
-        "multiverse": found,
-    }
+    table, choices = found["combinations"], found["choices"]
+    options = [table["options"][choice["name"]] for choice in choices]
+    columns = (table[name] for name in ("estimate", "ci_low", "ci_high", "excludes", "k"))
+    return SpecificationCurve(
+        tuple(
+            Combination(estimate, low, high, side, k, tuple(taken[at] for taken in options))
+            for at, (estimate, low, high, side, k) in enumerate(zip(*columns, strict=True))
+        ),
+        tuple((choice["label"], tuple(map(str, choice["options"]))) for choice in choices),
+        found["main"],
+        scale_of(result),
+        f"{result['title']}: all combinations of choices",
+    )
 
 
-def _bubbles(result: dict[str, Any]) -> list[Plot]:
+def _bubbles(result: Mapping[str, Any]) -> list[Plot]:
     """Return one bubble plot per continuous moderator that could be fitted."""
-    return [
-        Plot(
-            "bubble",
-            f"{result['name']}-bubble-{item['moderator']}",
-            {
-                **_common(result),
-                "title": f"{result['title']}: {item['label'][:1].lower()}{item['label'][1:]}",
-                "rows": item["rows"],
-                "line": item["line"],
-                "moderator_label": item["label"],
-            },
+    found = []
+    for item in result.get("regressions") or ():
+        if item["withheld"]:
+            continue
+        label = item["label"]
+        line = {
+            name: tuple(values) for name, values in (item["line"] or {}).items() if values
+        }  # fmt: skip
+        data = Bubble(
+            tuple(
+                (row["label"], row["moderator"], row["estimate"], row.get("weight"))
+                for row in item["rows"]
+            ),
+            label,
+            Line(**line) if line else None,
+            scale_of(result),
+            f"{result['title']}: {label[:1].lower()}{label[1:]}",
         )
-        for item in result.get("regressions") or ()
-        if not item["withheld"]
-    ]
+        found.append(Plot("bubble", f"{result['name']}-bubble-{item['moderator']}", data))
+    return found
 
 
-def _network(result: dict[str, Any]) -> dict[str, Any] | None:
+_NMDA = frozenset({"ketamine", "esketamine", "memantine", "amantadine", "dextromethorphan"})
+
+
+def _network(result: Mapping[str, Any]) -> Network | None:
     """Return the network of treatments; NMDA-receptor antagonists stand out."""
     net = result["network"]
     if net is None or net["withheld"]:
         return None
-    return {
-        "title": result["title"],
-        "nodes": [
-            {
-                "name": _short(node["treatment"]),
-                "participants": node["n"],
-                "highlight": node["treatment"].removesuffix("_added") in _NMDA,
-            }
+    return Network(
+        tuple(
+            Node(
+                _short(node["treatment"]), node["n"],
+                node["treatment"].removesuffix("_added") in _NMDA,
+            )
             for node in net["nodes"]
-        ],
-        "edges": [
-            {"from": _short(edge["first"]), "to": _short(edge["second"]), "trials": edge["k"]}
-            for edge in net["edges"]
-        ],
-    }
-
-
-_NMDA = frozenset({"ketamine", "esketamine", "memantine", "amantadine", "dextromethorphan"})
+        ),
+        tuple((_short(edge["first"]), _short(edge["second"]), edge["k"]) for edge in net["edges"]),
+        result["title"],
+    )  # fmt: skip
 
 
 def _short(name: str) -> str:
     return treatment_label(name).replace(" (added to another treatment)", " (added)")
 
 
-def _dose_response(result: dict[str, Any]) -> dict[str, Any] | None:
+_CURVES = {"linear": "a line through no effect", "spline": "a restricted cubic spline"}
+
+
+def _dose_response(result: Mapping[str, Any]) -> DoseResponse | None:
     """Return effects against dose, the declared curve and, dashed, the other one."""
     found = result["dose_response"]
     if found is None or found["withheld"]:
         return None
     other = "linear" if found["main"] == "spline" else "spline"
-    return {
-        **_common(result),
-        "title": result["title"],
-        "unit": found["unit"],
-        "points": found["points"],
-        "curve": found["curve"],
-        "curve_label": _CURVES[found["main"]],
-        "other_curve": found[other].get("curve", []),
-        "other_label": _CURVES[other],
-        "at_doses": found["at_doses"],
-        "note": " ".join(
+
+    def curve(items: Sequence[Mapping[str, Any]]) -> tuple[AtDose, ...]:
+        return tuple(
+            AtDose(item["dose"], estimate_of(item))
+            for item in items
+            if finite(item["estimate"]) is not None
+        )
+
+    return DoseResponse(
+        tuple(
+            (point["label"], AtDose(point["dose"], estimate_of(point)))
+            for point in found["points"]
+            if finite(point["estimate"]) is not None
+        ),
+        curve(found["curve"]),
+        curve(found[other].get("curve", [])),
+        _CURVES[found["main"]],
+        _CURVES[other],
+        found["unit"].replace("_", " "),
+        curve(found["at_doses"]),
+        scale_of(result),
+        result["title"],
+        " ".join(
             caveat["message"]
             for caveat in found["caveats"]
             if caveat["code"] in ("not_a_line", "common_curve")
         ),
-    }
-
-
-_CURVES = {"linear": "a line through no effect", "spline": "a restricted cubic spline"}
-
-
-def _over_time(result: dict[str, Any]) -> dict[str, Any] | None:
-    """Return effects against time, one line per trial, and the means per time class."""
-    found = result["over_time"]
-    if found is None or found["withheld"]:
-        return None
-    series: dict[str, list[dict[str, Any]]] = {}
-    for row in _rows(result):
-        if row["time_days"] is not None:
-            series.setdefault(row["label"], []).append(
-                {
-                    "days": row["time_days"],
-                    **{key: row[key] for key in ("estimate", "ci_low", "ci_high")},
-                }
-            )
-    starts = dict(
-        zip(
-            [name for name, _ in TIME_CLASSES],
-            [_FIRST_DAY, *(last for _, last in TIME_CLASSES)],
-            strict=False,
-        )
     )
-    ends = dict(TIME_CLASSES)
-    return {
-        **_common(result),
-        "title": result["title"],
-        "series": [
-            {"label": label, "points": sorted(points, key=lambda point: point["days"])}
-            for label, points in series.items()
-        ],
-        "pooled": [
-            {
-                "from_days": starts[item["name"]],
-                "to_days": ends[item["name"]],
-                "estimate": item["estimate"],
-                "ci_low": item["ci_low"],
-                "ci_high": item["ci_high"],
-                "k": item["effects"],
-                "label": _SHORT_TIMES.get(item["name"], words_of(item["name"])),
-            }
-            for item in found["means"]
-        ],
-    }
 
 
 #: Time classes in few letters, so that neighbours fit side by side above the axis.
@@ -278,3 +373,32 @@ _SHORT_TIMES = {
 }
 #: Where the first time class begins on the axis: about half an hour.
 _FIRST_DAY = 0.02
+
+
+def _over_time(result: Mapping[str, Any]) -> OverTime | None:
+    """Return effects against time, one line per trial, and the pools of the forest plot."""
+    found = result["over_time"]
+    if found is None or found["withheld"]:
+        return None
+    trials: dict[str, list[AtTime]] = {}
+    for row in _rows(result):
+        if row["time_days"] is not None and finite(row["estimate"]) is not None:
+            trials.setdefault(row["label"], []).append(AtTime(row["time_days"], estimate_of(row)))
+    names = [name for name, _ in TIME_CLASSES]
+    ends = [last for _, last in TIME_CLASSES]
+    spans = dict(zip(names, zip([_FIRST_DAY, *ends[:-1]], ends, strict=True), strict=True))
+    return OverTime(
+        tuple((label, tuple(points)) for label, points in trials.items()),
+        tuple(
+            TimeClass(
+                _SHORT_TIMES.get(group["key"], words_of(group["key"])),
+                *spans[group["key"]],
+                group["pooled"]["k"],
+                estimate_of(group["pooled"]),
+            )
+            for group in result["groups"]
+            if group["key"] in spans and pool_of(group["pooled"]) is not None
+        ),
+        scale_of(result),
+        result["title"],
+    )

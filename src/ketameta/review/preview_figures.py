@@ -16,17 +16,24 @@ def forest_pictures(results: Results, name: str) -> Sequence[Picture]:
     Where both have something to plot they share the wider of their axes, so that a reader can
     compare them by eye.
     """
-    from ketameta.figures import alt_text, draw_forest, figure_bytes, lay_out_forest
+    from ketameta.plots import look
+    from ketameta.plots.forest_draw import draw
+    from ketameta.plots.forest_layout import lay_out
+    from ketameta.plots.forest_words import describe_layout
+    from ketameta.report.plots import forest_data
 
     pair = results.get(name)
     if pair is None:
         return ()
-    layouts = [lay_out_forest(result) for result in pair]
+    forests = [forest_data(result) for result in pair]
+    layouts = [lay_out(forest) for forest in forests]
     axes = [layout.axis for layout in layouts if layout.axis is not None]
     if len(axes) == len(layouts):
         ends = (min(axis.low for axis in axes), max(axis.high for axis in axes))
-        layouts = [lay_out_forest(result, axis_range=ends) for result in pair]
-    return tuple(
-        Picture(figure_bytes(draw_forest(layout), "svg"), f"{moment}: {alt_text(layout)}", moment)
-        for moment, layout in zip(("Before", "After"), layouts, strict=True)
-    )
+        layouts = [lay_out(forest, xlim=ends) for forest in forests]
+    pictures = []
+    with look.detached():
+        for moment, layout in zip(("Before", "After"), layouts, strict=True):
+            svg = look.file_bytes(draw(layout), "svg", name=f"{name}-{moment}")
+            pictures.append(Picture(svg, f"{moment}: {describe_layout(layout)}", moment))
+    return tuple(pictures)

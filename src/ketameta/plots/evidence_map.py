@@ -1,0 +1,212 @@
+"""The evidence map: how many trials stand behind each outcome and intervention, zeros included."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from ketameta.errors import UsageError
+from ketameta.numberformat import format_count, plural
+from ketameta.plots import look
+from ketameta.plots.frame import centred, table
+from ketameta.plots.look import BODY, LINE, MARGIN, SMALL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+HEADINGS = {True: "Direct evidence", False: "Indirect evidence"}
+ROW, HEADING = 25.0, 17.0
+LARGEST, SMALLEST = 10.8, 6.4
+LABEL_MOST, LABEL_LEAST, COLUMN_LEAST = 140.0, 112.0, 52.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Trials and participants of one outcome and intervention; zero is a value like any other."""
+
+    row: str
+    column: str
+    trials: int
+    participants: float | None = None
+    direct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceMap:
+    """Outcomes by interventions; a pair that has no cell has no trial.
+
+    ``directness`` says what direct evidence is, such as ``people with ADHD``.
+    """
+
+    cells: tuple[Cell, ...]
+    rows: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    title: str = ""
+    directness: str = ""
+
+    def __post_init__(self) -> None:
+        seen = set()
+        for position, cell in enumerate(self.cells):
+            where = f"cells[{position}] ({cell.row}, {cell.column})"
+            if not cell.row or not cell.column:
+                raise UsageError(f"cells[{position}] is {cell!r}; it needs a row and a column")
+            if not isinstance(cell.trials, int) or cell.trials < 0:
+                raise UsageError(
+                    f"{where}: trials is {cell.trials!r}; give a whole number, 0 included"
+                )
+            key = (cell.row, cell.column, cell.direct)
+            if key in seen:
+                raise UsageError(f"{where} is there twice; join the cells")
+            seen.add(key)
+
+    @property
+    def labels(self) -> tuple[list[str], list[str]]:
+        """Rows and columns: the declared ones in order, then any others as they appear."""
+        rows = dict.fromkeys([*self.rows, *(cell.row for cell in self.cells)])
+        return list(rows), list(dict.fromkeys([*self.columns, *(c.column for c in self.cells)]))
+
+    def lines(self) -> list[tuple[str, bool, list[Cell]]]:
+        """Return the rows with their cells; one that holds both kinds of evidence stands twice."""
+        labels, columns = self.labels
+        known = {(cell.row, cell.column, cell.direct): cell for cell in self.cells}
+        found = []
+        for direct in (True, False):
+            for label in labels:
+                if any((label, name, direct) in known for name in columns) or (
+                    direct and not self.cells
+                ):
+                    empty = [Cell(label, name, 0, 0.0, direct) for name in columns]
+                    cells = [known.get((c.row, c.column, direct), c) for c in empty]
+                    found.append((label, direct, cells))
+        return found
+
+
+def mark_radius(trials: int, most: int) -> float:
+    """Return the radius of a mark; its area is in proportion to the trials."""
+    return SMALLEST if not trials else max(SMALLEST, LARGEST * math.sqrt(trials / most))
+
+
+@look.themed
+def plot(data: EvidenceMap, *, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """Draw the map of outcomes by interventions and return its axes, in points.
+
+    Parameters
+    ----------
+    data : EvidenceMap
+    ax : Axes, optional
+    title : str, optional
+
+    Returns
+    -------
+    Axes
+        Parts: ``column``, ``heading``, ``label``, ``direct_cell`` (round), ``indirect_cell``
+        (square), ``empty_direct_cell``, ``empty_indirect_cell``, ``trials``, ``participants``.
+
+    Notes
+    -----
+    The reader should see at once what has never been studied.
+    """
+    labels, columns = data.labels
+    lines = data.lines()
+    kinds = {direct for _, direct, _ in lines}
+    inner = look.PAGE_WIDTH - 2 * MARGIN
+    least = [max(look.widest(c.split(" "), BODY, bold=True) + 5.0, COLUMN_LEAST) for c in columns]
+    spare = inner - sum(least)
+    label_width = min(look.widest(labels, BODY) + 4.0, max(spare, LABEL_LEAST), LABEL_MOST)
+    width = look.PAGE_WIDTH + max(0.0, label_width - spare)
+    share = max(0.0, spare - label_width) / max(len(columns), 1)
+    widths = [needed + share for needed in least]
+    rights = accumulate(widths, initial=MARGIN + label_width)
+    centres = [left + wide / 2 for left, wide in zip(rights, widths, strict=False)]
+    heads = [
+        look.wrap(look.clean(c), wide - 5.0, BODY, bold=True, most=3)
+        for c, wide in zip(columns, widths, strict=True)
+    ]
+    top = LINE * BODY * max(map(len, heads), default=0) + 8.0
+    height = top + ROW * len(lines) + HEADING * (len(kinds) if len(kinds) > 1 else 0)
+    pen = table(ax, width, height, title=data.title if title is None else title,
+                notes=[_legend(data, kinds)])  # fmt: skip
+    for words, x in zip(heads, centres, strict=True):
+        for index, line in enumerate(reversed(words)):
+            y = top - 4.4 - index * LINE * BODY
+            pen.text("column", x, y, line, align="center", bold=True)
+    right = width - MARGIN
+    pen.line("rule", [(MARGIN, top), (right, top)])
+    most = max((cell.trials for cell in data.cells), default=0)
+    y, before = top, None
+    marks: dict[str, list[tuple[float, float, float]]] = {}
+    for label, direct, cells in lines:
+        if direct is not before and len(kinds) > 1:
+            pen.box("heading_band", MARGIN, y + 1.0, right, y + HEADING - 1.0, look.BAND)
+            baseline = centred(y + HEADING / 2, BODY)
+            pen.text("heading", MARGIN + 3.0, baseline, HEADINGS[direct], bold=True)
+            y += HEADING
+        before = direct
+        middle = y + ROW / 2
+        words = look.wrap(look.clean(label), label_width - 4.0, BODY, most=2)
+        for index, line in enumerate(words):
+            baseline = centred(middle + (index - (len(words) - 1) / 2) * LINE * BODY, BODY)
+            pen.text("label", MARGIN + 3.0, baseline, line)
+        for cell, x in zip(cells, centres, strict=True):
+            kind = f"{'' if cell.trials else 'empty_'}{'' if direct else 'in'}direct_cell"
+            at = x - 9.0
+            marks.setdefault(kind, []).append((at, middle, mark_radius(cell.trials, most)))
+            ink = look.GREY if not cell.trials else look.PAPER if direct else look.INK
+            pen.text("trials", at, centred(middle, SMALL), format_count(cell.trials), SMALL,
+                     align="center", bold=bool(cell.trials), colour=ink)  # fmt: skip
+            if cell.trials:
+                pen.text("participants", at + LARGEST + 3.0, centred(middle, SMALL),
+                         format_count(cell.participants), SMALL, colour=look.GREY)  # fmt: skip
+        y += ROW
+        pen.line("rule", [(MARGIN, y), (right, y)], width=0.4, colour=look.RULE)
+    for kind, places in marks.items():
+        empty, round_mark = kind.startswith("empty"), "indirect" not in kind
+        # A square of the same area as the circle has a side of the root of pi times its radius.
+        side = 2.0 if round_mark else math.sqrt(math.pi)
+        pen.ax.scatter(
+            [x for x, _, _ in places], [y for _, y, _ in places], gid=kind, clip_on=False,
+            s=[(pen.scale * side * radius) ** 2 for *_, radius in places], zorder=2,
+            marker="o" if round_mark else "s", linewidths=0.6 * pen.scale,
+            c=look.PAPER if empty else look.BLUE if round_mark else look.SKY,
+            edgecolors=look.LIGHT if empty else look.NAVY,
+            linestyles=[(0, (2.0, 2.0))] if empty else "-",
+        )  # fmt: skip
+    return pen.ax
+
+
+def _legend(data: EvidenceMap, kinds: set[bool]) -> str:
+    text = "Number in a mark: trials, area by their number. Beside it: participants."
+    text += " Empty dashed mark: no trial."
+    if len(kinds) > 1:
+        which = f" ({data.directness})" if data.directness else ""
+        text += f" Circle: direct evidence{which}. Square: indirect evidence."
+    return text
+
+
+def describe(data: EvidenceMap) -> str:
+    """Return the map in sentences, in numbers."""
+    lines = data.lines()
+    cells = [cell for _, _, here in lines for cell in here]
+    columns = data.labels[1]
+    empty = sum(cell.trials == 0 for cell in cells)
+    sentences = [
+        f"Evidence map{f': {data.title}' if data.title else ''}.",
+        f"{plural(len(lines), 'outcome')} by {plural(len(columns), 'intervention')};"
+        f" {empty} of {plural(len(cells), 'cell')} have no trial.",
+    ]
+    for direct, words in HEADINGS.items():
+        for column in columns:
+            here = [cell for cell in cells if cell.column == column and cell.direct == direct]
+            if not here:
+                continue
+            most = max(here, key=lambda cell: cell.trials)
+            none = sum(cell.trials == 0 for cell in here)
+            if most.trials == 0:
+                sentences.append(f"{words}, {column}: no trial for any outcome.")
+                continue
+            rest = f"; none for {none} of {len(here)} outcomes" if none else ""
+            trials = plural(most.trials, "trial")
+            sentences.append(f"{words}, {column}: at most {trials} ({most.row}){rest}.")
+    return " ".join(sentences)

@@ -1,0 +1,526 @@
+"""Forest plots: what they take, from a fit or typed by hand, and how they are said in words.
+
+``plot(fit)`` reads a fitted result; a :class:`Forest` holds whatever a plot can show beyond that
+(arms, groups, risk of bias, notes). :mod:`ketameta.plots.forest_layout` turns it into placed data,
+:mod:`ketameta.plots.forest_draw` draws that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ketameta.errors import UsageError, check_choice
+from ketameta.numberformat import format_count, plural
+from ketameta.plots.scale import Scale, finite
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Pair = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One row of trials; estimates on the model's scale (logarithms of ratios).
+
+    Attributes
+    ----------
+    label : str
+    estimate, low, high : float or None
+    weight : float or None
+        Share of one.
+    study : str
+        Key of the study; rows of the same people share it.
+    n, events, means, sds : (float or None, float or None)
+        Of the treatment and the control arm.
+    arms : (str, str)
+        What was compared.
+    note, tag : str
+        A footnote, and a word beside the label.
+    set_aside : str or None
+        Why the trial is shown in grey and not pooled; an empty text where no reason is given.
+    risk_of_bias : dict of str to str
+        Judgement per domain.
+    more : tuple of str
+        Texts of the extra columns.
+    """
+
+    label: str
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    weight: float | None = None
+    study: str = ""
+    n: Pair = (None, None)
+    events: Pair = (None, None)
+    means: Pair = (None, None)
+    sds: Pair = (None, None)
+    arms: tuple[str, str] = ("", "")
+    note: str = ""
+    tag: str = ""
+    set_aside: str | None = None
+    risk_of_bias: Mapping[str, str] = field(default_factory=dict)
+    more: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> bool:
+        """Whether the trial has an estimate that was pooled."""
+        return self.set_aside is None and self.estimate is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pooled estimate with its intervals and what surrounds it; ``i2`` is a share of one."""
+
+    k: int | None = None
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    pi_low: float | None = None
+    pi_high: float | None = None
+    tau2: float | None = None
+    i2: float | None = None
+    q: float | None = None
+    q_df: int | None = None
+    q_p_value: float | None = None
+    p_value: float | None = None
+    label: str = ""
+    model: str = ""
+    tau2_method: str | None = None
+    ci_method: str | None = None
+
+    @classmethod
+    def of(cls, fit: Any, label: str = "") -> Pool | None:
+        """Return the pool of a fitted result; None below two trials."""
+
+        def number(name: str) -> float | None:
+            return finite(getattr(fit, name, None))
+
+        k = getattr(fit, "k", None)
+        if number("estimate") is None or (k is not None and k < 2):
+            return None
+        return cls(
+            k, number("estimate"), number("ci_low"), number("ci_high"), number("pi_low"),
+            number("pi_high"), number("tau2"), number("i2"), number("q"),
+            getattr(fit, "q_df", None), number("q_p_value"), number("p_value"), label,
+            str(getattr(fit, "model", "")), getattr(fit, "tau2_method", None),
+            getattr(fit, "ci_method", None),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Trials that stand together; ``label`` is None where there are no subgroups."""
+
+    label: str | None
+    trials: tuple[Trial, ...]
+    pool: Pool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """Everything a forest plot can show.
+
+    Attributes
+    ----------
+    groups : tuple of Group
+    scale : Scale
+    pool : Pool or None
+        Of all trials.
+    title, subtitle : str
+    test : (float, int, float) or None
+        Q, degrees of freedom and p-value of the test between subgroups.
+    looked_for : str
+        What was searched for, printed where there are no trials.
+    notes : tuple of str
+        Printed under the plot.
+    important : float or None
+        A dashed line there, as shown: the minimal important difference.
+    header, meaning, description : str
+        Over the labels; what a square means; what kind of plot this is.
+    rows_are_pools : bool
+        Whether rows are pooled estimates rather than single trials.
+    domains : tuple of (str, str)
+        Code and words of each risk-of-bias domain, in order.
+    more : tuple of str
+        Headings of the extra columns.
+    predictions, group_predictions : bool or None
+        Whether prediction intervals are drawn; under groups, by default, only where there is no
+        overall one.
+    show_means : bool
+        Mean and standard deviation of each arm.
+    """
+
+    groups: tuple[Group, ...] = ()
+    scale: Scale = field(default_factory=Scale)
+    pool: Pool | None = None
+    title: str = ""
+    subtitle: str = ""
+    test: tuple[float, int, float | None] | None = None
+    looked_for: str = ""
+    notes: tuple[str, ...] = ()
+    important: float | None = None
+    header: str = "Study"
+    meaning: str = ""
+    description: str = "Forest plot"
+    rows_are_pools: bool = False
+    domains: tuple[tuple[str, str], ...] = ()
+    more: tuple[str, ...] = ()
+    predictions: bool = True
+    group_predictions: bool | None = None
+    show_means: bool = False
+    k: int | None = None
+    participants: float | None = None
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All rows, group after group."""
+        return tuple(trial for group in self.groups for trial in group.trials)
+
+
+# --- from fitted results --------------------------------------------------------------------------
+
+
+def forest_of(result: Any, groups: Sequence[object] | None = None) -> Forest:
+    """Return what a forest plot shows of a fitted result.
+
+    Parameters
+    ----------
+    result : Forest or a fitted result
+        Of ``random_effects`` and its like, ``subgroup_analysis``, ``leave_one_out``,
+        ``cumulative`` or ``bayes_random_effects``.
+    groups : sequence, optional
+        The group of each trial; each group is pooled as the whole was.
+
+    Raises
+    ------
+    UsageError
+        If the result holds no estimates of trials, or ``groups`` has another length.
+    """
+    if isinstance(result, Forest):
+        return result
+    if hasattr(result, "full_estimate") and hasattr(result, "studies"):
+        return _refits(result)
+    if hasattr(result, "fits") and hasattr(result, "rows"):
+        return _subgroups(result, result.fits)
+    if not all(hasattr(result, name) for name in ("estimates", "variances", "labels")):
+        raise UsageError(
+            f"a forest plot needs the estimates of trials; {type(result).__name__} holds none"
+        )
+    if groups is not None:
+        return _grouped(result, list(groups))
+    model = getattr(result, "model", "")
+    pool = Pool.of(result, {"common": "Common effect"}.get(model, ""))
+    if hasattr(result, "tau_prior"):
+        pool = replace(Pool.of(result) or Pool(), model="bayes", ci_method=None)
+    return Forest(
+        groups=(Group(None, _trials(result)),), scale=Scale.of(result), pool=pool, k=result.k
+    )
+
+
+def _trials(fit: Any, share: float = 1.0) -> tuple[Trial, ...]:
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + fit.level) / 2))
+    weights = getattr(fit, "weights", None)
+    trials = []
+    for i, (y, v) in enumerate(zip(fit.estimates, fit.variances, strict=True)):
+        half = z * math.sqrt(float(v))
+        weight = None if weights is None else share * float(weights[i])
+        label = str(fit.labels[i]) if len(fit.labels) else f"Study {i + 1}"
+        trials.append(Trial(label, float(y), float(y) - half, float(y) + half, weight, study=label))
+    return tuple(trials)
+
+
+def _subgroups(result: Any, fits: Sequence[Any], pool: Pool | None = None) -> Forest:
+    if not fits:
+        raise UsageError(
+            "a subgroup analysis with one τ² for all groups keeps no fit of each group; plot the"
+            " fit of all trials with groups="
+        )
+    groups = tuple(
+        Group(str(row.level), _trials(fit), Pool.of(fit))
+        for row, fit in zip(result.rows, fits, strict=True)
+    )
+    test = None
+    if result.q_between is not None:
+        test = (result.q_between, result.q_between_df, result.q_between_p_value)
+    return Forest(groups=groups, scale=Scale.of(result), pool=pool, test=test)
+
+
+def _grouped(fit: Any, levels: list[object]) -> Forest:
+    from ketameta.models.subgroups import subgroup_analysis
+
+    if len(levels) != len(fit.labels):
+        raise UsageError(
+            f"groups has {len(levels)} values and the fit has {len(fit.labels)} trials; give one"
+            " each"
+        )
+    method = fit.tau2_method or "common"
+    found = subgroup_analysis(
+        fit.estimates, fit.variances, levels, tau2_method=method, ci_method=fit.ci_method,
+        level=fit.level, labels=fit.labels, measure=fit.measure, repeated_labels="allow",
+    )  # fmt: skip
+    forest = _subgroups(found, found.fits, Pool.of(fit))
+    weights = iter_weights(fit, levels)
+    groups = tuple(
+        replace(
+            group,
+            trials=tuple(
+                replace(trial, weight=weight)
+                for trial, weight in zip(group.trials, weights[str(group.label)], strict=True)
+            ),
+        )
+        for group in forest.groups
+    )
+    return replace(forest, groups=groups, k=fit.k)
+
+
+def iter_weights(fit: Any, levels: Sequence[object]) -> dict[str, list[float]]:
+    """Return the weights of the whole fit, by group, in the order of the trials."""
+    found: dict[str, list[float]] = {}
+    for level, weight in zip(levels, fit.weights, strict=True):
+        found.setdefault(str(level), []).append(float(weight))
+    return found
+
+
+def _refits(result: Any) -> Forest:
+    added = hasattr(result, "positions")
+    sign = "+\u00a0" if added else "−\u00a0"
+    rows = tuple(
+        Trial(
+            f"{sign}{label} (k\u00a0=\u00a0{format_count(int(k))})", finite(estimate), finite(low),
+            finite(high), study=str(label),
+        )
+        for label, k, estimate, low, high in zip(
+            result.labels, result.studies, result.estimate, result.ci_low, result.ci_high,
+            strict=True,
+        )
+    )  # fmt: skip
+    pool = None
+    if not added:
+        pool = Pool(
+            len(rows), result.full_estimate, result.full_ci_low, result.full_ci_high,
+            label="All trials", tau2_method=result.tau2_method, ci_method=result.ci_method,
+        )  # fmt: skip
+    return pooled_rows(rows, Scale.of(result), pool, added=added)
+
+
+def pooled_rows(
+    rows: Sequence[Trial],
+    scale: Scale,
+    pool: Pool | None,
+    *,
+    added: bool,
+    order: str = "the order shown",
+    title: str = "",
+) -> Forest:
+    """Return a forest whose rows are pooled estimates as trials are added, or left out.
+
+    Raises
+    ------
+    UsageError
+        If there are no rows.
+    """
+    if not rows:
+        raise UsageError("rows is empty; give one pooled estimate per trial")
+    return Forest(
+        groups=(Group(None, tuple(rows)),),
+        scale=scale,
+        pool=pool,
+        title=title,
+        header="Trial added" if added else "Trial left out",
+        meaning=(
+            f"Each square: all trials up to and including this one, by {order}"
+            if added
+            else "Each square: all trials but this one"
+        ),
+        description="Cumulative forest plot" if added else "Leave-one-out forest plot",
+        rows_are_pools=True,
+    )
+
+
+# --- the plot -------------------------------------------------------------------------------------
+
+
+def plot(
+    result: Any,
+    *,
+    ax: Axes | None = None,
+    style: str = "house",
+    columns: Mapping[str, Sequence[object]] | None = None,
+    sort: str | Sequence[Any] | None = None,
+    groups: Sequence[object] | None = None,
+    prediction: bool = True,
+    weights: bool = True,
+    title: str | None = None,
+    favours: tuple[str, str] | None = None,
+    xlim: tuple[float, float] | None = None,
+    labels: bool | None = None,
+    rows_per_page: int | None = None,
+    page: int = 1,
+) -> Axes:
+    """Draw a forest plot and return its axes, whose horizontal axis is in effect units.
+
+    Parameters
+    ----------
+    result : a fitted result, or Forest
+        See :func:`forest_of`.
+    ax : Axes, optional
+        Draw there, scaled to fit with all columns; a figure of its own size when not given.
+    style : {"house", "revman", "jama", "bmj"}
+        Whose order of columns, colours and words.
+    columns : mapping of str to sequence, optional
+        Extra columns: heading and one text or number per trial.
+    sort : {"estimate", "weight", "label"} or sequence, optional
+        What trials are sorted by within groups; with a leading ``-`` from high to low. The order
+        of the result when not given.
+    groups : sequence, optional
+        The group of each trial, pooled as the whole was.
+    prediction, weights : bool
+        Whether the prediction interval and the column of weights are shown.
+    title : str, optional
+    favours : (str, str), optional
+        Words on the left and the right of no effect.
+    xlim : (float, float), optional
+        Ends of the axis as shown; chosen from the data when not given. Intervals that run past an
+        end are cut with an arrow.
+    labels : bool, optional
+        Write every trial in a row of its own; by default up to 200 trials, beyond which each is a
+        thin line.
+    rows_per_page, page : int
+        Draw only so many rows, with the headings repeated, and of them the ``page``-th lot.
+
+    Returns
+    -------
+    Axes
+        Named parts (:func:`ketameta.plots.find`): ``study_interval``, ``study_marker``,
+        ``clip_arrow``, ``subgroup_diamond``, ``pooled_diamond``, ``prediction_bar``,
+        ``null_line``, ``pooled_line``, ``important_line``, ``label``, ``cell``, ``header``,
+        ``direction``, ``risk_of_bias``, ``footnote`` and others.
+
+    Raises
+    ------
+    UsageError
+        For an unknown style, a column or group list of another length, or an empty axis range.
+
+    Notes
+    -----
+    The reader should be able to say, in ten seconds, which way the trials point, how sure the
+    pooled estimate is, and how different the next trial could be. Marker areas are proportional
+    to the weights. Pooled and prediction intervals are drawn whole.
+
+    Examples
+    --------
+    >>> import ketameta as km
+    >>> fit = km.random_effects([0.10, 0.30, 0.35], [0.03, 0.04, 0.05], labels=["A", "B", "C"])
+    >>> ax = plot(fit, sort="-estimate", style="jama")
+    >>> ax.get_xlim()[0] < 0.10 < ax.get_xlim()[1]
+    True
+    """
+    from ketameta.plots.forest_draw import draw
+    from ketameta.plots.forest_layout import lay_out
+
+    forest = forest_of(result, groups)
+    if columns:
+        forest = _with_columns(forest, columns, result if groups is not None else None, groups)
+    if sort is not None:
+        forest = sorted_forest(forest, sort)
+    if not prediction:
+        forest = replace(forest, predictions=False, group_predictions=False)
+    if title is not None:
+        forest = replace(forest, title=title)
+    if favours is not None:
+        forest = replace(forest, scale=replace(forest.scale, favours=favours))
+    layout = lay_out(forest, style=style, xlim=xlim, weights=weights, labels=labels)
+    if rows_per_page is not None:
+        pages = layout.pages(rows=rows_per_page)
+        if not 1 <= page <= len(pages):
+            raise UsageError(f"page is {page}; there are {plural(len(pages), 'page')}")
+        layout = pages[page - 1]
+    return draw(layout, ax=ax)
+
+
+def _with_columns(
+    forest: Forest,
+    columns: Mapping[str, Sequence[object]],
+    fit: Any,
+    levels: Sequence[object] | None,
+) -> Forest:
+    trials = forest.trials
+    for name, values in columns.items():
+        if len(values) != len(trials):
+            raise UsageError(
+                f"columns[{name!r}] has {len(values)} values and there are {len(trials)} rows;"
+                " give one each"
+            )
+    order = list(range(len(trials)))
+    if fit is not None and levels is not None:  # groups bring trials into another order
+        seen = list(dict.fromkeys(str(level) for level in levels))
+        order = [i for name in seen for i, level in enumerate(levels) if str(level) == name]
+    texts = iter(
+        tuple("" if values[i] is None else str(values[i]) for values in columns.values())
+        for i in order
+    )
+    groups = tuple(
+        replace(group, trials=tuple(replace(trial, more=next(texts)) for trial in group.trials))
+        for group in forest.groups
+    )
+    return replace(forest, groups=groups, more=tuple(str(name) for name in columns))
+
+
+_KEYS: dict[str, Callable[[Trial], Any]] = {
+    "estimate": lambda trial: math.inf if trial.estimate is None else trial.estimate,
+    "weight": lambda trial: -math.inf if trial.weight is None else trial.weight,
+    "label": lambda trial: trial.label.casefold(),
+}
+
+
+def sorted_forest(forest: Forest, sort: str | Sequence[Any]) -> Forest:
+    """Return the forest with its trials sorted within groups.
+
+    Raises
+    ------
+    UsageError
+        If the word is unknown, or the values are not one per trial.
+    """
+    if isinstance(sort, str):
+        check_choice("sort", sort.lstrip("-"), tuple(_KEYS))
+        key, reverse = _KEYS[sort.lstrip("-")], sort.startswith("-")
+        groups = tuple(
+            replace(group, trials=tuple(sorted(group.trials, key=key, reverse=reverse)))
+            for group in forest.groups
+        )
+        return replace(forest, groups=groups)
+    values = list(sort)
+    if len(values) != len(forest.trials):
+        raise UsageError(
+            f"sort has {len(values)} values and there are {len(forest.trials)} rows; give one each"
+        )
+    at = iter(values)
+    return replace(
+        forest,
+        groups=tuple(
+            replace(
+                group,
+                trials=tuple(
+                    trial
+                    for _, _, trial in sorted(
+                        (next(at), number, trial) for number, trial in enumerate(group.trials)
+                    )
+                ),
+            )
+            for group in forest.groups
+        ),
+    )
+
+
+def describe(result: Any, groups: Sequence[object] | None = None) -> str:
+    """Return the text alternative of a forest plot: what it shows, in numbers."""
+    from ketameta.plots.forest_layout import lay_out
+    from ketameta.plots.forest_words import describe_layout
+
+    return describe_layout(lay_out(forest_of(result, groups)))

@@ -1,0 +1,324 @@
+"""Draws a laid-out forest plot: a real axis in effect units, and the words around it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ketameta.plots import look
+from ketameta.plots.forest_layout import (
+    Direction,
+    ForestColumn,
+    ForestLayout,
+    looked_for,
+)
+from ketameta.plots.forest_rows import BOLD, SMALL_KINDS, ForestRow
+from ketameta.plots.forest_words import risk_letters
+from ketameta.plots.frame import Pen, arrows, centred, dress, point_transform
+from ketameta.plots.look import BODY, LINE, MARGIN, SMALL, themed
+from ketameta.plots.scale import Axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Plots with more trials than this get a pale band behind every second row.
+BAND_BEYOND = 16
+DIAMOND, GROUP_DIAMOND, PREDICTION = 4.5, 3.8, 1.9
+_LEFT = frozenset({"study", "comparison"})
+
+
+@themed
+def draw(layout: ForestLayout, *, ax: Axes | None = None) -> Axes:
+    """Draw a layout and return its axes; those given keep their place and take all columns in."""
+    plot = layout.column("plot")
+    assert plot is not None
+    edges = (plot.left, plot.right) if layout.axis is not None else (MARGIN, layout.width - MARGIN)
+    bottom = layout.axis_y if layout.axis is not None else layout.rows[-1].bottom
+    if ax is None:
+        figure = look.new_figure(layout.width, layout.height)
+        ax, scale = figure.add_axes((0.0, 0.0, 1.0, 1.0)), 1.0
+    else:
+        figure = look.figure_of(ax)
+        box = ax.get_window_extent()
+        scale = min(box.width / layout.width, box.height / layout.height) * 72 / figure.dpi
+    whole = ax.get_position()
+    wide, high = (72 * length / scale for length in figure.get_size_inches())
+    ax.set_position((
+        whole.x0 + edges[0] / wide,
+        whole.y1 - bottom / high,
+        (edges[1] - edges[0]) / wide,
+        (bottom - layout.body_top) / high,
+    ))  # fmt: skip
+    x_axis = layout.axis or Axis(0.0, 1.0)
+    dress(ax, x_axis, Axis(layout.body_top, bottom, reverse=True))
+    ax.yaxis.set_visible(False)
+    ax.spines["left"].set_visible(False)
+    if layout.axis is None:
+        ax.xaxis.set_visible(False)
+        ax.spines["bottom"].set_visible(False)
+    else:
+        again = layout.axis_repeated
+        ax.spines["top"].set_visible(again)
+        ax.tick_params(
+            axis="x", top=again, labeltop=again, labelsize=scale * SMALL, length=scale * 3.0
+        )
+    _Pen(layout, ax, scale, edges[0]).everything()
+    return ax
+
+
+class _Pen(Pen):
+    """Writes and marks at places in points of the page, on axes of any size."""
+
+    def __init__(self, layout: ForestLayout, ax: Axes, scale: float, left: float) -> None:
+        from matplotlib.transforms import blended_transform_factory
+
+        self.layout = layout
+        # Points of the page across, and points from the top of the page down.
+        across = point_transform(ax, left, scale)
+        super().__init__(ax, scale, blended_transform_factory(across, ax.transData))
+
+    def everything(self) -> None:
+        layout = self.layout
+        self.bands()
+        self.heading()
+        if layout.rows[0].lines:
+            self.header()
+        for direction in layout.directions:
+            self.direction(direction)
+        for row in layout.rows[1:]:
+            self.words(row)
+        if layout.axis is not None:
+            self.lines(layout.axis)
+            self.trials(layout.axis)
+            self.pools(layout.axis)
+        self.risk()
+        y = layout.footnote_top
+        for note in layout.footnotes:
+            for line in note:
+                self.text("footnote", MARGIN, y + 0.8 * SMALL, line, SMALL, colour=look.GREY)
+                y += LINE * SMALL
+
+    # --- words ------------------------------------------------------------------------------------
+
+    def bands(self) -> None:
+        layout = self.layout
+        right = layout.width - MARGIN
+        trials = layout.rows_of("study")
+        if layout.labelled and (len(trials) > BAND_BEYOND or layout.style.bands):
+            for row in trials[1::2]:
+                self.box("band", MARGIN, row.top, right, row.bottom, look.BAND)
+        header = layout.rows[0]
+        if layout.style.head_fill and header.lines:
+            fill = layout.style.head_fill
+            self.box("head_band", MARGIN, header.top - 2.0, right, header.bottom, fill)
+
+    def heading(self) -> None:
+        y = MARGIN
+        for line in self.layout.title_lines:
+            self.text("title", MARGIN, y + 0.8 * look.TITLE, line, look.TITLE, bold=True)
+            y += LINE * look.TITLE
+        for line in self.layout.subtitle_lines:
+            self.text("subtitle", MARGIN, y + 0.8 * SMALL, line, SMALL, colour=look.GREY)
+            y += LINE * SMALL
+
+    def header(self) -> None:
+        layout = self.layout
+        rule = layout.rows[0].bottom
+        self.line("header_rule", [(MARGIN, rule), (layout.width - MARGIN, rule)])
+        base, step = rule - 4.2, LINE * BODY
+        above = layout.style.favours_above and bool(layout.directions)
+        for column in layout.columns:
+            left = column.name in _LEFT or column.anchors[:1] == ((column.left, "left"),)
+            x = column.left if left else column.middle
+            foot = layout.direction_top - 3.0 if above and column.name == "plot" else base
+            for index, line in enumerate(reversed(column.header)):
+                align = "left" if left else "center"
+                self.text("header", x, foot - index * step, line, align=align, bold=True)
+            if column.name == "risk_of_bias":
+                letters = risk_letters(len(column.anchors))
+                for (x, _), letter in zip(column.anchors, letters, strict=True):
+                    self.text("header", x, base, letter, align="center", bold=True)
+        for spanner in layout.spanners:
+            middle, bottom = (spanner.left + spanner.right) / 2, base - step
+            for index, line in enumerate(reversed(spanner.lines)):
+                self.text("spanner", middle, bottom - index * step, line, align="center", bold=True)
+            if spanner.ruled:
+                y = bottom + 2.2
+                self.line("spanner_rule", [(spanner.left, y), (spanner.right, y)],
+                          width=look.HAIRLINE, colour=look.GREY)  # fmt: skip
+
+    def direction(self, words: Direction) -> None:
+        y = self.layout.direction_top
+        for index, line in enumerate(words.lines):
+            baseline = y + index * LINE * BODY + 0.8 * BODY
+            align = "right" if words.side < 0 else "left"
+            self.text("direction", words.x, baseline, line, align=align)
+        reach = look.widest(words.lines, BODY)
+        middle = y + len(words.lines) * LINE * BODY / 2 - 0.4
+        start = words.x + words.side * (reach + 3.5)
+        tip = start + words.side * 11.0
+        self.line("direction_arrow", [(start, middle), (tip - words.side * 2.0, middle)],
+                  colour=look.GREY)  # fmt: skip
+        back = tip - words.side * 3.6
+        head = [(tip, middle), (back, middle - 2.0), (back, middle + 2.0)]
+        self.polygon("direction_arrow", head, look.GREY)
+
+    def words(self, row: ForestRow) -> None:
+        if row.kind == "empty" and not self.layout.rows_of("subgroup_header"):
+            self.empty(row)
+            return
+        small, bold = row.kind in SMALL_KINDS, row.kind in BOLD
+        size = SMALL if small else BODY
+        colour = look.GREY if small or row.kind == "empty" else look.INK
+        colour = look.LIGHT if row.excluded else colour
+        italic = row.kind in ("subgroup_note", "single", "note", "empty")
+        part = row.kind if row.kind in ("heterogeneity", "subgroup_test") else "label"
+        x = MARGIN + row.indent
+        tall = LINE * (len(row.lines) * size + len(row.remarks) * SMALL)
+        y = row.middle - tall / 2
+        baseline = y
+        for line in row.lines:
+            baseline = centred(y + LINE * size / 2, size)
+            self.text(part, x, baseline, line, size, bold=bold, italic=italic, colour=colour)
+            y += LINE * size
+        if row.lines:
+            reach = look.text_width(row.lines[-1], size, bold=bold)
+            self.beside_label(row, x + reach, baseline, colour)
+        for line in row.remarks:
+            baseline = centred(y + LINE * SMALL / 2, SMALL)
+            self.text("remark", x, baseline, line, SMALL, italic=True, colour=look.GREY)
+            y += LINE * SMALL
+        for column in self.layout.columns:
+            pieces = row.cells.get(column.name)
+            if pieces:
+                self.cell(column, row, pieces, bold, colour)
+
+    def beside_label(self, row: ForestRow, x: float, baseline: float, colour: str) -> None:
+        if row.marker:
+            self.text("note_marker", x + 1.5, baseline - 2.4, row.marker, SMALL, colour=colour)
+            x += 1.5 + look.text_width(row.marker, SMALL)
+        if row.tag and row.tag_inline:
+            self.text("tag", x + 4.0, baseline, row.tag, SMALL, italic=True, colour=look.GREY)
+
+    def cell(
+        self, column: ForestColumn, row: ForestRow, pieces: tuple[str, ...], bold: bool, colour: str
+    ) -> None:
+        if column.name == "comparison":
+            y = row.middle - len(row.beside) * LINE * BODY / 2
+            for index, line in enumerate(row.beside):
+                baseline = centred(y + (index + 0.5) * LINE * BODY, BODY)
+                self.text("cell", column.left, baseline, line, colour=colour)
+            return
+        baseline = centred(row.middle, BODY)
+        if len(pieces) != len(column.anchors):  # one phrase instead of numbers
+            self.text("cell", column.middle, baseline, pieces[0], SMALL, align="center",
+                      italic=True, colour=look.GREY)  # fmt: skip
+            return
+        for (x, align), piece in zip(column.anchors, pieces, strict=True):
+            if piece:
+                self.text("cell", x, baseline, piece, align=align, bold=bold, colour=colour)
+
+    def empty(self, row: ForestRow) -> None:
+        left, right = MARGIN, self.layout.width - MARGIN
+        middle = (left + right) / 2
+        lines = look.wrap(looked_for(self.layout.forest), 0.8 * (right - left), BODY, most=4)
+        top = row.middle - (14.0 + len(lines) * LINE * BODY) / 2
+        self.box("empty_frame", left, row.top + 4.0, right, row.bottom - 2.0, look.BAND)
+        self.text("empty", middle, top + 9.0, row.label, 10.0, align="center", bold=True)
+        for index, line in enumerate(lines):
+            self.text("looked_for", middle, top + 15.0 + index * LINE * BODY + 0.8 * BODY, line,
+                      align="center", colour=look.GREY)  # fmt: skip
+        y = row.bottom + 2.0
+        self.line("footer_rule", [(left, y), (right, y)], width=look.HAIRLINE, colour=look.RULE)
+
+    # --- the plot ---------------------------------------------------------------------------------
+
+    def lines(self, axis: Axis) -> None:
+        layout, forest = self.layout, self.layout.forest
+        top, bottom = layout.body_top, layout.axis_y
+        marks: list[tuple[str, float, float, str, Any]] = [
+            ("null_line", forest.scale.no_effect, bottom, look.GREY, "-")
+        ]
+        if forest.important is not None:
+            marks.append(("important_line", forest.important, bottom, look.GREEN, look.DASHED))
+        mean, overall = layout.pooled_estimate, layout.rows_of("overall")
+        if mean is not None:
+            ink, end = layout.style.diamond, overall[0].middle
+            marks.append(("pooled_line", mean, end, ink, look.DOTTED))
+        for part, value, end, colour, dash in marks:
+            if axis.side(value) == 0:
+                self.line(part, [(value, top), (value, end)], colour=colour, dash=dash, data=True)
+
+    def trials(self, axis: Axis) -> None:
+        from matplotlib.collections import LineCollection
+
+        rows = self.layout.rows_of("study")
+        style = self.layout.style
+        thin = 0.95 if self.layout.labelled else min(0.95, 0.8 * rows[0].height) if rows else 0.0
+        for excluded in (False, True):
+            here = [row for row in rows if row.excluded == excluded]
+            ink = look.LIGHT if excluded else style.interval
+            segments = [
+                [(axis.cut(row.low), row.middle), (axis.cut(row.high), row.middle)]
+                for row in here
+                if row.low is not None and row.high is not None
+            ]
+            if segments:
+                lines = LineCollection(
+                    segments, colors=ink, linewidths=thin * self.scale, zorder=2.0, clip_on=False,
+                    linestyles=[look.DASHED] if excluded else "-", gid="study_interval",
+                    capstyle="butt",
+                )  # fmt: skip
+                self.ax.add_collection(lines, autolim=False)
+            marked = [
+                row for row in here if row.estimate is not None and not axis.side(row.estimate)
+            ]
+            if marked:
+                self.ax.scatter(
+                    [row.estimate or 0.0 for row in marked], [row.middle for row in marked],
+                    s=[row.area * self.scale**2 for row in marked], marker="s", zorder=2.5,
+                    c=look.PAPER if excluded else style.square, linewidths=0.4 * self.scale,
+                    edgecolors=look.LIGHT if excluded else style.square, clip_on=False,
+                    gid="study_marker",
+                )  # fmt: skip
+            self.arrows(here, axis, ink)
+
+    def arrows(self, rows: list[ForestRow], axis: Axis, colour: str, size: float = 4.4) -> None:
+        places = [(axis.low, row.middle, -1) for row in rows if row.cut_low]
+        places += [(axis.high, row.middle, 1) for row in rows if row.cut_high]
+        arrows(self.ax, places, "x", colour=colour, size=size * self.scale)
+
+    def pools(self, axis: Axis) -> None:
+        style = self.layout.style
+        for row in self.layout.rows:
+            y = row.middle
+            if row.kind in ("overall", "subgroup_pool") and row.estimate is not None:
+                whole = row.kind == "overall"
+                half = DIAMOND if whole else GROUP_DIAMOND
+                low = row.estimate if row.low is None else row.low
+                high = row.estimate if row.high is None else row.high
+                if axis.side(high) >= 0 and axis.side(low) <= 0:
+                    middle = row.estimate
+                    points = [(low, y), (middle, y - half), (high, y), (middle, y + half)]
+                    self.polygon(
+                        "pooled_diamond" if whole else "subgroup_diamond", points,
+                        style.diamond if whole else style.group_diamond, edge=style.diamond,
+                        data=True, clip=row.cut_low or row.cut_high,
+                    )  # fmt: skip
+                self.arrows([row], axis, style.diamond, 5.0)
+            elif row.kind == "prediction" and row.low is not None and row.high is not None:
+                ends = (axis.cut(row.low), axis.cut(row.high))
+                points = [(x, y + sign * PREDICTION) for x, sign in
+                          ((ends[0], -1), (ends[1], -1), (ends[1], 1), (ends[0], 1))]  # fmt: skip
+                self.polygon("prediction_bar", points, look.ORANGE, edge=look.VERMILLION, data=True)
+                self.arrows([row], axis, look.VERMILLION, 5.0)
+
+    def risk(self) -> None:
+        column = self.layout.column("risk_of_bias")
+        if column is None:
+            return
+        lights = [
+            (x, row.middle, judgement)
+            for row in self.layout.rows_of("study")
+            for (x, _), judgement in zip(column.anchors, row.risk_of_bias, strict=True)
+        ]
+        self.lights(lights)

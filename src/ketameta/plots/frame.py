@@ -1,0 +1,432 @@
+"""A page around a plot: title, axes, notes; words and marks in points; names beside points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from ketameta.numberformat import plural
+from ketameta.plots import look
+from ketameta.plots.scale import Axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Side = Literal["x", "y"]
+
+
+# --- a page with one plot -------------------------------------------------------------------------
+
+
+def page(
+    ax: Axes | None,
+    x: Axis,
+    y: Axis,
+    *,
+    title: str = "",
+    notes: Sequence[str] = (),
+    width: float = look.PLOT_WIDTH,
+    height: float = 220.0,
+    right: float = 0.0,
+    top: float = 0.0,
+    spare: bool = False,
+) -> Axes:
+    """Return axes that show ``x`` and ``y``: those given, or a figure with title and notes.
+
+    Parameters
+    ----------
+    ax : Axes or None
+        Given axes take the title above them and no notes.
+    x, y : Axis
+    title : str
+    notes : sequence of str
+        Sentences under the plot; empty ones are left out.
+    width, height : float
+        Of the whole figure, and of the plotting area, in points.
+    right, top : float
+        Room kept free around the plotting area, for names or margins.
+    spare : bool
+        Keep one more line free for :func:`left_out`.
+    """
+    if ax is None:
+        y_label = look.wrap(y.label, height, look.BODY, most=2)
+        gutter = len(y_label) * look.LINE * look.BODY + 5.0
+        gutter += look.widest(y.tick_labels, look.SMALL) + 6.0
+        under = 8.0 + look.LINE * look.SMALL
+        under += look.LINE * look.BODY + 3.0 if x.label else 0.0
+        ax = sheet(
+            (look.MARGIN + gutter, width - look.MARGIN - 6.0 - right),
+            height,
+            title=title,
+            notes=notes,
+            width=width,
+            top=top,
+            below=under,
+            spare=spare,
+        )
+        y = replace(y, label="\n".join(y_label))
+    elif title:
+        ax.set_title(look.clean(title), loc="left")
+    dress(ax, x, y)
+    return ax
+
+
+def sheet(
+    edges: tuple[float, float],
+    height: float,
+    *,
+    title: str,
+    notes: Sequence[str],
+    width: float,
+    top: float = 0.0,
+    below: float = 0.0,
+    spare: bool = False,
+) -> Axes:
+    """Return axes between ``edges`` on a new figure with title and notes around them."""
+    inner = width - 2 * look.MARGIN
+    heading = look.wrap(look.clean(title), inner, look.TITLE, bold=True)
+    lines = [
+        line for note in notes if note for line in look.wrap(look.clean(note), inner, look.SMALL)
+    ]
+    head = look.MARGIN + len(heading) * look.LINE * look.TITLE
+    head += (5.0 if heading else 0.0) + top
+    foot = (len(lines) + spare) * look.LINE * look.SMALL + (5.0 if lines else 0.0)
+    total = head + height + below + foot + look.MARGIN
+    figure = look.new_figure(width, total)
+    box = (
+        edges[0] / width,
+        1 - (head + height) / total,
+        (edges[1] - edges[0]) / width,
+        height / total,
+    )
+    ax = figure.add_axes(box)
+    y = look.MARGIN
+    for line in heading:
+        _write(figure, y, line, look.TITLE, "title", weight="bold")
+        y += look.LINE * look.TITLE
+    y = head + height + below + (5.0 if lines else 0.0)
+    for line in lines:
+        _write(figure, y, line, look.SMALL, "footnote", color=look.GREY)
+        y += look.LINE * look.SMALL
+    return ax
+
+
+def _write(figure: Figure, y: float, line: str, size: float, part: str, **how: Any) -> None:
+    """Write a line of text whose top is ``y`` points below the upper edge of the page."""
+    width, height = (72 * length for length in figure.get_size_inches())
+    place = look.MARGIN / width, 1 - (y + 0.8 * size) / height
+    figure.text(*place, line, size=size, gid=part, **how)
+
+
+def left_out(ax: Axes, names: Sequence[str]) -> None:
+    """Say, in the line that :func:`page` kept free, that names found no room."""
+    figure = look.figure_of(ax)
+    if names and any(text.get_gid() == "footnote" for text in figure.texts):
+        y = 72 * figure.get_size_inches()[1] - look.MARGIN - look.LINE * look.SMALL
+        words = f"Not named for want of room: {plural(len(names), 'trial')}."
+        _write(figure, y, words, look.SMALL, "footnote", color=look.GREY)
+
+
+def dress(ax: Axes, x: Axis, y: Axis) -> None:
+    """Give axes their ends, scales, ticks and labels, and no frame on the far sides."""
+    from matplotlib.ticker import NullLocator
+    from seaborn import despine
+
+    for side, axis in (("x", x), ("y", y)):
+        if axis.log:
+            getattr(ax, f"set_{side}scale")("log")
+        ends = (axis.high, axis.low) if axis.reverse else (axis.low, axis.high)
+        getattr(ax, f"set_{side}lim")(*ends)
+        lines = getattr(ax, f"{side}axis")
+        lines.set_minor_locator(NullLocator())
+        lines.set_ticks([value for value, _ in axis.ticks], list(axis.tick_labels))
+        getattr(ax, f"set_{side}label")(look.clean_lines(axis.label), gid="axis_label")
+        for label in (*lines.get_ticklabels(), lines.label):
+            label.set_parse_math(False)
+    ax.tick_params(labelsize=look.SMALL)
+    ax.patch.set_visible(False)
+    despine(ax=ax)
+
+
+def null_line(ax: Axes, value: float, axis: Axis, side: Side) -> None:
+    """Draw the line of no effect where the axis holds it."""
+    if axis.side(value) == 0:
+        draw = ax.axvline if side == "x" else ax.axhline
+        draw(value, color=look.GREY, lw=look.THIN, zorder=1.5, gid="null_line")
+
+
+def arrows(
+    ax: Axes,
+    places: Iterable[tuple[float, float, int]],
+    side: Side,
+    *,
+    colour: str = look.INK,
+    size: float = 4.2,
+) -> None:
+    """Draw a head where an interval runs past an end; places are x, y and -1 (low) or 1 (high)."""
+    heads = {("x", -1): "<", ("x", 1): ">", ("y", -1): "v", ("y", 1): "^"}
+    for direction in (-1, 1):
+        here = [(x, y) for x, y, way in places if way == direction]
+        if here:
+            ax.plot(
+                *zip(*here, strict=True), ls="none", marker=heads[side, direction], ms=size,
+                color=colour, mew=0, clip_on=False, zorder=4, gid="clip_arrow",
+            )  # fmt: skip
+
+
+def bar(
+    ax: Axes,
+    x: float,
+    low: float,
+    high: float,
+    axis: Axis,
+    *,
+    colour: str,
+    width: float,
+    part: str,
+    zorder: float = 2.0,
+) -> None:
+    """Draw an upright interval at ``x``, cut at the ends of ``axis`` with an arrow."""
+    ends = axis.cut(low), axis.cut(high)
+    ax.plot([x, x], ends, color=colour, lw=width, zorder=zorder, gid=part, solid_capstyle="butt")
+    cut = [(x, axis.low, -1)] if axis.side(low) < 0 else []
+    cut += [(x, axis.high, 1)] if axis.side(high) > 0 else []
+    arrows(ax, cut, "y", colour=colour, size=3.0 + width)
+
+
+# --- words and marks in points --------------------------------------------------------------------
+
+
+def centred(middle: float, size: float) -> float:
+    """Return the baseline that centres capitals and digits of ``size`` on the line ``middle``."""
+    return middle + look.CAPITAL * size / 2
+
+
+class Pen:
+    """Writes and marks at places in points of a page (y from the top), on axes of any size."""
+
+    def __init__(self, ax: Axes, scale: float = 1.0, place: Any = None) -> None:
+        self.ax, self.scale = ax, scale
+        self.place = ax.transData if place is None else place
+
+    def text(
+        self, part: str, x: float, y: float, words: str, size: float = look.BODY, *,
+        align: str = "left", bold: bool = False, italic: bool = False, colour: str = look.INK,
+    ) -> None:  # fmt: skip
+        """Write a line whose baseline is at ``y``."""
+        self.ax.text(
+            x, y, words, transform=self.place, ha=align, va="baseline", size=size * self.scale,
+            weight="bold" if bold else "normal", style="italic" if italic else "normal",
+            color=colour, gid=part,
+        )  # fmt: skip
+
+    def box(self, part: str, left: float, top: float, right: float, low: float, fill: str) -> None:
+        """Fill a rectangle."""
+        self.polygon(part, [(left, top), (right, top), (right, low), (left, low)], fill, zorder=0.5)
+
+    def polygon(
+        self, part: str, points: list[tuple[float, float]], fill: str, *, edge: str = "none",
+        zorder: float = 3.0, data: bool = False, clip: bool = False,
+    ) -> None:  # fmt: skip
+        """Fill a polygon, in points or (``data``) in the units of the axes."""
+        from matplotlib.patches import Polygon
+
+        patch = Polygon(
+            points, closed=True, facecolor=fill, edgecolor=edge, lw=0.6 * self.scale, gid=part,
+            zorder=zorder, joinstyle="miter", clip_on=clip,
+            transform=self.ax.transData if data else self.place,
+        )  # fmt: skip
+        self.ax.add_artist(patch)
+        patch.set_clip_on(clip)
+
+    def line(
+        self, part: str, points: list[tuple[float, float]], *, width: float = look.THIN,
+        colour: str = look.INK, dash: Any = "-", data: bool = False, zorder: float = 1.5,
+    ) -> None:  # fmt: skip
+        """Draw a line, in points or (``data``) in the units of the axes."""
+        from matplotlib.lines import Line2D
+
+        line = Line2D(
+            [x for x, _ in points], [y for _, y in points], lw=width * self.scale, color=colour,
+            ls=dash, gid=part, zorder=zorder, clip_on=False,
+            transform=self.ax.transData if data else self.place,
+        )  # fmt: skip
+        self.ax.add_artist(line)
+        line.set_clip_on(False)
+
+    def lights(self, lights: Sequence[tuple[float, float, str]], size: float = 9.4) -> None:
+        """Draw judgements as circles with a sign that needs no colour."""
+        for judgement, (sign, fill, ink, _) in look.RISK_OF_BIAS.items():
+            here = [(x, y) for x, y, found in lights if found == judgement]
+            if not here:
+                continue
+            hollow = judgement == "not_assessed"
+            self.ax.scatter(
+                [x for x, _ in here], [y for _, y in here], s=(size * self.scale) ** 2, c=fill,
+                clip_on=False, edgecolors=look.LIGHT if hollow else look.INK, zorder=3.0,
+                linestyles=[(0, (2.0, 2.0))] if hollow else "-", linewidths=0.5 * self.scale,
+                transform=self.place, gid="not_assessed" if hollow else "light",
+            )  # fmt: skip
+            for x, y in here if sign else ():
+                baseline = centred(y, look.SMALL)
+                self.text("sign", x, baseline, sign, look.SMALL, align="center", bold=True,
+                          colour=ink)  # fmt: skip
+
+
+def table(ax: Axes | None, width: float, height: float, *, title: str, notes: Sequence[str]) -> Pen:
+    """Return a pen for a page of words and marks that is ``width`` by ``height`` points."""
+    scale = 1.0
+    if ax is None:
+        ax = sheet((0.0, width), height, title=title, notes=notes, width=width)
+    else:
+        ax.set_title(look.clean(title), loc="left")
+        wide, tall = size_in_points(ax)
+        scale = min(wide / width, tall / height)
+    ax.set_axis_off()
+    ax.set(xlim=(0.0, width), ylim=(height, 0.0))
+    return Pen(ax, scale)
+
+
+# --- names beside points --------------------------------------------------------------------------
+
+Box = tuple[float, float, float, float]
+#: Right, left, and around, tried in this order; the last number places the baseline.
+_AROUND = (
+    *((1.0, 0.0, "left"), (-1.0, 0.0, "right"), (0.7, -0.8, "left"), (0.7, 0.8, "left")),
+    *((-0.7, -0.8, "right"), (-0.7, 0.8, "right"), (0.0, -1.0, "center"), (0.0, 1.0, "center")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A word beside a point; where it stands is in points from the lower left of the axes."""
+
+    text: str
+    x: float
+    y: float
+    align: str
+    box: Box
+
+
+def place_names(
+    names: Sequence[tuple[str, float, float, float]],
+    obstacles: Sequence[tuple[float, float, float]],
+    bounds: Box,
+    *,
+    size: float = look.SMALL,
+) -> list[Name]:
+    """Return the names that find room, the first ones first.
+
+    Parameters
+    ----------
+    names : sequence of (str, float, float, float)
+        Name, place and radius of the marker, in points, the most important first.
+    obstacles : sequence of (float, float, float)
+        Place and radius of what must stay visible.
+    bounds : (float, float, float, float)
+        Left, bottom, right, top.
+    """
+    placed: list[Name] = []
+    for text, x, y, radius in names:
+        wide = look.text_width(text, size)
+        for dx, dy, align in _AROUND:
+            at_x, at_y = x + dx * (radius + 2.0), y + dy * (radius + 1.0) + 0.36 * dy * size
+            left = at_x - wide * {"left": 0.0, "center": 0.5, "right": 1.0}[align]
+            box = (left, at_y - 0.55 * size, left + wide, at_y + 0.55 * size)
+            inside = (
+                box[0] >= bounds[0] and box[1] >= bounds[1]
+                and box[2] <= bounds[2] and box[3] <= bounds[3]
+            )  # fmt: skip
+            free = inside and not any(_meet(box, other.box) for other in placed)
+            if free and not any(_near(box, *obstacle) for obstacle in obstacles):
+                placed.append(Name(text, at_x, at_y, align, box))
+                break
+    return placed
+
+
+def _meet(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _near(box: Box, x: float, y: float, radius: float) -> bool:
+    across, up = min(max(x, box[0]), box[2]) - x, min(max(y, box[1]), box[3]) - y
+    return across**2 + up**2 < radius**2
+
+
+def size_in_points(ax: Axes) -> tuple[float, float]:
+    """Return width and height of the axes in points."""
+    box, per_point = ax.get_window_extent(), look.figure_of(ax).dpi / 72
+    return box.width / per_point, box.height / per_point
+
+
+def point_transform(ax: Axes, left: float = 0.0, scale: float = 1.0) -> Any:
+    """Return the transform from points, counted from ``left`` at the axes' lower left corner."""
+    from matplotlib.transforms import Affine2D, ScaledTranslation
+
+    corner = ScaledTranslation(0.0, 0.0, cast("Any", ax.transAxes))
+    points = Affine2D().translate(-left, 0.0).scale(scale / 72)
+    return points + look.figure_of(ax).dpi_scale_trans + corner
+
+
+def in_points(ax: Axes, places: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return where values of the axes fall, in points from the lower left of the axes."""
+    points = list(places)
+    if not points:
+        return []
+    per_point = look.figure_of(ax).dpi / 72
+    corner = ax.transAxes.transform((0.0, 0.0))
+    found = (ax.transData.transform(points) - corner) / per_point
+    return [(float(x), float(y)) for x, y in found]
+
+
+def write_names(
+    ax: Axes,
+    names: Sequence[tuple[str, float, float, float]],
+    *,
+    lines: Sequence[Sequence[tuple[float, float]]] = (),
+    colour: str = look.GREY,
+) -> list[str]:
+    """Write names beside points and return those left out for want of room.
+
+    Parameters
+    ----------
+    ax : Axes
+    names : sequence of (str, float, float, float)
+        Name, place in the units of the axes, and radius of the marker in points.
+    lines : sequence of sequences of (float, float)
+        Lines that names keep off, in the units of the axes.
+    """
+    places = in_points(ax, [(x, y) for _, x, y, _ in names])
+    marked = [
+        (text, *place, radius)
+        for (text, _, _, radius), place in zip(names, places, strict=True)
+    ]  # fmt: skip
+    obstacles = [(x, y, radius) for _, x, y, radius in marked]
+    for line in lines:
+        obstacles += _beads(in_points(ax, line))
+    wide, tall = size_in_points(ax)
+    bounds = (2.0, 2.0, wide, tall + 6.0)
+    placed = place_names(marked, obstacles, bounds)
+    points = point_transform(ax)
+    for name in placed:
+        ax.text(
+            name.x, name.y, name.text, ha=name.align, va="center_baseline", size=look.SMALL,
+            color=colour, transform=points, gid="name", zorder=5,
+        )  # fmt: skip
+    written = {name.text for name in placed}
+    return [text for text, *_ in names if text not in written]
+
+
+def _beads(path: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:
+    """Return small obstacles along a line."""
+    beads: list[tuple[float, float, float]] = []
+    for (x0, y0), (x1, y1) in pairwise(path):
+        count = max(1, math.ceil(math.dist((x0, y0), (x1, y1)) / 3.0))
+        beads += [
+            (x0 + i / count * (x1 - x0), y0 + i / count * (y1 - y0), 1.5) for i in range(count + 1)
+        ]
+    return beads

@@ -1,0 +1,231 @@
+"""Harms at a glance: risk ratio and people per 1,000 side by side, one row per harm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ketameta.errors import UsageError
+from ketameta.numberformat import format_count, plural
+from ketameta.plots import look
+from ketameta.plots.frame import Pen, arrows, centred, dress, null_line, table
+from ketameta.plots.look import BODY, LINE, MARGIN, SMALL
+from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Widths in points: names, trials and people, risk without, and the words beside a panel.
+_NAME, _COUNT, _BASE, _WORDS = 124.0, 32.0, 48.0, 65.0
+_GAP, _ROW, _HEAD, _FOOT = 8.0, 22.0, 28.0, 30.0
+_SIDE = 4.8
+PANELS = ("ratio", "difference")
+RATIO = Scale("Risk ratio", is_ratio=True)
+DIFFERENCE = Scale("More people per 1,000")
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """One harm: log risk ratio, and risk difference and baseline in people per 1,000."""
+
+    label: str
+    k: int = 0
+    participants: float | None = None
+    baseline: float | None = None
+    ratio: Estimate | None = None
+    difference: Estimate | None = None
+
+    @property
+    def beyond_possible(self) -> bool:
+        """Whether the interval allows fewer people than have the harm on control."""
+        low = self.difference.low if self.difference else None
+        return low is not None and self.baseline is not None and low < -self.baseline
+
+
+@dataclass(frozen=True, slots=True)
+class Harms:
+    """Several harms of one treatment."""
+
+    rows: tuple[Harm, ...]
+    scale: Scale = field(default_factory=lambda: RATIO)
+    title: str = "Harms"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.rows:
+            raise UsageError("rows is empty; a summary of harms needs at least one")
+
+
+def axes_of(data: Harms, room: float) -> dict[str, Axis]:
+    """Return the axis of each panel."""
+    found = {}
+    for panel, scale in zip(PANELS, (RATIO, DIFFERENCE), strict=True):
+        values = [value for row in data.rows if (value := getattr(row, panel)) is not None]
+        ends = choose_range(
+            scale,
+            [value.shown(scale)[0] for value in values],
+            [value.shown(scale)[1:] for value in values],
+        )
+        found[panel] = make_axis(*ends, log=scale.is_ratio, room=room, most=5)
+    return found
+
+
+@look.themed
+def plot(data: Harms, *, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """Draw risk ratio and risk difference in two panels that share rows; return the axes.
+
+    Parameters
+    ----------
+    data : Harms
+    ax : Axes, optional
+    title : str, optional
+
+    Returns
+    -------
+    Axes
+        Of the whole table, in points; its ``child_axes`` are the two panels in effect units.
+        Parts: ``harm_name``, ``count``, ``baseline``, ``ratio_marker``, ``ratio_interval``,
+        ``ratio_words``, the same with ``difference``, ``null_line``, ``clip_arrow``, ``empty``.
+    """
+    rows = data.rows
+    width = look.PAGE_WIDTH
+    bottom = _HEAD + _ROW * len(rows)
+    pen = table(ax, width, bottom + _FOOT, title=data.title if title is None else title,
+                notes=[_legend(data), data.note])  # fmt: skip
+    for index in range(0, len(rows), 2):
+        top = _HEAD + index * _ROW
+        pen.box("row_band", MARGIN, top, width - MARGIN, top + _ROW, look.BAND)
+    left = MARGIN + _NAME + _COUNT + _BASE + _GAP
+    room = (width - MARGIN - left - 2 * _WORDS - 3 * _GAP) / 2
+    axes = axes_of(data, room)
+    starts = {"ratio": left, "difference": left + room + _WORDS + 2 * _GAP}
+    interval = data.scale.interval_words
+    heads = [
+        (MARGIN + 2.0, "left", ("Harm", "")),
+        (MARGIN + _NAME + _COUNT, "right", ("Trials", "People")),
+        (MARGIN + _NAME + _COUNT + _BASE, "right", ("On control", "per 1,000")),
+    ]
+    over = {"ratio": ("Risk ratio", "(log scale)"), "difference": ("More people", "per 1,000")}
+    beside = {"ratio": "Risk ratio", "difference": "Per 1,000"}
+    for panel, start in starts.items():
+        edge = start + room + _GAP + _WORDS - 2.0
+        heads.append((start + room / 2, "center", over[panel]))
+        heads.append((edge, "right", (beside[panel], interval)))
+    for x, align, lines in heads:
+        for index, line in enumerate(lines):
+            pen.text("head", x, 8.0 + index * LINE * BODY, line, align=align, bold=True)
+    y = _HEAD - 3.0
+    pen.line("head_rule", [(MARGIN, y), (width - MARGIN, y)], width=look.MEDIUM)
+    for index, row in enumerate(rows):
+        _cells(pen, row, _HEAD + (index + 0.5) * _ROW)
+    for panel in PANELS:
+        _panel(pen, data, panel, axes[panel], starts[panel], room, bottom)
+    return pen.ax
+
+
+def _cells(pen: Pen, row: Harm, middle: float) -> None:
+    lines = look.wrap(look.clean(row.label), _NAME - 4.0, BODY, most=2)
+    for index, line in enumerate(lines):
+        baseline = centred(middle + (index - (len(lines) - 1) / 2) * LINE * BODY, BODY)
+        pen.text("harm_name", MARGIN + 2.0, baseline, line)
+    if row.k == 0:
+        return
+    people = format_count(row.participants) if row.participants else "not printed"
+    _two_lines(pen, "count", MARGIN + _NAME + _COUNT, middle, (str(row.k), people))
+    if row.baseline is not None:
+        x = MARGIN + _NAME + _COUNT + _BASE
+        pen.text("baseline", x, centred(middle, BODY), f"{row.baseline:.0f}", align="right")
+
+
+def _two_lines(pen: Pen, part: str, x: float, middle: float, lines: tuple[str, str]) -> None:
+    """Write a value and, in grey, what belongs to it."""
+    pen.text(part, x, middle - 1.6, lines[0], align="right")
+    pen.text(part, x, middle + 7.6, lines[1], SMALL, align="right", colour=look.GREY)
+
+
+def written(value: Estimate, panel: str) -> tuple[str, str]:
+    """Return the estimate and its interval as printed."""
+    scale, digits = (RATIO, 2) if panel == "ratio" else (DIFFERENCE, 0)
+    middle, low, high = value.shown(scale)
+    if low is None or high is None:
+        return scale.write(middle, digits), "no interval"
+    ends = f"{scale.write(low, digits)} to {scale.write(high, digits)}"
+    return scale.write(middle, digits), ends
+
+
+def _panel(
+    pen: Pen, data: Harms, panel: str, axis: Axis, start: float, room: float, bottom: float
+) -> None:
+    """Draw one panel as axes in effect units, and the words beside it."""
+    scale = RATIO if panel == "ratio" else DIFFERENCE
+    high = bottom + _FOOT
+    width = look.PAGE_WIDTH
+    ax = pen.ax.inset_axes((start / width, _FOOT / high, room / width, (bottom - _HEAD) / high))
+    dress(ax, axis, Axis(_HEAD, bottom, reverse=True))
+    ax.yaxis.set_visible(False)
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(labelsize=pen.scale * SMALL)
+    null_line(ax, scale.no_effect, axis, "x")
+    ends: list[tuple[float, float, int]] = []
+    for index, row in enumerate(data.rows):
+        middle = _HEAD + (index + 0.5) * _ROW
+        value: Estimate | None = getattr(row, panel)
+        x = start + room + _GAP + _WORDS - 2.0
+        if value is None:
+            words = "no eligible trial" if row.k == 0 else "not estimated"
+            pen.text("empty", x, centred(middle, SMALL), words, SMALL, align="right", italic=True,
+                     colour=look.GREY)  # fmt: skip
+            continue
+        shown, low, top = value.shown(scale)
+        if low is not None and top is not None:
+            ax.plot([axis.cut(low), axis.cut(top)], [middle, middle], color=look.INK, lw=1.1,
+                    gid=f"{panel}_interval")  # fmt: skip
+            ends += [(axis.low, middle, -1)] if axis.side(low) < 0 else []
+            ends += [(axis.high, middle, 1)] if axis.side(top) > 0 else []
+        if axis.side(shown) == 0:
+            fill = look.BLUE if row.k > 1 else look.PAPER
+            ax.plot([shown], [middle], marker="s", ms=_SIDE, mec=look.NAVY, mew=0.8, zorder=3,
+                    color=fill, gid=f"{panel}_marker")  # fmt: skip
+        else:
+            ends.append((axis.cut(shown), middle, axis.side(shown)))
+        _two_lines(pen, f"{panel}_words", x, middle, written(value, panel))
+    arrows(ax, dict.fromkeys(ends), "x")
+    if all(data.scale.favours):
+        null = start + axis.share(scale.no_effect) * room
+        y = bottom + 22.0
+        pen.text("side", null - 4.0, y, "← fewer", SMALL, align="right")
+        pen.text("side", null + 4.0, y, "more →", SMALL)
+
+
+def _legend(data: Harms) -> str:
+    words = f"Square: pooled estimate; line: {data.scale.interval_words}; arrow: the interval goes"
+    words += " on."
+    if any(row.k == 1 for row in data.rows):
+        words += " Open square: one trial, as it is."
+    words += " On control: events over people of all control arms. More people per 1,000: pooled"
+    words += " risk difference."
+    if any(row.beyond_possible for row in data.rows):
+        words += (
+            " An interval that falls below minus the risk on control goes beyond what is possible:"
+            " a sign of few events or trials."
+        )
+    return words
+
+
+def describe(data: Harms) -> str:
+    """Return the table in sentences, in numbers."""
+    sentences = [f"Summary of harms: {data.title}.", f"{plural(len(data.rows), 'harm')}."]
+    for row in data.rows:
+        if row.ratio is None:
+            continue
+        estimate, limits = written(row.ratio, "ratio")
+        words = f"{row.label}: {plural(row.k, 'trial')}, risk ratio {estimate}"
+        words += f" ({data.scale.interval_words} {limits})"
+        if row.difference is not None:
+            more, span = written(row.difference, "difference")
+            words += f", {more} more per 1,000 ({span})"
+        sentences.append(f"{words}.")
+    none = [row.label.lower() for row in data.rows if row.k == 0]
+    if none:
+        sentences.append(f"No eligible trial: {', '.join(none)}.")
+    return " ".join(sentences)

@@ -1,0 +1,445 @@
+"""How every plot looks and how it becomes a file: seaborn's theme, sizes, colours, letters, SVG.
+
+Colours are from Okabe and Ito's palette (Color Universal Design, 2008) with neutral greys; no
+meaning is carried by colour alone. Sizes are in points (1/72 inch).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, wraps
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
+
+from ketameta.errors import UsageError, check_choice
+from ketameta.paths import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: A full journal page is 180 mm wide; a plot that reads well in a column is narrower.
+PAGE_WIDTH: Final = 180 * 72 / 25.4
+PLOT_WIDTH: Final = 140 * 72 / 25.4
+MARGIN: Final = 8.0
+
+FONT: Final = "DejaVu Sans"
+TITLE: Final = 9.4
+BODY: Final = 7.6
+#: The smallest letters, at the size of print.
+SMALL: Final = 7.5
+#: Distance between baselines, and height of capitals, relative to the font size.
+LINE: Final = 1.26
+CAPITAL: Final = 0.729
+
+INK: Final = "#1A1A1A"
+GREY: Final = "#5F5F5F"
+LIGHT: Final = "#9A9A9A"
+RULE: Final = "#BDBDBD"
+BAND: Final = "#F1F3F6"
+PAPER: Final = "#FFFFFF"
+
+BLUE: Final = "#0072B2"
+SKY: Final = "#56B4E9"
+GREEN: Final = "#009E73"
+ORANGE: Final = "#E69F00"
+VERMILLION: Final = "#D55E00"
+PURPLE: Final = "#CC79A7"
+YELLOW: Final = "#F0E442"
+NAVY: Final = "#12354F"
+#: Order in which categories take colours.
+PALETTE: Final = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+
+HAIRLINE: Final = 0.5
+THIN: Final = 0.8
+MEDIUM: Final = 1.2
+#: On and off lengths in points, for a line of width 0.8.
+DOTTED: Final = (0, (1.2, 2.2))
+DASHED: Final = (0, (4.0, 2.4))
+
+#: judgement -> (sign, fill, colour of the sign, words)
+RISK_OF_BIAS: Final = {
+    "low": ("+", GREEN, PAPER, "low"),
+    "some_concerns": ("!", YELLOW, INK, "some concerns"),
+    "high": ("×", VERMILLION, PAPER, "high"),
+    "unclear": ("?", "#C9C9C9", INK, "unclear"),
+    "not_assessed": ("", PAPER, GREY, "not assessed"),
+}
+
+FORMATS: Final = ("svg", "png", "pdf")
+#: Sharp on a phone and in print.
+PNG_DPI: Final = 300
+
+_DETACHED: ContextVar[bool] = ContextVar("ketameta_detached_figures", default=False)
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+@cache
+def _settings() -> dict[str, Any]:
+    """Return matplotlib's defaults under seaborn's theme for paper, and what every plot adds."""
+    import matplotlib as mpl
+    import seaborn as sns
+    from cycler import cycler
+
+    settings = {
+        key: value
+        for key, value in mpl.rcParamsDefault.items()
+        if not key.startswith(("backend", "interactive", "toolbar", "webagg", "tk.", "savefig.dir"))
+    }
+    themed = sns.axes_style("ticks") | sns.plotting_context("paper")
+    return cast("dict[str, Any]", settings | themed) | {
+        "font.family": [FONT],
+        "font.size": BODY,
+        "axes.labelsize": BODY,
+        "axes.titlesize": TITLE,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "axes.linewidth": THIN,
+        "axes.labelpad": 3.0,
+        "axes.prop_cycle": cycler(color=PALETTE),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "xtick.labelsize": SMALL,
+        "ytick.labelsize": SMALL,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "text.color": INK,
+        "xtick.major.size": 3.0,
+        "ytick.major.size": 3.0,
+        "xtick.major.width": THIN,
+        "ytick.major.width": THIN,
+        "xtick.major.pad": 2.5,
+        "ytick.major.pad": 2.5,
+        "lines.solid_capstyle": "butt",
+        "lines.dash_capstyle": "butt",
+        "lines.scale_dashes": False,
+        "patch.edgecolor": NAVY,
+        # A label is text, never a formula; hinted letters have other widths at each resolution.
+        "text.parse_math": False,
+        "text.hinting": "none",
+        "svg.fonttype": "none",
+        "pdf.fonttype": 42,
+    }
+
+
+@contextmanager
+def theme(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Draw in the look of these plots inside a ``with`` block; settings come back afterwards.
+
+    Parameters
+    ----------
+    settings : mapping, optional
+        More settings of matplotlib, such as ``{"axes.grid": True}``.
+
+    Examples
+    --------
+    >>> import matplotlib as mpl
+    >>> with theme({"lines.linewidth": 3}):
+    ...     mpl.rcParams["font.family"], mpl.rcParams["lines.linewidth"]
+    (['DejaVu Sans'], 3.0)
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(), warnings.catch_warnings():
+        # Text in SVG keeps letters that the font lacks; a browser finds them elsewhere.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        mpl.rcParams.update(cast("Any", {**_settings(), **(settings or {})}))
+        yield
+
+
+def themed(plot: Callable[P, T]) -> Callable[P, T]:
+    """Have a function draw under :func:`theme`."""
+
+    @wraps(plot)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
+        with theme():
+            return plot(*args, **kwargs)
+
+    return drawn
+
+
+@contextmanager
+def detached() -> Iterator[None]:
+    """Keep figures made inside the ``with`` block out of pyplot's list; for making many files."""
+    token = _DETACHED.set(True)
+    try:
+        yield
+    finally:
+        _DETACHED.reset(token)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many points, shown by notebooks like any other."""
+    size = (width / 72, height / 72)
+    if _DETACHED.get():
+        from matplotlib.figure import Figure
+
+        return Figure(figsize=size, facecolor=PAPER)
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=size, facecolor=PAPER)
+
+
+# --- letters --------------------------------------------------------------------------------------
+
+
+@cache
+def _font(bold: bool) -> Any:
+    from matplotlib.font_manager import FontProperties, findfont
+    from matplotlib.ft2font import FT2Font
+
+    return FT2Font(findfont(FontProperties(family=FONT, weight="bold" if bold else "normal")))
+
+
+@cache
+def _advance(letter: str, bold: bool) -> float:
+    """Return the width of a letter in ems, as the font says; a guess where it lacks the letter."""
+    from matplotlib.ft2font import LoadFlags
+
+    font = _font(bold)
+    if not font.get_char_index(ord(letter)):
+        if unicodedata.combining(letter):
+            return 0.0
+        return 1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.65
+    glyph = font.load_char(ord(letter), flags=LoadFlags.NO_SCALE)
+    return float(glyph.horiAdvance / font.units_per_EM)
+
+
+def text_width(text: str, size: float = BODY, *, bold: bool = False) -> float:
+    """Return the width of ``text`` in points."""
+    return size * sum(_advance(letter, bold) for letter in text)
+
+
+def widest(texts: Iterable[str], size: float = BODY, *, bold: bool = False) -> float:
+    """Return the width of the widest of ``texts``; 0 for none."""
+    return max((text_width(text, size, bold=bold) for text in texts), default=0.0)
+
+
+def clean(text: object) -> str:
+    """Return ``text`` in one line, accents composed; a space that must not break stays."""
+    composed = unicodedata.normalize("NFC", str(text or "")).replace("\ufeff", "")
+    kept = composed.replace("\u202f", "\u00a0").replace("\u00a0", "\0")
+    return " ".join(kept.split()).replace("\0", "\u00a0")
+
+
+def clean_lines(text: str) -> str:
+    """Return text that may have several lines, each of them clean."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
+def shorten(text: str, width: float, size: float = BODY, *, bold: bool = False) -> str:
+    """Return ``text``, or its beginning and an ellipsis, no wider than ``width`` points."""
+    if text_width(text, size, bold=bold) <= width + 1e-6:
+        return text
+    for stop in range(len(text) - 1, 0, -1):
+        candidate = text[:stop].rstrip(" ,;:(") + "…"
+        if text_width(candidate, size, bold=bold) <= width:
+            return candidate
+    return "…"
+
+
+def wrap(
+    text: str, width: float, size: float = BODY, *, bold: bool = False, most: int | None = None
+) -> tuple[str, ...]:
+    """Return ``text`` in lines no wider than ``width`` points.
+
+    A word that is wider is broken inside; with ``most``, the last line allowed ends in an ellipsis
+    when words are left over. An empty text gives no lines.
+    """
+    room = width + 1e-6
+    lines: list[str] = []
+    line, reach = "", 0.0
+    space = _advance(" ", bold) * size
+    for word in text.split(" "):
+        wide = text_width(word, size, bold=bold)
+        if line and reach + space + wide <= room:
+            line, reach = f"{line} {word}", reach + space + wide
+            continue
+        if line:
+            lines.append(line)
+        while wide > room and len(word) > 1:
+            stop = len(word) - 1
+            while stop > 1 and text_width(word[:stop], size, bold=bold) > room:
+                stop -= 1
+            lines.append(word[:stop])
+            word = word[stop:]
+        line, reach = word, wide
+    if line:
+        lines.append(line)
+    if most is not None and len(lines) > most:
+        rest = " ".join(lines[most - 1 :])
+        lines = [*lines[: most - 1], shorten(rest, width, size, bold=bold)]
+    return tuple(lines)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def find(plot: Axes | Figure, part: str) -> list[Artist]:
+    """Return the artists of a named part, such as ``pooled_diamond``, to restyle or to test.
+
+    Raises
+    ------
+    UsageError
+        If the plot has no such part; the message lists those it has.
+    """
+    found: dict[str, list[Artist]] = {}
+    for artist in plot.findobj():
+        if artist.get_gid():
+            found.setdefault(str(artist.get_gid()), []).append(artist)
+    if part not in found:
+        raise UsageError(f"part is {part!r}; this plot has the parts {', '.join(sorted(found))}")
+    return found[part]
+
+
+def figure_of(plot: Axes | Figure) -> Figure:
+    """Return the figure that ``plot`` is or stands in."""
+    found = plot.get_figure(root=True)
+    if found is None or not hasattr(found, "savefig"):
+        raise UsageError("plot belongs to no figure; pass axes made by figure.add_axes")
+    return found
+
+
+def save(
+    plot: Axes | Figure,
+    path: str | Path,
+    *,
+    description: str = "",
+    dpi: int = PNG_DPI,
+) -> Path:
+    """Write a plot to ``path`` in one step and return the path.
+
+    Parameters
+    ----------
+    plot : Axes or Figure
+    path : str or Path
+        The ending says the format: ``.svg``, ``.png`` or ``.pdf``.
+    description : str
+        What a reader who cannot see the plot is told; stored in the file.
+    dpi : int
+        Pixels per inch of a PNG.
+
+    Raises
+    ------
+    UsageError
+        If the ending is not one of the three.
+    """
+    target = Path(path)
+    ending = target.suffix.lstrip(".").lower()
+    check_choice("the ending of path", ending, FORMATS)
+    content = file_bytes(plot, ending, name=target.stem, description=description, dpi=dpi)
+    write_atomically(target, content)
+    return target
+
+
+def file_bytes(
+    plot: Axes | Figure,
+    ending: str,
+    *,
+    name: str = "plot",
+    description: str = "",
+    dpi: int = PNG_DPI,
+) -> bytes:
+    """Return a plot as a file; the same bytes on every run, without date, host or version.
+
+    ``name`` makes the identifiers inside an SVG unique, so that several can stand in one page.
+    """
+    import matplotlib as mpl
+
+    figure = figure_of(plot)
+    stream = io.BytesIO()
+    with theme():
+        if ending == "svg":
+            mpl.rcParams["svg.hashsalt"] = name
+            silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+            figure.savefig(stream, format="svg", metadata=silent)
+            return _tidy(stream.getvalue().decode("utf-8"), description).encode("utf-8")
+        words = {"Description" if ending == "png" else "Subject": description or None}
+        quiet = {"Software": None} if ending == "png" else dict.fromkeys(
+            ("Creator", "Producer", "CreationDate")
+        )  # fmt: skip
+        figure.savefig(stream, format=ending, dpi=dpi, metadata={**quiet, **words})
+    return stream.getvalue()
+
+
+_TAG = re.compile(r"\s*<(/?)([a-zA-Z]+)([^>]*?)(/?)>\s*", re.DOTALL)
+_TEXT = re.compile(r"\s*<text([^>]*)>(.*?)</text>\s*", re.DOTALL)
+_NUMBER = re.compile(r"-?\d+\.\d+(?:e-\d+)?")
+_ATTRIBUTE = re.compile(r'([\w:-]+)="([^"]*)"')
+#: Identifiers that matplotlib counts itself say nothing; ours have no number.
+_COUNTED = re.compile(r".*_\d+$")
+
+
+def _tidy(svg: str, description: str) -> str:
+    """Return the SVG as a page can carry it: named parts as classes, short numbers, plain text.
+
+    Works tag by tag on what matplotlib writes; between tags only text elements hold anything.
+    """
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    body = svg[svg.index('<g id="figure_1">') : svg.rindex("</svg>")]
+    width, height = (_short(float(part)) for part in (size.groups() if size else ("0", "0")))
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg"'
+        f' class="plot" role="img" viewBox="0 0 {width} {height}" width="{width}pt"'
+        f' height="{height}pt" font-family="{FONT}, Verdana, sans-serif"'
+        f' stroke-linejoin="round" aria-label="{escape(description, quote=True)}">'
+    )
+    parts: list[str] = []
+    at = 0
+    for text in _TEXT.finditer(body):
+        parts.append(_TAG.sub(_tag, body[at : text.start()]))
+        parts.append(f"<text{_attributes(text.group(1))}>{text.group(2)}</text>")
+        at = text.end()
+    parts.append(_TAG.sub(_tag, body[at:]))
+    plain = "".join(parts)
+    while plain != (bare := plain.replace("<g></g>", "").replace("<defs></defs>", "")):
+        plain = bare
+    return f"{head}{plain}</svg>\n"
+
+
+def _tag(match: re.Match[str]) -> str:
+    closing, name, attributes, empty = match.groups()
+    return f"<{closing}{name}{_attributes(attributes, name)}{empty}>"
+
+
+def _attributes(text: str, name: str = "text") -> str:
+    written: list[str] = []
+    for key, value in _ATTRIBUTE.findall(text):
+        if key == "style":
+            for item in value.split(";"):
+                what, _, how = item.strip().partition(": ")
+                if what != "font-family":
+                    written.append(f'{what}="{_rounded(how.removesuffix("px"))}"')
+        elif key == "id" and name == "g":
+            if not _COUNTED.match(value):
+                written.append(f'class="{value}"')
+        elif not (key == "transform" and value.startswith("rotate(-0 ")):
+            written.append(f'{key.removeprefix("xlink:")}="{_rounded(value)}"')
+    return "".join(f" {item}" for item in written)
+
+
+def _rounded(value: str) -> str:
+    """Return a value with two decimals in every number and no spare blanks."""
+    short = _NUMBER.sub(lambda match: _short(float(match.group())), value)
+    return re.sub(r"\s*\n\s*|(?<=[MLQCz])\s+", "", short)
+
+
+def _short(number: float) -> str:
+    """Return a number with at most two decimals; a hundredth of a point cannot be seen."""
+    text = f"{number:.2f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text

@@ -1,0 +1,258 @@
+"""Network plot: which treatments were compared with which, and in how many trials."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ketameta.errors import UsageError, did_you_mean
+from ketameta.numberformat import format_count, plural
+from ketameta.plots import look
+from ketameta.plots.frame import sheet, size_in_points
+from ketameta.plots.scale import finite
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LARGEST, SMALLEST, UNKNOWN = 14.0, 3.2, 5.0
+WIDEST_LINE, THINNEST_LINE = 7.0, 0.8
+_LABEL_WIDTH, _RADIUS = 96.0, 122.0
+#: A treatment compared with at least so many others, and with half of them, stands in the middle.
+HUB = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A treatment, its participants where known, and whether it is one of the question."""
+
+    name: str
+    participants: float | None = None
+    highlight: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Treatments and the pairs that trials compared, with the number of trials."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[tuple[str, str, int], ...] = ()
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        names = [node.name for node in self.nodes]
+        if not names:
+            raise UsageError("nodes is empty; a network needs treatments")
+        for name, count in Counter(names).items():
+            if count > 1:
+                raise UsageError(f"nodes names {name!r} more than once")
+        for position, (one, two, trials) in enumerate(self.edges):
+            for end in (one, two):
+                if end not in names:
+                    hint = did_you_mean(end, names)
+                    raise UsageError(f"edges[{position}] names {end!r}, not a node{hint}")
+            if not trials >= 1:
+                raise UsageError(
+                    f"edges[{position}] ({one} v {two}): trials is {trials!r}; an edge has at"
+                    " least one trial"
+                )
+
+    @property
+    def joined(self) -> frozenset[str]:
+        """Treatments compared with another one."""
+        return frozenset(name for one, two, _ in self.edges for name in (one, two))
+
+    @property
+    def hub(self) -> str | None:
+        """The treatment that stands in the middle: compared with most of the others."""
+        degrees = Counter(name for one, two, _ in self.edges for name in (one, two))
+        name, degree = degrees.most_common(1)[0] if degrees else ("", 0)
+        return name if degree >= max(HUB, (len(self.nodes) - 1) / 2) else None
+
+    def places(self) -> dict[str, tuple[float, float]]:
+        """Return where treatments stand: on a circle clockwise from the top, or in its middle."""
+        around = [node.name for node in self.nodes if node.name != self.hub]
+        found = {} if self.hub is None else {self.hub: (0.0, 0.0)}
+        for index, name in enumerate(around):
+            angle = math.pi / 2 - 2 * math.pi * index / len(around)
+            found[name] = (_RADIUS * math.cos(angle), _RADIUS * math.sin(angle))
+        return found
+
+
+def network_of(result: Any) -> Network:
+    """Return what the plot shows of the result of ``network_meta_analysis``."""
+    if isinstance(result, Network):
+        return result
+    nodes = tuple(Node(look.clean(node.treatment), node.n) for node in result.nodes)
+    edges = ((look.clean(e.first), look.clean(e.second), int(e.k)) for e in result.edges)
+    return Network(nodes, tuple(edges))
+
+
+def radii(network: Network) -> dict[str, float]:
+    """Return the radius of each circle in points; its area is in proportion to participants."""
+    people = {node.name: finite(node.participants) for node in network.nodes}
+    most = max((count for count in people.values() if count), default=0.0)
+    if not most:
+        return dict.fromkeys(people, UNKNOWN)
+    return {
+        name: UNKNOWN if count is None else max(SMALLEST, LARGEST * math.sqrt(count / most))
+        for name, count in people.items()
+    }
+
+
+@look.themed
+def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """Draw a network of treatments and return its axes.
+
+    Parameters
+    ----------
+    result : the result of ``network_meta_analysis``, or Network
+        The treatment that most others were compared with stands in the middle.
+    ax : Axes, optional
+    title : str, optional
+
+    Returns
+    -------
+    Axes
+        Parts: ``edge`` (width in proportion to trials), ``edge_label``, ``edge_count``, ``node``
+        (area in proportion to participants), ``node_ring``, ``node_name``, ``node_count``.
+        Treatments without a comparison are drawn dashed.
+    """
+    network = network_of(result)
+    words = network.title if title is None else title
+    labels = [line for node in network.nodes for line in _lines(node)]
+    reach = _RADIUS + LARGEST + 8.0 + look.widest(labels, look.BODY)
+    half = max(reach, look.PLOT_WIDTH / 2 - look.MARGIN), _RADIUS + LARGEST + 30.0
+    if ax is None:
+        width = 2 * (half[0] + look.MARGIN)
+        ax = sheet((look.MARGIN, width - look.MARGIN), 2 * half[1], title=words,
+                   notes=[_legend(network)], width=width)  # fmt: skip
+        scale = 1.0
+    else:
+        ax.set_title(look.clean(words), loc="left")
+        wide, tall = size_in_points(ax)
+        scale = min(wide / half[0], tall / half[1]) / 2
+    ax.set_axis_off()
+    ax.set(xlim=(-half[0], half[0]), ylim=(-half[1], half[1]), aspect="equal")
+    places, sizes = network.places(), radii(network)
+    most = max((trials for *_, trials in network.edges), default=1)
+    for one, two, trials in network.edges:
+        ends = zip(places[one], places[two], strict=True)
+        width = max(THINNEST_LINE, WIDEST_LINE * trials / most)
+        ax.plot(*ends, color="#9DB4C8", lw=scale * width, zorder=1, clip_on=False, gid="edge")
+    _nodes(ax, network, places, sizes, scale)
+    for (x, y), trials in count_places(network):
+        text = format_count(trials)
+        size = 2 * max(5.4, look.text_width(text, look.SMALL, bold=True) / 2 + 1.8)
+        ax.scatter([x], [y], s=(scale * size) ** 2, c=look.PAPER, edgecolors=look.LIGHT,
+                   linewidths=0.4, zorder=4, clip_on=False, gid="edge_label")  # fmt: skip
+        ax.text(x, y, text, ha="center", va="center_baseline", size=scale * look.SMALL, zorder=5,
+                weight="bold", gid="edge_count")  # fmt: skip
+    for node in network.nodes:
+        _name(ax, node, places[node.name], sizes[node.name], network.hub, scale)
+    return ax
+
+
+def _nodes(
+    ax: Axes, network: Network, places: dict[str, tuple[float, float]], sizes: dict[str, float],
+    scale: float,
+) -> None:  # fmt: skip
+    def circle(part: str, names: list[str], more: float, **how: Any) -> None:
+        if names:
+            ax.scatter(
+                [places[name][0] for name in names], [places[name][1] for name in names],
+                zorder=3, clip_on=False,
+                s=[(scale * 2 * (sizes[name] + more)) ** 2 for name in names], gid=part, **how,
+            )  # fmt: skip
+
+    rings = [node.name for node in network.nodes if node.highlight]
+    circle("node_ring", rings, 2.6, c=look.PAPER, edgecolors=look.VERMILLION, linewidths=1.2)
+    joined = [node.name for node in network.nodes if node.name in network.joined]
+    alone = [node.name for node in network.nodes if node.name not in network.joined]
+    circle("node", joined, 0.0, c=look.BLUE, edgecolors=look.NAVY, linewidths=0.6)
+    circle("node", alone, 0.0, c=look.PAPER, edgecolors=look.NAVY, linewidths=0.6,
+           linestyles=[(0, (2.0, 2.0))])  # fmt: skip
+
+
+def count_places(network: Network) -> list[tuple[tuple[float, float], int]]:
+    """Return where the number of each edge stands: on it, clear of circles and other numbers."""
+    places, sizes = network.places(), radii(network)
+    taken: list[tuple[float, float]] = []
+    found = []
+    for one, two, trials in network.edges:
+        (x0, y0), (x1, y1) = places[one], places[two]
+        if one == network.hub:
+            (x0, y0), (x1, y1) = (x1, y1), (x0, y0)
+        choices = [
+            (x0 + share * (x1 - x0), y0 + share * (y1 - y0))
+            for share in (0.42, 0.5, 0.34, 0.58, 0.27, 0.66, 0.75)
+        ]
+
+        def clear(at: tuple[float, float]) -> bool:
+            off = all(math.dist(at, places[name]) > sizes[name] + 8.0 for name in places)
+            return off and all(math.dist(at, other) > 13.0 for other in taken)
+
+        at = next((choice for choice in choices if clear(choice)), choices[0])
+        taken.append(at)
+        found.append((at, trials))
+    return found
+
+
+def _lines(node: Node) -> tuple[str, ...]:
+    return look.wrap(look.clean(node.name), _LABEL_WIDTH, look.BODY, most=2)
+
+
+def _name(
+    ax: Axes, node: Node, at: tuple[float, float], radius: float, hub: str | None, scale: float
+) -> None:
+    """Write the name and the participants outside the circle of nodes, the hub's above it."""
+    length = math.hypot(*at)
+    dx, dy = (at[0] / length, at[1] / length) if length else (0.0, 1.0)
+    align = "center" if abs(dx) < 0.1 else "left" if dx > 0 else "right"
+    lines = _lines(node)
+    people = node.participants
+    count = "" if people is None else f"n\u00a0=\u00a0{format_count(people)}"
+    tall = look.LINE * (len(lines) * look.BODY + (look.SMALL if count else 0.0))
+    reach = radius + (4.5 if node.highlight else 2.0) + 4.0
+    x, y = at[0] + reach * dx, at[1] + reach * dy
+    top = y + tall / 2 + dy * tall / 2
+    behind = None
+    if node.name == hub:  # lines pass behind the name
+        behind = {"facecolor": look.PAPER, "edgecolor": "none", "alpha": 0.88, "pad": 0.8}
+    for line in lines:
+        top -= look.LINE * look.BODY
+        ax.text(x, top + 0.25 * look.BODY, line, ha=align, size=scale * look.BODY, zorder=6,
+                bbox=behind, gid="node_name")  # fmt: skip
+    if count:
+        top -= look.LINE * look.SMALL
+        ax.text(x, top + 0.25 * look.SMALL, count, ha=align, size=scale * look.SMALL, zorder=6,
+                color=look.GREY, bbox=behind, gid="node_count")  # fmt: skip
+
+
+def _legend(network: Network) -> str:
+    text = "Circle: treatment, area by participants. Line: compared in trials, width by their"
+    text += " number, which stands on the line."
+    if any(node.highlight for node in network.nodes):
+        text += " Ring: treatments of the question."
+    if len(network.joined) < len(network.nodes):
+        text += " Dashed: compared with no other treatment here."
+    return text
+
+
+def describe(result: Any) -> str:
+    """Return the plot in sentences, in numbers."""
+    network = network_of(result)
+    total = sum(trials for *_, trials in network.edges)
+    sentences = [
+        f"Network plot{f': {network.title}' if network.title else ''}.",
+        f"{plural(len(network.nodes), 'treatment')}, {plural(len(network.edges), 'comparison')}"
+        f" with direct trials ({plural(total, 'trial comparison')}).",
+    ]
+    if network.edges:
+        one, two, most = max(network.edges, key=lambda edge: edge[2])
+        sentences.append(f"Most studied: {one} against {two}, {plural(most, 'trial')}.")
+    alone = [node.name for node in network.nodes if node.name not in network.joined]
+    if alone:
+        sentences.append(f"Compared with no other treatment: {', '.join(alone)}.")
+    return " ".join(sentences)
