@@ -103,7 +103,7 @@ def _judgements(file: Problems) -> dict[str, Judgement]:
             continue
         file.unknown(f"{where}.", entry, ("level", "reason"))
         level, reason = entry.get("level"), entry.get("reason")
-        if level not in CONCERNS:
+        if not isinstance(level, str) or level not in CONCERNS:
             hint = did_you_mean(str(level), CONCERNS)
             file.problems.append(
                 f"{where}.level is {level!r}; choose one of {', '.join(CONCERNS)}{hint}"

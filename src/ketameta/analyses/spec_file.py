@@ -82,8 +82,8 @@ def load_specs(
         With every problem of every file.
     """
     specs, findings = read_specs(folder, known)
-    if findings:
-        raise SpecError("\n".join(str(finding) for finding in findings), findings)
+    if any(finding.is_error for finding in findings):
+        raise SpecError("", findings)
     return specs
 
 
@@ -119,8 +119,8 @@ def read_specs(
             if path.is_dir():
                 why, remedy = "a folder in here is not read", "move its files up"
             findings.append(file_finding("file_unknown", file, why, remedy))
-    if not findings:
-        findings = [
+    if not any(finding.is_error for finding in findings):
+        findings += [
             _finding(text, f"{folder.name}/{name}.toml", lines[name])
             for name, text in prior_problems(specs)
         ]
@@ -140,11 +140,10 @@ def load_spec(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> A
     """
     file = f"{path.parent.name}/{path.name}"
     spec, _, findings = _read(path, known, file)
-    if findings or spec is None:
-        if not findings:
-            why, remedy = "there is no such file", "check its name"
-            findings = (file_finding("file_missing", file, why, remedy),)
-        raise SpecError("\n".join(str(finding) for finding in findings), findings)
+    if spec is None and not findings:
+        findings = (file_finding("file_missing", file, "there is no such file", "check its name"),)
+    if spec is None or any(finding.is_error for finding in findings):
+        raise SpecError("", findings)
     return spec
 
 
