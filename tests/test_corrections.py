@@ -195,6 +195,7 @@ def test_retired_corrections_rest(tmp_path: Path) -> None:
         ({"expect": None}, "expect", "an override states the wrong value it expects"),
         ({"value": "[1]"}, "value", "neither text nor number"),
         ({"value": "nan"}, "value", "neither text nor number"),
+        ({"value": "'6.4'"}, "value", "the column holds numbers"),
         ({"reasons": "'x'"}, "reasons", "did you mean reason"),
     ],
 )
@@ -226,10 +227,17 @@ def test_everything_wrong_with_an_entry_is_told_at_once(tmp_path: Path) -> None:
         ("correction = [1, 2]\n", "correction"),
         ("[[corrections]]\n", "correction"),
         ("\x00", "toml_unreadable"),
+        ("# caf\xe9\n", "encoding"),
+        ("[[correction]]\nvalue = " + "9" * 5000, "toml_unreadable"),
+        ("[[correction]]\nvalue = 0x" + "f" * 400, "toml_unreadable"),
+        ("a = " + "[" * 5000, "toml_unreadable"),
+        (".".join("a" * 5000) + " = 1", "toml_unreadable"),
     ],
 )
 def test_a_broken_file_is_a_finding(tmp_path: Path, text: str, check: str) -> None:
-    report = run_checks(project_paths(_project(tmp_path, text, sd="6.4")))
+    root = _project(tmp_path, text, sd="6.4")
+    (root / "data" / "corrections.toml").write_bytes(text.encode("latin-1"))
+    report = run_checks(project_paths(root))
     assert words(report) == {check} and report.errors
 
 

@@ -219,7 +219,7 @@ def test_committed_effects_are_numbers_with_a_route_and_a_place(
     assert effects[["estimate", "variance"]].notna().all(axis=None)
     assert (effects["variance"] > 0).all()
     assert {part for route in effects["route"] for part in route.split("+")} <= set(ROUTES)
-    assert effects["source"].str.match(r"data/extracted/\w+/(outcomes|contrasts)\.csv:\d+").all()
+    assert effects["source"].str.match(r"data/extracted/[^/]+/(outcomes|contrasts)\.csv:\d+").all()
     assert (effects["assumption"] == "").all(), "nothing is assumed unless an analysis says so"
 
 

@@ -287,6 +287,11 @@ def _entry_problems(
         wrong.append(("column", "", "nothing says which cell is meant", "write the column"))
     if action == "override" and "value" not in entry:
         wrong.append(("value", "", "an override needs a value", "write it; '' empties the cell"))
+    kinds = {item.name: item.kind for item in table.columns} if table is not None else {}
+    given = entry.get("value")
+    if kinds.get(column) in ("number", "integer") and isinstance(given, str) and given:
+        # A number as a text would be an empty cell wherever numbers are asked for.
+        wrong.append(("value", given, "the column holds numbers", "write it without quotes"))
     if action == "override" and "expect" not in entry:
         wrong.append(("expect", "", "an override states the wrong value it expects", "write it"))
     for name, value in (

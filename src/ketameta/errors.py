@@ -42,7 +42,7 @@ class SpecError(KetametaError):
     """
 
     def __init__(self, message: str, findings: Sequence[object] = ()) -> None:
-        super().__init__(message)
+        super().__init__(message or "\n".join(str(finding) for finding in findings))
         self.findings = tuple(findings)
 
 

@@ -38,8 +38,8 @@ def load_claims(
         does not exist, a missing text, a repeated id, a registry rule without its table.
     """
     claims, findings = read_claims(path, analyses, interventions, conditions)
-    if findings:
-        raise SpecError("\n".join(str(finding) for finding in findings), findings)
+    if any(finding.is_error for finding in findings):
+        raise SpecError("", findings)
     return claims
 
 

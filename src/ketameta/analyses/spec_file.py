@@ -53,8 +53,8 @@ def load_specs(folder: Path, known: Known | None = None) -> list[AnalysisSpec]:
         With every problem of every file.
     """
     specs, findings = read_specs(folder, known)
-    if findings:
-        raise SpecError("\n".join(str(finding) for finding in findings), findings)
+    if any(finding.is_error for finding in findings):
+        raise SpecError("", findings)
     return specs
 
 
@@ -90,8 +90,8 @@ def read_specs(
             if path.is_dir():
                 why, remedy = "a folder in here is not read", "move its files up"
             findings.append(file_finding("file_unknown", file, why, remedy))
-    if not findings:
-        findings = [
+    if not any(finding.is_error for finding in findings):
+        findings += [
             _finding(text, f"{folder.name}/{name}.toml", lines[name])
             for name, text in _prior_problems(specs)
         ]
@@ -111,11 +111,10 @@ def load_spec(path: Path, known: Known | None = None) -> AnalysisSpec:
     """
     file = f"{path.parent.name}/{path.name}"
     spec, _, findings = _read(path, known, file)
-    if findings or spec is None:
-        if not findings:
-            why, remedy = "there is no such file", "check its name"
-            findings = (file_finding("file_missing", file, why, remedy),)
-        raise SpecError("\n".join(str(finding) for finding in findings), findings)
+    if spec is None and not findings:
+        findings = (file_finding("file_missing", file, "there is no such file", "check its name"),)
+    if spec is None or any(finding.is_error for finding in findings):
+        raise SpecError("", findings)
     return spec
 
 

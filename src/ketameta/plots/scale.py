@@ -205,10 +205,7 @@ def make_axis(
         raise UsageError(f"axis range starts at {low:g}; a logarithmic axis starts above 0")
     axis = Axis(low, high, label, log, reverse)
     for count in range(most, 2, -1):
-        if log:
-            ticks = ratio_ticks(low, high, count)
-        else:
-            ticks = round_ticks(low, high, count, whole=whole)
+        ticks = ratio_ticks(low, high, count) if log else round_ticks(low, high, count, whole=whole)
         axis = replace(axis, ticks=tuple(ticks))
         if not _touch(axis, room, upright):
             break
