@@ -564,7 +564,7 @@ def test_styles_have_their_order_of_columns():
     assert order("jama") == ["study", *arms, "effect", "plot", "weight"]
     assert order("bmj") == ["study", *arms, "plot", "weight", "effect"]
     assert order("RevMan") == order("revman")
-    with pytest.raises(UsageError, match="style is 'revmen'; .* did you mean revman"):
+    with pytest.raises(UsageError, match=r"style is 'revmen'; .* did you mean revman"):
         laid_out(smd(3), style="revmen")
 
 

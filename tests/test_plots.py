@@ -324,7 +324,7 @@ def test_a_meta_regression_draws_its_line_and_its_trials():
         ax = fit.bubble("dose")
     assert sorted(x for x, _ in marked(ax, "bubble")) == pytest.approx(list(x))
     assert ax.get_xlabel() == "dose"
-    with pytest.raises(UsageError, match="moderator is 'dos'; .* did you mean dose"):
+    with pytest.raises(UsageError, match=r"moderator is 'dos'; .* did you mean dose"):
         fit.bubble("dos")
 
 
@@ -517,7 +517,7 @@ def test_times_are_on_a_log_axis_and_said():
     ax = drawn(over_time, time_data())
     assert ax.get_xscale() == "log"
     assert "24 h: −0.55 (95% CI −0.80 to −0.30), 5 trials." in say_over_time(time_data())
-    with pytest.raises(UsageError, match="point 0 of Elm: days is 0; .*a time above 0"):
+    with pytest.raises(UsageError, match=r"point 0 of Elm: days is 0; .*a time above 0"):
         OverTime((("Elm", (at(0, 0.1),)),))
     with pytest.raises(UsageError, match="no trial with an estimate"):
         OverTime(())
