@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tolerances as tol
+from batches import SCHEMA
 from helpers import (
     ANALYSIS,
     arm,
@@ -41,7 +42,6 @@ from ketameta.analyses.run import run_analysis
 from ketameta.errors import SpecError
 from ketameta.models.regression import meta_regression
 from ketameta.models.subgroups import subgroup_analysis
-from ketameta.vocabulary import ADHD_SUBTYPES, TREATMENT_RESISTANCE
 
 BY_TREATMENT = '\n[model]\ngroup_by = "prior_treatment_resistance"\n'
 
@@ -87,8 +87,10 @@ def answers(entry: dict[str, Any]) -> dict[int, str]:
 
 
 def test_every_word_of_the_data_has_a_place_in_the_coding() -> None:
-    assert set(ADHD_SUBTYPE.known) == set(ADHD_SUBTYPES)
-    assert set(PRIOR_TREATMENT.known) == set(TREATMENT_RESISTANCE)
+    assert set(ADHD_SUBTYPE.known) == set(SCHEMA["studies"].column("adhd_subtype").allowed)
+    assert set(PRIOR_TREATMENT.known) == set(
+        SCHEMA["studies"].column("prior_treatment_resistance").allowed
+    )
     for coding in (ADHD_SUBTYPE, PRIOR_TREATMENT):
         assert set(coding.reference) == set(coding.levels)
         assert not set(coding.levels) & set(coding.silent)

@@ -11,8 +11,8 @@ from ketameta.checks import CheckReport
 from ketameta.corrections import load_corrections
 from ketameta.dictionary import dictionary_markdown
 from ketameta.evidence import Evidence
+from ketameta.inputs import read_inputs
 from ketameta.paths import project_paths
-from ketameta.pipeline import read_inputs
 
 ROOT = Path(__file__).parents[1]
 PATHS = project_paths(ROOT)

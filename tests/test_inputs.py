@@ -17,8 +17,8 @@ from ketameta.csvfiles import LARGEST_CSV, MOST_LINES, MOST_MISTAKES
 from ketameta.effect_table import derive_effects
 from ketameta.evidence import TABLES
 from ketameta.findings import MOST_ALIKE
+from ketameta.inputs import read_inputs
 from ketameta.paths import ProjectPaths
-from ketameta.pipeline import read_inputs
 
 #: A question with most of what an analysis file can hold.
 QUESTION = (
