@@ -187,7 +187,7 @@ BROKEN: dict[str, tuple[str, str, str, str]] = {
     "a claim of a text": ("data/claims.toml", "[[claim]]", "[claim]",
                           "data/claims.toml:11: the file is not valid TOML"),
     "a judgement of a list": ("analyses/mood_score.toml", '"serious"', '["serious"]',
-                              "analyses/mood_score.toml:38 judgements.risk_of_bias.level: it is"),
+                              "analyses/mood_score.toml:37 judgements.risk_of_bias.level: it is"),
     "a measure of a list": ("analyses/mood_score.toml", '"MD"', '["MD"]',
                             "analyses/mood_score.toml:26 model.measure: it is ['MD']: choose"),
     "an unknown word": ("analyses/mood_score.toml", '["hamd"]', '["hamdd"]',
