@@ -1,6 +1,6 @@
 """Published numbers are rounded once, and every word is made from what is published.
 
-Results are computed anew, with two digits instead of seven: a sentence, a flag or an order that
+Results are computed anew, with one digit instead of seven: a sentence, a flag or an order that
 reads any other number than the published one then says something else.
 """
 
@@ -34,10 +34,10 @@ from ketameta.pipeline import effects_csv
 from ketameta.report.tables import csv_text
 from ketameta.vocabulary import Measure
 
-DIGITS = 2
+DIGITS = 1
 #: One analysis or more of every kind, with all that stands beside any.
 ANALYSES = (
-    *("adhd_medicines_by_class", "adhd_network_tolerability", "dose_dissociation"),
+    *("adhd_medicines_by_class", "adhd_network_tolerability", "dose_depression_24h"),
     *("adhd_presentation_within_trials", "harm_blood_pressure_increased", "harm_nausea"),
     *("ketamine_cognition_by_prior_treatment", "ketamine_depression_24h", "nmda_adhd_symptoms"),
     *("ketamine_depression_over_time", "ketamine_adhd", "nmda_adhd_before_after"),
@@ -47,7 +47,7 @@ Found = tuple[AnalysisSpec, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def coarse(committed_evidence: Evidence) -> dict[str, Found]:
-    """Results of committed data with two digits."""
+    """Results of committed data with one digit."""
     specs = {spec.name: spec for spec in load_specs(project_paths(ROOT).analyses)}
     tables = InputTables(committed_evidence)
     related = Related(specs, tables.get)

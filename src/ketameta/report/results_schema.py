@@ -146,7 +146,8 @@ def results_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Result of one ketameta analysis",
         "description": "Ratios are stored as natural logarithms. Negative favours the treatment "
-        "for standardised differences. Shares are of one. What does not exist is null.",
+        "for standardised differences. Shares are of one. What does not exist is null. "
+        "Numbers have seven significant digits.",
         **_object(_RESULT),
         "$defs": {"pooled": _POOLED, "row": _ROW, "group": _GROUP, "companion": _COMPANION},
     }
