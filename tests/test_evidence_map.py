@@ -34,7 +34,9 @@ def example():
 
 
 def test_every_pair_has_a_cell_and_unknown_pairs_are_zero():
-    assert [(label, direct, [c.trials for c in cells]) for label, direct, cells in example().lines()] == [
+    assert [
+        (label, direct, [c.trials for c in cells]) for label, direct, cells in example().lines()
+    ] == [
         ("ADHD: symptoms", True, [0, 4, 0]),
         ("ADHD: harms", True, [0, 1, 0]),
         ("Depression: mood", False, [25, 0, 0]),
@@ -76,7 +78,10 @@ def test_participants_are_printed_and_missing_ones_shown_as_missing():
 
 def test_a_row_with_both_kinds_stands_under_both_headings():
     data = EvidenceMap((Cell("Mood", "Ketamine", 1, 10, True), Cell("Mood", "Ketamine", 9, 90)))
-    assert [(label, direct) for label, direct, _ in data.lines()] == [("Mood", True), ("Mood", False)]
+    assert [(label, direct) for label, direct, _ in data.lines()] == [
+        ("Mood", True),
+        ("Mood", False),
+    ]
     ax = drawn(evidence_map, data)
     assert words(ax, "label") == ["Mood", "Mood"]
 
@@ -92,7 +97,9 @@ def test_an_empty_map_still_shows_its_frame():
 
 
 def test_text_stays_on_the_page_and_apart():
-    wide = EvidenceMap(tuple(Cell(f"Outcome {i} " * 6, f"Medicine number {i}", i) for i in range(9)))
+    wide = EvidenceMap(
+        tuple(Cell(f"Outcome {i} " * 6, f"Medicine number {i}", i) for i in range(9))
+    )
     for data in (example(), wide):
         assert_well_set(drawn(evidence_map, data))
 

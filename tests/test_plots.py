@@ -1,6 +1,7 @@
 """Plots with two axes, and the network: as typed data, as drawn, and in words."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -323,7 +324,7 @@ def test_a_meta_regression_draws_its_line_and_its_trials():
         ax = fit.bubble("dose")
     assert sorted(x for x, _ in marked(ax, "bubble")) == pytest.approx(list(x))
     assert ax.get_xlabel() == "dose"
-    with pytest.raises(UsageError, match="moderator is 'dos'; .* did you mean dose"):
+    with pytest.raises(UsageError, match=r"moderator is 'dos'; .* did you mean dose"):
         fit.bubble("dos")
 
 
@@ -478,7 +479,7 @@ def test_names_of_time_classes_stand_apart():
             if where == line
             for half in [look.text_width(text, look.SMALL) / 2]
         )
-        assert all(one[1] < two[0] for one, two in zip(ends, ends[1:], strict=False))
+        assert all(one[1] < two[0] for one, two in pairwise(ends))
     assert {where for *_, where in names} == {0, 1}
     assert_well_set(drawn(over_time, data))
 

@@ -60,7 +60,9 @@ def test_columns_are_in_order_and_options_below_them() -> None:
     assert left < 0 < 1 < right < 2
     # Options 10 and 11 take turns: six blocks of one column each, after three of choice 0.
     assert len(blocks) == 3 + 6
-    assert words(ax, "option_name") == [f"option {i}{j}" for i, n in ((0, 3), (1, 2)) for j in range(n)]
+    assert words(ax, "option_name") == [
+        f"option {i}{j}" for i, n in ((0, 3), (1, 2)) for j in range(n)
+    ]
 
 
 def test_runs_join_neighbours() -> None:
@@ -95,9 +97,7 @@ def test_ratios_are_shown_as_ratios() -> None:
 def test_open_intervals_reach_the_edge_and_few_trials_are_left_out() -> None:
     data = curve()
     few, open_below, *others = data.combinations
-    data = replace(
-        data, combinations=(replace(few, k=1), replace(open_below, low=None), *others)
-    )
+    data = replace(data, combinations=(replace(few, k=1), replace(open_below, low=None), *others))
     assert len(data.columns) == 5
     ax = drawn(specification_curve, data)
     ends = {y for _, y in marked(ax, "interval")}
