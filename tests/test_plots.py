@@ -517,7 +517,7 @@ def test_times_are_on_a_log_axis_and_said():
     ax = drawn(over_time, time_data())
     assert ax.get_xscale() == "log"
     assert "24 h: −0.55 (95% CI −0.80 to −0.30), 5 trials." in say_over_time(time_data())
-    with pytest.raises(UsageError, match="point 0 of Elm: days is 0; .*a time above 0"):
+    with pytest.raises(UsageError, match=r"point 0 of Elm: days is 0; .*a time above 0"):
         OverTime((("Elm", (at(0, 0.1),)),))
     with pytest.raises(UsageError, match="no trial with an estimate"):
         OverTime(())
