@@ -30,7 +30,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "next trial": ("analyses.next_trial.next_trial_of",),
     "networks": ("models.network.network_meta_analysis",),
     "figures: layout and drawing": ("drawing.draw_figure",),
-    "figures: SVG": ("figures.save.figure_bytes svg",),
+    "figures: SVG": ("plots.look.file_bytes svg",),
     "page": ("report.html.render_html", "report.context.report_context"),
     "page as PDF": ("report.pdf.render_pdf",),
 }

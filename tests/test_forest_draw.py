@@ -28,7 +28,7 @@ from figure_helpers import (
 )
 from ketameta.errors import UsageError
 from ketameta.plots import find, look, save
-from ketameta.plots.forest import Forest, describe, forest_of, pooled_rows, sorted_forest
+from ketameta.plots.forest import Forest, _pools, arranged, describe, forest_of, pooled_rows
 from ketameta.plots.forest import plot as forest
 from ketameta.plots.look import file_bytes
 from ketameta.plots.scale import Scale
@@ -288,7 +288,7 @@ def test_trials_can_be_sorted_and_columns_added():
     ]
     assert cells.count("Norway") == 6
     assert_well_set(ax)
-    by_year = sorted_forest(forest_of(fit), [6, 5, 4, 3, 2, 1])
+    by_year = arranged(forest_of(fit), sort=[6, 5, 4, 3, 2, 1])
     assert [trial.label for trial in by_year.trials] == LABELS[::-1]
 
 
@@ -296,8 +296,8 @@ def test_trials_can_be_sorted_and_columns_added():
     "options, said",
     [
         ({"sort": "estimat"}, "sort is 'estimat'; .* did you mean estimate"),
-        ({"sort": [1, 2]}, "sort has 2 values and there are 6 rows"),
-        ({"columns": {"Dose": [1]}}, r"columns\['Dose'\] has 1 values and there are 6 rows"),
+        ({"sort": [1, 2]}, "sort has 2 values and there are 6 trials"),
+        ({"columns": {"Dose": [1]}}, r"columns\['Dose'\] has 1 values and there are 6 trials"),
         ({"groups": ["a", "b"]}, "groups has 2 values and the fit has 6 trials"),
         ({"xlim": (1, 1)}, "axis range is 1 to 1"),
         ({"rows_per_page": 4, "page": 9}, "page is 9; there are 3 pages"),
@@ -316,15 +316,22 @@ def test_what_holds_no_trials_is_refused():
 def test_groups_are_pooled_as_the_whole_was():
     fit = fitted(measure="SMD")
     groups = ["b", "a", "b", "a", "b", "a"]
-    found = forest_of(fit, groups)
+    found = _pools(fit, groups)
     assert [group.label for group in found.groups] == ["b", "a"]
     for group in found.groups:
         at = [i for i, name in enumerate(groups) if name == group.label]
         alone = km.random_effects([Y[i] for i in at], [V[i] for i in at])
         assert group.pool.estimate == pytest.approx(alone.estimate, rel=1e-12)
-        assert [trial.weight for trial in group.trials] == [fit.weights[i] for i in at]
+    options = {"levels": groups, "pools": found, "columns": {"No.": range(6)}}
+    whole = arranged(forest_of(fit), **options)
+    at = {trial.label: i for i, trial in enumerate(forest_of(fit).trials)}
+    for trial in whole.trials:
+        assert trial.weight == fit.weights[at[trial.label]]
+        assert trial.more == (str(at[trial.label]),)
     ax = drawn(forest, fit, groups=groups, columns={"No.": range(6)})
     assert [cell for cell in words(ax, "cell") if len(cell) == 1] == list("024135")
+    late = drawn(forest, fit, groups=groups, columns={"No.": range(6)}, sort=[5, 4, 3, 2, 1, 0])
+    assert [cell for cell in words(late, "cell") if len(cell) == 1] == list("420531")
     again = drawn(km.subgroup_analysis(Y, V, groups, labels=LABELS).forest)
     assert parts(again)["subgroup_diamond"] == 2
 

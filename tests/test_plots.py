@@ -1,7 +1,7 @@
 """Plots with two axes, and the network: as typed data, as drawn, and in words."""
 
-import itertools
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -479,7 +479,7 @@ def test_names_of_time_classes_stand_apart():
             if where == line
             for half in [look.text_width(text, look.SMALL) / 2]
         )
-        assert all(one[1] < two[0] for one, two in itertools.pairwise(ends))
+        assert all(one[1] < two[0] for one, two in pairwise(ends))
     assert {where for *_, where in names} == {0, 1}
     assert_well_set(drawn(over_time, data))
 

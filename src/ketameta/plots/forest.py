@@ -184,7 +184,7 @@ class Forest:
 # --- from fitted results --------------------------------------------------------------------------
 
 
-def forest_of(result: Any, groups: Sequence[object] | None = None) -> Forest:
+def forest_of(result: Any) -> Forest:
     """Return what a forest plot shows of a fitted result.
 
     Parameters
@@ -192,13 +192,11 @@ def forest_of(result: Any, groups: Sequence[object] | None = None) -> Forest:
     result : Forest or a fitted result
         Of ``random_effects`` and its like, ``subgroup_analysis``, ``leave_one_out``,
         ``cumulative`` or ``bayes_random_effects``.
-    groups : sequence, optional
-        The group of each trial; each group is pooled as the whole was.
 
     Raises
     ------
     UsageError
-        If the result holds no estimates of trials, or ``groups`` has another length.
+        If the result holds no estimates of trials.
     """
     if isinstance(result, Forest):
         return result
@@ -210,8 +208,6 @@ def forest_of(result: Any, groups: Sequence[object] | None = None) -> Forest:
         raise UsageError(
             f"a forest plot needs the estimates of trials; {type(result).__name__} holds none"
         )
-    if groups is not None:
-        return _grouped(result, list(groups))
     model = getattr(result, "model", "")
     pool = Pool.of(result, {"common": "Common effect"}.get(model, ""))
     if hasattr(result, "tau_prior"):
@@ -221,7 +217,7 @@ def forest_of(result: Any, groups: Sequence[object] | None = None) -> Forest:
     )
 
 
-def _trials(fit: Any, share: float = 1.0) -> tuple[Trial, ...]:
+def _trials(fit: Any) -> tuple[Trial, ...]:
     from scipy.special import ndtri
 
     z = float(ndtri((1 + fit.level) / 2))
@@ -229,7 +225,7 @@ def _trials(fit: Any, share: float = 1.0) -> tuple[Trial, ...]:
     trials = []
     for i, (y, v) in enumerate(zip(fit.estimates, fit.variances, strict=True)):
         half = z * math.sqrt(float(v))
-        weight = None if weights is None else share * float(weights[i])
+        weight = None if weights is None else float(weights[i])
         label = str(fit.labels[i]) if len(fit.labels) else f"Study {i + 1}"
         trials.append(Trial(label, float(y), float(y) - half, float(y) + half, weight, study=label))
     return tuple(trials)
@@ -251,40 +247,16 @@ def _subgroups(result: Any, fits: Sequence[Any], pool: Pool | None = None) -> Fo
     return Forest(groups=groups, scale=Scale.of(result), pool=pool, test=test)
 
 
-def _grouped(fit: Any, levels: list[object]) -> Forest:
+def _pools(fit: Any, levels: list[object]) -> Forest:
+    """Return the groups of a fit, each pooled as the whole was."""
     from ketameta.models.subgroups import subgroup_analysis
 
-    if len(levels) != len(fit.labels):
-        raise UsageError(
-            f"groups has {len(levels)} values and the fit has {len(fit.labels)} trials; give one"
-            " each"
-        )
-    method = fit.tau2_method or "common"
     found = subgroup_analysis(
-        fit.estimates, fit.variances, levels, tau2_method=method, ci_method=fit.ci_method,
-        level=fit.level, labels=fit.labels, measure=fit.measure, repeated_labels="allow",
+        fit.estimates, fit.variances, levels, tau2_method=fit.tau2_method or "common",
+        ci_method=fit.ci_method, level=fit.level, labels=fit.labels, measure=fit.measure,
+        repeated_labels="allow",
     )  # fmt: skip
-    forest = _subgroups(found, found.fits, Pool.of(fit))
-    weights = iter_weights(fit, levels)
-    groups = tuple(
-        replace(
-            group,
-            trials=tuple(
-                replace(trial, weight=weight)
-                for trial, weight in zip(group.trials, weights[str(group.label)], strict=True)
-            ),
-        )
-        for group in forest.groups
-    )
-    return replace(forest, groups=groups, k=fit.k)
-
-
-def iter_weights(fit: Any, levels: Sequence[object]) -> dict[str, list[float]]:
-    """Return the weights of the whole fit, by group, in the order of the trials."""
-    found: dict[str, list[float]] = {}
-    for level, weight in zip(levels, fit.weights, strict=True):
-        found.setdefault(str(level), []).append(float(weight))
-    return found
+    return replace(_subgroups(found, found.fits, Pool.of(fit)), k=fit.k)
 
 
 def _refits(result: Any) -> Forest:
@@ -424,11 +396,15 @@ def plot(
     from ketameta.plots.forest_draw import draw
     from ketameta.plots.forest_layout import lay_out
 
-    forest = forest_of(result, groups)
-    if columns:
-        forest = _with_columns(forest, columns, result if groups is not None else None, groups)
-    if sort is not None:
-        forest = sorted_forest(forest, sort)
+    pools = None
+    if groups is not None:
+        if len(groups) != len(getattr(result, "labels", ())):
+            raise UsageError(
+                f"groups has {len(groups)} values and the fit has"
+                f" {plural(len(getattr(result, 'labels', ())), 'trial')}; give one each"
+            )
+        pools = _pools(result, list(groups))
+    forest = arranged(forest_of(result), columns=columns, sort=sort, levels=groups, pools=pools)
     if not prediction:
         forest = replace(forest, predictions=False, group_predictions=False)
     if title is not None:
@@ -444,34 +420,6 @@ def plot(
     return draw(layout, ax=ax)
 
 
-def _with_columns(
-    forest: Forest,
-    columns: Mapping[str, Sequence[object]],
-    fit: Any,
-    levels: Sequence[object] | None,
-) -> Forest:
-    trials = forest.trials
-    for name, values in columns.items():
-        if len(values) != len(trials):
-            raise UsageError(
-                f"columns[{name!r}] has {len(values)} values and there are {len(trials)} rows;"
-                " give one each"
-            )
-    order = list(range(len(trials)))
-    if fit is not None and levels is not None:  # groups bring trials into another order
-        seen = list(dict.fromkeys(str(level) for level in levels))
-        order = [i for name in seen for i, level in enumerate(levels) if str(level) == name]
-    texts = iter(
-        tuple("" if values[i] is None else str(values[i]) for values in columns.values())
-        for i in order
-    )
-    groups = tuple(
-        replace(group, trials=tuple(replace(trial, more=next(texts)) for trial in group.trials))
-        for group in forest.groups
-    )
-    return replace(forest, groups=groups, more=tuple(str(name) for name in columns))
-
-
 _KEYS: dict[str, Callable[[Trial], Any]] = {
     "estimate": lambda trial: math.inf if trial.estimate is None else trial.estimate,
     "weight": lambda trial: -math.inf if trial.weight is None else trial.weight,
@@ -479,48 +427,58 @@ _KEYS: dict[str, Callable[[Trial], Any]] = {
 }
 
 
-def sorted_forest(forest: Forest, sort: str | Sequence[Any]) -> Forest:
-    """Return the forest with its trials sorted within groups.
+def arranged(
+    forest: Forest,
+    *,
+    columns: Mapping[str, Sequence[object]] | None = None,
+    sort: str | Sequence[Any] | None = None,
+    levels: Sequence[object] | None = None,
+    pools: Forest | None = None,
+) -> Forest:
+    """Return the forest with extra columns, its trials in the groups of ``pools``, and sorted.
 
     Raises
     ------
     UsageError
-        If the word is unknown, or the values are not one per trial.
+        If a word is unknown, or values are not one per trial, in the order of the forest.
     """
-    if isinstance(sort, str):
-        check_choice("sort", sort.lstrip("-"), tuple(_KEYS))
-        key, reverse = _KEYS[sort.lstrip("-")], sort.startswith("-")
-        groups = tuple(
-            replace(group, trials=tuple(sorted(group.trials, key=key, reverse=reverse)))
-            for group in forest.groups
-        )
-        return replace(forest, groups=groups)
-    values = list(sort)
-    if len(values) != len(forest.trials):
-        raise UsageError(
-            f"sort has {len(values)} values and there are {len(forest.trials)} rows; give one each"
-        )
-    at = iter(values)
-    return replace(
-        forest,
-        groups=tuple(
-            replace(
-                group,
-                trials=tuple(
-                    trial
-                    for _, _, trial in sorted(
-                        (next(at), number, trial) for number, trial in enumerate(group.trials)
-                    )
-                ),
+    trials = list(forest.trials)
+
+    def one_each(what: str, values: Sequence[Any]) -> list[Any]:
+        if len(values) != len(trials):
+            raise UsageError(
+                f"{what} has {len(values)} values and there are {plural(len(trials), 'trial')};"
+                " give one each"
             )
-            for group in forest.groups
-        ),
+        return list(values)
+
+    if columns:
+        texts = [one_each(f"columns[{name!r}]", values) for name, values in columns.items()]
+        more = [tuple("" if v is None else str(v) for v in row) for row in zip(*texts, strict=True)]
+        trials = [replace(trial, more=row) for trial, row in zip(trials, more, strict=True)]
+        forest = replace(forest, more=tuple(map(str, columns)))
+    heads, owners = forest.groups, [i for i, g in enumerate(forest.groups) for _ in g.trials]
+    if levels is not None and pools is not None:
+        names = [str(group.label) for group in pools.groups]
+        heads, owners = pools.groups, [names.index(str(level)) for level in levels]
+        forest = replace(pools, more=forest.more)
+    order = list(range(len(trials)))
+    if isinstance(sort, str):
+        key = _KEYS[check_choice("sort", sort.lstrip("-"), tuple(_KEYS))]
+        order.sort(key=lambda i: key(trials[i]), reverse=sort.startswith("-"))
+    elif sort is not None:
+        keys = one_each("sort", sort)
+        order.sort(key=lambda i: keys[i])
+    groups = tuple(
+        replace(head, trials=tuple(trials[i] for i in order if owners[i] == number))
+        for number, head in enumerate(heads)
     )
+    return replace(forest, groups=groups)
 
 
-def describe(result: Any, groups: Sequence[object] | None = None) -> str:
+def describe(result: Any) -> str:
     """Return the text alternative of a forest plot: what it shows, in numbers."""
     from ketameta.plots.forest_layout import lay_out
     from ketameta.plots.forest_words import describe_layout
 
-    return describe_layout(lay_out(forest_of(result, groups)))
+    return describe_layout(lay_out(forest_of(result)))

@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ketameta.plots import look
-from ketameta.plots.forest_layout import (
-    Direction,
-    ForestColumn,
-    ForestLayout,
-    looked_for,
-)
+from ketameta.plots.forest_layout import Direction, ForestColumn, ForestLayout, looked_for
 from ketameta.plots.forest_rows import BOLD, SMALL_KINDS, ForestRow
 from ketameta.plots.forest_words import risk_letters
 from ketameta.plots.frame import Pen, arrows, centred, dress, point_transform

@@ -13,7 +13,7 @@ from typing import Any
 from ketameta.errors import check_choice
 from ketameta.models.results import plain
 from ketameta.plots import look
-from ketameta.plots.forest import Forest, sorted_forest
+from ketameta.plots.forest import Forest, arranged
 from ketameta.plots.forest_rows import (
     BOLD,
     GAP,
@@ -319,7 +319,7 @@ def lay_out(
     look_of = STYLES[check_choice("style", str(style).lower(), tuple(STYLES))]
     labelled = len(forest.trials) <= MOST_LABELLED if labels is None else labels
     if not labelled:
-        forest = sorted_forest(forest, "estimate")
+        forest = arranged(forest, sort="estimate")
     reader = Reader(forest, look_of)
     rows = reader.rows()
     width, columns, spanners = _columns(reader, rows, weights, labelled)

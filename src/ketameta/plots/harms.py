@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Widths in points: names, trials and people, risk without, and the words beside a panel.
-_NAME, _COUNT, _BASE, _WORDS = 124.0, 32.0, 48.0, 65.0
+_NAME, _COUNT, _BASE, _WORDS = 120.0, 34.0, 50.0, 65.0
 _GAP, _ROW, _HEAD, _FOOT = 8.0, 22.0, 28.0, 30.0
 _SIDE = 4.8
 PANELS = ("ratio", "difference")

@@ -316,11 +316,7 @@ def figure_of(plot: Axes | Figure) -> Figure:
 
 
 def save(
-    plot: Axes | Figure,
-    path: str | Path,
-    *,
-    description: str = "",
-    dpi: int = PNG_DPI,
+    plot: Axes | Figure, path: str | Path, *, description: str = "", dpi: int = PNG_DPI
 ) -> Path:
     """Write a plot to ``path`` in one step and return the path.
 

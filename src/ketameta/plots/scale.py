@@ -205,7 +205,7 @@ def make_axis(
         raise UsageError(f"axis range starts at {low:g}; a logarithmic axis starts above 0")
     axis = Axis(low, high, label, log, reverse)
     for count in range(most, 2, -1):
-        ticks = ratio_ticks(low, high, count) if log else round_ticks(low, high, count, whole=whole)
+        ticks = ratio_ticks(low, high, count) if log else round_ticks(low, high, count, whole)
         axis = replace(axis, ticks=tuple(ticks))
         if not _touch(axis, room, upright):
             break
@@ -224,7 +224,7 @@ def _touch(axis: Axis, room: float, upright: bool) -> bool:
 
 
 def round_ticks(
-    low: float, high: float, most: int = 7, *, whole: bool = False
+    low: float, high: float, most: int = 7, whole: bool = False
 ) -> list[tuple[float, str]]:
     """Return at most ``most`` round (or whole) values inside the ends with their labels."""
     from matplotlib.ticker import MaxNLocator

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 from ketameta.analyses.network import treatment_label
@@ -148,24 +149,9 @@ def _trial(row: Mapping[str, Any], mixed: bool) -> Trial:
 
 def pool_of(pooled: Mapping[str, Any] | None) -> Pool | None:
     """Return a pooled result that has an estimate from at least two trials."""
-    if not pooled or finite(pooled.get("estimate")) is None:
+    if not pooled:
         return None
-    k = pooled.get("k")
-    if k is not None and k < 2:
-        return None
-    same = ("pi_low", "pi_high", "tau2", "i2", "q", "q_p_value", "p_value")
-    return Pool(
-        k=k,
-        estimate=finite(pooled["estimate"]),
-        low=finite(pooled.get("ci_low")),
-        high=finite(pooled.get("ci_high")),
-        q_df=pooled.get("q_df"),
-        label=str(pooled.get("label") or ""),
-        model=str(pooled.get("model") or ""),
-        tau2_method=pooled.get("tau2_method"),
-        ci_method=pooled.get("ci_method"),
-        **{name: finite(pooled.get(name)) for name in same},
-    )
+    return Pool.of(SimpleNamespace(**pooled), str(pooled.get("label") or ""))
 
 
 def _by_group(forest: Forest) -> Forest:
