@@ -30,21 +30,24 @@ import test_rare_events as rare  # noqa: E402
 import test_robust as sandwich  # noqa: E402
 import test_selection_model as chosen  # noqa: E402
 import test_small_study as small  # noqa: E402
-from ketameta import effect_sizes  # noqa: E402
-from ketameta.models.baujat import baujat  # noqa: E402
-from ketameta.models.cumulative import cumulative  # noqa: E402
-from ketameta.models.egger import egger_test, peters_test  # noqa: E402
-from ketameta.models.gosh import gosh  # noqa: E402
-from ketameta.models.influence import influence  # noqa: E402
-from ketameta.models.leave_one_out import leave_one_out  # noqa: E402
-from ketameta.models.permutation import permutation_test  # noqa: E402
-from ketameta.models.random_effects import random_effects  # noqa: E402
-from ketameta.models.rare_events import mantel_haenszel  # noqa: E402
-from ketameta.models.robust import robust  # noqa: E402
-from ketameta.models.selection_model import selection_model  # noqa: E402
-from ketameta.models.small_study_ranks import rank_test  # noqa: E402
-from ketameta.models.subgroups import subgroup_analysis  # noqa: E402
-from ketameta.models.trim_and_fill import trim_and_fill  # noqa: E402
+from ketameta import (  # noqa: E402
+    baujat,  # noqa: E402
+    cumulative,  # noqa: E402
+    egger_test,
+    gosh,  # noqa: E402
+    influence,  # noqa: E402
+    leave_one_out,  # noqa: E402
+    mantel_haenszel,  # noqa: E402
+    permutation_test,  # noqa: E402
+    peters_test,
+    random_effects,  # noqa: E402
+    rank_test,  # noqa: E402
+    robust,  # noqa: E402
+    selection_model,  # noqa: E402
+    subgroup_analysis,  # noqa: E402
+    trim_and_fill,  # noqa: E402
+)
+from ketameta import effects as effect_sizes  # noqa: E402
 from ketameta.paths import write_atomically  # noqa: E402
 
 PAGE = ROOT / "docs" / "agreement.md"

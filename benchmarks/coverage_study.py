@@ -3,7 +3,7 @@
 ``python benchmarks/coverage_study.py`` simulates every scenario, writes
 ``benchmarks/coverage.json`` and ``docs/coverage.md``, and ends with 1 when the default interval
 misses a threshold. ``--replicates``, ``--seed``, ``--backend``, ``--workers`` and ``--scheduler``
-as in ``ketameta.models.simulation``; ``docs/scale.md`` describes a study on a cluster.
+as in ``ketameta.models.resampling.simulation``; ``docs/scale.md`` describes a study on a cluster.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from pages import wrapped
 
-from ketameta import __version__
-from ketameta.models.simulation import simulate_coverage
+from ketameta import __version__, simulate_coverage
 from ketameta.paths import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent

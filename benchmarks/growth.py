@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 import synthetic
 
-from ketameta.models.multilevel import multilevel
-from ketameta.models.network import network_meta_analysis
+from ketameta import multilevel, network_meta_analysis
 
 EFFECTS = (100, 300, 1000, 3000, 10_000)
 CHECKED = (10, 100, 1000, 10_000)

@@ -10,8 +10,8 @@ from unittest import mock
 import numpy as np
 import synthetic
 
-from ketameta.models import batched, batched_tau2
-from ketameta.models.batched import batched_fit
+from ketameta import batched_fit
+from ketameta.models.resampling import batched, batched_tau2
 
 #: Operations per study of one evaluation of the projections (sums over studies), counted in
 #: ``batched_data.projections``: without and with the derivative, mean alone.

@@ -11,7 +11,7 @@ from typing import Any
 
 from pages import wrapped
 
-from ketameta.numberformat import plural
+from ketameta.formatting import plural
 from ketameta.paths import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -27,18 +27,20 @@ import stages
 import synthetic
 from peers import Metafor, pymare_fit, statsmodels_fit
 
-from ketameta.models.bayes import bayes_random_effects
-from ketameta.models.gosh import gosh
-from ketameta.models.influence import influence
-from ketameta.models.leave_one_out import leave_one_out
-from ketameta.models.mixed_model import fit_mixed_model
-from ketameta.models.multilevel import multilevel
-from ketameta.models.permutation import permutation_test
-from ketameta.models.prediction import prediction_interval
-from ketameta.models.priors import HalfNormal
-from ketameta.models.random_effects import random_effects
-from ketameta.models.regression import meta_regression
-from ketameta.models.simulation import simulate_coverage
+from ketameta import (
+    HalfNormal,
+    bayes_random_effects,
+    gosh,
+    influence,
+    leave_one_out,
+    meta_regression,
+    multilevel,
+    permutation_test,
+    prediction_interval,
+    random_effects,
+    simulate_coverage,
+)
+from ketameta.models import fit_mixed_model
 from ketameta.paths import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent

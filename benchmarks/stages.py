@@ -22,14 +22,14 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Parts of a build and the functions that do them. Time inside a part that belongs to another part
 #: is counted there.
 PARTS: dict[str, tuple[str, ...]] = {
-    "reading and checks": ("pipeline.load_evidence",),
-    "effect tables": ("effect_table.derive_effects",),
+    "reading and checks": ("build.load_evidence",),
+    "effect tables": ("evidence.derive.derive_effects",),
     "choice of effects": ("analyses.selection.select_effects",),
     "models and companions": ("analyses.run.run_analysis",),
     "all combinations of choices": ("analyses.multiverse.multiverse",),
     "next trial": ("analyses.next_trial.next_trial_of",),
-    "networks": ("models.network.network_meta_analysis",),
-    "figures: layout and drawing": ("drawing.draw_figure",),
+    "networks": ("models.network.network.network_meta_analysis",),
+    "figures: layout and drawing": ("build.draw_figure",),
     "figures: SVG": ("plots.look.file_bytes svg",),
     "page": ("report.html.render_html", "report.context.report_context"),
     "page as PDF": ("report.pdf.render_pdf",),
@@ -92,8 +92,8 @@ def here(root: Path) -> dict[str, float]:
     """Build a report in this process and return the seconds of each part."""
     clock = Clock()
     install(clock)
+    from ketameta.build import build
     from ketameta.paths import project_paths
-    from ketameta.pipeline import build
 
     with joblib.parallel_config(backend="sequential"):
         build(project_paths(root))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ketameta.schema import BATCH_TABLES
+from ketameta.evidence import BATCH_TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMES = ("1", "7", "14", "28")

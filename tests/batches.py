@@ -7,10 +7,9 @@ import csv
 import io
 from pathlib import Path
 
-from ketameta.checks import CheckReport, run_checks
+from ketameta.evidence import load_project, schema_of
+from ketameta.evidence.checks import CheckReport, run_checks
 from ketameta.paths import project_paths
-from ketameta.project import load_project
-from ketameta.schema import schema_of
 
 #: This evidence base's own words: invented projects declare the same.
 PROJECT = Path(__file__).parents[1] / "project.toml"

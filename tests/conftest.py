@@ -13,12 +13,11 @@ from hypothesis import settings
 
 from helpers import ROOT, TWO_ANALYSES, Done, make_project, trials
 from ketameta import cli
-from ketameta.checks import checked_evidence
-from ketameta.effect_table import EffectTable, derive_effects
-from ketameta.evidence import Evidence
+from ketameta.build import build
+from ketameta.evidence import EffectTable, Evidence, derive_effects
+from ketameta.evidence.checks import checked_evidence
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.pipeline import build
-from ketameta.report.plots import Plot
+from ketameta.report import Plot
 
 # The same examples on every machine, however busy it is, and no folder of examples beside the code.
 settings.register_profile("ketameta", deadline=None, derandomize=True, database=None)
@@ -81,7 +80,7 @@ def quick_figures(here_and_now: None, monkeypatch: pytest.MonkeyPatch) -> list[s
     def bind(context: dict[str, Any], _: ProjectPaths, attachments: dict[str, str]) -> bytes:
         return f"{context['stamp']} {sorted(attachments.items())}".encode()
 
-    monkeypatch.setattr("ketameta.drawing.draw_figure", draw)
+    monkeypatch.setattr("ketameta.build.draw_figure", draw)
     monkeypatch.setattr("ketameta.report.publish.render_pdf", bind)
     return drawn
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ketameta.models.multilevel import multilevel
+from ketameta import multilevel
 
 STORED = json.loads((Path(__file__).parent / "reference" / "dependence.json").read_text("utf-8"))
 REFERENCE = STORED["datasets"]

@@ -17,7 +17,7 @@ from pytest import approx
 
 from ketameta.plots import look
 from ketameta.plots.forest_layout import ForestLayout, lay_out
-from ketameta.report.plots import forest_data
+from ketameta.report import forest_data
 
 #: Rounding of a position in points; nobody sees a thousandth of a point.
 POINT = 1e-3

@@ -23,15 +23,18 @@ from batches import (
     table_path,
     write_project,
 )
-from ketameta.analyses.spec import AnalysisSpec
-from ketameta.analyses.spec_file import load_spec
-from ketameta.effect_table import EffectTable, derive_effects
+from ketameta.analyses import AnalysisSpec, load_spec
 from ketameta.errors import SpecError
-from ketameta.evidence import Evidence, Row
-from ketameta.findings import Finding
+from ketameta.evidence import (
+    Assumptions,
+    EffectTable,
+    Evidence,
+    Finding,
+    Row,
+    derive_effects,
+    load_project,
+)
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.project import load_project
-from ketameta.study_facts import Assumptions
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ketameta.models.intervals import tau2_interval
-from ketameta.models.prediction import prediction_interval
-from ketameta.models.random_effects import RandomEffects, common_effect, random_effects
-from ketameta.models.regression import MetaRegression, meta_regression
+from ketameta import common_effect, meta_regression, prediction_interval, random_effects
+from ketameta.models import MetaRegression, RandomEffects, tau2_interval
 
 REFERENCE: dict[str, Any] = json.loads(
     (Path(__file__).parent / "reference" / "metafor.json").read_text("utf-8")

@@ -20,14 +20,11 @@ from typing import Any
 import pytest
 
 from helpers import ROOT
-from ketameta.analyses.spec import AnalysisSpec
-from ketameta.analyses.spec_file import load_specs
+from ketameta.analyses import AnalysisSpec, load_specs
+from ketameta.build import build, package_versions
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.pipeline import build, package_versions
-from ketameta.report.context import report_context
-from ketameta.report.html import render_html
-from ketameta.report.provenance import Provenance
+from ketameta.report import Provenance, render_html, report_context
 
 #: Where the committed tables are built for the tests: kept, so that the next run builds only what
 #: has changed since.

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ketameta.models.random_effects import common_effect, random_effects
-from ketameta.models.regression import meta_regression
+from ketameta import common_effect, meta_regression, random_effects
 from metafor_values import TESTS, data, moderators
 
 ROBUSTNESS = json.loads(

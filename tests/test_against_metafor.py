@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ketameta.models.permutation import permutation_test
-from ketameta.models.random_effects import random_effects
-from ketameta.models.subgroups import subgroup_analysis
+from ketameta import permutation_test, random_effects, subgroup_analysis
 from metafor_values import (
     CLOSED,
     DATASETS,

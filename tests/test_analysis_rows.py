@@ -23,11 +23,9 @@ from helpers import (
     tables_of,
     trials,
 )
-from ketameta.analyses.rows import difference_rows, study_label, study_rows
-from ketameta.analyses.run import run_analysis
-from ketameta.analyses.selection import select_effects
-from ketameta.effect_table import derive_effects
-from ketameta.vocabulary import Measure
+from ketameta.analyses import difference_rows, run_analysis, select_effects, study_label, study_rows
+from ketameta.evidence import derive_effects
+from ketameta.measures import Measure
 from tolerances import DIRECT, PUBLISHED
 
 

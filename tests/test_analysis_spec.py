@@ -8,13 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from helpers import ANALYSIS, ROOT, problem_lines, spec_of, write_analysis
-from ketameta.analyses import AnalysisSpec, load_spec, load_specs
-from ketameta.analyses.spec import MODERATORS, SECTIONS
+from ketameta.analyses import MODERATORS, SECTIONS, AnalysisSpec, load_spec, load_specs
 from ketameta.errors import SpecError
-from ketameta.evidence import Evidence
+from ketameta.evidence import ArmSize, Evidence
 from ketameta.inputs import known_words
-from ketameta.study_facts import ArmSize
-from ketameta.vocabulary import Measure
+from ketameta.measures import Measure
 
 KNOWN = {
     "outcome": ["depression", "nausea"],

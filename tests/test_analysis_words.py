@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ketameta.analyses import words
-from ketameta.vocabulary import Measure
+from ketameta.measures import Measure
 
 
 def pooled(

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from helpers import event, evidence_of, score, tables_of
-from ketameta import conversions
-from ketameta.arm_data import resolve_arm_data
-from ketameta.conversions import ROUTES
-from ketameta.unused_rows import PROBLEMS
+from ketameta.effects import conversions
+from ketameta.effects.conversions import ROUTES
+from ketameta.evidence import PROBLEMS, resolve_arm_data
 from tolerances import DIRECT
 
 #: A score of which only n is printed; tests add what else is.

@@ -8,13 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ketameta import batched_fit
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.batched import batched_fit, batched_inference
-from ketameta.models.heterogeneity import heterogeneity
-from ketameta.models.intervals import mean_inference
-from ketameta.models.mixed_model import fit_mixed_model
-from ketameta.models.tau2 import COMMON, estimate_tau2
-from ketameta.vocabulary import CI_METHODS, TAU2_METHODS
+from ketameta.measures import CI_METHODS, TAU2_METHODS
+from ketameta.models import COMMON, estimate_tau2, fit_mixed_model, heterogeneity, mean_inference
+from ketameta.models.resampling import batched_inference
 from metafor_values import DATASETS, data, keys_with, moderators
 from tolerances import BATCHED, RESCALED
 

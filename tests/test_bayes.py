@@ -14,17 +14,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
+from ketameta import (
+    HalfCauchy,
+    HalfNormal,
+    LogNormal,
+    LogT,
+    Normal,
+    Uniform,
+    bayes_random_effects,
+    posterior_curves,
+    rhodes_2015,
+    turner_2015,
+)
 from ketameta.errors import ImpossibleDataError, KetametaError, NotEstimableError, UsageError
-from ketameta.models.bayes import bayes_random_effects, posterior_curves
-from ketameta.models.priors import HalfCauchy, HalfNormal, LogNormal, LogT, Normal, Uniform
-from ketameta.models.priors_published import (
+from ketameta.models.bayes import (
     RHODES_AREAS,
     RHODES_COMPARISONS,
     RHODES_OUTCOMES,
     TURNER_COMPARISONS,
     TURNER_OUTCOMES,
-    rhodes_2015,
-    turner_2015,
 )
 from tolerances import BRUTE_FORCE, POSTERIOR, RESCALED_POSTERIOR
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from scipy import special
 
+from ketameta import HalfCauchy, HalfNormal, Normal, bayes_random_effects
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.bayes import bayes_random_effects
-from ketameta.models.bayes_counts import WEAK_PRIOR, bayes_event_counts
-from ketameta.models.priors import HalfCauchy, HalfNormal, Normal
+from ketameta.models import WEAK_PRIOR, bayes_event_counts
 
 #: Trapezoids of brute force and panels of the model agree to this, in SDs of the posterior.
 BRUTE_FORCE = 1e-7

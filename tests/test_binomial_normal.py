@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 from scipy import optimize, special, stats
 from scipy.stats.contingency import odds_ratio
 
+from ketameta import binomial_normal
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.binomial_likelihood import ConditionalLikelihood, UnconditionalLikelihood
-from ketameta.models.binomial_normal import MODELS, binomial_normal
-from ketameta.models.event_tables import event_tables
-from ketameta.models.normal_integral import COARSE
+from ketameta.models import event_tables
+from ketameta.models.rare_events import (
+    COARSE,
+    MODELS,
+    ConditionalLikelihood,
+    UnconditionalLikelihood,
+)
 from tolerances import BRUTE_LIKELIHOOD, GLMM, LIKELIHOOD_RATIO
 
 REFERENCE = json.loads(

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import ANALYSIS, effects_of, evidence_of, spec_of, trials
-from ketameta.analyses.certainty import RATINGS, certainty, rate, summary_of_findings
-from ketameta.analyses.certainty_facts import (
+from ketameta.analyses import (
+    CONCERNS,
+    DOMAINS,
+    RATINGS,
     bias_facts,
     bias_judgement,
     important_difference,
@@ -20,17 +22,15 @@ from ketameta.analyses.certainty_facts import (
     inconsistency_facts,
     indirectness_facts,
     publication_facts,
+    rate,
     regions,
+    run_analysis,
     share,
+    summary_of_findings,
 )
-from ketameta.analyses.run import run_analysis
-from ketameta.analyses.spec import CONCERNS, DOMAINS
+from ketameta.analyses.certainty import certainty
 from ketameta.errors import SpecError
-from ketameta.models.information_size import (
-    implied_sd,
-    information_size_means,
-    information_size_risks,
-)
+from ketameta.models import implied_sd, information_size_means, information_size_risks
 
 ALL_JUDGED = "\n[judgements]\n" + "\n".join(
     f'{domain} = {{ level = "{level}", reason = "an invented reason" }}'

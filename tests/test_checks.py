@@ -24,7 +24,9 @@ from batches import (
     words,
     write_project,
 )
-from ketameta.checks import (
+from ketameta.errors import ExtractionError, UsageError
+from ketameta.evidence import LONGEST_SHOWN, Finding, file_finding, shown, sort_findings
+from ketameta.evidence.checks import (
     CHECKS,
     READING,
     check_project,
@@ -32,8 +34,6 @@ from ketameta.checks import (
     load_evidence,
     run_checks,
 )
-from ketameta.errors import ExtractionError, UsageError
-from ketameta.findings import LONGEST_SHOWN, Finding, file_finding, shown, sort_findings
 from ketameta.paths import project_paths
 
 SD_RATIO = {"sd": "2.1"}
@@ -130,17 +130,17 @@ def test_words_of_checks_are_unique_and_described() -> None:
 
 
 def test_every_word_that_reading_reports_is_described(tmp_path: Path) -> None:
-    source = Path(sys.modules["ketameta.checks"].__file__ or "").parents[1]
+    source = Path(sys.modules["ketameta.evidence.checks"].__file__ or "").parents[2]
     names = (
-        "cells.py",
-        "csvfiles.py",
-        "csvheader.py",
-        "textfiles.py",
-        "extraction.py",
-        "corrections.py",
-        "reconciliation.py",
+        "evidence/cells.py",
+        "evidence/reader.py",
+        "evidence/reader.py",
+        "evidence/textfiles.py",
+        "evidence/load.py",
+        "evidence/corrections.py",
+        "evidence/second_extraction.py",
     )
-    files = [source / name for name in (*names, "checks/search.py")]
+    files = [source / name for name in (*names, "evidence/checks/search.py")]
     files += [source / "analyses" / name for name in ("spec_file.py", "claims_file.py")]
     text = "".join(path.read_text() for path in files)
     for word in READING:
@@ -441,7 +441,7 @@ def test_ten_thousand_rows_take_seconds(tmp_path: Path) -> None:
 def test_one_batch_is_checked_in_two_seconds(tmp_path: Path) -> None:
     root = _project_with_a_warning(tmp_path)
     code = (
-        "import resource, sys; from ketameta.checks import check_project; "
+        "import resource, sys; from ketameta.evidence.checks import check_project; "
         "check_project(sys.argv[1], ['demo']); used = resource.getrusage(resource.RUSAGE_SELF); "
         "print(used.ru_utime + used.ru_stime)"
     )

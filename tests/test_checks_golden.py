@@ -22,7 +22,7 @@ from batches import (
     words,
     write_project,
 )
-from ketameta.checks import run_checks
+from ketameta.evidence.checks import run_checks
 from ketameta.paths import project_paths
 
 

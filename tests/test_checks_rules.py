@@ -25,8 +25,7 @@ from batches import (
     places,
     words,
 )
-from ketameta.checks import CHECKS
-from ketameta.checks.scales import UsualSds, largest_sd
+from ketameta.evidence.checks import CHECKS, UsualSds, largest_sd
 
 Spoil = Callable[[Tables], None]
 Place = tuple[str, int, str]

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers import problem_lines
-from ketameta.analyses.certainty import summary_of_findings
-from ketameta.analyses.claims import (
+from ketameta.analyses import (
     CONTRADICTED,
     NOT_TESTED,
     RULES,
@@ -20,9 +19,10 @@ from ketameta.analyses.claims import (
     Claim,
     RegisteredTrials,
     ledger,
+    load_claims,
+    summary_of_findings,
     verdict,
 )
-from ketameta.analyses.claims_file import load_claims
 from ketameta.errors import SpecError
 from report_pages import committed_build, committed_results
 

@@ -13,8 +13,8 @@ import pytest
 
 from helpers import ANALYSIS, TWO_ANALYSES, Done, make_project, trials, write_analysis
 from ketameta import cli
+from ketameta.build import build
 from ketameta.paths import ProjectPaths
-from ketameta.pipeline import build
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def test_stopping_is_not_an_error_of_the_program(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ketameta.pipeline.build", stop)
+    monkeypatch.setattr("ketameta.build.build", stop)
     done = ketameta("report", "--root", project.root)
     assert done == Done(130, "", "Stopped; files already written are whole.\n")
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ketameta import effect_sizes as es
-from ketameta.analyses.combine import StudyEffects, join_effects, study_covariance
-from ketameta.conversions import combine_arms
-from ketameta.vocabulary import Measure
+from ketameta import combine_arms
+from ketameta import effects as es
+from ketameta.analyses import StudyEffects, join_effects, study_covariance
+from ketameta.measures import Measure
 from tolerances import DIRECT
 
 NAN = float("nan")

@@ -11,9 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import arm, effects_of, event, evidence_of, one_effect, score, study, tables_of
-from ketameta.arm_data import resolve_arm_data
-from ketameta.comparisons import add_combined_arms, contained_arms, pair_arms, share_people
-from ketameta.study_facts import Assumptions, crossovers, with_source
+from ketameta.evidence import (
+    Assumptions,
+    add_combined_arms,
+    contained_arms,
+    crossovers,
+    pair_arms,
+    resolve_arm_data,
+    share_people,
+    with_source,
+)
 from tolerances import DIRECT
 
 LOW, HIGH, PLACEBO = arm("low", dose="0.2"), arm("high", dose="0.5"), arm("placebo", control=True)

@@ -7,12 +7,10 @@ import re
 
 import pytest
 
-from ketameta.analyses.certainty import summary_of_findings
-from ketameta.analyses.words import interval_words, written
-from ketameta.numberformat import format_count, format_p
-from ketameta.report.pdf_tables import claim_rows, empty_words, finding_rows, moderator_rows
-from ketameta.report.tables import tables_of
-from ketameta.vocabulary import Measure
+from ketameta.analyses import interval_words, summary_of_findings, written
+from ketameta.formatting import format_count, format_p
+from ketameta.measures import Measure
+from ketameta.report import claim_rows, empty_words, finding_rows, moderator_rows, tables_of
 from report_pages import committed_context, committed_page, committed_results
 
 

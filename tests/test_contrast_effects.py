@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from helpers import contrast, effects_of, evidence_of, one_effect, reasons, score, study, tables_of
-from ketameta.contrast_effects import ContrastEffect, effects_of_contrast
-from ketameta.conversions import ROUTES
-from ketameta.study_facts import Assumptions
-from ketameta.unused_rows import PROBLEMS
-from ketameta.vocabulary import Measure
+from ketameta.effects.conversions import ROUTES
+from ketameta.evidence import PROBLEMS, Assumptions, ContrastEffect, effects_of_contrast
+from ketameta.measures import Measure
 from tolerances import EFFECT_SIZE
 
 #: A comparison of which nothing is printed; tests add what is.

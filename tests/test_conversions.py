@@ -9,8 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from ketameta import conversions as cv
-from ketameta import effect_sizes as es
+from ketameta import effects as es
+from ketameta.effects import conversions as cv
 from ketameta.errors import ImpossibleDataError, UsageError
 from tolerances import INVERSE_CONVERSION, PRINTED_FIVE_NUMBERS
 

@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from batches import CONTRAST, clean_tables, places, table_path, words, write_project
-from ketameta.checks import checked_evidence, run_checks
-from ketameta.corrections import Correction, apply_corrections, load_corrections
 from ketameta.errors import CorrectionError
-from ketameta.evidence import Evidence
-from ketameta.extraction import load_tables
+from ketameta.evidence import Correction, Evidence, apply_corrections, load_corrections, load_tables
+from ketameta.evidence.checks import checked_evidence, run_checks
 from ketameta.paths import project_paths
 
 WHERE = "{ study_id = 'alder_2014', arm_id = 'ketamine', outcome = 'depression' }"

@@ -21,27 +21,24 @@ from helpers import (
     study,
     trials,
 )
-from ketameta.analyses import credibility_questions as ask
-from ketameta.analyses.bubble import regressions_of
-from ketameta.analyses.credibility import (
-    credibility,
-    has_levels,
-    moderator_analyses,
-    moderator_table,
-)
-from ketameta.analyses.moderators import (
+from ketameta import meta_regression, subgroup_analysis
+from ketameta.analyses import (
     ADHD_SUBTYPE,
     PRIOR_TREATMENT,
     coding_problems,
     compared_levels,
+    has_levels,
     in_several_levels,
     level_caveats,
+    moderator_analyses,
+    moderator_table,
     reference_level,
+    regressions_of,
+    run_analysis,
 )
-from ketameta.analyses.run import run_analysis
+from ketameta.analyses import credibility as ask
+from ketameta.analyses.credibility import credibility
 from ketameta.errors import SpecError
-from ketameta.models.regression import meta_regression
-from ketameta.models.subgroups import subgroup_analysis
 
 BY_TREATMENT = '\n[model]\ngroup_by = "prior_treatment_resistance"\n'
 

@@ -10,17 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dependence_values import STORED
-from ketameta.effect_sizes import (
+from ketameta import (
     log_odds_ratio,
     log_ratio_of_means,
     log_risk_ratio,
     mean_difference,
+    multilevel,
     risk_difference,
+    shared_arm_covariance,
     standardized_mean_difference,
 )
 from ketameta.errors import ImpossibleDataError, KetametaError, UsageError
-from ketameta.models.dependence import SHARED_ARM_MEASURES, shared_arm_covariance
-from ketameta.models.multilevel import multilevel
+from ketameta.models.dependent import SHARED_ARM_MEASURES
 from tolerances import DIRECT, SHARED_ARM_SIMULATED
 
 CHAPTER = STORED["gleser_olkin_2009"]

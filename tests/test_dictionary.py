@@ -13,10 +13,9 @@ import pytest
 
 from batches import SCHEMA, TABLES
 from helpers import ROOT
-from ketameta.checks import CHECKS, READING
-from ketameta.dictionary import dictionary_markdown, template_csv
 from ketameta.errors import UsageError
-from ketameta.extraction import read_rows
+from ketameta.evidence import dictionary_markdown, read_rows, template_csv
+from ketameta.evidence.checks import CHECKS, READING
 
 TEXT = dictionary_markdown(SCHEMA)
 
@@ -46,8 +45,9 @@ def test_every_row_of_a_table_has_its_cells() -> None:
 
 def test_the_text_is_the_same_in_every_process() -> None:
     code = (
-        "from ketameta.dictionary import *; from ketameta.project import *; from pathlib import *; "
-        "from ketameta.schema import schema_of; "
+        "from ketameta.evidence.dictionary import *; from ketameta.evidence.project import *; "
+        "from pathlib import *; "
+        "from ketameta.evidence import schema_of; "
         f"print(dictionary_markdown(schema_of(load_project(Path({str(ROOT)!r})))), end='')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

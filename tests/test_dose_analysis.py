@@ -23,11 +23,10 @@ from helpers import (
     tables_of,
     write_analysis,
 )
-from ketameta.analyses.run import run_analysis
-from ketameta.analyses.spec_file import load_spec
-from ketameta.effect_table import derive_effects
+from ketameta.analyses import load_spec, run_analysis
 from ketameta.errors import SpecError
-from ketameta.report.dose_table import dose_rows
+from ketameta.evidence import derive_effects
+from ketameta.report import dose_rows
 from tolerances import PUBLISHED
 
 DOSES = (

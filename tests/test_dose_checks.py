@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models.dose_two_stage import two_stage
-from ketameta.models.second_engine import AGREEMENTS
-from ketameta.numberformat import MINUS
-from ketameta.report.dose_table import dose_check_rows, two_stage_words
+from ketameta.formatting import MINUS
+from ketameta.models import two_stage
+from ketameta.models.diagnostics import AGREEMENTS
+from ketameta.report import dose_check_rows, two_stage_words
 from test_dose_analysis import FOUR, dose_trial, joined, run  # noqa: F401
 from test_dose_response import REFERENCE, SETS, columns, fit_doses, fit_reference, three_doses
 from tolerances import DENSE, DOSE_RESPONSE, PUBLISHED, TWO_STAGE

@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from ketameta import dose_response, shared_arm_covariance
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.dependence import shared_arm_covariance
-from ketameta.models.dose_curve import curve_basis, knots_at
-from ketameta.models.dose_response import dose_response
+from ketameta.models.dose import curve_basis, knots_at
 from tolerances import (
     DENSE,
     DIRECT,

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from batches import Tables
 from helpers import arm, contrast, effects_of, event, one_effect, reasons, score, study, tables_of
-from ketameta import effect_sizes as es
-from ketameta.conversions import ROUTES
-from ketameta.effect_rows import EFFECT_COLUMNS
-from ketameta.study_facts import ArmSize, Assumptions
+from ketameta import effects as es
+from ketameta.effects.conversions import ROUTES
+from ketameta.evidence import EFFECT_COLUMNS, ArmSize, Assumptions
 from tolerances import EFFECT_SIZE
 
 HALF = Assumptions(correlation=0.5)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ketameta import effect_sizes as es
+from ketameta import effects as es
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.vocabulary import Measure
+from ketameta.measures import Measure
 from tolerances import EFFECT_SIZE, LARGE_SAMPLE, OPEN_DATA
 
 HERE = Path(__file__).parent

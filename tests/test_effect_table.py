@@ -11,11 +11,16 @@ from hypothesis import strategies as st
 
 from batches import Tables
 from helpers import arm, contrast, effects_of, event, evidence_of, reasons, score, study, tables_of
-from ketameta.conversions import ROUTES
-from ketameta.effect_table import EffectTable, derive_effects
-from ketameta.evidence import Evidence
-from ketameta.study_facts import Assumptions, with_source
-from ketameta.unused_rows import PROBLEMS, UNUSED_COLUMNS
+from ketameta.effects.conversions import ROUTES
+from ketameta.evidence import (
+    PROBLEMS,
+    UNUSED_COLUMNS,
+    Assumptions,
+    EffectTable,
+    Evidence,
+    derive_effects,
+    with_source,
+)
 
 ARMS = [
     arm("low"),

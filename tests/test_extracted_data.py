@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from batches import SCHEMA, TABLES
-from ketameta.checks import CheckReport
-from ketameta.corrections import load_corrections
-from ketameta.dictionary import dictionary_markdown
-from ketameta.evidence import Evidence
+from ketameta.evidence import Evidence, dictionary_markdown, load_corrections
+from ketameta.evidence.checks import CheckReport
 from ketameta.inputs import read_inputs
 from ketameta.paths import project_paths
 

@@ -11,13 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batches import SCHEMA, TABLES, clean_tables, csv_text, table_path, write_project
-from ketameta.cells import read_cell
-from ketameta.checks import run_checks
-from ketameta.csvfiles import read_csv
-from ketameta.extraction import data_files, load_tables, read_rows
-from ketameta.findings import Finding
+from ketameta.evidence import (
+    Column,
+    Finding,
+    data_files,
+    load_tables,
+    read_cell,
+    read_csv,
+    read_rows,
+)
+from ketameta.evidence.checks import run_checks
 from ketameta.paths import project_paths
-from ketameta.schema import Column
 
 ARMS, OUTCOMES = SCHEMA["arms"], SCHEMA["outcomes"]
 HEADER = ",".join(ARMS.column_names)
@@ -585,7 +589,8 @@ def test_what_people_type_for_a_number_gets_its_own_advice(typed: str, advice: s
 
 
 def test_reading_starts_without_pandas() -> None:
-    code = "import sys, ketameta.checks, ketameta.dictionary; print('pandas' in sys.modules)"
+    rooms = "ketameta.evidence.checks.output, ketameta.evidence.dictionary"
+    code = f"import sys, {rooms}; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -32,7 +32,7 @@ from ketameta.plots.forest import Forest, _pools, arranged, describe, forest_of,
 from ketameta.plots.forest import plot as forest
 from ketameta.plots.look import file_bytes
 from ketameta.plots.scale import Scale
-from ketameta.report.plots import forest_data
+from ketameta.report import forest_data
 
 
 def plotted(data, **options):
@@ -108,7 +108,7 @@ def test_svg_is_the_same_in_another_process():
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from figure_helpers import subgroups\n"
         "from ketameta.plots import forest, look\n"
-        "from ketameta.report.plots import forest_data\n"
+        "from ketameta.report import forest_data\n"
         "with look.detached():\n"
         "    ax = forest(forest_data(subgroups()))\n"
         "sys.stdout.buffer.write(look.file_bytes(ax, 'svg'))\n"

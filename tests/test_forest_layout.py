@@ -28,7 +28,8 @@ from ketameta.plots import look
 from ketameta.plots.forest_draw import draw
 from ketameta.plots.forest_layout import LARGEST, SMALLEST, UNWEIGHTED, lay_out
 from ketameta.plots.forest_words import describe_layout
-from ketameta.report.plots import _trial, forest_data
+from ketameta.report import forest_data
+from ketameta.report.plots import _trial
 
 
 def picture(layout):

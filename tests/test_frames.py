@@ -16,7 +16,8 @@ import pytest
 from scipy import special
 
 import ketameta as km
-from ketameta.effects.table import check_alike, check_indexes, effect_sizes
+from ketameta import effect_sizes
+from ketameta.effects import check_alike, check_indexes
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from tolerances import DENSE, DIRECT, EFFECT_SIZE, METAFOR_SEARCHED, PUBLISHED_TWO_DIGITS
 
@@ -221,7 +222,7 @@ def test_a_lazy_frame_is_asked_to_be_collected():
 
 
 def test_the_public_name_is_the_function_once_no_package_has_it():
-    if importlib.util.find_spec("ketameta.effect_sizes") is None:
+    if importlib.util.find_spec("ketameta.effects") is None:
         assert km.effect_sizes is effect_sizes
     assert "effect_sizes" in km.__all__ and km.Effects is type(ES)
 

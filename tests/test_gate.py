@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ketameta import common_effect, random_effects
 from ketameta.errors import ImpossibleDataError, KetametaError, NotEstimableError, UsageError
-from ketameta.models.gate import checked_inputs, dependent_columns
-from ketameta.models.random_effects import common_effect, random_effects
+from ketameta.models import checked_inputs, dependent_columns
 
 Y, V = [0.1, 0.3, 0.5], [0.04, 0.05, 0.06]
 

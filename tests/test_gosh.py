@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from ketameta import common_effect, gosh, meta_regression, random_effects
 from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models.gosh import DEFAULT_SUBSETS, gosh
-from ketameta.models.random_effects import common_effect, random_effects
-from ketameta.models.regression import meta_regression
+from ketameta.models.diagnostics import DEFAULT_SUBSETS
 from metafor_values import data
 from robustness_values import ROBUSTNESS, fit_of, largest, rows
 from tolerances import METAFOR_REFITS

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from helpers import ANALYSIS, arm, evidence_of, score, spec_of, study, tables_of
-from ketameta.analyses.run import run_analysis
-from ketameta.analyses.spec import CONTINUOUS_MODERATORS
-from ketameta.effect_table import derive_effects
-from ketameta.report.group_table import group_table
-from ketameta.report.league_table import league_rows, league_table
-from ketameta.report.registry_table import registry_counts
-from ketameta.report.slope_words import STEPS, slope_words
+from ketameta.analyses import CONTINUOUS_MODERATORS, run_analysis
+from ketameta.evidence import derive_effects
+from ketameta.report import (
+    STEPS,
+    group_table,
+    league_rows,
+    league_table,
+    registry_counts,
+    slope_words,
+)
 from report_pages import committed_result
 
 BY_TREATMENT = '\n[model]\nmeasure = "MD"\ngroup_by = "prior_treatment_resistance"\n'

@@ -8,15 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ketameta import (
+    baujat,
+    common_effect,
+    cumulative,
+    influence,
+    leave_one_out,
+    meta_regression,
+    random_effects,
+)
 from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models import batched as batched_module
-from ketameta.models import leave_one_out as leave_one_out_module
-from ketameta.models.baujat import baujat
-from ketameta.models.cumulative import cumulative
-from ketameta.models.influence import influence
-from ketameta.models.leave_one_out import leave_one_out
-from ketameta.models.random_effects import common_effect, random_effects
-from ketameta.models.regression import meta_regression
+from ketameta.models.diagnostics import leave_one_out as leave_one_out_module
+from ketameta.models.resampling import batched as batched_module
 from metafor_values import DATASETS, keys_with
 from robustness_values import ROBUSTNESS, fit_of, largest, rows
 from tolerances import METAFOR_REFITS, RESCALED

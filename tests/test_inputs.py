@@ -12,11 +12,15 @@ import pytest
 
 from batches import csv_text, table_path
 from helpers import ANALYSIS, Done, make_project, trials
-from ketameta.checks import checked_evidence
-from ketameta.csvfiles import LARGEST_CSV, MOST_LINES, MOST_MISTAKES
-from ketameta.effect_table import derive_effects
-from ketameta.evidence import TABLES
-from ketameta.findings import MOST_ALIKE
+from ketameta.evidence import (
+    LARGEST_CSV,
+    MOST_ALIKE,
+    MOST_LINES,
+    MOST_MISTAKES,
+    TABLES,
+    derive_effects,
+)
+from ketameta.evidence.checks import checked_evidence
 from ketameta.inputs import read_inputs
 from ketameta.paths import ProjectPaths
 

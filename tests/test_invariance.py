@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import ketameta as km
-from ketameta.models.dose_response import dose_response
-from ketameta.vocabulary import CI_METHODS, TAU2_METHODS
+from ketameta import dose_response
+from ketameta.measures import CI_METHODS, TAU2_METHODS
 from tolerances import INVARIANT, INVARIANT_SEARCHED
 
 SCALES = (1e-8, 1e8, -1.0)

@@ -18,12 +18,11 @@ import typst
 
 from batches import check_tables, places, table_path
 from helpers import SEARCH, TWO_ANALYSES, make_project, trials
-from ketameta.checks import run_checks
-from ketameta.evidence import TABLES
-from ketameta.pipeline import build
+from ketameta.build import build
+from ketameta.evidence import TABLES, harmless
+from ketameta.evidence.checks import run_checks
 from ketameta.report import pdf as pdf_module
-from ketameta.report.pdf import render_pdf
-from ketameta.textfiles import harmless
+from ketameta.report import render_pdf
 from ketameta.typesetter import MARK, codes, not_shown
 from report_pages import committed_context
 

@@ -8,8 +8,7 @@ import pytest
 
 from figure_helpers import smd, subgroups
 from ketameta.plots.forest_layout import lay_out
-from ketameta.report import plots
-from ketameta.report.plots import plots_of
+from ketameta.report import plots, plots_of
 
 NOTHING = dict.fromkeys(
     ("over_time", "network", "dose_response", "small_study", "gosh", "multiverse", "group_by")

@@ -12,10 +12,10 @@ import pytest
 from scipy import special
 
 import ketameta as km
-from ketameta import conversions
-from ketameta.effects.table import effect_sizes
+from ketameta import effect_sizes
+from ketameta.effects import conversions
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.vocabulary import (
+from ketameta.measures import (
     EVIDENCE_MEASURES,
     MEASURES,
     TRANSFORMATIONS,

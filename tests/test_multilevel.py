@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dependence_values import FITS, REFERENCE, STORED, reference_fit
+from ketameta import che, che_sensitivity, multilevel, robust
 from ketameta.errors import ImpossibleDataError, KetametaError, NotEstimableError, UsageError
-from ketameta.models.multilevel import multilevel
-from ketameta.models.multilevel_che import che, che_sensitivity
-from ketameta.models.multilevel_likelihood import evaluate, log_likelihoods, rotate
-from ketameta.models.robust import robust
+from ketameta.models.dependent import evaluate, log_likelihoods, rotate
 from tolerances import (
     DENSE,
     PROFILE_LIMIT,

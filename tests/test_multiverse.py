@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 import tolerances as tol
 from helpers import arm, effects_of, event, evidence_of, join_tables, spec_of, study, trials
-from ketameta.analyses.choice_effects import choice_effects
+from ketameta import pool
+from ketameta.analyses import choice_effects, select_effects
 from ketameta.analyses.multiverse import multiverse
-from ketameta.analyses.selection import select_effects
-from ketameta.models.pooling import pool
-from ketameta.numberformat import published
+from ketameta.formatting import published
 
 NAUSEA = """\
 title = "Nausea"

@@ -14,13 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg, optimize, stats
 
+from ketameta import (
+    network_components,
+    network_meta_analysis,
+    random_effects,
+    shared_arm_covariance,
+)
 from ketameta.errors import ImpossibleDataError, KetametaError, NotEstimableError, UsageError
-from ketameta.models.dependence import shared_arm_covariance
-from ketameta.models.network import network_components, network_meta_analysis
-from ketameta.models.network_inputs import network_data
-from ketameta.models.network_model import _score, log_likelihood, tall_qr
-from ketameta.models.network_rows import network_rows, whiten
-from ketameta.models.random_effects import random_effects
+from ketameta.models.network import log_likelihood, network_data, network_rows, tall_qr, whiten
+from ketameta.models.network.model import _score
 from tolerances import DENSE, NETWORK, NETWORK_SEARCHED
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "network.json").read_text("utf-8"))

@@ -10,14 +10,12 @@ from scipy import special
 
 import tolerances as tol
 from helpers import ANALYSIS, ROOT, spec_of, write_analysis
-from ketameta.analyses import load_specs
-from ketameta.analyses.next_trial import PriorTrials, next_trial_of
+from ketameta import bayes_random_effects, random_effects
+from ketameta.analyses import PriorTrials, load_specs, next_trial_of
 from ketameta.errors import ImpossibleDataError, NotEstimableError, SpecError, UsageError
-from ketameta.models.bayes import bayes_random_effects
-from ketameta.models.bayes_predictive import predictive_effect
-from ketameta.models.new_trial import md_variance, new_trial, smd_variance
-from ketameta.models.random_effects import random_effects
-from ketameta.numberformat import published
+from ketameta.formatting import published
+from ketameta.models import md_variance, new_trial, smd_variance
+from ketameta.models.bayes import predictive_effect
 from report_pages import committed_results
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "planning.json").read_text("utf-8"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ketameta import numberformat as nf
+from ketameta import formatting as nf
 from tolerances import PUBLISHED
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)

@@ -15,8 +15,8 @@ from ketameta.plots.harms import describe as say_harms
 from ketameta.plots.risk_of_bias import Judgement, RiskOfBias
 from ketameta.plots.risk_of_bias import describe as say_lights
 from ketameta.plots.scale import Estimate, Scale
-from ketameta.report.page_plots import harms_summary, page_plots, section_plots
-from ketameta.report.page_plots import risk_of_bias as lights_of
+from ketameta.report import harms_summary, page_plots, section_plots
+from ketameta.report import risk_of_bias as lights_of
 
 
 def around(estimate, half):

@@ -21,13 +21,7 @@ import ketameta.report.html as html_module
 from helpers import ROOT
 from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.report import summary
-from ketameta.report.glossary import TERMS
-from ketameta.report.html import render_html
-from ketameta.report.pdf import pdf_data
-from ketameta.report.slope_words import STEPS
-from ketameta.report.studies import records
-from ketameta.report.worked import Z95, Step
+from ketameta.report import STEPS, TERMS, Z95, Step, pdf_data, records, render_html, summary
 from page_units import Unit, Units, numbers_of
 from report_pages import committed_build, committed_context, committed_page
 

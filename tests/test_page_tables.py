@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from ketameta.drawing import draw_pictures, pictures
+from ketameta.build import draw_pictures, pictures
 from ketameta.paths import ProjectPaths
-from ketameta.report.page_tables import analysis_tables
+from ketameta.report import analysis_tables
 from report_pages import committed_page, committed_results
 
 PIXELS_PER_METRE = 11811  # 300 to the inch

@@ -73,7 +73,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from ketameta.paths import write_atomically
-from ketameta.review.batch_files import write_batch
+from ketameta.review import write_batch
 left = int(sys.argv[2])
 def counted(rename):
     def renamed(*names):

@@ -14,7 +14,8 @@ import pytest
 from ketameta.errors import ReportError
 from ketameta.paths import ProjectPaths
 from ketameta.report import pdf as pdf_module
-from ketameta.report.pdf import STANDARDS, pdf_data, render_pdf
+from ketameta.report import pdf_data, render_pdf
+from ketameta.typesetter import STANDARDS
 from report_pages import committed_build, committed_context
 
 ATTACHED = {"effects.csv": "a,b\n1,2\n", "results.json": "{}", "inputs.json": "{}"}

@@ -28,11 +28,11 @@ from helpers import (
     trials,
     write_analysis,
 )
-from ketameta.effect_table import derive_effects
+from ketameta.build import build
 from ketameta.errors import ExtractionError
+from ketameta.evidence import derive_effects
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.pipeline import build
 
 
 def files_of(paths: ProjectPaths) -> dict[str, bytes]:
@@ -253,7 +253,7 @@ def test_code_that_changes_no_number_changes_no_published_file(
     project: ProjectPaths, quick_figures: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = files_of(project)
-    monkeypatch.setattr("ketameta.pipeline.code_hash", lambda: "of other code")
+    monkeypatch.setattr("ketameta.build.code_hash", lambda: "of other code")
     done = build(project)
     assert done.computed == ("rapid", "nausea"), "what may be out of date is computed again"
     assert set(quick_figures) >= {"rapid", "nausea", "evidence_map"}
@@ -262,7 +262,7 @@ def test_code_that_changes_no_number_changes_no_published_file(
 
 
 def test_no_published_file_holds_a_hash_of_code(built: ProjectPaths) -> None:
-    from ketameta.report.manifest import code_hash
+    from ketameta.report import code_hash
 
     for name, content in files_of(built).items():
         assert code_hash()[:12].encode() not in content, name
@@ -336,7 +336,7 @@ def test_pictures_are_drawn_on_demand_and_go_when_their_figure_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_figures: list[str]
 ) -> None:
     paths = make_project(tmp_path / "project", trials(3), TWO_ANALYSES)
-    monkeypatch.setattr("ketameta.drawing.pictures", lambda svg: {"png": b"P", "pdf": b"D"})
+    monkeypatch.setattr("ketameta.build.pictures", lambda svg: {"png": b"P", "pdf": b"D"})
     build(paths)
     published = files_of(paths)
     assert not any(name.endswith(".png") for name in published)
@@ -350,7 +350,7 @@ def test_pictures_are_drawn_on_demand_and_go_when_their_figure_changes(
         *published
     } - {"reports/manifest.json"}
     monkeypatch.setattr(
-        "ketameta.drawing.draw_figure",
+        "ketameta.build.draw_figure",
         lambda kind, data, path: path.write_text("<svg/>"),
     )
     change(paths, "outcomes", lambda rows: rows[0].update(mean="12.2"))

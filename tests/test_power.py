@@ -12,15 +12,15 @@ from statsmodels.stats.power import TTestIndPower
 
 import tolerances as tol
 from ketameta.errors import ImpossibleDataError, UsageError
-from ketameta.models.bayes_mixture import Mixture
-from ketameta.models.multiplicity import holm
-from ketameta.models.power import (
+from ketameta.models import (
     assurance,
+    holm,
     normal_sample_size,
     t_test_power,
     t_test_sample_size,
     two_proportions_sample_size,
 )
+from ketameta.models.bayes import Mixture
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "planning.json").read_text("utf-8"))
 

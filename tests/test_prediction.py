@@ -9,17 +9,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ketameta import common_effect, prediction_interval, probability_beyond, random_effects
 from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models.intervals import critical_value
-from ketameta.models.prediction import (
+from ketameta.models import (
     PREDICTION_METHODS,
+    critical_value,
     kenward_roger,
     nagashima_bounds,
     prediction_bounds,
-    prediction_interval,
-    probability_beyond,
 )
-from ketameta.models.random_effects import common_effect, random_effects
 from metafor_values import data
 from tolerances import BOOTSTRAP_BOUND, DIRECT, METAFOR_CLOSED, PIMETA_REML, RESCALED
 

@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
-from ketameta.report.engine_data import independent_rows
-from ketameta.report.pooled import pooled_card, r_line
-from ketameta.report.provenance import link_of
-from ketameta.report.worked import Step, number, worked_counts, worked_scores
+from ketameta.report import (
+    Step,
+    independent_rows,
+    link_of,
+    number,
+    pooled_card,
+    r_line,
+    worked_counts,
+    worked_scores,
+)
 from report_pages import committed_context, committed_provenance, committed_result, names_of
 from tolerances import WORKED, WORKED_PUBLISHED
 

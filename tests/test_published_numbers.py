@@ -14,25 +14,28 @@ from typing import Any
 import pytest
 
 from helpers import ROOT
-from ketameta import numberformat
-from ketameta.analyses import certainty
-from ketameta.analyses import credibility_questions as ask
-from ketameta.analyses.certainty_facts import domain_words, regions
-from ketameta.analyses.multiverse_words import multiverse_sentences
-from ketameta.analyses.next_trial_words import next_trial_sentences
-from ketameta.analyses.related import Related
-from ketameta.analyses.run import run_analysis, sentences_of
-from ketameta.analyses.spec import AnalysisSpec
-from ketameta.analyses.spec_file import load_specs
-from ketameta.effect_table import EffectTable
-from ketameta.evidence import Evidence
+from ketameta import formatting
+from ketameta.analyses import (
+    AnalysisSpec,
+    Related,
+    certainty,
+    domain_words,
+    load_specs,
+    multiverse_sentences,
+    next_trial_sentences,
+    regions,
+    run_analysis,
+    sentences_of,
+)
+from ketameta.analyses import credibility as ask
+from ketameta.build import effects_csv
+from ketameta.evidence import EffectTable, Evidence
+from ketameta.formatting import format_p, published
 from ketameta.inputs import InputTables
-from ketameta.models.second_engine import AGREEMENTS, agrees_to
-from ketameta.numberformat import format_p, published
+from ketameta.measures import Measure
+from ketameta.models.diagnostics import AGREEMENTS, agrees_to
 from ketameta.paths import project_paths
-from ketameta.pipeline import effects_csv
-from ketameta.report.tables import csv_text
-from ketameta.vocabulary import Measure
+from ketameta.report import csv_text
 
 DIGITS = 1
 #: One analysis or more of every kind, with all that stands beside any.
@@ -52,7 +55,7 @@ def coarse(committed_evidence: Evidence) -> dict[str, Found]:
     tables = InputTables(committed_evidence)
     related = Related(specs, tables.get)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(numberformat, "PUBLISHED_DIGITS", DIGITS)
+        patch.setattr(formatting, "PUBLISHED_DIGITS", DIGITS)
         return {
             name: (
                 specs[name],
@@ -69,7 +72,7 @@ def found(
     coarse: dict[str, Found], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Found:
     """One analysis and its result, read back from the text of its file."""
-    monkeypatch.setattr(numberformat, "PUBLISHED_DIGITS", DIGITS)
+    monkeypatch.setattr(formatting, "PUBLISHED_DIGITS", DIGITS)
     spec, result = coarse[request.param]
     return spec, json.loads(json.dumps(result, allow_nan=False))
 

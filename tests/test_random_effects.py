@@ -10,26 +10,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
+from ketameta import common_effect, pool, random_effects, second_engine
 from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models import _pymare
-from ketameta.models.intervals import (
+from ketameta.measures import CI_METHODS, TAU2_METHODS
+from ketameta.models import (
+    NoEvidence,
+    RandomEffects,
+    _pymare,
+    estimate_tau2,
     mean_inference,
     mean_profile_likelihood,
-    tau2_interval,
-    two_sided_p,
-)
-from ketameta.models.least_squares import (
     moments,
     orthonormal_basis,
+    prepared,
+    profile_log_likelihood,
     residualised,
+    search_grid,
+    small_k_rule,
+    tau2_interval,
+    two_sided_p,
     weighted_least_squares,
 )
-from ketameta.models.policy import small_k_rule
-from ketameta.models.pooling import NoEvidence, pool
-from ketameta.models.random_effects import RandomEffects, common_effect, random_effects
-from ketameta.models.second_engine import second_engine
-from ketameta.models.tau2 import estimate_tau2, prepared, profile_log_likelihood, search_grid
-from ketameta.vocabulary import CI_METHODS, TAU2_METHODS
 from metafor_values import DATASETS, data, in_units, relative
 from tolerances import DIRECT, RESCALED, SECOND_ENGINE
 

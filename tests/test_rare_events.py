@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ketameta.effect_sizes import log_odds_ratio, log_risk_ratio, risk_difference
+from ketameta import log_odds_ratio, log_risk_ratio, mantel_haenszel, peto, risk_difference
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.rare_events import MEASURES, mantel_haenszel, peto
-from ketameta.vocabulary import Measure
+from ketameta.measures import Measure
+from ketameta.models.rare_events import MEASURES
 from tolerances import STRATIFIED, STRATIFIED_TAIL
 
 REFERENCE = json.loads(

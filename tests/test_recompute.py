@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ketameta import effect_sizes
-from ketameta.models.intervals import critical_value
-from ketameta.models.pooling import pool
-from ketameta.numberformat import published
+from ketameta import effects, pool
+from ketameta.formatting import published
+from ketameta.models import critical_value
 from report_pages import (
     browser,
     committed_context,
@@ -150,8 +149,8 @@ def test_critical_values_are_exact(page: Any) -> None:
 
 @pytest.mark.parametrize("cells", [(4, 20, 9, 21), (0, 15, 3, 15), (7, 7, 3, 9), (10, 10, 0, 8)])
 def test_counts_give_the_effects_of_python(page: Any, cells: tuple[int, ...]) -> None:
-    functions = {"OR": effect_sizes.log_odds_ratio, "RR": effect_sizes.log_risk_ratio,
-                 "RD": effect_sizes.risk_difference}  # fmt: skip
+    functions = {"OR": effects.log_odds_ratio, "RR": effects.log_risk_ratio,
+                 "RD": effects.risk_difference}  # fmt: skip
     for measure, function in functions.items():
         found = page.evaluate(
             "([m, c]) => ketameta.engine.ofCounts(m, c)", [measure, list(map(float, cells))]

@@ -12,16 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from ketameta import (
+    batched_fit,
+    common_effect,
+    meta_regression,
+    permutation_test,
+    random_effects,
+    second_engine,
+)
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.batched import batched_fit, batched_inference
-from ketameta.models.mixed_model import fit_mixed_model
-from ketameta.models.permutation import permutation_test
-from ketameta.models.random_effects import common_effect, random_effects
-from ketameta.models.regression import meta_regression
-from ketameta.models.regression_result import MetaRegression
-from ketameta.models.second_engine import second_engine
-from ketameta.models.tau2 import COMMON, estimate_tau2
-from ketameta.vocabulary import CI_METHODS, TAU2_METHODS
+from ketameta.measures import CI_METHODS, TAU2_METHODS
+from ketameta.models import COMMON, MetaRegression, estimate_tau2, fit_mixed_model
+from ketameta.models.resampling import batched_inference
 from metafor_values import DATASETS, data, in_units, keys_with, moderators, relative
 from tolerances import DIRECT, METAFOR_SEARCHED, METAFOR_YEARS, RESCALED, SECOND_ENGINE
 

@@ -18,13 +18,12 @@ import pytest
 from typer.testing import CliRunner
 
 import ketameta
+from ketameta.build import build
 from ketameta.cli import app
 from ketameta.errors import ReportError, UsageError
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.pipeline import build
 from ketameta.release import release
-from ketameta.report.changes import changes_since_release, releases
-from ketameta.report.reproduce import REPRODUCE, reproduction_zip
+from ketameta.report import REPRODUCE, changes_since_release, releases, reproduction_zip
 
 
 @pytest.fixture

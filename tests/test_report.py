@@ -29,14 +29,18 @@ from helpers import (
     tables_of,
     trials,
 )
+from ketameta.build import build, package_versions
 from ketameta.errors import ReportError
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths
-from ketameta.pipeline import build, package_versions
-from ketameta.report.context import SECTIONS, report_context
-from ketameta.report.evidence_map import evidence_map_cells
-from ketameta.report.html import environment, render_html
-from ketameta.report.manifest import inputs_hash
+from ketameta.report import (
+    SECTIONS,
+    environment,
+    evidence_map_cells,
+    inputs_hash,
+    render_html,
+    report_context,
+)
 
 TEMPLATES = sorted((Path(page_module.__file__).parent / "templates").rglob("*.j2"))
 

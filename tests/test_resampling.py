@@ -16,19 +16,23 @@ import pytest
 from scipy import stats
 
 from helpers import ROOT
+from ketameta import (
+    batched_fit,
+    bootstrap,
+    common_effect,
+    cumulative,
+    gosh,
+    influence,
+    leave_one_out,
+    meta_regression,
+    permutation_test,
+    random_effects,
+    simulate_coverage,
+)
 from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models.batched import batched_fit
-from ketameta.models.cumulative import cumulative
-from ketameta.models.gosh import gosh
-from ketameta.models.influence import influence
-from ketameta.models.leave_one_out import leave_one_out
-from ketameta.models.mixed_model import fit_mixed_model
-from ketameta.models.permutation import _words, permutation_test
-from ketameta.models.random_effects import common_effect, random_effects
-from ketameta.models.regression import meta_regression
-from ketameta.models.replicates import BLOCK
-from ketameta.models.resampling import KINDS, bootstrap
-from ketameta.models.simulation import simulate_coverage
+from ketameta.models import fit_mixed_model
+from ketameta.models.resampling import BLOCK, KINDS
+from ketameta.models.resampling.permutation import _words
 from metafor_values import data, moderators
 from tolerances import BATCHED
 

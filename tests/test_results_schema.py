@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ketameta.paths import ProjectPaths
-from ketameta.report.results_schema import results_schema, schema_text
+from ketameta.report import results_schema, schema_text
 from report_pages import committed_result, names_of
 from schema_validator import problems
 

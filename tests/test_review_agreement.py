@@ -13,21 +13,31 @@ from hypothesis.extra.numpy import arrays
 
 from batches import BIAS, TABLES, csv_text, table_path
 from helpers import make_project, score, trials
-from ketameta.checks import run_checks
 from ketameta.errors import ExtractionError, UsageError
-from ketameta.extraction import DECISIONS, load_tables, read_rows
+from ketameta.evidence import (
+    DECISIONS,
+    EMPTY,
+    KEEP,
+    LEAVE_OUT,
+    SECOND,
+    key_text,
+    load_tables,
+    read_rows,
+    reconcile,
+    second_folders,
+)
+from ketameta.evidence.checks import run_checks
 from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.reconciliation import EMPTY, KEEP, LEAVE_OUT, reconcile
-from ketameta.review.agreement import agreement, agreement_document
-from ketameta.review.agreement_statistics import (
+from ketameta.review import (
+    agreement_document,
+    as_text,
     cohens_kappa,
     intraclass_correlation,
     limits_of_agreement,
     weighted_kappa,
 )
-from ketameta.review.document import as_text
-from ketameta.second_extraction import SECOND, key_text, second_folders
+from ketameta.review.agreement import agreement
 from tolerances import DIRECT, PUBLISHED_TWO_DIGITS
 
 # Shrout and Fleiss (1979), Psychol. Bull. 86(2), 420-428, table 2: six targets, four judges.

@@ -11,17 +11,21 @@ import pytest
 
 from batches import clean_tables
 from helpers import ANALYSIS, arm, make_project, score, study, trials
-from ketameta.analyses.run import run_analysis
-from ketameta.effect_table import derive_effects
+from ketameta.analyses import run_analysis
 from ketameta.errors import ExtractionError, UsageError
+from ketameta.evidence import derive_effects
+from ketameta.exchange import (
+    METAFOR_COLUMNS,
+    METAPSY_COLUMNS,
+    Declared,
+    data_rows_csv,
+    declared_words,
+    metapsy_csv,
+    read_import,
+    references,
+)
+from ketameta.exchange.export import export
 from ketameta.inputs import load_evidence
-from ketameta.review.export import export
-from ketameta.review.export_metafor import COLUMNS as METAFOR_COLUMNS
-from ketameta.review.export_metapsy import COLUMNS, metapsy_csv
-from ketameta.review.export_revman import data_rows_csv
-from ketameta.review.export_ris import references
-from ketameta.review.imports import declared_words, read_import
-from ketameta.review.words_file import Declared
 from test_review_import import DATA_ROWS, PSILOCYBIN, psilocybin  # noqa: F401  a fixture
 from tolerances import OPEN_DATA
 
@@ -51,7 +55,7 @@ def test_comparisons_are_wide_rows_with_decimal_commas(tmp_path):
 
 def test_the_order_of_the_columns_is_that_of_the_standard():
     header = PSILOCYBIN.read_text(encoding="utf-8").splitlines()[0].split(";")
-    ours = [name for name in header if name in COLUMNS]
+    ours = [name for name in header if name in METAPSY_COLUMNS]
     assert {"study", "condition_arm1", "outcome_type", "instrument", ".id", ".g", ".g_se"} <= {
         *ours
     }
@@ -71,7 +75,7 @@ def test_the_sign_of_g_is_that_of_the_means_where_more_is_better(tmp_path):
 
 def test_what_is_exported_can_be_imported_with_the_same_effects(psilocybin):  # noqa: F811
     paths, _, _ = psilocybin
-    from ketameta.checks import checked_evidence
+    from ketameta.evidence.checks import checked_evidence
 
     _, evidence = checked_evidence(paths)
     text = metapsy_csv(derive_effects(evidence), evidence)
@@ -166,7 +170,7 @@ def test_the_script_holds_the_result_and_the_data_give_it(tmp_path):
     rows = rows_of(files[0].read_text(encoding="utf-8"))
     assert list(rows[0]) == list(METAFOR_COLUMNS)
 
-    from ketameta.models.random_effects import random_effects
+    from ketameta import random_effects
 
     fit = random_effects([float(r["yi"]) for r in rows], [float(r["vi"]) for r in rows])
     assert fit.estimate == pytest.approx(float(numbers["estimate"]), rel=OPEN_DATA)

@@ -17,14 +17,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from batches import SCHEMA
-from ketameta.csvguard import guarded, unguarded
 from ketameta.errors import UsageError
-from ketameta.extraction import batch_folders
-from ketameta.findings import printable
+from ketameta.evidence import batch_folders, guarded, printable, unguarded
 from ketameta.paths import project_paths
-from ketameta.review import batch_files
-from ketameta.review.batch_files import csv_text, holds_rows, table_csv, write_batch
-from ketameta.review.document import (
+from ketameta.review import (
     Bullets,
     Grid,
     Heading,
@@ -33,8 +29,13 @@ from ketameta.review.document import (
     as_html,
     as_markdown,
     as_text,
+    csv_text,
     escape_markdown,
+    holds_rows,
     print_document,
+    start,
+    table_csv,
+    write_batch,
 )
 
 
@@ -83,7 +84,7 @@ def test_a_batch_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch_files.os, "rename", interrupted)
+        patch.setattr(start.os, "rename", interrupted)
         with pytest.raises(KeyboardInterrupt):
             write_batch(folder, {"studies.csv": "study_id\nother\n"}, replace=True)
     assert (folder / "studies.csv").read_text(encoding="utf-8") == "study_id\nfirst\n"
@@ -107,7 +108,7 @@ def test_the_old_batch_comes_back_when_the_new_one_cannot_take_its_place(tmp_pat
         rename(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch_files.os, "rename", second_fails)
+        patch.setattr(start.os, "rename", second_fails)
         with pytest.raises(OSError, match="no room"):
             write_batch(folder, {"studies.csv": "study_id\nother\n"}, replace=True)
     assert (folder / "studies.csv").read_text(encoding="utf-8") == "study_id\nfirst\n"
@@ -142,7 +143,7 @@ def test_a_table_that_cannot_be_read_counts_as_rows(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ketameta.review import batch_files
+from ketameta.review import start
 step, calls = int(sys.argv[2]), []
 rename = os.rename
 def counted(source, target):

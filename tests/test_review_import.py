@@ -14,18 +14,26 @@ from hypothesis import strategies as st
 
 from batches import BATCH_TABLES, SCHEMA
 from helpers import ROOT
-from ketameta.checks import checked_evidence
-from ketameta.effect_table import derive_effects
+from ketameta import random_effects
 from ketameta.errors import ImportAccountError, UsageError
-from ketameta.models.random_effects import random_effects
+from ketameta.evidence import derive_effects, load_project
+from ketameta.evidence.checks import checked_evidence
+from ketameta.exchange import (
+    Declared,
+    Draft,
+    ImportedRow,
+    ImportReport,
+    Words,
+    as_number,
+    declared_words,
+    import_file,
+    line_ranges,
+    load_words,
+    read_import,
+    read_source,
+)
 from ketameta.paths import ProjectPaths
-from ketameta.project import load_project
-from ketameta.review.document import as_text
-from ketameta.review.draft import Draft
-from ketameta.review.import_report import ImportedRow, ImportReport, line_ranges
-from ketameta.review.imports import declared_words, import_file, read_import
-from ketameta.review.source_csv import as_number, read_source
-from ketameta.review.words_file import Declared, Words, load_words
+from ketameta.review import as_text
 from test_review_start import shared_lists
 from tolerances import KNOWN_ANSWER, OPEN_DATA
 

@@ -9,17 +9,23 @@ import pytest
 
 from batches import write_project
 from helpers import ANALYSIS, TRIALS, arm, event, make_project, score, trials, two_arms
-from ketameta.analyses import load_specs
-from ketameta.analyses.run import run_analysis
-from ketameta.effect_table import derive_effects
+from ketameta.analyses import load_specs, run_analysis
 from ketameta.errors import ExtractionError, UsageError
+from ketameta.evidence import derive_effects
 from ketameta.inputs import load_evidence
-from ketameta.review.compare import compare_results, sides
-from ketameta.review.diff import diff_release
-from ketameta.review.document import as_html, as_markdown, as_text
-from ketameta.review.preview import preview_batch
-from ketameta.review.preview_figures import forest_pictures
-from ketameta.review.preview_words import diff_document, preview_document, route_words
+from ketameta.review import (
+    as_html,
+    as_markdown,
+    as_text,
+    compare_results,
+    diff_document,
+    diff_release,
+    forest_pictures,
+    preview_batch,
+    preview_document,
+    route_words,
+    sides,
+)
 
 MD = ANALYSIS + '\n[model]\nmeasure = "MD"\n'
 NAUSEA = (

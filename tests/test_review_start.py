@@ -9,11 +9,19 @@ from pathlib import Path
 import pytest
 
 from batches import BATCH_TABLES, SCHEMA, clean_tables, csv_text, write_project
-from ketameta.checks import run_checks
 from ketameta.errors import UsageError
+from ketameta.evidence.checks import run_checks
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.review.example import SIMULATED, example, example_row
-from ketameta.review.start import check_study_id, new_batch, readme, study_id_from, worked_words
+from ketameta.review import (
+    SIMULATED,
+    check_study_id,
+    example,
+    example_row,
+    new_batch,
+    readme,
+    study_id_from,
+    worked_words,
+)
 
 
 def shared_lists(root: Path, source: Path) -> ProjectPaths:

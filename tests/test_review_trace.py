@@ -8,8 +8,7 @@ from helpers import ANALYSIS, ROOT, contrast, event, make_project, score, trials
 from ketameta.errors import UsageError
 from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.review.document import as_text
-from ketameta.review.trace import fates, trace_document, trace_rows
+from ketameta.review import as_text, fates, trace_document, trace_rows
 
 MD = ANALYSIS + '\n[model]\nmeasure = "MD"\n'
 EXCLUSION = "Alder 2014,anxiety,2,no_number,In words only.,,,,2020-02-02,AB\n"

@@ -12,16 +12,12 @@ from openpyxl.worksheet.formula import ArrayFormula
 
 from batches import BATCH_TABLES, SCHEMA
 from helpers import ROOT
-from ketameta import vocabulary
-from ketameta.checks import run_checks
+from ketameta import measures
+from ketameta.evidence import load_project
+from ketameta.evidence.checks import run_checks
+from ketameta.exchange import ROWS, Declared, import_file, read_import, workbook, workbook_bytes
 from ketameta.paths import project_paths
-from ketameta.project import load_project
-from ketameta.review import workbook_read
-from ketameta.review.example import example_row
-from ketameta.review.imports import import_file, read_import
-from ketameta.review.start import worked_words
-from ketameta.review.words_file import Declared
-from ketameta.review.workbook import ROWS, workbook_bytes
+from ketameta.review import example_row, worked_words
 from test_review_start import shared_lists
 
 DECLARED = Declared(project=load_project(ROOT))
@@ -176,7 +172,7 @@ def test_an_empty_workbook_says_so(template):
 def test_the_sign_of_a_p_value_is_a_word_and_no_formula(template):
     book = load_workbook(io.BytesIO(template))
     values = {cell.value: cell.data_type for row in book["words"].iter_rows() for cell in row}
-    assert all(values[word] == "s" for word in vocabulary.P_RELATIONS)
+    assert all(values[word] == "s" for word in measures.P_RELATIONS)
     report = read_book(filled(template))
     assert report.tables["contrasts"][0]["p_relation"] == "="
 
@@ -301,11 +297,11 @@ def test_control_characters_reach_no_table():
 
 def test_a_workbook_larger_than_any_extraction_is_refused_whole(monkeypatch):
     book, _ = arms_book(*(arm_row(f"arm_{number}") for number in range(5)))
-    monkeypatch.setattr(workbook_read, "_MOST_ROWS", 5)
+    monkeypatch.setattr(workbook, "_MOST_ROWS", 5)
     report = imported(book)
     assert report.rows == () and report.tables == {}
     assert "holds more than 5 rows; nothing of it was read" in report.problems[0]
-    monkeypatch.setattr(workbook_read, "_MOST_BYTES", 5_000)
+    monkeypatch.setattr(workbook, "_MOST_BYTES", 5_000)
     assert "unpacks to" in imported(book).problems[0]
 
 

@@ -10,17 +10,9 @@ import numpy as np
 import pytest
 
 from dependence_values import FITS, MODERATORS, REFERENCE, reference_fit
+from ketameta import meta_regression, multilevel, random_effects, robust
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.multilevel import multilevel
-from ketameta.models.random_effects import random_effects
-from ketameta.models.regression import meta_regression
-from ketameta.models.robust import robust
-from ketameta.models.robust_covariance import (
-    ROBUST_KINDS,
-    hotelling_test,
-    sandwich,
-    satterthwaite_df,
-)
+from ketameta.models.dependent import ROBUST_KINDS, hotelling_test, sandwich, satterthwaite_df
 from tolerances import RESCALED, SANDWICH, THREE_LEVEL, THREE_LEVEL_P
 
 METAFOR = json.loads((Path(__file__).parent / "reference" / "metafor.json").read_text("utf-8"))

@@ -26,13 +26,11 @@ from helpers import (
     tables_of,
     trials,
 )
-from ketameta.analyses.rows import study_rows
-from ketameta.analyses.run import group_label, run_analysis
-from ketameta.analyses.selection import select_effects
-from ketameta.effect_table import derive_effects
-from ketameta.models.pooling import pool
-from ketameta.models.second_engine import AGREEMENTS
-from ketameta.numberformat import MINUS, published
+from ketameta import pool
+from ketameta.analyses import group_label, run_analysis, select_effects, study_rows
+from ketameta.evidence import derive_effects
+from ketameta.formatting import MINUS, published
+from ketameta.models.diagnostics import AGREEMENTS
 from tolerances import PUBLISHED
 
 GROUPED = '[model]\ngroup_by = "access"\n'

@@ -7,8 +7,7 @@ import re
 import pytest
 
 from batches import BATCH_TABLES, SHARED_TABLES
-from ketameta import schema
-from ketameta.schema import STUDY_ID_PATTERN, Table
+from ketameta.evidence import STUDY_ID_PATTERN, Table, schema
 
 TABLES = (*BATCH_TABLES, *SHARED_TABLES)
 BY_NAME = {table.name: table for table in TABLES}

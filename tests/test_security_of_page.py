@@ -13,14 +13,13 @@ import joblib
 import pytest
 
 from helpers import ANALYSIS, make_project, trials
+from ketameta.build import build
 from ketameta.errors import ExtractionError, ReportError
 from ketameta.paths import ProjectPaths
-from ketameta.pipeline import build
 from ketameta.plots import forest, look
 from ketameta.plots.forest import Forest, Group, Trial
-from ketameta.report.inline_svg import inline_svg
-from ketameta.report.page_parts import _json_for_script
-from ketameta.report.tables import csv_text, guarded
+from ketameta.report import csv_text, guarded, inline_svg
+from ketameta.report.html import _json_for_script
 from report_pages import browser, committed_page, write_page
 
 SCRIPT = "<script>window.hostile = 1</script>"

@@ -22,12 +22,16 @@ from helpers import (
     tables_of,
     trials,
 )
-from ketameta.analyses import AnalysisSpec, load_specs
-from ketameta.analyses.selection import Selected, parse_subgroup, select_effects, time_class
-from ketameta.effect_table import EffectTable, derive_effects
-from ketameta.evidence import Evidence
+from ketameta.analyses import (
+    AnalysisSpec,
+    Selected,
+    load_specs,
+    parse_subgroup,
+    select_effects,
+    time_class,
+)
+from ketameta.evidence import Assumptions, EffectTable, Evidence, derive_effects, with_source
 from ketameta.inputs import known_words
-from ketameta.study_facts import Assumptions, with_source
 
 
 def select(spec: AnalysisSpec, tables: Tables) -> Selected:

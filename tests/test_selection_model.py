@@ -10,16 +10,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import norm
 
+from ketameta import common_effect, meta_regression, random_effects, selection_model
 from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models.random_effects import common_effect, random_effects
-from ketameta.models.regression import meta_regression
-from ketameta.models.selection_model import selection_model
-from ketameta.models.selection_model_likelihood import (
-    derivatives,
-    log_interval,
-    selection_data,
-    value_only,
-)
+from ketameta.models.small_study import derivatives, log_interval, selection_data, value_only
 from metafor_values import DATASETS, data
 from tolerances import RESCALED, SELECTION_PARAMETER, SELECTION_VALUE
 

@@ -10,12 +10,11 @@ import pytest
 from scipy import stats
 
 from helpers import ROOT
+from ketameta import random_effects, simulate_coverage
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.progress import terminal_bar
-from ketameta.models.random_effects import random_effects
-from ketameta.models.replicates import BACKENDS, BLOCK, WORKERS_PER_CPU, run_blocks
-from ketameta.models.simulation import simulate_coverage
-from ketameta.vocabulary import CI_METHODS
+from ketameta.measures import CI_METHODS
+from ketameta.models import terminal_bar
+from ketameta.models.resampling import BACKENDS, BLOCK, WORKERS_PER_CPU, run_blocks
 from tolerances import BATCHED
 
 UNEQUAL = np.array([0.02, 0.1, 0.1, 0.3, 0.15])
@@ -108,7 +107,7 @@ class _Terminal:
 
 def test_a_bar_is_drawn_on_a_terminal_only_and_after_a_second(monkeypatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr("ketameta.models.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("ketameta.models.results.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(sys, "stderr", _Terminal(tty=False))
     assert terminal_bar("work") is None
     terminal = _Terminal(tty=True)

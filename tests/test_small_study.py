@@ -10,16 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ketameta import (
+    common_effect,
+    egger_test,
+    fail_safe_n,
+    henmi_copas,
+    meta_regression,
+    pet_peese,
+    peters_test,
+    random_effects,
+    rank_test,
+    trim_and_fill,
+)
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.egger import egger_test, peters_test
-from ketameta.models.pet_peese import pet_peese
-from ketameta.models.random_effects import common_effect, random_effects
-from ketameta.models.regression import meta_regression
-from ketameta.models.small_study import PREDICTORS
-from ketameta.models.small_study_fail_safe import fail_safe_n
-from ketameta.models.small_study_henmi_copas import henmi_copas
-from ketameta.models.small_study_ranks import kendall, lower_tail, rank_test
-from ketameta.models.trim_and_fill import trim_and_fill
+from ketameta.models.small_study import PREDICTORS, kendall, lower_tail
 from metafor_values import DATASETS, data
 from robustness_values import ROBUSTNESS, fit_of, largest
 from tolerances import HENMI_COPAS_DEFAULT, METAFOR_CLOSED, METAFOR_SEARCHED, RESCALED

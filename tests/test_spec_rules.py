@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from helpers import ANALYSIS, ROOT, problem_lines, write_analysis
-from ketameta.analyses.spec_file import load_spec, load_specs
+from ketameta.analyses import load_spec, load_specs
 from ketameta.errors import SpecError
 from ketameta.inputs import known_words, load_evidence
 from ketameta.paths import project_paths

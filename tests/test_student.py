@@ -7,7 +7,7 @@ import itertools
 import pytest
 from scipy.special import stdtr
 
-from ketameta.checks.student import t_two_sided
+from ketameta.evidence.checks import t_two_sided
 from tolerances import STUDENT
 
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ketameta import common_effect, meta_regression, random_effects, subgroup_analysis
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.random_effects import common_effect, random_effects
-from ketameta.models.regression import meta_regression
-from ketameta.models.subgroups import SubgroupAnalysis, subgroup_analysis
+from ketameta.models import SubgroupAnalysis
 from metafor_values import DATASETS, data, in_units, relative
 from tolerances import DIRECT, RESCALED
 

@@ -19,12 +19,13 @@ from typing import Any
 import joblib
 import pytest
 
-from ketameta.differences import PUBLISHED_DIGITS, deviation, explained
+from ketameta.build import build
+from ketameta.differences import deviation, explained
 from ketameta.errors import UsageError
+from ketameta.formatting import PUBLISHED_DIGITS
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.pipeline import build
 from ketameta.release import release
-from ketameta.report.reproduce import packed
+from ketameta.report import packed
 from ketameta.verify import Verification, verify
 
 
@@ -65,7 +66,7 @@ def rebuilt(released: ProjectPaths, monkeypatch: pytest.MonkeyPatch) -> None:
         name = Path("reports/releases", version)
         shutil.copytree(released.root / name, Path(root) / name)
 
-    monkeypatch.setattr("ketameta.pipeline.build", put)
+    monkeypatch.setattr("ketameta.build.build", put)
     monkeypatch.setattr("ketameta.verify.remake", again)
 
 
@@ -616,7 +617,7 @@ def elsewhere(project: ProjectPaths, monkeypatch: pytest.MonkeyPatch) -> Project
         instead = {"results/rapid.json": ours, **(options.pop("instead") or {})}  # type: ignore[dict-item]
         return plain(paths, instead=instead, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("ketameta.pipeline.build", here)
+    monkeypatch.setattr("ketameta.build.build", here)
     return project
 
 
@@ -693,7 +694,7 @@ def test_a_folder_without_a_report_is_refused_before_anything_is_built(
     project: ProjectPaths, tmp_path: Path, make: Callable[[Path], object], says: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("ketameta.pipeline.build", lambda *_, **__: pytest.fail("built"))
+    monkeypatch.setattr("ketameta.build.build", lambda *_, **__: pytest.fail("built"))
     folder = tmp_path / "elsewhere"
     make(folder)
     with pytest.raises(UsageError, match=says) as caught:

@@ -18,9 +18,9 @@ from helpers import (
     study,
     tables_of,
 )
-from ketameta import vocabulary as words
-from ketameta.study_facts import Assumptions
-from ketameta.vocabulary import Measure
+from ketameta import measures as words
+from ketameta.evidence import Assumptions
+from ketameta.measures import Measure
 
 LISTS = {
     name: value

@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
 
-from ketameta.numberformat import PUBLISHED_DIGITS, plural
+from ketameta.formatting import PUBLISHED_DIGITS, plural
 
 #: Differences listed per file; the rest are counted.
 MOST_PER_FILE = 10

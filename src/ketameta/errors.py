@@ -16,7 +16,7 @@ class ExtractionError(KetametaError):
     Attributes
     ----------
     findings : tuple
-        Every problem found (``ketameta.checks.Finding``), errors first.
+        Every problem found (``ketameta.evidence.checks.Finding``), errors first.
     """
 
     def __init__(self, message: str, findings: Sequence[object] = ()) -> None:
@@ -38,7 +38,7 @@ class SpecError(KetametaError):
     Attributes
     ----------
     findings : tuple
-        Every problem found (``ketameta.checks.Finding``), with its file and line.
+        Every problem found (``ketameta.evidence.checks.Finding``), with its file and line.
     """
 
     def __init__(self, message: str, findings: Sequence[object] = ()) -> None:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from ketameta.analyses.claims import Claim
     from ketameta.analyses.spec import AnalysisSpec
-    from ketameta.checks import CheckReport
-    from ketameta.effect_table import EffectTable
-    from ketameta.evidence import Evidence
-    from ketameta.findings import Finding
-    from ketameta.study_facts import Assumptions
+    from ketameta.evidence.checks.run import CheckReport
+    from ketameta.evidence.derive import EffectTable
+    from ketameta.evidence.findings import Finding
+    from ketameta.evidence.pairing import Assumptions
+    from ketameta.evidence.tables import Evidence
 
 Say = Callable[[str], None]
 
@@ -62,10 +62,10 @@ def read_inputs(
     say : callable
         Called with one line per step.
     """
-    from ketameta.analyses.claims_file import read_claims
+    from ketameta.analyses.claims import read_claims
     from ketameta.analyses.spec_file import read_specs
-    from ketameta.checks import checked_evidence
-    from ketameta.checks.search import form_findings
+    from ketameta.evidence.checks.run import checked_evidence
+    from ketameta.evidence.checks.search import form_findings
 
     specs: list[AnalysisSpec] = []
     claims: list[Claim] = []
@@ -100,7 +100,7 @@ def load_inputs(paths: ProjectPaths) -> Inputs:
     ExtractionError
         With every problem of every file.
     """
-    from ketameta.checks import format_findings
+    from ketameta.evidence.checks.output import format_findings
 
     inputs = read_inputs(paths)
     if inputs.report.errors:
@@ -121,7 +121,8 @@ def load_evidence(paths: ProjectPaths) -> tuple[Evidence, tuple[Any, ...]]:
     ExtractionError
         With every problem of every file.
     """
-    from ketameta.checks import checked_evidence, format_findings
+    from ketameta.evidence.checks.output import format_findings
+    from ketameta.evidence.checks.run import checked_evidence
 
     report, evidence = checked_evidence(paths)
     if report.errors:
@@ -199,7 +200,7 @@ class InputTables:
 
     def get(self, assumed: Assumptions) -> EffectTable:
         """Return the effects under assumptions."""
-        from ketameta.effect_table import derive_effects
+        from ketameta.evidence.derive import derive_effects
 
         if assumed not in self._tables:
             self._tables[assumed] = derive_effects(self._evidence, assumed)

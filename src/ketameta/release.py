@@ -18,14 +18,13 @@ from pathlib import Path
 
 from markupsafe import escape
 
-from ketameta.drawing import PICTURES, draw_pictures
+from ketameta.build import PICTURES, draw_pictures
 from ketameta.errors import ReportError, UsageError
-from ketameta.extraction import is_link
-from ketameta.numberformat import plural
+from ketameta.evidence.load import is_link
+from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths, project_paths, recover, unfinished, write_atomically
 from ketameta.report.changes import frozen_results, releases, result_changes
-from ketameta.report.manifest import MANIFEST, file_hash, manifest_text
-from ketameta.report.reproduce import REPRODUCE, reproduction_zip
+from ketameta.report.manifest import MANIFEST, REPRODUCE, file_hash, manifest_text, reproduction_zip
 
 #: The page that lists the releases, below ``reports/``.
 INDEX = "releases/index.html"
@@ -127,14 +126,14 @@ def remake(
     versions : mapping
         Package versions that the release states.
     instead : mapping, optional
-        As for :func:`ketameta.pipeline.build`.
+        As for :func:`ketameta.build.build`.
 
     Notes
     -----
     Later versions of the package verify a release by calling this function of the code that the
     release holds: its name and arguments stay as they are.
     """
-    from ketameta.pipeline import build
+    from ketameta.build import build
 
     paths = project_paths(root)
     build(paths, versions=versions, instead=instead)

@@ -2,6 +2,8 @@
 
 Rebuilt bytes must be the published bytes. Only where they are not, an explanation is looked for:
 structure by structure, then number by number. Never writes into the project.
+
+A room of its own because the command line starts without it.
 """
 
 from __future__ import annotations
@@ -23,16 +25,23 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import ketameta
+from ketameta.build import PICTURES
 from ketameta.differences import Difference, explained
-from ketameta.drawing import PICTURES
 from ketameta.errors import KetametaError, UsageError
-from ketameta.extraction import is_link
-from ketameta.numberformat import plural
+from ketameta.evidence.load import is_link
+from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.release import INDEX, RECORD, index_html, remake
 from ketameta.report.changes import releases
-from ketameta.report.manifest import MANIFEST, code_files, file_hash
-from ketameta.report.reproduce import FOLDER, REPRODUCE, ROOT_FILES, source_files
+from ketameta.report.manifest import (
+    FOLDER,
+    MANIFEST,
+    REPRODUCE,
+    ROOT_FILES,
+    code_files,
+    file_hash,
+    source_files,
+)
 
 #: The platform on which the same bytes are promised.
 PLATFORM = ("Linux", "x86_64")
@@ -169,7 +178,7 @@ def _check_published(folder: Path, paths: ProjectPaths, *, given: bool) -> None:
 
 
 def _verify_report(paths: ProjectPaths, published: Path, say: Say) -> Verification:
-    from ketameta.pipeline import build
+    from ketameta.build import build
 
     with tempfile.TemporaryDirectory(prefix="ketameta-verify-") as folder:
         rebuilt = project_paths(folder)

@@ -1,6 +1,7 @@
 """Declared questions: from an analysis file to its results. Draws nothing."""
 
-from ketameta.analyses.spec import AnalysisSpec
-from ketameta.analyses.spec_file import load_spec, load_specs
+from __future__ import annotations
 
-__all__ = ["AnalysisSpec", "load_spec", "load_specs"]
+from ketameta.faces import face
+
+__getattr__, __dir__, __all__ = face(__name__)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.analyses.spec import CONTINUOUS_MODERATORS
+from ketameta.formatting import format_count, plural, published_together
 from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.regression import meta_regression
 from ketameta.models.results import plain
-from ketameta.numberformat import format_count, plural, published_together
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.analyses.spec import AnalysisSpec
-    from ketameta.models.predictions import Predictions
+    from ketameta.models.regression import Predictions
 
 #: Points at which the fitted line and its bands are drawn.
 _LINE_POINTS = 41

@@ -6,17 +6,342 @@ judgement: where nobody has judged a domain, that is what is said, and no overal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ketameta.analyses import certainty_facts as facts
+from ketameta.analyses.companions import FULL_ACCESS
 from ketameta.analyses.spec import CONCERNS, DOMAINS
 from ketameta.analyses.words import interval_words, words_of, written
-from ketameta.numberformat import format_count, format_number, plural
-from ketameta.vocabulary import Measure
+from ketameta.errors import UsageError
+from ketameta.formatting import (
+    format_count,
+    format_number,
+    format_p,
+    format_percent,
+    plural,
+    published,
+)
+from ketameta.measures import Measure
+from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
+from ketameta.models.power import (
+    ALPHA,
+    POWER,
+    RELATIVE_CHANGE,
+    implied_sd,
+    information_size_means,
+    information_size_risks,
+)
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
+
+
+Facts = tuple[dict[str, Any], list[str]]
+Rows = Sequence[Mapping[str, Any]]
+
+#: Judgements from best to worst; a trial takes its worst domain where no overall one is given.
+_SEVERITY = ("low", "unclear", "some_concerns", "high")
+_KETAMINE = ("ketamine", "esketamine")
+
+
+def share(rows: Rows, holds: Sequence[bool]) -> float:
+    """Return the share of the weight for which something holds; of trials where none is given."""
+    weights = [row.get("weight") for row in rows]
+    known = [1.0 if weight is None else float(weight) for weight in weights]
+    if None in weights:
+        known = [1.0] * len(rows)
+    total = sum(weight for weight, holding in zip(known, holds, strict=True) if holding)
+    return total / sum(known)
+
+
+def bias_judgement(
+    study: str, outcome: str, risk_of_bias: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """Return the judgement on one trial and outcome; None where nobody has judged it.
+
+    The domain ``overall`` decides; without it the worst domain does. Judgements of the outcome go
+    before those of the whole trial.
+    """
+    own = [row for row in risk_of_bias if row["study_id"] == study]
+    for about in (outcome, ""):
+        rows = [row for row in own if row["outcome"] == about]
+        overall = [row for row in rows if row["domain"] == "overall"]
+        known = [row["judgement"] for row in overall or rows if row["judgement"] in _SEVERITY]
+        if known:
+            return max(known, key=_SEVERITY.index)
+    return None
+
+
+def bias_facts(rows: Rows, risk_of_bias: Sequence[Mapping[str, Any]]) -> Facts:
+    """Return the shares of weight by risk of bias, blinding and how the source was read."""
+    judged = [bias_judgement(row["study_id"], row["outcome"], risk_of_bias) for row in rows]
+    shares = {level: share(rows, [item == level for item in judged]) for level in _SEVERITY}
+    found = published(
+        {
+            **{f"share_{level}": value for level, value in shares.items()},
+            "share_not_judged": share(rows, [item is None for item in judged]),
+            "share_double_blind": share(rows, [row["blinding"] == "double_blind" for row in rows]),
+            "share_full_access": share(rows, [row["access"] in FULL_ACCESS for row in rows]),
+        }
+    )
+    return found, _bias_words(found)
+
+
+def _bias_words(found: Mapping[str, Any]) -> list[str]:
+    if found["share_not_judged"] == 1:
+        judged = "Risk of bias has been judged for none of these trials."
+    else:
+        judged = (
+            f"Weight by risk of bias: low {format_percent(found['share_low'])}, some concerns "
+            f"{format_percent(found['share_some_concerns'])}, high "
+            f"{format_percent(found['share_high'])}, unclear "
+            f"{format_percent(found['share_unclear'])}, not judged "
+            f"{format_percent(found['share_not_judged'])}."
+        )
+    return [
+        judged,
+        f"{format_percent(found['share_double_blind'])} of the weight is from double-blind trials, "
+        f"{format_percent(found['share_full_access'])} from trials read in full or in a registry.",
+    ]
+
+
+def inconsistency_facts(spec: AnalysisSpec, pooled: Mapping[str, Any], rows: Rows) -> Facts:
+    """Return how much trials differ, and what the prediction interval includes."""
+    found: dict[str, Any] = {"k": len(rows)}
+    if len(rows) > 1:
+        numbers = ("tau2", "i2", "i2_ci_low", "i2_ci_high", "q_p_value", "pi_low", "pi_high")
+        found |= published({name: pooled[name] for name in numbers})
+        found["trials_on_other_side"] = sum(
+            row["estimate"] * pooled["estimate"] < 0 for row in rows
+        )
+        if found["pi_low"] is not None:
+            found["pi_includes"] = regions(spec, found["pi_low"], found["pi_high"])
+    return found, _inconsistency_words(found)
+
+
+def _inconsistency_words(found: Mapping[str, Any]) -> list[str]:
+    if found["k"] < 2:
+        return ["One trial: consistency cannot be assessed."]
+    i2 = f"I² is {format_percent(found['i2'])}"
+    if found["i2_ci_low"] is not None:
+        low, high = format_percent(found["i2_ci_low"]), format_percent(found["i2_ci_high"])
+        i2 += f" ({low} to {high})"
+    return [
+        f"{i2}; {format_count(found['trials_on_other_side'])} of {plural(found['k'], 'trial')} on "
+        "the other side of no effect than the pooled estimate.",
+        "No prediction interval: too few trials."
+        if found["pi_low"] is None
+        else f"The prediction interval includes {_listed(found['pi_includes'])}.",
+    ]
+
+
+def important_difference(spec: AnalysisSpec) -> float | None:
+    """Return the important difference an analysis declares, for its model or for a next trial."""
+    if spec.model.important_difference is not None:
+        return spec.model.important_difference
+    plan = spec.next_trial
+    # A plan about risks has a difference of shares, which is no effect on the scale of a ratio.
+    return None if plan is None or plan.baseline_risk is not None else plan.important_difference
+
+
+def regions(spec: AnalysisSpec, low: float, high: float) -> list[str]:
+    """Return what an interval includes: either direction, and an important difference.
+
+    An important difference has the sign of benefit; without one only directions are told apart.
+    """
+    important = important_difference(spec)
+    left, right = (text[:1].lower() + text[1:] for text in spec.favours)
+    found = []
+    if low < 0:
+        found.append(f"effects on the side “{left}”")
+    if low <= 0 <= high:
+        found.append("no effect")
+    if high > 0:
+        found.append(f"effects on the side “{right}”")
+    if important is not None:
+        beyond = low <= important if important < 0 else high >= important
+        within = high > important if important < 0 else low < important
+        name = f"the important difference of {format_number(important)}"
+        if beyond and within:
+            found.append(name)
+        elif not beyond:
+            found.append(f"nothing as large as {name}")
+        else:
+            found.append(f"nothing smaller than {name}")
+    return found
+
+
+def indirectness_facts(spec: AnalysisSpec, rows: Rows) -> Facts:
+    """Return how near people and treatment are to ketamine in ADHD."""
+    ketamine = [set(str(row["intervention"]).split(" / ")) <= set(_KETAMINE) for row in rows]
+    found = {
+        "directness": spec.directness,
+        "share_adhd": published(share(rows, [row["diagnosis"] == "adhd" for row in rows])),
+        "share_ketamine": published(share(rows, ketamine)),
+        "diagnoses": sorted({_words(row["diagnosis"]) for row in rows}),
+        "outcomes": sorted({_words(row["outcome"]) for row in rows}),
+    }
+    return found, _indirectness_words(found)
+
+
+def _indirectness_words(found: Mapping[str, Any]) -> list[str]:
+    return [
+        f"Declared as {found['directness']} evidence on ketamine in ADHD: "
+        f"{format_percent(found['share_adhd'])} of the weight is from people with ADHD, "
+        f"{format_percent(found['share_ketamine'])} from trials of ketamine or esketamine.",
+        f"People: {', '.join(found['diagnoses'])}. Measured: {', '.join(found['outcomes'])}.",
+    ]
+
+
+def imprecision_facts(
+    spec: AnalysisSpec,
+    pooled: Mapping[str, Any],
+    rows: Rows,
+    events: Mapping[str, Any] | None,
+) -> Facts:
+    """Return what the interval includes, and the optimal information size."""
+    people = sum(row["n_participants"] or 0 for row in rows)
+    found: dict[str, Any] = {
+        "ci_low": published(pooled["ci_low"]),
+        "ci_high": published(pooled["ci_high"]),
+        "n_participants": people,
+        "trials_without_size": sum(row["n_participants"] is None for row in rows),
+        **_information_size(spec, rows, events),
+    }
+    if found["ci_low"] is not None:
+        found["ci_includes"] = regions(spec, found["ci_low"], found["ci_high"])
+    if found["information_size"] is not None:
+        found["information_size_reached"] = people >= found["information_size"]
+    return found, _imprecision_words(found, spec.model.measure)
+
+
+def _imprecision_words(found: Mapping[str, Any], measure: Measure) -> list[str]:
+    words = []
+    if found["ci_low"] is not None:
+        interval = interval_words(found["ci_low"], found["ci_high"], measure)
+        words.append(f"The interval, {interval}, includes {_listed(found['ci_includes'])}.")
+    if found["information_size"] is None:
+        return [*words, found["information_size_basis"]]
+    least = "at least " if found["trials_without_size"] else ""
+    relation = "reach it" if found["information_size_reached"] else "do not reach it"
+    return [
+        *words,
+        f"Optimal information size: {format_count(found['information_size'])} people "
+        f"({found['information_size_basis']}). The trials have {least}"
+        f"{format_count(found['n_participants'])} and {relation}.",
+    ]
+
+
+def _information_size(
+    spec: AnalysisSpec, rows: Rows, events: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the optimal information size and what it assumes, or why there is none."""
+    conventional = f"two-sided alpha {format_number(ALPHA)}, power {format_percent(POWER)}"
+    measure = spec.model.measure
+
+    def none(reason: str) -> dict[str, Any]:
+        return {"information_size": None, "information_size_basis": reason}
+
+    if spec.kind == "within_trial":
+        return none("No optimal information size: a difference between groups of people.")
+    if measure in (Measure.RR, Measure.OR, Measure.RD):
+        if events is None or not 0 < events["baseline_risk"] < 1:
+            return none("No optimal information size: the risk on control is not known.")
+        risk = published(events["baseline_risk"])
+        change = RELATIVE_CHANGE if spec.section == "harms" and risk < 0.75 else -RELATIVE_CHANGE
+        side = "more" if change > 0 else "fewer"
+        return {
+            "information_size": information_size_risks(risk, change),
+            "information_size_basis": f"{format_percent(RELATIVE_CHANGE)} {side} than the "
+            f"{format_percent(risk, 1)} on control, {conventional}",
+        }
+    if measure not in (Measure.SMD, Measure.MD):
+        return none("No optimal information size: there is no control group.")
+    important = important_difference(spec)
+    if important is None:
+        return none("No optimal information size: no important difference is declared.")
+    sd = 1.0
+    if measure is Measure.MD:
+        sized = [row for row in rows if row["n_treatment"] and row["n_control"]]
+        if not sized:
+            return none("No optimal information size: the trials print no sizes.")
+        columns = [[row[key] for row in sized] for key in ("variance", "n_treatment", "n_control")]
+        sd = published(implied_sd(*columns))
+    try:
+        size = information_size_means(important, sd)
+    except UsageError as error:
+        return none(f"No optimal information size: {error}.")
+    spread = "" if measure is Measure.SMD else f" with an SD of {format_number(sd, 1)}"
+    return {
+        "information_size": size,
+        "information_size_basis": f"for a difference of {format_number(abs(important))}{spread}, "
+        f"{conventional}",
+    }
+
+
+def publication_facts(
+    rows: Rows, small_study: Mapping[str, Any] | None, unused: Sequence[Mapping[str, Any]]
+) -> Facts:
+    """Return small-study tests where there are enough trials, and trials that print nothing usable.
+
+    ``unused`` holds the extracted rows in scope that yield no effect size.
+    """
+    silent = {row["study_id"] for row in unused} - {row["study_id"] for row in rows}
+    egger = (small_study or {}).get("egger") or {}
+    found = {
+        "k": len(rows),
+        "egger_p_value": published(egger.get("p_value")),
+        "trim_and_fill_missing": ((small_study or {}).get("trim_and_fill") or {}).get("missing"),
+        "trials_without_usable_result": len(silent),
+    }
+    return found, _publication_words(found)
+
+
+def _publication_words(found: Mapping[str, Any]) -> list[str]:
+    if found["k"] < MIN_STUDIES_SMALL_STUDY:
+        words = [
+            f"{plural(found['k'], 'trial')}: small-study tests need "
+            f"{format_count(MIN_STUDIES_SMALL_STUDY)} and are not made."
+        ]
+    elif found["egger_p_value"] is not None:
+        words = [f"Egger's test for small-study effects: {format_p(found['egger_p_value'])}."]
+        if found["trim_and_fill_missing"] is not None:
+            words.append(f"Trim-and-fill adds {plural(found['trim_and_fill_missing'], 'trial')}.")
+    else:
+        words = ["Small-study tests could not be made."]
+    silent = found["trials_without_usable_result"]
+    if silent:
+        words.append(
+            f"{plural(silent, 'other trial')} measured it but "
+            f"{'prints' if silent == 1 else 'print'} nothing that can be used."
+        )
+    return words
+
+
+def domain_words(code: str, found: Mapping[str, Any], measure: Measure) -> list[str]:
+    """Return what the facts of a domain say, from the facts as published alone."""
+    if code == "imprecision":
+        return _imprecision_words(found, measure)
+    return _WORDS[code](found)
+
+
+_WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    "risk_of_bias": _bias_words,
+    "inconsistency": _inconsistency_words,
+    "indirectness": _indirectness_words,
+    "publication_bias": _publication_words,
+}
+
+
+def _listed(items: Sequence[str]) -> str:
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _words(key: object) -> str:
+    return words_of(str(key)).replace("adhd", "ADHD")
+
 
 LABELS: Mapping[str, str] = {
     "risk_of_bias": "Risk of bias",
@@ -90,13 +415,11 @@ def _assessment(
 ) -> dict[str, Any]:
     whole = label == ""
     computed = {
-        "risk_of_bias": facts.bias_facts(rows, risk_of_bias),
-        "inconsistency": facts.inconsistency_facts(spec, pooled, rows),
-        "indirectness": facts.indirectness_facts(spec, rows),
-        "imprecision": facts.imprecision_facts(
-            spec, pooled, rows, result["events"] if whole else None
-        ),
-        "publication_bias": facts.publication_facts(
+        "risk_of_bias": bias_facts(rows, risk_of_bias),
+        "inconsistency": inconsistency_facts(spec, pooled, rows),
+        "indirectness": indirectness_facts(spec, rows),
+        "imprecision": imprecision_facts(spec, pooled, rows, result["events"] if whole else None),
+        "publication_bias": publication_facts(
             rows,
             result.get("small_study") if whole else None,
             result["unused"],

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ketameta import effects
 from ketameta.analyses.rows import study_rows
-from ketameta.models.bayes import bayes_random_effects
-from ketameta.models.leave_one_out import leave_one_out
-from ketameta.models.policy import BAYES_COMPANION_BELOW
-from ketameta.models.pooling import NoEvidence, pool
-from ketameta.models.priors import HalfNormal
+from ketameta.errors import KetametaError
+from ketameta.formatting import plural, published_together
+from ketameta.measures import Measure
+from ketameta.models.bayes.normal import bayes_random_effects
+from ketameta.models.bayes.priors import HalfNormal
+from ketameta.models.diagnostics.gosh import gosh
+from ketameta.models.diagnostics.influence import influence
+from ketameta.models.diagnostics.leave_one_out import leave_one_out
+from ketameta.models.policy import BAYES_COMPANION_BELOW, MIN_STUDIES_SMALL_STUDY
+from ketameta.models.pooling import NoEvidence, RandomEffects, pool
+from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel, peto
+from ketameta.models.results import plain
+from ketameta.models.small_study.egger import egger_test
+from ketameta.models.small_study.pet_peese import pet_peese
+from ketameta.models.small_study.selection_model import selection_model
+from ketameta.models.small_study.trim_and_fill import trim_and_fill
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.analyses.spec import AnalysisSpec
+
 
 #: Kinds of access in which tables or individual data could be read, not only an abstract.
 FULL_ACCESS = ("full_text", "registry_results", "individual_data")
@@ -169,3 +183,253 @@ def leave_one_out_of(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str
 
 def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+EVENT_MEASURES = (Measure.OR, Measure.RR, Measure.RD)
+_FIELDS = ("k", "estimate", "se", "ci_low", "ci_high", "p_value", "q", "q_df", "q_p_value", "i2")
+
+
+def event_companions(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return Mantel-Haenszel, Peto and risk-difference results, and absolute effects.
+
+    Parameters
+    ----------
+    spec : AnalysisSpec
+    rows : list of dict
+        One per study, as the main model saw them.
+
+    Returns
+    -------
+    dict or None
+        ``None`` where the measure is not one of events or fewer than one row prints counts. Keys:
+        ``methods`` (list with ``method, measure`` and the pooled fields), ``zero_cells`` (studies
+        with an empty cell, with none in both arms), ``baseline_risk`` (events over people of
+        all control arms), ``per_thousand`` (people with the event per 1,000 treated instead of
+        control, from the pooled risk ratio or difference, with interval).
+    """
+    counted = [row for row in rows if _has_counts(row)]
+    if spec.model.measure not in EVENT_MEASURES or not counted:
+        return None
+    e1, n1, e2, n2 = _cells(counted)
+    level = spec.model.level
+    labels = [row["label"] for row in counted]
+    methods = []
+    for measure in EVENT_MEASURES:
+        methods.append(_classic("Mantel\u2013Haenszel", measure, e1, n1, e2, n2, level, labels))
+    methods.append(_classic("Peto", Measure.OR, e1, n1, e2, n2, level, labels))
+    difference = _random_difference(spec, e1, n1, e2, n2, labels)
+    methods.append(difference)
+    baseline = float(e2.sum() / n2.sum())
+    zero = (e1 == 0) | (e2 == 0)
+    return {
+        "k": len(counted),
+        "not_counted": [row["label"] for row in rows if not _has_counts(row)],
+        "methods": methods,
+        "zero_cells": {
+            "one_arm": [label for label, z, a, b in zip(labels, zero, e1, e2, strict=True)
+                        if z and a + b > 0],
+            "both_arms": [label for label, a, b in zip(labels, e1, e2, strict=True) if a + b == 0],
+        },
+        "baseline_risk": baseline,
+        "baseline_source": "events over people of all control arms in this analysis",
+        "per_thousand": _per_thousand(difference),
+    }  # fmt: skip
+
+
+def _has_counts(row: dict[str, Any]) -> bool:
+    keys = ("events_treatment", "n_treatment", "events_control", "n_control")
+    return all(row[key] is not None for key in keys)
+
+
+def _cells(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    keys = ("events_treatment", "n_treatment", "events_control", "n_control")
+    e1, n1, e2, n2 = (np.array([row[key] for row in rows], dtype=float) for key in keys)
+    return e1, n1, e2, n2
+
+
+def _classic(
+    name: str,
+    measure: Measure,
+    e1: np.ndarray,
+    n1: np.ndarray,
+    e2: np.ndarray,
+    n2: np.ndarray,
+    level: float,
+    labels: list[str],
+) -> dict[str, Any]:
+    """Return one Mantel-Haenszel or Peto result; its reason where it does not exist."""
+    head = {"method": name, "measure": str(measure)}
+    try:
+        if name == "Peto":
+            fit = peto(e1, n1, e2, n2, level, labels=labels)
+        else:
+            fit = mantel_haenszel(e1, n1, e2, n2, str(measure), level, labels=labels)
+    except KetametaError as error:
+        return {**head, **dict.fromkeys(_FIELDS), "withheld": str(error)}
+    return {**head, **{name: plain(getattr(fit, name)) for name in _FIELDS}, "withheld": ""}
+
+
+def _random_difference(
+    spec: AnalysisSpec,
+    e1: np.ndarray,
+    n1: np.ndarray,
+    e2: np.ndarray,
+    n2: np.ndarray,
+    labels: list[str],
+) -> dict[str, Any]:
+    """Return the risk difference pooled as the main model pools."""
+    size = effects.risk_difference(e1, n1, e2, n2)
+    fit = pool(
+        size.estimate,
+        size.variance,
+        spec.model.tau2_method,
+        spec.model.ci_method,
+        spec.model.level,
+        labels,
+        Measure.RD,
+        repeated_labels="allow",
+    )
+    fields = {name: plain(getattr(fit, name, None)) for name in _FIELDS}
+    return {"method": "Random effects", "measure": "RD", **fields, "withheld": ""}
+
+
+def _per_thousand(difference: dict[str, Any]) -> dict[str, float | None]:
+    """Return the risk difference and its interval as people per thousand."""
+    return {
+        key: None if difference[key] is None else 1000 * difference[key]
+        for key in ("estimate", "ci_low", "ci_high")
+    }
+
+
+#: Deletion diagnostics need a fit without each study that still has a spread.
+MIN_STUDIES_INFLUENCE = 3
+#: Random subsets when there are too many to try all; stored with the result.
+GOSH_SUBSETS = 5_000
+#: Up to this many studies every subset is fitted.
+GOSH_EXACT_UP_TO = 12
+GOSH_SEED = 20261122
+#: Decimals of the points that are stored for the picture; quantiles keep all that are published.
+_POINT_DECIMALS = 5
+
+
+def influence_of(fit: RandomEffects, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return deletion diagnostics per trial; ``None`` below three trials.
+
+    Returns
+    -------
+    dict or None
+        ``rows`` with ``study_id, label, rstudent, dffits, cooks_distance, covariance_ratio,
+        tau2_deleted, weight, influential, reasons``; ``influential``, the labels flagged.
+    """
+    if fit.k < MIN_STUDIES_INFLUENCE:
+        return None
+    found = influence(fit)
+    # Distances from the other trials: one near nought has the decimals of the others.
+    rstudent = published_together(plain(found.rstudent))
+    dffits = published_together(plain(found.dffits))
+    entries = []
+    for index, row in enumerate(rows):
+        entries.append(
+            {
+                "study_id": row["study_id"],
+                "label": row["label"],
+                "rstudent": rstudent[index],
+                "dffits": dffits[index],
+                "cooks_distance": found.cooks_distance[index],
+                "covariance_ratio": found.covariance_ratio[index],
+                "tau2_deleted": found.tau2_deleted[index],
+                "weight": found.weight[index],
+                "influential": bool(found.influential[index]),
+                "reasons": list(found.reasons[index]),
+            }
+        )
+    return plain(
+        {
+            "rows": entries,
+            "influential": [entry["label"] for entry in entries if entry["influential"]],
+        }
+    )
+
+
+def gosh_of(fit: RandomEffects) -> dict[str, Any] | None:
+    """Return the pooled effects of many subsets of trials; ``None`` below ten trials.
+
+    Returns
+    -------
+    dict or None
+        ``subsets``, ``exact``, ``seed``, ``quantiles`` (of the estimate, at ``shares``), the
+        ``points`` (estimate and I-squared of each subset of two trials or more, rounded, for the
+        picture), and the median estimate with and without each trial.
+    """
+    if fit.k < MIN_STUDIES_SMALL_STUDY:
+        return None
+    exact = fit.k <= GOSH_EXACT_UP_TO
+    found = gosh(fit, None if exact else GOSH_SUBSETS, None if exact else GOSH_SEED)
+    several = found.studies > 1
+    shares = np.array([0.0, 0.025, 0.25, 0.5, 0.75, 0.975, 1.0])
+    return plain(
+        {
+            "subsets": len(found.estimate),
+            "exact": found.exact,
+            "seed": found.seed,
+            "shares": shares,
+            "quantiles": np.quantile(found.estimate[several], shares),
+            "points": {
+                "estimate": found.estimate[several].round(_POINT_DECIMALS),
+                "i2": found.i2[several].round(_POINT_DECIMALS),
+            },
+            "labels": found.labels,
+            "median_with": found.median_with,
+            "median_without": found.median_without,
+        }
+    )
+
+
+def small_study_of(fit: RandomEffects) -> dict[str, Any]:
+    """Return what small-study methods say, or why they are withheld.
+
+    Returns
+    -------
+    dict
+        ``withheld``, the reason below ten trials (empty otherwise); ``egger`` (regression test with
+        the standard error), ``trim_and_fill`` (L0), ``pet_peese`` and ``selection`` (step function
+        at one-sided p = 0.025, global maximum), each with its fields or its own ``withheld``.
+    """
+    if fit.k < MIN_STUDIES_SMALL_STUDY:
+        return {
+            "withheld": f"{plural(fit.k, 'trial')}; small-study methods need "
+            f"{MIN_STUDIES_SMALL_STUDY} or more to say anything."
+        }
+    return {
+        "withheld": "",
+        "egger": _tried(lambda: egger_test(fit), _EGGER),
+        "trim_and_fill": _tried(lambda: trim_and_fill(fit), _TRIM),
+        "selection": _selection(_tried(lambda: selection_model(fit), _SELECTION)),
+        "pet_peese": _tried(lambda: pet_peese(fit), ("pet", "peese", "chosen", "alpha")),
+    }
+
+
+_EGGER = ("statistic", "df", "p_value", "slope", "slope_se", "limit_estimate", "limit_ci_low",
+          "limit_ci_high")  # fmt: skip
+_TRIM = ("side", "missing", "estimate", "ci_low", "ci_high", "filled_estimates", "filled_variances")
+_SELECTION = ("steps", "alternative", "estimate", "se", "ci_low", "ci_high", "tau2",
+              "selection_weights", "log_likelihood", "maxima", "gap", "lrt", "lrt_df",
+              "lrt_p_value")  # fmt: skip
+
+
+def _selection(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a selection model; differences of log-likelihoods have the decimals of these."""
+    if found["withheld"]:
+        return found
+    names = ("gap", "lrt")
+    values = published_together([found["log_likelihood"], *(found[name] for name in names)])
+    return found | dict(zip(names, values[1:], strict=True))
+
+
+def _tried(make: Callable[[], Any], fields: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of a result, or the reason why there is none."""
+    try:
+        found = make()
+    except KetametaError as error:
+        return {"withheld": str(error)}
+    return {**{name: plain(getattr(found, name)) for name in fields}, "withheld": ""}

@@ -2,23 +2,199 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.combine import StudyEffects, study_covariance, texts
-from ketameta.analyses.dose_checks import dose_checks
-from ketameta.analyses.dose_fit import Contrasts, fit_curve, slope_of
-from ketameta.analyses.rows import row_interval, study_label, study_rows
+from ketameta.analyses.rows import (
+    StudyEffects,
+    row_interval,
+    study_covariance,
+    study_label,
+    study_rows,
+    texts,
+)
+from ketameta.analyses.words import interval_words, measure_words, written
 from ketameta.errors import KetametaError
+from ketameta.formatting import (
+    format_level,
+    format_number,
+    format_p,
+    plural,
+    published,
+    published_together,
+)
+from ketameta.measures import Measure
+from ketameta.models.diagnostics.second_engine import agrees_to
+from ketameta.models.dose.dose_response import dose_response
+from ketameta.models.dose.two_stage import TwoStage, two_stage
 from ketameta.models.results import plain
-from ketameta.numberformat import format_p, published, published_together
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.analyses.spec import AnalysisSpec, DoseRule
-    from ketameta.models.dose_response_result import DoseResponse
+    from ketameta.models.dose.dose_response import DoseResponse
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contrasts:
+    """Contrasts of all trials with their covariance.
+
+    Attributes
+    ----------
+    estimates : ndarray of shape (n,)
+    covariance : ndarray of shape (n, n)
+    dose, control : ndarray of shape (n,)
+        Of the treated arm and of the one it is compared with.
+    study : list of str
+    """
+
+    estimates: np.ndarray
+    covariance: np.ndarray
+    dose: np.ndarray
+    control: np.ndarray
+    study: list[str]
+
+    def without(self, study: str) -> Contrasts:
+        """Return the contrasts of the other trials."""
+        at = np.flatnonzero(np.array(self.study) != study)
+        return Contrasts(
+            self.estimates[at],
+            self.covariance[np.ix_(at, at)],
+            self.dose[at],
+            self.control[at],
+            [self.study[row] for row in at],
+        )
+
+
+def fit_curve(
+    spec: AnalysisSpec,
+    rule: DoseRule,
+    contrasts: Contrasts,
+    transformation: Any,
+    **changes: Any,
+) -> DoseResponse:
+    """Return the curve through contrasts under the choices of the file, some of them changed."""
+    settings: dict[str, Any] = {
+        "knot_shares": rule.knots,
+        "ci_method": "wald" if spec.model.ci_method == "wald" else "t",
+        "level": spec.model.level,
+        **changes,
+    }
+    return dose_response(
+        contrasts.estimates,
+        np.diag(contrasts.covariance),
+        contrasts.dose,
+        contrasts.study,
+        sampling_covariance=contrasts.covariance,
+        dose_control=contrasts.control,
+        transformation=transformation,
+        **settings,
+    )
+
+
+def slope_of(fit: DoseResponse, rule: DoseRule) -> dict[str, Any]:
+    """Return the first coefficient per step of dose."""
+    row = fit.coefficients.rows()[0]
+    scaled = {name: rule.step * row[name] for name in ("estimate", "se", "ci_low", "ci_high")}
+    between = float(np.sqrt(fit.between[0, 0])) * rule.step
+    return {**scaled, "df": row["df"], "p_value": row["p_value"], "tau": between}
+
+
+#: Other choices for the line: code, label and what changes.
+_CHOICES: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("common", "One slope for all trials (common effect)", {"method": "common"}),
+    ("wald", "Wald interval", {"ci_method": "wald"}),
+)
+#: Trials below which none is left out.
+_LEAST = 3
+
+
+def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> dict[str, Any]:
+    """Return the checks of the line through no effect.
+
+    Returns
+    -------
+    dict
+        ``two_stage`` (None for one trial): the slope of each trial per step of dose, and to what
+        their pool by a second engine agrees with the one-stage line; ``companions``: the
+        slope per step under other choices; ``leave_one_out``: without each trial in turn, from
+        three trials, with ``lowest`` and ``highest``; ``withheld``, the reason when there is no
+        line.
+    """
+    try:
+        line = fit_curve(spec, rule, contrasts, "linear")
+    except KetametaError as error:
+        return {"two_stage": None, "companions": [], "leave_one_out": None, "withheld": str(error)}
+    studies = list(dict.fromkeys(contrasts.study))
+    stages = None
+    if len(studies) >= 2:
+        found = two_stage(
+            line, contrasts.estimates, contrasts.covariance, contrasts.dose - contrasts.control
+        )
+        stages = _stages(found, rule)
+    companions = [
+        {
+            "code": code,
+            "label": label,
+            "k": line.k,
+            **slope_of(fit_curve(spec, rule, contrasts, "linear", **changes), rule),
+        }
+        for code, label, changes in _CHOICES
+        if not (code == "common" and line.method == "common")
+        and not (code == "wald" and line.ci_method == "wald")
+    ]
+    return plain(
+        {
+            "two_stage": stages,
+            "companions": companions,
+            "leave_one_out": _left_out(spec, rule, contrasts, studies),
+            "withheld": "",
+        }
+    )
+
+
+def _stages(found: TwoStage, rule: DoseRule) -> dict[str, Any]:
+    return {
+        "engine": found.engine,
+        "version": found.version,
+        "slopes": [
+            {
+                "study_id": study,
+                "label": study_label(study),
+                "estimate": rule.step * slope,
+                "se": rule.step * se,
+            }
+            for study, slope, se in zip(found.study, found.slopes, found.ses, strict=True)
+        ],
+        "agrees_to": agrees_to(found.largest),
+    }
+
+
+def _left_out(
+    spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts, studies: Sequence[str]
+) -> dict[str, Any] | None:
+    """Return the slope without each trial; two trials that remain share one slope."""
+    if len(studies) < _LEAST:
+        return None
+    rows = []
+    for study in studies:
+        fit = fit_curve(spec, rule, contrasts.without(study), "linear")
+        rows.append(
+            {
+                "study_id": study,
+                "label": study_label(study),
+                "k": fit.k,
+                "method": fit.method,
+                **slope_of(fit, rule),
+            }
+        )
+    estimates = [row["estimate"] for row in rows]
+    return {"rows": rows, "lowest": min(estimates), "highest": max(estimates)}
+
 
 #: Points of the drawn curve between no dose and the highest.
 _CURVE_POINTS = 61
@@ -266,3 +442,64 @@ def _difference(turn: np.ndarray, estimates: np.ndarray) -> float | None:
     """Return a difference of estimates with their decimals: of equal ones, nought."""
     values = [float(turn @ estimates), *estimates[turn != 0].tolist()]
     return published_together(values)[0]
+
+
+def dose_sentences(result: dict[str, Any]) -> list[str]:
+    """Return what a dose-response analysis says, or why it says nothing."""
+    found = result["dose_response"]
+    if found is None or result["k"] == 0:
+        return []
+    if found["withheld"]:
+        return [f"No curve is drawn: {found['withheld']}."]
+    measure = Measure(result["measure"])
+    level = format_level(result["level"])
+    doses = ", ".join(dose_label(dose, found["unit"]) for dose in found["doses"])
+    sentences = [f"Doses given: {doses}."]
+    if not found["linear"]["withheld"]:
+        sentences.append(_slope_sentence(found, measure, level))
+    if found["nonlinearity"] is not None:
+        one = ", with one curve for all trials" if found["spline"]["method"] == "common" else ""
+        sentences.append(f"Test that the relation is not a line{one}: {test_words(found)}.")
+    else:
+        sentences.append(f"Whether it is a line cannot be tested: {found['spline']['withheld']}.")
+    sentences.append(_among_sentence(found, measure, level))
+    return sentences
+
+
+def _slope_sentence(found: dict[str, Any], measure: Measure, level: str) -> str:
+    slope = found["linear"]["slope"]
+    step = dose_label(found["step"], found["unit"])
+    how = "is multiplied by" if measure.is_ratio else "changes by"
+    return (
+        f"On a line through no effect at no dose the {measure_words(measure)} {how} "
+        f"{slope_words(slope, measure, level)} per {step}, {format_p(slope['p_value'])}."
+    )
+
+
+def _among_sentence(found: dict[str, Any], measure: Measure, level: str) -> str:
+    among = found["among_doses"]
+    if among["withheld"]:
+        return f"Whether more does more among treated people cannot be said: {among['withheld']}."
+    step = dose_label(found["step"], found["unit"])
+    how = "multiplies" if measure.is_ratio else "changes"
+    return (
+        f"Among treated people, within {plural(among['k'], 'trial')} with two doses or more, each "
+        f"further {step} {how} the {measure_words(measure)} by "
+        f"{slope_words(among['slope'], measure, level)}, {format_p(among['slope']['p_value'])}."
+    )
+
+
+def slope_words(slope: dict[str, Any], measure: Measure, level: str) -> str:
+    """Return ``1.20 (95% CI 1.05 to 1.37)``."""
+    interval = interval_words(slope["ci_low"], slope["ci_high"], measure)
+    return f"{written(slope['estimate'], measure)} ({level} CI {interval})"
+
+
+def test_words(found: dict[str, Any]) -> str:
+    """Return the test of the spline's curvature in words."""
+    test = found["nonlinearity"]
+    if test["df2"] is None:
+        name = f"chi-squared {format_number(test['statistic'])} on {test['df']} df"
+    else:
+        name = f"F {format_number(test['statistic'])} on {test['df']} and {test['df2']} df"
+    return f"{name}, {format_p(test['p_value'])}"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ketameta.errors import did_you_mean
+from ketameta.formatting import plural
 from ketameta.models.policy import MIN_STUDIES_PER_LEVEL
 from ketameta.models.results import Caveat
-from ketameta.numberformat import plural
 
 #: Why levels that share trials are not tested against each other.
 SHARED = (

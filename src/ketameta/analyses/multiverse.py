@@ -2,32 +2,357 @@
 
 The specification curve of a meta-analysis: the main model is one of many that could have been
 defended. Voracek, Kossmeier and Tran (2019), Z. Psychol. 227, doi:10.1027/2151-2604/a000357.
+
+A room of its own because it answers a question of its own, by many runs of the models.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.choice_effects import choice_effects
-from ketameta.analyses.multiverse_data import DATA_CHOICES, Option, Trials, TrialSets
-from ketameta.analyses.multiverse_words import CHOICE_LABELS, multiverse_sentences, option_label
-from ketameta.models.batched import batched_fit, batched_inference
+from ketameta.analyses.companions import FULL_ACCESS
+from ketameta.analyses.rows import difference_rows, study_rows
+from ketameta.analyses.selection import select_effects
+from ketameta.analyses.words import interval_words, written
+from ketameta.effects.arrays import Floats
+from ketameta.evidence.pairing import Assumptions
+from ketameta.formatting import format_count, format_percent, published
+from ketameta.measures import Measure
+from ketameta.models.resampling.batched import batched_fit, batched_inference
 from ketameta.models.results import plain
-from ketameta.numberformat import published
-from ketameta.study_facts import Assumptions
-from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.analyses.spec import AnalysisSpec
-    from ketameta.effect_table import EffectTable
-    from ketameta.evidence import Evidence
+    from ketameta.evidence.derive import EffectTable
+    from ketameta.evidence.tables import Evidence
+
+
+#: Choices of data, in the order in which they are applied.
+DATA_CHOICES = ("correlation", "measure", "overlap", "spread", "source")
+
+Option = str | float
+#: Estimates and variances of one set of trials.
+Trials = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Effects:
+    """Selected effects, light enough to be cut in many ways."""
+
+    frame: pd.DataFrame
+    studies: tuple[str, ...]
+    content: tuple[tuple[str, float, float], ...]
+    raw_spread: np.ndarray
+    full_access: np.ndarray
+
+    @classmethod
+    def of(cls, used: pd.DataFrame) -> _Effects:
+        columns = (used[name] for name in ("effect_id", "estimate", "variance"))
+        return cls(
+            used,
+            tuple(used["study_id"]),
+            tuple(zip(*columns, strict=True)),
+            ~used["route"].str.contains("model_based").to_numpy(bool),
+            used["access"].isin(FULL_ACCESS).to_numpy(bool),
+        )
+
+
+class TrialSets:
+    """The sets of trials of one analysis, by choice."""
+
+    def __init__(
+        self,
+        spec: AnalysisSpec,
+        used: pd.DataFrame,
+        evidence: Evidence,
+        table: Callable[[Assumptions], EffectTable],
+    ) -> None:
+        self._spec, self._evidence, self._table = spec, evidence, table
+        self._tables: dict[Assumptions, EffectTable] = {}
+        main = (spec.assume.correlation, str(spec.model.measure), spec.choose.overlap_prefer)
+        self._effects = {main: _Effects.of(used)}
+        self._trials: dict[tuple[Any, ...], Trials] = {}
+        self._joined: dict[tuple[tuple[str, float, float], ...], tuple[float, float]] = {}
+
+    def content(self, key: Mapping[str, Option]) -> tuple[tuple[str, float, float], ...]:
+        """Return the effects that one combination uses: name, estimate, variance."""
+        effects, keep = self._cut(key)
+        return tuple(item for item, inside in zip(effects.content, keep, strict=True) if inside)
+
+    def trials(self, key: Mapping[str, Option]) -> Trials:
+        """Return estimates and variances of the trials that one combination pools."""
+        name = tuple(key.get(choice) for choice in DATA_CHOICES)
+        if name not in self._trials:
+            effects, keep = self._cut(key)
+            measure = Measure(str(key.get("measure", self._spec.model.measure)))
+            if self._spec.kind == "within_trial":
+                pairs = self._differences(effects.frame[keep], measure)
+            else:
+                places: dict[str, list[int]] = {}
+                for place in np.flatnonzero(keep):
+                    places.setdefault(effects.studies[place], []).append(int(place))
+                pairs = [self._study(effects, at, measure) for at in places.values()]
+            self._trials[name] = tuple(y for y, _ in pairs), tuple(v for _, v in pairs)
+        return self._trials[name]
+
+    def _differences(self, used: pd.DataFrame, measure: Measure) -> list[tuple[float, float]]:
+        rows = study_rows(used, measure) if len(used) else []
+        found = difference_rows(rows, *self._spec.model.group_order)
+        return [(row["estimate"], row["variance"]) for row in found]
+
+    def _study(self, effects: _Effects, at: list[int], measure: Measure) -> tuple[float, float]:
+        """Return the effect of one study, its comparisons joined as in the main model."""
+        content = tuple(effects.content[place] for place in at)
+        if len(content) == 1:
+            return float(content[0][1]), float(content[0][2])
+        if content not in self._joined:
+            row = study_rows(effects.frame.iloc[at], measure, "study_id")[0]
+            self._joined[content] = (row["estimate"], row["variance"])
+        return self._joined[content]
+
+    def _cut(self, key: Mapping[str, Option]) -> tuple[_Effects, np.ndarray]:
+        effects = self._selected(key)
+        keep = np.ones(len(effects.frame), dtype=bool)
+        if key.get("spread") == "raw":
+            keep &= effects.raw_spread
+        if key.get("source") == "full_access":
+            keep &= effects.full_access
+        return effects, keep
+
+    def _selected(self, key: Mapping[str, Option]) -> _Effects:
+        """Return the selected effects under one correlation, measure and overlap rule."""
+        spec = self._spec
+        chosen = key.get("correlation")
+        correlation = spec.assume.correlation if chosen is None else float(chosen)
+        measure = str(key.get("measure", spec.model.measure))
+        assume = dataclasses.replace(spec.assume, correlation=correlation)
+        prefer = self._preferred(str(key.get("overlap", "declared")), assume)
+        name = (correlation, measure, prefer)
+        if name not in self._effects:
+            changed = spec.model_copy(
+                update={
+                    "assume": assume,
+                    "model": spec.model.model_copy(update={"measure": Measure(measure)}),
+                    "choose": spec.choose.model_copy(update={"overlap_prefer": prefer}),
+                }
+            )
+            found = select_effects(changed, self._narrow(assume), self._evidence)
+            self._effects[name] = _Effects.of(found.used)
+        return self._effects[name]
+
+    def _narrow(self, assume: Assumptions) -> EffectTable:
+        """Return the effect table with the outcomes of the analysis only, which is much smaller."""
+        if assume not in self._tables:
+            whole = self._table(assume)
+            outcomes = list(self._spec.select.outcome)
+            self._tables[assume] = dataclasses.replace(
+                whole,
+                effects=whole.effects[whole.effects["outcome"].isin(outcomes)],
+                unused=whole.unused.iloc[:0],
+            )
+        return self._tables[assume]
+
+    def _preferred(self, overlap: str, assume: Assumptions) -> tuple[str, ...]:
+        """Return the studies that are kept where people overlap."""
+        if overlap == "declared":
+            return self._spec.choose.overlap_prefer
+        if overlap == "trials":
+            return ()
+        studies = self._evidence.studies
+        pools = studies.loc[studies["design"] == "pooled_rcts", "study_id"]
+        present = set(self._narrow(assume).effects["study_id"])
+        return tuple(study for study in pools if study in present)
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceEffect:
+    """How much one choice matters.
+
+    Attributes
+    ----------
+    alone : float or None
+        Share of the variance of the estimates between the options of this choice, the others
+        averaged over. None where combinations are missing: the choices are then entangled.
+    in_all : float or None
+        Share of the variance that remains when every other choice is fixed: alone and together
+        with others. Both are None where the estimates do not vary.
+    changes : float or None
+        Share of the switches of this choice alone that change the conclusion; None where there is
+        no such switch.
+    switches : int
+        Pairs of combinations that differ in this choice only.
+    """
+
+    alone: float | None
+    in_all: float | None
+    changes: float | None
+    switches: int
+
+
+def choice_effects(
+    options: Mapping[str, np.ndarray], estimates: Floats, conclusions: np.ndarray
+) -> dict[str, ChoiceEffect]:
+    """Return how much each choice matters.
+
+    Parameters
+    ----------
+    options : mapping of str to ndarray of int, shape (n,)
+        Per choice the option of each combination.
+    estimates : ndarray of shape (n,)
+        NaN where a combination has none on this scale.
+    conclusions : ndarray of int, shape (n,)
+        -1, 0 or 1.
+
+    Notes
+    -----
+    With every combination present these are the first-order and the total sensitivity index of
+    Sobol for independent choices with equally likely options (Saltelli et al. 2010, Comput. Phys.
+    Commun. 181, 259-270), computed exactly as sums of squares of a full factorial. ``alone`` of all
+    choices add up to 1 less their interactions. With combinations missing only the second has a
+    meaning, over the switches that are there.
+    """
+    known = np.isfinite(estimates)
+    complete = known.sum() == math.prod(len(np.unique(column)) for column in options.values())
+    total = _squares(estimates[known])
+    found = {}
+    for name, column in options.items():
+        others = [value for key, value in options.items() if key != name]
+        cells = _cells(others, len(column))
+        alone = in_all = None
+        if total > 0:
+            if complete:
+                parts = [estimates[column == option] for option in np.unique(column)]
+                alone = _squares(np.repeat([p.mean() for p in parts], [p.size for p in parts]))
+                alone /= total
+            in_all = (
+                sum(_squares(estimates[known & (cells == c)]) for c in np.unique(cells)) / total
+            )
+        switches = changed = 0
+        for cell in np.unique(cells):
+            ends = conclusions[cells == cell]
+            pairs = len(ends) * (len(ends) - 1) // 2
+            alike = sum(
+                count * (count - 1) // 2 for count in np.unique(ends, return_counts=True)[1]
+            )
+            switches, changed = switches + pairs, changed + pairs - int(alike)
+        found[name] = ChoiceEffect(
+            alone, in_all, changed / switches if switches else None, switches
+        )
+    return found
+
+
+def _squares(values: Floats) -> float:
+    """Return the sum of squared deviations; 0 where rounding is all there is."""
+    if values.size < 2:
+        return 0.0
+    found = float(((values - values.mean()) ** 2).sum())
+    return found if found > (1e-10 * float(np.abs(values).max())) ** 2 else 0.0
+
+
+def _cells(columns: list[np.ndarray], n: int) -> np.ndarray:
+    """Return a number per combination that is equal where all given choices are."""
+    if not columns:
+        return np.zeros(n, dtype=int)
+    return np.unique(np.column_stack(columns), axis=0, return_inverse=True)[1].ravel()
+
+
+#: Choices as readers see them.
+CHOICE_LABELS: Mapping[str, str] = {
+    "correlation": "Assumed correlation",
+    "measure": "Measure",
+    "overlap": "Where trials and pooled reports share people",
+    "spread": "Standard deviations",
+    "source": "Sources",
+    "tau2_method": "Between-trial variance",
+    "ci_method": "Interval",
+}
+_OPTION_LABELS: Mapping[str, str] = {
+    "knapp-hartung-conservative": "Knapp–Hartung, floored",
+    "knapp-hartung": "Knapp–Hartung",
+    "wald": "Wald",
+    "RR": "risk ratio",
+    "OR": "odds ratio",
+    "RD": "risk difference",
+    "raw": "without those from models",
+    "full_access": "read in full only",
+    "declared": "as declared",
+    "trials": "trials",
+    "pools": "pooled reports",
+}
+
+
+def option_label(choice: str, value: str | float) -> str:
+    """Return one option as readers see it."""
+    if choice == "correlation":
+        return f"{value:g}"
+    return _OPTION_LABELS.get(str(value), str(value))
+
+
+def multiverse_sentences(result: Mapping[str, Any], spec: AnalysisSpec) -> list[str]:
+    """Return what the combinations say, in words."""
+    measure, n = spec.model.measure, result["n_pooled"]
+    counts = result["excludes"]
+    few = result["n"] - n
+    sentences = [
+        f"{format_count(n)} combinations of defensible choices were computed"
+        + (f"; {format_count(few)} more leave fewer than two trials." if few else ".")
+    ]
+    decided = counts["below"] + counts["above"]
+    share = f"{format_count(decided)} of {format_count(n)} ({format_percent(decided / n)})"
+    if decided == 0:
+        sentences.append("In none of them does the interval exclude no effect.")
+    elif counts["below"] and counts["above"]:
+        sentences.append(
+            f"In {share} the interval excludes no effect: "
+            f"{format_count(counts['below'])} below it, {format_count(counts['above'])} above it."
+        )
+    else:
+        place, side = ("below", 0) if counts["below"] else ("above", 1)
+        where = "all of them" if decided == n else share
+        means = spec.favours[side][:1].lower() + spec.favours[side][1:]
+        sentences.append(f"In {where} the interval lies wholly {place} no effect ({means}).")
+    spread = interval_words(result["lowest"], result["highest"], measure)
+    sentences.append(
+        f"The estimates run from {spread}, with a median of {written(result['median'], measure)}."
+    )
+    sentences += _what_matters(result["choices"])
+    return sentences
+
+
+def _what_matters(choices: list[dict[str, Any]]) -> list[str]:
+    moving = [item for item in choices if (item["effect"]["in_all"] or 0) > 0]
+    turning = [item for item in choices if (item["effect"]["changes"] or 0) > 0]
+    found = []
+    if moving:
+        first = max(moving, key=lambda item: item["effect"]["in_all"])
+        found.append(
+            f"What moves the estimate most: {_lower_first(first['label'])} "
+            f"({format_percent(first['effect']['in_all'])} of the spread of estimates)."
+        )
+    if turning:
+        first = max(turning, key=lambda item: item["effect"]["changes"])
+        found.append(
+            f"What changes the conclusion most often: {_lower_first(first['label'])} "
+            f"({format_percent(first['effect']['changes'])} of the switches from one option to "
+            "another)."
+        )
+    else:
+        found.append("No single switch changes the conclusion.")
+    return found
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
 
 #: Measures of events that can be computed from the same counts.
 _EVENTS = (Measure.RR, Measure.OR, Measure.RD)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.combine import StudyEffects, study_covariance, texts
+from ketameta.analyses.rows import StudyEffects, study_covariance, texts
 from ketameta.errors import KetametaError
-from ketameta.models.network import network_components, network_meta_analysis
+from ketameta.formatting import published
+from ketameta.models.network.inputs import network_components
+from ketameta.models.network.network import network_meta_analysis
 from ketameta.models.results import plain
-from ketameta.numberformat import published
 
 if TYPE_CHECKING:
     import pandas as pd

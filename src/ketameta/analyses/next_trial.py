@@ -1,32 +1,219 @@
 """What a next trial would need, and what it would do to the answer there is.
 
 Sample size for a stated difference, assurance under what related trials suggest, and the pooled
-interval after one more trial. Deterministic; the numbers are those of ``models.power`` and
-``models.new_trial``.
+interval after one more trial. Deterministic; the numbers are those of ``models.power``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import special
 
-from ketameta.analyses.next_trial_design import design_of, difference_words, power_of, size_of
-from ketameta.analyses.next_trial_words import next_trial_sentences
-from ketameta.models.bayes_mixture import Mixture
-from ketameta.models.bayes_predictive import predictive_effect
-from ketameta.models.new_trial import Outlook, md_variance, new_trial, smd_variance
-from ketameta.models.power import assurance
-from ketameta.models.priors import HalfNormal
+from ketameta.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+    plural,
+    published,
+)
+from ketameta.measures import Measure
+from ketameta.models.bayes.normal import predictive_effect
+from ketameta.models.bayes.priors import HalfNormal
+from ketameta.models.bayes.quadrature import Mixture
+from ketameta.models.power import (
+    Outlook,
+    assurance,
+    md_variance,
+    new_trial,
+    normal_sample_size,
+    smd_variance,
+    t_test_power,
+    t_test_sample_size,
+    two_proportions_power,
+    two_proportions_sample_size,
+)
 from ketameta.models.results import plain
-from ketameta.numberformat import published
-from ketameta.vocabulary import Measure
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec, NextTrial
+
+
+#: A difference between the effects in two halves of a trial has four times the variance of its
+#: effect.
+INTERACTION = 4
+
+
+def design_of(spec: AnalysisSpec, plan: NextTrial) -> str:
+    """Return ``arms``, ``groups`` (a difference between two groups) or ``risks``."""
+    if plan.baseline_risk is not None:
+        return "risks"
+    return "groups" if spec.kind == "within_trial" else "arms"
+
+
+def size_of(plan: NextTrial, design: str, power: float) -> dict[str, Any]:
+    """Return the people per arm that a design needs for a power.
+
+    Notes
+    -----
+    ``arms``: the t test. ``risks``: the normal approximation. ``groups``: two groups of equal size
+    in each arm; the difference of two effects has variance ``8 sd^2 / n`` instead of ``2 sd^2 / n``
+    and needs four times the people (Brookes and others 2004, J. Clin. Epidemiol. 57, 229-236).
+    """
+    if design == "risks":
+        control, treated = _risks(plan)
+        normal = two_proportions_sample_size(control, treated, plan.alpha, power)
+        exact = math.ceil(normal)
+    elif design == "groups":
+        single = normal_sample_size(plan.important_difference, plan.sd, plan.alpha, power)
+        normal = INTERACTION * single
+        exact = 2 * math.ceil(normal / 2)
+    else:
+        normal = normal_sample_size(plan.important_difference, plan.sd, plan.alpha, power)
+        exact = t_test_sample_size(plan.important_difference, plan.sd, plan.alpha, power)
+    return {"power": power, "normal": normal, "exact": exact, "total": 2 * exact}
+
+
+def power_of(plan: NextTrial, design: str) -> Any:
+    """Return the power of each declared size."""
+    sizes = np.array(plan.n_per_arm)
+    if design == "risks":
+        return two_proportions_power(*_risks(plan), sizes, plan.alpha)
+    if design == "groups":
+        z = special.ndtri(1 - plan.alpha / 2)
+        shift = np.abs(plan.important_difference) / plan.sd * np.sqrt(sizes / (2 * INTERACTION))
+        return special.ndtr(shift - z) + special.ndtr(-shift - z)
+    return t_test_power(plan.important_difference, plan.sd, sizes, plan.alpha)
+
+
+def difference_words(spec: AnalysisSpec, plan: NextTrial) -> str:
+    """Return the difference to detect with its unit: ``0.50 standard deviations``."""
+    if plan.baseline_risk is not None:
+        more = "more" if plan.important_difference > 0 else "fewer"
+        number = format_number(1000 * abs(plan.important_difference), 0)
+        return (
+            f"{number} {more} people per 1,000 than the "
+            f"{format_number(1000 * plan.baseline_risk, 0)} on control"
+        )
+    unit = "standard deviations" if spec.model.measure is Measure.SMD else plan.unit
+    return f"{format_number(abs(plan.important_difference))} {unit}"
+
+
+def test_words(design: str, alpha: float) -> str:
+    """Return what the size rests on."""
+    level = format_number(alpha)
+    if design == "risks":
+        return f"two-sided test of two risks at {level}, normal approximation"
+    if design == "groups":
+        return (
+            f"two-sided test at {level}, normal approximation; both groups equally large, four "
+            "times the people that the effect itself would need"
+        )
+    return f"two-sided t test at {level}"
+
+
+def _risks(plan: NextTrial) -> tuple[float, float]:
+    control = plan.baseline_risk or 0.0
+    return control, control + plan.important_difference
+
+
+def next_trial_sentences(result: Mapping[str, Any]) -> list[str]:
+    """Return what a next trial would need and do, in words."""
+    sentences = [
+        _size_sentence(result),
+        *(_prior_sentence(prior, result) for prior in result["priors"]),
+    ]
+    if result["after"]:
+        sentences += _after_sentences(result)
+    elif not result["n_trials"]:
+        sentences.append(_no_trial_sentence())
+    return sentences
+
+
+def _size_sentence(result: Mapping[str, Any]) -> str:
+    declared = result["declared"]
+    sizes = [
+        f"{format_count(item['exact'])} people per arm ({format_count(item['total'])} in all) for "
+        f"{format_percent(item['power'])} power"
+        for item in result["sample_size"]
+    ]
+    between = " between the effects in two groups" if declared["design"] == "groups" else ""
+    words = declared["difference_words"]
+    what = words if declared["design"] == "risks" else f"a difference of {words}{between}"
+    return (
+        f"To detect {what} a trial of two equal arms needs {' or '.join(sizes)} "
+        f"({test_words(declared['design'], declared['alpha'])})."
+    )
+
+
+def _prior_sentence(prior: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    name = f"“{prior['title']}”"
+    if prior["withheld"]:
+        return f"{name} has no trial that could say what to expect."
+    interval = format_interval(prior["low"], prior["high"])
+    text = (
+        f"If the new treatment acts like one more trial of {name} "
+        f"({plural(prior['k'], 'trial')}; expected effect {format_number(prior['median'])}, "
+        f"from {interval}), "
+    )
+    first = prior["sizes"][0]
+    exact = result["sample_size"][0]["exact"]
+    shown = dict(zip(prior["assurance"]["n_per_arm"], prior["assurance"]["assurance"], strict=True))
+    nearest = min(shown, key=lambda n: (abs(int(n) - exact), int(n)))
+    text += (
+        f"a trial of {format_count(nearest)} per arm has a chance of "
+        f"{format_percent(shown[nearest])} to show benefit"
+    )
+    if first["n_per_arm"] is None:
+        wanted, limit = format_percent(first["assurance"]), format_percent(prior["limit"])
+        if first["assurance"] < prior["limit"]:
+            return f"{text}; no trial that can be done gives {wanted}."
+        return f"{text}; no size gives {wanted}, as there is any benefit with a chance of {limit}."
+    return text + (
+        f"; {format_percent(first['assurance'])} needs {format_count(first['n_per_arm'])} per arm."
+    )
+
+
+def _no_trial_sentence() -> str:
+    return (
+        "There is no trial to add to: the new one would be the evidence, and its own power is "
+        "what counts."
+    )
+
+
+def _after_sentences(result: Mapping[str, Any]) -> list[str]:
+    after = result["after"]
+    index = next(
+        i
+        for i, item in enumerate(after["scenarios"])
+        if item["true_effect"] == result["declared"]["important_difference"]
+    )
+    exact = result["sample_size"][0]["exact"]
+    middle = min(after["rows"], key=lambda row: (abs(row["n_per_arm"] - exact), row["n_per_arm"]))
+    last = after["rows"][-1]
+    trials = plural(after["k"], "trial")
+    sentences = [
+        f"Added to the {trials} there {'is' if after['k'] == 1 else 'are'}, a trial of "
+        f"{format_count(middle['n_per_arm'])} per arm makes the pooled interval exclude no effect "
+        f"with a chance of {format_percent(middle['outlooks'][index]['p_benefit'])} when the true "
+        f"mean effect is the important difference; one of {format_count(last['n_per_arm'])} per "
+        f"arm with {format_percent(last['outlooks'][index]['p_benefit'])}."
+    ]
+    ranges = last["benefit_if_between"]
+    if len(ranges) == 1 and all(abs(end) < float("inf") for end in ranges[0]):
+        low, high = ranges[0]
+        sentences.append(
+            f"With {format_count(last['n_per_arm'])} per arm its own result would have to lie "
+            f"between {format_number(low)} and {format_number(high)}: one further out would set "
+            "the trials apart and widen the interval."
+        )
+    return sentences
+
 
 #: Questions with at most this many trials are told when they declare no next trial.
 FEW = 2

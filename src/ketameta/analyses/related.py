@@ -12,12 +12,12 @@ from ketameta.analyses.rows import study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.words import words_of
 from ketameta.errors import SpecError, did_you_mean
-from ketameta.study_facts import Assumptions
+from ketameta.evidence.pairing import Assumptions
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
-    from ketameta.effect_table import EffectTable
-    from ketameta.evidence import Evidence
+    from ketameta.evidence.derive import EffectTable
+    from ketameta.evidence.tables import Evidence
 
 
 @dataclass(frozen=True, slots=True)

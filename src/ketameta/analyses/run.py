@@ -6,38 +6,111 @@ published, so that they say the same on every processor.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ketameta.analyses import words
-from ketameta.analyses.appraisal import appraisal
-from ketameta.analyses.caveats import caveats_of, is_pooled
-from ketameta.analyses.companions import companions_of, leave_one_out_of
-from ketameta.analyses.dose_response import dose_groups, dose_results
-from ketameta.analyses.dose_words import dose_sentences
-from ketameta.analyses.events import event_companions
-from ketameta.analyses.group_facts import group_facts
+from ketameta.analyses.bubble import regressions_of
+from ketameta.analyses.certainty import certainty
+from ketameta.analyses.companions import (
+    companions_of,
+    event_companions,
+    gosh_of,
+    influence_of,
+    leave_one_out_of,
+    small_study_of,
+)
+from ketameta.analyses.credibility import credibility
+from ketameta.analyses.dose_response import dose_groups, dose_results, dose_sentences
 from ketameta.analyses.moderators import SHARED, coding_of, in_several_levels
+from ketameta.analyses.multiverse import multiverse
 from ketameta.analyses.network import network, network_rows
-from ketameta.analyses.over_time import over_time
+from ketameta.analyses.next_trial import next_trial_of
+from ketameta.analyses.over_time import group_facts, over_time
 from ketameta.analyses.related import Related
-from ketameta.analyses.robustness import gosh_of, influence_of, small_study_of
 from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.spec import AnalysisSpec
+from ketameta.analyses.words import caveats_of, is_pooled
+from ketameta.formatting import published
+from ketameta.models.diagnostics.second_engine import agrees_to, second_engine
 from ketameta.models.pooling import pool
 from ketameta.models.results import plain
-from ketameta.models.second_engine import agrees_to, second_engine
 from ketameta.models.subgroups import subgroup_analysis
-from ketameta.numberformat import published
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketameta.effect_table import EffectTable
-    from ketameta.evidence import Evidence
-    from ketameta.models.pooled_effect import RandomEffects
+    from ketameta.evidence.derive import EffectTable
+    from ketameta.evidence.tables import Evidence
+    from ketameta.models.pooling import RandomEffects
+
+
+#: Keys that an appraisal adds to a result.
+KEYS = ("certainty", "multiverse", "next_trial", "regressions", "credibility")
+
+
+def appraisal(
+    spec: AnalysisSpec,
+    result: Mapping[str, Any],
+    used: pd.DataFrame,
+    trials: Sequence[Mapping[str, Any]],
+    weights: Sequence[float] | None,
+    evidence: Evidence,
+    related: Related | None,
+) -> dict[str, Any]:
+    """Return certainty, multiverse, next trial, meta-regressions and credibility of a result.
+
+    Parameters
+    ----------
+    spec : AnalysisSpec
+    result : mapping
+        Of the analysis, complete but for these keys.
+    used : DataFrame
+        Selected effects.
+    trials : sequence of mapping
+        One row per trial, as the main model saw them.
+    weights : sequence of float or None
+        Their shares; None where they are not pooled.
+    evidence : Evidence
+    related : Related or None
+        Without it nothing is computed and every key is None: a single analysis knows nothing of
+        the others.
+    """
+    if related is None:
+        return dict.fromkeys(KEYS)
+    rows = [row for group in result["groups"] for row in group["rows"]]
+    shares = weights if weights is not None else [None] * len(trials)
+    main = [{**row, "weight": share} for row, share in zip(trials, shares, strict=True)]
+    pooled = result["pooled"]
+    planned = spec.kind in ("pooled", "within_trial") and (spec.model.overall or not trials)
+    regressions = regressions_of(spec, trials, evidence.studies)
+    # Words about certainty are made from what is published, never from more digits.
+    shown, judged = published(plain(result)), evidence.risk_of_bias.to_dict("records")
+    return {
+        "certainty": certainty(spec, shown, published(plain(main)), judged),
+        "multiverse": multiverse(
+            spec,
+            used,
+            evidence,
+            related.table,
+            result["events"]["baseline_risk"] if result["events"] else None,
+        ),
+        "next_trial": next_trial_of(
+            spec,
+            [row["estimate"] for row in trials],
+            [row["variance"] for row in trials],
+            pooled["tau2"] if pooled else None,
+            related.priors_of(spec, evidence),
+        )
+        if planned
+        else None,
+        "regressions": regressions,
+        "credibility": credibility(spec, result, rows, regressions, tuple(related.specs.values())),
+    }
+
 
 #: Fields of a pooled result that are stored; rows hold the estimates and weights.
 _POOLED = (
@@ -66,7 +139,7 @@ def run_analysis(
     Returns
     -------
     dict
-        JSON-ready, numbers as published (:func:`ketameta.numberformat.published`); never raises
+        JSON-ready, numbers as published (:func:`ketameta.formatting.published`); never raises
         for few or no studies.
     """
     selected = select_effects(spec, table, evidence)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from ketameta import vocabulary as words
+from ketameta import measures as words
 from ketameta.declared import (
     Flag,
     Number,
@@ -25,8 +25,8 @@ from ketameta.declared import (
     words_of,
 )
 from ketameta.errors import did_you_mean
-from ketameta.study_facts import ArmSize, Assumptions
-from ketameta.vocabulary import Measure
+from ketameta.evidence.pairing import ArmSize, Assumptions
+from ketameta.measures import Measure
 
 #: What an analysis does with its effects: pool them, pool the difference of two groups that each
 #: trial prints, connect treatments through the comparisons of all trials, or draw a curve through

@@ -25,10 +25,10 @@ from ketameta.analyses.spec import (
 )
 from ketameta.declared import Known, is_number, validate
 from ketameta.errors import SpecError, did_you_mean
-from ketameta.findings import Finding, file_finding
-from ketameta.study_facts import Assumptions
-from ketameta.textfiles import read_toml, toml_line
-from ketameta.vocabulary import Measure
+from ketameta.evidence.findings import Finding, file_finding
+from ketameta.evidence.pairing import Assumptions
+from ketameta.evidence.textfiles import read_toml, toml_line
+from ketameta.measures import Measure
 
 #: Names of files in ``reports/`` and of places on the page that no analysis may take.
 _TAKEN = (

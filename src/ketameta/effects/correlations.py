@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketameta.arrays import Floats, Problems, columns
-from ketameta.effect_sizes.value import EffectSize, effect
-from ketameta.vocabulary import Measure
+from ketameta.effects.arrays import Floats, Problems, columns
+from ketameta.effects.value import EffectSize, effect
+from ketameta.measures import Measure
 
 
 def _checked(correlation: ArrayLike, n: ArrayLike) -> tuple[Floats, Floats]:

@@ -12,10 +12,10 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 import numpy as np
 
-from ketameta.effect_sizes.value import EffectSize
 from ketameta.effects.table import Effects, check_indexes, effect_sizes, index_labels, is_frame
+from ketameta.effects.value import EffectSize
 from ketameta.errors import UsageError, did_you_mean
-from ketameta.vocabulary import Measure
+from ketameta.measures import Measure
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)

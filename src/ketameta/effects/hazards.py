@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketameta.arrays import Problems, columns
-from ketameta.conversions import log_se_from_ci
-from ketameta.effect_sizes.value import EffectSize, effect
-from ketameta.vocabulary import Measure
+from ketameta.effects.arrays import Problems, columns
+from ketameta.effects.conversions.uncertainty import log_se_from_ci
+from ketameta.effects.value import EffectSize, effect
+from ketameta.measures import Measure
 
 
 def log_hazard_ratio(

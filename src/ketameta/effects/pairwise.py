@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ketameta.arrays import Floats, frozen
-from ketameta.effect_sizes.events import ZERO_CELL_RULES, check_correction
-from ketameta.effect_sizes.hedges import hedges_j
-from ketameta.effect_sizes.means import single_mean
+from ketameta.effects.arrays import Floats, frozen
+from ketameta.effects.events import ZERO_CELL_RULES, check_correction
+from ketameta.effects.hedges import hedges_j
+from ketameta.effects.means import single_mean
 from ketameta.effects.proportions import log_odds, proportion
 from ketameta.effects.rates import log_rate
 from ketameta.effects.table import (
@@ -25,7 +25,7 @@ from ketameta.effects.table import (
     read_frame,
 )
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
-from ketameta.vocabulary import Measure, find_measure
+from ketameta.measures import Measure, find_measure
 
 #: What one arm needs, by measure.
 ARM_COLUMNS = {
@@ -127,7 +127,7 @@ def pairwise(
     ``p (1 - p)/n`` (RD), ``1/x`` (IRR). Standardised differences of one trial share the pooled SD
     of all of its arms, so that they are consistent; with g the differences and N all people their
     covariance is ``1/n_a + g_i g_j / (2 N)`` (Gleser and Olkin 2009). Trials of two arms are as
-    :func:`~ketameta.effects.table.effect_sizes` has them.
+    :func:`~ketameta.effect_sizes` has them.
 
     References
     ----------

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketameta.arrays import Bools, Floats, Problems, columns
-from ketameta.effect_sizes.events import DOUBLE_ZERO_RULES, ZERO_CELL_RULES, check_correction
-from ketameta.effect_sizes.value import EffectSize, effect
+from ketameta.effects.arrays import Bools, Floats, Problems, columns
+from ketameta.effects.events import DOUBLE_ZERO_RULES, ZERO_CELL_RULES, check_correction
+from ketameta.effects.value import EffectSize, effect
 from ketameta.errors import NotEstimableError, check_choice
-from ketameta.vocabulary import Measure
+from ketameta.measures import Measure
 
 
 def _check(problems: Problems, suffix: str, events: Floats, time: Floats) -> None:

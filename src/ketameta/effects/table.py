@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ketameta.arrays import Floats, as_numbers, frozen
-from ketameta.effect_sizes import events, means, paired
-from ketameta.effect_sizes.value import EffectSize
-from ketameta.effects import correlations, hazards, proportions, rates
+from ketameta.effects import correlations, events, hazards, means, paired, proportions, rates
+from ketameta.effects.arrays import Floats, as_numbers, frozen
+from ketameta.effects.value import EffectSize
 from ketameta.errors import (
     ImpossibleDataError,
     NotEstimableError,
@@ -26,8 +25,8 @@ from ketameta.errors import (
     check_choice,
     did_you_mean,
 )
-from ketameta.numberformat import format_number, format_significant, plural
-from ketameta.vocabulary import MEASURES, Measure, Way, display_words, find_measure, measure_entry
+from ketameta.formatting import format_number, format_significant, plural
+from ketameta.measures import MEASURES, Measure, Way, display_words, find_measure, measure_entry
 
 _ROOMS = {
     "correlations": correlations,

@@ -1,1 +1,7 @@
 """Statistical models: estimates and intervals as frozen values that print themselves."""
+
+from __future__ import annotations
+
+from ketameta.faces import face
+
+__getattr__, __dir__, __all__ = face(__name__)

@@ -16,8 +16,8 @@ import numpy as np
 from ketameta.effects.table import Effects, effect_sizes
 from ketameta.errors import UsageError, check_choice
 from ketameta.models.design import numeric_rows
-from ketameta.models.gate import checked_inputs
 from ketameta.models.least_squares import Array, power_of_two_scale
+from ketameta.models.validation import checked_inputs
 
 #: Where PyMARE's search for tau-squared stops; its own 1e-6 leaves 6e-10 of the estimate to chance.
 XTOL = 1e-9
@@ -95,7 +95,7 @@ def to_pymare(
     Raises
     ------
     UsageError, ImpossibleDataError
-        See :func:`ketameta.models.gate.checked_inputs`; PyMARE itself takes anything.
+        See :func:`ketameta.models.validation.checked_inputs`; PyMARE itself takes anything.
 
     Examples
     --------

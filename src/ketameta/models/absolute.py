@@ -6,11 +6,11 @@ import dataclasses
 import math
 from typing import Any
 
-from ketameta.arrays import check_share
+from ketameta.effects.arrays import check_share
 from ketameta.errors import NotEstimableError, UsageError, check_choice
+from ketameta.formatting import MISSING, format_interval, format_level, format_number
+from ketameta.measures import Measure, find_measure
 from ketameta.models.results import Result
-from ketameta.numberformat import MISSING, format_interval, format_level, format_number
-from ketameta.vocabulary import Measure, find_measure
 
 #: Measures that turn one risk into another.
 ABSOLUTE_MEASURES = (Measure.OR, Measure.PETO, Measure.RR, Measure.RD, Measure.HR)
@@ -120,7 +120,7 @@ def absolute_effect(
 
     Examples
     --------
-    >>> from ketameta.models.random_effects import random_effects
+    >>> from ketameta.models.pooling import random_effects
     >>> fit = random_effects([-0.9, -0.7, -1.1], [0.05, 0.04, 0.08], measure="RR")
     >>> round(absolute_effect(fit, 0.2).nnt, 1)
     8.7

@@ -13,28 +13,33 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import interpolate
 
-from ketameta.arrays import Floats, as_numbers
+from ketameta.effects.arrays import Floats, as_numbers
 from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models.bayes_quadrature import TauPosterior, posterior_of_tau
-from ketameta.models.bayes_results import (
-    Posterior,
-    ThresholdProbability,
-    mean_prior_words,
-    probability_words,
-)
-from ketameta.models.binomial_likelihood import log_conditional_likelihood
-from ketameta.models.dependence_inputs import check_vector, frozen
-from ketameta.models.event_tables import EventTables, ZeroHandling, event_tables, zero_caveats
-from ketameta.models.intervals import check_level
-from ketameta.models.priors import HalfNormal, Normal, TauPrior
-from ketameta.models.results import Caveat, Result
-from ketameta.numberformat import (
+from ketameta.formatting import (
     format_count,
     format_estimate,
     format_interval,
     format_number,
     plural,
 )
+from ketameta.models.bayes.normal import (
+    Posterior,
+    ThresholdProbability,
+    mean_prior_words,
+    probability_words,
+)
+from ketameta.models.bayes.priors import HalfNormal, Normal, TauPrior
+from ketameta.models.bayes.quadrature import TauPosterior, posterior_of_tau
+from ketameta.models.dependent.sampling_covariance import check_vector, frozen
+from ketameta.models.intervals import check_level
+from ketameta.models.rare_events.binomial_normal import log_conditional_likelihood
+from ketameta.models.rare_events.event_tables import (
+    EventTables,
+    ZeroHandling,
+    event_tables,
+    zero_caveats,
+)
+from ketameta.models.results import Caveat, Result
 
 #: Weakly informative prior on the mean log odds ratio: 95% of it between odds ratios of 1/250 and
 #: 250 (Günhan, Röver and Friede 2020, Res. Synth. Methods 11(1), 74-90, doi:10.1002/jrsm.1370).
@@ -190,7 +195,7 @@ def bayes_event_counts(
         Counts that no trial can have, or that are not whole.
     NotEstimableError
         No informative trial, or counts so large that their likelihood is a needle: pool log odds
-        ratios with :func:`~ketameta.models.bayes.bayes_random_effects` instead.
+        ratios with :func:`~ketameta.bayes_random_effects` instead.
     UsageError
         A prior that is no prior, or a level that is no share.
 

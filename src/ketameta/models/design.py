@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketameta.arrays import as_numbers, as_sequence
+from ketameta.effects.arrays import as_numbers, as_sequence
 from ketameta.effects.table import as_pandas, check_alike, is_frame
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, near_matches
 from ketameta.models.least_squares import Array

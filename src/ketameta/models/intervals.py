@@ -13,18 +13,18 @@ from scipy import special
 from scipy.optimize import brentq
 
 from ketameta.errors import NotEstimableError, UsageError, check_choice
-from ketameta.models.heterogeneity import log_likelihood
+from ketameta.measures import CI_METHODS
 from ketameta.models.least_squares import Array, LeastSquares
 from ketameta.models.tau2 import (
     ROOT_RTOL,
     Search,
     estimate_tau2,
+    log_likelihood,
     prepared,
     profile_log_likelihood,
     search_grid,
     solve_q,
 )
-from ketameta.vocabulary import CI_METHODS
 
 #: Ways to an interval for tau-squared.
 TAU2_INTERVALS = ("q-profile", "profile-likelihood")
@@ -278,3 +278,11 @@ def mean_profile_likelihood(y: Array, v: Array, level: float = 0.95) -> tuple[fl
             step *= 2
         bounds.append(mean + se * float(brentq(excess, 0.0, step, xtol=1e-12, rtol=1e-12)))
     return bounds[0], bounds[1]
+
+
+def prediction_bounds(
+    estimate: float, se: float, tau2: float, df: float | None, level: float
+) -> tuple[float, float]:
+    """Return ``estimate -+ t sqrt(tau2 + se^2)``; the normal quantile without ``df``."""
+    half = critical_value(level, df) * float(np.hypot(se, np.sqrt(tau2)))
+    return estimate - half, estimate + half

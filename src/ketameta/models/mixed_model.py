@@ -1,16 +1,21 @@
 """The random-effects linear model as arrays: tau-squared, weights, coefficients, inference.
 
-One light call, without labels, caveats or printing; ``random_effects`` and ``regression`` build
-their results on it, and loops over subsets may call it directly. Inputs are taken as checked.
+One light call, without labels or printing; ``pooling`` and ``regression`` build their results on
+it and take their caveats from here, and loops over subsets may call it directly. Inputs are taken
+as checked.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from ketameta.models.intervals import Inference, mean_inference
+import numpy as np
+
+from ketameta.formatting import format_significant
+from ketameta.models.intervals import Inference, Tau2Interval, mean_inference
 from ketameta.models.least_squares import Array, LeastSquares, weighted_least_squares
-from ketameta.models.tau2 import Tau2, estimate_tau2
+from ketameta.models.results import Caveat
+from ketameta.models.tau2 import COMMON, Tau2, estimate_tau2
 
 
 class MixedModel(NamedTuple):
@@ -53,3 +58,112 @@ def fit_mixed_model(
     w = 1 / (v + tau2.value)
     ls = weighted_least_squares(y, design, w)
     return MixedModel(ls.coefficients, mean_inference(ls, ci_method, level), ls, tau2, w)
+
+
+#: Ratio of the largest to the smallest variance above which weights lose half their digits.
+EXTREME_RATIO = 1e7
+
+
+def data_caveats(y: Array, v: Array, labels: tuple[str, ...]) -> tuple[Caveat, ...]:
+    """Return caveats about the numbers themselves: identical rows, extreme variances."""
+    found = []
+    pairs: dict[tuple[float, float], list[str]] = {}
+    for estimate, variance, label in zip(y.tolist(), v.tolist(), labels, strict=True):
+        pairs.setdefault((estimate, variance), []).append(label)
+    same = [", ".join(group) for group in pairs.values() if len(group) > 1]
+    if same:
+        found.append(
+            Caveat(
+                "identical_studies",
+                f"{'; '.join(same)} have the same estimate and variance to the last digit; check"
+                " that no trial is entered twice.",
+            )
+        )
+    if v.max() > EXTREME_RATIO * v.min():
+        found.append(
+            Caveat(
+                "extreme_variances",
+                f"The largest sampling variance is {v.max() / v.min():.1e} times the smallest;"
+                " check for a standard error entered as a variance.",
+            )
+        )
+    return tuple(found)
+
+
+def interval_caveats(model: MixedModel, ci_method: str) -> tuple[Caveat, ...]:
+    """Return caveats about the interval of the mean: floored, narrowed or withheld."""
+    if ci_method == "wald":
+        return ()
+    factor = model.least_squares.rss / model.least_squares.df
+    if ci_method == "knapp-hartung-conservative":
+        if factor >= 1:
+            return ()
+        return (
+            Caveat(
+                "knapp_hartung_floored",
+                f"The Knapp–Hartung factor on the variance is {format_significant(factor)}, below"
+                " 1; it was set to 1, so that the interval is not narrowed.",
+            ),
+        )
+    if not np.all(model.inference.se > 0):
+        return (
+            Caveat(
+                "knapp_hartung_degenerate",
+                "The studies agree exactly, so that the Knapp–Hartung standard error is 0; test"
+                " and interval are withheld.",
+            ),
+        )
+    if factor >= 1:
+        return ()
+    return (
+        Caveat(
+            "knapp_hartung_narrower",
+            f"The Knapp–Hartung standard error is {format_significant(float(np.sqrt(factor)))}"
+            " times the Wald one: the interval may be too narrow.",
+        ),
+    )
+
+
+def tau2_caveats(
+    model: MixedModel, tau2_method: str, interval: Tau2Interval | None
+) -> tuple[Caveat, ...]:
+    """Return caveats about tau-squared: at zero, several maxima, an interval that misses it."""
+    if tau2_method == COMMON:
+        return ()
+    found = []
+    value, _, maxima, gap = model.tau2
+    if value == 0:
+        found.append(
+            Caveat(
+                "tau2_zero",
+                "The variance between studies is estimated as 0, the lowest possible value; that is"
+                " not evidence that the studies share one effect.",
+            )
+        )
+    if gap is not None:
+        found.append(
+            Caveat(
+                "several_maxima",
+                f"The likelihood has {maxima} maxima; the highest is reported, {gap:.2g} above the"
+                " next in log-likelihood.",
+            )
+        )
+    if interval is None:
+        return tuple(found)
+    if interval.empty:
+        found.append(
+            Caveat(
+                "tau2_interval_empty",
+                "The studies differ less than sampling error alone would make likely; no value of"
+                " tau-squared fits at this level, and the interval is shown as 0 to 0.",
+            )
+        )
+    elif not interval.low <= value <= interval.high:
+        found.append(
+            Caveat(
+                "tau2_outside_interval",
+                "The estimate of tau-squared lies outside its Q-profile interval; the two weight"
+                " the studies differently.",
+            )
+        )
+    return tuple(found)

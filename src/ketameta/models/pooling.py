@@ -1,19 +1,640 @@
-"""One door for any number of studies, none included. The rules are in ``policy``."""
+"""Pools studies into one mean effect: the random-effects and the common-effect model.
+
+Holds the result, its printed lines and its intervals side by side, and one door for any number
+of studies, none included (:func:`pool`). The rules for few studies are in ``policy``.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from ketameta.arrays import as_numbers
+from ketameta.effects.arrays import as_numbers
 from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError, check_choice
-from ketameta.models.policy import small_k_caveats, small_k_rule
-from ketameta.models.random_effects import RandomEffects, common_effect, random_effects
-from ketameta.models.results import Caveat, Result
-from ketameta.vocabulary import Measure, measure_code
+from ketameta.formatting import (
+    format_estimate,
+    format_interval,
+    format_number,
+    format_p,
+    format_percent,
+    format_significant,
+    plural,
+)
+from ketameta.measures import (
+    CI_METHODS,
+    TAU2_METHODS,
+    Measure,
+    display_words,
+    measure_code,
+    measure_entry,
+)
+from ketameta.models import mixed_model
+from ketameta.models.intervals import (
+    check_level,
+    critical_value,
+    mean_inference,
+    prediction_bounds,
+    tau2_interval,
+    two_sided_p,
+)
+from ketameta.models.least_squares import Array, weighted_least_squares
+from ketameta.models.mixed_model import fit_mixed_model
+from ketameta.models.policy import MIN_STUDIES_PREDICTION, small_k_caveats, small_k_rule
+from ketameta.models.results import Caveat, DrawsBaujat, DrawsForest, DrawsFunnel, Result
+from ketameta.models.tau2 import COMMON, fit_statistics, heterogeneity
+from ketameta.models.validation import Inputs, checked_inputs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+METHOD_WORDS = {
+    "wald": "Wald",
+    "knapp-hartung": "Knapp–Hartung",
+    "knapp-hartung-conservative": "Knapp–Hartung (conservative)",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MeanInterval:
+    """One interval of the mean; bounds, statistic and p are None where withheld."""
+
+    ci_method: str
+    estimate: float
+    se: float
+    statistic: float | None
+    df: int | None
+    p_value: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class IntervalTable(Result):
+    """Several intervals of one mean.
+
+    Attributes
+    ----------
+    rows : tuple of MeanInterval
+        Wald, Knapp-Hartung and conservative Knapp-Hartung, in that order.
+    level : float
+    """
+
+    rows: tuple[MeanInterval, ...]
+    level: float
+
+    def summary(self) -> str:
+        """Return one line per interval."""
+        lines = [f"<Intervals of the mean, {100 * self.level:g}%>"]
+        for row in self.rows:
+            words = METHOD_WORDS[row.ci_method]
+            bounds = (
+                "withheld: the standard error is 0"
+                if row.ci_low is None
+                else f"{format_interval(row.ci_low, row.ci_high)}  {format_p(row.p_value)}"
+            )
+            lines.append(f"  {words:<29} {bounds}")
+        return "\n".join(lines)
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row per interval."""
+        import pandas as pd
+
+        return pd.DataFrame([dataclasses.asdict(row) for row in self.rows])
+
+
+def mean_intervals(fit: RandomEffects) -> IntervalTable:
+    """Return the intervals of a fit by every method, at its level and tau-squared.
+
+    A single study has only its own (Wald) interval.
+    """
+    design = np.ones((fit.k, 1))
+    w = 1 / (fit.variances + (fit.tau2 or 0.0))
+    if fit.k == 1:
+        row = MeanInterval(
+            "wald",
+            fit.estimate,
+            fit.se,
+            fit.statistic,
+            None,
+            fit.p_value,
+            fit.ci_low,
+            fit.ci_high,
+        )
+        return IntervalTable((row,), fit.level)
+    ls = weighted_least_squares(fit.estimates, design, w)
+    rows = []
+    for method in CI_METHODS:
+        found = mean_inference(ls, method, fit.level)
+        exists = bool(found.se[0] > 0)
+        rows.append(
+            MeanInterval(
+                method,
+                float(ls.coefficients[0]),
+                float(found.se[0]),
+                float(found.statistic[0]) if exists else None,
+                found.df,
+                float(found.p_value[0]) if exists else None,
+                float(found.ci_low[0]) if exists else None,
+                float(found.ci_high[0]) if exists else None,
+            )
+        )
+    return IntervalTable(tuple(rows), fit.level)
+
+
+#: The scale that is pooled, by transformation.
+SCALE_WORDS = {
+    "identity": "effect",
+    "log": "log scale",
+    "logit": "log odds",
+    "fisher_z": "Fisher's z",
+    "arcsine": "arcsine",
+    "double_arcsine": "2x arcsine",
+}
+#: Columns of :func:`tidy_frame`, in order; they are the same whatever was withheld.
+TIDY_COLUMNS = (
+    "model",
+    "measure",
+    "k",
+    "estimate",
+    "se",
+    "statistic",
+    "df",
+    "p_value",
+    "ci_low",
+    "ci_high",
+    "pi_low",
+    "pi_high",
+    "tau2",
+    "tau2_ci_low",
+    "tau2_ci_high",
+    "i2",
+    "h2",
+    "q",
+    "q_df",
+    "q_p_value",
+    "tau2_method",
+    "ci_method",
+    "level",
+)
+
+
+def measure_words(measure: str | None) -> str:
+    """Return a measure in words as it is read, such as ``risk ratio``; ``effect`` when unknown."""
+    entry = measure_entry(measure)
+    if entry is None:
+        return "effect" if measure is None else measure
+    if entry.transformation == "identity":
+        return entry.label
+    return f"{entry.label[0].lower()}{entry.label[1:]}"
+
+
+def reader_words(
+    measure: str | None,
+    estimate: float | None,
+    low: float | None,
+    high: float | None,
+    variances: Any = None,
+) -> tuple[str, str] | None:
+    """Return an estimate and its interval as they are read; None where that is the pooled scale."""
+    entry = measure_entry(measure)
+    if entry is None or entry.transformation == "identity" or low is None:
+        return None
+    parts = [entry.to_reader(value, variances) for value in (estimate, low, high)]
+    return None if np.isnan(parts).any() else display_words(measure, *map(float, parts))
+
+
+def scale_words(measure: str | None) -> str:
+    """Return the name of the scale that is pooled, such as ``log scale``."""
+    entry = measure_entry(measure)
+    return SCALE_WORDS["identity" if entry is None else entry.transformation]
+
+
+def both_scales(
+    measure: str | None,
+    estimate: float,
+    low: float | None,
+    high: float | None,
+    digits: int,
+    variances: Any = None,
+) -> str:
+    """Return ``0.49 [0.33, 0.73] (log scale -0.71)``, or the estimate and interval alone."""
+    read = reader_words(measure, estimate, low, high, variances)
+    if read is None:
+        return format_estimate(estimate, low, high, digits)
+    beside = f"{scale_words(measure)} {format_number(estimate, digits)}"
+    return f"{read[0]} [{read[1].replace(' to ', ', ')}] ({beside})"
+
+
+def number_words(
+    measure: str | None, value: float, low: float | None, high: float | None, digits: int
+) -> str:
+    """Return one number as it is read, with the digits that its interval deserves."""
+    read = reader_words(measure, value, low, high)
+    return format_number(value, digits) if read is None else read[0]
+
+
+def interval_words(
+    measure: str | None,
+    estimate: float,
+    low: float | None,
+    high: float | None,
+    share: str,
+    digits: int,
+    variances: Any = None,
+) -> str:
+    """Return ``0.49  95% CI 0.33 to 0.73 (log scale -0.71)``; an interval may be withheld."""
+    read = reader_words(measure, estimate, low, high, variances)
+    if read is not None:
+        beside = f"{scale_words(measure)} {format_number(estimate, digits)}"
+        return f"{read[0]}  {share} CI {read[1]} ({beside})"
+    bounds = "withheld" if low is None else format_interval(low, high, digits)
+    return f"{format_number(estimate, digits)}  {share} CI {bounds}"
+
+
+def decimals_for(se: float) -> int:
+    """Return decimals that show two significant figures of a standard error, at least two."""
+    if not (math.isfinite(se) and se > 0):
+        return 2
+    return min(12, max(2, 1 - math.floor(math.log10(se))))
+
+
+def statistic_words(statistic: float | None, df: int | None, p_value: float | None) -> str:
+    """Return a test in words, such as ``t(12) = -3.95, p = 0.002``."""
+    if statistic is None:
+        return "no test"
+    name = "z" if df is None else f"t({df})"
+    return f"{name} = {format_number(statistic)}, {format_p(p_value)}"
+
+
+def fit_lines(fit: RandomEffects) -> str:
+    """Return the lines that a pooled effect prints."""
+    digits = decimals_for(fit.se)
+    share = f"{100 * fit.level:g}%"
+    kind = "RandomEffects" if fit.model == "random" else "CommonEffect"
+    how = [measure_words(fit.measure), plural(fit.k, "study", "studies")]
+    if fit.k > 1:
+        how += [] if fit.tau2_method is None else [fit.tau2_method]
+        how.append(METHOD_WORDS[fit.ci_method])
+    bounds = "withheld" if fit.ci_low is None else format_interval(fit.ci_low, fit.ci_high, digits)
+    middle = format_number(fit.estimate, digits)
+    predicted = None if fit.pi_low is None else format_interval(fit.pi_low, fit.pi_high, digits)
+    own = f"  {scale_words(fit.measure):<11} {middle}  {share} CI {bounds}"
+    own += "" if predicted is None else f"  {share} PI {predicted}"
+    read = reader_words(fit.measure, fit.estimate, fit.ci_low, fit.ci_high, fit.variances)
+    if read is not None:
+        middle, bounds = read
+        new = reader_words(fit.measure, fit.estimate, fit.pi_low, fit.pi_high, fit.variances)
+        predicted = None if new is None else new[1]
+    name = "pooled" if fit.k > 1 else "study "
+    entry = measure_entry(fit.measure)
+    # A mean, a proportion or a rate of one group has no value of no effect to be tested against.
+    tested = "" if entry is not None and entry.null is None else "   " + statistic_words(
+        fit.statistic, fit.df, fit.p_value)  # fmt: skip
+    lines = [
+        f"<{kind}: {', '.join(how)}>",
+        f"  {name}      {middle}  {share} CI {bounds}{tested}",
+    ]
+    if predicted is not None:
+        lines.append(f"  next study  {share} PI {predicted} (t, {fit.pi_df} df)")
+    if read is not None:
+        lines.append(own)
+    if fit.q is not None:
+        spread = []
+        if fit.tau2 is not None:
+            range_ = " to ".join(
+                format_significant(bound) for bound in (fit.tau2_ci_low, fit.tau2_ci_high)
+            )
+            spread.append(f"τ² = {format_significant(fit.tau2)} ({range_})")
+        origin = "" if fit.tau2 is not None else " (from Q)"
+        spread.append(f"I² = {format_percent(fit.i2, 1)}{origin}")
+        spread.append(f"Q({fit.q_df}) = {format_number(fit.q, 1)}, {format_p(fit.q_p_value)}")
+        lines.append(f"  between     {', '.join(spread)}")
+    lines += [f"  caveat      {caveat.message}" for caveat in fit.caveats]
+    return "\n".join(lines)
+
+
+def tidy_frame(fits: Sequence[RandomEffects]) -> pd.DataFrame:
+    """Return one row per fit in the column vocabulary."""
+    import pandas as pd
+
+    rows = [{name: getattr(fit, name) for name in TIDY_COLUMNS} for fit in fits]
+    return pd.DataFrame(rows, columns=list(TIDY_COLUMNS))
+
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class RandomEffects(DrawsForest, DrawsFunnel, DrawsBaujat, Result):
+    """A pooled effect; its repr is the sentence that opens a results paragraph.
+
+    Attributes
+    ----------
+    model : {"random", "common"}
+    k : int
+        Number of studies.
+    estimate, se : float
+        The mean effect, in the unit of the estimates, and its standard error.
+    statistic, df, p_value : float, int, float or None
+        The test that the mean is 0; ``df`` is None for the normal distribution. Statistic and
+        p-value are None where they do not exist (a standard error of 0).
+    ci_low, ci_high : float or None
+        Interval of the mean at ``level`` by ``ci_method``.
+    pi_low, pi_high, pi_df : float, float, int or None
+        Prediction interval (t with k - 2 degrees of freedom); None below three studies.
+    tau2, tau2_se : float or None
+        Between-study variance; None when it is not estimated (one study, common effect).
+    tau2_ci_low, tau2_ci_high : float or None
+        Q-profile interval at ``level``.
+    i2, h2, i2_ci_low, i2_ci_high : float or None
+        From tau-squared and the typical sampling variance (metafor's definition); shares of one.
+    i2_q, h2_q : float or None
+        From Q.
+    q, q_df, q_p_value : float, int, float or None
+        Cochran's Q.
+    log_likelihood, deviance, aic, bic, aicc : float or None
+        Restricted for REML, full otherwise.
+    weights : ndarray of shape (k,)
+        Shares of one.
+    estimates, variances : ndarray of shape (k,)
+    labels : tuple of str
+    measure : str or None
+        Code of the effect measure, such as ``"SMD"``.
+    tau2_method, ci_method, level, rule
+        How the fit was made; ``rule`` is the sentence of the small-k policy.
+    caveats : tuple of Caveat
+    """
+
+    model: str
+    k: int
+    estimate: float
+    se: float
+    statistic: float | None
+    df: int | None
+    p_value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    pi_low: float | None
+    pi_high: float | None
+    pi_df: int | None
+    tau2: float | None
+    tau2_se: float | None
+    tau2_ci_low: float | None
+    tau2_ci_high: float | None
+    i2: float | None
+    h2: float | None
+    i2_ci_low: float | None
+    i2_ci_high: float | None
+    i2_q: float | None
+    h2_q: float | None
+    q: float | None
+    q_df: int | None
+    q_p_value: float | None
+    log_likelihood: float | None
+    deviance: float | None
+    aic: float | None
+    bic: float | None
+    aicc: float | None
+    weights: FloatArray
+    estimates: FloatArray
+    variances: FloatArray
+    labels: tuple[str, ...]
+    measure: str | None
+    tau2_method: str | None
+    ci_method: str
+    level: float
+    rule: str
+    caveats: tuple[Caveat, ...]
+
+    @property
+    def tau(self) -> float | None:
+        """Standard deviation of the true effects, in the unit of the estimates."""
+        return None if self.tau2 is None else float(np.sqrt(self.tau2))
+
+    def intervals(self) -> IntervalTable:
+        """Return the Wald, Knapp-Hartung and conservative intervals side by side."""
+        return mean_intervals(self)
+
+    def summary(self) -> str:
+        """Return the printed lines."""
+        return fit_lines(self)
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row in the column vocabulary."""
+        return tidy_frame([self])
+
+
+@takes_effects()
+def random_effects(
+    estimates: ArrayLike,
+    variances: ArrayLike,
+    tau2_method: str = "REML",
+    ci_method: str = "knapp-hartung-conservative",
+    level: float = 0.95,
+    labels: Sequence[object] | ArrayLike | None = None,
+    measure: Measure | str | None = None,
+    *,
+    repeated_labels: str = "refuse",
+) -> RandomEffects:
+    """Pool independent studies in a random-effects model.
+
+    Parameters
+    ----------
+    estimates, variances : array_like of shape (k,)
+        Effects and their sampling variances, k >= 1. Instead of the two: ``Effects`` of
+        :func:`~ketameta.effect_sizes`, or a data frame with ``estimate=`` and
+        ``variance=`` (or ``se=``) naming its columns; ``labels=`` may then name one too.
+    tau2_method : {"DL", "PM", "HE", "HS", "SJ", "ML", "REML", "EB"}
+        See :func:`ketameta.models.tau2.estimate_tau2`.
+    ci_method : {"wald", "knapp-hartung", "knapp-hartung-conservative"}
+        See :func:`ketameta.models.intervals.mean_inference`.
+    level : float
+        Of every interval.
+    labels : sequence of length k, optional
+        One label per study; a repeated label is refused unless ``repeated_labels="allow"``.
+    measure : Measure or str, optional
+        What the estimates are: results print the scale that is read (ratios, proportions,
+        correlations) first, and ``display_estimate`` and its like give it.
+
+    Returns
+    -------
+    RandomEffects
+        With one study the study itself: Wald interval, no tau-squared, a caveat.
+
+    Raises
+    ------
+    ImpossibleDataError, NotEstimableError, UsageError
+        See :func:`ketameta.models.validation.checked_inputs`. For an empty list use
+        :func:`pool`.
+
+    Notes
+    -----
+    Equal to metafor's ``rma(yi, vi, method=tau2_method, test="z" | "knha" | "adhoc")``, with three
+    differences: results do not depend on the unit of the effect, likelihoods are searched
+    completely, and the prediction interval has k - 2 degrees of freedom rather than k - 1.
+    PyMARE 0.0.13 gives the same mean and interval (to its search tolerance of 1e-6 in tau-squared)
+    and defines I-squared from Q.
+
+    Examples
+    --------
+    >>> fit = random_effects([0.10, 0.30, 0.35, 0.65], [0.03, 0.04, 0.05, 0.02])
+    >>> round(fit.estimate, 4), round(fit.ci_low, 4), round(fit.ci_high, 4)
+    (0.3658, -0.052, 0.7836)
+    """
+    check_choice("tau2_method", tau2_method, TAU2_METHODS)
+    inputs = checked_inputs(estimates, variances, labels, repeated_labels=repeated_labels)
+    return _pooled(inputs, tau2_method, ci_method, level, measure)
+
+
+@takes_effects()
+def common_effect(
+    estimates: ArrayLike,
+    variances: ArrayLike,
+    ci_method: str = "wald",
+    level: float = 0.95,
+    labels: Sequence[object] | ArrayLike | None = None,
+    measure: Measure | str | None = None,
+    *,
+    repeated_labels: str = "refuse",
+) -> RandomEffects:
+    """Pool studies under the assumption that all share one true effect.
+
+    Parameters as in :func:`random_effects`. ``tau2`` and the prediction interval are None;
+    ``i2`` and ``h2`` are those from Q, as metafor's for ``method="EE"``.
+
+    Examples
+    --------
+    >>> fit = common_effect([0.10, 0.30, 0.35, 0.65], [0.03, 0.04, 0.05, 0.02])
+    >>> round(fit.estimate, 4), round(fit.ci_low, 4), round(fit.ci_high, 4)
+    (0.3922, 0.2192, 0.5652)
+    """
+    inputs = checked_inputs(estimates, variances, labels, repeated_labels=repeated_labels)
+    return _pooled(inputs, COMMON, ci_method, level, measure)
+
+
+def _pooled(
+    inputs: Inputs, tau2_method: str, ci_method: str, level: float, measure: Measure | str | None
+) -> RandomEffects:
+    check_choice("ci_method", ci_method, CI_METHODS)
+    level = check_level(level)
+    y, v, design, labels, _ = inputs
+    k = len(y)
+    words = measure_code(measure)
+    common = tau2_method == COMMON
+    if k == 1:
+        return _single(inputs, "common" if common else "random", level, words)
+    fit = fit_mixed_model(y, v, design, tau2_method, ci_method, level)
+    tau2 = None if common else fit.tau2.value
+    statistics = heterogeneity(y, v, design, tau2)
+    likelihood = fit_statistics(
+        y,
+        v,
+        design,
+        fit.tau2.value,
+        restricted=tau2_method == "REML",
+        parameters=1 if common else 2,
+    )
+    bounds = None if common else tau2_interval(y, v, design, level=level)
+    estimate, inference = float(fit.coefficients[0]), fit.inference
+    se = float(inference.se[0])
+    predicted: dict[str, Any] = {"pi_low": None, "pi_high": None, "pi_df": None}
+    if tau2 is not None and k >= MIN_STUDIES_PREDICTION and se > 0:
+        low, high = prediction_bounds(estimate, se, tau2, k - 2, level)
+        predicted = {"pi_low": low, "pi_high": high, "pi_df": k - 2}
+    typical = statistics.typical_variance
+    return RandomEffects(
+        model="common" if common else "random",
+        k=k,
+        estimate=estimate,
+        se=se,
+        statistic=_number(inference.statistic[0]),
+        df=inference.df,
+        p_value=_number(inference.p_value[0]),
+        ci_low=_number(inference.ci_low[0]),
+        ci_high=_number(inference.ci_high[0]),
+        **predicted,
+        tau2=tau2,
+        tau2_se=fit.tau2.se,
+        tau2_ci_low=None if bounds is None else bounds.low,
+        tau2_ci_high=None if bounds is None else bounds.high,
+        i2=statistics.i2,
+        h2=statistics.h2,
+        i2_ci_low=None if bounds is None else bounds.low / (bounds.low + typical),
+        i2_ci_high=None if bounds is None else bounds.high / (bounds.high + typical),
+        i2_q=statistics.i2_q,
+        h2_q=statistics.h2_q,
+        q=statistics.q,
+        q_df=statistics.q_df,
+        q_p_value=statistics.q_p_value,
+        **likelihood._asdict(),
+        weights=_frozen(fit.w / fit.w.sum()),
+        estimates=_frozen(y),
+        variances=_frozen(v),
+        labels=labels,
+        measure=words,
+        tau2_method=None if common else tau2_method,
+        ci_method=ci_method,
+        level=level,
+        rule=small_k_rule(k, common=common).sentence,
+        caveats=(
+            *small_k_caveats(k, common=common),
+            *mixed_model.data_caveats(y, v, labels),
+            *mixed_model.interval_caveats(fit, ci_method),
+            *mixed_model.tau2_caveats(fit, tau2_method, bounds),
+        ),
+    )
+
+
+def _single(inputs: Inputs, model: str, level: float, measure: str | None) -> RandomEffects:
+    """One study: the study itself, with its Wald interval."""
+    estimate, se = float(inputs.y[0]), float(np.sqrt(inputs.v[0]))
+    half = critical_value(level, None) * se
+    nothing = {
+        field.name: None
+        for field in dataclasses.fields(RandomEffects)
+        if field.name.startswith(("pi_", "tau2", "i2", "h2", "q"))
+        or field.name in ("log_likelihood", "deviance", "aic", "bic", "aicc")
+    }
+    values: dict[str, Any] = {
+        **nothing,
+        "model": model,
+        "k": 1,
+        "estimate": estimate,
+        "se": se,
+        "statistic": estimate / se,
+        "df": None,
+        "p_value": float(two_sided_p(np.array(estimate / se), None)),
+        "ci_low": estimate - half,
+        "ci_high": estimate + half,
+        "weights": _frozen(np.ones(1)),
+        "estimates": _frozen(inputs.y),
+        "variances": _frozen(inputs.v),
+        "labels": inputs.labels,
+        "measure": measure,
+        "ci_method": "wald",
+        "level": level,
+        "rule": small_k_rule(1).sentence,
+        "caveats": small_k_caveats(1),
+    }
+    return RandomEffects(**values)
+
+
+def _number(value: Any) -> float | None:
+    """Return a float, or None for the NaN of a test that does not exist."""
+    return float(value) if np.isfinite(value) else None
+
+
+def _frozen(values: Array) -> Array:
+    copy = np.array(values, dtype=float)
+    copy.setflags(write=False)
+    return copy
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -75,7 +696,7 @@ def pool(
     estimates, variances : array_like of shape (k,)
         ``k`` may be 0.
     tau2_method, ci_method, level, labels, measure, repeated_labels
-        As in :func:`~ketameta.models.random_effects.random_effects`.
+        As in :func:`random_effects`.
     model : {"random", "common"}
     looked_for : str
         Said by the result when there is no study.

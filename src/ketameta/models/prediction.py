@@ -11,30 +11,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from ketameta.arrays import as_number
+from ketameta.effects.arrays import as_number
 from ketameta.errors import NotEstimableError, check_choice
-from ketameta.models.gate import check_fit
-from ketameta.models.intervals import check_level, critical_value, mean_inference
+from ketameta.formatting import format_interval, format_number, format_significant
+from ketameta.models.intervals import check_level, mean_inference, prediction_bounds
 from ketameta.models.least_squares import Array, weighted_least_squares
 from ketameta.models.results import Caveat, Result
 from ketameta.models.tau2 import estimate_tau2
-from ketameta.numberformat import format_interval, format_number, format_significant
+from ketameta.models.validation import check_fit
 
 if TYPE_CHECKING:
-    from ketameta.models.pooled_effect import RandomEffects
+    from ketameta.models.pooling import RandomEffects
+
 
 #: Ways to a prediction interval; the first is the default.
 PREDICTION_METHODS = ("hts", "metafor", "partlett-riley-hk", "partlett-riley-kr", "nagashima")
 #: Draws of the bootstrap; the bounds then vary by about 0.01 standard deviations between seeds.
 BOOTSTRAP_DRAWS = 25_000
-
-
-def prediction_bounds(
-    estimate: float, se: float, tau2: float, df: float | None, level: float
-) -> tuple[float, float]:
-    """Return ``estimate -+ t sqrt(tau2 + se^2)``; the normal quantile without ``df``."""
-    half = critical_value(level, df) * float(np.hypot(se, np.sqrt(tau2)))
-    return estimate - half, estimate + half
 
 
 def kenward_roger(y: Array, v: Array, tau2: float) -> tuple[float, float]:

@@ -1,32 +1,342 @@
 """Meta-regression: how effects vary with what the studies were like.
 
-The result class is in ``regression_result``, the design in ``design``.
+The design matrix is in ``design``.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
-from ketameta.models import fit_caveats
-from ketameta.models.design import INTERCEPT, Design, build_design
-from ketameta.models.gate import checked_inputs
-from ketameta.models.heterogeneity import fit_statistics, heterogeneity
-from ketameta.models.intervals import check_level, tau2_interval, wald_test
+from ketameta.formatting import (
+    format_interval,
+    format_number,
+    format_p,
+    format_percent,
+    format_significant,
+    plural,
+)
+from ketameta.measures import CI_METHODS, TAU2_METHODS, Measure, measure_code, measure_entry
+from ketameta.models import mixed_model
+from ketameta.models.design import INTERCEPT, Design, build_design, encode_rows
+from ketameta.models.intervals import (
+    WaldTest,
+    check_level,
+    critical_value,
+    tau2_interval,
+    wald_test,
+)
 from ketameta.models.least_squares import Array, weighted_least_squares
 from ketameta.models.mixed_model import MixedModel, fit_mixed_model
 from ketameta.models.policy import small_k_caveats, small_k_rule
-from ketameta.models.regression_result import MetaRegression
-from ketameta.models.results import Caveat
-from ketameta.models.tau2 import COMMON, estimate_tau2
-from ketameta.vocabulary import CI_METHODS, TAU2_METHODS, Measure, measure_code
+from ketameta.models.pooling import (
+    METHOD_WORDS,
+    decimals_for,
+    interval_words,
+    measure_words,
+    reader_words,
+    statistic_words,
+)
+from ketameta.models.results import Caveat, DrawsBaujat, DrawsBubble, Result
+from ketameta.models.tau2 import COMMON, estimate_tau2, fit_statistics, heterogeneity
+from ketameta.models.validation import checked_inputs
 
-__all__ = ["MetaRegression", "meta_regression"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def moderation_words(fit: MetaRegression) -> str:
+    """Return the test of moderators, such as ``F(2, 10) = 4.96, p = 0.032``."""
+    if fit.qm is None:
+        return "no test of moderators: a standard error is 0"
+    name = f"χ²({fit.qm_df})" if fit.qm_df2 is None else f"F({fit.qm_df}, {fit.qm_df2})"
+    return f"{name} = {format_number(fit.qm)}, {format_p(fit.qm_p_value)}"
+
+
+def regression_lines(fit: MetaRegression) -> str:
+    """Return the lines that a meta-regression prints."""
+    how = [measure_words(fit.measure), plural(fit.k, "study", "studies")]
+    how.append(fit.tau2_method or "common effect")
+    how.append(METHOD_WORDS[fit.ci_method])
+    lines = [f"<MetaRegression: {', '.join(how)}>"]
+    width = max(len(name) for name in fit.names)
+    for j, name in enumerate(fit.names):
+        digits = decimals_for(float(fit.se[j]))
+        test = "no test"
+        if fit.se[j] > 0:
+            test = statistic_words(float(fit.statistic[j]), fit.df, float(fit.p_value[j]))
+        # Coefficients of logarithms are logarithms of ratios; those of other scales stay.
+        entry = measure_entry(fit.measure)
+        ratio = entry is not None and entry.transformation == "log" and fit.se[j] > 0
+        words = interval_words(
+            fit.measure if ratio else None,
+            float(fit.estimate[j]),
+            float(fit.ci_low[j]) if fit.se[j] > 0 else None,
+            float(fit.ci_high[j]),
+            f"{100 * fit.level:g}%",
+            digits,
+        )
+        lines.append(f"  {name:<{width}}  {words}   {test}")
+    explained = "" if fit.r2 is None else f", R² = {format_percent(fit.r2, 1)}"
+    lines.append(f"  {'moderators':<{width}}  {moderation_words(fit)}{explained}")
+    spread = []
+    if fit.tau2 is not None:
+        low, high = (format_significant(b) for b in (fit.tau2_ci_low, fit.tau2_ci_high))
+        spread.append(f"τ² = {format_significant(fit.tau2)} ({low} to {high})")
+    spread.append(f"I² = {format_percent(fit.i2, 1)}")
+    spread.append(f"Q({fit.qe_df}) = {format_number(fit.qe, 1)}, {format_p(fit.qe_p_value)}")
+    lines.append(f"  {'residual':<{width}}  {', '.join(spread)}")
+    lines += [f"  caveat  {caveat.message}" for caveat in fit.caveats]
+    return "\n".join(lines)
+
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Predictions(Result):
+    """Mean effects at new values of the moderators, arrays of shape (m,).
+
+    Attributes
+    ----------
+    estimate, se, ci_low, ci_high : ndarray
+    pi_low, pi_high : ndarray or None
+        Where the true effect of a new study with these moderators is expected; None when withheld.
+    df, pi_df : int or None
+        Degrees of freedom of the two; None for the normal distribution.
+    level : float
+    caveats : tuple of Caveat
+    measure : str or None
+    """
+
+    estimate: FloatArray
+    se: FloatArray
+    ci_low: FloatArray
+    ci_high: FloatArray
+    pi_low: FloatArray | None
+    pi_high: FloatArray | None
+    df: int | None
+    pi_df: int | None
+    level: float
+    caveats: tuple[Caveat, ...]
+    measure: str | None = None
+
+    def summary(self) -> str:
+        """Return one line per row."""
+        share = f"{100 * self.level:g}%"
+        lines = [f"<Predictions: {plural(len(self.estimate), 'row')}>"]
+        for i, value in enumerate(self.estimate):
+            digits = decimals_for(float(self.se[i]))
+            low, high = float(self.ci_low[i]), float(self.ci_high[i])
+            line = "  " + interval_words(self.measure, float(value), low, high, share, digits)
+            if self.pi_low is not None and self.pi_high is not None:
+                low, high = float(self.pi_low[i]), float(self.pi_high[i])
+                read = reader_words(self.measure, float(value), low, high)
+                bounds = format_interval(low, high, digits) if read is None else read[1]
+                line += f"  {share} PI {bounds}"
+            lines.append(line)
+        lines += [f"  caveat  {caveat.message}" for caveat in self.caveats]
+        return "\n".join(lines)
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row per prediction."""
+        import pandas as pd
+
+        names = ("estimate", "se", "ci_low", "ci_high", "pi_low", "pi_high")
+        return pd.DataFrame({name: getattr(self, name) for name in names})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class MetaRegression(DrawsBubble, DrawsBaujat, Result):
+    """Effects regressed on moderators; its repr is a small table.
+
+    Attributes
+    ----------
+    model : {"random", "common"}
+    k, p : int
+        Studies and coefficients.
+    names : tuple of str
+        Of the coefficients, in order.
+    estimate, se, statistic, p_value, ci_low, ci_high : ndarray of shape (p,)
+        NaN in the last four only where a plain Knapp-Hartung standard error is 0.
+    df : int or None
+        Degrees of freedom of t; None for the normal distribution.
+    covariance : ndarray of shape (p, p)
+    tested, qm, qm_df, qm_df2, qm_p_value
+        The test of moderators: names of the coefficients, chi-squared (``qm_df2`` None) or F.
+    qe, qe_df, qe_p_value
+        The test of residual heterogeneity.
+    r2 : float or None
+        Share of one; None without an intercept.
+    tau2, tau2_se, tau2_ci_low, tau2_ci_high : float or None
+        Residual between-study variance and its Q-profile interval.
+    i2, h2 : float
+        Residual, from tau-squared and the typical variance; i2 is a share of one.
+    log_likelihood, deviance, aic, bic, aicc : float
+    weights : ndarray of shape (k,)
+    estimates, variances, design, labels
+        The data; ``design`` has shape (k, p).
+    terms : dict of str to tuple of str
+        Coefficients of each term of the formula.
+    formula, measure, tau2_method, ci_method, level, rule
+        How the fit was made.
+    caveats : tuple of Caveat
+    """
+
+    model: str
+    k: int
+    p: int
+    names: tuple[str, ...]
+    estimate: FloatArray
+    se: FloatArray
+    statistic: FloatArray
+    df: int | None
+    p_value: FloatArray
+    ci_low: FloatArray
+    ci_high: FloatArray
+    covariance: FloatArray
+    tested: tuple[str, ...]
+    qm: float | None
+    qm_df: int
+    qm_df2: int | None
+    qm_p_value: float | None
+    qe: float
+    qe_df: int
+    qe_p_value: float
+    r2: float | None
+    tau2: float | None
+    tau2_se: float | None
+    tau2_ci_low: float | None
+    tau2_ci_high: float | None
+    i2: float
+    h2: float
+    log_likelihood: float
+    deviance: float
+    aic: float
+    bic: float
+    aicc: float
+    weights: FloatArray
+    estimates: FloatArray
+    variances: FloatArray
+    design: FloatArray
+    labels: tuple[str, ...]
+    terms: dict[str, tuple[str, ...]]
+    formula: str | None
+    measure: str | None
+    tau2_method: str | None
+    ci_method: str
+    level: float
+    rule: str
+    caveats: tuple[Caveat, ...]
+    encoder: Any = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field but the encoder of the formula as JSON-ready Python."""
+        bare = dataclasses.replace(self, encoder=None)
+        fields = Result.to_dict(bare)
+        del fields["encoder"]
+        return fields
+
+    @property
+    def coefficients(self) -> pd.DataFrame:
+        """One row per coefficient: estimate, se, statistic, df, p_value, ci_low, ci_high."""
+        import pandas as pd
+
+        columns = ("estimate", "se", "statistic", "p_value", "ci_low", "ci_high")
+        frame = pd.DataFrame({name: getattr(self, name) for name in columns})
+        frame.insert(3, "df", [self.df] * self.p)
+        frame.insert(0, "term", list(self.names))
+        return frame
+
+    def tidy(self) -> pd.DataFrame:
+        """Return the coefficients, one row each."""
+        return self.coefficients
+
+    def test(self, term: str | Sequence[str]) -> WaldTest:
+        """Test that every coefficient of a term (or of a list of names) is 0."""
+        wanted = self.terms.get(term, (term,)) if isinstance(term, str) else tuple(term)
+        for name in wanted:
+            check_choice("term", name, (*self.names, *self.terms))
+        at = [self.names.index(name) for name in wanted]
+        return wald_test(self.estimate, self.covariance, self.df, at)
+
+    def predict(
+        self, new: Any = None, level: float | None = None, method: str = "hts"
+    ) -> Predictions:
+        """Return mean effects and intervals at new values of the moderators.
+
+        Parameters
+        ----------
+        new : DataFrame or array_like of shape (m, number of moderators), optional
+            A frame for a fit by formula, otherwise rows without the intercept; the studies
+            themselves when not given.
+        level : float, optional
+            The fit's own when not given.
+        method : {"hts", "metafor"}
+            Prediction intervals by t with k - p - 1 degrees of freedom (default), or metafor's: t
+            with k - p, normal for a Wald fit.
+
+        Raises
+        ------
+        UsageError, ImpossibleDataError
+            Columns that do not fit the model, categories it has not seen, missing values.
+        """
+        check_choice("method", method, ("hts", "metafor"))
+        level = self.level if level is None else check_level(level)
+        rows: FloatArray = self.design
+        outside: tuple[str, ...] = ()
+        if new is not None:
+            low, high = self.design.min(0).tolist(), self.design.max(0).tolist()
+            ranges = dict(zip(self.names, zip(low, high, strict=True), strict=True))
+            rows, outside = encode_rows(self.encoder, self.names, new, ranges)
+        estimate = rows @ self.estimate
+        se = np.sqrt(np.einsum("ij,jk,ik->i", rows, self.covariance, rows))
+        half = critical_value(level, self.df) * se
+        caveats = []
+        if outside:
+            caveats.append(
+                Caveat(
+                    "extrapolation",
+                    f"{', '.join(outside)} lies outside the values of the studies.",
+                )
+            )
+        pi_df = self.df if method == "metafor" else self.k - self.p - 1
+        pi_low = pi_high = None
+        if self.tau2 is None or (pi_df is not None and pi_df < 1) or not np.all(se > 0):
+            pi_df = None
+            why = (
+                "The common-effect model has no distribution of true effects."
+                if self.tau2 is None
+                else f"{self.k} studies and {self.p} coefficients are too few to predict."
+            )
+            caveats.append(Caveat("no_prediction", why))
+        else:
+            spread = critical_value(level, pi_df) * np.sqrt(se**2 + self.tau2)
+            pi_low, pi_high = estimate - spread, estimate + spread
+        return Predictions(
+            estimate,
+            se,
+            estimate - half,
+            estimate + half,
+            pi_low,
+            pi_high,
+            self.df,
+            pi_df,
+            level,
+            tuple(caveats),
+            self.measure,
+        )
+
+    def summary(self) -> str:
+        """Return the printed table."""
+        return regression_lines(self)
+
 
 #: A study whose leverage in ordinary least squares is above this decides a coefficient alone.
 LONE_LEVERAGE = 1 - 1e-8
@@ -54,7 +364,7 @@ def meta_regression(
     ----------
     estimates, variances : array_like of shape (k,)
         Effects and their sampling variances; or ``Effects``, or a frame, as in
-        :func:`~ketameta.models.random_effects.random_effects`.
+        :func:`~ketameta.random_effects`.
     moderators : data frame, or array_like of shape (k, m) or (k,)
         A frame with ``formula``, or numeric columns. After ``Effects`` or a frame also the formula
         itself or names of columns, of ``data=`` a frame where the effects came without one:
@@ -67,7 +377,7 @@ def meta_regression(
     tau2_method : {"DL", "PM", "HE", "HS", "SJ", "ML", "REML", "EB", "common"}
         ``"common"`` for a model without residual heterogeneity.
     ci_method, level, labels, measure, repeated_labels
-        As in :func:`~ketameta.models.random_effects.random_effects`.
+        As in :func:`~ketameta.random_effects`.
     intercept : bool
         Whether to put a column of ones before numeric columns.
 
@@ -78,7 +388,7 @@ def meta_regression(
     Raises
     ------
     UsageError, ImpossibleDataError, NotEstimableError
-        See :func:`~ketameta.models.gate.checked_inputs` and
+        See :func:`~ketameta.models.validation.checked_inputs` and
         :func:`~ketameta.models.design.build_design`; not more studies than coefficients, or a
         column that is a combination of others (metafor drops it with a warning).
 
@@ -177,10 +487,10 @@ def meta_regression(
         rule=small_k_rule(k, p, common=common).sentence,
         caveats=(
             *small_k_caveats(k, p, common=common),
-            *fit_caveats.data_caveats(y, v, known),
+            *mixed_model.data_caveats(y, v, known),
             *_lone_studies(matrix, design, known),
-            *fit_caveats.interval_caveats(fit, ci_method),
-            *fit_caveats.tau2_caveats(fit, tau2_method, bounds),
+            *mixed_model.interval_caveats(fit, ci_method),
+            *mixed_model.tau2_caveats(fit, tau2_method, bounds),
         ),
         encoder=design.encoder,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import UsageError
-from ketameta.numberformat import format_number, plural
+from ketameta.formatting import format_number, plural
 from ketameta.plots import look
 from ketameta.plots.frame import left_out, page, write_names
 from ketameta.plots.scale import finite, make_axis
@@ -36,7 +36,7 @@ def baujat_of(result: Any) -> Baujat:
     if isinstance(result, Baujat):
         return result
     if not hasattr(result, "heterogeneity"):
-        from ketameta.models.baujat import baujat
+        from ketameta.models.diagnostics.influence import baujat
 
         result = baujat(result)
     rows = zip(result.labels, result.heterogeneity, result.influence, strict=True)

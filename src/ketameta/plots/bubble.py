@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.errors import UsageError, check_choice
-from ketameta.numberformat import format_number, format_percent, plural
+from ketameta.formatting import format_number, format_percent, plural
 from ketameta.plots import look
 from ketameta.plots.frame import left_out, null_line, page, write_names
 from ketameta.plots.scale import Axis, Scale, choose_range, make_axis

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError
-from ketameta.numberformat import plural
+from ketameta.formatting import plural
 from ketameta.plots import look
 from ketameta.plots.frame import bar, in_points, null_line, page
 from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError
-from ketameta.numberformat import format_count, plural
+from ketameta.formatting import format_count, plural
 from ketameta.plots import look
 from ketameta.plots.frame import centred, table
 from ketameta.plots.look import BODY, LINE, MARGIN, SMALL

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import UsageError, check_choice
-from ketameta.numberformat import format_count, plural
+from ketameta.formatting import format_count, plural
 from ketameta.plots.scale import Scale, finite
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
-from ketameta.numberformat import (
+from ketameta.formatting import (
     MISSING,
     format_count,
     format_number,

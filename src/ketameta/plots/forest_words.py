@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ketameta.numberformat import format_count, format_percent, plural
+from ketameta.formatting import format_count, format_percent, plural
 from ketameta.plots import look
 
 if TYPE_CHECKING:

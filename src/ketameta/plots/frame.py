@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from ketameta.numberformat import plural
+from ketameta.formatting import plural
 from ketameta.plots import look
 from ketameta.plots.scale import Axis
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.errors import UsageError
-from ketameta.numberformat import format_number, plural
+from ketameta.formatting import format_number, plural
 from ketameta.plots import look
 from ketameta.plots.frame import null_line, page
 from ketameta.plots.scale import Axis, Scale, make_axis

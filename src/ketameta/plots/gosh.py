@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ketameta.errors import UsageError, check_choice
-from ketameta.numberformat import format_count, format_percent
+from ketameta.formatting import format_count, format_percent
 from ketameta.plots import look
 from ketameta.plots.frame import page, size_in_points
 from ketameta.plots.scale import Axis, Scale, finite, make_axis

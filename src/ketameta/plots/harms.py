@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError
-from ketameta.numberformat import format_count, plural
+from ketameta.formatting import format_count, plural
 from ketameta.plots import look
 from ketameta.plots.frame import Pen, arrows, centred, dress, null_line, table
 from ketameta.plots.look import BODY, LINE, MARGIN, SMALL

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import UsageError, did_you_mean
-from ketameta.numberformat import format_count, plural
+from ketameta.formatting import format_count, plural
 from ketameta.plots import look
 from ketameta.plots.frame import sheet, size_in_points
 from ketameta.plots.scale import finite

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError
-from ketameta.numberformat import format_count, plural
+from ketameta.formatting import format_count, plural
 from ketameta.plots import look
 from ketameta.plots.frame import arrows, bar, null_line, page, size_in_points
 from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ketameta.errors import UsageError
-from ketameta.numberformat import format_percent
+from ketameta.formatting import format_percent
 from ketameta.plots import look
 from ketameta.plots.frame import null_line, page
 from ketameta.plots.scale import Estimate, Scale, make_axis
@@ -60,7 +60,7 @@ def posterior_of(result: Any) -> Posterior:
     """Return what the plot shows of the result of ``bayes_random_effects``."""
     if isinstance(result, Posterior):
         return result
-    from ketameta.models.bayes import posterior_curves
+    from ketameta.models.bayes.normal import posterior_curves
 
     curves = posterior_curves(result)
     return Posterior(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError, did_you_mean
-from ketameta.numberformat import plural
+from ketameta.formatting import plural
 from ketameta.plots import look
 from ketameta.plots.frame import centred, table
 from ketameta.plots.look import BODY, MARGIN

@@ -10,9 +10,9 @@ from statistics import median
 from typing import Any
 
 from ketameta.errors import UsageError
-from ketameta.numberformat import MINUS, format_number, format_percent, format_ratio
+from ketameta.formatting import MINUS, format_number, format_percent, format_ratio
+from ketameta.measures import Measure
 from ketameta.plots import look
-from ketameta.vocabulary import Measure
 
 Interval = tuple[float | None, float | None]
 

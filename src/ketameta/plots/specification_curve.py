@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError
-from ketameta.numberformat import format_count, plural
+from ketameta.formatting import format_count, plural
 from ketameta.plots import look
 from ketameta.plots.frame import dress, null_line, sheet, size_in_points
 from ketameta.plots.look import LINE, MARGIN, SMALL

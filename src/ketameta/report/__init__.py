@@ -1,1 +1,7 @@
 """The report: every number of the prose by name, from results; HTML and manifest."""
+
+from __future__ import annotations
+
+from ketameta.faces import face
+
+__getattr__, __dir__, __all__ = face(__name__)

@@ -2,35 +2,69 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from ketameta.analyses.rows import study_label
-from ketameta.analyses.words import agreement_words, interval_words, written
-from ketameta.numberformat import format_interval, format_number, plural
+from ketameta.analyses.words import agreement_words, interval_words, measure_words, written
+from ketameta.formatting import format_interval, format_number, format_percent, plural
+from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths
 from ketameta.report.companion_tables import (
+    dose_check_rows,
+    dose_rows,
     gosh_words,
+    group_table,
     influence_rows,
+    league_table,
     network_table,
     over_time_rows,
     rho_rows,
     small_study_words,
     transitivity_rows,
+    two_stage_words,
     within_rows,
 )
-from ketameta.report.dose_table import dose_check_rows, dose_rows, two_stage_words
 from ketameta.report.engine_data import engine_data, independent_rows
-from ketameta.report.group_table import group_table
-from ketameta.report.league_table import league_table
 from ketameta.report.network_cards import network_cards
 from ketameta.report.plots import Plot, plots_of
 from ketameta.report.pooled import pooled_card
 from ketameta.report.provenance import Provenance
 from ketameta.report.r_code import r_blocks
-from ketameta.report.slope_words import slope_words
-from ketameta.vocabulary import Measure
+
+#: Steps in which a change can be read, and their words.
+STEPS: dict[str, tuple[float, str]] = {
+    "year": (10, "10 years later"),
+    "time_days": (7, "7 days longer"),
+    "n_participants": (100, "100 people more"),
+    "age_mean_years": (10, "10 years older"),
+    "female_percent": (10, "10 percentage points more women or girls"),
+    "adhd_inattentive_percent": (10, "10 percentage points more with the inattentive presentation"),
+}
+
+
+def slope_words(result: dict[str, Any]) -> dict[str, str]:
+    """Return a sentence per continuous moderator that could be fitted, by its name."""
+    measure = Measure(result["measure"])
+    return {
+        item["moderator"]: _sentence(item, measure)
+        for item in result.get("regressions") or ()
+        if not item["withheld"]
+    }
+
+
+def _sentence(item: dict[str, Any], measure: Measure) -> str:
+    step, words = STEPS[item["moderator"]]
+    values = [step * item[name] for name in ("slope", "ci_low", "ci_high")]
+    how = "changes by"
+    if measure.is_ratio:
+        values, how = [math.exp(value) for value in values], "is multiplied by"
+    change = f"{format_number(values[0])} ({format_interval(values[1], values[2])})"
+    r2 = "" if item["r2"] is None else f"; it explains {format_percent(item['r2'])} of the variance"
+    between = f"{r2} between trials" if r2 else ""
+    return f"{words[:1].upper()}{words[1:]}: the {measure_words(measure)} {how} {change}{between}."
 
 
 def analysis_view(

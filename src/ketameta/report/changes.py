@@ -11,10 +11,10 @@ from typing import Any
 
 from ketameta.analyses.words import interval_words, written
 from ketameta.errors import ReportError
-from ketameta.numberformat import plural
+from ketameta.formatting import plural
+from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths
-from ketameta.report.studies import studies_of
-from ketameta.vocabulary import Measure
+from ketameta.report.provenance import studies_of
 
 #: Versions are compared number by number.
 _VERSION = re.compile(r"\d+(?:\.\d+)*")

@@ -11,34 +11,273 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ketameta.analyses.certainty import RATINGS, summary_of_findings
-from ketameta.analyses.credibility import moderator_table
-from ketameta.analyses.credibility_tests import PERMUTED_BELOW
+from ketameta.analyses.claims import UNDER_WAY, UNTOLD
+from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
 from ketameta.analyses.rows import study_label
-from ketameta.conversions import ROUTES
+from ketameta.effects.conversions.routes import ROUTES
 from ketameta.errors import ReportError
-from ketameta.extraction import is_link
-from ketameta.numberformat import format_level, plural
+from ketameta.evidence.load import is_link
+from ketameta.evidence.textfiles import decode, read_toml
+from ketameta.formatting import format_level, plural
 from ketameta.paths import ProjectPaths
+from ketameta.plots.evidence_map import Cell, EvidenceMap
 from ketameta.report import summary, texts
 from ketameta.report.analysis_view import analysis_view, plot_view
 from ketameta.report.changes import changes_since_release
-from ketameta.report.evidence_map import evidence_map, evidence_map_cells
-from ketameta.report.flow import record_flow
-from ketameta.report.glossary import TERMS
+from ketameta.report.html import page_parts, with_pictures
 from ketameta.report.manifest import inputs_hash, results_hash
-from ketameta.report.page_parts import page_parts, with_pictures
-from ketameta.report.page_plots import risk_of_bias, section_plots
-from ketameta.report.provenance import Provenance
-from ketameta.report.registry_table import registry_counts
-from ketameta.report.studies import numbered_studies, records, used_studies
-from ketameta.textfiles import decode, read_toml
+from ketameta.report.plots import Plot, risk_of_bias, section_plots
+from ketameta.report.provenance import Provenance, numbered_studies, records, used_studies
+from ketameta.report.texts import TERMS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketameta.evidence import Evidence
-    from ketameta.study_facts import Assumptions
+    from ketameta.evidence.pairing import Assumptions
+    from ketameta.evidence.tables import Evidence
+
+
+#: Rows of the map: who was studied and what was measured.
+_ROWS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("ADHD: symptoms", ("adhd",), ("adhd_symptoms",)),
+    ("ADHD: attention, memory, executive function", ("adhd",), ("cognition",)),
+    ("ADHD: response", ("adhd",), ("response",)),
+    ("ADHD: harms", ("adhd",), ("harm",)),
+    ("ADHD: blood pressure, heart rate", ("adhd",), ("vital_sign",)),
+    ("Depression: mood", ("major_depression", "bipolar_depression", "depression_mixed"), ("mood",)),
+    (
+        "Depression: response",
+        ("major_depression", "bipolar_depression", "depression_mixed"),
+        ("response",),
+    ),
+    (
+        "Depression: harms",
+        ("major_depression", "bipolar_depression", "depression_mixed"),
+        ("harm",),
+    ),
+    ("Other people: attention, memory", (), ("cognition",)),
+    ("Other people: symptoms", (), ("adhd_symptoms", "other_symptoms", "anxiety", "mood")),
+    ("Other people: harms", (), ("harm", "vital_sign")),
+)
+_NAMED = frozenset({"adhd", "major_depression", "bipolar_depression", "depression_mixed"})
+#: Columns of the map.
+_COLUMNS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("Ketamine", ("ketamine", "esketamine"), ()),
+    ("Memantine", ("memantine",), ()),
+    ("Amantadine", ("amantadine",), ()),
+    ("Dextromethorphan", ("dextromethorphan",), ()),
+    ("Stimulants", (), ("stimulant",)),
+    (
+        "Other ADHD medicines",
+        (),
+        ("norepinephrine_reuptake_inhibitor", "alpha2_agonist", "other_adhd_medicine"),
+    ),
+)
+
+
+def evidence_map_cells(evidence: Evidence) -> dict[str, Any]:
+    """Return the map: row and column labels and one cell for each pair, zeros included.
+
+    Returns
+    -------
+    dict
+        ``rows``, ``columns`` (labels) and ``cells`` (``row, column, trials, participants,
+        direct``). A trial counts once per cell; participants are those randomised, where printed.
+        A cell is direct when people with ADHD were studied.
+    """
+    measured = _measured(evidence)
+    cells = []
+    for row, diagnoses, domains in _ROWS:
+        people = (
+            measured["diagnosis"].isin(diagnoses)
+            if diagnoses
+            else ~measured["diagnosis"].isin(_NAMED)
+        )
+        in_row = measured[people & measured["domain"].isin(domains)]
+        for column, interventions, classes in _COLUMNS:
+            here = in_row[
+                in_row["intervention"].isin(interventions) | in_row["drug_class"].isin(classes)
+            ].drop_duplicates("study_id")
+            here = _without_companions(here)
+            cells.append(
+                {
+                    "row": row,
+                    "column": column,
+                    "trials": len(here),
+                    "participants": int(np.nansum(here["n_randomised"].to_numpy(float))),
+                    "direct": diagnoses == ("adhd",),
+                }
+            )
+    return {
+        "rows": [row for row, _, _ in _ROWS],
+        "columns": [column for column, _, _ in _COLUMNS],
+        "cells": cells,
+    }
+
+
+def evidence_map(evidence: Evidence) -> Plot:
+    """Return the map as a plot."""
+    found = evidence_map_cells(evidence)
+    cells = tuple(Cell(**cell) for cell in found["cells"])
+    data = EvidenceMap(cells, tuple(found["rows"]), tuple(found["columns"]), "", "people with ADHD")
+    return Plot("evidence_map", "evidence_map", data)
+
+
+def _without_companions(here: pd.DataFrame) -> pd.DataFrame:
+    """Leave out reports whose people another report in the same cell counts already."""
+    if here.empty:
+        return here
+    overlaps = {
+        study: {part for part in text.split(";") if part}
+        for study, text in zip(here["study_id"], here["overlaps_with"], strict=True)
+    }
+    kept: set[str] = set()
+    for study in sorted(overlaps, key=lambda name: (bool(overlaps[name]), name)):
+        if not (overlaps[study] & kept or any(study in overlaps[other] for other in kept)):
+            kept.add(study)
+    return here[here["study_id"].isin(list(kept))]
+
+
+def _measured(evidence: Evidence) -> pd.DataFrame:
+    """Return one row per study, treatment arm and outcome with any extracted number.
+
+    Reports that pool other trials are left out, so that nobody is counted twice.
+    """
+    import pandas as pd
+
+    keys = ["study_id", "arm_id", "outcome"]
+    rows = pd.concat([evidence.outcomes[keys], evidence.contrasts[keys]]).drop_duplicates()
+    arms = evidence.arms[evidence.arms["role"] == "treatment"]
+    studies = evidence.studies
+    whole = studies[(studies["design"] != "pooled_rcts")]
+    return (
+        rows.merge(arms[["study_id", "arm_id", "intervention", "drug_class"]])
+        .merge(evidence.outcome_words[["outcome", "domain"]])
+        .merge(whole[["study_id", "diagnosis", "n_randomised", "overlaps_with"]])
+    )
+
+
+NOT_KEPT = "number not kept"
+#: Counts of a PRISMA 2020 diagram that come before extraction, in the words of the page.
+_BEFORE = (
+    ("identified", "Records identified"),
+    ("screened", "Records screened"),
+    ("assessed", "Reports assessed in full"),
+)
+
+
+def record_flow(search: Mapping[str, Any], excluded_listed: int, used: int) -> dict[str, Any]:
+    """Return the boxes of the flow diagram.
+
+    Parameters
+    ----------
+    search : mapping
+        ``data/search.toml``.
+    excluded_listed : int
+        Records that ``data/exclusions.csv`` lists.
+    used : int
+        Studies that enter an analysis.
+
+    Returns
+    -------
+    dict
+        ``mismatch`` (words, where the list of exclusions has another count), ``before`` (label,
+        count or None), ``extracted``, ``converted``, ``excluded``, ``by_source`` and
+        ``studies_used``.
+
+    Raises
+    ------
+    ReportError
+        With every sum that does not hold.
+    """
+    records = search["records"]
+    flow = search.get("flow", search.get("prisma", {}))
+    problems = []
+    extracted, converted = records["extracted"], records["converted"]
+    excluded = records["excluded"]
+    if extracted != converted + excluded:
+        problems.append(
+            f"extracted is {extracted}; converted and excluded add up to {converted + excluded}"
+        )
+    sources = records.get("by_source", {})
+    for name, part in sources.items():
+        if part["extracted"] != part["converted"] + part["excluded"]:
+            total = part["converted"] + part["excluded"]
+            problems.append(
+                f"by_source.{name}: extracted is {part['extracted']}; converted and excluded add "
+                f"up to {total}"
+            )
+    for key in ("extracted", "converted", "excluded"):
+        total = sum(part[key] for part in sources.values())
+        if sources and total != records[key]:
+            problems.append(f"by_source: {key} adds up to {total}, not {records[key]}")
+    if problems:
+        raise ReportError(
+            "data/search.toml [records] does not add up:\n"
+            + "\n".join(f"  {line}" for line in problems)
+        )
+    mismatch = ""
+    if excluded_listed != excluded:
+        mismatch = (
+            f"The record of the search counts {excluded} exclusions; the list of exclusions has "
+            f"{excluded_listed}."
+        )
+    return {
+        "mismatch": mismatch,
+        "before": [
+            {"label": label, "count": flow.get(key) if isinstance(flow.get(key), int) else None}
+            for key, label in _BEFORE
+        ],
+        "extracted": extracted,
+        "converted": converted,
+        "excluded": excluded,
+        "by_source": [{"label": name.replace("_", " "), **part} for name, part in sources.items()],
+        "studies_used": used,
+    }
+
+
+#: Statuses of a trial that ended without being completed.
+_STOPPED = ("terminated", "withdrawn", "no_longer_available")
+
+
+def registry_counts(registry: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """Return how many entries are in each state, zeros included.
+
+    Parameters
+    ----------
+    registry : sequence of mapping
+        Rows of ``data/registry.csv``.
+    """
+    counts = dict.fromkeys(
+        (
+            "planned or running",
+            "completed, with results",
+            "completed without results",
+            "withdrawn, stopped or no longer listed",
+            "status unknown",
+        ),
+        0,
+    )
+    for row in registry:
+        counts[_trial_state(row)] += 1
+    return list(counts.items())
+
+
+def _trial_state(row: Mapping[str, Any]) -> str:
+    status = str(row["status"])
+    if status in UNDER_WAY:
+        return "planned or running"
+    if status in UNTOLD:
+        return "status unknown"
+    if status in _STOPPED:
+        return "withdrawn, stopped or no longer listed"
+    posted = str(row["results_posted"] or "no")
+    known = posted not in ("no", "nan") or bool(row["study_id"]) or status == "published"
+    return "completed, with results" if known else "completed without results"
+
 
 #: A search older than this is due again (half a year, in days).
 SEARCH_DUE_DAYS = 183

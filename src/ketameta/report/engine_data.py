@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from ketameta.measures import Measure
 from ketameta.report.provenance import Provenance
-from ketameta.vocabulary import Measure
 
 _COUNTS = ("events_treatment", "n_treatment", "events_control", "n_control")
 

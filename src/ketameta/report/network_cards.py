@@ -2,6 +2,8 @@
 
 The estimates are worked out a second time, from the formulas and the stored contrasts; a test holds
 that they are the published ones.
+
+A room of its own because its estimates are worked a second time, from the formulas alone.
 """
 
 from __future__ import annotations
@@ -16,13 +18,12 @@ from scipy import special
 from ketameta.analyses.network import treatment_label
 from ketameta.analyses.rows import study_label
 from ketameta.analyses.words import interval_words, written
+from ketameta.formatting import published
+from ketameta.measures import Measure
 from ketameta.models.intervals import critical_value
-from ketameta.numberformat import published
 from ketameta.report.provenance import Provenance
 from ketameta.report.r_code import network_r
-from ketameta.report.worked import Step, number
-from ketameta.report.worked_interval import ratio_steps
-from ketameta.vocabulary import Measure
+from ketameta.report.worked import Step, number, ratio_steps
 
 #: A share below this is rounding error of a comparison that has none.
 _NO_SHARE = 1e-12
@@ -150,7 +151,7 @@ def _b(value: float) -> str:
 
 def effects_covariance(effects: Sequence[Mapping[str, Any]], measure: Measure) -> np.ndarray:
     """Return the sampling covariance of effects of one study, shape (m, m)."""
-    from ketameta.analyses.combine import StudyEffects, study_covariance
+    from ketameta.analyses.rows import StudyEffects, study_covariance
 
     def column(name: str) -> np.ndarray:
         values = [math.nan if effect[name] is None else effect[name] for effect in effects]

@@ -2,6 +2,8 @@
 
 Texts reach the typesetter as data, so nothing in them can act as markup. What its fonts cannot
 show is marked in the text and listed at the end; no character stops the report.
+
+A room of its own because texts become typeset pages here and nowhere else.
 """
 
 from __future__ import annotations
@@ -9,25 +11,107 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import unescape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ketameta.errors import ReportError
-from ketameta.numberformat import format_count, plural
+from ketameta.evidence.textfiles import harmless
+from ketameta.formatting import format_count, format_p, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report import texts
 from ketameta.report.html import words_of_code
-from ketameta.report.pdf_tables import (
-    claim_rows,
-    empty_words,
-    finding_rows,
-    moderator_rows,
-)
-from ketameta.textfiles import harmless
 from ketameta.typesetter import MARK, STANDARDS, codes, fonts, not_shown
+
+
+def claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return each claim with its verdict, what tested it and what stands beside it."""
+    return [
+        {
+            "claim": row["claim"] + (f" (cites: {row['cites']})" if row["cites"] else ""),
+            "verdict": row["verdict"],
+            "tested": row["registered"]["words"] + "."
+            if row["registered"]
+            else _listed_evidence(row["analyses"]),
+            "beside": _listed_evidence(row["indirect"]) if row["indirect"] else "none",
+        }
+        for row in claims
+    ]
+
+
+def _listed_evidence(items: Sequence[Mapping[str, Any]]) -> str:
+    return " ".join(_evidence(item) for item in items)
+
+
+def _evidence(item: Mapping[str, Any]) -> str:
+    """Return what one analysis found: trials, people, effect and where its interval lies."""
+    if item["sentence"]:
+        return f"{item['title']}: {item['sentence']}"
+    return f"{item['title']}: {'; '.join(_found(row) for row in item['found'])}."
+
+
+def _found(row: Mapping[str, Any]) -> str:
+    group = f"{row['group']}: " if row["group"] else ""
+    if row["k"] == 0:
+        return f"{group}no eligible trial"
+    people = (
+        "number of people not printed"
+        if row["people"] == "not printed"
+        else f"{row['people']} people"
+    )
+    return f"{group}{plural(row['k'], 'trial')}, {people}; {row['effect']}, {row['direction']}"
+
+
+def finding_rows(findings: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return the summary of findings of the questions with a trial."""
+    return [
+        [
+            row["title"],
+            row["directness"],
+            str(row["k"]),
+            row["people"],
+            f"{row['effect']}; {row['direction']}",
+            row["absolute"],
+            row["certainty"].partition(":")[0],
+        ]
+        for row in findings
+        if row["k"] > 0
+    ]
+
+
+def empty_words(findings: Sequence[Mapping[str, Any]]) -> str:
+    """Return the questions without a trial."""
+    empty = [row["title"] for row in findings if row["k"] == 0]
+    if not empty:
+        return ""
+    return f"No eligible trial ({plural(len(empty), 'question')}): {'; '.join(empty)}."
+
+
+def moderator_rows(tests: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return every moderator with its test, or why there is none."""
+    return [
+        [
+            row["title"],
+            f"{row['label']} ({'within' if row['kind'] == 'within' else 'between'} trials, "
+            f"{row['status']})",
+            str(row["k"]),
+            *_test(row),
+        ]
+        for row in tests
+    ]
+
+
+def _test(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    if row["p_value"] is None:
+        return "not tested", "", row["withheld"]
+    permuted = row["p_permuted"]
+    words = format_p(row["p_value"])
+    if permuted is not None:
+        words += f"; permuted {format_p(permuted)}"
+    return words, format_p(row["p_holm"]), row["rating"]
+
 
 #: Keys whose texts are not drawn: names, addresses, and what is read out in place of a picture.
 _NOT_DRAWN = frozenset({"alt", "name", "link", "mime", "relationship", "description"})
@@ -70,7 +154,7 @@ def render_pdf(
     """
     import typst
 
-    data: dict[str, Any] = {**pdf_data(context), "attachments": _listed(attachments)}
+    data: dict[str, Any] = {**pdf_data(context), "attachments": _listed_attachments(attachments)}
     pictures = {
         path.name: path.read_text(encoding="utf-8")
         for path in sorted([*paths.figures.glob("*.svg"), *paths.pages.glob("*.svg")])
@@ -164,7 +248,7 @@ def _each_text(
     return value
 
 
-def _listed(attachments: Mapping[str, str]) -> list[dict[str, str]]:
+def _listed_attachments(attachments: Mapping[str, str]) -> list[dict[str, str]]:
     return [
         {"name": name, "relationship": relationship, "mime": mime, "description": description}
         for name, relationship, mime, description in _ATTACHED

@@ -8,10 +8,9 @@ from typing import Any
 
 from scipy import special
 
-from ketameta.numberformat import published
+from ketameta.formatting import published
 from ketameta.report.r_code import r_numbers
-from ketameta.report.worked import Step, number
-from ketameta.report.worked_interval import ratio_steps
+from ketameta.report.worked import Step, number, ratio_steps
 
 #: metafor's names of the intervals.
 R_TESTS = {"wald": "z", "knapp-hartung": "knha", "knapp-hartung-conservative": "adhoc"}

@@ -10,12 +10,19 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ketameta.conversions import ROUTES
-from ketameta.effect_table import derive_effects
-from ketameta.numberformat import published
+from ketameta.analyses.rows import study_label
+from ketameta.effects.conversions.routes import ROUTES
+from ketameta.evidence.derive import derive_effects
+from ketameta.evidence.pairing import ArmSize, Assumptions
+from ketameta.evidence.schema import Table
+from ketameta.formatting import published
 from ketameta.report.worked import (
     Step,
     Worked,
+    difference_steps,
+    interval_steps,
+    join_steps,
+    joined_arm_steps,
     worked_arm,
     worked_change,
     worked_counts,
@@ -23,15 +30,12 @@ from ketameta.report.worked import (
     worked_scores,
 )
 from ketameta.report.worked_contrast import worked_contrast
-from ketameta.report.worked_interval import interval_steps
-from ketameta.report.worked_join import difference_steps, join_steps, joined_arm_steps
-from ketameta.schema import Table
-from ketameta.study_facts import ArmSize, Assumptions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketameta.evidence import Evidence, Row
+    from ketameta.evidence.tables import Evidence, Row
+
 
 #: Columns of a row that the card says elsewhere.
 _ELSEWHERE = frozenset(
@@ -310,3 +314,43 @@ def _arm(source: str, row: Row, table: Table) -> dict[str, Any]:
         "source_url": row["source_url"],
         "flags": list(row.flags),
     }
+
+
+def studies_of(result: Mapping[str, Any]) -> list[str]:
+    """Return the studies of a result in the order of its rows; of a network, its trials."""
+    if result["kind"] == "network":
+        # The rows of its forest plot are treatments.
+        return list((result["network"] or {}).get("studies", []))
+    return list(
+        dict.fromkeys(row["study_id"] for group in result["groups"] for row in group["rows"])
+    )
+
+
+def used_studies(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return every study that enters a result, in alphabetical order."""
+    return sorted({name for result in results for name in studies_of(result)})
+
+
+def numbered_studies(
+    evidence: Evidence, results: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the studies that enter any analysis, numbered, with the analyses they enter."""
+    entered: dict[str, list[str]] = {}
+    for result in results:
+        for name in studies_of(result):
+            entered.setdefault(name, []).append(result["title"])
+    rows = [row for row in records(evidence.studies) if row["study_id"] in entered]
+    for number, row in enumerate(rows, start=1):
+        row["number"] = number
+        row["label"] = study_label(row["study_id"])
+        row["analyses"] = entered[row["study_id"]]
+        row["link"], row["link_words"] = link_of(row)
+    return rows
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows as plain dictionaries, missing numbers as ``None``."""
+    return [
+        {key: None if value != value else value for key, value in record.items()}
+        for record in frame.to_dict("records")
+    ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ketameta.models.dose_curve import curve_basis
-from ketameta.numberformat import published
+from ketameta.formatting import published
+from ketameta.models.dose.dose_response import curve_basis
 
 
 def r_numbers(values: Iterable[float]) -> str:

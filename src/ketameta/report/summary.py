@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ketameta.analyses.words import interval_words, written
-from ketameta.numberformat import format_number, plural
-from ketameta.vocabulary import Measure
+from ketameta.formatting import format_number, plural
+from ketameta.measures import Measure
 
 Results = Mapping[str, Mapping[str, Any]]
 

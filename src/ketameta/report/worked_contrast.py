@@ -1,4 +1,7 @@
-"""The arithmetic of a printed comparison: from estimate, interval or test to an effect size."""
+"""The arithmetic of a printed comparison: from estimate, interval or test to an effect size.
+
+A room of its own because printed comparisons are worked by other formulas than arms.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a reviewer does: start a batch, import and export it, preview it, compare two extractions.
+"""What a reviewer does: start a batch, preview it, compare two extractions, trace a study."""
 
-Stands on the same floor as the pipeline and imports only from below; the command line calls it.
-"""
+from __future__ import annotations
+
+from ketameta.faces import face
+
+__getattr__, __dir__, __all__ = face(__name__)

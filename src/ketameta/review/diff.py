@@ -10,7 +10,7 @@ from typing import Any
 
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.paths import ProjectPaths
-from ketameta.review.compare import AnalysisChange, compare_results
+from ketameta.review.preview import AnalysisChange, compare_results
 
 Say = Callable[[str], None]
 #: What a results file must hold to be compared.
@@ -59,8 +59,8 @@ def diff_release(paths: ProjectPaths, release: str | Path, *, say: Say = lambda 
     ExtractionError
         If the present data have errors.
     """
-    from ketameta.analyses import load_specs
     from ketameta.analyses.run import run_analysis
+    from ketameta.analyses.spec_file import load_specs
     from ketameta.inputs import InputTables, known_words, load_evidence
 
     folder = find_release(paths, release)

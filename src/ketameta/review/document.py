@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ketameta.findings import printable
+from ketameta.evidence.findings import printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,27 +5,471 @@ Computes in memory and writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ketameta.errors import ExtractionError, UsageError, did_you_mean
-from ketameta.evidence import Evidence
-from ketameta.extraction import batch_folders
-from ketameta.numberformat import plural
+from ketameta.analyses.words import direction_words, interval_words, written
+from ketameta.effects.conversions.routes import ROUTES
+from ketameta.effects.conversions.uncertainty import Z95
+from ketameta.errors import ExtractionError, KetametaError, UsageError, did_you_mean
+from ketameta.evidence.load import batch_folders
+from ketameta.evidence.pairing import Assumptions
+from ketameta.evidence.schema import BATCH_TABLES
+from ketameta.evidence.tables import Evidence, Row
+from ketameta.formatting import MISSING, format_count, format_number, plural
+from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths
-from ketameta.review.compare import AnalysisChange, compare_results
-from ketameta.review.moments import LeftRow, Moments, effect_words, is_of, without_files
-from ketameta.schema import BATCH_TABLES
-from ketameta.study_facts import Assumptions
+from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph, Picture
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.analyses.spec import AnalysisSpec
-    from ketameta.effect_table import EffectTable
-    from ketameta.findings import Finding
+    from ketameta.evidence.derive import EffectTable
+    from ketameta.evidence.findings import Finding
+
+
+#: Tables whose rows can become effects.
+RESULT_TABLES = ("outcomes", "contrasts")
+
+
+@dataclass(frozen=True, slots=True)
+class LeftRow:
+    """A row of the batch that yields no effect, or an effect that an analysis sets aside."""
+
+    source: str
+    row: str
+    reason: str
+    analysis: str = ""
+
+
+def without_files(evidence: Evidence, prefix: str) -> Evidence:
+    """Return evidence without the rows of files that start with ``prefix``."""
+    return Evidence(
+        {
+            name: tuple(row for row in rows if not row.file.startswith(prefix))
+            for name, rows in evidence.tables.items()
+        },
+        evidence.refused,
+    )
+
+
+def with_results(evidence: Evidence, keep: Callable[[Row], bool]) -> Evidence:
+    """Return evidence with those rows of its result tables that ``keep`` says yes to."""
+    tables = dict(evidence.tables)
+    for name in RESULT_TABLES:
+        tables[name] = tuple(row for row in evidence.rows(name) if keep(row))
+    return replace(evidence, tables=tables)
+
+
+def is_of(source: str, prefix: str) -> bool:
+    """Return whether a place, or one of several, lies in the batch."""
+    return any(part.startswith(prefix) for part in source.split(";"))
+
+
+class Moments:
+    """Effect tables, selections and results of the project before and after a batch."""
+
+    def __init__(self, before: Evidence, after: Evidence) -> None:
+        self.before, self.after = before, after
+        self._tables: dict[Any, tuple[EffectTable, EffectTable]] = {}
+        self._chosen: dict[str, tuple[Any, Any]] = {}
+        self._results: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+
+    def tables(self, spec: AnalysisSpec) -> tuple[EffectTable, EffectTable]:
+        """Return the effects in reach of an analysis, before and after.
+
+        Effects never reach across outcomes, so that the rows of other outcomes can be left out.
+        """
+        from ketameta.evidence.derive import derive_effects
+
+        outcomes = frozenset(spec.select.outcome)
+        key = (spec.assume, outcomes)
+        if key not in self._tables:
+            one, two = (
+                with_results(evidence, lambda row: row["outcome"] in outcomes)
+                for evidence in (self.before, self.after)
+            )
+            self._tables[key] = (
+                derive_effects(one, spec.assume),
+                derive_effects(two, spec.assume),
+            )
+        return self._tables[key]
+
+    def own_table(self, assumed: Assumptions, prefix: str) -> EffectTable:
+        """Return the effects, after, of every study that the batch has results of."""
+        from ketameta.evidence.derive import derive_effects
+
+        studies = {
+            row["study_id"]
+            for table in RESULT_TABLES
+            for row in self.after.rows(table)
+            if row.file.startswith(prefix)
+        }
+        own = with_results(self.after, lambda row: row["study_id"] in studies)
+        return derive_effects(own, assumed)
+
+    def touches(self, spec: AnalysisSpec, prefix: str) -> bool:
+        """Return whether the batch says anything about an outcome, study or arm of ``spec``."""
+        outcomes = set(spec.select.outcome)
+        studies = set()
+        for table in RESULT_TABLES:
+            for row in self.after.rows(table):
+                if row["outcome"] in outcomes:
+                    if row.file.startswith(prefix):
+                        return True
+                    studies.add(row["study_id"])
+        return any(
+            row["study_id"] in studies
+            for table in ("studies", "arms", "risk_of_bias")
+            for row in self.after.rows(table)
+            if row.file.startswith(prefix)
+        )
+
+    def selected(self, spec: AnalysisSpec, prefix: str) -> tuple[list[str], list[LeftRow]]:
+        """Return the batch's effects that ``spec`` uses, and those it sets aside."""
+        chosen = self._selections(spec)[1]
+        used = [
+            row["effect_id"]
+            for row in chosen.used.to_dict("records")
+            if is_of(str(row["source"]), prefix)
+        ]
+        left = [
+            LeftRow(str(row["source"]), effect_words(row), str(row["reason"]), spec.title)
+            for row in chosen.set_aside.to_dict("records")
+            if is_of(str(row["source"]), prefix)
+        ]
+        return used, left
+
+    def _selections(self, spec: AnalysisSpec) -> tuple[Any, Any]:
+        from ketameta.analyses.selection import select_effects
+
+        if spec.name not in self._chosen:
+            one, two = self.tables(spec)
+            self._chosen[spec.name] = (
+                select_effects(spec, one, self.before),
+                select_effects(spec, two, self.after),
+            )
+        return self._chosen[spec.name]
+
+    def differs(self, spec: AnalysisSpec) -> bool:
+        """Return whether the effects that enter ``spec``, or facts about them, differ."""
+        texts = [
+            chosen.used.drop(columns=["source"], errors="ignore").to_csv(index=False)
+            for chosen in self._selections(spec)
+        ]
+        return texts[0] != texts[1]
+
+    def results(self, spec: AnalysisSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the results of ``spec`` before and after.
+
+        Raises
+        ------
+        KetametaError
+            If it cannot be computed, naming the analysis.
+        """
+        from ketameta.analyses.run import run_analysis
+
+        if spec.name not in self._results:
+            one, two = self.tables(spec)
+            try:
+                self._results[spec.name] = (
+                    run_analysis(spec, one, self.before),
+                    run_analysis(spec, two, self.after),
+                )
+            except KetametaError as error:
+                raise type(error)(
+                    f"{spec.title} ({spec.name}) cannot be computed: {error}"
+                ) from None
+        return self._results[spec.name]
+
+
+def effect_words(row: Mapping[str, Any]) -> str:
+    """Return an effect in words: trial, arms, outcome, instrument, day."""
+    days = row["time_days"]
+    parts = [
+        str(row["study_id"]),
+        f"{row['arm_id']} v {row['comparator_arm_id']}".removesuffix(" v "),
+        str(row["outcome"]),
+        str(row["instrument"]),
+        f"day {days:g}" if days == days and days is not None else "",
+        str(row.get("subgroup", "")),
+        str(row.get("data_kind", "")),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+Result = Mapping[str, Any]
+#: Two builds of the same data may differ by so much, relative to the number: another library
+#: version adds in another order.
+SAME = 1e-9
+#: Numbers of a pooled result that are compared.
+_POOLED = ("estimate", "ci_low", "ci_high", "tau2", "pi_low", "pi_high")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """An analysis, or one of its groups, at one moment.
+
+    Attributes
+    ----------
+    label : str
+        Name of the group; empty for the whole analysis.
+    k : int
+    people : int or None
+    measure : Measure
+    numbers : mapping of str to float or None
+        ``estimate, ci_low, ci_high, tau2, pi_low, pi_high`` on the analysis scale.
+    conclusion : str
+        What the interval says about the direction, in words.
+    """
+
+    label: str
+    k: int
+    people: int | None
+    measure: Measure
+    numbers: Mapping[str, float | None]
+    conclusion: str
+
+    @property
+    def prediction_includes_null(self) -> bool | None:
+        """Whether the prediction interval includes no difference; None where there is none."""
+        low, high = self.numbers["pi_low"], self.numbers["pi_high"]
+        return None if low is None or high is None else low <= 0 <= high
+
+    def written(self) -> tuple[str, ...]:
+        """Return k, people, estimate, interval, tau-squared and prediction interval as printed."""
+        if self.k == 0:
+            return ("0", "0", *([MISSING] * 4))
+        value = self.numbers
+        interval = prediction = MISSING
+        if value["ci_low"] is not None and value["ci_high"] is not None:
+            interval = interval_words(value["ci_low"], value["ci_high"], self.measure)
+        if value["pi_low"] is not None and value["pi_high"] is not None:
+            prediction = interval_words(value["pi_low"], value["pi_high"], self.measure)
+        return (
+            str(self.k),
+            format_count(self.people),
+            MISSING if value["estimate"] is None else written(value["estimate"], self.measure),
+            interval,
+            format_number(value["tau2"], 3),
+            prediction,
+        )
+
+
+#: Column names of :meth:`Side.written`.
+WRITTEN = ("k", "people", "estimate", "95% CI", "τ²", "95% PI")
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisChange:
+    """One analysis before and after.
+
+    Attributes
+    ----------
+    name, title, directness : str
+    measure : Measure
+    before, after : tuple of Side
+        The whole analysis first, where it pools everything; then its groups.
+    entered, left, altered : tuple of str
+        Trials by label.
+    """
+
+    name: str
+    title: str
+    directness: str
+    measure: Measure
+    before: tuple[Side, ...]
+    after: tuple[Side, ...]
+    entered: tuple[str, ...]
+    left: tuple[str, ...]
+    altered: tuple[str, ...]
+
+    @property
+    def pairs(self) -> tuple[tuple[Side | None, Side | None], ...]:
+        """The sides of the same label, before and after."""
+        before = {side.label: side for side in self.before}
+        after = {side.label: side for side in self.after}
+        labels = dict.fromkeys((*after, *before))
+        return tuple((before.get(label), after.get(label)) for label in labels)
+
+    @property
+    def changed_pairs(self) -> tuple[tuple[Side | None, Side | None], ...]:
+        """The sides that differ; all of them where only trials came or went."""
+        found = tuple(
+            (one, two)
+            for one, two in self.pairs
+            if one is None or two is None or not _same_side(one, two)
+        )
+        return found or self.pairs
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether any number, trial or conclusion differs."""
+        if self.entered or self.left or self.altered:
+            return True
+        return any(
+            one is None or two is None or not _same_side(one, two) for one, two in self.pairs
+        )
+
+    @property
+    def new_predictions(self) -> tuple[str, ...]:
+        """Sentences on prediction intervals that now include no difference, or no longer do."""
+        sentences = []
+        for one, two in self.pairs:
+            if one is None or two is None:
+                continue
+            was, now = one.prediction_includes_null, two.prediction_includes_null
+            if was is not None and now is not None and was != now:
+                verb = "now includes" if now else "no longer includes"
+                about = f"{two.label}: the" if two.label else "The"
+                sentences.append(
+                    f"{about} prediction interval for a new trial {verb} no difference."
+                )
+        return tuple(sentences)
+
+    @property
+    def new_conclusions(self) -> tuple[tuple[str, str, str], ...]:
+        """Label, conclusion before and after, where both are there and differ."""
+        return tuple(
+            (two.label, one.conclusion, two.conclusion)
+            for one, two in self.pairs
+            if one is not None and two is not None and one.conclusion != two.conclusion
+        )
+
+    @property
+    def new_groups(self) -> tuple[Side, ...]:
+        """Groups that were not there before."""
+        return tuple(two for one, two in self.pairs if one is None and two is not None)
+
+    @property
+    def lost_groups(self) -> tuple[str, ...]:
+        """Labels of groups that are no longer there."""
+        return tuple(one.label for one, two in self.pairs if two is None and one is not None)
+
+
+def compare_results(before: Result | None, after: Result | None) -> AnalysisChange:
+    """Return one analysis before and after; either may be missing, not both."""
+    there = after if after is not None else before
+    if there is None:
+        raise ValueError("one of the two results is needed")
+    rows_before = dict(_rows(before)) if before is not None else {}
+    rows_after = dict(_rows(after)) if after is not None else {}
+    labels = _labels(before) | _labels(after)
+
+    def named(keys: list[tuple[str, str]]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(labels[study] for study, _ in keys))
+
+    return AnalysisChange(
+        name=there["name"],
+        title=there["title"],
+        directness=there["directness"],
+        measure=Measure(there["measure"]),
+        before=tuple(sides(before)) if before is not None else (),
+        after=tuple(sides(after)) if after is not None else (),
+        entered=named([key for key in rows_after if key not in rows_before]),
+        left=named([key for key in rows_before if key not in rows_after]),
+        altered=named(
+            [
+                key
+                for key, row in rows_after.items()
+                if key in rows_before and not _same_numbers(row, rows_before[key])
+            ]
+        ),
+    )
+
+
+def sides(result: Result) -> Iterator[Side]:
+    """Yield the whole analysis and its groups; only groups where they are not pooled together."""
+    measure = Measure(result["measure"])
+    favours = list(result["favours"])
+    if result["pooled"] is not None or result["k"] == 0 or not _grouped(result):
+        yield _side("", result["k"], result["n_participants"], result["pooled"], measure, favours)
+    for group in result["groups"] if _grouped(result) else ():
+        rows = group["rows"]
+        sizes = [row["n_participants"] for row in rows if row["n_participants"] is not None]
+        yield _side(group["label"], len(rows), sum(sizes), group["pooled"], measure, favours)
+
+
+def _grouped(result: Result) -> bool:
+    return any(group["label"] for group in result["groups"])
+
+
+def _side(
+    label: str,
+    k: int,
+    people: int | None,
+    pooled: Result | None,
+    measure: Measure,
+    favours: list[str],
+) -> Side:
+    numbers = {name: pooled.get(name) if pooled is not None else None for name in _POOLED}
+    # Trials of unknown size are not trials without people.
+    people = people or (None if k else 0)
+    return Side(label, k, people, measure, numbers, conclusion(k, pooled, measure, favours))
+
+
+def conclusion(k: int, pooled: Result | None, measure: Measure, favours: list[str]) -> str:
+    """Return what a result says about the direction, in words."""
+    if k == 0:
+        return "no eligible trial"
+    if pooled is None:
+        return "different measurements, not pooled together"
+    words = direction_words(dict(pooled), measure, favours)
+    return f"one trial; {words}" if k == 1 else words
+
+
+def _rows(result: Result) -> Iterator[tuple[tuple[str, str], Result]]:
+    for group in result["groups"]:
+        for row in group["rows"]:
+            yield (row["study_id"], row["group"]), row
+
+
+def _labels(result: Result | None) -> dict[str, str]:
+    if result is None:
+        return {}
+    return {study: row["label"] for (study, _), row in _rows(result)}
+
+
+def _same_side(one: Side, two: Side) -> bool:
+    if (one.k, one.people, one.conclusion) != (two.k, two.people, two.conclusion):
+        return False
+    return all(close(one.numbers[name], two.numbers[name]) for name in _POOLED)
+
+
+def _same_numbers(one: Result, two: Result) -> bool:
+    return all(close(one.get(name), two.get(name)) for name in ("estimate", "se"))
+
+
+def close(one: float | None, two: float | None) -> bool:
+    """Return whether two numbers, or two missing ones, are the same."""
+    if one is None or two is None:
+        return one is two
+    return math.isclose(one, two, rel_tol=SAME, abs_tol=SAME)
+
+
+def change_words(change: AnalysisChange) -> str:
+    """Return which trials came and went, in words."""
+    parts = [
+        f"{verb} {', '.join(labels)}"
+        for verb, labels in (
+            ("enters with", change.entered),
+            ("loses", change.left),
+            ("with other numbers:", change.altered),
+        )
+        if labels
+    ]
+    return "; ".join(parts) or "the same trials"
+
+
+def count_words(changes: int, checked: int) -> str:
+    """Return ``2 of 35 analyses change``."""
+    verb = "changes" if changes == 1 else "change"
+    return f"{changes} of {plural(checked, 'analysis', 'analyses')} {verb}"
+
 
 Say = Callable[[str], None]
 
@@ -111,7 +555,7 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
     ExtractionError
         If the checks find errors, with all of them.
     """
-    from ketameta.analyses import load_specs
+    from ketameta.analyses.spec_file import load_specs
     from ketameta.inputs import known_words
 
     folder = find_batch(paths, batch)
@@ -186,7 +630,8 @@ def find_batch(paths: ProjectPaths, batch: str | Path) -> Path:
 
 def _checked(paths: ProjectPaths, folder: Path) -> tuple[Evidence, tuple[Finding, ...]]:
     """Return the evidence with the batch, and the warnings about it; errors stop here."""
-    from ketameta.checks import checked_evidence, format_findings, run_checks
+    from ketameta.evidence.checks.output import format_findings
+    from ketameta.evidence.checks.run import checked_evidence, run_checks
 
     inside = any(folder.resolve() == known.resolve() for known in batch_folders(paths))
     report, evidence = checked_evidence(paths, None if inside else [folder])
@@ -255,8 +700,7 @@ def _claims(
     results: Mapping[str, tuple[dict[str, Any], dict[str, Any]]],
 ) -> tuple[tuple[str, str, str], ...]:
     """Return the public claims whose verdict differs."""
-    from ketameta.analyses.claims import verdict
-    from ketameta.analyses.claims_file import load_claims
+    from ketameta.analyses.claims import load_claims, verdict
 
     by_name = {spec.name: spec for spec in specs}
     found = []
@@ -274,3 +718,198 @@ def _claims(
 def rows_words(rows: Mapping[str, int]) -> str:
     """Return ``1 row in studies, 2 rows in arms``."""
     return ", ".join(f"{plural(count, 'row')} in {table}" for table, count in rows.items())
+
+
+#: Figures of one analysis, before and after.
+Figures = Callable[[str], Sequence[Picture]]
+_NUMBERS = frozenset(range(2, 2 + len(WRITTEN)))
+
+
+def _no_figures(_: str) -> Sequence[Picture]:
+    return ()
+
+
+def preview_document(preview: Preview, figures: Figures = _no_figures) -> Document:
+    """Return a preview for readers: what changes first, then effects, rows left, warnings."""
+    checked = len(preview.changes) + len(preview.unchanged)
+    turned = [change for change in preview.changes if change.new_conclusions]
+    blocks: list[Block] = [
+        Heading(f"What {preview.batch} would change", 1),
+        Paragraph(
+            f"{count_words(len(preview.changes), checked)}, and the conclusion of "
+            f"{len(turned)} of them. {plural(len(preview.effects), 'new effect')} from "
+            f"{rows_words(preview.rows) or 'no row'}. Nothing was written.",
+            strong=True,
+        ),
+    ]
+    blocks += changes_blocks(preview.changes, figures)
+    if preview.claims:
+        rows = tuple(preview.claims)
+        blocks += [
+            Heading("Public claims whose verdict changes"),
+            Grid(("claim", "before", "after"), rows),
+        ]
+    blocks += _effects_blocks(preview.effects)
+    blocks += _left_blocks(
+        "Rows that yield no effect size",
+        "Every one is kept and listed in the report.",
+        preview.unused,
+    )
+    blocks += _left_blocks(
+        "Effects that an analysis sets aside", "They stay in the effect table.", preview.set_aside
+    )
+    if preview.warnings:
+        blocks += [
+            Heading("Warnings of the checks"),
+            Bullets(tuple(str(finding) for finding in preview.warnings)),
+        ]
+    return blocks
+
+
+def changes_blocks(
+    changes: Sequence[AnalysisChange], figures: Figures = _no_figures
+) -> list[Block]:
+    """Return one section per analysis: numbers before and after, conclusion, figures."""
+    blocks: list[Block] = []
+    for change in changes:
+        blocks += [
+            Heading(f"{change.title} ({change.directness} evidence)"),
+            Paragraph(f"{change_words(change)[:1].upper()}{change_words(change)[1:]}."),
+            Grid(("", "", *WRITTEN), tuple(_side_rows(change)), _NUMBERS),
+        ]
+        blocks += [
+            Paragraph(
+                f"{f'{label}: the' if label else 'The'} conclusion changes from '{one}' to "
+                f"'{two}'.",
+                strong=True,
+            )
+            for label, one, two in change.new_conclusions
+        ]
+        blocks += [
+            Paragraph(f"{side.label} (a new group): {side.conclusion}.")
+            for side in change.new_groups
+        ]
+        blocks += [Paragraph(f"{label}: no trial is left.") for label in change.lost_groups]
+        kept = [
+            f"{f'{two.label}: ' if two.label else ''}{two.conclusion}"
+            for one, two in change.changed_pairs
+            if one is not None and two is not None and one.conclusion == two.conclusion
+        ]
+        if kept:
+            blocks.append(Paragraph(f"Conclusion unchanged: {'; '.join(kept)}."))
+        blocks += [Paragraph(sentence) for sentence in change.new_predictions]
+        blocks.extend(figures(change.name))
+    return blocks
+
+
+def _side_rows(change: AnalysisChange) -> Iterable[tuple[str, ...]]:
+    for one, two in change.changed_pairs:
+        label = (two or one).label or change.measure.label  # type: ignore[union-attr]
+        for moment, side in (("before", one), ("after", two)):
+            cells = side.written() if side is not None else ("not there", *[""] * 5)
+            yield (label if moment == "before" else "", moment, *cells)
+
+
+def _effects_blocks(effects: Sequence[NewEffect]) -> list[Block]:
+    if not effects:
+        return [Heading("New effect sizes"), Paragraph("None.")]
+    rows = []
+    for effect in effects:
+        measure = Measure(effect.measure)
+        reach = Z95 * effect.se
+        interval = interval_words(effect.estimate - reach, effect.estimate + reach, measure)
+        rows.append(
+            (
+                effect.comparison,
+                f"{effect.outcome}, {effect.instrument}",
+                "" if effect.days is None else f"{effect.days:g}",
+                effect.measure,
+                written(effect.estimate, measure),
+                interval,
+                route_words(effect.route, effect.assumption),
+                "; ".join(effect.analyses) or "no analysis asks for it",
+            )
+        )
+    columns = ("comparison", "outcome", "day", "measure", "effect", "95% CI", "route", "enters")
+    return [Heading("New effect sizes"), Grid(columns, tuple(rows), frozenset({2, 4, 5}))]
+
+
+def route_words(route: str, assumption: str = "") -> str:
+    """Return the way to an effect in words."""
+    known: Mapping[str, Any] = ROUTES
+    parts = [
+        known[code].description if code in known else code.replace("_", " ")
+        for code in route.split("+")
+        if code
+    ]
+    if assumption:
+        parts.append(f"assumed {assumption}")
+    return "; ".join(dict.fromkeys(parts))
+
+
+def _left_blocks(title: str, remark: str, rows: Sequence[LeftRow]) -> list[Block]:
+    """Return the rows that were left, those of one reason together."""
+    if not rows:
+        return []
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        groups.setdefault((row.row, row.reason, row.source), []).append(row.analysis)
+    has_analysis = any(row.analysis for row in rows)
+    columns = ("row", "reason", *(("analysis",) if has_analysis else ()), "where")
+    cells = tuple(
+        (name, why, *(("; ".join(analyses),) if has_analysis else ()), source.replace(";", " "))
+        for (name, why, source), analyses in groups.items()
+    )
+    return [Heading(title), Paragraph(remark), Grid(columns, cells)]
+
+
+def diff_document(
+    release: str,
+    changes: Sequence[AnalysisChange],
+    added: Sequence[str],
+    removed: Sequence[str],
+    same: int,
+    figures: Figures = _no_figures,
+) -> Document:
+    """Return the comparison of the present data with a published release."""
+    checked = len(changes) + len(added) + len(removed) + same
+    blocks: list[Block] = [
+        Heading(f"What changed since {release}", 1),
+        Paragraph(f"{count_words(len(changes), checked)}, {same} are the same.", strong=True),
+    ]
+    for title, names in (("New analyses", added), ("Analyses that are gone", removed)):
+        if names:
+            blocks += [Heading(title), Bullets(tuple(names))]
+    return [*blocks, *changes_blocks(changes, figures)]
+
+
+Results = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
+
+
+def forest_pictures(results: Results, name: str) -> Sequence[Picture]:
+    """Return the forest plots of one analysis before and after; none where it is not known.
+
+    Where both have something to plot they share the wider of their axes, so that a reader can
+    compare them by eye.
+    """
+    from ketameta.plots import look
+    from ketameta.plots.forest_draw import draw
+    from ketameta.plots.forest_layout import lay_out
+    from ketameta.plots.forest_words import describe_layout
+    from ketameta.report.plots import forest_data
+
+    pair = results.get(name)
+    if pair is None:
+        return ()
+    forests = [forest_data(result) for result in pair]
+    layouts = [lay_out(forest) for forest in forests]
+    axes = [layout.axis for layout in layouts if layout.axis is not None]
+    if len(axes) == len(layouts):
+        ends = (min(axis.low for axis in axes), max(axis.high for axis in axes))
+        layouts = [lay_out(forest, xlim=ends) for forest in forests]
+    pictures = []
+    with look.detached():
+        for moment, layout in zip(("Before", "After"), layouts, strict=True):
+            svg = look.file_bytes(draw(layout), "svg", name=f"{name}-{moment}")
+            pictures.append(Picture(svg, f"{moment}: {describe_layout(layout)}", moment))
+    return tuple(pictures)

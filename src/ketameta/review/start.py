@@ -2,21 +2,267 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import os
 import re
+import shutil
+import tempfile
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from ketameta.csvfiles import read_csv
-from ketameta.dictionary import template_csv
 from ketameta.errors import UsageError
-from ketameta.extraction import batch_folders
-from ketameta.paths import ProjectPaths
-from ketameta.project import Project, load_project, read_project
-from ketameta.review.batch_files import write_batch
+from ketameta.evidence.dictionary import template_csv
+from ketameta.evidence.load import batch_folders
+from ketameta.evidence.project import Project, load_project, read_project
+from ketameta.evidence.reader import guarded, read_csv
+from ketameta.evidence.schema import BATCH_TABLES, STUDY_ID_PATTERN, Schema, Table, schema_of
+from ketameta.paths import ProjectPaths, recover, unfinished
 from ketameta.review.document import Document, Grid, Heading, Paragraph, as_markdown
-from ketameta.review.example import SIMULATED, example
-from ketameta.schema import STUDY_ID_PATTERN, Schema, Table, schema_of
+
+#: Name of the simulated trial.
+SIMULATED = "simulated_2020"
+
+#: For each table: column, cell, and what a reviewer should think while typing it.
+_ROWS: Mapping[str, tuple[tuple[str, str, str], ...]] = MappingProxyType(
+    {
+        "studies": (
+            ("study_id", SIMULATED, "surname_year of the main report, lower case"),
+            (
+                "citation",
+                "Simulated S. A trial that does not exist. J Examples. 2020;1:1-9.",
+                "as the journal prints it",
+            ),
+            ("year", "2020", ""),
+            ("doi", "10.1234/simulated.2020", "without https://doi.org/"),
+            ("registry_id", "NCT00000000", "several are joined by ;"),
+            ("source_url", "https://example.org/simulated-2020", "the page you read"),
+            ("source_type", "journal", "a word of the list"),
+            ("access", "full_text", "what you could read, not what exists"),
+            ("design", "parallel_rct", ""),
+            ("blinding", "double_blind", ""),
+            ("population", "outpatients of three clinics", "in your words"),
+            ("diagnosis", "condition", "a word of the list"),
+            ("age_group", "adults", ""),
+            ("age_mean_years", "34.2", "as printed"),
+            ("n_randomised", "60", "people, both arms together"),
+        ),
+        "arms": (
+            ("study_id", SIMULATED, "the same word as in studies.csv"),
+            ("arm_id", "active", "short and unique within the trial"),
+            ("intervention", "medicine", "generic name"),
+            ("drug_class", "other", "a word of the list"),
+            ("role", "treatment", "the other arm is control"),
+            ("dose", "0.5", "the number alone"),
+            ("dose_unit", "mg_per_kg", ""),
+            ("route", "intravenous", ""),
+            ("schedule", "one infusion", ""),
+            ("n_randomised", "30", ""),
+        ),
+        "outcomes": (
+            ("study_id", SIMULATED, ""),
+            ("arm_id", "active", "one row per arm; the control arm has its own"),
+            ("outcome", "symptoms", "a word of data/outcome_words.csv"),
+            ("instrument", "scale", "a word of data/instruments.csv"),
+            ("time_days", "7", "days since the first dose"),
+            ("statistic", "endpoint", "a score at a time; change and events are the others"),
+            ("n", "28", "people analysed, not randomised"),
+            ("mean", "24.1", "with the digits that are printed"),
+            ("sd", "9.6", "a standard deviation; a standard error goes into se"),
+            ("analysis_set", "full_analysis_set", ""),
+            ("locator", "table 2", "where the numbers stand"),
+            ("extracted_by", "AB", "your initials"),
+        ),
+        "contrasts": (
+            ("study_id", SIMULATED, "only for what is printed as a comparison"),
+            ("arm_id", "active", ""),
+            ("comparator_arm_id", "placebo", ""),
+            ("outcome", "symptoms", ""),
+            ("instrument", "scale", ""),
+            ("time_days", "14", ""),
+            ("effect_type", "MD", "MD, SMD, OR, RR, RD, HR or test"),
+            ("estimate", "-4.0", "as printed, treatment minus comparator"),
+            ("ci_low", "-8.1", "mind the minus sign"),
+            ("ci_high", "0.1", ""),
+            ("p", "0.056", "0.001 with < goes into p and p_relation"),
+            ("p_relation", "=", ""),
+            ("favours", "treatment", "which arm did better, in the paper's words"),
+            ("locator", "page 6, second paragraph", ""),
+            ("extracted_by", "AB", ""),
+        ),
+        "risk_of_bias": (
+            ("study_id", SIMULATED, ""),
+            ("tool", "rob2", ""),
+            ("domain", "overall", "one row per domain, and one called overall"),
+            ("judgement", "some_concerns", ""),
+            ("support", "allocation concealment not described (page 3)", "why, and where"),
+            ("judged_by", "AB", ""),
+        ),
+    }
+)
+
+
+#: Words of the topic, by the column that holds them in the rows above.
+_TOPIC = ("diagnosis", "drug_class", "outcome", "instrument")
+
+
+def example(
+    schema: Schema, declared: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[tuple[str, str, str], ...]]:
+    """Return the example of each table: column, cell, and what to think while typing it.
+
+    Parameters
+    ----------
+    schema : Schema
+        Of the project; its moderators get a cell of their own.
+    declared : mapping
+        ``outcome`` and ``instrument`` words of the project, the first of which stand here.
+    """
+    found = {}
+    for table in schema.batch:
+        known = {column.name: column for column in table.columns}
+        rows = []
+        for name, cell, comment in _ROWS[table.name]:
+            words = known[name].allowed or tuple(declared.get(name, ()))
+            rows.append((name, words[0] if name in _TOPIC and words else cell, comment))
+        told = {name for name, _, _ in rows}
+        rows += [
+            (column.name, "not_reported", "not_reported where the paper does not say")
+            for column in table.columns
+            if column.required and column.name not in told
+        ]
+        found[table.name] = tuple(rows)
+    return found
+
+
+def example_row(
+    table: str, schema: Schema, declared: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """Return the example row of one table."""
+    return {column: cell for column, cell, _ in example(schema, declared)[table]}
+
+
+Cells = Mapping[str, str]
+
+#: What is said of a file that cannot be read as a table: it may hold anything.
+_UNREAD = ("not_csv", "file_unreadable", "quotes", "header_missing", "line_above_header")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+def csv_text(
+    columns: Sequence[str], rows: Iterable[Cells], *, separator: str = ",", guard: bool = True
+) -> str:
+    """Return rows as CSV text with a header; missing cells are empty."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter=separator, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        cells = [row.get(name, "") for name in columns]
+        writer.writerow([guarded(cell) for cell in cells] if guard else cells)
+    return stream.getvalue()
+
+
+def table_csv(shape: Table, rows: Iterable[Cells]) -> str:
+    """Return the CSV of one table of the schema, sorted by its key; every row stands in it."""
+
+    def order(row: Cells) -> tuple[tuple[int, float, str], ...]:
+        return tuple(_sortable(row.get(name, "")) for name in shape.key)
+
+    return csv_text(shape.column_names, sorted(rows, key=order))
+
+
+def _sortable(cell: str) -> tuple[int, float, str]:
+    """Return a sort key: empty first, then numbers as numbers, then text."""
+    if not cell:
+        return (0, 0.0, "")
+    if _NUMBER.fullmatch(cell):
+        return (1, float(cell), "")
+    return (2, 0.0, cell)
+
+
+def holds_rows(folder: Path) -> bool:
+    """Return whether a batch folder holds more than headers, whatever its line ends."""
+    for table in BATCH_TABLES:
+        path = folder / f"{table.name}.csv"
+        if not path.is_file():
+            continue
+        found = read_csv(path, path.name, table)
+        if found.rows or found.refused or any(item.check in _UNREAD for item in found.findings):
+            return True
+    return False
+
+
+def write_batch(folder: Path, files: Mapping[str, str], *, replace: bool = False) -> None:
+    """Write the files of a batch in one step.
+
+    Parameters
+    ----------
+    folder : Path
+        May exist when it holds headers only; with ``replace``, in any case. Other files in it,
+        such as a second extraction, stay.
+    files : mapping of str to str
+        Text by file name, which may contain a folder (``"import/rows.csv"``).
+    replace : bool
+
+    Raises
+    ------
+    UsageError
+        If the folder already holds rows and ``replace`` was not asked for.
+
+    Notes
+    -----
+    The new folder is completed under a hidden name beside the old one, which checks do not read,
+    and then takes its place; whatever interrupts the writing leaves the old one, and what a kill
+    leaves behind is cleaned up by the next command that writes.
+    """
+    recover(folder.parent)
+    exists = folder.exists() or folder.is_symlink()
+    if exists and not folder.is_dir():
+        raise UsageError(f"{folder.name} is a file; a batch is a folder")
+    if exists and not replace and holds_rows(folder):
+        raise UsageError(
+            f"the batch {folder.name} already holds rows; choose another name with --batch, "
+            "or say --replace to write over it"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=unfinished(folder)))
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise type(error)(error.errno, why, str(folder)) from None
+    try:
+        os.chmod(fresh, 0o755)
+        if exists:
+            shutil.copytree(folder, fresh, symlinks=True, dirs_exist_ok=True)
+        for name, text in files.items():
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode("utf-8"))
+        _swap(fresh, folder, exists)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def _swap(fresh: Path, folder: Path, exists: bool) -> None:
+    """Put the new folder in the place of the old one; put the old one back if that fails."""
+    if not exists:
+        os.rename(fresh, folder)
+        return
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=unfinished(folder, "old")))
+    old = aside / folder.name
+    try:
+        os.rename(folder, old)
+        try:
+            os.rename(fresh, folder)
+        except BaseException:
+            os.rename(old, folder)
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
 
 _YEAR = re.compile(r"(?:^|[^0-9])((?:19|20)[0-9]{2})([a-z]?)(?![0-9])")
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ketameta.errors import UsageError, did_you_mean
-from ketameta.evidence import Evidence, Row
-from ketameta.numberformat import plural
+from ketameta.evidence.tables import Evidence, Row
+from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths
 from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph
-from ketameta.review.moments import RESULT_TABLES
+from ketameta.review.preview import RESULT_TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,10 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
     study : str
         A ``study_id``; all studies when empty.
     """
-    from ketameta.analyses import load_specs
     from ketameta.analyses.selection import select_effects
+    from ketameta.analyses.spec_file import load_specs
+    from ketameta.evidence.pairing import Assumptions
     from ketameta.inputs import InputTables, known_words
-    from ketameta.study_facts import Assumptions
 
     specs = load_specs(paths.analyses, known_words(evidence))
     tables = InputTables(evidence)

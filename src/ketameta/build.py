@@ -1,0 +1,497 @@
+"""From CSVs to the published report: reads, checks, derives, analyses, draws, writes.
+
+Only what changed is recomputed: each analysis carries a fingerprint of its inputs and of the code.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import unescape
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import ketameta
+from ketameta.evidence.pairing import Assumptions
+from ketameta.formatting import published
+from ketameta.inputs import InputTables, Say, load_inputs
+from ketameta.models.results import plain
+from ketameta.paths import ProjectPaths, recover, write_atomically
+from ketameta.report.manifest import (
+    MANIFEST,
+    code_hash,
+    file_hash,
+    manifest_text,
+    stated_outputs,
+    text_hash,
+)
+from ketameta.typesetter import fonts
+
+if TYPE_CHECKING:
+    from ketameta.analyses.related import Related
+    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.evidence.derive import EffectTable
+    from ketameta.evidence.tables import Evidence
+    from ketameta.report.plots import Plot
+
+
+#: Pictures made from the SVG of a figure, and the pixels per inch of a PNG.
+PICTURES = ("png", "pdf")
+PNG_DPI = 300
+#: More processes than this wait for the memory and the disk rather than draw.
+MOST_WORKERS = 8
+
+Progress = Callable[[int, int], None]
+
+
+class Drawing:
+    """The figures of one build; a context in which they are handed in.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    code : str
+        Fingerprint of the code that draws.
+
+    Notes
+    -----
+    Figures are drawn by joblib's processes, or in this one under
+    ``joblib.parallel_config(backend="sequential")``. Whoever leaves the context early (an error,
+    Ctrl-C) stops the processes; each file is written in one step, so none is left half-written.
+    """
+
+    def __init__(self, paths: ProjectPaths, code: str) -> None:
+        self._paths, self._code = paths, code
+        self._wanted: set[str] = set()
+        self._due: list[tuple[Path, str, Path, str]] = []
+        self._running: list[Future[None]] = []
+        self._pool: Any = None
+
+    def __enter__(self) -> Drawing:
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=True)
+
+    def add(self, plots: Iterable[Plot]) -> None:
+        """Have the figures drawn whose data, code or files changed."""
+        for plot in plots:
+            path = self._paths.figures / f"{plot.name}.svg"
+            self._wanted.add(path.name)
+            data = json.dumps(plain(plot.data), sort_keys=True)
+            stamp = text_hash(f"{self._code}{plot.kind}{data}")
+            note = self._paths.build / "stamps" / f"figure-{plot.name}.txt"
+            if _unchanged(note, stamp, path):
+                continue
+            self._due.append((note, stamp, path, file_hash(path) if path.is_file() else ""))
+            self._start(plot, path)
+
+    def finish(self, progress: Progress | None = None) -> list[str]:
+        """Wait for the figures, remove those of no result, and return the names that changed.
+
+        Pictures of a figure that changed are removed too: they show what it was.
+        """
+        total = len(self._running)
+        for done, future in enumerate(as_completed(self._running), start=1):
+            future.result()
+            if progress is not None:
+                progress(done, total)
+        written = []
+        kept = {Path(name).with_suffix(f".{end}").name for name in self._wanted for end in PICTURES}
+        for note, stamp, path, before in self._due:
+            now = file_hash(path)
+            write_atomically(note, f"{stamp}\n{now}")
+            if now != before:
+                written.append(self._paths.relative(path))
+                kept -= {path.with_suffix(f".{end}").name for end in PICTURES}
+        stray = remove_stray(self._paths.figures, self._wanted | kept, self._paths)
+        return written + [name for name in stray if name.endswith(".svg")]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all figures, with their ending."""
+        return sorted(self._wanted)
+
+    def _start(self, plot: Plot, path: Path) -> None:
+        from joblib import cpu_count
+        from joblib.externals.loky import get_reusable_executor
+        from joblib.parallel import get_active_backend
+
+        if type(get_active_backend()[0]).__name__ == "SequentialBackend":
+            draw_figure(plot, path, self._paths.pages)
+            return
+        with _deaf_children():
+            if self._pool is None:
+                self._pool = get_reusable_executor(max_workers=min(cpu_count(), MOST_WORKERS))
+            self._running.append(self._pool.submit(draw_figure, plot, path, self._paths.pages))
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Have processes that start inside not hear Ctrl-C: this one hears it, and stops them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say how signals are taken
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+
+def draw_figure(plot: Plot, path: Path, pages: Path) -> None:
+    """Draw one plot into its file, and cut into pages if it is too tall. Runs in a worker."""
+    from ketameta.plots import look
+
+    draw = import_module(f"ketameta.plots.{plot.kind}").plot
+    with look.detached():
+        ax = draw(plot.data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        look.save(ax, path, description=plot.words)
+        for old in pages.glob(f"{plot.name}.page-*.svg"):
+            old.unlink()
+        if plot.kind == "forest":
+            from ketameta.plots.forest_draw import draw as draw_forest
+            from ketameta.plots.forest_layout import lay_out
+
+            cut = lay_out(plot.data).pages()
+            for number, layout in enumerate(cut if len(cut) > 1 else (), start=1):
+                page = pages / f"{plot.name}.page-{number:02d}.svg"
+                page.parent.mkdir(parents=True, exist_ok=True)
+                look.save(draw_forest(layout), page)
+
+
+#: A page that is the figure. The words come as data, so nothing in them acts as markup.
+_PAGE = b"""#set document(title: sys.inputs.words)
+#set page(width: auto, height: auto, margin: 0pt)
+#image(bytes(sys.inputs.svg), format: "svg", alt: sys.inputs.words)
+"""
+
+
+def pictures(svg: str) -> dict[str, bytes]:
+    """Return an SVG as PNG and PDF, by ending; the same bytes for the same SVG everywhere.
+
+    The words that describe the figure are taken along.
+    """
+    import typst
+
+    found = re.search(r"<dc:description>(.*?)</dc:description>", svg, re.DOTALL)
+    words = unescape(found.group(1)) if found else "Figure"
+    inputs = {"svg": svg, "words": words}
+    fixed: dict[str, Any] = {"sys_inputs": inputs, "font_paths": fonts()}
+    png = typst.compile(_PAGE, format="png", ppi=float(PNG_DPI), **fixed)
+    pdf = typst.compile(_PAGE, format="pdf", pdf_standards=["ua-1"], timestamp=0, **fixed)
+    return {"png": _with_words(png, words), "pdf": pdf}
+
+
+def _with_words(png: bytes, words: str) -> bytes:
+    """Return a PNG that says what it shows and how large a pixel is."""
+    per_metre = round(PNG_DPI / 0.0254)
+    header = png.index(b"IDAT") - 4
+    size = _chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
+    text = _chunk(b"iTXt", b"Description\0\0\0\0\0" + words.encode("utf-8"))
+    return png[:header] + size + text + png[header:]
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+
+def draw_pictures(
+    figures: Path, target: Path, names: Iterable[str], notes: Path | None = None
+) -> list[Path]:
+    """Write PNG and PDF of figures and return those that were made.
+
+    Parameters
+    ----------
+    figures : Path
+        Folder of the SVGs.
+    target : Path
+        Folder of the pictures.
+    names : iterable of str
+        Files of ``figures``.
+    notes : Path, optional
+        Folder that remembers which pictures are of which SVG; all are made without it.
+    """
+    made = []
+    for name in names:
+        svg = (figures / name).read_text(encoding="utf-8")
+        files = [target / Path(name).with_suffix(f".{ending}") for ending in PICTURES]
+        note = None if notes is None else notes / f"pictures-{Path(name).stem}.txt"
+        if note is not None and _unchanged(note, text_hash(svg), *files):
+            continue
+        for path, content in zip(files, pictures(svg).values(), strict=True):
+            write_atomically(path, content)
+            made.append(path)
+        if note is not None:
+            write_atomically(note, f"{text_hash(svg)}\n{_files_hash(files)}")
+    return made
+
+
+def remove_stray(folder: Path, wanted: Iterable[str], paths: ProjectPaths) -> list[str]:
+    """Remove the files of a folder that nothing wants any more; return their names."""
+    keep = set(wanted)
+    removed = []
+    for path in sorted(folder.glob("*")):
+        if path.is_file() and path.name not in keep:
+            path.unlink()
+            removed.append(paths.relative(path))
+    return removed
+
+
+def _unchanged(note: Path, stamp: str, *files: Path) -> bool:
+    """Return whether the files are those that were drawn from the same data by the same code."""
+    if not (note.is_file() and all(path.is_file() for path in files)):
+        return False
+    return note.read_text(encoding="utf-8") == f"{stamp}\n{_files_hash(files)}"
+
+
+def _files_hash(files: Sequence[Path]) -> str:
+    return "\n".join(file_hash(path) for path in files)
+
+
+#: Below ``build/``: every published file, one a line, so that make sees when one is missing.
+PUBLISHED = "published.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes
+    ----------
+    computed, kept : tuple of str
+        Analyses that were computed, and those whose results were still true.
+    written : tuple of str
+        Files that changed, relative to the project.
+    """
+
+    computed: tuple[str, ...]
+    kept: tuple[str, ...]
+    written: tuple[str, ...]
+
+
+def build(
+    paths: ProjectPaths,
+    *,
+    say: Say = lambda _: None,
+    figures_only: bool = False,
+    versions: Mapping[str, str] | None = None,
+    instead: Mapping[str, str] | None = None,
+) -> BuildReport:
+    """Bring ``reports/`` up to date.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    say : callable
+        Called with one line per step; silent by default.
+    figures_only : bool
+        Stop after the figures, which are drawn as PNG and PDF too.
+    versions : mapping, optional
+        Package versions to state; those that run when not given.
+    instead : mapping, optional
+        Texts of ``effects.csv`` and ``results/*.json`` to go on with, by name, in place of
+        computed ones: what follows from results that somebody else computed.
+    """
+    from ketameta.analyses.claims import ledger
+    from ketameta.analyses.related import Related
+    from ketameta.models.results import terminal_bar
+    from ketameta.report.context import evidence_map
+    from ketameta.report.plots import page_plots, plots_of
+
+    say("Reading and checking tables and questions")
+    recover(paths.reports, paths.build / "stamps", paths.data)
+    inputs = load_inputs(paths)
+    evidence, specs = inputs.evidence, inputs.specs
+    registry = evidence.registry.to_dict("records")
+    tables = InputTables(evidence)
+    written: list[str] = []
+    computed: list[str] = []
+    results: list[dict[str, Any]] = []
+    given = instead or {}
+    known_versions = package_versions()
+    stated = dict(versions or known_versions)
+    stated = {name: stated[name] for name in [*known_versions, *stated] if name in stated}
+    code = code_fingerprint()
+    related = Related({spec.name: spec for spec in specs}, tables.get)
+    effects_text = given.get("effects.csv") or effects_csv(tables.get(Assumptions()))
+    written += _write_if_changed(paths, paths.reports / "effects.csv", effects_text)
+    with Drawing(paths, code) as drawing:
+        for spec in specs:
+            target = paths.results / f"{spec.name}.json"
+            asked = [tables.fingerprint(other) for other in related.asked_by(spec)]
+            facts = [tables.fingerprint(spec), *asked, related.facts(spec)]
+            stamp = _fingerprint(code, spec, "\n".join(facts))
+            text = given.get(f"results/{target.name}")
+            if text is not None:
+                written += _write_if_changed(paths, target, text)
+            else:
+                text = _still_true(paths, target, spec.name, stamp)
+            if text is None:
+                say(f"Computing {spec.name}")
+                text = _results_text(spec, tables, evidence, related)
+                computed.append(spec.name)
+                written += _write_if_changed(paths, target, text)
+                write_atomically(
+                    paths.build / "stamps" / f"{spec.name}.txt", f"{stamp}\n{text_hash(text)}"
+                )
+            results.append(json.loads(text))
+            drawing.add(plots_of(results[-1]))
+        written += remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
+        claims = ledger(inputs.claims, {result["name"]: result for result in results}, registry)
+        written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
+        say("Drawing figures")
+        drawing.add(page_plots(results, evidence))
+        drawing.add([evidence_map(evidence)])
+        written += drawing.finish(terminal_bar("Drawing figures"))
+    if figures_only:
+        made = draw_pictures(paths.figures, paths.figures, drawing.names, paths.build / "stamps")
+        written += [paths.relative(path) for path in made]
+    else:
+        say("Writing the report")
+        names = [
+            "claims.json",
+            "effects.csv",
+            *(f"figures/{name}" for name in drawing.names),
+            *(f"results/{spec.name}.json" for spec in specs),
+        ]
+        written += _write_report(
+            paths, evidence, results, inputs.report.applied, claims, tables, names, stated
+        )
+    kept = [spec.name for spec in specs if spec.name not in computed]
+    return BuildReport(tuple(computed), tuple(kept), tuple(dict.fromkeys(written)))
+
+
+def effects_csv(table: EffectTable) -> str:
+    """Return the effect table as CSV text: numbers as published, sorted rows."""
+    frame = table.effects.copy()
+    for name in frame.select_dtypes("float"):
+        frame[name] = published(frame[name].tolist())
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def _results_text(
+    spec: AnalysisSpec, tables: InputTables, evidence: Evidence, related: Related
+) -> str:
+    from ketameta.analyses.run import run_analysis
+
+    return _json_text(run_analysis(spec, tables.get(spec.assume), evidence, related))
+
+
+def _json_text(value: Any) -> str:
+    """Return the same text for the same value; its numbers are rounded already."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True) + "\n"
+
+
+def code_fingerprint() -> str:
+    """Return a hash of the package's own source and of the versions it computes with."""
+    versions = (f"{name}={version}" for name, version in package_versions().items())
+    return text_hash("".join([code_hash(), *versions]))
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that numbers and figures depend on."""
+    from importlib.metadata import version
+
+    names = (
+        *("numpy", "scipy", "pandas", "pymare", "statsmodels", "matplotlib", "formulaic"),
+        *("fonttools", "typst"),
+    )
+    return {"ketameta": ketameta.__version__, **{name: version(name) for name in names}}
+
+
+def _fingerprint(code: str, spec: AnalysisSpec, inputs: str) -> str:
+    return text_hash(f"{code}\n{spec!r}\n{inputs}")
+
+
+def _still_true(paths: ProjectPaths, target: Path, name: str, stamp: str) -> str | None:
+    """Return the stored results when their inputs and they themselves are unchanged."""
+    note = paths.build / "stamps" / f"{name}.txt"
+    if not (note.is_file() and target.is_file()) or target.is_symlink():
+        return None
+    true = note.read_text(encoding="utf-8") == f"{stamp}\n{file_hash(target)}"
+    return target.read_bytes().decode("utf-8") if true else None
+
+
+def _write_if_changed(paths: ProjectPaths, path: Path, content: str | bytes) -> list[str]:
+    """Replace a file only when its content differs; return its name when it did."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == data:
+        return []
+    write_atomically(path, data)
+    return [paths.relative(path)]
+
+
+def _write_report(
+    paths: ProjectPaths,
+    evidence: Evidence,
+    results: Sequence[dict[str, Any]],
+    applied: Sequence[Any],
+    claims: Sequence[dict[str, Any]],
+    tables: InputTables,
+    known: Sequence[str],
+    versions: Mapping[str, str],
+) -> list[str]:
+    """Write page, PDF, tables, schema and manifest, unless nothing they rest on changed.
+
+    ``known`` are the published files that are written already.
+    """
+    from ketameta.report.context import report_context
+    from ketameta.report.manifest import contents_hash
+    from ketameta.report.publish import report_files
+
+    note = paths.build / "stamps" / "report.txt"
+    made_of = contents_hash(paths)
+    listed = paths.build / PUBLISHED
+    if note.is_file() and listed.is_file():
+        names = stated_outputs(paths)
+        manifest = manifest_text(paths, versions, names)
+        if note.read_text(encoding="utf-8") == text_hash(made_of + manifest):
+            return _finish(paths, names, manifest)
+    context = report_context(paths, evidence, results, applied, claims, versions, tables.frames())
+    effects_text = (paths.reports / "effects.csv").read_text(encoding="utf-8")
+    files = report_files(context, paths, results, effects_text)
+    written = []
+    for name, content in files.items():
+        written += _write_if_changed(paths, paths.reports / name, content)
+    names = [*known, *files]
+    manifest = manifest_text(paths, versions, names)
+    written += _finish(paths, names, manifest)
+    write_atomically(note, text_hash(made_of + manifest))
+    write_atomically(listed, "".join(f"reports/{name}\n" for name in [*names, MANIFEST]))
+    return written
+
+
+def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[str]:
+    """Remove tables that nothing publishes, and write what is about the published files."""
+    kept = {name.partition("/")[2] for name in names if name.startswith("tables/")}
+    return [
+        *remove_stray(paths.reports / "tables", kept, paths),
+        *_write_if_changed(paths, paths.reports / MANIFEST, manifest),
+        *_refresh_releases(paths),
+    ]
+
+
+def _refresh_releases(paths: ProjectPaths) -> list[str]:
+    """Bring the page that lists the releases up to date, where there are any."""
+    from ketameta.release import INDEX, index_html
+    from ketameta.report.changes import releases
+
+    if not releases(paths):
+        return []
+    return _write_if_changed(paths, paths.reports / INDEX, index_html(paths))

@@ -1,0 +1,491 @@
+"""Checks across rows: keys stand once, what a row refers to exists, and nothing is copied.
+
+A room of its own because checks are kept by what they look at, and the registry lists them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from ketameta.errors import did_you_mean
+from ketameta.evidence.checks.context import (
+    Context,
+    Problem,
+    error,
+    group_rows,
+    list_items,
+    place,
+    warning,
+)
+from ketameta.evidence.tables import Row
+from ketameta.formatting import plural
+
+_BATCH_TABLES = ("arms", "outcomes", "contrasts", "risk_of_bias")
+
+
+def check_keys_are_unique(context: Context) -> Iterator[Problem]:
+    """Each key stands once in all batches together; delete the copy or correct the key."""
+    for name, table in context.evidence.schema.tables.items():
+        seen: dict[tuple[object, ...], Row] = {}
+        for row in context.rows(name):
+            first = seen.setdefault(row.key, row)
+            if first is row:
+                continue
+            same = first.texts == row.texts
+            yield error(
+                row,
+                table.key[-1] if len(table.key) == 1 else "",
+                f"{'the same row' if same else 'the same key'} stands in {place(first)}",
+                "delete one of them"
+                if same
+                else "delete one, or correct the column of the key "
+                f"that tells them apart ({', '.join(table.key)})",
+                value=row.in_words,
+                others=(first,),
+            )
+
+
+def _once(rows: Iterable[Row], column: str) -> Iterator[tuple[Row, str, int]]:
+    """Yield the first row of each file and value of a column, with the number of such rows."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.file, row["study_id"], row[column]), []).append(row)
+    for group in groups.values():
+        yield group[0], group[0][column], len(group)
+
+
+def _more(count: int) -> str:
+    """Return how many further rows have the same problem."""
+    return f" (and {plural(count - 1, 'more row')} of this file)" if count > 1 else ""
+
+
+def check_studies_exist(context: Context) -> Iterator[Problem]:
+    """Every study_id stands in studies.csv of some batch; add the study or mend the spelling."""
+    known = context.studies
+    for name in (*_BATCH_TABLES, "registry"):
+        for row, study, count in _once(context.rows(name), "study_id"):
+            if study and study not in known and not context.is_refused(row, "study_id"):
+                why = "no studies.csv has this study" + _more(count)
+                yield error(
+                    row, "study_id", why, "add it to studies.csv" + did_you_mean(study, known)
+                )
+
+
+def check_overlapping_studies_exist(context: Context) -> Iterator[Problem]:
+    """overlaps_with names other studies of the data."""
+    for row in context.rows("studies"):
+        for item in list_items(row["overlaps_with"]):
+            if item == row["study_id"]:
+                yield error(
+                    row,
+                    "overlaps_with",
+                    "a study cannot overlap with itself",
+                    "delete it here",
+                    value=item,
+                )
+            elif item not in context.studies:
+                hint = did_you_mean(item, context.studies)
+                yield error(
+                    row,
+                    "overlaps_with",
+                    "no studies.csv has this study",
+                    f"add that study, or name it in notes instead{hint}",
+                    value=item,
+                )
+
+
+def check_arms_exist(context: Context) -> Iterator[Problem]:
+    """Every arm_id stands in arms.csv for its study."""
+    for table, columns in (
+        ("outcomes", ("arm_id",)),
+        ("contrasts", ("arm_id", "comparator_arm_id")),
+    ):
+        for column in columns:
+            for row, arm, count in _once(context.rows(table), column):
+                study = row["study_id"]
+                if not arm or (study, arm) in context.arms or study not in context.studies:
+                    continue
+                names = [other["arm_id"] for other in context.arms_of.get(study, [])]
+                listed = f" (it has {', '.join(names)})" if names else " (it has none)"
+                yield error(
+                    row,
+                    column,
+                    f"arms.csv has no such arm of {study}{listed}{_more(count)}",
+                    "add the arm or correct the name" + did_you_mean(arm, names),
+                )
+
+
+def check_contained_arms_exist(context: Context) -> Iterator[Problem]:
+    """contains_arms names other arms of the same study."""
+    for row in context.rows("arms"):
+        names = [other["arm_id"] for other in context.arms_of[row["study_id"]]]
+        for item in list_items(row["contains_arms"]):
+            if item == row["arm_id"]:
+                yield error(
+                    row,
+                    "contains_arms",
+                    "an arm cannot contain itself",
+                    "delete it here",
+                    value=item,
+                )
+            elif item not in names:
+                yield error(
+                    row,
+                    "contains_arms",
+                    f"arms.csv has no such arm of {row['study_id']}",
+                    f"add the arm or correct the name{did_you_mean(item, names)}",
+                    value=item,
+                )
+
+
+def check_arms_of_a_contrast_differ(context: Context) -> Iterator[Problem]:
+    """Each comparison is between two arms that share nobody."""
+    for row in context.rows("contrasts"):
+        arm, comparator = row["arm_id"], row["comparator_arm_id"]
+        if not arm or not comparator:
+            continue
+        inside = context.contained(row)
+        if arm == comparator:
+            yield error(
+                row, "comparator_arm_id", "an arm is compared with itself", "name the comparator"
+            )
+        elif comparator in inside:
+            yield error(
+                row,
+                "comparator_arm_id",
+                f"{arm} contains this arm (contains_arms)",
+                "compare arms that share nobody",
+            )
+
+
+def check_outcomes_are_declared(context: Context) -> Iterator[Problem]:
+    """Every outcome is a word of outcome_words.csv."""
+    known = context.outcome_words
+    if not known:
+        return
+    for table in ("outcomes", "contrasts", "risk_of_bias"):
+        yield from _undeclared(context.rows(table), "outcome", known, "outcome_words.csv")
+
+
+def check_instruments_are_declared(context: Context) -> Iterator[Problem]:
+    """Every instrument is a word of instruments.csv."""
+    known = context.instruments
+    if not known:
+        return
+    for table in ("outcomes", "contrasts"):
+        yield from _undeclared(context.rows(table), "instrument", known, "instruments.csv")
+
+
+def _undeclared(
+    rows: Iterable[Row], column: str, known: Iterable[str], where: str
+) -> Iterator[Problem]:
+    """Yield the first row of each file whose word is not known."""
+    choices = set(known)
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row[column] and row[column] not in choices:
+            groups.setdefault((row.file, row[column]), []).append(row)
+    for (_, word), group in groups.items():
+        yield error(
+            group[0],
+            column,
+            f"{where} has no such word{_more(len(group))}",
+            f"add it there or correct the spelling{did_you_mean(word, sorted(choices))}",
+        )
+
+
+def check_statistic_fits_outcome(context: Context) -> Iterator[Problem]:
+    """Each event is counted and a score is measured, as outcome_words.csv says."""
+    for row in context.rows("outcomes"):
+        word = context.outcome_words.get(row["outcome"])
+        if word is None or not row["statistic"]:
+            continue
+        is_event = row["statistic"] == "events"
+        if word["kind"] == "event" and not is_event:
+            yield error(
+                row,
+                "statistic",
+                f"{row['outcome']} is an event in outcome_words.csv",
+                "use statistic events, or an outcome word for a score",
+            )
+        elif word["kind"] == "continuous" and is_event:
+            yield error(
+                row,
+                "statistic",
+                f"{row['outcome']} is a score in outcome_words.csv",
+                "use an outcome word for an event, such as response",
+            )
+
+
+def check_names_do_not_drift(context: Context) -> Iterator[Problem]:
+    """One thing has one name: no two names differ only by case, spaces, hyphens or an initial."""
+    for table, column in (
+        ("studies", "study_id"),
+        ("arms", "intervention"),
+        ("arms", "dose_unit"),
+        ("outcome_words", "outcome"),
+        ("instruments", "instrument"),
+    ):
+        first_of: dict[str, Row] = {}
+        for row in context.rows(table):
+            name = row[column]
+            if not name:
+                continue
+            first = first_of.setdefault(_bare(name), row)
+            if first[column] != name:
+                yield warning(
+                    row,
+                    column,
+                    f"{first[column]} in {place(first)} looks like the same name",
+                    "use one spelling for one thing",
+                    others=(first,),
+                )
+                first_of[_bare(name)] = row
+    yield from _initials(context)
+
+
+def _initials(context: Context) -> Iterator[Problem]:
+    """Yield studies of one year whose names differ only by an initial."""
+    by_name: dict[tuple[str, ...], Row] = {}
+    rows = sorted(context.studies.values(), key=lambda row: (row.file, row.line))
+    split = [(row, row["study_id"].split("_")) for row in rows]
+    for row, parts in split:
+        by_name.setdefault(tuple(parts), row)
+    for row, parts in split:
+        without = tuple(part for part in parts if len(part) > 1)
+        first = by_name.get(without)
+        if len(without) < len(parts) and first is not None and first is not row:
+            yield warning(
+                row,
+                "study_id",
+                f"{first['study_id']} in {place(first)} differs by an initial",
+                "use one name if it is one trial",
+                others=(first,),
+            )
+
+
+def _bare(name: str) -> str:
+    """Return a name without case, spaces and marks, in which drifted spellings are equal."""
+    return re.sub(r"[\W_]+", "", name.lower().replace("/", "per"))
+
+
+def check_studies_have_arms(context: Context) -> Iterator[Problem]:
+    """Every study with results has its arms in arms.csv."""
+    for study, row in context.studies.items():
+        if study and row.table == "studies" and study not in context.arms_of:
+            yield warning(
+                row,
+                "study_id",
+                "arms.csv has no arm of this study",
+                "add its arms, or move the study to exclusions.csv",
+            )
+
+
+def check_studies_have_results(context: Context) -> Iterator[Problem]:
+    """Every study has a row of results, or a row in exclusions.csv that says why not."""
+    used = {
+        row["study_id"]
+        for table in ("outcomes", "contrasts")
+        for row in context.with_refused(table)
+    }
+    excused = {row["study"] for row in context.rows("exclusions")}
+    for study, row in context.studies.items():
+        if study and study not in used and study not in excused:
+            yield warning(
+                row,
+                "study_id",
+                "no result of this study is extracted",
+                "add its results, or a row in exclusions.csv with the reason",
+            )
+
+
+def check_arms_have_results(context: Context) -> Iterator[Problem]:
+    """Every arm has a result or is part of a comparison; an arm nobody uses may be misspelt."""
+    used = {
+        (row["study_id"], row[column])
+        for table in ("outcomes", "contrasts")
+        for row in context.with_refused(table)
+        for column in ("arm_id", "comparator_arm_id")
+    }
+    by_study = group_rows(context.with_refused("outcomes"), "study_id")
+    for row in context.rows("arms"):
+        study = row["study_id"]
+        inside = any(
+            row["arm_id"] in list_items(other["contains_arms"]) for other in context.arms_of[study]
+        )
+        if (study, row["arm_id"]) not in used and study in by_study and not inside:
+            yield warning(
+                row,
+                "arm_id",
+                "no result of this arm is extracted",
+                "add it, or delete the arm if it is a misspelt copy of another",
+            )
+
+
+def check_arms_are_not_copied(context: Context) -> Iterator[Problem]:
+    """No two arms have the same mean and the same standard deviation; one is often a copy."""
+    for first, second in context.pairs():
+        for centre, around in (("mean", "sd"), ("mean", "se"), ("median", "q1")):
+            values = [(row.number(centre), row.number(around)) for row in (first, second)]
+            if None in values[0] or values[0] != values[1] or not _has_decimals(first, centre):
+                continue
+            yield warning(
+                second,
+                centre,
+                f"same {centre} and {around} ({second[around]}) as "
+                f"{first['arm_id']} ({place(first)})",
+                "compare both arms with the source; a row may have been copied",
+                others=(first,),
+            )
+            break
+
+
+def check_baselines_are_not_copied(context: Context) -> Iterator[Problem]:
+    """No two arms have the same baseline mean and standard deviation."""
+    seen: set[tuple[str, str, str, str]] = set()
+    for first, second in context.pairs():
+        values = [
+            (row.number("baseline_mean"), row.number("baseline_sd")) for row in (first, second)
+        ]
+        if None in values[0] or values[0] != values[1] or not _has_decimals(first, "baseline_mean"):
+            continue
+        key = (first["study_id"], first["instrument"], first["arm_id"], second["arm_id"])
+        if key not in seen:
+            seen.add(key)
+            yield warning(
+                second,
+                "baseline_mean",
+                f"same baseline mean and SD as {first['arm_id']} ({place(first)})",
+                "compare both arms with the source; a row may have been copied",
+                others=(first,),
+            )
+
+
+def _has_decimals(row: Row, column: str) -> bool:
+    """Return whether a number is printed with enough digits that chance is unlikely."""
+    return "." in row[column] and row.number(column) != 0
+
+
+def check_rows_are_not_copied(context: Context) -> Iterator[Problem]:
+    """No two outcomes or times of an arm have the same mean, spread and n."""
+    groups: dict[tuple[object, ...], Row] = {}
+    for row in context.rows("outcomes"):
+        mean, n = row.number("mean"), row.number("n")
+        around = next(
+            (
+                (name, row.number(name))
+                for name in ("sd", "se", "ci_low")
+                if row.number(name) is not None
+            ),
+            None,
+        )
+        if mean is None or around is None or not _has_decimals(row, "mean"):
+            continue
+        key = (row["study_id"], row["arm_id"], mean, *around, n)
+        first = groups.setdefault(key, row)
+        if first is not row and first.key != row.key:
+            yield warning(
+                row,
+                "mean",
+                f"same mean, {around[0]} and n as another row of this arm "
+                f"({place(first)}: {first.in_words})",
+                "compare both rows with the source; one may have been copied",
+                others=(first,),
+            )
+
+
+def check_contrasts_are_not_copied(context: Context) -> Iterator[Problem]:
+    """No two comparisons of a trial have the same estimate and interval."""
+    groups: dict[tuple[object, ...], Row] = {}
+    for row in context.rows("contrasts"):
+        values = tuple(row.number(name) for name in ("estimate", "ci_low", "ci_high"))
+        if None in values or not _has_decimals(row, "estimate"):
+            continue
+        first = groups.setdefault((row["study_id"], row["effect_type"], *values), row)
+        if first is not row and first.key != row.key:
+            yield warning(
+                row,
+                "estimate",
+                f"same estimate and interval as {place(first)} ({first.in_words})",
+                "compare both rows with the source; one may have been copied",
+                others=(first,),
+            )
+
+
+def check_companions_are_declared(context: Context) -> Iterator[Problem]:
+    """All reports with one DOI, PubMed or registry number are one trial, or say they overlap."""
+    for column, items in (
+        ("doi", lambda row: [row["doi"].lower()] if row["doi"] else []),
+        ("pmid", lambda row: [row["pmid"]] if row["pmid"] else []),
+        ("registry_id", lambda row: [item.upper() for item in list_items(row["registry_id"])]),
+        ("citation", lambda row: [" ".join(row["citation"].lower().split())]),
+    ):
+        yield from _shared(context, column, items)
+
+
+def _shared(
+    context: Context, column: str, items: Callable[[Row], Iterable[str]]
+) -> Iterator[Problem]:
+    """Yield studies that share an identifier without saying that they overlap."""
+    first_of: dict[str, Row] = {}
+    for row in context.rows("studies"):
+        for item in items(row):
+            if not item:
+                continue
+            first = first_of.setdefault(item, row)
+            if first is row or first["study_id"] == row["study_id"] or _overlap(first, row):
+                continue
+            yield warning(
+                row,
+                column,
+                f"{first['study_id']} has the same ({place(first)})",
+                "enter one trial once; if this is a companion or a pool, name the other in "
+                "overlaps_with",
+                others=(first,),
+                value=row[column] if column == "citation" else item,
+            )
+
+
+def _overlap(first: Row, second: Row) -> bool:
+    """Return whether two studies say that they share people, directly or through a third."""
+    one = {first["study_id"], *list_items(first["overlaps_with"])}
+    two = {second["study_id"], *list_items(second["overlaps_with"])}
+    return bool(one & two)
+
+
+def check_trials_differ(context: Context) -> Iterator[Problem]:
+    """No two trials have the same size, mean age and share of women; one may be a second report."""
+    first_of: dict[tuple[object, ...], Row] = {}
+    for row in context.rows("studies"):
+        key = tuple(
+            row.number(name) for name in ("n_randomised", "age_mean_years", "female_percent")
+        )
+        if None in key:
+            continue
+        first = first_of.setdefault(key, row)
+        if first is not row and first["study_id"] != row["study_id"] and not _overlap(first, row):
+            yield warning(
+                row,
+                "n_randomised",
+                f"size, mean age and share of women are those of "
+                f"{first['study_id']} ({place(first)})",
+                "enter one trial once; name the other in overlaps_with if people are shared",
+                others=(first,),
+            )
+
+
+def check_registry_entries_agree(context: Context) -> Iterator[Problem]:
+    """Each registry entry and the trial it names carry the same number."""
+    for row in context.rows("registry"):
+        study = context.studies.get(row["study_id"])
+        if study is None or not study["registry_id"] or not row["registry_id"]:
+            continue
+        if row["registry_id"] not in list_items(study["registry_id"]):
+            yield warning(
+                row,
+                "registry_id",
+                f"{row['study_id']} has {study['registry_id']} ({place(study)})",
+                "correct one of the two",
+                others=(study,),
+            )

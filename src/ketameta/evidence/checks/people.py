@@ -1,0 +1,247 @@
+"""Checks of how many people there are: in an analysis, an arm, a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import exp, lgamma, log, log1p
+
+from ketameta.evidence.checks.context import (
+    CROSSOVERS,
+    Context,
+    Problem,
+    error,
+    list_items,
+    place,
+    warning,
+)
+from ketameta.evidence.tables import Row
+
+#: Safety sets count people by what they took, not by what they were allotted to.
+_AS_TREATED = ("safety", "per_protocol")
+
+
+def _sizes(context: Context) -> Iterator[tuple[Row, str, str, float]]:
+    """Yield every number of people analysed: row, its column, its arm, the number."""
+    for row in context.rows("outcomes"):
+        n = row.number("n")
+        if n is not None:
+            yield row, "n", row["arm_id"], n
+    for row in context.rows("contrasts"):
+        for column, arm in (("n_treatment", "arm_id"), ("n_control", "comparator_arm_id")):
+            n = row.number(column)
+            if n is not None:
+                yield row, column, row[arm], n
+
+
+def check_somebody_was_analysed(context: Context) -> Iterator[Problem]:
+    """No result rests on nobody."""
+    for row, column, _, n in _sizes(context):
+        if n == 0:
+            yield error(
+                row,
+                column,
+                "nobody was analysed, so there is no result",
+                "type the number of people, or leave the cell empty where none is printed",
+            )
+
+
+def check_n_within_randomised(context: Context) -> Iterator[Problem]:
+    """No arm has more people analysed than randomised."""
+    for row, column, arm_id, n in _sizes(context):
+        arm = context.arms.get((row["study_id"], arm_id))
+        randomised = arm.number("n_randomised") if arm is not None else None
+        if arm is None or randomised is None or n <= randomised:
+            continue
+        tell = warning if row["analysis_set"] in _AS_TREATED else error
+        yield tell(
+            row,
+            column,
+            f"more than the {randomised:g} people randomised to {arm_id} ({place(arm)})",
+            "look for another arm's n, a copied cell, or a wrong n_randomised",
+            others=(arm,),
+        )
+
+
+def check_n_within_study(context: Context) -> Iterator[Problem]:
+    """No analysis has more people than the trial; a copied-down cell often has."""
+    for row, column, arm_id, n in _sizes(context):
+        study = context.studies.get(row["study_id"])
+        total = study.number("n_randomised") if study is not None else None
+        if study is None or total is None or n <= total or _is_doubled(context, row, n, total):
+            continue
+        arm = context.arms.get((row["study_id"], arm_id))
+        if arm is not None and n <= (arm.number("n_randomised") or 0):
+            continue  # check_arms_within_study says it once for the arm
+        yield error(
+            row,
+            column,
+            f"more than the {total:g} people of the trial ({place(study)})",
+            "look for a cell copied from another trial, or a wrong n_randomised",
+            others=(study,),
+        )
+
+
+def _is_doubled(context: Context, row: Row, n: float, total: float) -> bool:
+    """Return whether a crossover's people seem to be counted once per period."""
+    return context.design(row) in CROSSOVERS and n == 2 * total
+
+
+def check_crossovers_count_people_once(context: Context) -> Iterator[Problem]:
+    """Each person of a crossover counts once; both arms are the same people."""
+    for row, column, _, n in _sizes(context):
+        study = context.studies.get(row["study_id"])
+        total = study.number("n_randomised") if study is not None else None
+        if study is not None and total is not None and _is_doubled(context, row, n, total):
+            yield error(
+                row,
+                column,
+                f"twice the {total:g} people of this crossover ({place(study)})",
+                "type the number of people, not of treatment periods",
+                others=(study,),
+            )
+    for study_id, arms in context.arms_of.items():
+        study = context.studies.get(study_id)
+        total = study.number("n_randomised") if study is not None else None
+        if study is None or total is None or study["design"] not in CROSSOVERS:
+            continue
+        for arm in arms:
+            size = arm.number("n_randomised")
+            if size is not None and size > total:
+                yield error(
+                    arm,
+                    "n_randomised",
+                    f"more than the {total:g} people of this crossover ({place(study)})",
+                    "type the number of people, not of treatment periods",
+                    others=(study,),
+                )
+
+
+def check_arms_within_study(context: Context) -> Iterator[Problem]:
+    """All arms together have no more people than the trial, pooled arms aside."""
+    for study_id, arms in context.arms_of.items():
+        study = context.studies.get(study_id)
+        total = study.number("n_randomised") if study is not None else None
+        if study is None or total is None or study["design"] in CROSSOVERS:
+            continue
+        pooled = {arm["arm_id"] for arm in arms if list_items(arm["contains_arms"])}
+        single = [arm for arm in arms if arm["arm_id"] not in pooled]
+        sizes = [arm.number("n_randomised") or 0.0 for arm in single]
+        if single and sum(sizes) > total:
+            parts = ", ".join(arm["n_randomised"] for arm in single if arm["n_randomised"])
+            yield error(
+                single[0],
+                "n_randomised",
+                f"the arms have {sum(sizes):g} people ({parts}), the "
+                f"trial {total:g} ({place(study)})",
+                "correct one of the numbers, or name pooled arms in contains_arms",
+                others=(study, *single[1:]),
+            )
+        for arm in arms:
+            size = arm.number("n_randomised")
+            if arm["arm_id"] in pooled and size is not None and size > total:
+                yield error(
+                    arm,
+                    "n_randomised",
+                    f"more than the {total:g} people of the trial ({place(study)})",
+                    "correct one of the numbers",
+                    others=(study,),
+                )
+
+
+def check_one_denominator(context: Context) -> Iterator[Problem]:
+    """One arm has one n at one time in one analysis set; several n are several sets."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in context.rows("outcomes"):
+        if row.number("n") is not None:
+            is_count = row["statistic"] == "events"
+            key = (
+                row["study_id"],
+                row["arm_id"],
+                row["subgroup"],
+                row.number("time_days"),
+                row["analysis_set"] or "not_reported",
+                is_count,
+                # Events found in one way share their n; a record of medicines may cover fewer.
+                row["instrument"] if is_count else "",
+            )
+            groups.setdefault(key, []).append(row)
+    for group, rows in groups.items():
+        sizes = [row.number("n") for row in rows]
+        distinct = sorted({size for size in sizes if size is not None})
+        # Scores lose a person here and there.
+        if len(distinct) < (2 if group[5] else 3):
+            continue
+        rarest = min(rows, key=lambda row: (sizes.count(row.number("n")), row.file, row.line))
+        listed = ", ".join(f"{size:g}" for size in distinct)
+        yield warning(
+            rarest,
+            "n",
+            f"the arm is analysed with n = {listed} at this time and in one analysis set",
+            "say in analysis_set which people each row is about",
+            others=[row for row in rows if row is not rarest][:3],
+        )
+
+
+def check_contrast_sizes_fit_the_trial(context: Context) -> Iterator[Problem]:
+    """Both sides of a parallel comparison together have no more people than the trial."""
+    for row in context.rows("contrasts"):
+        study = context.studies.get(row["study_id"])
+        total = study.number("n_randomised") if study is not None else None
+        one, two = row.number("n_treatment"), row.number("n_control")
+        if study is None or total is None or one is None or two is None:
+            continue
+        if study["design"] not in CROSSOVERS and max(one, two) <= total < one + two:
+            yield error(
+                row,
+                "n_treatment",
+                f"{one:g} and {two:g} people are more than the {total:g} of "
+                f"the trial ({place(study)})",
+                "type the people of each arm; a crossover needs its design in studies.csv",
+                others=(study,),
+            )
+
+
+#: Terms of the continued fraction, at most; some twenty are enough but for thousands of degrees.
+_MOST = 10_000
+#: Relative change at which the fraction has settled, and what stands for a zero denominator.
+_SETTLED, _TINY = 1e-15, 1e-300
+
+
+def t_two_sided(statistic: float, df: float) -> float:
+    """Return ``P(|T| > |statistic|)`` for Student's t with ``df > 0`` degrees of freedom.
+
+    Notes
+    -----
+    The regularised incomplete beta function ``I_x(df / 2, 1 / 2)`` with ``x = df / (df + t^2)`` by
+    its continued fraction (NIST Digital Library of Mathematical Functions, 8.17.22).
+    """
+    square = statistic * statistic
+    if square == 0:
+        return 1.0
+    log_x, log_rest = -log1p(square / df), -log1p(df / square)
+    a, b = df / 2, 0.5
+    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log_x + b * log_rest)
+    # The fraction converges fast on one side of (a + 1) / (a + b + 2); the other is 1 minus it.
+    if log_x < log((a + 1) / (a + b + 2)):
+        return front * _fraction(a, b, exp(log_x)) / a
+    return 1 - front * _fraction(b, a, exp(log_rest)) / b
+
+
+def _fraction(a: float, b: float, x: float) -> float:
+    """Return the continued fraction of the incomplete beta function, by Lentz's method."""
+    upper, lower = 1.0, 1 - (a + b) * x / (a + 1)
+    lower = 1 / (lower if abs(lower) > _TINY else _TINY)
+    value = lower
+    for m in range(1, _MOST):
+        for term in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            lower = 1 + term * lower
+            upper = 1 + term / upper
+            lower = 1 / (lower if abs(lower) > _TINY else _TINY)
+            upper = upper if abs(upper) > _TINY else _TINY
+            value *= lower * upper
+        if abs(lower * upper - 1) < _SETTLED:
+            break
+    return value

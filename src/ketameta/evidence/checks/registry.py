@@ -1,0 +1,167 @@
+"""Every check by its word: the list that the runner walks and that the dictionary prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ketameta.evidence.checks import comparisons, keys, people, rows, scales, values
+from ketameta.evidence.checks.context import Context, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule.
+
+    Attributes
+    ----------
+    word : str
+        Stable; what ``accept:`` in a note names.
+    function : callable
+        Yields every place where the rule does not hold; its docstring states the rule.
+    """
+
+    word: str
+    function: Callable[[Context], Iterator[Problem]]
+
+    @property
+    def rule(self) -> str:
+        """What must hold, in a sentence."""
+        return (self.function.__doc__ or "").partition("\n")[0]
+
+
+#: Rules about cells, keys and references. A declared ``flag`` does not excuse them.
+STRUCTURE: tuple[Check, ...] = (
+    Check("required", values.check_required_cells_are_filled),
+    Check("unknown_word", values.check_words_are_known),
+    Check("form", values.check_forms_fit),
+    Check("registry_form", values.check_registry_numbers_fit),
+    Check("subgroup", values.check_subgroups_are_readable),
+    Check("locator", values.check_locators_say_where),
+    Check("date", values.check_dates_are_dates),
+    Check("not_in_pdf", values.check_texts_can_be_typeset),
+    Check("duplicate_key", keys.check_keys_are_unique),
+    Check("unknown_study", keys.check_studies_exist),
+    Check("unknown_overlap", keys.check_overlapping_studies_exist),
+    Check("unknown_arm", keys.check_arms_exist),
+    Check("unknown_contained_arm", keys.check_contained_arms_exist),
+    Check("arm_circle", rows.check_pooled_arms_are_no_circle),
+    Check("control_role", rows.check_controls_are_called_so),
+    Check("design_control", rows.check_uncontrolled_designs_have_no_control),
+    Check("one_arm", rows.check_controlled_trials_have_a_comparator),
+    Check("same_arm", keys.check_arms_of_a_contrast_differ),
+    Check("unknown_outcome", keys.check_outcomes_are_declared),
+    Check("unknown_instrument", keys.check_instruments_are_declared),
+    Check("statistic_kind", keys.check_statistic_fits_outcome),
+    Check("label_drift", keys.check_names_do_not_drift),
+    Check("study_without_arms", keys.check_studies_have_arms),
+    Check("study_without_results", keys.check_studies_have_results),
+    Check("arm_without_results", keys.check_arms_have_results),
+    Check("companion_as_trial", keys.check_companions_are_declared),
+    Check("same_trial", keys.check_trials_differ),
+    Check("registry_disagrees", keys.check_registry_entries_agree),
+    Check("range_source", values.check_scale_ranges_have_sources),
+)
+#: Rules about numbers.
+NUMBERS: tuple[Check, ...] = (
+    Check("bounds", values.check_numbers_in_bounds),
+    Check("proportion_in_count", values.check_counts_are_not_shares),
+    Check("share_in_percent", values.check_percentages_are_not_shares),
+    Check("whole_number", values.check_counts_are_whole),
+    Check("one_kind_of_data", rows.check_one_kind_of_data_per_row),
+    Check("no_result", rows.check_rows_have_results),
+    Check("events_above_n", rows.check_events_within_n),
+    Check("events_percent", rows.check_events_agree_with_percent),
+    Check("percent_of_n", rows.check_percent_is_possible),
+    Check("order_statistics", rows.check_order_statistics_in_order),
+    Check("interval_half", rows.check_intervals_are_whole),
+    Check("interval_order", rows.check_intervals_are_in_order),
+    Check("interval_contains", rows.check_intervals_contain_the_estimate),
+    Check("interval_symmetry", rows.check_intervals_are_symmetric),
+    Check("ratio_symmetry", rows.check_intervals_of_ratios_are_symmetric),
+    Check("spreads_disagree", rows.check_spreads_agree),
+    Check("ratio_positive", comparisons.check_ratios_are_positive),
+    Check("risk_difference", comparisons.check_risk_differences_are_shares),
+    Check("p_zero", comparisons.check_p_is_not_zero),
+    Check("p_exact", comparisons.check_p_says_whether_it_is_exact),
+    Check("p_contradicts", comparisons.check_p_agrees_with_the_effect),
+    Check("contrast_spreads", comparisons.check_contrast_spreads_agree),
+    Check("sign_unknown", comparisons.check_signs_are_known),
+    Check("n_zero", people.check_somebody_was_analysed),
+    Check("n_above_randomised", people.check_n_within_randomised),
+    Check("n_above_study", people.check_n_within_study),
+    Check("crossover_doubled", people.check_crossovers_count_people_once),
+    Check("arms_above_study", people.check_arms_within_study),
+    Check("contrast_above_study", people.check_contrast_sizes_fit_the_trial),
+    Check("denominators", people.check_one_denominator),
+    Check("score_range", scales.check_scores_are_on_the_scale),
+    Check("change_as_endpoint", scales.check_endpoints_are_not_changes),
+    Check("sd_impossible", scales.check_sds_are_possible),
+    Check("se_as_sd", scales.check_sds_are_not_standard_errors),
+    Check("sd_as_se", scales.check_standard_errors_are_not_sds),
+    Check("sd_ratio", comparisons.check_sds_of_arms_are_similar),
+    Check("implausible_effect", comparisons.check_effects_are_plausible),
+    Check("wrong_direction", comparisons.check_effects_favour_the_likely_arm),
+    Check("contrast_disagrees", comparisons.check_contrasts_agree_with_arms),
+    Check("change_beside_endpoint", comparisons.check_arms_share_their_statistic),
+    Check("change_sign", comparisons.check_changes_have_the_sign_of_change),
+    Check("no_partner", comparisons.check_arms_have_partners),
+    Check("duplicated_arm", keys.check_arms_are_not_copied),
+    Check("duplicated_baseline", keys.check_baselines_are_not_copied),
+    Check("copied_row", keys.check_rows_are_not_copied),
+    Check("copied_contrast", keys.check_contrasts_are_not_copied),
+    Check("bias_overall", rows.check_overall_bias_covers_its_domains),
+    Check("bias_without_overall", rows.check_assessments_have_an_overall),
+    Check("bias_words", rows.check_judgements_fit_the_tool),
+)
+CHECKS: tuple[Check, ...] = (*STRUCTURE, *NUMBERS)
+#: What the reading layer and the lists beside the tables report, by word.
+READING: dict[str, str] = {
+    "file_missing": "A file or folder that is needed is there.",
+    "file_unknown": "Every file below data/ has the name of a table or list that is read.",
+    "link": "Nothing below data/ or in analyses/ is a link.",
+    "batch_name": "Batches are named by letters, digits, _ and -.",
+    "file_unreadable": "Every file can be opened.",
+    "too_large": "No file is larger, and no line wider, than any table can be.",
+    "too_many": "No file holds more mistakes than anybody mends at once.",
+    "not_csv": "A file that ends in .csv is one, not a workbook, a PDF or a picture.",
+    "empty_file": "Every file has a header.",
+    "empty_table": "A table has rows.",
+    "encoding": "Every file is UTF-8.",
+    "byte_order_mark": "No file starts with a byte-order mark.",
+    "separator": "Cells are separated by commas.",
+    "quotes": "Quotation marks pair up.",
+    "header_missing": "The first line is the header of the table.",
+    "line_above_header": "Nothing stands above the header.",
+    "column_unnamed": "Every column that holds something has a name.",
+    "column_unknown": "Every column is one of the schema, in its spelling.",
+    "column_missing": "Every column of the schema is there.",
+    "column_duplicated": "No column stands twice.",
+    "blank_line": "No line is blank.",
+    "ragged_row": "Every row has as many cells as the header.",
+    "spreadsheet_error": "No cell holds a spreadsheet's error such as #REF!.",
+    "formula": "No cell holds a formula.",
+    "hidden_character": "No cell holds invisible characters.",
+    "line_break": "No cell holds a line break.",
+    "outer_space": "No cell starts or ends with a space.",
+    "garbled_text": "No letter was garbled by a wrong encoding.",
+    "decimal_comma": "Numbers have decimal points and no thousands separators.",
+    "minus_sign": "A minus is a plain hyphen.",
+    "not_a_number": "A column of numbers holds numbers; nothing printed is an empty cell.",
+    "too_long": "No cell holds a whole text.",
+    "date_from_range": "No range was turned into a date.",
+    "scientific_id": "No identifier was turned into a number with an exponent.",
+    "toml_unreadable": "Every TOML file can be read.",
+    "correction": "Every correction is complete and matches one row with the value it expects.",
+    "search_form": "The record of the search has what a report prints of it.",
+    "search_flow": "The counts of the search add up.",
+    "search_records": "The records extracted, converted and excluded add up.",
+    "search_date": "The dates of the search are dates.",
+    "analysis": "An analysis file asks for nothing that the words and the other files contradict.",
+    "claim": "A public claim is complete, and names analyses that exist.",
+    "accept": "What a note accepts is a warning of that row, with a reason.",
+    "unreconciled": "Where two extractors differ, somebody has decided.",
+    "third_value": "A value that neither extractor typed has a reason beside it.",
+    "same_extractor": "Two extractions are by two people.",
+    "reconciliation": "Every decision on two extractions fits the tables and can be used.",
+}

@@ -1,0 +1,440 @@
+"""Checks within one row: results that fit each other, arms that fit their trial, judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from math import isfinite, log, sqrt
+from statistics import NormalDist
+
+from ketameta.evidence.checks.context import (
+    Context,
+    Problem,
+    error,
+    half_unit,
+    list_items,
+    place,
+    warning,
+)
+from ketameta.evidence.tables import Row
+
+#: Columns that describe a score; a row of counts has none of them.
+SCORE_COLUMNS: tuple[str, ...] = (
+    *("mean", "sd", "se", "median", "q1", "q3", "minimum", "maximum"),
+    *("baseline_mean", "baseline_sd"),
+)
+COUNT_COLUMNS: tuple[str, ...] = ("events", "percent")
+#: A model's standard error and a t quantile of a small group stretch an interval by up to this
+#: factor against 1.96 standard errors of the raw scores (t with 5 df is 2.57: a factor of 1.31).
+SPREAD_FACTOR = 1.5
+#: How far off the middle, in half-widths, a printed estimate may lie: rounding is allowed for.
+LOPSIDED = 0.2
+#: Ratios with exact or profile intervals lie further off the middle of their logarithms.
+LOPSIDED_RATIO = 0.5
+
+
+def check_one_kind_of_data_per_row(context: Context) -> Iterator[Problem]:
+    """Each row holds counts or scores, not both, and a contrast an estimate or a test."""
+    for row in context.rows("outcomes"):
+        if row["statistic"] == "events":
+            wrong, what = SCORE_COLUMNS, "a score stands in a row of counts"
+        elif row["statistic"] in ("endpoint", "change"):
+            wrong, what = COUNT_COLUMNS, "a count stands in a row of scores"
+        else:
+            continue
+        found = [name for name in wrong if row[name]]
+        if found:
+            yield error(row, found[0], what, "give it a row of its own with its own statistic")
+    for row in context.rows("contrasts"):
+        found = [name for name in ("estimate", "se", "ci_low", "ci_high") if row[name]]
+        if row["effect_type"] == "test" and found:
+            yield error(
+                row,
+                found[0],
+                "an effect stands in a row of effect_type test",
+                "name the effect (MD, SMD, OR ...); test is for a lone t, F or p",
+            )
+
+
+def check_rows_have_results(context: Context) -> Iterator[Problem]:
+    """Each row has the number its statistic promises; a row without one goes to exclusions.csv."""
+    remedy = "type it, or move the row to exclusions.csv (no_number)"
+    needed = {
+        "events": ("events", "percent"),
+        "endpoint": ("mean", "median"),
+        "change": ("mean", "median"),
+    }
+    for row in context.rows("outcomes"):
+        names = needed.get(row["statistic"], ())
+        if names and not any(row[name] for name in names):
+            yield error(row, names[0], f"neither {names[0]} nor {names[1]} is filled", remedy)
+    for row in context.rows("contrasts"):
+        kind = row["effect_type"]
+        if kind == "test" and not any(row[name] for name in ("p", "t", "f")):
+            yield error(row, "p", "neither p, t nor f is filled", remedy)
+        has_interval = row["ci_low"] and row["ci_high"]
+        if kind and kind != "test" and not row["estimate"] and not has_interval:
+            why = f"a row of {kind} has neither estimate nor interval"
+            yield error(row, "estimate", why, remedy)
+
+
+def check_events_within_n(context: Context) -> Iterator[Problem]:
+    """No arm has more people with the event than people."""
+    for row in context.rows("outcomes"):
+        events, n = row.number("events"), row.number("n")
+        if events is not None and n is not None and events > n:
+            yield error(
+                row,
+                "events",
+                f"more than the {n:g} people in n",
+                "look for a dropped digit in n, or for events counted instead of people",
+            )
+
+
+def check_events_agree_with_percent(context: Context) -> Iterator[Problem]:
+    """Each printed count and its percentage say the same; if not, one was misread or misprinted."""
+    for row in context.rows("outcomes"):
+        events, percent, n = row.number("events"), row.number("percent"), row.number("n")
+        if events is None or percent is None or not n:
+            continue
+        if abs(100 * events / n - percent) > half_unit(row, "percent") * 1.01 + 1e-9:
+            yield warning(
+                row,
+                "percent",
+                f"{events:g} of {n:g} is {100 * events / n:.3g}%",
+                "look which of the three numbers was misread; keep what is printed",
+            )
+
+
+def check_percent_is_possible(context: Context) -> Iterator[Problem]:
+    """Each percentage is that of a whole number of people; if not, n is another group's.
+
+    A whole unit of the last printed digit is allowed for: authors cut as often as they round.
+    """
+    for row in context.rows("outcomes"):
+        percent, n = row.number("percent"), row.number("n")
+        if percent is None or row["events"] or not n or n != int(n) or not 0 <= percent <= 100:
+            continue
+        slack = 2.02 * half_unit(row, "percent") + 1e-9
+        nearest = round(percent * n / 100)
+        if abs(100 * nearest / n - percent) > slack:
+            yield warning(
+                row,
+                "percent",
+                f"no whole number of {n:g} people is {row['percent']}% "
+                f"({nearest} is {100 * nearest / n:.4g}%)",
+                "look for the denominator that belongs to this percentage",
+            )
+
+
+def check_order_statistics_in_order(context: Context) -> Iterator[Problem]:
+    """Minimum, first quartile, median, third quartile and maximum do not decrease."""
+    names = ("minimum", "q1", "median", "q3", "maximum")
+    for row in context.rows("outcomes"):
+        filled = [(name, row.number(name)) for name in names if row.number(name) is not None]
+        for (low_name, low), (high_name, high) in pairwise(filled):
+            if low is not None and high is not None and low > high:
+                yield error(
+                    row,
+                    high_name,
+                    f"below {low_name} ({row[low_name]})",
+                    "look for exchanged cells or a lost minus sign",
+                )
+        mean, low, high = row.number("mean"), row.number("minimum"), row.number("maximum")
+        if mean is not None and (
+            (low is not None and mean < low) or (high is not None and mean > high)
+        ):
+            yield error(
+                row,
+                "mean",
+                "outside the smallest and largest score",
+                "look for exchanged cells or a lost minus sign",
+            )
+
+
+def estimate_column(row: Row) -> str:
+    """Return the column whose interval ci_low and ci_high are."""
+    if row.table == "contrasts":
+        return "estimate"
+    return "percent" if row["statistic"] == "events" else "mean"
+
+
+def _intervals(context: Context) -> Iterator[tuple[Row, float | None, float | None, float | None]]:
+    """Yield every row with a limit, its limits and the number they belong to."""
+    for table in ("outcomes", "contrasts"):
+        for row in context.rows(table):
+            if row["ci_low"] or row["ci_high"]:
+                yield (
+                    row,
+                    row.number("ci_low"),
+                    row.number("ci_high"),
+                    row.number(estimate_column(row)),
+                )
+
+
+def check_intervals_are_whole(context: Context) -> Iterator[Problem]:
+    """Each interval has both limits."""
+    for row, _, _, _ in _intervals(context):
+        for name, other in (("ci_low", "ci_high"), ("ci_high", "ci_low")):
+            if not row[name]:
+                yield warning(
+                    row, name, f"{other} stands without it", "type both limits as printed"
+                )
+
+
+def check_intervals_are_in_order(context: Context) -> Iterator[Problem]:
+    """Each lower limit is below the upper one."""
+    for row, low, high, _ in _intervals(context):
+        if low is not None and high is not None and low >= high:
+            hint = ""
+            if -high < -low and low != high and low > 0 and high > 0:
+                hint = " (both may have lost a minus sign)"
+            yield error(
+                row,
+                "ci_low",
+                f"not below ci_high ({row['ci_high']})",
+                f"look for exchanged limits or a lost minus sign{hint}",
+            )
+
+
+def check_intervals_contain_the_estimate(context: Context) -> Iterator[Problem]:
+    """Each interval contains its estimate."""
+    for row, low, high, value in _intervals(context):
+        if low is None or high is None or value is None or low >= high:
+            continue
+        column = estimate_column(row)
+        slack = half_unit(row, column) + max(half_unit(row, "ci_low"), half_unit(row, "ci_high"))
+        if low - slack <= value <= high + slack:
+            continue
+        hint = f"; {-value:g} would lie inside" if low <= -value <= high else ""
+        yield error(
+            row,
+            column,
+            f"outside its interval ({row['ci_low']} to {row['ci_high']})",
+            f"look for a lost minus sign or another row's interval{hint}",
+        )
+
+
+def check_intervals_are_symmetric(context: Context) -> Iterator[Problem]:
+    """Each interval of a mean or a difference lies evenly around it; a dash is not a minus."""
+    for row, low, high, value in _intervals(context):
+        if low is None or high is None or value is None or not low <= value <= high or low == high:
+            continue
+        kind = row["effect_type"]
+        column = estimate_column(row)
+        if kind in ("OR", "RR", "HR", "RD") or column == "percent":
+            continue
+        slack = half_unit(row, column) + max(half_unit(row, "ci_low"), half_unit(row, "ci_high"))
+        off = max(0.0, abs((low + high) / 2 - value) - slack)
+        if off <= LOPSIDED * (high - low) / 2:
+            continue
+        hint = ""
+        for name, one, two in (("ci_low", -low, high), ("ci_high", low, -high)):
+            if one < two and abs((one + two) / 2 - value) <= 0.05 * (two - one) + slack:
+                flipped = one if name == "ci_low" else two
+                hint = f"; {name} {flipped:g} would fit: a dash may have been read as a minus"
+        yield warning(
+            row,
+            column,
+            f"not in the middle of its interval ({row['ci_low']} to {row['ci_high']})",
+            f"compare all three with the source{hint}",
+        )
+
+
+def check_intervals_of_ratios_are_symmetric(context: Context) -> Iterator[Problem]:
+    """Each interval of a ratio lies evenly around it on the logarithmic scale."""
+    for row, low, high, value in _intervals(context):
+        if row["effect_type"] not in ("OR", "RR", "HR") or low is None or high is None:
+            continue
+        if value is None or not 0 < low <= value <= high or low == high:
+            continue
+        lowest = max(low - half_unit(row, "ci_low"), low / 10)
+        slack = log(low / lowest) + half_unit(row, "estimate") / value
+        slack += half_unit(row, "ci_high") / high
+        off = max(0.0, abs((log(low) + log(high)) / 2 - log(value)) - slack)
+        if off > LOPSIDED_RATIO * log(high / low) / 2:
+            yield warning(
+                row,
+                "estimate",
+                "far from the middle of its interval "
+                f"({row['ci_low']} to {row['ci_high']}) on the logarithmic scale",
+                "compare all three with the source",
+            )
+
+
+def half_width_in_se(row: Row) -> float:
+    """Return how many standard errors an interval of the row's level reaches to each side."""
+    level = row.number("ci_level")
+    level = level if level is not None and 50 < level < 100 else 95.0
+    return NormalDist().inv_cdf(0.5 + level / 200)
+
+
+def check_spreads_agree(context: Context) -> Iterator[Problem]:
+    """Each mean's standard deviation, standard error, interval and n tell one story."""
+    for row in context.rows("outcomes"):
+        n = row.number("n")
+        low, high = row.number("ci_low"), row.number("ci_high")
+        found: dict[str, float] = {}
+        sd, se = row.number("sd"), row.number("se")
+        if sd is not None and sd > 0 and n is not None and n > 0:
+            found["sd"] = sd / sqrt(n)
+        if se is not None and se > 0:
+            found["se"] = se
+        if low is not None and high is not None and low < high:
+            found["ci_low"] = (high - low) / (2 * half_width_in_se(row))
+        if len(found) < 2:
+            continue
+        small = min(found, key=found.__getitem__)
+        large = max(found, key=found.__getitem__)
+        ratio = found[large] / found[small]
+        if isfinite(ratio) and ratio > SPREAD_FACTOR:
+            names = {"sd": "sd with n", "se": "se", "ci_low": "the interval"}
+            yield warning(
+                row,
+                large,
+                f"{names[large]} gives a standard error of {found[large]:.3g}, "
+                f"{names[small]} one of {found[small]:.3g}",
+                "keep the one the source prints in its own words, and look for an SE in the sd "
+                "column",
+            )
+
+
+#: Designs that have nothing to compare with.
+_UNCONTROLLED = ("single_arm", "cohort", "case_report")
+#: Classes of what people get beside, or in place of, the medicine that is tested.
+_CONTROL_CLASSES = ("placebo", "active_placebo", "usual_care", "no_treatment")
+
+
+def check_pooled_arms_are_no_circle(context: Context) -> Iterator[Problem]:
+    """No arm contains an arm that contains it."""
+    for row in context.rows("arms"):
+        by_name = {other["arm_id"]: other for other in context.arms_of[row["study_id"]]}
+        for name in list_items(row["contains_arms"]):
+            other = by_name.get(name)
+            if other is None or other is row or name < row["arm_id"]:
+                continue
+            if row["arm_id"] in _inside(other, by_name):
+                yield error(
+                    row,
+                    "contains_arms",
+                    f"{name} also contains this arm ({place(other)})",
+                    "keep the arms of the smaller doses in the pooled arm only",
+                    value=name,
+                    others=(other,),
+                )
+
+
+def _inside(arm: Row, by_name: dict[str, Row]) -> set[str]:
+    """Return every arm that lies inside an arm, however deep."""
+    found: set[str] = set()
+    waiting = [arm]
+    while waiting:
+        for name in list_items(waiting.pop()["contains_arms"]):
+            if name not in found:
+                found.add(name)
+                if name in by_name:
+                    waiting.append(by_name[name])
+    return found
+
+
+def check_controls_are_called_so(context: Context) -> Iterator[Problem]:
+    """Every placebo, usual care or absence of treatment has the role of a control."""
+    for row in context.rows("arms"):
+        if row["role"] == "treatment" and row["drug_class"] in _CONTROL_CLASSES:
+            yield warning(
+                row,
+                "role",
+                f"{row['drug_class']} is called a treatment, so it is compared with nothing",
+                "write control",
+            )
+
+
+def check_controlled_trials_have_a_comparator(context: Context) -> Iterator[Problem]:
+    """Each trial of a controlled design has at least two arms."""
+    for study_id, arms in context.arms_of.items():
+        study = context.studies.get(study_id)
+        if study is None or study["design"] in ("", *_UNCONTROLLED):
+            continue
+        if len(arms) == 1:
+            yield warning(
+                arms[0],
+                "arm_id",
+                f"the only arm of a trial whose design is {study['design']} ({place(study)})",
+                "add the arm it is compared with, or correct the design",
+                others=(study,),
+            )
+
+
+def check_uncontrolled_designs_have_no_control(context: Context) -> Iterator[Problem]:
+    """No trial of an uncontrolled design has a control arm."""
+    for study_id, arms in context.arms_of.items():
+        study = context.studies.get(study_id)
+        if study is None or study["design"] not in _UNCONTROLLED:
+            continue
+        for arm in arms:
+            if arm["role"] == "control":
+                yield warning(
+                    arm,
+                    "role",
+                    f"a control in a trial whose design is {study['design']} ({place(study)})",
+                    "correct the design, or the role",
+                    others=(study,),
+                )
+
+
+_RANK = {"low": 0, "some_concerns": 1, "unclear": 1, "high": 2}
+_OF_TOOL = {"rob2": ("low", "some_concerns", "high"), "rob1": ("low", "unclear", "high")}
+OVERALL = "overall"
+
+
+def _assessments(context: Context) -> Iterator[tuple[list[Row], Row | None]]:
+    """Yield the domains of each assessment and its overall judgement."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in context.rows("risk_of_bias"):
+        groups.setdefault((row["study_id"], row["outcome"], row["tool"]), []).append(row)
+    for rows in groups.values():
+        overall = next((row for row in rows if row["domain"] == OVERALL), None)
+        yield [row for row in rows if row["domain"] != OVERALL], overall
+
+
+def check_overall_bias_covers_its_domains(context: Context) -> Iterator[Problem]:
+    """Each overall judgement is as bad as its worst domain, unless accepted in support."""
+    for domains, overall in _assessments(context):
+        judged = [row for row in domains if row["judgement"] in _RANK]
+        if overall is None or overall["judgement"] not in _RANK or not judged:
+            continue
+        worst = max(judged, key=lambda row: _RANK[row["judgement"]])
+        if _RANK[overall["judgement"]] < _RANK[worst["judgement"]]:
+            yield warning(
+                overall,
+                "judgement",
+                f"better than {worst['domain']}, which is {worst['judgement']} ({place(worst)})",
+                "raise it, or write 'accept: bias_overall because <reason>' in support",
+                others=(worst,),
+            )
+
+
+def check_assessments_have_an_overall(context: Context) -> Iterator[Problem]:
+    """Each assessment ends in a row with domain 'overall'."""
+    for domains, overall in _assessments(context):
+        if overall is None and domains:
+            yield warning(
+                domains[0],
+                "domain",
+                "no row of this assessment is 'overall'",
+                "add the overall judgement",
+            )
+
+
+def check_judgements_fit_the_tool(context: Context) -> Iterator[Problem]:
+    """Each judgement is a word of its tool: RoB 2 says some concerns, its predecessor unclear."""
+    for row in context.rows("risk_of_bias"):
+        allowed = _OF_TOOL.get(row["tool"])
+        judged = row["judgement"] in _RANK
+        if allowed and judged and row["judgement"] not in allowed:
+            yield warning(
+                row,
+                "judgement",
+                f"not a judgement of {row['tool']}",
+                f"one of {', '.join(allowed)}, or not_assessed",
+            )

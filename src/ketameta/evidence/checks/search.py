@@ -1,0 +1,304 @@
+"""Checks of ``data/search.toml``: what a report needs is there, and the sums add up."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ketameta.errors import did_you_mean
+from ketameta.evidence.findings import Finding, Severity, file_finding
+from ketameta.evidence.tables import Row
+from ketameta.evidence.textfiles import read_toml, toml_line
+from ketameta.paths import ProjectPaths
+
+#: Counts of the ``[flow]`` table, in the order of a PRISMA 2020 diagram. A count of records left
+#: out may be a table of reasons with a count each.
+FLOW = (
+    "identified",
+    "removed_before_screening",
+    "screened",
+    "excluded",
+    "sought",
+    "not_retrieved",
+    "assessed",
+    "excluded_full_text",
+    "included",
+)
+#: What remains of a count once another is taken off.
+STEPS = (
+    ("identified", "removed_before_screening", "screened"),
+    ("screened", "excluded", "sought"),
+    ("sought", "not_retrieved", "assessed"),
+    ("assessed", "excluded_full_text", "included"),
+)
+
+#: Counts of the ``[records]`` table and of each source below it: the first is the sum of the rest.
+RECORDS = ("extracted", "converted", "excluded")
+#: What a report prints of the record: its tables, the keys of ``[search]``, lists of tables.
+_TABLES = ("search", "source", "nothing_found", "records")
+_SEARCH = (
+    *("kind", "counts_note", "limits", "extraction_closed"),
+    *("question", "due_after_days"),
+)
+_LISTS = {"source": ("name", "searched_for"), "nothing_found": ("looked_for",)}
+
+
+def search_findings(paths: ProjectPaths, exclusions: Sequence[Row] = ()) -> Iterator[Finding]:
+    """Yield what is wrong with the record of the search; nothing where there is none.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    exclusions : sequence of Row
+        The rows of ``exclusions.csv``, whose records are the excluded ones.
+    """
+    path = paths.data / "search.toml"
+    file = paths.relative(path)
+    document, lines, findings = read_toml(path, file)
+    yield from findings
+    if document is None:
+        return
+    for name in ("flow", "prisma"):
+        if name in document:
+            yield from _flow_findings(document[name], lines, file)
+    if "records" in document:
+        yield from _record_findings(document["records"], lines, file, exclusions)
+    yield from _date_findings(document, lines, file)
+
+
+def form_findings(paths: ProjectPaths) -> Iterator[Finding]:
+    """Yield what a report needs of the record of the search and does not find there.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    """
+    path = paths.data / "search.toml"
+    file = paths.relative(path)
+    document, lines, findings = read_toml(path, file)
+    if document is None:
+        if not findings:
+            why = "there is no such file; a report says what was searched"
+            remedy = f"write {', '.join(f'[{name}]' for name in _TABLES)} into it"
+            yield file_finding("file_missing", file, why, remedy)
+        return
+
+    def wrong(key: str, why: str, remedy: str, severity: Severity = "error") -> Finding:
+        line = toml_line(lines, key)
+        return file_finding(
+            "search_form", file, why, remedy, severity=severity, line=line, column=key
+        )
+
+    for name in document:
+        if name not in (*_TABLES, "flow", "prisma"):
+            hint = did_you_mean(name, (*_TABLES, "flow"))
+            yield wrong(name, "no such table", f"rename or delete it{hint}")
+    if "records" not in document:
+        yield wrong("records", "the table is missing", f"write [records]: {', '.join(RECORDS)}")
+    search = document.get("search")
+    if not isinstance(search, Mapping):
+        yield wrong("search", "the table is missing", f"write [search]: {', '.join(_SEARCH)}")
+    else:
+        yield from _search_findings(search, wrong)
+    for name, keys in _LISTS.items():
+        entries = document.get(name)
+        whole = isinstance(entries, list) and all(isinstance(item, Mapping) for item in entries)
+        if not whole:
+            yield wrong(name, "it is no list of tables", f"write [[{name}]], or {name} = []")
+            continue
+        for place, entry in enumerate(entries or (), 1):
+            for key in keys:
+                if not _is_text(entry.get(key)):
+                    why = f"entry {place} has no text under it"
+                    yield wrong(f"{name}.{key}", why, "write it")
+
+
+def _search_findings(search: Mapping[str, Any], wrong: Callable[..., Finding]) -> Iterator[Finding]:
+    """Yield what is wrong with the table that says how and when the search was done."""
+    for key in ("kind", "counts_note"):
+        if not _is_text(search.get(key)):
+            yield wrong(f"search.{key}", "a text is needed", "say it in a sentence")
+    limits = search.get("limits")
+    if not (isinstance(limits, list) and all(_is_text(item) for item in limits)):
+        yield wrong("search.limits", "a list of texts is needed", "write limits = [...]")
+    closed = str(search.get("extraction_closed"))
+    if not (_is_date(closed) and "1950" < closed < "2200"):
+        why = "the day on which the extraction was closed is needed"
+        yield wrong("search.extraction_closed", why, "write YYYY-MM-DD")
+    days = search.get("due_after_days", 1)
+    if isinstance(days, bool) or not isinstance(days, int) or not 0 < days < 40_000:
+        yield wrong("search.due_after_days", "a number of days is needed", "such as 365")
+    for key in search:
+        if key not in _SEARCH and not key.endswith("date"):
+            remedy = f"nothing is lost if it is meant for readers{did_you_mean(key, _SEARCH)}"
+            yield wrong(f"search.{key}", "no report prints it", remedy, "warning")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _record_findings(
+    records: Any, lines: Sequence[str], file: str, exclusions: Sequence[Row]
+) -> Iterator[Finding]:
+    """Yield each sum of the records that does not hold."""
+
+    def wrong(
+        line: int, column: str, value: Any, why: str, remedy: str, severity: Severity = "error"
+    ) -> Finding:
+        return file_finding(
+            "search_records",
+            file,
+            why,
+            remedy,
+            severity=severity,
+            line=line,
+            column=column,
+            value="" if value is None else str(value),
+        )
+
+    sources = records.get("by_source", {}) if isinstance(records, Mapping) else None
+    if not isinstance(records, Mapping) or not isinstance(sources, Mapping):
+        why = "[records] is not a table of counts"
+        yield wrong(0, "records", None, why, f"write {', '.join(RECORDS)}, one a line")
+        return
+    tables = {"records": records} | {f"records.by_source.{n}": s for n, s in sources.items()}
+    totals = dict.fromkeys(RECORDS, 0)
+    for name, table in tables.items():
+        start = _table_line(lines, name)
+        given = table if isinstance(table, Mapping) else {}
+        counts = {key: _count(given.get(key)) for key in RECORDS}
+        for key, count in counts.items():
+            if count is None:
+                why = "not a count of records"
+                remedy = "write a whole number of 0 or more"
+                yield wrong(start + _line(lines[start:], key), key, given.get(key), why, remedy)
+            elif name != "records":
+                totals[key] += count
+        extracted, converted, excluded = (counts[key] for key in RECORDS)
+        if extracted is None or converted is None or excluded is None:
+            continue
+        if converted + excluded != extracted:
+            why = f"converted {converted} and excluded {excluded} are {converted + excluded}"
+            remedy = "count again; each record is converted or excluded"
+            line = start + _line(lines[start:], "extracted")
+            yield wrong(line, "extracted", extracted, why, remedy)
+    start = _table_line(lines, "records")
+    for key in RECORDS:
+        count = _count(records.get(key))
+        if sources and count is not None and count != totals[key]:
+            why = f"the sources have {totals[key]} together"
+            line = start + _line(lines[start:], key)
+            yield wrong(line, key, count, why, "count again, source by source")
+    listed = sum(row.number("records") or 0 for row in exclusions)
+    excluded = _count(records.get("excluded"))
+    if exclusions and excluded is not None and excluded != listed:
+        why = f"exclusions.csv lists {listed:g} records"
+        remedy = "correct the count here, or the column records there"
+        line = start + _line(lines[start:], "excluded")
+        # A warning: whoever leaves out a study has not yet counted again.
+        yield wrong(line, "excluded", excluded, why, remedy, "warning")
+
+
+def _table_line(lines: Sequence[str], name: str) -> int:
+    """Return the line on which a table starts, or 0."""
+    header = f"[{name}]"
+    return next((number for number, line in enumerate(lines, 1) if line.strip() == header), 0)
+
+
+def _flow_findings(flow: Any, lines: Sequence[str], file: str) -> Iterator[Finding]:
+    """Yield each step of the flow that does not add up."""
+    if not isinstance(flow, dict):
+        yield file_finding("search_flow", file, "[flow] is not a table", "write one count a line")
+        return
+    counts: dict[str, int] = {}
+    for name, value in flow.items():
+        line = _line(lines, name)
+        if name not in FLOW:
+            if isinstance(value, str):
+                continue
+            yield file_finding(
+                "search_flow",
+                file,
+                "no such count",
+                f"use the names of the flow: {', '.join(FLOW)}{did_you_mean(name, FLOW)}",
+                line=line,
+                column=name,
+                severity="warning",
+            )
+            continue
+        count = _count(value)
+        if count is None:
+            yield file_finding(
+                "search_flow",
+                file,
+                "not a count of records",
+                "write a whole number of 0 or more",
+                line=line,
+                column=name,
+                value=str(value),
+            )
+        else:
+            counts[name] = count
+    for start, off, rest in STEPS:
+        if not {start, off, rest} <= counts.keys():
+            continue
+        expected = counts[start] - counts[off]
+        if expected != counts[rest]:
+            yield file_finding(
+                "search_flow",
+                file,
+                f"{start} {counts[start]} minus {off} {counts[off]} is {expected}",
+                "count again; each record takes one way through the flow",
+                line=_line(lines, rest),
+                column=rest,
+                value=str(counts[rest]),
+            )
+
+
+def _count(value: Any) -> int | None:
+    """Return a count, or the sum of a table of counts; nothing for anything else."""
+    if isinstance(value, Mapping):
+        parts = [_count(item) for item in value.values()]
+        return None if None in parts else sum(part for part in parts if part is not None)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        return None
+    return value
+
+
+def _date_findings(node: Any, lines: Sequence[str], file: str) -> Iterator[Finding]:
+    """Yield every text under a name that ends in date which is no date."""
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            is_date = name == "date" or name.endswith("_date")
+            if is_date and isinstance(value, str) and not _is_date(value):
+                yield file_finding(
+                    "search_date",
+                    file,
+                    "not a date",
+                    "write YYYY-MM-DD",
+                    line=_line(lines, name, value),
+                    column=name,
+                    value=value,
+                )
+            yield from _date_findings(value, lines, file)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _date_findings(item, lines, file)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _line(lines: Sequence[str], name: str, value: str = "") -> int:
+    """Return the line on which a name is set (to a value), or 0."""
+    pattern = re.compile(
+        rf"\s*(?:\[.*\.)?[\"']?{re.escape(name)}[\"']?\s*[=\]].*{re.escape(value)}"
+    )
+    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 0)

@@ -1,0 +1,325 @@
+"""Checks of single cells against the schema: filled, a known word, the right form, in bounds."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ketameta.errors import did_you_mean
+from ketameta.evidence.checks.context import Context, Problem, error, list_items, warning
+from ketameta.evidence.findings import Finding, file_finding
+from ketameta.evidence.schema import WORD_PATTERN, Column
+from ketameta.evidence.tables import Row
+from ketameta.evidence.textfiles import harmless, kind_of_character, read_toml
+from ketameta.paths import ProjectPaths
+from ketameta.typesetter import codes, not_shown
+
+_URL = re.compile(r"https?://[^\s/]+\.[^\s/]+(?:/\S*)?")
+_NOWHERE = re.compile(
+    r"(?:n/?a|none|unknown|not (?:stated|reported|given)|nr|see (?:the )?(?:paper|source|article)"
+    r"|paper|article|source|yes|[?.xX-]+)",
+    re.IGNORECASE,
+)
+#: A letter that a TOML file writes out by its number.
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\U(000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4})")
+#: So many characters that the PDF cannot show are named.
+_NAMED = 5
+
+
+def _cells(context: Context) -> Iterator[tuple[Row, Column, str]]:
+    """Yield every filled cell that reading accepted."""
+    for name, table in context.evidence.schema.tables.items():
+        columns = {column.name: column for column in table.columns}
+        for row in context.rows(name):
+            for column, text in row.texts.items():
+                if not context.is_refused(row, column):
+                    yield row, columns[column], text
+
+
+def check_required_cells_are_filled(context: Context) -> Iterator[Problem]:
+    """Every column the schema calls required has a value; type what the source prints."""
+    for name, table in context.evidence.schema.tables.items():
+        required = [column for column in table.columns if column.required]
+        for row in context.rows(name):
+            for column in required:
+                if column.name not in row.texts and not context.is_refused(row, column.name):
+                    yield error(row, column.name, "the cell is empty", f"fill it: {column.meaning}")
+
+
+def check_words_are_known(context: Context) -> Iterator[Problem]:
+    """Each column of controlled words holds one of them, in its exact spelling."""
+    for row, column, text in _cells(context):
+        if column.kind == "words" and text not in column.allowed:
+            listed = ", ".join(column.allowed)
+            hint = did_you_mean(text, column.allowed)
+            yield error(
+                row, column.name, "not one of the words allowed here", f"one of {listed}{hint}"
+            )
+
+
+def check_forms_fit(context: Context) -> Iterator[Problem]:
+    """All identifiers and keys have the form of the schema (a DOI without its address)."""
+    for row, column, text in _cells(context):
+        if column.kind == "url":
+            if not _URL.fullmatch(text):
+                yield error(row, column.name, "not an address", "write it whole, from https:// on")
+            continue
+        if not column.pattern or column.kind not in ("key", "list"):
+            continue
+        for item in list_items(text) if column.kind == "list" else [text]:
+            if not re.fullmatch(column.pattern, item):
+                why, remedy = _form_advice(column, item)
+                yield error(row, column.name, why, remedy, value=item)
+
+
+def check_registry_numbers_fit(context: Context) -> Iterator[Problem]:
+    """Each entry of the registry list has a number in the form of its register."""
+    column = context.evidence.schema["studies"].column("registry_id")
+    for row in context.rows("registry"):
+        text = row["registry_id"]
+        is_read = text and not context.is_refused(row, "registry_id")
+        if is_read and not re.fullmatch(column.pattern, text):
+            why, remedy = _form_advice(column, text)
+            yield warning(row, "registry_id", why, remedy)
+
+
+def _form_advice(column: Column, item: str) -> tuple[str, str]:
+    """Return why a value does not fit its pattern and what would."""
+    name = column.name
+    if name == "doi":
+        bare = re.sub(r"(?i)^(?:https?://(?:dx\.)?doi\.org/|doi:?\s*)", "", item)
+        fits = re.fullmatch(column.pattern, bare)
+        return "not the form of a DOI", f"write {bare}" if fits else "write it as 10.xxxx/..."
+    if name == "pmid":
+        digits = re.sub(r"\.0+$|\D", "", item)
+        fits = re.fullmatch(column.pattern, digits)
+        return "not the form of a PubMed number", f"write {digits}" if fits else "digits only"
+    if name == "registry_id":
+        bare = re.sub(r"\s", "", item)
+        for candidate in (bare, bare.upper()):
+            if re.fullmatch(column.pattern, candidate):
+                return "not the form of a registry number", f"write {candidate}"
+        return (
+            "not the form of a registry number",
+            "compare it with the register (NCT has 8 digits)",
+        )
+    if name in ("study_id", "overlaps_with"):
+        return (
+            "not the form of a study_id",
+            "write surname_year in lower-case letters without accents, such as alder_2014",
+        )
+    plain = re.sub(r"[^a-z0-9]+", "_", item.lower()).strip("_")
+    hint = f", such as {plain}" if re.fullmatch(column.pattern, plain) else ""
+    return "not a plain key", f"write lower-case letters, digits and underscores{hint}"
+
+
+def check_numbers_in_bounds(context: Context) -> Iterator[Problem]:
+    """Each number lies in the bounds of its column: a standard deviation is above 0."""
+    for row, column, _ in _cells(context):
+        number = row.number(column.name)
+        if number is None:
+            continue
+        if column.above is not None and number <= column.above:
+            why = f"it must be above {column.above:g}"
+        elif column.minimum is not None and number < column.minimum:
+            why = f"it must be at least {column.minimum:g}"
+        elif column.maximum is not None and number > column.maximum:
+            why = f"it must be at most {column.maximum:g}"
+        else:
+            continue
+        yield error(row, column.name, why, f"compare it with the source. {column.meaning}")
+
+
+def check_counts_are_not_shares(context: Context) -> Iterator[Problem]:
+    """Each count of people is not a proportion; a share goes into the percent column."""
+    for row, column, text in _cells(context):
+        number = row.number(column.name)
+        if column.kind == "integer" and number is not None and 0 < number < 1:
+            yield error(
+                row,
+                column.name,
+                "a share stands where a count of people belongs",
+                f"type the printed count, or {100 * number:g} into percent if only {text} "
+                "is printed",
+            )
+
+
+def check_percentages_are_not_shares(context: Context) -> Iterator[Problem]:
+    """Each percentage of a trial's people is a percentage, not a share of one."""
+    columns = [
+        column.name
+        for column in context.evidence.schema["studies"].columns
+        if column.kind == "number" and column.name.endswith("_percent")
+    ]
+    for row in context.rows("studies"):
+        for column in columns:
+            number = row.number(column)
+            if number is not None and 0 < number <= 1:
+                yield warning(
+                    row,
+                    column,
+                    "this looks like a share of one",
+                    f"write {100 * number:g} if {100 * number:g}% is meant",
+                )
+
+
+def check_counts_are_whole(context: Context) -> Iterator[Problem]:
+    """Each count of people is a whole number."""
+    for row, column, _ in _cells(context):
+        number = row.number(column.name)
+        if column.kind != "integer" or number is None or 0 < number < 1:
+            continue
+        if number != int(number):
+            yield error(row, column.name, "not a whole number", "type the count that is printed")
+
+
+def check_subgroups_are_readable(context: Context) -> Iterator[Problem]:
+    """Each subgroup is key=value pairs joined by ';', with keys and words of the vocabulary."""
+    known = context.evidence.schema.subgroups
+    for table in ("outcomes", "contrasts"):
+        for row in context.rows(table):
+            seen: set[str] = set()
+            for item in list_items(row["subgroup"]):
+                key, equals, value = (part.strip() for part in item.partition("="))
+                why, remedy = _subgroup_advice(key, equals, value, seen, known)
+                seen.add(key)
+                if why:
+                    yield error(row, "subgroup", why, remedy, value=item)
+
+
+def _subgroup_advice(
+    key: str, equals: str, value: str, seen: set[str], known: Mapping[str, Sequence[str]]
+) -> tuple[str, str]:
+    """Return why one pair of a subgroup cannot be read and what to write; empty if it can."""
+    if not equals or not value:
+        return "not a key=value pair", "write, for example, sex=female"
+    if key not in known:
+        return "no such key", f"one of {', '.join(known)}{did_you_mean(key, known)}"
+    if key in seen:
+        return "the key stands twice", "keep one; rows are about one subgroup"
+    allowed = known[key]
+    if allowed and value not in allowed:
+        return "no such word", f"one of {', '.join(allowed)}{did_you_mean(value, allowed)}"
+    if not allowed and not re.fullmatch(WORD_PATTERN, value):
+        return "not a plain word", "write lower-case letters, digits and underscores"
+    return "", ""
+
+
+def check_locators_say_where(context: Context) -> Iterator[Problem]:
+    """Every number has a locator that leads to it: abstract, table, figure, page, field."""
+    for table in ("outcomes", "contrasts"):
+        for row in context.rows(table):
+            if _NOWHERE.fullmatch(row["locator"]):
+                yield error(
+                    row,
+                    "locator",
+                    "this does not say where the numbers stand",
+                    "write abstract, or the table, figure, page or registry field",
+                )
+
+
+def check_texts_can_be_typeset(context: Context) -> Iterator[Problem]:
+    """Every character of a text can be shown in the PDF; the web page shows it in any case."""
+    texts = [
+        (row, column.name, text)
+        for row, column, text in _cells(context)
+        if column.kind == "text" and not text.isascii()
+    ]
+    missing = not_shown(text for _, _, text in texts)
+    for row, column, text in texts:
+        if missing & set(text):
+            yield warning(row, column, *_not_in_pdf(text, missing))
+
+
+def _not_in_pdf(text: str, missing: frozenset[str]) -> tuple[str, str]:
+    """Return which characters of a text the PDF cannot show, and what becomes of them."""
+    found = [character for character in dict.fromkeys(text) if character in missing]
+    named = [
+        f"{character} ({number})" if character.isprintable() else number
+        for character, number in zip(found, codes("".join(found), missing), strict=True)
+    ]
+    if len(named) > _NAMED:
+        named[_NAMED:] = [f"{len(named) - _NAMED} more"]
+    return (
+        f"the PDF cannot show {', '.join(named)}",
+        "leave it if it is what the source prints: the web page shows it, the PDF marks and "
+        "lists it",
+    )
+
+
+def declaration_letters(paths: ProjectPaths) -> Iterator[Finding]:
+    """Yield the lines of TOML files with letters that the PDF cannot show or nobody can see."""
+    lines = [
+        (path, number, line)
+        for folder in (paths.data, paths.analyses)
+        for path in sorted(folder.glob("*.toml"))
+        for number, line in enumerate(_lines(path), 1)
+    ]
+    missing = not_shown(harmless(line) for _, _, line in lines)
+    for path, number, line in lines:
+        harmful = sorted({letter for letter in line if harmless(letter) != letter})[:_NAMED]
+        if harmful:
+            named = (f"{kind_of_character(letter)} (U+{ord(letter):04X})" for letter in harmful)
+            advice = f"the line contains {' and '.join(named)}, which is left out", "delete it"
+            yield _letter_finding("hidden_character", paths.relative(path), number, line, advice)
+        if missing & set(line):
+            advice = _not_in_pdf(line, missing)
+            yield _letter_finding("not_in_pdf", paths.relative(path), number, line, advice)
+
+
+def _letter_finding(
+    check: str, file: str, number: int, line: str, advice: tuple[str, str]
+) -> Finding:
+    value = line.strip()
+    return file_finding(check, file, *advice, severity="warning", line=number, value=value)
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a TOML file that are no comment, with written-out letters as letters.
+
+    A file that cannot be read has none; that is said elsewhere.
+    """
+    return [
+        ""
+        if line.lstrip().startswith("#")
+        else _ESCAPED.sub(lambda found: chr(int(found[1] or found[2], 16)), line)
+        for line in read_toml(path, path.name)[1]
+    ]
+
+
+def check_dates_are_dates(context: Context) -> Iterator[Problem]:
+    """Each date is written YYYY-MM-DD and exists in the calendar."""
+    for row in context.rows("exclusions"):
+        text = row["date"]
+        try:
+            valid = not text or datetime.date.fromisoformat(text).isoformat() == text
+        except ValueError:
+            valid = False
+        if not valid and not context.is_refused(row, "date"):
+            yield error(row, "date", "not a date", "write YYYY-MM-DD")
+
+
+def check_scale_ranges_have_sources(context: Context) -> Iterator[Problem]:
+    """Every instrument's range is in order, and range and usual SD say where they are printed."""
+    for row in context.rows("instruments"):
+        low, high = row.number("minimum"), row.number("maximum")
+        if low is not None and high is not None and low >= high:
+            yield error(
+                row,
+                "minimum",
+                "the lowest score is not below the highest",
+                "compare both with the manual of the scale",
+            )
+        if (low is not None or high is not None) and not row["range_source"]:
+            yield warning(
+                row, "range_source", "a range stands without its source", "say where it is printed"
+            )
+        if row.number("usual_sd") is not None and not row["usual_sd_source"]:
+            yield warning(
+                row,
+                "usual_sd_source",
+                "a usual SD stands without its source",
+                "say where it is printed",
+            )

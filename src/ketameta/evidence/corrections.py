@@ -1,0 +1,336 @@
+"""Declared corrections of printed errors: read, applied, and refused once they are not needed.
+
+The tables keep what a source prints. What is known to be wrong in print stands in
+``data/corrections.toml``, one ``[[correction]]`` each, with the reason and with the wrong value it
+expects; when that value is no longer there, the correction has expired and says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ketameta.errors import CorrectionError, did_you_mean
+from ketameta.evidence.findings import Finding, file_finding, sort_findings
+from ketameta.evidence.project import read_project
+from ketameta.evidence.schema import TABLES, Schema, schema_of
+from ketameta.evidence.tables import Evidence, Row
+from ketameta.evidence.textfiles import read_toml
+from ketameta.paths import ProjectPaths
+
+Value = str | float
+ACTIONS = ("override", "drop", "flag")
+STATUSES = ("active", "retired")
+_FIELDS = (
+    "id", "table", "where", "column", "action", "value", "expect", "reason", "source", "date",
+    "status",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One declared correction.
+
+    Attributes
+    ----------
+    id : str
+    table : str
+    where : tuple of (str, str or float)
+        Columns and values that single out one row; an empty text matches an empty cell.
+    column : str
+        The wrong cell; may be empty for ``drop``.
+    action : {"override", "drop", "flag"}
+        Put ``value`` into the cell, leave the row out, or keep it and mark it.
+    value : str or float
+        What belongs there; an empty text empties the cell.
+    expect : str, float or None
+        The wrong value as printed.
+    reason, source, date : str
+    line : int
+        Where the entry starts in the file.
+    """
+
+    id: str
+    table: str
+    where: tuple[tuple[str, Value], ...]
+    column: str
+    action: Literal["override", "drop", "flag"]
+    value: Value
+    expect: Value | None
+    reason: str
+    source: str
+    date: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One correction that was applied, for the report's list.
+
+    Attributes
+    ----------
+    correction : Correction
+    file : str
+    line : int
+        The row that was corrected.
+    before, after : str
+        The cell before and after; empty for a row that was dropped.
+    """
+
+    correction: Correction
+    file: str
+    line: int
+    before: str
+    after: str
+
+
+def corrections_path(paths: ProjectPaths) -> Path:
+    """Return where the corrections of a project stand."""
+    return paths.data / "corrections.toml"
+
+
+def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple[Finding, ...]]:
+    """Return the active corrections of a project, and what is wrong with the file.
+
+    A project without the file has none.
+    """
+    path = corrections_path(paths)
+    file = paths.relative(path)
+    document, lines, findings = read_toml(path, file)
+    if document is None:
+        return (), findings
+    entries = document.get("correction", [])
+    unknown = sorted(set(document) - {"correction"})
+    problems = [
+        *findings,
+        *(
+            file_finding("correction", file, f"[{name}] is not known here", "write [[correction]]")
+            for name in unknown
+        ),
+    ]
+    corrections: list[Correction] = []
+    seen: set[str] = set()
+    if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
+        entries = []
+        problems.append(
+            file_finding("correction", file, "corrections are a list", "write [[correction]]")
+        )
+    schema = schema_of(read_project(paths.root)[0])
+    starts = [number for number, line in enumerate(lines, 1) if line.strip() == "[[correction]]"]
+    for index, entry in enumerate(entries):
+        line = starts[index] if index < len(starts) else 0
+        wrong = list(_entry_problems(entry, seen, schema))
+        seen.add(str(entry.get("id")))
+        problems.extend(
+            file_finding("correction", file, why, remedy, line=line, column=column, value=value)
+            for column, value, why, remedy in wrong
+        )
+        if not wrong and entry.get("status", "active") == "active":
+            corrections.append(_correction(entry, line))
+    return tuple(corrections), sort_findings(problems)
+
+
+def apply_corrections(
+    evidence: Evidence, corrections: Sequence[Correction]
+) -> tuple[Evidence, tuple[Applied, ...]]:
+    """Return the corrected evidence and the log of what was done.
+
+    Raises
+    ------
+    CorrectionError
+        A correction matched no row or several, or the value it expects is no longer there: it may
+        no longer be needed. All such corrections are named at once.
+    """
+    corrected, applied, findings = try_corrections(evidence, corrections)
+    if findings:
+        raise CorrectionError("\n".join(str(finding) for finding in findings))
+    return corrected, applied
+
+
+def try_corrections(
+    evidence: Evidence, corrections: Sequence[Correction], file: str = "data/corrections.toml"
+) -> tuple[Evidence, tuple[Applied, ...], tuple[Finding, ...]]:
+    """Apply what can be applied; return the evidence, the log, and a finding for each refusal."""
+    tables = {name: list(rows) for name, rows in evidence.tables.items()}
+    applied: list[Applied] = []
+    findings: list[Finding] = []
+    for correction in corrections:
+        rows = tables.setdefault(correction.table, [])
+        matches = [index for index, row in enumerate(rows) if _matches(row, correction.where)]
+        why = _refusal(correction, [rows[index] for index in matches])
+        if why:
+            findings.append(
+                file_finding(
+                    "correction",
+                    file,
+                    why,
+                    'compare it with the table; retire it (status = "retired") or mend it',
+                    line=correction.line,
+                    column="where" if len(matches) != 1 else "expect",
+                    value=correction.id,
+                )
+            )
+            continue
+        index = matches[0]
+        row = rows[index]
+        before = row[correction.column] if correction.column else ""
+        after = before
+        if correction.action == "drop":
+            del rows[index]
+            after = ""
+        elif correction.action == "override":
+            rows[index] = _overridden(row, correction.column, correction.value)
+            after = rows[index][correction.column]
+        else:
+            rows[index] = replace(row, flags=(*row.flags, correction.id))
+        applied.append(Applied(correction, row.file, row.line, before, after))
+    corrected = replace(evidence, tables={name: tuple(rows) for name, rows in tables.items()})
+    return corrected, tuple(applied), tuple(findings)
+
+
+def _refusal(correction: Correction, rows: Sequence[Row]) -> str:
+    """Return why a correction cannot be applied to the rows it matches; nothing if it can."""
+    if not rows:
+        return "it matches no row; it may no longer be needed"
+    if len(rows) > 1:
+        places = ", ".join(f"{row.file}:{row.line}" for row in rows[:4])
+        return f"it matches {len(rows)} rows ({places}); it must single out one"
+    row = rows[0]
+    if correction.id in row.flags:
+        return "it is already applied"
+    if correction.expect is not None and not _equal(row, correction.column, correction.expect):
+        found = row[correction.column] or "an empty cell"
+        return (
+            f"it expects {correction.column} to be {correction.expect!r} in {row.file}:{row.line} "
+            f"and finds {found}; it may no longer be needed"
+        )
+    return ""
+
+
+def _matches(row: Row, where: Sequence[tuple[str, Value]]) -> bool:
+    """Return whether every named column of the row has the value."""
+    return all(_equal(row, column, value) for column, value in where)
+
+
+def _equal(row: Row, column: str, value: Value) -> bool:
+    """Return whether a cell equals a value; numbers as numbers, text as text."""
+    number = row.number(column)
+    if number is None:
+        return row[column] == (value if isinstance(value, str) else f"{value:g}")
+    if isinstance(value, str):
+        return row[column] == value
+    return math.isclose(number, value, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _overridden(row: Row, column: str, value: Value) -> Row:
+    """Return the row with another value in one cell."""
+    texts = {name: text for name, text in row.texts.items() if name != column}
+    numbers = {name: number for name, number in row.numbers.items() if name != column}
+    if value != "":
+        texts[column] = value if isinstance(value, str) else f"{value:.12g}"
+        if isinstance(value, float):
+            numbers[column] = value
+    return replace(row, texts=texts, numbers=numbers)
+
+
+def _entry_problems(
+    entry: Mapping[str, Any], seen: set[str], schema: Schema
+) -> list[tuple[str, str, str, str]]:
+    """Return field, value, reason and remedy of everything wrong with one entry."""
+    wrong: list[tuple[str, str, str, str]] = []
+    for name in sorted(set(entry) - set(_FIELDS)):
+        wrong.append((name, "", "no such field", "delete it" + did_you_mean(name, _FIELDS)))
+    texts: dict[str, str] = {}
+    for name in ("id", "table", "action", "reason", "source", "date"):
+        value = entry.get(name, "")
+        if isinstance(value, str) and value:
+            texts[name] = value
+        else:
+            wrong.append((name, str(value), "a text is needed here", "write it"))
+    if texts.get("id") in seen:
+        wrong.append(("id", texts["id"], "two corrections have this id", "give each its own"))
+    for name, value, choices in (
+        ("table", texts.get("table"), tuple(TABLES)),
+        ("action", texts.get("action"), ACTIONS),
+        ("status", entry.get("status", "active"), STATUSES),
+    ):
+        if value is not None and value not in choices:
+            hint = did_you_mean(str(value), choices)
+            listed = ", ".join(choices)
+            wrong.append((name, str(value), "not one of the choices", f"one of {listed}{hint}"))
+    where = entry.get("where")
+    if not isinstance(where, dict) or not where:
+        wrong.append(("where", "", "nothing says which row is meant", "write its key columns"))
+        where = {}
+    column = entry.get("column", "")
+    if not isinstance(column, str):
+        wrong.append(("column", str(column), "a text is needed here", "write the column"))
+        column = ""
+    table = schema.tables.get(texts.get("table", ""))
+    columns = table.column_names if table is not None else ()
+    for name in (*where, *((column,) if column else ())):
+        if columns and name not in columns:
+            hint = did_you_mean(str(name), columns)
+            wrong.append(
+                (
+                    "where",
+                    str(name),
+                    f"{texts['table']} has no such column",
+                    f"write a column of the table{hint}",
+                )
+            )
+    action = texts.get("action")
+    if not entry.get("column") and action != "drop":
+        wrong.append(("column", "", "nothing says which cell is meant", "write the column"))
+    if action == "override" and "value" not in entry:
+        wrong.append(("value", "", "an override needs a value", "write it; '' empties the cell"))
+    kinds = {item.name: item.kind for item in table.columns} if table is not None else {}
+    given = entry.get("value")
+    if kinds.get(column) in ("number", "integer") and isinstance(given, str) and given:
+        # A number as a text would be an empty cell wherever numbers are asked for.
+        wrong.append(("value", given, "the column holds numbers", "write it without quotes"))
+    if action == "override" and "expect" not in entry:
+        wrong.append(("expect", "", "an override states the wrong value it expects", "write it"))
+    for name, value in (
+        *where.items(),
+        *((n, entry[n]) for n in ("value", "expect") if n in entry),
+    ):
+        if _plain_value(value) is None:
+            wrong.append((str(name), str(value), "neither text nor number", "write one of them"))
+    return wrong
+
+
+def _plain_value(value: Any) -> Value | None:
+    """Return text or a float; ``{equals = x}`` counts as x; nothing for anything else."""
+    if isinstance(value, dict) and set(value) == {"equals"}:
+        value = value["equals"]
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def _correction(entry: Mapping[str, Any], line: int) -> Correction:
+    """Return the correction of an entry that has no problems."""
+
+    def value_of(raw: Any) -> Value:
+        plain = _plain_value(raw)
+        return "" if plain is None else plain
+
+    return Correction(
+        id=entry["id"],
+        table=entry["table"],
+        where=tuple((name, value_of(value)) for name, value in entry["where"].items()),
+        column=entry.get("column", ""),
+        action=entry["action"],
+        value=value_of(entry.get("value", "")),
+        expect=value_of(entry["expect"]) if "expect" in entry else None,
+        reason=entry["reason"],
+        source=entry["source"],
+        date=entry["date"],
+        line=line,
+    )

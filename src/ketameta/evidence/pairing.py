@@ -1,0 +1,530 @@
+"""Pairs the arms of a study into comparisons, and names every row that none of them uses.
+
+What an arm prints is first turned into means, standard deviations and counts. Knows nothing of
+effect sizes or models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ketameta.effects import conversions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketameta.evidence.tables import Evidence
+
+
+#: What makes two rows comparable between arms of a study.
+COMPARABLE = ["study_id", "outcome", "instrument", "time_days", "subgroup", "statistic"]
+
+
+def resolve_arm_data(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Return ``outcomes`` with ``n_``, ``mean_``, ``sd_``, ``events_``, ``route`` and ``problem``.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        Rows of the ``outcomes`` table, numbers as floats.
+
+    Returns
+    -------
+    DataFrame
+        The same rows in the same order. ``route`` says how mean and SD (or the count) were
+        had (codes of :data:`ketameta.effects.conversions.ROUTES`, joined by ``+``); ``problem``
+        says why a row cannot enter an effect size and is empty where it can.
+
+    Notes
+    -----
+    A printed SD wins over a standard error, that over an interval, that over quartiles and range.
+    """
+    rows = outcomes.copy()
+    size = len(rows)
+    n = rows["n"].to_numpy(float)
+    mean = rows["mean"].to_numpy(float).copy()
+    sd = rows["sd"].to_numpy(float).copy()
+    events = rows["events"].to_numpy(float).copy()
+    route = np.full(size, "", dtype=object)
+    problem = np.full(size, "", dtype=object)
+    is_event = rows["statistic"].to_numpy() == "events"
+
+    _resolve_counts(rows, is_event, n, events, route, problem)
+    _resolve_spread(rows, ~is_event, n, mean, sd, route, problem)
+    unresolved = ~is_event & ~np.isfinite(sd) & _spread_printed(rows)
+    for which, code in (
+        (unresolved & ~np.isfinite(n), "no_n"),
+        (unresolved & (n < 2), "n_below_two"),
+        (~is_event & ~np.isfinite(mean), "no_mean"),
+        (~is_event & ~np.isfinite(sd), "no_variance"),
+        (~np.isfinite(n), "no_n"),
+        (~is_event & (n < 2), "n_below_two"),
+    ):
+        problem[(problem == "") & which] = code
+
+    rows["n_"], rows["mean_"], rows["sd_"], rows["events_"] = n, mean, sd, events
+    rows["route"], rows["problem"] = route, problem
+    return rows
+
+
+def _spread_printed(rows: pd.DataFrame) -> np.ndarray:
+    """Return where an SE, an interval, or a median with quartiles or range is printed."""
+
+    def filled(*names: str) -> np.ndarray:
+        return rows[list(names)].notna().all(axis=1).to_numpy()
+
+    return (
+        filled("se")
+        | filled("ci_low", "ci_high")
+        | filled("median", "q1", "q3")
+        | filled("median", "minimum", "maximum")
+    )
+
+
+def _resolve_counts(
+    rows: pd.DataFrame,
+    is_event: np.ndarray,
+    n: np.ndarray,
+    events: np.ndarray,
+    route: np.ndarray,
+    problem: np.ndarray,
+) -> None:
+    """Fill ``events`` from printed counts, or from percentages whose product is whole."""
+    printed = is_event & np.isfinite(events)
+    route[printed] = "counts"
+    percent = rows["percent"].to_numpy(float)
+    from_percent = is_event & ~printed & np.isfinite(percent) & np.isfinite(n)
+    if from_percent.any():
+        counted = conversions.count_from_percent(percent[from_percent], n[from_percent])
+        events[from_percent] = np.where(counted.is_whole, counted.count, np.nan)
+        route[from_percent] = "count_from_percent"
+        problem[from_percent] = np.where(counted.is_whole, "", "percent_not_whole")
+    open_rows = is_event & (problem == "") & ~np.isfinite(events)
+    problem[open_rows] = np.where(np.isfinite(percent[open_rows]), "no_n", "no_count")
+
+
+def _resolve_spread(
+    rows: pd.DataFrame,
+    is_score: np.ndarray,
+    n: np.ndarray,
+    mean: np.ndarray,
+    sd: np.ndarray,
+    route: np.ndarray,
+    problem: np.ndarray,
+) -> None:
+    """Fill ``mean`` and ``sd`` from what is printed, best route first."""
+    model = rows["sd_origin"].to_numpy() == "model"
+    enough = is_score & (n >= 2)
+
+    def say(which: np.ndarray, code: str) -> None:
+        route[which & ~model] = code
+        route[which & model] = f"{code}+model_based"
+
+    printed = is_score & np.isfinite(sd)
+    say(printed, "sd_printed")
+
+    se = rows["se"].to_numpy(float)
+    from_se = enough & ~np.isfinite(sd) & np.isfinite(se)
+    if from_se.any():
+        sd[from_se] = conversions.sd_from_se(se[from_se], n[from_se])
+        say(from_se, "sd_from_se")
+
+    low, high = rows["ci_low"].to_numpy(float), rows["ci_high"].to_numpy(float)
+    level = np.where(np.isnan(rows["ci_level"].to_numpy(float)), 95.0, rows["ci_level"]) / 100
+    from_ci = enough & ~np.isfinite(sd) & np.isfinite(low) & np.isfinite(high) & (high > low)
+    for value in np.unique(level[from_ci]):
+        which = from_ci & (level == value)
+        sd[which] = conversions.sd_from_ci(low[which], high[which], n[which], level=float(value))
+    say(from_ci, "sd_from_ci")
+
+    _resolve_quantiles(rows, enough & ~np.isfinite(sd), n, mean, sd, say)
+
+
+def _resolve_quantiles(
+    rows: pd.DataFrame,
+    open_rows: np.ndarray,
+    n: np.ndarray,
+    mean: np.ndarray,
+    sd: np.ndarray,
+    say: object,
+) -> None:
+    """Estimate mean and SD from median with quartiles, range, or both."""
+    columns = {
+        name: rows[name].to_numpy(float) for name in ("minimum", "q1", "median", "q3", "maximum")
+    }
+    for index in np.flatnonzero(open_rows & np.isfinite(columns["median"])):
+        five = {name: float(values[index]) for name, values in columns.items()}
+        quartiles = np.isfinite(five["q1"]) and np.isfinite(five["q3"])
+        extremes = np.isfinite(five["minimum"]) and np.isfinite(five["maximum"])
+        if not (quartiles or extremes):
+            continue
+        count = float(n[index])
+        if quartiles and extremes:
+            result = conversions.mean_sd_from_five_numbers(
+                five["minimum"], five["q1"], five["median"], five["q3"], five["maximum"], count
+            )
+            code = "sd_from_five_numbers"
+        elif quartiles:
+            result = conversions.mean_sd_from_quartiles(
+                five["q1"], five["median"], five["q3"], count
+            )
+            code = "sd_from_quartiles"
+        else:
+            result = conversions.mean_sd_from_range(
+                five["minimum"], five["median"], five["maximum"], count
+            )
+            code = "sd_from_range"
+        if not np.isfinite(mean[index]):
+            mean[index] = float(np.asarray(result.mean).item())
+        sd[index] = float(np.asarray(result.sd).item())
+        which = np.zeros(len(rows), dtype=bool)
+        which[index] = True
+        assert callable(say)
+        say(which, code)
+
+
+#: Columns of an arm's row that each side of a comparison keeps.
+_SIDE = ["arm_id", "n_", "mean_", "sd_", "events_", "route", "source", "assumed"]
+
+
+def contained_arms(arms: pd.DataFrame) -> dict[tuple[str, str], frozenset[str]]:
+    """Return, for each ``(study_id, arm_id)``, the arms whose people are all in it."""
+    return {
+        (study, arm): frozenset(part for part in str(parts).split(";") if part)
+        for study, arm, parts in zip(
+            arms["study_id"], arms["arm_id"], arms["contains_arms"], strict=True
+        )
+    }
+
+
+def share_people(
+    contained: dict[tuple[str, str], frozenset[str]], study: str, first: str, second: str
+) -> bool:
+    """Return whether two arms of a study have people in common."""
+    one = contained.get((study, first), frozenset()) | {first}
+    two = contained.get((study, second), frozenset()) | {second}
+    return bool(one & two)
+
+
+def add_combined_arms(
+    rows: pd.DataFrame, arms: pd.DataFrame, same_people: Collection[str] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Add, for every intervention given in several arms, the arm that joins them.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Usable rows of :func:`resolve_arm_data`.
+    arms : DataFrame
+        The ``arms`` table.
+    same_people : collection of str
+        Studies whose arms are the same people one after the other (crossovers): nothing is joined.
+
+    Returns
+    -------
+    rows, arms : DataFrame
+        Both with the joined arms appended. Nothing is joined where the source prints a joined arm
+        for the same outcome, or where arms share people.
+
+    Notes
+    -----
+    Means and SDs by the formulae of the Cochrane Handbook, table 6.5.a; counts are summed.
+    """
+    import pandas as pd
+
+    facts = arms.set_index(["study_id", "arm_id"])
+    contained = contained_arms(arms)
+    new_rows: list[dict[str, object]] = []
+    new_arms: dict[tuple[str, str], dict[str, object]] = {}
+    apart = rows[~rows["study_id"].isin(list(same_people))]
+    keyed = apart.assign(
+        _intervention=_lookup(facts, apart, "intervention"), _role=_lookup(facts, apart, "role")
+    )
+    grouped = keyed.groupby([*COMPARABLE, "_intervention", "_role"], dropna=False, sort=True)
+    for _, group in grouped:
+        if len(group) < 2:
+            continue
+        study = str(group["study_id"].iloc[0])
+        names = sorted(group["arm_id"])
+        if any(
+            share_people(contained, study, first, second)
+            for place, first in enumerate(names)
+            for second in names[place + 1 :]
+        ):
+            continue
+        joined = "+".join(names)
+        new_rows.append(_join_rows(group, joined))
+        if (study, joined) not in new_arms:
+            parts = facts.loc[[(study, name) for name in names]]
+            new_arms[study, joined] = _join_arms(parts, study, joined, names)
+    if not new_rows:
+        return rows, arms
+    return (
+        pd.concat([rows, pd.DataFrame(new_rows)], ignore_index=True),
+        pd.concat([arms, pd.DataFrame(list(new_arms.values()))], ignore_index=True),
+    )
+
+
+def _lookup(facts: pd.DataFrame, rows: pd.DataFrame, column: str) -> list[str]:
+    values = facts[column].to_dict()
+    return [values.get(key, "") for key in zip(rows["study_id"], rows["arm_id"], strict=True)]
+
+
+def _join_rows(group: pd.DataFrame, joined: str) -> dict[str, object]:
+    """Return one row for the people of all rows of ``group``."""
+    row = group.iloc[0].drop(["_intervention", "_role"]).to_dict()
+    n = group["n_"].to_numpy(float)
+    row.update(arm_id=joined, n_=float(n.sum()), source=";".join(group["source"]))
+    row["assumed"] = "; ".join(dict.fromkeys(word for word in group["assumed"] if word))
+    routes = sorted({part for route in group["route"] for part in str(route).split("+")})
+    row["route"] = "+".join(["combined_arms", *routes])
+    if row["statistic"] == "events":
+        row["events_"] = float(group["events_"].sum())
+    else:
+        combined = conversions.combine_arms(
+            n, group["mean_"].to_numpy(float), group["sd_"].to_numpy(float)
+        )
+        row["mean_"], row["sd_"] = _one(combined.mean), _one(combined.sd)
+    return row
+
+
+def _one(value: Any) -> float:
+    return float(np.asarray(value).item())
+
+
+def _join_arms(parts: pd.DataFrame, study: str, joined: str, names: list[str]) -> dict[str, object]:
+    """Return the ``arms`` row of a joined arm."""
+    row = parts.iloc[0].to_dict()
+    doses = [text for text in parts["dose_description"] if text]
+    row.update(
+        study_id=study,
+        arm_id=joined,
+        dose=float("nan"),
+        dose_description=" / ".join(dict.fromkeys(doses)),
+        n_randomised=float(parts["n_randomised"].sum(skipna=False)),
+        contains_arms=";".join(names),
+    )
+    return row
+
+
+def pair_arms(rows: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per comparison of two arms that were measured alike.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Usable arm rows, joined arms included.
+    arms : DataFrame
+        The ``arms`` table, joined arms included.
+
+    Returns
+    -------
+    DataFrame
+        The :data:`COMPARABLE` columns and, for each side, the columns
+        ``arm_id_t, n_t, mean_t, sd_t, events_t, route_t ...`` and the same with ``_c``. The
+        treatment stands first; of two treatments, the NMDA antagonist, then by name.
+    """
+    facts = arms.drop_duplicates(["study_id", "arm_id"]).set_index(["study_id", "arm_id"])
+    contained = contained_arms(arms)
+    ranked = rows[[*COMPARABLE, *_SIDE]].copy()
+    roles = _lookup(facts, rows, "role")
+    classes = _lookup(facts, rows, "drug_class")
+    ranked["rank"] = [
+        (0 if role == "treatment" else 2) + (0 if drug == "nmda_antagonist" else 1)
+        for role, drug in zip(roles, classes, strict=True)
+    ]
+    pairs = ranked.merge(ranked, on=COMPARABLE, suffixes=("_t", "_c"))
+    first = (pairs["rank_t"] < pairs["rank_c"]) | (
+        (pairs["rank_t"] == pairs["rank_c"]) & (pairs["arm_id_t"] < pairs["arm_id_c"])
+    )
+    pairs = pairs[first]
+    apart = [
+        not share_people(contained, study, one, two)
+        for study, one, two in zip(
+            pairs["study_id"], pairs["arm_id_t"], pairs["arm_id_c"], strict=True
+        )
+    ]
+    pairs = pairs[np.array(apart, dtype=bool)] if len(pairs) else pairs
+    return pairs.rename(columns=lambda name: name.replace("__", "_")).reset_index(drop=True)
+
+
+#: Columns that name one comparison at one time.
+COMPARISON_KEYS = (
+    "study_id",
+    "arm_id",
+    "comparator_arm_id",
+    "outcome",
+    "instrument",
+    "time_days",
+    "subgroup",
+)
+#: Designs without a second group of people.
+UNCONTROLLED = ("single_arm", "cohort", "case_report")
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSize:
+    """An assumed number of people in one arm (and subgroup), with the reason.
+
+    Attributes
+    ----------
+    study_id, arm_id, subgroup : str
+    n : int
+    reason : str
+    """
+
+    study_id: str
+    arm_id: str
+    subgroup: str
+    n: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What an analysis assumes where the sources are silent; by default, nothing.
+
+    Attributes
+    ----------
+    correlation : float or None
+        Within-person correlation of crossovers and pre-post comparisons.
+    arm_sizes : tuple of ArmSize
+        Sizes of arms that the sources do not print. A printed size always wins.
+    """
+
+    correlation: float | None = None
+    arm_sizes: tuple[ArmSize, ...] = ()
+
+
+def crossovers(evidence: Evidence) -> frozenset[str]:
+    """Return the studies in which the same people are in every arm."""
+    studies = evidence.studies
+    return frozenset(studies.loc[studies["design"].str.startswith("crossover"), "study_id"])
+
+
+def uncontrolled(evidence: Evidence) -> frozenset[str]:
+    """Return the studies whose arms are followed without a control."""
+    studies = evidence.studies
+    return frozenset(studies.loc[studies["design"].isin(UNCONTROLLED), "study_id"])
+
+
+def directions(instruments: pd.Series, evidence: Evidence) -> pd.Series:
+    """Return which way is better for each instrument; ``neither`` where it is not known."""
+    known = dict(
+        zip(evidence.instruments["instrument"], evidence.instruments["direction"], strict=True)
+    )
+    return instruments.map(known).fillna("neither")
+
+
+def with_source(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with ``source``, the file and line a reader can open."""
+    return rows.assign(source=rows["_file"] + ":" + rows["_line"].astype(str))
+
+
+def size_words(size: ArmSize) -> str:
+    """Return an assumed arm size as the effect table records it."""
+    return f"n of {size.arm_id.replace('_', ' ')} = {size.n}"
+
+
+def plain_key(value: Any) -> Any:
+    """Return a key that equals itself even when it is a missing number."""
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def comparison_key(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the comparison a row is about, as a key."""
+    return tuple(plain_key(row[key]) for key in COMPARISON_KEYS)
+
+
+#: Why a row yields no effect, in words for the report.
+PROBLEMS: dict[str, str] = {
+    "no_n": "the number of people analysed is not printed",
+    "n_below_two": "fewer than two people",
+    "n_below_three": "fewer than three people, too few for a change without a control",
+    "no_mean": "no mean, and no median with its spread, is printed",
+    "no_variance": "nothing printed gives its precision",
+    "no_count": "neither a count nor a percentage is printed",
+    "percent_not_whole": "percentage times n is not a whole number of people",
+    "no_estimate": "no estimate is printed",
+    "sign_unknown": "the source does not say which arm did better",
+    "no_direction": "the instrument has no better end",
+    "no_exact_test_statistic": "no exact test statistic or p-value is printed",
+    "no_correlation": "a crossover without the within-person correlation",
+    "no_correlation_within": "a change without a control, and no within-person correlation",
+    "no_partner": "no second arm has the same outcome, instrument, time and statistic",
+    "partner_unusable": "the numbers of the other arm cannot be used",
+    "crossover_counts": "counts of a crossover without the paired table",
+    "hazard_ratio_not_pooled": "hazard ratios are kept for reading; no analysis pools them",
+    "no_baseline": "a single arm without a baseline mean and SD",
+}
+UNUSED_COLUMNS = (*COMPARISON_KEYS, "data_kind", "source", "code", "reason")
+
+
+def unused_row(row: dict[str, Any], kind: str, code: str) -> dict[str, Any]:
+    """Return the record of a row that yields no effect."""
+    return {
+        **{key: row.get(key, "") for key in COMPARISON_KEYS},
+        "data_kind": kind,
+        "source": row["source"],
+        "code": code,
+        "reason": PROBLEMS[code],
+    }
+
+
+def unused_outcomes(
+    outcomes: pd.DataFrame, used: Collection[str], evidence: Evidence, *, correlated: bool
+) -> pd.DataFrame:
+    """Return the arm rows that stand in no effect, each with its reason.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        Rows of :func:`resolve_arm_data` with their ``source``.
+    used : collection of str
+        Sources that stand in an effect.
+    evidence : Evidence
+    correlated : bool
+        Whether a within-person correlation is assumed.
+    """
+    import pandas as pd
+
+    crossed, alone = crossovers(evidence), uncontrolled(evidence)
+    every, usable = _arms_by_key(outcomes), _arms_by_key(outcomes[outcomes["problem"] == ""])
+    unused = []
+    for row in outcomes[~outcomes["source"].isin(list(used))].to_dict("records"):
+        code = row["problem"]
+        if not code and row["study_id"] in alone and row["statistic"] != "events":
+            code = _why_not_within(row, correlated=correlated)
+        elif not code:
+            key = _alike(row)
+            if len(usable.get(key, ())) > 1 and row["study_id"] in crossed:
+                code = "crossover_counts" if row["statistic"] == "events" else "no_correlation"
+            else:
+                code = "partner_unusable" if len(every[key]) > 1 else "no_partner"
+        unused.append(unused_row(row, row["statistic"], code))
+    return pd.DataFrame(unused, columns=list(UNUSED_COLUMNS))
+
+
+def _alike(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(plain_key(row[column]) for column in COMPARABLE)
+
+
+def _arms_by_key(rows: pd.DataFrame) -> dict[tuple[Any, ...], set[str]]:
+    """Return the arms that were measured alike."""
+    found: dict[tuple[Any, ...], set[str]] = {}
+    for row in rows[[*COMPARABLE, "arm_id"]].to_dict("records"):
+        found.setdefault(_alike(row), set()).add(row["arm_id"])
+    return found
+
+
+def _why_not_within(row: dict[str, Any], *, correlated: bool) -> str:
+    """Return why an arm without a control yields no change."""
+    if not (np.isfinite(row["baseline_mean"]) and np.isfinite(row["baseline_sd"])):
+        return "no_baseline"
+    if not correlated:
+        return "no_correlation_within"
+    return "n_below_three" if row["n_"] < 3 else "no_direction"

@@ -1,0 +1,376 @@
+"""What an evidence base says of itself: its words, moderators, sections, map, cards and people.
+
+The toolkit knows no topic. Whatever is particular to one question stands in ``project.toml``, is
+read here into a typed value, and is refused with every problem at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ketameta.declared import (
+    Flag,
+    Number,
+    Table,
+    Text,
+    Words,
+    needed,
+    one_of,
+    validate,
+)
+from ketameta.errors import SpecError, did_you_mean
+from ketameta.evidence.textfiles import load_toml
+
+FILE = "project.toml"
+NOT_STATED = "not stated"
+NOT_REGISTERED = "not registered"
+#: Classes of control arms, the same in every field of medicine.
+CONTROL_CLASSES = ("placebo", "active_placebo", "usual_care", "no_treatment")
+#: Words for what a source does not say, or what does not apply.
+SILENT = ("mixed", "not_reported", "not_applicable")
+MODERATOR_KINDS = ("category", "number")
+DIRECTNESS = ("direct", "indirect", "context")
+CARD_KINDS = ("benefit", "harm", "alternatives")
+
+NeededText = Annotated[str, needed(), Field(validate_default=True)]
+OptionalNumber = Annotated[float | None, *Number.__metadata__]
+
+
+class About(Table):
+    """Who asks what. What is not known is said to be not known; nobody is invented."""
+
+    title: NeededText = ""
+    short_title: Text = ""
+    question: NeededText = ""
+    lead: Text = ""
+    language: Text = "en"
+    headline: Text = ""
+    authors: Text = NOT_STATED
+    funding: Text = NOT_STATED
+    conflicts: Text = NOT_STATED
+    protocol: Text = NOT_REGISTERED
+    contact: Text = NOT_STATED
+    repository: Text = ""
+    keywords: Words = ()
+
+
+class Vocabulary(Table):
+    """Words that ``studies``, ``arms`` and ``outcome_words`` may use for this topic."""
+
+    diagnosis: Words = ()
+    drug_class: Words = ()
+    outcome_domain: Words = ()
+    subgroup_key: Words = ()
+
+
+class Level(Table):
+    """One level of a categorical moderator, in the order in which they are compared."""
+
+    word: NeededText = ""
+    meaning: Text = ""
+    label: Text = ""
+
+
+class Moderator(Table):
+    """A characteristic that may change the effect, and the column that holds it.
+
+    Attributes
+    ----------
+    name : str
+        Column of ``studies.csv`` (and of ``arms.csv`` where ``by_arm``).
+    label : str
+    kind : str
+        ``category`` (words, with ``level`` tables) or ``number``.
+    meaning : str
+        One sentence for the data dictionary.
+    level : tuple of Level
+        Levels that are compared.
+    reference : tuple of str
+        The level that others are compared with: the first of these that has enough trials.
+    silent : tuple of str
+        Words of the column that say nothing of the level; shown, never compared.
+    definition : str
+        Name of a text column beside it that says how the source defines it.
+    unit, minimum, maximum
+        Of a number.
+    step : float or None
+        Slopes are told per this many units.
+    step_words : str
+        The step in words, for sentences.
+    by_arm : bool
+        Whether arms may have values of their own.
+    """
+
+    name: NeededText = ""
+    label: NeededText = ""
+    kind: Annotated[str, one_of(MODERATOR_KINDS)] = "category"
+    meaning: NeededText = ""
+    level: tuple[Level, ...] = ()
+    reference: Words = ()
+    silent: Words = SILENT
+    definition: Text = ""
+    unit: Text = ""
+    minimum: OptionalNumber = None
+    maximum: OptionalNumber = None
+    step: OptionalNumber = None
+    step_words: Text = ""
+    by_arm: Flag = False
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Every word that a categorical column may hold."""
+        return (*(level.word for level in self.level), *self.silent)
+
+
+class Section(Table):
+    """A part of the report, in reading order."""
+
+    key: NeededText = ""
+    title: NeededText = ""
+    intro: Text = ""
+
+
+class MapRow(Table):
+    """A row of the evidence map: who was studied, and what was measured.
+
+    Without diagnoses it stands for everybody whom no other row names.
+    """
+
+    label: NeededText = ""
+    diagnosis: Words = ()
+    domain: Words = ()
+
+
+class MapColumn(Table):
+    """A column of the evidence map: what was given."""
+
+    label: NeededText = ""
+    intervention: Words = ()
+    drug_class: Words = ()
+
+
+class EvidenceMap(Table):
+    """Rows and columns of the evidence map."""
+
+    row: tuple[MapRow, ...] = ()
+    column: tuple[MapColumn, ...] = ()
+
+
+class Directness(Table):
+    """What makes evidence direct: these people, given this."""
+
+    diagnosis: Words = ()
+    intervention: Words = ()
+    people: Text = "the people asked about"
+    treatment: Text = "the treatment asked about"
+    direct: Text = "Direct evidence"
+    indirect: Text = "Indirect evidence"
+    context: Text = "Context"
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Words for each kind of directness."""
+        return {"direct": self.direct, "indirect": self.indirect, "context": self.context}
+
+
+class Card(Table):
+    """A card of the front page: a heading, its analyses, and the prose beside it."""
+
+    kind: Annotated[str, one_of(CARD_KINDS)] = "benefit"
+    title: NeededText = ""
+    analyses: Words = ()
+    text: Text = ""
+
+
+class Finding(Table):
+    """A row of the clinician's table: an analysis, and its question in few words."""
+
+    analysis: NeededText = ""
+    words: NeededText = ""
+
+
+class Front(Table):
+    """The front page: cards, and the rows of the clinician's table."""
+
+    card: tuple[Card, ...] = ()
+    finding: tuple[Finding, ...] = ()
+
+
+class Question(Table):
+    """A page of the report that merges analyses."""
+
+    key: NeededText = ""
+    title: NeededText = ""
+    analyses: Words = ()
+    text: Text = ""
+
+
+class GlossaryTerm(Table):
+    """A word of the topic that readers may not know; ``pattern`` finds it in running text."""
+
+    id: NeededText = ""
+    name: NeededText = ""
+    meaning: NeededText = ""
+    pattern: NeededText = ""
+
+
+class Project(Table):
+    """An evidence base as ``project.toml`` declares it.
+
+    ``labels`` say how words of the data are printed; ``alias`` what words of imported files mean
+    here, by column (``diagnosis``, ``drug_class`` by the name of the intervention, a moderator).
+    """
+
+    project: About = Field(default_factory=About.model_construct)
+    words: Vocabulary = Vocabulary()
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    study_labels: Mapping[str, str] = Field(default_factory=dict)
+    alias: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+    moderator: tuple[Moderator, ...] = ()
+    section: tuple[Section, ...] = ()
+    evidence_map: EvidenceMap = EvidenceMap()
+    directness: Directness = Directness()
+    front: Front = Front()
+    question: tuple[Question, ...] = ()
+    glossary: tuple[GlossaryTerm, ...] = ()
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """Keys of the sections, in order."""
+        return tuple(section.key for section in self.section)
+
+    @property
+    def categories(self) -> Mapping[str, Moderator]:
+        """Categorical moderators by name."""
+        return {item.name: item for item in self.moderator if item.kind == "category"}
+
+    @property
+    def numbers(self) -> Mapping[str, Moderator]:
+        """Moderators that are numbers, by name."""
+        return {item.name: item for item in self.moderator if item.kind == "number"}
+
+    def label(self, word: str) -> str:
+        """Return a word of the data as readers see it."""
+        for moderator in self.moderator:
+            for level in moderator.level:
+                if level.word == word and level.label:
+                    return level.label
+        return self.labels.get(word) or word.replace("_", " ").capitalize()
+
+
+def load_project(root: Path) -> Project:
+    """Return what a project declares; an empty project where it has no ``project.toml``.
+
+    Raises
+    ------
+    SpecError
+        With every problem of the file, each naming the key, the value and the choices.
+    """
+    project, problems = read_project(root)
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise SpecError(f"{FILE}:\n{listed}")
+    return project
+
+
+def read_project(root: Path) -> tuple[Project, tuple[str, ...]]:
+    """Return what a project declares and everything wrong with it, wrong values left out."""
+    path = root / FILE
+    if not path.is_file():
+        return Project.model_construct(), ()
+    stamp = path.stat()
+    return _read(path, stamp.st_mtime_ns, stamp.st_size)
+
+
+@cache
+def _read(path: Path, _modified: int, _size: int) -> tuple[Project, tuple[str, ...]]:
+    try:
+        raw = load_toml(path)
+    except SpecError as error:
+        return Project.model_construct(), (str(error),)
+    project, problems = validate(Project, {"project": {}, **raw})
+    return project, tuple(dict.fromkeys((*problems, *_rules(project))))
+
+
+def _rules(project: Project) -> Iterator[str]:
+    """Yield what contradicts itself across tables."""
+    words = project.words
+    for item in project.moderator:
+        where = f"moderator {item.name}"
+        if item.name and not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", item.name):
+            yield f"{where}: name: lower-case words joined by _ are needed; it names a column"
+        if item.kind == "category" and not item.level:
+            yield f"{where}: a category needs [[moderator.level]] tables"
+        if item.kind == "number" and (item.level or item.reference):
+            yield f"{where}: a number has no levels"
+        levels = [level.word for level in item.level]
+        yield from _unknown(f"{where}: reference", item.reference, levels)
+    known = (*words.drug_class, *CONTROL_CLASSES)
+    for row in project.evidence_map.row:
+        yield from _unknown("evidence_map.row: diagnosis", row.diagnosis, words.diagnosis)
+        yield from _unknown("evidence_map.row: domain", row.domain, words.outcome_domain)
+    for column in project.evidence_map.column:
+        yield from _unknown("evidence_map.column: drug_class", column.drug_class, known)
+    yield from _unknown("directness.diagnosis", project.directness.diagnosis, words.diagnosis)
+    for name, aliases in project.alias.items():
+        moderators = {item.name: list(item.words) for item in project.categories.values()}
+        columns = {"diagnosis": list(words.diagnosis), "drug_class": list(known), **moderators}
+        if name not in columns:
+            yield f"alias.{name}: no such column{did_you_mean(name, columns)}"
+        else:
+            yield from _unknown(f"alias.{name}", list(aliases.values()), columns[name])
+    for name, given in (
+        ("section.key", project.sections),
+        ("moderator.name", [item.name for item in project.moderator]),
+        ("question.key", [item.key for item in project.question]),
+        ("glossary.id", [item.id for item in project.glossary]),
+    ):
+        for key in dict.fromkeys(given):
+            if list(given).count(key) > 1:
+                yield f"{name}: {key!r} stands twice"
+    for term in project.glossary:
+        try:
+            re.compile(term.pattern)
+        except re.error as error:
+            yield f"glossary {term.id}: pattern is no regular expression: {error}"
+
+
+def analysis_problems(project: Project, analyses: Sequence[str]) -> list[str]:
+    """Return every place of ``project.toml`` that names an analysis which does not exist.
+
+    Parameters
+    ----------
+    project : Project
+    analyses : sequence of str
+        Names of the files in ``analyses/``.
+    """
+    named: list[tuple[str, str]] = []
+    if project.project.headline:
+        named.append(("project.headline", project.project.headline))
+    for card in project.front.card:
+        named += [(f"front.card {card.title!r}", name) for name in card.analyses]
+    named += [("front.finding", item.analysis) for item in project.front.finding]
+    for page in project.question:
+        named += [(f"question {page.key}", name) for name in page.analyses]
+    return [
+        f"{FILE}: {where}: no analysis {name!r}{did_you_mean(name, analyses)}"
+        for where, name in named
+        if name not in analyses
+    ]
+
+
+def _unknown(where: str, given: Sequence[str], known: Sequence[str]) -> Iterator[str]:
+    for word in given:
+        if word not in known:
+            yield f"{where}: {word!r} is not declared in [words]{did_you_mean(word, known)}"
+
+
+def published(project: Project) -> dict[str, Any]:
+    """Return who and what stands behind a report, for its pages and its manifest."""
+    return project.project.to_dict()

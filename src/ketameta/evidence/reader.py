@@ -1,0 +1,592 @@
+"""One CSV file from bytes to cells, whatever the bytes are. Knows the columns' names, no types.
+
+Rows are counted as a spreadsheet counts them: the header is 1, a blank line is a row, and a cell
+with a line break in it does not add one.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ketameta.errors import did_you_mean
+from ketameta.evidence.findings import Finding, Gathered, Severity
+from ketameta.evidence.schema import Table
+from ketameta.evidence.textfiles import SAVE_AS, decode, wide_encoding, without_hidden
+from ketameta.formatting import plural
+
+#: So many lines from the first filled one on are looked at for the header.
+LOOKED_AT = 6
+#: More columns than this in another spelling are told in one message.
+_TOLD_ONE_BY_ONE = 3
+#: What spreadsheets and papers call our columns.
+_OTHER_NAMES = {
+    "std": "sd",
+    "stdev": "sd",
+    "std_dev": "sd",
+    "standard_deviation": "sd",
+    "sem": "se",
+    "std_error": "se",
+    "standard_error": "se",
+    "lower": "ci_low",
+    "lower_ci": "ci_low",
+    "ci_lower": "ci_low",
+    "upper": "ci_high",
+    "upper_ci": "ci_high",
+    "ci_upper": "ci_high",
+    "total": "n",
+    "sample_size": "n",
+    "p_value": "p",
+    "pvalue": "p",
+    "study": "study_id",
+    "trial": "study_id",
+    "arm": "arm_id",
+    "group": "arm_id",
+    "comparator": "comparator_arm_id",
+    "scale": "instrument",
+    "measure": "instrument",
+    "time": "time_days",
+    "day": "time_days",
+    "days": "time_days",
+    "page": "locator",
+    "notes": "note",
+    "comment": "note",
+    "comments": "note",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Where the header stands and which column each of its cells names.
+
+    Attributes
+    ----------
+    index : int
+        Position of the header among the records, 0 for the first.
+    names : tuple of str
+        The schema column of each cell; empty where it names none.
+    unnamed : tuple of int
+        Positions of cells without a name.
+    findings : tuple of Finding
+    """
+
+    index: int
+    names: tuple[str, ...]
+    unnamed: tuple[int, ...]
+    findings: tuple[Finding, ...]
+
+
+def read_header(records: Sequence[Sequence[str]], start: int, table: Table, file: str) -> Header:
+    """Return the header of ``records``, looked for from the first filled one on.
+
+    Parameters
+    ----------
+    records : sequence of sequence of str
+        The cells of the file, line by line.
+    start : int
+        Position of the first record that is not empty.
+    table : Table
+    file : str
+        The path as messages print it.
+    """
+    looked_at = range(start, min(start + LOOKED_AT, len(records)))
+    index = max(looked_at, key=lambda place: _known(records[place], table))
+    # A line of data may hold one word of the schema; a header holds several.
+    if index != start and _known(records[index], table) < min(3, len(table.column_names)):
+        index = start
+    above = [
+        Finding(
+            "error",
+            "line_above_header",
+            file,
+            line + 1,
+            "",
+            ", ".join(cell for cell in records[line] if cell.strip()),
+            f"this line stands above the header, which is line {index + 1}",
+            "delete the line",
+        )
+        for line in range(start, index)
+        if any(cell.strip() for cell in records[line])
+    ]
+    names, findings = _match(records[index], table, file, index + 1)
+    unnamed = tuple(place for place, cell in enumerate(records[index]) if not without_hidden(cell))
+    return Header(index, tuple(names), unnamed, (*above, *findings))
+
+
+def unnamed_columns(
+    header: Header, rows: Sequence[tuple[int, Sequence[str]]], file: str
+) -> tuple[Finding, ...]:
+    """Return what to say about columns without a name: values lost under them, or nothing there.
+
+    Parameters
+    ----------
+    header : Header
+    rows : sequence of (int, sequence of str)
+        The line and the cells of every record below the header.
+    file : str
+    """
+    findings: list[Finding] = []
+    blank: list[int] = []
+    line = header.index + 1
+    for place in header.unnamed:
+        filled = [
+            (number, cells[place])
+            for number, cells in rows
+            if place < len(cells) and cells[place].strip()
+        ]
+        if not filled:
+            blank.append(place)
+            continue
+        first, value = filled[0]
+        where = f"line {first}" if len(filled) == 1 else f"line {first} and {len(filled) - 1} more"
+        findings.append(
+            Finding(
+                "error",
+                "column_unnamed",
+                file,
+                line,
+                column_letters(place),
+                value,
+                f"the column has no name, so its cells are not read ({where})",
+                "write the name of the column above it, or move the cells",
+            )
+        )
+    if blank:
+        findings.append(
+            Finding(
+                "warning",
+                "column_unnamed",
+                file,
+                line,
+                "",
+                "",
+                f"{plural(len(blank), 'empty column')} without a name",
+                "delete what stands between or behind the columns (it changes nothing)",
+            )
+        )
+    return tuple(findings)
+
+
+def column_letters(place: int) -> str:
+    """Return what a spreadsheet calls a column: A for 0, Z for 25, AA for 26."""
+    text, rest = "", place + 1
+    while rest:
+        rest, letter = divmod(rest - 1, 26)
+        text = chr(ord("A") + letter) + text
+    return text
+
+
+def plain_name(cell: str) -> str:
+    """Return a header cell in the spelling of the schema."""
+    return without_hidden(cell).lower().replace(" ", "_").replace("-", "_")
+
+
+def _known(cells: Sequence[str], table: Table) -> int:
+    """Return how many cells name a column of the table."""
+    return len({plain_name(cell) for cell in cells} & set(table.column_names))
+
+
+def _match(
+    cells: Sequence[str], table: Table, file: str, line: int
+) -> tuple[list[str], list[Finding]]:
+    """Return the schema column of each cell ('' where none) and what is wrong with the header."""
+    findings: list[Finding] = []
+    known = table.column_names
+    present = {plain_name(cell) for cell in cells}
+    names: list[str] = []
+    respelled = [
+        (without_hidden(cell), plain_name(cell))
+        for cell in cells
+        if plain_name(cell) in known and cell != plain_name(cell)
+    ]
+
+    def report(severity: Severity, check: str, value: str, why: str, remedy: str) -> None:
+        findings.append(Finding(severity, check, file, line, value, "", why, remedy))
+
+    for cell in cells:
+        plain = plain_name(cell)
+        if plain and plain in names:
+            report(
+                "error",
+                "column_duplicated",
+                plain,
+                "the column stands twice; only the first is read",
+                "merge the two columns",
+            )
+            names.append("")
+        elif plain in known:
+            if cell != plain and len(respelled) <= _TOLD_ONE_BY_ONE:
+                report(
+                    "error",
+                    "column_unknown",
+                    without_hidden(cell),
+                    "the name is not written as in the schema",
+                    f"write {plain}",
+                )
+            names.append(plain)
+        else:
+            names.append("")
+            if not plain:
+                continue
+            absent = [name for name in known if name not in present]
+            other = _OTHER_NAMES.get(plain, "")
+            hint = (
+                f"; did you mean {other}?"
+                if other in absent
+                else did_you_mean(plain, absent or known)
+            )
+            report(
+                "error",
+                "column_unknown",
+                without_hidden(cell),
+                f"{table.name}.csv has no such column, so its cells are not read",
+                f"rename or delete the column{hint}",
+            )
+    if not any(names):
+        why = f"the first line names no column of {table.name}.csv; nothing of the file was read"
+        remedy = "copy the header from data/README.md, or from a batch of 'ketameta new'"
+        value = ", ".join(cell for cell in cells if cell.strip())
+        return names, [Finding("error", "header_missing", file, line, "", value, why, remedy)]
+    if len(respelled) > _TOLD_ONE_BY_ONE:
+        (first, right), *_ = respelled
+        report(
+            "error",
+            "column_unknown",
+            "",
+            f"{len(respelled)} names are not written as in the schema (such as {first})",
+            f"write them in lower case with underscores, such as {right}",
+        )
+    missing = [column for column in table.columns if column.name not in names]
+    for column in missing:
+        if column.required:
+            report("error", "column_missing", column.name, "the column is missing", "add it")
+    optional = ", ".join(column.name for column in missing if not column.required)
+    if optional:
+        why = f"columns that may stay empty are missing ({optional})"
+        report("warning", "column_missing", "", why, "add them, as in the template")
+    return names, findings
+
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+#: How files that are no CSV start, and what they are.
+_OTHER_KINDS = {
+    b"PK\x03\x04": "a spreadsheet workbook",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet workbook",
+    b"%PDF-": "a PDF",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
+    b"{\\rtf": "a text document (RTF)",
+    b"\x1f\x8b": "a compressed file",
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<?xml": "an XML file",
+}
+#: Control characters that text files hold.
+_TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1b")
+#: The largest file that is read, and the longest: a hundred times the largest batch.
+LARGEST_CSV = 20_000_000
+MOST_LINES = 100_000
+#: Nobody mends more mistakes at once: what is below them is not read.
+MOST_MISTAKES = 20_000
+#: The longest cell that is read at all; longer ones are refused where cells are looked at.
+_LONGEST_FIELD = LARGEST_CSV
+#: No line of a table has so many cells, nor so many commas in its texts.
+_MOST_CELLS = 1_000
+_LONGEST_LINE = 1_000_000
+#: So much of a line is looked at for its separator.
+_LOOKED_AT_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class CsvFile:
+    """The cells of one file, by schema column, and what was wrong with the file.
+
+    Attributes
+    ----------
+    rows : tuple of (int, dict)
+        Line and cells by column name, exactly as typed.
+    refused : tuple of (int, dict)
+        Rows whose cells do not line up with the header; the key cells only.
+    blank : int
+        Number of blank lines.
+    findings : tuple of Finding
+    """
+
+    rows: tuple[tuple[int, dict[str, str]], ...] = ()
+    refused: tuple[tuple[int, dict[str, str]], ...] = ()
+    blank: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+def read_csv(path: Path, file: str, table: Table) -> CsvFile:
+    """Return the rows of ``path`` by the columns of ``table``; every problem becomes a finding.
+
+    Parameters
+    ----------
+    path : Path
+    file : str
+        The path as messages print it.
+    table : Table
+    """
+    found = Gathered()
+
+    def report(
+        severity: Severity,
+        check: str,
+        why: str,
+        remedy: str,
+        line: int = 0,
+        column: str = "",
+        value: str = "",
+    ) -> None:
+        found.add(Finding(severity, check, file, line, column, value, why, remedy))
+
+    def too_large(why: str, line: int = 0) -> None:
+        remedy = (
+            f"split it into batches of at most {MOST_LINES:,} lines and {LARGEST_CSV:,} bytes, or "
+            "look what it holds"
+        )
+        report("error", "too_large", f"{why}, so it is not read", remedy, line=line)
+
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_CSV:
+            too_large(f"the file has {size:,} bytes")
+            return CsvFile(findings=tuple(found.findings()))
+        if not path.is_file() and not path.is_dir():
+            report(
+                "error",
+                "file_unreadable",
+                "this is no file of the ordinary kind",
+                "put the table in its place",
+            )
+            return CsvFile(findings=tuple(found.findings()))
+        data = path.read_bytes()
+    except FileNotFoundError:
+        report("error", "file_missing", "there is no such file", "create it, or check its name")
+        return CsvFile(findings=tuple(found.findings()))
+    except IsADirectoryError:
+        report(
+            "error",
+            "file_unreadable",
+            "this is a folder, where a file belongs",
+            "move what is in it, delete it, and put the table here",
+        )
+        return CsvFile(findings=tuple(found.findings()))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a file name"
+        report(
+            "error",
+            "file_unreadable",
+            f"the file cannot be opened ({reason})",
+            "close other programs that hold it, or check what it is",
+        )
+        return CsvFile(findings=tuple(found.findings()))
+
+    kind = other_kind(data)
+    if kind:
+        report("error", "not_csv", f"this is {kind} with the ending .csv", f"open it and {SAVE_AS}")
+        return CsvFile(findings=tuple(found.findings()))
+
+    text, encoding_problem = decode(data)
+    if encoding_problem is not None:
+        severity, check, line, value, why, remedy = encoding_problem
+        report(severity, check, why, remedy, line=line, value=value)
+    if not text.strip("\ufeff \t\r\n,;|"):
+        report(
+            "error",
+            "empty_file",
+            "the file has no header and no rows",
+            "write the header, or delete the file",
+        )
+        return CsvFile(findings=tuple(found.findings()))
+
+    separator = _separator(text, table)
+    if separator != ",":
+        report(
+            "error",
+            "separator",
+            f"the cells are separated by {_SEPARATORS[separator]}",
+            f"{SAVE_AS}, with decimal points",
+            line=1,
+        )
+    lines = max(text.count("\n"), text.count("\r"))
+    if lines > MOST_LINES:
+        too_large(f"the file has {lines:,} lines")
+        return CsvFile(findings=tuple(found.findings()))
+    wide = _wide_line(text, separator)
+    if wide is not None:
+        line, much = wide
+        too_large(f"the line has {much}", line)
+        return CsvFile(findings=tuple(found.findings()))
+    records, broken = _records(text, separator)
+    if broken is not None:
+        line, detail = broken
+        report(
+            "error",
+            "quotes",
+            f"the quotation marks do not pair up from here on ({detail}); nothing below was read",
+            'put one " at each end of a cell that contains a comma, and double those inside it',
+            line=line,
+        )
+
+    start = next((index for index, record in enumerate(records) if any(record)), None)
+    if start is None:
+        report(
+            "error", "empty_file", "the file has no header", "write the header as in the template"
+        )
+        return CsvFile(findings=tuple(found.findings()))
+    head = read_header(records, start, table, file)
+    header = head.names
+    for finding in head.findings:
+        found.add(finding)
+    blank = head.index
+    for line in range(1, start + 1):
+        report(
+            "warning", "blank_line", "the line above the header is blank", "delete it", line=line
+        )
+    if not any(header):
+        return CsvFile(findings=tuple(found.findings()), blank=blank)
+    below = [(line, record) for line, record in enumerate(records, 1) if line > head.index + 1]
+    for finding in unnamed_columns(head, below, file):
+        found.add(finding)
+
+    rows: list[tuple[int, dict[str, str]]] = []
+    refused: list[tuple[int, dict[str, str]]] = []
+    width = len(header)
+    # Columns without a name at the end of the header are nobody's.
+    needed = max(place for place, name in enumerate(header, 1) if name)
+    for line, record in below:
+        if found.total > MOST_MISTAKES:
+            report(*given_up(line))
+            break
+        if not any(cell.strip() for cell in record):
+            blank += 1
+            report("warning", "blank_line", "the line is blank", "delete it", line=line)
+            continue
+        extra = [cell for cell in record[width:] if cell.strip()]
+        if len(record) >= needed and not extra:
+            rows.append((line, _cells(header, record)))
+            if len(record) > width:
+                surplus = plural(len(record) - width, "empty cell")
+                report(
+                    "warning",
+                    "ragged_row",
+                    f"the row has {surplus} more than the header",
+                    "delete the commas at its end",
+                    line=line,
+                )
+            continue
+        hint = "a cell with a comma in it needs quotation marks" if extra else "a comma is missing"
+        report(
+            "error",
+            "ragged_row",
+            f"the row has {plural(len(record), 'cell')} and the header {width}, so "
+            "its values cannot be told apart",
+            hint,
+            line=line,
+            value=record[0],
+        )
+        keys = {name: cell for name, cell in _cells(header, record).items() if name in table.key}
+        refused.append((line, keys))
+    return CsvFile(tuple(rows), tuple(refused), blank, tuple(found.findings()))
+
+
+def _separator(text: str, table: Table) -> str:
+    """Return the separator under which one of the first lines names most columns of ``table``."""
+    lines = itertools.islice((line for line in io.StringIO(text) if line.strip()), LOOKED_AT)
+    first = list(lines)
+    known = set(table.column_names)
+
+    def score(separator: str) -> int:
+        return max(
+            sum(
+                plain_name(cell.strip('" \r\n')) in known
+                for cell in line[:_LOOKED_AT_CHARACTERS].split(separator)
+            )
+            for line in first
+        )
+
+    return max(_SEPARATORS, key=score)
+
+
+def given_up(line: int) -> tuple[Severity, str, str, str, int]:
+    """Return what to report where a file holds more mistakes than anybody mends at once."""
+    why = f"there are more than {MOST_MISTAKES:,} mistakes above, so nothing from here on was read"
+    return "error", "too_many", why, "look what the file holds, and start with the first", line
+
+
+def _wide_line(text: str, separator: str) -> tuple[int, str] | None:
+    """Return the first line that no table has, and what is too much of it."""
+    for number, line in enumerate(io.StringIO(text), 1):
+        cells = line.count(separator) + 1
+        if cells > _MOST_CELLS:
+            return number, f"{cells:,} cells"
+        if len(line) > _LONGEST_LINE:
+            return number, f"{len(line):,} characters"
+    return None
+
+
+def _records(text: str, separator: str) -> tuple[list[list[str]], tuple[int, str] | None]:
+    """Return the records of ``text`` and, if quoting breaks, the row where and the reason."""
+    records: list[list[str]] = []
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        records.extend(reader)
+    except csv.Error as error:
+        return records, (len(records) + 1, str(error))
+    finally:
+        csv.field_size_limit(before)
+    return records, None
+
+
+def other_kind(data: bytes) -> str:
+    """Return what a file is in truth, if it is no text; nothing for text of any encoding."""
+    start = data[:32].lstrip(b"\xef\xbb\xbf \r\n").lower()
+    for mark, kind in _OTHER_KINDS.items():
+        if start.startswith(mark.lower()):
+            return kind
+    sample = data[:2000]
+    controls = sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in sample)
+    # UTF-16 is half zeros; anything else that is a twentieth control characters is no text.
+    if wide_encoding(data) or controls < max(2, len(sample) / 20):
+        return ""
+    return "a file of another kind"
+
+
+def _cells(header: Sequence[str], record: list[str]) -> dict[str, str]:
+    """Return the cells of ``record`` by the column they stand under."""
+    return {name: cell for name, cell in zip(header, record, strict=False) if name}
+
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
+#: A spreadsheet runs what starts with one of these.
+_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def guarded(cell: str) -> str:
+    """Return a cell that no spreadsheet runs: numbers and single signs stay, other text is quoted.
+
+    The apostrophe before the text is what spreadsheets themselves use; :func:`unguarded` takes it
+    off again.
+
+    Examples
+    --------
+    >>> guarded("=1+1"), guarded("-1.5"), guarded("-1,5"), guarded("=")
+    ("'=1+1", '-1.5', '-1,5', '=')
+    """
+    if len(cell) < 2 or not cell.startswith(_STARTS) or _NUMBER.fullmatch(cell):
+        return cell
+    return f"'{cell}"
+
+
+def unguarded(cell: str) -> str:
+    """Return a cell as it was before :func:`guarded`."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_STARTS) else cell

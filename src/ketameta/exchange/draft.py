@@ -1,0 +1,713 @@
+"""A batch while an import fills it: source, words, tables, and the report on each row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ketameta import measures
+from ketameta.errors import ImportAccountError, UsageError, did_you_mean
+from ketameta.evidence.findings import shown
+from ketameta.evidence.project import Project
+from ketameta.evidence.reader import unguarded
+from ketameta.evidence.schema import TABLES, Schema, schema_of
+from ketameta.evidence.textfiles import decode, read_toml, without_hidden
+from ketameta.formatting import plural
+from ketameta.review.document import Block, Bullets, Document, Heading, Paragraph
+from ketameta.review.start import Cells as TableCells
+from ketameta.review.start import csv_text, slug
+
+Key = tuple[str, ...]
+#: Cells of provenance, which may differ between two reports of the same row.
+_PROVENANCE = frozenset({"locator", "note", "notes", "source_url", "support"})
+
+
+@dataclass(slots=True)
+class Draft:
+    """Rows by table and key, with the line of the source that each came from first."""
+
+    rows: dict[str, dict[Key, dict[str, str]]] = field(default_factory=dict)
+    lines: dict[tuple[str, Key], int] = field(default_factory=dict)
+
+    def find(self, table: str, cells: TableCells) -> dict[str, str] | None:
+        """Return the row with the key of ``cells``, if there is one."""
+        return self.rows.get(table, {}).get(key_of(table, cells))
+
+    def differing(self, table: str, cells: TableCells) -> str:
+        """Return the first column in which a row with the same key differs, or nothing."""
+        row = self.find(table, cells)
+        if row is None:
+            return ""
+        names = (*cells, *(name for name in row if name not in cells))
+        for name in names:
+            if name not in _PROVENANCE and row.get(name, "") != cells.get(name, ""):
+                return name
+        return ""
+
+    def add(self, table: str, cells: TableCells, line: int) -> str:
+        """Add a row unless it is there, and return ``table: key`` for the report.
+
+        Raises
+        ------
+        ImportAccountError
+            If another row with the same key is there: one of the two would be lost.
+        """
+        key = key_of(table, cells)
+        rows = self.rows.setdefault(table, {})
+        if key not in rows:
+            rows[key] = {name: cell for name, cell in cells.items() if cell != ""}
+            self.lines[table, key] = line
+        elif column := self.differing(table, cells):
+            raise ImportAccountError(
+                f"line {line} would be lost: {row_name(table, cells)} stands in line "
+                f"{self.lines[table, key]} with another {column}. This is a defect of ketameta; "
+                "please report it with the file"
+            )
+        return row_name(table, cells)
+
+    def line(self, table: str, cells: TableCells) -> int:
+        """Return the line of the source that the row with this key came from."""
+        return self.lines[table, key_of(table, cells)]
+
+    def tables(self) -> Mapping[str, tuple[TableCells, ...]]:
+        """Return the rows of every table."""
+        return {table: tuple(rows.values()) for table, rows in self.rows.items()}
+
+
+def row_name(table: str, cells: TableCells) -> str:
+    """Return a row as reports name it: its table and its key."""
+    return f"{table}: {', '.join(part for part in key_of(table, cells) if part)}"
+
+
+def key_of(table: str, cells: TableCells) -> Key:
+    """Return the key of a row as texts."""
+    return tuple(cells.get(name, "") for name in TABLES[table].key)
+
+
+#: What a cell without a value holds, in lower case.
+MISSING = frozenset({"", "na", "n/a", "nan"})
+_SEPARATORS = (",", ";", "\t", "|")
+
+
+class Cells(dict[str, str]):
+    """The cells of a row by column; remembers which columns were asked for."""
+
+    def __init__(self, cells: Mapping[str, str], asked: set[str]) -> None:
+        super().__init__(cells)
+        self._asked = asked
+
+    def __getitem__(self, name: str) -> str:
+        self._asked.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+        """Return a cell, and remember that its column was asked for."""
+        self._asked.add(name)
+        return self.peek(name, default)
+
+    def peek(self, name: str, default: str = "") -> str:
+        """Return a cell without remembering."""
+        return super().get(name, default)
+
+    def mapped(self, change: Callable[[str], str]) -> Cells:
+        """Return the same cells, each changed alike."""
+        return Cells({name: change(cell) for name, cell in self.items()}, self._asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row: its line as a spreadsheet counts it, and its cells by column name.
+
+    ``extra`` says that cells stand beyond the header, ``missing`` that some are absent. Of the
+    cells, those of a column that nobody asks for are told of at the end.
+    """
+
+    line: int
+    cells: Cells
+    extra: bool = False
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCsv:
+    """The records of a file.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names as written, without outer spaces; repeated and empty names are left out.
+    records : tuple of Record
+    problems, notes : tuple of str
+    separator : str
+    decimal_comma : bool
+        Whether numbers of the file are written with a decimal comma.
+    filled : int
+        Rows below the header that hold something, counted before any is taken apart.
+    unread : tuple of int
+        Lines below a quotation mark without a partner.
+    asked : set of str
+        Columns of which a cell was looked at so far.
+    """
+
+    columns: tuple[str, ...] = ()
+    records: tuple[Record, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    separator: str = ","
+    decimal_comma: bool = False
+    filled: int = 0
+    unread: tuple[int, ...] = ()
+    asked: set[str] = field(default_factory=set)
+
+    def unasked(self) -> str:
+        """Return what to say about filled columns that no row was asked for; empty where none."""
+        left = [
+            name
+            for name in self.columns
+            if name not in self.asked
+            and any(record.cells.peek(name).lower() not in MISSING for record in self.records)
+        ]
+        if not left:
+            return ""
+        return f"{plural(len(left), 'column')} that no row needed, not read: {', '.join(left)}"
+
+
+def read_source(data: bytes) -> SourceCsv:
+    """Return the records of a CSV, whatever its encoding and separator."""
+    text, encoding = decode(data)
+    notes = []
+    if encoding is not None:
+        _, word, _, _, why, _ = encoding
+        notes.append(f"{why}; it was read all the same" if word != "byte_order_mark" else why)
+    text = text.lstrip("\ufeff")
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if not first:
+        return SourceCsv(problems=("the file is empty",), notes=tuple(notes))
+    separator = max(_SEPARATORS, key=first.count)
+    lines, broken, unread = _lines(text, separator)
+    start = next((index for index, line in enumerate(lines) if _filled(line)), None)
+    if start is None:
+        why = broken or "the file holds no row"
+        return SourceCsv(
+            problems=(why,), notes=tuple(notes), filled=len(unread), unread=tuple(unread)
+        )
+    header = [without_hidden(cell) for cell in lines[start]]
+    below = [
+        (line, cells) for line, cells in enumerate(lines[start + 1 :], start + 2) if _filled(cells)
+    ]
+    names: list[str] = []
+    problems = [broken] if broken else []
+    for name in header:
+        if name and name in names:
+            problems.append(f"the column {name!r} stands twice; only the first is read")
+        names.append(name if name not in names else "")
+    numbered = not header[0] and [cells[0].strip() for _, cells in below] == [
+        str(number) for number in range(1, len(below) + 1)
+    ]
+    if numbered:
+        notes.append("the first column has no name and numbers the rows; it was not read")
+    lost = [
+        line
+        for line, cells in below
+        for name, cell in list(zip(header, cells, strict=False))[numbered:]
+        if not name and cell.strip()
+    ]
+    if lost:
+        problems.append(
+            f"{plural(len(lost), 'cell')} under a column without a name cannot be read (the first "
+            f"in line {lost[0]}); name the column or empty it"
+        )
+    asked: set[str] = set()
+    records = tuple(_record(names, cells, line, asked) for line, cells in below)
+    comma = separator != "," and _commas_are_decimal(records)
+    return SourceCsv(
+        tuple(name for name in names if name),
+        records,
+        tuple(problems),
+        tuple(notes),
+        separator,
+        comma,
+        len(below) + len(unread),
+        tuple(unread),
+        asked,
+    )
+
+
+def _lines(text: str, separator: str) -> tuple[list[list[str]], str, list[int]]:
+    """Return the rows of the text and, where quoting breaks, what to say about the rest.
+
+    The rest is counted as lines, because nobody can say where its rows end.
+    """
+    lines: list[list[str]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    whole = 0
+    try:
+        for row in reader:
+            lines.append(row)
+            whole = reader.line_num
+    except csv.Error as error:
+        why = f"from line {len(lines) + 1} on nothing could be read: quotation marks ({error})"
+        rest = list(io.StringIO(text, newline=""))[whole:]
+        first = len(lines) + 1
+        return lines, why, [first + place for place, line in enumerate(rest) if line.strip()]
+    return lines, "", []
+
+
+def _filled(cells: Iterable[str]) -> bool:
+    return any(cell.strip() for cell in cells)
+
+
+def _record(names: list[str], cells: list[str], line: int, asked: set[str]) -> Record:
+    found = Cells(
+        {name: unguarded(cell.strip()) for name, cell in zip(names, cells, strict=False) if name},
+        asked,
+    )
+    extra = any(cell.strip() for cell in cells[len(names) :])
+    return Record(line, found, extra, len(cells) < len(names))
+
+
+def _commas_are_decimal(records: tuple[Record, ...]) -> bool:
+    """Return whether cells such as ``27,670`` outnumber cells such as ``27.670``."""
+    commas = points = 0
+    for record in records[:200]:
+        for cell in record.cells.values():
+            if not cell or not cell.lstrip("+-")[:1].isdigit():
+                continue
+            plain = cell.lstrip("+-")
+            commas += plain.replace(",", "", 1).isdigit() and "," in plain
+            points += plain.replace(".", "", 1).isdigit() and "." in plain
+    return commas > points
+
+
+def as_number(cell: str, *, decimal_comma: bool) -> str | None:
+    """Return a cell as a plain number without padding zeros; None where it is none.
+
+    ``27,670`` is ``27.67`` with a decimal comma and 27670 without; ``5.27000`` is ``5.27``.
+    """
+    text = cell.strip().replace("\u2212", "-")
+    if decimal_comma:
+        text = text.replace(".", "") if "," in text else text
+        text = text.replace(",", ".")
+    elif "," in text:
+        whole, *groups = text.lstrip("+-").split(".")[0].split(",")
+        if not whole.isdigit() or not all(len(group) == 3 for group in groups):
+            return None
+        text = text.replace(",", "")
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    plain = text.lstrip("+-").replace(".", "", 1)
+    if value != value or abs(value) > 1e12 or not plain.isascii():
+        return None
+    if plain.isdigit():
+        if "." in text:
+            text = text.rstrip("0").rstrip(".")
+        text = text.lstrip("+")
+        return text if text not in {"", "-", "-0"} else "0"
+    return f"{value:.15g}"
+
+
+#: Tables of a words file that translate a word of the source into one of ours.
+TRANSLATIONS = ("instrument", "outcome", "intervention", "drug_class", "diagnosis", "study_id")
+#: Keys of an ``[analysis."1.1"]`` table.
+ANALYSIS_KEYS = (
+    "outcome",
+    "instrument",
+    "time_days",
+    "statistic",
+    "effect_type",
+    "treatment",
+    "treatment_class",
+    "control",
+    "control_class",
+    "route",
+)
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "statistic": measures.STATISTICS,
+    "effect_type": measures.EFFECT_TYPES,
+    "route": measures.ROUTES,
+}
+
+
+def _choices(schema: Schema) -> dict[str, Sequence[str]]:
+    """Return the words that a translation may lead to, of the kinds that have a list."""
+    classes = schema["arms"].column("drug_class").allowed
+    diagnoses = schema["studies"].column("diagnosis").allowed
+    declared = {
+        **dict.fromkeys(("drug_class", "treatment_class", "control_class"), classes),
+        "diagnosis": diagnoses,
+    }
+    return {**_CHOICES, **{kind: words for kind, words in declared.items() if words}}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Translations of an import.
+
+    Attributes
+    ----------
+    tables : mapping of str to mapping of str to str
+        For each kind of word, the source's word in lower case -> ours.
+    study : mapping of str to str
+        Cells that every study of the source gets where the source says nothing.
+    analysis : mapping of str to mapping of str to str
+        What an analysis of a RevMan file is about, by its number.
+    """
+
+    tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    study: Mapping[str, str] = field(default_factory=dict)
+    analysis: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def find(self, kind: str, *texts: str) -> str:
+        """Return our word for the first of ``texts`` that is translated, or nothing."""
+        known = self.tables.get(kind, {})
+        for text in texts:
+            word = known.get(text.strip().lower())
+            if word:
+                return word
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Words that the project knows.
+
+    Attributes
+    ----------
+    outcomes, instruments : frozenset of str
+        As declared in the shared lists.
+    classes : mapping of str to str
+        Class of every intervention that the project's arms name.
+    project : Project
+    """
+
+    outcomes: frozenset[str] = frozenset()
+    instruments: frozenset[str] = frozenset()
+    classes: Mapping[str, str] = field(default_factory=dict)
+    project: Project = field(default_factory=Project.model_construct)
+
+    @property
+    def schema(self) -> Schema:
+        """The tables of the project, with the words and moderators that it declares."""
+        return schema_of(self.project)
+
+    def meaning(self, column: str, *texts: str) -> str:
+        """Return what a word of another database means here, as the project says."""
+        known = self.project.alias.get(column, {})
+        return next((known[text] for text in texts if text in known), "")
+
+    def instrument(self, text: str) -> str:
+        """Return the declared instrument that ``text`` spells, else its slug."""
+        return _spelled_alike(slug(text), self.instruments)
+
+    def outcome(self, text: str) -> str:
+        """Return the declared outcome that ``text`` spells, else its slug."""
+        return _spelled_alike(slug(text), self.outcomes)
+
+
+def _spelled_alike(word: str, known: frozenset[str]) -> str:
+    """Return the known word that differs from ``word`` in underscores only, else ``word``."""
+    if word in known:
+        return word
+    bare = word.replace("_", "")
+    alike = sorted(item for item in known if item.replace("_", "") == bare)
+    return alike[0] if len(alike) == 1 else word
+
+
+def load_words(path: Path, schema: Schema) -> Words:
+    """Return a words file.
+
+    Parameters
+    ----------
+    path : Path
+    schema : Schema
+        Of the project that the words are for.
+
+    Raises
+    ------
+    UsageError
+        With everything that is wrong with it.
+    """
+    raw, _, findings = read_toml(path, path.name)
+    if raw is None or any(finding.is_error for finding in findings):
+        said = "\n".join(str(finding) for finding in findings)
+        raise UsageError(said or f"{path}: the words file cannot be read (no such file)")
+    problems: list[str] = []
+    known = (*TRANSLATIONS, "study", "analysis")
+    for name in raw:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            problems.append(f"[{name}]: no such table; one of {', '.join(known)}{hint}")
+    tables = {kind: _texts(kind, raw.get(kind, {}), problems) for kind in TRANSLATIONS}
+    choices_of = _choices(schema)
+    for kind, choices in choices_of.items():
+        for source, word in tables.get(kind, {}).items():
+            _check_word(f"{kind}.{source}", word, choices, problems)
+    study = _texts("study", raw.get("study", {}), problems, lower=False)
+    columns = {column.name: column for column in schema["studies"].columns}
+    for name, cell in study.items():
+        if name not in columns:
+            hint = did_you_mean(name, columns)
+            problems.append(f"study.{name}: studies.csv has no such column{hint}")
+        elif columns[name].allowed:
+            _check_word(f"study.{name}", cell, columns[name].allowed, problems)
+    analyses = _analyses(raw.get("analysis", {}), choices_of, problems)
+    if problems:
+        raise UsageError(f"{path.name}:\n" + "\n".join(f"  {problem}" for problem in problems))
+    return Words(
+        {
+            kind: {source.lower(): word for source, word in table.items()}
+            for kind, table in tables.items()
+        },
+        study,
+        analyses,
+    )
+
+
+def _texts(name: str, table: Any, problems: list[str], *, lower: bool = True) -> dict[str, str]:
+    """Return a table of texts; numbers are written out, anything else is a problem."""
+    if not isinstance(table, dict):
+        problems.append(f"[{name}]: a table is needed")
+        return {}
+    found: dict[str, str] = {}
+    for key, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            problems.append(f"{name}.{key}: a text is needed")
+        elif value != "":
+            found[key.lower() if lower else key] = (
+                value.strip() if isinstance(value, str) else f"{value:g}"
+            )
+    return found
+
+
+def _analyses(
+    raw: Any, choices_of: Mapping[str, Sequence[str]], problems: list[str]
+) -> dict[str, dict[str, str]]:
+    if not isinstance(raw, dict):
+        problems.append('[analysis]: write one [analysis."1.1"] table for each analysis')
+        return {}
+    analyses: dict[str, dict[str, str]] = {}
+    for number, table in raw.items():
+        cells = _texts(f"analysis.{number}", table, problems)
+        for key, word in cells.items():
+            if key not in ANALYSIS_KEYS:
+                hint = did_you_mean(key, ANALYSIS_KEYS)
+                problems.append(f"analysis.{number}.{key}: no such key{hint}")
+            elif key in choices_of:
+                _check_word(f"analysis.{number}.{key}", word, choices_of[key], problems)
+        analyses[number] = cells
+    return analyses
+
+
+def _check_word(where: str, word: str, choices: Sequence[str], problems: list[str]) -> None:
+    if word not in choices:
+        hint = did_you_mean(word, choices)
+        problems.append(f"{where} is {word!r}; choose one of {', '.join(choices)}{hint}")
+
+
+Verdict = Literal["taken", "changed", "refused"]
+VERDICTS: tuple[Verdict, ...] = ("taken", "changed", "refused")
+_REPORT_COLUMNS = ("line", "sheet", "row", "verdict", "details", "became")
+#: Lines of a group of alike rows that are named before the rest is counted.
+_LINES_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedRow:
+    """One row of the source and what became of it.
+
+    Attributes
+    ----------
+    line : int
+        As a spreadsheet counts it.
+    label : str
+        The row in words.
+    verdict : {"taken", "changed", "refused"}
+    details : tuple of str
+        How it was changed, or why it was refused.
+    became : tuple of str
+        The rows of the batch it became, as ``table: key``.
+    sheet : str
+        Sheet of a workbook; empty for a CSV.
+    facts : mapping
+        What the source itself computes for the row, such as ``g`` and ``g_se``. Not written into
+        the batch, which holds nothing derived.
+    """
+
+    line: int
+    label: str
+    verdict: Verdict
+    details: tuple[str, ...] = ()
+    became: tuple[str, ...] = ()
+    sheet: str = ""
+    facts: Mapping[str, str | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """Everything an import has to say.
+
+    Attributes
+    ----------
+    source : str
+        Name of the file.
+    kind : str
+        The format it was read as; empty where it was not recognised.
+    rows : tuple of ImportedRow
+        One per row of the source, in its order.
+    problems : tuple of str
+        What is wrong with the file as a whole.
+    notes : tuple of str
+        What was done to all rows alike, and what a reviewer should look at.
+    tables : mapping of str to tuple of mapping
+        The rows of the batch, by table.
+    undeclared : mapping of str to mapping of str to str
+        Words that the project does not declare yet, by shared list, with the source's own words.
+    words_file : str
+        Text of the words file that would let refused rows in; empty where none would.
+    rows_in : int
+        Filled rows of the source below its headers, counted while it was opened, before anything
+        was read from them.
+    """
+
+    source: str
+    kind: str = ""
+    rows: tuple[ImportedRow, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    tables: Mapping[str, tuple[TableCells, ...]] = field(default_factory=dict)
+    undeclared: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    words_file: str = ""
+    rows_in: int = 0
+
+    def count(self, verdict: Verdict) -> int:
+        """Return the number of rows with a verdict."""
+        return sum(row.verdict == verdict for row in self.rows)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was refused and the file could be read to its end."""
+        return not self.problems and not self.count("refused")
+
+    @property
+    def summary(self) -> str:
+        """One sentence: rows that went in and what became of them."""
+        parts = ", ".join(f"{self.count(verdict):,} {verdict}" for verdict in VERDICTS)
+        return f"{plural(self.rows_in, 'row')} in: {parts}."
+
+    def account(self) -> None:
+        """Hold the rows that went in against what is said of them and against the batch.
+
+        Raises
+        ------
+        ImportAccountError
+            If a row of the source has no verdict or two, if a row that was taken stands nowhere in
+            the tables, or if a row of the tables comes from no row of the source.
+        """
+        wrong = []
+        if len(self.rows) != self.rows_in:
+            wrong.append(f"{plural(self.rows_in, 'row')} in, {len(self.rows)} with a verdict")
+        places = Counter((row.sheet, row.line) for row in self.rows)
+        wrong += [f"{_place(*place)} has two verdicts" for place, n in places.items() if n > 1]
+        made = Counter(row_name(name, row) for name, rows in self.tables.items() for row in rows)
+        told = Counter(name for row in self.rows for name in dict.fromkeys(row.became))
+        for row in self.rows:
+            stands = bool(row.became) and all(name in made for name in row.became)
+            silent = row.verdict != "taken" and not row.details
+            if stands == (row.verdict == "refused") or silent:
+                wrong.append(f"{_place(row.sheet, row.line)} is called {row.verdict} and is not")
+        wrong += [f"{name} comes from no row" for name, n in made.items() if n > told[name]]
+        if wrong:
+            raise ImportAccountError(
+                f"{self.source}: the import does not add up, so nothing was written "
+                f"({'; '.join(wrong[:5])}). This is a defect of ketameta; please report it with "
+                "the file"
+            )
+
+    def document(self) -> Document:
+        """Return the report for readers: what was refused first, alike rows together."""
+        read_as = f"{self.source}, read as {self.kind}" if self.kind else self.source
+        blocks: list[Block] = [Paragraph(read_as, strong=True)]
+        if self.problems:
+            blocks += [Heading("The file"), Bullets(self.problems)]
+        for verdict, title in (("refused", "Refused, and why"), ("changed", "Changed, and how")):
+            items = _grouped([row for row in self.rows if row.verdict == verdict])
+            if items:
+                blocks += [Heading(title), Bullets(tuple(items))]
+        if self.notes:
+            blocks += [Heading("To know"), Bullets(self.notes)]
+        if self.undeclared:
+            blocks += [Heading("Words to declare first"), Bullets(tuple(self._declarations()))]
+        if self.words_file:
+            blocks += [
+                Heading("Words that are missing"),
+                Paragraph(
+                    "Save this as words.toml, fill it, and run again with --words words.toml:"
+                ),
+                Paragraph(self.words_file),
+            ]
+        return [*blocks, Paragraph(self.summary, strong=True)]
+
+    def _declarations(self) -> list[str]:
+        return [
+            f"data/{table}.csv has no {', '.join(words)} (in the source: "
+            f"{', '.join(dict.fromkeys(words.values()))})"
+            for table, words in self.undeclared.items()
+        ]
+
+    def rows_csv(self) -> str:
+        """Return one line per row of the source, guarded against formulas."""
+        return csv_text(
+            _REPORT_COLUMNS,
+            (
+                {
+                    "line": str(row.line),
+                    "sheet": row.sheet,
+                    "row": row.label,
+                    "verdict": row.verdict,
+                    "details": "; ".join(row.details),
+                    "became": "; ".join(row.became),
+                }
+                for row in self.rows
+            ),
+        )
+
+
+def _grouped(rows: Sequence[ImportedRow]) -> list[str]:
+    """Return one sentence per detail, with the lines it is true of."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        for detail in row.details:
+            groups.setdefault((row.sheet, detail), []).append(row.line)
+    return [f"{_place(sheet, *lines)}: {detail}" for (sheet, detail), lines in groups.items()]
+
+
+def _place(sheet: str, *lines: int) -> str:
+    where = f"{sheet if sheet == sheet.strip() else quoted(sheet)}, " if sheet else ""
+    return f"{where}{'line' if len(set(lines)) == 1 else 'lines'} {line_ranges(lines)}"
+
+
+def line_ranges(lines: Sequence[int]) -> str:
+    """Return ``2, 5-9, 12`` for 2, 5, 6, 7, 8, 9, 12; long lists are cut with their count."""
+    ordered = sorted(set(lines))
+    runs: list[list[int]] = []
+    for line in ordered:
+        if runs and line == runs[-1][-1] + 1:
+            runs[-1].append(line)
+        else:
+            runs.append([line])
+    texts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    if len(texts) > _LINES_SHOWN:
+        return f"{', '.join(texts[:_LINES_SHOWN])} ... ({len(ordered)} in all)"
+    return ", ".join(texts)
+
+
+def quoted(text: str) -> str:
+    """Return a text of the source fit for a message: cut, invisible characters named."""
+    return f"'{shown(text)}'"

@@ -1,0 +1,229 @@
+"""Imports a file of another format into a batch: recognises it, reads it, writes the tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ketameta.errors import UsageError
+from ketameta.evidence.dictionary import template_csv
+from ketameta.evidence.load import batch_folders
+from ketameta.evidence.project import load_project
+from ketameta.evidence.reader import LARGEST_CSV, other_kind, read_csv
+from ketameta.evidence.schema import BATCH_TABLES
+from ketameta.exchange.draft import (
+    Declared,
+    ImportedRow,
+    ImportReport,
+    SourceCsv,
+    Words,
+    load_words,
+    read_source,
+)
+from ketameta.exchange.metapsy import is_metapsy, read_metapsy
+from ketameta.exchange.revman import (
+    is_data_rows,
+    is_risk_of_bias,
+    read_data_rows,
+    read_risk_of_bias,
+)
+from ketameta.paths import ProjectPaths
+from ketameta.review.start import (
+    check_project_folder,
+    project_schema,
+    project_words,
+    readme,
+    slug,
+    table_csv,
+    write_batch,
+)
+
+#: The formats that an import recognises, in words.
+FORMATS = (
+    "a workbook from 'ketameta new --workbook' (.xlsx)",
+    "a Metapsy database (.csv with study, condition_arm1, condition_arm2, outcome_type ...)",
+    "the data rows of a RevMan data package (.csv with Analysis group, Study, Experimental N ...)",
+    "the risk-of-bias CSV of RevMan or Covidence (Study, Domain (judgement): ...)",
+)
+#: Where the verdict on every row stands beside the tables.
+ROWS_FILE = "import/rows.csv"
+
+
+def import_file(
+    paths: ProjectPaths,
+    source: Path,
+    batch: str = "",
+    *,
+    words: Path | None = None,
+    replace_rows: bool = False,
+    write: bool = True,
+) -> tuple[ImportReport, tuple[Path, ...]]:
+    """Import ``source`` into ``data/extracted/<batch>`` and return the report and the files.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    source : Path
+    batch : str
+        Name of the batch; from the name of the file when empty.
+    words : Path, optional
+        A words file.
+    replace_rows : bool
+        Write over a batch that already holds rows.
+    write : bool
+        False only reports.
+
+    Raises
+    ------
+    UsageError
+        If the source cannot be opened, the words file is wrong, the batch already holds rows, or
+        this is no project.
+    """
+    if source.is_dir():
+        raise UsageError(f"{source}: this is a folder; name the file in it")
+    if not source.is_file():
+        raise UsageError(f"{source}: there is no such file")
+    size = source.stat().st_size
+    if size > LARGEST_CSV:
+        raise UsageError(
+            f"{source}: a file of {size:,} bytes is no table of trials; at most {LARGEST_CSV:,} "
+            "bytes are read, so split it"
+        )
+    data = source.read_bytes()
+    schema = project_schema(paths)
+    translations = load_words(words, schema) if words is not None else Words()
+    known = project_words(paths)
+    declared = Declared(
+        frozenset(known.get("outcome", ())),
+        frozenset(known.get("instrument", ())),
+        project=load_project(paths.root),
+    )
+    report = read_import(data, source.name, translations, declared)
+    if not write or not any(report.tables.values()):
+        return report, ()
+    name = batch or slug(source.stem)
+    if not name or "/" in name or name.startswith((".", "_")):
+        raise UsageError(f"--batch is {name!r}; a folder name is needed")
+    check_project_folder(paths)
+    folder = paths.extracted / name
+    files = batch_files(report, name, paths)
+    if (folder / "README.md").exists():
+        del files["README.md"]
+    write_batch(folder, files, replace=replace_rows)
+    return report, tuple(folder / file for file in files)
+
+
+def declared_words(paths: ProjectPaths) -> Declared:
+    """Return the words that a project knows."""
+    known, schema = project_words(paths), project_schema(paths)
+    classes: dict[str, str] = {}
+    for folder in batch_folders(paths):
+        path = folder / "arms.csv"
+        if path.is_file():
+            for _, cells in read_csv(path, paths.relative(path), schema["arms"]).rows:
+                classes.setdefault(cells.get("intervention", ""), cells.get("drug_class", ""))
+    return Declared(
+        frozenset(known.get("outcome", ())),
+        frozenset(known.get("instrument", ())),
+        classes,
+        load_project(paths.root),
+    )
+
+
+def read_import(
+    data: bytes, name: str, words: Words | None = None, declared: Declared | None = None
+) -> ImportReport:
+    """Return what the bytes of a file hold: what cannot be read is in the report.
+
+    Raises
+    ------
+    ImportAccountError
+        If a row of the file would be lost, or a row of the batch came from nowhere.
+    """
+    report = _read(data, name, words, declared)
+    report.account()
+    return report
+
+
+def _read(data: bytes, name: str, words: Words | None, declared: Declared | None) -> ImportReport:
+    translations, project = words or Words(), declared or Declared()
+    if data.startswith(b"PK\x03\x04"):
+        from ketameta.exchange.workbook import read_workbook
+
+        return read_workbook(data, name, project.schema)
+    if data.startswith(b"\xd0\xcf\x11\xe0"):
+        why = "this is a workbook of the old format (.xls); save it as .xlsx"
+        return ImportReport(name, problems=(why,))
+    kind = other_kind(data)
+    if kind:
+        why = f"this is {kind}, not a table; what can be read: {'; '.join(FORMATS)}"
+        return ImportReport(name, problems=(why,))
+    source = read_source(data)
+    if is_metapsy(source.columns):
+        return _whole(read_metapsy(source, name, translations, project), source)
+    if is_data_rows(source.columns):
+        return _whole(read_data_rows(source, name, translations, project), source)
+    if is_risk_of_bias(source.columns):
+        return _whole(read_risk_of_bias(source, name, translations), source)
+    report = _unknown_format(source, name)
+    return _whole(replace(report, problems=(*source.problems, *report.problems)), source)
+
+
+def _whole(report: ImportReport, source: SourceCsv) -> ImportReport:
+    """Return the report with what is true of every format: twins, unread lines, unasked columns."""
+    first: dict[tuple[tuple[str, str], ...], int] = {}
+    rows = []
+    for row, record in zip(report.rows, source.records, strict=True):
+        twin = first.setdefault(tuple(record.cells.items()), row.line)
+        if twin != row.line and row.verdict != "refused":
+            detail = f"the same as line {twin}, cell by cell: entered once"
+            row = replace(row, verdict="changed", details=(*row.details, detail))
+        rows.append(row)
+    why = "not read: a quotation mark at or above it has no partner"
+    rows += [ImportedRow(line, "", "refused", (why,)) for line in source.unread]
+    told = source.unasked() if any(report.tables.values()) else ""
+    return replace(
+        report,
+        rows=tuple(rows),
+        notes=(*report.notes, told) if told else report.notes,
+        rows_in=source.filled,
+    )
+
+
+def _unknown_format(source: SourceCsv, name: str) -> ImportReport:
+    """Return the report on a file whose header is not one of the formats: every row refused."""
+    rows = tuple(
+        ImportedRow(record.line, "", "refused", ("the format is not recognised",))
+        for record in source.records
+    )
+    own = [
+        table.name
+        for table in BATCH_TABLES
+        if len(table.key) > 1 and {*table.key} <= {*source.columns}
+    ]
+    if own:
+        why = (
+            f"these are the columns of {own[0]}.csv: put the file under that name into a batch "
+            "folder of 'ketameta new', and check it there"
+        )
+        return ImportReport(name, rows=rows, problems=(why,))
+    shown = ", ".join(source.columns[:8]) + (" ..." if len(source.columns) > 8 else "")
+    why = (
+        f"the format is not recognised (columns: {shown or 'none'}); what can be read: "
+        + "; ".join(FORMATS)
+    )
+    return ImportReport(name, rows=rows, problems=(why,))
+
+
+def batch_files(report: ImportReport, name: str, paths: ProjectPaths) -> dict[str, str]:
+    """Return the files of a batch by name: its tables, its README, the verdict on every row."""
+    schema = project_schema(paths)
+    files = {
+        f"{table.name}.csv": table_csv(table, report.tables.get(table.name, ()))
+        if report.tables.get(table.name)
+        else template_csv(table.name, schema)
+        for table in schema.batch
+    }
+    files["README.md"] = readme(name, paths)
+    files[ROWS_FILE] = report.rows_csv()
+    return files

@@ -1,0 +1,38 @@
+"""The face of a folder: its public names, each imported when it is first used."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+
+def face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return ``__getattr__``, ``__dir__`` and ``__all__`` of a folder.
+
+    The names, and the modules they live in, are those that the folder's ``__init__.pyi`` imports:
+    one list for the interpreter, type checkers and editors.
+
+    Parameters
+    ----------
+    package : str
+        Full name of the folder: ``__name__`` of its ``__init__.py``.
+    """
+    stub = Path(sys.modules[package].__file__ or "").with_suffix(".pyi")
+    homes = {
+        item.asname or item.name: (node.module or "", item.name)
+        for node in ast.parse(stub.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ImportFrom)
+        for item in node.names
+    }
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module, own = homes[name]
+        return getattr(import_module(module), own)
+
+    return get, lambda: sorted(homes), sorted(homes)

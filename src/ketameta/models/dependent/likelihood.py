@@ -1,0 +1,402 @@
+"""The likelihood of the three-level model as arrays, and the search for its maximum.
+
+Within a study the sampling covariance is diagonalised once; the variance between effects then adds
+to the eigenvalues, and the variance between studies is a matrix of rank one (Woodbury). Every
+likelihood is a sum over rows and studies, evaluated for many candidate variances at once, without
+any k by k matrix.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from ketameta.errors import NotEstimableError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Rotated:
+    """Data whose sampling covariance is diagonal within each study, sorted by study.
+
+    Attributes
+    ----------
+    y : ndarray of shape (k,)
+        Residuals of ordinary least squares, rotated.
+    basis : ndarray of shape (k, p)
+        Orthonormal basis of the design, rotated.
+    ones : ndarray of shape (k,)
+        A column of ones, rotated.
+    eigenvalues : ndarray of shape (k,)
+        Sampling variances after the rotation.
+    starts : ndarray of shape (m,)
+        First row of each study.
+    """
+
+    y: FloatArray
+    basis: FloatArray
+    ones: FloatArray
+    eigenvalues: FloatArray
+    starts: IntArray
+
+    def by_study(self, rows: FloatArray) -> FloatArray:
+        """Return sums over the rows of each study; (T, k, ...) to (T, m, ...)."""
+        return np.add.reduceat(rows, self.starts, axis=1)
+
+    def expand(self, values: FloatArray) -> FloatArray:
+        """Return a value per study for each of its rows; (T, m, ...) to (T, k, ...)."""
+        counts = np.diff(np.append(self.starts, self.y.size))
+        return np.repeat(values, counts, axis=1)
+
+
+class Evaluation(NamedTuple):
+    """Log-likelihood and derivatives at T candidate pairs of variances.
+
+    Attributes
+    ----------
+    log_likelihood : ndarray of shape (T,)
+    score : ndarray of shape (T, 2)
+        Derivatives with respect to the variances between studies and between effects.
+    information : ndarray of shape (T, 2, 2)
+        Average information of the restricted (or full) likelihood.
+    coefficients : ndarray of shape (T, p)
+        For the orthonormal basis.
+    cross_products : ndarray of shape (T, p, p)
+        ``B' W B``.
+    """
+
+    log_likelihood: FloatArray
+    score: FloatArray
+    information: FloatArray
+    coefficients: FloatArray
+    cross_products: FloatArray
+
+
+def rotate(
+    y: FloatArray, basis: FloatArray, blocks: Sequence[FloatArray], starts: IntArray
+) -> Rotated:
+    """Diagonalise the sampling covariance of each study.
+
+    Parameters
+    ----------
+    y : ndarray of shape (k,)
+    basis : ndarray of shape (k, p)
+    blocks : sequence of m ndarrays
+        Sampling covariance of each study, in row order; a vector is a diagonal.
+    starts : ndarray of shape (m,)
+        First row of each study.
+
+    Returns
+    -------
+    Rotated
+
+    Raises
+    ------
+    NotEstimableError
+        A covariance block is not positive definite.
+    """
+    turned_y, turned_basis = np.empty_like(y), np.empty_like(basis)
+    ones, eigenvalues = np.ones_like(y), np.empty_like(y)
+    stops = np.append(starts[1:], y.size)
+    for index, (block, first, last) in enumerate(zip(blocks, starts, stops, strict=True)):
+        rows = slice(int(first), int(last))
+        if block.ndim == 1:
+            values, turn = block, None
+        else:
+            values, turn = np.linalg.eigh(block)
+        if values.min() <= 1e-12 * values.max():
+            raise NotEstimableError(
+                f"the sampling covariance of study {index} (in order of appearance) is singular:"
+                " two of its effects carry the same information; leave one out"
+            )
+        eigenvalues[rows] = values
+        turned_y[rows] = y[rows] if turn is None else turn.T @ y[rows]
+        turned_basis[rows] = basis[rows] if turn is None else turn.T @ basis[rows]
+        if turn is not None:
+            ones[rows] = turn.sum(axis=0)
+    return Rotated(turned_y, turned_basis, ones, eigenvalues, starts)
+
+
+def evaluate(data: Rotated, variances: FloatArray, restricted: bool) -> Evaluation:
+    """Evaluate the likelihood and its derivatives.
+
+    Parameters
+    ----------
+    data : Rotated
+    variances : ndarray of shape (T, 2)
+        Candidate variances between studies and between effects, >= 0.
+    restricted : bool
+        Restricted likelihood (REML) or full likelihood (ML).
+
+    Returns
+    -------
+    Evaluation
+
+    Notes
+    -----
+    Restricted: ``-((k - p) log 2 pi + log|M| + log|B' W B| + r' W r) / 2`` with an orthonormal
+    basis B, which equals metafor's ``rma.mv`` (it adds ``log|X'X| / 2``). The score is
+    ``(y' P A P y - tr(P A)) / 2`` and the average information ``y' P A_i P A_j P y / 2``
+    (Gilmour, Thompson and Cullis 1995, doi:10.2307/2533274); without REML the trace is of ``W A``.
+    """
+    between, within = variances[:, 0, None], variances[:, 1, None]
+    u = 1.0 / (data.eigenvalues + within)  # (T, k)
+    weighted_ones = u * data.ones
+
+    one_one = data.by_study(weighted_ones * data.ones)  # (T, m)
+    growth = 1.0 + between * one_one
+    shrink = between / growth
+
+    def times_w(rows: FloatArray) -> FloatArray:
+        """Return W times columns; shape (T, k, q)."""
+        inner = data.by_study(weighted_ones[:, :, None] * rows)
+        return u[:, :, None] * rows - weighted_ones[:, :, None] * data.expand(
+            shrink[:, :, None] * inner
+        )
+
+    basis = np.broadcast_to(data.basis, (len(variances), *data.basis.shape))
+    w_basis = times_w(basis)
+    cross = np.swapaxes(basis, 1, 2) @ w_basis
+    inverse = np.linalg.inv(cross)
+    coefficients = np.einsum("tpq,tkq,k->tp", inverse, w_basis, data.y)
+    residual = data.y - coefficients @ data.basis.T
+    py = times_w(residual[:, :, None])[:, :, 0]
+
+    log_det = -np.log(u).sum(axis=1) + np.log(growth).sum(axis=1)
+    log_cross = np.linalg.slogdet(cross)[1]
+    lost = data.basis.shape[1] if restricted else 0
+    log_likelihood = -0.5 * (
+        (data.y.size - lost) * math.log(2 * math.pi)
+        + log_det
+        + (log_cross if restricted else 0.0)
+        + (py * residual).sum(axis=1)
+    )
+
+    ones_py = data.by_study(data.ones * py)  # (T, m)
+    quadratic = np.stack([(ones_py**2).sum(axis=1), (py**2).sum(axis=1)], axis=1)
+    trace = np.stack(
+        [
+            (one_one / growth).sum(axis=1),
+            u.sum(axis=1) - (shrink * data.by_study(weighted_ones**2)).sum(axis=1),
+        ],
+        axis=1,
+    )
+    if restricted:
+        ones_w_basis = data.by_study(data.ones[:, None] * w_basis)
+        for j, part in enumerate((ones_w_basis, w_basis)):
+            trace[:, j] -= np.einsum("tpq,trp,trq->t", inverse, part, part)
+    moved = np.stack([data.expand(ones_py) * data.ones, py], axis=2)  # A_j P y, shape (T, k, 2)
+    w_moved = times_w(moved)
+    pull = np.swapaxes(w_basis, 1, 2) @ moved
+    information = np.swapaxes(moved, 1, 2) @ w_moved - np.swapaxes(pull, 1, 2) @ inverse @ pull
+    return Evaluation(
+        log_likelihood, 0.5 * (quadratic - trace), 0.5 * information, coefficients, cross
+    )
+
+
+def log_likelihoods(
+    data: Rotated, between: FloatArray, within: FloatArray, restricted: bool
+) -> FloatArray:
+    """Return the log-likelihood on a grid of variances, without derivatives.
+
+    Parameters
+    ----------
+    data : Rotated
+    between, within : ndarray of shape (G,) and (H,)
+        Variances between studies and between effects, >= 0.
+    restricted : bool
+
+    Returns
+    -------
+    ndarray of shape (G, H)
+        As :func:`evaluate`, but for cancellation in ``y' W y - b' B' W y``; for finding hills.
+
+    Notes
+    -----
+    The rows are summed within studies once for each variance between effects; the variance between
+    studies enters through those sums alone, so that time and memory grow with ``H k + G H m``.
+    """
+    p = data.basis.shape[1]
+    columns = np.column_stack([data.basis, data.y])
+    surface = np.empty((between.size, within.size))
+    constant = (data.y.size - (p if restricted else 0)) * math.log(2 * math.pi)
+    for h, variance in enumerate(within.tolist()):
+        u = 1.0 / (data.eigenvalues + variance)
+        weighted = u * data.ones
+        one_one = np.add.reduceat(weighted * data.ones, data.starts)
+        inner = np.add.reduceat(weighted[:, None] * columns, data.starts, axis=0)
+        pairs = (inner[:, :, None] * inner[:, None, :]).reshape(len(inner), -1)
+        growth = 1.0 + between[:, None] * one_one
+        gram = columns.T @ (u[:, None] * columns)
+        grams = gram - ((between[:, None] / growth) @ pairs).reshape(-1, p + 1, p + 1)
+        cross, mixed, total = grams[:, :p, :p], grams[:, :p, p], grams[:, p, p]
+        solved = np.linalg.solve(cross, mixed[:, :, None])[:, :, 0]
+        surface[:, h] = np.log(growth).sum(axis=1) - np.log(u).sum()
+        surface[:, h] += total - (mixed * solved).sum(axis=1)
+        if restricted:
+            surface[:, h] += np.linalg.slogdet(cross)[1]
+    return -0.5 * (constant + surface)
+
+
+#: Grid of candidate variances as multiples of the spread of the residuals: zero, then six decades.
+_GRID = np.concatenate([[0.0], np.geomspace(1e-4, 1e2, 19)])
+#: A step shorter than this share of the variances ends the climb.
+_STEP = 1e-13
+_MOST_STEPS = 300
+#: Relative rounding error of a log-likelihood.
+_ROUNDING = 1e-12
+#: Two hilltops within this log-likelihood are the same optimum.
+SAME_OPTIMUM = 1e-8
+#: An upper limit beyond this many times the spread of the data is not a limit.
+_UNBOUNDED = 1e6
+
+
+class Optimum(NamedTuple):
+    """Where the likelihood is largest.
+
+    Attributes
+    ----------
+    variances : ndarray of shape (2,)
+        Between studies, between effects.
+    log_likelihood : float
+    starts : int
+        Hills the grid saw and the search climbed.
+    gap : float or None
+        Log-likelihood lost at the best of the other optima; ``None`` when every start agrees.
+    converged : bool
+    """
+
+    variances: FloatArray
+    log_likelihood: float
+    starts: int
+    gap: float | None
+    converged: bool
+
+
+def spread(data: Rotated) -> float:
+    """Return the size of a variance in these data: residual variance, or sampling variance."""
+    return float(max(np.mean(data.y**2), np.median(data.eigenvalues)))
+
+
+def maximise(data: Rotated, restricted: bool) -> Optimum:
+    """Find the global maximum over both variances, each >= 0."""
+    values = _GRID * spread(data)
+    pairs = np.stack(np.meshgrid(values, values, indexing="ij"), axis=-1)
+    surface = log_likelihoods(data, values, values, restricted)
+    padded = np.pad(surface, 1, constant_values=-np.inf)
+    around = np.stack(
+        [
+            padded[1 + i : 1 + i + len(values), 1 + j : 1 + j + len(values)]
+            for i in (-1, 0, 1)
+            for j in (-1, 0, 1)
+            if (i, j) != (0, 0)
+        ]
+    )
+    hills = pairs[surface >= around.max(axis=0)]
+    climbed = [climb(data, start, restricted, np.array([True, True])) for start in hills]
+    climbed.sort(key=lambda top: -top[1])
+    best = climbed[0]
+    others = [top[1] for top in climbed[1:] if best[1] - top[1] > SAME_OPTIMUM]
+    gap = float(best[1] - max(others)) if others else None
+    return Optimum(best[0], best[1], len(climbed), gap, best[2])
+
+
+def climb(
+    data: Rotated, start: FloatArray, restricted: bool, free: NDArray[np.bool_]
+) -> tuple[FloatArray, float, bool]:
+    """Climb from ``start`` by average-information steps over the free variances.
+
+    Returns
+    -------
+    tuple
+        Variances (2,), log-likelihood, and whether the steps ended by themselves.
+    """
+    x = np.array(start, dtype=np.float64)
+    here = evaluate(data, x[None], restricted)
+    size = spread(data)
+    slack = _ROUNDING * (1 + abs(float(here.log_likelihood[0])))
+    for _ in range(_MOST_STEPS):
+        score = here.score[0]
+        moving = free & ((x > 0) | (score > 0))
+        if not np.any(moving):
+            return x, float(here.log_likelihood[0]), True
+        step = np.zeros(2)
+        information = here.information[0][np.ix_(moving, moving)]
+        step[moving] = np.linalg.lstsq(information, score[moving], rcond=1e-14)[0]
+        # No step longer than the data can mean; a bound is reached, never crossed.
+        step *= min(1.0, 10 * (size + x.max()) / max(float(np.abs(step).max()), 1e-300))
+        share, improved = 1.0, False
+        for _ in range(60):
+            trial = np.maximum(x + share * step, 0.0)
+            there = evaluate(data, trial[None], restricted)
+            # The score is exact where differences of likelihoods are rounding error already.
+            if there.log_likelihood[0] >= here.log_likelihood[0] - slack:
+                improved = True
+                break
+            share /= 2
+        if not improved:
+            return x, float(here.log_likelihood[0]), _is_flat(here, x, moving)
+        moved = float(np.abs(trial - x).max())
+        x, here = trial, there
+        if moved <= _STEP * (x.max() + size):
+            return x, float(here.log_likelihood[0]), True
+    return x, float(here.log_likelihood[0]), _is_flat(here, x, free & (x > 0))
+
+
+def _is_flat(here: Evaluation, x: FloatArray, moving: NDArray[np.bool_]) -> bool:
+    """Whether the slope that is left is rounding error: no gain above 1e-9 in log-likelihood."""
+    return bool(np.all(np.abs(here.score[0] * x)[moving] < 1e-4))
+
+
+def profile_interval(
+    data: Rotated, optimum: Optimum, component: int, restricted: bool, level: float
+) -> tuple[float, float | None]:
+    """Return the profile-likelihood interval of one variance.
+
+    Parameters
+    ----------
+    data : Rotated
+    optimum : Optimum
+    component : {0, 1}
+        The variance between studies, or between effects.
+    restricted : bool
+    level : float
+
+    Returns
+    -------
+    tuple of float and (float or None)
+        The lower limit is 0 where the profile never falls below the cut-off; the upper limit is
+        ``None`` where it stays above it out to a million times the spread of the data.
+    """
+    cutoff = optimum.log_likelihood - float(special.chdtri(1, 1 - level)) / 2
+    at = float(optimum.variances[component])
+    size = spread(data)
+    free = np.array([component == 1, component == 0])
+
+    def profile(value: float) -> float:
+        fixed, grid = np.array([value]), _GRID * size
+        between, within = (fixed, grid) if component == 0 else (grid, fixed)
+        other = grid[int(np.argmax(log_likelihoods(data, between, within, restricted)))]
+        start = np.array([value, other] if component == 0 else [other, value])
+        return climb(data, start, restricted, free)[1] - cutoff
+
+    def root(low: float, high: float) -> float:
+        return float(optimize.brentq(profile, low, high, xtol=1e-13 * size, rtol=1e-12))
+
+    lower = 0.0
+    if at > 0 and profile(0.0) < 0:
+        lower = root(0.0, at)
+    far = max(2 * at, 1e-3 * size)
+    while profile(far) > 0:
+        if far > _UNBOUNDED * size:
+            return lower, None
+        far *= 4
+    return lower, root(at, far)

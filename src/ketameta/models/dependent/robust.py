@@ -1,0 +1,545 @@
+"""Inference that survives a wrong model of the dependence: cluster-robust standard errors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import linalg, special
+
+from ketameta.errors import NotEstimableError, UsageError, check_choice
+from ketameta.formatting import format_number, format_p, plural
+from ketameta.models.dependent.multilevel import CoefficientTable, coefficient_table
+from ketameta.models.dependent.sampling_covariance import check_groups, frozen
+from ketameta.models.design import INTERCEPT
+from ketameta.models.intervals import check_level
+from ketameta.models.results import Caveat, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+ROBUST_KINDS = ("CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3")
+#: Condition number of a correlation matrix beyond which it has no inverse.
+_SINGULAR = 1e12
+#: Eigenvalues of an adjustment below this share of the working covariance squared are zero in exact
+#: arithmetic: their directions carry no residual, because the fit passes through them. clubSandwich
+#: uses the same number without the share, which depends on the unit of the effect.
+_ZERO = 1e-12
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class SandwichParts:
+    """A sandwich covariance with what its degrees of freedom need.
+
+    Attributes
+    ----------
+    coefficients : ndarray of shape (p,)
+        Generalised least squares with the inverse working covariance.
+    covariance : ndarray of shape (p, p)
+    own : ndarray of shape (J, p, p)
+        Per cluster, the covariance of its contribution under the working model, ``G_j G_j'``.
+    shared : ndarray of shape (J, p, p)
+        Per cluster, ``H_j`` with ``Cov(contribution_j, contribution_l) = -H_j H_l'`` for j != l.
+    """
+
+    coefficients: FloatArray
+    covariance: FloatArray
+    own: FloatArray
+    shared: FloatArray
+
+
+def sandwich(
+    y: FloatArray,
+    design: FloatArray,
+    clusters: Sequence[tuple[IntArray, FloatArray]],
+    kind: str = "CR2",
+) -> SandwichParts:
+    """Return coefficients and their cluster-robust covariance.
+
+    Parameters
+    ----------
+    y : ndarray of shape (k,)
+    design : ndarray of shape (k, p)
+    clusters : sequence of (rows, working covariance)
+        Row positions (n_j,) and covariance (n_j, n_j) of each cluster; the weights are its inverse.
+    kind : str
+        One of ``ROBUST_KINDS``.
+
+    Returns
+    -------
+    SandwichParts
+
+    Notes
+    -----
+    ``V = M (sum_j X_j' W_j A_j e_j e_j' A_j' W_j X_j) M`` with ``M = (X' W X)^-1``. CR2 has the
+    adjustment ``A_j = F_j' (F_j B_j F_j')^(-1/2) F_j`` with ``F_j' F_j`` the working covariance and
+    ``B_j`` the working covariance of the residuals (Pustejovsky and Tipton 2018, section 2.2); it
+    makes V unbiased under the working model, and equals clubSandwich. Only the symmetric inverse
+    root of this product does: roots of a whitened hat matrix give other numbers when variances
+    differ within a cluster.
+
+    References
+    ----------
+    Pustejovsky JE, Tipton E (2018). Small-sample methods for cluster-robust variance estimation and
+    hypothesis testing in fixed effects models. Journal of Business & Economic Statistics 36(4),
+    672-683. doi:10.1080/07350015.2016.1247004
+    """
+    k, p = design.shape
+    roots = [np.asarray(np.linalg.cholesky(block), dtype=np.float64) for _, block in clusters]
+    white: list[FloatArray] = [
+        linalg.solve_triangular(root, design[rows], lower=True)
+        for root, (rows, _) in zip(roots, clusters, strict=True)
+    ]
+    r = np.linalg.qr(np.concatenate(white))[1]
+    bread_root: FloatArray = np.linalg.inv(r)  # M = bread_root @ bread_root.T
+    bread = bread_root @ bread_root.T
+    moment = np.zeros(p)
+    for root, u, (rows, _) in zip(roots, white, clusters, strict=True):
+        moment += u.T @ linalg.solve_triangular(root, y[rows], lower=True)
+    coefficients = bread @ moment
+    residual = y - design @ coefficients
+
+    scores, own, shared = [], [], []
+    for root, u, (rows, _) in zip(roots, white, clusters, strict=True):
+        estimating = _estimating(root, u, bread_root, kind)  # X' W A, (p, n)
+        pulled = bread @ estimating
+        scores.append(pulled @ residual[rows])
+        spread = pulled @ root
+        own.append(spread @ spread.T)
+        shared.append(pulled @ design[rows] @ bread_root)
+    stacked = np.stack(scores)
+    factor = _small_sample_factor(kind, len(clusters), k, p)
+    return SandwichParts(
+        coefficients, factor * stacked.T @ stacked, np.stack(own), np.stack(shared)
+    )
+
+
+def _estimating(root: FloatArray, u: FloatArray, bread_root: FloatArray, kind: str) -> FloatArray:
+    """Return ``X' W A`` for one cluster."""
+    hat = u @ bread_root
+    kept = np.eye(len(u)) - hat @ hat.T
+    if kind == "CR2":
+        working = root.T @ root
+        product = working @ kept @ working
+        size = float(np.linalg.norm(working, 2)) ** 2
+        return u.T @ _inverse_root((product + product.T) / 2, size) @ root.T
+    if kind == "CR3":
+        if np.linalg.eigvalsh(kept)[0] <= _ZERO:
+            raise NotEstimableError(
+                "CR3 does not exist here: a cluster determines a coefficient by itself, so it"
+                " leaves no residual; use kind='CR2'"
+            )
+        # (I - X M X' W)^-1 = L (I - hat hat')^-1 L^-1
+        inner = np.linalg.solve(kept, u).T
+        return np.asarray(linalg.solve_triangular(root, inner.T, lower=True, trans="T").T)
+    return np.asarray(linalg.solve_triangular(root, u, lower=True, trans="T").T)
+
+
+def _inverse_root(matrix: FloatArray, size: float) -> FloatArray:
+    """Return the symmetric inverse square root; zero where an eigenvalue is, relative to size."""
+    values, vectors = np.linalg.eigh(matrix)
+    positive = values > _ZERO * size
+    power = np.where(positive, values, 1.0) ** -0.5
+    return (vectors * np.where(positive, power, 0.0)) @ vectors.T
+
+
+def _small_sample_factor(kind: str, clusters: int, k: int, p: int) -> float:
+    if kind == "CR1":
+        return clusters / (clusters - 1)
+    if kind == "CR1p":
+        return clusters / (clusters - p)
+    if kind == "CR1S":
+        return clusters * (k - 1) / ((clusters - 1) * (k - p))
+    return 1.0
+
+
+def satterthwaite_df(parts: SandwichParts) -> FloatArray:
+    """Return the degrees of freedom of each coefficient's t statistic; shape (p,).
+
+    ``tr(P)**2 / sum(P**2)`` with P the covariance of the cluster contributions under the working
+    model (Pustejovsky and Tipton 2018).
+    """
+    p = parts.covariance.shape[0]
+    df = np.empty(p)
+    for i in range(p):
+        covariance = _contributions(parts, i, i)
+        df[i] = np.trace(covariance) ** 2 / (covariance**2).sum()
+    return df
+
+
+def _contributions(parts: SandwichParts, s: int, t: int) -> FloatArray:
+    """Return Cov(contribution of cluster j to s, of cluster l to t); shape (J, J)."""
+    covariance = -parts.shared[:, s] @ parts.shared[:, t].T
+    covariance[np.diag_indices_from(covariance)] += parts.own[:, s, t]
+    return np.asarray(covariance)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class JointTest:
+    """A test that several coefficients are zero.
+
+    Attributes
+    ----------
+    f : float
+    df : int
+        Number of coefficients tested.
+    df_denominator, p_value : float or None
+        ``None`` when there are too few clusters for the test.
+    """
+
+    f: float
+    df: int
+    df_denominator: float | None
+    p_value: float | None
+
+
+def hotelling_test(parts: SandwichParts, tested: Sequence[int]) -> JointTest | None:
+    """Test coefficients jointly with approximate Hotelling degrees of freedom (HTZ).
+
+    ``None`` where their robust covariance is singular: there are fewer independent residuals than
+    coefficients, as with a level of one effect.
+
+    References
+    ----------
+    Tipton E, Pustejovsky JE (2015). Small-sample adjustments for tests of moderators and model fit
+    using robust variance estimation in meta-regression. Journal of Educational and Behavioral
+    Statistics 40(6), 604-634. doi:10.3102/1076998615606099
+    """
+    index = np.array(tested, dtype=np.intp)
+    q = index.size
+    selected = SandwichParts(
+        parts.coefficients[index],
+        parts.covariance[np.ix_(index, index)],
+        parts.own[:, index[:, None], index],
+        parts.shared[:, index],
+    )
+    root = np.sqrt(np.diag(selected.covariance))
+    if np.linalg.cond(selected.covariance / np.outer(root, root)) > _SINGULAR:
+        return None
+    omega = np.array(
+        [[np.trace(_contributions(selected, s, t)) for t in range(q)] for s in range(q)]
+    )
+    # Moderators come in their own units: scale to unit variances before taking the root.
+    scale = 1 / np.sqrt(np.diag(omega))
+    turn = _inverse_root(scale[:, None] * (omega + omega.T) / 2 * scale, 1.0) * scale
+    standard = SandwichParts(
+        selected.coefficients,
+        selected.covariance,
+        turn @ selected.own @ turn.T,
+        turn @ selected.shared,
+    )
+    blocks = {(s, t): _contributions(standard, s, t) for s in range(q) for t in range(q)}
+    total = sum(
+        (blocks[s, s] * blocks[t, t]).sum() + (blocks[s, t] * blocks[t, s]).sum()
+        for s in range(q)
+        for t in range(q)
+    )
+    eta = q * (q + 1) / float(total)
+    statistic = float(
+        selected.coefficients @ np.linalg.solve(selected.covariance, selected.coefficients)
+    )
+    denominator = eta - q + 1
+    if denominator <= 0:
+        return JointTest(statistic / q, q, None, None)
+    f = (denominator / (eta * q)) * statistic
+    return JointTest(f, q, denominator, float(special.fdtrc(q, denominator, f)))
+
+
+#: A robust standard error below this share of the model's is rounding error.
+_ROUNDING = 1e-9
+
+RobustKind = Literal["CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3"]
+#: Below this many Satterthwaite degrees of freedom t probabilities are unreliable (Tipton 2015,
+#: doi:10.1037/met0000011).
+MIN_DF = 4.0
+
+
+class Fit(Protocol):
+    """What :func:`robust` needs of a fit: the data and the variance of the true effects.
+
+    ``design`` (k, p), ``names`` of its columns, ``level`` and ``working_blocks()`` are used where a
+    fit has them; without a design there is an intercept only, without blocks the working
+    covariance is ``variances + tau2`` on a diagonal.
+    """
+
+    @property
+    def estimates(self) -> FloatArray:
+        """Effects, shape (k,)."""
+        ...
+
+    @property
+    def variances(self) -> FloatArray:
+        """Sampling variances, shape (k,)."""
+        ...
+
+    @property
+    def tau2(self) -> float | None:
+        """Variance of the true effects; ``None`` counts as 0."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class RobustFit(Result):
+    """Coefficients with cluster-robust standard errors.
+
+    Attributes
+    ----------
+    k, m : int
+        Numbers of effects and clusters.
+    kind : str
+        ``"CR2"`` unless asked otherwise.
+    coefficients : CoefficientTable
+        Robust standard errors, Satterthwaite degrees of freedom, t tests and intervals.
+    model_se : ndarray of shape (p,)
+        Standard errors if the working model were true.
+    joint : JointTest or None
+        Test of all coefficients beside the intercept (HTZ); ``None`` without moderators.
+    cluster : tuple of str
+        Cluster of each effect.
+    level : float
+    caveats : tuple of Caveat
+    measure : str or None
+        Code of the effect measure.
+    """
+
+    k: int
+    m: int
+    kind: str
+    coefficients: CoefficientTable
+    model_se: FloatArray
+    joint: JointTest | None
+    cluster: tuple[str, ...]
+    level: float
+    caveats: tuple[Caveat, ...]
+    measure: str | None = None
+
+    def _only(self, name: str) -> float:
+        if len(self.coefficients.names) > 1:
+            raise UsageError(f"{name} is one number per coefficient here; see .coefficients")
+        return float(getattr(self.coefficients, name)[0])
+
+    @property
+    def estimate(self) -> float:
+        """Mean effect (intercept-only fits)."""
+        return self._only("estimate")
+
+    @property
+    def se(self) -> float:
+        """Robust standard error of the mean effect (intercept-only fits)."""
+        return self._only("se")
+
+    @property
+    def df(self) -> float:
+        """Satterthwaite degrees of freedom (intercept-only fits)."""
+        return self._only("df")
+
+    @property
+    def p_value(self) -> float:
+        """P-value of the mean effect (intercept-only fits)."""
+        return self._only("p_value")
+
+    @property
+    def ci_low(self) -> float:
+        """Lower end of the interval (intercept-only fits)."""
+        return self._only("ci_low")
+
+    @property
+    def ci_high(self) -> float:
+        """Upper end of the interval (intercept-only fits)."""
+        return self._only("ci_high")
+
+    def summary(self) -> str:
+        """Return the sentence and one line per coefficient."""
+        lines = [
+            f"<Cluster-robust inference: {plural(self.k, 'effect')} in"
+            f" {plural(self.m, 'cluster')}, {self.kind} with Satterthwaite degrees of freedom>",
+            *self.coefficients.lines(self.level, self.measure),
+        ]
+        if self.joint is not None:
+            below = self.joint.df_denominator
+            words = (
+                "not testable with so few clusters"
+                if below is None
+                else f"F({self.joint.df}, {format_number(below, 1)}) ="
+                f" {format_number(self.joint.f)}, {format_p(self.joint.p_value)}"
+            )
+            lines.append(f"  moderators  {words}")
+        return "\n".join(lines + [f"  note: {caveat.message}" for caveat in self.caveats])
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row per coefficient."""
+        import pandas as pd
+
+        shared = {"k": self.k, "m": self.m, "kind": self.kind, "level": self.level}
+        return pd.DataFrame([row | shared for row in self.coefficients.rows()])
+
+
+def robust(
+    fit: Fit,
+    cluster: Sequence[object] | ArrayLike | None = None,
+    *,
+    kind: RobustKind = "CR2",
+    level: float | None = None,
+) -> RobustFit:
+    """Replace the standard errors of a fit by cluster-robust ones.
+
+    Parameters
+    ----------
+    fit : RandomEffects, meta-regression or MultilevelFit
+        Anything with ``estimates``, ``variances`` and ``tau2`` (see :class:`Fit`).
+    cluster : sequence of length k, optional
+        Cluster of each effect, at least two; independent of each other. The studies of a multilevel
+        fit when not given.
+    kind : {"CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3"}
+        CR2 corrects the bias of small numbers of clusters and is the one to report.
+    level : float, optional
+        The fit's own level, or 0.95.
+
+    Returns
+    -------
+    RobustFit
+
+    Raises
+    ------
+    UsageError
+        No clusters given for a fit that has none, or a wrong number of labels.
+    NotEstimableError
+        One cluster, not more clusters than coefficients, effects that the model correlates stand in
+        two clusters, or a coefficient without any residual (clubSandwich prints 0 and NaN there).
+
+    Notes
+    -----
+    Equal to clubSandwich ``vcovCR`` and ``coef_test(test="Satterthwaite")`` with the inverse of the
+    model's covariance as weights. See :func:`sandwich`.
+
+    Examples
+    --------
+    >>> from ketameta.models.dependent.multilevel import multilevel
+    >>> fit = multilevel([0.2, 0.4, 0.1, 0.6], [0.04, 0.05, 0.03, 0.04], ["a", "a", "b", "b"])
+    >>> found = robust(fit)
+    >>> round(found.se, 4), round(found.df, 2)
+    (0.0183, 1.0)
+    """
+    check_choice("kind", kind, ROBUST_KINDS)
+    if not hasattr(fit, "estimates") or not hasattr(fit, "variances"):
+        raise UsageError(
+            "robust() takes the result of random_effects(), meta_regression(), multilevel() or"
+            f" che(), not {type(fit).__name__}"
+        )
+    y = np.asarray(fit.estimates, dtype=np.float64)
+    design, names = _design(fit, y.size)
+    labels = cluster if cluster is not None else getattr(fit, "study", None)
+    if labels is None:
+        raise UsageError("cluster is needed: one label per effect, equal within a study")
+    known, clusters, index = check_groups("cluster", labels, y.size)
+    m, p = len(clusters), design.shape[1]
+    if m < 2 or m <= p:
+        raise NotEstimableError(
+            f"{plural(m, 'cluster')} cannot carry robust standard errors of"
+            f" {plural(p, 'coefficient')}; at least {max(2, p + 1)} are needed"
+        )
+    blocks = _by_cluster(fit, index, clusters)
+    parts = sandwich(y, design, blocks, kind)
+    model_se = np.sqrt(np.diag(_model_covariance(design, blocks)))
+    _check_spread(names, np.sqrt(np.diag(parts.covariance)), model_se)
+    df = satterthwaite_df(parts)
+    chosen = check_level(getattr(fit, "level", 0.95) if level is None else level)
+    tested = [j for j, name in enumerate(names) if name != INTERCEPT]
+    joint = hotelling_test(parts, tested) if tested and len(names) > 1 else None
+    table = coefficient_table(names, parts.coefficients, parts.covariance, df, chosen)
+    return RobustFit(
+        k=y.size,
+        m=m,
+        kind=kind,
+        coefficients=table,
+        model_se=frozen(model_se),
+        joint=joint,
+        cluster=known,
+        level=chosen,
+        caveats=_caveats(table, joint, several=bool(tested) and len(names) > 1),
+        measure=getattr(fit, "measure", None),
+    )
+
+
+def _design(fit: Any, k: int) -> tuple[FloatArray, tuple[str, ...]]:
+    design = getattr(fit, "design", None)
+    if design is None:
+        return np.ones((k, 1)), (INTERCEPT,)
+    matrix = np.asarray(design, dtype=np.float64)
+    names = getattr(fit, "names", None)
+    if names is None:
+        names = getattr(getattr(fit, "coefficients", None), "names", None)
+    if names is None or len(names) != matrix.shape[1]:
+        names = [f"x{j + 1}" for j in range(matrix.shape[1])]
+    return matrix, tuple(str(name) for name in names)
+
+
+def _by_cluster(
+    fit: Any, index: IntArray, clusters: tuple[str, ...]
+) -> list[tuple[IntArray, FloatArray]]:
+    """Return rows and working covariance of each cluster."""
+    rows = [np.flatnonzero(index == number) for number in range(len(clusters))]
+    if hasattr(fit, "working_blocks"):
+        position = np.empty(index.size, dtype=np.intp)
+        for at in rows:
+            position[at] = np.arange(at.size)
+        matrices = [np.zeros((at.size, at.size)) for at in rows]
+        for at, block in fit.working_blocks():
+            inside = np.unique(index[at])
+            if inside.size > 1:
+                named = ", ".join(repr(clusters[number]) for number in inside)
+                raise NotEstimableError(
+                    f"the model correlates effects of clusters {named}; clusters must contain whole"
+                    " studies"
+                )
+            matrices[inside[0]][np.ix_(position[at], position[at])] = block
+        return list(zip(rows, matrices, strict=True))
+    total = np.asarray(fit.variances, dtype=np.float64) + float(fit.tau2 or 0.0)
+    return [(at, np.diag(total[at])) for at in rows]
+
+
+def _check_spread(names: tuple[str, ...], se: FloatArray, model_se: FloatArray) -> None:
+    """Refuse a standard error that is 0 but for rounding: its test would be of rounding error."""
+    for name, own, model in zip(names, se, model_se, strict=True):
+        if own <= _ROUNDING * model:
+            raise NotEstimableError(
+                f"the robust standard error of {name!r} is 0: the effects behind it agree exactly,"
+                " or there is one only; use the interval of the model"
+            )
+
+
+def _model_covariance(design: FloatArray, blocks: list[tuple[IntArray, FloatArray]]) -> FloatArray:
+    precision = sum(
+        design[at].T @ np.linalg.solve(covariance, design[at]) for at, covariance in blocks
+    )
+    return np.asarray(np.linalg.inv(precision))
+
+
+def _caveats(
+    table: CoefficientTable, joint: JointTest | None, *, several: bool
+) -> tuple[Caveat, ...]:
+    found = []
+    few = [row for row in table.rows() if row["df"] < MIN_DF]
+    if few:
+        listed = ", ".join(f"{row['term']} ({format_number(row['df'], 1)})" for row in few)
+        found.append(
+            Caveat(
+                "few_degrees_of_freedom",
+                f"Fewer than {MIN_DF:g} degrees of freedom: {listed}; robust p-values and"
+                " intervals are unreliable there.",
+            )
+        )
+    if (several and joint is None) or (joint is not None and joint.df_denominator is None):
+        found.append(
+            Caveat(
+                "joint_test_withheld",
+                "There are too few clusters for a joint robust test of the moderators.",
+            )
+        )
+    return tuple(found)

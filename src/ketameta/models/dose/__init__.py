@@ -1,0 +1,7 @@
+"""One curve through the doses of many studies."""
+
+from __future__ import annotations
+
+from ketameta.faces import face
+
+__getattr__, __dir__, __all__ = face(__name__)

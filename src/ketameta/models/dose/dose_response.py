@@ -1,0 +1,546 @@
+"""One curve through the doses of many studies: one-stage dose-response meta-analysis.
+
+Contrasts of several doses against a shared control are correlated; slopes may differ between
+studies. Equals metafor ``rma.mv(yi, V, mods = ~ 0 + dose, random = ~ 0 + dose | study,
+struct = "GEN")``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from ketameta.effects.door import takes_effects
+from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
+from ketameta.formatting import format_number, format_p, plural
+from ketameta.measures import Measure, measure_code
+from ketameta.models.dependent.inputs import sampling_blocks
+from ketameta.models.dependent.multilevel import CoefficientTable, coefficient_table
+from ketameta.models.dependent.sampling_covariance import check_groups, check_vector, frozen
+from ketameta.models.dose.likelihood import SlopeFit, fit_slopes, maximise_slopes
+from ketameta.models.intervals import check_level, critical_value, wald_test
+from ketameta.models.least_squares import power_of_two_scale
+from ketameta.models.results import Caveat, Result
+from ketameta.models.validation import dependent_columns
+
+FloatArray = NDArray[np.float64]
+#: Forms of the curve.
+TRANSFORMATIONS = ("linear", "spline")
+#: Knots of the spline as shares of the doses: three knots (Harrell 2015).
+KNOT_SHARES = (0.1, 0.5, 0.9)
+
+
+def knots_at(doses: ArrayLike, shares: Sequence[float] = KNOT_SHARES) -> tuple[float, ...]:
+    """Return the knots of a spline at quantiles of the doses.
+
+    Parameters
+    ----------
+    doses : array_like of shape (a,)
+        One per arm, controls included.
+    shares : sequence of float
+        At least three rising shares from 0 to 1.
+
+    Returns
+    -------
+    tuple of float
+        By linear interpolation between order statistics (R's type 7).
+
+    Raises
+    ------
+    UsageError
+        Fewer than three shares, or shares that do not rise.
+    NotEstimableError
+        Knots that coincide: too few different doses.
+    """
+    given = [float(share) for share in shares]
+    rising = all(a < b for a, b in pairwise(given))
+    if len(given) < 3 or not rising or given[0] < 0 or given[-1] > 1:
+        raise UsageError(
+            f"shares is {list(shares)!r}; give at least three rising shares from 0 to 1"
+        )
+    array = np.asarray(doses, dtype=np.float64)
+    knots = tuple(float(knot) for knot in np.quantile(array, given))
+    if any(a >= b for a, b in pairwise(knots)):
+        listed = ", ".join(f"{knot:g}" for knot in knots)
+        raise NotEstimableError(
+            f"the knots of the spline coincide ({listed}): too few different doses for a curve"
+        )
+    return knots
+
+
+def curve_basis(doses: ArrayLike, knots: Sequence[float] = ()) -> FloatArray:
+    """Return the columns whose weighted sum is the curve, shape (n, p).
+
+    Parameters
+    ----------
+    doses : array_like of shape (n,)
+    knots : sequence of float
+        Of a restricted cubic spline, rising; none for a line.
+
+    Returns
+    -------
+    ndarray of shape (n, p)
+        The dose, and one column of curvature per knot beyond the second, all in the unit of the
+        dose. Curvature is 0 up to the first knot and straight beyond the last.
+
+    Notes
+    -----
+    Harrell (2015), Regression Modeling Strategies, 2nd ed., with the curvature
+    divided by the squared distance of the outer knots (``rms::rcs`` with ``norm = 2``).
+    """
+    x = np.asarray(doses, dtype=np.float64)
+    columns = [x]
+    if knots:
+        t = np.asarray(knots, dtype=np.float64)
+        first, before, last = t[0], t[-2], t[-1]
+
+        def cube(knot: float) -> FloatArray:
+            return np.asarray(np.maximum(x - knot, 0.0) / (last - first)) ** 3
+
+        for knot in t[:-2]:
+            left = (last - knot) / (last - before)
+            right = (before - knot) / (last - before)
+            bend = cube(knot) - cube(before) * left + cube(last) * right
+            columns.append(bend * (last - first))
+    return np.stack(columns, axis=1)
+
+
+def basis_names(p: int) -> tuple[str, ...]:
+    """Return the names of the columns of :func:`curve_basis`."""
+    return ("dose", *(f"curvature {j}" if p > 2 else "curvature" for j in range(1, p)))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class CurvePoints:
+    """Effects of doses against a reference dose; arrays of shape (g,)."""
+
+    dose: FloatArray
+    estimate: FloatArray
+    se: FloatArray
+    ci_low: FloatArray
+    ci_high: FloatArray
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class JointTest:
+    """Several coefficients are 0: F on ``df`` and ``df2``, or chi-squared where ``df2`` is None."""
+
+    statistic: float
+    df: int
+    df2: int | None
+    p_value: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class DoseResponse(Result):
+    """A one-stage dose-response meta-analysis.
+
+    Attributes
+    ----------
+    k, n_contrasts : int
+        Studies, and their contrasts.
+    transformation : str
+        ``linear`` or ``spline``.
+    knots : tuple of float
+        Of the spline, in the unit of the dose.
+    coefficients : CoefficientTable
+        Effect per unit of dose; for a spline the slope up to the first knot and the curvature.
+    between : ndarray of shape (p, p)
+        Covariance of the coefficients between studies; zeros in a common-effect model.
+    method : str
+        ``REML`` or ``common``, as fitted.
+    log_likelihood : float
+        Restricted.
+    optima_gap : float or None
+        Log-likelihood lost at the next optimum of the variance of one slope, if there is one.
+    q, q_df, q_p_value : float, int, float or None
+        Test that the common curve fits every contrast (Cochran's Q of residuals).
+    test : JointTest
+        No effect at any dose.
+    nonlinearity : JointTest or None
+        The curve is a line; ``None`` for a line.
+    doses : tuple of float
+        Different doses given, controls included.
+    study : tuple of str
+        Of each contrast.
+    ci_method : str
+        ``t`` or ``wald``, as used.
+    level : float
+    caveats : tuple of Caveat
+    measure : str or None
+        Code of the effect measure.
+    """
+
+    k: int
+    n_contrasts: int
+    transformation: str
+    knots: tuple[float, ...]
+    coefficients: CoefficientTable
+    between: FloatArray
+    method: str
+    log_likelihood: float
+    optima_gap: float | None
+    q: float
+    q_df: int
+    q_p_value: float | None
+    test: JointTest
+    nonlinearity: JointTest | None
+    doses: tuple[float, ...]
+    study: tuple[str, ...]
+    ci_method: str
+    level: float
+    caveats: tuple[Caveat, ...]
+    measure: str | None = None
+
+    def predict(self, doses: ArrayLike, reference: float = 0.0) -> CurvePoints:
+        """Return the effect of each dose against ``reference``, with pointwise intervals.
+
+        Parameters
+        ----------
+        doses : array_like of shape (g,)
+        reference : float, default: 0
+
+        Returns
+        -------
+        CurvePoints
+            At the reference itself estimate, standard error and interval are 0.
+        """
+        grid = check_vector("doses", doses)
+        contrast = curve_basis(grid, self.knots) - curve_basis([float(reference)], self.knots)
+        estimate = contrast @ self.coefficients.estimate
+        covariance = self.coefficients.covariance
+        se = np.sqrt(np.maximum(np.einsum("gp,pq,gq->g", contrast, covariance, contrast), 0.0))
+        df = None if self.coefficients.df is None else float(self.coefficients.df[0])
+        half = critical_value(self.level, df) * se
+        return CurvePoints(
+            frozen(grid), frozen(estimate), frozen(se), frozen(estimate - half),
+            frozen(estimate + half),
+        )  # fmt: skip
+
+    def summary(self) -> str:
+        """Return the sentence, the coefficients, the tests and the caveats."""
+        shape = "line" if self.transformation == "linear" else "restricted cubic spline"
+        slopes = "slopes differ between studies (REML)" if self.method == "REML" else "one curve"
+        lines = [
+            f"<Dose-response, {shape}: {plural(self.n_contrasts, 'contrast')} of"
+            f" {plural(self.k, 'study', 'studies')}, {slopes}>",
+            *self.coefficients.lines(self.level, self.measure),
+            f"  No effect at any dose: {_words(self.test)}",
+        ]
+        if self.nonlinearity is not None:
+            lines.append(f"  Not a line: {_words(self.nonlinearity)}")
+        if self.q_p_value is not None:
+            lines.append(
+                f"  Fit of one curve: Q({self.q_df}) = {format_number(self.q)},"
+                f" {format_p(self.q_p_value)}"
+            )
+        return "\n".join([*lines, *(f"  {caveat.message}" for caveat in self.caveats)])
+
+
+def _words(test: JointTest) -> str:
+    head = f"chi-squared({test.df})" if test.df2 is None else f"F({test.df}, {test.df2})"
+    return f"{head} = {format_number(test.statistic)}, {format_p(test.p_value)}"
+
+
+IntArray = NDArray[np.intp]
+Transformation = Literal["linear", "spline"]
+METHODS = ("REML", "common")
+CI_METHODS = ("t", "wald")
+#: Studies with at least as many doses as the curve has coefficients, below which the differences
+#: between their curves are not estimated.
+LEAST_STUDIES = 3
+
+
+@takes_effects("dose", "study", "dose_control")
+def dose_response(
+    estimates: ArrayLike,
+    variances: ArrayLike,
+    dose: ArrayLike,
+    study: Sequence[object] | ArrayLike,
+    *,
+    sampling_covariance: ArrayLike | None = None,
+    dose_control: ArrayLike | float = 0.0,
+    transformation: Transformation = "linear",
+    knots: Sequence[float] | None = None,
+    knot_shares: Sequence[float] = KNOT_SHARES,
+    method: Literal["REML", "common"] = "REML",
+    ci_method: Literal["t", "wald"] = "t",
+    level: float = 0.95,
+    measure: Measure | str | None = None,
+) -> DoseResponse:
+    """Fit one dose-response curve to the contrasts of all studies at once.
+
+    Parameters
+    ----------
+    estimates, variances : array_like of shape (n,)
+        Contrasts of a dose against a control (mean differences, log ratios) and their variances.
+    dose : array_like of shape (n,)
+        Of the treated arm, >= 0, all in one unit.
+    study : sequence of length n
+    sampling_covariance : array_like of shape (n, n), optional
+        Needed as soon as a study has two contrasts, such as
+        :func:`ketameta.shared_arm_covariance`.
+    dose_control : array_like of shape (n,) or float, default: 0
+        Dose of the control arm.
+    transformation : {"linear", "spline"}
+        A line through no effect at equal doses, or a restricted cubic spline.
+    knots : sequence of float, optional
+        Of the spline, in the unit of the dose; at ``knot_shares`` of the doses when not given.
+    knot_shares : sequence of float, default: (0.1, 0.5, 0.9)
+        Quantiles of the doses of all arms, each study's control once.
+    method : {"REML", "common"}
+        Whether curves differ between studies (unstructured covariance) or are one.
+    ci_method : {"t", "wald"}
+        ``t`` has as many degrees of freedom as there are studies beyond the coefficients; a
+        common curve always takes the normal distribution, its variances being known.
+    level : float, default: 0.95
+    measure : Measure or str, optional
+        What the estimates are, for the printed words.
+
+    Returns
+    -------
+    DoseResponse
+
+    Raises
+    ------
+    UsageError
+        Unknown words, lengths that differ, or a study with two contrasts without covariance.
+    ImpossibleDataError
+        Values that no study can have; a dose below 0 or equal to that of its control.
+    NotEstimableError
+        Not more contrasts than coefficients, or doses that cannot tell the coefficients apart.
+
+    Notes
+    -----
+    ``y_ij = (f(dose_ij) - f(control_i)) (b + u_i) + e_ij`` with ``u_i ~ N(0, Psi)``: the one-stage
+    model of Crippa and others (2019). With counts the covariance of log ratios follows from the
+    shared control exactly; Greenland and Longnecker (1992) approximate it where only adjusted
+    ratios are printed. Curves between studies are estimated only where ``LEAST_STUDIES`` have at
+    least as many doses as the curve has coefficients; otherwise one curve is fitted, and a caveat
+    says so. metafor's t test has n - p degrees of freedom by default; ours has k - p (studies).
+
+    References
+    ----------
+    Crippa A, Discacciati A, Bottai M, Spiegelman D, Orsini N (2019). One-stage dose-response
+    meta-analysis for aggregated data. Statistical Methods in Medical Research 28(5), 1579-1596.
+
+    Greenland S, Longnecker MP (1992). Methods for trend estimation from summarized dose-response
+    data, with applications to meta-analysis. American Journal of Epidemiology 135(11), 1301-1309.
+
+    Harrell FE (2015). Regression Modeling Strategies, 2nd ed. Springer.
+
+    Examples
+    --------
+    >>> fit = dose_response(
+    ...     [-1.1, -2.1, -2.9, -1.5], [0.5, 0.5, 0.5, 0.4], [28, 56, 84, 56], ["a", "a", "a", "b"],
+    ...     sampling_covariance=[[0.5, 0.2, 0.2, 0], [0.2, 0.5, 0.2, 0], [0.2, 0.2, 0.5, 0],
+    ...                          [0, 0, 0, 0.4]], method="common")
+    >>> round(float(fit.coefficients.estimate[0]) * 28, 2)
+    -0.9
+    """
+    check_choice("transformation", transformation, TRANSFORMATIONS)
+    check_choice("method", method, METHODS)
+    check_choice("ci_method", ci_method, CI_METHODS)
+    level = check_level(level)
+    data = _checked(estimates, variances, dose, dose_control, study, sampling_covariance)
+    at = _knots(data, knots, knot_shares) if transformation == "spline" else ()
+    design = curve_basis(data.dose, at) - curve_basis(data.control, at)
+    _check_design(design, data, at)
+    p = design.shape[1]
+    used, caveats = _method(method, design, data)
+    unit = power_of_two_scale(data.v)
+    width = 2.0 ** np.round(np.log2(np.abs(design).max(axis=0)))
+    y, sampling, columns = data.y / unit, data.sampling / unit**2, design / width
+    between, gap = np.zeros((p, p)), None
+    if used == "REML":
+        between, gap = maximise_slopes(y, columns, sampling, data.rows)
+    fit = fit_slopes(y, columns, sampling, data.rows, between)
+    common = fit_slopes(y, columns, sampling, data.rows, np.zeros((p, p)))
+    turn = unit / width
+    beta, covariance = fit.coefficients * turn, fit.covariance * np.outer(turn, turn)
+    df = len(data.rows) - p if used == "REML" and ci_method == "t" else None
+    q_df = len(y) - p
+    scale = float((len(y) - p) * np.log(unit))
+    return DoseResponse(
+        k=len(data.rows),
+        n_contrasts=len(y),
+        transformation=transformation,
+        knots=at,
+        coefficients=coefficient_table(
+            basis_names(p), beta, covariance, None if df is None else np.full(p, float(df)), level
+        ),
+        between=frozen(between * np.outer(turn, turn)),
+        method=used,
+        log_likelihood=fit.log_likelihood - scale,
+        optima_gap=gap,
+        q=common.rss,
+        q_df=q_df,
+        q_p_value=float(special.chdtrc(q_df, common.rss)) if q_df > 0 else None,
+        test=_joint(fit, df, range(p)),
+        nonlinearity=_joint(fit, df, range(1, p)) if p > 1 else None,
+        doses=tuple(sorted({float(value) for value in (*data.dose, *data.control)})),
+        study=data.study,
+        ci_method="wald" if df is None else "t",
+        level=level,
+        caveats=(*caveats, *_caveats(used, between, gap, at, data)),
+        measure=measure_code(measure),
+    )
+
+
+class _Data(NamedTuple):
+    y: FloatArray
+    v: FloatArray
+    dose: FloatArray
+    control: FloatArray
+    study: tuple[str, ...]
+    rows: tuple[IntArray, ...]
+    sampling: FloatArray
+
+
+def _checked(
+    estimates: ArrayLike,
+    variances: ArrayLike,
+    dose: ArrayLike,
+    dose_control: ArrayLike | float,
+    study: Sequence[object] | ArrayLike,
+    covariance: ArrayLike | None,
+) -> _Data:
+    """Refuse what no study can have; return the data by study."""
+    y = check_vector("estimates", estimates)
+    n = y.size
+    if n == 0:
+        raise NotEstimableError("estimates is empty: there are no contrasts")
+    v = check_vector("variances", variances, n)
+    bad = np.flatnonzero(v <= 0)
+    if bad.size:
+        raise ImpossibleDataError(f"variances[{bad[0]}] is {v[bad[0]]:g}; it must be > 0")
+    doses = check_vector("dose", dose, n)
+    control = check_vector("dose_control", np.broadcast_to(np.asarray(dose_control), (n,)), n)
+    labels, studies, groups = check_groups("study", study, n)
+    for name, values in (("dose", doses), ("dose_control", control)):
+        bad = np.flatnonzero(values < 0)
+        if bad.size:
+            raise ImpossibleDataError(
+                f"{name}[{bad[0]}] ({labels[bad[0]]}) is {values[bad[0]]:g}; a dose is 0 or more"
+            )
+    same = np.flatnonzero(doses == control)
+    if same.size:
+        raise ImpossibleDataError(
+            f"row {same[0]} of {labels[same[0]]!r} compares the dose {doses[same[0]]:g} with itself"
+        )
+    rows = tuple(np.flatnonzero(groups == index) for index in range(len(studies)))
+    several = [name for name, at in zip(studies, rows, strict=True) if at.size > 1]
+    if several and covariance is None:
+        raise UsageError(
+            f"{several[0]!r} has several contrasts, which share a control and are correlated;"
+            " give sampling_covariance (see shared_arm_covariance)"
+        )
+    sampling = np.zeros((n, n))
+    blocks = sampling_blocks(v, groups, studies, covariance, None)
+    for at, block in zip(rows, blocks, strict=True):
+        sampling[np.ix_(at, at)] = np.diag(block) if block.ndim == 1 else block
+    return _Data(y, v, doses, control, labels, rows, sampling)
+
+
+def _knots(
+    data: _Data, knots: Sequence[float] | None, shares: Sequence[float]
+) -> tuple[float, ...]:
+    """Return the knots given, or those at quantiles of the doses of all arms."""
+    if knots is not None:
+        given = check_vector("knots", list(knots))
+        if given.size < 3 or np.any(np.diff(given) <= 0):
+            raise UsageError(f"knots is {list(knots)!r}; give at least three rising doses")
+        return tuple(float(knot) for knot in given)
+    arms = [float(value) for value in data.dose]
+    for at in data.rows:
+        arms += sorted({float(value) for value in data.control[at]})
+    return knots_at(arms, shares)
+
+
+def _check_design(design: FloatArray, data: _Data, knots: tuple[float, ...]) -> None:
+    n, p = design.shape
+    if n < p:
+        raise NotEstimableError(
+            f"{plural(n, 'contrast')} cannot estimate {plural(p, 'coefficient')}"
+        )
+    if dependent_columns(design):
+        listed = ", ".join(f"{value:g}" for value in sorted(set(data.dose)))
+        raise NotEstimableError(
+            f"doses of {listed} cannot tell {plural(p, 'coefficient')} apart"
+            f" (knots at {', '.join(f'{knot:g}' for knot in knots)})"
+        )
+
+
+def _method(asked: str, design: FloatArray, data: _Data) -> tuple[str, tuple[Caveat, ...]]:
+    """Return the model that the data allow, and the caveat where it is another one."""
+    if asked == "common":
+        return "common", ()
+    p = design.shape[1]
+    able = sum(np.linalg.matrix_rank(design[at]) == p for at in data.rows)
+    spare = len(data.y) - p
+    if able >= LEAST_STUDIES and len(data.rows) > p and spare >= p * (p + 1) // 2:
+        return "REML", ()
+    doses = "one dose" if p == 1 else f"{p} doses"
+    caveat = Caveat(
+        "common_curve",
+        f"One curve is fitted for all studies: {plural(int(able), 'study', 'studies')} with at"
+        f" least {doses} cannot show how far curves differ, and the interval leaves that out.",
+    )
+    return "common", (caveat,)
+
+
+def _joint(fit: SlopeFit, df: int | None, columns: Sequence[int]) -> JointTest:
+    test = wald_test(fit.coefficients, fit.covariance, df, columns)
+    if test.statistic is None or test.p_value is None:
+        raise NotEstimableError("a coefficient has no standard error")
+    return JointTest(test.statistic, test.df, test.df2, test.p_value)
+
+
+def _caveats(
+    used: str,
+    between: FloatArray,
+    gap: float | None,
+    knots: tuple[float, ...],
+    data: _Data,
+) -> list[Caveat]:
+    found = []
+    if used == "REML" and not np.any(between):
+        found.append(
+            Caveat(
+                "boundary_between",
+                "The variance of the slopes between studies is estimated as zero, the edge of"
+                " what is possible; that is weak evidence that they are equal.",
+            )
+        )
+    if gap is not None:
+        found.append(
+            Caveat(
+                "several_optima",
+                "The likelihood of the slopes' variance has more than one optimum; the best was"
+                f" taken, the next is {gap:.3g} log units below it.",
+            )
+        )
+    single = sum(len(set(data.dose[at])) == 1 for at in data.rows)
+    if single and not np.any(data.control):
+        found.append(
+            Caveat(
+                "single_dose",
+                f"{plural(single, 'study gives', 'studies give')} one dose only; there the curve"
+                " rests on the difference between any dose and none.",
+            )
+        )
+    if knots and len(set(data.dose) | set(data.control)) <= len(knots):
+        found.append(
+            Caveat(
+                "few_doses",
+                "There are hardly more different doses than knots; the curve between them is"
+                " shaped by the spline, not by data.",
+            )
+        )
+    return found

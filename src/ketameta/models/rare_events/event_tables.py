@@ -1,0 +1,210 @@
+"""Two-by-two tables of k trials: the gate for event counts and what their zeros are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ketameta.effects.arrays import Bools, Floats, Problems, as_sequence
+from ketameta.effects.events import check_events, zero_cells_of
+from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
+from ketameta.formatting import plural
+from ketameta.models.results import Caveat
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ZeroHandling:
+    """Which trials have zero cells, and what the method did with them.
+
+    Attributes
+    ----------
+    rule : str
+        What the method does with zero cells, as a sentence.
+    double_zero, single_zero : tuple of int
+        Positions (from 0) of trials without events, or with nothing but events, in both arms; and
+        of other trials with a zero cell.
+    double_zero_labels, single_zero_labels : tuple of str
+        The names of those trials.
+    k_informative : int
+        Trials that carry information on the estimate.
+    """
+
+    rule: str
+    double_zero: tuple[int, ...]
+    double_zero_labels: tuple[str, ...]
+    single_zero: tuple[int, ...]
+    single_zero_labels: tuple[str, ...]
+    k_informative: int
+
+    @property
+    def k_double_zero(self) -> int:
+        """Number of double-zero trials."""
+        return len(self.double_zero)
+
+    @property
+    def k_single_zero(self) -> int:
+        """Number of other trials with a zero cell."""
+        return len(self.single_zero)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class EventTables:
+    """Checked counts of k trials, as float arrays of shape (k,).
+
+    Attributes
+    ----------
+    a, b : ndarray
+        Treatment arm: with and without the event.
+    c, d : ndarray
+        Control arm: with and without the event.
+    any_zero, double_zero : ndarray of bool
+    labels : tuple of str
+    """
+
+    a: Floats
+    b: Floats
+    c: Floats
+    d: Floats
+    any_zero: Bools
+    double_zero: Bools
+    labels: tuple[str, ...]
+
+    @property
+    def k(self) -> int:
+        """Number of trials."""
+        return int(self.a.size)
+
+    @property
+    def n1(self) -> Floats:
+        """Participants under treatment."""
+        return self.a + self.b
+
+    @property
+    def n2(self) -> Floats:
+        """Participants under control."""
+        return self.c + self.d
+
+    @property
+    def events(self) -> Floats:
+        """Events in both arms."""
+        return self.a + self.c
+
+    @property
+    def n(self) -> Floats:
+        """Participants in both arms."""
+        return self.n1 + self.n2
+
+    def take(self, which: Bools) -> EventTables:
+        """Return the tables where ``which`` is true."""
+        kept = np.flatnonzero(which)
+        return EventTables(
+            self.a[kept],
+            self.b[kept],
+            self.c[kept],
+            self.d[kept],
+            self.any_zero[kept],
+            self.double_zero[kept],
+            tuple(self.labels[i] for i in kept),
+        )
+
+    def zero_handling(self, rule: str, informative: Bools) -> ZeroHandling:
+        """Return where the zeros are, with the method's rule."""
+        double = np.flatnonzero(self.double_zero).tolist()
+        single = np.flatnonzero(self.any_zero & ~self.double_zero).tolist()
+        return ZeroHandling(
+            rule=rule,
+            double_zero=tuple(double),
+            double_zero_labels=tuple(self.labels[i] for i in double),
+            single_zero=tuple(single),
+            single_zero_labels=tuple(self.labels[i] for i in single),
+            k_informative=int(informative.sum()),
+        )
+
+
+def event_tables(
+    events_t: ArrayLike,
+    n_t: ArrayLike,
+    events_c: ArrayLike,
+    n_c: ArrayLike,
+    labels: Sequence[object] | None = None,
+    *,
+    whole: bool = False,
+) -> EventTables:
+    """Return the counts of k trials, or refuse them.
+
+    Parameters
+    ----------
+    events_t, n_t, events_c, n_c : array_like of shape (k,)
+        Events and participants under treatment and control.
+    labels : sequence of length k, optional
+        Names of the trials; ``"study 1", ...`` when not given.
+    whole : bool
+        Whether fractions are refused.
+
+    Raises
+    ------
+    ImpossibleDataError
+        Events negative or above n, n not positive, a fraction where whole numbers are needed, or
+        a repeated label.
+    NotEstimableError
+        No trial.
+    UsageError
+        Lengths that differ.
+    """
+    e1, n1, e2, n2 = check_events(events_t, n_t, events_c, n_c, arms=("t", "c"))
+    if e1.size == 0:
+        raise NotEstimableError("events_t is empty: there are no trials")
+    if whole:
+        problems = Problems()
+        for name, values in (("events_t", e1), ("n_t", n1), ("events_c", e2), ("n_c", n2)):
+            problems.add(name, values, values != np.round(values), "a whole number")
+        problems.check()
+    any_zero, double = zero_cells_of(e1, n1, e2, n2)
+    names = _names(labels, e1.size)
+    return EventTables(e1, n1 - e1, e2, n2 - e2, any_zero, double, names)
+
+
+def _names(labels: Sequence[object] | None, k: int) -> tuple[str, ...]:
+    if labels is None:
+        return tuple(f"study {i + 1}" for i in range(k))
+    names = tuple(str(label) for label in as_sequence("labels", labels))
+    if len(names) != k:
+        raise UsageError(f"labels has {len(names)} values and events_t has {k}; give one each")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ImpossibleDataError(f"labels repeat: {', '.join(repeated)}; a trial enters once")
+    return names
+
+
+def zero_caveats(zeros: ZeroHandling, k: int, contribute: bool) -> list[Caveat]:
+    """Return what a reader must know of the zeros; ``contribute``: double zeros carry weight."""
+    caveats = []
+    if zeros.k_double_zero:
+        role = (
+            "such trials count as trials without a difference"
+            if contribute
+            else "such trials carry no information on the estimate"
+        )
+        caveats.append(
+            Caveat(
+                "double_zero",
+                f"{zeros.k_double_zero} of {plural(k, 'trial')} had no event, or nothing but "
+                f"events, in both arms; {role}.",
+            )
+        )
+    if zeros.k_single_zero:
+        caveats.append(
+            Caveat(
+                "single_zero",
+                f"{zeros.k_single_zero} of {plural(k, 'trial')} had a zero cell in one arm. "
+                f"{zeros.rule}",
+            )
+        )
+    if zeros.k_informative == 1:
+        caveats.append(
+            Caveat("single_study", "Only one trial carries information; nothing was pooled.")
+        )
+    return caveats

@@ -1,0 +1,557 @@
+"""Common effects of rare events from the counts themselves: Mantel-Haenszel and Peto.
+
+Neither adds anything to zero cells. Random effects on counts are in
+:mod:`ketameta.models.rare_events.binomial_normal`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from ketameta.effects.arrays import Bools, Floats
+from ketameta.effects.door import takes_effects
+from ketameta.effects.events import log_odds_ratio, log_risk_ratio, risk_difference
+from ketameta.errors import NotEstimableError, check_choice
+from ketameta.formatting import (
+    format_count,
+    format_estimate,
+    format_number,
+    format_p,
+    format_percent,
+    plural,
+)
+from ketameta.measures import Measure
+from ketameta.models.intervals import check_level, critical_value
+from ketameta.models.rare_events.event_tables import (
+    EventTables,
+    ZeroHandling,
+    event_tables,
+    zero_caveats,
+)
+from ketameta.models.results import Caveat, Result
+
+METHOD_NAMES = {"mantel-haenszel": "Mantel–Haenszel", "peto": "Peto"}
+_MEASURE_NAMES = {
+    Measure.OR: "odds ratio",
+    Measure.RR: "risk ratio",
+    Measure.RD: "risk difference",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChiSquared:
+    """A chi-squared test.
+
+    Attributes
+    ----------
+    statistic : float
+    df : int
+    p_value : float
+    """
+
+    statistic: float
+    df: int
+    p_value: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+class StratifiedEffect(Result):
+    """A common effect of k trials from their event counts.
+
+    Attributes
+    ----------
+    method : {"mantel-haenszel", "peto"}
+    measure : Measure
+    k : int
+        Trials given, informative or not.
+    events_treatment, n_treatment, events_control, n_control : float
+        Sums over trials.
+    estimate, se : float
+        Logarithm for ratios; a share of one for the risk difference.
+    statistic, p_value : float
+        Normal test that the effect is null, two-sided.
+    ci_low, ci_high : float
+        Normal interval at ``level``, on the scale of ``estimate``.
+    q, q_df, q_p_value : float, int, float, or None
+        Heterogeneity of the trials' own effects around ``estimate``; None for one trial.
+    i2, h2 : float or None
+        From Q; ``i2`` is a share of one.
+    association, association_uncorrected : ChiSquared or None
+        Cochran-Mantel-Haenszel test with and without continuity correction (odds ratios).
+    breslow_day, tarone : ChiSquared or None
+        Tests that the odds ratios are equal (Mantel-Haenszel odds ratio of two or more trials).
+    level : float
+    zeros : ZeroHandling
+    caveats : tuple of Caveat
+    """
+
+    method: str
+    measure: Measure
+    k: int
+    events_treatment: float
+    n_treatment: float
+    events_control: float
+    n_control: float
+    estimate: float
+    se: float
+    statistic: float
+    p_value: float
+    ci_low: float
+    ci_high: float
+    q: float | None
+    q_df: int | None
+    q_p_value: float | None
+    i2: float | None
+    h2: float | None
+    association: ChiSquared | None
+    association_uncorrected: ChiSquared | None
+    breslow_day: ChiSquared | None
+    tarone: ChiSquared | None
+    level: float
+    zeros: ZeroHandling
+    caveats: tuple[Caveat, ...]
+
+    def summary(self) -> str:
+        """Return the printed lines."""
+        heading = (
+            f"<{METHOD_NAMES[self.method]} {_MEASURE_NAMES[self.measure]}: "
+            f"{plural(self.k, 'trial')}, {self.zeros.k_informative} informative, common effect>"
+        )
+        counts = (
+            f"{format_count(self.events_treatment)}/{format_count(self.n_treatment)} v "
+            f"{format_count(self.events_control)}/{format_count(self.n_control)}"
+        )
+        lines = [heading, f"  events      {counts}", pooled_line(self)]
+        if self.q is not None:
+            lines.append(
+                f"  between     I² = {format_percent(self.i2, 1)} (from Q), "
+                f"Q({self.q_df}) = {format_number(self.q, 1)}, {format_p(self.q_p_value)}"
+            )
+        lines.extend(f"  caveat      {caveat.message}" for caveat in self.caveats)
+        return "\n".join(lines)
+
+
+def pooled_line(effect: StratifiedEffect) -> str:
+    """Return the line with the estimate on the scale that is displayed."""
+    estimate, low, high = effect.estimate, effect.ci_low, effect.ci_high
+    if effect.measure.is_ratio:
+        shown = format_estimate(math.exp(estimate), math.exp(low), math.exp(high))
+    else:
+        shown = format_estimate(estimate, low, high, digits=3)
+    return (
+        f"  pooled      {shown} ({100 * effect.level:g}% CI)   "
+        f"z = {format_number(effect.statistic)}, {format_p(effect.p_value)}"
+    )
+
+
+#: Mantel and Fleiss: the counts expected under treatment must leave at least this much room to
+#: their smallest and largest possible sums, or the chi-squared approximation fails.
+MANTEL_FLEISS_LEAST = 5.0
+
+
+class Spread(NamedTuple):
+    """Cochran's Q and what follows from it; nothing where fewer than two trials inform."""
+
+    q: float | None = None
+    df: int | None = None
+    p_value: float | None = None
+    i2: float | None = None
+    h2: float | None = None
+
+
+def spread(q: float, k: int) -> Spread:
+    """Return Q of k trials with its test and I-squared."""
+    if k < 2:
+        return Spread()
+    df = k - 1
+    i2 = max(0.0, (q - df) / q) if q > 0 else 0.0
+    return Spread(q, df, float(stats.chi2.sf(q, df)), i2, q / df)
+
+
+def hypergeometric(tables: EventTables) -> tuple[Floats, Floats]:
+    """Return mean and variance of the events under treatment, given both margins."""
+    n1, n2, n, events = tables.n1, tables.n2, tables.n, tables.events
+    variance = events * (n - events) * (n1 / n) * (n2 / n) / (n - 1)
+    return events * n1 / n, variance
+
+
+def association_test(tables: EventTables, *, correct: bool) -> ChiSquared | None:
+    """Return the Cochran-Mantel-Haenszel test, with or without continuity correction."""
+    expected, variance = hypergeometric(tables)
+    total = float(variance.sum())
+    if total == 0:
+        return None
+    distance = abs(float((tables.a - expected).sum()))
+    statistic = max(0.0, distance - (0.5 if correct else 0.0)) ** 2 / total
+    return ChiSquared(statistic, 1, float(stats.chi2.sf(statistic, 1)))
+
+
+def equal_odds_ratios(
+    tables: EventTables, ratio: float
+) -> tuple[ChiSquared | None, ChiSquared | None]:
+    """Return the Breslow-Day test and its correction by Tarone."""
+    used = tables.take(~tables.double_zero)
+    if used.k < 2:
+        return None, None
+    n1, n2, events = used.n1, used.n2, used.events
+    # Fitted cell: the smaller root of (psi - 1) x^2 - B x + psi n1 m = 0, without cancellation.
+    b = ratio * (n1 + events) + n2 - events
+    fitted = 2 * ratio * n1 * events / (b + np.sqrt(b**2 - 4 * n1 * events * ratio * (ratio - 1)))
+    cells = (fitted, n1 - fitted, events - fitted, n2 - events + fitted)
+    variance = 1 / np.sum([1 / cell for cell in cells], axis=0)
+    distance = used.a - fitted
+    breslow_day = max(0.0, float((distance**2 / variance).sum()))
+    tarone = max(0.0, breslow_day - float(distance.sum()) ** 2 / float(variance.sum()))
+    df = used.k - 1
+    return (
+        ChiSquared(breslow_day, df, float(stats.chi2.sf(breslow_day, df))),
+        ChiSquared(tarone, df, float(stats.chi2.sf(tarone, df))),
+    )
+
+
+def mantel_fleiss_caveats(tables: EventTables) -> list[Caveat]:
+    """Return a caveat when there are too few events for a normal approximation."""
+    expected, _ = hypergeometric(tables)
+    lowest = np.maximum(0, tables.events - tables.n2)
+    highest = np.minimum(tables.n1, tables.events)
+    room = min(float((expected - lowest).sum()), float((highest - expected).sum()))
+    if room >= MANTEL_FLEISS_LEAST:
+        return []
+    return [
+        Caveat(
+            "few_events",
+            f"So few events that the normal approximation is doubtful (Mantel–Fleiss criterion "
+            f"{room:.1f}, {MANTEL_FLEISS_LEAST:g} or more is needed); report the counts.",
+        )
+    ]
+
+
+class Pooled(NamedTuple):
+    """An estimate on the scale that is pooled, and its standard error."""
+
+    estimate: float
+    se: float
+
+
+def _refuse_ratio(tables: EventTables, name: str) -> NotEstimableError:
+    return NotEstimableError(
+        f"the Mantel-Haenszel {name} ratio of {plural(tables.k, 'trial')} is 0, infinite or "
+        f"undefined: events {tables.a.sum():g} of {tables.n1.sum():g} under treatment, "
+        f"{tables.c.sum():g} of {tables.n2.sum():g} under control; report the counts, or choose "
+        "measure='RD'"
+    )
+
+
+def _odds_ratio(tables: EventTables) -> Pooled:
+    a, b, c, d, n = tables.a, tables.b, tables.c, tables.d, tables.n
+    agree, differ = (a + d) / n, (b + c) / n
+    r, s = a * d / n, b * c / n
+    upper, lower = float(r.sum()), float(s.sum())
+    if upper == 0 or lower == 0:
+        raise _refuse_ratio(tables, "odds")
+    variance = (
+        (agree * r).sum() / upper**2
+        + (agree * s + differ * r).sum() / (upper * lower)
+        + (differ * s).sum() / lower**2
+    ) / 2
+    return Pooled(math.log(upper) - math.log(lower), math.sqrt(variance))
+
+
+def _risk_ratio(tables: EventTables) -> Pooled:
+    a, c, n1, n2, n = tables.a, tables.c, tables.n1, tables.n2, tables.n
+    upper, lower = float((a * n2 / n).sum()), float((c * n1 / n).sum())
+    if upper == 0 or lower == 0:
+        raise _refuse_ratio(tables, "risk")
+    variance = float(((n1 * n2 * (a + c) - a * c * n) / n**2).sum()) / (upper * lower)
+    if variance <= 0:
+        raise NotEstimableError(
+            "everybody in both arms of every informative trial had the event: the risk ratio is 1 "
+            "by construction and has no standard error; choose measure='OR' of the other event"
+        )
+    return Pooled(math.log(upper) - math.log(lower), math.sqrt(variance))
+
+
+def _risk_difference(tables: EventTables) -> Pooled:
+    a, b, c, d = tables.a, tables.b, tables.c, tables.d
+    n1, n2, n = tables.n1, tables.n2, tables.n
+    weight = float((n1 * n2 / n).sum())
+    estimate = float(((a * n2 - c * n1) / n).sum()) / weight
+    p = (c * (n1 / n) ** 2 - a * (n2 / n) ** 2 + (n1 / n) * (n2 / n) * (n2 - n1) / 2).sum()
+    q = ((a * d + c * b) / n).sum() / 2
+    variance = float(estimate * p + q) / weight**2
+    if variance <= 0:
+        raise NotEstimableError(
+            f"the variance of the Mantel-Haenszel risk difference of {plural(tables.k, 'trial')} "
+            "is zero: no trial has both events and non-events"
+        )
+    return Pooled(estimate, math.sqrt(variance))
+
+
+#: The estimate of each measure.
+POOLED = {Measure.OR: _odds_ratio, Measure.RR: _risk_ratio, Measure.RD: _risk_difference}
+
+#: Measures that Mantel-Haenszel weights exist for.
+MEASURES = ("OR", "RR", "RD")
+#: Arms that differ this much in size bias Peto's estimate when there is an effect. A choice.
+PETO_IMBALANCE = 2.0
+#: Odds ratios beyond this, or below its inverse, are outside the range of Peto's approximation
+#: around the null. A choice.
+PETO_LARGE_RATIO = 5.0
+
+_EFFECTS = {"OR": log_odds_ratio, "RR": log_risk_ratio, "RD": risk_difference}
+_MH_ZEROS = (
+    "Mantel–Haenszel sums use the counts as they are; only the heterogeneity test adds 0.5 to the "
+    "cells of trials with a zero cell."
+)
+_PETO_ZEROS = "Peto's method uses the counts as they are and adds nothing."
+
+
+@takes_effects()
+def mantel_haenszel(
+    events_t: ArrayLike,
+    n_t: ArrayLike,
+    events_c: ArrayLike,
+    n_c: ArrayLike,
+    measure: str = "OR",
+    level: float = 0.95,
+    *,
+    labels: Sequence[object] | None = None,
+) -> StratifiedEffect:
+    """Pool event counts with Mantel-Haenszel weights: one common effect, no zero-cell constant.
+
+    Parameters
+    ----------
+    events_t, n_t, events_c, n_c : array_like of shape (k,)
+        Events and participants under treatment and control, ``0 <= events <= n``. Instead of the
+        four: ``Effects`` of counts, or a frame with ``events_treatment=, n_treatment=,
+        events_control=, n_control=`` naming its columns.
+    measure : {"OR", "RR", "RD"}
+        Odds ratio, risk ratio or risk difference.
+    level : float
+        Confidence level, a share of one.
+    labels : sequence of length k, optional
+        Names of the trials.
+
+    Returns
+    -------
+    StratifiedEffect
+        The estimate is a logarithm for OR and RR, and below 0 where the event is rarer under
+        treatment.
+
+    Raises
+    ------
+    ImpossibleDataError
+        Counts that no trial can have; every position is listed.
+    NotEstimableError
+        No trial, no informative trial, or one arm without events in all of them (for OR also
+        without non-events): the ratio would be 0 or infinite.
+    UsageError
+        A measure or level that is not a choice.
+
+    Notes
+    -----
+    Variances: Robins, Breslow and Greenland for OR, Greenland and Robins for RR, Sato for RD.
+    Trials without events in both arms drop out of OR and RR by themselves; in RD they enter as
+    trials without a difference. ``q`` compares the trials' own effects (0.5 added where a cell is
+    zero, double zeros left out) with the pooled one. All as metafor ``rma.mh`` with its defaults,
+    except that the continuity-corrected association test is never pushed beyond zero when the
+    observed difference is below one half (metafor then squares a negative number).
+
+    References
+    ----------
+    Mantel and Haenszel (1959), J. Natl. Cancer Inst. 22(4), 719-748. Robins, Breslow and Greenland
+    (1986), Biometrics 42(2), 311-323. Greenland and Robins (1985), Biometrics 41(1), 55-68. Sato
+    (1989), Biometrics 45(4), 1323-1324. Breslow and Day (1980), Statistical Methods in Cancer
+    Research, volume 1. Tarone (1985), Biometrika 72(1), 91-95. Mantel and Fleiss (1980), Am. J.
+    Epidemiol. 112(1), 129-134.
+
+    Examples
+    --------
+    >>> fit = mantel_haenszel([1, 4, 2], [40, 56, 92], [2, 14, 7], [36, 74, 93])
+    >>> round(fit.estimate, 4), round(fit.se, 4)
+    (-1.1354, 0.4488)
+    """
+    kind = Measure(check_choice("measure", measure, MEASURES))
+    check_level(level)
+    tables = event_tables(events_t, n_t, events_c, n_c, labels)
+    informative = _informative(tables, kind)
+    pooled = POOLED[kind](tables)
+    found = _inverse_variance_q(tables, kind, pooled.estimate)
+    association = uncorrected = breslow_day = tarone = None
+    caveats: list[Caveat] = []
+    if kind is Measure.OR:
+        association = association_test(tables, correct=True)
+        uncorrected = association_test(tables, correct=False)
+        breslow_day, tarone = equal_odds_ratios(tables, math.exp(pooled.estimate))
+        caveats = mantel_fleiss_caveats(tables)
+    zeros = tables.zero_handling(_MH_ZEROS, informative)
+    contribute = bool((informative & tables.double_zero).any())
+    caveats = zero_caveats(zeros, tables.k, contribute) + caveats
+    return _effect(
+        "mantel-haenszel",
+        kind,
+        tables,
+        pooled,
+        found,
+        level,
+        zeros,
+        caveats,
+        association=association,
+        association_uncorrected=uncorrected,
+        breslow_day=breslow_day,
+        tarone=tarone,
+    )
+
+
+@takes_effects()
+def peto(
+    events_t: ArrayLike,
+    n_t: ArrayLike,
+    events_c: ArrayLike,
+    n_c: ArrayLike,
+    level: float = 0.95,
+    *,
+    labels: Sequence[object] | None = None,
+) -> StratifiedEffect:
+    """Pool event counts by Peto's one-step odds ratio.
+
+    Parameters
+    ----------
+    events_t, n_t, events_c, n_c, level, labels
+        As in :func:`mantel_haenszel`.
+
+    Returns
+    -------
+    StratifiedEffect
+        The estimate is a log odds ratio.
+
+    Raises
+    ------
+    ImpossibleDataError, UsageError
+        As in :func:`mantel_haenszel`.
+    NotEstimableError
+        No trial, or no trial with both events and non-events.
+
+    Notes
+    -----
+    ``sum(a - E) / sum(V)`` with E and V the hypergeometric mean and variance of the events under
+    treatment. Good for events of 1% or less in arms of similar size and effects that are not large
+    (Bradburn et al.); caveats say where that is not so. Same as metafor ``rma.peto``.
+
+    References
+    ----------
+    Yusuf, Peto, Lewis, Collins and Sleight (1985), Prog. Cardiovasc. Dis. 27(5), 335-371.
+    Bradburn, Deeks, Berlin and Localio (2007), Stat. Med. 26(1), 53-77. doi:10.1002/sim.2528
+
+    Examples
+    --------
+    >>> fit = peto([1, 4, 2], [40, 56, 92], [2, 14, 7], [36, 74, 93])
+    >>> round(fit.estimate, 4), round(fit.se, 4)
+    (-1.0143, 0.386)
+    """
+    check_level(level)
+    tables = event_tables(events_t, n_t, events_c, n_c, labels)
+    informative = ~tables.double_zero
+    if not informative.any():
+        raise NotEstimableError(
+            f"no trial of {tables.k} has both events and non-events; Peto's method needs one"
+        )
+    used = tables.take(informative)
+    expected, variance = hypergeometric(used)
+    difference = used.a - expected
+    total = float(variance.sum())
+    pooled = Pooled(float(difference.sum()) / total, math.sqrt(1 / total))
+    q = float((difference**2 / variance).sum() - difference.sum() ** 2 / total)
+    found = spread(max(0.0, q), used.k)
+    zeros = tables.zero_handling(_PETO_ZEROS, informative)
+    caveats = zero_caveats(zeros, tables.k, False)
+    caveats += _peto_caveats(used, pooled.estimate)
+    return _effect("peto", Measure.OR, tables, pooled, found, level, zeros, caveats)
+
+
+def _effect(
+    method: str,
+    measure: Measure,
+    tables: EventTables,
+    pooled: Pooled,
+    found: Spread,
+    level: float,
+    zeros: ZeroHandling,
+    caveats: list[Caveat],
+    **tests: ChiSquared | None,
+) -> StratifiedEffect:
+    z = pooled.estimate / pooled.se
+    half = critical_value(level, None) * pooled.se
+    return StratifiedEffect(
+        method=method,
+        measure=measure,
+        k=tables.k,
+        events_treatment=float(tables.a.sum()),
+        n_treatment=float(tables.n1.sum()),
+        events_control=float(tables.c.sum()),
+        n_control=float(tables.n2.sum()),
+        estimate=pooled.estimate,
+        se=pooled.se,
+        statistic=z,
+        p_value=float(2 * stats.norm.sf(abs(z))),
+        ci_low=pooled.estimate - half,
+        ci_high=pooled.estimate + half,
+        q=found.q,
+        q_df=found.df,
+        q_p_value=found.p_value,
+        i2=found.i2,
+        h2=found.h2,
+        association=tests.get("association"),
+        association_uncorrected=tests.get("association_uncorrected"),
+        breslow_day=tests.get("breslow_day"),
+        tarone=tests.get("tarone"),
+        level=level,
+        zeros=zeros,
+        caveats=tuple(caveats),
+    )
+
+
+def _informative(tables: EventTables, measure: Measure) -> Bools:
+    if measure is Measure.OR:
+        return ~tables.double_zero
+    if measure is Measure.RR:
+        return tables.events > 0
+    return np.ones(tables.k, dtype=bool)
+
+
+def _peto_caveats(tables: EventTables, estimate: float) -> list[Caveat]:
+    caveats = []
+    ratio = np.maximum(tables.n1 / tables.n2, tables.n2 / tables.n1)
+    unbalanced = int((ratio >= PETO_IMBALANCE).sum())
+    if unbalanced:
+        caveats.append(
+            Caveat(
+                "peto_imbalance",
+                f"Arms differ in size by a factor of {PETO_IMBALANCE:g} or more in "
+                f"{plural(unbalanced, 'trial')}; Peto's estimate is then biased if there is an "
+                "effect.",
+            )
+        )
+    if abs(estimate) > math.log(PETO_LARGE_RATIO):
+        ratio_words = f"{math.exp(min(estimate, 700.0)):.2f}"
+        caveats.append(
+            Caveat(
+                "peto_large_effect",
+                f"The odds ratio {ratio_words} is far from 1; Peto's approximation then "
+                "understates it.",
+            )
+        )
+    return caveats
+
+
+def _inverse_variance_q(tables: EventTables, measure: Measure, pooled: float) -> Spread:
+    effects = _EFFECTS[measure.value](tables.a, tables.n1, tables.c, tables.n2, double_zeros="drop")
+    q = float(((effects.estimate - pooled) ** 2 / effects.variance).sum())
+    return spread(q, effects.k)

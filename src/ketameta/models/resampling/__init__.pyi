@@ -1,0 +1,13 @@
+from ketameta.models.resampling.batched import DEFAULT_BUDGET as DEFAULT_BUDGET
+from ketameta.models.resampling.batched import FitData as FitData
+from ketameta.models.resampling.batched import batched_fit as batched_fit
+from ketameta.models.resampling.batched import batched_inference as batched_inference
+from ketameta.models.resampling.batched import fit_data as fit_data
+from ketameta.models.resampling.batched import frozen as frozen
+from ketameta.models.resampling.bootstrap import BACKENDS as BACKENDS
+from ketameta.models.resampling.bootstrap import BLOCK as BLOCK
+from ketameta.models.resampling.bootstrap import KINDS as KINDS
+from ketameta.models.resampling.bootstrap import WORKERS_PER_CPU as WORKERS_PER_CPU
+from ketameta.models.resampling.bootstrap import run_blocks as run_blocks
+from ketameta.models.resampling.permutation import permutation_test as permutation_test
+from ketameta.models.resampling.simulation import simulate_coverage as simulate_coverage

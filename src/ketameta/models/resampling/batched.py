@@ -1,0 +1,385 @@
+"""Many meta-analyses in one call: the fitting core behind resampling, subsets and simulation.
+
+One column per meta-analysis. The numbers are those of the one-at-a-time functions; the memory in
+use is bounded by a budget, not by the number of fits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from ketameta.errors import NotEstimableError, UsageError, check_choice
+from ketameta.formatting import format_count, plural
+from ketameta.measures import CI_METHODS, TAU2_METHODS
+from ketameta.models.intervals import ZERO_SCALE, check_level
+from ketameta.models.least_squares import Array
+from ketameta.models.resampling.batch import (
+    Batch,
+    chunk_columns,
+    gram,
+    inverse,
+    projections,
+    read_batch,
+    sums,
+)
+from ketameta.models.resampling.batched_tau2 import at_least_two, column_tau2, grid_span
+from ketameta.models.results import Result
+from ketameta.models.tau2 import COMMON, GRID_STEP
+from ketameta.models.validation import check_fit
+
+if TYPE_CHECKING:
+    from ketameta.models.pooling import RandomEffects
+    from ketameta.models.regression import MetaRegression
+
+
+#: Working memory of a batch, in bytes; measured fastest between 4 and 32 MiB, where chunks stay
+#: in the cache.
+DEFAULT_BUDGET = 8 * 2**20
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class BatchedFits(Result):
+    """T fitted meta-analyses; every array has one entry (or column) per meta-analysis.
+
+    Attributes
+    ----------
+    k : ndarray of int, shape (T,)
+        Studies.
+    coefficients : ndarray of shape (p, T)
+    covariance : ndarray of shape (p, p, T)
+        Wald: ``(X'WX)^-1``.
+    tau2, q, i2, h2 : ndarray of shape (T,)
+        As in :class:`ketameta.models.pooling.RandomEffects`; ``q`` is the residual Q.
+    factor : ndarray of shape (T,)
+        Knapp-Hartung factor on the variance, ``y'Py / (k - p)``; 1 where k = p.
+    df : ndarray of int, shape (T,)
+        ``k - p``.
+    estimable : ndarray of bool, shape (T,)
+        False where the design of a subset is singular; all numbers of that column are NaN.
+    tau2_method : str
+    """
+
+    k: NDArray[np.intp]
+    coefficients: Array
+    covariance: Array
+    tau2: Array
+    q: Array
+    i2: Array
+    h2: Array
+    factor: Array
+    df: NDArray[np.intp]
+    estimable: NDArray[np.bool_]
+    tau2_method: str
+
+    @property
+    def estimate(self) -> Array:
+        """First coefficient, the mean when there is no moderator; shape (T,)."""
+        return self.coefficients[0]
+
+    @property
+    def se(self) -> Array:
+        """Wald standard errors, shape (p, T)."""
+        return np.sqrt(np.einsum("aat->at", self.covariance))
+
+    def summary(self) -> str:
+        """Return one line."""
+        count = format_count(len(self.k))
+        return f"<BatchedFits: {count} meta-analyses, {self.tau2_method}>"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BatchedInference:
+    """Tests and intervals of a batch, shape (p, T); NaN where no test exists (se of 0).
+
+    ``df`` (T,) is infinite for the normal distribution; ``scale`` (T,) is the Knapp-Hartung factor
+    that was used, 1 for Wald.
+    """
+
+    se: Array
+    statistic: Array
+    df: Array
+    p_value: Array
+    ci_low: Array
+    ci_high: Array
+    scale: Array
+
+
+def batched_fit(
+    estimates: ArrayLike,
+    variances: ArrayLike,
+    design: ArrayLike | None = None,
+    *,
+    mask: ArrayLike | None = None,
+    tau2_method: str = "REML",
+    budget_bytes: int = DEFAULT_BUDGET,
+    progress: Callable[[int, int], None] | None = None,
+) -> BatchedFits:
+    """Fit many random-effects models at once.
+
+    Parameters
+    ----------
+    estimates, variances : array_like of shape (k,) or (k, T)
+        Shared by all meta-analyses, or one column each.
+    design : array_like of shape (k, p) or (k, p, T), optional
+        Shared, or one per meta-analysis; a column of ones when not given.
+    mask : array_like of bool, shape (k, T), optional
+        Which studies each meta-analysis contains; all when not given.
+    tau2_method : {"REML", "DL", "ML", "PM", "EB", "HE", "HS", "SJ", "common"}
+    budget_bytes : int
+        Bound on working memory; the batch is cut into chunks that fit. Results do not depend on it.
+    progress : callable, optional
+        Called after each chunk with the number of fits done and their total.
+
+    Returns
+    -------
+    BatchedFits
+
+    Raises
+    ------
+    UsageError
+        Shapes that do not fit together, an unknown method, a budget too small for one chunk.
+    ImpossibleDataError
+        A value that is not finite or a variance that is not positive.
+    NotEstimableError
+        A meta-analysis without studies.
+
+    Notes
+    -----
+    Equal to :func:`ketameta.models.mixed_model.fit_mixed_model` column by column (tests hold
+    1e-9), including the complete search of ML and REML likelihoods. With shared variances the
+    search grid is a matrix product. Where a subset has as many studies as coefficients tau-squared
+    is 0, as metafor has it for one study.
+
+    Examples
+    --------
+    >>> subsets = [[True, True], [True, False], [True, True]]
+    >>> fits = batched_fit([0.1, 0.3, 0.8], [0.02, 0.03, 0.02], mask=subsets)
+    >>> fits.k.tolist(), fits.tau2.round(4).tolist()
+    ([3, 2], [0.1125, 0.225])
+    """
+    check_choice("tau2_method", tau2_method, (*TAU2_METHODS, COMMON))
+    inputs = read_batch(estimates, variances, design, mask)
+    k, p = len(inputs.y), inputs.p
+    size = chunk_columns(k, p, 2, budget_bytes)
+    span = 0.0
+    if tau2_method in ("ML", "REML"):
+        parts = inputs.chunks(size, designs=False)
+        spans = [grid_span(part, restricted=tau2_method == "REML") for part in parts]
+        span = float(np.concatenate(spans).max())
+        size = chunk_columns(k, p, int(np.ceil(span / GRID_STEP)) + 2, budget_bytes)
+    pieces, done = [], 0
+    for part in inputs.chunks(size):
+        pieces.append(_fit_chunk(part, tau2_method, span))
+        done = min(done + part.columns, inputs.count)
+        if progress is not None:
+            progress(done, inputs.count)
+    joined = [np.concatenate(items, -1)[..., : inputs.count] for items in zip(*pieces, strict=True)]
+    fits, square = _Chunk(*joined), inputs.scale**2
+    studies = fits.k.astype(np.intp)
+    return BatchedFits(
+        k=studies,
+        coefficients=fits.coefficients * inputs.scale,
+        covariance=fits.covariance * square,
+        tau2=fits.tau2 * square,
+        q=fits.q,
+        i2=fits.i2,
+        h2=fits.h2,
+        factor=fits.factor,
+        df=studies - p,
+        estimable=~np.isnan(fits.tau2),
+        tau2_method=tau2_method,
+    )
+
+
+class _Chunk(NamedTuple):
+    k: Array
+    coefficients: Array
+    covariance: Array
+    tau2: Array
+    q: Array
+    i2: Array
+    h2: Array
+    factor: Array
+
+
+def _fit_chunk(data: Batch, method: str, span: float) -> _Chunk:
+    """Fit the columns whose design is sound; NaN for the others."""
+    sound = np.arange(data.columns)
+    if data.basis is not None:
+        lengths = np.einsum("akt,akt->at", data.basis, data.basis)
+        lengths = np.broadcast_to(lengths, (data.p, data.columns))
+        sound = np.flatnonzero((lengths > 0.5).all(0))
+    if sound.size == data.columns:
+        return _fit_sound(data, method, span)
+    p, count = data.p, data.columns
+    shapes = [(p, count), (p, p, count), *[(count,)] * 5]
+    filled = _Chunk(np.array(data.n), *[np.full(shape, np.nan) for shape in shapes])
+    if sound.size:
+        found = _fit_sound(data.take(at_least_two(sound)), method, span)
+        for whole, part in zip(filled[1:], found[1:], strict=True):
+            whole[..., sound] = part[..., : sound.size]
+    return filled
+
+
+def _fit_sound(data: Batch, method: str, span: float) -> _Chunk:
+    tau2 = column_tau2(data, method, span)
+    df = data.n - data.p
+    some = df > 0
+    divisor = np.where(some, df, 1)
+    at_zero = projections(data, np.zeros(data.columns), derivative=False)
+    q = np.where(some, at_zero.rss, 0.0)
+    typical = divisor / np.where(some, at_zero.trace, 1.0)
+    if method == COMMON:
+        h2 = np.where(some, q / divisor, 1.0)
+        i2 = np.where(q > df, (q - df) / np.where(q > 0, q, 1.0), 0.0)
+    else:
+        h2, i2 = 1 + tau2 / typical, tau2 / (tau2 + typical)
+    rss = projections(data, tau2, derivative=False).rss
+    factor = np.where(some, rss / divisor, 1.0)
+    coefficients, covariance = _coefficients(data, tau2)
+    return _Chunk(np.array(data.n), coefficients, covariance, tau2, q, i2, h2, factor)
+
+
+def _coefficients(data: Batch, tau2: Array) -> tuple[Array, Array]:
+    """Return coefficients (p, T) and their Wald covariance (p, p, T)."""
+    w = data.mask / (data.v + tau2)
+    if data.basis is None or data.design is None:
+        total = np.einsum("kt->t", w)
+        mean = sums(w, data.raw) / total
+        mean = mean + sums(w, data.raw - mean) / total  # one step of refinement
+        return mean[None], (1 / total)[None, None]
+    basis = data.basis
+    inverted, _ = inverse(gram(basis, w))
+
+    def solve(y: Array) -> Array:
+        cross = np.array([sums(column, w * y) for column in basis])
+        return np.einsum("abt,bt->at", inverted, cross)
+
+    gamma = solve(data.raw)
+    gamma = gamma + solve(data.raw - np.einsum("akt,at->kt", basis, gamma))
+    triangle = np.einsum("akt,bkt->tab", basis, data.design)
+    back = np.moveaxis(np.linalg.inv(triangle), 0, -1)
+    return (
+        np.einsum("abt,bt->at", back, gamma),
+        np.einsum("abt,bct,dct->adt", back, inverted, back),
+    )
+
+
+def batched_inference(
+    fits: BatchedFits, ci_method: str = "knapp-hartung-conservative", level: float = 0.95
+) -> BatchedInference:
+    """Test the coefficients of a batch and give their intervals.
+
+    As :func:`ketameta.models.intervals.mean_inference` column by column; columns without degrees
+    of freedom (k = p) have the Wald test and interval, as metafor has for a single study.
+    """
+    level = check_level(level)
+    se, scale, df = scaled_se(fits, ci_method)
+    sound = se > 0
+    statistic = np.full(se.shape, np.nan)
+    np.divide(fits.coefficients, se, out=statistic, where=sound)
+    limited = np.isfinite(df)
+    finite = np.where(limited, df, 1.0)
+    upper = 0.5 + level / 2
+    critical = np.where(limited, special.stdtrit(finite, upper), special.ndtri(upper))
+    squared = np.where(np.isnan(statistic), 0.0, statistic) ** 2
+    p_value = np.where(
+        limited,
+        special.betainc(finite / 2, 0.5, finite / (finite + squared)),
+        special.erfc(np.sqrt(squared / 2)),
+    )
+    half = np.where(sound, critical * se, np.nan)
+    return BatchedInference(
+        se=se,
+        statistic=statistic,
+        df=df,
+        p_value=np.where(sound, p_value, np.nan),
+        ci_low=fits.coefficients - half,
+        ci_high=fits.coefficients + half,
+        scale=scale,
+    )
+
+
+def scaled_se(fits: BatchedFits, ci_method: str) -> tuple[Array, Array, Array]:
+    """Return standard errors (p, T), the factor on the variance (T,) and degrees of freedom (T,).
+
+    As in :func:`batched_inference`, without tests.
+    """
+    check_choice("ci_method", ci_method, CI_METHODS)
+    scale, df = np.ones(fits.tau2.shape), np.full(fits.tau2.shape, np.inf)
+    if ci_method != "wald":
+        df = np.where(fits.df > 0, fits.df, np.inf)
+        scale = fits.factor
+        if ci_method == "knapp-hartung-conservative":
+            scale = np.maximum(scale, 1.0)
+        else:
+            scale = np.where(scale < ZERO_SCALE, 0.0, scale)
+    return fits.se * np.sqrt(scale), scale, df
+
+
+class FitData(NamedTuple):
+    """Data of a fit; ``design`` is None for a mean alone."""
+
+    y: Array
+    v: Array
+    design: Array | None
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    tau2_method: str
+    ci_method: str
+    level: float
+    measure: str | None
+
+    def refit(self, mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]] | None) -> BatchedFits:
+        """Refit subsets of the studies, one column of ``mask`` each, as the fit was made."""
+        return batched_fit(self.y, self.v, self.design, mask=mask, tau2_method=self.tau2_method)
+
+
+def fit_data(
+    fit: RandomEffects | MetaRegression, what: str, *, minimum: int = 2, regression: bool = False
+) -> FitData:
+    """Return the data of a fit for a method called ``what``.
+
+    Raises
+    ------
+    NotEstimableError
+        With fewer than ``minimum`` studies.
+    UsageError
+        For a meta-regression, unless ``regression``; or for something that is not a fit.
+    """
+    check_fit(fit, what, regression=regression)
+    design = getattr(fit, "design", None)
+    if design is not None and not regression:
+        raise UsageError(
+            f"{what} describes one mean effect and the fit is a meta-regression; pass the result of"
+            " random_effects()"
+        )
+    if fit.k < minimum:
+        raise NotEstimableError(
+            f"{what} needs at least {minimum} studies; there {'is' if fit.k == 1 else 'are'}"
+            f" {plural(fit.k, 'study', 'studies')}"
+        )
+    return FitData(
+        np.array(fit.estimates),
+        np.array(fit.variances),
+        None if design is None else np.array(design),
+        tuple(getattr(fit, "names", ("intercept",))),
+        fit.labels,
+        fit.tau2_method or COMMON,
+        fit.ci_method,
+        fit.level,
+        fit.measure,
+    )
+
+
+def frozen(values: Array | Sequence[float]) -> Array:
+    """Return a copy that cannot be written to."""
+    copy = np.array(values, dtype=float)
+    copy.setflags(write=False)
+    return copy

@@ -1,0 +1,7 @@
+"""Small-study effects and publication bias: tests, corrections, selection models."""
+
+from __future__ import annotations
+
+from ketameta.faces import face
+
+__getattr__, __dir__, __all__ = face(__name__)

@@ -1,0 +1,299 @@
+"""Regression tests for small-study effects: Egger's in its variants, and Peters' for events."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ketameta.effects.arrays import columns
+from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
+from ketameta.formatting import format_interval, format_number, format_p, plural
+from ketameta.models.least_squares import Array
+from ketameta.models.mixed_model import fit_mixed_model
+from ketameta.models.pooling import decimals_for
+from ketameta.models.resampling.batched import fit_data
+from ketameta.models.results import Caveat, Result
+from ketameta.models.small_study.inputs import (
+    PREDICTORS,
+    VANISHING,
+    check_varies,
+    few_studies_caveats,
+    optional,
+    predictor_values,
+    weighted_line,
+)
+from ketameta.models.tau2 import COMMON
+
+if TYPE_CHECKING:
+    from ketameta.models.pooling import RandomEffects
+    from ketameta.models.regression import MetaRegression
+
+#: Kinds of regression: random effects with residual heterogeneity, or a multiplied variance.
+MODELS = ("mixed-effects", "weighted")
+#: Studies that leave one degree of freedom beside intercept and slope.
+MIN_STUDIES = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class EggerTest(Result):
+    """A regression of effects on the size of the studies.
+
+    Attributes
+    ----------
+    test : {"Egger", "Peters"}
+    model, predictor : str
+        What was fitted, and on what.
+    k : int
+    statistic, p_value : float or None
+        The test that the slope is 0; None where the fit is exact.
+    df : int or None
+        Degrees of freedom of t; None for the normal distribution.
+    slope, slope_se : float
+    limit_estimate, limit_se, limit_ci_low, limit_ci_high : float or None
+        Predicted effect of an infinitely large study; None for predictors that do not vanish
+        there, and in a regression with moderators.
+    tau2 : float or None
+        Residual, of the mixed-effects model.
+    level : float
+    caveats : tuple of Caveat
+    """
+
+    test: str
+    model: str
+    predictor: str
+    k: int
+    statistic: float | None
+    df: int | None
+    p_value: float | None
+    slope: float
+    slope_se: float
+    limit_estimate: float | None
+    limit_se: float | None
+    limit_ci_low: float | None
+    limit_ci_high: float | None
+    tau2: float | None
+    level: float
+    caveats: tuple[Caveat, ...]
+
+    def summary(self) -> str:
+        """Return the test and the limit estimate."""
+        name = "z" if self.df is None else f"t({self.df})"
+        lines = [
+            f"<{self.test}: {self.model} regression on {self.predictor.replace('_', ' ')},"
+            f" {plural(self.k, 'study', 'studies')}>",
+            f"  asymmetry   {name} = {format_number(self.statistic)}, {format_p(self.p_value)}",
+        ]
+        if self.limit_estimate is not None:
+            digits = decimals_for(self.limit_se or 0.0)
+            bounds = format_interval(self.limit_ci_low, self.limit_ci_high, digits)
+            lines.append(
+                f"  limit       {format_number(self.limit_estimate, digits)}"
+                f"  {100 * self.level:g}% CI {bounds}"
+            )
+        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
+        return "\n".join(lines)
+
+
+def egger_test(
+    fit: RandomEffects | MetaRegression,
+    model: str = "mixed-effects",
+    predictor: str = "se",
+    sample_sizes: ArrayLike | None = None,
+) -> EggerTest:
+    """Test whether effects depend on the size of the studies.
+
+    Parameters
+    ----------
+    fit : RandomEffects or MetaRegression
+        At least one study more than coefficients of the test; moderators of a regression stay in.
+    model : {"mixed-effects", "weighted"}
+        ``mixed-effects``: with residual heterogeneity, by the tau-squared and interval methods of
+        the fit. ``weighted``: least squares with weights ``1 / v`` and an estimated dispersion,
+        which with predictor ``se`` is the test of Egger et al. (1997).
+    predictor : {"se", "variance", "n", "inverse_n", "sqrt_n", "inverse_sqrt_n"}
+    sample_sizes : array_like of shape (k,), optional
+        For the last four.
+
+    Returns
+    -------
+    EggerTest
+        With a caveat below ten studies.
+
+    Raises
+    ------
+    NotEstimableError
+        Too few studies, or studies that all have the same predictor.
+    UsageError, ImpossibleDataError
+        An unknown word; sample sizes that are missing or not positive.
+
+    Notes
+    -----
+    Equal to metafor's ``regtest(x, model="rma" | "lm", predictor=)``. For standardised differences
+    and ratios the standard error depends on the effect itself, which inflates the test;
+    ``inverse_sqrt_n`` (Pustejovsky and Rodgers 2019, Res. Synth. Methods 10, 57-71) or, for odds
+    ratios, :func:`peters_test` avoid that.
+
+    References
+    ----------
+    Egger, Davey Smith, Schneider and Minder (1997), BMJ 315, 629-634. Sterne et al. (2011), BMJ
+    343, d4002.
+    """
+    check_choice("model", model, MODELS)
+    check_choice("predictor", predictor, tuple(PREDICTORS))
+    data = fit_data(fit, "a regression test", minimum=MIN_STUDIES, regression=True)
+    base = np.ones((fit.k, 1)) if data.design is None else data.design
+    p = base.shape[1] + 1
+    if fit.k <= p:
+        raise NotEstimableError(
+            f"a regression test with {p} coefficients needs at least {p + 1} studies; there are"
+            f" {fit.k}"
+        )
+    x = predictor_values(data, predictor, sample_sizes)
+    unit = float(x.max())
+    design = np.column_stack([base, x / unit])
+    check_varies(design, predictor)
+    df: int | None
+    if model == "weighted":
+        line = weighted_line(data.y, design, 1 / data.v, data.level)
+        coefficients, se, df, tau2 = line.coefficients, line.se, line.df, None
+        statistic, p_value, low, high = line.statistic, line.p_value, line.ci_low, line.ci_high
+    else:
+        found = fit_mixed_model(
+            data.y, data.v, design, data.tau2_method, data.ci_method, data.level
+        )
+        coefficients, inference = found.coefficients, found.inference
+        se, statistic, p_value = inference.se, inference.statistic, inference.p_value
+        low, high, df = inference.ci_low, inference.ci_high, inference.df
+        tau2 = None if data.tau2_method == COMMON else found.tau2.value
+    limit = data.design is None and predictor in VANISHING
+    return EggerTest(
+        test="Egger",
+        model=model,
+        predictor=predictor,
+        k=fit.k,
+        statistic=optional(statistic[-1]),
+        df=df,
+        p_value=optional(p_value[-1]),
+        slope=float(coefficients[-1]) / unit,
+        slope_se=float(se[-1]) / unit,
+        limit_estimate=float(coefficients[0]) if limit else None,
+        limit_se=float(se[0]) if limit else None,
+        limit_ci_low=optional(low[0]) if limit else None,
+        limit_ci_high=optional(high[0]) if limit else None,
+        tau2=tau2,
+        level=data.level,
+        caveats=few_studies_caveats(fit.k),
+    )
+
+
+def peters_test(
+    fit: RandomEffects,
+    events_treatment: ArrayLike,
+    n_treatment: ArrayLike,
+    events_control: ArrayLike,
+    n_control: ArrayLike,
+) -> EggerTest:
+    """Test whether log odds ratios depend on the size of the trials.
+
+    Parameters
+    ----------
+    fit : RandomEffects
+        Of log odds ratios.
+    events_treatment, n_treatment, events_control, n_control : array_like of shape (k,)
+        Counts of the same studies, in the order of the fit.
+
+    Returns
+    -------
+    EggerTest
+        With predictor ``inverse_n``; its limit is the effect of an infinitely large trial.
+        Studies in which nobody or everybody had the event carry no weight and are named in a
+        caveat.
+
+    Raises
+    ------
+    UsageError
+        For a fit of another measure, or lengths that differ.
+    ImpossibleDataError
+        Counts that no trial can have.
+    NotEstimableError
+        Fewer than three studies with events and non-events, or all of one size.
+
+    Notes
+    -----
+    Least squares of the log odds ratio on ``1 / n`` with weights
+    ``1 / (1 / events + 1 / non-events)``, both over the whole trial, and an estimated dispersion
+    (Peters et al. 2006, JAMA 295, 676-680). Predictor and weights do not depend on the odds ratio,
+    as those of Egger's test do. metafor has no function for it; ``lm`` in R gives the same numbers.
+    """
+    data = fit_data(fit, "Peters' test", minimum=MIN_STUDIES)
+    if data.measure not in (None, "OR"):
+        raise UsageError(
+            f"Peters' test is for log odds ratios and the fit is of {data.measure!r}; pool the"
+            " odds ratios first"
+        )
+    counts = columns(
+        events_treatment=events_treatment,
+        n_treatment=n_treatment,
+        events_control=events_control,
+        n_control=n_control,
+    )
+    events, sizes = _totals(counts, data.labels)
+    used = (events > 0) & (events < sizes)
+    if used.sum() < MIN_STUDIES:
+        raise NotEstimableError(
+            f"Peters' test needs at least {MIN_STUDIES} studies with both events and non-events;"
+            f" there are {int(used.sum())}"
+        )
+    events, sizes = events[used], sizes[used]
+    x = sizes.min() / sizes
+    design = np.column_stack([np.ones(len(x)), x])
+    check_varies(design, "1 / n")
+    weights = 1 / (1 / events + 1 / (sizes - events))
+    line = weighted_line(data.y[used], design, weights, data.level)
+    unit = 1 / float(sizes.min())
+    caveats = few_studies_caveats(int(used.sum()))
+    if not used.all():
+        names = ", ".join(label for label, flag in zip(data.labels, used, strict=True) if not flag)
+        caveats = (
+            *caveats,
+            Caveat("no_weight", f"Without events (or non-events) in both arms: {names}."),
+        )
+    return EggerTest(
+        test="Peters",
+        model="weighted",
+        predictor="inverse_n",
+        k=int(used.sum()),
+        statistic=optional(line.statistic[1]),
+        df=line.df,
+        p_value=optional(line.p_value[1]),
+        slope=float(line.coefficients[1]) / unit,
+        slope_se=float(line.se[1]) / unit,
+        limit_estimate=float(line.coefficients[0]),
+        limit_se=float(line.se[0]),
+        limit_ci_low=optional(line.ci_low[0]),
+        limit_ci_high=optional(line.ci_high[0]),
+        tau2=None,
+        level=data.level,
+        caveats=caveats,
+    )
+
+
+def _totals(counts: tuple[Array, ...], labels: tuple[str, ...]) -> tuple[Array, Array]:
+    """Return events and participants of both arms together."""
+    arms = {"treatment": counts[:2], "control": counts[2:]}
+    for name, (events, n) in arms.items():
+        if len(events) != len(labels):
+            raise UsageError(
+                f"events_{name} has {len(events)} values and the fit has {len(labels)} studies"
+            )
+        bad = np.flatnonzero((events < 0) | (n <= 0) | (events > n))
+        if bad.size:
+            i = int(bad[0])
+            raise ImpossibleDataError(
+                f"events_{name}[{i}] ({labels[i]}) is {events[i]:g} of {n[i]:g}; events are between"
+                " 0 and the number of participants, which is > 0"
+            )
+    return counts[0] + counts[2], counts[1] + counts[3]

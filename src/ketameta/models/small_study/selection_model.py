@@ -1,0 +1,682 @@
+"""Step-function selection model: the mean effect if significant studies are seen more often."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from ketameta.effects.arrays import as_numbers
+from ketameta.errors import NotEstimableError, UsageError, check_choice
+from ketameta.formatting import format_number, format_p, format_significant, plural
+from ketameta.models.intervals import critical_value, two_sided_p
+from ketameta.models.least_squares import Array, power_of_two_scale
+from ketameta.models.pooling import both_scales, decimals_for, number_words
+from ketameta.models.resampling.batched import fit_data, frozen
+from ketameta.models.results import Caveat, Result
+from ketameta.models.small_study.inputs import few_studies_caveats
+from ketameta.models.tau2 import COMMON, estimate_tau2, log_likelihood
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketameta.models.pooling import RandomEffects
+
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class SelectionModel(Result):
+    """A pooled effect adjusted for selection by significance.
+
+    Attributes
+    ----------
+    steps : tuple of float
+        One-sided p-values at which the chance of being seen changes.
+    alternative : {"greater", "less"}
+        Direction whose p-values count as small.
+    interval_counts : tuple of int
+        Studies per interval of p-values, smallest p-values first.
+    selection_weights : ndarray of shape (J,)
+        Chance of being seen relative to the first interval, which is 1.
+    selection_weight_se : ndarray of shape (J,)
+        NaN for the first, and where the weight is at its bound or the curvature is not that of a
+        maximum.
+    estimate : float
+    se, statistic, p_value, ci_low, ci_high : float or None
+        Wald, from the observed information; None where that is not positive definite.
+    tau2 : float or None
+        None for a common-effect fit.
+    log_likelihood, log_likelihood_unadjusted : float
+        Of this model and of the same without selection (all weights 1), both by full maximum
+        likelihood.
+    lrt, lrt_df, lrt_p_value : float, int, float
+        Likelihood-ratio test of no selection.
+    maxima : int
+        Different maxima that the starts led to.
+    gap : float or None
+        Log-likelihood of the best above the next best; None when there is one.
+    next_estimate : float or None
+        The mean at the next best.
+    starts : int
+    unadjusted : float
+        The estimate of the fit.
+    unadjusted_ml : float
+        The mean without selection by maximum likelihood, which the model reduces to.
+    k, level, measure
+    caveats : tuple of Caveat
+    """
+
+    steps: tuple[float, ...]
+    alternative: str
+    interval_counts: tuple[int, ...]
+    selection_weights: FloatArray
+    selection_weight_se: FloatArray
+    estimate: float
+    se: float | None
+    statistic: float | None
+    p_value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    tau2: float | None
+    log_likelihood: float
+    log_likelihood_unadjusted: float
+    lrt: float
+    lrt_df: int
+    lrt_p_value: float
+    maxima: int
+    gap: float | None
+    next_estimate: float | None
+    starts: int
+    unadjusted: float
+    unadjusted_ml: float
+    k: int
+    level: float
+    measure: str | None
+    caveats: tuple[Caveat, ...]
+
+    def summary(self) -> str:
+        """Return the adjusted effect, the weights and the test of no selection."""
+        digits = decimals_for(self.se or 0.0)
+        edges = (0.0, *self.steps, 1.0)
+        words = both_scales(self.measure, self.estimate, self.ci_low, self.ci_high, digits)
+        ends = self.ci_low, self.ci_high
+        before = number_words(self.measure, self.unadjusted_ml, *ends, digits)
+        lines = [
+            f"<SelectionModel: {plural(self.k, 'study', 'studies')}, steps at one-sided p ="
+            f" {', '.join(f'{step:g}' for step in self.steps)} ({self.alternative})>",
+            f"  adjusted    {words}, {format_p(self.p_value)}",
+            f"  unadjusted  {before} (ML)",
+        ]
+        for j, (weight, count) in enumerate(
+            zip(self.selection_weights.tolist(), self.interval_counts, strict=True)
+        ):
+            lines.append(
+                f"  p {edges[j]:g} to {edges[j + 1]:g}: {plural(count, 'study', 'studies')}, seen"
+                f" {format_significant(weight)} times as often as the first"
+                if j
+                else f"  p {edges[j]:g} to {edges[j + 1]:g}: {plural(count, 'study', 'studies')}"
+            )
+        lines.append(
+            f"  no selection: likelihood ratio {format_number(self.lrt)}, {self.lrt_df} df,"
+            f" {format_p(self.lrt_p_value)}"
+        )
+        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
+        return "\n".join(lines)
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row per interval of p-values."""
+        import pandas as pd
+
+        edges = (0.0, *self.steps, 1.0)
+        return pd.DataFrame(
+            {
+                "p_low": edges[:-1],
+                "p_high": edges[1:],
+                "studies": self.interval_counts,
+                "selection_weight": self.selection_weights,
+                "se": self.selection_weight_se,
+            }
+        )
+
+
+LOG_ROOT_TWO_PI = 0.5 * float(np.log(2 * np.pi))
+
+
+class SelectionData(NamedTuple):
+    """Estimates and how likely each was to be seen.
+
+    Attributes
+    ----------
+    y, v : ndarray of shape (k,)
+        Scaled effects, large ones favoured, and their variances.
+    cuts : ndarray of shape (J - 1, k)
+        Effects at which the p-value of each study crosses a step, falling.
+    group : ndarray of int, shape (k,)
+        Interval of each p-value, 0 for the smallest.
+    counts : ndarray of shape (J,)
+        Studies in each interval.
+    """
+
+    y: Array
+    v: Array
+    cuts: Array
+    group: NDArray[np.intp]
+    counts: Array
+
+
+class Derivatives(NamedTuple):
+    """Log-likelihood (M,), gradient (q, M) and Hessian (q, q, M); q = 2 + (J - 1).
+
+    Parameters are the mean, tau-squared and the logarithms of the weights but the first.
+    """
+
+    value: Array
+    gradient: Array
+    hessian: Array
+
+
+def selection_data(y: Array, v: Array, steps: Array) -> SelectionData:
+    """Return the data with one-sided p-values sorted into the intervals that ``steps`` bound."""
+    se = np.sqrt(v)
+    p_values = special.ndtr(-y / se)
+    group = np.searchsorted(steps, p_values, side="left")
+    cuts = -special.ndtri(steps)[:, None] * se
+    counts = np.bincount(group, minlength=len(steps) + 1).astype(float)
+    return SelectionData(y, v, cuts, group, counts)
+
+
+def log_interval(low: Array, high: Array) -> Array:
+    """Return ``log(Phi(high) - Phi(low))`` without cancellation in either tail."""
+    flip = low > 0
+    a, b = np.where(flip, -high, low), np.where(flip, -low, high)
+    top, bottom = special.log_ndtr(b), special.log_ndtr(a)
+    share: Array = np.where(bottom > -np.inf, np.exp(bottom - top), 0.0)
+    return top + np.log1p(-np.minimum(share, 1 - 1e-16))
+
+
+def log_chances(data: SelectionData, mean: Array, tau2: Array) -> Array:
+    """Return the log-chance of each interval for each study at each point, shape (J, k, M)."""
+    spread = np.sqrt(data.v[:, None] + tau2)
+    u = (data.cuts[:, :, None] - mean) / spread
+    edge = np.full((1, *u.shape[1:]), np.inf)
+    above, below = np.concatenate([edge, u]), np.concatenate([u, -edge])
+    return log_interval(below, above)
+
+
+def value_only(data: SelectionData, point: Array) -> Array:
+    """Return the log-likelihood at ``point`` (q, M), shape (M,)."""
+    mean, tau2 = point[0], point[1]
+    eta = np.concatenate([np.zeros((1, point.shape[1])), point[2:]])
+    log_a = special.logsumexp(log_chances(data, mean, tau2) + eta[:, None], axis=0)
+    total = data.v[:, None] + tau2
+    densities = -0.5 * np.log(total) - (data.y[:, None] - mean) ** 2 / (2 * total)
+    value: Array = (densities - log_a).sum(0) + data.counts @ eta
+    return value - len(data.y) * LOG_ROOT_TWO_PI
+
+
+def derivatives(data: SelectionData, point: Array) -> Derivatives:
+    """Return value, gradient and Hessian at ``point`` (q, M).
+
+    Notes
+    -----
+    With ``u_j`` the standardised cuts, the chance that a study is seen is ``A = 1 + sum_j d_j
+    Phi(u_j)``, ``d_j`` the differences of successive weights. It solves the heat equation in the
+    mean and tau-squared, ``A_mm = 2 A_t``, which gives every second derivative from powers of
+    ``u``.
+    """
+    k, (q, points) = len(data.y), point.shape
+    mean, tau2 = point[0], point[1]
+    eta = np.concatenate([np.zeros((1, points)), point[2:]])
+    total = data.v[:, None] + tau2
+    spread = np.sqrt(total)
+    chances = log_chances(data, mean, tau2)
+    log_a = special.logsumexp(chances + eta[:, None], axis=0)
+    share = np.exp(chances + eta[:, None] - log_a)[1:]  # of each interval in A, (J - 1, k, M)
+    u = (data.cuts[:, :, None] - mean) / spread
+    density = np.exp(-0.5 * u * u - LOG_ROOT_TWO_PI - log_a)  # relative to A
+    weights = np.exp(eta)
+    jump = (weights[1:] - weights[:-1])[:, None] * density
+    a_m = -jump.sum(0) / spread
+    a_t = -(jump * u).sum(0) / (2 * total)
+    a_mt = (jump * (1 - u * u)).sum(0) / (2 * total * spread)
+    a_tt = (jump * u * (3 - u * u)).sum(0) / (4 * total**2)
+    edge = np.zeros((1, k, points))
+    upper = np.concatenate([density, edge])[1:]  # density at the lower cut of intervals 1..J-1
+    upper_u = np.concatenate([density * u, edge])[1:]
+    scaled = weights[1:, None]
+    b_m = scaled * (upper - density) / spread  # derivative of each share's numerator
+    b_t = scaled * (upper_u - density * u) / (2 * total)
+
+    residual = data.y[:, None] - mean
+    z2 = residual**2 / total
+    gradient = np.empty((q, points))
+    hessian = np.empty((q, q, points))
+    gradient[0] = (residual / total - a_m).sum(0)
+    gradient[1] = ((z2 - 1) / (2 * total) - a_t).sum(0)
+    gradient[2:] = data.counts[1:, None] - share.sum(1)
+    hessian[0, 0] = (-1 / total - 2 * a_t + a_m**2).sum(0)
+    hessian[0, 1] = hessian[1, 0] = (-residual / total**2 - a_mt + a_m * a_t).sum(0)
+    hessian[1, 1] = ((0.5 - z2) / total**2 - a_tt + a_t**2).sum(0)
+    hessian[2:, 0] = hessian[0, 2:] = (share * a_m - b_m).sum(1)
+    hessian[2:, 1] = hessian[1, 2:] = (share * a_t - b_t).sum(1)
+    hessian[2:, 2:] = np.einsum("akm,bkm->abm", share, share)
+    for j in range(q - 2):
+        hessian[2 + j, 2 + j] -= share[j].sum(0)
+    densities = -0.5 * np.log(total) - 0.5 * z2 - LOG_ROOT_TWO_PI
+    return Derivatives((densities - log_a).sum(0) + data.counts @ eta, gradient, hessian)
+
+
+#: Bounds of the weights relative to that of the smallest p-values; the upper one is metafor's.
+LOWEST_WEIGHT, HIGHEST_WEIGHT = 1e-5, 100.0
+#: Evenly spaced starts for the mean, from one range of the data below it to one above.
+SPACED_MEANS = 15
+#: The most precise studies, whose effects are starts for the mean too.
+PRECISE_MEANS = 5
+#: Starts for tau, in units of the larger of its unadjusted estimate and the median standard error.
+TAU_STARTS = (0.0, 0.25, 0.5, 1.0, 2.0)
+#: Starts for the weights, alike for every interval but the first.
+WEIGHT_STARTS = (0.02, 0.2, 1.0, 5.0)
+#: A climb has arrived when a Newton step promises less than this in log-likelihood.
+ARRIVED = 1e-20
+#: Tau-squared below this share of a typical variance is 0; the data come scaled.
+ZERO_TAU2 = 1e-14
+#: Rounds after which a climb is given up; most need ten to thirty.
+MAX_ROUNDS = 300
+#: Newton steps at the best maximum; the second or third changes nothing.
+POLISH_STEPS = 4
+#: Climbs are compared this often, and go on as one when they are within this share of the smallest
+#: standard error of a mean (for tau-squared: of the smallest variance) of each other.
+MERGE_EVERY, CELL = 4, 0.02
+#: Maxima nearer than this (in standard errors of the unadjusted mean, in log-likelihood) are one.
+SAME_POINT, SAME_VALUE = 1e-3, 1e-6
+
+
+Bools = NDArray[np.bool_]
+Index = NDArray[np.intp]
+
+
+class Maximum(NamedTuple):
+    """The best maximum.
+
+    Attributes
+    ----------
+    point : ndarray of shape (q,)
+        Mean, tau-squared, log-weights.
+    value : float
+    hessian : ndarray of shape (q, q)
+    free : ndarray of bool, shape (q,)
+        False for parameters at a bound that the likelihood pushes against, or held fixed.
+    maxima : int
+        Different ones found.
+    gap : float or None
+        Log-likelihood above the next best maximum.
+    second : ndarray of shape (q,) or None
+        The next best maximum.
+    starts : int
+    """
+
+    point: Array
+    value: float
+    hessian: Array
+    free: Bools
+    maxima: int
+    gap: float | None
+    second: Array | None
+    starts: int
+
+
+def global_maximum(data: SelectionData, mean: float, tau2: float, *, fixed_tau2: bool) -> Maximum:
+    """Climb from every start and return the best maximum.
+
+    ``mean`` and ``tau2`` are the unadjusted estimates; ``fixed_tau2`` holds tau-squared at 0.
+    """
+    steps = len(data.counts) - 1
+    q = 2 + steps
+    low = np.concatenate([[-np.inf, 0.0], np.full(steps, np.log(LOWEST_WEIGHT))])
+    high = np.concatenate(
+        [[np.inf, 0.0 if fixed_tau2 else np.inf], np.full(steps, np.log(HIGHEST_WEIGHT))]
+    )
+    points = _starts(data, mean, tau2, fixed_tau2=fixed_tau2)
+    tops, arrived = _climb(data, points, low[:, None], high[:, None])
+    values = value_only(data, tops)
+    order = np.argsort(-np.where(arrived, values, -np.inf), kind="stable")
+    best = int(order[0])
+    if not arrived[best] or values.max() > values[best] + SAME_VALUE:
+        raise NotEstimableError(
+            "the search for the maximum of the selection likelihood did not converge; the data do"
+            " not determine this model"
+        )
+    unit = np.ones(q)
+    unit[0] = 1 / np.sqrt((1 / (data.v + tau2)).sum())
+    unit[1] = float(np.median(data.v))
+    distinct = [best]
+    for i in order[1 : int(arrived.sum())].tolist():
+        near = [
+            np.all(np.abs(tops[:, i] - tops[:, j]) < SAME_POINT * unit)
+            or (
+                abs(values[i] - values[j]) < SAME_VALUE
+                and abs(tops[0, i] - tops[0, j]) < 10 * SAME_POINT * unit[0]
+            )
+            for j in distinct
+        ]
+        if not any(near):
+            distinct.append(i)
+    point, pushed = _polished(data, tops[:, best : best + 1], low[:, None], high[:, None])
+    at = derivatives(data, point[:, None])
+    second = distinct[1] if len(distinct) > 1 else None
+    return Maximum(
+        point=point,
+        value=float(values[best]),
+        hessian=at.hessian[:, :, 0],
+        free=~pushed,
+        maxima=len(distinct),
+        gap=None if second is None else float(values[best] - values[second]),
+        second=None if second is None else tops[:, second],
+        starts=points.shape[1],
+    )
+
+
+def _starts(data: SelectionData, mean: float, tau2: float, *, fixed_tau2: bool) -> Array:
+    """Return the starting points, shape (q, M)."""
+    y, v = data.y, data.v
+    spread = max(float(np.ptp(y)), 4 * float(np.sqrt(np.median(v))))
+    spaced = np.linspace(float(y.min()) - spread, float(y.max()) + spread, SPACED_MEANS)
+    precise = y[np.argsort(v, kind="stable")[:PRECISE_MEANS]]
+    means = np.concatenate([[mean], spaced, precise])
+    unit = max(float(np.sqrt(tau2)), float(np.sqrt(np.median(v))))
+    taus = np.array([0.0]) if fixed_tau2 else unit * np.array(TAU_STARTS)
+    weights = np.log(WEIGHT_STARTS)
+    m, t, w = (axis.ravel() for axis in np.meshgrid(means, taus**2, weights, indexing="ij"))
+    points = np.vstack([m, t, *[w] * (len(data.counts) - 1)])
+    own = np.zeros((len(points), 1))
+    own[:2, 0] = mean, tau2
+    return np.hstack([own, points])
+
+
+def _climb(data: SelectionData, points: Array, low: Array, high: Array) -> tuple[Array, Bools]:
+    """Move every column of ``points`` (q, M) to a maximum within the bounds.
+
+    Newton steps on the parameters that no bound holds, with a damping per column that grows until
+    the likelihood rises and shrinks when it does. Returns the points, and which arrived.
+    """
+    points = np.clip(points, low, high)
+    count = points.shape[1]
+    damping = np.full(count, 1e-2)
+    arrived = np.zeros(count, dtype=bool)
+    active = np.arange(count)
+    for turn in range(1, MAX_ROUNDS + 1):
+        if turn % MERGE_EVERY == 0:
+            active = _one_per_cell(data, points, active)
+        here = points[:, active]
+        at = derivatives(data, here)
+        held = _held(here, at.gradient, low, high)
+        step, promise, concave = _damped_step(at.gradient, at.hessian, held, damping[active])
+        done = concave & (promise < ARRIVED)
+        new = np.clip(here + step, low, high)
+        new[1] = np.where(new[1] < ZERO_TAU2, 0.0, new[1])
+        better = value_only(data, new) > at.value
+        points[:, active] = np.where(better, new, here)
+        damping[active] = np.where(better, damping[active] * 0.1, damping[active] * 10)
+        # A step so small that the value no longer rises is an arrival too, to rounding.
+        stuck = ~better & concave & (promise < 1e-12 * (1 + np.abs(at.value)))
+        lost = damping[active] > 1e12
+        arrived[active[done | stuck]] = True
+        active = active[~(done | stuck | lost)]
+        if not active.size:
+            break
+    return points, arrived
+
+
+def _polished(data: SelectionData, point: Array, low: Array, high: Array) -> tuple[Array, Bools]:
+    """Return the point after Newton steps that no comparison of values stops, and what is held.
+
+    Near a maximum the value is flat to rounding while the gradient still points the way.
+    """
+    no_damping = np.zeros(1)
+    at = derivatives(data, point)
+    held = _held(point, at.gradient, low, high)
+    step, promise, _ = _damped_step(at.gradient, at.hessian, held, no_damping)
+    for _ in range(POLISH_STEPS):
+        new = np.clip(point + step, low, high)
+        at = derivatives(data, new)
+        if not np.array_equal(_held(new, at.gradient, low, high), held):
+            break
+        step, rest, _ = _damped_step(at.gradient, at.hessian, held, no_damping)
+        if not rest[0] < promise[0]:
+            break
+        point, promise = new, rest
+    return point[:, 0], held[:, 0]
+
+
+def _held(point: Array, gradient: Array, low: Array, high: Array) -> Bools:
+    """Return which parameters are at a bound that the likelihood pushes against."""
+    return ((point <= low) & (gradient <= 0)) | ((point >= high) & (gradient >= 0))
+
+
+def _one_per_cell(data: SelectionData, points: Array, active: Index) -> Index:
+    """Return the climbs that go on: the highest of those that have come together."""
+    unit = np.ones((len(points), 1))
+    unit[:2, 0] = np.sqrt(1 / (1 / data.v).sum()), data.v.min()
+    cells = np.round(points[:, active] / (CELL * unit))
+    order = np.argsort(-value_only(data, points[:, active]), kind="stable")
+    first = np.unique(cells[:, order], axis=1, return_index=True)[1]
+    kept: Index = np.sort(active[order[first]])
+    return kept
+
+
+def _damped_step(
+    gradient: Array, hessian: Array, held: Bools, damping: Array
+) -> tuple[Array, Array, Bools]:
+    """Return the step (q, M), the rise an undamped step promises (M,), and where it is concave."""
+    q = len(gradient)
+    g = np.where(held, 0.0, gradient)
+    curvature = -np.moveaxis(hessian, -1, 0)
+    pair = held.T[:, :, None] | held.T[:, None, :]
+    curvature = np.where(pair, 0.0, curvature)
+    diagonal = np.arange(q)
+    curvature[:, diagonal, diagonal] += held.T
+    scale = np.abs(curvature[:, diagonal, diagonal]) + 1e-8
+    values, vectors = np.linalg.eigh(curvature / np.sqrt(scale[:, :, None] * scale[:, None, :]))
+    concave = values.min(1) > 0
+    rotated = np.einsum("mqe,mq->me", vectors, g.T / np.sqrt(scale))
+    safe = np.maximum(np.abs(values), 1e-10) + damping[:, None]
+    step = np.einsum("mqe,me->mq", vectors, rotated / safe) / np.sqrt(scale)
+    promise = 0.5 * (rotated**2 / np.maximum(np.abs(values), 1e-300)).sum(1)
+    return step.T, promise, concave
+
+
+#: Which effects have small one-sided p-values.
+ALTERNATIVES = ("greater", "less")
+#: Studies in an interval below which its weight says little.
+FEW_IN_INTERVAL = 4
+
+
+def selection_model(
+    fit: RandomEffects, steps: ArrayLike = (0.025,), alternative: str | None = None
+) -> SelectionModel:
+    """Fit a selection model with a step function of the one-sided p-value.
+
+    Parameters
+    ----------
+    fit : RandomEffects
+        At least as many studies as parameters: mean, tau-squared and one weight per step.
+    steps : sequence of float
+        Between 0 and 1. ``(0.025,)`` is the three-parameter model: significant in the favoured
+        direction, or not.
+    alternative : {"greater", "less"}, optional
+        The favoured direction; that of the estimate when not given.
+
+    Returns
+    -------
+    SelectionModel
+        With caveats: below ten studies, few studies in an interval, a weight at its bound, several
+        maxima.
+
+    Raises
+    ------
+    NotEstimableError
+        Too few studies, an interval of p-values other than the first without a study, or a search
+        that does not converge.
+    UsageError
+        Steps that are not numbers between 0 and 1, an unknown direction.
+
+    Notes
+    -----
+    The model of Vevea and Hedges (1995, Psychometrika 60, 419-435), by full maximum likelihood
+    whatever the tau-squared method of the fit; a common-effect fit keeps tau-squared at 0. As
+    metafor's ``selmodel(x, type="stepfun")``, with weights of at most 100; without a single
+    significant study the weights run to that bound, which a caveat says. The likelihood may have
+    several maxima: every one of some hundred starts is climbed, and the best is reported with the
+    gap to the next. metafor climbs once, from the unadjusted fit, and stops below the best on the
+    trials of magnesium (li2007: log-likelihood -23.753 instead of -23.200, and a mean of -0.236
+    instead of 0.023). Does not depend on the unit of the effect.
+
+    Standard errors are of the free parameters: a tau-squared of 0 and weights at their bound are
+    held. The interval is Wald and optimistic with few studies; the likelihood-ratio test is
+    approximate where tau-squared is 0 or a weight is at its bound.
+    """
+    bounds = _checked_steps(steps)
+    data = fit_data(fit, "a selection model")
+    if alternative is None:
+        alternative = "greater" if fit.estimate > 0 else "less"
+    check_choice("alternative", alternative, ALTERNATIVES)
+    common = data.tau2_method == COMMON
+    needed = 1 + (not common) + len(bounds)
+    if fit.k < needed:
+        raise NotEstimableError(
+            f"a selection model with {needed} parameters needs at least {needed} studies; there are"
+            f" {fit.k}"
+        )
+    sign = 1.0 if alternative == "greater" else -1.0
+    scale = power_of_two_scale(data.v)
+    seen = selection_data(sign * data.y / scale, data.v / scale**2, bounds)
+    _check_intervals(seen.counts, bounds)
+    ones = np.ones((fit.k, 1))
+    tau2 = estimate_tau2(data.y, data.v, ones, COMMON if common else "ML").value
+    w = 1 / (data.v + tau2)
+    mean = float(w @ data.y / w.sum())
+    plain = log_likelihood(data.y, data.v, ones, tau2, restricted=False)
+    best = global_maximum(seen, sign * mean / scale, tau2 / scale**2, fixed_tau2=common)
+    value = best.value - fit.k * float(np.log(scale))
+    lrt = max(0.0, 2 * (value - plain))
+    spread = _standard_errors(best)
+    weights = np.concatenate([[1.0], np.exp(best.point[2:])])
+    estimate, se = sign * float(best.point[0]) * scale, float(spread[0]) * scale
+    half = critical_value(data.level, None) * se
+    known = bool(np.isfinite(se))
+    return SelectionModel(
+        steps=tuple(bounds.tolist()),
+        alternative=alternative,
+        interval_counts=tuple(int(count) for count in seen.counts),
+        selection_weights=frozen(weights),
+        selection_weight_se=frozen(np.concatenate([[np.nan], weights[1:] * spread[2:]])),
+        estimate=estimate,
+        se=se if known else None,
+        statistic=estimate / se if known else None,
+        p_value=float(two_sided_p(np.array(estimate / se), None)) if known else None,
+        ci_low=estimate - half if known else None,
+        ci_high=estimate + half if known else None,
+        tau2=None if common else float(best.point[1]) * scale**2,
+        log_likelihood=value,
+        log_likelihood_unadjusted=plain,
+        lrt=lrt,
+        lrt_df=len(bounds),
+        lrt_p_value=float(special.chdtrc(len(bounds), lrt)),
+        maxima=best.maxima,
+        gap=best.gap,
+        next_estimate=None if best.second is None else sign * float(best.second[0]) * scale,
+        starts=best.starts,
+        unadjusted=fit.estimate,
+        unadjusted_ml=mean,
+        k=fit.k,
+        level=data.level,
+        measure=data.measure,
+        caveats=(
+            *few_studies_caveats(fit.k),
+            *_caveats(best, seen, sign * scale, known=known),
+        ),
+    )
+
+
+def _checked_steps(steps: ArrayLike) -> Array:
+    bounds = np.unique(np.atleast_1d(as_numbers("steps", steps)))
+    if bounds.ndim != 1 or bounds.size == 0 or not np.all((bounds > 0) & (bounds < 1)):
+        raise UsageError(
+            f"steps is {steps!r}; give one-sided p-values between 0 and 1, as (0.025,)"
+        )
+    return bounds
+
+
+def _check_intervals(counts: Array, bounds: Array) -> None:
+    empty = 1 + np.flatnonzero(counts[1:] == 0)
+    if not empty.size:
+        return
+    edges = [0.0, *bounds.tolist(), 1.0]
+    listed = ", ".join(f"{edges[j]:g} to {edges[j + 1]:g}" for j in empty.tolist())
+    raise NotEstimableError(
+        f"no study has a one-sided p-value in {listed}, so that its chance of being seen cannot be"
+        f" estimated; studies per interval: {[int(count) for count in counts]}. Choose other steps"
+    )
+
+
+def _standard_errors(best: Maximum) -> Array:
+    """Return standard errors from the observed information, NaN where there are none."""
+    found = np.full(best.free.size, np.nan)
+    information = -best.hessian[np.ix_(best.free, best.free)]
+    unit = np.sqrt(np.maximum(np.diag(information), 1e-300))
+    scaled = information / np.outer(unit, unit)
+    if np.linalg.eigvalsh(scaled).min() > 1e-10:
+        found[best.free] = np.sqrt(np.diag(np.linalg.inv(scaled))) / unit
+    return found
+
+
+def _caveats(best: Maximum, seen: SelectionData, unit: float, *, known: bool) -> tuple[Caveat, ...]:
+    found = []
+    if best.gap is not None and best.second is not None:
+        found.append(
+            Caveat(
+                "several_maxima",
+                f"The likelihood has {best.maxima} maxima; the highest is reported,"
+                f" {best.gap:.2g} above the next in log-likelihood, where the mean is"
+                f" {format_significant(float(best.second[0]) * unit)}.",
+            )
+        )
+    if not best.free[2:].all():
+        found.append(
+            Caveat(
+                "weight_at_bound",
+                "The likelihood rises towards a selection weight without limit (or to 0); it is"
+                f" held between 0.00001 and {HIGHEST_WEIGHT:g}, and the estimate depends on that.",
+            )
+        )
+    fewest = int(seen.counts.min())
+    if seen.counts[0] == 0:
+        found.append(
+            Caveat(
+                "no_significant_study",
+                "No study is significant in the favoured direction, so that the weights of the"
+                " others relative to such studies cannot be estimated; the adjusted effect is that"
+                " of the bound on them.",
+            )
+        )
+    elif fewest < FEW_IN_INTERVAL:
+        found.append(
+            Caveat(
+                "few_in_interval",
+                f"An interval of p-values holds {plural(fewest, 'study', 'studies')} only; its"
+                " weight rests on that.",
+            )
+        )
+    if not known:
+        found.append(
+            Caveat(
+                "no_standard_error",
+                "The likelihood is flat at its maximum; standard error and interval are withheld.",
+            )
+        )
+    return tuple(found)
