@@ -28,9 +28,12 @@ from ketameta.inputs import InputTables, Say, load_inputs
 from ketameta.models.results import plain
 from ketameta.paths import ProjectPaths, recover, write_atomically
 from ketameta.report.manifest import (
+    INDEX,
     MANIFEST,
+    PICTURES,
     code_hash,
     file_hash,
+    index_html,
     manifest_text,
     stated_outputs,
     text_hash,
@@ -45,8 +48,7 @@ if TYPE_CHECKING:
     from ketameta.report.plots import Plot
 
 
-#: Pictures made from the SVG of a figure, and the pixels per inch of a PNG.
-PICTURES = ("png", "pdf")
+#: Pixels per inch of a PNG.
 PNG_DPI = 300
 #: More processes than this wait for the memory and the disk rather than draw.
 MOST_WORKERS = 8
@@ -489,7 +491,6 @@ def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[st
 
 def _refresh_releases(paths: ProjectPaths) -> list[str]:
     """Bring the page that lists the releases up to date, where there are any."""
-    from ketameta.release import INDEX, index_html
     from ketameta.report.changes import releases
 
     if not releases(paths):

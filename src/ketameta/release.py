@@ -16,18 +16,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from markupsafe import escape
-
-from ketameta.build import PICTURES, draw_pictures
+from ketameta.build import draw_pictures
 from ketameta.errors import ReportError, UsageError
 from ketameta.evidence.load import is_link
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths, project_paths, recover, unfinished, write_atomically
-from ketameta.report.changes import frozen_results, releases, result_changes
-from ketameta.report.manifest import MANIFEST, REPRODUCE, file_hash, manifest_text, reproduction_zip
+from ketameta.report.changes import releases
+from ketameta.report.manifest import (
+    INDEX,
+    MANIFEST,
+    REPRODUCE,
+    file_hash,
+    index_html,
+    manifest_text,
+    reproduction_zip,
+)
 
-#: The page that lists the releases, below ``reports/``.
-INDEX = "releases/index.html"
 #: What a release says of itself: its version, and the hash of each of its files.
 RECORD = "release.json"
 #: Where the page of a release finds the list of all releases under the name it links.
@@ -193,60 +197,6 @@ def _is_published(paths: ProjectPaths, name: str) -> bool:
     first, *rest = name.split("/")
     plain = first == "reports" and bool(rest) and {"", ".", ".."}.isdisjoint(rest)
     return plain and (paths.root / name).resolve() == paths.reports.resolve().joinpath(*rest)
-
-
-def index_html(paths: ProjectPaths) -> str:
-    """Return the page that lists the releases, newest first, with what changed in each."""
-    versions = releases(paths)
-    parts = []
-    for place in range(len(versions) - 1, -1, -1):
-        version = versions[place]
-        folder = _folder(paths, version)
-        changed = ""
-        if place:
-            items = result_changes(_results(paths, versions[place - 1]), _results(paths, version))
-            lines = "".join(
-                f"<li>{escape(item['title'])}: {escape(item['words'])}</li>" for item in items
-            )
-            changed = f"<ul>{lines}</ul>" if lines else "<p>No result changed.</p>"
-        links = "".join(
-            f'<li><a href="{escape(f"{version}/{name}")}">{escape(words)}</a></li>'
-            for name, words in (
-                ("report.html", "Report"),
-                ("report.pdf", "Report as PDF"),
-                ("effects.csv", "Every effect"),
-                ("manifest.json", "Manifest"),
-                (REPRODUCE, "Everything needed to build it again"),
-            )
-            if (folder / name).is_file()
-        )
-        figures = "".join(
-            f"<li>{escape(path.stem)}: " + ", ".join(
-                f'<a href="{escape(f"{version}/figures/{path.stem}.{ending}")}">'
-                f"{ending.upper()}</a>"
-                for ending in ("svg", *PICTURES)
-                if path.with_suffix(f".{ending}").is_file()
-            ) + "</li>"
-            for path in sorted((folder / "figures").glob("*.svg"))
-        )  # fmt: skip
-        parts.append(
-            f"<section><h2>Release {escape(version)}</h2><ul>{links}</ul>{changed}"
-            f"<details><summary>Figures</summary><ul>{figures}</ul></details></section>"
-        )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<title>Releases</title>\n'
-        "<style>body{font:17px/1.6 system-ui,sans-serif;max-width:46rem;margin:2rem auto;"
-        "padding:0 1rem}</style>\n</head>\n<body>\n<main>\n<h1>Releases</h1>\n"
-        '<p><a href="../report.html">The present report</a></p>\n'
-        + "\n".join(parts)
-        + "\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _results(paths: ProjectPaths, version: str) -> dict[str, dict[str, object]]:
-    return frozen_results(paths, sorted(_folder(paths, version).glob("results/*.json")))
 
 
 def _folder(paths: ProjectPaths, version: str) -> Path:

@@ -25,21 +25,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import ketameta
-from ketameta.build import PICTURES
 from ketameta.differences import Difference, explained
 from ketameta.errors import KetametaError, UsageError
 from ketameta.evidence.load import is_link
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.release import INDEX, RECORD, index_html, remake
+from ketameta.release import RECORD, remake
 from ketameta.report.changes import releases
 from ketameta.report.manifest import (
     FOLDER,
+    INDEX,
     MANIFEST,
     REPRODUCE,
     ROOT_FILES,
     code_files,
     file_hash,
+    index_html,
     source_files,
 )
 
