@@ -36,6 +36,7 @@ from ketameta.report.manifest import (
     FOLDER,
     INDEX,
     MANIFEST,
+    PICTURES,
     REPRODUCE,
     ROOT_FILES,
     code_files,
