@@ -407,6 +407,7 @@ def test_a_file_that_may_not_be_read_is_a_finding(
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     path = tmp_path / "arms.csv"
+    path.touch()
     (finding,) = read_csv(path, "arms.csv", ARMS).findings
     assert finding.check == "file_unreadable" and "Permission denied" in finding.why
 

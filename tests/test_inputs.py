@@ -374,7 +374,7 @@ TOO_MUCH: dict[str, tuple[Callable[[], str], str]] = {
     "lines": (lambda: HEADER + "\n" * (MOST_LINES + 10), f"the file has {MOST_LINES + 11:,} lines"),
     "columns": (lambda: ",".join(f"c{i}" for i in range(10**6)) + "\n1\n",
                 ":1: the line has 1,000,000 cells, so it is not read"),
-    "a line": (lambda: "a" * 2_000_000, ":1: the line has 2,000,000 characters, so it is not read"),
+    "a line": (lambda: "a" * 3_000_000, ":1: the line has 3,000,000 characters, so it is not read"),
     "digits": (lambda: HEADER + _line_of("1" * 4999) * 20, "4,999 characters, more than any"),
     "digits and a letter": (lambda: HEADER + _line_of("1" * 4998 + "x") * 20, "more than any"),
     "mistakes": (lambda: HEADER + _line_of("x") * 3_000,

@@ -31,6 +31,7 @@ from helpers import (
 from ketameta.build import build
 from ketameta.errors import ExtractionError
 from ketameta.evidence import derive_effects
+from ketameta.formatting import published
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths, project_paths
 
@@ -502,14 +503,14 @@ def test_results_are_the_text_of_the_analysis_and_nothing_else(built: ProjectPat
         assert json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n" == text
 
 
-def test_the_effects_are_published_with_full_precision(built: ProjectPaths) -> None:
+def test_the_effects_are_published_with_seven_digits(built: ProjectPaths) -> None:
     evidence, _ = load_evidence(built)
     expected = derive_effects(evidence).effects.set_index("effect_id")
     with (built.reports / "effects.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert len({row["effect_id"] for row in rows}) == len(rows) == 6
     for row in rows:
-        assert float(row["estimate"]) == expected.loc[row["effect_id"], "estimate"]
+        assert float(row["estimate"]) == published(expected.loc[row["effect_id"], "estimate"])
     mood = json.loads((built.results / "rapid.json").read_text(encoding="utf-8"))
     by_id = {row["effect_id"]: row for row in rows}
     for row in mood["groups"][0]["rows"]:

@@ -13,6 +13,8 @@ PUBLISHED_DIGITS = 7
 #: Numbers are first rounded to this many digits, so that a tie (0.12345675, which one processor
 #: computes as 0.1234567499999999) is one on every processor.
 STEADY_DIGITS = 12
+#: Whole numbers below this are counts and keep every digit; beyond it too few decimals are known.
+LARGEST_COUNT = 1e10
 
 MINUS = "\u2212"
 #: What is printed where there is no number.
@@ -25,8 +27,8 @@ def published(value: Any) -> Any:
     Parameters
     ----------
     value : any
-        A number, or dicts, lists and tuples of numbers; everything else, whole numbers of any size
-        included, stays as it is.
+        A number, or dicts, lists and tuples of numbers. Integers, floats that are whole and below
+        ``LARGEST_COUNT``, and everything else stay as they are.
 
     Notes
     -----
@@ -44,13 +46,13 @@ def published(value: Any) -> Any:
 def _rounded(value: float) -> float:
     if not math.isfinite(value):
         return value
-    steady = _steady(value)
-    if steady.is_integer():
-        return steady + 0.0
-    return float(f"{steady:.{PUBLISHED_DIGITS - 1}e}")
+    whole = steady(value)
+    if whole.is_integer() and abs(whole) < LARGEST_COUNT:
+        return whole + 0.0
+    return float(f"{whole:.{PUBLISHED_DIGITS - 1}e}")
 
 
-def _steady(value: float) -> float:
+def steady(value: float) -> float:
     """Return a number without the last digits, in which processors differ."""
     return float(f"{value:.{STEADY_DIGITS - 1}e}")
 
@@ -80,7 +82,7 @@ def format_number(value: float | None, digits: int = 2) -> str:
     """
     if value is None or not math.isfinite(value):
         return MISSING
-    text = f"{_steady(value):.{digits}f}"
+    text = f"{steady(value):.{digits}f}"
     if float(text) == 0:
         text = text.lstrip("-")
     return text.replace("-", MINUS)
@@ -92,7 +94,7 @@ def format_significant(value: float | None, figures: int = 3) -> str:
         return MISSING
     if value == 0:
         return "0"
-    value = _steady(value)
+    value = steady(value)
     # The exponent after rounding: 0.9996 with three figures is 1.00.
     magnitude = int(f"{value:.{figures - 1}e}".partition("e")[2])
     if -4 <= magnitude < 7:
@@ -117,7 +119,7 @@ def format_p(p: float | None) -> str:
     """Return ``p = 0.012`` or ``p < 0.001``."""
     if p is None or not math.isfinite(p):
         return f"p {MISSING}"
-    p = _steady(p)
+    p = steady(p)
     if p < 0.001:
         return "p < 0.001"
     return f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"

@@ -51,16 +51,19 @@ class _Effects:
     frame: pd.DataFrame
     studies: tuple[str, ...]
     content: tuple[tuple[str, float, float], ...]
+    shown: tuple[tuple[str, float, float], ...]
     raw_spread: np.ndarray
     full_access: np.ndarray
 
     @classmethod
     def of(cls, used: pd.DataFrame) -> _Effects:
         columns = (used[name] for name in ("effect_id", "estimate", "variance"))
+        content = tuple(zip(*columns, strict=True))
         return cls(
             used,
             tuple(used["study_id"]),
-            tuple(zip(*columns, strict=True)),
+            content,
+            tuple((name, published(y), published(v)) for name, y, v in content),
             ~used["route"].str.contains("model_based").to_numpy(bool),
             used["access"].isin(FULL_ACCESS).to_numpy(bool),
         )
@@ -84,9 +87,9 @@ class TrialSets:
         self._joined: dict[tuple[tuple[str, float, float], ...], tuple[float, float]] = {}
 
     def content(self, key: Mapping[str, Option]) -> tuple[tuple[str, float, float], ...]:
-        """Return the effects that one combination uses: name, estimate, variance."""
+        """Return the effects that one combination uses, as published: name, estimate, variance."""
         effects, keep = self._cut(key)
-        return tuple(item for item, inside in zip(effects.content, keep, strict=True) if inside)
+        return tuple(item for item, inside in zip(effects.shown, keep, strict=True) if inside)
 
     def trials(self, key: Mapping[str, Option]) -> Trials:
         """Return estimates and variances of the trials that one combination pools."""

@@ -298,7 +298,7 @@ MOST_MISTAKES = 20_000
 _LONGEST_FIELD = LARGEST_CSV
 #: No line of a table has so many cells, nor so many commas in its texts.
 _MOST_CELLS = 1_000
-_LONGEST_LINE = 1_000_000
+_LONGEST_LINE = 2_000_000
 #: So much of a line is looked at for its separator.
 _LOOKED_AT_CHARACTERS = 20_000
 

@@ -49,6 +49,22 @@ class LeastSquares(NamedTuple):
     df: int
 
 
+#: Residuals below this share of the effects are the rounding error of an exact fit.
+EXACT_FIT = 1e-13
+
+
+def dispersion(squares: float, effects: float) -> float:
+    """Return a weighted sum of squared residuals; nought where rounding is all there is.
+
+    Parameters
+    ----------
+    squares : float
+    effects : float
+        The same sum of the effects themselves.
+    """
+    return squares if squares > EXACT_FIT**2 * effects else 0.0
+
+
 def power_of_two_scale(variances: Array) -> float:
     """Return the power of two nearest the median standard error.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ketameta.formatting import format_significant
+from ketameta.formatting import format_significant, steady
 from ketameta.models.intervals import Inference, Tau2Interval, mean_inference
 from ketameta.models.least_squares import Array, LeastSquares, weighted_least_squares
 from ketameta.models.results import Caveat
@@ -69,7 +69,7 @@ def data_caveats(y: Array, v: Array, labels: tuple[str, ...]) -> tuple[Caveat, .
     found = []
     pairs: dict[tuple[float, float], list[str]] = {}
     for estimate, variance, label in zip(y.tolist(), v.tolist(), labels, strict=True):
-        pairs.setdefault((estimate, variance), []).append(label)
+        pairs.setdefault((steady(estimate), steady(variance)), []).append(label)
     same = [", ".join(group) for group in pairs.values() if len(group) > 1]
     if same:
         found.append(

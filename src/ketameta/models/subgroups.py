@@ -16,7 +16,7 @@ from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, 
 from ketameta.formatting import format_number, format_p, format_significant, plural
 from ketameta.measures import CI_METHODS, TAU2_METHODS, Measure, measure_code
 from ketameta.models.intervals import WaldTest, check_level, prediction_bounds, wald_test
-from ketameta.models.least_squares import Array
+from ketameta.models.least_squares import Array, dispersion
 from ketameta.models.mixed_model import fit_mixed_model
 from ketameta.models.policy import MIN_STUDIES_PER_LEVEL
 from ketameta.models.pooling import (
@@ -300,7 +300,7 @@ def _between(fits: tuple[RandomEffects, ...], tested: NDArray[np.bool_]) -> Wald
         return None
     means = np.array([fit.estimate for fit in used])
     w = np.array([(1 / (fit.variances + (fit.tau2 or 0.0))).sum() for fit in used])
-    q = float(w @ (means - w @ means / w.sum()) ** 2)
+    q = dispersion(float(w @ (means - w @ means / w.sum()) ** 2), float(w @ means**2))
     df = len(used) - 1
     return WaldTest(q, df, None, float(special.chdtrc(df, q)))
 

@@ -17,6 +17,7 @@ from ketameta.errors import NotEstimableError, check_choice
 from ketameta.measures import TAU2_METHODS
 from ketameta.models.least_squares import (
     Array,
+    dispersion,
     moments,
     orthonormal_basis,
     power_of_two_scale,
@@ -318,7 +319,7 @@ def heterogeneity(y: Array, v: Array, design: Array, tau2: float | None) -> Hete
     basis = orthonormal_basis(design)
     w = (scale**2 / v)[None, :]
     at = moments(residualised(y / scale, basis), basis, w)
-    q = max(0.0, float(at.rss[0]))
+    q = dispersion(float(at.rss[0]), float(w[0] @ (y / scale) ** 2))
     typical = df / float(at.trace[0]) * scale**2
     i2_q = max(0.0, (q - df) / q) if q > 0 else 0.0
     h2_q = q / df

@@ -18,8 +18,9 @@ from ketameta.report.provenance import studies_of
 
 #: Versions are compared number by number.
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
-#: Relative change of an estimate that counts as one; less is rounding of another machine.
-_SAME = 1e-9
+#: Relative change of an estimate that counts as one; less is the last published digit, in which
+#: another platform may differ.
+_SAME = 1e-6
 
 
 def releases(paths: ProjectPaths) -> list[str]:

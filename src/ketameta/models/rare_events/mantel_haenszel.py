@@ -29,6 +29,7 @@ from ketameta.formatting import (
 )
 from ketameta.measures import Measure
 from ketameta.models.intervals import check_level, critical_value
+from ketameta.models.least_squares import dispersion
 from ketameta.models.rare_events.event_tables import (
     EventTables,
     ZeroHandling,
@@ -468,8 +469,8 @@ def peto(
     difference = used.a - expected
     total = float(variance.sum())
     pooled = Pooled(float(difference.sum()) / total, math.sqrt(1 / total))
-    q = float((difference**2 / variance).sum() - difference.sum() ** 2 / total)
-    found = spread(max(0.0, q), used.k)
+    squares = float((variance * (difference / variance - pooled.estimate) ** 2).sum())
+    found = spread(dispersion(squares, float((difference**2 / variance).sum())), used.k)
     zeros = tables.zero_handling(_PETO_ZEROS, informative)
     caveats = zero_caveats(zeros, tables.k, False)
     caveats += _peto_caveats(used, pooled.estimate)
@@ -553,5 +554,6 @@ def _peto_caveats(tables: EventTables, estimate: float) -> list[Caveat]:
 
 def _inverse_variance_q(tables: EventTables, measure: Measure, pooled: float) -> Spread:
     effects = _EFFECTS[measure.value](tables.a, tables.n1, tables.c, tables.n2, double_zeros="drop")
-    q = float(((effects.estimate - pooled) ** 2 / effects.variance).sum())
-    return spread(q, effects.k)
+    squares = float(((effects.estimate - pooled) ** 2 / effects.variance).sum())
+    size = float((effects.estimate**2 / effects.variance).sum())
+    return spread(dispersion(squares, size), effects.k)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from ketameta.effects.arrays import as_numbers
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.intervals import critical_value, two_sided_p
-from ketameta.models.least_squares import Array, weighted_least_squares
+from ketameta.models.least_squares import Array, dispersion, weighted_least_squares
 from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.resampling.batched import FitData
 from ketameta.models.results import Caveat
@@ -96,8 +96,6 @@ def check_varies(design: Array, predictor: str) -> None:
 
 #: Rounding of a study's deviation from a mean that is the study itself, relative to its effect.
 ZERO_DEVIATION = 100 * float(np.finfo(float).eps)
-#: Residuals below this share of the weighted effects are the rounding error of an exact fit.
-EXACT_FIT = 1e-13
 
 
 class Line(NamedTuple):
@@ -118,8 +116,7 @@ def weighted_line(y: Array, design: Array, weights: Array, level: float) -> Line
     NaN in the test where the fit is exact (a standard error of 0).
     """
     fit = weighted_least_squares(y, design, weights)
-    # What is left of an exact fit is rounding error, which is no dispersion.
-    rss = fit.rss if fit.rss > EXACT_FIT**2 * float(weights @ y**2) else 0.0
+    rss = dispersion(fit.rss, float(weights @ y**2))
     se = np.sqrt(np.diag(fit.covariance) * rss / fit.df)
     statistic = np.full(se.shape, np.nan)
     np.divide(fit.coefficients, se, out=statistic, where=se > 0)
