@@ -230,9 +230,9 @@ class _Pen(Pen):
     def lines(self, axis: Axis) -> None:
         layout, forest = self.layout, self.layout.forest
         top, bottom = layout.body_top, layout.axis_y
-        marks: list[tuple[str, float, float, str, Any]] = [
-            ("null_line", forest.scale.no_effect, bottom, look.GREY, "-")
-        ]
+        marks: list[tuple[str, float, float, str, Any]] = []
+        if forest.scale.has_null:
+            marks.append(("null_line", forest.scale.no_effect, bottom, look.GREY, "-"))
         if forest.important is not None:
             marks.append(("important_line", forest.important, bottom, look.GREEN, look.DASHED))
         mean, overall = layout.pooled_estimate, layout.rows_of("overall")

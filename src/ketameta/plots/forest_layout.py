@@ -517,7 +517,7 @@ def _directions(
     forest: Forest, axis: Axis | None, plot: ForestColumn, width: float, *, above: bool
 ) -> tuple[Direction, ...]:
     """Place the words beside no effect; long ones wrap, and never leave the page."""
-    if axis is None or not any(forest.scale.favours):
+    if axis is None or not (forest.scale.has_null and any(forest.scale.favours)):
         return ()
     share = min(max(axis.share(forest.scale.no_effect), 0.0), 1.0)
     null = plot.left + share * (plot.right - plot.left)

@@ -154,7 +154,7 @@ def dress(ax: Axes, x: Axis, y: Axis) -> None:
 
 def null_line(ax: Axes, value: float, axis: Axis, side: Side) -> None:
     """Draw the line of no effect where the axis holds it."""
-    if axis.side(value) == 0:
+    if math.isfinite(value) and axis.side(value) == 0:
         draw = ax.axvline if side == "x" else ax.axhline
         draw(value, color=look.GREY, lw=look.THIN, zorder=1.5, gid="null_line")
 

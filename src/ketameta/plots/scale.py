@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -40,7 +40,7 @@ class Scale:
     label : str
         The measure in words, as an axis prints it.
     is_ratio : bool
-        Whether the model's scale is the logarithm of what is shown.
+        Whether the model's scale is the logarithm of what is shown, on a logarithmic axis.
     null : float or None
         No effect, as shown; 1 for ratios and 0 otherwise when not given.
     favours : (str, str)
@@ -49,6 +49,11 @@ class Scale:
         Of the intervals.
     measure : str
         Code of the measure.
+    has_null : bool
+        Whether there is a value of no effect; a proportion or a mean of one group has none.
+    back : callable, optional
+        From the model's scale to what is shown, where neither is a logarithm (proportions,
+        correlations).
     """
 
     label: str = "Effect"
@@ -57,6 +62,8 @@ class Scale:
     favours: tuple[str, str] = ("", "")
     level: float = 0.95
     measure: str = ""
+    has_null: bool = True
+    back: Callable[[float], float] | None = None
 
     @classmethod
     def of(cls, result: Any) -> Scale:
@@ -71,7 +78,9 @@ class Scale:
 
     @property
     def no_effect(self) -> float:
-        """No effect, as shown."""
+        """No effect, as shown; not a number where there is none."""
+        if not self.has_null:
+            return math.nan
         null = finite(self.null)
         if null is None:
             return 1.0 if self.is_ratio else 0.0
@@ -96,6 +105,8 @@ class Scale:
     def show(self, value: Any) -> float | None:
         """Return a value of the model as it is shown; None where there is no finite number."""
         number = finite(value)
+        if number is not None and self.back is not None:
+            return finite(self.back(number))
         if number is None or not self.is_ratio:
             return number
         return math.exp(max(-_LARGEST_LOG, min(_LARGEST_LOG, number)))
@@ -349,6 +360,7 @@ def choose_range(
     halves = [(b - a) / 2 for a, b in ends if b > a]
     points = [inner(value) for value in estimates if math.isfinite(inner(value))]
     typical = median(halves) if halves else 0.0
+    null_share = null_share if scale.has_null else None
     core = _without_far_out(points, typical) or [a for pair in few for a in pair]
     core += [inner(value) for value in extra if math.isfinite(inner(value))]
     if null_share is not None:
