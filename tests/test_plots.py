@@ -479,7 +479,7 @@ def test_posterior_refuses_lists_of_different_length():
 
 
 def test_a_bayesian_fit_draws_its_posterior():
-    fit = km.bayes_random_effects(estimates(5), np.square(ses(5)))
+    fit = km.bayes_random_effects(estimates(5), np.square(ses(5)), measure="SMD")
     with look.detached():
         ax = fit.plot()
     assert words(ax, "curve_name") == ["Posterior", "A new trial"]

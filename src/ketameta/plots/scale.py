@@ -11,11 +11,13 @@ from typing import Any
 
 from ketameta.errors import UsageError
 from ketameta.formatting import MINUS, format_number, format_percent, format_ratio
-from ketameta.measures import Measure
+from ketameta.measures import measure_entry
 from ketameta.plots import look
 
 Interval = tuple[float | None, float | None]
 
+#: Transformations that an axis shows as they are, or on a logarithmic scale.
+PLAIN = ("identity", "log")
 #: exp() of more than this overflows a double.
 _LARGEST_LOG = 709.0
 
@@ -71,10 +73,15 @@ class Scale:
         code = str(getattr(result, "measure", None) or "")
         level = getattr(result, "level", None)
         scale = cls(level=0.95 if level is None else float(level), measure=code)
-        if code in Measure.__members__:
-            measure = Measure(code)
-            return replace(scale, label=measure.label, is_ratio=measure.is_ratio)
-        return replace(scale, label=code or "Effect")
+        entry = measure_entry(code)
+        if entry is None:
+            return replace(scale, label=code or "Effect")
+        scale = replace(scale, label=entry.label, has_null=entry.null is not None)
+        if entry.transformation in PLAIN:
+            return replace(scale, is_ratio=entry.transformation == "log")
+        if entry.transformation == "double_arcsine":  # each trial has its own way back
+            return replace(scale, label=entry.pooled_label)
+        return replace(scale, back=lambda value: float(entry.to_reader(value)))
 
     @property
     def no_effect(self) -> float:
