@@ -388,11 +388,11 @@ def test_names_beside_points_touch_nothing_and_yield_to_the_important():
     assert 1 <= len(placed) < 30
     for one in placed:
         for two in placed:
-            a, b = one.box, two.box
+            a, b = one[4], two[4]
             apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
             assert one is two or apart
     alone = place_names(crowd[:1], [(100.0, 100.0, 3.0)], (0, 0, 300, 200))
-    assert [name.text for name in alone] == ["Trial 0"]
+    assert [name for name, *_ in alone] == ["Trial 0"]
 
 
 # --- GOSH -----------------------------------------------------------------------------------------

@@ -198,10 +198,7 @@ class _Pen(Pen):
         self, column: ForestColumn, row: ForestRow, pieces: tuple[str, ...], bold: bool, colour: str
     ) -> None:
         if column.name == "comparison":
-            y = row.middle - len(row.beside) * LINE * BODY / 2
-            for index, line in enumerate(row.beside):
-                baseline = centred(y + (index + 0.5) * LINE * BODY, BODY)
-                self.text("cell", column.left, baseline, line, colour=colour)
+            self.block("cell", column.left, row.middle, row.beside, colour=colour)
             return
         baseline = centred(row.middle, BODY)
         if len(pieces) != len(column.anchors):  # one phrase instead of numbers

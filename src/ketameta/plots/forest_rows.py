@@ -111,12 +111,6 @@ class ForestRow:
         As shown (ratios, not their logarithms).
     cut_low, cut_high : bool
         Whether the interval runs past the axis there, and has an arrow.
-    area : float
-        Of the square, in square points.
-    tag, marker : str
-        A word beside the label, and a footnote letter.
-    top, height : float
-        In points from the top of the page.
     """
 
     kind: RowKind
