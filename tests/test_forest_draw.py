@@ -355,10 +355,34 @@ def test_refits_are_rows_of_pools():
 def test_a_common_effect_and_a_posterior_say_what_they_are():
     common = drawn(km.common_effect(Y, V, labels=LABELS).forest)
     assert "Common effect, inverse variance; 95% CI by Wald." in words(common, "footnote")
-    bayes = drawn(km.bayes_random_effects(Y, V, labels=LABELS).forest)
+    bayes = drawn(km.bayes_random_effects(Y, V, labels=LABELS, measure="SMD").forest)
     assert "Bayesian random effects; credible intervals." in words(bayes, "footnote")
 
 
 def test_a_forest_typed_by_hand_needs_no_fit():
     assert describe(Forest(looked_for="trials")).endswith("Looked for: trials.")
     assert words(drawn(forest, Forest()), "empty") == ["No eligible trials"]
+
+
+@pytest.mark.parametrize("measure", ["PR", "PLO", "PAS", "PFT"])
+def test_proportions_are_drawn_as_they_were_counted(measure):
+    events, people = np.array([5, 12, 40, 3]), np.array([10, 60, 90, 30])
+    effects = km.effect_sizes({"x": events, "n": people}, measure, events="x", n="n")
+    fit = km.random_effects(effects)
+    ax = drawn(fit.forest)
+    assert [x for x, _ in marked(ax, "study_marker")] == pytest.approx(events / people)
+    diamond = [x for x, _ in marked(ax, "pooled_diamond")]
+    ends = (fit.display("ci_low"), fit.display("ci_high"))
+    assert (min(diamond), max(diamond)) == pytest.approx(ends)
+    assert "null_line" not in parts(ax) and words(ax, "header")[1] == "Proportion"
+    assert_well_set(ax)
+    parts(drawn(fit.funnel))
+
+
+def test_correlations_are_drawn_as_correlations():
+    r = np.array([0.3, 0.5, 0.1, 0.4])
+    fit = km.random_effects(np.arctanh(r), 1 / np.array([17, 37, 57, 27]), measure="ZCOR")
+    ax = drawn(fit.forest)
+    assert [x for x, _ in marked(ax, "study_marker")] == pytest.approx(r)
+    assert marked(ax, "null_line")[0][0] == 0.0
+    assert [x for x, _ in marked(drawn(fit.funnel), "study")] == pytest.approx(r)

@@ -24,6 +24,7 @@ from figure_helpers import (
     words,
 )
 from ketameta.errors import UsageError
+from ketameta.models.results import plain
 from ketameta.plots import look
 from ketameta.plots.forest_draw import draw
 from ketameta.plots.forest_layout import LARGEST, SMALLEST, UNWEIGHTED, lay_out
@@ -383,7 +384,8 @@ def test_means_are_shown_on_request():
 def test_direction_words_stand_beside_no_effect():
     layout = laid_out(smd(3))
     left, right = layout.directions
-    null = layout.position(0.0)
+    plot = layout.column("plot")
+    null = plot.left + layout.axis.share(0.0) * (plot.right - plot.left)
     assert left.lines == ("Favours ketamine",)
     assert right.lines == ("Favours placebo",)
     assert left.x < null < right.x
@@ -531,8 +533,8 @@ def test_values_that_are_not_numbers_are_treated_as_missing():
 
 
 def test_the_layout_is_plain_data():
-    once = json.dumps(laid_out(subgroups()).to_dict(), sort_keys=True, allow_nan=False)
-    again = json.dumps(laid_out(subgroups()).to_dict(), sort_keys=True, allow_nan=False)
+    once = json.dumps(plain(laid_out(subgroups())), sort_keys=True, allow_nan=False)
+    again = json.dumps(plain(laid_out(subgroups())), sort_keys=True, allow_nan=False)
     assert once == again
     assert json.loads(once)["rows"][1]["kind"] == "subgroup_header"
 

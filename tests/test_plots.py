@@ -11,11 +11,23 @@ from matplotlib.figure import Figure
 import ketameta as km
 from figure_helpers import NAMES, assert_well_set, drawn, flat, marked, near, parts, words
 from ketameta.errors import UsageError
-from ketameta.plots import baujat, bubble, find, funnel, gosh, look, network, over_time, posterior
+from ketameta.plots import (
+    baujat,
+    bubble,
+    find,
+    forest,
+    funnel,
+    gosh,
+    look,
+    network,
+    over_time,
+    posterior,
+)
 from ketameta.plots.baujat import Baujat
 from ketameta.plots.baujat import describe as say_baujat
 from ketameta.plots.bubble import Bubble, Line, areas, bubble_of
 from ketameta.plots.bubble import describe as say_bubble
+from ketameta.plots.forest import Forest, Group, Pool, Trial
 from ketameta.plots.frame import place_names
 from ketameta.plots.funnel import CONTOURS, Funnel
 from ketameta.plots.funnel import describe as say_funnel
@@ -254,6 +266,26 @@ def test_funnel_refuses_no_trials_and_bad_standard_errors():
         funnel(3)
 
 
+def test_proportions_are_drawn_as_proportions_without_a_line_of_no_effect():
+    def share(x):
+        return 1 / (1 + math.exp(-x))
+
+    scale = Scale("Proportion", has_null=False, back=share)
+    data = funnel_data(scale=scale)
+    ax = drawn(funnel, data)
+    assert [x for x, _ in marked(ax, "study")] == pytest.approx([share(y) for y in estimates(12)])
+    assert 0 < ax.get_xlim()[0] < ax.get_xlim()[1] < 1
+    assert "null_line" not in parts(ax) and "contour" not in parts(ax)
+    (limit, _) = find(ax, "pseudo_limit")
+    assert limit.get_xdata()[-1] == pytest.approx(share(-0.4 - 1.959964 * ax.get_ylim()[0]))
+    trials = tuple(Trial(f"T{i}", y, y - 1, y + 1) for i, y in enumerate(estimates(5)))
+    pool = Pool(5, -0.4, -0.8, 0.0)
+    ax = drawn(forest, Forest((Group(None, trials),), scale, pool))
+    assert "null_line" not in parts(ax)
+    diamond = [x for x, _ in marked(ax, "pooled_diamond")]
+    assert (min(diamond), max(diamond)) == pytest.approx((share(-0.8), 0.5))
+
+
 # --- bubble ---------------------------------------------------------------------------------------
 
 
@@ -356,11 +388,11 @@ def test_names_beside_points_touch_nothing_and_yield_to_the_important():
     assert 1 <= len(placed) < 30
     for one in placed:
         for two in placed:
-            a, b = one.box, two.box
+            a, b = one[4], two[4]
             apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
             assert one is two or apart
     alone = place_names(crowd[:1], [(100.0, 100.0, 3.0)], (0, 0, 300, 200))
-    assert [name.text for name in alone] == ["Trial 0"]
+    assert [name for name, *_ in alone] == ["Trial 0"]
 
 
 # --- GOSH -----------------------------------------------------------------------------------------
@@ -447,7 +479,7 @@ def test_posterior_refuses_lists_of_different_length():
 
 
 def test_a_bayesian_fit_draws_its_posterior():
-    fit = km.bayes_random_effects(estimates(5), np.square(ses(5)))
+    fit = km.bayes_random_effects(estimates(5), np.square(ses(5)), measure="SMD")
     with look.detached():
         ax = fit.plot()
     assert words(ax, "curve_name") == ["Posterior", "A new trial"]

@@ -56,8 +56,6 @@ def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Ax
     Parameters
     ----------
     result : a fitted result, the result of ``baujat``, or Baujat
-    ax : Axes, optional
-    title : str, optional
 
     Returns
     -------

@@ -81,12 +81,6 @@ def axes_of(data: DoseResponse) -> tuple[Axis, Axis]:
 def plot(data: DoseResponse, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw effects against dose with the fitted curve and return the axes.
 
-    Parameters
-    ----------
-    data : DoseResponse
-    ax : Axes, optional
-    title : str, optional
-
     Returns
     -------
     Axes

@@ -11,7 +11,7 @@ from ketameta.errors import UsageError
 from ketameta.formatting import format_count, plural
 from ketameta.plots import look
 from ketameta.plots.frame import centred, table
-from ketameta.plots.look import BODY, LINE, MARGIN, SMALL
+from ketameta.plots.look import BODY, CAPITAL, LINE, MARGIN, SMALL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,12 +92,6 @@ def mark_radius(trials: int, most: int) -> float:
 def plot(data: EvidenceMap, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw the map of outcomes by interventions and return its axes, in points.
 
-    Parameters
-    ----------
-    data : EvidenceMap
-    ax : Axes, optional
-    title : str, optional
-
     Returns
     -------
     Axes
@@ -129,9 +123,8 @@ def plot(data: EvidenceMap, *, ax: Axes | None = None, title: str | None = None)
     pen = table(ax, width, height, title=data.title if title is None else title,
                 notes=[_legend(data, kinds)])  # fmt: skip
     for words, x in zip(heads, centres, strict=True):
-        for index, line in enumerate(reversed(words)):
-            y = top - 4.4 - index * LINE * BODY
-            pen.text("column", x, y, line, align="center", bold=True)
+        middle = top - 4.4 - CAPITAL * BODY / 2 - (len(words) - 1) / 2 * LINE * BODY
+        pen.block("column", x, middle, words, align="center", bold=True)
     right = width - MARGIN
     pen.line("rule", [(MARGIN, top), (right, top)])
     most = max((cell.trials for cell in data.cells), default=0)
@@ -146,9 +139,7 @@ def plot(data: EvidenceMap, *, ax: Axes | None = None, title: str | None = None)
         before = direct
         middle = y + ROW / 2
         words = look.wrap(look.clean(label), label_width - 4.0, BODY, most=2)
-        for index, line in enumerate(words):
-            baseline = centred(middle + (index - (len(words) - 1) / 2) * LINE * BODY, BODY)
-            pen.text("label", MARGIN + 3.0, baseline, line)
+        pen.block("label", MARGIN + 3.0, middle, words)
         for cell, x in zip(cells, centres, strict=True):
             kind = f"{'' if cell.trials else 'empty_'}{'' if direct else 'in'}direct_cell"
             at = x - 9.0

@@ -198,10 +198,7 @@ class _Pen(Pen):
         self, column: ForestColumn, row: ForestRow, pieces: tuple[str, ...], bold: bool, colour: str
     ) -> None:
         if column.name == "comparison":
-            y = row.middle - len(row.beside) * LINE * BODY / 2
-            for index, line in enumerate(row.beside):
-                baseline = centred(y + (index + 0.5) * LINE * BODY, BODY)
-                self.text("cell", column.left, baseline, line, colour=colour)
+            self.block("cell", column.left, row.middle, row.beside, colour=colour)
             return
         baseline = centred(row.middle, BODY)
         if len(pieces) != len(column.anchors):  # one phrase instead of numbers
@@ -230,9 +227,9 @@ class _Pen(Pen):
     def lines(self, axis: Axis) -> None:
         layout, forest = self.layout, self.layout.forest
         top, bottom = layout.body_top, layout.axis_y
-        marks: list[tuple[str, float, float, str, Any]] = [
-            ("null_line", forest.scale.no_effect, bottom, look.GREY, "-")
-        ]
+        marks: list[tuple[str, float, float, str, Any]] = []
+        if forest.scale.has_null:
+            marks.append(("null_line", forest.scale.no_effect, bottom, look.GREY, "-"))
         if forest.important is not None:
             marks.append(("important_line", forest.important, bottom, look.GREEN, look.DASHED))
         mean, overall = layout.pooled_estimate, layout.rows_of("overall")

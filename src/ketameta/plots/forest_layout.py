@@ -8,10 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ketameta.errors import check_choice
-from ketameta.models.results import plain
 from ketameta.plots import look
 from ketameta.plots.forest import Forest, arranged
 from ketameta.plots.forest_rows import (
@@ -121,22 +119,11 @@ class ForestLayout:
         """Return the rows of one kind, top to bottom."""
         return tuple(row for row in self.rows if row.kind == kind)
 
-    def position(self, value: float) -> float:
-        """Return where a value falls between the edges of the plot."""
-        plot = self.column("plot")
-        if plot is None or self.axis is None:
-            return math.nan
-        return plot.left + self.axis.share(value) * (plot.right - plot.left)
-
     @property
     def pooled_estimate(self) -> float | None:
         """The estimate of all trials, where the axis holds it."""
         value = next((row.estimate for row in self.rows if row.kind == "overall"), None)
         return None if value is None or self.axis is None or self.axis.side(value) else value
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the layout as JSON-ready Python."""
-        return dict(plain(self))
 
     def pages(
         self, height: float = PAGE_HEIGHT, rows: int | None = None
@@ -517,7 +504,7 @@ def _directions(
     forest: Forest, axis: Axis | None, plot: ForestColumn, width: float, *, above: bool
 ) -> tuple[Direction, ...]:
     """Place the words beside no effect; long ones wrap, and never leave the page."""
-    if axis is None or not any(forest.scale.favours):
+    if axis is None or not (forest.scale.has_null and any(forest.scale.favours)):
         return ()
     share = min(max(axis.share(forest.scale.no_effect), 0.0), 1.0)
     null = plot.left + share * (plot.right - plot.left)

@@ -111,12 +111,6 @@ class ForestRow:
         As shown (ratios, not their logarithms).
     cut_low, cut_high : bool
         Whether the interval runs past the axis there, and has an arrow.
-    area : float
-        Of the square, in square points.
-    tag, marker : str
-        A word beside the label, and a footnote letter.
-    top, height : float
-        In points from the top of the page.
     """
 
     kind: RowKind
@@ -268,11 +262,9 @@ def display_digits(forest: Forest) -> int:
     """Return how many decimals an effect needs: two, unless the typical interval says otherwise."""
     if forest.scale.is_ratio:
         return 2
-    halves = [
-        (trial.high - trial.low) / 2
-        for trial in forest.trials
-        if trial.low is not None and trial.high is not None and trial.high > trial.low
-    ]
+    show = forest.scale.show
+    ends = [(show(trial.low), show(trial.high)) for trial in forest.trials]
+    halves = [(b - a) / 2 for a, b in ends if a is not None and b is not None and b > a]
     if not halves:
         return 2
     typical = median(halves)

@@ -125,7 +125,7 @@ def describe_layout(layout: ForestLayout) -> str:
     sentences += [f"{row.label}." for row in layout.rows_of("subgroup_test")]
     null = scale.write(scale.no_effect, 0)
     for where, words in zip(("below", "above"), scale.favours, strict=True):
-        if words:
+        if words and scale.has_null:
             sentences.append(f"Values {where} {null}: {words[:1].lower()}{words[1:]}.")
     aside = sum(row.excluded for row in layout.rows)
     if aside:

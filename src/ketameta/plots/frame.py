@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -154,7 +154,7 @@ def dress(ax: Axes, x: Axis, y: Axis) -> None:
 
 def null_line(ax: Axes, value: float, axis: Axis, side: Side) -> None:
     """Draw the line of no effect where the axis holds it."""
-    if axis.side(value) == 0:
+    if math.isfinite(value) and axis.side(value) == 0:
         draw = ax.axvline if side == "x" else ax.axhline
         draw(value, color=look.GREY, lw=look.THIN, zorder=1.5, gid="null_line")
 
@@ -223,6 +223,13 @@ class Pen:
             weight="bold" if bold else "normal", style="italic" if italic else "normal",
             color=colour, gid=part,
         )  # fmt: skip
+
+    def block(self, part: str, x: float, middle: float, lines: Sequence[str], **how: Any) -> None:
+        """Write lines of text below each other around the line ``middle``."""
+        step = look.LINE * look.BODY
+        for index, line in enumerate(lines):
+            y = middle + (index - (len(lines) - 1) / 2) * step
+            self.text(part, x, centred(y, look.BODY), line, **how)
 
     def box(self, part: str, left: float, top: float, right: float, low: float, fill: str) -> None:
         """Fill a rectangle."""
@@ -301,15 +308,8 @@ _AROUND = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
-    """A word beside a point; where it stands is in points from the lower left of the axes."""
-
-    text: str
-    x: float
-    y: float
-    align: str
-    box: Box
+#: A word beside a point, where it stands in points, its alignment and its box.
+Name = tuple[str, float, float, str, Box]
 
 
 def place_names(
@@ -341,9 +341,9 @@ def place_names(
                 box[0] >= bounds[0] and box[1] >= bounds[1]
                 and box[2] <= bounds[2] and box[3] <= bounds[3]
             )  # fmt: skip
-            free = inside and not any(_meet(box, other.box) for other in placed)
+            free = inside and not any(_meet(box, other[4]) for other in placed)
             if free and not any(_near(box, *obstacle) for obstacle in obstacles):
-                placed.append(Name(text, at_x, at_y, align, box))
+                placed.append((text, at_x, at_y, align, box))
                 break
     return placed
 
@@ -412,12 +412,12 @@ def write_names(
     bounds = (2.0, 2.0, wide, tall + 6.0)
     placed = place_names(marked, obstacles, bounds)
     points = point_transform(ax)
-    for name in placed:
+    for word, x, y, align, _ in placed:
         ax.text(
-            name.x, name.y, name.text, ha=name.align, va="center_baseline", size=look.SMALL,
+            x, y, word, ha=align, va="center_baseline", size=look.SMALL,
             color=colour, transform=points, gid="name", zorder=5,
         )  # fmt: skip
-    written = {name.text for name in placed}
+    written = {word for word, *_ in placed}
     return [text for text, *_ in names if text not in written]
 
 

@@ -90,14 +90,13 @@ def funnel_of(result: Any) -> Funnel:
 
 def axes_of(funnel: Funnel) -> tuple[Axis, Axis]:
     """Return both axes: the room that trials, pseudo limits and no effect need, and no more."""
-    scale, inner = funnel.scale, _null(funnel.scale)
+    scale, null = funnel.scale, model_null(funnel.scale)
     points = [*funnel.estimates, *(y for y, _ in funnel.filled)]
     deepest = 1.06 * max([*funnel.ses, *(se for _, se in funnel.filled)])
-    needed = [inner, *points]
-    if funnel.pooled is not None:
-        needed += [funnel.pooled + sign * CONTOURS[1][1] * deepest for sign in (-1, 1)]
-    else:
-        needed += [inner + sign * CONTOURS[2][1] * deepest for sign in (-1, 1)]
+    needed = points if null is None else [null, *points]
+    middle = null if funnel.pooled is None else funnel.pooled
+    if middle is not None:
+        needed += [middle + sign * CONTOURS[1][1] * deepest for sign in (-1, 1)]
     pad = 0.04 * (max(needed) - min(needed))
     ends = scale.known(min(needed) - pad), scale.known(max(needed) + pad)
     return (
@@ -106,7 +105,10 @@ def axes_of(funnel: Funnel) -> tuple[Axis, Axis]:
     )
 
 
-def _null(scale: Scale) -> float:
+def model_null(scale: Scale) -> float | None:
+    """Return no effect on the model's scale; None where there is none."""
+    if not scale.has_null:
+        return None
     return float(np.log(scale.no_effect)) if scale.is_ratio else scale.no_effect
 
 
@@ -141,19 +143,21 @@ def plot(
     x, y = axes_of(funnel)
     ax = page(ax, x, y, title=funnel.title if title is None else title,
               notes=_notes(funnel, contours), height=HEIGHT)  # fmt: skip
-    se = np.array([0.0, y.high])
+    # Two depths make straight lines; other scales than plain ones and ratios bend them.
+    se = np.linspace(0.0, y.high, 2 if scale.back is None else 60)
     show = np.vectorize(scale.known)
     edges = [quantile for _, quantile, _ in CONTOURS]
-    outer = [*edges[1:], None]
-    for (_, quantile, fill), further in zip(CONTOURS, outer, strict=True) if contours else ():
-        for sign, end in ((-1, x.low), (1, x.high)):
-            near = show(_null(scale) + sign * quantile * se)
-            far = [end, end] if further is None else show(_null(scale) + sign * further * se)
-            ax.fill_betweenx(se, near, far, color=fill, lw=0, zorder=0, gid="contour")
+    null = model_null(scale)
+    if contours and null is not None:
+        for (_, quantile, fill), further in zip(CONTOURS, [*edges[1:], None], strict=True):
+            for sign, end in ((-1, x.low), (1, x.high)):
+                near = show(null + sign * quantile * se)
+                far = end + 0 * se if further is None else show(null + sign * further * se)
+                ax.fill_betweenx(se, near, far, color=fill, lw=0, zorder=0, gid="contour")
     null_line(ax, scale.no_effect, x, "x")
     if funnel.pooled is not None:
         middle = scale.known(funnel.pooled)
-        ax.plot([middle, middle], se, color=look.NAVY, ls=look.DOTTED, lw=look.THIN,
+        ax.plot([middle, middle], [0.0, y.high], color=look.NAVY, ls=look.DOTTED, lw=look.THIN,
                 gid="pooled_line")  # fmt: skip
         for sign in (-1, 1):
             limit = show(funnel.pooled + sign * edges[1] * se)
@@ -172,7 +176,7 @@ def plot(
 
 def _notes(funnel: Funnel, contours: bool) -> list[str]:
     legend = []
-    if contours:
+    if contours and funnel.scale.has_null:
         legend.append("Shading, from white outwards: p > 0.10, 0.05 to 0.10, 0.01 to 0.05, < 0.01.")
     if funnel.pooled is not None:
         legend.append("Dotted line: pooled estimate, with pseudo 95% limits (dashed).")

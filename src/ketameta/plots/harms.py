@@ -74,12 +74,6 @@ def axes_of(data: Harms, room: float) -> dict[str, Axis]:
 def plot(data: Harms, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw risk ratio and risk difference in two panels that share rows; return the axes.
 
-    Parameters
-    ----------
-    data : Harms
-    ax : Axes, optional
-    title : str, optional
-
     Returns
     -------
     Axes
@@ -125,9 +119,7 @@ def plot(data: Harms, *, ax: Axes | None = None, title: str | None = None) -> Ax
 
 def _cells(pen: Pen, row: Harm, middle: float) -> None:
     lines = look.wrap(look.clean(row.label), _NAME - 4.0, BODY, most=2)
-    for index, line in enumerate(lines):
-        baseline = centred(middle + (index - (len(lines) - 1) / 2) * LINE * BODY, BODY)
-        pen.text("harm_name", MARGIN + 2.0, baseline, line)
+    pen.block("harm_name", MARGIN + 2.0, middle, lines)
     if row.k == 0:
         return
     people = format_count(row.participants) if row.participants else "not printed"

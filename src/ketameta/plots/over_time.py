@@ -111,12 +111,6 @@ def asides(data: OverTime) -> dict[tuple[str, float], float]:
 def plot(data: OverTime, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw effects against time since the first dose and return the axes.
 
-    Parameters
-    ----------
-    data : OverTime
-    ax : Axes, optional
-    title : str, optional
-
     Returns
     -------
     Axes

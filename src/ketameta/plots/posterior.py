@@ -83,8 +83,6 @@ def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Ax
     Parameters
     ----------
     result : the result of ``bayes_random_effects``, or Posterior
-    ax : Axes, optional
-    title : str, optional
 
     Returns
     -------

@@ -107,12 +107,6 @@ def column_heads(data: RiskOfBias) -> list[str]:
 def plot(data: RiskOfBias, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw the judgements of all included studies and return the axes, in points.
 
-    Parameters
-    ----------
-    data : RiskOfBias
-    ax : Axes, optional
-    title : str, optional
-
     Returns
     -------
     Axes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -11,11 +11,13 @@ from typing import Any
 
 from ketameta.errors import UsageError
 from ketameta.formatting import MINUS, format_number, format_percent, format_ratio
-from ketameta.measures import Measure
+from ketameta.measures import measure_entry
 from ketameta.plots import look
 
 Interval = tuple[float | None, float | None]
 
+#: Transformations that an axis shows as they are, or on a logarithmic scale.
+PLAIN = ("identity", "log")
 #: exp() of more than this overflows a double.
 _LARGEST_LOG = 709.0
 
@@ -40,7 +42,7 @@ class Scale:
     label : str
         The measure in words, as an axis prints it.
     is_ratio : bool
-        Whether the model's scale is the logarithm of what is shown.
+        Whether the model's scale is the logarithm of what is shown, on a logarithmic axis.
     null : float or None
         No effect, as shown; 1 for ratios and 0 otherwise when not given.
     favours : (str, str)
@@ -49,6 +51,11 @@ class Scale:
         Of the intervals.
     measure : str
         Code of the measure.
+    has_null : bool
+        Whether there is a value of no effect; a proportion or a mean of one group has none.
+    back : callable, optional
+        From the model's scale to what is shown, where neither is a logarithm (proportions,
+        correlations).
     """
 
     label: str = "Effect"
@@ -57,6 +64,8 @@ class Scale:
     favours: tuple[str, str] = ("", "")
     level: float = 0.95
     measure: str = ""
+    has_null: bool = True
+    back: Callable[[float], float] | None = None
 
     @classmethod
     def of(cls, result: Any) -> Scale:
@@ -64,14 +73,21 @@ class Scale:
         code = str(getattr(result, "measure", None) or "")
         level = getattr(result, "level", None)
         scale = cls(level=0.95 if level is None else float(level), measure=code)
-        if code in Measure.__members__:
-            measure = Measure(code)
-            return replace(scale, label=measure.label, is_ratio=measure.is_ratio)
-        return replace(scale, label=code or "Effect")
+        entry = measure_entry(code)
+        if entry is None:
+            return replace(scale, label=code or "Effect")
+        scale = replace(scale, label=entry.label, has_null=entry.null is not None)
+        if entry.transformation in PLAIN:
+            return replace(scale, is_ratio=entry.transformation == "log")
+        if entry.transformation == "double_arcsine":  # each trial has its own way back
+            return replace(scale, label=entry.pooled_label)
+        return replace(scale, back=lambda value: float(entry.to_reader(value)))
 
     @property
     def no_effect(self) -> float:
-        """No effect, as shown."""
+        """No effect, as shown; not a number where there is none."""
+        if not self.has_null:
+            return math.nan
         null = finite(self.null)
         if null is None:
             return 1.0 if self.is_ratio else 0.0
@@ -96,6 +112,8 @@ class Scale:
     def show(self, value: Any) -> float | None:
         """Return a value of the model as it is shown; None where there is no finite number."""
         number = finite(value)
+        if number is not None and self.back is not None:
+            return finite(self.back(number))
         if number is None or not self.is_ratio:
             return number
         return math.exp(max(-_LARGEST_LOG, min(_LARGEST_LOG, number)))
@@ -349,6 +367,7 @@ def choose_range(
     halves = [(b - a) / 2 for a, b in ends if b > a]
     points = [inner(value) for value in estimates if math.isfinite(inner(value))]
     typical = median(halves) if halves else 0.0
+    null_share = null_share if scale.has_null else None
     core = _without_far_out(points, typical) or [a for pair in few for a in pair]
     core += [inner(value) for value in extra if math.isfinite(inner(value))]
     if null_share is not None:
