@@ -368,6 +368,8 @@ def test_a_csv_without_a_project_is_fitted_as_at_the_prompt(ketameta, trials_csv
     wanted = fitted(measure="OR", labels=names)
     assert (done.code, done.err) == (0, "")
     assert "<Effects: odds ratio, 4 studies>" in done.out and wanted.summary() in done.out
+    assert done.out.endswith(f"{wanted.methods_sentence()}\n") and "is better" not in done.out
+    assert "lower is better: favours treatment" in ketameta(*call, "--better", "lower").out
     stored = json.loads(ketameta(*call, "--output", "json").out)
     assert stored["fit"] == wanted.to_dict()
     assert stored["effects"]["labels"] == names
@@ -430,6 +432,9 @@ def test_the_picture_is_a_forest_plot_or_the_bubbles_of_a_moderator(
         (["--measure", "OR", *COUNTS, "--level", "95"], 2, "level is 95"),
         (["--measure", "OR", *COUNTS, "--correction", "x"], 2,
          "--correction is 'x'; give a number"),
+        (["--measure", "OR", *COUNTS, "--better", "low"], 2,
+         "--better is 'low'.*did you mean lower"),
+        (["--measure", "PLO", "--events", "a", "--n", "n1", "--better", "lower"], 2, "one group"),
         (["--measure", "OR", *COUNTS, "--output", "xml"], 2, "--output is 'xml'"),
         (["--measure", "OR", *COUNTS, "more.csv"], 2, "one CSV file; 2 were given"),
         (["--estimate", "author", "--variance", "dose"], 1,

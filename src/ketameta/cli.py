@@ -132,6 +132,9 @@ def fit(
     missing: Annotated[
         str, typer.Option(help="Trials without a value: refuse, or drop.")
     ] = "refuse",
+    better: Annotated[
+        str, typer.Option(help="lower or higher: says which side is favoured.", show_default=False)
+    ] = "",
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -161,12 +164,12 @@ def fit(
     effects, found_fit = fit_csv.fit_file(
         fit_csv.Request(
             Path(files[0]), columns, measure, labels or (), moderators, model, tau2_method,
-            ci_method, level, missing,
+            ci_method, level, missing, better,
         )
     )  # fmt: skip
-    text = fit_csv.fit_words(effects, found_fit, output)
+    text = fit_csv.fit_words(effects, found_fit, output, better)
     if plot is not None:
-        fit_csv.draw_fit(found_fit, plot)
+        fit_csv.draw_fit(found_fit, plot, better)
         typer.echo(f"wrote {plot}", err=True)
     typer.echo(text)
 

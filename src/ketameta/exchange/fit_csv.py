@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ketameta.effects.table import COMPUTED, Effects, effect_sizes
 from ketameta.errors import (
     ExtractionError,
@@ -79,6 +81,8 @@ class Request:
     model, tau2_method, ci_method, level
         As in :func:`ketameta.pool`; an empty ``ci_method`` is the model's own.
     missing : {"refuse", "drop"}
+    better : {"", "lower", "higher"}
+        Which way is better.
     """
 
     file: Path
@@ -91,6 +95,7 @@ class Request:
     ci_method: str = ""
     level: float = 0.95
     missing: str = "refuse"
+    better: str = ""
 
 
 def column_options(words: Sequence[str], known: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -243,6 +248,10 @@ def fit_file(request: Request) -> tuple[Effects, RandomEffects | MetaRegression]
     entry = find_measure(request.measure, "--measure") if request.measure else None
     check_choice("--model", request.model, ("random", "common"))
     check_choice("--missing", request.missing, ("refuse", "drop"))
+    if request.better:
+        check_choice("--better", request.better, ("lower", "higher"))
+        if entry is not None and entry.null is None:
+            raise UsageError(f"--better: {entry.name} is of one group and favours neither side")
     check_choice("--tau2-method", request.tau2_method, TAU2_METHODS)
     if request.ci_method:
         check_choice("--ci-method", request.ci_method, CI_METHODS)
@@ -313,7 +322,7 @@ def _as_options(problem: KetametaError) -> KetametaError:
     return type(problem)(text.replace("moderators: ", "--moderators: "))
 
 
-def draw_fit(fit: RandomEffects | MetaRegression, path: Path) -> None:
+def draw_fit(fit: RandomEffects | MetaRegression, path: Path, better: str = "") -> None:
     """Draw a forest plot (or the bubbles of one moderator) into a file, whole or not at all."""
     from ketameta.models.regression import MetaRegression
     from ketameta.plots import bubble, forest, save
@@ -326,7 +335,7 @@ def draw_fit(fit: RandomEffects | MetaRegression, path: Path) -> None:
                              f" coefficients ({', '.join(names)}); leave --plot out")  # fmt: skip
         save(bubble(fit), path)
     else:
-        save(forest(fit), path)
+        save(forest(fit, lower_is_better=better == "lower" if better else None), path)
 
 
 def check_picture(path: Path) -> None:
@@ -335,14 +344,20 @@ def check_picture(path: Path) -> None:
         raise UsageError(f"--plot is {str(path)!r}; the name ends in {', '.join(PICTURES)}")
 
 
-def fit_words(effects: Effects, fit: RandomEffects | MetaRegression, output: str) -> str:
+def fit_words(
+    effects: Effects, fit: RandomEffects | MetaRegression, output: str, better: str = ""
+) -> str:
     """Return effects and fit as text, JSON (everything) or CSV (the estimates)."""
     from ketameta.models.results import plain
 
     if output == "json":
-        whole = {"effects": plain(effects.to_dict()), "fit": fit.to_dict()}
+        whole = {"effects": plain(effects.to_dict()), "fit": fit.to_dict(),
+                 "methods": fit.methods_sentence()}  # fmt: skip
         return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True)
     if output == "csv":
         text: str = fit.tidy().to_csv(index=False, lineterminator="\n")
         return text.rstrip("\n")
-    return f"{effects!r}\n\n{fit.summary()}"
+    parts = [repr(effects), fit.summary(), fit.methods_sentence()]
+    if better and np.ndim(fit.estimate) == 0:
+        parts.insert(2, fit.favours(lower_is_better=better == "lower"))
+    return "\n\n".join(parts)

@@ -366,6 +366,7 @@ def plot(
     weights: bool = True,
     title: str | None = None,
     favours: tuple[str, str] | None = None,
+    lower_is_better: bool | None = None,
     xlim: tuple[float, float] | None = None,
     labels: bool | None = None,
     rows_per_page: int | None = None,
@@ -393,6 +394,8 @@ def plot(
     title : str, optional
     favours : (str, str), optional
         Words on the left and the right of no effect.
+    lower_is_better : bool, optional
+        Which way is better, where ``favours`` is not given: the side of the treatment is said.
     xlim : (float, float), optional
         Ends of the axis as shown; chosen from the data when not given. Intervals that run past an
         end are cut with an arrow.
@@ -445,6 +448,9 @@ def plot(
         forest = replace(forest, predictions=False, group_predictions=False)
     if title is not None:
         forest = replace(forest, title=title)
+    if favours is None and lower_is_better is not None:
+        sides = ("Favours treatment", "Favours control")
+        favours = sides if lower_is_better else sides[::-1]
     if favours is not None:
         forest = replace(forest, scale=replace(forest.scale, favours=favours))
     layout = lay_out(forest, style=style, xlim=xlim, weights=weights, labels=labels)
