@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import inspect
 import json
 import math
 import re
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ketameta.errors import UsageError, check_choice
+from ketameta.errors import CallError, UsageError, check_choice, did_you_mean
 from ketameta.measures import measure_entry
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ class Result:
         ``estimate``, a bound or anything else on the pooled scale, turned back by the measure of
         the result; as it is where the measure is not known or needs nothing.
         """
+        if not hasattr(self, name):
+            fields = [field.name for field in dataclasses.fields(self)]
+            raise UsageError(f"{type(self).__name__} has no {name!r}{did_you_mean(name, fields)}")
         value, entry = getattr(self, name), measure_entry(getattr(self, "measure", None))
         if value is None or entry is None:
             return value
@@ -307,7 +311,12 @@ def _draw(kind: str, result: object, options: dict[str, Any]) -> Axes:
     """Draw a result; the only place where a model looks up to the plots, and only when asked."""
     from ketameta import plots
 
-    axes: Axes = getattr(plots, kind)(result, **options)
+    drawn = getattr(plots, kind)
+    known = list(inspect.signature(drawn).parameters)
+    for name in options:
+        if name not in known:
+            raise CallError(f"{kind}() has no option {name!r}{did_you_mean(name, known)}")
+    axes: Axes = drawn(result, **options)
     return axes
 
 

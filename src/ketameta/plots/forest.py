@@ -435,6 +435,13 @@ def plot(
     from ketameta.plots.forest_draw import draw
     from ketameta.plots.forest_layout import lay_out
 
+    for name, pair, kind in (("xlim", xlim, int | float), ("favours", favours, str)):
+        if pair is not None and not (
+            isinstance(pair, tuple | list)
+            and len(pair) == 2
+            and all(isinstance(end, kind) for end in pair)
+        ):
+            raise UsageError(f"{name} is {pair!r}; give two of them, left and right")
     pools = None
     if groups is not None:
         if len(groups) != len(getattr(result, "labels", ())):
