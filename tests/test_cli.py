@@ -194,7 +194,7 @@ def test_outside_a_project_nothing_is_written_and_all_say_the_same(
 
 
 def test_every_command_is_tried_outside_a_project() -> None:
-    assert {call[0] for call in CALLS} | {"check"} == set(COMMANDS)
+    assert {call[0] for call in CALLS} | {"check", "fit"} == set(COMMANDS)
 
 
 def test_the_check_outside_a_project_is_a_finding(ketameta, tmp_path: Path) -> None:
