@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 import numpy as np
@@ -67,7 +67,7 @@ def takes_effects(*per_study: str) -> Callable[[Callable[P, T]], TakesEffects[P,
         counts = names[0] == "events_t"
         indexed = (*names[: 4 if counts else 2], *per_study)
 
-        def check_call(options: dict[str, Any], *args: Any) -> None:
+        def check_call(options: Mapping[str, object], *args: object) -> None:
             try:
                 signature.bind(*args, **options)
             except TypeError as problem:

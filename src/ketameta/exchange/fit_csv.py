@@ -263,7 +263,7 @@ def fit_file(request: Request) -> tuple[Effects, RandomEffects | MetaRegression]
             if set(way.columns) <= {*named, *fixed} <= way.every:
                 break
         else:
-            probe: dict[str, Any] = {name: [1.0] for name in (*named, *fixed)}
+            probe: Any = {name: [1.0] for name in (*named, *fixed)}
             effect_sizes(None, request.measure or None, **probe, **given)
         frame, lines = read_trials(request.file, numbers, request.missing, request.labels)
         labels: Any = list(request.labels) or [f"line {line}" for line in lines]
@@ -285,10 +285,12 @@ def fit_file(request: Request) -> tuple[Effects, RandomEffects | MetaRegression]
     return effects, fit
 
 
-def _split(columns: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Any], dict[str, float]]:
+def _split(columns: Mapping[str, str]) -> tuple[dict[str, str], Any, dict[str, float]]:
     """Return columns, options of the measure, and numbers that hold for every trial."""
     options = {name for e in MEASURES.values() for way in e.ways for name in way.options}
-    named, given, fixed = {}, dict[str, Any](), {}
+    named: dict[str, str] = {}
+    fixed: dict[str, float] = {}
+    given: dict[str, str | float | bool] = {}
     for name, value in columns.items():
         number = as_number(value, decimal_comma=False)
         if name in _FLAGS:

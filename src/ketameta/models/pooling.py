@@ -315,29 +315,20 @@ def fit_lines(fit: RandomEffects) -> str:
         lines.append(f"  next study  {share} PI {predicted} (t, {fit.pi_df} df)")
     if read is not None:
         lines.append(own)
-    if fit.q is not None:
-        spread = []
-        if fit.tau2 is not None:
-            range_ = " to ".join(
-                format_significant(bound) for bound in (fit.tau2_ci_low, fit.tau2_ci_high)
-            )
-            spread.append(f"τ² = {format_significant(fit.tau2)} ({range_})")
-        origin = "" if fit.tau2 is not None else " (from Q)"
-        spread.append(f"I² = {format_percent(fit.i2, 1)}{origin}")
-        spread.append(f"Q({fit.q_df}) = {format_number(fit.q, 1)}, {format_p(fit.q_p_value)}")
-        lines.append(f"  between     {', '.join(spread)}")
+    if fit.q is not None and fit.q_df is not None and fit.q_p_value is not None:
+        lines.append(f"  between     {heterogeneity_words(fit, fit.q, fit.q_df, fit.q_p_value)}")
     lines += [f"  caveat      {caveat.message}" for caveat in fit.caveats]
     return "\n".join(lines)
 
 
-def heterogeneity_words(fit: Any, q: float, df: int, p_value: float) -> str:
-    """Return tau-squared with its interval, I-squared and Q, as a report prints them."""
+def heterogeneity_words(fit: Any, q: float, df: int, p_value: float, share: str = "") -> str:
+    """Return tau-squared with its interval (``share`` says which), I-squared and Q in words."""
     spread = []
     if fit.tau2 is not None:
         low, high = (format_significant(b) for b in (fit.tau2_ci_low, fit.tau2_ci_high))
-        share = f"{100 * fit.level:g}%"
-        spread.append(f"τ² = {format_significant(fit.tau2)} ({share} CI {low} to {high})")
-    spread.append(f"I² = {format_percent(fit.i2, 1)}")
+        spread.append(f"τ² = {format_significant(fit.tau2)} ({share}{low} to {high})")
+    origin = " (from Q)" if fit.tau2 is None and isinstance(fit, RandomEffects) else ""
+    spread.append(f"I² = {format_percent(fit.i2, 1)}{origin}")
     return ", ".join([*spread, f"Q({df}) = {format_number(q, 1)}, {format_p(p_value)}"])
 
 
@@ -422,7 +413,7 @@ def findings_of(fit: RandomEffects) -> Chapter:
         bounds = format_interval(fit.pi_low, fit.pi_high, digits) if read is None else read[1]
         lines.append(f"The true effect of a new study is expected from {bounds} ({share} PI).")
     if fit.q is not None and fit.q_df is not None and fit.q_p_value is not None:
-        words = heterogeneity_words(fit, fit.q, fit.q_df, fit.q_p_value)
+        words = heterogeneity_words(fit, fit.q, fit.q_df, fit.q_p_value, f"{share} CI ")
         lines.append(f"Between studies: {words}.")
     return Chapter("Results", lines, study_rows(fit))
 

@@ -19,7 +19,6 @@ from ketameta.formatting import (
     format_number,
     format_p,
     format_percent,
-    format_significant,
     plural,
 )
 from ketameta.measures import CI_METHODS, TAU2_METHODS, Measure, measure_code, measure_entry
@@ -74,20 +73,14 @@ def moderation_words(fit: MetaRegression) -> str:
 def regression_lines(fit: MetaRegression) -> str:
     """Return the lines that a meta-regression prints."""
     how = [measure_words(fit.measure), plural(fit.k, "study", "studies")]
-    how.append(fit.tau2_method or "common effect")
-    how.append(METHOD_WORDS[fit.ci_method])
+    how += [fit.tau2_method or "common effect", METHOD_WORDS[fit.ci_method]]
     lines = [f"<MetaRegression: {', '.join(how)}>"]
     width = max(len(name) for name in fit.names)
     lines += [f"  {name:<{width}}  {words}   {test}" for name, words, test in _coefficients(fit)]
     explained = "" if fit.r2 is None else f", R² = {format_percent(fit.r2, 1)}"
     lines.append(f"  {'moderators':<{width}}  {moderation_words(fit)}{explained}")
-    spread = []
-    if fit.tau2 is not None:
-        low, high = (format_significant(b) for b in (fit.tau2_ci_low, fit.tau2_ci_high))
-        spread.append(f"τ² = {format_significant(fit.tau2)} ({low} to {high})")
-    spread.append(f"I² = {format_percent(fit.i2, 1)}")
-    spread.append(f"Q({fit.qe_df}) = {format_number(fit.qe, 1)}, {format_p(fit.qe_p_value)}")
-    lines.append(f"  {'residual':<{width}}  {', '.join(spread)}")
+    residual = heterogeneity_words(fit, fit.qe, fit.qe_df, fit.qe_p_value)
+    lines.append(f"  {'residual':<{width}}  {residual}")
     lines += [f"  caveat  {caveat.message}" for caveat in fit.caveats]
     return "\n".join(lines)
 
@@ -145,9 +138,9 @@ def methods_words(fit: MetaRegression) -> str:
 def findings_of(fit: MetaRegression) -> Chapter:
     """Return what a meta-regression found: sentences and the table of coefficients."""
     explained = "" if fit.r2 is None else f"; R² = {format_percent(fit.r2, 1)}"
-    residual = heterogeneity_words(fit, fit.qe, fit.qe_df, fit.qe_p_value)
+    ends = fit.qe, fit.qe_df, fit.qe_p_value, f"{100 * fit.level:g}% CI "
     lines = [f"Test of the moderators: {moderation_words(fit)}{explained}.",
-             f"Residual, between studies: {residual}."]  # fmt: skip
+             f"Residual, between studies: {heterogeneity_words(fit, *ends)}."]  # fmt: skip
     rows = [(name, words.replace("  ", ", "), test) for name, words, test in _coefficients(fit)]
     return Chapter("Results", lines, [("Coefficient", "Estimate", "Test"), *rows])
 
