@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import ketameta as km
 from helpers import ANALYSIS, TWO_ANALYSES, Done, make_project, trials, write_analysis
 from ketameta import cli
 from ketameta.build import build
+from ketameta.measures import MEASURES
+from ketameta.models import RandomEffects
 from ketameta.paths import ProjectPaths
+from tolerances import DIRECT
 
 
 @pytest.fixture
@@ -189,7 +194,7 @@ def test_outside_a_project_nothing_is_written_and_all_say_the_same(
 
 
 def test_every_command_is_tried_outside_a_project() -> None:
-    assert {call[0] for call in CALLS} | {"check"} == set(COMMANDS)
+    assert {call[0] for call in CALLS} | {"check", "fit"} == set(COMMANDS)
 
 
 def test_the_check_outside_a_project_is_a_finding(ketameta, tmp_path: Path) -> None:
@@ -327,3 +332,152 @@ def test_the_command_runs_as_a_module_and_a_closed_pipe_is_no_accident(
     process.stderr.close()
     process.wait(timeout=120)
     assert "Traceback" not in complaint
+
+
+# --- a CSV of trials ------------------------------------------------------------------------------
+
+TRIALS = """author;a;n1;c;n2;dose;arm
+Aronson 1948;4;123;11;139;4,4;x
+Ferguson 1949;6;306;29;303;5,5;y
+Hart 1977;62;13598;248;12867;5,2;x
+Madras 1980;505;88391;499;88391;1,3;y
+"""
+COUNTS = ("--events-treatment", "a", "--n-treatment", "n1", "--events-control", "c",
+          "--n-control=n2")  # fmt: skip
+
+
+@pytest.fixture
+def trials_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "trials.csv"
+    path.write_text(TRIALS, encoding="utf-8")
+    return path
+
+
+def fitted(**options: object) -> RandomEffects:
+    effects = km.log_odds_ratio(
+        [4, 6, 62, 505], [123, 306, 13598, 88391], [11, 29, 248, 499], [139, 303, 12867, 88391]
+    )
+    return km.random_effects(effects.estimate, effects.variance, **options)
+
+
+def test_a_csv_without_a_project_is_fitted_as_at_the_prompt(ketameta, trials_csv: Path) -> None:
+    call = ("fit", trials_csv.name, "--measure", "OR", *COUNTS, "--labels", "author")
+    done = ketameta(*call)
+    names = ["Aronson 1948", "Ferguson 1949", "Hart 1977", "Madras 1980"]
+    wanted = fitted(measure="OR", labels=names)
+    assert (done.code, done.err) == (0, "")
+    assert "<Effects: odds ratio, 4 studies>" in done.out and wanted.summary() in done.out
+    assert done.out.endswith(f"{wanted.methods_sentence()}\n") and "is better" not in done.out
+    assert "lower is better: favours treatment" in ketameta(*call, "--better", "lower").out
+    stored = json.loads(ketameta(*call, "--output", "json").out)
+    assert stored["fit"] == wanted.to_dict()
+    assert stored["effects"]["labels"] == names
+    row = next(csv.DictReader(io.StringIO(ketameta(*call, "--output", "csv").out)))
+    assert float(row["estimate"]) == wanted.estimate
+    other = ketameta(*call, "--model", "common", "--level", "0.9", "--output", "json")
+    assert json.loads(other.out)["fit"]["estimate"] == pytest.approx(
+        km.common_effect(wanted.estimates, wanted.variances).estimate, rel=DIRECT
+    )
+    assert sorted(path.name for path in trials_csv.parent.iterdir()) == ["trials.csv"]
+
+
+def test_columns_of_effects_a_number_for_all_and_moderators_are_taken(
+    ketameta, trials_csv: Path
+) -> None:
+    call = ("fit", "trials.csv", "--estimate", "dose", "--variance", "0.5", "--labels", "author")
+    regressed = json.loads(ketameta(*call, "--moderators", "~ arm", "--output=json").out)["fit"]
+    wanted = km.meta_regression([4.4, 5.5, 5.2, 1.3], [0.5] * 4, {"arm": list("xyxy")}, "~ arm")
+    assert regressed["estimate"] == pytest.approx(wanted.estimate.tolist(), rel=DIRECT)
+    assert regressed["names"] == ["intercept", "arm[T.y]"]
+    assert regressed["labels"][0] == "Aronson 1948"
+
+
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+def test_the_picture_is_a_forest_plot_or_the_bubbles_of_a_moderator(
+    ketameta, trials_csv: Path, ending: str
+) -> None:
+    picture = trials_csv.with_name(f"plot.{ending}")
+    call = ("fit", "trials.csv", "--measure", "OR", *COUNTS, "--plot", picture.name)
+    done = ketameta(*call)
+    assert (done.code, done.err) == (0, f"wrote plot.{ending}\n")
+    first = picture.read_bytes()
+    marks = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}
+    assert first.startswith(marks[ending])
+    assert ending != "svg" or b'class="pooled_diamond"' in first
+    assert ketameta(*call, "--moderators", "~ dose").code == 0
+    assert ending != "svg" or b'class="bubble"' in picture.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--measure", "rr", *COUNTS], 2, "--measure is 'rr'.*did you mean RR?"),
+        (["--measure", "OR", *COUNTS, "--events", "a"], 2, "OR takes no argument 'events'"),
+        (["--measure", "OR", *COUNTS[:-1]], 2, "missing: --n-control"),
+        (["--measure", "OR", *COUNTS[:-1], "--n-control", "armm"], 2,
+         r"no column 'armm' \(--n-control\); did you mean arm\?"),
+        (["--measure", "OR", *COUNTS, "--events-tretment", "a"], 2,
+         "no option --events-tretment; did you mean --events-treatment?"),
+        (["--measure", "OR", *COUNTS, "--n-treatment", "n2"], 2, "--n-treatment is given twice"),
+        (["--measure", "OR", "--n-treatment"], 2, "--n-treatment needs a value"),
+        (["--measure", "OR", *COUNTS, "--tau2-method", "DerSimonian-Laird"], 2,
+         "--tau2-method is .*did you mean DL?"),
+        (["--measure", "OR", *COUNTS, "--ci-method", "HKSJ"], 2, "did you mean knapp-hartung?"),
+        (["--measure", "OR", *COUNTS, "--moderators", "~ dos"], 2, "did you mean dose?"),
+        (["--measure", "OR", *COUNTS, "--labels", "autor"], 2, "did you mean author?"),
+        (["--measure", "OR", *COUNTS, "--plot", "plot.jpg"], 2, "ends in .svg, .png, .pdf"),
+        (["--measure", "OR", *COUNTS, "--plot", "p.svg", "--moderators", "~ dose + arm"], 2,
+         "--plot draws one moderator"),
+        (["--measure", "OR", *COUNTS, "--level", "95"], 2, "level is 95"),
+        (["--measure", "OR", *COUNTS, "--correction", "x"], 2,
+         "--correction is 'x'; give a number"),
+        (["--measure", "OR", *COUNTS, "--better", "low"], 2,
+         "--better is 'low'.*did you mean lower"),
+        (["--measure", "PLO", "--events", "a", "--n", "n1", "--better", "lower"], 2, "one group"),
+        (["--measure", "OR", *COUNTS, "--output", "xml"], 2, "--output is 'xml'"),
+        (["--measure", "OR", *COUNTS, "more.csv"], 2, "one CSV file; 2 were given"),
+        (["--estimate", "author", "--variance", "dose"], 1,
+         r"column 'author' \(--estimate\): every cell is a word"),
+        (["--measure", "OR", "--events-treatment", "n1", "--n-treatment", "a",
+          "--events-control", "c", "--n-control", "n2"], 1,
+         r"123 at position 0 \(line 2\), 306 at position 1 \(line 3\)"),
+        (["--measure", "OR", *COUNTS, "--plot", "trials.csv/p.svg"], 1, "trials.csv"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_fit_is_told_what_was_meant_and_writes_nothing(
+    ketameta, trials_csv: Path, arguments: list[str], code: int, words: str
+) -> None:
+    done = ketameta("fit", "trials.csv", *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert re.search(words, done.err, re.S), done.err
+    assert "Traceback" not in done.err
+    assert [path.name for path in trials_csv.parent.iterdir()] == ["trials.csv"]
+
+
+def test_every_wrong_cell_of_the_csv_is_named_at_once(ketameta, trials_csv: Path) -> None:
+    spoilt = TRIALS.replace("4;123", "x;123").replace("248", "").replace("5,5;y", "5,5;y;z")
+    trials_csv.write_text(spoilt, encoding="utf-8")
+    call = ("fit", "trials.csv", "--measure", "OR", *COUNTS)
+    done = ketameta(*call)
+    assert done.code == 1
+    assert done.err.splitlines() == [
+        "trials.csv, line 3: more cells than the header has; a separator is in a cell, or missing",
+        "trials.csv, line 2, column 'a' (--events-treatment): 'x' is no number",
+        "trials.csv, line 4, column 'c' (--events-control): the cell is empty; fill it in, or add"
+        " --missing drop",
+    ]
+    trials_csv.write_text(TRIALS.replace("248", "NA"), encoding="utf-8")
+    dropped = ketameta(*call, "--missing", "drop", "--labels", "author")
+    assert dropped.code == 0 and "left out, a value is missing: Hart 1977" in dropped.out
+    assert ketameta("fit", "none.csv", "--measure", "OR", *COUNTS).code == 2
+    trials_csv.write_text("", encoding="utf-8")
+    assert "the file is empty" in ketameta(*call).err
+
+
+def test_the_help_of_fit_lists_the_columns_of_every_measure(ketameta) -> None:
+    shown = ketameta("fit", "--help").out
+    for entry in MEASURES.values():
+        for way in entry.ways:
+            words = " ".join(f"--{name.replace('_', '-')}" for name in way.columns)
+            assert re.search(rf"\b{entry.name}\b[^:]*: {words}\n", shown), (entry.name, words)

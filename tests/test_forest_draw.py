@@ -386,3 +386,13 @@ def test_correlations_are_drawn_as_correlations():
     assert [x for x, _ in marked(ax, "study_marker")] == pytest.approx(r)
     assert marked(ax, "null_line")[0][0] == 0.0
     assert [x for x, _ in marked(drawn(fit.funnel), "study")] == pytest.approx(r)
+
+
+def test_the_better_direction_puts_the_treatment_on_its_side():
+    fit = km.random_effects([0.1, 0.3, 0.35], [0.03, 0.04, 0.05], measure="SMD")
+    for lower, wanted in ((True, ["Favours treatment", "Favours control"]),
+                          (False, ["Favours control", "Favours treatment"])):  # fmt: skip
+        texts = find(fit.forest(lower_is_better=lower), "direction")
+        found = sorted(texts, key=lambda text: text.get_window_extent().x0)
+        assert [text.get_text().strip("←→ ") for text in found] == wanted
+    assert "direction" not in parts(fit.forest())

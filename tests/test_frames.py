@@ -18,7 +18,12 @@ from scipy import special
 import ketameta as km
 from ketameta import effect_sizes
 from ketameta.effects import check_alike, check_indexes
-from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
+from ketameta.errors import (
+    ImpossibleDataError,
+    KetametaError,
+    NotEstimableError,
+    UsageError,
+)
 from tolerances import DENSE, DIRECT, EFFECT_SIZE, METAFOR_SEARCHED, PUBLISHED_TWO_DIGITS
 
 #: dat.bcg: trials of a vaccine; allocation and latitude are moderators.
@@ -221,9 +226,8 @@ def test_a_lazy_frame_is_asked_to_be_collected():
         effect_sizes(polars(BCG).lazy(), "RR", **COUNTS)
 
 
-def test_the_public_name_is_the_function_once_no_package_has_it():
-    if importlib.util.find_spec("ketameta.effects") is None:
-        assert km.effect_sizes is effect_sizes
+def test_the_public_name_is_the_function_and_no_package():
+    assert km.effect_sizes is importlib.import_module("ketameta.effects.table").effect_sizes
     assert "effect_sizes" in km.__all__ and km.Effects is type(ES)
 
 
@@ -616,3 +620,96 @@ def test_examples_in_docstrings_hold(name):
     for test in tests:
         found = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)
         assert found.failed == 0
+
+
+# --- what takes effects beside the models ---------------------------------------------------------
+
+
+def test_tests_and_simulations_take_effects_for_their_arrays():
+    odds = effect_sizes(BCG, "OR", labels="author", **COUNTS)
+    arrays = km.peters_test(km.random_effects(odds), *(BCG[name] for name in COUNTS.values()))
+    assert km.peters_test(km.random_effects(odds), odds) == arrays
+    assert km.peters_test(odds) == arrays
+    with pytest.raises(UsageError, match="effects hold none"):
+        km.peters_test(effect_sizes(FRAME, "OR", estimate="yi", variance="vi"))
+    with pytest.raises(UsageError, match="needs the counts of both arms"):
+        km.peters_test(km.random_effects(odds))
+    kept = {"tau2": 0.3, "replicates": 200, "seed": 4}
+    assert km.simulate_coverage(ES, **kept) == km.simulate_coverage(ES.variance, **kept)
+    both = km.batched_fit(ES), km.batched_fit(*YV)
+    np.testing.assert_array_equal(both[0].tau2, both[1].tau2)
+    np.testing.assert_array_equal(both[0].coefficients, both[1].coefficients)
+    with pytest.raises(UsageError, match="give variances beside estimates"):
+        km.batched_fit(ES.estimate)
+
+
+# --- misuse ---------------------------------------------------------------------------------------
+
+FIT = km.random_effects(ES)
+Y, V = [0.1, 0.2, 0.5, 0.7], [0.1, 0.2, 0.1, 0.3]
+#: Calls that ask for something that does not exist, and what the error says of it.
+MISUSE = [
+    (lambda: km.random_effects(Y, V, "reml"), "tau2_method is 'reml'.*did you mean REML"),
+    (lambda: km.random_effects(Y, V, "DerSimonian-Laird"), "did you mean DL"),
+    (lambda: km.random_effects(Y, V, ci_method="HKSJ"), "did you mean knapp-hartung"),
+    (lambda: km.random_effects(Y, V, ci_method=None), "ci_method is None"),
+    (lambda: km.random_effects(Y, V, level="95%"), "level is '95%'"),
+    (lambda: km.random_effects(Y, V, measure="odds"), "measure is 'odds'"),
+    (lambda: km.random_effects(Y, V, tau_method="DL"), "did you mean tau2_method"),
+    (lambda: km.random_effects(Y, V, repeated_labels="alow"), "did you mean allow"),
+    (lambda: km.random_effects(Y), "missing .*variances.*effects of km.effect_sizes"),
+    (lambda: km.random_effects(FIT), "missing .*variances"),
+    (lambda: km.random_effects(BCG), "was given a frame; name its columns"),
+    (lambda: km.common_effect(Y, V, "hksj"), "did you mean knapp-hartung"),
+    (lambda: km.pool(Y, V, model="fixed"), "model is 'fixed'"),
+    (lambda: km.meta_regression(ES), "missing .*moderators"),
+    (lambda: km.meta_regression(ES, "~ ablt"), "did you mean ablat"),
+    (lambda: km.meta_regression(ES, "~ ablat +"), "cannot be read"),
+    (lambda: km.meta_regression(Y, V, np.ones((4, 2)) * [[1], [2], [3], [4]]), "combination"),
+    (lambda: km.meta_regression(ES, "~ ablat").test("ablatt"), "did you mean ablat"),
+    (lambda: km.meta_regression(ES, "~ ablat").predict({"ablt": [1]}), "not a column"),
+    (lambda: km.meta_regression(ES, "~ ablat").bubble("ablatt"), "did you mean ablat"),
+    (lambda: km.subgroup_analysis(ES), "missing .*groups"),
+    (lambda: km.subgroup_analysis(ES, "aloc"), "did you mean alloc"),
+    (lambda: km.subgroup_analysis(ES, "alloc", tau2_across="comon"), "did you mean common"),
+    (lambda: km.bayes_random_effects(Y, V, tau_prior="half-normal"), "tau_prior"),
+    (lambda: km.turner_2015("foo", "bar"), "foo"),
+    (lambda: km.multilevel(Y, V, list("aabb"), method="DL"), "method is 'DL'"),
+    (lambda: km.che(Y, V, list("aabb"), rho=2), "rho is 2"),
+    (lambda: km.network_meta_analysis(Y, V, list("abcd"), list("xxyz"), list("pppp"),
+                                      reference="q"), "reference is 'q'"),
+    (lambda: km.prediction_interval(FIT, "htz"), "did you mean hts"),
+    (lambda: km.bootstrap(FIT, "study"), "did you mean studies"),
+    (lambda: km.bootstrap(FIT, replicates=-3), "replicates is -3"),
+    (lambda: km.simulate_coverage(V, 0.1, ci_methods=["hksj"]), "hksj"),
+    (lambda: km.egger_test(FIT, "sd"), "choose one of"),
+    (lambda: km.trim_and_fill(FIT, side="up"), "side is 'up'"),
+    (lambda: km.selection_model(FIT, steps="a"), "steps"),
+    (lambda: km.absolute_effect(FIT, 20), "baseline_risk"),
+    (lambda: km.mantel_haenszel(BCG["tpos"], BCG["n1"], BCG["cpos"], BCG["n2"], measure="SMD"),
+     "measure is 'SMD'"),
+    (lambda: km.to_pymare(3), "give effects"),
+    (lambda: FIT.display("estimat"), "did you mean estimate"),
+    (lambda: FIT.forest(styl="jama"), "did you mean style"),
+    (lambda: FIT.forest(style="jamma"), "did you mean jama"),
+    (lambda: FIT.forest(sort="weigth"), "did you mean weight"),
+    (lambda: FIT.forest(xlim=3), "xlim is 3; give two"),
+    (lambda: FIT.forest(favours="left"), "favours is 'left'; give two"),
+    (lambda: FIT.funnel(contour=True), "did you mean contours"),
+    (lambda: FIT.funnel(contours="yes"), "contours is 'yes'"),
+    (lambda: km.plots.bubble(FIT), "needs a fit of meta_regression"),
+    (lambda: km.plots.network(FIT), "needs a fit of network_meta_analysis"),
+    (lambda: km.plots.gosh(FIT), "needs the result of gosh"),
+    (lambda: km.plots.save(FIT, "plot.svg"), "needs axes or a figure"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "words"), MISUSE, ids=[words for _, words in MISUSE])
+def test_misuse_is_answered_by_a_named_error_that_says_what_was_meant(call, words):
+    with pytest.raises(KetametaError, match=words):
+        call()
+
+
+def test_a_name_that_the_package_does_not_have_is_answered_with_the_nearest():
+    with pytest.raises(AttributeError, match="no attribute 'random_effect'; did you mean random_"):
+        km.random_effect  # noqa: B018

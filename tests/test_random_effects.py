@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from ketameta import common_effect, pool, random_effects, second_engine
+from ketameta import common_effect, meta_regression, pool, random_effects, second_engine
 from ketameta.errors import NotEstimableError, UsageError
+from ketameta.formatting import format_number
 from ketameta.measures import CI_METHODS, TAU2_METHODS
 from ketameta.models import (
+    REFERENCES,
+    TAU2_WORDS,
     NoEvidence,
     RandomEffects,
     _pymare,
@@ -496,3 +500,98 @@ def test_tau_is_the_root_of_tau2() -> None:
     fit = random_effects(*BCG)
     assert fit.tau == pytest.approx(np.sqrt(fit.tau2), rel=DIRECT)  # type: ignore[arg-type]
     assert common_effect(*BCG).tau is None
+
+
+# --- what a fit says of itself --------------------------------------------------------------------
+
+VACCINE = random_effects(
+    [-0.8893, -1.5854, -1.3481, -1.4416], [0.3256, 0.1946, 0.4154, 0.0200], measure="RR",
+    labels=["A | b", "C*d", "E", "<F>"],
+)  # fmt: skip
+
+
+def test_the_methods_sentence_names_what_was_done_with_numbers_and_sources():
+    text = VACCINE.methods_sentence()
+    for words in (
+        "The risk ratios (as logarithms) of 4 studies were pooled in a random-effects model",
+        "restricted maximum likelihood (Viechtbauer 2005), with a Q-profile interval",
+        "95% confidence interval of the mean is Knapp–Hartung's (Knapp and Hartung 2003), from t"
+        " with 3 degrees of freedom, with a factor of the variance of at least 1",
+        "95% prediction interval for the true effect of a new study is from t with 2 degrees",
+    ):
+        assert words in text
+    for method, words in TAU2_WORDS.items():
+        said = random_effects([1, 2, 4], [1, 1, 1], method, "wald", level=0.9).methods_sentence()
+        assert words in said and "90% confidence interval of the mean is Wald's" in said
+        assert "Knapp" not in said
+    assert set(TAU2_WORDS) == set(TAU2_METHODS)
+    common = common_effect([1, 2], [1, 1]).methods_sentence()
+    assert "common-effect model" in common and "τ²" not in common and "prediction" not in common
+    assert random_effects([1], [1]).methods_sentence().startswith("One study was found")
+    assert pool([], []).methods_sentence() == "No study was eligible, so that nothing was pooled."
+
+
+def test_a_report_is_markdown_or_html_with_the_numbers_of_the_fit():
+    text = VACCINE.report(title="Vaccine")
+    lines = text.splitlines()
+    heads = [line for line in lines if line.startswith("#")]
+    assert heads == ["# Vaccine", "## Methods", "## Results", "## Caveats", "## References"]
+    assert f"Q({VACCINE.q_df})" in text and VACCINE.methods_sentence() in text
+    table = [line for line in lines if line.startswith("|")]
+    assert table[0] == "| Study | risk ratio | 95% CI | Weight |"
+    assert len(table) == 2 + VACCINE.k
+    assert table[2].startswith(r"| A \| b | 0.41 | 0.13 to 1.26 |")
+    assert table[3].startswith(r"| C\*d |") and table[5].startswith(r"| \<F\> |")
+    page = VACCINE.report("html", title="A < B")
+    tree = ElementTree.fromstring(page)
+    assert [node.text for node in tree.iter("h2")] == [head[3:] for head in heads[1:]]
+    assert tree.find("h1").text == "A < B"
+    assert [row[0].text for row in tree.iter("tr")][1:] == list(VACCINE.labels)
+    with pytest.raises(UsageError, match=r"format is 'htm'; .*did you mean html"):
+        VACCINE.report("htm")
+
+
+@pytest.mark.parametrize("fit", [VACCINE, common_effect([1, 2], [1, 1]), pool([], [])])
+def test_a_report_lists_every_source_it_names_and_no_other(fit):
+    body, _, listed = fit.report().partition("## References")
+    named = {who for who in REFERENCES if who in body}
+    assert {line[2:].rpartition(who)[1] for line in listed.split("\n") for who in named
+            if line[2:].startswith(f"{who},")} == named  # fmt: skip
+    assert listed.count("\n- ") == len(named)
+
+
+def test_a_report_of_a_regression_tells_coefficients_and_the_test_of_moderators():
+    y, v = [0.1, 0.3, 0.35, 0.65, 0.5], [0.03, 0.04, 0.05, 0.02, 0.03]
+    fit = meta_regression(y, v, {"dose": [1, 2, 3, 4, 5]}, "~ dose", measure="MD")
+    text = fit.report()
+    assert r"mean differences of 5 studies were regressed on \~ dose in a mixed-effects" in text
+    assert "an F test. R² is the share" in text and "Raudenbush 2009, in Cooper" in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows] == ["| Coefficient", "| ---", "| intercept",
+                                                    "| dose"]  # fmt: skip
+    assert format_number(fit.estimate[1], 2) in rows[3]
+    common = meta_regression(y, v, [1, 2, 3, 4, 5], tau2_method="common", ci_method="wald")
+    said = common.methods_sentence()
+    assert "regressed on x1 in a common-effect model" in said and "a Wald χ² test" in said
+
+
+@pytest.mark.parametrize(
+    ("mean", "lower", "words"),
+    [
+        (-1.0, True, "lower is better: favours treatment"),
+        (-1.0, False, "higher is better: favours control"),
+        (1.0, True, "lower is better: favours control"),
+        (1.0, False, "higher is better: favours treatment"),
+    ],
+)
+def test_the_side_that_is_favoured_is_said_where_the_better_direction_is_stated(mean, lower, words):
+    sure = common_effect([mean, mean], [0.01, 0.02], measure="SMD")
+    assert sure.favours(lower_is_better=lower) == words
+    open_ = common_effect([mean, mean], [4.0, 4.0], measure="OR")
+    assert open_.favours(lower_is_better=lower) == f"{words}, with no effect inside the interval"
+    assert f"{words[0].upper()}{words[1:]}." in sure.report(lower_is_better=lower)
+    assert "is better" not in sure.report()
+    with pytest.raises(UsageError, match="of one group favours neither"):
+        common_effect([mean, mean], [1, 1], measure="PLO").favours(lower_is_better=lower)
+    with pytest.raises(UsageError, match="lower_is_better is 'yes'"):
+        sure.favours(lower_is_better="yes")

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ketameta.errors import KetametaError, UsageError
 
@@ -71,6 +72,106 @@ def project(root: Path) -> ProjectPaths:
             "or name it with --root"
         )
     return paths
+
+
+class _ColumnsInHelp(TyperCommand):
+    """A command whose help ends with the columns of every measure, read when it is asked for."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples, and the columns below them."""
+        from ketameta.exchange.fit_csv import column_help
+
+        super().format_epilog(ctx, formatter)
+        formatter.write(f"\nColumns by measure (or one number for all trials):\n{column_help()}\n")
+
+
+def add_fit_command(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    counts = "--events-treatment a --n-treatment n1 --events-control c --n-control n2"
+    app.command(
+        "fit",
+        short_help="Fit any CSV of trials: no project needed.",
+        cls=_ColumnsInHelp,
+        context_settings={"ignore_unknown_options": True},
+        epilog=examples(
+            f"fit trials.csv --measure OR {counts} --plot forest.svg",
+            f"fit trials.csv --measure RR {counts} --labels author --moderators '~ dose'",
+            "fit effects.csv --measure SMD --estimate g --variance v --output json > fit.json",
+        ),
+    )(fit)
+
+
+def fit(
+    context: typer.Context,
+    trials: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TRIALS.csv --COLUMN NAME ...",
+            help="A CSV of any separator, and which columns hold what: see below.",
+        ),
+    ],
+    measure: Annotated[
+        str, typer.Option(help="SMD, OR, RR, HR, PLO ...; see below.", show_default=False)
+    ] = "",
+    labels: Annotated[
+        list[str] | None, typer.Option(help="Column with the names of trials; several are joined.")
+    ] = None,
+    moderators: Annotated[
+        str, typer.Option(help="Formula of a meta-regression: '~ dose + design'.")
+    ] = "",
+    model: Annotated[str, typer.Option(help="random or common.")] = "random",
+    tau2_method: Annotated[str, typer.Option(help="REML, DL, PM, ML, EB, HE, HS or SJ.")] = "REML",
+    ci_method: Annotated[
+        str,
+        typer.Option(
+            help="wald, knapp-hartung or knapp-hartung-conservative (the default but for a common "
+            "effect)."
+        ),
+    ] = "",
+    level: Annotated[float, typer.Option(help="Of every interval.")] = 0.95,
+    missing: Annotated[
+        str, typer.Option(help="Trials without a value: refuse, or drop.")
+    ] = "refuse",
+    better: Annotated[
+        str, typer.Option(help="lower or higher: says which side is favoured.", show_default=False)
+    ] = "",
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture to write (.svg, .png, .pdf): forest plot, or bubbles of a moderator.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[str, typer.Option(help="What is printed: text, json or csv.")] = "text",
+) -> None:
+    """Compute the effects of a CSV of trials, pool or regress them, and draw the picture.
+
+    Needs no project. Prints the fit; only the picture is written, whole or not at all. Ends with 1
+    when the file must be mended (every problem, by line and column), with 2 when a column or a
+    word is not known.
+    """
+    from ketameta.errors import check_choice
+    from ketameta.exchange import fit_csv
+
+    check_choice("--output", output, fit_csv.OUTPUTS)
+    own = [param.opts[0] for param in context.command.params]
+    files, columns = fit_csv.column_options(trials, own)
+    if len(files) != 1:
+        found = f"{len(files)} were given: {', '.join(files)}" if files else "none was given"
+        raise UsageError(f"fit takes one CSV file; {found}")
+    if plot is not None:
+        fit_csv.check_picture(plot)
+    effects, found_fit = fit_csv.fit_file(
+        fit_csv.Request(
+            Path(files[0]), columns, measure, labels or (), moderators, model, tau2_method,
+            ci_method, level, missing, better,
+        )
+    )  # fmt: skip
+    text = fit_csv.fit_words(effects, found_fit, output, better)
+    if plot is not None:
+        fit_csv.draw_fit(found_fit, plot, better)
+        typer.echo(f"wrote {plot}", err=True)
+    typer.echo(text)
 
 
 def add_release_command(app: typer.Typer) -> None:
@@ -589,6 +690,7 @@ def dictionary(root: Root = Path()) -> None:
         typer.echo(f"wrote data/templates/{table.name}.csv")
 
 
+add_fit_command(app)
 add_review_commands(app)
 add_release_command(app)
 

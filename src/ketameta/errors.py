@@ -58,6 +58,10 @@ class UsageError(KetametaError):
     """An argument that is not one of the choices, or lists that do not fit together."""
 
 
+class CallError(UsageError, TypeError):
+    """An argument that does not exist, one given twice, or one that is missing."""
+
+
 class ImportAccountError(KetametaError):
     """An import lost a row or made one up: a defect of the program, never of the file."""
 

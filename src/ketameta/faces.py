@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ketameta.errors import did_you_mean
+
 
 def face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return ``__getattr__``, ``__dir__`` and ``__all__`` of a folder.
@@ -31,7 +33,9 @@ def face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], l
 
     def get(name: str) -> Any:
         if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            raise AttributeError(
+                f"module {package!r} has no attribute {name!r}{did_you_mean(name, homes)}"
+            )
         module, own = homes[name]
         return getattr(import_module(module), own)
 

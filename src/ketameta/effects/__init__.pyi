@@ -22,7 +22,7 @@ from ketameta.effects.events import zero_cells_of as zero_cells_of
 from ketameta.effects.hazards import log_hazard_ratio as log_hazard_ratio
 from ketameta.effects.hazards import log_hazard_ratio_from_logrank as log_hazard_ratio_from_logrank
 from ketameta.effects.hazards import log_hazard_ratio_from_se as log_hazard_ratio_from_se
-from ketameta.effects.hedges import hedges_correction as hedges_correction
+from ketameta.effects.means import hedges_correction as hedges_correction
 from ketameta.effects.means import log_ratio_of_means as log_ratio_of_means
 from ketameta.effects.means import mean_difference as mean_difference
 from ketameta.effects.means import single_mean as single_mean

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 import numpy as np
 
 from ketameta.effects.table import Effects, check_indexes, effect_sizes, index_labels, is_frame
 from ketameta.effects.value import EffectSize
-from ketameta.errors import UsageError, did_you_mean
+from ketameta.errors import CallError, UsageError, did_you_mean
 from ketameta.measures import Measure
 
 P = ParamSpec("P")
@@ -61,16 +61,26 @@ def takes_effects(*per_study: str) -> Callable[[Callable[P, T]], TakesEffects[P,
     """
 
     def door(model: Callable[P, T]) -> TakesEffects[P, T]:
-        names = list(inspect.signature(model).parameters)
+        signature = inspect.signature(model)
+        names = list(signature.parameters)
         plain: Callable[..., T] = model
         counts = names[0] == "events_t"
         indexed = (*names[: 4 if counts else 2], *per_study)
+
+        def check_call(options: Mapping[str, object], *args: object) -> None:
+            try:
+                signature.bind(*args, **options)
+            except TypeError as problem:
+                raise _wrong_call(model.__name__, names, options, problem) from None
 
         @functools.wraps(model)
         def call(*args: Any, **kwargs: Any) -> Any:
             first = args[0] if args else kwargs.get(names[0])
             if isinstance(first, Effects | EffectSize) or is_frame(first):
-                return plain(**_filled(model.__name__, names, counts, per_study, args, kwargs))
+                filled = _filled(model.__name__, names, counts, per_study, args, kwargs)
+                check_call(filled)
+                return plain(**filled)
+            check_call(kwargs, *args)
             given = {**dict(zip(names, args, strict=False)), **kwargs}
             check_indexes(**{name: given[name] for name in indexed if name in given})
             if "labels" in names and "labels" not in given:
@@ -80,6 +90,20 @@ def takes_effects(*per_study: str) -> Callable[[Callable[P, T]], TakesEffects[P,
         return call
 
     return door
+
+
+def _wrong_call(
+    model: str, names: list[str], given: Iterable[str], problem: TypeError | None = None
+) -> CallError:
+    """Return an error that names the argument that is wrong, with the nearest that exists."""
+    for name in given:
+        if name not in names:
+            hint = did_you_mean(name, names)
+            return CallError(f"{model}() got an unexpected keyword argument {name!r}{hint}")
+    advice = ""
+    if "missing" in str(problem):
+        advice = f"; it takes {', '.join(names[:3])} ..., or effects of km.effect_sizes()"
+    return CallError(f"{model}(): {problem}{advice}")
 
 
 def _filled(
@@ -99,10 +123,10 @@ def _filled(
     options = {name: value for name, value in kwargs.items() if name not in arrays}
     for name, value in zip(names[len(arrays) :], rest, strict=False):
         if name in options:
-            raise TypeError(f"{model}() got multiple values for argument {name!r}")
+            raise CallError(f"{model}() got multiple values for argument {name!r}")
         options[name] = value
     if len(rest) > len(names) - len(arrays):
-        raise TypeError(f"{model}() takes at most {len(names)} arguments")
+        raise CallError(f"{model}() takes at most {len(names)} arguments")
     data = options.pop("data", None)
     effects = _as_effects(first, options, counts, model)
     own = effects.model_arguments()
@@ -121,8 +145,7 @@ def _filled(
             options[name] = value
     unknown = [name for name in options if name not in names]
     if unknown:
-        raise TypeError(f"{model}() got an unexpected keyword argument {unknown[0]!r}"
-                        f"{did_you_mean(unknown[0], names)}")  # fmt: skip
+        raise _wrong_call(model, names, unknown)
     if counts:
         lacking = [name for name in _COUNTS.values() if name not in effects.raw]
         if lacking:

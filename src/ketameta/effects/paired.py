@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ketameta.effects.arrays import Floats, Problems, columns
-from ketameta.effects.hedges import hedges_j
+from ketameta.effects.means import hedges_j
 from ketameta.effects.value import EffectSize, effect
 from ketameta.measures import Measure
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.events import ZERO_CELL_RULES, check_correction
-from ketameta.effects.hedges import hedges_j
-from ketameta.effects.means import single_mean
+from ketameta.effects.means import hedges_j, single_mean
 from ketameta.effects.proportions import log_odds, proportion
 from ketameta.effects.rates import log_rate
 from ketameta.effects.table import (

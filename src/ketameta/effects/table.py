@@ -38,7 +38,7 @@ _ROOMS = {
     "rates": rates,
 }
 #: What may be given for any measure: effects that are computed already, on the pooled scale.
-_COMPUTED = (Way("", ("estimate", "variance")), Way("", ("estimate", "se")))
+COMPUTED = (Way("", ("estimate", "variance")), Way("", ("estimate", "se")))
 #: Rows that a printed table shows; more are counted.
 _SHOWN = 20
 _NORMAL_975 = 1.959963984540054
@@ -463,7 +463,7 @@ def effect_sizes(
 
 def _chosen_way(entry: Any, columns: Mapping[str, Any]) -> Way:
     """Return the set of columns that was meant."""
-    ways = (*(() if entry is None else entry.ways), *_COMPUTED)
+    ways = (*(() if entry is None else entry.ways), *COMPUTED)
     given = set(columns)
     for way in ways:
         if set(way.columns) <= given <= way.every:
@@ -593,4 +593,4 @@ def named_rows(
         found = [int(rows[int(at)]) for at in match[1].split(", ")]
         return "position " + ", ".join(f"{row} ({labels[row]})" for row in found)
 
-    return type(problem)(re.sub(r"position (\d+(?:, \d+)*)", named, str(problem)))
+    return type(problem)(re.sub(r"position (\d+(?:, \d+\b(?! at))*)", named, str(problem)))

@@ -236,7 +236,7 @@ def recomputed_g(row: SourceRow, kind: str) -> tuple[float, float] | None:
     ----------
     Hedges (1981), J. Educ. Stat. 6(2), 107-128. doi:10.3102/10769986006002107
     """
-    from ketameta.effects.hedges import hedges_correction
+    from ketameta.effects.means import hedges_correction
 
     if kind not in ("endpoint", "change"):
         return None

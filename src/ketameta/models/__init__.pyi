@@ -62,6 +62,8 @@ from ketameta.models.regression import MetaRegression as MetaRegression
 from ketameta.models.regression import Predictions as Predictions
 from ketameta.models.regression import meta_regression as meta_regression
 from ketameta.models.resampling.bootstrap import bootstrap as bootstrap
+from ketameta.models.results import REFERENCES as REFERENCES
+from ketameta.models.results import TAU2_WORDS as TAU2_WORDS
 from ketameta.models.results import Caveat as Caveat
 from ketameta.models.results import plain as plain
 from ketameta.models.results import terminal_bar as terminal_bar

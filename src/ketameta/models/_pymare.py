@@ -103,6 +103,8 @@ def to_pymare(
     >>> data.y.shape, data.X_names
     ((2, 1), ['intercept'])
     """
+    if variances is None and not hasattr(effects, "variance"):
+        raise UsageError("give effects of km.effect_sizes(), or estimates and variances")
     y, v = (effects, variances) if variances is not None else (effects.estimate, effects.variance)
     inputs = checked_inputs(y, v, repeated_labels="allow")
     with warnings.catch_warnings():

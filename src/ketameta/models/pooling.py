@@ -46,7 +46,17 @@ from ketameta.models.intervals import (
 from ketameta.models.least_squares import Array, weighted_least_squares
 from ketameta.models.mixed_model import fit_mixed_model
 from ketameta.models.policy import MIN_STUDIES_PREDICTION, small_k_caveats, small_k_rule
-from ketameta.models.results import Caveat, DrawsBaujat, DrawsForest, DrawsFunnel, Result
+from ketameta.models.results import (
+    TAU2_WORDS,
+    Caveat,
+    Chapter,
+    DrawsBaujat,
+    DrawsForest,
+    DrawsFunnel,
+    Reports,
+    Result,
+    interval_sentence,
+)
 from ketameta.models.tau2 import COMMON, fit_statistics, heterogeneity
 from ketameta.models.validation import Inputs, checked_inputs
 
@@ -305,19 +315,107 @@ def fit_lines(fit: RandomEffects) -> str:
         lines.append(f"  next study  {share} PI {predicted} (t, {fit.pi_df} df)")
     if read is not None:
         lines.append(own)
-    if fit.q is not None:
-        spread = []
-        if fit.tau2 is not None:
-            range_ = " to ".join(
-                format_significant(bound) for bound in (fit.tau2_ci_low, fit.tau2_ci_high)
-            )
-            spread.append(f"τ² = {format_significant(fit.tau2)} ({range_})")
-        origin = "" if fit.tau2 is not None else " (from Q)"
-        spread.append(f"I² = {format_percent(fit.i2, 1)}{origin}")
-        spread.append(f"Q({fit.q_df}) = {format_number(fit.q, 1)}, {format_p(fit.q_p_value)}")
-        lines.append(f"  between     {', '.join(spread)}")
+    if fit.q is not None and fit.q_df is not None and fit.q_p_value is not None:
+        lines.append(f"  between     {heterogeneity_words(fit, fit.q, fit.q_df, fit.q_p_value)}")
     lines += [f"  caveat      {caveat.message}" for caveat in fit.caveats]
     return "\n".join(lines)
+
+
+def heterogeneity_words(fit: Any, q: float, df: int, p_value: float, share: str = "") -> str:
+    """Return tau-squared with its interval (``share`` says which), I-squared and Q in words."""
+    spread = []
+    if fit.tau2 is not None:
+        low, high = (format_significant(b) for b in (fit.tau2_ci_low, fit.tau2_ci_high))
+        spread.append(f"τ² = {format_significant(fit.tau2)} ({share}{low} to {high})")
+    origin = " (from Q)" if fit.tau2 is None and isinstance(fit, RandomEffects) else ""
+    spread.append(f"I² = {format_percent(fit.i2, 1)}{origin}")
+    return ", ".join([*spread, f"Q({df}) = {format_number(q, 1)}, {format_p(p_value)}"])
+
+
+def plural_measure(measure: str | None) -> str:
+    """Return a measure in words, several of it: ``risk ratios``, ``ratios of means``."""
+    words = measure_words(measure).partition(" (")[0]
+    words = words if words.isupper() else f"{words[0].lower()}{words[1:]}"
+    head, of, rest = words.partition(" of ")
+    return f"{head}s{of}{rest}"
+
+
+def own_scale(measure: str | None) -> str:
+    """Return `` (as logarithms)`` and its like; nothing where the reader's scale is pooled."""
+    entry = measure_entry(measure)
+    if entry is None or entry.transformation == "identity":
+        return ""
+    return " (as logarithms)" if entry.transformation == "log" else f" (as {entry.pooled_label})"
+
+
+def methods_words(fit: RandomEffects) -> str:
+    """Return what a pooled fit did, in sentences."""
+    from ketameta import __version__
+
+    share = f"{100 * fit.level:g}%"
+    effects = plural_measure(fit.measure)
+    if fit.k == 1:
+        words = [f"One study was found: its own {share} Wald interval is shown, and nothing was"
+                 " pooled."]  # fmt: skip
+    else:
+        model = "random-effects" if fit.model == "random" else "common-effect"
+        words = [
+            f"The {effects}{own_scale(fit.measure)} of {fit.k} studies were pooled in a {model}"
+            " model, weighted by inverse variances."
+        ]
+        if fit.tau2_method is not None:
+            words.append(
+                f"The variance between studies (τ²) was estimated by {TAU2_WORDS[fit.tau2_method]}"
+                f", with a Q-profile interval (Viechtbauer 2007)."
+            )
+        words.append(interval_sentence(fit, "the mean"))
+        words.append(
+            "Heterogeneity is described by Cochran's Q and I² (Higgins and Thompson 2002)."
+        )
+    if fit.pi_low is not None:
+        words.append(
+            f"The {share} prediction interval for the true effect of a new study is from t with"
+            f" {fit.pi_df} degrees of freedom (Higgins, Thompson and Spiegelhalter 2009)."
+        )
+    return " ".join([*words, f"Computed with ketameta {__version__}."])
+
+
+def study_rows(fit: Any) -> list[list[str]]:
+    """Return the table of studies: estimate, interval and weight, on the scale that is read."""
+    z = critical_value(fit.level, None)
+    rows = [["Study", measure_words(fit.measure), f"{100 * fit.level:g}% CI", "Weight"]]
+    entry = measure_entry(fit.measure)
+    columns = (fit.labels, fit.estimates, fit.variances, fit.weights)
+    for label, y, v, weight in zip(*columns, strict=True):
+        parts = [float(y), float(y - z * np.sqrt(v)), float(y + z * np.sqrt(v))]
+        if entry is not None:
+            parts = [float(entry.to_reader(part, np.array([v]))) for part in parts]
+        words = display_words(fit.measure, *parts)
+        rows.append([str(label), *words, format_percent(float(weight), 1)])
+    return rows
+
+
+def findings_of(fit: RandomEffects) -> Chapter:
+    """Return what a pooled fit found: sentences and the table of studies."""
+    digits, share = decimals_for(fit.se), f"{100 * fit.level:g}%"
+    numbers = interval_words(
+        fit.measure, fit.estimate, fit.ci_low, fit.ci_high, share, digits, fit.variances
+    )
+    entry = measure_entry(fit.measure)
+    tested = "" if entry is not None and entry.null is None else "; " + statistic_words(
+        fit.statistic, fit.df, fit.p_value)  # fmt: skip
+    name = measure_words(fit.measure)
+    name = name if name.isupper() else f"{name[0].lower()}{name[1:]}"
+    numbers = numbers.replace("  ", ", ")
+    lines = [f"The {'pooled ' if fit.k > 1 else ''}{name} is {numbers}{tested}."]
+    if fit.pi_low is not None:
+        read = reader_words(fit.measure, fit.estimate, fit.pi_low, fit.pi_high, fit.variances)
+        bounds = format_interval(fit.pi_low, fit.pi_high, digits) if read is None else read[1]
+        lines.append(f"The true effect of a new study is expected from {bounds} ({share} PI).")
+    if fit.q is not None and fit.q_df is not None and fit.q_p_value is not None:
+        words = heterogeneity_words(fit, fit.q, fit.q_df, fit.q_p_value, f"{share} CI ")
+        lines.append(f"Between studies: {words}.")
+    return Chapter("Results", lines, study_rows(fit))
 
 
 def tidy_frame(fits: Sequence[RandomEffects]) -> pd.DataFrame:
@@ -332,7 +430,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class RandomEffects(DrawsForest, DrawsFunnel, DrawsBaujat, Result):
+class RandomEffects(DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result):
     """A pooled effect; its repr is the sentence that opens a results paragraph.
 
     Attributes
@@ -421,6 +519,14 @@ class RandomEffects(DrawsForest, DrawsFunnel, DrawsBaujat, Result):
     def intervals(self) -> IntervalTable:
         """Return the Wald, Knapp-Hartung and conservative intervals side by side."""
         return mean_intervals(self)
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years, for a methods section."""
+        return methods_words(self)
+
+    def findings(self) -> Chapter:
+        """Return what was found, in numbers; the second chapter of :meth:`report`."""
+        return findings_of(self)
 
     def summary(self) -> str:
         """Return the printed lines."""
@@ -638,7 +744,7 @@ def _frozen(values: Array) -> Array:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class NoEvidence(Result):
+class NoEvidence(Reports, Result):
     """What is said when no trial is eligible; prints "no eligible trials".
 
     Attributes
@@ -668,6 +774,14 @@ class NoEvidence(Result):
     pi_high: None = None
     p_value: None = None
     tau2: None = None
+
+    def methods_sentence(self) -> str:
+        """Return that nothing was done."""
+        return "No study was eligible, so that nothing was pooled."
+
+    def findings(self) -> Chapter:
+        """Return what was looked for."""
+        return Chapter("Results", [f"No estimate. Looked for: {self.looked_for or 'not said'}."])
 
     def summary(self) -> str:
         """Return the one line that is printed."""

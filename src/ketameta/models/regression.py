@@ -19,7 +19,6 @@ from ketameta.formatting import (
     format_number,
     format_p,
     format_percent,
-    format_significant,
     plural,
 )
 from ketameta.measures import CI_METHODS, TAU2_METHODS, Measure, measure_code, measure_entry
@@ -38,12 +37,24 @@ from ketameta.models.policy import small_k_caveats, small_k_rule
 from ketameta.models.pooling import (
     METHOD_WORDS,
     decimals_for,
+    heterogeneity_words,
     interval_words,
     measure_words,
+    own_scale,
+    plural_measure,
     reader_words,
     statistic_words,
 )
-from ketameta.models.results import Caveat, DrawsBaujat, DrawsBubble, Result
+from ketameta.models.results import (
+    TAU2_WORDS,
+    Caveat,
+    Chapter,
+    DrawsBaujat,
+    DrawsBubble,
+    Reports,
+    Result,
+    interval_sentence,
+)
 from ketameta.models.tau2 import COMMON, estimate_tau2, fit_statistics, heterogeneity
 from ketameta.models.validation import checked_inputs
 
@@ -62,10 +73,21 @@ def moderation_words(fit: MetaRegression) -> str:
 def regression_lines(fit: MetaRegression) -> str:
     """Return the lines that a meta-regression prints."""
     how = [measure_words(fit.measure), plural(fit.k, "study", "studies")]
-    how.append(fit.tau2_method or "common effect")
-    how.append(METHOD_WORDS[fit.ci_method])
+    how += [fit.tau2_method or "common effect", METHOD_WORDS[fit.ci_method]]
     lines = [f"<MetaRegression: {', '.join(how)}>"]
     width = max(len(name) for name in fit.names)
+    lines += [f"  {name:<{width}}  {words}   {test}" for name, words, test in _coefficients(fit)]
+    explained = "" if fit.r2 is None else f", R² = {format_percent(fit.r2, 1)}"
+    lines.append(f"  {'moderators':<{width}}  {moderation_words(fit)}{explained}")
+    residual = heterogeneity_words(fit, fit.qe, fit.qe_df, fit.qe_p_value)
+    lines.append(f"  {'residual':<{width}}  {residual}")
+    lines += [f"  caveat  {caveat.message}" for caveat in fit.caveats]
+    return "\n".join(lines)
+
+
+def _coefficients(fit: MetaRegression) -> list[tuple[str, str, str]]:
+    """Return name, estimate with interval, and test of every coefficient, in words."""
+    rows = []
     for j, name in enumerate(fit.names):
         digits = decimals_for(float(fit.se[j]))
         test = "no test"
@@ -82,18 +104,45 @@ def regression_lines(fit: MetaRegression) -> str:
             f"{100 * fit.level:g}%",
             digits,
         )
-        lines.append(f"  {name:<{width}}  {words}   {test}")
-    explained = "" if fit.r2 is None else f", R² = {format_percent(fit.r2, 1)}"
-    lines.append(f"  {'moderators':<{width}}  {moderation_words(fit)}{explained}")
-    spread = []
-    if fit.tau2 is not None:
-        low, high = (format_significant(b) for b in (fit.tau2_ci_low, fit.tau2_ci_high))
-        spread.append(f"τ² = {format_significant(fit.tau2)} ({low} to {high})")
-    spread.append(f"I² = {format_percent(fit.i2, 1)}")
-    spread.append(f"Q({fit.qe_df}) = {format_number(fit.qe, 1)}, {format_p(fit.qe_p_value)}")
-    lines.append(f"  {'residual':<{width}}  {', '.join(spread)}")
-    lines += [f"  caveat  {caveat.message}" for caveat in fit.caveats]
-    return "\n".join(lines)
+        rows.append((name, words, test))
+    return rows
+
+
+def methods_words(fit: MetaRegression) -> str:
+    """Return what a meta-regression did, in sentences."""
+    from ketameta import __version__
+
+    mixed = fit.tau2_method is not None
+    on = fit.formula or ", ".join(name for name in fit.names if name != INTERCEPT)
+    words = [
+        f"The {plural_measure(fit.measure)}{own_scale(fit.measure)} of {fit.k} studies were"
+        f" regressed on {on or 'an intercept'} in a {'mixed' if mixed else 'common'}-effect"
+        f"{'s' if mixed else ''} model (Thompson and Higgins 2002), weighted by inverse variances."
+    ]
+    if fit.tau2_method is not None:
+        words.append(
+            f"The residual variance between studies (τ²) was estimated by"
+            f" {TAU2_WORDS[fit.tau2_method]}, with a Q-profile interval (Viechtbauer 2007)."
+        )
+    words.append(interval_sentence(fit, "each coefficient"))
+    if fit.qm is not None:
+        kind = "a Wald χ²" if fit.qm_df2 is None else "an F"
+        words.append(f"The moderators were tested together by {kind} test.")
+    if fit.r2 is not None:
+        share = "share of the variance between studies that they explain (Raudenbush 2009)"
+        share = share if mixed else "adjusted share of the weighted variance that they explain"
+        words.append(f"R² is the {share}.")
+    return " ".join([*words, f"Computed with ketameta {__version__}."])
+
+
+def findings_of(fit: MetaRegression) -> Chapter:
+    """Return what a meta-regression found: sentences and the table of coefficients."""
+    explained = "" if fit.r2 is None else f"; R² = {format_percent(fit.r2, 1)}"
+    ends = fit.qe, fit.qe_df, fit.qe_p_value, f"{100 * fit.level:g}% CI "
+    lines = [f"Test of the moderators: {moderation_words(fit)}{explained}.",
+             f"Residual, between studies: {heterogeneity_words(fit, *ends)}."]  # fmt: skip
+    rows = [(name, words.replace("  ", ", "), test) for name, words, test in _coefficients(fit)]
+    return Chapter("Results", lines, [("Coefficient", "Estimate", "Test"), *rows])
 
 
 FloatArray = NDArray[np.float64]
@@ -153,7 +202,7 @@ class Predictions(Result):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class MetaRegression(DrawsBubble, DrawsBaujat, Result):
+class MetaRegression(DrawsBubble, DrawsBaujat, Reports, Result):
     """Effects regressed on moderators; its repr is a small table.
 
     Attributes
@@ -332,6 +381,14 @@ class MetaRegression(DrawsBubble, DrawsBaujat, Result):
             tuple(caveats),
             self.measure,
         )
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years, for a methods section."""
+        return methods_words(self)
+
+    def findings(self) -> Chapter:
+        """Return what was found, in numbers; the second chapter of :meth:`report`."""
+        return findings_of(self)
 
     def summary(self) -> str:
         """Return the printed table."""

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import inspect
 import json
 import math
+import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ketameta.errors import CallError, UsageError, check_choice, did_you_mean
 from ketameta.measures import measure_entry
 
 if TYPE_CHECKING:
@@ -93,6 +96,9 @@ class Result:
         ``estimate``, a bound or anything else on the pooled scale, turned back by the measure of
         the result; as it is where the measure is not known or needs nothing.
         """
+        if not hasattr(self, name):
+            fields = [field.name for field in dataclasses.fields(self)]
+            raise UsageError(f"{type(self).__name__} has no {name!r}{did_you_mean(name, fields)}")
         value, entry = getattr(self, name), measure_entry(getattr(self, "measure", None))
         if value is None or entry is None:
             return value
@@ -139,6 +145,165 @@ class Result:
         return f"<pre>{html.escape(self.summary())}</pre>"
 
 
+# --- reports --------------------------------------------------------------------------------------
+
+#: What a report cites, by the words in its text.
+REFERENCES = {
+    "DerSimonian and Laird 1986": "Control. Clin. Trials 7, 177-188",
+    "Higgins and Thompson 2002": "Stat. Med. 21, 1539-1558",
+    "Higgins, Thompson and Spiegelhalter 2009": "J. R. Stat. Soc. A 172, 137-159",
+    "Knapp and Hartung 2003": "Stat. Med. 22, 2693-2710",
+    "Paule and Mandel 1982": "J. Res. Natl. Bur. Stand. 87, 377-385",
+    "Raudenbush 2009": "in Cooper, Hedges and Valentine, Handbook of Research Synthesis",
+    "Röver, Knapp and Friede 2015": "BMC Med. Res. Methodol. 15, 99",
+    "Sidik and Jonkman 2005": "J. R. Stat. Soc. C 54, 367-384",
+    "Thompson and Higgins 2002": "Stat. Med. 21, 1559-1573",
+    "Viechtbauer 2005": "J. Educ. Behav. Stat. 30, 261-293",
+    "Viechtbauer 2007": "Stat. Med. 26, 37-52",
+    "Viechtbauer et al. 2015": "Psychol. Methods 20, 360-374",
+}
+#: Estimators of the variance between studies, in words.
+TAU2_WORDS = {
+    "REML": "restricted maximum likelihood (Viechtbauer 2005)",
+    "ML": "maximum likelihood (Viechtbauer 2005)",
+    "DL": "the DerSimonian–Laird method (DerSimonian and Laird 1986)",
+    "PM": "the Paule–Mandel method (Paule and Mandel 1982)",
+    "EB": "empirical Bayes (Viechtbauer et al. 2015)",
+    "HE": "the Hedges–Olkin method (Viechtbauer 2005)",
+    "HS": "the Hunter–Schmidt method (Viechtbauer 2005)",
+    "SJ": "the Sidik–Jonkman method (Sidik and Jonkman 2005)",
+}
+
+
+def interval_sentence(fit: Any, what: str) -> str:
+    """Return how the intervals of a fit were made, such as those of ``the mean``."""
+    share = f"{100 * fit.level:g}%"
+    if fit.ci_method == "wald":
+        return f"The {share} confidence interval of {what} is Wald's, from the normal distribution."
+    floor = (
+        ", with a factor of the variance of at least 1 (Röver, Knapp and Friede 2015)"
+        if fit.ci_method == "knapp-hartung-conservative"
+        else ""
+    )
+    return (
+        f"The {share} confidence interval of {what} is Knapp–Hartung's (Knapp and Hartung 2003),"
+        f" from t with {fit.df} degrees of freedom{floor}."
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chapter:
+    """A part of a report: paragraphs, a table (its first row the headings), a list."""
+
+    title: str
+    paragraphs: Sequence[str] = ()
+    table: Sequence[Sequence[str]] = ()
+    items: Sequence[str] = ()
+
+    def markdown(self) -> str:
+        """Return the chapter as Markdown."""
+        rows = [f"| {' | '.join(map(_plain_mark, row))} |" for row in self.table]
+        rows[1:1] = [f"|{' --- |' * len(self.table[0])}"] if rows else []
+        parts = [f"## {self.title}", *map(_plain_mark, self.paragraphs), "\n".join(rows)]
+        parts.append("\n".join(f"- {_plain_mark(item)}" for item in self.items))
+        return "\n\n".join(part for part in parts if part)
+
+    def html(self) -> str:
+        """Return the chapter as HTML."""
+        parts = [f"<h2>{self.title}</h2>", *(f"<p>{html.escape(x)}</p>" for x in self.paragraphs)]
+        for at, row in enumerate(self.table):
+            cell = "td" if at else "th"
+            cells = "".join(f"<{cell}>{html.escape(text)}</{cell}>" for text in row)
+            parts.append(f"{'' if at else '<table>'}<tr>{cells}</tr>")
+        parts += ["</table>"] if self.table else []
+        listed = "".join(f"<li>{html.escape(item)}</li>" for item in self.items)
+        return "\n".join([*parts, *([f"<ul>{listed}</ul>"] if listed else [])])
+
+
+def _plain_mark(text: str) -> str:
+    """Return a text in which Markdown finds no mark."""
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
+
+
+class Reports:
+    """A result that says what was done, as one paragraph and as a short report."""
+
+    __slots__ = ()
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years, for a methods section."""
+        raise TypeError(f"{type(self).__name__} does not say how it was made")
+
+    def findings(self) -> Chapter:
+        """Return what was found, in numbers."""
+        raise TypeError(f"{type(self).__name__} does not say what it found")
+
+    def favours(self, *, lower_is_better: bool) -> str:
+        """Return which side the estimate favours, where the caller says which way is better.
+
+        Such as ``lower is better: favours treatment``, with a word where the interval holds no
+        effect.
+
+        Raises
+        ------
+        UsageError
+            A measure of one group, which favours nobody, or a result of several estimates.
+        """
+        if not isinstance(lower_is_better, bool | np.bool_):
+            raise UsageError(f"lower_is_better is {lower_is_better!r}; give True or False")
+        entry = measure_entry(getattr(self, "measure", None))
+        if entry is not None and entry.null is None:
+            raise UsageError(f"a {entry.label.lower()} of one group favours neither side")
+        value = getattr(self, "estimate", None)
+        if value is None or np.ndim(value):
+            raise UsageError("there is not one estimate that could favour a side")
+        start = f"{'lower' if lower_is_better else 'higher'} is better: favours "
+        if value == 0:
+            return f"{start}neither"
+        side = "treatment" if (value < 0) == bool(lower_is_better) else "control"
+        low, high = getattr(self, "ci_low", None), getattr(self, "ci_high", None)
+        open_ = low is None or high is None or low <= 0 <= high
+        return f"{start}{side}{', with no effect inside the interval' if open_ else ''}"
+
+    def report(
+        self,
+        format: str = "markdown",
+        *,
+        title: str | None = None,
+        lower_is_better: bool | None = None,
+    ) -> str:
+        """Return what was done and found, with numbers and references.
+
+        Parameters
+        ----------
+        format : {"markdown", "html"}
+            HTML is a fragment (an ``article``) for a page of one's own.
+        title : str, optional
+        lower_is_better : bool, optional
+            Says which side the estimate favours, where it is known which way is better.
+
+        Returns
+        -------
+        str
+        """
+        check_choice("format", format, ("markdown", "html"))
+        found, method = self.findings(), self.methods_sentence()
+        if lower_is_better is not None:
+            words = self.favours(lower_is_better=lower_is_better)
+            more = f"{words[0].upper()}{words[1:]}."
+            found = dataclasses.replace(found, paragraphs=[*found.paragraphs, more])
+        caveats = [caveat.message for caveat in getattr(self, "caveats", ())]
+        cited = [f"{who}, {where}" for who, where in REFERENCES.items() if who in method]
+        parts = [Chapter("Methods", [method]), found]
+        parts += [Chapter("Caveats", items=caveats)] if caveats else []
+        parts += [Chapter("References", items=cited)] if cited else []
+        head = title or "Meta-analysis"
+        if format == "markdown":
+            return "\n\n".join([f"# {_plain_mark(head)}", *(x.markdown() for x in parts)]) + "\n"
+        body = "\n".join(part.html() for part in parts)
+        return f"<article>\n<h1>{html.escape(head)}</h1>\n{body}\n</article>\n"
+
+
 # --- the one door to the plots --------------------------------------------------------------------
 
 
@@ -146,7 +311,12 @@ def _draw(kind: str, result: object, options: dict[str, Any]) -> Axes:
     """Draw a result; the only place where a model looks up to the plots, and only when asked."""
     from ketameta import plots
 
-    axes: Axes = getattr(plots, kind)(result, **options)
+    drawn = getattr(plots, kind)
+    known = list(inspect.signature(drawn).parameters)
+    for name in options:
+        if name not in known:
+            raise CallError(f"{kind}() has no option {name!r}{did_you_mean(name, known)}")
+    axes: Axes = drawn(result, **options)
     return axes
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ketameta.effects.arrays import LARGEST, SMALLEST, as_numbers, as_sequence
-from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
+from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.models.least_squares import Array
 
 #: Singular values below this share of the largest, after scaling every column to length 1, count
@@ -95,7 +95,7 @@ def checked_inputs(
             f" ({known[least]}) is {v[least]:g}: their ratio is beyond double precision; check"
             " the units of both"
         )
-    if repeated_labels == "refuse":
+    if check_choice("repeated_labels", repeated_labels, ("refuse", "allow")) == "refuse":
         _check_repeats(known)
     matrix, columns = _design(design, names, k)
     _check_design(matrix, columns, known)

@@ -69,6 +69,7 @@ def bubble_of(result: Any, moderator: str | None = None) -> Bubble:
     """
     if isinstance(result, Bubble):
         return result
+    look.check_shown(result, "a bubble plot", "a fit of meta_regression()", "names", "design")
     names = [name for name in result.names if name.lower() not in ("intercept", "intrcpt")]
     if moderator is None and len(names) == 1:
         moderator = names[0]

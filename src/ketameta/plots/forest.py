@@ -366,6 +366,7 @@ def plot(
     weights: bool = True,
     title: str | None = None,
     favours: tuple[str, str] | None = None,
+    lower_is_better: bool | None = None,
     xlim: tuple[float, float] | None = None,
     labels: bool | None = None,
     rows_per_page: int | None = None,
@@ -393,6 +394,8 @@ def plot(
     title : str, optional
     favours : (str, str), optional
         Words on the left and the right of no effect.
+    lower_is_better : bool, optional
+        Which way is better, where ``favours`` is not given: the side of the treatment is said.
     xlim : (float, float), optional
         Ends of the axis as shown; chosen from the data when not given. Intervals that run past an
         end are cut with an arrow.
@@ -432,6 +435,13 @@ def plot(
     from ketameta.plots.forest_draw import draw
     from ketameta.plots.forest_layout import lay_out
 
+    for name, pair, kind in (("xlim", xlim, int | float), ("favours", favours, str)):
+        if pair is not None and not (
+            isinstance(pair, tuple | list)
+            and len(pair) == 2
+            and all(isinstance(end, kind) for end in pair)
+        ):
+            raise UsageError(f"{name} is {pair!r}; give two of them, left and right")
     pools = None
     if groups is not None:
         if len(groups) != len(getattr(result, "labels", ())):
@@ -445,6 +455,9 @@ def plot(
         forest = replace(forest, predictions=False, group_predictions=False)
     if title is not None:
         forest = replace(forest, title=title)
+    if favours is None and lower_is_better is not None:
+        sides = ("Favours treatment", "Favours control")
+        favours = sides if lower_is_better else sides[::-1]
     if favours is not None:
         forest = replace(forest, scale=replace(forest.scale, favours=favours))
     layout = lay_out(forest, style=style, xlim=xlim, weights=weights, labels=labels)

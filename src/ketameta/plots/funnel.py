@@ -138,6 +138,8 @@ def plot(
     """
     import seaborn as sns
 
+    if contours not in (True, False):
+        raise UsageError(f"contours is {contours!r}; give True or False")
     funnel = funnel_of(result)
     scale = funnel.scale
     x, y = axes_of(funnel)

@@ -53,6 +53,7 @@ def gosh_of(result: Any, study: str | None = None) -> Gosh:
     """Return what the plot shows of the result of ``gosh``."""
     if isinstance(result, Gosh):
         return result
+    look.check_shown(result, "a GOSH plot", "the result of gosh()", "included", "full_estimate")
     flags: tuple[bool, ...] = ()
     if study is not None:
         check_choice("study", study, result.labels)

@@ -307,8 +307,15 @@ def find(plot: Axes | Figure, part: str) -> list[Artist]:
     return found[part]
 
 
+def check_shown(result: object, what: str, needed: str, *names: str) -> None:
+    """Refuse to draw what does not hold the parts that a plot shows."""
+    if not all(hasattr(result, name) for name in names):
+        raise UsageError(f"{what} needs {needed}; {type(result).__name__} is none")
+
+
 def figure_of(plot: Axes | Figure) -> Figure:
     """Return the figure that ``plot`` is or stands in."""
+    check_shown(plot, "a file", "axes or a figure, such as fit.forest()", "get_figure")
     found = plot.get_figure(root=True)
     if found is None or not hasattr(found, "savefig"):
         raise UsageError("plot belongs to no figure; pass axes made by figure.add_axes")

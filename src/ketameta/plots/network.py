@@ -84,6 +84,7 @@ def network_of(result: Any) -> Network:
     """Return what the plot shows of the result of ``network_meta_analysis``."""
     if isinstance(result, Network):
         return result
+    look.check_shown(result, "a network plot", "a fit of network_meta_analysis()", "nodes", "edges")
     nodes = tuple(Node(look.clean(node.treatment), node.n) for node in result.nodes)
     edges = ((look.clean(e.first), look.clean(e.second), int(e.k)) for e in result.edges)
     return Network(nodes, tuple(edges))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.table import Effects
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_count, plural
 from ketameta.measures import CI_METHODS, TAU2_METHODS
@@ -111,8 +112,8 @@ class BatchedInference:
 
 
 def batched_fit(
-    estimates: ArrayLike,
-    variances: ArrayLike,
+    estimates: ArrayLike | Effects,
+    variances: ArrayLike | None = None,
     design: ArrayLike | None = None,
     *,
     mask: ArrayLike | None = None,
@@ -125,7 +126,7 @@ def batched_fit(
     Parameters
     ----------
     estimates, variances : array_like of shape (k,) or (k, T)
-        Shared by all meta-analyses, or one column each.
+        Shared by all meta-analyses, or one column each; ``Effects`` instead of the two.
     design : array_like of shape (k, p) or (k, p, T), optional
         Shared, or one per meta-analysis; a column of ones when not given.
     mask : array_like of bool, shape (k, T), optional
@@ -164,6 +165,10 @@ def batched_fit(
     ([3, 2], [0.1125, 0.225])
     """
     check_choice("tau2_method", tau2_method, (*TAU2_METHODS, COMMON))
+    if isinstance(estimates, Effects):
+        variances, estimates = estimates.variance, estimates.estimate
+    elif variances is None:
+        raise UsageError("give variances beside estimates, or effects of km.effect_sizes()")
     inputs = read_batch(estimates, variances, design, mask)
     k, p = len(inputs.y), inputs.p
     size = chunk_columns(k, p, 2, budget_bytes)

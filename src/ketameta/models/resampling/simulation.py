@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from ketameta.effects.arrays import as_number, as_numbers
+from ketameta.effects.table import Effects
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_count, format_number, format_percent, plural
 from ketameta.measures import CI_METHODS, TAU2_METHODS
@@ -187,7 +188,7 @@ class _Draws:
 
 
 def simulate_coverage(
-    variances: ArrayLike,
+    variances: ArrayLike | Effects,
     tau2: float,
     mean: float = 0.0,
     *,
@@ -206,8 +207,8 @@ def simulate_coverage(
 
     Parameters
     ----------
-    variances : array_like of shape (k,)
-        Sampling variances of the k >= 2 studies.
+    variances : array_like of shape (k,), or Effects
+        Sampling variances of the k >= 2 studies, or the effects that have them.
     tau2, mean : float
         The true between-study variance and mean.
     replicates : int
@@ -249,7 +250,7 @@ def simulate_coverage(
     methods = tuple(check_choice("ci_methods", name, CI_METHODS) for name in ci_methods)
     if not methods:
         raise UsageError(f"ci_methods is empty; give one or more of {', '.join(CI_METHODS)}")
-    v = _checked_variances(variances)
+    v = _checked_variances(variances.variance if isinstance(variances, Effects) else variances)
     replicates, seed = check_replicates(replicates), check_seed(seed)
     tau2, mean = as_number("tau2", tau2), as_number("mean", mean)
     if tau2 < 0:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ketameta.effects.arrays import columns
+from ketameta.effects.table import Effects
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_interval, format_number, format_p, plural
 from ketameta.models.least_squares import Array
 from ketameta.models.mixed_model import fit_mixed_model
-from ketameta.models.pooling import decimals_for
+from ketameta.models.pooling import common_effect, decimals_for
 from ketameta.models.resampling.batched import fit_data
 from ketameta.models.results import Caveat, Result
 from ketameta.models.small_study.inputs import (
@@ -190,20 +191,21 @@ def egger_test(
 
 
 def peters_test(
-    fit: RandomEffects,
-    events_treatment: ArrayLike,
-    n_treatment: ArrayLike,
-    events_control: ArrayLike,
-    n_control: ArrayLike,
+    fit: RandomEffects | Effects,
+    events_treatment: ArrayLike | Effects | None = None,
+    n_treatment: ArrayLike | None = None,
+    events_control: ArrayLike | None = None,
+    n_control: ArrayLike | None = None,
 ) -> EggerTest:
     """Test whether log odds ratios depend on the size of the trials.
 
     Parameters
     ----------
-    fit : RandomEffects
-        Of log odds ratios.
+    fit : RandomEffects or Effects
+        Of log odds ratios. ``Effects`` of counts are enough on their own.
     events_treatment, n_treatment, events_control, n_control : array_like of shape (k,)
-        Counts of the same studies, in the order of the fit.
+        Counts of the same studies, in the order of the fit; or ``Effects`` of the fit, whose counts
+        they are: ``peters_test(fit, effects)``.
 
     Returns
     -------
@@ -228,18 +230,23 @@ def peters_test(
     (Peters et al. 2006, JAMA 295, 676-680). Predictor and weights do not depend on the odds ratio,
     as those of Egger's test do. metafor has no function for it; ``lm`` in R gives the same numbers.
     """
-    data = fit_data(fit, "Peters' test", minimum=MIN_STUDIES)
+    names = ("events_treatment", "n_treatment", "events_control", "n_control")
+    source = fit if isinstance(fit, Effects) else events_treatment
+    if isinstance(source, Effects):
+        if not all(name in source.raw for name in names):
+            raise UsageError("Peters' test needs counts, and these effects hold none")
+        events_treatment, n_treatment, events_control, n_control = (source.raw[x] for x in names)
+    given = (events_treatment, n_treatment, events_control, n_control)
+    if any(part is None or isinstance(part, Effects) for part in given):
+        raise UsageError("Peters' test needs the counts of both arms, or effects computed of them")
+    pooled = common_effect(fit) if isinstance(fit, Effects) else fit
+    data = fit_data(pooled, "Peters' test", minimum=MIN_STUDIES)
     if data.measure not in (None, "OR"):
         raise UsageError(
             f"Peters' test is for log odds ratios and the fit is of {data.measure!r}; pool the"
             " odds ratios first"
         )
-    counts = columns(
-        events_treatment=events_treatment,
-        n_treatment=n_treatment,
-        events_control=events_control,
-        n_control=n_control,
-    )
+    counts = columns(**{name: cast("ArrayLike", x) for name, x in zip(names, given, strict=True)})
     events, sizes = _totals(counts, data.labels)
     used = (events > 0) & (events < sizes)
     if used.sum() < MIN_STUDIES:
@@ -256,10 +263,11 @@ def peters_test(
     unit = 1 / float(sizes.min())
     caveats = few_studies_caveats(int(used.sum()))
     if not used.all():
-        names = ", ".join(label for label, flag in zip(data.labels, used, strict=True) if not flag)
+        unused = zip(data.labels, used, strict=True)
+        without = ", ".join(label for label, flag in unused if not flag)
         caveats = (
             *caveats,
-            Caveat("no_weight", f"Without events (or non-events) in both arms: {names}."),
+            Caveat("no_weight", f"Without events (or non-events) in both arms: {without}."),
         )
     return EggerTest(
         test="Peters",

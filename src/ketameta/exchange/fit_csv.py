@@ -1,0 +1,365 @@
+"""A CSV of trials, fitted without a project: columns in; words, JSON or CSV and a picture out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ketameta.effects.table import COMPUTED, Effects, effect_sizes
+from ketameta.errors import (
+    ExtractionError,
+    KetametaError,
+    NotEstimableError,
+    UsageError,
+    check_choice,
+    did_you_mean,
+)
+from ketameta.evidence.reader import other_kind
+from ketameta.exchange.draft import MISSING, SourceCsv, as_number, read_source
+from ketameta.measures import CI_METHODS, MEASURES, TAU2_METHODS, MeasureEntry, Way, find_measure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketameta.models.pooling import RandomEffects
+    from ketameta.models.regression import MetaRegression
+
+OUTPUTS = ("text", "json", "csv")
+PICTURES = (".svg", ".png", ".pdf")
+#: Options of the functions behind a measure that are no words.
+_NUMBERS, _FLAGS = ("correction", "level"), ("already_corrected",)
+#: What an option is called where a model has one of that name.
+_CALLED = {"level": "reported_level"}
+#: Problems of a file that are listed; more are counted.
+_LISTED = 20
+
+
+def _ways(entry: MeasureEntry | None) -> tuple[Way, ...]:
+    return (*(() if entry is None else entry.ways), *COMPUTED)
+
+
+def option(name: str) -> str:
+    """Return how an argument is written at the shell."""
+    return "--" + _CALLED.get(name, name).replace("_", "-")
+
+
+def column_help() -> str:
+    """Return the columns of every measure, as options, one set a line."""
+    lines: dict[str, list[str]] = {}
+    for entry in MEASURES.values():
+        for way in entry.ways:
+            words = " ".join(option(name) for name in way.columns)
+            lines.setdefault(words, []).append(entry.name.value)
+    for way in COMPUTED:
+        lines[" ".join(option(name) for name in way.columns)] = ["any"]
+    extra = dict.fromkeys(name for e in MEASURES.values() for w in e.ways for name in w.options)
+    found = [f"  {', '.join(codes)}: {words}" for words, codes in lines.items()]
+    return "\n".join([*found, f"  where they apply: {' '.join(option(name) for name in extra)}"])
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a file.
+
+    Attributes
+    ----------
+    file : Path
+    columns : dict of str to str
+        By argument of the measure: a column, or one number for all trials.
+    measure : str
+        Empty only for effects that are computed already.
+    labels : sequence of str
+        Columns that are joined.
+    moderators : str
+        A formula; empty to pool.
+    model, tau2_method, ci_method, level
+        As in :func:`ketameta.pool`; an empty ``ci_method`` is the model's own.
+    missing : {"refuse", "drop"}
+    better : {"", "lower", "higher"}
+        Which way is better.
+    """
+
+    file: Path
+    columns: Mapping[str, str]
+    measure: str = ""
+    labels: Sequence[str] = ()
+    moderators: str = ""
+    model: str = "random"
+    tau2_method: str = "REML"
+    ci_method: str = ""
+    level: float = 0.95
+    missing: str = "refuse"
+    better: str = ""
+
+
+def column_options(words: Sequence[str], known: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the files and the columns that the rest of a command line names.
+
+    Parameters
+    ----------
+    words : sequence of str
+        What the command's own options left over.
+    known : sequence of str
+        Those options, for hints.
+
+    Raises
+    ------
+    UsageError
+        An option that no measure has, twice the same, or one without its value.
+    """
+    every = {option(n): n for e in MEASURES.values() for w in _ways(e) for n in sorted(w.every)}
+    files, columns, left = [], dict[str, str](), list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("--"):
+            files.append(word)
+            continue
+        head, given, value = word.partition("=")
+        if head not in every:
+            raise UsageError(f"there is no option {head}{did_you_mean(head, [*every, *known])}")
+        name = every[head]
+        if name in columns:
+            raise UsageError(f"{head} is given twice")
+        if name in _FLAGS:
+            columns[name] = value or "yes"
+            continue
+        if not given:
+            if not left or left[0].startswith("--"):
+                raise UsageError(f"{head} needs a value: a column of the file")
+            value = left.pop(0)
+        columns[name] = value
+    return files, columns
+
+
+def read_trials(
+    path: Path, numbers: Mapping[str, str], missing: str, labels: Sequence[str] = ()
+) -> tuple[pd.DataFrame, list[int]]:
+    """Return the rows of a CSV of any separator and encoding, and the line of each.
+
+    Parameters
+    ----------
+    path : Path
+    numbers : dict of str to str
+        Columns that have to hold numbers, by the option that names them.
+    missing : {"refuse", "drop"}
+        Whether an empty cell of such a column is a problem.
+    labels : sequence of str
+        Columns that have to be there.
+
+    Raises
+    ------
+    UsageError
+        No such file or column.
+    ExtractionError
+        With every problem of the file, by line and column.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        raise UsageError(f"{path}: {'this is a folder' if path.is_dir() else 'no such file'}")
+    data = path.read_bytes()
+    if kind := other_kind(data):
+        raise ExtractionError(f"{path}: this is {kind}; save the sheet as CSV")
+    source = read_source(data)
+    named = [*numbers.items(), *(("--labels", name) for name in labels)]
+    _check_columns(path, source, named)
+    problems = [f"{path}: {problem}" for problem in source.problems]
+    problems += [
+        f"{path}, line {record.line}: {'more' if record.extra else 'fewer'} cells than the header"
+        " has; a separator is in a cell, or missing"
+        for record in source.records
+        if record.extra or record.missing
+    ]
+    columns: dict[str, list[object]] = {}
+    for name in source.columns:
+        cells = [record.cells.peek(name) for record in source.records]
+        read = [_number(cell, source.decimal_comma) for cell in cells]
+        if name in numbers.values():
+            head = next(head for head, column in numbers.items() if column == name)
+            problems += _wrong_cells(
+                f"column {name!r} ({head})", path, source, read, missing, cells
+            )
+        numeric = name in numbers.values() or None not in read
+        columns[name] = list(read) if numeric else [cell or None for cell in cells]
+    if not source.records and not problems:
+        problems.append(f"{path}: there is no row below the header")
+    if problems:
+        more = [f"and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
+        raise ExtractionError("\n".join(problems[:_LISTED] + more))
+    return pd.DataFrame(columns), [record.line for record in source.records]
+
+
+def _check_columns(path: Path, source: SourceCsv, named: Sequence[tuple[str, str]]) -> None:
+    unknown = [(head, name) for head, name in named if name not in source.columns]
+    if unknown and source.columns:
+        raise UsageError(
+            "\n".join(
+                f"{path} has no column {name!r} ({head}){did_you_mean(name, source.columns)}"
+                for head, name in unknown
+            )
+            + f"\nIt has {', '.join(map(repr, source.columns))}"
+        )
+
+
+def _number(cell: str, decimal_comma: bool) -> float | None:
+    """Return a cell as a number, NaN where it is empty; None where it is a word."""
+    if cell.strip().lower() in MISSING:
+        return float("nan")
+    text = as_number(cell, decimal_comma=decimal_comma)
+    return None if text is None else float(text)
+
+
+def _wrong_cells(
+    column: str,
+    path: Path,
+    source: SourceCsv,
+    read: Sequence[float | None],
+    missing: str,
+    cells: Sequence[str],
+) -> Iterator[str]:
+    if len(read) > 1 and all(value is None for value in read):
+        yield f"{path}, {column}: every cell is a word, such as {cells[0]!r}; name another column"
+        return
+    for record, cell, value in zip(source.records, cells, read, strict=True):
+        where = f"{path}, line {record.line}, {column}"
+        if value is None:
+            yield f"{where}: {cell!r} is no number"
+        elif value != value and missing == "refuse":
+            yield f"{where}: the cell is empty; fill it in, or add --missing drop"
+
+
+def fit_file(request: Request) -> tuple[Effects, RandomEffects | MetaRegression]:
+    """Compute the effects of a file and fit them.
+
+    Raises
+    ------
+    KetametaError
+        Whatever is wrong, in the words of the command line.
+    """
+    from ketameta.models.pooling import RandomEffects, pool
+    from ketameta.models.regression import meta_regression
+
+    entry = find_measure(request.measure, "--measure") if request.measure else None
+    check_choice("--model", request.model, ("random", "common"))
+    check_choice("--missing", request.missing, ("refuse", "drop"))
+    if request.better:
+        check_choice("--better", request.better, ("lower", "higher"))
+        if entry is not None and entry.null is None:
+            raise UsageError(f"--better: {entry.name} is of one group and favours neither side")
+    check_choice("--tau2-method", request.tau2_method, TAU2_METHODS)
+    if request.ci_method:
+        check_choice("--ci-method", request.ci_method, CI_METHODS)
+    named, given, fixed = _split(request.columns)
+    idle = {name for way in _ways(entry) for name in way.unused}
+    numbers = {option(name): column for name, column in named.items() if name not in idle}
+    try:
+        for way in _ways(entry):  # a wrong set of columns is said before the file is read
+            if set(way.columns) <= {*named, *fixed} <= way.every:
+                break
+        else:
+            probe: Any = {name: [1.0] for name in (*named, *fixed)}
+            effect_sizes(None, request.measure or None, **probe, **given)
+        frame, lines = read_trials(request.file, numbers, request.missing, request.labels)
+        labels: Any = list(request.labels) or [f"line {line}" for line in lines]
+        effects = effect_sizes(frame, request.measure or None, labels=labels,
+                               missing=request.missing, **named, **fixed, **given)  # fmt: skip
+        common = request.model == "common"
+        method = request.ci_method or ("wald" if common else "knapp-hartung-conservative")
+        options = {"ci_method": method, "level": request.level}
+        if request.moderators:
+            tau2 = "common" if common else request.tau2_method
+            return effects, meta_regression(
+                effects, request.moderators, tau2_method=tau2, **options
+            )
+        fit = pool(effects, model=request.model, tau2_method=request.tau2_method, **options)
+    except KetametaError as problem:
+        raise _as_options(problem) from None
+    if not isinstance(fit, RandomEffects):
+        raise NotEstimableError(f"{request.file}: there is no trial to pool")
+    return effects, fit
+
+
+def _split(columns: Mapping[str, str]) -> tuple[dict[str, str], Any, dict[str, float]]:
+    """Return columns, options of the measure, and numbers that hold for every trial."""
+    options = {name for e in MEASURES.values() for way in e.ways for name in way.options}
+    named: dict[str, str] = {}
+    fixed: dict[str, float] = {}
+    given: dict[str, str | float | bool] = {}
+    for name, value in columns.items():
+        number = as_number(value, decimal_comma=False)
+        if name in _FLAGS:
+            given[name] = check_choice(option(name), value, ("yes", "no")) == "yes"
+        elif name in _NUMBERS and name in options:
+            if number is None:
+                raise UsageError(f"{option(name)} is {value!r}; give a number")
+            given[name] = float(number)
+        elif name in options:
+            given[name] = value
+        elif number is not None:
+            fixed[name] = float(number)
+        else:
+            named[name] = value
+    return named, given, fixed
+
+
+_ARGUMENTS = sorted(
+    {n for e in MEASURES.values() for w in e.ways for n in w.every if "_" in n}
+    | {"tau2_method", "ci_method"},
+    key=len,
+    reverse=True,
+)
+_ARGUMENT = re.compile(rf"(?<![\w'-])({'|'.join(_ARGUMENTS)})(?![\w'])")
+
+
+def _as_options(problem: KetametaError) -> KetametaError:
+    """Return an error that calls arguments what the command line calls them."""
+    text = _ARGUMENT.sub(lambda found: option(found[1]), str(problem))
+    text = text.replace("missing='drop'", "--missing drop").replace("measure= ", "--measure ")
+    return type(problem)(text.replace("moderators: ", "--moderators: "))
+
+
+def draw_fit(fit: RandomEffects | MetaRegression, path: Path, better: str = "") -> None:
+    """Draw a forest plot (or the bubbles of one moderator) into a file, whole or not at all."""
+    from ketameta.models.regression import MetaRegression
+    from ketameta.plots import bubble, forest, save
+
+    check_picture(path)
+    if isinstance(fit, MetaRegression):
+        names = [name for name in fit.names if name != "intercept"]
+        if len(names) != 1:
+            raise UsageError(f"--plot draws one moderator and the formula has {len(names)}"
+                             f" coefficients ({', '.join(names)}); leave --plot out")  # fmt: skip
+        save(bubble(fit), path)
+    else:
+        save(forest(fit, lower_is_better=better == "lower" if better else None), path)
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a picture's name whose ending says no format."""
+    if path.suffix.lower() not in PICTURES:
+        raise UsageError(f"--plot is {str(path)!r}; the name ends in {', '.join(PICTURES)}")
+
+
+def fit_words(
+    effects: Effects, fit: RandomEffects | MetaRegression, output: str, better: str = ""
+) -> str:
+    """Return effects and fit as text, JSON (everything) or CSV (the estimates)."""
+    from ketameta.models.results import plain
+
+    if output == "json":
+        whole = {"effects": plain(effects.to_dict()), "fit": fit.to_dict(),
+                 "methods": fit.methods_sentence()}  # fmt: skip
+        return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True)
+    if output == "csv":
+        text: str = fit.tidy().to_csv(index=False, lineterminator="\n")
+        return text.rstrip("\n")
+    parts = [repr(effects), fit.summary(), fit.methods_sentence()]
+    if better and np.ndim(fit.estimate) == 0:
+        parts.insert(2, fit.favours(lower_is_better=better == "lower"))
+    return "\n\n".join(parts)
