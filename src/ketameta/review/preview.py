@@ -566,7 +566,7 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
     own = {
         name: sum(is_of(row.file, prefix) for row in rows) for name, rows in after.tables.items()
     }
-    specs = load_specs(paths.analyses, known_words(after))
+    specs = load_specs(paths.analyses, known_words(after), after.project)
     moments = Moments(before, after)
     changes: list[AnalysisChange] = []
     unchanged: list[str] = []
