@@ -15,6 +15,7 @@ from ketameta.plots.harms import describe as say_harms
 from ketameta.plots.risk_of_bias import Judgement, RiskOfBias
 from ketameta.plots.risk_of_bias import describe as say_lights
 from ketameta.plots.scale import Estimate, Scale
+from helpers import PROJECT
 from ketameta.report import harms_summary, page_plots, section_plots
 from ketameta.report import risk_of_bias as lights_of
 
@@ -126,7 +127,7 @@ def test_only_counted_harms_enter_the_summary():
     assert harms_summary(others) is None
     assert section_plots(others) == {}
     plot = harms_summary(
-        [result(), *others, result(title="Vomiting", k=0, pooled=None, events=None)]
+        [result(), *others, result(title="Vomiting", k=0, pooled=None, events=None)], PROJECT
     )
     assert plot.kind == "harms" and plot.name == "harms_summary"
     assert [row.label for row in plot.data.rows] == ["Nausea", "Vomiting"]
@@ -233,6 +234,8 @@ def test_what_lights_refuse(more, said):
 
 class Judged:
     """Evidence with judgements only."""
+
+    project = PROJECT
 
     def __init__(self, *rows):
         columns = ["study_id", "outcome", "tool", "domain", "judgement"]

@@ -58,6 +58,7 @@ from ketameta.report.tables import csv_text as csv_text
 from ketameta.report.tables import guarded as guarded
 from ketameta.report.tables import tables_of as tables_of
 from ketameta.report.texts import TERMS as TERMS
+from ketameta.report.texts import glossary as glossary
 from ketameta.report.worked import Z95 as Z95
 from ketameta.report.worked import Step as Step
 from ketameta.report.worked import number as number
