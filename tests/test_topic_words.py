@@ -16,22 +16,31 @@ GENERIC = frozenset(
         *("healthy", "surgical", "adults", "children", "mixed", "response", "harm", "functioning"),
         *("vital_sign", "other_symptoms", "headache", "nausea", "vomiting", "dizziness", "count"),
         *("remission", "sedation", "relapse", "weight", "pain", "sleep", "time", "serious"),
+        # That of the computer.
+        "working_memory",
     }
 )
-#: Words that also mean something in statistics or in English; they are looked for in quotes alone.
+#: Where the words of the data stand.
+_COLUMNS = {
+    "arms.csv": "intervention",
+    "instruments.csv": "instrument",
+    "outcome_words.csv": "outcome",
+}
+#: Longest of the words that also mean something in statistics; they are
+#: looked for in quotes alone.
 _COMMON = 4
 
 
 def declared() -> set[str]:
-    """Return the diagnoses, drugs, instruments and domains of the project and its data."""
+    """Return the diagnoses, drugs, instruments, outcomes and domains of project and data."""
     words = PROJECT.words
     found = {*words.diagnosis, *words.drug_class, *words.outcome_domain, *words.acronym}
     found |= {item.name for item in PROJECT.moderator}
+    found |= {word for column in PROJECT.alias.values() for word in column}
     for path in (ROOT / "data").rglob("*.csv"):
-        columns = {"arms.csv": "intervention", "instruments.csv": "instrument"}.get(path.name)
-        if columns:
+        if column := _COLUMNS.get(path.name):
             with path.open(encoding="utf-8-sig", newline="") as file:
-                found |= {row.get(columns) or "" for row in csv.DictReader(file)}
+                found |= {row.get(column) or "" for row in csv.DictReader(file)}
     return {word for word in found if word} - GENERIC
 
 

@@ -107,7 +107,7 @@ def add_review_commands(app: typer.Typer) -> None:
         short_help="Turn a workbook, Metapsy or RevMan file into a batch.",
         epilog=examples(
             "import murrough_2013.xlsx",
-            "import depression.csv --batch metapsy --dry-run",
+            "import trials.csv --batch metapsy --dry-run",
             "import data_rows.csv --words words.toml --replace",
         ),
     )(import_)
