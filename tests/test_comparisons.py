@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import PROJECT, arm, effects_of, event, evidence_of, one_effect, score, study, tables_of
+from helpers import (
+    PROJECT,
+    arm,
+    effects_of,
+    event,
+    evidence_of,
+    one_effect,
+    score,
+    study,
+    tables_of,
+)
 from ketameta.evidence import (
     Assumptions,
     add_combined_arms,

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from figure_helpers import assert_well_set, drawn, marked, parts, words
+from helpers import PROJECT
 from ketameta.errors import UsageError
 from ketameta.plots import find, harms, risk_of_bias
 from ketameta.plots.harms import Harm, Harms
@@ -15,7 +16,6 @@ from ketameta.plots.harms import describe as say_harms
 from ketameta.plots.risk_of_bias import Judgement, RiskOfBias
 from ketameta.plots.risk_of_bias import describe as say_lights
 from ketameta.plots.scale import Estimate, Scale
-from helpers import PROJECT
 from ketameta.report import harms_summary, page_plots, section_plots
 from ketameta.report import risk_of_bias as lights_of
 
