@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -416,7 +416,7 @@ def analysis_problems(project: Project, analyses: Sequence[str]) -> list[str]:
     for page in project.question:
         named += [(f"question {page.key}", name) for name in page.analyses]
     return [
-        f"{FILE}: {where}: no analysis {name!r}{did_you_mean(name, analyses)}"
+        f"{where}: no analysis {name!r}{did_you_mean(name, analyses)}"
         for where, name in named
         if name not in analyses
     ]
@@ -426,8 +426,3 @@ def _unknown(where: str, given: Sequence[str], known: Sequence[str]) -> Iterator
     for word in given:
         if word not in known:
             yield f"{where}: {word!r} is not declared in [words]{did_you_mean(word, known)}"
-
-
-def published(project: Project) -> dict[str, Any]:
-    """Return who and what stands behind a report, for its pages and its manifest."""
-    return project.project.to_dict()

@@ -48,13 +48,11 @@ class LeftRow:
 
 def without_files(evidence: Evidence, prefix: str) -> Evidence:
     """Return evidence without the rows of files that start with ``prefix``."""
-    return Evidence(
-        {
-            name: tuple(row for row in rows if not row.file.startswith(prefix))
-            for name, rows in evidence.tables.items()
-        },
-        evidence.refused,
-    )
+    tables = {
+        name: tuple(row for row in rows if not row.file.startswith(prefix))
+        for name, rows in evidence.tables.items()
+    }
+    return replace(evidence, tables=tables)
 
 
 def with_results(evidence: Evidence, keep: Callable[[Row], bool]) -> Evidence:
