@@ -68,6 +68,7 @@ MODERATORS = (
 )
 #: Moderators whose groups measure different things on the same people: not pooled together.
 APART = ("outcome", "instrument")
+_POINTS = "10 percentage points more"
 #: Numbers of a study, or of its effect, that a meta-regression may use, beside those that a
 #: project declares: label, step in which a change is read, and the step in words.
 _NUMBERS: tuple[tuple[str, str, float, str], ...] = (
@@ -75,10 +76,7 @@ _NUMBERS: tuple[tuple[str, str, float, str], ...] = (
     ("time_days", "Days from the first dose to the measurement", 7, "7 days longer"),
     ("n_participants", "People in the trial", 100, "100 people more"),
     ("age_mean_years", "Mean age in years", 10, "10 years older"),
-    (
-        *("female_percent", "Percentage of women or girls", 10),
-        "10 percentage points more women or girls",
-    ),
+    ("female_percent", "Percentage of women or girls", 10, f"{_POINTS} women or girls"),
 )
 
 

@@ -107,10 +107,8 @@ def read_specs(
     place = {key: at for at, key in enumerate(project.sections)}
     in_order = sorted(
         specs.values(),
-        key=lambda spec: (
-            place.get(spec.section, len(place)), spec.section, spec.order, spec.name
-        ),
-    )  # fmt: skip
+        key=lambda it: (place.get(it.section, len(place)), it.section, it.order, it.name),
+    )
     return in_order, tuple(findings)
 
 
@@ -179,10 +177,8 @@ def _finding(problem: str, file: str, lines: Sequence[str]) -> Finding:
 
 def _name_problems(name: str, project: Project) -> Iterator[str]:
     """Refuse names that cannot be names of results and figures on every machine."""
-    if not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", name) or name in (
-        *_TAKEN,
-        *project.sections,
-    ):
+    taken = (*_TAKEN, *project.sections)
+    if not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", name) or name in taken:
         yield (
             f"the file name {name!r} is taken or not made of lower-case words joined by _; "
             "results and figures carry it"

@@ -301,7 +301,7 @@ def report_context(
         "gap": _gap(by_name, project),
         "abstract": summary.abstract(text, by_name, search, counts, project),
         "plain_summary": text("plain_summary"),
-        "not_meant": summary.not_meant(text),
+        "not_meant": summary.sentences_in(text("not_meant")),
         "findings": summary.key_findings(by_name, counts["risk_of_bias_rows"], project),
         "changes": {"version": changes["version"], "items_changed": changes["items"]},
         "claims": list(claims),

@@ -144,11 +144,11 @@ def abstract(
     if not counts["risk_of_bias_rows"]:
         limits.append("Risk of bias has not been judged.")
     return [
-        ("Background", _sentences(text("background"))),
+        ("Background", sentences_in(text("background"))),
         ("Methods", methods),
         ("Results", findings),
         ("Limitations", limits),
-        ("Conclusion", _sentences(text("conclusion"))),
+        ("Conclusion", sentences_in(text("conclusion"))),
     ]
 
 
@@ -222,7 +222,8 @@ def _parts(text: str) -> Parts:
     return found
 
 
-def _sentences(parts: Parts) -> list[str]:
+def sentences_in(parts: Parts) -> list[str]:
+    """Return the sentences of a text, without its headings."""
     return [sentence for _, sentences in parts for sentence in sentences]
 
 
@@ -265,8 +266,3 @@ def more_of(pairs: Sequence[tuple[Any, str]]) -> list[str]:
         for result, words in known
         if result["k"] > 1 and side(result) == "higher"
     ]
-
-
-def not_meant(text: Callable[[str], Parts]) -> Sequence[str]:
-    """Return what readers might take from the page, and should not."""
-    return _sentences(text("not_meant"))
