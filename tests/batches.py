@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import io
+import re
 from pathlib import Path
 
 from ketameta.evidence import load_project, schema_of
@@ -118,7 +119,10 @@ def table_path(root: Path, table: str, batch: str = "demo") -> Path:
 def write_project(root: Path, tables: Tables, batch: str = "demo") -> Path:
     """Write tables below ``root``, with the words of this project; return it."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / PROJECT.name).write_bytes(PROJECT.read_bytes())
+    # Without the places that name analyses: an invented project has others.
+    text = re.sub(r"(?m)^headline = .*\n|^\[\[front\.finding\]\]\n(?:\w+ = .*\n)+", "",
+                  PROJECT.read_text(encoding="utf-8"))  # fmt: skip
+    (root / PROJECT.name).write_text(text, encoding="utf-8")
     for table, rows in tables.items():
         path = table_path(root, table, batch)
         path.parent.mkdir(parents=True, exist_ok=True)

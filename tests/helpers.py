@@ -37,6 +37,7 @@ from ketameta.evidence import (
 from ketameta.paths import ProjectPaths, project_paths
 
 ROOT = Path(__file__).parents[1]
+PROJECT = load_project(ROOT)
 
 #: A scale where more is better, one where less is, and one without a better end.
 SCALES = {
@@ -189,7 +190,7 @@ def evidence_of(tables: Tables) -> Evidence:
             )
             for line, row in enumerate(rows, start=2)
         )
-    return Evidence(found, project=load_project(ROOT))
+    return Evidence(found, project=PROJECT)
 
 
 def effects_of(tables: Tables, assumed: Assumptions | None = None) -> EffectTable:
@@ -239,7 +240,7 @@ def write_analysis(folder: Path, name: str = "demo", text: str = ANALYSIS, more:
 
 def spec_of(folder: Path, more: str = "", text: str = ANALYSIS, name: str = "demo") -> AnalysisSpec:
     """Return the analysis of ``text + more``."""
-    return load_spec(write_analysis(folder, name, text, more))
+    return load_spec(write_analysis(folder, name, text, more), project=PROJECT)
 
 
 def two_arms(
@@ -316,6 +317,7 @@ def make_project(
 __all__ = [
     "ANALYSIS",
     "BIAS",
+    "PROJECT",
     "ROOT",
     "SCALES",
     "SEARCH",

@@ -13,6 +13,7 @@ from scipy import stats
 from batches import Tables
 from helpers import (
     ANALYSIS,
+    PROJECT,
     arm,
     contrast,
     evidence_of,
@@ -23,7 +24,7 @@ from helpers import (
     tables_of,
     trials,
 )
-from ketameta.analyses import difference_rows, run_analysis, select_effects, study_label, study_rows
+from ketameta.analyses import difference_rows, run_analysis, select_effects, study_rows
 from ketameta.evidence import derive_effects
 from ketameta.measures import Measure
 from tolerances import DIRECT, PUBLISHED
@@ -38,7 +39,7 @@ def rows_of(tmp_path: Path) -> Any:
         evidence = evidence_of(tables)
         table = derive_effects(evidence, spec.assume)
         selected = select_effects(spec, table, evidence)
-        return study_rows(selected.used, spec.model.measure, unit)
+        return study_rows(selected.used, spec.model.measure, unit, project=PROJECT)
 
     return run
 
@@ -221,11 +222,10 @@ def test_the_difference_of_two_groups_is_taken_within_each_trial(rows_of: Any) -
         ("van_der_berg_1999", "Van Der Berg 1999"),
         ("clinic_nd", "Clinic (no date)"),
         ("vlx_pool_2025", "VLX pool 2025"),
-        ("shp465_306_2017", "SHP465 306 2017"),
     ],
 )
 def test_studies_have_names_that_can_be_read(study_id: str, label: str) -> None:
-    assert study_label(study_id) == label
+    assert PROJECT.study_label(study_id) == label
 
 
 def test_no_effects_are_no_rows(rows_of: Any) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from helpers import ANALYSIS, ROOT, problem_lines, spec_of, write_analysis
-from ketameta.analyses import MODERATORS, SECTIONS, AnalysisSpec, load_spec, load_specs
+from helpers import ANALYSIS, PROJECT, ROOT, problem_lines, spec_of, write_analysis
+from ketameta.analyses import MODERATORS, AnalysisSpec, load_spec, load_specs
 from ketameta.errors import SpecError
 from ketameta.evidence import ArmSize, Evidence
 from ketameta.inputs import known_words
@@ -27,7 +27,7 @@ KNOWN = {
 def problems(folder: Path, text: str, name: str = "demo") -> list[str]:
     """Return what is said of the file, a line each."""
     with pytest.raises(SpecError) as caught:
-        load_spec(write_analysis(folder / "analyses", name, text), KNOWN)
+        load_spec(write_analysis(folder / "analyses", name, text), KNOWN, PROJECT)
     assert {item.file for item in caught.value.findings} == {f"analyses/{name}.toml"}
     return problem_lines(caught.value)
 
@@ -306,7 +306,7 @@ def test_the_problems_of_all_files_are_said_together(tmp_path: Path) -> None:
     write_analysis(tmp_path, "bad", ANALYSIS.replace('"mood"', '"x"'))
     write_analysis(tmp_path, "broken", "title =")
     with pytest.raises(SpecError) as caught:
-        load_specs(tmp_path)
+        load_specs(tmp_path, project=PROJECT)
     text = str(caught.value)
     assert "/bad.toml:3 section: it is 'x'" in text
     assert "/broken.toml: the file is not valid" in text
@@ -336,7 +336,7 @@ def committed(committed_evidence: Evidence) -> list[AnalysisSpec]:
 
 def test_the_committed_analyses_load(committed: list[AnalysisSpec]) -> None:
     assert len(committed) >= 17
-    assert {spec.section for spec in committed} == set(SECTIONS)
+    assert {spec.section for spec in committed} == set(PROJECT.sections)
     assert all(spec.looked_for and spec.title and spec.question for spec in committed)
 
 

@@ -201,10 +201,10 @@ def test_indirectness_says_who_and_what(tmp_path: Path) -> None:
         row(weight=0.75, diagnosis="major_depression", intervention="ketamine / esketamine"),
     ]
     facts, words = indirectness_facts(spec_of(tmp_path), rows)
-    assert (facts["share_adhd"], facts["share_ketamine"]) == (0.25, 1.0)
+    assert (facts["share_of_people"], facts["share_of_treatment"]) == (0.25, 1.0)
     assert words[1] == "People: ADHD, major depression. Measured: depression."
     other = indirectness_facts(spec_of(tmp_path), [row(intervention="memantine")])[0]
-    assert other["share_ketamine"] == 0.0
+    assert other["share_of_treatment"] == 0.0
 
 
 def pooled_of(low: float, high: float) -> dict[str, Any]:

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import arm, effects_of, event, evidence_of, one_effect, score, study, tables_of
+from helpers import (
+    PROJECT,
+    arm,
+    effects_of,
+    event,
+    evidence_of,
+    one_effect,
+    score,
+    study,
+    tables_of,
+)
 from ketameta.evidence import (
     Assumptions,
     add_combined_arms,
@@ -35,7 +45,8 @@ def paired(
     joined, all_arms = add_combined_arms(
         rows[rows["problem"] == ""], evidence.arms, crossovers(evidence)
     )
-    return pair_arms(joined, all_arms), all_arms
+    first = PROJECT.directness.drug_class
+    return pair_arms(joined, all_arms, first), all_arms
 
 
 def pairs_of(pairs: pd.DataFrame) -> set[tuple[str, str]]:

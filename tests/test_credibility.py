@@ -12,6 +12,7 @@ import tolerances as tol
 from batches import SCHEMA
 from helpers import (
     ANALYSIS,
+    PROJECT,
     arm,
     effects_of,
     evidence_of,
@@ -23,8 +24,7 @@ from helpers import (
 )
 from ketameta import meta_regression, subgroup_analysis
 from ketameta.analyses import (
-    ADHD_SUBTYPE,
-    PRIOR_TREATMENT,
+    coding_of,
     coding_problems,
     compared_levels,
     has_levels,
@@ -80,24 +80,27 @@ def answers(entry: dict[str, Any]) -> dict[int, str]:
     return {item["question"]: item["answer"] for item in entry["questions"]}
 
 
+SUBTYPE = coding_of("adhd_subtype", PROJECT)
+PRIOR = coding_of("prior_treatment_resistance", PROJECT)
+
+
 # --- the coding -----------------------------------------------------------------------------------
 
 
 def test_every_word_of_the_data_has_a_place_in_the_coding() -> None:
-    assert set(ADHD_SUBTYPE.known) == set(SCHEMA["studies"].column("adhd_subtype").allowed)
-    assert set(PRIOR_TREATMENT.known) == set(
-        SCHEMA["studies"].column("prior_treatment_resistance").allowed
-    )
-    for coding in (ADHD_SUBTYPE, PRIOR_TREATMENT):
+    assert set(SUBTYPE.known) == set(SCHEMA["studies"].column("adhd_subtype").allowed)
+    assert set(PRIOR.known) == set(SCHEMA["studies"].column("prior_treatment_resistance").allowed)
+    for coding in (SUBTYPE, PRIOR):
         assert set(coding.reference) == set(coding.levels)
         assert not set(coding.levels) & set(coding.silent)
 
 
 def test_levels_that_say_nothing_are_never_compared() -> None:
     sizes = {"combined": 3, "inattentive": 2, "mixed": 9, "hyperactive_impulsive": 1}
-    assert compared_levels("adhd_subtype", sizes) == ("combined", "inattentive")
-    assert reference_level("adhd_subtype", ("inattentive", "combined")) == "combined"
-    assert reference_level("drug_class", ("stimulant", "alpha2_agonist")) == "stimulant"
+    assert compared_levels(SUBTYPE, sizes) == ("combined", "inattentive")
+    assert reference_level(SUBTYPE, ("inattentive", "combined")) == "combined"
+    other = coding_of("drug_class", PROJECT)
+    assert reference_level(other, ("stimulant", "alpha2_agonist")) == "stimulant"
 
 
 @pytest.mark.parametrize(
@@ -134,22 +137,22 @@ def test_a_moderator_that_cannot_work_is_refused_before_anything_is_computed(
 
 
 def test_within_trials_two_levels_are_compared() -> None:
-    wrong = coding_problems("adhd_subtype", ("mixed", "combined"), (), "within_trial")
+    wrong = coding_problems(SUBTYPE, ("mixed", "combined"), (), "within_trial")
     assert wrong == [
         "model.group_order: 'mixed' is never compared; choose two of combined, inattentive, "
         "hyperactive_impulsive"
     ]
-    assert coding_problems("adhd_subtype", ("inattentive", "combined"), (), "within_trial") == []
+    assert coding_problems(SUBTYPE, ("inattentive", "combined"), (), "within_trial") == []
 
 
 def test_one_level_in_the_data_is_a_caveat() -> None:
-    (only,) = level_caveats("adhd_subtype", {"combined": 3})
+    (only,) = level_caveats(SUBTYPE, {"combined": 3})
     assert only.code == "moderator_with_one_level" and "combined" in only.message
-    codes = [c.code for c in level_caveats("adhd_subtype", {"combined": 3, "not_reported": 2})]
+    codes = [c.code for c in level_caveats(SUBTYPE, {"combined": 3, "not_reported": 2})]
     assert codes == ["moderator_with_one_level", "level_never_compared"]
-    assert level_caveats("adhd_subtype", {"mixed": 2})[0].code == "moderator_without_level"
-    assert level_caveats("adhd_subtype", {"combined": 1, "inattentive": 1}) == ()
-    assert level_caveats("", {"": 3}) == level_caveats("adhd_subtype", {}) == ()
+    assert level_caveats(SUBTYPE, {"mixed": 2})[0].code == "moderator_without_level"
+    assert level_caveats(SUBTYPE, {"combined": 1, "inattentive": 1}) == ()
+    assert level_caveats(coding_of("", PROJECT), {"": 3}) == level_caveats(SUBTYPE, {}) == ()
 
 
 def test_the_caveat_reaches_the_result(tmp_path: Path) -> None:

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from helpers import ANALYSIS, arm, evidence_of, score, spec_of, study, tables_of
-from ketameta.analyses import CONTINUOUS_MODERATORS, run_analysis
+from helpers import ANALYSIS, PROJECT, arm, evidence_of, score, spec_of, study, tables_of
+from ketameta.analyses import numbers_of, run_analysis
 from ketameta.evidence import derive_effects
 from ketameta.report import (
-    STEPS,
     group_table,
     league_rows,
     league_table,
@@ -67,7 +66,7 @@ def test_what_goes_together_with_the_group_is_counted_in_trials(run: Any) -> Non
 
 
 def test_definitions_stand_side_by_side_and_are_never_merged(run: Any) -> None:
-    table = group_table(run(BY_TREATMENT))
+    table = group_table(run(BY_TREATMENT), PROJECT)
     assert [(row["group"], row["definition"]) for row in table["definitions"]] == [
         ("Treatment-resistant", "two failures"),
         ("Treatment-resistant", "three failures"),
@@ -77,7 +76,7 @@ def test_definitions_stand_side_by_side_and_are_never_merged(run: Any) -> None:
 
 
 def test_only_what_differs_has_a_column(run: Any) -> None:
-    table = group_table(run(BY_TREATMENT))
+    table = group_table(run(BY_TREATMENT), PROJECT)
     assert table["columns"] == ["Route", "Regimen"]
     assert table["rows"][1]["cells"] == ["intranasal 1; intravenous 1", "weekly 2"]
     assert "blinding double blind" in table["same"]
@@ -86,7 +85,7 @@ def test_only_what_differs_has_a_column(run: Any) -> None:
 def test_groups_that_are_no_people_have_no_such_table(run: Any) -> None:
     result = run('\n[model]\nmeasure = "MD"\ngroup_by = "blinding"\n')
     assert result["group_facts"] is None
-    assert group_table(result) is None
+    assert group_table(result, PROJECT) is None
     assert run(BY_TREATMENT, ())["group_facts"] is None
 
 
@@ -178,4 +177,4 @@ def test_a_slope_is_told_per_step_that_can_be_read() -> None:
     ratio = slope_words({**slope(r2=None), "measure": "RR"})["year"]
     assert ratio == "10 years later: the risk ratio is multiplied by 1.22 (1.11 to 1.35)."
     assert slope_words(slope(withheld="too few")) == {}
-    assert set(STEPS) == set(CONTINUOUS_MODERATORS)
+    assert all(item.step and item.step_words for item in numbers_of(PROJECT).values())

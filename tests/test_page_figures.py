@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from figure_helpers import assert_well_set, drawn, marked, parts, words
+from helpers import PROJECT
 from ketameta.errors import UsageError
 from ketameta.plots import find, harms, risk_of_bias
 from ketameta.plots.harms import Harm, Harms
@@ -126,7 +127,7 @@ def test_only_counted_harms_enter_the_summary():
     assert harms_summary(others) is None
     assert section_plots(others) == {}
     plot = harms_summary(
-        [result(), *others, result(title="Vomiting", k=0, pooled=None, events=None)]
+        [result(), *others, result(title="Vomiting", k=0, pooled=None, events=None)], PROJECT
     )
     assert plot.kind == "harms" and plot.name == "harms_summary"
     assert [row.label for row in plot.data.rows] == ["Nausea", "Vomiting"]
@@ -233,6 +234,8 @@ def test_what_lights_refuse(more, said):
 
 class Judged:
     """Evidence with judgements only."""
+
+    project = PROJECT
 
     def __init__(self, *rows):
         columns = ["study_id", "outcome", "tool", "domain", "judgement"]

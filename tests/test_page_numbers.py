@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 import ketameta.report.html as html_module
-from helpers import ROOT
+from helpers import PROJECT, ROOT
+from ketameta.analyses import numbers_of as moderators_of
 from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.report import STEPS, TERMS, Z95, Step, pdf_data, records, render_html, summary
+from ketameta.report import Z95, Step, glossary, pdf_data, records, render_html, summary
 from page_units import Unit, Units, numbers_of
 from report_pages import committed_build, committed_context, committed_page
 
@@ -35,6 +36,9 @@ ALLOWED = {
 #: Keys of results that hold finished prose: it needs numbers of its own result, not itself.
 PROSE = frozenset({"sentences", "message"})
 #: Words for numbers, checked where they count studies or people.
+FINDINGS = [(item.analysis, item.words) for item in PROJECT.front.finding]
+#: Harms that the plain summary names.
+HARMS = ("harm_dissociation", "harm_dizziness", "harm_blood_pressure_increased")
 WORDS = {word: number for number, word in enumerate(summary._WORDS) if number}
 COUNTED = re.compile(rf"\b({'|'.join(WORDS)}) (?:studies|study|trials?|people)\b", re.IGNORECASE)
 #: A phrase that counts nothing of these results.
@@ -130,7 +134,8 @@ def derived(result: dict[str, Any]) -> Iterator[float]:
         yield from (math.exp(-item[name]) for name in ("estimate", "ci_low", "ci_high"))
     for item in result["regressions"] or ():
         if not item["withheld"]:
-            step, words = STEPS[item["moderator"]]
+            moderator = moderators_of(PROJECT)[item["moderator"]]
+            step, words = moderator.step, moderator.step_words
             yield from (step * item[name] for name in ("slope", "ci_low", "ci_high"))
             yield from leaves(words)
     se = {row["ci_method"]: row["se"] for row in result["intervals"]}
@@ -177,7 +182,7 @@ def of_article(unit: Unit) -> list[Any]:
 
 
 def of_summary(_: Unit) -> list[Any]:
-    names = [*(name for name, _ in summary._FINDINGS), *(name for name, _ in summary._HARMS)]
+    names = [*(name for name, _ in FINDINGS), *HARMS]
     told = [results()[name] for name in names if name in results()]
     found: list[Any] = [
         [r["k"], r["n_participants"], (r["events"] or {}).get("per_thousand")] for r in told
@@ -202,7 +207,7 @@ def of_bias(_: Unit) -> list[Any]:
 
 
 def of_abstract(unit: Unit) -> list[Any]:
-    for name, words in summary._FINDINGS:
+    for name, words in FINDINGS:
         if unit.text.startswith(f"{words}:"):
             return headline(results()[name])
     return [committed_context()["search"]["search"], committed_context()["counts"]]
@@ -301,7 +306,7 @@ SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
     "exclusions": of_exclusion,
     "limitations": of_key("search", "counts"),
     "references": numbered("ref-", "number"),
-    "glossary": lambda _: [[term.name, term.meaning] for term in TERMS],
+    "glossary": lambda _: [[term.name, term.meaning] for term in glossary(PROJECT)],
     "verify": of_key("citation"),
 }
 

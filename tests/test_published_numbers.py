@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from helpers import ROOT
+from helpers import PROJECT, ROOT
 from ketameta import formatting
 from ketameta.analyses import (
     AnalysisSpec,
@@ -115,7 +115,9 @@ def test_certainty_follows_from_the_published_facts(found: Found) -> None:
     for item in result["certainty"]["assessments"]:
         for domain in item["domains"]:
             facts = domain["facts"]
-            assert domain_words(domain["code"], facts, measure) == domain["words"], domain["code"]
+            assert domain_words(domain["code"], facts, measure, PROJECT) == domain["words"], domain[
+                "code"
+            ]
             for name in ("ci", "pi"):
                 if f"{name}_includes" in facts:
                     low, high = facts[f"{name}_low"], facts[f"{name}_high"]

@@ -19,6 +19,7 @@ import ketameta.report.html as page_module
 from batches import TABLES, Tables
 from helpers import (
     ANALYSIS,
+    PROJECT,
     SEARCH,
     arm,
     event,
@@ -34,7 +35,6 @@ from ketameta.errors import ReportError
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths
 from ketameta.report import (
-    SECTIONS,
     environment,
     evidence_map_cells,
     inputs_hash,
@@ -194,8 +194,8 @@ def test_the_search_for_typed_digits_can_find_them() -> None:
 
 
 def test_the_sections_of_the_page_have_no_typed_numbers() -> None:
-    for _, title, intro in SECTIONS:
-        assert not re.search(r"\d", title + intro)
+    for section in PROJECT.section:
+        assert not re.search(r"\d", section.title + section.intro)
 
 
 def test_every_sentence_of_every_result_stands_on_the_page(

@@ -10,7 +10,7 @@ import re
 import pytest
 
 from batches import clean_tables
-from helpers import ANALYSIS, arm, make_project, score, study, trials
+from helpers import ANALYSIS, PROJECT, arm, make_project, score, study, trials
 from ketameta.analyses import run_analysis
 from ketameta.errors import ExtractionError, UsageError
 from ketameta.evidence import derive_effects
@@ -168,7 +168,7 @@ def test_the_script_holds_the_result_and_the_data_give_it(tmp_path):
     assert 'method = "REML"' in script and 'test = "adhoc"' in script
     numbers = dict(re.findall(r"(estimate|ci_low|ci_high|tau2) = (-?[0-9.e-]+)", script))
     rows = rows_of(files[0].read_text(encoding="utf-8"))
-    assert list(rows[0]) == list(METAFOR_COLUMNS)
+    assert list(rows[0]) == [*METAFOR_COLUMNS, *PROJECT.categories]
 
     from ketameta import random_effects
 

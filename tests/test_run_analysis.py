@@ -15,6 +15,7 @@ import pytest
 from batches import Tables
 from helpers import (
     ANALYSIS,
+    PROJECT,
     TRIALS,
     arm,
     event,
@@ -271,8 +272,8 @@ def test_a_time_that_is_not_in_the_declared_order_keeps_its_mean(run: Any) -> No
 
 
 def test_levels_of_moderators_have_words() -> None:
-    assert group_label("nmda_antagonist") == "NMDA-receptor antagonists"
-    assert group_label("full_text") == "Full text"
+    assert group_label("nmda_antagonist", PROJECT) == "NMDA-receptor antagonists"
+    assert group_label("full_text", PROJECT) == "Full text"
 
 
 # --- differences within trials --------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ANALYSIS, ROOT, problem_lines, write_analysis
+from helpers import ANALYSIS, PROJECT, ROOT, problem_lines, write_analysis
 from ketameta.analyses import load_spec, load_specs
 from ketameta.errors import SpecError
 from ketameta.inputs import known_words, load_evidence
@@ -26,7 +26,7 @@ MODEL = "\n[model]\n"
 def problems(folder: Path, more: str, text: str = ANALYSIS) -> list[str]:
     path = write_analysis(folder, "demo", text, more)
     try:
-        load_spec(path, KNOWN)
+        load_spec(path, KNOWN, PROJECT)
     except SpecError as error:
         return problem_lines(error)
     return []

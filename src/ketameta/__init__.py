@@ -1,4 +1,4 @@
-"""ketameta: what is known about ketamine for ADHD, from extracted trial results to a report.
+"""ketameta: living meta-analyses, from extracted trial results to a report.
 
 The names below are the public interface. Each is imported when first used, so that
 ``import ketameta`` costs next to nothing.

@@ -353,7 +353,7 @@ def build(
                     paths.build / "stamps" / f"{spec.name}.txt", f"{stamp}\n{text_hash(text)}"
                 )
             results.append(json.loads(text))
-            drawing.add(plots_of(results[-1]))
+            drawing.add(plots_of(results[-1], evidence.project))
         written += remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
         claims = ledger(inputs.claims, {result["name"]: result for result in results}, registry)
         written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))

@@ -208,7 +208,7 @@ def add_review_commands(app: typer.Typer) -> None:
         short_help="Turn a workbook, Metapsy or RevMan file into a batch.",
         epilog=examples(
             "import murrough_2013.xlsx",
-            "import depression.csv --batch metapsy --dry-run",
+            "import trials.csv --batch metapsy --dry-run",
             "import data_rows.csv --words words.toml --replace",
         ),
     )(import_)
@@ -489,7 +489,7 @@ def progress() -> Iterator[Callable[[str], None]]:
 app = typer.Typer(
     name="ketameta",
     help=(
-        "Meta-analysis of ketamine and ADHD, from extracted numbers to a report that can be "
+        "Living meta-analyses, from extracted numbers to a report that can be "
         "checked.\n\nReviewers start with 'ketameta new surname_year', fill the tables, then "
         "'ketameta check' and 'ketameta preview'; analysts with 'ketameta report'.\n\n"
         "Every command ends with 0 when all is well, 1 when something is to be mended or decided "
@@ -620,8 +620,8 @@ def run(
     file = _analysis_file(paths, analysis)
     evidence, _ = load_evidence(paths)
     known = known_words(evidence)
-    spec = load_spec(file, known)
-    others = load_specs(paths.analyses, known) if paths.analyses.is_dir() else []
+    spec = load_spec(file, known, evidence.project)
+    others = load_specs(paths.analyses, known, evidence.project) if paths.analyses.is_dir() else []
     tables = InputTables(evidence)
     related = Related({**{other.name: other for other in others}, spec.name: spec}, tables.get)
     result = run_analysis(spec, tables.get(spec.assume), evidence, related)

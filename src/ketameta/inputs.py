@@ -66,6 +66,9 @@ def read_inputs(
     from ketameta.analyses.spec_file import read_specs
     from ketameta.evidence.checks.run import checked_evidence
     from ketameta.evidence.checks.search import form_findings
+    from ketameta.evidence.findings import file_finding
+    from ketameta.evidence.project import FILE as PROJECT_FILE
+    from ketameta.evidence.project import analysis_problems
 
     specs: list[AnalysisSpec] = []
     claims: list[Claim] = []
@@ -73,10 +76,14 @@ def read_inputs(
     def further(evidence: Evidence, found: Sequence[Finding]) -> Iterator[Finding]:
         say("Checking the questions and the public claims")
         known = known_words(evidence, _in_doubt(found))
-        asked, wrong = read_specs(paths.analyses, known)
+        asked, wrong = read_specs(paths.analyses, known, evidence.project)
         specs.extend(asked)
         yield from wrong
         names = [path.stem for path in paths.analyses.glob("*.toml")]
+        for problem in analysis_problems(evidence.project, names):
+            yield file_finding(
+                "project_file", PROJECT_FILE, problem, "name one there is, or write that analysis"
+            )
         conditions = [row["condition"] for row in evidence.rows("registry")]
         stated, wrong = read_claims(
             paths.data / "claims.toml",
@@ -212,8 +219,8 @@ class InputTables:
 
     def fingerprint(self, spec: AnalysisSpec) -> str:
         """Return a hash of the effects, unused rows, arms and study facts in reach of ``spec``."""
-        from ketameta.analyses.bubble import STUDY_NUMBERS
-        from ketameta.analyses.selection import STUDY_FACTS
+        from ketameta.analyses.bubble import study_numbers
+        from ketameta.analyses.selection import study_facts
 
         table = self.get(spec.assume)
         outcomes = spec.select.outcome
@@ -221,7 +228,8 @@ class InputTables:
         unused = self._of(table.unused, "outcome", (spec.assume, "unused"))
         names = {*table.effects["study_id"][effects.places(outcomes)]}
         names |= {*table.unused["study_id"][unused.places(outcomes)]}
-        facts = self._evidence.studies[[*STUDY_FACTS, *STUDY_NUMBERS]]
+        declared = self._evidence.project
+        facts = self._evidence.studies[[*study_facts(declared), *study_numbers(declared)]]
         by_study = (
             self._of(facts, "study_id", ("facts",)),
             self._of(table.arms[list(_ARM_FACTS)], "study_id", (spec.assume, "arms")),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.spec import CONTINUOUS_MODERATORS
+from ketameta.analyses.spec import numbers_of
+from ketameta.evidence.project import Project
 from ketameta.formatting import format_count, plural, published_together
 from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.regression import meta_regression
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 #: Points at which the fitted line and its bands are drawn.
 _LINE_POINTS = 41
 #: Numbers of a study that do not travel with its rows.
-STUDY_NUMBERS = ("age_mean_years", "female_percent", "adhd_inattentive_percent")
+_STUDY_NUMBERS = ("age_mean_years", "female_percent")
+
+
+def study_numbers(project: Project) -> tuple[str, ...]:
+    """Return the columns of ``studies`` with numbers that a meta-regression may use."""
+    return (*_STUDY_NUMBERS, *project.numbers)
 
 
 def regressions_of(
@@ -55,13 +61,14 @@ def regressions_of(
     if not declared.moderators or spec.kind != "pooled" or not spec.model.overall:
         return []
     numbers = studies.drop_duplicates("study_id").set_index("study_id")
+    labels, of_study = numbers_of(spec.project), study_numbers(spec.project)
     found = []
     for name in declared.moderators:
-        values = [_value(name, row, numbers) for row in rows]
+        values = [_value(name, row, numbers if name in of_study else None) for row in rows]
         known = [i for i, value in enumerate(values) if value is not None]
         head = {
             "moderator": name,
-            "label": CONTINUOUS_MODERATORS[name],
+            "label": labels[name].label,
             "status": declared.status,
             "k": len(known),
         }
@@ -76,8 +83,8 @@ def regressions_of(
     return plain(found)
 
 
-def _value(name: str, row: Mapping[str, Any], numbers: pd.DataFrame) -> float | None:
-    value = numbers.at[row["study_id"], name] if name in STUDY_NUMBERS else row[name]
+def _value(name: str, row: Mapping[str, Any], numbers: pd.DataFrame | None) -> float | None:
+    value = row[name] if numbers is None else numbers.at[row["study_id"], name]
     return None if value is None or not np.isfinite(float(value)) else float(value)
 
 

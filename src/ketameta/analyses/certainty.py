@@ -34,6 +34,7 @@ from ketameta.models.power import (
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.evidence.project import Directness, Project
 
 
 Facts = tuple[dict[str, Any], list[str]]
@@ -41,7 +42,6 @@ Rows = Sequence[Mapping[str, Any]]
 
 #: Judgements from best to worst; a trial takes its worst domain where no overall one is given.
 _SEVERITY = ("low", "unclear", "some_concerns", "high")
-_KETAMINE = ("ketamine", "esketamine")
 
 
 def share(rows: Rows, holds: Sequence[bool]) -> float:
@@ -172,23 +172,26 @@ def regions(spec: AnalysisSpec, low: float, high: float) -> list[str]:
 
 
 def indirectness_facts(spec: AnalysisSpec, rows: Rows) -> Facts:
-    """Return how near people and treatment are to ketamine in ADHD."""
-    ketamine = [set(str(row["intervention"]).split(" / ")) <= set(_KETAMINE) for row in rows]
+    """Return how near people and treatment are to those that the project asks about."""
+    direct = spec.project.directness
+    people = [row["diagnosis"] in direct.diagnosis for row in rows]
+    given = [set(str(row["intervention"]).split(" / ")) <= {*direct.intervention} for row in rows]
+    words = spec.project.words_of
     found = {
         "directness": spec.directness,
-        "share_adhd": published(share(rows, [row["diagnosis"] == "adhd" for row in rows])),
-        "share_ketamine": published(share(rows, ketamine)),
-        "diagnoses": sorted({_words(row["diagnosis"]) for row in rows}),
-        "outcomes": sorted({_words(row["outcome"]) for row in rows}),
+        "share_of_people": published(share(rows, people)),
+        "share_of_treatment": published(share(rows, given)),
+        "diagnoses": sorted({words(row["diagnosis"]) for row in rows}),
+        "outcomes": sorted({words(row["outcome"]) for row in rows}),
     }
-    return found, _indirectness_words(found)
+    return found, _indirectness_words(found, direct)
 
 
-def _indirectness_words(found: Mapping[str, Any]) -> list[str]:
+def _indirectness_words(found: Mapping[str, Any], direct: Directness) -> list[str]:
     return [
-        f"Declared as {found['directness']} evidence on ketamine in ADHD: "
-        f"{format_percent(found['share_adhd'])} of the weight is from people with ADHD, "
-        f"{format_percent(found['share_ketamine'])} from trials of ketamine or esketamine.",
+        f"Declared as {found['directness']} evidence on {direct.topic}: "
+        f"{format_percent(found['share_of_people'])} of the weight is from {direct.people}, "
+        f"{format_percent(found['share_of_treatment'])} from trials of {direct.treatment}.",
         f"People: {', '.join(found['diagnoses'])}. Measured: {', '.join(found['outcomes'])}.",
     ]
 
@@ -248,7 +251,8 @@ def _information_size(
         if events is None or not 0 < events["baseline_risk"] < 1:
             return none("No optimal information size: the risk on control is not known.")
         risk = published(events["baseline_risk"])
-        change = RELATIVE_CHANGE if spec.section == "harms" and risk < 0.75 else -RELATIVE_CHANGE
+        rare_harm = spec.section == spec.project.harms.section and risk < 0.75
+        change = RELATIVE_CHANGE if rare_harm else -RELATIVE_CHANGE
         side = "more" if change > 0 else "fewer"
         return {
             "information_size": information_size_risks(risk, change),
@@ -318,8 +322,12 @@ def _publication_words(found: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def domain_words(code: str, found: Mapping[str, Any], measure: Measure) -> list[str]:
+def domain_words(
+    code: str, found: Mapping[str, Any], measure: Measure, project: Project
+) -> list[str]:
     """Return what the facts of a domain say, from the facts as published alone."""
+    if code == "indirectness":
+        return _indirectness_words(found, project.directness)
     if code == "imprecision":
         return _imprecision_words(found, measure)
     return _WORDS[code](found)
@@ -328,7 +336,6 @@ def domain_words(code: str, found: Mapping[str, Any], measure: Measure) -> list[
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "risk_of_bias": _bias_words,
     "inconsistency": _inconsistency_words,
-    "indirectness": _indirectness_words,
     "publication_bias": _publication_words,
 }
 
@@ -337,10 +344,6 @@ def _listed(items: Sequence[str]) -> str:
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} and {items[-1]}"
-
-
-def _words(key: object) -> str:
-    return words_of(str(key)).replace("adhd", "ADHD")
 
 
 LABELS: Mapping[str, str] = {

@@ -404,7 +404,7 @@ class _Reader:
         if not isinstance(table, dict):
             self.problems.append(
                 f"{name}: the rule 'registered' needs a table such as registered = "
-                '{intervention = ["ketamine"], condition = "ADHD"}'
+                '{intervention = ["a word of the registry"], condition = "another"}'
             )
             return None
         allowed = [item.name for item in fields(RegisteredTrials)]

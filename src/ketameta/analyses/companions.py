@@ -118,7 +118,7 @@ def _restricted(spec: AnalysisSpec, used: pd.DataFrame) -> list[dict[str, Any]]:
     for code, label, keep in rules:
         if bool(keep.all()):
             continue
-        rows = study_rows(used[keep], spec.model.measure, "study_id")
+        rows = study_rows(used[keep], spec.model.measure, "study_id", project=spec.project)
         entry = _companion(code, label, spec, rows)
         found.append(entry)
     return found

@@ -16,12 +16,10 @@ import numpy as np
 
 from ketameta.analyses.moderators import (
     SHARED,
-    coding_of,
     compared_levels,
     in_several_levels,
     reference_level,
 )
-from ketameta.analyses.spec import CONTINUOUS_MODERATORS
 from ketameta.analyses.words import words_of
 from ketameta.errors import KetametaError
 from ketameta.formatting import format_p, plural, published
@@ -232,7 +230,7 @@ def level_differences(
     Means of different trials are independent, so that the squares of their Wald standard errors
     add, as in the test between levels.
     """
-    reference = reference_level(spec.model.group_by, levels)
+    reference = reference_level(spec.coding, levels)
     pooled = {group["key"]: group["pooled"] for group in result["groups"]}
     z = critical_value(spec.model.level, None)
 
@@ -266,7 +264,7 @@ def permuted_levels(
     """Return the permutation test of the levels that are compared."""
     if withheld:
         return {"p_value": None, "withheld": withheld}
-    reference = reference_level(spec.model.group_by, levels)
+    reference = reference_level(spec.coding, levels)
     others = [level for level in levels if level != reference]
     design = np.array([[row["group"] == level for level in others] for row in rows], dtype=float)
     return permuted(spec, rows, design)
@@ -406,7 +404,7 @@ def _levels(
     moderator = spec.model.group_by
     sizes = Counter(row["group"] for row in rows)
     ordered = {group["key"]: sizes[group["key"]] for group in result["groups"]}
-    levels = compared_levels(moderator, ordered)
+    levels = compared_levels(spec.coding, ordered)
     compared = [row for row in rows if row["group"] in levels]
     trials = len({row["study_id"] for row in compared})
     shared = in_several_levels(rows, levels)
@@ -415,7 +413,7 @@ def _levels(
     p_value, withheld = None, ""
     if not comparable:
         withheld = (
-            f"Fewer than two levels have {coding_of(moderator).least_per_level} trials: there is "
+            f"Fewer than two levels have {spec.coding.least_per_level} trials: there is "
             "nothing to compare."
         )
     elif shared:
@@ -429,7 +427,7 @@ def _levels(
         spec,
         "levels",
         moderator,
-        label=coding_of(moderator).label,
+        label=spec.coding.label,
         status=spec.status,
         k=len({row["study_id"] for row in rows}),
         p_value=p_value,
@@ -475,7 +473,7 @@ def _within(
         spec,
         "within",
         moderator,
-        label=coding_of(moderator).label,
+        label=spec.coding.label,
         status=spec.status,
         k=k,
         p_value=p_value,
@@ -520,7 +518,7 @@ def _continuous(spec: AnalysisSpec, item: Mapping[str, Any], count: int) -> dict
         spec,
         "continuous",
         item["moderator"],
-        label=CONTINUOUS_MODERATORS[item["moderator"]],
+        label=item["label"],
         status=item["status"],
         k=item["k"],
         p_value=p_value,

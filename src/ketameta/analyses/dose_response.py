@@ -12,7 +12,6 @@ from ketameta.analyses.rows import (
     StudyEffects,
     row_interval,
     study_covariance,
-    study_label,
     study_rows,
     texts,
 )
@@ -135,7 +134,7 @@ def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> dic
         found = two_stage(
             line, contrasts.estimates, contrasts.covariance, contrasts.dose - contrasts.control
         )
-        stages = _stages(found, rule)
+        stages = _stages(spec, found, rule)
     companions = [
         {
             "code": code,
@@ -157,14 +156,14 @@ def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> dic
     )
 
 
-def _stages(found: TwoStage, rule: DoseRule) -> dict[str, Any]:
+def _stages(spec: AnalysisSpec, found: TwoStage, rule: DoseRule) -> dict[str, Any]:
     return {
         "engine": found.engine,
         "version": found.version,
         "slopes": [
             {
                 "study_id": study,
-                "label": study_label(study),
+                "label": spec.project.study_label(study),
                 "estimate": rule.step * slope,
                 "se": rule.step * se,
             }
@@ -186,7 +185,7 @@ def _left_out(
         rows.append(
             {
                 "study_id": study,
-                "label": study_label(study),
+                "label": spec.project.study_label(study),
                 "k": fit.k,
                 "method": fit.method,
                 **slope_of(fit, rule),
@@ -244,7 +243,7 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
         list(ordered["study_id"]),
     )
     head |= {
-        "points": _points(ordered, spec.model.level),
+        "points": _points(spec, ordered),
         "covariance": covariance,
         "doses": sorted({float(dose) for dose in ordered["common_dose"]}),
         "n_contrasts": len(ordered),
@@ -274,7 +273,7 @@ def dose_groups(spec: AnalysisSpec, used: pd.DataFrame) -> list[dict[str, Any]]:
         return []
     labels = [dose_label(dose, spec.dose.unit) for dose in used["common_dose"]]
     grouped = used.assign(group=labels, study_group=used["study_id"] + "|" + np.array(labels))
-    rows = study_rows(grouped, spec.model.measure, level=spec.model.level)
+    rows = study_rows(grouped, spec.model.measure, level=spec.model.level, project=spec.project)
     for row in rows:
         row["weight"] = None
     order = dict(sorted(zip(used["common_dose"], labels, strict=True)))
@@ -311,19 +310,19 @@ def _covariance(spec: AnalysisSpec, used: pd.DataFrame) -> np.ndarray:
     return matrix
 
 
-def _points(used: pd.DataFrame, level: float) -> list[dict[str, Any]]:
+def _points(spec: AnalysisSpec, used: pd.DataFrame) -> list[dict[str, Any]]:
     points = []
     for row in used.to_dict("records"):
         se = float(np.sqrt(row["variance"]))
         points.append(
             {
                 "study_id": row["study_id"],
-                "label": study_label(row["study_id"]),
+                "label": spec.project.study_label(row["study_id"]),
                 "arm_id": row["arm_id"],
                 "dose": float(row["common_dose"]),
                 "estimate": float(row["estimate"]),
                 "se": se,
-                **row_interval(float(row["estimate"]), se, level),
+                **row_interval(float(row["estimate"]), se, spec.model.level),
                 **{name: float(row[name]) for name in _ARM_NUMBERS},
             }
         )

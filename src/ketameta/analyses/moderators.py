@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ketameta.errors import did_you_mean
+from ketameta.evidence.project import Project
 from ketameta.formatting import plural
 from ketameta.models.policy import MIN_STUDIES_PER_LEVEL
 from ketameta.models.results import Caveat
@@ -52,57 +53,25 @@ class ModeratorCoding:
         return (*self.levels, *self.silent)
 
 
-ADHD_SUBTYPE = ModeratorCoding(
-    name="adhd_subtype",
-    label="ADHD presentation",
-    levels={
-        "combined": "Symptoms of inattention and of hyperactivity-impulsivity",
-        "inattentive": "Symptoms of inattention only, or predominantly",
-        "hyperactive_impulsive": "Symptoms of hyperactivity-impulsivity only, or predominantly",
-    },
-    reference=("combined", "inattentive", "hyperactive_impulsive"),
-    silent=("mixed", "not_reported", "not_applicable"),
-)
-PRIOR_TREATMENT = ModeratorCoding(
-    name="prior_treatment_resistance",
-    label="Earlier treatment",
-    levels={
-        "treatment_naive": "Never treated for the condition",
-        "not_resistant": "Failure of earlier treatment was not asked for",
-        "previously_treated": "Treated before, with whatever result",
-        "inadequate_response": "Response to at least one earlier treatment was not enough",
-        "resistant": "Treatment-resistant, as the trial defines it",
-    },
-    reference=(
-        *("treatment_naive", "not_resistant", "previously_treated", "inadequate_response"),
-        "resistant",
-    ),
-    silent=("mixed", "not_reported", "not_applicable"),
-)
-#: Moderators with a declared coding, by name.
-CODINGS: Mapping[str, ModeratorCoding] = {
-    coding.name: coding for coding in (ADHD_SUBTYPE, PRIOR_TREATMENT)
-}
-
-
-def coding_of(name: str) -> ModeratorCoding:
+def coding_of(name: str, project: Project) -> ModeratorCoding:
     """Return the coding of a moderator; one without a declared coding has none of its words."""
-    return CODINGS.get(name) or ModeratorCoding(
-        name, name.replace("_", " ").capitalize(), {}, (), ("not_reported", "not_applicable", "")
-    )
+    found = project.categories.get(name)
+    if found is None:
+        label = name.replace("_", " ").capitalize()
+        return ModeratorCoding(name, label, {}, (), ("not_reported", "not_applicable", ""))
+    levels = {level.word: level.meaning for level in found.level}
+    return ModeratorCoding(name, found.label, levels, found.reference, found.silent)
 
 
-def compared_levels(name: str, groups: Mapping[str, int]) -> tuple[str, ...]:
+def compared_levels(coding: ModeratorCoding, groups: Mapping[str, int]) -> tuple[str, ...]:
     """Return the levels with enough trials to be compared, in the order given.
 
     Parameters
     ----------
-    name : str
-        Of the moderator.
+    coding : ModeratorCoding
     groups : mapping of str to int
         Trials per level.
     """
-    coding = coding_of(name)
     return tuple(
         level
         for level, trials in groups.items()
@@ -124,21 +93,20 @@ def in_several_levels(rows: Sequence[Mapping[str, Any]], levels: Sequence[str]) 
     return sum(count > 1 for count in times.values())
 
 
-def reference_level(name: str, levels: Sequence[str]) -> str:
+def reference_level(coding: ModeratorCoding, levels: Sequence[str]) -> str:
     """Return the level that the others are compared with."""
-    declared = coding_of(name).reference
-    return next((level for level in declared if level in levels), levels[0])
+    return next((level for level in coding.reference if level in levels), levels[0])
 
 
 def coding_problems(
-    name: str, order: Sequence[str], selected: Sequence[str], kind: str
+    coding: ModeratorCoding, order: Sequence[str], selected: Sequence[str], kind: str
 ) -> list[str]:
     """Return what is wrong with the moderator of an analysis file, before anything is computed.
 
     Parameters
     ----------
-    name : str
-        ``model.group_by``.
+    coding : ModeratorCoding
+        Of ``model.group_by``.
     order : sequence of str
         ``model.group_order``.
     selected : sequence of str
@@ -151,8 +119,8 @@ def coding_problems(
         for level in dict.fromkeys(order)
         if list(order).count(level) > 1
     ]
-    coding = CODINGS.get(name)
-    if coding is not None:
+    name = coding.name
+    if coding.levels:
         problems += [
             f"model.group_order: {level!r} is not a level of {name}"
             f"{did_you_mean(level, coding.known)} (levels: {', '.join(coding.levels)}; never "
@@ -183,19 +151,18 @@ def coding_problems(
     return problems
 
 
-def level_caveats(name: str, groups: Mapping[str, int]) -> tuple[Caveat, ...]:
+def level_caveats(coding: ModeratorCoding, groups: Mapping[str, int]) -> tuple[Caveat, ...]:
     """Return what a reader must know when a moderator cannot be tested, or not wholly.
 
     Parameters
     ----------
-    name : str
-        Of the moderator; nothing is said without one.
+    coding : ModeratorCoding
+        Nothing is said of one without a name.
     groups : mapping of str to int
         Trials per level found.
     """
-    if not name or not groups:
+    if not coding.name or not groups:
         return ()
-    coding = coding_of(name)
     found = []
     silent = [f"{_words(level)} ({plural(groups[level], 'trial')})" for level in groups
               if level in coding.silent]  # fmt: skip

@@ -108,7 +108,7 @@ class TrialSets:
         return self._trials[name]
 
     def _differences(self, used: pd.DataFrame, measure: Measure) -> list[tuple[float, float]]:
-        rows = study_rows(used, measure) if len(used) else []
+        rows = study_rows(used, measure, project=self._spec.project) if len(used) else []
         found = difference_rows(rows, *self._spec.model.group_order)
         return [(row["estimate"], row["variance"]) for row in found]
 
@@ -118,7 +118,8 @@ class TrialSets:
         if len(content) == 1:
             return float(content[0][1]), float(content[0][2])
         if content not in self._joined:
-            row = study_rows(effects.frame.iloc[at], measure, "study_id")[0]
+            frame, project = effects.frame.iloc[at], self._spec.project
+            row = study_rows(frame, measure, "study_id", project=project)[0]
             self._joined[content] = (row["estimate"], row["variance"])
         return self._joined[content]
 

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from ketameta.analyses.spec import AnalysisSpec
 
-#: Facts compared between the comparisons of a network.
-_TRANSITIVITY = ("age_group", "adhd_subtype", "prior_treatment_resistance", "access")
-
 
 def network(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | None:
     """Return the network of an analysis of kind ``network``; ``None`` for the others.
@@ -70,7 +67,7 @@ def network(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | None:
             "apart": apart,
             "contrasts": kept,
             "people": _people(nodes, set(fitted["studies"])),
-            "transitivity": _transitivity(nodes),
+            "transitivity": _transitivity(nodes, ("age_group", *spec.project.categories, "access")),
             "withheld": "",
         }
     )
@@ -115,7 +112,7 @@ def network_rows(found: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 
 def treatment_label(name: str) -> str:
-    """Return a node as readers see it: ``memantine_added`` is ``memantine (added)``."""
+    """Return a node as readers see it: ``x_added`` is ``x (added to another treatment)``."""
     if name.endswith("_added"):
         return f"{name.removesuffix('_added').replace('_', ' ')} (added to another treatment)"
     return name.replace("_", " ")
@@ -261,7 +258,7 @@ def _ranking(scores: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
     return sorted(ranked, key=lambda item: (-item["p_score"], item["treatment"]))
 
 
-def _transitivity(nodes: pd.DataFrame) -> list[dict[str, Any]]:
+def _transitivity(nodes: pd.DataFrame, facts: Sequence[str]) -> list[dict[str, Any]]:
     """Return, per comparison, who was studied and for how long: what a network assumes alike."""
     rows = []
     for (treatment, control), group in nodes.groupby(["node", "against"], sort=True):
@@ -273,7 +270,7 @@ def _transitivity(nodes: pd.DataFrame) -> list[dict[str, Any]]:
             "k": len(trials),
             "median_days": float(days.median()) if len(days) else None,
         }
-        for fact in _TRANSITIVITY:
+        for fact in facts:
             row[fact] = dict(sorted(Counter(trials[fact]).items()))
         rows.append(row)
     return rows

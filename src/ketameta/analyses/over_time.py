@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.rows import difference, row_interval, study_label
+from ketameta.analyses.rows import difference, row_interval
 from ketameta.errors import KetametaError
 from ketameta.models.dependent.che import che, che_sensitivity
 from ketameta.models.dependent.robust import robust
@@ -168,8 +168,6 @@ def _difference(late: dict[str, Any], early: dict[str, Any], model: Model) -> di
     }
 
 
-#: Moderators that stand for a kind of people, for whom the trials differ in more than the people.
-PEOPLE = ("prior_treatment_resistance", "adhd_subtype", "diagnosis")
 #: Facts counted in trials: the key, and the column of the effects.
 _COUNTED = (
     ("route", "administration"),
@@ -202,11 +200,12 @@ def group_facts(
         moderator.
     """
     name = spec.model.group_by
-    if name not in PEOPLE or used.empty:
+    categories = spec.project.categories
+    if name not in (*categories, "diagnosis") or used.empty:
         return None
-    told = name == "prior_treatment_resistance"
+    told = categories[name].definition if name in categories else ""
     arms = evidence.arms.set_index(["study_id", "arm_id"])
-    definitions = evidence.studies.set_index("study_id")["resistance_definition"]
+    definitions = evidence.studies.set_index("study_id")[told] if told else {}
     if spec.kind == "within_trial":
         used = _in_both(used, spec.model.group_order)
     found = sorted(set(used["group"]))
@@ -232,7 +231,7 @@ def group_facts(
                 "definitions": [
                     {
                         "study_id": study,
-                        "label": study_label(study),
+                        "label": spec.project.study_label(study),
                         "definition": _text(definitions[study]) or "not stated",
                     }
                     for study in sorted(set(rows["study_id"]))

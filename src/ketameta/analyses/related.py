@@ -69,7 +69,8 @@ class Related:
         other = self.specs[name]
         used = select_effects(other, self.table(other.assume), evidence).used
         unit = "study_group" if group else "study_id"
-        rows = study_rows(used, other.model.measure, unit) if len(used) else []
+        known = other.project
+        rows = study_rows(used, other.model.measure, unit, project=known) if len(used) else []
         kept = [row for row in rows if not group or row["group"] == group]
         return PriorTrials(
             name,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import plural
 from ketameta.measures import Measure
 from ketameta.models.dependent.sampling_covariance import shared_arm_covariance
@@ -173,7 +174,12 @@ _ROUNDING = 1e-12
 
 
 def study_rows(
-    used: pd.DataFrame, measure: Measure, unit: str = "study_group", *, level: float = 0.95
+    used: pd.DataFrame,
+    measure: Measure,
+    unit: str = "study_group",
+    *,
+    level: float = 0.95,
+    project: Project = NOTHING_DECLARED,
 ) -> list[dict[str, Any]]:
     """Return one row per study and group, in order of year and name.
 
@@ -186,6 +192,8 @@ def study_rows(
         Column that says which effects belong together (``study_group`` or ``study_id``).
     level : float
         Of the interval of each row.
+    project : Project
+        Whose moderators and labels of studies the rows carry.
 
     Returns
     -------
@@ -198,13 +206,10 @@ def study_rows(
         places.setdefault(name, []).append(place)
     records = used.to_dict("records")
     rows = [
-        _study_row([records[place] for place in at], used, at, measure, level)
+        _study_row([records[place] for place in at], used, at, measure, level, project)
         for _, at in sorted(places.items())
     ]
     rows.sort(key=lambda row: (row["year"] or 9999, row["study_id"], row["group"]))
-    letters = _labels(rows)
-    for row in rows:
-        row["label"] = letters[row["study_id"]]
     return rows
 
 
@@ -226,6 +231,7 @@ def _study_row(
     places: list[int],
     measure: Measure,
     level: float,
+    project: Project,
 ) -> dict[str, Any]:
     """Return the row of one study (and group), its correlated effects joined."""
     first = records[0]
@@ -261,7 +267,8 @@ def _study_row(
         "assumption": "; ".join(dict.fromkeys(r["assumption"] for r in records if r["assumption"])),
         "source": sorted({part for r in records for part in str(r["source"]).split(";") if part}),
         "note": note,
-        **{key: first[key] for key in _FACTS},
+        **{key: first[key] for key in (*_FACTS, *project.categories)},
+        "label": project.study_label(first["study_id"]),
     }
 
 
@@ -342,8 +349,6 @@ _FACTS = (
     "population",
     "diagnosis",
     "age_group",
-    "adhd_subtype",
-    "prior_treatment_resistance",
 )
 
 
@@ -416,37 +421,3 @@ def _total(records: Any, key: str, *, same_people: bool = False) -> int | None:
     if not np.isfinite(np.array(values, dtype=float)).all():
         return None
     return int(max(values) if same_people else sum(values))
-
-
-def _labels(rows: list[dict[str, Any]]) -> dict[str, str]:
-    """Return ``Murrough 2013`` for ``murrough_2013``; the letter stays where two share a year."""
-    return {row["study_id"]: study_label(row["study_id"]) for row in rows}
-
-
-def study_label(study_id: str) -> str:
-    """Return a study's name for readers: ``adler_2022b`` is ``Adler 2022b``."""
-    *names, year = study_id.split("_")
-    words = [
-        name.upper() if name in _ACRONYMS else name if name in _PLAIN else name.capitalize()
-        for name in names
-    ]
-    return f"{' '.join(words)} {'(no date)' if year.startswith('nd') else year}"
-
-
-_ACRONYMS = frozenset(
-    {"aspire", "shp465", "ctn", "vlx", "gxr", "jaacap", "nimh", "mdsi", "trd", "clonxr"}
-)
-_PLAIN = frozenset(
-    {
-        "pool",
-        "label",
-        "lab",
-        "peds",
-        "adolescent",
-        "china",
-        "kids",
-        "adol",
-        "dasotraline",
-        "memantine",
-    }
-)

@@ -24,7 +24,7 @@ from ketameta.analyses.companions import (
 )
 from ketameta.analyses.credibility import credibility
 from ketameta.analyses.dose_response import dose_groups, dose_results, dose_sentences
-from ketameta.analyses.moderators import SHARED, coding_of, in_several_levels
+from ketameta.analyses.moderators import SHARED, in_several_levels
 from ketameta.analyses.multiverse import multiverse
 from ketameta.analyses.network import network, network_rows
 from ketameta.analyses.next_trial import next_trial_of
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.evidence.derive import EffectTable
+    from ketameta.evidence.project import Project
     from ketameta.evidence.tables import Evidence
     from ketameta.models.pooling import RandomEffects
 
@@ -151,16 +152,20 @@ def run_analysis(
         rows = independent = network_rows(net)
         groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
     elif spec.kind == "within_trial":
-        rows = study_rows(selected.used, spec.model.measure, level=level)
+        rows = study_rows(selected.used, spec.model.measure, level=level, project=spec.project)
         rows = independent = difference_rows(rows, *spec.model.group_order, level=level)
         groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
     elif spec.kind == "dose_response":
         groups = dose_groups(spec, selected.used)
         rows = [row for group in groups for row in group["rows"]]
-        independent = study_rows(selected.used, spec.model.measure, "study_id", level=level)
+        independent = study_rows(
+            selected.used, spec.model.measure, "study_id", level=level, project=spec.project
+        )
     else:
-        rows = study_rows(selected.used, spec.model.measure, level=level)
-        independent = study_rows(selected.used, spec.model.measure, "study_id", level=level)
+        rows = study_rows(selected.used, spec.model.measure, level=level, project=spec.project)
+        independent = study_rows(
+            selected.used, spec.model.measure, "study_id", level=level, project=spec.project
+        )
         groups = _groups(spec, rows)
     pooled = _pooled(independent, spec)
     overall = is_pooled(spec) and len(independent) > 0
@@ -303,7 +308,7 @@ def _groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> list[dict[str, An
         groups.append(
             {
                 "key": name,
-                "label": group_label(name) if spec.model.group_by else None,
+                "label": group_label(name, spec.project) if spec.model.group_by else None,
                 "rows": members,
                 "pooled": _stored(_pooled(members, spec)) if spec.model.group_by else None,
             }
@@ -311,30 +316,20 @@ def _groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> list[dict[str, An
     return groups
 
 
-def group_label(key: str) -> str:
+#: Classes of time as readers see them.
+_TIMES = {
+    "within_hours": "Within hours of the dose",
+    "24_hours": "24 hours after the dose",
+    "days_2_to_7": "Days 2 to 7",
+    "days_8_to_21": "Days 8 to 21",
+    "days_22_to_35": "Days 22 to 35",
+    "later": "After day 35",
+}
+
+
+def group_label(key: str, project: Project) -> str:
     """Return a level of a moderator as readers see it."""
-    known = {
-        "nmda_antagonist": "NMDA-receptor antagonists",
-        "alpha2_agonist": "Alpha-2 agonists",
-        "norepinephrine_reuptake_inhibitor": "Noradrenaline reuptake inhibitors",
-        "other_adhd_medicine": "Other ADHD medicines",
-        "stimulant": "Stimulants",
-        "treatment_naive": "Never treated before",
-        "previously_treated": "Treated before",
-        "inadequate_response": "Inadequate response to earlier treatment",
-        "resistant": "Treatment-resistant",
-        "not_resistant": "Treatment resistance not required",
-        "not_reported": "Not reported",
-        "within_hours": "Within hours of the dose",
-        "24_hours": "24 hours after the dose",
-        "days_2_to_7": "Days 2 to 7",
-        "days_8_to_21": "Days 8 to 21",
-        "days_22_to_35": "Days 22 to 35",
-        "later": "After day 35",
-        "time_not_printed": "Time not printed",
-        "ect": "Electroconvulsive therapy",
-    }
-    return known.get(key, key.replace("_", " ").capitalize())
+    return _TIMES.get(key) or project.label(key)
 
 
 def _give_weights(
@@ -354,7 +349,7 @@ def _give_weights(
 
 def _between_groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the test for differences between groups, or why there is none."""
-    rows = [row for row in rows if row["group"] not in coding_of(spec.model.group_by).silent]
+    rows = [row for row in rows if row["group"] not in spec.coding.silent]
     groups = [row["group"] for row in rows]
     if (
         not (spec.model.group_by and spec.model.overall)

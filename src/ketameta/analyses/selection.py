@@ -6,13 +6,14 @@ group. Frames in, frames out; no statistics.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ketameta.analyses.spec import AnalysisSpec, Choice, DoseRule
+from ketameta.evidence.project import Project
 from ketameta.measures import Measure
 
 if TYPE_CHECKING:
@@ -240,8 +241,8 @@ def drop_overlaps(scoped: pd.DataFrame, choose: Choice) -> None:
     )
 
 
-#: Facts of a study that travel with its effects.
-STUDY_FACTS = (
+#: Facts of every study that travel with its effects.
+_STUDY_FACTS = (
     "study_id",
     "citation",
     "year",
@@ -257,11 +258,13 @@ STUDY_FACTS = (
     "diagnosis",
     "age_group",
     "n_randomised",
-    "adhd_subtype",
-    "prior_treatment_resistance",
     "overlaps_with",
 )
-_SUBGROUP_OVERRIDES = ("adhd_subtype", "prior_treatment_resistance", "age_group")
+
+
+def study_facts(project: Project) -> tuple[str, ...]:
+    """Return the facts of a study that travel with its effects, moderators of the project last."""
+    return (*_STUDY_FACTS, *project.categories)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,9 +289,12 @@ class Selected:
 
 def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> Selected:
     """Return the effects that enter ``spec``, and all others in its scope with their reasons."""
-    facts = evidence.studies[list(STUDY_FACTS)]
+    facts = evidence.studies[list(study_facts(spec.project))]
+    facts = facts.assign(label=[spec.project.study_label(name) for name in facts["study_id"]])
     asked = table.effects[table.effects["outcome"].isin(spec.select.outcome)]
-    effects = _with_levels(asked.merge(facts, on="study_id", how="left"))
+    effects = _with_levels(
+        asked.merge(facts, on="study_id", how="left"), (*spec.project.categories, "age_group")
+    )
     inside = effects[_in_scope(effects, spec)]
     scoped = inside[inside["measure"] == str(spec.model.measure)].copy()
     scoped["code"], scoped["reason"] = "", ""
@@ -313,10 +319,10 @@ def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -
     )
 
 
-def _with_levels(effects: pd.DataFrame) -> pd.DataFrame:
+def _with_levels(effects: pd.DataFrame, levels: Sequence[str]) -> pd.DataFrame:
     """Overwrite study-level facts where the row is about a subgroup."""
     parsed = [parse_subgroup(text) for text in effects["subgroup"]]
-    for key in _SUBGROUP_OVERRIDES:
+    for key in levels:
         effects[key] = [
             pairs.get(key, value) for pairs, value in zip(parsed, effects[key], strict=True)
         ]
@@ -344,7 +350,7 @@ def time_class(days: float) -> str:
 
 
 def parse_subgroup(text: str) -> dict[str, str]:
-    """Return ``{"adhd_subtype": "inattentive"}`` from ``adhd_subtype=inattentive``."""
+    """Return ``{"age_group": "adults"}`` from ``age_group=adults``."""
     pairs = (part.partition("=") for part in str(text).split(";") if part)
     return {key.strip(): value.strip() for key, _, value in pairs}
 
@@ -403,7 +409,7 @@ def _with_other_measures(
 
 def _apply_eligibility(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
     """Mark the rows that break a rule, first broken rule first."""
-    select = spec.select
+    select, declared = spec.select, spec.project
     excluded = scoped["study_id"].isin(list(select.exclude))
     mark(scoped, excluded, "excluded", [select.exclude.get(s, "") for s in scoped["study_id"]])
     for column, allowed, words in (
@@ -413,11 +419,9 @@ def _apply_eligibility(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
         ("data_kind", select.data_kind, "{} data are not used in this analysis"),
         ("instrument", select.instrument, "instrument is {}"),
         ("age_group", select.age_group, "age group is {}"),
-        ("adhd_subtype", select.adhd_subtype, "ADHD presentation is {}"),
-        (
-            "prior_treatment_resistance",
-            select.prior_treatment_resistance,
-            "prior treatment is {}",
+        *(
+            (name, getattr(select, name), f"{declared.labels.get(name, item.label)} is {{}}")
+            for name, item in declared.categories.items()
         ),
         ("source_type", select.source_type, "source is {}"),
         ("access", select.access, "source was read as {}"),

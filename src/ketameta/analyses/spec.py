@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    PrivateAttr,
+    ValidationInfo,
+    create_model,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from ketameta import measures as words
+from ketameta.analyses.moderators import ModeratorCoding, coding_of
 from ketameta.declared import (
     Flag,
     Number,
@@ -26,6 +36,7 @@ from ketameta.declared import (
 )
 from ketameta.errors import did_you_mean
 from ketameta.evidence.pairing import ArmSize, Assumptions
+from ketameta.evidence.project import DIRECTNESS, Moderator, Project
 from ketameta.measures import Measure
 
 #: What an analysis does with its effects: pool them, pool the difference of two groups that each
@@ -33,17 +44,13 @@ from ketameta.measures import Measure
 #: the doses of one treatment.
 KINDS = ("pooled", "within_trial", "network", "dose_response")
 STATUSES = ("declared", "post hoc")
-DIRECTNESS = ("direct", "indirect", "context")
-SECTIONS = ("adhd", "cognition", "mood", "harms", "usual_medicines")
 DATA_KINDS = ("endpoint", "change", "events", "contrast", "before_after")
 TIME_RULES = ("latest", "earliest", "nearest")
 #: Measures of counted outcomes, and those for which a next trial can be worked out.
 COUNTED = (Measure.OR, Measure.RR, Measure.RD)
 PLANNED = (Measure.SMD, Measure.MD, *COUNTED)
-#: Columns that may divide an analysis into groups.
+#: Columns that may divide an analysis into groups, beside the categories that a project declares.
 MODERATORS = (
-    "adhd_subtype",
-    "prior_treatment_resistance",
     "drug_class",
     "intervention",
     "comparator_class",
@@ -61,15 +68,28 @@ MODERATORS = (
 )
 #: Moderators whose groups measure different things on the same people: not pooled together.
 APART = ("outcome", "instrument")
-#: Numbers of a study, or of its effect, that a meta-regression may use.
-CONTINUOUS_MODERATORS: Mapping[str, str] = {
-    "year": "Year of publication",
-    "time_days": "Days from the first dose to the measurement",
-    "n_participants": "People in the trial",
-    "age_mean_years": "Mean age in years",
-    "female_percent": "Percentage of women or girls",
-    "adhd_inattentive_percent": "Percentage with the inattentive presentation",
-}
+_POINTS = "10 percentage points more"
+#: Numbers of a study, or of its effect, that a meta-regression may use, beside those that a
+#: project declares: label, step in which a change is read, and the step in words.
+_NUMBERS: tuple[tuple[str, str, float, str], ...] = (
+    ("year", "Year of publication", 10, "10 years later"),
+    ("time_days", "Days from the first dose to the measurement", 7, "7 days longer"),
+    ("n_participants", "People in the trial", 100, "100 people more"),
+    ("age_mean_years", "Mean age in years", 10, "10 years older"),
+    ("female_percent", "Percentage of women or girls", 10, f"{_POINTS} women or girls"),
+)
+
+
+def numbers_of(project: Project) -> dict[str, Moderator]:
+    """Return the moderators of meta-regressions by name: the common ones, then the project's."""
+    common = {
+        name: Moderator(name=name, label=label, kind="number", meaning=label, step=step,
+                        step_words=told)
+        for name, label, step, told in _NUMBERS
+    }  # fmt: skip
+    return {**common, **project.numbers}
+
+
 #: Domains of a GRADE assessment, in the order of the tables.
 DOMAINS = ("risk_of_bias", "inconsistency", "indirectness", "imprecision", "publication_bias")
 #: How much a domain lowers certainty, in levels.
@@ -102,7 +122,8 @@ class Selection(Table):
 
     The first lists are the *scope*: every row inside them is accounted for in the results, used or
     excluded with a reason. The others are eligibility rules. ``within`` asks for results printed
-    for a subgroup named in ``subgroup_keys`` and refuses those of whole trials.
+    for a subgroup named in ``subgroup_keys`` and refuses those of whole trials. Each category that
+    a project declares as a moderator is one more list (:func:`spec_model`).
     """
 
     outcome: Annotated[
@@ -117,8 +138,6 @@ class Selection(Table):
     data_kind: Annotated[Words, words_of(DATA_KINDS)] = ()
     design: Annotated[Words, words_of(words.DESIGNS)] = ()
     age_group: Annotated[Words, words_of(words.AGE_GROUPS)] = ()
-    adhd_subtype: Annotated[Words, words_of()] = ()
-    prior_treatment_resistance: Annotated[Words, words_of()] = ()
     source_type: Annotated[Words, words_of(words.SOURCE_TYPES)] = ()
     access: Annotated[Words, words_of(words.ACCESS)] = ()
     subgroup_keys: Annotated[Words, words_of()] = ()
@@ -198,7 +217,7 @@ class Model(Table):
     level: Annotated[
         Number, number_where(lambda x: 0.5 < x < 1, "a share between 0.5 and 1 is needed")
     ] = 0.95
-    group_by: Annotated[str, BeforeValidator(lambda value: _moderator(value))] = ""
+    group_by: Annotated[str, BeforeValidator(lambda value, info: _moderator(value, info))] = ""
     group_order: Words = ()
     overall: Flag = True
     over_time: Flag = False
@@ -213,11 +232,14 @@ class Model(Table):
     ] = 0.5
 
 
-def _moderator(value: Any) -> str:
-    if value != "" and not (isinstance(value, str) and value in MODERATORS):
+def _moderator(value: Any, info: ValidationInfo) -> str:
+    declared = info.context["known"].get("group_by", ()) if info.context else None
+    choices = (*(declared or ()), *MODERATORS)
+    unknown = declared is not None and value not in choices
+    if value != "" and (unknown or not isinstance(value, str)):
         raise problem(
-            f": {value!r} is not a moderator{did_you_mean(str(value), MODERATORS)} "
-            f"(choose from {', '.join(MODERATORS)})"
+            f": {value!r} is not a moderator{did_you_mean(str(value), choices)} "
+            f"(choose from {', '.join(choices)})"
         )
     return str(value)
 
@@ -336,7 +358,7 @@ class Choices(Table):
 class Regressions(Table):
     """Continuous moderators, one meta-regression each."""
 
-    moderators: Annotated[Words, words_of(tuple(CONTINUOUS_MODERATORS))] = ()
+    moderators: Annotated[Words, words_of()] = ()
     status: Status = "declared"
 
 
@@ -423,6 +445,14 @@ def _two_texts(value: Any) -> tuple[str, str]:
     return cast("tuple[str, str]", tuple(value))
 
 
+def _section(value: Any, info: ValidationInfo) -> Any:
+    """Refuse a section that the project does not declare; any text where it declares none."""
+    known = info.context["known"].get("section") if info.context else None
+    if known:
+        return one_of(known).func(value, info)  # type: ignore[call-arg]
+    return needed(": name the part of the report").func(value, info)  # type: ignore[call-arg]
+
+
 def _required_word(choices: Sequence[str]) -> Any:
     return Annotated[str, one_of(choices), Field(validate_default=True)]
 
@@ -444,8 +474,8 @@ class AnalysisSpec(Table):
     order : int
         Place within the report.
     directness : str
-        ``direct`` (ketamine or its class in ADHD), ``indirect`` (another condition) or
-        ``context`` (the usual medicines).
+        ``direct`` (people and treatment of the question), ``indirect`` (other people) or
+        ``context`` (a yardstick).
     status : str
         ``declared`` when the file was committed before its result was computed.
     favours : tuple of str
@@ -465,7 +495,7 @@ class AnalysisSpec(Table):
     name: str = Field(default="", exclude=True)
     title: NeededText = ""
     question: NeededText = ""
-    section: _required_word(SECTIONS) = ""  # type: ignore[valid-type]
+    section: Annotated[str, BeforeValidator(_section), Field(validate_default=True)] = ""
     order: Annotated[int, AfterValidator(int), *Number.__metadata__] = 0
     directness: _required_word(DIRECTNESS) = ""  # type: ignore[valid-type]
     status: _required_word(STATUSES) = ""  # type: ignore[valid-type]
@@ -488,3 +518,29 @@ class AnalysisSpec(Table):
     regressions: Regressions = Regressions()
     expectation: Expectation | None = None
     dose: DoseRule | None = None
+    _project: Project = PrivateAttr(default_factory=Project.model_construct)
+
+    @property
+    def project(self) -> Project:
+        """What the project declares; never published with the question."""
+        return self._project
+
+    @property
+    def coding(self) -> ModeratorCoding:
+        """How the moderator of the groups is coded."""
+        return coding_of(self.model.group_by, self._project)
+
+    def within(self, project: Project) -> AnalysisSpec:
+        """Return the same question as one of a project."""
+        copy = self.model_copy()
+        copy._project = project
+        return copy
+
+
+@cache
+def spec_model(moderators: tuple[str, ...]) -> type[AnalysisSpec]:
+    """Return the type of a question whose ``[select]`` has a list for each of the moderators."""
+    columns: Any = {name: (Annotated[Words, words_of()], ()) for name in moderators}
+    chosen = create_model("Selection", __base__=Selection, **columns)
+    select: Any = (chosen, Field(default_factory=chosen.model_construct))
+    return create_model("AnalysisSpec", __base__=AnalysisSpec, select=select)

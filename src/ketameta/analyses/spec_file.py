@@ -10,34 +10,38 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from ketameta.analyses.moderators import CODINGS, coding_problems
+from ketameta.analyses.moderators import coding_problems
 from ketameta.analyses.spec import (
     APART,
     COUNTED,
     PLANNED,
-    SECTIONS,
     AnalysisSpec,
     Choice,
     Expectation,
     Model,
     NextTrial,
     Selection,
+    numbers_of,
+    spec_model,
 )
 from ketameta.declared import Known, is_number, validate
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding, file_finding
 from ketameta.evidence.pairing import Assumptions
+from ketameta.evidence.project import Project, read_project
 from ketameta.evidence.textfiles import read_toml, toml_line
 from ketameta.measures import Measure
 
 #: Names of files in ``reports/`` and of places on the page that no analysis may take.
 _TAKEN = (
     *("evidence_map", "manifest", "claims", "summary", "map", "studies", "methods", "search"),
-    *("corrections", "registry", "exclusions", "harms_summary", "risk_of_bias", *SECTIONS),
+    *("corrections", "registry", "exclusions", "harms_summary", "risk_of_bias"),
 )
 
 
-def load_specs(folder: Path, known: Known | None = None) -> list[AnalysisSpec]:
+def load_specs(
+    folder: Path, known: Known | None = None, project: Project | None = None
+) -> list[AnalysisSpec]:
     """Return every analysis of a folder in report order.
 
     Parameters
@@ -46,20 +50,22 @@ def load_specs(folder: Path, known: Known | None = None) -> list[AnalysisSpec]:
     known : mapping, optional
         Words that the data use per column (``outcome``, ``intervention``, ``instrument``,
         ``study_id``); a word that is not among them is refused.
+    project : Project, optional
+        What ``project.toml`` beside the folder declares when not given.
 
     Raises
     ------
     SpecError
         With every problem of every file.
     """
-    specs, findings = read_specs(folder, known)
+    specs, findings = read_specs(folder, known, project)
     if any(finding.is_error for finding in findings):
         raise SpecError("", findings)
     return specs
 
 
 def read_specs(
-    folder: Path, known: Known | None = None
+    folder: Path, known: Known | None = None, project: Project | None = None
 ) -> tuple[list[AnalysisSpec], tuple[Finding, ...]]:
     """Return the analyses of a folder in report order, and everything wrong with its files.
 
@@ -67,8 +73,11 @@ def read_specs(
     ----------
     folder : Path
     known : mapping, optional
+    project : Project, optional
         As for :func:`load_specs`.
     """
+    if project is None:
+        project, _ = read_project(folder.parent)
     try:
         items = sorted(folder.iterdir())
     except OSError:
@@ -80,7 +89,7 @@ def read_specs(
     for path in items:
         file = f"{folder.name}/{path.name}"
         if path.suffix == ".toml":
-            spec, lines[path.stem], found = _read(path, known, file)
+            spec, lines[path.stem], found = _read(path, known, file, project)
             findings += found
             if spec is not None:
                 specs[spec.name] = spec
@@ -95,13 +104,17 @@ def read_specs(
             _finding(text, f"{folder.name}/{name}.toml", lines[name])
             for name, text in _prior_problems(specs)
         ]
+    place = {key: at for at, key in enumerate(project.sections)}
     in_order = sorted(
-        specs.values(), key=lambda spec: (SECTIONS.index(spec.section), spec.order, spec.name)
+        specs.values(),
+        key=lambda it: (place.get(it.section, len(place)), it.section, it.order, it.name),
     )
     return in_order, tuple(findings)
 
 
-def load_spec(path: Path, known: Known | None = None) -> AnalysisSpec:
+def load_spec(
+    path: Path, known: Known | None = None, project: Project | None = None
+) -> AnalysisSpec:
     """Return the analysis of one file.
 
     Raises
@@ -110,7 +123,9 @@ def load_spec(path: Path, known: Known | None = None) -> AnalysisSpec:
         With every problem of the file, each naming the key, the value and the choices.
     """
     file = f"{path.parent.name}/{path.name}"
-    spec, _, findings = _read(path, known, file)
+    if project is None:
+        project, _ = read_project(path.parent.parent)
+    spec, _, findings = _read(path, known, file, project)
     if spec is None and not findings:
         findings = (file_finding("file_missing", file, "there is no such file", "check its name"),)
     if spec is None or any(finding.is_error for finding in findings):
@@ -119,20 +134,27 @@ def load_spec(path: Path, known: Known | None = None) -> AnalysisSpec:
 
 
 def _read(
-    path: Path, known: Known | None, file: str
+    path: Path, known: Known | None, file: str, project: Project
 ) -> tuple[AnalysisSpec | None, list[str], tuple[Finding, ...]]:
     """Return the analysis of a file, its lines, and everything that is wrong with it."""
     raw, lines, findings = read_toml(path, file)
     if raw is None:
         return None, lines, findings
-    known = known or {}
+    known = {
+        **{name: item.words for name, item in project.categories.items()},
+        **(known or {}),
+        "section": project.sections,
+        "group_by": tuple(project.categories),
+        "moderators": tuple(numbers_of(project)),
+    }
     written = raw.get("model", {}) if isinstance(raw.get("model", {}), dict) else {}
     default = {} if "overall" in written else {"overall": written.get("group_by") not in APART}
     given = {"select": {}, **raw, "name": path.stem}
     if isinstance(raw.get("model", {}), dict):
         given["model"] = {**written, **default}
-    spec, problems = validate(AnalysisSpec, given, known)
-    problems = [*_name_problems(path.stem), *problems, *_rules(spec, raw, written, known)]
+    spec, problems = validate(spec_model(tuple(project.categories)), given, known)
+    spec = spec.within(project)
+    problems = [*_name_problems(path.stem, project), *problems, *_rules(spec, raw, written, known)]
     wrong = tuple(_finding(text, file, lines) for text in dict.fromkeys(problems))
     return (None if wrong else spec), lines, (*findings, *wrong)
 
@@ -153,9 +175,10 @@ def _finding(problem: str, file: str, lines: Sequence[str]) -> Finding:
     return file_finding("analysis", file, why, remedy, line=line, column=key)
 
 
-def _name_problems(name: str) -> Iterator[str]:
+def _name_problems(name: str, project: Project) -> Iterator[str]:
     """Refuse names that cannot be names of results and figures on every machine."""
-    if not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", name) or name in _TAKEN:
+    taken = (*_TAKEN, *project.sections)
+    if not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", name) or name in taken:
         yield (
             f"the file name {name!r} is taken or not made of lower-case words joined by _; "
             "results and figures carry it"
@@ -173,15 +196,15 @@ def _rules(
     yield from _class_rules(select, known)
     yield from _choice_rules(select, spec.choose, known)
     yield from coding_problems(
-        model.group_by, model.group_order, getattr(select, model.group_by or "-", ()), spec.kind
+        spec.coding, model.group_order, getattr(select, model.group_by or "-", ()), spec.kind
     )
-    yield from _group_rules(select, model, spec.kind)
+    yield from _group_rules(spec)
     yield from _kind_rules(spec, raw, written, known)
     yield from _assumption_rules(spec.assume, known)
     if spec.next_trial is not None and isinstance(raw["next_trial"], dict):
         yield from _next_trial_rules(spec.next_trial, raw["next_trial"], model.measure)
     if spec.expectation is not None:
-        yield from _expectation_rules(spec.expectation, model)
+        yield from _expectation_rules(spec.expectation, spec)
     yield from _dose_rules(spec, raw)
 
 
@@ -271,11 +294,12 @@ def _choice_rules(select: Selection, choose: Choice, known: Known) -> Iterator[s
             yield f"choose.days is {choose.days:g}, outside select.min_days and select.max_days"
 
 
-def _group_rules(select: Selection, model: Model, kind: str) -> Iterator[str]:
+def _group_rules(spec: AnalysisSpec) -> Iterator[str]:
+    select, model, kind = spec.select, spec.model, spec.kind
     if model.group_order and not model.group_by:
         yield "model.group_order: there are no groups; name the moderator in group_by"
     allowed: Sequence[str] = getattr(select, model.group_by, ()) if model.group_by else ()
-    if len(allowed) == 1 and model.group_by not in CODINGS:
+    if len(allowed) == 1 and not spec.coding.levels:
         yield (
             f"model.group_by is {model.group_by!r} but select.{model.group_by} lets only "
             f"{allowed[0]!r} in: a moderator with one level compares nothing; name at least two "
@@ -398,12 +422,12 @@ def _prior_problems(specs: Mapping[str, AnalysisSpec]) -> list[tuple[str, str]]:
     return problems
 
 
-def _expectation_rules(expected: Expectation, model: Model) -> Iterator[str]:
+def _expectation_rules(expected: Expectation, spec: AnalysisSpec) -> Iterator[str]:
+    model = spec.model
     if not model.group_by:
         yield "[expectation]: is about a moderator; name it in model.group_by"
     level = expected.larger_effect_in
-    coding = CODINGS.get(model.group_by)
-    levels = list(coding.levels) if coding else list(model.group_order)
+    levels = list(spec.coding.levels or model.group_order)
     if not isinstance(level, str) or (levels and level not in levels):
         choices = (
             f"choose one of {', '.join(levels)}" if levels else "name a level of the moderator"

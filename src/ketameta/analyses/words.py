@@ -273,7 +273,7 @@ def caveats_of(
         )
     sizes = {group["key"]: len(group["rows"]) for group in groups}
     if spec.kind == "pooled" and spec.model.overall:
-        caveats += [dataclasses.asdict(item) for item in level_caveats(spec.model.group_by, sizes)]
+        caveats += [dataclasses.asdict(item) for item in level_caveats(spec.coding, sizes)]
     alone = [group["label"] for group in groups if group["label"] and len(group["rows"]) == 1]
     if alone:
         caveats.append(

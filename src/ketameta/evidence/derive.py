@@ -78,7 +78,7 @@ def derive_effects(evidence: Evidence, assumptions: Assumptions | None = None) -
     outcomes = resolve_arm_data(_with_sizes(with_source(evidence.outcomes), assumed))
     usable = outcomes[outcomes["problem"] == ""]
     rows, arms = add_combined_arms(usable, evidence.arms, crossovers(evidence))
-    pairs = pair_arms(rows, arms)
+    pairs = pair_arms(rows, arms, evidence.project.directness.drug_class)
     frames = _effects_of_pairs(pairs, evidence, assumed)
     within = _effects_within(usable, evidence, assumed)
     contrasts, contrasts_unused = effects_of_contrasts(

@@ -6,7 +6,7 @@ effect sizes or models.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -311,7 +311,9 @@ def _join_arms(parts: pd.DataFrame, study: str, joined: str, names: list[str]) -
     return row
 
 
-def pair_arms(rows: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
+def pair_arms(
+    rows: pd.DataFrame, arms: pd.DataFrame, first_class: Sequence[str] = ()
+) -> pd.DataFrame:
     """Return one row per comparison of two arms that were measured alike.
 
     Parameters
@@ -320,13 +322,15 @@ def pair_arms(rows: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
         Usable arm rows, joined arms included.
     arms : DataFrame
         The ``arms`` table, joined arms included.
+    first_class : sequence of str
+        Drug classes that stand first where a trial compares two treatments.
 
     Returns
     -------
     DataFrame
         The :data:`COMPARABLE` columns and, for each side, the columns
         ``arm_id_t, n_t, mean_t, sd_t, events_t, route_t ...`` and the same with ``_c``. The
-        treatment stands first; of two treatments, the NMDA antagonist, then by name.
+        treatment stands first; of two treatments, one of ``first_class``, then by name.
     """
     facts = arms.drop_duplicates(["study_id", "arm_id"]).set_index(["study_id", "arm_id"])
     contained = contained_arms(arms)
@@ -334,7 +338,7 @@ def pair_arms(rows: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
     roles = _lookup(facts, rows, "role")
     classes = _lookup(facts, rows, "drug_class")
     ranked["rank"] = [
-        (0 if role == "treatment" else 2) + (0 if drug == "nmda_antagonist" else 1)
+        (0 if role == "treatment" else 2) + (0 if drug in first_class else 1)
         for role, drug in zip(roles, classes, strict=True)
     ]
     pairs = ranked.merge(ranked, on=COMPARABLE, suffixes=("_t", "_c"))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -49,6 +49,7 @@ class About(Table):
     short_title: Text = ""
     question: NeededText = ""
     lead: Text = ""
+    description: Text = ""
     language: Text = "en"
     headline: Text = ""
     authors: Text = NOT_STATED
@@ -61,12 +62,18 @@ class About(Table):
 
 
 class Vocabulary(Table):
-    """Words that ``studies``, ``arms`` and ``outcome_words`` may use for this topic."""
+    """Words that ``studies``, ``arms`` and ``outcome_words`` may use for this topic.
+
+    ``acronym`` names parts of words that are printed in capitals, ``meant_to_improve`` the
+    domains in which a treatment is meant to do better than an inert control.
+    """
 
     diagnosis: Words = ()
     drug_class: Words = ()
     outcome_domain: Words = ()
     subgroup_key: Words = ()
+    acronym: Words = ()
+    meant_to_improve: Words = ()
 
 
 class Level(Table):
@@ -163,20 +170,41 @@ class EvidenceMap(Table):
 
 
 class Directness(Table):
-    """What makes evidence direct: these people, given this."""
+    """What makes evidence direct: these people, given this.
+
+    ``related`` interventions stand out beside it in a network; of two treatments of a trial, one of
+    ``drug_class`` stands first. ``figure`` has shorter words for the subtitles of figures.
+    """
 
     diagnosis: Words = ()
     intervention: Words = ()
+    related: Words = ()
+    drug_class: Words = ()
+    topic: Text = "the question"
+    condition: Text = "the question"
+    figure: Mapping[str, str] = Field(default_factory=dict)
     people: Text = "the people asked about"
     treatment: Text = "the treatment asked about"
     direct: Text = "Direct evidence"
     indirect: Text = "Indirect evidence"
     context: Text = "Context"
 
+    def subtitle(self, kind: str) -> str:
+        """Return the words under the title of a figure."""
+        return self.figure.get(kind) or self.labels.get(kind, "")
+
     @property
     def labels(self) -> Mapping[str, str]:
         """Words for each kind of directness."""
         return {"direct": self.direct, "indirect": self.indirect, "context": self.context}
+
+
+class HarmsSummary(Table):
+    """The figure of all counted harms at the start of their section."""
+
+    section: Text = "harms"
+    title: Text = "Harms against control"
+    note: Text = ""
 
 
 class Card(Table):
@@ -196,10 +224,15 @@ class Finding(Table):
 
 
 class Front(Table):
-    """The front page: cards, and the rows of the clinician's table."""
+    """The front page: cards, and the rows of the clinician's table.
+
+    ``study_columns`` are moderators that the list of studies shows.
+    """
 
     card: tuple[Card, ...] = ()
     finding: tuple[Finding, ...] = ()
+    study_columns: Words = ()
+    untested: Text = "No study has tested this."
 
 
 class Question(Table):
@@ -236,6 +269,7 @@ class Project(Table):
     section: tuple[Section, ...] = ()
     evidence_map: EvidenceMap = EvidenceMap()
     directness: Directness = Directness()
+    harms: HarmsSummary = HarmsSummary()
     front: Front = Front()
     question: tuple[Question, ...] = ()
     glossary: tuple[GlossaryTerm, ...] = ()
@@ -255,6 +289,19 @@ class Project(Table):
         """Moderators that are numbers, by name."""
         return {item.name: item for item in self.moderator if item.kind == "number"}
 
+    def study_label(self, study_id: str) -> str:
+        """Return a study's name for readers: ``adler_2022b`` is ``Adler 2022b``."""
+        if study_id in self.study_labels:
+            return self.study_labels[study_id]
+        *names, year = study_id.split("_")
+        words = " ".join(name.capitalize() for name in names)
+        return f"{words} {'(no date)' if year.startswith('nd') else year}"
+
+    def words_of(self, word: str) -> str:
+        """Return a word of the data within a sentence, acronyms in capitals."""
+        known = self.words.acronym
+        return " ".join(part.upper() if part in known else part for part in word.split("_"))
+
     def label(self, word: str) -> str:
         """Return a word of the data as readers see it."""
         for moderator in self.moderator:
@@ -262,6 +309,10 @@ class Project(Table):
                 if level.word == word and level.label:
                     return level.label
         return self.labels.get(word) or word.replace("_", " ").capitalize()
+
+
+#: Of a folder without ``project.toml``: every word is as good as another.
+NOTHING_DECLARED = Project.model_construct()
 
 
 def load_project(root: Path) -> Project:
@@ -317,7 +368,13 @@ def _rules(project: Project) -> Iterator[str]:
         yield from _unknown("evidence_map.row: domain", row.domain, words.outcome_domain)
     for column in project.evidence_map.column:
         yield from _unknown("evidence_map.column: drug_class", column.drug_class, known)
-    yield from _unknown("directness.diagnosis", project.directness.diagnosis, words.diagnosis)
+    improving = words.meant_to_improve
+    yield from _unknown("words.meant_to_improve", improving, words.outcome_domain)
+    direct = project.directness
+    yield from _unknown("directness.diagnosis", direct.diagnosis, words.diagnosis)
+    yield from _unknown("directness.drug_class", direct.drug_class, known)
+    columns_shown = [item.name for item in project.moderator]
+    yield from _unknown("front.study_columns", project.front.study_columns, columns_shown)
     for name, aliases in project.alias.items():
         moderators = {item.name: list(item.words) for item in project.categories.values()}
         columns = {"diagnosis": list(words.diagnosis), "drug_class": list(known), **moderators}
@@ -359,7 +416,7 @@ def analysis_problems(project: Project, analyses: Sequence[str]) -> list[str]:
     for page in project.question:
         named += [(f"question {page.key}", name) for name in page.analyses]
     return [
-        f"{FILE}: {where}: no analysis {name!r}{did_you_mean(name, analyses)}"
+        f"{where}: no analysis {name!r}{did_you_mean(name, analyses)}"
         for where, name in named
         if name not in analyses
     ]
@@ -369,8 +426,3 @@ def _unknown(where: str, given: Sequence[str], known: Sequence[str]) -> Iterator
     for word in given:
         if word not in known:
             yield f"{where}: {word!r} is not declared in [words]{did_you_mean(word, known)}"
-
-
-def published(project: Project) -> dict[str, Any]:
-    """Return who and what stands behind a report, for its pages and its manifest."""
-    return project.project.to_dict()

@@ -54,7 +54,7 @@ class Row:
 
     @property
     def in_words(self) -> str:
-        """The key as a person would say it, such as ``alder_2014, ketamine, madrs, day 1``."""
+        """The key as a person would say it, such as ``alder_2014, control, pain, day 1``."""
         parts = []
         for name in TABLES[self.table].key:
             text = self[name]

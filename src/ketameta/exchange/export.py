@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ketameta.analyses.rows import study_label, study_rows
+from ketameta.analyses.rows import study_rows
 from ketameta.errors import UsageError, check_choice, did_you_mean
+from ketameta.evidence.project import Project
 from ketameta.evidence.reader import guarded
 from ketameta.evidence.tables import Evidence, Row
 from ketameta.paths import ProjectPaths, write_atomically
@@ -85,7 +86,7 @@ def _specs(paths: ProjectPaths, evidence: Evidence, names: Sequence[str]) -> lis
     from ketameta.analyses.spec_file import load_specs
     from ketameta.inputs import known_words
 
-    specs = load_specs(paths.analyses, known_words(evidence))
+    specs = load_specs(paths.analyses, known_words(evidence), evidence.project)
     known = [spec.name for spec in specs]
     unknown = [f"{name!r}{did_you_mean(name, known)}" for name in names if name not in known]
     if unknown:
@@ -123,7 +124,7 @@ def _of_analyses(
 METAFOR_COLUMNS = (
     *("study_id", "label", "year", "yi", "vi", "sei", "n_treatment", "n_control"),
     *("events_treatment", "events_control", "intervention", "comparator", "outcome", "instrument"),
-    *("time_days", "group", "prior_treatment_resistance", "adhd_subtype", "route", "doi"),
+    *("time_days", "group", "route", "doi"),
 )
 #: metafor's word for each way to make the interval.
 _TESTS = {
@@ -156,13 +157,14 @@ def metafor_files(
     if len({row["study_id"] for row in rows}) < len(rows):
         # A trial in several groups: its effects are joined before they are pooled.
         selected = select_effects(spec, table, evidence)
-        rows = study_rows(selected.used, spec.model.measure, "study_id")
-    text = csv_text(METAFOR_COLUMNS, [_metafor_cells(row) for row in rows])
+        rows = study_rows(selected.used, spec.model.measure, "study_id", project=spec.project)
+    columns = [*METAFOR_COLUMNS, *spec.project.categories]
+    text = csv_text(columns, [_metafor_cells(row, columns) for row in rows])
     return {f"{spec.name}.csv": text, f"{spec.name}.R": _script(spec, result, len(rows))}
 
 
-def _metafor_cells(row: Mapping[str, Any]) -> dict[str, str]:
-    cells = {name: _text(row.get(name)) for name in METAFOR_COLUMNS}
+def _metafor_cells(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:
+    cells = {name: _text(row.get(name)) for name in columns}
     cells |= {
         "yi": _text(row["estimate"]),
         "vi": _text(row["se"] ** 2 if row.get("variance") is None else row["variance"]),
@@ -259,7 +261,7 @@ def metapsy_csv(table: EffectTable, evidence: Evidence) -> str:
     for _, group in effects.groupby(_KEYS, sort=True, dropna=False):
         by_measure = {row["measure"]: row for row in group.to_dict("records")}
         first = next(iter(by_measure.values()))
-        cells = _metapsy_cells(first, by_measure, several)
+        cells = _metapsy_cells(first, by_measure, several, evidence.project)
         if cells is None:
             continue
         study = studies[first["study_id"]]
@@ -289,12 +291,13 @@ def _metapsy_cells(
     row: Mapping[str, Any],
     by_measure: Mapping[str, Mapping[str, Any]],
     several: set[tuple[str, str]],
+    project: Project,
 ) -> dict[str, Any] | None:
     """Return the cells of one comparison, or None where the format has no place for it."""
     kind = row["data_kind"]
     days = row["time_days"]
     study = row["study_id"]
-    label = study_label(study).replace("(no date)", "nd")
+    label = project.study_label(study).replace("(no date)", "nd")
     cells: dict[str, Any] = {
         "study": label,
         "condition_arm1": row["intervention"] or row["arm_id"],
@@ -452,15 +455,15 @@ def references(evidence: Evidence) -> str:
     the figures print.
     """
     rows = sorted(evidence.rows("studies"), key=lambda row: row["study_id"])
-    return "".join(_record(row) for row in rows)
+    return "".join(_record(row, evidence.project) for row in rows)
 
 
-def _record(row: Row) -> str:
+def _record(row: Row, project: Project) -> str:
     lines = [
         ("TY", _TYPES.get(row["source_type"], "GEN")),
         ("ID", row["study_id"]),
         ("TI", row["citation"]),
-        ("ST", study_label(row["study_id"])),
+        ("ST", project.study_label(row["study_id"])),
         ("PY", row["year"]),
         ("DO", row["doi"]),
         ("AN", f"PMID {row['pmid']}" if row["pmid"] else ""),

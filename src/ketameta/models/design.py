@@ -52,7 +52,7 @@ def build_design(
     moderators : DataFrame or array_like of shape (k, m) or (k,)
         With a formula, a frame that holds its variables; without, numeric columns.
     formula : str, optional
-        Such as ``"~ dose + prior_treatment_resistance"``; words become categories.
+        Such as ``"~ dose + setting"``; words become categories.
     names : sequence of str, optional
         Of numeric columns.
     intercept : bool

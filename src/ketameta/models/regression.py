@@ -427,7 +427,7 @@ def meta_regression(
         itself or names of columns, of ``data=`` a frame where the effects came without one:
         ``meta_regression(effects, "~ dose", data=frame)``.
     formula : str, optional
-        Such as ``"~ prior_treatment_resistance + dose"``; words become categories, the first of
+        Such as ``"~ setting + dose"``; words become categories, the first of
         which (in order) is the reference.
     names : sequence of str, optional
         Of numeric columns; ``x1, x2, ...`` when not given.

@@ -37,7 +37,7 @@ class Cell:
 class EvidenceMap:
     """Outcomes by interventions; a pair that has no cell has no trial.
 
-    ``directness`` says what direct evidence is, such as ``people with ADHD``.
+    ``directness`` says what direct evidence is, such as ``people with migraine``.
     """
 
     cells: tuple[Cell, ...]

@@ -1,4 +1,3 @@
-from ketameta.report.analysis_view import STEPS as STEPS
 from ketameta.report.analysis_view import slope_words as slope_words
 from ketameta.report.changes import changes_since_release as changes_since_release
 from ketameta.report.changes import frozen_results as frozen_results
@@ -10,7 +9,6 @@ from ketameta.report.companion_tables import group_table as group_table
 from ketameta.report.companion_tables import league_rows as league_rows
 from ketameta.report.companion_tables import league_table as league_table
 from ketameta.report.companion_tables import two_stage_words as two_stage_words
-from ketameta.report.context import SECTIONS as SECTIONS
 from ketameta.report.context import evidence_map as evidence_map
 from ketameta.report.context import evidence_map_cells as evidence_map_cells
 from ketameta.report.context import registry_counts as registry_counts
@@ -60,6 +58,7 @@ from ketameta.report.tables import csv_text as csv_text
 from ketameta.report.tables import guarded as guarded
 from ketameta.report.tables import tables_of as tables_of
 from ketameta.report.texts import TERMS as TERMS
+from ketameta.report.texts import glossary as glossary
 from ketameta.report.worked import Z95 as Z95
 from ketameta.report.worked import Step as Step
 from ketameta.report.worked import number as number

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ketameta.analyses.rows import study_label
+from ketameta.analyses.spec import numbers_of
 from ketameta.analyses.words import agreement_words, interval_words, measure_words, written
+from ketameta.evidence.project import NOTHING_DECLARED, Moderator, Project
 from ketameta.formatting import format_interval, format_number, format_percent, plural
 from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths
@@ -34,29 +35,20 @@ from ketameta.report.pooled import pooled_card
 from ketameta.report.provenance import Provenance
 from ketameta.report.r_code import r_blocks
 
-#: Steps in which a change can be read, and their words.
-STEPS: dict[str, tuple[float, str]] = {
-    "year": (10, "10 years later"),
-    "time_days": (7, "7 days longer"),
-    "n_participants": (100, "100 people more"),
-    "age_mean_years": (10, "10 years older"),
-    "female_percent": (10, "10 percentage points more women or girls"),
-    "adhd_inattentive_percent": (10, "10 percentage points more with the inattentive presentation"),
-}
 
-
-def slope_words(result: dict[str, Any]) -> dict[str, str]:
+def slope_words(result: dict[str, Any], project: Project = NOTHING_DECLARED) -> dict[str, str]:
     """Return a sentence per continuous moderator that could be fitted, by its name."""
-    measure = Measure(result["measure"])
+    measure, known = Measure(result["measure"]), numbers_of(project)
     return {
-        item["moderator"]: _sentence(item, measure)
+        item["moderator"]: _sentence(item, measure, known[item["moderator"]])
         for item in result.get("regressions") or ()
         if not item["withheld"]
     }
 
 
-def _sentence(item: dict[str, Any], measure: Measure) -> str:
-    step, words = STEPS[item["moderator"]]
+def _sentence(item: dict[str, Any], measure: Measure, moderator: Moderator) -> str:
+    step = moderator.step or 1.0
+    words = moderator.step_words or f"{step:g} {moderator.unit} more".replace("  ", " ")
     values = [step * item[name] for name in ("slope", "ci_low", "ci_high")]
     how = "changes by"
     if measure.is_ratio:
@@ -101,17 +93,19 @@ def analysis_view(
         "network_rows": network_table(result),
         "league_table": league_table(result),
         "network_cards": network_cards(result, provenance, references),
-        "transitivity_rows": transitivity_rows(result),
-        "group_table": group_table(result),
-        "slope_words": slope_words(result),
+        "transitivity_rows": transitivity_rows(result, provenance.project),
+        "group_table": group_table(result, provenance.project),
+        "slope_words": slope_words(result, provenance.project),
         "gosh_words": gosh_words(result),
         "small_study_words": small_study_words(result),
-        "more_figures": [plot_view(paths, plot) for plot in plots_of(result)[1:]],
+        "more_figures": [
+            plot_view(paths, plot) for plot in plots_of(result, provenance.project)[1:]
+        ],
         "event_rows": _event_rows(result),
         "per_thousand_words": _per_thousand(result),
         "zero_words": _zero_words(result),
         "leave_one_out_words": _leave_one_out(result, measure),
-        "left": _left(result),
+        "left": _left(result, provenance.project),
         "study_rows": _traced_rows(result, measure, provenance, references) if traced else [],
     }
 
@@ -270,7 +264,7 @@ def _leave_one_out(result: dict[str, Any], measure: Measure) -> str:
     return f"Leaving out one trial at a time, the estimate runs from {interval}."
 
 
-def _left(result: dict[str, Any]) -> list[dict[str, Any]]:
+def _left(result: dict[str, Any], project: Project) -> list[dict[str, Any]]:
     """Return what was set aside, grouped by reason, largest group first."""
     items = [*result["set_aside"], *result["unused"]]
     groups: dict[str, list[dict[str, Any]]] = {}
@@ -280,7 +274,9 @@ def _left(result: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "reason": reason,
             "count": plural(len(members), "row"),
-            "studies": ", ".join(sorted({study_label(item["study_id"]) for item in members})),
+            "studies": ", ".join(
+                sorted({project.study_label(item["study_id"]) for item in members})
+            ),
         }
         for reason, members in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0]))
     ]

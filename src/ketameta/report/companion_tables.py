@@ -11,6 +11,7 @@ from ketameta.analyses.dose_response import dose_label
 from ketameta.analyses.network import treatment_label
 from ketameta.analyses.run import group_label
 from ketameta.analyses.words import agreement_words, interval_words, words_of, written
+from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import format_number, format_p, format_percent, plural
 from ketameta.measures import Measure
 
@@ -121,7 +122,9 @@ def _split_words(split: dict[str, Any] | None) -> str:
     return f"difference {format_number(split['difference'])}, {format_p(split['p_value'])}"
 
 
-def transitivity_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+def transitivity_rows(
+    result: dict[str, Any], project: Project = NOTHING_DECLARED
+) -> list[dict[str, Any]]:
     """Return who was studied, per comparison of a network."""
     net = result["network"]
     if net is None or net["withheld"]:
@@ -131,10 +134,10 @@ def transitivity_rows(result: dict[str, Any]) -> list[dict[str, str]]:
             "comparison": f"{treatment_label(row['treatment'])} v {words_of(row['control'])}",
             "k": str(row["k"]),
             "days": format_number(row["median_days"], 0),
-            **{
-                fact: ", ".join(f"{words_of(key)} {count}" for key, count in row[fact].items())
-                for fact in ("age_group", "adhd_subtype", "prior_treatment_resistance")
-            },
+            "facts": [
+                ", ".join(f"{words_of(key)} {count}" for key, count in row[fact].items())
+                for fact in ("age_group", *project.categories)
+            ],
         }
         for row in net["transitivity"]
     ]
@@ -289,7 +292,9 @@ FACTS = (
 )
 
 
-def group_table(result: dict[str, Any]) -> dict[str, Any] | None:
+def group_table(
+    result: dict[str, Any], project: Project = NOTHING_DECLARED
+) -> dict[str, Any] | None:
     """Return what differs between the groups and how each trial defines them.
 
     Returns
@@ -307,7 +312,7 @@ def group_table(result: dict[str, Any]) -> dict[str, Any] | None:
         "columns": [label for _, label in shown],
         "rows": [
             {
-                "group": group_label(entry["key"]),
+                "group": group_label(entry["key"], project),
                 "k": str(entry["k"]),
                 "days": format_number(entry["median_days"], 0),
                 "cells": [_words(entry[key]) for key, _ in shown],
@@ -321,7 +326,7 @@ def group_table(result: dict[str, Any]) -> dict[str, Any] | None:
         ),
         "definitions": [
             {
-                "group": group_label(entry["key"]),
+                "group": group_label(entry["key"], project),
                 "study": item["label"],
                 "definition": item["definition"],
             }

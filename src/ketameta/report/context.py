@@ -16,7 +16,6 @@ import numpy as np
 from ketameta.analyses.certainty import RATINGS, summary_of_findings
 from ketameta.analyses.claims import UNDER_WAY, UNTOLD
 from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
-from ketameta.analyses.rows import study_label
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.errors import ReportError
 from ketameta.evidence.load import is_link
@@ -31,51 +30,13 @@ from ketameta.report.html import page_parts, with_pictures
 from ketameta.report.manifest import inputs_hash, results_hash
 from ketameta.report.plots import Plot, risk_of_bias, section_plots
 from ketameta.report.provenance import Provenance, numbered_studies, records, used_studies
-from ketameta.report.texts import TERMS
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.evidence.pairing import Assumptions
+    from ketameta.evidence.project import Project
     from ketameta.evidence.tables import Evidence
-
-
-#: Rows of the map: who was studied and what was measured.
-_ROWS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("ADHD: symptoms", ("adhd",), ("adhd_symptoms",)),
-    ("ADHD: attention, memory, executive function", ("adhd",), ("cognition",)),
-    ("ADHD: response", ("adhd",), ("response",)),
-    ("ADHD: harms", ("adhd",), ("harm",)),
-    ("ADHD: blood pressure, heart rate", ("adhd",), ("vital_sign",)),
-    ("Depression: mood", ("major_depression", "bipolar_depression", "depression_mixed"), ("mood",)),
-    (
-        "Depression: response",
-        ("major_depression", "bipolar_depression", "depression_mixed"),
-        ("response",),
-    ),
-    (
-        "Depression: harms",
-        ("major_depression", "bipolar_depression", "depression_mixed"),
-        ("harm",),
-    ),
-    ("Other people: attention, memory", (), ("cognition",)),
-    ("Other people: symptoms", (), ("adhd_symptoms", "other_symptoms", "anxiety", "mood")),
-    ("Other people: harms", (), ("harm", "vital_sign")),
-)
-_NAMED = frozenset({"adhd", "major_depression", "bipolar_depression", "depression_mixed"})
-#: Columns of the map.
-_COLUMNS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("Ketamine", ("ketamine", "esketamine"), ()),
-    ("Memantine", ("memantine",), ()),
-    ("Amantadine", ("amantadine",), ()),
-    ("Dextromethorphan", ("dextromethorphan",), ()),
-    ("Stimulants", (), ("stimulant",)),
-    (
-        "Other ADHD medicines",
-        (),
-        ("norepinephrine_reuptake_inhibitor", "alpha2_agonist", "other_adhd_medicine"),
-    ),
-)
 
 
 def evidence_map_cells(evidence: Evidence) -> dict[str, Any]:
@@ -86,34 +47,37 @@ def evidence_map_cells(evidence: Evidence) -> dict[str, Any]:
     dict
         ``rows``, ``columns`` (labels) and ``cells`` (``row, column, trials, participants,
         direct``). A trial counts once per cell; participants are those randomised, where printed.
-        A cell is direct when people with ADHD were studied.
+        A cell is direct when the people of the question were studied.
     """
-    measured = _measured(evidence)
+    measured, project = _measured(evidence), evidence.project
+    shown, asked = project.evidence_map, {*project.directness.diagnosis}
+    named = [word for row in shown.row for word in row.diagnosis]
     cells = []
-    for row, diagnoses, domains in _ROWS:
+    for row in shown.row:
         people = (
-            measured["diagnosis"].isin(diagnoses)
-            if diagnoses
-            else ~measured["diagnosis"].isin(_NAMED)
+            measured["diagnosis"].isin(row.diagnosis)
+            if row.diagnosis
+            else ~measured["diagnosis"].isin(named)
         )
-        in_row = measured[people & measured["domain"].isin(domains)]
-        for column, interventions, classes in _COLUMNS:
+        in_row = measured[people & measured["domain"].isin(row.domain)]
+        for column in shown.column:
             here = in_row[
-                in_row["intervention"].isin(interventions) | in_row["drug_class"].isin(classes)
+                in_row["intervention"].isin(column.intervention)
+                | in_row["drug_class"].isin(column.drug_class)
             ].drop_duplicates("study_id")
             here = _without_companions(here)
             cells.append(
                 {
-                    "row": row,
-                    "column": column,
+                    "row": row.label,
+                    "column": column.label,
                     "trials": len(here),
                     "participants": int(np.nansum(here["n_randomised"].to_numpy(float))),
-                    "direct": diagnoses == ("adhd",),
+                    "direct": bool(row.diagnosis) and asked.issuperset(row.diagnosis),
                 }
             )
     return {
-        "rows": [row for row, _, _ in _ROWS],
-        "columns": [column for column, _, _ in _COLUMNS],
+        "rows": [row.label for row in shown.row],
+        "columns": [column.label for column in shown.column],
         "cells": cells,
     }
 
@@ -122,7 +86,8 @@ def evidence_map(evidence: Evidence) -> Plot:
     """Return the map as a plot."""
     found = evidence_map_cells(evidence)
     cells = tuple(Cell(**cell) for cell in found["cells"])
-    data = EvidenceMap(cells, tuple(found["rows"]), tuple(found["columns"]), "", "people with ADHD")
+    people = evidence.project.directness.people
+    data = EvidenceMap(cells, tuple(found["rows"]), tuple(found["columns"]), "", people)
     return Plot("evidence_map", "evidence_map", data)
 
 
@@ -281,38 +246,6 @@ def _trial_state(row: Mapping[str, Any]) -> str:
 
 #: A search older than this is due again (half a year, in days).
 SEARCH_DUE_DAYS = 183
-#: Parts of the report, in order: key, title, and what a reader should know first.
-SECTIONS: tuple[tuple[str, str, str], ...] = (
-    (
-        "adhd",
-        "Direct evidence: ketamine and its relatives in ADHD",
-        "Only studies of people with ADHD. Memantine, amantadine and dextromethorphan block the "
-        "same receptor as ketamine; they are not ketamine.",
-    ),
-    (
-        "cognition",
-        "Indirect evidence: ketamine and attention in people without ADHD",
-        "How ketamine acts on attention, speed and working memory in healthy people or in "
-        "depression. It may not carry over to ADHD.",
-    ),
-    (
-        "mood",
-        "Indirect evidence: ketamine and depression",
-        "How fast and how long ketamine acts in another condition. It says nothing about "
-        "symptoms of ADHD.",
-    ),
-    (
-        "harms",
-        "Harms of ketamine",
-        "Counted in trials of depression and other conditions; people with ADHD may differ.",
-    ),
-    (
-        "usual_medicines",
-        "A yardstick: the usual ADHD medicines",
-        "What medicines with evidence in ADHD achieve, by class, presentation and prior "
-        "treatment. Not a systematic review of these medicines.",
-    ),
-)
 
 
 def report_context(
@@ -343,7 +276,10 @@ def report_context(
         Effect tables already derived, by what they assume.
     """
     provenance = Provenance(evidence, effects)
+    project = evidence.project
+    known = {item.name: item for item in project.moderator}
     by_name = {result["name"]: result for result in results}
+    text = summary.prose(paths, by_name, project)
     used = used_studies(results)
     studies = numbered_studies(evidence, results)
     references = {study["study_id"]: study["number"] for study in studies}
@@ -362,11 +298,11 @@ def report_context(
         "versions": dict(versions),
         "results": by_name,
         "sections": sections,
-        "gap": _gap(by_name),
-        "abstract": summary.abstract(by_name, search, counts),
-        "plain_summary": summary.plain_summary(by_name),
-        "not_meant": summary.not_meant(),
-        "findings": summary.key_findings(by_name, counts["risk_of_bias_rows"]),
+        "gap": _gap(by_name, project),
+        "abstract": summary.abstract(text, by_name, search, counts, project),
+        "plain_summary": text("plain_summary"),
+        "not_meant": summary.sentences_in(text("not_meant")),
+        "findings": summary.key_findings(by_name, counts["risk_of_bias_rows"], project),
         "changes": {"version": changes["version"], "items_changed": changes["items"]},
         "claims": list(claims),
         "summary_of_findings": findings,
@@ -377,7 +313,8 @@ def report_context(
         "studies": studies,
         "counts": counts,
         "risk_of_bias": [
-            {**row, "label": study_label(row["study_id"])} for row in records(evidence.risk_of_bias)
+            {**row, "label": project.study_label(row["study_id"])}
+            for row in records(evidence.risk_of_bias)
         ],
         "exclusions": records(evidence.exclusions),
         "exclusion_reasons": _exclusion_reasons(evidence),
@@ -389,15 +326,18 @@ def report_context(
         "flow": record_flow(search, counts["records_excluded"], len(used)),
         "routes": _routes_used(results),
         "limitations": _limitations(search, counts),
-        "glossary": TERMS,
+        "glossary": texts.glossary(project),
         "citation": _citation(paths),
         "level": results[0]["level"] if results else None,
         "methods": [
             words.format(level=format_level(results[0]["level"]) if results else "")
             for words in texts.METHODS
         ],
-        "title": texts.TITLE,
-        "lead": texts.LEAD,
+        "project": project,
+        "study_columns": [known[name] for name in project.front.study_columns],
+        "headline": by_name.get(project.project.headline),
+        "title": project.project.title,
+        "lead": project.project.lead or texts.LEAD,
         "no_risk_of_bias": texts.NO_RISK_OF_BIAS,
         "check_words": texts.CHECK,
     }
@@ -447,7 +387,11 @@ def _sections(
     provenance: Provenance,
     references: Mapping[str, int],
 ) -> list[dict[str, Any]]:
-    starts = section_plots(results)
+    project = provenance.project
+    starts = section_plots(results, project)
+    declared = [(item.key, item.title, item.intro) for item in project.section]
+    others = dict.fromkeys(item["section"] for item in results if item["section"] not in
+                           project.sections)  # fmt: skip
     return [
         {
             "key": key,
@@ -460,18 +404,24 @@ def _sections(
                 if item["section"] == key
             ],
         }
-        for key, title, intro in SECTIONS
+        for key, title, intro in (*declared, *((key, project.label(key), "") for key in others))
     ]
 
 
-def _gap(by_name: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return what the first paragraph needs: whether anybody has tested ketamine in ADHD."""
-    direct = by_name.get("ketamine_adhd")
-    related = by_name.get("nmda_adhd_symptoms")
+def _gap(by_name: Mapping[str, dict[str, Any]], project: Project) -> dict[str, Any]:
+    """Return what the first paragraph needs: whether anybody has tested what is asked."""
+    direct = by_name.get(project.project.headline)
+    k = direct["k"] if direct else 0
     return {
-        "ketamine_k": direct["k"] if direct else 0,
-        "looked_for": direct["looked_for"] if direct else "",
-        "related": related,
+        "k": k,
+        "verdict": f"{plural(k, 'trial')} of {project.directness.topic} could be analysed."
+        if k
+        else project.front.untested,
+        "more": " ".join(direct["sentences"])
+        if direct and k
+        else f"We looked for {direct['looked_for']}. We found none."
+        if direct
+        else "",
     }
 
 

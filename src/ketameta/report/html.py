@@ -14,7 +14,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from ketameta import formatting
@@ -27,6 +28,11 @@ from ketameta.typesetter import font_folder
 def words_of_code(text: object) -> str:
     """Return a code as readers see it: ``not_reported`` is ``not reported``."""
     return str(text).replace("_", " ")
+
+
+@pass_context
+def _glossed(context: Context, text: str) -> Markup:
+    return gloss(text, context["glossary"])
 
 
 @cache
@@ -48,7 +54,7 @@ def environment() -> Environment:
         p=formatting.format_p,
         significant=formatting.format_significant,
         worked=number,
-        gloss=gloss,
+        gloss=_glossed,
         words=words_of_code,
     )
     env.globals.update(plural=formatting.plural)

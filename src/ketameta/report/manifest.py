@@ -34,7 +34,7 @@ def input_files(paths: ProjectPaths) -> list[Path]:
     The last release is one of them, by its manifest: the page says what changed since.
     """
     own = [paths.root / "CITATION.cff", paths.root / PROJECT]
-    others = [*own, *paths.analyses.glob("*.toml")]
+    others = [*own, *paths.analyses.glob("*.toml"), *paths.analyses.glob("text/*.md")]
     if is_link(paths.analyses):
         others = own
     return sorted(

@@ -16,8 +16,8 @@ import numpy as np
 from scipy import special
 
 from ketameta.analyses.network import treatment_label
-from ketameta.analyses.rows import study_label
 from ketameta.analyses.words import interval_words, written
+from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import published
 from ketameta.measures import Measure
 from ketameta.models.intervals import critical_value
@@ -46,7 +46,7 @@ def network_cards(
         return None
     return {
         "contrasts": _contrast_rows(result, provenance, references),
-        "estimates": network_estimates(result),
+        "estimates": network_estimates(result, provenance.project),
         "r_code": network_r(net, result["level"]),
     }
 
@@ -79,7 +79,7 @@ def _contrast_rows(
         rows.append(
             {
                 **row,
-                "label": study_label(study),
+                "label": provenance.project.study_label(study),
                 "study_id": study,
                 "comparison": _comparison(contrast),
                 "shown": f"{written(estimate, measure)} ({interval})",
@@ -176,7 +176,9 @@ def effects_covariance(effects: Sequence[Mapping[str, Any]], measure: Measure) -
 # --- from contrasts to estimates ------------------------------------------------------------------
 
 
-def network_estimates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def network_estimates(
+    result: Mapping[str, Any], project: Project = NOTHING_DECLARED
+) -> list[dict[str, Any]]:
     """Return, per treatment against the reference, the steps from contrasts to its interval.
 
     Notes
@@ -188,6 +190,7 @@ def network_estimates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     net = result["network"]
     contrasts = net["contrasts"]
     treatments = [item["treatment"] for item in net["effects"]]
+    label = project.study_label
     shares = _shares(net, treatments)
     rank = {item["treatment"]: place for place, item in enumerate(net["ranking"])}
     found = []
@@ -196,7 +199,7 @@ def network_estimates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         inside = [i for i in range(len(contrasts)) if abs(h[i]) > _NO_SHARE]
         rows = [
             {
-                "label": f"{study_label(contrasts[i]['study'])}, {_comparison(contrasts[i])}",
+                "label": f"{label(contrasts[i]['study'])}, {_comparison(contrasts[i])}",
                 "y": contrasts[i]["estimate"], "v": contrasts[i]["variance"], "h": float(h[i]),
                 "product": float(h[i]) * contrasts[i]["estimate"],
                 "card_id": f"row-{result['name']}-{i + 1}",
@@ -205,7 +208,7 @@ def network_estimates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         ]  # fmt: skip
         pairs = [
             {
-                "label": study_label(contrasts[i]["study"]),
+                "label": label(contrasts[i]["study"]),
                 "treatments": f"{treatment_label(contrasts[i]['treatment'])} and "
                 f"{treatment_label(contrasts[j]['treatment'])}",
                 "h": float(h[i]), "other": float(h[j]),

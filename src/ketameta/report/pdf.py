@@ -259,18 +259,8 @@ def _listed_attachments(attachments: Mapping[str, str]) -> list[dict[str, str]]:
 def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
     """Return every text of the PDF, in the order of its pages; nothing but plain values."""
     search = context["search"]
-    gap = context["gap"]
-    verdict = (
-        [
-            "No study has tested ketamine as a treatment for ADHD.",
-            f"We looked for {gap['looked_for']}. We found none.",
-        ]
-        if gap["ketamine_k"] == 0
-        else [
-            f"{plural(gap['ketamine_k'], 'trial')} of ketamine in ADHD could be analysed.",
-            " ".join(context["results"]["ketamine_adhd"]["sentences"]),
-        ]
-    )
+    gap, about = context["gap"], context["project"].project
+    verdict = [text for text in (gap["verdict"], gap["more"]) if text]
     changes = context["changes"]
     if not changes["version"]:
         changed = ["Nothing has been released yet; this is the first edition."]
@@ -280,8 +270,10 @@ def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
         changed = [f"{item['title']}: {item['words']}" for item in changes["items_changed"]]
     flow = context["flow"]
     return {
-        "title": texts.TITLE,
-        "lead": texts.LEAD,
+        "title": context["title"],
+        "lead": context["lead"],
+        "author": about.authors,
+        "keywords": list(about.keywords),
         "stamp": f"ketameta {context['versions']['ketameta']} \u00b7 data {context['stamp']} "
         f"\u00b7 results {context['results_stamp']}",
         "closed": [int(part) for part in context["living"]["searched"].split("-")],

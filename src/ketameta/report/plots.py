@@ -11,9 +11,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.network import treatment_label
-from ketameta.analyses.rows import study_label
 from ketameta.analyses.selection import TIME_CLASSES
 from ketameta.analyses.words import words_of
+from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import plural
 from ketameta.plots.bubble import Bubble, Line
 from ketameta.plots.dose_response import AtDose, DoseResponse
@@ -35,12 +35,6 @@ if TYPE_CHECKING:
 MOST_ROWS = 150
 #: Share of the combinations of choices beyond which they agree, and need no picture.
 AGREED = 0.9
-#: How near the evidence is to the question, under the title.
-DIRECTNESS = {
-    "direct": "Direct evidence: people with ADHD",
-    "indirect": "Indirect evidence: another condition",
-    "context": "Context: the usual medicines",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +61,12 @@ class Plot:
         return str(import_module(f"ketameta.plots.{self.kind}").describe(self.data))
 
 
-def plots_of(result: dict[str, Any]) -> list[Plot]:
+def plots_of(result: dict[str, Any], project: Project = NOTHING_DECLARED) -> list[Plot]:
     """Return the plots of one result, the forest plot first."""
-    found = [Plot("forest", result["name"], forest_data(result))]
+    found = [Plot("forest", result["name"], forest_data(result, project))]
     for kind, data in (
         ("over_time", _over_time(result)),
-        ("network", _network(result)),
+        ("network", _network(result, project)),
         ("dose_response", _dose_response(result)),
         ("funnel", _funnel(result)),
         ("gosh", _gosh(result)),
@@ -99,7 +93,7 @@ def scale_of(result: Mapping[str, Any]) -> Scale:
 # --- forest ---------------------------------------------------------------------------------------
 
 
-def forest_data(result: Mapping[str, Any]) -> Forest:
+def forest_data(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> Forest:
     """Return the forest plot of a result; where trials are too many to draw, a row per group."""
     rows = [row for group in result["groups"] for row in group["rows"]]
     mixed = len({bool(row["direct"]) for row in rows if row.get("direct") is not None}) > 1
@@ -118,7 +112,7 @@ def forest_data(result: Mapping[str, Any]) -> Forest:
         scale=scale_of(result),
         pool=pool_of(result.get("pooled")),
         title=str(result.get("title") or result.get("name") or ""),
-        subtitle=DIRECTNESS.get(str(result.get("directness")), ""),
+        subtitle=project.directness.subtitle(str(result.get("directness"))),
         test=(test["q"], test["df"], test["p_value"]) if test and test["q"] is not None else None,
         looked_for=str(result.get("looked_for") or ""),
         notes=tuple(str(caveat["message"]) for caveat in result.get("caveats") or ()),
@@ -247,7 +241,7 @@ def _gosh(result: Mapping[str, Any]) -> Gosh | None:
 
 
 def _specification_curve(result: Mapping[str, Any]) -> SpecificationCurve | None:
-    """Return all combinations of choices, where the answer hangs on them or is about ADHD."""
+    """Return all combinations of choices, where they disagree or the evidence is direct."""
     found = result.get("multiverse")
     if not found or found["withheld"]:
         return None
@@ -293,19 +287,17 @@ def _bubbles(result: Mapping[str, Any]) -> list[Plot]:
     return found
 
 
-_NMDA = frozenset({"ketamine", "esketamine", "memantine", "amantadine", "dextromethorphan"})
-
-
-def _network(result: Mapping[str, Any]) -> Network | None:
-    """Return the network of treatments; NMDA-receptor antagonists stand out."""
-    net = result["network"]
+def _network(result: Mapping[str, Any], project: Project) -> Network | None:
+    """Return the network of treatments; those the project asks about stand out."""
+    net, direct = result["network"], project.directness
+    asked = {*direct.intervention, *direct.related}
     if net is None or net["withheld"]:
         return None
     return Network(
         tuple(
             Node(
                 _short(node["treatment"]), node["n"],
-                node["treatment"].removesuffix("_added") in _NMDA,
+                node["treatment"].removesuffix("_added") in asked,
             )
             for node in net["nodes"]
         ),
@@ -398,24 +390,26 @@ def _over_time(result: Mapping[str, Any]) -> OverTime | None:
     )
 
 
-#: The end of a harm's title that every row of the summary shares.
-_SHARED = re.compile(r" (with|of) ketamine or esketamine$")
-
-
-def section_plots(results: Sequence[dict[str, Any]]) -> dict[str, list[Plot]]:
+def section_plots(
+    results: Sequence[dict[str, Any]], project: Project = NOTHING_DECLARED
+) -> dict[str, list[Plot]]:
     """Return the figures at the start of a section, by its key."""
-    harms = harms_summary(results)
-    return {"harms": [harms]} if harms is not None else {}
+    harms = harms_summary(results, project)
+    return {project.harms.section: [harms]} if harms is not None else {}
 
 
 def page_plots(results: Sequence[dict[str, Any]], evidence: Evidence) -> list[Plot]:
     """Return every figure that stands for several results."""
-    plots = [plot for listed in section_plots(results).values() for plot in listed]
+    plots = [
+        plot for listed in section_plots(results, evidence.project).values() for plot in listed
+    ]
     bias = risk_of_bias(results, evidence)
     return plots if bias is None else [*plots, bias]
 
 
-def harms_summary(results: Sequence[dict[str, Any]]) -> Plot | None:
+def harms_summary(
+    results: Sequence[dict[str, Any]], project: Project = NOTHING_DECLARED
+) -> Plot | None:
     """Return risk ratio and risk difference of every harm that is counted.
 
     Questions whose trials are not pooled together have no row; those without a trial have one.
@@ -423,7 +417,7 @@ def harms_summary(results: Sequence[dict[str, Any]]) -> Plot | None:
     found = [
         result
         for result in results
-        if result["section"] == "harms"
+        if result["section"] == project.harms.section
         and result["kind"] == "pooled"
         and result["measure"] == "RR"
         and (result["pooled"] is not None or result["k"] == 0)
@@ -431,22 +425,23 @@ def harms_summary(results: Sequence[dict[str, Any]]) -> Plot | None:
     if not any(result["pooled"] for result in found):
         return None
     levels = {result["level"] for result in found}
-    note = "Trials in depression and other conditions; harms may differ in ADHD."
-    if len(levels) > 1:
-        note += " Intervals have the levels of their analyses."
+    several = "Intervals have the levels of their analyses." if len(levels) > 1 else ""
+    note = f"{project.harms.note} {several}".strip()
+    # The end of a title that every row of the summary shares.
+    shared = re.compile(rf" (with|of) {re.escape(project.directness.treatment)}$")
     data = Harms(
-        tuple(_harm(result) for result in found),
+        tuple(_harm(result, shared) for result in found),
         replace(scale_of(found[0]), level=max(levels)),
-        "Harms of ketamine and esketamine against control",
+        project.harms.title,
         note,
     )
     return Plot("harms", "harms_summary", data)
 
 
-def _harm(result: dict[str, Any]) -> Harm:
+def _harm(result: dict[str, Any], shared: re.Pattern[str]) -> Harm:
     events = result["events"]
     return Harm(
-        _SHARED.sub("", result["title"]),
+        shared.sub("", result["title"]),
         result["k"],
         result["n_participants"],
         1000 * events["baseline_risk"] if events else None,
@@ -472,7 +467,7 @@ def risk_of_bias(results: Sequence[dict[str, Any]], evidence: Evidence) -> Plot 
     )
     judged = tuple(
         Judgement(
-            study_label(row["study_id"]),
+            evidence.project.study_label(row["study_id"]),
             row["domain"],
             row["judgement"],
             row["outcome"],
@@ -483,6 +478,6 @@ def risk_of_bias(results: Sequence[dict[str, Any]], evidence: Evidence) -> Plot 
     )
     if not judged:
         return None
-    names = tuple(study_label(name) for name in used)
+    names = tuple(evidence.project.study_label(name) for name in used)
     title = "Risk of bias of the included studies"
     return Plot("risk_of_bias", "risk_of_bias", RiskOfBias(names, judged, title))

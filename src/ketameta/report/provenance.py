@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ketameta.analyses.rows import study_label
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.evidence.derive import derive_effects
 from ketameta.evidence.pairing import ArmSize, Assumptions
@@ -34,6 +33,7 @@ from ketameta.report.worked_contrast import worked_contrast
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ketameta.evidence.project import Project
     from ketameta.evidence.tables import Evidence, Row
 
 
@@ -85,6 +85,11 @@ class Provenance:
             for table in ("outcomes", "contrasts")
             for row in self._evidence.rows(table)
         }
+
+    @property
+    def project(self) -> Project:
+        """What ``project.toml`` declares."""
+        return self._evidence.project
 
     @cached_property
     def _directions(self) -> dict[str, str]:
@@ -342,7 +347,7 @@ def numbered_studies(
     rows = [row for row in records(evidence.studies) if row["study_id"] in entered]
     for number, row in enumerate(rows, start=1):
         row["number"] = number
-        row["label"] = study_label(row["study_id"])
+        row["label"] = evidence.project.study_label(row["study_id"])
         row["analyses"] = entered[row["study_id"]]
         row["link"], row["link_words"] = link_of(row)
     return rows

@@ -5,30 +5,31 @@ Every number comes from a result; words follow from where an interval lies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
 from ketameta.analyses.words import interval_words, written
-from ketameta.formatting import format_number, plural
+from ketameta.errors import ReportError
+from ketameta.evidence.load import is_link
+from ketameta.evidence.project import NOTHING_DECLARED, Project
+from ketameta.formatting import format_count, format_number, plural
 from ketameta.measures import Measure
+from ketameta.paths import ProjectPaths
 
 Results = Mapping[str, Mapping[str, Any]]
+#: Headings with their sentences.
+Parts = list[tuple[str, list[str]]]
+#: Texts for a project that writes none of its own.
+_STANDARD = files("ketameta.report") / "templates" / "text"
 
 _WORDS = (
     *("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
     *("eleven", "twelve"),
-)
-#: Analyses that the abstract and the key findings go through, with the question in few words.
-_FINDINGS: tuple[tuple[str, str], ...] = (
-    ("ketamine_adhd", "Ketamine as a treatment for ADHD"),
-    ("nmda_adhd_symptoms", "Related medicines (NMDA-receptor antagonists) in ADHD"),
-    ("ketamine_working_memory", "Ketamine and working memory, without ADHD"),
-    ("ketamine_depression_24h", "Ketamine one day after the first dose, in depression"),
-    ("ketamine_depression_day28", "Ketamine about four weeks after the first dose, in depression"),
-    ("harm_dissociation", "Dissociation"),
-    ("harm_blood_pressure_increased", "Raised blood pressure"),
-    ("harm_serious_adverse_event", "Serious adverse events"),
-    ("adhd_medicines_by_class", "The usual ADHD medicines"),
 )
 
 
@@ -64,14 +65,17 @@ def short_finding(result: Mapping[str, Any]) -> str:
     return f"{trials}; {name} {value} ({interval})."
 
 
-def doubts(result: Mapping[str, Any]) -> list[str]:
+def doubts(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> list[str]:
     """Return the reasons for less certainty that can be read from the result itself."""
     found = []
     if result["k"] == 0:
         return ["no trial at all"]
     if result["directness"] != "direct":
-        found.append("not measured in people with ADHD" if result["section"] != "usual_medicines"
-                     else "not a systematic search for these medicines")  # fmt: skip
+        found.append(
+            "not a systematic search for these medicines"
+            if result["directness"] == "context"
+            else f"not measured in {project.directness.people}"
+        )
     if result["k"] < 5:
         found.append(count_words(result["k"], "trial"))
     pooled = result["pooled"]
@@ -90,37 +94,44 @@ def doubts(result: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def key_findings(results: Results, risk_of_bias_rows: int) -> list[dict[str, Any]]:
+def key_findings(
+    results: Results, risk_of_bias_rows: int, project: Project
+) -> list[dict[str, Any]]:
     """Return the key findings: question, result, and what limits certainty."""
     unjudged = [] if risk_of_bias_rows else ["risk of bias not judged"]
     return [
         {
-            "name": name,
-            "question": words,
-            "finding": short_finding(results[name]),
-            "doubts": doubts(results[name]) + (unjudged if results[name]["k"] else []),
-            "directness": results[name]["directness"],
+            "name": item.analysis,
+            "question": item.words,
+            "finding": short_finding(result),
+            "doubts": doubts(result, project) + (unjudged if result["k"] else []),
+            "directness": result["directness"],
         }
-        for name, words in _FINDINGS
-        if name in results
+        for item in project.front.finding
+        if (result := results.get(item.analysis)) is not None
     ]
 
 
 def abstract(
-    results: Results, search: Mapping[str, Any], counts: Mapping[str, Any]
-) -> list[tuple[str, list[str]]]:
-    """Return the structured abstract: headings with sentences."""
-    direct = results.get("ketamine_adhd")
-    tested = direct is not None and direct["k"] > 0
+    text: Callable[[str], Parts],
+    results: Results,
+    search: Mapping[str, Any],
+    counts: Mapping[str, Any],
+    project: Project,
+) -> Parts:
+    """Return the structured abstract: headings with sentences.
+
+    Parameters
+    ----------
+    text : callable
+        Gives the parts of a text of the project by its name (:func:`prose`).
+    results, search, counts : mapping
+    project : Project
+    """
     findings = [
-        f"{words}: {_lower(short_finding(results[name]))}"
-        for name, words in _FINDINGS
-        if name in results
-    ]
-    background = [
-        "People are offered ketamine for attention-deficit/hyperactivity disorder (ADHD).",
-        "We asked whether it helps, whom, how fast, for how long, at what risk, and compared "
-        "with what.",
+        f"{item.words}: {_lower(short_finding(results[item.analysis]))}"
+        for item in project.front.finding
+        if item.analysis in results
     ]
     methods = [
         f"{search['search']['kind']}; extraction closed {search['search']['extraction_closed']}.",
@@ -132,18 +143,12 @@ def abstract(
     limits = list(search["search"]["limits"])
     if not counts["risk_of_bias_rows"]:
         limits.append("Risk of bias has not been judged.")
-    conclusion = [
-        "Trials of ketamine in ADHD exist; their results are given above."
-        if tested
-        else "Whether ketamine helps ADHD is unknown: no eligible trial has tested it.",
-        "Results in depression, or of related medicines, do not answer the question.",
-    ]
     return [
-        ("Background", background),
+        ("Background", sentences_in(text("background"))),
         ("Methods", methods),
         ("Results", findings),
         ("Limitations", limits),
-        ("Conclusion", conclusion),
+        ("Conclusion", sentences_in(text("conclusion"))),
     ]
 
 
@@ -151,79 +156,78 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:] if text.startswith("No ") else text
 
 
-def plain_summary(results: Results) -> list[tuple[str, list[str]]]:
-    """Return the summary in plain words: short headings with short sentences."""
-    parts: list[tuple[str, list[str]]] = []
-    direct = results.get("ketamine_adhd")
-    if direct is None or direct["k"] == 0:
-        parts.append(
-            (
-                "Has ketamine been tested for ADHD?",
-                [
-                    "No. We looked for studies that gave ketamine to people to treat their ADHD.",
-                    "We did not find a single one.",
-                    "So no one can know if it helps, or if it does harm.",
-                ],
-            )
-        )
-    else:
-        words = count_words(direct["k"], "study", "studies").capitalize()
-        parts.append(
-            ("Has ketamine been tested for ADHD?", [f"Yes. {words} did this.", _told(direct)])
-        )
-    related = results.get("nmda_adhd_symptoms")
-    if related is not None and related["k"] > 0:
-        words = count_words(related["k"], "study", "studies").capitalize()
-        people = related["n_participants"]
-        parts.append(
-            (
-                "What about drugs that work in a similar way?",
-                [
-                    f"{words} tested such drugs in people with ADHD."
-                    + (f" In all, {people:,} people took part." if people else ""),
-                    _told(related),
-                    "These drugs are not ketamine.",
-                ],
-            )
-        )
-    mood = results.get("ketamine_depression_24h")
-    if mood is not None and mood["k"] > 0:
-        words = count_words(mood["k"], "study", "studies")
-        better = side(mood) == "lower"
-        parts.append(
-            (
-                "Does ketamine work for something else?",
-                [
-                    f"Ketamine has been tested against low mood. In {words}, we could add up "
-                    "how people felt one day after the first dose.",
-                    "On average, they felt better than people who did not get it."
-                    if better
-                    else "We cannot tell if they felt better than people who did not get it.",
-                    "That is about low mood. It tells us nothing about ADHD.",
-                ],
-            )
-        )
-    harms = _harm_sentences(results)
-    if harms:
-        parts.append(("Is it safe?", harms))
-    usual = results.get("adhd_medicines_by_class")
-    if usual is not None and usual["k"] > 0:
-        words = count_words(usual["k"], "study", "studies")
-        parts.append(
-            (
-                "What has been tested?",
-                [
-                    f"Other drugs have been tested in people with ADHD. We used {words}.",
-                    "On average, these drugs helped more than a dummy pill."
-                    if side(usual) == "lower"
-                    else "We cannot tell from them if these drugs help more than a dummy pill.",
-                ],
-            )
-        )
+#: Texts that a project may write in ``analyses/text/``, each a Markdown file of its name.
+TEXTS = ("plain_summary", "not_meant", "background", "conclusion")
+_TAG = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}", re.DOTALL)
+
+
+def prose(paths: ProjectPaths, results: Results, project: Project) -> Callable[[str], Parts]:
+    """Return what gives the parts of a text, its numbers filled in by name from results.
+
+    Raises
+    ------
+    ReportError
+        Where a text types a number, or names what no result provides; with file and line.
+    """
+    env = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    values = {
+        "results": results,
+        "project": project,
+        "headline": results.get(project.project.headline),
+        "count_words": count_words,
+        "format_count": format_count,
+        "side": side,
+        "told": told,
+        "short_finding": short_finding,
+        "more_of": more_of,
+    }
+
+    def parts(name: str) -> Parts:
+        own = paths.analyses / "text" / f"{name}.md"
+        file = f"analyses/text/{name}.md"
+        if own.is_file() and not is_link(own):
+            source = own.read_text(encoding="utf-8")
+        else:
+            source = _STANDARD.joinpath(f"{name}.md").read_text(encoding="utf-8")
+        typed = _TAG.sub(lambda found: "\n" * found[0].count("\n"), source)
+        for number, line in enumerate(typed.split("\n"), start=1):
+            if re.search(r"\d", line):
+                raise ReportError(
+                    f"{file}:{number}: a typed number; name it from its result, such as "
+                    "{{ results.name.k }}, or write it as a word"
+                )
+        try:
+            text = env.from_string(source).render(values)
+        except TemplateError as error:
+            line_number = getattr(error, "lineno", None)
+            place = f"{file}:{line_number}" if line_number else file
+            raise ReportError(
+                f"{place}: {error.message}; name an analysis of this folder"
+            ) from error
+        return _parts(text)
+
     return parts
 
 
-def _told(result: Mapping[str, Any]) -> str:
+def _parts(text: str) -> Parts:
+    """Return the headings of a Markdown text with their sentences, a line each."""
+    found: Parts = []
+    for line in filter(None, (line.strip() for line in text.split("\n"))):
+        if line.startswith("#"):
+            found.append((line.lstrip("# "), []))
+        else:
+            if not found:
+                found.append(("", []))
+            found[-1][1].append(line)
+    return found
+
+
+def sentences_in(parts: Parts) -> list[str]:
+    """Return the sentences of a text, without its headings."""
+    return [sentence for _, sentences in parts for sentence in sentences]
+
+
+def told(result: Mapping[str, Any]) -> str:
     """Return what one result says, for a reader of twelve."""
     if result["k"] == 1:
         return "One study alone cannot settle it."
@@ -235,49 +239,30 @@ def _told(result: Mapping[str, Any]) -> str:
     return words[side(result)]
 
 
-_HARMS: tuple[tuple[str, str], ...] = (
-    ("harm_dissociation", "felt cut off from themselves or the world"),
-    ("harm_dizziness", "felt dizzy"),
-    ("harm_blood_pressure_increased", "had a rise in blood pressure"),
-)
+def more_of(pairs: Sequence[tuple[Any, str]]) -> list[str]:
+    """Return a sentence for each counted result whose interval lies wholly above none.
 
+    Parameters
+    ----------
+    pairs : sequence of (result, words)
+        ``words`` as in "felt dizzy"; a result that does not exist is left out.
 
-def _harm_sentences(results: Results) -> list[str]:
-    """Return the absolute effects of harms whose interval lies wholly above none."""
+    Returns
+    -------
+    list of str
+        How many more people of a thousand, where that is known of any result; else which.
+    """
+    known = [(result, words) for result, words in pairs if isinstance(result, Mapping)]
     said = []
-    for name, words in _HARMS:
-        events = results[name]["events"] if name in results else None
-        if not events or events["per_thousand"]["estimate"] is None:
-            continue
-        if events["per_thousand"]["ci_low"] is None or events["per_thousand"]["ci_low"] <= 0:
-            continue
-        more = format_number(events["per_thousand"]["estimate"], 0)
-        said.append(f"about {more} more {words}")
-    clear = [
-        words for name, words in _HARMS
-        if name in results and results[name]["k"] > 1 and side(results[name]) == "higher"
-    ]  # fmt: skip
-    if said:
-        return [
-            "Ketamine has side effects. They were counted in people with other illnesses.",
-            *(f"Out of a thousand people who got it, {text} than without it." for text in said),
-            "How often this would happen in people with ADHD is not known.",
-        ]
-    if clear:
-        return [
-            "Ketamine has side effects. They were counted in people with other illnesses.",
-            *(f"More people who got it {text}." for text in clear),
-            "How often this would happen in people with ADHD is not known.",
-        ]
-    return []
-
-
-def not_meant() -> Sequence[str]:
-    """Return what readers might take from the page, and should not."""
-    return (
-        "That there is no study does not show that ketamine fails. It shows that no one knows.",
-        "A result in people with low mood is not a result in people with ADHD.",
-        "A result of a drug that works in a similar way is not a result of ketamine.",
-        "An average says what happened in a group. It does not say what will happen to you.",
-        "Please talk to a doctor before you start, stop or change a drug.",
-    )
+    for result, words in known:
+        more = (result["events"] or {}).get("per_thousand") or {}
+        if more.get("estimate") is not None and (more.get("ci_low") or 0) > 0:
+            number = format_number(more["estimate"], 0)
+            said.append(
+                f"Out of a thousand people who got it, about {number} more {words} than without it."
+            )
+    return said or [
+        f"More people who got it {words}."
+        for result, words in known
+        if result["k"] > 1 and side(result) == "higher"
+    ]

@@ -127,7 +127,7 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
             context["studies"],
             ["number", "study_id", "label", "citation", "year", "doi", "pmid", "registry_id",
              "source_url", "population", "n_randomised", "design", "blinding",
-             "prior_treatment_resistance", "access"],
+             *(item.name for item in context["study_columns"]), "access"],
         ),
         "routes.csv": _listed(context["routes"], ["code", "description", "source", "count"]),
         "corrections.csv": _listed(

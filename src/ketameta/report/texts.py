@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 
 from markupsafe import Markup, escape
+
+from ketameta.evidence.project import GlossaryTerm, Project
 
 #: How things were done, as paragraphs; ``{level}`` is the level of the intervals.
 METHODS: tuple[str, ...] = (
@@ -48,114 +49,82 @@ CHECK = (
     "that repeats it. With the project at hand, one command rebuilds everything from the tables "
     "and compares it with what is published."
 )
-TITLE = "Ketamine for ADHD: what is known, and what is not"
 LEAD = (
     "A living meta-analysis. Every number is computed from extracted trial results that anyone "
     "can open, check and recompute."
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A word of the glossary.
-
-    Attributes
-    ----------
-    id : str
-        Part of its address in the page.
-    name : str
-        As listed.
-    meaning : str
-        One or two sentences without other terms.
-    pattern : str
-        Regular expression of its forms in running text.
-    """
-
-    id: str
-    name: str
-    meaning: str
-    pattern: str
+def _term(key: str, name: str, meaning: str, pattern: str) -> GlossaryTerm:
+    return GlossaryTerm(id=key, name=name, meaning=meaning, pattern=pattern)
 
 
-TERMS: tuple[Term, ...] = (
-    Term("adhd", "ADHD", "Attention-deficit/hyperactivity disorder.", r"\bADHD\b"),
-    Term(
+#: Words of meta-analysis, in every glossary.
+TERMS: tuple[GlossaryTerm, ...] = (
+    _term(
         "ci",
         "Confidence interval (CI)",
         "The range of true average effects that fit the data. A wide range means little is known.",
         r"\bconfidence intervals?\b|\b[\d.]+% CI\b",
     ),
-    Term(
+    _term(
         "pi",
         "Prediction interval",
         "The range in which the true effect of a new, similar trial is expected.",
         r"\bprediction intervals?\b",
     ),
-    Term(
+    _term(
         "smd",
         "Standardised mean difference",
         "A difference between two groups in units of the spread of scores, so that different "
         "scales can stand side by side. Negative favours the treatment here.",
         r"\bstandardised mean differences?\b",
     ),
-    Term(
+    _term(
         "md",
         "Mean difference",
         "The average score on treatment minus the average on control, in points of the scale.",
         r"(?<!standardised )\bmean differences?\b",
     ),
-    Term(
+    _term(
         "rr",
         "Risk ratio",
         "How many times as often something happens on treatment as on control. One means "
         "equally often.",
         r"\brisk ratios?\b",
     ),
-    Term(
+    _term(
         "rd",
         "Risk difference",
         "How many more people per hundred or thousand have something on treatment than on control.",
         r"\brisk differences?\b",
     ),
-    Term(
+    _term(
         "or",
         "Odds ratio",
         "The odds of something on treatment divided by the odds on control.",
         r"\bodds ratios?\b",
     ),
-    Term(
+    _term(
         "tau",
         "Tau, tau²",
         "How much true effects differ between trials: tau is their standard deviation.",
         r"\(tau\)|\btau²",
     ),
-    Term(
+    _term(
         "i2",
         "I²",
         "The share of the differences between trials that is more than chance.",
         r"\bI²",
     ),
-    Term(
-        "nmda",
-        "NMDA-receptor antagonist",
-        "A medicine that blocks a receptor for glutamate in the brain. Ketamine and memantine "
-        "are examples.",
-        r"\bNMDA(?:-receptor)? antagonists?\b",
-    ),
-    Term(
-        "dissociation",
-        "Dissociation",
-        "Feeling cut off from oneself or from the surroundings for a while.",
-        r"\b[Dd]issociation\b",
-    ),
-    Term(
+    _term(
         "knapp",
         "Knapp\u2013Hartung",
         "A way to an interval that allows for few trials; the conservative form is never "
         "narrower than the usual one.",
         r"Knapp\u2013Hartung",
     ),
-    Term(
+    _term(
         "randomised",
         "Randomised trial",
         "A study in which chance decides who gets which treatment.",
@@ -164,18 +133,24 @@ TERMS: tuple[Term, ...] = (
 )
 
 
+def glossary(project: Project) -> tuple[GlossaryTerm, ...]:
+    """Return the words of the topic, then those of meta-analysis."""
+    own = {term.id for term in project.glossary}
+    return (*project.glossary, *(term for term in TERMS if term.id not in own))
+
+
 @cache
-def _finder() -> re.Pattern[str]:
-    return re.compile("|".join(f"(?P<{term.id}>{term.pattern})" for term in TERMS))
+def _finder(terms: tuple[GlossaryTerm, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?P<{term.id}>{term.pattern})" for term in terms))
 
 
-def gloss(text: str) -> Markup:
+def gloss(text: str, terms: tuple[GlossaryTerm, ...] = TERMS) -> Markup:
     """Return ``text`` escaped, the first use of each term linked to the glossary."""
-    known = {term.id: term for term in TERMS}
+    known = {term.id: term for term in terms}
     seen: set[str] = set()
     parts: list[Markup] = []
     place = 0
-    for found in _finder().finditer(str(text)):
+    for found in _finder(terms).finditer(str(text)):
         name = str(found.lastgroup)
         if name in seen:
             continue

@@ -67,7 +67,7 @@ def diff_release(paths: ProjectPaths, release: str | Path, *, say: Say = lambda 
     published = read_results(folder)
     say("Reading and checking")
     evidence, _ = load_evidence(paths)
-    specs = load_specs(paths.analyses, known_words(evidence))
+    specs = load_specs(paths.analyses, known_words(evidence), evidence.project)
     tables = InputTables(evidence)
     results: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     changes: list[AnalysisChange] = []

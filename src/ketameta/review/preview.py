@@ -48,13 +48,11 @@ class LeftRow:
 
 def without_files(evidence: Evidence, prefix: str) -> Evidence:
     """Return evidence without the rows of files that start with ``prefix``."""
-    return Evidence(
-        {
-            name: tuple(row for row in rows if not row.file.startswith(prefix))
-            for name, rows in evidence.tables.items()
-        },
-        evidence.refused,
-    )
+    tables = {
+        name: tuple(row for row in rows if not row.file.startswith(prefix))
+        for name, rows in evidence.tables.items()
+    }
+    return replace(evidence, tables=tables)
 
 
 def with_results(evidence: Evidence, keep: Callable[[Row], bool]) -> Evidence:
@@ -566,7 +564,7 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
     own = {
         name: sum(is_of(row.file, prefix) for row in rows) for name, rows in after.tables.items()
     }
-    specs = load_specs(paths.analyses, known_words(after))
+    specs = load_specs(paths.analyses, known_words(after), after.project)
     moments = Moments(before, after)
     changes: list[AnalysisChange] = []
     unchanged: list[str] = []

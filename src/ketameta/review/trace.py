@@ -70,7 +70,7 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
     from ketameta.evidence.pairing import Assumptions
     from ketameta.inputs import InputTables, known_words
 
-    specs = load_specs(paths.analyses, known_words(evidence))
+    specs = load_specs(paths.analyses, known_words(evidence), evidence.project)
     tables = InputTables(evidence)
     plain = tables.get(Assumptions())
     used: dict[str, dict[str, None]] = {}

@@ -28,15 +28,6 @@ SD_RATIO = 3.0
 LARGEST_EFFECT = 3.0
 #: A difference this large against the treatment contradicts most abstracts.
 AGAINST = 1.0
-#: Outcomes in which a treatment is meant to do better than an inert control.
-_MEANT_TO_IMPROVE = (
-    "adhd_symptoms",
-    "mood",
-    "anxiety",
-    "suicidality",
-    "other_symptoms",
-    "functioning",
-)
 _INERT = ("placebo", "active_placebo", "usual_care", "no_treatment")
 
 
@@ -138,7 +129,7 @@ def check_effects_favour_the_likely_arm(context: Context) -> Iterator[Problem]:
         if context.role(first) != "treatment" or context.role(second) != "control":
             continue
         control = context.arms[(second["study_id"], second["arm_id"])]
-        if control["drug_class"] not in _INERT or context.domain(first) not in _MEANT_TO_IMPROVE:
+        if control["drug_class"] not in _INERT or not context.improves(first):
             continue
         direction = context.direction(first)
         effect = standardised_difference(first, second)
@@ -233,7 +224,7 @@ def check_changes_have_the_sign_of_change(context: Context) -> Iterator[Problem]
     """Each change is end minus start: an improvement on a lower-is-better scale is negative."""
     for rows in context.comparisons:
         first = rows[0]
-        if first["statistic"] != "change" or context.domain(first) not in _MEANT_TO_IMPROVE:
+        if first["statistic"] != "change" or not context.improves(first):
             continue
         direction = context.direction(first)
         means = [row.number("mean") for row in rows]

@@ -208,6 +208,10 @@ class Context:
         word = self.outcome_words.get(row["outcome"])
         return word["domain"] if word is not None else ""
 
+    def improves(self, row: Row) -> bool:
+        """Return whether a treatment is meant to do better than an inert control here."""
+        return self.domain(row) in self.evidence.project.words.meant_to_improve
+
 
 def list_items(cell: str) -> list[str]:
     """Return the items of a cell that joins them by ``;``."""
