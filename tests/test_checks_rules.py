@@ -17,6 +17,7 @@ from batches import (
     CONTROL,
     EVENT,
     SCORE,
+    SHARE,
     STUDY,
     TREATMENT,
     Tables,
@@ -607,6 +608,63 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         (("contrasts.csv", 3, "estimate"),),
         "",
     ),
+    # Moderators
+    (
+        "required",
+        _add("moderators", SHARE | {"basis": ""}),
+        "error",
+        (("moderators.csv", 2, "basis"),),
+        "",
+    ),
+    (
+        "moderator_value",
+        _add("moderators", SHARE | {"value": "-1"}),
+        "error",
+        (("moderators.csv", 2, "value"),),
+        "",
+    ),
+    (
+        "moderator_value",
+        _add("moderators", SHARE | {"value": ""}),
+        "error",
+        (("moderators.csv", 2, "value"),),
+        "",
+    ),
+    (
+        "moderator_value",
+        _add("moderators", SHARE | {"moderator": "prior_rule", "word": "any"}),
+        "error",
+        (("moderators.csv", 2, "value"),),
+        "",
+    ),
+    (
+        "share_of_whom",
+        _add("moderators", SHARE | {"people": ""}),
+        "error",
+        (("moderators.csv", 2, "people"),),
+        "",
+    ),
+    (
+        "shares_of_whole",
+        _add("moderators", SHARE, SHARE | {"moderator": "adhd_combined_percent", "value": "62"}),
+        "error",
+        (("moderators.csv", 2, "value"),),
+        "",
+    ),
+    (
+        "moderator_people",
+        _add("moderators", SHARE | {"denominator": "87"}),
+        "error",
+        (("moderators.csv", 2, "denominator"),),
+        "",
+    ),
+    (
+        "unknown_arm",
+        _add("moderators", SHARE | {"arm_id": "ketamin"}),
+        "error",
+        (("moderators.csv", 2, "arm_id"),),
+        "",
+    ),
     # Risk of bias
     (
         "bias_without_overall",
@@ -760,6 +818,20 @@ FINE: list[tuple[str, Spoil]] = [
     (
         "unclear in the older tool",
         _all(*(_set("risk_of_bias", i, tool="rob1", judgement="unclear") for i in (0, 1))),
+    ),
+    (
+        "shares of presentation that are 101 by rounding, and people of an earlier phase",
+        _add(
+            "moderators",
+            SHARE | {"covers": "other_phase", "denominator": "87"},
+            SHARE
+            | {
+                "moderator": "adhd_combined_percent",
+                "value": "61",
+                "covers": "other_phase",
+                "denominator": "87",
+            },
+        ),
     ),
     (
         "a single-arm trial",

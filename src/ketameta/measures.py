@@ -323,6 +323,8 @@ DEFAULT_TAU2_METHOD: Tau2Method = "REML"
 DEFAULT_CI_METHOD: CiMethod = "knapp-hartung-conservative"
 
 SOURCE_TYPES = ("journal", "registry", "label", "review", "dataset", "other")
+#: Of these, the sources that report somebody else's trial.
+SECONDARY = ("review", "dataset")
 ACCESS = (
     "full_text",
     "abstract",
@@ -388,6 +390,12 @@ SUBGROUP_KEYS = (
     "population",
     "period",
 )
+#: Where the value of a moderator comes from, the better first.
+BASES = ("printed", "counted", "by_rule")
+#: Which people of a trial a moderator is about; only of the first two is it the trial's value.
+COVERS = ("all", "some_arms", "other_phase", "selected")
+#: Numbers of ``studies.csv`` that may also stand, with their basis, among the moderators.
+STUDY_NUMBERS = ("age_mean_years", "female_percent")
 ROB_JUDGEMENTS = ("low", "some_concerns", "high", "unclear", "not_assessed")
 ROB_TOOLS = ("rob2", "rob1", "robins_i")
 REGISTRY_STATUSES = (

@@ -149,9 +149,11 @@ def topic_column(name: str, meaning: str, allowed: tuple[str, ...]) -> Column:
 
 
 def moderator_columns(project: Project) -> tuple[Column, ...]:
-    """Return the columns of ``studies`` that hold the project's moderators."""
+    """Return the columns of ``studies`` that hold the project's moderators without a basis."""
     found: list[Column] = []
     for item in project.moderator:
+        if item.with_basis:
+            continue
         if item.kind == "category":
             found.append(Column(item.name, "words", item.meaning, True, item.words))
         else:
@@ -273,6 +275,8 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
                     "printed_inconsistency",
                     "ineligible_population",
                     "derived_only",
+                    "no_result",
+                    "source_not_found",
                 ),
             ),
             Column("reason", "text", "Why, in a sentence.", required=True),
@@ -570,7 +574,59 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         ),
         references=(("study_id", "studies", "study_id"),),
     )
-    return studies, arms, outcomes, contrasts, risk_of_bias
+    return studies, arms, outcomes, contrasts, moderator_table(project), risk_of_bias
+
+
+def moderator_table(project: Project) -> Table:
+    """Return the table of what is known of the people of a trial, each value with its basis."""
+    declared = tuple(item.name for item in project.moderator if item.with_basis)
+    rules = tuple(
+        word
+        for item in project.moderator
+        if item.with_basis and item.kind == "category"
+        for word in item.words
+    )
+    meaning = "What the value is: a moderator of the project, or a number of studies.csv."
+    word = "The level of a moderator that is a category."
+    return Table(
+        "moderators",
+        "trial (or arm) x moderator x source",
+        ("study_id", "arm_id", "moderator", "naive_to", "covers", "source_url"),
+        (
+            study_id_column(),
+            arm_column("arm_id", "The arm (arms.csv); empty for the trial.", required=False),
+            topic_column(
+                "moderator", meaning, (*words.STUDY_NUMBERS, *declared) if declared else ()
+            ),
+            Column("value", "number", "The number, as printed or counted; a share in percent."),
+            Column("word", "words", word, False, tuple(dict.fromkeys(rules)))
+            if rules
+            else Column("word", "key", word, pattern=WORD_PATTERN),
+            Column("naive_to", "text", "Earlier treatment with what, where the value is about it."),
+            Column(
+                "basis",
+                "words",
+                "Whether the source prints it, it was worked out from what is printed (the note "
+                "says how), or the rule of entry says it without anybody having counted.",
+                required=True,
+                allowed=words.BASES,
+            ),
+            Column("people", "text", "Whose share or mean it is: of all randomised, of two arms."),
+            count_column("denominator", "How many people these are, where printed."),
+            Column(
+                "covers",
+                "words",
+                "Whether it is about all people of the trial (or arm), only some arms, an earlier "
+                "or later phase, or those who were chosen to go on; the last two stand for nobody "
+                "else.",
+                required=True,
+                allowed=words.COVERS,
+            ),
+            Column("source_type", "words", "Kind of source.", True, words.SOURCE_TYPES),
+            *provenance_columns(),
+        ),
+        references=(("study_id", "studies", "study_id"),),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from ketameta.evidence.checks.context import (
 from ketameta.evidence.tables import Row
 from ketameta.formatting import plural
 
-_BATCH_TABLES = ("arms", "outcomes", "contrasts", "risk_of_bias")
+_BATCH_TABLES = ("arms", "outcomes", "contrasts", "moderators", "risk_of_bias")
 
 
 def check_keys_are_unique(context: Context) -> Iterator[Problem]:
@@ -100,6 +100,7 @@ def check_arms_exist(context: Context) -> Iterator[Problem]:
     for table, columns in (
         ("outcomes", ("arm_id",)),
         ("contrasts", ("arm_id", "comparator_arm_id")),
+        ("moderators", ("arm_id",)),
     ):
         for column in columns:
             for row, arm, count in _once(context.rows(table), column):

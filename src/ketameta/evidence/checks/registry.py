@@ -60,6 +60,8 @@ STRUCTURE: tuple[Check, ...] = (
     Check("companion_as_trial", keys.check_companions_are_declared),
     Check("same_trial", keys.check_trials_differ),
     Check("registry_disagrees", keys.check_registry_entries_agree),
+    Check("moderator_value", people.check_moderators_have_a_value),
+    Check("share_of_whom", people.check_shares_say_of_whom),
     Check("range_source", values.check_scale_ranges_have_sources),
 )
 #: Rules about numbers.
@@ -93,6 +95,8 @@ NUMBERS: tuple[Check, ...] = (
     Check("crossover_doubled", people.check_crossovers_count_people_once),
     Check("arms_above_study", people.check_arms_within_study),
     Check("contrast_above_study", people.check_contrast_sizes_fit_the_trial),
+    Check("shares_of_whole", people.check_shares_of_a_whole_add_up),
+    Check("moderator_people", people.check_other_people_are_called_so),
     Check("denominators", people.check_one_denominator),
     Check("score_range", scales.check_scores_are_on_the_scale),
     Check("change_as_endpoint", scales.check_endpoints_are_not_changes),
