@@ -57,7 +57,7 @@ SHARE = {
 }  # fmt: skip
 BIAS = {
     "study_id": "alder_2014", "tool": "rob2", "domain": "overall", "judgement": "low",
-    "support": "all domains low (methods)",
+    "support": "all domains low (methods)", "judged_by": "AB",
 }  # fmt: skip
 
 

@@ -674,6 +674,20 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         "",
     ),
     (
+        "required",
+        _set("risk_of_bias", 1, judged_by=""),
+        "error",
+        (("risk_of_bias.csv", 3, "judged_by"),),
+        "bias_without_overall",
+    ),
+    (
+        "bias_domain",
+        _set("risk_of_bias", 0, domain="random_sequence_generation"),
+        "warning",
+        (("risk_of_bias.csv", 2, "domain"),),
+        "",
+    ),
+    (
         "bias_words",
         _set("risk_of_bias", 1, judgement="unclear"),
         "warning",
@@ -817,7 +831,23 @@ FINE: list[tuple[str, Spoil]] = [
     ("some people lost", _set("outcomes", n="28")),
     (
         "unclear in the older tool",
-        _all(*(_set("risk_of_bias", i, tool="rob1", judgement="unclear") for i in (0, 1))),
+        _all(
+            *(
+                _set("risk_of_bias", i, tool="rob1", domain=domain, judgement="unclear")
+                for i, domain in enumerate(("allocation_concealment", "overall"))
+            )
+        ),
+    ),
+    (
+        "two reviews that judge one trial differently, neither with an overall judgement",
+        lambda tables: tables.update(
+            risk_of_bias=[
+                BIAS
+                | {"tool": "rob1", "domain": "blinding_outcome", "judgement": judgement}
+                | {"judged_by": judge, "source_url": f"https://example.org/{judge[:5].lower()}"}
+                for judge, judgement in (("Birch 2019", "low"), ("Cedar 2021", "high"))
+            ]
+        ),
     ),
     (
         "shares of presentation that are 101 by rounding, and people of an earlier phase",

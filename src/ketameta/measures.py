@@ -7,9 +7,10 @@ units and the sign of their scale; ratios and risk differences keep the sign of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -398,6 +399,38 @@ COVERS = ("all", "some_arms", "other_phase", "selected")
 STUDY_NUMBERS = ("age_mean_years", "female_percent")
 ROB_JUDGEMENTS = ("low", "some_concerns", "high", "unclear", "not_assessed")
 ROB_TOOLS = ("rob2", "rob1", "robins_i")
+#: Domains of each tool, in its order; ``overall`` is a judgement that the first tool has not.
+ROB_DOMAINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "rob1": (
+            "random_sequence_generation",
+            "allocation_concealment",
+            "blinding_participants",
+            "blinding_outcome",
+            "incomplete_outcome_data",
+            "selective_reporting",
+            "other",
+        ),
+        "rob2": (
+            "randomisation",
+            "deviations",
+            "missing_data",
+            "measurement",
+            "selective_reporting",
+            "overall",
+        ),
+        "robins_i": (
+            "confounding",
+            "selection",
+            "classification",
+            "deviations",
+            "missing_data",
+            "measurement",
+            "selective_reporting",
+            "overall",
+        ),
+    }
+)
 REGISTRY_STATUSES = (
     "completed",
     "recruiting",

@@ -550,8 +550,8 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
     )
     risk_of_bias = Table(
         "risk_of_bias",
-        "study (x outcome) x domain",
-        ("study_id", "outcome", "tool", "domain"),
+        "study (x outcome) x domain x review that judged",
+        ("study_id", "outcome", "tool", "domain", "source_url"),
         (
             study_id_column(),
             Column(
@@ -564,13 +564,20 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
             Column(
                 "domain",
                 "key",
-                "Domain of the tool, or 'overall'.",
+                "Domain of the tool, or 'overall'; see the list of domains.",
                 required=True,
                 pattern=WORD_PATTERN,
             ),
             Column("judgement", "words", "The judgement.", True, words.ROB_JUDGEMENTS),
             Column("support", "text", "Why, with locator.", required=True),
-            Column("judged_by", "text", "Initials of who judged."),
+            Column(
+                "judged_by",
+                "text",
+                "Initials of who judged here, or the review that judged, by its citation. Two "
+                "judges may differ; both stay.",
+                required=True,
+            ),
+            Column("source_url", "url", "Address of the page of the review that judged."),
         ),
         references=(("study_id", "studies", "study_id"),),
     )

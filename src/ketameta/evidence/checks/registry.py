@@ -116,6 +116,7 @@ NUMBERS: tuple[Check, ...] = (
     Check("copied_contrast", keys.check_contrasts_are_not_copied),
     Check("bias_overall", rows.check_overall_bias_covers_its_domains),
     Check("bias_without_overall", rows.check_assessments_have_an_overall),
+    Check("bias_domain", rows.check_domains_are_of_the_tool),
     Check("bias_words", rows.check_judgements_fit_the_tool),
 )
 CHECKS: tuple[Check, ...] = (*STRUCTURE, *NUMBERS)

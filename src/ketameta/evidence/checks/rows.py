@@ -7,6 +7,7 @@ from itertools import pairwise
 from math import isfinite, log, sqrt
 from statistics import NormalDist
 
+from ketameta.errors import did_you_mean
 from ketameta.evidence.checks.context import (
     Context,
     Problem,
@@ -17,6 +18,7 @@ from ketameta.evidence.checks.context import (
     warning,
 )
 from ketameta.evidence.tables import Row
+from ketameta.measures import ROB_DOMAINS
 
 #: Columns that describe a score; a row of counts has none of them.
 SCORE_COLUMNS: tuple[str, ...] = (
@@ -389,9 +391,10 @@ OVERALL = "overall"
 
 def _assessments(context: Context) -> Iterator[tuple[list[Row], Row | None]]:
     """Yield the domains of each assessment and its overall judgement."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in context.rows("risk_of_bias"):
-        groups.setdefault((row["study_id"], row["outcome"], row["tool"]), []).append(row)
+        told = [row[name] for name in ("study_id", "outcome", "tool", "source_url")]
+        groups.setdefault(tuple(told), []).append(row)
     for rows in groups.values():
         overall = next((row for row in rows if row["domain"] == OVERALL), None)
         yield [row for row in rows if row["domain"] != OVERALL], overall
@@ -415,14 +418,29 @@ def check_overall_bias_covers_its_domains(context: Context) -> Iterator[Problem]
 
 
 def check_assessments_have_an_overall(context: Context) -> Iterator[Problem]:
-    """Each assessment ends in a row with domain 'overall'."""
+    """Each assessment made here ends in a row with domain 'overall', where its tool has one."""
     for domains, overall in _assessments(context):
-        if overall is None and domains:
+        known = domains and OVERALL in ROB_DOMAINS.get(domains[0]["tool"], ())
+        if overall is None and known and not domains[0]["source_url"]:
             yield warning(
                 domains[0],
                 "domain",
                 "no row of this assessment is 'overall'",
                 "add the overall judgement",
+            )
+
+
+def check_domains_are_of_the_tool(context: Context) -> Iterator[Problem]:
+    """Each domain is one of its tool, unless the words of an import were kept."""
+    for row in context.rows("risk_of_bias"):
+        domains = ROB_DOMAINS.get(row["tool"], ())
+        if domains and row["domain"] and row["domain"] not in (*domains, OVERALL):
+            hint = did_you_mean(row["domain"], domains)
+            yield warning(
+                row,
+                "domain",
+                f"not a domain of {row['tool']}",
+                f"one of {', '.join(domains)}{hint}",
             )
 
 
