@@ -16,6 +16,7 @@ from batches import (
     CONTRAST,
     CONTROL,
     EVENT,
+    FACT,
     SCORE,
     SHARE,
     STUDY,
@@ -608,6 +609,35 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         (("contrasts.csv", 3, "estimate"),),
         "",
     ),
+    # Facts about harm
+    (
+        "harm_fact",
+        _add("harm_facts", FACT | {"events": "", "percent": ""}),
+        "error",
+        (("harm_facts.csv", 2, "statement"),),
+        "",
+    ),
+    (
+        "harm_fact",
+        _add("harm_facts", FACT | {"events": "51"}),
+        "error",
+        (("harm_facts.csv", 2, "events"),),
+        "",
+    ),
+    (
+        "harm_fact",
+        _add("harm_facts", FACT | {"percent": "9.5"}),
+        "warning",
+        (("harm_facts.csv", 2, "percent"),),
+        "",
+    ),
+    (
+        "required",
+        _add("harm_facts", FACT | {"people": ""}),
+        "error",
+        (("harm_facts.csv", 2, "people"),),
+        "",
+    ),
     # Moderators
     (
         "required",
@@ -838,6 +868,7 @@ FINE: list[tuple[str, Spoil]] = [
             )
         ),
     ),
+    ("a fact about harm in words", _add("harm_facts", FACT | {"events": "", "statement": "none"})),
     (
         "two reviews that judge one trial differently, neither with an overall judgement",
         lambda tables: tables.update(

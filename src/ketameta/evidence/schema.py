@@ -310,7 +310,36 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         ),
         in_batch=False,
     )
-    return outcome_words, instruments, exclusions, registry
+    return outcome_words, instruments, exclusions, registry, harm_fact_table()
+
+
+def harm_fact_table() -> Table:
+    """Return the table of what is known of harm without a comparison: facts, not effects."""
+    return Table(
+        "harm_facts",
+        "fact about harm from a source without a comparison",
+        ("source", "harm", "how", "period", "source_url"),
+        (
+            Column("source", "key", "The source, as surname_year.", True, pattern=STUDY_ID_PATTERN),
+            Column("harm", "key", "What happened.", required=True, pattern=WORD_PATTERN),
+            Column("how", "text", "How it was found: the scale, question or report."),
+            Column("design", "words", "Kind of source.", True, words.FACT_DESIGNS),
+            Column("setting", "words", "How the medicine was taken.", True, words.FACT_SETTINGS),
+            Column("intervention", "text", "What was taken, and how much.", required=True),
+            Column("people", "text", "Who took it; of whom a percentage is.", required=True),
+            Column("period", "text", "Over what time."),
+            count_column("n", "How many people, where printed."),
+            count_column("events", "How many of them it happened to, where printed."),
+            Column("percent", "number", "Their share, as printed.", minimum=0, maximum=100),
+            Column("mean", "number", "Mean score."),
+            Column("sd", "number", "Its standard deviation.", above=0),
+            Column("statement", "text", "What the source says where it prints no such number."),
+            Column("citation", "text", "Full citation.", required=True),
+            Column("source_type", "words", "Kind of publication.", True, words.SOURCE_TYPES),
+            *provenance_columns(),
+        ),
+        in_batch=False,
+    )
 
 
 def drug_classes(project: Project) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ class Evidence:
     schema (numbers as float, text as str with ``''`` for empty) and ``_file``, ``_line`` and
     ``_flags`` (corrections that mark the row), are the attributes ``studies``, ``arms``,
     ``outcomes``, ``contrasts``, ``moderators``, ``risk_of_bias``, ``outcome_words``,
-    ``instruments``, ``exclusions`` and ``registry``.
+    ``instruments``, ``exclusions``, ``registry`` and ``harm_facts``.
 
     Attributes
     ----------
@@ -206,3 +206,8 @@ class Evidence:
     def registry(self) -> pd.DataFrame:
         """One row per registered trial."""
         return self.frame("registry")
+
+    @cached_property
+    def harm_facts(self) -> pd.DataFrame:
+        """One row per fact about harm from a source that compares nothing."""
+        return self.frame("harm_facts")

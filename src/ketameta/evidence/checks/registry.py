@@ -114,6 +114,7 @@ NUMBERS: tuple[Check, ...] = (
     Check("duplicated_baseline", keys.check_baselines_are_not_copied),
     Check("copied_row", keys.check_rows_are_not_copied),
     Check("copied_contrast", keys.check_contrasts_are_not_copied),
+    Check("harm_fact", rows.check_facts_say_something),
     Check("bias_overall", rows.check_overall_bias_covers_its_domains),
     Check("bias_without_overall", rows.check_assessments_have_an_overall),
     Check("bias_domain", rows.check_domains_are_of_the_tool),

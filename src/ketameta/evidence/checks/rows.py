@@ -29,6 +29,8 @@ COUNT_COLUMNS: tuple[str, ...] = ("events", "percent")
 #: A model's standard error and a t quantile of a small group stretch an interval by up to this
 #: factor against 1.96 standard errors of the raw scores (t with 5 df is 2.57: a factor of 1.31).
 SPREAD_FACTOR = 1.5
+#: By how many percentage points a share may differ from its count: one unit of the first decimal.
+_FACT_ROUNDING = 0.1
 #: How far off the middle, in half-widths, a printed estimate may lie: rounding is allowed for.
 LOPSIDED = 0.2
 #: Ratios with exact or profile intervals lie further off the middle of their logarithms.
@@ -381,6 +383,26 @@ def check_uncontrolled_designs_have_no_control(context: Context) -> Iterator[Pro
                     f"a control in a trial whose design is {study['design']} ({place(study)})",
                     "correct the design, or the role",
                     others=(study,),
+                )
+
+
+def check_facts_say_something(context: Context) -> Iterator[Problem]:
+    """Each fact about harm has a number or a statement, and its numbers fit each other."""
+    for row in context.rows("harm_facts"):
+        n, events = row.number("n"), row.number("events")
+        percent = row.number("percent")
+        if not any(row[name] for name in ("events", "percent", "mean", "statement")):
+            yield error(row, "statement", "nothing is said", "type the number or what is said")
+        if n is not None and events is not None and events > n:
+            yield error(row, "events", f"more than the {n:g} people", "correct one of them")
+        elif n and events is not None and percent is not None:
+            given = 100 * events / n
+            if abs(given - percent) > _FACT_ROUNDING:
+                yield warning(
+                    row,
+                    "percent",
+                    f"{events:g} of {n:g} are {given:.1f} percent",
+                    "compare them with the source; the percentage may be of others",
                 )
 
 
