@@ -609,6 +609,14 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         (("contrasts.csv", 3, "estimate"),),
         "",
     ),
+    (
+        # -4.6 (SE 2.96) is z = -1.55: one-sided .06, two-sided .12.
+        "p_one_sided",
+        _set("contrasts", estimate="-4.6", se="2.96", ci_low="", ci_high="", p="0.06"),
+        "warning",
+        (("contrasts.csv", 2, "p"),),
+        "",
+    ),
     # Facts about harm
     (
         "harm_fact",
@@ -866,6 +874,14 @@ FINE: list[tuple[str, Spoil]] = [
                 _set("risk_of_bias", i, tool="rob1", domain=domain, judgement="unclear")
                 for i, domain in enumerate(("allocation_concealment", "overall"))
             )
+        ),
+    ),
+    (
+        "a one-sided p that is called so",
+        _set(
+            "contrasts",
+            **{"estimate": "-4.6", "se": "2.96", "ci_low": "", "ci_high": "", "p": "0.06"},
+            p_sided="one",
         ),
     ),
     ("a fact about harm in words", _add("harm_facts", FACT | {"events": "", "statement": "none"})),

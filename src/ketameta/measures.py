@@ -381,6 +381,7 @@ ANALYSIS_SETS = (
 SD_ORIGINS = ("raw", "model", "individual_data", "not_reported")
 EFFECT_TYPES = ("MD", "SMD", "OR", "RR", "RD", "HR", "test")
 P_RELATIONS = ("=", "<", ">", "<=")
+P_SIDES = ("two", "one")
 FAVOURS = ("treatment", "control", "neither")
 DIRECTIONS = ("lower_is_better", "higher_is_better", "neither")
 OUTCOME_KINDS = ("continuous", "event")

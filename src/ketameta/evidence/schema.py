@@ -542,7 +542,14 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
                 above=50,
                 maximum=99.99,
             ),
-            Column("p", "number", "Two-sided p-value.", minimum=0, maximum=1),
+            Column("p", "number", "The p-value, as printed.", minimum=0, maximum=1),
+            Column(
+                "p_sided",
+                "words",
+                "Whether p is one-sided (in the direction that favours names) or two-sided; empty "
+                "is two-sided.",
+                allowed=words.P_SIDES,
+            ),
             Column(
                 "p_relation", "words", "Whether p is exact or a bound.", allowed=words.P_RELATIONS
             ),

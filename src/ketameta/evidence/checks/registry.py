@@ -87,6 +87,7 @@ NUMBERS: tuple[Check, ...] = (
     Check("p_zero", comparisons.check_p_is_not_zero),
     Check("p_exact", comparisons.check_p_says_whether_it_is_exact),
     Check("p_contradicts", comparisons.check_p_agrees_with_the_effect),
+    Check("p_one_sided", comparisons.check_one_sided_p_is_called_so),
     Check("contrast_spreads", comparisons.check_contrast_spreads_agree),
     Check("sign_unknown", comparisons.check_signs_are_known),
     Check("n_zero", people.check_somebody_was_analysed),
