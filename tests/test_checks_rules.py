@@ -617,6 +617,26 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         (("contrasts.csv", 2, "p"),),
         "",
     ),
+    (
+        "secondary_beside",
+        _all(
+            _add(
+                "outcome_words",
+                {"outcome": "nausea_dataset", "label": "n", "kind": "event", "domain": "harm"}
+                | {"direction": "lower_is_better"},
+            ),
+            _add(
+                "contrasts",
+                CONTRAST
+                | {"outcome": "nausea_dataset", "instrument": "checklist", "effect_type": "RR"}
+                | {"estimate": "3.4", "ci_low": "0.8", "ci_high": "14.45", "p": ""}
+                | {"p_relation": ""},
+            ),
+        ),
+        "error",
+        (("contrasts.csv", 3, "outcome"),),
+        "",
+    ),
     # Facts about harm
     (
         "harm_fact",

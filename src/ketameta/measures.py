@@ -395,6 +395,8 @@ SUBGROUP_KEYS = (
 #: Sources of facts about harm that compare nothing, and how the medicine was taken there.
 FACT_DESIGNS = ("single_arm", "survey", "case", "label", "reference", "spontaneous_reports")
 FACT_SETTINGS = ("therapeutic", "recreational")
+#: An outcome whose numbers come from somebody else's data set, beside the outcome of that name.
+DATASET = "_dataset"
 #: Where the value of a moderator comes from, the better first.
 BASES = ("printed", "counted", "by_rule")
 #: Which people of a trial a moderator is about; only of the first two is it the trial's value.

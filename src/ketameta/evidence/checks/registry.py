@@ -43,6 +43,7 @@ STRUCTURE: tuple[Check, ...] = (
     Check("duplicate_key", keys.check_keys_are_unique),
     Check("unknown_study", keys.check_studies_exist),
     Check("unknown_overlap", keys.check_overlapping_studies_exist),
+    Check("secondary_beside", keys.check_secondary_results_stand_alone),
     Check("unknown_arm", keys.check_arms_exist),
     Check("unknown_contained_arm", keys.check_contained_arms_exist),
     Check("arm_circle", rows.check_pooled_arms_are_no_circle),
