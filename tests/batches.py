@@ -51,9 +51,20 @@ CONTRAST = {
     "estimate": "-3.1", "ci_low": "-5.9", "ci_high": "-0.3", "p": "0.03", "p_relation": "=",
     "locator": "table 4",
 }  # fmt: skip
+FACT = {
+    "source": "alder_2014", "harm": "nausea", "design": "single_arm", "setting": "therapeutic",
+    "intervention": "ketamine", "people": "adults with depression", "n": "50", "events": "7",
+    "percent": "14", "citation": "Alder A. An invented study.", "source_type": "journal",
+    "locator": "table 2",
+}  # fmt: skip
+SHARE = {
+    "study_id": "alder_2014", "moderator": "adhd_inattentive_percent", "value": "40",
+    "basis": "printed", "people": "of all randomised", "denominator": "60", "covers": "all",
+    "source_type": "journal", "locator": "table 1",
+}  # fmt: skip
 BIAS = {
     "study_id": "alder_2014", "tool": "rob2", "domain": "overall", "judgement": "low",
-    "support": "all domains low (methods)",
+    "support": "all domains low (methods)", "judged_by": "AB",
 }  # fmt: skip
 
 

@@ -16,7 +16,9 @@ from batches import (
     CONTRAST,
     CONTROL,
     EVENT,
+    FACT,
     SCORE,
+    SHARE,
     STUDY,
     TREATMENT,
     Tables,
@@ -607,10 +609,138 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         (("contrasts.csv", 3, "estimate"),),
         "",
     ),
+    (
+        # -4.6 (SE 2.96) is z = -1.55: one-sided .06, two-sided .12.
+        "p_one_sided",
+        _set("contrasts", estimate="-4.6", se="2.96", ci_low="", ci_high="", p="0.06"),
+        "warning",
+        (("contrasts.csv", 2, "p"),),
+        "",
+    ),
+    (
+        "secondary_beside",
+        _all(
+            _add(
+                "outcome_words",
+                {"outcome": "nausea_dataset", "label": "n", "kind": "event", "domain": "harm"}
+                | {"direction": "lower_is_better"},
+            ),
+            _add(
+                "contrasts",
+                CONTRAST
+                | {"outcome": "nausea_dataset", "instrument": "checklist", "effect_type": "RR"}
+                | {"estimate": "3.4", "ci_low": "0.8", "ci_high": "14.45", "p": ""}
+                | {"p_relation": ""},
+            ),
+        ),
+        "error",
+        (("contrasts.csv", 3, "outcome"),),
+        "",
+    ),
+    # Facts about harm
+    (
+        "harm_fact",
+        _add("harm_facts", FACT | {"events": "", "percent": ""}),
+        "error",
+        (("harm_facts.csv", 2, "statement"),),
+        "",
+    ),
+    (
+        "harm_fact",
+        _add("harm_facts", FACT | {"events": "51"}),
+        "error",
+        (("harm_facts.csv", 2, "events"),),
+        "",
+    ),
+    (
+        "harm_fact",
+        _add("harm_facts", FACT | {"percent": "9.5"}),
+        "warning",
+        (("harm_facts.csv", 2, "percent"),),
+        "",
+    ),
+    (
+        "required",
+        _add("harm_facts", FACT | {"people": ""}),
+        "error",
+        (("harm_facts.csv", 2, "people"),),
+        "",
+    ),
+    # Moderators
+    (
+        "required",
+        _add("moderators", SHARE | {"basis": ""}),
+        "error",
+        (("moderators.csv", 2, "basis"),),
+        "",
+    ),
+    (
+        "moderator_value",
+        _add("moderators", SHARE | {"value": "-1"}),
+        "error",
+        (("moderators.csv", 2, "value"),),
+        "",
+    ),
+    (
+        "moderator_value",
+        _add("moderators", SHARE | {"value": ""}),
+        "error",
+        (("moderators.csv", 2, "value"),),
+        "",
+    ),
+    (
+        "moderator_value",
+        _add("moderators", SHARE | {"moderator": "prior_rule", "word": "any"}),
+        "error",
+        (("moderators.csv", 2, "value"),),
+        "",
+    ),
+    (
+        "share_of_whom",
+        _add("moderators", SHARE | {"people": ""}),
+        "error",
+        (("moderators.csv", 2, "people"),),
+        "",
+    ),
+    (
+        "shares_of_whole",
+        _add("moderators", SHARE, SHARE | {"moderator": "adhd_combined_percent", "value": "62"}),
+        "error",
+        (("moderators.csv", 2, "value"),),
+        "",
+    ),
+    (
+        "moderator_people",
+        _add("moderators", SHARE | {"denominator": "87"}),
+        "error",
+        (("moderators.csv", 2, "denominator"),),
+        "",
+    ),
+    (
+        "unknown_arm",
+        _add("moderators", SHARE | {"arm_id": "ketamin"}),
+        "error",
+        (("moderators.csv", 2, "arm_id"),),
+        "",
+    ),
     # Risk of bias
     (
         "bias_without_overall",
         lambda tables: tables["risk_of_bias"].pop(),
+        "warning",
+        (("risk_of_bias.csv", 2, "domain"),),
+        "",
+    ),
+    (
+        "required",
+        _set("risk_of_bias", 1, judged_by=""),
+        "error",
+        (("risk_of_bias.csv", 3, "judged_by"),),
+        "bias_without_overall",
+    ),
+    (
+        "bias_domain",
+        _set("risk_of_bias", 0, domain="random_sequence_generation"),
         "warning",
         (("risk_of_bias.csv", 2, "domain"),),
         "",
@@ -759,7 +889,46 @@ FINE: list[tuple[str, Spoil]] = [
     ("some people lost", _set("outcomes", n="28")),
     (
         "unclear in the older tool",
-        _all(*(_set("risk_of_bias", i, tool="rob1", judgement="unclear") for i in (0, 1))),
+        _all(
+            *(
+                _set("risk_of_bias", i, tool="rob1", domain=domain, judgement="unclear")
+                for i, domain in enumerate(("allocation_concealment", "overall"))
+            )
+        ),
+    ),
+    (
+        "a one-sided p that is called so",
+        _set(
+            "contrasts",
+            **{"estimate": "-4.6", "se": "2.96", "ci_low": "", "ci_high": "", "p": "0.06"},
+            p_sided="one",
+        ),
+    ),
+    ("a fact about harm in words", _add("harm_facts", FACT | {"events": "", "statement": "none"})),
+    (
+        "two reviews that judge one trial differently, neither with an overall judgement",
+        lambda tables: tables.update(
+            risk_of_bias=[
+                BIAS
+                | {"tool": "rob1", "domain": "blinding_outcome", "judgement": judgement}
+                | {"judged_by": judge, "source_url": f"https://example.org/{judge[:5].lower()}"}
+                for judge, judgement in (("Birch 2019", "low"), ("Cedar 2021", "high"))
+            ]
+        ),
+    ),
+    (
+        "shares of presentation that are 101 by rounding, and people of an earlier phase",
+        _add(
+            "moderators",
+            SHARE | {"covers": "other_phase", "denominator": "87"},
+            SHARE
+            | {
+                "moderator": "adhd_combined_percent",
+                "value": "61",
+                "covers": "other_phase",
+                "denominator": "87",
+            },
+        ),
     ),
     (
         "a single-arm trial",

@@ -80,6 +80,14 @@ def test_t_and_f_say_the_same(cells: dict[str, str], route: str) -> None:
     assert g.route == f"{route}+smd_from_t"
 
 
+def test_a_one_sided_p_is_half_of_a_two_sided_one() -> None:
+    cells = {"effect_type": "test", "favours": "treatment", **SIZES}
+    one = by_measure(**cells, p="0.001", p_sided="one")["SMD"]
+    two = by_measure(**cells, p="0.002", p_sided="two")["SMD"]
+    assert one.estimate == two.estimate
+    assert by_measure(**cells, p="0.001")["SMD"].estimate < one.estimate
+
+
 def test_printed_degrees_of_freedom_win() -> None:
     cells = {"effect_type": "test", "p": "0.002", "favours": "treatment", **SIZES}
     assert by_measure(**cells, df="20")["SMD"].estimate < by_measure(**cells)["SMD"].estimate

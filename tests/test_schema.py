@@ -21,6 +21,7 @@ def test_tables_of_a_batch_and_shared_tables_are_told_apart() -> None:
         "arms",
         "outcomes",
         "contrasts",
+        "moderators",
         "risk_of_bias",
     ]
     assert all(table.in_batch for table in BATCH_TABLES)
@@ -60,6 +61,8 @@ def test_numbers_carry_their_place_in_the_source() -> None:
     for name in ("outcomes", "contrasts"):
         assert BY_NAME[name].column("locator").required
     assert BY_NAME["risk_of_bias"].column("support").required
+    for column in ("locator", "basis", "covers", "source_type"):
+        assert BY_NAME["moderators"].column(column).required
 
 
 def test_no_derived_quantity_is_a_column() -> None:

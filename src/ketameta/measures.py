@@ -7,9 +7,10 @@ units and the sign of their scale; ratios and risk differences keep the sign of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -323,6 +324,8 @@ DEFAULT_TAU2_METHOD: Tau2Method = "REML"
 DEFAULT_CI_METHOD: CiMethod = "knapp-hartung-conservative"
 
 SOURCE_TYPES = ("journal", "registry", "label", "review", "dataset", "other")
+#: Of these, the sources that report somebody else's trial.
+SECONDARY = ("review", "dataset")
 ACCESS = (
     "full_text",
     "abstract",
@@ -378,6 +381,7 @@ ANALYSIS_SETS = (
 SD_ORIGINS = ("raw", "model", "individual_data", "not_reported")
 EFFECT_TYPES = ("MD", "SMD", "OR", "RR", "RD", "HR", "test")
 P_RELATIONS = ("=", "<", ">", "<=")
+P_SIDES = ("two", "one")
 FAVOURS = ("treatment", "control", "neither")
 DIRECTIONS = ("lower_is_better", "higher_is_better", "neither")
 OUTCOME_KINDS = ("continuous", "event")
@@ -388,8 +392,51 @@ SUBGROUP_KEYS = (
     "population",
     "period",
 )
+#: Sources of facts about harm that compare nothing, and how the medicine was taken there.
+FACT_DESIGNS = ("single_arm", "survey", "case", "label", "reference", "spontaneous_reports")
+FACT_SETTINGS = ("therapeutic", "recreational")
+#: An outcome whose numbers come from somebody else's data set, beside the outcome of that name.
+DATASET = "_dataset"
+#: Where the value of a moderator comes from, the better first.
+BASES = ("printed", "counted", "by_rule")
+#: Which people of a trial a moderator is about; only of the first two is it the trial's value.
+COVERS = ("all", "some_arms", "other_phase", "selected")
+#: Numbers of ``studies.csv`` that may also stand, with their basis, among the moderators.
+STUDY_NUMBERS = ("age_mean_years", "female_percent")
 ROB_JUDGEMENTS = ("low", "some_concerns", "high", "unclear", "not_assessed")
 ROB_TOOLS = ("rob2", "rob1", "robins_i")
+#: Domains of each tool, in its order; ``overall`` is a judgement that the first tool has not.
+ROB_DOMAINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "rob1": (
+            "random_sequence_generation",
+            "allocation_concealment",
+            "blinding_participants",
+            "blinding_outcome",
+            "incomplete_outcome_data",
+            "selective_reporting",
+            "other",
+        ),
+        "rob2": (
+            "randomisation",
+            "deviations",
+            "missing_data",
+            "measurement",
+            "selective_reporting",
+            "overall",
+        ),
+        "robins_i": (
+            "confounding",
+            "selection",
+            "classification",
+            "deviations",
+            "missing_data",
+            "measurement",
+            "selective_reporting",
+            "overall",
+        ),
+    }
+)
 REGISTRY_STATUSES = (
     "completed",
     "recruiting",

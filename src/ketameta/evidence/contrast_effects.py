@@ -182,12 +182,17 @@ def _test_statistic(row: dict[str, Any], df: float | None) -> tuple[float | None
     if _has(row["f"]):
         return _one(conversions.t_from_f(row["f"])), "f_to_t"
     if _exact_p(row) and df is not None:
-        return abs(_one(conversions.t_from_p(row["p"], df))), "t_from_p"
+        return abs(_one(conversions.t_from_p(_two_sided(row), df))), "t_from_p"
     return None, ""
 
 
 def _exact_p(row: dict[str, Any]) -> bool:
-    return _has(row["p"]) and row["p_relation"] in {"", "="} and 0 < row["p"] < 1
+    return _has(row["p"]) and row["p_relation"] in {"", "="} and 0 < _two_sided(row) < 1
+
+
+def _two_sided(row: dict[str, Any]) -> float:
+    """Return the p-value against a difference in either direction."""
+    return float(row["p"]) * (2 if row.get("p_sided") == "one" else 1)
 
 
 def _side(row: dict[str, Any]) -> int:

@@ -90,7 +90,7 @@ class Moderator(Table):
     Attributes
     ----------
     name : str
-        Column of ``studies.csv`` (and of ``arms.csv`` where ``by_arm``).
+        Column of ``studies.csv``, or a word of ``moderators.csv`` where ``with_basis``.
     label : str
     kind : str
         ``category`` (words, with ``level`` tables) or ``number``.
@@ -110,8 +110,10 @@ class Moderator(Table):
         Slopes are told per this many units.
     step_words : str
         The step in words, for sentences.
-    by_arm : bool
-        Whether arms may have values of their own.
+    with_basis : bool
+        Whether its values stand in ``moderators.csv``, of trials or arms, each with its basis.
+    share_of : str
+        The whole of which a percentage is a part; the parts of one whole are at most 100 together.
     """
 
     name: NeededText = ""
@@ -127,7 +129,8 @@ class Moderator(Table):
     maximum: OptionalNumber = None
     step: OptionalNumber = None
     step_words: Text = ""
-    by_arm: Flag = False
+    with_basis: Flag = False
+    share_of: Text = ""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -281,8 +284,12 @@ class Project(Table):
 
     @property
     def categories(self) -> Mapping[str, Moderator]:
-        """Categorical moderators by name."""
-        return {item.name: item for item in self.moderator if item.kind == "category"}
+        """Categorical moderators that are columns of ``studies.csv``, by name."""
+        return {
+            item.name: item
+            for item in self.moderator
+            if item.kind == "category" and not item.with_basis
+        }
 
     @property
     def numbers(self) -> Mapping[str, Moderator]:

@@ -149,9 +149,11 @@ def topic_column(name: str, meaning: str, allowed: tuple[str, ...]) -> Column:
 
 
 def moderator_columns(project: Project) -> tuple[Column, ...]:
-    """Return the columns of ``studies`` that hold the project's moderators."""
+    """Return the columns of ``studies`` that hold the project's moderators without a basis."""
     found: list[Column] = []
     for item in project.moderator:
+        if item.with_basis:
+            continue
         if item.kind == "category":
             found.append(Column(item.name, "words", item.meaning, True, item.words))
         else:
@@ -273,6 +275,8 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
                     "printed_inconsistency",
                     "ineligible_population",
                     "derived_only",
+                    "no_result",
+                    "source_not_found",
                 ),
             ),
             Column("reason", "text", "Why, in a sentence.", required=True),
@@ -306,7 +310,36 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         ),
         in_batch=False,
     )
-    return outcome_words, instruments, exclusions, registry
+    return outcome_words, instruments, exclusions, registry, harm_fact_table()
+
+
+def harm_fact_table() -> Table:
+    """Return the table of what is known of harm without a comparison: facts, not effects."""
+    return Table(
+        "harm_facts",
+        "fact about harm from a source without a comparison",
+        ("source", "harm", "how", "period", "source_url"),
+        (
+            Column("source", "key", "The source, as surname_year.", True, pattern=STUDY_ID_PATTERN),
+            Column("harm", "key", "What happened.", required=True, pattern=WORD_PATTERN),
+            Column("how", "text", "How it was found: the scale, question or report."),
+            Column("design", "words", "Kind of source.", True, words.FACT_DESIGNS),
+            Column("setting", "words", "How the medicine was taken.", True, words.FACT_SETTINGS),
+            Column("intervention", "text", "What was taken, and how much.", required=True),
+            Column("people", "text", "Who took it; of whom a percentage is.", required=True),
+            Column("period", "text", "Over what time."),
+            count_column("n", "How many people, where printed."),
+            count_column("events", "How many of them it happened to, where printed."),
+            Column("percent", "number", "Their share, as printed.", minimum=0, maximum=100),
+            Column("mean", "number", "Mean score."),
+            Column("sd", "number", "Its standard deviation.", above=0),
+            Column("statement", "text", "What the source says where it prints no such number."),
+            Column("citation", "text", "Full citation.", required=True),
+            Column("source_type", "words", "Kind of publication.", True, words.SOURCE_TYPES),
+            *provenance_columns(),
+        ),
+        in_batch=False,
+    )
 
 
 def drug_classes(project: Project) -> tuple[str, ...]:
@@ -509,7 +542,14 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
                 above=50,
                 maximum=99.99,
             ),
-            Column("p", "number", "Two-sided p-value.", minimum=0, maximum=1),
+            Column("p", "number", "The p-value, as printed.", minimum=0, maximum=1),
+            Column(
+                "p_sided",
+                "words",
+                "Whether p is one-sided (in the direction that favours names) or two-sided; empty "
+                "is two-sided.",
+                allowed=words.P_SIDES,
+            ),
             Column(
                 "p_relation", "words", "Whether p is exact or a bound.", allowed=words.P_RELATIONS
             ),
@@ -546,8 +586,8 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
     )
     risk_of_bias = Table(
         "risk_of_bias",
-        "study (x outcome) x domain",
-        ("study_id", "outcome", "tool", "domain"),
+        "study (x outcome) x domain x review that judged",
+        ("study_id", "outcome", "tool", "domain", "source_url"),
         (
             study_id_column(),
             Column(
@@ -560,17 +600,76 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
             Column(
                 "domain",
                 "key",
-                "Domain of the tool, or 'overall'.",
+                "Domain of the tool, or 'overall'; see the list of domains.",
                 required=True,
                 pattern=WORD_PATTERN,
             ),
             Column("judgement", "words", "The judgement.", True, words.ROB_JUDGEMENTS),
             Column("support", "text", "Why, with locator.", required=True),
-            Column("judged_by", "text", "Initials of who judged."),
+            Column(
+                "judged_by",
+                "text",
+                "Initials of who judged here, or the review that judged, by its citation. Two "
+                "judges may differ; both stay.",
+                required=True,
+            ),
+            Column("source_url", "url", "Address of the page of the review that judged."),
         ),
         references=(("study_id", "studies", "study_id"),),
     )
-    return studies, arms, outcomes, contrasts, risk_of_bias
+    return studies, arms, outcomes, contrasts, moderator_table(project), risk_of_bias
+
+
+def moderator_table(project: Project) -> Table:
+    """Return the table of what is known of the people of a trial, each value with its basis."""
+    declared = tuple(item.name for item in project.moderator if item.with_basis)
+    rules = tuple(
+        word
+        for item in project.moderator
+        if item.with_basis and item.kind == "category"
+        for word in item.words
+    )
+    meaning = "What the value is: a moderator of the project, or a number of studies.csv."
+    word = "The level of a moderator that is a category."
+    return Table(
+        "moderators",
+        "trial (or arm) x moderator x source",
+        ("study_id", "arm_id", "moderator", "naive_to", "covers", "source_url"),
+        (
+            study_id_column(),
+            arm_column("arm_id", "The arm (arms.csv); empty for the trial.", required=False),
+            topic_column(
+                "moderator", meaning, (*words.STUDY_NUMBERS, *declared) if declared else ()
+            ),
+            Column("value", "number", "The number, as printed or counted; a share in percent."),
+            Column("word", "words", word, False, tuple(dict.fromkeys(rules)))
+            if rules
+            else Column("word", "key", word, pattern=WORD_PATTERN),
+            Column("naive_to", "text", "Earlier treatment with what, where the value is about it."),
+            Column(
+                "basis",
+                "words",
+                "Whether the source prints it, it was worked out from what is printed (the note "
+                "says how), or the rule of entry says it without anybody having counted.",
+                required=True,
+                allowed=words.BASES,
+            ),
+            Column("people", "text", "Whose share or mean it is: of all randomised, of two arms."),
+            count_column("denominator", "How many people these are, where printed."),
+            Column(
+                "covers",
+                "words",
+                "Whether it is about all people of the trial (or arm), only some arms, an earlier "
+                "or later phase, or those who were chosen to go on; the last two stand for nobody "
+                "else.",
+                required=True,
+                allowed=words.COVERS,
+            ),
+            Column("source_type", "words", "Kind of source.", True, words.SOURCE_TYPES),
+            *provenance_columns(),
+        ),
+        references=(("study_id", "studies", "study_id"),),
+    )
 
 
 @dataclass(frozen=True, slots=True)

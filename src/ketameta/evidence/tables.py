@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ketameta.evidence.project import Project
 from ketameta.evidence.schema import TABLES, Schema, schema_of
+from ketameta.measures import BASES, COVERS, SECONDARY, STUDY_NUMBERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,8 +71,8 @@ class Evidence:
     The rows of a table are in ``tables[name]``. The same rows as a frame, with every column of the
     schema (numbers as float, text as str with ``''`` for empty) and ``_file``, ``_line`` and
     ``_flags`` (corrections that mark the row), are the attributes ``studies``, ``arms``,
-    ``outcomes``, ``contrasts``, ``risk_of_bias``, ``outcome_words``, ``instruments``,
-    ``exclusions`` and ``registry``.
+    ``outcomes``, ``contrasts``, ``moderators``, ``risk_of_bias``, ``outcome_words``,
+    ``instruments``, ``exclusions``, ``registry`` and ``harm_facts``.
 
     Attributes
     ----------
@@ -115,8 +116,51 @@ class Evidence:
 
     @cached_property
     def studies(self) -> pd.DataFrame:
-        """One row per trial."""
-        return self.frame("studies")
+        """One row per trial, with its moderators; see :meth:`moderator_values`."""
+        frame = self.frame("studies")
+        names = [m.name for m in self.project.moderator if m.with_basis and m.kind == "number"]
+        for name in (*STUDY_NUMBERS, *names):
+            known = self.moderator_values(name)
+            values = frame["study_id"].map({key: row.number("value") for key, row in known.items()})
+            values = values.astype("float64")
+            frame[name] = frame[name].fillna(values) if name in frame else values
+        return frame
+
+    def moderator_values(
+        self, name: str, bases: Sequence[str] = BASES, naive_to: Sequence[str] = ()
+    ) -> dict[str, Row]:
+        """Return the row of ``moderators`` that speaks for each trial.
+
+        Parameters
+        ----------
+        name : str
+        bases : sequence of str
+            Bases that count, the better first.
+        naive_to : sequence of str, optional
+            Earlier treatments that count, for a moderator that is about earlier treatment.
+
+        Notes
+        -----
+        Values of arms, of another phase and of people chosen to go on speak for no trial. A value
+        of all people goes before one of some arms, then the better basis, then a source of the
+        trial itself before a review or a data set, then the order of the rows.
+        """
+        ranks: dict[str, tuple[int, ...]] = {}
+        found: dict[str, Row] = {}
+        for row in self.rows("moderators"):
+            is_it = row["moderator"] == name and not row["arm_id"] and row["basis"] in bases
+            if not is_it or row["covers"] not in COVERS[:2]:
+                continue
+            if naive_to and row["naive_to"] not in naive_to:
+                continue
+            rank = (
+                COVERS.index(row["covers"]),
+                bases.index(row["basis"]),
+                int(row["source_type"] in SECONDARY),
+            )
+            if row["study_id"] not in found or rank < ranks[row["study_id"]]:
+                found[row["study_id"]], ranks[row["study_id"]] = row, rank
+        return found
 
     @cached_property
     def arms(self) -> pd.DataFrame:
@@ -132,6 +176,11 @@ class Evidence:
     def contrasts(self) -> pd.DataFrame:
         """One row per printed comparison."""
         return self.frame("contrasts")
+
+    @cached_property
+    def moderators(self) -> pd.DataFrame:
+        """One row per trial or arm, moderator and source."""
+        return self.frame("moderators")
 
     @cached_property
     def risk_of_bias(self) -> pd.DataFrame:
@@ -157,3 +206,8 @@ class Evidence:
     def registry(self) -> pd.DataFrame:
         """One row per registered trial."""
         return self.frame("registry")
+
+    @cached_property
+    def harm_facts(self) -> pd.DataFrame:
+        """One row per fact about harm from a source that compares nothing."""
+        return self.frame("harm_facts")

@@ -308,7 +308,7 @@ ROB2_DOMAINS: Mapping[str, str] = {
     "d2": "deviations",
     "d3": "missing_data",
     "d4": "measurement",
-    "d5": "selection",
+    "d5": "selective_reporting",
     "rob": "overall",
 }
 #: Names of control arms.

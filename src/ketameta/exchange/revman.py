@@ -380,6 +380,7 @@ def _judgements(
                 "judgement": judgement,
                 "support": " ".join(re.sub(r"<[^>]*>", " ", support).split())
                 or f"as judged in {source}, row {row.line}",
+                "judged_by": source,
             }
         )
     if row.refusals:

@@ -92,6 +92,18 @@ _ROWS: Mapping[str, tuple[tuple[str, str, str], ...]] = MappingProxyType(
             ("locator", "page 6, second paragraph", ""),
             ("extracted_by", "AB", ""),
         ),
+        "moderators": (
+            ("study_id", SIMULATED, ""),
+            ("moderator", "female_percent", "a word of the list"),
+            ("value", "53", "as printed"),
+            ("basis", "printed", "counted where you worked it out, by_rule where nobody counted"),
+            ("people", "of all randomised", "whose share it is"),
+            ("denominator", "60", ""),
+            ("covers", "all", "some_arms where only some are told"),
+            ("source_type", "journal", ""),
+            ("locator", "Table 1", ""),
+            ("extracted_by", "AB", ""),
+        ),
         "risk_of_bias": (
             ("study_id", SIMULATED, ""),
             ("tool", "rob2", ""),

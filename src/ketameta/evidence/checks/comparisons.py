@@ -285,6 +285,8 @@ RATIOS = ("OR", "RR", "HR")
 Z_FACTOR = 1.6
 #: ... and below this difference nobody would notice.
 Z_SLACK = 0.5
+#: How far above the printed p the two-sided one must lie before half of it is spoken of.
+SIDE_FACTOR = 1.3
 _NORMAL = NormalDist()
 
 
@@ -371,9 +373,31 @@ def check_p_agrees_with_the_effect(context: Context) -> Iterator[Problem]:
             break
 
 
+def check_one_sided_p_is_called_so(context: Context) -> Iterator[Problem]:
+    """No p-value that is half of what the estimate and its precision give stands as two-sided."""
+    for row in context.rows("contrasts"):
+        p, slack = row.number("p"), half_unit(row, "p")
+        exact = row["p_relation"] in ("", "=") and row["p_sided"] != "one"
+        if p is None or not exact or not 0 < p < 0.5 or p < 2 * slack:
+            continue
+        for source, smallest, largest in _z_ranges(row):
+            low, high = _NORMAL.cdf(-largest), _NORMAL.cdf(-smallest)
+            fits = low <= p + slack and high >= p - slack
+            if fits and 2 * low > (p + slack) * SIDE_FACTOR:
+                yield warning(
+                    row,
+                    "p",
+                    f"{source} gives {2 * low:.2g} to {2 * high:.2g} two-sided; p is half of it",
+                    "write one in p_sided if the source's test is one-sided",
+                )
+                break
+
+
 def _z_of_p(row: Row, p: float) -> tuple[float, float]:
     """Return the smallest and largest normal deviate that the printed p allows."""
     slack = half_unit(row, "p")
+    if row["p_sided"] == "one":
+        p, slack = min(2 * p, 1.0), 2 * slack
     largest = -_NORMAL.inv_cdf(max(p - slack, p / 10, 1e-300) / 2)
     smallest = -_NORMAL.inv_cdf(min(p + slack, 1.0) / 2)
     relation = row["p_relation"]

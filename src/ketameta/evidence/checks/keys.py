@@ -20,8 +20,9 @@ from ketameta.evidence.checks.context import (
 )
 from ketameta.evidence.tables import Row
 from ketameta.formatting import plural
+from ketameta.measures import DATASET
 
-_BATCH_TABLES = ("arms", "outcomes", "contrasts", "risk_of_bias")
+_BATCH_TABLES = ("arms", "outcomes", "contrasts", "moderators", "risk_of_bias")
 
 
 def check_keys_are_unique(context: Context) -> Iterator[Problem]:
@@ -95,11 +96,30 @@ def check_overlapping_studies_exist(context: Context) -> Iterator[Problem]:
                 )
 
 
+def check_secondary_results_stand_alone(context: Context) -> Iterator[Problem]:
+    """No result from a data set stands beside the trial's own result of the same outcome."""
+    own: dict[tuple[str, str], Row] = {}
+    for table in ("outcomes", "contrasts"):
+        for row in context.rows(table):
+            own.setdefault((row["study_id"], row["outcome"]), row)
+    for (study, outcome), row in own.items():
+        primary = own.get((study, outcome.removesuffix(DATASET)))
+        if outcome.endswith(DATASET) and primary is not None:
+            yield error(
+                row,
+                "outcome",
+                f"{study} has a result of its own ({place(primary)})",
+                "move this row to exclusions.csv",
+                others=(primary,),
+            )
+
+
 def check_arms_exist(context: Context) -> Iterator[Problem]:
     """Every arm_id stands in arms.csv for its study."""
     for table, columns in (
         ("outcomes", ("arm_id",)),
         ("contrasts", ("arm_id", "comparator_arm_id")),
+        ("moderators", ("arm_id",)),
     ):
         for column in columns:
             for row, arm, count in _once(context.rows(table), column):

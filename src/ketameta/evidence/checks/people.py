@@ -201,6 +201,84 @@ def check_contrast_sizes_fit_the_trial(context: Context) -> Iterator[Problem]:
             )
 
 
+#: What a share of people ends in, by its name; its value lies between 0 and 100.
+_SHARE = "_percent"
+#: Half a unit of the last place of a printed percentage, at most.
+_ROUNDED = 0.5
+
+
+def check_moderators_have_a_value(context: Context) -> Iterator[Problem]:
+    """Each moderator has a number, or a word where it is a category, within its bounds."""
+    declared = {item.name: item for item in context.evidence.project.moderator}
+    for row in context.rows("moderators"):
+        item = declared.get(row["moderator"])
+        value = row.number("value")
+        is_category = item is not None and item.kind == "category"
+        column, other = ("word", "value") if is_category else ("value", "word")
+        if not row[column] and not context.is_refused(row, column):
+            yield error(row, column, f"{row['moderator']} has no {column}", "type it")
+        if row[other]:
+            remedy = f"leave it empty; {row['moderator']} has a {column}"
+            yield error(row, other, f"{row['moderator']} has no {other}", remedy)
+        elif item is not None and is_category and row["word"] not in ("", *item.words):
+            remedy = f"one of {', '.join(item.words)}"
+            yield error(row, "word", f"not a word of {item.name}", remedy)
+        low, high = (item.minimum, item.maximum) if item is not None else (None, None)
+        if row["moderator"].endswith(_SHARE):
+            low, high = 0, 100
+        if value is not None and not (low is None or low <= value):
+            yield error(row, "value", f"below {low:g}", "look for a slip or another unit")
+        if value is not None and not (high is None or value <= high):
+            yield error(row, "value", f"above {high:g}", "look for a slip or another unit")
+
+
+def check_shares_say_of_whom(context: Context) -> Iterator[Problem]:
+    """Each percentage of people says of which people it is a percentage."""
+    for row in context.rows("moderators"):
+        if row["moderator"].endswith(_SHARE) and not row["people"]:
+            why = "a percentage, and nothing says of whom"
+            yield error(row, "people", why, "write it: of all randomised, of two arms")
+
+
+def check_shares_of_a_whole_add_up(context: Context) -> Iterator[Problem]:
+    """All parts of one whole are at most 100 percent together, but for rounding."""
+    wholes = {item.name: item.share_of for item in context.evidence.project.moderator}
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in context.rows("moderators"):
+        whole = wholes.get(row["moderator"])
+        if whole and row.number("value") is not None:
+            told = [row[name] for name in ("study_id", "arm_id", "naive_to", "covers")]
+            groups.setdefault((whole, *told, row["source_url"], row["people"]), []).append(row)
+    for group, rows in groups.items():
+        total = sum(row.number("value") or 0 for row in rows)
+        if total > 100 + _ROUNDED * len(rows):
+            parts = ", ".join(f"{row['moderator']} {row['value']}" for row in rows)
+            yield error(
+                rows[0],
+                "value",
+                f"the parts of {group[0]} are {total:g} percent together ({parts})",
+                "compare them with the source, or say in people whose shares they are",
+                others=rows[1:],
+            )
+
+
+def check_other_people_are_called_so(context: Context) -> Iterator[Problem]:
+    """Each share of more people than the trial randomised is of another phase."""
+    for row in context.rows("moderators"):
+        study, n = context.studies.get(row["study_id"]), row.number("denominator")
+        total = study.number("n_randomised") if study is not None else None
+        if study is None or n is None or total is None or row["covers"] == "other_phase":
+            continue
+        if n > total:
+            yield error(
+                row,
+                "denominator",
+                f"more than the {total:g} people of the trial ({place(study)})",
+                "correct one of them, or write other_phase in covers",
+                others=(study,),
+            )
+
+
 #: Terms of the continued fraction, at most; some twenty are enough but for thousands of degrees.
 _MOST = 10_000
 #: Relative change at which the fraction has settled, and what stands for a zero denominator.

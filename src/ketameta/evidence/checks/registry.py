@@ -43,6 +43,7 @@ STRUCTURE: tuple[Check, ...] = (
     Check("duplicate_key", keys.check_keys_are_unique),
     Check("unknown_study", keys.check_studies_exist),
     Check("unknown_overlap", keys.check_overlapping_studies_exist),
+    Check("secondary_beside", keys.check_secondary_results_stand_alone),
     Check("unknown_arm", keys.check_arms_exist),
     Check("unknown_contained_arm", keys.check_contained_arms_exist),
     Check("arm_circle", rows.check_pooled_arms_are_no_circle),
@@ -60,6 +61,8 @@ STRUCTURE: tuple[Check, ...] = (
     Check("companion_as_trial", keys.check_companions_are_declared),
     Check("same_trial", keys.check_trials_differ),
     Check("registry_disagrees", keys.check_registry_entries_agree),
+    Check("moderator_value", people.check_moderators_have_a_value),
+    Check("share_of_whom", people.check_shares_say_of_whom),
     Check("range_source", values.check_scale_ranges_have_sources),
 )
 #: Rules about numbers.
@@ -85,6 +88,7 @@ NUMBERS: tuple[Check, ...] = (
     Check("p_zero", comparisons.check_p_is_not_zero),
     Check("p_exact", comparisons.check_p_says_whether_it_is_exact),
     Check("p_contradicts", comparisons.check_p_agrees_with_the_effect),
+    Check("p_one_sided", comparisons.check_one_sided_p_is_called_so),
     Check("contrast_spreads", comparisons.check_contrast_spreads_agree),
     Check("sign_unknown", comparisons.check_signs_are_known),
     Check("n_zero", people.check_somebody_was_analysed),
@@ -93,6 +97,8 @@ NUMBERS: tuple[Check, ...] = (
     Check("crossover_doubled", people.check_crossovers_count_people_once),
     Check("arms_above_study", people.check_arms_within_study),
     Check("contrast_above_study", people.check_contrast_sizes_fit_the_trial),
+    Check("shares_of_whole", people.check_shares_of_a_whole_add_up),
+    Check("moderator_people", people.check_other_people_are_called_so),
     Check("denominators", people.check_one_denominator),
     Check("score_range", scales.check_scores_are_on_the_scale),
     Check("change_as_endpoint", scales.check_endpoints_are_not_changes),
@@ -110,8 +116,10 @@ NUMBERS: tuple[Check, ...] = (
     Check("duplicated_baseline", keys.check_baselines_are_not_copied),
     Check("copied_row", keys.check_rows_are_not_copied),
     Check("copied_contrast", keys.check_contrasts_are_not_copied),
+    Check("harm_fact", rows.check_facts_say_something),
     Check("bias_overall", rows.check_overall_bias_covers_its_domains),
     Check("bias_without_overall", rows.check_assessments_have_an_overall),
+    Check("bias_domain", rows.check_domains_are_of_the_tool),
     Check("bias_words", rows.check_judgements_fit_the_tool),
 )
 CHECKS: tuple[Check, ...] = (*STRUCTURE, *NUMBERS)

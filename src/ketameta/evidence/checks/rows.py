@@ -7,6 +7,7 @@ from itertools import pairwise
 from math import isfinite, log, sqrt
 from statistics import NormalDist
 
+from ketameta.errors import did_you_mean
 from ketameta.evidence.checks.context import (
     Context,
     Problem,
@@ -17,6 +18,7 @@ from ketameta.evidence.checks.context import (
     warning,
 )
 from ketameta.evidence.tables import Row
+from ketameta.measures import ROB_DOMAINS
 
 #: Columns that describe a score; a row of counts has none of them.
 SCORE_COLUMNS: tuple[str, ...] = (
@@ -27,6 +29,8 @@ COUNT_COLUMNS: tuple[str, ...] = ("events", "percent")
 #: A model's standard error and a t quantile of a small group stretch an interval by up to this
 #: factor against 1.96 standard errors of the raw scores (t with 5 df is 2.57: a factor of 1.31).
 SPREAD_FACTOR = 1.5
+#: By how many percentage points a share may differ from its count: one unit of the first decimal.
+_FACT_ROUNDING = 0.1
 #: How far off the middle, in half-widths, a printed estimate may lie: rounding is allowed for.
 LOPSIDED = 0.2
 #: Ratios with exact or profile intervals lie further off the middle of their logarithms.
@@ -382,6 +386,26 @@ def check_uncontrolled_designs_have_no_control(context: Context) -> Iterator[Pro
                 )
 
 
+def check_facts_say_something(context: Context) -> Iterator[Problem]:
+    """Each fact about harm has a number or a statement, and its numbers fit each other."""
+    for row in context.rows("harm_facts"):
+        n, events = row.number("n"), row.number("events")
+        percent = row.number("percent")
+        if not any(row[name] for name in ("events", "percent", "mean", "statement")):
+            yield error(row, "statement", "nothing is said", "type the number or what is said")
+        if n is not None and events is not None and events > n:
+            yield error(row, "events", f"more than the {n:g} people", "correct one of them")
+        elif n and events is not None and percent is not None:
+            given = 100 * events / n
+            if abs(given - percent) > _FACT_ROUNDING:
+                yield warning(
+                    row,
+                    "percent",
+                    f"{events:g} of {n:g} are {given:.1f} percent",
+                    "compare them with the source; the percentage may be of others",
+                )
+
+
 _RANK = {"low": 0, "some_concerns": 1, "unclear": 1, "high": 2}
 _OF_TOOL = {"rob2": ("low", "some_concerns", "high"), "rob1": ("low", "unclear", "high")}
 OVERALL = "overall"
@@ -389,9 +413,10 @@ OVERALL = "overall"
 
 def _assessments(context: Context) -> Iterator[tuple[list[Row], Row | None]]:
     """Yield the domains of each assessment and its overall judgement."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in context.rows("risk_of_bias"):
-        groups.setdefault((row["study_id"], row["outcome"], row["tool"]), []).append(row)
+        told = [row[name] for name in ("study_id", "outcome", "tool", "source_url")]
+        groups.setdefault(tuple(told), []).append(row)
     for rows in groups.values():
         overall = next((row for row in rows if row["domain"] == OVERALL), None)
         yield [row for row in rows if row["domain"] != OVERALL], overall
@@ -415,14 +440,29 @@ def check_overall_bias_covers_its_domains(context: Context) -> Iterator[Problem]
 
 
 def check_assessments_have_an_overall(context: Context) -> Iterator[Problem]:
-    """Each assessment ends in a row with domain 'overall'."""
+    """Each assessment made here ends in a row with domain 'overall', where its tool has one."""
     for domains, overall in _assessments(context):
-        if overall is None and domains:
+        known = domains and OVERALL in ROB_DOMAINS.get(domains[0]["tool"], ())
+        if overall is None and known and not domains[0]["source_url"]:
             yield warning(
                 domains[0],
                 "domain",
                 "no row of this assessment is 'overall'",
                 "add the overall judgement",
+            )
+
+
+def check_domains_are_of_the_tool(context: Context) -> Iterator[Problem]:
+    """Each domain is one of its tool, unless the words of an import were kept."""
+    for row in context.rows("risk_of_bias"):
+        domains = ROB_DOMAINS.get(row["tool"], ())
+        if domains and row["domain"] and row["domain"] not in (*domains, OVERALL):
+            hint = did_you_mean(row["domain"], domains)
+            yield warning(
+                row,
+                "domain",
+                f"not a domain of {row['tool']}",
+                f"one of {', '.join(domains)}{hint}",
             )
 
 
