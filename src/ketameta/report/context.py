@@ -411,18 +411,14 @@ def _sections(
 def _gap(by_name: Mapping[str, dict[str, Any]], project: Project) -> dict[str, Any]:
     """Return what the first paragraph needs: whether anybody has tested what is asked."""
     direct = by_name.get(project.project.headline)
-    k = direct["k"] if direct else 0
-    return {
-        "k": k,
-        "verdict": f"{plural(k, 'trial')} of {project.directness.topic} could be analysed."
-        if k
-        else project.front.untested,
-        "more": " ".join(direct["sentences"])
-        if direct and k
-        else f"We looked for {direct['looked_for']}. We found none."
-        if direct
-        else "",
-    }
+    if direct is None:
+        # Nothing is said of a question that no analysis is named for.
+        return {"k": 0, "verdict": "", "more": ""}
+    if direct["k"] == 0:
+        looked = f"We looked for {direct['looked_for']}. We found none."
+        return {"k": 0, "verdict": project.front.untested, "more": looked}
+    told = f"{plural(direct['k'], 'trial')} of {project.directness.topic} could be analysed."
+    return {"k": direct["k"], "verdict": told, "more": " ".join(direct["sentences"])}
 
 
 def _map(evidence: Evidence) -> dict[str, Any]:

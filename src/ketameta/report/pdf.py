@@ -260,7 +260,7 @@ def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
     """Return every text of the PDF, in the order of its pages; nothing but plain values."""
     search = context["search"]
     gap, about = context["gap"], context["project"].project
-    verdict = [text for text in (gap["verdict"], gap["more"]) if text]
+    verdict = [text for text in (gap["verdict"], gap["more"]) if text] or [about.question]
     changes = context["changes"]
     if not changes["version"]:
         changed = ["Nothing has been released yet; this is the first edition."]

@@ -1,0 +1,57 @@
+"""Texts of a project: numbers by name from results, a typed number refused, no topic of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers import PROJECT
+from ketameta.errors import ReportError
+from ketameta.evidence import load_project
+from ketameta.paths import project_paths
+from ketameta.report import summary
+
+RESULTS: dict[str, Any] = {"caffeine": {"k": 3, "pooled": None, "events": None, "name": "caffeine"}}
+
+
+def parts(root: Path, text: str, name: str = "background") -> Any:
+    folder = root / "analyses" / "text"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    return summary.prose(project_paths(root), RESULTS, load_project(root))(name)
+
+
+def test_numbers_of_a_text_are_those_of_results(tmp_path: Path) -> None:
+    text = "## Was it tested?\nYes, {{ count_words(results.caffeine.k, 'trial') }}.\n\nMore.\n"
+    assert parts(tmp_path, text) == [("Was it tested?", ["Yes, three trials.", "More."])]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Well.\n{{ results.caffeine.k }} of 4.\n", r"background\.md:2: a typed number"),
+        ("{{ results.cafeine.k }}\n", r"background\.md: .*cafeine"),
+        ("One.\n{% if %}\n", r"background\.md:2: "),
+    ],
+)
+def test_what_no_result_says_is_refused_with_its_place(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(ReportError, match=said):
+        parts(tmp_path, text)
+
+
+def test_a_project_without_texts_says_nothing_of_another_topic(tmp_path: Path) -> None:
+    (tmp_path / "project.toml").write_text(
+        '[project]\ntitle = "Caffeine"\nquestion = "Does caffeine help?"\nheadline = "caffeine"\n',
+        encoding="utf-8",
+    )
+    text = summary.prose(project_paths(tmp_path), RESULTS, load_project(tmp_path))
+    assert text("background") == [("", ["Does caffeine help?"])]
+    assert text("plain_summary")[0][1][0] == "Yes. We could use three studies."
+    none = summary.prose(project_paths(tmp_path), {}, load_project(tmp_path))
+    assert "No " not in " ".join(none("plain_summary")[0][1])
+    words = " ".join(s for name in summary.TEXTS for _, said in text(name) for s in said).lower()
+    assert not any(term.name.lower() in words for term in PROJECT.glossary)
