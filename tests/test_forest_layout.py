@@ -24,7 +24,7 @@ from figure_helpers import (
     words,
 )
 from ketameta.errors import UsageError
-from ketameta.models.results import plain
+from ketameta.models import plain
 from ketameta.plots import look
 from ketameta.plots.forest_draw import draw
 from ketameta.plots.forest_layout import LARGEST, SMALLEST, UNWEIGHTED, lay_out

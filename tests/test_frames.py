@@ -9,6 +9,9 @@ import inspect
 import json
 import math
 import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -16,6 +19,7 @@ import pytest
 from scipy import special
 
 import ketameta as km
+from helpers import ROOT
 from ketameta import effect_sizes
 from ketameta.effects import check_alike, check_indexes
 from ketameta.errors import (
@@ -609,9 +613,9 @@ def test_data_sets_go_to_pymare_and_come_back():
         km.to_pymare([0.1, 0.2], [0.1, -0.1])
 
 
-@pytest.mark.parametrize("name", [name for name in km.__all__ if name != "__version__"])
+@pytest.mark.parametrize("name", sorted(set(km.__all__) - {"__version__", "plots"}))
 def test_examples_in_docstrings_hold(name):
-    value = effect_sizes if name == "effect_sizes" else getattr(km, name)
+    value = getattr(km, name)
     module = importlib.import_module(value.__module__)
     tests = doctest.DocTestFinder(recurse=False).find(value, name, module=module)
     if not inspect.isclass(value):
@@ -713,3 +717,38 @@ def test_misuse_is_answered_by_a_named_error_that_says_what_was_meant(call, word
 def test_a_name_that_the_package_does_not_have_is_answered_with_the_nearest():
     with pytest.raises(AttributeError, match="no attribute 'random_effect'; did you mean random_"):
         km.random_effect  # noqa: B018
+
+
+# --- the page that says how -----------------------------------------------------------------------
+
+
+def test_the_five_lines_of_the_front_page_draw_its_picture(tmp_path, monkeypatch):
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    assert len([line for line in code.splitlines() if line and line[0] not in " i"]) <= 5
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "bcg.csv").write_bytes((ROOT / "docs" / "bcg.csv").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code, names)
+    fit = names["fit"]
+    drawn = (tmp_path / "forest.svg").read_text(encoding="utf-8")
+    assert drawn == (ROOT / "docs" / "forest.svg").read_text(encoding="utf-8")
+    told = (fit.display_estimate, fit.display_ci_low, fit.display_ci_high, fit.display_pi_low,
+            fit.display_pi_high)  # fmt: skip
+    numbers = "risk ratio {:.2f}, 95% CI {:.2f} to {:.2f}, prediction interval {:.2f} to {:.2f}"
+    assert numbers.format(*told) in page
+    pd.testing.assert_frame_equal(pd.read_csv(ROOT / "docs" / "bcg.csv"), BCG)
+
+
+def test_plots_are_at_hand_before_anything_was_drawn():
+    code = "import ketameta as km; assert callable(km.plots.forest) and 'plots' in km.__all__"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_front_page_calls_what_exists():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    called = set(re.findall(r"km\.(\w+)\(", page)) | set(re.findall(r"km\.(\w+)\.", page))
+    assert {"meta_regression", "subgroup_analysis", "leave_one_out", "egger_test"} <= called
+    assert all(hasattr(km, name) for name in called)
+    assert all(hasattr(FIT, name) for name in re.findall(r"fit\.(\w+)\(", page))

@@ -1,3 +1,4 @@
+from ketameta import plots as plots
 from ketameta.effects.conversions.arms import combine_arms as combine_arms
 from ketameta.effects.conversions.arms import combine_events as combine_events
 from ketameta.effects.conversions.arms import count_from_percent as count_from_percent

@@ -37,6 +37,8 @@ def face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], l
                 f"module {package!r} has no attribute {name!r}{did_you_mean(name, homes)}"
             )
         module, own = homes[name]
+        if module == package:  # a folder of its own
+            return import_module(f"{package}.{own}")
         return getattr(import_module(module), own)
 
     return get, lambda: sorted(homes), sorted(homes)
