@@ -16,8 +16,8 @@ GENERIC = frozenset(
         *("healthy", "surgical", "adults", "children", "mixed", "response", "harm", "functioning"),
         *("vital_sign", "other_symptoms", "headache", "nausea", "vomiting", "dizziness", "count"),
         *("remission", "sedation", "relapse", "weight", "pain", "sleep", "time", "serious"),
-        # That of the computer.
-        "working_memory",
+        # Memory of the computer; a kind of outcome that published priors are given for.
+        *("working_memory", "infection"),
     }
 )
 #: Where the words of the data stand.
