@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
+import ketameta as km
 from ketameta import common_effect, meta_regression, pool, random_effects, second_engine
 from ketameta.errors import NotEstimableError, UsageError
 from ketameta.formatting import format_number
@@ -595,3 +596,17 @@ def test_the_side_that_is_favoured_is_said_where_the_better_direction_is_stated(
         common_effect([mean, mean], [1, 1], measure="PLO").favours(lower_is_better=lower)
     with pytest.raises(UsageError, match="lower_is_better is 'yes'"):
         sure.favours(lower_is_better="yes")
+
+
+def test_other_models_say_which_side_they_favour_too():
+    y, v, groups = [-0.9, -0.7, -1.1, -0.8], [0.02, 0.03, 0.02, 0.04], list("aabb")
+    for fit in (
+        km.bayes_random_effects(y, v, measure="SMD"),
+        km.multilevel(y, v, groups, measure="SMD"),
+        km.mantel_haenszel([2, 3], [90, 80], [30, 28], [90, 80]),
+    ):
+        assert fit.favours(lower_is_better=True).startswith("lower is better: favours treatment")
+        assert fit.favours(lower_is_better=False).startswith("higher is better: favours control")
+    slopes = meta_regression(y, v, [1, 2, 3, 5])
+    with pytest.raises(UsageError, match="not one estimate"):
+        slopes.favours(lower_is_better=True)

@@ -64,6 +64,25 @@ def plain(value: Any) -> Any:
     return value
 
 
+def favours(result: object, lower_is_better: bool) -> str:
+    """Return which side an estimate favours; see :meth:`Result.favours`."""
+    if not isinstance(lower_is_better, bool | np.bool_):
+        raise UsageError(f"lower_is_better is {lower_is_better!r}; give True or False")
+    entry = measure_entry(getattr(result, "measure", None))
+    if entry is not None and entry.null is None:
+        raise UsageError(f"a {entry.label.lower()} of one group favours neither side")
+    value = getattr(result, "estimate", None)
+    if value is None or np.ndim(value):
+        raise UsageError("there is not one estimate that could favour a side")
+    start = f"{'lower' if lower_is_better else 'higher'} is better: favours "
+    if value == 0:
+        return f"{start}neither"
+    side = "treatment" if (value < 0) == bool(lower_is_better) else "control"
+    low, high = getattr(result, "ci_low", None), getattr(result, "ci_high", None)
+    open_ = low is None or high is None or low <= 0 <= high
+    return f"{start}{side}{', with no effect inside the interval' if open_ else ''}"
+
+
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """Base of every result. Subclasses implement :meth:`summary` (the printed lines)."""
@@ -104,6 +123,19 @@ class Result:
             return value
         shown = entry.to_reader(value, getattr(self, "variances", None))
         return float(shown) if np.ndim(shown) == 0 else shown
+
+    def favours(self, *, lower_is_better: bool) -> str:
+        """Return which side the estimate favours, where the caller says which way is better.
+
+        Such as ``lower is better: favours treatment``, with a word where the interval holds no
+        effect.
+
+        Raises
+        ------
+        UsageError
+            A measure of one group, which favours nobody, or a result of several estimates.
+        """
+        return favours(self, lower_is_better)
 
     @property
     def display_estimate(self) -> Any:
@@ -238,33 +270,6 @@ class Reports:
         """Return what was found, in numbers."""
         raise TypeError(f"{type(self).__name__} does not say what it found")
 
-    def favours(self, *, lower_is_better: bool) -> str:
-        """Return which side the estimate favours, where the caller says which way is better.
-
-        Such as ``lower is better: favours treatment``, with a word where the interval holds no
-        effect.
-
-        Raises
-        ------
-        UsageError
-            A measure of one group, which favours nobody, or a result of several estimates.
-        """
-        if not isinstance(lower_is_better, bool | np.bool_):
-            raise UsageError(f"lower_is_better is {lower_is_better!r}; give True or False")
-        entry = measure_entry(getattr(self, "measure", None))
-        if entry is not None and entry.null is None:
-            raise UsageError(f"a {entry.label.lower()} of one group favours neither side")
-        value = getattr(self, "estimate", None)
-        if value is None or np.ndim(value):
-            raise UsageError("there is not one estimate that could favour a side")
-        start = f"{'lower' if lower_is_better else 'higher'} is better: favours "
-        if value == 0:
-            return f"{start}neither"
-        side = "treatment" if (value < 0) == bool(lower_is_better) else "control"
-        low, high = getattr(self, "ci_low", None), getattr(self, "ci_high", None)
-        open_ = low is None or high is None or low <= 0 <= high
-        return f"{start}{side}{', with no effect inside the interval' if open_ else ''}"
-
     def report(
         self,
         format: str = "markdown",
@@ -289,7 +294,7 @@ class Reports:
         check_choice("format", format, ("markdown", "html"))
         found, method = self.findings(), self.methods_sentence()
         if lower_is_better is not None:
-            words = self.favours(lower_is_better=lower_is_better)
+            words = favours(self, lower_is_better)
             more = f"{words[0].upper()}{words[1:]}."
             found = dataclasses.replace(found, paragraphs=[*found.paragraphs, more])
         caveats = [caveat.message for caveat in getattr(self, "caveats", ())]
