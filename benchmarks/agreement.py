@@ -31,21 +31,21 @@ import test_robust as sandwich  # noqa: E402
 import test_selection_model as chosen  # noqa: E402
 import test_small_study as small  # noqa: E402
 from ketameta import (  # noqa: E402
-    baujat,  # noqa: E402
-    cumulative,  # noqa: E402
+    baujat,
+    cumulative,
     egger_test,
-    gosh,  # noqa: E402
-    influence,  # noqa: E402
-    leave_one_out,  # noqa: E402
-    mantel_haenszel,  # noqa: E402
-    permutation_test,  # noqa: E402
+    gosh,
+    influence,
+    leave_one_out,
+    mantel_haenszel,
+    permutation_test,
     peters_test,
-    random_effects,  # noqa: E402
-    rank_test,  # noqa: E402
-    robust,  # noqa: E402
-    selection_model,  # noqa: E402
-    subgroup_analysis,  # noqa: E402
-    trim_and_fill,  # noqa: E402
+    random_effects,
+    rank_test,
+    robust,
+    selection_model,
+    subgroup_analysis,
+    trim_and_fill,
 )
 from ketameta import effects as effect_sizes  # noqa: E402
 from ketameta.paths import write_atomically  # noqa: E402
