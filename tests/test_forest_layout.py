@@ -439,7 +439,7 @@ def test_notes_share_a_letter_when_they_say_the_same():
 
 def test_directness_is_said_in_words():
     layout = laid_out(smd(3, directness="indirect"))
-    assert layout.subtitle_lines == ("Indirect evidence: another condition",)
+    assert layout.subtitle_lines == ("Indirect evidence",)
     data = smd(3)
     for one, direct in zip(data["groups"][0]["rows"], (True, False, True), strict=True):
         one["direct"] = direct

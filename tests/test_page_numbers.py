@@ -146,6 +146,9 @@ def derived(result: dict[str, Any]) -> Iterator[float]:
         for name in ("n_treatment", "n_control", "events_treatment", "events_control"):
             # Sums below the columns of a forest plot.
             yield math.fsum(row.get(name) or 0 for row in members)
+    # Rows that were left out for one reason.
+    left = (*result["set_aside"], *result["unused"])
+    yield from Counter(item["reason"] for item in left).values()
     tried = result.get("multiverse") or {}
     counts = [v for v in leaves(tried) if v == int(v) and 0 < v < 1e4] if tried else []
     for whole in {value for value in counts if value > 20}:
@@ -365,7 +368,7 @@ def test_words_for_numbers_are_the_numbers_of_results() -> None:
             continue
         text = functools.reduce(lambda words, said: words.replace(said, ""), GENERAL, unit.text)
         if unit.section == "summary":
-            known = {results()[n]["k"] for n, _ in summary._FINDINGS if n in results()}
+            known = {results()[n]["k"] for n, _ in FINDINGS if n in results()}
         else:
             known = {result["k"] for result in of_links(unit)}
         for word in COUNTED.findall(text):

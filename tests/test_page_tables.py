@@ -79,7 +79,8 @@ def test_pictures_are_made_of_the_svg_alone_with_its_words_at_300_dots_to_the_in
     assert [path.name for path in made] == ["rapid.png", "rapid.pdf"]
     svg = (built.figures / "rapid.svg").read_text(encoding="utf-8")
     assert pictures(svg) == {path.suffix[1:]: path.read_bytes() for path in made}
-    words = ElementTree.fromstring(svg).findtext(".//{http://purl.org/dc/elements/1.1/}description")
+    words = ElementTree.fromstring(svg).get("aria-label")
+    assert words
     width = float(re.search(r'width="([\d.]+)pt"', svg)[1])  # type: ignore[index]
     with Image.open(tmp_path / "rapid.png") as image:
         image.load()

@@ -102,6 +102,7 @@ def test_the_zip_is_the_same_every_time_and_holds_what_is_declared(project: Proj
         for path in code.rglob("*") if path.is_file() and "__pycache__" not in path.parts
     }  # fmt: skip
     wanted["ketameta/LICENSE"] = b"Invented.\n"
+    wanted["ketameta/project.toml"] = (project.root / "project.toml").read_bytes()
     assert found == wanted
 
 

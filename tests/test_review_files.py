@@ -143,7 +143,7 @@ def test_a_table_that_cannot_be_read_counts_as_rows(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ketameta.review import start
+from ketameta.review import start as batch_files
 step, calls = int(sys.argv[2]), []
 rename = os.rename
 def counted(source, target):

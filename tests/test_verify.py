@@ -269,7 +269,7 @@ ATTACKS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a comment after the page": ("report.html", append(b"<!-- x -->")),
     "a byte of the PDF": ("report.pdf", one_byte),
     "bytes after the PDF": ("report.pdf", append(b"\n")),
-    "a digit of a figure": ("figures/rapid.svg", lambda p: one_digit(p, "M ")),
+    "a digit of a figure": ("figures/rapid.svg", lambda p: one_digit(p, 'd="M')),
     "a script in a figure": ("figures/rapid.svg", edit(b"</svg>", b"<script>1</script></svg>")),
     "a space in the claims": ("claims.json", append(b" ")),
     "a digit of the schema": ("results.schema.json", lambda p: one_digit(p, "minimum")),
@@ -724,6 +724,7 @@ def test_builds_are_the_same_in_another_folder_locale_and_time_zone(
     root = tmp_path / "elsewhere \u00fc"
     shutil.copytree(built.data, root / "data")
     shutil.copytree(built.analyses, root / "analyses")
+    shutil.copy(built.root / "project.toml", root)
     elsewhere = tmp_path / "cwd"
     elsewhere.mkdir()
     subprocess.run(

@@ -41,11 +41,6 @@ def test_literals_and_lists_of_options_agree() -> None:
     assert words.DEFAULT_CI_METHOD == "knapp-hartung-conservative"
 
 
-def test_inert_classes_are_classes() -> None:
-    assert set(words.INERT_CLASSES) <= set(words.DRUG_CLASSES)
-    assert "nmda_antagonist" not in words.INERT_CLASSES
-
-
 @pytest.mark.parametrize("measure", list(Measure))
 def test_every_measure_has_a_label_and_a_null(measure: Measure) -> None:
     assert measure.label and measure.label != str(measure)

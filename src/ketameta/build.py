@@ -190,7 +190,7 @@ def pictures(svg: str) -> dict[str, bytes]:
     """
     import typst
 
-    found = re.search(r"<dc:description>(.*?)</dc:description>", svg, re.DOTALL)
+    found = re.search(r'<svg[^>]*? aria-label="([^"]*)"', svg)
     words = unescape(found.group(1)) if found else "Figure"
     inputs = {"svg": svg, "words": words}
     fixed: dict[str, Any] = {"sys_inputs": inputs, "font_paths": fonts()}

@@ -251,8 +251,6 @@ def _odd(document: dict[str, Any]) -> list[tuple[str, str, str]]:
                     found.append((key, "a name holds a control character", "write it in letters"))
         elif isinstance(value, list):
             left.extend((key, depth + 1, item) for item in value)
-        elif isinstance(value, str) and any(ord(c) < 32 and c not in "\t\n" for c in value):
-            found.append((key, "the text holds a control character", "type the text again"))
         elif isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
             found.append((key, "the number is too large to be meant", "check the number"))
     return found[::-1]
