@@ -128,8 +128,6 @@ class Drawing:
         return sorted(self._wanted)
 
     def _start(self, plot: Plot, path: Path) -> None:
-        from joblib import cpu_count
-        from joblib.externals.loky import get_reusable_executor
         from joblib.parallel import get_active_backend
 
         if type(get_active_backend()[0]).__name__ == "SequentialBackend":
@@ -137,8 +135,16 @@ class Drawing:
             return
         with _deaf_children():
             if self._pool is None:
-                self._pool = get_reusable_executor(max_workers=min(cpu_count(), MOST_WORKERS))
+                self._pool = drawing_processes()
             self._running.append(self._pool.submit(draw_figure, plot, path, self._paths.pages))
+
+
+def drawing_processes() -> Any:
+    """Return joblib's processes, made as joblib.Parallel makes them: it takes the same ones."""
+    from joblib import cpu_count
+    from joblib.executor import get_memmapping_executor
+
+    return get_memmapping_executor(min(cpu_count(), MOST_WORKERS))
 
 
 @contextmanager
