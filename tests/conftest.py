@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import pandas as pd
 import pytest
 from hypothesis import settings
 
@@ -22,6 +23,10 @@ from ketameta.report import Plot
 # The same examples on every machine, however busy it is, and no folder of examples beside the code.
 settings.register_profile("ketameta", deadline=None, derandomize=True, database=None)
 settings.load_profile("ketameta")
+
+# pyarrow, which only tests need, changes how pandas holds strings. Tests hold them as users without
+# it do; commands that tests start in a process of their own hold them as users with it.
+pd.options.mode.string_storage = "python"
 
 
 @pytest.fixture(scope="session")
