@@ -10,8 +10,8 @@ import pytest
 from figure_helpers import assert_well_set, drawn, marked, parts, words
 from helpers import PROJECT
 from ketameta.errors import UsageError
-from ketameta.plots import find, harms, risk_of_bias
-from ketameta.plots.harms import Harm, Harms
+from ketameta.plots import find, harms, icons, risk_of_bias
+from ketameta.plots.harms import Harm, Harms, Icons, People, describe_icons
 from ketameta.plots.harms import describe as say_harms
 from ketameta.plots.risk_of_bias import Judgement, RiskOfBias
 from ketameta.plots.risk_of_bias import describe as say_lights
@@ -134,6 +134,48 @@ def test_only_counted_harms_enter_the_summary():
     assert plot.data.rows[0].baseline == pytest.approx(100)
     assert plot.data.rows[1].ratio is None
     assert plot.words.startswith("Summary of harms")
+
+
+# --- people as dots -------------------------------------------------------------------------------
+
+
+def dots(ax, part):
+    """How many dots a part has: rows of dashes one pitch apart."""
+    rows = [line.get_xdata() for line in parts_of(ax, part)]
+    return sum(1 + round((last - first) // 3.3) for first, last in rows)
+
+
+def parts_of(ax, part):
+    return find(ax, part) if parts(ax)[part] else []
+
+
+def people(control=59.0, treatment=376.2, **more):
+    ends = {"low": 213.0, "high": 664.0} if treatment > control else {}
+    return Icons(
+        "nausea", People("Placebo", control), People("Ketamine", treatment, **ends), **more
+    )
+
+
+def test_every_person_is_a_dot_and_every_event_is_filled():
+    ax = drawn(icons, people(title="Nausea"))
+    assert dots(ax, "with_event") == 2 * 59
+    assert dots(ax, "more_with_event") == 376 - 59
+    assert dots(ax, "people") == 2000 - 59 - 376
+    assert words(ax, "group_count") == ["59 of 1,000", "376 of 1,000 (213 to 664)"]
+    assert_well_set(ax)
+
+
+def test_people_whom_a_treatment_spares_are_shown_where_they_would_be():
+    ax = drawn(icons, people(40.0, 12.0))
+    assert (dots(ax, "with_event"), dots(ax, "fewer_with_event")) == (40 + 12, 28)
+    assert "28 fewer" in describe_icons(people(40.0, 12.0))
+
+
+def test_a_rare_event_is_not_printed_as_none_and_an_impossible_one_is_refused():
+    assert "fewer than 1 of 1,000" in describe_icons(people(0.4, 59.0))
+    assert "no more and no fewer" in describe_icons(people(12.2, 11.9))
+    with pytest.raises(UsageError, match="treatment: events is 1001"):
+        people(59.0, 1001.0)
 
 
 # --- risk of bias ---------------------------------------------------------------------------------

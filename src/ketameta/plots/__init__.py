@@ -13,6 +13,7 @@ from ketameta.plots.evidence_map import plot as evidence_map
 from ketameta.plots.forest import plot as forest
 from ketameta.plots.funnel import plot as funnel
 from ketameta.plots.gosh import plot as gosh
+from ketameta.plots.harms import icons
 from ketameta.plots.harms import plot as harms
 from ketameta.plots.look import find, save, theme
 from ketameta.plots.network import plot as network
@@ -31,6 +32,7 @@ __all__ = [
     "funnel",
     "gosh",
     "harms",
+    "icons",
     "network",
     "over_time",
     "posterior",

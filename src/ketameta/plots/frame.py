@@ -253,6 +253,7 @@ class Pen:
     def line(
         self, part: str, points: list[tuple[float, float]], *, width: float = look.THIN,
         colour: str = look.INK, dash: Any = "-", data: bool = False, zorder: float = 1.5,
+        round_ends: bool = False,
     ) -> None:  # fmt: skip
         """Draw a line, in points or (``data``) in the units of the axes."""
         from matplotlib.lines import Line2D
@@ -261,6 +262,7 @@ class Pen:
             [x for x, _ in points], [y for _, y in points], lw=width * self.scale, color=colour,
             ls=dash, gid=part, zorder=zorder, clip_on=False,
             transform=self.ax.transData if data else self.place,
+            dash_capstyle="round" if round_ends else "butt",
         )  # fmt: skip
         self.ax.add_artist(line)
         line.set_clip_on(False)

@@ -1,12 +1,13 @@
-"""Harms at a glance: risk ratio and people per 1,000 side by side, one row per harm."""
+"""Harms at a glance: risk ratio and people per 1,000, one row per harm; and people as dots."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError
-from ketameta.formatting import format_count, plural
+from ketameta.formatting import format_count, format_percent, plural
 from ketameta.plots import look
 from ketameta.plots.frame import Pen, arrows, centred, dress, null_line, table
 from ketameta.plots.look import BODY, LINE, MARGIN, SMALL
@@ -221,3 +222,162 @@ def describe(data: Harms) -> str:
     if none:
         sentences.append(f"No eligible trial: {', '.join(none)}.")
     return " ".join(sentences)
+
+
+# --- people as dots -------------------------------------------------------------------------------
+
+#: People whose dots stand in one row, and the distance between dots in points.
+IN_ROW, _PITCH, _DOT = 40, 3.3, 2.6
+_BETWEEN = 22.0
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """One group: how many of ``Icons.of`` people have the event, and its interval."""
+
+    label: str
+    events: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Icons:
+    """An event in two groups of people.
+
+    Attributes
+    ----------
+    event : str
+        What happens, as after "people with": ``dissociation``.
+    control, treatment : People
+        Without and with the treatment.
+    of : int
+        People in each group.
+    title, note : str
+    level : float
+        Of the intervals.
+    """
+
+    event: str
+    control: People
+    treatment: People
+    of: int = 1000
+    title: str = ""
+    note: str = ""
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        for name in ("control", "treatment"):
+            group: People = getattr(self, name)
+            for what in ("events", "low", "high"):
+                value = getattr(group, what)
+                if value is not None and not 0 <= value <= self.of:
+                    raise UsageError(
+                        f"{name}: {what} is {value:g}; of {format_count(self.of)} people between 0"
+                        f" and {format_count(self.of)} can have an event"
+                    )
+
+    @property
+    def groups(self) -> tuple[People, People]:
+        """Without the treatment first."""
+        return self.control, self.treatment
+
+    def counted(self, group: People) -> str:
+        """Return ``110 of 1,000`` with the interval, where there is one."""
+        words = f"{_whole(group.events)} of {format_count(self.of)}"
+        if group.low is None or group.high is None:
+            return words
+        return f"{words} ({_whole(group.low)} to {_whole(group.high)})"
+
+    @property
+    def difference(self) -> str:
+        """``51 more``, ``3 fewer`` or ``no more and no fewer``."""
+        more = round(self.treatment.events) - round(self.control.events)
+        if not more:
+            return "no more and no fewer"
+        return f"{format_count(abs(more))} {'more' if more > 0 else 'fewer'}"
+
+
+def _whole(value: float) -> str:
+    return "fewer than 1" if 0 < value < 0.5 else format_count(round(value))
+
+
+@look.themed
+def icons(data: Icons, *, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """Draw two groups of people as dots, those with the event filled, and return the axes.
+
+    Returns
+    -------
+    Axes
+        In points. Parts: ``group_name``, ``group_count``, ``people`` (all of them), ``with_event``
+        (as many as without the treatment), ``more_with_event`` (with the treatment alone),
+        ``fewer_with_event`` (spared by it), ``key``.
+
+    Notes
+    -----
+    A row of dots is one line of dashes without length and with round ends, so that a thousand
+    people weigh little in a page.
+    """
+    row = _PITCH * IN_ROW
+    deep = _PITCH * math.ceil(data.of / IN_ROW)
+    width = 2 * row + _BETWEEN + 2 * MARGIN
+    wide = (width - 2 * MARGIN - _BETWEEN) / 2
+    names = [look.wrap(look.clean(group.label), wide, BODY, bold=True) for group in data.groups]
+    counts = [look.wrap(data.counted(group), wide, BODY) for group in data.groups]
+    lines = max(map(len, names)) + max(map(len, counts))
+    top = lines * LINE * BODY + 5.0
+    base, more = round(data.control.events), round(data.treatment.events)
+    keys = [(look.NAVY, f"with {data.event}")]
+    if more > base:
+        keys.append((look.VERMILLION, "more with the treatment"))
+    elif more < base:
+        keys.append((look.SKY, "fewer with the treatment"))
+    keys.append((look.RULE, f"without {data.event}"))
+    keyed = [look.wrap(look.clean(words), width - 2 * MARGIN - 10.0, SMALL) for _, words in keys]
+    high = top + deep + 6.0 + sum(map(len, keyed)) * LINE * SMALL
+    ends = f"In brackets: {format_percent(data.level)} interval." if "(" in "".join(
+        data.counted(group) for group in data.groups) else ""  # fmt: skip
+    notes = [f"One dot: one person of {format_count(data.of)}. {ends}", data.note]
+    pen = table(ax, width, high, title=data.title if title is None else title, notes=notes)
+    for index, (name, count) in enumerate(zip(names, counts, strict=True)):
+        left = MARGIN + index * (wide + _BETWEEN)
+        y = 0.0
+        for part, words, bold in (("group_name", name, True), ("group_count", count, False)):
+            for line in words:
+                pen.text(part, left, y + 0.8 * BODY, line, bold=bold)
+                y += LINE * BODY
+        _dots(pen, "people", left, top, range(max(base, more if index else 0), data.of), look.RULE)
+        _dots(pen, "with_event", left, top, range(min(base, more) if index else base), look.NAVY)
+        if index:
+            part, fill = ("more_with_event", look.VERMILLION) if more > base else (
+                "fewer_with_event", look.SKY
+            )  # fmt: skip
+            _dots(pen, part, left, top, range(min(base, more), max(base, more)), fill)
+    y = top + deep + 6.0
+    for (fill, _), words in zip(keys, keyed, strict=True):
+        _dots(pen, "key_mark", MARGIN, y + 0.5 * SMALL - _PITCH / 2, range(1), fill)
+        for line in words:
+            pen.text("key", MARGIN + 10.0, y + 0.8 * SMALL, line, SMALL)
+            y += LINE * SMALL
+    return pen.ax
+
+
+def _dots(pen: Pen, part: str, left: float, top: float, people: range, fill: str) -> None:
+    """Draw the people of a range in their places, row by row."""
+    for row in range(people.start // IN_ROW, math.ceil(people.stop / IN_ROW)) if people else ():
+        first = max(people.start, row * IN_ROW) - row * IN_ROW
+        last = min(people.stop, (row + 1) * IN_ROW) - row * IN_ROW
+        y = top + (row + 0.5) * _PITCH
+        ends = [(left + (x + 0.5) * _PITCH, y) for x in (first, last - 1 + 0.05)]
+        pen.line(part, ends, width=_DOT, colour=fill, dash=(0, (0.01, _PITCH - 0.01)),
+                 round_ends=True)  # fmt: skip
+
+
+def describe_icons(data: Icons) -> str:
+    """Return the picture in sentences, in numbers."""
+    named = f": {data.title}" if data.title else ""
+    groups = "; ".join(f"{group.label}: {data.counted(group)}" for group in data.groups)
+    return (
+        f"People as dots{named}. Of {format_count(data.of)} people, those with {data.event}:"
+        f" {groups}. With the treatment {data.difference}."
+    )
