@@ -251,7 +251,7 @@ def _information_size(
         if events is None or not 0 < events["baseline_risk"] < 1:
             return none("No optimal information size: the risk on control is not known.")
         risk = published(events["baseline_risk"])
-        rare_harm = spec.section == spec.project.harms.section and risk < 0.75
+        rare_harm = spec.section == spec.project.harms.section != "" and risk < 0.75
         change = RELATIVE_CHANGE if rare_harm else -RELATIVE_CHANGE
         side = "more" if change > 0 else "fewer"
         return {

@@ -203,11 +203,15 @@ class Directness(Table):
 
 
 class HarmsSummary(Table):
-    """The figure of all counted harms at the start of their section."""
+    """The figure of all counted harms at the start of their section.
 
-    section: Text = "harms"
+    ``shared_ending`` lists ends of titles that are left out where every row would repeat them.
+    """
+
+    section: Text = ""
     title: Text = "Harms against control"
     note: Text = ""
+    shared_ending: Words = ()
 
 
 class Card(Table):

@@ -19,6 +19,7 @@ from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.errors import ReportError
 from ketameta.evidence.load import is_link
+from ketameta.evidence.project import NOT_STATED
 from ketameta.evidence.textfiles import decode, read_toml
 from ketameta.formatting import format_level, plural
 from ketameta.paths import ProjectPaths
@@ -158,7 +159,9 @@ def record_flow(search: Mapping[str, Any], excluded_listed: int, used: int) -> d
     ReportError
         With every sum that does not hold.
     """
-    records = search["records"]
+    records = search.get("records")
+    if records is None:
+        return {"mismatch": "", "before": [], "by_source": [], "studies_used": used}
     flow = search.get("flow", search.get("prisma", {}))
     problems = []
     extracted, converted = records["extracted"], records["converted"]
@@ -244,6 +247,17 @@ def _trial_state(row: Mapping[str, Any]) -> str:
     return "completed, with results" if known else "completed without results"
 
 
+#: What is said of the search where nobody recorded one.
+NO_SEARCH: Mapping[str, Any] = {
+    "search": {
+        "kind": "What was searched is not recorded",
+        "counts_note": "That no trial stands here does not show that there is none.",
+        "limits": ["What was searched, where and until when is not recorded."],
+        "extraction_closed": NOT_STATED,
+    },
+    "source": (),
+    "nothing_found": (),
+}
 #: A search older than this is due again (half a year, in days).
 SEARCH_DUE_DAYS = 183
 
@@ -325,20 +339,23 @@ def report_context(
         "living": _living(search),
         "flow": record_flow(search, counts["records_excluded"], len(used)),
         "routes": _routes_used(results),
-        "limitations": _limitations(search, counts),
+        "limitations": _limitations(search, counts, summary.sentences_in(text("limitations"))),
         "glossary": texts.glossary(project),
         "citation": _citation(paths),
         "level": results[0]["level"] if results else None,
         "methods": [
             words.format(level=format_level(results[0]["level"]) if results else "")
             for words in texts.METHODS
-        ],
+        ]
+        + summary.sentences_in(text("methods")),
         "project": project,
         "study_columns": [known[name] for name in project.front.study_columns],
         "headline": by_name.get(project.project.headline),
         "title": project.project.title,
         "lead": project.project.lead or texts.LEAD,
-        "no_risk_of_bias": texts.NO_RISK_OF_BIAS,
+        "no_risk_of_bias": " ".join(
+            [texts.NO_RISK_OF_BIAS, *summary.sentences_in(text("risk_of_bias"))]
+        ),
         "check_words": texts.CHECK,
     }
 
@@ -346,18 +363,17 @@ def report_context(
 def _living(search: Mapping[str, Any]) -> dict[str, str]:
     """Return the day the search was closed and the day it is due again."""
     closed = str(search["search"]["extraction_closed"])
+    if closed == NOT_STATED:
+        return {"searched": "", "due": ""}
     days = int(search["search"].get("due_after_days", SEARCH_DUE_DAYS))
     due = datetime.date.fromisoformat(closed) + datetime.timedelta(days=days)
     return {"searched": closed, "due": due.isoformat()}
 
 
-def _limitations(search: Mapping[str, Any], counts: Mapping[str, Any]) -> list[str]:
-    found = [
-        *search["search"]["limits"],
-        "The questions were declared after the published abstracts were known.",
-        "One person's extraction has not been repeated by a second for every row; each card says "
-        "which.",
-    ]
+def _limitations(
+    search: Mapping[str, Any], counts: Mapping[str, Any], own: Sequence[str]
+) -> list[str]:
+    found = [*search["search"]["limits"], *own]
     if not counts["risk_of_bias_rows"]:
         found.append("Risk of bias has not been judged.")
     if counts["empty_analyses"]:
@@ -474,13 +490,9 @@ def _correction(item: Any) -> dict[str, Any]:
 def _search(paths: ProjectPaths) -> dict[str, Any]:
     path = paths.data / "search.toml"
     document, _, findings = read_toml(path, paths.relative(path))
-    if document is None:
-        why = "\n".join(str(finding) for finding in findings) or (
-            f"{paths.relative(path)}: no such file; the report needs the record of the search: "
-            "[search], [[source]], [[nothing_found]] and [records]"
-        )
-        raise ReportError(why)
-    return document
+    if document is None and findings:
+        raise ReportError("\n".join(str(finding) for finding in findings))
+    return NO_SEARCH if document is None else document
 
 
 def _routes_used(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

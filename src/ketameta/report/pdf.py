@@ -276,9 +276,11 @@ def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
         "keywords": list(about.keywords),
         "stamp": f"ketameta {context['versions']['ketameta']} \u00b7 data {context['stamp']} "
         f"\u00b7 results {context['results_stamp']}",
-        "closed": [int(part) for part in context["living"]["searched"].split("-")],
+        "closed": [int(part) for part in context["living"]["searched"].split("-") if part],
         "dates": f"Extraction closed {context['living']['searched']}; "
-        f"next search due {context['living']['due']}.",
+        f"next search due {context['living']['due']}."
+        if context["living"]["due"]
+        else f"{search['search']['kind']}.",
         "verdict": verdict,
         "plain": [
             *_headed(context["plain_summary"]),
@@ -306,7 +308,7 @@ def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
             ]
             for row in context["studies"]
         ],
-        "bias": texts.NO_RISK_OF_BIAS
+        "bias": context["no_risk_of_bias"]
         if not context["risk_of_bias"]
         else f"Judged in {plural(len(context['risk_of_bias']), 'row')}; the page lists them.",
         "methods": list(context["methods"]),
@@ -337,6 +339,7 @@ def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
                     ("Records that stand in the tables", "converted"),
                     ("Studies that enter an analysis", "studies_used"),
                 )
+                if key in flow
             ),
         ],
         "corrections": [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -417,7 +416,7 @@ def harms_summary(
     found = [
         result
         for result in results
-        if result["section"] == project.harms.section
+        if result["section"] == project.harms.section != ""
         and result["kind"] == "pooled"
         and result["measure"] == "RR"
         and (result["pooled"] is not None or result["k"] == 0)
@@ -427,8 +426,7 @@ def harms_summary(
     levels = {result["level"] for result in found}
     several = "Intervals have the levels of their analyses." if len(levels) > 1 else ""
     note = f"{project.harms.note} {several}".strip()
-    # The end of a title that every row of the summary shares.
-    shared = re.compile(rf" (with|of) {re.escape(project.directness.treatment)}$")
+    shared = project.harms.shared_ending
     data = Harms(
         tuple(_harm(result, shared) for result in found),
         replace(scale_of(found[0]), level=max(levels)),
@@ -438,10 +436,13 @@ def harms_summary(
     return Plot("harms", "harms_summary", data)
 
 
-def _harm(result: dict[str, Any], shared: re.Pattern[str]) -> Harm:
+def _harm(result: dict[str, Any], shared: Sequence[str]) -> Harm:
     events = result["events"]
     return Harm(
-        shared.sub("", result["title"]),
+        next(
+            (title.removesuffix(end) for end in shared if (title := result["title"]).endswith(end)),
+            result["title"],
+        ),
         result["k"],
         result["n_participants"],
         1000 * events["baseline_risk"] if events else None,

@@ -134,11 +134,13 @@ def abstract(
         if item.analysis in results
     ]
     methods = [
-        f"{search['search']['kind']}; extraction closed {search['search']['extraction_closed']}.",
+        f"{search['search']['kind']}; extraction closed {search['search']['extraction_closed']}."
+        if search["source"]
+        else f"{search['search']['kind']}.",
         f"{plural(counts['studies_extracted'], 'study', 'studies')} were extracted arm by arm; "
         f"{counts['studies_used']} enter {plural(counts['analyses'], 'declared analysis', 'declared analyses')}.",  # noqa: E501
         "Effects are pooled in random-effects models (REML) with conservative Knapp\u2013Hartung "
-        "intervals; evidence from other conditions is kept apart.",
+        "intervals; direct and indirect evidence are kept apart.",
     ]
     limits = list(search["search"]["limits"])
     if not counts["risk_of_bias_rows"]:
@@ -156,8 +158,12 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:] if text.startswith("No ") else text
 
 
-#: Texts that a project may write in ``analyses/text/``, each a Markdown file of its name.
-TEXTS = ("plain_summary", "not_meant", "background", "conclusion")
+#: Texts that a project may write in ``analyses/text/``, each a Markdown file of its name. Those
+#: of the second line say what is true of one project alone: without a file nothing is said.
+TEXTS = (
+    *("plain_summary", "not_meant", "background", "conclusion"),
+    *("methods", "limitations", "risk_of_bias"),
+)
 _TAG = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}", re.DOTALL)
 
 
@@ -188,7 +194,8 @@ def prose(paths: ProjectPaths, results: Results, project: Project) -> Callable[[
         if own.is_file() and not is_link(own):
             source = own.read_text(encoding="utf-8")
         else:
-            source = _STANDARD.joinpath(f"{name}.md").read_text(encoding="utf-8")
+            standard = _STANDARD.joinpath(f"{name}.md")
+            source = standard.read_text(encoding="utf-8") if standard.is_file() else ""
         typed = _TAG.sub(lambda found: "\n" * found[0].count("\n"), source)
         for number, line in enumerate(typed.split("\n"), start=1):
             if re.search(r"\d", line):

@@ -142,16 +142,16 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
         "exclusions.csv": _listed(
             context["exclusions"], ["study", "outcome", "records", "reason_code", "reason"]
         ),
-        "flow.csv": csv_text(
-            ["records", "extracted", "converted", "excluded"],
-            [
-                *([part["label"], part["extracted"], part["converted"], part["excluded"]]
-                  for part in context["flow"]["by_source"]),
-                ["all", context["flow"]["extracted"], context["flow"]["converted"],
-                 context["flow"]["excluded"]],
-            ],
-        ),
+        **({"flow.csv": _flow(context["flow"])} if "extracted" in context["flow"] else {}),
     }  # fmt: skip
+
+
+def _flow(flow: Mapping[str, Any]) -> str:
+    counts = ("extracted", "converted", "excluded")
+    rows = [*flow["by_source"], {"label": "all", **flow}]
+    return csv_text(
+        ["records", *counts], [[row["label"], *(row[name] for name in counts)] for row in rows]
+    )
 
 
 _HEADER = ("table", "row", "column", "value")

@@ -22,8 +22,7 @@ METHODS: tuple[str, ...] = (
     "variance has a Q-profile interval. Prediction intervals use a t distribution with two "
     "degrees of freedom fewer than trials. A single trial is shown as it is; two trials get no "
     "prediction interval. Each main result is refitted by an independent implementation and the "
-    "largest difference is printed. The published abstracts were known when the questions were "
-    "declared.",
+    "largest difference is printed.",
     "Change scores and endpoint scores never meet in one standardised analysis. Crossover trials "
     "enter as paired effects. For counts, half an event is added to each cell of a table with an "
     "empty cell; Mantel\u2013Haenszel and Peto results without it stand beside. Moderators need "
@@ -38,11 +37,7 @@ METHODS: tuple[str, ...] = (
     "are not tested against each other; where trials are few a permutation test stands beside, and "
     "all moderator tests are adjusted together by the method of Holm.",
 )
-NO_RISK_OF_BIAS = (
-    "Risk of bias has not been judged for any study: most were read as abstracts or tables, which "
-    "do not show how a trial was run. Companion analyses limited to double-blind trials stand "
-    "beside the main results."
-)
+NO_RISK_OF_BIAS = "Risk of bias has not been judged for any study."
 CHECK = (
     "Open any trial under a forest plot of the page to see the extracted cells, where they stand "
     "in the source, and the arithmetic. Every pooled number shows its formula and a line of R "

@@ -82,7 +82,7 @@ def form_findings(paths: ProjectPaths) -> Iterator[Finding]:
         if not findings:
             why = "there is no such file; a report says what was searched"
             remedy = f"write {', '.join(f'[{name}]' for name in _TABLES)} into it"
-            yield file_finding("file_missing", file, why, remedy)
+            yield file_finding("search_form", file, why, remedy, severity="warning")
         return
 
     def wrong(key: str, why: str, remedy: str, severity: Severity = "error") -> Finding:
@@ -95,8 +95,6 @@ def form_findings(paths: ProjectPaths) -> Iterator[Finding]:
         if name not in (*_TABLES, "flow", "prisma"):
             hint = did_you_mean(name, (*_TABLES, "flow"))
             yield wrong(name, "no such table", f"rename or delete it{hint}")
-    if "records" not in document:
-        yield wrong("records", "the table is missing", f"write [records]: {', '.join(RECORDS)}")
     search = document.get("search")
     if not isinstance(search, Mapping):
         yield wrong("search", "the table is missing", f"write [search]: {', '.join(_SEARCH)}")
