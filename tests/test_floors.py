@@ -59,6 +59,7 @@ LONGER: dict[str, str] = {
     "exchange/draft.py": "a source, its words, its rows and what is said of each",
     "exchange/metapsy.py": "one format, both of its tables and its words",
     "models/bayes/priors.py": "densities, and the published tables as they were printed",
+    "models/dependent/likelihood.py": "checked data and their likelihood, arrays only",
     "models/dependent/multilevel.py": "model, result and statistics of one noun",
     "models/network/network.py": "model, result and caveats of one noun",
     "models/pooling.py": "the first result anyone sees, with its lines and intervals",

@@ -1,24 +1,25 @@
 from ketameta import plots as plots
+from ketameta.effects.arrays import EffectSize as EffectSize
 from ketameta.effects.conversions.arms import combine_arms as combine_arms
 from ketameta.effects.conversions.arms import combine_events as combine_events
 from ketameta.effects.conversions.arms import count_from_percent as count_from_percent
-from ketameta.effects.conversions.differences import sd_from_difference_ci as sd_from_difference_ci
-from ketameta.effects.conversions.differences import sd_from_difference_se as sd_from_difference_se
-from ketameta.effects.conversions.differences import sd_from_f as sd_from_f
-from ketameta.effects.conversions.differences import sd_from_p as sd_from_p
-from ketameta.effects.conversions.differences import sd_from_t as sd_from_t
-from ketameta.effects.conversions.quantiles import (
+from ketameta.effects.conversions.arms import (
     mean_sd_from_five_numbers as mean_sd_from_five_numbers,
 )
-from ketameta.effects.conversions.quantiles import mean_sd_from_quartiles as mean_sd_from_quartiles
-from ketameta.effects.conversions.quantiles import mean_sd_from_range as mean_sd_from_range
+from ketameta.effects.conversions.arms import mean_sd_from_quartiles as mean_sd_from_quartiles
+from ketameta.effects.conversions.arms import mean_sd_from_range as mean_sd_from_range
 from ketameta.effects.conversions.spread import change_sd as change_sd
 from ketameta.effects.conversions.spread import (
     correlation_from_change_sd as correlation_from_change_sd,
 )
 from ketameta.effects.conversions.spread import pooled_sd as pooled_sd
 from ketameta.effects.conversions.spread import sd_from_ci as sd_from_ci
+from ketameta.effects.conversions.spread import sd_from_difference_ci as sd_from_difference_ci
+from ketameta.effects.conversions.spread import sd_from_difference_se as sd_from_difference_se
+from ketameta.effects.conversions.spread import sd_from_f as sd_from_f
+from ketameta.effects.conversions.spread import sd_from_p as sd_from_p
 from ketameta.effects.conversions.spread import sd_from_se as sd_from_se
+from ketameta.effects.conversions.spread import sd_from_t as sd_from_t
 from ketameta.effects.conversions.spread import se_from_sd as se_from_sd
 from ketameta.effects.conversions.uncertainty import log_se_from_ci as log_se_from_ci
 from ketameta.effects.conversions.uncertainty import se_from_ci as se_from_ci
@@ -32,9 +33,6 @@ from ketameta.effects.events import log_odds_ratio as log_odds_ratio
 from ketameta.effects.events import log_risk_ratio as log_risk_ratio
 from ketameta.effects.events import peto_log_odds_ratio as peto_log_odds_ratio
 from ketameta.effects.events import risk_difference as risk_difference
-from ketameta.effects.hazards import log_hazard_ratio as log_hazard_ratio
-from ketameta.effects.hazards import log_hazard_ratio_from_logrank as log_hazard_ratio_from_logrank
-from ketameta.effects.hazards import log_hazard_ratio_from_se as log_hazard_ratio_from_se
 from ketameta.effects.means import log_ratio_of_means as log_ratio_of_means
 from ketameta.effects.means import mean_difference as mean_difference
 from ketameta.effects.means import single_mean as single_mean
@@ -49,11 +47,13 @@ from ketameta.effects.proportions import arcsine_proportion as arcsine_proportio
 from ketameta.effects.proportions import double_arcsine_proportion as double_arcsine_proportion
 from ketameta.effects.proportions import log_odds as log_odds
 from ketameta.effects.proportions import proportion as proportion
+from ketameta.effects.rates import log_hazard_ratio as log_hazard_ratio
+from ketameta.effects.rates import log_hazard_ratio_from_logrank as log_hazard_ratio_from_logrank
+from ketameta.effects.rates import log_hazard_ratio_from_se as log_hazard_ratio_from_se
 from ketameta.effects.rates import log_rate as log_rate
 from ketameta.effects.rates import log_rate_ratio as log_rate_ratio
 from ketameta.effects.table import Effects as Effects
 from ketameta.effects.table import effect_sizes as effect_sizes
-from ketameta.effects.value import EffectSize as EffectSize
 from ketameta.models._pymare import from_pymare as from_pymare
 from ketameta.models._pymare import to_pymare as to_pymare
 from ketameta.models.absolute import absolute_effect as absolute_effect
@@ -81,7 +81,7 @@ from ketameta.models.diagnostics.influence import influence as influence
 from ketameta.models.diagnostics.leave_one_out import leave_one_out as leave_one_out
 from ketameta.models.diagnostics.second_engine import second_engine as second_engine
 from ketameta.models.dose.dose_response import dose_response as dose_response
-from ketameta.models.network.inputs import network_components as network_components
+from ketameta.models.network.model import network_components as network_components
 from ketameta.models.network.network import network_meta_analysis as network_meta_analysis
 from ketameta.models.pooling import common_effect as common_effect
 from ketameta.models.pooling import pool as pool
@@ -96,14 +96,14 @@ from ketameta.models.resampling.batched import batched_fit as batched_fit
 from ketameta.models.resampling.bootstrap import bootstrap as bootstrap
 from ketameta.models.resampling.permutation import permutation_test as permutation_test
 from ketameta.models.resampling.simulation import simulate_coverage as simulate_coverage
-from ketameta.models.small_study.egger import egger_test as egger_test
-from ketameta.models.small_study.egger import peters_test as peters_test
-from ketameta.models.small_study.fail_safe import fail_safe_n as fail_safe_n
-from ketameta.models.small_study.henmi_copas import henmi_copas as henmi_copas
-from ketameta.models.small_study.pet_peese import pet_peese as pet_peese
-from ketameta.models.small_study.rank_test import rank_test as rank_test
+from ketameta.models.small_study.adjusted import henmi_copas as henmi_copas
+from ketameta.models.small_study.adjusted import pet_peese as pet_peese
+from ketameta.models.small_study.adjusted import trim_and_fill as trim_and_fill
+from ketameta.models.small_study.asymmetry import egger_test as egger_test
+from ketameta.models.small_study.asymmetry import peters_test as peters_test
+from ketameta.models.small_study.asymmetry import rank_test as rank_test
 from ketameta.models.small_study.selection_model import selection_model as selection_model
-from ketameta.models.small_study.trim_and_fill import trim_and_fill as trim_and_fill
+from ketameta.models.small_study.significance import fail_safe_n as fail_safe_n
 from ketameta.models.subgroups import subgroup_analysis as subgroup_analysis
 
 __version__: str

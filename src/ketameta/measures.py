@@ -185,7 +185,7 @@ _COUNTS = ("events_treatment", "n_treatment", "events_control", "n_control")
 _ZEROS = ("zero_cells", "double_zeros", "correction")
 _ZEROS_ONE = ("zero_cells", "correction")
 _TIMES = ("events_treatment", "time_treatment", "events_control", "time_control")
-_LOGRANK = Way("hazards.log_hazard_ratio_from_logrank", ("observed_minus_expected", "variance"))
+_LOGRANK = Way("rates.log_hazard_ratio_from_logrank", ("observed_minus_expected", "variance"))
 
 
 def _paired(function: str, *columns: str) -> Way:
@@ -228,8 +228,8 @@ def _entries() -> dict[Measure, MeasureEntry]:
     add("IRR", "Incidence rate ratio", "log", 1.0,
         Way("rates.log_rate_ratio", _TIMES, _ZEROS), prior=0.5)  # fmt: skip
     add("HR", "Hazard ratio", "log", 1.0,
-        Way("hazards.log_hazard_ratio", ("hr", "ci_low", "ci_high"), ("level",)),
-        Way("hazards.log_hazard_ratio_from_se", ("log_hr", "se")), _LOGRANK, prior=0.5)  # fmt: skip
+        Way("rates.log_hazard_ratio", ("hr", "ci_low", "ci_high"), ("level",)),
+        Way("rates.log_hazard_ratio_from_se", ("log_hr", "se")), _LOGRANK, prior=0.5)  # fmt: skip
     add("SMCR", "Standardised mean change", "identity", 0.0,
         _paired("paired.standardized_mean_change",
                 "mean_before", "mean_after", "sd_before", "n", "correlation"),

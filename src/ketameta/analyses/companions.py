@@ -22,10 +22,9 @@ from ketameta.models.policy import BAYES_COMPANION_BELOW, MIN_STUDIES_SMALL_STUD
 from ketameta.models.pooling import NoEvidence, RandomEffects, pool
 from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel, peto
 from ketameta.models.results import plain
-from ketameta.models.small_study.egger import egger_test
-from ketameta.models.small_study.pet_peese import pet_peese
+from ketameta.models.small_study.adjusted import pet_peese, trim_and_fill
+from ketameta.models.small_study.asymmetry import egger_test
 from ketameta.models.small_study.selection_model import selection_model
-from ketameta.models.small_study.trim_and_fill import trim_and_fill
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import numpy as np
 from ketameta.analyses.rows import StudyEffects, study_covariance, texts
 from ketameta.errors import KetametaError
 from ketameta.formatting import published
-from ketameta.models.network.inputs import network_components
+from ketameta.models.network.model import network_components
 from ketameta.models.network.network import network_meta_analysis
 from ketameta.models.results import plain
 

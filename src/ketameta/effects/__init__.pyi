@@ -1,6 +1,7 @@
 from ketameta.effects.arrays import LARGEST as LARGEST
 from ketameta.effects.arrays import SMALLEST as SMALLEST
 from ketameta.effects.arrays import Bools as Bools
+from ketameta.effects.arrays import EffectSize as EffectSize
 from ketameta.effects.arrays import Floats as Floats
 from ketameta.effects.arrays import Problems as Problems
 from ketameta.effects.arrays import as_number as as_number
@@ -19,9 +20,6 @@ from ketameta.effects.events import log_risk_ratio as log_risk_ratio
 from ketameta.effects.events import peto_log_odds_ratio as peto_log_odds_ratio
 from ketameta.effects.events import risk_difference as risk_difference
 from ketameta.effects.events import zero_cells_of as zero_cells_of
-from ketameta.effects.hazards import log_hazard_ratio as log_hazard_ratio
-from ketameta.effects.hazards import log_hazard_ratio_from_logrank as log_hazard_ratio_from_logrank
-from ketameta.effects.hazards import log_hazard_ratio_from_se as log_hazard_ratio_from_se
 from ketameta.effects.means import hedges_correction as hedges_correction
 from ketameta.effects.means import log_ratio_of_means as log_ratio_of_means
 from ketameta.effects.means import mean_difference as mean_difference
@@ -43,6 +41,9 @@ from ketameta.effects.proportions import arcsine_proportion as arcsine_proportio
 from ketameta.effects.proportions import double_arcsine_proportion as double_arcsine_proportion
 from ketameta.effects.proportions import log_odds as log_odds
 from ketameta.effects.proportions import proportion as proportion
+from ketameta.effects.rates import log_hazard_ratio as log_hazard_ratio
+from ketameta.effects.rates import log_hazard_ratio_from_logrank as log_hazard_ratio_from_logrank
+from ketameta.effects.rates import log_hazard_ratio_from_se as log_hazard_ratio_from_se
 from ketameta.effects.rates import log_rate as log_rate
 from ketameta.effects.rates import log_rate_ratio as log_rate_ratio
 from ketameta.effects.table import Effects as Effects
@@ -51,4 +52,3 @@ from ketameta.effects.table import check_alike as check_alike
 from ketameta.effects.table import check_indexes as check_indexes
 from ketameta.effects.table import effect_sizes as effect_sizes
 from ketameta.effects.table import is_frame as is_frame
-from ketameta.effects.value import EffectSize as EffectSize

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketameta.effects.arrays import Floats, Problems, columns
-from ketameta.effects.value import EffectSize, effect
+from ketameta.effects.arrays import EffectSize, Floats, Problems, columns, effect
 from ketameta.measures import Measure
 
 

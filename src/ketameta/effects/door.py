@@ -12,8 +12,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 import numpy as np
 
+from ketameta.effects.arrays import EffectSize
 from ketameta.effects.table import Effects, check_indexes, effect_sizes, index_labels, is_frame
-from ketameta.effects.value import EffectSize
 from ketameta.errors import CallError, UsageError, did_you_mean
 from ketameta.measures import Measure
 

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ketameta.effects.arrays import LARGEST, Bools, Floats, Problems, as_number, columns
-from ketameta.effects.value import EffectSize, effect
+from ketameta.effects.arrays import (
+    LARGEST,
+    Bools,
+    EffectSize,
+    Floats,
+    Problems,
+    as_number,
+    columns,
+    effect,
+)
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.measures import Measure
 

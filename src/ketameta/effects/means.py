@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from ketameta.effects.arrays import Floats, Problems, columns
-from ketameta.effects.value import EffectSize, effect
+from ketameta.effects.arrays import EffectSize, Floats, Problems, columns, effect
 from ketameta.errors import NotEstimableError
 from ketameta.measures import Measure
 

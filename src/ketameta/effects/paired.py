@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketameta.effects.arrays import Floats, Problems, columns
+from ketameta.effects.arrays import EffectSize, Floats, Problems, columns, effect
 from ketameta.effects.means import hedges_j
-from ketameta.effects.value import EffectSize, effect
 from ketameta.measures import Measure
 
 

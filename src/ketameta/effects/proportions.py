@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketameta.effects.arrays import Bools, Floats, Problems, columns
+from ketameta.effects.arrays import Bools, EffectSize, Floats, Problems, columns, effect
 from ketameta.effects.events import ZERO_CELL_RULES, check_correction
-from ketameta.effects.value import EffectSize, effect
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.measures import Measure
 

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ketameta.effects import correlations, events, hazards, means, paired, proportions, rates
-from ketameta.effects.arrays import Floats, as_numbers, frozen
-from ketameta.effects.value import EffectSize
+from ketameta.effects import correlations, events, means, paired, proportions, rates
+from ketameta.effects.arrays import EffectSize, Floats, as_numbers, frozen
 from ketameta.errors import (
     ImpossibleDataError,
     NotEstimableError,
@@ -31,7 +30,6 @@ from ketameta.measures import MEASURES, Measure, Way, display_words, find_measur
 _ROOMS = {
     "correlations": correlations,
     "events": events,
-    "hazards": hazards,
     "means": means,
     "paired": paired,
     "proportions": proportions,

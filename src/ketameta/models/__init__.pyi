@@ -1,8 +1,8 @@
 from ketameta.models._pymare import from_pymare as from_pymare
 from ketameta.models._pymare import to_pymare as to_pymare
 from ketameta.models.absolute import absolute_effect as absolute_effect
-from ketameta.models.bayes_counts import WEAK_PRIOR as WEAK_PRIOR
-from ketameta.models.bayes_counts import bayes_event_counts as bayes_event_counts
+from ketameta.models.bayes.counts import WEAK_PRIOR as WEAK_PRIOR
+from ketameta.models.bayes.counts import bayes_event_counts as bayes_event_counts
 from ketameta.models.dependent.che import che as che
 from ketameta.models.dependent.multilevel import multilevel as multilevel
 from ketameta.models.dependent.robust import robust as robust
@@ -67,11 +67,11 @@ from ketameta.models.results import TAU2_WORDS as TAU2_WORDS
 from ketameta.models.results import Caveat as Caveat
 from ketameta.models.results import plain as plain
 from ketameta.models.results import terminal_bar as terminal_bar
-from ketameta.models.small_study.henmi_copas import henmi_copas as henmi_copas
-from ketameta.models.small_study.pet_peese import pet_peese as pet_peese
-from ketameta.models.small_study.rank_test import rank_test as rank_test
+from ketameta.models.small_study.adjusted import henmi_copas as henmi_copas
+from ketameta.models.small_study.adjusted import pet_peese as pet_peese
+from ketameta.models.small_study.adjusted import trim_and_fill as trim_and_fill
+from ketameta.models.small_study.asymmetry import rank_test as rank_test
 from ketameta.models.small_study.selection_model import selection_model as selection_model
-from ketameta.models.small_study.trim_and_fill import trim_and_fill as trim_and_fill
 from ketameta.models.subgroups import SubgroupAnalysis as SubgroupAnalysis
 from ketameta.models.subgroups import subgroup_analysis as subgroup_analysis
 from ketameta.models.tau2 import COMMON as COMMON

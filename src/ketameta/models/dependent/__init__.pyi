@@ -1,8 +1,8 @@
 from ketameta.models.dependent.che import che_sensitivity as che_sensitivity
-from ketameta.models.dependent.inputs import sampling_blocks as sampling_blocks
 from ketameta.models.dependent.likelihood import evaluate as evaluate
 from ketameta.models.dependent.likelihood import log_likelihoods as log_likelihoods
 from ketameta.models.dependent.likelihood import rotate as rotate
+from ketameta.models.dependent.likelihood import sampling_blocks as sampling_blocks
 from ketameta.models.dependent.multilevel import CoefficientTable as CoefficientTable
 from ketameta.models.dependent.multilevel import coefficient_table as coefficient_table
 from ketameta.models.dependent.robust import ROBUST_KINDS as ROBUST_KINDS

@@ -25,12 +25,13 @@ from ketameta.formatting import (
     plural,
 )
 from ketameta.measures import Measure, measure_code, measure_entry
-from ketameta.models.dependent.inputs import MultilevelData, multilevel_data
 from ketameta.models.dependent.likelihood import (
     Evaluation,
+    MultilevelData,
     Optimum,
     evaluate,
     maximise,
+    multilevel_data,
     profile_interval,
 )
 from ketameta.models.dependent.sampling_covariance import frozen

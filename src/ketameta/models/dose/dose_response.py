@@ -20,7 +20,7 @@ from ketameta.effects.door import takes_effects
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, plural
 from ketameta.measures import Measure, measure_code
-from ketameta.models.dependent.inputs import sampling_blocks
+from ketameta.models.dependent.likelihood import sampling_blocks
 from ketameta.models.dependent.multilevel import CoefficientTable, coefficient_table
 from ketameta.models.dependent.sampling_covariance import check_groups, check_vector, frozen
 from ketameta.models.dose.likelihood import SlopeFit, fit_slopes, maximise_slopes

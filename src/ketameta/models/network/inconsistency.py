@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from ketameta.models.network.inputs import NetworkData
 from ketameta.models.network.model import (
+    NetworkData,
     Rows,
     Whitened,
     estimate_tau2,

@@ -1,22 +1,334 @@
-"""The random-effects network model on independent rows: one variance for all comparisons.
-
-Turns the contrasts of each study into independent rows; the model knows nothing of studies.
-"""
+"""Networks as arrays: checked comparisons, their covariance, rows and likelihood."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
-from ketameta.models.network.inputs import NetworkStudy
+from ketameta.effects.arrays import as_numbers
+from ketameta.effects.table import check_alike
+from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
+from ketameta.models.dependent.sampling_covariance import (
+    check_groups,
+    check_vector,
+    given_blocks,
+    rows_of_groups,
+)
+from ketameta.models.validation import checked_inputs
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
+#: Differences of three arms are consistent within this many standard errors: printed decimals are.
+CONSISTENT = 1e-6
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class NetworkStudy:
+    """One trial as independent contrasts against its first arm.
+
+    Attributes
+    ----------
+    label : str
+    arms : tuple of str
+    y : ndarray of shape (p - 1,)
+        Arm 2, 3, ... minus arm 1.
+    V : ndarray of shape (p - 1, p - 1)
+        Sampling covariance.
+    contrasts : ndarray of shape (p - 1, T)
+        ``y = contrasts @ (effects of the T treatments) + error``.
+    inconsistency : float
+        Largest departure of the given contrasts from consistency, in standard errors.
+    """
+
+    label: str
+    arms: tuple[str, ...]
+    y: FloatArray
+    V: FloatArray
+    contrasts: FloatArray
+    inconsistency: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class NetworkData:
+    """A connected network.
+
+    Attributes
+    ----------
+    treatments : tuple of str
+        The reference first, the others in alphabetical order.
+    studies : tuple of NetworkStudy
+    participants : dict of str to float, or None
+        Participants of each treatment.
+    """
+
+    treatments: tuple[str, ...]
+    studies: tuple[NetworkStudy, ...]
+    participants: dict[str, float] | None
+
+
+def network_data(
+    estimates: ArrayLike,
+    variances: ArrayLike,
+    study: Sequence[object] | ArrayLike,
+    treatment: Sequence[object] | ArrayLike,
+    control: Sequence[object] | ArrayLike,
+    reference: str | None,
+    sampling_covariance: ArrayLike | Sequence[ArrayLike] | None,
+    n_treatment: ArrayLike | None,
+    n_control: ArrayLike | None,
+) -> NetworkData:
+    """Check contrasts and arrange them by study.
+
+    Parameters and errors as in :func:`ketameta.network_meta_analysis`.
+    """
+    k = as_numbers("estimates", estimates).size
+    labels, studies, groups = check_groups("study", study, k)
+    first = check_groups("treatment", treatment, k)[0]
+    second = check_groups("control", control, k)[0]
+    check_alike("study", studies)
+    check_alike("treatment and control", (*first, *second))
+    inputs = checked_inputs(estimates, variances, labels, repeated_labels="allow")
+    for row in range(k):
+        if first[row] == second[row]:
+            raise ImpossibleDataError(
+                f"row {row} of {labels[row]!r} compares {first[row]!r} with itself; join the arms"
+            )
+    treatments = _ordered(first, second, labels, reference)
+    check_connected(first, second)
+    rows = rows_of_groups(groups, len(studies))
+    blocks = given_blocks(sampling_covariance, rows, studies)
+    if sampling_covariance is not None and blocks is None:
+        covariance = as_numbers("sampling_covariance", sampling_covariance)
+        if covariance.shape != (k, k) or not np.all(np.isfinite(covariance)):
+            raise UsageError(
+                f"sampling_covariance has shape {covariance.shape}; it needs ({k}, {k}) numbers"
+            )
+        blocks = [covariance[np.ix_(at, at)] for at in rows]
+    built = tuple(
+        _study(
+            name,
+            rows[index],
+            inputs.y,
+            inputs.v,
+            first,
+            second,
+            None if blocks is None else blocks[index],
+            treatments,
+        )
+        for index, name in enumerate(studies)
+    )
+    counted = _participants(labels, first, second, n_treatment, n_control)
+    return NetworkData(treatments, built, counted)
+
+
+def network_components(
+    treatment: Sequence[object] | ArrayLike, control: Sequence[object] | ArrayLike
+) -> tuple[tuple[str, ...], ...]:
+    """Return the treatments that comparisons connect, largest group first.
+
+    Parameters
+    ----------
+    treatment, control : sequence of length k
+        The two treatments of each comparison.
+    """
+    first = check_groups("treatment", treatment, np.size(np.asarray(treatment, dtype=object)))[0]
+    second = check_groups("control", control, len(first))[0]
+    parts: list[set[str]] = []
+    for pair in zip(first, second, strict=True):
+        joined = set(pair)
+        apart = []
+        for part in parts:
+            if part & joined:
+                joined |= part
+            else:
+                apart.append(part)
+        parts = [*apart, joined]
+    return tuple(sorted((tuple(sorted(part)) for part in parts), key=lambda p: (-len(p), p)))
+
+
+def check_connected(first: Sequence[str], second: Sequence[str]) -> None:
+    """Refuse a network that falls apart, naming its parts.
+
+    Raises
+    ------
+    NotEstimableError
+    """
+    parts = network_components(first, second)
+    if len(parts) > 1:
+        listed = "; ".join("{" + ", ".join(part) + "}" for part in parts)
+        raise NotEstimableError(
+            f"the network is not connected: no trial links {listed}. Analyse each part by itself"
+        )
+
+
+def _ordered(
+    first: tuple[str, ...], second: tuple[str, ...], study: tuple[str, ...], reference: str | None
+) -> tuple[str, ...]:
+    studies: dict[str, set[str]] = {}
+    for a, b, name in zip(first, second, study, strict=True):
+        studies.setdefault(a, set()).add(name)
+        studies.setdefault(b, set()).add(name)
+    known = sorted(studies)
+    if reference is None:
+        reference = min(known, key=lambda name: (-len(studies[name]), name))
+    elif not isinstance(reference, str) or reference not in studies:
+        raise UsageError(f"reference is {reference!r}; choose one of {', '.join(known)}")
+    return (reference, *(name for name in known if name != reference))
+
+
+def _study(
+    label: str,
+    rows: IntArray,
+    y: FloatArray,
+    v: FloatArray,
+    first: tuple[str, ...],
+    second: tuple[str, ...],
+    covariance: FloatArray | None,
+    treatments: tuple[str, ...],
+) -> NetworkStudy:
+    """Reduce the contrasts of one study to independent ones against its first arm."""
+    if rows.size == 1:
+        return _two_arms(label, int(rows[0]), y, v, first, second, treatments)
+    arms = tuple(
+        name for name in treatments if any(name in (first[row], second[row]) for row in rows)
+    )
+    p = len(arms)
+    signs = np.zeros((rows.size, p))
+    for at, row in enumerate(rows):
+        signs[at, arms.index(first[row])] = 1.0
+        signs[at, arms.index(second[row])] = -1.0
+    if len(np.unique(np.abs(signs), axis=0)) < rows.size:
+        raise ImpossibleDataError(
+            f"study {label!r} gives the same comparison twice; keep one, or label two studies"
+        )
+    onto = np.hstack([-np.ones((p - 1, 1)), np.eye(p - 1)])
+    inconsistency = 0.0
+    if rows.size == p - 1 and np.linalg.matrix_rank(signs) == p - 1:
+        block = np.diag(v[rows])
+        if p > 2:
+            if covariance is None:
+                raise NotEstimableError(
+                    f"study {label!r} has {p} arms and {p - 1} comparisons, whose sampling errors"
+                    " are correlated; give sampling_covariance (see shared_arm_covariance) or all"
+                    f" {p * (p - 1) // 2} comparisons"
+                )
+            block = _checked_block(covariance, v[rows], label)
+        turn = onto @ np.linalg.pinv(signs)
+        effects, V = turn @ y[rows], turn @ block @ turn.T
+    elif rows.size == p * (p - 1) // 2:
+        effects, V, inconsistency = _from_all_pairs(signs, y[rows], v[rows], onto, label, arms)
+    else:
+        raise ImpossibleDataError(
+            f"study {label!r} has {p} arms and {rows.size} comparisons; give {p - 1} that link all"
+            f" arms with their covariance, or all {p * (p - 1) // 2}"
+        )
+    contrasts = np.zeros((p - 1, len(treatments)))
+    columns = [treatments.index(name) for name in arms]
+    contrasts[:, columns] = onto
+    return NetworkStudy(label, arms, effects, V, contrasts, inconsistency)
+
+
+def _two_arms(
+    label: str,
+    row: int,
+    y: FloatArray,
+    v: FloatArray,
+    first: tuple[str, ...],
+    second: tuple[str, ...],
+    treatments: tuple[str, ...],
+) -> NetworkStudy:
+    """Return a study with one comparison, the commonest kind."""
+    places = treatments.index(first[row]), treatments.index(second[row])
+    sign = 1.0 if places[0] > places[1] else -1.0
+    contrasts = np.zeros((1, len(treatments)))
+    contrasts[0, max(places)], contrasts[0, min(places)] = 1.0, -1.0
+    arms = (treatments[min(places)], treatments[max(places)])
+    return NetworkStudy(label, arms, sign * y[[row]], v[row].reshape(1, 1), contrasts, 0.0)
+
+
+def _checked_block(block: FloatArray, v: FloatArray, label: str) -> FloatArray:
+    root = np.sqrt(v)
+    correlation = block / np.outer(root, root)
+    if np.abs(np.diag(correlation) - 1).max() > 1e-8:
+        raise ImpossibleDataError(
+            f"the diagonal of sampling_covariance is not the variances of study {label!r}"
+        )
+    if np.abs(correlation - correlation.T).max() > 1e-8:
+        raise ImpossibleDataError(f"sampling_covariance of study {label!r} is not symmetric")
+    if np.linalg.eigvalsh(correlation)[0] <= 1e-10:
+        raise NotEstimableError(
+            f"sampling_covariance of study {label!r} is not positive definite; check that it has"
+            " the sign of each comparison"
+        )
+    return (block + block.T) / 2
+
+
+def _from_all_pairs(
+    signs: FloatArray,
+    y: FloatArray,
+    v: FloatArray,
+    onto: FloatArray,
+    label: str,
+    arms: tuple[str, ...],
+) -> tuple[FloatArray, FloatArray, float]:
+    """Reduce all pairwise comparisons of a study.
+
+    The covariance of two contrasts against one arm is half of the sum of their variances less that
+    of their difference; contrasts that are not quite consistent are averaged with the weights this
+    covariance implies (Rücker and Schwarzer 2014, doi:10.1002/sim.6236).
+    """
+    p = signs.shape[1]
+    between = np.zeros((p, p))
+    for row, variance in zip(signs, v, strict=True):
+        i, j = np.flatnonzero(row)
+        between[i, j] = between[j, i] = variance
+    V = (between[1:, :1] + between[:1, 1:] - between[1:, 1:]) / 2
+    if np.linalg.eigvalsh(V / np.sqrt(np.outer(np.diag(V), np.diag(V))))[0] <= 1e-10:
+        pairs = ("{} v {} {:g}".format(*(arms[i] for i in np.flatnonzero(row)), x)
+                 for row, x in zip(signs, v, strict=True))  # fmt: skip
+        raise ImpossibleDataError(
+            f"the {len(v)} variances of study {label!r} cannot belong to {p} independent arms"
+            f" ({', '.join(pairs)}): the variance of one comparison is at most what the other two"
+            " of its three arms add up to"
+        )
+    centring = np.eye(p) - 1 / p
+    laplacian = np.linalg.pinv(-0.5 * centring @ between @ centring)
+    weights = np.array([-laplacian[tuple(np.flatnonzero(row))] for row in signs])
+    means = np.linalg.pinv(signs.T @ (weights[:, None] * signs)) @ signs.T @ (weights * y)
+    gap = float((np.abs(signs @ means - y) / np.sqrt(v)).max())
+    return onto @ means, V, gap
+
+
+def _participants(
+    study: tuple[str, ...],
+    first: tuple[str, ...],
+    second: tuple[str, ...],
+    n_treatment: ArrayLike | None,
+    n_control: ArrayLike | None,
+) -> dict[str, float] | None:
+    if n_treatment is None or n_control is None:
+        if (n_treatment is None) != (n_control is None):
+            raise UsageError("give n_treatment and n_control, or neither")
+        return None
+    counts = [check_vector("n_treatment", n_treatment, len(study))]
+    counts.append(check_vector("n_control", n_control, len(study)))
+    arms: dict[tuple[str, str], float] = {}
+    for row, name in enumerate(study):
+        for arm, n in zip((first[row], second[row]), counts, strict=True):
+            if arms.setdefault((name, arm), float(n[row])) != float(n[row]):
+                raise ImpossibleDataError(
+                    f"arm {arm!r} of {name!r} has {arms[name, arm]:g} and {n[row]:g} participants"
+                )
+    total: dict[str, float] = {}
+    for (_, arm), value in arms.items():
+        total[arm] = total.get(arm, 0.0) + value
+    return total
 
 
 class Rows(NamedTuple):

@@ -39,12 +39,14 @@ from ketameta.models.network.inconsistency import (
     decompose_q,
     split_sides,
 )
-from ketameta.models.network.inputs import CONSISTENT, NetworkData, network_data
 from ketameta.models.network.model import (
+    CONSISTENT,
     NETWORK_TAU2_METHODS,
+    NetworkData,
     NetworkFit,
     estimate_tau2,
     fit_at,
+    network_data,
     network_rows,
     q_profile,
     whiten,

@@ -1,10 +1,10 @@
-from ketameta.models.small_study.egger import egger_test as egger_test
-from ketameta.models.small_study.egger import peters_test as peters_test
-from ketameta.models.small_study.fail_safe import fail_safe_n as fail_safe_n
-from ketameta.models.small_study.inputs import PREDICTORS as PREDICTORS
-from ketameta.models.small_study.rank_test import kendall as kendall
-from ketameta.models.small_study.rank_test import lower_tail as lower_tail
+from ketameta.models.small_study.asymmetry import PREDICTORS as PREDICTORS
+from ketameta.models.small_study.asymmetry import egger_test as egger_test
+from ketameta.models.small_study.asymmetry import kendall as kendall
+from ketameta.models.small_study.asymmetry import lower_tail as lower_tail
+from ketameta.models.small_study.asymmetry import peters_test as peters_test
 from ketameta.models.small_study.selection_model import derivatives as derivatives
 from ketameta.models.small_study.selection_model import log_interval as log_interval
 from ketameta.models.small_study.selection_model import selection_data as selection_data
 from ketameta.models.small_study.selection_model import value_only as value_only
+from ketameta.models.small_study.significance import fail_safe_n as fail_safe_n

@@ -17,7 +17,7 @@ from ketameta.models.least_squares import Array, power_of_two_scale
 from ketameta.models.pooling import both_scales, decimals_for, number_words
 from ketameta.models.resampling.batched import fit_data, frozen
 from ketameta.models.results import Caveat, Result
-from ketameta.models.small_study.inputs import few_studies_caveats
+from ketameta.models.small_study.asymmetry import few_studies_caveats
 from ketameta.models.tau2 import COMMON, estimate_tau2, log_likelihood
 
 if TYPE_CHECKING:

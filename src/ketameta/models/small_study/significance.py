@@ -1,4 +1,4 @@
-"""Fail-safe N: how many unseen studies of no effect would undo a finding."""
+"""Counts of significant studies: fail-safe N."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ketameta.models.results import Caveat, Result
 
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
+
 
 METHODS = ("Rosenthal", "Orwin", "Rosenberg")
 #: A count this close to a whole number is that number (R's ``.Machine$double.eps^0.5``).

@@ -1,36 +1,151 @@
-"""Regression tests for small-study effects: Egger's in its variants, and Peters' for events."""
+"""Asymmetry of the funnel: Egger's and Peters' regressions, the rank test, and what they share."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, cast
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
-from ketameta.effects.arrays import columns
+from ketameta.effects.arrays import as_numbers, columns
 from ketameta.effects.table import Effects
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_interval, format_number, format_p, plural
-from ketameta.models.least_squares import Array
-from ketameta.models.mixed_model import fit_mixed_model
-from ketameta.models.pooling import common_effect, decimals_for
-from ketameta.models.resampling.batched import fit_data
-from ketameta.models.results import Caveat, Result
-from ketameta.models.small_study.inputs import (
-    PREDICTORS,
-    VANISHING,
-    check_varies,
-    few_studies_caveats,
-    optional,
-    predictor_values,
-    weighted_line,
+from ketameta.models.intervals import critical_value, two_sided_p
+from ketameta.models.least_squares import (
+    Array,
+    dispersion,
+    power_of_two_scale,
+    weighted_least_squares,
 )
+from ketameta.models.mixed_model import fit_mixed_model
+from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
+from ketameta.models.pooling import common_effect, decimals_for
+from ketameta.models.resampling.batched import FitData, fit_data
+from ketameta.models.results import Caveat, Result
 from ketameta.models.tau2 import COMMON
+from ketameta.models.validation import dependent_columns
 
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
     from ketameta.models.regression import MetaRegression
+
+
+#: Words for predictors of small-study effects, and metafor's words for them.
+PREDICTORS = {
+    "se": "sei",
+    "variance": "vi",
+    "n": "ni",
+    "inverse_n": "ninv",
+    "sqrt_n": "sqrtni",
+    "inverse_sqrt_n": "sqrtninv",
+}
+#: Predictors that are 0 for an infinitely large study, so that the intercept is its effect.
+VANISHING = ("se", "variance", "inverse_n", "inverse_sqrt_n")
+
+
+def few_studies_caveats(k: int) -> tuple[Caveat, ...]:
+    """Return the caveat of a small-study method below ten studies."""
+    if k >= MIN_STUDIES_SMALL_STUDY:
+        return ()
+    return (
+        Caveat(
+            "too_few_for_small_study",
+            f"{k} studies: below {MIN_STUDIES_SMALL_STUDY} small-study effects can neither be shown"
+            " nor excluded; this is not reported on its own.",
+        ),
+    )
+
+
+def predictor_values(data: FitData, predictor: str, sample_sizes: ArrayLike | None) -> Array:
+    """Return the predictor of each study, shape (k,).
+
+    Raises
+    ------
+    UsageError
+        For a predictor of sample sizes without sample sizes, or too many or few of them.
+    ImpossibleDataError
+        A sample size that is not a positive number.
+    """
+    if predictor == "se":
+        return np.sqrt(data.v)
+    if predictor == "variance":
+        return data.v.copy()
+    if sample_sizes is None:
+        raise UsageError(f"predictor {predictor!r} needs sample_sizes=, one per study")
+    sizes = sample_size_array(sample_sizes, len(data.y), data.labels)
+    root = np.sqrt(sizes) if "sqrt" in predictor else sizes
+    return 1 / root if predictor.startswith("inverse") else root
+
+
+def sample_size_array(values: ArrayLike, k: int, labels: Sequence[str]) -> Array:
+    """Return sample sizes as floats, or refuse them."""
+    sizes = as_numbers("sample_sizes", values)
+    if sizes.shape != (k,):
+        raise UsageError(f"sample_sizes has shape {sizes.shape}; give one per study, ({k},)")
+    bad = np.flatnonzero(~(np.isfinite(sizes) & (sizes > 0)))
+    if bad.size:
+        i = int(bad[0])
+        raise ImpossibleDataError(
+            f"sample_sizes[{i}] ({labels[i]}) is {sizes[i]:g}: a sample size is > 0"
+        )
+    return sizes
+
+
+def check_varies(design: Array, predictor: str) -> None:
+    """Refuse a predictor that is a combination of the columns before it."""
+    if dependent_columns(design):
+        raise NotEstimableError(
+            f"the predictor {predictor} does not vary between the studies (or follows from the"
+            " moderators), so that nothing can be regressed on it"
+        )
+
+
+#: Rounding of a study's deviation from a mean that is the study itself, relative to its effect.
+ZERO_DEVIATION = 100 * float(np.finfo(float).eps)
+
+
+class Line(NamedTuple):
+    """A weighted regression with multiplicative dispersion; arrays hold intercept and slope."""
+
+    coefficients: Array
+    se: Array
+    statistic: Array
+    p_value: Array
+    ci_low: Array
+    ci_high: Array
+    df: int
+
+
+def weighted_line(y: Array, design: Array, weights: Array, level: float) -> Line:
+    """Regress ``y`` with weights and an estimated dispersion, as R's ``lm(y ~ x, weights=)``.
+
+    NaN in the test where the fit is exact (a standard error of 0).
+    """
+    fit = weighted_least_squares(y, design, weights)
+    rss = dispersion(fit.rss, float(weights @ y**2))
+    se = np.sqrt(np.diag(fit.covariance) * rss / fit.df)
+    statistic = np.full(se.shape, np.nan)
+    np.divide(fit.coefficients, se, out=statistic, where=se > 0)
+    half = np.where(se > 0, critical_value(level, fit.df) * se, np.nan)
+    p_value = two_sided_p(statistic, fit.df)
+    low, high = fit.coefficients - half, fit.coefficients + half
+    return Line(fit.coefficients, se, statistic, p_value, low, high, fit.df)
+
+
+def optional(value: float) -> float | None:
+    """Return a float, or None for a number that does not exist."""
+    return float(value) if np.isfinite(value) else None
+
+
+def fit_words(fit: RandomEffects) -> str:
+    """Return how a fit was made, for the brackets of a summary."""
+    return "common effect" if fit.tau2_method is None else fit.tau2_method
+
 
 #: Kinds of regression: random effects with residual heterogeneity, or a multiplied variance.
 MODELS = ("mixed-effects", "weighted")
@@ -305,3 +420,128 @@ def _totals(counts: tuple[Array, ...], labels: tuple[str, ...]) -> tuple[Array, 
                 " 0 and the number of participants, which is > 0"
             )
     return counts[0] + counts[2], counts[1] + counts[3]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class RankTest(Result):
+    """Kendall's correlation of standardised effects and variances.
+
+    Attributes
+    ----------
+    tau : float
+        Tau-b where there are ties.
+    p_value : float
+    exact : bool
+        From the distribution of all orders; False with ties, where it is a normal approximation.
+    k : int
+    caveats : tuple of Caveat
+    """
+
+    tau: float
+    p_value: float
+    exact: bool
+    k: int
+    caveats: tuple[Caveat, ...]
+
+    def summary(self) -> str:
+        """Return the correlation and its test."""
+        how = "exact" if self.exact else "normal approximation, ties"
+        lines = [
+            f"<RankTest: {plural(self.k, 'study', 'studies')}>",
+            f"  asymmetry   Kendall's tau = {format_number(self.tau)},"
+            f" {format_p(self.p_value)} ({how})",
+        ]
+        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
+        return "\n".join(lines)
+
+
+def rank_test(fit: RandomEffects) -> RankTest:
+    """Test whether effects and variances are correlated, by ranks.
+
+    Parameters
+    ----------
+    fit : RandomEffects
+        With at least two studies; two always have p = 1.
+
+    Returns
+    -------
+    RankTest
+        With a caveat below ten studies.
+
+    Raises
+    ------
+    NotEstimableError
+        One study, or variances (or standardised effects) that are all equal.
+
+    Notes
+    -----
+    Effects are taken as deviations from the common-effect mean, divided by the standard error of
+    that deviation, ``sqrt(v - 1 / sum(1 / v))``. Equal to metafor's ``ranktest``, which hands them
+    to R's ``cor.test(method="kendall", exact=TRUE)``: exact without ties, otherwise the normal
+    approximation with tie-corrected variance and no continuity correction.
+
+    References
+    ----------
+    Begg and Mazumdar (1994), Biometrics 50, 1088-1101. Kendall (1970), Rank Correlation Methods.
+    """
+    data = fit_data(fit, "a rank test")
+    scale = power_of_two_scale(data.v)
+    y, v = data.y / scale, data.v / scale**2
+    w = 1 / v
+    mean = float(w @ y / w.sum())
+    deviations = y - mean
+    # A study at the mean has a deviation of 0; its rounding error is not to be ranked.
+    deviations[np.abs(deviations) < ZERO_DEVIATION * np.abs(y)] = 0.0
+    tau, p_value, exact = kendall(deviations / np.sqrt(v - 1 / w.sum()), v)
+    return RankTest(tau, p_value, exact, fit.k, few_studies_caveats(fit.k))
+
+
+def kendall(x: Array, y: Array) -> tuple[float, float, bool]:
+    """Return Kendall's tau-b, its two-sided p-value, and whether that is exact.
+
+    Raises :class:`NotEstimableError` when all values of either are equal.
+    """
+    n = len(x)
+    score = np.sign(x[:, None] - x) * np.sign(y[:, None] - y)
+    s = float(np.triu(score, 1).sum())
+    pairs = n * (n - 1) / 2
+    x_ties, y_ties = _ties(x), _ties(y)
+    free_x, free_y = (pairs - float((t * (t - 1)).sum()) / 2 for t in (x_ties, y_ties))
+    if free_x == 0 or free_y == 0:
+        raise NotEstimableError(
+            "all studies have the same variance (or the same standardised effect), so that there"
+            " are no ranks to correlate"
+        )
+    tau = s / math.sqrt(free_x * free_y)
+    if free_x == pairs and free_y == pairs:
+        concordant = round((s + pairs) / 2)
+        lower = min(concordant, round(pairs) - concordant)
+        return tau, min(1.0, 2 * lower_tail(n, lower)), True
+    variance = n * (n - 1) * (2 * n + 5) / 18
+    first = second = 1.0
+    for ties in (x_ties, y_ties):
+        variance -= float((ties * (ties - 1) * (2 * ties + 5)).sum()) / 18
+        first *= float((ties * (ties - 1)).sum())
+        second *= float((ties * (ties - 1) * (ties - 2)).sum())
+    variance += first / (2 * n * (n - 1)) + second / (9 * n * (n - 1) * (n - 2))
+    return tau, float(special.erfc(abs(s) / math.sqrt(2 * variance))), False
+
+
+def lower_tail(n: int, inversions: int) -> float:
+    """Return the probability that a random order of ``n`` has at most so many inversions.
+
+    The number of inversions is a sum of independent uniform numbers on 0..i-1, i = 1..n; their
+    distributions are multiplied out up to the value asked for.
+    """
+    chance = np.zeros(inversions + 1)
+    chance[0] = 1.0
+    for size in range(2, n + 1):
+        summed = np.cumsum(chance)
+        chance = summed / size
+        chance[size:] -= summed[:-size] / size
+    return float(chance.sum())
+
+
+def _ties(values: Array) -> Array:
+    """Return the sizes of the groups of equal values."""
+    return np.unique(values, return_counts=True)[1].astype(float)

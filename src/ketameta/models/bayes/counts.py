@@ -1,7 +1,4 @@
-"""Bayesian random effects for counted events: the exact likelihood of the counts, no sampling.
-
-Nothing is added to zero cells, and no normal approximation of a trial's log odds ratio is made.
-"""
+"""Bayesian random effects for counted events: the exact likelihood of the counts, no sampling."""
 
 from __future__ import annotations
 
