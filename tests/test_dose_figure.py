@@ -11,12 +11,13 @@ import pytest
 from figure_helpers import assert_well_set, drawn, flat, marked, near, parts, words
 from ketameta.errors import UsageError
 from ketameta.plots import dose_response, find
-from ketameta.plots.dose_response import AtDose, DoseResponse, describe
+from ketameta.plots.curves import At, DoseResponse
+from ketameta.plots.curves import describe_doses as describe
 from ketameta.plots.scale import Estimate, Scale
 
 
-def at(dose: float, estimate: float, low: float, high: float) -> AtDose:
-    return AtDose(dose, Estimate(estimate, low, high))
+def at(dose: float, estimate: float, low: float, high: float) -> At:
+    return At(dose, Estimate(estimate, low, high))
 
 
 def doses(**more: Any) -> DoseResponse:
@@ -30,11 +31,11 @@ def doses(**more: Any) -> DoseResponse:
     given = DoseResponse(
         points,
         curve,
-        tuple(at(item.dose, 0.9 * item.value.estimate, 0, 0) for item in curve),
+        tuple(at(item.place, 0.9 * item.value.estimate, 0, 0) for item in curve),
         "a line through no effect",
         "a restricted cubic spline",
         "mg",
-        tuple(item for item in curve if item.dose in (28, 84)),
+        tuple(item for item in curve if item.place in (28, 84)),
         Scale("Mean difference", favours=("Favours ketamine", "Favours control")),
         "Dose and depression",
     )
@@ -42,10 +43,10 @@ def doses(**more: Any) -> DoseResponse:
 
 
 def as_ratios() -> DoseResponse:
-    def turned(item: AtDose) -> AtDose:
+    def turned(item: At) -> At:
         value = item.value
         ends = (-end / 4 for end in (value.estimate, value.low or 0.0, value.high or 0.0))
-        return AtDose(item.dose, Estimate(*ends))
+        return At(item.place, Estimate(*ends))
 
     data = doses(scale=Scale("Risk ratio", is_ratio=True))
     return replace(
@@ -78,7 +79,7 @@ def test_every_contrast_is_a_point_at_its_dose() -> None:
 def test_the_curve_starts_at_no_effect() -> None:
     data = doses()
     ax = drawn(dose_response, data)
-    shown = [(item.dose, item.value.estimate) for item in data.curve]
+    shown = [(item.place, item.value.estimate) for item in data.curve]
     assert flat(marked(ax, "curve")) == near(shown)
     assert marked(ax, "curve")[0] == (0.0, 0.0)
     corners = marked_corners(find(ax, "band")[0])

@@ -7,15 +7,17 @@ import pytest
 from figure_helpers import assert_well_set, drawn, marked, parts, words
 from ketameta.errors import UsageError
 from ketameta.plots import evidence_map, find
-from ketameta.plots.evidence_map import (
+from ketameta.plots.look import file_bytes
+from ketameta.plots.maps import (
     LARGEST,
     SMALLEST,
     Cell,
     EvidenceMap,
-    describe,
     mark_radius,
 )
-from ketameta.plots.look import file_bytes
+from ketameta.plots.maps import (
+    describe_map as describe,
+)
 
 
 def example():

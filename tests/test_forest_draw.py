@@ -28,8 +28,9 @@ from figure_helpers import (
 )
 from ketameta.errors import UsageError
 from ketameta.plots import find, look, save
-from ketameta.plots.forest import Forest, _pools, arranged, describe, forest_of, pooled_rows
+from ketameta.plots.forest import describe
 from ketameta.plots.forest import plot as forest
+from ketameta.plots.forest_data import Forest, arranged, forest_of, pooled_rows, pools_of
 from ketameta.plots.look import file_bytes
 from ketameta.plots.scale import Scale
 from ketameta.report import forest_data
@@ -120,7 +121,7 @@ def test_svg_is_the_same_in_another_process():
 def test_saying_what_a_plot_shows_needs_no_drawing():
     code = (
         "import sys\n"
-        "from ketameta.plots.evidence_map import Cell, EvidenceMap, describe\n"
+        "from ketameta.plots.maps import Cell, EvidenceMap, describe_map as describe\n"
         "describe(EvidenceMap((Cell('a', 'b', 0),)))\n"
         "assert 'matplotlib' not in sys.modules and 'seaborn' not in sys.modules\n"
     )
@@ -316,7 +317,7 @@ def test_what_holds_no_trials_is_refused():
 def test_groups_are_pooled_as_the_whole_was():
     fit = fitted(measure="SMD")
     groups = ["b", "a", "b", "a", "b", "a"]
-    found = _pools(fit, groups)
+    found = pools_of(fit, groups)
     assert [group.label for group in found.groups] == ["b", "a"]
     for group in found.groups:
         at = [i for i, name in enumerate(groups) if name == group.label]

@@ -26,9 +26,8 @@ from figure_helpers import (
 from ketameta.errors import UsageError
 from ketameta.models import plain
 from ketameta.plots import look
-from ketameta.plots.forest_draw import draw
+from ketameta.plots.forest import describe_layout, draw
 from ketameta.plots.forest_layout import LARGEST, SMALLEST, UNWEIGHTED, lay_out
-from ketameta.plots.forest_words import describe_layout
 from ketameta.report import forest_data
 from ketameta.report.plots import _trial
 

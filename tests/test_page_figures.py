@@ -13,8 +13,8 @@ from ketameta.errors import UsageError
 from ketameta.plots import find, harms, icons, risk_of_bias
 from ketameta.plots.harms import Harm, Harms, Icons, People, describe_icons
 from ketameta.plots.harms import describe as say_harms
-from ketameta.plots.risk_of_bias import Judgement, RiskOfBias
-from ketameta.plots.risk_of_bias import describe as say_lights
+from ketameta.plots.maps import Judgement, RiskOfBias
+from ketameta.plots.maps import describe_lights as say_lights
 from ketameta.plots.scale import Estimate, Scale
 from ketameta.report import harms_summary, page_plots, section_plots
 from ketameta.report import risk_of_bias as lights_of

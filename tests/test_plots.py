@@ -23,21 +23,21 @@ from ketameta.plots import (
     over_time,
     posterior,
 )
-from ketameta.plots.baujat import Baujat
-from ketameta.plots.baujat import describe as say_baujat
 from ketameta.plots.bubble import Bubble, Line, areas, bubble_of
 from ketameta.plots.bubble import describe as say_bubble
-from ketameta.plots.forest import Forest, Group, Pool, Trial
+from ketameta.plots.curves import At, OverTime, TimeClass, class_names
+from ketameta.plots.curves import describe_over_time as say_over_time
+from ketameta.plots.curves import time_axes as axes_of
+from ketameta.plots.forest_data import Forest, Group, Pool, Trial
 from ketameta.plots.frame import place_names
 from ketameta.plots.funnel import CONTOURS, Funnel
 from ketameta.plots.funnel import describe as say_funnel
-from ketameta.plots.gosh import CELLS, Gosh
-from ketameta.plots.gosh import describe as say_gosh
+from ketameta.plots.influence import CELLS, Baujat, Gosh
+from ketameta.plots.influence import describe_baujat as say_baujat
+from ketameta.plots.influence import describe_gosh as say_gosh
 from ketameta.plots.look import file_bytes
 from ketameta.plots.network import Network, Node, count_places, radii
 from ketameta.plots.network import describe as say_network
-from ketameta.plots.over_time import AtTime, OverTime, TimeClass, axes_of, class_names
-from ketameta.plots.over_time import describe as say_over_time
 from ketameta.plots.posterior import Posterior
 from ketameta.plots.posterior import describe as say_posterior
 from ketameta.plots.scale import Estimate, Scale
@@ -117,7 +117,7 @@ def posterior_data(**more):
 
 
 def at(days, estimate, half=0.3):
-    return AtTime(days, Estimate(estimate, estimate - half, estimate + half))
+    return At(days, Estimate(estimate, estimate - half, estimate + half))
 
 
 def time_data(**more):

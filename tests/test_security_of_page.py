@@ -17,7 +17,7 @@ from ketameta.build import build
 from ketameta.errors import ExtractionError, ReportError
 from ketameta.paths import ProjectPaths
 from ketameta.plots import forest, look
-from ketameta.plots.forest import Forest, Group, Trial
+from ketameta.plots.forest_data import Forest, Group, Trial
 from ketameta.report import csv_text, guarded, inline_svg
 from ketameta.report.html import _json_for_script
 from report_pages import browser, committed_page, write_page

@@ -16,7 +16,6 @@ from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -162,17 +161,17 @@ def _deaf_children() -> Iterator[None]:
 
 def draw_figure(plot: Plot, path: Path, pages: Path) -> None:
     """Draw one plot into its file, and cut into pages if it is too tall. Runs in a worker."""
+    from ketameta import plots
     from ketameta.plots import look
 
-    draw = import_module(f"ketameta.plots.{plot.kind}").plot
     with look.detached():
-        ax = draw(plot.data)
+        ax = getattr(plots, plot.kind)(plot.data)
         path.parent.mkdir(parents=True, exist_ok=True)
         look.save(ax, path, description=plot.words)
         for old in pages.glob(f"{plot.name}.page-*.svg"):
             old.unlink()
         if plot.kind == "forest":
-            from ketameta.plots.forest_draw import draw as draw_forest
+            from ketameta.plots.forest import draw as draw_forest
             from ketameta.plots.forest_layout import lay_out
 
             cut = lay_out(plot.data).pages()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from ketameta.errors import ReportError
@@ -76,13 +78,23 @@ def _compiler() -> Any:
 
 @cache
 def fonts() -> Any:
-    """Return the typesetter's own fonts and those of the figures; none of the system's."""
+    """Return the typesetter's own fonts and those of the figures; none of the system's.
+
+    The typesetter reads folders, not files, and the folder of the figures' fonts has others that
+    would stand in for letters; so the four are laid out in a folder of their own.
+    """
     import typst
 
-    return typst.Fonts(
-        include_system_fonts=False,
-        font_paths=[str(font_folder() / f"{name}.ttf") for name in FONTS],
-    )
+    folder = Path(_folder_of_fonts().name)
+    for name in FONTS:
+        shutil.copyfile(font_folder() / f"{name}.ttf", folder / f"{name}.ttf")
+    return typst.Fonts(include_system_fonts=False, font_paths=[str(folder)])
+
+
+@cache
+def _folder_of_fonts() -> TemporaryDirectory[str]:
+    """Return a folder that lasts as long as this process."""
+    return TemporaryDirectory(prefix="ketameta-fonts-")
 
 
 def font_folder() -> Path:

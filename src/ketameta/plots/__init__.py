@@ -3,23 +3,20 @@
 ``plots.forest(fit)``, ``plots.funnel(fit)`` and so on draw into a figure of their own, or into
 ``ax=``; nothing is shown or kept. ``save`` writes a plot to SVG, PNG or PDF, the same bytes on
 every run; ``theme`` is the look, for drawings of one's own; ``find`` returns a plot's named parts.
-The module of each plot has its typed data, ``plot`` and ``describe`` (what it shows, in words).
+The module of each plot has its typed data and what the plot shows in words.
 """
 
-from ketameta.plots.baujat import plot as baujat
 from ketameta.plots.bubble import plot as bubble
-from ketameta.plots.dose_response import plot as dose_response
-from ketameta.plots.evidence_map import plot as evidence_map
+from ketameta.plots.curves import dose_response, over_time
 from ketameta.plots.forest import plot as forest
 from ketameta.plots.funnel import plot as funnel
-from ketameta.plots.gosh import plot as gosh
 from ketameta.plots.harms import icons
 from ketameta.plots.harms import plot as harms
+from ketameta.plots.influence import baujat, gosh
 from ketameta.plots.look import find, save, theme
+from ketameta.plots.maps import evidence_map, risk_of_bias
 from ketameta.plots.network import plot as network
-from ketameta.plots.over_time import plot as over_time
 from ketameta.plots.posterior import plot as posterior
-from ketameta.plots.risk_of_bias import plot as risk_of_bias
 from ketameta.plots.specification_curve import plot as specification_curve
 
 __all__ = [

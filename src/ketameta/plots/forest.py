@@ -1,357 +1,38 @@
-"""Forest plots: what they take, from a fit or typed by hand, and how they are said in words.
+"""Forest plots: drawn on a real axis in effect units, with the words around it; and described.
 
-``plot(fit)`` reads a fitted result; a :class:`Forest` holds whatever a plot can show beyond that
-(arms, groups, risk of bias, notes). :mod:`ketameta.plots.forest_layout` turns it into placed data,
-:mod:`ketameta.plots.forest_draw` draws that.
+``plot(fit)`` reads a fitted result; a :class:`~ketameta.plots.forest_data.Forest` holds whatever a
+plot can show beyond that. :mod:`ketameta.plots.forest_layout` turns it into placed data.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ketameta.errors import UsageError, check_choice
-from ketameta.formatting import format_count, plural
-from ketameta.measures import measure_entry
-from ketameta.plots.scale import PLAIN, Scale, finite
+from ketameta.errors import UsageError
+from ketameta.formatting import format_count, format_percent, plural
+from ketameta.plots import look
+from ketameta.plots.forest_data import arranged, forest_of, pools_of
+from ketameta.plots.forest_layout import (
+    Direction,
+    ForestColumn,
+    ForestLayout,
+    lay_out,
+    looked_for,
+)
+from ketameta.plots.forest_rows import BOLD, SMALL_KINDS, ForestRow, risk_letters
+from ketameta.plots.frame import Pen, arrows, centred, dress, point_transform
+from ketameta.plots.look import BODY, LINE, MARGIN, SMALL, themed
+from ketameta.plots.scale import Axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Pair = tuple[float | None, float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One row of trials; estimates on the model's scale (logarithms of ratios).
-
-    Attributes
-    ----------
-    label : str
-    estimate, low, high : float or None
-    weight : float or None
-        Share of one.
-    study : str
-        Key of the study; rows of the same people share it.
-    n, events, means, sds : (float or None, float or None)
-        Of the treatment and the control arm.
-    arms : (str, str)
-        What was compared.
-    note, tag : str
-        A footnote, and a word beside the label.
-    set_aside : str or None
-        Why the trial is shown in grey and not pooled; an empty text where no reason is given.
-    risk_of_bias : dict of str to str
-        Judgement per domain.
-    more : tuple of str
-        Texts of the extra columns.
-    """
-
-    label: str
-    estimate: float | None = None
-    low: float | None = None
-    high: float | None = None
-    weight: float | None = None
-    study: str = ""
-    n: Pair = (None, None)
-    events: Pair = (None, None)
-    means: Pair = (None, None)
-    sds: Pair = (None, None)
-    arms: tuple[str, str] = ("", "")
-    note: str = ""
-    tag: str = ""
-    set_aside: str | None = None
-    risk_of_bias: Mapping[str, str] = field(default_factory=dict)
-    more: tuple[str, ...] = ()
-
-    @property
-    def used(self) -> bool:
-        """Whether the trial has an estimate that was pooled."""
-        return self.set_aside is None and self.estimate is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """A pooled estimate with its intervals and what surrounds it; ``i2`` is a share of one."""
-
-    k: int | None = None
-    estimate: float | None = None
-    low: float | None = None
-    high: float | None = None
-    pi_low: float | None = None
-    pi_high: float | None = None
-    tau2: float | None = None
-    i2: float | None = None
-    q: float | None = None
-    q_df: int | None = None
-    q_p_value: float | None = None
-    p_value: float | None = None
-    label: str = ""
-    model: str = ""
-    tau2_method: str | None = None
-    ci_method: str | None = None
-
-    @classmethod
-    def of(cls, fit: Any, label: str = "") -> Pool | None:
-        """Return the pool of a fitted result; None below two trials."""
-
-        def number(name: str) -> float | None:
-            return finite(getattr(fit, name, None))
-
-        k = getattr(fit, "k", None)
-        if number("estimate") is None or (k is not None and k < 2):
-            return None
-        return cls(
-            k, number("estimate"), number("ci_low"), number("ci_high"), number("pi_low"),
-            number("pi_high"), number("tau2"), number("i2"), number("q"),
-            getattr(fit, "q_df", None), number("q_p_value"), number("p_value"), label,
-            str(getattr(fit, "model", "")), getattr(fit, "tau2_method", None),
-            getattr(fit, "ci_method", None),
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Trials that stand together; ``label`` is None where there are no subgroups."""
-
-    label: str | None
-    trials: tuple[Trial, ...]
-    pool: Pool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Forest:
-    """Everything a forest plot can show.
-
-    Attributes
-    ----------
-    groups : tuple of Group
-    scale : Scale
-    pool : Pool or None
-        Of all trials.
-    title, subtitle : str
-    test : (float, int, float) or None
-        Q, degrees of freedom and p-value of the test between subgroups.
-    looked_for : str
-        What was searched for, printed where there are no trials.
-    notes : tuple of str
-        Printed under the plot.
-    important : float or None
-        A dashed line there, as shown: the minimal important difference.
-    header, meaning, description : str
-        Over the labels; what a square means; what kind of plot this is.
-    rows_are_pools : bool
-        Whether rows are pooled estimates rather than single trials.
-    domains : tuple of (str, str)
-        Code and words of each risk-of-bias domain, in order.
-    more : tuple of str
-        Headings of the extra columns.
-    predictions, group_predictions : bool or None
-        Whether prediction intervals are drawn; under groups, by default, only where there is no
-        overall one.
-    show_means : bool
-        Mean and standard deviation of each arm.
-    """
-
-    groups: tuple[Group, ...] = ()
-    scale: Scale = field(default_factory=Scale)
-    pool: Pool | None = None
-    title: str = ""
-    subtitle: str = ""
-    test: tuple[float, int, float | None] | None = None
-    looked_for: str = ""
-    notes: tuple[str, ...] = ()
-    important: float | None = None
-    header: str = "Study"
-    meaning: str = ""
-    description: str = "Forest plot"
-    rows_are_pools: bool = False
-    domains: tuple[tuple[str, str], ...] = ()
-    more: tuple[str, ...] = ()
-    predictions: bool = True
-    group_predictions: bool | None = None
-    show_means: bool = False
-    k: int | None = None
-    participants: float | None = None
-
-    @property
-    def trials(self) -> tuple[Trial, ...]:
-        """All rows, group after group."""
-        return tuple(trial for group in self.groups for trial in group.trials)
-
-
-# --- from fitted results --------------------------------------------------------------------------
-
-
-def forest_of(result: Any) -> Forest:
-    """Return what a forest plot shows of a fitted result.
-
-    Parameters
-    ----------
-    result : Forest or a fitted result
-        Of ``random_effects`` and its like, ``subgroup_analysis``, ``leave_one_out``,
-        ``cumulative`` or ``bayes_random_effects``.
-
-    Raises
-    ------
-    UsageError
-        If the result holds no estimates of trials.
-    """
-    if isinstance(result, Forest):
-        return result
-    if hasattr(result, "full_estimate") and hasattr(result, "studies"):
-        return _refits(result)
-    if hasattr(result, "fits") and hasattr(result, "rows"):
-        return _subgroups(result, result.fits)
-    if not all(hasattr(result, name) for name in ("estimates", "variances", "labels")):
-        raise UsageError(
-            f"a forest plot needs the estimates of trials; {type(result).__name__} holds none"
-        )
-    words = "Common effect" if getattr(result, "model", "") == "common" else ""
-    pool = _pool(result, words)
-    if hasattr(result, "tau_prior") and pool is not None:
-        pool = replace(pool, model="bayes", ci_method=None)
-    return Forest((Group(None, _trials(result)),), _scale(result), pool, k=result.k)
-
-
-def _way_back(fit: Any) -> Callable[[Any, Any], float | None] | None:
-    """Return how values of a fit are turned back, where neither plain nor logarithms.
-
-    A double arcsine is turned back at the people behind each value, so that values are turned
-    back here, each with its variances, rather than when they are drawn.
-    """
-    entry = measure_entry(getattr(fit, "measure", None))
-    if entry is None or entry.transformation in PLAIN:
-        return None
-    return lambda value, variances: (
-        None if finite(value) is None else finite(entry.to_reader(value, variances))
-    )
-
-
-def _scale(fit: Any) -> Scale:
-    entry, scale = measure_entry(getattr(fit, "measure", None)), Scale.of(fit)
-    return scale if entry is None else replace(scale, label=entry.label, back=None)
-
-
-def _pool(fit: Any, label: str = "") -> Pool | None:
-    pool, back = Pool.of(fit, label), _way_back(fit)
-    if pool is None or back is None:
-        return pool
-    return replace(
-        pool,
-        estimate=back(pool.estimate, fit.variances),
-        low=back(pool.low, fit.variances),
-        high=back(pool.high, fit.variances),
-        pi_low=back(pool.pi_low, fit.variances),
-        pi_high=back(pool.pi_high, fit.variances),
-    )
-
-
-def _trials(fit: Any) -> tuple[Trial, ...]:
-    from scipy.special import ndtri
-
-    z, back = float(ndtri((1 + fit.level) / 2)), _way_back(fit)
-    weights = getattr(fit, "weights", None)
-    trials = []
-    for i, (y, v) in enumerate(zip(fit.estimates, fit.variances, strict=True)):
-        half = z * math.sqrt(float(v))
-        low, middle, high = (
-            value if back is None else back(value, [float(v)])
-            for value in (float(y) - half, float(y), float(y) + half)
-        )
-        weight = None if weights is None else float(weights[i])
-        label = str(fit.labels[i]) if len(fit.labels) else f"Study {i + 1}"
-        trials.append(Trial(label, middle, low, high, weight, study=label))
-    return tuple(trials)
-
-
-def _subgroups(result: Any, fits: Sequence[Any], pool: Pool | None = None) -> Forest:
-    if not fits:
-        raise UsageError(
-            "a subgroup analysis with one τ² for all groups keeps no fit of each group; plot the"
-            " fit of all trials with groups="
-        )
-    groups = tuple(
-        Group(str(row.level), _trials(fit), _pool(fit))
-        for row, fit in zip(result.rows, fits, strict=True)
-    )
-    test = None
-    if result.q_between is not None:
-        test = (result.q_between, result.q_between_df, result.q_between_p_value)
-    return Forest(groups=groups, scale=_scale(result), pool=pool, test=test)
-
-
-def _pools(fit: Any, levels: list[object]) -> Forest:
-    """Return the groups of a fit, each pooled as the whole was."""
-    from ketameta.models.subgroups import subgroup_analysis
-
-    found = subgroup_analysis(
-        fit.estimates, fit.variances, levels, tau2_method=fit.tau2_method or "common",
-        ci_method=fit.ci_method, level=fit.level, labels=fit.labels, measure=fit.measure,
-        repeated_labels="allow",
-    )  # fmt: skip
-    return replace(_subgroups(found, found.fits, _pool(fit)), k=fit.k)
-
-
-def _refits(result: Any) -> Forest:
-    added = hasattr(result, "positions")
-    sign = "+\u00a0" if added else "−\u00a0"
-    rows = tuple(
-        Trial(
-            f"{sign}{label} (k\u00a0=\u00a0{format_count(int(k))})", finite(estimate), finite(low),
-            finite(high), study=str(label),
-        )
-        for label, k, estimate, low, high in zip(
-            result.labels, result.studies, result.estimate, result.ci_low, result.ci_high,
-            strict=True,
-        )
-    )  # fmt: skip
-    pool = None
-    if not added:
-        pool = Pool(
-            len(rows), result.full_estimate, result.full_ci_low, result.full_ci_high,
-            label="All trials", tau2_method=result.tau2_method, ci_method=result.ci_method,
-        )  # fmt: skip
-    return pooled_rows(rows, Scale.of(result), pool, added=added)
-
-
-def pooled_rows(
-    rows: Sequence[Trial],
-    scale: Scale,
-    pool: Pool | None,
-    *,
-    added: bool,
-    order: str = "the order shown",
-    title: str = "",
-) -> Forest:
-    """Return a forest whose rows are pooled estimates as trials are added, or left out.
-
-    Raises
-    ------
-    UsageError
-        If there are no rows.
-    """
-    if not rows:
-        raise UsageError("rows is empty; give one pooled estimate per trial")
-    return Forest(
-        groups=(Group(None, tuple(rows)),),
-        scale=scale,
-        pool=pool,
-        title=title,
-        header="Trial added" if added else "Trial left out",
-        meaning=(
-            f"Each square: all trials up to and including this one, by {order}"
-            if added
-            else "Each square: all trials but this one"
-        ),
-        description="Cumulative forest plot" if added else "Leave-one-out forest plot",
-        rows_are_pools=True,
-    )
-
-
-# --- the plot -------------------------------------------------------------------------------------
+#: Plots with more trials than this get a pale band behind every second row.
+BAND_BEYOND = 16
+DIAMOND, GROUP_DIAMOND, PREDICTION = 4.5, 3.8, 1.9
+_LEFT = frozenset({"study", "comparison"})
 
 
 def plot(
@@ -432,9 +113,6 @@ def plot(
     >>> ax.get_xscale()
     'linear'
     """
-    from ketameta.plots.forest_draw import draw
-    from ketameta.plots.forest_layout import lay_out
-
     for name, pair, kind in (("xlim", xlim, int | float), ("favours", favours, str)):
         if pair is not None and not (
             isinstance(pair, tuple | list)
@@ -449,7 +127,7 @@ def plot(
                 f"groups has {len(groups)} values and the fit has"
                 f" {plural(len(getattr(result, 'labels', ())), 'trial')}; give one each"
             )
-        pools = _pools(result, list(groups))
+        pools = pools_of(result, list(groups))
     forest = arranged(forest_of(result), columns=columns, sort=sort, levels=groups, pools=pools)
     if not prediction:
         forest = replace(forest, predictions=False, group_predictions=False)
@@ -469,65 +147,386 @@ def plot(
     return draw(layout, ax=ax)
 
 
-_KEYS: dict[str, Callable[[Trial], Any]] = {
-    "estimate": lambda trial: math.inf if trial.estimate is None else trial.estimate,
-    "weight": lambda trial: -math.inf if trial.weight is None else trial.weight,
-    "label": lambda trial: trial.label.casefold(),
-}
+# --- drawing --------------------------------------------------------------------------------------
 
 
-def arranged(
-    forest: Forest,
-    *,
-    columns: Mapping[str, Sequence[object]] | None = None,
-    sort: str | Sequence[Any] | None = None,
-    levels: Sequence[object] | None = None,
-    pools: Forest | None = None,
-) -> Forest:
-    """Return the forest with extra columns, its trials in the groups of ``pools``, and sorted.
+@themed
+def draw(layout: ForestLayout, *, ax: Axes | None = None) -> Axes:
+    """Draw a layout and return its axes; those given keep their place and take all columns in."""
+    plot = layout.column("plot")
+    assert plot is not None
+    edges = (plot.left, plot.right) if layout.axis is not None else (MARGIN, layout.width - MARGIN)
+    bottom = layout.axis_y if layout.axis is not None else layout.rows[-1].bottom
+    if ax is None:
+        figure = look.new_figure(layout.width, layout.height)
+        ax, scale = figure.add_axes((0.0, 0.0, 1.0, 1.0)), 1.0
+    else:
+        figure = look.figure_of(ax)
+        box = ax.get_window_extent()
+        scale = min(box.width / layout.width, box.height / layout.height) * 72 / figure.dpi
+    whole = ax.get_position()
+    wide, high = (72 * length / scale for length in figure.get_size_inches())
+    ax.set_position((
+        whole.x0 + edges[0] / wide,
+        whole.y1 - bottom / high,
+        (edges[1] - edges[0]) / wide,
+        (bottom - layout.body_top) / high,
+    ))  # fmt: skip
+    x_axis = layout.axis or Axis(0.0, 1.0)
+    dress(ax, x_axis, Axis(layout.body_top, bottom, reverse=True))
+    ax.yaxis.set_visible(False)
+    ax.spines["left"].set_visible(False)
+    if layout.axis is None:
+        ax.xaxis.set_visible(False)
+        ax.spines["bottom"].set_visible(False)
+    else:
+        again = layout.axis_repeated
+        ax.spines["top"].set_visible(again)
+        ax.tick_params(
+            axis="x", top=again, labeltop=again, labelsize=scale * SMALL, length=scale * 3.0
+        )
+    _Pen(layout, ax, scale, edges[0]).everything()
+    return ax
 
-    Raises
-    ------
-    UsageError
-        If a word is unknown, or values are not one per trial, in the order of the forest.
-    """
-    trials = list(forest.trials)
 
-    def one_each(what: str, values: Sequence[Any]) -> list[Any]:
-        if len(values) != len(trials):
-            raise UsageError(
-                f"{what} has {len(values)} values and there are {plural(len(trials), 'trial')};"
-                " give one each"
-            )
-        return list(values)
+class _Pen(Pen):
+    """Writes and marks at places in points of the page, on axes of any size."""
 
-    if columns:
-        texts = [one_each(f"columns[{name!r}]", values) for name, values in columns.items()]
-        more = [tuple("" if v is None else str(v) for v in row) for row in zip(*texts, strict=True)]
-        trials = [replace(trial, more=row) for trial, row in zip(trials, more, strict=True)]
-        forest = replace(forest, more=tuple(map(str, columns)))
-    heads, owners = forest.groups, [i for i, g in enumerate(forest.groups) for _ in g.trials]
-    if levels is not None and pools is not None:
-        names = [str(group.label) for group in pools.groups]
-        heads, owners = pools.groups, [names.index(str(level)) for level in levels]
-        forest = replace(pools, more=forest.more)
-    order = list(range(len(trials)))
-    if isinstance(sort, str):
-        key = _KEYS[check_choice("sort", sort.lstrip("-"), tuple(_KEYS))]
-        order.sort(key=lambda i: key(trials[i]), reverse=sort.startswith("-"))
-    elif sort is not None:
-        keys = one_each("sort", sort)
-        order.sort(key=lambda i: keys[i])
-    groups = tuple(
-        replace(head, trials=tuple(trials[i] for i in order if owners[i] == number))
-        for number, head in enumerate(heads)
-    )
-    return replace(forest, groups=groups)
+    def __init__(self, layout: ForestLayout, ax: Axes, scale: float, left: float) -> None:
+        from matplotlib.transforms import blended_transform_factory
+
+        self.layout = layout
+        # Points of the page across, and points from the top of the page down.
+        across = point_transform(ax, left, scale)
+        super().__init__(ax, scale, blended_transform_factory(across, ax.transData))
+
+    def everything(self) -> None:
+        layout = self.layout
+        self.bands()
+        self.heading()
+        if layout.rows[0].lines:
+            self.header()
+        for direction in layout.directions:
+            self.direction(direction)
+        for row in layout.rows[1:]:
+            self.words(row)
+        if layout.axis is not None:
+            self.lines(layout.axis)
+            self.trials(layout.axis)
+            self.pools(layout.axis)
+        self.risk()
+        y = layout.footnote_top
+        for note in layout.footnotes:
+            for line in note:
+                self.text("footnote", MARGIN, y + 0.8 * SMALL, line, SMALL, colour=look.GREY)
+                y += LINE * SMALL
+
+    # --- words ------------------------------------------------------------------------------------
+
+    def bands(self) -> None:
+        layout = self.layout
+        right = layout.width - MARGIN
+        trials = layout.rows_of("study")
+        if layout.labelled and (len(trials) > BAND_BEYOND or layout.style.bands):
+            for row in trials[1::2]:
+                self.box("band", MARGIN, row.top, right, row.bottom, look.BAND)
+        header = layout.rows[0]
+        if layout.style.head_fill and header.lines:
+            fill = layout.style.head_fill
+            self.box("head_band", MARGIN, header.top - 2.0, right, header.bottom, fill)
+
+    def heading(self) -> None:
+        y = MARGIN
+        for line in self.layout.title_lines:
+            self.text("title", MARGIN, y + 0.8 * look.TITLE, line, look.TITLE, bold=True)
+            y += LINE * look.TITLE
+        for line in self.layout.subtitle_lines:
+            self.text("subtitle", MARGIN, y + 0.8 * SMALL, line, SMALL, colour=look.GREY)
+            y += LINE * SMALL
+
+    def header(self) -> None:
+        layout = self.layout
+        rule = layout.rows[0].bottom
+        self.line("header_rule", [(MARGIN, rule), (layout.width - MARGIN, rule)])
+        base, step = rule - 4.2, LINE * BODY
+        above = layout.style.favours_above and bool(layout.directions)
+        for column in layout.columns:
+            left = column.name in _LEFT or column.anchors[:1] == ((column.left, "left"),)
+            x = column.left if left else column.middle
+            foot = layout.direction_top - 3.0 if above and column.name == "plot" else base
+            for index, line in enumerate(reversed(column.header)):
+                align = "left" if left else "center"
+                self.text("header", x, foot - index * step, line, align=align, bold=True)
+            if column.name == "risk_of_bias":
+                letters = risk_letters(len(column.anchors))
+                for (x, _), letter in zip(column.anchors, letters, strict=True):
+                    self.text("header", x, base, letter, align="center", bold=True)
+        for spanner in layout.spanners:
+            middle, bottom = (spanner.left + spanner.right) / 2, base - step
+            for index, line in enumerate(reversed(spanner.lines)):
+                self.text("spanner", middle, bottom - index * step, line, align="center", bold=True)
+            if spanner.ruled:
+                y = bottom + 2.2
+                self.line("spanner_rule", [(spanner.left, y), (spanner.right, y)],
+                          width=look.HAIRLINE, colour=look.GREY)  # fmt: skip
+
+    def direction(self, words: Direction) -> None:
+        y = self.layout.direction_top
+        for index, line in enumerate(words.lines):
+            baseline = y + index * LINE * BODY + 0.8 * BODY
+            align = "right" if words.side < 0 else "left"
+            self.text("direction", words.x, baseline, line, align=align)
+        reach = look.widest(words.lines, BODY)
+        middle = y + len(words.lines) * LINE * BODY / 2 - 0.4
+        start = words.x + words.side * (reach + 3.5)
+        tip = start + words.side * 11.0
+        self.line("direction_arrow", [(start, middle), (tip - words.side * 2.0, middle)],
+                  colour=look.GREY)  # fmt: skip
+        back = tip - words.side * 3.6
+        head = [(tip, middle), (back, middle - 2.0), (back, middle + 2.0)]
+        self.polygon("direction_arrow", head, look.GREY)
+
+    def words(self, row: ForestRow) -> None:
+        if row.kind == "empty" and not self.layout.rows_of("subgroup_header"):
+            self.empty(row)
+            return
+        small, bold = row.kind in SMALL_KINDS, row.kind in BOLD
+        size = SMALL if small else BODY
+        colour = look.GREY if small or row.kind == "empty" else look.INK
+        colour = look.LIGHT if row.excluded else colour
+        italic = row.kind in ("subgroup_note", "single", "note", "empty")
+        part = row.kind if row.kind in ("heterogeneity", "subgroup_test") else "label"
+        x = MARGIN + row.indent
+        tall = LINE * (len(row.lines) * size + len(row.remarks) * SMALL)
+        y = row.middle - tall / 2
+        baseline = y
+        for line in row.lines:
+            baseline = centred(y + LINE * size / 2, size)
+            self.text(part, x, baseline, line, size, bold=bold, italic=italic, colour=colour)
+            y += LINE * size
+        if row.lines:
+            reach = look.text_width(row.lines[-1], size, bold=bold)
+            self.beside_label(row, x + reach, baseline, colour)
+        for line in row.remarks:
+            baseline = centred(y + LINE * SMALL / 2, SMALL)
+            self.text("remark", x, baseline, line, SMALL, italic=True, colour=look.GREY)
+            y += LINE * SMALL
+        for column in self.layout.columns:
+            pieces = row.cells.get(column.name)
+            if pieces:
+                self.cell(column, row, pieces, bold, colour)
+
+    def beside_label(self, row: ForestRow, x: float, baseline: float, colour: str) -> None:
+        if row.marker:
+            self.text("note_marker", x + 1.5, baseline - 2.4, row.marker, SMALL, colour=colour)
+            x += 1.5 + look.text_width(row.marker, SMALL)
+        if row.tag and row.tag_inline:
+            self.text("tag", x + 4.0, baseline, row.tag, SMALL, italic=True, colour=look.GREY)
+
+    def cell(
+        self, column: ForestColumn, row: ForestRow, pieces: tuple[str, ...], bold: bool, colour: str
+    ) -> None:
+        if column.name == "comparison":
+            self.block("cell", column.left, row.middle, row.beside, colour=colour)
+            return
+        baseline = centred(row.middle, BODY)
+        if len(pieces) != len(column.anchors):  # one phrase instead of numbers
+            self.text("cell", column.middle, baseline, pieces[0], SMALL, align="center",
+                      italic=True, colour=look.GREY)  # fmt: skip
+            return
+        for (x, align), piece in zip(column.anchors, pieces, strict=True):
+            if piece:
+                self.text("cell", x, baseline, piece, align=align, bold=bold, colour=colour)
+
+    def empty(self, row: ForestRow) -> None:
+        left, right = MARGIN, self.layout.width - MARGIN
+        middle = (left + right) / 2
+        lines = look.wrap(looked_for(self.layout.forest), 0.8 * (right - left), BODY, most=4)
+        top = row.middle - (14.0 + len(lines) * LINE * BODY) / 2
+        self.box("empty_frame", left, row.top + 4.0, right, row.bottom - 2.0, look.BAND)
+        self.text("empty", middle, top + 9.0, row.label, 10.0, align="center", bold=True)
+        for index, line in enumerate(lines):
+            self.text("looked_for", middle, top + 15.0 + index * LINE * BODY + 0.8 * BODY, line,
+                      align="center", colour=look.GREY)  # fmt: skip
+        y = row.bottom + 2.0
+        self.line("footer_rule", [(left, y), (right, y)], width=look.HAIRLINE, colour=look.RULE)
+
+    # --- the plot ---------------------------------------------------------------------------------
+
+    def lines(self, axis: Axis) -> None:
+        layout, forest = self.layout, self.layout.forest
+        top, bottom = layout.body_top, layout.axis_y
+        marks: list[tuple[str, float, float, str, Any]] = []
+        if forest.scale.has_null:
+            marks.append(("null_line", forest.scale.no_effect, bottom, look.GREY, "-"))
+        if forest.important is not None:
+            marks.append(("important_line", forest.important, bottom, look.GREEN, look.DASHED))
+        mean, overall = layout.pooled_estimate, layout.rows_of("overall")
+        if mean is not None:
+            ink, end = layout.style.diamond, overall[0].middle
+            marks.append(("pooled_line", mean, end, ink, look.DOTTED))
+        for part, value, end, colour, dash in marks:
+            if axis.side(value) == 0:
+                self.line(part, [(value, top), (value, end)], colour=colour, dash=dash, data=True)
+
+    def trials(self, axis: Axis) -> None:
+        from matplotlib.collections import LineCollection
+
+        rows = self.layout.rows_of("study")
+        style = self.layout.style
+        thin = 0.95 if self.layout.labelled else min(0.95, 0.8 * rows[0].height) if rows else 0.0
+        for excluded in (False, True):
+            here = [row for row in rows if row.excluded == excluded]
+            ink = look.LIGHT if excluded else style.interval
+            segments = [
+                [(axis.cut(row.low), row.middle), (axis.cut(row.high), row.middle)]
+                for row in here
+                if row.low is not None and row.high is not None
+            ]
+            if segments:
+                lines = LineCollection(
+                    segments, colors=ink, linewidths=thin * self.scale, zorder=2.0, clip_on=False,
+                    linestyles=[look.DASHED] if excluded else "-", gid="study_interval",
+                    capstyle="butt",
+                )  # fmt: skip
+                self.ax.add_collection(lines, autolim=False)
+            marked = [
+                row for row in here if row.estimate is not None and not axis.side(row.estimate)
+            ]
+            if marked:
+                self.ax.scatter(
+                    [row.estimate or 0.0 for row in marked], [row.middle for row in marked],
+                    s=[row.area * self.scale**2 for row in marked], marker="s", zorder=2.5,
+                    c=look.PAPER if excluded else style.square, linewidths=0.4 * self.scale,
+                    edgecolors=look.LIGHT if excluded else style.square, clip_on=False,
+                    gid="study_marker",
+                )  # fmt: skip
+            self.arrows(here, axis, ink)
+
+    def arrows(self, rows: list[ForestRow], axis: Axis, colour: str, size: float = 4.4) -> None:
+        places = [(axis.low, row.middle, -1) for row in rows if row.cut_low]
+        places += [(axis.high, row.middle, 1) for row in rows if row.cut_high]
+        arrows(self.ax, places, "x", colour=colour, size=size * self.scale)
+
+    def pools(self, axis: Axis) -> None:
+        style = self.layout.style
+        for row in self.layout.rows:
+            y = row.middle
+            if row.kind in ("overall", "subgroup_pool") and row.estimate is not None:
+                whole = row.kind == "overall"
+                half = DIAMOND if whole else GROUP_DIAMOND
+                low = row.estimate if row.low is None else row.low
+                high = row.estimate if row.high is None else row.high
+                if axis.side(high) >= 0 and axis.side(low) <= 0:
+                    middle = row.estimate
+                    points = [(low, y), (middle, y - half), (high, y), (middle, y + half)]
+                    self.polygon(
+                        "pooled_diamond" if whole else "subgroup_diamond", points,
+                        style.diamond if whole else style.group_diamond, edge=style.diamond,
+                        data=True, clip=row.cut_low or row.cut_high,
+                    )  # fmt: skip
+                self.arrows([row], axis, style.diamond, 5.0)
+            elif row.kind == "prediction" and row.low is not None and row.high is not None:
+                ends = (axis.cut(row.low), axis.cut(row.high))
+                points = [(x, y + sign * PREDICTION) for x, sign in
+                          ((ends[0], -1), (ends[1], -1), (ends[1], 1), (ends[0], 1))]  # fmt: skip
+                self.polygon("prediction_bar", points, look.ORANGE, edge=look.VERMILLION, data=True)
+                self.arrows([row], axis, look.VERMILLION, 5.0)
+
+    def risk(self) -> None:
+        column = self.layout.column("risk_of_bias")
+        if column is None:
+            return
+        lights = [
+            (x, row.middle, judgement)
+            for row in self.layout.rows_of("study")
+            for (x, _), judgement in zip(column.anchors, row.risk_of_bias, strict=True)
+        ]
+        self.lights(lights)
+
+
+# --- in words -------------------------------------------------------------------------------------
 
 
 def describe(result: Any) -> str:
     """Return the text alternative of a forest plot: what it shows, in numbers."""
-    from ketameta.plots.forest_layout import lay_out
-    from ketameta.plots.forest_words import describe_layout
-
     return describe_layout(lay_out(forest_of(result)))
+
+
+def describe_layout(layout: ForestLayout) -> str:
+    """Return a laid-out forest plot in sentences."""
+    forest, scale = layout.forest, layout.forest.scale
+    name = f"{forest.description}{': ' if forest.title else ''}{forest.title}."
+    if layout.rows_of("empty") and not layout.rows_of("study"):
+        looked = forest.looked_for.rstrip(".")
+        return f"{name} No eligible trials.{f' Looked for: {looked}.' if looked else ''}"
+    people = layout.participants
+    several = layout.rows_of("study")
+    count = len(several) if forest.rows_are_pools else layout.k
+    what = plural(count, "pooled estimate" if forest.rows_are_pools else "trial")
+    who = f", {format_count(people)} participants" if people is not None else ""
+    sentences = [name, f"{what}{who}; {scale.label}."]
+    overall = layout.rows_of("overall")
+    if overall:
+        sentences.append(f"Pooled estimate {_interval(layout, overall[0])}.")
+        sentences += [
+            f"{format_percent(scale.level)} prediction interval {_write(layout, row.low)} to"
+            f" {_write(layout, row.high)}."
+            for row in layout.rows_of("prediction")
+            if row.group is None
+        ]
+    elif layout.rows_of("single"):
+        only = next(row for row in several if not row.excluded)
+        sentences.append(f"One trial, not pooled: {only.label} {_interval(layout, only)}.")
+    sentences += _group_sentences(layout)
+    used = [row for row in several if row.estimate is not None and not row.excluded]
+    if len(used) > 1:
+        ordered = sorted(used, key=lambda row: row.estimate or 0.0)
+        ends = [
+            f"{_write(layout, row.estimate)} ({row.label})" for row in (ordered[0], ordered[-1])
+        ]
+        which = "They" if forest.rows_are_pools else "Single trials"
+        sentences.append(f"{which} range from {ends[0]} to {ends[1]}.")
+    sentences += [f"{row.label}." for row in layout.rows_of("heterogeneity") if row.group is None]
+    sentences += [f"{row.label}." for row in layout.rows_of("subgroup_test")]
+    null = scale.write(scale.no_effect, 0)
+    for where, words in zip(("below", "above"), scale.favours, strict=True):
+        if words and scale.has_null:
+            sentences.append(f"Values {where} {null}: {words[:1].lower()}{words[1:]}.")
+    aside = sum(row.excluded for row in layout.rows)
+    if aside:
+        sentences.append(f"{plural(aside, 'trial')} set aside and shown in grey.")
+    return " ".join(sentences).replace("\u00a0", " ")
+
+
+def _group_sentences(layout: ForestLayout) -> list[str]:
+    sentences = []
+    for header in layout.rows_of("subgroup_header"):
+        rows = [row for row in layout.rows if row.group == header.group]
+        pool = next((row for row in rows if row.kind == "subgroup_pool"), None)
+        trials = [row for row in rows if row.kind == "study" and not row.excluded]
+        count = plural(len(trials), "trial")
+        if pool is not None:
+            words = f"{_interval(layout, pool)}, {count}"
+        elif not trials:
+            words = "no eligible trials"
+        elif len(trials) == 1:
+            words = f"one trial, {_interval(layout, trials[0])}"
+        else:
+            words = f"{count}, not pooled"
+        sentences.append(f"{header.label}: {words}.")
+    return sentences
+
+
+def _write(layout: ForestLayout, value: float | None) -> str:
+    return layout.forest.scale.write(value, layout.digits)
+
+
+def _interval(layout: ForestLayout, row: ForestRow) -> str:
+    if row.estimate is None:
+        return "not estimable"
+    text = _write(layout, row.estimate)
+    if row.low is None or row.high is None:
+        return text
+    ends = f"{_write(layout, row.low)} to {_write(layout, row.high)}"
+    return f"{text} ({layout.forest.scale.interval_words} {ends})"

@@ -1,6 +1,6 @@
 """Lays out a forest plot as frozen data: columns, rows, axis and words, placed in points.
 
-Draws nothing; tests read the result, and :mod:`ketameta.plots.forest_draw` draws it.
+Draws nothing; tests read the result, and :mod:`ketameta.plots.forest` draws it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ketameta.errors import check_choice
 from ketameta.plots import look
-from ketameta.plots.forest import Forest, arranged
+from ketameta.plots.forest_data import Forest, arranged
 from ketameta.plots.forest_rows import (
     BOLD,
     GAP,
@@ -24,9 +24,9 @@ from ketameta.plots.forest_rows import (
     Spec,
     Style,
     column_specs,
+    footnotes,
     known_sum,
 )
-from ketameta.plots.forest_words import footnotes
 from ketameta.plots.look import BODY, MARGIN, SMALL, text_width, widest, wrap
 from ketameta.plots.scale import Axis, choose_range, make_axis
 
@@ -298,7 +298,7 @@ def lay_out(
 
     Examples
     --------
-    >>> from ketameta.plots.forest import Group, Trial
+    >>> from ketameta.plots.forest_data import Group, Trial
     >>> layout = lay_out(Forest((Group(None, (Trial("Alder 2014", -0.5, -1.1, 0.1),)),)))
     >>> [row.kind for row in layout.rows]
     ['header', 'study', 'single']

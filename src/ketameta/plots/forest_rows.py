@@ -14,10 +14,18 @@ from ketameta.formatting import (
     format_number,
     format_p,
     format_percent,
-    format_significant,
+    plural,
 )
 from ketameta.plots import look
-from ketameta.plots.forest import Forest, Group, Pool, Trial
+from ketameta.plots.forest_data import (
+    Forest,
+    Group,
+    Pool,
+    Trial,
+    cochran,
+    heterogeneity_words,
+    method_words,
+)
 from ketameta.plots.look import BODY, text_width, widest, wrap
 
 RowKind = Literal[
@@ -379,7 +387,7 @@ class Reader:
             )  # fmt: skip
         if forest.test is not None:
             q, df, p = forest.test
-            text = _cochran(q, df, p, self.style.cochrane_words)
+            text = cochran(q, df, p, self.style.cochrane_words)
             rows.append(ForestRow("subgroup_test", f"Test for subgroup differences: {text}"))
         return rows
 
@@ -418,30 +426,6 @@ class Reader:
         """Return the footnote letter of a note."""
         count = len(self.letters)
         return self.letters.setdefault(note, chr(ord("a") + count % 26) * (1 + count // 26))
-
-
-def _cochran(q: float | None, df: int | None, p: float | None, cochrane: bool) -> str:
-    """Return ``Q(4) = 11.20, p = 0.024`` with the spaces inside each item unbreakable."""
-    if cochrane:
-        items = [f"Chi² = {format_number(q)}", f"df = {df}"]
-        items += [format_p(p).replace("p ", "P ")] if p is not None else []
-    else:
-        items = [f"Q({df}) = {format_number(q)}" if df is not None else f"Q = {format_number(q)}"]
-        items += [format_p(p)] if p is not None else []
-    return ", ".join(item.replace(" ", "\u00a0") for item in items)
-
-
-def heterogeneity_words(pool: Pool, cochrane: bool = False) -> str:
-    """Return ``Heterogeneity: τ² = 0.12, I² = 64%, Q(4) = 11.20, p = 0.024``; empty for nothing."""
-    items = []
-    if pool.tau2 is not None:
-        sign = "Tau²" if cochrane else "τ²"
-        items.append(f"{sign} = {format_significant(pool.tau2, 2)}".replace(" ", "\u00a0"))
-    if pool.i2 is not None:
-        items.append(f"I² = {format_percent(pool.i2)}".replace(" ", "\u00a0"))
-    if pool.q is not None:
-        items.append(_cochran(pool.q, pool.q_df, pool.q_p_value, cochrane))
-    return f"Heterogeneity: {', '.join(items)}" if items else ""
 
 
 # --- what columns hold ----------------------------------------------------------------------------
@@ -541,3 +525,53 @@ def _widened(spec: Spec, specs: Sequence[Spec]) -> Spec:
     while wanted < SPANNER_MOST and len(wrap(spec.spanner, wanted, BODY, bold=True)) > 2:
         wanted += 1.0
     return replace(spec, least=spec.width + (wanted - total) / len(group))
+
+
+# --- the sentences under the plot ---------------------------------------------------------------
+
+
+def risk_letters(count: int) -> tuple[str, ...]:
+    """Return the letters over the risk-of-bias circles: A, B, C, ..."""
+    return tuple(chr(ord("A") + index % 26) for index in range(count))
+
+
+def footnotes(reader: Reader, rows: Sequence[ForestRow], *, labelled: bool) -> list[str]:
+    """Return the sentences under the plot, in order."""
+    forest, scale = reader.forest, reader.forest.scale
+    kinds = {row.kind for row in rows}
+    legend = []
+    if any(row.kind == "study" and row.estimate is not None for row in rows):
+        weighted = any(row.weight is not None for row in rows if row.kind == "study")
+        square = f"Square: trial{', area by weight' if weighted else ''}"
+        if not labelled:
+            count = plural(len(forest.trials), "trial")
+            square = f"{count}, sorted, without names; square: estimate"
+        legend.append(f"{forest.meaning or square}; line: {scale.interval_words}.")
+    if kinds & {"overall", "subgroup_pool"}:
+        dotted = " (dotted line)" if "overall" in kinds else ""
+        legend.append(f"Diamond: pooled estimate{dotted} with {scale.interval_words}.")
+    if "prediction" in kinds:
+        legend.append(f"Bar: {format_percent(scale.level)} prediction interval.")
+    if any(row.cut_low or row.cut_high for row in rows):
+        legend.append("Arrowhead: runs past the axis.")
+    if any(row.excluded for row in rows):
+        legend.append("Grey: set aside, not pooled.")
+    if forest.important is not None:
+        value = scale.write(forest.important, reader.write.digits)
+        legend.append(f"Dashed line: minimal important difference ({value}).")
+    notes = [" ".join(legend), method_words(forest)]
+    if forest.domains and labelled:
+        letters = risk_letters(len(forest.domains))
+        named = "; ".join(
+            f"{letter} {words}" for letter, (_, words) in zip(letters, forest.domains, strict=True)
+        )
+        shown = {judgement for row in rows for judgement in row.risk_of_bias}
+        signs = ", ".join(
+            f"{sign or 'empty circle'} {words}"
+            for judgement, (sign, _, _, words) in look.RISK_OF_BIAS.items()
+            if judgement in shown
+        )
+        notes.append(f"Risk of bias: {named}. {signs[:1].upper()}{signs[1:]}.")
+    notes += [f"{letter}\u00a0\u00a0{text}" for text, letter in reader.letters.items()]
+    notes += [look.clean(note) for note in forest.notes]
+    return [note for note in notes if note]

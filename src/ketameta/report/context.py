@@ -23,7 +23,7 @@ from ketameta.evidence.project import NOT_STATED
 from ketameta.evidence.textfiles import decode, read_toml
 from ketameta.formatting import format_level, plural
 from ketameta.paths import ProjectPaths
-from ketameta.plots.evidence_map import Cell, EvidenceMap
+from ketameta.plots.maps import Cell, EvidenceMap
 from ketameta.report import summary, texts
 from ketameta.report.analysis_view import analysis_view, plot_view
 from ketameta.report.changes import changes_since_release

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,28 @@ from ketameta.analyses.words import words_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import plural
 from ketameta.plots.bubble import Bubble, Line
-from ketameta.plots.dose_response import AtDose, DoseResponse
-from ketameta.plots.forest import Forest, Group, Pool, Trial
+from ketameta.plots.bubble import describe as say_bubble
+from ketameta.plots.curves import (
+    At,
+    DoseResponse,
+    OverTime,
+    TimeClass,
+    describe_doses,
+    describe_over_time,
+)
+from ketameta.plots.forest import describe as say_forest
+from ketameta.plots.forest_data import Forest, Group, Pool, Trial
 from ketameta.plots.funnel import Funnel
-from ketameta.plots.gosh import Gosh
+from ketameta.plots.funnel import describe as say_funnel
 from ketameta.plots.harms import Harm, Harms
+from ketameta.plots.harms import describe as say_harms
+from ketameta.plots.influence import Gosh, describe_gosh
+from ketameta.plots.maps import Judgement, RiskOfBias, describe_lights, describe_map
 from ketameta.plots.network import Network, Node
-from ketameta.plots.over_time import AtTime, OverTime, TimeClass
-from ketameta.plots.risk_of_bias import Judgement, RiskOfBias
+from ketameta.plots.network import describe as say_network
 from ketameta.plots.scale import Estimate, Scale, finite
 from ketameta.plots.specification_curve import Combination, SpecificationCurve
+from ketameta.plots.specification_curve import describe as say_combinations
 
 if TYPE_CHECKING:
     from ketameta.evidence.tables import Evidence
@@ -34,6 +45,20 @@ if TYPE_CHECKING:
 MOST_ROWS = 150
 #: Share of the combinations of choices beyond which they agree, and need no picture.
 AGREED = 0.9
+#: Each kind of plot in words.
+_WORDS: Mapping[str, Callable[[Any], str]] = {
+    "bubble": say_bubble,
+    "dose_response": describe_doses,
+    "evidence_map": describe_map,
+    "forest": say_forest,
+    "funnel": say_funnel,
+    "gosh": describe_gosh,
+    "harms": say_harms,
+    "network": say_network,
+    "over_time": describe_over_time,
+    "risk_of_bias": describe_lights,
+    "specification_curve": say_combinations,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +68,11 @@ class Plot:
     Attributes
     ----------
     kind : str
-        A module of :mod:`ketameta.plots`.
+        A function of :mod:`ketameta.plots`.
     name : str
         File name without ending.
     data : object
-        The typed data that the module draws.
+        The typed data that the function draws.
     """
 
     kind: str
@@ -57,7 +82,7 @@ class Plot:
     @property
     def words(self) -> str:
         """What the plot shows, in numbers, for a reader who cannot see it."""
-        return str(import_module(f"ketameta.plots.{self.kind}").describe(self.data))
+        return _WORDS[self.kind](self.data)
 
 
 def plots_of(result: dict[str, Any], project: Project = NOTHING_DECLARED) -> list[Plot]:
@@ -319,16 +344,16 @@ def _dose_response(result: Mapping[str, Any]) -> DoseResponse | None:
         return None
     other = "linear" if found["main"] == "spline" else "spline"
 
-    def curve(items: Sequence[Mapping[str, Any]]) -> tuple[AtDose, ...]:
+    def curve(items: Sequence[Mapping[str, Any]]) -> tuple[At, ...]:
         return tuple(
-            AtDose(item["dose"], estimate_of(item))
+            At(item["dose"], estimate_of(item))
             for item in items
             if finite(item["estimate"]) is not None
         )
 
     return DoseResponse(
         tuple(
-            (point["label"], AtDose(point["dose"], estimate_of(point)))
+            (point["label"], At(point["dose"], estimate_of(point)))
             for point in found["points"]
             if finite(point["estimate"]) is not None
         ),
@@ -365,10 +390,10 @@ def _over_time(result: Mapping[str, Any]) -> OverTime | None:
     found = result["over_time"]
     if found is None or found["withheld"]:
         return None
-    trials: dict[str, list[AtTime]] = {}
+    trials: dict[str, list[At]] = {}
     for row in _rows(result):
         if row["time_days"] is not None and finite(row["estimate"]) is not None:
-            trials.setdefault(row["label"], []).append(AtTime(row["time_days"], estimate_of(row)))
+            trials.setdefault(row["label"], []).append(At(row["time_days"], estimate_of(row)))
     names = [name for name, _ in TIME_CLASSES]
     ends = [last for _, last in TIME_CLASSES]
     spans = dict(zip(names, zip([_FIRST_DAY, *ends[:-1]], ends, strict=True), strict=True))

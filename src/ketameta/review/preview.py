@@ -891,9 +891,8 @@ def forest_pictures(results: Results, name: str) -> Sequence[Picture]:
     compare them by eye.
     """
     from ketameta.plots import look
-    from ketameta.plots.forest_draw import draw
+    from ketameta.plots.forest import describe_layout, draw
     from ketameta.plots.forest_layout import lay_out
-    from ketameta.plots.forest_words import describe_layout
     from ketameta.report.plots import forest_data
 
     pair = results.get(name)

@@ -1,4 +1,4 @@
-"""GOSH plot: the pooled estimate and the heterogeneity of every subset of trials."""
+"""Which trials make the result: Baujat plot, and GOSH plot of every subset of trials."""
 
 from __future__ import annotations
 
@@ -9,19 +9,110 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ketameta.errors import UsageError, check_choice
-from ketameta.formatting import format_count, format_percent
+from ketameta.formatting import format_count, format_number, format_percent, plural
 from ketameta.plots import look
-from ketameta.plots.frame import page, size_in_points
+from ketameta.plots.frame import left_out, page, size_in_points, write_names
 from ketameta.plots.scale import Axis, Scale, finite, make_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+HEIGHT = 220.0
+_AREA = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Baujat:
+    """Trials as (label, contribution to heterogeneity, influence on the pooled estimate)."""
+
+    trials: tuple[tuple[str, float, float], ...]
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.trials:
+            raise UsageError("there is no trial with both a contribution and an influence")
+
+
+def baujat_of(result: Any) -> Baujat:
+    """Return what the plot shows of ``baujat(fit)``, or of a fit itself."""
+    if isinstance(result, Baujat):
+        return result
+    if not hasattr(result, "heterogeneity"):
+        from ketameta.models.diagnostics import influence
+
+        result = influence.baujat(result)
+    rows = zip(result.labels, result.heterogeneity, result.influence, strict=True)
+    return Baujat(
+        tuple(
+            (str(label), float(x), float(y))
+            for label, x, y in rows
+            if finite(x) is not None and finite(y) is not None
+        )
+    )
+
+
+@look.themed
+def baujat(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """Draw a Baujat plot and return its axes.
+
+    Parameters
+    ----------
+    result : a fitted result, the result of ``baujat``, or Baujat
+
+    Returns
+    -------
+    Axes
+        Parts: ``study``, ``name``. Names are placed for the most extreme trials first, as long as
+        they touch nothing; a line says how many are left out.
+
+    References
+    ----------
+    Baujat, Mahe, Pignon, Hill (2002), Stat. Med. 21(18), 2641-2652.
+    """
+    import pandas as pd
+    import seaborn as sns
+
+    found = baujat_of(result)
+    far_x = max(x for _, x, _ in found.trials) or 1.0
+    far_y = max(y for _, _, y in found.trials) or 1.0
+    x = make_axis(-0.02 * far_x, 1.12 * far_x, "Contribution to heterogeneity (part of Q)")
+    y = make_axis(-0.03 * far_y, 1.08 * far_y, "Influence on the pooled estimate", room=HEIGHT,
+                  upright=True)  # fmt: skip
+    note = "Right: differs from the other trials. Top: leaving it out moves the pooled estimate."
+    ax = page(ax, x, y, title=found.title if title is None else title, notes=[note], spare=True,
+              height=HEIGHT)  # fmt: skip
+    ordered = sorted(found.trials, key=lambda t: -math.hypot(t[1] / far_x, t[2] / far_y))
+    frame = pd.DataFrame(ordered, columns=["label", "x", "y"])
+    sns.scatterplot(frame, x="x", y="y", ax=ax, s=_AREA, color=look.BLUE, alpha=0.85, zorder=3,
+                    edgecolor=look.NAVY, linewidth=0.5, clip_on=False, gid="study")  # fmt: skip
+    ax.set(xlabel=x.label, ylabel=y.label)
+    radius = math.sqrt(_AREA) / 2
+    left_out(ax, write_names(ax, [(*trial, radius) for trial in ordered], colour=look.INK))
+    return ax
+
+
+def describe_baujat(result: Any) -> str:
+    """Return the plot in sentences, in numbers."""
+    found = baujat_of(result)
+    total = math.fsum(x for _, x, _ in found.trials)
+    top = max(found.trials, key=lambda trial: trial[1])
+    moved = max(found.trials, key=lambda trial: trial[2])
+    share = f", {format_number(100 * top[1] / total, 0)}% of the total" if total > 0 else ""
+    return (
+        f"Baujat plot{f': {found.title}' if found.title else ''}."
+        f" {plural(len(found.trials), 'trial')}."
+        f" {top[0]} contributes most to heterogeneity ({format_number(top[1])}{share})."
+        f" {moved[0]} has most influence on the pooled estimate ({format_number(moved[2])})."
+    )
+
+
+# --- subsets of trials ----------------------------------------------------------------------------
+
+
 #: Cells of the picture across and down.
 CELLS = (72, 48)
 MARGIN_PLOT = 34.0
 _CORNERS = ((0, 0), (1, 0), (1, 1), (0, 1))
-HEIGHT = 220.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +159,25 @@ def gosh_of(result: Any, study: str | None = None) -> Gosh:
     )
 
 
-def shown(gosh: Gosh) -> tuple[Any, Any, Any]:
+def shown(found: Gosh) -> tuple[Any, Any, Any]:
     """Return estimates as shown, I² and flags of the subsets that have both numbers."""
     keep = [
         at
-        for at, (x, y) in enumerate(zip(gosh.estimates, gosh.i2, strict=True))
+        for at, (x, y) in enumerate(zip(found.estimates, found.i2, strict=True))
         if finite(x) is not None and finite(y) is not None
     ]
     if not keep:
         raise UsageError("there is no subset with both an estimate and an I²")
-    flags = np.array(gosh.with_study or [False] * len(gosh.estimates), dtype=bool)
-    x = np.array([gosh.scale.known(gosh.estimates[at]) for at in keep])
-    return x, np.array([gosh.i2[at] for at in keep]), flags[keep]
+    flags = np.array(found.with_study or [False] * len(found.estimates), dtype=bool)
+    x = np.array([found.scale.known(found.estimates[at]) for at in keep])
+    return x, np.array([found.i2[at] for at in keep]), flags[keep]
 
 
-def axes_of(gosh: Gosh) -> tuple[Axis, Axis]:
+def gosh_axes(found: Gosh) -> tuple[Axis, Axis]:
     """Return both axes; all subsets lie inside."""
-    values = [value for value in gosh.estimates if finite(value) is not None]
+    values = [value for value in found.estimates if finite(value) is not None]
     pad = 0.03 * (max(values) - min(values)) or 0.5
-    scale = gosh.scale
+    scale = found.scale
     ends = scale.known(min(values) - pad), scale.known(max(values) + pad)
     percent = tuple((tick / 5, f"{20 * tick}%") for tick in range(6))
     return (
@@ -96,7 +187,7 @@ def axes_of(gosh: Gosh) -> tuple[Axis, Axis]:
 
 
 @look.themed
-def plot(
+def gosh(
     result: Any, *, ax: Axes | None = None, study: str | None = None, title: str | None = None
 ) -> Axes:
     """Draw a GOSH plot as a picture of densities with both margins, and return its axes.
@@ -123,15 +214,15 @@ def plot(
     import seaborn as sns
     from matplotlib.collections import PolyCollection
 
-    gosh = gosh_of(result, study)
-    x, y = axes_of(gosh)
-    estimates, i2, flags = shown(gosh)
+    found = gosh_of(result, study)
+    x, y = gosh_axes(found)
+    estimates, i2, flags = shown(found)
     legend = f"{format_count(len(estimates))} subsets of trials; darker: more subsets"
     legend += " (logarithmic). Dotted line: all trials."
-    if gosh.study:
-        legend += f" Orange in the margins: subsets with {gosh.study}."
+    if found.study:
+        legend += f" Orange in the margins: subsets with {found.study}."
     room = MARGIN_PLOT + 4.0
-    ax = page(ax, x, y, title=gosh.title if title is None else title, notes=[legend],
+    ax = page(ax, x, y, title=found.title if title is None else title, notes=[legend],
               height=HEIGHT, right=room, top=room)  # fmt: skip
     bins = [_edges(x, CELLS[0]), _edges(y, CELLS[1])]
     counts, _, _ = np.histogram2d(estimates, i2, bins=bins)
@@ -151,9 +242,9 @@ def plot(
         )
     _margins(ax, bins, estimates, i2, flags)
     marks: list[tuple[str, float, str, Any]] = []
-    marks.append(("null_line", gosh.scale.no_effect, look.GREY, "-"))
-    if gosh.pooled is not None:
-        marks.append(("pooled_line", gosh.scale.known(gosh.pooled), look.VERMILLION, look.DOTTED))
+    marks.append(("null_line", found.scale.no_effect, look.GREY, "-"))
+    if found.pooled is not None:
+        marks.append(("pooled_line", found.scale.known(found.pooled), look.VERMILLION, look.DOTTED))
     for part, value, colour, dash in marks:
         if x.side(value) == 0:
             ax.axvline(value, color=colour, ls=dash, lw=look.MEDIUM, zorder=2, gid=part)
@@ -191,30 +282,30 @@ def _margins(ax: Axes, bins: list[Any], estimates: Any, i2: Any, flags: Any) -> 
                              alpha=0.85, lw=0, gid=part + suffix)  # fmt: skip
 
 
-def describe(result: Any, study: str | None = None) -> str:
+def describe_gosh(result: Any, study: str | None = None) -> str:
     """Return the plot in sentences, in numbers."""
-    gosh = gosh_of(result, study)
-    estimates, i2, flags = shown(gosh)
+    found = gosh_of(result, study)
+    estimates, i2, flags = shown(found)
     values = np.sort(estimates)
     count = len(values)
 
     def write(value: float) -> str:
-        return gosh.scale.write(float(value))
+        return found.scale.write(float(value))
 
     def at(share: float) -> str:
         return write(values[min(count - 1, math.floor(share * count))])
 
     sentences = [
-        f"GOSH plot{f': {gosh.title}' if gosh.title else ''}.",
-        f"{format_count(count)} subsets of trials; {gosh.scale.axis_label}.",
+        f"GOSH plot{f': {found.title}' if found.title else ''}.",
+        f"{format_count(count)} subsets of trials; {found.scale.axis_label}.",
         f"Pooled estimates from {write(values[0])} to {write(values[-1])}, the middle 90% from"
         f" {at(0.05)} to {at(0.95)}.",
         f"I² from {format_percent(i2.min())} to {format_percent(i2.max())}.",
     ]
     named, others = np.sort(estimates[flags]), np.sort(estimates[~flags])
-    if gosh.study and len(named) and len(others):
+    if found.study and len(named) and len(others):
         sentences.append(
-            f"Median with {gosh.study} {write(named[len(named) // 2])}, without it"
+            f"Median with {found.study} {write(named[len(named) // 2])}, without it"
             f" {write(others[len(others) // 2])}."
         )
     return " ".join(sentences)
