@@ -492,7 +492,7 @@ def _search(paths: ProjectPaths) -> dict[str, Any]:
     document, _, findings = read_toml(path, paths.relative(path))
     if document is None and findings:
         raise ReportError("\n".join(str(finding) for finding in findings))
-    return NO_SEARCH if document is None else document
+    return dict(NO_SEARCH) if document is None else document
 
 
 def _routes_used(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
