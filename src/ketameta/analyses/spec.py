@@ -355,11 +355,70 @@ class Choices(Table):
     correlation: Annotated[tuple[float, ...], numbers_between(-1.0, 1.0)] = (0.3, 0.5, 0.7)
 
 
+def _levels(value: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict) or not all(isinstance(item, list) for item in value.values()):
+        raise problem(': a table such as {moderator = ["level"]} is needed')
+    return {str(name): tuple(map(str, words)) for name, words in value.items()}
+
+
+class Variation(Table):
+    """Meta-regressions again with one choice changed; an empty key changes nothing.
+
+    Attributes
+    ----------
+    label : str
+        What is changed, for readers.
+    basis, covers, naive_to : tuple of str
+        Only values of ``moderators`` with these words count.
+    arms : bool
+        A trial without a value takes the mean of those of its compared arms.
+    outcome : tuple of str
+        Only results of these outcomes count.
+    without : mapping of str to tuple of str
+        Trials with one of these words of a moderator are left out.
+    alone : bool
+        Trials in which both sides also had another treatment are left out.
+    unadjusted : bool
+        Without the columns of ``adjust_for``.
+    """
+
+    label: Annotated[str, needed(": say what is changed"), Field(validate_default=True)] = ""
+    basis: Annotated[Words, words_of(words.BASES)] = ()
+    covers: Annotated[Words, words_of(words.COVERS)] = ()
+    naive_to: Words = ()
+    arms: Flag = False
+    outcome: Annotated[Words, words_of()] = ()
+    without: Annotated[Mapping[str, Words], BeforeValidator(_levels)] = Field(default_factory=dict)
+    alone: Flag = False
+    unadjusted: Flag = False
+
+
 class Regressions(Table):
-    """Continuous moderators, one meta-regression each."""
+    """Continuous moderators, one meta-regression each.
+
+    Attributes
+    ----------
+    moderators : tuple of str
+    status : str
+        ``declared`` or ``post hoc``.
+    known_before : str
+        What was known of the results when this was declared.
+    adjust_for : tuple of str
+        Columns that enter beside each moderator, as shares of a trial's comparisons per level.
+    small_change : float or None
+        A change of the effect over the whole range of a moderator below which a slope is flat.
+    small_change_source : str
+    vary : tuple of Variation
+        Sensitivity analyses, each made alone.
+    """
 
     moderators: Annotated[Words, words_of()] = ()
     status: Status = "declared"
+    known_before: Text = ""
+    adjust_for: Annotated[Words, words_of(MODERATORS)] = ()
+    small_change: OptionalNumber = None
+    small_change_source: Text = ""
+    vary: tuple[Variation, ...] = ()
 
 
 class Expectation(Table):

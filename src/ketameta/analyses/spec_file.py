@@ -334,6 +334,27 @@ def _kind_rules(
         yield "model.rho is the correlation of over_time = true, which is not set"
     if raw.get("regressions") and kind != "pooled":
         yield f"[regressions]: regressions are for kind = 'pooled'; kind is {kind!r}"
+    for change in spec.regressions.vary:
+        for name, levels in change.without.items():
+            found = next((m for m in spec.project.moderator if m.name == name), None)
+            if found is None or found.kind != "category":
+                names = [m.name for m in spec.project.moderator if m.kind == "category"]
+                yield (
+                    f"regressions.vary.without: {name!r} is no moderator with levels"
+                    f"{did_you_mean(name, names)}"
+                )
+                continue
+            for word in levels:
+                if word not in found.words:
+                    yield (
+                        f"regressions.vary.without.{name}: {word!r} is not known"
+                        f"{did_you_mean(word, found.words)} (choose from {', '.join(found.words)})"
+                    )
+    small = spec.regressions.small_change
+    if small is not None and small <= 0:
+        yield f"regressions.small_change is {small:g}; a number above 0 is needed"
+    if small is not None and not spec.regressions.small_change_source:
+        yield "regressions.small_change_source: say where the small change comes from"
     if raw.get("next_trial") and kind not in ("pooled", "within_trial"):
         yield (
             f"[next_trial]: a next trial is for kind = 'pooled' or 'within_trial'; kind is {kind!r}"
