@@ -35,8 +35,10 @@ from ketameta.analyses import (
     reference_level,
     regressions_of,
     run_analysis,
+    select_effects,
 )
 from ketameta.analyses import credibility as ask
+from ketameta.analyses.bubble import READINGS, reading
 from ketameta.analyses.credibility import credibility
 from ketameta.errors import SpecError
 
@@ -72,7 +74,8 @@ def appraised(folder: Path, tables: Any, more: str = "", text: str = ANALYSIS) -
     evidence = evidence_of(tables)
     result = run_analysis(spec, effects_of(tables), evidence)
     rows = [row for group in result["groups"] for row in group["rows"]]
-    regressions = regressions_of(spec, rows, evidence.studies)
+    used = select_effects(spec, effects_of(tables), evidence).used
+    regressions = regressions_of(spec, rows, used, evidence)
     return result, credibility(spec, result, rows, regressions, [spec])
 
 
@@ -291,7 +294,8 @@ def test_a_bubble_plot_gets_line_bands_and_weights(tmp_path: Path) -> None:
     tables = many_trials(11)
     evidence = evidence_of(tables)
     rows = run_analysis(spec, effects_of(tables), evidence)["groups"][0]["rows"]
-    year, people = regressions_of(spec, rows, evidence.studies)
+    used = select_effects(spec, effects_of(tables), evidence).used
+    year, people = regressions_of(spec, rows, used, evidence)
     line = year["line"]
     assert (line["moderator"][0], line["moderator"][-1]) == (2001, 2011)
     for low, inner, mid, high, outer in zip(
@@ -301,8 +305,123 @@ def test_a_bubble_plot_gets_line_bands_and_weights(tmp_path: Path) -> None:
         assert low <= inner <= mid <= high <= outer
     assert sum(row["weight"] for row in people["rows"]) == pytest.approx(1)
     same = [{**row, "year": 2010} for row in rows]
-    assert "same in all trials" in regressions_of(spec, same, evidence.studies)[0]["withheld"]
-    assert regressions_of(spec_of(tmp_path), rows, evidence.studies) == []
+    assert "same in all trials" in regressions_of(spec, same, used, evidence)[0]["withheld"]
+    assert regressions_of(spec_of(tmp_path), rows, used, evidence) == []
+
+
+# --- a moderator beside another column, and with one choice changed -------------------------------
+
+VARIED = """
+[regressions]
+moderators = ["age_mean_years"]
+adjust_for = ["intervention"]
+
+[[regressions.vary]]
+label = "unadjusted"
+unadjusted = true
+
+[[regressions.vary]]
+label = "printed"
+basis = ["printed"]
+
+[[regressions.vary]]
+label = "alone"
+alone = true
+"""
+BOTH_MEDICINES = ANALYSIS.replace('["ketamine"]', '["ketamine", "esketamine"]')
+
+
+def aged_trials(count: int, by_rule: int = 0) -> Any:
+    """Return invented trials, every third with the second medicine, each with a mean age."""
+    tables = many_trials(count)
+    tables["moderators"] = [
+        {
+            "study_id": row["study_id"],
+            "moderator": "age_mean_years",
+            "value": str(20 + (7 * i) % 11),
+            "basis": "by_rule" if i < by_rule else "printed",
+            "covers": "all",
+            "source_type": "journal",
+        }
+        for i, row in enumerate(tables["studies"])
+    ]
+    for i, row in enumerate(item for item in tables["arms"] if item["role"] == "treatment"):
+        row["intervention"] = "esketamine" if i % 3 == 0 else "ketamine"
+    return tables
+
+
+def test_a_column_beside_the_moderator_enters_as_its_share_of_each_trial(tmp_path: Path) -> None:
+    tables = aged_trials(12, by_rule=2)
+    result, (age,) = appraised(tmp_path, tables, VARIED, BOTH_MEDICINES)
+    rows = result["groups"][0]["rows"]
+    second = [float(row["intervention"] == "esketamine") for row in rows]
+    years = [float(row["value"]) for row in tables["moderators"]]
+
+    def slope(places: list[int], beside: bool = True) -> float:
+        design = [[years[i], second[i]][: 1 + beside] for i in places]
+        estimates, variances = ([rows[i][key] for i in places] for key in ("estimate", "variance"))
+        return float(meta_regression(estimates, variances, design).estimate[1])
+
+    spec = spec_of(tmp_path, VARIED, BOTH_MEDICINES)
+    evidence = evidence_of(tables)
+    used = select_effects(spec, effects_of(tables), evidence).used
+    (item,) = regressions_of(spec, rows, used, evidence)
+    # The rows are as published, seven digits; so is the slope of a refit.
+    assert item["slope"] == pytest.approx(slope(list(range(12))), rel=tol.PUBLISHED)
+    unadjusted, printed, alone = item["variations"]
+    assert unadjusted["slope"] == pytest.approx(slope(list(range(12)), False), rel=tol.PUBLISHED)
+    assert printed["slope"] == pytest.approx(slope(list(range(2, 12))), rel=tol.PUBLISHED)
+    assert (alone["same"], alone["slope"], alone["k"]) == (True, None, 12)
+    assert item["reading"] in READINGS
+    assert age["permutation"]["p_value"] is not None
+
+
+def test_a_number_that_the_column_beside_it_tells_has_no_slope_of_its_own(tmp_path: Path) -> None:
+    tables = aged_trials(12)
+    for i, row in enumerate(tables["moderators"]):
+        row["value"] = "70" if i % 3 == 0 else "20"
+    _, (age,) = appraised(tmp_path, tables, VARIED, BOTH_MEDICINES)
+    assert "no slope of its own" in age["withheld"]
+    for row in tables["moderators"]:
+        row["value"] = "20"
+    tables["moderators"][1]["value"] = "70"
+    _, (age,) = appraised(tmp_path, tables, VARIED, BOTH_MEDICINES)
+    assert age["withheld"].startswith("Without Birch 2002 the number hardly varies")
+
+
+@pytest.mark.parametrize(
+    ("slope", "low", "high", "other", "words"),
+    [
+        (0.02, 0.01, 0.03, 0.01, "rises"),
+        (-0.02, -0.03, -0.01, None, "falls"),
+        (0.02, 0.01, 0.03, -0.01, "turns"),
+        (0.02, -0.03, 0.07, 0.01, "open"),
+        (0.001, -0.001, 0.003, 0.01, "flat"),
+    ],
+)
+def test_a_slope_is_read_without_a_test(
+    slope: float, low: float, high: float, other: float | None, words: str
+) -> None:
+    item = {
+        "withheld": "",
+        "slope": slope,
+        "ci_low": low,
+        "ci_high": high,
+        "rows": [{"moderator": 0.0}, {"moderator": 50.0}],
+        "variations": [{"slope": other}, {"slope": None}],
+    }
+    assert reading(item, 0.2) == words
+    assert reading({**item, "withheld": "too few"}, 0.2) == "not identifiable"
+
+
+def test_what_a_variation_names_must_exist(tmp_path: Path) -> None:
+    vary = '[[regressions.vary]]\nlabel = "x"\nwithout = {{{} = ["{}"]}}\n'.format
+    head = '\n[regressions]\nmoderators = ["year"]\nsmall_change = 0.2\n'
+    with pytest.raises(SpecError, match="'year' is no moderator with levels") as caught:
+        spec_of(tmp_path, head + vary("year", "resistant"))
+    assert "say where the small change comes from" in str(caught.value)
+    with pytest.raises(SpecError, match="did you mean resistant"):
+        spec_of(tmp_path, head + vary("prior_treatment_resistance", "resistent"))
 
 
 def test_unknown_moderators_are_refused(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.spec import numbers_of
+from ketameta.analyses.spec import Variation, numbers_of
+from ketameta.errors import NotEstimableError
 from ketameta.evidence.project import Project
-from ketameta.formatting import format_count, plural, published_together
+from ketameta.formatting import format_count, plural, published, published_together
+from ketameta.measures import BASES, COVERS
 from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.regression import meta_regression
 from ketameta.models.results import plain
@@ -18,12 +22,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.analyses.spec import AnalysisSpec
-    from ketameta.models.regression import Predictions
+    from ketameta.evidence.tables import Evidence
+    from ketameta.models.regression import MetaRegression, Predictions
 
 #: Points at which the fitted line and its bands are drawn.
 _LINE_POINTS = 41
 #: Numbers of a study that do not travel with its rows.
 _STUDY_NUMBERS = ("age_mean_years", "female_percent")
+#: Trials from which a change is tried: it shows only whether a slope turns.
+MIN_TRIALS_VARIED = 6
+#: Of a change to a regression that is not there.
+NOT_TRIED = "Not tried, as the main regression is withheld."
+#: Residual degrees of freedom that a slope needs.
+MIN_DF = 3
+#: Share of the spread of a moderator that the columns beside it, or one trial, may not take away.
+LEAST_OWN_SPREAD = 0.1
+#: How a slope is read; see :func:`reading`.
+READINGS = ("not identifiable", "turns", "flat", "open", "rises", "falls")
 
 
 def study_numbers(project: Project) -> tuple[str, ...]:
@@ -31,8 +46,38 @@ def study_numbers(project: Project) -> tuple[str, ...]:
     return (*_STUDY_NUMBERS, *project.numbers)
 
 
+@dataclass(frozen=True, slots=True)
+class Varied:
+    """A slope with one choice changed.
+
+    Attributes
+    ----------
+    label : str
+        What is changed.
+    same : bool
+        Whether it changes neither trials nor values, so that nothing was fitted again.
+    k : int
+        Trials.
+    withheld : str
+        Why there is no slope; empty where there is one.
+    slope, ci_low, ci_high : float or None
+        Per unit of the moderator, on the analysis scale.
+    """
+
+    label: str
+    same: bool
+    k: int
+    withheld: str = ""
+    slope: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+
+
 def regressions_of(
-    spec: AnalysisSpec, rows: Sequence[Mapping[str, Any]], studies: pd.DataFrame
+    spec: AnalysisSpec,
+    rows: Sequence[Mapping[str, Any]],
+    used: pd.DataFrame,
+    evidence: Evidence,
 ) -> list[dict[str, Any]]:
     """Return one meta-regression per continuous moderator that the file declares.
 
@@ -41,8 +86,9 @@ def regressions_of(
     spec : AnalysisSpec
     rows : sequence of mapping
         One per trial, as the main model saw them.
-    studies : DataFrame
-        Numbers of the trials by ``study_id``.
+    used : DataFrame
+        Their effects: arms, and the columns of ``regressions.adjust_for``.
+    evidence : Evidence
 
     Returns
     -------
@@ -51,75 +97,210 @@ def regressions_of(
         there is no regression, as below ten trials; else ``slope, se, ci_low, ci_high, p_value,
         df, tau2, r2``, ``rows`` (``study_id, label, moderator, estimate, variance, weight``) and
         ``line`` (``moderator, estimate, ci_low, ci_high, pi_low, pi_high``), on the analysis scale.
+        Where the file adjusts or varies also ``adjusted_for``, ``design`` (without the intercept,
+        the moderator first), ``variations`` (:class:`Varied`) and ``reading``.
 
     Notes
     -----
     Between trials only: an association with a number of the trial may come from anything else in
-    which the trials differ.
+    which the trials differ. A column such as the class of the medicine enters as the share of a
+    trial's comparisons in each level; the level with most trials is the reference.
     """
     declared = spec.regressions
     if not declared.moderators or spec.kind != "pooled" or not spec.model.overall:
         return []
-    numbers = studies.drop_duplicates("study_id").set_index("study_id")
-    labels, of_study = numbers_of(spec.project), study_numbers(spec.project)
+    asked = _Trials(spec, rows, used, evidence)
+    labels = numbers_of(spec.project)
     found = []
     for name in declared.moderators:
-        values = [_value(name, row, numbers if name in of_study else None) for row in rows]
-        known = [i for i, value in enumerate(values) if value is not None]
-        head = {
-            "moderator": name,
-            "label": labels[name].label,
-            "status": declared.status,
-            "k": len(known),
-        }
-        x = np.array([values[i] for i in known], dtype=float)
-        reason = _reason(x)
-        if reason:
-            found.append({**head, "withheld": reason})
-            continue
-        found.append(
-            {**head, "withheld": "", **_regression(spec, [rows[i] for i in known], x, name)}
-        )
+        head = {"moderator": name, "label": labels[name].label, "status": declared.status}
+        item = {**head, **_main(asked, name)}
+        if declared.adjust_for or declared.vary:
+            item["adjusted_for"] = list(declared.adjust_for)
+            item["variations"] = [
+                asdict(_varied(asked, name, change, item["withheld"])) for change in declared.vary
+            ]
+            item["reading"] = reading(published(plain(item)), declared.small_change)
+        found.append(item)
     return plain(found)
 
 
-def _value(name: str, row: Mapping[str, Any], numbers: pd.DataFrame | None) -> float | None:
-    value = row[name] if numbers is None else numbers.at[row["study_id"], name]
-    return None if value is None or not np.isfinite(float(value)) else float(value)
+def reading(item: Mapping[str, Any], small_change: float | None = None) -> str:
+    """Return how a slope is read, one of :data:`READINGS`.
+
+    Parameters
+    ----------
+    item : mapping
+        Of :func:`regressions_of`, as published.
+    small_change : float, optional
+        Change of the effect over the whole range below which a slope is flat.
+
+    Notes
+    -----
+    No test decides. A slope turns when a change made alone gives it the other sign; it is flat when
+    the whole interval of the change over the range is smaller than ``small_change``, and open when
+    that interval reaches to both sides of no change.
+    """
+    if item["withheld"]:
+        return "not identifiable"
+    slope, low, high = item["slope"], item["ci_low"], item["ci_high"]
+    others = [one["slope"] for one in item.get("variations", ()) if one["slope"] is not None]
+    if any(other * slope < 0 for other in others):
+        return "turns"
+    first, last = range_of(item)
+    if max(abs(low), abs(high)) * (last - first) < (small_change or 0.0):
+        return "flat"
+    if low < 0 < high:
+        return "open"
+    return "rises" if slope > 0 else "falls"
 
 
-def _reason(x: np.ndarray) -> str:
+def range_of(item: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the smallest and the largest value of the moderator in a regression."""
+    values = [row["moderator"] for row in item["rows"]]
+    return min(values), max(values)
+
+
+class _Trials:
+    """The trials of one analysis, with what a meta-regression asks of them."""
+
+    def __init__(
+        self,
+        spec: AnalysisSpec,
+        rows: Sequence[Mapping[str, Any]],
+        used: pd.DataFrame,
+        evidence: Evidence,
+    ) -> None:
+        self.spec, self.rows, self.evidence = spec, rows, evidence
+        self._numbers = evidence.studies.drop_duplicates("study_id").set_index("study_id")
+        self._raw = evidence.frame("studies").drop_duplicates("study_id").set_index("study_id")
+        self._of_study = study_numbers(spec.project)
+        self._arms: dict[str, set[str]] = {}
+        self._shares: dict[tuple[str, str], Counter[str]] = {}
+        wanted = ["study_id", "arm_id", "comparator_arm_id", *spec.regressions.adjust_for]
+        for record in used[wanted].to_dict("records"):
+            study = record["study_id"]
+            arms = {str(record["arm_id"]), str(record["comparator_arm_id"])}
+            self._arms.setdefault(study, set()).update(arms)
+            for column in spec.regressions.adjust_for:
+                self._shares.setdefault((column, study), Counter())[str(record[column])] += 1
+
+    def values(self, name: str, change: Variation | None = None) -> dict[str, float]:
+        """Return the moderator of each trial that has it, under a change."""
+        if name not in self._of_study:
+            found = {row["study_id"]: row[name] for row in self.rows}
+        elif change is None or not (change.basis or change.covers or change.naive_to):
+            found = self._numbers[name].to_dict()
+        else:
+            bases, covers = change.basis or BASES, change.covers or COVERS[:2]
+            known = self.evidence.moderator_values(name, bases, change.naive_to, covers)
+            found = {study: row.number("value") for study, row in known.items()}
+            if name in self._raw and "printed" in bases and COVERS[0] in covers:
+                found |= {study: x for study, x in self._raw[name].items() if np.isfinite(x)}
+        if change is not None and change.arms:
+            found = {**self._of_arms(name), **{s: x for s, x in found.items() if _is_known(x)}}
+        return {str(study): float(x) for study, x in found.items() if _is_known(x)}
+
+    def _of_arms(self, name: str) -> dict[str, float]:
+        """Return the mean over the compared arms of each trial that have a value of their own."""
+        by_study: dict[str, list[float]] = {}
+        for row in self.evidence.rows("moderators"):
+            value, study = row.number("value"), row["study_id"]
+            compared = row["arm_id"] in self._arms.get(study, ())
+            if row["moderator"] == name and value is not None and row["arm_id"] and compared:
+                by_study.setdefault(study, []).append(value)
+        return {study: float(np.mean(values)) for study, values in by_study.items()}
+
+    def kept(self, change: Variation | None = None) -> list[Mapping[str, Any]]:
+        """Return the trials that stay under a change."""
+        if change is None:
+            return list(self.rows)
+        out = set()
+        for name, levels in change.without.items():
+            words = self.evidence.moderator_values(name)
+            out |= {study for study, row in words.items() if row["word"] in levels}
+        return [
+            row
+            for row in self.rows
+            if row["study_id"] not in out
+            and not (change.alone and row["background_treatment"])
+            and (not change.outcome or row["outcome"] in change.outcome)
+        ]
+
+    def beside(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Return the columns beside the moderator, shape (k, c)."""
+        columns: list[list[float]] = []
+        for name in self.spec.regressions.adjust_for:
+            shares = [self._shares[name, row["study_id"]] for row in rows]
+            trials = Counter(level for share in shares for level in share)
+            ordered = sorted(trials, key=lambda level: (-trials[level], level))
+            columns += [[share[level] / share.total() for share in shares] for level in ordered[1:]]
+        return np.array(columns, dtype=float).reshape(len(columns), len(rows)).T
+
+
+def _is_known(value: Any) -> bool:
+    return value is not None and bool(np.isfinite(float(value)))
+
+
+def _reason(x: np.ndarray, beside: np.ndarray, labels: Sequence[str], least: int) -> str:
     """Return why there is no regression; nothing where there is one."""
-    if len(x) < MIN_STUDIES_SMALL_STUDY:
-        return (
-            f"{plural(len(x), 'trial')} with this number; a meta-regression needs "
-            f"{format_count(MIN_STUDIES_SMALL_STUDY)}."
-        )
+    if len(x) < least:
+        trials, needed = plural(len(x), "trial"), format_count(least)
+        return f"{trials} with this number; a meta-regression needs {needed}."
     if np.ptp(x) == 0:
         return "The number is the same in all trials."
+    others = np.column_stack([np.ones(len(x)), beside])
+    left = len(x) - 1 - int(np.linalg.matrix_rank(others))
+    if left < MIN_DF and beside.size:
+        return f"{plural(len(x), 'trial')} are too few for this number and the columns beside it."
+    own = x - others @ np.linalg.lstsq(others, x, rcond=None)[0]
+    spread = float(np.sum((x - x.mean()) ** 2))
+    if own @ own < LEAST_OWN_SPREAD * spread:
+        return "The columns beside it tell nearly all of this number: it has no slope of its own."
+    for at, label in enumerate(labels):
+        rest, mine = np.delete(others, at, 0), np.delete(x, at)
+        alone = mine - rest @ np.linalg.lstsq(rest, mine, rcond=None)[0]
+        if alone @ alone < LEAST_OWN_SPREAD * (own @ own):
+            return f"Without {label} the number hardly varies: one trial would decide the slope."
     return ""
 
 
-def _regression(
-    spec: AnalysisSpec, rows: Sequence[Mapping[str, Any]], x: np.ndarray, name: str
-) -> dict[str, Any]:
-    fit = meta_regression(
+def _fitted(
+    asked: _Trials, rows: Sequence[Mapping[str, Any]], design: np.ndarray, name: str
+) -> MetaRegression:
+    model = asked.spec.model
+    return meta_regression(
         [row["estimate"] for row in rows],
         [row["variance"] for row in rows],
-        x,
-        names=[name],
-        tau2_method=spec.model.tau2_method,
-        ci_method=spec.model.ci_method,
-        level=spec.model.level,
+        design,
+        names=[name, *(f"beside_{at}" for at in range(1, design.shape[1]))],
+        tau2_method=model.tau2_method,
+        ci_method=model.ci_method,
+        level=model.level,
         labels=[row["label"] for row in rows],
-        measure=spec.model.measure,
+        measure=model.measure,
         repeated_labels="allow",
     )
+
+
+def _main(asked: _Trials, name: str) -> dict[str, Any]:
+    values = asked.values(name)
+    rows = [row for row in asked.kept() if row["study_id"] in values]
+    x = np.array([values[row["study_id"]] for row in rows], dtype=float)
+    beside = asked.beside(rows) if rows else np.empty((0, 0))
+    labels = [row["label"] for row in rows]
+    reason = _reason(x, beside, labels, MIN_STUDIES_SMALL_STUDY)
+    if reason:
+        return {"k": len(rows), "withheld": reason}
+    design = np.column_stack([x, beside])
+    fit = _fitted(asked, rows, design, name)
     at = fit.names.index(name)
     grid = np.linspace(x.min(), x.max(), _LINE_POINTS)
-    line = fit.predict(grid[:, None])
+    means = np.tile(beside.mean(axis=0), (_LINE_POINTS, 1))
     weights = fit.weights / fit.weights.sum()
     return {
+        "k": len(rows),
+        "withheld": "",
         "slope": fit.estimate[at],
         "se": fit.se[at],
         "ci_low": fit.ci_low[at],
@@ -141,9 +322,34 @@ def _regression(
         ],
         "line": {
             "moderator": grid,
-            **_drawn(line),
+            **_drawn(fit.predict(np.column_stack([grid, means]))),
         },
+        **({"design": design} if beside.size else {}),
     }
+
+
+def _varied(asked: _Trials, name: str, change: Variation, withheld: str) -> Varied:
+    """Return the slope of one moderator with one choice changed; none where the main one is not."""
+    values, before = asked.values(name, change), asked.values(name)
+    rows = [row for row in asked.kept(change) if row["study_id"] in values]
+    kept = {row["study_id"] for row in rows}
+    main = {row["study_id"] for row in asked.rows if row["study_id"] in before}
+    if not change.unadjusted and kept == main and all(values[s] == before[s] for s in kept):
+        return Varied(change.label, True, len(rows))
+    x = np.array([values[row["study_id"]] for row in rows], dtype=float)
+    beside = asked.beside(rows) if rows and not change.unadjusted else np.empty((len(rows), 0))
+    reason = NOT_TRIED
+    if not withheld:
+        reason = _reason(x, beside, [row["label"] for row in rows], MIN_TRIALS_VARIED)
+    if reason:
+        return Varied(change.label, False, len(rows), reason)
+    try:
+        fit = _fitted(asked, rows, np.column_stack([x, beside]), name)
+    except NotEstimableError as error:
+        return Varied(change.label, False, len(rows), str(error))
+    at = fit.names.index(name)
+    slope, low, high = (float(part[at]) for part in (fit.estimate, fit.ci_low, fit.ci_high))
+    return Varied(change.label, False, len(rows), "", slope, low, high)
 
 
 def _drawn(line: Predictions) -> dict[str, Any]:

@@ -270,8 +270,13 @@ def permuted_levels(
     return permuted(spec, rows, design)
 
 
-def permuted(spec: AnalysisSpec, rows: Rows, design: np.ndarray) -> dict[str, Any]:
-    """Return the permutation test of a meta-regression, where trials are few."""
+def permuted(
+    spec: AnalysisSpec, rows: Rows, design: np.ndarray, *, first: bool = False
+) -> dict[str, Any]:
+    """Return the permutation test of a meta-regression, where trials are few.
+
+    With ``first`` it is the test of the first column; rows of the design are dealt out whole.
+    """
     if len(rows) >= PERMUTED_BELOW:
         return {
             "p_value": None,
@@ -291,7 +296,7 @@ def permuted(spec: AnalysisSpec, rows: Rows, design: np.ndarray) -> dict[str, An
     except KetametaError as error:
         return {"p_value": None, "withheld": str(error)}
     return {
-        "p_value": found.qm_p_value,
+        "p_value": float(found.p_value[1]) if first else found.qm_p_value,
         "exact": found.exact,
         "iterations": found.iterations,
         "seed": found.seed,
@@ -511,8 +516,8 @@ def _within(
 def _continuous(spec: AnalysisSpec, item: Mapping[str, Any], count: int) -> dict[str, Any]:
     permutation: dict[str, Any] = {"p_value": None, "withheld": item["withheld"]}
     if not item["withheld"]:
-        x = np.array([[row["moderator"]] for row in item["rows"]])
-        permutation = published(permuted(spec, item["rows"], x))
+        x = np.array(item.get("design") or [[row["moderator"]] for row in item["rows"]])
+        permutation = published(permuted(spec, item["rows"], x, first=True))
     p_value = published(item.get("p_value"))
     return _entry(
         spec,

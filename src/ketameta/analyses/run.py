@@ -87,7 +87,7 @@ def appraisal(
     main = [{**row, "weight": share} for row, share in zip(trials, shares, strict=True)]
     pooled = result["pooled"]
     planned = spec.kind in ("pooled", "within_trial") and (spec.model.overall or not trials)
-    regressions = regressions_of(spec, trials, evidence.studies)
+    regressions = regressions_of(spec, trials, used, evidence)
     # Words about certainty are made from what is published, never from more digits.
     shown, judged = published(plain(result)), evidence.risk_of_bias.to_dict("records")
     return {

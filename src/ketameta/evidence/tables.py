@@ -127,7 +127,11 @@ class Evidence:
         return frame
 
     def moderator_values(
-        self, name: str, bases: Sequence[str] = BASES, naive_to: Sequence[str] = ()
+        self,
+        name: str,
+        bases: Sequence[str] = BASES,
+        naive_to: Sequence[str] = (),
+        covers: Sequence[str] = COVERS[:2],
     ) -> dict[str, Row]:
         """Return the row of ``moderators`` that speaks for each trial.
 
@@ -138,6 +142,8 @@ class Evidence:
             Bases that count, the better first.
         naive_to : sequence of str, optional
             Earlier treatments that count, for a moderator that is about earlier treatment.
+        covers : sequence of str
+            Whom a value may be about.
 
         Notes
         -----
@@ -149,9 +155,9 @@ class Evidence:
         found: dict[str, Row] = {}
         for row in self.rows("moderators"):
             is_it = row["moderator"] == name and not row["arm_id"] and row["basis"] in bases
-            if not is_it or row["covers"] not in COVERS[:2]:
+            if not is_it or row["covers"] not in covers:
                 continue
-            if naive_to and row["naive_to"] not in naive_to:
+            if naive_to and row["naive_to"] and row["naive_to"] not in naive_to:
                 continue
             rank = (
                 COVERS.index(row["covers"]),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ketameta.analyses.bubble import range_of
 from ketameta.analyses.spec import numbers_of
 from ketameta.analyses.words import agreement_words, interval_words, measure_words, written
 from ketameta.evidence.project import NOTHING_DECLARED, Moderator, Project
@@ -37,10 +38,12 @@ from ketameta.report.r_code import r_blocks
 
 
 def slope_words(result: dict[str, Any], project: Project = NOTHING_DECLARED) -> dict[str, str]:
-    """Return a sentence per continuous moderator that could be fitted, by its name."""
+    """Return sentences per continuous moderator that could be fitted, by its name."""
     measure, known = Measure(result["measure"]), numbers_of(project)
     return {
-        item["moderator"]: _sentence(item, measure, known[item["moderator"]])
+        item["moderator"]: " ".join(
+            [_sentence(item, measure, known[item["moderator"]]), *_reading(item, result, measure)]
+        )
         for item in result.get("regressions") or ()
         if not item["withheld"]
     }
@@ -49,14 +52,61 @@ def slope_words(result: dict[str, Any], project: Project = NOTHING_DECLARED) -> 
 def _sentence(item: dict[str, Any], measure: Measure, moderator: Moderator) -> str:
     step = moderator.step or 1.0
     words = moderator.step_words or f"{step:g} {moderator.unit} more".replace("  ", " ")
+    r2 = "" if item["r2"] is None else f"; it explains {format_percent(item['r2'])} of the variance"
+    between = f"{r2} between trials" if r2 else ""
+    if item.get("adjusted_for"):
+        beside = " and ".join(name.replace("_", " ") for name in item["adjusted_for"])
+        between = f", with {beside} in the model"
+    change = _change(item, step, measure)
+    return f"{words[:1].upper()}{words[1:]}: the {measure_words(measure)} {change}{between}."
+
+
+def _change(item: Mapping[str, Any], step: float, measure: Measure) -> str:
+    """Return how the effect changes with so many units of the moderator."""
     values = [step * item[name] for name in ("slope", "ci_low", "ci_high")]
     how = "changes by"
     if measure.is_ratio:
         values, how = [math.exp(value) for value in values], "is multiplied by"
-    change = f"{format_number(values[0])} ({format_interval(values[1], values[2])})"
-    r2 = "" if item["r2"] is None else f"; it explains {format_percent(item['r2'])} of the variance"
-    between = f"{r2} between trials" if r2 else ""
-    return f"{words[:1].upper()}{words[1:]}: the {measure_words(measure)} {how} {change}{between}."
+    return f"{how} {format_number(values[0])} ({format_interval(values[1], values[2])})"
+
+
+def _reading(item: Mapping[str, Any], result: Mapping[str, Any], measure: Measure) -> list[str]:
+    """Return what can be said of a slope, in words that test nothing."""
+    if "reading" not in item:
+        return []
+    first, last = range_of(item)
+    found = item["reading"]
+    span = f"From {first:g} to {last:g}, which these trials cover, it"
+    words = [f"{span} {_change(item, last - first, measure)}."]
+    if found == "turns":
+        turned = [
+            f"\u201c{one['label']}\u201d"
+            for one in item["variations"]
+            if one["slope"] is not None and one["slope"] * item["slope"] < 0
+        ]
+        words.append(f"The slope turns round: it has the other sign under {', '.join(turned)}.")
+    elif found == "flat":
+        words.append("The slope is flat: the whole interval is smaller than a small change.")
+    elif found == "open":
+        words.append("The direction is open: the interval reaches to both sides of no change.")
+    else:
+        side = result["favours"][int(found == "rises")]
+        words.append(f"With more of it the effect moves towards \u201c{side}\u201d.")
+    return words
+
+
+def varied_rows(
+    item: Mapping[str, Any], measure: Measure, moderator: Moderator
+) -> list[dict[str, str]]:
+    """Return the rows of the table of changes made alone, slopes per step of the moderator."""
+    step = moderator.step or 1.0
+    rows = []
+    for one in item.get("variations", ()):
+        words = "No value and no trial changes." if one["same"] else one["withheld"]
+        if one["slope"] is not None:
+            words = _change(one, step, measure)
+        rows.append({"label": one["label"], "k": str(one["k"]), "words": words})
+    return rows
 
 
 def analysis_view(
@@ -96,6 +146,12 @@ def analysis_view(
         "transitivity_rows": transitivity_rows(result, provenance.project),
         "group_table": group_table(result, provenance.project),
         "slope_words": slope_words(result, provenance.project),
+        "varied_rows": {
+            item["moderator"]: varied_rows(
+                item, measure, numbers_of(provenance.project)[item["moderator"]]
+            )
+            for item in result.get("regressions") or ()
+        },
         "gosh_words": gosh_words(result),
         "small_study_words": small_study_words(result),
         "more_figures": [
