@@ -24,6 +24,8 @@ from helpers import (
 )
 from ketameta import meta_regression, subgroup_analysis
 from ketameta.analyses import (
+    READINGS,
+    Regression,
     coding_of,
     coding_problems,
     compared_levels,
@@ -32,13 +34,13 @@ from ketameta.analyses import (
     level_caveats,
     moderator_analyses,
     moderator_table,
+    reading,
     reference_level,
     regressions_of,
     run_analysis,
     select_effects,
 )
 from ketameta.analyses import credibility as ask
-from ketameta.analyses.bubble import READINGS, reading
 from ketameta.analyses.credibility import credibility
 from ketameta.errors import SpecError
 
@@ -402,16 +404,9 @@ def test_a_number_that_the_column_beside_it_tells_has_no_slope_of_its_own(tmp_pa
 def test_a_slope_is_read_without_a_test(
     slope: float, low: float, high: float, other: float | None, words: str
 ) -> None:
-    item = {
-        "withheld": "",
-        "slope": slope,
-        "ci_low": low,
-        "ci_high": high,
-        "rows": [{"moderator": 0.0}, {"moderator": 50.0}],
-        "variations": [{"slope": other}, {"slope": None}],
-    }
-    assert reading(item, 0.2) == words
-    assert reading({**item, "withheld": "too few"}, 0.2) == "not identifiable"
+    main = Regression(12, "", slope, 0.01, low, high, first=0.0, last=50.0)
+    assert reading(main, [] if other is None else [other], 0.2) == words
+    assert reading(Regression(9, "too few"), [], 0.2) == "not identifiable"
 
 
 def test_what_a_variation_names_must_exist(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +73,52 @@ class Varied:
     ci_high: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A trial as the main model saw it; ``numbers`` are those that are no columns of studies."""
+
+    study_id: str
+    label: str
+    estimate: float
+    variance: float
+    outcome: str
+    background: str
+    numbers: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A trial of a bubble plot: its moderator, effect and, of a fit, its share of the weight."""
+
+    study_id: str
+    label: str
+    moderator: float
+    estimate: float
+    variance: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """One meta-regression as it is stored; see :func:`regressions_of`."""
+
+    k: int
+    withheld: str = ""
+    slope: float | None = None
+    se: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p_value: float | None = None
+    df: int | None = None
+    tau2: float | None = None
+    r2: float | None = None
+    first: float = 0.0
+    last: float = 0.0
+    rows: tuple[Trial, ...] = ()
+    line: Mapping[str, Sequence[float] | None] = field(default_factory=dict)
+    design: tuple[tuple[float, ...], ...] = ()
+
+
 def regressions_of(
     spec: AnalysisSpec,
     rows: Sequence[Mapping[str, Any]],
@@ -109,29 +155,45 @@ def regressions_of(
     declared = spec.regressions
     if not declared.moderators or spec.kind != "pooled" or not spec.model.overall:
         return []
-    asked = _Trials(spec, rows, used, evidence)
-    labels = numbers_of(spec.project)
+    labels, of_study = numbers_of(spec.project), study_numbers(spec.project)
+    seen = [
+        _Seen(
+            *(row[key] for key in ("study_id", "label", "estimate", "variance", "outcome")),
+            row["background_treatment"],
+            {name: row[name] for name in declared.moderators if name not in of_study},
+        )
+        for row in rows
+    ]
+    asked = _Trials(spec, seen, used, evidence)
     found = []
     for name in declared.moderators:
         head = {"moderator": name, "label": labels[name].label, "status": declared.status}
-        item = {**head, **_main(asked, name)}
+        main = _main(asked, name)
+        item = (
+            {**head, **plain(main)}
+            if main.withheld == ""
+            else {**head, "k": main.k, "withheld": main.withheld}
+        )
         if declared.adjust_for or declared.vary:
+            varied = [_varied(asked, name, change, main.withheld) for change in declared.vary]
+            others = [one.slope for one in varied if one.slope is not None]
             item["adjusted_for"] = list(declared.adjust_for)
-            item["variations"] = [
-                asdict(_varied(asked, name, change, item["withheld"])) for change in declared.vary
-            ]
-            item["reading"] = reading(published(plain(item)), declared.small_change)
+            item["variations"] = plain(varied)
+            item["reading"] = reading(main, others, declared.small_change)
         found.append(item)
     return plain(found)
 
 
-def reading(item: Mapping[str, Any], small_change: float | None = None) -> str:
+def reading(
+    main: Regression, others: Sequence[float] = (), small_change: float | None = None
+) -> str:
     """Return how a slope is read, one of :data:`READINGS`.
 
     Parameters
     ----------
-    item : mapping
-        Of :func:`regressions_of`, as published.
+    main : Regression
+    others : sequence of float
+        The slope under each change made alone.
     small_change : float, optional
         Change of the effect over the whole range below which a slope is flat.
 
@@ -139,26 +201,18 @@ def reading(item: Mapping[str, Any], small_change: float | None = None) -> str:
     -----
     No test decides. A slope turns when a change made alone gives it the other sign; it is flat when
     the whole interval of the change over the range is smaller than ``small_change``, and open when
-    that interval reaches to both sides of no change.
+    that interval reaches to both sides of no change. All is read of numbers as published.
     """
-    if item["withheld"]:
+    slope, low, high = (published(part) for part in (main.slope, main.ci_low, main.ci_high))
+    if slope is None or low is None or high is None:
         return "not identifiable"
-    slope, low, high = item["slope"], item["ci_low"], item["ci_high"]
-    others = [one["slope"] for one in item.get("variations", ()) if one["slope"] is not None]
-    if any(other * slope < 0 for other in others):
+    if any(published(other) * slope < 0 for other in others):
         return "turns"
-    first, last = range_of(item)
-    if max(abs(low), abs(high)) * (last - first) < (small_change or 0.0):
+    if max(abs(low), abs(high)) * (main.last - main.first) < (small_change or 0.0):
         return "flat"
     if low < 0 < high:
         return "open"
     return "rises" if slope > 0 else "falls"
-
-
-def range_of(item: Mapping[str, Any]) -> tuple[float, float]:
-    """Return the smallest and the largest value of the moderator in a regression."""
-    values = [row["moderator"] for row in item["rows"]]
-    return min(values), max(values)
 
 
 class _Trials:
@@ -167,7 +221,7 @@ class _Trials:
     def __init__(
         self,
         spec: AnalysisSpec,
-        rows: Sequence[Mapping[str, Any]],
+        rows: Sequence[_Seen],
         used: pd.DataFrame,
         evidence: Evidence,
     ) -> None:
@@ -188,7 +242,7 @@ class _Trials:
     def values(self, name: str, change: Variation | None = None) -> dict[str, float]:
         """Return the moderator of each trial that has it, under a change."""
         if name not in self._of_study:
-            found = {row["study_id"]: row[name] for row in self.rows}
+            found = {row.study_id: row.numbers[name] for row in self.rows}
         elif change is None or not (change.basis or change.covers or change.naive_to):
             found = self._numbers[name].to_dict()
         else:
@@ -211,7 +265,7 @@ class _Trials:
                 by_study.setdefault(study, []).append(value)
         return {study: float(np.mean(values)) for study, values in by_study.items()}
 
-    def kept(self, change: Variation | None = None) -> list[Mapping[str, Any]]:
+    def kept(self, change: Variation | None = None) -> list[_Seen]:
         """Return the trials that stay under a change."""
         if change is None:
             return list(self.rows)
@@ -222,16 +276,16 @@ class _Trials:
         return [
             row
             for row in self.rows
-            if row["study_id"] not in out
-            and not (change.alone and row["background_treatment"])
-            and (not change.outcome or row["outcome"] in change.outcome)
+            if row.study_id not in out
+            and not (change.alone and row.background)
+            and (not change.outcome or row.outcome in change.outcome)
         ]
 
-    def beside(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    def beside(self, rows: Sequence[_Seen]) -> np.ndarray:
         """Return the columns beside the moderator, shape (k, c)."""
         columns: list[list[float]] = []
         for name in self.spec.regressions.adjust_for:
-            shares = [self._shares[name, row["study_id"]] for row in rows]
+            shares = [self._shares[name, row.study_id] for row in rows]
             trials = Counter(level for share in shares for level in share)
             ordered = sorted(trials, key=lambda level: (-trials[level], level))
             columns += [[share[level] / share.total() for share in shares] for level in ordered[1:]]
@@ -265,82 +319,72 @@ def _reason(x: np.ndarray, beside: np.ndarray, labels: Sequence[str], least: int
     return ""
 
 
-def _fitted(
-    asked: _Trials, rows: Sequence[Mapping[str, Any]], design: np.ndarray, name: str
-) -> MetaRegression:
+def _fitted(asked: _Trials, rows: Sequence[_Seen], design: np.ndarray, name: str) -> MetaRegression:
     model = asked.spec.model
     return meta_regression(
-        [row["estimate"] for row in rows],
-        [row["variance"] for row in rows],
+        [row.estimate for row in rows],
+        [row.variance for row in rows],
         design,
         names=[name, *(f"beside_{at}" for at in range(1, design.shape[1]))],
         tau2_method=model.tau2_method,
         ci_method=model.ci_method,
         level=model.level,
-        labels=[row["label"] for row in rows],
+        labels=[row.label for row in rows],
         measure=model.measure,
         repeated_labels="allow",
     )
 
 
-def _main(asked: _Trials, name: str) -> dict[str, Any]:
+def _main(asked: _Trials, name: str) -> Regression:
     values = asked.values(name)
-    rows = [row for row in asked.kept() if row["study_id"] in values]
-    x = np.array([values[row["study_id"]] for row in rows], dtype=float)
+    rows = [row for row in asked.kept() if row.study_id in values]
+    x = np.array([values[row.study_id] for row in rows], dtype=float)
     beside = asked.beside(rows) if rows else np.empty((0, 0))
-    labels = [row["label"] for row in rows]
-    reason = _reason(x, beside, labels, MIN_STUDIES_SMALL_STUDY)
+    reason = _reason(x, beside, [row.label for row in rows], MIN_STUDIES_SMALL_STUDY)
     if reason:
-        return {"k": len(rows), "withheld": reason}
+        return Regression(len(rows), reason)
     design = np.column_stack([x, beside])
     fit = _fitted(asked, rows, design, name)
     at = fit.names.index(name)
-    grid = np.linspace(x.min(), x.max(), _LINE_POINTS)
+    first, last = float(x.min()), float(x.max())
+    grid = np.linspace(first, last, _LINE_POINTS)
     means = np.tile(beside.mean(axis=0), (_LINE_POINTS, 1))
     weights = fit.weights / fit.weights.sum()
-    return {
-        "k": len(rows),
-        "withheld": "",
-        "slope": fit.estimate[at],
-        "se": fit.se[at],
-        "ci_low": fit.ci_low[at],
-        "ci_high": fit.ci_high[at],
-        "p_value": fit.p_value[at],
-        "df": fit.df,
-        "tau2": fit.tau2,
-        "r2": fit.r2,
-        "rows": [
-            {
-                "study_id": row["study_id"],
-                "label": row["label"],
-                "moderator": value,
-                "estimate": row["estimate"],
-                "variance": row["variance"],
-                "weight": weight,
-            }
-            for row, value, weight in zip(rows, x, weights, strict=True)
-        ],
-        "line": {
-            "moderator": grid,
-            **_drawn(fit.predict(np.column_stack([grid, means]))),
-        },
-        **({"design": design} if beside.size else {}),
-    }
+    trials = zip(rows, x, weights, strict=True)
+    return Regression(
+        len(rows),
+        slope=float(fit.estimate[at]),
+        se=float(fit.se[at]),
+        ci_low=float(fit.ci_low[at]),
+        ci_high=float(fit.ci_high[at]),
+        p_value=float(fit.p_value[at]),
+        df=fit.df,
+        tau2=fit.tau2,
+        r2=fit.r2,
+        first=first,
+        last=last,
+        rows=tuple(
+            Trial(row.study_id, row.label, float(value), row.estimate, row.variance, float(weight))
+            for row, value, weight in trials
+        ),
+        line={"moderator": grid.tolist(), **_drawn(fit.predict(np.column_stack([grid, means])))},
+        design=tuple(map(tuple, design.tolist())) if beside.size else (),
+    )
 
 
 def _varied(asked: _Trials, name: str, change: Variation, withheld: str) -> Varied:
     """Return the slope of one moderator with one choice changed; none where the main one is not."""
     values, before = asked.values(name, change), asked.values(name)
-    rows = [row for row in asked.kept(change) if row["study_id"] in values]
-    kept = {row["study_id"] for row in rows}
-    main = {row["study_id"] for row in asked.rows if row["study_id"] in before}
+    rows = [row for row in asked.kept(change) if row.study_id in values]
+    kept = {row.study_id for row in rows}
+    main = {row.study_id for row in asked.rows if row.study_id in before}
     if not change.unadjusted and kept == main and all(values[s] == before[s] for s in kept):
         return Varied(change.label, True, len(rows))
-    x = np.array([values[row["study_id"]] for row in rows], dtype=float)
+    x = np.array([values[row.study_id] for row in rows], dtype=float)
     beside = asked.beside(rows) if rows and not change.unadjusted else np.empty((len(rows), 0))
     reason = NOT_TRIED
     if not withheld:
-        reason = _reason(x, beside, [row["label"] for row in rows], MIN_TRIALS_VARIED)
+        reason = _reason(x, beside, [row.label for row in rows], MIN_TRIALS_VARIED)
     if reason:
         return Varied(change.label, False, len(rows), reason)
     try:
@@ -352,11 +396,11 @@ def _varied(asked: _Trials, name: str, change: Variation, withheld: str) -> Vari
     return Varied(change.label, False, len(rows), "", slope, low, high)
 
 
-def _drawn(line: Predictions) -> dict[str, Any]:
+def _drawn(line: Predictions) -> dict[str, list[float] | None]:
     """Return the line and its bands; they may cross zero, so that all have the same decimals."""
     names = ("estimate", "ci_low", "ci_high", "pi_low", "pi_high")
     given = {name: getattr(line, name) for name in names}
     bands = {name: values for name, values in given.items() if values is not None}
     rounded = np.array(published_together(np.concatenate(list(bands.values())).tolist()))
-    found: dict[str, Any] = dict(zip(bands, rounded.reshape(len(bands), -1), strict=True))
+    found = dict(zip(bands, rounded.reshape(len(bands), -1).tolist(), strict=True))
     return {name: found.get(name) for name in names}

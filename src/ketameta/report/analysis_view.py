@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ketameta.analyses.bubble import range_of
 from ketameta.analyses.spec import numbers_of
 from ketameta.analyses.words import agreement_words, interval_words, measure_words, written
-from ketameta.evidence.project import NOTHING_DECLARED, Moderator, Project
+from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import format_interval, format_number, format_percent, plural
 from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths
@@ -40,73 +39,68 @@ from ketameta.report.r_code import r_blocks
 def slope_words(result: dict[str, Any], project: Project = NOTHING_DECLARED) -> dict[str, str]:
     """Return sentences per continuous moderator that could be fitted, by its name."""
     measure, known = Measure(result["measure"]), numbers_of(project)
-    return {
-        item["moderator"]: " ".join(
-            [_sentence(item, measure, known[item["moderator"]]), *_reading(item, result, measure)]
-        )
-        for item in result.get("regressions") or ()
-        if not item["withheld"]
-    }
+    found = {}
+    for item in result.get("regressions") or ():
+        if item["withheld"]:
+            continue
+        moderator = known[item["moderator"]]
+        step = moderator.step or 1.0
+        words = moderator.step_words or f"{step:g} {moderator.unit} more".replace("  ", " ")
+        r2 = "" if item["r2"] is None else f"; it explains {format_percent(item['r2'])} of the"
+        between = f"{r2} variance between trials" if r2 else ""
+        if item.get("adjusted_for"):
+            beside = " and ".join(name.replace("_", " ") for name in item["adjusted_for"])
+            between = f", with {beside} in the model"
+        slope = (item["slope"], item["ci_low"], item["ci_high"])
+        change = _change(slope, step, measure)
+        said = [f"{words[:1].upper()}{words[1:]}: the {measure_words(measure)} {change}{between}."]
+        if "reading" in item:
+            span = f"From {item['first']:g} to {item['last']:g}, which these trials cover, it"
+            said.append(f"{span} {_change(slope, item['last'] - item['first'], measure)}.")
+            turned = [
+                f"\u201c{one['label']}\u201d"
+                for one in item["variations"]
+                if one["slope"] is not None and one["slope"] * item["slope"] < 0
+            ]
+            listed = ", ".join(turned)
+            said.append(_READ[item["reading"]].format(turned=listed, favours=result["favours"]))
+        found[item["moderator"]] = " ".join(said)
+    return found
 
 
-def _sentence(item: dict[str, Any], measure: Measure, moderator: Moderator) -> str:
-    step = moderator.step or 1.0
-    words = moderator.step_words or f"{step:g} {moderator.unit} more".replace("  ", " ")
-    r2 = "" if item["r2"] is None else f"; it explains {format_percent(item['r2'])} of the variance"
-    between = f"{r2} between trials" if r2 else ""
-    if item.get("adjusted_for"):
-        beside = " and ".join(name.replace("_", " ") for name in item["adjusted_for"])
-        between = f", with {beside} in the model"
-    change = _change(item, step, measure)
-    return f"{words[:1].upper()}{words[1:]}: the {measure_words(measure)} {change}{between}."
+#: What can be said of a slope, in words that test nothing.
+_READ = {
+    "turns": "The slope turns round: it has the other sign under {turned}.",
+    "flat": "The slope is flat: the whole interval is smaller than a small change.",
+    "open": "The direction is open: the interval reaches to both sides of no change.",
+    "rises": "With more of it the effect moves towards \u201c{favours[1]}\u201d.",
+    "falls": "With more of it the effect moves towards \u201c{favours[0]}\u201d.",
+}
 
 
-def _change(item: Mapping[str, Any], step: float, measure: Measure) -> str:
+def _change(slope: tuple[float, float, float], step: float, measure: Measure) -> str:
     """Return how the effect changes with so many units of the moderator."""
-    values = [step * item[name] for name in ("slope", "ci_low", "ci_high")]
+    values = [step * part for part in slope]
     how = "changes by"
     if measure.is_ratio:
         values, how = [math.exp(value) for value in values], "is multiplied by"
     return f"{how} {format_number(values[0])} ({format_interval(values[1], values[2])})"
 
 
-def _reading(item: Mapping[str, Any], result: Mapping[str, Any], measure: Measure) -> list[str]:
-    """Return what can be said of a slope, in words that test nothing."""
-    if "reading" not in item:
-        return []
-    first, last = range_of(item)
-    found = item["reading"]
-    span = f"From {first:g} to {last:g}, which these trials cover, it"
-    words = [f"{span} {_change(item, last - first, measure)}."]
-    if found == "turns":
-        turned = [
-            f"\u201c{one['label']}\u201d"
-            for one in item["variations"]
-            if one["slope"] is not None and one["slope"] * item["slope"] < 0
-        ]
-        words.append(f"The slope turns round: it has the other sign under {', '.join(turned)}.")
-    elif found == "flat":
-        words.append("The slope is flat: the whole interval is smaller than a small change.")
-    elif found == "open":
-        words.append("The direction is open: the interval reaches to both sides of no change.")
-    else:
-        side = result["favours"][int(found == "rises")]
-        words.append(f"With more of it the effect moves towards \u201c{side}\u201d.")
-    return words
-
-
-def varied_rows(
-    item: Mapping[str, Any], measure: Measure, moderator: Moderator
-) -> list[dict[str, str]]:
-    """Return the rows of the table of changes made alone, slopes per step of the moderator."""
-    step = moderator.step or 1.0
-    rows = []
-    for one in item.get("variations", ()):
-        words = "No value and no trial changes." if one["same"] else one["withheld"]
-        if one["slope"] is not None:
-            words = _change(one, step, measure)
-        rows.append({"label": one["label"], "k": str(one["k"]), "words": words})
-    return rows
+def varied_rows(result: dict[str, Any], project: Project) -> dict[str, list[dict[str, str]]]:
+    """Return, by moderator, a row per change made alone; slopes per step of the moderator."""
+    measure, known = Measure(result["measure"]), numbers_of(project)
+    found: dict[str, list[dict[str, str]]] = {}
+    for item in result.get("regressions") or ():
+        step = known[item["moderator"]].step or 1.0
+        for one in item.get("variations", ()):
+            words = "No value and no trial changes." if one["same"] else one["withheld"]
+            if one["slope"] is not None:
+                slope = (one["slope"], one["ci_low"], one["ci_high"])
+                words = _change(slope, step, measure)
+            row = {"label": one["label"], "k": str(one["k"]), "words": words}
+            found.setdefault(item["moderator"], []).append(row)
+    return found
 
 
 def analysis_view(
@@ -146,12 +140,7 @@ def analysis_view(
         "transitivity_rows": transitivity_rows(result, provenance.project),
         "group_table": group_table(result, provenance.project),
         "slope_words": slope_words(result, provenance.project),
-        "varied_rows": {
-            item["moderator"]: varied_rows(
-                item, measure, numbers_of(provenance.project)[item["moderator"]]
-            )
-            for item in result.get("regressions") or ()
-        },
+        "varied_rows": varied_rows(result, provenance.project),
         "gosh_words": gosh_words(result),
         "small_study_words": small_study_words(result),
         "more_figures": [

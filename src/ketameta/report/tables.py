@@ -57,20 +57,6 @@ _ROW = (
 _SLOPE = ("k", "slope", "ci_low", "ci_high", "reading", "withheld")
 
 
-def _slopes(result: Mapping[str, Any]) -> list[list[Any]]:
-    """Return every meta-regression of an analysis and its changes made alone, per unit."""
-    rows = []
-    for item in result.get("regressions") or ():
-        beside = ";".join(item.get("adjusted_for", ()))
-        head = [result["name"], result["measure"], item["moderator"], item["status"], beside]
-        changes = [(one["label"], one) for one in item.get("variations", ()) if not one["same"]]
-        rows += [
-            [*head, change, *(one.get(name) for name in _SLOPE)]
-            for change, one in [("", item), *changes]
-        ]
-    return rows
-
-
 def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
     """Return the text of every table by its file name."""
     results = list(context["results"].values())
@@ -95,6 +81,15 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
              item["ci_high"], item["tau2"]]
             for item in result["companions"]
         ]  # fmt: skip
+    slopes = [
+        [result["name"], result["measure"], item["moderator"], item["status"],
+         ";".join(item.get("adjusted_for", ())), change, *(one.get(name) for name in _SLOPE)]
+        for result in results
+        for item in result.get("regressions") or ()
+        for change, one in [
+            ("", item), *((one["label"], one) for one in item.get("variations", ()))
+        ]
+    ]  # fmt: skip
     cells = [
         [row["label"], column, cell["trials"], cell["participants"]]
         for row in context["map"]["rows"]
@@ -141,7 +136,7 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
         ),
         "slopes.csv": csv_text(
             ["analysis", "measure", "moderator", "status", "adjusted_for", "change", *_SLOPE],
-            [row for result in results for row in _slopes(result)],
+            slopes,
         ),
         "evidence_map.csv": csv_text(["measured", "given", "trials", "participants"], cells),
         "studies.csv": _listed(
