@@ -158,7 +158,11 @@ def regressions_of(
     labels, of_study = numbers_of(spec.project), study_numbers(spec.project)
     seen = [
         _Seen(
-            *(row[key] for key in ("study_id", "label", "estimate", "variance", "outcome")),
+            row["study_id"],
+            row["label"],
+            row["estimate"],
+            row["variance"],
+            row["outcome"],
             row["background_treatment"],
             {name: row[name] for name in declared.moderators if name not in of_study},
         )
@@ -252,8 +256,12 @@ class _Trials:
             if name in self._raw and "printed" in bases and COVERS[0] in covers:
                 found |= {study: x for study, x in self._raw[name].items() if np.isfinite(x)}
         if change is not None and change.arms:
-            found = {**self._of_arms(name), **{s: x for s, x in found.items() if _is_known(x)}}
-        return {str(study): float(x) for study, x in found.items() if _is_known(x)}
+            found = self._of_arms(name) | {
+                study: x for study, x in found.items() if x is not None and np.isfinite(x)
+            }
+        return {
+            str(study): float(x) for study, x in found.items() if x is not None and np.isfinite(x)
+        }
 
     def _of_arms(self, name: str) -> dict[str, float]:
         """Return the mean over the compared arms of each trial that have a value of their own."""
@@ -290,10 +298,6 @@ class _Trials:
             ordered = sorted(trials, key=lambda level: (-trials[level], level))
             columns += [[share[level] / share.total() for share in shares] for level in ordered[1:]]
         return np.array(columns, dtype=float).reshape(len(columns), len(rows)).T
-
-
-def _is_known(value: Any) -> bool:
-    return value is not None and bool(np.isfinite(float(value)))
 
 
 def _reason(x: np.ndarray, beside: np.ndarray, labels: Sequence[str], least: int) -> str:
