@@ -472,7 +472,11 @@ def test_the_printed_lines_open_a_paragraph() -> None:
         "  between     τ² = 0.313 (0.120 to 1.11), I² = 92.2%, Q(12) = 152.2, p < 0.001",
     ]
     assert "I² = 92.1% (from Q)" in repr(common_effect(*BCG))
-    assert fit._repr_html_().startswith("<pre>&lt;RandomEffects")
+    shown = fit._repr_html_()
+    assert shown.startswith("<table><caption>RandomEffects: risk ratio, 13 studies, REML")
+    assert '<tr><th scope="row">pooled</th><td>0.49</td><td>95% CI 0.33 to 0.73</td>' in shown
+    assert '<tr><th scope="row">next study</th><td colspan="3">95% PI 0.13 to 1.79' in shown
+    assert fit.to_frame().equals(fit.tidy())
 
 
 def test_digits_follow_the_unit() -> None:

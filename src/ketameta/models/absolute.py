@@ -10,7 +10,7 @@ from ketameta.effects.arrays import check_share
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import MISSING, format_interval, format_level, format_number
 from ketameta.measures import Measure, find_measure
-from ketameta.models.results import Result
+from ketameta.models.results import Line, Printed, Result
 
 #: Measures that turn one risk into another.
 ABSOLUTE_MEASURES = (Measure.OR, Measure.PETO, Measure.RR, Measure.RD, Measure.HR)
@@ -46,24 +46,22 @@ class AbsoluteEffect(Result):
     nnt: float | None
     level: float
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return people per 1,000 and the number needed to treat, in words."""
         share = format_level(self.level)
         per = [1000 * x for x in (self.difference, self.difference_low, self.difference_high)]
         risks = [1000 * x for x in (self.risk, self.risk_low, self.risk_high)]
         fewer = "fewer" if self.difference < 0 else "more"
         one = MISSING if self.nnt is None else f"one event {fewer} for {self._people()} treated"
-        return "\n".join(
-            [
-                f"<AbsoluteEffect: {find_measure(self.measure).label.lower()}, baseline risk"
-                f" {format_number(1000 * self.baseline_risk, 0)} per 1,000>",
-                f"  treated     {format_number(risks[0], 0)} per 1,000"
-                f"  {share} CI {format_interval(risks[1], risks[2], 0)}",
-                f"  difference  {format_number(per[0], 0)} per 1,000"
-                f"  {share} CI {format_interval(per[1], per[2], 0)}",
-                f"  NNT         {one}  {share} CI {self._bounds()}",
-            ]
-        )
+        lines = [
+            Line(name, (f"{format_number(middle, 0)} per 1,000",
+                        f"{share} CI {format_interval(low, high, 0)}"))
+            for name, (middle, low, high) in (("treated", risks), ("difference", per))
+        ]  # fmt: skip
+        lines.append(Line("NNT", (one, f"{share} CI {self._bounds()}")))
+        baseline = f"baseline risk {format_number(1000 * self.baseline_risk, 0)} per 1,000"
+        label = find_measure(self.measure).label.lower()
+        return Printed(f"AbsoluteEffect: {label}, {baseline}", lines)
 
     def _people(self) -> str:
         return format_number(self.nnt, 0 if (self.nnt or 0) >= 10 else 1)

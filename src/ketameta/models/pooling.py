@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,19 +50,19 @@ from ketameta.models.results import (
     TAU2_WORDS,
     Caveat,
     Chapter,
+    Columns,
     DrawsBaujat,
     DrawsForest,
     DrawsFunnel,
+    Line,
+    Printed,
     Reports,
     Result,
+    columns_of,
     interval_sentence,
 )
 from ketameta.models.tau2 import COMMON, fit_statistics, heterogeneity
 from ketameta.models.validation import Inputs, checked_inputs
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 METHOD_WORDS = {
     "wald": "Wald",
@@ -99,24 +99,19 @@ class IntervalTable(Result):
     rows: tuple[MeanInterval, ...]
     level: float
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return one line per interval."""
-        lines = [f"<Intervals of the mean, {100 * self.level:g}%>"]
+        lines = []
         for row in self.rows:
-            words = METHOD_WORDS[row.ci_method]
-            bounds = (
-                "withheld: the standard error is 0"
-                if row.ci_low is None
-                else f"{format_interval(row.ci_low, row.ci_high)}  {format_p(row.p_value)}"
-            )
-            lines.append(f"  {words:<29} {bounds}")
-        return "\n".join(lines)
+            cells: tuple[str, ...] = ("withheld: the standard error is 0",)
+            if row.ci_low is not None:
+                cells = (format_interval(row.ci_low, row.ci_high), format_p(row.p_value))
+            lines.append(Line(METHOD_WORDS[row.ci_method], cells))
+        return Printed(f"Intervals of the mean, {100 * self.level:g}%", lines)
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per interval."""
-        import pandas as pd
-
-        return pd.DataFrame([dataclasses.asdict(row) for row in self.rows])
+        return columns_of(self.rows)
 
 
 def mean_intervals(fit: RandomEffects) -> IntervalTable:
@@ -167,8 +162,8 @@ SCALE_WORDS = {
     "arcsine": "arcsine",
     "double_arcsine": "2x arcsine",
 }
-#: Columns of :func:`tidy_frame`, in order; they are the same whatever was withheld.
-TIDY_COLUMNS = (
+#: Columns of the frame of a fit, in order; they are the same whatever was withheld.
+FRAME_COLUMNS = (
     "model",
     "measure",
     "k",
@@ -259,13 +254,8 @@ def interval_words(
     digits: int,
     variances: Any = None,
 ) -> str:
-    """Return ``0.49  95% CI 0.33 to 0.73 (log scale -0.71)``; an interval may be withheld."""
-    read = reader_words(measure, estimate, low, high, variances)
-    if read is not None:
-        beside = f"{scale_words(measure)} {format_number(estimate, digits)}"
-        return f"{read[0]}  {share} CI {read[1]} ({beside})"
-    bounds = "withheld" if low is None else format_interval(low, high, digits)
-    return f"{format_number(estimate, digits)}  {share} CI {bounds}"
+    """Return the two of :func:`interval_cells` as one text."""
+    return "  ".join(interval_cells(measure, estimate, low, high, share, digits, variances))
 
 
 def decimals_for(se: float) -> int:
@@ -283,8 +273,25 @@ def statistic_words(statistic: float | None, df: int | None, p_value: float | No
     return f"{name} = {format_number(statistic)}, {format_p(p_value)}"
 
 
-def fit_lines(fit: RandomEffects) -> str:
-    """Return the lines that a pooled effect prints."""
+def interval_cells(
+    measure: str | None,
+    estimate: float,
+    low: float | None,
+    high: float | None,
+    share: str,
+    digits: int,
+    variances: Any = None,
+) -> tuple[str, ...]:
+    """Return ``0.49``, ``95% CI 0.33 to 0.73 (log scale -0.71)``; an interval may be withheld."""
+    middle = format_number(estimate, digits)
+    read = reader_words(measure, estimate, low, high, variances)
+    if read is not None:
+        return read[0], f"{share} CI {read[1]} ({scale_words(measure)} {middle})"
+    return middle, f"{share} CI {'withheld' if low is None else format_interval(low, high, digits)}"
+
+
+def fit_printed(fit: RandomEffects) -> Printed:
+    """Return what a pooled effect prints."""
     digits = decimals_for(fit.se)
     share = f"{100 * fit.level:g}%"
     kind = "RandomEffects" if fit.model == "random" else "CommonEffect"
@@ -295,30 +302,25 @@ def fit_lines(fit: RandomEffects) -> str:
     bounds = "withheld" if fit.ci_low is None else format_interval(fit.ci_low, fit.ci_high, digits)
     middle = format_number(fit.estimate, digits)
     predicted = None if fit.pi_low is None else format_interval(fit.pi_low, fit.pi_high, digits)
-    own = f"  {scale_words(fit.measure):<11} {middle}  {share} CI {bounds}"
-    own += "" if predicted is None else f"  {share} PI {predicted}"
+    own = (middle, f"{share} CI {bounds}", *([f"{share} PI {predicted}"] if predicted else []))
     read = reader_words(fit.measure, fit.estimate, fit.ci_low, fit.ci_high, fit.variances)
     if read is not None:
         middle, bounds = read
         new = reader_words(fit.measure, fit.estimate, fit.pi_low, fit.pi_high, fit.variances)
         predicted = None if new is None else new[1]
-    name = "pooled" if fit.k > 1 else "study "
     entry = measure_entry(fit.measure)
     # A mean, a proportion or a rate of one group has no value of no effect to be tested against.
-    tested = "" if entry is not None and entry.null is None else "   " + statistic_words(
+    tested = "" if entry is not None and entry.null is None else statistic_words(
         fit.statistic, fit.df, fit.p_value)  # fmt: skip
-    lines = [
-        f"<{kind}: {', '.join(how)}>",
-        f"  {name}      {middle}  {share} CI {bounds}{tested}",
-    ]
+    lines = [Line("pooled" if fit.k > 1 else "study", (middle, f"{share} CI {bounds}"), tested)]
     if predicted is not None:
-        lines.append(f"  next study  {share} PI {predicted} (t, {fit.pi_df} df)")
+        lines.append(Line("next study", (f"{share} PI {predicted} (t, {fit.pi_df} df)",)))
     if read is not None:
-        lines.append(own)
+        lines.append(Line(scale_words(fit.measure), own))
     if fit.q is not None and fit.q_df is not None and fit.q_p_value is not None:
-        lines.append(f"  between     {heterogeneity_words(fit, fit.q, fit.q_df, fit.q_p_value)}")
-    lines += [f"  caveat      {caveat.message}" for caveat in fit.caveats]
-    return "\n".join(lines)
+        spread = heterogeneity_words(fit, fit.q, fit.q_df, fit.q_p_value)
+        lines.append(Line("between", (spread,)))
+    return Printed(f"{kind}: {', '.join(how)}", lines, caveats=fit.caveats)
 
 
 def heterogeneity_words(fit: Any, q: float, df: int, p_value: float, share: str = "") -> str:
@@ -416,14 +418,6 @@ def findings_of(fit: RandomEffects) -> Chapter:
         words = heterogeneity_words(fit, fit.q, fit.q_df, fit.q_p_value, f"{share} CI ")
         lines.append(f"Between studies: {words}.")
     return Chapter("Results", lines, study_rows(fit))
-
-
-def tidy_frame(fits: Sequence[RandomEffects]) -> pd.DataFrame:
-    """Return one row per fit in the column vocabulary."""
-    import pandas as pd
-
-    rows = [{name: getattr(fit, name) for name in TIDY_COLUMNS} for fit in fits]
-    return pd.DataFrame(rows, columns=list(TIDY_COLUMNS))
 
 
 FloatArray = NDArray[np.float64]
@@ -528,13 +522,13 @@ class RandomEffects(DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result):
         """Return what was found, in numbers; the second chapter of :meth:`report`."""
         return findings_of(self)
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the printed lines."""
-        return fit_lines(self)
+        return fit_printed(self)
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row in the column vocabulary."""
-        return tidy_frame([self])
+        return {name: [getattr(self, name)] for name in FRAME_COLUMNS}
 
 
 @takes_effects()
@@ -783,10 +777,10 @@ class NoEvidence(Reports, Result):
         """Return what was looked for."""
         return Chapter("Results", [f"No estimate. Looked for: {self.looked_for or 'not said'}."])
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the one line that is printed."""
-        wanted = f" Looked for: {self.looked_for}." if self.looked_for else ""
-        return f"<NoEvidence: no eligible trials>{wanted}"
+        wanted = f"Looked for: {self.looked_for}." if self.looked_for else ""
+        return Printed("NoEvidence: no eligible trials", said=wanted)
 
 
 @takes_effects()

@@ -16,7 +16,7 @@ from ketameta.errors import NotEstimableError, check_choice
 from ketameta.formatting import format_interval, format_number, format_significant
 from ketameta.models.intervals import check_level, mean_inference, prediction_bounds
 from ketameta.models.least_squares import Array, weighted_least_squares
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, Printed, Result
 from ketameta.models.tau2 import estimate_tau2
 from ketameta.models.validation import check_fit
 
@@ -128,17 +128,15 @@ class PredictionInterval(Result):
     seed: int | None = None
     caveats: tuple[Caveat, ...] = ()
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the interval in one line, or why there is none."""
         if self.pi_low is None:
-            return f"<PredictionInterval: withheld> {self.caveats[0].message}"
+            return Printed("PredictionInterval: withheld", said=self.caveats[0].message)
         rule = "bootstrap" if self.method == "nagashima" else "normal"
         if self.df is not None:
             rule = f"t, {format_significant(self.df, 3)} df"
-        return (
-            f"<PredictionInterval: {self.method}, {rule}> {100 * self.level:g}% PI"
-            f" {format_interval(self.pi_low, self.pi_high)}"
-        )
+        said = f"{100 * self.level:g}% PI {format_interval(self.pi_low, self.pi_high)}"
+        return Printed(f"PredictionInterval: {self.method}, {rule}", said=said)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -162,14 +160,12 @@ class ProbabilityBeyond(Result):
     df: float | None
     caveats: tuple[Caveat, ...] = ()
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the probability in one line, or why there is none."""
         if self.probability is None:
-            return f"<ProbabilityBeyond: withheld> {self.caveats[0].message}"
-        return (
-            f"<ProbabilityBeyond> true effect of a new study {self.direction}"
-            f" {format_number(self.threshold)}: {format_number(self.probability)}"
-        )
+            return Printed("ProbabilityBeyond: withheld", said=self.caveats[0].message)
+        said = f"true effect of a new study {self.direction} {format_number(self.threshold)}"
+        return Printed("ProbabilityBeyond", said=f"{said}: {format_number(self.probability)}")
 
 
 def prediction_interval(

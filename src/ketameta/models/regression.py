@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,7 +38,7 @@ from ketameta.models.pooling import (
     METHOD_WORDS,
     decimals_for,
     heterogeneity_words,
-    interval_words,
+    interval_cells,
     measure_words,
     own_scale,
     plural_measure,
@@ -49,8 +49,11 @@ from ketameta.models.results import (
     TAU2_WORDS,
     Caveat,
     Chapter,
+    Columns,
     DrawsBaujat,
     DrawsBubble,
+    Line,
+    Printed,
     Reports,
     Result,
     interval_sentence,
@@ -70,23 +73,19 @@ def moderation_words(fit: MetaRegression) -> str:
     return f"{name} = {format_number(fit.qm)}, {format_p(fit.qm_p_value)}"
 
 
-def regression_lines(fit: MetaRegression) -> str:
-    """Return the lines that a meta-regression prints."""
+def regression_printed(fit: MetaRegression) -> Printed:
+    """Return what a meta-regression prints."""
     how = [measure_words(fit.measure), plural(fit.k, "study", "studies")]
     how += [fit.tau2_method or "common effect", METHOD_WORDS[fit.ci_method]]
-    lines = [f"<MetaRegression: {', '.join(how)}>"]
-    width = max(len(name) for name in fit.names)
-    lines += [f"  {name:<{width}}  {words}   {test}" for name, words, test in _coefficients(fit)]
+    lines = [Line(name, cells, test) for name, cells, test in _coefficients(fit)]
     explained = "" if fit.r2 is None else f", R² = {format_percent(fit.r2, 1)}"
-    lines.append(f"  {'moderators':<{width}}  {moderation_words(fit)}{explained}")
-    residual = heterogeneity_words(fit, fit.qe, fit.qe_df, fit.qe_p_value)
-    lines.append(f"  {'residual':<{width}}  {residual}")
-    lines += [f"  caveat  {caveat.message}" for caveat in fit.caveats]
-    return "\n".join(lines)
+    lines.append(Line("moderators", (f"{moderation_words(fit)}{explained}",)))
+    lines.append(Line("residual", (heterogeneity_words(fit, fit.qe, fit.qe_df, fit.qe_p_value),)))
+    return Printed(f"MetaRegression: {', '.join(how)}", lines, caveats=fit.caveats)
 
 
-def _coefficients(fit: MetaRegression) -> list[tuple[str, str, str]]:
-    """Return name, estimate with interval, and test of every coefficient, in words."""
+def _coefficients(fit: MetaRegression) -> list[tuple[str, tuple[str, ...], str]]:
+    """Return name, estimate and interval, and test of every coefficient, in words."""
     rows = []
     for j, name in enumerate(fit.names):
         digits = decimals_for(float(fit.se[j]))
@@ -96,7 +95,7 @@ def _coefficients(fit: MetaRegression) -> list[tuple[str, str, str]]:
         # Coefficients of logarithms are logarithms of ratios; those of other scales stay.
         entry = measure_entry(fit.measure)
         ratio = entry is not None and entry.transformation == "log" and fit.se[j] > 0
-        words = interval_words(
+        cells = interval_cells(
             fit.measure if ratio else None,
             float(fit.estimate[j]),
             float(fit.ci_low[j]) if fit.se[j] > 0 else None,
@@ -104,7 +103,7 @@ def _coefficients(fit: MetaRegression) -> list[tuple[str, str, str]]:
             f"{100 * fit.level:g}%",
             digits,
         )
-        rows.append((name, words, test))
+        rows.append((name, cells, test))
     return rows
 
 
@@ -141,7 +140,7 @@ def findings_of(fit: MetaRegression) -> Chapter:
     ends = fit.qe, fit.qe_df, fit.qe_p_value, f"{100 * fit.level:g}% CI "
     lines = [f"Test of the moderators: {moderation_words(fit)}{explained}.",
              f"Residual, between studies: {heterogeneity_words(fit, *ends)}."]  # fmt: skip
-    rows = [(name, words.replace("  ", ", "), test) for name, words, test in _coefficients(fit)]
+    rows = [(name, ", ".join(cells), test) for name, cells, test in _coefficients(fit)]
     return Chapter("Results", lines, [("Coefficient", "Estimate", "Test"), *rows])
 
 
@@ -176,29 +175,32 @@ class Predictions(Result):
     caveats: tuple[Caveat, ...]
     measure: str | None = None
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return one line per row."""
         share = f"{100 * self.level:g}%"
-        lines = [f"<Predictions: {plural(len(self.estimate), 'row')}>"]
+        lines = []
         for i, value in enumerate(self.estimate):
             digits = decimals_for(float(self.se[i]))
             low, high = float(self.ci_low[i]), float(self.ci_high[i])
-            line = "  " + interval_words(self.measure, float(value), low, high, share, digits)
+            cells = interval_cells(self.measure, float(value), low, high, share, digits)
             if self.pi_low is not None and self.pi_high is not None:
                 low, high = float(self.pi_low[i]), float(self.pi_high[i])
                 read = reader_words(self.measure, float(value), low, high)
                 bounds = format_interval(low, high, digits) if read is None else read[1]
-                line += f"  {share} PI {bounds}"
-            lines.append(line)
-        lines += [f"  caveat  {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+                cells = (*cells, f"{share} PI {bounds}")
+            lines.append(Line(f"row {i + 1}", cells))
+        head = f"Predictions: {plural(len(self.estimate), 'row')}"
+        return Printed(head, lines, caveats=self.caveats)
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per prediction."""
-        import pandas as pd
-
         names = ("estimate", "se", "ci_low", "ci_high", "pi_low", "pi_high")
-        return pd.DataFrame({name: getattr(self, name) for name in names})
+        return {name: _column(getattr(self, name), len(self.estimate)) for name in names}
+
+
+def _column(values: FloatArray | None, rows: int) -> Sequence[object] | FloatArray:
+    """Return a column; empty cells where it is withheld."""
+    return [None] * rows if values is None else values
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -237,6 +239,8 @@ class MetaRegression(DrawsBubble, DrawsBaujat, Reports, Result):
         How the fit was made.
     caveats : tuple of Caveat
     """
+
+    not_serialised: ClassVar[tuple[str, ...]] = ("encoder",)
 
     model: str
     k: int
@@ -285,27 +289,16 @@ class MetaRegression(DrawsBubble, DrawsBaujat, Reports, Result):
     caveats: tuple[Caveat, ...]
     encoder: Any = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return every field but the encoder of the formula as JSON-ready Python."""
-        bare = dataclasses.replace(self, encoder=None)
-        fields = Result.to_dict(bare)
-        del fields["encoder"]
-        return fields
-
     @property
     def coefficients(self) -> pd.DataFrame:
         """One row per coefficient: estimate, se, statistic, df, p_value, ci_low, ci_high."""
-        import pandas as pd
+        return self.to_frame()
 
-        columns = ("estimate", "se", "statistic", "p_value", "ci_low", "ci_high")
-        frame = pd.DataFrame({name: getattr(self, name) for name in columns})
-        frame.insert(3, "df", [self.df] * self.p)
-        frame.insert(0, "term", list(self.names))
-        return frame
-
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return the coefficients, one row each."""
-        return self.coefficients
+        names = ("estimate", "se", "statistic", "df", "p_value", "ci_low", "ci_high")
+        found = {name: getattr(self, name) for name in names}
+        return {"term": list(self.names), **found, "df": [self.df] * self.p}
 
     def test(self, term: str | Sequence[str]) -> WaldTest:
         """Test that every coefficient of a term (or of a list of names) is 0."""
@@ -390,9 +383,9 @@ class MetaRegression(DrawsBubble, DrawsBaujat, Reports, Result):
         """Return what was found, in numbers; the second chapter of :meth:`report`."""
         return findings_of(self)
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the printed table."""
-        return regression_lines(self)
+        return regression_printed(self)
 
 
 #: A study whose leverage in ordinary least squares is above this decides a coefficient alone.

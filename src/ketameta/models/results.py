@@ -1,4 +1,4 @@
-"""What every statistical result can do: print a sentence, tidy to a frame, serialise to JSON.
+"""What every statistical result can do: print, turn into a frame, serialise, draw itself.
 
 Holds no statistics. Result classes are frozen, slotted dataclasses that inherit from
 :class:`Result`, keep full precision, and carry their caveats as data.
@@ -14,10 +14,11 @@ import math
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ketameta.errors import CallError, UsageError, check_choice, did_you_mean
 from ketameta.measures import measure_entry
@@ -41,6 +42,10 @@ class Caveat:
 
     code: str
     message: str
+
+
+#: What JSON can hold.
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 def plain(value: Any) -> Any:
@@ -83,16 +88,94 @@ def favours(result: object, lower_is_better: bool) -> str:
     return f"{start}{side}{', with no effect inside the interval' if open_ else ''}"
 
 
+class Line(NamedTuple):
+    """One printed line: what it is about, its cells, and the test at its end."""
+
+    name: str
+    cells: tuple[str, ...]
+    test: str = ""
+
+
+#: Columns of a frame by name: one value per row.
+Columns: TypeAlias = Mapping[str, Sequence[object] | NDArray[Any]]
+#: The least width of the names before the lines.
+NAME_WIDTH = 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Printed:
+    """What a result prints, as data: a head, what is said beside it, lines and caveats.
+
+    The one printer: :meth:`text` is the repr of a result, :meth:`html` what a notebook shows.
+    """
+
+    head: str
+    lines: Sequence[Line] = ()
+    said: str = ""
+    caveats: Sequence[Caveat] = ()
+    caveat_name: str = "caveat"
+
+    @property
+    def every(self) -> list[Line]:
+        """The lines, those of the caveats last."""
+        more = (Line(self.caveat_name, (caveat.message,)) for caveat in self.caveats)
+        return [*self.lines, *more]
+
+    def text(self) -> str:
+        """Return plain text: the head in brackets, then a line each."""
+        width = max([NAME_WIDTH, *(len(line.name) for line in self.lines)])
+        rows = [f"<{self.head}>{self.said and ' '}{self.said}"]
+        for name, cells, test in self.every:
+            rows.append(f"  {name:<{width}}  {'  '.join(cells)}{test and '   '}{test}")
+        return "\n".join(rows)
+
+    def html(self) -> str:
+        """Return a table: the head is its caption, every line a row, a cell each."""
+        rows = []
+        most = max([1, *(len(line.cells) + bool(line.test) for line in self.lines)])
+        for name, cells, test in self.every:
+            shown = [*cells, test] if test else [*cells]
+            last = f' colspan="{most - len(shown) + 1}"' if len(shown) < most else ""
+            inside = "".join(f"<td>{html.escape(cell)}</td>" for cell in shown[:-1])
+            inside += f"<td{last}>{html.escape(shown[-1])}</td>"
+            rows.append(f'<tr><th scope="row">{html.escape(name)}</th>{inside}</tr>')
+        said = f"<tr><td>{html.escape(self.said)}</td></tr>" if self.said else ""
+        head = f"<caption>{html.escape(self.head)}</caption>"
+        return f"<table>{head}<tbody>{said}{''.join(rows)}</tbody></table>"
+
+
+def columns_of(rows: Sequence[object]) -> Columns:
+    """Return dataclasses of one kind as columns, one row each."""
+    names = [field.name for field in dataclasses.fields(rows[0])] if rows else []  # type: ignore[arg-type]
+    return {name: [getattr(row, name) for row in rows] for name in names}
+
+
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class Result:
-    """Base of every result. Subclasses implement :meth:`summary` (the printed lines)."""
+    """Base of every result. Subclasses implement :meth:`printed` and may have :meth:`columns`."""
+
+    #: Fields that :meth:`to_dict` leaves out.
+    not_serialised: ClassVar[tuple[str, ...]] = ()
+
+    def printed(self) -> Printed:
+        """Return what is printed, as data; printing, notebooks and reports render it."""
+        raise TypeError(f"{type(self).__name__} does not say how it prints")
+
+    def columns(self) -> Columns:
+        """Return the columns of :meth:`to_frame`: one row of all single values, unless better."""
+        single = (str, int, float, np.generic)
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: [value] for name, value in values.items() if isinstance(value, single)}
 
     def summary(self) -> str:
         """Return the lines that the repr prints; the first one is a sentence in brackets."""
-        raise TypeError(f"{type(self).__name__} does not say how it prints")
+        return self.printed().text()
 
     def __repr__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        return self.printed().html()
 
     def __eq__(self, other: object) -> bool:
         """Compare by content, arrays included; subclasses are declared with ``eq=False``."""
@@ -101,13 +184,25 @@ class Result:
     def __hash__(self) -> int:
         return hash(self.to_json())
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Return every field as JSON-ready Python, at full precision."""
-        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        names = (field.name for field in dataclasses.fields(self))
+        return {name: plain(getattr(self, name)) for name in names
+                if name not in self.not_serialised}  # fmt: skip
 
     def to_json(self) -> str:
         """Return the same bytes for the same result: sorted keys, shortest round-trip floats."""
         return json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per estimate in the column vocabulary (``estimate, se, ci_low, ...``)."""
+        import pandas as pd
+
+        return pd.DataFrame(dict(self.columns()))
+
+    def tidy(self) -> pd.DataFrame:
+        """Return :meth:`to_frame`, by the name it has in R."""
+        return self.to_frame()
 
     def display(self, name: str) -> Any:
         """Return a field on the scale that is read: ratios, proportions, correlations.
@@ -161,20 +256,6 @@ class Result:
     def display_pi_high(self) -> Any:
         """The upper end of the prediction interval on the scale that is read."""
         return self.display("pi_high")
-
-    def tidy(self) -> pd.DataFrame:
-        """Return one row per estimate in the column vocabulary (``estimate, se, ci_low, ...``)."""
-        import pandas as pd
-
-        scalars = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if isinstance(getattr(self, field.name), (str, int, float, np.generic))
-        }
-        return pd.DataFrame([scalars])
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.summary())}</pre>"
 
 
 # --- reports --------------------------------------------------------------------------------------
@@ -312,7 +393,7 @@ class Reports:
 # --- the one door to the plots --------------------------------------------------------------------
 
 
-def _draw(kind: str, result: object, options: dict[str, Any]) -> Axes:
+def _draw(kind: str, result: object, /, **options: Any) -> Axes:
     """Draw a result; the only place where a model looks up to the plots, and only when asked."""
     from ketameta import plots
 
@@ -332,7 +413,7 @@ class DrawsForest:
 
     def forest(self, *, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw a forest plot and return its axes; options as :func:`ketameta.plots.forest`."""
-        return _draw("forest", self, {"ax": ax, **options})
+        return _draw("forest", self, ax=ax, **options)
 
 
 class DrawsFunnel:
@@ -342,7 +423,7 @@ class DrawsFunnel:
 
     def funnel(self, *, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw a funnel plot and return its axes; options as :func:`ketameta.plots.funnel`."""
-        return _draw("funnel", self, {"ax": ax, **options})
+        return _draw("funnel", self, ax=ax, **options)
 
 
 class DrawsBaujat:
@@ -352,7 +433,7 @@ class DrawsBaujat:
 
     def baujat(self, *, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw a Baujat plot and return its axes; options as :func:`ketameta.plots.baujat`."""
-        return _draw("baujat", self, {"ax": ax, **options})
+        return _draw("baujat", self, ax=ax, **options)
 
 
 class DrawsBubble:
@@ -364,7 +445,7 @@ class DrawsBubble:
         self, moderator: str | None = None, *, ax: Axes | None = None, **options: Any
     ) -> Axes:
         """Draw effects against a moderator; options as :func:`ketameta.plots.bubble`."""
-        return _draw("bubble", self, {"moderator": moderator, "ax": ax, **options})
+        return _draw("bubble", self, moderator=moderator, ax=ax, **options)
 
 
 class DrawsPlot:
@@ -375,7 +456,7 @@ class DrawsPlot:
 
     def plot(self, *, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the result and return the axes; options as the function in ``ketameta.plots``."""
-        return _draw(self.drawn_as, self, {"ax": ax, **options})
+        return _draw(self.drawn_as, self, ax=ax, **options)
 
 
 #: Seconds before a bar appears, and between two drawings.

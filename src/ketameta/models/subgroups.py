@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,16 +23,13 @@ from ketameta.models.pooling import (
     RandomEffects,
     common_effect,
     decimals_for,
-    interval_words,
+    interval_cells,
     measure_words,
     random_effects,
 )
-from ketameta.models.results import Caveat, DrawsForest, Result
+from ketameta.models.results import Caveat, Columns, DrawsForest, Line, Printed, Result, columns_of
 from ketameta.models.tau2 import COMMON, heterogeneity
 from ketameta.models.validation import Inputs, checked_inputs
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,30 +88,19 @@ class SubgroupAnalysis(DrawsForest, Result):
     level: float
     caveats: tuple[Caveat, ...]
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return one line per level and the test between them."""
+        share, lines = f"{100 * self.level:g}%", []
+        for at, row in enumerate(self.rows):
+            ends = row.estimate, row.ci_low, row.ci_high
+            variances = self.fits[at].variances if self.fits else None
+            cells = interval_cells(self.measure, *ends, share, decimals_for(row.se), variances)
+            spread = () if row.tau2 is None else (f"τ² = {format_significant(row.tau2)}",)
+            lines.append(Line(row.level, (f"k = {row.k}", *cells, *spread)))
+        lines.append(Line("between", (self._test_words(),)))
         how = f"{self.tau2_method or 'common effect'}, {self.tau2_across} τ²"
-        lines = [
-            f"<SubgroupAnalysis: {measure_words(self.measure)},"
-            f" {plural(len(self.rows), 'subgroup')}, {how}>"
-        ]
-        width = max(len(row.level) for row in self.rows)
-        for row in self.rows:
-            words = interval_words(
-                self.measure,
-                row.estimate,
-                row.ci_low,
-                row.ci_high,
-                f"{100 * self.level:g}%",
-                decimals_for(row.se),
-                next((fit.variances for fit, own in zip(self.fits, self.rows, strict=False)
-                      if own is row), None),
-            )  # fmt: skip
-            spread = "" if row.tau2 is None else f"  τ² = {format_significant(row.tau2)}"
-            lines.append(f"  {row.level:<{width}}  k = {row.k}  {words}{spread}")
-        lines.append(f"  {'between':<{width}}  {self._test_words()}")
-        lines += [f"  caveat  {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+        head = f"{measure_words(self.measure)}, {plural(len(self.rows), 'subgroup')}, {how}"
+        return Printed(f"SubgroupAnalysis: {head}", lines, caveats=self.caveats)
 
     def _test_words(self) -> str:
         if self.q_between is None:
@@ -124,11 +110,9 @@ class SubgroupAnalysis(DrawsForest, Result):
             name = f"F({self.q_between_df}, {self.q_between_df2})"
         return f"{name} = {format_number(self.q_between)}, {format_p(self.q_between_p_value)}"
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per level."""
-        import pandas as pd
-
-        return pd.DataFrame([dataclasses.asdict(row) for row in self.rows])
+        return columns_of(self.rows)
 
 
 Indices: TypeAlias = NDArray[np.intp]

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from ketameta.errors import UsageError
 from ketameta.formatting import plural
 from ketameta.models.diagnostics.leave_one_out import Refits, refit_fields
-from ketameta.models.pooling import decimals_for, interval_words
+from ketameta.models.pooling import decimals_for, interval_cells
 from ketameta.models.resampling.batched import fit_data
-from ketameta.models.results import Caveat
+from ketameta.models.results import Caveat, Line, Printed
 
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
@@ -32,27 +32,15 @@ class Cumulative(Refits):
 
     positions: NDArray[np.intp]
 
-    def summary(self) -> str:
-        """Return where the estimate stood half-way and at the end."""
+    def printed(self) -> Printed:
+        """Return where the estimate stood at the start, half-way and at the end."""
         digits = decimals_for(float(np.median(self.se)))
-        lines = [
-            f"<Cumulative: {plural(len(self.labels), 'study', 'studies')}"
-            f"{'' if self.tau2_method is None else f', {self.tau2_method}'}>"
-        ]
-        count = len(self.labels)
+        count, share, lines = len(self.labels), f"{100 * self.level:g}%", []
         for at in dict.fromkeys((0, (count - 1) // 2, count - 1)):
-            low, high = float(self.ci_low[at]), float(self.ci_high[at])
-            words = interval_words(
-                self.measure,
-                float(self.estimate[at]),
-                low,
-                high,
-                f"{100 * self.level:g}%",
-                digits,
-            )
-            lines.append(f"  {plural(at + 1, 'study', 'studies')} (+ {self.labels[at]})  {words}")
-        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+            y, low, high = (float(x[at]) for x in (self.estimate, self.ci_low, self.ci_high))
+            name = f"{plural(at + 1, 'study', 'studies')} (+ {self.labels[at]})"
+            lines.append(Line(name, interval_cells(self.measure, y, low, high, share, digits)))
+        return self.printed_as("Cumulative", lines)
 
 
 def cumulative(fit: RandomEffects, order: Sequence[object] | ArrayLike | None = None) -> Cumulative:

@@ -6,7 +6,7 @@ import dataclasses
 import secrets
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,10 @@ from ketameta.errors import UsageError
 from ketameta.formatting import format_count, format_interval, format_number, plural
 from ketameta.models.pooling import decimals_for
 from ketameta.models.resampling.batched import DEFAULT_BUDGET, batched_fit, fit_data, frozen
-from ketameta.models.results import Caveat, DrawsPlot, Result, plain
+from ketameta.models.results import Caveat, Columns, DrawsPlot, Json, Line, Printed, Result
 from ketameta.models.tau2 import COMMON
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.models.pooling import RandomEffects
 
 FloatArray = NDArray[np.float64]
@@ -62,6 +60,7 @@ class Gosh(DrawsPlot, Result):
     """
 
     drawn_as: ClassVar[str] = "gosh"
+    not_serialised: ClassVar[tuple[str, ...]] = ("included", "studies", *QUANTITIES)
 
     labels: tuple[str, ...]
     included: NDArray[np.bool_]
@@ -82,45 +81,35 @@ class Gosh(DrawsPlot, Result):
     caveats: tuple[Caveat, ...]
     shares: tuple[float, ...] = SHARES
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the spread of the estimates and the study that divides them most."""
         low, _, middle, high = (self.quantiles["estimate"][i] for i in (1, 2, 3, 5))
         digits = decimals_for(max(high - low, 0.0))
-        kind = "all" if self.exact else "random"
-        lines = [
-            f"<GOSH: {plural(len(self.labels), 'study', 'studies')},"
-            f" {kind} {format_count(len(self.estimate))} subsets>",
-            f"  estimates   median {format_number(middle, digits)}, middle 95%"
+        spread = (
+            f"median {format_number(middle, digits)}, middle 95%"
             f" {format_interval(low, high, digits)}; all studies"
-            f" {format_number(self.full_estimate, digits)}",
-        ]
+            f" {format_number(self.full_estimate, digits)}"
+        )
+        lines = [Line("estimates", (spread,))]
         gap = np.abs(self.median_with - self.median_without)
         if np.isfinite(gap).any():
             most = int(np.nanargmax(gap))
-            lines.append(
-                f"  divides     most {self.labels[most]}: median"
-                f" {format_number(float(self.median_with[most]), digits)} with,"
+            sides = (
+                f"{format_number(float(self.median_with[most]), digits)} with,"
                 f" {format_number(float(self.median_without[most]), digits)} without"
             )
-        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+            lines.append(Line("divides", (f"most {self.labels[most]}: median {sides}",)))
+        kind = f"{'all' if self.exact else 'random'} {format_count(len(self.estimate))} subsets"
+        head = f"GOSH: {plural(len(self.labels), 'study', 'studies')}, {kind}"
+        return Printed(head, lines, caveats=self.caveats)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Return the summary as JSON-ready Python; the arrays of every subset are left out."""
-        skipped = ("included", "studies", *QUANTITIES)
-        fields = {
-            field.name: plain(getattr(self, field.name))
-            for field in dataclasses.fields(self)
-            if field.name not in skipped
-        }
-        return {**fields, "subsets": len(self.estimate)}
+        return {**Result.to_dict(self), "subsets": len(self.estimate)}
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per subset, without its members."""
-        import pandas as pd
-
-        columns = {name: getattr(self, name) for name in QUANTITIES}
-        return pd.DataFrame({"k": self.studies, **columns})
+        return {"k": self.studies, **{name: getattr(self, name) for name in QUANTITIES}}
 
 
 def gosh(

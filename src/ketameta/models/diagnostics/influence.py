@@ -13,12 +13,10 @@ from ketameta.formatting import format_number, plural
 from ketameta.models.intervals import mean_inference
 from ketameta.models.least_squares import Array, weighted_least_squares
 from ketameta.models.resampling.batched import batched_inference, fit_data, frozen
-from ketameta.models.results import Caveat, DrawsPlot, Result
+from ketameta.models.results import Caveat, Columns, DrawsPlot, Line, Printed, Result
 from ketameta.models.tau2 import COMMON
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.models.pooling import RandomEffects
     from ketameta.models.regression import MetaRegression
 
@@ -81,48 +79,31 @@ class Influence(Result):
     ci_method: str
     caveats: tuple[Caveat, ...]
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the influential studies and why they are."""
-        k = len(self.labels)
-        found = np.flatnonzero(self.influential)
-        lines = [
-            f"<Influence: {plural(k, 'study', 'studies')},"
-            f" {found.size if found.size else 'none'} influential>"
-        ]
-        for i in found.tolist():
-            lines.append(
-                f"  {self.labels[i]}: {', '.join(self.reasons[i])} (studentised residual"
-                f" {format_number(float(self.rstudent[i]))}, weight"
-                f" {100 * float(self.weight[i]):.1f}%)"
+        found = np.flatnonzero(self.influential).tolist()
+        lines = []
+        for i in found:
+            numbers = (
+                f"studentised residual {format_number(float(self.rstudent[i]))},"
+                f" weight {100 * float(self.weight[i]):.1f}%"
             )
-        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+            lines.append(Line(f"{self.labels[i]}:", (f"{', '.join(self.reasons[i])} ({numbers})",)))
+        count = plural(len(self.labels), "study", "studies")
+        head = f"Influence: {count}, {len(found) or 'none'} influential"
+        return Printed(head, lines, caveats=self.caveats)
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per study."""
-        import pandas as pd
-
-        frame = pd.DataFrame(
-            {
-                name: getattr(self, name)
-                for name in (
-                    "rstudent",
-                    "dffits",
-                    "cooks_distance",
-                    "covariance_ratio",
-                    "tau2_deleted",
-                    "q_deleted",
-                    "hat",
-                    "weight",
-                )
-            }
-        )
-        frame.insert(0, "label", list(self.labels))
-        for j, name in enumerate(self.names):
-            frame[f"dfbetas_{name}"] = self.dfbetas[:, j]
-        frame["influential"] = self.influential
-        frame["reasons"] = ["; ".join(words) for words in self.reasons]
-        return frame
+        names = ("rstudent", "dffits", "cooks_distance", "covariance_ratio", "tau2_deleted",
+                 "q_deleted", "hat", "weight")  # fmt: skip
+        return {
+            "label": list(self.labels),
+            **{name: getattr(self, name) for name in names},
+            **{f"dfbetas_{name}": self.dfbetas[:, j] for j, name in enumerate(self.names)},
+            "influential": self.influential,
+            "reasons": ["; ".join(words) for words in self.reasons],
+        }
 
 
 def influence(fit: RandomEffects | MetaRegression) -> Influence:
@@ -293,30 +274,22 @@ class Baujat(DrawsPlot, Result):
     influence: FloatArray
     caveats: tuple[Caveat, ...] = ()
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the studies that lead on each axis."""
-        lines = [f"<Baujat: {plural(len(self.labels), 'study', 'studies')}>"]
-        for words, values in (
-            ("differs most", self.heterogeneity),
-            ("moves most", self.influence),
-        ):
+        lines = []
+        axes = (("differs most", self.heterogeneity), ("moves most", self.influence))
+        for words, values in axes:
             if np.isfinite(values).any():
                 most = int(np.nanargmax(values))
-                value = format_number(float(values[most]))
-                lines.append(f"  {words:<14}{self.labels[most]} ({value})")
-        return "\n".join(lines)
+                said = f"{self.labels[most]} ({format_number(float(values[most]))})"
+                lines.append(Line(words, (said,)))
+        head = f"Baujat: {plural(len(self.labels), 'study', 'studies')}"
+        return Printed(head, lines, caveats=self.caveats)
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per study."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            {
-                "label": list(self.labels),
-                "heterogeneity": self.heterogeneity,
-                "influence": self.influence,
-            }
-        )
+        names = ("heterogeneity", "influence")
+        return {"label": list(self.labels), **{name: getattr(self, name) for name in names}}
 
 
 def baujat(fit: RandomEffects | MetaRegression) -> Baujat:

@@ -6,6 +6,7 @@ Also the table of refits that the cumulative meta-analysis shares.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +16,10 @@ from scipy import special
 from ketameta.formatting import format_interval, format_percent, plural
 from ketameta.models.pooling import decimals_for, number_words, reader_words, scale_words
 from ketameta.models.resampling.batched import FitData, batched_inference, fit_data, frozen
-from ketameta.models.results import Caveat, DrawsForest, Result
+from ketameta.models.results import Caveat, Columns, DrawsForest, Line, Printed, Result
 from ketameta.models.tau2 import COMMON
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.models.pooling import RandomEffects
 
 FloatArray = NDArray[np.float64]
@@ -89,21 +88,25 @@ class Refits(DrawsForest, Result):
     level: float
     caveats: tuple[Caveat, ...]
 
-    def tidy(self) -> pd.DataFrame:
-        """Return one row per refit."""
-        import pandas as pd
+    def printed_as(self, kind: str, lines: Sequence[Line]) -> Printed:
+        """Return printed lines under the head of a refit."""
+        how = "" if self.tau2_method is None else f", {self.tau2_method}"
+        head = f"{kind}: {plural(len(self.labels), 'study', 'studies')}{how}"
+        return Printed(head, lines, caveats=self.caveats)
 
-        nothing = np.full(len(self.labels), np.nan)
-        columns = {name: getattr(self, name) for name in COLUMNS}
-        columns["tau2"] = nothing if self.tau2 is None else self.tau2
-        return pd.DataFrame({"label": list(self.labels), "k": self.studies, **columns})
+    def columns(self) -> Columns:
+        """Return one row per refit."""
+        found = {name: getattr(self, name) for name in COLUMNS}
+        if self.tau2 is None:
+            found["tau2"] = np.full(len(self.labels), np.nan)
+        return {"label": list(self.labels), "k": self.studies, **found}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
 class LeaveOneOut(Refits):
     """Refits without each study in turn; ``labels`` are the studies left out."""
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the range of the estimates and the study that changes most."""
         digits = decimals_for(float(np.median(self.se)))
         change = np.abs(self.estimate - self.full_estimate)
@@ -117,17 +120,14 @@ class LeaveOneOut(Refits):
         between = format_interval(low, high, digits)
         if read is not None:
             between = f"{read[1]} ({scale_words(self.measure)} {between})"
-        spread = np.array([self.i2.min(), self.i2.max()])
+        spread = [format_percent(float(end), 1) for end in (self.i2.min(), self.i2.max())]
+        moved = f"{self.labels[most]}: {words(self.estimate[most])}"
         lines = [
-            f"<LeaveOneOut: {plural(len(self.labels), 'study', 'studies')}"
-            f"{'' if self.tau2_method is None else f', {self.tau2_method}'}>",
-            f"  pooled      {between} without one study; {words(self.full_estimate)} with all",
-            f"  changes     most without {self.labels[most]}: {words(self.estimate[most])}",
-            f"  I²          {format_percent(float(spread[0]), 1)} to"
-            f" {format_percent(float(spread[1]), 1)}",
+            Line("pooled", (f"{between} without one study; {words(self.full_estimate)} with all",)),
+            Line("changes", (f"most without {moved}",)),
+            Line("I²", (" to ".join(spread),)),
         ]
-        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+        return self.printed_as("LeaveOneOut", lines)
 
 
 def leave_one_out(fit: RandomEffects) -> LeaveOneOut:

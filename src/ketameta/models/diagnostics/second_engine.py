@@ -17,7 +17,7 @@ from scipy import stats
 from ketameta.errors import NotEstimableError
 from ketameta.models import _pymare
 from ketameta.models.least_squares import Array, power_of_two_scale
-from ketameta.models.results import Result
+from ketameta.models.results import Printed, Result
 from ketameta.models.tau2 import COMMON
 from ketameta.models.validation import check_fit
 
@@ -58,12 +58,10 @@ class SecondEngine(Result):
     largest: float
     largest_quantity: str
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the largest difference in one line."""
-        return (
-            f"<SecondEngine: {self.engine} {self.version}> largest difference"
-            f" {self.largest:.1e} ({self.largest_quantity})"
-        )
+        said = f"largest difference {self.largest:.1e} ({self.largest_quantity})"
+        return Printed(f"SecondEngine: {self.engine} {self.version}", said=said)
 
 
 def agrees_to(largest: float) -> float | None:

@@ -30,7 +30,7 @@ from ketameta.models.resampling.batch import (
     sums,
 )
 from ketameta.models.resampling.batched_tau2 import at_least_two, column_tau2, grid_span
-from ketameta.models.results import Result
+from ketameta.models.results import Printed, Result
 from ketameta.models.tau2 import COMMON, GRID_STEP
 from ketameta.models.validation import check_fit
 
@@ -88,10 +88,10 @@ class BatchedFits(Result):
         """Wald standard errors, shape (p, T)."""
         return np.sqrt(np.einsum("aat->at", self.covariance))
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return one line."""
         count = format_count(len(self.k))
-        return f"<BatchedFits: {count} meta-analyses, {self.tau2_method}>"
+        return Printed(f"BatchedFits: {count} meta-analyses, {self.tau2_method}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,10 @@ from ketameta.models.resampling.batched import (
     fit_data,
     frozen,
 )
-from ketameta.models.results import Caveat, Result, plain, terminal_bar
+from ketameta.models.results import Caveat, Columns, Line, Printed, Result, terminal_bar
 from ketameta.models.tau2 import COMMON
 
 if TYPE_CHECKING:
-    import pandas as pd
     from distributed import Client
 
     from ketameta.models.pooling import RandomEffects
@@ -278,6 +277,8 @@ class Bootstrap(Result):
     caveats : tuple of Caveat
     """
 
+    not_serialised: ClassVar[tuple[str, ...]] = ("coefficients", "tau2_values")
+
     kind: str
     names: tuple[str, ...]
     estimate: FloatArray
@@ -298,41 +299,27 @@ class Bootstrap(Result):
     measure: str | None
     caveats: tuple[Caveat, ...]
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the interval of each coefficient and of tau-squared."""
-        how = "parametric" if self.kind == "parametric" else "resampled studies"
-        lines = [
-            f"<Bootstrap: {how}, {format_count(self.used)} replicates, seed {self.seed},"
-            f" {100 * self.level:g}% intervals>"
-        ]
-        width = max(len(name) for name in (*self.names, "tau2"))
+        lines = []
         for j, name in enumerate(self.names):
             digits = decimals_for(float(self.se[j]))
             bounds = format_interval(float(self.ci_low[j]), float(self.ci_high[j]), digits)
-            lines.append(f"  {name:<{width}}  {bounds}")
+            lines.append(Line(name, (bounds,)))
         if self.tau2_ci_low is not None and self.tau2_ci_high is not None:
             bounds = format_interval(self.tau2_ci_low, self.tau2_ci_high, 3)
-            lines.append(f"  {'tau2':<{width}}  {bounds}")
-        lines += [f"  caveat  {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the summary as JSON-ready Python; the replicates themselves are left out."""
-        skipped = ("coefficients", "tau2_values")
-        return {
-            field.name: plain(getattr(self, field.name))
-            for field in dataclasses.fields(self)
-            if field.name not in skipped
-        }
-
-    def tidy(self) -> pd.DataFrame:
-        """Return one row per coefficient."""
-        import pandas as pd
-
-        columns = ("estimate", "bias", "se", "ci_low", "ci_high")
-        return pd.DataFrame(
-            {"term": list(self.names), **{name: getattr(self, name) for name in columns}}
+            lines.append(Line("tau2", (bounds,)))
+        how = "parametric" if self.kind == "parametric" else "resampled studies"
+        head = (
+            f"Bootstrap: {how}, {format_count(self.used)} replicates, seed {self.seed},"
+            f" {100 * self.level:g}% intervals"
         )
+        return Printed(head, lines, caveats=self.caveats)
+
+    def columns(self) -> Columns:
+        """Return one row per coefficient."""
+        names = ("estimate", "bias", "se", "ci_low", "ci_high")
+        return {"term": list(self.names), **{name: getattr(self, name) for name in names}}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,12 +14,11 @@ from ketameta.formatting import format_p
 from ketameta.models.least_squares import Array
 from ketameta.models.resampling.batched import DEFAULT_BUDGET, batched_fit, scaled_se
 from ketameta.models.resampling.bootstrap import Progress, check_replicates, check_seed, run_blocks
-from ketameta.models.results import Caveat, Result, terminal_bar
+from ketameta.models.results import Caveat, Columns, Line, Printed, Result, terminal_bar
 from ketameta.models.tau2 import COMMON
 from ketameta.models.validation import check_fit
 
 if TYPE_CHECKING:
-    import pandas as pd
     from distributed import Client
 
     from ketameta.models.pooling import RandomEffects
@@ -67,24 +66,17 @@ class PermutationTest(Result):
     seed: int | None
     caveats: tuple[Caveat, ...]
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return one line per coefficient."""
         how = "exact" if self.exact else "Monte Carlo"
-        width = max(len(name) for name in self.names)
-        lines = [f"<PermutationTest: {how}, {self.iterations:,} arrangements>"]
-        for name, p_value in zip(self.names, self.p_value, strict=True):
-            lines.append(f"  {name:<{width}}  {format_p(float(p_value))}")
-        lines.append(f"  {'joint':<{width}}  {format_p(self.qm_p_value)}")
-        lines += [f"  caveat  {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+        found = [*zip(self.names, self.p_value.tolist(), strict=True), ("joint", self.qm_p_value)]
+        lines = [Line(name, (format_p(p_value),)) for name, p_value in found]
+        head = f"PermutationTest: {how}, {self.iterations:,} arrangements"
+        return Printed(head, lines, caveats=self.caveats)
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per coefficient."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            {"term": list(self.names), "statistic": self.statistic, "p_value": self.p_value}
-        )
+        return {"term": list(self.names), "statistic": self.statistic, "p_value": self.p_value}
 
 
 def permutation_test(

@@ -26,12 +26,11 @@ from ketameta.models.resampling.batched import (
     frozen,
 )
 from ketameta.models.resampling.bootstrap import Progress, check_replicates, check_seed, run_blocks
-from ketameta.models.results import Result, terminal_bar
+from ketameta.models.results import Columns, Line, Printed, Result, terminal_bar
 from ketameta.models.tau2 import COMMON
 from ketameta.models.validation import UNUSABLE_RATIO
 
 if TYPE_CHECKING:
-    import pandas as pd
     from distributed import Client
 
 FloatArray = NDArray[np.float64]
@@ -90,40 +89,29 @@ class Coverage(Result):
     level: float
     tau2_method: str
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the setting and one line per interval."""
-        lines = [
-            f"<Coverage: {plural(self.k, 'study', 'studies')}, I² {format_percent(self.i2)},"
-            f" {format_count(self.replicates)} replicates, seed {self.seed}>"
-        ]
-        width = max(len(name) for name in self.ci_methods)
+        lines = []
         for name, share, se, size in zip(
             self.ci_methods, self.coverage, self.coverage_se, self.width, strict=True
         ):
-            lines.append(
-                f"  {name:<{width}}  {format_percent(float(share), 1)}"
-                f" (± {format_number(float(100 * se))}), mean width"
-                f" {format_number(float(size))}"
-            )
-        return "\n".join(lines)
-
-    def tidy(self) -> pd.DataFrame:
-        """Return one row per kind of interval."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            {
-                "k": self.k,
-                "tau2": self.tau2,
-                "i2": self.i2,
-                "ci_method": list(self.ci_methods),
-                "coverage": self.coverage,
-                "coverage_se": self.coverage_se,
-                "width": self.width,
-                "replicates": self.replicates,
-                "seed": self.seed,
-            }
+            covered = f"{format_percent(float(share), 1)} (± {format_number(float(100 * se))})"
+            lines.append(Line(name, (f"{covered}, mean width {format_number(float(size))}",)))
+        head = (
+            f"Coverage: {plural(self.k, 'study', 'studies')}, I² {format_percent(self.i2)},"
+            f" {format_count(self.replicates)} replicates, seed {self.seed}"
         )
+        return Printed(head, lines)
+
+    def columns(self) -> Columns:
+        """Return one row per kind of interval."""
+        m = len(self.ci_methods)
+        return {
+            **{name: [getattr(self, name)] * m for name in ("k", "tau2", "i2")},
+            "ci_method": list(self.ci_methods),
+            **{name: getattr(self, name) for name in ("coverage", "coverage_se", "width")},
+            **{name: [getattr(self, name)] * m for name in ("replicates", "seed")},
+        }
 
 
 class _Sums(NamedTuple):
