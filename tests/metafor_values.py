@@ -109,8 +109,10 @@ def pooled_gaps(key: str, estimator: str, test: str) -> dict[str, float]:
         names = ("log_likelihood", "deviance", "aic", "bic", "aicc")
         for name, value in zip(names, stored["logLik"]):
             found[name] = in_units(getattr(fit, name), value, 1 + abs(value))
-        if "tau2.ci.QP" in stored:
-            bounds = stored["tau2.ci.QP"]
+        bounds = stored.get("tau2.ci.QP", {"ub.sign": "<"})
+        if bounds["ub.sign"] == "<":  # an empty set, which metafor prints as 0 to 0
+            assert fit.tau2_ci_low is fit.i2_ci_high is None
+        else:
             found["QP.lb"] = relative(fit.tau2_ci_low, bounds["tau2.lb"])
             found["QP.ub"] = relative(fit.tau2_ci_high, bounds["tau2.ub"])
             found["QP.I2.lb"] = in_units(fit.i2_ci_low, bounds["I2.lb"] / 100, 1)

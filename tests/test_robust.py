@@ -47,6 +47,12 @@ def unilevel(key, block):
     return fit, inputs["cluster"], data["outputs"][block]
 
 
+@pytest.fixture
+def nothing_withheld(monkeypatch):
+    """Let coefficients through that one cluster identifies, as clubSandwich does."""
+    monkeypatch.setattr("ketameta.models.dependent.robust._lone_clusters", lambda *_: {})
+
+
 def compare(fit, cluster, expected, tolerance, p_tolerance, names):
     found = robust(fit, cluster)
     table = found.coefficients
@@ -91,6 +97,7 @@ def test_every_clustered_data_set_is_compared():
     }
 
 
+@pytest.mark.usefixtures("nothing_withheld")
 @pytest.mark.parametrize(("key", "block"), UNILEVEL)
 def test_unilevel_models_equal_clubsandwich(key, block):
     fit, cluster, expected = unilevel(key, block)
@@ -103,6 +110,7 @@ def test_unilevel_models_equal_clubsandwich(key, block):
         assert found.joint.p_value == pytest.approx(wanted["p"], rel=SANDWICH)
 
 
+@pytest.mark.usefixtures("nothing_withheld")
 @pytest.mark.parametrize(("key", "name"), FITS)
 def test_three_level_models_equal_clubsandwich(key, name):
     fit = reference_fit(key, name, variance_intervals=False)
@@ -115,6 +123,7 @@ def test_three_level_models_equal_clubsandwich(key, name):
         assert found.joint.p_value == pytest.approx(wanted["p"], rel=THREE_LEVEL_P)
 
 
+@pytest.mark.usefixtures("nothing_withheld")
 @pytest.mark.parametrize("key", list(REFERENCE))
 def test_unilevel_joint_tests_equal_clubsandwich(key):
     data = REFERENCE[key]
@@ -249,14 +258,60 @@ def test_unusable_input_is_named(cluster, options, error, message):
         robust(fit, cluster, **options)
 
 
-def test_the_result_prints_tidies_and_serialises():
+def test_the_result_prints_tidies_and_serialises(monkeypatch):
     fit = reference_fit("assink2016", "che_0.6_deltype_REML", variance_intervals=False)
     found = robust(fit)
     assert repr(found).startswith(
         "<Cluster-robust inference: 100 effects in 17 clusters, CR2 with Satterthwaite"
     )
+    assert "Cluster '16' alone identifies intercept, general, overt" in repr(found)
+    monkeypatch.setattr("ketameta.models.dependent.robust._lone_clusters", lambda *_: {})
+    found = robust(fit)
     assert "moderators  F(2, 0.9) = 66.64, p = 0.11" in repr(found)
     assert list(found.tidy()["term"]) == ["intercept", "general", "overt"]
     assert found.to_json() == robust(fit).to_json()
     with pytest.raises(UsageError, match="se is one number per coefficient"):
         _ = found.se
+
+
+# --- a coefficient that one cluster identifies ----------------------------------------------------
+
+
+def one_cluster_data(rng, m=6, n=2, p=(1,)):
+    """Return effects in clusters of n whose own means vary, and a moderator of the first."""
+    cluster = np.repeat(np.arange(m), n)
+    v = rng.uniform(0.05, 0.2, m * n)
+    y = rng.normal(0.4, 0.4, m)[cluster] + rng.normal(0, np.sqrt(v))
+    return y, v, cluster, np.isin(cluster + 1, p).astype(float)
+
+
+def test_a_coefficient_of_one_cluster_has_an_estimate_and_no_robust_inference():
+    y, v, cluster, x = one_cluster_data(np.random.default_rng(4))
+    fit = meta_regression(y, v, x, names=["x"])
+    found = robust(fit, cluster)
+    table = found.coefficients
+    np.testing.assert_allclose(table.estimate, fit.estimate, rtol=1e-12)
+    for name in ("se", "statistic", "p_value", "ci_low", "ci_high"):
+        assert np.isnan(getattr(table, name)).tolist() == [False, True]
+    assert found.joint is None
+    assert found.caveats[0].code == "one_cluster"
+    assert "Cluster '0' alone identifies x" in found.caveats[0].message
+    assert "CI withheld   no test" in repr(found)
+    assert json.loads(found.to_json())["coefficients"]["se"][1] is None
+    others = robust(meta_regression(y, v, 1 - x, names=["others"]), cluster)
+    assert np.isnan(others.coefficients.se).tolist() == [True, True]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_what_one_cluster_identifies_does_not_depend_on_units_or_coding(scale):
+    y, v, cluster, x = one_cluster_data(np.random.default_rng(5))
+    other = np.linspace(1, 2, y.size)
+    fit = meta_regression(y, v, np.column_stack([scale * x, other]), names=["x", "z"])
+    assert np.isnan(robust(fit, cluster).coefficients.se).tolist() == [False, True, False]
+    two = meta_regression(
+        y,
+        v,
+        np.column_stack([one_cluster_data(np.random.default_rng(5), p=(1, 2))[3] * scale, other]),
+        names=["x", "z"],
+    )
+    assert np.isfinite(robust(two, cluster).coefficients.se).all()

@@ -145,7 +145,7 @@ def frozen(array: ArrayLike) -> Floats:
 
 
 def check_share(argument: str, value: float) -> float:
-    """Return ``value`` when it lies strictly between 0 and 1, as a confidence level does.
+    """Return ``value`` when it lies strictly between 0 and 1; a ``level`` is 0.5 or more.
 
     Raises
     ------
@@ -154,6 +154,11 @@ def check_share(argument: str, value: float) -> float:
     """
     if not (isinstance(value, (int, float)) and math.isfinite(value) and 0 < value < 1):
         raise UsageError(f"{argument} is {value!r}; it is a share between 0 and 1, such as 0.95")
+    if argument == "level" and value < 0.5:
+        raise UsageError(
+            f"level is {value!r}, which is the level of a test; give the share that the interval"
+            f" covers, such as {1 - value:g}"
+        )
     return float(value)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import special
 from scipy.optimize import brentq
 
+from ketameta.effects.arrays import check_share
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.measures import CI_METHODS
 from ketameta.models.least_squares import Array, LeastSquares
@@ -57,10 +58,8 @@ class Inference(NamedTuple):
 
 
 def check_level(level: float) -> float:
-    """Return ``level`` when it lies between 0 and 1; otherwise raise :class:`UsageError`."""
-    if isinstance(level, (int, float)) and 0 < level < 1:
-        return float(level)
-    raise UsageError(f"level is {level!r}; give a share between 0 and 1, such as 0.95")
+    """Return the share that an interval covers, 0.5 or more; refuse the level of a test."""
+    return check_share("level", level)
 
 
 def critical_value(level: float, df: float | None) -> float:
@@ -190,7 +189,7 @@ def tau2_interval(
     Notes
     -----
     When Q is below the lower quantile even at 0 no tau-squared is compatible with the data; the
-    interval is empty and given as 0 to 0 (as metafor prints it) with ``empty`` set. A
+    interval is empty: 0 to 0 (as metafor prints it) with ``empty`` set, and fits hold None. A
     profile-likelihood interval runs from the lowest to the highest value that is not rejected;
     with several maxima it may contain rejected values.
 

@@ -62,6 +62,8 @@ def fit_mixed_model(
 
 #: Ratio of the largest to the smallest variance above which weights lose half their digits.
 EXTREME_RATIO = 1e7
+#: A Knapp-Hartung factor from here on prints as 1.00: rounding of an estimate for which it is 1.
+PRINTS_AS_ONE = 0.9995
 
 
 def data_caveats(y: Array, v: Array, labels: tuple[str, ...]) -> tuple[Caveat, ...]:
@@ -95,9 +97,9 @@ def interval_caveats(model: MixedModel, ci_method: str) -> tuple[Caveat, ...]:
     if ci_method == "wald":
         return ()
     factor = model.least_squares.rss / model.least_squares.df
+    if factor >= PRINTS_AS_ONE:
+        return ()
     if ci_method == "knapp-hartung-conservative":
-        if factor >= 1:
-            return ()
         return (
             Caveat(
                 "knapp_hartung_floored",
@@ -113,8 +115,6 @@ def interval_caveats(model: MixedModel, ci_method: str) -> tuple[Caveat, ...]:
                 " and interval are withheld.",
             ),
         )
-    if factor >= 1:
-        return ()
     return (
         Caveat(
             "knapp_hartung_narrower",
@@ -155,7 +155,7 @@ def tau2_caveats(
             Caveat(
                 "tau2_interval_empty",
                 "The studies differ less than sampling error alone would make likely; no value of"
-                " tau-squared fits at this level, and the interval is shown as 0 to 0.",
+                " tau-squared fits at this level, so that it has no interval.",
             )
         )
     elif not interval.low <= value <= interval.high:

@@ -265,11 +265,11 @@ def decimals_for(se: float) -> int:
     return min(12, max(2, 1 - math.floor(math.log10(se))))
 
 
-def statistic_words(statistic: float | None, df: int | None, p_value: float | None) -> str:
+def statistic_words(statistic: float | None, df: float | None, p_value: float | None) -> str:
     """Return a test in words, such as ``t(12) = -3.95, p = 0.002``."""
     if statistic is None:
         return "no test"
-    name = "z" if df is None else f"t({df})"
+    name = "z" if df is None else f"t({df if isinstance(df, int) else format_number(df, 1)})"
     return f"{name} = {format_number(statistic)}, {format_p(p_value)}"
 
 
@@ -327,8 +327,11 @@ def heterogeneity_words(fit: Any, q: float, df: int, p_value: float, share: str 
     """Return tau-squared with its interval (``share`` says which), I-squared and Q in words."""
     spread = []
     if fit.tau2 is not None:
-        low, high = (format_significant(b) for b in (fit.tau2_ci_low, fit.tau2_ci_high))
-        spread.append(f"τ² = {format_significant(fit.tau2)} ({share}{low} to {high})")
+        bounds = "no value fits"
+        if fit.tau2_ci_low is not None:
+            ends = (format_significant(b) for b in (fit.tau2_ci_low, fit.tau2_ci_high))
+            bounds = f"{share}{' to '.join(ends)}"
+        spread.append(f"τ² = {format_significant(fit.tau2)} ({bounds})")
     origin = " (from Q)" if fit.tau2 is None and isinstance(fit, RandomEffects) else ""
     spread.append(f"I² = {format_percent(fit.i2, 1)}{origin}")
     return ", ".join([*spread, f"Q({df}) = {format_number(q, 1)}, {format_p(p_value)}"])
@@ -444,7 +447,7 @@ class RandomEffects(DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result):
     tau2, tau2_se : float or None
         Between-study variance; None when it is not estimated (one study, common effect).
     tau2_ci_low, tau2_ci_high : float or None
-        Q-profile interval at ``level``.
+        Q-profile interval at ``level``; None where no tau-squared fits (a caveat says so).
     i2, h2, i2_ci_low, i2_ci_high : float or None
         From tau-squared and the typical sampling variance (metafor's definition); shares of one.
     i2_q, h2_q : float or None
@@ -641,7 +644,8 @@ def _pooled(
         restricted=tau2_method == "REML",
         parameters=1 if common else 2,
     )
-    bounds = None if common else tau2_interval(y, v, design, level=level)
+    interval = None if common else tau2_interval(y, v, design, level=level)
+    bounds = None if interval is None or interval.empty else interval
     estimate, inference = float(fit.coefficients[0]), fit.inference
     se = float(inference.se[0])
     predicted: dict[str, Any] = {"pi_low": None, "pi_high": None, "pi_df": None}
@@ -687,7 +691,7 @@ def _pooled(
             *small_k_caveats(k, common=common),
             *mixed_model.data_caveats(y, v, labels),
             *mixed_model.interval_caveats(fit, ci_method),
-            *mixed_model.tau2_caveats(fit, tau2_method, bounds),
+            *mixed_model.tau2_caveats(fit, tau2_method, interval),
         ),
     )
 

@@ -489,7 +489,8 @@ def meta_regression(
         restricted=tau2_method == "REML",
         parameters=p + (not common),
     )
-    bounds = None if common else tau2_interval(y, v, matrix, level=level)
+    interval = None if common else tau2_interval(y, v, matrix, level=level)
+    bounds = None if interval is None or interval.empty else interval
     tested = tuple(name for name in columns if name != INTERCEPT) or columns
     inference = fit.inference
     at = [columns.index(name) for name in tested]
@@ -540,7 +541,7 @@ def meta_regression(
             *mixed_model.data_caveats(y, v, known),
             *_lone_studies(matrix, design, known),
             *mixed_model.interval_caveats(fit, ci_method),
-            *mixed_model.tau2_caveats(fit, tau2_method, bounds),
+            *mixed_model.tau2_caveats(fit, tau2_method, interval),
         ),
         encoder=design.encoder,
     )
@@ -566,15 +567,22 @@ def _r2(
 def _lone_studies(matrix: Array, design: Design, labels: tuple[str, ...]) -> tuple[Caveat, ...]:
     """Return a caveat that names each study that alone decides a coefficient."""
     q = np.linalg.qr(matrix)[0]
-    alone = np.flatnonzero((q * q).sum(1) > LONE_LEVERAGE)
-    return tuple(
-        Caveat(
-            "lone_study",
-            f"{labels[i]} is the only study of its kind in the design"
-            f" ({', '.join(_marks(matrix[i], design.names))}); its coefficient is that one study.",
+    found = []
+    for i in np.flatnonzero((q * q).sum(1) > LONE_LEVERAGE):
+        marks = ", ".join(_marks(matrix[i], design.names))
+        others = np.delete(matrix, i, axis=0)
+        one_kind = np.all(others == others[0], axis=0) & (others[0] != matrix[i])
+        found.append(
+            Caveat(
+                "lone_study",
+                f"{labels[i]} is the only study of its kind in the design ({marks}); its"
+                " coefficient is that one study."
+                if one_kind.any()
+                else f"The regression passes through {labels[i]} ({marks}): without that one study"
+                " a coefficient could not be estimated.",
+            )
         )
-        for i in alone
-    )
+    return tuple(found)
 
 
 def _marks(row: Array, names: tuple[str, ...]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,7 +37,12 @@ from ketameta.models.dependent.likelihood import (
 from ketameta.models.dependent.sampling_covariance import frozen
 from ketameta.models.design import INTERCEPT
 from ketameta.models.intervals import check_level
-from ketameta.models.pooling import decimals_for, interval_words, reader_words
+from ketameta.models.pooling import (
+    decimals_for,
+    interval_words,
+    reader_words,
+    statistic_words,
+)
 from ketameta.models.results import Caveat, Result, plain
 
 if TYPE_CHECKING:
@@ -45,6 +50,19 @@ if TYPE_CHECKING:
 
 
 FloatArray = NDArray[np.float64]
+
+
+class CoefficientRow(TypedDict):
+    """One coefficient in the column vocabulary."""
+
+    term: str
+    estimate: float
+    se: float
+    statistic: float
+    df: float | None
+    p_value: float
+    ci_low: float
+    ci_high: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +89,7 @@ class CoefficientTable:
     ci_high: FloatArray
     covariance: FloatArray
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[CoefficientRow]:
         """Return one row per coefficient in the column vocabulary."""
         return [
             {
@@ -95,20 +113,17 @@ class CoefficientTable:
         width = max(len(name) for name in self.names)
         lines = []
         for row in self.rows():
-            test = "z" if row["df"] is None else f"t({format_number(row['df'], 1)})"
-            digits = decimals_for(row["se"])
+            known = math.isfinite(row["se"])
             words = interval_words(
                 measure,
                 row["estimate"],
-                row["ci_low"],
+                row["ci_low"] if known else None,
                 row["ci_high"],
                 format_percent(level),
-                digits,
+                decimals_for(row["se"]),
             )
-            lines.append(
-                f"  {row['term']:<{width}}  {words}"
-                f"   {test} = {format_number(row['statistic'])}, {format_p(row['p_value'])}"
-            )
+            test = statistic_words(row["statistic"] if known else None, row["df"], row["p_value"])
+            lines.append(f"  {row['term']:<{width}}  {words}   {test}")
         return lines
 
 
@@ -327,7 +342,7 @@ class MultilevelFit(Result):
         import pandas as pd
 
         shared = {"k": self.k, "m": self.m, "method": self.method, "level": self.level}
-        return pd.DataFrame([row | shared for row in self.coefficients.rows()])
+        return pd.DataFrame([{**row, **shared} for row in self.coefficients.rows()])
 
 
 def _limits(low: float | None, high: float | None) -> str:

@@ -377,7 +377,7 @@ class RobustFit(Result):
         import pandas as pd
 
         shared = {"k": self.k, "m": self.m, "kind": self.kind, "level": self.level}
-        return pd.DataFrame([row | shared for row in self.coefficients.rows()])
+        return pd.DataFrame([{**row, **shared} for row in self.coefficients.rows()])
 
 
 def robust(
@@ -411,12 +411,14 @@ def robust(
         No clusters given for a fit that has none, or a wrong number of labels.
     NotEstimableError
         One cluster, not more clusters than coefficients, effects that the model correlates stand in
-        two clusters, or a coefficient without any residual (clubSandwich prints 0 and NaN there).
+        two clusters, or effects that agree exactly (clubSandwich prints 0 and NaN there).
 
     Notes
     -----
     Equal to clubSandwich ``vcovCR`` and ``coef_test(test="Satterthwaite")`` with the inverse of the
-    model's covariance as weights. See :func:`sandwich`.
+    model's covariance as weights. See :func:`sandwich`. A coefficient that one cluster identifies
+    has an estimate only: its residuals say nothing of how such clusters differ, and a test that
+    clubSandwich prints is wrong three to five times in ten.
 
     Examples
     --------
@@ -447,12 +449,17 @@ def robust(
     blocks = _by_cluster(fit, index, clusters)
     parts = sandwich(y, design, blocks, kind)
     model_se = np.sqrt(np.diag(_model_covariance(design, blocks)))
-    _check_spread(names, np.sqrt(np.diag(parts.covariance)), model_se)
+    lone = _lone_clusters(design, index, m)
+    _check_spread(names, np.sqrt(np.diag(parts.covariance)), model_se, lone)
     df = satterthwaite_df(parts)
+    df[list(lone)] = np.nan
     chosen = check_level(getattr(fit, "level", 0.95) if level is None else level)
-    tested = [j for j, name in enumerate(names) if name != INTERCEPT]
-    joint = hotelling_test(parts, tested) if tested and len(names) > 1 else None
-    table = coefficient_table(names, parts.coefficients, parts.covariance, df, chosen)
+    several = p > 1 and any(name != INTERCEPT for name in names)
+    tested = [j for j, name in enumerate(names) if name != INTERCEPT and j not in lone]
+    joint = hotelling_test(parts, tested) if tested and several else None
+    table = coefficient_table(
+        names, parts.coefficients, _without(parts.covariance, lone), df, chosen
+    )
     return RobustFit(
         k=y.size,
         m=m,
@@ -462,7 +469,10 @@ def robust(
         joint=joint,
         cluster=known,
         level=chosen,
-        caveats=_caveats(table, joint, several=bool(tested) and len(names) > 1),
+        caveats=(
+            *_lone_caveats({names[j]: clusters[at] for j, at in lone.items()}),
+            *_caveats(table, joint, several=several),
+        ),
         measure=getattr(fit, "measure", None),
     )
 
@@ -504,10 +514,56 @@ def _by_cluster(
     return [(at, np.diag(total[at])) for at in rows]
 
 
-def _check_spread(names: tuple[str, ...], se: FloatArray, model_se: FloatArray) -> None:
+#: A direction that the other clusters leave open: one minus its squared length in this cluster.
+_OPEN = 1e-9
+
+
+def _lone_clusters(design: FloatArray, index: IntArray, m: int) -> dict[int, int]:
+    """Return the coefficients that one cluster identifies, each with that cluster.
+
+    Without the cluster the design loses a direction, and every coefficient that has a part in it.
+    """
+    basis, triangle = np.linalg.qr(design)
+    back = np.linalg.inv(triangle)
+    size = np.linalg.norm(back, axis=1)
+    lone: dict[int, int] = {}
+    for at in range(m):
+        own = basis[index == at]
+        values, vectors = np.linalg.eigh(own.T @ own)
+        lost = np.abs(back @ vectors[:, values > 1 - _OPEN]) > np.sqrt(_OPEN) * size[:, None]
+        lone |= {int(j): at for j in np.flatnonzero(lost.any(axis=1))}
+    return lone
+
+
+def _without(covariance: FloatArray, lone: dict[int, int]) -> FloatArray:
+    """Return a covariance with NaN for the coefficients that are withheld."""
+    kept = covariance.copy()
+    kept[list(lone)] = np.nan
+    kept[:, list(lone)] = np.nan
+    return kept
+
+
+def _lone_caveats(lone: dict[str, str]) -> list[Caveat]:
+    by_cluster: dict[str, list[str]] = {}
+    for name, cluster in lone.items():
+        by_cluster.setdefault(cluster, []).append(name)
+    return [
+        Caveat(
+            "one_cluster",
+            f"Cluster {cluster!r} alone identifies {', '.join(names)}: nothing is replicated, so"
+            " that the robust standard error, test and interval are withheld; those of the model"
+            " rest on its assumptions.",
+        )
+        for cluster, names in by_cluster.items()
+    ]
+
+
+def _check_spread(
+    names: tuple[str, ...], se: FloatArray, model_se: FloatArray, lone: dict[int, int]
+) -> None:
     """Refuse a standard error that is 0 but for rounding: its test would be of rounding error."""
-    for name, own, model in zip(names, se, model_se, strict=True):
-        if own <= _ROUNDING * model:
+    for j, (name, own, model) in enumerate(zip(names, se, model_se, strict=True)):
+        if own <= _ROUNDING * model and j not in lone:
             raise NotEstimableError(
                 f"the robust standard error of {name!r} is 0: the effects behind it agree exactly,"
                 " or there is one only; use the interval of the model"
@@ -525,7 +581,7 @@ def _caveats(
     table: CoefficientTable, joint: JointTest | None, *, several: bool
 ) -> tuple[Caveat, ...]:
     found = []
-    few = [row for row in table.rows() if row["df"] < MIN_DF]
+    few = [row for row in table.rows() if row["df"] is not None and row["df"] < MIN_DF]
     if few:
         listed = ", ".join(f"{row['term']} ({format_number(row['df'], 1)})" for row in few)
         found.append(
