@@ -39,7 +39,7 @@ def test_a_new_batch_has_the_headers_of_the_schema(tmp_path, project_root):
     assert {file.name for file in files} == {*(f"{t.name}.csv" for t in BATCH_TABLES), "README.md"}
     for table in BATCH_TABLES:
         with (paths.extracted / "alder_2014" / f"{table.name}.csv").open(encoding="utf-8") as file:
-            assert list(csv.reader(file)) == [list(table.column_names)]
+            assert list(csv.reader(file)) == [[column.name for column in table.usual]]
 
 
 def test_a_new_batch_has_nothing_to_mend(tmp_path, project_root):

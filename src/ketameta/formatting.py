@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 #: Significant digits of a published number. Of the 40,000 numbers of a report seven differ between
@@ -159,3 +162,54 @@ def format_ratio(value: float | None, digits: int = 2) -> str:
     if value < low:
         return f"< {low:g}"
     return f"> {high:,.0f}" if value > high else format_number(value, digits)
+
+
+#: A spreadsheet runs what starts with one of these, spaces and marks of direction before it or not.
+_RUN = ("=", "+", "-", "@", "\t", "\r")
+_BEFORE = " \u00a0\u200e\u200f\u202a\u202b\u202d\u202e\u2066\u2067\u2068\ufeff"
+_PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+def _would_run(cell: str) -> bool:
+    return cell.startswith(_RUN) or cell.lstrip(_BEFORE).startswith(_RUN)
+
+
+def guarded(value: Any) -> str:
+    """Return a cell that no spreadsheet runs: numbers and single signs stay, other text is quoted.
+
+    The apostrophe before the text is what spreadsheets themselves use; :func:`unguarded` takes it
+    off again.
+
+    Examples
+    --------
+    >>> guarded("=1+1"), guarded("-1.5"), guarded("-1,5"), guarded("=")
+    ("'=1+1", '-1.5', '-1,5', '=')
+    """
+    if value is None:
+        return ""
+    text = repr(published(value)) if isinstance(value, float) else str(value)
+    if len(text) < 2 or not _would_run(text) or _PLAIN_NUMBER.fullmatch(text):
+        return text
+    return f"'{text}"
+
+
+def unguarded(cell: str) -> str:
+    """Return a cell as it was before :func:`guarded`."""
+    return cell[1:] if cell[:1] == "'" and _would_run(cell[1:]) else cell
+
+
+def csv_text(
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any] | Sequence[Any]],
+    *,
+    separator: str = ",",
+    guard: bool = True,
+) -> str:
+    """Return rows as CSV text with a header: by column (missing cells are empty), or in order."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter=separator, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        cells = [row.get(name, "") for name in columns] if isinstance(row, Mapping) else row
+        writer.writerow([guarded(cell) for cell in cells] if guard else cells)
+    return stream.getvalue()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ketameta.errors import ExtractionError
+from ketameta.errors import ExtractionError, SpecError
 from ketameta.paths import ProjectPaths
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def read_inputs(
         claims.extend(stated)
         yield from wrong
         yield from form_findings(paths)
+        if not any(item.is_error for item in found):
+            yield from _undecided(evidence, specs)
 
     report, evidence = checked_evidence(paths, only, further, say)
     return Inputs(report, evidence, specs, claims)
@@ -113,6 +115,21 @@ def load_inputs(paths: ProjectPaths) -> Inputs:
     if inputs.report.errors:
         raise ExtractionError(format_findings(inputs.report), inputs.report.findings)
     return inputs
+
+
+def _undecided(evidence: Evidence, specs: Sequence[AnalysisSpec]) -> Iterator[Any]:
+    """Yield each analysis that meets two printed analyses of one result and prefers neither."""
+    from ketameta.analyses.selection import select_effects
+
+    results = [(*row.core,) for name in ("outcomes", "contrasts") for row in evidence.rows(name)]
+    if len(set(results)) == len(results):
+        return
+    tables = InputTables(evidence)
+    for spec in specs:
+        try:
+            select_effects(spec, tables.get(spec.assume), evidence)
+        except SpecError as error:
+            yield from error.findings
 
 
 def _in_doubt(found: Sequence[Finding]) -> frozenset[str]:

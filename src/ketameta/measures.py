@@ -339,6 +339,8 @@ DESIGNS = (
     "parallel_rct",
     "crossover_rct",
     "withdrawal_rct",
+    "cluster_rct",
+    "factorial_rct",
     "crossover_nonrandomised",
     "controlled_nonrandomised",
     "single_arm",
@@ -368,7 +370,9 @@ ROUTES = (
     "not_reported",
     "not_applicable",
 )
-STATISTICS = ("endpoint", "change", "events")
+STATISTICS = ("endpoint", "change", "events", "percent_change")
+#: Whether a number is printed, or was measured from a figure.
+READ_FROM = ("printed", "digitised")
 ANALYSIS_SETS = (
     "intention_to_treat",
     "full_analysis_set",
@@ -378,8 +382,23 @@ ANALYSIS_SETS = (
     "observed_cases",
     "not_reported",
 )
-SD_ORIGINS = ("raw", "model", "individual_data", "not_reported")
-EFFECT_TYPES = ("MD", "SMD", "OR", "RR", "RD", "HR", "test")
+SD_ORIGINS = (
+    "raw",
+    "model",
+    "imputed",
+    "crude",
+    "adjusted",
+    "individual_data",
+    "not_reported",
+)
+#: Columns that tell two printed analyses of one result apart: who was analysed, and from what.
+ANALYSIS = ("analysis_set", "sd_origin")
+EFFECT_TYPES = (
+    *("MD", "SMD", "OR", "RR", "RD", "HR", "IRR", "median_difference", "percent_change"),
+    *("interaction", "test"),
+)
+#: Printed comparisons that are ratios.
+RATIOS = ("OR", "RR", "HR", "IRR")
 P_RELATIONS = ("=", "<", ">", "<=")
 P_SIDES = ("two", "one")
 FAVOURS = ("treatment", "control", "neither")

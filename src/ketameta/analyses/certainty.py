@@ -356,7 +356,8 @@ LABELS: Mapping[str, str] = {
 RATINGS = ("very low", "low", "moderate", "high")
 #: Kinds of analysis that are assessed; networks need an assessment per comparison.
 _ASSESSED = ("pooled", "within_trial")
-_RANDOMISED = ("parallel_rct", "crossover_rct", "withdrawal_rct", "pooled_rcts")
+_RANDOMISED = ("parallel_rct", "crossover_rct", "withdrawal_rct", "cluster_rct",
+               "factorial_rct", "pooled_rcts")  # fmt: skip
 
 
 def certainty(

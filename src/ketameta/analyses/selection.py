@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.analyses.spec import AnalysisSpec, Choice, DoseRule
+from ketameta.errors import SpecError
+from ketameta.evidence.findings import file_finding
 from ketameta.evidence.project import Project
 from ketameta.measures import Measure
 
@@ -121,6 +123,53 @@ def _mark_places(scoped: pd.DataFrame, code: str, words: dict[int, str]) -> None
     for place, reason in words.items():
         which[place], reasons[place] = True, reason
     mark(scoped, which, code, reasons)
+
+
+def choose_one_analysis(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
+    """Keep one printed analysis of a comparison: the one that the file names first.
+
+    Raises
+    ------
+    SpecError
+        A source prints several, and the file does not say which one is meant.
+    """
+    order = spec.choose.analysis
+    words: dict[int, str] = {}
+    undecided: dict[str, None] = {}
+    columns = (*_ALIKE, "study_id", "arm_id", "comparator_arm_id", "printed_as", "analysis")
+    for members in _by_study_group(scoped, columns):
+        same: dict[tuple[Any, ...], list[tuple[int, dict[str, Any]]]] = {}
+        for place, row in members:
+            key = (_alike(row), row["arm_id"], row["comparator_arm_id"], row["printed_as"])
+            same.setdefault(key, []).append((place, row))
+        for found in (rows for rows in same.values() if len(rows) > 1):
+            ranked = sorted(found, key=lambda member: _rank(member[1]["analysis"], order))
+            (_, best), (_, next_), *_ = ranked
+            if _rank(best["analysis"], order) == _rank(next_["analysis"], order):
+                told = " and ".join(row["analysis"] or "not stated" for _, row in found)
+                where = f"{best['outcome']}, {_day(best['time_days'])}: {told}"
+                undecided[f"{best['study_id']} ({where})"] = None
+                continue
+            for place, row in ranked[1:]:
+                words[place] = (
+                    f"the same result as {row['analysis'] or 'not stated'}; "
+                    f"this analysis prefers {best['analysis'] or 'not stated'}"
+                ).replace("_", " ")
+    if undecided:
+        why = "two printed analyses of one result, and nothing says which one is meant"
+        remedy = 'write under [choose] which comes first, such as analysis = ["intention_to_treat"]'
+        file = f"analyses/{spec.name}.toml"
+        listed = f"{why}: {'; '.join(undecided)}"
+        raise SpecError(
+            "", [file_finding("analysis", file, listed, remedy, column="choose.analysis")]
+        )
+    _mark_places(scoped, "another_analysis", words)
+
+
+def _rank(analysis: str, order: Sequence[str]) -> tuple[int, ...]:
+    """Return the places of the words of an analysis in an order of preference."""
+    words = analysis.split(", ")
+    return tuple(sorted(order.index(word) if word in order else len(order) for word in words))
 
 
 #: Forms in which a source prints one comparison, best first: a difference with its precision, then
@@ -307,6 +356,7 @@ def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -
         _keep_doses(scoped, spec.dose)
     keep_one_kind_of_score(scoped, spec)
     choose_one_kind(scoped, spec)
+    choose_one_analysis(scoped, spec)
     drop_parts_of_joined_arms(scoped, table.arms)
     choose_one_print(scoped)
     drop_overlaps(scoped, spec.choose)
@@ -376,7 +426,7 @@ def _in_scope(effects: pd.DataFrame, spec: AnalysisSpec) -> pd.Series:
 #: What makes two effects the same comparison, whatever the measure.
 _COMPARISON = [
     *("study_id", "arm_id", "comparator_arm_id", "outcome", "instrument", "time_days"),
-    *("subgroup", "data_kind"),
+    *("subgroup", "analysis", "data_kind"),
 ]
 
 

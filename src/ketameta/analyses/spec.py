@@ -157,12 +157,17 @@ class Choice(Table):
     time : str
         ``latest``, ``earliest`` or ``nearest`` (to ``days``).
     days : float or None
+    analysis : tuple of str
+        Order of preference among two printed analyses of one result: words of ``analysis_set`` and
+        ``sd_origin``, such as ``intention_to_treat`` or ``adjusted``. Without it, an analysis that
+        meets two of them asks which one is meant.
     overlap_prefer : tuple of str
         Studies kept where people overlap (a pool instead of its trials, for example).
     """
 
     data_kind: Annotated[Words, words_of(DATA_KINDS)] = ()
     instrument: Annotated[Words, words_of()] = ()
+    analysis: Annotated[Words, words_of((*words.ANALYSIS_SETS, *words.SD_ORIGINS))] = ()
     time: Annotated[str, one_of(TIME_RULES)] = "latest"
     days: OptionalNumber = None
     overlap_prefer: Words = ()

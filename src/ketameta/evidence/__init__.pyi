@@ -42,10 +42,8 @@ from ketameta.evidence.reader import LARGEST_CSV as LARGEST_CSV
 from ketameta.evidence.reader import MOST_LINES as MOST_LINES
 from ketameta.evidence.reader import MOST_MISTAKES as MOST_MISTAKES
 from ketameta.evidence.reader import column_letters as column_letters
-from ketameta.evidence.reader import guarded as guarded
 from ketameta.evidence.reader import other_kind as other_kind
 from ketameta.evidence.reader import read_csv as read_csv
-from ketameta.evidence.reader import unguarded as unguarded
 from ketameta.evidence.schema import BATCH_TABLES as BATCH_TABLES
 from ketameta.evidence.schema import STUDY_ID_PATTERN as STUDY_ID_PATTERN
 from ketameta.evidence.schema import TABLES as TABLES
@@ -74,3 +72,5 @@ from ketameta.evidence.textfiles import harmless as harmless
 from ketameta.evidence.textfiles import read_toml as read_toml
 from ketameta.evidence.textfiles import toml_line as toml_line
 from ketameta.evidence.textfiles import without_hidden as without_hidden
+from ketameta.formatting import guarded as guarded
+from ketameta.formatting import unguarded as unguarded

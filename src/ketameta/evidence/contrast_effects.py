@@ -17,7 +17,9 @@ from ketameta import effects as effect_sizes
 from ketameta.effects import conversions
 from ketameta.evidence.effect_rows import EFFECT_COLUMNS
 from ketameta.evidence.pairing import (
+    COMPARABLE,
     COMPARISON_KEYS,
+    MODELLED,
     UNUSED_COLUMNS,
     Assumptions,
     comparison_key,
@@ -26,6 +28,7 @@ from ketameta.evidence.pairing import (
     plain_key,
     size_words,
     unused_row,
+    which_analysis,
     with_source,
 )
 from ketameta.measures import Measure
@@ -34,6 +37,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.evidence.tables import Evidence
+
+
+#: Printed comparisons that are kept for reading, and why no effect comes of them.
+NOT_POOLED = {
+    "HR": "hazard_ratio_not_pooled",
+    "IRR": "rate_ratio_not_pooled",
+    "median_difference": "median_difference",
+    "percent_change": "percent_change",
+    "interaction": "interaction",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +108,8 @@ def effects_of_contrast(
         return _ratio(row, Measure(kind))
     if kind == "RD":
         return _plain_difference(row, Measure.RD, row["estimate"])
-    if kind == "HR":
-        return [], "hazard_ratio_not_pooled"
+    if kind in NOT_POOLED:
+        return [], NOT_POOLED[kind]
     if any(_has(row[name]) and row[name] < 2 for name in ("n_treatment", "n_control")):
         return [], "n_below_two"
     if kind == "MD":
@@ -176,9 +189,11 @@ def _precision(row: dict[str, Any], estimate: float, df: float | None) -> _Preci
 
 
 def _test_statistic(row: dict[str, Any], df: float | None) -> tuple[float | None, str]:
-    """Return the size of a t statistic, from t, F(1, df) or an exact p."""
+    """Return the size of a t statistic, from t, z, F(1, df) or an exact p."""
     if _has(row["t"]):
         return abs(float(row["t"])), "t_printed"
+    if _has(row["z"]):
+        return abs(float(row["z"])), "z_printed"
     if _has(row["f"]):
         return _one(conversions.t_from_f(row["f"])), "f_to_t"
     if _exact_p(row) and df is not None:
@@ -220,7 +235,7 @@ def _mean_difference(
             "md_printed",
             "sign_from_words" if flipped else "",
             precision.route,
-            "model_based" if row["sd_origin"] == "model" else "",
+            "model_based" if row["sd_origin"] in MODELLED else "",
         )
         if part
     )
@@ -362,6 +377,9 @@ def effects_of_contrasts(
     import pandas as pd
 
     contrasts = with_source(evidence.contrasts)
+    printed = [name for name in COMPARISON_KEYS if name != "analysis"]
+    kinds = [*printed, "effect_type"]
+    contrasts["analysis"] = which_analysis(contrasts, kinds, kinds)
     better = directions(contrasts["instrument"], evidence)
     crossed = crossovers(evidence)
     effects: list[dict[str, Any]] = []
@@ -415,12 +433,11 @@ def _fill_sizes(row: dict[str, Any], assumed: Assumptions) -> str:
 def mean_differences(outcomes: pd.DataFrame) -> dict[tuple[Any, ...], float]:
     """Return treatment minus comparator of means whose arms print no usable spread.
 
-    Keys are study, both arms, outcome, instrument, time and subgroup. Where a source prints both
-    endpoint and change, the change stands.
+    Keys are study, both arms, outcome, instrument, time, subgroup and analysis. Where a source
+    prints both endpoint and change, the change stands.
     """
     bare = outcomes[outcomes["sd_"].isna() & outcomes["mean_"].notna()]
-    same = ["study_id", "outcome", "instrument", "time_days", "subgroup", "statistic"]
-    pairs = bare.merge(bare, on=same, suffixes=("_t", "_c"))
+    pairs = bare.merge(bare, on=COMPARABLE, suffixes=("_t", "_c"))
     pairs = pairs[pairs["arm_id_t"] != pairs["arm_id_c"]].sort_values(
         "statistic", ascending=False, kind="stable"
     )
@@ -433,6 +450,7 @@ def mean_differences(outcomes: pd.DataFrame) -> dict[tuple[Any, ...], float]:
             row["instrument"],
             plain_key(row["time_days"]),
             row["subgroup"],
+            row["analysis"],
         ): float(row["mean__t"] - row["mean__c"])
         for row in pairs.to_dict("records")
     }

@@ -76,6 +76,7 @@ def derive_effects(evidence: Evidence, assumptions: Assumptions | None = None) -
 
     assumed = assumptions or Assumptions()
     outcomes = resolve_arm_data(_with_sizes(with_source(evidence.outcomes), assumed))
+    outcomes = _of_clusters(outcomes, evidence)
     usable = outcomes[outcomes["problem"] == ""]
     rows, arms = add_combined_arms(usable, evidence.arms, crossovers(evidence))
     pairs = pair_arms(rows, arms, evidence.project.directness.drug_class)
@@ -94,12 +95,12 @@ def derive_effects(evidence: Evidence, assumptions: Assumptions | None = None) -
     unused = pd.concat([left, contrasts_unused], ignore_index=True)
     return EffectTable(
         _sorted(effects, ["study_id", "arm_id", "comparator_arm_id", *_ORDER]),
-        _sorted(unused, ["study_id", "arm_id", *_ORDER[:-2], "source"]),
+        _sorted(unused, ["study_id", "arm_id", *_ORDER[:-3], "source"]),
         arms,
     )
 
 
-_ORDER = ["outcome", "instrument", "time_days", "subgroup", "data_kind", "measure"]
+_ORDER = ["outcome", "instrument", "time_days", "subgroup", "data_kind", "measure", "analysis"]
 
 
 def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -118,6 +119,28 @@ def _with_sizes(outcomes: pd.DataFrame, assumed: Assumptions) -> pd.DataFrame:
         )
         rows.loc[here, "n"] = float(size.n)
         rows.loc[here, "assumed"] = size_words(size)
+    return rows
+
+
+def _of_clusters(outcomes: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
+    """Return arm rows whose people count for as much as people who were randomised one by one.
+
+    In a cluster trial, numbers of people and events are divided by ``1 + (m - 1) icc`` (Cochrane
+    Handbook, 23.1.4); without the mean cluster size m and the intracluster correlation, a row can
+    enter no effect.
+    """
+    studies = evidence.studies.set_index("study_id")
+    here = outcomes["study_id"].isin(studies.index[studies["design"] == "cluster_rct"])
+    if not here.any():
+        return outcomes
+    rows = outcomes.copy()
+    inflation = 1 + (studies["cluster_size"] - 1) * studies["icc"]
+    factor = rows["study_id"].map(inflation[~inflation.index.duplicated()]).where(here, 1.0)
+    rows.loc[here & factor.isna() & (rows["problem"] == ""), "problem"] = "cluster_not_adjusted"
+    known = here & factor.notna()
+    for name in ("n_", "events_"):
+        rows.loc[known, name] = rows.loc[known, name] / factor[known]
+    rows.loc[known, "route"] += "+design_effect"
     return rows
 
 
@@ -218,6 +241,7 @@ def _with_arm_facts(effects: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
 def _effect_id(row: dict[str, Any]) -> str:
     """Return a stable name of an effect, unique in the table."""
     time = "" if np.isnan(row["time_days"]) else f"{row['time_days']:g}d"
+    told = ", ".join(word for word in (row["printed_as"], row["analysis"]) if word)
     parts = (
         row["study_id"],
         f"{row['arm_id']}-{row['comparator_arm_id']}",
@@ -225,7 +249,7 @@ def _effect_id(row: dict[str, Any]) -> str:
         row["instrument"],
         time,
         row["subgroup"],
-        row["data_kind"] + (f"({row['printed_as']})" if row["printed_as"] else ""),
+        row["data_kind"] + (f"({told})" if told else ""),
         row["measure"],
     )
     return "/".join(str(part) for part in parts)

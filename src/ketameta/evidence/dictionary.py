@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from ketameta.errors import check_choice
 from ketameta.evidence.checks.registry import CHECKS, READING
 from ketameta.evidence.findings import file_finding
 from ketameta.evidence.schema import TABLES, Column, Schema, Table
+from ketameta.formatting import csv_text
 
 _KINDS = {
     "text": "text",
@@ -89,7 +87,7 @@ def dictionary_markdown(schema: Schema) -> str:
 
 
 def template_csv(table: str, schema: Schema) -> str:
-    """Return an empty table: the header and nothing else.
+    """Return an empty table: the header without rare columns, and nothing else.
 
     Parameters
     ----------
@@ -104,9 +102,7 @@ def template_csv(table: str, schema: Schema) -> str:
         If there is no such table.
     """
     check_choice("table", table, tuple(TABLES))
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerow(schema[table].column_names)
-    return stream.getvalue()
+    return csv_text([column.name for column in schema[table].usual], ())
 
 
 def _contents(schema: Schema) -> str:
@@ -129,7 +125,7 @@ def _table_section(table: Table) -> str:
         "| --- | --- | --- | --- |",
     ]
     for column in table.columns:
-        needed = "yes" if column.required else ""
+        needed = "yes" if column.required else "may be added" if column.rare else ""
         meaning = _escaped(column.meaning)
         lines.append(f"| `{column.name}` | {_type_in_words(column)} | {needed} | {meaning} |")
     return "\n".join(lines) + "\n"

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.effects import conversions
+from ketameta.evidence.tables import stated
+from ketameta.measures import ANALYSIS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +22,44 @@ if TYPE_CHECKING:
     from ketameta.evidence.tables import Evidence
 
 
+#: Origins of a spread that is that of a model's mean, not of raw scores.
+MODELLED = ("model", "adjusted")
+#: What a result is about, whoever was analysed.
+_RESULT = ["study_id", "outcome", "instrument", "time_days", "subgroup", "statistic"]
 #: What makes two rows comparable between arms of a study.
-COMPARABLE = ["study_id", "outcome", "instrument", "time_days", "subgroup", "statistic"]
+COMPARABLE = [*_RESULT, "analysis"]
+
+
+def which_analysis(rows: pd.DataFrame, result: Sequence[str], key: Sequence[str]) -> list[str]:
+    """Return in words which analysis of its result each row is; nothing where there is only one.
+
+    Parameters
+    ----------
+    rows : DataFrame
+    result : sequence of str
+        Columns that say what a result is about.
+    key : sequence of str
+        Columns in which a row stands once where a source prints one analysis.
+    """
+    words = {name: rows[name].map(stated) for name in ANALYSIS}
+    keyed = rows[[*dict.fromkeys((*result, *key))]].assign(**words)
+    keyed["_again"] = keyed.duplicated(list(key), keep=False)
+    found = ["" for _ in range(len(rows))]
+    if not keyed["_again"].any():
+        return found
+    places = np.arange(len(rows))
+    for _, group in keyed.assign(_place=places).groupby(list(result), dropna=False, sort=False):
+        if not group["_again"].any():
+            continue
+        # The one column that tells the rows apart, where one does.
+        telling = next(
+            (names for names in ([ANALYSIS[0]], [ANALYSIS[1]])
+             if not group.duplicated([*key, *names]).any()),
+            list(ANALYSIS),
+        )  # fmt: skip
+        for row in group.to_dict("records"):
+            found[row["_place"]] = ", ".join(row[name] for name in telling if row[name])
+    return found
 
 
 def resolve_arm_data(outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -44,6 +82,7 @@ def resolve_arm_data(outcomes: pd.DataFrame) -> pd.DataFrame:
     A printed SD wins over a standard error, that over an interval, that over quartiles and range.
     """
     rows = outcomes.copy()
+    rows["analysis"] = which_analysis(rows, _RESULT, [*_RESULT, "arm_id"])
     size = len(rows)
     n = rows["n"].to_numpy(float)
     mean = rows["mean"].to_numpy(float).copy()
@@ -53,6 +92,9 @@ def resolve_arm_data(outcomes: pd.DataFrame) -> pd.DataFrame:
     problem = np.full(size, "", dtype=object)
     is_event = rows["statistic"].to_numpy() == "events"
 
+    problem[rows["statistic"].to_numpy() == "percent_change"] = "percent_change"
+    over_time = is_event & rows["person_time"].notna().to_numpy() & ~np.isfinite(n)
+    problem[over_time] = "person_time"
     _resolve_counts(rows, is_event, n, events, route, problem)
     _resolve_spread(rows, ~is_event, n, mean, sd, route, problem)
     unresolved = ~is_event & ~np.isfinite(sd) & _spread_printed(rows)
@@ -117,7 +159,7 @@ def _resolve_spread(
     problem: np.ndarray,
 ) -> None:
     """Fill ``mean`` and ``sd`` from what is printed, best route first."""
-    model = rows["sd_origin"].to_numpy() == "model"
+    model = rows["sd_origin"].isin(MODELLED).to_numpy()
     enough = is_score & (n >= 2)
 
     def say(which: np.ndarray, code: str) -> None:
@@ -365,6 +407,7 @@ COMPARISON_KEYS = (
     "instrument",
     "time_days",
     "subgroup",
+    "analysis",
 )
 #: Designs without a second group of people.
 UNCONTROLLED = ("single_arm", "cohort", "case_report")
@@ -459,10 +502,17 @@ PROBLEMS: dict[str, str] = {
     "no_exact_test_statistic": "no exact test statistic or p-value is printed",
     "no_correlation": "a crossover without the within-person correlation",
     "no_correlation_within": "a change without a control, and no within-person correlation",
+    "other_analysis": "the other arm prints this result in another analysis only",
     "no_partner": "no second arm has the same outcome, instrument, time and statistic",
     "partner_unusable": "the numbers of the other arm cannot be used",
     "crossover_counts": "counts of a crossover without the paired table",
     "hazard_ratio_not_pooled": "hazard ratios are kept for reading; no analysis pools them",
+    "rate_ratio_not_pooled": "rate ratios are kept for reading; no analysis pools them",
+    "median_difference": "differences of medians are kept for reading; they are not those of means",
+    "person_time": "events over person-time without a number of people are kept for reading",
+    "cluster_not_adjusted": "arms of a cluster trial without cluster size and icc are too precise",
+    "percent_change": "percent changes are kept for reading; they are not pooled with scores",
+    "interaction": "a test of interaction compares groups of people, not treatments",
     "no_baseline": "a single arm without a baseline mean and SD",
 }
 UNUSED_COLUMNS = (*COMPARISON_KEYS, "data_kind", "source", "code", "reason")
@@ -508,7 +558,8 @@ def unused_outcomes(
             if len(usable.get(key, ())) > 1 and row["study_id"] in crossed:
                 code = "crossover_counts" if row["statistic"] == "events" else "no_correlation"
             else:
-                code = "partner_unusable" if len(every[key]) > 1 else "no_partner"
+                single = "other_analysis" if row["analysis"] else "no_partner"
+                code = "partner_unusable" if len(every[key]) > 1 else single
         unused.append(unused_row(row, row["statistic"], code))
     return pd.DataFrame(unused, columns=list(UNUSED_COLUMNS))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,7 +260,7 @@ def _match(
             f"{len(respelled)} names are not written as in the schema (such as {first})",
             f"write them in lower case with underscores, such as {right}",
         )
-    missing = [column for column in table.columns if column.name not in names]
+    missing = [c for c in table.columns if c.name not in names and not c.rare]
     for column in missing:
         if column.required:
             report("error", "column_missing", column.name, "the column is missing", "add it")
@@ -493,7 +492,7 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
             line=line,
             value=record[0],
         )
-        keys = {name: cell for name, cell in _cells(header, record).items() if name in table.key}
+        keys = {name: cell for name, cell in _cells(header, record).items() if name in table.core}
         refused.append((line, keys))
     return CsvFile(tuple(rows), tuple(refused), blank, tuple(found.findings()))
 
@@ -564,29 +563,3 @@ def other_kind(data: bytes) -> str:
 def _cells(header: Sequence[str], record: list[str]) -> dict[str, str]:
     """Return the cells of ``record`` by the column they stand under."""
     return {name: cell for name, cell in zip(header, record, strict=False) if name}
-
-
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
-#: A spreadsheet runs what starts with one of these.
-_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
-
-def guarded(cell: str) -> str:
-    """Return a cell that no spreadsheet runs: numbers and single signs stay, other text is quoted.
-
-    The apostrophe before the text is what spreadsheets themselves use; :func:`unguarded` takes it
-    off again.
-
-    Examples
-    --------
-    >>> guarded("=1+1"), guarded("-1.5"), guarded("-1,5"), guarded("=")
-    ("'=1+1", '-1.5', '-1,5', '=')
-    """
-    if len(cell) < 2 or not cell.startswith(_STARTS) or _NUMBER.fullmatch(cell):
-        return cell
-    return f"'{cell}"
-
-
-def unguarded(cell: str) -> str:
-    """Return a cell as it was before :func:`guarded`."""
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_STARTS) else cell

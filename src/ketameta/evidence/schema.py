@@ -44,6 +44,8 @@ class Column:
     unit : str
     pattern : str
         Regular expression that a ``key`` or ``list`` item matches in full.
+    rare : bool
+        Whether a file may leave the column out without a word.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Column:
     above: float | None = None
     unit: str = ""
     pattern: str = ""
+    rare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,19 @@ class Table:
     references: tuple[tuple[str, str, str], ...] = field(default=())
 
     @property
+    def core(self) -> tuple[str, ...]:
+        """The key of a result, however often a source analyses it."""
+        return tuple(name for name in self.key if name not in words.ANALYSIS)
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         """Column names in file order."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def usual(self) -> tuple[Column, ...]:
+        """The columns of an empty table: those that a file may not leave out without a word."""
+        return tuple(column for column in self.columns if not column.rare)
 
     def column(self, name: str) -> Column:
         """Return the column called ``name``."""
@@ -195,6 +208,24 @@ def provenance_columns() -> tuple[Column, ...]:
             "Anything a reader should know about this row; 'accept: <check> because <reason>' "
             "accepts a warning.",
         ),
+    )
+
+
+#: Meaning of ``analysis_set``, which joins the key of a result.
+ANALYSED = (
+    "Who was analysed. Two printed analyses of one result (all randomised, completers) each have a "
+    "row; the analysis file says which one enters (choose.analysis)."
+)
+
+
+def read_from_column() -> Column:
+    """Return the column that tells a printed number from one measured in a figure."""
+    return Column(
+        "read_from",
+        "words",
+        "digitised where the numbers were measured from a figure; empty is printed.",
+        allowed=words.READ_FROM,
+        rare=True,
     )
 
 
@@ -392,6 +423,21 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
             ),
             *moderator_columns(project),
             Column(
+                "cluster_size",
+                "number",
+                "People per cluster on average, where clusters were randomised.",
+                above=0,
+                rare=True,
+            ),
+            Column(
+                "icc",
+                "number",
+                "Intracluster correlation; both are needed before arms of a cluster trial enter.",
+                minimum=0,
+                maximum=1,
+                rare=True,
+            ),
+            Column(
                 "overlaps_with",
                 "list",
                 "Studies whose participants are (partly) the same: a pool lists its trials, a "
@@ -438,8 +484,11 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
     )
     outcomes = Table(
         "outcomes",
-        "arm x outcome x instrument x time x subgroup x statistic",
-        ("study_id", "arm_id", "outcome", "instrument", "time_days", "subgroup", "statistic"),
+        "arm x outcome x instrument x time x subgroup x statistic x analysis",
+        (
+            *("study_id", "arm_id", "outcome", "instrument", "time_days", "subgroup"),
+            *("statistic", *words.ANALYSIS),
+        ),
         (
             study_id_column(),
             arm_column("arm_id", "The arm (arms.csv)."),
@@ -451,7 +500,8 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
                 "statistic",
                 "words",
                 "Score at a time (endpoint), change from baseline (change, end minus start as "
-                "printed), or number of people (events).",
+                "printed), change in percent of baseline (kept for reading), or number of people "
+                "(events).",
                 required=True,
                 allowed=words.STATISTICS,
             ),
@@ -487,24 +537,34 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
                 minimum=0,
                 maximum=100,
             ),
+            Column(
+                "person_time",
+                "number",
+                "Person-years at risk, where events stand over time and not over people.",
+                above=0,
+                unit="person-years",
+                rare=True,
+            ),
             Column("baseline_mean", "number", "Mean score before treatment."),
             Column("baseline_sd", "number", "Its standard deviation.", above=0),
-            Column("analysis_set", "words", "Who was analysed.", allowed=words.ANALYSIS_SETS),
+            Column("analysis_set", "words", ANALYSED, allowed=words.ANALYSIS_SETS),
             Column(
                 "sd_origin",
                 "words",
-                "Whether sd, se or interval describe the raw scores or a model's mean (least "
-                "squares).",
+                "Whether sd, se or interval describe the raw scores, imputed ones, or a model's "
+                "mean (least squares). Two printed analyses of one result differ in it or in "
+                "analysis_set; the analysis file says which one enters.",
                 allowed=words.SD_ORIGINS,
             ),
+            read_from_column(),
             *provenance_columns(),
         ),
         references=(("study_id", "studies", "study_id"), ("outcome", "outcome_words", "outcome")),
     )
     contrasts = Table(
         "contrasts",
-        "comparison x outcome x instrument x time x subgroup, where a source prints only (or also) "
-        "the comparison",
+        "comparison x outcome x instrument x time x subgroup x analysis, where a source prints "
+        "only (or also) the comparison",
         (
             "study_id",
             "arm_id",
@@ -514,6 +574,7 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
             "time_days",
             "subgroup",
             "effect_type",
+            *words.ANALYSIS,
         ),
         (
             study_id_column(),
@@ -555,6 +616,14 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
             ),
             Column("t", "number", "t statistic."),
             Column("f", "number", "F statistic with one numerator degree of freedom.", minimum=0),
+            Column("z", "number", "z statistic.", rare=True),
+            Column(
+                "chi2",
+                "number",
+                "Chi-square statistic with one degree of freedom; kept for reading.",
+                minimum=0,
+                rare=True,
+            ),
             Column("df", "number", "Degrees of freedom of t, or of the denominator of F.", above=0),
             count_column("n_treatment", "People analysed in the treatment arm."),
             count_column("n_control", "People analysed in the comparator arm."),
@@ -573,13 +642,15 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
                 maximum=1,
             ),
             Column("sd_difference", "number", "Printed SD of paired differences.", above=0),
-            Column("analysis_set", "words", "Who was analysed.", allowed=words.ANALYSIS_SETS),
+            Column("analysis_set", "words", ANALYSED, allowed=words.ANALYSIS_SETS),
             Column(
                 "sd_origin",
                 "words",
-                "Whether the precision comes from raw scores or from a model with covariates.",
+                "Whether the comparison is crude or adjusted (by a model with covariates).",
                 allowed=words.SD_ORIGINS,
             ),
+            Column("adjusted_for", "text", "What it is adjusted for, as printed.", rare=True),
+            read_from_column(),
             *provenance_columns(),
         ),
         references=(("study_id", "studies", "study_id"), ("outcome", "outcome_words", "outcome")),

@@ -6,6 +6,7 @@ in ``reconciliation.csv``. Computes no statistic.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +14,9 @@ from pathlib import Path
 from ketameta.evidence.cells import read_cell
 from ketameta.evidence.findings import Finding, file_finding, sort_findings
 from ketameta.evidence.load import DECISIONS, SECOND, batch_folders, is_link, read_rows
-from ketameta.evidence.reader import unguarded
 from ketameta.evidence.schema import TABLES, Column, Schema, Table
-from ketameta.evidence.tables import Evidence, Row
+from ketameta.evidence.tables import Evidence, Row, stated
+from ketameta.formatting import unguarded
 from ketameta.paths import ProjectPaths
 
 #: Stands for the whole row where only one extractor has it.
@@ -67,6 +68,8 @@ class Comparison:
         Rows of the first extraction that a partial second extraction of their trial left out.
     unread_cells : int
         Cells filled in the first extraction that a partial row of the second left empty.
+    several : frozenset of str
+        Results that an extractor typed in more than one analysis.
     findings : tuple of Finding
         What could not be read in the second extraction.
     """
@@ -79,6 +82,11 @@ class Comparison:
     findings: tuple[Finding, ...] = ()
     unread: tuple[Row, ...] = ()
     unread_cells: int = 0
+    several: frozenset[str] = frozenset()
+
+    def name_of(self, row: Row) -> str:
+        """Return the key of a row as the reconciliation table writes it."""
+        return key_text(row, whole=key_text(row) in self.several)
 
     @property
     def differences(self) -> tuple[CellPair, ...]:
@@ -98,13 +106,23 @@ def _has_second(folder: Path) -> bool:
         return False
 
 
-def key_text(row: Row) -> str:
-    """Return the key of a row as the reconciliation table writes it."""
+def key_text(row: Row, *, whole: bool = False) -> str:
+    """Return the key of a row as the reconciliation table writes it.
+
+    Which analysis of its result it is stands there only (``whole``) where an extractor typed
+    several: elsewhere it is a cell like others, about which two people may differ.
+    """
     parts = []
-    for name in TABLES[row.table].key:
+    for name in TABLES[row.table].key if whole else TABLES[row.table].core:
         number = row.number(name)
-        parts.append(f"{number:g}" if number is not None else row[name] or "-")
+        parts.append(f"{number:g}" if number is not None else stated(row[name]) or "-")
     return " / ".join(parts)
+
+
+def _several(*sides: Sequence[Row]) -> set[str]:
+    """Return the results that one side or the other analyses more than once."""
+    counts = [Counter(map(key_text, rows)) for rows in sides]
+    return {key for found in counts for key, n in found.items() if n > 1}
 
 
 def is_partial(row: Row) -> bool:
@@ -137,16 +155,21 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
     only_first: list[Row] = []
     only_second: list[Row] = []
     unread: list[Row] = []
+    several: set[str] = set()
     matched = unread_cells = 0
     for table in first.schema.batch:
         if table.name not in second:
             continue
-        mine = {
-            key_text(row): row
+        own = [
+            row
             for row in first.rows(table.name)
             if row.file == f"{name}/{table.name}.csv" and row["study_id"] in studies
-        }
-        other = {key_text(row): row for row in second[table.name]}
+        ]
+        several |= _several(own, second[table.name])
+        mine, other = (
+            {key_text(row, whole=key_text(row) in several): row for row in rows}
+            for rows in (own, second[table.name])
+        )
         matched += sum(key in other for key in mine)
         for key, row in mine.items():
             if key not in other:
@@ -168,6 +191,7 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
         sort_findings(findings),
         tuple(unread),
         unread_cells,
+        frozenset(several),
     )
 
 
@@ -189,20 +213,25 @@ def _read_second(
 def _cells_of(table: Table, first: Row, second: Row) -> Iterator[CellPair]:
     """Yield the compared cells of a row that at least one extractor filled."""
     for column in table.columns:
-        if column.kind not in _COMPARED or column.name in table.key:
+        if column.kind not in _COMPARED or column.name in table.core:
             continue
         if first[column.name] or second[column.name]:
             yield CellPair(table.name, column, first, second)
 
 
+def _is_named(row: Row, key: str) -> bool:
+    return key in (key_text(row), key_text(row, whole=True))
+
+
 def open_rows(comparison: Comparison) -> list[dict[str, str]]:
     """Return one undecided line of the reconciliation table per difference."""
+    named = comparison.name_of
     lines = [
-        _line(pair.table, key_text(pair.first), pair.column.name, pair.first, pair.second)
+        _line(pair.table, named(pair.first), pair.column.name, pair.first, pair.second)
         for pair in comparison.differences
     ]
-    lines += [_line(r.table, key_text(r), WHOLE_ROW, r, None) for r in comparison.only_first]
-    lines += [_line(r.table, key_text(r), WHOLE_ROW, None, r) for r in comparison.only_second]
+    lines += [_line(r.table, named(r), WHOLE_ROW, r, None) for r in comparison.only_first]
+    lines += [_line(r.table, named(r), WHOLE_ROW, None, r) for r in comparison.only_second]
     return lines
 
 
@@ -328,7 +357,7 @@ def _apply(
     """Apply the decisions on one batch to the tables; yield what is open or does not fit."""
     made = {decision.place: decision for decision in decisions}
     wanted = {(line["table"], line["row"], line["column"]): line for line in open_rows(comparison)}
-    rows = {(row.table, key_text(row)): row for row in comparison.only_second}
+    rows = {(row.table, comparison.name_of(row)): row for row in comparison.only_second}
     for place, line in wanted.items():
         decision = made.get(place)
         if decision is None or not decision["agreed"]:
@@ -375,7 +404,7 @@ def _unreconciled(
     place, number = file, decision.line if decision is not None else 0
     prefix = f"{comparison.batch}/"
     for row in tables.get(line["table"], ()):
-        if decision is None and row.file.startswith(prefix) and key_text(row) == line["row"]:
+        if decision is None and row.file.startswith(prefix) and _is_named(row, line["row"]):
             place, number = row.file, row.line
     return Finding(
         "error",
@@ -402,7 +431,7 @@ def _settle(
     table, key, name = decision.place
     agreed = decision["agreed"]
     rows = tables.setdefault(table, [])
-    place = next((index for index, row in enumerate(rows) if key_text(row) == key), None)
+    place = next((index for index, row in enumerate(rows) if _is_named(row, key)), None)
     if name == WHOLE_ROW:
         if agreed.lower() not in (KEEP, LEAVE_OUT):
             yield _misfit(decision, file, "a row is kept or left out", f"{KEEP} or {LEAVE_OUT}")

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 
 from ketameta.evidence.project import Project
 from ketameta.evidence.schema import TABLES, Schema, schema_of
-from ketameta.measures import BASES, COVERS, SECONDARY, STUDY_NUMBERS
+from ketameta.measures import ANALYSIS, BASES, COVERS, SECONDARY, STUDY_NUMBERS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def stated(word: str) -> str:
+    """Return a word, or nothing where it says that nothing is said."""
+    return "" if word == "not_reported" else word
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +54,29 @@ class Row:
     @property
     def key(self) -> tuple[str | float | None, ...]:
         """The key of the row; times that are equal as numbers are equal here."""
+        return (*self.core, *(stated(self[name]) for name in ANALYSIS if name in self._key))
+
+    @property
+    def core(self) -> tuple[str | float | None, ...]:
+        """The key of the result, however often its source analyses it."""
         return tuple(
-            self.numbers.get(name, self.texts.get(name, "")) for name in TABLES[self.table].key
+            self.numbers.get(name, self.texts.get(name, "")) for name in TABLES[self.table].core
         )
+
+    @property
+    def _key(self) -> tuple[str, ...]:
+        return TABLES[self.table].key
+
+    def is_other_analysis(self, other: Row) -> bool:
+        """Return whether two rows of one result say in words that they are two analyses of it."""
+        pairs = ((stated(self[name]), stated(other[name])) for name in ANALYSIS)
+        return any(one and two and one != two for one, two in pairs)
 
     @property
     def in_words(self) -> str:
         """The key as a person would say it, such as ``alder_2014, control, pain, day 1``."""
         parts = []
-        for name in TABLES[self.table].key:
+        for name in TABLES[self.table].core:
             text = self[name]
             if text:
                 parts.append(f"day {text}" if name == "time_days" else text)

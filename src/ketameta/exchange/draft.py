@@ -14,13 +14,13 @@ from ketameta import measures
 from ketameta.errors import ImportAccountError, UsageError, did_you_mean
 from ketameta.evidence.findings import shown
 from ketameta.evidence.project import Project
-from ketameta.evidence.reader import unguarded
 from ketameta.evidence.schema import TABLES, Schema, schema_of
+from ketameta.evidence.tables import stated
 from ketameta.evidence.textfiles import decode, read_toml, without_hidden
-from ketameta.formatting import plural
+from ketameta.formatting import csv_text, plural, unguarded
 from ketameta.review.document import Block, Bullets, Document, Heading, Paragraph
 from ketameta.review.start import Cells as TableCells
-from ketameta.review.start import csv_text, slug
+from ketameta.review.start import slug
 
 Key = tuple[str, ...]
 #: Cells of provenance, which may differ between two reports of the same row.
@@ -81,7 +81,8 @@ class Draft:
 
 def row_name(table: str, cells: TableCells) -> str:
     """Return a row as reports name it: its table and its key."""
-    return f"{table}: {', '.join(part for part in key_of(table, cells) if part)}"
+    parts = [stated(part) for part in key_of(table, cells)]
+    return f"{table}: {', '.join(part for part in parts if part)}"
 
 
 def key_of(table: str, cells: TableCells) -> Key:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from ketameta.analyses.rows import study_rows
 from ketameta.errors import UsageError, check_choice, did_you_mean
 from ketameta.evidence.project import Project
-from ketameta.evidence.reader import guarded
 from ketameta.evidence.tables import Evidence, Row
+from ketameta.formatting import csv_text, guarded
 from ketameta.paths import ProjectPaths, write_atomically
-from ketameta.review.start import csv_text
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec

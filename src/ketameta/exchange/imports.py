@@ -199,7 +199,7 @@ def _unknown_format(source: SourceCsv, name: str) -> ImportReport:
     own = [
         table.name
         for table in BATCH_TABLES
-        if len(table.key) > 1 and {*table.key} <= {*source.columns}
+        if len(table.core) > 1 and {*table.core} <= {*source.columns}
     ]
     if own:
         why = (

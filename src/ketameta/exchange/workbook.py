@@ -109,7 +109,7 @@ def _write_table(sheet: Worksheet, table: Table, lists: dict[Any, str]) -> None:
     from openpyxl.utils import get_column_letter
     from openpyxl.worksheet.datavalidation import DataValidation
 
-    for place, column in enumerate(table.columns, 1):
+    for place, column in enumerate(table.usual, 1):
         letter = get_column_letter(place)
         cell = sheet.cell(1, place, column.name)
         cell.font = Font(bold=True)
@@ -179,7 +179,7 @@ def _write_help(
     write("sheet", "column", "needed", "meaning", "words", strong=True)
     for table in schema.batch:
         for column in table.columns:
-            needed = "yes" if column.required else ""
+            needed = "yes" if column.required else "may be added" if column.rare else ""
             write(table.name, column.name, needed, _meaning(column), ", ".join(column.allowed))
     for letter, width in zip("ABCDE", (16, 30, 30, 60, 60), strict=True):
         sheet.column_dimensions[letter].width = width
@@ -452,7 +452,7 @@ def _read_row(
         record[name] = text
         changes.extend(f"{name}: {words}" for words in change)
         refusals.extend(f"{name}: {words}" for words in refusal)
-    label = ", ".join(record.get(name, "") for name in table.key if record.get(name))
+    label = ", ".join(record.get(name, "") for name in table.core if record.get(name))
     if not record:
         refusals.append("no cell stands under a known column")
     verdict: Verdict = "refused" if refusals else "changed" if changes else "taken"

@@ -1,3 +1,5 @@
+from ketameta.formatting import csv_text as csv_text
+from ketameta.formatting import guarded as guarded
 from ketameta.report.analysis_view import slope_words as slope_words
 from ketameta.report.changes import changes_since_release as changes_since_release
 from ketameta.report.changes import frozen_results as frozen_results
@@ -54,8 +56,6 @@ from ketameta.report.publish import report_files as report_files
 from ketameta.report.publish import results_schema as results_schema
 from ketameta.report.publish import schema_text as schema_text
 from ketameta.report.tables import analysis_tables as analysis_tables
-from ketameta.report.tables import csv_text as csv_text
-from ketameta.report.tables import guarded as guarded
 from ketameta.report.tables import tables_of as tables_of
 from ketameta.report.texts import TERMS as TERMS
 from ketameta.report.texts import glossary as glossary

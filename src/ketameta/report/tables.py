@@ -2,41 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any
 
-from ketameta.formatting import published
+from ketameta.formatting import csv_text
 from ketameta.report.companion_tables import league_rows
-
-#: A spreadsheet takes a cell that begins with one of these for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
-
-
-def guarded(value: Any) -> str:
-    """Return a cell's text; text that a spreadsheet would run gets an apostrophe in front."""
-    if value is None:
-        return ""
-    text = repr(published(value)) if isinstance(value, float) else str(value)
-    text = text.replace("\x00", "")
-    if text.lstrip(
-        " \u00a0\u200e\u200f\u202a\u202b\u202d\u202e\u2066\u2067\u2068\ufeff"
-    ).startswith(_FORMULA) and not _NUMBER.match(text):
-        return f"'{text}"
-    return text
-
-
-def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table as CSV."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([[guarded(cell) for cell in row] for row in rows])
-    return stream.getvalue()
 
 
 def _listed(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

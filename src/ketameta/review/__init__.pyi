@@ -1,3 +1,4 @@
+from ketameta.formatting import csv_text as csv_text
 from ketameta.review.agreement import agreement_document as agreement_document
 from ketameta.review.agreement import cohens_kappa as cohens_kappa
 from ketameta.review.agreement import intraclass_correlation as intraclass_correlation
@@ -28,7 +29,6 @@ from ketameta.review.start import SIMULATED as SIMULATED
 from ketameta.review.start import Cells as Cells
 from ketameta.review.start import check_project_folder as check_project_folder
 from ketameta.review.start import check_study_id as check_study_id
-from ketameta.review.start import csv_text as csv_text
 from ketameta.review.start import example as example
 from ketameta.review.start import example_row as example_row
 from ketameta.review.start import holds_rows as holds_rows

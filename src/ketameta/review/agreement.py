@@ -27,10 +27,16 @@ from ketameta.evidence.second_extraction import (
     read_decisions,
     second_folders,
 )
-from ketameta.formatting import MISSING, format_number, format_percent, format_significant, plural
+from ketameta.formatting import (
+    MISSING,
+    csv_text,
+    format_number,
+    format_percent,
+    format_significant,
+    plural,
+)
 from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph
-from ketameta.review.start import csv_text
 
 #: Normal quantile of the limits of agreement.
 _Z95 = 1.96

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 import shutil
@@ -17,8 +15,9 @@ from ketameta.errors import UsageError
 from ketameta.evidence.dictionary import template_csv
 from ketameta.evidence.load import batch_folders
 from ketameta.evidence.project import Project, load_project, read_project
-from ketameta.evidence.reader import guarded, read_csv
+from ketameta.evidence.reader import read_csv
 from ketameta.evidence.schema import BATCH_TABLES, STUDY_ID_PATTERN, Schema, Table, schema_of
+from ketameta.formatting import csv_text
 from ketameta.paths import ProjectPaths, recover, unfinished
 from ketameta.review.document import Document, Grid, Heading, Paragraph, as_markdown
 
@@ -163,26 +162,19 @@ _UNREAD = ("not_csv", "file_unreadable", "quotes", "header_missing", "line_above
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
-def csv_text(
-    columns: Sequence[str], rows: Iterable[Cells], *, separator: str = ",", guard: bool = True
-) -> str:
-    """Return rows as CSV text with a header; missing cells are empty."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, delimiter=separator, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        cells = [row.get(name, "") for name in columns]
-        writer.writerow([guarded(cell) for cell in cells] if guard else cells)
-    return stream.getvalue()
-
-
 def table_csv(shape: Table, rows: Iterable[Cells]) -> str:
-    """Return the CSV of one table of the schema, sorted by its key; every row stands in it."""
+    """Return the CSV of one table of the schema, sorted by its key; every row stands in it.
+
+    Columns that are rare stand in it where a row fills them.
+    """
 
     def order(row: Cells) -> tuple[tuple[int, float, str], ...]:
         return tuple(_sortable(row.get(name, "")) for name in shape.key)
 
-    return csv_text(shape.column_names, sorted(rows, key=order))
+    ordered = sorted(rows, key=order)
+    filled = {name for row in ordered for name, cell in row.items() if cell}
+    names = [c.name for c in shape.columns if not c.rare or c.name in filled]
+    return csv_text(names, ordered)
 
 
 def _sortable(cell: str) -> tuple[int, float, str]:

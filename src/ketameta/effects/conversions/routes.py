@@ -133,6 +133,8 @@ _ROUTES = (
     Route(
         "t_printed", "g from the printed t statistic", "Hedges 1981, doi:10.3102/10769986006002107"
     ),
+    Route("design_effect", "people and events over the design effect", _HANDBOOK + "23.1.4"),
+    Route("z_printed", "g from the printed z statistic", _HANDBOOK + "6.5.2.3"),
     Route("t_from_p", "t statistic from an exact P value", _HANDBOOK + "6.5.2.3", False),
     Route("f_to_t", "t statistic from F with 1 numerator df", _HANDBOOK + "6.5.2.3"),
     Route("paired_printed", "SD or SE of within-person differences as printed", "the source"),

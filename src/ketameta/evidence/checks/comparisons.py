@@ -21,6 +21,7 @@ from ketameta.evidence.checks.context import (
 from ketameta.evidence.checks.people import t_two_sided
 from ketameta.evidence.checks.rows import SPREAD_FACTOR, half_width_in_se
 from ketameta.evidence.tables import Row
+from ketameta.measures import RATIOS
 
 #: Arms of one trial rarely differ more than this in their standard deviations.
 SD_RATIO = 3.0
@@ -279,7 +280,6 @@ def check_arms_have_partners(context: Context) -> Iterator[Problem]:
         )
 
 
-RATIOS = ("OR", "RR", "HR")
 #: z from the interval and z from the p-value may differ by this factor: t quantiles with few
 #: degrees of freedom, covariates and score tests explain that much.
 Z_FACTOR = 1.6
@@ -435,6 +435,11 @@ def _z_ranges(row: Row) -> Iterator[tuple[str, float, float]]:
         if isfinite(p) and 0 < p <= 1:
             z = -_NORMAL.inv_cdf(p / 2)
             yield ("t" if t is not None else "F"), 0.95 * z - 0.05, 1.05 * z + 0.05
+    if (deviate := row.number("z")) is not None:
+        yield "z", abs(deviate) - half_unit(row, "z"), abs(deviate) + half_unit(row, "z")
+    if (square := row.number("chi2")) is not None and df in (None, 1):
+        half = half_unit(row, "chi2")
+        yield "chi-square", sqrt(max(0.0, square - half)), sqrt(square + half)
 
 
 def _ratio_interval(

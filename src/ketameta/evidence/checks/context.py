@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TypeVar
 
 from ketameta.evidence.findings import Finding, Severity
-from ketameta.evidence.tables import Evidence, Row
+from ketameta.evidence.tables import Evidence, Row, stated
+from ketameta.measures import ANALYSIS
 
 _Key = TypeVar("_Key")
 #: Designs in which the same people are in every arm.
@@ -148,19 +149,20 @@ class Context:
 
     @cached_property
     def comparisons(self) -> tuple[tuple[Row, ...], ...]:
-        """Rows of outcomes.csv that could be compared: same all but the arm, an arm once."""
-        groups: dict[tuple[object, ...], dict[str, Row]] = {}
+        """Rows of outcomes.csv that could be compared: same all but the arm, an arm once.
+
+        Where a source prints several analyses of a result, each is compared with its like.
+        """
+        results: dict[tuple[object, ...], list[Row]] = {}
         for row in self.rows("outcomes"):
-            time = row.number("time_days")
-            key = (
-                row["study_id"],
-                row["outcome"],
-                row["instrument"],
-                row["time_days"] if time is None else time,
-                row["subgroup"],
-                row["statistic"],
-            )
-            groups.setdefault(key, {}).setdefault(row["arm_id"], row)
+            study, _, *rest = row.core
+            results.setdefault((study, *rest), []).append(row)
+        groups: dict[tuple[object, ...], dict[str, Row]] = {}
+        for key, rows in results.items():
+            once = len({row["arm_id"] for row in rows}) == len(rows)
+            for row in rows:
+                apart = () if once else tuple(stated(row[name]) for name in ANALYSIS)
+                groups.setdefault((key, apart), {}).setdefault(row["arm_id"], row)
         return tuple(tuple(rows.values()) for rows in groups.values())
 
     def pairs(self) -> Iterator[tuple[Row, Row]]:

@@ -28,10 +28,12 @@ _BATCH_TABLES = ("arms", "outcomes", "contrasts", "moderators", "risk_of_bias")
 def check_keys_are_unique(context: Context) -> Iterator[Problem]:
     """Each key stands once in all batches together; delete the copy or correct the key."""
     for name, table in context.evidence.schema.tables.items():
-        seen: dict[tuple[object, ...], Row] = {}
+        seen: dict[tuple[object, ...], list[Row]] = {}
         for row in context.rows(name):
-            first = seen.setdefault(row.key, row)
-            if first is row:
+            before = seen.setdefault(row.core, [])
+            first = next((other for other in before if not other.is_other_analysis(row)), None)
+            before.append(row)
+            if first is None:
                 continue
             same = first.texts == row.texts
             yield error(

@@ -18,7 +18,7 @@ from ketameta.evidence.checks.context import (
     warning,
 )
 from ketameta.evidence.tables import Row
-from ketameta.measures import ROB_DOMAINS
+from ketameta.measures import RATIOS, ROB_DOMAINS
 
 #: Columns that describe a score; a row of counts has none of them.
 SCORE_COLUMNS: tuple[str, ...] = (
@@ -42,7 +42,7 @@ def check_one_kind_of_data_per_row(context: Context) -> Iterator[Problem]:
     for row in context.rows("outcomes"):
         if row["statistic"] == "events":
             wrong, what = SCORE_COLUMNS, "a score stands in a row of counts"
-        elif row["statistic"] in ("endpoint", "change"):
+        elif row["statistic"] in ("endpoint", "change", "percent_change"):
             wrong, what = COUNT_COLUMNS, "a count stands in a row of scores"
         else:
             continue
@@ -67,6 +67,7 @@ def check_rows_have_results(context: Context) -> Iterator[Problem]:
         "events": ("events", "percent"),
         "endpoint": ("mean", "median"),
         "change": ("mean", "median"),
+        "percent_change": ("mean", "median"),
     }
     for row in context.rows("outcomes"):
         names = needed.get(row["statistic"], ())
@@ -74,9 +75,11 @@ def check_rows_have_results(context: Context) -> Iterator[Problem]:
             yield error(row, names[0], f"neither {names[0]} nor {names[1]} is filled", remedy)
     for row in context.rows("contrasts"):
         kind = row["effect_type"]
-        if kind == "test" and not any(row[name] for name in ("p", "t", "f")):
+        if kind == "test" and not any(row[name] for name in ("p", "t", "f", "z", "chi2")):
             yield error(row, "p", "neither p, t nor f is filled", remedy)
         has_interval = row["ci_low"] and row["ci_high"]
+        if kind == "interaction" and row["p"]:
+            continue
         if kind and kind != "test" and not row["estimate"] and not has_interval:
             why = f"a row of {kind} has neither estimate nor interval"
             yield error(row, "estimate", why, remedy)
@@ -226,7 +229,7 @@ def check_intervals_are_symmetric(context: Context) -> Iterator[Problem]:
             continue
         kind = row["effect_type"]
         column = estimate_column(row)
-        if kind in ("OR", "RR", "HR", "RD") or column == "percent":
+        if kind in (*RATIOS, "RD", "median_difference") or column == "percent":
             continue
         slack = half_unit(row, column) + max(half_unit(row, "ci_low"), half_unit(row, "ci_high"))
         off = max(0.0, abs((low + high) / 2 - value) - slack)
@@ -248,7 +251,7 @@ def check_intervals_are_symmetric(context: Context) -> Iterator[Problem]:
 def check_intervals_of_ratios_are_symmetric(context: Context) -> Iterator[Problem]:
     """Each interval of a ratio lies evenly around it on the logarithmic scale."""
     for row, low, high, value in _intervals(context):
-        if row["effect_type"] not in ("OR", "RR", "HR") or low is None or high is None:
+        if row["effect_type"] not in RATIOS or low is None or high is None:
             continue
         if value is None or not 0 < low <= value <= high or low == high:
             continue
