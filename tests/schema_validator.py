@@ -8,7 +8,7 @@ from typing import Any
 
 KNOWN = {
     "$schema", "$defs", "$ref", "title", "description", "type", "enum", "properties", "required",
-    "additionalProperties", "items", "minimum", "maximum", "pattern", "anyOf",
+    "additionalProperties", "items", "minimum", "maximum", "pattern", "anyOf", "default",
 }  # fmt: skip
 
 

@@ -54,6 +54,7 @@ LONG = 600
 LONGEST = 1000
 LONGER: dict[str, str] = {
     "analyses/certainty.py": "facts and words of the five domains of one assessment",
+    "analyses/policy.py": "the rules, the estimates they choose and the headline in words",
     "analyses/spec.py": "every key of an analysis file with its meaning",
     "cli.py": "every command with its help; the bodies are calls",
     "evidence/schema.py": "one noun; to be cut by the noun that made it grow",

@@ -106,9 +106,8 @@ def test_the_numbers_are_those_of_the_analysis_with_and_without_the_batch(tmp_pa
     evidence, _ = load_evidence(paths)
     before = run_analysis(spec, derive_effects(evidence), evidence)
     for side, result in ((change.before[0], before), (change.after[0], after)):
-        assert side.numbers["estimate"] == result["pooled"]["estimate"]
-        assert side.numbers["tau2"] == result["pooled"]["tau2"]
-        assert side.numbers["pi_high"] == result["pooled"]["pi_high"]
+        for name in ("estimate", "tau", "pi_high"):
+            assert side.numbers[name] == result["headline"][name]
         assert side.people == result["n_participants"]
 
 
@@ -318,17 +317,17 @@ def result_of(paths):
 def test_rounding_in_the_last_place_is_no_change(tmp_path):
     result = result_of(make_project(tmp_path, trials(3), {"demo": MD}))
     other = json.loads(json.dumps(result))
-    other["pooled"]["estimate"] *= 1 + 1e-12
+    other["headline"]["estimate"] *= 1 + 1e-12
     assert not compare_results(result, other).is_changed
-    other["pooled"]["estimate"] *= 1.001
+    other["headline"]["estimate"] *= 1.001
     assert compare_results(result, other).is_changed
 
 
 def test_a_prediction_interval_that_now_includes_no_difference_is_said(tmp_path):
     result = result_of(make_project(tmp_path, trials(3), {"demo": MD}))
     one, two = json.loads(json.dumps(result)), json.loads(json.dumps(result))
-    one["pooled"] |= {"pi_low": -9.0, "pi_high": -1.0}
-    two["pooled"] |= {"pi_low": -9.0, "pi_high": 1.0}
+    one["headline"] |= {"pi_low": -9.0, "pi_high": -1.0}
+    two["headline"] |= {"pi_low": -9.0, "pi_high": 1.0}
     assert compare_results(one, two).new_predictions == (
         "The prediction interval for a new trial now includes no difference.",
     )

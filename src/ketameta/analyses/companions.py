@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta import effects
+from ketameta.analyses.policy import prior_scale_of
 from ketameta.analyses.rows import study_rows
 from ketameta.errors import KetametaError
 from ketameta.formatting import plural, published_together
@@ -125,17 +126,17 @@ def _restricted(spec: AnalysisSpec, used: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _bayes(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the Bayesian companion under a half-normal prior on tau."""
-    threshold = spec.model.important_difference
+    threshold, scale = spec.model.important_difference, prior_scale_of(spec, rows).value
     fit = bayes_random_effects(
         np.array([row["estimate"] for row in rows], dtype=float),
         np.array([row["variance"] for row in rows], dtype=float),
-        tau_prior=HalfNormal(spec.model.tau_prior_scale),
+        tau_prior=HalfNormal(scale),
         level=spec.model.level,
         thresholds=() if threshold is None else (threshold,),
     )
     return {
         "code": "bayes",
-        "label": f"Bayesian, half-normal({spec.model.tau_prior_scale:g}) prior on tau",
+        "label": f"Bayesian, half-normal({scale:g}) prior on tau",
         "k": fit.k,
         "estimate": fit.mu.median,
         "ci_low": fit.mu.ci_low,

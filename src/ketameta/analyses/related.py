@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ketameta.analyses.credibility import moderator_analyses
 from ketameta.analyses.next_trial import PriorTrials
+from ketameta.analyses.policy import prior_scale_of
 from ketameta.analyses.rows import study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.words import words_of
@@ -78,5 +79,5 @@ class Related:
             f"{other.title}: {words_of(group)}" if group else other.title,
             tuple(row["estimate"] for row in kept),
             tuple(row["variance"] for row in kept),
-            other.model.tau_prior_scale,
+            prior_scale_of(other, kept).value,
         )

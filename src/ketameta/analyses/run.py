@@ -7,7 +7,7 @@ published, so that they say the same on every processor.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from ketameta.analyses.multiverse import multiverse
 from ketameta.analyses.network import network, network_rows
 from ketameta.analyses.next_trial import next_trial_of
 from ketameta.analyses.over_time import group_facts, over_time
+from ketameta.analyses.policy import Headline, headline_of
 from ketameta.analyses.related import Related
 from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
@@ -172,6 +173,8 @@ def run_analysis(
     several = overall and len(independent) >= 2
     if spec.kind not in ("network", "dose_response"):
         _give_weights(groups, rows, independent, spec)
+    sizes = _sizes(net, independent)
+    scored = _instrument(spec, evidence)
     result: dict[str, Any] = {
         "name": spec.name,
         "kind": spec.kind,
@@ -193,8 +196,9 @@ def run_analysis(
         "group_by": spec.model.group_by,
         "important_difference": spec.model.important_difference,
         "important_difference_source": spec.model.important_difference_source,
-        **_sizes(net, independent),
-        "groups": groups,
+        **sizes,
+        "headline": _headline(spec, independent, overall, sizes, scored),
+        "groups": _with_headlines(spec, groups, scored),
         "pooled": _stored(pooled) if overall else None,
         "subgroup_test": _between_groups(spec, rows),
         "companions": companions_of(spec, selected.used, independent) if overall else [],
@@ -225,6 +229,51 @@ def run_analysis(
     return {**shown, "sentences": sentences_of(shown)}
 
 
+class Instrument(NamedTuple):
+    """The unit of a mean difference, and the usual spread of scores where it is declared."""
+
+    unit: str = ""
+    usual_sd: float | None = None
+
+
+def _instrument(spec: AnalysisSpec, evidence: Evidence) -> Instrument:
+    """Return the unit of the one instrument of an analysis, or points of it."""
+    if len(spec.select.instrument) != 1:
+        return Instrument()
+    name = spec.select.instrument[0]
+    row = next((row for row in evidence.rows("instruments") if row["instrument"] == name), None)
+    unit = (row["unit"] if row else "") or f"points of the {spec.project.words_of(name).upper()}"
+    return Instrument(unit, row.number("usual_sd") if row else None)
+
+
+#: Kinds without a pooled effect of their own, with the rule that says so.
+_NOT_POOLED = {"network": "network", "dose_response": "doses"}
+
+
+def _headline(
+    spec: AnalysisSpec,
+    rows: list[dict[str, Any]],
+    overall: bool,
+    sizes: dict[str, int],
+    scored: Instrument,
+) -> Headline:
+    """Return the headline of an analysis; without an estimate where its groups stand alone."""
+    instead = _NOT_POOLED.get(spec.kind, "" if overall else "groups_apart")
+    return headline_of(spec, rows, instead=instead, **scored._asdict(),
+                       sizes=(sizes["k"], sizes["n_participants"]))  # fmt: skip
+
+
+def _with_headlines(
+    spec: AnalysisSpec, groups: list[dict[str, Any]], scored: Instrument
+) -> list[dict[str, Any]]:
+    """Return the groups, each that is pooled with a headline of its own."""
+    return [
+        {**group, "headline": headline_of(spec, group["rows"], **scored._asdict())
+                  if group["pooled"] is not None else None}
+        for group in groups
+    ]  # fmt: skip
+
+
 def sentences_of(result: dict[str, Any]) -> list[str]:
     """Return what a published result says, in words."""
     return [
@@ -234,7 +283,7 @@ def sentences_of(result: dict[str, Any]) -> list[str]:
             *words.group_sentences(result),
             *words.over_time_sentences(result),
             *dose_sentences(result),
-            words.two_trials_sentence(result),
+            result["headline"]["disagreement"],
             words.prediction_sentence(result),
             words.heterogeneity_sentence(result),
         )

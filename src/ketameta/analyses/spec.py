@@ -233,8 +233,8 @@ class Model(Table):
     important_difference: OptionalNumber = None
     important_difference_source: Text = ""
     tau_prior_scale: Annotated[
-        Number, number_where(lambda x: x > 0, "a number above 0 is needed")
-    ] = 0.5
+        OptionalNumber, number_where(lambda x: x > 0, "a number above 0 is needed")
+    ] = None
 
 
 def _moderator(value: Any, info: ValidationInfo) -> str:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
 
 
+#: Trials are said to differ more than chance explains below this p value of the Q test.
+DIFFERS_BELOW = 0.1
+
+
 def shown(value: float | None, measure: Measure) -> float | None:
     """Return a value on the scale that readers see: ratios are exponentiated."""
     if value is None:
@@ -51,54 +55,28 @@ _MEASURE_WORDS = {
     Measure.RD: "risk difference",
     Measure.SMCR: "standardised mean change",
 }
-_DIFFERENCE_NAMES = {
-    Measure.OR: "ratio of odds ratios",
-    Measure.RR: "ratio of risk ratios",
-}
 
 
 def measure_words(measure: Measure) -> str:
     """Return ``risk ratio``."""
-    return _MEASURE_WORDS[measure]
-
-
-def estimate_words(pooled: dict[str, Any], measure: Measure, kind: str = "pooled") -> str:
-    """Return ``risk ratio is 2.31 (95% CI 1.60 to 3.33)``."""
-    name = _MEASURE_WORDS[measure]
-    if kind == "within_trial":
-        name = _DIFFERENCE_NAMES.get(measure, f"difference between the groups in {name}")
-    value = written(pooled["estimate"], measure)
-    interval = interval_words(pooled["ci_low"], pooled["ci_high"], measure)
-    level = format_level(pooled["level"])
-    return f"{name} is {value} ({level} CI {interval})"
+    return _MEASURE_WORDS.get(measure, measure.label.lower())
 
 
 def main_sentence(result: dict[str, Any]) -> str:
     """Return the sentence that opens the section of a result."""
-    measure = Measure(result["measure"])
     k = result["k"]
     if k == 0:
         return f"No eligible trial was found. We looked for {result['looked_for']}."
     people = result["n_participants"]
     least = "at least " if result["n_trials_without_size"] else ""
     who = f" with {least}{format_count(people)} people" if people else ""
-    pooled, kind = result["pooled"], result["kind"]
+    kind = result["kind"]
     if kind == "network":
         return network_sentence(result, f"{plural(k, 'trial')}{who}")
     if kind == "dose_response":
         return f"{plural(k, 'trial')}{who} compare fixed doses with a control."
-    if pooled is None:
-        return f"{plural(k, 'trial')}{who}; different measurements are not pooled together."
-    if k == 1:
-        row = result["groups"][0]["rows"][0]
-        return (
-            f"One trial{who} ({row['label']}) is eligible: the "
-            f"{estimate_words(pooled, measure, kind)}; "
-            f"{direction_words(pooled, measure, result['favours'])}. "
-            "A single trial is shown as it is; nothing is pooled."
-        )
-    sentence = f"Across {plural(k, 'trial')}{who}, the {estimate_words(pooled, measure, kind)}"
-    return f"{sentence}; {direction_words(pooled, measure, result['favours'])}."
+    sentence: str = result["headline"]["sentence"]
+    return sentence
 
 
 def network_sentence(result: dict[str, Any], trials: str) -> str:
@@ -122,14 +100,12 @@ def network_sentence(result: dict[str, Any], trials: str) -> str:
 
 def group_sentences(result: dict[str, Any]) -> list[str]:
     """Return one sentence per group where the groups are not pooled together."""
-    measure = Measure(result["measure"])
-    if result["pooled"] is not None or result["kind"] == "network":
+    if result["headline"]["rule"]["code"] != "groups_apart":
         return []
     return [
-        f"{group['label']}: {plural(len(group['rows']), 'trial')}, the "
-        f"{estimate_words(group['pooled'], measure)}."
+        f"{group['label']}: {group['headline']['sentence']}"
         for group in result["groups"]
-        if group["pooled"] is not None
+        if group["headline"] is not None
     ]
 
 
@@ -171,63 +147,33 @@ def words_of(key: str) -> str:
     return key.replace("_", " ")
 
 
-def direction_words(pooled: dict[str, Any], measure: Measure, favours: list[str]) -> str:
-    """Return what the interval says about the direction, in words."""
-    null = 0.0
-    low, high = pooled["ci_low"], pooled["ci_high"]
-    if low is None or high is None:
-        return "no interval can be given"
-    if high < null:
-        return f"the whole interval lies on the side that {_lower_first(favours[0])}"
-    if low > null:
-        return f"the whole interval lies on the side that {_lower_first(favours[1])}"
-    return "the interval includes no difference"
-
-
-def _lower_first(text: str) -> str:
-    words = text[:1].lower() + text[1:]
-    return words if words.startswith("favours") else f"means {words}"
-
-
 def prediction_sentence(result: dict[str, Any]) -> str:
     """Return what a new study would show, or why that is not said."""
-    pooled = result["pooled"]
-    measure = Measure(result["measure"])
-    if result["k"] < 2 or pooled is None:
+    headline = result["headline"]
+    if headline["k"] < 2 or headline["estimate"] is None:
         return ""
-    if pooled.get("pi_low") is None:
-        return "Two trials are too few for a prediction interval."
-    interval = interval_words(pooled["pi_low"], pooled["pi_high"], measure)
-    level = format_level(pooled["level"])
+    if headline["pi_low"] is None:
+        return str(headline["prediction"])
+    measure = Measure(headline["measure"])
+    interval = interval_words(headline["pi_low"], headline["pi_high"], measure)
+    level = format_level(headline["level"])
     return (
         f"The {level} prediction interval for the true effect in a new, similar trial runs "
         f"from {interval}."
     )
 
 
-def two_trials_sentence(result: dict[str, Any]) -> str:
-    """Return the other intervals that stand beside the main one when there are two trials."""
-    if result["k"] != 2 or result["pooled"] is None:
-        return ""
-    measure = Measure(result["measure"])
-    level = format_level(result["pooled"]["level"])
-    beside = [
-        f"{item['label']}: {interval_words(item['ci_low'], item['ci_high'], measure)}"
-        for item in result["companions"]
-        if item["code"] in {"wald", "bayes"}
-    ]
-    return f"With two trials no interval can be relied on alone ({level} {'; '.join(beside)})."
-
-
 def heterogeneity_sentence(result: dict[str, Any]) -> str:
     """Return how much the trials differ."""
-    pooled = result["pooled"]
-    if result["k"] < 2 or pooled is None or pooled.get("tau2") is None:
+    headline, pooled = result["headline"], result["pooled"]
+    if headline["k"] < 2 or pooled is None or headline["tau"] is None:
         return ""
-    tau = math.sqrt(pooled["tau2"])
+    p = pooled["q_p_value"]
+    more = "more" if p < DIFFERS_BELOW else "not more"
     return (
-        f"Trials differ with a standard deviation of true effects (tau) of "
-        f"{format_number(tau)}; I² is {format_percent(pooled['i2'])}."
+        f"The standard deviation of true effects (tau) is estimated as "
+        f"{format_number(headline['tau'])}; I² is {format_percent(pooled['i2'])}, and trials "
+        f"differ {more} than chance explains ({format_p(p)} of the Q test)."
     )
 
 

@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from ketameta.analyses.policy import Headline
 from ketameta.evidence.textfiles import harmless
 from ketameta.measures import CI_METHODS, EVIDENCE_MEASURES, TAU2_METHODS
 from ketameta.paths import ProjectPaths
@@ -98,6 +101,7 @@ _GROUP = _object(
         "label": {"type": ["string", "null"]},
         "rows": {"type": "array", "items": {"$ref": "#/$defs/row"}},
         "pooled": _or_null("pooled"),
+        "headline": _or_null("Headline"),
     },
     closed=True,
 )
@@ -132,6 +136,7 @@ _RESULT: dict[str, Any] = {
     "group_by": _TEXT,
     "k": {"type": "integer", "minimum": 0},
     "n_participants": {"type": "integer", "minimum": 0},
+    "headline": {"$ref": "#/$defs/Headline"},
     "groups": {"type": "array", "items": {"$ref": "#/$defs/group"}},
     "pooled": _or_null("pooled"),
     "companions": {"type": "array", "items": {"$ref": "#/$defs/companion"}},
@@ -141,6 +146,12 @@ _RESULT: dict[str, Any] = {
     "unused": {"type": "array", "items": {"type": "object"}},
     "spec": {"type": "object"},
 }
+
+
+def _headline_schemas() -> dict[str, Any]:
+    """Return the schema of a headline and its parts, from their types."""
+    made = TypeAdapter(Headline).json_schema(ref_template="#/$defs/{model}", mode="serialization")
+    return {**made.pop("$defs"), "Headline": made}
 
 
 def results_schema() -> dict[str, Any]:
@@ -156,7 +167,13 @@ def results_schema() -> dict[str, Any]:
         "for standardised differences. Shares are of one. What does not exist is null. "
         "Numbers have seven significant digits.",
         **_object(_RESULT),
-        "$defs": {"pooled": _POOLED, "row": _ROW, "group": _GROUP, "companion": _COMPANION},
+        "$defs": {
+            "pooled": _POOLED,
+            "row": _ROW,
+            "group": _GROUP,
+            "companion": _COMPANION,
+            **_headline_schemas(),
+        },
     }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ketameta.analyses.words import direction_words, interval_words, written
+from ketameta.analyses.words import interval_words, written
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.effects.conversions.uncertainty import Z95
 from ketameta.errors import ExtractionError, KetametaError, UsageError, did_you_mean
@@ -205,7 +205,7 @@ Result = Mapping[str, Any]
 #: version adds in another order.
 SAME = 1e-9
 #: Numbers of a pooled result that are compared.
-_POOLED = ("estimate", "ci_low", "ci_high", "tau2", "pi_low", "pi_high")
+_LEADS = ("estimate", "ci_low", "ci_high", "tau", "pi_low", "pi_high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,7 @@ class Side:
         return None if low is None or high is None else low <= 0 <= high
 
     def written(self) -> tuple[str, ...]:
-        """Return k, people, estimate, interval, tau-squared and prediction interval as printed."""
+        """Return k, people, estimate, interval, tau and prediction interval as printed."""
         if self.k == 0:
             return ("0", "0", *([MISSING] * 4))
         value = self.numbers
@@ -253,13 +253,13 @@ class Side:
             format_count(self.people),
             MISSING if value["estimate"] is None else written(value["estimate"], self.measure),
             interval,
-            format_number(value["tau2"], 3),
+            format_number(value["tau"]),
             prediction,
         )
 
 
 #: Column names of :meth:`Side.written`.
-WRITTEN = ("k", "people", "estimate", "95% CI", "τ²", "95% PI")
+WRITTEN = ("k", "people", "estimate", "95% CI", "τ", "95% PI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,13 +383,12 @@ def compare_results(before: Result | None, after: Result | None) -> AnalysisChan
 def sides(result: Result) -> Iterator[Side]:
     """Yield the whole analysis and its groups; only groups where they are not pooled together."""
     measure = Measure(result["measure"])
-    favours = list(result["favours"])
     if result["pooled"] is not None or result["k"] == 0 or not _grouped(result):
-        yield _side("", result["k"], result["n_participants"], result["pooled"], measure, favours)
+        yield _side("", result["k"], result["n_participants"], result["headline"], measure)
     for group in result["groups"] if _grouped(result) else ():
         rows = group["rows"]
         sizes = [row["n_participants"] for row in rows if row["n_participants"] is not None]
-        yield _side(group["label"], len(rows), sum(sizes), group["pooled"], measure, favours)
+        yield _side(group["label"], len(rows), sum(sizes), group["headline"], measure)
 
 
 def _grouped(result: Result) -> bool:
@@ -397,26 +396,24 @@ def _grouped(result: Result) -> bool:
 
 
 def _side(
-    label: str,
-    k: int,
-    people: int | None,
-    pooled: Result | None,
-    measure: Measure,
-    favours: list[str],
+    label: str, k: int, people: int | None, headline: Result | None, measure: Measure
 ) -> Side:
-    numbers = {name: pooled.get(name) if pooled is not None else None for name in _POOLED}
+    leads = headline is not None and headline["method"] != ""
+    numbers = {name: headline[name] if headline is not None and leads else None for name in _LEADS}
     # Trials of unknown size are not trials without people.
     people = people or (None if k else 0)
-    return Side(label, k, people, measure, numbers, conclusion(k, pooled, measure, favours))
+    if headline is not None and leads:
+        measure = Measure(headline["measure"])
+    return Side(label, k, people, measure, numbers, conclusion(k, headline))
 
 
-def conclusion(k: int, pooled: Result | None, measure: Measure, favours: list[str]) -> str:
+def conclusion(k: int, headline: Result | None) -> str:
     """Return what a result says about the direction, in words."""
     if k == 0:
         return "no eligible trial"
-    if pooled is None:
+    if headline is None or not headline["method"]:
         return "different measurements, not pooled together"
-    words = direction_words(dict(pooled), measure, favours)
+    words = str(headline["direction"])
     return f"one trial; {words}" if k == 1 else words
 
 
@@ -435,7 +432,7 @@ def _labels(result: Result | None) -> dict[str, str]:
 def _same_side(one: Side, two: Side) -> bool:
     if (one.k, one.people, one.conclusion) != (two.k, two.people, two.conclusion):
         return False
-    return all(close(one.numbers[name], two.numbers[name]) for name in _POOLED)
+    return all(close(one.numbers[name], two.numbers[name]) for name in _LEADS)
 
 
 def _same_numbers(one: Result, two: Result) -> bool:

@@ -1,0 +1,824 @@
+"""The statistical policy: which estimate leads an analysis, what stands beside it, what it means.
+
+It decides by design (number of trials, kind of data, sparsity), before any effect is looked at, and
+the same for benefit and harm. The rule that fired is stored in every result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from ketameta.analyses.spec import COUNTED, AnalysisSpec
+from ketameta.analyses.words import measure_words, written
+from ketameta.errors import KetametaError, NotEstimableError
+from ketameta.formatting import (
+    format_count,
+    format_level,
+    format_number,
+    plural,
+)
+from ketameta.measures import Measure, find_measure
+from ketameta.models.absolute import absolute_effect
+from ketameta.models.bayes.counts import bayes_event_counts
+from ketameta.models.bayes.normal import bayes_random_effects
+from ketameta.models.bayes.priors import HalfNormal
+from ketameta.models.intervals import critical_value
+from ketameta.models.policy import MIN_STUDIES_PREDICTION
+from ketameta.models.pooling import RandomEffects, pool
+from ketameta.models.power import implied_sd
+from ketameta.models.rare_events.binomial_normal import binomial_normal
+from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel, peto
+
+Rows = Sequence[Mapping[str, Any]]
+Side = Literal["lower", "higher", "unclear", "none"]
+
+#: From this number of trials their spread carries an interval without a prior.
+FREQUENTIST_FROM = 5
+#: Counts are sparse where some arm has at most this many events ...
+FEW_IN_AN_ARM = 2
+#: ... or where all control arms together have fewer than this.
+FEW_ON_CONTROL = 10
+#: Scale of the prior on tau for log odds ratios of counts.
+LOG_RATIO_SCALE = 0.5
+#: Baseline risks of this project's analyses.
+CONTROL_ARMS = "events over people of all control arms in this analysis"
+
+#: The rules by code: what leads, in words. The published result holds the one that fired.
+LEADING_RULES: Mapping[str, str] = {
+    "no_trials": "No eligible trial: nothing is estimated.",
+    "groups_apart": "The groups are not pooled together; each stands alone with its own rule.",
+    "network": "A network has an estimate for each pair of treatments and none of its own.",
+    "doses": "The curve through the doses is the result; there is no pooled effect of its own.",
+    "no_events": "No trial has people with and without the event: no ratio can be estimated.",
+    "single_trial": "One trial: its own result is shown and nothing is pooled.",
+    "single_trial_sparse": "One trial with few events: its counts are shown, with the exact "
+    "conditional interval of the odds ratio.",
+    "few_trials": "Two to four trials: Bayesian random effects lead, with a flat prior on the mean "
+    "and a half-normal prior on the standard deviation of true effects.",
+    "few_trials_sparse": "Two to four trials with few events: Bayesian random effects lead, with "
+    "the exact likelihood of the counts, no continuity correction and a half-normal prior on the "
+    "standard deviation of true effects.",
+    "several_trials": "Five trials or more: random effects (REML) lead, with a Knapp\u2013Hartung "
+    "interval never narrower than the Wald interval.",
+    "several_trials_sparse": "Five trials or more with few events: the binomial-normal model of "
+    "the counts leads, without continuity correction.",
+    "several_trials_one_sided": "Five trials or more whose events all stand on one side: Bayesian "
+    "random effects with the exact likelihood of the counts lead, as no other model bounds both "
+    "sides.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The rule that fired: a ``code`` of :data:`LEADING_RULES`, and what it read in words."""
+
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Another estimate of the same effect, on the scale of its own ``measure``.
+
+    ``common_effect`` says that it takes all trials to share one true effect; ``withheld`` why it
+    does not exist.
+    """
+
+    code: str
+    label: str
+    measure: str
+    k: int
+    estimate: float | None
+    ci_low: float | None
+    ci_high: float | None
+    tau: float | None = None
+    common_effect: bool = False
+    withheld: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Absolute:
+    """People with the event per 1,000: on control (stated baseline), treated, and more or fewer."""
+
+    baseline_source: str
+    control: float
+    treated: float
+    treated_low: float
+    treated_high: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The estimate that leads an analysis or one of its groups.
+
+    Attributes
+    ----------
+    rule : Rule
+    method, interval, effect : str
+        What leads; the interval is ``confidence``, ``credible``, ``exact`` or empty; ``effect`` is
+        the name of the quantity, such as ``risk ratio``.
+    measure, is_ratio, unit, level
+        Of the estimate. Ratios are stored as natural logarithms.
+    k, people, trials_without_size : int
+        ``people`` is the sum over trials that print their size.
+    estimate, ci_low, ci_high : float or None
+        A side that counts leave without bound is None.
+    tau, prior_scale : float or None
+        Standard deviation of true effects, and the scale of its half-normal prior.
+    pi_low, pi_high, prediction
+        Prediction interval, and how it is made or why there is none.
+    side : str
+        Where the whole interval lies: ``lower``, ``higher``, ``unclear`` or ``none``.
+    direction, population, comparator, background : str
+    absolute : Absolute or None
+    absolute_withheld : str
+    beside : tuple of Beside
+    disagreement : str
+        Intervals beside it that lie elsewhere, with the reason; empty where none does.
+    sentence : str
+    """
+
+    rule: Rule
+    method: str
+    interval: str
+    effect: str
+    measure: str
+    is_ratio: bool
+    unit: str
+    level: float
+    k: int
+    people: int
+    trials_without_size: int
+    estimate: float | None
+    ci_low: float | None
+    ci_high: float | None
+    tau: float | None
+    prior_scale: float | None
+    pi_low: float | None
+    pi_high: float | None
+    prediction: str
+    side: Side
+    direction: str
+    population: str
+    comparator: str
+    background: str
+    absolute: Absolute | None
+    absolute_withheld: str
+    beside: tuple[Beside, ...]
+    disagreement: str
+    sentence: str
+
+
+# --- the design -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Events and people of the trials of an analysis, each an array of shape (k,)."""
+
+    events_treatment: np.ndarray
+    n_treatment: np.ndarray
+    events_control: np.ndarray
+    n_control: np.ndarray
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The four columns."""
+        return self.events_treatment, self.n_treatment, self.events_control, self.n_control
+
+    @property
+    def informative(self) -> np.ndarray:
+        """Which trials have people with and without the event."""
+        events = self.events_treatment + self.events_control
+        return (events > 0) & (events < self.n_treatment + self.n_control)
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether all events that could tell the arms apart stand on one side."""
+        e1, n1, e2, n2 = (values[self.informative] for values in self.arrays)
+        lowest, highest = np.maximum(0, e1 + e2 - n2), np.minimum(n1, e1 + e2)
+        return bool(np.all(e1 == lowest) or np.all(e1 == highest))
+
+    @property
+    def sparse(self) -> bool:
+        """Whether some arm has 0 to 2 events, or the control arms together fewer than 10."""
+        fewest = min(float(self.events_treatment.min()), float(self.events_control.min()))
+        return fewest <= FEW_IN_AN_ARM or float(self.events_control.sum()) < FEW_ON_CONTROL
+
+
+def counts_of(rows: Rows, measure: Measure) -> Counts | None:
+    """Return the counts of all trials; None where one prints none or its arms share people."""
+    if measure not in COUNTED or not rows:
+        return None
+    columns = [
+        [row.get(key) for row in rows]
+        for key in ("events_treatment", "n_treatment", "events_control", "n_control")
+    ]
+    crossed = any(str(row["design"]).startswith("crossover") for row in rows)
+    if crossed or any(value is None for column in columns for value in column):
+        return None
+    return Counts(*(np.array(column, dtype=float) for column in columns))
+
+
+def rule_of(k: int, counts: Counts | None) -> str:
+    """Return the code of the rule for a number of trials and their counts.
+
+    Parameters
+    ----------
+    k : int
+    counts : Counts or None
+        None where the outcome is not counted, or not by every trial.
+
+    Notes
+    -----
+    No effect is looked at: only k, and how many events stand in which arm.
+    """
+    sparse = counts is not None and counts.sparse
+    if k == 0:
+        return "no_trials"
+    if sparse and counts is not None and not counts.informative.any():
+        return "no_events"
+    if k == 1:
+        return "single_trial_sparse" if sparse else "single_trial"
+    if k < FREQUENTIST_FROM:
+        return "few_trials_sparse" if sparse else "few_trials"
+    if sparse and counts is not None and counts.one_sided:
+        return "several_trials_one_sided"
+    return "several_trials_sparse" if sparse else "several_trials"
+
+
+class PriorScale(NamedTuple):
+    """Scale of the half-normal prior on tau, in the unit of the effect, and where it is from."""
+
+    value: float
+    source: str
+
+
+def prior_scale_of(spec: AnalysisSpec, rows: Rows, usual_sd: float | None = None) -> PriorScale:
+    """Return the scale of the prior on the standard deviation of true effects.
+
+    Notes
+    -----
+    That of the analysis file; 0.5 where the measure fixes the unit (standardised differences and
+    log ratios); otherwise half the usual standard deviation of the instrument, as declared or,
+    where none is, as the standard errors and sizes of the trials imply it.
+    """
+    declared = spec.model.tau_prior_scale
+    if declared is not None:
+        return PriorScale(declared, "as the analysis declares")
+    fixed = find_measure(spec.model.measure).prior_scale
+    if fixed is not None:
+        return PriorScale(fixed, "usual for standardised differences and log ratios")
+    if usual_sd is not None:
+        return PriorScale(usual_sd / 2, "half the usual standard deviation of the instrument")
+    sized = [row for row in rows if row.get("n_treatment") and row.get("n_control")]
+    if sized:
+        columns = [[row[key] for row in sized] for key in ("variance", "n_treatment", "n_control")]
+        return PriorScale(implied_sd(*columns) / 2, "half the standard deviation in these trials")
+    spread = float(np.sqrt(np.median([row["variance"] for row in rows]))) if rows else 1.0
+    return PriorScale(spread, "the median standard error of these trials, which print no sizes")
+
+
+# --- the estimates --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Estimate:
+    """One way to estimate the effect."""
+
+    code: str
+    label: str
+    interval: str
+    measure: Measure
+    k: int
+    estimate: float | None
+    ci_low: float | None
+    ci_high: float | None
+    tau: float | None = None
+    pi_low: float | None = None
+    pi_high: float | None = None
+    prediction: str = ""
+    prior_scale: float | None = None
+    common_effect: bool = False
+    withheld: str = ""
+
+    def beside(self) -> Beside:
+        return Beside(self.code, self.label, str(self.measure), self.k, self.estimate, self.ci_low,
+                      self.ci_high, self.tau, self.common_effect, self.withheld)  # fmt: skip
+
+
+_NO_PREDICTION = (
+    f"No prediction interval: fewer than {format_count(MIN_STUDIES_PREDICTION)} trials."
+)
+
+
+class _Methods:
+    """The estimates of one set of trials, each made when it is asked for."""
+
+    def __init__(
+        self, spec: AnalysisSpec, rows: Rows, counts: Counts | None, prior: PriorScale
+    ) -> None:
+        self.spec, self.rows, self.counts, self.prior = spec, rows, counts, prior
+        self.measure, self.level, self.k = spec.model.measure, spec.model.level, len(rows)
+        self.y = np.array([row["estimate"] for row in rows], dtype=float)
+        self.v = np.array([row["variance"] for row in rows], dtype=float)
+        self.predicts = self.k >= MIN_STUDIES_PREDICTION
+
+    def _pool(self, code: str, label: str, **choices: str) -> _Estimate:
+        settings = {"tau2_method": self.spec.model.tau2_method, **choices}
+        fit = pool(self.y, self.v, level=self.level, measure=self.measure, **settings)
+        if not isinstance(fit, RandomEffects):
+            raise NotEstimableError(fit.summary())
+        predicts = self.predicts and fit.pi_low is not None
+        return _Estimate(
+            code, label, "confidence", self.measure, fit.k, fit.estimate, fit.ci_low, fit.ci_high,
+            tau=None if fit.tau2 is None else math.sqrt(fit.tau2),
+            pi_low=fit.pi_low if predicts else None,
+            pi_high=fit.pi_high if predicts else None,
+            prediction=f"Prediction interval: t distribution with {fit.pi_df} degrees of freedom."
+            if predicts
+            else _NO_PREDICTION,
+            common_effect=choices.get("model") == "common",
+        )  # fmt: skip
+
+    def trial(self) -> _Estimate:
+        return self._pool("trial", "The trial itself")
+
+    def knapp_hartung(self) -> _Estimate:
+        label = "Knapp\u2013Hartung interval, never narrower than Wald (REML)"
+        if self.spec.model.tau2_method != "REML":
+            label = label.replace("REML", self.spec.model.tau2_method)
+        return self._pool("knapp_hartung", label, ci_method="knapp-hartung-conservative")
+
+    def wald(self) -> _Estimate:
+        return self._pool("wald", "Wald interval", ci_method="wald")
+
+    def common(self) -> _Estimate:
+        return self._pool("common_effect", "Common effect (one true effect assumed)",
+                          model="common")  # fmt: skip
+
+    def _credible(
+        self, code: str, label: str, fit: Any, measure: Measure, scale: float
+    ) -> _Estimate:
+        return _Estimate(
+            code, f"{label}, half-normal({scale:g}) prior on tau", "credible", measure, self.k,
+            fit.mu.median, fit.mu.ci_low, fit.mu.ci_high, tau=fit.tau.median,
+            pi_low=fit.new_effect.ci_low if self.predicts else None,
+            pi_high=fit.new_effect.ci_high if self.predicts else None,
+            prediction="Prediction interval: posterior of the true effect in a new trial."
+            if self.predicts
+            else _NO_PREDICTION,
+            prior_scale=scale,
+        )  # fmt: skip
+
+    def bayes(self, factor: float = 1.0, suffix: str = "") -> _Estimate:
+        scale = self.prior.value * factor
+        fit = bayes_random_effects(self.y, self.v, HalfNormal(scale), level=self.level)
+        return self._credible(f"bayes{suffix}", "Bayesian random effects", fit, self.measure, scale)
+
+    def bayes_exact(self, factor: float = 1.0, suffix: str = "") -> _Estimate:
+        scale = (self.prior.value if self.measure.is_ratio else LOG_RATIO_SCALE) * factor
+        fit = bayes_event_counts(*self._counted, HalfNormal(scale), level=self.level)
+        label = "Bayesian random effects, exact likelihood of the counts"
+        if fit.mean_prior is not None:
+            label += f", normal({fit.mean_prior.mean:g}, {fit.mean_prior.sd:g}) prior on the mean"
+        return self._credible(f"bayes_exact{suffix}", label, fit, Measure.OR, scale)
+
+    def binomial_normal(self) -> _Estimate:
+        fit = binomial_normal(*self._counted, level=self.level)
+        tau = math.sqrt(fit.tau2)
+        df = self.k - 2
+        reach = critical_value(self.level, df) * math.hypot(tau, fit.se)
+        return _Estimate(
+            "binomial_normal", "Binomial-normal model, conditional likelihood", "confidence",
+            Measure.OR, self.k, fit.estimate, fit.ci_low, fit.ci_high, tau=tau,
+            pi_low=fit.estimate - reach if self.predicts else None,
+            pi_high=fit.estimate + reach if self.predicts else None,
+            prediction=f"Prediction interval: t distribution with {df} degrees of freedom."
+            if self.predicts
+            else _NO_PREDICTION,
+        )  # fmt: skip
+
+    def exact(self, place: int = 0, label: str = "Exact conditional odds ratio") -> _Estimate:
+        """Return the conditional odds ratio of one trial; a side without bound is None."""
+        a, n1, c, n2 = (int(column[place]) for column in self._counted)
+        found = stats.contingency.odds_ratio([[a, c], [n1 - a, n2 - c]], kind="conditional")
+        bounds = found.confidence_interval(self.level)
+        estimate, low, high = (
+            math.log(value) if 0 < value < math.inf else None
+            for value in (found.statistic, bounds.low, bounds.high)
+        )
+        code = "exact" if self.k == 1 else "trial"
+        return _Estimate(code, label, "exact", Measure.OR, 1, estimate, low, high,
+                         prediction=_NO_PREDICTION)  # fmt: skip
+
+    def trials(self, exact: bool) -> Iterator[_Estimate]:
+        """Return the trials themselves, on the scale of what leads."""
+        for place, row in enumerate(self.rows):
+            label = str(row["label"])
+            if exact:
+                yield self.exact(place, label)
+            else:
+                yield _Estimate("trial", label, "confidence", self.measure, 1, row["estimate"],
+                                row["ci_low"], row["ci_high"])  # fmt: skip
+
+    def mantel_haenszel(self) -> _Estimate:
+        measure = Measure.OR if self.counts is not None and self.counts.sparse else self.measure
+        fit = mantel_haenszel(*self._counted, str(measure), self.level)
+        return self._stratified("mantel_haenszel", "Mantel\u2013Haenszel", measure, fit)
+
+    def peto(self) -> _Estimate:
+        fit = peto(*self._counted, self.level)
+        return self._stratified("peto", "Peto", Measure.OR, fit)
+
+    def _stratified(self, code: str, label: str, measure: Measure, fit: Any) -> _Estimate:
+        return _Estimate(code, f"{label} (one true effect assumed)", "confidence", measure, fit.k,
+                         fit.estimate, fit.ci_low, fit.ci_high, common_effect=True)  # fmt: skip
+
+    @property
+    def _counted(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        if self.counts is None:
+            raise NotEstimableError("not every trial prints its counts")
+        return self.counts.arrays
+
+    def leading(self, rule: str) -> _Estimate:
+        """Return the estimate that leads under a rule."""
+        return {
+            "single_trial": self.trial,
+            "single_trial_sparse": self.exact,
+            "few_trials": self.bayes,
+            "few_trials_sparse": self.bayes_exact,
+            "several_trials": self.knapp_hartung,
+            "several_trials_sparse": self.binomial_normal,
+            "several_trials_one_sided": self.bayes_exact,
+        }[rule]()
+
+    def others(self, leading: _Estimate) -> Iterator[_Estimate]:
+        """Return what stands beside: the trials first where they are few, then other models."""
+        if self.k < 2:
+            return
+        exact = leading.code in ("bayes_exact", "binomial_normal")
+        if self.k < FREQUENTIST_FROM or exact:
+            yield from self.trials(exact)
+        bayes = self.bayes_exact if exact else self.bayes
+        makers = {
+            "knapp_hartung": self.knapp_hartung,
+            "wald": self.wald,
+            "common_effect": self.common,
+            bayes().code: bayes,
+        }
+        for code, make in makers.items():
+            if code != leading.code:
+                yield self._tried(code, make)
+        for factor, suffix in ((0.5, "_half_scale"), (2.0, "_double_scale")):
+            yield self._tried(
+                f"bayes{suffix}", lambda factor=factor, suffix=suffix: bayes(factor, suffix)
+            )
+        if self.counts is not None:
+            yield self._tried("mantel_haenszel", self.mantel_haenszel)
+            yield self._tried("peto", self.peto)
+
+    def _tried(self, code: str, make: Any) -> _Estimate:
+        try:
+            return make()
+        except KetametaError as error:
+            label = code.replace("_", " ").capitalize()
+            return _Estimate(code, label, "", self.measure, self.k, None, None, None,
+                             withheld=str(error))  # fmt: skip
+
+
+# --- the headline ---------------------------------------------------------------------------------
+
+
+def headline_of(
+    spec: AnalysisSpec,
+    rows: Rows,
+    *,
+    instead: str = "",
+    unit: str = "",
+    usual_sd: float | None = None,
+    sizes: tuple[int, int] | None = None,
+) -> Headline:
+    """Return the headline of an analysis, or of one of its groups.
+
+    Parameters
+    ----------
+    spec : AnalysisSpec
+    rows : sequence of mapping
+        One per trial (:func:`ketameta.analyses.rows.study_rows`).
+    instead : {"", "groups_apart", "network", "doses"}
+        Why these trials have no estimate of their own.
+    unit : str
+        Of a mean difference, such as ``points of the MADRS``.
+    usual_sd : float, optional
+        Declared for the instrument.
+    sizes : tuple of int, optional
+        Number of trials and of people, where they are not those of the rows.
+
+    Notes
+    -----
+    Sources: Friede, Röver, Wandel and Neuenschwander (2017), Biom. J. 59(4), 658-671; Bender et
+    al. (2018), Res. Synth. Methods 9(3), 382-392; Röver et al. (2021), Res. Synth. Methods 12(4),
+    448-474; Günhan, Röver and Friede (2020), Res. Synth. Methods 11(1), 74-90.
+    """
+    measure = spec.model.measure
+    known = [int(row["n_participants"]) for row in rows if row["n_participants"] is not None]
+    k, people = sizes or (len(rows), sum(known))
+    silent = len(rows) - len(known)
+    if instead and k:
+        rule = LEADING_RULES[instead]
+        return _without(spec, Rule(instead, rule), rows, (k, people, silent), unit)
+    counts = None if spec.kind == "within_trial" else counts_of(rows, measure)
+    code = rule_of(k, counts)
+    fired = Rule(code, f"{LEADING_RULES[code]}{_design_words(code, counts)}")
+    if code in ("no_trials", "no_events"):
+        return _without(spec, fired, rows, (k, people, silent), unit)
+    methods = _Methods(spec, rows, counts, prior_scale_of(spec, rows, usual_sd))
+    try:
+        found = methods.leading(code)
+    except NotEstimableError as error:
+        found = methods.bayes()
+        because = f"That model cannot be fitted here ({error})"
+        stand_in = "Bayesian random effects of the trials' estimates stand in its place."
+        fired = Rule(code, f"{fired.sentence} {because}: {stand_in}")
+    others = list(methods.others(found))
+    absolute, withheld = _absolute(spec, found, rows, counts)
+    side = side_of(found.ci_low, found.ci_high)
+    headline = Headline(
+        rule=fired,
+        method=found.label,
+        interval=found.interval,
+        effect=effect_name(spec, found.measure, unit),
+        measure=str(found.measure),
+        is_ratio=found.measure.is_ratio,
+        unit=unit_words(found.measure, unit),
+        level=spec.model.level,
+        k=k,
+        people=people,
+        trials_without_size=silent,
+        estimate=found.estimate,
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
+        tau=found.tau,
+        prior_scale=found.prior_scale,
+        pi_low=found.pi_low,
+        pi_high=found.pi_high,
+        prediction=found.prediction,
+        side=side,
+        direction=direction_words(side, spec.favours),
+        **_who(spec, rows),
+        absolute=absolute,
+        absolute_withheld=withheld,
+        beside=tuple(item.beside() for item in others),
+        disagreement=_disagreement(side, others, k),
+        sentence="",
+    )
+    return replace(headline, sentence=_sentence(spec, headline, rows))
+
+
+def _without(
+    spec: AnalysisSpec, rule: Rule, rows: Rows, sizes: tuple[int, int, int], unit: str
+) -> Headline:
+    """Return a headline without an estimate; its sentence says why there is none."""
+    k, people, silent = sizes
+    measure = spec.model.measure
+    headline = Headline(
+        rule=rule,
+        method="",
+        interval="",
+        effect=effect_name(spec, measure, unit),
+        measure=str(measure),
+        is_ratio=measure.is_ratio,
+        unit=unit_words(measure, unit),
+        level=spec.model.level,
+        k=k,
+        people=people,
+        trials_without_size=silent,
+        estimate=None,
+        ci_low=None,
+        ci_high=None,
+        tau=None,
+        prior_scale=None,
+        pi_low=None,
+        pi_high=None,
+        prediction="",
+        side="none",
+        direction="",
+        **_who(spec, rows),
+        absolute=None,
+        absolute_withheld=rule.sentence,
+        beside=(),
+        disagreement="",
+        sentence="",
+    )
+    return replace(headline, sentence=_sentence(spec, headline, rows))
+
+
+def _design_words(code: str, counts: Counts | None) -> str:
+    """Return what of the counts made the rule fire."""
+    if counts is None or not code.endswith(("_sparse", "_one_sided")):
+        return ""
+    fewest = min(counts.events_treatment.min(), counts.events_control.min())
+    control = counts.events_control.sum()
+    return (
+        f" Few events: the arm with the fewest has {format_count(int(fewest))}, all control arms "
+        f"together have {format_count(int(control))}."
+    )
+
+
+def side_of(low: float | None, high: float | None) -> Side:
+    """Return where a whole interval lies; an end without bound (None) is on no side."""
+    if low is None and high is None:
+        return "none"
+    if high is not None and high < 0:
+        return "lower"
+    return "higher" if low is not None and low > 0 else "unclear"
+
+
+def direction_words(side: Side, favours: Sequence[str]) -> str:
+    """Return what the interval says about the direction, in the words of the two sides."""
+    if side == "none":
+        return "no interval can be given"
+    if side == "unclear":
+        return "the interval includes no difference"
+    text = favours[0] if side == "lower" else favours[1]
+    words = text[:1].lower() + text[1:]
+    words = words if words.startswith("favours") else f"means {words}"
+    return f"the whole interval lies on the side that {words}"
+
+
+def unit_words(measure: Measure, unit: str) -> str:
+    """Return the unit of an estimate as readers see it."""
+    if measure.is_ratio:
+        return find_measure(measure).label.lower()
+    if measure in (Measure.SMD, Measure.SMCR):
+        return "standard deviations"
+    return "share of people" if measure is Measure.RD else unit or "points"
+
+
+_SILENT = ("", "none", "not_reported", "not_applicable")
+
+
+def _who(spec: AnalysisSpec, rows: Rows) -> dict[str, str]:
+    """Return whom the trials studied, what they compared with, and what every arm took."""
+
+    def listed(key: str, joint: str) -> str:
+        found = dict.fromkeys(part for row in rows for part in str(row.get(key, "")).split(" / "))
+        return joint.join(spec.project.words_of(word) for word in found if word not in _SILENT)
+
+    comparator = listed("comparator", " or ")
+    if spec.kind == "within_trial":
+        comparator = " minus ".join(map(spec.project.words_of, spec.model.group_order[:2]))
+    return {
+        "population": listed("diagnosis", ", "),
+        "comparator": comparator or ("" if not rows else "their own state before"),
+        "background": listed("background_treatment", "; "),
+    }
+
+
+def _absolute(
+    spec: AnalysisSpec, found: _Estimate, rows: Rows, counts: Counts | None
+) -> tuple[Absolute | None, str]:
+    """Return people per 1,000 at the risk of the control arms, or why that is not said."""
+    if found.measure not in COUNTED or spec.kind == "within_trial":
+        return None, "Not a comparison of how many people have an event."
+    if counts is None:
+        return None, "Not every trial prints its counts: the risk on control is not known."
+    baseline = float(counts.events_control.sum() / counts.n_control.sum())
+    if not 0 < baseline < 1:
+        return None, "No control arm tells a baseline risk between none and all."
+    if found.estimate is None or found.ci_low is None or found.ci_high is None:
+        return None, "The ratio has no bound on one side."
+    effect = absolute_effect(found, baseline, measure=found.measure)
+    values = [
+        1000 * value
+        for value in (
+            *(effect.baseline_risk, effect.risk, effect.risk_low, effect.risk_high),
+            *(effect.difference, effect.difference_low, effect.difference_high),
+        )
+    ]
+    control, treated, low, high, more, least, most = values
+    sentence = (
+        f"{per_thousand(control)} per 1,000 on control ({CONTROL_ARMS}), {per_thousand(treated)} "
+        f"per 1,000 treated ({per_thousand(low)} to {per_thousand(high)}): "
+        f"{per_thousand(abs(more))} {'more' if more >= 0 else 'fewer'} per 1,000 "
+        f"({_more_or_fewer(least)} to {_more_or_fewer(most)})"
+    )
+    return Absolute(CONTROL_ARMS, control, treated, low, high, more, least, most, sentence), ""
+
+
+def per_thousand(value: float) -> str:
+    """Return people per thousand: whole, with one decimal below ten."""
+    return format_number(value, 0 if abs(value) >= 10 or value == 0 else 1)
+
+
+def _more_or_fewer(value: float) -> str:
+    return f"{per_thousand(abs(value))} {'more' if value >= 0 else 'fewer'}"
+
+
+def _disagreement(side: Side, others: Sequence[_Estimate], k: int) -> str:
+    """Return which models beside the leading one place their interval elsewhere, and why."""
+    differing = []
+    for item in others:
+        if item.code == "trial" or item.withheld:
+            continue
+        theirs = side_of(item.ci_low, item.ci_high)
+        if theirs == side:
+            continue
+        if item.common_effect:
+            why = "it takes all trials to share one true effect"
+        elif item.code == "knapp_hartung":
+            freedom = "degree" if k == 2 else "degrees"
+            why = f"a t interval on {format_count(k - 1)} {freedom} of freedom"
+        elif item.code.startswith("bayes"):
+            why = "trials may differ " + (
+                "less under this prior"
+                if item.code.endswith("half_scale")
+                else "more under this prior"
+                if item.code.endswith("double_scale")
+                else "as far as its prior lets them"
+            )
+        else:
+            why = "it takes the spread of trials as known"
+        lies = "includes no difference" if theirs == "unclear" else "excludes no difference"
+        differing.append(f"{item.label} {lies} ({why})")
+    return f"Beside it: {'; '.join(differing)}." if differing else ""
+
+
+_OF_GROUPS: Mapping[Measure, str] = {
+    Measure.OR: "ratio of odds ratios",
+    Measure.RR: "ratio of risk ratios",
+}
+
+
+def effect_name(spec: AnalysisSpec, measure: Measure, unit: str = "") -> str:
+    """Return the quantity that is estimated, such as ``risk ratio``."""
+    name = measure_words(measure)
+    if measure is Measure.MD:
+        name += f" in {unit_words(measure, unit)}"
+    if spec.kind == "within_trial":
+        return _OF_GROUPS.get(measure, f"difference between the groups in {name}")
+    return name
+
+
+def effect_words(headline: Headline) -> str:
+    """Return ``risk ratio 2.31 (95% credible interval 1.60 to 3.33)``."""
+    measure = Measure(headline.measure)
+    level = f"{format_level(headline.level)} {headline.interval} interval"
+    low, high = (None if x is None else written(x, measure)
+                 for x in (headline.ci_low, headline.ci_high))  # fmt: skip
+    name = headline.effect
+    if headline.estimate is not None:
+        name += f" {written(headline.estimate, measure)}"
+    if low is None or high is None:
+        bound = f"at least {low}" if high is None else f"at most {high}"
+        return f"{name} ({level}: {bound}, without a bound on the other side)"
+    return f"{name} ({level} {low} to {high})"
+
+
+def _sentence(spec: AnalysisSpec, headline: Headline, rows: Rows) -> str:
+    """Return the headline in words: who, against what, how much, which way."""
+    k = headline.k
+    if k == 0:
+        return f"No eligible trial was found. We looked for {spec.looked_for}."
+    least = "at least " if headline.trials_without_size else ""
+    who = f"One trial ({rows[0]['label']})" if k == 1 and rows else plural(k, "trial")
+    if headline.people:
+        who += f" with {least}{format_count(headline.people)} people"
+    if headline.population:
+        who += f" ({headline.population})"
+    if headline.estimate is None and headline.ci_low is None and headline.ci_high is None:
+        return f"{who}: {headline.rule.sentence[:1].lower()}{headline.rule.sentence[1:]}"
+    against = f"against {headline.comparator}"
+    if spec.kind == "within_trial":
+        against = f"for {headline.comparator}"
+    elif headline.background:
+        against += f", {_background_words(rows, headline.background)}"
+    counted = ""
+    if headline.rule.code.endswith("_sparse") and k == 1:
+        row = rows[0]
+        counted = " {} of {} against {} of {};".format(
+            *(format_count(row[key]) for key in ("events_treatment", "n_treatment",
+                                                 "events_control", "n_control"))
+        )  # fmt: skip
+    return f"{who} {against}:{counted} {effect_words(headline)}; {headline.direction}."
+
+
+def _background_words(rows: Rows, listed: str) -> str:
+    """Return what every arm took, and whether that holds for all trials."""
+    taken = [str(row["background_treatment"]) for row in rows]
+    if any(word in _SILENT for word in taken):
+        return f"with background treatment in some trials ({listed})"
+    if len(set(taken)) == 1:
+        return f"both arms also taking {listed}"
+    return f"both arms also taking what differs by trial ({listed})"
