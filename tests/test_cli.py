@@ -131,7 +131,17 @@ def test_report_only_figures(ketameta, project: ProjectPaths) -> None:
     assert ketameta("report", "--only", "figures", "--root", project.root).code == 0
     assert not (project.reports / "report.html").exists()
     wrong = ketameta("report", "--only", "pdf", "--root", project.root)
-    assert wrong == Done(2, "", "--only is 'pdf'; the one choice is 'figures'\n")
+    assert wrong == Done(2, "", "--only is 'pdf': no question or analysis\n")
+
+
+def test_report_of_one_question_is_one_page(ketameta, project: ProjectPaths) -> None:
+    done = ketameta("report", "--only", "rapid", "--root", project.root)
+    assert done == Done(0, "wrote build/questions/rapid.html\n", "")
+    page = (project.build / "questions" / "rapid.html").read_text(encoding="utf-8")
+    assert "Does ketamine lower depression scores?" in page and "<img" in page
+    assert not project.reports.exists()
+    wrong = ketameta("report", "--only", "rapit", "--root", project.root)
+    assert wrong.code == 2 and "did you mean rapid?" in wrong.err
 
 
 def test_effects_are_printed_or_written(ketameta, project: ProjectPaths, tmp_path: Path) -> None:
@@ -147,15 +157,29 @@ def test_effects_are_printed_or_written(ketameta, project: ProjectPaths, tmp_pat
 
 def test_run_prints_results_and_writes_nothing(ketameta, project: ProjectPaths) -> None:
     before = sorted(project.root.rglob("*"))
-    done = ketameta("run", project.analyses / "rapid.toml", "--root", project.root)
+    call = ("run", project.analyses / "rapid.toml", "--root", project.root)
+    done = ketameta(*call, "--format", "json")
     assert done.code == 0
-    assert json.loads(done.out)["k"] == 3
+    result = json.loads(done.out)
+    assert result["k"] == 3
+    told = ketameta(*call).out
+    assert result["title"] in told and " ".join(result["sentences"]) in told
+    assert all(row["label"] in told for group in result["groups"] for row in group["rows"])
     assert sorted(project.root.rglob("*")) == before
+
+
+def test_run_draws_the_forest_plot(ketameta, project: ProjectPaths, tmp_path: Path) -> None:
+    picture = tmp_path / "forest.svg"
+    done = ketameta("run", "rapid", "--root", project.root, "--plot", picture)
+    assert (done.code, done.err) == (0, f"wrote {picture}\n")
+    assert "<svg" in picture.read_text(encoding="utf-8")
+    assert_said(ketameta("run", "rapid", "--root", project.root, "--plot", "x.doc"), ".svg", 2)
 
 
 def test_run_gives_what_report_publishes(ketameta, project: ProjectPaths) -> None:
     build(project)
-    done = ketameta("run", project.analyses / "rapid.toml", "--root", project.root)
+    path = project.analyses / "rapid.toml"
+    done = ketameta("run", path, "--root", project.root, "--format", "json")
     assert done.out == (project.results / "rapid.json").read_text(encoding="utf-8")
 
 
@@ -194,7 +218,7 @@ def test_outside_a_project_nothing_is_written_and_all_say_the_same(
 
 
 def test_every_command_is_tried_outside_a_project() -> None:
-    assert {call[0] for call in CALLS} | {"check", "fit"} == set(COMMANDS)
+    assert {call[0] for call in CALLS} | {"check", "fit", "init"} == set(COMMANDS)
 
 
 def test_the_check_outside_a_project_is_a_finding(ketameta, tmp_path: Path) -> None:

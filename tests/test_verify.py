@@ -20,13 +20,12 @@ import joblib
 import pytest
 
 from ketameta.build import build
-from ketameta.differences import deviation, explained
 from ketameta.errors import UsageError
 from ketameta.formatting import PUBLISHED_DIGITS
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.release import release
 from ketameta.report import packed
-from ketameta.verify import Verification, verify
+from ketameta.verify import Verification, deviation, explained, verify
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperCommand
 
 from ketameta.errors import KetametaError, UsageError
+from ketameta.formatting import speak_plainly
 
 if TYPE_CHECKING:
     from ketameta.paths import ProjectPaths
@@ -45,13 +46,16 @@ Output = Annotated[
     ),
 ]
 STYLES = ("text", "markdown", "html")
+#: Where each command is told at length.
+GUIDE = "docs/commands.md"
 
 
 def examples(*calls: str) -> str:
-    """Return what stands below the help of a command: how it is called, line by line."""
+    """Return what stands below the help of a command: how it is called, and where to read on."""
     title = "Example:" if len(calls) == 1 else "Examples:"
+    guide = f"Guide: {GUIDE}#{calls[0].split()[0]}"
     # The first character keeps the lines as they are.
-    return "\n".join(("\b", title, *(f"  ketameta {call}" for call in calls)))
+    return "\n".join(("\b", title, *(f"  ketameta {call}" for call in calls), guide))
 
 
 def project(root: Path) -> ProjectPaths:
@@ -69,9 +73,77 @@ def project(root: Path) -> ProjectPaths:
         place = "here" if root == Path() else f"in {root}"
         raise UsageError(
             f"there is no data/ folder {place}; go to the folder of the project, "
-            "or name it with --root"
+            "or name it with --root, or start one with ketameta init"
         )
     return paths
+
+
+app = typer.Typer(
+    name="ketameta",
+    help=(
+        "Meta-analysis, and living reviews from extracted numbers to a report that can be "
+        "checked.\n\n'ketameta fit' pools any CSV of trials. 'ketameta init' starts a review. "
+        "Reviewers go on with 'ketameta new surname_year', fill the tables, then "
+        "'ketameta check' and 'ketameta preview'; analysts with 'ketameta run' and "
+        "'ketameta report'.\n\n"
+        "Every command ends with 0 when all is well, 1 when something is to be mended or decided "
+        "(it says what), 2 when the command itself was not understood, 130 when it was stopped. "
+        f"Files are replaced whole or not at all. Guide: {GUIDE}"
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from ketameta import __version__
+
+        typer.echo(f"ketameta {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@app.command(
+    short_help="Start a review: a folder that builds at once.",
+    epilog=examples(
+        "init caffeine", "init caffeine --title 'Caffeine for migraine' --question 'Does it help?'"
+    ),
+)
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+    title: Annotated[str, typer.Option(help="Title of the review; asked for when not given.")] = "",
+    question: Annotated[
+        str, typer.Option(help="The main question, in a sentence; asked for when not given.")
+    ] = "",
+) -> None:
+    """Start a review: project.toml, data, a first analysis, README, Makefile and a workflow.
+
+    The folder builds at once: 'ketameta report' says that no eligible trial has been found yet.
+    Ends with 2, and writes nothing, where a file of a project is there already.
+    """
+    from ketameta.scaffold import start_project
+
+    if not (title and question) and not sys.stdin.isatty():
+        raise UsageError("init needs --title and --question where nobody can be asked")
+    title = title or typer.prompt("Title of the review")
+    question = question or typer.prompt("The main question, in a sentence")
+    for path in start_project(folder, title, question):
+        typer.echo(f"wrote {path}")
+    typer.echo(f"Next: cd {folder}, then ketameta report, and open reports/report.html")
+
+
+_COUNTS = "--events-treatment a --n-treatment n1 --events-control c --n-control n2"
 
 
 class _ColumnsInHelp(TyperCommand):
@@ -85,22 +157,17 @@ class _ColumnsInHelp(TyperCommand):
         formatter.write(f"\nColumns by measure (or one number for all trials):\n{column_help()}\n")
 
 
-def add_fit_command(app: typer.Typer) -> None:
-    """Add the command to ``app``."""
-    counts = "--events-treatment a --n-treatment n1 --events-control c --n-control n2"
-    app.command(
-        "fit",
-        short_help="Fit any CSV of trials: no project needed.",
-        cls=_ColumnsInHelp,
-        context_settings={"ignore_unknown_options": True},
-        epilog=examples(
-            f"fit trials.csv --measure OR {counts} --plot forest.svg",
-            f"fit trials.csv --measure RR {counts} --labels author --moderators '~ dose'",
-            "fit effects.csv --measure SMD --estimate g --variance v --output json > fit.json",
-        ),
-    )(fit)
-
-
+@app.command(
+    "fit",
+    short_help="Fit any CSV of trials: no project needed.",
+    cls=_ColumnsInHelp,
+    context_settings={"ignore_unknown_options": True},
+    epilog=examples(
+        f"fit trials.csv --measure OR {_COUNTS} --plot forest.svg",
+        f"fit trials.csv --measure RR {_COUNTS} --labels author --moderators '~ dose'",
+        "fit effects.csv --measure SMD --estimate g --variance v --output json > fit.json",
+    ),
+)
 def fit(
     context: typer.Context,
     trials: Annotated[
@@ -174,15 +241,11 @@ def fit(
     typer.echo(text)
 
 
-def add_release_command(app: typer.Typer) -> None:
-    """Add the command to ``app``."""
-    app.command(
-        "release",
-        short_help="Freeze the published report as a release.",
-        epilog=examples("release 1.0"),
-    )(release)
-
-
+@app.command(
+    "release",
+    short_help="Freeze the published report as a release.",
+    epilog=examples("release 1.0"),
+)
 def release(
     version: Annotated[str, typer.Argument(help="Two or three numbers, such as 1.0.")],
     root: Root = Path(),
@@ -196,58 +259,11 @@ def release(
     typer.echo(str(released(project(root), version)))
 
 
-def add_review_commands(app: typer.Typer) -> None:
-    """Add the reviewers' commands to the command line."""
-    app.command(
-        "new",
-        short_help="Start a batch for a trial: headers, worked example, words.",
-        epilog=examples("new murrough_2013", "new murrough_2013 --workbook"),
-    )(new)
-    app.command(
-        "import",
-        short_help="Turn a workbook, Metapsy or RevMan file into a batch.",
-        epilog=examples(
-            "import murrough_2013.xlsx",
-            "import trials.csv --batch metapsy --dry-run",
-            "import data_rows.csv --words words.toml --replace",
-        ),
-    )(import_)
-    app.command(
-        "export",
-        short_help="Write the evidence for Metapsy, RevMan, RIS or metafor.",
-        epilog=examples(
-            "export metapsy --output evidence.csv",
-            "export ris --output references.ris",
-            "export metafor --output for_r --analysis harm_nausea",
-        ),
-    )(export)
-    app.command(
-        "preview",
-        short_help="Show what a batch changes, before anything is changed.",
-        epilog=examples(
-            "preview data/extracted/murrough_2013",
-            "preview murrough_2013 --format html --output preview.html",
-        ),
-    )(preview)
-    app.command(
-        "diff",
-        short_help="Compare the present data with a published release.",
-        epilog=examples("diff reports", "diff 1.0 --format markdown"),
-    )(diff)
-    app.command(
-        "agreement",
-        short_help="Compare two extractions and list what is to be decided.",
-        epilog=examples(
-            "agreement murrough_2013", "agreement --format html --output agreement.html"
-        ),
-    )(agreement)
-    app.command(
-        "trace",
-        short_help="Say where every row of a study went.",
-        epilog=examples("trace murrough_2013", "trace"),
-    )(trace)
-
-
+@app.command(
+    "new",
+    short_help="Start a batch for a trial: headers, worked example, words.",
+    epilog=examples("new murrough_2013", "new murrough_2013 --workbook"),
+)
 def new(
     study: Annotated[str, typer.Argument(help="Name of the trial: surname_year.")],
     workbook: Annotated[
@@ -280,6 +296,15 @@ def new(
     typer.echo(f"Fill the tables, then: ketameta check {paths.relative(paths.extracted / study)}")
 
 
+@app.command(
+    "import",
+    short_help="Turn a workbook, Metapsy or RevMan file into a batch.",
+    epilog=examples(
+        "import murrough_2013.xlsx",
+        "import trials.csv --batch metapsy --dry-run",
+        "import data_rows.csv --words words.toml --replace",
+    ),
+)
 def import_(
     source: Annotated[Path, typer.Argument(help="A workbook, or a CSV of another format.")],
     batch: Annotated[
@@ -321,6 +346,15 @@ def import_(
     raise typer.Exit(0 if report.is_whole else 1)
 
 
+@app.command(
+    "export",
+    short_help="Write the evidence for Metapsy, RevMan, RIS or metafor.",
+    epilog=examples(
+        "export metapsy --output evidence.csv",
+        "export ris --output references.ris",
+        "export metafor --output for_r --analysis harm_nausea",
+    ),
+)
 def export(
     kind: Annotated[str, typer.Argument(help="metapsy, revman, ris or metafor.")],
     output: Annotated[Path, typer.Option(help="File to write; a folder for metafor.")],
@@ -342,6 +376,14 @@ def export(
     typer.echo(f"wrote {plural(len(files), 'file')}: {output}")
 
 
+@app.command(
+    "preview",
+    short_help="Show what a batch changes, before anything is changed.",
+    epilog=examples(
+        "preview data/extracted/murrough_2013",
+        "preview murrough_2013 --format html --output preview.html",
+    ),
+)
 def preview(
     batch: Annotated[Path, typer.Argument(help="A batch folder; it may lie outside the project.")],
     style: Style = "text",
@@ -364,6 +406,11 @@ def preview(
     _show(document, style, output, f"Preview of {found.batch}")
 
 
+@app.command(
+    "diff",
+    short_help="Compare the present data with a published release.",
+    epilog=examples("diff reports", "diff 1.0 --format markdown"),
+)
 def diff(
     release: Annotated[
         str,
@@ -391,6 +438,11 @@ def diff(
     _show(document, style, output, f"Changes since {found.release}")
 
 
+@app.command(
+    "agreement",
+    short_help="Compare two extractions and list what is to be decided.",
+    epilog=examples("agreement murrough_2013", "agreement --format html --output agreement.html"),
+)
 def agreement(
     batch: Annotated[
         Path | None, typer.Argument(help="A batch folder; all with a second extraction if none.")
@@ -417,6 +469,11 @@ def agreement(
     raise typer.Exit(1 if any(item.open for item in found) else 0)
 
 
+@app.command(
+    "trace",
+    short_help="Say where every row of a study went.",
+    epilog=examples("trace murrough_2013", "trace"),
+)
 def trace(
     study: Annotated[
         str, typer.Argument(help="A study_id; the totals of all rows when not given.")
@@ -486,23 +543,6 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda line: status.update(line)
 
 
-app = typer.Typer(
-    name="ketameta",
-    help=(
-        "Living meta-analyses, from extracted numbers to a report that can be "
-        "checked.\n\nReviewers start with 'ketameta new surname_year', fill the tables, then "
-        "'ketameta check' and 'ketameta preview'; analysts with 'ketameta report'.\n\n"
-        "Every command ends with 0 when all is well, 1 when something is to be mended or decided "
-        "(it says what), 2 when the command itself was not understood, 130 when it was stopped. "
-        "Files are replaced whole or not at all."
-    ),
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-
 @app.command(
     short_help="Check every input: all problems at once, with their remedies.",
     epilog=examples("check", "check data/extracted/murrough_2013", "check --format github"),
@@ -540,26 +580,36 @@ def check(
 
 @app.command(
     short_help="Build reports/: results, figures, web page and PDF.",
-    epilog=examples("report", "report --only figures"),
+    epilog=examples("report", "report --only figures", "report --only primary"),
 )
 def report(
     only: Annotated[
-        str, typer.Option(help="'figures' stops after the figures.", show_default=False)
+        str,
+        typer.Option(
+            help="'figures', or the name of one question, whose page is built into build/.",
+            show_default=False,
+        ),
     ] = "",
     root: Root = Path(),
 ) -> None:
     """Build reports/: effects, results, figures, report.html, report.pdf and the manifest.
 
     Only what changed since the last build is computed again. Ends with 1, and writes nothing, when
-    the data or an analysis file must be mended first.
+    the data or an analysis file must be mended first. With the name of a question or analysis,
+    only build/questions/NAME.html is written, with its figures and numbers.
     """
-    from ketameta.build import build
     from ketameta.formatting import plural
 
-    if only not in {"", "figures"}:
-        raise UsageError(f"--only is {only!r}; the one choice is 'figures'")
+    paths = project(root)
     begun = time.monotonic()
-    done = build(project(root), say=_say, figures_only=only == "figures")
+    if only not in {"", "figures"}:
+        from ketameta.question import write_page
+
+        typer.echo(f"wrote {paths.relative(write_page(paths, only))}")
+        return
+    from ketameta.build import build
+
+    done = build(paths, say=_say, figures_only=only == "figures")
     typer.echo(
         f"{plural(len(done.computed), 'analysis', 'analyses')} computed, "
         f"{len(done.kept)} unchanged; {plural(len(done.written), 'file')} written "
@@ -595,37 +645,49 @@ def effects(
 
 
 @app.command(
-    short_help="Run one analysis and print its results as JSON.",
-    epilog=examples("run harm_nausea", "run analyses/my_question.toml > result.json"),
+    short_help="Run one analysis: a summary, JSON, or its figure.",
+    epilog=examples(
+        "run harm_nausea",
+        "run harm_nausea --plot forest.svg",
+        "run analyses/my_question.toml --format json > result.json",
+    ),
 )
 def run(
     analysis: Annotated[
         Path, typer.Argument(help="An analysis file, or the name of one in analyses/.")
     ],
+    style: Annotated[
+        str,
+        typer.Option("--format", help="text, markdown, html, or json (all that is published)."),
+    ] = "text",
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture to write: its forest plot (.svg, .png, .pdf).", show_default=False
+        ),
+    ] = None,
     root: Root = Path(),
 ) -> None:
-    """Run one analysis file and print its results as JSON; writes nothing.
+    """Run one analysis file and print what it found; only the picture is written.
 
-    What is printed is what 'ketameta report' publishes for it. Ends with 1 when the data or the
-    analysis file must be mended first.
+    The JSON is what 'ketameta report' publishes for it. Ends with 1 when the data or the analysis
+    file must be mended first.
     """
-    import json
+    from ketameta import question as one
+    from ketameta.errors import check_choice
 
-    from ketameta.analyses.related import Related
-    from ketameta.analyses.run import run_analysis
-    from ketameta.analyses.spec_file import load_spec, load_specs
-    from ketameta.inputs import InputTables, known_words, load_evidence
+    check_choice("--format", style, (*STYLES, "json"))
+    if plot is not None:
+        from ketameta.exchange.fit_csv import check_picture
 
-    paths = project(root)
-    file = _analysis_file(paths, analysis)
-    evidence, _ = load_evidence(paths)
-    known = known_words(evidence)
-    spec = load_spec(file, known, evidence.project)
-    others = load_specs(paths.analyses, known, evidence.project) if paths.analyses.is_dir() else []
-    tables = InputTables(evidence)
-    related = Related({**{other.name: other for other in others}, spec.name: spec}, tables.get)
-    result = run_analysis(spec, tables.get(spec.assume), evidence, related)
-    typer.echo(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True))
+        check_picture(plot)
+    ((result, plots),) = one.answers(project(root), [analysis])
+    if plot is not None:
+        typer.echo(f"wrote {one.draw(plots, plot)}", err=True)
+    if style == "json":
+        typer.echo(one.result_json(result))
+    else:
+        _show(one.result_document(result), style, None, result["title"])
 
 
 @app.command(
@@ -674,40 +736,11 @@ def verify(
 )
 def dictionary(root: Root = Path()) -> None:
     """Write data/README.md (the data dictionary) and data/templates/ from the schema."""
-    from ketameta.evidence.dictionary import dictionary_markdown, template_csv
-    from ketameta.evidence.project import load_project
-    from ketameta.evidence.schema import schema_of
-    from ketameta.paths import write_atomically
+    from ketameta.scaffold import write_dictionary
 
     paths = project(root)
-    schema = schema_of(load_project(paths.root))
-    write_atomically(paths.data / "README.md", dictionary_markdown(schema))
-    typer.echo("wrote data/README.md")
-    for table in schema.batch:
-        write_atomically(
-            paths.data / "templates" / f"{table.name}.csv", template_csv(table.name, schema)
-        )
-        typer.echo(f"wrote data/templates/{table.name}.csv")
-
-
-add_fit_command(app)
-add_review_commands(app)
-add_release_command(app)
-
-
-def _analysis_file(paths: ProjectPaths, analysis: Path) -> Path:
-    """Return the file of an analysis given by path or by name."""
-    from ketameta.errors import did_you_mean
-
-    named = paths.analyses / f"{analysis.name.removesuffix('.toml')}.toml"
-    if analysis.is_file():
-        return analysis
-    if len(analysis.parts) == 1 and named.is_file():
-        return named
-    names = sorted(path.stem for path in paths.analyses.glob("*.toml"))
-    why = "this is a folder" if analysis.is_dir() else "there is no such analysis file"
-    hint = did_you_mean(analysis.name.removesuffix(".toml"), names)
-    raise UsageError(f"{analysis}: {why}{hint}")
+    for path in write_dictionary(paths):
+        typer.echo(f"wrote {paths.relative(path)}")
 
 
 def _say(line: str) -> None:
@@ -726,6 +759,7 @@ def main() -> None:
     """Run the command; a problem of the user's ends in its message, never in a traceback."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # threads of a small product wait for each other
+    speak_plainly(sys.stdout, sys.stderr)
     try:
         app(prog_name="ketameta")
     except KetametaError as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from unicodedata import normalize
 
 #: Significant digits of a published number. Of the 40,000 numbers of a report seven differ between
 #: processors (AVX2, AVX-512 and fused multiplication on and off, OpenBLAS for Prescott to SkylakeX)
@@ -18,6 +21,41 @@ PUBLISHED_DIGITS = 7
 STEADY_DIGITS = 12
 #: Whole numbers below this are counts and keep every digit; beyond it too few decimals are known.
 LARGEST_COUNT = 1e10
+
+#: What stands for a sign on a console that has none; of others the letter without its accent.
+_PLAIN = {
+    **{"\u2212": "-", "\u2013": "-", "\u2014": "-", "\u2192": "->", "\u2026": "...", "\u00b7": "|"},
+    **{"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2248": "~", "\u221e": "inf"},
+    **{"\u03c4": "tau", "\u03c7": "chi", "\u03bc": "mu", "\u03c1": "rho", "\u03b2": "beta"},
+    **{"\u2264": "<=", "\u2265": ">=", "\u00d7": "x", "\u2011": "-", "\u00a0": " "},
+}
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    told = []
+    for sign in error.object[error.start : error.end]:
+        letters = normalize("NFKD", sign).encode("ascii", "ignore").decode("ascii")
+        told.append(_PLAIN.get(sign, letters) or "?")
+    return "".join(told), error.end
+
+
+codecs.register_error("ketameta.plain", _plain)
+
+
+def speak_plainly(*streams: Any) -> None:
+    """Have streams say what their encoding cannot in signs that it has, and never fail."""
+    for stream in streams:
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="ketameta.plain")
+
+
+def for_console(text: str) -> str:
+    """Return a text with the signs that the standard output can show."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "ketameta.plain").decode(encoding)
+
 
 MINUS = "\u2212"
 #: What is printed where there is no number.

@@ -163,7 +163,8 @@ def known_words(
     ----------
     evidence : Evidence
     in_doubt : collection of str
-        Tables that could not be read whole; nothing is refused for want of their words.
+        Tables that could not be read whole. Nothing is refused for want of their words, nor of
+        those of a table that has no row yet.
     """
 
     def words(table: str, column: str) -> list[str]:
@@ -199,7 +200,7 @@ def known_words(
         **{
             name: listed
             for table, columns in found.items()
-            if table not in in_doubt
+            if table not in in_doubt and evidence.rows(table)
             for name, listed in columns.items()
         },
     }

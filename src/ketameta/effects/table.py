@@ -24,7 +24,7 @@ from ketameta.errors import (
     check_choice,
     did_you_mean,
 )
-from ketameta.formatting import format_number, format_significant, plural
+from ketameta.formatting import for_console, format_number, format_significant, plural
 from ketameta.measures import MEASURES, Measure, Way, display_words, find_measure, measure_entry
 
 _ROOMS = {
@@ -214,7 +214,7 @@ class Effects:
                 for j, (text, width) in enumerate(zip(line, widths, strict=True))
             )
             lines.append("  " + "  ".join([first, *rest]))
-        return "\n".join([*lines, *(f"  {note}" for note in notes)])
+        return for_console("\n".join([*lines, *(f"  {note}" for note in notes)]))
 
     def _repr_html_(self) -> str:
         title, heads, rows, notes = self._table()

@@ -72,6 +72,12 @@ def data_files(paths: ProjectPaths) -> list[Path]:
     return sorted(path for path in named if path.is_file() and not is_link(path))
 
 
+def _has_lists(paths: ProjectPaths) -> bool:
+    """Return whether ``data/`` holds the lists of every project, and no batch yet."""
+    lists = (paths.data / f"{name}.csv" for name in _NEEDED_SHARED)
+    return not (paths.extracted.exists() or is_link(paths.extracted)) and all(map(_exists, lists))
+
+
 def is_link(path: Path) -> bool:
     """Return whether something at this place leads elsewhere (a symbolic link, a junction)."""
     try:
@@ -111,7 +117,8 @@ def load_tables(
         file_finding("project_file", FILE, problem, "mend it there; the guide lists every key")
         for problem in problems
     ]
-    if only is None and not paths.extracted.is_dir():
+    # A project without a trial yet may lack the folder: no repository keeps an empty one.
+    if only is None and not (paths.extracted.is_dir() or _has_lists(paths)):
         findings.append(
             file_finding(
                 "file_missing",

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ketameta.errors import CallError, UsageError, check_choice, did_you_mean
+from ketameta.formatting import for_console
 from ketameta.measures import measure_entry
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class Result:
         return self.printed().text()
 
     def __repr__(self) -> str:
-        return self.summary()
+        return for_console(self.summary())
 
     def _repr_html_(self) -> str:
         return self.printed().html()

@@ -487,7 +487,7 @@ def _correction(item: Any) -> dict[str, Any]:
     }
 
 
-def _search(paths: ProjectPaths) -> dict[str, Any]:
+def _search(paths: ProjectPaths) -> Mapping[str, Any]:
     path = paths.data / "search.toml"
     document, _, findings = read_toml(path, paths.relative(path))
     if document is None and findings:

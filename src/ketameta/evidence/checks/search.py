@@ -9,6 +9,7 @@ from typing import Any
 
 from ketameta.errors import did_you_mean
 from ketameta.evidence.findings import Finding, Severity, file_finding
+from ketameta.evidence.project import NOT_STATED
 from ketameta.evidence.tables import Row
 from ketameta.evidence.textfiles import read_toml, toml_line
 from ketameta.paths import ProjectPaths
@@ -122,9 +123,9 @@ def _search_findings(search: Mapping[str, Any], wrong: Callable[..., Finding]) -
     if not (isinstance(limits, list) and all(_is_text(item) for item in limits)):
         yield wrong("search.limits", "a list of texts is needed", "write limits = [...]")
     closed = str(search.get("extraction_closed"))
-    if not (_is_date(closed) and "1950" < closed < "2200"):
+    if closed != NOT_STATED and not (_is_date(closed) and "1950" < closed < "2200"):
         why = "the day on which the extraction was closed is needed"
-        yield wrong("search.extraction_closed", why, "write YYYY-MM-DD")
+        yield wrong("search.extraction_closed", why, f"write YYYY-MM-DD, or {NOT_STATED!r}")
     days = search.get("due_after_days", 1)
     if isinstance(days, bool) or not isinstance(days, int) or not 0 < days < 40_000:
         yield wrong("search.due_after_days", "a number of days is needed", "such as 365")
