@@ -256,9 +256,8 @@ class _Trials:
             if name in self._raw and "printed" in bases and COVERS[0] in covers:
                 found |= {study: x for study, x in self._raw[name].items() if np.isfinite(x)}
         if change is not None and change.arms:
-            found = self._of_arms(name) | {
-                study: x for study, x in found.items() if x is not None and np.isfinite(x)
-            }
+            of_arms = self._of_arms(name)
+            found |= {study: x for study, x in of_arms.items() if found.get(study) is None}
         return {
             str(study): float(x) for study, x in found.items() if x is not None and np.isfinite(x)
         }
