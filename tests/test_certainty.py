@@ -30,6 +30,7 @@ from ketameta.analyses import (
 )
 from ketameta.analyses.certainty import certainty
 from ketameta.errors import SpecError
+from ketameta.measures import ROB_DOMAINS, ROB_RANK
 from ketameta.models import implied_sd, information_size_means, information_size_risks
 
 ALL_JUDGED = "\n[judgements]\n" + "\n".join(
@@ -129,7 +130,10 @@ def test_judgements_need_level_and_reason(tmp_path: Path, more: str, words: str)
 
 
 def judged(study: str, domain: str, judgement: str, outcome: str = "") -> dict[str, str]:
-    return {"study_id": study, "outcome": outcome, "domain": domain, "judgement": judgement}
+    return {
+        **{"study_id": study, "outcome": outcome, "domain": domain, "judgement": judgement},
+        "tool": "rob2",
+    }
 
 
 def test_the_overall_domain_decides_and_otherwise_the_worst() -> None:
@@ -142,6 +146,27 @@ def test_the_overall_domain_decides_and_otherwise_the_worst() -> None:
     assert bias_judgement("alder_2014", "nausea", own) == "low"
     none = [judged("alder_2014", "overall", "not_assessed")]
     assert bias_judgement("alder_2014", "depression", none) is None
+    some = [judged("alder_2014", domain, "low") for domain in ROB_DOMAINS["rob2"][:-1]]
+    assert bias_judgement("alder_2014", "depression", some) == "low"
+    assert bias_judgement("alder_2014", "depression_dataset", some) == "low"
+    assert bias_judgement("alder_2014", "depression", some[1:]) == "unclear"
+    words = {word: bias_judgement("a", "", [judged("a", "overall", word)]) for word in ROB_RANK}
+    assert words["moderate"] == "some_concerns" and words["no_information"] == "unclear"
+    assert words["serious"] == words["critical"] == "high"
+
+
+def test_every_domain_has_its_shares_of_the_weight() -> None:
+    rows = [row(weight=0.7), row(study_id="birch_2016", weight=0.3)]
+    told = [
+        judged("alder_2014", "randomisation", "low"),
+        judged("birch_2016", "randomisation", "high"),
+        judged("birch_2016", "measurement", "some_concerns"),
+    ]
+    facts, words = bias_facts(rows, told)
+    at = facts["by_domain"]["rob2"]
+    assert (at["randomisation"]["low"], at["randomisation"]["high"]) == pytest.approx((0.7, 0.3))
+    assert at["measurement"]["some_concerns"] == pytest.approx(0.3)
+    assert "randomisation 70%, 0%, 30%; measurement 0%, 30%, 0%." in words[1]
 
 
 def test_shares_are_of_the_weight() -> None:

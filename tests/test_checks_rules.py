@@ -752,6 +752,13 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         (("risk_of_bias.csv", 3, "judgement"),),
         "",
     ),
+    (
+        "bias_words",
+        _set("risk_of_bias", 1, judgement="serious"),
+        "warning",
+        (("risk_of_bias.csv", 3, "judgement"),),
+        "bias_overall",
+    ),
 ]
 
 

@@ -280,8 +280,9 @@ class Judged:
     project = PROJECT
 
     def __init__(self, *rows):
-        columns = ["study_id", "outcome", "tool", "domain", "judgement"]
-        self.risk_of_bias = pd.DataFrame(list(rows), columns=columns)
+        columns = ["study_id", "outcome", "tool", "domain", "judgement", "judged_by"]
+        whole = [(*row, "a review")[: len(columns)] for row in rows]
+        self.risk_of_bias = pd.DataFrame(whole, columns=columns)
 
 
 def test_without_a_judgement_there_is_no_picture():
@@ -290,6 +291,14 @@ def test_without_a_judgement_there_is_no_picture():
     other = ("elm_1999", "", "rob2", "overall", "high")
     assert lights_of([result()], Judged(silent, other)) is None
     assert [plot.kind for plot in page_plots([result()], Judged())] == ["harms"]
+
+
+def test_two_reviews_that_judge_one_study_stand_side_by_side():
+    first = ("alder_2014", "", "rob2", "overall", "low", "First (2020)")
+    second = ("alder_2014", "", "rob2", "overall", "high", "Second (2021)")
+    rows = dict(lights_of([result()], Judged(first, second)).data.rows())
+    assert rows["Alder 2014: whole trial, First (2020)"] == ["low"]
+    assert rows["Alder 2014: whole trial, Second (2021)"] == ["high"]
 
 
 def test_one_judgement_shows_all_included_studies():

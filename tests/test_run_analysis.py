@@ -396,6 +396,24 @@ def test_companions_change_one_choice_each(run: Any) -> None:
     assert found["bayes"]["k"] == 5
 
 
+def test_trials_at_low_risk_of_bias_stand_beside_and_every_row_has_its_light(run: Any) -> None:
+    tables = trials(4)
+    judged = {"alder_2014": "low", "birch_2016": "low", "cedar_2017": "high"}
+    tables["risk_of_bias"] = [
+        {"study_id": name, "tool": "rob2", "domain": "overall", "judgement": word}
+        for name, word in judged.items()
+    ]
+    result = run(tables)
+    (strict,) = [item for item in result["companions"] if item["code"] == "low_risk"]
+    rows = {row["study_id"]: row for row in result["groups"][0]["rows"]}
+    low = [rows[name] for name in ("alder_2014", "birch_2016")]
+    y, v = ([row[key] for row in low] for key in ("estimate", "variance"))
+    assert strict["k"] == 2
+    assert strict["estimate"] == pytest.approx(pool(y, v).estimate, rel=PUBLISHED)
+    lights = {name: row["risk_of_bias"].get("worst_domain") for name, row in rows.items()}
+    assert lights == {**judged, "elm_2019": None}
+
+
 def test_a_stricter_rule_stands_beside_only_where_it_leaves_something_out(run: Any) -> None:
     codes = {item["code"] for item in run(trials(3))["companions"]}
     assert not codes & {"full_access", "raw_spread", "no_pools", "double_blind"}

@@ -422,7 +422,39 @@ BASES = ("printed", "counted", "by_rule")
 COVERS = ("all", "some_arms", "other_phase", "selected")
 #: Numbers of ``studies.csv`` that may also stand, with their basis, among the moderators.
 STUDY_NUMBERS = ("age_mean_years", "female_percent")
-ROB_JUDGEMENTS = ("low", "some_concerns", "high", "unclear", "not_assessed")
+#: Judgements of each tool, from the best to the worst.
+ROB_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "rob2": ("low", "some_concerns", "high"),
+        "rob1": ("low", "unclear", "high"),
+        "robins_i": ("low", "no_information", "moderate", "serious", "critical"),
+    }
+)
+#: How bad a judgement is, whatever the tool, and the word of a summary over several tools.
+ROB_RANK: Mapping[str, int] = MappingProxyType(
+    {
+        "low": 0,
+        "unclear": 1,
+        "no_information": 1,
+        "some_concerns": 1,
+        "moderate": 1,
+        "high": 2,
+        "serious": 2,
+        "critical": 3,
+    }
+)
+ROB_SUMMARY: Mapping[str, str] = MappingProxyType(
+    {
+        "no_information": "unclear",
+        "moderate": "some_concerns",
+        "serious": "high",
+        "critical": "high",
+    }
+)
+ROB_JUDGEMENTS = (
+    *("low", "some_concerns", "high", "unclear", "moderate", "serious", "critical"),
+    *("no_information", "not_assessed"),
+)
 ROB_TOOLS = ("rob2", "rob1", "robins_i")
 #: Domains of each tool, in its order; ``overall`` is a judgement that the first tool has not.
 ROB_DOMAINS: Mapping[str, tuple[str, ...]] = MappingProxyType(

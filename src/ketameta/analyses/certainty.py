@@ -21,7 +21,7 @@ from ketameta.formatting import (
     plural,
     published,
 )
-from ketameta.measures import Measure
+from ketameta.measures import DATASET, ROB_DOMAINS, ROB_SUMMARY, Measure
 from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.power import (
     ALPHA,
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 Facts = tuple[dict[str, Any], list[str]]
 Rows = Sequence[Mapping[str, Any]]
 
+#: Names of tools within a sentence.
+_TOOLS = {"rob2": "RoB 2", "rob1": "RoB 1", "robins_i": "ROBINS-I"}
 #: Judgements from best to worst; a trial takes its worst domain where no overall one is given.
 _SEVERITY = ("low", "unclear", "some_concerns", "high")
 
@@ -59,17 +61,51 @@ def bias_judgement(
 ) -> str | None:
     """Return the judgement on one trial and outcome; None where nobody has judged it.
 
-    The domain ``overall`` decides; without it the worst domain does. Judgements of the outcome go
-    before those of the whole trial.
+    The domain ``overall`` decides; without it the worst domain does, and where reviews differ the
+    worse one; domains of which some are missing are not low. Judgements of the outcome go before
+    those of the whole trial.
     """
+    rows = _about(study, outcome, risk_of_bias)
+    overall = [row for row in rows if row["domain"] == "overall"]
+    found = _worst(overall or rows)
+    if found == "low" and not overall:
+        wanted = set(ROB_DOMAINS[rows[0]["tool"]]) - {"overall", "other"}
+        found = found if wanted <= {row["domain"] for row in rows} else "unclear"
+    return found
+
+
+def _about(study: str, outcome: str, risk_of_bias: Rows) -> Rows:
+    """Return what reviews judged of a trial and outcome, or of the whole trial."""
     own = [row for row in risk_of_bias if row["study_id"] == study]
-    for about in (outcome, ""):
+    for about in (outcome, outcome.removesuffix(DATASET), ""):
         rows = [row for row in own if row["outcome"] == about]
-        overall = [row for row in rows if row["domain"] == "overall"]
-        known = [row["judgement"] for row in overall or rows if row["judgement"] in _SEVERITY]
-        if known:
-            return max(known, key=_SEVERITY.index)
-    return None
+        if _worst(rows):
+            return rows
+    return []
+
+
+def _worst(rows: Rows) -> str | None:
+    words = [ROB_SUMMARY.get(str(row["judgement"]), str(row["judgement"])) for row in rows]
+    return max((word for word in words if word in _SEVERITY), key=_SEVERITY.index, default=None)
+
+
+def domain_shares(rows: Rows, risk_of_bias: Rows) -> dict[str, dict[str, dict[str, float]]]:
+    """Return, by tool and domain, the share of weight of each judgement; low first.
+
+    What a domain of a tool does not say of some trial is in none of the shares.
+    """
+    about = [_about(row["study_id"], row["outcome"], risk_of_bias) for row in rows]
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for tool, domains in ROB_DOMAINS.items():
+        for domain in domains:
+            said = [
+                _worst([one for one in all_of if (one["tool"], one["domain"]) == (tool, domain)])
+                for all_of in about
+            ]
+            if any(said) and domain != "overall":
+                shares = {level: share(rows, [one == level for one in said]) for level in _SEVERITY}
+                found.setdefault(tool, {})[domain] = shares
+    return found
 
 
 def bias_facts(rows: Rows, risk_of_bias: Sequence[Mapping[str, Any]]) -> Facts:
@@ -82,6 +118,7 @@ def bias_facts(rows: Rows, risk_of_bias: Sequence[Mapping[str, Any]]) -> Facts:
             "share_not_judged": share(rows, [item is None for item in judged]),
             "share_double_blind": share(rows, [row["blinding"] == "double_blind" for row in rows]),
             "share_full_access": share(rows, [row["access"] in FULL_ACCESS for row in rows]),
+            "by_domain": domain_shares(rows, risk_of_bias),
         }
     )
     return found, _bias_words(found)
@@ -98,8 +135,23 @@ def _bias_words(found: Mapping[str, Any]) -> list[str]:
             f"{format_percent(found['share_unclear'])}, not judged "
             f"{format_percent(found['share_not_judged'])}."
         )
+    by_domain = [
+        f"By domain of {_TOOLS.get(tool, tool)}, weight judged low, with some concerns or unclear, "
+        "and high: "
+        + "; ".join(
+            f"{domain.replace('_', ' ')} "
+            + ", ".join(
+                format_percent(part)
+                for part in (at["low"], at["some_concerns"] + at["unclear"], at["high"])
+            )
+            for domain, at in domains.items()
+        )
+        + "."
+        for tool, domains in found.get("by_domain", {}).items()
+    ]
     return [
         judged,
+        *by_domain,
         f"{format_percent(found['share_double_blind'])} of the weight is from double-blind trials, "
         f"{format_percent(found['share_full_access'])} from trials read in full or in a registry.",
     ]

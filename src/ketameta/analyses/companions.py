@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +39,10 @@ _TAU2_COMPANIONS = ("DL", "PM", "ML")
 
 
 def companions_of(
-    spec: AnalysisSpec, used: pd.DataFrame, rows: list[dict[str, Any]]
+    spec: AnalysisSpec,
+    used: pd.DataFrame,
+    rows: list[dict[str, Any]],
+    low_risk: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Return one entry per companion analysis: what differs, k, estimate and interval.
 
@@ -50,6 +53,8 @@ def companions_of(
         Selected effects.
     rows : list of dict
         One per study, as the main model saw them.
+    low_risk : collection of str
+        Studies that reviews judged at low risk of bias in this outcome.
     """
     if len(rows) < 2:
         return []
@@ -70,7 +75,7 @@ def companions_of(
         if ci_method != spec.model.ci_method:
             companions.append(_companion(code, label, spec, rows, ci_method=ci_method))
     if spec.kind == "pooled":
-        companions.extend(_restricted(spec, used))
+        companions.extend(_restricted(spec, used, low_risk))
     if len(rows) < BAYES_COMPANION_BELOW:
         companions.append(_bayes(spec, rows))
     return companions
@@ -104,7 +109,9 @@ def _companion(
     }
 
 
-def _restricted(spec: AnalysisSpec, used: pd.DataFrame) -> list[dict[str, Any]]:
+def _restricted(
+    spec: AnalysisSpec, used: pd.DataFrame, low_risk: Collection[str]
+) -> list[dict[str, Any]]:
     """Return refits on the trials that satisfy a stricter rule, where that leaves some out."""
     rules = (
         ("full_access", "Only trials read in full or in a registry",
@@ -113,10 +120,12 @@ def _restricted(spec: AnalysisSpec, used: pd.DataFrame) -> list[dict[str, Any]]:
          ~used["route"].str.contains("model_based")),
         ("no_pools", "Without pooled reports", used["design"] != "pooled_rcts"),
         ("double_blind", "Only double-blind trials", used["blinding"] == "double_blind"),
+        ("low_risk", "Only trials that a review judged at low risk of bias",
+         used["study_id"].isin(low_risk)),
     )  # fmt: skip
     found = []
     for code, label, keep in rules:
-        if bool(keep.all()):
+        if bool(keep.all()) or (code == "low_risk" and not keep.any()):
             continue
         rows = study_rows(used[keep], spec.model.measure, "study_id", project=spec.project)
         entry = _companion(code, label, spec, rows)

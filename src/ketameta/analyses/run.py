@@ -13,7 +13,7 @@ import numpy as np
 
 from ketameta.analyses import words
 from ketameta.analyses.bubble import regressions_of
-from ketameta.analyses.certainty import certainty
+from ketameta.analyses.certainty import bias_judgement, certainty
 from ketameta.analyses.companions import (
     companions_of,
     event_companions,
@@ -168,6 +168,7 @@ def run_analysis(
             selected.used, spec.model.measure, "study_id", level=level, project=spec.project
         )
         groups = _groups(spec, rows)
+    low_risk = _give_lights([*rows, *independent], evidence) if net is None else set()
     pooled = _pooled(independent, spec)
     overall = is_pooled(spec) and len(independent) > 0
     several = overall and len(independent) >= 2
@@ -201,7 +202,7 @@ def run_analysis(
         "groups": _with_headlines(spec, groups, scored),
         "pooled": _stored(pooled) if overall else None,
         "subgroup_test": _between_groups(spec, rows),
-        "companions": companions_of(spec, selected.used, independent) if overall else [],
+        "companions": companions_of(spec, selected.used, independent, low_risk) if overall else [],
         "events": event_companions(spec, independent) if overall else None,
         "leave_one_out": leave_one_out_of(spec, independent) if overall else None,
         "group_facts": group_facts(spec, selected.used, evidence),
@@ -394,6 +395,18 @@ def _give_weights(
             weights = _pooled(members, spec).weights
             for row, weight in zip(members, weights, strict=True):
                 row["weight"] = float(weight)
+
+
+def _give_lights(rows: list[dict[str, Any]], evidence: Evidence) -> set[str]:
+    """Add to each row what reviews judged of it, where any was judged; return those at low risk."""
+    told = evidence.risk_of_bias.to_dict("records")
+    known = {(row["study_id"], row["outcome"]) for row in rows}
+    judged = {key: bias_judgement(*key, told) for key in known}
+    if any(judged.values()):
+        for row in rows:
+            found = judged[row["study_id"], row["outcome"]]
+            row["risk_of_bias"] = {"worst_domain": found} if found else {}
+    return {study for (study, _), found in judged.items() if found == "low"}
 
 
 def _between_groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -334,7 +334,6 @@ def drug_class(declared: Declared, *texts: str) -> str:
 
 Cells = Mapping[str, str]
 _DOI = re.compile(r"10\.\d{4,9}/[^\s;,]+")
-_RANK = {"low": 0, "some_concerns": 1, "unclear": 1, "high": 2}
 #: Columns of a row that describe the trial; a trial's first row gives them.
 _STUDY_FACTS = ("year", "doi", "registration_number", "full_ref", "design", "blinding", "diagnosis")
 
@@ -549,7 +548,7 @@ class StudyFacts:
                 added.append(self._draft.add("risk_of_bias", cells, line))
             elif there["judgement"] != judgement:
                 self._say("risk of bias differs between rows; the worse judgement stands", study)
-                if _RANK[judgement] > _RANK[there["judgement"]]:
+                if measures.ROB_RANK[judgement] > measures.ROB_RANK[there["judgement"]]:
                     there["judgement"] = judgement
         return added
 

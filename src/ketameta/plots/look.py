@@ -73,6 +73,10 @@ RISK_OF_BIAS: Final = {
     "low": ("+", GREEN, PAPER, "low"),
     "some_concerns": ("!", YELLOW, INK, "some concerns"),
     "high": ("×", VERMILLION, PAPER, "high"),
+    "moderate": ("!", YELLOW, INK, "moderate"),
+    "serious": ("×", VERMILLION, PAPER, "serious"),
+    "critical": ("××", VERMILLION, PAPER, "critical"),
+    "no_information": ("?", "#C9C9C9", INK, "no information"),
     "unclear": ("?", "#C9C9C9", INK, "unclear"),
     "not_assessed": ("", PAPER, GREY, "not assessed"),
 }

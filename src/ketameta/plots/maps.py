@@ -307,7 +307,7 @@ def risk_of_bias(data: RiskOfBias, *, ax: Axes | None = None, title: str | None 
     rows, heads = data.rows(), column_heads(data)
     width = max(look.PLOT_WIDTH, 2 * MARGIN + _NAME + _COLUMN * len(heads))
     pen = table(ax, width, _HEAD + _ROW * len(rows), title=data.title if title is None else title,
-                notes=[_key(data), _lights_legend()])  # fmt: skip
+                notes=[_key(data), _lights_legend(data)])  # fmt: skip
     middles = [MARGIN + _NAME + (place + 0.5) * _COLUMN for place in range(len(heads))]
     pen.text("head", MARGIN + 2.0, 8.0, "Study", bold=True)
     for head, x in zip(heads, middles, strict=True):
@@ -339,8 +339,10 @@ def _key(data: RiskOfBias) -> str:
     return f"{first}{'; '.join(named)}." if named else ""
 
 
-def _lights_legend() -> str:
-    parts = [f"{sign} {words}" for sign, _, _, words in look.RISK_OF_BIAS.values() if sign]
+def _lights_legend(data: RiskOfBias) -> str:
+    shown = {item.judgement for item in data.judgements}
+    lights = [light for name, light in look.RISK_OF_BIAS.items() if name in shown]
+    parts = [f"{sign} {words}" for sign, _, _, words in lights if sign]
     return f"{'; '.join(parts)}; dashed circle: not assessed."
 
 

@@ -491,16 +491,28 @@ def risk_of_bias(results: Sequence[dict[str, Any]], evidence: Evidence) -> Plot 
             for row in group["rows"]
         }
     )
+    told = [
+        row
+        for row in evidence.risk_of_bias.to_dict("records")
+        if row["study_id"] in used and row["judgement"] != "not_assessed"
+    ]
+    judges: dict[tuple[str, str, str], set[str]] = {}
+    for row in told:
+        key = (row["study_id"], row["outcome"], row["tool"])
+        judges.setdefault(key, set()).add(row["judged_by"])
+    several = {key for key, names in judges.items() if len(names) > 1}
     judged = tuple(
         Judgement(
             evidence.project.study_label(row["study_id"]),
             row["domain"],
             row["judgement"],
-            row["outcome"],
+            # Reviews that judge one trial stand side by side, each with its name.
+            f"{row['outcome'] or 'whole trial'}, {row['judged_by']}"
+            if (row["study_id"], row["outcome"], row["tool"]) in several
+            else row["outcome"],
             row["tool"],
         )
-        for row in evidence.risk_of_bias.to_dict("records")
-        if row["study_id"] in used and row["judgement"] != "not_assessed"
+        for row in told
     )
     if not judged:
         return None

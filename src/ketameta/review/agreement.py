@@ -35,6 +35,7 @@ from ketameta.formatting import (
     format_significant,
     plural,
 )
+from ketameta.measures import ROB_RANK
 from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph
 
@@ -207,7 +208,10 @@ def limits_of_agreement(first: ArrayLike, second: ArrayLike) -> Limits | None:
 
 #: Words with an order, from best to worst; words in one place count as equal.
 ORDERED: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "judgement": (("low",), ("some_concerns", "unclear"), ("high",)),
+    "judgement": tuple(
+        tuple(word for word, place in ROB_RANK.items() if place == rank)
+        for rank in sorted(set(ROB_RANK.values()))
+    ),
 }
 _COLUMNS = ("table.column", "cells", "agree", "kappa", "weighted kappa", "ICC", "bias", "limits")
 

@@ -18,7 +18,7 @@ from ketameta.evidence.checks.context import (
     warning,
 )
 from ketameta.evidence.tables import Row
-from ketameta.measures import RATIOS, ROB_DOMAINS
+from ketameta.measures import RATIOS, ROB_DOMAINS, ROB_RANK, ROB_WORDS
 
 #: Columns that describe a score; a row of counts has none of them.
 SCORE_COLUMNS: tuple[str, ...] = (
@@ -409,8 +409,6 @@ def check_facts_say_something(context: Context) -> Iterator[Problem]:
                 )
 
 
-_RANK = {"low": 0, "some_concerns": 1, "unclear": 1, "high": 2}
-_OF_TOOL = {"rob2": ("low", "some_concerns", "high"), "rob1": ("low", "unclear", "high")}
 OVERALL = "overall"
 
 
@@ -428,11 +426,11 @@ def _assessments(context: Context) -> Iterator[tuple[list[Row], Row | None]]:
 def check_overall_bias_covers_its_domains(context: Context) -> Iterator[Problem]:
     """Each overall judgement is as bad as its worst domain, unless accepted in support."""
     for domains, overall in _assessments(context):
-        judged = [row for row in domains if row["judgement"] in _RANK]
-        if overall is None or overall["judgement"] not in _RANK or not judged:
+        judged = [row for row in domains if row["judgement"] in ROB_RANK]
+        if overall is None or overall["judgement"] not in ROB_RANK or not judged:
             continue
-        worst = max(judged, key=lambda row: _RANK[row["judgement"]])
-        if _RANK[overall["judgement"]] < _RANK[worst["judgement"]]:
+        worst = max(judged, key=lambda row: ROB_RANK[row["judgement"]])
+        if ROB_RANK[overall["judgement"]] < ROB_RANK[worst["judgement"]]:
             yield warning(
                 overall,
                 "judgement",
@@ -470,10 +468,10 @@ def check_domains_are_of_the_tool(context: Context) -> Iterator[Problem]:
 
 
 def check_judgements_fit_the_tool(context: Context) -> Iterator[Problem]:
-    """Each judgement is a word of its tool: RoB 2 says some concerns, its predecessor unclear."""
+    """Each judgement is a word of its tool: some concerns is of RoB 2, serious of ROBINS-I."""
     for row in context.rows("risk_of_bias"):
-        allowed = _OF_TOOL.get(row["tool"])
-        judged = row["judgement"] in _RANK
+        allowed = ROB_WORDS.get(row["tool"])
+        judged = row["judgement"] in ROB_RANK
         if allowed and judged and row["judgement"] not in allowed:
             yield warning(
                 row,
