@@ -66,9 +66,7 @@ def read_inputs(
     from ketameta.analyses.spec_file import read_specs
     from ketameta.evidence.checks.run import checked_evidence
     from ketameta.evidence.checks.search import form_findings
-    from ketameta.evidence.findings import file_finding
-    from ketameta.evidence.project import FILE as PROJECT_FILE
-    from ketameta.evidence.project import analysis_problems
+    from ketameta.evidence.project import analysis_problems, problem_findings
 
     specs: list[AnalysisSpec] = []
     claims: list[Claim] = []
@@ -80,10 +78,9 @@ def read_inputs(
         specs.extend(asked)
         yield from wrong
         names = [path.stem for path in paths.analyses.glob("*.toml")]
-        for problem in analysis_problems(evidence.project, names):
-            yield file_finding(
-                "project_file", PROJECT_FILE, problem, "name one there is, or write that analysis"
-            )
+        problems = analysis_problems(evidence.project, names)
+        remedy = "name one there is, or write that analysis"
+        yield from problem_findings(paths.root, problems, remedy)
         conditions = [row["condition"] for row in evidence.rows("registry")]
         stated, wrong = read_claims(
             paths.data / "claims.toml",

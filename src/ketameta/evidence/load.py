@@ -14,7 +14,7 @@ from pathlib import Path
 from ketameta.errors import did_you_mean
 from ketameta.evidence.cells import read_cell
 from ketameta.evidence.findings import Finding, Gathered, Severity, file_finding, sort_findings
-from ketameta.evidence.project import FILE, read_project
+from ketameta.evidence.project import problem_findings, read_project
 from ketameta.evidence.reader import MOST_MISTAKES, given_up, read_csv
 from ketameta.evidence.schema import BATCH_TABLES, SHARED_TABLES, TABLES, Table, schema_of
 from ketameta.evidence.tables import Evidence, Row
@@ -113,9 +113,8 @@ def load_tables(
     refused: dict[str, list[Row]] = {name: [] for name in TABLES}
     project, problems = read_project(paths.root)
     schema = schema_of(project)
-    findings: list[Finding] = [
-        file_finding("project_file", FILE, problem, "mend it there; the guide lists every key")
-        for problem in problems
+    findings = [
+        *problem_findings(paths.root, problems, "mend it there; docs/project_file.md has every key")
     ]
     # A project without a trial yet may lack the folder: no repository keeps an empty one.
     if only is None and not (paths.extracted.is_dir() or _has_lists(paths)):

@@ -25,7 +25,9 @@ from ketameta.declared import (
     validate,
 )
 from ketameta.errors import SpecError, did_you_mean
-from ketameta.evidence.textfiles import load_toml
+from ketameta.evidence.findings import Finding as Said
+from ketameta.evidence.findings import file_finding
+from ketameta.evidence.textfiles import decode, load_toml, toml_line
 
 FILE = "project.toml"
 NOT_STATED = "not stated"
@@ -371,21 +373,35 @@ def _rules(project: Project) -> Iterator[str]:
             yield f"{where}: a category needs [[moderator.level]] tables"
         if item.kind == "number" and (item.level or item.reference):
             yield f"{where}: a number has no levels"
+        if item.minimum is not None and item.maximum is not None and item.minimum > item.maximum:
+            yield f"{where}: minimum: it lies above the maximum"
+        if item.step is not None and item.step <= 0:
+            yield f"{where}: step: a number above 0 is needed"
         levels = [level.word for level in item.level]
         yield from _unknown(f"{where}: reference", item.reference, levels)
     known = (*words.drug_class, *CONTROL_CLASSES)
     for row in project.evidence_map.row:
         yield from _unknown("evidence_map.row: diagnosis", row.diagnosis, words.diagnosis)
         yield from _unknown("evidence_map.row: domain", row.domain, words.outcome_domain)
+        if not row.domain:
+            yield f"evidence_map.row: {row.label!r} names no domain, so that it would stay empty"
     for column in project.evidence_map.column:
+        if not (column.intervention or column.drug_class):
+            yield f"evidence_map.column: {column.label!r} names neither intervention nor drug_class"
         yield from _unknown("evidence_map.column: drug_class", column.drug_class, known)
     improving = words.meant_to_improve
     yield from _unknown("words.meant_to_improve", improving, words.outcome_domain)
     direct = project.directness
     yield from _unknown("directness.diagnosis", direct.diagnosis, words.diagnosis)
     yield from _unknown("directness.drug_class", direct.drug_class, known)
+    if project.harms.section:
+        yield from _unknown(
+            "harms.section", [project.harms.section], project.sections, "a [[section]]"
+        )
+    yield from _unknown("directness.figure", list(direct.figure), DIRECTNESS, "a kind of evidence")
     columns_shown = [item.name for item in project.moderator]
-    yield from _unknown("front.study_columns", project.front.study_columns, columns_shown)
+    shown = project.front.study_columns
+    yield from _unknown("front.study_columns", shown, columns_shown, "a [[moderator]]")
     for name, aliases in project.alias.items():
         moderators = {item.name: list(item.words) for item in project.categories.values()}
         columns = {"diagnosis": list(words.diagnosis), "drug_class": list(known), **moderators}
@@ -395,6 +411,8 @@ def _rules(project: Project) -> Iterator[str]:
             yield from _unknown(f"alias.{name}", list(aliases.values()), columns[name])
     for name, given in (
         ("section.key", project.sections),
+        ("evidence_map.row.label", [row.label for row in project.evidence_map.row]),
+        ("evidence_map.column.label", [item.label for item in project.evidence_map.column]),
         ("moderator.name", [item.name for item in project.moderator]),
         ("question.key", [item.key for item in project.question]),
         ("glossary.id", [item.id for item in project.glossary]),
@@ -433,7 +451,34 @@ def analysis_problems(project: Project, analyses: Sequence[str]) -> list[str]:
     ]
 
 
-def _unknown(where: str, given: Sequence[str], known: Sequence[str]) -> Iterator[str]:
+def _unknown(
+    where: str, given: Sequence[str], known: Sequence[str], place: str = "declared in [words]"
+) -> Iterator[str]:
     for word in given:
         if word not in known:
-            yield f"{where}: {word!r} is not declared in [words]{did_you_mean(word, known)}"
+            yield f"{where}: {word!r} is not {place}{did_you_mean(word, known)}"
+
+
+def problem_findings(root: Path, problems: Sequence[str], remedy: str) -> Iterator[Said]:
+    """Yield each problem of ``project.toml`` with the line of its value, or of its key."""
+    path = root / FILE
+    lines = decode(path.read_bytes())[0].splitlines() if path.is_file() else []
+    for problem in problems:
+        yield file_finding("project_file", FILE, problem, remedy, line=_line_of(problem, lines))
+
+
+def _line_of(problem: str, lines: Sequence[str]) -> int:
+    """Return the line that a problem is about; 0 where it cannot be told."""
+    where, _, _ = problem.partition(": ")
+    first = where.split(" ")[0]
+    quoted = re.search(r"'([^']+)'", problem)
+    table, found = "", []
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if text.startswith("["):
+            table = text.strip("[]").partition("]")[0]
+        key = f"{table}.{text.partition('=')[0].strip()}" if "=" in text else table
+        known = f"{first}.".startswith(f"{table}.") or f"{table}.".startswith(f"{first}.")
+        if quoted and re.search(rf"""["']{re.escape(quoted[1])}["']""", text) and known:
+            found.append((key != first, number))
+    return min(found)[1] if found else toml_line(lines, first)

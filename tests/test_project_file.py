@@ -1,0 +1,71 @@
+"""What is wrong in project.toml is said at once, with its line, the choices and a near match."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ketameta.errors import SpecError
+from ketameta.evidence import load_project
+from ketameta.inputs import read_inputs
+from ketameta.paths import project_paths
+from ketameta.scaffold import start_project
+
+
+def said(root: Path, *changes: tuple[str, str]) -> list[str]:
+    """Return what the checks say of the project file after changes of a new one."""
+    if not root.exists():
+        start_project(root, "Tea", "Does tea help?")
+    file = root / "project.toml"
+    text = file.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text, encoding="utf-8")
+    report = read_inputs(project_paths(root)).report
+    return [str(item) for item in report.findings if item.file == "project.toml"]
+
+
+def line_of(root: Path, text: str) -> int:
+    lines = (root / "project.toml").read_text(encoding="utf-8").splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if text in line)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words", "line"),
+    [
+        ('headline = "primary"', 'headline = "primari"', "did you mean primary?", "primari"),
+        ('analysis = "primary"', 'analysis = "primery"', "did you mean primary?", "primery"),
+        ('domain = ["harm"]', 'domain = ["harms"]', "did you mean harm?", '["harms"]'),
+        ('domain = ["harm"]', "", "'Harms' names no domain", 'label = "Harms"'),
+        ('intervention = ["treatment"]', "", "neither intervention nor drug_class", '"Treatment"'),
+        ('section = "harms"', 'section = "harm"', "did you mean harms?", 'section = "harm"'),
+        ("untested =", "untestet =", "did you mean untested?", "untestet"),
+        ('key = "harms"', 'key = "main"', "section.key: 'main' stands twice", 'key = "main"'),
+        ("[front]", '[front]\nstudy_columns = ["seting"]', "not a [[moderator]]", "seting"),
+    ],
+)
+def test_a_wrong_word_is_named_with_its_line(
+    tmp_path: Path, old: str, new: str, words: str, line: str
+) -> None:
+    root = tmp_path / "tea"
+    (found,) = (item for item in said(root, (old, new)) if words in item)
+    assert f"project.toml:{line_of(root, line)}: " in found
+
+
+def test_every_problem_is_said_at_once(tmp_path: Path) -> None:
+    root = tmp_path / "tea"
+    changes = (('headline = "primary"', 'headline = "x"'), ('domain = ["harm"]', 'domain = ["y"]'))
+    assert len(said(root, *changes, ("title =", "titel ="))) >= 3
+    with pytest.raises(SpecError, match="titel: no such key; did you mean title"):
+        load_project(root)
+
+
+def test_numbers_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
+    moderator = (
+        '[[moderator]]\nname = "dose"\nlabel = "Dose"\nmeaning = "Dose."\nkind = "number"\n'
+        "minimum = 5\nmaximum = 1\nstep = 0\n\n[front]"
+    )
+    found = " ".join(said(tmp_path / "tea", ("[front]", moderator)))
+    assert "minimum: it lies above the maximum" in found and "step: a number above 0" in found
