@@ -565,6 +565,36 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         "",
     ),
     (
+        "includes",
+        _all(
+            _add(
+                "outcome_words",
+                *(
+                    {
+                        "outcome": word,
+                        "label": word,
+                        "kind": "event",
+                        "domain": "response",
+                        "direction": "higher_is_better",
+                    }
+                    for word in ("response", "remission")
+                ),
+            ),
+            _add(
+                "outcomes",
+                *(
+                    EVENT | {"arm_id": arm, "outcome": word, "events": events}
+                    for arm in ("ketamine", "placebo")
+                    for word, events in (("response", "9"), ("remission", "8"))
+                ),
+            ),
+            lambda tables: tables["outcomes"][-1].update(events="11"),
+        ),
+        "warning",
+        (("outcomes.csv", 8, "events"),),
+        "",
+    ),
+    (
         "change_sign",
         _both_scores(
             {"statistic": "change", "mean": "9.1"}, {"statistic": "change", "mean": "6.3"}

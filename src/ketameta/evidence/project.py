@@ -67,7 +67,8 @@ class Vocabulary(Table):
     """Words that ``studies``, ``arms`` and ``outcome_words`` may use for this topic.
 
     ``acronym`` names parts of words that are printed in capitals, ``meant_to_improve`` the
-    domains in which a treatment is meant to do better than an inert control.
+    domains in which a treatment is meant to do better than an inert control, ``includes`` the
+    outcomes that hold others: people with remission are among those with a response.
     """
 
     diagnosis: Words = ()
@@ -76,6 +77,7 @@ class Vocabulary(Table):
     subgroup_key: Words = ()
     acronym: Words = ()
     meant_to_improve: Words = ()
+    includes: Mapping[str, Words] = Field(default_factory=dict)
 
 
 class Level(Table):

@@ -2,7 +2,7 @@ from ketameta.evidence.checks.output import STYLES as STYLES
 from ketameta.evidence.checks.output import check_project as check_project
 from ketameta.evidence.checks.output import format_findings as format_findings
 from ketameta.evidence.checks.output import summary as summary
-from ketameta.evidence.checks.people import t_two_sided as t_two_sided
+from ketameta.evidence.checks.printed import t_two_sided as t_two_sided
 from ketameta.evidence.checks.registry import CHECKS as CHECKS
 from ketameta.evidence.checks.registry import READING as READING
 from ketameta.evidence.checks.registry import Check as Check
@@ -11,6 +11,6 @@ from ketameta.evidence.checks.run import CheckReport as CheckReport
 from ketameta.evidence.checks.run import checked_evidence as checked_evidence
 from ketameta.evidence.checks.run import load_evidence as load_evidence
 from ketameta.evidence.checks.run import run_checks as run_checks
-from ketameta.evidence.checks.scales import UsualSds as UsualSds
-from ketameta.evidence.checks.scales import largest_sd as largest_sd
+from ketameta.evidence.checks.scores import UsualSds as UsualSds
+from ketameta.evidence.checks.scores import largest_sd as largest_sd
 from ketameta.evidence.checks.search import form_findings as form_findings

@@ -1,7 +1,4 @@
-"""Checks of scores against their scale: possible values, possible and usual spreads.
-
-A room of its own because checks are kept by what they look at, and the registry lists them all.
-"""
+"""Checks of scores: possible on their scale, with possible spreads, alike between arms."""
 
 from __future__ import annotations
 
@@ -11,7 +8,15 @@ from math import sqrt
 from statistics import median
 from typing import NamedTuple
 
-from ketameta.evidence.checks.context import Context, Problem, error, warning
+from ketameta.evidence.checks.context import (
+    CROSSOVERS,
+    Context,
+    Problem,
+    error,
+    place,
+    warning,
+)
+from ketameta.evidence.checks.rows import half_width_in_se
 from ketameta.evidence.tables import Row
 
 #: A standard deviation below this share of the usual one may be a standard error.
@@ -235,3 +240,224 @@ def check_standard_errors_are_not_sds(context: Context) -> Iterator[Problem]:
                     "look whether it is a standard deviation; if so, move it to sd",
                 )
                 break
+
+
+#: Arms of one trial rarely differ more than this in their standard deviations.
+SD_RATIO = 3.0
+#: A standardised difference beyond this is a typing error more often than a result.
+LARGEST_EFFECT = 3.0
+#: A difference this large against the treatment contradicts most abstracts.
+AGAINST = 1.0
+_INERT = ("placebo", "active_placebo", "usual_care", "no_treatment")
+
+
+def spread(row: Row) -> float | None:
+    """Return the standard deviation of a row as typed, or as its SE or interval implies it."""
+    sd, n = row.number("sd"), row.number("n")
+    if sd is not None:
+        return sd if sd > 0 else None
+    if n is None or n < 2:
+        return None
+    se, low, high = row.number("se"), row.number("ci_low"), row.number("ci_high")
+    if se is None and low is not None and high is not None and low < high:
+        se = (high - low) / (2 * half_width_in_se(row))
+    return se * sqrt(n) if se is not None and se > 0 else None
+
+
+def _spread_column(row: Row) -> str:
+    return next((name for name in ("sd", "se", "ci_low") if row[name]), "sd")
+
+
+def standardised_difference(first: Row, second: Row) -> float | None:
+    """Return the difference of two means in pooled standard deviations, or nothing."""
+    means = first.number("mean"), second.number("mean")
+    spreads = spread(first), spread(second)
+    if means[0] is None or means[1] is None or spreads[0] is None or spreads[1] is None:
+        return None
+    sizes = first.number("n") or 1.0, second.number("n") or 1.0
+    pooled = sqrt(
+        (sizes[0] * spreads[0] * spreads[0] + sizes[1] * spreads[1] * spreads[1])
+        / (sizes[0] + sizes[1])
+    )
+    return (means[0] - means[1]) / pooled if pooled > 0 else None
+
+
+def _score_pairs(context: Context) -> Iterator[tuple[Row, Row]]:
+    for first, second in context.pairs():
+        if first["statistic"] in ("endpoint", "change"):
+            yield first, second
+
+
+def check_sds_of_arms_are_similar(context: Context) -> Iterator[Problem]:
+    """All standard deviations of one trial differ less than three-fold."""
+    for first, second in _score_pairs(context):
+        spreads = spread(first), spread(second)
+        if spreads[0] is None or spreads[1] is None:
+            continue
+        ratio = max(spreads[0], spreads[1]) / min(spreads[0], spreads[1])
+        if ratio <= SD_RATIO:
+            continue
+        odd, other = (first, second) if spreads[0] < spreads[1] else (second, first)
+        column = _spread_column(odd)
+        yield warning(
+            odd,
+            column,
+            f"{ratio:.2g} times apart from {other['arm_id']} "
+            f"({other[_spread_column(other)]} in {place(other)})",
+            "compare both with the source; look for an SE, a range or a lost digit",
+            others=(other,),
+        )
+
+
+def check_effects_are_plausible(context: Context) -> Iterator[Problem]:
+    """No difference between arms exceeds three standard deviations; an SE as SD makes such ones."""
+    for first, second in _score_pairs(context):
+        effect = standardised_difference(first, second)
+        if effect is None or abs(effect) <= LARGEST_EFFECT:
+            continue
+        yield warning(
+            first,
+            "mean",
+            f"{abs(effect):.2g} standard deviations from {second['arm_id']} "
+            f"({second['mean']} in {place(second)}){_if_standard_errors(first, second, effect)}",
+            "look for a standard error in the sd column, a lost digit or exchanged arms",
+            others=(second,),
+        )
+    for row in context.rows("contrasts"):
+        estimate = row.number("estimate")
+        if row["effect_type"] == "SMD" and estimate is not None and abs(estimate) > LARGEST_EFFECT:
+            yield warning(
+                row,
+                "estimate",
+                "a standardised difference above 3 is rarely right",
+                "look for a difference in scale points (MD) or a standard error used as SD",
+            )
+
+
+def _if_standard_errors(first: Row, second: Row, effect: float) -> str:
+    """Return what the effect would be if the typed SDs were standard errors."""
+    sizes = first.number("n"), second.number("n")
+    if not (first["sd"] and second["sd"]) or sizes[0] is None or sizes[1] is None:
+        return ""
+    as_se = effect / sqrt(max(1.0, (sizes[0] + sizes[1]) / 2))
+    return f"; {abs(as_se):.2g} if the SDs are standard errors"
+
+
+def check_effects_favour_the_likely_arm(context: Context) -> Iterator[Problem]:
+    """No treatment is far worse than an inert control on what it is meant to improve."""
+    for first, second in _score_pairs(context):
+        if context.role(first) != "treatment" or context.role(second) != "control":
+            continue
+        control = context.arms[(second["study_id"], second["arm_id"])]
+        if control["drug_class"] not in _INERT or not context.improves(first):
+            continue
+        direction = context.direction(first)
+        effect = standardised_difference(first, second)
+        if effect is None or direction not in ("lower_is_better", "higher_is_better"):
+            continue
+        worse = effect if direction == "lower_is_better" else -effect
+        if worse >= AGAINST:
+            yield warning(
+                first,
+                "mean",
+                f"{worse:.2g} standard deviations worse than {second['arm_id']} "
+                f"({second['mean']} in {place(second)})",
+                "compare arms and signs with what the source says in words",
+                others=(second,),
+            )
+
+
+def occasion(row: Row) -> tuple[object, ...]:
+    """Return what, how and when a row measures, and on whom."""
+    return (row["outcome"], row["instrument"], row.number("time_days"), row["subgroup"])
+
+
+def check_arms_share_their_statistic(context: Context) -> Iterator[Problem]:
+    """Both arms give the endpoint, or both the change; one of each cannot be compared."""
+    for rows in _byoccasion(context).values():
+        kinds: dict[str, set[str]] = {}
+        for row in rows:
+            kinds.setdefault(row["arm_id"], set()).add(row["statistic"])
+        if len(kinds) < 2 or set.intersection(*kinds.values()):
+            continue
+        counts = {"endpoint": 0, "change": 0}
+        for row in rows:
+            counts[row["statistic"]] = counts.get(row["statistic"], 0) + 1
+        odd = min(rows, key=lambda row: (counts[row["statistic"]], row.line))
+        other = next((row for row in rows if row["statistic"] != odd["statistic"]), odd)
+        yield warning(
+            odd,
+            "statistic",
+            f"{odd['arm_id']} gives the {odd['statistic']}, {other['arm_id']} "
+            f"the {other['statistic']} ({place(other)})",
+            "type the same kind of score for every arm, as the source prints it",
+            others=(other,),
+        )
+
+
+def _byoccasion(context: Context) -> dict[tuple[object, ...], list[Row]]:
+    """Return rows of scores by trial, outcome, instrument, time and subgroup."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in context.rows("outcomes"):
+        if row["statistic"] in ("endpoint", "change"):
+            groups.setdefault((row["study_id"], *occasion(row)), []).append(row)
+    return groups
+
+
+def check_changes_have_the_sign_of_change(context: Context) -> Iterator[Problem]:
+    """Each change is end minus start: an improvement on a lower-is-better scale is negative."""
+    for rows in context.comparisons:
+        first = rows[0]
+        if first["statistic"] != "change" or not context.improves(first):
+            continue
+        direction = context.direction(first)
+        means = [row.number("mean") for row in rows]
+        known = [mean for mean in means if mean is not None]
+        if len(known) < 2 or direction not in ("lower_is_better", "higher_is_better"):
+            continue
+        wrong = (
+            all(mean > 0 for mean in known)
+            if direction == "lower_is_better"
+            else all(mean < 0 for mean in known)
+        )
+        if wrong:
+            yield warning(
+                first,
+                "mean",
+                f"every arm got worse, as {direction.replace('_', ' ')}",
+                "if the source prints improvements as positive numbers, write them with a minus; "
+                "if these are endpoints, say so",
+                others=rows[1:],
+            )
+
+
+def check_arms_have_partners(context: Context) -> Iterator[Problem]:
+    """Each outcome of a controlled trial is given for two arms at one time on one instrument."""
+    contrasted = {(row["study_id"], row["outcome"]) for row in context.rows("contrasts")}
+    by_outcome: dict[tuple[str, str], list[Row]] = {}
+    for row in context.rows("outcomes"):
+        by_outcome.setdefault((row["study_id"], row["outcome"]), []).append(row)
+    for rows in context.comparisons:
+        first = rows[0]
+        design = context.design(first)
+        if len(rows) > 1 or not design or design in ("single_arm", "case_report", "cohort"):
+            continue
+        key = (first["study_id"], first["outcome"])
+        others = [row for row in by_outcome[key] if row["arm_id"] != first["arm_id"]]
+        if key in contrasted or (not others and design in CROSSOVERS):
+            continue
+        hint = ""
+        if others:
+            names = ("instrument", "time_days", "subgroup", "statistic")
+            near = min(others, key=lambda row: sum(row[name] != first[name] for name in names))
+            differs = ", ".join(
+                f"{name} {near[name] or 'empty'}" for name in names if near[name] != first[name]
+            )
+            hint = f"; {near['arm_id']} has {differs} ({place(near)})"
+        yield warning(
+            first,
+            "arm_id",
+            f"no other arm has this outcome, instrument, time and statistic{hint}",
+            "type the other arm, or make the words and the time agree",
+            others=others[:1],
+        )
