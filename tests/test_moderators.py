@@ -8,7 +8,7 @@ import pytest
 
 from batches import SHARE, Tables
 from helpers import evidence_of, tables_of
-from ketameta.evidence.checks import load_evidence
+from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
 
 NAME = SHARE["moderator"]

@@ -12,6 +12,7 @@ from helpers import ANALYSIS, TRIALS, arm, event, make_project, score, trials, t
 from ketameta.analyses import load_specs, run_analysis
 from ketameta.errors import ExtractionError, UsageError
 from ketameta.evidence import derive_effects
+from ketameta.evidence.checks import check_project
 from ketameta.inputs import load_evidence
 from ketameta.review import (
     as_html,
@@ -25,6 +26,7 @@ from ketameta.review import (
     preview_document,
     route_words,
     sides,
+    trace_document,
 )
 
 MD = ANALYSIS + '\n[model]\nmeasure = "MD"\n'
@@ -199,12 +201,33 @@ def test_errors_are_all_shown_instead_of_a_preview(tmp_path):
     assert "cannot be previewed before its errors are mended" in str(refusal.value)
 
 
-def test_errors_elsewhere_stop_the_preview_of_a_batch_outside(tmp_path):
-    paths, folder = with_batch(tmp_path, inside=False)
-    path = next(paths.extracted.rglob("outcomes.csv"))
-    path.write_text(path.read_text(encoding="utf-8").replace("6.4", "-6.4"), encoding="utf-8")
-    with pytest.raises(ExtractionError, match=r"demo/outcomes\.csv"):
-        preview_batch(paths, folder)
+@pytest.mark.parametrize("inside", [True, False])
+def test_errors_of_other_batches_do_not_stop_a_preview_and_are_named_in_a_line(tmp_path, inside):
+    paths, folder = with_batch(tmp_path, inside=inside)
+    write_project(paths.root, trials(4), "bad")
+    path = paths.extracted / "bad" / "outcomes.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(",endpoint,", ",endpiont,"))
+    for table in ("studies", "arms"):
+        (paths.extracted / "bad" / f"{table}.csv").unlink()
+    found = preview_batch(paths, folder)
+    assert found.left_out == ("Left out: 9 errors elsewhere, not listed here: bad (9).",)
+    assert [change.after[0].k for change in found.changes if change.name == "demo"] == [4]
+    text, code = check_project(paths.root, ["bad"])
+    assert code == 1 and "9 errors" in text
+    text, code = check_project(paths.root, [folder])
+    assert code == 0 and "9 more errors elsewhere, not listed here." in text
+    assert "Left out: 9 errors" in as_text(trace_document(paths, "alder_2014"))
+
+
+def test_a_trial_unlike_all_others_of_an_analysis_is_asked_about(tmp_path):
+    paths, folder = with_batch(tmp_path)
+    path = folder / "studies.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("major_depression", "adhd"))
+    (question,) = preview_batch(paths, folder).questions
+    assert question.startswith(
+        "oak_2024 enters Depression after ketamine (demo), and its diagnosis"
+    )
+    assert "select.diagnosis" in question
 
 
 def test_an_unknown_batch_names_the_near_one(tmp_path):

@@ -47,7 +47,9 @@ def test_every_row_of_a_study_says_where_it_went(project):
     }  # fmt: skip
     assert found["outcomes.csv:2"].used == ("demo",)
     assert any(name.endswith("/endpoint/MD") for name in found["outcomes.csv:2"].effects)
-    assert found["outcomes.csv:10"].set_aside == (("demo", "measured at day 90"),)
+    wider = "select.min_days and select.max_days would have to be wider"
+    assert found["outcomes.csv:10"].set_aside == (("demo", f"measured at day 90; {wider}"),)
+    assert found["outcomes.csv:8"].asked == ("no analysis asks for the outcome nausea",)
     assert found["outcomes.csv:12"].unused == "nothing printed gives its precision"
 
 
@@ -89,3 +91,11 @@ def test_no_committed_row_is_lost(committed_evidence):
     assert sum(counts.values()) == len(traces) == rows
     assert "lost" not in counts, [t.source for t in traces if t.fate == "lost"]
     assert all(trace.unused for trace in traces if trace.fate == "no effect")
+
+
+def test_an_analysis_that_asks_for_the_outcome_says_what_keeps_a_row_out(tmp_path):
+    other = MD.replace('["ketamine"]', '["ketamine"]\ndiagnosis = ["adhd"]')
+    paths = make_project(tmp_path, trials(1), {"demo": other})
+    evidence, _ = load_evidence(paths)
+    found = trace_rows(paths, evidence, "alder_2014")[0]
+    assert found.asked == ("demo asks for the outcome, of diagnosis adhd (here major_depression)",)

@@ -564,7 +564,7 @@ def check(
     Looks at every file that a report is computed from, and writes nothing. Ends with 1 when
     something must be mended, with 0 otherwise (warnings included).
     """
-    from ketameta.evidence.checks.output import check_project
+    from ketameta.evidence.checks.run import check_project
     from ketameta.inputs import read_inputs
 
     with progress() as say:

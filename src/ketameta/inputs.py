@@ -106,7 +106,7 @@ def load_inputs(paths: ProjectPaths) -> Inputs:
     ExtractionError
         With every problem of every file.
     """
-    from ketameta.evidence.checks.output import format_findings
+    from ketameta.evidence.checks.run import format_findings
 
     inputs = read_inputs(paths)
     if inputs.report.errors:
@@ -142,8 +142,7 @@ def load_evidence(paths: ProjectPaths) -> tuple[Evidence, tuple[Any, ...]]:
     ExtractionError
         With every problem of every file.
     """
-    from ketameta.evidence.checks.output import format_findings
-    from ketameta.evidence.checks.run import checked_evidence
+    from ketameta.evidence.checks.run import checked_evidence, format_findings
 
     report, evidence = checked_evidence(paths)
     if report.errors:

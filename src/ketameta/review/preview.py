@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ketameta.analyses.words import interval_words, written
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.effects.conversions.uncertainty import Z95
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from ketameta.evidence.findings import Finding
 
 
+#: In what a trial that enters an analysis is expected to be like another that does.
+_LIKE = {"diagnosis": "diagnosis", "comparator_class": "comparator", "design": "design"}
+_UNSAID = ("", "other", "not_reported", "mixed")
 #: Tables whose rows can become effects.
 RESULT_TABLES = ("outcomes", "contrasts")
 
@@ -141,6 +146,25 @@ class Moments:
             if is_of(str(row["source"]), prefix)
         ]
         return used, left
+
+    def questions(self, spec: AnalysisSpec, prefix: str) -> list[str]:
+        """Return what to ask about trials that enter unlike all others of the analysis."""
+        used = self._selections(spec)[1].used
+        mine = np.array([is_of(str(source), prefix) for source in used["source"]], dtype=bool)
+        found = []
+        for column, words in _LIKE.items():
+            others = set(used.loc[~mine, column]) if len(used) else set()
+            rows = used[mine].drop_duplicates(["study_id", column])
+            for study, value in zip(rows["study_id"], rows[column], strict=True):
+                asks = getattr(spec.select, column)
+                if others and not asks and value not in others and value not in _UNSAID:
+                    listed = ", ".join(sorted(str(other) for other in others)[:4])
+                    found.append(
+                        f"{study} enters {spec.title} ({spec.name}), and its {words} is "
+                        f"{value}; that of the others is {listed}. Is that meant? If not, name "
+                        f"what is under select.{column} of the analysis."
+                    )
+        return found
 
     def _selections(self, spec: AnalysisSpec) -> tuple[Any, Any]:
         from ketameta.analyses.selection import select_effects
@@ -518,6 +542,10 @@ class Preview:
         What the checks say about the batch.
     results : mapping of str to (dict, dict)
         The results behind ``changes``, before and after.
+    questions : tuple of str
+        Trials that enter an analysis although nothing there is like them in some respect.
+    left_out : tuple of str
+        Other batches and analyses that are no part of this, because of errors of their own.
     """
 
     batch: str
@@ -530,6 +558,8 @@ class Preview:
     claims: tuple[tuple[str, str, str], ...]
     warnings: tuple[Finding, ...]
     results: Mapping[str, tuple[dict[str, Any], dict[str, Any]]]
+    questions: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _: None) -> Preview:
@@ -550,30 +580,28 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
     ExtractionError
         If the checks find errors, with all of them.
     """
-    from ketameta.analyses.spec_file import load_specs
-    from ketameta.inputs import known_words
-
     folder = find_batch(paths, batch)
     say("Reading and checking")
-    after, warnings = _checked(paths, folder)
+    after, specs, warnings, left_out = _checked(paths, folder)
     prefix = f"{paths.relative(folder)}/"
     before = without_files(after, prefix)
     own = {
         name: sum(is_of(row.file, prefix) for row in rows) for name, rows in after.tables.items()
     }
-    specs = load_specs(paths.analyses, known_words(after), after.project)
     moments = Moments(before, after)
     changes: list[AnalysisChange] = []
     unchanged: list[str] = []
     results: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     entered: dict[str, list[str]] = {}
     set_aside: list[LeftRow] = []
+    questions: list[str] = []
     for spec in specs:
         if not moments.touches(spec, prefix):
             unchanged.append(spec.title)
             continue
         used, left = moments.selected(spec, prefix)
         set_aside.extend(left)
+        questions.extend(moments.questions(spec, prefix))
         for effect in used:
             entered.setdefault(effect, []).append(spec.title)
         if not moments.differs(spec):
@@ -594,6 +622,8 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
         claims=_claims(paths, specs, moments, results),
         warnings=warnings,
         results=results,
+        questions=tuple(questions),
+        left_out=left_out,
     )
 
 
@@ -623,26 +653,33 @@ def find_batch(paths: ProjectPaths, batch: str | Path) -> Path:
     )
 
 
-def _checked(paths: ProjectPaths, folder: Path) -> tuple[Evidence, tuple[Finding, ...]]:
-    """Return the evidence with the batch, and the warnings about it; errors stop here."""
-    from ketameta.evidence.checks.output import format_findings
-    from ketameta.evidence.checks.run import checked_evidence, run_checks
+def _checked(
+    paths: ProjectPaths, folder: Path
+) -> tuple[Evidence, list[AnalysisSpec], tuple[Finding, ...], tuple[str, ...]]:
+    """Return the evidence with the batch, the analyses, the warnings, and what was left out.
 
-    inside = any(folder.resolve() == known.resolve() for known in batch_folders(paths))
-    report, evidence = checked_evidence(paths, None if inside else [folder])
+    Errors of the batch stop here; other batches, and analysis files, with errors are left out.
+    """
+    from ketameta.analyses.spec_file import read_specs
+    from ketameta.evidence.checks.run import checked_evidence, format_findings, without_broken
+    from ketameta.inputs import known_words
+
+    report, evidence = checked_evidence(paths, [folder])
+    name = paths.relative(folder)
     if report.errors:
         text = format_findings(report)
         raise ExtractionError(
             f"{text}\n\nThe batch cannot be previewed before its errors are mended.",
             report.findings,
         )
-    if not inside:
-        # The report of a chosen folder speaks of it alone: the rest must be free of errors too.
-        rest = run_checks(paths)
-        if rest.errors:
-            raise ExtractionError(format_findings(rest), rest.findings)
-    name = f"{paths.relative(folder)}/"
-    return evidence, tuple(finding for finding in report.warnings if finding.file.startswith(name))
+    specs, found = read_specs(paths.analyses, known_words(evidence), evidence.project)
+    wrong = {Path(item.file).stem for item in found if item.is_error}
+    evidence, batches = without_broken(paths, evidence, report.elsewhere, name)
+    left_out = [f"Left out: {batches}"] if batches else []
+    if wrong:
+        left_out.append(f"Analyses with errors of their own, left out: {', '.join(sorted(wrong))}.")
+    warnings = tuple(item for item in report.warnings if item.file.startswith(f"{name}/"))
+    return evidence, [spec for spec in specs if spec.name not in wrong], warnings, tuple(left_out)
 
 
 def _new_effects(
@@ -737,6 +774,9 @@ def preview_document(preview: Preview, figures: Figures = _no_figures) -> Docume
             strong=True,
         ),
     ]
+    blocks += [Paragraph(line) for line in preview.left_out]
+    if preview.questions:
+        blocks += [Heading("To be asked"), Bullets(preview.questions)]
     blocks += changes_blocks(preview.changes, figures)
     if preview.claims:
         rows = tuple(preview.claims)

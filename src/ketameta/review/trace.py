@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from ketameta.errors import UsageError, did_you_mean
+from ketameta.errors import ExtractionError, UsageError, did_you_mean
 from ketameta.evidence.tables import Evidence, Row
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths
 from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph
 from ketameta.review.preview import RESULT_TABLES
+
+if TYPE_CHECKING:
+    from ketameta.analyses.spec import AnalysisSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Trace:
         Analysis and reason, where none of its effects is used.
     unused : str
         Why it yields no effect; empty where it does.
+    asked : tuple of str
+        Where no analysis uses or leaves it: which ask for its outcome, and what keeps it out.
     """
 
     source: str
@@ -41,6 +46,7 @@ class Trace:
     used: tuple[str, ...]
     set_aside: tuple[tuple[str, str], ...]
     unused: str
+    asked: tuple[str, ...] = ()
 
     @property
     def fate(self) -> str:
@@ -76,15 +82,23 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
     used: dict[str, dict[str, None]] = {}
     aside: dict[str, dict[tuple[str, str], None]] = {}
     effects: dict[str, dict[str, None]] = {}
+    asked: dict[str, dict[str, None]] = {}
+    diagnosis = {row["study_id"]: row["diagnosis"] for row in evidence.rows("studies")}
     for row in _of(plain.effects, study):
         _note(effects, row, str(row["effect_id"]))
+        if study:
+            facts = {**row, "diagnosis": diagnosis.get(str(row["study_id"]), "")}
+            for line in _why_not_asked(facts, specs):
+                _note(asked, row, line)
     for spec in specs:
         chosen = select_effects(spec, tables.get(spec.assume), evidence)
         for row in _of(chosen.used, study):
             _note(used, row, spec.name)
             _note(effects, row, str(row["effect_id"]))
         for row in _of(chosen.set_aside, study):
-            _note(aside, row, (spec.name, str(row["reason"])))
+            reason = str(row["reason"])
+            way_in = _way_in(str(row["code"])) if study else ""
+            _note(aside, row, (spec.name, f"{reason}; {way_in}" if way_in else reason))
     unused = {str(row["source"]): str(row["reason"]) for row in _of(plain.unused, study)}
     return tuple(
         Trace(
@@ -94,10 +108,50 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
             tuple(used.get(place, ())),
             tuple(pair for pair in aside.get(place, ()) if pair[0] not in used.get(place, ())),
             "" if place in effects else unused.get(place, ""),
+            tuple(asked.get(place, ())),
         )
         for row in _result_rows(evidence, study)
         for place in (f"{row.file}:{row.line}",)
     )
+
+
+#: The scope of an analysis, beside its outcomes.
+_SCOPE = ("diagnosis", "drug_class", "intervention")
+#: What would let in what an analysis leaves, by the code of the rule; other codes name the list of
+#: ``select`` that the word would have to stand in.
+_WAYS_IN = {
+    "excluded": "it stands in select.exclude",
+    "time": "select.min_days and select.max_days would have to be wider",
+    "time_unknown": "type time_days where the source says it",
+    "subgroup": "select.subgroup_keys would have to name it",
+    "whole_trial": "the analysis compares groups within a trial",
+    "another_analysis": "choose.analysis would have to name it first",
+    "other_measure": "an analysis in that measure would use it",
+    "no_events": "an analysis of the risk difference would use it",
+    **dict.fromkeys(
+        ("another_form", "another_subgroup", "part_of_joined_arm", "overlap", "data_kind"), ""
+    ),
+}
+
+
+def _way_in(code: str) -> str:
+    return _WAYS_IN.get(code, f"select.{code} would have to name it")
+
+
+def _why_not_asked(row: Mapping[str, Any], specs: Sequence[AnalysisSpec]) -> list[str]:
+    """Return which analyses ask for the outcome of an effect, and what of it keeps it out."""
+    found = []
+    for spec in specs:
+        if row["outcome"] not in spec.select.outcome:
+            continue
+        kept_out = [
+            f"{column} {' or '.join(allowed)} (here {row[column] or 'nothing'})"
+            for column in _SCOPE
+            if (allowed := getattr(spec.select, column)) and row[column] not in allowed
+        ]
+        if kept_out:
+            found.append(f"{spec.name} asks for the outcome, of {' and '.join(kept_out)}")
+    return found or [f"no analysis asks for the outcome {row['outcome']}"]
 
 
 def _of(frame: Any, study: str) -> list[dict[str, Any]]:
@@ -134,9 +188,17 @@ def trace_document(paths: ProjectPaths, study: str = "") -> Document:
     ExtractionError
         If the data have errors.
     """
-    from ketameta.inputs import load_evidence
+    from ketameta.evidence.checks.run import checked_evidence, format_findings, without_broken
 
-    evidence, applied = load_evidence(paths)
+    report, evidence = checked_evidence(paths)
+    own = {
+        row.file for rows in evidence.tables.values() for row in rows if row["study_id"] == study
+    }
+    errors = [item for item in report.errors if item.files & own]
+    if errors:
+        raise ExtractionError(format_findings(replace(report, findings=tuple(errors))), errors)
+    evidence, left_out = without_broken(paths, evidence, report.errors)
+    applied = report.applied
     excluded = _exclusions(evidence, study)
     rows = [row for name in ("studies", "arms", "risk_of_bias") for row in evidence.rows(name)]
     others = [row for row in rows if row["study_id"] == study]
@@ -150,6 +212,8 @@ def trace_document(paths: ProjectPaths, study: str = "") -> Document:
         Heading(title, 1),
         Paragraph(f"{plural(len(traces), 'result row')}: {counts or 'none'}.", strong=True),
     ]
+    if left_out:
+        blocks.append(Paragraph(f"Left out: {left_out}"))
     if not study:
         return [*blocks, *_totals(traces, evidence)]
     if others:
@@ -189,7 +253,7 @@ def _trace_blocks(traces: Sequence[Trace]) -> list[Block]:
             reasons = dict.fromkeys(f"{name}: {reason}" for name, reason in trace.set_aside)
             went = "set aside; " + "; ".join(reasons)
         elif trace.effects:
-            went = "no analysis asks for it"
+            went = f"no analysis asks for it: {'; '.join(trace.asked)}"
         else:
             went = f"no effect: {trace.unused or 'NO REASON IS KNOWN'}"
         ids = "".join(f"\n      effect {name}" for name in trace.effects)
