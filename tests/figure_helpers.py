@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from pytest import approx
 
+from helpers import headline_of_numbers
+from ketameta.analyses import Rule
 from ketameta.plots import look
+from ketameta.plots.forest_data import Forest
 from ketameta.plots.forest_layout import ForestLayout, lay_out
 from ketameta.report import forest_data
 
@@ -136,7 +140,27 @@ def subgroups(**more: Any) -> dict[str, Any]:
 
 def laid_out(data: dict[str, Any], **options: Any) -> ForestLayout:
     """The layout of a result's forest plot, as the report makes it."""
-    return lay_out(forest_data(data), **options)
+    return lay_out(forest_of(data), **options)
+
+
+def forest_of(data: dict[str, Any]) -> Forest:
+    """The forest plot of a result whose pools lead."""
+    groups = [{**group, "headline": leading(group["pooled"])} for group in data["groups"]]
+    return forest_data({**data, "groups": groups, "headline": leading(data["pooled"], data)})
+
+
+def leading(pool: dict[str, Any] | None, data: dict[str, Any] | None = None) -> Any:
+    """The headline of a pool; of none, one without an estimate where it stands for a result."""
+    if pool is None and data is None:
+        return None
+    found = dict(pool or {})
+    made = headline_of_numbers(
+        found.get("ci_low"), found.get("ci_high"), found.get("estimate"),
+        rule=Rule("several_trials", ""), k=found.get("k"), tau=math.sqrt(found.get("tau2") or 0),
+        pi_low=found.get("pi_low"), pi_high=found.get("pi_high"),
+        measure=str(data["measure"]) if data else "SMD", interval="confidence",
+    )  # fmt: skip
+    return dataclasses.asdict(made)
 
 
 def drawn(draw: Callable[..., Axes], *args: Any, **options: Any) -> Axes:

@@ -23,7 +23,7 @@ from batches import (
     table_path,
     write_project,
 )
-from ketameta.analyses import AnalysisSpec, load_spec
+from ketameta.analyses import AnalysisSpec, Headline, Rule, load_spec, side_of
 from ketameta.errors import SpecError
 from ketameta.evidence import (
     Assumptions,
@@ -241,6 +241,22 @@ def write_analysis(folder: Path, name: str = "demo", text: str = ANALYSIS, more:
 def spec_of(folder: Path, more: str = "", text: str = ANALYSIS, name: str = "demo") -> AnalysisSpec:
     """Return the analysis of ``text + more``."""
     return load_spec(write_analysis(folder, name, text, more), project=PROJECT)
+
+
+def headline_of_numbers(
+    low: float | None, high: float | None, estimate: float | None = None, **more: Any
+) -> Headline:
+    """Return a headline of a standardised difference; what is not given is empty."""
+    given: dict[str, Any] = {
+        "rule": Rule("few_trials", ""), "method": "a model", "interval": "credible", "k": 3,
+        "effect": "standardised mean difference", "measure": "SMD", "level": 0.95, "people": 120,
+        "is_ratio": False, "unit": "", "trials_without_size": 0, "estimate": estimate,
+        "ci_low": low, "ci_high": high, "tau": 0.2, "prior_scale": None, "weights": (),
+        "pi_low": None, "pi_high": None, "prediction": "", "side": side_of(low, high),
+        "direction": "", "population": "", "comparator": "", "background": "", "absolute": None,
+        "absolute_withheld": "", "beside": (), "disagreement": "", "sentence": "",
+    }  # fmt: skip
+    return Headline(**{**given, **more})
 
 
 def two_arms(

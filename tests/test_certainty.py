@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import ANALYSIS, effects_of, evidence_of, spec_of, trials
+from helpers import ANALYSIS, effects_of, evidence_of, headline_of_numbers, spec_of, trials
 from ketameta.analyses import (
     CONCERNS,
     DOMAINS,
@@ -28,7 +28,7 @@ from ketameta.analyses import (
     share,
     summary_of_findings,
 )
-from ketameta.analyses.certainty import certainty
+from ketameta.analyses.certainty import RULE, certainty
 from ketameta.errors import SpecError
 from ketameta.measures import ROB_DOMAINS, ROB_RANK
 from ketameta.models import implied_sd, information_size_means, information_size_risks
@@ -76,8 +76,9 @@ def row(**more: Any) -> dict[str, Any]:
 def test_nobody_judged_means_not_rated(tmp_path: Path) -> None:
     _, found = assessed(tmp_path, 3)
     (only,) = found["assessments"]
-    assert only["rating"]["level"] is None
-    assert only["rating"]["words"] == "not rated: 5 domains await judgement"
+    assert only["rating"]["provisional"] and only["rating"]["awaiting"] == 5
+    assert only["rating"]["words"].startswith("provisional rating by rule: ")
+    assert only["rating"]["words"].endswith("; risk of bias not judged")
     assert [domain["code"] for domain in only["domains"]] == list(DOMAINS)
     assert all(domain["judgement"] is None for domain in only["domains"])
 
@@ -94,22 +95,60 @@ def test_all_judged_means_rated_and_reasons_kept(tmp_path: Path) -> None:
     assert only["summary"]["certainty"] == "very low"
 
 
-@given(st.lists(st.sampled_from([*CONCERNS, None]), min_size=5, max_size=5), st.booleans())
-def test_ratings_follow_the_sum_of_concerns(levels: list[str | None], randomised: bool) -> None:
-    found = rate(levels, randomised=randomised)
-    missing = levels.count(None)
-    if missing:
-        assert found["level"] is None and found["awaiting"] == missing
-        assert f"{missing} domain" in found["words"]
-        return
+@given(
+    st.lists(st.sampled_from([*CONCERNS, None]), min_size=5, max_size=5),
+    st.lists(st.sampled_from([*CONCERNS, None]), min_size=5, max_size=5),
+    st.booleans(),
+)
+def test_a_judgement_replaces_the_rule_and_concerns_add_up(
+    judged: list[str | None], ruled: list[str | None], randomised: bool
+) -> None:
+    found = rate(judged, ruled, randomised=randomised)
+    levels = [one or other for one, other in zip(judged, ruled, strict=True)]
     down = sum(CONCERNS[level] for level in levels if level)
-    start = 3 if randomised else 1
-    assert found["level"] == RATINGS[max(0, start - down)]
+    assert found["level"] == RATINGS[max(0, (3 if randomised else 1) - down)]
+    assert found["provisional"] == (None in judged)
+    assert ("provisional rating by rule" in found["words"]) == (None in judged)
+    assert ("not judged" in found["words"]) == (None in levels)
+    assert "GRADE" not in found["words"]
 
 
-def test_one_missing_judgement_is_one() -> None:
-    found = rate(["serious", None, "serious", "serious", "serious"], randomised=True)
-    assert found["words"] == "not rated: 1 domain awaits judgement"
+@pytest.mark.parametrize(
+    ("domain", "facts", "level"),
+    [
+        ("risk_of_bias", {"share_not_judged": 1, "share_low": 0, "share_high": 0}, None),
+        ("risk_of_bias", {"share_not_judged": 0.2, "share_low": 0.8, "share_high": 0},
+         "no concern"),
+        ("risk_of_bias", {"share_not_judged": 0, "share_low": 0.4, "share_high": 0.3}, "serious"),
+        ("risk_of_bias", {"share_not_judged": 0, "share_low": 0.4, "share_high": 0.6},
+         "very serious"),
+        ("inconsistency", {"k": 1}, "no concern"),
+        ("inconsistency", {"k": 4, "q_p_value": 0.1, "i2": 0.6, "pi_low": -1, "pi_high": 1},
+         "no concern"),
+        ("inconsistency", {"k": 4, "q_p_value": 0.09, "i2": 0.6, "pi_low": -1, "pi_high": 1},
+         "serious"),
+        ("inconsistency", {"k": 9, "q_p_value": 0.01, "i2": 0.8, "pi_low": -1, "pi_high": 1},
+         "very serious"),
+        ("indirectness", {"share_of_people": 1, "share_of_treatment": 1}, "no concern"),
+        ("indirectness", {"share_of_people": 0, "share_of_treatment": 1}, "serious"),
+        ("indirectness", {"share_of_people": 0, "share_of_treatment": 0}, "very serious"),
+        ("imprecision", {"ci_includes": [], "ci_low": 1, "ci_high": 2}, "no concern"),
+        ("imprecision", {"ci_includes": ["no effect"], "ci_low": -1, "ci_high": 2}, "serious"),
+        ("imprecision", {"ci_includes": ["no effect"], "ci_low": -1, "ci_high": 2,
+                         "information_size_reached": False}, "very serious"),
+        ("publication_bias", {"k": 3, "trials_without_usable_result": 1, "egger_p_value": None},
+         "no concern"),
+        ("publication_bias", {"k": 3, "trials_without_usable_result": 3, "egger_p_value": None},
+         "serious"),
+        ("publication_bias", {"k": 12, "trials_without_usable_result": 0, "egger_p_value": 0.09},
+         "serious"),
+    ],
+)  # fmt: skip
+def test_each_domain_has_its_rule_with_a_reason(
+    domain: str, facts: dict[str, Any], level: str | None
+) -> None:
+    found, reason = RULE[domain](facts)
+    assert found == level and reason and not reason.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -205,17 +244,15 @@ def test_prediction_interval_is_held_against_no_effect_and_the_important_differe
 
 def test_inconsistency_counts_the_trials_on_the_other_side(tmp_path: Path) -> None:
     spec = spec_of(tmp_path)
-    pooled = {
-        "estimate": -0.3, "tau2": 0.04, "i2": 0.42, "i2_ci_low": 0.0, "i2_ci_high": 0.8,
-        "q_p_value": 0.1, "pi_low": -0.9, "pi_high": 0.3,
-    }  # fmt: skip
-    facts, words = inconsistency_facts(spec, pooled, [row(), row(estimate=0.1), row()])
+    pooled = {"i2": 0.42, "i2_ci_low": 0.0, "i2_ci_high": 0.8, "q_p_value": 0.1}
+    led = headline_of_numbers(-0.5, -0.1, -0.3, pi_low=-0.9, pi_high=0.3)
+    facts, words = inconsistency_facts(spec, led, pooled, [row(), row(estimate=0.1), row()])
     assert facts["trials_on_other_side"] == 1
     assert "1 of 3 trials" in words[0] and "42%" in words[0]
     assert "no effect" in words[1]
-    few = {**pooled, "pi_low": None, "pi_high": None}
-    assert "too few" in inconsistency_facts(spec, few, [row(), row()])[1][1]
-    assert inconsistency_facts(spec, pooled, [row()])[1] == [
+    few = headline_of_numbers(-0.5, -0.1, -0.3)
+    assert "too few" in inconsistency_facts(spec, few, pooled, [row(), row()])[1][1]
+    assert inconsistency_facts(spec, led, pooled, [row()])[1] == [
         "One trial: consistency cannot be assessed."
     ]
 
@@ -232,13 +269,9 @@ def test_indirectness_says_who_and_what(tmp_path: Path) -> None:
     assert other["share_of_treatment"] == 0.0
 
 
-def pooled_of(low: float, high: float) -> dict[str, Any]:
-    return {"ci_low": low, "ci_high": high}
-
-
 def test_information_size_of_a_standardised_difference(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, "\n[model]\nimportant_difference = -0.5\n")
-    facts, words = imprecision_facts(spec, pooled_of(-0.8, 0.1), [row(), row()], None)
+    facts, words = imprecision_facts(spec, headline_of_numbers(-0.8, 0.1), [row(), row()], None)
     # 63 per arm by the normal approximation, in every textbook
     assert facts["information_size"] == 126
     assert facts["n_participants"] == 80 and not facts["information_size_reached"]
@@ -250,8 +283,8 @@ def test_information_size_of_events_is_a_quarter_of_the_control_risk(tmp_path: P
     harms = spec_of(tmp_path, '\n[model]\nmeasure = "RR"\n', text)
     benefit = spec_of(tmp_path, '\n[model]\nmeasure = "RR"\n')
     events = {"baseline_risk": 0.1}
-    up = imprecision_facts(harms, pooled_of(0.1, 0.5), [row()], events)[0]
-    down = imprecision_facts(benefit, pooled_of(0.1, 0.5), [row()], events)[0]
+    up = imprecision_facts(harms, headline_of_numbers(0.1, 0.5), [row()], events)[0]
+    down = imprecision_facts(benefit, headline_of_numbers(0.1, 0.5), [row()], events)[0]
     # power.prop.test(p1 = 0.1, p2 = 0.125 or 0.075, power = 0.8): 2506.2 and 2004.03 per arm
     assert up["information_size"] == information_size_risks(0.1, 0.25) == 2 * 2507
     assert down["information_size"] == information_size_risks(0.1, -0.25) == 2 * 2005
@@ -262,7 +295,7 @@ def test_information_size_of_a_mean_difference_takes_the_trials_own_spread(tmp_p
     spec = spec_of(tmp_path, '\n[model]\nmeasure = "MD"\nimportant_difference = -3\n')
     rows = [row(variance=9.0**2 * 2 / 20), row(variance=7.0**2 * 2 / 20)]
     rows.append(row(variance=10.0**2 * (1 / 30 + 1 / 15), n_treatment=30, n_control=15))
-    facts = imprecision_facts(spec, pooled_of(-5, -1), rows, None)[0]
+    facts = imprecision_facts(spec, headline_of_numbers(-5, -1), rows, None)[0]
     assert implied_sd([9.0**2 * 2 / 20], [20], [20]) == pytest.approx(9.0)
     assert facts["information_size"] == information_size_means(3, 9.0)
     assert "SD of 9.0" in facts["information_size_basis"]
@@ -280,7 +313,9 @@ def test_information_size_of_a_mean_difference_takes_the_trials_own_spread(tmp_p
 def test_without_what_it_needs_there_is_no_information_size(
     tmp_path: Path, more: str, events: Any, words: str
 ) -> None:
-    facts, _ = imprecision_facts(spec_of(tmp_path, more), pooled_of(-1, 1), [row()], events)
+    facts, _ = imprecision_facts(
+        spec_of(tmp_path, more), headline_of_numbers(-1, 1), [row()], events
+    )
     assert facts["information_size"] is None
     assert words in facts["information_size_basis"]
 

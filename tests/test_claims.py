@@ -20,6 +20,7 @@ from ketameta.analyses import (
     RegisteredTrials,
     ledger,
     load_claims,
+    side_of,
     summary_of_findings,
     verdict,
 )
@@ -34,8 +35,12 @@ def claim(rule="benefit", source="general", analyses=("one",)):
 
 
 def result(k, low=None, high=None):
-    pooled = None if k == 0 else {"ci_low": low, "ci_high": high}
-    return {"k": k, "pooled": pooled, "title": "A question", "sentences": ["A sentence."]}
+    return {
+        "k": k,
+        "headline": {"side": side_of(low, high)},
+        "title": "A question",
+        "sentences": ["A sentence."],
+    }
 
 
 @pytest.mark.parametrize(

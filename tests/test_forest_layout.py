@@ -11,6 +11,7 @@ from figure_helpers import (
     assert_well_set,
     drawn,
     flat,
+    forest_of,
     laid_out,
     marked,
     near,
@@ -28,7 +29,6 @@ from ketameta.models import plain
 from ketameta.plots import look
 from ketameta.plots.forest import describe_layout, draw
 from ketameta.plots.forest_layout import LARGEST, SMALLEST, UNWEIGHTED, lay_out
-from ketameta.report import forest_data
 from ketameta.report.plots import _trial
 
 
@@ -89,7 +89,7 @@ def test_group_prediction_intervals_appear_where_there_is_no_overall_result():
     data["pooled"] = None
     layout = laid_out(data)
     assert [row.group for row in layout.rows_of("prediction")] == [0]
-    without = replace(forest_data(data), group_predictions=False)
+    without = replace(forest_of(data), group_predictions=False)
     assert not lay_out(without).rows_of("prediction")
 
 
@@ -375,7 +375,7 @@ def test_means_are_shown_on_request():
     for one in data["groups"][0]["rows"]:
         one |= {"mean_treatment": 12.34, "sd_treatment": 5.0, "mean_control": 18, "sd_control": 6}
     assert laid_out(data).column("mean_treatment") is None
-    layout = lay_out(replace(forest_data(data), show_means=True))
+    layout = lay_out(replace(forest_of(data), show_means=True))
     assert layout.rows_of("study")[0].cell("mean_treatment") == "12.3 (5.0)"
     assert [spanner.ruled for spanner in layout.spanners] == [True, True]
 
@@ -520,7 +520,7 @@ def test_digits_follow_the_width_of_the_intervals(half, digits):
 
 
 def test_a_logarithm_of_one_is_accepted_as_no_effect():
-    assert forest_data(risk_ratio() | {"null": 0.0}).scale.no_effect == 1.0
+    assert forest_of(risk_ratio() | {"null": 0.0}).scale.no_effect == 1.0
 
 
 def test_values_that_are_not_numbers_are_treated_as_missing():
@@ -631,10 +631,10 @@ def test_pages_of_so_many_rows():
 def test_trials_beyond_two_hundred_are_lines_in_order_of_their_estimates():
     rows = [row(f"Trial {i}", math.sin(i), 0.3, weight=1 / 500) for i in range(500)]
     data = replace(
-        forest_data(result(rows[:10], pooled=pooled(500, 0.0))),
+        forest_of(result(rows[:10], pooled=pooled(500, 0.0))),
         groups=tuple(
             replace(group, trials=tuple(_trial(one, False) for one in rows))
-            for group in forest_data(result(rows[:10])).groups
+            for group in forest_of(result(rows[:10])).groups
         ),
     )
     layout = lay_out(data)
@@ -653,6 +653,6 @@ PREDICTION = "95% prediction interval (a new trial)"
 
 
 def test_a_layout_of_pools_and_trials_without_weights_says_so():
-    data = replace(forest_data(smd(4)), predictions=False)
+    data = replace(forest_of(smd(4)), predictions=False)
     assert not lay_out(data).rows_of("prediction")
     assert lay_out(data, weights=False).column("weight") is None

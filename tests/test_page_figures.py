@@ -100,6 +100,11 @@ def test_no_harm_is_refused():
         several(rows=())
 
 
+def led(found):
+    empty = dict.fromkeys(("estimate", "ci_low", "ci_high", "absolute"))
+    return {"measure": "RR", "method": "a model" if found else "", **empty, **(found or {})}
+
+
 def result(**more):
     return {
         "name": "harm_nausea",
@@ -111,8 +116,8 @@ def result(**more):
         "n_participants": 100,
         "level": 0.95,
         "favours": ["Less", "More"],
-        "pooled": interval(0.7, 0.3),
-        "events": {"baseline_risk": 0.1, "per_thousand": interval(90.0, 40.0)},
+        "headline": led(interval(0.7, 0.3)),
+        "events": {"baseline_risk": 0.1},
         "groups": [{"rows": [{"study_id": "alder_2014"}, {"study_id": "birch_2016"}]}],
     } | more
 
@@ -121,13 +126,13 @@ def test_only_counted_harms_enter_the_summary():
     others = [
         result(section="mood"),
         result(measure="MD"),
-        result(kind="dose_response", pooled=None),
-        result(title="Confusion, not pooled together", k=2, pooled=None, events=None),
+        result(kind="dose_response", headline=led(None)),
+        result(title="Confusion, not pooled together", k=2, headline=led(None), events=None),
     ]
     assert harms_summary(others) is None
     assert section_plots(others) == {}
     plot = harms_summary(
-        [result(), *others, result(title="Vomiting", k=0, pooled=None, events=None)], PROJECT
+        [result(), *others, result(title="Vomiting", k=0, headline=led(None), events=None)], PROJECT
     )
     assert plot.kind == "harms" and plot.name == "harms_summary"
     assert [row.label for row in plot.data.rows] == ["Nausea", "Vomiting"]

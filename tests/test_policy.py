@@ -170,7 +170,7 @@ def test_an_arm_without_events_leaves_one_side_without_bound() -> None:
     found = headline_of(question("RR"), counted((9, 152, 0, 145)))
     assert found.estimate is None and found.ci_high is None and found.side == "higher"
     assert "9 of 152 against 0 of 145" in found.sentence
-    assert "at least 1.95, without a bound on the other side" in found.sentence
+    assert "at least 1.95, without a bound above" in found.sentence
     assert found.absolute is None and found.absolute_withheld
 
 

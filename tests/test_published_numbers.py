@@ -18,14 +18,16 @@ from ketameta import formatting
 from ketameta.analyses import (
     AnalysisSpec,
     Related,
-    certainty,
     domain_words,
+    effect_words,
+    headline_from,
     load_specs,
     multiverse_sentences,
     next_trial_sentences,
     regions,
     run_analysis,
     sentences_of,
+    short_absolute,
 )
 from ketameta.analyses import credibility as ask
 from ketameta.build import effects_csv
@@ -110,25 +112,20 @@ def test_conclusions_of_all_combinations_follow_from_the_published_intervals(fou
 
 def test_certainty_follows_from_the_published_facts(found: Found) -> None:
     spec, result = found
-    measure = Measure(result["measure"])
-    pooled = {group["label"]: group["pooled"] for group in result["groups"]}
+    led = {group["label"]: group["headline"] for group in result["groups"]}
     for item in result["certainty"]["assessments"]:
         for domain in item["domains"]:
             facts = domain["facts"]
-            assert domain_words(domain["code"], facts, measure, PROJECT) == domain["words"], domain[
-                "code"
-            ]
+            assert domain_words(domain["code"], facts, PROJECT) == domain["words"], domain["code"]
             for name in ("ci", "pi"):
                 if f"{name}_includes" in facts:
                     low, high = facts[f"{name}_low"], facts[f"{name}_high"]
                     assert facts[f"{name}_includes"] == regions(spec, low, high)
-        main = pooled[item["group"]] if item["group"] else result["pooled"]
+        main = headline_from(led[item["group"]] if item["group"] else result["headline"])
         summary = item["summary"]
-        instruments = spec.select.instrument
-        assert summary["effect"] == certainty._effect_words(main, measure, instruments)
-        assert summary["direction"] == certainty._direction(main, spec.favours)
-        events = None if item["group"] else result["events"]
-        assert summary["absolute"] == certainty._absolute_words(events)
+        assert summary["effect"] == effect_words(main)
+        assert summary["direction"] == main.direction
+        assert summary["absolute"] == short_absolute(main)
 
 
 def test_credibility_follows_from_the_published_p_values(found: Found) -> None:

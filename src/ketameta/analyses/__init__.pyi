@@ -49,11 +49,14 @@ from ketameta.analyses.next_trial import next_trial_of as next_trial_of
 from ketameta.analyses.next_trial import next_trial_sentences as next_trial_sentences
 from ketameta.analyses.policy import LEADING_RULES as LEADING_RULES
 from ketameta.analyses.policy import Headline as Headline
+from ketameta.analyses.policy import Rule as Rule
 from ketameta.analyses.policy import counts_of as counts_of
 from ketameta.analyses.policy import direction_words as direction_words
 from ketameta.analyses.policy import effect_words as effect_words
+from ketameta.analyses.policy import headline_from as headline_from
 from ketameta.analyses.policy import headline_of as headline_of
 from ketameta.analyses.policy import rule_of as rule_of
+from ketameta.analyses.policy import short_absolute as short_absolute
 from ketameta.analyses.policy import side_of as side_of
 from ketameta.analyses.related import Related as Related
 from ketameta.analyses.rows import StudyEffects as StudyEffects

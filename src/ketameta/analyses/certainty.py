@@ -1,17 +1,28 @@
-"""How certain a result is, domain by domain: what can be computed, and what a person must judge.
+"""How certain a result is, domain by domain: facts, a provisional rating by rule, and judgements.
 
-After GRADE (Guyatt et al. 2011, J. Clin. Epidemiol. 64, 383-394). Computed facts never make a
-judgement: where nobody has judged a domain, that is what is said, and no overall rating is given.
+The domains are those of GRADE (Guyatt et al. 2011, J. Clin. Epidemiol. 64, 383-394). A declared
+rule rates what can be computed; it is called provisional and never GRADE. A person's judgement
+replaces the rule's; risk of bias that nobody judged stays not judged.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.companions import FULL_ACCESS
+from ketameta.analyses.policy import (
+    Headline,
+    bounds_words,
+    direction_words,
+    effect_words,
+    headline_from,
+    short_absolute,
+    side_of,
+)
 from ketameta.analyses.spec import CONCERNS, DOMAINS
-from ketameta.analyses.words import interval_words, words_of, written
+from ketameta.analyses.words import DIFFERS_BELOW, measure_words, written
 from ketameta.errors import UsageError
 from ketameta.formatting import (
     format_count,
@@ -157,14 +168,17 @@ def _bias_words(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def inconsistency_facts(spec: AnalysisSpec, pooled: Mapping[str, Any], rows: Rows) -> Facts:
+def inconsistency_facts(
+    spec: AnalysisSpec, headline: Headline, pooled: Mapping[str, Any], rows: Rows
+) -> Facts:
     """Return how much trials differ, and what the prediction interval includes."""
     found: dict[str, Any] = {"k": len(rows)}
     if len(rows) > 1:
-        numbers = ("tau2", "i2", "i2_ci_low", "i2_ci_high", "q_p_value", "pi_low", "pi_high")
+        numbers = ("i2", "i2_ci_low", "i2_ci_high", "q_p_value")
         found |= published({name: pooled[name] for name in numbers})
+        found |= {"tau": headline.tau, "pi_low": headline.pi_low, "pi_high": headline.pi_high}
         found["trials_on_other_side"] = sum(
-            row["estimate"] * pooled["estimate"] < 0 for row in rows
+            row["estimate"] * (headline.estimate or 0.0) < 0 for row in rows
         )
         if found["pi_low"] is not None:
             found["pi_includes"] = regions(spec, found["pi_low"], found["pi_high"])
@@ -196,11 +210,13 @@ def important_difference(spec: AnalysisSpec) -> float | None:
     return None if plan is None or plan.baseline_risk is not None else plan.important_difference
 
 
-def regions(spec: AnalysisSpec, low: float, high: float) -> list[str]:
+def regions(spec: AnalysisSpec, low: float | None, high: float | None) -> list[str]:
     """Return what an interval includes: either direction, and an important difference.
 
-    An important difference has the sign of benefit; without one only directions are told apart.
+    An important difference has the sign of benefit; without one only directions are told apart. An
+    end without bound is None.
     """
+    low, high = -math.inf if low is None else low, math.inf if high is None else high
     important = important_difference(spec)
     left, right = (text[:1].lower() + text[1:] for text in spec.favours)
     found = []
@@ -250,30 +266,31 @@ def _indirectness_words(found: Mapping[str, Any], direct: Directness) -> list[st
 
 def imprecision_facts(
     spec: AnalysisSpec,
-    pooled: Mapping[str, Any],
+    headline: Headline,
     rows: Rows,
     events: Mapping[str, Any] | None,
 ) -> Facts:
     """Return what the interval includes, and the optimal information size."""
     people = sum(row["n_participants"] or 0 for row in rows)
     found: dict[str, Any] = {
-        "ci_low": published(pooled["ci_low"]),
-        "ci_high": published(pooled["ci_high"]),
+        "measure": headline.measure,
+        "ci_low": headline.ci_low,
+        "ci_high": headline.ci_high,
         "n_participants": people,
         "trials_without_size": sum(row["n_participants"] is None for row in rows),
         **_information_size(spec, rows, events),
     }
-    if found["ci_low"] is not None:
-        found["ci_includes"] = regions(spec, found["ci_low"], found["ci_high"])
+    if headline.side != "none":
+        found["ci_includes"] = regions(spec, headline.ci_low, headline.ci_high)
     if found["information_size"] is not None:
         found["information_size_reached"] = people >= found["information_size"]
-    return found, _imprecision_words(found, spec.model.measure)
+    return found, _imprecision_words(found)
 
 
-def _imprecision_words(found: Mapping[str, Any], measure: Measure) -> list[str]:
+def _imprecision_words(found: Mapping[str, Any]) -> list[str]:
     words = []
-    if found["ci_low"] is not None:
-        interval = interval_words(found["ci_low"], found["ci_high"], measure)
+    if "ci_includes" in found:
+        interval = bounds_words(found["ci_low"], found["ci_high"], Measure(found["measure"]))
         words.append(f"The interval, {interval}, includes {_listed(found['ci_includes'])}.")
     if found["information_size"] is None:
         return [*words, found["information_size_basis"]]
@@ -374,20 +391,17 @@ def _publication_words(found: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def domain_words(
-    code: str, found: Mapping[str, Any], measure: Measure, project: Project
-) -> list[str]:
+def domain_words(code: str, found: Mapping[str, Any], project: Project) -> list[str]:
     """Return what the facts of a domain say, from the facts as published alone."""
     if code == "indirectness":
         return _indirectness_words(found, project.directness)
-    if code == "imprecision":
-        return _imprecision_words(found, measure)
     return _WORDS[code](found)
 
 
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "risk_of_bias": _bias_words,
     "inconsistency": _inconsistency_words,
+    "imprecision": _imprecision_words,
     "publication_bias": _publication_words,
 }
 
@@ -445,18 +459,18 @@ def certainty(
         return {"withheld": "No eligible trial: there is nothing to be certain of.",
                 "assessments": []}  # fmt: skip
     if result["pooled"] is not None:
-        mains = [("", result["pooled"], rows)]
+        mains = [("", result, rows)]
     else:
         mains = [
-            (group["label"] or "", group["pooled"], group["rows"])
+            (group["label"] or "", group, group["rows"])
             for group in result["groups"]
             if group["pooled"] is not None
         ]
     return {
         "withheld": "",
         "assessments": [
-            _assessment(spec, result, label, pooled, members, risk_of_bias)
-            for label, pooled, members in mains
+            _assessment(spec, result, label, part, members, risk_of_bias)
+            for label, part, members in mains
         ],
     }
 
@@ -465,16 +479,17 @@ def _assessment(
     spec: AnalysisSpec,
     result: Mapping[str, Any],
     label: str,
-    pooled: Mapping[str, Any],
+    part: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     risk_of_bias: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    whole = label == ""
+    """Return one assessment; ``part`` is the result, or the group, with headline and pool."""
+    whole, headline = label == "", headline_from(part["headline"])
     computed = {
         "risk_of_bias": bias_facts(rows, risk_of_bias),
-        "inconsistency": inconsistency_facts(spec, pooled, rows),
+        "inconsistency": inconsistency_facts(spec, headline, part["pooled"], rows),
         "indirectness": indirectness_facts(spec, rows),
-        "imprecision": imprecision_facts(spec, pooled, rows, result["events"] if whole else None),
+        "imprecision": imprecision_facts(spec, headline, rows, result["events"] if whole else None),
         "publication_bias": publication_facts(
             rows,
             result.get("small_study") if whole else None,
@@ -482,10 +497,11 @@ def _assessment(
         ),
     }
     judgements = spec.judgements
-    domains = []
+    domains: list[dict[str, Any]] = []
     for code in DOMAINS:
         found, sentences = computed[code]
         judged = judgements.get(code)
+        level, reason = RULE[code](found)
         domains.append(
             {
                 "code": code,
@@ -495,34 +511,41 @@ def _assessment(
                 "judgement": None
                 if judged is None
                 else {"level": judged.level, "reason": judged.reason},
+                "by_rule": {"level": level, "reason": reason},
             }
         )
     rating = rate(
         [judgements[code].level if code in judgements else None for code in DOMAINS],
+        [domain["by_rule"]["level"] for domain in domains],
         randomised=all(row["design"] in _RANDOMISED for row in rows),
     )
     return {
         "group": label,
         "domains": domains,
         "rating": rating,
-        "summary": _summary(spec, result, label, pooled, rows, rating),
+        "summary": _summary(spec, label, headline, rating),
     }
 
 
-def rate(levels: Sequence[str | None], *, randomised: bool) -> dict[str, Any]:
-    """Return the overall rating, or how many judgements it awaits.
+def rate(
+    judged: Sequence[str | None], ruled: Sequence[str | None], *, randomised: bool
+) -> dict[str, Any]:
+    """Return the rating: a panel's, or a provisional one by rule where somebody did not judge.
 
     Parameters
     ----------
-    levels : sequence of str or None
-        One per domain; None where nobody has judged it.
+    judged : sequence of str or None
+        One level per domain; None where nobody has judged it.
+    ruled : sequence of str or None
+        The levels by rule; None where the rule needs somebody's judgement.
     randomised : bool
         Whether every trial was randomised: the rating then starts at high, otherwise at low.
 
     Returns
     -------
     dict
-        ``level`` (one of ``RATINGS`` or None), ``starts_at``, ``awaiting`` and ``words``.
+        ``level`` (one of ``RATINGS``), ``starts_at``, ``awaiting`` (domains that nobody judged),
+        ``provisional`` and ``words``.
 
     Notes
     -----
@@ -530,84 +553,124 @@ def rate(levels: Sequence[str | None], *, randomised: bool) -> dict[str, Any]:
     low. Reasons to rate up are not considered.
     """
     start = "high" if randomised else "low"
-    awaiting = sum(level is None for level in levels)
+    levels = [one or other for one, other in zip(judged, ruled, strict=True)]
+    level = RATINGS[
+        max(0, RATINGS.index(start) - sum(CONCERNS[item] for item in levels if item is not None))
+    ]
+    awaiting = sum(item is None for item in judged)
+    words = level
     if awaiting:
-        await_ = "awaits" if awaiting == 1 else "await"
-        return {
-            "level": None,
-            "starts_at": start,
-            "awaiting": awaiting,
-            "words": f"not rated: {plural(awaiting, 'domain')} {await_} judgement",
-        }
-    down = sum(CONCERNS[level] for level in levels if level is not None)
-    level = RATINGS[max(0, RATINGS.index(start) - down)]
-    return {"level": level, "starts_at": start, "awaiting": 0, "words": level}
+        silent = [
+            LABELS[code].lower() for code, item in zip(DOMAINS, levels, strict=True) if item is None
+        ]
+        unjudged = f"; {_listed(silent)} not judged" if silent else ""
+        words = f"provisional rating by rule: {level}{unjudged}"
+    return {
+        "level": level,
+        "starts_at": start,
+        "awaiting": awaiting,
+        "provisional": awaiting > 0,
+        "words": words,
+    }
+
+
+# --- the rule -------------------------------------------------------------------------------------
+
+
+def _bias_rule(found: Mapping[str, Any]) -> tuple[str | None, str]:
+    unjudged = found["share_not_judged"]
+    if unjudged >= _MOSTLY:
+        return None, f"not judged for {format_percent(unjudged)} of the weight"
+    high, low = found["share_high"], found["share_low"]
+    reason = (
+        f"of the weight, published reviews judged {format_percent(low)} low and "
+        f"{format_percent(high)} high; {format_percent(unjudged)} is not judged"
+    )
+    if high >= _MOSTLY:
+        return "very serious", reason
+    return ("no concern" if low >= _MOSTLY and high < _PARTLY else "serious"), reason
+
+
+def _inconsistency_rule(found: Mapping[str, Any]) -> tuple[str, str]:
+    if found["k"] < 2:
+        return "no concern", "one trial has nothing to differ from"
+    p, i2 = found["q_p_value"], found["i2"]
+    if p is None or p >= DIFFERS_BELOW or i2 < _MOSTLY:
+        reason = f"I² is {format_percent(i2)}, Q test {format_p(p)}"
+        return "no concern", f"trials do not differ much more than chance explains ({reason})"
+    low, high = found["pi_low"], found["pi_high"]
+    both = low is not None and high is not None and low < 0 < high
+    reason = f"trials differ more than chance explains (I² {format_percent(i2)}, {format_p(p)})"
+    if both and i2 >= _CONSIDERABLE:
+        return "very serious", f"{reason}, and a new one may show either direction"
+    return "serious", reason
+
+
+def _indirectness_rule(found: Mapping[str, Any]) -> tuple[str, str]:
+    other = [
+        name
+        for name, share in (
+            ("people", found["share_of_people"]),
+            ("treatments", found["share_of_treatment"]),
+        )
+        if share < _MOSTLY
+    ]
+    level = ("no concern", "serious", "very serious")[len(other)]
+    asked = "the people and the treatment that are asked about"
+    return level, f"mostly other {' and other '.join(other)}" if other else asked
+
+
+def _imprecision_rule(found: Mapping[str, Any]) -> tuple[str, str]:
+    reasons = []
+    if "no effect" in found.get("ci_includes", ()):
+        reasons.append("the interval includes no effect")
+    if found["ci_low"] is None or found["ci_high"] is None:
+        reasons.append("the interval has no bound on one side")
+    if found.get("information_size_reached") is False:
+        reasons.append("fewer people than the optimal information size")
+    level = ("no concern", "serious", "very serious")[min(len(reasons), 2)]
+    return level, " and ".join(reasons) or "the interval excludes no effect"
+
+
+def _publication_rule(found: Mapping[str, Any]) -> tuple[str, str]:
+    silent, p = found["trials_without_usable_result"], found["egger_p_value"]
+    if silent and silent >= found["k"]:
+        return "serious", "as many trials measured it without a usable result as with one"
+    if p is not None and p < DIFFERS_BELOW:
+        return "serious", f"small trials show other effects than large ones ({format_p(p)})"
+    if found["k"] < MIN_STUDIES_SMALL_STUDY:
+        return "no concern", "not lowered; too few trials to test for it"
+    return "no concern", "no sign of small-study effects"
+
+
+#: Shares of the weight, and of I-squared, at which the rule sees a part, most, or a lot.
+_PARTLY, _MOSTLY, _CONSIDERABLE = 0.25, 0.5, 0.75
+#: How each domain is rated where nobody judges: level and reason, from its facts.
+RULE: Mapping[str, Callable[[Mapping[str, Any]], tuple[str | None, str]]] = {
+    "risk_of_bias": _bias_rule,
+    "inconsistency": _inconsistency_rule,
+    "indirectness": _indirectness_rule,
+    "imprecision": _imprecision_rule,
+    "publication_bias": _publication_rule,
+}
 
 
 def _summary(
-    spec: AnalysisSpec,
-    result: Mapping[str, Any],
-    label: str,
-    pooled: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    rating: Mapping[str, Any],
+    spec: AnalysisSpec, label: str, headline: Headline, rating: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return one row of the summary-of-findings table."""
-    measure = spec.model.measure
-    people = [row["n_participants"] for row in rows if row["n_participants"] is not None]
-    least = "at least " if len(people) < len(rows) else ""
-    events = result["events"] if label == "" else None
+    least = "at least " if headline.trials_without_size else ""
     return {
         "analysis": spec.name,
         "title": f"{spec.title}: {label.lower()}" if label else spec.title,
         "directness": spec.directness,
-        "k": len(rows),
-        "people": f"{least}{format_count(sum(people))}" if people else "not printed",
-        "effect": _effect_words(pooled, measure, spec.select.instrument),
-        "direction": _direction(pooled, spec.favours),
-        "absolute": _absolute_words(events),
+        "k": headline.k,
+        "people": f"{least}{format_count(headline.people)}" if headline.people else "not printed",
+        "effect": effect_words(headline),
+        "direction": headline.direction,
+        "absolute": short_absolute(headline),
         "certainty": rating["words"],
     }
-
-
-def _effect_words(
-    pooled: Mapping[str, Any], measure: Measure, instruments: Sequence[str] = ()
-) -> str:
-    """Return the estimate with its measure, its interval and, of a mean difference, its scale."""
-    name = {"SMD": "SMD", "MD": "mean difference", "SMCR": "standardised change"}.get(
-        str(measure), measure.label.lower()
-    )
-    value = written(pooled["estimate"], measure)
-    if measure is Measure.MD and len(instruments) == 1:
-        value += f" {words_of(instruments[0]).upper()} points"
-    if pooled["ci_low"] is None:
-        return f"{name} {value}"
-    return f"{name} {value} ({interval_words(pooled['ci_low'], pooled['ci_high'], measure)})"
-
-
-def _direction(pooled: Mapping[str, Any], favours: Sequence[str]) -> str:
-    """Return the side on which the whole interval lies, in the words of the axis."""
-    low, high = pooled["ci_low"], pooled["ci_high"]
-    if low is None or high is None:
-        return "no interval"
-    if low <= 0 <= high:
-        return "includes no difference"
-    side = favours[0] if high < 0 else favours[1]
-    return side[:1].lower() + side[1:]
-
-
-def _absolute_words(events: Mapping[str, Any] | None) -> str:
-    """Return people per thousand on control, and how many more on treatment."""
-    if not events or events["per_thousand"]["estimate"] is None:
-        return ""
-    more = events["per_thousand"]
-    words = f"{format_number(1000 * events['baseline_risk'], 0)} per 1,000 on control; "
-    words += f"{format_number(abs(more['estimate']), 0)} "
-    words += "more" if more["estimate"] >= 0 else "fewer"
-    if more["ci_low"] is not None:
-        low, high = format_number(more["ci_low"], 0), format_number(more["ci_high"], 0)
-        words += f" (difference {low} to {high})"
-    return words
 
 
 def summary_of_findings(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -649,7 +712,8 @@ def _dose_summary(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     slope = doses["linear"]["slope"]
     step = f"{doses['step']:g} {doses['unit'].replace('_', ' ')}"
     least = "at least " if result["n_trials_without_size"] else ""
-    effect = _effect_words(slope, measure, result["spec"]["select"]["instrument"])
+    interval = bounds_words(slope["ci_low"], slope["ci_high"], measure)
+    effect = f"{measure_words(measure)} {written(slope['estimate'], measure)} ({interval})"
     return [
         {
             "analysis": result["name"],
@@ -658,7 +722,9 @@ def _dose_summary(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             "k": result["k"],
             "people": f"{least}{format_count(result['n_participants'])}",
             "effect": f"{effect} per {step} more",
-            "direction": _direction(slope, result["favours"]),
+            "direction": direction_words(
+                side_of(slope["ci_low"], slope["ci_high"]), result["favours"]
+            ),
             "absolute": "",
             "certainty": "not assessed",
         }

@@ -161,12 +161,9 @@ def _registered(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _side(result: Mapping[str, Any]) -> int:
     """Return on which side of no difference the whole interval lies; 0 when it includes it."""
-    pooled = result["pooled"]
-    if result["k"] < 2 or pooled is None or pooled["ci_low"] is None:
+    if result["k"] < 2:
         return 0
-    if pooled["ci_high"] < 0:
-        return -1
-    return 1 if pooled["ci_low"] > 0 else 0
+    return {"lower": -1, "higher": 1}.get(result["headline"]["side"], 0)
 
 
 def ledger(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta import effects
-from ketameta.analyses.policy import prior_scale_of
+from ketameta.analyses.policy import CONTROL_ARMS, prior_scale_of
 from ketameta.analyses.rows import study_rows
+from ketameta.analyses.spec import COUNTED
 from ketameta.errors import KetametaError
 from ketameta.formatting import plural, published_together
 from ketameta.measures import Measure
@@ -194,12 +194,11 @@ def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-EVENT_MEASURES = (Measure.OR, Measure.RR, Measure.RD)
 _FIELDS = ("k", "estimate", "se", "ci_low", "ci_high", "p_value", "q", "q_df", "q_p_value", "i2")
 
 
 def event_companions(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return Mantel-Haenszel, Peto and risk-difference results, and absolute effects.
+    """Return Mantel-Haenszel and Peto results of counted outcomes, and the risk on control.
 
     Parameters
     ----------
@@ -211,24 +210,24 @@ def event_companions(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str
     -------
     dict or None
         ``None`` where the measure is not one of events or fewer than one row prints counts. Keys:
-        ``methods`` (list with ``method, measure`` and the pooled fields), ``zero_cells`` (studies
-        with an empty cell, with none in both arms), ``baseline_risk`` (events over people of
-        all control arms), ``per_thousand`` (people with the event per 1,000 treated instead of
-        control, from the pooled risk ratio or difference, with interval).
+        ``methods`` (list with ``method, measure`` and the pooled fields; of differences only where
+        a difference was asked for), ``zero_cells`` (studies with an empty cell, with none in both
+        arms), ``baseline_risk`` (events over people of all control arms).
     """
     counted = [row for row in rows if _has_counts(row)]
-    if spec.model.measure not in EVENT_MEASURES or not counted:
+    if spec.model.measure not in COUNTED or not counted:
         return None
-    e1, n1, e2, n2 = _cells(counted)
-    level = spec.model.level
+    cells = _cells(counted)
+    e1, _, e2, n2 = cells
     labels = [row["label"] for row in counted]
-    methods = []
-    for measure in EVENT_MEASURES:
-        methods.append(_classic("Mantel\u2013Haenszel", measure, e1, n1, e2, n2, level, labels))
-    methods.append(_classic("Peto", Measure.OR, e1, n1, e2, n2, level, labels))
-    difference = _random_difference(spec, e1, n1, e2, n2, labels)
-    methods.append(difference)
-    baseline = float(e2.sum() / n2.sum())
+    differences = spec.model.measure is Measure.RD
+    measures = (Measure.RD,) if differences else (Measure.OR, Measure.RR)
+    methods = [
+        _classic("Mantel\u2013Haenszel", measure, cells, spec.model.level, labels)
+        for measure in measures
+    ]
+    if not differences:
+        methods.append(_classic("Peto", Measure.OR, cells, spec.model.level, labels))
     zero = (e1 == 0) | (e2 == 0)
     return {
         "k": len(counted),
@@ -239,9 +238,9 @@ def event_companions(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str
                         if z and a + b > 0],
             "both_arms": [label for label, a, b in zip(labels, e1, e2, strict=True) if a + b == 0],
         },
-        "baseline_risk": baseline,
-        "baseline_source": "events over people of all control arms in this analysis",
-        "per_thousand": _per_thousand(difference),
+        "baseline_risk": float(e2.sum() / n2.sum()),
+        "baseline_source": CONTROL_ARMS,
+        "per_thousand": dict.fromkeys(("estimate", "ci_low", "ci_high")),
     }  # fmt: skip
 
 
@@ -257,17 +256,11 @@ def _cells(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def _classic(
-    name: str,
-    measure: Measure,
-    e1: np.ndarray,
-    n1: np.ndarray,
-    e2: np.ndarray,
-    n2: np.ndarray,
-    level: float,
-    labels: list[str],
+    name: str, measure: Measure, cells: tuple[np.ndarray, ...], level: float, labels: list[str]
 ) -> dict[str, Any]:
     """Return one Mantel-Haenszel or Peto result; its reason where it does not exist."""
     head = {"method": name, "measure": str(measure)}
+    e1, n1, e2, n2 = cells
     try:
         if name == "Peto":
             fit = peto(e1, n1, e2, n2, level, labels=labels)
@@ -276,38 +269,6 @@ def _classic(
     except KetametaError as error:
         return {**head, **dict.fromkeys(_FIELDS), "withheld": str(error)}
     return {**head, **{name: plain(getattr(fit, name)) for name in _FIELDS}, "withheld": ""}
-
-
-def _random_difference(
-    spec: AnalysisSpec,
-    e1: np.ndarray,
-    n1: np.ndarray,
-    e2: np.ndarray,
-    n2: np.ndarray,
-    labels: list[str],
-) -> dict[str, Any]:
-    """Return the risk difference pooled as the main model pools."""
-    size = effects.risk_difference(e1, n1, e2, n2)
-    fit = pool(
-        size.estimate,
-        size.variance,
-        spec.model.tau2_method,
-        spec.model.ci_method,
-        spec.model.level,
-        labels,
-        Measure.RD,
-        repeated_labels="allow",
-    )
-    fields = {name: plain(getattr(fit, name, None)) for name in _FIELDS}
-    return {"method": "Random effects", "measure": "RD", **fields, "withheld": ""}
-
-
-def _per_thousand(difference: dict[str, Any]) -> dict[str, float | None]:
-    """Return the risk difference and its interval as people per thousand."""
-    return {
-        key: None if difference[key] is None else 1000 * difference[key]
-        for key in ("estimate", "ci_low", "ci_high")
-    }
 
 
 #: Deletion diagnostics need a fit without each study that still has a spread.

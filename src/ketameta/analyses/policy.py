@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from pydantic import TypeAdapter
 from scipy import stats
 
 from ketameta.analyses.spec import COUNTED, AnalysisSpec
-from ketameta.analyses.words import measure_words, written
+from ketameta.analyses.words import interval_words, measure_words, written
 from ketameta.errors import KetametaError, NotEstimableError
 from ketameta.formatting import (
     format_count,
@@ -135,6 +136,8 @@ class Headline:
         A side that counts leave without bound is None.
     tau, prior_scale : float or None
         Standard deviation of true effects, and the scale of its half-normal prior.
+    weights : tuple of float
+        Share of each trial in the estimate, in their order; empty where a model has none.
     pi_low, pi_high, prediction
         Prediction interval, and how it is made or why there is none.
     side : str
@@ -164,6 +167,7 @@ class Headline:
     ci_high: float | None
     tau: float | None
     prior_scale: float | None
+    weights: tuple[float, ...]
     pi_low: float | None
     pi_high: float | None
     prediction: str
@@ -190,6 +194,8 @@ class Counts:
     n_treatment: np.ndarray
     events_control: np.ndarray
     n_control: np.ndarray
+    #: Why counts of the analysis are sparse, in words; empty where they are not.
+    few: str = ""
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -211,13 +217,20 @@ class Counts:
 
     @property
     def sparse(self) -> bool:
-        """Whether some arm has 0 to 2 events, or the control arms together fewer than 10."""
-        fewest = min(float(self.events_treatment.min()), float(self.events_control.min()))
-        return fewest <= FEW_IN_AN_ARM or float(self.events_control.sum()) < FEW_ON_CONTROL
+        """Whether some arm of the analysis has 0 to 2 events, or all control arms below 10."""
+        return self.few != ""
 
 
-def counts_of(rows: Rows, measure: Measure) -> Counts | None:
-    """Return the counts of all trials; None where one prints none or its arms share people."""
+def counts_of(rows: Rows, measure: Measure, among: Rows = ()) -> Counts | None:
+    """Return the counts of all trials; None where one prints none or its arms share people.
+
+    ``among`` are the trials of the whole analysis, which decide for its groups too whether counts
+    are sparse, so that one analysis has one measure.
+    """
+    if among:
+        whole = counts_of(among, measure)
+        found = counts_of(rows, measure)
+        return None if whole is None or found is None else replace(found, few=whole.few)
     if measure not in COUNTED or not rows:
         return None
     columns = [
@@ -227,7 +240,17 @@ def counts_of(rows: Rows, measure: Measure) -> Counts | None:
     crossed = any(str(row["design"]).startswith("crossover") for row in rows)
     if crossed or any(value is None for column in columns for value in column):
         return None
-    return Counts(*(np.array(column, dtype=float) for column in columns))
+    e1, n1, e2, n2 = (np.array(column, dtype=float) for column in columns)
+    found = Counts(e1, n1, e2, n2)
+    fewest = int(min(found.events_treatment.min(), found.events_control.min()))
+    control = int(found.events_control.sum())
+    if fewest > FEW_IN_AN_ARM and control >= FEW_ON_CONTROL:
+        return found
+    return replace(
+        found,
+        few=f"the arm with the fewest has {format_count(fewest)}, all control arms together have "
+        f"{format_count(control)}",
+    )
 
 
 def rule_of(k: int, counts: Counts | None) -> str:
@@ -311,6 +334,7 @@ class _Estimate:
     prior_scale: float | None = None
     common_effect: bool = False
     withheld: str = ""
+    weights: tuple[float, ...] = ()
 
     def beside(self) -> Beside:
         return Beside(self.code, self.label, str(self.measure), self.k, self.estimate, self.ci_low,
@@ -349,6 +373,7 @@ class _Methods:
             if predicts
             else _NO_PREDICTION,
             common_effect=choices.get("model") == "common",
+            weights=tuple(float(weight) for weight in fit.weights),
         )  # fmt: skip
 
     def trial(self) -> _Estimate:
@@ -379,6 +404,7 @@ class _Methods:
             if self.predicts
             else _NO_PREDICTION,
             prior_scale=scale,
+            weights=tuple(float(weight) for weight in getattr(fit, "weights", ())),
         )  # fmt: skip
 
     def bayes(self, factor: float = 1.0, suffix: str = "") -> _Estimate:
@@ -507,6 +533,7 @@ def headline_of(
     instead: str = "",
     unit: str = "",
     usual_sd: float | None = None,
+    among: Rows = (),
     sizes: tuple[int, int] | None = None,
 ) -> Headline:
     """Return the headline of an analysis, or of one of its groups.
@@ -522,6 +549,8 @@ def headline_of(
         Of a mean difference, such as ``points of the MADRS``.
     usual_sd : float, optional
         Declared for the instrument.
+    among : sequence of mapping
+        Of a group, the trials of the whole analysis.
     sizes : tuple of int, optional
         Number of trials and of people, where they are not those of the rows.
 
@@ -538,9 +567,10 @@ def headline_of(
     if instead and k:
         rule = LEADING_RULES[instead]
         return _without(spec, Rule(instead, rule), rows, (k, people, silent), unit)
-    counts = None if spec.kind == "within_trial" else counts_of(rows, measure)
+    counts = None if spec.kind == "within_trial" else counts_of(rows, measure, among)
     code = rule_of(k, counts)
-    fired = Rule(code, f"{LEADING_RULES[code]}{_design_words(code, counts)}")
+    few = counts.few if counts is not None and code.endswith(("_sparse", "_one_sided")) else ""
+    fired = Rule(code, LEADING_RULES[code] + (f" Few events: {few}." if few else ""))
     if code in ("no_trials", "no_events"):
         return _without(spec, fired, rows, (k, people, silent), unit)
     methods = _Methods(spec, rows, counts, prior_scale_of(spec, rows, usual_sd))
@@ -571,6 +601,7 @@ def headline_of(
         ci_high=found.ci_high,
         tau=found.tau,
         prior_scale=found.prior_scale,
+        weights=found.weights,
         pi_low=found.pi_low,
         pi_high=found.pi_high,
         prediction=found.prediction,
@@ -609,6 +640,7 @@ def _without(
         ci_high=None,
         tau=None,
         prior_scale=None,
+        weights=(),
         pi_low=None,
         pi_high=None,
         prediction="",
@@ -622,18 +654,6 @@ def _without(
         sentence="",
     )
     return replace(headline, sentence=_sentence(spec, headline, rows))
-
-
-def _design_words(code: str, counts: Counts | None) -> str:
-    """Return what of the counts made the rule fire."""
-    if counts is None or not code.endswith(("_sparse", "_one_sided")):
-        return ""
-    fewest = min(counts.events_treatment.min(), counts.events_control.min())
-    control = counts.events_control.sum()
-    return (
-        f" Few events: the arm with the fewest has {format_count(int(fewest))}, all control arms "
-        f"together have {format_count(int(control))}."
-    )
 
 
 def side_of(low: float | None, high: float | None) -> Side:
@@ -722,6 +742,18 @@ def per_thousand(value: float) -> str:
     return format_number(value, 0 if abs(value) >= 10 or value == 0 else 1)
 
 
+def short_absolute(headline: Headline) -> str:
+    """Return people per thousand on control, and how many more or fewer on treatment."""
+    found = headline.absolute
+    if found is None:
+        return ""
+    return (
+        f"{per_thousand(found.control)} per 1,000 on control; "
+        f"{_more_or_fewer(found.difference)} ({_more_or_fewer(found.difference_low)} to "
+        f"{_more_or_fewer(found.difference_high)})"
+    )
+
+
 def _more_or_fewer(value: float) -> str:
     return f"{per_thousand(abs(value))} {'more' if value >= 0 else 'fewer'}"
 
@@ -761,6 +793,14 @@ _OF_GROUPS: Mapping[Measure, str] = {
 }
 
 
+def headline_from(data: Mapping[str, Any]) -> Headline:
+    """Return a headline from its published form."""
+    return _READ.validate_python(data)
+
+
+_READ = TypeAdapter(Headline)
+
+
 def effect_name(spec: AnalysisSpec, measure: Measure, unit: str = "") -> str:
     """Return the quantity that is estimated, such as ``risk ratio``."""
     name = measure_words(measure)
@@ -771,19 +811,24 @@ def effect_name(spec: AnalysisSpec, measure: Measure, unit: str = "") -> str:
     return name
 
 
+def bounds_words(low: float | None, high: float | None, measure: Measure) -> str:
+    """Return ``1.20 to 3.40``, or the one bound that there is."""
+    if low is None and high is None:
+        return "no interval"
+    if low is None:
+        return f"at most {written(high, measure)}, without a bound below"
+    if high is None:
+        return f"at least {written(low, measure)}, without a bound above"
+    return interval_words(low, high, measure)
+
+
 def effect_words(headline: Headline) -> str:
     """Return ``risk ratio 2.31 (95% credible interval 1.60 to 3.33)``."""
-    measure = Measure(headline.measure)
-    level = f"{format_level(headline.level)} {headline.interval} interval"
-    low, high = (None if x is None else written(x, measure)
-                 for x in (headline.ci_low, headline.ci_high))  # fmt: skip
-    name = headline.effect
+    measure, name = Measure(headline.measure), headline.effect
     if headline.estimate is not None:
         name += f" {written(headline.estimate, measure)}"
-    if low is None or high is None:
-        bound = f"at least {low}" if high is None else f"at most {high}"
-        return f"{name} ({level}: {bound}, without a bound on the other side)"
-    return f"{name} ({level} {low} to {high})"
+    level = f"{format_level(headline.level)} {headline.interval} interval"
+    return f"{name} ({level} {bounds_words(headline.ci_low, headline.ci_high, measure)})"
 
 
 def _sentence(spec: AnalysisSpec, headline: Headline, rows: Rows) -> str:

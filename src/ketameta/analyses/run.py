@@ -199,7 +199,7 @@ def run_analysis(
         "important_difference_source": spec.model.important_difference_source,
         **sizes,
         "headline": _headline(spec, independent, overall, sizes, scored),
-        "groups": _with_headlines(spec, groups, scored),
+        "groups": _with_headlines(spec, groups, independent, scored),
         "pooled": _stored(pooled) if overall else None,
         "subgroup_test": _between_groups(spec, rows),
         "companions": companions_of(spec, selected.used, independent, low_risk) if overall else [],
@@ -224,6 +224,13 @@ def run_analysis(
         "unused": _listed(selected.unused),
         "spec": plain(spec),
     }
+    if result["events"] is not None and result["headline"].absolute is not None:
+        absolute = result["headline"].absolute
+        result["events"]["per_thousand"] = {
+            "estimate": absolute.difference,
+            "ci_low": absolute.difference_low,
+            "ci_high": absolute.difference_high,
+        }
     shares = pooled.weights if overall and spec.kind != "network" else None
     result |= appraisal(spec, result, selected.used, independent, shares, evidence, related)
     shown: dict[str, Any] = published(plain(result))
@@ -265,14 +272,20 @@ def _headline(
 
 
 def _with_headlines(
-    spec: AnalysisSpec, groups: list[dict[str, Any]], scored: Instrument
+    spec: AnalysisSpec,
+    groups: list[dict[str, Any]],
+    independent: list[dict[str, Any]],
+    scored: Instrument,
 ) -> list[dict[str, Any]]:
     """Return the groups, each that is pooled with a headline of its own."""
+
+    def lead(rows: list[dict[str, Any]]) -> Headline:
+        return headline_of(spec, rows, among=independent, **scored._asdict())
+
     return [
-        {**group, "headline": headline_of(spec, group["rows"], **scored._asdict())
-                  if group["pooled"] is not None else None}
+        {**group, "headline": lead(group["rows"]) if group["pooled"] is not None else None}
         for group in groups
-    ]  # fmt: skip
+    ]
 
 
 def sentences_of(result: dict[str, Any]) -> list[str]:

@@ -168,11 +168,14 @@ def heterogeneity_sentence(result: dict[str, Any]) -> str:
     headline, pooled = result["headline"], result["pooled"]
     if headline["k"] < 2 or pooled is None or headline["tau"] is None:
         return ""
+    number = format_number(headline["tau"])
+    tau = f"The standard deviation of true effects (tau) is estimated as {number}"
+    if headline["measure"] != result["measure"]:
+        return f"{tau} on the scale of the log {measure_words(Measure(headline['measure']))}."
     p = pooled["q_p_value"]
     more = "more" if p < DIFFERS_BELOW else "not more"
     return (
-        f"The standard deviation of true effects (tau) is estimated as "
-        f"{format_number(headline['tau'])}; I² is {format_percent(pooled['i2'])}, and trials "
+        f"{tau}; I² is {format_percent(pooled['i2'])}, and trials "
         f"differ {more} than chance explains ({format_p(p)} of the Q test)."
     )
 

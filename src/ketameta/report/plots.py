@@ -13,6 +13,7 @@ from ketameta.analyses.selection import TIME_CLASSES
 from ketameta.analyses.words import words_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import plural
+from ketameta.measures import Measure
 from ketameta.plots.bubble import Bubble, Line
 from ketameta.plots.bubble import describe as say_bubble
 from ketameta.plots.curves import (
@@ -124,8 +125,8 @@ def forest_data(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) 
     groups = tuple(
         Group(
             group["label"],
-            tuple(_trial(row, mixed) for row in group["rows"]),
-            pool_of(group["pooled"]),
+            _trials(group, mixed, group["headline"] or result["headline"]),
+            led_by(group["headline"], group["pooled"]),
         )
         for group in result["groups"]
     )
@@ -133,8 +134,8 @@ def forest_data(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) 
     codes = dict.fromkeys(code for row in rows for code in (row.get("risk_of_bias") or {}))
     forest = Forest(
         groups=groups,
-        scale=scale_of(result),
-        pool=pool_of(result.get("pooled")),
+        scale=_led_scale(result),
+        pool=led_by(result["headline"], result["pooled"]),
         title=str(result.get("title") or result.get("name") or ""),
         subtitle=project.directness.subtitle(str(result.get("directness"))),
         test=(test["q"], test["df"], test["p_value"]) if test and test["q"] is not None else None,
@@ -173,11 +174,52 @@ def _trial(row: Mapping[str, Any], mixed: bool) -> Trial:
     )
 
 
-def pool_of(pooled: Mapping[str, Any] | None) -> Pool | None:
-    """Return a pooled result that has an estimate from at least two trials."""
-    if not pooled:
+#: Endings of the rules under which the counts themselves are modelled.
+_COUNTS = ("_sparse", "_one_sided")
+
+
+def _led_scale(result: Mapping[str, Any]) -> Scale:
+    """Return the unit of what leads: an odds ratio where counts are sparse."""
+    led = [result["headline"], *(g["headline"] for g in result["groups"] if g["headline"])]
+    scale, measure = scale_of(result), Measure(led[-1]["measure"])
+    if scale.measure == measure:
+        return scale
+    return replace(scale, label=measure.label, measure=measure.value)
+
+
+def _trials(
+    group: Mapping[str, Any], mixed: bool, headline: Mapping[str, Any]
+) -> tuple[Trial, ...]:
+    """Return the trials of a group, with their weights, on the scale of what leads.
+
+    Where that is the exact likelihood of counts, each trial has its exact interval and no weight.
+    """
+    trials = tuple(_trial(row, mixed) for row in group["rows"])
+    if headline["rule"]["code"].endswith(_COUNTS):
+        own = [item for item in headline["beside"] if item["code"] == "trial"] or [headline]
+        return tuple(
+            replace(trial, estimate=finite(item["estimate"]), low=finite(item["ci_low"]),
+                    high=finite(item["ci_high"]), weight=None)
+            for trial, item in zip(trials, own, strict=True)
+        )  # fmt: skip
+    shares = headline["weights"]
+    if len(shares) != len(trials):
+        return trials
+    return tuple(replace(trial, weight=share) for trial, share in zip(trials, shares, strict=True))
+
+
+def led_by(headline: Mapping[str, Any] | None, pooled: Mapping[str, Any] | None) -> Pool | None:
+    """Return the estimate that leads, of two trials or more, with how much they differ."""
+    if headline is None or headline["estimate"] is None:
         return None
-    return Pool.of(SimpleNamespace(**pooled), str(pooled.get("label") or ""))
+    found = dict(pooled or {})
+    sparse = headline["measure"] == "OR" and headline["rule"]["code"].endswith(_COUNTS)
+    spread = {} if sparse else {key: found.get(key) for key in ("i2", "q", "q_df", "q_p_value")}
+    how: dict[str, Any] = {"model": "bayes"} if headline["interval"] == "credible" else {}
+    if headline["rule"]["code"] == "several_trials":
+        how = {key: found.get(key) for key in ("model", "tau2_method", "ci_method", "p_value")}
+    tau2 = None if headline["tau"] is None else headline["tau"] ** 2
+    return Pool.of(SimpleNamespace(**{**headline, "tau2": tau2}, **spread, **how))
 
 
 def _by_group(forest: Forest) -> Forest:
@@ -403,11 +445,11 @@ def _over_time(result: Mapping[str, Any]) -> OverTime | None:
             TimeClass(
                 _SHORT_TIMES.get(group["key"], words_of(group["key"])),
                 *spans[group["key"]],
-                group["pooled"]["k"],
-                estimate_of(group["pooled"]),
+                group["headline"]["k"],
+                estimate_of(group["headline"]),
             )
             for group in result["groups"]
-            if group["key"] in spans and pool_of(group["pooled"]) is not None
+            if group["key"] in spans and led_by(group["headline"], None) is not None
         ),
         scale_of(result),
         result["title"],
@@ -444,9 +486,9 @@ def harms_summary(
         if result["section"] == project.harms.section != ""
         and result["kind"] == "pooled"
         and result["measure"] == "RR"
-        and (result["pooled"] is not None or result["k"] == 0)
+        and (result["headline"]["method"] or result["k"] == 0)
     ]
-    if not any(result["pooled"] for result in found):
+    if not any(result["k"] for result in found):
         return None
     levels = {result["level"] for result in found}
     several = "Intervals have the levels of their analyses." if len(levels) > 1 else ""
@@ -462,7 +504,13 @@ def harms_summary(
 
 
 def _harm(result: dict[str, Any], shared: Sequence[str]) -> Harm:
-    events = result["events"]
+    headline, events = result["headline"], result["events"]
+    more, ratio = headline["absolute"], None
+    if headline["estimate"] is not None:
+        ratio = estimate_of(headline)
+    if more is not None and headline["measure"] != "RR":  # at the risk that the row states
+        risks = (more["treated"], more["treated_low"], more["treated_high"])
+        ratio = Estimate(*(math.log(risk / more["control"]) for risk in risks))
     return Harm(
         next(
             (title.removesuffix(end) for end in shared if (title := result["title"]).endswith(end)),
@@ -471,13 +519,11 @@ def _harm(result: dict[str, Any], shared: Sequence[str]) -> Harm:
         result["k"],
         result["n_participants"],
         1000 * events["baseline_risk"] if events else None,
-        _estimate(result["pooled"]),
-        _estimate(events["per_thousand"] if events else None),
+        ratio,
+        None
+        if more is None
+        else Estimate(more["difference"], more["difference_low"], more["difference_high"]),
     )
-
-
-def _estimate(item: dict[str, Any] | None) -> Estimate | None:
-    return None if item is None or item["estimate"] is None else estimate_of(item)
 
 
 def risk_of_bias(results: Sequence[dict[str, Any]], evidence: Evidence) -> Plot | None:
