@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from helpers import problem_lines
 from ketameta.analyses import (
     CONTRADICTED,
+    KNOWN_ELSEWHERE,
+    NONE_REGISTERED,
     NOT_TESTED,
     RULES,
     SUPPORTED,
@@ -18,6 +21,7 @@ from ketameta.analyses import (
     UNTRACEABLE,
     Claim,
     RegisteredTrials,
+    fact_words,
     ledger,
     load_claims,
     side_of,
@@ -25,6 +29,8 @@ from ketameta.analyses import (
     verdict,
 )
 from ketameta.errors import SpecError
+from ketameta.evidence import Row, load_tables
+from ketameta.paths import project_paths
 from report_pages import committed_build, committed_results
 
 ROOT = Path(__file__).parents[1]
@@ -65,6 +71,38 @@ def test_a_verdict_follows_from_the_interval(rule, found, expected):
     assert verdict(claim(rule), {"one": found}) == expected
 
 
+def fact(**cells):
+    told = {"harm": "misuse", "design": "survey", "setting": "recreational", "people": "users"}
+    texts = {**told, **cells}
+    numbers = {key: float(texts[key]) for key in ("n", "events", "percent", "mean") if key in texts}
+    return Row("harm_facts", "data/harm_facts.csv", 2, texts, numbers)
+
+
+def test_a_harm_that_no_trial_counts_may_be_known_from_elsewhere():
+    named = replace(claim("harm"), facts=("misuse",), elsewhere=("two",))
+    results = {"one": result(0), "two": result(0)}
+    assert verdict(named, results) == NOT_TESTED
+    assert verdict(named, results, (), [fact(harm="other")]) == NOT_TESTED
+    assert verdict(named, results, (), [fact()]) == KNOWN_ELSEWHERE
+    assert verdict(named, {**results, "two": result(1)}) == KNOWN_ELSEWHERE
+    # A trial that can be counted decides, whatever is known elsewhere.
+    assert verdict(named, {"one": result(3, 0.1, 0.9)}, (), [fact()]) == SUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ({"events": "9", "n": "152"}, "Misuse: 9 of 152 (survey, recreational use; users)."),
+        ({"events": "9", "n": "90", "percent": "10.0"}, "Misuse: 9 of 90 (10.0%) (survey,"),
+        ({"percent": "17", "n": "1285", "period": "last year"}, "17% of 1285 (survey"),
+        ({"mean": "5.25", "sd": "4.43"}, "Misuse: mean 5.25 (survey"),
+        ({"statement": "none reported"}, "Misuse: none reported (survey"),
+    ],
+)
+def test_a_fact_about_harm_is_told_with_what_it_is_of(cells, words):
+    assert words in fact_words(fact(**cells))
+
+
 def test_analyses_that_disagree_leave_a_claim_uncertain():
     results = {"one": result(3, -0.9, -0.1), "two": result(4, 0.1, 0.9)}
     assert verdict(claim(analyses=("one", "two")), results) == UNCERTAIN
@@ -93,14 +131,14 @@ UNDER_WAY_CLAIM = Claim(
 @pytest.mark.parametrize(
     ("registry", "expected"),
     [
-        ([], NOT_TESTED),
+        ([], NONE_REGISTERED),
         ([registered("recruiting")], SUPPORTED),
         ([registered("not_yet_recruiting"), registered("withdrawn")], SUPPORTED),
         ([registered("withdrawn"), registered("completed")], CONTRADICTED),
         ([registered("withdrawn"), registered("unknown")], UNCERTAIN),
-        ([registered("recruiting", intervention="memantine v placebo")], NOT_TESTED),
-        ([registered("recruiting", intervention="norketamine")], NOT_TESTED),
-        ([registered("recruiting", condition="bipolar; not selected for ADHD")], NOT_TESTED),
+        ([registered("recruiting", intervention="memantine v placebo")], NONE_REGISTERED),
+        ([registered("recruiting", intervention="norketamine")], NONE_REGISTERED),
+        ([registered("recruiting", condition="bipolar; not selected for ADHD")], NONE_REGISTERED),
         ([registered("recruiting", "Esketamine v placebo", "adhd, combined type")], SUPPORTED),
     ],
 )
@@ -108,7 +146,7 @@ def test_the_registry_decides_whether_trials_are_under_way(registry, expected):
     assert verdict(UNDER_WAY_CLAIM, {}, registry) == expected
     (row,) = ledger([UNDER_WAY_CLAIM], {}, registry)
     assert row["registered"]["looked_at"] == len(registry)
-    assert (len(row["registered"]["found"]) > 0) == (expected != NOT_TESTED)
+    assert (len(row["registered"]["found"]) > 0) == (expected != NONE_REGISTERED)
 
 
 def entry(**changes):
@@ -198,7 +236,8 @@ def committed():
     with (ROOT / "data" / "registry.csv").open(encoding="utf-8", newline="") as stream:
         registry = list(csv.DictReader(stream))
     claims = load_claims(ROOT / "data" / "claims.toml", list(results))
-    return claims, results, registry
+    lists, _ = load_tables(project_paths(ROOT), only=())
+    return claims, results, registry, lists.rows("harm_facts")
 
 
 def test_the_published_ledger_is_what_the_results_give():
@@ -207,12 +246,13 @@ def test_the_published_ledger_is_what_the_results_give():
 
 
 def test_no_claim_is_decided_by_questions_without_a_trial():
-    claims, results, registry = committed()
-    for row, stated in zip(ledger(claims, results, registry), claims, strict=True):
+    claims, results, registry, facts = committed()
+    for row, stated in zip(ledger(claims, results, registry, facts), claims, strict=True):
         if stated.source == "untraceable":
             assert row["verdict"] == UNTRACEABLE, stated.id
         elif stated.rule != "registered" and not any(results[n]["k"] for n in stated.analyses):
-            assert row["verdict"] == NOT_TESTED, stated.id
+            known = stated.facts or stated.elsewhere
+            assert row["verdict"] == (KNOWN_ELSEWHERE if known else NOT_TESTED), stated.id
 
 
 #: What the public article claims, and the row of the ledger that answers it.
@@ -237,17 +277,17 @@ ARTICLE = {
 
 
 def test_every_claim_of_the_article_is_a_row():
-    claims, _, _ = committed()
+    claims, *_ = committed()
     rows = {claim.id: claim for claim in claims}
     assert set(ARTICLE.values()) <= set(rows)
     assert {claim.rule for claim in claims} == set(RULES)
 
 
 def test_the_numbers_beside_a_claim_are_those_of_the_summary_of_findings():
-    claims, results, registry = committed()
+    claims, results, registry, facts = committed()
     table = summary_of_findings(list(results.values()))
     shown = 0
-    for row in ledger(claims, results, registry):
+    for row in ledger(claims, results, registry, facts):
         for item in [*row["analyses"], *row["indirect"]]:
             lines = [line for line in table if line["analysis"] == item["name"]]
             assert [(f["k"], f["people"], f["effect"]) for f in item["found"]] == [

@@ -360,7 +360,9 @@ def build(
             results.append(json.loads(text))
             drawing.add(plots_of(results[-1], evidence.project))
         written += remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
-        claims = ledger(inputs.claims, {result["name"]: result for result in results}, registry)
+        by_name = {result["name"]: result for result in results}
+        told = inputs.evidence.rows("harm_facts")
+        claims = ledger(inputs.claims, by_name, registry, told)
         written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
         say("Drawing figures")
         drawing.add(page_plots(results, evidence))

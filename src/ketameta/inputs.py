@@ -87,6 +87,9 @@ def read_inputs(
             names,
             known.get("intervention"),
             None if "registry" in _in_doubt(found) else conditions,
+            None
+            if "harm_facts" in _in_doubt(found)
+            else [row["harm"] for row in evidence.rows("harm_facts")],
         )
         claims.extend(stated)
         yield from wrong

@@ -17,6 +17,8 @@ from ketameta.analyses.certainty import regions as regions
 from ketameta.analyses.certainty import share as share
 from ketameta.analyses.certainty import summary_of_findings as summary_of_findings
 from ketameta.analyses.claims import CONTRADICTED as CONTRADICTED
+from ketameta.analyses.claims import KNOWN_ELSEWHERE as KNOWN_ELSEWHERE
+from ketameta.analyses.claims import NONE_REGISTERED as NONE_REGISTERED
 from ketameta.analyses.claims import NOT_TESTED as NOT_TESTED
 from ketameta.analyses.claims import RULES as RULES
 from ketameta.analyses.claims import SUPPORTED as SUPPORTED
@@ -26,6 +28,7 @@ from ketameta.analyses.claims import UNTOLD as UNTOLD
 from ketameta.analyses.claims import UNTRACEABLE as UNTRACEABLE
 from ketameta.analyses.claims import Claim as Claim
 from ketameta.analyses.claims import RegisteredTrials as RegisteredTrials
+from ketameta.analyses.claims import fact_words as fact_words
 from ketameta.analyses.claims import ledger as ledger
 from ketameta.analyses.claims import load_claims as load_claims
 from ketameta.analyses.claims import read_claims as read_claims

@@ -257,7 +257,7 @@ def indirectness_facts(spec: AnalysisSpec, rows: Rows) -> Facts:
 
 def _indirectness_words(found: Mapping[str, Any], direct: Directness) -> list[str]:
     return [
-        f"Declared as {found['directness']} evidence on {direct.topic}: "
+        f"Declared as {direct.tag(found['directness'])} on {direct.topic}: "
         f"{format_percent(found['share_of_people'])} of the weight is from {direct.people}, "
         f"{format_percent(found['share_of_treatment'])} from trials of {direct.treatment}.",
         f"People: {', '.join(found['diagnoses'])}. Measured: {', '.join(found['outcomes'])}.",

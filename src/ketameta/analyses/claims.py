@@ -13,6 +13,7 @@ from typing import Any
 
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding, file_finding
+from ketameta.evidence.tables import Row
 from ketameta.evidence.textfiles import read_toml
 from ketameta.formatting import plural
 
@@ -23,17 +24,21 @@ RULES: Mapping[str, str] = {
     "the reverse case; otherwise uncertain.",
     "harm": "Supported when, in at least one of these analyses with two trials or more, the whole "
     "interval lies on the side of more harm, and in none on the side of less; contradicted in the "
-    "reverse case; otherwise uncertain.",
+    "reverse case; otherwise uncertain. Where no trial can be counted, known from labels or other "
+    "designs when the facts about harm, or a comparison of another design, tell of it.",
     "difference": "Supported when, in an analysis of two trials or more, the whole interval of the "
     "difference between the groups lies on one side of no difference; otherwise uncertain.",
     "registered": "Supported when the registry table has such a trial that is planned or running; "
-    "contradicted when it has such trials and all of them have ended; not tested when it has none.",
+    "contradicted when it has such trials and all of them have ended; none registered found when "
+    "it has none.",
 }
 SOURCES = ("general", "traced", "untraceable")
 SUPPORTED = "supported"
 CONTRADICTED = "contradicted"
 UNCERTAIN = "uncertain"
 NOT_TESTED = "not tested: no eligible trial"
+NONE_REGISTERED = "none registered found"
+KNOWN_ELSEWHERE = "known from labels or other designs; not countable here"
 UNTRACEABLE = "untraceable source"
 #: Statuses of a registered trial that is planned or running.
 UNDER_WAY = (
@@ -94,6 +99,9 @@ class Claim:
         One of ``RULES``.
     registered : RegisteredTrials or None
         For the rule ``registered``.
+    facts, elsewhere : tuple of str
+        Harms of ``harm_facts.csv``, and analyses of other designs, that tell of a harm which no
+        deciding analysis can count.
     """
 
     id: str
@@ -106,12 +114,19 @@ class Claim:
     indirect: tuple[str, ...]
     rule: str
     registered: RegisteredTrials | None = None
+    facts: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+    def told(self, facts: Sequence[Row]) -> list[Row]:
+        """Return the facts about harm that the claim names."""
+        return [row for row in facts if row["harm"] in self.facts]
 
 
 def verdict(
     claim: Claim,
     results: Mapping[str, Mapping[str, Any]],
     registry: Sequence[Mapping[str, Any]] = (),
+    facts: Sequence[Row] = (),
 ) -> str:
     """Return the verdict on a claim.
 
@@ -122,6 +137,8 @@ def verdict(
         Of the analyses that decide it.
     registry : sequence of mapping
         Rows of ``data/registry.csv``.
+    facts : sequence of Row
+        Rows of ``data/harm_facts.csv``.
 
     Notes
     -----
@@ -137,7 +154,8 @@ def verdict(
         return _registered(claim.registered.of(registry))
     deciding = [results[name] for name in claim.analyses]
     if all(result["k"] == 0 for result in deciding):
-        return NOT_TESTED
+        other = any(results[name]["k"] for name in claim.elsewhere if name in results)
+        return KNOWN_ELSEWHERE if other or claim.told(facts) else NOT_TESTED
     sides = {_side(result) for result in deciding if result["k"] > 0}
     if claim.rule == "difference":
         return SUPPORTED if len(sides - {0}) == 1 else UNCERTAIN
@@ -152,7 +170,7 @@ def verdict(
 def _registered(found: Sequence[Mapping[str, Any]]) -> str:
     """Return the verdict on a claim that trials are planned or running."""
     if not found:
-        return NOT_TESTED
+        return NONE_REGISTERED
     statuses = {str(row["status"]) for row in found}
     if statuses & set(UNDER_WAY):
         return SUPPORTED
@@ -170,6 +188,7 @@ def ledger(
     claims: Sequence[Claim],
     results: Mapping[str, Mapping[str, Any]],
     registry: Sequence[Mapping[str, Any]] = (),
+    facts: Sequence[Row] = (),
 ) -> list[dict[str, Any]]:
     """Return the rows of the ledger: each claim with its verdict and what it rests on.
 
@@ -185,13 +204,33 @@ def ledger(
             "source": claim.source,
             "rule": claim.rule,
             "rule_words": RULES[claim.rule],
-            "verdict": verdict(claim, results, registry),
+            "verdict": verdict(claim, results, registry, facts),
             "analyses": [_evidence(results[name]) for name in claim.analyses],
             "indirect": [_evidence(results[name]) for name in claim.indirect],
+            "facts": [fact_words(row) for row in claim.told(facts)],
             "registered": _entries(claim, registry),
         }
         for claim in claims
     ]
+
+
+def fact_words(row: Row) -> str:
+    """Return one fact about harm as a sentence: how often, of whom, in what kind of source."""
+    percent, events, n = (row.number(name) for name in ("percent", "events", "n"))
+    mean, sd = row.number("mean"), row.number("sd")
+    said = row["statement"]
+    if events is not None:
+        said = f"{events:g}" + (f" of {n:g}" if n is not None else "")
+        said += f" ({row['percent']}%)" if percent is not None else ""
+    elif percent is not None:
+        said = f"{row['percent']}%" + (f" of {n:g}" if n is not None else "")
+    elif mean is not None:
+        said = f"mean {row['mean']}" + (f" (SD {row['sd']})" if sd is not None else "")
+    more = row["statement"] if said != row["statement"] and row["statement"] else ""
+    told = "; ".join(part for part in (said, more) if part)
+    harm, design = (row[name].replace("_", " ") for name in ("harm", "design"))
+    people = f"{row['people']}{', ' + row['period'] if row['period'] else ''}"
+    return f"{harm[:1].upper()}{harm[1:]}: {told} ({design}, {row['setting']} use; {people})."
 
 
 def _evidence(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,6 +275,7 @@ def load_claims(
     analyses: Sequence[str],
     interventions: Sequence[str] | None = None,
     conditions: Sequence[str] | None = None,
+    harms: Sequence[str] | None = None,
 ) -> list[Claim]:
     """Return the claims of ``data/claims.toml``; none when there is no such file.
 
@@ -248,6 +288,8 @@ def load_claims(
         Words of the data for what is given; others are refused.
     conditions : sequence of str, optional
         Conditions of the registry table; a claim about registered trials names one of them.
+    harms : sequence of str, optional
+        Harms that the table of facts tells of.
 
     Raises
     ------
@@ -255,7 +297,7 @@ def load_claims(
         With every problem: a key that does not exist (``verdict`` among them), an analysis that
         does not exist, a missing text, a repeated id, a registry rule without its table.
     """
-    claims, findings = read_claims(path, analyses, interventions, conditions)
+    claims, findings = read_claims(path, analyses, interventions, conditions, harms)
     if any(finding.is_error for finding in findings):
         raise SpecError("", findings)
     return claims
@@ -266,20 +308,21 @@ def read_claims(
     analyses: Sequence[str],
     interventions: Sequence[str] | None = None,
     conditions: Sequence[str] | None = None,
+    harms: Sequence[str] | None = None,
 ) -> tuple[list[Claim], tuple[Finding, ...]]:
     """Return the claims of a file, and everything that is wrong with it.
 
     Parameters
     ----------
     path : Path
-    analyses, interventions, conditions : sequence of str
+    analyses, interventions, conditions, harms : sequence of str
         As for :func:`load_claims`.
     """
     file = f"{path.parent.name}/{path.name}"
     raw, lines, findings = read_toml(path, file)
     if raw is None:
         return [], findings
-    reader = _Reader(analyses, interventions, conditions)
+    reader = _Reader(analyses, interventions, conditions, harms)
     claims = reader.claims(raw)
     starts = [number for number, line in enumerate(lines, 1) if line.strip() == "[[claim]]"]
     wrong = []
@@ -298,9 +341,10 @@ class _Reader:
         analyses: Sequence[str],
         interventions: Sequence[str] | None,
         conditions: Sequence[str] | None,
+        harms: Sequence[str] | None,
     ) -> None:
         self.analyses, self.interventions = analyses, interventions
-        self.conditions = conditions
+        self.conditions, self.harms = conditions, harms
         self.problems: list[str] = []
         self.places: list[int | None] = []
 
@@ -341,7 +385,15 @@ class _Reader:
                 self.problems.append(
                     f"{name}: {key} is {entry.get(key)!r}; choose {' or '.join(choices)}{hint}"
                 )
-        named = {key: self._names(name, entry, key) for key in ("analyses", "indirect")}
+        keys = ("analyses", "indirect", "elsewhere")
+        named = {key: self._names(name, entry, key) for key in keys}
+        facts = self._words(f"{name}: facts", entry.get("facts", []))
+        self.problems += [
+            f"{name}: facts names {harm!r}, of which harm_facts.csv has no row"
+            f"{did_you_mean(harm, self.harms or ())}"
+            for harm in facts
+            if self.harms is not None and harm not in self.harms
+        ]
         rule = str(entry.get("rule", ""))
         if rule in RULES and rule != "registered" and not named["analyses"]:
             self.problems.append(f"{name}: name at least one analysis that tests it")
@@ -361,6 +413,8 @@ class _Reader:
             indirect=named["indirect"],
             rule=rule,
             registered=self._registered(name, entry, rule),
+            facts=facts,
+            elsewhere=named["elsewhere"],
         )
 
     def _texts(self, name: str, entry: Mapping[str, Any]) -> None:

@@ -538,8 +538,8 @@ class AnalysisSpec(Table):
     order : int
         Place within the report.
     directness : str
-        ``direct`` (people and treatment of the question), ``indirect`` (other people) or
-        ``context`` (a yardstick).
+        ``direct`` (people and treatment of the question), ``related`` (people of the question,
+        a related treatment), ``indirect`` (other people) or ``context`` (a yardstick).
     status : str
         ``declared`` when the file was committed before its result was computed.
     favours : tuple of str

@@ -37,7 +37,7 @@ CONTROL_CLASSES = ("placebo", "active_placebo", "usual_care", "no_treatment")
 #: Words for what a source does not say, or what does not apply.
 SILENT = ("mixed", "not_reported", "not_applicable")
 MODERATOR_KINDS = ("category", "number")
-DIRECTNESS = ("direct", "indirect", "context")
+DIRECTNESS = ("direct", "related", "indirect", "context")
 CARD_KINDS = ("benefit", "harm", "alternatives")
 
 NeededText = Annotated[str, needed(), Field(validate_default=True)]
@@ -179,8 +179,9 @@ class EvidenceMap(Table):
 class Directness(Table):
     """What makes evidence direct: these people, given this.
 
-    ``related`` interventions stand out beside it in a network; of two treatments of a trial, one of
-    ``drug_class`` stands first. ``figure`` has shorter words for the subtitles of figures.
+    ``related`` interventions stand out beside it in a network, and analyses of them are indirect
+    evidence of their own kind, in the words of ``related_words``; of two treatments of a trial, one
+    of ``drug_class`` stands first. ``figure`` has shorter words for the subtitles of figures.
     """
 
     diagnosis: Words = ()
@@ -193,6 +194,7 @@ class Directness(Table):
     people: Text = "the people asked about"
     treatment: Text = "the treatment asked about"
     direct: Text = "Direct evidence"
+    related_words: Text = "related treatments"
     indirect: Text = "Indirect evidence"
     context: Text = "Context"
 
@@ -203,7 +205,13 @@ class Directness(Table):
     @property
     def labels(self) -> Mapping[str, str]:
         """Words for each kind of directness."""
-        return {"direct": self.direct, "indirect": self.indirect, "context": self.context}
+        related = f"Indirect evidence: {self.related_words}"
+        return {"direct": self.direct, "related": related, "indirect": self.indirect,
+                "context": self.context}  # fmt: skip
+
+    def tag(self, kind: str) -> str:
+        """Return the kind of evidence of an analysis in a few words."""
+        return f"indirect: {self.related_words}" if kind == "related" else f"{kind} evidence"
 
 
 class HarmsSummary(Table):

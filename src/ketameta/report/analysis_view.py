@@ -117,6 +117,7 @@ def analysis_view(
     independent = independent_rows(result, provenance) if joined else []
     return {
         **result,
+        "tag": provenance.project.directness.tag(result["directness"]),
         # Without a trial the first sentence says everything.
         "caveats": result["caveats"] if result["k"] else [],
         "svg": figure_text(paths, result["name"]),

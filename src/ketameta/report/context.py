@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.analyses.certainty import RATINGS, summary_of_findings
-from ketameta.analyses.claims import UNDER_WAY, UNTOLD
+from ketameta.analyses.claims import UNDER_WAY, UNTOLD, fact_words
 from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.errors import ReportError
@@ -333,6 +333,14 @@ def report_context(
         "exclusions": records(evidence.exclusions),
         "exclusion_reasons": _exclusion_reasons(evidence),
         "corrections": [_correction(item) for item in applied],
+        "harm_facts": [
+            {
+                "fact": fact_words(row),
+                "url": row["source_url"],
+                **{name: row[name] for name in ("citation", "locator", "intervention")},
+            }
+            for row in evidence.rows("harm_facts")
+        ],
         "registry": records(evidence.registry),
         "registry_counts": registry_counts(records(evidence.registry)),
         "search": search,

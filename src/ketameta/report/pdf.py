@@ -35,7 +35,8 @@ def claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "tested": row["registered"]["words"] + "."
             if row["registered"]
             else _listed_evidence(row["analyses"]),
-            "beside": _listed_evidence(row["indirect"]) if row["indirect"] else "none",
+            "beside": " ".join([*(_evidence(item) for item in row["indirect"]), *row["facts"]])
+            or "none",
         }
         for row in claims
     ]
@@ -411,8 +412,7 @@ def _section(section: Mapping[str, Any]) -> dict[str, Any]:
             {
                 "name": item["name"],
                 "title": item["title"],
-                "tags": f"{item['directness']} evidence \u00b7 {item['status']} \u00b7 "
-                f"{item['measure_label']}",
+                "tags": f"{item['tag']} \u00b7 {item['status']} \u00b7 {item['measure_label']}",
                 "question": item["question"],
                 "sentences": " ".join(item["sentences"]),
                 "figures": [

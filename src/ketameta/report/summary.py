@@ -72,9 +72,10 @@ def doubts(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> li
         return ["no trial at all"]
     if result["directness"] != "direct":
         found.append(
-            "not a systematic search for these medicines"
-            if result["directness"] == "context"
-            else f"not measured in {project.directness.people}"
+            {
+                "context": "not a systematic search for these medicines",
+                "related": f"not {project.directness.treatment}",
+            }.get(result["directness"], f"not measured in {project.directness.people}")
         )
     if result["k"] < 5:
         found.append(count_words(result["k"], "trial"))
@@ -105,7 +106,7 @@ def key_findings(
             "question": item.words,
             "finding": short_finding(result),
             "doubts": doubts(result, project) + (unjudged if result["k"] else []),
-            "directness": result["directness"],
+            "directness": project.directness.tag(result["directness"]).removesuffix(" evidence"),
         }
         for item in project.front.finding
         if (result := results.get(item.analysis)) is not None

@@ -121,6 +121,12 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
             context["corrections"],
             ["id", "table", "column", "before", "after", "reason", "source"],
         ),
+        **(
+            {"harm_facts.csv": _listed(context["harm_facts"],
+                                       ["fact", "intervention", "citation", "locator", "url"])}
+            if context["harm_facts"]
+            else {}
+        ),
         "registry.csv": _listed(
             context["registry"],
             ["registry_id", "title", "intervention", "condition", "status", "n_planned",

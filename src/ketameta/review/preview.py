@@ -739,9 +739,13 @@ def _claims(
     for claim in load_claims(paths.data / "claims.toml", list(by_name)):
         if not any(name in results for name in claim.analyses):
             continue
-        pairs = {name: moments.results(by_name[name]) for name in claim.analyses}
-        one = verdict(claim, {name: pair[0] for name, pair in pairs.items()})
-        two = verdict(claim, {name: pair[1] for name, pair in pairs.items()})
+        names = (*claim.analyses, *claim.elsewhere)
+        pairs = {name: moments.results(by_name[name]) for name in names}
+        facts = [moment.rows("harm_facts") for moment in (moments.before, moments.after)]
+        one, two = (
+            verdict(claim, {name: pair[at] for name, pair in pairs.items()}, facts=facts[at])
+            for at in (0, 1)
+        )
         if one != two:
             found.append((claim.claim, one, two))
     return tuple(found)
