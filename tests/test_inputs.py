@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from ketameta.evidence import (
     derive_effects,
 )
 from ketameta.evidence.checks import checked_evidence
-from ketameta.inputs import read_inputs
+from ketameta.inputs import read_inputs, watch
 from ketameta.paths import ProjectPaths
 
 #: A question with most of what an analysis file can hold.
@@ -472,3 +473,39 @@ def test_a_broken_file_ends_in_words_whatever_was_broken(
     broken = broken_toml if path.suffix == ".toml" else broken_csv
     path.write_text(broken(chance, text), encoding="utf-8")
     both(ketameta, project)
+
+
+def test_watching_shows_the_newest_finding_first_and_counts_what_was_mended(tmp_path: Path) -> None:
+    paths = make_project(tmp_path, trials(2))
+    folder = paths.extracted / "demo"
+    path = folder / "outcomes.csv"
+    clean = path.read_text(encoding="utf-8")
+
+    def saves() -> Iterator[None]:
+        for old, new in ((",hamd,", ",hmad,"), (",endpoint,", ",endpiont,")):
+            path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+            yield
+        path.write_text(clean, encoding="utf-8")
+        yield
+
+    first, second, third, last = watch(paths, folder, saves())
+    assert "0 errors, 0 warnings." in first.splitlines()[0]
+    assert second.startswith("New since the last save") and "hmad" in second
+    fresh, _, still = third.partition("Still there:")
+    assert "endpiont" in fresh and "hmad" not in fresh and "hmad" in still
+    assert "mended." in last and "0 errors" in last and "New since" not in last
+
+
+def test_a_saved_file_is_seen(tmp_path: Path) -> None:
+    paths = make_project(tmp_path, trials(1))
+    found = watch(paths, paths.extracted / "demo", further=lambda: "more")
+    assert next(found).endswith("more")
+    path = paths.extracted / "demo" / "outcomes.csv"
+    text = path.read_text(encoding="utf-8")
+
+    def save() -> None:
+        path.write_text(text.replace(",hamd,", ",hmad,"), encoding="utf-8")
+
+    timer = threading.Timer(0.5, save)
+    timer.start()
+    assert "hmad" in next(found)

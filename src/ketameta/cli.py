@@ -545,7 +545,12 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 @app.command(
     short_help="Check every input: all problems at once, with their remedies.",
-    epilog=examples("check", "check data/extracted/murrough_2013", "check --format github"),
+    epilog=examples(
+        "check",
+        "check data/extracted/murrough_2013",
+        "check murrough_2013 --watch --preview",
+        "check --format github",
+    ),
 )
 def check(
     batches: Annotated[
@@ -557,6 +562,12 @@ def check(
     style: Annotated[
         str, typer.Option("--format", help="text, json, or github (annotations).")
     ] = "text",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Check one batch again whenever a file is saved.")
+    ] = False,
+    beside: Annotated[
+        bool, typer.Option("--preview", help="With --watch: show the preview beside it.")
+    ] = False,
     root: Root = Path(),
 ) -> None:
     """Check tables, questions and lists: every problem at once, with file, line and remedy.
@@ -567,6 +578,9 @@ def check(
     from ketameta.evidence.checks.run import check_project
     from ketameta.inputs import read_inputs
 
+    if watch or beside:
+        _watch(project(root), batches or [], beside)
+        return
     with progress() as say:
         text, code = check_project(
             root,
@@ -576,6 +590,25 @@ def check(
         )
     typer.echo(text)
     raise typer.Exit(code)
+
+
+def _watch(paths: ProjectPaths, batches: Sequence[Path], beside: bool) -> None:
+    """Show what is left to mend in a batch, again and again, until it is stopped."""
+    from ketameta.inputs import watch
+    from ketameta.review.document import as_text
+    from ketameta.review.preview import find_batch, preview_batch, preview_document
+
+    if len(batches) != 1:
+        raise UsageError("--watch looks at one batch; name its folder")
+    folder = find_batch(paths, batches[0])
+
+    def preview() -> str:
+        return as_text(preview_document(preview_batch(paths, folder))) if beside else ""
+
+    for text in watch(paths, folder, further=preview):
+        if sys.stdout.isatty():
+            typer.clear()
+        typer.echo(text)
 
 
 @app.command(

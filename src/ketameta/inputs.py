@@ -6,12 +6,15 @@ Effect tables by assumption stand here too, with a fingerprint of what each ques
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+import itertools
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import ExtractionError, SpecError
+from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths
 
 if TYPE_CHECKING:
@@ -99,6 +102,71 @@ def read_inputs(
 
     report, evidence = checked_evidence(paths, only, further, say)
     return Inputs(report, evidence, specs, claims)
+
+
+def watch(
+    paths: ProjectPaths,
+    batch: Path,
+    changes: Iterable[Any] | None = None,
+    further: Callable[[], str] = lambda: "",
+) -> Iterator[str]:
+    """Yield what is left to mend in a batch, now and whenever a file is saved, the newest first.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    batch : Path
+        Folder of the batch.
+    changes : iterable, optional
+        One item per save; the library ``watchfiles`` sees them when not given.
+    further : callable
+        Gives a text that is added where nothing is to be mended, such as a preview.
+    """
+    from ketameta.evidence.checks.run import summary
+
+    known: set[tuple[object, ...]] | None = None
+    for _ in itertools.chain((None,), _saves(paths, batch) if changes is None else changes):
+        start = time.perf_counter()
+        report = read_inputs(paths, [batch]).report
+        left = list(report.findings)
+        fresh = [item for item in left if known is not None and _place(item) not in known]
+        parts = [
+            (f"New since the last save ({len(fresh)}):", fresh),
+            ("Still there:" if fresh else "Left:", [item for item in left if item not in fresh]),
+        ]
+        lines = [
+            line
+            for title, items in parts
+            for line in ([title, *(_told(item) for item in items), ""] if items else ())
+        ]
+        now = {_place(item) for item in left}
+        if known is not None and (gone := len(known - now)):
+            lines.append(f"{plural(gone, 'finding')} mended.")
+        lines.append(summary(report))
+        known = now
+        took = time.perf_counter() - start
+        lines.append(f"Checked in {took:.1f} s. Save a file to check again; Ctrl-C ends it.")
+        if not report.errors and (more := further()):
+            lines += ["", more]
+        yield "\n".join(lines)
+
+
+def _place(item: Finding) -> tuple[object, ...]:
+    return (item.file, item.line, item.column, item.check)
+
+
+def _told(item: Finding) -> str:
+    about = f" ({item.row})" if item.row else ""
+    return f"  {item.severity:<7}  {item} [{item.check}]{about}"
+
+
+def _saves(paths: ProjectPaths, batch: Path) -> Iterator[Any]:
+    """Yield whenever a file of the project's inputs, or of a batch outside, was saved."""
+    from watchfiles import watch as saved
+
+    folders = {paths.data, paths.analyses, batch.resolve()}
+    # Spreadsheets write a file in several steps: a tenth of a second makes them one save.
+    yield from saved(*(item for item in folders if item.is_dir()), debounce=100, step=50)
 
 
 def load_inputs(paths: ProjectPaths) -> Inputs:
