@@ -492,7 +492,7 @@ def test_watching_shows_the_newest_finding_first_and_counts_what_was_mended(tmp_
     assert "0 errors, 0 warnings." in first.splitlines()[0]
     assert second.startswith("New since the last save") and "hmad" in second
     fresh, _, still = third.partition("Still there:")
-    assert "endpiont" in fresh and "hmad" not in fresh and "hmad" in still
+    assert "endpiont: not" in fresh and "hmad: ins" not in fresh and "hmad: ins" in still
     assert "mended." in last and "0 errors" in last and "New since" not in last
 
 

@@ -594,6 +594,8 @@ def check(
 
 def _watch(paths: ProjectPaths, batches: Sequence[Path], beside: bool) -> None:
     """Show what is left to mend in a batch, again and again, until it is stopped."""
+    from rich.console import Console
+
     from ketameta.inputs import watch
     from ketameta.review.document import as_text
     from ketameta.review.preview import find_batch, preview_batch, preview_document
@@ -607,7 +609,7 @@ def _watch(paths: ProjectPaths, batches: Sequence[Path], beside: bool) -> None:
 
     for text in watch(paths, folder, further=preview):
         if sys.stdout.isatty():
-            typer.clear()
+            Console().clear()
         typer.echo(text)
 
 
