@@ -67,6 +67,7 @@ LONGER: dict[str, str] = {
     "models/rare_events/binomial_normal.py": "model, likelihood and integral of one noun",
     "models/small_study/selection_model.py": "model, likelihood and search of one noun",
     "verify.py": "what is rebuilt, and how each difference is said",
+    "models/tau2.py": "every estimator once, for one data set and for many side by side",
     "review/preview.py": "a batch before and after, with its sentences and figures",
 }
 #: Modules in one folder.

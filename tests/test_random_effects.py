@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
+import pickle
 from xml.etree import ElementTree
 
 import numpy as np
@@ -17,8 +20,8 @@ from ketameta.errors import NotEstimableError, UsageError
 from ketameta.formatting import format_number
 from ketameta.measures import CI_METHODS, TAU2_METHODS
 from ketameta.models import (
+    ESTIMATORS,
     REFERENCES,
-    TAU2_WORDS,
     NoEvidence,
     RandomEffects,
     _pymare,
@@ -30,7 +33,9 @@ from ketameta.models import (
     prepared,
     profile_log_likelihood,
     residualised,
+    score,
     search_grid,
+    single_maximum,
     small_k_rule,
     tau2_interval,
     two_sided_p,
@@ -449,8 +454,6 @@ def test_the_second_engine_says_who_it_is() -> None:
 
 
 def test_the_second_engine_notices_a_wrong_number() -> None:
-    import dataclasses
-
     wrong = dataclasses.replace(random_effects(*BCG), estimate=-0.70)
     other = second_engine(wrong)
     assert other.largest > 0.05
@@ -525,11 +528,11 @@ def test_the_methods_sentence_names_what_was_done_with_numbers_and_sources():
         "95% prediction interval for the true effect of a new study is from t with 2 degrees",
     ):
         assert words in text
-    for method, words in TAU2_WORDS.items():
+    for method, entry in ESTIMATORS.items():
         said = random_effects([1, 2, 4], [1, 1, 1], method, "wald", level=0.9).methods_sentence()
-        assert words in said and "90% confidence interval of the mean is Wald's" in said
+        assert entry.words in said and "90% confidence interval of the mean is Wald's" in said
         assert "Knapp" not in said
-    assert set(TAU2_WORDS) == set(TAU2_METHODS)
+    assert tuple(ESTIMATORS) == TAU2_METHODS
     common = common_effect([1, 2], [1, 1]).methods_sentence()
     assert "common-effect model" in common and "τ²" not in common and "prediction" not in common
     assert random_effects([1], [1]).methods_sentence().startswith("One study was found")
@@ -614,3 +617,55 @@ def test_other_models_say_which_side_they_favour_too():
     slopes = meta_regression(y, v, [1, 2, 3, 5])
     with pytest.raises(UsageError, match="not one estimate"):
         slopes.favours(lower_is_better=True)
+
+
+# ---------------------------------------------------------------------------- computed when read
+
+
+def test_what_is_computed_late_is_what_would_be_computed_at_once() -> None:
+    late, read = random_effects(*BCG, measure="RR"), random_effects(*BCG, measure="RR")
+    assert read.caveats == () and read.tau2_ci_low is not None and read.aic is not None
+    assert pickle.loads(pickle.dumps(late)) == read == copy.copy(random_effects(*BCG, measure="RR"))
+    assert dataclasses.replace(random_effects(*BCG, measure="RR"), measure=None).q == read.q
+    with pytest.raises(AttributeError, match="no attribute 'tau_2'"):
+        _ = late.tau_2  # type: ignore[attr-defined]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        late.q = 1.0  # type: ignore[misc]
+
+
+def many_studies(seed: int, k: int = 450) -> tuple[np.ndarray, np.ndarray]:
+    """Return many studies, in one or two clumps, of very unlike precision."""
+    rng = np.random.default_rng(seed)
+    v = np.exp(rng.uniform(-1, 1, k) * rng.uniform(0.1, 4))
+    y = rng.choice([0.0, rng.uniform(0, 40)], k, p=[0.98, 0.02]) * rng.choice([-1, 1], k)
+    return y + rng.normal(0, np.sqrt(v + rng.choice([0.0, 0.3])), k), v
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("restricted", [True, False])
+def test_a_proved_maximum_is_the_highest_of_a_fine_grid(seed: int, restricted: bool) -> None:
+    y, v = many_studies(seed)
+    found = prepared(y, v, np.ones((len(y), 1)))
+    proved = single_maximum(found, restricted=restricted)
+    assert found.tame
+    if proved is None:
+        return
+    grid = np.linspace(0, search_grid(found, restricted=restricted)[-1], 4001)
+    both = np.append(grid, proved)
+    heights = profile_log_likelihood(found, both, restricted=restricted)
+    assert heights[-1] >= heights.max() - 1e-9  # rounding of sums of 450 logarithms
+    slope = score(found, grid, restricted=restricted)
+    assert ((slope[:-1] > 0) & (slope[1:] <= 0)).sum() + (slope[0] <= 0) == 1
+
+
+def test_most_likelihoods_of_many_studies_are_proved_to_have_one_maximum() -> None:
+    proved = [
+        single_maximum(prepared(*many_studies(seed), np.ones((450, 1))), restricted=True)
+        for seed in range(40)
+    ]
+    assert sum(value is not None for value in proved) > 30
+
+
+def test_equal_estimates_of_many_studies_have_no_variance_between_them() -> None:
+    fit = random_effects(np.full(500, 0.3), np.linspace(0.1, 0.4, 500))
+    assert fit.tau2 == 0 and fit.q == 0

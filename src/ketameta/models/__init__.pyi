@@ -24,6 +24,7 @@ from ketameta.models.least_squares import orthonormal_basis as orthonormal_basis
 from ketameta.models.least_squares import residualised as residualised
 from ketameta.models.least_squares import weighted_least_squares as weighted_least_squares
 from ketameta.models.mixed_model import fit_mixed_model as fit_mixed_model
+from ketameta.models.mixed_model import heterogeneity as heterogeneity
 from ketameta.models.multiplicity import holm as holm
 from ketameta.models.policy import BAYES_COMPANION_BELOW as BAYES_COMPANION_BELOW
 from ketameta.models.policy import MIN_STUDIES_PER_LEVEL as MIN_STUDIES_PER_LEVEL
@@ -63,7 +64,6 @@ from ketameta.models.regression import Predictions as Predictions
 from ketameta.models.regression import meta_regression as meta_regression
 from ketameta.models.resampling.bootstrap import bootstrap as bootstrap
 from ketameta.models.results import REFERENCES as REFERENCES
-from ketameta.models.results import TAU2_WORDS as TAU2_WORDS
 from ketameta.models.results import Caveat as Caveat
 from ketameta.models.results import plain as plain
 from ketameta.models.results import terminal_bar as terminal_bar
@@ -75,10 +75,12 @@ from ketameta.models.small_study.selection_model import selection_model as selec
 from ketameta.models.subgroups import SubgroupAnalysis as SubgroupAnalysis
 from ketameta.models.subgroups import subgroup_analysis as subgroup_analysis
 from ketameta.models.tau2 import COMMON as COMMON
+from ketameta.models.tau2 import ESTIMATORS as ESTIMATORS
 from ketameta.models.tau2 import estimate_tau2 as estimate_tau2
-from ketameta.models.tau2 import heterogeneity as heterogeneity
 from ketameta.models.tau2 import prepared as prepared
 from ketameta.models.tau2 import profile_log_likelihood as profile_log_likelihood
+from ketameta.models.tau2 import score as score
 from ketameta.models.tau2 import search_grid as search_grid
+from ketameta.models.tau2 import single_maximum as single_maximum
 from ketameta.models.validation import checked_inputs as checked_inputs
 from ketameta.models.validation import dependent_columns as dependent_columns

@@ -113,20 +113,16 @@ def mean_inference(
         elif scale < ZERO_SCALE:
             scale = 0.0
     covariance = fit.covariance * scale
-    se = np.sqrt(np.diag(covariance))
-    statistic = np.full(se.shape, np.nan)
-    np.divide(fit.coefficients, se, out=statistic, where=se > 0)
-    half = np.where(se > 0, critical_value(level, df) * se, np.nan)
-    return Inference(
-        se,
-        statistic,
-        df,
-        two_sided_p(statistic, df),
-        fit.coefficients - half,
-        fit.coefficients + half,
-        covariance,
-        scale,
-    )
+    se = np.sqrt(covariance.diagonal())
+    critical = critical_value(level, df)
+    if (se > 0).all():
+        statistic, half = fit.coefficients / se, critical * se
+    else:
+        statistic = np.full(se.shape, np.nan)
+        np.divide(fit.coefficients, se, out=statistic, where=se > 0)
+        half = np.where(se > 0, critical * se, np.nan)
+    ends = fit.coefficients - half, fit.coefficients + half
+    return Inference(se, statistic, df, two_sided_p(statistic, df), *ends, covariance, scale)
 
 
 class WaldTest(NamedTuple):
@@ -203,13 +199,9 @@ def tau2_interval(
     """
     check_choice("method", method, TAU2_INTERVALS)
     data = prepared(y, v, design)
-    square = data.scale**2
     if method == "q-profile":
-        df = len(y) - design.shape[1]
-        tail = (1 - level) / 2
-        upper, lower = float(special.chdtri(df, tail)), float(special.chdtri(df, 1 - tail))
-        low, high = solve_q(data, upper), solve_q(data, lower)
-        return Tau2Interval(low * square, high * square, empty=high == 0.0)
+        return q_profile(data, level)
+    square = data.scale**2
     if tau2_method not in ("ML", "REML"):
         raise UsageError(
             f"a profile-likelihood interval needs tau2_method 'ML' or 'REML', not {tau2_method!r}"
@@ -217,6 +209,15 @@ def tau2_interval(
     best = estimate_tau2(y, v, design, tau2_method).value / square
     found = _profile_bounds(data, best, restricted=tau2_method == "REML", level=level)
     return Tau2Interval(found[0] * square, found[1] * square)
+
+
+def q_profile(data: Search, level: float) -> Tau2Interval:
+    """Return the Q-profile interval of prepared data, in squared units of the effect."""
+    k, p = data.basis.shape
+    tail, square = (1 - level) / 2, data.scale**2
+    upper, lower = float(special.chdtri(k - p, tail)), float(special.chdtri(k - p, 1 - tail))
+    low, high = solve_q(data, upper), solve_q(data, lower)
+    return Tau2Interval(low * square, high * square, empty=high == 0.0)
 
 
 def _profile_bounds(

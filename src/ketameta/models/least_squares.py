@@ -5,6 +5,7 @@ Knows nothing of studies, methods of estimation or intervals.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -71,11 +72,16 @@ def power_of_two_scale(variances: Array) -> float:
     Dividing by it moves data to the size of 1 without a rounding error, so that no tolerance
     depends on the unit of the effect.
     """
-    return float(2.0 ** np.round(0.5 * np.log2(np.median(variances))))
+    k = len(variances)
+    middle = np.partition(variances, (k // 2, (k - 1) // 2))
+    median = (float(middle[k // 2]) + float(middle[(k - 1) // 2])) / 2
+    return float(2.0 ** round(0.5 * math.log2(median)))
 
 
 def orthonormal_basis(design: Array) -> Array:
     """Return an orthonormal basis of the columns of ``design``, shape (k, p)."""
+    if design.shape[1] == 1 and (design == 1).all():
+        return np.full(design.shape, len(design) ** -0.5)
     basis: Array = np.linalg.qr(design)[0]
     return basis
 
@@ -153,15 +159,13 @@ def weighted_least_squares(y: Array, design: Array, w: Array) -> LeastSquares:
     The covariance is ``(X' W X)^-1``, through a QR decomposition of ``W^(1/2) X``.
     """
     k, p = design.shape
-    if p == 1 and np.all(design == 1):
-        total = w.sum()
-        mean = (w @ y) / total
+    if p == 1 and (design == 1).all():
+        total = float(w.sum())
+        mean = float(w @ y) / total
+        mean += float(w @ (y - mean)) / total  # one step of refinement
         residual = y - mean
-        mean += (w @ residual) / total  # one step of refinement
-        residual = y - mean
-        return LeastSquares(
-            np.array([mean]), np.array([[1 / total]]), float(w @ (residual * residual)), k - 1
-        )
+        rss = float((w * residual) @ residual)
+        return LeastSquares(np.array([mean]), np.array([[1 / total]]), rss, k - 1)
     root = np.sqrt(w)
     q, r = np.linalg.qr(root[:, None] * design)
     coefficients = np.linalg.solve(r, q.T @ (root * y))

@@ -7,15 +7,28 @@ as checked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
 from ketameta.formatting import format_significant, steady
-from ketameta.models.intervals import Inference, Tau2Interval, mean_inference
-from ketameta.models.least_squares import Array, LeastSquares, weighted_least_squares
-from ketameta.models.results import Caveat
-from ketameta.models.tau2 import COMMON, Tau2, estimate_tau2
+from ketameta.models.intervals import Inference, Tau2Interval, mean_inference, q_profile
+from ketameta.models.least_squares import Array, LeastSquares, dispersion, weighted_least_squares
+from ketameta.models.policy import small_k_caveats, small_k_rule
+from ketameta.models.results import Caveat, Group, group
+from ketameta.models.tau2 import (
+    COMMON,
+    Search,
+    Tau2,
+    log_likelihood_of,
+    prepared,
+    projection,
+    search_tau2,
+    standard_error,
+)
 
 
 class MixedModel(NamedTuple):
@@ -29,8 +42,11 @@ class MixedModel(NamedTuple):
     least_squares : LeastSquares
         The weighted regression before any Knapp-Hartung factor.
     tau2 : Tau2
+        Without its standard error, which :meth:`tau2_se` gives.
     w : ndarray of shape (k,)
         ``1 / (v + tau2)``.
+    data : Search
+    tau2_method, ci_method : str
     """
 
     coefficients: Array
@@ -38,6 +54,16 @@ class MixedModel(NamedTuple):
     least_squares: LeastSquares
     tau2: Tau2
     w: Array
+    data: Search
+    tau2_method: str
+    ci_method: str
+
+    def tau2_se(self) -> float | None:
+        """Return the standard error of tau-squared; None in the common-effect model."""
+        if self.tau2_method == COMMON:
+            return None
+        square = self.data.scale**2
+        return standard_error(self.data, self.tau2_method, self.tau2.value / square) * square
 
 
 def fit_mixed_model(
@@ -54,10 +80,116 @@ def fit_mixed_model(
     (``"common"`` for no tau-squared), ``ci_method`` as in
     :func:`ketameta.models.intervals.mean_inference`.
     """
-    tau2 = estimate_tau2(y, v, design, tau2_method)
+    data = prepared(y, v, design)
+    found = search_tau2(data, tau2_method)
+    tau2 = found._replace(value=found.value * data.scale**2)
     w = 1 / (v + tau2.value)
     ls = weighted_least_squares(y, design, w)
-    return MixedModel(ls.coefficients, mean_inference(ls, ci_method, level), ls, tau2, w)
+    inference = mean_inference(ls, ci_method, level)
+    return MixedModel(ls.coefficients, inference, ls, tau2, w, data, tau2_method, ci_method)
+
+
+class Heterogeneity(NamedTuple):
+    """Statistics of heterogeneity; shares are of one, not per cent.
+
+    Attributes
+    ----------
+    q, q_df, q_p_value : float, int, float
+        Cochran's Q (residual heterogeneity in a regression), its degrees of freedom, p-value.
+    i2, h2 : float
+        From tau-squared and the typical sampling variance, as metafor does.
+    i2_q, h2_q : float
+        From Q, as RevMan did before 2024 and as PyMARE and meta do.
+    typical_variance : float
+        The typical sampling variance, in squared units of the effect.
+    """
+
+    q: float
+    q_df: int
+    q_p_value: float
+    i2: float
+    h2: float
+    i2_q: float
+    h2_q: float
+    typical_variance: float
+
+
+def heterogeneity(y: Array, v: Array, design: Array, tau2: float | None) -> Heterogeneity:
+    """Return Q and the statistics derived from it and from tau-squared.
+
+    Parameters
+    ----------
+    y, v : ndarray of shape (k,)
+        Estimates and sampling variances.
+    design : ndarray of shape (k, p)
+        Full rank, p < k.
+    tau2 : float or None
+        The estimate to describe; None for the common-effect model, whose ``i2`` and ``h2`` are
+        those from Q.
+
+    Notes
+    -----
+    ``i2 = tau2 / (tau2 + s2)`` and ``h2 = 1 + tau2 / s2``, with the typical variance
+    ``s2 = (k - p) / tr(P)`` of Higgins and Thompson (2002, eq. 9), extended to regressions by
+    the projection matrix; this is metafor's definition. ``i2_q = (Q - df) / Q``, not below 0, and
+    ``h2_q = Q / df`` are theirs too (the same paper); the two agree when tau-squared is the
+    DerSimonian-Laird estimate.
+
+    References
+    ----------
+    Higgins and Thompson (2002), Stat. Med. 21, 1539-1558.
+    """
+    return heterogeneity_of(prepared(y, v, design), tau2)
+
+
+def heterogeneity_of(data: Search, tau2: float | None) -> Heterogeneity:
+    """Return :func:`heterogeneity` of prepared data; ``tau2`` is in the unit of the effect."""
+    k, p = data.basis.shape
+    df = k - p
+    at = projection(data, 0.0)
+    q = dispersion(at.rss, float((data.effects / data.v) @ data.effects))
+    typical = df / at.trace * data.scale**2
+    i2_q = max(0.0, (q - df) / q) if q > 0 else 0.0
+    h2_q = q / df
+    if tau2 is None:
+        i2, h2 = i2_q, h2_q
+    else:
+        i2, h2 = tau2 / (tau2 + typical), 1 + tau2 / typical
+    return Heterogeneity(q, df, float(special.chdtrc(df, q)), i2, h2, i2_q, h2_q, typical)
+
+
+class FitStatistics(NamedTuple):
+    """``log_likelihood, deviance, aic, bic, aicc`` by metafor's definitions."""
+
+    log_likelihood: float
+    deviance: float
+    aic: float
+    bic: float
+    aicc: float
+
+
+def fit_statistics(
+    data: Search, tau2: float, *, restricted: bool, parameters: int
+) -> FitStatistics:
+    """Return the log-likelihood and information criteria at ``tau2``.
+
+    Restricted for REML, full for every other method. The deviance of a full likelihood is taken
+    from the saturated model, that of a restricted one from zero; BIC and AICc count k or k - p
+    observations. ``parameters`` counts the coefficients and, when it is estimated, tau-squared.
+    """
+    k, p = data.basis.shape
+    value = log_likelihood_of(data, tau2, restricted=restricted)
+    n = k - p if restricted else k
+    v = data.v * data.scale**2
+    saturated = 0.0 if restricted else -0.5 * float(np.log(2 * np.pi * v).sum())
+    enough = max(n, parameters + 2)
+    return FitStatistics(
+        value,
+        -2 * (value - saturated),
+        -2 * value + 2 * parameters,
+        -2 * value + parameters * float(np.log(n)),
+        -2 * value + 2 * parameters * enough / (enough - parameters - 1),
+    )
 
 
 #: Ratio of the largest to the smallest variance above which weights lose half their digits.
@@ -167,3 +299,60 @@ def tau2_caveats(
             )
         )
     return tuple(found)
+
+
+class Derived:
+    """What follows from a fitted model and is computed when somebody asks."""
+
+    def __init__(self, fit: MixedModel, level: float, labels: tuple[str, ...]) -> None:
+        self.fit, self.level, self.labels = fit, level, labels
+        self.common = fit.tau2_method == COMMON
+
+    @cached_property
+    def heterogeneity(self) -> Heterogeneity:
+        """Q and what is made from it and from tau-squared."""
+        return heterogeneity_of(self.fit.data, None if self.common else self.fit.tau2.value)
+
+    @cached_property
+    def interval(self) -> Tau2Interval | None:
+        """The Q-profile interval of tau-squared; None in the common-effect model."""
+        return None if self.common else q_profile(self.fit.data, self.level)
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The ends of that interval; None also where no tau-squared fits."""
+        return None if self.interval is None or self.interval.empty else self.interval[:2]
+
+    def heterogeneity_as(self, *names: str) -> tuple[object, ...]:
+        """Return fields of the heterogeneity."""
+        return tuple(getattr(self.heterogeneity, name) for name in names)
+
+    def caveats(self, more: Callable[[], tuple[Caveat, ...]] = tuple) -> tuple[Caveat, ...]:
+        """Return every caveat of a fit, ``more`` after those about the data."""
+        fit, (k, p) = self.fit, self.fit.data.basis.shape
+        y, v = fit.data.effects * fit.data.scale, fit.data.v * fit.data.scale**2
+        return (
+            *small_k_caveats(k, p, common=self.common),
+            *data_caveats(y, v, self.labels),
+            *more(),
+            *interval_caveats(fit, fit.ci_method),
+            *tau2_caveats(fit, fit.tau2_method, self.interval),
+        )
+
+    def groups(self, more: Callable[[], tuple[Caveat, ...]] = tuple) -> dict[str, Group]:
+        """Return the fields that pooled effects and regressions share, with what computes them."""
+        fit, (k, p) = self.fit, self.fit.data.basis.shape
+
+        def likelihood() -> tuple[object, ...]:
+            restricted, parameters = fit.tau2_method == "REML", p + (not self.common)
+            return fit_statistics(
+                fit.data, fit.tau2.value, restricted=restricted, parameters=parameters
+            )
+
+        return {
+            **group(FitStatistics._fields, likelihood),
+            **group(("tau2_ci_low", "tau2_ci_high"), lambda: self.bounds or (None, None)),
+            **group(("tau2_se",), lambda: (fit.tau2_se(),)),
+            **group(("caveats",), lambda: (self.caveats(more),)),
+            **group(("rule",), lambda: (small_k_rule(k, p, common=self.common).sentence,)),
+        }

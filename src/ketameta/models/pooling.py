@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ketameta.effects.arrays import as_numbers
+from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import (
@@ -28,40 +29,38 @@ from ketameta.formatting import (
 )
 from ketameta.measures import (
     CI_METHODS,
-    TAU2_METHODS,
     Measure,
     display_words,
     measure_code,
     measure_entry,
 )
-from ketameta.models import mixed_model
 from ketameta.models.intervals import (
     check_level,
     critical_value,
     mean_inference,
     prediction_bounds,
-    tau2_interval,
     two_sided_p,
 )
-from ketameta.models.least_squares import Array, weighted_least_squares
-from ketameta.models.mixed_model import fit_mixed_model
+from ketameta.models.least_squares import weighted_least_squares
+from ketameta.models.mixed_model import Derived, fit_mixed_model
 from ketameta.models.policy import MIN_STUDIES_PREDICTION, small_k_caveats, small_k_rule
 from ketameta.models.results import (
-    TAU2_WORDS,
     Caveat,
     Chapter,
     Columns,
     DrawsBaujat,
     DrawsForest,
     DrawsFunnel,
+    Lazy,
     Line,
     Printed,
     Reports,
     Result,
     columns_of,
+    group,
     interval_sentence,
 )
-from ketameta.models.tau2 import COMMON, fit_statistics, heterogeneity
+from ketameta.models.tau2 import COMMON, ESTIMATORS, check_tau2_method
 from ketameta.models.validation import Inputs, checked_inputs
 
 METHOD_WORDS = {
@@ -370,7 +369,8 @@ def methods_words(fit: RandomEffects) -> str:
         ]
         if fit.tau2_method is not None:
             words.append(
-                f"The variance between studies (τ²) was estimated by {TAU2_WORDS[fit.tau2_method]}"
+                f"The variance between studies (τ²) was estimated by"
+                f" {ESTIMATORS[fit.tau2_method].words}"
                 f", with a Q-profile interval (Viechtbauer 2007)."
             )
         words.append(interval_sentence(fit, "the mean"))
@@ -423,11 +423,8 @@ def findings_of(fit: RandomEffects) -> Chapter:
     return Chapter("Results", lines, study_rows(fit))
 
 
-FloatArray = NDArray[np.float64]
-
-
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class RandomEffects(DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result):
+class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result):
     """A pooled effect; its repr is the sentence that opens a results paragraph.
 
     Attributes
@@ -497,9 +494,9 @@ class RandomEffects(DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result):
     aic: float | None
     bic: float | None
     aicc: float | None
-    weights: FloatArray
-    estimates: FloatArray
-    variances: FloatArray
+    weights: Floats
+    estimates: Floats
+    variances: Floats
     labels: tuple[str, ...]
     measure: str | None
     tau2_method: str | None
@@ -591,7 +588,7 @@ def random_effects(
     >>> round(fit.estimate, 4), round(fit.ci_low, 4), round(fit.ci_high, 4)
     (0.3658, -0.052, 0.7836)
     """
-    check_choice("tau2_method", tau2_method, TAU2_METHODS)
+    check_tau2_method(tau2_method)
     inputs = checked_inputs(estimates, variances, labels, repeated_labels=repeated_labels)
     return _pooled(inputs, tau2_method, ci_method, level, measure)
 
@@ -634,66 +631,51 @@ def _pooled(
     if k == 1:
         return _single(inputs, "common" if common else "random", level, words)
     fit = fit_mixed_model(y, v, design, tau2_method, ci_method, level)
+    inference = fit.inference
     tau2 = None if common else fit.tau2.value
-    statistics = heterogeneity(y, v, design, tau2)
-    likelihood = fit_statistics(
-        y,
-        v,
-        design,
-        fit.tau2.value,
-        restricted=tau2_method == "REML",
-        parameters=1 if common else 2,
-    )
-    interval = None if common else tau2_interval(y, v, design, level=level)
-    bounds = None if interval is None or interval.empty else interval
-    estimate, inference = float(fit.coefficients[0]), fit.inference
     se = float(inference.se[0])
-    predicted: dict[str, Any] = {"pi_low": None, "pi_high": None, "pi_df": None}
-    if tau2 is not None and k >= MIN_STUDIES_PREDICTION and se > 0:
-        low, high = prediction_bounds(estimate, se, tau2, k - 2, level)
-        predicted = {"pi_low": low, "pi_high": high, "pi_df": k - 2}
-    typical = statistics.typical_variance
-    return RandomEffects(
-        model="common" if common else "random",
-        k=k,
-        estimate=estimate,
-        se=se,
-        statistic=_number(inference.statistic[0]),
-        df=inference.df,
-        p_value=_number(inference.p_value[0]),
-        ci_low=_number(inference.ci_low[0]),
-        ci_high=_number(inference.ci_high[0]),
-        **predicted,
-        tau2=tau2,
-        tau2_se=fit.tau2.se,
-        tau2_ci_low=None if bounds is None else bounds.low,
-        tau2_ci_high=None if bounds is None else bounds.high,
-        i2=statistics.i2,
-        h2=statistics.h2,
-        i2_ci_low=None if bounds is None else bounds.low / (bounds.low + typical),
-        i2_ci_high=None if bounds is None else bounds.high / (bounds.high + typical),
-        i2_q=statistics.i2_q,
-        h2_q=statistics.h2_q,
-        q=statistics.q,
-        q_df=statistics.q_df,
-        q_p_value=statistics.q_p_value,
-        **likelihood._asdict(),
-        weights=_frozen(fit.w / fit.w.sum()),
-        estimates=_frozen(y),
-        variances=_frozen(v),
-        labels=labels,
-        measure=words,
-        tau2_method=None if common else tau2_method,
-        ci_method=ci_method,
-        level=level,
-        rule=small_k_rule(k, common=common).sentence,
-        caveats=(
-            *small_k_caveats(k, common=common),
-            *mixed_model.data_caveats(y, v, labels),
-            *mixed_model.interval_caveats(fit, ci_method),
-            *mixed_model.tau2_caveats(fit, tau2_method, interval),
-        ),
-    )
+    known = {
+        "model": "common" if common else "random",
+        "k": k,
+        "estimate": float(fit.coefficients[0]),
+        "se": se,
+        "statistic": _number(inference.statistic[0]),
+        "df": inference.df,
+        "p_value": _number(inference.p_value[0]),
+        "ci_low": _number(inference.ci_low[0]),
+        "ci_high": _number(inference.ci_high[0]),
+        "tau2": tau2,
+        "weights": frozen(fit.w / fit.w.sum()),
+        "estimates": frozen(y),
+        "variances": frozen(v),
+        "labels": labels,
+        "measure": words,
+        "tau2_method": None if common else tau2_method,
+        "ci_method": ci_method,
+        "level": level,
+    }
+    derived = Derived(fit, level, labels)
+
+    def prediction() -> tuple[object, ...]:
+        if tau2 is None or k < MIN_STUDIES_PREDICTION or not se > 0:
+            return None, None, None
+        return *prediction_bounds(float(fit.coefficients[0]), se, tau2, k - 2, level), k - 2
+
+    def shares() -> tuple[object, ...]:
+        ends, typical = derived.bounds, derived.heterogeneity.typical_variance
+        return (None, None) if ends is None else tuple(x / (x + typical) for x in ends)
+
+    groups = {
+        **derived.groups(),
+        **group(("pi_low", "pi_high", "pi_df"), prediction),
+        **group(("i2_ci_low", "i2_ci_high"), shares),
+        **group(SPREAD, partial(derived.heterogeneity_as, *SPREAD)),
+    }
+    return RandomEffects.of(known, groups)
+
+
+#: Fields of heterogeneity.
+SPREAD = ("i2", "h2", "i2_q", "h2_q", "q", "q_df", "q_p_value")
 
 
 def _single(inputs: Inputs, model: str, level: float, measure: str | None) -> RandomEffects:
@@ -717,9 +699,9 @@ def _single(inputs: Inputs, model: str, level: float, measure: str | None) -> Ra
         "p_value": float(two_sided_p(np.array(estimate / se), None)),
         "ci_low": estimate - half,
         "ci_high": estimate + half,
-        "weights": _frozen(np.ones(1)),
-        "estimates": _frozen(inputs.y),
-        "variances": _frozen(inputs.v),
+        "weights": frozen(np.ones(1)),
+        "estimates": frozen(inputs.y),
+        "variances": frozen(inputs.v),
         "labels": inputs.labels,
         "measure": measure,
         "ci_method": "wald",
@@ -733,12 +715,6 @@ def _single(inputs: Inputs, model: str, level: float, measure: str | None) -> Ra
 def _number(value: Any) -> float | None:
     """Return a float, or None for the NaN of a test that does not exist."""
     return float(value) if np.isfinite(value) else None
-
-
-def _frozen(values: Array) -> Array:
-    copy = np.array(values, dtype=float)
-    copy.setflags(write=False)
-    return copy
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.formatting import (
@@ -21,19 +23,16 @@ from ketameta.formatting import (
     format_percent,
     plural,
 )
-from ketameta.measures import CI_METHODS, TAU2_METHODS, Measure, measure_code, measure_entry
-from ketameta.models import mixed_model
+from ketameta.measures import CI_METHODS, Measure, measure_code, measure_entry
 from ketameta.models.design import INTERCEPT, Design, build_design, encode_rows
 from ketameta.models.intervals import (
     WaldTest,
     check_level,
     critical_value,
-    tau2_interval,
     wald_test,
 )
 from ketameta.models.least_squares import Array, weighted_least_squares
-from ketameta.models.mixed_model import MixedModel, fit_mixed_model
-from ketameta.models.policy import small_k_caveats, small_k_rule
+from ketameta.models.mixed_model import Derived, MixedModel, fit_mixed_model
 from ketameta.models.pooling import (
     METHOD_WORDS,
     decimals_for,
@@ -46,20 +45,21 @@ from ketameta.models.pooling import (
     statistic_words,
 )
 from ketameta.models.results import (
-    TAU2_WORDS,
     Caveat,
     Chapter,
     Columns,
     DrawsBaujat,
     DrawsBubble,
+    Lazy,
     Line,
     Printed,
     Reports,
     Result,
+    group,
     interval_sentence,
 )
-from ketameta.models.tau2 import COMMON, estimate_tau2, fit_statistics, heterogeneity
-from ketameta.models.validation import checked_inputs
+from ketameta.models.tau2 import COMMON, ESTIMATORS, check_tau2_method, prepared, search_tau2
+from ketameta.models.validation import checked_inputs, with_design
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +121,7 @@ def methods_words(fit: MetaRegression) -> str:
     if fit.tau2_method is not None:
         words.append(
             f"The residual variance between studies (τ²) was estimated by"
-            f" {TAU2_WORDS[fit.tau2_method]}, with a Q-profile interval (Viechtbauer 2007)."
+            f" {ESTIMATORS[fit.tau2_method].words}, with a Q-profile interval (Viechtbauer 2007)."
         )
     words.append(interval_sentence(fit, "each coefficient"))
     if fit.qm is not None:
@@ -144,9 +144,6 @@ def findings_of(fit: MetaRegression) -> Chapter:
     return Chapter("Results", lines, [("Coefficient", "Estimate", "Test"), *rows])
 
 
-FloatArray = NDArray[np.float64]
-
-
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Predictions(Result):
     """Mean effects at new values of the moderators, arrays of shape (m,).
@@ -163,12 +160,12 @@ class Predictions(Result):
     measure : str or None
     """
 
-    estimate: FloatArray
-    se: FloatArray
-    ci_low: FloatArray
-    ci_high: FloatArray
-    pi_low: FloatArray | None
-    pi_high: FloatArray | None
+    estimate: Floats
+    se: Floats
+    ci_low: Floats
+    ci_high: Floats
+    pi_low: Floats | None
+    pi_high: Floats | None
     df: int | None
     pi_df: int | None
     level: float
@@ -198,13 +195,13 @@ class Predictions(Result):
         return {name: _column(getattr(self, name), len(self.estimate)) for name in names}
 
 
-def _column(values: FloatArray | None, rows: int) -> Sequence[object] | FloatArray:
+def _column(values: Floats | None, rows: int) -> Sequence[object] | Floats:
     """Return a column; empty cells where it is withheld."""
     return [None] * rows if values is None else values
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class MetaRegression(DrawsBubble, DrawsBaujat, Reports, Result):
+class MetaRegression(Lazy, DrawsBubble, DrawsBaujat, Reports, Result):
     """Effects regressed on moderators; its repr is a small table.
 
     Attributes
@@ -246,14 +243,14 @@ class MetaRegression(DrawsBubble, DrawsBaujat, Reports, Result):
     k: int
     p: int
     names: tuple[str, ...]
-    estimate: FloatArray
-    se: FloatArray
-    statistic: FloatArray
+    estimate: Floats
+    se: Floats
+    statistic: Floats
     df: int | None
-    p_value: FloatArray
-    ci_low: FloatArray
-    ci_high: FloatArray
-    covariance: FloatArray
+    p_value: Floats
+    ci_low: Floats
+    ci_high: Floats
+    covariance: Floats
     tested: tuple[str, ...]
     qm: float | None
     qm_df: int
@@ -274,10 +271,10 @@ class MetaRegression(DrawsBubble, DrawsBaujat, Reports, Result):
     aic: float
     bic: float
     aicc: float
-    weights: FloatArray
-    estimates: FloatArray
-    variances: FloatArray
-    design: FloatArray
+    weights: Floats
+    estimates: Floats
+    variances: Floats
+    design: Floats
     labels: tuple[str, ...]
     terms: dict[str, tuple[str, ...]]
     formula: str | None
@@ -331,7 +328,7 @@ class MetaRegression(DrawsBubble, DrawsBaujat, Reports, Result):
         """
         check_choice("method", method, ("hts", "metafor"))
         level = self.level if level is None else check_level(level)
-        rows: FloatArray = self.design
+        rows: Floats = self.design
         outside: tuple[str, ...] = ()
         if new is not None:
             low, high = self.design.min(0).tolist(), self.design.max(0).tolist()
@@ -463,104 +460,76 @@ def meta_regression(
     >>> fit.names, fit.estimate.round(3).tolist()
     (('intercept', 'dose'), [-0.084, 0.178])
     """
-    check_choice("tau2_method", tau2_method, (*TAU2_METHODS, COMMON))
+    check_tau2_method(tau2_method, common=True)
     check_choice("ci_method", ci_method, CI_METHODS)
     level = check_level(level)
     plain = checked_inputs(estimates, variances, labels, repeated_labels=repeated_labels)
     design = build_design(moderators, formula, names, intercept=intercept, labels=plain.labels)
-    y, v, matrix, known, columns = checked_inputs(
-        estimates,
-        variances,
-        labels,
-        design=design.matrix,
-        names=design.names,
-        repeated_labels=repeated_labels,
-    )
+    y, v, matrix, known, columns = with_design(plain, design.matrix, design.names)
     k, p = matrix.shape
     common = tau2_method == COMMON
     fit = fit_mixed_model(y, v, matrix, tau2_method, ci_method, level)
-    tau2 = None if common else fit.tau2.value
-    statistics = heterogeneity(y, v, matrix, tau2)
-    likelihood = fit_statistics(
-        y,
-        v,
-        matrix,
-        fit.tau2.value,
-        restricted=tau2_method == "REML",
-        parameters=p + (not common),
-    )
-    interval = None if common else tau2_interval(y, v, matrix, level=level)
-    bounds = None if interval is None or interval.empty else interval
     tested = tuple(name for name in columns if name != INTERCEPT) or columns
     inference = fit.inference
     at = [columns.index(name) for name in tested]
     moderation = wald_test(fit.coefficients, inference.covariance, inference.df, at)
-    return MetaRegression(
-        model="common" if common else "random",
-        k=k,
-        p=p,
-        names=columns,
-        estimate=_frozen(fit.coefficients),
-        se=_frozen(inference.se),
-        statistic=_frozen(inference.statistic),
-        df=inference.df,
-        p_value=_frozen(inference.p_value),
-        ci_low=_frozen(inference.ci_low),
-        ci_high=_frozen(inference.ci_high),
-        covariance=_frozen(inference.covariance),
-        tested=tested,
-        qm=moderation.statistic,
-        qm_df=moderation.df,
-        qm_df2=moderation.df2,
-        qm_p_value=moderation.p_value,
-        qe=statistics.q,
-        qe_df=statistics.q_df,
-        qe_p_value=statistics.q_p_value,
-        r2=_r2(y, v, matrix, columns, fit, tau2_method),
-        tau2=tau2,
-        tau2_se=fit.tau2.se,
-        tau2_ci_low=None if bounds is None else bounds.low,
-        tau2_ci_high=None if bounds is None else bounds.high,
-        i2=statistics.i2,
-        h2=statistics.h2,
-        **likelihood._asdict(),
-        weights=_frozen(fit.w / fit.w.sum()),
-        estimates=_frozen(y),
-        variances=_frozen(v),
-        design=_frozen(matrix),
-        labels=known,
-        terms=design.terms,
-        formula=formula,
-        measure=measure_code(measure),
-        tau2_method=None if common else tau2_method,
-        ci_method=ci_method,
-        level=level,
-        rule=small_k_rule(k, p, common=common).sentence,
-        caveats=(
-            *small_k_caveats(k, p, common=common),
-            *mixed_model.data_caveats(y, v, known),
-            *_lone_studies(matrix, design, known),
-            *mixed_model.interval_caveats(fit, ci_method),
-            *mixed_model.tau2_caveats(fit, tau2_method, interval),
+    fields = {
+        "model": "common" if common else "random",
+        "k": k,
+        "p": p,
+        "names": columns,
+        "estimate": frozen(fit.coefficients),
+        "se": frozen(inference.se),
+        "statistic": frozen(inference.statistic),
+        "df": inference.df,
+        "p_value": frozen(inference.p_value),
+        "ci_low": frozen(inference.ci_low),
+        "ci_high": frozen(inference.ci_high),
+        "covariance": frozen(inference.covariance),
+        "tested": tested,
+        "qm": moderation.statistic,
+        "qm_df": moderation.df,
+        "qm_df2": moderation.df2,
+        "qm_p_value": moderation.p_value,
+        "tau2": None if common else fit.tau2.value,
+        "weights": frozen(fit.w / fit.w.sum()),
+        "estimates": frozen(y),
+        "variances": frozen(v),
+        "design": frozen(matrix),
+        "labels": known,
+        "terms": design.terms,
+        "formula": formula,
+        "measure": measure_code(measure),
+        "tau2_method": None if common else tau2_method,
+        "ci_method": ci_method,
+        "level": level,
+        "encoder": design.encoder,
+    }
+    derived = Derived(fit, level, known)
+    spread = ("q", "q_df", "q_p_value", "i2", "h2")
+    groups = {
+        **derived.groups(lambda: _lone_studies(matrix, design, known)),
+        **group(
+            ("qe", "qe_df", "qe_p_value", "i2", "h2"), partial(derived.heterogeneity_as, *spread)
         ),
-        encoder=design.encoder,
-    )
+        **group(("r2",), lambda: (_r2(y, v, columns, fit),)),
+    }
+    return MetaRegression.of(fields, groups)
 
 
-def _r2(
-    y: Array, v: Array, design: Array, names: tuple[str, ...], fit: MixedModel, tau2_method: str
-) -> float | None:
+def _r2(y: Array, v: Array, names: tuple[str, ...], fit: MixedModel) -> float | None:
     """Return the share of variance explained; None without an intercept to compare with."""
-    k, p = design.shape
+    k, p = fit.data.basis.shape
     if INTERCEPT not in names or p == 1:
         return None
     ones = np.ones((k, 1))
-    if tau2_method == COMMON:
+    if fit.tau2_method == COMMON:
         total = weighted_least_squares(y, ones, 1 / v).rss
         if total == 0:
             return 0.0
         return max(0.0, 1 - fit.least_squares.rss / total * (k - 1) / (k - p))
-    total = estimate_tau2(y, v, ones, tau2_method).value
+    data = prepared(y, v, ones)
+    total = search_tau2(data, fit.tau2_method).value * data.scale**2
     return max(0.0, 1 - fit.tau2.value / total) if total > 0 else 0.0
 
 
@@ -593,9 +562,3 @@ def _marks(row: Array, names: tuple[str, ...]) -> list[str]:
         if value != 0 and name != INTERCEPT
     ]
     return words or ["all moderators 0"]
-
-
-def _frozen(values: Array) -> Array:
-    copy = np.array(values, dtype=float)
-    copy.setflags(write=False)
-    return copy

@@ -15,7 +15,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -259,6 +259,47 @@ class Result:
         return self.display("pi_high")
 
 
+#: Fields that are computed together, and the function that returns their values.
+Group: TypeAlias = tuple[tuple[str, ...], Callable[[], Sequence[object]]]
+
+
+def group(names: tuple[str, ...], compute: Callable[..., Sequence[object]]) -> dict[str, Group]:
+    """Return a group of fields under each of their names."""
+    return dict.fromkeys(names, (names, compute))
+
+
+class Lazy:
+    """A result some of whose fields are computed when they are first read, and then kept.
+
+    Values never change: what is read, compared, copied or serialised is what a result computed at
+    once would hold.
+    """
+
+    __slots__ = ("_groups",)
+    _groups: Mapping[str, Group]
+
+    @classmethod
+    def of(cls, known: Mapping[str, object], groups: Mapping[str, Group]) -> Self:
+        """Return a result from the fields that are known and the groups of those that are not."""
+        made = object.__new__(cls)
+        for name, value in known.items():
+            object.__setattr__(made, name, value)
+        object.__setattr__(made, "_groups", groups)
+        return made
+
+    if not TYPE_CHECKING:  # or every misspelt field would pass for one
+
+        def __getattr__(self, name):
+            try:
+                names, compute = object.__getattribute__(self, "_groups")[name]
+            except (AttributeError, KeyError):
+                message = f"{type(self).__name__!r} object has no attribute {name!r}"
+                raise AttributeError(message) from None
+            for field, value in zip(names, compute(), strict=True):
+                object.__setattr__(self, field, value)
+            return object.__getattribute__(self, name)
+
+
 # --- reports --------------------------------------------------------------------------------------
 
 #: What a report cites, by the words in its text.
@@ -275,17 +316,6 @@ REFERENCES = {
     "Viechtbauer 2005": "J. Educ. Behav. Stat. 30, 261-293",
     "Viechtbauer 2007": "Stat. Med. 26, 37-52",
     "Viechtbauer et al. 2015": "Psychol. Methods 20, 360-374",
-}
-#: Estimators of the variance between studies, in words.
-TAU2_WORDS = {
-    "REML": "restricted maximum likelihood (Viechtbauer 2005)",
-    "ML": "maximum likelihood (Viechtbauer 2005)",
-    "DL": "the DerSimonian–Laird method (DerSimonian and Laird 1986)",
-    "PM": "the Paule–Mandel method (Paule and Mandel 1982)",
-    "EB": "empirical Bayes (Viechtbauer et al. 2015)",
-    "HE": "the Hedges–Olkin method (Viechtbauer 2005)",
-    "HS": "the Hunter–Schmidt method (Viechtbauer 2005)",
-    "SJ": "the Sidik–Jonkman method (Sidik and Jonkman 2005)",
 }
 
 

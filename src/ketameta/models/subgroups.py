@@ -14,10 +14,10 @@ from ketameta.effects.door import takes_effects
 from ketameta.effects.table import check_alike
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, format_significant, plural
-from ketameta.measures import CI_METHODS, TAU2_METHODS, Measure, measure_code
+from ketameta.measures import CI_METHODS, Measure, measure_code
 from ketameta.models.intervals import WaldTest, check_level, prediction_bounds, wald_test
 from ketameta.models.least_squares import Array, dispersion
-from ketameta.models.mixed_model import fit_mixed_model
+from ketameta.models.mixed_model import fit_mixed_model, heterogeneity
 from ketameta.models.policy import MIN_STUDIES_PER_LEVEL
 from ketameta.models.pooling import (
     RandomEffects,
@@ -28,7 +28,7 @@ from ketameta.models.pooling import (
     random_effects,
 )
 from ketameta.models.results import Caveat, Columns, DrawsForest, Line, Printed, Result, columns_of
-from ketameta.models.tau2 import COMMON, heterogeneity
+from ketameta.models.tau2 import COMMON, check_tau2_method
 from ketameta.models.validation import Inputs, checked_inputs
 
 
@@ -179,7 +179,7 @@ def subgroup_analysis(
     [('a', 2, 0.186), ('b', 2, 0.55)]
     """
     check_choice("tau2_across", tau2_across, ("separate", "common"))
-    check_choice("tau2_method", tau2_method, (*TAU2_METHODS, COMMON))
+    check_tau2_method(tau2_method, common=True)
     check_choice("ci_method", ci_method, CI_METHODS)
     level = check_level(level)
     if not isinstance(least_tested, int) or isinstance(least_tested, bool) or least_tested < 1:

@@ -1,28 +1,32 @@
 """Eight estimators of the between-study variance, alike in any unit of the effect.
 
-Each takes ``y`` (k,), ``v`` (k,) and a design (k, p). Heterogeneity statistics stand beside them;
-intervals for tau-squared live in ``intervals``.
+Each is one entry of :data:`ESTIMATORS`: for one data set (``y`` (k,), ``v`` (k,), a design (k, p))
+and for all columns of a batch. What follows from an estimate is in ``mixed_model``, intervals for
+tau-squared in ``intervals``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.measures import TAU2_METHODS
 from ketameta.models.least_squares import (
     Array,
-    dispersion,
     moments,
     orthonormal_basis,
     power_of_two_scale,
     residualised,
 )
+from ketameta.models.resampling.batch import Batch, projections, score_on_grid, sums
 
 #: No between-study variance at all: the common-effect model.
 COMMON = "common"
@@ -31,6 +35,22 @@ COMMON = "common"
 GRID_STEP = 0.1
 #: Relative tolerance of a root: four machine epsilons, the least that the search accepts.
 ROOT_RTOL = 4 * float(np.finfo(float).eps)
+#: Ratio of the largest to the smallest variance up to which sums of weights keep twelve digits.
+TAME_RATIO = 1e4
+#: A Newton step below this share of ``tau2 + min v`` is the last: the error left is its square. For
+#: many columns at once a larger share is enough, as the steps of all go on together.
+LAST_STEP, LAST_COLUMN_STEP = 1e-8, 1e-7
+#: A search of columns starts at one of so many equal parts of its bracket, so that the last bits of
+#: the scores on the grid, which depend on how a batch is cut, do not reach the result.
+START_PARTS = 4096
+#: Steps of a search; a bracket is halved at worst, and 200 halvings empty any double.
+MOST_STEPS = 200
+#: Studies from which one maximum is proved by bounds on the score rather than seen on a grid.
+MANY_STUDIES = 400
+#: Of that proof: share of ``tau2 + typical v`` around the maximum in which the score is shown to
+#: fall, steps of the search and of the march to either end, how much shorter each is than the
+#: longest that could be right, and the least. Where it does not come out, the grid decides.
+NEAR, NEWTON_STEPS, MARCH_STEPS, CAUTION, LEAST_RATIO = 0.12, 12, 40, 0.98, 1.005
 
 
 class Tau2(NamedTuple):
@@ -55,19 +75,84 @@ class Tau2(NamedTuple):
 
 
 class Search(NamedTuple):
-    """Data prepared for a search: scaled by a power of two, residualised on the design."""
+    """Data prepared for a search: scaled by a power of two, residualised on the design.
+
+    ``effects`` are the scaled estimates themselves; ``tame`` says that weights differ so little
+    that plain sums keep their digits, ``mean`` that the design is a column of ones.
+    """
 
     y: Array
     v: Array
     basis: Array
     scale: float
+    effects: Array
+    tame: bool
+    mean: bool
 
 
 def prepared(y: Array, v: Array, design: Array) -> Search:
     """Return the data in units of a power of two near the median standard error."""
     scale = power_of_two_scale(v)
     basis = orthonormal_basis(design)
-    return Search(residualised(y / scale, basis), v / scale**2, basis, scale)
+    effects, variances = y / scale, v / (scale * scale)
+    tame = bool(variances.max() <= TAME_RATIO * variances.min())
+    mean = design.shape[1] == 1 and bool((design == 1).all())
+    return Search(residualised(effects, basis), variances, basis, scale, effects, tame, mean)
+
+
+class Projection(NamedTuple):
+    """What a search needs at one tau-squared, as in :class:`Moments`; ``cubic`` is ``y'PPPy``."""
+
+    rss: float
+    score: float
+    trace: float
+    total: float
+    total_squared: float
+    cubic: float = 0.0
+    trace_squared: float = 0.0
+
+
+def projection(data: Search, tau2: float, *, derivative: bool = False) -> Projection:
+    """Return the projections of the data at one tau-squared, by plain sums where they are tame.
+
+    ``cubic`` and ``trace_squared`` are 0 unless ``derivative``, and ``cubic`` is 0 for data that
+    are not tame, whose searches need no derivative.
+    """
+    y, basis = data.y, data.basis
+    w = 1 / (data.v + tau2)
+    total, squared = float(w.sum()), float(w @ w)
+    if not data.tame:
+        at = moments(y, basis, w[None, :])
+        rss, score, trace, trace_squared, _ = (float(part[0]) for part in at)
+        return Projection(rss, score, trace, total, squared, 0.0, trace_squared)
+    cubic = trace_squared = 0.0
+    if data.mean:
+        r = y - float(w @ y) / total
+        wr = w * r
+        trace = total - squared / total
+        if derivative:
+            wwr = w * wr
+            cubic = float(wwr @ wr) - float(wwr.sum()) ** 2 / total
+            trace_squared = squared - 2 * float((w * w) @ w) / total + (squared / total) ** 2
+        return Projection(
+            float(wr @ r), float(wr @ wr), trace, total, squared, cubic, trace_squared
+        )
+    weighted = w[:, None] * basis
+    inverse = np.linalg.inv(basis.T @ weighted)
+    r = y - basis @ (inverse @ (y @ weighted))
+    r -= basis @ (inverse @ (r @ weighted))  # one step of refinement
+    wr = w * r
+    second = weighted.T @ weighted
+    trace = total - float((inverse * second).sum())
+    if derivative:
+        wwr = w * wr
+        cross = wwr @ basis
+        cubic = float(wwr @ wr) - float(cross @ inverse @ cross)
+        product = inverse @ second
+        third = (w[:, None] * weighted).T @ weighted
+        trace_squared = squared - 2 * float((inverse * third).sum())
+        trace_squared += float((product * product.T).sum())
+    return Projection(float(wr @ r), float(wr @ wr), trace, total, squared, cubic, trace_squared)
 
 
 def estimate_tau2(y: Array, v: Array, design: Array, method: str = "REML") -> Tau2:
@@ -110,95 +195,131 @@ def estimate_tau2(y: Array, v: Array, design: Array, method: str = "REML") -> Ta
     Viechtbauer (2005), J. Educ. Behav. Stat. 30, 261-293. Viechtbauer et al. (2015),
     Psychol. Methods 20, 360-374. Sidik and Jonkman (2005), J. R. Stat. Soc. C 54, 367-384.
     """
-    check_choice("tau2_method", method, (*TAU2_METHODS, COMMON))
+    check_tau2_method(method, common=True)
     if method == COMMON:
         return Tau2(0.0, None)
     data = prepared(y, v, design)
-    if method in ("ML", "REML"):
-        found = _likelihood(data, restricted=method == "REML")
-    elif method in ("PM", "EB"):
-        found = _paule_mandel(data)
-    elif method == "SJ":
-        found = _sidik_jonkman(data, float(np.var(y / data.scale)))
-    else:
-        found = _moment(data, method)
+    found = search_tau2(data, method)
     square = data.scale**2
-    se = None if found.se is None else found.se * square
-    return Tau2(found.value * square, se, found.maxima, found.gap)
+    error = standard_error(data, method, found.value)
+    return found._replace(value=found.value * square, se=error * square)
 
 
-def _moment(data: Search, method: str) -> Tau2:
-    """DL, HE and HS: equate one quadratic form with its expectation."""
-    y, v, basis, _ = data
+def search_tau2(data: Search, method: str) -> Tau2:
+    """Return tau-squared in scaled units, without its standard error."""
+    if method == COMMON:
+        return Tau2(0.0, None)
+    return ESTIMATORS[method].search(data)
+
+
+def standard_error(data: Search, method: str, value: float) -> float:
+    """Return the asymptotic standard error of an estimate, both in scaled units."""
+    y, v, basis = data.y, data.v, data.basis
     k, p = basis.shape
     if method == "HE":
         leverage = (basis * basis).sum(1)
-        trace_pv = float((v * (1 - leverage)).sum())
-        value = max(0.0, (float(y @ y) - trace_pv) / (k - p))
         cross = basis.T @ (v[:, None] * basis)
         trace_pvpv = float((v * v * (1 - 2 * leverage)).sum() + (cross * cross).sum())
+        trace_pv = float((v * (1 - leverage)).sum())
         spread = 2 * trace_pvpv + 4 * value * trace_pv + 2 * value**2 * (k - p)
-        return Tau2(value, float(np.sqrt(spread)) / (k - p))
-    w = 1 / v
-    at = moments(y, basis, w[None, :])
-    rss, trace, trace_squared = float(at.rss[0]), float(at.trace[0]), float(at.trace_squared[0])
-    divisor = trace if method == "DL" else float(w.sum())
-    expected = k - p if method == "DL" else k
-    value = max(0.0, (rss - expected) / divisor)
-    spread = 2 * (k - p) + 4 * value * trace + 2 * value**2 * trace_squared
-    return Tau2(value, float(np.sqrt(spread)) / divisor)
+        return float(np.sqrt(spread)) / (k - p)
+    if method in ("DL", "HS"):
+        at = moments(y, basis, (1 / v)[None, :])
+        trace, trace_squared = float(at.trace[0]), float(at.trace_squared[0])
+        spread = 2 * (k - p) + 4 * value * trace + 2 * value**2 * trace_squared
+        return float(np.sqrt(spread)) / (trace if method == "DL" else float((1 / v).sum()))
+    if method == "SJ":
+        start = float(np.var(data.effects))
+        # With equal estimates the step multiplies by zero, whatever the weights.
+        return 0.0 if start == 0 else start / (k - p) * _sidik_jonkman_spread(data, start, value)
+    w = 1 / (v + value)
+    if method in ("PM", "EB"):
+        return float(np.sqrt(2 * k**2 / (k - p))) / float(w.sum())
+    restricted = method == "REML"
+    information = float(moments(y, basis, w[None, :]).trace_squared[0] if restricted else w @ w)
+    return float(np.sqrt(2 / information))
 
 
-def _sidik_jonkman(data: Search, start: float) -> Tau2:
-    """SJ: one step from the variance of the estimates (divisor k)."""
-    y, v, basis, _ = data
+def _moment(data: Search, *, method: str) -> Tau2:
+    """DL, HE and HS: equate one quadratic form with its expectation."""
+    y, v, basis = data.y, data.v, data.basis
     k, p = basis.shape
-    if start == 0:
-        # All estimates are equal: the step multiplies by zero, whatever the weights.
-        return Tau2(0.0, 0.0)
+    if method == "HE":
+        trace_pv = float((v * (1 - (basis * basis).sum(1))).sum())
+        return Tau2(max(0.0, (float(y @ y) - trace_pv) / (k - p)), None)
+    at = projection(data, 0.0)
+    divisor = at.trace if method == "DL" else at.total
+    return Tau2(max(0.0, (at.rss - (k - p if method == "DL" else k)) / divisor), None)
+
+
+def _sidik_jonkman(data: Search) -> Tau2:
+    """SJ: one step from the variance of the estimates (divisor k)."""
+    k, p = data.basis.shape
+    start = float(np.var(data.effects))
+    return Tau2(start and start * projection(data, start).rss / (k - p), None)
+
+
+def _sidik_jonkman_spread(data: Search, start: float, value: float) -> float:
+    v = data.v
     w = 1 / (v + start)
-    value = start * float(moments(y, basis, w[None, :]).rss[0]) / (k - p)
-    q = np.linalg.qr(np.sqrt(w)[:, None] * basis)[0]
+    q = np.linalg.qr(np.sqrt(w)[:, None] * data.basis)[0]
     leverage = (q * q).sum(1)
     qw, qwv = q.T @ (w[:, None] * q), q.T @ ((w * v)[:, None] * q)
     trace_pp = (w * w * (1 - 2 * leverage)).sum() + (qw * qw).sum()
     trace_ppv = (w * w * v * (1 - 2 * leverage)).sum() + (qw * qwv).sum()
     trace_pvpv = ((w * v) ** 2 * (1 - 2 * leverage)).sum() + (qwv * qwv).sum()
     spread = 2 * trace_pvpv + 4 * value * trace_ppv + 2 * value**2 * trace_pp
-    return Tau2(value, start / (k - p) * float(np.sqrt(spread)))
+    return float(np.sqrt(spread))
 
 
 def solve_q(data: Search, target: float) -> float:
     """Return the tau-squared (scaled units) at which the generalised Q equals ``target``.
 
     Q falls strictly from its value at 0 towards 0; where it starts below the target the answer
-    is 0. The upper bound follows from ``Q(t) <= S / (t + min v)`` with ``S`` the residual sum of
-    squares of ordinary least squares.
+    is 0. ``1 / Q`` is concave (Q is a sum of ``a / (t + b)`` with ``a, b >= 0``), so that Newton's
+    steps from 0 rise to the root and never pass it.
     """
-    y, v, basis, _ = data
-
-    def excess(t: float) -> float:
-        return float(moments(y, basis, (1 / (v + t))[None, :]).rss[0]) / target - 1
-
-    if excess(0.0) <= 0:
-        return 0.0
-    high = float(y @ y) / target - float(v.min())
-    return _root(excess, 0.0, high * (1 + 1e-9) + 1e-9)
+    value, floor = 0.0, float(data.v.min())
+    for _ in range(MOST_STEPS):
+        at = projection(data, value)
+        if at.rss <= target:
+            return value
+        step = at.rss / target * (at.rss - target) / at.score
+        value += step
+        if step <= LAST_STEP * (value + floor):
+            return value
+    raise NotEstimableError("the search for the between-study variance did not converge")
 
 
 def _paule_mandel(data: Search) -> Tau2:
     """PM and EB: the tau-squared at which the generalised Q equals its degrees of freedom."""
     k, p = data.basis.shape
-    value = solve_q(data, k - p)
-    total = float((1 / (data.v + value)).sum())
-    return Tau2(value, float(np.sqrt(2 * k**2 / (k - p))) / total)
+    return Tau2(solve_q(data, k - p), None)
 
 
 def score(data: Search, tau2: Array, *, restricted: bool) -> Array:
-    """Return twice the derivative of the (restricted) log-likelihood at each tau-squared."""
+    """Return twice the derivative of the (restricted) log-likelihood at each tau-squared.
+
+    By matrix products where the data are tame: they lose digits to cancellation and serve to find
+    changes of sign.
+    """
     w = 1 / (data.v + tau2[:, None])
-    at = moments(data.y, data.basis, w)
-    return at.score - (at.trace if restricted else w.sum(-1))
+    total = w.sum(-1)
+    if not data.tame:
+        at = moments(data.y, data.basis, w)
+        return at.score - (at.trace if restricted else total)
+    y, basis = data.y, data.basis
+    k, p = basis.shape
+    pairs = (basis[:, :, None] * basis[:, None, :]).reshape(k, p * p)
+    cross = basis * y[:, None]
+    w2 = w * w
+    first, second = w @ np.hstack([pairs, cross]), w2 @ np.hstack([pairs, cross])
+    gram, gram2 = (x[:, : p * p].reshape(len(w), p, p) for x in (first, second))
+    inverse = 1 / gram if p == 1 else np.linalg.inv(gram)
+    beta = np.einsum("tab,tb->ta", inverse, first[:, p * p :])
+    value = w2 @ (y * y) - 2 * (beta * second[:, p * p :]).sum(-1)
+    value = value + np.einsum("ta,tab,tb->t", beta, gram2, beta)
+    return value - (total - (inverse * gram2).sum((1, 2)) if restricted else total)
 
 
 def profile_log_likelihood(data: Search, tau2: Array, *, restricted: bool) -> Array:
@@ -209,48 +330,75 @@ def profile_log_likelihood(data: Search, tau2: Array, *, restricted: bool) -> Ar
     return value - 0.5 * at.log_det if restricted else value
 
 
-def search_grid(data: Search, *, restricted: bool) -> Array:
-    """Return tau-squared from 0 to beyond every stationary point of the likelihood.
+def search_bound(data: Search, *, restricted: bool) -> float:
+    """Return a tau-squared beyond every stationary point of the likelihood.
 
     The score is negative where ``S (t + max v) < m (t + min v)^2``, with ``S`` the residual sum
     of squares of ordinary least squares and ``m`` = k (ML) or k - p (REML), because
-    ``y'PPy <= S max(w)^2`` and the trace is at least ``m min(w)``. The grid is even in
-    ``log(t + min v)``.
+    ``y'PPy <= S max(w)^2`` and the trace is at least ``m min(w)``.
     """
-    y, v, basis, _ = data
-    k, p = basis.shape
+    k, p = data.basis.shape
     m = k - p if restricted else k
-    low, high, total = float(v.min()), float(v.max()), float(y @ y)
+    low, high, total = float(data.v.min()), float(data.v.max()), float(data.y @ data.y)
     b, c = 2 * m * low - total, m * low**2 - total * high
-    bound = max(0.0, (-b + np.sqrt(max(0.0, b * b - 4 * m * c))) / (2 * m))
-    span = np.log1p(bound / low)
-    points = int(np.ceil(span / GRID_STEP)) + 2
+    return max(0.0, (-b + math.sqrt(max(0.0, b * b - 4 * m * c))) / (2 * m))
+
+
+def search_grid(data: Search, *, restricted: bool) -> Array:
+    """Return tau-squared from 0 to :func:`search_bound`, evenly in ``log(t + min v)``."""
+    low = float(data.v.min())
+    span = math.log1p(search_bound(data, restricted=restricted) / low)
+    points = math.ceil(span / GRID_STEP) + 2
     grid: Array = low * np.expm1(np.linspace(0.0, span * (1 + 1e-9) + 1e-6, points))
     return grid
 
 
 def _likelihood(data: Search, *, restricted: bool) -> Tau2:
     """ML and REML: every change of sign of the score, then the highest maximum."""
+    if data.tame and len(data.y) >= MANY_STUDIES:
+        single = single_maximum(data, restricted=restricted)
+        if single is not None:
+            return Tau2(single, None)
     grid = search_grid(data, restricted=restricted)
     slope = score(data, grid, restricted=restricted)
-
-    def slope_at(t: float) -> float:
-        return float(score(data, np.array([t]), restricted=restricted)[0])
-
     peaks = [0.0] if slope[0] <= 0 else []
-    for i in np.flatnonzero((slope[:-1] > 0) & (slope[1:] <= 0)):
-        peaks.append(_root(slope_at, float(grid[i]), float(grid[i + 1])))
+    for i in ((slope[:-1] > 0) & (slope[1:] <= 0)).nonzero()[0].tolist():
+        ends = float(grid[i]), float(grid[i + 1])
+        if data.tame:
+            share = float(slope[i] / (slope[i] - slope[i + 1]))
+            peaks.append(_climb(data, *ends, share, restricted=restricted))
+        else:
+            peaks.append(_root(lambda t: _slope(data, t, restricted)[0], *ends))
+    if len(peaks) == 1:
+        return Tau2(peaks[0], None)
     heights = profile_log_likelihood(data, np.array(peaks), restricted=restricted)
     order = np.argsort(-heights, kind="stable")
-    value = peaks[order[0]]
-    gap = float(heights[order[0]] - heights[order[1]]) if len(peaks) > 1 else None
-    w = 1 / (data.v + value)
-    information = (
-        float(moments(data.y, data.basis, w[None, :]).trace_squared[0])
-        if restricted
-        else float(w @ w)
-    )
-    return Tau2(value, float(np.sqrt(2 / information)), len(peaks), gap)
+    gap = float(heights[order[0]] - heights[order[1]])
+    return Tau2(peaks[order[0]], None, len(peaks), gap)
+
+
+def _slope(data: Search, tau2: float, restricted: bool) -> tuple[float, float]:
+    """Return the score at one tau-squared, and its derivative."""
+    at = projection(data, tau2, derivative=True)
+    if restricted:
+        return at.score - at.trace, at.trace_squared - 2 * at.cubic
+    return at.score - at.total, at.total_squared - 2 * at.cubic
+
+
+def _climb(data: Search, low: float, high: float, share: float, *, restricted: bool) -> float:
+    """Return where the score falls through 0 in a bracket: Newton's steps, halving at worst."""
+    floor = float(data.v.min())
+    value = low + share * (high - low)
+    for _ in range(MOST_STEPS):
+        height, slope = _slope(data, value, restricted)
+        low, high = (value, high) if height > 0 else (low, value)
+        new = value - height / slope if slope < 0 else math.inf
+        inside = low <= new <= high
+        new = new if inside else (low + high) / 2
+        step, value = abs(new - value), new
+        if (inside and step <= LAST_STEP * (value + floor)) or high - low <= 1e-15 * (high + floor):
+            return value
+    raise NotEstimableError("the search for the between-study variance did not converge")
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
@@ -263,71 +411,59 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
         ) from problem
 
 
-class Heterogeneity(NamedTuple):
-    """Statistics of heterogeneity; shares are of one, not per cent.
+def single_maximum(data: Search, *, restricted: bool) -> float | None:
+    """Return the only maximum of the likelihood where bounds prove that it is; otherwise None.
 
-    Attributes
-    ----------
-    q, q_df, q_p_value : float, int, float
-        Cochran's Q (residual heterogeneity in a regression), its degrees of freedom, p-value.
-    i2, h2 : float
-        From tau-squared and the typical sampling variance, as metafor does.
-    i2_q, h2_q : float
-        From Q, as RevMan did before 2024 and as PyMARE and meta do.
-    typical_variance : float
-        The typical sampling variance, in squared units of the effect.
+    The score is a difference of two functions that fall with tau-squared: ``y'PPy``, and the trace
+    (of P, or of W for ML). Between a and b it is therefore positive where the first at b is above
+    the second at a, and negative where the first at a is below the second at b. Its derivative,
+    ``tr(PP) - 2 y'PPPy``, is bounded in the same way, which leaves one root around the one found.
     """
 
-    q: float
-    q_df: int
-    q_p_value: float
-    i2: float
-    h2: float
-    i2_q: float
-    h2_q: float
-    typical_variance: float
+    def terms(t: float, *, derivative: bool = False) -> tuple[float, float, float, float]:
+        at = projection(data, t, derivative=derivative)
+        second, fall = (at.trace, at.trace_squared) if restricted else (at.total, at.total_squared)
+        return max(at.score, 1e-300), second, 2 * at.cubic, fall
 
-
-def heterogeneity(y: Array, v: Array, design: Array, tau2: float | None) -> Heterogeneity:
-    """Return Q and the statistics derived from it and from tau-squared.
-
-    Parameters
-    ----------
-    y, v : ndarray of shape (k,)
-        Estimates and sampling variances.
-    design : ndarray of shape (k, p)
-        Full rank, p < k.
-    tau2 : float or None
-        The estimate to describe; None for the common-effect model, whose ``i2`` and ``h2`` are
-        those from Q.
-
-    Notes
-    -----
-    ``i2 = tau2 / (tau2 + s2)`` and ``h2 = 1 + tau2 / s2``, with the typical variance
-    ``s2 = (k - p) / tr(P)`` of Higgins and Thompson (2002, eq. 9), extended to regressions by
-    the projection matrix; this is metafor's definition. ``i2_q = (Q - df) / Q``, not below 0, and
-    ``h2_q = Q / df`` are theirs too (the same paper); the two agree when tau-squared is the
-    DerSimonian-Laird estimate.
-
-    References
-    ----------
-    Higgins and Thompson (2002), Stat. Med. 21, 1539-1558.
-    """
-    k, p = design.shape
-    df = k - p
-    scale = power_of_two_scale(v)
-    basis = orthonormal_basis(design)
-    w = (scale**2 / v)[None, :]
-    at = moments(residualised(y / scale, basis), basis, w)
-    q = dispersion(float(at.rss[0]), float(w[0] @ (y / scale) ** 2))
-    typical = df / float(at.trace[0]) * scale**2
-    i2_q = max(0.0, (q - df) / q) if q > 0 else 0.0
-    h2_q = q / df
-    if tau2 is None:
-        i2, h2 = i2_q, h2_q
-    else:
-        i2, h2 = tau2 / (tau2 + typical), 1 + tau2 / typical
-    return Heterogeneity(q, df, float(special.chdtrc(df, q)), i2, h2, i2_q, h2_q, typical)
+    typical = len(data.y) / float((1 / data.v).sum())
+    value = left = right = 0.0
+    first, second, drop, fall = terms(0.0, derivative=True)
+    if first > second:
+        for _ in range(NEWTON_STEPS):
+            # Newton on the ratio of the two, which is nearly linear in tau-squared.
+            slope = drop * second - fall * first
+            step = first * (first - second) / slope if slope > 0 else math.nan
+            value += step
+            if not value >= 0:
+                return None
+            if abs(step) <= LAST_STEP * (value + typical):
+                break
+            first, second, drop, fall = terms(value, derivative=True)
+        else:
+            return None
+        reach = NEAR * (value + typical)
+        left, right = max(0.0, value - reach), value + reach
+        if not terms(right, derivative=True)[2] > terms(left, derivative=True)[3]:
+            return None
+    end = search_bound(data, restricted=restricted)
+    for t, sign in ((right, 1), (left, -1)):
+        first, second, *_ = terms(t)
+        ratio = CAUTION * (second / first) ** sign
+        for _ in range(MARCH_STEPS):
+            if t >= end if sign > 0 else t == 0:
+                break
+            if ratio < LEAST_RATIO:
+                return None
+            moved = max(0.0, (t + typical) * ratio**sign - typical)
+            ahead = terms(moved)[:2]
+            if sign * (ahead[1] - first) > 0:
+                t, (first, second) = moved, ahead
+                ratio = CAUTION * (second / first) ** sign
+            else:
+                ratio = math.sqrt(ratio)
+        else:
+            return None
+    return value
 
 
 def log_likelihood(y: Array, v: Array, design: Array, tau2: float, *, restricted: bool) -> float:
@@ -336,46 +472,299 @@ def log_likelihood(y: Array, v: Array, design: Array, tau2: float, *, restricted
     The restricted one includes ``log |X'X| / 2`` (metafor's default), so that it does not depend
     on the coding of the design.
     """
-    k, p = design.shape
-    scale = power_of_two_scale(v)
-    basis = orthonormal_basis(design)
-    w = (scale**2 / (v + tau2))[None, :]
-    at = moments(residualised(y / scale, basis), basis, w)
+    return log_likelihood_of(prepared(y, v, design), tau2, restricted=restricted)
+
+
+def log_likelihood_of(data: Search, tau2: float, *, restricted: bool) -> float:
+    """Return :func:`log_likelihood` of prepared data; ``tau2`` is in the unit of the effect."""
+    k, p = data.basis.shape
     m = k - p if restricted else k
-    value = -0.5 * m * np.log(2 * np.pi) + 0.5 * float(np.log(w).sum()) - 0.5 * float(at.rss[0])
-    if restricted:
-        value -= 0.5 * float(at.log_det[0])
-    return float(value - m * np.log(scale))
+    scaled = np.array([tau2 / data.scale**2])
+    height = float(profile_log_likelihood(data, scaled, restricted=restricted)[0])
+    return height - m * (0.5 * math.log(2 * math.pi) + math.log(data.scale))
 
 
-class FitStatistics(NamedTuple):
-    """``log_likelihood, deviance, aic, bic, aicc`` by metafor's definitions."""
+# --- many meta-analyses at once: brackets from a grid, then Newton steps --------------------------
 
-    log_likelihood: float
-    deviance: float
-    aic: float
-    bic: float
-    aicc: float
+Index = NDArray[np.intp]
 
 
-def fit_statistics(
-    y: Array, v: Array, design: Array, tau2: float, *, restricted: bool, parameters: int
-) -> FitStatistics:
-    """Return the log-likelihood and information criteria at ``tau2``.
+def column_tau2(data: Batch, method: str, grid_end: float) -> Array:
+    """Return tau-squared of every column, shape (T,), by a method of :data:`ESTIMATORS`.
 
-    Restricted for REML, full for every other method. The deviance of a full likelihood is taken
-    from the saturated model, that of a restricted one from zero; BIC and AICc count k or k - p
-    observations. ``parameters`` counts the coefficients and, when it is estimated, tau-squared.
+    Columns with as many studies as coefficients have none: 0. ``grid_end`` is the value from
+    :func:`grid_span` for the whole batch.
     """
-    k, p = design.shape
-    value = log_likelihood(y, v, design, tau2, restricted=restricted)
-    n = k - p if restricted else k
-    saturated = 0.0 if restricted else -0.5 * float(np.log(2 * np.pi * v).sum())
-    enough = max(n, parameters + 2)
-    return FitStatistics(
-        value,
-        -2 * (value - saturated),
-        -2 * value + 2 * parameters,
-        -2 * value + parameters * float(np.log(n)),
-        -2 * value + 2 * parameters * enough / (enough - parameters - 1),
+    found = np.zeros(data.columns)
+    some = np.flatnonzero(data.n > data.p)
+    if method == COMMON or not some.size:
+        return found
+    part = data if some.size == data.columns else data.take(at_least_two(some))
+    found[some] = ESTIMATORS[method].columns(part, grid_end)[: some.size]
+    return found
+
+
+def at_least_two(index: Index) -> Index:
+    """Return ``index``, a single entry repeated: sums over one column add in another order."""
+    return np.repeat(index, 2) if index.size == 1 else index
+
+
+def _moment_columns(data: Batch, _: float, *, method: str) -> Array:
+    """DL, HE and HS."""
+    df = data.n - data.p
+    if method == "HE":
+        leverage = data.mask / data.n if data.basis is None else (data.basis**2).sum(0)
+        within = sums(data.mask * (1 - leverage), data.v)
+        return np.maximum(0.0, (_ordinary_rss(data) - within) / df)
+    at = projections(data, np.zeros(data.columns), derivative=False)
+    if method == "DL":
+        return np.maximum(0.0, (at.rss - df) / at.trace)
+    return np.maximum(0.0, (at.rss - data.n) / at.total)
+
+
+def _sidik_jonkman_columns(data: Batch, _: float) -> Array:
+    start = _raw_variance(data)
+    positive = np.where(start > 0, start, 1.0)
+    rss = projections(data, positive, derivative=False).rss
+    return np.where(start > 0, start * rss / (data.n - data.p), 0.0)
+
+
+def _ordinary_rss(data: Batch) -> Array:
+    """Return the residual sum of squares of ordinary least squares."""
+    ones = data._replace(v=np.ones((1, 1)))
+    return projections(ones, np.zeros(data.columns), derivative=False).rss
+
+
+def _raw_variance(data: Batch) -> Array:
+    """Return the variance of the estimates (divisor n), whatever the design."""
+    means = data._replace(v=np.ones((1, 1)), basis=None, y=data.raw)
+    return projections(means, np.zeros(data.columns), derivative=False).rss / data.n
+
+
+def _paule_mandel_columns(data: Batch, _: float) -> Array:
+    """PM and EB: Newton from 0 on a convex falling function never passes the root."""
+    df = data.n - data.p
+
+    def excess(part: Batch, tau2: Array, rows: Index) -> tuple[Array, Array]:
+        at = projections(part, tau2, derivative=False)
+        return at.rss - df[rows], -at.score
+
+    everything = np.arange(data.columns)
+    start = np.zeros(data.columns)
+    positive = np.flatnonzero(excess(data, start, everything)[0] > 0)
+    if not positive.size:
+        return start
+    high = _ordinary_rss(data) / df * (1 + 1e-9)
+    start[positive] = _newton(
+        data, positive, np.zeros(positive.size), high[positive], np.zeros(positive.size), excess
     )
+    return start
+
+
+def _likelihood_columns(data: Batch, grid_end: float, *, restricted: bool) -> Array:
+    """ML and REML: every change of sign of the score, then the highest maximum."""
+    slope, grid = _slopes(data, grid_end, restricted=restricted)
+    at_zero = slope[0] <= 0
+    row, column = np.nonzero((slope[:-1] > 0) & (slope[1:] <= 0))
+    found = np.zeros(data.columns)
+    if not column.size:
+        return found
+    shared = grid.shape[1] == 1
+    low = grid[row, 0 if shared else column]
+    high = grid[row + 1, 0 if shared else column]
+
+    def slope_at(part: Batch, tau2: Array, rows: Index) -> tuple[Array, Array]:
+        at = projections(part, tau2)
+        if restricted:
+            return at.score - at.trace, at.trace_squared - 2 * at.cubic
+        return at.score - at.total, at.total_squared - 2 * at.cubic
+
+    start = low + (high - low) * _crossing(slope, grid, row, column)
+    peaks = _newton(data, column, low, high, start, slope_at)
+    candidates = np.bincount(column, minlength=data.columns) + at_zero
+    single = candidates[column] == 1
+    found[column[single]] = peaks[single]
+    several = np.flatnonzero(candidates > 1)
+    if several.size:
+        _highest(data, found, several, column, peaks, at_zero, restricted=restricted)
+    return found
+
+
+def _crossing(slope: Array, grid: Array, row: Index, column: Index) -> Array:
+    """Return where in its bracket each score is about 0, as a share of the bracket.
+
+    Inverse interpolation by Neville's scheme through the bracket and the grid points around it,
+    linear where that leaves the bracket or has no such points.
+    """
+    inner = (row > 0) & (row + 2 < len(slope))
+    place = 0 if grid.shape[1] == 1 else column
+    low, width = grid[row, place], grid[row + 1, place] - grid[row, place]
+    at = [np.where(inner, row + i, row) for i in (-1, 0, 1, 2)]
+    scores = [slope[rows, column] for rows in at]
+    shares = [(grid[rows, place] - low) / width for rows in at]
+    f0, f1 = slope[row, column], slope[row + 1, column]
+    linear = f0 / (f0 - f1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for order in (1, 2, 3):
+            for i in range(4 - order):
+                a, b = scores[i], scores[i + order]
+                shares[i] = (a * shares[i + 1] - b * shares[i]) / (a - b)
+    share = np.where((shares[0] >= 0) & (shares[0] <= 1), shares[0], linear)
+    return np.asarray(np.round(share * START_PARTS) / START_PARTS)
+
+
+def _highest(
+    data: Batch,
+    found: Array,
+    several: Index,
+    column: Index,
+    peaks: Array,
+    at_zero: NDArray[np.bool_],
+    *,
+    restricted: bool,
+) -> None:
+    """Fill ``found`` for the columns with several maxima."""
+    for j in several.tolist():
+        values = peaks[column == j]
+        if at_zero[j]:
+            values = np.concatenate([[0.0], values])
+        part = data.take(np.full(len(values), j))
+        at = projections(part, values, derivative=False)
+        logs = np.log(np.where(part.mask > 0, part.v + values, 1.0))
+        heights = -0.5 * sums(np.ones((len(logs), 1)), logs) - 0.5 * at.rss
+        if restricted:
+            heights = heights - 0.5 * at.log_det
+        found[j] = values[np.argmax(heights)]
+
+
+def grid_span(data: Batch, *, restricted: bool) -> Array:
+    """Return ``log(1 + bound / min v)`` of every column: no stationary point lies beyond.
+
+    The bound of :func:`search_bound`, with the residual sum of squares of the
+    common fit in place of each column's own, which is at most as large.
+    """
+    inside = data.mask > 0
+    low = np.where(inside, data.v, np.inf).min(0)
+    high = np.where(inside, data.v, 0.0).max(0)
+    m = np.maximum(data.n - data.p if restricted else data.n, 1)
+    total = sums(data.mask * data.y, data.y)
+    b, c = 2 * m * low - total, m * low**2 - total * high
+    bound = np.maximum(0.0, (-b + np.sqrt(np.maximum(0.0, b * b - 4 * m * c))) / (2 * m))
+    if data.v.shape[-1] == 1:  # one grid for all: from the smallest variance of all
+        low = np.full_like(low, data.v.min())
+    return np.log1p(bound / low)
+
+
+def _slopes(data: Batch, grid_end: float, *, restricted: bool) -> tuple[Array, Array]:
+    """Return the score on a grid from 0, and the grid, shapes (G, T) and (G, 1) or (G, T)."""
+    points = int(np.ceil(grid_end / GRID_STEP)) + 2
+    steps = np.expm1(np.linspace(0.0, grid_end * (1 + 1e-9) + 1e-6, points))
+    if data.v.shape[-1] == 1:
+        grid = float(data.v.min()) * steps
+        slope = score_on_grid(data, grid, restricted=restricted)
+        return np.broadcast_to(slope, (points, data.columns)), grid[:, None]
+    low = np.where(data.mask > 0, data.v, np.inf).min(0)
+    grid_columns = low * steps[:, None]
+    slopes = np.empty((points, data.columns))
+    for g in range(points):
+        at = projections(data, grid_columns[g], derivative=False)
+        slopes[g] = at.score - (at.trace if restricted else at.total)
+    return slopes, grid_columns
+
+
+def _newton(
+    data: Batch,
+    column: Index,
+    low: Array,
+    high: Array,
+    start: Array,
+    function: Callable[[Batch, Array, Index], tuple[Array, Array]],
+) -> Array:
+    """Return the root of a function that falls through 0 inside each bracket.
+
+    ``function`` returns value and derivative. A step that leaves the bracket is replaced by its
+    middle. The result of a column does not depend on the other columns.
+    """
+    value, low, high = start.copy(), low.copy(), high.copy()
+    floor = np.broadcast_to(np.where(data.mask > 0, data.v, np.inf).min(0), data.columns)[column]
+    active = np.arange(len(column))
+    for _ in range(MOST_STEPS):
+        work = at_least_two(active)
+        t = value[work]
+        f, slope = function(data.take(column[work]), t, column[work])
+        low[work] = np.where(f > 0, t, low[work])
+        high[work] = np.where(f > 0, high[work], t)
+        step = np.where(slope < 0, -f / np.where(slope < 0, slope, 1.0), np.inf)
+        new = t + step
+        inside = (new >= low[work]) & (new <= high[work])
+        middle = 0.5 * (low[work] + high[work])
+        new = np.where(inside, new, middle)
+        scale = floor[work] + t
+        done = (inside & (np.abs(step) <= LAST_COLUMN_STEP * scale)) | (
+            high[work] - low[work] <= 1e-15 * scale
+        )
+        value[work] = new
+        active = active[~done[: active.size]]
+        if not active.size:
+            return value
+    raise NotEstimableError(
+        f"the search for the between-study variance did not converge in {MOST_STEPS} steps for"
+        f" {active.size} of {len(column)} meta-analyses"
+    )
+
+
+# --- the registry ---------------------------------------------------------------------------------
+
+
+class Estimator(NamedTuple):
+    """One estimator of tau-squared: everything that the package knows of it.
+
+    Attributes
+    ----------
+    words : str
+        What a methods section calls it, with its source.
+    search : callable
+        Of one data set in scaled units.
+    columns : callable
+        Of every column of a batch, and the end of the search grid.
+    by_likelihood : bool
+        Whether it searches a likelihood.
+    """
+
+    words: str
+    search: Callable[[Search], Tau2]
+    columns: Callable[[Batch, float], Array]
+    by_likelihood: bool = False
+
+
+def _by_moments(method: str, words: str) -> Estimator:
+    one = partial(_moment, method=method)
+    return Estimator(words, one, partial(_moment_columns, method=method))
+
+
+def _by_likelihood(words: str, *, restricted: bool) -> Estimator:
+    one = partial(_likelihood, restricted=restricted)
+    return Estimator(words, one, partial(_likelihood_columns, restricted=restricted), True)
+
+
+def _by_q(words: str) -> Estimator:
+    return Estimator(words, _paule_mandel, _paule_mandel_columns)
+
+
+#: The one registry of estimators: a new one is an entry here.
+ESTIMATORS: Mapping[str, Estimator] = MappingProxyType({
+    "DL": _by_moments("DL", "the DerSimonian–Laird method (DerSimonian and Laird 1986)"),
+    "PM": _by_q("the Paule–Mandel method (Paule and Mandel 1982)"),
+    "HE": _by_moments("HE", "the Hedges–Olkin method (Viechtbauer 2005)"),
+    "HS": _by_moments("HS", "the Hunter–Schmidt method (Viechtbauer 2005)"),
+    "SJ": Estimator("the Sidik–Jonkman method (Sidik and Jonkman 2005)", _sidik_jonkman,
+                    _sidik_jonkman_columns),
+    "ML": _by_likelihood("maximum likelihood (Viechtbauer 2005)", restricted=False),
+    "REML": _by_likelihood("restricted maximum likelihood (Viechtbauer 2005)", restricted=True),
+    "EB": _by_q("empirical Bayes (Viechtbauer et al. 2015)"),
+})  # fmt: skip
+
+
+def check_tau2_method(method: str, *, common: bool = False) -> str:
+    """Return the name of an estimator, or refuse it with the nearest; ``common`` where allowed."""
+    return check_choice("tau2_method", method, (*TAU2_METHODS, *([COMMON] if common else [])))

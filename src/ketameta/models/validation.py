@@ -6,6 +6,7 @@ Fits nothing. Positions are counted from 0, as in Python.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,14 +82,11 @@ def checked_inputs(
             "estimates is empty: there are no studies; use pool() for a result that says so"
         )
     known = _labels(labels, k)
-    _check_values("estimates", y, ~np.isfinite(y), known, "a finite number is needed")
-    _check_values("estimates", y, np.abs(y) > LARGEST, known, f"at most {LARGEST:g} in size")
-    bad = ~(np.isfinite(v) & (v > 0))
-    _check_values("variances", v, bad, known, "a sampling variance is finite and > 0")
-    bad = (v > LARGEST**2) | (v < SMALLEST**2)
-    rule = f"a sampling variance is between {SMALLEST**2:g} and {LARGEST**2:g}; check its units"
-    _check_values("variances", v, bad, known, rule)
-    if v.max() / UNUSABLE_RATIO > v.min():
+    low, high = float(v.min()), float(v.max())
+    fine = low >= SMALLEST**2 and high <= LARGEST**2 and float(np.abs(y).max()) <= LARGEST
+    if not fine:
+        _check_numbers(y, v, known)
+    if high / UNUSABLE_RATIO > low:
         least, most = int(v.argmin()), int(v.argmax())
         raise NotEstimableError(
             f"variances[{most}] ({known[most]}) is {v[most]:g} and variances[{least}]"
@@ -97,9 +95,26 @@ def checked_inputs(
         )
     if check_choice("repeated_labels", repeated_labels, ("refuse", "allow")) == "refuse":
         _check_repeats(known)
-    matrix, columns = _design(design, names, k)
-    _check_design(matrix, columns, known)
-    return Inputs(y, v, matrix, known, columns)
+    plain = Inputs(y, v, np.ones((k, 1)), known, ("intercept",))
+    return plain if design is None else with_design(plain, design, names)
+
+
+def with_design(inputs: Inputs, design: ArrayLike, names: Sequence[str] | None = None) -> Inputs:
+    """Return checked arrays with a design of their own, or refuse that; see above."""
+    matrix, columns = _design(design, names, len(inputs.y))
+    _check_design(matrix, columns, inputs.labels)
+    return inputs._replace(design=matrix, names=columns)
+
+
+def _check_numbers(y: Array, v: Array, known: tuple[str, ...]) -> None:
+    """Refuse numbers of which some cannot be used, by name and position."""
+    _check_values("estimates", y, ~np.isfinite(y), known, "a finite number is needed")
+    _check_values("estimates", y, np.abs(y) > LARGEST, known, f"at most {LARGEST:g} in size")
+    bad = ~(np.isfinite(v) & (v > 0))
+    _check_values("variances", v, bad, known, "a sampling variance is finite and > 0")
+    bad = (v > LARGEST**2) | (v < SMALLEST**2)
+    rule = f"a sampling variance is between {SMALLEST**2:g} and {LARGEST**2:g}; check its units"
+    _check_values("variances", v, bad, known, rule)
 
 
 def check_fit(fit: object, what: str, *, regression: bool = True) -> None:
@@ -140,13 +155,18 @@ def _numbers(argument: str, values: Any) -> Array:
 
 def _labels(labels: Sequence[object] | ArrayLike | None, k: int) -> tuple[str, ...]:
     if labels is None:
-        return tuple(f"study {i + 1}" for i in range(k))
+        return _numbered(k)
     if isinstance(labels, str):
         raise UsageError(f"labels is the text {labels!r}; give one label per study")
     items = np.asarray(labels, dtype=object).ravel().tolist()
     if len(items) != k:
         raise UsageError(f"labels has {len(items)} values and estimates has {k}; give one each")
-    return tuple(str(item) for item in items)
+    return tuple(map(str, items))
+
+
+@lru_cache(maxsize=8)
+def _numbered(k: int) -> tuple[str, ...]:
+    return tuple(f"study {i + 1}" for i in range(k))
 
 
 def _check_values(
@@ -163,6 +183,8 @@ def _check_values(
 
 
 def _check_repeats(labels: tuple[str, ...]) -> None:
+    if len(set(labels)) == len(labels):
+        return
     seen: dict[str, list[int]] = {}
     for i, label in enumerate(labels):
         seen.setdefault(label, []).append(i)
@@ -178,10 +200,8 @@ def _check_repeats(labels: tuple[str, ...]) -> None:
 
 
 def _design(
-    design: ArrayLike | None, names: Sequence[str] | None, k: int
+    design: ArrayLike, names: Sequence[str] | None, k: int
 ) -> tuple[Array, tuple[str, ...]]:
-    if design is None:
-        return np.ones((k, 1)), ("intercept",)
     try:
         matrix = as_numbers("moderators", design, booleans=True)
     except UsageError as problem:

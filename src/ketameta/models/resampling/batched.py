@@ -17,7 +17,7 @@ from scipy import special
 from ketameta.effects.table import Effects
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_count, plural
-from ketameta.measures import CI_METHODS, TAU2_METHODS
+from ketameta.measures import CI_METHODS
 from ketameta.models.intervals import ZERO_SCALE, check_level
 from ketameta.models.least_squares import Array
 from ketameta.models.resampling.batch import (
@@ -29,9 +29,16 @@ from ketameta.models.resampling.batch import (
     read_batch,
     sums,
 )
-from ketameta.models.resampling.batched_tau2 import at_least_two, column_tau2, grid_span
 from ketameta.models.results import Printed, Result
-from ketameta.models.tau2 import COMMON, GRID_STEP
+from ketameta.models.tau2 import (
+    COMMON,
+    ESTIMATORS,
+    GRID_STEP,
+    at_least_two,
+    check_tau2_method,
+    column_tau2,
+    grid_span,
+)
 from ketameta.models.validation import check_fit
 
 if TYPE_CHECKING:
@@ -164,7 +171,7 @@ def batched_fit(
     >>> fits.k.tolist(), fits.tau2.round(4).tolist()
     ([3, 2], [0.1125, 0.225])
     """
-    check_choice("tau2_method", tau2_method, (*TAU2_METHODS, COMMON))
+    check_tau2_method(tau2_method, common=True)
     if isinstance(estimates, Effects):
         variances, estimates = estimates.variance, estimates.estimate
     elif variances is None:
@@ -173,7 +180,7 @@ def batched_fit(
     k, p = len(inputs.y), inputs.p
     size = chunk_columns(k, p, 2, budget_bytes)
     span = 0.0
-    if tau2_method in ("ML", "REML"):
+    if tau2_method != COMMON and ESTIMATORS[tau2_method].by_likelihood:
         parts = inputs.chunks(size, designs=False)
         spans = [grid_span(part, restricted=tau2_method == "REML") for part in parts]
         span = float(np.concatenate(spans).max())

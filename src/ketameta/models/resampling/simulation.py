@@ -17,7 +17,7 @@ from ketameta.effects.arrays import as_number, as_numbers
 from ketameta.effects.table import Effects
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_count, format_number, format_percent, plural
-from ketameta.measures import CI_METHODS, TAU2_METHODS
+from ketameta.measures import CI_METHODS
 from ketameta.models.intervals import check_level
 from ketameta.models.resampling.batched import (
     DEFAULT_BUDGET,
@@ -27,7 +27,7 @@ from ketameta.models.resampling.batched import (
 )
 from ketameta.models.resampling.bootstrap import Progress, check_replicates, check_seed, run_blocks
 from ketameta.models.results import Columns, Line, Printed, Result, terminal_bar
-from ketameta.models.tau2 import COMMON
+from ketameta.models.tau2 import check_tau2_method
 from ketameta.models.validation import UNUSABLE_RATIO
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def simulate_coverage(
     >>> bool(found.coverage[2] > found.coverage[1])
     True
     """
-    check_choice("tau2_method", tau2_method, (*TAU2_METHODS, COMMON))
+    check_tau2_method(tau2_method, common=True)
     methods = tuple(check_choice("ci_methods", name, CI_METHODS) for name in ci_methods)
     if not methods:
         raise UsageError(f"ci_methods is empty; give one or more of {', '.join(CI_METHODS)}")
