@@ -203,6 +203,13 @@ BROKEN: dict[str, tuple[str, str, str, str]] = {
                      "analyses/mood_score.toml:30: the file is not valid TOML"),
     "an unclosed text": ("analyses/nausea.toml", '"harms"', '"harms',
                          "analyses/nausea.toml:3: the file is not valid TOML"),
+    "a near miss of which nothing is told": (
+        "data/search.toml", "[[nothing_found]]",
+        '[[near_miss]]\nstudy = "Maple 2010"\n\n[[nothing_found]]',
+        "data/search.toml:11 near_miss.told: entry 1 has no text under it"),
+    "a harm of which no fact is known": (
+        "data/claims.toml", 'indirect = ["nausea"]', 'indirect = ["nausea"]\nfacts = ["misuse"]',
+        "data/claims.toml:1: helps: facts names 'misuse', of which harm_facts.csv has no row"),
     "a correction of another kind": ("data/corrections.toml", "value = 12.0", "value = [12.0]",
                                      "data/corrections.toml:1 value: [12.0]: neither text nor"),
     "a correction in vain": ("data/corrections.toml", "expect = 12.1", "expect = 12.2",

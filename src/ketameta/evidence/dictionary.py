@@ -73,7 +73,9 @@ _SEARCH = """## search.toml
 What was searched and found. A `[flow]` table holds the counts of a PRISMA diagram under the names
 `identified`, `removed_before_screening`, `screened`, `excluded`, `sought`, `not_retrieved`,
 `assessed`, `excluded_full_text` and `included`, as far as they are known; a count of records left
-out may be a table of reasons. Where three neighbours are given, they must add up.
+out may be a table of reasons. Where three neighbours are given, they must add up. `[[near_miss]]`
+(`study`, `told`, `source_url`) is a study that comes near the question without answering it,
+`[[not_reached]]` (`looked_for`, `where`, `date`, `found`) a source that could not be read.
 """
 
 

@@ -312,7 +312,7 @@ def report_context(
         "versions": dict(versions),
         "results": by_name,
         "sections": sections,
-        "gap": _gap(by_name, project),
+        "gap": _gap(by_name, project, search),
         "abstract": summary.abstract(text, by_name, search, counts, project),
         "plain_summary": text("plain_summary"),
         "not_meant": summary.sentences_in(text("not_meant")),
@@ -432,15 +432,23 @@ def _sections(
     ]
 
 
-def _gap(by_name: Mapping[str, dict[str, Any]], project: Project) -> dict[str, Any]:
+def _gap(
+    by_name: Mapping[str, dict[str, Any]], project: Project, search: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what the first paragraph needs: whether anybody has tested what is asked."""
     direct = by_name.get(project.project.headline)
     if direct is None:
         # Nothing is said of a question that no analysis is named for.
         return {"k": 0, "verdict": "", "more": ""}
     if direct["k"] == 0:
-        looked = f"We looked for {direct['looked_for']}. We found none."
-        return {"k": 0, "verdict": project.front.untested, "more": looked}
+        kind, closed = (search["search"][name] for name in ("kind", "extraction_closed"))
+        until = "" if closed == NOT_STATED else f", until {closed}"
+        how = f"{kind[:1].lower()}{kind[1:]}"
+        looked = [f"We looked for {direct['looked_for']}{until} ({how}). We found none."]
+        near = [f"{item['study']}: {item['told']}" for item in search.get("near_miss", ())]
+        if near:
+            looked.append(f"Near misses, which do not answer the question: {'; '.join(near)}.")
+        return {"k": 0, "verdict": project.front.untested, "more": " ".join(looked)}
     told = f"{plural(direct['k'], 'trial')} of {project.directness.topic} could be analysed."
     return {"k": direct["k"], "verdict": told, "more": " ".join(direct["sentences"])}
 

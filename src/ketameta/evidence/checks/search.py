@@ -44,6 +44,8 @@ _SEARCH = (
     *("question", "due_after_days"),
 )
 _LISTS = {"source": ("name", "searched_for"), "nothing_found": ("looked_for",)}
+#: Lists that a record may leave out: what came near without answering, what could not be read.
+_FURTHER = {"near_miss": ("study", "told"), "not_reached": ("looked_for", "where", "date")}
 
 
 def search_findings(paths: ProjectPaths, exclusions: Sequence[Row] = ()) -> Iterator[Finding]:
@@ -93,16 +95,16 @@ def form_findings(paths: ProjectPaths) -> Iterator[Finding]:
         )
 
     for name in document:
-        if name not in (*_TABLES, "flow", "prisma"):
-            hint = did_you_mean(name, (*_TABLES, "flow"))
+        if name not in (*_TABLES, *_FURTHER, "flow", "prisma"):
+            hint = did_you_mean(name, (*_TABLES, *_FURTHER, "flow"))
             yield wrong(name, "no such table", f"rename or delete it{hint}")
     search = document.get("search")
     if not isinstance(search, Mapping):
         yield wrong("search", "the table is missing", f"write [search]: {', '.join(_SEARCH)}")
     else:
         yield from _search_findings(search, wrong)
-    for name, keys in _LISTS.items():
-        entries = document.get(name)
+    for name, keys in {**_LISTS, **_FURTHER}.items():
+        entries = document.get(name, [] if name in _FURTHER else None)
         whole = isinstance(entries, list) and all(isinstance(item, Mapping) for item in entries)
         if not whole:
             yield wrong(name, "it is no list of tables", f"write [[{name}]], or {name} = []")
