@@ -92,10 +92,11 @@ def test_one_kind_of_evidence_needs_no_heading():
     assert "heading" not in parts(drawn(evidence_map, EvidenceMap((Cell("Mood", "Ketamine", 3),))))
 
 
-def test_an_empty_map_still_shows_its_frame():
+def test_a_map_of_nothing_but_gaps_shows_them_and_one_without_rows_is_refused():
     ax = drawn(evidence_map, EvidenceMap((), ("ADHD: symptoms",), ("Ketamine",)))
     assert words(ax, "trials") == ["0"]
-    assert words(drawn(evidence_map, EvidenceMap(())), "footnote")
+    with pytest.raises(UsageError, match="at least one row and one column"):
+        EvidenceMap((), ("ADHD: symptoms",))
 
 
 def test_text_stays_on_the_page_and_apart():

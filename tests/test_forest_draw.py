@@ -26,6 +26,7 @@ from figure_helpers import (
     subgroups,
     words,
 )
+from figure_helpers import forest_of as report_forest
 from ketameta.errors import UsageError
 from ketameta.plots import find, look, save
 from ketameta.plots.forest import describe
@@ -33,11 +34,10 @@ from ketameta.plots.forest import plot as forest
 from ketameta.plots.forest_data import Forest, arranged, forest_of, pooled_rows, pools_of
 from ketameta.plots.look import file_bytes
 from ketameta.plots.scale import Scale
-from ketameta.report import forest_data
 
 
 def plotted(data, **options):
-    return drawn(forest, forest_data(data), **options)
+    return drawn(forest, report_forest(data), **options)
 
 
 def svg(data):
@@ -107,11 +107,11 @@ def test_identifiers_in_an_svg_are_those_of_one_figure():
 def test_svg_is_the_same_in_another_process():
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from figure_helpers import subgroups\n"
+        "from figure_helpers import forest_of as report_forest, subgroups\n"
         "from ketameta.plots import forest, look\n"
-        "from ketameta.report import forest_data\n"
+        ""
         "with look.detached():\n"
-        "    ax = forest(forest_data(subgroups()))\n"
+        "    ax = forest(report_forest(subgroups()))\n"
         "sys.stdout.buffer.write(look.file_bytes(ax, 'svg'))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
@@ -187,7 +187,7 @@ def test_settings_end_with_the_block_even_after_an_error():
 def test_nothing_is_shown_and_a_figure_of_its_own_is_pyplots(monkeypatch):
     monkeypatch.setattr(plt, "show", lambda *_: pytest.fail("shown"))
     before = set(plt.get_fignums())
-    ax = forest(forest_data(smd(2)))
+    ax = forest(report_forest(smd(2)))
     (number,) = set(plt.get_fignums()) - before
     assert plt.figure(number) is ax.figure
     plt.close(number)

@@ -169,15 +169,29 @@ def test_an_estimate_far_out_does_not_squeeze_the_rest():
 
 
 @pytest.mark.parametrize("low, high", [(-9.0, 4.0), (-1.0, 6.5)])
-def test_pools_and_predictions_are_drawn_whole(low, high):
+def test_pools_are_drawn_whole_and_predictions_leave_the_trials_room(low, high):
     data = subgroups()
     data["groups"][0]["pooled"] |= {"ci_low": low, "ci_high": high}
-    data["pooled"] |= {"pi_low": low - 1, "pi_high": high + 1}
+    data["pooled"] |= {"pi_low": low - 90, "pi_high": high + 90}
     layout = laid_out(data)
-    few = [row for row in layout.rows if row.kind in ("overall", "subgroup_pool", "prediction")]
-    assert len(few) == 3
-    assert not any(row.cut_low or row.cut_high for row in few)
-    assert layout.axis.low < low - 1 and layout.axis.high > high + 1
+    pools = [row for row in layout.rows if row.kind in ("overall", "subgroup_pool")]
+    assert len(pools) == 2
+    assert layout.axis.low < low + 1 and layout.axis.high > high - 1
+    prediction = layout.rows_of("prediction")[0]
+    assert prediction.cut_low and prediction.cut_high
+    trials = [end for row in layout.rows_of("study") for end in (row.low, row.high)]
+    assert layout.axis.share(max(trials)) - layout.axis.share(min(trials)) > 0.06
+
+
+def test_an_interval_on_one_degree_of_freedom_is_written_and_not_drawn():
+    data = forest_of(smd(2))
+    layout = lay_out(replace(data, pool=replace(data.pool, low=-28.0, high=12.4, df=1)))
+    assert layout.rows_of("overall")[0].cell("effect") == "−0.45 [−28.00, 12.40]"
+    assert layout.axis.low > -5
+    drawn_parts = parts(picture(layout))
+    assert not drawn_parts["pooled_diamond"] and not drawn_parts["pooled_line"]
+    assert any("too wide to draw" in row.label for row in layout.rows_of("note"))
+    assert any("written, not drawn" in line for note in layout.footnotes for line in note)
 
 
 def test_even_an_absurd_pool_leaves_room_to_see_the_trials():

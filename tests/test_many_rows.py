@@ -6,9 +6,9 @@ import copy
 
 import pytest
 
-from figure_helpers import smd, subgroups
+from figure_helpers import forest_of, smd, subgroups
 from ketameta.plots.forest_layout import lay_out
-from ketameta.report import plots, plots_of
+from ketameta.report import plots
 
 NOTHING = dict.fromkeys(
     ("over_time", "network", "dose_response", "small_study", "gosh", "multiverse", "group_by")
@@ -21,10 +21,6 @@ def many(result, copies):
     for group in big["groups"]:
         group["rows"] = [dict(row) for row in group["rows"] for _ in range(copies)]
     return big
-
-
-def forest_of(result):
-    return next(plot.data for plot in plots_of(result) if plot.kind == "forest")
 
 
 def test_as_many_rows_as_fit_are_drawn_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

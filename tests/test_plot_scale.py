@@ -120,6 +120,8 @@ def test_the_few_are_drawn_whole_until_trials_could_not_be_seen():
     assert low < -6.0 and high > 5.0
     low, high = choose_range(PLAIN, estimates, bounds, whole=[(-6000.0, 5000.0)])
     assert low > -100 and high < 100
+    low, high = choose_range(PLAIN, estimates, bounds, predictions=[(-60.0, 50.0)])
+    assert 1.3 / (high - low) > 0.25
     low, high = choose_range(RATIO, [], whole=[(0.001, 900.0)])
     assert low < 0.001 and high > 900.0
 

@@ -516,11 +516,11 @@ def test_names_of_time_classes_stand_apart():
     assert_well_set(drawn(over_time, data))
 
 
-def test_pools_over_time_are_diamonds_as_tall_as_their_intervals():
+def test_pools_over_time_are_boxes_as_tall_as_their_intervals():
     ax = drawn(over_time, crowded())
     tall = [
-        (shape.get_path().vertices[:, 1].min(), shape.get_path().vertices[:, 1].max())
-        for shape in find(ax, "pooled_diamond")
+        (shape.get_paths()[0].vertices[:, 1].min(), shape.get_paths()[0].vertices[:, 1].max())
+        for shape in find(ax, "pooled_interval")
     ]
     assert tall == [(-8, -1), (-7, -3), (-30, 20), (-8, 4), (-5.5, -1.7)]
     low, high = ax.get_ylim()

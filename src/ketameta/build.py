@@ -366,7 +366,7 @@ def build(
         written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
         say("Drawing figures")
         drawing.add(page_plots(results, evidence))
-        drawing.add([evidence_map(evidence)])
+        drawing.add([plot for plot in (evidence_map(evidence),) if plot is not None])
         written += drawing.finish(terminal_bar("Drawing figures"))
     if figures_only:
         made = draw_pictures(paths.figures, paths.figures, drawing.names, paths.build / "stamps")

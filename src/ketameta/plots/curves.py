@@ -128,9 +128,10 @@ def time_axes(data: OverTime) -> tuple[Axis, Axis]:
     """Return both axes; pooled intervals are whole."""
     points = [at for _, members in data.trials for at in members]
     days = [at.place for at in points]
-    days += [day for item in data.classes for day in (item.start, item.end)]
+    first = 0.6 * min(days)
+    days += [max(day, first) for item in data.classes for day in (item.start, item.end)]
     y = axis_of(data.scale, points, [item.value for item in data.classes])
-    x = Axis(min(days) / 1.25, max(days) * 1.6, "Time since the first dose", log=True)
+    x = Axis(min(days) / 1.1, max(days) * 1.25, "Time since the first dose", log=True)
     kept: list[tuple[float, str]] = []
     right = -math.inf
     for day, label in TIME_TICKS:  # leave out what would touch the label before
@@ -150,7 +151,7 @@ def over_time(data: OverTime, *, ax: Axes | None = None, title: str | None = Non
     -------
     Axes
         Parts: ``class_band``, ``class_name``, ``null_line``, ``trial_line``, ``trial_interval``,
-        ``trial_point``, ``pooled_diamond`` (as tall as its interval), ``clip_arrow``.
+        ``trial_point``, ``pooled_estimate``, ``pooled_interval``, ``clip_arrow``.
     """
     scale = data.scale
     x, y = time_axes(data)
@@ -168,27 +169,24 @@ def over_time(data: OverTime, *, ax: Axes | None = None, title: str | None = Non
                colour=look.LIGHT, marker="o", ms=4.4, color=look.SKY, mec=look.NAVY, mew=0.4,
                zorder=2.4)  # fmt: skip
     for item in data.classes:
-        # Beside the trials of the class, so that it hides none of them.
-        inside = [at.place for points in trials.values() for at in points
-                  if item.start <= at.place <= item.end]  # fmt: skip
-        day = max(inside, default=math.sqrt(item.start * item.end))
-        reach = max((away for (_, place), away in moved.items() if place == day), default=0.0)
-        at = min(beside(x, wide, day, reach + 11.0), x.high)
-        _diamond(ax, [beside(x, wide, at, way) for way in (0.0, 4.6, 0.0, -4.6)], item, scale, y)
+        _pool(ax, y, (x.cut(item.start), x.cut(item.end)), item.value.shown(scale))
     return ax
 
 
-def _diamond(ax: Axes, xs: Sequence[float], item: TimeClass, scale: Scale, y: Axis) -> None:
-    """Draw a pooled estimate as forest plots do, upright: as tall as its interval."""
-    estimate, low, high = item.value.shown(scale)
-    low, high = (estimate if end is None else end for end in (low, high))
-    cut = y.side(low) or y.side(high)
-    for patch in ax.fill(xs, [low, estimate, high, estimate], facecolor=look.NAVY,
-                         edgecolor=look.PAPER, lw=0.5, zorder=3, gid="pooled_diamond"):  # fmt: skip
-        patch.set_clip_on(bool(cut))
-    ends = [(xs[0], y.low, -1)] if y.side(low) < 0 else []
-    ends += [(xs[0], y.high, 1)] if y.side(high) > 0 else []
-    arrows(ax, ends, "y", colour=look.NAVY, size=5.0)
+def _pool(
+    ax: Axes, y: Axis, ends: tuple[float, float], shown: tuple[float, float | None, float | None]
+) -> None:
+    """Draw a pooled estimate across its band: a line in the box of its interval."""
+    estimate, low, high = shown
+    if low is not None and high is not None:
+        ax.fill_between(ends, y.cut(low), y.cut(high), color=look.NAVY, alpha=0.16, lw=0,
+                        zorder=1.2, gid="pooled_interval")  # fmt: skip
+        middle = math.sqrt(ends[0] * ends[1])
+        arrows(ax, [(middle, y.cut(end), y.side(end)) for end in (low, high) if y.side(end)], "y",
+               colour=look.NAVY, size=5.0)  # fmt: skip
+    if y.side(estimate) == 0:
+        ax.plot(ends, [estimate, estimate], color=look.NAVY, lw=1.8, zorder=1.4,
+                gid="pooled_estimate")  # fmt: skip
 
 
 def class_names(data: OverTime, x: Axis, wide: float) -> list[tuple[str, float, int]]:
@@ -227,8 +225,8 @@ def _time_notes(data: OverTime) -> list[str]:
     legend = f"Circles: trials, joined where one trial has several times; lines: {interval};"
     legend += " arrowhead: runs past the axis. Trials at the same time stand side by side."
     if data.classes:
-        legend += " Diamonds: pooled estimates of the bands, those of the forest plot, as tall as"
-        legend += f" their {interval}."
+        legend += " Dark line and box: pooled estimate of the trials in a band, that of the forest"
+        legend += f" plot, with its {interval}."
     return [legend, data.scale.direction_words, data.note]
 
 
@@ -327,7 +325,7 @@ def dose_response(data: DoseResponse, *, ax: Axes | None = None, title: str | No
         handles += _trial(
             ax, [beside(x, wide, at.place, moved[name, at.place]) for at in found], found, scale,
             y, line={"color": colour, "lw": 0.7, "ls": look.DOTTED, "zorder": 2}, colour=colour,
-            marker="os^Dv"[index // len(look.PALETTE) % 5], ms=4.8, color=colour, mec=look.PAPER,
+            marker="os^Dv"[index % 5], ms=4.8, color=colour, mec=look.PAPER,
             mew=0.4, zorder=3, label=name,
         )  # fmt: skip
     legend = ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False,

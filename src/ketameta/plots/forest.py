@@ -103,7 +103,8 @@ def plot(
     -----
     The reader should be able to say, in ten seconds, which way the trials point, how sure the
     pooled estimate is, and how different the next trial could be. Marker areas are proportional
-    to the weights. Pooled and prediction intervals are drawn whole.
+    to the weights. Pooled intervals are drawn whole; what runs past the axis has an arrowhead, such
+    as a prediction interval that would leave the trials no room.
 
     Examples
     --------
@@ -302,7 +303,8 @@ class _Pen(Pen):
         baseline = y
         for line in row.lines:
             baseline = centred(y + LINE * size / 2, size)
-            self.text(part, x, baseline, line, size, bold=bold, italic=italic, colour=colour)
+            self.text(part, x, baseline, line, size, bold=bold, italic=italic, colour=colour,
+                      url=row.trial.url if row.trial else "")  # fmt: skip
             y += LINE * size
         if row.lines:
             reach = look.text_width(row.lines[-1], size, bold=bold)
@@ -412,6 +414,8 @@ class _Pen(Pen):
         style = self.layout.style
         for row in self.layout.rows:
             y = row.middle
+            if not row.drawn:
+                continue
             if row.kind in ("overall", "subgroup_pool") and row.estimate is not None:
                 whole = row.kind == "overall"
                 half = DIAMOND if whole else GROUP_DIAMOND

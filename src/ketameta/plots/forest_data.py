@@ -46,6 +46,8 @@ class Trial:
         Judgement per domain.
     more : tuple of str
         Texts of the extra columns.
+    url : str
+        Where the label leads to in an SVG, such as a card of the same page.
     """
 
     label: str
@@ -64,6 +66,7 @@ class Trial:
     set_aside: str | None = None
     risk_of_bias: Mapping[str, str] = field(default_factory=dict)
     more: tuple[str, ...] = ()
+    url: str = ""
 
     @property
     def used(self) -> bool:
@@ -73,7 +76,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pooled estimate with its intervals and what surrounds it; ``i2`` is a share of one."""
+    """A pooled estimate with its intervals and what surrounds it; ``i2`` is a share of one.
+
+    ``df`` is of the t interval: one on a single degree of freedom is written and not drawn.
+    ``credible`` says whether the interval is one.
+    """
 
     k: int | None = None
     estimate: float | None = None
@@ -91,6 +98,13 @@ class Pool:
     model: str = ""
     tau2_method: str | None = None
     ci_method: str | None = None
+    df: float | None = None
+    credible: bool = False
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the interval says enough to be drawn."""
+        return self.df != 1
 
     @classmethod
     def of(cls, fit: Any, label: str = "") -> Pool | None:
@@ -107,7 +121,7 @@ class Pool:
             number("pi_high"), number("tau2"), number("i2"), number("q"),
             getattr(fit, "q_df", None), number("q_p_value"), number("p_value"), label,
             str(getattr(fit, "model", "")), getattr(fit, "tau2_method", None),
-            getattr(fit, "ci_method", None),
+            getattr(fit, "ci_method", None), number("df"), bool(getattr(fit, "credible", False)),
         )  # fmt: skip
 
 
@@ -211,7 +225,7 @@ def forest_of(result: Any) -> Forest:
     words = "Common effect" if getattr(result, "model", "") == "common" else ""
     pool = _pool(result, words)
     if hasattr(result, "tau_prior") and pool is not None:
-        pool = replace(pool, model="bayes", ci_method=None)
+        pool = replace(pool, model="bayes", ci_method=None, credible=True)
     return Forest((Group(None, _trials(result)),), _scale(result), pool, k=result.k)
 
 

@@ -42,7 +42,7 @@ PLOT_GAP, INDENT = 4.5, 6.0
 PLOT_COMFORTABLE, PLOT_LEAST, PLOT_AMPLE = 122.0, 98.0, 180.0
 LABEL_MOST, LABEL_LEAST, BLOCK_WANTED = 156.0, 74.0, 240.0
 COMPARISON_MOST = 108.0
-RISK_PITCH = 11.2
+RISK_PITCH = 10.2
 ROW, GROUP_SPACE, TICK_SPACE, ARROW_SPACE = 13.0, 5.0, 14.0, 15.0
 #: Bodies taller than this have the axis above them too; pages as tall as this are not split.
 REPEAT_AXIS_BEYOND, PAGE_HEIGHT = 430.0, 640.0
@@ -122,7 +122,8 @@ class ForestLayout:
     @property
     def pooled_estimate(self) -> float | None:
         """The estimate of all trials, where the axis holds it."""
-        value = next((row.estimate for row in self.rows if row.kind == "overall"), None)
+        overall = (row for row in self.rows if row.kind == "overall" and row.drawn)
+        value = next((row.estimate for row in overall), None)
         return None if value is None or self.axis is None or self.axis.side(value) else value
 
     def pages(
@@ -348,7 +349,9 @@ def _stacked(row: ForestRow) -> ForestRow:
 def _axis(
     forest: Forest, rows: Sequence[ForestRow], xlim: tuple[float, float] | None, room: float
 ) -> Axis | None:
-    marked = [row for row in rows if row.estimate is not None or row.low is not None]
+    marked = [
+        row for row in rows if row.drawn and (row.estimate is not None or row.low is not None)
+    ]
     if xlim is None:
         if not marked:
             return None
@@ -361,7 +364,8 @@ def _axis(
             forest.scale,
             [row.estimate for row in trials if row.estimate is not None],
             [(row.low, row.high) for row in trials],
-            whole=[(row.low, row.high) for row in few],
+            whole=[(row.low, row.high) for row in few if row.kind != "prediction"],
+            predictions=[(row.low, row.high) for row in few if row.kind == "prediction"],
             extra=[] if forest.important is None else [forest.important],
             unit=math.log(10.0) if forest.scale.is_ratio else unit,
         )
@@ -393,6 +397,8 @@ def _sized(
             cut_low=axis is not None and row.low is not None and axis.side(row.low) < 0,
             cut_high=axis is not None and row.high is not None and axis.side(row.high) > 0,
         )
+        if not row.drawn:
+            made = replace(made, cut_low=False, cut_high=False)
         if axis is not None and row.estimate is not None and row.kind == "study":
             made = replace(
                 made,

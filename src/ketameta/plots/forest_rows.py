@@ -117,6 +117,8 @@ class ForestRow:
         Column name -> pieces of text.
     estimate, low, high : float or None
         As shown (ratios, not their logarithms).
+    drawn : bool
+        Whether estimate and interval are drawn, beside being written.
     cut_low, cut_high : bool
         Whether the interval runs past the axis there, and has an arrow.
     """
@@ -136,6 +138,7 @@ class ForestRow:
     excluded: bool = False
     risk_of_bias: tuple[str, ...] = ()
     trial: Trial | None = None
+    drawn: bool = True
     cut_low: bool = False
     cut_high: bool = False
     area: float = 0.0
@@ -399,7 +402,8 @@ class Reader:
         label = look.clean(pool.label or words.format(ci=self.forest.scale.interval_words))
         if not self.style.cochrane_words:
             label += f" (k\u00a0=\u00a0{format_count(len(used) if pool.k is None else pool.k)})"
-        return ForestRow(kind, label, self.write.pool(shown, used), *shown, group=group)
+        cells = self.write.pool(shown, used)
+        return ForestRow(kind, label, cells, *shown, group=group, drawn=pool.drawn)
 
     def prediction(self, pool: Pool, group: int | None) -> list[ForestRow]:
         """Return the row of a prediction interval, or why there is none."""
@@ -408,6 +412,8 @@ class Reader:
         if low is None or high is None:
             two = pool.k == 2 and pool.model != "common"
             words = "Two trials: no prediction interval"
+            if not pool.drawn:
+                words += ", and the interval of the mean is too wide to draw"
             return [ForestRow("note", words, group=group)] if two else []
         words = f"{format_percent(self.forest.scale.level)} prediction interval (a new trial)"
         cells = self.write.effect(None, low, high)
@@ -547,11 +553,16 @@ def footnotes(reader: Reader, rows: Sequence[ForestRow], *, labelled: bool) -> l
             count = plural(len(forest.trials), "trial")
             square = f"{count}, sorted, without names; square: estimate"
         legend.append(f"{forest.meaning or square}; line: {scale.interval_words}.")
-    if kinds & {"overall", "subgroup_pool"}:
+    if any(row.drawn and row.kind in ("overall", "subgroup_pool") for row in rows):
         dotted = " (dotted line)" if "overall" in kinds else ""
-        legend.append(f"Diamond: pooled estimate{dotted} with {scale.interval_words}.")
+        pools = [forest.pool, *(group.pool for group in forest.groups)]
+        credible = any(pool is not None and pool.credible for pool in pools)
+        words = scale.interval_words.replace("CI", "credible interval" if credible else "CI")
+        legend.append(f"Diamond: pooled estimate{dotted} with {words}.")
     if "prediction" in kinds:
         legend.append(f"Bar: {format_percent(scale.level)} prediction interval.")
+    if any(not row.drawn for row in rows):
+        legend.append("A t interval on one degree of freedom is written, not drawn.")
     if any(row.cut_low or row.cut_high for row in rows):
         legend.append("Arrowhead: runs past the axis.")
     if any(row.excluded for row in rows):

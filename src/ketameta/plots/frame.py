@@ -216,12 +216,13 @@ class Pen:
     def text(
         self, part: str, x: float, y: float, words: str, size: float = look.BODY, *,
         align: str = "left", bold: bool = False, italic: bool = False, colour: str = look.INK,
+        url: str = "",
     ) -> None:  # fmt: skip
-        """Write a line whose baseline is at ``y``."""
+        """Write a line whose baseline is at ``y``; with ``url`` it is a link in an SVG."""
         self.ax.text(
             x, y, words, transform=self.place, ha=align, va="baseline", size=size * self.scale,
             weight="bold" if bold else "normal", style="italic" if italic else "normal",
-            color=colour, gid=part,
+            color=colour, gid=part, url=url or None,
         )  # fmt: skip
 
     def block(self, part: str, x: float, middle: float, lines: Sequence[str], **how: Any) -> None:

@@ -27,7 +27,7 @@ DIFFERENCE = Scale("More people per 1,000")
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """One harm: log risk ratio, and risk difference and baseline in people per 1,000."""
+    """One harm: log risk ratio, and difference and risk on control in people per 1,000."""
 
     label: str
     k: int = 0
@@ -35,12 +35,6 @@ class Harm:
     baseline: float | None = None
     ratio: Estimate | None = None
     difference: Estimate | None = None
-
-    @property
-    def beyond_possible(self) -> bool:
-        """Whether the interval allows fewer people than have the harm on control."""
-        low = self.difference.low if self.difference else None
-        return low is not None and self.baseline is not None and low < -self.baseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +189,8 @@ def _legend(data: Harms) -> str:
     words += " on."
     if any(row.k == 1 for row in data.rows):
         words += " Open square: one trial, as it is."
-    words += " On control: events over people of all control arms. More people per 1,000: pooled"
-    words += " risk difference."
-    if any(row.beyond_possible for row in data.rows):
-        words += (
-            " An interval that falls below minus the risk on control goes beyond what is possible:"
-            " a sign of few events or trials."
-        )
+    words += " On control: events over people of all control arms. More people per 1,000: what the"
+    words += " ratio makes of the risk on control."
     return words
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.formatting import format_count, plural
+from ketameta.measures import ROB_DOMAINS
 from ketameta.plots import look
 from ketameta.plots.frame import centred, table
 from ketameta.plots.look import BODY, CAPITAL, LINE, MARGIN, SMALL
@@ -48,6 +49,8 @@ class EvidenceMap:
     directness: str = ""
 
     def __post_init__(self) -> None:
+        if not all(self.labels):
+            raise UsageError("an evidence map needs at least one row and one column")
         seen = set()
         for position, cell in enumerate(self.cells):
             where = f"cells[{position}] ({cell.row}, {cell.column})"
@@ -206,9 +209,7 @@ def describe_map(data: EvidenceMap) -> str:
 
 # --- risk of bias ---------------------------------------------------------------------------------
 
-
-_NAME, _COLUMN, _ROW, _HEAD = 170.0, 36.0, 15.0, 18.0
-_OVERALL = "overall"
+_NAME, _COLUMN, _ROW, _GAP = 150.0, 40.0, 15.0, 16.0
 #: More studies without any judgement than this share one row.
 MOST_ALONE = 12
 _TOOLS = {"rob2": "RoB 2", "rob1": "RoB 1", "robins_i": "ROBINS-I"}
@@ -223,6 +224,7 @@ class Judgement:
     judgement: str
     outcome: str = ""
     tool: str = ""
+    judge: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,16 +249,15 @@ class RiskOfBias:
                     f"{where} ({item.study}) is {item.judgement!r}; choose one of"
                     f" {', '.join(look.RISK_OF_BIAS)}"
                 )
-            key = (item.study, item.outcome, item.tool, item.domain)
+            key = (item.study, item.outcome, item.tool, item.judge, item.domain)
             if key in seen:
                 raise UsageError(f"{where} judges {item.domain!r} of {item.study!r} a second time")
             seen.add(key)
 
     @property
-    def columns(self) -> list[tuple[str, str]]:
-        """Tool and domain of each column, overall last."""
-        found = dict.fromkeys((item.tool, item.domain) for item in self.judgements)
-        return sorted(found, key=lambda column: column[1] == _OVERALL) or [("", _OVERALL)]
+    def tools(self) -> list[str]:
+        """The tools in which something was judged, the most used first."""
+        return [tool for tool, _ in Counter(item.tool for item in self.judgements).most_common()]
 
     @property
     def silent(self) -> list[str]:
@@ -264,86 +265,106 @@ class RiskOfBias:
         judged = {item.study for item in self.judgements}
         return [study for study in self.studies if study not in judged]
 
-    def rows(self) -> list[tuple[str, list[str]]]:
-        """Return the name and the judgements of each row: a study, or one outcome of it."""
-        found: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
+    def domains(self, tool: str) -> list[str]:
+        """Return the domains of a tool that were judged, in its own order, overall last."""
+        found = {item.domain for item in self.judgements if item.tool == tool}
+        order = list(ROB_DOMAINS.get(tool, ()))
+        return sorted(found, key=lambda name: (
+            name == "overall", order.index(name) if name in order else len(order), name
+        ))  # fmt: skip
+
+    def rows(self, tool: str) -> list[tuple[str, list[str]]]:
+        """Return name and judgements of each row of a tool: a study, or one outcome or judge."""
+        found: dict[tuple[str, str, str], dict[str, str]] = {}
         for study in self.studies:
             for item in self.judgements:
-                if item.study == study:
-                    row = found.setdefault((study, item.outcome), {})
-                    row[item.tool, item.domain] = item.judgement
-        named = [
-            (f"{study}: {outcome.replace('_', ' ')}" if outcome else study, judged)
-            for (study, outcome), judged in found.items()
-        ]
-        if len(self.silent) > MOST_ALONE:
-            other = "other studies" if named else "studies"
-            named.append((f"{len(self.silent)} {other}: not assessed", {}))
-        else:
-            named += [(study, {}) for study in self.silent]
-        return [
-            (name, [judged.get(column, "not_assessed") for column in self.columns])
-            for name, judged in named
-        ]
-
-
-def column_heads(data: RiskOfBias) -> list[str]:
-    """Return the short names of the columns: D1, D2, ..., Overall."""
-    return [
-        "Overall" if domain == _OVERALL else f"D{place}"
-        for place, (_, domain) in enumerate(data.columns, start=1)
-    ]
+                if item.study == study and item.tool == tool:
+                    key = (study, item.outcome, item.judge)
+                    found.setdefault(key, {})[item.domain] = item.judgement
+        several = Counter(study for study, _, _ in found)
+        named = []
+        for (study, outcome, judge), judged in found.items():
+            more = [outcome.replace("_", " "), judge] if several[study] > 1 else []
+            name = ", ".join(filter(None, [study, *more]))
+            lights = [judged.get(domain, "not_assessed") for domain in self.domains(tool)]
+            named.append((name, lights))
+        return named
 
 
 @look.themed
 def risk_of_bias(data: RiskOfBias, *, ax: Axes | None = None, title: str | None = None) -> Axes:
-    """Draw the judgements of all included studies and return the axes, in points.
+    """Draw the judgements of all included studies, tool by tool; return the axes, in points.
 
     Returns
     -------
     Axes
-        Parts: ``study_name``, ``domain``, ``light``, ``sign``, ``not_assessed``.
+        Parts: ``tool``, ``study_name``, ``domain``, ``light``, ``sign``, ``not_assessed``,
+        ``silent``.
     """
-    rows, heads = data.rows(), column_heads(data)
-    width = max(look.PLOT_WIDTH, 2 * MARGIN + _NAME + _COLUMN * len(heads))
-    pen = table(ax, width, _HEAD + _ROW * len(rows), title=data.title if title is None else title,
-                notes=[_key(data), _lights_legend(data)])  # fmt: skip
-    middles = [MARGIN + _NAME + (place + 0.5) * _COLUMN for place in range(len(heads))]
-    pen.text("head", MARGIN + 2.0, 8.0, "Study", bold=True)
-    for head, x in zip(heads, middles, strict=True):
-        pen.text("domain", x, 8.0, head, align="center", bold=True)
-    y = _HEAD - 4.0
-    pen.line("head_rule", [(MARGIN, y), (width - MARGIN, y)], width=look.MEDIUM)
-    lights = []
-    for index, (name, judged) in enumerate(rows):
-        middle = _HEAD + (index + 0.5) * _ROW
-        if index % 2 == 0:
-            low, high = middle - _ROW / 2, middle + _ROW / 2
-            pen.box("row_band", MARGIN, low, width - MARGIN, high, look.BAND)
-        label = look.shorten(look.clean(name), _NAME - 8.0, BODY)
-        pen.text("study_name", MARGIN + 2.0, centred(middle, BODY), label)
-        lights += [(x, middle, judgement) for x, judgement in zip(middles, judged, strict=True)]
+    blocks = [(tool, data.domains(tool), data.rows(tool)) for tool in data.tools]
+    words = [[domain.replace("_", " ") for domain in domains] for _, domains, _ in blocks]
+    wide = [
+        [max(_COLUMN, look.widest(name.split(), SMALL, bold=True) + 4.0) for name in names]
+        for names in words
+    ]
+    width = max(look.PLOT_WIDTH, 2 * MARGIN + _NAME + max(map(sum, wide), default=0.0))
+    heads = [
+        [look.wrap(name, room, SMALL, bold=True) for name, room in zip(names, rooms, strict=True)]
+        for names, rooms in zip(words, wide, strict=True)
+    ]
+    depths = [max(map(len, lines)) * LINE * SMALL + 6.0 for lines in heads]
+    silent = look.wrap(_silent_words(data), width - 2 * MARGIN - 4.0, SMALL)
+    height = sum(
+        depth + _ROW * len(rows) + _GAP for depth, (_, _, rows) in zip(depths, blocks, strict=True)
+    )
+    height += len(silent) * LINE * SMALL
+    pen = table(ax, width, height, title=data.title if title is None else title,
+                notes=[_lights_legend(data)])  # fmt: skip
+    y, lights = 0.0, []
+    for (tool, _, rows), names, rooms, depth in zip(blocks, heads, wide, depths, strict=True):
+        y += depth
+        rights = accumulate(rooms, initial=MARGIN + _NAME)
+        middles = [left + room / 2 for left, room in zip(rights, rooms, strict=False)]
+        which = f"Study ({_TOOLS.get(tool, tool)})" if tool else "Study"
+        pen.text("tool", MARGIN + 2.0, y - 6.0, which, SMALL, bold=True)
+        for lines, x in zip(names, middles, strict=True):
+            for index, line in enumerate(reversed(lines)):
+                pen.text("domain", x, y - 6.0 - index * LINE * SMALL, line, SMALL, align="center",
+                         bold=True)  # fmt: skip
+        pen.line("head_rule", [(MARGIN, y - 2.0), (width - MARGIN, y - 2.0)], width=look.MEDIUM)
+        for index, (name, judged) in enumerate(rows):
+            middle = y + (index + 0.5) * _ROW
+            if index % 2 == 0:
+                low, high = middle - _ROW / 2, middle + _ROW / 2
+                pen.box("row_band", MARGIN, low, width - MARGIN, high, look.BAND)
+            label = look.shorten(look.clean(name), _NAME - 8.0, BODY)
+            pen.text("study_name", MARGIN + 2.0, centred(middle, BODY), label)
+            lights += [(x, middle, found) for x, found in zip(middles, judged, strict=True)]
+        y += _ROW * len(rows) + _GAP
+    for index, line in enumerate(silent):
+        pen.text("silent", MARGIN + 2.0, y + index * LINE * SMALL, line, SMALL, colour=look.GREY)
     pen.lights(lights, 10.4)
     return pen.ax
 
 
-def _key(data: RiskOfBias) -> str:
-    """Return what the columns are."""
-    tools = {tool for tool, _ in data.columns}
-    named = []
-    for head, (tool, domain) in zip(column_heads(data), data.columns, strict=True):
-        if domain != _OVERALL:
-            which = f" ({_TOOLS.get(tool, tool)})" if len(tools) > 1 else ""
-            named.append(f"{head}: {domain.replace('_', ' ')}{which}")
-    first = f"{_TOOLS.get(next(iter(tools)), '')}. " if len(tools) == 1 and "" not in tools else ""
-    return f"{first}{'; '.join(named)}." if named else ""
+def _silent_words(data: RiskOfBias) -> str:
+    """Return which studies nobody judged; where they are many, how many."""
+    if not data.silent:
+        return ""
+    if len(data.silent) > MOST_ALONE:
+        other = "other studies" if data.judgements else "studies"
+        return f"Not assessed: {len(data.silent)} {other}."
+    return f"Not assessed: {', '.join(data.silent)}."
 
 
 def _lights_legend(data: RiskOfBias) -> str:
-    shown = {item.judgement for item in data.judgements}
-    lights = [light for name, light in look.RISK_OF_BIAS.items() if name in shown]
-    parts = [f"{sign} {words}" for sign, _, _, words in lights if sign]
-    return f"{'; '.join(parts)}; dashed circle: not assessed."
+    found = {item.judgement for item in data.judgements}
+    signs = [
+        f"{sign} {words}"
+        for name, (sign, _, _, words) in look.RISK_OF_BIAS.items()
+        if sign and name in found
+    ]
+    return f"{'; '.join([*signs, 'dashed circle: not assessed'])}." if signs else ""
 
 
 def describe_lights(data: RiskOfBias) -> str:
@@ -353,7 +374,7 @@ def describe_lights(data: RiskOfBias) -> str:
         f"Risk of bias: {data.title}.",
         f"{judged} of {plural(len(data.studies), 'study', 'studies')} judged.",
     ]
-    overall = Counter(item.judgement for item in data.judgements if item.domain == _OVERALL)
+    overall = Counter(item.judgement for item in data.judgements if item.domain == "overall")
     if overall:
         listed = ", ".join(
             f"{words} {overall[name]}"

@@ -320,8 +320,9 @@ STRETCH = 2.6
 #: An estimate further from the median than so many typical deviations (or half-widths) does not
 #: squeeze the others; an arrow stands for it.
 FAR_OUT = 10.0
-#: The few intervals that are drawn whole may not push trials into less than this share.
-LEAST_SHARE = 0.06
+#: The few intervals that are drawn whole may not push trials into less than this share, and
+#: prediction intervals, which are often far wider, into less than this one.
+LEAST_SHARE, LEAST_BESIDE_PREDICTION = 0.08, 0.3
 
 
 def choose_range(
@@ -330,6 +331,7 @@ def choose_range(
     intervals: Iterable[Interval] = (),
     *,
     whole: Iterable[Interval] = (),
+    predictions: Iterable[Interval] = (),
     extra: Sequence[float] = (),
     null_share: float | None = 0.16,
     unit: float = 1.0,
@@ -344,8 +346,10 @@ def choose_range(
     intervals : iterable of (float, float)
         Of single trials; what reaches far beyond the estimates is cut.
     whole : iterable of (float, float)
-        Pooled, group and prediction intervals: drawn whole, as long as the trials keep
-        ``LEAST_SHARE`` of the axis.
+        Pooled and group intervals: drawn whole, as long as the trials keep ``LEAST_SHARE`` of the
+        axis.
+    predictions : iterable of (float, float)
+        The same, with ``LEAST_BESIDE_PREDICTION``.
     extra : sequence of float
         Other values that must be inside, such as a minimal important difference.
     null_share : float or None
@@ -383,11 +387,11 @@ def choose_range(
         low, high = min([low, *inside, *far]), max([high, *inside, *far])
     if high - low <= 1e-12 * max(1.0, abs(low)):
         low, high = low - unit, high + unit
-    room = (high - low) * (1 / LEAST_SHARE - 1) / 2
-    if not points and few:
-        room = math.inf
-    low = min([low, *(max(a, low - room) for a, _ in few)])
-    high = max([high, *(min(b, high + room) for _, b in few)])
+    span, first, last = high - low, low, high
+    for found, share in ((few, LEAST_SHARE), (pairs(predictions), LEAST_BESIDE_PREDICTION)):
+        room = span * (1 / share - 1) / 2 if points or not few else math.inf
+        low = min([low, *(max(a, first - room) for a, _ in found)])
+        high = max([high, *(min(b, last + room) for _, b in found)])
     padding = 0.04 * (high - low)
     low, high = low - padding, high + padding
     if null_share is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ketameta.errors import UsageError
 from ketameta.formatting import format_count, plural
 from ketameta.plots import look
-from ketameta.plots.frame import dress, null_line, sheet, size_in_points
+from ketameta.plots.frame import arrows, dress, null_line, sheet, size_in_points
 from ketameta.plots.look import LINE, MARGIN, SMALL
 from ketameta.plots.scale import Axis, Scale, choose_range, make_axis
 
@@ -138,6 +138,11 @@ def plot(data: SpecificationCurve, *, ax: Axes | None = None, title: str | None 
             LineCollection(lines, colors=colour, linewidths=min(0.8, 0.6 * dot), zorder=2,
                            capstyle="butt", gid="interval"), autolim=False,
         )  # fmt: skip
+        cut = [(rank, end, way) for rank, item in here
+               for end, way in ((y.low, y.side(scale.show(item.low) or 0.0)),
+                                (y.high, y.side(scale.show(item.high) or 0.0)))
+               if way == (1 if end == y.high else -1)]  # fmt: skip
+        arrows(ax, cut, "y", colour=colour, size=min(3.6, 0.9 * step))
         ranks = np.array([rank for rank, _ in here])
         shown = np.array([scale.known(item.estimate or 0.0) for _, item in here])
         ink = look.INK if side else look.GREY
@@ -219,7 +224,8 @@ def _notes(data: SpecificationCurve) -> list[str]:
     few = f"{plural(data.left_out, 'combination')} with fewer than two trials left out."
     return [
         f"Each column is one combination of choices, ordered by its estimate; lines: {interval},"
-        " coloured where they exclude no effect. Blocks below: its options.",
+        " coloured where they exclude no effect; arrowhead: runs past the axis. Blocks below: its"
+        " options.",
         data.scale.direction_words,
         few if data.left_out else "",
     ]

@@ -83,9 +83,11 @@ def evidence_map_cells(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def evidence_map(evidence: Evidence) -> Plot:
-    """Return the map as a plot."""
+def evidence_map(evidence: Evidence) -> Plot | None:
+    """Return the map as a plot, where the project declares one."""
     found = evidence_map_cells(evidence)
+    if not (found["rows"] and found["columns"]):
+        return None
     cells = tuple(Cell(**cell) for cell in found["cells"])
     people = evidence.project.directness.people
     data = EvidenceMap(cells, tuple(found["rows"]), tuple(found["columns"]), "", people)
@@ -304,7 +306,8 @@ def report_context(
     lights = risk_of_bias(results, evidence)
     bias = None if lights is None else plot_view(paths, lights)
     findings = summary_of_findings(results)
-    picture = plot_view(paths, evidence_map(evidence))
+    plot = evidence_map(evidence)
+    picture = {"svg": "", "alt": ""} if plot is None else plot_view(paths, plot)
     return {
         **page_parts(sections, picture, bias),
         "stamp": inputs_hash(paths)[:12],

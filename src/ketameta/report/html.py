@@ -202,7 +202,7 @@ def page_parts(
     bias : dict, optional
         The risk-of-bias figure with ``svg, name, alt``, where there is one.
     """
-    picture = _inline(evidence_map)
+    picture = _inline(evidence_map) if evidence_map["svg"] else Markup("")
     lights = _inline(bias) if bias is not None else Markup("")
     analyses = [item for section in sections for item in section["analyses"]]
     drawn = [figure for item in analyses for figure in _pictures(item)]

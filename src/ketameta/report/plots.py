@@ -12,7 +12,7 @@ from ketameta.analyses.network import treatment_label
 from ketameta.analyses.selection import TIME_CLASSES
 from ketameta.analyses.words import words_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
-from ketameta.formatting import plural
+from ketameta.formatting import format_count, plural
 from ketameta.measures import Measure
 from ketameta.plots.bubble import Bubble, Line
 from ketameta.plots.bubble import describe as say_bubble
@@ -28,7 +28,7 @@ from ketameta.plots.forest import describe as say_forest
 from ketameta.plots.forest_data import Forest, Group, Pool, Trial
 from ketameta.plots.funnel import Funnel
 from ketameta.plots.funnel import describe as say_funnel
-from ketameta.plots.harms import Harm, Harms
+from ketameta.plots.harms import Harm, Harms, Icons, People
 from ketameta.plots.harms import describe as say_harms
 from ketameta.plots.influence import Gosh, describe_gosh
 from ketameta.plots.maps import Judgement, RiskOfBias, describe_lights, describe_map
@@ -148,7 +148,35 @@ def forest_data(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) 
         k=result.get("k"),
         participants=finite(result.get("n_participants")),
     )
+    if result.get("kind") == "network" and result.get("network"):
+        return _against_reference(forest, result["network"])
     return forest if len(rows) <= MOST_ROWS else _by_group(forest)
+
+
+def _against_reference(forest: Forest, network: Mapping[str, Any]) -> Forest:
+    """Return the forest of a network: a row per treatment, against the one all share."""
+    reference = str(network["reference"])
+    direct = {
+        edge["first"] if edge["second"] == reference else edge["second"]: edge["k"]
+        for edge in network["edges"]
+        if reference in (edge["first"], edge["second"])
+    }
+    groups = tuple(
+        replace(
+            group,
+            trials=tuple(
+                replace(trial, label=_short(trial.study), arms=("", ""), note="",
+                        more=(format_count(direct.get(trial.study, 0)),))
+                for trial in group.trials
+            ),
+        )
+        for group in forest.groups
+    )  # fmt: skip
+    return replace(
+        forest, groups=groups, rows_are_pools=True, header="Treatment", domains=(),
+        more=("Direct trials",), description="Forest plot of a network",
+        meaning=f"Square: network estimate against {treatment_label(reference)}",
+    )  # fmt: skip
 
 
 def _trial(row: Mapping[str, Any], mixed: bool) -> Trial:
@@ -219,7 +247,10 @@ def led_by(headline: Mapping[str, Any] | None, pooled: Mapping[str, Any] | None)
     if headline["rule"]["code"] == "several_trials":
         how = {key: found.get(key) for key in ("model", "tau2_method", "ci_method", "p_value")}
     tau2 = None if headline["tau"] is None else headline["tau"] ** 2
-    return Pool.of(SimpleNamespace(**{**headline, "tau2": tau2}, **spread, **how))
+    credible = headline["interval"] == "credible"
+    return Pool.of(
+        SimpleNamespace(**{**headline, "tau2": tau2}, **spread, **how, credible=credible)
+    )
 
 
 def _by_group(forest: Forest) -> Forest:
@@ -476,7 +507,7 @@ def page_plots(results: Sequence[dict[str, Any]], evidence: Evidence) -> list[Pl
 def harms_summary(
     results: Sequence[dict[str, Any]], project: Project = NOTHING_DECLARED
 ) -> Plot | None:
-    """Return risk ratio and risk difference of every harm that is counted.
+    """Return ratio and people per 1,000 of every harm that is counted, the most frequent first.
 
     Questions whose trials are not pooled together have no row; those without a trial have one.
     """
@@ -494,11 +525,10 @@ def harms_summary(
     several = "Intervals have the levels of their analyses." if len(levels) > 1 else ""
     note = f"{project.harms.note} {several}".strip()
     shared = project.harms.shared_ending
+    rows = [_harm(result, shared) for result in found]
+    rows.sort(key=lambda row: -row.difference.estimate if row.difference else math.inf)
     data = Harms(
-        tuple(_harm(result, shared) for result in found),
-        replace(scale_of(found[0]), level=max(levels)),
-        project.harms.title,
-        note,
+        tuple(rows), replace(scale_of(found[0]), level=max(levels)), project.harms.title, note
     )
     return Plot("harms", "harms_summary", data)
 
@@ -526,6 +556,29 @@ def _harm(result: dict[str, Any], shared: Sequence[str]) -> Harm:
     )
 
 
+def harm_icons(result: Mapping[str, Any], event: str, names: tuple[str, str]) -> Icons | None:
+    """Return an event in 1,000 people without and with the treatment, where it can be counted.
+
+    Parameters
+    ----------
+    result : mapping
+        With a ``headline``.
+    event : str
+        As after "people with": ``nausea``.
+    names : (str, str)
+        What the two groups were given, the control first.
+    """
+    leads = result["headline"]
+    absolute = leads["absolute"]
+    if absolute is None:
+        return None
+    treated = (absolute[f"treated{end}"] for end in ("", "_low", "_high"))
+    return Icons(
+        event, People(names[0], absolute["control"]), People(names[1], *treated),
+        level=leads["level"], note=f"{plural(leads['k'], 'trial')}. {leads['method']}.",
+    )  # fmt: skip
+
+
 def risk_of_bias(results: Sequence[dict[str, Any]], evidence: Evidence) -> Plot | None:
     """Return the traffic lights of the included studies, where at least one was judged."""
     used = sorted(
@@ -542,21 +595,14 @@ def risk_of_bias(results: Sequence[dict[str, Any]], evidence: Evidence) -> Plot 
         for row in evidence.risk_of_bias.to_dict("records")
         if row["study_id"] in used and row["judgement"] != "not_assessed"
     ]
-    judges: dict[tuple[str, str, str], set[str]] = {}
-    for row in told:
-        key = (row["study_id"], row["outcome"], row["tool"])
-        judges.setdefault(key, set()).add(row["judged_by"])
-    several = {key for key, names in judges.items() if len(names) > 1}
     judged = tuple(
         Judgement(
             evidence.project.study_label(row["study_id"]),
             row["domain"],
             row["judgement"],
-            # Reviews that judge one trial stand side by side, each with its name.
-            f"{row['outcome'] or 'whole trial'}, {row['judged_by']}"
-            if (row["study_id"], row["outcome"], row["tool"]) in several
-            else row["outcome"],
+            row["outcome"],
             row["tool"],
+            str(row.get("judged_by") or ""),
         )
         for row in told
     )
