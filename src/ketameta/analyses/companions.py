@@ -355,32 +355,39 @@ def gosh_of(fit: RandomEffects) -> dict[str, Any] | None:
     )
 
 
-def small_study_of(fit: RandomEffects) -> dict[str, Any]:
+def small_study_of(fit: RandomEffects, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what small-study methods say, or why they are withheld.
 
     Returns
     -------
     dict
         ``withheld``, the reason below ten trials (empty otherwise); ``egger`` (regression test with
-        the standard error), ``trim_and_fill`` (L0), ``pet_peese`` and ``selection`` (step function
-        at one-sided p = 0.025, global maximum), each with its fields or its own ``withheld``.
+        the standard error, of standardised differences without the effect in it), ``trim_and_fill``
+        (L0), ``pet_peese`` and ``selection`` (step function at one-sided p = 0.025, global
+        maximum), each with its fields or its own ``withheld``.
     """
     if fit.k < MIN_STUDIES_SMALL_STUDY:
         return {
             "withheld": f"{plural(fit.k, 'trial')}; small-study methods need "
             f"{MIN_STUDIES_SMALL_STUDY} or more to say anything."
         }
+    counts = [(row["n_treatment"], row["n_control"]) for row in rows]
+    known = fit.measure == "SMD" and not any(n is None or np.isnan(n) for n in sum(counts, ()))
+    sizes = [sum(pair) for pair in counts] if known else None
     return {
         "withheld": "",
-        "egger": _tried(lambda: egger_test(fit), _EGGER),
+        "egger": _tried(lambda: egger_test(fit, sample_sizes=sizes), _EGGER),
         "trim_and_fill": _tried(lambda: trim_and_fill(fit), _TRIM),
         "selection": _selection(_tried(lambda: selection_model(fit), _SELECTION)),
-        "pet_peese": _tried(lambda: pet_peese(fit), ("pet", "peese", "chosen", "alpha")),
+        "pet_peese": _tried(
+            lambda: pet_peese(fit, sample_sizes=sizes), ("pet", "peese", "chosen", "alpha")
+        ),
     }
 
 
 _EGGER = ("statistic", "df", "p_value", "slope", "slope_se", "limit_estimate", "limit_ci_low",
           "limit_ci_high")  # fmt: skip
+_PET_PEESE = ("pet", "peese", "chosen", "alpha")
 _TRIM = ("side", "missing", "estimate", "ci_low", "ci_high", "filled_estimates", "filled_variances")
 _SELECTION = ("steps", "alternative", "estimate", "se", "ci_low", "ci_high", "tau2",
               "selection_weights", "log_likelihood", "maxima", "gap", "lrt", "lrt_df",

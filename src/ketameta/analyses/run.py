@@ -211,7 +211,7 @@ def run_analysis(
         "dose_response": doses,
         "influence": influence_of(pooled, independent) if several else None,
         "gosh": gosh_of(pooled) if several else None,
-        "small_study": small_study_of(pooled) if several else None,
+        "small_study": small_study_of(pooled, independent) if several else None,
         "second_engine": _second_engine(pooled) if several else None,
         "intervals": plain(pooled.intervals().rows) if several else [],
         "caveats": net.get("caveats", [])

@@ -7,10 +7,11 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 from scipy.optimize import brentq
 
+from ketameta.effects.table import Effects
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_estimate, format_number, format_p, plural, published
 from ketameta.models.least_squares import Array, power_of_two_scale
@@ -27,10 +28,13 @@ from ketameta.models.results import Caveat, DrawsFunnel, Result
 from ketameta.models.small_study.asymmetry import (
     ZERO_DEVIATION,
     check_varies,
+    chosen_predictor,
     few_studies_caveats,
     fit_words,
     optional,
+    predictor_values,
     weighted_line,
+    with_sizes,
 )
 from ketameta.models.tau2 import COMMON
 
@@ -80,6 +84,8 @@ class PetPeese(Result):
     level : float
     caveats : tuple of Caveat
     measure : str or None
+    predictor : {"se", "null_se"}
+        What PET was regressed on; PEESE on its square.
     """
 
     pet: AdjustedEffect
@@ -91,6 +97,7 @@ class PetPeese(Result):
     level: float
     caveats: tuple[Caveat, ...]
     measure: str | None = None
+    predictor: str = "se"
 
     @property
     def adjusted(self) -> AdjustedEffect:
@@ -122,20 +129,27 @@ class PetPeese(Result):
         return pd.DataFrame([dataclasses.asdict(self.pet), dataclasses.asdict(self.peese)])
 
 
-def pet_peese(fit: RandomEffects, alpha: float = 0.10) -> PetPeese:
+def pet_peese(
+    fit: RandomEffects | Effects,
+    alpha: float = 0.10,
+    sample_sizes: ArrayLike | Effects | None = None,
+) -> PetPeese:
     """Estimate the effect of an infinitely precise study.
 
     Parameters
     ----------
-    fit : RandomEffects
+    fit : RandomEffects or Effects
         With at least three studies.
     alpha : float
         PEESE is chosen when the two-sided p-value of PET's intercept is below it.
+    sample_sizes : array_like of shape (k,) or Effects, optional
+        Participants of each study. Standardised differences are then regressed on the standard
+        error (variance) without the effect, as in :func:`~ketameta.egger_test`.
 
     Returns
     -------
     PetPeese
-        With a caveat below ten studies.
+        With a caveat below ten studies, and where the predictor contains the effects.
 
     Raises
     ------
@@ -157,11 +171,14 @@ def pet_peese(fit: RandomEffects, alpha: float = 0.10) -> PetPeese:
     """
     if not (isinstance(alpha, (int, float)) and 0 < alpha < 1):
         raise UsageError(f"alpha is {alpha!r}; give a share between 0 and 1, such as 0.10")
-    data = fit_data(fit, "PET-PEESE", minimum=MIN_STUDIES)
+    pooled, sizes = with_sizes(fit, sample_sizes)
+    data = fit_data(pooled, "PET-PEESE", minimum=MIN_STUDIES)
+    predictor, own_effect = chosen_predictor(data, None, sizes)
+    root = predictor_values(data, predictor, sizes)
     found = []
-    for method, x in (("PET", np.sqrt(data.v)), ("PEESE", data.v)):
+    for method, x in (("PET", root), ("PEESE", root**2 if predictor == "null_se" else data.v)):
         unit = float(x.max())
-        design = np.column_stack([np.ones(fit.k), x / unit])
+        design = np.column_stack([np.ones(pooled.k), x / unit])
         check_varies(design, "precision")
         line = weighted_line(data.y, design, 1 / data.v, data.level)
         found.append(
@@ -186,11 +203,12 @@ def pet_peese(fit: RandomEffects, alpha: float = 0.10) -> PetPeese:
         peese=peese,
         chosen="PEESE" if effect else "PET",
         alpha=float(alpha),
-        k=fit.k,
-        unadjusted=fit.estimate,
+        k=pooled.k,
+        unadjusted=float(pooled.estimate),
         level=data.level,
-        caveats=few_studies_caveats(fit.k),
+        caveats=(*few_studies_caveats(pooled.k), *own_effect),
         measure=data.measure,
+        predictor=predictor,
     )
 
 

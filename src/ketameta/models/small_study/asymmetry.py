@@ -24,7 +24,7 @@ from ketameta.models.least_squares import (
 )
 from ketameta.models.mixed_model import fit_mixed_model
 from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
-from ketameta.models.pooling import common_effect, decimals_for
+from ketameta.models.pooling import common_effect, decimals_for, random_effects
 from ketameta.models.resampling.batched import FitData, fit_data
 from ketameta.models.results import Caveat, Result
 from ketameta.models.tau2 import COMMON
@@ -35,17 +35,22 @@ if TYPE_CHECKING:
     from ketameta.models.regression import MetaRegression
 
 
-#: Words for predictors of small-study effects, and metafor's words for them.
+#: Words for predictors of small-study effects, and metafor's words for them. ``null_se`` is the
+#: standard error of a standardised difference of 0; metafor's with ``ni = n1 * n2 / (n1 + n2)``.
 PREDICTORS = {
     "se": "sei",
     "variance": "vi",
+    "null_se": "sqrtninv",
     "n": "ni",
     "inverse_n": "ninv",
     "sqrt_n": "sqrtni",
     "inverse_sqrt_n": "sqrtninv",
 }
+PREDICTOR_WORDS = {"null_se": "the standard error without the effect"}
 #: Predictors that are 0 for an infinitely large study, so that the intercept is its effect.
-VANISHING = ("se", "variance", "inverse_n", "inverse_sqrt_n")
+VANISHING = ("se", "variance", "null_se", "inverse_n", "inverse_sqrt_n")
+#: Measures whose sampling variance holds ``effect**2 / (2 n)``, n the participants of the study.
+OWN_EFFECT = ("SMD", "SMCR", "SMCC")
 
 
 def few_studies_caveats(k: int) -> tuple[Caveat, ...]:
@@ -78,6 +83,8 @@ def predictor_values(data: FitData, predictor: str, sample_sizes: ArrayLike | No
     if sample_sizes is None:
         raise UsageError(f"predictor {predictor!r} needs sample_sizes=, one per study")
     sizes = sample_size_array(sample_sizes, len(data.y), data.labels)
+    if predictor == "null_se":
+        return np.sqrt(null_variance(data, sizes))
     root = np.sqrt(sizes) if "sqrt" in predictor else sizes
     return 1 / root if predictor.startswith("inverse") else root
 
@@ -94,6 +101,61 @@ def sample_size_array(values: ArrayLike, k: int, labels: Sequence[str]) -> Array
             f"sample_sizes[{i}] ({labels[i]}) is {sizes[i]:g}: a sample size is > 0"
         )
     return sizes
+
+
+def null_variance(data: FitData, sizes: Array) -> Array:
+    """Return the sampling variances of standardised differences without their effects.
+
+    ``v - g**2 / (2 n)``: for two independent arms ``1 / n1 + 1 / n2``.
+    """
+    if data.measure not in (None, *OWN_EFFECT):
+        raise UsageError(
+            f"predictor 'null_se' is for standardised differences and the fit is of"
+            f" {data.measure!r}; use 'se' or 'inverse_sqrt_n'"
+        )
+    free: Array = data.v - data.y**2 / (2 * sizes)
+    bad = np.flatnonzero(free <= 0)
+    if bad.size:
+        i = int(bad[0])
+        raise ImpossibleDataError(
+            f"sample_sizes[{i}] ({data.labels[i]}) is {sizes[i]:g}, which is too few for an effect"
+            f" of {data.y[i]:g} with variance {data.v[i]:g}; give all participants of the study"
+        )
+    return free
+
+
+def chosen_predictor(
+    data: FitData, predictor: str | None, sample_sizes: ArrayLike | None
+) -> tuple[str, tuple[Caveat, ...]]:
+    """Return the predictor, and a caveat where it contains the effects themselves."""
+    own = data.measure in OWN_EFFECT
+    if predictor is None:
+        predictor = "null_se" if own and sample_sizes is not None else "se"
+    check_choice("predictor", predictor, tuple(PREDICTORS))
+    if not own or predictor not in ("se", "variance"):
+        return predictor, ()
+    return predictor, (
+        Caveat(
+            "se_holds_effect",
+            "The standard error of a standardised difference grows with the difference itself,"
+            " which looks like asymmetry; give sample_sizes= for one that does not.",
+        ),
+    )
+
+
+def with_sizes(
+    fit: RandomEffects | MetaRegression | Effects, sample_sizes: ArrayLike | Effects | None
+) -> tuple[RandomEffects | MetaRegression, ArrayLike | None]:
+    """Return a fit and the participants of its studies, from what effects know of both."""
+    if isinstance(fit, Effects):
+        sample_sizes = fit if sample_sizes is None else sample_sizes
+        fit = random_effects(fit)
+    if not isinstance(sample_sizes, Effects):
+        return fit, sample_sizes
+    raw = sample_sizes.raw
+    if "n_treatment" in raw and "n_control" in raw:
+        return fit, raw["n_treatment"] + raw["n_control"]
+    return fit, raw.get("n")
 
 
 def check_varies(design: Array, predictor: str) -> None:
@@ -198,7 +260,8 @@ class EggerTest(Result):
         """Return the test and the limit estimate."""
         name = "z" if self.df is None else f"t({self.df})"
         lines = [
-            f"<{self.test}: {self.model} regression on {self.predictor.replace('_', ' ')},"
+            f"<{self.test}: {self.model} regression on"
+            f" {PREDICTOR_WORDS.get(self.predictor, self.predictor.replace('_', ' '))},"
             f" {plural(self.k, 'study', 'studies')}>",
             f"  asymmetry   {name} = {format_number(self.statistic)}, {format_p(self.p_value)}",
         ]
@@ -214,29 +277,33 @@ class EggerTest(Result):
 
 
 def egger_test(
-    fit: RandomEffects | MetaRegression,
+    fit: RandomEffects | MetaRegression | Effects,
     model: str = "mixed-effects",
-    predictor: str = "se",
-    sample_sizes: ArrayLike | None = None,
+    predictor: str | None = None,
+    sample_sizes: ArrayLike | Effects | None = None,
 ) -> EggerTest:
     """Test whether effects depend on the size of the studies.
 
     Parameters
     ----------
-    fit : RandomEffects or MetaRegression
+    fit : RandomEffects, MetaRegression or Effects
         At least one study more than coefficients of the test; moderators of a regression stay in.
+        ``Effects`` are pooled first, and bring their sample sizes.
     model : {"mixed-effects", "weighted"}
         ``mixed-effects``: with residual heterogeneity, by the tau-squared and interval methods of
         the fit. ``weighted``: least squares with weights ``1 / v`` and an estimated dispersion,
         which with predictor ``se`` is the test of Egger et al. (1997).
-    predictor : {"se", "variance", "n", "inverse_n", "sqrt_n", "inverse_sqrt_n"}
-    sample_sizes : array_like of shape (k,), optional
-        For the last four.
+    predictor : {"se", "variance", "null_se", "n", "inverse_n", "sqrt_n", "inverse_sqrt_n"}
+        When not given, ``null_se`` for standardised differences with sample sizes, else ``se``.
+        ``null_se`` is the standard error without the effect, ``sqrt(v - g**2 / (2 n))``: for two
+        arms ``sqrt(1 / n1 + 1 / n2)``.
+    sample_sizes : array_like of shape (k,) or Effects, optional
+        Participants of each study, for the last five.
 
     Returns
     -------
     EggerTest
-        With a caveat below ten studies.
+        With a caveat below ten studies, and where the predictor contains the effects.
 
     Raises
     ------
@@ -248,9 +315,9 @@ def egger_test(
     Notes
     -----
     Equal to metafor's ``regtest(x, model="rma" | "lm", predictor=)``. For standardised differences
-    and ratios the standard error depends on the effect itself, which inflates the test;
-    ``inverse_sqrt_n`` (Pustejovsky and Rodgers 2019, Res. Synth. Methods 10, 57-71) or, for odds
-    ratios, :func:`peters_test` avoid that.
+    and ratios the standard error depends on the effect itself, which inflates the test; ``null_se``
+    (Pustejovsky and Rodgers 2019, Res. Synth. Methods 10, 57-71), ``inverse_sqrt_n`` or, for odds
+    ratios, :func:`peters_test` avoid that. metafor takes ``sei`` unless told otherwise.
 
     References
     ----------
@@ -258,7 +325,7 @@ def egger_test(
     343, d4002.
     """
     check_choice("model", model, MODELS)
-    check_choice("predictor", predictor, tuple(PREDICTORS))
+    fit, sizes = with_sizes(fit, sample_sizes)
     data = fit_data(fit, "a regression test", minimum=MIN_STUDIES, regression=True)
     base = np.ones((fit.k, 1)) if data.design is None else data.design
     p = base.shape[1] + 1
@@ -267,7 +334,8 @@ def egger_test(
             f"a regression test with {p} coefficients needs at least {p + 1} studies; there are"
             f" {fit.k}"
         )
-    x = predictor_values(data, predictor, sample_sizes)
+    predictor, own_effect = chosen_predictor(data, predictor, sizes)
+    x = predictor_values(data, predictor, sizes)
     unit = float(x.max())
     design = np.column_stack([base, x / unit])
     check_varies(design, predictor)
@@ -301,7 +369,7 @@ def egger_test(
         limit_ci_high=optional(high[0]) if limit else None,
         tau2=tau2,
         level=data.level,
-        caveats=few_studies_caveats(fit.k),
+        caveats=(*few_studies_caveats(fit.k), *own_effect),
     )
 
 
