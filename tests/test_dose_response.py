@@ -366,6 +366,6 @@ def test_the_result_prints_and_serialises():
     assert repr(fit).startswith(
         "<Dose-response, restricted cubic spline: 10 contrasts of 4 studies"
     )
-    assert "Not a line" in repr(fit)
+    assert "not a line" in repr(fit)
     json.loads(fit.to_json())
     assert fit == fit_doses(three_doses(), transformation="spline")

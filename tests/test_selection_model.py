@@ -245,7 +245,7 @@ def test_several_steps_and_the_table_of_intervals():
     frame = ours.tidy()
     assert frame["p_high"].tolist() == [0.025, 0.5, 1.0]
     assert frame["studies"].sum() == 37
-    assert "p 0.025 to 0.5: " in ours.summary()
+    assert "p 0.025 to 0.5  " in ours.summary()
     assert json.loads(ours.to_json())["selection_weight_se"][0] is None
 
 

@@ -13,7 +13,6 @@ from scipy import interpolate
 from ketameta.effects.arrays import Floats, as_numbers
 from ketameta.errors import NotEstimableError, UsageError
 from ketameta.formatting import (
-    format_count,
     format_estimate,
     format_interval,
     format_number,
@@ -33,10 +32,11 @@ from ketameta.models.rare_events.binomial_normal import log_conditional_likeliho
 from ketameta.models.rare_events.event_tables import (
     EventTables,
     ZeroHandling,
+    counts_words,
     event_tables,
     zero_caveats,
 )
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, Line, Printed, Result
 
 #: Weakly informative prior on the mean log odds ratio: 95% of it between odds ratios of 1/250 and
 #: 250 (Günhan, Röver and Friede 2020, Res. Synth. Methods 11(1), 74-90, doi:10.1002/jrsm.1370).
@@ -128,29 +128,35 @@ class BayesEventCounts(Result):
         """Upper end of the credible interval of the mean log odds ratio."""
         return self.mu.ci_high
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the sentence and the three posteriors, as odds ratios."""
         level = f"{100 * self.level:g}%"
         pooled, new = (
             format_estimate(math.exp(part.median), math.exp(part.ci_low), math.exp(part.ci_high))
             for part in (self.mu, self.new_effect)
         )
-        counts = (
-            f"{format_count(self.events_treatment)}/{format_count(self.n_treatment)} v "
-            f"{format_count(self.events_control)}/{format_count(self.n_control)}"
-        )
+        between = format_interval(self.tau.ci_low, self.tau.ci_high)
+        sums = self.events_treatment, self.n_treatment, self.events_control, self.n_control
         lines = [
-            f"<Bayesian odds ratio from counts: {plural(self.k, 'trial')}, "
-            f"{self.zeros.k_informative} informative, {self.tau_prior.describe()}, "
-            f"{mean_prior_words(self.mean_prior)}>",
-            f"  events      {counts}",
-            f"  pooled      {pooled} ({level} CrI)   "
-            f"P(< 1) {probability_words(self.p_mean_below_zero)}",
-            f"  next trial  {new} ({level} PI)   P(< 1) {probability_words(self.p_new_below_zero)}",
-            f"  between     τ = {format_number(self.tau.median)} "
-            f"({format_interval(self.tau.ci_low, self.tau.ci_high)})",
+            Line("events", (counts_words(*sums),)),
+            Line(
+                "pooled",
+                (f"{pooled} ({level} CrI)",),
+                f"P(< 1) {probability_words(self.p_mean_below_zero)}",
+            ),
+            Line(
+                "next trial",
+                (f"{new} ({level} PI)",),
+                f"P(< 1) {probability_words(self.p_new_below_zero)}",
+            ),
+            Line("between", (f"τ = {format_number(self.tau.median)} ({between})",)),
         ]
-        return "\n".join(lines + [f"  note: {caveat.message}" for caveat in self.caveats])
+        head = (
+            f"Bayesian odds ratio from counts: {plural(self.k, 'trial')}, "
+            f"{self.zeros.k_informative} informative, {self.tau_prior.describe()}, "
+            f"{mean_prior_words(self.mean_prior)}"
+        )
+        return Printed(head, lines, caveats=self.caveats)
 
 
 def bayes_event_counts(

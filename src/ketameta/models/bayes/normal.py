@@ -29,12 +29,12 @@ from ketameta.models.bayes.quadrature import (
 )
 from ketameta.models.dependent.sampling_covariance import check_vector, frozen
 from ketameta.models.intervals import check_level
-from ketameta.models.pooling import decimals_for, interval_words, reader_words
-from ketameta.models.results import Caveat, DrawsForest, DrawsPlot, Result
+from ketameta.models.pooling import decimals_for, interval_cells, reader_words
+from ketameta.models.results import Caveat, Columns, DrawsForest, DrawsPlot, Line, Printed, Result
 from ketameta.models.validation import checked_inputs
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 FloatArray = NDArray[np.float64]
@@ -189,33 +189,42 @@ class BayesRandomEffects(DrawsForest, DrawsPlot, Result):
         """Upper end of the prediction interval of a new study's true effect."""
         return self.new_effect.ci_high
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the sentence and the three posteriors."""
         level = format_percent(self.level)
         digits = decimals_for((self.mu.ci_high - self.mu.ci_low) / 4)
         mu, new = self.mu, self.new_effect
-        words = interval_words(
-            self.measure, mu.median, mu.ci_low, mu.ci_high, level, digits, self.variances
-        ).replace(" CI ", " CrI ")
+        ends = mu.median, mu.ci_low, mu.ci_high
+        cells = interval_cells(self.measure, *ends, level, digits, self.variances)
         read = reader_words(self.measure, mu.median, new.ci_low, new.ci_high, self.variances)
         ahead = format_interval(new.ci_low, new.ci_high, digits) if read is None else read[1]
         entry = measure_entry(self.measure)
-        below = "   P(< 1) " if entry is not None and entry.is_ratio else "   P(< 0) "
+        below = "P(< 1)" if entry is not None and entry.is_ratio else "P(< 0)"
+        between = format_interval(self.tau.ci_low, self.tau.ci_high, digits)
         lines = [
-            f"<Bayesian random effects: {plural(self.k, 'study', 'studies')},"
-            f" {self.tau_prior.describe()}, {mean_prior_words(self.mean_prior)}>",
-            f"  mean effect  {words}{below}{probability_words(self.p_mean_below_zero)}",
-            f"  next study   {level} PI {ahead}{below}{probability_words(self.p_new_below_zero)}",
-            f"  between      τ = {format_number(self.tau.median, digits)}"
-            f" ({format_interval(self.tau.ci_low, self.tau.ci_high, digits)})",
+            Line(
+                "mean effect",
+                tuple(cell.replace(" CI ", " CrI ") for cell in cells),
+                f"{below} {probability_words(self.p_mean_below_zero)}",
+            ),
+            Line(
+                "next study",
+                (f"{level} PI {ahead}",),
+                f"{below} {probability_words(self.p_new_below_zero)}",
+            ),
+            Line("between", (f"τ = {format_number(self.tau.median, digits)} ({between})",)),
         ]
-        lines += [
-            f"  beyond {format_number(item.value, digits)}: P(mean is below it)"
-            f" {probability_words(item.p_mean_below)},"
-            f" P(next study is) {probability_words(item.p_new_below)}"
-            for item in self.thresholds
-        ]
-        return "\n".join(lines + [f"  note: {caveat.message}" for caveat in self.caveats])
+        for item in self.thresholds:
+            words = (
+                f"P(mean is below it) {probability_words(item.p_mean_below)},"
+                f" P(next study is) {probability_words(item.p_new_below)}"
+            )
+            lines.append(Line(f"beyond {format_number(item.value, digits)}", (words,)))
+        head = (
+            f"Bayesian random effects: {plural(self.k, 'study', 'studies')},"
+            f" {self.tau_prior.describe()}, {mean_prior_words(self.mean_prior)}"
+        )
+        return Printed(head, lines, caveats=self.caveats)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field as JSON-ready Python; priors by name and parameters."""
@@ -230,20 +239,19 @@ class BayesRandomEffects(DrawsForest, DrawsPlot, Result):
                 }
         return values
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per quantity: mean effect, tau, new study."""
-        import pandas as pd
-
-        rows = [
-            {"term": term, "estimate": part.median, "se": part.sd, "mean": part.mean}
-            | {"ci_low": part.ci_low, "ci_high": part.ci_high, "k": self.k, "level": self.level}
-            for term, part in (
-                ("mean_effect", self.mu),
-                ("tau", self.tau),
-                ("new_effect", self.new_effect),
-            )
-        ]
-        return pd.DataFrame(rows)
+        parts = self.mu, self.tau, self.new_effect
+        return {
+            "term": ("mean_effect", "tau", "new_effect"),
+            "estimate": [part.median for part in parts],
+            "se": [part.sd for part in parts],
+            "mean": [part.mean for part in parts],
+            "ci_low": [part.ci_low for part in parts],
+            "ci_high": [part.ci_high for part in parts],
+            "k": [self.k] * 3,
+            "level": [self.level] * 3,
+        }
 
 
 def mean_prior_words(prior: Normal | None) -> str:

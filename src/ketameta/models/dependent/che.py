@@ -21,11 +21,11 @@ from ketameta.models.dependent.multilevel import (
 )
 from ketameta.models.dependent.robust import robust
 from ketameta.models.dependent.sampling_covariance import check_vector, frozen
-from ketameta.models.pooling import decimals_for, interval_words
-from ketameta.models.results import Caveat, Result
+from ketameta.models.pooling import decimals_for, interval_cells
+from ketameta.models.results import Caveat, Columns, Line, Printed, Result
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 FloatArray = NDArray[np.float64]
 
@@ -135,45 +135,26 @@ class CheSensitivity(Result):
     caveats: tuple[Caveat, ...]
     measure: str | None = None
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the sentence and one line per correlation."""
-        digits = decimals_for(float(self.se.min()))
-        lines = [
-            f"<Assumed correlation of sampling errors, {self.term}: {plural(self.k, 'effect')} in"
-            f" {plural(self.m, 'study', 'studies')}; estimates from"
-            f" {format_interval(self.estimate.min(), self.estimate.max(), digits)}>"
-        ]
+        digits, lines = decimals_for(float(self.se.min())), []
         for j, rho in enumerate(self.rho):
-            words = interval_words(
-                self.measure,
-                float(self.estimate[j]),
-                float(self.ci_low[j]),
-                float(self.ci_high[j]),
-                format_percent(self.level),
-                digits,
-            )
-            lines.append(
-                f"  rho {format_number(float(rho))}  {words}"
-                f"   t({format_number(self.df[j], 1)}), {format_p(self.p_value[j])}"
-            )
-        return "\n".join(lines + [f"  note: {caveat.message}" for caveat in self.caveats])
-
-    def tidy(self) -> pd.DataFrame:
-        """Return one row per correlation."""
-        import pandas as pd
-
-        columns = (
-            "rho",
-            "estimate",
-            "se",
-            "df",
-            "p_value",
-            "ci_low",
-            "ci_high",
-            "sigma2_study",
-            "sigma2_effect",
+            ends = float(self.estimate[j]), float(self.ci_low[j]), float(self.ci_high[j])
+            cells = interval_cells(self.measure, *ends, format_percent(self.level), digits)
+            test = f"t({format_number(self.df[j], 1)}), {format_p(self.p_value[j])}"
+            lines.append(Line(f"rho {format_number(float(rho))}", cells, test))
+        head = (
+            f"Assumed correlation of sampling errors, {self.term}: {plural(self.k, 'effect')} in"
+            f" {plural(self.m, 'study', 'studies')}; estimates from"
+            f" {format_interval(self.estimate.min(), self.estimate.max(), digits)}"
         )
-        return pd.DataFrame({name: getattr(self, name) for name in columns})
+        return Printed(head, lines, caveats=self.caveats)
+
+    def columns(self) -> Columns:
+        """Return one row per correlation."""
+        names = ("rho", "estimate", "se", "df", "p_value", "ci_low", "ci_high", "sigma2_study",
+                 "sigma2_effect")  # fmt: skip
+        return {name: getattr(self, name) for name in names}
 
 
 @takes_effects("study", "effect", "moderators")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,14 +39,14 @@ from ketameta.models.design import INTERCEPT
 from ketameta.models.intervals import check_level
 from ketameta.models.pooling import (
     decimals_for,
-    interval_words,
+    interval_cells,
     reader_words,
     statistic_words,
 )
-from ketameta.models.results import Caveat, Result, plain
+from ketameta.models.results import Caveat, Columns, Line, Printed, Result
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 FloatArray = NDArray[np.float64]
@@ -105,26 +105,30 @@ class CoefficientTable:
             for j, name in enumerate(self.names)
         ]
 
-    def lines(self, level: float, measure: str | None = None) -> list[str]:
+    def columns(self) -> Columns:
+        """Return one row per coefficient, in the column vocabulary."""
+        names = ("estimate", "se", "statistic", "df", "p_value", "ci_low", "ci_high")
+        values = {name: getattr(self, name) for name in names}
+        return {"term": self.names, **values, "df": _each(self.df, len(self.names))}
+
+    def lines(self, level: float, measure: str | None = None) -> list[Line]:
         """Return one printed line per coefficient; differences of logarithms as ratios."""
         entry = measure_entry(measure)
         if entry is not None and entry.transformation != "log" and len(self.names) > 1:
             measure = None
-        width = max(len(name) for name in self.names)
         lines = []
         for row in self.rows():
             known = math.isfinite(row["se"])
-            words = interval_words(
-                measure,
-                row["estimate"],
-                row["ci_low"] if known else None,
-                row["ci_high"],
-                format_percent(level),
-                decimals_for(row["se"]),
-            )
+            low, high = row["ci_low"] if known else None, row["ci_high"]
+            ends = row["estimate"], low, high
+            cells = interval_cells(measure, *ends, format_percent(level), decimals_for(row["se"]))
             test = statistic_words(row["statistic"] if known else None, row["df"], row["p_value"])
-            lines.append(f"  {row['term']:<{width}}  {words}   {test}")
+            lines.append(Line(row["term"], cells, test))
         return lines
+
+
+def _each(values: FloatArray | None, count: int) -> Sequence[object] | FloatArray:
+    return [None] * count if values is None else values
 
 
 def coefficient_table(
@@ -204,6 +208,8 @@ class MultilevelFit(Result):
     measure : str or None
         Code of the effect measure.
     """
+
+    not_serialised: ClassVar[tuple[str, ...]] = ("sampling_blocks",)
 
     k: int
     m: int
@@ -295,54 +301,46 @@ class MultilevelFit(Result):
             blocks.append((np.array(rows, dtype=np.intp), matrix))
         return blocks
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the sentence, the coefficients and the variances."""
-        working = "" if self.rho is None else f", within-study correlation {self.rho:g} assumed"
-        lines = [
-            f"<Three-level model: {plural(self.k, 'effect')} in"
-            f" {plural(self.m, 'study', 'studies')}, {self.method}{working}>",
-            *self.coefficients.lines(self.level, self.measure),
-        ]
+        lines = self.coefficients.lines(self.level, self.measure)
         if self.pi_low is not None:
             digits = decimals_for(self.se)
             read = reader_words(self.measure, self.estimate, self.pi_low, self.pi_high)
             bounds = format_interval(self.pi_low, self.pi_high, digits)
             bounds = bounds if read is None else read[1]
-            lines.append(f"  next effect  {format_percent(self.level)} PI {bounds}")
-        lines.append(
-            f"  between studies  σ² = {format_significant(self.sigma2_study)}"
-            f" ({_limits(self.sigma2_study_low, self.sigma2_study_high)}),"
-            f" within studies  σ² = {format_significant(self.sigma2_effect)}"
-            f" ({_limits(self.sigma2_effect_low, self.sigma2_effect_high)})"
-        )
-        lines.append(
-            f"  I² = {format_percent(self.i2, 1)} ({format_percent(self.i2_study, 1)} between,"
+            lines.append(Line("next effect", (f"{format_percent(self.level)} PI {bounds}",)))
+        spread = {
+            "between": (self.sigma2_study, self.sigma2_study_low, self.sigma2_study_high),
+            "within": (self.sigma2_effect, self.sigma2_effect_low, self.sigma2_effect_high),
+        }
+        for where, (value, low, high) in spread.items():
+            words = f"σ² = {format_significant(value)} ({_limits(low, high)})"
+            lines.append(Line(f"{where} studies", (words,)))
+        words = (
+            f"I² = {format_percent(self.i2, 1)} ({format_percent(self.i2_study, 1)} between,"
             f" {format_percent(self.i2_effect, 1)} within studies),"
             f" Q({self.qe_df}) = {format_number(self.qe, 1)}, {format_p(self.qe_p_value)}"
         )
+        lines.append(Line("in all", (words,)))
         if self.qm is not None and self.qm_df is not None:
             name = "χ²" if self.qm_df_denominator is None else "F"
             below = "" if self.qm_df_denominator is None else f", {self.qm_df_denominator:g}"
-            lines.append(
-                f"  moderators  {name}({self.qm_df}{below}) = {format_number(self.qm)},"
-                f" {format_p(self.qm_p_value)}"
-            )
-        return "\n".join(lines + [f"  note: {caveat.message}" for caveat in self.caveats])
+            test = f"{name}({self.qm_df}{below}) = {format_number(self.qm)}"
+            lines.append(Line("moderators", (f"{test}, {format_p(self.qm_p_value)}",)))
+        working = "" if self.rho is None else f", within-study correlation {self.rho:g} assumed"
+        head = (
+            f"Three-level model: {plural(self.k, 'effect')} in"
+            f" {plural(self.m, 'study', 'studies')}, {self.method}{working}"
+        )
+        return Printed(head, lines, caveats=self.caveats)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return every field but the sampling covariances, which the inputs determine."""
-        return {
-            field.name: plain(getattr(self, field.name))
-            for field in dataclasses.fields(self)
-            if field.name != "sampling_blocks"
-        }
-
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per coefficient."""
-        import pandas as pd
-
         shared = {"k": self.k, "m": self.m, "method": self.method, "level": self.level}
-        return pd.DataFrame([{**row, **shared} for row in self.coefficients.rows()])
+        many = len(self.coefficients.names)
+        more = {name: [value] * many for name, value in shared.items()}
+        return {**self.coefficients.columns(), **more}
 
 
 def _limits(low: float | None, high: float | None) -> str:

@@ -16,10 +16,10 @@ from ketameta.models.dependent.multilevel import CoefficientTable, coefficient_t
 from ketameta.models.dependent.sampling_covariance import check_groups, frozen
 from ketameta.models.design import INTERCEPT
 from ketameta.models.intervals import check_level
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, Columns, Line, Printed, Result
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 FloatArray = NDArray[np.float64]
@@ -354,13 +354,9 @@ class RobustFit(Result):
         """Upper end of the interval (intercept-only fits)."""
         return self._only("ci_high")
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the sentence and one line per coefficient."""
-        lines = [
-            f"<Cluster-robust inference: {plural(self.k, 'effect')} in"
-            f" {plural(self.m, 'cluster')}, {self.kind} with Satterthwaite degrees of freedom>",
-            *self.coefficients.lines(self.level, self.measure),
-        ]
+        lines = self.coefficients.lines(self.level, self.measure)
         if self.joint is not None:
             below = self.joint.df_denominator
             words = (
@@ -369,15 +365,19 @@ class RobustFit(Result):
                 else f"F({self.joint.df}, {format_number(below, 1)}) ="
                 f" {format_number(self.joint.f)}, {format_p(self.joint.p_value)}"
             )
-            lines.append(f"  moderators  {words}")
-        return "\n".join(lines + [f"  note: {caveat.message}" for caveat in self.caveats])
+            lines.append(Line("moderators", (words,)))
+        head = (
+            f"Cluster-robust inference: {plural(self.k, 'effect')} in"
+            f" {plural(self.m, 'cluster')}, {self.kind} with Satterthwaite degrees of freedom"
+        )
+        return Printed(head, lines, caveats=self.caveats)
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per coefficient."""
-        import pandas as pd
-
         shared = {"k": self.k, "m": self.m, "kind": self.kind, "level": self.level}
-        return pd.DataFrame([{**row, **shared} for row in self.coefficients.rows()])
+        many = len(self.coefficients.names)
+        more = {name: [value] * many for name, value in shared.items()}
+        return {**self.coefficients.columns(), **more}
 
 
 def robust(

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from ketameta.effects.arrays import LARGEST, SMALLEST, as_number, as_numbers
 from ketameta.errors import ImpossibleDataError, UsageError, check_choice
 from ketameta.formatting import format_interval, format_number, plural
-from ketameta.models.results import Result
+from ketameta.models.results import Columns, Printed, Result
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 FloatArray = NDArray[np.float64]
@@ -237,15 +237,15 @@ class SamplingCovariance(Result):
         root = np.sqrt(np.diag(self.matrix))
         return np.asarray(self.matrix / np.outer(root, root))
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the sentence: how many pairs share an arm, and how strongly."""
         k = len(self.study)
         head = (
-            f"<Sampling covariance, {self.measure}: {plural(k, 'comparison')} in"
+            f"Sampling covariance, {self.measure}: {plural(k, 'comparison')} in"
             f" {plural(len(set(self.study)), 'study', 'studies')}"
         )
         if not self.shared:
-            return f"{head}; no arm is shared>"
+            return Printed(f"{head}; no arm is shared")
         pairs = self.correlation[np.triu_indices(k, 1)]
         linked = pairs[pairs != 0]
         span = (
@@ -253,26 +253,20 @@ class SamplingCovariance(Result):
             if linked.size == 1
             else format_interval(linked.min(), linked.max())
         )
-        return f"{head}; {plural(self.shared, 'pair')} with an arm in common, correlation {span}>"
+        pairs_words = f"{plural(self.shared, 'pair')} with an arm in common"
+        return Printed(f"{head}; {pairs_words}, correlation {span}")
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per pair of comparisons that share an arm."""
-        import pandas as pd
-
-        rows = [
-            {
-                "study": self.study[i],
-                "first": f"{self.treatment[i]} - {self.control[i]}",
-                "second": f"{self.treatment[j]} - {self.control[j]}",
-                "covariance": self.matrix[i, j],
-                "correlation": self.correlation[i, j],
-            }
-            for i in range(len(self.study))
-            for j in range(i + 1, len(self.study))
-            if self.matrix[i, j] != 0
-        ]
-        columns = ["study", "first", "second", "covariance", "correlation"]
-        return pd.DataFrame(rows, columns=columns)
+        first, second = np.nonzero(np.triu(self.matrix, 1))
+        arms = [f"{a} - {b}" for a, b in zip(self.treatment, self.control, strict=True)]
+        return {
+            "study": [self.study[i] for i in first],
+            "first": [arms[i] for i in first],
+            "second": [arms[j] for j in second],
+            "covariance": self.matrix[first, second],
+            "correlation": self.correlation[first, second],
+        }
 
 
 def shared_arm_covariance(

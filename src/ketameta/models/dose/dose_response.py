@@ -26,7 +26,7 @@ from ketameta.models.dependent.sampling_covariance import check_groups, check_ve
 from ketameta.models.dose.likelihood import SlopeFit, fit_slopes, maximise_slopes
 from ketameta.models.intervals import check_level, critical_value, wald_test
 from ketameta.models.least_squares import power_of_two_scale
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, Line, Printed, Result
 from ketameta.models.validation import dependent_columns
 
 FloatArray = NDArray[np.float64]
@@ -223,24 +223,22 @@ class DoseResponse(Result):
             frozen(estimate + half),
         )  # fmt: skip
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the sentence, the coefficients, the tests and the caveats."""
         shape = "line" if self.transformation == "linear" else "restricted cubic spline"
         slopes = "slopes differ between studies (REML)" if self.method == "REML" else "one curve"
-        lines = [
-            f"<Dose-response, {shape}: {plural(self.n_contrasts, 'contrast')} of"
-            f" {plural(self.k, 'study', 'studies')}, {slopes}>",
-            *self.coefficients.lines(self.level, self.measure),
-            f"  No effect at any dose: {_words(self.test)}",
-        ]
+        lines = self.coefficients.lines(self.level, self.measure)
+        lines.append(Line("no effect at any dose", (_words(self.test),)))
         if self.nonlinearity is not None:
-            lines.append(f"  Not a line: {_words(self.nonlinearity)}")
+            lines.append(Line("not a line", (_words(self.nonlinearity),)))
         if self.q_p_value is not None:
-            lines.append(
-                f"  Fit of one curve: Q({self.q_df}) = {format_number(self.q)},"
-                f" {format_p(self.q_p_value)}"
-            )
-        return "\n".join([*lines, *(f"  {caveat.message}" for caveat in self.caveats)])
+            fit = f"Q({self.q_df}) = {format_number(self.q)}, {format_p(self.q_p_value)}"
+            lines.append(Line("fit of one curve", (fit,)))
+        head = (
+            f"Dose-response, {shape}: {plural(self.n_contrasts, 'contrast')} of"
+            f" {plural(self.k, 'study', 'studies')}, {slopes}"
+        )
+        return Printed(head, lines, caveats=self.caveats)
 
 
 def _words(test: JointTest) -> str:

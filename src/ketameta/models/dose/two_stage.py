@@ -16,7 +16,7 @@ from ketameta.formatting import plural
 from ketameta.models import _pymare
 from ketameta.models.dose.dose_response import DoseResponse
 from ketameta.models.intervals import critical_value
-from ketameta.models.results import Result
+from ketameta.models.results import Printed, Result
 
 FloatArray = NDArray[np.float64]
 
@@ -51,12 +51,11 @@ class TwoStage(Result):
     largest: float
     largest_quantity: str
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the largest difference in one line."""
-        return (
-            f"<TwoStage: {plural(len(self.slopes), 'slope')}, pooled by {self.engine} "
-            f"{self.version}> largest difference {self.largest:.1e} ({self.largest_quantity})"
-        )
+        head = f"TwoStage: {plural(len(self.slopes), 'slope')}, pooled by {self.engine}"
+        said = f"largest difference {self.largest:.1e} ({self.largest_quantity})"
+        return Printed(f"{head} {self.version}", said=said)
 
 
 def two_stage(

@@ -52,7 +52,7 @@ from ketameta.models.network.model import (
     whiten,
 )
 from ketameta.models.pooling import decimals_for
-from ketameta.models.results import Caveat, DrawsPlot, Result
+from ketameta.models.results import Caveat, Columns, DrawsPlot, Line, Printed, Result, columns_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,11 +214,9 @@ class NetworkMetaAnalysis(DrawsPlot, Result):
             cells.append(line)
         return pd.DataFrame(cells, index=names, columns=names)
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per pair of treatments."""
-        import pandas as pd
-
-        return pd.DataFrame([dataclasses.asdict(item) for item in self.comparisons])
+        return columns_of(self.comparisons)
 
     def splits_frame(self) -> pd.DataFrame:
         """Return direct against indirect evidence, one row per comparison made in a trial."""
@@ -226,32 +224,30 @@ class NetworkMetaAnalysis(DrawsPlot, Result):
 
         return pd.DataFrame([dataclasses.asdict(item) for item in self.splits])
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the sentence, the effects against the reference, ranking and consistency."""
         digits = decimals_for(float(self.effects.se.min()))
-        names, scores = zip(*self.ranking(), strict=True)
+        scores = (f"{name} {format_number(score)}" for name, score in self.ranking())
         lines = [
-            f"<Network meta-analysis: {plural(self.k, 'study', 'studies')},"
-            f" {plural(len(self.treatments), 'treatment')}, {self.tau2_method},"
-            f" against {self.reference}>",
             *self.effects.lines(self.level, self.measure),
-            f"  between studies  τ² = {format_significant(self.tau2)} ({self._tau2_words()})",
-            f"  consistency  {_q_words(self.q)}",
-            "  P-scores  "
-            + ", ".join(
-                f"{name} {format_number(score)}" for name, score in zip(names, scores, strict=True)
+            Line(
+                "between studies",
+                (f"τ² = {format_significant(self.tau2)} ({self._tau2_words()})",),
             ),
+            Line("consistency", (_q_words(self.q),)),
+            Line("P-scores", (", ".join(scores),)),
         ]
-        disagreeing = [
-            split for split in self.splits if split.p_value is not None and split.p_value < 0.05
-        ]
-        lines += [
-            f"  direct and indirect differ  {split.treatment} - {split.control}:"
-            f" {format_number(split.direct, digits)} and {format_number(split.indirect, digits)},"
-            f" {format_p(split.p_value)}"
-            for split in disagreeing
-        ]
-        return "\n".join(lines + [f"  note: {caveat.message}" for caveat in self.caveats])
+        for split in self.splits:
+            if split.p_value is not None and split.p_value < 0.05:
+                two = " and ".join(format_number(x, digits) for x in (split.direct, split.indirect))
+                words = f"{split.treatment} - {split.control}: {two}, {format_p(split.p_value)}"
+                lines.append(Line("direct and indirect differ", (words,)))
+        head = (
+            f"Network meta-analysis: {plural(self.k, 'study', 'studies')},"
+            f" {plural(len(self.treatments), 'treatment')}, {self.tau2_method},"
+            f" against {self.reference}"
+        )
+        return Printed(head, lines, caveats=self.caveats)
 
     def _tau2_words(self) -> str:
         if self.tau2_ci_low is None:

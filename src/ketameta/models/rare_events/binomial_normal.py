@@ -19,7 +19,6 @@ from ketameta.effects.arrays import Floats
 from ketameta.effects.door import takes_effects
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.formatting import (
-    format_count,
     format_estimate,
     format_number,
     format_p,
@@ -27,13 +26,15 @@ from ketameta.formatting import (
     plural,
 )
 from ketameta.models.intervals import check_level, critical_value
+from ketameta.models.pooling import statistic_words
 from ketameta.models.rare_events.event_tables import (
     EventTables,
     ZeroHandling,
+    counts_words,
     event_tables,
     zero_caveats,
 )
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, Line, Printed, Result
 
 _NAMES = {
     "conditional": "exact conditional likelihood",
@@ -100,30 +101,30 @@ class BinomialNormal(Result):
         """Between-trial standard deviation of the log odds ratio."""
         return math.sqrt(self.tau2)
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the printed lines."""
-        shown = format_estimate(
-            math.exp(self.estimate), math.exp(self.ci_low), math.exp(self.ci_high)
-        )
-        counts = (
-            f"{format_count(self.events_treatment)}/{format_count(self.n_treatment)} v "
-            f"{format_count(self.events_control)}/{format_count(self.n_control)}"
-        )
+        ends = math.exp(self.estimate), math.exp(self.ci_low), math.exp(self.ci_high)
+        sums = self.events_treatment, self.n_treatment, self.events_control, self.n_control
         lines = [
-            f"<Binomial-normal odds ratio: {plural(self.k, 'trial')}, "
-            f"{self.zeros.k_informative} informative, {_NAMES[self.model]}>",
-            f"  events      {counts}",
-            f"  pooled      {shown} ({100 * self.level:g}% CI)   "
-            f"z = {format_number(self.statistic)}, {format_p(self.p_value)}",
+            Line("events", (counts_words(*sums),)),
+            Line(
+                "pooled",
+                (f"{format_estimate(*ends)} ({100 * self.level:g}% CI)",),
+                statistic_words(self.statistic, None, self.p_value),
+            ),
         ]
         if self.q is not None:
-            lines.append(
-                f"  between     τ² = {format_significant(self.tau2)}, "
+            words = (
+                f"τ² = {format_significant(self.tau2)}, "
                 f"likelihood ratio χ²({self.q_df}) = {format_number(self.q, 1)}, "
                 f"{format_p(self.q_p_value)}"
             )
-        lines.extend(f"  caveat      {caveat.message}" for caveat in self.caveats)
-        return "\n".join(lines)
+            lines.append(Line("between", (words,)))
+        head = (
+            f"Binomial-normal odds ratio: {plural(self.k, 'trial')}, "
+            f"{self.zeros.k_informative} informative, {_NAMES[self.model]}"
+        )
+        return Printed(head, lines, caveats=self.caveats)
 
 
 #: Log-likelihood of trials with its first and second derivatives in the random effect.

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from ketameta.effects.arrays import Bools, Floats, Problems, as_sequence
 from ketameta.effects.events import check_events, zero_cells_of
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.formatting import plural
+from ketameta.formatting import format_count, plural
 from ketameta.models.results import Caveat
 
 
@@ -208,3 +208,11 @@ def zero_caveats(zeros: ZeroHandling, k: int, contribute: bool) -> list[Caveat]:
             Caveat("single_study", "Only one trial carries information; nothing was pooled.")
         )
     return caveats
+
+
+def counts_words(
+    events_treatment: float, n_treatment: float, events_control: float, n_control: float
+) -> str:
+    """Return sums over trials, such as ``7/188 v 23/203``."""
+    treated = f"{format_count(events_treatment)}/{format_count(n_treatment)}"
+    return f"{treated} v {format_count(events_control)}/{format_count(n_control)}"

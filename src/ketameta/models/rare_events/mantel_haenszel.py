@@ -20,7 +20,6 @@ from ketameta.effects.door import takes_effects
 from ketameta.effects.events import log_odds_ratio, log_risk_ratio, risk_difference
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.formatting import (
-    format_count,
     format_estimate,
     format_number,
     format_p,
@@ -30,13 +29,15 @@ from ketameta.formatting import (
 from ketameta.measures import Measure
 from ketameta.models.intervals import check_level, critical_value
 from ketameta.models.least_squares import dispersion
+from ketameta.models.pooling import statistic_words
 from ketameta.models.rare_events.event_tables import (
     EventTables,
     ZeroHandling,
+    counts_words,
     event_tables,
     zero_caveats,
 )
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, Line, Printed, Result
 
 METHOD_NAMES = {"mantel-haenszel": "Mantel–Haenszel", "peto": "Peto"}
 _MEASURE_NAMES = {
@@ -119,37 +120,32 @@ class StratifiedEffect(Result):
     zeros: ZeroHandling
     caveats: tuple[Caveat, ...]
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the printed lines."""
-        heading = (
-            f"<{METHOD_NAMES[self.method]} {_MEASURE_NAMES[self.measure]}: "
-            f"{plural(self.k, 'trial')}, {self.zeros.k_informative} informative, common effect>"
-        )
-        counts = (
-            f"{format_count(self.events_treatment)}/{format_count(self.n_treatment)} v "
-            f"{format_count(self.events_control)}/{format_count(self.n_control)}"
-        )
-        lines = [heading, f"  events      {counts}", pooled_line(self)]
+        ends, digits = (self.estimate, self.ci_low, self.ci_high), 3
+        if self.measure.is_ratio:
+            ends, digits = (math.exp(ends[0]), math.exp(ends[1]), math.exp(ends[2])), 2
+        shown = format_estimate(*ends, digits=digits)
+        sums = self.events_treatment, self.n_treatment, self.events_control, self.n_control
+        lines = [
+            Line("events", (counts_words(*sums),)),
+            Line(
+                "pooled",
+                (f"{shown} ({100 * self.level:g}% CI)",),
+                statistic_words(self.statistic, None, self.p_value),
+            ),
+        ]
         if self.q is not None:
-            lines.append(
-                f"  between     I² = {format_percent(self.i2, 1)} (from Q), "
+            words = (
+                f"I² = {format_percent(self.i2, 1)} (from Q), "
                 f"Q({self.q_df}) = {format_number(self.q, 1)}, {format_p(self.q_p_value)}"
             )
-        lines.extend(f"  caveat      {caveat.message}" for caveat in self.caveats)
-        return "\n".join(lines)
-
-
-def pooled_line(effect: StratifiedEffect) -> str:
-    """Return the line with the estimate on the scale that is displayed."""
-    estimate, low, high = effect.estimate, effect.ci_low, effect.ci_high
-    if effect.measure.is_ratio:
-        shown = format_estimate(math.exp(estimate), math.exp(low), math.exp(high))
-    else:
-        shown = format_estimate(estimate, low, high, digits=3)
-    return (
-        f"  pooled      {shown} ({100 * effect.level:g}% CI)   "
-        f"z = {format_number(effect.statistic)}, {format_p(effect.p_value)}"
-    )
+            lines.append(Line("between", (words,)))
+        head = (
+            f"{METHOD_NAMES[self.method]} {_MEASURE_NAMES[self.measure]}: "
+            f"{plural(self.k, 'trial')}, {self.zeros.k_informative} informative, common effect"
+        )
+        return Printed(head, lines, caveats=self.caveats)
 
 
 #: Mantel and Fleiss: the counts expected under treatment must leave at least this much room to

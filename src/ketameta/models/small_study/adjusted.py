@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 
 from ketameta.effects.table import Effects
 from ketameta.errors import NotEstimableError, UsageError, check_choice
-from ketameta.formatting import format_estimate, format_number, format_p, plural, published
+from ketameta.formatting import format_p, plural, published
 from ketameta.models.least_squares import Array, power_of_two_scale
 from ketameta.models.mixed_model import fit_mixed_model
 from ketameta.models.pooling import (
@@ -24,13 +24,12 @@ from ketameta.models.pooling import (
     random_effects,
 )
 from ketameta.models.resampling.batched import FitData, batched_fit, fit_data, frozen
-from ketameta.models.results import Caveat, DrawsFunnel, Result
+from ketameta.models.results import Caveat, Columns, DrawsFunnel, Line, Printed, Result, columns_of
 from ketameta.models.small_study.asymmetry import (
     ZERO_DEVIATION,
     check_varies,
     chosen_predictor,
     few_studies_caveats,
-    fit_words,
     optional,
     predictor_values,
     weighted_line,
@@ -39,8 +38,6 @@ from ketameta.models.small_study.asymmetry import (
 from ketameta.models.tau2 import COMMON
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.models.pooling import RandomEffects
 
 
@@ -109,24 +106,21 @@ class PetPeese(Result):
         """Estimate of the chosen regression."""
         return self.adjusted.estimate
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return both estimates and which one is chosen."""
-        lines = [f"<PetPeese: {plural(self.k, 'study', 'studies')}, {self.chosen} chosen>"]
-        digits = decimals_for(self.adjusted.se)
+        digits, lines = decimals_for(self.adjusted.se), []
         for one in (self.pet, self.peese):
             words = both_scales(self.measure, one.estimate, one.ci_low, one.ci_high, digits)
-            lines.append(f"  {one.method:<11} {words}, {format_p(one.p_value)}")
+            lines.append(Line(one.method, (f"{words}, {format_p(one.p_value)}",)))
         one = self.adjusted
         before = number_words(self.measure, self.unadjusted, one.ci_low, one.ci_high, digits)
-        lines.append(f"  unadjusted  {before}")
-        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+        lines.append(Line("unadjusted", (before,)))
+        head = f"PetPeese: {plural(self.k, 'study', 'studies')}, {self.chosen} chosen"
+        return Printed(head, lines, caveats=self.caveats)
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per regression."""
-        import pandas as pd
-
-        return pd.DataFrame([dataclasses.asdict(self.pet), dataclasses.asdict(self.peese)])
+        return columns_of((self.pet, self.peese))
 
 
 def pet_peese(
@@ -268,21 +262,19 @@ class TrimAndFill(DrawsFunnel, Result):
         """Code of the effect measure."""
         return self.adjusted.measure
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return how many studies were added and what that does to the mean."""
-        digits = decimals_for(self.se)
-        words = both_scales(self.measure, self.estimate, self.ci_low, self.ci_high, digits)
-        ends = self.ci_low, self.ci_high
-        before = number_words(self.measure, self.unadjusted, *ends, digits)
+        digits, ends = decimals_for(self.se), (self.ci_low, self.ci_high)
         lines = [
-            f"<TrimAndFill: {plural(self.k, 'study', 'studies')}, {fit_words(self.adjusted)},"
-            f" {self.estimator}>",
-            f"  missing     {self.missing} on the {self.side}",
-            f"  adjusted    {words}",
-            f"  unadjusted  {before}",
+            Line("missing", (f"{self.missing} on the {self.side}",)),
+            Line("adjusted", (both_scales(self.measure, self.estimate, *ends, digits),)),
+            Line("unadjusted", (number_words(self.measure, self.unadjusted, *ends, digits),)),
         ]
-        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+        head = (
+            f"TrimAndFill: {plural(self.k, 'study', 'studies')},"
+            f" {self.adjusted.tau2_method or 'common effect'}, {self.estimator}"
+        )
+        return Printed(head, lines, caveats=self.caveats)
 
 
 def trim_and_fill(
@@ -470,6 +462,7 @@ class HenmiCopas(Result):
         The estimate of the fit.
     k : int
     caveats : tuple of Caveat
+    measure : str or None
     """
 
     estimate: float
@@ -481,18 +474,17 @@ class HenmiCopas(Result):
     unadjusted: float
     k: int
     caveats: tuple[Caveat, ...]
+    measure: str | None = None
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the estimate and its interval."""
         digits = decimals_for(self.se)
-        words = format_estimate(self.estimate, self.ci_low, self.ci_high, digits)
-        lines = [
-            f"<HenmiCopas: {plural(self.k, 'study', 'studies')}>",
-            f"  adjusted    {words}",
-            f"  unadjusted  {format_number(self.unadjusted, digits)}",
-        ]
-        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+        words = both_scales(self.measure, self.estimate, self.ci_low, self.ci_high, digits)
+        ends = self.ci_low, self.ci_high
+        before = number_words(self.measure, self.unadjusted, *ends, digits)
+        lines = [Line("adjusted", (words,)), Line("unadjusted", (before,))]
+        head = f"HenmiCopas: {plural(self.k, 'study', 'studies')}"
+        return Printed(head, lines, caveats=self.caveats)
 
 
 def henmi_copas(fit: RandomEffects) -> HenmiCopas:
@@ -535,6 +527,7 @@ def henmi_copas(fit: RandomEffects) -> HenmiCopas:
         unadjusted=fit.estimate,
         k=fit.k,
         caveats=few_studies_caveats(fit.k),
+        measure=data.measure,
     )
 
 

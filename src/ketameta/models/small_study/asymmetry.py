@@ -24,9 +24,9 @@ from ketameta.models.least_squares import (
 )
 from ketameta.models.mixed_model import fit_mixed_model
 from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
-from ketameta.models.pooling import common_effect, decimals_for, random_effects
+from ketameta.models.pooling import common_effect, decimals_for, random_effects, statistic_words
 from ketameta.models.resampling.batched import FitData, fit_data
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, Line, Printed, Result
 from ketameta.models.tau2 import COMMON
 from ketameta.models.validation import dependent_columns
 
@@ -171,7 +171,7 @@ def check_varies(design: Array, predictor: str) -> None:
 ZERO_DEVIATION = 100 * float(np.finfo(float).eps)
 
 
-class Line(NamedTuple):
+class Regressed(NamedTuple):
     """A weighted regression with multiplicative dispersion; arrays hold intercept and slope."""
 
     coefficients: Array
@@ -183,7 +183,7 @@ class Line(NamedTuple):
     df: int
 
 
-def weighted_line(y: Array, design: Array, weights: Array, level: float) -> Line:
+def weighted_line(y: Array, design: Array, weights: Array, level: float) -> Regressed:
     """Regress ``y`` with weights and an estimated dispersion, as R's ``lm(y ~ x, weights=)``.
 
     NaN in the test where the fit is exact (a standard error of 0).
@@ -196,7 +196,7 @@ def weighted_line(y: Array, design: Array, weights: Array, level: float) -> Line
     half = np.where(se > 0, critical_value(level, fit.df) * se, np.nan)
     p_value = two_sided_p(statistic, fit.df)
     low, high = fit.coefficients - half, fit.coefficients + half
-    return Line(fit.coefficients, se, statistic, p_value, low, high, fit.df)
+    return Regressed(fit.coefficients, se, statistic, p_value, low, high, fit.df)
 
 
 def optional(value: float) -> float | None:
@@ -256,24 +256,18 @@ class EggerTest(Result):
     level: float
     caveats: tuple[Caveat, ...]
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the test and the limit estimate."""
-        name = "z" if self.df is None else f"t({self.df})"
-        lines = [
-            f"<{self.test}: {self.model} regression on"
-            f" {PREDICTOR_WORDS.get(self.predictor, self.predictor.replace('_', ' '))},"
-            f" {plural(self.k, 'study', 'studies')}>",
-            f"  asymmetry   {name} = {format_number(self.statistic)}, {format_p(self.p_value)}",
-        ]
+        test = statistic_words(self.statistic, self.df, self.p_value)
+        lines = [Line("asymmetry", (test,))]
         if self.limit_estimate is not None:
             digits = decimals_for(self.limit_se or 0.0)
             bounds = format_interval(self.limit_ci_low, self.limit_ci_high, digits)
-            lines.append(
-                f"  limit       {format_number(self.limit_estimate, digits)}"
-                f"  {100 * self.level:g}% CI {bounds}"
-            )
-        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+            middle = format_number(self.limit_estimate, digits)
+            lines.append(Line("limit", (middle, f"{100 * self.level:g}% CI {bounds}")))
+        on = PREDICTOR_WORDS.get(self.predictor, self.predictor.replace("_", " "))
+        head = f"{self.test}: {self.model} regression on {on}"
+        return Printed(f"{head}, {plural(self.k, 'study', 'studies')}", lines, caveats=self.caveats)
 
 
 def egger_test(
@@ -511,16 +505,12 @@ class RankTest(Result):
     k: int
     caveats: tuple[Caveat, ...]
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the correlation and its test."""
-        how = "exact" if self.exact else "normal approximation, ties"
-        lines = [
-            f"<RankTest: {plural(self.k, 'study', 'studies')}>",
-            f"  asymmetry   Kendall's tau = {format_number(self.tau)},"
-            f" {format_p(self.p_value)} ({how})",
-        ]
-        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+        how = "exact" if self.exact else "normal approximation"
+        words = f"Kendall's tau = {format_number(self.tau)}, {format_p(self.p_value)} ({how})"
+        head = f"RankTest: {plural(self.k, 'study', 'studies')}"
+        return Printed(head, [Line("asymmetry", (words,))], caveats=self.caveats)
 
 
 def rank_test(fit: RandomEffects) -> RankTest:

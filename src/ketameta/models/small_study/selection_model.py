@@ -16,13 +16,11 @@ from ketameta.models.intervals import critical_value, two_sided_p
 from ketameta.models.least_squares import Array, power_of_two_scale
 from ketameta.models.pooling import both_scales, decimals_for, number_words
 from ketameta.models.resampling.batched import fit_data, frozen
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, Columns, Line, Printed, Result
 from ketameta.models.small_study.asymmetry import few_studies_caveats
 from ketameta.models.tau2 import COMMON, estimate_tau2, log_likelihood
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.models.pooling import RandomEffects
 
 
@@ -99,49 +97,40 @@ class SelectionModel(Result):
     measure: str | None
     caveats: tuple[Caveat, ...]
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the adjusted effect, the weights and the test of no selection."""
-        digits = decimals_for(self.se or 0.0)
-        edges = (0.0, *self.steps, 1.0)
-        words = both_scales(self.measure, self.estimate, self.ci_low, self.ci_high, digits)
-        ends = self.ci_low, self.ci_high
+        digits, ends = decimals_for(self.se or 0.0), (self.ci_low, self.ci_high)
+        words = both_scales(self.measure, self.estimate, *ends, digits)
         before = number_words(self.measure, self.unadjusted_ml, *ends, digits)
         lines = [
-            f"<SelectionModel: {plural(self.k, 'study', 'studies')}, steps at one-sided p ="
-            f" {', '.join(f'{step:g}' for step in self.steps)} ({self.alternative})>",
-            f"  adjusted    {words}, {format_p(self.p_value)}",
-            f"  unadjusted  {before} (ML)",
+            Line("adjusted", (f"{words}, {format_p(self.p_value)}",)),
+            Line("unadjusted", (f"{before} (ML)",)),
         ]
+        edges = (0.0, *self.steps, 1.0)
         for j, (weight, count) in enumerate(
             zip(self.selection_weights.tolist(), self.interval_counts, strict=True)
         ):
-            lines.append(
-                f"  p {edges[j]:g} to {edges[j + 1]:g}: {plural(count, 'study', 'studies')}, seen"
-                f" {format_significant(weight)} times as often as the first"
-                if j
-                else f"  p {edges[j]:g} to {edges[j + 1]:g}: {plural(count, 'study', 'studies')}"
-            )
-        lines.append(
-            f"  no selection: likelihood ratio {format_number(self.lrt)}, {self.lrt_df} df,"
-            f" {format_p(self.lrt_p_value)}"
+            seen = f", seen {format_significant(weight)} times as often as the first" if j else ""
+            name = f"p {edges[j]:g} to {edges[j + 1]:g}"
+            lines.append(Line(name, (f"{plural(count, 'study', 'studies')}{seen}",)))
+        test = f"likelihood ratio {format_number(self.lrt)}, {self.lrt_df} df"
+        lines.append(Line("no selection", (f"{test}, {format_p(self.lrt_p_value)}",)))
+        head = (
+            f"SelectionModel: {plural(self.k, 'study', 'studies')}, steps at one-sided p ="
+            f" {', '.join(f'{step:g}' for step in self.steps)} ({self.alternative})"
         )
-        lines += [f"  caveat      {caveat.message}" for caveat in self.caveats]
-        return "\n".join(lines)
+        return Printed(head, lines, caveats=self.caveats)
 
-    def tidy(self) -> pd.DataFrame:
+    def columns(self) -> Columns:
         """Return one row per interval of p-values."""
-        import pandas as pd
-
         edges = (0.0, *self.steps, 1.0)
-        return pd.DataFrame(
-            {
-                "p_low": edges[:-1],
-                "p_high": edges[1:],
-                "studies": self.interval_counts,
-                "selection_weight": self.selection_weights,
-                "se": self.selection_weight_se,
-            }
-        )
+        return {
+            "p_low": edges[:-1],
+            "p_high": edges[1:],
+            "studies": self.interval_counts,
+            "selection_weight": self.selection_weights,
+            "se": self.selection_weight_se,
+        }
 
 
 LOG_ROOT_TWO_PI = 0.5 * float(np.log(2 * np.pi))

@@ -12,7 +12,7 @@ from scipy import special
 from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import format_count, format_p, plural
 from ketameta.models.resampling.batched import fit_data
-from ketameta.models.results import Caveat, Result
+from ketameta.models.results import Caveat, Line, Printed, Result
 
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
@@ -51,16 +51,12 @@ class FailSafeN(Result):
     k: int
     caveats: tuple[Caveat, ...]
 
-    def summary(self) -> str:
+    def printed(self) -> Printed:
         """Return the number."""
         test = "" if self.p_value is None else f" (combined {format_p(self.p_value)})"
-        return "\n".join(
-            [
-                f"<FailSafeN: {self.method}, {plural(self.k, 'study', 'studies')}>",
-                f"  number      {format_count(self.number)}{test}",
-                *[f"  caveat      {caveat.message}" for caveat in self.caveats],
-            ]
-        )
+        lines = [Line("number", (f"{format_count(self.number)}{test}",))]
+        head = f"FailSafeN: {self.method}, {plural(self.k, 'study', 'studies')}"
+        return Printed(head, lines, caveats=self.caveats)
 
 
 def fail_safe_n(
