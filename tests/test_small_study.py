@@ -23,7 +23,7 @@ from ketameta import (
     trim_and_fill,
 )
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.small_study import PREDICTORS, kendall, lower_tail
+from ketameta.models.small_study import PREDICTORS, kendall
 from metafor_values import DATASETS, data
 from robustness_values import ROBUSTNESS, fit_of, largest
 from tolerances import HENMI_COPAS_DEFAULT, METAFOR_CLOSED, METAFOR_SEARCHED, RESCALED
@@ -199,28 +199,38 @@ def test_rank_test_equals_metafor(key):
     assert ours.exact == (not ties)
 
 
-def test_exact_distribution_equals_counting_all_orders():
-    for n in range(2, 8):
+def ordered_with(n, inversions):
+    """Return an order of ``n`` numbers with so many inversions."""
+    left, order = list(range(n)), []
+    for size in range(n, 0, -1):
+        step = min(inversions, size - 1)
+        inversions -= step
+        order.append(float(left.pop(step)))
+    return np.array(order)
+
+
+@pytest.mark.parametrize(("n", "most"), [(3, 1), (7, 4), (7, 10), (150, 100), (150, 4_500)])
+def test_exact_p_values_equal_counting_all_orders(n, most):
+    counts = [1] + [0] * most  # in whole numbers: orders of `size` with so many inversions
+    for size in range(2, n + 1):
+        running = list(itertools.accumulate(counts))
         counts = [
-            sum(a > b for a, b in itertools.combinations(order, 2))
-            for order in itertools.permutations(range(n))
+            total - (running[i - size] if i >= size else 0) for i, total in enumerate(running)
         ]
-        for inversions in range(n * (n - 1) // 2 + 1):
-            expected = np.mean(np.array(counts) <= inversions)
-            assert lower_tail(n, inversions) == pytest.approx(expected, rel=1e-13)
+    expected = min(1.0, 2 * float(Fraction(sum(counts), math.factorial(n))))
+    _, p_value, exact = kendall(np.arange(float(n)), ordered_with(n, most))
+    assert exact
+    assert p_value == pytest.approx(expected, rel=1e-11)
 
 
-def test_exact_tail_of_many_studies_keeps_its_digits():
-    n = 150
-    for most in (5, 100, 4_500):
-        counts = [1] + [0] * most  # in whole numbers: orders of `size` with so many inversions
-        for size in range(2, n + 1):
-            running = list(itertools.accumulate(counts))
-            counts = [
-                total - (running[i - size] if i >= size else 0) for i, total in enumerate(running)
-            ]
-        expected = float(Fraction(sum(counts), math.factorial(n)))
-        assert lower_tail(n, most) == pytest.approx(expected, rel=1e-11)
+def test_many_studies_are_ranked_by_the_normal_approximation_within_a_second():
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(2, 10_000))
+    assert kendall(x, y)[2] is False
+    few = rng.normal(size=(2, 200))
+    exact, (_, normal, _) = kendall(*few), kendall(*np.concatenate([few, few[:, :1]], axis=1))
+    assert exact[2] is True
+    assert exact[1] == pytest.approx(normal, abs=0.01)
 
 
 def test_rank_correlation_counts_ties_as_taub():
@@ -228,7 +238,7 @@ def test_rank_correlation_counts_ties_as_taub():
     # By hand: pairs +, +, +, -, -, 0; tau-b = 1 / sqrt(5 * 5).
     assert (tau, exact) == (pytest.approx(0.2), False)
     assert 0 < p_value < 1
-    assert "normal approximation, ties" in rank_test(fit_of("eight_schools", "REML_z")).summary()
+    assert "normal approximation" in rank_test(fit_of("eight_schools", "REML_z")).summary()
     with pytest.raises(NotEstimableError, match="no ranks to correlate"):
         rank_test(random_effects([0.1, 0.2, 0.4], [0.02, 0.02, 0.02]))
 

@@ -9,13 +9,13 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
-from ketameta.effects.arrays import Floats
+from ketameta.effects.arrays import Bools, Floats
 from ketameta.effects.door import takes_effects
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.formatting import (
@@ -34,7 +34,7 @@ from ketameta.models.rare_events.event_tables import (
     event_tables,
     zero_caveats,
 )
-from ketameta.models.results import Caveat, Line, Printed, Result
+from ketameta.models.results import Caveat, Line, Printed, Result, terminal_bar
 
 _NAMES = {
     "conditional": "exact conditional likelihood",
@@ -140,6 +140,8 @@ FINE = (40, 36)
 COARSE = (24, 10)
 #: Steps of a root search before it is given up; Newton needs fewer than ten.
 _MOST_STEPS = 300
+#: Steps towards the edge of an integrand, and more where they end beyond twice the fall.
+_FEW_STEPS = 6
 #: A root is found when the next Newton step is below this, in units of the log odds ratio.
 STEP = 1e-11
 #: The same for looking where maxima are.
@@ -227,13 +229,16 @@ def _edge(terms: Terms, mode: Floats, side: int) -> Floats:
     """Return, on one side of the mode, points where the integrand has fallen by ``_FALL``.
 
     The log of the integrand is concave and falls at least as fast as -z^2/2, so Newton's method
-    started that far out stays outside and approaches the edge; a few steps are enough.
+    started that far out stays outside and approaches the edge. A few steps are enough for small
+    counts; with large ones the likelihood is an exponential out there, which falls by one a step.
     """
     top = terms(mode[:, None])[0][:, 0] - mode**2 / 2
     z = mode + side * np.sqrt(2 * _FALL)
-    for _ in range(6):
+    for step in range(_MOST_STEPS):
         value, first, _ = terms(z[:, None])
         height = value[:, 0] - z**2 / 2 - top + _FALL
+        if step >= _FEW_STEPS and np.all(height > -_FALL):
+            break
         z = z - np.minimum(height, 0.0) / (first[:, 0] - z)
     return z
 
@@ -267,6 +272,20 @@ class Evaluation(NamedTuple):
     value: float
     score: Floats
     information: Floats
+
+
+class Tables(Protocol):
+    """Counts of ``k`` trials, of which some may be taken."""
+
+    @property
+    def k(self) -> int:
+        """Number of trials."""
+
+    def take(self, keep: Bools) -> Self:
+        """Return the trials where ``keep`` is true."""
+
+
+TablesT = TypeVar("TablesT", bound=Tables)
 
 
 class Likelihood(Protocol):
@@ -438,6 +457,36 @@ class UnconditionalLikelihood:
         )
 
 
+#: Trials that are worked on together: 10,000 trials then fit in a gigabyte.
+_PART = 500
+
+
+class _Parts:
+    """The sum of likelihoods of a part of the trials each."""
+
+    def __init__(self, parts: Sequence[Likelihood]) -> None:
+        self._parts = parts
+
+    def at(self, theta: float, tau: float, nodes: tuple[int, int] = FINE) -> Evaluation:
+        """Return the log-likelihood and its derivatives."""
+        value, score, information = zip(
+            *(part.at(theta, tau, nodes) for part in self._parts), strict=True
+        )
+        return Evaluation(sum(value), np.sum(score, axis=0), np.sum(information, axis=0))
+
+    def saturated(self) -> float:
+        """Return the log-likelihood with an effect of its own for every trial."""
+        return sum(part.saturated() for part in self._parts)
+
+
+def in_parts(kind: Callable[[TablesT], Likelihood], tables: TablesT) -> Likelihood:
+    """Return the likelihood of all trials, in parts where they are many."""
+    if tables.k <= _PART:
+        return kind(tables)
+    number = np.arange(tables.k) // _PART
+    return _Parts([kind(tables.take(number == at)) for at in range(int(number[-1]) + 1)])
+
+
 def log_conditional_likelihood(tables: EventTables, theta: Floats) -> Floats:
     """Return the log probability of the observed events given both margins, shape (k, m).
 
@@ -555,9 +604,8 @@ def binomial_normal(
     informative = ~tables.double_zero
     used = tables.take(informative)
     _refuse_separation(used, tables.k)
-    likelihood: Likelihood = (
-        ConditionalLikelihood(used) if choice == "conditional" else UnconditionalLikelihood(used)
-    )
+    kind = ConditionalLikelihood if choice == "conditional" else UnconditionalLikelihood
+    likelihood = in_parts(kind, used)
     common = _best_theta(likelihood, 0.0, 0.0)
     maxima = [common] if used.k == 1 else _maxima(likelihood, common)
     best = max(maxima, key=lambda maximum: maximum.at.value)
@@ -629,8 +677,10 @@ def _best_theta(
 def _maxima(likelihood: Likelihood, common: _Maximum) -> list[_Maximum]:
     """Return every local maximum along tau, where the profile score changes from + to -."""
     profile = [_best_theta(likelihood, _TAUS[0], common.theta)]
-    for tau in _TAUS[1:]:
+    progress = terminal_bar("binomial-normal model") or (lambda done, total: None)
+    for done, tau in enumerate(_TAUS[1:], start=2):
         profile.append(_best_theta(likelihood, tau, profile[-1].theta, rough=True))
+        progress(done, len(_TAUS))
     found = [common] if profile[0].at.score[1] <= 0 else []
     for left, right in itertools.pairwise(profile):
         if left.at.score[1] > 0 >= right.at.score[1]:

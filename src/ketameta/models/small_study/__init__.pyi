@@ -1,7 +1,6 @@
 from ketameta.models.small_study.asymmetry import PREDICTORS as PREDICTORS
 from ketameta.models.small_study.asymmetry import egger_test as egger_test
 from ketameta.models.small_study.asymmetry import kendall as kendall
-from ketameta.models.small_study.asymmetry import lower_tail as lower_tail
 from ketameta.models.small_study.asymmetry import peters_test as peters_test
 from ketameta.models.small_study.selection_model import derivatives as derivatives
 from ketameta.models.small_study.selection_model import log_interval as log_interval
