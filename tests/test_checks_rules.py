@@ -776,6 +776,20 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         "",
     ),
     (
+        "trial_size",
+        _set("studies", n_randomised=""),
+        "warning",
+        (("studies.csv", 2, "n_randomised"),),
+        "",
+    ),
+    (
+        "half_table",
+        _all(*(_set("outcomes", i, locator="Table 3, 2 rows") for i in (2, 3))),
+        "warning",
+        (("outcomes.csv", 4, "locator"), ("outcomes.csv", 5, "locator")),
+        "",
+    ),
+    (
         "bias_words",
         _set("risk_of_bias", 1, judgement="unclear"),
         "warning",
@@ -982,6 +996,13 @@ FINE: list[tuple[str, Spoil]] = [
             ),
             _add("arms", TREATMENT | {"study_id": "cedar_2016", "n_randomised": "12"}),
             _add("outcomes", SCORE | {"study_id": "cedar_2016", "n": "12", "mean": "13.2"}),
+        ),
+    ),
+    (
+        "a table of two rows, one of them left out with its reason",
+        _all(
+            *(_set("outcomes", i, locator="Table 3, 2 rows") for i in (2, 3)),
+            _add("exclusions", EXCLUSION | {"study": "alder_2014", "outcome": "headache"}),
         ),
     ),
     (

@@ -192,7 +192,8 @@ def provenance_columns() -> tuple[Column, ...]:
             "locator",
             "text",
             "Where in the source the numbers stand: abstract, table, figure, page or registry "
-            "field.",
+            "field. A table of events that is read whole says how many rows it has: "
+            "'Table 4, 25 rows'.",
             required=True,
         ),
         Column(

@@ -181,6 +181,25 @@ def check_one_denominator(context: Context) -> Iterator[Problem]:
         )
 
 
+def check_trial_size_is_told(context: Context) -> Iterator[Problem]:
+    """Each trial whose arms all say how many were randomised says so itself."""
+    for study_id, arms in context.arms_of.items():
+        study = context.studies.get(study_id)
+        single = [arm for arm in arms if not arm["contains_arms"]]
+        sizes = [arm.number("n_randomised") for arm in single]
+        known = [size for size in sizes if size is not None]
+        if study is None or study["n_randomised"] or len(known) < len(sizes) or not known:
+            continue
+        people = max(known) if study["design"] in CROSSOVERS else sum(known)
+        yield warning(
+            study,
+            "n_randomised",
+            f"empty, though the arms are {people:g} people together ({place(single[0])})",
+            "type it where the source prints it; shares of the people are read against it",
+            others=(single[0],),
+        )
+
+
 def check_contrast_sizes_fit_the_trial(context: Context) -> Iterator[Problem]:
     """Both sides of a parallel comparison together have no more people than the trial."""
     for row in context.rows("contrasts"):

@@ -96,6 +96,8 @@ NUMBERS: tuple[Check, ...] = (
     Check("n_above_study", people.check_n_within_study),
     Check("crossover_doubled", people.check_crossovers_count_people_once),
     Check("arms_above_study", people.check_arms_within_study),
+    Check("trial_size", people.check_trial_size_is_told),
+    Check("half_table", rows.check_tables_are_read_whole),
     Check("contrast_above_study", people.check_contrast_sizes_fit_the_trial),
     Check("shares_of_whole", people.check_shares_of_a_whole_add_up),
     Check("moderator_people", people.check_other_people_are_called_so),

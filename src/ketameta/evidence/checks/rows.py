@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from math import isfinite, log, sqrt
@@ -410,6 +411,31 @@ def check_facts_say_something(context: Context) -> Iterator[Problem]:
 
 
 OVERALL = "overall"
+#: How many rows a table of events has, as a locator says it: ``Table 4, 25 rows``.
+_TABLE_ROWS = re.compile(r"\b(\d+) rows\b")
+
+
+def check_tables_are_read_whole(context: Context) -> Iterator[Problem]:
+    """Each table of events that says how many rows it has is here with all of them, or left out."""
+    left: dict[str, float] = {}
+    for row in context.rows("exclusions"):
+        left[row["study"]] = left.get(row["study"], 0) + (row.number("records") or 0)
+    tables: dict[tuple[str, str, str], list[Row]] = {}
+    for row in context.rows("outcomes"):
+        if row["statistic"] == "events" and _TABLE_ROWS.search(row["locator"]):
+            tables.setdefault((row["study_id"], row["arm_id"], row["locator"]), []).append(row)
+    for (study, _, locator), rows in tables.items():
+        found = _TABLE_ROWS.search(locator)
+        told = int(found[1]) if found else 0
+        here = len({(row["outcome"], row["instrument"], row["time_days"]) for row in rows})
+        if here + left.get(study, 0) < told:
+            yield warning(
+                rows[0],
+                "locator",
+                f"the table has {told} rows; {here} are here and {left.get(study, 0):g} records of "
+                "the trial are among the exclusions",
+                "type the others, or say in exclusions.csv why they are left out",
+            )
 
 
 def _assessments(context: Context) -> Iterator[tuple[list[Row], Row | None]]:
