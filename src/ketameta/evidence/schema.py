@@ -438,6 +438,15 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
                 maximum=1,
                 rare=True,
             ),
+            Column("country", "text", "Where it was done, as printed.", rare=True),
+            Column("funding", "text", "Who paid, as printed; empty is not known.", rare=True),
+            Column("conflicts", "text", "Interests that the authors declare.", rare=True),
+            Column(
+                "retraction", "text", "Retraction, correction or concern, with date.", rare=True
+            ),
+            Column(
+                "unblinding", "text", "Whether people guessed their arm, as printed.", rare=True
+            ),
             Column(
                 "overlaps_with",
                 "list",
