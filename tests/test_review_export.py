@@ -26,6 +26,7 @@ from ketameta.exchange import (
 )
 from ketameta.exchange.export import export
 from ketameta.inputs import load_evidence
+from ketameta.paths import project_paths
 from test_review_import import DATA_ROWS, PSILOCYBIN, psilocybin  # noqa: F401  a fixture
 from tolerances import PUBLISHED
 
@@ -146,6 +147,17 @@ def test_ratios_are_logarithms_in_giv_and_ratios_in_mean():
     (cells,) = rows_of(data_rows_csv([result]))
     assert float(cells["GIV Mean"]) == math.log(2)
     assert float(cells["Mean"]) == pytest.approx(2) and float(cells["CI end"]) == pytest.approx(4)
+
+
+def test_what_is_written_for_metapsy_comes_back_clean(committed_evidence, project_root):
+    text = metapsy_csv(derive_effects(committed_evidence), committed_evidence)
+    known = declared_words(project_paths(project_root))
+    report = read_import(text.encode("utf-8"), "back.csv", None, known)
+    assert report.count("refused") == 0 and report.rows_in == text.count("\n") - 1
+    ways = {detail for row in report.rows for detail in row.details}
+    assert ways == {"the log risk ratio became a ratio with its 95% interval"}
+    there = {row["subgroup"] for row in committed_evidence.rows("outcomes")}
+    assert {row.get("subgroup", "") for row in report.tables["outcomes"]} <= there
 
 
 # --- RIS ------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from batches import BATCH_TABLES, SCHEMA
 from helpers import ROOT
 from ketameta import random_effects
 from ketameta.errors import ImportAccountError, UsageError
-from ketameta.evidence import derive_effects, load_project
+from ketameta.evidence import derive_effects, load_project, stated
 from ketameta.evidence.checks import checked_evidence
 from ketameta.exchange import (
     Declared,
@@ -133,7 +133,8 @@ def test_effects_derived_from_the_imported_arms_agree_with_the_file(psilocybin):
     paths, report, _ = psilocybin
     _, evidence = checked_evidence(paths)
     places = {
-        f"outcomes: {', '.join(row[name] for name in BATCH_TABLES[2].key if row[name])}": (
+        "outcomes: "
+        + ", ".join(cell for name in BATCH_TABLES[2].key if (cell := stated(row[name]))): (
             f"{row.file}:{row.line}"
         )
         for row in evidence.rows("outcomes")
@@ -171,7 +172,8 @@ HEADER = (
     "instrument", "instrument_symptom", "time_weeks", "time_days", "study_time_point",
     "post_crossover", "n_arm1", "mean_arm1", "sd_arm1", "n_arm2", "mean_arm2", "sd_arm2",
     "event_arm1", "totaln_arm1", "event_arm2", "totaln_arm2", "precalc_g", "precalc_g_se",
-    "precalc_log_rr", "precalc_log_rr_se", "year", "diagnosis", "design", "rob", ".g", "dose_arm1",
+    "precalc_log_rr", "precalc_log_rr_se", "percent_women", "subgroup", "completer",
+    "year", "diagnosis", "design", "rob", ".g", "dose_arm1",
 )  # fmt: skip
 ROW = {
     "study": "Alder 2014", "condition_arm1": "ketamine", "condition_arm2": "pcb",
@@ -213,7 +215,8 @@ def test_an_arm_in_several_comparisons_is_typed_once():
     [
         ({"mean_arm1": "NA", "sd_arm1": "NA", "n_arm1": "NA", "mean_arm2": "NA",
           "sd_arm2": "NA", "n_arm2": "NA"}, "no effect data"),
-        ({"event_arm1": "3"}, "two kinds of effect data in one row (endpoint and events)"),
+        ({"event_arm1": "3", "outcome_type": "NA"},
+         "two kinds of effect data in one row (endpoint and events)"),
         ({"mean_arm1": "twelve"}, "mean_arm1 is 'twelve', which is not a number"),
         ({"study": "Alder"}, "no form of surname and year"),
         ({"study": "NA"}, "the study is not named"),
@@ -227,6 +230,67 @@ def test_a_row_that_cannot_be_taken_says_why(cells, why):
     assert [row.verdict for row in report.rows] == ["refused", "taken"]
     assert why in "; ".join(report.rows[0].details)
     assert {row["study_id"] for row in report.tables["studies"]} == {"birch_2016"}
+
+
+BOTH = {"outcome_type": "msd", "precalc_g": "0.5", "precalc_g_se": "0.2"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "table", "words"),
+    [
+        (BOTH, "outcomes", "read as endpoint; its SMD data were compared"),
+        (BOTH | {"outcome_type": "precalc_g"}, "contrasts", "read as SMD; its endpoint data"),
+        ({"outcome_type": "response", "event_arm1": "9", "totaln_arm1": "30", "event_arm2": "4",
+          "totaln_arm2": "30"}, "outcomes", "read as events; its endpoint data"),
+    ],
+)  # fmt: skip
+def test_the_outcome_type_decides_where_a_row_holds_two_kinds(cells, table, words):
+    report = metapsy(ROW | cells)
+    assert words in "; ".join(report.rows[0].details)
+    assert report.rows[0].became[-1].startswith(table)
+
+
+def test_events_without_an_instrument_get_an_outcome_of_their_own():
+    counts = {"event_arm1": "2", "event_arm2": "5", "totaln_arm1": "40", "totaln_arm2": "41"}
+    blank = {name: "NA" for name in ROW if "mean" in name or "sd" in name or name.startswith("n_")}
+    report = metapsy(ROW | blank | counts | {"outcome_type": "attempts", "instrument": "NA"})
+    arms = report.tables["outcomes"]
+    assert {(row["outcome"], row["instrument"]) for row in arms} == {("attempts", "not_reported")}
+    assert [row["events"] for row in arms] == ["2", "5"]
+
+
+def test_shares_become_percentages_only_where_the_whole_file_holds_shares():
+    shares = metapsy(
+        ROW | {"percent_women": "0.61"}, ROW | {"study": "B 2016", "percent_women": "1"}
+    )
+    assert [row["female_percent"] for row in shares.tables["studies"]] == ["61", "100"]
+    whole = metapsy(ROW | {"percent_women": "61"}, ROW | {"study": "B 2016", "percent_women": "1"})
+    assert [row["female_percent"] for row in whole.tables["studies"]] == ["61", "1"]
+
+
+def test_an_abbreviation_is_never_taken_for_another_instrument():
+    known = replace(KNOWN, measured={"madrs": frozenset({"functioning"})},
+                    names={"madrs": "Invented Disability Scale"})  # fmt: skip
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, HEADER, restval="NA", delimiter=";")
+    writer.writeheader()
+    writer.writerow(ROW)
+    (row,) = read_import(stream.getvalue().encode(), "x.csv", None, known).rows
+    assert row.verdict == "refused" and "Invented Disability Scale" in row.details[0]
+    said = Words({"instrument": {"madrs": "madrs"}})
+    (row,) = read_import(stream.getvalue().encode(), "x.csv", said, known).rows
+    assert row.verdict == "taken"
+
+
+def test_a_subgroup_of_another_project_is_kept_as_a_population():
+    report = metapsy(ROW | {"subgroup": "Older people"})
+    assert {row["subgroup"] for row in report.tables["outcomes"]} == {"population=older_people"}
+
+
+def test_people_and_imputation_stay_with_the_row():
+    report = metapsy(ROW | {"outcome_type": "imsd", "completer": "itt"})
+    told = {(row["analysis_set"], row["sd_origin"]) for row in report.tables["outcomes"]}
+    assert told == {("intention_to_treat", "imputed")}
 
 
 def test_contradictory_rows_without_a_time_point_are_refused():

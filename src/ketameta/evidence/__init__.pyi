@@ -67,6 +67,7 @@ from ketameta.evidence.second_extraction import reconcile as reconcile
 from ketameta.evidence.second_extraction import second_folders as second_folders
 from ketameta.evidence.tables import Evidence as Evidence
 from ketameta.evidence.tables import Row as Row
+from ketameta.evidence.tables import stated as stated
 from ketameta.evidence.textfiles import decode as decode
 from ketameta.evidence.textfiles import harmless as harmless
 from ketameta.evidence.textfiles import read_toml as read_toml

@@ -386,12 +386,18 @@ class Declared:
     classes : mapping of str to str
         Class of every intervention that the project's arms name.
     project : Project
+    measured : mapping of str to frozenset of str
+        Outcomes that the project's rows take from each instrument.
+    names : mapping of str to str
+        Full name of every instrument.
     """
 
     outcomes: frozenset[str] = frozenset()
     instruments: frozenset[str] = frozenset()
     classes: Mapping[str, str] = field(default_factory=dict)
     project: Project = field(default_factory=Project.model_construct)
+    measured: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def schema(self) -> Schema:
@@ -658,7 +664,7 @@ class ImportReport:
     def _declarations(self) -> list[str]:
         return [
             f"data/{table}.csv has no {', '.join(words)} (in the source: "
-            f"{', '.join(dict.fromkeys(words.values()))})"
+            f"{', '.join(word for word in dict.fromkeys(words.values()) if word) or 'not named'})"
             for table, words in self.undeclared.items()
         ]
 

@@ -230,12 +230,15 @@ METAPSY_COLUMNS = (
     *("precalc_g", "precalc_g_se", "precalc_log_rr", "precalc_log_rr_se"),
     *("year", "diagnosis", "design", "blinding", "doi", "full_ref", "route"),
     *(".id", ".g", ".g_se", ".log_rr", ".log_rr_se"),
+    *("analysis", "favours"),
     *(".event_arm1", ".event_arm2", ".totaln_arm1", ".totaln_arm2"),
 )
 _KEYS = [
     *("study_id", "arm_id", "comparator_arm_id", "outcome", "instrument", "time_days"),
-    *("subgroup", "data_kind", "printed_as"),
+    *("subgroup", "data_kind", "analysis"),
 ]
+#: Forms in which a source prints one comparison, the best first: the format has room for one.
+_FORMS = ("", "MD", "OR", "RR", "RD", "SMD", "test")
 _BLINDING = {"double_blind": "double-blind", "single_blind": "single-blind"}
 
 
@@ -258,7 +261,9 @@ def metapsy_csv(table: EffectTable, evidence: Evidence) -> str:
     several = _interventions_with_several_arms(evidence)
     lines = [";".join(METAPSY_COLUMNS)]
     for _, group in effects.groupby(_KEYS, sort=True, dropna=False):
-        by_measure = {row["measure"]: row for row in group.to_dict("records")}
+        forms = group.sort_values("printed_as", key=lambda forms: forms.map(_FORMS.index))
+        best = forms[forms["printed_as"] == forms["printed_as"].iloc[0]]
+        by_measure = {row["measure"]: row for row in best.to_dict("records")}
         first = next(iter(by_measure.values()))
         cells = _metapsy_cells(first, by_measure, several, evidence.project)
         if cells is None:
@@ -309,6 +314,7 @@ def _metapsy_cells(
         "time_weeks": days / 7 if _is_number(days) else None,
         "subgroup": row["subgroup"].replace(";", "|"),
         "route": row["route"],
+        "analysis": row["analysis"],
         ".id": row["effect_id"].rsplit("/", 1)[0],
     }
     for arm, (name, given) in {
@@ -340,6 +346,7 @@ def _metapsy_cells(
         cells |= {"outcome_type": "msd", ".g": standardised["estimate"]}
         cells[".g_se"] = math.sqrt(standardised["variance"])
         cells |= {"precalc_g": cells[".g"], "precalc_g_se": cells[".g_se"]}
+        cells["favours"] = "treatment" if cells[".g"] < 0 else "control"
     elif ratio is not None:
         cells[".log_rr"], cells[".log_rr_se"] = ratio["estimate"], math.sqrt(ratio["variance"])
         cells |= {"precalc_log_rr": cells[".log_rr"], "precalc_log_rr_se": cells[".log_rr_se"]}

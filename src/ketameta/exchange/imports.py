@@ -7,9 +7,8 @@ from pathlib import Path
 
 from ketameta.errors import UsageError
 from ketameta.evidence.dictionary import template_csv
-from ketameta.evidence.load import batch_folders
-from ketameta.evidence.project import load_project
-from ketameta.evidence.reader import LARGEST_CSV, other_kind, read_csv
+from ketameta.evidence.load import load_tables
+from ketameta.evidence.reader import LARGEST_CSV, other_kind
 from ketameta.evidence.schema import BATCH_TABLES
 from ketameta.exchange.draft import (
     Declared,
@@ -31,7 +30,6 @@ from ketameta.paths import ProjectPaths
 from ketameta.review.start import (
     check_project_folder,
     project_schema,
-    project_words,
     readme,
     slug,
     table_csv,
@@ -92,13 +90,7 @@ def import_file(
     data = source.read_bytes()
     schema = project_schema(paths)
     translations = load_words(words, schema) if words is not None else Words()
-    known = project_words(paths)
-    declared = Declared(
-        frozenset(known.get("outcome", ())),
-        frozenset(known.get("instrument", ())),
-        project=load_project(paths.root),
-    )
-    report = read_import(data, source.name, translations, declared)
+    report = read_import(data, source.name, translations, declared_words(paths))
     if not write or not any(report.tables.values()):
         return report, ()
     name = batch or slug(source.stem)
@@ -114,19 +106,19 @@ def import_file(
 
 
 def declared_words(paths: ProjectPaths) -> Declared:
-    """Return the words that a project knows."""
-    known, schema = project_words(paths), project_schema(paths)
-    classes: dict[str, str] = {}
-    for folder in batch_folders(paths):
-        path = folder / "arms.csv"
-        if path.is_file():
-            for _, cells in read_csv(path, paths.relative(path), schema["arms"]).rows:
-                classes.setdefault(cells.get("intervention", ""), cells.get("drug_class", ""))
+    """Return the words that a project knows, and what it uses them for."""
+    evidence, _ = load_tables(paths)
+    measured: dict[str, set[str]] = {}
+    for table in ("outcomes", "contrasts"):
+        for row in evidence.rows(table):
+            measured.setdefault(row["instrument"], set()).add(row["outcome"])
     return Declared(
-        frozenset(known.get("outcome", ())),
-        frozenset(known.get("instrument", ())),
-        classes,
-        load_project(paths.root),
+        frozenset(row["outcome"] for row in evidence.rows("outcome_words")),
+        frozenset(row["instrument"] for row in evidence.rows("instruments")),
+        {row["intervention"]: row["drug_class"] for row in evidence.rows("arms")},
+        evidence.project,
+        {name: frozenset(outcomes) for name, outcomes in measured.items()},
+        {row["instrument"]: row["name"] for row in evidence.rows("instruments")},
     )
 
 

@@ -69,8 +69,12 @@ class SourceRow:
         return number
 
 
+#: Kinds that a word of ``outcome_type`` stands for, where a row holds several.
+_BY_TYPE: Mapping[str, str] = {"msd": "endpoint", "imsd": "endpoint", "change": "change"}
+
+
 def kind_of(row: SourceRow) -> str:
-    """Return the kind of effect data in a row: exactly one may be filled."""
+    """Return the kind of effect data in a row; where several are filled, outcome_type decides."""
     kinds = [
         kind
         for kind, group in GROUPS.items()
@@ -79,8 +83,20 @@ def kind_of(row: SourceRow) -> str:
     kinds += [effect for theirs, effect in PRECALCULATED.items() if row[theirs]]
     if len(kinds) == 1:
         return kinds[0]
+    said = row["outcome_type"].lower()
+    calculated = [kind for kind in kinds if kind in PRECALCULATED.values()]
+    chosen = _BY_TYPE.get(said, "events" if said else "")
+    if said.startswith("precalc") and calculated:
+        chosen = calculated[0]
+    if chosen in kinds:
+        left = " and ".join(kind for kind in kinds if kind != chosen)
+        row.changes.append(
+            f"outcome_type decides: read as {chosen}; its {left} data were compared, not entered"
+        )
+        return chosen
     row.refusals.append(
-        f"two kinds of effect data in one row ({' and '.join(kinds)}); keep one"
+        f"two kinds of effect data in one row ({' and '.join(kinds)}); keep one, or say in "
+        "outcome_type which it is"
         if kinds
         else "no effect data: neither means, changes, events nor a calculated effect"
     )
@@ -108,6 +124,9 @@ def time_of(row: SourceRow, keys: Collection[str]) -> tuple[str, str]:
     # The format allows no semicolons: several subgroups are joined by a vertical bar.
     named = row["subgroup"].replace("|", ";")
     parts = [named] if _is_subgroup(named, keys) else []
+    if named and not parts:
+        parts.append(f"population={slug(named)}")
+        row.changes.append(f"the subgroup {quoted(named)} was entered as {parts[0]}")
     parts += [f"period={'_'.join(periods)}"] if periods else []
     return days, ";".join(parts)
 
@@ -135,11 +154,28 @@ def arm_rows(
             cells["baseline_mean"] = row.number(f"baseline_m_arm{arm}")
             cells["baseline_sd"] = row.number(f"baseline_sd_arm{arm}")
             cells["sd_origin"] = "not_reported"
-        cells |= {"note": note, "extracted_by": "Metapsy", "analysis_set": "not_reported"}
+        cells |= {"note": note, "extracted_by": "Metapsy", **analysis_of(row)}
+        if row["outcome_type"] == "imsd":
+            cells["sd_origin"] = "imputed"
         found.append(cells)
     if not row.refusals:
         _set_apart(row, draft, found, "outcomes")
     return [("outcomes", cells) for cells in found]
+
+
+#: Words for the people of an analysis.
+_PEOPLE: Mapping[str, str] = {"itt": "intention_to_treat", "completer": "completers"}
+
+
+def analysis_of(row: SourceRow) -> dict[str, str]:
+    """Return which people a row is about, and from what, as far as the file says it."""
+    found = {"analysis_set": _PEOPLE.get(row["completer"].lower(), "not_reported")}
+    for word in row["analysis"].split(", "):
+        if word in measures.SD_ORIGINS:
+            found["sd_origin"] = word
+        elif word in measures.ANALYSIS_SETS:
+            found["analysis_set"] = word
+    return found
 
 
 def _set_apart(row: SourceRow, draft: Draft, found: list[dict[str, str]], table: str) -> None:
@@ -192,12 +228,15 @@ def contrast_row(
         "comparator_arm_id": arms[1],
         "effect_type": kind,
         "extracted_by": "Metapsy",
-        "analysis_set": "not_reported",
+        **analysis_of(row),
     }
     if kind == "SMD":
         cells["estimate"] = row.number("precalc_g")
         cells["se"] = row.number("precalc_g_se")
-        row.changes.append("calculated g: which arm did better has to be said in favours")
+        if row["favours"] in measures.FAVOURS:
+            cells["favours"] = row["favours"]
+        else:
+            row.changes.append("calculated g: which arm did better has to be said in favours")
         _set_apart(row, draft, [cells], "contrasts")
         return [("contrasts", cells)]
     effect, se = row.number("precalc_log_rr"), row.number("precalc_log_rr_se")
@@ -341,7 +380,10 @@ _STUDY_FACTS = ("year", "doi", "registration_number", "full_ref", "design", "bli
 class StudyFacts:
     """Fills studies, arms and risk_of_bias of a draft and says what it had to decide."""
 
-    def __init__(self, draft: Draft, words: Words, declared: Declared, source: str) -> None:
+    def __init__(
+        self, draft: Draft, words: Words, declared: Declared, source: str, *, shares: bool = False
+    ) -> None:
+        self._shares = shares
         self._draft, self._words, self._declared = draft, words, declared
         self._source = source
         self._ids: dict[str, str] = {}
@@ -457,7 +499,7 @@ class StudyFacts:
             self._say(f"diagnosis {quoted(given)} was entered as {diagnosis}", study)
         group = row.get("target_group", "")
         age = as_number(row.get("mean_age", ""), decimal_comma="," in row.get("mean_age", ""))
-        women = row.get("percent_women", "")
+        women = _women(row)
         year = row.get("year", "") or study.rsplit("_", 1)[-1][:4]
         cells = {
             "study_id": study,
@@ -474,7 +516,7 @@ class StudyFacts:
             "diagnosis": diagnosis,
             "age_group": self._age_group(age),
             "age_mean_years": age or "",
-            "female_percent": as_number(women, decimal_comma="," in women) or "",
+            "female_percent": _percent(women, times=100 if self._shares else 1),
             **{
                 name: self._declared.meaning(name, given, *group.split()) or "not_reported"
                 for name in self._declared.project.categories
@@ -553,6 +595,25 @@ class StudyFacts:
         return added
 
 
+def _women(row: Cells) -> str:
+    """Return the cell with the share of women, whatever its column is called."""
+    names = ("percent_women", "female_percent", "percent_female")
+    return next((row.get(name, "") for name in names if row.get(name, "") not in MISSING), "")
+
+
+def _percent(cell: str, times: int) -> str:
+    number = as_number(cell, decimal_comma="," in cell)
+    return "" if number is None else f"{times * float(number):.10g}"
+
+
+def _holds_shares(source: SourceCsv) -> bool:
+    """Return whether the percentages of women of a file are shares of one."""
+    cells = [_women(record.cells) for record in source.records]
+    found = [as_number(cell, decimal_comma="," in cell) for cell in cells]
+    numbers = [float(number) for number in found if number]
+    return bool(numbers) and max(numbers) <= 1 and any(0 < number < 1 for number in numbers)
+
+
 KIND = "Metapsy"
 #: What the file computes itself; checked against, never written into the tables.
 _COMPUTED = (".g", ".g_se", ".log_rr", ".log_rr_se")
@@ -591,6 +652,8 @@ def read_metapsy(source: SourceCsv, name: str, words: Words, declared: Declared)
     rows = tuple(reader.read(record) for record in source.records)
     recheck = recheck_note(rows, reader.recomputed)
     notes = [*source.notes, *([recheck] if recheck else []), *reader.facts.notes()]
+    if reader.shares:
+        notes.append("shares of women lie between 0 and 1 in the file: they became percentages")
     if source.decimal_comma:
         notes.insert(0, "numbers: decimal commas became points, padding zeros were dropped")
     undeclared = {
@@ -615,7 +678,8 @@ class _Reader:
         self.comma = source.decimal_comma
         self.name, self.words, self.declared = name, words, declared
         self.draft = Draft()
-        self.facts = StudyFacts(self.draft, words, declared, name)
+        self.shares = _holds_shares(source)
+        self.facts = StudyFacts(self.draft, words, declared, name, shares=self.shares)
         self.undeclared: dict[str, dict[str, str]] = {"outcome_words": {}, "instruments": {}}
         self.silent: set[str] = set()
         self.recomputed: dict[int, tuple[float, float]] = {}
@@ -667,10 +731,14 @@ class _Reader:
     def _measured(self, row: SourceRow, kind: str) -> tuple[str, str]:
         """Return our words for the outcome and the instrument of a row."""
         given = row["instrument"]
-        instrument = self.words.find("instrument", given) or self.declared.instrument(given)
-        if not instrument:
-            row.refusals.append("the instrument is not named")
+        named = self.words.find("instrument", given)
+        instrument = named or self.declared.instrument(given)
         counted = kind in ("events", "RR")
+        if not instrument and counted:
+            instrument = "not_reported"
+            row.changes.append("how the events were found is not said: instrument not_reported")
+        elif not instrument:
+            row.refusals.append("the instrument is not named")
         said = row["outcome_type"] if counted else row["instrument_symptom"] or row["symptom"]
         # What an instrument measures is the outcome of its scores, never of the people counted.
         asked = (said,) if counted else (said, given)
@@ -679,6 +747,14 @@ class _Reader:
             self.silent.add(given.lower())
             row.refusals.append(
                 f"the file does not say what {quoted(given)} measures; name it in the words file"
+            )
+        measured = self.declared.measured.get(instrument, frozenset())
+        if measured and outcome and not (named or counted or outcome in measured):
+            row.refusals.append(
+                f"{quoted(given)} is the {self.declared.names.get(instrument, instrument)} here, "
+                f"which gives {', '.join(sorted(measured))} and not {outcome}; if that is meant, "
+                f'say so under [instrument] in the words file ("{given.lower()}" = "{instrument}"),'
+                " else give it a name of its own"
             )
         return outcome, instrument
 

@@ -68,12 +68,17 @@ def as_text(document: Document) -> str:
             title = printable(block.text)
             parts.append(f"{title}\n{('=' if block.level == 1 else '-') * len(title)}")
         elif isinstance(block, Paragraph):
-            parts.append(printable(block.text))
+            parts.append(_lines(block.text))
         elif isinstance(block, Bullets):
             parts.append("\n".join(f"- {printable(item)}" for item in block.items))
         elif isinstance(block, Grid):
             parts.append(_grid_text(block))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _lines(text: str) -> str:
+    """Return a paragraph line by line, each of which does nothing but show."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _grid_text(grid: Grid) -> str:
@@ -267,7 +272,7 @@ def _print_block(console: object, block: Block) -> None:
         style = "bold underline" if block.level == 1 else "bold"
         console.print(Text(printable(block.text), style=style))
     elif isinstance(block, Paragraph):
-        console.print(Text(printable(block.text), style="bold" if block.strong else ""))
+        console.print(Text(_lines(block.text), style="bold" if block.strong else ""))
     elif isinstance(block, Bullets):
         for item in block.items:
             console.print(Text(f"- {printable(item)}"))
