@@ -500,9 +500,8 @@ def test_the_minimal_important_difference_is_on_the_axis_and_in_the_legend():
     assert "minimal important difference (−3.00)" in notes
 
 
-def test_the_method_and_the_caveats_stand_under_the_plot():
-    data = smd(3, caveats=[{"code": "x", "message": "Two trials  are\nvery small."}])
-    layout = laid_out(data)
+def test_the_method_and_the_notes_stand_under_the_plot():
+    layout = lay_out(replace(forest_of(smd(3)), notes=("Two trials  are\nvery small.",)))
     notes = [" ".join(lines) for lines in layout.footnotes]
     assert "Two trials are very small." in notes
     assert any(
@@ -670,3 +669,22 @@ def test_a_layout_of_pools_and_trials_without_weights_says_so():
     data = replace(forest_of(smd(4)), predictions=False)
     assert not lay_out(data).rows_of("prediction")
     assert lay_out(data, weights=False).column("weight") is None
+
+
+def test_a_single_judgement_stands_under_its_own_heading_without_a_letter():
+    data = smd(3)
+    data["groups"][0]["rows"][0]["risk_of_bias"] = {"worst_domain": "high"}
+    layout = laid_out(data)
+    assert layout.column("risk_of_bias").header == ("Risk of", "bias")
+    assert "A" not in words(picture(layout), "header")
+    assert any("Risk of bias: worst domain. " in " ".join(note) for note in layout.footnotes)
+    assert_well_set(picture(layout))
+
+
+def test_the_label_of_a_row_can_lead_to_its_card():
+    data = forest_of(smd(3))
+    group = data.groups[0]
+    linked = replace(group.trials[0], url="#row-1")
+    data = replace(data, groups=(replace(group, trials=(linked, *group.trials[1:])),))
+    svg = look.file_bytes(picture(lay_out(data)), "svg").decode()
+    assert svg.count('<a href="#row-1"') == 1

@@ -258,7 +258,7 @@ class _Pen(Pen):
             for index, line in enumerate(reversed(column.header)):
                 align = "left" if left else "center"
                 self.text("header", x, foot - index * step, line, align=align, bold=True)
-            if column.name == "risk_of_bias":
+            if column.name == "risk_of_bias" and not column.header:
                 letters = risk_letters(len(column.anchors))
                 for (x, _), letter in zip(column.anchors, letters, strict=True):
                     self.text("header", x, base, letter, align="center", bold=True)

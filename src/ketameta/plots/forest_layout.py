@@ -42,7 +42,7 @@ PLOT_GAP, INDENT = 4.5, 6.0
 PLOT_COMFORTABLE, PLOT_LEAST, PLOT_AMPLE = 122.0, 98.0, 180.0
 LABEL_MOST, LABEL_LEAST, BLOCK_WANTED = 156.0, 74.0, 240.0
 COMPARISON_MOST = 108.0
-RISK_PITCH = 10.2
+RISK_PITCH, RISK_ALONE = 10.2, 31.0
 ROW, GROUP_SPACE, TICK_SPACE, ARROW_SPACE = 13.0, 5.0, 14.0, 15.0
 #: Bodies taller than this have the axis above them too; pages as tall as this are not split.
 REPEAT_AXIS_BEYOND, PAGE_HEIGHT = 430.0, 640.0
@@ -212,7 +212,8 @@ def _columns(
         words = widest([word for text in texts for word in text.split(" ")], BODY)
         comparison_least = min(max(words, header) + 1.0, COMPARISON_MOST)
     fixed = sum(spec.width + GAP for spec in numbers) + (comparison and GAP)
-    fixed += domains * RISK_PITCH + GAP if domains else 0.0
+    risk = RISK_ALONE if domains == 1 else domains * RISK_PITCH
+    fixed += risk + GAP if domains else 0.0
     width = look.PAGE_WIDTH
     room = width - 2 * MARGIN - fixed - 2 * GAP - 2 * PLOT_GAP
     short = PLOT_COMFORTABLE - (room - label - comparison)
@@ -247,9 +248,10 @@ def _columns(
             x += plot + GAP + PLOT_GAP
         elif name == "risk_of_bias" and domains:
             anchors: list[tuple[float, Align]] = [
-                (x + (i + 0.5) * RISK_PITCH, "center") for i in range(domains)
+                (x + (i + 0.5) * risk / domains, "center") for i in range(domains)
             ]
-            columns.append(ForestColumn(name, (), x, x + domains * RISK_PITCH, tuple(anchors)))
+            heading = ("Risk of", "bias") if domains == 1 else ()
+            columns.append(ForestColumn(name, heading, x, x + risk, tuple(anchors)))
         else:
             for spec in specs.get(name, []):
                 columns.append(_placed(spec, x))
@@ -277,9 +279,8 @@ def _spanners(columns: Sequence[ForestColumn], specs: Sequence[Spec]) -> tuple[S
         lines = wrap(words, right - left, BODY, bold=True, most=2)
         found.append(Spanner(lines, left, right, len(group) > 1))
     risk = next((column for column in columns if column.name == "risk_of_bias"), None)
-    if risk is not None:
-        room = max(risk.right - risk.left, 28.0)
-        lines = wrap("Risk of bias", room, BODY, bold=True, most=2)
+    if risk is not None and not risk.header:
+        lines = wrap("Risk of bias", max(risk.right - risk.left, RISK_ALONE), BODY, bold=True)
         found.append(Spanner(lines, risk.left, risk.right, False))
     return tuple(found)
 

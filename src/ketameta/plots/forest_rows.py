@@ -574,7 +574,8 @@ def footnotes(reader: Reader, rows: Sequence[ForestRow], *, labelled: bool) -> l
     if forest.domains and labelled:
         letters = risk_letters(len(forest.domains))
         named = "; ".join(
-            f"{letter} {words}" for letter, (_, words) in zip(letters, forest.domains, strict=True)
+            f"{letter} {words}" if len(letters) > 1 else words
+            for letter, (_, words) in zip(letters, forest.domains, strict=True)
         )
         shown = {judgement for row in rows for judgement in row.risk_of_bias}
         signs = ", ".join(

@@ -140,7 +140,6 @@ def forest_data(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) 
         subtitle=project.directness.subtitle(str(result.get("directness"))),
         test=(test["q"], test["df"], test["p_value"]) if test and test["q"] is not None else None,
         looked_for=str(result.get("looked_for") or ""),
-        notes=tuple(str(caveat["message"]) for caveat in result.get("caveats") or ()),
         important=finite(result.get("important_difference")),
         domains=tuple(
             (code, code.replace("_", " ")) for code in sorted(codes, key=lambda c: c == "overall")
