@@ -511,7 +511,10 @@ def _search(paths: ProjectPaths) -> Mapping[str, Any]:
     document, _, findings = read_toml(path, paths.relative(path))
     if document is None and findings:
         raise ReportError("\n".join(str(finding) for finding in findings))
-    return dict(NO_SEARCH) if document is None else document
+    told = NO_SEARCH if document is None else document
+    near = [{"source_url": "", **item} for item in told.get("near_miss", ())]
+    missed = [{"found": "", **item} for item in told.get("not_reached", ())]
+    return {**told, "near_miss": near, "not_reached": missed}
 
 
 def _routes_used(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -342,7 +342,7 @@ def _specification_curve(result: Mapping[str, Any]) -> SpecificationCurve | None
     if not found or found["withheld"]:
         return None
     agreed = max(found["excludes"].values()) / found["n_pooled"]
-    if agreed > AGREED and result["directness"] != "direct":
+    if agreed > AGREED and result["directness"] not in ("direct", "related"):
         return None
     table, choices = found["combinations"], found["choices"]
     options = [table["options"][choice["name"]] for choice in choices]
