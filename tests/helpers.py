@@ -251,6 +251,7 @@ def headline_of_numbers(
         "rule": Rule("few_trials", ""), "method": "a model", "interval": "credible", "k": 3,
         "effect": "standardised mean difference", "measure": "SMD", "level": 0.95, "people": 120,
         "is_ratio": False, "unit": "", "trials_without_size": 0, "estimate": estimate,
+        "pools": 0, "sources": "3 trials",
         "ci_low": low, "ci_high": high, "tau": 0.2, "prior_scale": None, "weights": (),
         "pi_low": None, "pi_high": None, "prediction": "", "side": side_of(low, high),
         "direction": "", "population": "", "comparator": "", "background": "", "absolute": None,

@@ -93,7 +93,10 @@ def test_kinds_of_analysis_have_their_own_rules(tmp_path: Path) -> None:
         "next_trial",
     ]
     assert "did you mean placebo?" in found[1]
-    assert problems(tmp_path, MODEL + 'reference = "methylphenidate_added"\n', network) == []
+    assert (
+        problems(tmp_path, MODEL + 'reference = "methylphenidate_plus_psychoeducation"\n', network)
+        == []
+    )
 
 
 def test_every_contradiction_is_said_at_once(tmp_path: Path) -> None:

@@ -46,7 +46,6 @@ from ketameta.analyses.moderators import level_caveats as level_caveats
 from ketameta.analyses.moderators import reference_level as reference_level
 from ketameta.analyses.multiverse import choice_effects as choice_effects
 from ketameta.analyses.multiverse import multiverse_sentences as multiverse_sentences
-from ketameta.analyses.network import treatment_label as treatment_label
 from ketameta.analyses.next_trial import PriorTrials as PriorTrials
 from ketameta.analyses.next_trial import next_trial_of as next_trial_of
 from ketameta.analyses.next_trial import next_trial_sentences as next_trial_sentences
@@ -88,5 +87,6 @@ from ketameta.analyses.spec_file import read_specs as read_specs
 from ketameta.analyses.words import agreement_words as agreement_words
 from ketameta.analyses.words import interval_words as interval_words
 from ketameta.analyses.words import measure_words as measure_words
+from ketameta.analyses.words import treatment_label as treatment_label
 from ketameta.analyses.words import words_of as words_of
 from ketameta.analyses.words import written as written

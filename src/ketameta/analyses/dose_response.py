@@ -127,7 +127,7 @@ def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> dic
     try:
         line = fit_curve(spec, rule, contrasts, "linear")
     except KetametaError as error:
-        return {"two_stage": None, "companions": [], "leave_one_out": None, "withheld": str(error)}
+        return _no_checks(str(error))
     studies = list(dict.fromkeys(contrasts.study))
     stages = None
     if len(studies) >= 2:
@@ -154,6 +154,10 @@ def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> dic
             "withheld": "",
         }
     )
+
+
+def _no_checks(reason: str) -> dict[str, Any]:
+    return {"two_stage": None, "companions": [], "leave_one_out": None, "withheld": reason}
 
 
 def _stages(spec: AnalysisSpec, found: TwoStage, rule: DoseRule) -> dict[str, Any]:
@@ -197,7 +201,7 @@ def _left_out(
 
 #: Points of the drawn curve between no dose and the highest.
 _CURVE_POINTS = 61
-#: A test of curvature below this is worth a sentence.
+#: A test of curvature below this rejects the line.
 _BENT_P = 0.05
 _ARM_NUMBERS = ("n_treatment", "n_control", "events_treatment", "events_control")
 
@@ -251,17 +255,23 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
     }
     linear = _fitted(spec, rule, contrasts, "linear")
     spline = _fitted(spec, rule, contrasts, "spline")
-    main = spline if rule.transformation == "spline" else linear
+    bent = _bent(published(plain(spline)))
+    if bent:  # a line that its own test rejects is neither reported nor drawn
+        linear, head["main"] = {"withheld": bent}, "spline"
+    main = spline if head["main"] == "spline" else linear
     return plain(
         {
             **head,
             "linear": linear,
             "spline": spline,
-            "checks": dose_checks(spec, rule, contrasts),
+            "checks": _no_checks(bent) if bent else dose_checks(spec, rule, contrasts),
             "nonlinearity": spline.get("nonlinearity"),
             "at_doses": main.get("at_doses", []),
             "curve": main.get("curve", []),
-            "caveats": [*main.get("caveats", []), *_bent(published(plain(spline)))],
+            "caveats": [
+                *main.get("caveats", []),
+                *([{"code": "not_a_line", "message": f"A{bent[1:]}."}] if bent else []),
+            ],
             "withheld": main["withheld"],
         }
     )
@@ -329,16 +339,15 @@ def _points(spec: AnalysisSpec, used: pd.DataFrame) -> list[dict[str, Any]]:
     return points
 
 
-def _bent(spline: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the caveat that a line does not fit."""
+def _bent(spline: dict[str, Any]) -> str:
+    """Return why no line is reported: its own test rejects it; empty where it does not."""
     test = spline.get("nonlinearity")
     if test is None or test["p_value"] >= _BENT_P:
-        return []
-    message = (
-        f"A line does not describe these doses (test of curvature {format_p(test['p_value'])}): "
-        "read the effect at each dose, not the slope."
+        return ""
+    return (
+        f"a straight line does not describe these doses (test of curvature "
+        f"{format_p(test['p_value'])}): read the effect at each dose, not a slope"
     )
-    return [{"code": "not_a_line", "message": message}]
 
 
 def _fitted(
@@ -454,7 +463,10 @@ def dose_sentences(result: dict[str, Any]) -> list[str]:
     level = format_level(result["level"])
     doses = ", ".join(dose_label(dose, found["unit"]) for dose in found["doses"])
     sentences = [f"Doses given: {doses}."]
-    if not found["linear"]["withheld"]:
+    if found["linear"]["withheld"]:
+        reason = found["linear"]["withheld"]
+        sentences += [f"No slope is reported: {reason}.", _doses_sentence(found, measure, level)]
+    else:
         sentences.append(_slope_sentence(found, measure, level))
     if found["nonlinearity"] is not None:
         one = ", with one curve for all trials" if found["spline"]["method"] == "common" else ""
@@ -463,6 +475,17 @@ def dose_sentences(result: dict[str, Any]) -> list[str]:
         sentences.append(f"Whether it is a line cannot be tested: {found['spline']['withheld']}.")
     sentences.append(_among_sentence(found, measure, level))
     return sentences
+
+
+def _doses_sentence(found: dict[str, Any], measure: Measure, level: str) -> str:
+    """Return the effect at each dose that was given, from the curve."""
+    told = "; ".join(
+        f"{dose_label(at['dose'], found['unit'])} {written(at['estimate'], measure)} "
+        f"({interval_words(at['ci_low'], at['ci_high'], measure)})"
+        for at in found["at_doses"]
+    )
+    name = measure_words(measure)
+    return f"On the curve the {name} against no dose, with {level} CI, is: {told}."
 
 
 def _slope_sentence(found: dict[str, Any], measure: Measure, level: str) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ketameta.analyses.rows import StudyEffects, study_covariance, texts
+from ketameta.analyses.words import PLUS, treatment_label
 from ketameta.errors import KetametaError
-from ketameta.formatting import published
+from ketameta.formatting import plural, published
 from ketameta.models.network.model import network_components
-from ketameta.models.network.network import network_meta_analysis
+from ketameta.models.network.network import NetworkMetaAnalysis, network_meta_analysis
+from ketameta.models.policy import MIN_STUDIES_PER_LEVEL
 from ketameta.models.results import plain
 
 if TYPE_CHECKING:
@@ -41,8 +44,16 @@ def network(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | None:
     """
     if spec.kind != "network":
         return None
+    known = {
+        str(word): str(word).replace("_", " ")
+        for column in ("drug_class", "intervention", "comparator")
+        for word in used.get(column, ())
+        if word
+    }
+    beside = [_background(str(text), known) for text in used["background_treatment"]]
     nodes = used.assign(
-        node=[_node(row) for row in used.to_dict("records")], against=used["comparator"]
+        node=[f"{name}{more}" for name, more in zip(used["intervention"], beside, strict=True)],
+        against=[f"{name}{more}" for name, more in zip(used["comparator"], beside, strict=True)],
     )
     nodes = nodes[nodes["node"] != nodes["against"]]
     contrasts = [
@@ -68,9 +79,40 @@ def network(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | None:
             "contrasts": kept,
             "people": _people(nodes, set(fitted["studies"])),
             "transitivity": _transitivity(nodes, ("age_group", *spec.project.categories, "access")),
+            "caveats": [*fitted["caveats"], *_caveats(contrasts, set(apart), spec.model.reference)],
             "withheld": "",
         }
     )
+
+
+def _caveats(
+    contrasts: list[dict[str, Any]], apart: set[str], reference: str
+) -> list[dict[str, str]]:
+    """Return that the network falls apart, and why a pair of trials may read differently alone."""
+    left: dict[str, int] = Counter(
+        f"{treatment_label(c['treatment'])} against {treatment_label(c['control'])}"
+        for c in contrasts
+        if c["treatment"] in apart
+    )
+    found = []
+    if left:
+        listed = "; ".join(f"{pair} ({plural(k, 'trial')})" for pair, k in sorted(left.items()))
+        found.append(
+            {
+                "code": "network_apart",
+                "message": f"The network falls apart: no comparison connects {listed} with "
+                f"{treatment_label(reference)}. What is added to another treatment is compared "
+                "with placebo plus that treatment, which is not placebo alone.",
+            }
+        )
+    found.append(
+        {
+            "code": "two_routes",
+            "message": "A comparison may read differently in an analysis of its own: the network "
+            "takes one spread of true effects for all comparisons and adds indirect evidence.",
+        }
+    )
+    return found
 
 
 def network_rows(found: dict[str, Any] | None) -> list[dict[str, Any]]:
@@ -111,13 +153,6 @@ def network_rows(found: dict[str, Any] | None) -> list[dict[str, Any]]:
     ]
 
 
-def treatment_label(name: str) -> str:
-    """Return a node as readers see it: ``x_added`` is ``x (added to another treatment)``."""
-    if name.endswith("_added"):
-        return f"{name.removesuffix('_added').replace('_', ' ')} (added to another treatment)"
-    return name.replace("_", " ")
-
-
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
@@ -137,9 +172,16 @@ def _people(nodes: pd.DataFrame, studies: set[str]) -> dict[str, Any]:
     return {"n": total, "without_size": silent}
 
 
-def _node(row: dict[str, Any]) -> str:
-    """Return the treatment's node: added to a background it is a node of its own."""
-    return f"{row['intervention']}_added" if row["background_treatment"] else row["intervention"]
+def _background(text: str, known: Mapping[str, str]) -> str:
+    """Return what a node's name gets for what every arm took: classes or treatments it names.
+
+    A text that names none of those in the network stands for itself.
+    """
+    if not text:
+        return ""
+    lower = text.lower()
+    named = [word for word, said in known.items() if re.search(rf"\b{re.escape(said)}\b", lower)]
+    return f"{PLUS}{named[0] if named else re.sub(r'[^a-z0-9]+', '_', lower).strip('_')}"
 
 
 def _study_contrasts(spec: AnalysisSpec, group: pd.DataFrame) -> list[dict[str, Any]]:
@@ -242,7 +284,7 @@ def _fitted(spec: AnalysisSpec, contrasts: list[dict[str, Any]]) -> dict[str, An
         "i2": fit.i2,
         "effects": [fit.compare(name, fit.reference) for name in others],
         "league": list(fit.comparisons),
-        "ranking": _ranking(fit.ranking()),
+        **_ranking(fit),
         "splits": list(fit.splits),
         "q": fit.q,
         "nodes": list(fit.nodes),
@@ -252,10 +294,22 @@ def _fitted(spec: AnalysisSpec, contrasts: list[dict[str, Any]]) -> dict[str, An
     }
 
 
-def _ranking(scores: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
-    """Return treatments with their P-scores as published, best first, equal ones by name."""
-    ranked = [{"treatment": name, "p_score": published(score)} for name, score in scores]
-    return sorted(ranked, key=lambda item: (-item["p_score"], item["treatment"]))
+def _ranking(fit: NetworkMetaAnalysis) -> dict[str, Any]:
+    """Return treatments with their P-scores, best first; by name and without where none is due."""
+    single = [node["treatment"] for node in plain(fit.nodes) if node["k"] < MIN_STUDIES_PER_LEVEL]
+    loops = len(fit.edges) - len(fit.treatments) + 1
+    reasons = []
+    if single:
+        names = ", ".join(treatment_label(name) for name in single)
+        reasons.append(f"one trial each behind {names}")
+    if loops < 1:
+        reasons.append("no loop of comparisons in which direct and indirect evidence could differ")
+    scores = {name: 0.0 if reasons else published(score) for name, score in fit.ranking()}
+    ranked = [
+        {"treatment": name, "p_score": None if reasons else scores[name]}
+        for name in sorted(scores, key=lambda name: (-scores[name], name))
+    ]
+    return {"ranking": ranked, "ranking_withheld": " and ".join(reasons)}
 
 
 def _transitivity(nodes: pd.DataFrame, facts: Sequence[str]) -> list[dict[str, Any]]:

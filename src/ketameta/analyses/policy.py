@@ -30,7 +30,7 @@ from ketameta.models.bayes.counts import bayes_event_counts
 from ketameta.models.bayes.normal import bayes_random_effects
 from ketameta.models.bayes.priors import HalfNormal
 from ketameta.models.intervals import critical_value
-from ketameta.models.policy import MIN_STUDIES_PREDICTION
+from ketameta.models.policy import FREQUENTIST_FROM, MIN_STUDIES_PREDICTION
 from ketameta.models.pooling import RandomEffects, pool
 from ketameta.models.power import implied_sd
 from ketameta.models.rare_events.binomial_normal import binomial_normal
@@ -39,8 +39,6 @@ from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel, peto
 Rows = Sequence[Mapping[str, Any]]
 Side = Literal["lower", "higher", "unclear", "none"]
 
-#: From this number of trials their spread carries an interval without a prior.
-FREQUENTIST_FROM = 5
 #: Counts are sparse where some arm has at most this many events ...
 FEW_IN_AN_ARM = 2
 #: ... or where all control arms together have fewer than this.
@@ -130,8 +128,12 @@ class Headline:
         the name of the quantity, such as ``risk ratio``.
     measure, is_ratio, unit, level
         Of the estimate. Ratios are stored as natural logarithms.
-    k, people, trials_without_size : int
-        ``people`` is the sum over trials that print their size.
+    k, people, trials_without_size, pools : int
+        ``k`` counts independent sets of people; ``pools`` of them are pooled reports of trials that
+        cannot be had one by one, which are no trials. ``people`` is the sum over those that print
+        their size.
+    sources : str
+        ``2 trials and 1 pooled report of several trials``.
     estimate, ci_low, ci_high : float or None
         A side that counts leave without bound is None.
     tau, prior_scale : float or None
@@ -162,6 +164,8 @@ class Headline:
     k: int
     people: int
     trials_without_size: int
+    pools: int
+    sources: str
     estimate: float | None
     ci_low: float | None
     ci_high: float | None
@@ -546,7 +550,7 @@ def headline_of(
     instead : {"", "groups_apart", "network", "doses"}
         Why these trials have no estimate of their own.
     unit : str
-        Of a mean difference, such as ``points of the MADRS``.
+        Of a mean difference, such as ``points of the scale``.
     usual_sd : float, optional
         Declared for the instrument.
     among : sequence of mapping
@@ -570,7 +574,9 @@ def headline_of(
     counts = None if spec.kind == "within_trial" else counts_of(rows, measure, among)
     code = rule_of(k, counts)
     few = counts.few if counts is not None and code.endswith(("_sparse", "_one_sided")) else ""
-    fired = Rule(code, LEADING_RULES[code] + (f" Few events: {few}." if few else ""))
+    told = _sources(rows, k)
+    pooled = " A pooled report is one set of people here and no trial." if told["pools"] else ""
+    fired = Rule(code, LEADING_RULES[code] + (f" Few events: {few}." if few else "") + pooled)
     if code in ("no_trials", "no_events"):
         return _without(spec, fired, rows, (k, people, silent), unit)
     methods = _Methods(spec, rows, counts, prior_scale_of(spec, rows, usual_sd))
@@ -596,6 +602,7 @@ def headline_of(
         k=k,
         people=people,
         trials_without_size=silent,
+        **told,
         estimate=found.estimate,
         ci_low=found.ci_low,
         ci_high=found.ci_high,
@@ -635,6 +642,7 @@ def _without(
         k=k,
         people=people,
         trials_without_size=silent,
+        **_sources(rows, k),
         estimate=None,
         ci_low=None,
         ci_high=None,
@@ -689,7 +697,17 @@ def unit_words(measure: Measure, unit: str) -> str:
 _SILENT = ("", "none", "not_reported", "not_applicable")
 
 
-def _who(spec: AnalysisSpec, rows: Rows) -> dict[str, str]:
+def _sources(rows: Rows, k: int) -> dict[str, Any]:
+    """Return how many of the rows are pooled reports, and all of them in words."""
+    pools = sum(row["design"] == "pooled_rcts" for row in rows if "design" in row)
+    trials = plural(k - pools, "trial")
+    if not pools:
+        return {"pools": 0, "sources": trials}
+    pooled = f"{plural(pools, 'pooled report')} of several trials"
+    return {"pools": pools, "sources": f"{trials} and {pooled}" if k > pools else pooled}
+
+
+def _who(spec: AnalysisSpec, rows: Rows) -> dict[str, Any]:
     """Return whom the trials studied, what they compared with, and what every arm took."""
 
     def listed(key: str, joint: str) -> str:
@@ -837,7 +855,10 @@ def _sentence(spec: AnalysisSpec, headline: Headline, rows: Rows) -> str:
     if k == 0:
         return f"No eligible trial was found. We looked for {spec.looked_for}."
     least = "at least " if headline.trials_without_size else ""
-    who = f"One trial ({rows[0]['label']})" if k == 1 and rows else plural(k, "trial")
+    who = headline.sources
+    if k == 1 and rows:
+        one = "One pooled report of several trials" if headline.pools else "One trial"
+        who = f"{one} ({rows[0]['label']})"
     if headline.people:
         who += f" with {least}{format_count(headline.people)} people"
     if headline.population:

@@ -24,6 +24,7 @@ from ketameta.analyses.spec import (
     numbers_of,
     spec_model,
 )
+from ketameta.analyses.words import PLUS
 from ketameta.declared import Known, is_number, validate
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding, file_finding
@@ -324,7 +325,7 @@ def _kind_rules(
         yield "model.reference: only an analysis with kind = 'network' has a reference"
     treatments = known.get("intervention")
     if kind == "network" and treatments is not None:
-        name = model.reference.removesuffix("_added")
+        name = model.reference.partition(PLUS)[0]
         if name not in treatments:
             yield (
                 f"model.reference: {model.reference!r} is not known"

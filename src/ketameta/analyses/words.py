@@ -18,6 +18,7 @@ from ketameta.formatting import (
     plural,
 )
 from ketameta.measures import Measure
+from ketameta.models.policy import FREQUENTIST_FROM
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
@@ -79,12 +80,20 @@ def main_sentence(result: dict[str, Any]) -> str:
     return sentence
 
 
+#: Joins a treatment and what every arm takes beside it in the name of a node.
+PLUS = "_plus_"
+
+
+def treatment_label(name: str) -> str:
+    """Return a node as readers see it: ``x_plus_y`` is ``x + y``."""
+    return name.replace(PLUS, " + ").replace("_", " ")
+
+
 def network_sentence(result: dict[str, Any], trials: str) -> str:
     """Return how many treatments a network connects and how consistent it is."""
     net = result["network"]
     measure = Measure(result["measure"])
     tau = format_number(math.sqrt(net["tau2"]))
-    first = net["ranking"][0]["treatment"]
     sentence = (
         f"{trials} connect {plural(len(net['nodes']), 'treatment')} (heterogeneity tau {tau}, on "
         f"the scale of the {'log ' if measure.is_ratio else ''}{_MEASURE_WORDS[measure]})."
@@ -95,7 +104,10 @@ def network_sentence(result: dict[str, Any], trials: str) -> str:
             f" Inconsistency between designs: Q {format_number(between['q'])} on "
             f"{between['df']} df, {format_p(between['p_value'])}."
         )
-    return f"{sentence} Ranked first: {words_of(first)}; ranks are uncertain."
+    if net["ranking_withheld"]:
+        return f"{sentence} Treatments are not ranked: {net['ranking_withheld']}."
+    first = treatment_label(net["ranking"][0]["treatment"])
+    return f"{sentence} Ranked first: {first}; ranks are uncertain."
 
 
 def group_sentences(result: dict[str, Any]) -> list[str]:
@@ -185,6 +197,10 @@ def is_pooled(spec: AnalysisSpec) -> bool:
     return spec.model.overall and spec.kind != "dose_response"
 
 
+#: Caveats of the frequentist fit, which does not lead where trials are few.
+_OF_THE_FIT = ("few_studies", "two_studies", "knapp_hartung_floored")
+
+
 def caveats_of(
     spec: AnalysisSpec,
     pooled: Any,
@@ -194,7 +210,12 @@ def caveats_of(
 ) -> list[dict[str, str]]:
     """Return everything a reader must know, once each."""
     overall = is_pooled(spec) or not rows
-    caveats = [dataclasses.asdict(caveat) for caveat in pooled.caveats] if overall else []
+    beside = _OF_THE_FIT if 2 <= len(independent) < FREQUENTIST_FROM else ()
+    caveats = [
+        dataclasses.asdict(caveat)
+        for caveat in (pooled.caveats if overall else ())
+        if caveat.code not in beside
+    ]
     if overall and len(rows) != len(independent):
         caveats.append(
             {

@@ -17,8 +17,9 @@ MIN_STUDIES_PER_LEVEL = 2
 MIN_STUDIES_SMALL_STUDY = 10
 #: Below this number of studies the Bayesian companion stands beside the main result.
 BAYES_COMPANION_BELOW = 10
-#: Below this number of studies tau-squared and the intervals rest on very little.
-FEW_STUDIES = 5
+#: Below this number of studies tau-squared and the intervals rest on very little; from it on their
+#: spread carries an interval without a prior.
+FEW_STUDIES = FREQUENTIST_FROM = 5
 
 
 class SmallKRule(NamedTuple):

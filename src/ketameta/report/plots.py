@@ -393,7 +393,7 @@ def _network(result: Mapping[str, Any], project: Project) -> Network | None:
         tuple(
             Node(
                 _short(node["treatment"]), node["n"],
-                node["treatment"].removesuffix("_added") in asked,
+                node["treatment"].partition("_plus_")[0] in asked,
             )
             for node in net["nodes"]
         ),
