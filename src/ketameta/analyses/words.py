@@ -232,6 +232,15 @@ def caveats_of(
                 f"{_assumed_words(rows)}.",
             }
         )
+    second_hand = [row["label"] for row in rows if row["access"] == "secondary"]
+    if second_hand:
+        caveats.append(
+            {
+                "code": "second_hand",
+                "message": "Numbers read in a secondary source, not in the trial's own report: "
+                f"{_some(second_hand)}.",
+            }
+        )
     standardised = str(spec.model.measure) == "SMD"
     if standardised and any("model_based" in row["route"] for row in rows):
         caveats.append(
@@ -253,6 +262,16 @@ def caveats_of(
             }
         )
     return caveats
+
+
+def _some(names: list[str]) -> str:
+    """Return names, the first few of many."""
+    listed = list(dict.fromkeys(names))
+    more = len(listed) - _MOST_NAMES
+    return ", ".join(listed[:_MOST_NAMES]) + (f" and {format_count(more)} more" if more > 0 else "")
+
+
+_MOST_NAMES = 6
 
 
 def _assumed_words(rows: list[dict[str, Any]]) -> str:
