@@ -303,6 +303,7 @@ def new(
         "import murrough_2013.xlsx",
         "import trials.csv --batch metapsy --dry-run",
         "import data_rows.csv --words words.toml --replace",
+        "import trials.csv --suggest > words.toml",
     ),
 )
 def import_(
@@ -321,18 +322,25 @@ def import_(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would become of every row.")
     ] = False,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Draft the mapping file for a CSV, and end.")
+    ] = False,
     root: Root = Path(),
 ) -> None:
     """Turn a file of another format into a batch, and say what became of every row.
 
-    Reads workbooks, Metapsy databases, and the data rows and risk of bias of RevMan and Covidence.
+    Reads workbooks, Metapsy databases, RevMan 5 reviews, the data rows, templates and risk of bias
+    of RevMan, Covidence and robvis, and any other table through the mapping that --suggest drafts.
     Writes data/extracted/BATCH/, whole or not at all, with import/rows.csv: the verdict on every
     row. Ends with 1 when a row was refused.
     """
-    from ketameta.exchange.imports import import_file
+    from ketameta.exchange.imports import import_file, suggestion
     from ketameta.review.document import print_document
 
     paths = project(root)
+    if suggest:
+        typer.echo(suggestion(paths, source), nl=False)
+        return
     with progress() as say:
         say("Reading")
         report, files = import_file(

@@ -24,7 +24,7 @@ LOOKED_AT = 6
 #: More columns than this in another spelling are told in one message.
 _TOLD_ONE_BY_ONE = 3
 #: What spreadsheets and papers call our columns.
-_OTHER_NAMES = {
+OTHER_NAMES = {
     "std": "sd",
     "stdev": "sd",
     "std_dev": "sd",
@@ -233,7 +233,7 @@ def _match(
             if not plain:
                 continue
             absent = [name for name in known if name not in present]
-            other = _OTHER_NAMES.get(plain, "")
+            other = OTHER_NAMES.get(plain, "")
             hint = (
                 f"; did you mean {other}?"
                 if other in absent

@@ -359,11 +359,17 @@ class Words:
         Cells that every study of the source gets where the source says nothing.
     analysis : mapping of str to mapping of str to str
         What an analysis of a RevMan file is about, by its number.
+    columns : mapping of str to tuple of str
+        Our word -> columns of the file that hold it, for a table of any other layout.
+    values : mapping of str to str
+        Our word -> what every row has where no column says it.
     """
 
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     study: Mapping[str, str] = field(default_factory=dict)
     analysis: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, kind: str, *texts: str) -> str:
         """Return our word for the first of ``texts`` that is translated, or nothing."""
@@ -446,7 +452,7 @@ def load_words(path: Path, schema: Schema) -> Words:
         said = "\n".join(str(finding) for finding in findings)
         raise UsageError(said or f"{path}: the words file cannot be read (no such file)")
     problems: list[str] = []
-    known = (*TRANSLATIONS, "study", "analysis")
+    known = (*TRANSLATIONS, "study", "analysis", "columns", "values")
     for name in raw:
         if name not in known:
             hint = did_you_mean(name, known)
@@ -465,6 +471,16 @@ def load_words(path: Path, schema: Schema) -> Words:
         elif columns[name].allowed:
             _check_word(f"study.{name}", cell, columns[name].allowed, problems)
     analyses = _analyses(raw.get("analysis", {}), choices_of, problems)
+    values = _texts("values", raw.get("values", {}), problems)
+    lists = raw.get("columns", {})
+    lists = lists if isinstance(lists, dict) else {}
+    mapped = {ours: _several(theirs) for ours, theirs in lists.items()}
+    ours_known = mappable(schema)
+    for kind, given in (("columns", mapped), ("values", values)):
+        for ours in given:
+            if ours not in ours_known:
+                hint = did_you_mean(ours, ours_known)
+                problems.append(f"{kind}.{ours}: no table here has such a column{hint}")
     if problems:
         raise UsageError(f"{path.name}:\n" + "\n".join(f"  {problem}" for problem in problems))
     return Words(
@@ -474,7 +490,29 @@ def load_words(path: Path, schema: Schema) -> Words:
         },
         study,
         analyses,
+        mapped,
+        values,
     )
+
+
+#: What a row with two arms side by side holds once for each, as in ``mean_treatment``.
+PAIRED = (
+    *("n", "mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "minimum", "maximum"),
+    *("events", "percent", "baseline_mean", "baseline_sd"),
+)
+SIDES = ("treatment", "control")
+
+
+def _several(theirs: object) -> tuple[str, ...]:
+    return tuple(map(str, theirs)) if isinstance(theirs, list) else (str(theirs),)
+
+
+def mappable(schema: Schema) -> dict[str, str]:
+    """Return every word that a mapping may use, with the kind of its column."""
+    tables = ("studies", "arms", "outcomes", "contrasts")
+    kinds: dict[str, str] = {c.name: c.kind for table in tables for c in schema[table].columns}
+    paired = {f"{name}_{side}": kinds[name] for name in PAIRED for side in SIDES}
+    return {**kinds, **paired, "time_weeks": "number", **dict.fromkeys(SIDES, "text")}
 
 
 def _texts(name: str, table: Any, problems: list[str], *, lower: bool = True) -> dict[str, str]:

@@ -21,11 +21,14 @@ from ketameta.exchange.draft import (
 )
 from ketameta.exchange.metapsy import is_metapsy, read_metapsy
 from ketameta.exchange.revman import (
+    RM5,
     is_data_rows,
     is_risk_of_bias,
     read_data_rows,
     read_risk_of_bias,
+    read_rm5,
 )
+from ketameta.exchange.wide import mapping_of, read_wide, suggest
 from ketameta.paths import ProjectPaths
 from ketameta.review.start import (
     check_project_folder,
@@ -41,7 +44,11 @@ FORMATS = (
     "a workbook from 'ketameta new --workbook' (.xlsx)",
     "a Metapsy database (.csv with study, condition_arm1, condition_arm2, outcome_type ...)",
     "the data rows of a RevMan data package (.csv with Analysis group, Study, Experimental N ...)",
-    "the risk-of-bias CSV of RevMan or Covidence (Study, Domain (judgement): ...)",
+    "a RevMan 5 review (.rm5)",
+    "the arms and results templates of RevMan and Covidence",
+    "any other table of trials, through the mapping that 'ketameta import FILE --suggest' drafts",
+    "a risk-of-bias table of RevMan or Covidence (Study, Domain (judgement): ...) or for robvis "
+    "(Study, D1, D2 ... Overall)",
 )
 #: Where the verdict on every row stands beside the tables.
 ROWS_FILE = "import/rows.csv"
@@ -77,17 +84,7 @@ def import_file(
         If the source cannot be opened, the words file is wrong, the batch already holds rows, or
         this is no project.
     """
-    if source.is_dir():
-        raise UsageError(f"{source}: this is a folder; name the file in it")
-    if not source.is_file():
-        raise UsageError(f"{source}: there is no such file")
-    size = source.stat().st_size
-    if size > LARGEST_CSV:
-        raise UsageError(
-            f"{source}: a file of {size:,} bytes is no table of trials; at most {LARGEST_CSV:,} "
-            "bytes are read, so split it"
-        )
-    data = source.read_bytes()
+    data = _bytes_of(source)
     schema = project_schema(paths)
     translations = load_words(words, schema) if words is not None else Words()
     report = read_import(data, source.name, translations, declared_words(paths))
@@ -103,6 +100,34 @@ def import_file(
         del files["README.md"]
     write_batch(folder, files, replace=replace_rows)
     return report, tuple(folder / file for file in files)
+
+
+def _bytes_of(source: Path) -> bytes:
+    if source.is_dir():
+        raise UsageError(f"{source}: this is a folder; name the file in it")
+    if not source.is_file():
+        raise UsageError(f"{source}: there is no such file")
+    size = source.stat().st_size
+    if size > LARGEST_CSV:
+        raise UsageError(
+            f"{source}: a file of {size:,} bytes is no table of trials; at most {LARGEST_CSV:,} "
+            "bytes are read, so split it"
+        )
+    return source.read_bytes()
+
+
+def suggestion(paths: ProjectPaths, source: Path) -> str:
+    """Return the draft of a mapping file for a CSV.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or it is no table.
+    """
+    data = _bytes_of(source)
+    if kind := other_kind(data):
+        raise UsageError(f"{source}: this is {kind}; save the sheet as CSV")
+    return suggest(read_source(data), project_schema(paths))
 
 
 def declared_words(paths: ProjectPaths) -> Declared:
@@ -146,19 +171,51 @@ def _read(data: bytes, name: str, words: Words | None, declared: Declared | None
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         why = "this is a workbook of the old format (.xls); save it as .xlsx"
         return ImportReport(name, problems=(why,))
+    if data[:400].lstrip(b"\xef\xbb\xbf \r\n").startswith((b"<?xml", b"<COCHRANE_REVIEW")) and (
+        b"<COCHRANE_REVIEW" in data[:2000]
+    ):
+        return _read_review(data, name, translations, project)
     kind = other_kind(data)
     if kind:
         why = f"this is {kind}, not a table; what can be read: {'; '.join(FORMATS)}"
         return ImportReport(name, problems=(why,))
     source = read_source(data)
+    if translations.columns:
+        kind, columns = mapping_of(source, translations)
+        return _whole(read_wide(source, name, kind, columns, translations, project), source)
     if is_metapsy(source.columns):
         return _whole(read_metapsy(source, name, translations, project), source)
     if is_data_rows(source.columns):
         return _whole(read_data_rows(source, name, translations, project), source)
     if is_risk_of_bias(source.columns):
         return _whole(read_risk_of_bias(source, name, translations), source)
+    kind, columns = mapping_of(source, translations)
+    if columns:
+        return _whole(read_wide(source, name, kind, columns, translations, project), source)
     report = _unknown_format(source, name)
     return _whole(replace(report, problems=(*source.problems, *report.problems)), source)
+
+
+def _read_review(data: bytes, name: str, words: Words, declared: Declared) -> ImportReport:
+    """Return what a RevMan 5 file holds: its data rows, then its judgements."""
+    results, judged, given, problems = read_rm5(data, name)
+    parts = [
+        ("analyses", results, read_data_rows(results, name, words, declared, given)),
+        ("risk of bias", judged, read_risk_of_bias(judged, name, words)),
+    ]
+    parts = [part for part in parts if part[1].filled]
+    reports = [(sheet, _whole(report, source)) for sheet, source, report in parts]
+    return ImportReport(
+        name,
+        RM5,
+        tuple(replace(row, sheet=sheet) for sheet, report in reports for row in report.rows),
+        (*problems, *(text for _, report in reports for text in report.problems)),
+        tuple(text for _, report in reports for text in report.notes),
+        {table: rows for _, report in reports for table, rows in report.tables.items()},
+        {table: found for _, report in reports for table, found in report.undeclared.items()},
+        "".join(report.words_file for _, report in reports),
+        sum(report.rows_in for _, report in reports),
+    )
 
 
 def _whole(report: ImportReport, source: SourceCsv) -> ImportReport:

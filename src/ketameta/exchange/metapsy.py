@@ -340,6 +340,8 @@ JUDGEMENTS: Mapping[str, str] = {
     "high risk": "high",
     "unclear": "unclear",
     "unclear risk": "unclear",
+    **{word.replace("_", " "): word for word in ("moderate", "serious", "critical")},
+    "no information": "no_information",
 }
 #: The five domains of RoB 2 in the order of its columns d1 to d5.
 ROB2_DOMAINS: Mapping[str, str] = {
