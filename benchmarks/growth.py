@@ -117,10 +117,14 @@ def starts() -> dict[str, float]:
     """Return the seconds of commands that should cost nothing, each the median of three."""
     root = Path(__file__).resolve().parent.parent
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    commands = {
+    commands = {  # fmt: skip
         "python -c pass": [sys.executable, "-c", "pass"],
         "import ketameta": [sys.executable, "-c", "import ketameta"],
         "ketameta --help": [sys.executable, "-m", "ketameta", "--help"],
+        "first fit of a session": [
+            sys.executable, "-c",
+            "import ketameta as km; print(km.random_effects([0.1, 0.3, 0.8], [0.1, 0.1, 0.2]))",
+        ],
         "ketameta check (this repository)": [sys.executable, "-m", "ketameta", "check"],
     }
     found = {}

@@ -11,10 +11,11 @@ import numpy as np
 import synthetic
 
 from ketameta import batched_fit
-from ketameta.models.resampling import batched, batched_tau2
+from ketameta.models import tau2 as searches
+from ketameta.models.resampling import batched
 
 #: Operations per study of one evaluation of the projections (sums over studies), counted in
-#: ``batched_data.projections``: without and with the derivative, mean alone.
+#: ``batch.projections``: without and with the derivative, mean alone.
 EVALUATION, DERIVATIVE = 14, 26
 #: With a design of two columns.
 EVALUATION_2, DERIVATIVE_2 = 40, 62
@@ -44,7 +45,7 @@ def counted(work: Callable[[], Any], studies: int, products: int, columns: int) 
     ``products`` is the number of sums of ``studies`` terms at each grid point.
     """
     seen = {"grid": 0.0, "evaluations": 0.0}
-    grid, projections = batched_tau2.score_on_grid, batched_tau2.projections
+    grid, projections = searches.score_on_grid, searches.projections
     plain, slope = (EVALUATION, DERIVATIVE) if columns == 1 else (EVALUATION_2, DERIVATIVE_2)
 
     def on_grid(data: Any, points: Any, **options: Any) -> Any:
@@ -57,8 +58,8 @@ def counted(work: Callable[[], Any], studies: int, products: int, columns: int) 
         return projections(data, tau2, derivative=derivative)
 
     with (
-        mock.patch.object(batched_tau2, "score_on_grid", on_grid),
-        mock.patch.object(batched_tau2, "projections", evaluation),
+        mock.patch.object(searches, "score_on_grid", on_grid),
+        mock.patch.object(searches, "projections", evaluation),
         mock.patch.object(batched, "projections", evaluation),
     ):
         fits = work()

@@ -10,6 +10,10 @@ data <- function(name) {
 }
 fit <- function(name) with(data(name), rma(yi, vi, method = "REML", test = "adhoc"))
 
+drawn <- function(n, device) for (i in seq_len(n)) {
+  device(tempfile()); forest(fit("k13")); dev.off()
+}
+
 tasks <- list(
   fit_13 = function(n) for (i in seq_len(n)) fit("k13"),
   fit_100 = function(n) for (i in seq_len(n)) fit("k100"),
@@ -17,6 +21,17 @@ tasks <- list(
   full_13 = function(n) for (i in seq_len(n)) { r <- fit("k13"); confint(r); predict(r) },
   full_100 = function(n) for (i in seq_len(n)) { r <- fit("k100"); confint(r); predict(r) },
   full_1000 = function(n) for (i in seq_len(n)) { r <- fit("k1000"); confint(r); predict(r) },
+  regression_48 = function(n) for (i in seq_len(n)) with(data("k48"),
+    rma(yi, vi, mods = x, method = "REML", test = "adhoc")),
+  egger_100 = function(n) for (i in seq_len(n)) regtest(fit("k100")),
+  escalc_13 = function(n) for (i in seq_len(n)) with(data("arms13"), escalc("SMD",
+    m1i = mean_treatment, sd1i = sd_treatment, n1i = n_treatment,
+    m2i = mean_control, sd2i = sd_control, n2i = n_control)),
+  selection_100 = function(n) for (i in seq_len(n)) selmodel(
+    with(data("k100"), rma(yi, vi, method = "ML")), type = "stepfun", steps = 0.025, skiphes = TRUE),
+  trimfill_100 = function(n) for (i in seq_len(n)) trimfill(fit("k100")),
+  forest_svg = function(n) drawn(n, svg), forest_pdf = function(n) drawn(n, pdf),
+  forest_png = function(n) drawn(n, png),
   # repetitions are permutations, subsets or simulated meta-analyses
   permutation = function(n) {
     r <- with(data("k48"), rma(yi, vi, mods = x, method = "REML", test = "adhoc"))
@@ -43,6 +58,8 @@ cat(R.version.string, "; metafor ", as.character(packageVersion("metafor")), "\n
 while (length(line <- readLines(input, 1)) > 0 && line != "quit") {
   words <- strsplit(line, " ")[[1]]
   n <- as.integer(words[2])
-  seconds <- system.time(suppressWarnings(tasks[[words[1]]](n)), gcFirst = FALSE)[["elapsed"]]
+  seconds <- tryCatch(
+    system.time(suppressWarnings(tasks[[words[1]]](n)), gcFirst = FALSE)[["elapsed"]],
+    error = function(problem) NA)
   cat(format(seconds / n, digits = 8), "\n", sep = "")
 }

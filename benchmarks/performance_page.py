@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from pages import wrapped
 
-LIBRARIES = ("numpy", "scipy", "pandas", "PyMARE", "statsmodels", "distributed")
+LIBRARIES = ("numpy", "scipy", "pandas", "distributed")
+PEERS = ("metafor", "PyMARE", "statsmodels", "pimeta", "PyMetaAnalysis")
 
 
 def machine() -> dict[str, Any]:
@@ -41,79 +42,80 @@ def duration(seconds: float) -> str:
     return f"{seconds:,.3g} s" if seconds < 1000 else f"{seconds:,.0f} s"
 
 
-def ratios(row: dict[str, Any], peer: str) -> np.ndarray:
-    """Return peer over ours, round by round."""
-    return np.array(row["peers"][peer]) / np.array(row["ours"])
+def share(row: dict[str, Any], peer: str) -> np.ndarray:
+    """Return ours as a share of a peer's time, round by round."""
+    return np.array(row["ours"]) / np.array(row["peers"][peer])
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+def ratio(value: float) -> str:
+    """Return a share of another time: ``0.45``, or ``1/120`` where it is small."""
+    return f"{value:.2g}" if value >= 0.1 else f"1/{1 / value:,.0f}"
 
 
 def compared(row: dict[str, Any], peer: str) -> str:
-    """Return the median ratio and its range."""
-    found = ratios(row, peer)
-    if len(found) == 1:
-        return f"{_number(float(found[0]))}x (one round)"
-    return f"{_number(float(np.median(found)))}x ({_number(found.min())}–{_number(found.max())})"
+    """Return the median share and its range."""
+    if peer not in row["peers"]:
+        return ""
+    found = share(row, peer)
+    ends = f" ({ratio(found.min())} to {ratio(found.max())})" if len(found) > 1 else ""
+    return f"{ratio(float(np.median(found)))}{ends}"
 
 
 def verdict(row: dict[str, Any]) -> str:
-    """Return the aim and whether the median reached it."""
-    if row["aim"] is None:
-        return "stated alone"
-    if "metafor" not in row["peers"]:
-        return f"{row['aim']:g}x, metafor not there"
-    reached = float(np.median(ratios(row, "metafor"))) >= row["aim"]
-    return f"{row['aim']:g}x {'reached' if reached else '**missed**'}"
+    """Return each aim, and the share of the fastest of its peers that was measured."""
+    said = []
+    for names, bound in row["aims"]:
+        there = [name for name in names if name in row["peers"]]
+        if not there:
+            said.append(f"{ratio(bound)}: {', '.join(names)} not there")
+            continue
+        worst = max(there, key=lambda name: float(np.median(share(row, name))))
+        found = float(np.median(share(row, worst)))
+        mark = "reached" if found <= bound else "**missed**"
+        said.append(f"{ratio(bound)} of {worst}: {ratio(found)}, {mark}")
+    return "; ".join(said) or "stated alone"
 
 
-def kernel_line(row: dict[str, Any]) -> str:
+def task_line(row: dict[str, Any]) -> str:
     """Return one row of the table."""
-    total = float(np.median(row["ours"])) * row["units"]
-    cells = [row["task"], duration(total)]
-    for peer in ("metafor", "PyMARE", "statsmodels", "Python loop"):
-        cells.append(compared(row, peer) if peer in row["peers"] else "")
-    cells.append(verdict(row))
-    return "| " + " | ".join(cells) + " |"
+    cells = [row["task"], duration(float(np.median(row["ours"])))]
+    cells += [compared(row, peer) for peer in PEERS]
+    return "| " + " | ".join([*cells, verdict(row)]) + " |"
 
 
 def page(stored: dict[str, Any]) -> str:
     """Return the page as Markdown."""
-    box = stored["machine"]
+    box, tasks = stored["machine"], stored["tasks"]
     versions = ", ".join(f"{name} {number}" for name, number in box["versions"].items())
+    peers = ", ".join(f"{name} {number}" for name, number in tasks["peers"].items() if number)
+    absent = f" Not there: {', '.join(tasks['absent'])}." if tasks["absent"] else ""
     lines = ["# Performance", ""]
     lines += wrapped(
         f"""Measured on one machine: {box["processor"]}, {box["cores"]} virtual cores,
-        {box["system"]}, Python {box["python"]}, {versions}; {
-            stored["kernels"]["metafor"] or "metafor not installed"
-        }. Other work ran on it at the same time (load {box["load"]}), so
-        times vary; ratios are of measurements made alternately in the same run.""",
-        """Rerun with `make bench` (about fifteen minutes; metafor is timed when Rscript is there).
-        `python benchmarks/run.py --only kernels --rounds 3` runs a part. Nothing here is asserted
-        in the tests.""",
-        "## Kernels",
-        """*Ours* is the time of the whole task. A ratio is the time a peer takes for the same work
-        as a multiple of ours: the median over the rounds, and the range. Where a peer would need
-        minutes, it did a part (100 permutations, subsets or meta-analyses; a Python loop 30) and
-        its time per piece was taken. metafor is timed inside one running R. The single fits give
-        everything that is printed (estimate, intervals, τ² with Q-profile interval, heterogeneity,
-        prediction), for which metafor needs `rma`, `confint` and `predict`; its column is `rma`
-        alone. statsmodels has no REML and runs Paule–Mandel.""",
+        {box["system"]}, Python {box["python"]}, {versions}. Peers: {peers}; {
+            tasks["metafor"] or "metafor not installed"
+        }.{absent} Other work ran on it at the same time (load {box["load"]}), so
+        times vary; shares are of measurements made alternately in the same run.""",
+        """Rerun with `make bench` (metafor is timed when Rscript is there, pimeta and
+        PyMetaAnalysis when `pip install ketameta[bench]` added them). `python benchmarks/run.py
+        --only tasks --rounds 3` runs a part. Nothing here is asserted in the tests.""",
+        "## Side by side",
+        """*Ours* is the time of the whole task; the other numbers are ours as a share of the time a
+        peer takes for it (0.5: half; 1/300: a three-hundredth), the median over the rounds and the
+        range. An aim is a share of the fastest peer it names. metafor is timed inside one running
+        R, and did a part (100 permutations, subsets or simulated meta-analyses) where all would
+        take minutes. Every fit is read in full: estimate, standard error, interval, tau-squared,
+        I-squared and Q by each program, with conservative Knapp-Hartung intervals; statsmodels
+        has no REML and runs Paule-Mandel. metafor and pimeta form matrices of k by k, and were not
+        run at k = 10,000.""",
     )
     lines += [
-        "| task | ours | metafor | PyMARE | statsmodels | Python loop | aim against metafor |",
-        "| --- | --: | --: | --: | --: | --: | --- |",
-        *(kernel_line(row) for row in stored["kernels"]["rows"]),
+        f"| task | ours | {' | '.join(PEERS)} | aim: measured |",
+        f"| --- | --: |{' --: |' * len(PEERS)} --- |",
+        *(task_line(row) for row in tasks["rows"]),
         "",
     ]
-    same = [row for row in stored["kernels"]["rows"] if "metafor, same output" in row["peers"]]
-    if same:
-        parts = "; ".join(
-            f"{row['task'].split(', ')[-1]}: {compared(row, 'metafor, same output')}"
-            for row in same
-        )
-        lines += wrapped(f"Against metafor with the same output (rma, confint, predict): {parts}.")
+    lines += wrapped(f"Memory of this process at most {tasks['memory'] / 1e9:.2f} GB.")
     if "limit" in stored:
         lines += _limit(stored["limit"])
     if "growth" in stored:

@@ -1,20 +1,22 @@
-"""Times every kernel beside its peers in the same run, alternating, and prints the table.
+"""Times every task beside its peers in the same run, alternating, and prints the table.
 
 ``python benchmarks/run.py`` (``make bench``) runs all parts and writes ``docs/performance.md``
-and ``benchmarks/timings.json``; ``--rounds``, ``--only kernels,limit,growth,start,stages,report``;
-``--task WORD`` times the kernels with that word again and keeps the others. Times depend on the
-machine; nothing is asserted. metafor is timed when Rscript is there.
+and ``benchmarks/timings.json``; ``--rounds``, ``--only tasks,limit,growth,start,stages,report``;
+``--task WORD`` times the tasks with that word again and keeps the others. Times depend on the
+machine; nothing is asserted. Peers that are not installed are skipped, and the page says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
+import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,198 +24,411 @@ import growth
 import growth_figure
 import limit
 import numpy as np
+import pandas as pd
+import peers
 import performance_page
 import stages
 import synthetic
-from peers import Metafor, pymare_fit, statsmodels_fit
+from peers import Metafor, Seconds
 
-from ketameta import (
-    HalfNormal,
-    bayes_random_effects,
-    gosh,
-    influence,
-    leave_one_out,
-    meta_regression,
-    multilevel,
-    permutation_test,
-    prediction_interval,
-    random_effects,
-    simulate_coverage,
-)
-from ketameta.models import fit_mixed_model
+import ketameta as km
 from ketameta.paths import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 STORED = ROOT / "benchmarks" / "timings.json"
 PAGE = ROOT / "docs" / "performance.md"
-#: Pieces of work that a plain loop does of a large task.
-PIECES = 30
+#: Seconds of repeated work behind one time of a short task.
+LONG_ENOUGH = 0.04
+#: The peers that fit REML, which is what a fit is compared with.
+REML = ("metafor", "PyMARE", "pimeta", "PyMetaAnalysis")
 
 
 @dataclasses.dataclass
 class Row:
-    """One task: ours, done ``units`` at a time, and peers that return seconds per unit."""
+    """One task: ours, ``units`` pieces of work at a time, and peers.
+
+    ``peers`` return seconds of one unit, or are work that is timed like ours. ``aims`` are the
+    largest shares of a peer's time (of the fastest of several) that are wanted.
+    """
 
     task: str
-    unit: str
-    units: int
     ours: Callable[[], Any]
-    peers: dict[str, Callable[[], float | None]]
-    aim: float | None = None
+    peers: Mapping[str, Callable[[], Any] | Seconds]
+    aims: Mapping[tuple[str, ...], float]
+    units: int = 1
     rounds: int | None = None
 
 
-def seconds(work: Callable[[], Any], repetitions: int = 1) -> float:
-    """Return the seconds of one repetition."""
+def seconds(work: Callable[[], Any]) -> float:
+    """Return the seconds of one repetition, of as many as take long enough."""
     begun = time.perf_counter()
-    for _ in range(repetitions):
+    work()
+    first = time.perf_counter() - begun
+    if first > LONG_ENOUGH:
+        return first
+    times = max(1, int(LONG_ENOUGH / max(first, 1e-6)))
+    begun = time.perf_counter()
+    for _ in range(times):
         work()
-    return (time.perf_counter() - begun) / repetitions
-
-
-def each(work: Callable[[int], Any], pieces: int = PIECES) -> float:
-    """Return the seconds of one of several pieces of work."""
-    return seconds(lambda: [work(i) for i in range(pieces)]) / pieces
+    return (time.perf_counter() - begun) / times
 
 
 def rows(r: Metafor) -> list[Row]:
     """Return every task."""
     return [
-        *(_single(k, *synthetic.meta_analysis(k), r) for k in (13, 100, 1000)),
+        *(_fit(k, r) for k in (13, 100, 1000, 10_000)),
+        *(_printed(k, r) for k in (13, 100, 1000)),
+        *(_paule_mandel(k) for k in (13, 100, 1000, 10_000)),
+        _dersimonian(),
+        _loop(),
+        _regression(r),
+        _egger(r),
+        _effect_sizes(r),
+        *_network(),
+        _selection(r),
+        _trim_and_fill(r),
         _permutation(r),
-        _gosh("GOSH, all 8,191 subsets of k = 13", 13, 8191, r),
-        _gosh("GOSH, 100,000 random subsets of k = 40", 40, 100_000, r),
-        _influence(r),
-        _simulation(r),
-        _multilevel(500, 3, r),
-        _multilevel(5000, 1, r),
-        _bayes(),
+        *_resampled(r),
+        *_drawn(r),
+        *_large(),
     ]
+
+
+def _read(fit: Any) -> tuple[Any, ...]:
+    return fit.estimate, fit.se, fit.ci_low, fit.ci_high, fit.tau2, fit.i2, getattr(fit, "q", None)
+
+
+def _frame(y: np.ndarray, v: np.ndarray) -> Any:
+    return pd.DataFrame({"yi": y, "vi": v})
+
+
+def _r_times(k: int) -> int:
+    return {13: 20, 48: 20, 100: 10, 1000: 1}[k]
+
+
+def _fit(k: int, r: Metafor) -> Row:
+    y, v = synthetic.meta_analysis(k)
+    frame = _frame(y, v)
+    others: dict[str, Any] = {
+        "PyMARE": lambda: peers.pymare_fit(y, v),
+        "PyMetaAnalysis": lambda: peers.pymetaanalysis_fit(frame),
+    }
+    if k <= 1000:  # beyond, metafor and pimeta form matrices of k by k
+        others["metafor"] = lambda: r.seconds(f"fit_{k}", _r_times(k))
+        others["pimeta"] = lambda: peers.pimeta_fit(y, v)
+    return Row(f"one REML fit, k = {k:,}", lambda: _read(km.random_effects(y, v)), others,
+               {REML: 1.0}, rounds=3 if k >= 1000 else None)  # fmt: skip
+
+
+def _printed(k: int, r: Metafor) -> Row:
+    y, v = synthetic.meta_analysis(k)
+    frame = _frame(y, v)
+
+    def pimeta() -> str:
+        from pimeta import rma
+
+        fit = rma(y, v, method="REML", test="adhoc")
+        return f"{fit.confint()} {fit.predict()} {fit}"
+
+    def other() -> str:
+        fit, _ = peers.pymetaanalysis_fit(frame)
+        return f"{fit.tau2_confidence_interval()} {fit.display_prediction_interval} {fit.summary()}"
+
+    return Row(
+        f"the same with tau-squared interval, prediction interval, printed text, k = {k:,}",
+        lambda: repr(km.random_effects(y, v)),
+        {
+            "metafor": lambda: r.seconds(f"full_{k}", _r_times(k)),
+            "pimeta": pimeta,
+            "PyMetaAnalysis": other,
+        },
+        {REML: 0.7},
+        rounds=3 if k >= 1000 else None,
+    )
+
+
+def _paule_mandel(k: int) -> Row:
+    y, v = synthetic.meta_analysis(k)
+    return Row(
+        f"one Paule-Mandel fit, k = {k:,}",
+        lambda: _read(km.random_effects(y, v, "PM")),
+        {"statsmodels": lambda: peers.statsmodels_fit(y, v)},
+        {("statsmodels",): 1.5},
+    )
+
+
+def _dersimonian() -> Row:
+    y, v = synthetic.meta_analysis(10_000)
+    frame = _frame(y, v)
+    return Row(
+        "one DerSimonian-Laird fit, k = 10,000",
+        lambda: _read(km.random_effects(y, v, "DL")),
+        {
+            "PyMARE": lambda: peers.pymare_fit(y, v, method="DL"),
+            "statsmodels": lambda: peers.statsmodels_fit(y, v, "dl"),
+            "PyMetaAnalysis": lambda: peers.pymetaanalysis_fit(frame, "DL"),
+        },
+        {("PyMARE",): 1.5},
+    )
+
+
+def _loop() -> Row:
+    drawn = [synthetic.meta_analysis(13, seed) for seed in range(1000)]
+    return Row(
+        "1,000 separate fits in a loop, k = 13, Paule-Mandel as statsmodels has",
+        lambda: [_read(km.random_effects(y, v, "PM")) for y, v in drawn],
+        {"statsmodels": lambda: [peers.statsmodels_fit(y, v) for y, v in drawn]},
+        {("statsmodels",): 1.0},
+        rounds=3,
+    )
+
+
+def _regression(r: Metafor) -> Row:
+    y, v = synthetic.meta_analysis(48)
+    x = np.random.default_rng(2).normal(size=48)
+    frame = _frame(y, v).assign(x=x)
+    design = np.column_stack([np.ones(48), x])
+
+    def ours() -> Any:
+        fit = km.meta_regression(y, v, x)
+        return _read(fit), fit.qe, fit.qm, fit.r2
+
+    def other() -> Any:
+        from meta_analyze import meta_regression
+
+        return meta_regression(frame, effect="yi", variance="vi", moderators=["x"],
+                               inference_method="hartung_knapp")  # fmt: skip
+
+    return Row(
+        "meta-regression, k = 48",
+        ours,
+        {
+            "metafor": lambda: r.seconds("regression_48", 20),
+            "PyMARE": lambda: peers.pymare_fit(y, v, design),
+            "pimeta": lambda: peers.pimeta_fit(y, v, x),
+            "PyMetaAnalysis": other,
+        },
+        {REML: 0.8},
+    )
+
+
+def _egger(r: Metafor) -> Row:
+    y, v = synthetic.meta_analysis(100)
+    fit = km.random_effects(y, v)
+
+    def pimeta() -> Any:
+        from pimeta import regtest
+
+        return regtest(y, v, model="rma", test="knha")
+
+    return Row(
+        "Egger's test in a REML regression, k = 100",
+        lambda: km.egger_test(fit).p_value,
+        {"metafor": lambda: r.seconds("egger_100", 10), "pimeta": pimeta},
+        {("metafor", "pimeta"): 0.8},
+    )
+
+
+def _effect_sizes(r: Metafor) -> Row:
+    arms = synthetic.arms(13)
+    named = {"n1i": "n_treatment", "n2i": "n_control", "m1i": "mean_treatment",
+             "m2i": "mean_control", "sd1i": "sd_treatment", "sd2i": "sd_control"}  # fmt: skip
+
+    def ours() -> Any:
+        found = km.effect_sizes(None, "SMD", **arms)
+        return found.estimate, found.variance
+
+    def pimeta() -> Any:
+        from pimeta import escalc
+
+        found = escalc("SMD", **{name: arms[own] for name, own in named.items()})
+        return found.yi, found.vi
+
+    return Row(
+        "standardised mean differences from arms, k = 13",
+        ours,
+        {"metafor": lambda: r.seconds("escalc_13", 50), "pimeta": pimeta},
+        {("pimeta",): 1.0},
+    )
+
+
+def _network() -> list[Row]:
+    y, v, study, treatment, control = synthetic.network(100)
+    given = (y, np.sqrt(v), list(treatment), list(control), list(study))
+
+    def pimeta() -> Any:
+        from pimeta import netmeta
+
+        return netmeta(*given, method_tau="REML")
+
+    def split() -> Any:
+        from pimeta import netsplit
+
+        return netsplit(pimeta())
+
+    def ours() -> Any:
+        return km.network_meta_analysis(y, v, study, treatment, control)
+
+    return [
+        Row("network, 100 contrasts, fit only", lambda: ours().tau2, {"pimeta": pimeta},
+            {("pimeta",): 0.5}),
+        Row("network, 100 contrasts, with every side-split", lambda: ours().splits,
+            {"pimeta": split}, {("pimeta",): 1.0}),
+    ]  # fmt: skip
+
+
+def _selection(r: Metafor) -> Row:
+    y, v = synthetic.meta_analysis(100)
+    fit = km.random_effects(y, v)
+
+    def pimeta() -> Any:
+        from pimeta import rma, selmodel
+
+        return selmodel(rma(y, v, method="ML"), type="stepfun", steps=[0.025])
+
+    return Row(
+        "step selection model, k = 100",
+        lambda: km.selection_model(fit).estimate,
+        {"metafor": lambda: r.seconds("selection_100", 2), "pimeta": pimeta},
+        {("metafor", "pimeta"): 0.5},
+        rounds=3,
+    )
+
+
+def _trim_and_fill(r: Metafor) -> Row:
+    y, v = synthetic.meta_analysis(100)
+    fit = km.random_effects(y, v)
+    frame = _frame(y, v)
+
+    def pimeta() -> Any:
+        from pimeta import trimfill
+
+        return trimfill(y, v)
+
+    def other() -> Any:
+        return peers.pymetaanalysis_fit(frame)[0].trim_and_fill()
+
+    return Row(
+        "trim and fill, k = 100",
+        lambda: km.trim_and_fill(fit).estimate,
+        {
+            "metafor": lambda: r.seconds("trimfill_100", 5),
+            "pimeta": pimeta,
+            "PyMetaAnalysis": other,
+        },
+        {("metafor", "pimeta", "PyMetaAnalysis"): 0.3},
+    )
 
 
 def _permutation(r: Metafor) -> Row:
     y, v = synthetic.meta_analysis(48)
-    fit = meta_regression(y, v, np.random.default_rng(2).normal(size=48))
+    fit = km.meta_regression(y, v, np.random.default_rng(2).normal(size=48))
     design = np.array(fit.design)
-    orders = [np.random.default_rng(i).permutation(48) for i in range(PIECES)]
     return Row(
         "permutation test of a moderator, 10,000 permutations, k = 48",
-        "permutation",
-        10_000,
-        lambda: permutation_test(fit, 10_000, 1),
+        lambda: km.permutation_test(fit, 10_000, 1),
         {
-            "metafor": lambda: r.seconds("permutation", 100),
-            "PyMARE": lambda: each(lambda i: pymare_fit(y, v, design[orders[i]]), 5),
-            "Python loop": lambda: each(lambda i: fit_mixed_model(y, v, design[orders[i]])),
+            "metafor": lambda: _times(10_000, r.seconds("permutation", 100)),
+            "PyMARE": lambda: peers.pymare_permutations(y, v, design, 10_000),
         },
-        300,
+        {("metafor",): 1 / 300, ("PyMARE",): 1 / 8},
+        rounds=3,
     )
 
 
-def _influence(r: Metafor) -> Row:
+def _times(units: int, each: float | None) -> float | None:
+    return None if each is None else units * each
+
+
+def _resampled(r: Metafor) -> list[Row]:
+    found = []
     y, v = synthetic.meta_analysis(100)
-    fit = random_effects(y, v)
-
-    def loop() -> float:
-        return 100 * each(lambda i: random_effects(np.delete(y, i), np.delete(v, i)))
-
-    return Row(
-        "leave-one-out and influence, k = 100",
-        "data set",
-        20,
-        lambda: [(leave_one_out(fit), influence(fit)) for _ in range(20)],
-        {"metafor": lambda: r.seconds("influence", 1), "Python loop": loop},
-        50,
-        3,
-    )
-
-
-def _simulation(r: Metafor) -> Row:
-    v = synthetic.meta_analysis(10)[1]
-    drawn = np.random.default_rng(3).normal(0, np.sqrt(v + 0.1), (PIECES, 10))
-    ones = np.ones((10, 1))
-    return Row(
-        "100,000 simulated meta-analyses, k = 10, REML, three intervals",
-        "meta-analysis",
-        100_000,
-        lambda: simulate_coverage(v, 0.1, replicates=100_000, seed=1),
-        {
-            "metafor": lambda: r.seconds("simulate", 100),
-            "PyMARE": lambda: each(lambda i: pymare_fit(drawn[i], v), 5),
-            "statsmodels": lambda: each(lambda i: statsmodels_fit(drawn[i], v)),
-            "Python loop": lambda: each(lambda i: fit_mixed_model(drawn[i], v, ones)),
-        },
-        300,
-    )
-
-
-def _bayes() -> Row:
-    y, v = synthetic.meta_analysis(20)
-    return Row(
-        "Bayesian companion, k = 20",
-        "data set",
-        10,
-        lambda: [bayes_random_effects(y, v, HalfNormal(0.5)) for _ in range(10)],
-        {},
-    )
+    fit = km.random_effects(y, v)
+    found.append(
+        Row("leave-one-out and influence, k = 100",
+            lambda: (km.leave_one_out(fit), km.influence(fit)),
+            {"metafor": lambda: r.seconds("influence", 1)}, {("metafor",): 1 / 50}, rounds=3)
+    )  # fmt: skip
+    for k, subsets, words in (
+        (13, 8191, "all 8,191 subsets of k = 13"),
+        (40, 100_000, "100,000 random subsets of k = 40"),
+    ):
+        other = km.random_effects(*synthetic.meta_analysis(k))
+        found.append(
+            Row(f"GOSH, {words}", lambda other=other, n=subsets: km.gosh(other, n, 1),
+                {"metafor": lambda k=k, n=subsets: _times(n, r.seconds(f"gosh_{k}", 100))},
+                {("metafor",): 1 / 300}, rounds=3)
+        )  # fmt: skip
+    for effects, rounds in ((500, 3), (5000, 1)):
+        data = synthetic.clustered(effects)
+        found.append(
+            Row(f"three-level model, {effects:,} effects in {effects // 5:,} studies",
+                lambda d=data: km.multilevel(d["yi"], d["vi"], d["study"], variance_intervals=False),
+                {"metafor": lambda n=effects: r.seconds(f"multilevel_{n}", 1)},
+                {("metafor",): 1 / 28}, rounds=rounds)
+        )  # fmt: skip
+    ten = synthetic.meta_analysis(10)[1]
+    found.append(
+        Row("100,000 simulated meta-analyses, k = 10, three intervals",
+            lambda: km.simulate_coverage(ten, 0.1, replicates=100_000, seed=1),
+            {"metafor": lambda: _times(100_000, r.seconds("simulate", 100))},
+            {("metafor",): 1 / 300}, rounds=3)
+    )  # fmt: skip
+    return found
 
 
-def _single(k: int, y: np.ndarray, v: np.ndarray, r: Metafor) -> Row:
-    times = {13: 20, 100: 10, 1000: 1}[k]
+def _drawn(r: Metafor) -> list[Row]:
+    from matplotlib import pyplot as plt
 
-    def ours() -> None:
-        for _ in range(20):
-            prediction_interval(random_effects(y, v))
+    y, v = synthetic.meta_analysis(13)
+    fit = km.random_effects(y, v, measure="SMD")
 
-    return Row(
-        f"one REML fit, all it prints, k = {k:,}",
-        "data set",
-        20,
-        ours,
-        {
-            "metafor": lambda: r.seconds(f"fit_{k}", times),
-            "metafor, same output": lambda: r.seconds(f"full_{k}", times),
-            "PyMARE": lambda: seconds(lambda: pymare_fit(y, v), 3),
-            "statsmodels": lambda: seconds(lambda: statsmodels_fit(y, v), 3),
-        },
-        2,
-        3 if k == 1000 else None,
-    )
+    def ours(kind: str) -> Callable[[], None]:
+        def draw() -> None:
+            axes = fit.forest()
+            axes.figure.savefig(io.BytesIO(), format=kind)
+            plt.close(axes.figure)
+
+        return draw
+
+    def statsmodels(kind: str) -> Callable[[], None]:
+        from statsmodels.stats.meta_analysis import combine_effects
+
+        def draw() -> None:
+            figure = combine_effects(y, v, method_re="iterated").plot_forest()
+            figure.savefig(io.BytesIO(), format=kind)
+            plt.close(figure)
+
+        return draw
+
+    def pimeta(kind: str) -> Callable[[], None]:
+        def draw() -> None:
+            from pimeta import forest
+
+            with tempfile.TemporaryDirectory() as name:
+                forest(y, v, filename=str(Path(name) / f"forest.{kind}"))
+            plt.close("all")
+
+        return draw
+
+    return [
+        Row(f"forest plot of a fit, k = 13, {kind.upper()}", ours(kind),
+            {"statsmodels": statsmodels(kind), "pimeta": pimeta(kind),
+             "metafor": lambda kind=kind: r.seconds(f"forest_{kind}", 5)},
+            {("statsmodels", "pimeta"): 1.0, ("metafor",): 1.5}, rounds=3)
+        for kind in ("svg", "png", "pdf")
+    ]  # fmt: skip
 
 
-def _gosh(words: str, k: int, subsets: int, r: Metafor) -> Row:
-    y, v = synthetic.meta_analysis(k)
-    fit = random_effects(y, v)
-    masks = np.random.default_rng(5).random((PIECES, k)) < 0.6
-
-    def one(i: int) -> None:
-        inside = masks[i]
-        fit_mixed_model(y[inside], v[inside], np.ones((int(inside.sum()), 1)))
-
-    return Row(
-        words,
-        "subset",
-        subsets,
-        lambda: gosh(fit, subsets, 1),
-        {"metafor": lambda: r.seconds(f"gosh_{k}", 100), "Python loop": lambda: each(one)},
-        300,
-    )
-
-
-def _multilevel(effects: int, rounds: int, r: Metafor) -> Row:
-    data = synthetic.clustered(effects)
-    return Row(
-        f"three-level model, {effects:,} effects in {effects // 5:,} studies",
-        "data set",
-        5,
-        lambda: [
-            multilevel(data["yi"], data["vi"], data["study"], variance_intervals=False)
-            for _ in range(5)
-        ],
-        {"metafor": lambda: r.seconds(f"multilevel_{effects}", 1)},
-        20,
-        rounds,
-    )
+def _large() -> list[Row]:
+    y, v = synthetic.meta_analysis(10_000)
+    fit = km.random_effects(y, v)
+    tasks = {
+        "leave-one-out": lambda: km.leave_one_out(fit),
+        "influence": lambda: km.influence(fit),
+        "rank test": lambda: km.rank_test(fit),
+    }
+    return [Row(f"{name}, k = 10,000", work, {}, {}, rounds=1) for name, work in tasks.items()]
 
 
 def write_data(folder: Path) -> None:
@@ -224,49 +439,56 @@ def write_data(folder: Path) -> None:
     y, v = synthetic.meta_analysis(48)
     x = np.random.default_rng(2).normal(size=48)
     synthetic.write_csv(folder / "k48.csv", yi=y, vi=v, x=x)
+    synthetic.write_csv(folder / "arms13.csv", **synthetic.arms(13))
     for effects in (500, 5000):
         synthetic.write_csv(folder / f"effects{effects}.csv", **synthetic.clustered(effects))
 
 
-def kernels(rounds: int, word: str = "", stored: dict[str, Any] | None = None) -> dict[str, Any]:
+def tasks(rounds: int, word: str = "", stored: dict[str, Any] | None = None) -> dict[str, Any]:
     """Run every task with its peers, alternating; print a line each.
 
     With a ``word``, only the tasks that have it; the others keep what is ``stored``.
     """
     known = {row["task"]: row for row in (stored or {}).get("rows", [])}
+    absent = {name for name, number in peers.installed().items() if number is None}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_data(folder)
         with Metafor(folder) as r:
+            if r.version is None:
+                absent.add("metafor")
             found = []
             for row in rows(r):
                 kept = row.task in known and word not in row.task
-                found.append(known[row.task] if kept else _timed(row, row.rounds or rounds))
-                print(performance_page.kernel_line(found[-1]), flush=True)
-            return {"metafor": r.version, "rows": found}
+                found.append(known[row.task] if kept else _timed(row, rounds, absent))
+                print(performance_page.task_line(found[-1]), flush=True)
+            return {
+                "metafor": r.version, "peers": peers.installed(), "absent": sorted(absent),
+                "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "rows": found,
+            }  # fmt: skip
 
 
-def _timed(row: Row, rounds: int) -> dict[str, Any]:
-    row.ours()  # imports and caches
-    for name, peer in row.peers.items():
-        if not name.startswith("metafor"):
-            peer()
+def _timed(row: Row, rounds: int, absent: set[str]) -> dict[str, Any]:
+    work = {name: peers.quietly(peer) for name, peer in row.peers.items() if name not in absent}
+    rounds = min(rounds, row.rounds or rounds)
     ours: list[float] = []
-    peers: dict[str, list[float]] = {name: [] for name in row.peers}
+    theirs: dict[str, list[float]] = {name: [] for name in work}
+    row.ours()  # imports and caches
+    for name, peer in list(work.items()):
+        if name != "metafor":
+            peer()
     for _ in range(rounds):
-        ours.append(seconds(row.ours) / row.units)
-        for name, peer in row.peers.items():
-            taken = peer()
+        ours.append(seconds(row.ours))
+        for name, peer in work.items():
+            taken = peer() if name == "metafor" else seconds(peer)
             if taken is not None:
-                peers[name].append(taken)
+                theirs[name].append(taken)
     return {
         "task": row.task,
-        "unit": row.unit,
-        "units": 1 if row.unit == "data set" else row.units,
-        "aim": row.aim,
         "rounds": rounds,
         "ours": ours,
-        "peers": {name: times for name, times in peers.items() if times},
+        "peers": {name: times for name, times in theirs.items() if times},
+        "aims": [[list(names), bound] for names, bound in row.aims.items()],
     }
 
 
@@ -274,7 +496,7 @@ def main() -> int:
     """Run the parts asked for and write what they found."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="kernels,limit,growth,start,stages,report")
+    parser.add_argument("--only", default="tasks,limit,growth,start,stages,report")
     parser.add_argument("--task", default="")
     options = parser.parse_args()
     parts = options.only.split(",")
@@ -285,8 +507,8 @@ def main() -> int:
         stored.update(found)
         write_atomically(STORED, json.dumps(stored, indent=1) + "\n")
 
-    if "kernels" in parts:
-        save(kernels=kernels(options.rounds, options.task, stored.get("kernels")))
+    if "tasks" in parts:
+        save(tasks=tasks(options.rounds, options.task, stored.get("tasks")))
     if "limit" in parts:
         save(limit=limit.measure(options.rounds))
     if "growth" in parts:

@@ -56,6 +56,17 @@ def meta_analysis(k: int, seed: int = 1, tau2: float = 0.1) -> tuple[np.ndarray,
     return 0.3 + random.normal(0, np.sqrt(v + tau2)), v
 
 
+def arms(k: int, seed: int = 1) -> dict[str, np.ndarray]:
+    """Return invented means, standard deviations and sizes of the two arms of k trials."""
+    random = np.random.default_rng([seed, k])
+    found: dict[str, np.ndarray] = {}
+    for arm, mean in (("treatment", 10.0), ("control", 14.0)):
+        found[f"mean_{arm}"] = random.normal(mean, 2, k).round(1)
+        found[f"sd_{arm}"] = random.uniform(4, 8, k).round(1)
+        found[f"n_{arm}"] = random.integers(20, 80, k).astype(float)
+    return found
+
+
 def clustered(effects: int, each: int = 5, seed: int = 1) -> dict[str, np.ndarray]:
     """Return invented effects, ``each`` per study."""
     random = np.random.default_rng([seed, effects])

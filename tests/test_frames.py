@@ -368,7 +368,7 @@ FIT = km.random_effects(ES)
     [
         (FIT, "pooled      0.49  95% CI 0.33 to 0.73"),
         (km.subgroup_analysis(ES, "alloc"), "(log scale −0.97)"),
-        (km.meta_regression(ES, "~ ablat"), "ablat      0.97  95% CI 0.95 to 0.99 (log scale"),
+        (km.meta_regression(ES, "~ ablat"), "ablat       0.97  95% CI 0.95 to 0.99 (log scale"),
         (km.meta_regression(ES, "~ ablat").predict({"ablat": [20]}), "0.72  95% CI 0.51 to 1.01"),
         (km.leave_one_out(FIT), "pooled      0.45 to 0.53 (log scale −0.79 to −0.63)"),
         (km.cumulative(FIT), "13 studies (+ Comstock 1976)  0.49  95% CI 0.33 to 0.73"),

@@ -130,6 +130,8 @@ def columns(**arguments: ArrayLike) -> tuple[Floats, ...]:
     }
     problems = Problems()
     for name, array in full.items():
+        if not array.size or -LARGEST <= array.min() <= array.max() <= LARGEST:
+            continue  # which a missing value is not
         problems.add(name, array, ~np.isfinite(array), "a finite number")
         huge = np.isfinite(array) & (np.abs(array) > LARGEST)
         problems.add(name, array, huge, f"at most {LARGEST:g} in size")
@@ -170,16 +172,19 @@ class Problems:
 
     def add(self, argument: str, values: Floats, broken: Bools, rule: str) -> None:
         """Note the positions where ``broken`` is true; ``rule`` completes "must be ..."."""
-        positions = np.flatnonzero(broken)
-        if positions.size == 0:
+        if not broken.any():
             return
+        positions = np.flatnonzero(broken)
         listed = ", ".join(f"{values[i]:.10g} at position {i}" for i in positions[:LISTED])
         more = f" and {positions.size - LISTED} more" if positions.size > LISTED else ""
         self._lines.append(f"{argument} must be {rule}: {listed}{more}")
 
     def add_tiny(self, argument: str, values: Floats) -> None:
         """Note numbers so near 0 that dividing by them leaves double precision."""
-        tiny = (values != 0) & (np.abs(values) < SMALLEST)
+        size = np.abs(values)
+        if size.size and size.min() >= SMALLEST:
+            return
+        tiny = (values != 0) & (size < SMALLEST)
         self.add(argument, values, tiny, f"0 or at least {SMALLEST:g} in size")
 
     def check(

@@ -67,7 +67,16 @@ def takes_effects(*per_study: str) -> Callable[[Callable[P, T]], TakesEffects[P,
         counts = names[0] == "events_t"
         indexed = (*names[: 4 if counts else 2], *per_study)
 
+        takes = list(signature.parameters.values())
+        most = sum(item.kind is item.POSITIONAL_OR_KEYWORD for item in takes)
+        needed = [item.name for item in takes if item.default is item.empty]
+
         def check_call(options: Mapping[str, object], *args: object) -> None:
+            given = names[: len(args)]
+            unknown = options.keys() - names or options.keys() & given
+            lacking = [name for name in needed if name not in given and name not in options]
+            if len(args) <= most and not unknown and not lacking:
+                return
             try:
                 signature.bind(*args, **options)
             except TypeError as problem:

@@ -440,17 +440,19 @@ def effect_sizes(
     names = _labels(frame, labels, source, rows)
     needed = {name: full[name] for name in way.columns}
     kept = complete_rows(needed, names, missing)
-    used = {name: array[kept] for name, array in needed.items()}
+    complete = kept.size == rows
+    used = needed if complete else {name: array[kept] for name, array in needed.items()}
     options = {name: columns[name] for name in way.options if name in columns}
     found = _computed(entry, way, used, options, kept, names)
     at = kept[found.positions]
-    gone = sorted(set(range(rows)) - set(kept.tolist()))
+    gone = () if complete else sorted(set(range(rows)) - set(kept.tolist()))
+    whole = at.size == rows
     return Effects(
         estimate=found.estimate,
         variance=found.variance,
-        labels=tuple(names[i] for i in at),
+        labels=names if whole else tuple(names[i] for i in at),
         measure=None if entry is None else entry.name,
-        raw={name: frozen(array[at]) for name, array in full.items()},
+        raw={name: frozen(array if whole else array[at]) for name, array in full.items()},
         positions=at,
         rows=rows,
         dropped=tuple(names[i] for i in gone),
@@ -539,9 +541,11 @@ def complete_rows(
     columns: Mapping[str, Floats], labels: tuple[str, ...], missing: str
 ) -> NDArray[np.int64]:
     """Return the rows without a missing value, or refuse the others by name."""
+    if not any(np.isnan(values).any() for values in columns.values()):
+        return np.arange(next(iter(columns.values())).size)
     holes = {name: np.isnan(values) for name, values in columns.items()}
     bad = np.logical_or.reduce(list(holes.values()))
-    if bad.any() and missing == "refuse":
+    if missing == "refuse":
         lines = [
             f"row {i} ({labels[i]}): {', '.join(name for name in holes if holes[name][i])}"
             for i in np.flatnonzero(bad)

@@ -192,6 +192,8 @@ def fit_statistics(
     )
 
 
+#: Estimates further apart than this share of themselves are not the same to the last digit.
+ALIKE = 1e-9
 #: Ratio of the largest to the smallest variance above which weights lose half their digits.
 EXTREME_RATIO = 1e7
 #: A Knapp-Hartung factor from here on prints as 1.00: rounding of an estimate for which it is 1.
@@ -201,16 +203,19 @@ PRINTS_AS_ONE = 0.9995
 def data_caveats(y: Array, v: Array, labels: tuple[str, ...]) -> tuple[Caveat, ...]:
     """Return caveats about the numbers themselves: identical rows, extreme variances."""
     found = []
-    pairs: dict[tuple[float, float], list[str]] = {}
-    for estimate, variance, label in zip(y.tolist(), v.tolist(), labels, strict=True):
-        pairs.setdefault((steady(estimate), steady(variance)), []).append(label)
-    same = [", ".join(group) for group in pairs.values() if len(group) > 1]
+    order = np.argsort(y, kind="stable")
+    near = np.diff(y[order]) <= ALIKE * np.abs(y[order][1:])
+    pairs: dict[tuple[float, float], list[int]] = {}
+    for at in np.sort(order[np.append(near, False) | np.append(False, near)]).tolist():
+        pairs.setdefault((steady(float(y[at])), steady(float(v[at]))), []).append(at)
+    same = [group for group in pairs.values() if len(group) > 1]
     if same:
+        listed = "; ".join(", ".join(labels[at] for at in group) for group in same)
         found.append(
             Caveat(
                 "identical_studies",
-                f"{'; '.join(same)} have the same estimate and variance to the last digit; check"
-                " that no trial is entered twice.",
+                f"{listed} have the same estimate and variance to the last digit; check that no"
+                " trial is entered twice.",
             )
         )
     if v.max() > EXTREME_RATIO * v.min():

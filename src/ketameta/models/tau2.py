@@ -37,9 +37,8 @@ GRID_STEP = 0.1
 ROOT_RTOL = 4 * float(np.finfo(float).eps)
 #: Ratio of the largest to the smallest variance up to which sums of weights keep twelve digits.
 TAME_RATIO = 1e4
-#: A Newton step below this share of ``tau2 + min v`` is the last: the error left is its square. For
-#: many columns at once a larger share is enough, as the steps of all go on together.
-LAST_STEP, LAST_COLUMN_STEP = 1e-8, 1e-7
+#: A Newton step below this share of ``tau2 + min v`` is the last: the error left is its square.
+LAST_STEP = 3e-7
 #: A search of columns starts at one of so many equal parts of its bracket, so that the last bits of
 #: the scores on the grid, which depend on how a batch is cut, do not reach the result.
 START_PARTS = 4096
@@ -309,6 +308,12 @@ def score(data: Search, tau2: Array, *, restricted: bool) -> Array:
         at = moments(data.y, data.basis, w)
         return at.score - (at.trace if restricted else total)
     y, basis = data.y, data.basis
+    if data.mean:
+        shift = y - ((w @ y) / total)[:, None]
+        squared = np.einsum("tk,tk->t", w, w)
+        w *= shift
+        first = np.einsum("tk,tk->t", w, w)
+        return first - (total - squared / total if restricted else total)
     k, p = basis.shape
     pairs = (basis[:, :, None] * basis[:, None, :]).reshape(k, p * p)
     cross = basis * y[:, None]
@@ -349,7 +354,8 @@ def search_grid(data: Search, *, restricted: bool) -> Array:
     low = float(data.v.min())
     span = math.log1p(search_bound(data, restricted=restricted) / low)
     points = math.ceil(span / GRID_STEP) + 2
-    grid: Array = low * np.expm1(np.linspace(0.0, span * (1 + 1e-9) + 1e-6, points))
+    step = (span * (1 + 1e-9) + 1e-6) / (points - 1)
+    grid: Array = low * np.expm1(step * np.arange(points))
     return grid
 
 
@@ -365,8 +371,8 @@ def _likelihood(data: Search, *, restricted: bool) -> Tau2:
     for i in ((slope[:-1] > 0) & (slope[1:] <= 0)).nonzero()[0].tolist():
         ends = float(grid[i]), float(grid[i + 1])
         if data.tame:
-            share = float(slope[i] / (slope[i] - slope[i + 1]))
-            peaks.append(_climb(data, *ends, share, restricted=restricted))
+            start = _between(grid[max(i - 1, 0) : i + 3], slope[max(i - 1, 0) : i + 3], *ends)
+            peaks.append(_climb(data, *ends, start, restricted=restricted))
         else:
             peaks.append(_root(lambda t: _slope(data, t, restricted)[0], *ends))
     if len(peaks) == 1:
@@ -385,10 +391,21 @@ def _slope(data: Search, tau2: float, restricted: bool) -> tuple[float, float]:
     return at.score - at.total, at.total_squared - 2 * at.cubic
 
 
-def _climb(data: Search, low: float, high: float, share: float, *, restricted: bool) -> float:
+def _between(grid: Array, slope: Array, low: float, high: float) -> float:
+    """Return where points of the score cross 0, by Neville's inverse interpolation."""
+    x, f = grid.tolist(), slope.tolist()
+    try:
+        for order in range(1, len(x)):
+            for j in range(len(x) - order):
+                x[j] = (f[j] * x[j + 1] - f[j + order] * x[j]) / (f[j] - f[j + order])
+    except ZeroDivisionError:
+        return (low + high) / 2
+    return x[0] if low <= x[0] <= high else (low + high) / 2
+
+
+def _climb(data: Search, low: float, high: float, value: float, *, restricted: bool) -> float:
     """Return where the score falls through 0 in a bracket: Newton's steps, halving at worst."""
     floor = float(data.v.min())
-    value = low + share * (high - low)
     for _ in range(MOST_STEPS):
         height, slope = _slope(data, value, restricted)
         low, high = (value, high) if height > 0 else (low, value)
@@ -700,7 +717,7 @@ def _newton(
         middle = 0.5 * (low[work] + high[work])
         new = np.where(inside, new, middle)
         scale = floor[work] + t
-        done = (inside & (np.abs(step) <= LAST_COLUMN_STEP * scale)) | (
+        done = (inside & (np.abs(step) <= LAST_STEP * scale)) | (
             high[work] - low[work] <= 1e-15 * scale
         )
         value[work] = new
