@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +140,8 @@ def regressions_of(
     -------
     list of dict
         ``moderator, label, status``; ``k`` trials that print it; ``withheld``, the reason when
-        there is no regression, as below ten trials; else ``slope, se, ci_low, ci_high, p_value,
+        there is no regression, as below ten trials (from three on with the ``rows`` that a picture
+        without a line needs); else ``slope, se, ci_low, ci_high, p_value,
         df, tau2, r2``, ``rows`` (``study_id, label, moderator, estimate, variance, weight``) and
         ``line`` (``moderator, estimate, ci_low, ci_high, pi_low, pi_high``), on the analysis scale.
         Where the file adjusts or varies also ``adjusted_for``, ``design`` (without the intercept,
@@ -173,11 +174,9 @@ def regressions_of(
     for name in declared.moderators:
         head = {"moderator": name, "label": labels[name].label, "status": declared.status}
         main = _main(asked, name)
-        item = (
-            {**head, **plain(main)}
-            if main.withheld == ""
-            else {**head, "k": main.k, "withheld": main.withheld}
-        )
+        item = {**head, "k": main.k, "withheld": main.withheld, "rows": plain(main.rows)}
+        if not main.withheld:
+            item = {**head, **plain(main)}
         if declared.adjust_for or declared.vary:
             varied = [_varied(asked, name, change, main.withheld) for change in declared.vary]
             others = [one.slope for one in varied if one.slope is not None]
@@ -345,7 +344,9 @@ def _main(asked: _Trials, name: str) -> Regression:
     beside = asked.beside(rows) if rows else np.empty((0, 0))
     reason = _reason(x, beside, [row.label for row in rows], MIN_STUDIES_SMALL_STUDY)
     if reason:
-        return Regression(len(rows), reason)
+        precise = np.array([1 / row.variance for row in rows])
+        drawn = zip(rows, x, precise / precise.sum(), strict=True) if len(rows) > 2 else ()
+        return Regression(len(rows), reason, rows=_points(drawn))
     design = np.column_stack([x, beside])
     fit = _fitted(asked, rows, design, name)
     at = fit.names.index(name)
@@ -353,7 +354,6 @@ def _main(asked: _Trials, name: str) -> Regression:
     grid = np.linspace(first, last, _LINE_POINTS)
     means = np.tile(beside.mean(axis=0), (_LINE_POINTS, 1))
     weights = fit.weights / fit.weights.sum()
-    trials = zip(rows, x, weights, strict=True)
     return Regression(
         len(rows),
         slope=float(fit.estimate[at]),
@@ -366,12 +366,16 @@ def _main(asked: _Trials, name: str) -> Regression:
         r2=fit.r2,
         first=first,
         last=last,
-        rows=tuple(
-            Trial(row.study_id, row.label, float(value), row.estimate, row.variance, float(weight))
-            for row, value, weight in trials
-        ),
+        rows=_points(zip(rows, x, weights, strict=True)),
         line={"moderator": grid.tolist(), **_drawn(fit.predict(np.column_stack([grid, means])))},
         design=tuple(map(tuple, design.tolist())) if beside.size else (),
+    )
+
+
+def _points(trials: Iterable[tuple[_Seen, float, float]]) -> tuple[Trial, ...]:
+    return tuple(
+        Trial(one.study_id, one.label, float(value), one.estimate, one.variance, float(weight))
+        for one, value, weight in trials
     )
 
 

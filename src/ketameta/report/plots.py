@@ -360,14 +360,14 @@ def _specification_curve(result: Mapping[str, Any]) -> SpecificationCurve | None
 
 
 def _bubbles(result: Mapping[str, Any]) -> list[Plot]:
-    """Return one bubble plot per continuous moderator that could be fitted."""
+    """Return a bubble plot per continuous moderator of three trials, with its line if any."""
     found = []
     for item in result.get("regressions") or ():
-        if item["withheld"]:
+        if not item.get("rows"):
             continue
         label = item["label"]
         line = {
-            name: tuple(values) for name, values in (item["line"] or {}).items() if values
+            name: tuple(values) for name, values in (item.get("line") or {}).items() if values
         }  # fmt: skip
         data = Bubble(
             tuple(
