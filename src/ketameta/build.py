@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import re
 import signal
-import struct
 import threading
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
@@ -37,7 +35,7 @@ from ketameta.report.manifest import (
     stated_outputs,
     text_hash,
 )
-from ketameta.typesetter import fonts
+from ketameta.typesetter import picture
 
 if TYPE_CHECKING:
     from ketameta.analyses.related import Related
@@ -47,8 +45,6 @@ if TYPE_CHECKING:
     from ketameta.report.plots import Plot
 
 
-#: Pixels per inch of a PNG.
-PNG_DPI = 300
 #: More processes than this wait for the memory and the disk rather than draw.
 MOST_WORKERS = 8
 
@@ -181,41 +177,14 @@ def draw_figure(plot: Plot, path: Path, pages: Path) -> None:
                 look.save(draw_forest(layout), page)
 
 
-#: A page that is the figure. The words come as data, so nothing in them acts as markup.
-_PAGE = b"""#set document(title: sys.inputs.words)
-#set page(width: auto, height: auto, margin: 0pt)
-#image(bytes(sys.inputs.svg), format: "svg", alt: sys.inputs.words)
-"""
-
-
 def pictures(svg: str) -> dict[str, bytes]:
     """Return an SVG as PNG and PDF, by ending; the same bytes for the same SVG everywhere.
 
     The words that describe the figure are taken along.
     """
-    import typst
-
     found = re.search(r'<svg[^>]*? aria-label="([^"]*)"', svg)
-    words = unescape(found.group(1)) if found else "Figure"
-    inputs = {"svg": svg, "words": words}
-    fixed: dict[str, Any] = {"sys_inputs": inputs, "font_paths": fonts()}
-    png = typst.compile(_PAGE, format="png", ppi=float(PNG_DPI), **fixed)
-    pdf = typst.compile(_PAGE, format="pdf", pdf_standards=["ua-1"], timestamp=0, **fixed)
-    return {"png": _with_words(png, words), "pdf": pdf}
-
-
-def _with_words(png: bytes, words: str) -> bytes:
-    """Return a PNG that says what it shows and how large a pixel is."""
-    per_metre = round(PNG_DPI / 0.0254)
-    header = png.index(b"IDAT") - 4
-    size = _chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
-    text = _chunk(b"iTXt", b"Description\0\0\0\0\0" + words.encode("utf-8"))
-    return png[:header] + size + text + png[header:]
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    check = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+    words = unescape(found.group(1)) if found else ""
+    return {ending: picture(svg, ending, words) for ending in PICTURES}
 
 
 def draw_pictures(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from ketameta.errors import UsageError, check_choice
 from ketameta.paths import write_atomically
+from ketameta.typesetter import PNG_DPI, picture
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -82,8 +83,6 @@ RISK_OF_BIAS: Final = {
 }
 
 FORMATS: Final = ("svg", "png", "pdf")
-#: Sharp on a phone and in print.
-PNG_DPI: Final = 300
 
 _DETACHED: ContextVar[bool] = ContextVar("ketameta_detached_figures", default=False)
 
@@ -371,17 +370,11 @@ def file_bytes(
     figure = figure_of(plot)
     stream = io.BytesIO()
     with theme():
-        if ending == "svg":
-            mpl.rcParams["svg.hashsalt"] = name
-            silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            figure.savefig(stream, format="svg", metadata=silent)
-            return _tidy(stream.getvalue().decode("utf-8"), description).encode("utf-8")
-        words = {"Description" if ending == "png" else "Subject": description or None}
-        quiet = {"Software": None} if ending == "png" else dict.fromkeys(
-            ("Creator", "Producer", "CreationDate")
-        )  # fmt: skip
-        figure.savefig(stream, format=ending, dpi=dpi, metadata={**quiet, **words})
-    return stream.getvalue()
+        mpl.rcParams["svg.hashsalt"] = name
+        silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(stream, format="svg", metadata=silent)
+    svg = _tidy(stream.getvalue().decode("utf-8"), description)
+    return svg.encode("utf-8") if ending == "svg" else picture(svg, ending, description, dpi)
 
 
 _TAG = re.compile(r"\s*<(/?)([a-zA-Z]+)([^>]*?)(/?)>\s*", re.DOTALL)
