@@ -565,6 +565,17 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         "",
     ),
     (
+        "screening_duplicate",
+        _add(
+            "screening",
+            {"record_id": "a_1", "source": "a.ris"},
+            {"record_id": "a_2", "source": "a.ris", "duplicate_of": "a_3"},
+        ),
+        "error",
+        (("screening.csv", 3, "duplicate_of"),),
+        "",
+    ),
+    (
         "includes",
         _all(
             _add(

@@ -350,7 +350,8 @@ def import_(
     for path in files:
         typer.echo(f"wrote {paths.relative(path)}")
     if files:
-        typer.echo(f"Next: ketameta check {paths.relative(files[0].parent)}")
+        place = files[0].parent if len(files) > 1 else files[0]
+        typer.echo(f"Next: ketameta check {paths.relative(place)}")
     raise typer.Exit(0 if report.is_whole else 1)
 
 

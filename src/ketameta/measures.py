@@ -488,6 +488,8 @@ ROB_DOMAINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
+#: Decisions on a record of the screening list.
+SCREENED = ("include", "exclude")
 REGISTRY_STATUSES = (
     "completed",
     "recruiting",

@@ -342,7 +342,37 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         ),
         in_batch=False,
     )
-    return outcome_words, instruments, exclusions, registry, harm_fact_table()
+    return outcome_words, instruments, exclusions, registry, harm_fact_table(), screening_table()
+
+
+def screening_table() -> Table:
+    """Return the list of records that a search found, and what became of each."""
+    return Table(
+        "screening",
+        "record found by a search",
+        ("record_id",),
+        (
+            Column("record_id", "key", "Name of the record.", True, pattern=WORD_PATTERN),
+            Column("title", "text", "Title as the database gives it."),
+            Column("authors", "text", "Authors, joined by ';'."),
+            Column("year", "integer", "Year of publication.", minimum=1800, maximum=2100),
+            Column("journal", "text", "Journal."),
+            Column("doi", "key", "DOI without address.", pattern=r"10\.\d{4,9}/\S+"),
+            Column("pmid", "key", "PubMed number.", pattern=r"\d{1,8}"),
+            Column("source", "text", "File or database it came from.", required=True),
+            Column("duplicate_of", "key", "The record that is the same report.",
+                   pattern=WORD_PATTERN),
+            Column("title_abstract", "words", "Decision on title and abstract.",
+                   allowed=words.SCREENED),
+            Column("full_text", "words", "Decision on the full text.",
+                   allowed=(*words.SCREENED, "not_retrieved")),
+            Column("reason", "text", "Why it was excluded."),
+            Column("study_id", "key", "The trial in studies.csv.", pattern=STUDY_ID_PATTERN),
+            Column("decided_by", "text", "Initials of who decided."),
+            Column("note", "text", "Anything else."),
+        ),
+        in_batch=False,
+    )  # fmt: skip
 
 
 def harm_fact_table() -> Table:

@@ -15,6 +15,7 @@ from ketameta.exchange.export import references as references
 from ketameta.exchange.imports import declared_words as declared_words
 from ketameta.exchange.imports import import_file as import_file
 from ketameta.exchange.imports import read_import as read_import
+from ketameta.exchange.imports import read_list as read_list
 from ketameta.exchange.wide import guess as guess
 from ketameta.exchange.wide import suggest as suggest
 from ketameta.exchange.workbook import ROWS as ROWS

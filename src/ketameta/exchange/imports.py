@@ -7,9 +7,12 @@ from pathlib import Path
 
 from ketameta.errors import UsageError
 from ketameta.evidence.dictionary import template_csv
-from ketameta.evidence.load import load_tables
+from ketameta.evidence.load import load_tables, read_rows
 from ketameta.evidence.reader import LARGEST_CSV, other_kind
 from ketameta.evidence.schema import BATCH_TABLES
+from ketameta.evidence.tables import Row
+from ketameta.exchange.citations import TABLE as SCREENING
+from ketameta.exchange.citations import format_of, read_citations
 from ketameta.exchange.draft import (
     Declared,
     ImportedRow,
@@ -29,7 +32,8 @@ from ketameta.exchange.revman import (
     read_rm5,
 )
 from ketameta.exchange.wide import mapping_of, read_wide, suggest
-from ketameta.paths import ProjectPaths
+from ketameta.formatting import csv_text
+from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.review.start import (
     check_project_folder,
     project_schema,
@@ -46,6 +50,7 @@ FORMATS = (
     "the data rows of a RevMan data package (.csv with Analysis group, Study, Experimental N ...)",
     "a RevMan 5 review (.rm5)",
     "the arms and results templates of RevMan and Covidence",
+    "citations (RIS, nbib, BibTeX), which go into data/screening.csv",
     "any other table of trials, through the mapping that 'ketameta import FILE --suggest' drafts",
     "a risk-of-bias table of RevMan or Covidence (Study, Domain (judgement): ...) or for robvis "
     "(Study, D1, D2 ... Overall)",
@@ -87,9 +92,16 @@ def import_file(
     data = _bytes_of(source)
     schema = project_schema(paths)
     translations = load_words(words, schema) if words is not None else Words()
-    report = read_import(data, source.name, translations, declared_words(paths))
+    if format_of(data):
+        listed = [row.texts for row in read_list(paths)]
+        report = read_citations(data, source.name, listed)
+        report.account()
+    else:
+        report = read_import(data, source.name, translations, declared_words(paths))
     if not write or not any(report.tables.values()):
         return report, ()
+    if SCREENING in report.tables:
+        return report, (_screen(paths, report),)
     name = batch or slug(source.stem)
     if not name or "/" in name or name.startswith((".", "_")):
         raise UsageError(f"--batch is {name!r}; a folder name is needed")
@@ -100,6 +112,20 @@ def import_file(
         del files["README.md"]
     write_batch(folder, files, replace=replace_rows)
     return report, tuple(folder / file for file in files)
+
+
+def read_list(paths: ProjectPaths) -> list[Row]:
+    """Return the rows of the screening list; none where there is no such file."""
+    path, table = paths.data / f"{SCREENING}.csv", project_schema(paths)[SCREENING]
+    return read_rows(path, paths.relative(path), table)[0] if path.is_file() else []
+
+
+def _screen(paths: ProjectPaths, report: ImportReport) -> Path:
+    """Add the records of a report to the screening list; decisions in it stay."""
+    path, table = paths.data / f"{SCREENING}.csv", project_schema(paths)[SCREENING]
+    rows = [*(row.texts for row in read_list(paths)), *report.tables[SCREENING]]
+    write_atomically(path, csv_text(table.column_names, rows))
+    return path
 
 
 def _bytes_of(source: Path) -> bytes:

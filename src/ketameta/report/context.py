@@ -18,6 +18,7 @@ from ketameta.analyses.claims import UNDER_WAY, UNTOLD, fact_words
 from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.errors import ReportError
+from ketameta.evidence.checks.search import flow_of
 from ketameta.evidence.load import is_link
 from ketameta.evidence.project import NOT_STATED
 from ketameta.evidence.textfiles import decode, read_toml
@@ -348,7 +349,11 @@ def report_context(
         "registry_counts": registry_counts(records(evidence.registry)),
         "search": search,
         "living": _living(search),
-        "flow": record_flow(search, counts["records_excluded"], len(used)),
+        "flow": record_flow(
+            {"flow": flow_of(evidence.rows("screening")), **search},
+            counts["records_excluded"],
+            len(used),
+        ),
         "routes": _routes_used(results),
         "limitations": _limitations(search, counts, summary.sentences_in(text("limitations"))),
         "glossary": texts.glossary(project),

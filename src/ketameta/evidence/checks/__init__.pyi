@@ -12,4 +12,5 @@ from ketameta.evidence.checks.run import run_checks as run_checks
 from ketameta.evidence.checks.run import summary as summary
 from ketameta.evidence.checks.scores import UsualSds as UsualSds
 from ketameta.evidence.checks.scores import largest_sd as largest_sd
+from ketameta.evidence.checks.search import flow_of as flow_of
 from ketameta.evidence.checks.search import form_findings as form_findings

@@ -75,6 +75,17 @@ def check_studies_exist(context: Context) -> Iterator[Problem]:
                 )
 
 
+def check_duplicates_name_a_record(context: Context) -> Iterator[Problem]:
+    """Each duplicate of the screening list names another record that stays."""
+    kept = {row["record_id"]: row for row in context.rows("screening")}
+    for row in context.rows("screening"):
+        twin = kept.get(row["duplicate_of"])
+        if row["duplicate_of"] and (twin is None or twin is row or twin["duplicate_of"]):
+            why = "no record of this name stays in the list"
+            hint = did_you_mean(row["duplicate_of"], kept)
+            yield error(row, "duplicate_of", why, f"name the record that is screened{hint}")
+
+
 def check_overlapping_studies_exist(context: Context) -> Iterator[Problem]:
     """overlaps_with names other studies of the data."""
     for row in context.rows("studies"):

@@ -42,6 +42,7 @@ STRUCTURE: tuple[Check, ...] = (
     Check("not_in_pdf", values.check_texts_can_be_typeset),
     Check("duplicate_key", keys.check_keys_are_unique),
     Check("unknown_study", keys.check_studies_exist),
+    Check("screening_duplicate", keys.check_duplicates_name_a_record),
     Check("unknown_overlap", keys.check_overlapping_studies_exist),
     Check("secondary_beside", keys.check_secondary_results_stand_alone),
     Check("unknown_arm", keys.check_arms_exist),

@@ -217,7 +217,7 @@ def checked_evidence(
         *differences,
         *problems,
         *refusals,
-        *search_findings(paths, corrected.tables.get("exclusions", ())),
+        *search_findings(paths, corrected.rows("exclusions"), corrected.rows("screening")),
         *declaration_letters(paths),
     ]
     found.extend(further(corrected, tuple(found)))

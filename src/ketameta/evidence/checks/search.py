@@ -48,7 +48,9 @@ _LISTS = {"source": ("name", "searched_for"), "nothing_found": ("looked_for",)}
 _FURTHER = {"near_miss": ("study", "told"), "not_reached": ("looked_for", "where", "date")}
 
 
-def search_findings(paths: ProjectPaths, exclusions: Sequence[Row] = ()) -> Iterator[Finding]:
+def search_findings(
+    paths: ProjectPaths, exclusions: Sequence[Row] = (), screening: Sequence[Row] = ()
+) -> Iterator[Finding]:
     """Yield what is wrong with the record of the search; nothing where there is none.
 
     Parameters
@@ -56,6 +58,8 @@ def search_findings(paths: ProjectPaths, exclusions: Sequence[Row] = ()) -> Iter
     paths : ProjectPaths
     exclusions : sequence of Row
         The rows of ``exclusions.csv``, whose records are the excluded ones.
+    screening : sequence of Row
+        The rows of ``screening.csv``, whose counts are those of the flow.
     """
     path = paths.data / "search.toml"
     file = paths.relative(path)
@@ -66,9 +70,44 @@ def search_findings(paths: ProjectPaths, exclusions: Sequence[Row] = ()) -> Iter
     for name in ("flow", "prisma"):
         if name in document:
             yield from _flow_findings(document[name], lines, file)
+            counted = flow_of(screening)
+            for key, value in document[name].items() if isinstance(document[name], dict) else ():
+                if key in counted and _count(value) not in (None, counted[key]):
+                    why = f"the screening list has {counted[key]}"
+                    remedy = "count again, or leave the counts out: the list gives them"
+                    yield file_finding("search_flow", file, why, remedy, line=_line(lines, key),
+                                       column=key, value=str(value))  # fmt: skip
     if "records" in document:
         yield from _record_findings(document["records"], lines, file, exclusions)
     yield from _date_findings(document, lines, file)
+
+
+def flow_of(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the counts of the flow diagram that a screening list gives, as far as it is decided.
+
+    A step whose records are not all decided is left out.
+    """
+    left = [row for row in rows if not row["duplicate_of"]]
+    if not rows:
+        return {}
+    flow: dict[str, Any] = {
+        "identified": len(rows),
+        "removed_before_screening": len(rows) - len(left),
+    }
+    if not all(row["title_abstract"] for row in left):
+        return flow
+    sought = [row for row in left if row["title_abstract"] == "include"]
+    flow |= {"screened": len(left), "excluded": len(left) - len(sought), "sought": len(sought)}
+    if not all(row["full_text"] for row in sought):
+        return flow
+    read = [row for row in sought if row["full_text"] != "not_retrieved"]
+    included = sum(row["full_text"] == "include" for row in read)
+    return flow | {
+        "not_retrieved": len(sought) - len(read),
+        "assessed": len(read),
+        "excluded_full_text": len(read) - included,
+        "included": included,
+    }
 
 
 def form_findings(paths: ProjectPaths) -> Iterator[Finding]:
