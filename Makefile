@@ -24,10 +24,10 @@ STALE = test ! -e build/report.stamp || test ! -s build/published.txt \
 	|| while IFS= read -r file; do test -f "$$file" || echo "$$file"; done < build/published.txt | grep -q .
 
 .DEFAULT_GOAL := help
-.PHONY: help environment release report forest check test verify new preview dictionary reference bench coverage agreement clean
+.PHONY: help environment release report forest check test verify new preview dictionary reference bench coverage agreement docs dist clean
 
 help: ## Show this help (the default)
-	@echo "ketameta: what is known about ketamine for ADHD, from extracted numbers to a report"
+	@echo "ketameta: meta-analysis, and what is known about ketamine for ADHD"
 	@echo
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo
@@ -92,6 +92,19 @@ coverage: environment ## Simulate the coverage of the intervals (seconds) and wr
 agreement: environment ## Measure the distance from every stored reference (docs/agreement.md) and list what the data cannot answer
 	@$(BIN)/python benchmarks/agreement.py
 	@$(BIN)/python benchmarks/not_estimable.py
+
+docs: environment ## Build the guide into docs/_build: every example runs, every warning is an error
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/draw_architecture.py
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@$(BIN)/python docs/check_links.py docs/_build/html
+	@echo "Open docs/_build/html/index.html."
+
+dist: environment ## Build wheel and sdist into dist/, and try the wheel in an empty environment
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dist]'
+	@rm -rf dist && $(BIN)/python -m build --outdir dist
+	@$(PYTHON) benchmarks/smoke.py dist/*.whl
 
 clean: ## Remove what was built locally (.venv and build); reports stay
 	rm -rf $(VENV) build

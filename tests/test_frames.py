@@ -720,8 +720,8 @@ def test_the_five_lines_of_the_front_page_draw_its_picture(tmp_path, monkeypatch
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     code = page.split("```python\n")[1].split("```")[0]
     assert len([line for line in code.splitlines() if line and line[0] not in " i"]) <= 5
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "bcg.csv").write_bytes((ROOT / "docs" / "bcg.csv").read_bytes())
+    (tmp_path / "docs" / "data").mkdir(parents=True)
+    (tmp_path / "docs" / "data" / "bcg.csv").write_bytes((ROOT / "docs" / "data" / "bcg.csv").read_bytes())
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(code, names)
@@ -732,7 +732,7 @@ def test_the_five_lines_of_the_front_page_draw_its_picture(tmp_path, monkeypatch
             fit.display_pi_high)  # fmt: skip
     numbers = "risk ratio {:.2f}, 95% CI {:.2f} to {:.2f}, prediction interval {:.2f} to {:.2f}"
     assert numbers.format(*told) in page
-    pd.testing.assert_frame_equal(pd.read_csv(ROOT / "docs" / "bcg.csv"), BCG)
+    pd.testing.assert_frame_equal(pd.read_csv(ROOT / "docs" / "data" / "bcg.csv"), BCG)
 
 
 def test_plots_are_at_hand_before_anything_was_drawn():

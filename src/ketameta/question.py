@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +161,9 @@ def _left(result: Result) -> list[str]:
 
 
 def _axes(plot: Plot) -> Any:
-    return import_module(f"ketameta.plots.{plot.kind}").plot(plot.data)
+    from ketameta import plots
+
+    return getattr(plots, plot.kind)(plot.data)
 
 
 def draw(plots: Sequence[Plot], path: Path) -> Path:
