@@ -721,7 +721,9 @@ def test_the_five_lines_of_the_front_page_draw_its_picture(tmp_path, monkeypatch
     code = page.split("```python\n")[1].split("```")[0]
     assert len([line for line in code.splitlines() if line and line[0] not in " i"]) <= 5
     (tmp_path / "docs" / "data").mkdir(parents=True)
-    (tmp_path / "docs" / "data" / "bcg.csv").write_bytes((ROOT / "docs" / "data" / "bcg.csv").read_bytes())
+    (tmp_path / "docs" / "data" / "bcg.csv").write_bytes(
+        (ROOT / "docs" / "data" / "bcg.csv").read_bytes()
+    )
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(code, names)
