@@ -469,7 +469,7 @@ def test_a_formula_in_a_difference_is_guarded_and_still_decided(tmp_path):
 def test_a_project_without_second_extractions_says_how_to_begin(tmp_path):
     paths = make_project(tmp_path, trials(1))
     assert agreement(paths) == ()
-    assert "The second extractor puts the same tables" in as_text(agreement_document(paths, []))
+    assert "It starts with: ketameta new BATCH --second" in as_text(agreement_document(paths, []))
     with pytest.raises(UsageError, match="has no second extraction"):
         agreement(paths, paths.extracted / "demo")
 

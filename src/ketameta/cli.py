@@ -262,7 +262,9 @@ def release(
 @app.command(
     "new",
     short_help="Start a batch for a trial: headers, worked example, words.",
-    epilog=examples("new murrough_2013", "new murrough_2013 --workbook"),
+    epilog=examples(
+        "new murrough_2013", "new murrough_2013 --workbook", "new murrough_2013 --second"
+    ),
 )
 def new(
     study: Annotated[str, typer.Argument(help="Name of the trial: surname_year.")],
@@ -270,17 +272,27 @@ def new(
         bool,
         typer.Option("--workbook", help="Write STUDY.xlsx here instead of a folder of CSVs."),
     ] = False,
+    second: Annotated[
+        bool,
+        typer.Option("--second", help="Start the second extraction of a batch of that name."),
+    ] = False,
     root: Root = Path(),
 ) -> None:
     """Start a batch: a folder with the right headers, a worked example and the words to use.
 
     Writes data/extracted/STUDY/ with one CSV per table and a README that shows a filled row of
-    each. Ends with 2 when the trial or the folder is already there.
+    each. Ends with 2 when the trial or the folder is already there. With --second, makes the empty
+    folder in which a second person types the same trials without seeing the first extraction.
     """
     from ketameta.paths import write_atomically
-    from ketameta.review.start import check_study_id, new_batch
+    from ketameta.review.start import check_study_id, new_batch, new_second
 
     paths = project(root)
+    if second:
+        for path in new_second(paths, study):
+            typer.echo(f"wrote {paths.relative(path)}")
+        typer.echo(f"Type from the sources, then: ketameta agreement {study}")
+        return
     if workbook:
         from ketameta.exchange.workbook import workbook_bytes
 

@@ -41,7 +41,7 @@ _MOST_NAMED = 10
 _TABLE_ENDINGS = (".tsv", ".xls", ".xlsx", ".xlsm", ".ods", ".numbers", ".rds", ".dta", ".sav")
 _TABLE_STEMS = frozenset(table.name for table in BATCH_TABLES)
 #: What stands in the folders of a batch: a second extraction, what an import said.
-_OWN_FOLDERS = {SECOND: (*_BATCH_FILES, DECISIONS), "import": ("rows.csv",)}
+_OWN_FOLDERS = {SECOND: (*_BATCH_FILES, DECISIONS, "README.md"), "import": ("rows.csv",)}
 #: Without these, no outcome can be understood.
 _NEEDED_SHARED = ("outcome_words", "instruments")
 
@@ -66,7 +66,7 @@ def data_files(paths: ProjectPaths) -> list[Path]:
     for folder in batch_folders(paths):
         named += [folder / name for name in _BATCH_FILES]
         if not is_link(folder / SECOND):
-            named += [folder / SECOND / name for name in _OWN_FOLDERS[SECOND]]
+            named += [folder / SECOND / name for name in (*_BATCH_FILES, DECISIONS)]
     if is_link(paths.data) or is_link(paths.extracted):
         return []
     return sorted(path for path in named if path.is_file() and not is_link(path))

@@ -70,6 +70,8 @@ class Comparison:
         Cells filled in the first extraction that a partial row of the second left empty.
     several : frozenset of str
         Results that an extractor typed in more than one analysis.
+    copied : bool
+        Whether the second extraction repeats rows of the first in every cell, and nothing else.
     findings : tuple of Finding
         What could not be read in the second extraction.
     """
@@ -83,6 +85,7 @@ class Comparison:
     unread: tuple[Row, ...] = ()
     unread_cells: int = 0
     several: frozenset[str] = frozenset()
+    copied: bool = False
 
     def name_of(self, row: Row) -> str:
         """Return the key of a row as the reconciliation table writes it."""
@@ -150,6 +153,8 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
     name = paths.relative(folder)
     second, findings = _read_second(paths, folder, first.schema)
     studies = {row["study_id"] for rows in second.values() for row in rows}
+    texts = {_all_cells(row) for rows in first.tables.values() for row in rows}
+    typed = [_all_cells(row) for rows in second.values() for row in rows]
     in_part = {row["study_id"] for rows in second.values() for row in rows if is_partial(row)}
     cells: list[CellPair] = []
     only_first: list[Row] = []
@@ -192,7 +197,50 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
         tuple(unread),
         unread_cells,
         frozenset(several),
+        len(typed) >= FEWEST_COPIED and all(cells in texts for cells in typed),
     )
+
+
+#: Fewer rows may be equal in every cell by chance.
+FEWEST_COPIED = 2
+
+
+def _all_cells(row: Row) -> tuple[object, ...]:
+    return (row.table, *sorted(row.texts.items()))
+
+
+def likely_matches(comparison: Comparison) -> Iterator[tuple[Row, Row]]:
+    """Yield rows of one extractor only that may be one row under other names.
+
+    Two rows of a trial whose printed numbers agree wherever both have one, in at least two cells,
+    are likely the same result; each row is proposed once.
+    """
+    left = list(comparison.only_second)
+    for first in comparison.only_first:
+        for second in left:
+            alike = (first.table, first["study_id"]) == (second.table, second["study_id"])
+            if alike and _same_numbers(first, second):
+                left.remove(second)
+                yield first, second
+                break
+
+
+def _same_numbers(first: Row, second: Row) -> bool:
+    both = first.numbers.keys() & second.numbers.keys() - {"time_days"}
+    if first.table == "arms":
+        return bool(first["intervention"]) and first["intervention"] == second["intervention"]
+    return len(both) > 1 and all(first.number(name) == second.number(name) for name in both)
+
+
+def decided(
+    paths: ProjectPaths, study: str = "", folder: Path | None = None
+) -> Iterator[tuple[str, Decision]]:
+    """Yield the decisions on two extractions, of a study or a batch, with the file of each."""
+    for batch in second_folders(paths) if folder is None else (folder,):
+        decisions, _ = read_decisions(paths, batch)
+        for decision in decisions:
+            if decision["agreed"] and (not study or decision["row"].startswith(f"{study} / ")):
+                yield paths.relative(batch / SECOND / DECISIONS), decision
 
 
 def _read_second(
@@ -369,6 +417,13 @@ def _apply(
         else:
             yield from _settle(decision, file, tables, rows, schema)
             yield from _doubts(decision, file)
+    if comparison.copied:
+        yield file_finding(
+            "same_extractor",
+            comparison.batch + f"/{SECOND}",
+            "every row is one of the first extraction in every cell: a copy agrees with itself",
+            "delete the folder and type it anew from the source (ketameta new --second)",
+        )
     same = [
         line
         for line in wanted.values()

@@ -33,6 +33,7 @@ from ketameta.review.start import example as example
 from ketameta.review.start import example_row as example_row
 from ketameta.review.start import holds_rows as holds_rows
 from ketameta.review.start import new_batch as new_batch
+from ketameta.review.start import new_second as new_second
 from ketameta.review.start import project_schema as project_schema
 from ketameta.review.start import project_words as project_words
 from ketameta.review.start import readme as readme

@@ -23,6 +23,7 @@ from ketameta.evidence.second_extraction import (
     Comparison,
     Decision,
     compare_batch,
+    likely_matches,
     open_rows,
     read_decisions,
     second_folders,
@@ -294,8 +295,8 @@ def agreement(
     for folder in folders:
         if not (folder / SECOND).is_dir():
             raise UsageError(
-                f"{paths.relative(folder)} has no second extraction; the second extractor puts the "
-                f"same tables into {paths.relative(folder / SECOND)}"
+                f"{paths.relative(folder)} has no second extraction; it starts with: ketameta new "
+                f"{folder.name} --second"
             )
     found = []
     for folder in folders:
@@ -370,8 +371,7 @@ def agreement_document(paths: ProjectPaths, found: Sequence[BatchAgreement]) -> 
     if not found:
         blocks.append(
             Paragraph(
-                "No batch has a second extraction. The second extractor puts the same tables into "
-                "data/extracted/<batch>/second."
+                "No batch has a second extraction. It starts with: ketameta new BATCH --second"
             )
         )
     for item in found:
@@ -411,6 +411,16 @@ def _batch_blocks(paths: ProjectPaths, item: BatchAgreement) -> list[Block]:
                 "ordered words; ICC(2,1) and Bland-Altman limits are over the cells both filled."
             )
         )
+    matches = tuple(
+        f"{one.in_words} (first) and {two.in_words} (second), in {one.table}"
+        for one, two in likely_matches(comparison)
+    )
+    if matches:
+        blocks += [
+            Heading("Rows that may be one row under other names", 3),
+            Paragraph("Use the words of the first extraction in the second, and compare again."),
+            Bullets(matches),
+        ]
     if item.lines:
         blocks += [
             Heading("Differences", 3),

@@ -20,6 +20,7 @@ from ketameta.errors import ExtractionError, KetametaError, UsageError, did_you_
 from ketameta.evidence.load import batch_folders
 from ketameta.evidence.pairing import Assumptions
 from ketameta.evidence.schema import BATCH_TABLES
+from ketameta.evidence.second_extraction import decided
 from ketameta.evidence.tables import Evidence, Row
 from ketameta.formatting import MISSING, format_count, format_number, plural
 from ketameta.measures import Measure
@@ -545,7 +546,8 @@ class Preview:
     questions : tuple of str
         Trials that enter an analysis although nothing there is like them in some respect.
     left_out : tuple of str
-        Other batches and analyses that are no part of this, because of errors of their own.
+        Other batches and analyses that are no part of this, because of errors of their own, and
+        how many differences of two extractions were reconciled.
     """
 
     batch: str
@@ -678,6 +680,9 @@ def _checked(
     left_out = [f"Left out: {batches}"] if batches else []
     if wrong:
         left_out.append(f"Analyses with errors of their own, left out: {', '.join(sorted(wrong))}.")
+    settled = sum(1 for _ in decided(paths, folder=folder))
+    if settled:
+        left_out.append(f"Two extractions: {plural(settled, 'difference')} reconciled and used.")
     warnings = tuple(item for item in report.warnings if item.file.startswith(f"{name}/"))
     return evidence, [spec for spec in specs if spec.name not in wrong], warnings, tuple(left_out)
 

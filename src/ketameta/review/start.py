@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from ketameta.errors import UsageError
+from ketameta.errors import UsageError, did_you_mean
 from ketameta.evidence.dictionary import template_csv
-from ketameta.evidence.load import batch_folders
+from ketameta.evidence.load import SECOND, batch_folders
 from ketameta.evidence.project import Project, load_project, read_project
 from ketameta.evidence.reader import read_csv
 from ketameta.evidence.schema import BATCH_TABLES, STUDY_ID_PATTERN, Schema, Table, schema_of
@@ -307,6 +307,56 @@ def new_batch(paths: ProjectPaths, study: str) -> tuple[Path, ...]:
     return tuple(folder / name for name in files)
 
 
+#: What a second extractor fills; trials and judgements can be added by hand.
+_SECOND_TABLES = ("arms", "outcomes", "contrasts")
+
+
+def new_second(paths: ProjectPaths, batch: str) -> tuple[Path, ...]:
+    """Make the empty folder of a second extraction and return its files.
+
+    It names the trials and their sources and shows nothing that the first extractor typed.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    batch : str
+        Name of the batch.
+
+    Raises
+    ------
+    UsageError
+        If there is no such batch, no trial in it, or a second extraction already.
+    """
+    check_project_folder(paths)
+    folder = paths.extracted / batch
+    path = folder / "studies.csv"
+    if not path.is_file():
+        hint = did_you_mean(batch, [item.name for item in batch_folders(paths)])
+        raise UsageError(f"{paths.relative(folder)} holds no trial to extract again{hint}")
+    second = folder / SECOND
+    if second.exists() and any(second.iterdir()):
+        raise UsageError(f"{paths.relative(second)} is there already; work on in it")
+    schema = schema_of(load_project(paths.root))
+    trials = [
+        (cells.get("study_id", ""), cells.get("citation", ""), cells.get("source_url", ""))
+        for _, cells in read_csv(path, paths.relative(path), schema["studies"]).rows
+    ]
+    files = {f"{SECOND}/{name}.csv": template_csv(name, schema) for name in _SECOND_TABLES}
+    files[f"{SECOND}/README.md"] = as_markdown(
+        (
+            Heading(f"{batch}, extracted a second time", 0),
+            Paragraph(
+                "Type from the sources without looking at the first extraction, then run: "
+                f"ketameta agreement {batch}. Of a table that you do not fill, delete the file; "
+                "where you read only some cells, begin the note of the row with 'partial:'."
+            ),
+            Grid(("trial", "citation", "source"), tuple(trials)),
+        )
+    )
+    write_batch(folder, files, replace=True)
+    return tuple(folder / name for name in files)
+
+
 def check_project_folder(paths: ProjectPaths) -> None:
     """Raise unless the folder holds a project, so that no batch lands where nobody looks.
 
@@ -392,7 +442,7 @@ def readme(study: str, paths: ProjectPaths | None = None) -> str:
             ),
         )
     )
-    text += _STEPS.format(folder=f"data/extracted/{study}")
+    text += _STEPS.format(folder=f"data/extracted/{study}", name=study)
     text += as_markdown(
         (
             Heading("One worked row of each table", 1),
@@ -419,8 +469,8 @@ _STEPS = """
    that turns out to be right is accepted in the note of the row:
    `accept: sd_ratio because both SDs were compared with table 2`.
 4. `ketameta preview {folder}` shows what the batch would change, before anything is changed.
-5. A second person extracts the same trial into `{folder}/second/`; `ketameta agreement` compares
-   the two.
+5. A second person starts with `ketameta new {name} --second`, types into `{folder}/second/`
+   without looking at the first, and `ketameta agreement` compares the two.
 
 What every column means: [data/README.md](../../README.md).
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import ExtractionError, UsageError, did_you_mean
+from ketameta.evidence.second_extraction import decided
 from ketameta.evidence.tables import Evidence, Row
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths
@@ -228,6 +229,13 @@ def trace_document(paths: ProjectPaths, study: str = "") -> Document:
     ]
     if mended:
         blocks += [Heading("Corrected"), Bullets(tuple(mended))]
+    settled = [
+        f"{file}:{item.line} {item['table']} {item['row']}, {item['column']}: "
+        f"{item['first'] or 'empty'} and {item['second'] or 'empty'}, agreed on {item['agreed']}"
+        for file, item in decided(paths, study)
+    ]
+    if settled:
+        blocks += [Heading("Reconciled between two extractions"), Bullets(tuple(settled))]
     if excluded:
         blocks += [Heading("Left out, in data/exclusions.csv"), Bullets(tuple(excluded))]
     return blocks
