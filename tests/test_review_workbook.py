@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 from openpyxl import Workbook, load_workbook
+from openpyxl.comments import Comment
 from openpyxl.worksheet.formula import ArrayFormula
 
 from batches import BATCH_TABLES, SCHEMA
@@ -317,3 +318,20 @@ def test_rows_out_of_order_are_a_damaged_file():
             new.writestr(name, old.read(name).replace(b'<row r="3"', b'<row r="2"'))
     report = read_book(odd.getvalue(), "x.xlsx")
     assert "the rows of sheet 'arms' are out of order" in report.problems[0]
+
+
+def test_percentages_are_entered_as_shown_and_comments_are_reported(template):
+    book = load_workbook(io.BytesIO(template))
+    sheet = book["outcomes"]
+    row = example_row("outcomes", SCHEMA, WORDS) | {"statistic": "events", "mean": "", "sd": ""}
+    names = [cell.value for cell in sheet[1]]
+    sheet.append([row.get(name) or None for name in names])
+    cell = sheet.cell(2, names.index("percent") + 1, 0.45)
+    cell.number_format = "0%"
+    sheet["C2"].comment = Comment("compare with table 3", "AB")
+    stream = io.BytesIO()
+    book.save(stream)
+    report = read_import(stream.getvalue(), "x.xlsx", None, Declared(project=load_project(ROOT)))
+    assert report.tables["outcomes"][0]["percent"] == "45"
+    assert report.rows[0].details == ("percent: shown as 45% and entered as 45",)
+    assert any("1 comment not read (C2)" in note for note in report.notes)

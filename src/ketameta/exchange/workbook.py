@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import posixpath
 import re
 import warnings
 import zipfile
@@ -166,10 +167,10 @@ def _write_help(
 
     write(f"Extraction sheet{f' for {study}' if study else ''}", strong=True)
     for number, step in enumerate(_STEPS, 1):
-        write(f"{number}.", step)
+        write(f"{number}.", "", "", step)
     line += 1
     write("A worked row of each sheet", strong=True)
-    write("", f"The trial {SIMULATED} is simulated: it does not exist.")
+    write("", "", "", f"The trial {SIMULATED} is simulated: it does not exist.")
     write("sheet", "column", "example", "what to think of", strong=True)
     for table in schema.batch:
         for name, cell, comment in worked[table.name]:
@@ -195,6 +196,8 @@ _HIDDEN_ROW = re.compile(
     rb"""<(?:\w+:)?row\b(?=[^>]*\shidden=["'](?:1|true)["'])[^>]*\sr=["'](\d+)"""
 )
 _MERGED = re.compile(rb"""<(?:\w+:)?mergeCell\b[^>]*\sref=["']([A-Z]+\d+:[A-Z]+\d+)["']""")
+_TARGET = re.compile(rb"""\sTarget=["']([^"']+)["']""")
+_COMMENT = re.compile(rb"""<(?:\w+:)?comment\b[^>]*\sref=["']([A-Z]+\d+)["']""")
 #: How a workbook writes a control character into a text.
 _WRITTEN_OUT = re.compile(r"_x(00[01][0-9A-Fa-f])_")
 
@@ -214,6 +217,37 @@ class _Sheet:
     is_hidden: bool
     hidden: tuple[int, ...]
     merged: tuple[tuple[int, int, int, int], ...]
+    comments: tuple[str, ...] = ()
+
+
+class _Percent(float):
+    """A number that its sheet shows as a percentage, as it is shown."""
+
+
+def _value(cell: Any) -> Any:
+    """Return what a cell holds; a number that is shown as a percentage as shown."""
+    is_number = isinstance(cell.value, (int, float)) and not isinstance(cell.value, bool)
+    if is_number and "%" in str(cell.number_format):
+        return _Percent(100 * cell.value)
+    return cell.value
+
+
+def _comments(data: bytes, sheet: str) -> tuple[str, ...]:
+    """Return the cells below the header of a sheet that somebody commented on."""
+    folder, _, name = sheet.rpartition("/")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        parts = set(archive.namelist())
+        links = f"{folder}/_rels/{name}.rels"
+        if links not in parts:
+            return ()
+        targets = _TARGET.findall(archive.read(links))
+        found = []
+        for target in targets:
+            part = posixpath.normpath(posixpath.join(folder, target.decode())).lstrip("/")
+            part = target.decode().lstrip("/") if target.startswith(b"/") else part
+            if b"omment" in target and part in parts:
+                found += [cell.decode() for cell in _COMMENT.findall(archive.read(part))]
+    return tuple(cell for cell in found if cell.strip("ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "1")
 
 
 def read_workbook(data: bytes, source: str, schema: Schema) -> ImportReport:
@@ -335,8 +369,10 @@ def _sheets(data: bytes) -> tuple[list[_Sheet], str]:
                 # What a file says of its own size is not believed: cells beyond it are read too.
                 sheet.reset_dimensions()
                 lines: dict[int, Cells] = {}
-                for line, values in enumerate(sheet.iter_rows(values_only=True), 1):
-                    cells = {place: cell for place, cell in enumerate(values) if _is_filled(cell)}
+                for line, row in enumerate(sheet.iter_rows(), 1):
+                    cells = {
+                        n: _value(cell) for n, cell in enumerate(row) if _is_filled(cell.value)
+                    }
                     if not cells:
                         continue
                     lines[line] = cells
@@ -355,6 +391,7 @@ def _sheets(data: bytes) -> tuple[list[_Sheet], str]:
                         sheet.sheet_state != "visible",
                         tuple(int(found) for found in _HIDDEN_ROW.findall(text)),
                         tuple(_area(found.decode()) for found in _MERGED.findall(text)),
+                        _comments(data, sheet._worksheet_path),
                     )
                 )
         finally:
@@ -374,6 +411,12 @@ def _unseen(sheet: _Sheet) -> Iterator[str]:
     """Yield what to know about a hidden sheet and hidden rows: they were read."""
     if sheet.is_hidden:
         yield f"sheet {quoted(sheet.title)} is hidden; it was read like the others"
+    if sheet.comments:
+        listed = ", ".join(sheet.comments[:10]) + (" ..." if len(sheet.comments) > 10 else "")
+        yield (
+            f"sheet {quoted(sheet.title)}: {plural(len(sheet.comments), 'comment')} not read "
+            f"({listed}); what matters belongs into the note of its row"
+        )
     hidden = [line for line in sheet.hidden if line in sheet.lines]
     if hidden:
         yield (
@@ -490,6 +533,9 @@ def _cell_text(value: Any) -> tuple[str, Iterator[str] | list[str], list[str]]:
         return str(value), [], [why]
     if isinstance(value, int):
         return str(value), [], []
+    if isinstance(value, _Percent):
+        text = f"{value:.12g}"
+        return text, [f"shown as {text}% and entered as {text}"], []
     if isinstance(value, float):
         return f"{value:.15g}", [], []
     if not isinstance(value, str):
