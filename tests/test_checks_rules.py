@@ -758,6 +758,19 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         "",
     ),
     (
+        "moderators_disagree",
+        _all(
+            _set("studies", female_percent="40"),
+            _add(
+                "moderators",
+                SHARE | {"moderator": "female_percent", "value": "60", "source_type": "dataset"},
+            ),
+        ),
+        "warning",
+        (("moderators.csv", 2, "value"),),
+        "",
+    ),
+    (
         "unknown_arm",
         _add("moderators", SHARE | {"arm_id": "ketamin"}),
         "error",

@@ -49,6 +49,21 @@ def test_every_correction_is_applied(checked: tuple[CheckReport, Evidence]) -> N
     assert [item.correction for item in report.applied] == list(declared)
 
 
+def test_what_is_said_of_a_withdrawal_trial_is_what_it_prints(
+    checked: tuple[CheckReport, Evidence],
+) -> None:
+    _, evidence = checked
+    told = {
+        row["arm_id"]: f"{row.number('events'):g} of {row.number('n'):g} people"
+        for row in evidence.rows("outcomes")
+        if row["study_id"] == "daly_2019" and row["outcome"] == "confusion_disorientation"
+    }
+    for name in ("harm_confusion_disorientation", "harm_confusion_other_comparisons"):
+        note = (ROOT / "analyses" / f"{name}.toml").read_text(encoding="utf-8")
+        assert f"{told['esketamine']} who went on" in note
+        assert f"{told['placebo'].removesuffix(' people')} who changed to placebo" in note
+
+
 def test_no_extracted_table_has_a_derived_column() -> None:
     for table in TABLES.values():
         assert not {"g", "smd", "log_or", "variance", "weight"} & set(table.column_names)

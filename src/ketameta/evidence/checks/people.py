@@ -14,6 +14,7 @@ from ketameta.evidence.checks.context import (
     warning,
 )
 from ketameta.evidence.tables import Row
+from ketameta.measures import COVERS, SECONDARY, STUDY_NUMBERS
 
 #: Safety sets count people by what they took, not by what they were allotted to.
 _AS_TREATED = ("safety", "per_protocol")
@@ -277,6 +278,38 @@ def check_shares_of_a_whole_add_up(context: Context) -> Iterator[Problem]:
                 f"the parts of {group[0]} are {total:g} percent together ({parts})",
                 "compare them with the source, or say in people whose shares they are",
                 others=rows[1:],
+            )
+
+
+#: Percentage points by which two sources on the people of one trial may differ.
+_APART = 5.0
+
+
+def check_sources_agree_on_people(context: Context) -> Iterator[Problem]:
+    """Each share from a review or data set is near the one that the trial itself gives."""
+    own: dict[tuple[str, str, str], tuple[float, Row]] = {}
+    for row in context.rows("moderators"):
+        value = row.number("value")
+        whole = not row["arm_id"] and row["covers"] == COVERS[0]
+        if value is not None and whole and row["source_type"] not in SECONDARY:
+            own[row["study_id"], row["moderator"], row["naive_to"]] = value, row
+    for study in context.rows("studies"):
+        for name in (item for item in STUDY_NUMBERS if item.endswith(_SHARE)):
+            value = study.number(name)
+            if value is not None:
+                own[study["study_id"], name, ""] = value, study
+    for row in context.rows("moderators"):
+        key, value = (row["study_id"], row["moderator"], row["naive_to"]), row.number("value")
+        if row["source_type"] not in SECONDARY or value is None or key not in own:
+            continue
+        told, where = own[key]
+        if row["moderator"].endswith(_SHARE) and abs(value - told) > _APART:
+            yield warning(
+                row,
+                "value",
+                f"the trial itself gives {told:g} percent ({place(where)})",
+                "compare both with their pages; one may be of other people, or a slip",
+                others=(where,),
             )
 
 

@@ -101,6 +101,7 @@ NUMBERS: tuple[Check, ...] = (
     Check("half_table", rows.check_tables_are_read_whole),
     Check("contrast_above_study", people.check_contrast_sizes_fit_the_trial),
     Check("shares_of_whole", people.check_shares_of_a_whole_add_up),
+    Check("moderators_disagree", people.check_sources_agree_on_people),
     Check("moderator_people", people.check_other_people_are_called_so),
     Check("denominators", people.check_one_denominator),
     Check("score_range", scores.check_scores_are_on_the_scale),
