@@ -264,6 +264,11 @@ def test_each_kind_of_mistake_is_said_alone(tmp_path: Path, more: str, start: st
     ("old", "new", "start"),
     [
         ('["Favours ketamine", "Favours control"]', '["one", 2]', "favours: two texts"),
+        (
+            '["Favours ketamine", "Favours control"]',
+            '["Favours control", "Favours ketamine"]',
+            "favours: 'Favours control' stands left of no effect",
+        ),
         ('outcome = ["depression"]', "outcome = []", "select.outcome: name at least one outcome"),
         ("[select]", "[[select]]", "select: a table is needed"),
         ('looked_for = "a trial of ketamine in depression"', "", "looked_for: a text is needed"),

@@ -207,13 +207,22 @@ def _rules(
     if spec.expectation is not None:
         yield from _expectation_rules(spec.expectation, spec)
     yield from _dose_rules(spec, raw)
+    named = (word.replace("_", " ") for word in select.comparator)
+    inert = {"control", "placebo", "comparator", *named}
+    left, right = (any(word in side.lower() for word in inert) for side in spec.favours)
+    if model.measure is Measure.SMD and spec.kind == "pooled" and left and not right:
+        yield (
+            f"favours: {spec.favours[0]!r} stands left of no effect, where a standardised "
+            "difference favours the treatment; write the two the other way round"
+        )
 
 
 def _selection_rules(spec: AnalysisSpec, written: Mapping[str, Any], known: Known) -> Iterator[str]:
     select = spec.select
     if select.within and not select.subgroup_keys:
         yield "select.within: name the subgroup_keys that it asks for"
-    if not (select.drug_class or select.intervention):
+    asked = (written.get("drug_class"), written.get("intervention"))
+    if not any(isinstance(words, list) and words for words in asked):
         yield "select: name a drug_class or an intervention"
     low, high = select.min_days, select.max_days
     if low is not None and high is not None and low > high:

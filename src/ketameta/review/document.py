@@ -70,7 +70,7 @@ def as_text(document: Document) -> str:
         elif isinstance(block, Paragraph):
             parts.append(_lines(block.text))
         elif isinstance(block, Bullets):
-            parts.append("\n".join(f"- {printable(item)}" for item in block.items))
+            parts.append("\n".join(f"- {_lines(item)}" for item in block.items))
         elif isinstance(block, Grid):
             parts.append(_grid_text(block))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -275,7 +275,7 @@ def _print_block(console: object, block: Block) -> None:
         console.print(Text(_lines(block.text), style="bold" if block.strong else ""))
     elif isinstance(block, Bullets):
         for item in block.items:
-            console.print(Text(f"- {printable(item)}"))
+            console.print(Text(f"- {_lines(item)}"))
     elif isinstance(block, Grid):
         table = Table(title=block.title or None, title_justify="left", show_lines=False)
         for place, name in enumerate(block.columns):
