@@ -11,8 +11,7 @@ import numpy as np
 import synthetic
 
 from ketameta import batched_fit
-from ketameta.models import tau2 as searches
-from ketameta.models.resampling import batched
+from ketameta.models.resampling.batch import Batch
 
 #: Operations per study of one evaluation of the projections (sums over studies), counted in
 #: ``batch.projections``: without and with the derivative, mean alone.
@@ -45,22 +44,21 @@ def counted(work: Callable[[], Any], studies: int, products: int, columns: int) 
     ``products`` is the number of sums of ``studies`` terms at each grid point.
     """
     seen = {"grid": 0.0, "evaluations": 0.0}
-    grid, projections = searches.score_on_grid, searches.projections
+    grid, projections = Batch.score_on_grid, Batch.projections
     plain, slope = (EVALUATION, DERIVATIVE) if columns == 1 else (EVALUATION_2, DERIVATIVE_2)
 
-    def on_grid(data: Any, points: Any, **options: Any) -> Any:
+    def on_grid(data: Batch, points: Any, **options: Any) -> Any:
         seen["grid"] += len(points) * data.columns * (2.0 * products * studies + 8)
         return grid(data, points, **options)
 
-    def evaluation(data: Any, tau2: Any, *, derivative: bool = True) -> Any:
+    def evaluation(data: Batch, tau2: Any, *, derivative: bool = True) -> Any:
         each = slope if derivative else plain
         seen["evaluations"] += each * studies * data.columns
         return projections(data, tau2, derivative=derivative)
 
     with (
-        mock.patch.object(searches, "score_on_grid", on_grid),
-        mock.patch.object(searches, "projections", evaluation),
-        mock.patch.object(batched, "projections", evaluation),
+        mock.patch.object(Batch, "score_on_grid", on_grid),
+        mock.patch.object(Batch, "projections", evaluation),
     ):
         fits = work()
     return seen["grid"] + seen["evaluations"] + FINAL * studies * len(fits.k)

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ketameta as km
 from ketameta import batched_fit
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.measures import CI_METHODS, TAU2_METHODS
 from ketameta.models import COMMON, estimate_tau2, fit_mixed_model, heterogeneity, mean_inference
-from ketameta.models.resampling import batched_inference
+from ketameta.models.resampling import batched_inference, fit_data
 from metafor_values import DATASETS, data, keys_with, moderators
 from tolerances import BATCHED, RESCALED
 
@@ -255,3 +256,28 @@ def test_masks_methods_and_budgets_that_cannot_work_are_refused():
         batched_fit(y, v, tau2_method="reml")
     with pytest.raises(UsageError, match=r"need at least \d+ bytes"):
         batched_fit(y, v, budget_bytes=10)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("outlier", [0.0, 8.0, 60.0])
+def test_leaving_one_of_many_out_is_what_refits_give(method: str, outlier: float) -> None:
+    rng = np.random.default_rng(5)
+    v = rng.uniform(0.02, 0.3, 450)
+    y = rng.normal(0.3, np.sqrt(v + 0.1))
+    y[7] += outlier
+    fit = km.common_effect(y, v) if method == COMMON else km.random_effects(y, v, method)
+    data = fit_data(fit, "a test")
+    quick, slow = data.left_out(), data.refit(~np.eye(450, dtype=bool))
+    for name in ("estimate", "tau2", "q", "i2", "h2", "factor", "covariance", "k", "df"):
+        ours, theirs = getattr(quick, name), getattr(slow, name)
+        assert ours == pytest.approx(theirs, rel=BATCHED, abs=1e-12), name
+
+
+def test_columns_with_several_maxima_keep_the_highest_when_one_of_many_is_left_out() -> None:
+    rng = np.random.default_rng(3)
+    v = np.exp(rng.uniform(-3.5, 3.5, 450))
+    y = rng.normal(0, np.sqrt(v))
+    y[np.argsort(v)[:3]] += [-1.5, 0.0, 1.5]
+    data = fit_data(km.random_effects(y, v, "ML"), "a test")
+    quick, slow = data.left_out(), data.refit(~np.eye(450, dtype=bool))
+    assert quick.tau2 == pytest.approx(slow.tau2, rel=BATCHED, abs=1e-12)

@@ -26,7 +26,7 @@ from ketameta.models.least_squares import (
     power_of_two_scale,
     residualised,
 )
-from ketameta.models.resampling.batch import Batch, projections, score_on_grid, sums
+from ketameta.models.resampling.batch import AnyBatch
 
 #: No between-study variance at all: the common-effect model.
 COMMON = "common"
@@ -506,7 +506,7 @@ def log_likelihood_of(data: Search, tau2: float, *, restricted: bool) -> float:
 Index = NDArray[np.intp]
 
 
-def column_tau2(data: Batch, method: str, grid_end: float) -> Array:
+def column_tau2(data: AnyBatch, method: str, grid_end: float) -> Array:
     """Return tau-squared of every column, shape (T,), by a method of :data:`ESTIMATORS`.
 
     Columns with as many studies as coefficients have none: 0. ``grid_end`` is the value from
@@ -526,44 +526,31 @@ def at_least_two(index: Index) -> Index:
     return np.repeat(index, 2) if index.size == 1 else index
 
 
-def _moment_columns(data: Batch, _: float, *, method: str) -> Array:
+def _moment_columns(data: AnyBatch, _: float, *, method: str) -> Array:
     """DL, HE and HS."""
-    df = data.n - data.p
+    df, zero = data.n - data.p, np.zeros(data.columns)
     if method == "HE":
-        leverage = data.mask / data.n if data.basis is None else (data.basis**2).sum(0)
-        within = sums(data.mask * (1 - leverage), data.v)
-        return np.maximum(0.0, (_ordinary_rss(data) - within) / df)
-    at = projections(data, np.zeros(data.columns), derivative=False)
+        squares = data.ordinary().projections(zero, derivative=False).rss
+        return np.maximum(0.0, (squares - data.within()) / df)
+    at = data.projections(zero, derivative=False)
     if method == "DL":
         return np.maximum(0.0, (at.rss - df) / at.trace)
     return np.maximum(0.0, (at.rss - data.n) / at.total)
 
 
-def _sidik_jonkman_columns(data: Batch, _: float) -> Array:
-    start = _raw_variance(data)
+def _sidik_jonkman_columns(data: AnyBatch, _: float) -> Array:
+    start = data.raw_variance()
     positive = np.where(start > 0, start, 1.0)
-    rss = projections(data, positive, derivative=False).rss
+    rss = data.projections(positive, derivative=False).rss
     return np.where(start > 0, start * rss / (data.n - data.p), 0.0)
 
 
-def _ordinary_rss(data: Batch) -> Array:
-    """Return the residual sum of squares of ordinary least squares."""
-    ones = data._replace(v=np.ones((1, 1)))
-    return projections(ones, np.zeros(data.columns), derivative=False).rss
-
-
-def _raw_variance(data: Batch) -> Array:
-    """Return the variance of the estimates (divisor n), whatever the design."""
-    means = data._replace(v=np.ones((1, 1)), basis=None, y=data.raw)
-    return projections(means, np.zeros(data.columns), derivative=False).rss / data.n
-
-
-def _paule_mandel_columns(data: Batch, _: float) -> Array:
+def _paule_mandel_columns(data: AnyBatch, _: float) -> Array:
     """PM and EB: Newton from 0 on a convex falling function never passes the root."""
     df = data.n - data.p
 
-    def excess(part: Batch, tau2: Array, rows: Index) -> tuple[Array, Array]:
-        at = projections(part, tau2, derivative=False)
+    def excess(part: AnyBatch, tau2: Array, rows: Index) -> tuple[Array, Array]:
+        at = part.projections(tau2, derivative=False)
         return at.rss - df[rows], -at.score
 
     everything = np.arange(data.columns)
@@ -571,14 +558,15 @@ def _paule_mandel_columns(data: Batch, _: float) -> Array:
     positive = np.flatnonzero(excess(data, start, everything)[0] > 0)
     if not positive.size:
         return start
-    high = _ordinary_rss(data) / df * (1 + 1e-9)
+    squares = data.ordinary().projections(start, derivative=False).rss
+    high = squares / df * (1 + 1e-9)
     start[positive] = _newton(
         data, positive, np.zeros(positive.size), high[positive], np.zeros(positive.size), excess
     )
     return start
 
 
-def _likelihood_columns(data: Batch, grid_end: float, *, restricted: bool) -> Array:
+def _likelihood_columns(data: AnyBatch, grid_end: float, *, restricted: bool) -> Array:
     """ML and REML: every change of sign of the score, then the highest maximum."""
     slope, grid = _slopes(data, grid_end, restricted=restricted)
     at_zero = slope[0] <= 0
@@ -590,8 +578,8 @@ def _likelihood_columns(data: Batch, grid_end: float, *, restricted: bool) -> Ar
     low = grid[row, 0 if shared else column]
     high = grid[row + 1, 0 if shared else column]
 
-    def slope_at(part: Batch, tau2: Array, rows: Index) -> tuple[Array, Array]:
-        at = projections(part, tau2)
+    def slope_at(part: AnyBatch, tau2: Array, rows: Index) -> tuple[Array, Array]:
+        at = part.projections(tau2)
         if restricted:
             return at.score - at.trace, at.trace_squared - 2 * at.cubic
         return at.score - at.total, at.total_squared - 2 * at.cubic
@@ -631,7 +619,7 @@ def _crossing(slope: Array, grid: Array, row: Index, column: Index) -> Array:
 
 
 def _highest(
-    data: Batch,
+    data: AnyBatch,
     found: Array,
     several: Index,
     column: Index,
@@ -646,56 +634,49 @@ def _highest(
         if at_zero[j]:
             values = np.concatenate([[0.0], values])
         part = data.take(np.full(len(values), j))
-        at = projections(part, values, derivative=False)
-        logs = np.log(np.where(part.mask > 0, part.v + values, 1.0))
-        heights = -0.5 * sums(np.ones((len(logs), 1)), logs) - 0.5 * at.rss
-        if restricted:
-            heights = heights - 0.5 * at.log_det
+        heights = part.heights(values, restricted=restricted)
         found[j] = values[np.argmax(heights)]
 
 
-def grid_span(data: Batch, *, restricted: bool) -> Array:
+def grid_span(data: AnyBatch, *, restricted: bool) -> Array:
     """Return ``log(1 + bound / min v)`` of every column: no stationary point lies beyond.
 
     The bound of :func:`search_bound`, with the residual sum of squares of the
     common fit in place of each column's own, which is at most as large.
     """
-    inside = data.mask > 0
-    low = np.where(inside, data.v, np.inf).min(0)
-    high = np.where(inside, data.v, 0.0).max(0)
+    low, high = data.ends()
     m = np.maximum(data.n - data.p if restricted else data.n, 1)
-    total = sums(data.mask * data.y, data.y)
+    total = data.squares()
     b, c = 2 * m * low - total, m * low**2 - total * high
     bound = np.maximum(0.0, (-b + np.sqrt(np.maximum(0.0, b * b - 4 * m * c))) / (2 * m))
-    if data.v.shape[-1] == 1:  # one grid for all: from the smallest variance of all
+    if data.shares_variances:  # one grid for all: from the smallest variance of all
         low = np.full_like(low, data.v.min())
     return np.log1p(bound / low)
 
 
-def _slopes(data: Batch, grid_end: float, *, restricted: bool) -> tuple[Array, Array]:
+def _slopes(data: AnyBatch, grid_end: float, *, restricted: bool) -> tuple[Array, Array]:
     """Return the score on a grid from 0, and the grid, shapes (G, T) and (G, 1) or (G, T)."""
     points = int(np.ceil(grid_end / GRID_STEP)) + 2
     steps = np.expm1(np.linspace(0.0, grid_end * (1 + 1e-9) + 1e-6, points))
-    if data.v.shape[-1] == 1:
+    if data.shares_variances:
         grid = float(data.v.min()) * steps
-        slope = score_on_grid(data, grid, restricted=restricted)
+        slope = data.score_on_grid(grid, restricted=restricted)
         return np.broadcast_to(slope, (points, data.columns)), grid[:, None]
-    low = np.where(data.mask > 0, data.v, np.inf).min(0)
-    grid_columns = low * steps[:, None]
+    grid_columns = data.ends()[0] * steps[:, None]
     slopes = np.empty((points, data.columns))
     for g in range(points):
-        at = projections(data, grid_columns[g], derivative=False)
+        at = data.projections(grid_columns[g], derivative=False)
         slopes[g] = at.score - (at.trace if restricted else at.total)
     return slopes, grid_columns
 
 
 def _newton(
-    data: Batch,
+    data: AnyBatch,
     column: Index,
     low: Array,
     high: Array,
     start: Array,
-    function: Callable[[Batch, Array, Index], tuple[Array, Array]],
+    function: Callable[[AnyBatch, Array, Index], tuple[Array, Array]],
 ) -> Array:
     """Return the root of a function that falls through 0 inside each bracket.
 
@@ -703,7 +684,7 @@ def _newton(
     middle. The result of a column does not depend on the other columns.
     """
     value, low, high = start.copy(), low.copy(), high.copy()
-    floor = np.broadcast_to(np.where(data.mask > 0, data.v, np.inf).min(0), data.columns)[column]
+    floor = data.ends()[0][column]
     active = np.arange(len(column))
     for _ in range(MOST_STEPS):
         work = at_least_two(active)
@@ -750,7 +731,7 @@ class Estimator(NamedTuple):
 
     words: str
     search: Callable[[Search], Tau2]
-    columns: Callable[[Batch, float], Array]
+    columns: Callable[[AnyBatch, float], Array]
     by_likelihood: bool = False
 
 

@@ -85,7 +85,7 @@ def cumulative(fit: RandomEffects, order: Sequence[object] | ArrayLike | None = 
         labels=tuple(data.labels[i] for i in positions.tolist()),
         positions=positions,
         caveats=caveats if fit.k > 1 else (),
-        **refit_fields(fit, data, mask),
+        **refit_fields(fit, data, data.refit(mask)),
     )
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 #: Rounding of a residual, in units of the estimate: metafor zeroes residuals below 100 epsilon.
 ZERO_RESIDUAL = 100 * float(np.finfo(float).eps)
+#: Weights that are held at once.
+PIECE = 2**22
 #: Words for the rules by which a study counts as influential.
 RULES = ("DFFITS", "Cook's distance", "hat value", "DFBETAS")
 
@@ -143,9 +145,7 @@ def influence(fit: RandomEffects | MetaRegression) -> Influence:
     full = weighted_least_squares(data.y, design, w)
     covariance = mean_inference(full, data.ci_method, data.level).covariance
     hat = w * np.einsum("kp,pq,kq->k", design, full.covariance, design)
-    fits = data._replace(design=None if data.design is None else design).refit(
-        ~np.eye(k, dtype=bool)
-    )
+    fits = data._replace(design=None if data.design is None else design).left_out()
     scale = batched_inference(fits, data.ci_method, data.level).scale
     change = full.coefficients[:, None] - fits.coefficients
     predicted = np.einsum("kp,pk->k", design, fits.coefficients)
@@ -199,8 +199,10 @@ def _orthonormal(design: Array | None, k: int) -> tuple[Array, Array]:
 def _deleted_covariance(design: Array, v: Array, tau2: Array) -> Array:
     """Return ``(X'WX)^-1`` of all studies at each tau-squared, shape (p, p, T)."""
     usable = np.where(np.isfinite(tau2), tau2, 0.0)
-    w = 1 / (v[:, None] + usable)
-    grams = np.einsum("kp,kt,kq->tpq", design, w, design)
+    pieces = np.array_split(usable, max(1, v.size * usable.size // PIECE))
+    grams = np.concatenate([
+        np.einsum("kp,kt,kq->tpq", design, 1 / (v[:, None] + piece), design) for piece in pieces
+    ])  # fmt: skip
     inverted: Array = np.moveaxis(np.asarray(np.linalg.inv(grams)), 0, -1)
     return np.where(np.isfinite(tau2), inverted, np.nan)
 
@@ -310,7 +312,7 @@ def baujat(fit: RandomEffects | MetaRegression) -> Baujat:
     variance = data.v + (fit.tau2 or 0.0)
     full = weighted_least_squares(data.y, design, 1 / variance)
     predicted = design @ full.coefficients
-    fits = data.refit(~np.eye(fit.k, dtype=bool))
+    fits = data.left_out()
     scale = batched_inference(fits, data.ci_method, data.level).scale
     without = np.einsum("kp,pk->k", design, fits.coefficients)
     spread = np.einsum("kp,pqk,kq->k", design, fits.covariance, design) * scale

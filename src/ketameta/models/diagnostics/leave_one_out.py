@@ -15,7 +15,13 @@ from scipy import special
 
 from ketameta.formatting import format_interval, format_percent, plural
 from ketameta.models.pooling import decimals_for, number_words, reader_words, scale_words
-from ketameta.models.resampling.batched import FitData, batched_inference, fit_data, frozen
+from ketameta.models.resampling.batched import (
+    BatchedFits,
+    FitData,
+    batched_inference,
+    fit_data,
+    frozen,
+)
 from ketameta.models.results import Caveat, Columns, DrawsForest, Line, Printed, Result
 from ketameta.models.tau2 import COMMON
 
@@ -164,7 +170,7 @@ def leave_one_out(fit: RandomEffects) -> LeaveOneOut:
     [0.474, 0.38, 0.364, 0.228]
     """
     data = fit_data(fit, "leave-one-out")
-    fields = refit_fields(fit, data, ~np.eye(fit.k, dtype=bool))
+    fields = refit_fields(fit, data, data.left_out())
     caveats = _caveats(fit, data.labels, fields["ci_low"], fields["ci_high"])
     return LeaveOneOut(labels=data.labels, caveats=caveats, **fields)
 
@@ -189,9 +195,8 @@ def _caveats(
     )
 
 
-def refit_fields(fit: RandomEffects, data: FitData, mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return the fields of :class:`Refits` for the subsets in the columns of ``mask``."""
-    fits = data.refit(mask)
+def refit_fields(fit: RandomEffects, data: FitData, fits: BatchedFits) -> dict[str, Any]:
+    """Return the fields of :class:`Refits` from the fits to subsets."""
     found = batched_inference(fits, data.ci_method, data.level)
     common = data.tau2_method == COMMON
     df = np.maximum(fits.df, 1)

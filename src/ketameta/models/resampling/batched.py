@@ -21,23 +21,23 @@ from ketameta.measures import CI_METHODS
 from ketameta.models.intervals import ZERO_SCALE, check_level
 from ketameta.models.least_squares import Array
 from ketameta.models.resampling.batch import (
+    AnyBatch,
     Batch,
+    LeftOut,
     chunk_columns,
-    gram,
-    inverse,
-    projections,
     read_batch,
-    sums,
 )
 from ketameta.models.results import Printed, Result
 from ketameta.models.tau2 import (
     COMMON,
     ESTIMATORS,
     GRID_STEP,
+    MANY_STUDIES,
     at_least_two,
     check_tau2_method,
     column_tau2,
     grid_span,
+    prepared,
 )
 from ketameta.models.validation import check_fit
 
@@ -192,13 +192,17 @@ def batched_fit(
         if progress is not None:
             progress(done, inputs.count)
     joined = [np.concatenate(items, -1)[..., : inputs.count] for items in zip(*pieces, strict=True)]
-    fits, square = _Chunk(*joined), inputs.scale**2
+    return _scaled(_Chunk(*joined), inputs.scale, p, tau2_method)
+
+
+def _scaled(fits: _Chunk, scale: float, p: int, tau2_method: str) -> BatchedFits:
+    """Return fits in the unit of the effect."""
     studies = fits.k.astype(np.intp)
     return BatchedFits(
         k=studies,
-        coefficients=fits.coefficients * inputs.scale,
-        covariance=fits.covariance * square,
-        tau2=fits.tau2 * square,
+        coefficients=fits.coefficients * scale,
+        covariance=fits.covariance * scale**2,
+        tau2=fits.tau2 * scale**2,
         q=fits.q,
         i2=fits.i2,
         h2=fits.h2,
@@ -239,12 +243,12 @@ def _fit_chunk(data: Batch, method: str, span: float) -> _Chunk:
     return filled
 
 
-def _fit_sound(data: Batch, method: str, span: float) -> _Chunk:
+def _fit_sound(data: AnyBatch, method: str, span: float) -> _Chunk:
     tau2 = column_tau2(data, method, span)
     df = data.n - data.p
     some = df > 0
     divisor = np.where(some, df, 1)
-    at_zero = projections(data, np.zeros(data.columns), derivative=False)
+    at_zero = data.projections(np.zeros(data.columns), derivative=False)
     q = np.where(some, at_zero.rss, 0.0)
     typical = divisor / np.where(some, at_zero.trace, 1.0)
     if method == COMMON:
@@ -252,35 +256,10 @@ def _fit_sound(data: Batch, method: str, span: float) -> _Chunk:
         i2 = np.where(q > df, (q - df) / np.where(q > 0, q, 1.0), 0.0)
     else:
         h2, i2 = 1 + tau2 / typical, tau2 / (tau2 + typical)
-    rss = projections(data, tau2, derivative=False).rss
+    rss = data.projections(tau2, derivative=False).rss
     factor = np.where(some, rss / divisor, 1.0)
-    coefficients, covariance = _coefficients(data, tau2)
+    coefficients, covariance = data.coefficients(tau2)
     return _Chunk(np.array(data.n), coefficients, covariance, tau2, q, i2, h2, factor)
-
-
-def _coefficients(data: Batch, tau2: Array) -> tuple[Array, Array]:
-    """Return coefficients (p, T) and their Wald covariance (p, p, T)."""
-    w = data.mask / (data.v + tau2)
-    if data.basis is None or data.design is None:
-        total = np.einsum("kt->t", w)
-        mean = sums(w, data.raw) / total
-        mean = mean + sums(w, data.raw - mean) / total  # one step of refinement
-        return mean[None], (1 / total)[None, None]
-    basis = data.basis
-    inverted, _ = inverse(gram(basis, w))
-
-    def solve(y: Array) -> Array:
-        cross = np.array([sums(column, w * y) for column in basis])
-        return np.einsum("abt,bt->at", inverted, cross)
-
-    gamma = solve(data.raw)
-    gamma = gamma + solve(data.raw - np.einsum("akt,at->kt", basis, gamma))
-    triangle = np.einsum("akt,bkt->tab", basis, data.design)
-    back = np.moveaxis(np.linalg.inv(triangle), 0, -1)
-    return (
-        np.einsum("abt,bt->at", back, gamma),
-        np.einsum("abt,bct,dct->adt", back, inverted, back),
-    )
 
 
 def batched_inference(
@@ -351,6 +330,17 @@ class FitData(NamedTuple):
     def refit(self, mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]] | None) -> BatchedFits:
         """Refit subsets of the studies, one column of ``mask`` each, as the fit was made."""
         return batched_fit(self.y, self.v, self.design, mask=mask, tau2_method=self.tau2_method)
+
+    def left_out(self) -> BatchedFits:
+        """Refit without each study in turn; without moderators in time that grows with k alone."""
+        k, method = len(self.y), self.tau2_method
+        found = prepared(self.y, self.v, np.ones((k, 1)))
+        if self.design is not None or k < MANY_STUDIES or not found.tame:
+            return self.refit(~np.eye(k, dtype=bool))
+        centre = float(found.effects.mean())
+        data = LeftOut(found.effects - centre, found.v, np.arange(k), centre)
+        span = float(grid_span(data, restricted=method == "REML").max())
+        return _scaled(_fit_sound(data, method, span), found.scale, 1, method)
 
 
 def fit_data(
