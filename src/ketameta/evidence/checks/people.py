@@ -1,4 +1,7 @@
-"""Checks of how many people there are: in an analysis, an arm, a trial."""
+"""Checks of how many people there are: in an analysis, an arm, a trial.
+
+A room of its own because checks are kept by what they look at, and the registry lists them all.
+"""
 
 from __future__ import annotations
 
