@@ -206,6 +206,7 @@ class _AsAssumptions:
 # --- how they are pooled --------------------------------------------------------------------------
 
 _MEASURES = tuple(str(measure) for measure in words.EVIDENCE_MEASURES)
+_MeasureWord = Annotated[Measure, one_of(_MEASURES), AfterValidator(lambda word: Measure(word))]
 
 
 class Model(Table):
@@ -216,7 +217,7 @@ class Model(Table):
     with the groups as moderator and ``rho`` as the assumed within-trial correlation.
     """
 
-    measure: Annotated[Measure, one_of(_MEASURES), AfterValidator(Measure)] = Measure.SMD
+    measure: _MeasureWord = Measure.SMD
     tau2_method: Annotated[str, one_of(words.TAU2_METHODS)] = words.DEFAULT_TAU2_METHOD
     ci_method: Annotated[str, one_of(words.CI_METHODS)] = words.DEFAULT_CI_METHOD
     level: Annotated[
