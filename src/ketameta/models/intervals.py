@@ -144,6 +144,13 @@ def wald_test(
     """
     at = list(columns)
     m = len(at)
+    if m == 1:
+        variance = float(covariance[at[0], at[0]])
+        if not variance > 0:
+            return WaldTest(None, m, df, None)
+        q = float(coefficients[at[0]]) ** 2 / variance
+        tail = special.chdtrc(m, q) if df is None else special.fdtrc(m, df, q)
+        return WaldTest(q, m, df, float(tail))
     block, b = covariance[np.ix_(at, at)], coefficients[at]
     root = np.sqrt(np.diag(block))
     if not np.all(root > 0):

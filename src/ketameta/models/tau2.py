@@ -137,7 +137,7 @@ def projection(data: Search, tau2: float, *, derivative: bool = False) -> Projec
             float(wr @ r), float(wr @ wr), trace, total, squared, cubic, trace_squared
         )
     weighted = w[:, None] * basis
-    inverse = np.linalg.inv(basis.T @ weighted)
+    inverse = _inverse(basis.T @ weighted)
     r = y - basis @ (inverse @ (y @ weighted))
     r -= basis @ (inverse @ (r @ weighted))  # one step of refinement
     wr = w * r
@@ -152,6 +152,14 @@ def projection(data: Search, tau2: float, *, derivative: bool = False) -> Projec
         trace_squared = squared - 2 * float((inverse * third).sum())
         trace_squared += float((product * product.T).sum())
     return Projection(float(wr @ r), float(wr @ wr), trace, total, squared, cubic, trace_squared)
+
+
+def _inverse(gram: Array) -> Array:
+    if gram.shape != (2, 2):
+        return np.asarray(np.linalg.inv(gram), dtype=np.float64)
+    (a, b), (_, d) = gram.tolist()
+    scale = 1 / (a * d - b * b)
+    return np.array([[d * scale, -b * scale], [-b * scale, a * scale]])
 
 
 def estimate_tau2(y: Array, v: Array, design: Array, method: str = "REML") -> Tau2:

@@ -221,6 +221,8 @@ def _design(
 def _check_design(matrix: Array, names: tuple[str, ...], labels: tuple[str, ...]) -> None:
     k, p = matrix.shape
     for j, name in enumerate(names):
+        if np.abs(matrix[:, j]).max() <= LARGEST:
+            continue  # which a missing value is not
         bad = ~np.isfinite(matrix[:, j])
         _check_values(f"moderator {name!r}", matrix[:, j], bad, labels, "a finite number is needed")
         bad = np.abs(matrix[:, j]) > LARGEST
@@ -246,6 +248,10 @@ def dependent_columns(matrix: Array) -> tuple[int, ...]:
     """Return the columns that are (nearly) combinations of those before them."""
     lengths = np.sqrt((matrix**2).sum(0))
     unit = matrix / np.where(lengths > 0, lengths, 1.0)
+    # Columns that are independent together are so among those before them.
+    together = np.linalg.svd(unit, compute_uv=False)
+    if len(matrix) >= matrix.shape[1] and together[-1] > RANK_TOLERANCE * together[0]:
+        return ()
     found: list[int] = []
     kept: list[int] = []
     for j in range(matrix.shape[1]):
