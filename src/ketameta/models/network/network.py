@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -52,7 +53,17 @@ from ketameta.models.network.model import (
     whiten,
 )
 from ketameta.models.pooling import decimals_for
-from ketameta.models.results import Caveat, Columns, DrawsPlot, Line, Printed, Result, columns_of
+from ketameta.models.results import (
+    Caveat,
+    Columns,
+    DrawsPlot,
+    Lazy,
+    Line,
+    Printed,
+    Result,
+    columns_of,
+    group,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +119,7 @@ class Comparison:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class NetworkMetaAnalysis(DrawsPlot, Result):
+class NetworkMetaAnalysis(Lazy, DrawsPlot, Result):
     """A network meta-analysis under consistency.
 
     Attributes
@@ -488,39 +499,46 @@ def network_meta_analysis(
     df = float(fit.df) if words == "t" else None
     decomposition = decompose_q(data, whitened, rows, method)
     total = decomposition.total
-    splits = split_sides(data, whitened, rows, method)
-    return NetworkMetaAnalysis(
-        k=len(data.studies),
-        n_contrasts=rows.X.shape[0],
-        treatments=data.treatments,
-        reference=data.treatments[0],
-        effects=coefficient_table(
+    known = {
+        "k": len(data.studies),
+        "n_contrasts": rows.X.shape[0],
+        "treatments": data.treatments,
+        "reference": data.treatments[0],
+        "effects": coefficient_table(
             data.treatments[1:],
             fit.coefficients,
             fit.covariance,
             None if df is None else np.full(len(fit.coefficients), df),
             level,
         ),
-        comparisons=_comparisons(data, fit, df, level, method != "common"),
-        tau2=tau2,
-        tau2_ci_low=limits[0],
-        tau2_ci_high=limits[1],
-        i2=max(0.0, 1 - total.df / total.q) if total.df > 0 and total.q > 0 else None,
-        q=decomposition,
-        splits=splits,
-        p_scores=frozen(p_scores(fit, lower_is_better)),
-        lower_is_better=bool(lower_is_better),
-        optima_gap=gap,
-        nodes=_nodes(data),
-        edges=_edges(data),
-        studies=tuple(item.label for item in data.studies),
-        designs=tuple(item.arms for item in data.studies),
-        tau2_method=method,
-        ci_method=words,
-        level=level,
-        caveats=network_caveats(data, tau2_method, method, tau2, gap, decomposition, splits),
-        measure=measure_code(measure),
-    )
+        "comparisons": _comparisons(data, fit, df, level, method != "common"),
+        "tau2": tau2,
+        "tau2_ci_low": limits[0],
+        "tau2_ci_high": limits[1],
+        "i2": max(0.0, 1 - total.df / total.q) if total.df > 0 and total.q > 0 else None,
+        "q": decomposition,
+        "p_scores": frozen(p_scores(fit, lower_is_better)),
+        "lower_is_better": bool(lower_is_better),
+        "optima_gap": gap,
+        "nodes": _nodes(data),
+        "edges": _edges(data),
+        "studies": tuple(item.label for item in data.studies),
+        "designs": tuple(item.arms for item in data.studies),
+        "tau2_method": method,
+        "ci_method": words,
+        "level": level,
+        "measure": measure_code(measure),
+    }
+
+    @cache
+    def splits() -> tuple[SideSplit, ...]:
+        return split_sides(data, whitened, rows, method)
+
+    def caveats() -> tuple[Caveat, ...]:
+        return network_caveats(data, tau2_method, method, tau2, gap, decomposition, splits())
+
+    groups = group(("splits",), lambda: (splits(),)) | group(("caveats",), lambda: (caveats(),))
+    return NetworkMetaAnalysis.of(known, groups)
 
 
 def p_scores(fit: NetworkFit, lower_is_better: bool) -> FloatArray:
