@@ -168,6 +168,10 @@ class Derivatives(NamedTuple):
     gradient: Array
     hessian: Array
 
+    def take(self, index: NDArray[np.intp]) -> Derivatives:
+        """Return some of the points."""
+        return Derivatives(*(part[..., index] for part in self))
+
 
 def selection_data(y: Array, v: Array, steps: Array) -> SelectionData:
     """Return the data with one-sided p-values sorted into the intervals that ``steps`` bound."""
@@ -192,16 +196,16 @@ def log_chances(data: SelectionData, mean: Array, tau2: Array) -> Array:
     """Return the log-chance of each interval for each study at each point, shape (J, k, M)."""
     spread = np.sqrt(data.v[:, None] + tau2)
     u = (data.cuts[:, :, None] - mean) / spread
-    edge = np.full((1, *u.shape[1:]), np.inf)
-    above, below = np.concatenate([edge, u]), np.concatenate([u, -edge])
-    return log_interval(below, above)
+    ends = special.log_ndtr(-u[:1]), special.log_ndtr(u[-1:])
+    between = [log_interval(u[1:], u[:-1])] if len(u) > 1 else []
+    return np.concatenate([ends[0], *between, ends[1]])
 
 
 def value_only(data: SelectionData, point: Array) -> Array:
     """Return the log-likelihood at ``point`` (q, M), shape (M,)."""
     mean, tau2 = point[0], point[1]
     eta = np.concatenate([np.zeros((1, point.shape[1])), point[2:]])
-    log_a = special.logsumexp(log_chances(data, mean, tau2) + eta[:, None], axis=0)
+    log_a = np.logaddexp.reduce(log_chances(data, mean, tau2) + eta[:, None], axis=0)
     total = data.v[:, None] + tau2
     densities = -0.5 * np.log(total) - (data.y[:, None] - mean) ** 2 / (2 * total)
     value: Array = (densities - log_a).sum(0) + data.counts @ eta
@@ -224,7 +228,7 @@ def derivatives(data: SelectionData, point: Array) -> Derivatives:
     total = data.v[:, None] + tau2
     spread = np.sqrt(total)
     chances = log_chances(data, mean, tau2)
-    log_a = special.logsumexp(chances + eta[:, None], axis=0)
+    log_a = np.logaddexp.reduce(chances + eta[:, None], axis=0)
     share = np.exp(chances + eta[:, None] - log_a)[1:]  # of each interval in A, (J - 1, k, M)
     u = (data.cuts[:, :, None] - mean) / spread
     density = np.exp(-0.5 * u * u - LOG_ROOT_TWO_PI - log_a)  # relative to A
@@ -398,24 +402,27 @@ def _climb(data: SelectionData, points: Array, low: Array, high: Array) -> tuple
     damping = np.full(count, 1e-2)
     arrived = np.zeros(count, dtype=bool)
     active = np.arange(count)
+    here, at = points.copy(), derivatives(data, points)
     for turn in range(1, MAX_ROUNDS + 1):
         if turn % MERGE_EVERY == 0:
-            active = _one_per_cell(data, points, active)
-        here = points[:, active]
-        at = derivatives(data, here)
+            kept = _one_per_cell(data, here, at.value)
+            active, here, at = active[kept], here[:, kept], at.take(kept)
         held = _held(here, at.gradient, low, high)
         step, promise, concave = _damped_step(at.gradient, at.hessian, held, damping[active])
         done = concave & (promise < ARRIVED)
         new = np.clip(here + step, low, high)
         new[1] = np.where(new[1] < ZERO_TAU2, 0.0, new[1])
-        better = value_only(data, new) > at.value
-        points[:, active] = np.where(better, new, here)
-        damping[active] = np.where(better, damping[active] * 0.1, damping[active] * 10)
+        ahead = derivatives(data, new)
+        better = ahead.value > at.value
         # A step so small that the value no longer rises is an arrival too, to rounding.
         stuck = ~better & concave & (promise < 1e-12 * (1 + np.abs(at.value)))
+        here = points[:, active] = np.where(better, new, here)
+        at = Derivatives(*(np.where(better, a, b) for a, b in zip(ahead, at, strict=True)))
+        damping[active] = np.where(better, damping[active] * 0.1, damping[active] * 10)
         lost = damping[active] > 1e12
         arrived[active[done | stuck]] = True
-        active = active[~(done | stuck | lost)]
+        on = np.flatnonzero(~(done | stuck | lost))
+        active, here, at = active[on], here[:, on], at.take(on)
         if not active.size:
             break
     return points, arrived
@@ -447,14 +454,14 @@ def _held(point: Array, gradient: Array, low: Array, high: Array) -> Bools:
     return ((point <= low) & (gradient <= 0)) | ((point >= high) & (gradient >= 0))
 
 
-def _one_per_cell(data: SelectionData, points: Array, active: Index) -> Index:
+def _one_per_cell(data: SelectionData, points: Array, values: Array) -> Index:
     """Return the climbs that go on: the highest of those that have come together."""
     unit = np.ones((len(points), 1))
     unit[:2, 0] = np.sqrt(1 / (1 / data.v).sum()), data.v.min()
-    cells = np.round(points[:, active] / (CELL * unit))
-    order = np.argsort(-value_only(data, points[:, active]), kind="stable")
+    cells = np.round(points / (CELL * unit))
+    order = np.argsort(-values, kind="stable")
     first = np.unique(cells[:, order], axis=1, return_index=True)[1]
-    kept: Index = np.sort(active[order[first]])
+    kept: Index = np.sort(order[first])
     return kept
 
 
