@@ -136,7 +136,7 @@ def test_every_word_that_reading_reports_is_described(tmp_path: Path) -> None:
         "evidence/reader.py",
         "evidence/reader.py",
         "evidence/textfiles.py",
-        "evidence/load.py",
+        "evidence/tables.py",
         "evidence/corrections.py",
         "evidence/second_extraction.py",
     )

@@ -45,9 +45,8 @@ def test_every_row_of_a_table_has_its_cells() -> None:
 
 def test_the_text_is_the_same_in_every_process() -> None:
     code = (
-        "from ketameta.evidence.dictionary import *; from ketameta.evidence.project import *; "
-        "from pathlib import *; "
-        "from ketameta.evidence import schema_of; "
+        "from ketameta.evidence.project import *; from pathlib import *; "
+        "from ketameta.evidence import dictionary_markdown, schema_of; "
         f"print(dictionary_markdown(schema_of(load_project(Path({str(ROOT)!r})))), end='')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

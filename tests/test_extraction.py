@@ -590,7 +590,7 @@ def test_what_people_type_for_a_number_gets_its_own_advice(typed: str, advice: s
 
 
 def test_reading_starts_without_pandas() -> None:
-    rooms = "ketameta.evidence.checks.run, ketameta.evidence.dictionary"
+    rooms = "ketameta.evidence.checks.run, ketameta.evidence.checks.registry"
     code = f"import sys, {rooms}; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

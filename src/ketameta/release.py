@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ketameta.build import draw_pictures
 from ketameta.errors import ReportError, UsageError
-from ketameta.evidence.load import is_link
+from ketameta.evidence.tables import is_link
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths, project_paths, recover, unfinished, write_atomically
 from ketameta.report.changes import releases

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ketameta
 from ketameta.errors import UsageError
-from ketameta.evidence.dictionary import dictionary_markdown, template_csv
+from ketameta.evidence.checks.registry import dictionary_markdown, template_csv
 from ketameta.evidence.project import load_project
 from ketameta.evidence.schema import schema_of
 from ketameta.paths import ProjectPaths, project_paths, write_atomically

@@ -29,7 +29,7 @@ from typing import Any
 
 import ketameta
 from ketameta.errors import KetametaError, UsageError
-from ketameta.evidence.load import is_link
+from ketameta.evidence.tables import is_link
 from ketameta.formatting import PUBLISHED_DIGITS, plural
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.release import RECORD, remake

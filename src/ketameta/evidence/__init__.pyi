@@ -1,4 +1,6 @@
 from ketameta.evidence.cells import read_cell as read_cell
+from ketameta.evidence.checks.registry import dictionary_markdown as dictionary_markdown
+from ketameta.evidence.checks.registry import template_csv as template_csv
 from ketameta.evidence.contrast_effects import ContrastEffect as ContrastEffect
 from ketameta.evidence.contrast_effects import effects_of_contrast as effects_of_contrast
 from ketameta.evidence.corrections import Correction as Correction
@@ -6,9 +8,6 @@ from ketameta.evidence.corrections import apply_corrections as apply_corrections
 from ketameta.evidence.corrections import load_corrections as load_corrections
 from ketameta.evidence.derive import EffectTable as EffectTable
 from ketameta.evidence.derive import derive_effects as derive_effects
-from ketameta.evidence.dictionary import dictionary_markdown as dictionary_markdown
-from ketameta.evidence.dictionary import template_csv as template_csv
-from ketameta.evidence.effect_rows import EFFECT_COLUMNS as EFFECT_COLUMNS
 from ketameta.evidence.findings import LONGEST_SHOWN as LONGEST_SHOWN
 from ketameta.evidence.findings import MOST_ALIKE as MOST_ALIKE
 from ketameta.evidence.findings import Finding as Finding
@@ -16,13 +15,7 @@ from ketameta.evidence.findings import file_finding as file_finding
 from ketameta.evidence.findings import printable as printable
 from ketameta.evidence.findings import shown as shown
 from ketameta.evidence.findings import sort_findings as sort_findings
-from ketameta.evidence.load import DECISIONS as DECISIONS
-from ketameta.evidence.load import SECOND as SECOND
-from ketameta.evidence.load import batch_folders as batch_folders
-from ketameta.evidence.load import data_files as data_files
-from ketameta.evidence.load import is_link as is_link
-from ketameta.evidence.load import load_tables as load_tables
-from ketameta.evidence.load import read_rows as read_rows
+from ketameta.evidence.pairing import EFFECT_COLUMNS as EFFECT_COLUMNS
 from ketameta.evidence.pairing import PROBLEMS as PROBLEMS
 from ketameta.evidence.pairing import UNUSED_COLUMNS as UNUSED_COLUMNS
 from ketameta.evidence.pairing import ArmSize as ArmSize
@@ -65,8 +58,15 @@ from ketameta.evidence.second_extraction import open_rows as open_rows
 from ketameta.evidence.second_extraction import read_decisions as read_decisions
 from ketameta.evidence.second_extraction import reconcile as reconcile
 from ketameta.evidence.second_extraction import second_folders as second_folders
+from ketameta.evidence.tables import DECISIONS as DECISIONS
+from ketameta.evidence.tables import SECOND as SECOND
 from ketameta.evidence.tables import Evidence as Evidence
 from ketameta.evidence.tables import Row as Row
+from ketameta.evidence.tables import batch_folders as batch_folders
+from ketameta.evidence.tables import data_files as data_files
+from ketameta.evidence.tables import is_link as is_link
+from ketameta.evidence.tables import load_tables as load_tables
+from ketameta.evidence.tables import read_rows as read_rows
 from ketameta.evidence.tables import stated as stated
 from ketameta.evidence.textfiles import decode as decode
 from ketameta.evidence.textfiles import harmless as harmless

@@ -15,10 +15,10 @@ import numpy as np
 
 from ketameta import effects as effect_sizes
 from ketameta.effects import conversions
-from ketameta.evidence.effect_rows import EFFECT_COLUMNS
 from ketameta.evidence.pairing import (
     COMPARABLE,
     COMPARISON_KEYS,
+    EFFECT_COLUMNS,
     MODELLED,
     UNUSED_COLUMNS,
     Assumptions,

@@ -409,6 +409,13 @@ COMPARISON_KEYS = (
     "subgroup",
     "analysis",
 )
+#: Columns of every effect, in file order.
+EFFECT_COLUMNS = (
+    *COMPARISON_KEYS,
+    *("data_kind", "printed_as", "measure", "estimate", "variance", "n_treatment", "n_control"),
+    *("mean_treatment", "sd_treatment", "mean_control", "sd_control"),
+    *("events_treatment", "events_control", "route", "assumption", "source"),
+)
 #: Designs without a second group of people.
 UNCONTROLLED = ("single_arm", "cohort", "case_report")
 

@@ -13,9 +13,17 @@ from pathlib import Path
 
 from ketameta.evidence.cells import read_cell
 from ketameta.evidence.findings import Finding, file_finding, sort_findings
-from ketameta.evidence.load import DECISIONS, SECOND, batch_folders, is_link, read_rows
 from ketameta.evidence.schema import TABLES, Column, Schema, Table
-from ketameta.evidence.tables import Evidence, Row, stated
+from ketameta.evidence.tables import (
+    DECISIONS,
+    SECOND,
+    Evidence,
+    Row,
+    batch_folders,
+    is_link,
+    read_rows,
+    stated,
+)
 from ketameta.formatting import unguarded
 from ketameta.paths import ProjectPaths
 

@@ -1,15 +1,34 @@
-"""Rows with provenance, and all tables of a project. Reads nothing and judges nothing."""
+"""Rows with provenance, all tables of a project, and how they are read. Judges no value.
+
+Reading never fails: what cannot be read becomes a finding, and every row of every file is either
+in ``Evidence.tables`` or in ``Evidence.refused``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
-from ketameta.evidence.project import Project
-from ketameta.evidence.schema import TABLES, Schema, schema_of
+from ketameta.errors import did_you_mean
+from ketameta.evidence.cells import read_cell
+from ketameta.evidence.findings import Finding, Gathered, Severity, file_finding, sort_findings
+from ketameta.evidence.project import Project, problem_findings, read_project
+from ketameta.evidence.reader import MOST_MISTAKES, given_up, read_csv
+from ketameta.evidence.schema import (
+    BATCH_TABLES,
+    SHARED_TABLES,
+    TABLES,
+    Schema,
+    Table,
+    schema_of,
+)
 from ketameta.measures import ANALYSIS, BASES, COVERS, SECONDARY, STUDY_NUMBERS
+from ketameta.paths import ProjectPaths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +102,19 @@ class Row:
         return ", ".join(parts)
 
 
+class _Frame:
+    """The frame of a table as an attribute of the evidence, made when it is first asked for."""
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, evidence: Evidence, _: type) -> pd.DataFrame:
+        if self._name not in evidence.__dict__:
+            evidence.__dict__[self._name] = evidence.frame(self._name)
+        frame: pd.DataFrame = evidence.__dict__[self._name]
+        return frame
+
+
 @dataclass(frozen=True)
 class Evidence:
     """All tables of a project, or of some of its batches.
@@ -105,6 +137,17 @@ class Evidence:
     tables: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     refused: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     project: Project = field(default_factory=Project.model_construct)
+
+    arms: ClassVar = _Frame()
+    outcomes: ClassVar = _Frame()
+    contrasts: ClassVar = _Frame()
+    moderators: ClassVar = _Frame()
+    risk_of_bias: ClassVar = _Frame()
+    outcome_words: ClassVar = _Frame()
+    instruments: ClassVar = _Frame()
+    exclusions: ClassVar = _Frame()
+    registry: ClassVar = _Frame()
+    harm_facts: ClassVar = _Frame()
 
     @cached_property
     def schema(self) -> Schema:
@@ -187,52 +230,366 @@ class Evidence:
                 found[row["study_id"]], ranks[row["study_id"]] = row, rank
         return found
 
-    @cached_property
-    def arms(self) -> pd.DataFrame:
-        """One row per arm."""
-        return self.frame("arms")
 
-    @cached_property
-    def outcomes(self) -> pd.DataFrame:
-        """One row per arm, outcome, instrument, time, subgroup and statistic."""
-        return self.frame("outcomes")
+#: Folder of the second extraction inside a batch, and the file of decisions in it.
+SECOND, DECISIONS = "second", "reconciliation.csv"
+#: What the build reads in a batch, and in ``data/`` itself.
+_BATCH_FILES = tuple(sorted(f"{table.name}.csv" for table in BATCH_TABLES))
+_LISTS = (
+    *(f"{table.name}.csv" for table in SHARED_TABLES),
+    *("claims.toml", "corrections.toml", "search.toml"),
+)
+#: What stands beside that for people.
+_FOR_PEOPLE = ("README.md", "LICENSE.md")
+#: What file managers and spreadsheets leave behind.
+_DROPPINGS = re.compile(r"\.DS_Store|Thumbs\.db|desktop\.ini|\.git(?:keep|ignore)|~.*|\.~lock.*")
+#: Files named one by one in a folder that nothing reads; the rest are counted.
+_MOST_NAMED = 10
 
-    @cached_property
-    def contrasts(self) -> pd.DataFrame:
-        """One row per printed comparison."""
-        return self.frame("contrasts")
+#: Files with these endings hold tables that nobody reads.
+_TABLE_ENDINGS = (".tsv", ".xls", ".xlsx", ".xlsm", ".ods", ".numbers", ".rds", ".dta", ".sav")
+_TABLE_STEMS = frozenset(table.name for table in BATCH_TABLES)
+#: What stands in the folders of a batch: a second extraction, what an import said.
+_OWN_FOLDERS = {SECOND: (*_BATCH_FILES, DECISIONS, "README.md"), "import": ("rows.csv",)}
+#: Without these, no outcome can be understood.
+_NEEDED_SHARED = ("outcome_words", "instruments")
 
-    @cached_property
-    def moderators(self) -> pd.DataFrame:
-        """One row per trial or arm, moderator and source."""
-        return self.frame("moderators")
 
-    @cached_property
-    def risk_of_bias(self) -> pd.DataFrame:
-        """One row per judged domain."""
-        return self.frame("risk_of_bias")
+def batch_folders(paths: ProjectPaths) -> tuple[Path, ...]:
+    """Return the batch folders under ``data/extracted``, in alphabetical order."""
+    try:
+        found = [item for item in paths.extracted.iterdir() if item.is_dir()]
+    except OSError:
+        return ()
+    return tuple(
+        sorted(item for item in found if not (item.name.startswith((".", "_")) or is_link(item)))
+    )
 
-    @cached_property
-    def outcome_words(self) -> pd.DataFrame:
-        """One row per outcome."""
-        return self.frame("outcome_words")
 
-    @cached_property
-    def instruments(self) -> pd.DataFrame:
-        """One row per instrument."""
-        return self.frame("instruments")
+def data_files(paths: ProjectPaths) -> list[Path]:
+    """Return every file below ``data/`` that a build reads; nothing else is packed or published.
 
-    @cached_property
-    def exclusions(self) -> pd.DataFrame:
-        """One row per group of records left out."""
-        return self.frame("exclusions")
+    Links are left out: the checks name them, and a build stops there.
+    """
+    named = [paths.data / name for name in _LISTS]
+    for folder in batch_folders(paths):
+        named += [folder / name for name in _BATCH_FILES]
+        if not is_link(folder / SECOND):
+            named += [folder / SECOND / name for name in (*_BATCH_FILES, DECISIONS)]
+    if is_link(paths.data) or is_link(paths.extracted):
+        return []
+    return sorted(path for path in named if path.is_file() and not is_link(path))
 
-    @cached_property
-    def registry(self) -> pd.DataFrame:
-        """One row per registered trial."""
-        return self.frame("registry")
 
-    @cached_property
-    def harm_facts(self) -> pd.DataFrame:
-        """One row per fact about harm from a source that compares nothing."""
-        return self.frame("harm_facts")
+def _has_lists(paths: ProjectPaths) -> bool:
+    """Return whether ``data/`` holds the lists of every project, and no batch yet."""
+    lists = (paths.data / f"{name}.csv" for name in _NEEDED_SHARED)
+    return not (paths.extracted.exists() or is_link(paths.extracted)) and all(map(_exists, lists))
+
+
+def is_link(path: Path) -> bool:
+    """Return whether something at this place leads elsewhere (a symbolic link, a junction)."""
+    try:
+        return path.is_symlink() or bool(getattr(path, "is_junction", bool)())
+    except (OSError, ValueError):
+        return False
+
+
+def load_tables(
+    paths: ProjectPaths,
+    only: Sequence[str | Path] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[Evidence, tuple[Finding, ...]]:
+    """Return the tables of the project and every problem met while reading them.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    only : sequence of str or Path, optional
+        Batches to read, by name or folder (which may lie outside the project). All batches of the
+        project when not given. The shared lists of ``data/`` are always read.
+    say : callable
+        Called with one line per file.
+
+    Returns
+    -------
+    evidence : Evidence
+    findings : tuple of Finding
+    """
+    chosen = None if only is None else tuple(_folder(paths, item) for item in only)
+    folders = batch_folders(paths) if chosen is None else chosen
+    tables: dict[str, list[Row]] = {name: [] for name in TABLES}
+    refused: dict[str, list[Row]] = {name: [] for name in TABLES}
+    project, problems = read_project(paths.root)
+    schema = schema_of(project)
+    findings = [
+        *problem_findings(paths.root, problems, "mend it there; docs/project_file.md has every key")
+    ]
+    # A project without a trial yet may lack the folder: no repository keeps an empty one.
+    if only is None and not (paths.extracted.is_dir() or _has_lists(paths)):
+        findings.append(
+            file_finding(
+                "file_missing",
+                paths.relative(paths.extracted),
+                "there is no such folder",
+                "run inside the project, or create the folder with one subfolder per batch",
+            )
+        )
+    findings.extend(_look_beside(paths))
+    for folder in folders:
+        looked = tuple(_look_at_folder(paths, folder))
+        findings.extend(looked)
+        if any(finding.check == "file_unreadable" for finding in looked):
+            continue
+        for table in schema.batch:
+            path = folder / f"{table.name}.csv"
+            if _exists(path) and not is_link(path):
+                say(f"Reading {paths.relative(path)}")
+                _read_into(paths, path, table, tables, refused, findings)
+    for table in schema.shared:
+        path = paths.data / f"{table.name}.csv"
+        if is_link(path):
+            continue
+        if _exists(path) or (table.name in _NEEDED_SHARED and folders):
+            _read_into(paths, path, table, tables, refused, findings)
+    evidence = Evidence(
+        {name: tuple(rows) for name, rows in tables.items()},
+        {name: tuple(rows) for name, rows in refused.items()},
+        project,
+    )
+    return evidence, sort_findings(findings)
+
+
+def read_rows(path: Path, file: str, table: Table) -> tuple[list[Row], list[Row], list[Finding]]:
+    """Return the rows of one CSV, the rows refused, and every problem.
+
+    Parameters
+    ----------
+    path : Path
+    file : str
+        The path as messages print it.
+    table : Table
+    """
+    content = read_csv(path, file, table)
+    found = Gathered()
+    columns = {column.name: column for column in table.columns}
+    rows: list[Row] = []
+    for line, cells in content.rows:
+        if found.total > MOST_MISTAKES:
+            severity, check, why, remedy, line = given_up(line)
+            found.add(file_finding(check, file, why, remedy, severity=severity, line=line))
+            break
+        texts: dict[str, str] = {}
+        numbers: dict[str, float] = {}
+        for name, typed in cells.items():
+            if not typed:
+                continue
+            text, number, problems = read_cell(columns[name], typed)
+            if text:
+                texts[name] = text
+            if number is not None:
+                numbers[name] = number
+            for severity, check, why, remedy in problems:
+                found.add(Finding(severity, check, file, line, name, typed, why, remedy))
+        rows.append(Row(table.name, file, line, texts, numbers))
+    refused = [
+        Row(table.name, file, line, {name: cell.strip() for name, cell in cells.items()}, {})
+        for line, cells in content.refused
+    ]
+    findings = [*content.findings, *found.findings()]
+    is_empty = not rows and not refused and not any(finding.is_error for finding in findings)
+    if is_empty and table.name in ("studies", "arms", *_NEEDED_SHARED):
+        why, remedy = "the table has a header and no rows", "add a row, or delete the file"
+        findings.append(file_finding("empty_table", file, why, remedy, severity="warning"))
+    return rows, refused, findings
+
+
+def _read_into(
+    paths: ProjectPaths,
+    path: Path,
+    table: Table,
+    tables: dict[str, list[Row]],
+    refused: dict[str, list[Row]],
+    findings: list[Finding],
+) -> None:
+    """Read one file and add what it holds to the three collections."""
+    rows, wrong_rows, problems = read_rows(path, paths.relative(path), table)
+    tables[table.name].extend(rows)
+    refused[table.name].extend(wrong_rows)
+    findings.extend(problems)
+
+
+def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
+    """Yield what is wrong with the names of a batch folder and of the files in it."""
+    file = paths.relative(folder)
+    try:
+        items = sorted(folder.iterdir())
+    except PermissionError:
+        why = "the folder cannot be opened (Permission denied)"
+        yield file_finding("file_unreadable", file, why, "give yourself the right to read it")
+        return
+    except OSError:
+        yield file_finding(
+            "file_missing",
+            file,
+            "there is no such batch folder",
+            "check the name" + did_you_mean(folder.name, (b.name for b in batch_folders(paths))),
+        )
+        return
+    plain = re.sub(r"[^\w.-]+", "_", folder.name.strip()).strip("_")
+    if not re.fullmatch(r"\w(?:[\w. -]*\w)?", folder.name):
+        why = "a batch is named by letters, digits, _ and -"
+        yield file_finding("batch_name", file, why, f"rename the folder, for example to {plain}")
+    names = {item.name for item in items if item.is_file()}
+    if names.isdisjoint(_BATCH_FILES):
+        why, remedy = "the batch folder holds no table", "add its tables, or delete the folder"
+        yield file_finding("empty_table", file, why, remedy, severity="warning")
+    for item in items:
+        name = item.name
+        if is_link(item):
+            yield _link(paths, item)
+        elif item.is_dir() and name in _OWN_FOLDERS:
+            yield from _strays(paths, item, _OWN_FOLDERS[name])
+        elif item.is_dir():
+            tables = [] if name.startswith((".", "~", "_")) else sorted(_tables_in(item))
+            if tables:
+                yield file_finding(
+                    "file_unknown",
+                    f"{file}/{name}",
+                    f"a folder inside a batch is not read, and this one holds {tables[0]}",
+                    "move its tables into a batch of their own beside this one",
+                )
+            else:
+                yield from _strays(paths, item)
+        elif name in _BATCH_FILES or name == "README.md":
+            continue
+        elif not name.startswith((".", "~")) and _like_a_table(name):
+            severity: Severity = "error" if ".csv" in name.lower() else "warning"
+            listed = ", ".join(_BATCH_FILES)
+            yield file_finding(
+                "file_unknown",
+                f"{file}/{name}",
+                "a batch has no table of this name, so the file is not read",
+                f"rename or remove it; the tables are {listed}{did_you_mean(name, _BATCH_FILES)}",
+                severity=severity,
+            )
+        elif not _DROPPINGS.fullmatch(name):
+            yield _stray(paths, item)
+
+
+def _like_a_table(name: str) -> bool:
+    """Return whether a table goes by this name; ``outcomes.csv.txt`` is one all the same."""
+    low = name.lower()
+    return ".csv" in low or low.partition(".")[0] in _TABLE_STEMS or low.endswith(_TABLE_ENDINGS)
+
+
+def _tables_in(folder: Path) -> Iterator[str]:
+    return (name for _, _, names in os.walk(folder) for name in names if name.endswith(".csv"))
+
+
+def _look_beside(paths: ProjectPaths) -> Iterable[Finding]:
+    """Yield what stands where nobody reads it, and every link; the batches are looked at apart."""
+    for folder in (paths.data, paths.extracted, paths.analyses):
+        if is_link(folder):
+            yield _link(paths, folder)
+            return
+    shared = {f"{table.name}.csv" for table in SHARED_TABLES}
+    for folder, known, remedy in (
+        (
+            paths.data,
+            shared,
+            f"rename or move it; the shared lists are {', '.join(sorted(shared))}",
+        ),
+        (paths.extracted, set(), "move it into the folder of its batch"),
+    ):
+        for item in _items(folder):
+            file = _label(paths, item)
+            is_csv = item.name.lower().endswith(".csv") and not item.name.startswith(".")
+            if is_link(item):
+                yield _link(paths, item)
+            elif item.is_dir():
+                if folder == paths.data and item.name == "templates":
+                    yield from _strays(paths, item, _BATCH_FILES)
+                elif item != paths.extracted and item not in batch_folders(paths):
+                    yield from _strays(paths, item)
+            elif is_csv and item.name not in known:
+                hint = did_you_mean(item.name, known)
+                why = "no table of this name stands here, so the file is not read"
+                yield file_finding("file_unknown", file, why, remedy + hint)
+            elif not _DROPPINGS.fullmatch(item.name) and not (
+                folder == paths.data and item.name in (*_LISTS, *_FOR_PEOPLE)
+            ):
+                yield _stray(paths, item)
+    for item in _items(paths.analyses):
+        if is_link(item):
+            yield _link(paths, item)
+
+
+def _items(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _strays(paths: ProjectPaths, folder: Path, known: Sequence[str] = ()) -> Iterator[Finding]:
+    """Yield the files and links below a folder that have no business there, and a count of many."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        for name in sorted([*folders, *names]):
+            item = Path(parent) / name
+            if is_link(item):
+                found.append(_link(paths, item))
+            elif name in names and not (
+                _DROPPINGS.fullmatch(name) or (item.parent == folder and name in known)
+            ):
+                found.append(_stray(paths, item))
+        folders[:] = sorted(name for name in folders if not is_link(Path(parent) / name))
+    links = [finding for finding in found if finding.is_error]
+    others = [finding for finding in found if not finding.is_error]
+    yield from (*links, *others[:_MOST_NAMED])
+    if len(others) > _MOST_NAMED:
+        more = f"nothing reads {len(others) - _MOST_NAMED} more files of this folder"
+        yield _unread(_label(paths, folder), more)
+
+
+def _stray(paths: ProjectPaths, item: Path) -> Finding:
+    return _unread(
+        _label(paths, item), "nothing reads this file, so it is not checked or published"
+    )
+
+
+def _unread(file: str, why: str) -> Finding:
+    remedy = "move it out of data/, where all is meant for everybody, or delete it"
+    return file_finding("file_unknown", file, why, remedy, severity="warning")
+
+
+def _link(paths: ProjectPaths, item: Path) -> Finding:
+    """Return the finding about a link, which nothing follows."""
+    why = "this is a link, and what it leads to may not be meant for everybody"
+    return file_finding("link", _label(paths, item), why, "put the file itself here, or delete it")
+
+
+def _label(paths: ProjectPaths, item: Path) -> str:
+    """Return the place of an item as it can always be printed; a link by its own name."""
+    parent = paths.relative(item.parent)
+    text = item.name if parent == "." else f"{parent}/{item.name}"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _folder(paths: ProjectPaths, item: str | Path) -> Path:
+    """Return the folder of a batch given by name or by path."""
+    path = Path(item)
+    if not path.is_absolute() and len(path.parts) == 1:
+        named = paths.extracted / path
+        if _exists(named) or not path.is_dir():
+            return named
+    return path
+
+
+def _exists(path: Path) -> bool:
+    """Return whether something of that name is there, even if it cannot be read."""
+    try:
+        return path.exists() or path.is_symlink()
+    except (OSError, ValueError):
+        return True

@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ketameta.errors import UsageError
-from ketameta.evidence.dictionary import template_csv
-from ketameta.evidence.load import load_tables, read_rows
+from ketameta.evidence.checks.registry import template_csv
 from ketameta.evidence.reader import LARGEST_CSV, other_kind
 from ketameta.evidence.schema import BATCH_TABLES
-from ketameta.evidence.tables import Row
+from ketameta.evidence.tables import Row, load_tables, read_rows
 from ketameta.exchange.citations import TABLE as SCREENING
 from ketameta.exchange.citations import format_of, read_citations
 from ketameta.exchange.draft import (

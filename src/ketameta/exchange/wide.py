@@ -1,6 +1,8 @@
 """Reads any CSV of trials through a short mapping file, and drafts that file.
 
 The published templates of RevMan and Covidence for arms and results come with their mapping.
+
+A room of its own because each format of another program has one room.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.errors import ReportError
 from ketameta.evidence.checks.search import flow_of
-from ketameta.evidence.load import is_link
 from ketameta.evidence.project import NOT_STATED
+from ketameta.evidence.tables import is_link
 from ketameta.evidence.textfiles import decode, read_toml
 from ketameta.formatting import format_level, plural
 from ketameta.paths import ProjectPaths

@@ -14,8 +14,8 @@ from typing import Any
 from markupsafe import escape
 
 import ketameta
-from ketameta.evidence.load import data_files, is_link
 from ketameta.evidence.project import FILE as PROJECT
+from ketameta.evidence.tables import data_files, is_link
 from ketameta.paths import ProjectPaths
 from ketameta.report.changes import (
     frozen_results,

@@ -15,8 +15,8 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from ketameta.analyses.words import interval_words, written
 from ketameta.errors import ReportError
-from ketameta.evidence.load import is_link
 from ketameta.evidence.project import NOTHING_DECLARED, Project
+from ketameta.evidence.tables import is_link
 from ketameta.formatting import format_count, format_number, plural
 from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ketameta.errors import UsageError
-from ketameta.evidence.load import DECISIONS, SECOND
 from ketameta.evidence.second_extraction import (
     RECONCILIATION,
     WHOLE_ROW,
@@ -28,6 +27,7 @@ from ketameta.evidence.second_extraction import (
     read_decisions,
     second_folders,
 )
+from ketameta.evidence.tables import DECISIONS, SECOND
 from ketameta.formatting import (
     MISSING,
     csv_text,
@@ -289,7 +289,7 @@ def agreement(
     UsageError
         If the batch has no second extraction.
     """
-    from ketameta.evidence.load import load_tables
+    from ketameta.evidence.tables import load_tables
 
     folders = second_folders(paths) if batch is None else (batch,)
     for folder in folders:

@@ -17,11 +17,10 @@ from ketameta.analyses.words import interval_words, written
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.effects.conversions.uncertainty import Z95
 from ketameta.errors import ExtractionError, KetametaError, UsageError, did_you_mean
-from ketameta.evidence.load import batch_folders
 from ketameta.evidence.pairing import Assumptions
 from ketameta.evidence.schema import BATCH_TABLES
 from ketameta.evidence.second_extraction import decided
-from ketameta.evidence.tables import Evidence, Row
+from ketameta.evidence.tables import Evidence, Row, batch_folders
 from ketameta.formatting import MISSING, format_count, format_number, plural
 from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths

@@ -12,11 +12,17 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ketameta.errors import UsageError, did_you_mean
-from ketameta.evidence.dictionary import template_csv
-from ketameta.evidence.load import SECOND, batch_folders
+from ketameta.evidence.checks.registry import template_csv
 from ketameta.evidence.project import Project, load_project, read_project
 from ketameta.evidence.reader import read_csv
-from ketameta.evidence.schema import BATCH_TABLES, STUDY_ID_PATTERN, Schema, Table, schema_of
+from ketameta.evidence.schema import (
+    BATCH_TABLES,
+    STUDY_ID_PATTERN,
+    Schema,
+    Table,
+    schema_of,
+)
+from ketameta.evidence.tables import SECOND, batch_folders
 from ketameta.formatting import csv_text
 from ketameta.paths import ProjectPaths, recover, unfinished
 from ketameta.review.document import Document, Grid, Heading, Paragraph, as_markdown

@@ -1,4 +1,7 @@
-"""Checks of what sources print about comparisons: alone, and against their own arms."""
+"""Checks of what sources print about comparisons: alone, and against their own arms.
+
+A room of its own because checks are kept by what they look at, and the registry lists them all.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ketameta.errors import check_choice, did_you_mean
 from ketameta.evidence.checks.context import Context
@@ -29,10 +29,9 @@ from ketameta.evidence.findings import (
     printable,
     sort_findings,
 )
-from ketameta.evidence.load import batch_folders, load_tables
 from ketameta.evidence.schema import BATCH_TABLES, SHARED_TABLES
 from ketameta.evidence.second_extraction import reconcile
-from ketameta.evidence.tables import Evidence, Row
+from ketameta.evidence.tables import Evidence, Row, batch_folders, load_tables
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths, project_paths
 
@@ -253,12 +252,9 @@ def checked_evidence(
 
 def batch_of(paths: ProjectPaths, file: str) -> str:
     """Return the batch of the project that a file stands in, as messages print it; or nothing."""
-    parent = paths.relative(paths.extracted)
-    return f"{parent}/{file.split('/')[parent.count('/') + 1]}" if _inside(file, parent) else ""
-
-
-def _inside(file: str, parent: str) -> bool:
-    return file.startswith(f"{parent}/") and file.count("/") > parent.count("/")
+    parent = f"{paths.relative(paths.extracted)}/"
+    name, inside, _ = file.removeprefix(parent).partition("/")
+    return f"{parent}{name}" if file.startswith(parent) and inside else ""
 
 
 def without_broken(
@@ -275,23 +271,16 @@ def without_broken(
         A batch that stays.
     """
     counts = Counter(batch_of(paths, item.file) or item.file for item in errors)
-    broken = {name for name in counts if batch_of(paths, f"{name}/") and name != keep}
     if not counts:
         return evidence, ""
+    broken = {name for name in counts if batch_of(paths, f"{name}/") and name != keep}
     tables = {
         name: tuple(row for row in rows if batch_of(paths, row.file) not in broken)
         for name, rows in evidence.tables.items()
     }
-    return replace(evidence, tables=tables), elsewhere_words(paths, errors)
-
-
-def elsewhere_words(paths: ProjectPaths, errors: Iterable[Finding]) -> str:
-    """Return one line on errors that are not listed; nothing where there are none."""
-    counts = Counter(batch_of(paths, item.file) or item.file for item in errors)
-    if not counts:
-        return ""
     listed = ", ".join(f"{Path(name).name} ({n:,})" for name, n in sorted(counts.items()))
-    return f"{plural(sum(counts.values()), 'error')} elsewhere, not listed here: {listed}."
+    told = f"{plural(sum(counts.values()), 'error')} elsewhere, not listed here: {listed}."
+    return replace(evidence, tables=tables), told
 
 
 def _accept(
@@ -405,7 +394,6 @@ def _void(row: Row, word: str, why: str, remedy: str) -> Finding:
     )
 
 
-Style = Literal["text", "json", "github"]
 STYLES: tuple[str, ...] = ("text", "json", "github")
 #: So many findings of one kind in one column of a file are shown; the others are counted.
 SHOWN_ALIKE = 5
@@ -472,21 +460,16 @@ def _lines_of_file(findings: Sequence[Finding]) -> list[str]:
         if index >= SHOWN_ALIKE and len(group) > SHOWN_ALIKE + 1:
             if index == SHOWN_ALIKE:
                 rest = len(group) - SHOWN_ALIKE
+                listed = [str(item.line) for item in group[SHOWN_ALIKE:]]
                 lines.append(
                     f"  {finding.severity:<7}  ... and {rest:,} more {finding.check} in "
                     f"{finding.column or 'this file'}, lines "
-                    f"{_line_list(group[SHOWN_ALIKE:])}"
+                    f"{', '.join(listed[:12])}{' ...' if len(listed) > 12 else ''}"
                 )
             continue
         about = f" ({finding.row})" if finding.row else ""
         lines.append(f"  {finding.severity:<7}  {finding} [{finding.check}]{about}")
     return lines
-
-
-def _line_list(findings: Sequence[Finding]) -> str:
-    """Return the lines of findings, the first dozen of them."""
-    numbers = [str(finding.line) for finding in findings]
-    return ", ".join(numbers[:12]) + (" ..." if len(numbers) > 12 else "")
 
 
 def _as_dict(finding: Finding) -> dict[str, Any]:
