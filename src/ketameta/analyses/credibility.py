@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -354,69 +355,94 @@ def credibility(
         estimate, ci_low, ci_high, p_value``), ``questions`` (none where nothing can be compared)
         and ``rating``.
     """
-    count = moderator_analyses(specs, spec.select.outcome)
-    found = []
+    entry = partial(_entry, spec, moderator_analyses(specs, spec.select.outcome))
+    found = [_continuous(spec, item, entry) for item in regressions]
     if spec.kind == "within_trial":
-        found.append(_within(spec, result, rows, count))
+        found.insert(0, _within(spec, result, rows, entry))
     elif has_levels(spec):
-        found.append(_levels(spec, result, rows, count))
-    found += [_continuous(spec, item, count) for item in regressions]
+        found.insert(0, _levels(spec, result, rows, entry))
     shown: list[dict[str, Any]] = published(plain(found))
     return shown
 
 
 def _entry(
     spec: AnalysisSpec,
+    count: int,
     kind: str,
     moderator: str,
     *,
-    label: str,
-    status: str,
     k: int,
     p_value: float | None,
     withheld: str,
     permutation: Mapping[str, Any],
-    differences: list[dict[str, Any]],
-    answers: list[Answer],
     comparable: bool,
+    trials: int,
+    smallest: int,
+    label: str = "",
+    status: str = "",
+    differences: Sequence[Mapping[str, Any]] = (),
+    shared: int = 0,
+    alike: tuple[float | None, bool] = (None, False),
+    agrees: bool | None = None,
 ) -> dict[str, Any]:
-    larger = p_value
-    if p_value is not None and permutation["p_value"] is not None:
-        larger = max(p_value, permutation["p_value"])
+    """Return what can be said of one moderator.
+
+    ``trials`` are compared, ``smallest`` is what the third question counts, ``shared`` stand in
+    several levels; ``alike`` is the test of the trials and whether all lie on one side.
+    """
+    permuted_p, status = permutation["p_value"], status or spec.status
+    expected = None if kind == "continuous" else spec.expectation
+    registered = bool(spec.registration)
+    answers = [
+        within_or_between(kind, trials, shared),
+        similar(kind, trials, *alike),
+        number_of_trials(kind, smallest),
+        direction(
+            status,
+            "" if expected is None else words_of(expected.larger_effect_in),
+            "" if expected is None else expected.status,
+            agrees,
+            registered,
+        ),
+        chance(p_value, permuted_p, withheld),
+        few_moderators(count, registered),
+        random_effects_used("random"),
+        cut_points(kind, moderator),
+    ]
     return {
         "analysis": spec.name,
         "title": spec.title,
         "moderator": moderator,
-        "label": label,
+        "label": label or spec.coding.label,
         "kind": kind,
         "status": status,
         "k": k,
         "p_value": p_value,
         "withheld": withheld,
         "permutation": dict(permutation),
-        "differences": differences,
+        "differences": list(differences),
         "questions": [
             {"text": QUESTIONS[answer.question - 1], **dataclasses.asdict(answer)}
             for answer in (answers if comparable else ())
         ],
-        "rating": rating(answers, larger),
+        "rating": rating(
+            answers,
+            p_value if p_value is None or permuted_p is None else max(p_value, permuted_p),
+        ),
     }
 
 
 def _levels(
-    spec: AnalysisSpec, result: Mapping[str, Any], rows: Rows, count: int
-) -> dict[str, Any]:
-    moderator = spec.model.group_by
+    spec: AnalysisSpec, result: Mapping[str, Any], rows: Rows, entry: Callable[..., Any]
+) -> Any:
     sizes = Counter(row["group"] for row in rows)
     ordered = {group["key"]: sizes[group["key"]] for group in result["groups"]}
     levels = compared_levels(spec.coding, ordered)
     compared = [row for row in rows if row["group"] in levels]
-    trials = len({row["study_id"] for row in compared})
     shared = in_several_levels(rows, levels)
-    comparable = len(levels) >= 2
     test = published(result["subgroup_test"])
     p_value, withheld = None, ""
-    if not comparable:
+    if len(levels) < 2:
         withheld = (
             f"Fewer than two levels have {spec.coding.least_per_level} trials: there is "
             "nothing to compare."
@@ -425,121 +451,68 @@ def _levels(
         withheld = SHARED
     elif test is not None:
         p_value, withheld = test["p_value"], test["withheld"]
-    permutation = published(permuted_levels(spec, compared, levels, withheld))
-    differences = level_differences(spec, result, levels) if p_value is not None else []
     expected = spec.expectation
-    return _entry(
-        spec,
+    return entry(
         "levels",
-        moderator,
-        label=spec.coding.label,
-        status=spec.status,
+        spec.model.group_by,
         k=len({row["study_id"] for row in rows}),
         p_value=p_value,
         withheld=withheld,
-        permutation=permutation,
-        differences=differences,
-        answers=[
-            within_or_between("levels", trials, shared),
-            similar("levels", 0, None, False),
-            number_of_trials("levels", min((sizes[level] for level in levels), default=0)),
-            direction(
-                spec.status,
-                "" if expected is None else words_of(expected.larger_effect_in),
-                "" if expected is None else expected.status,
-                None if expected is None else _agrees(result, levels, expected.larger_effect_in),
-                bool(spec.registration),
-            ),
-            chance(p_value, permutation["p_value"], withheld),
-            few_moderators(count, bool(spec.registration)),
-            random_effects_used("random"),
-            cut_points("levels", moderator),
-        ],
-        comparable=comparable,
+        permutation=published(permuted_levels(spec, compared, levels, withheld)),
+        differences=level_differences(spec, result, levels) if p_value is not None else [],
+        trials=len({row["study_id"] for row in compared}),
+        smallest=min((sizes[level] for level in levels), default=0),
+        shared=shared,
+        agrees=expected and _agrees(result, levels, expected.larger_effect_in),
+        comparable=len(levels) >= 2,
     )
 
 
 def _within(
-    spec: AnalysisSpec, result: Mapping[str, Any], rows: Rows, count: int
-) -> dict[str, Any]:
-    moderator = spec.model.group_by
-    pooled = published(result["pooled"])
-    k = len(rows)
+    spec: AnalysisSpec, result: Mapping[str, Any], rows: Rows, entry: Callable[..., Any]
+) -> Any:
+    pooled, k = published(result["pooled"]), len(rows)
     p_value = None if pooled is None else pooled["p_value"]
-    withheld = "" if p_value is not None else "No trial has both levels."
     first, second = spec.model.group_order
-    expected = spec.expectation
     agrees = None
-    if expected is not None and pooled is not None:
+    if spec.expectation is not None and pooled is not None:
         # The difference is first minus second; benefit has the sign of the first word of favours.
-        agrees = (pooled["estimate"] < 0) == (expected.larger_effect_in == first)
+        agrees = (pooled["estimate"] < 0) == (spec.expectation.larger_effect_in == first)
     signs = {row["estimate"] > 0 for row in published(rows)}
-    return _entry(
-        spec,
+    names = ("estimate", "ci_low", "ci_high", "p_value")
+    shown = [] if pooled is None else [{name: pooled[name] for name in names}]
+    return entry(
         "within",
-        moderator,
-        label=spec.coding.label,
-        status=spec.status,
+        spec.model.group_by,
         k=k,
         p_value=p_value,
-        withheld=withheld,
+        withheld="" if p_value is not None else "No trial has both levels.",
         permutation={"p_value": None, "withheld": "A difference within trials is tested as it is."},
-        differences=[]
-        if pooled is None
-        else [
-            {
-                "level": first,
-                "reference": second,
-                **{name: pooled[name] for name in ("estimate", "ci_low", "ci_high", "p_value")},
-            }
-        ],
-        answers=[
-            within_or_between("within", k, 0),
-            similar("within", k, None if pooled is None else pooled["q_p_value"], len(signs) == 1),
-            number_of_trials("within", k),
-            direction(
-                spec.status,
-                "" if expected is None else words_of(expected.larger_effect_in),
-                "" if expected is None else expected.status,
-                agrees,
-                bool(spec.registration),
-            ),
-            chance(p_value, None, withheld),
-            few_moderators(count, bool(spec.registration)),
-            random_effects_used("random"),
-            cut_points("within", moderator),
-        ],
+        differences=[{"level": first, "reference": second, **item} for item in shown],
+        trials=k,
+        smallest=k,
+        alike=(None if pooled is None else pooled["q_p_value"], len(signs) == 1),
+        agrees=agrees,
         comparable=k > 0,
     )
 
 
-def _continuous(spec: AnalysisSpec, item: Mapping[str, Any], count: int) -> dict[str, Any]:
-    permutation: dict[str, Any] = {"p_value": None, "withheld": item["withheld"]}
+def _continuous(spec: AnalysisSpec, item: Mapping[str, Any], entry: Callable[..., Any]) -> Any:
+    permutation: Mapping[str, Any] = {"p_value": None, "withheld": item["withheld"]}
     if not item["withheld"]:
         x = np.array(item.get("design") or [[row["moderator"]] for row in item["rows"]])
         permutation = published(permuted(spec, item["rows"], x, first=True))
-    p_value = published(item.get("p_value"))
-    return _entry(
-        spec,
+    return entry(
         "continuous",
         item["moderator"],
         label=item["label"],
         status=item["status"],
         k=item["k"],
-        p_value=p_value,
+        p_value=published(item.get("p_value")),
         withheld=item["withheld"],
         permutation=permutation,
-        differences=[],
-        answers=[
-            within_or_between("continuous", item["k"], 0),
-            similar("continuous", 0, None, False),
-            number_of_trials("continuous", item["k"]),
-            direction(item["status"], "", "", None, bool(spec.registration)),
-            chance(p_value, permutation["p_value"], item["withheld"]),
-            few_moderators(count, bool(spec.registration)),
-            random_effects_used("random"),
-            cut_points("continuous", item["moderator"]),
-        ],
+        trials=item["k"],
+        smallest=item["k"],
         comparable=not item["withheld"],
     )
 
