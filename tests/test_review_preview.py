@@ -216,7 +216,7 @@ def test_errors_of_other_batches_do_not_stop_a_preview_and_are_named_in_a_line(t
     assert code == 1 and "9 errors" in text
     text, code = check_project(paths.root, [folder])
     assert code == 0 and "9 more errors elsewhere, not listed here." in text
-    assert "Left out: 9 errors" in as_text(trace_document(paths, "oak_2024"))
+    assert "Left out: 9 errors" in as_text(trace_document(paths))
 
 
 def test_a_trial_unlike_all_others_of_an_analysis_is_asked_about(tmp_path):
