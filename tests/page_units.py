@@ -31,6 +31,8 @@ class Unit:
     text : str
     in_card : bool
         Whether it stands in a card: cells, calculation and inputs of one number.
+    file : str
+        The page, where there are several.
     """
 
     section: str
@@ -40,6 +42,7 @@ class Unit:
     links: list[str] = field(default_factory=list)
     text: str = ""
     in_card: bool = False
+    file: str = ""
 
 
 class Units(HTMLParser):

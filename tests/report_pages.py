@@ -24,7 +24,7 @@ from ketameta.analyses import AnalysisSpec, load_specs
 from ketameta.build import build, package_versions
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.report import Provenance, render_html, report_context
+from ketameta.report import Provenance, render_page, render_pages, report_context
 
 #: Where the committed tables are built for the tests: kept, so that the next run builds only what
 #: has changed since.
@@ -128,9 +128,37 @@ def committed_provenance() -> Provenance:
 
 
 @cache
-def committed_page() -> str:
-    """Return the page of the committed tables."""
-    return render_html(committed_context())
+def committed_pages() -> dict[str, str]:
+    """Return every page of the committed tables by its file."""
+    return render_pages(committed_context())
+
+
+@cache
+def page_of_all() -> str:
+    """Return one page with every analysis and the data of every calculator."""
+    context = committed_context()
+    views = list(context["views"].values())
+    engines = [view["engine"] for view in views if view["engine"]]
+    given = {**context, "page": context["pages"][0], "analyses": views}
+    return render_page(given, "questions/all.html", "question.html.j2", engines)
+
+
+def file_of(name: str) -> str:
+    """Return the file of the page on which an analysis of the committed tables stands."""
+    return str(committed_context()["places"][name]).partition("#")[0]
+
+
+def page_of(name: str) -> str:
+    """Return the page on which an analysis of the committed tables stands."""
+    return committed_pages()[file_of(name)]
+
+
+def write_pages(folder: Path) -> str:
+    """Write every page of the committed tables and return the address of their folder."""
+    for file, text in committed_pages().items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text, encoding="utf-8")
+    return folder.as_uri()
 
 
 def chromium() -> str | None:

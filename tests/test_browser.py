@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from report_pages import browser, committed_context, committed_page, committed_results, write_page
+from report_pages import (
+    browser,
+    committed_context,
+    committed_pages,
+    committed_results,
+    file_of,
+    write_pages,
+)
 
 #: An analysis with several trials and counts, so that every choice is there.
 COUNTED = "harm_dissociation"
@@ -17,8 +24,19 @@ BOX = f"#try-{COUNTED}-box"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_page(tmp_path_factory.mktemp("page"), committed_page())
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_pages(tmp_path_factory.mktemp("pages"))
+
+
+@pytest.fixture(scope="module")
+def address(folder: str) -> str:
+    """The page of the analysis that is looked at."""
+    return f"{folder}/{file_of(COUNTED)}"
+
+
+@pytest.fixture(scope="module")
+def front(folder: str) -> str:
+    return f"{folder}/report.html"
 
 
 @pytest.fixture(scope="module")
@@ -38,46 +56,102 @@ def visit(opened: Any, address: str, **settings: Any) -> Any:
     return page
 
 
-#: Removes what repeats elements that are looked at already: in every list of cards all but two,
-#: and, where asked, all analyses but the first of each kind.
-FEWER = """(analyses) => {
+#: Removes what repeats elements that are looked at already: in every list of cards all but two.
+FEWER = """() => {
   for (const card of document.querySelectorAll('details.card ~ details.card ~ details.card')) {
     card.remove();
   }
-  if (!analyses) return;
-  const seen = new Set();
-  for (const article of document.querySelectorAll('article')) {
-    const kind = [...article.querySelectorAll('summary')].map((s) => s.textContent.slice(0, 20));
-    const key = [...new Set(kind)].filter((words) => !words.match(/[0-9:]/)).sort().join('|');
-    if (seen.has(key)) article.remove(); else seen.add(key);
-  }
 }"""
-
-
-@pytest.mark.parametrize(
-    ("scheme", "width", "whole"),
-    [("light", 1280, True), ("dark", 1280, False), ("light", 390, False), ("dark", 390, False)],
+#: Pages that hold, between them, every kind of part; the others are made by the same templates.
+KINDS = (
+    *("report.html", "methods.html", "questions/network.html", "questions/mood.html"),
+    *("questions/related_medicines.html", "questions/rare_and_lasting_harms.html"),
+    *("questions/next_trial.html", "questions/between_trials.html"),
 )
-def test_axe_finds_no_violation_of_wcag(
-    opened: Any, address: str, scheme: str, width: int, whole: bool
+
+
+@pytest.mark.parametrize("file", KINDS)
+def test_axe_finds_no_violation_of_wcag(opened: Any, folder: str, file: str) -> None:
+    for scheme, width in (("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)):
+        page = visit(opened, f"{folder}/{file}", color_scheme=scheme,
+                     viewport={"width": width, "height": 900})  # fmt: skip
+        page.set_default_timeout(300_000)
+        page.evaluate(FEWER)
+        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        script = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+        # The page's own policy lets no other script run; the test evaluates it from outside.
+        page.evaluate(script + "; undefined")
+        found = page.evaluate(
+            "axe.run(document, {resultTypes: ['violations'], runOnly: "
+            "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
+        )
+        assert [
+            (item["id"], [node["html"][:160] for node in item["nodes"][:3]])
+            for item in found["violations"]
+        ] == [], (scheme, width)
+        page.context.close()
+
+
+#: Screens of 1280 by 900 that the front page may fill, and what may be reached by the Tab key.
+SCREENS, FOCUSABLE = 5, 300
+#: Milliseconds until the front page answers.
+INTERACTIVE = 1000
+
+
+def test_the_front_page_has_at_most_five_screens_and_answers_at_once(
+    opened: Any, front: str
 ) -> None:
-    page = visit(opened, address, color_scheme=scheme, viewport={"width": width, "height": 900})
-    page.set_default_timeout(300_000)
-    page.evaluate(FEWER, not whole)
-    assert page.locator("article").count() >= 8
-    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-    script = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-    # The page's own policy lets no other script run; the test evaluates it from outside.
-    page.evaluate(script + "; undefined")
-    found = page.evaluate(
-        "axe.run(document, {resultTypes: ['violations'], runOnly: "
-        "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})"
-    )
-    assert [
-        (item["id"], [node["html"][:160] for node in item["nodes"][:3]])
-        for item in found["violations"]
-    ] == []
+    page = visit(opened, front, viewport={"width": 1280, "height": 900})
+    assert page.evaluate("document.documentElement.scrollHeight") <= SCREENS * 900
+    timing = "performance.getEntriesByType('navigation')[0].domInteractive"
+    assert page.evaluate(timing) < INTERACTIVE
+    for part in ("#answer .big", ".cards .benefit .first", ".cards .harm .icons",
+                 ".cards .alternatives .first"):  # fmt: skip
+        assert page.locator(part).first.bounding_box()["y"] < 900, part
+    page.set_viewport_size({"width": 390, "height": 844})
+    box = page.locator("#answer .verdict").bounding_box()
+    assert box["y"] + box["height"] <= 844, "answer, date and limits on a phone's first screen"
     page.context.close()
+
+
+def test_few_things_are_in_the_way_of_the_tab_key(opened: Any, folder: str) -> None:
+    counted = (
+        "[...document.querySelectorAll('a[href], summary, select, button, input, [tabindex]')]"
+        ".filter((e) => e.checkVisibility()).length"
+    )
+    for file in committed_pages():
+        page = visit(opened, f"{folder}/{file}")
+        assert page.evaluate(counted) <= FOCUSABLE, file
+        assert page.errors == [], file
+        page.context.close()
+
+
+def test_a_study_in_a_plot_leads_to_its_card(opened: Any, address: str) -> None:
+    page = visit(opened, address)
+    label = committed_context()["views"][COUNTED]["study_rows"][0]["label"]
+    link = page.locator(f"#{COUNTED} svg.plot a").first
+    assert link.text_content() == label
+    link.focus()
+    page.keyboard.press("Enter")
+    assert page.locator(f"#row-{COUNTED}-1").evaluate("card => card.open")
+    page.context.close()
+
+
+#: Smallest letters on paper, in points.
+PRINTED = 9
+
+
+def test_letters_on_paper_are_large_enough(opened: Any, folder: str) -> None:
+    for file in ("report.html", "questions/common_harms.html", "methods.html"):
+        page = visit(opened, f"{folder}/{file}")
+        page.emulate_media(media="print")
+        smallest = page.evaluate(
+            "Math.min(...[...document.querySelectorAll('p, li, td, th, dd, dt, small, summary, "
+            "figcaption, caption')].filter((e) => e.checkVisibility() && e.textContent.trim())"
+            ".map((e) => parseFloat(getComputedStyle(e).fontSize)))"
+        )
+        assert smallest * 0.75 >= PRINTED, (file, smallest)
+        page.context.close()
 
 
 def test_nothing_is_fetched_and_nothing_fails(opened: Any, address: str) -> None:
@@ -108,36 +182,35 @@ def test_the_policy_of_the_page_stops_requests_and_foreign_scripts(
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1100, 1280, 1700])
-def test_no_part_of_the_page_is_wider_than_the_screen(
-    opened: Any, address: str, width: int
-) -> None:
-    page = visit(opened, address, viewport={"width": width, "height": 800})
-    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
-    page.context.close()
+def test_no_part_of_a_page_is_wider_than_the_screen(opened: Any, folder: str, width: int) -> None:
+    for file in KINDS:
+        page = visit(opened, f"{folder}/{file}", viewport={"width": width, "height": 800})
+        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        wider = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert wider <= 0, file
+        page.context.close()
 
 
-def test_without_javascript_everything_is_there(opened: Any, address: str) -> None:
-    page = visit(opened, address, java_script_enabled=False)
+def test_without_javascript_everything_is_there(opened: Any, folder: str) -> None:
+    pages: dict[str, Any] = {}
     for result in committed_results():
-        article = page.locator(f"#{result['name']}")
-        fold = article.locator("details.fold")
-        if not fold.evaluate("part => part.open"):
-            fold.locator("> summary").click()
-        assert article.locator("svg.plot").first.is_visible()
-        assert " ".join(result["sentences"][0].split()) in " ".join(
-            article.locator(".answer").inner_text().split()
-        )
-    assert page.locator("#living").is_hidden()
-    assert page.locator("details.try").count() == 0
-    card = page.locator("details.card").first
-    assert card.count() == 1
-    page.context.close()
+        file = file_of(result["name"])
+        if file not in pages:
+            pages[file] = visit(opened, f"{folder}/{file}", java_script_enabled=False)
+        place = pages[file].locator(f"#{result['name']}")
+        assert place.is_visible()
+        if result["k"]:
+            assert place.locator("svg.plot").first.is_visible()
+            assert " ".join(result["sentences"][0].split()) in " ".join(
+                place.locator(".answer").inner_text().split()
+            )
+    for page in pages.values():
+        assert page.locator("details.try").count() == 0
+        page.context.close()
 
 
 def test_unticking_a_trial_marks_the_numbers_as_a_selection(opened: Any, address: str) -> None:
     page = visit(opened, address)
-    page.locator(f"#{COUNTED} > details.fold > summary").click()
     page.locator(f"{BOX} > summary").click()
     banner = page.locator(f"{BOX} .selection-banner")
     assert "published result" in banner.inner_text()
@@ -154,7 +227,6 @@ def test_unticking_a_trial_marks_the_numbers_as_a_selection(opened: Any, address
 
 def test_a_link_restores_the_whole_selection(opened: Any, address: str) -> None:
     page = visit(opened, address)
-    page.locator(f"#{COUNTED} > details.fold > summary").click()
     page.locator(f"{BOX} > summary").click()
     page.locator(f"{BOX} input[type=checkbox]").nth(1).uncheck()
     page.select_option(f"#try-{COUNTED}-tau", "DL")
@@ -162,6 +234,7 @@ def test_a_link_restores_the_whole_selection(opened: Any, address: str) -> None:
     page.select_option(f"#try-{COUNTED}-measure", "OR")
     numbers = page.locator(f"{BOX} dl.numbers").inner_text()
     link = page.locator(f"{BOX} .try-links a").get_attribute("href")
+    assert page.evaluate("location.hash") == link, "the address bar holds the selection"
     page.context.close()
     again = visit(opened, address + link)
     assert again.locator(f"{BOX} dl.numbers").inner_text() == numbers
@@ -185,12 +258,11 @@ def test_a_broken_link_does_no_harm(opened: Any, address: str, state: str) -> No
 
 def test_no_trial_left_says_so(opened: Any, address: str) -> None:
     page = visit(opened, address)
-    page.locator(f"#{COUNTED} > details.fold > summary").click()
     page.locator(f"{BOX} > summary").click()
     boxes = page.locator(f"{BOX} input[type=checkbox]")
     for place in range(boxes.count()):
         boxes.nth(place).uncheck()
-    assert "none left" in page.locator(f"{BOX} dl.numbers").inner_text()
+    assert "tick at least one trial" in page.locator(f"{BOX} dl.numbers").inner_text()
     assert page.errors == []
     page.context.close()
 
@@ -221,38 +293,26 @@ def test_the_keyboard_reaches_every_control_and_shows_where_it_is(
     page.context.close()
 
 
-def test_the_answer_stands_before_what_is_behind_it(opened: Any, address: str) -> None:
-    page = visit(opened, address)
-    named = {item["name"] for item in committed_context()["findings"]}
-    for result in committed_results():
-        article = page.locator(f"#{result['name']}")
-        assert article.locator("> .answer").is_visible()
-        wanted = result["name"] in named and result["k"] > 0 and result["section"] != "harms"
-        assert article.locator("details.fold").evaluate("part => part.open") == wanted
-    page.goto(f"{address}#row-{COUNTED}-1")
-    assert page.locator(f"#{COUNTED} svg.plot").first.is_visible(), "a link opens the fold"
-    page.context.close()
+def test_the_answer_stands_before_what_is_behind_it(opened: Any, folder: str) -> None:
+    for name in (COUNTED, "nmda_adhd_symptoms"):
+        page = visit(opened, f"{folder}/{file_of(name)}")
+        first = page.locator("#answer .big").bounding_box()["y"]
+        assert first < page.locator(f"#{name} > .answer").bounding_box()["y"]
+        assert page.locator(f"#{name} > .answer").is_visible()
+        folds = page.locator(f"#{name} details.fold")
+        assert folds.count() >= 4
+        assert not any(fold.evaluate("part => part.open") for fold in folds.all())
+        page.context.close()
 
 
-def test_the_contents_stay_in_sight_beside_the_text(opened: Any, address: str) -> None:
-    page = visit(opened, address, viewport={"width": 1280, "height": 800})
-    page.locator("#references").scroll_into_view_if_needed()
-    box = page.locator("nav.toc").bounding_box()
-    text = page.locator("#references").bounding_box()
-    assert 0 <= box["y"] < 100 and box["x"] + box["width"] <= text["x"]
-    page.set_viewport_size({"width": 390, "height": 800})
-    assert page.locator("nav.toc").evaluate("n => getComputedStyle(n).position") == "static"
-    page.context.close()
-
-
-def test_a_measure_without_a_trial_names_the_trial(opened: Any, address: str) -> None:
+def test_a_measure_without_a_trial_names_the_trial(opened: Any, folder: str) -> None:
     partly = next(
-        (item["engine"]["name"], measure)
-        for section in committed_context()["sections"] for item in section["analyses"]
-        if item["engine"] for measure, _ in item["engine"]["measures"]
-        if measure == "SMD" and any(row["a"] is None for row in item["engine"]["parts"][0]["rows"])
+        (engine["name"], measure)
+        for view in committed_context()["views"].values() if (engine := view["engine"])
+        for measure, _ in engine["measures"]
+        if measure == "SMD" and any(row["a"] is None for row in engine["parts"][0]["rows"])
     )  # fmt: skip
-    page = visit(opened, f"{address}#try={partly[0]}&measure={partly[1]}")
+    page = visit(opened, f"{folder}/{file_of(partly[0])}#try={partly[0]}&measure={partly[1]}")
     said = page.locator(f"#try-{partly[0]}-box [data-unsaid]")
     assert "do not give this measure" in said.inner_text()
     assert page.errors == []
@@ -276,14 +336,14 @@ def test_a_term_explains_itself_on_focus(opened: Any, address: str) -> None:
 
 @pytest.mark.parametrize(("later", "stale"), [(30, False), (400, True)])
 def test_the_age_of_the_search_is_by_the_readers_calendar(
-    opened: Any, address: str, later: int, stale: bool
+    opened: Any, front: str, later: int, stale: bool
 ) -> None:
     living = committed_context()["living"]
     day = datetime.date.fromisoformat(living["searched"]) + datetime.timedelta(days=later)
     context = opened.new_context()
     page = context.new_page()
     page.clock.set_fixed_time(datetime.datetime(day.year, day.month, day.day, 12))
-    page.goto(address)
+    page.goto(front)
     words = page.locator("#living").inner_text()
     assert f"{later} days old" in words
     assert ("Stale since " + living["due"] in words) == stale
@@ -295,7 +355,7 @@ def test_the_page_on_paper_shows_what_was_closed(opened: Any, address: str) -> N
     page.emulate_media(media="print")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate("[...document.querySelectorAll('details')].every((d) => d.open)")
-    assert page.locator("nav.toc").is_hidden()
+    assert page.locator("nav.bar").is_hidden()
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert not page.evaluate("[...document.querySelectorAll('details')].every((d) => d.open)")
     page.context.close()

@@ -11,7 +11,7 @@ from ketameta.analyses import interval_words, summary_of_findings, written
 from ketameta.formatting import format_count, format_p
 from ketameta.measures import Measure
 from ketameta.report import claim_rows, empty_words, finding_rows, moderator_rows, tables_of
-from report_pages import committed_context, committed_page, committed_results
+from report_pages import committed_context, committed_pages, committed_results
 
 
 def shown(result: dict, pooled: dict) -> tuple[str, str]:
@@ -57,14 +57,28 @@ def test_questions_without_a_trial_are_in_the_summary_of_findings() -> None:
     assert all(row["effect"] == "no eligible trial" for row in rows if row["k"] == 0)
 
 
-def test_key_findings_have_the_numbers_of_the_analyses() -> None:
+def test_the_clinicians_table_has_the_numbers_and_the_side_of_each_headline() -> None:
     by_name = {result["name"]: result for result in committed_results()}
-    for item in committed_context()["findings"]:
-        result = by_name[item["name"]]
-        if result["k"] and result["pooled"]:
-            estimate, interval = shown(result, result["pooled"])
-            assert estimate in item["finding"], item
-            assert interval.strip("()") in item["finding"], item
+    table = committed_context()["clinicians"]
+    assert 5 <= len(table.rows) <= 10
+    for row in table.rows:
+        result = by_name[row[0].href]
+        led, (_, _, effect, absolute, certainty) = result["headline"], row
+        assert certainty.words
+        if led["estimate"] is None:
+            assert "no eligible trial" in effect.text
+            continue
+        measure = Measure(led["measure"])
+        if measure.is_ratio:
+            assert f" {written(led['estimate'], measure)} (" in effect.text
+        else:
+            sides = ("better", "worse") if measure is Measure.SMD else ("lower", "higher")
+            assert effect.text.startswith(f"{abs(led['estimate']):.2f} ")
+            assert sides[led["estimate"] > 0] in effect.text.partition("(")[0]
+            assert "\u2212" not in effect.text, "a direction in words, never a bare minus"
+        assert (led["side"] == "unclear") == ("includes no difference" in effect.small)
+        if led["absolute"]:
+            assert f"{led['absolute']['treated']:.0f} on treatment" in absolute.text
 
 
 def test_the_certainty_table_has_the_numbers_of_the_analyses() -> None:
@@ -91,7 +105,7 @@ def test_the_certainty_table_has_the_numbers_of_the_analyses() -> None:
 def test_the_claims_ledger_says_the_same_everywhere(place: str) -> None:
     context = committed_context()
     text = {
-        "page": html.unescape(re.sub(r"<[^>]+>", "", committed_page())),
+        "page": html.unescape(re.sub(r"<[^>]+>", "", committed_pages()["methods.html"])),
         "pdf": " ".join(
             f"{row['claim']} {row['verdict']} {row['tested']} {row['beside']}"
             for row in claim_rows(context["claims"])
@@ -108,7 +122,7 @@ def test_the_claims_ledger_says_the_same_everywhere(place: str) -> None:
 
 
 def test_every_claim_shows_its_rule_its_origin_and_what_would_support_it() -> None:
-    page = html.unescape(committed_page())
+    page = html.unescape(committed_pages()["methods.html"])
     for row in committed_context()["claims"]:
         assert row["made_at"] in page and row["cites"] in page
         if row["source"] != "untraceable":
@@ -121,7 +135,7 @@ def test_the_evidence_map_is_a_figure_whose_alternative_counts_the_gaps() -> Non
     empty = sum(cell["trials"] == 0 for cell in cells)
     words = f"{empty} of {len(cells)} cells have no trial"
     assert words in context["map"]["alt"]
-    page = committed_page()
+    page = committed_pages()["methods.html"]
     section = page[page.index('<section id="map"') :]
     figure = section[: section.index("</figure>")]
     assert "<svg" in figure and words in figure

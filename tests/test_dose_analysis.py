@@ -26,7 +26,7 @@ from helpers import (
 from ketameta.analyses import load_spec, run_analysis
 from ketameta.errors import SpecError
 from ketameta.evidence import derive_effects
-from ketameta.report import dose_rows
+from ketameta.report import dose_table
 from tolerances import PUBLISHED
 
 DOSES = (
@@ -218,12 +218,10 @@ def test_only_dose_analyses_have_doses(tmp_path: Path) -> None:
 
 def test_the_table_has_each_dose_by_both_curves(run: Any) -> None:
     result = run(joined(*FOUR))
-    rows = dose_rows(result)
-    assert [(row["dose"], row["trials"]) for row in rows] == [
-        ("28 mg", "2"), ("56 mg", "3"), ("84 mg", "4"),
-    ]  # fmt: skip
+    rows = dose_table(result).texts
+    assert [row[:2] for row in rows] == [["28 mg", "2"], ["56 mg", "3"], ["84 mg", "4"]]
     last = result["dose_response"]["linear"]["at_doses"][-1]
-    assert rows[-1]["linear"].startswith(f"{last['estimate']:.2f}".replace("-", "\u2212"))
+    assert rows[-1][2].startswith(f"{last['estimate']:.2f}".replace("-", "\u2212"))
     alone = run(joined(dose_trial("alder_2014", {84: 15})))
-    assert dose_rows(alone)[0]["spline"] == "withheld"
-    assert dose_rows(run(joined(*FOUR), '\n[dose]\nunit = "g"\n')) == []
+    assert dose_table(alone).texts[0][3] == "withheld"
+    assert dose_table(run(joined(*FOUR), '\n[dose]\nunit = "g"\n')) is None

@@ -11,7 +11,7 @@ from ketameta.errors import NotEstimableError, UsageError
 from ketameta.formatting import MINUS
 from ketameta.models import two_stage
 from ketameta.models.diagnostics import AGREEMENTS
-from ketameta.report import dose_check_rows, two_stage_words
+from ketameta.report import dose_check_table, two_stage_words
 from test_dose_analysis import FOUR, dose_trial, joined, run  # noqa: F401
 from test_dose_response import REFERENCE, SETS, columns, fit_doses, fit_reference, three_doses
 from tolerances import DENSE, DOSE_RESPONSE, PUBLISHED, TWO_STAGE
@@ -85,8 +85,8 @@ def test_an_analysis_carries_the_checks_of_its_line(run: Any) -> None:  # noqa: 
     wald = checks["companions"][1]
     assert wald["estimate"] == pytest.approx(main["estimate"], rel=PUBLISHED)
     assert wald["ci_high"] - wald["ci_low"] < main["ci_high"] - main["ci_low"]
-    rows = dose_check_rows(result)
-    assert [row["label"] for row in rows][:3] == [
+    rows = dose_check_table(result).texts
+    assert [row[0] for row in rows][:3] == [
         *("The line shown above", "One slope for all trials (common effect)", "Wald interval"),
     ]
     assert len(rows) == 3 + 4

@@ -11,10 +11,11 @@ from helpers import ANALYSIS, PROJECT, arm, evidence_of, score, spec_of, study, 
 from ketameta.analyses import numbers_of, run_analysis
 from ketameta.evidence import derive_effects
 from ketameta.report import (
-    group_table,
+    group_tables,
     league_rows,
     league_table,
     registry_counts,
+    same_words,
     slope_words,
 )
 from report_pages import committed_result
@@ -66,8 +67,8 @@ def test_what_goes_together_with_the_group_is_counted_in_trials(run: Any) -> Non
 
 
 def test_definitions_stand_side_by_side_and_are_never_merged(run: Any) -> None:
-    table = group_table(run(BY_TREATMENT), PROJECT)
-    assert [(row["group"], row["definition"]) for row in table["definitions"]] == [
+    _, table = group_tables(run(BY_TREATMENT), PROJECT)
+    assert [tuple(row[1:]) for row in table.texts] == [
         ("Treatment-resistant", "two failures"),
         ("Treatment-resistant", "three failures"),
         ("Treatment resistance not required", "not required"),
@@ -76,22 +77,24 @@ def test_definitions_stand_side_by_side_and_are_never_merged(run: Any) -> None:
 
 
 def test_only_what_differs_has_a_column(run: Any) -> None:
-    table = group_table(run(BY_TREATMENT), PROJECT)
-    assert table["columns"] == ["Route", "Regimen"]
-    assert table["rows"][1]["cells"] == ["intranasal 1; intravenous 1", "weekly 2"]
-    assert "blinding double blind" in table["same"]
+    result = run(BY_TREATMENT)
+    table = group_tables(result, PROJECT)[0]
+    assert table.header[3:] == ["Route", "Regimen"]
+    assert table.texts[1][3:] == ["intranasal 1; intravenous 1", "weekly 2"]
+    assert "blinding double blind" in same_words(result)
 
 
 def test_groups_that_are_no_people_have_no_such_table(run: Any) -> None:
     result = run('\n[model]\nmeasure = "MD"\ngroup_by = "blinding"\n')
     assert result["group_facts"] is None
-    assert group_table(result, PROJECT) is None
+    assert group_tables(result, PROJECT) == []
     assert run(BY_TREATMENT, ())["group_facts"] is None
 
 
 def league(order: list[str], pairs: list[tuple[str, str, float]]) -> dict[str, Any]:
     return {
         "name": "net",
+        "title": "Net",
         "measure": "SMD",
         "network": {
             "withheld": "",
@@ -111,13 +114,13 @@ def league(order: list[str], pairs: list[tuple[str, str, float]]) -> dict[str, A
 def test_a_league_table_reads_row_against_column() -> None:
     result = league(["a", "b", "c"], [("a", "c", -1.0), ("b", "c", -0.4), ("a", "b", -0.6)])
     table = league_table(result)
-    assert table["columns"] == ["a", "b"]
-    assert [row["treatment"] for row in table["rows"]] == ["b", "c"]
-    cells = table["rows"][1]["cells"]
+    assert table.header == ["Treatment", "a", "b"]
+    assert [row[0] for row in table.texts] == ["b", "c"]
     # c against a is a against c with the sign and the ends turned.
-    assert [cell["text"] for cell in cells] == ["1.00 (0.70 to 1.20)", "0.40 (0.10 to 0.60)"]
-    assert [cell["direct"] for cell in cells] == [True, True]
-    assert table["rows"][0]["cells"] == [{"text": "0.60 (0.30 to 0.80)", "direct": False}]
+    assert table.texts[1][1:] == ["1.00 (0.70 to 1.20)", "0.40 (0.10 to 0.60)"]
+    assert [cell.mark for cell in table.rows[1][1:]] == ["some", "some"]
+    assert table.texts[0][1:] == ["0.60 (0.30 to 0.80)", ""]
+    assert table.rows[0][1].mark == ""
     assert [row[2:5] for row in league_rows(result)] == [
         ["a", "c", -1.0],
         ["b", "c", -0.4],
@@ -129,7 +132,7 @@ def test_every_pair_of_the_committed_network_is_in_its_league_table() -> None:
     result = committed_result("adhd_network")
     table = league_table(result)
     nodes = len(result["network"]["nodes"])
-    assert sum(len(row["cells"]) for row in table["rows"]) == nodes * (nodes - 1) // 2
+    assert sum(cell != "" for row in table.texts for cell in row[1:]) == nodes * (nodes - 1) // 2
     assert len(league_rows(result)) == nodes * (nodes - 1) // 2
 
 

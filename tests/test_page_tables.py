@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 import struct
@@ -14,8 +15,8 @@ from PIL import Image
 
 from ketameta.build import draw_pictures, pictures
 from ketameta.paths import ProjectPaths
-from ketameta.report import analysis_tables
-from report_pages import committed_page, committed_results
+from ketameta.report import Cell, Table, analysis_tables, listed_tables
+from report_pages import committed_context, committed_pages
 
 PIXELS_PER_METRE = 11811  # 300 to the inch
 
@@ -24,52 +25,60 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_every_cell_of_every_table_of_an_analysis_is_in_its_csv() -> None:
-    page = committed_page()
-    found = analysis_tables(page)
-    assert set(found) == {f"analysis-{result['name']}.csv" for result in committed_results()}
-    articles = re.findall(r'<article id="([^"]+)".*?</article>', page, flags=re.DOTALL)
-    assert len(articles) == len(found)
-    for match in re.finditer(r'<article id="([^"]+)"(.*?)</article>', page, flags=re.DOTALL):
-        name, text = match.groups()
-        bodies = re.sub(r"<thead>.*?</thead>", "", text, flags=re.DOTALL)
-        assert len(rows(found[f"analysis-{name}.csv"])) == len(re.findall(r"<t[dh][ >]", bodies))
+def test_every_table_of_an_analysis_on_its_page_is_in_its_csv() -> None:
+    compared = 0
+    for page in committed_context()["pages"]:
+        text = html.unescape(committed_pages()[page.file])
+        for name in page.analyses:
+            view = committed_context()["views"][name]
+            found = rows(analysis_tables(listed_tables(view)))
+            tables = {row["table"] for row in found}
+            assert {table.caption for table in listed_tables(view)} == tables
+            if view["k"]:
+                assert all(f">{table}</caption>" in text for table in tables), name
+                compared += len(tables)
+    assert compared > 200
 
 
 def test_a_cell_carries_its_table_row_and_heading() -> None:
-    page = (
-        '<article id="one"><div role="region" aria-label="Trials of one"><table><thead><tr>'
-        "<th>Study</th><th>Effect</th></tr></thead><tbody><tr><td>Alder <b>2014</b></td>"
-        "<td>=1+1</td></tr><tr><td>Birch</td><td>2</td></tr></tbody></table></div></article>"
+    table = Table.of(
+        "Trials of one",
+        ("Study", ("Effect", "n")),
+        [(Cell("Alder 2014", "again"), "=1+1"), ("Birch", "2")],
     )
-    (text,) = analysis_tables(page).values()
-    assert rows(text) == [
-        {"table": "Trials of one", "row": "1", "column": "Study", "value": "Alder 2014"},
+    assert table.header == ["Study", "Effect"]
+    assert table.texts == [["Alder 2014 again", "=1+1"], ["Birch", "2"]]
+    assert rows(analysis_tables([table])) == [
+        {"table": "Trials of one", "row": "1", "column": "Study", "value": "Alder 2014 again"},
         {"table": "Trials of one", "row": "1", "column": "Effect", "value": "'=1+1"},
         {"table": "Trials of one", "row": "2", "column": "Study", "value": "Birch"},
         {"table": "Trials of one", "row": "2", "column": "Effect", "value": "2"},
     ]
 
 
-def test_every_table_outside_the_analyses_offers_its_csv() -> None:
-    page = re.sub(r"<article.*?</article>", "", committed_page(), flags=re.DOTALL)
-    for match in re.finditer(r'<section id="([^"]+)"(.*?)</section>', page, flags=re.DOTALL):
-        if "<table" in match.group(2):
-            assert re.search(r'href="tables/\w+\.csv" download', match.group(2)), match.group(1)
+def test_every_table_of_front_page_and_methods_offers_its_csv() -> None:
+    for file in ("report.html", "methods.html"):
+        for match in re.finditer(
+            r'<section id="([^"]+)"(.*?)</section>', committed_pages()[file], flags=re.DOTALL
+        ):
+            if "<table" in match.group(2):
+                assert re.search(r'href="tables/\w+\.csv" download', match.group(2)), match.group(1)
 
 
 def test_every_figure_is_offered_as_svg_and_the_page_says_how_to_have_others(
     built: ProjectPaths,
 ) -> None:
-    page = (built.reports / "report.html").read_text(encoding="utf-8")
-    figures = re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)
-    assert figures
-    for figure in figures:
-        offered = re.findall(r'href="figures/([\w-]+)\.(\w+)" download', figure)
-        assert [ending for _, ending in offered] == ["svg"], figure[:200]
-        assert (built.figures / f"{offered[0][0]}.svg").is_file()
-    assert "make forest" in page and "make release" in page
-    assert not re.search(r'href="[^":]*\.(png|zip)"', page)
+    for file in ("methods.html", "questions/mood.html"):
+        page = (built.reports / file).read_text(encoding="utf-8")
+        figures = re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)
+        assert figures
+        for figure in figures:
+            offered = re.findall(r'href="(?:\.\./)?figures/([\w-]+)\.(\w+)" download', figure)
+            assert [ending for _, ending in offered] == ["svg"], figure[:200]
+            assert (built.figures / f"{offered[0][0]}.svg").is_file()
+        assert not re.search(r'href="[^":]*\.(png|zip)"', page)
+    methods = (built.reports / "methods.html").read_text(encoding="utf-8")
+    assert "make forest" in methods and "make release" in methods
 
 
 def test_pictures_are_made_of_the_svg_alone_with_its_words_at_300_dots_to_the_inch(

@@ -78,7 +78,7 @@ def test_a_batch_may_be_called_by_two_words(built: ProjectPaths, tmp_path: Path)
     assert set(one) == set(two)
     name = "reports/results/rapid.json"
     assert two[name] == one[name].replace(b"extracted/demo/", b"extracted/murrough 2013/")
-    assert b"data/extracted/murrough 2013/outcomes.csv" in two["reports/report.html"]
+    assert b"data/extracted/murrough 2013/outcomes.csv" in two["reports/questions/mood.html"]
 
 
 def test_two_builds_in_two_folders_are_identical(built: ProjectPaths, tmp_path: Path) -> None:
@@ -88,9 +88,9 @@ def test_two_builds_in_two_folders_are_identical(built: ProjectPaths, tmp_path: 
     one, two = files_of(built), files_of(other)
     assert list(one) == list(two)
     assert [name for name in one if one[name] != two[name]] == []
-    for expected in ("report.html", "manifest.json", "effects.csv", "results/rapid.json",
-                     "results/nausea.json", "figures/rapid.svg",
-                     "figures/evidence_map.svg"):  # fmt: skip
+    for expected in ("report.html", "questions/mood.html", "methods.html", "manifest.json",
+                     "effects.csv", "results/rapid.json", "results/nausea.json",
+                     "figures/rapid.svg", "figures/evidence_map.svg"):  # fmt: skip
         assert f"reports/{expected}" in one
 
 
@@ -139,6 +139,9 @@ def test_a_changed_cell_recomputes_only_the_analyses_it_reaches(
         "reports/effects.csv",
         "reports/results/rapid.json",
         "reports/report.html",
+        "reports/questions/harms.html",
+        "reports/questions/mood.html",
+        "reports/methods.html",
         "reports/report.pdf",
         "reports/manifest.json",
         "reports/tables/analysis-rapid.csv",
@@ -374,7 +377,7 @@ def test_results_of_somebody_else_can_be_gone_on_with(project: ProjectPaths) -> 
     other = text.replace("Depression after ketamine", "Depression, seen elsewhere")
     build(project, instead={"results/rapid.json": other})
     assert (project.results / "rapid.json").read_text(encoding="utf-8") == other
-    assert "Depression, seen elsewhere" in (project.reports / "report.html").read_text()
+    assert "Depression, seen elsewhere" in (project.reports / "questions/mood.html").read_text()
     build(project)
     assert (project.results / "rapid.json").read_text(encoding="utf-8") == text
 
@@ -524,7 +527,8 @@ def test_the_page_is_written_again_only_when_something_it_rests_on_changed(
 ) -> None:
     calls: list[str] = []
     monkeypatch.setattr(
-        "ketameta.report.publish.render_html", lambda _: calls.append("page") or "<html></html>"
+        "ketameta.report.publish.render_pages",
+        lambda _: calls.append("page") or {"report.html": "<html></html>"},
     )
     build(project)
     assert calls == []

@@ -11,16 +11,19 @@ from helpers import PROJECT
 from ketameta.errors import ReportError
 from ketameta.evidence import load_project
 from ketameta.paths import project_paths
-from ketameta.report import summary
+from ketameta.report import texts_of
+from ketameta.report.prose import TEXTS
 
-RESULTS: dict[str, Any] = {"caffeine": {"k": 3, "pooled": None, "events": None, "name": "caffeine"}}
+RESULTS: dict[str, Any] = {
+    "caffeine": {"k": 3, "name": "caffeine", "headline": {"side": "unclear", "absolute": None}}
+}
 
 
 def parts(root: Path, text: str, name: str = "background") -> Any:
     folder = root / "analyses" / "text"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    return summary.prose(project_paths(root), RESULTS, load_project(root))(name)
+    return texts_of(project_paths(root), RESULTS, load_project(root))(name)
 
 
 def test_numbers_of_a_text_are_those_of_results(tmp_path: Path) -> None:
@@ -48,10 +51,10 @@ def test_a_project_without_texts_says_nothing_of_another_topic(tmp_path: Path) -
         '[project]\ntitle = "Caffeine"\nquestion = "Does caffeine help?"\nheadline = "caffeine"\n',
         encoding="utf-8",
     )
-    text = summary.prose(project_paths(tmp_path), RESULTS, load_project(tmp_path))
+    text = texts_of(project_paths(tmp_path), RESULTS, load_project(tmp_path))
     assert text("background") == [("", ["Does caffeine help?"])]
     assert text("plain_summary")[0][1][0] == "Yes. We could use three studies."
-    none = summary.prose(project_paths(tmp_path), {}, load_project(tmp_path))
+    none = texts_of(project_paths(tmp_path), {}, load_project(tmp_path))
     assert "No " not in " ".join(none("plain_summary")[0][1])
-    words = " ".join(s for name in summary.TEXTS for _, said in text(name) for s in said).lower()
+    words = " ".join(s for name in TEXTS for _, said in text(name) for s in said).lower()
     assert not any(term.name.lower() in words for term in PROJECT.glossary)

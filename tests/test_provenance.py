@@ -132,7 +132,7 @@ def test_curves_and_means_over_time_show_their_lines_of_r() -> None:
     found = {
         item["name"]: item["r_blocks"]
         for section in committed_context()["sections"] for item in section["analyses"]
-        if item["dose_rows"] or item["over_time_rows"]
+        if item["tables"]["doses"] or item["tables"]["over_time"]
     }  # fmt: skip
     assert found
     for name, blocks in found.items():

@@ -19,9 +19,9 @@ from ketameta.models import critical_value
 from report_pages import (
     browser,
     committed_context,
-    committed_page,
     committed_provenance,
     committed_result,
+    page_of_all,
     write_page,
 )
 from tolerances import BROWSER, WORKED_PUBLISHED
@@ -34,7 +34,7 @@ QUANTITIES = ("estimate", "se", "ci_low", "ci_high", "tau2", "i2", "q", "pi_low"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    address = write_page(tmp_path_factory.mktemp("page"), committed_page())
+    address = write_page(tmp_path_factory.mktemp("page"), page_of_all())
     with browser() as opened:
         found = opened.new_page()
         found.goto(address)
@@ -239,7 +239,7 @@ def test_the_data_in_the_page_are_those_of_the_results(page: Any) -> None:
 
 def test_a_saved_page_is_one_file(page: Any, tmp_path: Path) -> None:
     # The page pools from another folder, where nothing else is.
-    address = write_page(tmp_path, committed_page())
+    address = write_page(tmp_path, page_of_all())
     page.goto(f"{address}#try=nmda_adhd_symptoms")
     trials = committed_result("nmda_adhd_symptoms")["k"]
     assert page.locator("#try-nmda_adhd_symptoms-box dd").first.inner_text() == str(trials)

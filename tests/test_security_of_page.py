@@ -20,7 +20,7 @@ from ketameta.plots import forest, look
 from ketameta.plots.forest_data import Forest, Group, Trial
 from ketameta.report import csv_text, guarded, inline_svg
 from ketameta.report.html import _json_for_script
-from report_pages import browser, committed_page, write_page
+from report_pages import browser, committed_pages, page_of_all, write_page
 
 SCRIPT = "<script>window.hostile = 1</script>"
 PICTURE = "\"'><img src=x onerror='window.hostile = 1'>"
@@ -49,11 +49,13 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> ProjectPaths:
 
 
 def test_the_page_shows_hostile_texts_and_runs_none(hostile: ProjectPaths) -> None:
-    page = (hostile.reports / "report.html").read_text(encoding="utf-8")
-    assert SCRIPT not in page
-    assert "onerror='window" not in page.replace("&#39;", "&")
-    assert JINJA in page, "shown as it is, not computed"
-    assert page.count("<script") == 2
+    pages = {path.name: path.read_text(encoding="utf-8")
+             for path in sorted(hostile.reports.rglob("*.html"))}  # fmt: skip
+    for page in pages.values():
+        assert SCRIPT not in page
+        assert "onerror='window" not in page.replace("&#39;", "&")
+    assert JINJA in pages["methods.html"], "shown as it is, not computed"
+    assert [page.count("<script") for page in pages.values()] == [1, 2, 1]
 
 
 def test_in_a_browser_nothing_hostile_runs(hostile: ProjectPaths) -> None:
@@ -61,13 +63,14 @@ def test_in_a_browser_nothing_hostile_runs(hostile: ProjectPaths) -> None:
         page = opened.new_page()
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        page.goto((hostile.reports / "report.html").as_uri() + "#try=rapid&off=alder_2014")
+        (question,) = (hostile.reports / "questions").glob("*.html")
+        page.goto(question.as_uri() + "#try=rapid&off=alder_2014")
         page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
         page.wait_for_timeout(100)
         assert page.evaluate("window.hostile === undefined")
         assert page.locator("img").count() == 0
         assert len(asked) == 1
-        assert SCRIPT in page.locator("h3 >> text=Low mood").first.inner_text()
+        assert SCRIPT in page.locator("h2 >> text=Low mood").first.inner_text()
 
 
 def test_hostile_texts_reach_the_pdf_as_texts(hostile: ProjectPaths) -> None:
@@ -134,7 +137,11 @@ def test_data_cannot_leave_the_element_they_stand_in() -> None:
 
 
 def test_the_policy_names_the_one_script_of_the_page() -> None:
-    page = committed_page()
+    for page in committed_pages().values():
+        the_policy_of(page)
+
+
+def the_policy_of(page: str) -> None:
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)
     assert policy is not None
     assert "default-src 'none'" in policy.group(1)
@@ -142,9 +149,7 @@ def test_the_policy_names_the_one_script_of_the_page() -> None:
 
 
 def test_a_changed_script_does_not_run(tmp_path: Path) -> None:
-    page = committed_page().replace(
-        "window.ketameta = {", "window.foreign = 1; window.ketameta = {"
-    )
+    page = page_of_all().replace("window.ketameta = {", "window.foreign = 1; window.ketameta = {")
     with browser() as opened:
         found = opened.new_page()
         found.goto(write_page(tmp_path, page))

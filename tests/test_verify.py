@@ -261,7 +261,7 @@ ATTACKS: dict[str, tuple[str, Callable[[Path], object]]] = {
     ),
     "a digit of an effect": ("effects.csv", lambda p: one_digit(p, "SMD,")),
     "a digit of a table": ("tables/rows_used.csv", lambda p: one_digit(p, "\n")),
-    "a digit of the page": ("report.html", lambda p: one_digit(p, '<p class="answer">')),
+    "a digit of the page": ("questions/mood.html", lambda p: one_digit(p, '<p class="answer">')),
     "a form feed in the page": ("report.html", edit(b"<p>", b"<p>\x0c")),
     "a line separator in the page": ("report.html", edit(b"<p>", "<p>\u2028".encode())),
     "CR LF in the page": ("report.html", edit(b"\n", b"\r\n")),

@@ -456,10 +456,16 @@ def _write_report(
 
 
 def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[str]:
-    """Remove tables that nothing publishes, and write what is about the published files."""
-    kept = {name.partition("/")[2] for name in names if name.startswith("tables/")}
+    """Remove tables and pages that nothing publishes; write what is about the published files."""
+    kept = [name.rpartition("/") for name in names]
     return [
-        *remove_stray(paths.reports / "tables", kept, paths),
+        *(
+            name
+            for folder in ("tables", "questions")
+            for name in remove_stray(
+                paths.reports / folder, {file for where, _, file in kept if where == folder}, paths
+            )
+        ),
         *_write_if_changed(paths, paths.reports / MANIFEST, manifest),
         *_refresh_releases(paths),
     ]
@@ -467,7 +473,7 @@ def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[st
 
 def _refresh_releases(paths: ProjectPaths) -> list[str]:
     """Bring the page that lists the releases up to date, where there are any."""
-    from ketameta.report.changes import releases
+    from ketameta.report.manifest import releases
 
     if not releases(paths):
         return []

@@ -21,7 +21,6 @@ from ketameta.errors import ReportError, UsageError
 from ketameta.evidence.tables import is_link
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths, project_paths, recover, unfinished, write_atomically
-from ketameta.report.changes import releases
 from ketameta.report.manifest import (
     INDEX,
     MANIFEST,
@@ -29,6 +28,7 @@ from ketameta.report.manifest import (
     file_hash,
     index_html,
     manifest_text,
+    releases,
     reproduction_zip,
 )
 

@@ -33,7 +33,6 @@ from ketameta.evidence.tables import is_link
 from ketameta.formatting import PUBLISHED_DIGITS, plural
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.release import RECORD, remake
-from ketameta.report.changes import releases
 from ketameta.report.manifest import (
     FOLDER,
     INDEX,
@@ -44,6 +43,7 @@ from ketameta.report.manifest import (
     code_files,
     file_hash,
     index_html,
+    releases,
     source_files,
 )
 

@@ -162,11 +162,17 @@ class MapRow(Table):
 
 
 class MapColumn(Table):
-    """A column of the evidence map: what was given."""
+    """A column of the evidence map: what was given.
+
+    ``sought`` are the diagnoses in which it was looked for, ``sought_domain`` the kinds of outcome;
+    any where it is empty. Other cells are out of scope: nobody looked.
+    """
 
     label: NeededText = ""
     intervention: Words = ()
     drug_class: Words = ()
+    sought: Words = ()
+    sought_domain: Words = ()
 
 
 class EvidenceMap(Table):
@@ -214,8 +220,21 @@ class Directness(Table):
         return f"indirect: {self.related_words}" if kind == "related" else f"{kind} evidence"
 
 
+class KnownHarm(Table):
+    """A harm known from labels or other designs, which no eligible trial lets us count.
+
+    ``facts`` are words of ``harm_facts.csv`` that it rests on, ``question`` the page that shows
+    them. One that is not ``listed`` stands on that page only.
+    """
+
+    words: NeededText = ""
+    facts: Words = ()
+    question: Text = ""
+    listed: Flag = True
+
+
 class HarmsSummary(Table):
-    """The figure of all counted harms at the start of their section.
+    """The figure of all counted harms at the start of their section, and harms not counted.
 
     ``shared_ending`` lists ends of titles that are left out where every row would repeat them.
     """
@@ -224,15 +243,7 @@ class HarmsSummary(Table):
     title: Text = "Harms against control"
     note: Text = ""
     shared_ending: Words = ()
-
-
-class Card(Table):
-    """A card of the front page: a heading, its analyses, and the prose beside it."""
-
-    kind: Annotated[str, one_of(CARD_KINDS)] = "benefit"
-    title: NeededText = ""
-    analyses: Words = ()
-    text: Text = ""
+    known: tuple[KnownHarm, ...] = ()
 
 
 class Finding(Table):
@@ -240,6 +251,17 @@ class Finding(Table):
 
     analysis: NeededText = ""
     words: NeededText = ""
+
+
+class Card(Table):
+    """A card of the front page: a heading, its text, icon arrays, and the page that says more."""
+
+    kind: Annotated[str, one_of(CARD_KINDS)] = "benefit"
+    title: NeededText = ""
+    analyses: Words = ()
+    text: Text = ""
+    icon: tuple[Finding, ...] = ()
+    question: Text = ""
 
 
 class Front(Table):
@@ -255,12 +277,18 @@ class Front(Table):
 
 
 class Question(Table):
-    """A page of the report that merges analyses."""
+    """A page of the report that merges analyses.
+
+    ``text`` names its prose in ``analyses/text/``, ``brief`` its title in lists of pages. With
+    ``untested`` it holds the table of all questions without a trial, whichever page they are of.
+    """
 
     key: NeededText = ""
     title: NeededText = ""
+    brief: Text = ""
     analyses: Words = ()
     text: Text = ""
+    untested: Flag = False
 
 
 class GlossaryTerm(Table):
@@ -399,6 +427,9 @@ def _rules(project: Project) -> Iterator[str]:
         if not (column.intervention or column.drug_class):
             yield f"evidence_map.column: {column.label!r} names neither intervention nor drug_class"
         yield from _unknown("evidence_map.column: drug_class", column.drug_class, known)
+        yield from _unknown("evidence_map.column: sought", column.sought, words.diagnosis)
+        where = "evidence_map.column: sought_domain"
+        yield from _unknown(where, column.sought_domain, words.outcome_domain)
     improving = words.meant_to_improve
     yield from _unknown("words.meant_to_improve", improving, words.outcome_domain)
     direct = project.directness
@@ -409,6 +440,14 @@ def _rules(project: Project) -> Iterator[str]:
             "harms.section", [project.harms.section], project.sections, "a [[section]]"
         )
     yield from _unknown("directness.figure", list(direct.figure), DIRECTNESS, "a kind of evidence")
+    pages = [item.key for item in project.question]
+    asked = [card.question for card in project.front.card]
+    for key in filter(None, (*asked, *(harm.question for harm in project.harms.known))):
+        if key not in pages:
+            yield f"no [[question]] has the key {key!r}{did_you_mean(key, pages)}"
+    for key in pages:
+        if key and not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", key):
+            yield f"question {key!r}: lower-case words joined by _ are needed; it names a file"
     columns_shown = [item.name for item in project.moderator]
     shown = project.front.study_columns
     yield from _unknown("front.study_columns", shown, columns_shown, "a [[moderator]]")
@@ -450,7 +489,8 @@ def analysis_problems(project: Project, analyses: Sequence[str]) -> list[str]:
     if project.project.headline:
         named.append(("project.headline", project.project.headline))
     for card in project.front.card:
-        named += [(f"front.card {card.title!r}", name) for name in card.analyses]
+        names = (*card.analyses, *(item.analysis for item in card.icon))
+        named += [(f"front.card {card.title!r}", name) for name in names]
     named += [("front.finding", item.analysis) for item in project.front.finding]
     for page in project.question:
         named += [(f"question {page.key}", name) for name in page.analyses]

@@ -1,10 +1,13 @@
-"""One result with the words, tables and cards that the page shows for it. Computes nothing."""
+"""One result with the words, tables and cards that the report shows for it. Computes nothing.
+
+A room of its own because what one analysis shows does not depend on the page it stands on.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from ketameta.analyses.spec import numbers_of
@@ -13,27 +16,12 @@ from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import format_interval, format_number, format_percent, plural
 from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths
-from ketameta.report.companion_tables import (
-    dose_check_rows,
-    dose_rows,
-    gosh_words,
-    group_table,
-    influence_rows,
-    league_table,
-    network_table,
-    over_time_rows,
-    rho_rows,
-    small_study_words,
-    transitivity_rows,
-    two_stage_words,
-    within_rows,
-)
-from ketameta.report.engine_data import engine_data, independent_rows
-from ketameta.report.network_cards import network_cards
+from ketameta.report import companion_tables as beside
+from ketameta.report.companion_tables import shown
+from ketameta.report.estimates import network_cards, pooled_card, r_blocks
 from ketameta.report.plots import Plot, plots_of
-from ketameta.report.pooled import pooled_card
 from ketameta.report.provenance import Provenance
-from ketameta.report.r_code import r_blocks
+from ketameta.report.tables import Cell, Table
 
 
 def slope_words(result: dict[str, Any], project: Project = NOTHING_DECLARED) -> dict[str, str]:
@@ -87,19 +75,23 @@ def _change(slope: tuple[float, float, float], step: float, measure: Measure) ->
     return f"{how} {format_number(values[0])} ({format_interval(values[1], values[2])})"
 
 
-def varied_rows(result: dict[str, Any], project: Project) -> dict[str, list[dict[str, str]]]:
+def varied_tables(result: dict[str, Any], project: Project) -> dict[str, Table]:
     """Return, by moderator, a row per change made alone; slopes per step of the moderator."""
     measure, known = Measure(result["measure"]), numbers_of(project)
-    found: dict[str, list[dict[str, str]]] = {}
+    found = {}
     for item in result.get("regressions") or ():
         step = known[item["moderator"]].step or 1.0
+        rows = []
         for one in item.get("variations", ()):
             words = "No value and no trial changes." if one["same"] else one["withheld"]
             if one["slope"] is not None:
                 slope = (one["slope"], one["ci_low"], one["ci_high"])
                 words = _change(slope, step, measure)
-            row = {"label": one["label"], "k": str(one["k"]), "words": words}
-            found.setdefault(item["moderator"], []).append(row)
+            rows.append((one["label"], str(one["k"]), words))
+        caption = f"{item['label']} with one choice changed at a time: {result['title']}"
+        head = ("Change", beside.TRIALS, "The effect")
+        if rows:
+            found[item["moderator"]] = Table.of(caption, head, rows)
     return found
 
 
@@ -109,12 +101,21 @@ def analysis_view(
     provenance: Provenance,
     references: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Return one result with the words and tables that the page shows for it."""
-    measure = Measure(result["measure"])
+    """Return one result with the words and tables that the report shows for it.
+
+    Returns
+    -------
+    dict
+        The result itself; ``tables``, by name, each a :class:`Table` or a list of them; figures,
+        cards, words; ``engine``, the data of the page's own calculator.
+    """
+    measure, project = Measure(result["measure"]), provenance.project
     traced = result.get("kind") != "network"
     # Doses of one trial are not joined into one effect: the curve keeps them apart.
     joined = traced and result.get("kind") != "dose_response"
     independent = independent_rows(result, provenance) if joined else []
+    network = network_cards(result, provenance, references)
+    cards = _traced_rows(result, measure, provenance, references) if traced else []
     return {
         **result,
         "tag": provenance.project.directness.tag(result["directness"]),
@@ -122,38 +123,61 @@ def analysis_view(
         "caveats": result["caveats"] if result["k"] else [],
         "svg": figure_text(paths, result["name"]),
         "pages": page_names(paths, result["name"]),
-        "alt": _alt(result),
+        "alt": f"Forest plot. {' '.join(result['sentences'])}",
         "engine": engine_data(result, independent, provenance) if traced else None,
         "pooled_cards": _pooled_cards(result, independent) if traced else [],
         "r_blocks": r_blocks(result),
         "numbers": _numbers(result, measure),
-        "companion_rows": [_companion_row(item, measure) for item in result["companions"]],
-        "over_time_rows": over_time_rows(result),
-        "rho_rows": rho_rows(result),
-        "within_rows": within_rows(result),
-        "dose_rows": dose_rows(result),
-        "dose_check_rows": dose_check_rows(result),
-        "two_stage_words": two_stage_words(result),
-        "influence_rows": influence_rows(result),
-        "network_rows": network_table(result),
-        "league_table": league_table(result),
-        "network_cards": network_cards(result, provenance, references),
-        "transitivity_rows": transitivity_rows(result, provenance.project),
-        "group_table": group_table(result, provenance.project),
-        "slope_words": slope_words(result, provenance.project),
-        "varied_rows": varied_rows(result, provenance.project),
-        "gosh_words": gosh_words(result),
-        "small_study_words": small_study_words(result),
-        "more_figures": [
-            plot_view(paths, plot) for plot in plots_of(result, provenance.project)[1:]
-        ],
-        "event_rows": _event_rows(result),
-        "per_thousand_words": _per_thousand(result),
+        "network_cards": network,
+        "study_rows": cards,
+        "tables": {
+            "beside": beside.beside_table(result),
+            "companions": beside.companion_table(result),
+            "events": beside.event_table(result),
+            "over_time": beside.over_time_table(result),
+            "within": beside.within_table(result),
+            "doses": beside.dose_table(result),
+            "dose_checks": beside.dose_check_table(result),
+            "influence": beside.influence_table(result),
+            "groups": beside.group_tables(result, project),
+            "network": beside.network_table(
+                result,
+                {item["treatment"]: f"#{item['card_id']}" for item in network["estimates"]}
+                if network
+                else {},
+            ),
+            "league": beside.league_table(result),
+            "transitivity": beside.transitivity_table(result, project),
+            "certainty": beside.certainty_tables(result),
+            "choices": beside.choices_table(result),
+            "next_trial": beside.next_trial_table(result),
+            "credibility": {
+                entry["moderator"]: beside.credibility_table(entry, result["title"])
+                for entry in result.get("credibility") or ()
+            },
+            "varied": varied_tables(result, project),
+            "rows": _rows_table(result["title"], network["contrasts"] if network else cards),
+        },
+        "rho_words": beside.rho_words(result),
+        "two_stage_words": beside.two_stage_words(result),
+        "same_words": beside.same_words(result),
+        "slope_words": slope_words(result, project),
+        "gosh_words": beside.gosh_words(result),
+        "small_study_words": beside.small_study_words(result),
+        "more_figures": [plot_view(paths, plot) for plot in plots_of(result, project)[1:]],
         "zero_words": _zero_words(result),
         "leave_one_out_words": _leave_one_out(result, measure),
-        "left": _left(result, provenance.project),
-        "study_rows": _traced_rows(result, measure, provenance, references) if traced else [],
+        "left": _left(result, project),
     }
+
+
+def listed_tables(view: Mapping[str, Any]) -> list[Table]:
+    """Return every table of an analysis that has anything to show."""
+    found: list[Table] = []
+    for item in view["tables"].values():
+        several = item.values() if isinstance(item, dict) else item
+        found += [item] if isinstance(item, Table) else [t for t in several or () if t is not None]
+    return found
 
 
 def _traced_rows(
@@ -167,7 +191,7 @@ def _traced_rows(
     return [
         {
             **row,
-            "shown": _shown(row, measure),
+            "shown": shown(row, measure),
             "card": provenance.card(row, result),
             "card_id": f"row-{result['name']}-{number}",
             "reference": references[row["study_id"]],
@@ -176,22 +200,41 @@ def _traced_rows(
     ]
 
 
+def _rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table | None:
+    """Return the rows of a forest plot or a network, each leading to its card."""
+    made = []
+    for row in rows:
+        label = Cell(row["label"], href=f"#{row['card_id']}", mark="card")
+        if "comparison" in row:
+            made.append((label, row["comparison"], "", row["shown"], "", "; ".join(row["sources"])))
+            continue
+        time = row["time_days"]
+        when = "" if time is None else f", day {format_number(time, 0 if time >= 1 else 2)}"
+        group = f" ({row['subgroup']})" if row["subgroup"] else ""
+        route = row["route"] + (f"; assumed: {row['assumption']}" if row["assumption"] else "")
+        made.append(
+            (label, f"{row['intervention']} v {row['comparator']}{group}".replace("_", " "),
+             f"{row['instrument']}{when}".replace("_", " "), row["shown"], route.replace("_", " "),
+             "; ".join(row["source"]))
+        )  # fmt: skip
+    head = (
+        "Study", "Comparison", "Measured with", beside.ESTIMATE, "Route to the effect",
+        "Extracted row",
+    )  # fmt: skip
+    return Table.of(f"Rows used: {title}", head, made) if made else None
+
+
 def _pooled_cards(
     result: Mapping[str, Any], independent: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return how each pooled number of a result is made."""
-    card = partial(pooled_card, is_ratio=result["is_ratio"])
-    cards = []
-    if result["pooled"] is not None:
-        cards.append(card("All trials", independent, result["pooled"]))
-    for group in result["groups"]:
-        if group["pooled"] is not None:
-            cards.append(card(str(group["label"]), group["rows"], group["pooled"]))
-    return cards
-
-
-def _alt(result: dict[str, Any]) -> str:
-    return f"Forest plot. {' '.join(result['sentences'])}"
+    pools = [("All trials", independent, result["pooled"])]
+    pools += [(str(group["label"]), group["rows"], group["pooled"]) for group in result["groups"]]
+    return [
+        pooled_card(label, rows, pooled, is_ratio=result["is_ratio"])
+        for label, rows, pooled in pools
+        if pooled is not None
+    ]
 
 
 def plot_view(paths: ProjectPaths, plot: Plot) -> dict[str, Any]:
@@ -216,25 +259,23 @@ def figure_text(paths: ProjectPaths, name: str) -> str:
     return (paths.figures / f"{name}.svg").read_text(encoding="utf-8")
 
 
-def _shown(row: Mapping[str, Any], measure: Measure) -> str:
-    interval = interval_words(row["ci_low"], row["ci_high"], measure)
-    return f"{written(row['estimate'], measure)} ({interval})"
-
-
 def _numbers(result: dict[str, Any], measure: Measure) -> list[tuple[str, str]]:
-    """Return the key numbers of a result as label and value."""
-    pooled = result["pooled"]
+    """Return the key numbers of a result as label and value; the headline first."""
+    led, pooled = result["headline"], result["pooled"]
+    numbers = []
+    if led["estimate"] is not None:
+        measured = Measure(led["measure"])
+        people = f"{result['n_participants']:,}" if result["n_participants"] else "not printed"
+        interval = interval_words(led["ci_low"], led["ci_high"], measured)
+        value = f"{written(led['estimate'], measured)} ({interval})"
+        numbers += [("Trials", str(result["k"])), ("People", people), (measured.label, value)]
+        if led["pi_low"] is not None:
+            interval = interval_words(led["pi_low"], led["pi_high"], measured)
+            numbers.append(("Prediction interval for a new trial", interval))
     if pooled is None:
-        return []
-    numbers = [
-        ("Trials", str(result["k"])),
-        ("People", f"{result['n_participants']:,}" if result["n_participants"] else "not printed"),
-        (measure.label, _shown(pooled, measure)),
-    ]
-    if pooled["pi_low"] is not None:
-        interval = interval_words(pooled["pi_low"], pooled["pi_high"], measure)
-        numbers.append(("Prediction interval for a new trial", interval))
+        return numbers
     if pooled["tau2"] is not None:
+        numbers.append((f"Random effects by {pooled['tau2_method']}", shown(pooled, measure)))
         numbers.append(("Between-trial variance (tau²)", _tau2(pooled)))
         numbers.append(("I²", f"{format_number(100 * pooled['i2'], 0)}%"))
         numbers.append(("Q", f"{format_number(pooled['q'])} on {pooled['q_df']} df"))
@@ -250,43 +291,6 @@ def _tau2(pooled: Mapping[str, Any]) -> str:
     if pooled["tau2_ci_low"] is None:
         return text
     return f"{text} ({format_interval(pooled['tau2_ci_low'], pooled['tau2_ci_high'], 3)})"
-
-
-def _companion_row(item: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
-    estimate = "no trial left" if item["k"] == 0 else _shown(item, measure)
-    return {"label": item["label"], "k": item["k"], "shown": estimate}
-
-
-def _event_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the other ways to pool counts, each with its estimate or why there is none."""
-    events = result["events"]
-    if events is None:
-        return []
-    return [
-        {
-            "method": item["method"],
-            "measure": Measure(item["measure"]).label.lower(),
-            "k": events["k"],
-            "shown": item["withheld"] or _shown(item, Measure(item["measure"])),
-        }
-        for item in events["methods"]
-    ]
-
-
-def _per_thousand(result: dict[str, Any]) -> str:
-    """Return the absolute effect in people per thousand, with the risk it starts from."""
-    events = result["events"]
-    if events is None or events["per_thousand"]["estimate"] is None:
-        return ""
-    baseline = format_number(1000 * events["baseline_risk"], 0)
-    change = events["per_thousand"]
-    words = f"{format_number(change['estimate'], 0)} more people"
-    if change["ci_low"] is not None:
-        words += f" (interval {format_interval(change['ci_low'], change['ci_high'], 0)})"
-    return (
-        f"Per 1,000 people: {baseline} have it on control in these trials; {words} on treatment, "
-        "by the pooled risk difference."
-    )
 
 
 def _zero_words(result: dict[str, Any]) -> str:
@@ -310,19 +314,151 @@ def _leave_one_out(result: dict[str, Any], measure: Measure) -> str:
     return f"Leaving out one trial at a time, the estimate runs from {interval}."
 
 
-def _left(result: dict[str, Any], project: Project) -> list[dict[str, Any]]:
-    """Return what was set aside, grouped by reason, largest group first."""
-    items = [*result["set_aside"], *result["unused"]]
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for item in items:
-        groups.setdefault(item["reason"], []).append(item)
+def _left(result: dict[str, Any], project: Project) -> list[str]:
+    """Return what was excluded, grouped by reason, largest group first."""
+    groups: dict[str, list[str]] = {}
+    for item in [*result["set_aside"], *result["unused"]]:
+        groups.setdefault(item["reason"], []).append(project.study_label(item["study_id"]))
     return [
-        {
-            "reason": reason,
-            "count": plural(len(members), "row"),
-            "studies": ", ".join(
-                sorted({project.study_label(item["study_id"]) for item in members})
-            ),
-        }
+        f"{reason}: {plural(len(members), 'row')} ({', '.join(sorted(set(members)))})"
         for reason, members in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0]))
     ]
+
+
+# --- what the page's own calculator needs ---------------------------------------------------------
+
+_COUNTS = ("events_treatment", "n_treatment", "events_control", "n_control")
+
+
+def independent_rows(result: Mapping[str, Any], provenance: Provenance) -> list[dict[str, Any]]:
+    """Return one row per study: its effect, or its effects of several groups joined.
+
+    The same rows as the overall model of an analysis saw.
+    """
+    by_study: dict[str, list[Mapping[str, Any]]] = {}
+    for group in result["groups"]:
+        for row in group["rows"]:
+            by_study.setdefault(row["study_id"], []).append(row)
+    rows = []
+    for study, members in by_study.items():
+        estimate, variance = members[0]["estimate"], members[0]["variance"]
+        if len(members) > 1:
+            estimate, variance = provenance.joined(members, result)
+        rows.append(
+            {
+                "study_id": study,
+                "label": members[0]["label"],
+                "estimate": estimate,
+                "variance": variance,
+                "year": members[0]["year"],
+                "counts": _counts(members[0]) if len(members) == 1 else None,
+                "effect_ids": [name for row in members for name in row["effect_ids"]],
+                "kinds": {row["data_kind"] for row in members},
+            }
+        )
+    return sorted(rows, key=lambda row: (row["year"] or 9999, row["study_id"]))
+
+
+def _counts(row: Mapping[str, Any]) -> list[float] | None:
+    """Return the four numbers of a row that comes from one table of counts."""
+    if row["data_kind"] != "events" or len(row["effect_ids"]) > 1:
+        return None
+    values = [row[name] for name in _COUNTS]
+    return None if any(value is None for value in values) else [float(value) for value in values]
+
+
+def engine_data(
+    result: Mapping[str, Any], rows: list[dict[str, Any]], provenance: Provenance
+) -> dict[str, Any] | None:
+    """Return the data of one analysis for the page's calculator; nothing below two rows.
+
+    Parameters
+    ----------
+    result : mapping
+    rows : list of dict
+        Of :func:`independent_rows`.
+    provenance : Provenance
+        For the same comparisons on another measure.
+    """
+    parts: list[dict[str, Any]] = []
+    other = _other_measure(result)
+    usual = _usual_kind(result)
+
+    def short(row: Mapping[str, Any]) -> dict[str, Any]:
+        made = {
+            "id": row["study_id"],
+            "label": row["label"],
+            "y": row["estimate"],
+            "v": row["variance"],
+            "c": row["counts"],
+        }
+        if other is not None:
+            fits = other is not Measure.SMD or row["kinds"] == {usual}
+            names = row["effect_ids"] if fits else []
+            made["a"] = provenance.on_measure(names, result, str(other))
+        return made
+
+    if result["pooled"] is not None and len(rows) > 1:
+        parts.append({"key": "", "label": "All trials", "rows": [short(row) for row in rows]})
+    for group in result["groups"]:
+        if group["pooled"] is not None and len(group["rows"]) > 1:
+            members = [
+                {**row, "counts": _counts(row), "kinds": {row["data_kind"]}}
+                for row in group["rows"]
+            ]
+            parts.append(
+                {
+                    "key": group["key"],
+                    "label": group["label"],
+                    "rows": [short(row) for row in members],
+                }
+            )
+    if not parts:
+        return None
+    return {
+        "name": result["name"],
+        "measure": result["measure"],
+        "measure_label": result["measure_label"],
+        "is_ratio": result["is_ratio"],
+        "measures": [[str(item), item.label] for item in _measures(result, other, parts)],
+        "tau2": result["spec"]["model"]["tau2_method"],
+        "ci": result["spec"]["model"]["ci_method"],
+        "level": result["level"],
+        "favours": result["favours"],
+        "parts": parts,
+    }
+
+
+def _other_measure(result: Mapping[str, Any]) -> Measure | None:
+    """Return the other measure of scores where it means anything; else ``None``.
+
+    Raw differences can be averaged on one scale only.
+    """
+    rows = [row for group in result["groups"] for row in group["rows"]]
+    if result["kind"] != "pooled" or not rows:
+        return None
+    if result["measure"] == "MD":
+        return Measure.SMD
+    if result["measure"] == "SMD" and len({row["instrument"] for row in rows}) == 1:
+        return Measure.MD
+    return None
+
+
+def _usual_kind(result: Mapping[str, Any]) -> str:
+    """Return the kind of scores most rows have: no other kind is standardised beside it."""
+    kinds = Counter(row["data_kind"] for group in result["groups"] for row in group["rows"])
+    return min(kinds, key=lambda kind: (-kinds[kind], kind), default="")
+
+
+def _measures(
+    result: Mapping[str, Any], other: Measure | None, parts: list[dict[str, Any]]
+) -> list[Measure]:
+    """Return the measures between which a reader can choose; none where there is one."""
+    rows = [row for part in parts for row in part["rows"]]
+    if all(row["c"] is not None for row in rows):
+        return [Measure.OR, Measure.RR, Measure.RD]
+    if other is not None and any(
+        sum(row["a"] is not None for row in part["rows"]) > 1 for part in parts
+    ):
+        return [Measure(result["measure"]), other]
+    return []

@@ -1,10 +1,11 @@
-"""Tables that stand beside a result: times, doses, groups, league, influence, subsets.
+"""Tables that stand beside a result, from its numbers: times, doses, groups, league, influence.
 
-Rows of formatted text from results; computes nothing.
+Computes nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ketameta.analyses.dose_response import dose_label
@@ -12,135 +13,198 @@ from ketameta.analyses.network import treatment_label
 from ketameta.analyses.run import group_label
 from ketameta.analyses.words import agreement_words, interval_words, words_of, written
 from ketameta.evidence.project import NOTHING_DECLARED, Project
-from ketameta.formatting import format_number, format_p, format_percent, plural
+from ketameta.formatting import format_count, format_number, format_p, format_percent, plural
 from ketameta.measures import Measure
+from ketameta.report.tables import Cell, Heading, Table
 
 #: Below this many degrees of freedom a Satterthwaite interval is not to be relied on (Tipton 2015).
 LEAST_DF = 4.0
+#: A number with its interval, as a heading of a column says.
+ESTIMATE = ("Estimate (interval)", "n")
+TRIALS = ("Trials", "n")
 
 
-def over_time_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+def shown(item: Mapping[str, Any], measure: Measure) -> str:
+    """Return ``0.50 (0.20 to 0.80)`` on the readers' scale."""
+    interval = interval_words(item["ci_low"], item["ci_high"], measure)
+    return f"{written(item['estimate'], measure)} ({interval})"
+
+
+def companion_table(result: Mapping[str, Any]) -> Table | None:
+    """Return what other choices would give."""
+    measure = Measure(result["measure"])
+    rows = [
+        (item["label"], str(item["k"]),
+         "no trial left" if item["k"] == 0 else shown(item, measure))
+        for item in result["companions"]
+    ]  # fmt: skip
+    caption = f"Sensitivity analyses: {result['title']}"
+    return Table.of(caption, ("Choice", TRIALS, ESTIMATE), rows) if rows else None
+
+
+def beside_table(result: Mapping[str, Any]) -> Table | None:
+    """Return the estimates that stand beside the headline, each with what it assumes."""
+    led = result["headline"]
+    rows = []
+    for item in led["beside"]:
+        measure = Measure(item["measure"])
+        open_ended = None in (item["estimate"], item["ci_low"], item["ci_high"])
+        value = _open(item, measure) if open_ended else shown(item, measure)
+        what = "one true effect assumed" if item["common_effect"] else ""
+        rows.append(
+            (Cell(item["label"], what), measure.label.lower(), str(item["k"]),
+             item["withheld"] or value)
+        )  # fmt: skip
+    caption = f"Beside the headline: {result['title']}"
+    return Table.of(caption, ("Estimate", "Measure", TRIALS, ESTIMATE), rows) if rows else None
+
+
+def _open(item: Mapping[str, Any], measure: Measure) -> str:
+    """Return an interval of which counts leave an end without bound."""
+    low, high = (
+        "no bound" if end is None else written(end, measure)
+        for end in (item["ci_low"], item["ci_high"])
+    )
+    return f"interval {low} to {high}"
+
+
+def event_table(result: Mapping[str, Any]) -> Table | None:
+    """Return the other ways to pool counts, each with its estimate or why there is none."""
+    events = result["events"]
+    if events is None:
+        return None
+    rows = [
+        (item["method"], Measure(item["measure"]).label.lower(), str(events["k"]),
+         item["withheld"] or shown(item, Measure(item["measure"])))
+        for item in events["methods"]
+    ]  # fmt: skip
+    caption = f"Other ways to pool the counts: {result['title']}"
+    return Table.of(caption, ("Method", "Measure", TRIALS, ESTIMATE), rows)
+
+
+def over_time_table(result: Mapping[str, Any]) -> Table | None:
     """Return one row per time class: effects, mean and change from the reference."""
     found = result["over_time"]
     if found is None or found["withheld"]:
-        return []
+        return None
     measure = Measure(result["measure"])
     changes = {item["name"]: item for item in found["changes"]}
     rows = []
     for item in found["means"]:
         change = changes.get(item["name"])
         rows.append(
-            {
-                "time": words_of(item["name"]),
-                "effects": str(item["effects"]),
-                "mean": _shown(item, measure),
-                "change": "reference" if change is None else _shown(change, measure),
-                "df": format_number(item["df"], 1),
-                "reliable": "yes" if item["df"] >= LEAST_DF else "no, too few trials",
-            }
-        )
-    return rows
+            (words_of(item["name"]), str(item["effects"]), shown(item, measure),
+             "reference" if change is None else shown(change, measure),
+             format_number(item["df"], 1),
+             "yes" if item["df"] >= LEAST_DF else "no, too few trials")
+        )  # fmt: skip
+    head = (
+        "Time", ("Effects", "n"), ("Mean effect (interval)", "n"), ("Change (interval)", "n"),
+        ("df", "n"), "Enough trials",
+    )  # fmt: skip
+    return Table.of(f"Effect by time since the first dose: {result['title']}", head, rows)
 
 
-def rho_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+def rho_words(result: Mapping[str, Any]) -> str:
     """Return the last change under each assumed correlation."""
     found = result["over_time"]
-    if found is None:
-        return []
+    if found is None or found["withheld"]:
+        return ""
     measure = Measure(result["measure"])
-    return [
-        {"rho": format_number(item["rho"], 1), "change": _shown(item, measure)}
-        for item in found["sensitivity"]
-    ]
+    listed = "; ".join(
+        f"{format_number(item['rho'], 1)}: {shown(item, measure)}" for item in found["sensitivity"]
+    )
+    return (
+        f"The change from {words_of(found['reference'])} to the last time, under other assumed "
+        f"correlations within a trial: {listed}."
+    )
 
 
-def within_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+def within_table(result: Mapping[str, Any]) -> Table | None:
     """Return the late-minus-early difference of each trial measured at both times, and the pool."""
     found = result["over_time"]
     within = None if found is None else found["within_trials"]
     if within is None:
-        return []
+        return None
     measure = Measure(result["measure"])
-    rows = [{"label": row["label"], "change": _shown(row, measure)} for row in within["rows"]]
-    return [*rows, {"label": "Together", "change": _shown(within, measure)}]
+    head = (
+        f"Effect at {words_of(found['changes'][-1]['name'])} minus that at "
+        f"{words_of(found['reference'])} (interval)"
+    )
+    rows = [(row["label"], shown(row, measure)) for row in within["rows"]]
+    caption = f"Late minus early, within the trials measured at both times: {result['title']}"
+    return Table.of(caption, ("Trial", (head, "n")), [*rows, ("Together", shown(within, measure))])
 
 
-def _shown(item: dict[str, Any], measure: Measure) -> str:
-    interval = interval_words(item["ci_low"], item["ci_high"], measure)
-    return f"{written(item['estimate'], measure)} ({interval})"
-
-
-def influence_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+def influence_table(result: Mapping[str, Any]) -> Table | None:
     """Return one row per trial: its deletion diagnostics and the estimate without it."""
     found = result["influence"]
     if found is None:
-        return []
+        return None
     measure = Measure(result["measure"])
     without = {item["study_id"]: item for item in result["leave_one_out"]["rows"]}
-    return [
-        {
-            "label": item["label"],
-            "weight": format_percent(item["weight"]),
-            "without": _shown(without[item["study_id"]], measure),
-            "rstudent": format_number(item["rstudent"]),
-            "cooks_distance": format_number(item["cooks_distance"]),
-            "dffits": format_number(item["dffits"]),
-            "influential": "; ".join(item["reasons"]) if item["influential"] else "",
-        }
+    rows = [
+        (item["label"], format_percent(item["weight"]), shown(without[item["study_id"]], measure),
+         format_number(item["rstudent"]), format_number(item["cooks_distance"]),
+         format_number(item["dffits"]), "; ".join(item["reasons"]) if item["influential"] else "")
         for item in found["rows"]
-    ]
+    ]  # fmt: skip
+    head = (
+        "Left out", ("Weight", "n"), ("Estimate without it (interval)", "n"),
+        ("Studentised residual", "n"), ("Cook's distance", "n"), ("DFFITS", "n"), "Flagged for",
+    )  # fmt: skip
+    return Table.of(f"Influence of each trial: {result['title']}", head, rows)
 
 
-def network_table(result: dict[str, Any]) -> list[dict[str, str]]:
-    """Return one row per treatment of a network, best first."""
+def network_table(result: Mapping[str, Any], cards: Mapping[str, str]) -> Table | None:
+    """Return one row per treatment of a network, best first; ``cards`` are places by treatment."""
     net = result["network"]
     if net is None or net["withheld"]:
-        return []
+        return None
     measure = Measure(result["measure"])
     effects = {item["treatment"]: item for item in net["effects"]}
     splits = {(item["treatment"], item["control"]): item for item in net["splits"]}
     rows = []
     for item in net["ranking"]:
-        effect = effects.get(item["treatment"])
-        split = splits.get((item["treatment"], net["reference"]))
+        name = item["treatment"]
+        effect = effects.get(name)
         rows.append(
-            {
-                "treatment": treatment_label(item["treatment"]),
-                "direct": "" if effect is None else str(effect["k_direct"]),
-                "effect": "reference" if effect is None else _shown(effect, measure),
-                "p_score": format_number(item["p_score"]),
-                "split": _split_words(split),
-            }
-        )
-    return rows
+            (Cell(treatment_label(name), href=cards.get(name, "")),
+             "" if effect is None else str(effect["k_direct"]),
+             "reference" if effect is None else shown(effect, measure),
+             format_number(item["p_score"]),
+             _split_words(splits.get((name, net["reference"]))))
+        )  # fmt: skip
+    head = (
+        "Treatment", ("Direct trials", "n"), (f"Against {net['reference']} (interval)", "n"),
+        ("P-score", "n"), "Direct against indirect",
+    )  # fmt: skip
+    return Table.of(f"Treatments: {result['title']}", head, rows)
 
 
-def _split_words(split: dict[str, Any] | None) -> str:
+def _split_words(split: Mapping[str, Any] | None) -> str:
     """Return whether direct and indirect evidence disagree."""
     if split is None or split["p_value"] is None:
         return "only one kind of evidence"
     return f"difference {format_number(split['difference'])}, {format_p(split['p_value'])}"
 
 
-def transitivity_rows(
-    result: dict[str, Any], project: Project = NOTHING_DECLARED
-) -> list[dict[str, Any]]:
+def transitivity_table(result: Mapping[str, Any], project: Project) -> Table | None:
     """Return who was studied, per comparison of a network."""
     net = result["network"]
     if net is None or net["withheld"]:
-        return []
-    return [
-        {
-            "comparison": f"{treatment_label(row['treatment'])} v {words_of(row['control'])}",
-            "k": str(row["k"]),
-            "days": format_number(row["median_days"], 0),
-            "facts": [
-                ", ".join(f"{words_of(key)} {count}" for key, count in row[fact].items())
-                for fact in ("age_group", *project.categories)
-            ],
-        }
+        return None
+    facts = ("age_group", *project.categories)
+    rows = [
+        (f"{treatment_label(row['treatment'])} v {words_of(row['control'])}", str(row["k"]),
+         format_number(row["median_days"], 0),
+         *(", ".join(f"{words_of(key)} {count}" for key, count in row[fact].items())
+           for fact in facts))
         for row in net["transitivity"]
-    ]
+    ]  # fmt: skip
+    labels = (item.label for item in project.categories.values())
+    head: list[Heading] = ["Comparison", TRIALS, ("Median day", "n"), "Age", *labels]
+    return Table.of(f"Who was studied, by comparison: {result['title']}", head, rows)
 
 
 _SMALL_STUDY_NAMES = {
@@ -151,7 +215,7 @@ _SMALL_STUDY_NAMES = {
 }
 
 
-def small_study_words(result: dict[str, Any]) -> list[str]:
+def small_study_words(result: Mapping[str, Any]) -> list[str]:
     """Return what small-study methods say, one sentence each, or why they are withheld."""
     found = result["small_study"]
     if found is None:
@@ -169,18 +233,18 @@ def small_study_words(result: dict[str, Any]) -> list[str]:
     if not trim["withheld"]:
         words.append(
             f"Trim and fill adds {plural(trim['missing'], 'trial')} on the {trim['side']}; the "
-            f"estimate becomes {_shown(trim, measure)}."
+            f"estimate becomes {shown(trim, measure)}."
         )
     if not pet["withheld"]:
         chosen = pet[pet["chosen"].lower()]
         words.append(
-            f"{pet['chosen']} puts the effect of a very large trial at {_shown(chosen, measure)}."
+            f"{pet['chosen']} puts the effect of a very large trial at {shown(chosen, measure)}."
         )
     selection = found["selection"]
     if not selection["withheld"]:
         words.append(
             "A selection model, in which trials that are not significant in one direction are "
-            f"published less often, gives {_shown(selection, measure)} "
+            f"published less often, gives {shown(selection, measure)} "
             f"({plural(selection['maxima'], 'maximum', 'maxima')} of the likelihood found, the "
             "highest taken)."
         )
@@ -192,7 +256,7 @@ def small_study_words(result: dict[str, Any]) -> list[str]:
     return [*words, "None of these can tell selective publication from real differences."]
 
 
-def gosh_words(result: dict[str, Any]) -> str:
+def gosh_words(result: Mapping[str, Any]) -> str:
     """Return what the subsets of trials show."""
     found = result["gosh"]
     if found is None:
@@ -208,61 +272,59 @@ def gosh_words(result: dict[str, Any]) -> str:
     )
 
 
-def dose_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+def dose_table(result: Mapping[str, Any]) -> Table | None:
     """Return one row per dose: trials, and the effect against no dose by each curve."""
     found = result["dose_response"]
     if found is None or found["withheld"]:
-        return []
+        return None
     measure = Measure(result["measure"])
-    return [
-        {
-            "dose": dose_label(dose, found["unit"]),
-            "trials": str(len({p["study_id"] for p in found["points"] if p["dose"] == dose})),
-            "linear": _at(found["linear"], dose, measure),
-            "spline": _at(found["spline"], dose, measure),
-        }
+    rows = [
+        (dose_label(dose, found["unit"]),
+         str(len({p["study_id"] for p in found["points"] if p["dose"] == dose})),
+         *(_at(found[curve], dose, measure) for curve in ("linear", "spline")))
         for dose in found["doses"]
-    ]
+    ]  # fmt: skip
+    head = ("Dose", TRIALS, ("By a line (interval)", "n"), ("By a spline (interval)", "n"))
+    return Table.of(f"Effect of each dose against no dose: {result['title']}", head, rows)
 
 
-def _at(curve: dict[str, Any], dose: float, measure: Measure) -> str:
+def _at(curve: Mapping[str, Any], dose: float, measure: Measure) -> str:
     """Return the effect of a dose on one curve, or why there is none."""
     if curve["withheld"]:
         return "withheld"
-    item = next(item for item in curve["at_doses"] if item["dose"] == dose)
-    interval = interval_words(item["ci_low"], item["ci_high"], measure)
-    return f"{written(item['estimate'], measure)} ({interval})"
+    return shown(next(item for item in curve["at_doses"] if item["dose"] == dose), measure)
 
 
-def dose_check_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+def dose_check_table(result: Mapping[str, Any]) -> Table | None:
     """Return the slope of the line under other choices and without each trial; main first."""
     found = result["dose_response"]
     if found is None or found["withheld"] or found["checks"]["withheld"]:
-        return []
+        return None
     measure = Measure(result["measure"])
-    checks = found["checks"]
-    rows = [_check("The line shown above", found["linear"]["k"], found["linear"]["slope"], measure)]
-    rows += [_check(item["label"], item["k"], item, measure) for item in checks["companions"]]
+    checks, linear = found["checks"], found["linear"]
     left = checks["leave_one_out"]
-    rows += [
-        _check(
-            f"Without {item['label']}{', one slope for all' if item['method'] == 'common' else ''}",
-            item["k"],
-            item,
-            measure,
-        )
-        for item in (left["rows"] if left else [])
+    items = [
+        ("The line shown above", linear["k"], linear["slope"]),
+        *((item["label"], item["k"], item) for item in checks["companions"]),
+        *(
+            (
+                f"Without {item['label']}"
+                f"{', one slope for all' if item['method'] == 'common' else ''}",
+                item["k"],
+                item,
+            )
+            for item in (left["rows"] if left else ())
+        ),
     ]
-    return rows
+    step = f"{format_number(found['step'], 0)} {words_of(found['unit'])}"
+    return Table.of(
+        f"Does the slope hold? {result['title']}",
+        ("Choice", TRIALS, (f"Slope per {step} (interval)", "n")),
+        [(label, str(k), shown(slope, measure)) for label, k, slope in items],
+    )
 
 
-def _check(label: str, k: int, slope: dict[str, Any], measure: Measure) -> dict[str, str]:
-    interval = interval_words(slope["ci_low"], slope["ci_high"], measure)
-    shown = f"{written(slope['estimate'], measure)} ({interval})"
-    return {"label": label, "k": str(k), "shown": shown}
-
-
-def two_stage_words(result: dict[str, Any]) -> str:
+def two_stage_words(result: Mapping[str, Any]) -> str:
     """Return how a slope per trial, pooled by another program, agrees with the one stage."""
     found = result["dose_response"]
     if found is None or found["withheld"]:
@@ -292,67 +354,60 @@ FACTS = (
 )
 
 
-def group_table(
-    result: dict[str, Any], project: Project = NOTHING_DECLARED
-) -> dict[str, Any] | None:
-    """Return what differs between the groups and how each trial defines them.
+def group_tables(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> list[Table]:
+    """Return what differs between the groups, and how each trial defines them.
 
-    Returns
-    -------
-    dict or None
-        ``columns`` (headings), ``rows`` (``group, k, days, cells``) and ``definitions`` (``group,
-        study, definition``); a fact that is the same in all trials is left out of the columns and
-        told in ``same``. ``None`` where the groups are not kinds of people.
+    A fact that is the same in all trials has no column (:func:`same_words` tells it). Empty where
+    the groups are not kinds of people. Definitions stand side by side: one group may hold several.
     """
     found = result.get("group_facts")
     if not found:
-        return None
-    shown = [(key, label) for key, label in FACTS if _differs(found, key)]
-    return {
-        "columns": [label for _, label in shown],
-        "rows": [
-            {
-                "group": group_label(entry["key"], project),
-                "k": str(entry["k"]),
-                "days": format_number(entry["median_days"], 0),
-                "cells": [_words(entry[key]) for key, _ in shown],
-            }
+        return []
+    within = result["kind"] == "within_trial"
+    facts = [(key, label) for key, label in FACTS if _differs(found, key)]
+    tables = []
+    if not within:
+        rows = [
+            (group_label(entry["key"], project), str(entry["k"]),
+             format_number(entry["median_days"], 0),
+             *("; ".join(f"{words_of(word)} {n}" for word, n in entry[key].items())
+               for key, _ in facts))
             for entry in found
-        ],
-        "same": "; ".join(
-            f"{label.lower()} {words_of(next(iter(found[0][key])))}"
-            for key, label in FACTS
-            if (key, label) not in shown
-        ),
-        "definitions": [
-            {
-                "group": group_label(entry["key"], project),
-                "study": item["label"],
-                "definition": item["definition"],
-            }
-            for entry in found
-            for item in entry["definitions"]
-        ],
-    }
+        ]  # fmt: skip
+        head: list[Heading] = ["Group", TRIALS, ("Median day", "n"), *(label for _, label in facts)]
+        tables.append(Table.of(f"What else differs between groups: {result['title']}", head, rows))
+    defined = [
+        (item["label"], group_label(entry["key"], project), item["definition"])
+        for entry in (found[:1] if within else found)
+        for item in entry["definitions"]
+    ]
+    if defined:
+        asked = ("What the trial asked of earlier treatment", "wide")
+        caption = f"How each trial defines it: {result['title']}"
+        tables.append(Table.of(caption, ("Trial", "Group", asked), defined))
+    return tables
 
 
-def _differs(found: list[dict[str, Any]], key: str) -> bool:
+def same_words(result: Mapping[str, Any]) -> str:
+    """Return the facts that are the same in all trials of the groups."""
+    found = result.get("group_facts")
+    if not found or result["kind"] == "within_trial":
+        return ""
+    return "; ".join(
+        f"{label.lower()} {words_of(next(iter(found[0][key])))}"
+        for key, label in FACTS
+        if not _differs(found, key)
+    )
+
+
+def _differs(found: Sequence[Mapping[str, Any]], key: str) -> bool:
     return len({word for entry in found for word in entry[key]}) > 1
 
 
-def _words(counts: dict[str, int]) -> str:
-    return "; ".join(f"{words_of(word)} {count}" for word, count in counts.items())
+def league_table(result: Mapping[str, Any]) -> Table | None:
+    """Return every treatment against each that ranks better; direct pairs are marked.
 
-
-def league_table(result: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the league table, or nothing where there is no network.
-
-    Returns
-    -------
-    dict or None
-        ``columns`` (labels, best first) and ``rows`` of ``treatment`` and ``cells``: for each
-        treatment that ranks better, this row's treatment against it (``text``, ``direct``: whether
-        a trial compares the two).
+    A row reads as this row's treatment against the column's. ``None`` without a network.
     """
     net = result["network"]
     if net is None or net["withheld"]:
@@ -361,49 +416,89 @@ def league_table(result: dict[str, Any]) -> dict[str, Any] | None:
     pairs = {}
     for item in net["league"]:
         pairs[item["treatment"], item["control"]] = item
-        pairs[item["control"], item["treatment"]] = _backwards(item)
+        turned = {"estimate": -item["estimate"], "ci_low": -item["ci_high"]}
+        pairs[item["control"], item["treatment"]] = {**item, **turned, "ci_high": -item["ci_low"]}
     order = [item["treatment"] for item in net["ranking"]]
-    return {
-        "columns": [treatment_label(name) for name in order[:-1]],
-        "rows": [
-            {
-                "treatment": treatment_label(name),
-                "cells": [
-                    {
-                        "text": _cell(pairs[name, other], measure),
-                        "direct": pairs[name, other]["k_direct"] > 0,
-                    }
-                    for other in order[:place]
-                ],
-            }
-            for place, name in enumerate(order)
-            if place
-        ],
-    }
+    rows: list[list[str | Cell]] = []
+    for place, name in enumerate(order[1:], start=1):
+        better = (pairs[name, other] for other in order[:place])
+        cells = (Cell(shown(p, measure), mark="some" if p["k_direct"] > 0 else "") for p in better)
+        rows.append([treatment_label(name), *cells, *("" for _ in order[place:-1])])
+    head: list[Heading] = ["Treatment", *((treatment_label(name), "n") for name in order[:-1])]
+    return Table.of(f"League table: {result['title']}", head, rows)
 
 
-def league_rows(result: dict[str, Any]) -> list[list[Any]]:
-    """Return every pair once as published, for a file."""
-    net = result["network"]
-    if net is None or net["withheld"]:
-        return []
-    columns = ("treatment", "control", "estimate", "se", "ci_low", "ci_high", "pi_low", "pi_high",
-               "k_direct")  # fmt: skip
-    return [
-        [result["name"], result["measure"], *(item[name] for name in columns)]
-        for item in net["league"]
-    ]
+def certainty_tables(result: Mapping[str, Any]) -> list[Table]:
+    """Return, per main result, the five domains: what can be computed, and what was judged."""
+    tables = []
+    for item in (result.get("certainty") or {}).get("assessments", []):
+        rows = [
+            (domain["label"], " ".join(domain["words"]),
+             Cell(domain["by_rule"]["level"] or "not judged", domain["by_rule"]["reason"]),
+             Cell(domain["judgement"]["level"], domain["judgement"]["reason"])
+             if domain["judgement"] else "not judged")
+            for domain in item["domains"]
+        ]  # fmt: skip
+        of = f"{result['title']}, {item['group']}" if item["group"] else result["title"]
+        head = ("Domain", ("What can be computed", "wide"), "By rule, provisional", "Judgement")
+        tables.append(Table.of(f"Certainty by domain: {of}", head, rows))
+    return tables
 
 
-def _backwards(item: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "estimate": -item["estimate"],
-        "ci_low": -item["ci_high"],
-        "ci_high": -item["ci_low"],
-        "k_direct": item["k_direct"],
-    }
+def choices_table(result: Mapping[str, Any]) -> Table | None:
+    """Return the choices of a multiverse and how much each matters."""
+    found = result.get("multiverse")
+    if not found or found["withheld"]:
+        return None
+    rows = []
+    for choice in found["choices"]:
+        effect = choice["effect"]
+        unknown = effect["alone"] is None and effect["in_all"] is not None
+        alone = "cannot be told" if unknown else format_percent(effect["alone"])
+        rows.append(
+            (choice["label"], "; ".join(map(str, choice["options"])), alone,
+             format_percent(effect["in_all"]), format_percent(effect["changes"]))
+        )  # fmt: skip
+    head = (
+        "Choice", ("Options, the main one first", "wide"),
+        ("Spread of estimates it explains alone", "n"), ("With other choices", "n"),
+        ("Switches that change the conclusion", "n"),
+    )  # fmt: skip
+    return Table.of(f"Choices that could be defended: {result['title']}", head, rows)
 
 
-def _cell(item: dict[str, Any], measure: Measure) -> str:
-    interval = interval_words(item["ci_low"], item["ci_high"], measure)
-    return f"{written(item['estimate'], measure)} ({interval})"
+def next_trial_table(result: Mapping[str, Any]) -> Table | None:
+    """Return the chances of a next trial by its size."""
+    plan = result.get("next_trial")
+    if not plan or plan["withheld"]:
+        return None
+    priors = [item for item in plan["priors"] if not item["withheld"]]
+    scenarios = plan["after"]["scenarios"] if plan["after"] else []
+    like = "Chance to show benefit if it acts like one more trial of"
+    pooled = "Chance that all trials pooled show benefit (expected width of the interval), if"
+    head: list[Heading] = [
+        "People per arm",
+        (f"Power to detect {plan['declared']['difference_words']}", "n"),
+        *((f"{like}: {item['title']} ({plural(item['k'], 'trial')})", "n") for item in priors),
+        *((f"{pooled} {item['label']} ({format_number(item['true_effect'])})", "n")
+          for item in scenarios),
+    ]  # fmt: skip
+    rows = [
+        (format_count(n), format_percent(plan["power"]["power"][at]),
+         *(format_percent(item["assurance"]["assurance"][at]) for item in priors),
+         *(f"{format_percent(look['p_benefit'])} ({format_number(look['expected_width'])})"
+           for look in (plan["after"]["rows"][at]["outlooks"] if scenarios else ())))
+        for at, n in enumerate(plan["power"]["n_per_arm"])
+    ]  # fmt: skip
+    return Table.of(f"Chances of a next trial: {result['title']}", head, rows)
+
+
+def credibility_table(entry: Mapping[str, Any], title: str) -> Table | None:
+    """Return the questions behind a rating of one moderator."""
+    if not entry["questions"] or entry["withheld"]:
+        return None
+    return Table.of(
+        f"Can a difference be believed? {entry['label']}: {title}",
+        ("Question", "Answer from the data", ("Because", "wide")),
+        [(item["text"], item["answer"], item["basis"]) for item in entry["questions"]],
+    )

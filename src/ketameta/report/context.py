@@ -9,9 +9,8 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ketameta.analyses.certainty import RATINGS, summary_of_findings
 from ketameta.analyses.claims import UNDER_WAY, UNTOLD, fact_words
@@ -25,11 +24,10 @@ from ketameta.evidence.textfiles import decode, read_toml
 from ketameta.formatting import format_level, plural
 from ketameta.paths import ProjectPaths
 from ketameta.plots.maps import Cell, EvidenceMap
-from ketameta.report import summary, texts
+from ketameta.report import front, prose
 from ketameta.report.analysis_view import analysis_view, plot_view
-from ketameta.report.changes import changes_since_release
-from ketameta.report.html import page_parts, with_pictures
-from ketameta.report.manifest import inputs_hash, results_hash
+from ketameta.report.front import map_cells
+from ketameta.report.manifest import changes_since_release, inputs_hash, results_hash
 from ketameta.report.plots import Plot, risk_of_bias, section_plots
 from ketameta.report.provenance import Provenance, numbered_studies, records, used_studies
 
@@ -41,95 +39,21 @@ if TYPE_CHECKING:
     from ketameta.evidence.tables import Evidence
 
 
-def evidence_map_cells(evidence: Evidence) -> dict[str, Any]:
-    """Return the map: row and column labels and one cell for each pair, zeros included.
-
-    Returns
-    -------
-    dict
-        ``rows``, ``columns`` (labels) and ``cells`` (``row, column, trials, participants,
-        direct``). A trial counts once per cell; participants are those randomised, where printed.
-        A cell is direct when the people of the question were studied.
-    """
-    measured, project = _measured(evidence), evidence.project
-    shown, asked = project.evidence_map, {*project.directness.diagnosis}
-    named = [word for row in shown.row for word in row.diagnosis]
-    cells = []
-    for row in shown.row:
-        people = (
-            measured["diagnosis"].isin(row.diagnosis)
-            if row.diagnosis
-            else ~measured["diagnosis"].isin(named)
-        )
-        in_row = measured[people & measured["domain"].isin(row.domain)]
-        for column in shown.column:
-            here = in_row[
-                in_row["intervention"].isin(column.intervention)
-                | in_row["drug_class"].isin(column.drug_class)
-            ].drop_duplicates("study_id")
-            here = _without_companions(here)
-            cells.append(
-                {
-                    "row": row.label,
-                    "column": column.label,
-                    "trials": len(here),
-                    "participants": int(np.nansum(here["n_randomised"].to_numpy(float))),
-                    "direct": bool(row.diagnosis) and asked.issuperset(row.diagnosis),
-                }
-            )
-    return {
-        "rows": [row.label for row in shown.row],
-        "columns": [column.label for column in shown.column],
-        "cells": cells,
-    }
-
-
 def evidence_map(evidence: Evidence) -> Plot | None:
     """Return the map as a plot, where the project declares one."""
-    found = evidence_map_cells(evidence)
+    found = map_cells(evidence)
     if not (found["rows"] and found["columns"]):
         return None
-    cells = tuple(Cell(**cell) for cell in found["cells"])
+    known = {item.name for item in fields(Cell)}
+    cells = tuple(
+        Cell(**{name: value for name, value in cell.items() if name in known})
+        for cell in found["cells"]
+    )
     people = evidence.project.directness.people
     data = EvidenceMap(cells, tuple(found["rows"]), tuple(found["columns"]), "", people)
     return Plot("evidence_map", "evidence_map", data)
 
 
-def _without_companions(here: pd.DataFrame) -> pd.DataFrame:
-    """Leave out reports whose people another report in the same cell counts already."""
-    if here.empty:
-        return here
-    overlaps = {
-        study: {part for part in text.split(";") if part}
-        for study, text in zip(here["study_id"], here["overlaps_with"], strict=True)
-    }
-    kept: set[str] = set()
-    for study in sorted(overlaps, key=lambda name: (bool(overlaps[name]), name)):
-        if not (overlaps[study] & kept or any(study in overlaps[other] for other in kept)):
-            kept.add(study)
-    return here[here["study_id"].isin(list(kept))]
-
-
-def _measured(evidence: Evidence) -> pd.DataFrame:
-    """Return one row per study, treatment arm and outcome with any extracted number.
-
-    Reports that pool other trials are left out, so that nobody is counted twice.
-    """
-    import pandas as pd
-
-    keys = ["study_id", "arm_id", "outcome"]
-    rows = pd.concat([evidence.outcomes[keys], evidence.contrasts[keys]]).drop_duplicates()
-    arms = evidence.arms[evidence.arms["role"] == "treatment"]
-    studies = evidence.studies
-    whole = studies[(studies["design"] != "pooled_rcts")]
-    return (
-        rows.merge(arms[["study_id", "arm_id", "intervention", "drug_class"]])
-        .merge(evidence.outcome_words[["outcome", "domain"]])
-        .merge(whole[["study_id", "diagnosis", "n_randomised", "overlaps_with"]])
-    )
-
-
-NOT_KEPT = "number not kept"
 #: Counts of a PRISMA 2020 diagram that come before extraction, in the words of the page.
 _BEFORE = (
     ("identified", "Records identified"),
@@ -296,31 +220,52 @@ def report_context(
     project = evidence.project
     known = {item.name: item for item in project.moderator}
     by_name = {result["name"]: result for result in results}
-    text = summary.prose(paths, by_name, project)
+    search = _search(paths)
+    living = _living(search)
+    text = prose.texts_of(paths, by_name, project, _named(search, living))
     used = used_studies(results)
     studies = numbered_studies(evidence, results)
     references = {study["study_id"]: study["number"] for study in studies}
     counts = _counts(evidence, results, used)
-    search = _search(paths)
     changes = changes_since_release(paths, by_name)
-    sections = with_pictures(_sections(paths, results, provenance, references))
+    sections = _sections(paths, results, provenance, references)
+    pages = front.pages_of(results, project, text)
+    first = front.first_pages(pages, by_name)
     lights = risk_of_bias(results, evidence)
     bias = None if lights is None else plot_view(paths, lights)
     findings = summary_of_findings(results)
     plot = evidence_map(evidence)
     picture = {"svg": "", "alt": ""} if plot is None else plot_view(paths, plot)
     return {
-        **page_parts(sections, picture, bias),
+        "bias_figure": bias,
+        "map_figure": picture,
+        "pages": pages,
+        "places": front.places_of(pages, by_name),
+        "views": {item["name"]: item for part in sections for item in part["analyses"]},
+        "page_figures": {
+            first[part["key"]]: part["figures"] for part in sections if part["key"] in first
+        },
+        "untested": front.untested_table(results),
+        "page_facts": front.facts_by_page(evidence),
+        "all_facts": front.fact_table(evidence),
+        "answer": text("answer"),
+        "cards": front.cards_of(project, by_name, text),
+        "ask": text("ask"),
+        "all_findings": front.all_findings(findings),
+        "clinicians": front.finding_table(project, by_name),
+        "claim_lines": front.claim_lines(claims),
+        "map_table": front.map_table(map_cells(evidence)),
+        "who": front.who_made_it(project),
         "stamp": inputs_hash(paths)[:12],
         "results_stamp": results_hash(results)[:12],
         "versions": dict(versions),
         "results": by_name,
         "sections": sections,
         "gap": _gap(by_name, project, search),
-        "abstract": summary.abstract(text, by_name, search, counts, project),
+        "abstract": prose.abstract(text, by_name, search, counts, project),
         "plain_summary": text("plain_summary"),
-        "not_meant": summary.sentences_in(text("not_meant")),
-        "findings": summary.key_findings(by_name, counts["risk_of_bias_rows"], project),
+        "not_meant": prose.sentences_in(text("not_meant")),
+        "findings": prose.key_findings(by_name, counts["risk_of_bias_rows"], project),
         "changes": {"version": changes["version"], "items_changed": changes["items"]},
         "claims": list(claims),
         "summary_of_findings": findings,
@@ -348,31 +293,42 @@ def report_context(
         "registry": records(evidence.registry),
         "registry_counts": registry_counts(records(evidence.registry)),
         "search": search,
-        "living": _living(search),
+        "living": living,
         "flow": record_flow(
             {"flow": flow_of(evidence.rows("screening")), **search},
             counts["records_excluded"],
             len(used),
         ),
         "routes": _routes_used(results),
-        "limitations": _limitations(search, counts, summary.sentences_in(text("limitations"))),
-        "glossary": texts.glossary(project),
+        "limitations": _limitations(search, counts, prose.sentences_in(text("limitations"))),
+        "glossary": prose.glossary(project),
         "citation": _citation(paths),
         "level": results[0]["level"] if results else None,
         "methods": [
             words.format(level=format_level(results[0]["level"]) if results else "")
-            for words in texts.METHODS
+            for words in prose.METHODS
         ]
-        + summary.sentences_in(text("methods")),
+        + prose.sentences_in(text("methods")),
         "project": project,
         "study_columns": [known[name] for name in project.front.study_columns],
         "headline": by_name.get(project.project.headline),
         "title": project.project.title,
-        "lead": project.project.lead or texts.LEAD,
+        "report_name": project.project.short_title or project.project.title,
+        "lead": project.project.lead or prose.LEAD,
         "no_risk_of_bias": " ".join(
-            [texts.NO_RISK_OF_BIAS, *summary.sentences_in(text("risk_of_bias"))]
+            [prose.NO_RISK_OF_BIAS, *prose.sentences_in(text("risk_of_bias"))]
         ),
-        "check_words": texts.CHECK,
+        "check_words": prose.CHECK,
+    }
+
+
+def _named(search: Mapping[str, Any], living: Mapping[str, str]) -> dict[str, Any]:
+    """Return what texts may name besides results: the day of the search, and near misses."""
+    searched = living["searched"]
+    day = datetime.date.fromisoformat(searched) if searched else None
+    return {
+        "near_misses": search["near_miss"],
+        "searched": f"{day.day} {day:%B %Y}" if day else "a day that is not stated",
     }
 
 
@@ -462,7 +418,7 @@ def _gap(
 
 
 def _map(evidence: Evidence) -> dict[str, Any]:
-    cells = evidence_map_cells(evidence)
+    cells = map_cells(evidence)
     by_place = {(cell["row"], cell["column"]): cell for cell in cells["cells"]}
     return {
         "columns": cells["columns"],

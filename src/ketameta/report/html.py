@@ -1,4 +1,4 @@
-"""Renders the page from its context. Every text is escaped; a missing name stops the build."""
+"""Renders the pages from their context. Every text is escaped; a missing name stops the build."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import base64
 import hashlib
 import io
 import json
+import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from html import escape, unescape
 from importlib.resources import files
@@ -20,7 +22,9 @@ from markupsafe import Markup
 
 from ketameta import formatting
 from ketameta.errors import ReportError, did_you_mean
-from ketameta.report.texts import gloss
+from ketameta.evidence.textfiles import harmless
+from ketameta.report.front import error_link
+from ketameta.report.prose import gloss
 from ketameta.report.worked import number
 from ketameta.typesetter import font_folder
 
@@ -32,7 +36,8 @@ def words_of_code(text: object) -> str:
 
 @pass_context
 def _glossed(context: Context, text: str) -> Markup:
-    return gloss(text, context["glossary"])
+    page = str(context["to"]("methods.html#x")).partition("#")[0]
+    return gloss(text, context["glossary"], page, context["glossed"])
 
 
 @cache
@@ -57,28 +62,81 @@ def environment() -> Environment:
         gloss=_glossed,
         words=words_of_code,
     )
-    env.globals.update(plural=formatting.plural)
+    env.globals.update(plural=formatting.plural, picture=picture, error_link=error_link)
     return env
 
 
-def render_html(context: dict[str, Any]) -> str:
-    """Return the whole page as one self-contained text.
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where links of one page lead: names of analyses and files, as seen from that page."""
+
+    page: str
+    places: Mapping[str, str]
+
+    def __call__(self, target: str) -> str:
+        """Return the address of an analysis, a file below ``reports/`` or a place of either."""
+        target = self.places.get(target, target)
+        if target.startswith(("#", "https:", "http:")):
+            return target
+        file, hash_mark, place = target.partition("#")
+        if file == self.page:
+            return f"#{place or 'main'}"
+        return posixpath.relpath(file, posixpath.dirname(self.page) or ".") + hash_mark + place
+
+
+def render_pages(context: Mapping[str, Any]) -> dict[str, str]:
+    """Return every page by its path below ``reports/``, each self-contained.
 
     Raises
     ------
     ReportError
-        When the template uses a name that the context does not provide.
+        When a template uses a name that the context does not provide.
     """
+    pages = {"report.html": render_page(context, "report.html", "front.html.j2")}
+    for page in context["pages"]:
+        views = [context["views"][name] for name in page.analyses]
+        engines = [view["engine"] for view in views if view["engine"]]
+        pages[page.file] = render_page(
+            {**context, "page": page, "analyses": views}, page.file, "question.html.j2", engines
+        )
+    pages["methods.html"] = render_page(context, "methods.html", "methods.html.j2")
+    return pages
+
+
+def render_page(
+    context: Mapping[str, Any],
+    file: str,
+    template: str,
+    engines: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Return one page; ``engines`` are the data of its calculator."""
+    script = _script("engine.js", "page.js") if engines else _script("page.js")
+    given = {
+        **context,
+        "file": file,
+        "to": Links(file, context["places"]),
+        "glossed": set(),
+        "font_css": _FONTS,
+        "engine_json": _json_for_script(engines) if engines else "",
+        "script": script,
+        "script_hash": _script_hash(script),
+    }
     try:
-        page = environment().get_template("report.html.j2").render(context)
+        page = environment().get_template(template).render(given)
     except UndefinedError as error:
         found = re.search(r"'([^']+)' is undefined|no attribute '([^']+)'", str(error))
         name = next((part for part in found.groups() if part), "") if found else ""
         raise ReportError(
             f"the report's template uses a name no result provides: {error}"
-            f"{did_you_mean(name, list(context)) if name else ''}"
+            f"{did_you_mean(name, list(given)) if name else ''}"
         ) from error
-    return without_gaps(page).lstrip()
+    page = without_gaps(page).lstrip()
+    # Words of a declaration may hold what no page can: control characters, halves of pairs.
+    return harmless(page.replace(_FONTS, font_face(figure_letters([page])), 1))
+
+
+#: Stands where the page's font will be: its letters are known when the page is.
+_FONTS = "/* fonts */"
 
 
 def without_gaps(text: str) -> str:
@@ -117,6 +175,37 @@ def inline_svg(text: str, alternative: str) -> str:
         f' style="aspect-ratio:{width}/{height}"'
         f' aria-label="{escape(alternative, quote=True)}">{text[root.end() :].rstrip()}'
     )
+
+
+def linked(svg: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return an inline figure in which the name of each row leads to its card.
+
+    Parameters
+    ----------
+    svg : str
+        Of :func:`inline_svg`.
+    rows : sequence of mapping
+        ``label`` and ``card_id``, in the order of the figure.
+    """
+    place, parts, found_any = 0, [], False
+    for row in rows:
+        words = re.escape(escape(row["label"], quote=False))
+        found = re.compile(rf"<text\b[^>]*>{words}</text>").search(svg, place)
+        if found is None:
+            continue
+        found_any = True
+        link = f'<a href="#{row["card_id"]}">{found.group()}</a>'
+        parts += [svg[place : found.start()], link]
+        place = found.end()
+    if not found_any:
+        return svg
+    # A picture of one piece may hold no link.
+    return "".join([*parts, svg[place:]]).replace('role="img"', 'role="group"', 1)
+
+
+def picture(figure: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] = ()) -> Markup:
+    """Return a figure of the report as an inline element, its rows as links."""
+    return Markup(linked(inline_svg(figure["svg"], figure["alt"]), rows))
 
 
 def figure_letters(svgs: Iterable[str]) -> str:
@@ -161,73 +250,10 @@ def _subset(path: Path, letters: str) -> bytes:
     return stream.getvalue()
 
 
-def with_pictures(sections: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the sections with every figure as an inline element beside its file's text."""
-    return [
-        {
-            **section,
-            "figures": [{**figure, "image": _inline(figure)} for figure in section["figures"]],
-            "analyses": [
-                {
-                    **item,
-                    "figure": _inline(item),
-                    "more_figures": [
-                        {**more, "image": _inline(more)} for more in item["more_figures"]
-                    ],
-                }
-                for item in section["analyses"]
-            ],
-        }
-        for section in sections
-    ]
-
-
-def _inline(figure: dict[str, Any]) -> Markup:
-    return Markup(inline_svg(figure["svg"], figure["alt"]))
-
-
-def page_parts(
-    sections: Sequence[dict[str, Any]],
-    evidence_map: dict[str, Any],
-    bias: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return the parts of the page that are not text, by name.
-
-    Parameters
-    ----------
-    sections : sequence of dict
-        Of :func:`with_pictures`.
-    evidence_map : dict
-        The evidence map with ``svg, name, alt``.
-    bias : dict, optional
-        The risk-of-bias figure with ``svg, name, alt``, where there is one.
-    """
-    picture = _inline(evidence_map) if evidence_map["svg"] else Markup("")
-    lights = _inline(bias) if bias is not None else Markup("")
-    analyses = [item for section in sections for item in section["analyses"]]
-    drawn = [figure for item in analyses for figure in _pictures(item)]
-    drawn += [figure["image"] for section in sections for figure in section["figures"]]
-    script = _script()
-    return {
-        "map_figure": picture,
-        "bias_figure": lights,
-        "font_css": font_face(figure_letters([picture, lights, *drawn])),
-        "engine_json": _json_for_script([item["engine"] for item in analyses if item["engine"]]),
-        "script": script,
-        "script_hash": _script_hash(script),
-    }
-
-
-def _pictures(item: dict[str, Any]) -> Iterable[str]:
-    return [item["figure"], *(more["image"] for more in item["more_figures"])]
-
-
-def _script() -> str:
-    """Return the page's script: the calculator, then the page."""
+def _script(*names: str) -> str:
+    """Return the page's script: the calculator, where there is one, then the page."""
     folder = files("ketameta.report").joinpath("templates")
-    text = "\n".join(
-        folder.joinpath(name).read_text(encoding="utf-8") for name in ("engine.js", "page.js")
-    )
+    text = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
     return without_gaps(text)
 
 

@@ -21,7 +21,7 @@ from ketameta.errors import ReportError
 from ketameta.evidence.textfiles import harmless
 from ketameta.formatting import format_count, format_p, plural
 from ketameta.paths import ProjectPaths
-from ketameta.report import texts
+from ketameta.report import prose
 from ketameta.report.html import words_of_code
 from ketameta.typesetter import MARK, STANDARDS, codes, fonts, not_shown
 
@@ -357,7 +357,7 @@ def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
         "exclusions": [[reason, str(count)] for reason, count in context["exclusion_reasons"]],
         "limitations": list(context["limitations"]),
         "glossary": [{"term": term.name, "meaning": term.meaning} for term in context["glossary"]],
-        "check": texts.CHECK,
+        "check": prose.CHECK,
         "citation": context["citation"],
         "references": [
             {
@@ -423,7 +423,7 @@ def _section(section: Mapping[str, Any]) -> dict[str, Any]:
                 "note": item["note"],
                 "next": list((item.get("next_trial") or {}).get("sentences", [])),
                 "companions": [
-                    [row["label"], str(row["k"]), row["shown"]] for row in item["companion_rows"]
+                    row for table in [item["tables"]["companions"]] if table for row in table.texts
                 ],
             }
             for item in section["analyses"]

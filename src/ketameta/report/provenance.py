@@ -24,11 +24,11 @@ from ketameta.report.worked import (
     joined_arm_steps,
     worked_arm,
     worked_change,
+    worked_contrast,
     worked_counts,
     worked_paired_scores,
     worked_scores,
 )
-from ketameta.report.worked_contrast import worked_contrast
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Every file of the report that is written from the context: page, PDF, tables, schema."""
+"""Every file of the report that is written from the context: pages, PDF, tables, schema."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ketameta.analyses.policy import Headline
 from ketameta.evidence.textfiles import harmless
 from ketameta.measures import CI_METHODS, EVIDENCE_MEASURES, TAU2_METHODS
 from ketameta.paths import ProjectPaths
-from ketameta.report.html import render_html
+from ketameta.report.analysis_view import listed_tables
+from ketameta.report.html import render_pages
 from ketameta.report.manifest import inputs_text, results_text
 from ketameta.report.pdf import render_pdf
 from ketameta.report.tables import analysis_tables, tables_of
@@ -206,12 +207,17 @@ def report_files(
         "results.json": results_text(results),
         "inputs.json": inputs_text(paths, context["versions"]),
     }
+    listed = {
+        **tables_of(context),
+        **{
+            f"analysis-{name}.csv": analysis_tables(listed_tables(view))
+            for name, view in context["views"].items()
+        },
+    }
     # Words of a declaration may hold what no cell can: control characters, halves of pairs.
-    page = harmless(render_html(dict(context)))
-    listed = {**tables_of(context), **analysis_tables(page)}
     tables = {f"tables/{name}": harmless(text) for name, text in listed.items()}
     return {
-        "report.html": page,
+        **render_pages(context),
         "report.pdf": render_pdf(context, paths, attachments),
         "results.schema.json": schema_text(),
         **tables,

@@ -1,13 +1,83 @@
-"""The tables of the page as CSV files, safe to open in a spreadsheet."""
+"""A table of the report as one value: the page, the PDF and the CSV files are made from it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html.parser import HTMLParser
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ketameta.formatting import csv_text
-from ketameta.report.companion_tables import league_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell: its words, and what a page adds to them.
+
+    Attributes
+    ----------
+    text, small : str
+        Words, and words beneath them.
+    href : str
+        What the words lead to: an analysis, a page of the report with ``#place``, or an address.
+    id : str
+        Name of the row, in its first cell: where a link arrives.
+    mark : str
+        ``some``, ``zero``, ``gap`` or ``chip``: a kind of cell that is drawn in its own way.
+    """
+
+    text: str
+    small: str = ""
+    href: str = ""
+    id: str = ""
+    mark: str = ""
+
+    @property
+    def words(self) -> str:
+        """All words of the cell, as a file or a typesetter has them."""
+        return " ".join(part for part in (self.text, self.small) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading; ``kind`` is ``n`` for numbers, ``wide`` for much text."""
+
+    label: str
+    kind: str = ""
+
+
+#: A heading as it is given: a text, or a text with its kind.
+Heading = str | tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with its caption; the first cell of each row says what the row is of."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    @classmethod
+    def of(
+        cls,
+        caption: str,
+        columns: Sequence[Heading],
+        rows: Iterable[Sequence[str | Cell]],
+    ) -> Table:
+        """Return a table from headings (a text, or a text with its kind) and cells."""
+        heads = (Column(item) if isinstance(item, str) else Column(*item) for item in columns)
+        made = ([Cell(c) if isinstance(c, str) else c for c in row] for row in rows)
+        return cls(caption, tuple(heads), tuple(map(tuple, made)))
+
+    @property
+    def header(self) -> list[str]:
+        """The headings."""
+        return [column.label for column in self.columns]
+
+    @property
+    def texts(self) -> list[list[str]]:
+        """The words of every cell, row by row: what is typeset."""
+        return [[cell.words for cell in row] for row in self.rows]
 
 
 def _listed(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -29,7 +99,7 @@ _SLOPE = ("k", "slope", "ci_low", "ci_high", "reading", "withheld")
 
 
 def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
-    """Return the text of every table by its file name."""
+    """Return the text of every table of all analyses by its file name."""
     results = list(context["results"].values())
     pooled = []
     rows = []
@@ -139,6 +209,19 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
     }  # fmt: skip
 
 
+def league_rows(result: Mapping[str, Any]) -> list[list[Any]]:
+    """Return every pair once as published, for a file."""
+    net = result["network"]
+    if net is None or net["withheld"]:
+        return []
+    columns = ("treatment", "control", "estimate", "se", "ci_low", "ci_high", "pi_low", "pi_high",
+               "k_direct")  # fmt: skip
+    return [
+        [result["name"], result["measure"], *(item[name] for name in columns)]
+        for item in net["league"]
+    ]
+
+
 def _flow(flow: Mapping[str, Any]) -> str:
     counts = ("extracted", "converted", "excluded")
     rows = [*flow["by_source"], {"label": "all", **flow}]
@@ -147,80 +230,21 @@ def _flow(flow: Mapping[str, Any]) -> str:
     )
 
 
-_HEADER = ("table", "row", "column", "value")
-
-
-class _Tables(HTMLParser):
-    """Collects the cells of the tables of each article: table, row, column, text."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.cells: dict[str, list[tuple[str, int, str, str]]] = {}
-        self.article = ""
-        self.label = ""
-        self.headings: list[str] = []
-        self.row = 0
-        self.place = 0
-        self.in_head = False
-        self.text: list[str] | None = None
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        if tag == "article":
-            self.article = given["id"]
-            self.cells[self.article] = []
-        elif given.get("role") == "region":
-            self.label = given.get("aria-label", "")
-        elif tag == "table":
-            self.headings, self.row = [], 0
-        elif tag == "thead":
-            self.in_head = True
-        elif tag == "tr":
-            self.place = 0
-            self.row += not self.in_head
-        elif tag in ("td", "th"):
-            self.text = []
-        elif self.text is not None and tag not in ("a", "strong", "span", "em"):
-            self.text.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "article":
-            self.article = ""
-        elif tag == "thead":
-            self.in_head = False
-        elif tag in ("td", "th") and self.text is not None:
-            words = " ".join("".join(self.text).split())
-            self.text = None
-            if self.in_head:
-                self.headings.append(words)
-            elif self.article:
-                known = self.place < len(self.headings)
-                heading = self.headings[self.place] if known else str(self.place + 1)
-                self.cells[self.article].append((self.label, self.row, heading, words))
-            self.place += 1
-
-    def handle_data(self, data: str) -> None:
-        if self.text is not None:
-            self.text.append(data)
-
-
-def analysis_tables(page: str) -> dict[str, str]:
-    """Return one CSV per analysis of a page by its file name, a line for each cell of its tables.
-
-    Parameters
-    ----------
-    page : str
-        The rendered page.
+def analysis_tables(tables: Iterable[Table]) -> str:
+    """Return the tables of one analysis as CSV, a line for each cell.
 
     Returns
     -------
-    dict of str to str
-        Columns ``table`` (its name on the page), ``row``, ``column`` (its heading) and ``value``
-        (as printed). Seven digits stand in the results and in the tables made from them.
+    str
+        Columns ``table`` (its caption), ``row``, ``column`` (its heading) and ``value`` (as
+        printed). Seven digits stand in the results and in the tables made from them.
     """
-    return {
-        f"analysis-{name}.csv": csv_text(_HEADER, cells)
-        for name, cells in _Tables(page).cells.items()
-    }
+    return csv_text(
+        ("table", "row", "column", "value"),
+        [
+            (table.caption, number, column.label, cell.words)
+            for table in tables
+            for number, row in enumerate(table.rows, start=1)
+            for column, cell in zip(table.columns, row, strict=True)
+        ],
+    )

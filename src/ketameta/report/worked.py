@@ -79,7 +79,7 @@ class Worked:
     variance: float
 
 
-def _signed(value: float) -> str:
+def bracketed(value: float) -> str:
     """Return a number in brackets where it is negative."""
     return f"({number(value)})" if value < 0 else number(value)
 
@@ -148,7 +148,7 @@ def worked_arm(cells: Mapping[str, Any], parts: Sequence[str], suffix: str) -> l
         low, high = cells["ci_low"], cells["ci_high"]
         sheet.add(
             f"SD{suffix}", "√n × (high − low) / (2 t), t with n − 1 df",
-            f"√{number(n)} × ({number(high)} − {_signed(low)}) / (2 × {number(t)})",
+            f"√{number(n)} × ({number(high)} − {bracketed(low)}) / (2 × {number(t)})",
             math.sqrt(n) * (high - low) / (2 * t),
         )  # fmt: skip
     return sheet.steps
@@ -159,7 +159,7 @@ def worked_scores(row: Mapping[str, Any], *, flipped: bool) -> Worked:
     sheet = _Sheet()
     m1, s1, n1 = row["mean_treatment"], row["sd_treatment"], row["n_treatment"]
     m2, s2, n2 = row["mean_control"], row["sd_control"], row["n_control"]
-    difference = sheet.add("D", "m₁ − m₂", f"{number(m1)} − {_signed(m2)}", m1 - m2)
+    difference = sheet.add("D", "m₁ − m₂", f"{number(m1)} − {bracketed(m2)}", m1 - m2)
     if row["measure"] == "MD":
         variance = sheet.add(
             "V", "SD₁²/n₁ + SD₂²/n₂",
@@ -189,14 +189,14 @@ def _g(
 ) -> Worked:
     d = sheet.add("d", formula, filled, d)
     j = _j(sheet, n1 + n2 - 2, "n₁ + n₂ − 2")
-    g = sheet.add("g", "J × d", f"{number(j)} × {_signed(d)}", j * d)
+    g = sheet.add("g", "J × d", f"{number(j)} × {bracketed(d)}", j * d)
     if flipped:
         g = _turned(sheet, g)
     return sheet.done(g, _g_variance(sheet, g, n1, n2))
 
 
 def _turned(sheet: _Sheet, g: float) -> float:
-    return sheet.add("g", "−g, because higher scores are better", f"−{_signed(g)}", -g)
+    return sheet.add("g", "−g, because higher scores are better", f"−{bracketed(g)}", -g)
 
 
 def _g_variance(sheet: _Sheet, g: float, n1: float, n2: float) -> float:
@@ -210,7 +210,7 @@ def _g_variance(sheet: _Sheet, g: float, n1: float, n2: float) -> float:
 def _paired_variance(sheet: _Sheet, g: float, n: float, r: float) -> float:
     return sheet.add(
         "V", "2 (1 − r)/n + g² (1 + r²)/(4 n)",
-        f"2 × (1 − {_signed(r)})/{number(n)} + {number(abs(g))}² × (1 + {_signed(r)}²)"
+        f"2 × (1 − {bracketed(r)})/{number(n)} + {number(abs(g))}² × (1 + {bracketed(r)}²)"
         f"/(4 × {number(n)})",
         2 * (1 - r) / n + g**2 * (1 + r**2) / (4 * n),
     )  # fmt: skip
@@ -218,7 +218,7 @@ def _paired_variance(sheet: _Sheet, g: float, n: float, r: float) -> float:
 
 def _paired_g(sheet: _Sheet, d: float, n: float, r: float, *, flipped: bool) -> Worked:
     j = _j(sheet, 2 * (n - 1) / (1 + r**2), "2 (n − 1)/(1 + r²)")
-    g = sheet.add("g", "J × d", f"{number(j)} × {_signed(d)}", j * d)
+    g = sheet.add("g", "J × d", f"{number(j)} × {bracketed(d)}", j * d)
     if flipped:
         g = _turned(sheet, g)
     return sheet.done(g, _paired_variance(sheet, g, n, r))
@@ -232,11 +232,11 @@ def worked_paired_scores(row: Mapping[str, Any], r: float, *, flipped: bool) -> 
     )
     n = min(row["n_treatment"], row["n_control"])
     sheet.add("r", "correlation within persons", "as printed or assumed", r)
-    difference = sheet.add("D", "m₁ − m₂", f"{number(m1)} − {_signed(m2)}", m1 - m2)
+    difference = sheet.add("D", "m₁ − m₂", f"{number(m1)} − {bracketed(m2)}", m1 - m2)
     if row["measure"] == "MD":
         spread = sheet.add(
             "SD", "√(SD₁² + SD₂² − 2 r SD₁ SD₂)",
-            f"√({number(s1)}² + {number(s2)}² − 2 × {_signed(r)} × {number(s1)} × {number(s2)})",
+            f"√({number(s1)}² + {number(s2)}² − 2 × {bracketed(r)} × {number(s1)} × {number(s2)})",
             math.sqrt(s1**2 + s2**2 - 2 * r * s1 * s2),
         )  # fmt: skip
         variance = sheet.add("V", "SD²/n", f"{number(spread)}²/{number(n)}", spread**2 / n)
@@ -257,15 +257,15 @@ def worked_change(row: Mapping[str, Any], r: float, *, flipped: bool) -> Worked:
     sheet.add("r", "correlation of before and after", "assumed", r)
     d = sheet.add(
         "d", "(after − before) / SD before",
-        f"({number(after)} − {_signed(before)}) / {number(sd)}", (after - before) / sd,
+        f"({number(after)} − {bracketed(before)}) / {number(sd)}", (after - before) / sd,
     )  # fmt: skip
     j = _j(sheet, n - 1, "n − 1")
-    g = sheet.add("g", "J × d", f"{number(j)} × {_signed(d)}", j * d)
+    g = sheet.add("g", "J × d", f"{number(j)} × {bracketed(d)}", j * d)
     if flipped:
         g = _turned(sheet, g)
     variance = sheet.add(
         "V", "2 (1 − r)/n + g²/(2 n)",
-        f"2 × (1 − {_signed(r)})/{number(n)} + {number(abs(g))}²/(2 × {number(n)})",
+        f"2 × (1 − {bracketed(r)})/{number(n)} + {number(abs(g))}²/(2 × {number(n)})",
         2 * (1 - r) / n + g**2 / (2 * n),
     )  # fmt: skip
     return sheet.done(g, variance)
@@ -330,9 +330,9 @@ def worked_counts(row: Mapping[str, Any]) -> Worked:
 def ratio_steps(estimate: float, low: float, high: float) -> list[Step]:
     """Return the steps from a logarithm and its limits to the ratio that is printed."""
     return [
-        Step("ratio", "eʸ", f"e^{_b(estimate)}", math.exp(estimate)),
-        Step("ratio low", "e to the lower limit", f"e^{_b(low)}", math.exp(low)),
-        Step("ratio high", "e to the upper limit", f"e^{_b(high)}", math.exp(high)),
+        Step("ratio", "eʸ", f"e^{bracketed(estimate)}", math.exp(estimate)),
+        Step("ratio low", "e to the lower limit", f"e^{bracketed(low)}", math.exp(low)),
+        Step("ratio high", "e to the upper limit", f"e^{bracketed(high)}", math.exp(high)),
     ]
 
 
@@ -344,14 +344,10 @@ def interval_steps(
     low, high = estimate - z * se, estimate + z * se
     steps = [
         Step("SE", "√V", f"√{number(variance)}", se),
-        Step("low", "y − z SE", f"{_b(estimate)} − {number(z)} × {number(se)}", low),
-        Step("high", "y + z SE", f"{_b(estimate)} + {number(z)} × {number(se)}", high),
+        Step("low", "y − z SE", f"{bracketed(estimate)} − {number(z)} × {number(se)}", low),
+        Step("high", "y + z SE", f"{bracketed(estimate)} + {number(z)} × {number(se)}", high),
     ]
     return [*steps, *(ratio_steps(estimate, low, high) if is_ratio else ())]
-
-
-def _b(value: float) -> str:
-    return f"({number(value)})" if value < 0 else number(value)
 
 
 def difference_steps(
@@ -380,13 +376,9 @@ def difference_steps(
     return [
         *steps,
         Step("y", f"y₁ − y₂: {groups[0]} minus {groups[1]}".replace("_", " "),
-             f"{number(y1)} − {_bracketed(y2)}", y1 - y2),
+             f"{number(y1)} − {bracketed(y2)}", y1 - y2),
         Step("V", "V₁ + V₂, different people", f"{number(v1)} + {number(v2)}", v1 + v2),
     ]  # fmt: skip
-
-
-def _bracketed(value: float) -> str:
-    return f"({number(value)})" if value < 0 else number(value)
 
 
 def join_steps(effects: Sequence[Mapping[str, Any]], measure: str, mark: str) -> list[Step]:
@@ -407,7 +399,7 @@ def join_steps(effects: Sequence[Mapping[str, Any]], measure: str, mark: str) ->
             if count > 1:
                 steps.append(
                     Step("ȳ", "mean of repeated measures of the same two arms",
-                         " + ".join(_bracketed(m["estimate"]) for m in members), first["estimate"])
+                         " + ".join(bracketed(m["estimate"]) for m in members), first["estimate"])
                 )  # fmt: skip
                 steps.append(Step("V̄", "square of the mean standard error", "", first["variance"]))
         kept.append(first)
@@ -444,7 +436,7 @@ def join_steps(effects: Sequence[Mapping[str, Any]], measure: str, mark: str) ->
         for i in range(len(kept)) for j in range(i + 1, len(kept)) if covariance[i, j]
     ]  # fmt: skip
     products = " + ".join(
-        f"{number(w)} × {_bracketed(e['estimate'])}"
+        f"{number(w)} × {bracketed(e['estimate'])}"
         for w, e in zip(joined.weights, kept, strict=True)
     )
     steps.append(Step(f"y{mark}", "Σ w y", products, joined.estimate))
@@ -475,3 +467,209 @@ def joined_arm_steps(effect: Mapping[str, Any], side: str, mark: str, members: i
              float(effect[f"sd_{side}"]))
     )  # fmt: skip
     return steps
+
+
+# --- printed comparisons ------------------------------------------------------------------------
+
+
+def worked_contrast(
+    cells: Mapping[str, Any],
+    effect: Mapping[str, Any],
+    *,
+    direction: str,
+    paired: bool,
+    correlation: float | None,
+) -> Worked | None:
+    """Return the calculation of an effect from one row of ``contrasts``.
+
+    Parameters
+    ----------
+    cells : mapping
+        The row: numbers as floats, empty cells as ``None`` or ``""``.
+    effect : mapping
+        The row of the effect table: its measure and route say which way was taken.
+    direction : str
+        Of the instrument.
+    paired : bool
+        Whether both arms are the same people.
+    correlation : float or None
+        Printed or assumed, for paired comparisons.
+    """
+    parts = str(effect["route"]).split("+")
+    sheet = _Sheet()
+    if "ratio_printed" in parts:
+        return _printed_ratio(sheet, cells)
+    if "smd_printed" in parts:
+        return _printed_smd(sheet, cells, parts)
+    if "means_printed" in parts:
+        return _means(sheet, cells, effect, parts)
+    if "md_printed" in parts:
+        return _difference(sheet, cells, effect, parts, direction, paired, correlation)
+    return _test(sheet, cells, parts, paired, correlation)
+
+
+def _level(cells: Mapping[str, Any]) -> float:
+    return (float(cells["ci_level"]) if _has(cells.get("ci_level")) else 95.0) / 100
+
+
+def _side(cells: Mapping[str, Any]) -> int:
+    return {"treatment": -1, "control": 1}.get(str(cells.get("favours", "")), 0)
+
+
+def _printed_ratio(sheet: _Sheet, cells: Mapping[str, Any]) -> Worked:
+    printed, low, high = (float(cells[key]) for key in ("estimate", "ci_low", "ci_high"))
+    z = float(special.ndtri(0.5 + _level(cells) / 2))
+    estimate = sheet.add("y", "ln(printed ratio)", f"ln {number(printed)}", math.log(printed))
+    se = sheet.add(
+        "SE", "(ln high − ln low) / (2 z)",
+        f"(ln {number(high)} − ln {number(low)}) / (2 × {number(z)})",
+        (math.log(high) - math.log(low)) / (2 * z),
+    )  # fmt: skip
+    return sheet.done(estimate, sheet.add("V", "SE²", f"{number(se)}²", se**2))
+
+
+def _printed_smd(sheet: _Sheet, cells: Mapping[str, Any], parts: Sequence[str]) -> Worked:
+    printed = float(cells["estimate"])
+    g = sheet.add(
+        "g", "size as printed; sign from the source's statement which arm did better",
+        number(printed), _side(cells) * abs(printed),
+    )  # fmt: skip
+    if "smd_variance_from_n" in parts:
+        n1, n2 = float(cells["n_treatment"]), float(cells["n_control"])
+        return sheet.done(g, _g_variance(sheet, g, n1, n2))
+    se = _se(sheet, cells, parts, g, None)
+    return sheet.done(g, sheet.add("V", "SE²", f"{number(se)}²", se**2))
+
+
+def _df(cells: Mapping[str, Any], paired: bool) -> float | None:
+    if _has(cells.get("df")):
+        return float(cells["df"])
+    if paired and _has(cells.get("n_treatment")):
+        return float(cells["n_treatment"]) - 1
+    if _has(cells.get("n_treatment")) and _has(cells.get("n_control")):
+        return float(cells["n_treatment"]) + float(cells["n_control"]) - 2
+    return None
+
+
+def _t(sheet: _Sheet, cells: Mapping[str, Any], parts: Sequence[str], df: float | None) -> float:
+    """Add the size of t."""
+    if "t_printed" in parts:
+        return sheet.add("t", "as printed, without its sign", number(cells["t"]), abs(cells["t"]))
+    if "f_to_t" in parts:
+        f = float(cells["f"])
+        return sheet.add("t", "√F", f"√{number(f)}", math.sqrt(f))
+    p = float(cells["p"])
+    assert df is not None
+    return sheet.add(
+        "t", "the t that has the printed two-sided p with this many degrees of freedom",
+        f"p = {number(p)}, {number(df)} df", -float(special.stdtrit(df, p / 2)),
+    )  # fmt: skip
+
+
+def _se(
+    sheet: _Sheet,
+    cells: Mapping[str, Any],
+    parts: Sequence[str],
+    estimate: float,
+    df: float | None,
+) -> float:
+    """Add the standard error of a printed difference."""
+    if "se_printed" in parts:
+        return sheet.add("SE", "as printed", number(cells["se"]), float(cells["se"]))
+    if "ci_to_se" in parts:
+        upper = 0.5 + _level(cells) / 2
+        low, high = float(cells["ci_low"]), float(cells["ci_high"])
+        q = float(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
+        word = "z" if df is None else f"t with {number(df)} df"
+        return sheet.add(
+            "SE", f"(high − low) / (2 q), q = {word}",
+            f"({number(high)} − {bracketed(low)}) / (2 × {number(q)})", (high - low) / (2 * q),
+        )  # fmt: skip
+    if "paired_printed" in parts:
+        sd, n = float(cells["sd_difference"]), float(cells["n_treatment"])
+        return sheet.add("SE", "SD of differences / √n", f"{number(sd)}/√{number(n)}",
+                         sd / math.sqrt(n))  # fmt: skip
+    t = _t(sheet, cells, parts, df)
+    return sheet.add("SE", "|D| / t", f"{number(abs(estimate))}/{number(t)}", abs(estimate) / t)
+
+
+def _means(
+    sheet: _Sheet, cells: Mapping[str, Any], effect: Mapping[str, Any], parts: Sequence[str]
+) -> Worked:
+    estimate = sheet.add(
+        "D", "difference of the printed means", number(effect["estimate"]), effect["estimate"]
+    )
+    t = _t(sheet, cells, parts, _df(cells, False))
+    se = sheet.add("SE", "|D| / t", f"{number(abs(estimate))}/{number(t)}", abs(estimate) / t)
+    return sheet.done(estimate, sheet.add("V", "SE²", f"{number(se)}²", se**2))
+
+
+def _difference(
+    sheet: _Sheet,
+    cells: Mapping[str, Any],
+    effect: Mapping[str, Any],
+    parts: Sequence[str],
+    direction: str,
+    paired: bool,
+    correlation: float | None,
+) -> Worked | None:
+    printed = float(cells["estimate"])
+    words = "as printed"
+    difference = printed
+    if "sign_from_words" in parts:
+        words, difference = "size as printed; sign from which arm did better", -printed
+    difference = sheet.add("D", words, number(printed), difference)
+    risk = effect["measure"] == "RD"
+    se = _se(sheet, cells, parts, printed, None if risk else _df(cells, paired))
+    if effect["measure"] != "SMD":
+        return sheet.done(difference, sheet.add("V", "SE²", f"{number(se)}²", se**2))
+    n1 = float(cells["n_treatment"])
+    if direction == "higher_is_better":
+        difference = sheet.add(
+            "D", "−D, because higher scores are better", f"−{bracketed(difference)}", -difference
+        )
+    if paired:
+        if correlation is None:
+            return None
+        r = sheet.add("r", "correlation within persons", "as printed or assumed", correlation)
+        sd = sheet.add(
+            "SD", "SE √n / √(2 (1 − r))",
+            f"{number(se)} × √{number(n1)} / √(2 × (1 − {bracketed(r)}))",
+            se * math.sqrt(n1) / math.sqrt(2 * (1 - r)),
+        )  # fmt: skip
+        d = sheet.add("d", "D / SD", f"{number(difference)} / {number(sd)}", difference / sd)
+        return _paired_g(sheet, d, n1, r, flipped=False)
+    n2 = float(cells["n_control"])
+    sd = sheet.add(
+        "SD", "SE / √(1/n₁ + 1/n₂)", f"{number(se)} / √(1/{number(n1)} + 1/{number(n2)})",
+        se / math.sqrt(1 / n1 + 1 / n2),
+    )  # fmt: skip
+    return _g(sheet, difference / sd, "D / SD", f"{number(difference)} / {number(sd)}", n1, n2,
+              flipped=False)  # fmt: skip
+
+
+def _test(
+    sheet: _Sheet,
+    cells: Mapping[str, Any],
+    parts: Sequence[str],
+    paired: bool,
+    correlation: float | None,
+) -> Worked | None:
+    t = _t(sheet, cells, parts, _df(cells, paired))
+    t = sheet.add("t", "sign: negative where the treatment did better", number(t),
+                  _side(cells) * t)  # fmt: skip
+    n1 = float(cells["n_treatment"])
+    if paired:
+        if correlation is None:
+            return None
+        r = sheet.add("r", "correlation within persons", "as printed or assumed", correlation)
+        d = sheet.add(
+            "d", "t × √(2 (1 − r)/n)", f"{bracketed(t)} × √(2 × (1 − {bracketed(r)})/{number(n1)})",
+            t * math.sqrt(2 * (1 - r) / n1),
+        )  # fmt: skip
+        return _paired_g(sheet, d, n1, r, flipped=False)
+    n2 = float(cells["n_control"])
+    return _g(
+        sheet, t * math.sqrt(1 / n1 + 1 / n2), "t × √(1/n₁ + 1/n₂)",
+        f"{bracketed(t)} × √(1/{number(n1)} + 1/{number(n2)})", n1, n2, flipped=False,
+    )  # fmt: skip

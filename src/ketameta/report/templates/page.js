@@ -11,9 +11,8 @@
     made.append(...children);
     return made;
   };
-  const figure = document.querySelector("svg.plot");
   const drawn = (name, attributes = {}, text = "") => {
-    const made = document.createElementNS(figure.namespaceURI, name);
+    const made = document.createElementNS(document.querySelector("svg").namespaceURI, name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     if (text) made.textContent = text;
     return made;
@@ -60,18 +59,6 @@
       part.open = false; delete part.dataset.closed;
     }
   });
-  // A click on a study's name in a figure opens its card (the list below does the same by keyboard).
-  for (const link of document.querySelectorAll("a[data-card]")) {
-    const plot = link.closest("article").querySelector("svg.plot");
-    const label = link.dataset.label;
-    for (const text of plot ? plot.querySelectorAll("text") : []) {
-      if (text.textContent === label) {
-        text.classList.add("opens");
-        text.addEventListener("click", () => { location.hash = link.hash; });
-      }
-    }
-  }
-
   // --- a selection of one's own ------------------------------------------------------------------
   const source = document.getElementById("engine-data");
   const analyses = source ? JSON.parse(source.textContent) : [];
@@ -124,8 +111,8 @@
     const link = node("a", { href: "#", text: "Link to this selection" });
     const back = node("button", { type: "button", text: "Back to the published result" });
     const foot = node("p", { class: "try-links" }, link, " ", back);
-    const details = node("details", { class: "try", id: id("box") },
-      node("summary", { text: "Change the trials or the method, and pool again" }),
+    const details = node("details", { class: "try fold", id: id("box") },
+      node("summary", { text: "Recompute: change the trials or the method, and pool again" }),
       form, list, banner, unsaid, numbers, plot, foot);
     place.append(details);
 
@@ -171,7 +158,7 @@
         : "Your selection, not the published result.";
       banner.classList.toggle("own", !same);
       const label = (data.measures.find((item) => item[0] === state.measure) || [0, data.measure_label])[1];
-      const items = fit === null ? [["Trials", "none left"]] : [
+      const items = fit === null ? [["Trials", "none chosen: tick at least one trial above, or go back to the published result"]] : [
         ["Trials", String(fit.k)],
         [label, `${shown(fit.estimate, ratio)} (${shown(fit.ci_low, ratio)} to ${shown(fit.ci_high, ratio)})`],
       ];
@@ -188,6 +175,8 @@
       plot.replaceChildren(...(fit ? [forest(rows, fit, ratio, data, same, label)] : []));
       link.setAttribute("href", address());
       back.hidden = same;
+      // The address bar holds the selection, so that it can be sent, and comes back on reload.
+      if (details.open) history.replaceState(null, "", address());
       widgets.get(data.name).fit = fit;
     }
     for (const [select, key] of [[tau, "tau2"], [ci, "ci"], [measure, "measure"], [part, "part"]]) {
@@ -299,6 +288,6 @@
     open(widget.details.id);
   }
   window.addEventListener("hashchange", follow);
-  window.ketameta = { engine, analyses, widgets };
+  window.ketameta = { engine: typeof engine === "undefined" ? null : engine, analyses, widgets };
   if (location.hash) follow();
 })();

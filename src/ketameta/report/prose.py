@@ -1,0 +1,451 @@
+"""Words of the report: prose of the project, standing paragraphs, glossary.
+
+Every number comes from a result; words follow from where an interval lies. No number is typed here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+from markupsafe import Markup, escape
+
+from ketameta.errors import ReportError
+from ketameta.evidence.project import NOTHING_DECLARED, GlossaryTerm, Project
+from ketameta.evidence.tables import is_link
+from ketameta.formatting import format_count, format_number, plural
+from ketameta.paths import ProjectPaths
+from ketameta.report.analysis_view import slope_words
+from ketameta.report.companion_tables import small_study_words
+
+Results = Mapping[str, Mapping[str, Any]]
+#: Headings with their sentences.
+Parts = list[tuple[str, list[str]]]
+#: Texts for a project that writes none of its own.
+_STANDARD = files("ketameta.report") / "templates" / "text"
+
+_WORDS = (
+    *("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve"),
+)
+
+
+#: Trials are said to differ by more than chance below this p-value of their test.
+DIFFER = 0.1
+
+
+def count_words(count: int, one: str, many: str | None = None) -> str:
+    """Return ``two trials``: small numbers as words."""
+    if count >= len(_WORDS):
+        return plural(count, one, many)
+    return f"{_WORDS[count]} {one if count == 1 else (many or one + 's')}"
+
+
+def side(result: Mapping[str, Any]) -> str:
+    """Return where the whole interval of the headline lies: ``lower``, ``higher``, ``unclear``."""
+    where = str(result["headline"]["side"])
+    return where if where in ("lower", "higher") else "unclear"
+
+
+def short_finding(result: Mapping[str, Any]) -> str:
+    """Return what a result says, in one sentence; what is missing where there is no trial."""
+    return "No eligible trial was found." if not result["k"] else result["headline"]["sentence"]
+
+
+def doubts(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> list[str]:
+    """Return the reasons for less certainty that can be read from the result itself."""
+    found = []
+    if result["k"] == 0:
+        return ["no trial at all"]
+    if result["directness"] != "direct":
+        found.append(
+            {
+                "context": "not a systematic search for these medicines",
+                "related": f"not {project.directness.treatment}",
+            }.get(result["directness"], f"not measured in {project.directness.people}")
+        )
+    if result["k"] < 5:
+        found.append(count_words(result["k"], "trial"))
+    pooled = result["pooled"]
+    if pooled is not None:
+        if result["k"] > 1 and side(result) == "unclear":
+            found.append("the interval includes no difference")
+        elif pooled["pi_low"] is not None and pooled["pi_low"] < 0 < pooled["pi_high"]:
+            found.append("a new trial could show no difference or the reverse")
+        if pooled["q_p_value"] is not None and pooled["q_p_value"] < DIFFER:
+            found.append("trials differ more than chance explains")
+    codes = {caveat["code"] for caveat in result["caveats"]}
+    if "assumption" in codes:
+        found.append("some numbers rest on an assumption")
+    if "model_based_spread" in codes:
+        found.append("some spreads come from models")
+    return found
+
+
+def key_findings(
+    results: Results, risk_of_bias_rows: int, project: Project
+) -> list[dict[str, Any]]:
+    """Return the key findings: question, result, and what limits certainty."""
+    unjudged = [] if risk_of_bias_rows else ["risk of bias not judged"]
+    return [
+        {
+            "name": item.analysis,
+            "question": item.words,
+            "finding": short_finding(result),
+            "doubts": doubts(result, project) + (unjudged if result["k"] else []),
+            "directness": project.directness.tag(result["directness"]).removesuffix(" evidence"),
+        }
+        for item in project.front.finding
+        if (result := results.get(item.analysis)) is not None
+    ]
+
+
+def abstract(
+    text: Callable[[str], Parts],
+    results: Results,
+    search: Mapping[str, Any],
+    counts: Mapping[str, Any],
+    project: Project,
+) -> Parts:
+    """Return the structured abstract: headings with sentences.
+
+    Parameters
+    ----------
+    text : callable
+        Gives the parts of a text of the project by its name (:func:`texts_of`).
+    results, search, counts : mapping
+    project : Project
+    """
+    findings = [
+        f"{item.words}: {_lower(short_finding(results[item.analysis]))}"
+        for item in project.front.finding
+        if item.analysis in results
+    ]
+    methods = [
+        f"{search['search']['kind']}; extraction closed {search['search']['extraction_closed']}."
+        if search["source"]
+        else f"{search['search']['kind']}.",
+        f"{plural(counts['studies_extracted'], 'study', 'studies')} were extracted arm by arm; "
+        f"{counts['studies_used']} enter {plural(counts['analyses'], 'declared analysis', 'declared analyses')}.",  # noqa: E501
+        "Effects are pooled in random-effects models (REML) with conservative Knapp\u2013Hartung "
+        "intervals; direct and indirect evidence are kept apart.",
+    ]
+    limits = list(search["search"]["limits"])
+    if not counts["risk_of_bias_rows"]:
+        limits.append("Risk of bias has not been judged.")
+    return [
+        ("Background", sentences_in(text("background"))),
+        ("Methods", methods),
+        ("Results", findings),
+        ("Limitations", limits),
+        ("Conclusion", sentences_in(text("conclusion"))),
+    ]
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:] if text.startswith("No ") else text
+
+
+#: Texts that a project may write in ``analyses/text/``, each a Markdown file of its name. Those
+#: of the second line say what is true of one project alone: without a file nothing is said.
+TEXTS = (
+    *("plain_summary", "not_meant", "background", "conclusion"),
+    *("methods", "limitations", "risk_of_bias"),
+)
+_TAG = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}", re.DOTALL)
+
+
+def texts_of(
+    paths: ProjectPaths,
+    results: Results,
+    project: Project,
+    more: Mapping[str, Any] | None = None,
+) -> Callable[[str], Parts]:
+    """Return what gives the parts of a text, its numbers filled in by name from results.
+
+    ``more`` are further names that a text may use.
+
+    Raises
+    ------
+    ReportError
+        Where a text types a number, or names what no result provides; with file and line.
+    """
+    env = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    values = {
+        **(more or {}),
+        "results": results,
+        "project": project,
+        "headline": results.get(project.project.headline),
+        "count_words": count_words,
+        "format_count": format_count,
+        "side": side,
+        "told": told,
+        "significant": significant,
+        "small_study": small_study_words,
+        "slopes": lambda result: list(slope_words(result, project).values()),
+        "short_finding": short_finding,
+        "more_of": more_of,
+    }
+
+    def parts(name: str) -> Parts:
+        own = paths.analyses / "text" / f"{name}.md"
+        file = f"analyses/text/{name}.md"
+        if own.is_file() and not is_link(own):
+            source = own.read_text(encoding="utf-8")
+        else:
+            standard = _STANDARD.joinpath(f"{name}.md")
+            source = standard.read_text(encoding="utf-8") if standard.is_file() else ""
+        typed = _TAG.sub(lambda found: "\n" * found[0].count("\n"), source)
+        for number, line in enumerate(typed.split("\n"), start=1):
+            if re.search(r"\d", line):
+                raise ReportError(
+                    f"{file}:{number}: a typed number; name it from its result, such as "
+                    "{{ results.name.k }}, or write it as a word"
+                )
+        try:
+            text = env.from_string(source).render(values)
+        except TemplateError as error:
+            line_number = getattr(error, "lineno", None)
+            place = f"{file}:{line_number}" if line_number else file
+            raise ReportError(
+                f"{place}: {error.message}; name an analysis of this folder"
+            ) from error
+        return _parts(text)
+
+    return parts
+
+
+def _parts(text: str) -> Parts:
+    """Return the headings of a Markdown text with their sentences, a line each."""
+    found: Parts = []
+    for line in filter(None, (line.strip() for line in text.split("\n"))):
+        if line.startswith("#"):
+            found.append((line.lstrip("# "), []))
+        else:
+            if not found:
+                found.append(("", []))
+            found[-1][1].append(line)
+    return found
+
+
+def sentences_in(parts: Parts) -> list[str]:
+    """Return the sentences of a text, without its headings."""
+    return [sentence for _, sentences in parts for sentence in sentences]
+
+
+def significant(result: Mapping[str, Any]) -> int:
+    """Return how many trials have an interval wholly on the side on which the pool lies."""
+    sign = -1 if side(result) == "lower" else 1
+    rows = [row for group in result["groups"] for row in group["rows"]]
+    ends = [row["ci_high"] if sign < 0 else row["ci_low"] for row in rows]
+    return len({row["study_id"] for row, end in zip(rows, ends, strict=True)
+                if end is not None and sign * end > 0})  # fmt: skip
+
+
+def told(result: Mapping[str, Any]) -> str:
+    """Return what one result says, for a reader of twelve."""
+    if result["k"] == 1:
+        return "One study alone cannot settle it."
+    words = {
+        "lower": "People who got the drug had fewer problems than people who did not.",
+        "higher": "People who got the drug had more problems than people who did not.",
+        "unclear": "Their results leave it open. The drugs may help, do nothing, or do harm.",
+    }
+    return words[side(result)]
+
+
+def more_of(pairs: Sequence[tuple[Any, str]]) -> list[str]:
+    """Return a sentence for each counted result whose interval lies wholly above none.
+
+    Parameters
+    ----------
+    pairs : sequence of (result, words)
+        ``words`` as in "felt dizzy"; a result that does not exist is left out.
+
+    Returns
+    -------
+    list of str
+        How many people of a thousand on control and on treatment, largest difference first; which
+        were more frequent where no number can be given.
+    """
+    clear = [(r, words) for r, words in pairs if isinstance(r, Mapping) and side(r) == "higher"]
+    said = [
+        (found["difference"], f"Of a thousand people, about {format_number(found['treated'], 0)} "
+         f"{words} on treatment and {format_number(found['control'], 0)} on control.")
+        for result, words in clear
+        if (found := result["headline"]["absolute"]) is not None
+    ]  # fmt: skip
+    if said:
+        return [sentence for _, sentence in sorted(said, reverse=True)]
+    return [f"More people who got it {words}." for result, words in clear if result["k"] > 1]
+
+
+# --- standing paragraphs and the glossary ---------------------------------------------------------
+
+#: How things were done, as paragraphs; ``{level}`` is the level of the intervals.
+METHODS: tuple[str, ...] = (
+    "Results are extracted arm by arm as sources print them, each with its place in the source. "
+    "Effect sizes are derived by code; the route of each is recorded. Standardised mean "
+    "differences are Hedges' g with the exact small-sample correction and the large-sample "
+    "variance, turned so that negative favours the treatment. Arms of one intervention are "
+    "combined; comparisons that share an arm are joined with their covariance; nobody is counted "
+    "twice. Reports that repeat or pool other trials never stand beside them.",
+    "Effects are pooled in random-effects models by restricted maximum likelihood. The interval "
+    "is the wider of the Knapp\u2013Hartung and the Wald interval, at {level}. The between-trial "
+    "variance has a Q-profile interval. Prediction intervals use a t distribution with two "
+    "degrees of freedom fewer than trials. A single trial is shown as it is; two trials get no "
+    "prediction interval. Each main result is refitted by an independent implementation and the "
+    "largest difference is printed.",
+    "Change scores and endpoint scores never meet in one standardised analysis. Crossover trials "
+    "enter as paired effects. For counts, half an event is added to each cell of a table with an "
+    "empty cell; Mantel\u2013Haenszel and Peto results without it stand beside. Moderators need "
+    "two trials per level. Where an assumption is made, the analysis says so, and the same "
+    "analysis without it stands beside.",
+    "Certainty is described domain by domain after GRADE: facts are computed, judgements are made "
+    "by people, and there is no rating until every domain is judged. Beside each main result "
+    "stand all combinations of the choices that could be defended, and which of them matters. "
+    "Where few or no trials exist, the size of a next trial is worked out with the noncentral t "
+    "distribution, its chances are averaged over what related trials suggest, and the pooled "
+    "interval is refitted for every result it may have. Levels of a moderator that share trials "
+    "are not tested against each other; where trials are few a permutation test stands beside, and "
+    "all moderator tests are adjusted together by the method of Holm.",
+)
+NO_RISK_OF_BIAS = "Risk of bias has not been judged for any study."
+CHECK = (
+    "Open any trial under a forest plot of the page to see the extracted cells, where they stand "
+    "in the source, and the arithmetic. Every pooled number shows its formula and a line of R "
+    "that repeats it. With the project at hand, one command rebuilds everything from the tables "
+    "and compares it with what is published."
+)
+LEAD = (
+    "A living meta-analysis. Every number is computed from extracted trial results that anyone "
+    "can open, check and recompute."
+)
+
+
+def _term(key: str, name: str, meaning: str, pattern: str) -> GlossaryTerm:
+    return GlossaryTerm(id=key, name=name, meaning=meaning, pattern=pattern)
+
+
+#: Words of meta-analysis, in every glossary.
+TERMS: tuple[GlossaryTerm, ...] = (
+    _term(
+        "ci",
+        "Confidence interval (CI)",
+        "The range of true average effects that fit the data. A wide range means little is known.",
+        r"\bconfidence intervals?\b|\b[\d.]+% CI\b",
+    ),
+    _term(
+        "pi",
+        "Prediction interval",
+        "The range in which the true effect of a new, similar trial is expected.",
+        r"\bprediction intervals?\b",
+    ),
+    _term(
+        "smd",
+        "Standardised mean difference",
+        "A difference between two groups in units of the spread of scores, so that different "
+        "scales can stand side by side. Negative favours the treatment here.",
+        r"\bstandardised mean differences?\b",
+    ),
+    _term(
+        "md",
+        "Mean difference",
+        "The average score on treatment minus the average on control, in points of the scale.",
+        r"(?<!standardised )\bmean differences?\b",
+    ),
+    _term(
+        "rr",
+        "Risk ratio",
+        "How many times as often something happens on treatment as on control. One means "
+        "equally often.",
+        r"\brisk ratios?\b",
+    ),
+    _term(
+        "rd",
+        "Risk difference",
+        "How many more people per hundred or thousand have something on treatment than on control.",
+        r"\brisk differences?\b",
+    ),
+    _term(
+        "or",
+        "Odds ratio",
+        "The odds of something on treatment divided by the odds on control.",
+        r"\bodds ratios?\b",
+    ),
+    _term(
+        "tau",
+        "Tau, tau²",
+        "How much true effects differ between trials: tau is their standard deviation.",
+        r"\(tau\)|\btau²",
+    ),
+    _term(
+        "i2",
+        "I²",
+        "The share of the differences between trials that is more than chance.",
+        r"\bI²",
+    ),
+    _term(
+        "knapp",
+        "Knapp\u2013Hartung",
+        "A way to an interval that allows for few trials; the conservative form is never "
+        "narrower than the usual one.",
+        r"Knapp\u2013Hartung",
+    ),
+    _term(
+        "randomised",
+        "Randomised trial",
+        "A study in which chance decides who gets which treatment.",
+        r"\brandomised(?: controlled)? trials?\b",
+    ),
+)
+
+
+def glossary(project: Project) -> tuple[GlossaryTerm, ...]:
+    """Return the words of the topic, then those of meta-analysis."""
+    own = {term.id for term in project.glossary}
+    return (*project.glossary, *(term for term in TERMS if term.id not in own))
+
+
+@cache
+def _finder(terms: tuple[GlossaryTerm, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?P<{term.id}>{term.pattern})" for term in terms))
+
+
+def gloss(
+    text: str, terms: tuple[GlossaryTerm, ...] = TERMS, page: str = "", seen: set[str] | None = None
+) -> Markup:
+    """Return ``text`` escaped, the first use of each term linked to the glossary.
+
+    Parameters
+    ----------
+    text : str
+    terms : tuple of GlossaryTerm
+    page : str
+        Address of the page that holds the glossary; the same page where empty.
+    seen : set of str, optional
+        Terms that were linked before; those of this text are added.
+    """
+    known = {term.id: term for term in terms}
+    seen = set() if seen is None else seen
+    parts: list[Markup] = []
+    place = 0
+    for found in _finder(terms).finditer(str(text)):
+        name = str(found.lastgroup)
+        if name in seen:
+            continue
+        seen.add(name)
+        parts.append(escape(text[place : found.start()]))
+        parts.append(
+            Markup('<a class="term" href="{}#term-{}" data-tip="{}">{}</a>').format(
+                page, name, known[name].meaning, found.group()
+            )
+        )
+        place = found.end()
+    parts.append(escape(text[place:]))
+    return Markup("").join(parts)
