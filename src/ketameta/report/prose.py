@@ -187,7 +187,14 @@ def texts_of(
         "told": told,
         "significant": significant,
         "small_study": small_study_words,
-        "slopes": lambda result: list(slope_words(result, project).values()),
+        "slopes": lambda result: [
+            *slope_words(result, project).values(),
+            *(
+                f"{item['label']}: the slope cannot be identified. {item['withheld']}"
+                for item in result["regressions"]
+                if item["withheld"]
+            ),
+        ],
         "short_finding": short_finding,
         "more_of": more_of,
     }
