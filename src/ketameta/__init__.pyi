@@ -57,6 +57,7 @@ from ketameta.effects.table import effect_sizes as effect_sizes
 from ketameta.models._pymare import from_pymare as from_pymare
 from ketameta.models._pymare import to_pymare as to_pymare
 from ketameta.models.absolute import absolute_effect as absolute_effect
+from ketameta.models.bayes.counts import bayes_event_counts as bayes_event_counts
 from ketameta.models.bayes.normal import bayes_random_effects as bayes_random_effects
 from ketameta.models.bayes.normal import posterior_curves as posterior_curves
 from ketameta.models.bayes.priors import HalfCauchy as HalfCauchy
@@ -67,6 +68,9 @@ from ketameta.models.bayes.priors import Normal as Normal
 from ketameta.models.bayes.priors import Uniform as Uniform
 from ketameta.models.bayes.priors import rhodes_2015 as rhodes_2015
 from ketameta.models.bayes.priors import turner_2015 as turner_2015
+from ketameta.models.contrasts import anova as anova
+from ketameta.models.contrasts import linear_contrasts as linear_contrasts
+from ketameta.models.contrasts import marginal_means as marginal_means
 from ketameta.models.dependent.che import che as che
 from ketameta.models.dependent.che import che_sensitivity as che_sensitivity
 from ketameta.models.dependent.multilevel import multilevel as multilevel
@@ -74,6 +78,7 @@ from ketameta.models.dependent.robust import robust as robust
 from ketameta.models.dependent.sampling_covariance import (
     shared_arm_covariance as shared_arm_covariance,
 )
+from ketameta.models.dependent.wild_bootstrap import wild_bootstrap as wild_bootstrap
 from ketameta.models.diagnostics.cumulative import cumulative as cumulative
 from ketameta.models.diagnostics.gosh import gosh as gosh
 from ketameta.models.diagnostics.influence import baujat as baujat
@@ -86,11 +91,13 @@ from ketameta.models.network.network import network_meta_analysis as network_met
 from ketameta.models.pooling import common_effect as common_effect
 from ketameta.models.pooling import pool as pool
 from ketameta.models.pooling import random_effects as random_effects
+from ketameta.models.prediction import blup as blup
 from ketameta.models.prediction import prediction_interval as prediction_interval
 from ketameta.models.prediction import probability_beyond as probability_beyond
 from ketameta.models.rare_events.binomial_normal import binomial_normal as binomial_normal
 from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel as mantel_haenszel
 from ketameta.models.rare_events.mantel_haenszel import peto as peto
+from ketameta.models.rare_events.one_group import one_group as one_group
 from ketameta.models.regression import meta_regression as meta_regression
 from ketameta.models.resampling.batched import batched_fit as batched_fit
 from ketameta.models.resampling.bootstrap import bootstrap as bootstrap
@@ -103,6 +110,7 @@ from ketameta.models.small_study.asymmetry import egger_test as egger_test
 from ketameta.models.small_study.asymmetry import peters_test as peters_test
 from ketameta.models.small_study.asymmetry import rank_test as rank_test
 from ketameta.models.small_study.selection_model import selection_model as selection_model
+from ketameta.models.small_study.significance import excess_significance as excess_significance
 from ketameta.models.small_study.significance import fail_safe_n as fail_safe_n
 from ketameta.models.subgroups import subgroup_analysis as subgroup_analysis
 

@@ -3,6 +3,10 @@ from ketameta.models._pymare import to_pymare as to_pymare
 from ketameta.models.absolute import absolute_effect as absolute_effect
 from ketameta.models.bayes.counts import WEAK_PRIOR as WEAK_PRIOR
 from ketameta.models.bayes.counts import bayes_event_counts as bayes_event_counts
+from ketameta.models.contrasts import Contrasts as Contrasts
+from ketameta.models.contrasts import ModelComparison as ModelComparison
+from ketameta.models.contrasts import linear_contrasts as linear_contrasts
+from ketameta.models.contrasts import marginal_means as marginal_means
 from ketameta.models.dependent.che import che as che
 from ketameta.models.dependent.multilevel import multilevel as multilevel
 from ketameta.models.dependent.robust import robust as robust
@@ -52,6 +56,8 @@ from ketameta.models.power import t_test_sample_size as t_test_sample_size
 from ketameta.models.power import two_proportions_power as two_proportions_power
 from ketameta.models.power import two_proportions_sample_size as two_proportions_sample_size
 from ketameta.models.prediction import PREDICTION_METHODS as PREDICTION_METHODS
+from ketameta.models.prediction import Blups as Blups
+from ketameta.models.prediction import blup as blup
 from ketameta.models.prediction import kenward_roger as kenward_roger
 from ketameta.models.prediction import nagashima_bounds as nagashima_bounds
 from ketameta.models.prediction import prediction_interval as prediction_interval

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -208,6 +208,9 @@ def encode_rows(
     ``new`` is a DataFrame for a formula, rows of the numeric moderators otherwise (without the
     intercept). ``ranges`` are the lowest and highest value of each column in the data.
     """
+    if isinstance(new, Mapping) and new:
+        length = max(np.size(value) for value in new.values())
+        new = {name: [x] * length if np.ndim(x) == 0 else x for name, x in new.items()}
     if is_frame(new):
         new = as_pandas(new)
     if encoder is not None:

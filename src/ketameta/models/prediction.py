@@ -1,4 +1,4 @@
-"""Where the true effect of a next study may lie: prediction intervals, and exceedance.
+"""Where true effects may lie: of a next study (intervals, exceedance), of the studies themselves.
 
 The interval of the mean lives in ``intervals``.
 """
@@ -11,17 +11,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from ketameta.effects.arrays import as_number
+from ketameta.effects.arrays import Floats, as_number
 from ketameta.errors import NotEstimableError, check_choice
-from ketameta.formatting import format_interval, format_number, format_significant
-from ketameta.models.intervals import check_level, mean_inference, prediction_bounds
+from ketameta.formatting import (
+    format_interval,
+    format_number,
+    format_percent,
+    format_significant,
+    plural,
+)
+from ketameta.models.intervals import (
+    check_level,
+    critical_value,
+    mean_inference,
+    prediction_bounds,
+)
 from ketameta.models.least_squares import Array, weighted_least_squares
-from ketameta.models.results import Caveat, Printed, Result
+from ketameta.models.results import Caveat, Columns, Line, Printed, Result
 from ketameta.models.tau2 import estimate_tau2
 from ketameta.models.validation import check_fit
 
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
+    from ketameta.models.regression import MetaRegression
 
 
 #: Ways to a prediction interval; the first is the default.
@@ -281,3 +293,103 @@ def withheld(fit: RandomEffects) -> tuple[Caveat, ...]:
     if fit.ci_low is None:
         return (Caveat("no_prediction", "Without an interval of the mean there is none here."),)
     return ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Blups(Result):
+    """The true effect of each study, drawn towards what the model predicts for it.
+
+    Attributes
+    ----------
+    labels : tuple of str
+    estimate, se, ci_low, ci_high : ndarray of shape (k,)
+        Best linear unbiased predictions with their standard errors and intervals.
+    shrinkage : ndarray of shape (k,)
+        Share of the model's prediction in each; the rest is the study's own estimate.
+    df : int or None
+        Degrees of freedom of t; None for the normal distribution.
+    level : float
+    measure : str or None
+    caveats : tuple of Caveat
+    """
+
+    labels: tuple[str, ...]
+    estimate: Floats
+    se: Floats
+    ci_low: Floats
+    ci_high: Floats
+    shrinkage: Floats
+    df: int | None
+    level: float
+    measure: str | None
+    caveats: tuple[Caveat, ...] = ()
+
+    def printed(self) -> Printed:
+        """Return one line per study."""
+        from ketameta.models.pooling import decimals_for, interval_cells, measure_words
+
+        lines, share = [], f"{100 * self.level:g}%"
+        for i, label in enumerate(self.labels):
+            ends = float(self.estimate[i]), float(self.ci_low[i]), float(self.ci_high[i])
+            cells = interval_cells(self.measure, *ends, share, decimals_for(float(self.se[i])))
+            lines.append(Line(label, (*cells, f"shrunk by {format_percent(self.shrinkage[i])}")))
+        head = f"{measure_words(self.measure)}, {plural(len(self.labels), 'study', 'studies')}"
+        return Printed(f"Blups: {head}", lines, caveats=self.caveats)
+
+    def columns(self) -> Columns:
+        """Return one row per study."""
+        names = ("estimate", "se", "ci_low", "ci_high", "shrinkage")
+        return {"label": self.labels, **{name: getattr(self, name) for name in names}}
+
+
+def blup(fit: RandomEffects | MetaRegression, level: float | None = None) -> Blups:
+    """Return the best linear unbiased prediction of each study's true effect.
+
+    Parameters
+    ----------
+    fit : RandomEffects or MetaRegression
+        With a between-study variance; at least two studies.
+    level : float, optional
+        The fit's own when not given.
+
+    Raises
+    ------
+    NotEstimableError
+        A common-effect fit, whose studies have one true effect, or one study.
+
+    Notes
+    -----
+    ``l y + (1 - l) x b`` with ``l = tau2 / (tau2 + v)`` and variance ``l v + (1 - l)^2 x C x'``,
+    with the quantile of the fit's own tests: equal to metafor's ``blup`` (Raudenbush and Bryk 1985,
+    J. Educ. Stat. 10, 75-98). Tau-squared is taken as known, so that the intervals are too narrow
+    with few studies; :func:`~ketameta.bayes_random_effects` averages over it.
+
+    Examples
+    --------
+    >>> from ketameta import random_effects
+    >>> fit = random_effects([0.10, 0.30, 0.35, 0.65], [0.03, 0.04, 0.05, 0.02])
+    >>> blup(fit).estimate.round(3).tolist()
+    [0.218, 0.337, 0.36, 0.526]
+    """
+    level = fit.level if level is None else check_level(level)
+    check_fit(fit, "blup()", regression=True)
+    if fit.tau2 is None:
+        raise NotEstimableError(
+            "predictions of true effects need a between-study variance; use random_effects() with"
+            " two studies or more"
+        )
+    design = np.asarray(getattr(fit, "design", np.ones((fit.k, 1))))
+    covariance = np.asarray(getattr(fit, "covariance", [[fit.se**2]]))
+    own = fit.tau2 / (fit.tau2 + fit.variances)
+    predicted = own * fit.estimates + (1 - own) * (design @ np.atleast_1d(fit.estimate))
+    spread = np.einsum("kp,pq,kq->k", design, covariance, design)
+    se = np.sqrt(own * fit.variances + (1 - own) ** 2 * spread)
+    half = critical_value(level, fit.df) * se
+    caveats: tuple[Caveat, ...] = ()
+    if fit.tau2 == 0:
+        words = "The variance between studies is estimated as 0: every study is at the prediction."
+        caveats = (Caveat("tau2_zero", words),)
+    return Blups(
+        fit.labels, predicted, se, predicted - half, predicted + half, 1 - own, fit.df, level,
+        fit.measure, caveats,
+    )  # fmt: skip

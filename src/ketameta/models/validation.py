@@ -81,7 +81,7 @@ def checked_inputs(
         raise NotEstimableError(
             "estimates is empty: there are no studies; use pool() for a result that says so"
         )
-    known = _labels(labels, k)
+    known = checked_labels(labels, k)
     low, high = float(v.min()), float(v.max())
     fine = low >= SMALLEST**2 and high <= LARGEST**2 and float(np.abs(y).max()) <= LARGEST
     if not fine:
@@ -153,7 +153,8 @@ def _numbers(argument: str, values: Any) -> Array:
     return array
 
 
-def _labels(labels: Sequence[object] | ArrayLike | None, k: int) -> tuple[str, ...]:
+def checked_labels(labels: Sequence[object] | ArrayLike | None, k: int) -> tuple[str, ...]:
+    """Return labels as words, one per study, ``study 1`` and so on when not given."""
     if labels is None:
         return _numbered(k)
     if isinstance(labels, str):

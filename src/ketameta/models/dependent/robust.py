@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -429,27 +429,11 @@ def robust(
     (0.0183, 1.0)
     """
     check_choice("kind", kind, ROBUST_KINDS)
-    if not hasattr(fit, "estimates") or not hasattr(fit, "variances"):
-        raise UsageError(
-            "robust() takes the result of random_effects(), meta_regression(), multilevel() or"
-            f" che(), not {type(fit).__name__}"
-        )
-    y = np.asarray(fit.estimates, dtype=np.float64)
-    design, names = _design(fit, y.size)
-    labels = cluster if cluster is not None else getattr(fit, "study", None)
-    if labels is None:
-        raise UsageError("cluster is needed: one label per effect, equal within a study")
-    known, clusters, index = check_groups("cluster", labels, y.size)
+    y, design, names, known, clusters, index, blocks = clustered(fit, cluster)
     m, p = len(clusters), design.shape[1]
-    if m < 2 or m <= p:
-        raise NotEstimableError(
-            f"{plural(m, 'cluster')} cannot carry robust standard errors of"
-            f" {plural(p, 'coefficient')}; at least {max(2, p + 1)} are needed"
-        )
-    blocks = _by_cluster(fit, index, clusters)
     parts = sandwich(y, design, blocks, kind)
     model_se = np.sqrt(np.diag(_model_covariance(design, blocks)))
-    lone = _lone_clusters(design, index, m)
+    lone = lone_clusters(design, index, m)
     _check_spread(names, np.sqrt(np.diag(parts.covariance)), model_se, lone)
     df = satterthwaite_df(parts)
     df[list(lone)] = np.nan
@@ -475,6 +459,40 @@ def robust(
         ),
         measure=getattr(fit, "measure", None),
     )
+
+
+class Clustered(NamedTuple):
+    """Effects in clusters: data, names, the cluster of each effect, and working covariances."""
+
+    y: FloatArray
+    design: FloatArray
+    names: tuple[str, ...]
+    known: tuple[str, ...]
+    clusters: tuple[str, ...]
+    cluster_of: IntArray
+    blocks: list[tuple[IntArray, FloatArray]]
+
+
+def clustered(fit: Fit, cluster: Sequence[object] | ArrayLike | None) -> Clustered:
+    """Return the data of a fit by cluster, or refuse what has no robust inference."""
+    if not hasattr(fit, "estimates") or not hasattr(fit, "variances"):
+        raise UsageError(
+            "robust inference takes the result of random_effects(), meta_regression(),"
+            f" multilevel() or che(), not {type(fit).__name__}"
+        )
+    y = np.asarray(fit.estimates, dtype=np.float64)
+    design, names = _design(fit, y.size)
+    labels = cluster if cluster is not None else getattr(fit, "study", None)
+    if labels is None:
+        raise UsageError("cluster is needed: one label per effect, equal within a study")
+    known, clusters, index = check_groups("cluster", labels, y.size)
+    m, p = len(clusters), design.shape[1]
+    if m < 2 or m <= p:
+        raise NotEstimableError(
+            f"{plural(m, 'cluster')} cannot carry robust standard errors of"
+            f" {plural(p, 'coefficient')}; at least {max(2, p + 1)} are needed"
+        )
+    return Clustered(y, design, names, known, clusters, index, _by_cluster(fit, index, clusters))
 
 
 def _design(fit: Any, k: int) -> tuple[FloatArray, tuple[str, ...]]:
@@ -518,7 +536,7 @@ def _by_cluster(
 _OPEN = 1e-9
 
 
-def _lone_clusters(design: FloatArray, index: IntArray, m: int) -> dict[int, int]:
+def lone_clusters(design: FloatArray, index: IntArray, m: int) -> dict[int, int]:
     """Return the coefficients that one cluster identifies, each with that cluster.
 
     Without the cluster the design loses a direction, and every coefficient that has a part in it.

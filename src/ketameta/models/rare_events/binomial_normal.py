@@ -537,6 +537,32 @@ class _Maximum(NamedTuple):
     at: Evaluation
 
 
+class Best(NamedTuple):
+    """The highest maximum: where, its standard error and value, that at tau = 0, and how many."""
+
+    theta: float
+    tau: float
+    se: float
+    value: float
+    common: float
+    optima: int
+    gap: float | None
+    caveats: tuple[Caveat, ...]
+
+
+def best_maximum(likelihood: Likelihood, k: int, start: float = 0.0) -> Best:
+    """Return the global maximum of a likelihood of ``k`` informative trials."""
+    common = _best_theta(likelihood, 0.0, start)
+    maxima = [common] if k == 1 else _maxima(likelihood, common)
+    best = max(maxima, key=lambda maximum: maximum.at.value)
+    others = sorted((maximum.at.value for maximum in maxima), reverse=True)[1:]
+    gap = best.at.value - others[0] if others else None
+    return Best(
+        best.theta, best.tau, _standard_error(best), best.at.value, common.at.value, len(maxima),
+        gap, tuple(_few(k)),
+    )  # fmt: skip
+
+
 @takes_effects()
 def binomial_normal(
     events_t: ArrayLike,
@@ -606,14 +632,10 @@ def binomial_normal(
     _refuse_separation(used, tables.k)
     kind = ConditionalLikelihood if choice == "conditional" else UnconditionalLikelihood
     likelihood = in_parts(kind, used)
-    common = _best_theta(likelihood, 0.0, 0.0)
-    maxima = [common] if used.k == 1 else _maxima(likelihood, common)
-    best = max(maxima, key=lambda maximum: maximum.at.value)
-    others = sorted((maximum.at.value for maximum in maxima), reverse=True)[1:]
-    se = _standard_error(best)
-    z = best.theta / se
-    half = critical_value(level, None) * se
-    q = 2 * (likelihood.saturated() - common.at.value) if used.k > 1 else None
+    best = best_maximum(likelihood, used.k)
+    z = best.theta / best.se
+    half = critical_value(level, None) * best.se
+    q = 2 * (likelihood.saturated() - best.common) if used.k > 1 else None
     zeros = tables.zero_handling(_ZEROS, informative)
     return BinomialNormal(
         model=choice,
@@ -623,21 +645,21 @@ def binomial_normal(
         events_control=float(tables.c.sum()),
         n_control=float(tables.n2.sum()),
         estimate=best.theta,
-        se=se,
+        se=best.se,
         statistic=z,
         p_value=float(2 * stats.norm.sf(abs(z))),
         ci_low=best.theta - half,
         ci_high=best.theta + half,
         tau2=best.tau**2,
-        log_likelihood=best.at.value,
+        log_likelihood=best.value,
         q=None if q is None else max(0.0, q),
         q_df=None if q is None else used.k - 1,
         q_p_value=None if q is None else float(stats.chi2.sf(max(0.0, q), used.k - 1)),
-        optima=len(maxima),
-        optimum_gap=best.at.value - others[0] if others else None,
+        optima=best.optima,
+        optimum_gap=best.gap,
         level=level,
         zeros=zeros,
-        caveats=(*zero_caveats(zeros, tables.k, False), *_few(used.k)),
+        caveats=(*zero_caveats(zeros, tables.k, False), *best.caveats),
     )
 
 

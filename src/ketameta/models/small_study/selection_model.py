@@ -53,7 +53,7 @@ class SelectionModel(Result):
         Of this model and of the same without selection (all weights 1), both by full maximum
         likelihood.
     lrt, lrt_df, lrt_p_value : float, int, float
-        Likelihood-ratio test of no selection.
+        Likelihood-ratio test of no selection; None where the weights are assumed.
     maxima : int
         Different maxima that the starts led to.
     gap : float or None
@@ -83,9 +83,9 @@ class SelectionModel(Result):
     tau2: float | None
     log_likelihood: float
     log_likelihood_unadjusted: float
-    lrt: float
+    lrt: float | None
     lrt_df: int
-    lrt_p_value: float
+    lrt_p_value: float | None
     maxima: int
     gap: float | None
     next_estimate: float | None
@@ -113,8 +113,9 @@ class SelectionModel(Result):
             seen = f", seen {format_significant(weight)} times as often as the first" if j else ""
             name = f"p {edges[j]:g} to {edges[j + 1]:g}"
             lines.append(Line(name, (f"{plural(count, 'study', 'studies')}{seen}",)))
-        test = f"likelihood ratio {format_number(self.lrt)}, {self.lrt_df} df"
-        lines.append(Line("no selection", (f"{test}, {format_p(self.lrt_p_value)}",)))
+        if self.lrt is not None:
+            test = f"likelihood ratio {format_number(self.lrt)}, {self.lrt_df} df"
+            lines.append(Line("no selection", (f"{test}, {format_p(self.lrt_p_value)}",)))
         head = (
             f"SelectionModel: {plural(self.k, 'study', 'studies')}, steps at one-sided p ="
             f" {', '.join(f'{step:g}' for step in self.steps)} ({self.alternative})"
@@ -323,10 +324,18 @@ class Maximum(NamedTuple):
     starts: int
 
 
-def global_maximum(data: SelectionData, mean: float, tau2: float, *, fixed_tau2: bool) -> Maximum:
+def global_maximum(
+    data: SelectionData,
+    mean: float,
+    tau2: float,
+    *,
+    fixed_tau2: bool,
+    assumed: Array | None = None,
+) -> Maximum:
     """Climb from every start and return the best maximum.
 
-    ``mean`` and ``tau2`` are the unadjusted estimates; ``fixed_tau2`` holds tau-squared at 0.
+    ``mean`` and ``tau2`` are the unadjusted estimates; ``fixed_tau2`` holds tau-squared at 0, and
+    ``assumed`` holds the weights.
     """
     steps = len(data.counts) - 1
     q = 2 + steps
@@ -335,6 +344,9 @@ def global_maximum(data: SelectionData, mean: float, tau2: float, *, fixed_tau2:
         [[np.inf, 0.0 if fixed_tau2 else np.inf], np.full(steps, np.log(HIGHEST_WEIGHT))]
     )
     points = _starts(data, mean, tau2, fixed_tau2=fixed_tau2)
+    if assumed is not None:
+        low[2:] = high[2:] = np.log(assumed[1:])
+        points = np.unique(np.clip(points, low[:, None], high[:, None]), axis=1)
     tops, arrived = _climb(data, points, low[:, None], high[:, None])
     values = value_only(data, tops)
     order = np.argsort(-np.where(arrived, values, -np.inf), kind="stable")
@@ -492,8 +504,27 @@ ALTERNATIVES = ("greater", "less")
 FEW_IN_INTERVAL = 4
 
 
+#: One-sided p-values, and chances of being seen in four scenarios: Vevea and Woods (2005), table 1
+#: (as the documentation of metafor's ``selmodel`` prints it).
+SCENARIO_STEPS = (0.005, 0.01, 0.05, 0.10, 0.25, 0.35, 0.50, 0.65, 0.75, 0.90, 0.95, 0.99, 0.995)
+SCENARIOS = {
+    "moderate one-tailed": (1, 0.99, 0.95, 0.80, 0.75, 0.65, 0.60, 0.55, 0.50, 0.50, 0.50, 0.50,
+                            0.50, 0.50),
+    "severe one-tailed": (1, 0.99, 0.90, 0.75, 0.60, 0.50, 0.40, 0.35, 0.30, 0.25, 0.10, 0.10,
+                          0.10, 0.10),
+    "moderate two-tailed": (1, 0.99, 0.95, 0.90, 0.80, 0.75, 0.60, 0.60, 0.75, 0.80, 0.90, 0.95,
+                            0.99, 1.00),
+    "severe two-tailed": (1, 0.99, 0.90, 0.75, 0.60, 0.50, 0.25, 0.25, 0.50, 0.60, 0.75, 0.90,
+                          0.99, 1.00),
+}  # fmt: skip
+
+
 def selection_model(
-    fit: RandomEffects, steps: ArrayLike = (0.025,), alternative: str | None = None
+    fit: RandomEffects,
+    steps: ArrayLike | None = None,
+    alternative: str | None = None,
+    *,
+    weights: str | ArrayLike | None = None,
 ) -> SelectionModel:
     """Fit a selection model with a step function of the one-sided p-value.
 
@@ -501,17 +532,21 @@ def selection_model(
     ----------
     fit : RandomEffects
         At least as many studies as parameters: mean, tau-squared and one weight per step.
-    steps : sequence of float
-        Between 0 and 1. ``(0.025,)`` is the three-parameter model: significant in the favoured
-        direction, or not.
+    steps : sequence of float, optional
+        Between 0 and 1. ``(0.025,)``, the default, is the three-parameter model: significant in the
+        favoured direction, or not.
     alternative : {"greater", "less"}, optional
         The favoured direction; that of the estimate when not given.
+    weights : str or sequence of float, optional
+        Chances of being seen that are assumed rather than estimated, one more than steps, the first
+        1; or one of the scenarios ``"moderate one-tailed"``, ``"severe one-tailed"``,
+        ``"moderate two-tailed"`` and ``"severe two-tailed"``. Two studies are then enough.
 
     Returns
     -------
     SelectionModel
         With caveats: below ten studies, few studies in an interval, a weight at its bound, several
-        maxima.
+        maxima; or that the weights are assumed.
 
     Raises
     ------
@@ -519,7 +554,8 @@ def selection_model(
         Too few studies, an interval of p-values other than the first without a study, or a search
         that does not converge.
     UsageError
-        Steps that are not numbers between 0 and 1, an unknown direction.
+        Steps that are not numbers between 0 and 1, an unknown direction or scenario, weights that
+        are not positive or not one more than the steps.
 
     Notes
     -----
@@ -532,45 +568,55 @@ def selection_model(
     trials of magnesium (li2007: log-likelihood -23.753 instead of -23.200, and a mean of -0.236
     instead of 0.023). Does not depend on the unit of the effect.
 
+    Assumed weights (Vevea and Woods 2005, Psychol. Methods 10, 428-443; metafor's ``delta=``) need
+    no study in any interval. They ask what the mean would be under that selection; several
+    scenarios side by side are a sensitivity analysis, and no test of selection is made.
+
     Standard errors are of the free parameters: a tau-squared of 0 and weights at their bound are
     held. The interval is Wald and optimistic with few studies; the likelihood-ratio test is
     approximate where tau-squared is 0 or a weight is at its bound.
     """
-    bounds = _checked_steps(steps)
+    bounds, assumed = _steps_and_weights(steps, weights)
     data = fit_data(fit, "a selection model")
     if alternative is None:
         alternative = "greater" if fit.estimate > 0 else "less"
     check_choice("alternative", alternative, ALTERNATIVES)
     common = data.tau2_method == COMMON
-    needed = 1 + (not common) + len(bounds)
+    needed = 1 + (not common) + (len(bounds) if assumed is None else 0)
     if fit.k < needed:
         raise NotEstimableError(
             f"a selection model with {needed} parameters needs at least {needed} studies; there are"
-            f" {fit.k}"
+            f" {fit.k}; with few studies assume the weights, as weights='moderate one-tailed'"
         )
     sign = 1.0 if alternative == "greater" else -1.0
     scale = power_of_two_scale(data.v)
     seen = selection_data(sign * data.y / scale, data.v / scale**2, bounds)
-    _check_intervals(seen.counts, bounds)
+    if assumed is None:
+        _check_intervals(seen.counts, bounds)
     ones = np.ones((fit.k, 1))
     tau2 = estimate_tau2(data.y, data.v, ones, COMMON if common else "ML").value
     w = 1 / (data.v + tau2)
     mean = float(w @ data.y / w.sum())
     plain = log_likelihood(data.y, data.v, ones, tau2, restricted=False)
-    best = global_maximum(seen, sign * mean / scale, tau2 / scale**2, fixed_tau2=common)
+    best = global_maximum(
+        seen, sign * mean / scale, tau2 / scale**2, fixed_tau2=common, assumed=assumed
+    )
     value = best.value - fit.k * float(np.log(scale))
-    lrt = max(0.0, 2 * (value - plain))
+    lrt = None if assumed is not None else max(0.0, 2 * (value - plain))
     spread = _standard_errors(best)
-    weights = np.concatenate([[1.0], np.exp(best.point[2:])])
+    found = np.concatenate([[1.0], np.exp(best.point[2:])])
     estimate, se = sign * float(best.point[0]) * scale, float(spread[0]) * scale
     half = critical_value(data.level, None) * se
     known = bool(np.isfinite(se))
+    caveats = (*few_studies_caveats(fit.k), *_caveats(best, seen, sign * scale, known=known))
+    if assumed is not None:
+        caveats = (_ASSUMED, *_maxima_caveats(best, sign * scale, known=known))
     return SelectionModel(
         steps=tuple(bounds.tolist()),
         alternative=alternative,
         interval_counts=tuple(int(count) for count in seen.counts),
-        selection_weights=frozen(weights),
-        selection_weight_se=frozen(np.concatenate([[np.nan], weights[1:] * spread[2:]])),
+        selection_weights=frozen(found),
+        selection_weight_se=frozen(np.concatenate([[np.nan], found[1:] * spread[2:]])),
         estimate=estimate,
         se=se if known else None,
         statistic=estimate / se if known else None,
@@ -582,7 +628,7 @@ def selection_model(
         log_likelihood_unadjusted=plain,
         lrt=lrt,
         lrt_df=len(bounds),
-        lrt_p_value=float(special.chdtrc(len(bounds), lrt)),
+        lrt_p_value=None if lrt is None else float(special.chdtrc(len(bounds), lrt)),
         maxima=best.maxima,
         gap=best.gap,
         next_estimate=None if best.second is None else sign * float(best.second[0]) * scale,
@@ -592,11 +638,36 @@ def selection_model(
         k=fit.k,
         level=data.level,
         measure=data.measure,
-        caveats=(
-            *few_studies_caveats(fit.k),
-            *_caveats(best, seen, sign * scale, known=known),
-        ),
+        caveats=caveats,
     )
+
+
+_ASSUMED = Caveat(
+    "assumed_weights",
+    "The chances of being seen are assumed, not estimated from these studies: this is what the mean"
+    " would be under such selection, not evidence of it.",
+)
+
+
+def _steps_and_weights(
+    steps: ArrayLike | None, weights: str | ArrayLike | None
+) -> tuple[Array, Array | None]:
+    """Return the steps, and the weights where they are assumed."""
+    if isinstance(weights, str):
+        check_choice("weights", weights, tuple(SCENARIOS))
+        if steps is not None:
+            raise UsageError(f"the scenario {weights!r} has steps of its own; leave steps out")
+        return np.array(SCENARIO_STEPS), np.array(SCENARIOS[weights], dtype=float)
+    bounds = _checked_steps((0.025,) if steps is None else steps)
+    if weights is None:
+        return bounds, None
+    assumed = np.atleast_1d(as_numbers("weights", weights))
+    if assumed.shape != (len(bounds) + 1,) or not np.all(assumed > 0) or assumed[0] != 1:
+        raise UsageError(
+            f"weights is {weights!r}; give {len(bounds) + 1} positive numbers, one per interval of"
+            " p-values, the first 1"
+        )
+    return bounds, assumed
 
 
 def _checked_steps(steps: ArrayLike) -> Array:
@@ -631,7 +702,7 @@ def _standard_errors(best: Maximum) -> Array:
     return found
 
 
-def _caveats(best: Maximum, seen: SelectionData, unit: float, *, known: bool) -> tuple[Caveat, ...]:
+def _maxima_caveats(best: Maximum, unit: float, *, known: bool) -> tuple[Caveat, ...]:
     found = []
     if best.gap is not None and best.second is not None:
         found.append(
@@ -642,6 +713,18 @@ def _caveats(best: Maximum, seen: SelectionData, unit: float, *, known: bool) ->
                 f" {format_significant(float(best.second[0]) * unit)}.",
             )
         )
+    if not known:
+        found.append(
+            Caveat(
+                "no_standard_error",
+                "The likelihood is flat at its maximum; standard error and interval are withheld.",
+            )
+        )
+    return tuple(found)
+
+
+def _caveats(best: Maximum, seen: SelectionData, unit: float, *, known: bool) -> tuple[Caveat, ...]:
+    found = []
     if not best.free[2:].all():
         found.append(
             Caveat(
@@ -668,11 +751,4 @@ def _caveats(best: Maximum, seen: SelectionData, unit: float, *, known: bool) ->
                 " weight rests on that.",
             )
         )
-    if not known:
-        found.append(
-            Caveat(
-                "no_standard_error",
-                "The likelihood is flat at its maximum; standard error and interval are withheld.",
-            )
-        )
-    return tuple(found)
+    return (*_maxima_caveats(best, unit, known=known), *found)

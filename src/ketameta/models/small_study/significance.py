@@ -1,4 +1,4 @@
-"""Counts of significant studies: fail-safe N."""
+"""Counts of significant studies: the test of excess significance, and fail-safe N (historical)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
+from ketameta.effects.arrays import Floats
 from ketameta.errors import UsageError, check_choice
-from ketameta.formatting import format_count, format_p, plural
-from ketameta.models.resampling.batched import fit_data
-from ketameta.models.results import Caveat, Line, Printed, Result
+from ketameta.formatting import format_count, format_number, format_p, plural
+from ketameta.models.resampling.batched import fit_data, frozen
+from ketameta.models.results import Caveat, Columns, Line, Printed, Result
+from ketameta.models.small_study.asymmetry import few_studies_caveats
 
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
@@ -65,7 +67,7 @@ def fail_safe_n(
     alpha: float = 0.05,
     target: float | None = None,
 ) -> FailSafeN:
-    """Return how many unseen studies of no effect would undo a finding.
+    """Return how many unseen studies of no effect would undo a finding: historical, not evidence.
 
     Parameters
     ----------
@@ -130,8 +132,143 @@ def fail_safe_n(
         caveats=(
             Caveat(
                 "fail_safe_n",
-                "Fail-safe N ignores heterogeneity and supposes that unseen studies have no effect"
-                " on average; a large number does not rule out publication bias.",
+                "Fail-safe N is historical: it ignores heterogeneity and supposes that unseen"
+                " studies have no effect on average; a large number does not rule out publication"
+                " bias.",
             ),
         ),
+    )
+
+
+# --- the test of excess significance --------------------------------------------------------------
+
+#: Nodes of the normal distribution of true effects, over six standard deviations to each side.
+NODES, REACH = 201, 6.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ExcessSignificance(Result):
+    """Significant studies against those that their power would give.
+
+    Attributes
+    ----------
+    observed : int
+        Studies with a p-value below ``alpha``.
+    expected : float
+        Sum of the powers.
+    power : ndarray of shape (k,)
+        Chance of each study to be significant if the fit is true.
+    p_value : float
+        That as many or more are significant, one-sided.
+    alternative : {"two-sided", "greater", "less"}
+        Which studies count as significant.
+    alpha : float
+    k : int
+    labels : tuple of str
+    caveats : tuple of Caveat
+    measure : str or None
+    """
+
+    observed: int
+    expected: float
+    power: Floats
+    p_value: float
+    alternative: str
+    alpha: float
+    k: int
+    labels: tuple[str, ...]
+    caveats: tuple[Caveat, ...]
+    measure: str | None = None
+
+    def printed(self) -> Printed:
+        """Return the two numbers and the test."""
+        test = f"ratio {format_number(self.observed / self.expected)}"
+        words = f"{self.observed} significant, {format_number(self.expected, 1)} expected"
+        lines = [Line("studies", (words, test), format_p(self.p_value))]
+        head = f"ExcessSignificance: {plural(self.k, 'study', 'studies')}, p < {self.alpha:g}"
+        return Printed(f"{head} ({self.alternative})", lines, caveats=self.caveats)
+
+    def columns(self) -> Columns:
+        """Return one row per study: its power."""
+        return {"label": self.labels, "power": self.power}
+
+
+def excess_significance(
+    fit: RandomEffects, alpha: float = 0.05, alternative: str = "two-sided"
+) -> ExcessSignificance:
+    """Test whether more studies are significant than their power would give.
+
+    Parameters
+    ----------
+    fit : RandomEffects
+        At least two studies; its mean (and tau-squared) are taken as true.
+    alpha : float
+        Level at which a study counts as significant.
+    alternative : {"two-sided", "greater", "less"}
+        Of the tests of the studies.
+
+    Returns
+    -------
+    ExcessSignificance
+        With a caveat below ten studies.
+
+    Raises
+    ------
+    UsageError
+        An alpha outside 0 to 1, an unknown alternative.
+
+    Notes
+    -----
+    Power is that of the z-test of each study at the mean of the fit, averaged over the normal
+    distribution of true effects where tau-squared is not 0. The number of significant studies is
+    then a sum of unequal coins, whose exact distribution is multiplied out for any number of
+    studies. Equal to metafor's ``tes(fit, test="exact")``, which lists combinations and falls back
+    to chi-squared beyond a million. A surplus may come from selective reporting or from a mean that
+    is too small; it says nothing of any single study.
+
+    References
+    ----------
+    Ioannidis and Trikalinos (2007), Clin. Trials 4(3), 245-253. doi:10.1177/1740774507079441
+
+    Examples
+    --------
+    >>> from ketameta import random_effects
+    >>> fit = random_effects([0.10, 0.30, 0.35, 0.65], [0.03, 0.04, 0.05, 0.02])
+    >>> found = excess_significance(fit)
+    >>> found.observed, round(found.expected, 2)
+    (1, 2.08)
+    """
+    check_choice("alternative", alternative, ("two-sided", "greater", "less"))
+    if not (isinstance(alpha, (int, float)) and 0 < alpha < 1):
+        raise UsageError(f"alpha is {alpha!r}; give a share between 0 and 1, such as 0.05")
+    data = fit_data(fit, "a test of excess significance")
+    root = np.sqrt(data.v)
+    tails = 2 if alternative == "two-sided" else 1
+    critical = float(special.ndtri(1 - alpha / tails))
+    nodes = np.linspace(-REACH, REACH, NODES)
+    shares = np.exp(-0.5 * nodes**2)
+    tau = math.sqrt(fit.tau2 or 0.0)
+    if tau == 0:
+        nodes, shares = np.zeros(1), np.ones(1)
+    z = (fit.estimate + tau * nodes)[None, :] / root[:, None]
+    above, below = special.ndtr(z - critical), special.ndtr(-critical - z)
+    chance = {"two-sided": above + below, "greater": above, "less": below}[alternative]
+    power = chance @ (shares / shares.sum())
+    own = data.y / root
+    seen = {"two-sided": np.abs(own), "greater": own, "less": -own}[alternative] >= critical
+    counts = np.array([1.0])
+    for p in power:
+        counts = np.convolve(counts, [1 - p, p])
+    observed = int(seen.sum())
+    return ExcessSignificance(
+        observed=observed,
+        expected=float(power.sum()),
+        power=frozen(power),
+        p_value=float(min(1.0, counts[observed:].sum())),
+        alternative=alternative,
+        alpha=float(alpha),
+        k=fit.k,
+        labels=data.labels,
+        caveats=few_studies_caveats(fit.k),
+        measure=data.measure,
     )
