@@ -62,6 +62,7 @@ LONGER: dict[str, str] = {
     "models/bayes/priors.py": "densities, and the published tables as they were printed",
     "models/dependent/likelihood.py": "checked data and their likelihood, arrays only",
     "models/dependent/multilevel.py": "model, result and statistics of one noun",
+    "models/dependent/robust.py": "sandwich, result and what is withheld of one noun",
     "models/network/network.py": "model, result and caveats of one noun",
     "models/pooling.py": "the first result anyone sees, with its lines and intervals",
     "models/rare_events/binomial_normal.py": "model, likelihood and integral of one noun",

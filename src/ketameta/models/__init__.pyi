@@ -10,6 +10,7 @@ from ketameta.models.contrasts import marginal_means as marginal_means
 from ketameta.models.dependent.che import che as che
 from ketameta.models.dependent.multilevel import multilevel as multilevel
 from ketameta.models.dependent.robust import robust as robust
+from ketameta.models.dependent.wild_bootstrap import wild_bootstrap as wild_bootstrap
 from ketameta.models.diagnostics.cumulative import cumulative as cumulative
 from ketameta.models.diagnostics.gosh import gosh as gosh
 from ketameta.models.diagnostics.influence import influence as influence
@@ -65,6 +66,7 @@ from ketameta.models.prediction import probability_beyond as probability_beyond
 from ketameta.models.rare_events.binomial_normal import binomial_normal as binomial_normal
 from ketameta.models.rare_events.event_tables import event_tables as event_tables
 from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel as mantel_haenszel
+from ketameta.models.rare_events.one_group import one_group as one_group
 from ketameta.models.regression import MetaRegression as MetaRegression
 from ketameta.models.regression import Predictions as Predictions
 from ketameta.models.regression import meta_regression as meta_regression

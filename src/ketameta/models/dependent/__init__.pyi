@@ -18,4 +18,3 @@ from ketameta.models.dependent.sampling_covariance import rows_of_groups as rows
 from ketameta.models.dependent.sampling_covariance import (
     shared_arm_covariance as shared_arm_covariance,
 )
-from ketameta.models.dependent.wild_bootstrap import wild_bootstrap as wild_bootstrap

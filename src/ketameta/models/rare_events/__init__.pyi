@@ -15,4 +15,3 @@ from ketameta.models.rare_events.event_tables import zero_caveats as zero_caveat
 from ketameta.models.rare_events.mantel_haenszel import MEASURES as MEASURES
 from ketameta.models.rare_events.mantel_haenszel import peto as peto
 from ketameta.models.rare_events.one_group import OneGroup as OneGroup
-from ketameta.models.rare_events.one_group import one_group as one_group
