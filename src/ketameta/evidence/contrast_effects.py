@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -49,6 +49,35 @@ NOT_POOLED = {
 }
 
 
+class Contrast(TypedDict):
+    """A row of ``contrasts``: missing numbers are NaN, missing words are empty."""
+
+    study_id: str
+    arm_id: str
+    comparator_arm_id: str
+    subgroup: str
+    effect_type: str
+    estimate: float
+    se: float
+    ci_low: float
+    ci_high: float
+    ci_level: float
+    p: float
+    p_relation: str
+    p_sided: str
+    t: float
+    z: float
+    f: float
+    df: float
+    n_treatment: float
+    n_control: float
+    favours: str
+    correlation: float
+    sd_difference: float
+    sd_origin: str
+    source: str
+
+
 @dataclass(frozen=True, slots=True)
 class ContrastEffect:
     """One effect size from one printed comparison.
@@ -80,7 +109,7 @@ class _Precision:
 
 
 def effects_of_contrast(
-    row: dict[str, Any],
+    row: Contrast,
     *,
     direction: str,
     paired: bool,
@@ -91,8 +120,8 @@ def effects_of_contrast(
 
     Parameters
     ----------
-    row : dict
-        One row of the table; missing numbers are NaN, missing words are empty.
+    row : Contrast
+        One row of the table.
     direction : str
         Direction of the instrument.
     paired : bool
@@ -121,7 +150,7 @@ def effects_of_contrast(
 
 
 def _difference_of_means(
-    row: dict[str, Any], difference: float, paired: bool
+    row: Contrast, difference: float, paired: bool
 ) -> list[ContrastEffect]:
     """Return MD from the arms' means and the statistic of their comparison."""
     statistic, route = _test_statistic(row, _df(row, paired=paired))
@@ -135,11 +164,11 @@ def _has(value: float) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _level(row: dict[str, Any]) -> float:
+def _level(row: Contrast) -> float:
     return (row["ci_level"] if _has(row["ci_level"]) else 95.0) / 100
 
 
-def _df(row: dict[str, Any], *, paired: bool) -> float | None:
+def _df(row: Contrast, *, paired: bool) -> float | None:
     if _has(row["df"]):
         return float(row["df"])
     if paired and _has(row["n_treatment"]):
@@ -149,7 +178,7 @@ def _df(row: dict[str, Any], *, paired: bool) -> float | None:
     return None
 
 
-def _ratio(row: dict[str, Any], measure: Measure) -> tuple[list[ContrastEffect], str]:
+def _ratio(row: Contrast, measure: Measure) -> tuple[list[ContrastEffect], str]:
     if not _has(row["estimate"]):
         return [], "no_estimate"
     if _has(row["ci_low"]) and _has(row["ci_high"]) and row["ci_low"] > 0:
@@ -164,7 +193,7 @@ def _ratio(row: dict[str, Any], measure: Measure) -> tuple[list[ContrastEffect],
 
 
 def _plain_difference(
-    row: dict[str, Any], measure: Measure, estimate: float
+    row: Contrast, measure: Measure, estimate: float
 ) -> tuple[list[ContrastEffect], str]:
     if not _has(estimate):
         return [], "no_estimate"
@@ -175,7 +204,7 @@ def _plain_difference(
     return [ContrastEffect(measure, estimate, precision.se**2, route)], ""
 
 
-def _precision(row: dict[str, Any], estimate: float, df: float | None) -> _Precision | None:
+def _precision(row: Contrast, estimate: float, df: float | None) -> _Precision | None:
     """Return the standard error of a printed difference: printed, from CI, from t, F or p."""
     if _has(row["se"]):
         return _Precision(float(row["se"]), "se_printed")
@@ -188,7 +217,7 @@ def _precision(row: dict[str, Any], estimate: float, df: float | None) -> _Preci
     return None
 
 
-def _test_statistic(row: dict[str, Any], df: float | None) -> tuple[float | None, str]:
+def _test_statistic(row: Contrast, df: float | None) -> tuple[float | None, str]:
     """Return the size of a t statistic, from t, z, F(1, df) or an exact p."""
     if _has(row["t"]):
         return abs(float(row["t"])), "t_printed"
@@ -201,22 +230,22 @@ def _test_statistic(row: dict[str, Any], df: float | None) -> tuple[float | None
     return None, ""
 
 
-def _exact_p(row: dict[str, Any]) -> bool:
+def _exact_p(row: Contrast) -> bool:
     return _has(row["p"]) and row["p_relation"] in {"", "="} and 0 < _two_sided(row) < 1
 
 
-def _two_sided(row: dict[str, Any]) -> float:
+def _two_sided(row: Contrast) -> float:
     """Return the p-value against a difference in either direction."""
     return float(row["p"]) * (2 if row.get("p_sided") == "one" else 1)
 
 
-def _side(row: dict[str, Any]) -> int:
+def _side(row: Contrast) -> int:
     """Return -1 where the treatment did better, 1 where the control did, 0 where unknown."""
     return {"treatment": -1, "control": 1, "neither": 0}.get(row["favours"], 0)
 
 
 def _mean_difference(
-    row: dict[str, Any], direction: str, paired: bool, correlation: float | None
+    row: Contrast, direction: str, paired: bool, correlation: float | None
 ) -> tuple[list[ContrastEffect], str]:
     """Return MD (scale units) and, where SDs can be had, SMD."""
     if not _has(row["estimate"]):
@@ -246,7 +275,7 @@ def _mean_difference(
     return effects, ""
 
 
-def _signed_difference(row: dict[str, Any], direction: str) -> tuple[float, bool]:
+def _signed_difference(row: Contrast, direction: str) -> tuple[float, bool]:
     """Return treatment minus control on the scale, and whether the printed sign was turned."""
     estimate = float(row["estimate"])
     side = _side(row)
@@ -258,7 +287,7 @@ def _signed_difference(row: dict[str, Any], direction: str) -> tuple[float, bool
 
 
 def _standardise(
-    row: dict[str, Any],
+    row: Contrast,
     estimate: float,
     precision: _Precision,
     route: str,
@@ -294,7 +323,7 @@ def _one(value: Any) -> float:
 
 
 def _paired_correlation(
-    row: dict[str, Any], assumed: float | None
+    row: Contrast, assumed: float | None
 ) -> tuple[float | None, str, str]:
     # A correlation of exactly 1 is a rounded one; it would leave no sampling error.
     if _has(row["correlation"]) and abs(row["correlation"]) < 1:
@@ -305,7 +334,7 @@ def _paired_correlation(
 
 
 def _standardised(
-    row: dict[str, Any], paired: bool, correlation: float | None
+    row: Contrast, paired: bool, correlation: float | None
 ) -> tuple[list[ContrastEffect], str]:
     """Return the SMD of a printed SMD, or of a bare test statistic."""
     side = _side(row)
@@ -336,7 +365,7 @@ def _standardised(
     return [ContrastEffect(Measure.SMD, _one(size.estimate), _one(size.variance), route, words)], ""
 
 
-def _printed_smd(row: dict[str, Any], side: int, paired: bool) -> tuple[list[ContrastEffect], str]:
+def _printed_smd(row: Contrast, side: int, paired: bool) -> tuple[list[ContrastEffect], str]:
     if not _has(row["estimate"]):
         return [], "no_estimate"
     estimate = side * abs(float(row["estimate"]))
@@ -382,8 +411,8 @@ def effects_of_contrasts(
     contrasts["analysis"] = which_analysis(contrasts, kinds, kinds)
     better = directions(contrasts["instrument"], evidence)
     crossed = crossovers(evidence)
-    effects: list[dict[str, Any]] = []
-    unused: list[dict[str, Any]] = []
+    effects: list[dict[str, object]] = []
+    unused: list[dict[str, object]] = []
     for row, direction in zip(contrasts.to_dict("records"), better, strict=True):
         said = _fill_sizes(row, assumed)
         found, problem = effects_of_contrast(
@@ -417,16 +446,18 @@ def effects_of_contrasts(
     )
 
 
-def _fill_sizes(row: dict[str, Any], assumed: Assumptions) -> str:
+def _fill_sizes(row: Contrast, assumed: Assumptions) -> str:
     """Fill assumed arm sizes into a contrast; return the words for what was assumed."""
     said = []
     for size in assumed.arm_sizes:
         if (size.study_id, size.subgroup) != (row["study_id"], row["subgroup"]):
             continue
-        for column, arm in (("n_treatment", "arm_id"), ("n_control", "comparator_arm_id")):
-            if row[arm] == size.arm_id and np.isnan(row[column]):
-                row[column] = float(size.n)
-                said.append(size_words(size))
+        if row["arm_id"] == size.arm_id and np.isnan(row["n_treatment"]):
+            row["n_treatment"] = float(size.n)
+            said.append(size_words(size))
+        if row["comparator_arm_id"] == size.arm_id and np.isnan(row["n_control"]):
+            row["n_control"] = float(size.n)
+            said.append(size_words(size))
     return "; ".join(said)
 
 

@@ -6,7 +6,7 @@ effect sizes or models.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -489,7 +489,7 @@ def plain_key(value: Any) -> Any:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def comparison_key(row: dict[str, Any]) -> tuple[Any, ...]:
+def comparison_key(row: Mapping[str, object]) -> tuple[Any, ...]:
     """Return the comparison a row is about, as a key."""
     return tuple(plain_key(row[key]) for key in COMPARISON_KEYS)
 
@@ -525,7 +525,7 @@ PROBLEMS: dict[str, str] = {
 UNUSED_COLUMNS = (*COMPARISON_KEYS, "data_kind", "source", "code", "reason")
 
 
-def unused_row(row: dict[str, Any], kind: str, code: str) -> dict[str, Any]:
+def unused_row(row: Mapping[str, object], kind: str, code: str) -> dict[str, object]:
     """Return the record of a row that yields no effect."""
     return {
         **{key: row.get(key, "") for key in COMPARISON_KEYS},
@@ -571,7 +571,7 @@ def unused_outcomes(
     return pd.DataFrame(unused, columns=list(UNUSED_COLUMNS))
 
 
-def _alike(row: dict[str, Any]) -> tuple[Any, ...]:
+def _alike(row: Mapping[str, object]) -> tuple[Any, ...]:
     return tuple(plain_key(row[column]) for column in COMPARABLE)
 
 
