@@ -71,7 +71,6 @@ LONGER: dict[str, str] = {
     "models/tau2.py": "every estimator once, for one data set and for many side by side",
     "report/plots.py": "every picture of the page, from its result",
     "report/worked.py": "the formulas of arms and of printed comparisons, each with its steps",
-    "review/preview.py": "a batch before and after, with its sentences and figures",
 }
 #: Modules in one folder.
 FULLEST = 25

@@ -417,7 +417,8 @@ def preview(
     batch must be mended first.
     """
     from ketameta.errors import check_choice
-    from ketameta.review.preview import forest_pictures, preview_batch, preview_document
+    from ketameta.review.diff import forest_pictures
+    from ketameta.review.preview import preview_batch, preview_document
 
     check_choice("--format", style, STYLES)
     with progress() as say:
@@ -446,8 +447,7 @@ def diff(
     Changes nothing, and ends with 0 whether or not something differs.
     """
     from ketameta.errors import check_choice
-    from ketameta.review.diff import diff_release
-    from ketameta.review.preview import diff_document, forest_pictures
+    from ketameta.review.diff import diff_document, diff_release, forest_pictures
 
     check_choice("--format", style, STYLES)
     with progress() as say:

@@ -149,9 +149,7 @@ def effects_of_contrast(
     return effects, "" if effects else problem
 
 
-def _difference_of_means(
-    row: Contrast, difference: float, paired: bool
-) -> list[ContrastEffect]:
+def _difference_of_means(row: Contrast, difference: float, paired: bool) -> list[ContrastEffect]:
     """Return MD from the arms' means and the statistic of their comparison."""
     statistic, route = _test_statistic(row, _df(row, paired=paired))
     if not statistic or difference == 0:
@@ -322,9 +320,7 @@ def _one(value: Any) -> float:
     return float(np.asarray(value).item())
 
 
-def _paired_correlation(
-    row: Contrast, assumed: float | None
-) -> tuple[float | None, str, str]:
+def _paired_correlation(row: Contrast, assumed: float | None) -> tuple[float | None, str, str]:
     # A correlation of exactly 1 is a rounded one; it would leave no sampling error.
     if _has(row["correlation"]) and abs(row["correlation"]) < 1:
         return float(row["correlation"]), "", "correlation_printed"

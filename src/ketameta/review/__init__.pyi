@@ -4,7 +4,11 @@ from ketameta.review.agreement import cohens_kappa as cohens_kappa
 from ketameta.review.agreement import intraclass_correlation as intraclass_correlation
 from ketameta.review.agreement import limits_of_agreement as limits_of_agreement
 from ketameta.review.agreement import weighted_kappa as weighted_kappa
+from ketameta.review.diff import compare_results as compare_results
+from ketameta.review.diff import diff_document as diff_document
 from ketameta.review.diff import diff_release as diff_release
+from ketameta.review.diff import forest_pictures as forest_pictures
+from ketameta.review.diff import sides as sides
 from ketameta.review.document import Block as Block
 from ketameta.review.document import Bullets as Bullets
 from ketameta.review.document import Document as Document
@@ -17,14 +21,10 @@ from ketameta.review.document import as_markdown as as_markdown
 from ketameta.review.document import as_text as as_text
 from ketameta.review.document import escape_markdown as escape_markdown
 from ketameta.review.document import print_document as print_document
-from ketameta.review.preview import compare_results as compare_results
-from ketameta.review.preview import diff_document as diff_document
 from ketameta.review.preview import find_batch as find_batch
-from ketameta.review.preview import forest_pictures as forest_pictures
 from ketameta.review.preview import preview_batch as preview_batch
 from ketameta.review.preview import preview_document as preview_document
 from ketameta.review.preview import route_words as route_words
-from ketameta.review.preview import sides as sides
 from ketameta.review.start import SIMULATED as SIMULATED
 from ketameta.review.start import Cells as Cells
 from ketameta.review.start import check_project_folder as check_project_folder

@@ -5,8 +5,7 @@ Computes in memory and writes nothing.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +20,18 @@ from ketameta.evidence.pairing import Assumptions
 from ketameta.evidence.schema import BATCH_TABLES
 from ketameta.evidence.second_extraction import decided
 from ketameta.evidence.tables import Evidence, Row, batch_folders
-from ketameta.formatting import MISSING, format_count, format_number, plural
+from ketameta.formatting import plural
 from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths
-from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph, Picture
+from ketameta.review.diff import (
+    AnalysisChange,
+    Figures,
+    changes_blocks,
+    compare_results,
+    count_words,
+    no_figures,
+)
+from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -222,272 +229,6 @@ def effect_words(row: Mapping[str, Any]) -> str:
         str(row.get("data_kind", "")),
     ]
     return ", ".join(part for part in parts if part)
-
-
-Result = Mapping[str, Any]
-#: Two builds of the same data may differ by so much, relative to the number: another library
-#: version adds in another order.
-SAME = 1e-9
-#: Numbers of a pooled result that are compared.
-_LEADS = ("estimate", "ci_low", "ci_high", "tau", "pi_low", "pi_high")
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """An analysis, or one of its groups, at one moment.
-
-    Attributes
-    ----------
-    label : str
-        Name of the group; empty for the whole analysis.
-    k : int
-    people : int or None
-    measure : Measure
-    numbers : mapping of str to float or None
-        ``estimate, ci_low, ci_high, tau2, pi_low, pi_high`` on the analysis scale.
-    conclusion : str
-        What the interval says about the direction, in words.
-    """
-
-    label: str
-    k: int
-    people: int | None
-    measure: Measure
-    numbers: Mapping[str, float | None]
-    conclusion: str
-
-    @property
-    def prediction_includes_null(self) -> bool | None:
-        """Whether the prediction interval includes no difference; None where there is none."""
-        low, high = self.numbers["pi_low"], self.numbers["pi_high"]
-        return None if low is None or high is None else low <= 0 <= high
-
-    def written(self) -> tuple[str, ...]:
-        """Return k, people, estimate, interval, tau and prediction interval as printed."""
-        if self.k == 0:
-            return ("0", "0", *([MISSING] * 4))
-        value = self.numbers
-        interval = prediction = MISSING
-        if value["ci_low"] is not None and value["ci_high"] is not None:
-            interval = interval_words(value["ci_low"], value["ci_high"], self.measure)
-        if value["pi_low"] is not None and value["pi_high"] is not None:
-            prediction = interval_words(value["pi_low"], value["pi_high"], self.measure)
-        return (
-            str(self.k),
-            format_count(self.people),
-            MISSING if value["estimate"] is None else written(value["estimate"], self.measure),
-            interval,
-            format_number(value["tau"]),
-            prediction,
-        )
-
-
-#: Column names of :meth:`Side.written`.
-WRITTEN = ("k", "people", "estimate", "95% CI", "τ", "95% PI")
-
-
-@dataclass(frozen=True, slots=True)
-class AnalysisChange:
-    """One analysis before and after.
-
-    Attributes
-    ----------
-    name, title, directness : str
-    measure : Measure
-    before, after : tuple of Side
-        The whole analysis first, where it pools everything; then its groups.
-    entered, left, altered : tuple of str
-        Trials by label.
-    """
-
-    name: str
-    title: str
-    directness: str
-    measure: Measure
-    before: tuple[Side, ...]
-    after: tuple[Side, ...]
-    entered: tuple[str, ...]
-    left: tuple[str, ...]
-    altered: tuple[str, ...]
-
-    @property
-    def pairs(self) -> tuple[tuple[Side | None, Side | None], ...]:
-        """The sides of the same label, before and after."""
-        before = {side.label: side for side in self.before}
-        after = {side.label: side for side in self.after}
-        labels = dict.fromkeys((*after, *before))
-        return tuple((before.get(label), after.get(label)) for label in labels)
-
-    @property
-    def changed_pairs(self) -> tuple[tuple[Side | None, Side | None], ...]:
-        """The sides that differ; all of them where only trials came or went."""
-        found = tuple(
-            (one, two)
-            for one, two in self.pairs
-            if one is None or two is None or not _same_side(one, two)
-        )
-        return found or self.pairs
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether any number, trial or conclusion differs."""
-        if self.entered or self.left or self.altered:
-            return True
-        return any(
-            one is None or two is None or not _same_side(one, two) for one, two in self.pairs
-        )
-
-    @property
-    def new_predictions(self) -> tuple[str, ...]:
-        """Sentences on prediction intervals that now include no difference, or no longer do."""
-        sentences = []
-        for one, two in self.pairs:
-            if one is None or two is None:
-                continue
-            was, now = one.prediction_includes_null, two.prediction_includes_null
-            if was is not None and now is not None and was != now:
-                verb = "now includes" if now else "no longer includes"
-                about = f"{two.label}: the" if two.label else "The"
-                sentences.append(
-                    f"{about} prediction interval for a new trial {verb} no difference."
-                )
-        return tuple(sentences)
-
-    @property
-    def new_conclusions(self) -> tuple[tuple[str, str, str], ...]:
-        """Label, conclusion before and after, where both are there and differ."""
-        return tuple(
-            (two.label, one.conclusion, two.conclusion)
-            for one, two in self.pairs
-            if one is not None and two is not None and one.conclusion != two.conclusion
-        )
-
-    @property
-    def new_groups(self) -> tuple[Side, ...]:
-        """Groups that were not there before."""
-        return tuple(two for one, two in self.pairs if one is None and two is not None)
-
-    @property
-    def lost_groups(self) -> tuple[str, ...]:
-        """Labels of groups that are no longer there."""
-        return tuple(one.label for one, two in self.pairs if two is None and one is not None)
-
-
-def compare_results(before: Result | None, after: Result | None) -> AnalysisChange:
-    """Return one analysis before and after; either may be missing, not both."""
-    there = after if after is not None else before
-    if there is None:
-        raise ValueError("one of the two results is needed")
-    rows_before = dict(_rows(before)) if before is not None else {}
-    rows_after = dict(_rows(after)) if after is not None else {}
-    labels = _labels(before) | _labels(after)
-
-    def named(keys: list[tuple[str, str]]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(labels[study] for study, _ in keys))
-
-    return AnalysisChange(
-        name=there["name"],
-        title=there["title"],
-        directness=there["directness"],
-        measure=Measure(there["measure"]),
-        before=tuple(sides(before)) if before is not None else (),
-        after=tuple(sides(after)) if after is not None else (),
-        entered=named([key for key in rows_after if key not in rows_before]),
-        left=named([key for key in rows_before if key not in rows_after]),
-        altered=named(
-            [
-                key
-                for key, row in rows_after.items()
-                if key in rows_before and not _same_numbers(row, rows_before[key])
-            ]
-        ),
-    )
-
-
-def sides(result: Result) -> Iterator[Side]:
-    """Yield the whole analysis and its groups; only groups where they are not pooled together."""
-    measure = Measure(result["measure"])
-    if result["pooled"] is not None or result["k"] == 0 or not _grouped(result):
-        yield _side("", result["k"], result["n_participants"], result["headline"], measure)
-    for group in result["groups"] if _grouped(result) else ():
-        rows = group["rows"]
-        sizes = [row["n_participants"] for row in rows if row["n_participants"] is not None]
-        yield _side(group["label"], len(rows), sum(sizes), group["headline"], measure)
-
-
-def _grouped(result: Result) -> bool:
-    return any(group["label"] for group in result["groups"])
-
-
-def _side(
-    label: str, k: int, people: int | None, headline: Result | None, measure: Measure
-) -> Side:
-    leads = headline is not None and headline["method"] != ""
-    numbers = {name: headline[name] if headline is not None and leads else None for name in _LEADS}
-    # Trials of unknown size are not trials without people.
-    people = people or (None if k else 0)
-    if headline is not None and leads:
-        measure = Measure(headline["measure"])
-    return Side(label, k, people, measure, numbers, conclusion(k, headline))
-
-
-def conclusion(k: int, headline: Result | None) -> str:
-    """Return what a result says about the direction, in words."""
-    if k == 0:
-        return "no eligible trial"
-    if headline is None or not headline["method"]:
-        return "different measurements, not pooled together"
-    words = str(headline["direction"])
-    return f"one trial; {words}" if k == 1 else words
-
-
-def _rows(result: Result) -> Iterator[tuple[tuple[str, str], Result]]:
-    for group in result["groups"]:
-        for row in group["rows"]:
-            yield (row["study_id"], row["group"]), row
-
-
-def _labels(result: Result | None) -> dict[str, str]:
-    if result is None:
-        return {}
-    return {study: row["label"] for (study, _), row in _rows(result)}
-
-
-def _same_side(one: Side, two: Side) -> bool:
-    if (one.k, one.people, one.conclusion) != (two.k, two.people, two.conclusion):
-        return False
-    return all(close(one.numbers[name], two.numbers[name]) for name in _LEADS)
-
-
-def _same_numbers(one: Result, two: Result) -> bool:
-    return all(close(one.get(name), two.get(name)) for name in ("estimate", "se"))
-
-
-def close(one: float | None, two: float | None) -> bool:
-    """Return whether two numbers, or two missing ones, are the same."""
-    if one is None or two is None:
-        return one is two
-    return math.isclose(one, two, rel_tol=SAME, abs_tol=SAME)
-
-
-def change_words(change: AnalysisChange) -> str:
-    """Return which trials came and went, in words."""
-    parts = [
-        f"{verb} {', '.join(labels)}"
-        for verb, labels in (
-            ("enters with", change.entered),
-            ("loses", change.left),
-            ("with other numbers:", change.altered),
-        )
-        if labels
-    ]
-    return "; ".join(parts) or "the same trials"
-
-
-def count_words(changes: int, checked: int) -> str:
-    """Return ``2 of 35 analyses change``."""
-    verb = "changes" if changes == 1 else "change"
-    return f"{changes} of {plural(checked, 'analysis', 'analyses')} {verb}"
 
 
 Say = Callable[[str], None]
@@ -760,16 +501,7 @@ def rows_words(rows: Mapping[str, int]) -> str:
     return ", ".join(f"{plural(count, 'row')} in {table}" for table, count in rows.items())
 
 
-#: Figures of one analysis, before and after.
-Figures = Callable[[str], Sequence[Picture]]
-_NUMBERS = frozenset(range(2, 2 + len(WRITTEN)))
-
-
-def _no_figures(_: str) -> Sequence[Picture]:
-    return ()
-
-
-def preview_document(preview: Preview, figures: Figures = _no_figures) -> Document:
+def preview_document(preview: Preview, figures: Figures = no_figures) -> Document:
     """Return a preview for readers: what changes first, then effects, rows left, warnings."""
     checked = len(preview.changes) + len(preview.unchanged)
     turned = [change for change in preview.changes if change.new_conclusions]
@@ -807,50 +539,6 @@ def preview_document(preview: Preview, figures: Figures = _no_figures) -> Docume
             Bullets(tuple(str(finding) for finding in preview.warnings)),
         ]
     return blocks
-
-
-def changes_blocks(
-    changes: Sequence[AnalysisChange], figures: Figures = _no_figures
-) -> list[Block]:
-    """Return one section per analysis: numbers before and after, conclusion, figures."""
-    blocks: list[Block] = []
-    for change in changes:
-        blocks += [
-            Heading(f"{change.title} ({change.directness} evidence)"),
-            Paragraph(f"{change_words(change)[:1].upper()}{change_words(change)[1:]}."),
-            Grid(("", "", *WRITTEN), tuple(_side_rows(change)), _NUMBERS),
-        ]
-        blocks += [
-            Paragraph(
-                f"{f'{label}: the' if label else 'The'} conclusion changes from '{one}' to "
-                f"'{two}'.",
-                strong=True,
-            )
-            for label, one, two in change.new_conclusions
-        ]
-        blocks += [
-            Paragraph(f"{side.label} (a new group): {side.conclusion}.")
-            for side in change.new_groups
-        ]
-        blocks += [Paragraph(f"{label}: no trial is left.") for label in change.lost_groups]
-        kept = [
-            f"{f'{two.label}: ' if two.label else ''}{two.conclusion}"
-            for one, two in change.changed_pairs
-            if one is not None and two is not None and one.conclusion == two.conclusion
-        ]
-        if kept:
-            blocks.append(Paragraph(f"Conclusion unchanged: {'; '.join(kept)}."))
-        blocks += [Paragraph(sentence) for sentence in change.new_predictions]
-        blocks.extend(figures(change.name))
-    return blocks
-
-
-def _side_rows(change: AnalysisChange) -> Iterable[tuple[str, ...]]:
-    for one, two in change.changed_pairs:
-        label = (two or one).label or change.measure.label  # type: ignore[union-attr]
-        for moment, side in (("before", one), ("after", two)):
-            cells = side.written() if side is not None else ("not there", *[""] * 5)
-            yield (label if moment == "before" else "", moment, *cells)
 
 
 def _effects_blocks(effects: Sequence[NewEffect]) -> list[Block]:
@@ -904,54 +592,3 @@ def _left_blocks(title: str, remark: str, rows: Sequence[LeftRow]) -> list[Block
         for (name, why, source), analyses in groups.items()
     )
     return [Heading(title), Paragraph(remark), Grid(columns, cells)]
-
-
-def diff_document(
-    release: str,
-    changes: Sequence[AnalysisChange],
-    added: Sequence[str],
-    removed: Sequence[str],
-    same: int,
-    figures: Figures = _no_figures,
-) -> Document:
-    """Return the comparison of the present data with a published release."""
-    checked = len(changes) + len(added) + len(removed) + same
-    blocks: list[Block] = [
-        Heading(f"What changed since {release}", 1),
-        Paragraph(f"{count_words(len(changes), checked)}, {same} are the same.", strong=True),
-    ]
-    for title, names in (("New analyses", added), ("Analyses that are gone", removed)):
-        if names:
-            blocks += [Heading(title), Bullets(tuple(names))]
-    return [*blocks, *changes_blocks(changes, figures)]
-
-
-Results = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
-
-
-def forest_pictures(results: Results, name: str) -> Sequence[Picture]:
-    """Return the forest plots of one analysis before and after; none where it is not known.
-
-    Where both have something to plot they share the wider of their axes, so that a reader can
-    compare them by eye.
-    """
-    from ketameta.plots import look
-    from ketameta.plots.forest import describe_layout, draw
-    from ketameta.plots.forest_layout import lay_out
-    from ketameta.report.plots import forest_data
-
-    pair = results.get(name)
-    if pair is None:
-        return ()
-    forests = [forest_data(result) for result in pair]
-    layouts = [lay_out(forest) for forest in forests]
-    axes = [layout.axis for layout in layouts if layout.axis is not None]
-    if len(axes) == len(layouts):
-        ends = (min(axis.low for axis in axes), max(axis.high for axis in axes))
-        layouts = [lay_out(forest, xlim=ends) for forest in forests]
-    pictures = []
-    with look.detached():
-        for moment, layout in zip(("Before", "After"), layouts, strict=True):
-            svg = look.file_bytes(draw(layout), "svg", name=f"{name}-{moment}")
-            pictures.append(Picture(svg, f"{moment}: {describe_layout(layout)}", moment))
-    return tuple(pictures)
