@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -14,8 +15,10 @@ from ketameta.exchange import (
     Declared,
     ImportReport,
     Words,
+    format_of,
     guess,
     load_words,
+    read_citations,
     read_import,
     read_source,
     suggest,
@@ -197,3 +200,47 @@ def test_a_mapping_that_names_what_is_not_there_says_so(tmp_path: Path) -> None:
     report = read(WIDE, words_of(tmp_path / "v.toml", '[columns]\nstudy_id = "Autor"\n'))
     assert "study_id is mapped to 'Autor'" in report.problems[0]
     assert report.count("refused") == 5
+
+
+CITATIONS = "TY  - JOUR\nTI  - A title\nDO  - 10.1000/a\nER  -\n\nTY  - JOUR\nTI  - B\nER  -\n"
+SOURCES = {
+    "a.rm5": RM5, "b.csv": RESULTS, "c.csv": WIDE, "d.ris": CITATIONS,
+    "e.csv": "Study,D1,D2,D3,D4,D5,Overall\nA 2011,Low,Low,Low,Low,Low,Low\n",
+    "f.nbib": "PMID- 1\nTI  - A title\n\nPMID- 2\nTI  - Another\n",
+    "g.bib": "@article{a, title={A}, year={2011}}\n@book{b, title={B}}\n",
+}  # fmt: skip
+
+
+def spoilt(text: str, random: Random) -> bytes:
+    """Return a file with one of the things that happen to files."""
+    data = text.encode("utf-8")
+    place = random.randrange(len(data))
+    other = random.choice(
+        [b'"', b"<", b"\x00", b"\xff", b"\r", b"{", b";", b"\n\n", b"=1+1", b"&x;"]
+    )
+    ways = [
+        data[:place], data[:place] + other + data[place + 1 :], data.replace(b"\n", b"\r"),
+        data[:place] + data[place // 2 :], data.decode().encode("utf-16"), data * 2,
+        data.replace(b"1", other), data[:place] + bytes(random.randbytes(40)) + data[place:],
+    ]  # fmt: skip
+    return random.choice(ways)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_spoilt_file_is_reported_row_by_row_and_never_breaks(name: str, tmp_path: Path) -> None:
+    words = words_of(
+        tmp_path / "w.toml",
+        '[columns]\nstudy_id = "Author"\nmean_treatment = "Mean1"\nyear = "Year"\n'
+        '[values]\noutcome = "depression"\ninstrument = "madrs"\nstatistic = "endpoint"\n'
+        'treatment = "ketamine"\ncontrol = "placebo"\n',
+    )
+    random = Random(name)
+    for _ in range(40):
+        data = spoilt(SOURCES[name], random)
+        if format_of(data):
+            report = read_citations(data, name)
+            report.account()
+        else:
+            report = read_import(data, name, words if name == "c.csv" else None, KNOWN)
+        assert len(report.rows) == report.rows_in
+        assert report.problems or report.rows

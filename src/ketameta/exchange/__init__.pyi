@@ -1,3 +1,5 @@
+from ketameta.exchange.citations import format_of as format_of
+from ketameta.exchange.citations import read_citations as read_citations
 from ketameta.exchange.draft import Declared as Declared
 from ketameta.exchange.draft import Draft as Draft
 from ketameta.exchange.draft import ImportedRow as ImportedRow

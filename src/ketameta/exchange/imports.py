@@ -256,9 +256,11 @@ def _whole(report: ImportReport, source: SourceCsv) -> ImportReport:
     why = "not read: a quotation mark at or above it has no partner"
     rows += [ImportedRow(line, "", "refused", (why,)) for line in source.unread]
     told = source.unasked() if any(report.tables.values()) else ""
+    empty = () if rows or report.problems else ("the file holds no row below its header",)
     return replace(
         report,
         rows=tuple(rows),
+        problems=(*report.problems, *empty),
         notes=(*report.notes, told) if told else report.notes,
         rows_in=source.filled,
     )
