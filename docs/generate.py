@@ -219,7 +219,7 @@ _PARTS = (
     ("Effect sizes of arrays", ("effects",)),
     ("From what is printed to what is needed", ("effects.conversions",)),
     ("Pooling", ("models.pooling", "models.prediction", "models.absolute")),
-    ("Moderators", ("models.regression", "models.subgroups", "models.resampling")),
+    ("Moderators", ("models.regression", "models.contrasts", "models.subgroups", "models.resampling")),
     ("Dependent effects", ("models.dependent",)),
     ("Networks and doses", ("models.network", "models.dose", "models.contrasts")),
     ("Rare events", ("models.rare_events",)),

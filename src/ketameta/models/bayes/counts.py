@@ -218,8 +218,8 @@ def bayes_event_counts(
     Examples
     --------
     >>> fit = bayes_event_counts([17, 27, 23], [231, 227, 126], [0, 11, 1], [113, 225, 126])
-    >>> round(fit.estimate, 2), round(fit.p_mean_below_zero, 3)
-    (1.78, 0.001)
+    >>> round(fit.estimate, 2), round(fit.p_mean_below_zero, 4)
+    (2.08, 0.0004)
     """
     check_level(level)
     prior = HalfNormal(0.5) if tau_prior is None else tau_prior

@@ -236,7 +236,7 @@ def excess_significance(
     >>> fit = random_effects([0.10, 0.30, 0.35, 0.65], [0.03, 0.04, 0.05, 0.02])
     >>> found = excess_significance(fit)
     >>> found.observed, round(found.expected, 2)
-    (1, 2.08)
+    (1, 2.06)
     """
     check_choice("alternative", alternative, ("two-sided", "greater", "less"))
     if not (isinstance(alpha, (int, float)) and 0 < alpha < 1):
