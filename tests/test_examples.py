@@ -22,7 +22,7 @@ EXAMPLES = ("bcg", "psilocybin")
 
 
 class Example(NamedTuple):
-    """A built example: where it is, its page, and its results by name."""
+    """A built example: where it is, the text of its pages, and its results by name."""
 
     paths: ProjectPaths
     page: str
@@ -37,7 +37,8 @@ def example(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     with joblib.parallel_config(backend="sequential"):
         build(paths)
     found = {path.stem: json.loads(path.read_bytes()) for path in paths.results.glob("*.json")}
-    return Example(paths, (paths.reports / "report.html").read_text(encoding="utf-8"), found)
+    pages = sorted(paths.reports.rglob("*.html"))
+    return Example(paths, "\n".join(page.read_text(encoding="utf-8") for page in pages), found)
 
 
 def _built(folder: str, names: list[str]) -> set[str]:
