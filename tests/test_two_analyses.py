@@ -24,6 +24,8 @@ from ketameta.analyses import select_effects
 from ketameta.errors import SpecError
 from ketameta.evidence import derive_effects
 from ketameta.inputs import read_inputs
+from ketameta.paths import project_paths
+from ketameta.review import preview_batch, trace_rows
 from tolerances import EFFECT_SIZE
 
 PEOPLE = ("intention_to_treat", "per_protocol")
@@ -73,6 +75,12 @@ def test_check_asks_before_the_report_does(tmp_path: Path) -> None:
             tables["outcomes"].append(row | {"analysis_set": PEOPLE[1], "mean": "11.5"})
     found = read_inputs(make_project(tmp_path, tables)).report.errors
     assert [(item.check, item.file) for item in found] == [("analysis", "analyses/demo.toml")]
+    batch = read_inputs(project_paths(tmp_path), ["demo"]).report
+    assert [item.check for item in batch.errors] == ["analysis"], "the rows of the batch ask it"
+    (question,) = preview_batch(project_paths(tmp_path), "demo").questions
+    assert "nothing says which one is meant" in question
+    traced = trace_rows(project_paths(tmp_path), evidence_of(tables), "alder_2014")
+    assert {trace.fate for trace in traced} == {"set aside"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ group. Frames in, frames out; no statistics.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,8 +135,16 @@ def choose_one_analysis(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
     """
     order = spec.choose.analysis
     words: dict[int, str] = {}
-    undecided: dict[str, None] = {}
-    columns = (*_ALIKE, "study_id", "arm_id", "comparator_arm_id", "printed_as", "analysis")
+    undecided: dict[str, str] = {}
+    columns = (
+        *_ALIKE,
+        "study_id",
+        "arm_id",
+        "comparator_arm_id",
+        "printed_as",
+        "analysis",
+        "source",
+    )
     for members in _by_study_group(scoped, columns):
         same: dict[tuple[Any, ...], list[tuple[int, dict[str, Any]]]] = {}
         for place, row in members:
@@ -148,7 +156,7 @@ def choose_one_analysis(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
             if _rank(best["analysis"], order) == _rank(next_["analysis"], order):
                 told = " and ".join(row["analysis"] or "not stated" for _, row in found)
                 where = f"{best['outcome']}, {_day(best['time_days'])}: {told}"
-                undecided[f"{best['study_id']} ({where})"] = None
+                undecided[f"{best['study_id']} ({where})"] = ";".join(r["source"] for _, r in found)
                 continue
             for place, row in ranked[1:]:
                 words[place] = (
@@ -158,11 +166,12 @@ def choose_one_analysis(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
     if undecided:
         why = "two printed analyses of one result, and nothing says which one is meant"
         remedy = 'write under [choose] which comes first, such as analysis = ["intention_to_treat"]'
-        file = f"analyses/{spec.name}.toml"
         listed = f"{why}: {'; '.join(undecided)}"
-        raise SpecError(
-            "", [file_finding("analysis", file, listed, remedy, column="choose.analysis")]
-        )
+        rows = dict.fromkeys(row for found in undecided.values() for row in found.split(";"))
+        places = tuple((file, int(line)) for file, _, line in (row.rpartition(":") for row in rows))
+        file = f"analyses/{spec.name}.toml"
+        finding = file_finding("analysis", file, listed, remedy, column="choose.analysis")
+        raise SpecError("", [replace(finding, places=places)])
     _mark_places(scoped, "another_analysis", words)
 
 

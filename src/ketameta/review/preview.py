@@ -15,7 +15,7 @@ import numpy as np
 from ketameta.analyses.words import interval_words, written
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.effects.conversions.uncertainty import Z95
-from ketameta.errors import ExtractionError, KetametaError, UsageError, did_you_mean
+from ketameta.errors import ExtractionError, KetametaError, SpecError, UsageError, did_you_mean
 from ketameta.evidence.pairing import Assumptions
 from ketameta.evidence.schema import BATCH_TABLES
 from ketameta.evidence.second_extraction import decided
@@ -341,7 +341,11 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
         if not moments.touches(spec, prefix):
             unchanged.append(spec.title)
             continue
-        used, left = moments.selected(spec, prefix)
+        try:
+            used, left = moments.selected(spec, prefix)
+        except SpecError as asked:
+            questions.append(f"{spec.title}: {asked}")
+            continue
         set_aside.extend(left)
         questions.extend(moments.questions(spec, prefix))
         for effect in used:

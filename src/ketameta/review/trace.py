@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ketameta.errors import ExtractionError, UsageError, did_you_mean
+from ketameta.errors import ExtractionError, SpecError, UsageError, did_you_mean
 from ketameta.evidence.second_extraction import decided
 from ketameta.evidence.tables import Evidence, Row
 from ketameta.formatting import plural
@@ -73,11 +74,13 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
         A ``study_id``; all studies when empty.
     """
     from ketameta.analyses.selection import select_effects
-    from ketameta.analyses.spec_file import load_specs
+    from ketameta.analyses.spec_file import read_specs
     from ketameta.evidence.pairing import Assumptions
     from ketameta.inputs import InputTables, known_words
 
-    specs = load_specs(paths.analyses, known_words(evidence), evidence.project)
+    specs, wrong = read_specs(paths.analyses, known_words(evidence), evidence.project)
+    broken = {Path(item.file).stem for item in wrong if item.is_error}
+    specs = [spec for spec in specs if spec.name not in broken]
     tables = InputTables(evidence)
     plain = tables.get(Assumptions())
     used: dict[str, dict[str, None]] = {}
@@ -92,7 +95,13 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
             for line in _why_not_asked(facts, specs):
                 _note(asked, row, line)
     for spec in specs:
-        chosen = select_effects(spec, tables.get(spec.assume), evidence)
+        try:
+            chosen = select_effects(spec, tables.get(spec.assume), evidence)
+        except SpecError as question:
+            rows = plain.effects[plain.effects["outcome"].isin(spec.select.outcome)]
+            for row in _of(rows, study):
+                _note(aside, row, (spec.name, str(question)))
+            continue
         for row in _of(chosen.used, study):
             _note(used, row, spec.name)
             _note(effects, row, str(row["effect_id"]))
