@@ -1,4 +1,4 @@
-# Times metafor inside one R process. Reads "task repetitions" lines, answers the seconds of one
+# Times metafor inside one R process. Reads "task repetitions" lines, answers the processor seconds of one
 # repetition; data come from the CSV files in the folder given as the argument. "quit" ends it.
 suppressPackageStartupMessages(library(metafor))
 folder <- commandArgs(trailingOnly = TRUE)[1]
@@ -59,7 +59,7 @@ while (length(line <- readLines(input, 1)) > 0 && line != "quit") {
   words <- strsplit(line, " ")[[1]]
   n <- as.integer(words[2])
   seconds <- tryCatch(
-    system.time(suppressWarnings(tasks[[words[1]]](n)), gcFirst = FALSE)[["elapsed"]],
+    sum(system.time(suppressWarnings(tasks[[words[1]]](n)), gcFirst = FALSE)[1:2]),
     error = function(problem) NA)
   cat(format(seconds / n, digits = 8), "\n", sep = "")
 }

@@ -94,8 +94,9 @@ def page(stored: dict[str, Any]) -> str:
         f"""Measured on one machine: {box["processor"]}, {box["cores"]} virtual cores,
         {box["system"]}, Python {box["python"]}, {versions}. Peers: {peers}; {
             tasks["metafor"] or "metafor not installed"
-        }.{absent} Other work ran on it at the same time (load {box["load"]}), so
-        times vary; shares are of measurements made alternately in the same run.""",
+        }.{absent} Other work ran on it at the same time (load {box["load"]}):
+        times are processor seconds, which that disturbs least, and shares are of measurements made
+        alternately in the same run.""",
         """Rerun with `make bench` (metafor is timed when Rscript is there, pimeta and
         PyMetaAnalysis when `pip install ketameta[bench]` added them). `python benchmarks/run.py
         --only tasks --rounds 3` runs a part. Nothing here is asserted in the tests.""",

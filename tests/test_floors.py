@@ -97,7 +97,7 @@ ENTERED: set[str] = {
     "exchange.export",
     "exchange.workbook",
     "models._pymare",
-    "models.diagnostics.leave_one_out",
+    "models.diagnostics.refits",
     "models.network.model",
     "models.resampling.batched",
     "models.resampling.permutation",

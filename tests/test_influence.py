@@ -18,7 +18,7 @@ from ketameta import (
     random_effects,
 )
 from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models.diagnostics import leave_one_out as leave_one_out_module
+from ketameta.models.diagnostics import refits as refits_module
 from ketameta.models.resampling import batched as batched_module
 from metafor_values import DATASETS, keys_with
 from robustness_values import ROBUSTNESS, fit_of, largest, rows
@@ -307,7 +307,7 @@ def test_an_order_that_does_not_sort_is_refused(order, words):
         cumulative(random_effects(Y, V), np.array([1, "a", 2, 3, 4, 5], dtype=object))
 
 
-@pytest.mark.parametrize("module", [batched_module, leave_one_out_module])
+@pytest.mark.parametrize("module", [batched_module, refits_module])
 def test_examples_in_docstrings_hold(module):
     found = doctest.testmod(module)
     assert found.attempted > 0

@@ -79,11 +79,11 @@ from ketameta.models.dependent.sampling_covariance import (
     shared_arm_covariance as shared_arm_covariance,
 )
 from ketameta.models.dependent.wild_bootstrap import wild_bootstrap as wild_bootstrap
-from ketameta.models.diagnostics.cumulative import cumulative as cumulative
 from ketameta.models.diagnostics.gosh import gosh as gosh
 from ketameta.models.diagnostics.influence import baujat as baujat
 from ketameta.models.diagnostics.influence import influence as influence
-from ketameta.models.diagnostics.leave_one_out import leave_one_out as leave_one_out
+from ketameta.models.diagnostics.refits import cumulative as cumulative
+from ketameta.models.diagnostics.refits import leave_one_out as leave_one_out
 from ketameta.models.diagnostics.second_engine import second_engine as second_engine
 from ketameta.models.dose.dose_response import dose_response as dose_response
 from ketameta.models.network.model import network_components as network_components

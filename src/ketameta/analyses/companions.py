@@ -18,7 +18,7 @@ from ketameta.models.bayes.normal import bayes_random_effects
 from ketameta.models.bayes.priors import HalfNormal
 from ketameta.models.diagnostics.gosh import gosh
 from ketameta.models.diagnostics.influence import influence
-from ketameta.models.diagnostics.leave_one_out import leave_one_out
+from ketameta.models.diagnostics.refits import leave_one_out
 from ketameta.models.policy import BAYES_COMPANION_BELOW, MIN_STUDIES_SMALL_STUDY
 from ketameta.models.pooling import NoEvidence, RandomEffects, pool
 from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel, peto

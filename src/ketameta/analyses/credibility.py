@@ -24,8 +24,7 @@ from ketameta.analyses.moderators import (
 from ketameta.analyses.words import words_of
 from ketameta.errors import KetametaError
 from ketameta.formatting import format_p, plural, published
-from ketameta.models.intervals import critical_value, two_sided_p
-from ketameta.models.multiplicity import holm
+from ketameta.models.intervals import critical_value, holm, two_sided_p
 from ketameta.models.regression import meta_regression
 from ketameta.models.resampling.permutation import permutation_test
 from ketameta.models.results import plain

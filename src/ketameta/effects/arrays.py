@@ -128,10 +128,11 @@ def columns(**arguments: ArrayLike) -> tuple[Floats, ...]:
         name: array if array.ndim == 1 else np.full(k, float(array))
         for name, array in arrays.items()
     }
+    every = np.concatenate(list(full.values())) if k and full else np.zeros(1)
+    if -LARGEST <= every.min() <= every.max() <= LARGEST:  # which a missing value is not
+        return tuple(full.values())
     problems = Problems()
     for name, array in full.items():
-        if not array.size or -LARGEST <= array.min() <= array.max() <= LARGEST:
-            continue  # which a missing value is not
         problems.add(name, array, ~np.isfinite(array), "a finite number")
         huge = np.isfinite(array) & (np.abs(array) > LARGEST)
         problems.add(name, array, huge, f"at most {LARGEST:g} in size")

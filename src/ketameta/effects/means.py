@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from ketameta.effects.arrays import EffectSize, Floats, Problems, columns, effect
+from ketameta.effects.arrays import SMALLEST, EffectSize, Floats, Problems, columns, effect
 from ketameta.errors import NotEstimableError
 from ketameta.measures import Measure
 
@@ -28,6 +28,8 @@ def _two_arms(
         n_control=n_control,
     )
     _, s1, n1, _, s2, n2 = arms
+    if len(s1) and min(s1.min(), s2.min()) >= SMALLEST and min(n1.min(), n2.min()) >= 2:
+        return arms
     problems = Problems()
     problems.add("sd_treatment", s1, s1 <= 0, "> 0")
     problems.add("sd_control", s2, s2 <= 0, "> 0")

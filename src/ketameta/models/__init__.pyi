@@ -11,14 +11,15 @@ from ketameta.models.dependent.che import che as che
 from ketameta.models.dependent.multilevel import multilevel as multilevel
 from ketameta.models.dependent.robust import robust as robust
 from ketameta.models.dependent.wild_bootstrap import wild_bootstrap as wild_bootstrap
-from ketameta.models.diagnostics.cumulative import cumulative as cumulative
 from ketameta.models.diagnostics.gosh import gosh as gosh
 from ketameta.models.diagnostics.influence import influence as influence
-from ketameta.models.diagnostics.leave_one_out import leave_one_out as leave_one_out
+from ketameta.models.diagnostics.refits import cumulative as cumulative
+from ketameta.models.diagnostics.refits import leave_one_out as leave_one_out
 from ketameta.models.diagnostics.second_engine import second_engine as second_engine
 from ketameta.models.dose.dose_response import dose_response as dose_response
 from ketameta.models.dose.two_stage import two_stage as two_stage
 from ketameta.models.intervals import critical_value as critical_value
+from ketameta.models.intervals import holm as holm
 from ketameta.models.intervals import mean_inference as mean_inference
 from ketameta.models.intervals import mean_profile_likelihood as mean_profile_likelihood
 from ketameta.models.intervals import prediction_bounds as prediction_bounds
@@ -30,7 +31,6 @@ from ketameta.models.least_squares import residualised as residualised
 from ketameta.models.least_squares import weighted_least_squares as weighted_least_squares
 from ketameta.models.mixed_model import fit_mixed_model as fit_mixed_model
 from ketameta.models.mixed_model import heterogeneity as heterogeneity
-from ketameta.models.multiplicity import holm as holm
 from ketameta.models.policy import BAYES_COMPANION_BELOW as BAYES_COMPANION_BELOW
 from ketameta.models.policy import MIN_STUDIES_PER_LEVEL as MIN_STUDIES_PER_LEVEL
 from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY as MIN_STUDIES_SMALL_STUDY

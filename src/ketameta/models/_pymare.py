@@ -1,7 +1,7 @@
 """The only door to PyMARE: plain arrays to a fresh estimator, everything copied out.
 
 PyMARE 0.0.13 is numerically right and very fast over many data sets at once, and accepts anything;
-its callers pass what the gate has let through. It is imported on first use (it loads a symbolic
+its callers pass checked data. It is imported on first use (it loads a symbolic
 algebra package).
 """
 

@@ -55,7 +55,7 @@ EXACT_FIT = 1e-13
 
 
 def dispersion(squares: float, effects: float) -> float:
-    """Return a weighted sum of squared residuals; nought where rounding is all there is.
+    """Return a weighted sum of squared residuals; 0 where rounding is all there is.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ MIN_STUDIES_PREDICTION = 3
 MIN_STUDIES_PER_LEVEL = 2
 #: Studies needed for bubble plots and small-study tests (Sterne et al. 2011, BMJ 343, d4002).
 MIN_STUDIES_SMALL_STUDY = 10
-#: Below this number of studies the Bayesian companion stands beside the main result.
+#: Below this number of studies the Bayesian estimate stands beside the main result.
 BAYES_COMPANION_BELOW = 10
 #: Below this number of studies tau-squared and the intervals rest on very little; from it on their
 #: spread carries an interval without a prior.

@@ -121,17 +121,8 @@ def mean_intervals(fit: RandomEffects) -> IntervalTable:
     design = np.ones((fit.k, 1))
     w = 1 / (fit.variances + (fit.tau2 or 0.0))
     if fit.k == 1:
-        row = MeanInterval(
-            "wald",
-            fit.estimate,
-            fit.se,
-            fit.statistic,
-            None,
-            fit.p_value,
-            fit.ci_low,
-            fit.ci_high,
-        )
-        return IntervalTable((row,), fit.level)
+        names = (field.name for field in dataclasses.fields(MeanInterval))
+        return IntervalTable((MeanInterval(**{n: getattr(fit, n) for n in names}),), fit.level)
     ls = weighted_least_squares(fit.estimates, design, w)
     rows = []
     for method in CI_METHODS:
@@ -163,30 +154,10 @@ SCALE_WORDS = {
 }
 #: Columns of the frame of a fit, in order; they are the same whatever was withheld.
 FRAME_COLUMNS = (
-    "model",
-    "measure",
-    "k",
-    "estimate",
-    "se",
-    "statistic",
-    "df",
-    "p_value",
-    "ci_low",
-    "ci_high",
-    "pi_low",
-    "pi_high",
-    "tau2",
-    "tau2_ci_low",
-    "tau2_ci_high",
-    "i2",
-    "h2",
-    "q",
-    "q_df",
-    "q_p_value",
-    "tau2_method",
-    "ci_method",
-    "level",
-)
+    "model", "measure", "k", "estimate", "se", "statistic", "df", "p_value", "ci_low", "ci_high",
+    "pi_low", "pi_high", "tau2", "tau2_ci_low", "tau2_ci_high", "i2", "h2", "q", "q_df",
+    "q_p_value", "tau2_method", "ci_method", "level",
+)  # fmt: skip
 
 
 def measure_words(measure: str | None) -> str:
@@ -682,14 +653,7 @@ def _single(inputs: Inputs, model: str, level: float, measure: str | None) -> Ra
     """One study: the study itself, with its Wald interval."""
     estimate, se = float(inputs.y[0]), float(np.sqrt(inputs.v[0]))
     half = critical_value(level, None) * se
-    nothing = {
-        field.name: None
-        for field in dataclasses.fields(RandomEffects)
-        if field.name.startswith(("pi_", "tau2", "i2", "h2", "q"))
-        or field.name in ("log_likelihood", "deviance", "aic", "bic", "aicc")
-    }
-    values: dict[str, Any] = {
-        **nothing,
+    known = {
         "model": model,
         "k": 1,
         "estimate": estimate,
@@ -709,7 +673,8 @@ def _single(inputs: Inputs, model: str, level: float, measure: str | None) -> Ra
         "rule": small_k_rule(1).sentence,
         "caveats": small_k_caveats(1),
     }
-    return RandomEffects(**values)
+    every = (field.name for field in dataclasses.fields(RandomEffects))
+    return RandomEffects.of({**dict.fromkeys(every), **known}, {})
 
 
 def _number(value: Any) -> float | None:

@@ -386,7 +386,8 @@ def new_trial(
     Raises
     ------
     UsageError, ImpossibleDataError, NotEstimableError
-        As the gate; no trial; fewer than two people per arm; a negative ``tau2_new``.
+        Estimates or variances that cannot be; no trial; fewer than two people per arm; a
+        negative ``tau2_new``.
 
     Notes
     -----

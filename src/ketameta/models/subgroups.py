@@ -168,8 +168,8 @@ def subgroup_analysis(
     Raises
     ------
     UsageError, ImpossibleDataError, NotEstimableError
-        As the gate; a study without a level; fewer than two levels; with a common tau-squared no
-        more studies than levels.
+        As :func:`~ketameta.random_effects`; a study without a level; fewer than two levels; with
+        a common tau-squared no more studies than levels.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The gate before every fit: what a model cannot use is refused here, by name and position.
+"""Validation before every fit: what a model cannot use is refused here, by name and position.
 
 Fits nothing. Positions are counted from 0, as in Python.
 """

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ketameta.effects.arrays import Floats, frozen
 from ketameta.errors import UsageError
 from ketameta.formatting import format_count, format_interval, format_number, plural
 from ketameta.models.pooling import decimals_for
-from ketameta.models.resampling.batched import DEFAULT_BUDGET, batched_fit, fit_data, frozen
+from ketameta.models.resampling.batched import DEFAULT_BUDGET, batched_fit, fit_data
 from ketameta.models.results import Caveat, Columns, DrawsPlot, Json, Line, Printed, Result
 from ketameta.models.tau2 import COMMON
 
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
 
-FloatArray = NDArray[np.float64]
 #: All subsets are fitted when there are no more than this (k up to 16); otherwise this many random
 #: ones, unless another number is asked for. A tenth of a second to a second of work.
 DEFAULT_SUBSETS = 65_536
@@ -65,14 +65,14 @@ class Gosh(DrawsPlot, Result):
     labels: tuple[str, ...]
     included: NDArray[np.bool_]
     studies: NDArray[np.intp]
-    estimate: FloatArray
-    tau2: FloatArray
-    i2: FloatArray
-    h2: FloatArray
-    q: FloatArray
+    estimate: Floats
+    tau2: Floats
+    i2: Floats
+    h2: Floats
+    q: Floats
     quantiles: dict[str, tuple[float, ...]]
-    median_with: FloatArray
-    median_without: FloatArray
+    median_with: Floats
+    median_without: Floats
     exact: bool
     seed: int | None
     full_estimate: float
@@ -222,7 +222,7 @@ def _checked_seed(seed: int | None) -> int:
     return int(seed)
 
 
-def _median(values: FloatArray) -> float:
+def _median(values: Floats) -> float:
     return float(np.median(values)) if values.size else float("nan")
 
 

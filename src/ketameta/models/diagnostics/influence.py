@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from ketameta.effects.arrays import Floats, frozen
 from ketameta.formatting import format_number, plural
 from ketameta.models.intervals import mean_inference
 from ketameta.models.least_squares import Array, weighted_least_squares
-from ketameta.models.resampling.batched import batched_inference, fit_data, frozen
+from ketameta.models.resampling.batched import batched_inference, fit_data
 from ketameta.models.results import Caveat, Columns, DrawsPlot, Line, Printed, Result
 from ketameta.models.tau2 import COMMON
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ketameta.models.regression import MetaRegression
 
 
-FloatArray = NDArray[np.float64]
 #: Rounding of a residual, in units of the estimate: metafor zeroes residuals below 100 epsilon.
 ZERO_RESIDUAL = 100 * float(np.finfo(float).eps)
 #: Weights that are held at once.
@@ -65,15 +65,15 @@ class Influence(Result):
     """
 
     labels: tuple[str, ...]
-    rstudent: FloatArray
-    dffits: FloatArray
-    cooks_distance: FloatArray
-    covariance_ratio: FloatArray
-    tau2_deleted: FloatArray
-    q_deleted: FloatArray
-    hat: FloatArray
-    weight: FloatArray
-    dfbetas: FloatArray
+    rstudent: Floats
+    dffits: Floats
+    cooks_distance: Floats
+    covariance_ratio: Floats
+    tau2_deleted: Floats
+    q_deleted: Floats
+    hat: Floats
+    weight: Floats
+    dfbetas: Floats
     names: tuple[str, ...]
     influential: NDArray[np.bool_]
     reasons: tuple[tuple[str, ...], ...]
@@ -272,8 +272,8 @@ class Baujat(DrawsPlot, Result):
     drawn_as: ClassVar[str] = "baujat"
 
     labels: tuple[str, ...]
-    heterogeneity: FloatArray
-    influence: FloatArray
+    heterogeneity: Floats
+    influence: Floats
     caveats: tuple[Caveat, ...] = ()
 
     def printed(self) -> Printed:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
     from ketameta.models.regression import MetaRegression
 
-#: Bounds within which an agreement is told, the smallest first.
+#: Bounds within which an agreement is stated, the smallest first.
 AGREEMENTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 #: How many times the largest difference must fit into the bound, so that rounding never decides it.
 AGREEMENT_MARGIN = 2.0
@@ -65,7 +65,7 @@ class SecondEngine(Result):
 
 
 def agrees_to(largest: float) -> float | None:
-    """Return the bound within which an agreement is told; ``None`` where there is none.
+    """Return the bound within which an agreement is stated; ``None`` where there is none.
 
     Parameters
     ----------

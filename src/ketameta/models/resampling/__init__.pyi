@@ -3,7 +3,6 @@ from ketameta.models.resampling.batched import FitData as FitData
 from ketameta.models.resampling.batched import batched_fit as batched_fit
 from ketameta.models.resampling.batched import batched_inference as batched_inference
 from ketameta.models.resampling.batched import fit_data as fit_data
-from ketameta.models.resampling.batched import frozen as frozen
 from ketameta.models.resampling.bootstrap import BACKENDS as BACKENDS
 from ketameta.models.resampling.bootstrap import BLOCK as BLOCK
 from ketameta.models.resampling.bootstrap import KINDS as KINDS

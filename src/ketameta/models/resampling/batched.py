@@ -7,7 +7,7 @@ use is bounded by a budget, not by the number of fits.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -378,10 +378,3 @@ def fit_data(
         fit.level,
         fit.measure,
     )
-
-
-def frozen(values: Array | Sequence[float]) -> Array:
-    """Return a copy that cannot be written to."""
-    copy = np.array(values, dtype=float)
-    copy.setflags(write=False)
-    return copy

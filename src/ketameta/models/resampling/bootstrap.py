@@ -15,8 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ketameta.effects.arrays import Floats, frozen
 from ketameta.errors import KetametaError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_count, format_interval, plural
 from ketameta.models.intervals import check_level
@@ -26,7 +26,6 @@ from ketameta.models.resampling.batched import (
     FitData,
     batched_fit,
     fit_data,
-    frozen,
 )
 from ketameta.models.results import Caveat, Columns, Line, Printed, Result, terminal_bar
 from ketameta.models.tau2 import COMMON
@@ -237,7 +236,6 @@ def _cluster(client: Client | str | None, workers: int) -> Iterator[Any]:
         )
 
 
-FloatArray = NDArray[np.float64]
 #: Ways to a replicate; the first is the default.
 KINDS = ("parametric", "studies")
 #: Replicates when none are asked for: the Monte Carlo error of a 95% bound is then about 2% of a
@@ -281,16 +279,16 @@ class Bootstrap(Result):
 
     kind: str
     names: tuple[str, ...]
-    estimate: FloatArray
-    bias: FloatArray
-    se: FloatArray
-    ci_low: FloatArray
-    ci_high: FloatArray
+    estimate: Floats
+    bias: Floats
+    se: Floats
+    ci_low: Floats
+    ci_high: Floats
     tau2: float | None
     tau2_ci_low: float | None
     tau2_ci_high: float | None
-    coefficients: FloatArray
-    tau2_values: FloatArray
+    coefficients: Floats
+    tau2_values: Floats
     replicates: int
     used: int
     seed: int
@@ -328,13 +326,11 @@ class _Draws:
 
     data: FitData
     kind: str
-    fitted: FloatArray
-    spread: FloatArray
+    fitted: Floats
+    spread: Floats
     budget_bytes: int
 
-    def __call__(
-        self, start: int, size: int, random: np.random.Generator
-    ) -> tuple[FloatArray, FloatArray]:
+    def __call__(self, start: int, size: int, random: np.random.Generator) -> tuple[Floats, Floats]:
         k = len(self.data.y)
         y, v, design = self.data.y, self.data.v, self.data.design
         if self.kind == "parametric":

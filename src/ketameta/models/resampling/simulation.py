@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from ketameta.effects.arrays import as_number, as_numbers
+from ketameta.effects.arrays import Floats, as_number, as_numbers, frozen
 from ketameta.effects.table import Effects
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_count, format_number, format_percent, plural
@@ -23,7 +23,6 @@ from ketameta.models.resampling.batched import (
     DEFAULT_BUDGET,
     batched_fit,
     batched_inference,
-    frozen,
 )
 from ketameta.models.resampling.bootstrap import Progress, check_replicates, check_seed, run_blocks
 from ketameta.models.results import Columns, Line, Printed, Result, terminal_bar
@@ -33,7 +32,6 @@ from ketameta.models.validation import UNUSABLE_RATIO
 if TYPE_CHECKING:
     from distributed import Client
 
-FloatArray = NDArray[np.float64]
 #: With equal variances the Knapp-Hartung factor is 1 but for rounding where tau-squared is not 0.
 ROUNDING = 1e-9
 
@@ -74,12 +72,12 @@ class Coverage(Result):
     k: int
     tau2: float
     mean: float
-    variances: FloatArray
+    variances: Floats
     i2: float
     ci_methods: tuple[str, ...]
-    coverage: FloatArray
-    coverage_se: FloatArray
-    width: FloatArray
+    coverage: Floats
+    coverage_se: Floats
+    width: Floats
     prediction_coverage: float | None
     tau2_mean: float
     tau2_zero: float
@@ -118,7 +116,7 @@ class _Sums(NamedTuple):
     """What a block of replicates adds up to."""
 
     covered: NDArray[np.intp]
-    width: FloatArray
+    width: Floats
     predicted: float
     tau2: float
     zero: int
@@ -129,7 +127,7 @@ class _Sums(NamedTuple):
 class _Draws:
     """Simulates and fits a block; one column per meta-analysis."""
 
-    variances: FloatArray
+    variances: Floats
     tau2: float
     mean: float
     tau2_method: str
@@ -165,7 +163,7 @@ class _Draws:
             int(np.count_nonzero(fits.factor < 1 - ROUNDING)),
         )
 
-    def _inside(self, low: FloatArray, high: FloatArray) -> FloatArray:
+    def _inside(self, low: Floats, high: Floats) -> Floats:
         """Return the probability of a new true effect between the bounds."""
         if self.tau2 == 0:
             return ((low <= self.mean) & (self.mean <= high)).astype(float)
@@ -285,7 +283,7 @@ def simulate_coverage(
     )
 
 
-def _checked_variances(variances: ArrayLike) -> FloatArray:
+def _checked_variances(variances: ArrayLike) -> Floats:
     v = as_numbers("variances", variances)
     if v.ndim != 1:
         raise UsageError(f"variances has shape {v.shape}; give (k,)")

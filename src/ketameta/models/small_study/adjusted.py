@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 from scipy.optimize import brentq
 
+from ketameta.effects.arrays import frozen
 from ketameta.effects.table import Effects
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_p, plural, published
@@ -23,7 +24,7 @@ from ketameta.models.pooling import (
     number_words,
     random_effects,
 )
-from ketameta.models.resampling.batched import FitData, batched_fit, fit_data, frozen
+from ketameta.models.resampling.batched import FitData, batched_fit, fit_data
 from ketameta.models.results import Caveat, Columns, DrawsFunnel, Line, Printed, Result, columns_of
 from ketameta.models.small_study.asymmetry import (
     ZERO_DEVIATION,

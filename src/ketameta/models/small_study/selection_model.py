@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from ketameta.effects.arrays import as_numbers
+from ketameta.effects.arrays import as_numbers, frozen
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, format_significant, plural
 from ketameta.models.intervals import critical_value, two_sided_p
 from ketameta.models.least_squares import Array, power_of_two_scale
 from ketameta.models.pooling import both_scales, decimals_for, number_words
-from ketameta.models.resampling.batched import fit_data, frozen
+from ketameta.models.resampling.batched import fit_data
 from ketameta.models.results import Caveat, Columns, Line, Printed, Result
 from ketameta.models.small_study.asymmetry import few_studies_caveats
 from ketameta.models.tau2 import COMMON, estimate_tau2, log_likelihood

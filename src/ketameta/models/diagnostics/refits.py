@@ -1,26 +1,30 @@
-"""What remains of a pooled effect without each study in turn.
-
-Also the table of refits that the cumulative meta-analysis shares.
-"""
+"""A pooled effect refitted: without each study in turn, or to the first one, two, and so on."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.arrays import Floats, frozen
+from ketameta.errors import UsageError
 from ketameta.formatting import format_interval, format_percent, plural
-from ketameta.models.pooling import decimals_for, number_words, reader_words, scale_words
+from ketameta.models.pooling import (
+    decimals_for,
+    interval_cells,
+    number_words,
+    reader_words,
+    scale_words,
+)
 from ketameta.models.resampling.batched import (
     BatchedFits,
     FitData,
     batched_inference,
     fit_data,
-    frozen,
 )
 from ketameta.models.results import Caveat, Columns, DrawsForest, Line, Printed, Result
 from ketameta.models.tau2 import COMMON
@@ -28,22 +32,10 @@ from ketameta.models.tau2 import COMMON
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
 
-FloatArray = NDArray[np.float64]
 
-COLUMNS = (
-    "estimate",
-    "se",
-    "statistic",
-    "df",
-    "p_value",
-    "ci_low",
-    "ci_high",
-    "q",
-    "q_p_value",
-    "tau2",
-    "i2",
-    "h2",
-)
+COLUMNS = ("estimate", "se", "statistic", "df", "p_value", "ci_low", "ci_high", "q", "q_p_value",
+           "tau2", "i2", "h2")  # fmt: skip
+AnyRefits = TypeVar("AnyRefits", bound="Refits")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -73,18 +65,18 @@ class Refits(DrawsForest, Result):
 
     labels: tuple[str, ...]
     studies: NDArray[np.intp]
-    estimate: FloatArray
-    se: FloatArray
-    statistic: FloatArray
-    df: FloatArray
-    p_value: FloatArray
-    ci_low: FloatArray
-    ci_high: FloatArray
-    q: FloatArray
-    q_p_value: FloatArray
-    i2: FloatArray
-    h2: FloatArray
-    tau2: FloatArray | None
+    estimate: Floats
+    se: Floats
+    statistic: Floats
+    df: Floats
+    p_value: Floats
+    ci_low: Floats
+    ci_high: Floats
+    q: Floats
+    q_p_value: Floats
+    i2: Floats
+    h2: Floats
+    tau2: Floats | None
     full_estimate: float
     full_ci_low: float | None
     full_ci_high: float | None
@@ -170,13 +162,13 @@ def leave_one_out(fit: RandomEffects) -> LeaveOneOut:
     [0.474, 0.38, 0.364, 0.228]
     """
     data = fit_data(fit, "leave-one-out")
-    fields = refit_fields(fit, data, data.left_out())
-    caveats = _caveats(fit, data.labels, fields["ci_low"], fields["ci_high"])
-    return LeaveOneOut(labels=data.labels, caveats=caveats, **fields)
+    found = _refitted(LeaveOneOut, fit, data, data.left_out(), labels=data.labels, caveats=())
+    caveats = _caveats(fit, data.labels, found.ci_low, found.ci_high)
+    return dataclasses.replace(found, caveats=caveats)
 
 
 def _caveats(
-    fit: RandomEffects, labels: tuple[str, ...], low: FloatArray, high: FloatArray
+    fit: RandomEffects, labels: tuple[str, ...], low: Floats, high: Floats
 ) -> tuple[Caveat, ...]:
     if fit.ci_low is None or fit.ci_high is None:
         return ()
@@ -195,25 +187,20 @@ def _caveats(
     )
 
 
-def refit_fields(fit: RandomEffects, data: FitData, fits: BatchedFits) -> dict[str, Any]:
-    """Return the fields of :class:`Refits` from the fits to subsets."""
+def _refitted(
+    kind: type[AnyRefits], fit: RandomEffects, data: FitData, fits: BatchedFits, **more: object
+) -> AnyRefits:
+    """Return the refits to subsets as a result of one kind."""
     found = batched_inference(fits, data.ci_method, data.level)
     common = data.tau2_method == COMMON
-    df = np.maximum(fits.df, 1)
-    q_p_value = np.where(fits.df > 0, special.chdtrc(df, fits.q), 1.0)
-    return {
+    q_p_value = np.where(fits.df > 0, special.chdtrc(np.maximum(fits.df, 1), fits.q), 1.0)
+    tests = ("se", "statistic", "p_value", "ci_low", "ci_high")
+    fields: dict[str, object] = {
         "studies": fits.k,
-        "estimate": frozen(fits.estimate),
-        "se": frozen(found.se[0]),
-        "statistic": frozen(found.statistic[0]),
+        **{name: frozen(getattr(fits, name)) for name in ("estimate", "q", "i2", "h2")},
+        **{name: frozen(getattr(found, name)[0]) for name in tests},
         "df": frozen(found.df),
-        "p_value": frozen(found.p_value[0]),
-        "ci_low": frozen(found.ci_low[0]),
-        "ci_high": frozen(found.ci_high[0]),
-        "q": frozen(fits.q),
         "q_p_value": frozen(q_p_value),
-        "i2": frozen(fits.i2),
-        "h2": frozen(fits.h2),
         "tau2": None if common else frozen(fits.tau2),
         "full_estimate": fit.estimate,
         "full_ci_low": fit.ci_low,
@@ -223,3 +210,94 @@ def refit_fields(fit: RandomEffects, data: FitData, fits: BatchedFits) -> dict[s
         "ci_method": data.ci_method,
         "level": data.level,
     }
+    return kind(**fields, **more)  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Cumulative(Refits):
+    """Refits to the first one, two, ... studies; ``labels`` are the studies added.
+
+    Attributes
+    ----------
+    positions : ndarray of int, shape (k,)
+        Where each added study stands in the fit.
+    """
+
+    positions: NDArray[np.intp]
+
+    def printed(self) -> Printed:
+        """Return where the estimate stood at the start, half-way and at the end."""
+        digits = decimals_for(float(np.median(self.se)))
+        count, share, lines = len(self.labels), f"{100 * self.level:g}%", []
+        for at in dict.fromkeys((0, (count - 1) // 2, count - 1)):
+            y, low, high = (float(x[at]) for x in (self.estimate, self.ci_low, self.ci_high))
+            name = f"{plural(at + 1, 'study', 'studies')} (+ {self.labels[at]})"
+            lines.append(Line(name, interval_cells(self.measure, y, low, high, share, digits)))
+        return self.printed_as("Cumulative", lines)
+
+
+def cumulative(fit: RandomEffects, order: Sequence[object] | ArrayLike | None = None) -> Cumulative:
+    """Refit a pooled effect to the first study, the first two, and so on.
+
+    Parameters
+    ----------
+    fit : RandomEffects
+    order : sequence of length k, optional
+        What to sort the studies by, such as their years; equal values keep the order of the fit.
+        The order of the fit when not given.
+
+    Returns
+    -------
+    Cumulative
+        The first entry is the first study itself, with its Wald interval.
+
+    Raises
+    ------
+    UsageError
+        If ``order`` has another length, missing values or values that cannot be compared.
+
+    Notes
+    -----
+    Equal to metafor's ``cumul(x, order=)``. A cumulative meta-analysis tests the same data again
+    and again; its intervals are not adjusted for that, and a caveat says so (Pogue and Yusuf 1997,
+    Control. Clin. Trials 18, 580-593).
+    """
+    data = fit_data(fit, "a cumulative meta-analysis", minimum=1)
+    positions = np.arange(fit.k) if order is None else _sorted(order, fit.k)
+    ranks = np.empty(fit.k, dtype=int)
+    ranks[positions] = np.arange(fit.k)
+    mask = ranks[:, None] <= np.arange(fit.k)
+    caveats = (
+        Caveat(
+            "repeated_looks",
+            "The intervals along a cumulative meta-analysis are not adjusted for looking again"
+            " after every study.",
+        ),
+    )
+    return _refitted(
+        Cumulative,
+        fit,
+        data,
+        data.refit(mask),
+        labels=tuple(data.labels[i] for i in positions.tolist()),
+        positions=positions,
+        caveats=caveats if fit.k > 1 else (),
+    )
+
+
+def _sorted(order: Sequence[object] | ArrayLike, k: int) -> NDArray[np.intp]:
+    keys = np.asarray(order).ravel()
+    if keys.size != k:
+        raise UsageError(f"order has {keys.size} values and the fit has {k} studies; give one each")
+    missing = [i for i, key in enumerate(keys.tolist()) if key is None or key != key]
+    if missing:
+        raise UsageError(
+            f"order[{missing[0]}] is missing; every study needs a value to be sorted by"
+        )
+    words = {isinstance(key, str) for key in np.asarray(order, dtype=object).ravel().tolist()}
+    if len(words) > 1:
+        raise UsageError("order cannot be sorted: it holds words and numbers; give one kind")
+    try:
+        return np.argsort(keys, kind="stable")
+    except TypeError as problem:
+        raise UsageError(f"order cannot be sorted: {problem}") from None
