@@ -19,8 +19,7 @@ from ketameta.measures import measure_entry
 from ketameta.models.dependent.multilevel import CoefficientTable, MultilevelFit, coefficient_table
 from ketameta.models.dependent.sampling_covariance import frozen
 from ketameta.models.design import encode_rows
-from ketameta.models.intervals import WaldTest, check_level, wald_test
-from ketameta.models.multiplicity import holm
+from ketameta.models.intervals import WaldTest, check_level, holm, wald_test
 from ketameta.models.pooling import RandomEffects, interval_cells, measure_words
 from ketameta.models.pooling import decimals_for as decimals
 from ketameta.models.pooling import statistic_words as test_words

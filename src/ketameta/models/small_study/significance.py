@@ -12,7 +12,7 @@ from scipy import special
 from ketameta.effects.arrays import Floats
 from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import format_count, format_number, format_p, plural
-from ketameta.models.resampling.batched import fit_data, frozen
+from ketameta.models.resampling.batched import fit_data
 from ketameta.models.results import Caveat, Columns, Line, Printed, Result
 from ketameta.models.small_study.asymmetry import few_studies_caveats
 
