@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from ketameta.effects.arrays import Floats
+from ketameta.effects.arrays import Floats, frozen
 from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import format_count, format_number, format_p, plural
 from ketameta.models.resampling.batched import fit_data
