@@ -515,3 +515,41 @@ def test_large_counts_have_the_same_odds_ratio_in_both_likelihoods():
     found = [km.binomial_normal(*counts, model) for model in ("conditional", "unconditional")]
     assert found[1].estimate == pytest.approx(found[0].estimate, abs=1e-5)
     assert np.exp(found[0].estimate) == pytest.approx(0.86, abs=0.005)
+
+
+# --- reports --------------------------------------------------------------------------------------
+
+EFFECTS = [-0.4, -0.2, -0.6, -0.1, -0.3, -0.5], [0.04, 0.05, 0.03, 0.04, 0.05, 0.03]
+PAIRS = list("aabbcc")
+
+
+@pytest.mark.parametrize(
+    ("fit", "cited", "read"),
+    [
+        (lambda: km.subgroup_analysis(*EFFECTS, PAIRS, measure="OR"), "Borenstein et al. 2009",
+         "a | k = 2, 0.73, 95% CI 0.11 to 4.87 (log scale −0.31)"),
+        (lambda: km.multilevel(*EFFECTS, PAIRS, measure="OR"), "Konstantopoulos 2011",
+         "intercept | 0.69, 95% CI 0.48 to 0.97"),
+        (lambda: km.che(*EFFECTS, PAIRS, measure="OR"), "Pustejovsky and Tipton 2022",
+         "intercept | 0.69, 95% CI 0.41 to 1.17"),
+        (lambda: km.robust(km.random_effects(*EFFECTS, measure="OR"), PAIRS),
+         "Pustejovsky and Tipton 2018", "intercept | 0.69, 95% CI 0.60 to 0.78"),
+        (lambda: km.bayes_random_effects(*EFFECTS, measure="OR"), "Röver 2020",
+         "mean effect | 0.69, 95% CrI 0.56 to 0.87"),
+        (lambda: km.bayes_event_counts([1, 4], [30, 40], [3, 9], [30, 41]),
+         "Günhan, Röver and Friede 2020", "pooled | 0.36"),
+        (lambda: km.network_meta_analysis(*EFFECTS, list("123456"), list("bbccaa"), PAIRS,
+                                          measure="OR"), "Salanti et al. 2008",
+         "b | 1.06, 95% CI 0.49 to 2.32"),
+        (lambda: km.dose_response([-1.0, -1.4], [0.5, 0.4], [84, 56], ["a", "b"], measure="OR"),
+         "Crippa et al. 2019", "dose | 0.98"),
+    ],
+)  # fmt: skip
+def test_every_model_says_what_was_done_and_found_on_the_scale_that_is_read(fit, cited, read):
+    found = fit()
+    text = found.report()
+    assert f"- {cited}, " in text and cited in found.methods_sentence()
+    assert read in text.replace("\\", "")
+    page = found.report("html")
+    assert page.startswith("<article>") and "<th>Result</th>" in page
+    assert found.methods_sentence().endswith(f"Computed with ketameta {km.__version__}.")

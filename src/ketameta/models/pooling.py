@@ -57,6 +57,7 @@ from ketameta.models.results import (
     Reports,
     Result,
     columns_of,
+    computed,
     group,
     interval_sentence,
 )
@@ -325,8 +326,6 @@ def own_scale(measure: str | None) -> str:
 
 def methods_words(fit: RandomEffects) -> str:
     """Return what a pooled fit did, in sentences."""
-    from ketameta import __version__
-
     share = f"{100 * fit.level:g}%"
     effects = plural_measure(fit.measure)
     if fit.k == 1:
@@ -353,7 +352,7 @@ def methods_words(fit: RandomEffects) -> str:
             f"The {share} prediction interval for the true effect of a new study is from t with"
             f" {fit.pi_df} degrees of freedom (Higgins, Thompson and Spiegelhalter 2009)."
         )
-    return " ".join([*words, f"Computed with ketameta {__version__}."])
+    return computed(words)
 
 
 def study_rows(fit: Any) -> list[list[str]]:

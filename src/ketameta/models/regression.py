@@ -55,6 +55,7 @@ from ketameta.models.results import (
     Printed,
     Reports,
     Result,
+    computed,
     group,
     interval_sentence,
 )
@@ -109,8 +110,6 @@ def _coefficients(fit: MetaRegression) -> list[tuple[str, tuple[str, ...], str]]
 
 def methods_words(fit: MetaRegression) -> str:
     """Return what a meta-regression did, in sentences."""
-    from ketameta import __version__
-
     mixed = fit.tau2_method is not None
     on = fit.formula or ", ".join(name for name in fit.names if name != INTERCEPT)
     words = [
@@ -131,7 +130,7 @@ def methods_words(fit: MetaRegression) -> str:
         share = "share of the variance between studies that they explain (Raudenbush 2009)"
         share = share if mixed else "adjusted share of the weighted variance that they explain"
         words.append(f"R² is the {share}.")
-    return " ".join([*words, f"Computed with ketameta {__version__}."])
+    return computed(words)
 
 
 def findings_of(fit: MetaRegression) -> Chapter:

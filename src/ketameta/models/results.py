@@ -304,14 +304,25 @@ class Lazy:
 
 #: What a report cites, by the words in its text.
 REFERENCES = {
+    "Borenstein et al. 2009": "Introduction to Meta-Analysis, Wiley, chapter 19",
+    "Crippa et al. 2019": "Stat. Methods Med. Res. 28, 1579-1596",
     "DerSimonian and Laird 1986": "Control. Clin. Trials 7, 177-188",
+    "Greenland and Longnecker 1992": "Am. J. Epidemiol. 135, 1301-1309",
+    "Günhan, Röver and Friede 2020": "Res. Synth. Methods 11, 74-90",
     "Higgins and Thompson 2002": "Stat. Med. 21, 1539-1558",
     "Higgins, Thompson and Spiegelhalter 2009": "J. R. Stat. Soc. A 172, 137-159",
     "Knapp and Hartung 2003": "Stat. Med. 22, 2693-2710",
+    "Konstantopoulos 2011": "Res. Synth. Methods 2, 61-76",
     "Paule and Mandel 1982": "J. Res. Natl. Bur. Stand. 87, 377-385",
+    "Pustejovsky and Tipton 2018": "J. Bus. Econ. Stat. 36, 672-683",
+    "Pustejovsky and Tipton 2022": "Prev. Sci. 23, 425-438",
     "Raudenbush 2009": "in Cooper, Hedges and Valentine, Handbook of Research Synthesis",
+    "Röver 2020": "J. Stat. Softw. 93(6), 1-51",
     "Röver, Knapp and Friede 2015": "BMC Med. Res. Methodol. 15, 99",
+    "Rücker and Schwarzer 2015": "BMC Med. Res. Methodol. 15, 58",
+    "Salanti et al. 2008": "Stat. Methods Med. Res. 17, 279-301",
     "Sidik and Jonkman 2005": "J. R. Stat. Soc. C 54, 367-384",
+    "Stijnen, Hamza and Özdemir 2010": "Stat. Med. 29, 3046-3067",
     "Thompson and Higgins 2002": "Stat. Med. 21, 1559-1573",
     "Viechtbauer 2005": "J. Educ. Behav. Stat. 30, 261-293",
     "Viechtbauer 2007": "Stat. Med. 26, 37-52",
@@ -333,6 +344,13 @@ def interval_sentence(fit: Any, what: str) -> str:
         f"The {share} confidence interval of {what} is Knapp–Hartung's (Knapp and Hartung 2003),"
         f" from t with {fit.df} degrees of freedom{floor}."
     )
+
+
+def computed(words: Sequence[str]) -> str:
+    """Return sentences of a method as a paragraph that ends with the program."""
+    from ketameta import __version__
+
+    return " ".join([*words, f"Computed with ketameta {__version__}."])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -379,8 +397,10 @@ class Reports:
         raise TypeError(f"{type(self).__name__} does not say how it was made")
 
     def findings(self) -> Chapter:
-        """Return what was found, in numbers."""
-        raise TypeError(f"{type(self).__name__} does not say what it found")
+        """Return what was found, in numbers: what is printed, as a table."""
+        lines = self.printed().lines if isinstance(self, Result) else ()
+        rows = [(line.name, ", ".join(line.cells), line.test) for line in lines]
+        return Chapter("Results", table=[("", "Result", "Test"), *rows])
 
     def report(
         self,

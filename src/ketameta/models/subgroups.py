@@ -25,10 +25,22 @@ from ketameta.models.pooling import (
     decimals_for,
     interval_cells,
     measure_words,
+    own_scale,
+    plural_measure,
     random_effects,
 )
-from ketameta.models.results import Caveat, Columns, DrawsForest, Line, Printed, Result, columns_of
-from ketameta.models.tau2 import COMMON, check_tau2_method
+from ketameta.models.results import (
+    Caveat,
+    Columns,
+    DrawsForest,
+    Line,
+    Printed,
+    Reports,
+    Result,
+    columns_of,
+    computed,
+)
+from ketameta.models.tau2 import COMMON, ESTIMATORS, check_tau2_method
 from ketameta.models.validation import Inputs, checked_inputs
 
 
@@ -56,7 +68,7 @@ class Subgroup:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class SubgroupAnalysis(DrawsForest, Result):
+class SubgroupAnalysis(DrawsForest, Reports, Result):
     """Levels side by side and the test between them.
 
     Attributes
@@ -87,6 +99,27 @@ class SubgroupAnalysis(DrawsForest, Result):
     ci_method: str
     level: float
     caveats: tuple[Caveat, ...]
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years."""
+        k = sum(row.k for row in self.rows)
+        model = "common-effect" if self.tau2_method is None else "random-effects"
+        words = [
+            f"The {plural_measure(self.measure)}{own_scale(self.measure)} of {k} studies in"
+            f" {plural(len(self.rows), 'group')} were pooled in a {model} model."
+        ]
+        if self.tau2_method is not None:
+            whose = "of each group" if self.tau2_across == "separate" else "that all groups share"
+            words.append(
+                f"The variance between studies {whose} was estimated by"
+                f" {ESTIMATORS[self.tau2_method].words}."
+            )
+        kind = "normal" if self.ci_method == "wald" else "Knapp–Hartung (Knapp and Hartung 2003)"
+        words.append(f"Intervals of {100 * self.level:g}% are {kind}.")
+        if self.q_between is not None:
+            test = "a Wald χ²" if self.q_between_df2 is None else "an F"
+            words.append(f"The groups were compared by {test} test (Borenstein et al. 2009).")
+        return computed(words)
 
     def printed(self) -> Printed:
         """Return one line per level and the test between them."""

@@ -36,7 +36,7 @@ from ketameta.models.rare_events.event_tables import (
     event_tables,
     zero_caveats,
 )
-from ketameta.models.results import Caveat, Line, Printed, Result
+from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed
 
 #: Weakly informative prior on the mean log odds ratio: 95% of it between odds ratios of 1/250 and
 #: 250 (Günhan, Röver and Friede 2020, Res. Synth. Methods 11(1), 74-90, doi:10.1002/jrsm.1370).
@@ -64,7 +64,7 @@ _ZEROS = "The likelihood uses the counts as they are and adds nothing."
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class BayesEventCounts(Result):
+class BayesEventCounts(Reports, Result):
     """A Bayesian random-effects log odds ratio from event counts.
 
     Attributes
@@ -127,6 +127,18 @@ class BayesEventCounts(Result):
     def ci_high(self) -> float:
         """Upper end of the credible interval of the mean log odds ratio."""
         return self.mu.ci_high
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years."""
+        return computed(
+            [
+                f"The odds ratios of {plural(self.k, 'trial')} were pooled in a Bayesian"
+                " random-effects model with the exact likelihood of the events given the margins"
+                f" (Stijnen, Hamza and Özdemir 2010; Günhan, Röver and Friede 2020):"
+                f" {self.tau_prior.describe()}, {mean_prior_words(self.mean_prior)}.",
+                f"Nothing was added to zero cells. Intervals of {100 * self.level:g}% are central.",
+            ]
+        )
 
     def printed(self) -> Printed:
         """Return the sentence and the three posteriors, as odds ratios."""

@@ -29,8 +29,24 @@ from ketameta.models.bayes.quadrature import (
 )
 from ketameta.models.dependent.sampling_covariance import check_vector, frozen
 from ketameta.models.intervals import check_level
-from ketameta.models.pooling import decimals_for, interval_cells, reader_words
-from ketameta.models.results import Caveat, Columns, DrawsForest, DrawsPlot, Line, Printed, Result
+from ketameta.models.pooling import (
+    decimals_for,
+    interval_cells,
+    own_scale,
+    plural_measure,
+    reader_words,
+)
+from ketameta.models.results import (
+    Caveat,
+    Columns,
+    DrawsForest,
+    DrawsPlot,
+    Line,
+    Printed,
+    Reports,
+    Result,
+    computed,
+)
 from ketameta.models.validation import checked_inputs
 
 if TYPE_CHECKING:
@@ -105,7 +121,7 @@ class PosteriorCurves:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class BayesRandomEffects(DrawsForest, DrawsPlot, Result):
+class BayesRandomEffects(DrawsForest, DrawsPlot, Reports, Result):
     """A Bayesian random-effects meta-analysis; prints itself in four lines.
 
     Attributes
@@ -188,6 +204,19 @@ class BayesRandomEffects(DrawsForest, DrawsPlot, Result):
     def pi_high(self) -> float:
         """Upper end of the prediction interval of a new study's true effect."""
         return self.new_effect.ci_high
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years."""
+        return computed(
+            [
+                f"The {plural_measure(self.measure)}{own_scale(self.measure)} of"
+                f" {plural(self.k, 'study', 'studies')} were pooled in a Bayesian random-effects"
+                f" model ({self.tau_prior.describe()}; {mean_prior_words(self.mean_prior)}), whose"
+                " posterior was integrated numerically (Röver 2020).",
+                f"Intervals are central and contain {format_percent(self.level)} of the posterior"
+                " probability; the estimate is the median.",
+            ]
+        )
 
     def printed(self) -> Printed:
         """Return the sentence and the three posteriors."""

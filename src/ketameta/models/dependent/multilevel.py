@@ -40,10 +40,21 @@ from ketameta.models.intervals import check_level
 from ketameta.models.pooling import (
     decimals_for,
     interval_cells,
+    own_scale,
+    plural_measure,
     reader_words,
     statistic_words,
 )
-from ketameta.models.results import Caveat, Columns, Line, Printed, Result
+from ketameta.models.results import (
+    Caveat,
+    Columns,
+    Line,
+    Printed,
+    Reports,
+    Result,
+    computed,
+)
+from ketameta.models.tau2 import ESTIMATORS
 
 if TYPE_CHECKING:
     pass
@@ -167,7 +178,7 @@ def coefficient_table(
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class MultilevelFit(Result):
+class MultilevelFit(Reports, Result):
     """A three-level meta-analysis: effects within studies.
 
     Attributes
@@ -300,6 +311,27 @@ class MultilevelFit(Result):
             matrix[np.diag_indices_from(matrix)] += self.sigma2_effect
             blocks.append((np.array(rows, dtype=np.intp), matrix))
         return blocks
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years."""
+        moderated = [name for name in self.coefficients.names if name != INTERCEPT]
+        words = [
+            f"The {self.k} {plural_measure(self.measure)}{own_scale(self.measure)} of"
+            f" {plural(self.m, 'study', 'studies')} were"
+            f" {'regressed on ' + ', '.join(moderated) if moderated else 'pooled'} in a three-level"
+            " model (Konstantopoulos 2011).",
+            "The variances between and within studies were estimated by"
+            f" {ESTIMATORS[self.method].words}.",
+        ]
+        if self.rho is not None:
+            words.append(
+                f"Sampling errors within a study were assumed to correlate by {self.rho:g}"
+                " (Pustejovsky and Tipton 2022)."
+            )
+        df = self.coefficients.df
+        how = "normal" if df is None else f"from t with {df.min():g} degrees of freedom or more"
+        words.append(f"Intervals of {format_percent(self.level)} are {how}.")
+        return computed(words)
 
     def printed(self) -> Printed:
         """Return the sentence, the coefficients and the variances."""

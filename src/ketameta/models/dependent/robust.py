@@ -16,7 +16,8 @@ from ketameta.models.dependent.multilevel import CoefficientTable, coefficient_t
 from ketameta.models.dependent.sampling_covariance import check_groups, frozen
 from ketameta.models.design import INTERCEPT
 from ketameta.models.intervals import check_level
-from ketameta.models.results import Caveat, Columns, Line, Printed, Result
+from ketameta.models.pooling import plural_measure
+from ketameta.models.results import Caveat, Columns, Line, Printed, Reports, Result, computed
 
 if TYPE_CHECKING:
     pass
@@ -285,7 +286,7 @@ class Fit(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class RobustFit(Result):
+class RobustFit(Reports, Result):
     """Coefficients with cluster-robust standard errors.
 
     Attributes
@@ -353,6 +354,16 @@ class RobustFit(Result):
     def ci_high(self) -> float:
         """Upper end of the interval (intercept-only fits)."""
         return self._only("ci_high")
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years."""
+        return computed(
+            [
+                f"Standard errors of the {self.k} {plural_measure(self.measure)} are robust to"
+                f" dependence within {plural(self.m, 'cluster')} ({self.kind}; Pustejovsky and"
+                " Tipton 2018), with Satterthwaite degrees of freedom."
+            ]
+        )
 
     def printed(self) -> Printed:
         """Return the sentence and one line per coefficient."""

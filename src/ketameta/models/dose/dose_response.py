@@ -26,7 +26,7 @@ from ketameta.models.dependent.sampling_covariance import check_groups, check_ve
 from ketameta.models.dose.likelihood import SlopeFit, fit_slopes, maximise_slopes
 from ketameta.models.intervals import check_level, critical_value, wald_test
 from ketameta.models.least_squares import power_of_two_scale
-from ketameta.models.results import Caveat, Line, Printed, Result
+from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed
 from ketameta.models.validation import dependent_columns
 
 FloatArray = NDArray[np.float64]
@@ -138,7 +138,7 @@ class JointTest:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class DoseResponse(Result):
+class DoseResponse(Reports, Result):
     """A one-stage dose-response meta-analysis.
 
     Attributes
@@ -222,6 +222,24 @@ class DoseResponse(Result):
             frozen(grid), frozen(estimate), frozen(se), frozen(estimate - half),
             frozen(estimate + half),
         )  # fmt: skip
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years."""
+        shape = "a line" if self.transformation == "linear" else "a restricted cubic spline"
+        slopes = (
+            "with slopes that differ between studies, by restricted maximum likelihood"
+            if self.method == "REML"
+            else "with one curve for all studies"
+        )
+        return computed(
+            [
+                f"{plural(self.n_contrasts, 'contrast')} of dose in"
+                f" {plural(self.k, 'study', 'studies')} were fitted by {shape} in one stage"
+                f" (Crippa et al. 2019), {slopes}.",
+                "The covariance of contrasts that share a reference is taken into account"
+                " (Greenland and Longnecker 1992).",
+            ]
+        )
 
     def printed(self) -> Printed:
         """Return the sentence, the coefficients, the tests and the caveats."""

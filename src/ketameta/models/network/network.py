@@ -52,7 +52,7 @@ from ketameta.models.network.model import (
     q_profile,
     whiten,
 )
-from ketameta.models.pooling import decimals_for
+from ketameta.models.pooling import decimals_for, own_scale, plural_measure
 from ketameta.models.results import (
     Caveat,
     Columns,
@@ -60,10 +60,13 @@ from ketameta.models.results import (
     Lazy,
     Line,
     Printed,
+    Reports,
     Result,
     columns_of,
+    computed,
     group,
 )
+from ketameta.models.tau2 import ESTIMATORS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +122,7 @@ class Comparison:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class NetworkMetaAnalysis(Lazy, DrawsPlot, Result):
+class NetworkMetaAnalysis(Lazy, DrawsPlot, Reports, Result):
     """A network meta-analysis under consistency.
 
     Attributes
@@ -234,6 +237,24 @@ class NetworkMetaAnalysis(Lazy, DrawsPlot, Result):
         import pandas as pd
 
         return pd.DataFrame([dataclasses.asdict(item) for item in self.splits])
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years."""
+        words = [
+            f"{plural(len(self.treatments), 'treatment')} of {plural(self.k, 'study', 'studies')}"
+            f" were compared by their {plural_measure(self.measure)}{own_scale(self.measure)} in a"
+            " network meta-analysis under consistency (Salanti et al. 2008)."
+        ]
+        if self.tau2_method != "common":
+            words.append(
+                "One variance between studies, the same for every comparison, was estimated by"
+                f" {ESTIMATORS[self.tau2_method].words}."
+            )
+        words.append(
+            "Consistency was examined by design and by splitting direct from indirect evidence;"
+            " treatments were ordered by P-scores (Rücker and Schwarzer 2015)."
+        )
+        return computed(words)
 
     def printed(self) -> Printed:
         """Return the sentence, the effects against the reference, ranking and consistency."""
