@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from matplotlib.text import Text
 from pytest import approx
 
 from helpers import headline_of_numbers
-from ketameta.analyses import Rule
 from ketameta.plots import look
 from ketameta.plots.forest_data import Forest
 from ketameta.plots.forest_layout import ForestLayout, lay_out
@@ -156,11 +154,12 @@ def leading(pool: dict[str, Any] | None, data: dict[str, Any] | None = None) -> 
     found = dict(pool or {})
     made = headline_of_numbers(
         found.get("ci_low"), found.get("ci_high"), found.get("estimate"),
-        rule=Rule("several_trials", ""), k=found.get("k"), tau=math.sqrt(found.get("tau2") or 0),
+        rule={"code": "several_trials", "sentence": ""}, k=found.get("k"),
+        tau=math.sqrt(found.get("tau2") or 0),
         pi_low=found.get("pi_low"), pi_high=found.get("pi_high"),
         measure=str(data["measure"]) if data else "SMD", interval="confidence",
     )  # fmt: skip
-    return dataclasses.asdict(made)
+    return made
 
 
 def drawn(draw: Callable[..., Axes], *args: Any, **options: Any) -> Axes:

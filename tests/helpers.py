@@ -23,7 +23,7 @@ from batches import (
     table_path,
     write_project,
 )
-from ketameta.analyses import AnalysisSpec, Headline, Rule, load_spec, side_of
+from ketameta.analyses import AnalysisSpec, Headline, load_spec, side_of
 from ketameta.errors import SpecError
 from ketameta.evidence import (
     Assumptions,
@@ -248,16 +248,17 @@ def headline_of_numbers(
 ) -> Headline:
     """Return a headline of a standardised difference; what is not given is empty."""
     given: dict[str, Any] = {
-        "rule": Rule("few_trials", ""), "method": "a model", "interval": "credible", "k": 3,
+        "rule": {"code": "few_trials", "sentence": ""}, "method": "a model",
+        "interval": "credible", "k": 3,
         "effect": "standardised mean difference", "measure": "SMD", "level": 0.95, "people": 120,
         "is_ratio": False, "unit": "", "trials_without_size": 0, "estimate": estimate,
         "pools": 0, "sources": "3 trials",
-        "ci_low": low, "ci_high": high, "tau": 0.2, "prior_scale": None, "weights": (),
+        "ci_low": low, "ci_high": high, "tau": 0.2, "prior_scale": None, "weights": [],
         "pi_low": None, "pi_high": None, "prediction": "", "side": side_of(low, high),
         "direction": "", "population": "", "comparator": "", "background": "", "absolute": None,
-        "absolute_withheld": "", "beside": (), "disagreement": "", "sentence": "",
+        "absolute_withheld": "", "beside": [], "disagreement": "", "sentence": "",
     }  # fmt: skip
-    return Headline(**{**given, **more})
+    return {**given, **more}
 
 
 def two_arms(

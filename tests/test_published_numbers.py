@@ -20,7 +20,6 @@ from ketameta.analyses import (
     Related,
     domain_words,
     effect_words,
-    headline_from,
     load_specs,
     multiverse_sentences,
     next_trial_sentences,
@@ -121,10 +120,10 @@ def test_certainty_follows_from_the_published_facts(found: Found) -> None:
                 if f"{name}_includes" in facts:
                     low, high = facts[f"{name}_low"], facts[f"{name}_high"]
                     assert facts[f"{name}_includes"] == regions(spec, low, high)
-        main = headline_from(led[item["group"]] if item["group"] else result["headline"])
+        main = led[item["group"]] if item["group"] else result["headline"]
         summary = item["summary"]
         assert summary["effect"] == effect_words(main)
-        assert summary["direction"] == main.direction
+        assert summary["direction"] == main["direction"]
         assert summary["absolute"] == short_absolute(main)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import ketameta
 from ketameta.evidence.pairing import Assumptions
@@ -39,6 +39,7 @@ from ketameta.typesetter import picture
 
 if TYPE_CHECKING:
     from ketameta.analyses.related import Related
+    from ketameta.analyses.result import AnalysisResult
     from ketameta.analyses.spec import AnalysisSpec
     from ketameta.evidence.derive import EffectTable
     from ketameta.evidence.tables import Evidence
@@ -331,7 +332,9 @@ def build(
         written += remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
         by_name = {result["name"]: result for result in results}
         told = inputs.evidence.rows("harm_facts")
-        claims = ledger(inputs.claims, by_name, registry, told)
+        claims = ledger(
+            inputs.claims, cast("Mapping[str, AnalysisResult]", by_name), registry, told
+        )
         written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
         say("Drawing figures")
         drawing.add(page_plots(results, evidence))

@@ -27,6 +27,7 @@ from ketameta.review.document import (
 )
 
 if TYPE_CHECKING:
+    from ketameta.analyses.result import AnalysisResult
     from ketameta.report.plots import Plot
 
 Result = Mapping[str, Any]
@@ -34,7 +35,7 @@ Result = Mapping[str, Any]
 
 def answers(
     paths: ProjectPaths, analyses: Sequence[Path | str]
-) -> Iterator[tuple[dict[str, Any], list[Plot]]]:
+) -> Iterator[tuple[AnalysisResult, list[Plot]]]:
     """Yield the result of each analysis as a report publishes it, and its plots; write nothing.
 
     Parameters

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ketameta.analyses.parts import MetaRegression as RegressionResult
+from ketameta.analyses.result import StudyRow
 from ketameta.analyses.spec import Variation, numbers_of
 from ketameta.errors import NotEstimableError
 from ketameta.evidence.project import Project
@@ -119,12 +121,18 @@ class Regression:
     design: tuple[tuple[float, ...], ...] = ()
 
 
+def _number_of(row: StudyRow, name: str) -> float | None:
+    """Return a number of a row that is no column of studies."""
+    value = row.get(name)
+    return value if isinstance(value, (int, float)) else None
+
+
 def regressions_of(
     spec: AnalysisSpec,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[StudyRow],
     used: pd.DataFrame,
     evidence: Evidence,
-) -> list[dict[str, Any]]:
+) -> list[RegressionResult]:
     """Return one meta-regression per continuous moderator that the file declares.
 
     Parameters
@@ -165,7 +173,7 @@ def regressions_of(
             row["variance"],
             row["outcome"],
             row["background_treatment"],
-            {name: row[name] for name in declared.moderators if name not in of_study},
+            {name: _number_of(row, name) for name in declared.moderators if name not in of_study},
         )
         for row in rows
     ]

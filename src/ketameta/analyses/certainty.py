@@ -13,13 +13,31 @@ from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.companions import FULL_ACCESS
 from ketameta.analyses.policy import (
-    Headline,
     bounds_words,
     direction_words,
     effect_words,
-    headline_from,
     short_absolute,
     side_of,
+)
+from ketameta.analyses.result import (
+    AnalysisResult,
+    Assessment,
+    BiasFacts,
+    Certainty,
+    Domain,
+    Events,
+    Excluded,
+    Finding,
+    Headline,
+    ImprecisionFacts,
+    InconsistencyFacts,
+    IndirectnessFacts,
+    InformationSize,
+    Pooled,
+    PublicationFacts,
+    Rating,
+    SmallStudy,
+    StudyRow,
 )
 from ketameta.analyses.spec import CONCERNS, DOMAINS
 from ketameta.analyses.words import DIFFERS_BELOW, measure_words, written
@@ -48,8 +66,10 @@ if TYPE_CHECKING:
     from ketameta.evidence.project import Directness, Project
 
 
-Facts = tuple[dict[str, Any], list[str]]
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[StudyRow]
+Facts = BiasFacts | InconsistencyFacts | IndirectnessFacts | ImprecisionFacts | PublicationFacts
+#: Judgements of reviews, a row per trial, outcome and domain.
+Judged = Sequence[Mapping[str, str]]
 
 #: Names of tools within a sentence.
 _TOOLS = {"rob2": "RoB 2", "rob1": "RoB 1", "robins_i": "ROBINS-I"}
@@ -67,9 +87,7 @@ def share(rows: Rows, holds: Sequence[bool]) -> float:
     return total / sum(known)
 
 
-def bias_judgement(
-    study: str, outcome: str, risk_of_bias: Sequence[Mapping[str, Any]]
-) -> str | None:
+def bias_judgement(study: str, outcome: str, risk_of_bias: Judged) -> str | None:
     """Return the judgement on one trial and outcome; None where nobody has judged it.
 
     The domain ``overall`` decides; without it the worst domain does, and where reviews differ the
@@ -85,7 +103,7 @@ def bias_judgement(
     return found
 
 
-def _about(study: str, outcome: str, risk_of_bias: Rows) -> Rows:
+def _about(study: str, outcome: str, risk_of_bias: Judged) -> Judged:
     """Return what reviews judged of a trial and outcome, or of the whole trial."""
     own = [row for row in risk_of_bias if row["study_id"] == study]
     for about in (outcome, outcome.removesuffix(DATASET), ""):
@@ -95,12 +113,12 @@ def _about(study: str, outcome: str, risk_of_bias: Rows) -> Rows:
     return []
 
 
-def _worst(rows: Rows) -> str | None:
+def _worst(rows: Judged) -> str | None:
     words = [ROB_SUMMARY.get(str(row["judgement"]), str(row["judgement"])) for row in rows]
     return max((word for word in words if word in _SEVERITY), key=_SEVERITY.index, default=None)
 
 
-def domain_shares(rows: Rows, risk_of_bias: Rows) -> dict[str, dict[str, dict[str, float]]]:
+def domain_shares(rows: Rows, risk_of_bias: Judged) -> dict[str, dict[str, dict[str, float]]]:
     """Return, by tool and domain, the share of weight of each judgement; low first.
 
     What a domain of a tool does not say of some trial is in none of the shares.
@@ -119,7 +137,7 @@ def domain_shares(rows: Rows, risk_of_bias: Rows) -> dict[str, dict[str, dict[st
     return found
 
 
-def bias_facts(rows: Rows, risk_of_bias: Sequence[Mapping[str, Any]]) -> Facts:
+def bias_facts(rows: Rows, risk_of_bias: Judged) -> tuple[BiasFacts, list[str]]:
     """Return the shares of weight by risk of bias, blinding and how the source was read."""
     judged = [bias_judgement(row["study_id"], row["outcome"], risk_of_bias) for row in rows]
     shares = {level: share(rows, [item == level for item in judged]) for level in _SEVERITY}
@@ -135,7 +153,7 @@ def bias_facts(rows: Rows, risk_of_bias: Sequence[Mapping[str, Any]]) -> Facts:
     return found, _bias_words(found)
 
 
-def _bias_words(found: Mapping[str, Any]) -> list[str]:
+def _bias_words(found: BiasFacts) -> list[str]:
     if found["share_not_judged"] == 1:
         judged = "Risk of bias has been judged for none of these trials."
     else:
@@ -169,23 +187,26 @@ def _bias_words(found: Mapping[str, Any]) -> list[str]:
 
 
 def inconsistency_facts(
-    spec: AnalysisSpec, headline: Headline, pooled: Mapping[str, Any], rows: Rows
-) -> Facts:
+    spec: AnalysisSpec, headline: Headline, pooled: Pooled, rows: Rows
+) -> tuple[InconsistencyFacts, list[str]]:
     """Return how much trials differ, and what the prediction interval includes."""
-    found: dict[str, Any] = {"k": len(rows)}
+    found: InconsistencyFacts = {"k": len(rows)}
     if len(rows) > 1:
-        numbers = ("i2", "i2_ci_low", "i2_ci_high", "q_p_value")
-        found |= published({name: pooled[name] for name in numbers})
-        found |= {"tau": headline.tau, "pi_low": headline.pi_low, "pi_high": headline.pi_high}
+        found["i2"] = published(pooled["i2"])
+        found["i2_ci_low"] = published(pooled["i2_ci_low"])
+        found["i2_ci_high"] = published(pooled["i2_ci_high"])
+        found["q_p_value"] = published(pooled["q_p_value"])
+        found["tau"] = headline["tau"]
+        found["pi_low"], found["pi_high"] = headline["pi_low"], headline["pi_high"]
         found["trials_on_other_side"] = sum(
-            row["estimate"] * (headline.estimate or 0.0) < 0 for row in rows
+            row["estimate"] * (headline["estimate"] or 0.0) < 0 for row in rows
         )
         if found["pi_low"] is not None:
             found["pi_includes"] = regions(spec, found["pi_low"], found["pi_high"])
     return found, _inconsistency_words(found)
 
 
-def _inconsistency_words(found: Mapping[str, Any]) -> list[str]:
+def _inconsistency_words(found: InconsistencyFacts) -> list[str]:
     if found["k"] < 2:
         return ["One trial: consistency cannot be assessed."]
     i2 = f"I² is {format_percent(found['i2'])}"
@@ -239,13 +260,13 @@ def regions(spec: AnalysisSpec, low: float | None, high: float | None) -> list[s
     return found
 
 
-def indirectness_facts(spec: AnalysisSpec, rows: Rows) -> Facts:
+def indirectness_facts(spec: AnalysisSpec, rows: Rows) -> tuple[IndirectnessFacts, list[str]]:
     """Return how near people and treatment are to those that the project asks about."""
     direct = spec.project.directness
     people = [row["diagnosis"] in direct.diagnosis for row in rows]
     given = [set(str(row["intervention"]).split(" / ")) <= {*direct.intervention} for row in rows]
     words = spec.project.words_of
-    found = {
+    found: IndirectnessFacts = {
         "directness": spec.directness,
         "share_of_people": published(share(rows, people)),
         "share_of_treatment": published(share(rows, given)),
@@ -255,7 +276,7 @@ def indirectness_facts(spec: AnalysisSpec, rows: Rows) -> Facts:
     return found, _indirectness_words(found, direct)
 
 
-def _indirectness_words(found: Mapping[str, Any], direct: Directness) -> list[str]:
+def _indirectness_words(found: IndirectnessFacts, direct: Directness) -> list[str]:
     return [
         f"Declared as {direct.tag(found['directness'])} on {direct.topic}: "
         f"{format_percent(found['share_of_people'])} of the weight is from {direct.people}, "
@@ -268,26 +289,28 @@ def imprecision_facts(
     spec: AnalysisSpec,
     headline: Headline,
     rows: Rows,
-    events: Mapping[str, Any] | None,
-) -> Facts:
+    events: Events | None,
+) -> tuple[ImprecisionFacts, list[str]]:
     """Return what the interval includes, and the optimal information size."""
     people = sum(row["n_participants"] or 0 for row in rows)
-    found: dict[str, Any] = {
-        "measure": headline.measure,
-        "ci_low": headline.ci_low,
-        "ci_high": headline.ci_high,
+    size = _information_size(spec, rows, events)
+    found: ImprecisionFacts = {
+        "measure": headline["measure"],
+        "ci_low": headline["ci_low"],
+        "ci_high": headline["ci_high"],
         "n_participants": people,
         "trials_without_size": sum(row["n_participants"] is None for row in rows),
-        **_information_size(spec, rows, events),
+        "information_size": size["information_size"],
+        "information_size_basis": size["information_size_basis"],
     }
-    if headline.side != "none":
-        found["ci_includes"] = regions(spec, headline.ci_low, headline.ci_high)
+    if headline["side"] != "none":
+        found["ci_includes"] = regions(spec, headline["ci_low"], headline["ci_high"])
     if found["information_size"] is not None:
         found["information_size_reached"] = people >= found["information_size"]
     return found, _imprecision_words(found)
 
 
-def _imprecision_words(found: Mapping[str, Any]) -> list[str]:
+def _imprecision_words(found: ImprecisionFacts) -> list[str]:
     words = []
     if "ci_includes" in found:
         interval = bounds_words(found["ci_low"], found["ci_high"], Measure(found["measure"]))
@@ -304,14 +327,12 @@ def _imprecision_words(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _information_size(
-    spec: AnalysisSpec, rows: Rows, events: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _information_size(spec: AnalysisSpec, rows: Rows, events: Events | None) -> InformationSize:
     """Return the optimal information size and what it assumes, or why there is none."""
     conventional = f"two-sided alpha {format_number(ALPHA)}, power {format_percent(POWER)}"
     measure = spec.model.measure
 
-    def none(reason: str) -> dict[str, Any]:
+    def none(reason: str) -> InformationSize:
         return {"information_size": None, "information_size_basis": reason}
 
     if spec.kind == "within_trial":
@@ -335,11 +356,14 @@ def _information_size(
         return none("No optimal information size: no important difference is declared.")
     sd = 1.0
     if measure is Measure.MD:
-        sized = [row for row in rows if row["n_treatment"] and row["n_control"]]
+        sized = [
+            (row["variance"], float(row["n_treatment"]), float(row["n_control"]))
+            for row in rows
+            if row["n_treatment"] and row["n_control"]
+        ]
         if not sized:
             return none("No optimal information size: the trials print no sizes.")
-        columns = [[row[key] for row in sized] for key in ("variance", "n_treatment", "n_control")]
-        sd = published(implied_sd(*columns))
+        sd = published(implied_sd(*zip(*sized, strict=True)))
     try:
         size = information_size_means(important, sd)
     except UsageError as error:
@@ -353,24 +377,25 @@ def _information_size(
 
 
 def publication_facts(
-    rows: Rows, small_study: Mapping[str, Any] | None, unused: Sequence[Mapping[str, Any]]
-) -> Facts:
+    rows: Rows, small_study: SmallStudy | None, unused: Sequence[Excluded]
+) -> tuple[PublicationFacts, list[str]]:
     """Return small-study tests where there are enough trials, and trials that print nothing usable.
 
     ``unused`` holds the extracted rows in scope that yield no effect size.
     """
     silent = {row["study_id"] for row in unused} - {row["study_id"] for row in rows}
-    egger = (small_study or {}).get("egger") or {}
-    found = {
+    egger = small_study.get("egger") if small_study else None
+    filled = small_study.get("trim_and_fill") if small_study else None
+    found: PublicationFacts = {
         "k": len(rows),
-        "egger_p_value": published(egger.get("p_value")),
-        "trim_and_fill_missing": ((small_study or {}).get("trim_and_fill") or {}).get("missing"),
+        "egger_p_value": published(egger.get("p_value")) if egger else None,
+        "trim_and_fill_missing": filled.get("missing") if filled else None,
         "trials_without_usable_result": len(silent),
     }
     return found, _publication_words(found)
 
 
-def _publication_words(found: Mapping[str, Any]) -> list[str]:
+def _publication_words(found: PublicationFacts) -> list[str]:
     if found["k"] < MIN_STUDIES_SMALL_STUDY:
         words = [
             f"{plural(found['k'], 'trial')}: small-study tests need "
@@ -391,14 +416,14 @@ def _publication_words(found: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def domain_words(code: str, found: Mapping[str, Any], project: Project) -> list[str]:
+def domain_words(code: str, found: Any, project: Project) -> list[str]:
     """Return what the facts of a domain say, from the facts as published alone."""
     if code == "indirectness":
         return _indirectness_words(found, project.directness)
     return _WORDS[code](found)
 
 
-_WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
+_WORDS: Mapping[str, Callable[[Any], list[str]]] = {
     "risk_of_bias": _bias_words,
     "inconsistency": _inconsistency_words,
     "imprecision": _imprecision_words,
@@ -428,10 +453,10 @@ _RANDOMISED = ("parallel_rct", "crossover_rct", "withdrawal_rct", "cluster_rct",
 
 def certainty(
     spec: AnalysisSpec,
-    result: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    risk_of_bias: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
+    result: AnalysisResult,
+    rows: Rows,
+    risk_of_bias: Judged,
+) -> Certainty:
     """Return the assessment of every main result of an analysis.
 
     Parameters
@@ -458,36 +483,36 @@ def certainty(
     if not rows:
         return {"withheld": "No eligible trial: there is nothing to be certain of.",
                 "assessments": []}  # fmt: skip
+    mains = [
+        (group["label"] or "", group["headline"], group["pooled"], group["rows"])
+        for group in result["groups"]
+        if group["pooled"] is not None and group["headline"] is not None
+    ]
     if result["pooled"] is not None:
-        mains = [("", result, rows)]
-    else:
-        mains = [
-            (group["label"] or "", group, group["rows"])
-            for group in result["groups"]
-            if group["pooled"] is not None
-        ]
+        mains = [("", result["headline"], result["pooled"], list(rows))]
     return {
         "withheld": "",
         "assessments": [
-            _assessment(spec, result, label, part, members, risk_of_bias)
-            for label, part, members in mains
+            _assessment(spec, result, label, headline, pooled, members, risk_of_bias)
+            for label, headline, pooled, members in mains
         ],
     }
 
 
 def _assessment(
     spec: AnalysisSpec,
-    result: Mapping[str, Any],
+    result: AnalysisResult,
     label: str,
-    part: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    risk_of_bias: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
-    """Return one assessment; ``part`` is the result, or the group, with headline and pool."""
-    whole, headline = label == "", headline_from(part["headline"])
-    computed = {
+    headline: Headline,
+    pooled: Pooled,
+    rows: Rows,
+    risk_of_bias: Judged,
+) -> Assessment:
+    """Return the assessment of the whole (no label) or of a group."""
+    whole = label == ""
+    computed: dict[str, tuple[Facts, list[str]]] = {
         "risk_of_bias": bias_facts(rows, risk_of_bias),
-        "inconsistency": inconsistency_facts(spec, headline, part["pooled"], rows),
+        "inconsistency": inconsistency_facts(spec, headline, pooled, rows),
         "indirectness": indirectness_facts(spec, rows),
         "imprecision": imprecision_facts(spec, headline, rows, result["events"] if whole else None),
         "publication_bias": publication_facts(
@@ -497,7 +522,7 @@ def _assessment(
         ),
     }
     judgements = spec.judgements
-    domains: list[dict[str, Any]] = []
+    domains: list[Domain] = []
     for code in DOMAINS:
         found, sentences = computed[code]
         judged = judgements.get(code)
@@ -527,9 +552,7 @@ def _assessment(
     }
 
 
-def rate(
-    judged: Sequence[str | None], ruled: Sequence[str | None], *, randomised: bool
-) -> dict[str, Any]:
+def rate(judged: Sequence[str | None], ruled: Sequence[str | None], *, randomised: bool) -> Rating:
     """Return the rating: a panel's, or a provisional one by rule where somebody did not judge.
 
     Parameters
@@ -577,7 +600,7 @@ def rate(
 # --- the rule -------------------------------------------------------------------------------------
 
 
-def _bias_rule(found: Mapping[str, Any]) -> tuple[str | None, str]:
+def _bias_rule(found: BiasFacts) -> tuple[str | None, str]:
     unjudged = found["share_not_judged"]
     if unjudged >= _MOSTLY:
         return None, f"not judged for {format_percent(unjudged)} of the weight"
@@ -591,10 +614,10 @@ def _bias_rule(found: Mapping[str, Any]) -> tuple[str | None, str]:
     return ("no concern" if low >= _MOSTLY and high < _PARTLY else "serious"), reason
 
 
-def _inconsistency_rule(found: Mapping[str, Any]) -> tuple[str, str]:
+def _inconsistency_rule(found: InconsistencyFacts) -> tuple[str, str]:
     if found["k"] < 2:
         return "no concern", "one trial has nothing to differ from"
-    p, i2 = found["q_p_value"], found["i2"]
+    p, i2 = found["q_p_value"], found["i2"] or 0.0
     if p is None or p >= DIFFERS_BELOW or i2 < _MOSTLY:
         reason = f"I² is {format_percent(i2)}, Q test {format_p(p)}"
         return "no concern", f"trials do not differ much more than chance explains ({reason})"
@@ -606,7 +629,7 @@ def _inconsistency_rule(found: Mapping[str, Any]) -> tuple[str, str]:
     return "serious", reason
 
 
-def _indirectness_rule(found: Mapping[str, Any]) -> tuple[str, str]:
+def _indirectness_rule(found: IndirectnessFacts) -> tuple[str, str]:
     other = [
         name
         for name, share in (
@@ -620,7 +643,7 @@ def _indirectness_rule(found: Mapping[str, Any]) -> tuple[str, str]:
     return level, f"mostly other {' and other '.join(other)}" if other else asked
 
 
-def _imprecision_rule(found: Mapping[str, Any]) -> tuple[str, str]:
+def _imprecision_rule(found: ImprecisionFacts) -> tuple[str, str]:
     reasons = []
     if "no effect" in found.get("ci_includes", ()):
         reasons.append("the interval includes no effect")
@@ -632,7 +655,7 @@ def _imprecision_rule(found: Mapping[str, Any]) -> tuple[str, str]:
     return level, " and ".join(reasons) or "the interval excludes no effect"
 
 
-def _publication_rule(found: Mapping[str, Any]) -> tuple[str, str]:
+def _publication_rule(found: PublicationFacts) -> tuple[str, str]:
     silent, p = found["trials_without_usable_result"], found["egger_p_value"]
     if silent and silent >= found["k"]:
         return "serious", "as many trials measured it without a usable result as with one"
@@ -646,7 +669,7 @@ def _publication_rule(found: Mapping[str, Any]) -> tuple[str, str]:
 #: Shares of the weight, and of I-squared, at which the rule sees a part, most, or a lot.
 _PARTLY, _MOSTLY, _CONSIDERABLE = 0.25, 0.5, 0.75
 #: How each domain is rated where nobody judges: level and reason, from its facts.
-RULE: Mapping[str, Callable[[Mapping[str, Any]], tuple[str | None, str]]] = {
+RULE: Mapping[str, Callable[[Any], tuple[str | None, str]]] = {
     "risk_of_bias": _bias_rule,
     "inconsistency": _inconsistency_rule,
     "indirectness": _indirectness_rule,
@@ -655,35 +678,35 @@ RULE: Mapping[str, Callable[[Mapping[str, Any]], tuple[str | None, str]]] = {
 }
 
 
-def _summary(
-    spec: AnalysisSpec, label: str, headline: Headline, rating: Mapping[str, Any]
-) -> dict[str, Any]:
+def _summary(spec: AnalysisSpec, label: str, headline: Headline, rating: Rating) -> Finding:
     """Return one row of the summary-of-findings table."""
-    least = "at least " if headline.trials_without_size else ""
+    least = "at least " if headline["trials_without_size"] else ""
     return {
         "analysis": spec.name,
         "title": f"{spec.title}: {label.lower()}" if label else spec.title,
         "directness": spec.directness,
-        "k": headline.k,
-        "people": f"{least}{format_count(headline.people)}" if headline.people else "not printed",
+        "k": headline["k"],
+        "people": f"{least}{format_count(headline['people'])}"
+        if headline["people"]
+        else "not printed",
         "effect": effect_words(headline),
-        "direction": headline.direction,
+        "direction": headline["direction"],
         "absolute": short_absolute(headline),
         "certainty": rating["words"],
     }
 
 
-def summary_of_findings(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def summary_of_findings(results: Sequence[AnalysisResult]) -> list[Finding]:
     """Return the summary-of-findings table: one row per main result, in report order.
 
     Questions without a trial have a row too, which says so. Times of one model of the effect over
     time have none: each has an analysis of its own.
     """
-    table = []
+    table: list[Finding] = []
     for result in results:
         if result.get("over_time"):
             continue
-        found = result.get("certainty") or {"assessments": []}
+        assessed = result.get("certainty")
         if result["k"] == 0:
             table.append(
                 {
@@ -698,12 +721,12 @@ def summary_of_findings(results: Sequence[Mapping[str, Any]]) -> list[dict[str, 
                     "certainty": "nothing to rate",
                 }
             )
-        table += [item["summary"] for item in found["assessments"]]
+        table += [item["summary"] for item in assessed["assessments"]] if assessed else []
         table += _dose_summary(result)
     return table
 
 
-def _dose_summary(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _dose_summary(result: AnalysisResult) -> list[Finding]:
     """Return the row of a dose-response line: its slope per step of dose."""
     doses = result.get("dose_response")
     if result["k"] == 0 or doses is None or doses["withheld"] or doses["linear"]["withheld"]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ketameta.analyses.result import AnalysisResult
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding, file_finding
 from ketameta.evidence.tables import Row
@@ -124,7 +125,7 @@ class Claim:
 
 def verdict(
     claim: Claim,
-    results: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, AnalysisResult],
     registry: Sequence[Mapping[str, Any]] = (),
     facts: Sequence[Row] = (),
 ) -> str:
@@ -177,7 +178,7 @@ def _registered(found: Sequence[Mapping[str, Any]]) -> str:
     return UNCERTAIN if statuses & set(UNTOLD) else CONTRADICTED
 
 
-def _side(result: Mapping[str, Any]) -> int:
+def _side(result: AnalysisResult) -> int:
     """Return on which side of no difference the whole interval lies; 0 when it includes it."""
     if result["k"] < 2:
         return 0
@@ -186,7 +187,7 @@ def _side(result: Mapping[str, Any]) -> int:
 
 def ledger(
     claims: Sequence[Claim],
-    results: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, AnalysisResult],
     registry: Sequence[Mapping[str, Any]] = (),
     facts: Sequence[Row] = (),
 ) -> list[dict[str, Any]]:
@@ -233,7 +234,7 @@ def fact_words(row: Row) -> str:
     return f"{harm[:1].upper()}{harm[1:]}: {told} ({design}, {row['setting']} use; {people})."
 
 
-def _evidence(result: Mapping[str, Any]) -> dict[str, Any]:
+def _evidence(result: AnalysisResult) -> dict[str, Any]:
     """Return what one analysis found: a row per main result, a sentence where there is none."""
     from ketameta.analyses.certainty import summary_of_findings
 

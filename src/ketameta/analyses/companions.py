@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ketameta.analyses.policy import CONTROL_ARMS, prior_scale_of
+from ketameta.analyses.result import (
+    Events,
+    Gosh,
+    Influence,
+    LeaveOneOut,
+    Selection,
+    Sensitivity,
+    SmallStudy,
+    Stratified,
+    StudyRow,
+)
 from ketameta.analyses.rows import study_rows
 from ketameta.analyses.spec import COUNTED
 from ketameta.errors import KetametaError
@@ -41,9 +52,9 @@ _TAU2_COMPANIONS = ("DL", "PM", "ML")
 def companions_of(
     spec: AnalysisSpec,
     used: pd.DataFrame,
-    rows: list[dict[str, Any]],
+    rows: list[StudyRow],
     low_risk: Collection[str] = (),
-) -> list[dict[str, Any]]:
+) -> list[Sensitivity]:
     """Return one entry per companion analysis: what differs, k, estimate and interval.
 
     Parameters
@@ -82,8 +93,8 @@ def companions_of(
 
 
 def _companion(
-    code: str, label: str, spec: AnalysisSpec, rows: list[dict[str, Any]], **changes: str
-) -> dict[str, Any]:
+    code: str, label: str, spec: AnalysisSpec, rows: list[StudyRow], **changes: str
+) -> Sensitivity:
     """Return one refit of the main model with one choice changed."""
     settings = {
         "tau2_method": spec.model.tau2_method,
@@ -111,7 +122,7 @@ def _companion(
 
 def _restricted(
     spec: AnalysisSpec, used: pd.DataFrame, low_risk: Collection[str]
-) -> list[dict[str, Any]]:
+) -> list[Sensitivity]:
     """Return refits on the trials that satisfy a stricter rule, where that leaves some out."""
     rules = (
         ("full_access", "Only trials read in full or in a registry",
@@ -133,7 +144,7 @@ def _restricted(
     return found
 
 
-def _bayes(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _bayes(spec: AnalysisSpec, rows: list[StudyRow]) -> Sensitivity:
     """Return the Bayesian companion under a half-normal prior on tau."""
     threshold, scale = spec.model.important_difference, prior_scale_of(spec, rows).value
     fit = bayes_random_effects(
@@ -158,7 +169,7 @@ def _bayes(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def leave_one_out_of(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def leave_one_out_of(spec: AnalysisSpec, rows: list[StudyRow]) -> LeaveOneOut | None:
     """Return the pooled effect without each trial in turn, and its range; from three trials."""
     if len(rows) < 3:
         return None
@@ -173,7 +184,7 @@ def leave_one_out_of(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str
         return None
     found = leave_one_out(fit)
     tau2 = np.zeros(len(rows)) if found.tau2 is None else found.tau2
-    entries = [
+    entries: list[Sensitivity] = [
         {
             "code": "without",
             "label": row["label"],
@@ -186,7 +197,7 @@ def leave_one_out_of(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str
         }
         for place, row in enumerate(rows)
     ]
-    estimates = [entry["estimate"] for entry in entries]
+    estimates = [entry["estimate"] or 0.0 for entry in entries]
     return {"rows": entries, "lowest": min(estimates), "highest": max(estimates)}
 
 
@@ -197,7 +208,7 @@ def _known(value: float) -> float | None:
 _FIELDS = ("k", "estimate", "se", "ci_low", "ci_high", "p_value", "q", "q_df", "q_p_value", "i2")
 
 
-def event_companions(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def event_companions(spec: AnalysisSpec, rows: list[StudyRow]) -> Events | None:
     """Return Mantel-Haenszel and Peto results of counted outcomes, and the risk on control.
 
     Parameters
@@ -240,24 +251,25 @@ def event_companions(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str
         },
         "baseline_risk": float(e2.sum() / n2.sum()),
         "baseline_source": CONTROL_ARMS,
-        "per_thousand": dict.fromkeys(("estimate", "ci_low", "ci_high")),
+        "per_thousand": {"estimate": None, "ci_low": None, "ci_high": None},
     }  # fmt: skip
 
 
-def _has_counts(row: dict[str, Any]) -> bool:
-    keys = ("events_treatment", "n_treatment", "events_control", "n_control")
-    return all(row[key] is not None for key in keys)
+_CELLS = ("events_treatment", "n_treatment", "events_control", "n_control")
 
 
-def _cells(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    keys = ("events_treatment", "n_treatment", "events_control", "n_control")
-    e1, n1, e2, n2 = (np.array([row[key] for row in rows], dtype=float) for key in keys)
+def _has_counts(row: StudyRow) -> bool:
+    return all(row.get(key) is not None for key in _CELLS)
+
+
+def _cells(rows: list[StudyRow]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    e1, n1, e2, n2 = (np.array([row.get(key) for row in rows], dtype=float) for key in _CELLS)
     return e1, n1, e2, n2
 
 
 def _classic(
     name: str, measure: Measure, cells: tuple[np.ndarray, ...], level: float, labels: list[str]
-) -> dict[str, Any]:
+) -> Stratified:
     """Return one Mantel-Haenszel or Peto result; its reason where it does not exist."""
     head = {"method": name, "measure": str(measure)}
     e1, n1, e2, n2 = cells
@@ -267,8 +279,9 @@ def _classic(
         else:
             fit = mantel_haenszel(e1, n1, e2, n2, str(measure), level, labels=labels)
     except KetametaError as error:
-        return {**head, **dict.fromkeys(_FIELDS), "withheld": str(error)}
-    return {**head, **{name: plain(getattr(fit, name)) for name in _FIELDS}, "withheld": ""}
+        return cast("Stratified", {**head, **dict.fromkeys(_FIELDS), "withheld": str(error)})
+    fields = {name: getattr(fit, name) for name in _FIELDS}
+    return plain({**head, **fields, "withheld": ""})
 
 
 #: Deletion diagnostics need a fit without each study that still has a spread.
@@ -282,7 +295,7 @@ GOSH_SEED = 20261122
 _POINT_DECIMALS = 5
 
 
-def influence_of(fit: RandomEffects, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def influence_of(fit: RandomEffects, rows: list[StudyRow]) -> Influence | None:
     """Return deletion diagnostics per trial; ``None`` below three trials.
 
     Returns
@@ -321,7 +334,7 @@ def influence_of(fit: RandomEffects, rows: list[dict[str, Any]]) -> dict[str, An
     )
 
 
-def gosh_of(fit: RandomEffects) -> dict[str, Any] | None:
+def gosh_of(fit: RandomEffects) -> Gosh | None:
     """Return the pooled effects of many subsets of trials; ``None`` below ten trials.
 
     Returns
@@ -355,7 +368,7 @@ def gosh_of(fit: RandomEffects) -> dict[str, Any] | None:
     )
 
 
-def small_study_of(fit: RandomEffects, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def small_study_of(fit: RandomEffects, rows: list[StudyRow]) -> SmallStudy:
     """Return what small-study methods say, or why they are withheld.
 
     Returns
@@ -372,8 +385,10 @@ def small_study_of(fit: RandomEffects, rows: list[dict[str, Any]]) -> dict[str, 
             f"{MIN_STUDIES_SMALL_STUDY} or more to say anything."
         }
     counts = [(row["n_treatment"], row["n_control"]) for row in rows]
-    known = fit.measure == "SMD" and not any(n is None or np.isnan(n) for n in sum(counts, ()))
-    sizes = [sum(pair) for pair in counts] if known else None
+    known = fit.measure == "SMD" and not any(
+        n is None or np.isnan(n) for pair in counts for n in pair
+    )
+    sizes = [(one or 0) + (two or 0) for one, two in counts] if known else None
     return {
         "withheld": "",
         "egger": _tried(lambda: egger_test(fit, sample_sizes=sizes), _EGGER),
@@ -394,16 +409,15 @@ _SELECTION = ("steps", "alternative", "estimate", "se", "ci_low", "ci_high", "ta
               "lrt_p_value")  # fmt: skip
 
 
-def _selection(found: dict[str, Any]) -> dict[str, Any]:
+def _selection(found: Selection) -> Selection:
     """Return a selection model; differences of log-likelihoods have the decimals of these."""
     if found["withheld"]:
         return found
-    names = ("gap", "lrt")
-    values = published_together([found["log_likelihood"], *(found[name] for name in names)])
-    return found | dict(zip(names, values[1:], strict=True))
+    values = published_together([found["log_likelihood"], found["gap"], found["lrt"]])
+    return {**found, "gap": values[1], "lrt": values[2]}
 
 
-def _tried(make: Callable[[], Any], fields: Sequence[str]) -> dict[str, Any]:
+def _tried(make: Callable[[], Any], fields: Sequence[str]) -> Any:
     """Return the fields of a result, or the reason why there is none."""
     try:
         found = make()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -21,6 +21,17 @@ from ketameta.analyses.moderators import (
     in_several_levels,
     reference_level,
 )
+from ketameta.analyses.parts import (
+    BubbleRow,
+    Credibility,
+    CredibilityRating,
+    LevelDifference,
+    MetaRegression,
+    ModeratorRow,
+    Permutation,
+    Question,
+)
+from ketameta.analyses.result import AnalysisResult, StudyRow
 from ketameta.analyses.words import words_of
 from ketameta.errors import KetametaError
 from ketameta.formatting import format_p, plural, published
@@ -185,7 +196,7 @@ def cut_points(kind: str, moderator: str) -> Answer:
     return Answer(8, NOT_APPLICABLE, "The moderator is a category.")
 
 
-def rating(answers: Sequence[Answer], p_value: float | None) -> dict[str, str]:
+def rating(answers: Sequence[Answer], p_value: float | None) -> CredibilityRating:
     """Return the most that the answers allow.
 
     Returns
@@ -219,19 +230,19 @@ def rating(answers: Sequence[Answer], p_value: float | None) -> dict[str, str]:
 
 #: From this many trials the test's own distribution is good enough.
 PERMUTED_BELOW = 20
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[StudyRow]
 
 
 def level_differences(
-    spec: AnalysisSpec, result: Mapping[str, Any], levels: Sequence[str]
-) -> list[dict[str, Any]]:
+    spec: AnalysisSpec, result: AnalysisResult, levels: Sequence[str]
+) -> list[LevelDifference]:
     """Return each level's mean less that of the reference level, with a Wald interval.
 
     Means of different trials are independent, so that the squares of their Wald standard errors
     add, as in the test between levels.
     """
     reference = reference_level(spec.coding, levels)
-    pooled = {group["key"]: group["pooled"] for group in result["groups"]}
+    pooled = {group["key"]: group["pooled"] for group in result["groups"] if group["pooled"]}
     z = critical_value(spec.model.level, None)
 
     def variance(level: str) -> float:
@@ -239,11 +250,11 @@ def level_differences(
         tau2 = pooled[level]["tau2"] or 0.0
         return 1 / sum(1 / (row["variance"] + tau2) for row in rows)
 
-    found = []
+    found: list[LevelDifference] = []
     for level in levels:
         if level == reference:
             continue
-        estimate = pooled[level]["estimate"] - pooled[reference]["estimate"]
+        estimate = (pooled[level]["estimate"] or 0.0) - (pooled[reference]["estimate"] or 0.0)
         se = float(np.sqrt(variance(level) + variance(reference)))
         found.append(
             {
@@ -260,7 +271,7 @@ def level_differences(
 
 def permuted_levels(
     spec: AnalysisSpec, rows: Rows, levels: Sequence[str], withheld: str
-) -> dict[str, Any]:
+) -> Permutation:
     """Return the permutation test of the levels that are compared."""
     if withheld:
         return {"p_value": None, "withheld": withheld}
@@ -271,8 +282,12 @@ def permuted_levels(
 
 
 def permuted(
-    spec: AnalysisSpec, rows: Rows, design: np.ndarray, *, first: bool = False
-) -> dict[str, Any]:
+    spec: AnalysisSpec,
+    rows: Sequence[StudyRow | BubbleRow],
+    design: np.ndarray,
+    *,
+    first: bool = False,
+) -> Permutation:
     """Return the permutation test of a meta-regression, where trials are few.
 
     With ``first`` it is the test of the first column; rows of the design are dealt out whole.
@@ -326,11 +341,11 @@ def moderator_analyses(specs: Sequence[AnalysisSpec], outcomes: Sequence[str]) -
 
 def credibility(
     spec: AnalysisSpec,
-    result: Mapping[str, Any],
+    result: AnalysisResult,
     rows: Rows,
-    regressions: Sequence[Mapping[str, Any]],
+    regressions: Sequence[MetaRegression],
     specs: Sequence[AnalysisSpec],
-) -> list[dict[str, Any]]:
+) -> list[Credibility]:
     """Return what can be said of every moderator of an analysis.
 
     Parameters
@@ -360,7 +375,7 @@ def credibility(
         found.insert(0, _within(spec, result, rows, entry))
     elif has_levels(spec):
         found.insert(0, _levels(spec, result, rows, entry))
-    shown: list[dict[str, Any]] = published(plain(found))
+    shown: list[Credibility] = published(plain(found))
     return shown
 
 
@@ -373,17 +388,17 @@ def _entry(
     k: int,
     p_value: float | None,
     withheld: str,
-    permutation: Mapping[str, Any],
+    permutation: Permutation,
     comparable: bool,
     trials: int,
     smallest: int,
     label: str = "",
     status: str = "",
-    differences: Sequence[Mapping[str, Any]] = (),
+    differences: Sequence[LevelDifference] = (),
     shared: int = 0,
     alike: tuple[float | None, bool] = (None, False),
     agrees: bool | None = None,
-) -> dict[str, Any]:
+) -> Credibility:
     """Return what can be said of one moderator.
 
     ``trials`` are compared, ``smallest`` is what the third question counts, ``shared`` stand in
@@ -418,10 +433,13 @@ def _entry(
         "k": k,
         "p_value": p_value,
         "withheld": withheld,
-        "permutation": dict(permutation),
+        "permutation": permutation,
         "differences": list(differences),
         "questions": [
-            {"text": QUESTIONS[answer.question - 1], **dataclasses.asdict(answer)}
+            cast(
+                "Question",
+                {"text": QUESTIONS[answer.question - 1], **dataclasses.asdict(answer)},
+            )
             for answer in (answers if comparable else ())
         ],
         "rating": rating(
@@ -432,8 +450,8 @@ def _entry(
 
 
 def _levels(
-    spec: AnalysisSpec, result: Mapping[str, Any], rows: Rows, entry: Callable[..., Any]
-) -> Any:
+    spec: AnalysisSpec, result: AnalysisResult, rows: Rows, entry: Callable[..., Credibility]
+) -> Credibility:
     sizes = Counter(row["group"] for row in rows)
     ordered = {group["key"]: sizes[group["key"]] for group in result["groups"]}
     levels = compared_levels(spec.coding, ordered)
@@ -468,8 +486,8 @@ def _levels(
 
 
 def _within(
-    spec: AnalysisSpec, result: Mapping[str, Any], rows: Rows, entry: Callable[..., Any]
-) -> Any:
+    spec: AnalysisSpec, result: AnalysisResult, rows: Rows, entry: Callable[..., Credibility]
+) -> Credibility:
     pooled, k = published(result["pooled"]), len(rows)
     p_value = None if pooled is None else pooled["p_value"]
     first, second = spec.model.group_order
@@ -496,8 +514,10 @@ def _within(
     )
 
 
-def _continuous(spec: AnalysisSpec, item: Mapping[str, Any], entry: Callable[..., Any]) -> Any:
-    permutation: Mapping[str, Any] = {"p_value": None, "withheld": item["withheld"]}
+def _continuous(
+    spec: AnalysisSpec, item: MetaRegression, entry: Callable[..., Credibility]
+) -> Credibility:
+    permutation: Permutation = {"p_value": None, "withheld": item["withheld"]}
     if not item["withheld"]:
         x = np.array(item.get("design") or [[row["moderator"]] for row in item["rows"]])
         permutation = published(permuted(spec, item["rows"], x, first=True))
@@ -516,20 +536,21 @@ def _continuous(spec: AnalysisSpec, item: Mapping[str, Any], entry: Callable[...
     )
 
 
-def _agrees(result: Mapping[str, Any], levels: Sequence[str], expected: str) -> bool | None:
+def _agrees(result: AnalysisResult, levels: Sequence[str], expected: str) -> bool | None:
     """Return whether the expected level has the largest effect in the pooled direction."""
     if expected not in levels or len(levels) < 2:
         return None
     means = {
         group["key"]: published(group["pooled"]["estimate"])
         for group in result["groups"]
-        if group["key"] in levels
+        if group["key"] in levels and group["pooled"] is not None
     }
-    side = -1.0 if result["pooled"]["estimate"] < 0 else 1.0
+    whole = result["pooled"]
+    side = -1.0 if whole is not None and (whole["estimate"] or 0.0) < 0 else 1.0
     return max(means, key=lambda level: side * means[level]) == expected
 
 
-def moderator_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def moderator_table(results: Sequence[AnalysisResult]) -> list[ModeratorRow]:
     """Return every moderator test of the project with its Holm-adjusted p-value.
 
     Parameters
@@ -545,15 +566,18 @@ def moderator_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
         there are two.
     """
     entries = [entry for result in results for entry in result.get("credibility") or ()]
-    table = []
+    table: list[ModeratorRow] = []
     for entry in entries:
         permuted = entry["permutation"]["p_value"]
         table.append(
             {
-                **{
-                    name: entry[name]
-                    for name in ("analysis", "title", "label", "kind", "status", "k", "p_value")
-                },
+                "analysis": entry["analysis"],
+                "title": entry["title"],
+                "label": entry["label"],
+                "kind": entry["kind"],
+                "status": entry["status"],
+                "k": entry["k"],
+                "p_value": entry["p_value"],
                 "p_permuted": permuted,
                 "rating": entry["rating"]["words"],
                 "withheld": entry["withheld"],
@@ -561,7 +585,7 @@ def moderator_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
             }
         )
     tested = [row for row in table if row["p_value"] is not None]
-    larger = [max(row["p_value"], row["p_permuted"] or 0.0) for row in tested]
+    larger = [max(row["p_value"] or 0.0, row["p_permuted"] or 0.0) for row in tested]
     for row, adjusted in zip(tested, holm(larger), strict=True):
         row["p_holm"] = published(float(adjusted))
     return table

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ketameta.analyses.parts import (
+    AmongDoses,
+    Curve,
+    DoseChecks,
+    DosePoint,
+    Slope,
+    SlopeChoice,
+    SlopesLeftOut,
+)
+from ketameta.analyses.parts import DoseResponse as DoseResult
+from ketameta.analyses.parts import TwoStage as TwoStageResult
+from ketameta.analyses.result import AnalysisResult, Group
 from ketameta.analyses.rows import (
     StudyEffects,
     row_interval,
@@ -95,12 +107,12 @@ def fit_curve(
     )
 
 
-def slope_of(fit: DoseResponse, rule: DoseRule) -> dict[str, Any]:
+def slope_of(fit: DoseResponse, rule: DoseRule) -> Slope:
     """Return the first coefficient per step of dose."""
     row = fit.coefficients.rows()[0]
     scaled = {name: rule.step * row[name] for name in ("estimate", "se", "ci_low", "ci_high")}
     between = float(np.sqrt(fit.between[0, 0])) * rule.step
-    return {**scaled, "df": row["df"], "p_value": row["p_value"], "tau": between}
+    return cast("Slope", {**scaled, "df": row["df"], "p_value": row["p_value"], "tau": between})
 
 
 #: Other choices for the line: code, label and what changes.
@@ -112,7 +124,7 @@ _CHOICES: tuple[tuple[str, str, dict[str, str]], ...] = (
 _LEAST = 3
 
 
-def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> dict[str, Any]:
+def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> DoseChecks:
     """Return the checks of the line through no effect.
 
     Returns
@@ -156,11 +168,11 @@ def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> dic
     )
 
 
-def _no_checks(reason: str) -> dict[str, Any]:
+def _no_checks(reason: str) -> DoseChecks:
     return {"two_stage": None, "companions": [], "leave_one_out": None, "withheld": reason}
 
 
-def _stages(spec: AnalysisSpec, found: TwoStage, rule: DoseRule) -> dict[str, Any]:
+def _stages(spec: AnalysisSpec, found: TwoStage, rule: DoseRule) -> TwoStageResult:
     return {
         "engine": found.engine,
         "version": found.version,
@@ -179,23 +191,26 @@ def _stages(spec: AnalysisSpec, found: TwoStage, rule: DoseRule) -> dict[str, An
 
 def _left_out(
     spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts, studies: Sequence[str]
-) -> dict[str, Any] | None:
+) -> SlopesLeftOut | None:
     """Return the slope without each trial; two trials that remain share one slope."""
     if len(studies) < _LEAST:
         return None
-    rows = []
+    rows: list[SlopeChoice] = []
     for study in studies:
         fit = fit_curve(spec, rule, contrasts.without(study), "linear")
         rows.append(
-            {
-                "study_id": study,
-                "label": spec.project.study_label(study),
-                "k": fit.k,
-                "method": fit.method,
-                **slope_of(fit, rule),
-            }
+            cast(
+                "SlopeChoice",
+                {
+                    "study_id": study,
+                    "label": spec.project.study_label(study),
+                    "k": fit.k,
+                    "method": fit.method,
+                    **slope_of(fit, rule),
+                },
+            )
         )
-    estimates = [row["estimate"] for row in rows]
+    estimates = [row["estimate"] or 0.0 for row in rows]
     return {"rows": rows, "lowest": min(estimates), "highest": max(estimates)}
 
 
@@ -206,7 +221,7 @@ _BENT_P = 0.05
 _ARM_NUMBERS = ("n_treatment", "n_control", "events_treatment", "events_control")
 
 
-def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | None:
+def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> DoseResult | None:
     """Return the dose-response results of an analysis of that kind; ``None`` for the others.
 
     Parameters
@@ -228,7 +243,9 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
     rule = spec.dose
     if rule is None:
         return None
-    head: dict[str, Any] = {
+    head: DoseResult = {
+        "withheld": "",
+        "points": [],
         "unit": rule.unit,
         "step": rule.step,
         "main": rule.transformation,
@@ -236,7 +253,7 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
         "equivalents": dict(rule.equivalents),
     }
     if used.empty:
-        return {**head, "points": [], "withheld": "no eligible trial"}
+        return {**head, "withheld": "no eligible trial"}
     ordered = used.sort_values(["study_id", "common_dose", "effect_id"]).reset_index(drop=True)
     covariance = _covariance(spec, ordered)
     contrasts = Contrasts(
@@ -248,7 +265,7 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
     )
     head |= {
         "points": _points(spec, ordered),
-        "covariance": covariance,
+        "covariance": plain(covariance),
         "doses": sorted({float(dose) for dose in ordered["common_dose"]}),
         "n_contrasts": len(ordered),
         "among_doses": _among_doses(spec, rule, contrasts),
@@ -277,7 +294,7 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | Non
     )
 
 
-def dose_groups(spec: AnalysisSpec, used: pd.DataFrame) -> list[dict[str, Any]]:
+def dose_groups(spec: AnalysisSpec, used: pd.DataFrame) -> list[Group]:
     """Return the rows of a forest plot, one group per dose, nothing pooled."""
     if spec.dose is None or used.empty:
         return []
@@ -320,26 +337,29 @@ def _covariance(spec: AnalysisSpec, used: pd.DataFrame) -> np.ndarray:
     return matrix
 
 
-def _points(spec: AnalysisSpec, used: pd.DataFrame) -> list[dict[str, Any]]:
-    points = []
+def _points(spec: AnalysisSpec, used: pd.DataFrame) -> list[DosePoint]:
+    points: list[DosePoint] = []
     for row in used.to_dict("records"):
         se = float(np.sqrt(row["variance"]))
         points.append(
-            {
-                "study_id": row["study_id"],
-                "label": spec.project.study_label(row["study_id"]),
-                "arm_id": row["arm_id"],
-                "dose": float(row["common_dose"]),
-                "estimate": float(row["estimate"]),
-                "se": se,
-                **row_interval(float(row["estimate"]), se, spec.model.level),
-                **{name: float(row[name]) for name in _ARM_NUMBERS},
-            }
+            cast(
+                "DosePoint",
+                {
+                    "study_id": row["study_id"],
+                    "label": spec.project.study_label(row["study_id"]),
+                    "arm_id": row["arm_id"],
+                    "dose": float(row["common_dose"]),
+                    "estimate": float(row["estimate"]),
+                    "se": se,
+                    **row_interval(float(row["estimate"]), se, spec.model.level),
+                    **{name: float(row[name]) for name in _ARM_NUMBERS},
+                },
+            )
         )
     return points
 
 
-def _bent(spline: dict[str, Any]) -> str:
+def _bent(spline: Curve) -> str:
     """Return why no line is reported: its own test rejects it; empty where it does not."""
     test = spline.get("nonlinearity")
     if test is None or test["p_value"] >= _BENT_P:
@@ -350,9 +370,7 @@ def _bent(spline: dict[str, Any]) -> str:
     )
 
 
-def _fitted(
-    spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts, transformation: Any
-) -> dict[str, Any]:
+def _fitted(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts, transformation: Any) -> Curve:
     """Return one curve, or why there is none."""
     try:
         fit = fit_curve(spec, rule, contrasts, transformation)
@@ -360,25 +378,27 @@ def _fitted(
         return {"withheld": str(error)}
     doses = np.array(sorted(set(contrasts.dose)))
     grid = np.linspace(0.0, doses[-1], _CURVE_POINTS)
-    return {
-        "k": fit.k,
-        "method": fit.method,
-        "knots": list(fit.knots),
-        "coefficients": fit.coefficients.rows(),
-        "covariance": fit.coefficients.covariance,
-        "between": fit.between,
-        "slope": slope_of(fit, rule),
-        "q": fit.q,
-        "q_df": fit.q_df,
-        "q_p_value": fit.q_p_value,
-        "test": plain(fit.test),
-        "nonlinearity": plain(fit.nonlinearity),
-        "at_doses": _curve(fit, doses),
-        "curve": _curve(fit, grid),
-        "caveats": [plain(caveat) for caveat in fit.caveats],
-        "level": fit.level,
-        "withheld": "",
-    }
+    return plain(
+        {
+            "k": fit.k,
+            "method": fit.method,
+            "knots": list(fit.knots),
+            "coefficients": fit.coefficients.rows(),
+            "covariance": fit.coefficients.covariance,
+            "between": fit.between,
+            "slope": slope_of(fit, rule),
+            "q": fit.q,
+            "q_df": fit.q_df,
+            "q_p_value": fit.q_p_value,
+            "test": plain(fit.test),
+            "nonlinearity": plain(fit.nonlinearity),
+            "at_doses": _curve(fit, doses),
+            "curve": _curve(fit, grid),
+            "caveats": [plain(caveat) for caveat in fit.caveats],
+            "level": fit.level,
+            "withheld": "",
+        }
+    )
 
 
 def _curve(fit: DoseResponse, doses: np.ndarray) -> list[dict[str, float]]:
@@ -393,7 +413,7 @@ def _curve(fit: DoseResponse, doses: np.ndarray) -> list[dict[str, float]]:
     ]
 
 
-def _among_doses(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> dict[str, Any]:
+def _among_doses(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> AmongDoses:
     """Return the slope among treated people: each dose against the lowest of the same trial.
 
     The control leaves the comparison, and with it everything that any dose does. The covariance
@@ -426,24 +446,26 @@ def _among_doses(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> di
         fit = fit_curve(spec, rule, within, "linear")
     except KetametaError as error:
         return {"k": len(set(study)), "withheld": str(error)}
-    return {
-        "k": fit.k,
-        "n_contrasts": fit.n_contrasts,
-        "method": fit.method,
-        "contrasts": [
-            {
-                "study_id": study[i],
-                "dose": dose[i],
-                "control": control[i],
-                "estimate": _difference(turned[i], contrasts.estimates),
-            }
-            for i in range(len(study))
-        ],
-        "covariance": within.covariance,
-        "slope": slope_of(fit, rule),
-        "caveats": [plain(caveat) for caveat in fit.caveats],
-        "withheld": "",
-    }
+    return plain(
+        {
+            "k": fit.k,
+            "n_contrasts": fit.n_contrasts,
+            "method": fit.method,
+            "contrasts": [
+                {
+                    "study_id": study[i],
+                    "dose": dose[i],
+                    "control": control[i],
+                    "estimate": _difference(turned[i], contrasts.estimates),
+                }
+                for i in range(len(study))
+            ],
+            "covariance": within.covariance,
+            "slope": slope_of(fit, rule),
+            "caveats": [plain(caveat) for caveat in fit.caveats],
+            "withheld": "",
+        }
+    )
 
 
 def _difference(turn: np.ndarray, estimates: np.ndarray) -> float | None:
@@ -452,7 +474,7 @@ def _difference(turn: np.ndarray, estimates: np.ndarray) -> float | None:
     return published_together(values)[0]
 
 
-def dose_sentences(result: dict[str, Any]) -> list[str]:
+def dose_sentences(result: AnalysisResult) -> list[str]:
     """Return what a dose-response analysis says, or why it says nothing."""
     found = result["dose_response"]
     if found is None or result["k"] == 0:
@@ -477,7 +499,7 @@ def dose_sentences(result: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def _doses_sentence(found: dict[str, Any], measure: Measure, level: str) -> str:
+def _doses_sentence(found: DoseResult, measure: Measure, level: str) -> str:
     """Return the effect at each dose that was given, from the curve."""
     told = "; ".join(
         f"{dose_label(at['dose'], found['unit'])} {written(at['estimate'], measure)} "
@@ -488,7 +510,7 @@ def _doses_sentence(found: dict[str, Any], measure: Measure, level: str) -> str:
     return f"On the curve the {name} against no dose, with {level} CI, is: {told}."
 
 
-def _slope_sentence(found: dict[str, Any], measure: Measure, level: str) -> str:
+def _slope_sentence(found: DoseResult, measure: Measure, level: str) -> str:
     slope = found["linear"]["slope"]
     step = dose_label(found["step"], found["unit"])
     how = "is multiplied by" if measure.is_ratio else "changes by"
@@ -498,7 +520,7 @@ def _slope_sentence(found: dict[str, Any], measure: Measure, level: str) -> str:
     )
 
 
-def _among_sentence(found: dict[str, Any], measure: Measure, level: str) -> str:
+def _among_sentence(found: DoseResult, measure: Measure, level: str) -> str:
     among = found["among_doses"]
     if among["withheld"]:
         return f"Whether more does more among treated people cannot be said: {among['withheld']}."
@@ -511,15 +533,16 @@ def _among_sentence(found: dict[str, Any], measure: Measure, level: str) -> str:
     )
 
 
-def slope_words(slope: dict[str, Any], measure: Measure, level: str) -> str:
+def slope_words(slope: Slope, measure: Measure, level: str) -> str:
     """Return ``1.20 (95% CI 1.05 to 1.37)``."""
     interval = interval_words(slope["ci_low"], slope["ci_high"], measure)
     return f"{written(slope['estimate'], measure)} ({level} CI {interval})"
 
 
-def test_words(found: dict[str, Any]) -> str:
+def test_words(found: DoseResult) -> str:
     """Return the test of the spline's curvature in words."""
     test = found["nonlinearity"]
+    assert test is not None
     if test["df2"] is None:
         name = f"chi-squared {format_number(test['statistic'])} on {test['df']} df"
     else:

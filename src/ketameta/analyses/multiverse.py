@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.analyses.companions import FULL_ACCESS
+from ketameta.analyses.parts import Choice as ChoiceTried
+from ketameta.analyses.parts import Multiverse
 from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.words import interval_words, written
@@ -301,7 +303,7 @@ def option_label(choice: str, value: str | float) -> str:
     return _OPTION_LABELS.get(str(value), str(value))
 
 
-def multiverse_sentences(result: Mapping[str, Any], spec: AnalysisSpec) -> list[str]:
+def multiverse_sentences(result: Multiverse, spec: AnalysisSpec) -> list[str]:
     """Return what the combinations say, in words."""
     measure, n = spec.model.measure, result["n_pooled"]
     counts = result["excludes"]
@@ -332,18 +334,18 @@ def multiverse_sentences(result: Mapping[str, Any], spec: AnalysisSpec) -> list[
     return sentences
 
 
-def _what_matters(choices: list[dict[str, Any]]) -> list[str]:
+def _what_matters(choices: list[ChoiceTried]) -> list[str]:
     moving = [item for item in choices if (item["effect"]["in_all"] or 0) > 0]
     turning = [item for item in choices if (item["effect"]["changes"] or 0) > 0]
     found = []
     if moving:
-        first = max(moving, key=lambda item: item["effect"]["in_all"])
+        first = max(moving, key=lambda item: item["effect"]["in_all"] or 0.0)
         found.append(
             f"What moves the estimate most: {_lower_first(first['label'])} "
             f"({format_percent(first['effect']['in_all'])} of the spread of estimates)."
         )
     if turning:
-        first = max(turning, key=lambda item: item["effect"]["changes"])
+        first = max(turning, key=lambda item: item["effect"]["changes"] or 0.0)
         found.append(
             f"What changes the conclusion most often: {_lower_first(first['label'])} "
             f"({format_percent(first['effect']['changes'])} of the switches from one option to "
@@ -368,7 +370,7 @@ def multiverse(
     evidence: Evidence,
     table: Callable[[Assumptions], EffectTable],
     baseline_risk: float | None = None,
-) -> dict[str, Any] | None:
+) -> Multiverse | None:
     """Return the results of all combinations of the declared choices.
 
     Parameters
@@ -414,39 +416,42 @@ def multiverse(
         {name: column[pooled] for name, column in numbers.items()}, estimate[pooled], sides[pooled]
     )
     shown = estimate[pooled & np.isfinite(estimate)]
-    result: dict[str, Any] = {
-        "withheld": "",
-        "n": len(keys),
-        "n_pooled": int(pooled.sum()),
-        "excludes": {
-            name: int((sides[pooled] == side).sum())
-            for name, side in (("below", -1), ("above", 1), ("neither", 0))
-        },
-        "median": float(np.median(shown)),
-        "lowest": float(shown.min()),
-        "highest": float(shown.max()),
-        "choices": [
+    result: Multiverse = published(
+        plain(
             {
-                "name": name,
-                "label": CHOICE_LABELS[name],
-                "options": [option_label(name, value) for value in values],
-                "effect": dataclasses.asdict(effects[name]),
+                "withheld": "",
+                "n": len(keys),
+                "n_pooled": int(pooled.sum()),
+                "excludes": {
+                    name: int((sides[pooled] == side).sum())
+                    for name, side in (("below", -1), ("above", 1), ("neither", 0))
+                },
+                "median": float(np.median(shown)),
+                "lowest": float(shown.min()),
+                "highest": float(shown.max()),
+                "choices": [
+                    {
+                        "name": name,
+                        "label": CHOICE_LABELS[name],
+                        "options": [option_label(name, value) for value in values],
+                        "effect": dataclasses.asdict(effects[name]),
+                    }
+                    for name, values in options.items()
+                ],
+                "idle": [CHOICE_LABELS[name] for name in idle],
+                "baseline_risk": baseline_risk if "measure" in options else None,
+                "main": keys.index(main),
+                "combinations": {
+                    "estimate": estimate,
+                    "ci_low": low,
+                    "ci_high": high,
+                    "k": found["k"],
+                    "excludes": np.where(pooled, sides, 0),
+                    "options": numbers,
+                },
             }
-            for name, values in options.items()
-        ],
-        "idle": [CHOICE_LABELS[name] for name in idle],
-        "baseline_risk": baseline_risk if "measure" in options else None,
-        "main": keys.index(main),
-        "combinations": {
-            "estimate": estimate,
-            "ci_low": low,
-            "ci_high": high,
-            "k": found["k"],
-            "excludes": np.where(pooled, sides, 0),
-            "options": numbers,
-        },
-    }
-    result = published(plain(result))
+        )
+    )
     return {**result, "sentences": multiverse_sentences(result, spec)}
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ketameta.analyses.parts import Caveat, Contrast, Network, People
+from ketameta.analyses.result import StudyRow
 from ketameta.analyses.rows import StudyEffects, study_covariance, texts
-from ketameta.analyses.words import PLUS, treatment_label
+from ketameta.analyses.words import PLUS
+from ketameta.analyses.words import treatment_label as treatment_label
 from ketameta.errors import KetametaError
 from ketameta.formatting import plural, published
 from ketameta.models.network.model import network_components
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
 
 
-def network(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | None:
+def network(spec: AnalysisSpec, used: pd.DataFrame) -> Network | None:
     """Return the network of an analysis of kind ``network``; ``None`` for the others.
 
     Parameters
@@ -63,7 +66,7 @@ def network(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | None:
     ]
     names = {contrast["treatment"] for contrast in contrasts}
     names |= {contrast["control"] for contrast in contrasts}
-    head: dict[str, Any] = {"reference": spec.model.reference, "apart": []}
+    head: Network = {"withheld": "", "reference": spec.model.reference, "apart": []}
     if spec.model.reference not in names:
         return {**head, "withheld": "no comparison with the reference is eligible"}
     kept, apart = _connected(contrasts, spec.model.reference)
@@ -85,16 +88,14 @@ def network(spec: AnalysisSpec, used: pd.DataFrame) -> dict[str, Any] | None:
     )
 
 
-def _caveats(
-    contrasts: list[dict[str, Any]], apart: set[str], reference: str
-) -> list[dict[str, str]]:
+def _caveats(contrasts: list[Contrast], apart: set[str], reference: str) -> list[Caveat]:
     """Return that the network falls apart, and why a pair of trials may read differently alone."""
     left: dict[str, int] = Counter(
         f"{treatment_label(c['treatment'])} against {treatment_label(c['control'])}"
         for c in contrasts
         if c["treatment"] in apart
     )
-    found = []
+    found: list[Caveat] = []
     if left:
         listed = "; ".join(f"{pair} ({plural(k, 'trial')})" for pair, k in sorted(left.items()))
         found.append(
@@ -115,7 +116,7 @@ def _caveats(
     return found
 
 
-def network_rows(found: dict[str, Any] | None) -> list[dict[str, Any]]:
+def network_rows(found: Network | None) -> list[StudyRow]:
     """Return a forest-plot row per treatment against the reference, best first."""
     if found is None or found["withheld"]:
         return []
@@ -123,32 +124,35 @@ def network_rows(found: dict[str, Any] | None) -> list[dict[str, Any]]:
     effects = sorted(found["effects"], key=lambda item: place[item["treatment"]])
     sizes = {node["treatment"]: node for node in found["nodes"]}
     return [
-        {
-            "study_id": item["treatment"],
-            "label": treatment_label(item["treatment"]),
-            "intervention": item["treatment"],
-            "comparator": item["control"],
-            "group": "",
-            "year": None,
-            "n_treatment": _whole(sizes[item["treatment"]]["n"]),
-            "n_control": None,
-            "n_participants": None,
-            "estimate": item["estimate"],
-            "variance": item["se"] ** 2,
-            "se": item["se"],
-            "ci_low": item["ci_low"],
-            "ci_high": item["ci_high"],
-            "weight": None,
-            "route": "",
-            "arms": [],
-            "data_kind": "",
-            "assumption": "",
-            "subgroup": "",
-            "instrument": "",
-            "time_days": None,
-            "source": [],
-            "note": f"{item['k_direct']} direct comparisons",
-        }
+        cast(
+            "StudyRow",
+            {
+                "study_id": item["treatment"],
+                "label": treatment_label(item["treatment"]),
+                "intervention": item["treatment"],
+                "comparator": item["control"],
+                "group": "",
+                "year": None,
+                "n_treatment": _whole(sizes[item["treatment"]]["n"]),
+                "n_control": None,
+                "n_participants": None,
+                "estimate": item["estimate"],
+                "variance": item["se"] ** 2,
+                "se": item["se"],
+                "ci_low": item["ci_low"],
+                "ci_high": item["ci_high"],
+                "weight": None,
+                "route": "",
+                "arms": [],
+                "data_kind": "",
+                "assumption": "",
+                "subgroup": "",
+                "instrument": "",
+                "time_days": None,
+                "source": [],
+                "note": f"{item['k_direct']} direct comparisons",
+            },
+        )
         for item in effects
     ]
 
@@ -157,7 +161,7 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _people(nodes: pd.DataFrame, studies: set[str]) -> dict[str, Any]:
+def _people(nodes: pd.DataFrame, studies: set[str]) -> People:
     """Return the people of the network's trials, each arm counted once, and who prints none."""
     total, silent = 0, []
     for study, group in nodes[nodes["study_id"].isin(studies)].groupby("study_id"):
@@ -184,7 +188,7 @@ def _background(text: str, known: Mapping[str, str]) -> str:
     return f"{PLUS}{named[0] if named else re.sub(r'[^a-z0-9]+', '_', lower).strip('_')}"
 
 
-def _study_contrasts(spec: AnalysisSpec, group: pd.DataFrame) -> list[dict[str, Any]]:
+def _study_contrasts(spec: AnalysisSpec, group: pd.DataFrame) -> list[Contrast]:
     """Return a study's contrasts with its base node, doses joined, with their covariance.
 
     The base is the reference where the study has it, else its most frequent comparator. Effects
@@ -236,9 +240,7 @@ def _base(spec: AnalysisSpec, group: pd.DataFrame) -> str:
     return min(Counter(against).items(), key=lambda item: (-item[1], item[0]))[0]
 
 
-def _connected(
-    contrasts: list[dict[str, Any]], reference: str
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _connected(contrasts: list[Contrast], reference: str) -> tuple[list[Contrast], list[str]]:
     """Return the contrasts in the reference's part of the network, and the treatments outside."""
     parts = network_components(
         [contrast["treatment"] for contrast in contrasts],
@@ -250,8 +252,8 @@ def _connected(
     return kept, apart
 
 
-def _fitted(spec: AnalysisSpec, contrasts: list[dict[str, Any]]) -> dict[str, Any]:
-    studies: dict[str, list[dict[str, Any]]] = {}
+def _fitted(spec: AnalysisSpec, contrasts: list[Contrast]) -> dict[str, Any]:
+    studies: dict[str, list[Contrast]] = {}
     for contrast in contrasts:
         studies.setdefault(contrast["study"], []).append(contrast)
     blocks = [

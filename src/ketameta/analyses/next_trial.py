@@ -7,13 +7,16 @@ interval after one more trial. Deterministic; the numbers are those of ``models.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
 
+from ketameta.analyses.parts import After, AfterRow, Prior, SampleSize
+from ketameta.analyses.parts import NextTrial as NextTrialResult
+from ketameta.analyses.parts import Outlook as OutlookResult
 from ketameta.formatting import (
     format_count,
     format_interval,
@@ -56,7 +59,7 @@ def design_of(spec: AnalysisSpec, plan: NextTrial) -> str:
     return "groups" if spec.kind == "within_trial" else "arms"
 
 
-def size_of(plan: NextTrial, design: str, power: float) -> dict[str, Any]:
+def size_of(plan: NextTrial, design: str, power: float) -> SampleSize:
     """Return the people per arm that a design needs for a power.
 
     Notes
@@ -122,7 +125,7 @@ def _risks(plan: NextTrial) -> tuple[float, float]:
     return control, control + plan.important_difference
 
 
-def next_trial_sentences(result: Mapping[str, Any]) -> list[str]:
+def next_trial_sentences(result: NextTrialResult) -> list[str]:
     """Return what a next trial would need and do, in words."""
     sentences = [
         _size_sentence(result),
@@ -135,7 +138,7 @@ def next_trial_sentences(result: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _size_sentence(result: Mapping[str, Any]) -> str:
+def _size_sentence(result: NextTrialResult) -> str:
     declared = result["declared"]
     sizes = [
         f"{format_count(item['exact'])} people per arm ({format_count(item['total'])} in all) for "
@@ -151,7 +154,7 @@ def _size_sentence(result: Mapping[str, Any]) -> str:
     )
 
 
-def _prior_sentence(prior: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+def _prior_sentence(prior: Prior, result: NextTrialResult) -> str:
     name = f"“{prior['title']}”"
     if prior["withheld"]:
         return f"{name} has no trial that could say what to expect."
@@ -162,7 +165,7 @@ def _prior_sentence(prior: Mapping[str, Any], result: Mapping[str, Any]) -> str:
         f"from {interval}), "
     )
     first = prior["sizes"][0]
-    exact = result["sample_size"][0]["exact"]
+    exact = result["sample_size"][0]["exact"] or 0
     shown = dict(zip(prior["assurance"]["n_per_arm"], prior["assurance"]["assurance"], strict=True))
     nearest = min(shown, key=lambda n: (abs(int(n) - exact), int(n)))
     text += (
@@ -186,14 +189,15 @@ def _no_trial_sentence() -> str:
     )
 
 
-def _after_sentences(result: Mapping[str, Any]) -> list[str]:
+def _after_sentences(result: NextTrialResult) -> list[str]:
     after = result["after"]
+    assert after is not None
     index = next(
         i
         for i, item in enumerate(after["scenarios"])
         if item["true_effect"] == result["declared"]["important_difference"]
     )
-    exact = result["sample_size"][0]["exact"]
+    exact = result["sample_size"][0]["exact"] or 0
     middle = min(after["rows"], key=lambda row: (abs(row["n_per_arm"] - exact), row["n_per_arm"]))
     last = after["rows"][-1]
     trials = plural(after["k"], "trial")
@@ -205,7 +209,7 @@ def _after_sentences(result: Mapping[str, Any]) -> list[str]:
         f"arm with {format_percent(last['outlooks'][index]['p_benefit'])}."
     ]
     ranges = last["benefit_if_between"]
-    if len(ranges) == 1 and all(abs(end) < float("inf") for end in ranges[0]):
+    if len(ranges) == 1 and all(abs(end or 0.0) < float("inf") for end in ranges[0]):
         low, high = ranges[0]
         sentences.append(
             f"With {format_count(last['n_per_arm'])} per arm its own result would have to lie "
@@ -249,7 +253,7 @@ def next_trial_of(
     variances: Sequence[float],
     tau2: float | None,
     priors: Sequence[PriorTrials],
-) -> dict[str, Any] | None:
+) -> NextTrialResult | None:
     """Return what a next trial of two equal arms would need and do.
 
     Parameters
@@ -275,9 +279,8 @@ def next_trial_of(
     plan = spec.next_trial
     if plan is None:
         return {"withheld": _no_plan(spec)} if len(estimates) <= FEW else None
-    sizes = np.array(plan.n_per_arm)
     design = design_of(spec, plan)
-    result: dict[str, Any] = {
+    result: NextTrialResult = {
         "withheld": "",
         "declared": {
             "important_difference": plan.important_difference,
@@ -290,14 +293,14 @@ def next_trial_of(
             "status": plan.status,
         },
         "sample_size": [size_of(plan, design, power) for power in plan.power],
-        "power": {"n_per_arm": sizes, "power": power_of(plan, design)},
+        "power": {"n_per_arm": list(plan.n_per_arm), "power": power_of(plan, design)},
         "priors": [_prior(plan, prior) for prior in priors],
         "n_trials": len(estimates),
         "after": _after(spec, plan, estimates, variances, tau2)
         if len(estimates) and design == "arms"
         else None,
     }
-    shown: dict[str, Any] = published(plain(result))
+    shown: NextTrialResult = published(plain(result))
     return {**shown, "sentences": next_trial_sentences(shown)}
 
 
@@ -314,9 +317,10 @@ def _no_plan(spec: AnalysisSpec) -> str:
     )
 
 
-def _prior(plan: NextTrial, prior: PriorTrials) -> dict[str, Any]:
+def _prior(plan: NextTrial, prior: PriorTrials) -> Prior:
     """Return the distribution of a new trial's true effect and what it means for its chances."""
-    head = {
+    head: Prior = {
+        "withheld": "",
         "analysis": prior.analysis,
         "group": prior.group,
         "title": prior.title,
@@ -332,15 +336,14 @@ def _prior(plan: NextTrial, prior: PriorTrials) -> dict[str, Any]:
     limit = towards if side < 0 else 1 - towards
     return {
         **head,
-        "withheld": "",
         "median": float(mixture.quantile(0.5)),
         "low": float(mixture.quantile(0.025)),
         "high": float(mixture.quantile(0.975)),
         "p_benefit": limit,
         "p_important": below if side < 0 else 1 - below,
         "assurance": {
-            "n_per_arm": sizes,
-            "assurance": assurance(mixture, plan.sd, sizes, plan.alpha, benefit=side),
+            "n_per_arm": list(plan.n_per_arm),
+            "assurance": plain(assurance(mixture, plan.sd, sizes, plan.alpha, benefit=side)),
         },
         "limit": limit,
         "sizes": [
@@ -375,7 +378,7 @@ def _after(
     estimates: Sequence[float],
     variances: Sequence[float],
     tau2: float | None,
-) -> dict[str, Any]:
+) -> After:
     """Return the pooled interval after one more trial, by its size and by what is true."""
     scenarios = [("no effect", 0.0), ("the important difference", plan.important_difference)]
     if len(estimates) >= 2:
@@ -384,7 +387,7 @@ def _after(
         scenarios.append(("the pooled estimate", pooled))
     variance = smd_variance if spec.model.measure is Measure.SMD else md_variance(plan.sd)
     benefit_is_below = plan.important_difference < 0
-    rows = []
+    rows: list[AfterRow] = []
     for n in plan.n_per_arm:
         found = new_trial(
             estimates,
@@ -400,8 +403,8 @@ def _after(
         rows.append(
             {
                 "n_per_arm": n,
-                "benefit_if_between": found.below if benefit_is_below else found.above,
-                "harm_if_between": found.above if benefit_is_below else found.below,
+                "benefit_if_between": plain(found.below if benefit_is_below else found.above),
+                "harm_if_between": plain(found.above if benefit_is_below else found.below),
                 "outlooks": [_outlook(item, benefit_is_below) for item in found.outlooks],
             }
         )
@@ -413,7 +416,7 @@ def _after(
     }
 
 
-def _outlook(item: Outlook, benefit_is_below: bool) -> dict[str, float]:
+def _outlook(item: Outlook, benefit_is_below: bool) -> OutlookResult:
     return {
         "p_benefit": item.p_below if benefit_is_below else item.p_above,
         "p_harm": item.p_above if benefit_is_below else item.p_below,

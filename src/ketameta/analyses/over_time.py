@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ketameta.analyses.parts import GroupFacts, OverTime, TimeMean, WithinRow, WithinTrials
+from ketameta.analyses.result import StudyRow
 from ketameta.analyses.rows import difference, row_interval
 from ketameta.errors import KetametaError
 from ketameta.models.dependent.che import che, che_sensitivity
@@ -30,7 +32,7 @@ RHOS = (0.0, 0.2, 0.4, 0.6, 0.8)
 _MIN_STUDIES = 3
 
 
-def over_time(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def over_time(spec: AnalysisSpec, rows: list[StudyRow]) -> OverTime | None:
     """Return the effect per time class from one model, and how it changes.
 
     Parameters
@@ -60,9 +62,14 @@ def over_time(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] 
     # A class that is not in the declared order has its own mean as well, after the others.
     classes = [*listed, *sorted(found - set(listed))]
     reference = _reference(classes)
-    head: dict[str, Any] = {"rho": spec.model.rho, "classes": classes, "reference": reference}
+    head: OverTime = {
+        "withheld": "",
+        "rho": spec.model.rho,
+        "classes": classes,
+        "reference": reference,
+    }
     try:
-        return {**head, **_fits(spec, rows, classes, reference), "withheld": ""}
+        return {**head, **_fits(spec, rows, classes, reference)}
     except KetametaError as error:
         return {**head, "means": [], "changes": [], "sensitivity": [], "within_trials": None,
                 "withheld": str(error)}  # fmt: skip
@@ -73,9 +80,7 @@ def _reference(classes: list[str]) -> str:
     return "24_hours" if "24_hours" in classes else (classes[0] if classes else "")
 
 
-def _fits(
-    spec: AnalysisSpec, rows: list[dict[str, Any]], classes: list[str], reference: str
-) -> dict[str, Any]:
+def _fits(spec: AnalysisSpec, rows: list[StudyRow], classes: list[str], reference: str) -> OverTime:
     estimates = np.array([row["estimate"] for row in rows], dtype=float)
     variances = np.array([row["variance"] for row in rows], dtype=float)
     studies = [row["study_id"] for row in rows]
@@ -101,19 +106,22 @@ def _fits(
         else None
     )  # fmt: skip
     sizes = {name: int(member[:, place].sum()) for place, name in enumerate(classes)}
-    return {
-        "effects": len(rows),
-        "studies": len(set(studies)),
-        "sigma2_study": means.sigma2_study,
-        "sigma2_effect": means.sigma2_effect,
-        "means": [{**row, "effects": sizes[row["name"]]} for row in _table(robust(means))],
-        "changes": [row for row in _table(robust(compared)) if row["name"] != reference],
-        "sensitivity": plain(sensitivity.tidy().to_dict("records")) if sensitivity else [],
-        "within_trials": _within_trials(spec, rows, last, reference),
-    }
+    return plain(
+        {
+            "withheld": "",
+            "effects": len(rows),
+            "studies": len(set(studies)),
+            "sigma2_study": means.sigma2_study,
+            "sigma2_effect": means.sigma2_effect,
+            "means": [{**row, "effects": sizes[row["name"]]} for row in _table(robust(means))],
+            "changes": [row for row in _table(robust(compared)) if row["name"] != reference],
+            "sensitivity": plain(sensitivity.tidy().to_dict("records")) if sensitivity else [],
+            "within_trials": _within_trials(spec, rows, last, reference),
+        }
+    )
 
 
-def _table(fit: Any) -> list[dict[str, Any]]:
+def _table(fit: Any) -> list[TimeMean]:
     """Return the coefficients of a cluster-robust fit, one entry each."""
     table = fit.coefficients
     columns = ("estimate", "se", "df", "p_value", "ci_low", "ci_high")
@@ -124,10 +132,10 @@ def _table(fit: Any) -> list[dict[str, Any]]:
 
 
 def _within_trials(
-    spec: AnalysisSpec, rows: list[dict[str, Any]], last: str, reference: str
-) -> dict[str, Any] | None:
+    spec: AnalysisSpec, rows: list[StudyRow], last: str, reference: str
+) -> WithinTrials | None:
     """Return the pooled change within trials measured at both times, and its rows."""
-    by_study: dict[str, dict[str, dict[str, Any]]] = {}
+    by_study: dict[str, dict[str, StudyRow]] = {}
     for row in rows:
         by_study.setdefault(row["study_id"], {})[row["group"]] = row
     pairs = [(p[last], p[reference]) for p in by_study.values() if last in p and reference in p]
@@ -154,18 +162,21 @@ def _within_trials(
     }
 
 
-def _difference(late: dict[str, Any], early: dict[str, Any], model: Model) -> dict[str, Any]:
+def _difference(late: StudyRow, early: StudyRow, model: Model) -> WithinRow:
     """Return a trial's late minus early effect; the same people, so the errors are correlated."""
     estimate = difference(late["estimate"], early["estimate"])
     variance = late["variance"] + early["variance"] - 2 * model.rho * late["se"] * early["se"]
     se = float(np.sqrt(variance))
-    return {
-        "study_id": late["study_id"],
-        "label": late["label"],
-        "estimate": estimate,
-        "se": se,
-        **row_interval(estimate, se, model.level),
-    }
+    return cast(
+        "WithinRow",
+        {
+            "study_id": late["study_id"],
+            "label": late["label"],
+            "estimate": estimate,
+            "se": se,
+            **row_interval(estimate, se, model.level),
+        },
+    )
 
 
 #: Facts counted in trials: the key, and the column of the effects.
@@ -180,7 +191,7 @@ _COUNTED = (
 
 def group_facts(
     spec: AnalysisSpec, used: pd.DataFrame, evidence: Evidence
-) -> list[dict[str, Any]] | None:
+) -> list[GroupFacts] | None:
     """Return what else differs between the groups of people that an analysis compares.
 
     Parameters
@@ -210,7 +221,7 @@ def group_facts(
         used = _in_both(used, spec.model.group_order)
     found = sorted(set(used["group"]))
     order = [key for key in spec.model.group_order if key in found]
-    entries = []
+    entries: list[GroupFacts] = []
     for key in [*order, *(key for key in found if key not in order)]:
         rows = used[used["group"] == key]
         schedules = {
@@ -219,26 +230,29 @@ def group_facts(
         }
         days = rows.drop_duplicates("study_id")["time_days"].dropna()
         entries.append(
-            {
-                "key": key,
-                "k": int(rows["study_id"].nunique()),
-                "median_days": float(days.median()) if len(days) else None,
-                **{
-                    fact: _counted(set(zip(rows["study_id"], rows[column], strict=True)))
-                    for fact, column in _COUNTED
+            cast(
+                "GroupFacts",
+                {
+                    "key": key,
+                    "k": int(rows["study_id"].nunique()),
+                    "median_days": float(days.median()) if len(days) else None,
+                    **{
+                        fact: _counted(set(zip(rows["study_id"], rows[column], strict=True)))
+                        for fact, column in _COUNTED
+                    },
+                    "regimen": _counted(schedules),
+                    "definitions": [
+                        {
+                            "study_id": study,
+                            "label": spec.project.study_label(study),
+                            "definition": _text(definitions[study]) or "not stated",
+                        }
+                        for study in sorted(set(rows["study_id"]))
+                    ]
+                    if told
+                    else [],
                 },
-                "regimen": _counted(schedules),
-                "definitions": [
-                    {
-                        "study_id": study,
-                        "label": spec.project.study_label(study),
-                        "definition": _text(definitions[study]) or "not stated",
-                    }
-                    for study in sorted(set(rows["study_id"]))
-                ]
-                if told
-                else [],
-            }
+            )
         )
     return entries
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import TypeAdapter
 from scipy import stats
 
+from ketameta.analyses.result import Absolute, Beside, Headline, Rule, Side, Studied, StudyRow
 from ketameta.analyses.spec import COUNTED, AnalysisSpec
 from ketameta.analyses.words import interval_words, measure_words, written
 from ketameta.errors import KetametaError, NotEstimableError
@@ -36,8 +36,7 @@ from ketameta.models.power import implied_sd
 from ketameta.models.rare_events.binomial_normal import binomial_normal
 from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel, peto
 
-Rows = Sequence[Mapping[str, Any]]
-Side = Literal["lower", "higher", "unclear", "none"]
+Rows = Sequence[StudyRow]
 
 #: Counts are sparse where some arm has at most this many events ...
 FEW_IN_AN_ARM = 2
@@ -71,120 +70,6 @@ LEADING_RULES: Mapping[str, str] = {
     "random effects with the exact likelihood of the counts lead, as no other model bounds both "
     "sides.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """The rule that fired: a ``code`` of :data:`LEADING_RULES`, and what it read in words."""
-
-    code: str
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """Another estimate of the same effect, on the scale of its own ``measure``.
-
-    ``common_effect`` says that it takes all trials to share one true effect; ``withheld`` why it
-    does not exist.
-    """
-
-    code: str
-    label: str
-    measure: str
-    k: int
-    estimate: float | None
-    ci_low: float | None
-    ci_high: float | None
-    tau: float | None = None
-    common_effect: bool = False
-    withheld: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Absolute:
-    """People with the event per 1,000: on control (stated baseline), treated, and more or fewer."""
-
-    baseline_source: str
-    control: float
-    treated: float
-    treated_low: float
-    treated_high: float
-    difference: float
-    difference_low: float
-    difference_high: float
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Headline:
-    """The estimate that leads an analysis or one of its groups.
-
-    Attributes
-    ----------
-    rule : Rule
-    method, interval, effect : str
-        What leads; the interval is ``confidence``, ``credible``, ``exact`` or empty; ``effect`` is
-        the name of the quantity, such as ``risk ratio``.
-    measure, is_ratio, unit, level
-        Of the estimate. Ratios are stored as natural logarithms.
-    k, people, trials_without_size, pools : int
-        ``k`` counts independent sets of people; ``pools`` of them are pooled reports of trials that
-        cannot be had one by one, which are no trials. ``people`` is the sum over those that print
-        their size.
-    sources : str
-        ``2 trials and 1 pooled report of several trials``.
-    estimate, ci_low, ci_high : float or None
-        A side that counts leave without bound is None.
-    tau, prior_scale : float or None
-        Standard deviation of true effects, and the scale of its half-normal prior.
-    weights : tuple of float
-        Share of each trial in the estimate, in their order; empty where a model has none.
-    pi_low, pi_high, prediction
-        Prediction interval, and how it is made or why there is none.
-    side : str
-        Where the whole interval lies: ``lower``, ``higher``, ``unclear`` or ``none``.
-    direction, population, comparator, background : str
-    absolute : Absolute or None
-    absolute_withheld : str
-    beside : tuple of Beside
-    disagreement : str
-        Intervals beside it that lie elsewhere, with the reason; empty where none does.
-    sentence : str
-    """
-
-    rule: Rule
-    method: str
-    interval: str
-    effect: str
-    measure: str
-    is_ratio: bool
-    unit: str
-    level: float
-    k: int
-    people: int
-    trials_without_size: int
-    pools: int
-    sources: str
-    estimate: float | None
-    ci_low: float | None
-    ci_high: float | None
-    tau: float | None
-    prior_scale: float | None
-    weights: tuple[float, ...]
-    pi_low: float | None
-    pi_high: float | None
-    prediction: str
-    side: Side
-    direction: str
-    population: str
-    comparator: str
-    background: str
-    absolute: Absolute | None
-    absolute_withheld: str
-    beside: tuple[Beside, ...]
-    disagreement: str
-    sentence: str
 
 
 # --- the design -----------------------------------------------------------------------------------
@@ -308,10 +193,15 @@ def prior_scale_of(spec: AnalysisSpec, rows: Rows, usual_sd: float | None = None
         return PriorScale(fixed, "usual for standardised differences and log ratios")
     if usual_sd is not None:
         return PriorScale(usual_sd / 2, "half the usual standard deviation of the instrument")
-    sized = [row for row in rows if row.get("n_treatment") and row.get("n_control")]
+    sized = [
+        (row["variance"], float(row["n_treatment"]), float(row["n_control"]))
+        for row in rows
+        if row["n_treatment"] and row["n_control"]
+    ]
     if sized:
-        columns = [[row[key] for row in sized] for key in ("variance", "n_treatment", "n_control")]
-        return PriorScale(implied_sd(*columns) / 2, "half the standard deviation in these trials")
+        return PriorScale(
+            implied_sd(*zip(*sized, strict=True)) / 2, "half the standard deviation in these trials"
+        )
     spread = float(np.sqrt(np.median([row["variance"] for row in rows]))) if rows else 1.0
     return PriorScale(spread, "the median standard error of these trials, which print no sizes")
 
@@ -341,8 +231,18 @@ class _Estimate:
     weights: tuple[float, ...] = ()
 
     def beside(self) -> Beside:
-        return Beside(self.code, self.label, str(self.measure), self.k, self.estimate, self.ci_low,
-                      self.ci_high, self.tau, self.common_effect, self.withheld)  # fmt: skip
+        return {
+            "code": self.code,
+            "label": self.label,
+            "measure": str(self.measure),
+            "k": self.k,
+            "estimate": self.estimate,
+            "ci_low": self.ci_low,
+            "ci_high": self.ci_high,
+            "tau": self.tau,
+            "common_effect": self.common_effect,
+            "withheld": self.withheld,
+        }
 
 
 _NO_PREDICTION = (
@@ -570,13 +470,14 @@ def headline_of(
     silent = len(rows) - len(known)
     if instead and k:
         rule = LEADING_RULES[instead]
-        return _without(spec, Rule(instead, rule), rows, (k, people, silent), unit)
+        return _without(spec, {"code": instead, "sentence": rule}, rows, (k, people, silent), unit)
     counts = None if spec.kind == "within_trial" else counts_of(rows, measure, among)
     code = rule_of(k, counts)
     few = counts.few if counts is not None and code.endswith(("_sparse", "_one_sided")) else ""
-    told = _sources(rows, k)
-    pooled = " A pooled report is one set of people here and no trial." if told["pools"] else ""
-    fired = Rule(code, LEADING_RULES[code] + (f" Few events: {few}." if few else "") + pooled)
+    studied = _who(spec, rows, k)
+    pooled = " A pooled report is one set of people here and no trial." if studied["pools"] else ""
+    words = LEADING_RULES[code] + (f" Few events: {few}." if few else "") + pooled
+    fired: Rule = {"code": code, "sentence": words}
     if code in ("no_trials", "no_events"):
         return _without(spec, fired, rows, (k, people, silent), unit)
     methods = _Methods(spec, rows, counts, prior_scale_of(spec, rows, usual_sd))
@@ -586,11 +487,11 @@ def headline_of(
         found = methods.bayes()
         because = f"That model cannot be fitted here ({error})"
         stand_in = "Bayesian random effects of the trials' estimates stand in its place."
-        fired = Rule(code, f"{fired.sentence} {because}: {stand_in}")
+        fired["sentence"] = f"{words} {because}: {stand_in}"
     others = list(methods.others(found))
     absolute, withheld = _absolute(spec, found, rows, counts)
     side = side_of(found.ci_low, found.ci_high)
-    headline = Headline(
+    headline: Headline = Headline(
         rule=fired,
         method=found.label,
         interval=found.interval,
@@ -602,26 +503,25 @@ def headline_of(
         k=k,
         people=people,
         trials_without_size=silent,
-        **told,
         estimate=found.estimate,
         ci_low=found.ci_low,
         ci_high=found.ci_high,
         tau=found.tau,
         prior_scale=found.prior_scale,
-        weights=found.weights,
+        weights=list(found.weights),
         pi_low=found.pi_low,
         pi_high=found.pi_high,
         prediction=found.prediction,
         side=side,
         direction=direction_words(side, spec.favours),
-        **_who(spec, rows),
+        **studied,
         absolute=absolute,
         absolute_withheld=withheld,
-        beside=tuple(item.beside() for item in others),
+        beside=[item.beside() for item in others],
         disagreement=_disagreement(side, others, k),
         sentence="",
     )
-    return replace(headline, sentence=_sentence(spec, headline, rows))
+    return {**headline, "sentence": _sentence(spec, headline, rows)}
 
 
 def _without(
@@ -630,7 +530,7 @@ def _without(
     """Return a headline without an estimate; its sentence says why there is none."""
     k, people, silent = sizes
     measure = spec.model.measure
-    headline = Headline(
+    headline: Headline = Headline(
         rule=rule,
         method="",
         interval="",
@@ -642,26 +542,25 @@ def _without(
         k=k,
         people=people,
         trials_without_size=silent,
-        **_sources(rows, k),
         estimate=None,
         ci_low=None,
         ci_high=None,
         tau=None,
         prior_scale=None,
-        weights=(),
+        weights=[],
         pi_low=None,
         pi_high=None,
         prediction="",
         side="none",
         direction="",
-        **_who(spec, rows),
+        **_who(spec, rows, k),
         absolute=None,
-        absolute_withheld=rule.sentence,
-        beside=(),
+        absolute_withheld=rule["sentence"],
+        beside=[],
         disagreement="",
         sentence="",
     )
-    return replace(headline, sentence=_sentence(spec, headline, rows))
+    return {**headline, "sentence": _sentence(spec, headline, rows)}
 
 
 def side_of(low: float | None, high: float | None) -> Side:
@@ -697,27 +596,24 @@ def unit_words(measure: Measure, unit: str) -> str:
 _SILENT = ("", "none", "not_reported", "not_applicable")
 
 
-def _sources(rows: Rows, k: int) -> dict[str, Any]:
-    """Return how many of the rows are pooled reports, and all of them in words."""
-    pools = sum(row["design"] == "pooled_rcts" for row in rows if "design" in row)
-    trials = plural(k - pools, "trial")
-    if not pools:
-        return {"pools": 0, "sources": trials}
-    pooled = f"{plural(pools, 'pooled report')} of several trials"
-    return {"pools": pools, "sources": f"{trials} and {pooled}" if k > pools else pooled}
-
-
-def _who(spec: AnalysisSpec, rows: Rows) -> dict[str, Any]:
+def _who(spec: AnalysisSpec, rows: Rows, k: int) -> Studied:
     """Return whom the trials studied, what they compared with, and what every arm took."""
 
     def listed(key: str, joint: str) -> str:
         found = dict.fromkeys(part for row in rows for part in str(row.get(key, "")).split(" / "))
         return joint.join(spec.project.words_of(word) for word in found if word not in _SILENT)
 
+    pools = sum(row.get("design") == "pooled_rcts" for row in rows)
+    sources = plural(k - pools, "trial")
+    if pools:
+        pooled = f"{plural(pools, 'pooled report')} of several trials"
+        sources = f"{sources} and {pooled}" if k > pools else pooled
     comparator = listed("comparator", " or ")
     if spec.kind == "within_trial":
         comparator = " minus ".join(map(spec.project.words_of, spec.model.group_order[:2]))
     return {
+        "pools": pools,
+        "sources": sources,
         "population": listed("diagnosis", ", "),
         "comparator": comparator or ("" if not rows else "their own state before"),
         "background": listed("background_treatment", "; "),
@@ -752,7 +648,18 @@ def _absolute(
         f"{per_thousand(abs(more))} {'more' if more >= 0 else 'fewer'} per 1,000 "
         f"({_more_or_fewer(least)} to {_more_or_fewer(most)})"
     )
-    return Absolute(CONTROL_ARMS, control, treated, low, high, more, least, most, sentence), ""
+    absolute: Absolute = {
+        "baseline_source": CONTROL_ARMS,
+        "control": control,
+        "treated": treated,
+        "treated_low": low,
+        "treated_high": high,
+        "difference": more,
+        "difference_low": least,
+        "difference_high": most,
+        "sentence": sentence,
+    }
+    return absolute, ""
 
 
 def per_thousand(value: float) -> str:
@@ -762,13 +669,13 @@ def per_thousand(value: float) -> str:
 
 def short_absolute(headline: Headline) -> str:
     """Return people per thousand on control, and how many more or fewer on treatment."""
-    found = headline.absolute
+    found = headline["absolute"]
     if found is None:
         return ""
     return (
-        f"{per_thousand(found.control)} per 1,000 on control; "
-        f"{_more_or_fewer(found.difference)} ({_more_or_fewer(found.difference_low)} to "
-        f"{_more_or_fewer(found.difference_high)})"
+        f"{per_thousand(found['control'])} per 1,000 on control; "
+        f"{_more_or_fewer(found['difference'])} ({_more_or_fewer(found['difference_low'])} to "
+        f"{_more_or_fewer(found['difference_high'])})"
     )
 
 
@@ -811,14 +718,6 @@ _OF_GROUPS: Mapping[Measure, str] = {
 }
 
 
-def headline_from(data: Mapping[str, Any]) -> Headline:
-    """Return a headline from its published form."""
-    return _READ.validate_python(data)
-
-
-_READ = TypeAdapter(Headline)
-
-
 def effect_name(spec: AnalysisSpec, measure: Measure, unit: str = "") -> str:
     """Return the quantity that is estimated, such as ``risk ratio``."""
     name = measure_words(measure)
@@ -842,42 +741,44 @@ def bounds_words(low: float | None, high: float | None, measure: Measure) -> str
 
 def effect_words(headline: Headline) -> str:
     """Return ``risk ratio 2.31 (95% credible interval 1.60 to 3.33)``."""
-    measure, name = Measure(headline.measure), headline.effect
-    if headline.estimate is not None:
-        name += f" {written(headline.estimate, measure)}"
-    level = f"{format_level(headline.level)} {headline.interval} interval"
-    return f"{name} ({level} {bounds_words(headline.ci_low, headline.ci_high, measure)})"
+    measure, name = Measure(headline["measure"]), headline["effect"]
+    if headline["estimate"] is not None:
+        name += f" {written(headline['estimate'], measure)}"
+    level = f"{format_level(headline['level'])} {headline['interval']} interval"
+    return f"{name} ({level} {bounds_words(headline['ci_low'], headline['ci_high'], measure)})"
 
 
 def _sentence(spec: AnalysisSpec, headline: Headline, rows: Rows) -> str:
     """Return the headline in words: who, against what, how much, which way."""
-    k = headline.k
+    k = headline["k"]
     if k == 0:
         return f"No eligible trial was found. We looked for {spec.looked_for}."
-    least = "at least " if headline.trials_without_size else ""
-    who = headline.sources
+    least = "at least " if headline["trials_without_size"] else ""
+    who = headline["sources"]
     if k == 1 and rows:
-        one = "One pooled report of several trials" if headline.pools else "One trial"
+        one = "One pooled report of several trials" if headline["pools"] else "One trial"
         who = f"{one} ({rows[0]['label']})"
-    if headline.people:
-        who += f" with {least}{format_count(headline.people)} people"
-    if headline.population:
-        who += f" ({headline.population})"
-    if headline.estimate is None and headline.ci_low is None and headline.ci_high is None:
-        return f"{who}: {headline.rule.sentence[:1].lower()}{headline.rule.sentence[1:]}"
-    against = f"against {headline.comparator}"
+    if headline["people"]:
+        who += f" with {least}{format_count(headline['people'])} people"
+    if headline["population"]:
+        who += f" ({headline['population']})"
+    if headline["estimate"] is None and headline["ci_low"] is None and headline["ci_high"] is None:
+        return (
+            f"{who}: {headline['rule']['sentence'][:1].lower()}{headline['rule']['sentence'][1:]}"
+        )
+    against = f"against {headline['comparator']}"
     if spec.kind == "within_trial":
-        against = f"for {headline.comparator}"
-    elif headline.background:
-        against += f", {_background_words(rows, headline.background)}"
+        against = f"for {headline['comparator']}"
+    elif headline["background"]:
+        against += f", {_background_words(rows, headline['background'])}"
     counted = ""
-    if headline.rule.code.endswith("_sparse") and k == 1:
+    if headline["rule"]["code"].endswith("_sparse") and k == 1:
         row = rows[0]
         counted = " {} of {} against {} of {};".format(
             *(format_count(row[key]) for key in ("events_treatment", "n_treatment",
                                                  "events_control", "n_control"))
         )  # fmt: skip
-    return f"{who} {against}:{counted} {effect_words(headline)}; {headline.direction}."
+    return f"{who} {against}:{counted} {effect_words(headline)}; {headline['direction']}."
 
 
 def _background_words(rows: Rows, listed: str) -> str:

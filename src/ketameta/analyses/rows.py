@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ketameta.analyses.result import StudyRow
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import plural
 from ketameta.measures import Measure
@@ -180,7 +181,7 @@ def study_rows(
     *,
     level: float = 0.95,
     project: Project = NOTHING_DECLARED,
-) -> list[dict[str, Any]]:
+) -> list[StudyRow]:
     """Return one row per study and group, in order of year and name.
 
     Parameters
@@ -232,7 +233,7 @@ def _study_row(
     measure: Measure,
     level: float,
     project: Project,
-) -> dict[str, Any]:
+) -> StudyRow:
     """Return the row of one study (and group), its correlated effects joined."""
     first = records[0]
     if len(records) == 1:
@@ -244,37 +245,44 @@ def _study_row(
         note = f"{arms} that share an arm, joined with their covariance"
     se = float(np.sqrt(variance))
     totals = _totals(records)
-    return {
-        "study_id": first["study_id"],
-        "group": first["group"],
-        "year": None if np.isnan(first["year"]) else int(first["year"]),
-        "effect_ids": [record["effect_id"] for record in records],
-        "intervention": " / ".join(dict.fromkeys(r["intervention"] for r in records)),
-        "comparator": " / ".join(dict.fromkeys(r["comparator"] for r in records)),
-        "arms": [f"{r['arm_id']} v {r['comparator_arm_id']}".strip() for r in records],
-        "background_treatment": first["background_treatment"],
-        "outcome": first["outcome"],
-        "instrument": " / ".join(dict.fromkeys(r["instrument"] for r in records)),
-        "time_days": None if np.isnan(first["time_days"]) else float(first["time_days"]),
-        "subgroup": first["subgroup"],
-        "data_kind": first["data_kind"],
-        **totals,
-        "estimate": estimate,
-        "variance": variance,
-        "se": se,
-        **row_interval(estimate, se, level),
-        "route": "; ".join(dict.fromkeys(r["route"] for r in records)),
-        "assumption": "; ".join(dict.fromkeys(r["assumption"] for r in records if r["assumption"])),
-        "source": sorted({part for r in records for part in str(r["source"]).split(";") if part}),
-        "note": note,
-        **{key: first[key] for key in (*_FACTS, *project.categories)},
-        "label": project.study_label(first["study_id"]),
-    }
+    return cast(
+        "StudyRow",
+        {
+            "study_id": first["study_id"],
+            "group": first["group"],
+            "year": None if np.isnan(first["year"]) else int(first["year"]),
+            "effect_ids": [record["effect_id"] for record in records],
+            "intervention": " / ".join(dict.fromkeys(r["intervention"] for r in records)),
+            "comparator": " / ".join(dict.fromkeys(r["comparator"] for r in records)),
+            "arms": [f"{r['arm_id']} v {r['comparator_arm_id']}".strip() for r in records],
+            "background_treatment": first["background_treatment"],
+            "outcome": first["outcome"],
+            "instrument": " / ".join(dict.fromkeys(r["instrument"] for r in records)),
+            "time_days": None if np.isnan(first["time_days"]) else float(first["time_days"]),
+            "subgroup": first["subgroup"],
+            "data_kind": first["data_kind"],
+            **totals,
+            "estimate": estimate,
+            "variance": variance,
+            "se": se,
+            **row_interval(estimate, se, level),
+            "route": "; ".join(dict.fromkeys(r["route"] for r in records)),
+            "assumption": "; ".join(
+                dict.fromkeys(r["assumption"] for r in records if r["assumption"])
+            ),
+            "source": sorted(
+                {part for r in records for part in str(r["source"]).split(";") if part}
+            ),
+            "note": note,
+            **{key: first[key] for key in (*_FACTS, *project.categories)},
+            "label": project.study_label(first["study_id"]),
+        },
+    )
 
 
 def difference_rows(
-    rows: list[dict[str, Any]], first: str, second: str, *, level: float = 0.95
-) -> list[dict[str, Any]]:
+    rows: Sequence[StudyRow], first: str, second: str, *, level: float = 0.95
+) -> list[StudyRow]:
     """Return, for each trial with both groups, the effect in the first minus that in the second.
 
     Parameters
@@ -291,10 +299,10 @@ def difference_rows(
     The groups are different people of one trial, so the variances add. Trials compare like with
     like: same drug, dose, instrument and time.
     """
-    by_study: dict[str, dict[str, dict[str, Any]]] = {}
+    by_study: dict[str, dict[str, StudyRow]] = {}
     for row in rows:
         by_study.setdefault(row["study_id"], {})[row["group"]] = row
-    found = []
+    found: list[StudyRow] = []
     for pair in by_study.values():
         if first not in pair or second not in pair:
             continue
@@ -304,24 +312,27 @@ def difference_rows(
         se = float(np.sqrt(variance))
         assumed = dict.fromkeys(part for part in (one["assumption"], two["assumption"]) if part)
         found.append(
-            {
-                **one,
-                **dict.fromkeys(_SIDES),
-                "group": "",
-                "subgroup": f"{first} minus {second}",
-                "n_treatment": one["n_participants"],
-                "n_control": two["n_participants"],
-                "n_participants": _sum(one["n_participants"], two["n_participants"]),
-                "estimate": estimate,
-                "variance": variance,
-                "se": se,
-                **row_interval(estimate, se, level),
-                "effect_ids": [*one["effect_ids"], *two["effect_ids"]],
-                "source": sorted({*one["source"], *two["source"]}),
-                "route": "; ".join(dict.fromkeys([one["route"], two["route"]])),
-                "assumption": "; ".join(assumed),
-                "note": "; ".join(dict.fromkeys(n for n in (one["note"], two["note"]) if n)),
-            }
+            cast(
+                "StudyRow",
+                {
+                    **one,
+                    **dict.fromkeys(_SIDES),
+                    "group": "",
+                    "subgroup": f"{first} minus {second}",
+                    "n_treatment": one["n_participants"],
+                    "n_control": two["n_participants"],
+                    "n_participants": _sum(one["n_participants"], two["n_participants"]),
+                    "estimate": estimate,
+                    "variance": variance,
+                    "se": se,
+                    **row_interval(estimate, se, level),
+                    "effect_ids": [*one["effect_ids"], *two["effect_ids"]],
+                    "source": sorted({*one["source"], *two["source"]}),
+                    "route": "; ".join(dict.fromkeys([one["route"], two["route"]])),
+                    "assumption": "; ".join(assumed),
+                    "note": "; ".join(dict.fromkeys(n for n in (one["note"], two["note"]) if n)),
+                },
+            )
         )
     return found
 

@@ -6,8 +6,8 @@ published, so that they say the same on every processor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -29,8 +29,21 @@ from ketameta.analyses.multiverse import multiverse
 from ketameta.analyses.network import network, network_rows
 from ketameta.analyses.next_trial import next_trial_of
 from ketameta.analyses.over_time import group_facts, over_time
-from ketameta.analyses.policy import Headline, headline_of
+from ketameta.analyses.parts import Caveat, Network, People
+from ketameta.analyses.policy import headline_of
 from ketameta.analyses.related import Related
+from ketameta.analyses.result import (
+    AnalysisResult,
+    Appraisal,
+    Excluded,
+    Group,
+    Headline,
+    Pooled,
+    SecondEngine,
+    Sizes,
+    StudyRow,
+    SubgroupTest,
+)
 from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.spec import AnalysisSpec
@@ -56,13 +69,13 @@ KEYS = ("certainty", "multiverse", "next_trial", "regressions", "credibility")
 
 def appraisal(
     spec: AnalysisSpec,
-    result: Mapping[str, Any],
+    result: AnalysisResult,
     used: pd.DataFrame,
-    trials: Sequence[Mapping[str, Any]],
+    trials: Sequence[StudyRow],
     weights: Sequence[float] | None,
     evidence: Evidence,
     related: Related | None,
-) -> dict[str, Any]:
+) -> Appraisal:
     """Return certainty, multiverse, next trial, meta-regressions and credibility of a result.
 
     Parameters
@@ -82,7 +95,7 @@ def appraisal(
         the others.
     """
     if related is None:
-        return dict.fromkeys(KEYS)
+        return cast("Appraisal", dict.fromkeys(KEYS))
     rows = [row for group in result["groups"] for row in group["rows"]]
     shares = weights if weights is not None else [None] * len(trials)
     main = [{**row, "weight": share} for row, share in zip(trials, shares, strict=True)]
@@ -125,7 +138,7 @@ _POOLED = (
 
 def run_analysis(
     spec: AnalysisSpec, table: EffectTable, evidence: Evidence, related: Related | None = None
-) -> dict[str, Any]:
+) -> AnalysisResult:
     """Return everything a report needs to know about one analysis.
 
     Parameters
@@ -148,7 +161,7 @@ def run_analysis(
     net = network(spec, selected.used)
     doses = dose_results(spec, selected.used)
     level = spec.model.level
-    groups: list[dict[str, Any]]
+    groups: list[Group]
     if spec.kind == "network":
         rows = independent = network_rows(net)
         groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
@@ -176,7 +189,11 @@ def run_analysis(
         _give_weights(groups, rows, independent, spec)
     sizes = _sizes(net, independent)
     scored = _instrument(spec, evidence)
-    result: dict[str, Any] = {
+    told: list[Caveat] = (
+        net.get("caveats", []) if net else caveats_of(spec, pooled, groups, rows, independent)
+    )
+    told += doses.get("caveats", []) if doses else []
+    result: AnalysisResult = {
         "name": spec.name,
         "kind": spec.kind,
         "title": spec.title,
@@ -197,7 +214,9 @@ def run_analysis(
         "group_by": spec.model.group_by,
         "important_difference": spec.model.important_difference,
         "important_difference_source": spec.model.important_difference_source,
-        **sizes,
+        "k": sizes["k"],
+        "n_participants": sizes["n_participants"],
+        "n_trials_without_size": sizes["n_trials_without_size"],
         "headline": _headline(spec, independent, overall, sizes, scored),
         "groups": _with_headlines(spec, groups, independent, scored),
         "pooled": _stored(pooled) if overall else None,
@@ -214,26 +233,20 @@ def run_analysis(
         "small_study": small_study_of(pooled, independent) if several else None,
         "second_engine": _second_engine(pooled) if several else None,
         "intervals": plain(pooled.intervals().rows) if several else [],
-        "caveats": net.get("caveats", [])
-        if net
-        else [
-            *caveats_of(spec, pooled, groups, rows, independent),
-            *(doses.get("caveats", []) if doses else []),
-        ],
+        "caveats": told,
         "set_aside": _listed(selected.set_aside),
         "unused": _listed(selected.unused),
         "spec": plain(spec),
     }
-    if result["events"] is not None and result["headline"].absolute is not None:
-        absolute = result["headline"].absolute
+    if result["events"] is not None and (absolute := result["headline"]["absolute"]):
         result["events"]["per_thousand"] = {
-            "estimate": absolute.difference,
-            "ci_low": absolute.difference_low,
-            "ci_high": absolute.difference_high,
+            "estimate": absolute["difference"],
+            "ci_low": absolute["difference_low"],
+            "ci_high": absolute["difference_high"],
         }
     shares = pooled.weights if overall and spec.kind != "network" else None
-    result |= appraisal(spec, result, selected.used, independent, shares, evidence, related)
-    shown: dict[str, Any] = published(plain(result))
+    judged = appraisal(spec, result, selected.used, independent, shares, evidence, related)
+    shown: AnalysisResult = published(plain({**result, **judged}))
     return {**shown, "sentences": sentences_of(shown)}
 
 
@@ -260,9 +273,9 @@ _NOT_POOLED = {"network": "network", "dose_response": "doses"}
 
 def _headline(
     spec: AnalysisSpec,
-    rows: list[dict[str, Any]],
+    rows: list[StudyRow],
     overall: bool,
-    sizes: dict[str, int],
+    sizes: Sizes,
     scored: Instrument,
 ) -> Headline:
     """Return the headline of an analysis; without an estimate where its groups stand alone."""
@@ -273,13 +286,13 @@ def _headline(
 
 def _with_headlines(
     spec: AnalysisSpec,
-    groups: list[dict[str, Any]],
-    independent: list[dict[str, Any]],
+    groups: list[Group],
+    independent: list[StudyRow],
     scored: Instrument,
-) -> list[dict[str, Any]]:
+) -> list[Group]:
     """Return the groups, each that is pooled with a headline of its own."""
 
-    def lead(rows: list[dict[str, Any]]) -> Headline:
+    def lead(rows: list[StudyRow]) -> Headline:
         return headline_of(spec, rows, among=independent, **scored._asdict())
 
     return [
@@ -288,7 +301,7 @@ def _with_headlines(
     ]
 
 
-def sentences_of(result: dict[str, Any]) -> list[str]:
+def sentences_of(result: AnalysisResult) -> list[str]:
     """Return what a published result says, in words."""
     return [
         sentence
@@ -305,7 +318,7 @@ def sentences_of(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _second_engine(fit: RandomEffects) -> dict[str, Any]:
+def _second_engine(fit: RandomEffects) -> SecondEngine:
     """Return who refitted a result, and the bound to which it agrees."""
     found = second_engine(fit)
     return {
@@ -315,10 +328,11 @@ def _second_engine(fit: RandomEffects) -> dict[str, Any]:
     }
 
 
-def _sizes(net: dict[str, Any] | None, independent: list[dict[str, Any]]) -> dict[str, int]:
+def _sizes(net: Network | None, independent: list[StudyRow]) -> Sizes:
     """Return the number of trials and people, and of trials that print no sizes."""
     if net is not None:
-        people = net.get("people", {"n": 0, "without_size": []})
+        nobody: People = {"n": 0, "without_size": []}
+        people = net.get("people", nobody)
         return {
             "k": net.get("k", 0),
             "n_participants": people["n"],
@@ -332,14 +346,14 @@ def _sizes(net: dict[str, Any] | None, independent: list[dict[str, Any]]) -> dic
     }
 
 
-def _arrays(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+def _arrays(rows: list[StudyRow]) -> tuple[np.ndarray, np.ndarray]:
     return (
         np.array([row["estimate"] for row in rows], dtype=float),
         np.array([row["variance"] for row in rows], dtype=float),
     )
 
 
-def _pooled(rows: list[dict[str, Any]], spec: AnalysisSpec) -> Any:
+def _pooled(rows: list[StudyRow], spec: AnalysisSpec) -> Any:
     estimates, variances = _arrays(rows)
     return pool(
         estimates,
@@ -354,18 +368,18 @@ def _pooled(rows: list[dict[str, Any]], spec: AnalysisSpec) -> Any:
     )
 
 
-def _stored(fit: Any) -> dict[str, Any] | None:
+def _stored(fit: Any) -> Pooled | None:
     if fit.k == 0:
         return None
-    return {name: plain(getattr(fit, name)) for name in _POOLED}
+    return plain({name: getattr(fit, name) for name in _POOLED})
 
 
-def _groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _groups(spec: AnalysisSpec, rows: list[StudyRow]) -> list[Group]:
     """Return the groups in the declared order, then by name, each pooled on its own."""
     found = sorted({row["group"] for row in rows})
     order = [name for name in spec.model.group_order if name in found]
     names = [*order, *(name for name in found if name not in order)]
-    groups = []
+    groups: list[Group] = []
     for name in names:
         members = [row for row in rows if row["group"] == name]
         groups.append(
@@ -396,9 +410,9 @@ def group_label(key: str, project: Project) -> str:
 
 
 def _give_weights(
-    groups: list[dict[str, Any]],
-    rows: list[dict[str, Any]],
-    independent: list[dict[str, Any]],
+    groups: list[Group],
+    rows: list[StudyRow],
+    independent: list[StudyRow],
     spec: AnalysisSpec,
 ) -> None:
     """Add each row's share of the weight: of everything, or of its group where rows overlap."""
@@ -410,7 +424,7 @@ def _give_weights(
                 row["weight"] = float(weight)
 
 
-def _give_lights(rows: list[dict[str, Any]], evidence: Evidence) -> set[str]:
+def _give_lights(rows: list[StudyRow], evidence: Evidence) -> set[str]:
     """Add to each row what reviews judged of it, where any was judged; return those at low risk."""
     told = evidence.risk_of_bias.to_dict("records")
     known = {(row["study_id"], row["outcome"]) for row in rows}
@@ -422,7 +436,7 @@ def _give_lights(rows: list[dict[str, Any]], evidence: Evidence) -> set[str]:
     return {study for (study, _), found in judged.items() if found == "low"}
 
 
-def _between_groups(spec: AnalysisSpec, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _between_groups(spec: AnalysisSpec, rows: list[StudyRow]) -> SubgroupTest | None:
     """Return the test for differences between groups, or why there is none."""
     rows = [row for row in rows if row["group"] not in spec.coding.silent]
     groups = [row["group"] for row in rows]
@@ -476,7 +490,7 @@ _LISTED = (
 )
 
 
-def _listed(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _listed(frame: pd.DataFrame) -> list[Excluded]:
     """Return rows that were left, with their reasons."""
     records = frame.reindex(columns=list(_LISTED)).to_dict("records")
     return [plain(record) for record in records]

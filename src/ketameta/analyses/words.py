@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.moderators import level_caveats
+from ketameta.analyses.parts import Caveat, Interval
+from ketameta.analyses.result import AnalysisResult, Group, StudyRow
 from ketameta.formatting import (
     MINUS,
     format_count,
@@ -63,7 +64,7 @@ def measure_words(measure: Measure) -> str:
     return _MEASURE_WORDS.get(measure, measure.label.lower())
 
 
-def main_sentence(result: dict[str, Any]) -> str:
+def main_sentence(result: AnalysisResult) -> str:
     """Return the sentence that opens the section of a result."""
     k = result["k"]
     if k == 0:
@@ -89,11 +90,12 @@ def treatment_label(name: str) -> str:
     return name.replace(PLUS, " + ").replace("_", " ")
 
 
-def network_sentence(result: dict[str, Any], trials: str) -> str:
+def network_sentence(result: AnalysisResult, trials: str) -> str:
     """Return how many treatments a network connects and how consistent it is."""
     net = result["network"]
+    assert net is not None
     measure = Measure(result["measure"])
-    tau = format_number(math.sqrt(net["tau2"]))
+    tau = format_number(math.sqrt(net["tau2"] or 0.0))
     sentence = (
         f"{trials} connect {plural(len(net['nodes']), 'treatment')} (heterogeneity tau {tau}, on "
         f"the scale of the {'log ' if measure.is_ratio else ''}{_MEASURE_WORDS[measure]})."
@@ -110,7 +112,7 @@ def network_sentence(result: dict[str, Any], trials: str) -> str:
     return f"{sentence} Ranked first: {first}; ranks are uncertain."
 
 
-def group_sentences(result: dict[str, Any]) -> list[str]:
+def group_sentences(result: AnalysisResult) -> list[str]:
     """Return one sentence per group where the groups are not pooled together."""
     if result["headline"]["rule"]["code"] != "groups_apart":
         return []
@@ -121,7 +123,7 @@ def group_sentences(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def over_time_sentences(result: dict[str, Any]) -> list[str]:
+def over_time_sentences(result: AnalysisResult) -> list[str]:
     """Return how the effect changes with time, from the joint model and within trials."""
     found = result["over_time"]
     if found is None or found["withheld"] or not found["changes"]:
@@ -143,7 +145,7 @@ def over_time_sentences(result: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def _ci(item: dict[str, Any], measure: Measure) -> str:
+def _ci(item: Interval, measure: Measure) -> str:
     return f"interval {interval_words(item['ci_low'], item['ci_high'], measure)}"
 
 
@@ -159,7 +161,7 @@ def words_of(key: str) -> str:
     return key.replace("_", " ")
 
 
-def prediction_sentence(result: dict[str, Any]) -> str:
+def prediction_sentence(result: AnalysisResult) -> str:
     """Return what a new study would show, or why that is not said."""
     headline = result["headline"]
     if headline["k"] < 2 or headline["estimate"] is None:
@@ -175,7 +177,7 @@ def prediction_sentence(result: dict[str, Any]) -> str:
     )
 
 
-def heterogeneity_sentence(result: dict[str, Any]) -> str:
+def heterogeneity_sentence(result: AnalysisResult) -> str:
     """Return how much the trials differ."""
     headline, pooled = result["headline"], result["pooled"]
     if headline["k"] < 2 or pooled is None or headline["tau"] is None:
@@ -185,7 +187,7 @@ def heterogeneity_sentence(result: dict[str, Any]) -> str:
     if headline["measure"] != result["measure"]:
         return f"{tau} on the scale of the log {measure_words(Measure(headline['measure']))}."
     p = pooled["q_p_value"]
-    more = "more" if p < DIFFERS_BELOW else "not more"
+    more = "more" if p is not None and p < DIFFERS_BELOW else "not more"
     return (
         f"{tau}; I² is {format_percent(pooled['i2'])}, and trials "
         f"differ {more} than chance explains ({format_p(p)} of the Q test)."
@@ -204,15 +206,15 @@ _OF_THE_FIT = ("few_studies", "two_studies", "knapp_hartung_floored")
 def caveats_of(
     spec: AnalysisSpec,
     pooled: Any,
-    groups: list[dict[str, Any]],
-    rows: list[dict[str, Any]],
-    independent: list[dict[str, Any]],
-) -> list[dict[str, str]]:
+    groups: list[Group],
+    rows: list[StudyRow],
+    independent: list[StudyRow],
+) -> list[Caveat]:
     """Return everything a reader must know, once each."""
     overall = is_pooled(spec) or not rows
     beside = _OF_THE_FIT if 2 <= len(independent) < FREQUENTIST_FROM else ()
-    caveats = [
-        dataclasses.asdict(caveat)
+    caveats: list[Caveat] = [
+        {"code": caveat.code, "message": caveat.message}
         for caveat in (pooled.caveats if overall else ())
         if caveat.code not in beside
     ]
@@ -252,7 +254,10 @@ def caveats_of(
         )
     sizes = {group["key"]: len(group["rows"]) for group in groups}
     if spec.kind == "pooled" and spec.model.overall:
-        caveats += [dataclasses.asdict(item) for item in level_caveats(spec.coding, sizes)]
+        caveats += [
+            {"code": item.code, "message": item.message}
+            for item in level_caveats(spec.coding, sizes)
+        ]
     alone = [group["label"] for group in groups if group["label"] and len(group["rows"]) == 1]
     if alone:
         caveats.append(
@@ -274,7 +279,7 @@ def _some(names: list[str]) -> str:
 _MOST_NAMES = 6
 
 
-def _assumed_words(rows: list[dict[str, Any]]) -> str:
+def _assumed_words(rows: list[StudyRow]) -> str:
     """Return each assumption in words with the trials it is made for."""
     trials: dict[str, list[str]] = {}
     for row in rows:

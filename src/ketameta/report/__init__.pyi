@@ -58,8 +58,6 @@ from ketameta.report.provenance import Provenance as Provenance
 from ketameta.report.provenance import link_of as link_of
 from ketameta.report.provenance import records as records
 from ketameta.report.publish import report_files as report_files
-from ketameta.report.publish import results_schema as results_schema
-from ketameta.report.publish import schema_text as schema_text
 from ketameta.report.tables import Cell as Cell
 from ketameta.report.tables import Table as Table
 from ketameta.report.tables import analysis_tables as analysis_tables

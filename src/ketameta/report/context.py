@@ -10,11 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ketameta.analyses.certainty import RATINGS, summary_of_findings
 from ketameta.analyses.claims import UNDER_WAY, UNTOLD, fact_words
 from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
+from ketameta.analyses.result import AnalysisResult
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.errors import ReportError
 from ketameta.evidence.checks.search import flow_of
@@ -233,7 +234,8 @@ def report_context(
     first = front.first_pages(pages, by_name)
     lights = risk_of_bias(results, evidence)
     bias = None if lights is None else plot_view(paths, lights)
-    findings = summary_of_findings(results)
+    typed = cast("Sequence[AnalysisResult]", results)
+    findings = summary_of_findings(typed)
     plot = evidence_map(evidence)
     picture = {"svg": "", "alt": ""} if plot is None else plot_view(paths, plot)
     return {
@@ -270,7 +272,7 @@ def report_context(
         "claims": list(claims),
         "summary_of_findings": findings,
         "certainty_rated": any(row["certainty"] in RATINGS for row in findings),
-        "moderator_tests": moderator_table(results),
+        "moderator_tests": moderator_table(typed),
         "permuted_below": PERMUTED_BELOW,
         "map": {**_map(evidence), "alt": picture["alt"]},
         "studies": studies,

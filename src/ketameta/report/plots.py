@@ -86,7 +86,7 @@ class Plot:
         return _WORDS[self.kind](self.data)
 
 
-def plots_of(result: dict[str, Any], project: Project = NOTHING_DECLARED) -> list[Plot]:
+def plots_of(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> list[Plot]:
     """Return the plots of one result, the forest plot first."""
     found = [Plot("forest", result["name"], forest_data(result, project))]
     for kind, data in (
@@ -532,7 +532,7 @@ def harms_summary(
     return Plot("harms", "harms_summary", data)
 
 
-def _harm(result: dict[str, Any], shared: Sequence[str]) -> Harm:
+def _harm(result: Mapping[str, Any], shared: Sequence[str]) -> Harm:
     headline, events = result["headline"], result["events"]
     more, ratio = headline["absolute"], None
     if headline["estimate"] is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ketameta.analyses.result import AnalysisResult
 from ketameta.analyses.words import interval_words, written
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.formatting import MISSING, format_count, format_number, plural
@@ -360,7 +361,7 @@ class Diff:
     added: tuple[str, ...]
     removed: tuple[str, ...]
     same: int
-    results: dict[str, tuple[dict[str, Any], dict[str, Any]]]
+    results: dict[str, tuple[AnalysisResult, AnalysisResult]]
 
 
 def diff_release(paths: ProjectPaths, release: str | Path, *, say: Say = lambda _: None) -> Diff:
@@ -391,7 +392,7 @@ def diff_release(paths: ProjectPaths, release: str | Path, *, say: Say = lambda 
     evidence, _ = load_evidence(paths)
     specs = load_specs(paths.analyses, known_words(evidence), evidence.project)
     tables = InputTables(evidence)
-    results: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    results: dict[str, tuple[AnalysisResult, AnalysisResult]] = {}
     changes: list[AnalysisChange] = []
     added: list[str] = []
     same = 0
@@ -433,7 +434,7 @@ def find_release(paths: ProjectPaths, release: str | Path) -> Path:
     )
 
 
-def read_results(folder: Path) -> dict[str, dict[str, Any]]:
+def read_results(folder: Path) -> dict[str, AnalysisResult]:
     """Return the results of a folder by name.
 
     Raises
@@ -441,7 +442,7 @@ def read_results(folder: Path) -> dict[str, dict[str, Any]]:
     UsageError
         With every file that is no result.
     """
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, AnalysisResult] = {}
     problems = []
     for path in sorted(folder.glob("*.json")):
         try:

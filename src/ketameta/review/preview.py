@@ -36,6 +36,7 @@ from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Pa
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ketameta.analyses.result import AnalysisResult
     from ketameta.analyses.spec import AnalysisSpec
     from ketameta.evidence.derive import EffectTable
     from ketameta.evidence.findings import Finding
@@ -87,7 +88,7 @@ class Moments:
         self.before, self.after = before, after
         self._tables: dict[Any, tuple[EffectTable, EffectTable]] = {}
         self._chosen: dict[str, tuple[Any, Any]] = {}
-        self._results: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._results: dict[str, tuple[AnalysisResult, AnalysisResult]] = {}
 
     def tables(self, spec: AnalysisSpec) -> tuple[EffectTable, EffectTable]:
         """Return the effects in reach of an analysis, before and after.
@@ -192,7 +193,7 @@ class Moments:
         ]
         return texts[0] != texts[1]
 
-    def results(self, spec: AnalysisSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+    def results(self, spec: AnalysisSpec) -> tuple[AnalysisResult, AnalysisResult]:
         """Return the results of ``spec`` before and after.
 
         Raises
@@ -299,7 +300,7 @@ class Preview:
     set_aside: tuple[LeftRow, ...]
     claims: tuple[tuple[str, str, str], ...]
     warnings: tuple[Finding, ...]
-    results: Mapping[str, tuple[dict[str, Any], dict[str, Any]]]
+    results: Mapping[str, tuple[AnalysisResult, AnalysisResult]]
     questions: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -333,7 +334,7 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
     moments = Moments(before, after)
     changes: list[AnalysisChange] = []
     unchanged: list[str] = []
-    results: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    results: dict[str, tuple[AnalysisResult, AnalysisResult]] = {}
     entered: dict[str, list[str]] = {}
     set_aside: list[LeftRow] = []
     questions: list[str] = []
@@ -478,7 +479,7 @@ def _claims(
     paths: ProjectPaths,
     specs: Sequence[AnalysisSpec],
     moments: Moments,
-    results: Mapping[str, tuple[dict[str, Any], dict[str, Any]]],
+    results: Mapping[str, tuple[AnalysisResult, AnalysisResult]],
 ) -> tuple[tuple[str, str, str], ...]:
     """Return the public claims whose verdict differs."""
     from ketameta.analyses.claims import load_claims, verdict
