@@ -28,7 +28,8 @@ class Page(HTMLParser):
 
 def broken(root: Path) -> list[str]:
     """Return every link that leads nowhere."""
-    pages = {path: Page(path.read_text(encoding="utf-8")) for path in root.rglob("*.html")}
+    own = (path for path in root.rglob("*.html") if "_static" not in path.parts)
+    pages = {path: Page(path.read_text(encoding="utf-8")) for path in own}
     found = []
     for path, page in pages.items():
         for link in page.links:

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 import ketameta as km
 from ketameta import cli
 from ketameta.analyses.spec import AnalysisSpec, _Assumed
+from ketameta.evidence import dictionary_markdown, schema_of
 from ketameta.evidence.project import Project
 
 HERE = Path(__file__).parent
@@ -267,7 +268,20 @@ def _summary(module: str, names: list[str]) -> str:
     ) + "\n```"
 
 
+# --- every column ---------------------------------------------------------------------------------
+
+
+def columns_page() -> str:
+    """Return the data dictionary of a project that declares no words of its own."""
+    text = dictionary_markdown(schema_of(Project.model_construct()))
+    return text.replace(
+        "Written by `ketameta dictionary` from the schema; edit the schema, not this file.",
+        f"{WRITTEN} `data/README.md` of a project says the same with its own words and moderators.",
+    )
+
+
 PAGES = {
+    "columns.md": columns_page,
     "commands.md": commands_page,
     "analysis_file.md": analysis_page,
     "project_file.md": project_page,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -316,6 +317,33 @@ def test_stopping_is_not_an_error_of_the_program(
 
 
 # --- processes ------------------------------------------------------------------------------------
+
+
+def test_the_version_is_said(ketameta) -> None:
+    assert ketameta("--version") == Done(0, f"ketameta {km.__version__}\n", "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_commands(shell: str) -> None:
+    name = f"_KETAMETA_COMPLETE=source_{shell}".split("=")
+    done = subprocess.run(
+        [sys.executable, "-m", "ketameta"], env={**os.environ, name[0]: name[1]},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "ketameta" in done.stdout and "complete" in done.stdout.lower()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_any_console_can_show_a_fit_and_a_question(built: ProjectPaths, encoding: str) -> None:
+    fit = "import ketameta as km; print(km.random_effects([0.1, 0.2, -0.4], [0.1, 0.1, 0.2]))"
+    calls = (["-c", fit], ["-m", "ketameta", "run", "rapid", "--root", str(built.root)])
+    for call in calls:
+        done = subprocess.run(
+            [sys.executable, *call], env={**os.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True, timeout=120, check=True,
+        )  # fmt: skip
+        text = done.stdout.decode(encoding)
+        assert ("\u2212" if encoding == "utf-8" else "-") in text and "?" not in text.split("\n")[0]
 
 
 def heavy_modules(*arguments: object) -> list[str]:
