@@ -81,7 +81,7 @@ MOST = {"modules": 203, "lines": 61_100, "satellites": 21, "untyped dictionaries
 #: What a satellite's docstring says when it is a room of its own on purpose.
 REASON = "A room of its own because"
 #: Satellites that do not say so yet: fold them into their reader, or give the reason.
-SILENT: set[str] = {}
+SILENT: set[str] = set()
 #: Folders that are rebuilt next: their rooms are entered as they are.
 REBUILT: tuple[str, ...] = ()
 #: Rooms that tests enter by their own door: private helpers, attributes that a test replaces, and
