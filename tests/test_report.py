@@ -452,6 +452,16 @@ def test_harms_known_elsewhere_stand_among_the_harms_and_not_as_untested() -> No
         assert "not tested" not in lines[name].verdict
 
 
+def test_each_question_says_what_its_answer_means_and_what_it_does_not() -> None:
+    for page in committed_context()["pages"]:
+        text = committed_pages()[page.file]
+        assert page.part(""), page.key
+        if not page.untested:
+            for heading in ("What it means", "What it does not mean"):
+                assert page.part(heading), page.key
+                assert f"<h2>{heading}</h2>" in text
+
+
 def test_empty_questions_stand_in_one_table() -> None:
     empty = {name for name, r in committed_context()["results"].items() if r["k"] == 0}
     table = committed_context()["untested"]

@@ -258,6 +258,14 @@ class Writer:
         return cells
 
 
+def _used(members: Sequence[ForestRow], pool: Pool | None) -> list[ForestRow]:
+    """Return the rows behind a pool; a trial whose own ratio has no bound may be one of them."""
+    shown = [row for row in members if not row.excluded]
+    if pool is not None and pool.k == len(shown):
+        return shown
+    return [row for row in shown if row.estimate is not None]
+
+
 def arm_words(value: str) -> str:
     """Return the name of an intervention as readers see it: words, not the data's keys."""
     return look.clean((value or MISSING).replace("_", " ").replace(" / ", ", "))
@@ -355,7 +363,7 @@ class Reader:
         self, group: Group, members: Sequence[ForestRow], index: int, predictions: bool
     ) -> list[ForestRow]:
         """Return the rows under a group's trials."""
-        used = [row for row in members if not row.excluded and row.estimate is not None]
+        used = _used(members, group.pool)
         if not members:
             return [ForestRow("empty", "No eligible trials", group=index)]
         if group.pool is None:
@@ -369,7 +377,7 @@ class Reader:
     def overall(self, members: Sequence[ForestRow], titled: bool) -> list[ForestRow]:
         """Return the rows under all trials."""
         forest = self.forest
-        used = [row for row in members if not row.excluded and row.estimate is not None]
+        used = _used(members, forest.pool)
         rows: list[ForestRow] = []
         if not members:
             rows += [] if titled else [ForestRow("empty", "No eligible trials")]
