@@ -14,23 +14,27 @@ from ketameta.report import claim_rows, empty_words, finding_rows, moderator_row
 from report_pages import committed_context, committed_pages, committed_results
 
 
-def shown(result: dict, pooled: dict) -> tuple[str, str]:
-    measure = Measure(result["measure"])
+def shown(found: dict) -> tuple[str, str]:
+    measure = Measure(found["measure"])
     return (
-        written(pooled["estimate"], measure),
-        f"({interval_words(pooled['ci_low'], pooled['ci_high'], measure)})",
+        written(found["estimate"], measure),
+        f"{interval_words(found['ci_low'], found['ci_high'], measure)})",
     )
 
 
 def mains(result: dict) -> list[tuple[dict, int]]:
-    """Return the pooled results that the summary of findings has a row for."""
+    """Return the estimates that the summary of findings has a row for."""
     if result["over_time"] or result["kind"] == "network":
         return []
     if result["kind"] == "dose_response":
-        return [(result["dose_response"]["linear"]["slope"], result["k"])]
-    if result["pooled"] is not None:
-        return [(result["pooled"], result["k"])]
-    return [(group["pooled"], len(group["rows"])) for group in result["groups"] if group["pooled"]]
+        doses = result["dose_response"]
+        if doses["withheld"] or doses["linear"]["withheld"]:
+            return []
+        return [({**doses["linear"]["slope"], "measure": result["measure"]}, result["k"])]
+    if result["headline"]["rule"]["code"] == "groups_apart":
+        groups = [group for group in result["groups"] if group["headline"]]
+        return [(group["headline"], len(group["rows"])) for group in groups]
+    return [(result["headline"], result["k"])] if result["k"] else []
 
 
 def test_the_summary_of_findings_has_the_numbers_of_the_analyses() -> None:
@@ -38,12 +42,14 @@ def test_the_summary_of_findings_has_the_numbers_of_the_analyses() -> None:
     for result in committed_results():
         rows = [row for row in summary_of_findings([result]) if row["k"]]
         assert len(rows) == len(mains(result)), result["name"]
-        for row, (pooled, k) in zip(rows, mains(result), strict=True):
-            estimate, interval = shown(result, pooled)
-            assert f" {estimate}" in row["effect"] and interval in row["effect"], row
+        for row, (led, k) in zip(rows, mains(result), strict=True):
             assert row["k"] == k
-            crosses = pooled["ci_low"] <= 0 <= pooled["ci_high"]
-            assert (row["direction"] == "includes no difference") == crosses, row
+            if None in (led["estimate"], led["ci_low"], led["ci_high"]):
+                continue
+            estimate, interval = shown(led)
+            assert f" {estimate}" in row["effect"] and interval in row["effect"], row
+            crosses = led["ci_low"] <= 0 <= led["ci_high"]
+            assert ("includes no difference" in row["direction"]) == crosses, row
             compared += 1
         if len(rows) == 1 and result["n_participants"] and result["pooled"]:
             assert format_count(result["n_participants"]) in rows[0]["people"]
@@ -85,19 +91,10 @@ def test_the_certainty_table_has_the_numbers_of_the_analyses() -> None:
     for result in committed_results():
         for found in result["certainty"]["assessments"]:
             words = " ".join(s for domain in found["domains"] for s in domain["words"])
-            pooled = (
-                next(p for p, _ in mains({**result, "over_time": None}))
-                if not found["group"]
-                else next(
-                    group["pooled"]
-                    for group in result["groups"]
-                    if group["label"] == found["group"]
-                )
-            )
-            if pooled["ci_low"] is not None:
-                interval = interval_words(
-                    pooled["ci_low"], pooled["ci_high"], Measure(result["measure"])
-                )
+            groups = {group["label"]: group["headline"] for group in result["groups"]}
+            led = groups[found["group"]] if found["group"] else result["headline"]
+            if led["ci_low"] is not None and led["ci_high"] is not None:
+                interval = shown(led)[1].rstrip(")")
                 assert f"The interval, {interval}," in words, result["name"]
 
 
