@@ -381,7 +381,8 @@ def _drawn(r: Metafor) -> list[Row]:
     def ours(kind: str) -> Callable[[], None]:
         def draw() -> None:
             axes = fit.forest()
-            axes.figure.savefig(io.BytesIO(), format=kind)
+            with tempfile.TemporaryDirectory() as name:
+                km.plots.save(axes, Path(name) / f"forest.{kind}", dpi=100)
             plt.close(axes.figure)
 
         return draw
