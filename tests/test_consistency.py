@@ -10,7 +10,7 @@ import pytest
 from ketameta.analyses import interval_words, summary_of_findings, written
 from ketameta.formatting import format_count, format_p
 from ketameta.measures import Measure
-from ketameta.report import claim_rows, empty_words, finding_rows, moderator_rows, tables_of
+from ketameta.report import claim_rows, moderator_rows, pdf_data, tables_of
 from report_pages import committed_context, committed_pages, committed_results
 
 
@@ -141,14 +141,14 @@ def test_the_evidence_map_is_a_figure_whose_alternative_counts_the_gaps() -> Non
     assert numbers.count("0") == empty
 
 
-def test_the_pdf_has_the_findings_and_the_moderators() -> None:
+def test_the_pdfs_have_the_findings_and_the_moderators() -> None:
     context = committed_context()
-    findings = context["summary_of_findings"]
-    rows = finding_rows(findings)
-    assert len(rows) == sum(row["k"] > 0 for row in findings)
-    assert rows[0][4].startswith(next(row["effect"] for row in findings if row["k"]))
-    assert f"({sum(row['k'] == 0 for row in findings)} questions)" in empty_words(findings)
-    assert empty_words([]) == ""
+    results = context["results"].values()
+    article, rest = (pdf_data(context, document) for document in ("report", "supplement"))
+    assert article["findings"]["rows"] == context["clinicians"].texts
+    assert article["untested"] == [result["title"] for result in results if not result["k"]]
+    assert rest["all_findings"]["rows"] == context["all_findings"].texts
+    assert rest["untested"]["rows"] == context["untested"].texts
     for row, made in zip(
         context["moderator_tests"], moderator_rows(context["moderator_tests"]), strict=True
     ):

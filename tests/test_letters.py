@@ -202,7 +202,7 @@ def listed(odd: Any, monkeypatch: pytest.MonkeyPatch, context: dict[str, Any]) -
         return real(data, *rest)
 
     monkeypatch.setattr(pdf_module, "_typeset", kept)
-    return render_pdf(context, odd, {}), seen
+    return render_pdf(context, odd, {}, "supplement"), seen
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def no_figures(tmp_path, monkeypatch):
     })  # fmt: skip
     figures = tmp_path / "reports" / "figures"
     figures.mkdir(parents=True)
-    (figures / "evidence_map.svg").write_text(
+    (figures / "risk_of_bias.svg").write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 9"><text y="8">明 &amp; b</text>'
         "</svg>",
         encoding="utf-8",
@@ -235,7 +235,7 @@ def test_what_cannot_be_shown_is_marked_and_listed(no_figures, monkeypatch):
 
 
 def test_a_report_without_such_letters_has_no_list(no_figures, monkeypatch):
-    (no_figures.figures / "evidence_map.svg").write_text(
+    (no_figures.figures / "risk_of_bias.svg").write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 9"/>', encoding="utf-8"
     )
     _, seen = listed(no_figures, monkeypatch, changed(citation="Παπαδόπουλος محمد"))
@@ -252,14 +252,14 @@ def test_a_text_that_is_refused_as_a_whole_is_set_in_the_report_s_font(no_figure
         return real(data, *rest)
 
     monkeypatch.setattr(pdf_module, "_typeset", refuses_once)
-    content = render_pdf(changed(citation="محمد Παπα"), no_figures, {})
+    content = render_pdf(changed(citation="محمد Παπα"), no_figures, {}, "supplement")
     assert content.startswith(b"%PDF") and len(calls) == 2
     assert calls[1]["references"][0]["citation"] == f"{MARK * 4} Παπα"
 
 
 @pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed")
 def test_the_pdf_prints_what_it_lists(odd, tmp_path):
-    text = read_back((odd.reports / "report.pdf").read_bytes(), tmp_path)
+    text = read_back((odd.reports / "supplement.pdf").read_bytes(), tmp_path)
     assert "Characters that this PDF cannot show" in text
     assert "U+738B U+5C0F U+660E" in " ".join(text.split())
     assert "Παπαδόπουλος" in text

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import typst
+from matplotlib.image import imread
 
-from ketameta.errors import ReportError
+from ketameta.errors import ReportError, UsageError
 from ketameta.paths import ProjectPaths
+from ketameta.report import DOCUMENTS, pdf_data, render_pdf
 from ketameta.report import pdf as pdf_module
-from ketameta.report import pdf_data, render_pdf
 from ketameta.typesetter import STANDARDS
 from report_pages import committed_build, committed_context
 
@@ -26,11 +31,97 @@ def typeset() -> bytes:
     return render_pdf(committed_context(), committed_build(), ATTACHED)
 
 
-def test_it_declares_both_standards(typeset: bytes) -> None:
+@pytest.fixture(scope="module")
+def both(typeset: bytes) -> dict[str, bytes]:
+    rest = render_pdf(committed_context(), committed_build(), ATTACHED, "supplement")
+    return {"report": typeset, "supplement": rest}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_it_declares_both_standards(both: dict[str, bytes], document: str) -> None:
     # The compiler refuses a document that breaks a standard it is asked for; XMP states both.
     assert STANDARDS == ("ua-1", "a-3a")
-    assert b"pdfuaid:part>1<" in typeset
-    assert b"pdfaid:part>3<" in typeset and b"pdfaid:conformance>A<" in typeset
+    assert b"pdfuaid:part>1<" in both[document]
+    assert b"pdfaid:part>3<" in both[document] and b"pdfaid:conformance>A<" in both[document]
+
+
+def test_an_unknown_document_is_refused() -> None:
+    with pytest.raises(UsageError, match="document is 'artcle'"):
+        render_pdf(committed_context(), committed_build(), {}, "artcle")
+
+
+# --- pages ----------------------------------------------------------------------------------------
+
+#: Pixels per inch of a page under test, and the strip along its edges that holds nothing, in mm:
+#: what is cropped by the page reaches its edge.
+PPI, EDGE = 40.0, 8.0
+#: A figure that is no larger stands at its own size, so that its letters are those of print.
+WIDEST, TALLEST = 180.1, 242.0
+
+
+@cache
+def pages_of(document: str) -> list[np.ndarray]:
+    """Every page of a document as a picture, typeset by the same call."""
+    compile_ = typst.compile
+
+    def as_pictures(source: Any, **how: Any) -> Any:
+        del how["pdf_standards"], how["timestamp"]
+        return compile_(source, **{**how, "format": "png", "ppi": PPI})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typst, "compile", as_pictures)
+        made: Any = render_pdf(committed_context(), committed_build(), {}, document)
+    return [imread(io.BytesIO(page))[:, :, :3].min(axis=2) for page in made]
+
+
+def test_the_article_has_a_dozen_pages_at_most() -> None:
+    assert 4 <= len(pages_of("report")) <= 12
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_page_is_drawn_and_nothing_reaches_its_edges(document: str) -> None:
+    edge = round(EDGE / 25.4 * PPI)
+    for number, page in enumerate(pages_of(document), start=1):
+        assert page.shape == pytest.approx((11.69 * PPI, 8.27 * PPI), abs=1)
+        assert np.mean(page < 0.7) > 0.002, f"page {number} is empty"
+        border = (page[:edge], page[-edge:], page[:, :edge], page[:, -edge:])
+        assert min(strip.min() for strip in border) > 0.98, f"page {number} is cropped"
+
+
+def sizes(path: Path) -> tuple[float, float]:
+    """Width and height of an SVG in millimetres."""
+    found = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', path.read_text("utf-8")[:600])
+    assert found, path.name
+    return float(found[1]) / 72 * 25.4, float(found[2]) / 72 * 25.4
+
+
+def test_every_figure_is_set_in_letters_of_print() -> None:
+    paths = committed_build()
+    cut = {path.stem.partition(".page-")[0] for path in paths.pages.glob("*.svg")}
+    whole = [path for path in paths.figures.glob("*.svg") if path.stem not in cut]
+    for path in [*whole, *paths.pages.glob("*.svg")]:
+        width, height = sizes(path)
+        assert width <= WIDEST and height <= TALLEST, f"{path.name} would be made smaller"
+
+
+def test_a_figure_of_several_pages_repeats_its_head_and_ends_with_its_notes() -> None:
+    paths = committed_build()
+    cut = {path.stem.partition(".page-")[0] for path in paths.pages.glob("*.svg")}
+    assert cut
+    for name in cut:
+        pages = [path.read_text("utf-8") for path in sorted(paths.pages.glob(f"{name}.page-*"))]
+        assert len(pages) > 1
+        whole = (paths.figures / f"{name}.svg").read_text("utf-8")
+        for page in pages:
+            assert page.count('class="header"') == whole.count('class="header"')
+            assert 'class="null_line"' in page and 'class="direction"' in page
+        notes = [page.count('class="footnote"') for page in pages]
+        assert notes == [0] * (len(pages) - 1) + [whole.count('class="footnote"')]
+        rows = sum(page.count('class="study_marker"') for page in pages)
+        assert rows >= len(pages) and "(continued, 2 of" in pages[1]
+
+
+# --- what it says ---------------------------------------------------------------------------------
 
 
 def test_a_picture_without_words_is_refused(
@@ -38,9 +129,9 @@ def test_a_picture_without_words_is_refused(
 ) -> None:
     real = pdf_data
 
-    def without_words(context: Any) -> dict[str, Any]:
-        data = real(context)
-        data["map"]["alt"] = None
+    def without_words(context: Any, document: str) -> dict[str, Any]:
+        data = real(context, document)
+        data["map_figure"]["alt"] = None
         return data
 
     monkeypatch.setattr(pdf_module, "pdf_data", without_words)
@@ -71,16 +162,17 @@ def test_results_effects_and_inputs_are_attached(typeset: bytes) -> None:
 
 
 def test_every_picture_has_words() -> None:
-    for section in pdf_data(committed_context())["sections"]:
+    for section in pdf_data(committed_context(), "supplement")["sections"]:
         for analysis in section["analyses"]:
             assert analysis["figures"]
             for figure in analysis["figures"]:
                 assert len(figure["alt"]) > 20
 
 
-def test_the_template_types_no_number_and_evaluates_no_text() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_template_types_no_number_and_evaluates_no_text(document: str) -> None:
     folder = Path(pdf_module.__file__).parent / "templates"
-    text = (folder / "report.typ").read_text(encoding="utf-8")
+    text = (folder / f"{document}.typ").read_text(encoding="utf-8")
     assert "eval(" not in text
     prose = [line.partition("[")[2] for line in text.splitlines() if "[" in line]
     words = [re.sub(r"#[\w.()\"+ -]+", " ", line) for line in prose]
@@ -90,9 +182,11 @@ def test_the_template_types_no_number_and_evaluates_no_text() -> None:
 
 
 def test_every_text_of_the_pdf_comes_from_the_context() -> None:
-    data = pdf_data(committed_context())
+    data = pdf_data(committed_context(), "supplement")
     sentences = {
-        " ".join(result["sentences"]) for result in committed_context()["results"].values()
+        " ".join(result["sentences"])
+        for result in committed_context()["results"].values()
+        if result["k"]
     }
     shown = {a["sentences"] for section in data["sections"] for a in section["analyses"]}
     assert shown == sentences
@@ -113,4 +207,4 @@ def test_other_programs_read_it(typeset: bytes, tmp_path: Path, name: str) -> No
     if name == "pdfinfo":
         assert re.search(r"Tagged:\s+yes", out)
     else:
-        assert "Key findings" in out
+        assert "What was found" in out

@@ -143,6 +143,7 @@ def test_a_changed_cell_recomputes_only_the_analyses_it_reaches(
         "reports/questions/mood.html",
         "reports/methods.html",
         "reports/report.pdf",
+        "reports/supplement.pdf",
         "reports/manifest.json",
         "reports/tables/analysis-rapid.csv",
         "reports/tables/companions.csv",
@@ -173,7 +174,8 @@ def test_a_new_trial_touches_the_files_that_it_changes_and_no_others(
     changed = {name for name in after if after[name] != before.get(name)}
     # The page, its PDF and the manifest carry the hash of the data; the tables list all trials.
     always = {f"reports/{name}" for name in
-              ("report.html", "report.pdf", "manifest.json", "effects.csv")}  # fmt: skip
+              ("report.html", "report.pdf", "supplement.pdf", "manifest.json",
+               "effects.csv")}  # fmt: skip
     lists = {f"reports/tables/{name}.csv" for name in
              ("companions", "pooled_results", "rows_used", "summary_of_findings", "studies",
               "routes", "evidence_map", "moderators")}  # fmt: skip

@@ -141,7 +141,7 @@ def test_what_the_zip_holds_builds_the_same_report(project: ProjectPaths, tmp_pa
     again = project_paths(tmp_path / "out" / "ketameta")
     rebuilt(again)
     assert reproduction_zip(again) == packed
-    for name in ("report.html", "report.pdf", "effects.csv", "manifest.json"):
+    for name in ("report.html", "report.pdf", "supplement.pdf", "effects.csv", "manifest.json"):
         assert (again.reports / name).read_bytes() == (project.reports / name).read_bytes(), name
 
 

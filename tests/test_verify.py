@@ -268,6 +268,7 @@ ATTACKS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a comment after the page": ("report.html", append(b"<!-- x -->")),
     "a byte of the PDF": ("report.pdf", one_byte),
     "bytes after the PDF": ("report.pdf", append(b"\n")),
+    "a byte of the supplement": ("supplement.pdf", one_byte),
     "a digit of a figure": ("figures/rapid.svg", lambda p: one_digit(p, 'd="M')),
     "a script in a figure": ("figures/rapid.svg", edit(b"</svg>", b"<script>1</script></svg>")),
     "a space in the claims": ("claims.json", append(b" ")),

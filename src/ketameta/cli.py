@@ -648,7 +648,7 @@ def report(
     ] = "",
     root: Root = Path(),
 ) -> None:
-    """Build reports/: effects, results, figures, report.html, report.pdf and the manifest.
+    """Build reports/: effects, results, figures, pages, both PDFs and the manifest.
 
     Only what changed since the last build is computed again. Ends with 1, and writes nothing, when
     the data or an analysis file must be mended first. With the name of a question or analysis,

@@ -24,7 +24,7 @@ MARK = "\ufffd"
 #: A document of nothing but the characters asked about, in the font of the report.
 _QUESTION = b"""
 #set document(title: "question", date: datetime(year: 2000, month: 1, day: 1))
-#set text(font: "Libertinus Serif", lang: "en", fallback: sys.inputs.alone == "")
+#set text(font: "DejaVu Sans", lang: "en", fallback: sys.inputs.alone == "")
 #for one in json(bytes(sys.inputs.asked)) [#one #parbreak()]
 """
 #: So many neighbours in Unicode are asked about at once.

@@ -38,9 +38,8 @@ from ketameta.report.manifest import result_changes as result_changes
 from ketameta.report.manifest import source_files as source_files
 from ketameta.report.manifest import stated_outputs as stated_outputs
 from ketameta.report.manifest import text_hash as text_hash
+from ketameta.report.pdf import DOCUMENTS as DOCUMENTS
 from ketameta.report.pdf import claim_rows as claim_rows
-from ketameta.report.pdf import empty_words as empty_words
-from ketameta.report.pdf import finding_rows as finding_rows
 from ketameta.report.pdf import moderator_rows as moderator_rows
 from ketameta.report.pdf import pdf_data as pdf_data
 from ketameta.report.pdf import render_pdf as render_pdf

@@ -255,6 +255,7 @@ def index_html(paths: ProjectPaths) -> str:
             for name, words in (
                 ("report.html", "Report"),
                 ("report.pdf", "Report as PDF"),
+                ("supplement.pdf", "Supplement as PDF"),
                 ("effects.csv", "Every effect"),
                 ("manifest.json", "Manifest"),
                 (REPRODUCE, "Everything needed to build it again"),

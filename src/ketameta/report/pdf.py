@@ -1,4 +1,4 @@
-"""Typesets the report as PDF, from the same context as the page.
+"""Typesets the report as two PDFs, from the same context as the pages: article and supplement.
 
 Texts reach the typesetter as data, so nothing in them can act as markup. What its fonts cannot
 show is marked in the text and listed at the end; no character stops the report.
@@ -9,6 +9,7 @@ A room of its own because texts become typeset pages here and nowhere else.
 from __future__ import annotations
 
 import json
+import math
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +18,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ketameta.errors import ReportError
+from ketameta.errors import ReportError, check_choice
 from ketameta.evidence.textfiles import harmless
 from ketameta.formatting import format_count, format_p, plural
 from ketameta.paths import ProjectPaths
-from ketameta.report import prose
 from ketameta.report.html import words_of_code
+from ketameta.report.tables import Table
 from ketameta.typesetter import MARK, STANDARDS, codes, fonts, not_shown
+
+#: The article of a dozen pages, and everything else. Each has a template of its name.
+DOCUMENTS = ("report", "supplement")
 
 
 def claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -65,31 +69,6 @@ def _found(row: Mapping[str, Any]) -> str:
     return f"{group}{plural(row['k'], 'trial')}, {people}; {row['effect']}, {row['direction']}"
 
 
-def finding_rows(findings: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return the summary of findings of the questions with a trial."""
-    return [
-        [
-            row["title"],
-            row["directness"],
-            str(row["k"]),
-            row["people"],
-            f"{row['effect']}; {row['direction']}",
-            row["absolute"],
-            row["certainty"].partition(":")[0],
-        ]
-        for row in findings
-        if row["k"] > 0
-    ]
-
-
-def empty_words(findings: Sequence[Mapping[str, Any]]) -> str:
-    """Return the questions without a trial."""
-    empty = [row["title"] for row in findings if row["k"] == 0]
-    if not empty:
-        return ""
-    return f"No eligible trial ({plural(len(empty), 'question')}): {'; '.join(empty)}."
-
-
 def moderator_rows(tests: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return every moderator with its test, or why there is none."""
     return [
@@ -129,7 +108,10 @@ _ATTACHED = (
 
 
 def render_pdf(
-    context: Mapping[str, Any], paths: ProjectPaths, attachments: Mapping[str, str]
+    context: Mapping[str, Any],
+    paths: ProjectPaths,
+    attachments: Mapping[str, str],
+    document: str = "report",
 ) -> bytes:
     """Return the report as PDF/UA-1 and PDF/A-3a; the same bytes for the same context.
 
@@ -140,7 +122,8 @@ def render_pdf(
     paths : ProjectPaths
         Where the figures are.
     attachments : mapping
-        Text of each attached file by its name.
+        Text of each attached file by its name; only the article has any.
+    document : {"report", "supplement"}
 
     Raises
     ------
@@ -155,29 +138,37 @@ def render_pdf(
     """
     import typst
 
-    data: dict[str, Any] = {**pdf_data(context), "attachments": _listed_attachments(attachments)}
+    check_choice("document", document, DOCUMENTS)
+    attached = attachments if document == DOCUMENTS[0] else {}
+    data: dict[str, Any] = {
+        **pdf_data(context, document), "attachments": _listed_attachments(attached)
+    }  # fmt: skip
+    wanted = _figure_names(data)
     pictures = {
         path.name: path.read_text(encoding="utf-8")
         for path in sorted([*paths.figures.glob("*.svg"), *paths.pages.glob("*.svg")])
+        if path.stem in wanted
     }
     for alone in (False, True):
         try:
-            return _typeset(*_showable(data, pictures, alone=alone), attachments)
+            return _typeset(*_showable(data, pictures, alone=alone), attached, document)
         except typst.TypstError as error:
             refused = error
     raise ReportError(f"the PDF could not be typeset: {refused}") from refused
 
 
 def _typeset(
-    data: Mapping[str, Any], pictures: Mapping[str, str], attachments: Mapping[str, str]
-) -> bytes:
+    data: Mapping[str, Any], pictures: Mapping[str, str], attachments: Mapping[str, str],
+    document: str,
+) -> bytes:  # fmt: skip
     """Return the PDF of texts and figures, all of which it can show."""
     import typst
 
     with tempfile.TemporaryDirectory(prefix="ketameta-pdf-") as folder:
         root = Path(folder)
-        template = files("ketameta.report").joinpath("templates/report.typ")
-        (root / "report.typ").write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+        for name in ("style.typ", f"{document}.typ"):
+            template = files("ketameta.report").joinpath(f"templates/{name}")
+            (root / name).write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
         text = json.dumps(data, ensure_ascii=False, allow_nan=False)
         (root / "report.json").write_text(text, encoding="utf-8")
         (root / "figures").mkdir()
@@ -187,7 +178,7 @@ def _typeset(
         for name, content in attachments.items():
             (root / "attached" / name).write_text(content, encoding="utf-8", newline="\n")
         made: bytes = typst.compile(
-            str(root / "report.typ"),
+            str(root / f"{document}.typ"),
             root=str(root),
             format="pdf",
             font_paths=fonts(),
@@ -257,48 +248,70 @@ def _listed_attachments(attachments: Mapping[str, str]) -> list[dict[str, str]]:
     ]
 
 
-def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every text of the PDF, in the order of its pages; nothing but plain values."""
-    search = context["search"]
-    gap, about = context["gap"], context["project"].project
-    verdict = [text for text in (gap["verdict"], gap["more"]) if text] or [about.question]
-    changes = context["changes"]
-    if not changes["version"]:
-        changed = ["Nothing has been released yet; this is the first edition."]
-    elif not changes["items_changed"]:
-        changed = [f"No result differs from release {changes['version']}."]
-    else:
-        changed = [f"{item['title']}: {item['words']}" for item in changes["items_changed"]]
-    flow = context["flow"]
-    return {
-        "title": context["title"],
+def pdf_data(context: Mapping[str, Any], document: str = "report") -> dict[str, Any]:
+    """Return every text of a PDF, in the order of its pages; nothing but plain values."""
+    search, living, about = context["search"], context["living"], context["project"].project
+    shared = {
         "lead": context["lead"],
         "author": about.authors,
         "keywords": list(about.keywords),
         "stamp": f"ketameta {context['versions']['ketameta']} \u00b7 data {context['stamp']} "
         f"\u00b7 results {context['results_stamp']}",
-        "closed": [int(part) for part in context["living"]["searched"].split("-") if part],
-        "dates": f"Extraction closed {context['living']['searched']}; "
-        f"next search due {context['living']['due']}."
-        if context["living"]["due"]
+        "closed": [int(part) for part in living["searched"].split("-") if part],
+        "dates": f"Extraction closed {living['searched']}; next search due {living['due']}."
+        if living["due"]
         else f"{search['search']['kind']}.",
-        "verdict": verdict,
-        "plain": [
-            *_headed(context["plain_summary"]),
-            {"heading": "What this does not mean", "sentences": list(context["not_meant"])},
-        ],
+        "methods": list(context["methods"]),
+        "limitations": list(context["limitations"]),
+        "check": context["check_words"],
+        "citation": context["citation"],
+    }
+    made = _article(context) if document == DOCUMENTS[0] else _supplement(context)
+    return {**shared, **made}
+
+
+def _article(context: Mapping[str, Any]) -> dict[str, Any]:
+    views, drawn = context["views"], context["map_figure"]
+    return {
+        "title": context["title"],
+        "answer": [words for _, said in context["answer"] for words in said],
         "abstract": _headed(context["abstract"]),
-        "findings": [
-            {**item, "doubts": "; ".join(item["doubts"]) or "nothing noted"}
-            for item in context["findings"]
+        "findings": _table(context["clinicians"]),
+        "questions": [
+            {
+                "title": page.title,
+                "sentences": page.part(""),
+                "others": _headed(page.others),
+                "summaries": [
+                    figure
+                    for view in context["page_figures"].get(page.key, ())
+                    for figure in _pages(view)
+                ],
+                "figures": [
+                    _pages(views[name])[0] for name in page.analyses if views[name]["k"] > 1
+                ],
+            }
+            for page in context["pages"]
+            if not page.untested
         ],
-        "changes": changed,
-        "claims": claim_rows(context["claims"]),
-        "summary": finding_rows(context["summary_of_findings"]),
-        "empty": empty_words(context["summary_of_findings"]),
-        "moderators": moderator_rows(context["moderator_tests"]),
-        "map": _map(context["map"]),
+        "untested": [view["title"] for view in views.values() if not view["k"]],
+        "map": bool(drawn["svg"]),
+        "map_figure": {"name": "evidence_map", "alt": drawn["alt"]},
+        "claims": [[line.claim, line.verdict] for line in context["claim_lines"]],
+        "who": [list(item) for item in context["who"]],
+    }
+
+
+def _supplement(context: Mapping[str, Any]) -> dict[str, Any]:
+    search, flow, bias = context["search"], context["flow"], context["bias_figure"]
+    return {
+        "title": f"Supplement: {context['title']}",
+        "all_findings": _table(context["all_findings"]),
+        "untested": _table(context["untested"]),
         "sections": [_section(section) for section in context["sections"]],
+        "moderators": moderator_rows(context["moderator_tests"]),
+        "claims": claim_rows(context["claims"]),
+        "map": _table(context["map_table"]),
         "studies": [
             [
                 row["label"],
@@ -311,8 +324,8 @@ def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "bias": context["no_risk_of_bias"]
         if not context["risk_of_bias"]
-        else f"Judged in {plural(len(context['risk_of_bias']), 'row')}; the page lists them.",
-        "methods": list(context["methods"]),
+        else f"Judged in {plural(len(context['risk_of_bias']), 'row')}; the pages list them.",
+        "bias_figures": [] if bias is None else _pages(bias),
         "routes": [
             [row["description"], row["source"], str(row["count"])] for row in context["routes"]
         ],
@@ -355,10 +368,7 @@ def pdf_data(context: Mapping[str, Any]) -> dict[str, Any]:
             f"{label} {count}" for label, count in context["registry_counts"]
         ),
         "exclusions": [[reason, str(count)] for reason, count in context["exclusion_reasons"]],
-        "limitations": list(context["limitations"]),
         "glossary": [{"term": term.name, "meaning": term.meaning} for term in context["glossary"]],
-        "check": prose.CHECK,
-        "citation": context["citation"],
         "references": [
             {
                 "number": str(row["number"]),
@@ -375,23 +385,31 @@ def _headed(parts: Any) -> list[dict[str, Any]]:
     return [{"heading": heading, "sentences": list(said)} for heading, said in parts]
 
 
-def _map(found: Mapping[str, Any]) -> dict[str, Any]:
-    rows = [
-        [
-            row["label"],
-            *(
-                plural(cell["trials"], "trial")
-                + (f", {format_count(cell['participants'])} people" if cell["participants"] else "")
-                for cell in row["cells"]
-            ),
-        ]
-        for row in found["rows"]
+def _table(table: Table | None) -> dict[str, Any] | None:
+    """Return a table of the report as plain values; ``None`` where it has no row.
+
+    ``shares`` of the width go by the root of how much a column says; a column of numbers has none.
+    """
+    if table is None or not table.rows:
+        return None
+    columns = zip(table.columns, zip(*table.texts, strict=True), strict=True)
+    shares = [
+        None
+        if column.kind == "n"
+        else max(math.sqrt(sum(map(len, texts)) / len(texts)), len(column.label) / 2.2, 2.5)
+        for column, texts in columns
     ]
     return {
-        "alt": found["alt"],
-        "columns": list(found["columns"]),
-        "rows": rows,
-    }
+        "caption": table.caption, "header": table.header, "shares": shares, "rows": table.texts
+    }  # fmt: skip
+
+
+def _figure_names(value: Any) -> set[str]:
+    """Return the names of the figures that texts of a PDF stand beside."""
+    if isinstance(value, Mapping):
+        own = {str(value["name"])} if {"name", "alt"} <= set(value) else set()
+        return own.union(*map(_figure_names, value.values()))
+    return set().union(*map(_figure_names, value)) if isinstance(value, list) else set()
 
 
 def _pages(figure: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -403,6 +421,10 @@ def _pages(figure: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+#: Tables of an analysis that the supplement prints, in order.
+_TABLES = ("beside", "companions", "over_time", "doses", "network")
+
+
 def _section(section: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": section["title"],
@@ -412,7 +434,8 @@ def _section(section: Mapping[str, Any]) -> dict[str, Any]:
             {
                 "name": item["name"],
                 "title": item["title"],
-                "tags": f"{item['tag']} \u00b7 {item['status']} \u00b7 {item['measure_label']}",
+                "tags": f"{item['directness']} evidence \u00b7 {item['status']} \u00b7 "
+                f"{item['measure_label']}",
                 "question": item["question"],
                 "sentences": " ".join(item["sentences"]),
                 "figures": [
@@ -422,10 +445,18 @@ def _section(section: Mapping[str, Any]) -> dict[str, Any]:
                 "caveats": [caveat["message"] for caveat in item["caveats"]],
                 "note": item["note"],
                 "next": list((item.get("next_trial") or {}).get("sentences", [])),
-                "companions": [
-                    row for table in [item["tables"]["companions"]] if table for row in table.texts
+                "tables": [
+                    _table(table)
+                    for name in _TABLES
+                    for table in _several(item["tables"].get(name))
+                    if table.rows
                 ],
             }
             for item in section["analyses"]
+            if item["k"]
         ],
     }
+
+
+def _several(found: Table | Sequence[Table] | None) -> Sequence[Table]:
+    return [found] if isinstance(found, Table) else found or []

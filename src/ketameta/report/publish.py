@@ -11,7 +11,7 @@ from ketameta.paths import ProjectPaths
 from ketameta.report.analysis_view import listed_tables
 from ketameta.report.html import render_pages
 from ketameta.report.manifest import inputs_text, results_text
-from ketameta.report.pdf import render_pdf
+from ketameta.report.pdf import DOCUMENTS, render_pdf
 from ketameta.report.tables import analysis_tables, tables_of
 
 
@@ -50,7 +50,7 @@ def report_files(
     tables = {f"tables/{name}": harmless(text) for name, text in listed.items()}
     return {
         **render_pages(context),
-        "report.pdf": render_pdf(context, paths, attachments),
+        **{f"{name}.pdf": render_pdf(context, paths, attachments, name) for name in DOCUMENTS},
         "results.schema.json": schema_text(),
         **tables,
     }
