@@ -28,7 +28,7 @@ from ketameta.errors import UsageError
 from ketameta.models import plain
 from ketameta.plots import look
 from ketameta.plots.forest import describe_layout, draw
-from ketameta.plots.forest_layout import LARGEST, SMALLEST, UNWEIGHTED, lay_out
+from ketameta.plots.forest_layout import LARGEST, PAGE_HEIGHT, SMALLEST, UNWEIGHTED, lay_out
 from ketameta.report.plots import _trial
 
 
@@ -688,3 +688,16 @@ def test_the_label_of_a_row_can_lead_to_its_card():
     data = replace(data, groups=(replace(group, trials=(linked, *group.trials[1:])),))
     svg = look.file_bytes(picture(lay_out(data)), "svg").decode()
     assert svg.count('<a href="#row-1"') == 1
+
+
+def test_notes_that_find_no_place_under_the_last_row_move_with_some_rows_to_a_page() -> None:
+    notes = tuple(
+        f"Note number {number}, which stands on a line of its own." for number in range(9)
+    )
+    for k in range(30, 46):
+        layout = lay_out(replace(forest_of(smd(k)), notes=notes))
+        pages = layout.pages()
+        assert len(pages) == 1 + (layout.height > PAGE_HEIGHT)
+        assert max(page.height for page in pages) <= PAGE_HEIGHT
+        rows = [row.label for page in pages for row in page.rows[1:]]
+        assert rows == [row.label for row in layout.rows[1:]]

@@ -147,20 +147,13 @@ class ForestLayout:
         body = self.rows[1:]
         if (self.height <= height) if rows is None else (len(body) <= rows):
             return (self,)
-        room = height - (self.height - (body[-1].bottom - body[0].top))
-        room += sum(len(lines) for lines in self.footnotes) * look.LINE * SMALL
-        lots: list[list[ForestRow]] = [[]]
-        used = 0.0
-        for row, following in zip(body, [*body[1:], None], strict=True):
-            tall = row.space + row.height
-            together = following.height if following and row.kind == "subgroup_header" else 0.0
-            full = used + tall + together > room if rows is None else len(lots[-1]) >= rows
-            joined = row.kind in SMALL_KINDS or row.kind in ("prediction", "subgroup_pool")
-            if lots[-1] and full and not (joined and rows is None):
-                lots.append([])
-                used = 0.0
-            lots[-1].append(row)
-            used += tall
+        whole = body[-1].bottom - body[0].top
+        below = sum(len(lines) for lines in self.footnotes) * look.LINE * SMALL
+        room = height - (self.height - whole - below)
+        lots = _cut(body, room, rows)
+        while rows is None and room > 0 and (len(lots) < 2 or _tall(lots[-1]) + below > room):
+            lots = _cut(body, min(room, whole / (len(lots) + 1) + ROW), None)
+            room -= ROW  # until the notes have their place on the last page
         notes = [note for note in self.footnotes if note]
         return tuple(
             _compose(
@@ -169,6 +162,26 @@ class ForestLayout:
             )
             for number, lot in enumerate(lots)
         )  # fmt: skip
+
+
+def _tall(rows: Sequence[ForestRow]) -> float:
+    return sum(row.space + row.height for row in rows)
+
+
+def _cut(body: Sequence[ForestRow], room: float, most: int | None) -> list[list[ForestRow]]:
+    """Return rows in lots of so many points, or of so many rows; what belongs together stays so."""
+    lots: list[list[ForestRow]] = [[]]
+    for row, following in zip(body, [*body[1:], None], strict=True):
+        together = following.height if following and row.kind == "subgroup_header" else 0.0
+        full = len(lots[-1]) >= (most or 0)
+        joined = False
+        if most is None:
+            full = _tall(lots[-1]) + _tall([row]) + together > room
+            joined = row.kind in SMALL_KINDS or row.kind in ("prediction", "subgroup_pool")
+        if lots[-1] and full and not joined:
+            lots.append([])
+        lots[-1].append(row)
+    return lots
 
 
 # --- columns --------------------------------------------------------------------------------------
