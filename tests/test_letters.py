@@ -18,9 +18,11 @@ import typst
 
 from batches import check_tables, places, table_path
 from helpers import SEARCH, TWO_ANALYSES, make_project, trials
+from ketameta import typesetter
 from ketameta.build import build
 from ketameta.evidence import TABLES, harmless
 from ketameta.evidence.checks import run_checks
+from ketameta.plots import look
 from ketameta.report import pdf as pdf_module
 from ketameta.report import render_pdf
 from ketameta.typesetter import MARK, codes, not_shown
@@ -164,15 +166,17 @@ def test_the_typesetter_is_asked_and_says_what_it_lacks():
 
 
 def test_what_is_asked_is_the_report_s_own_font():
-    template = pdf_module.files("ketameta.report").joinpath("templates/report.typ")
-    fonts = re.findall(r'font: "([^"]+)"', template.read_text(encoding="utf-8"))
-    assert set(fonts) == {"Libertinus Serif"}
+    template = pdf_module.files("ketameta.report").joinpath("templates/style.typ")
+    fonts = re.findall(r'font: \("([^"]+)"', template.read_text(encoding="utf-8"))
+    assert set(fonts) == {look.FONT}
+    assert f'font: "{look.FONT}"'.encode() in typesetter._QUESTION
 
 
 def test_the_mark_is_in_the_font():
     assert not_shown([MARK], alone=True) == frozenset()
     # A letter of a font that stands in is not in the font of the report.
-    assert not_shown(["محمد"], alone=True) == frozenset("محمد")
+    assert not_shown(["ᏣᎳᎩ"]) == frozenset()
+    assert not_shown(["ᏣᎳᎩ"], alone=True) == frozenset("ᏣᎳᎩ")
 
 
 def changed(**cells: str) -> dict[str, Any]:
@@ -252,9 +256,9 @@ def test_a_text_that_is_refused_as_a_whole_is_set_in_the_report_s_font(no_figure
         return real(data, *rest)
 
     monkeypatch.setattr(pdf_module, "_typeset", refuses_once)
-    content = render_pdf(changed(citation="محمد Παπα"), no_figures, {}, "supplement")
+    content = render_pdf(changed(citation="ᏣᎳᎩ Παπα"), no_figures, {}, "supplement")
     assert content.startswith(b"%PDF") and len(calls) == 2
-    assert calls[1]["references"][0]["citation"] == f"{MARK * 4} Παπα"
+    assert calls[1]["references"][0]["citation"] == f"{MARK * 3} Παπα"
 
 
 @pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed")
