@@ -297,9 +297,17 @@ def _article(context: Mapping[str, Any]) -> dict[str, Any]:
         "untested": [view["title"] for view in views.values() if not view["k"]],
         "map": bool(drawn["svg"]),
         "map_figure": {"name": "evidence_map", "alt": drawn["alt"]},
-        "claims": [[line.claim, line.verdict] for line in context["claim_lines"]],
+        "claims": _by_verdict(context["claim_lines"]),
         "who": [list(item) for item in context["who"]],
     }
+
+
+def _by_verdict(lines: Sequence[Any]) -> list[list[str]]:
+    """Return each verdict with the claims it is given on."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        found.setdefault(line.verdict, []).append(line.claim)
+    return [[verdict, " ".join(claims)] for verdict, claims in found.items()]
 
 
 def _supplement(context: Mapping[str, Any]) -> dict[str, Any]:
