@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from ketameta.analyses.network import treatment_label
 from ketameta.analyses.selection import TIME_CLASSES
-from ketameta.analyses.words import words_of
+from ketameta.analyses.words import treatment_label, words_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import format_count, plural
 from ketameta.measures import Measure
@@ -28,7 +27,7 @@ from ketameta.plots.forest import describe as say_forest
 from ketameta.plots.forest_data import Forest, Group, Pool, Trial
 from ketameta.plots.funnel import Funnel
 from ketameta.plots.funnel import describe as say_funnel
-from ketameta.plots.harms import Harm, Harms, Icons, People
+from ketameta.plots.harms import Harm, Harms
 from ketameta.plots.harms import describe as say_harms
 from ketameta.plots.influence import Gosh, describe_gosh
 from ketameta.plots.maps import Judgement, RiskOfBias, describe_lights, describe_map
@@ -553,29 +552,6 @@ def _harm(result: Mapping[str, Any], shared: Sequence[str]) -> Harm:
         if more is None
         else Estimate(more["difference"], more["difference_low"], more["difference_high"]),
     )
-
-
-def harm_icons(result: Mapping[str, Any], event: str, names: tuple[str, str]) -> Icons | None:
-    """Return an event in 1,000 people without and with the treatment, where it can be counted.
-
-    Parameters
-    ----------
-    result : mapping
-        With a ``headline``.
-    event : str
-        As after "people with": ``nausea``.
-    names : (str, str)
-        What the two groups were given, the control first.
-    """
-    leads = result["headline"]
-    absolute = leads["absolute"]
-    if absolute is None:
-        return None
-    treated = (absolute[f"treated{end}"] for end in ("", "_low", "_high"))
-    return Icons(
-        event, People(names[0], absolute["control"]), People(names[1], *treated),
-        level=leads["level"], note=f"{plural(leads['k'], 'trial')}. {leads['method']}.",
-    )  # fmt: skip
 
 
 def risk_of_bias(results: Sequence[dict[str, Any]], evidence: Evidence) -> Plot | None:
