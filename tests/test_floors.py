@@ -325,7 +325,8 @@ def test_numbers_can_be_had_without_pandas_pymare_or_matplotlib() -> None:
     rooms = [f"ketameta.{name}" for name in ROOMS if name.startswith("effects.")]
     code = (
         f"import sys, {', '.join(rooms)}, ketameta.models.pooling\n"
-        "heavy = {'pandas', 'pymare', 'statsmodels', 'matplotlib', 'seaborn', 'jinja2', 'typer'}\n"
+        "heavy = {'pandas', 'pymare', 'statsmodels', 'matplotlib', 'seaborn', 'jinja2', 'typer',"
+        "'scipy.stats', 'scipy.optimize'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(

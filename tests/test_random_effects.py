@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special, stats
+from scipy import stats
 
 import ketameta as km
 from ketameta import common_effect, meta_regression, pool, random_effects, second_engine
@@ -27,7 +27,6 @@ from ketameta.models import (
     _pymare,
     estimate_tau2,
     mean_inference,
-    mean_profile_likelihood,
     moments,
     orthonormal_basis,
     prepared,
@@ -360,23 +359,6 @@ def test_p_values_are_accurate_in_the_tail() -> None:
     z = np.array([0.0, 1.96, 8.0, 30.0])
     assert np.allclose(two_sided_p(z, None), 2 * stats.norm.sf(z), rtol=DIRECT, atol=0)
     assert np.allclose(two_sided_p(z, 7), 2 * stats.t.sf(z, 7), rtol=DIRECT, atol=0)
-
-
-def test_the_profile_likelihood_interval_of_the_mean_drops_by_half_a_quantile() -> None:
-    y, v = BCG
-    low, high = mean_profile_likelihood(y, v)
-    taus = np.geomspace(1e-3, 10, 20_000)
-    w = 1 / (v + taus[:, None])
-
-    def height(mean: float) -> float:
-        values = 0.5 * np.log(w).sum(1) - 0.5 * (w * (y - mean) ** 2).sum(1)
-        return float(values.max())
-
-    top = max(height(m) for m in np.linspace(-0.8, -0.6, 201))
-    for bound in (low, high):
-        assert top - height(bound) == pytest.approx(special.chdtri(1, 0.05) / 2, abs=1e-4)
-    with pytest.raises(NotEstimableError, match="needs 2 studies"):
-        mean_profile_likelihood(y[:1], v[:1])
 
 
 def test_q_profile_bounds_put_q_on_the_chi_squared_quantiles() -> None:

@@ -21,7 +21,6 @@ from ketameta.models.dose.two_stage import two_stage as two_stage
 from ketameta.models.intervals import critical_value as critical_value
 from ketameta.models.intervals import holm as holm
 from ketameta.models.intervals import mean_inference as mean_inference
-from ketameta.models.intervals import mean_profile_likelihood as mean_profile_likelihood
 from ketameta.models.intervals import prediction_bounds as prediction_bounds
 from ketameta.models.intervals import tau2_interval as tau2_interval
 from ketameta.models.intervals import two_sided_p as two_sided_p

@@ -11,17 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
-from scipy.optimize import brentq
 
 from ketameta.effects.arrays import check_share
-from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
+from ketameta.errors import ImpossibleDataError, UsageError, check_choice
 from ketameta.measures import CI_METHODS
 from ketameta.models.least_squares import Array, LeastSquares
 from ketameta.models.tau2 import (
     ROOT_RTOL,
     Search,
     estimate_tau2,
-    log_likelihood,
     prepared,
     profile_log_likelihood,
     search_grid,
@@ -267,6 +265,8 @@ def _profile_bounds(
     data: Search, best: float, *, restricted: bool, level: float
 ) -> tuple[float, float]:
     """Return the outermost values whose deviance from ``best`` is below the chi-squared limit."""
+    from scipy.optimize import brentq
+
     limit = 0.5 * float(special.chdtri(1, 1 - level))
     top = float(profile_log_likelihood(data, np.array([best]), restricted=restricted)[0])
 
@@ -288,39 +288,6 @@ def _profile_bounds(
     while drop(stop) <= 0:
         start, stop = stop, 4 * stop
     return low, float(brentq(drop, start, stop, xtol=1e-300, rtol=ROOT_RTOL))
-
-
-def mean_profile_likelihood(y: Array, v: Array, level: float = 0.95) -> tuple[float, float]:
-    """Return the profile-likelihood interval of the mean of a random-effects model.
-
-    The values of the mean whose full likelihood, maximised over tau-squared, is within half a
-    chi-squared quantile (1 df) of the maximum. Hardy and Thompson (1996), Stat. Med. 15, 619-629.
-    metafor 3.8-1 has no such interval. Needs at least two studies.
-    """
-    if len(y) < 2:
-        raise NotEstimableError(
-            f"a profile-likelihood interval of the mean needs 2 studies; there is {len(y)}"
-        )
-    ones, nothing = np.ones((len(y), 1)), np.zeros((len(y), 0))
-    tau2 = estimate_tau2(y, v, ones, "ML").value
-    w = 1 / (v + tau2)
-    mean, se = float(w @ y / w.sum()), float(1 / np.sqrt(w.sum()))
-    limit = log_likelihood(y, v, ones, tau2, restricted=False) - 0.5 * float(
-        special.chdtri(1, 1 - level)
-    )
-
-    def excess(z: float) -> float:
-        shifted = y - (mean + z * se)
-        at = estimate_tau2(shifted, v, nothing, "ML").value
-        return limit - log_likelihood(shifted, v, nothing, at, restricted=False)
-
-    bounds = []
-    for side in (-1.0, 1.0):
-        step = side
-        while excess(step) < 0:
-            step *= 2
-        bounds.append(mean + se * float(brentq(excess, 0.0, step, xtol=1e-12, rtol=1e-12)))
-    return bounds[0], bounds[1]
 
 
 def prediction_bounds(

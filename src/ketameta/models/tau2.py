@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.measures import TAU2_METHODS
@@ -428,6 +427,8 @@ def _climb(data: Search, low: float, high: float, value: float, *, restricted: b
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
     """Return the root in ``[low, high]`` to a relative tolerance; there is no absolute one."""
+    from scipy.optimize import brentq  # most searches go without, and it takes long to import
+
     try:
         return float(brentq(function, low, high, xtol=1e-300, rtol=ROOT_RTOL, maxiter=500))
     except (RuntimeError, ValueError) as problem:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from ketameta.effects.arrays import Bools, Floats, Problems, columns, frozen
 from ketameta.errors import UsageError, check_choice
@@ -249,11 +249,11 @@ def _sorted_quantiles(n: ArrayLike, **quantiles: ArrayLike) -> tuple[Floats, ...
 
 
 def _range_width(n: Floats) -> Floats:
-    return np.asarray(2 * stats.norm.ppf((n - 0.375) / (n + 0.25)), dtype=np.float64)
+    return np.asarray(2 * special.ndtri((n - 0.375) / (n + 0.25)), dtype=np.float64)
 
 
 def _quartile_width(n: Floats) -> Floats:
-    return np.asarray(2 * stats.norm.ppf((0.75 * n - 0.125) / (n + 0.25)), dtype=np.float64)
+    return np.asarray(2 * special.ndtri((0.75 * n - 0.125) / (n + 0.25)), dtype=np.float64)
 
 
 def _asymmetry(low: Floats, middle: Floats, high: Floats) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from ketameta.effects.arrays import Floats, Problems, check_share, columns
 
@@ -15,8 +15,8 @@ DISTRIBUTIONS = ("t", "normal")
 def two_sided_quantile(p_two_sided: Floats | float, df: Floats | None) -> Floats:
     """Return the positive quantile that leaves ``p_two_sided`` in both tails together."""
     tail = np.asarray(p_two_sided, dtype=np.float64) / 2
-    value = stats.norm.isf(tail) if df is None else stats.t.isf(tail, df)
-    return np.asarray(value, dtype=np.float64)
+    value = special.ndtri(tail) if df is None else special.stdtrit(df, tail)
+    return -np.asarray(value, dtype=np.float64)
 
 
 def must_be_positive(**arguments: Floats) -> Problems:
