@@ -125,10 +125,10 @@ def _of_clusters(outcomes: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
     Handbook, 23.1.4); without the mean cluster size m and the intracluster correlation, a row can
     enter no effect.
     """
+    if not any(row["design"] == "cluster_rct" for row in evidence.rows("studies")):
+        return outcomes
     studies = evidence.studies.set_index("study_id")
     here = outcomes["study_id"].isin(studies.index[studies["design"] == "cluster_rct"])
-    if not here.any():
-        return outcomes
     rows = outcomes.copy()
     inflation = 1 + (studies["cluster_size"] - 1) * studies["icc"]
     factor = rows["study_id"].map(inflation[~inflation.index.duplicated()]).where(here, 1.0)

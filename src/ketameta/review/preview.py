@@ -84,8 +84,13 @@ def is_of(source: str, prefix: str) -> bool:
 class Moments:
     """Effect tables, selections and results of the project before and after a batch."""
 
-    def __init__(self, before: Evidence, after: Evidence) -> None:
+    def __init__(
+        self, before: Evidence, after: Evidence, specs: Sequence[AnalysisSpec] = ()
+    ) -> None:
         self.before, self.after = before, after
+        self._outcomes: dict[Any, set[str]] = {}
+        for spec in specs:
+            self._outcomes.setdefault(spec.assume, set()).update(spec.select.outcome)
         self._tables: dict[Any, tuple[EffectTable, EffectTable]] = {}
         self._chosen: dict[str, tuple[Any, Any]] = {}
         self._results: dict[str, tuple[AnalysisResult, AnalysisResult]] = {}
@@ -93,22 +98,22 @@ class Moments:
     def tables(self, spec: AnalysisSpec) -> tuple[EffectTable, EffectTable]:
         """Return the effects in reach of an analysis, before and after.
 
-        Effects never reach across outcomes, so that the rows of other outcomes can be left out.
+        Effects never reach across outcomes: one table serves all analyses that assume the same.
         """
         from ketameta.evidence.derive import derive_effects
 
-        outcomes = frozenset(spec.select.outcome)
-        key = (spec.assume, outcomes)
-        if key not in self._tables:
+        outcomes = self._outcomes.setdefault(spec.assume, set())
+        if spec.assume not in self._tables or not outcomes.issuperset(spec.select.outcome):
+            outcomes.update(spec.select.outcome)
             one, two = (
                 with_results(evidence, lambda row: row["outcome"] in outcomes)
                 for evidence in (self.before, self.after)
             )
-            self._tables[key] = (
+            self._tables[spec.assume] = (
                 derive_effects(one, spec.assume),
                 derive_effects(two, spec.assume),
             )
-        return self._tables[key]
+        return self._tables[spec.assume]
 
     def own_table(self, assumed: Assumptions, prefix: str) -> EffectTable:
         """Return the effects, after, of every study that the batch has results of."""
@@ -332,6 +337,7 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
         name: sum(is_of(row.file, prefix) for row in rows) for name, rows in after.tables.items()
     }
     moments = Moments(before, after)
+    moments = Moments(before, after, [spec for spec in specs if moments.touches(spec, prefix)])
     changes: list[AnalysisChange] = []
     unchanged: list[str] = []
     results: dict[str, tuple[AnalysisResult, AnalysisResult]] = {}
@@ -501,21 +507,17 @@ def _claims(
     return tuple(found)
 
 
-def rows_words(rows: Mapping[str, int]) -> str:
-    """Return ``1 row in studies, 2 rows in arms``."""
-    return ", ".join(f"{plural(count, 'row')} in {table}" for table, count in rows.items())
-
-
 def preview_document(preview: Preview, figures: Figures = no_figures) -> Document:
     """Return a preview for readers: what changes first, then effects, rows left, warnings."""
     checked = len(preview.changes) + len(preview.unchanged)
+    rows_in = ", ".join(f"{plural(n, 'row')} in {table}" for table, n in preview.rows.items())
     turned = [change for change in preview.changes if change.new_conclusions]
     blocks: list[Block] = [
         Heading(f"What {preview.batch} would change", 1),
         Paragraph(
             f"{count_words(len(preview.changes), checked)}, and the conclusion of "
             f"{len(turned)} of them. {plural(len(preview.effects), 'new effect')} from "
-            f"{rows_words(preview.rows) or 'no row'}. Nothing was written.",
+            f"{rows_in or 'no row'}. Nothing was written.",
             strong=True,
         ),
     ]
