@@ -50,7 +50,7 @@ def unilevel(key, block):
 @pytest.fixture
 def nothing_withheld(monkeypatch):
     """Let coefficients through that one cluster identifies, as clubSandwich does."""
-    monkeypatch.setattr("ketameta.models.dependent.robust._lone_clusters", lambda *_: {})
+    monkeypatch.setattr("ketameta.models.dependent.robust.lone_clusters", lambda *_: {})
 
 
 def compare(fit, cluster, expected, tolerance, p_tolerance, names):
@@ -265,7 +265,7 @@ def test_the_result_prints_tidies_and_serialises(monkeypatch):
         "<Cluster-robust inference: 100 effects in 17 clusters, CR2 with Satterthwaite"
     )
     assert "Cluster '16' alone identifies intercept, general, overt" in repr(found)
-    monkeypatch.setattr("ketameta.models.dependent.robust._lone_clusters", lambda *_: {})
+    monkeypatch.setattr("ketameta.models.dependent.robust.lone_clusters", lambda *_: {})
     found = robust(fit)
     assert "moderators  F(2, 0.9) = 66.64, p = 0.11" in repr(found)
     assert list(found.tidy()["term"]) == ["intercept", "general", "overt"]

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from ketameta.effects.arrays import Floats, as_numbers
+from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, format_significant, plural
 from ketameta.measures import measure_entry
 from ketameta.models.dependent.multilevel import CoefficientTable, MultilevelFit, coefficient_table
-from ketameta.models.dependent.sampling_covariance import frozen
 from ketameta.models.design import encode_rows
 from ketameta.models.intervals import WaldTest, check_level, holm, wald_test
 from ketameta.models.pooling import RandomEffects, interval_cells, measure_words

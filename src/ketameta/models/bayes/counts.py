@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import interpolate
 
-from ketameta.effects.arrays import Floats, as_numbers
+from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.errors import NotEstimableError, UsageError
 from ketameta.formatting import (
     format_estimate,
@@ -19,6 +19,7 @@ from ketameta.formatting import (
     plural,
 )
 from ketameta.models.bayes.normal import (
+    MeanPosterior,
     Posterior,
     ThresholdProbability,
     mean_prior_words,
@@ -26,7 +27,7 @@ from ketameta.models.bayes.normal import (
 )
 from ketameta.models.bayes.priors import HalfNormal, Normal, TauPrior
 from ketameta.models.bayes.quadrature import TauPosterior, posterior_of_tau
-from ketameta.models.dependent.sampling_covariance import check_vector, frozen
+from ketameta.models.dependent.sampling_covariance import check_vector
 from ketameta.models.intervals import check_level
 from ketameta.models.rare_events.binomial_normal import log_conditional_likelihood
 from ketameta.models.rare_events.event_tables import (
@@ -64,7 +65,7 @@ _ZEROS = "The likelihood uses the counts as they are and adds nothing."
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class BayesEventCounts(Reports, Result):
+class BayesEventCounts(MeanPosterior, Reports, Result):
     """A Bayesian random-effects log odds ratio from event counts.
 
     Attributes
@@ -112,21 +113,6 @@ class BayesEventCounts(Reports, Result):
     mean_prior: Normal | None
     zeros: ZeroHandling
     caveats: tuple[Caveat, ...]
-
-    @property
-    def estimate(self) -> float:
-        """Posterior median of the mean log odds ratio."""
-        return self.mu.median
-
-    @property
-    def ci_low(self) -> float:
-        """Lower end of the credible interval of the mean log odds ratio."""
-        return self.mu.ci_low
-
-    @property
-    def ci_high(self) -> float:
-        """Upper end of the credible interval of the mean log odds ratio."""
-        return self.mu.ci_high
 
     def methods_sentence(self) -> str:
         """Return what was done, in sentences with authors and years."""

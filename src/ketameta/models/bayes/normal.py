@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ketameta.effects.arrays import as_numbers
+from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError
 from ketameta.formatting import format_interval, format_number, format_percent, plural
@@ -27,7 +27,7 @@ from ketameta.models.bayes.quadrature import (
     shortest_interval,
     tau_posterior,
 )
-from ketameta.models.dependent.sampling_covariance import check_vector, frozen
+from ketameta.models.dependent.sampling_covariance import check_vector
 from ketameta.models.intervals import check_level
 from ketameta.models.pooling import (
     decimals_for,
@@ -51,9 +51,6 @@ from ketameta.models.validation import checked_inputs
 
 if TYPE_CHECKING:
     pass
-
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,17 +108,50 @@ class PosteriorCurves:
         Prior density of the mean effect; ``None`` when it is improper uniform.
     """
 
-    tau: FloatArray
-    tau_prior: FloatArray
-    tau_posterior: FloatArray
-    effect: FloatArray
-    mean_posterior: FloatArray
-    new_effect: FloatArray
-    mean_prior: FloatArray | None
+    tau: Floats
+    tau_prior: Floats
+    tau_posterior: Floats
+    effect: Floats
+    mean_posterior: Floats
+    new_effect: Floats
+    mean_prior: Floats | None
+
+
+class MeanPosterior:
+    """A result whose estimate is the posterior of a mean, beside that of a new study."""
+
+    __slots__ = ()
+    mu: Posterior
+    new_effect: Posterior
+
+    @property
+    def estimate(self) -> float:
+        """Posterior median of the mean effect."""
+        return self.mu.median
+
+    @property
+    def ci_low(self) -> float:
+        """Lower end of the credible interval of the mean effect."""
+        return self.mu.ci_low
+
+    @property
+    def ci_high(self) -> float:
+        """Upper end of the credible interval of the mean effect."""
+        return self.mu.ci_high
+
+    @property
+    def pi_low(self) -> float:
+        """Lower end of the prediction interval of a new study's true effect."""
+        return self.new_effect.ci_low
+
+    @property
+    def pi_high(self) -> float:
+        """Upper end of the prediction interval of a new study's true effect."""
+        return self.new_effect.ci_high
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class BayesRandomEffects(DrawsForest, DrawsPlot, Reports, Result):
+class BayesRandomEffects(MeanPosterior, DrawsForest, DrawsPlot, Reports, Result):
     """A Bayesian random-effects meta-analysis; prints itself in four lines.
 
     Attributes
@@ -167,43 +197,18 @@ class BayesRandomEffects(DrawsForest, DrawsPlot, Reports, Result):
     p_new_below_zero: float
     thresholds: tuple[ThresholdProbability, ...]
     labels: tuple[str, ...]
-    estimates: FloatArray
-    variances: FloatArray
-    shrunken_mean: FloatArray
-    shrunken_sd: FloatArray
-    shrunken_low: FloatArray
-    shrunken_high: FloatArray
-    weights: FloatArray
+    estimates: Floats
+    variances: Floats
+    shrunken_mean: Floats
+    shrunken_sd: Floats
+    shrunken_low: Floats
+    shrunken_high: Floats
+    weights: Floats
     log_marginal: float
     tau_prior: TauPrior
     mean_prior: Normal | None
     caveats: tuple[Caveat, ...]
     measure: str | None = None
-
-    @property
-    def estimate(self) -> float:
-        """Posterior median of the mean effect."""
-        return self.mu.median
-
-    @property
-    def ci_low(self) -> float:
-        """Lower end of the credible interval of the mean effect."""
-        return self.mu.ci_low
-
-    @property
-    def ci_high(self) -> float:
-        """Upper end of the credible interval of the mean effect."""
-        return self.mu.ci_high
-
-    @property
-    def pi_low(self) -> float:
-        """Lower end of the prediction interval of a new study's true effect."""
-        return self.new_effect.ci_low
-
-    @property
-    def pi_high(self) -> float:
-        """Upper end of the prediction interval of a new study's true effect."""
-        return self.new_effect.ci_high
 
     def methods_sentence(self) -> str:
         """Return what was done, in sentences with authors and years."""
@@ -450,7 +455,7 @@ def _default_prior(measure: str | None, scale: float | None) -> TauPrior:
 
 
 def _posteriors(
-    y: FloatArray, v: FloatArray, prior: TauPrior, mean_prior: Normal | None
+    y: Floats, v: Floats, prior: TauPrior, mean_prior: Normal | None
 ) -> tuple[TauPosterior, Mixture, Mixture]:
     """Return the posterior of tau and the mixtures of the mean and of a new study's effect."""
     posterior = tau_posterior(y, v, prior, mean_prior)
@@ -460,15 +465,15 @@ def _posteriors(
     return posterior, mean, Mixture(weights, given.mu_mean, np.hypot(given.mu_sd, tau))
 
 
-def _visible(posterior: TauPosterior) -> tuple[FloatArray, FloatArray]:
+def _visible(posterior: TauPosterior) -> tuple[Floats, Floats]:
     seen = posterior.weights > _INVISIBLE_WEIGHT
     weights = posterior.weights[seen]
     return weights / weights.sum(), posterior.tau[seen]
 
 
 def _studies(
-    y: FloatArray, v: FloatArray, posterior: TauPosterior, mean_prior: Normal | None
-) -> tuple[Mixture, FloatArray]:
+    y: Floats, v: Floats, posterior: TauPosterior, mean_prior: Normal | None
+) -> tuple[Mixture, Floats]:
     """Return the posterior of each study's own effect, and its weight in the mean."""
     weights, tau = _visible(posterior)
     given = conditional_on_tau(y, v, tau, mean_prior)
@@ -568,10 +573,6 @@ def posterior_curves(fit: BayesRandomEffects, points: int = 201) -> PosteriorCur
     )
 
 
-#: Nodes with less posterior probability than this change nothing that is averaged over them.
-_NEGLIGIBLE_WEIGHT = 1e-12
-
-
 def predictive_effect(
     estimates: ArrayLike,
     variances: ArrayLike,
@@ -602,8 +603,4 @@ def predictive_effect(
     """
     y, v, _, _, _ = checked_inputs(estimates, variances, labels, repeated_labels="allow")
     prior = HalfNormal(0.5) if tau_prior is None else tau_prior
-    posterior = tau_posterior(y, v, prior, mean_prior)
-    seen = posterior.weights > _NEGLIGIBLE_WEIGHT
-    weights, tau = posterior.weights[seen], posterior.tau[seen]
-    given = conditional_on_tau(y, v, tau, mean_prior)
-    return Mixture(weights / weights.sum(), given.mu_mean, np.hypot(given.mu_sd, tau))
+    return _posteriors(y, v, prior, mean_prior)[2]

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.arrays import Floats
 from ketameta.errors import UsageError, check_choice
-
-FloatArray = NDArray[np.float64]
 
 
 def _positive(name: str, value: float) -> None:
@@ -42,11 +41,11 @@ class TauPrior(Protocol):
         """A tau near the middle of the prior, in the units of the effect."""
         ...
 
-    def logpdf(self, tau: ArrayLike) -> FloatArray:
+    def logpdf(self, tau: ArrayLike) -> Floats:
         """Return the logarithm of the density at ``tau``."""
         ...
 
-    def pdf(self, tau: ArrayLike) -> FloatArray:
+    def pdf(self, tau: ArrayLike) -> Floats:
         """Return the density at ``tau``."""
         ...
 
@@ -68,10 +67,10 @@ class _Density:
     def upper(self) -> float:
         return math.inf
 
-    def logpdf(self, tau: ArrayLike) -> FloatArray:
+    def logpdf(self, tau: ArrayLike) -> Floats:
         raise TypeError(f"{type(self).__name__} has no density")
 
-    def pdf(self, tau: ArrayLike) -> FloatArray:
+    def pdf(self, tau: ArrayLike) -> Floats:
         """Return the density at ``tau``, same shape; 0 outside the support."""
         return np.exp(self.logpdf(tau))
 
@@ -80,7 +79,7 @@ class _Density:
         return True
 
 
-def _log_where(inside: NDArray[np.bool_], values: FloatArray) -> FloatArray:
+def _log_where(inside: NDArray[np.bool_], values: Floats) -> Floats:
     return np.where(inside, values, -np.inf)
 
 
@@ -112,7 +111,7 @@ class HalfNormal(_Density):
         """The scale."""
         return self.scale
 
-    def logpdf(self, tau: ArrayLike) -> FloatArray:
+    def logpdf(self, tau: ArrayLike) -> Floats:
         """Return ``log(2 / pi) / 2 - log(scale) - tau**2 / (2 scale**2)`` for tau >= 0."""
         x = np.asarray(tau, dtype=np.float64)
         z = np.minimum(x / self.scale, 1e150)
@@ -149,7 +148,7 @@ class HalfCauchy(_Density):
         """The scale."""
         return self.scale
 
-    def logpdf(self, tau: ArrayLike) -> FloatArray:
+    def logpdf(self, tau: ArrayLike) -> Floats:
         """Return ``log(2 / (pi scale)) - log(1 + (tau / scale)**2)`` for tau >= 0."""
         x = np.asarray(tau, dtype=np.float64)
         value = math.log(2 / (math.pi * self.scale)) - 2 * np.log(np.hypot(1.0, x / self.scale))
@@ -187,7 +186,7 @@ class LogNormal(_Density):
         """The prior median of tau."""
         return math.exp(self.log_tau2_mean / 2)
 
-    def logpdf(self, tau: ArrayLike) -> FloatArray:
+    def logpdf(self, tau: ArrayLike) -> Floats:
         """Return the log density of tau (not of tau squared)."""
         x = np.asarray(tau, dtype=np.float64)
         inside = x > 0
@@ -228,7 +227,7 @@ class LogT(_Density):
         """The prior median of tau."""
         return math.exp(self.log_tau2_location / 2)
 
-    def logpdf(self, tau: ArrayLike) -> FloatArray:
+    def logpdf(self, tau: ArrayLike) -> Floats:
         """Return the log density of tau (not of tau squared)."""
         x = np.asarray(tau, dtype=np.float64)
         inside = x > 0
@@ -281,7 +280,7 @@ class Uniform(_Density):
         """Half of the limit."""
         return self.limit / 2
 
-    def logpdf(self, tau: ArrayLike) -> FloatArray:
+    def logpdf(self, tau: ArrayLike) -> Floats:
         """Return ``-log(limit)`` for tau between 0 and the limit."""
         x = np.asarray(tau, dtype=np.float64)
         return np.where((x >= 0) & (x <= self.limit), -math.log(self.limit), -np.inf)
@@ -308,12 +307,12 @@ class Normal:
         _finite("mean", self.mean)
         _positive("sd", self.sd)
 
-    def logpdf(self, mu: ArrayLike) -> FloatArray:
+    def logpdf(self, mu: ArrayLike) -> Floats:
         """Return the log density at ``mu``."""
         z = (np.asarray(mu, dtype=np.float64) - self.mean) / self.sd
         return -0.5 * z**2 - math.log(self.sd) - 0.5 * math.log(2 * math.pi)
 
-    def pdf(self, mu: ArrayLike) -> FloatArray:
+    def pdf(self, mu: ArrayLike) -> Floats:
         """Return the density at ``mu``."""
         return np.exp(self.logpdf(mu))
 
@@ -333,107 +332,37 @@ TURNER_COMPARISONS = (
 #: Mean and standard deviation of log(tau^2) for a log odds ratio, by outcome; the pairs follow
 #: TURNER_COMPARISONS. Turner et al. (2015), as tabulated in bayesmeta 3.4 (``TurnerEtAlPrior``).
 _TURNER: dict[str, tuple[tuple[float, float], ...]] = {
-    "all-cause mortality": (
-        (-3.95, 1.34),
-        (-4.18, 1.41),
-        (-4.17, 1.55),
-        (-2.92, 1.02),
-        (-3.5, 1.26),
-    ),
-    "obstetric outcomes": (
-        (-3.52, 1.74),
-        (-3.75, 1.79),
-        (-3.74, 1.91),
-        (-2.49, 1.5),
-        (-3.08, 1.68),
-    ),
-    "cause-specific mortality / major morbidity event / composite (mortality or morbidity)": (
-        (-3.71, 1.74),
-        (-3.95, 1.79),
-        (-3.93, 1.91),
-        (-2.68, 1.51),
-        (-3.27, 1.68),
-    ),
-    "resource use / hospital stay / process": (
-        (-2.34, 1.74),
-        (-2.58, 1.79),
-        (-2.56, 1.91),
-        (-1.31, 1.5),
-        (-1.9, 1.68),
-    ),
-    "surgical / device related success / failure": (
-        (-2.14, 1.74),
-        (-2.37, 1.79),
-        (-2.36, 1.91),
-        (-1.11, 1.5),
-        (-1.69, 1.68),
-    ),
-    "withdrawals / drop-outs": (
-        (-2.99, 1.74),
-        (-3.23, 1.79),
-        (-3.21, 1.91),
-        (-1.96, 1.51),
-        (-2.55, 1.68),
-    ),
-    "internal / structure-related outcomes": (
-        (-2.71, 1.74),
-        (-2.94, 1.79),
-        (-2.93, 1.92),
-        (-1.67, 1.51),
-        (-2.26, 1.68),
-    ),
-    "general physical health indicators": (
-        (-2.29, 1.53),
-        (-2.53, 1.58),
-        (-2.51, 1.72),
-        (-1.26, 1.25),
-        (-1.85, 1.46),
-    ),
+    "all-cause mortality":
+        ((-3.95, 1.34), (-4.18, 1.41), (-4.17, 1.55), (-2.92, 1.02), (-3.5, 1.26)),
+    "obstetric outcomes":
+        ((-3.52, 1.74), (-3.75, 1.79), (-3.74, 1.91), (-2.49, 1.5), (-3.08, 1.68)),
+    "cause-specific mortality / major morbidity event / composite (mortality or morbidity)":
+        ((-3.71, 1.74), (-3.95, 1.79), (-3.93, 1.91), (-2.68, 1.51), (-3.27, 1.68)),
+    "resource use / hospital stay / process":
+        ((-2.34, 1.74), (-2.58, 1.79), (-2.56, 1.91), (-1.31, 1.5), (-1.9, 1.68)),
+    "surgical / device related success / failure":
+        ((-2.14, 1.74), (-2.37, 1.79), (-2.36, 1.91), (-1.11, 1.5), (-1.69, 1.68)),
+    "withdrawals / drop-outs":
+        ((-2.99, 1.74), (-3.23, 1.79), (-3.21, 1.91), (-1.96, 1.51), (-2.55, 1.68)),
+    "internal / structure-related outcomes":
+        ((-2.71, 1.74), (-2.94, 1.79), (-2.93, 1.92), (-1.67, 1.51), (-2.26, 1.68)),
+    "general physical health indicators":
+        ((-2.29, 1.53), (-2.53, 1.58), (-2.51, 1.72), (-1.26, 1.25), (-1.85, 1.46)),
     "adverse events": ((-1.87, 1.52), (-2.1, 1.58), (-2.1, 1.71), (-0.84, 1.24), (-1.43, 1.45)),
-    "infection / onset of new disease": (
-        (-2.49, 1.52),
-        (-2.73, 1.58),
-        (-2.71, 1.71),
-        (-1.46, 1.24),
-        (-2.05, 1.45),
-    ),
-    "signs / symptoms reflecting continuation / end of condition": (
-        (-2.06, 1.51),
-        (-2.29, 1.58),
-        (-2.28, 1.71),
-        (-1.03, 1.24),
-        (-1.61, 1.45),
-    ),
+    "infection / onset of new disease":
+        ((-2.49, 1.52), (-2.73, 1.58), (-2.71, 1.71), (-1.46, 1.24), (-2.05, 1.45)),
+    "signs / symptoms reflecting continuation / end of condition":
+        ((-2.06, 1.51), (-2.29, 1.58), (-2.28, 1.71), (-1.03, 1.24), (-1.61, 1.45)),
     "pain": ((-1.83, 1.52), (-2.06, 1.58), (-2.05, 1.71), (-0.8, 1.25), (-1.38, 1.45)),
-    "quality of life / functioning (dichotomized)": (
-        (-2.54, 1.54),
-        (-2.78, 1.6),
-        (-2.77, 1.73),
-        (-1.51, 1.27),
-        (-2.1, 1.47),
-    ),
-    "mental health indicators": (
-        (-2.12, 1.53),
-        (-2.35, 1.6),
-        (-2.34, 1.72),
-        (-1.09, 1.27),
-        (-1.67, 1.47),
-    ),
-    "biological markers (dichotomized)": (
-        (-1.77, 1.52),
-        (-2.0, 1.58),
-        (-1.99, 1.71),
-        (-0.74, 1.24),
-        (-1.33, 1.45),
-    ),
-    "subjective outcomes (various)": (
-        (-2.7, 1.52),
-        (-2.93, 1.58),
-        (-2.92, 1.71),
-        (-1.67, 1.25),
-        (-2.26, 1.45),
-    ),
-}
+    "quality of life / functioning (dichotomized)":
+        ((-2.54, 1.54), (-2.78, 1.6), (-2.77, 1.73), (-1.51, 1.27), (-2.1, 1.47)),
+    "mental health indicators":
+        ((-2.12, 1.53), (-2.35, 1.6), (-2.34, 1.72), (-1.09, 1.27), (-1.67, 1.47)),
+    "biological markers (dichotomized)":
+        ((-1.77, 1.52), (-2.0, 1.58), (-1.99, 1.71), (-0.74, 1.24), (-1.33, 1.45)),
+    "subjective outcomes (various)":
+        ((-2.7, 1.52), (-2.93, 1.58), (-2.92, 1.71), (-1.67, 1.25), (-2.26, 1.45)),
+}  # fmt: skip
 TURNER_OUTCOMES = tuple(_TURNER)
 
 RHODES_COMPARISONS = (
@@ -455,21 +384,11 @@ _RHODES: dict[str, dict[str, tuple[tuple[float, float], ...]]] = {
     "other": {
         "obstetric outcome": ((-4.13, 2.34), (-4.4, 2.31), (-3.99, 2.11)),
         "resource use and hospital stay / process": ((-2.55, 2.73), (-2.83, 2.7), (-2.41, 2.57)),
-        "internal and external structure-related outcome": (
-            (-2.43, 2.5),
-            (-2.7, 2.46),
-            (-2.29, 2.32),
-        ),
-        "general physical health and adverse event and pain and quality of life / functioning": (
-            (-3.16, 2.5),
-            (-3.44, 2.44),
-            (-3.02, 2.27),
-        ),
-        _SIGNS: (
-            (-3.0, 2.5),
-            (-3.27, 2.47),
-            (-2.86, 2.33),
-        ),
+        "internal and external structure-related outcome":
+            ((-2.43, 2.5), (-2.7, 2.46), (-2.29, 2.32)),
+        "general physical health and adverse event and pain and quality of life / functioning":
+            ((-3.16, 2.5), (-3.44, 2.44), (-3.02, 2.27)),
+        _SIGNS: ((-3.0, 2.5), (-3.27, 2.47), (-2.86, 2.33)),
         "mental health outcome": ((-2.99, 2.16), (-3.27, 2.14), (-3.85, 1.93)),
         "biological marker": ((-3.41, 2.83), (-3.68, 2.78), (-3.27, 2.66)),
         "various subjectively measured outcomes": ((-2.76, 2.58), (-3.03, 2.59), (-2.62, 2.41)),
@@ -477,21 +396,11 @@ _RHODES: dict[str, dict[str, tuple[tuple[float, float], ...]]] = {
     "respiratory": {
         "obstetric outcome": ((-6.03, 2.36), (-6.31, 2.31), (-5.89, 2.21)),
         "resource use and hospital stay / process": ((-4.46, 2.74), (-4.73, 2.7), (-4.32, 2.57)),
-        "internal and external structure-related outcome": (
-            (-4.33, 2.51),
-            (-4.61, 2.46),
-            (-4.19, 2.33),
-        ),
-        "general physical health and adverse event and pain and quality of life / functioning": (
-            (-5.07, 2.51),
-            (-5.34, 2.45),
-            (-4.93, 2.28),
-        ),
-        _SIGNS: (
-            (-4.9, 2.5),
-            (-5.18, 2.47),
-            (-4.76, 2.33),
-        ),
+        "internal and external structure-related outcome":
+            ((-4.33, 2.51), (-4.61, 2.46), (-4.19, 2.33)),
+        "general physical health and adverse event and pain and quality of life / functioning":
+            ((-5.07, 2.51), (-5.34, 2.45), (-4.93, 2.28)),
+        _SIGNS: ((-4.9, 2.5), (-5.18, 2.47), (-4.76, 2.33)),
         "mental health outcome": ((-4.9, 2.17), (-5.17, 2.14), (-4.76, 1.94)),
         "biological marker": ((-5.31, 2.83), (-5.59, 2.78), (-5.17, 2.66)),
         "various subjectively measured outcomes": ((-4.66, 2.59), (-4.94, 2.59), (-4.52, 2.41)),
@@ -499,26 +408,16 @@ _RHODES: dict[str, dict[str, tuple[tuple[float, float], ...]]] = {
     "cancer": {
         "obstetric outcome": ((-1.57, 2.45), (-1.85, 2.41), (-1.43, 2.24)),
         "resource use and hospital stay / process": ((0.01, 2.83), (-0.27, 2.79), (0.15, 2.68)),
-        "internal and external structure-related outcome": (
-            (-0.13, 2.61),
-            (-0.14, 2.56),
-            (0.27, 2.45),
-        ),
-        "general physical health and adverse event and pain and quality of life / functioning": (
-            (-0.6, 2.61),
-            (-0.88, 2.55),
-            (-0.46, 2.4),
-        ),
-        _SIGNS: (
-            (-0.44, 2.6),
-            (-0.71, 2.57),
-            (-0.3, 2.46),
-        ),
+        "internal and external structure-related outcome":
+            ((-0.13, 2.61), (-0.14, 2.56), (0.27, 2.45)),
+        "general physical health and adverse event and pain and quality of life / functioning":
+            ((-0.6, 2.61), (-0.88, 2.55), (-0.46, 2.4)),
+        _SIGNS: ((-0.44, 2.6), (-0.71, 2.57), (-0.3, 2.46)),
         "mental health outcome": ((-0.43, 2.28), (-0.71, 2.25), (-0.29, 2.08)),
         "biological marker": ((-0.85, 2.93), (-1.13, 2.87), (-0.71, 2.78)),
         "various subjectively measured outcomes": ((-0.2, 2.68), (-0.48, 2.68), (-0.06, 2.53)),
     },
-}
+}  # fmt: skip
 RHODES_OUTCOMES = tuple(_RHODES["other"])
 #: Any outcome, any comparison; the values bayesmeta 3.4 gives when neither is named.
 _TURNER_MARGINAL = (-2.56, 1.74)

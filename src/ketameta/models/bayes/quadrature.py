@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from ketameta.effects.arrays import Floats
 from ketameta.errors import NotEstimableError
 from ketameta.models.bayes.priors import Normal, TauPrior
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,37 +32,37 @@ class Mixture:
         Component means and standard deviations.
     """
 
-    weights: FloatArray
-    means: FloatArray
-    sds: FloatArray
+    weights: Floats
+    means: Floats
+    sds: Floats
 
-    def cdf(self, x: float | FloatArray) -> FloatArray:
+    def cdf(self, x: float | Floats) -> Floats:
         """Return P(X < x); ``x`` is a scalar, or one value per series."""
         return self._averaged(special.ndtr((x - self.means) / self.sds))
 
-    def pdf(self, x: float | FloatArray) -> FloatArray:
+    def pdf(self, x: float | Floats) -> Floats:
         """Return the density at ``x``; ``x`` is a scalar, or one value per series."""
         z = (x - self.means) / self.sds
         return np.asarray(self.weights @ (np.exp(-0.5 * z * z) / self.sds) / math.sqrt(2 * math.pi))
 
-    def _averaged(self, values: FloatArray) -> FloatArray:
+    def _averaged(self, values: Floats) -> Floats:
         # Not a matrix product: its threads would wait for each other over so little work.
         return np.asarray(np.einsum("n,n...->...", self.weights, values))
 
-    def mean(self) -> FloatArray:
+    def mean(self) -> Floats:
         """Return the mean of each series."""
         return np.asarray(self.weights @ self.means)
 
-    def sd(self) -> FloatArray:
+    def sd(self) -> Floats:
         """Return the standard deviation of each series."""
         centred = self.means - self.mean()
         return np.asarray(np.sqrt(self.weights @ (self.sds**2 + centred**2)))
 
-    def quantile(self, probability: float) -> FloatArray:
+    def quantile(self, probability: float) -> Floats:
         """Return the value below which the mixture holds ``probability``, per series."""
         return self.quantiles((probability,))[0]
 
-    def quantiles(self, probabilities: Sequence[float]) -> FloatArray:
+    def quantiles(self, probabilities: Sequence[float]) -> Floats:
         """Return several quantiles at once, shape (probabilities,) or (probabilities, series)."""
         n = len(probabilities)
         nodes = len(self.weights)
@@ -75,16 +74,14 @@ class Mixture:
         start = means[node] + special.ndtri(asked) * sds[node]
         low, high = every._bracket(start, sds[node], asked)
 
-        def value(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        def value(x: Floats) -> tuple[Floats, Floats]:
             z = (x - means) / sds
             density = self._averaged(np.exp(-0.5 * z * z) / sds) / math.sqrt(2 * math.pi)
             return self._averaged(special.ndtr(z)) - asked, density
 
         return solve_increasing(value, low, high, start).reshape(n, *self.means.shape[1:])
 
-    def _bracket(
-        self, start: FloatArray, step: FloatArray, probability: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
+    def _bracket(self, start: Floats, step: Floats, probability: Floats) -> tuple[Floats, Floats]:
         low, high = start - step, start + step
         for _ in range(1000):
             above, below = self.cdf(low) > probability, self.cdf(high) < probability
@@ -96,11 +93,11 @@ class Mixture:
 
 
 def solve_increasing(
-    value: Callable[[FloatArray], tuple[FloatArray, FloatArray]],
-    low: FloatArray,
-    high: FloatArray,
-    start: FloatArray,
-) -> FloatArray:
+    value: Callable[[Floats], tuple[Floats, Floats]],
+    low: Floats,
+    high: Floats,
+    start: Floats,
+) -> Floats:
     """Solve increasing ``value(x) = 0`` between ``low`` and ``high``: Newton, kept in a bracket."""
     low, high = np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
     width = high - low
@@ -151,7 +148,7 @@ _TO_INTEGRAL = np.polynomial.legendre.legint(_TO_LEGENDRE, lbnd=-1, axis=0)
 _CUMULATE = np.polynomial.legendre.legvander(_X, POINTS) @ _TO_INTEGRAL
 
 
-def _chebyshev(x: FloatArray, degree: int) -> FloatArray:
+def _chebyshev(x: Floats, degree: int) -> Floats:
     """Return the Chebyshev polynomials at ``x`` in [-1, 1], shape (n, degree + 1).
 
     The cosine gives all degrees at once; a recurrence would be a dozen small steps for each.
@@ -159,7 +156,7 @@ def _chebyshev(x: FloatArray, degree: int) -> FloatArray:
     return np.asarray(np.cos(np.arccos(x)[:, None] * np.arange(degree + 1)))
 
 
-def _as_chebyshev(values: NDArray[np.floating[Any]]) -> FloatArray:
+def _as_chebyshev(values: NDArray[np.floating[Any]]) -> Floats:
     """Return the Chebyshev coefficients of polynomials with Legendre coefficients ``values``."""
     n = len(values)
     nodes = np.cos((np.arange(n) + 0.5) * np.pi / n)
@@ -190,14 +187,14 @@ class TauPosterior:
         Logarithm of the normalising constant: the marginal likelihood of the data.
     """
 
-    edges: FloatArray
-    density: FloatArray
-    tau: FloatArray
-    weights: FloatArray
-    cumulative: FloatArray
+    edges: Floats
+    density: Floats
+    tau: Floats
+    weights: Floats
+    cumulative: Floats
     log_marginal: float
 
-    def quantile(self, probability: FloatArray) -> FloatArray:
+    def quantile(self, probability: Floats) -> Floats:
         """Return tau below which the posterior holds ``probability``, shape (n,); 0 for 0."""
         tau = np.where(probability <= 0, 0.0, math.exp(self.edges[-1]))
         inner = (probability > 0) & (probability < self.cumulative[-1])
@@ -213,7 +210,7 @@ class TauPosterior:
         below = self.density @ _CUMULATE.T * (width / 2)[:, None] + self.cumulative[:-1, None]
         guess = np.interp(p, below.ravel(), _nodes(self.edges[:-1], self.edges[1:]).ravel())
 
-        def value(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        def value(x: Floats) -> tuple[Floats, Floats]:
             basis = _chebyshev(x, POINTS)
             return (
                 np.einsum("ij,ij->i", basis, integral) - target,
@@ -225,7 +222,7 @@ class TauPosterior:
         tau[inner] = np.exp(self.edges[panel] + half * (x + 1))
         return tau
 
-    def density_at(self, tau: FloatArray) -> FloatArray:
+    def density_at(self, tau: Floats) -> Floats:
         """Return the posterior density of tau (not of its logarithm); 0 outside the panels."""
         u = np.log(np.where(tau > 0, tau, 1.0))
         panel = np.clip(np.searchsorted(self.edges, u, side="right") - 1, 0, self.edges.size - 2)
@@ -251,15 +248,13 @@ class Conditional:
         Weight of each study in that mean, relative to all precision.
     """
 
-    log_likelihood: FloatArray
-    mu_mean: FloatArray
-    mu_sd: FloatArray
-    shares: FloatArray
+    log_likelihood: Floats
+    mu_mean: Floats
+    mu_sd: Floats
+    shares: Floats
 
 
-def conditional_on_tau(
-    y: FloatArray, v: FloatArray, tau: FloatArray, mean_prior: Normal | None
-) -> Conditional:
+def conditional_on_tau(y: Floats, v: Floats, tau: Floats, mean_prior: Normal | None) -> Conditional:
     """Integrate the mean effect out for each tau.
 
     Parameters
@@ -302,7 +297,7 @@ def conditional_on_tau(
     return Conditional(log_likelihood, centre + offset, precision**-0.5, w / precision[:, None])
 
 
-def _highest(scan: FloatArray, log_density: Callable[[FloatArray], FloatArray]) -> float:
+def _highest(scan: Floats, log_density: Callable[[Floats], Floats]) -> float:
     """Return the highest point of a grid, made finer around it while the grid is too coarse."""
     for _ in range(_ZOOMS):
         heights = log_density(scan)
@@ -319,7 +314,7 @@ def _highest(scan: FloatArray, log_density: Callable[[FloatArray], FloatArray]) 
 
 
 def tau_posterior(
-    y: FloatArray, v: FloatArray, tau_prior: TauPrior, mean_prior: Normal | None
+    y: Floats, v: Floats, tau_prior: TauPrior, mean_prior: Normal | None
 ) -> TauPosterior:
     """Return the posterior of tau in the normal-normal model.
 
@@ -340,7 +335,7 @@ def tau_posterior(
         The prior gives no mass to any tau that float64 can hold.
     """
 
-    def log_likelihood(tau: FloatArray) -> FloatArray:
+    def log_likelihood(tau: Floats) -> Floats:
         found = conditional_on_tau(y, v, tau.ravel(), mean_prior).log_likelihood
         return found.reshape(tau.shape)
 
@@ -348,7 +343,7 @@ def tau_posterior(
 
 
 def posterior_of_tau(
-    log_likelihood: Callable[[FloatArray], FloatArray], tau_prior: TauPrior, spread: float
+    log_likelihood: Callable[[Floats], Floats], tau_prior: TauPrior, spread: float
 ) -> TauPosterior:
     """Integrate likelihood times prior over log(tau), on panels halved until they agree.
 
@@ -366,7 +361,7 @@ def posterior_of_tau(
         The prior gives no mass to any tau that float64 can hold.
     """
 
-    def log_density(u: FloatArray) -> FloatArray:
+    def log_density(u: Floats) -> Floats:
         tau = np.exp(u)
         return log_likelihood(tau) + tau_prior.logpdf(tau) + u
 
@@ -410,19 +405,19 @@ def posterior_of_tau(
     )
 
 
-def _nodes(low: FloatArray, high: FloatArray) -> FloatArray:
+def _nodes(low: Floats, high: Floats) -> Floats:
     return (low + high)[:, None] / 2 + ((high - low) / 2)[:, None] * _X
 
 
 def _refine(
-    low: FloatArray,
-    high: FloatArray,
-    density: FloatArray,
-    log_density: Callable[[FloatArray], FloatArray],
+    low: Floats,
+    high: Floats,
+    density: Floats,
+    log_density: Callable[[Floats], Floats],
     largest: float,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+) -> tuple[Floats, Floats, Floats]:
     """Halve every panel that does not yet agree with its halves."""
-    done: list[tuple[FloatArray, FloatArray, FloatArray]] = []
+    done: list[tuple[Floats, Floats, Floats]] = []
     total = float(((density @ _W) * (high - low) / 2).sum())
     for _ in range(40):
         middle = (low + high) / 2

@@ -12,7 +12,6 @@ from ketameta.models.dependent.robust import satterthwaite_df as satterthwaite_d
 from ketameta.models.dependent.sampling_covariance import SHARED_ARM_MEASURES as SHARED_ARM_MEASURES
 from ketameta.models.dependent.sampling_covariance import check_groups as check_groups
 from ketameta.models.dependent.sampling_covariance import check_vector as check_vector
-from ketameta.models.dependent.sampling_covariance import frozen as frozen
 from ketameta.models.dependent.sampling_covariance import given_blocks as given_blocks
 from ketameta.models.dependent.sampling_covariance import rows_of_groups as rows_of_groups
 from ketameta.models.dependent.sampling_covariance import (

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import format_interval, format_number, format_p, format_percent, plural
@@ -20,14 +20,12 @@ from ketameta.models.dependent.multilevel import (
     multilevel,
 )
 from ketameta.models.dependent.robust import robust
-from ketameta.models.dependent.sampling_covariance import check_vector, frozen
+from ketameta.models.dependent.sampling_covariance import check_vector
 from ketameta.models.pooling import decimals_for, interval_cells
 from ketameta.models.results import Caveat, Columns, Line, Printed, Result
 
 if TYPE_CHECKING:
     pass
-
-FloatArray = NDArray[np.float64]
 
 
 @takes_effects("study", "effect", "moderators")
@@ -122,15 +120,15 @@ class CheSensitivity(Result):
     k: int
     m: int
     term: str
-    rho: FloatArray
-    estimate: FloatArray
-    se: FloatArray
-    df: FloatArray
-    p_value: FloatArray
-    ci_low: FloatArray
-    ci_high: FloatArray
-    sigma2_study: FloatArray
-    sigma2_effect: FloatArray
+    rho: Floats
+    estimate: Floats
+    se: Floats
+    df: Floats
+    p_value: Floats
+    ci_low: Floats
+    ci_high: Floats
+    sigma2_study: Floats
+    sigma2_effect: Floats
     level: float
     caveats: tuple[Caveat, ...]
     measure: str | None = None
@@ -226,7 +224,7 @@ def che_sensitivity(
     chosen = columns[0] if term is None else check_choice("term", term, columns)
     at = columns.index(chosen)
 
-    def column(name: str) -> FloatArray:
+    def column(name: str) -> Floats:
         return frozen([getattr(sandwich.coefficients, name)[at] for _, sandwich in found])
 
     caveats = {caveat.code: caveat for _, sandwich in found for caveat in sandwich.caveats}

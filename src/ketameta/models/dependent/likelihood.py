@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
-from ketameta.effects.arrays import as_numbers
+from ketameta.effects.arrays import Floats, as_numbers
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.dependent.sampling_covariance import (
     check_between,
@@ -22,7 +22,6 @@ from ketameta.models.dependent.sampling_covariance import (
 from ketameta.models.design import INTERCEPT, build_design
 from ketameta.models.validation import checked_inputs
 
-FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 
@@ -44,17 +43,17 @@ class Rotated:
         First row of each study.
     """
 
-    y: FloatArray
-    basis: FloatArray
-    ones: FloatArray
-    eigenvalues: FloatArray
+    y: Floats
+    basis: Floats
+    ones: Floats
+    eigenvalues: Floats
     starts: IntArray
 
-    def by_study(self, rows: FloatArray) -> FloatArray:
+    def by_study(self, rows: Floats) -> Floats:
         """Return sums over the rows of each study; (T, k, ...) to (T, m, ...)."""
         return np.add.reduceat(rows, self.starts, axis=1)
 
-    def expand(self, values: FloatArray) -> FloatArray:
+    def expand(self, values: Floats) -> Floats:
         """Return a value per study for each of its rows; (T, m, ...) to (T, k, ...)."""
         counts = np.diff(np.append(self.starts, self.y.size))
         return np.repeat(values, counts, axis=1)
@@ -76,16 +75,14 @@ class Evaluation(NamedTuple):
         ``B' W B``.
     """
 
-    log_likelihood: FloatArray
-    score: FloatArray
-    information: FloatArray
-    coefficients: FloatArray
-    cross_products: FloatArray
+    log_likelihood: Floats
+    score: Floats
+    information: Floats
+    coefficients: Floats
+    cross_products: Floats
 
 
-def rotate(
-    y: FloatArray, basis: FloatArray, blocks: Sequence[FloatArray], starts: IntArray
-) -> Rotated:
+def rotate(y: Floats, basis: Floats, blocks: Sequence[Floats], starts: IntArray) -> Rotated:
     """Diagonalise the sampling covariance of each study.
 
     Parameters
@@ -128,7 +125,7 @@ def rotate(
     return Rotated(turned_y, turned_basis, ones, eigenvalues, starts)
 
 
-def evaluate(data: Rotated, variances: FloatArray, restricted: bool) -> Evaluation:
+def evaluate(data: Rotated, variances: Floats, restricted: bool) -> Evaluation:
     """Evaluate the likelihood and its derivatives.
 
     Parameters
@@ -158,7 +155,7 @@ def evaluate(data: Rotated, variances: FloatArray, restricted: bool) -> Evaluati
     growth = 1.0 + between * one_one
     shrink = between / growth
 
-    def times_w(rows: FloatArray) -> FloatArray:
+    def times_w(rows: Floats) -> Floats:
         """Return W times columns; shape (T, k, q)."""
         inner = data.by_study(weighted_ones[:, :, None] * rows)
         return u[:, :, None] * rows - weighted_ones[:, :, None] * data.expand(
@@ -205,9 +202,7 @@ def evaluate(data: Rotated, variances: FloatArray, restricted: bool) -> Evaluati
     )
 
 
-def log_likelihoods(
-    data: Rotated, between: FloatArray, within: FloatArray, restricted: bool
-) -> FloatArray:
+def log_likelihoods(data: Rotated, between: Floats, within: Floats, restricted: bool) -> Floats:
     """Return the log-likelihood on a grid of variances, without derivatives.
 
     Parameters
@@ -277,7 +272,7 @@ class Optimum(NamedTuple):
     converged : bool
     """
 
-    variances: FloatArray
+    variances: Floats
     log_likelihood: float
     starts: int
     gap: float | None
@@ -313,8 +308,8 @@ def maximise(data: Rotated, restricted: bool) -> Optimum:
 
 
 def climb(
-    data: Rotated, start: FloatArray, restricted: bool, free: NDArray[np.bool_]
-) -> tuple[FloatArray, float, bool]:
+    data: Rotated, start: Floats, restricted: bool, free: NDArray[np.bool_]
+) -> tuple[Floats, float, bool]:
     """Climb from ``start`` by average-information steps over the free variances.
 
     Returns
@@ -354,7 +349,7 @@ def climb(
     return x, float(here.log_likelihood[0]), _is_flat(here, x, free & (x > 0))
 
 
-def _is_flat(here: Evaluation, x: FloatArray, moving: NDArray[np.bool_]) -> bool:
+def _is_flat(here: Evaluation, x: Floats, moving: NDArray[np.bool_]) -> bool:
     """Whether the slope that is left is rounding error: no gain above 1e-9 in log-likelihood."""
     return bool(np.all(np.abs(here.score[0] * x)[moving] < 1e-4))
 
@@ -438,19 +433,19 @@ class MultilevelData(NamedTuple):
     rotated : Rotated
     """
 
-    y: FloatArray
-    v: FloatArray
-    design: FloatArray
+    y: Floats
+    v: Floats
+    design: Floats
     names: tuple[str, ...]
     labels: tuple[str, ...]
     study: tuple[str, ...]
     studies: tuple[str, ...]
     groups: IntArray
-    blocks: tuple[FloatArray, ...]
+    blocks: tuple[Floats, ...]
     order: IntArray
     unit: float
-    triangle: FloatArray
-    fitted: FloatArray
+    triangle: Floats
+    fitted: Floats
     rotated: Rotated
 
 
@@ -509,7 +504,7 @@ def multilevel_data(
     )
 
 
-def _check_reach(spread: float, v: FloatArray) -> None:
+def _check_reach(spread: float, v: Floats) -> None:
     """Refuse effects so far apart that their distances leave no digits to sampling errors."""
     least = float(np.sqrt(v.min()))
     if spread > _FURTHEST * least:
@@ -525,7 +520,7 @@ def _design(
     formula: str | None,
     intercept: bool,
     labels: tuple[str, ...],
-) -> tuple[FloatArray, tuple[str, ...]]:
+) -> tuple[Floats, tuple[str, ...]]:
     """Return a design of shape (k, p) and its column names."""
     k = len(labels)
     if moderators is None:
@@ -574,12 +569,12 @@ def _check_levels(k: int, studies: tuple[str, ...]) -> None:
 
 
 def sampling_blocks(
-    v: FloatArray,
+    v: Floats,
     groups: IntArray,
     studies: tuple[str, ...],
     covariance: ArrayLike | Sequence[ArrayLike] | None,
     rho: float | None,
-) -> tuple[FloatArray, ...]:
+) -> tuple[Floats, ...]:
     """Return the sampling covariance of each study: vectors when independent, else matrices.
 
     Raises
@@ -628,7 +623,7 @@ def sampling_blocks(
     return tuple(blocks)
 
 
-def _checked_covariance(matrix: FloatArray, v: FloatArray, groups: IntArray) -> FloatArray:
+def _checked_covariance(matrix: Floats, v: Floats, groups: IntArray) -> Floats:
     k = v.size
     if matrix.shape != (k, k):
         raise UsageError(f"sampling_covariance has shape {matrix.shape}; it needs ({k}, {k})")

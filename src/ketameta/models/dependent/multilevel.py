@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import (
@@ -34,7 +35,6 @@ from ketameta.models.dependent.likelihood import (
     multilevel_data,
     profile_interval,
 )
-from ketameta.models.dependent.sampling_covariance import frozen
 from ketameta.models.design import INTERCEPT
 from ketameta.models.intervals import check_level
 from ketameta.models.pooling import (
@@ -58,9 +58,6 @@ from ketameta.models.tau2 import ESTIMATORS
 
 if TYPE_CHECKING:
     pass
-
-
-FloatArray = NDArray[np.float64]
 
 
 class CoefficientRow(TypedDict):
@@ -91,14 +88,14 @@ class CoefficientTable:
     """
 
     names: tuple[str, ...]
-    estimate: FloatArray
-    se: FloatArray
-    statistic: FloatArray
-    df: FloatArray | None
-    p_value: FloatArray
-    ci_low: FloatArray
-    ci_high: FloatArray
-    covariance: FloatArray
+    estimate: Floats
+    se: Floats
+    statistic: Floats
+    df: Floats | None
+    p_value: Floats
+    ci_low: Floats
+    ci_high: Floats
+    covariance: Floats
 
     def rows(self) -> list[CoefficientRow]:
         """Return one row per coefficient in the column vocabulary."""
@@ -138,15 +135,15 @@ class CoefficientTable:
         return lines
 
 
-def _each(values: FloatArray | None, count: int) -> Sequence[object] | FloatArray:
+def _each(values: Floats | None, count: int) -> Sequence[object] | Floats:
     return [None] * count if values is None else values
 
 
 def coefficient_table(
     names: Sequence[str],
-    estimate: FloatArray,
-    covariance: FloatArray,
-    df: FloatArray | None,
+    estimate: Floats,
+    covariance: Floats,
+    df: Floats | None,
     level: float,
 ) -> CoefficientTable:
     """Return tests and intervals from coefficients and their covariance.
@@ -156,8 +153,8 @@ def coefficient_table(
     se = np.sqrt(np.diag(covariance))
     statistic = estimate / se
     upper = 0.5 + level / 2
-    critical: FloatArray
-    p_value: FloatArray
+    critical: Floats
+    p_value: Floats
     if df is None:
         critical = np.full(se.shape, special.ndtri(upper))
         p_value = np.asarray(special.erfc(np.abs(statistic) / math.sqrt(2)))
@@ -177,8 +174,45 @@ def coefficient_table(
     )
 
 
+class OneMean:
+    """A result of coefficients whose only one, where there is one, is the mean effect."""
+
+    __slots__ = ()
+    coefficients: CoefficientTable
+
+    def _only(self, name: str) -> float:
+        if len(self.coefficients.names) > 1:
+            raise UsageError(f"{name} is one number per coefficient here; see .coefficients")
+        return float(getattr(self.coefficients, name)[0])
+
+    @property
+    def estimate(self) -> float:
+        """Mean effect (intercept-only fits)."""
+        return self._only("estimate")
+
+    @property
+    def se(self) -> float:
+        """Standard error of the mean effect (intercept-only fits)."""
+        return self._only("se")
+
+    @property
+    def p_value(self) -> float:
+        """P-value of the mean effect (intercept-only fits)."""
+        return self._only("p_value")
+
+    @property
+    def ci_low(self) -> float:
+        """Lower end of the interval of the mean effect (intercept-only fits)."""
+        return self._only("ci_low")
+
+    @property
+    def ci_high(self) -> float:
+        """Upper end of the interval of the mean effect (intercept-only fits)."""
+        return self._only("ci_high")
+
+
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class MultilevelFit(Reports, Result):
+class MultilevelFit(OneMean, Reports, Result):
     """A three-level meta-analysis: effects within studies.
 
     Attributes
@@ -248,15 +282,15 @@ class MultilevelFit(Reports, Result):
     aic: float
     bic: float
     aicc: float
-    weights: FloatArray | None
+    weights: Floats | None
     optima_starts: int
     optima_gap: float | None
-    estimates: FloatArray
-    variances: FloatArray
-    design: FloatArray
+    estimates: Floats
+    variances: Floats
+    design: Floats
     labels: tuple[str, ...]
     study: tuple[str, ...]
-    sampling_blocks: tuple[FloatArray, ...]
+    sampling_blocks: tuple[Floats, ...]
     rho: float | None
     method: str
     ci_method: str
@@ -264,42 +298,12 @@ class MultilevelFit(Reports, Result):
     caveats: tuple[Caveat, ...]
     measure: str | None = None
 
-    def _only(self, name: str) -> float:
-        if len(self.coefficients.names) > 1:
-            raise UsageError(f"{name} is one number per coefficient here; see .coefficients")
-        return float(getattr(self.coefficients, name)[0])
-
-    @property
-    def estimate(self) -> float:
-        """Mean effect (intercept-only fits)."""
-        return self._only("estimate")
-
-    @property
-    def se(self) -> float:
-        """Standard error of the mean effect (intercept-only fits)."""
-        return self._only("se")
-
-    @property
-    def p_value(self) -> float:
-        """P-value of the mean effect (intercept-only fits)."""
-        return self._only("p_value")
-
-    @property
-    def ci_low(self) -> float:
-        """Lower end of the interval of the mean effect (intercept-only fits)."""
-        return self._only("ci_low")
-
-    @property
-    def ci_high(self) -> float:
-        """Upper end of the interval of the mean effect (intercept-only fits)."""
-        return self._only("ci_high")
-
     @property
     def tau2(self) -> float:
         """Total variance of true effects: between studies plus within."""
         return self.sigma2_study + self.sigma2_effect
 
-    def working_blocks(self) -> list[tuple[NDArray[np.intp], FloatArray]]:
+    def working_blocks(self) -> list[tuple[NDArray[np.intp], Floats]]:
         """Return row positions and model covariance of each study; what a sandwich needs."""
         groups: dict[str, list[int]] = {}
         for row, label in enumerate(self.study):
@@ -441,7 +445,7 @@ def moderator_test(
     return f, len(tested), denominator, float(special.fdtrc(len(tested), denominator, f))
 
 
-def i2_by_level(data: MultilevelData, fixed: Evaluation, variances: FloatArray) -> FloatArray:
+def i2_by_level(data: MultilevelData, fixed: Evaluation, variances: Floats) -> Floats:
     """Return I-squared by level, from the typical sampling variance (Higgins-Thompson eq. 9)."""
     trace = float((1 / data.rotated.eigenvalues).sum())
     weighted = data.rotated.basis / data.rotated.eigenvalues[:, None]
@@ -458,7 +462,7 @@ def prediction_limits(table: CoefficientTable, total: float, level: float) -> tu
     return float(table.estimate[0]) - reach, float(table.estimate[0]) + reach
 
 
-def effect_weights(data: MultilevelData, optimum: Optimum) -> FloatArray:
+def effect_weights(data: MultilevelData, optimum: Optimum) -> Floats:
     """Return each effect's share in the mean: row sums of the inverse covariance."""
     shares = np.empty(data.y.size)
     between, within = optimum.variances * data.unit**2

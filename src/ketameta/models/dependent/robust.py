@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg, special
 
+from ketameta.effects.arrays import Floats, frozen
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, plural
-from ketameta.models.dependent.multilevel import CoefficientTable, coefficient_table
-from ketameta.models.dependent.sampling_covariance import check_groups, frozen
+from ketameta.models.dependent.multilevel import CoefficientTable, OneMean, coefficient_table
+from ketameta.models.dependent.sampling_covariance import check_groups
 from ketameta.models.design import INTERCEPT
 from ketameta.models.intervals import check_level
 from ketameta.models.pooling import plural_measure
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     pass
 
 
-FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 ROBUST_KINDS = ("CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3")
 #: Condition number of a correlation matrix beyond which it has no inverse.
@@ -49,16 +49,16 @@ class SandwichParts:
         Per cluster, ``H_j`` with ``Cov(contribution_j, contribution_l) = -H_j H_l'`` for j != l.
     """
 
-    coefficients: FloatArray
-    covariance: FloatArray
-    own: FloatArray
-    shared: FloatArray
+    coefficients: Floats
+    covariance: Floats
+    own: Floats
+    shared: Floats
 
 
 def sandwich(
-    y: FloatArray,
-    design: FloatArray,
-    clusters: Sequence[tuple[IntArray, FloatArray]],
+    y: Floats,
+    design: Floats,
+    clusters: Sequence[tuple[IntArray, Floats]],
     kind: str = "CR2",
 ) -> SandwichParts:
     """Return coefficients and their cluster-robust covariance.
@@ -93,12 +93,12 @@ def sandwich(
     """
     k, p = design.shape
     roots = [np.asarray(np.linalg.cholesky(block), dtype=np.float64) for _, block in clusters]
-    white: list[FloatArray] = [
+    white: list[Floats] = [
         linalg.solve_triangular(root, design[rows], lower=True)
         for root, (rows, _) in zip(roots, clusters, strict=True)
     ]
     r = np.linalg.qr(np.concatenate(white))[1]
-    bread_root: FloatArray = np.linalg.inv(r)  # M = bread_root @ bread_root.T
+    bread_root: Floats = np.linalg.inv(r)  # M = bread_root @ bread_root.T
     bread = bread_root @ bread_root.T
     moment = np.zeros(p)
     for root, u, (rows, _) in zip(roots, white, clusters, strict=True):
@@ -121,7 +121,7 @@ def sandwich(
     )
 
 
-def _estimating(root: FloatArray, u: FloatArray, bread_root: FloatArray, kind: str) -> FloatArray:
+def _estimating(root: Floats, u: Floats, bread_root: Floats, kind: str) -> Floats:
     """Return ``X' W A`` for one cluster."""
     hat = u @ bread_root
     kept = np.eye(len(u)) - hat @ hat.T
@@ -142,7 +142,7 @@ def _estimating(root: FloatArray, u: FloatArray, bread_root: FloatArray, kind: s
     return np.asarray(linalg.solve_triangular(root, u, lower=True, trans="T").T)
 
 
-def _inverse_root(matrix: FloatArray, size: float) -> FloatArray:
+def _inverse_root(matrix: Floats, size: float) -> Floats:
     """Return the symmetric inverse square root; zero where an eigenvalue is, relative to size."""
     values, vectors = np.linalg.eigh(matrix)
     positive = values > _ZERO * size
@@ -160,7 +160,7 @@ def _small_sample_factor(kind: str, clusters: int, k: int, p: int) -> float:
     return 1.0
 
 
-def satterthwaite_df(parts: SandwichParts) -> FloatArray:
+def satterthwaite_df(parts: SandwichParts) -> Floats:
     """Return the degrees of freedom of each coefficient's t statistic; shape (p,).
 
     ``tr(P)**2 / sum(P**2)`` with P the covariance of the cluster contributions under the working
@@ -174,7 +174,7 @@ def satterthwaite_df(parts: SandwichParts) -> FloatArray:
     return df
 
 
-def _contributions(parts: SandwichParts, s: int, t: int) -> FloatArray:
+def _contributions(parts: SandwichParts, s: int, t: int) -> Floats:
     """Return Cov(contribution of cluster j to s, of cluster l to t); shape (J, J)."""
     covariance = -parts.shared[:, s] @ parts.shared[:, t].T
     covariance[np.diag_indices_from(covariance)] += parts.own[:, s, t]
@@ -270,12 +270,12 @@ class Fit(Protocol):
     """
 
     @property
-    def estimates(self) -> FloatArray:
+    def estimates(self) -> Floats:
         """Effects, shape (k,)."""
         ...
 
     @property
-    def variances(self) -> FloatArray:
+    def variances(self) -> Floats:
         """Sampling variances, shape (k,)."""
         ...
 
@@ -286,7 +286,7 @@ class Fit(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class RobustFit(Reports, Result):
+class RobustFit(OneMean, Reports, Result):
     """Coefficients with cluster-robust standard errors.
 
     Attributes
@@ -313,47 +313,17 @@ class RobustFit(Reports, Result):
     m: int
     kind: str
     coefficients: CoefficientTable
-    model_se: FloatArray
+    model_se: Floats
     joint: JointTest | None
     cluster: tuple[str, ...]
     level: float
     caveats: tuple[Caveat, ...]
     measure: str | None = None
 
-    def _only(self, name: str) -> float:
-        if len(self.coefficients.names) > 1:
-            raise UsageError(f"{name} is one number per coefficient here; see .coefficients")
-        return float(getattr(self.coefficients, name)[0])
-
-    @property
-    def estimate(self) -> float:
-        """Mean effect (intercept-only fits)."""
-        return self._only("estimate")
-
-    @property
-    def se(self) -> float:
-        """Robust standard error of the mean effect (intercept-only fits)."""
-        return self._only("se")
-
     @property
     def df(self) -> float:
         """Satterthwaite degrees of freedom (intercept-only fits)."""
         return self._only("df")
-
-    @property
-    def p_value(self) -> float:
-        """P-value of the mean effect (intercept-only fits)."""
-        return self._only("p_value")
-
-    @property
-    def ci_low(self) -> float:
-        """Lower end of the interval (intercept-only fits)."""
-        return self._only("ci_low")
-
-    @property
-    def ci_high(self) -> float:
-        """Upper end of the interval (intercept-only fits)."""
-        return self._only("ci_high")
 
     def methods_sentence(self) -> str:
         """Return what was done, in sentences with authors and years."""
@@ -475,13 +445,13 @@ def robust(
 class Clustered(NamedTuple):
     """Effects in clusters: data, names, the cluster of each effect, and working covariances."""
 
-    y: FloatArray
-    design: FloatArray
+    y: Floats
+    design: Floats
     names: tuple[str, ...]
     known: tuple[str, ...]
     clusters: tuple[str, ...]
     cluster_of: IntArray
-    blocks: list[tuple[IntArray, FloatArray]]
+    blocks: list[tuple[IntArray, Floats]]
 
 
 def clustered(fit: Fit, cluster: Sequence[object] | ArrayLike | None) -> Clustered:
@@ -506,7 +476,7 @@ def clustered(fit: Fit, cluster: Sequence[object] | ArrayLike | None) -> Cluster
     return Clustered(y, design, names, known, clusters, index, _by_cluster(fit, index, clusters))
 
 
-def _design(fit: Any, k: int) -> tuple[FloatArray, tuple[str, ...]]:
+def _design(fit: Any, k: int) -> tuple[Floats, tuple[str, ...]]:
     design = getattr(fit, "design", None)
     if design is None:
         return np.ones((k, 1)), (INTERCEPT,)
@@ -521,7 +491,7 @@ def _design(fit: Any, k: int) -> tuple[FloatArray, tuple[str, ...]]:
 
 def _by_cluster(
     fit: Any, index: IntArray, clusters: tuple[str, ...]
-) -> list[tuple[IntArray, FloatArray]]:
+) -> list[tuple[IntArray, Floats]]:
     """Return rows and working covariance of each cluster."""
     rows = [np.flatnonzero(index == number) for number in range(len(clusters))]
     if hasattr(fit, "working_blocks"):
@@ -547,7 +517,7 @@ def _by_cluster(
 _OPEN = 1e-9
 
 
-def lone_clusters(design: FloatArray, index: IntArray, m: int) -> dict[int, int]:
+def lone_clusters(design: Floats, index: IntArray, m: int) -> dict[int, int]:
     """Return the coefficients that one cluster identifies, each with that cluster.
 
     Without the cluster the design loses a direction, and every coefficient that has a part in it.
@@ -564,7 +534,7 @@ def lone_clusters(design: FloatArray, index: IntArray, m: int) -> dict[int, int]
     return lone
 
 
-def _without(covariance: FloatArray, lone: dict[int, int]) -> FloatArray:
+def _without(covariance: Floats, lone: dict[int, int]) -> Floats:
     """Return a covariance with NaN for the coefficients that are withheld."""
     kept = covariance.copy()
     kept[list(lone)] = np.nan
@@ -588,7 +558,7 @@ def _lone_caveats(lone: dict[str, str]) -> list[Caveat]:
 
 
 def _check_spread(
-    names: tuple[str, ...], se: FloatArray, model_se: FloatArray, lone: dict[int, int]
+    names: tuple[str, ...], se: Floats, model_se: Floats, lone: dict[int, int]
 ) -> None:
     """Refuse a standard error that is 0 but for rounding: its test would be of rounding error."""
     for j, (name, own, model) in enumerate(zip(names, se, model_se, strict=True)):
@@ -599,7 +569,7 @@ def _check_spread(
             )
 
 
-def _model_covariance(design: FloatArray, blocks: list[tuple[IntArray, FloatArray]]) -> FloatArray:
+def _model_covariance(design: Floats, blocks: list[tuple[IntArray, Floats]]) -> Floats:
     precision = sum(
         design[at].T @ np.linalg.solve(covariance, design[at]) for at, covariance in blocks
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ketameta.effects.arrays import LARGEST, SMALLEST, as_number, as_numbers
+from ketameta.effects.arrays import LARGEST, SMALLEST, Floats, as_number, as_numbers, frozen
 from ketameta.errors import ImpossibleDataError, UsageError, check_choice
 from ketameta.formatting import format_interval, format_number, plural
 from ketameta.models.results import Columns, Printed, Result
@@ -21,18 +21,10 @@ if TYPE_CHECKING:
     pass
 
 
-FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 
-def frozen(values: ArrayLike) -> FloatArray:
-    """Return a read-only copy as float64, so that a result cannot change after the fit."""
-    copy = np.array(values, dtype=np.float64)
-    copy.setflags(write=False)
-    return copy
-
-
-def check_vector(argument: str, values: ArrayLike, k: int | None = None) -> FloatArray:
+def check_vector(argument: str, values: ArrayLike, k: int | None = None) -> Floats:
     """Return ``values`` as a finite vector (of length ``k`` when given).
 
     Raises
@@ -103,7 +95,7 @@ def check_between(argument: str, value: float, low: float, high: float) -> float
     return number
 
 
-def positive_vector(argument: str, values: ArrayLike, k: int) -> FloatArray:
+def positive_vector(argument: str, values: ArrayLike, k: int) -> Floats:
     """Return ``k`` numbers that are all above 0, or refuse them by position."""
     array = check_vector(argument, values, k)
     bad = np.flatnonzero(array < SMALLEST)
@@ -117,7 +109,7 @@ def check_arms(
     study: tuple[str, ...],
     treatment: tuple[str, ...],
     control: tuple[str, ...],
-    data: dict[str, FloatArray],
+    data: dict[str, Floats],
 ) -> None:
     """Refuse an arm against itself, a comparison given twice, and arms with two sets of numbers."""
     seen: dict[tuple[str, str], tuple[int, dict[str, float]]] = {}
@@ -146,8 +138,8 @@ def check_arms(
 
 
 def arm_variances(
-    measure: str, data: dict[str, FloatArray], continuity: float
-) -> tuple[FloatArray, FloatArray]:
+    measure: str, data: dict[str, Floats], continuity: float
+) -> tuple[Floats, Floats]:
     """Return the variance that the treatment and the control arm of each comparison bring."""
     n = (data["n_treatment"], data["n_control"])
     if measure == "SMD":
@@ -221,7 +213,7 @@ class SamplingCovariance(Result):
     """
 
     measure: str
-    matrix: FloatArray
+    matrix: Floats
     study: tuple[str, ...]
     treatment: tuple[str, ...]
     control: tuple[str, ...]
@@ -232,7 +224,7 @@ class SamplingCovariance(Result):
         return np.array(self.matrix)
 
     @property
-    def correlation(self) -> FloatArray:
+    def correlation(self) -> Floats:
         """Correlations of the sampling errors, shape (k, k)."""
         root = np.sqrt(np.diag(self.matrix))
         return np.asarray(self.matrix / np.outer(root, root))
@@ -409,11 +401,11 @@ def _common_arms(
     study: tuple[str, ...],
     treatment: tuple[str, ...],
     control: tuple[str, ...],
-    of_treatment: FloatArray,
-    of_control: FloatArray,
+    of_treatment: Floats,
+    of_control: Floats,
     *,
     signed: bool,
-) -> FloatArray:
+) -> Floats:
     """Return sums over common arms, of sqrt(value in one row x value in the other).
 
     The values are equal unless a continuity correction enters one comparison only; the geometric
@@ -434,9 +426,9 @@ def _common_sd(
     study: tuple[str, ...],
     treatment: tuple[str, ...],
     control: tuple[str, ...],
-    data: dict[str, FloatArray],
+    data: dict[str, Floats],
     pooled_sd: str,
-) -> FloatArray:
+) -> Floats:
     """Return what the estimated standard deviations add to a standardised mean difference."""
     d, n = data["estimates"], (data["n_treatment"], data["n_control"])
     if pooled_sd == "pair":
@@ -460,7 +452,7 @@ def rows_of_groups(groups: IntArray, count: int) -> list[IntArray]:
 
 def given_blocks(
     covariance: Any, rows: Sequence[IntArray], studies: Sequence[str]
-) -> list[FloatArray] | None:
+) -> list[Floats] | None:
     """Return the matrices of a list with one per study; ``None`` for anything else.
 
     Parameters

@@ -10,11 +10,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketameta.effects.arrays import Floats
+from ketameta.effects.arrays import Floats, frozen
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_count, format_number, format_p, plural
 from ketameta.models.dependent.robust import Clustered, Fit, clustered, lone_clusters
-from ketameta.models.dependent.sampling_covariance import frozen
 from ketameta.models.design import INTERCEPT
 from ketameta.models.results import Caveat, Line, Printed, Result
 

@@ -16,20 +16,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.door import takes_effects
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, plural
 from ketameta.measures import Measure, measure_code
 from ketameta.models.dependent.likelihood import sampling_blocks
 from ketameta.models.dependent.multilevel import CoefficientTable, coefficient_table
-from ketameta.models.dependent.sampling_covariance import check_groups, check_vector, frozen
+from ketameta.models.dependent.sampling_covariance import check_groups, check_vector
 from ketameta.models.dose.likelihood import SlopeFit, fit_slopes, maximise_slopes
 from ketameta.models.intervals import check_level, critical_value, wald_test
 from ketameta.models.least_squares import power_of_two_scale
 from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed
 from ketameta.models.validation import dependent_columns
 
-FloatArray = NDArray[np.float64]
 #: Forms of the curve.
 TRANSFORMATIONS = ("linear", "spline")
 #: Knots of the spline as shares of the doses: three knots (Harrell 2015).
@@ -74,7 +74,7 @@ def knots_at(doses: ArrayLike, shares: Sequence[float] = KNOT_SHARES) -> tuple[f
     return knots
 
 
-def curve_basis(doses: ArrayLike, knots: Sequence[float] = ()) -> FloatArray:
+def curve_basis(doses: ArrayLike, knots: Sequence[float] = ()) -> Floats:
     """Return the columns whose weighted sum is the curve, shape (n, p).
 
     Parameters
@@ -100,7 +100,7 @@ def curve_basis(doses: ArrayLike, knots: Sequence[float] = ()) -> FloatArray:
         t = np.asarray(knots, dtype=np.float64)
         first, before, last = t[0], t[-2], t[-1]
 
-        def cube(knot: float) -> FloatArray:
+        def cube(knot: float) -> Floats:
             return np.asarray(np.maximum(x - knot, 0.0) / (last - first)) ** 3
 
         for knot in t[:-2]:
@@ -120,11 +120,11 @@ def basis_names(p: int) -> tuple[str, ...]:
 class CurvePoints:
     """Effects of doses against a reference dose; arrays of shape (g,)."""
 
-    dose: FloatArray
-    estimate: FloatArray
-    se: FloatArray
-    ci_low: FloatArray
-    ci_high: FloatArray
+    dose: Floats
+    estimate: Floats
+    se: Floats
+    ci_low: Floats
+    ci_high: Floats
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -182,7 +182,7 @@ class DoseResponse(Reports, Result):
     transformation: str
     knots: tuple[float, ...]
     coefficients: CoefficientTable
-    between: FloatArray
+    between: Floats
     method: str
     log_likelihood: float
     optima_gap: float | None
@@ -410,13 +410,13 @@ def dose_response(
 
 
 class _Data(NamedTuple):
-    y: FloatArray
-    v: FloatArray
-    dose: FloatArray
-    control: FloatArray
+    y: Floats
+    v: Floats
+    dose: Floats
+    control: Floats
     study: tuple[str, ...]
     rows: tuple[IntArray, ...]
-    sampling: FloatArray
+    sampling: Floats
 
 
 def _checked(
@@ -479,7 +479,7 @@ def _knots(
     return knots_at(arms, shares)
 
 
-def _check_design(design: FloatArray, data: _Data, knots: tuple[float, ...]) -> None:
+def _check_design(design: Floats, data: _Data, knots: tuple[float, ...]) -> None:
     n, p = design.shape
     if n < p:
         raise NotEstimableError(
@@ -493,7 +493,7 @@ def _check_design(design: FloatArray, data: _Data, knots: tuple[float, ...]) -> 
         )
 
 
-def _method(asked: str, design: FloatArray, data: _Data) -> tuple[str, tuple[Caveat, ...]]:
+def _method(asked: str, design: Floats, data: _Data) -> tuple[str, tuple[Caveat, ...]]:
     """Return the model that the data allow, and the caveat where it is another one."""
     if asked == "common":
         return "common", ()
@@ -520,7 +520,7 @@ def _joint(fit: SlopeFit, df: int | None, columns: Sequence[int]) -> JointTest:
 
 def _caveats(
     used: str,
-    between: FloatArray,
+    between: Floats,
     gap: float | None,
     knots: tuple[float, ...],
     data: _Data,

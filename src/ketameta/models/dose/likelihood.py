@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-FloatArray = NDArray[np.float64]
+from ketameta.effects.arrays import Floats
+
 IntArray = NDArray[np.intp]
 
 #: Standard deviations of the slopes tried first, as multiples of the precision of the data.
@@ -50,26 +51,26 @@ class SlopeFit(NamedTuple):
         Of the log-likelihood by the covariance of the slopes.
     """
 
-    coefficients: FloatArray
-    covariance: FloatArray
+    coefficients: Floats
+    covariance: Floats
     log_likelihood: float
     rss: float
-    gradient: FloatArray
+    gradient: Floats
 
 
 class SlopeOptimum(NamedTuple):
     """The largest restricted likelihood: ``between`` (p, p), and ``gap`` to the next optimum."""
 
-    between: FloatArray
+    between: Floats
     gap: float | None
 
 
 def fit_slopes(
-    y: FloatArray,
-    design: FloatArray,
-    sampling: FloatArray,
+    y: Floats,
+    design: Floats,
+    sampling: Floats,
     rows: Sequence[IntArray],
-    between: FloatArray,
+    between: Floats,
 ) -> SlopeFit:
     """Fit ``y = X b + Z u + e`` at a given covariance of the study slopes ``u``.
 
@@ -121,7 +122,7 @@ def fit_slopes(
 
 
 def maximise_slopes(
-    y: FloatArray, design: FloatArray, sampling: FloatArray, rows: Sequence[IntArray]
+    y: Floats, design: Floats, sampling: Floats, rows: Sequence[IntArray]
 ) -> SlopeOptimum:
     """Return the covariance of the slopes at the global maximum of the restricted likelihood.
 
@@ -135,7 +136,7 @@ def maximise_slopes(
 
 
 def _one_slope(
-    y: FloatArray, design: FloatArray, sampling: FloatArray, rows: Sequence[IntArray]
+    y: Floats, design: Floats, sampling: Floats, rows: Sequence[IntArray]
 ) -> SlopeOptimum:
     def at(value: float) -> SlopeFit:
         return fit_slopes(y, design, sampling, rows, np.array([[value]]))
@@ -155,17 +156,17 @@ def _one_slope(
 
 
 def _several_slopes(
-    y: FloatArray, design: FloatArray, sampling: FloatArray, rows: Sequence[IntArray]
+    y: Floats, design: Floats, sampling: Floats, rows: Sequence[IntArray]
 ) -> SlopeOptimum:
     p = design.shape[1]
     lower = np.tril_indices(p)
 
-    def factor(flat: FloatArray) -> FloatArray:
+    def factor(flat: Floats) -> Floats:
         made = np.zeros((p, p))
         made[lower] = flat
         return made
 
-    def objective(flat: FloatArray) -> tuple[float, FloatArray]:
+    def objective(flat: Floats) -> tuple[float, Floats]:
         root = factor(flat)
         here = fit_slopes(y, design, sampling, rows, root @ root.T)
         return -here.log_likelihood, np.asarray(-2 * (here.gradient @ root)[lower])
@@ -193,7 +194,7 @@ def _several_slopes(
     return SlopeOptimum(np.where(np.abs(between) < _NOTHING, 0.0, between), None)
 
 
-def _polished(gradient: Callable[[FloatArray], FloatArray], start: FloatArray) -> FloatArray:
+def _polished(gradient: Callable[[Floats], Floats], start: Floats) -> Floats:
     """Return the root of a gradient near ``start`` by Newton steps, while each halves its size."""
     here, slope = start, gradient(start)
     for _ in range(_NEWTON_STEPS):

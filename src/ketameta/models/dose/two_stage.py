@@ -9,16 +9,14 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ketameta.effects.arrays import Floats
 from ketameta.errors import NotEstimableError, UsageError
 from ketameta.formatting import plural
 from ketameta.models import _pymare
 from ketameta.models.dose.dose_response import DoseResponse
 from ketameta.models.intervals import critical_value
 from ketameta.models.results import Printed, Result
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -58,9 +56,7 @@ class TwoStage(Result):
         return Printed(f"{head} {self.version}", said=said)
 
 
-def two_stage(
-    fit: DoseResponse, estimates: FloatArray, sampling: FloatArray, dose: FloatArray
-) -> TwoStage:
+def two_stage(fit: DoseResponse, estimates: Floats, sampling: Floats, dose: Floats) -> TwoStage:
     """Fit a slope in every study, pool the slopes with PyMARE, and compare with the one stage.
 
     Parameters

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from ketameta.effects.arrays import Floats
 from ketameta.models.network.model import (
     NetworkData,
     Rows,
@@ -24,7 +25,6 @@ from ketameta.models.network.model import (
     tall_qr,
 )
 
-FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 
@@ -234,7 +234,7 @@ class _Pair(NamedTuple):
     k: int
 
     @property
-    def weights(self) -> FloatArray:
+    def weights(self) -> Floats:
         """The contrast of the two among the coefficients (the reference has none)."""
         found = np.zeros(len(self.names))
         found[self.plus], found[self.minus] = 1.0, -1.0
@@ -288,5 +288,5 @@ def _direct_only(pair: _Pair, rows: Rows, method: str) -> SideSplit:
 _COMPARED = ("indirect", "indirect_se", "difference", "difference_se", "statistic", "p_value")
 
 
-def _linear(weights: FloatArray, beta: FloatArray, covariance: FloatArray) -> tuple[float, float]:
+def _linear(weights: Floats, beta: Floats, covariance: Floats) -> tuple[float, float]:
     return float(weights @ beta), math.sqrt(float(weights @ covariance @ weights))

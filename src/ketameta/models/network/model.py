@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
-from ketameta.effects.arrays import as_numbers
+from ketameta.effects.arrays import Floats, as_numbers
 from ketameta.effects.table import check_alike
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.dependent.sampling_covariance import (
@@ -22,7 +22,6 @@ from ketameta.models.dependent.sampling_covariance import (
 )
 from ketameta.models.validation import checked_inputs
 
-FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 #: Differences of three arms are consistent within this many standard errors: printed decimals are.
 CONSISTENT = 1e-6
@@ -48,9 +47,9 @@ class NetworkStudy:
 
     label: str
     arms: tuple[str, ...]
-    y: FloatArray
-    V: FloatArray
-    contrasts: FloatArray
+    y: Floats
+    V: Floats
+    contrasts: Floats
     inconsistency: float
 
 
@@ -185,11 +184,11 @@ def _ordered(
 def _study(
     label: str,
     rows: IntArray,
-    y: FloatArray,
-    v: FloatArray,
+    y: Floats,
+    v: Floats,
     first: tuple[str, ...],
     second: tuple[str, ...],
-    covariance: FloatArray | None,
+    covariance: Floats | None,
     treatments: tuple[str, ...],
 ) -> NetworkStudy:
     """Reduce the contrasts of one study to independent ones against its first arm."""
@@ -237,8 +236,8 @@ def _study(
 def _two_arms(
     label: str,
     row: int,
-    y: FloatArray,
-    v: FloatArray,
+    y: Floats,
+    v: Floats,
     first: tuple[str, ...],
     second: tuple[str, ...],
     treatments: tuple[str, ...],
@@ -252,7 +251,7 @@ def _two_arms(
     return NetworkStudy(label, arms, sign * y[[row]], v[row].reshape(1, 1), contrasts, 0.0)
 
 
-def _checked_block(block: FloatArray, v: FloatArray, label: str) -> FloatArray:
+def _checked_block(block: Floats, v: Floats, label: str) -> Floats:
     root = np.sqrt(v)
     correlation = block / np.outer(root, root)
     if np.abs(np.diag(correlation) - 1).max() > 1e-8:
@@ -270,13 +269,13 @@ def _checked_block(block: FloatArray, v: FloatArray, label: str) -> FloatArray:
 
 
 def _from_all_pairs(
-    signs: FloatArray,
-    y: FloatArray,
-    v: FloatArray,
-    onto: FloatArray,
+    signs: Floats,
+    y: Floats,
+    v: Floats,
+    onto: Floats,
     label: str,
     arms: tuple[str, ...],
-) -> tuple[FloatArray, FloatArray, float]:
+) -> tuple[Floats, Floats, float]:
     """Reduce all pairwise comparisons of a study.
 
     The covariance of two contrasts against one arm is half of the sum of their variances less that
@@ -344,9 +343,9 @@ class Rows(NamedTuple):
         ``log|V|`` of all sampling covariances.
     """
 
-    z: FloatArray
-    X: FloatArray
-    growth: FloatArray
+    z: Floats
+    X: Floats
+    growth: Floats
     log_det: float
 
 
@@ -367,12 +366,12 @@ class Whitened(NamedTuple):
         shape (studies, size, size).
     """
 
-    z: FloatArray
-    growth: FloatArray
+    z: Floats
+    growth: Floats
     log_det: float
-    contrasts: FloatArray
+    contrasts: Floats
     study: IntArray
-    blocks: tuple[tuple[IntArray, FloatArray], ...]
+    blocks: tuple[tuple[IntArray, Floats], ...]
 
 
 def whiten(studies: Sequence[NetworkStudy]) -> Whitened:
@@ -408,7 +407,7 @@ def whiten(studies: Sequence[NetworkStudy]) -> Whitened:
     return Whitened(z, growth, log_det, contrasts, study, tuple(blocks))
 
 
-def network_rows(whitened: Whitened, design: FloatArray) -> Rows:
+def network_rows(whitened: Whitened, design: Floats) -> Rows:
     """Return the rows under a design.
 
     Parameters
@@ -446,14 +445,14 @@ class NetworkFit(NamedTuple):
         Rows less coefficients.
     """
 
-    coefficients: FloatArray
-    covariance: FloatArray
+    coefficients: Floats
+    covariance: Floats
     tau2: float
     q: float
     df: int
 
 
-def tall_qr(a: FloatArray) -> tuple[FloatArray, FloatArray]:
+def tall_qr(a: Floats) -> tuple[Floats, Floats]:
     """Return the QR decomposition of a matrix with many rows, in pieces that one thread does.
 
     The pieces are decomposed one by one, then their triangles together. Threads that share one
@@ -477,7 +476,7 @@ def fit_at(rows: Rows, tau2: float) -> NetworkFit:
     return _fit(rows, tau2)[0]
 
 
-def _fit(rows: Rows, tau2: float) -> tuple[NetworkFit, FloatArray, FloatArray]:
+def _fit(rows: Rows, tau2: float) -> tuple[NetworkFit, Floats, Floats]:
     """Return the fit, the weighted residuals and the leverages of the rows."""
     root = (1 + tau2 * rows.growth) ** -0.5
     q, r = tall_qr(root[:, None] * rows.X)

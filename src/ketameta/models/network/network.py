@@ -15,9 +15,10 @@ from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
+from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.formatting import (
@@ -31,7 +32,6 @@ from ketameta.formatting import (
 )
 from ketameta.measures import Measure, measure_code
 from ketameta.models.dependent.multilevel import CoefficientTable, coefficient_table
-from ketameta.models.dependent.sampling_covariance import frozen
 from ketameta.models.intervals import check_level
 from ketameta.models.network.inconsistency import (
     QDecomposition,
@@ -70,9 +70,6 @@ from ketameta.models.tau2 import ESTIMATORS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -176,7 +173,7 @@ class NetworkMetaAnalysis(Lazy, DrawsPlot, Reports, Result):
     i2: float | None
     q: QDecomposition
     splits: tuple[SideSplit, ...]
-    p_scores: FloatArray
+    p_scores: Floats
     lower_is_better: bool
     optima_gap: float | None
     nodes: tuple[NetworkNode, ...]
@@ -562,7 +559,7 @@ def network_meta_analysis(
     return NetworkMetaAnalysis.of(known, groups)
 
 
-def p_scores(fit: NetworkFit, lower_is_better: bool) -> FloatArray:
+def p_scores(fit: NetworkFit, lower_is_better: bool) -> Floats:
     """Return, for each treatment, the mean certainty that it beats another; shape (T,).
 
     ``P_i = sum_j Phi((d_j - d_i) / se_ij) / (T - 1)`` where lower is better.

@@ -7,11 +7,11 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 from scipy.optimize import brentq
 
-from ketameta.effects.arrays import frozen
+from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.table import Effects
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_p, plural, published
@@ -207,7 +207,6 @@ def pet_peese(
     )
 
 
-FloatArray = NDArray[np.float64]
 ESTIMATORS = ("L0", "R0", "Q0")
 SIDES = ("left", "right")
 #: Iterations after which the count is taken to run in circles.
@@ -246,8 +245,8 @@ class TrimAndFill(DrawsFunnel, Result):
     missing: int
     missing_se: float | None
     missing_p_value: float | None
-    filled_estimates: FloatArray
-    filled_variances: FloatArray
+    filled_estimates: Floats
+    filled_variances: Floats
     estimate: float
     se: float
     ci_low: float | None

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from ketameta.effects.arrays import as_numbers, frozen
+from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, format_significant, plural
 from ketameta.models.intervals import critical_value, two_sided_p
@@ -22,9 +22,6 @@ from ketameta.models.tau2 import COMMON, estimate_tau2, log_likelihood
 
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
-
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -72,8 +69,8 @@ class SelectionModel(Result):
     steps: tuple[float, ...]
     alternative: str
     interval_counts: tuple[int, ...]
-    selection_weights: FloatArray
-    selection_weight_se: FloatArray
+    selection_weights: Floats
+    selection_weight_se: Floats
     estimate: float
     se: float | None
     statistic: float | None
