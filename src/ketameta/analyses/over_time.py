@@ -14,7 +14,7 @@ import numpy as np
 from ketameta.analyses.parts import GroupFacts, OverTime, TimeMean, WithinRow, WithinTrials
 from ketameta.analyses.result import StudyRow
 from ketameta.analyses.rows import difference, row_interval
-from ketameta.errors import KetametaError
+from ketameta.errors import KetametaError, NotEstimableError
 from ketameta.models.dependent.che import che, che_sensitivity
 from ketameta.models.dependent.robust import robust
 from ketameta.models.pooling import pool
@@ -122,8 +122,10 @@ def _fits(spec: AnalysisSpec, rows: list[StudyRow], classes: list[str], referenc
 
 
 def _table(fit: Any) -> list[TimeMean]:
-    """Return the coefficients of a cluster-robust fit, one entry each."""
+    """Return the coefficients of a cluster-robust fit, one entry each; all or none."""
     table = fit.coefficients
+    if not np.isfinite(table.se).all():
+        raise NotEstimableError(fit.caveats[0].message)
     columns = ("estimate", "se", "df", "p_value", "ci_low", "ci_high")
     return [
         plain({"name": name, **{column: getattr(table, column)[place] for column in columns}})

@@ -170,7 +170,8 @@ def satterthwaite_df(parts: SandwichParts) -> Floats:
     df = np.empty(p)
     for i in range(p):
         covariance = _contributions(parts, i, i)
-        df[i] = np.trace(covariance) ** 2 / (covariance**2).sum()
+        squares = float((covariance**2).sum())
+        df[i] = np.trace(covariance) ** 2 / squares if squares > 0 else np.nan
     return df
 
 
