@@ -75,7 +75,7 @@ def run(tmp_path: Path) -> Any:
 
 
 def codes(result: dict[str, Any]) -> set[str]:
-    return {item["code"] for item in result["set_aside"]}
+    return {item["code"] for item in result["excluded"]}
 
 
 def test_each_dose_enters_against_the_control_once(run: Any) -> None:
@@ -146,7 +146,7 @@ def test_other_units_are_left_or_converted_as_declared(run: Any) -> None:
             row["dose_unit"] = "mg_per_kg"
     left = run(joined(*FOUR, kilo))
     assert left["k"] == 4
-    assert "its dose is in mg per kg" in {item["reason"] for item in left["set_aside"]}
+    assert "its dose is in mg per kg" in {item["reason"] for item in left["excluded"]}
     rule = RULE + 'equivalents = {mg_per_kg = 70}\nequivalents_reason = "70 kg"\n'
     converted = run(joined(*FOUR, kilo), rule)["dose_response"]
     assert converted["points"][-1]["dose"] == 70

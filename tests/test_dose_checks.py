@@ -81,8 +81,8 @@ def test_an_analysis_carries_the_checks_of_its_line(run: Any) -> None:  # noqa: 
     # The exact differences are held by the tests of the model above.
     assert set(checks["two_stage"]) == {"engine", "version", "slopes", "agrees_to"}
     assert checks["two_stage"]["agrees_to"] == AGREEMENTS[0]
-    assert [item["code"] for item in checks["companions"]] == ["common", "wald"]
-    wald = checks["companions"][1]
+    assert [item["code"] for item in checks["sensitivity"]] == ["common", "wald"]
+    wald = checks["sensitivity"][1]
     assert wald["estimate"] == pytest.approx(main["estimate"], rel=PUBLISHED)
     assert wald["ci_high"] - wald["ci_low"] < main["ci_high"] - main["ci_low"]
     rows = dose_check_table(result).texts
@@ -132,7 +132,7 @@ def test_leaving_a_trial_out_is_an_analysis_without_it(run: Any) -> None:  # noq
 def test_few_trials_have_fewer_checks(run: Any) -> None:  # noqa: F811
     two = run(joined(*FOUR[:2]))["dose_response"]["checks"]
     assert two["leave_one_out"] is None
-    assert [item["code"] for item in two["companions"]] == []
+    assert [item["code"] for item in two["sensitivity"]] == []
     one = run(joined(dose_trial("alder_2014", {28: 18.2, 56: 16.9})))
     assert one["dose_response"]["checks"]["two_stage"] is None
     assert two_stage_words(one) == ""

@@ -53,6 +53,8 @@ LONG = 600
 LONGEST = 1000
 LONGER: dict[str, str] = {
     "analyses/certainty.py": "facts and words of the five domains of one assessment",
+    "analyses/parts.py": "every key of the parts of a result, with its type",
+    "analyses/result.py": "every key of a result, with its type",
     "analyses/policy.py": "the rules, the estimates they choose and the headline in words",
     "analyses/spec.py": "every key of an analysis file with its meaning",
     "cli.py": "every command with its help; the bodies are calls",
@@ -91,7 +93,7 @@ ENTERED: set[str] = {
     "analyses.credibility",
     "analyses.multiverse",
     "analyses.over_time",
-    "analyses.words",
+    "analyses.sentences",
     "effects.table",
     "evidence.schema",
     "exchange.export",

@@ -152,7 +152,7 @@ def derived(result: dict[str, Any]) -> Iterator[float]:
             # Sums below the columns of a forest plot.
             yield math.fsum(row.get(name) or 0 for row in members)
     # Rows that were left out for one reason.
-    left = (*result["set_aside"], *result["unused"])
+    left = (*result["excluded"], *result["unused"])
     yield from Counter(item["reason"] for item in left).values()
     tried = result.get("multiverse") or {}
     counts = [v for v in leaves(tried) if v == int(v) and 0 < v < 1e4] if tried else []

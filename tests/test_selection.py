@@ -57,7 +57,7 @@ def used(selected: Selected) -> list[str]:
 
 def codes(selected: Selected) -> dict[str, str]:
     """Return the code of every effect set aside."""
-    rows = selected.set_aside
+    rows = selected.excluded
     return dict(zip(rows["effect_id"], rows["code"], strict=True))
 
 
@@ -74,7 +74,7 @@ def test_what_is_eligible_is_used(chosen: Any) -> None:
         f"{name} ketamine-placebo" for name in ("alder_2014", "birch_2016", "cedar_2017")
     ]
     assert set(selected.used["measure"]) == {"SMD"}
-    assert selected.set_aside.empty and selected.unused.empty
+    assert selected.excluded.empty and selected.unused.empty
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_is_eligible_is_used(chosen: Any) -> None:
 )
 def test_what_is_out_of_scope_is_not_mentioned(chosen: Any, more: str) -> None:
     selected = chosen(trials(2), more)
-    assert selected.used.empty and selected.set_aside.empty and selected.unused.empty
+    assert selected.used.empty and selected.excluded.empty and selected.unused.empty
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_is_out_of_scope_is_not_mentioned(chosen: Any, more: str) -> None:
 def test_every_rule_gives_its_reason(chosen: Any, more: str, code: str, reason: str) -> None:
     selected = chosen(trials(1), more + "\n")
     assert selected.used.empty
-    row = selected.set_aside.iloc[0]
+    row = selected.excluded.iloc[0]
     assert (row["code"], row["reason"]) == (code, reason)
 
 
@@ -148,17 +148,17 @@ def test_results_of_subgroups_enter_only_where_they_are_asked_for(chosen: Any) -
     tables = tables_of([*WOMEN, *WHOLE])
     plain = chosen(tables)
     assert plain.used["subgroup"].tolist() == [""]
-    assert plain.set_aside["reason"].tolist() == ["subgroup (sex=female)"]
+    assert plain.excluded["reason"].tolist() == ["subgroup (sex=female)"]
     within = chosen(tables, 'within = true\nsubgroup_keys = ["sex"]\n')
     assert within.used["subgroup"].tolist() == ["sex=female"]
-    assert within.set_aside["code"].tolist() == ["whole_trial"]
+    assert within.excluded["code"].tolist() == ["whole_trial"]
 
 
 def test_the_whole_trial_wins_over_its_subgroups_where_both_are_allowed(chosen: Any) -> None:
     selected = chosen(tables_of([*WOMEN, *WHOLE]), 'subgroup_keys = ["sex"]\n')
     assert selected.used["subgroup"].tolist() == [""]
-    assert selected.set_aside["code"].tolist() == ["another_subgroup"]
-    assert selected.set_aside["reason"].tolist() == [
+    assert selected.excluded["code"].tolist() == ["another_subgroup"]
+    assert selected.excluded["reason"].tolist() == [
         "other people of the trial; it enters with the result of everybody"
     ]
 
@@ -167,7 +167,7 @@ def test_of_several_subgroups_the_ones_left_say_that_they_are_other_people(chose
     men = [row | {"subgroup": "sex=male"} for row in WOMEN]
     selected = chosen(tables_of([*WOMEN, *men]), 'subgroup_keys = ["sex"]\n')
     assert selected.used["subgroup"].tolist() == ["sex=female"]
-    assert selected.set_aside["reason"].tolist() == [
+    assert selected.excluded["reason"].tolist() == [
         "other people of the trial; it enters with the subgroup sex=female"
     ]
 
@@ -228,8 +228,8 @@ TIMES = [
 def test_one_time_is_chosen_by_the_declared_rule(chosen: Any, rule: str, day: float) -> None:
     selected = chosen(tables_of(TIMES), f"[choose]\n{rule}\n")
     assert selected.used["time_days"].tolist() == [day]
-    assert set(selected.set_aside["code"]) == {"another_form"}
-    assert f"day {day}" in selected.set_aside["reason"].iloc[0]
+    assert set(selected.excluded["code"]) == {"another_form"}
+    assert f"day {day}" in selected.excluded["reason"].iloc[0]
 
 
 def test_a_printed_time_is_preferred_to_none(chosen: Any) -> None:
@@ -246,7 +246,7 @@ def test_one_kind_of_data_is_chosen_by_preference(chosen: Any, first: str) -> No
     printed = contrast(outcome="depression", instrument="hamd", n_treatment="30", n_control="30")
     selected = chosen(tables_of(rows, [printed]), f'[choose]\ndata_kind = ["{first}"]\n')
     assert selected.used["data_kind"].tolist() == [first]
-    assert len(selected.set_aside) == 2
+    assert len(selected.excluded) == 2
 
 
 @pytest.mark.parametrize(
@@ -267,9 +267,9 @@ def test_scores_and_changes_are_never_standardised_together(
     text = f'{prefer}[model]\nmeasure = "{measure}"\n'
     selected = chosen(tables, text)
     assert set(selected.used["data_kind"]) == kinds
-    left = set(selected.set_aside["reason"])
+    left = set(selected.excluded["reason"])
     assert left == set() if len(kinds) == 2 else all("standardised" in text for text in left)
-    assert len(selected.used) + len(selected.set_aside) == 3
+    assert len(selected.used) + len(selected.excluded) == 3
 
 
 def test_one_instrument_and_one_outcome_are_chosen_by_preference(chosen: Any) -> None:
@@ -292,7 +292,7 @@ def test_a_comparison_printed_in_several_forms_enters_once(chosen: Any) -> None:
     rows[0].update(estimate="", ci_low="", ci_high="")
     selected = chosen(tables_of(contrasts=rows))
     assert selected.used["printed_as"].tolist() == ["MD"]
-    assert set(selected.set_aside["reason"]) == {
+    assert set(selected.excluded["reason"]) == {
         "the source prints the same comparison in another form"
     }
 
@@ -312,7 +312,7 @@ def test_the_joined_arm_stands_for_its_doses(chosen: Any) -> None:
     tables = tables_of([score(name) for name in ("low", "high", "placebo")], arms=DOSES)
     selected = chosen(tables, 'comparator_class = ["placebo"]\n')
     assert used(selected) == ["alder_2014 high+low-placebo"]
-    parts = selected.set_aside[selected.set_aside["code"] == "part_of_joined_arm"]
+    parts = selected.excluded[selected.excluded["code"] == "part_of_joined_arm"]
     assert set(parts["arm_id"]) == {"low", "high"}
     assert set(parts["reason"]) == {"its people are in the arm high+low"}
 
@@ -327,7 +327,7 @@ def test_joined_comparators_stand_for_their_parts(chosen: Any) -> None:
     arms = [arm(), arm("drip", control=True), arm("tablet", control=True)]
     selected = chosen(tables_of([score(row["arm_id"]) for row in arms], arms=arms))
     assert used(selected) == ["alder_2014 ketamine-drip+tablet"]
-    assert set(selected.set_aside["reason"]) == {"its people are in the comparator arm drip+tablet"}
+    assert set(selected.excluded["reason"]) == {"its people are in the comparator arm drip+tablet"}
 
 
 def test_joined_arms_on_both_sides_leave_one_comparison(chosen: Any) -> None:
@@ -367,7 +367,7 @@ def test_a_pooled_report_gives_way_to_its_trials(chosen: Any) -> None:
     )
     selected = chosen(tables)
     assert used(selected) == ["alder_2014 ketamine-placebo", "birch_2016 ketamine-placebo"]
-    assert selected.set_aside["reason"].tolist() == [
+    assert selected.excluded["reason"].tolist() == [
         "shares participants with alder_2014, birch_2016, which is used"
     ]
 
@@ -378,8 +378,8 @@ def test_the_preferred_report_is_kept(chosen: Any) -> None:
     )
     selected = chosen(tables, '[choose]\noverlap_prefer = ["cedar_2017"]\n')
     assert used(selected) == ["cedar_2017 ketamine-placebo"]
-    assert set(selected.set_aside["code"]) == {"overlap"}
-    assert len(selected.set_aside) == 2
+    assert set(selected.excluded["code"]) == {"overlap"}
+    assert len(selected.excluded) == 2
 
 
 def test_a_companion_gives_way_to_its_parent(chosen: Any) -> None:
@@ -410,7 +410,7 @@ def test_an_effect_in_another_measure_is_set_aside_by_name(chosen: Any) -> None:
     printed = contrast(outcome="depression", instrument="hamd")
     selected = chosen(tables_of(contrasts=[printed]))
     assert selected.used.empty
-    row = selected.set_aside.iloc[0]
+    row = selected.excluded.iloc[0]
     assert (row["code"], row["reason"]) == (
         "other_measure",
         "the source allows only: mean difference",
@@ -425,7 +425,7 @@ def test_counts_without_information_on_a_ratio_are_set_aside_by_name(chosen: Any
     ]  # fmt: skip
     text = ANALYSIS.replace('["depression"]', '["nausea"]')
     selected = chosen(tables_of(rows), '[model]\nmeasure = "RR"\n', text)
-    assert selected.set_aside["code"].tolist() == ["no_events"]
+    assert selected.excluded["code"].tolist() == ["no_events"]
     assert len(chosen(tables_of(rows), '[model]\nmeasure = "RD"\n', text).used) == 1
 
 
@@ -433,7 +433,7 @@ def assert_nothing_is_lost(
     spec: AnalysisSpec, evidence: Evidence, table: EffectTable, selected: Selected
 ) -> None:
     """Every extracted row in scope is used, set aside or unused, with a reason where it is left."""
-    left = selected.set_aside
+    left = selected.excluded
     assert (left["code"] != "").all() and (left["reason"] != "").all()
     assert (selected.used["code"] == "").all()
     assert not set(left["effect_id"]) & set(selected.used["effect_id"])

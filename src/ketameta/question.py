@@ -104,7 +104,7 @@ def result_document(result: Result, pictures: Sequence[Picture] = ()) -> list[Bl
             blocks += [Heading(title), Bullets(tuple(items))]
     measure = Measure(result["measure"])
     choices = [
-        (item["label"], str(item["k"]), *_effect(item, measure)) for item in result["companions"]
+        (item["label"], str(item["k"]), *_effect(item, measure)) for item in result["sensitivity"]
     ]
     if choices:
         columns = ("Choice", "Trials", result["measure_label"], _interval_name(result))
@@ -142,7 +142,7 @@ def _groups(result: Result) -> Iterator[Block]:
 
 
 def _effect(row: Result, measure: Measure) -> tuple[str, str]:
-    from ketameta.analyses.words import interval_words, written
+    from ketameta.analyses.sentences import interval_words, written
 
     if row.get("estimate") is None:
         return MISSING, MISSING
@@ -157,7 +157,7 @@ def _interval_name(result: Result) -> str:
 
 def _left(result: Result) -> list[str]:
     """Return each reason for leaving rows aside, with how many."""
-    reasons = Counter(str(item["reason"]) for item in (*result["set_aside"], *result["unused"]))
+    reasons = Counter(str(item["reason"]) for item in (*result["excluded"], *result["unused"]))
     return [f"{reason}: {plural(count, 'row')}" for reason, count in reasons.most_common()]
 
 

@@ -77,6 +77,12 @@ from ketameta.analyses.selection import parse_subgroup as parse_subgroup
 from ketameta.analyses.selection import select_effects as select_effects
 from ketameta.analyses.selection import study_facts as study_facts
 from ketameta.analyses.selection import time_class as time_class
+from ketameta.analyses.sentences import agreement_words as agreement_words
+from ketameta.analyses.sentences import interval_words as interval_words
+from ketameta.analyses.sentences import measure_words as measure_words
+from ketameta.analyses.sentences import treatment_label as treatment_label
+from ketameta.analyses.sentences import words_of as words_of
+from ketameta.analyses.sentences import written as written
 from ketameta.analyses.spec import CONCERNS as CONCERNS
 from ketameta.analyses.spec import DOMAINS as DOMAINS
 from ketameta.analyses.spec import MODERATORS as MODERATORS
@@ -86,9 +92,3 @@ from ketameta.analyses.spec import numbers_of as numbers_of
 from ketameta.analyses.spec_file import load_spec as load_spec
 from ketameta.analyses.spec_file import load_specs as load_specs
 from ketameta.analyses.spec_file import read_specs as read_specs
-from ketameta.analyses.words import agreement_words as agreement_words
-from ketameta.analyses.words import interval_words as interval_words
-from ketameta.analyses.words import measure_words as measure_words
-from ketameta.analyses.words import treatment_label as treatment_label
-from ketameta.analyses.words import words_of as words_of
-from ketameta.analyses.words import written as written

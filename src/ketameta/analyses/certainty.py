@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ketameta.analyses.companions import FULL_ACCESS
 from ketameta.analyses.policy import (
     bounds_words,
     direction_words,
@@ -39,8 +38,9 @@ from ketameta.analyses.result import (
     SmallStudy,
     StudyRow,
 )
+from ketameta.analyses.sensitivity import FULL_ACCESS
+from ketameta.analyses.sentences import DIFFERS_BELOW, measure_words, written
 from ketameta.analyses.spec import CONCERNS, DOMAINS
-from ketameta.analyses.words import DIFFERS_BELOW, measure_words, written
 from ketameta.errors import UsageError
 from ketameta.formatting import (
     format_count,

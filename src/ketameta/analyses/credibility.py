@@ -32,7 +32,7 @@ from ketameta.analyses.parts import (
     Question,
 )
 from ketameta.analyses.result import AnalysisResult, StudyRow
-from ketameta.analyses.words import words_of
+from ketameta.analyses.sentences import words_of
 from ketameta.errors import KetametaError
 from ketameta.formatting import format_p, plural, published
 from ketameta.models.intervals import critical_value, holm, two_sided_p

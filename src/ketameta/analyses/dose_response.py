@@ -27,7 +27,7 @@ from ketameta.analyses.rows import (
     study_rows,
     texts,
 )
-from ketameta.analyses.words import interval_words, measure_words, written
+from ketameta.analyses.sentences import interval_words, measure_words, written
 from ketameta.errors import KetametaError
 from ketameta.formatting import (
     format_level,
@@ -131,7 +131,7 @@ def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> Dos
     -------
     dict
         ``two_stage`` (None for one trial): the slope of each trial per step of dose, and to what
-        their pool by a second engine agrees with the one-stage line; ``companions``: the
+        their pool by a second engine agrees with the one-stage line; ``sensitivity``: the
         slope per step under other choices; ``leave_one_out``: without each trial in turn, from
         three trials, with ``lowest`` and ``highest``; ``withheld``, the reason when there is no
         line.
@@ -147,7 +147,7 @@ def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> Dos
             line, contrasts.estimates, contrasts.covariance, contrasts.dose - contrasts.control
         )
         stages = _stages(spec, found, rule)
-    companions = [
+    others = [
         {
             "code": code,
             "label": label,
@@ -161,7 +161,7 @@ def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> Dos
     return plain(
         {
             "two_stage": stages,
-            "companions": companions,
+            "sensitivity": others,
             "leave_one_out": _left_out(spec, rule, contrasts, studies),
             "withheld": "",
         }
@@ -169,7 +169,7 @@ def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> Dos
 
 
 def _no_checks(reason: str) -> DoseChecks:
-    return {"two_stage": None, "companions": [], "leave_one_out": None, "withheld": reason}
+    return {"two_stage": None, "sensitivity": [], "leave_one_out": None, "withheld": reason}
 
 
 def _stages(spec: AnalysisSpec, found: TwoStage, rule: DoseRule) -> TwoStageResult:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.companions import FULL_ACCESS
 from ketameta.analyses.parts import Choice as ChoiceTried
 from ketameta.analyses.parts import Multiverse
 from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
-from ketameta.analyses.words import interval_words, written
+from ketameta.analyses.sensitivity import FULL_ACCESS
+from ketameta.analyses.sentences import interval_words, written
 from ketameta.effects.arrays import Floats
 from ketameta.evidence.pairing import Assumptions
 from ketameta.formatting import format_count, format_percent, published

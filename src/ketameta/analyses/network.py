@@ -12,8 +12,8 @@ import numpy as np
 from ketameta.analyses.parts import Caveat, Contrast, Network, People
 from ketameta.analyses.result import StudyRow
 from ketameta.analyses.rows import StudyEffects, study_covariance, texts
-from ketameta.analyses.words import PLUS
-from ketameta.analyses.words import treatment_label as treatment_label
+from ketameta.analyses.sentences import PLUS
+from ketameta.analyses.sentences import treatment_label as treatment_label
 from ketameta.errors import KetametaError
 from ketameta.formatting import plural, published
 from ketameta.models.network.model import network_components

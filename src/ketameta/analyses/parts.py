@@ -379,7 +379,7 @@ class DoseChecks(TypedDict):
     """Checks of the line, or why there are none."""
 
     two_stage: TwoStage | None
-    companions: list[SlopeChoice]
+    sensitivity: list[SlopeChoice]
     leave_one_out: SlopesLeftOut | None
     withheld: str
 

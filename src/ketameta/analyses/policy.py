@@ -15,8 +15,8 @@ import numpy as np
 from scipy import stats
 
 from ketameta.analyses.result import Absolute, Beside, Headline, Rule, Side, Studied, StudyRow
+from ketameta.analyses.sentences import interval_words, measure_words, written
 from ketameta.analyses.spec import COUNTED, AnalysisSpec
-from ketameta.analyses.words import interval_words, measure_words, written
 from ketameta.errors import KetametaError, NotEstimableError
 from ketameta.formatting import (
     format_count,

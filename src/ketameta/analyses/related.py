@@ -11,7 +11,7 @@ from ketameta.analyses.next_trial import PriorTrials
 from ketameta.analyses.policy import prior_scale_of
 from ketameta.analyses.rows import study_rows
 from ketameta.analyses.selection import select_effects
-from ketameta.analyses.words import words_of
+from ketameta.analyses.sentences import words_of
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.pairing import Assumptions
 

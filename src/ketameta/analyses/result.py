@@ -239,10 +239,6 @@ class Sensitivity(Interval):
     k: Count
     tau2: Positive | None
     study_id: NotRequired[str]
-    pi_low: NotRequired[Number]
-    pi_high: NotRequired[Number]
-    p_below_zero: NotRequired[float]
-    thresholds: NotRequired[list[dict[str, float]]]
 
 
 class LeaveOneOut(TypedDict):
@@ -284,7 +280,6 @@ class Events(TypedDict):
     zero_cells: ZeroCells
     baseline_risk: float
     baseline_source: str
-    per_thousand: Interval
 
 
 class InfluenceRow(TypedDict):
@@ -600,7 +595,7 @@ class AnalysisResult(Sizes, Appraisal):
     groups: list[Group]
     pooled: Pooled | None
     subgroup_test: SubgroupTest | None
-    companions: list[Sensitivity]
+    sensitivity: list[Sensitivity]
     events: Events | None
     leave_one_out: LeaveOneOut | None
     group_facts: list[GroupFacts] | None
@@ -613,7 +608,7 @@ class AnalysisResult(Sizes, Appraisal):
     second_engine: SecondEngine | None
     intervals: list[MeanInterval]
     caveats: list[Caveat]
-    set_aside: list[Excluded]
+    excluded: list[Excluded]
     unused: list[Excluded]
     spec: Mapping[str, object]
     sentences: NotRequired[list[str]]

@@ -11,17 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from ketameta.analyses import words
+from ketameta.analyses import sentences
 from ketameta.analyses.bubble import regressions_of
 from ketameta.analyses.certainty import bias_judgement, certainty
-from ketameta.analyses.companions import (
-    companions_of,
-    event_companions,
-    gosh_of,
-    influence_of,
-    leave_one_out_of,
-    small_study_of,
-)
 from ketameta.analyses.credibility import credibility
 from ketameta.analyses.dose_response import dose_groups, dose_results, dose_sentences
 from ketameta.analyses.moderators import SHARED, in_several_levels
@@ -46,8 +38,16 @@ from ketameta.analyses.result import (
 )
 from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
+from ketameta.analyses.sensitivity import (
+    event_models,
+    gosh_of,
+    influence_of,
+    leave_one_out_of,
+    sensitivity_analyses,
+    small_study_of,
+)
+from ketameta.analyses.sentences import caveats_of, is_pooled
 from ketameta.analyses.spec import AnalysisSpec
-from ketameta.analyses.words import caveats_of, is_pooled
 from ketameta.formatting import published
 from ketameta.models.diagnostics.second_engine import agrees_to, second_engine
 from ketameta.models.pooling import pool
@@ -221,8 +221,10 @@ def run_analysis(
         "groups": _with_headlines(spec, groups, independent, scored),
         "pooled": _stored(pooled) if overall else None,
         "subgroup_test": _between_groups(spec, rows),
-        "companions": companions_of(spec, selected.used, independent, low_risk) if overall else [],
-        "events": event_companions(spec, independent) if overall else None,
+        "sensitivity": sensitivity_analyses(spec, selected.used, independent, low_risk)
+        if overall
+        else [],
+        "events": event_models(spec, independent) if overall else None,
         "leave_one_out": leave_one_out_of(spec, independent) if overall else None,
         "group_facts": group_facts(spec, selected.used, evidence),
         "over_time": over_time(spec, rows),
@@ -234,16 +236,10 @@ def run_analysis(
         "second_engine": _second_engine(pooled) if several else None,
         "intervals": plain(pooled.intervals().rows) if several else [],
         "caveats": told,
-        "set_aside": _listed(selected.set_aside),
+        "excluded": _listed(selected.excluded),
         "unused": _listed(selected.unused),
         "spec": plain(spec),
     }
-    if result["events"] is not None and (absolute := result["headline"]["absolute"]):
-        result["events"]["per_thousand"] = {
-            "estimate": absolute["difference"],
-            "ci_low": absolute["difference_low"],
-            "ci_high": absolute["difference_high"],
-        }
     shares = pooled.weights if overall and spec.kind != "network" else None
     judged = appraisal(spec, result, selected.used, independent, shares, evidence, related)
     shown: AnalysisResult = published(plain({**result, **judged}))
@@ -306,13 +302,13 @@ def sentences_of(result: AnalysisResult) -> list[str]:
     return [
         sentence
         for sentence in (
-            words.main_sentence(result),
-            *words.group_sentences(result),
-            *words.over_time_sentences(result),
+            sentences.main_sentence(result),
+            *sentences.group_sentences(result),
+            *sentences.over_time_sentences(result),
             *dose_sentences(result),
             result["headline"]["disagreement"],
-            words.prediction_sentence(result),
-            words.heterogeneity_sentence(result),
+            sentences.prediction_sentence(result),
+            sentences.heterogeneity_sentence(result),
         )
         if sentence
     ]

@@ -334,14 +334,14 @@ class Selected:
     used : DataFrame
         Effects that enter the model; several per study and group only where arms share a
         control and must be joined (column ``study_group``).
-    set_aside : DataFrame
+    excluded : DataFrame
         Effects in scope that do not enter, with ``code`` and ``reason``.
     unused : DataFrame
         Extracted rows in scope that yield no effect size, with ``code`` and ``reason``.
     """
 
     used: pd.DataFrame
-    set_aside: pd.DataFrame
+    excluded: pd.DataFrame
     unused: pd.DataFrame
 
 
@@ -373,7 +373,7 @@ def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -
     left = scoped[scoped["code"] != ""]
     return Selected(
         used=scoped[scoped["code"] == ""].reset_index(drop=True),
-        set_aside=left.reset_index(drop=True),
+        excluded=left.reset_index(drop=True),
         unused=unused,
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ketameta.analyses.moderators import coding_problems
+from ketameta.analyses.sentences import PLUS
 from ketameta.analyses.spec import (
     APART,
     COUNTED,
@@ -24,7 +25,6 @@ from ketameta.analyses.spec import (
     numbers_of,
     spec_model,
 )
-from ketameta.analyses.words import PLUS
 from ketameta.declared import Known, is_number, validate
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding, file_finding

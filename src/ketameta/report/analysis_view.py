@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ketameta.analyses.sentences import agreement_words, interval_words, measure_words, written
 from ketameta.analyses.spec import numbers_of
-from ketameta.analyses.words import agreement_words, interval_words, measure_words, written
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import format_interval, format_number, format_percent, plural
 from ketameta.measures import Measure
@@ -317,7 +317,7 @@ def _leave_one_out(result: dict[str, Any], measure: Measure) -> str:
 def _left(result: dict[str, Any], project: Project) -> list[str]:
     """Return what was excluded, grouped by reason, largest group first."""
     groups: dict[str, list[str]] = {}
-    for item in [*result["set_aside"], *result["unused"]]:
+    for item in [*result["excluded"], *result["unused"]]:
         groups.setdefault(item["reason"], []).append(project.study_label(item["study_id"]))
     return [
         f"{reason}: {plural(len(members), 'row')} ({', '.join(sorted(set(members)))})"

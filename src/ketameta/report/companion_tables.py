@@ -11,7 +11,7 @@ from typing import Any
 from ketameta.analyses.dose_response import dose_label
 from ketameta.analyses.network import treatment_label
 from ketameta.analyses.run import group_label
-from ketameta.analyses.words import agreement_words, interval_words, words_of, written
+from ketameta.analyses.sentences import agreement_words, interval_words, words_of, written
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import format_count, format_number, format_p, format_percent, plural
 from ketameta.measures import Measure
@@ -36,7 +36,7 @@ def companion_table(result: Mapping[str, Any]) -> Table | None:
     rows = [
         (item["label"], str(item["k"]),
          "no trial left" if item["k"] == 0 else shown(item, measure))
-        for item in result["companions"]
+        for item in result["sensitivity"]
     ]  # fmt: skip
     caption = f"Sensitivity analyses: {result['title']}"
     return Table.of(caption, ("Choice", TRIALS, ESTIMATE), rows) if rows else None
@@ -305,7 +305,7 @@ def dose_check_table(result: Mapping[str, Any]) -> Table | None:
     left = checks["leave_one_out"]
     items = [
         ("The line shown above", linear["k"], linear["slope"]),
-        *((item["label"], item["k"], item) for item in checks["companions"]),
+        *((item["label"], item["k"], item) for item in checks["sensitivity"]),
         *(
             (
                 f"Without {item['label']}"

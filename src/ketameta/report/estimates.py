@@ -17,7 +17,7 @@ import numpy as np
 from scipy import special
 
 from ketameta.analyses.network import treatment_label
-from ketameta.analyses.words import interval_words, written
+from ketameta.analyses.sentences import interval_words, written
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import published
 from ketameta.measures import Measure

@@ -18,7 +18,7 @@ from ketameta.analyses.claims import (
     UNCERTAIN,
     fact_words,
 )
-from ketameta.analyses.words import interval_words, written
+from ketameta.analyses.sentences import interval_words, written
 from ketameta.evidence.project import NOT_STATED, Project, Question
 from ketameta.formatting import format_count, format_number, plural
 from ketameta.measures import Measure

@@ -16,7 +16,8 @@ from typing import Any
 from markupsafe import escape
 
 import ketameta
-from ketameta.analyses.words import interval_words, written
+from ketameta.analyses.policy import bounds_words
+from ketameta.analyses.sentences import written
 from ketameta.errors import ReportError
 from ketameta.evidence.project import FILE as PROJECT
 from ketameta.evidence.tables import data_files, is_link
@@ -390,7 +391,7 @@ def _words(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) ->
         parts.append(f"{plural(len(new - old), 'trial')} added")
     if old - new:
         parts.append(f"{plural(len(old - new), 'trial')} removed")
-    if not _alike(before["pooled"], after["pooled"]):
+    if not _alike(_led(before), _led(after)):
         parts.append(f"before {_state(before)}; now {_state(after)}")
     return "; ".join(parts)
 
@@ -413,13 +414,19 @@ def _alike(one: Mapping[str, Any] | None, two: Mapping[str, Any] | None) -> bool
     )
 
 
+def _led(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the headline that has an estimate; of releases without headlines, the pool."""
+    led: Mapping[str, Any] | None = result.get("headline", result["pooled"])
+    return led if led is not None and led.get("method", "pooled") else None
+
+
 def _state(result: Mapping[str, Any]) -> str:
     if result["k"] == 0:
         return "no trial"
     trials = plural(result["k"], "trial")
-    pooled = result["pooled"]
-    if pooled is None:
+    led = _led(result)
+    if led is None:
         return trials
-    measure = Measure(result["measure"])
-    interval = interval_words(pooled["ci_low"], pooled["ci_high"], measure)
-    return f"{trials}, {written(pooled['estimate'], measure)} ({interval})"
+    measure = Measure(led.get("measure", result["measure"]))
+    interval = bounds_words(led["ci_low"], led["ci_high"], measure)
+    return f"{trials}, {written(led['estimate'], measure)} ({interval})"

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.selection import TIME_CLASSES
-from ketameta.analyses.words import treatment_label, words_of
+from ketameta.analyses.sentences import treatment_label, words_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import format_count, plural
 from ketameta.measures import Measure

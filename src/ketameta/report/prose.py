@@ -71,14 +71,14 @@ def doubts(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> li
         )
     if result["k"] < 5:
         found.append(count_words(result["k"], "trial"))
-    pooled = result["pooled"]
-    if pooled is not None:
-        if result["k"] > 1 and side(result) == "unclear":
-            found.append("the interval includes no difference")
-        elif pooled["pi_low"] is not None and pooled["pi_low"] < 0 < pooled["pi_high"]:
-            found.append("a new trial could show no difference or the reverse")
-        if pooled["q_p_value"] is not None and pooled["q_p_value"] < DIFFER:
-            found.append("trials differ more than chance explains")
+    led, pooled = result["headline"], result["pooled"]
+    if result["k"] > 1 and side(result) == "unclear":
+        found.append("the interval includes no difference")
+    elif led["pi_low"] is not None and led["pi_low"] < 0 < led["pi_high"]:
+        found.append("a new trial could show no difference or the reverse")
+    p = None if pooled is None else pooled["q_p_value"]
+    if p is not None and p < DIFFER:
+        found.append("trials differ more than chance explains")
     codes = {caveat["code"] for caveat in result["caveats"]}
     if "assumption" in codes:
         found.append("some numbers rest on an assumption")

@@ -120,7 +120,7 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
         companions += [
             [*head, item["code"], item["label"], item["k"], item["estimate"], item["ci_low"],
              item["ci_high"], item["tau2"]]
-            for item in result["companions"]
+            for item in result["sensitivity"]
         ]  # fmt: skip
     slopes = [
         [result["name"], result["measure"], item["moderator"], item["status"],

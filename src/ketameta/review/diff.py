@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ketameta.analyses.result import AnalysisResult
-from ketameta.analyses.words import interval_words, written
+from ketameta.analyses.sentences import interval_words, written
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.formatting import MISSING, format_count, format_number, plural
 from ketameta.measures import Measure

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.words import interval_words, written
+from ketameta.analyses.sentences import interval_words, written
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.effects.conversions.uncertainty import Z95
 from ketameta.errors import ExtractionError, KetametaError, SpecError, UsageError, did_you_mean
@@ -155,7 +155,7 @@ class Moments:
         ]
         left = [
             LeftRow(str(row["source"]), effect_words(row), str(row["reason"]), spec.title)
-            for row in chosen.set_aside.to_dict("records")
+            for row in chosen.excluded.to_dict("records")
             if is_of(str(row["source"]), prefix)
         ]
         return used, left

@@ -105,7 +105,7 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
         for row in _of(chosen.used, study):
             _note(used, row, spec.name)
             _note(effects, row, str(row["effect_id"]))
-        for row in _of(chosen.set_aside, study):
+        for row in _of(chosen.excluded, study):
             reason = str(row["reason"])
             way_in = _way_in(str(row["code"])) if study else ""
             _note(aside, row, (spec.name, f"{reason}; {way_in}" if way_in else reason))

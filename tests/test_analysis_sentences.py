@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ketameta.analyses import words
+from ketameta.analyses import sentences
 from ketameta.measures import Measure
 
 
@@ -42,7 +42,7 @@ def result(k: int = 4, **more: Any) -> dict[str, Any]:
         "favours": ["Favours ketamine", "Favours control"],
         "looked_for": "a trial of ketamine in ADHD",
         "groups": [{"label": None, "rows": [{"label": "Alder 2014"}], "pooled": None}],
-        "companions": [],
+        "sensitivity": [],
         **more,
     }
 
@@ -53,14 +53,14 @@ def result(k: int = 4, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("measure", list(Measure))
 def test_ratios_are_shown_as_ratios_and_differences_as_they_are(measure: Measure) -> None:
     expected = 2.0 if measure.is_ratio else math.log(2)
-    assert words.shown(math.log(2), measure) == pytest.approx(expected)
-    assert words.shown(None, measure) is None
-    assert words.written(None, measure) == "–"
+    assert sentences.shown(math.log(2), measure) == pytest.approx(expected)
+    assert sentences.shown(None, measure) is None
+    assert sentences.written(None, measure) == "–"
 
 
 @given(st.floats(-2000, 2000), st.sampled_from(list(Measure)))
 def test_no_number_is_too_large_to_be_written(value: float, measure: Measure) -> None:
-    text = words.written(value, measure)
+    text = sentences.written(value, measure)
     assert text and "nan" not in text and "inf" not in text
     if measure.is_ratio and value > 8:
         assert text == "> 1,000"
@@ -72,12 +72,12 @@ def test_no_number_is_too_large_to_be_written(value: float, measure: Measure) ->
 
 
 def test_no_trial_is_said_as_clearly_as_an_estimate() -> None:
-    text = words.main_sentence(result(0, pooled=None, groups=[]))
+    text = sentences.main_sentence(result(0, pooled=None, groups=[]))
     assert text == "No eligible trial was found. We looked for a trial of ketamine in ADHD."
 
 
 def test_the_main_sentence_is_that_of_the_headline() -> None:
-    assert words.main_sentence(result(4)) == "The headline."
+    assert sentences.main_sentence(result(4)) == "The headline."
 
 
 def test_groups_that_stand_alone_are_said_one_by_one() -> None:
@@ -87,27 +87,27 @@ def test_groups_that_stand_alone_are_said_one_by_one() -> None:
     ]
     apart = headline(rule={"code": "groups_apart", "sentence": ""})
     found = result(3, headline=apart, groups=groups)
-    assert words.group_sentences(found) == ["Attention: 2 trials."]
-    assert words.group_sentences(result(3, groups=groups)) == []
+    assert sentences.group_sentences(found) == ["Attention: 2 trials."]
+    assert sentences.group_sentences(result(3, groups=groups)) == []
 
 
 # --- the sentences that follow --------------------------------------------------------------------
 
 
 def test_a_prediction_interval_is_said_with_its_level_or_withheld_with_a_reason() -> None:
-    assert words.prediction_sentence(result(4)) == (
+    assert sentences.prediction_sentence(result(4)) == (
         "The 95% prediction interval for the true effect in a new, similar trial runs from −1.40 "
         "to 0.40."
     )
     two = result(2, headline=headline(2, pi_low=None, pi_high=None, prediction="Too few."))
-    assert words.prediction_sentence(two) == "Too few."
-    assert words.prediction_sentence(result(1, headline=headline(1))) == ""
-    assert words.prediction_sentence(result(4, headline=headline(estimate=None))) == ""
+    assert sentences.prediction_sentence(two) == "Too few."
+    assert sentences.prediction_sentence(result(1, headline=headline(1))) == ""
+    assert sentences.prediction_sentence(result(4, headline=headline(estimate=None))) == ""
 
 
 @pytest.mark.parametrize(("p", "says"), [(0.09, "differ more than"), (0.1, "differ not more than")])
 def test_heterogeneity_is_said_with_its_test(p: float, says: str) -> None:
-    text = words.heterogeneity_sentence(result(4, pooled=pooled(q_p_value=p)))
+    text = sentences.heterogeneity_sentence(result(4, pooled=pooled(q_p_value=p)))
     assert "(tau)" in text and "0.30" in text and "I² is 46%" in text and says in text
     for other in (result(1, headline=headline(1)), result(4, pooled=None)):
-        assert words.heterogeneity_sentence(other) == ""
+        assert sentences.heterogeneity_sentence(other) == ""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ketameta.analyses.policy import CONTROL_ARMS, prior_scale_of
+from ketameta.analyses.policy import CONTROL_ARMS
 from ketameta.analyses.result import (
     Events,
     Gosh,
@@ -25,12 +24,10 @@ from ketameta.analyses.spec import COUNTED
 from ketameta.errors import KetametaError
 from ketameta.formatting import plural, published_together
 from ketameta.measures import Measure
-from ketameta.models.bayes.normal import bayes_random_effects
-from ketameta.models.bayes.priors import HalfNormal
 from ketameta.models.diagnostics.gosh import gosh
 from ketameta.models.diagnostics.influence import influence
 from ketameta.models.diagnostics.refits import leave_one_out
-from ketameta.models.policy import BAYES_COMPANION_BELOW, MIN_STUDIES_SMALL_STUDY
+from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.pooling import NoEvidence, RandomEffects, pool
 from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel, peto
 from ketameta.models.results import plain
@@ -46,16 +43,16 @@ if TYPE_CHECKING:
 
 #: Kinds of access in which tables or individual data could be read, not only an abstract.
 FULL_ACCESS = ("full_text", "registry_results", "individual_data")
-_TAU2_COMPANIONS = ("DL", "PM", "ML")
+_TAU2_METHODS = ("DL", "PM", "ML")
 
 
-def companions_of(
+def sensitivity_analyses(
     spec: AnalysisSpec,
     used: pd.DataFrame,
     rows: list[StudyRow],
     low_risk: Collection[str] = (),
 ) -> list[Sensitivity]:
-    """Return one entry per companion analysis: what differs, k, estimate and interval.
+    """Return one entry per sensitivity analysis: what differs, k, estimate and interval.
 
     Parameters
     ----------
@@ -69,37 +66,27 @@ def companions_of(
     """
     if len(rows) < 2:
         return []
-    companions = [
-        _companion(f"tau2_{method.lower()}", f"Between-trial variance by {method}", spec, rows,
+    found = [
+        _refit(f"tau2_{method.lower()}", f"Between-trial variance by {method}", spec, rows,
                    tau2_method=method)
-        for method in _TAU2_COMPANIONS
+        for method in _TAU2_METHODS
         if method != spec.model.tau2_method
     ]  # fmt: skip
-    companions.append(
-        _companion("common_effect", "Common effect (one true effect assumed)", spec, rows,
-                   model="common")
-    )  # fmt: skip
-    for code, label, ci_method in (
-        ("wald", "Wald interval", "wald"),
-        ("knapp_hartung", "Knapp\u2013Hartung interval, not floored", "knapp-hartung"),
-    ):
-        if ci_method != spec.model.ci_method:
-            companions.append(_companion(code, label, spec, rows, ci_method=ci_method))
+    if spec.model.ci_method != "knapp-hartung":
+        label = "Knapp\u2013Hartung interval, not floored"
+        found.append(_refit("knapp_hartung", label, spec, rows, ci_method="knapp-hartung"))
     if spec.kind == "pooled":
-        companions.extend(_restricted(spec, used, low_risk))
-    if len(rows) < BAYES_COMPANION_BELOW:
-        companions.append(_bayes(spec, rows))
-    return companions
+        found.extend(_restricted(spec, used, low_risk))
+    return found
 
 
-def _companion(
+def _refit(
     code: str, label: str, spec: AnalysisSpec, rows: list[StudyRow], **changes: str
 ) -> Sensitivity:
     """Return one refit of the main model with one choice changed."""
     settings = {
         "tau2_method": spec.model.tau2_method,
         "ci_method": spec.model.ci_method,
-        "model": "random",
         **changes,
     }
     fit = pool(
@@ -139,34 +126,9 @@ def _restricted(
         if bool(keep.all()) or (code == "low_risk" and not keep.any()):
             continue
         rows = study_rows(used[keep], spec.model.measure, "study_id", project=spec.project)
-        entry = _companion(code, label, spec, rows)
+        entry = _refit(code, label, spec, rows)
         found.append(entry)
     return found
-
-
-def _bayes(spec: AnalysisSpec, rows: list[StudyRow]) -> Sensitivity:
-    """Return the Bayesian companion under a half-normal prior on tau."""
-    threshold, scale = spec.model.important_difference, prior_scale_of(spec, rows).value
-    fit = bayes_random_effects(
-        np.array([row["estimate"] for row in rows], dtype=float),
-        np.array([row["variance"] for row in rows], dtype=float),
-        tau_prior=HalfNormal(scale),
-        level=spec.model.level,
-        thresholds=() if threshold is None else (threshold,),
-    )
-    return {
-        "code": "bayes",
-        "label": f"Bayesian, half-normal({scale:g}) prior on tau",
-        "k": fit.k,
-        "estimate": fit.mu.median,
-        "ci_low": fit.mu.ci_low,
-        "ci_high": fit.mu.ci_high,
-        "tau2": fit.tau.median**2,
-        "pi_low": fit.new_effect.ci_low,
-        "pi_high": fit.new_effect.ci_high,
-        "p_below_zero": fit.p_mean_below_zero,
-        "thresholds": [dataclasses.asdict(item) for item in fit.thresholds],
-    }
 
 
 def leave_one_out_of(spec: AnalysisSpec, rows: list[StudyRow]) -> LeaveOneOut | None:
@@ -208,7 +170,7 @@ def _known(value: float) -> float | None:
 _FIELDS = ("k", "estimate", "se", "ci_low", "ci_high", "p_value", "q", "q_df", "q_p_value", "i2")
 
 
-def event_companions(spec: AnalysisSpec, rows: list[StudyRow]) -> Events | None:
+def event_models(spec: AnalysisSpec, rows: list[StudyRow]) -> Events | None:
     """Return Mantel-Haenszel and Peto results of counted outcomes, and the risk on control.
 
     Parameters
@@ -251,7 +213,6 @@ def event_companions(spec: AnalysisSpec, rows: list[StudyRow]) -> Events | None:
         },
         "baseline_risk": float(e2.sum() / n2.sum()),
         "baseline_source": CONTROL_ARMS,
-        "per_thousand": {"estimate": None, "ci_low": None, "ci_high": None},
     }  # fmt: skip
 
 
