@@ -50,12 +50,13 @@ STYLES = ("text", "markdown", "html")
 GUIDE = "docs/commands.md"
 
 
-def examples(*calls: str) -> str:
-    """Return what stands below the help of a command: how it is called, and where to read on."""
+def command(short: str, *calls: str, name: str | None = None, **more: Any) -> Any:
+    """Return what makes a function a command; below its help stand calls, and where to read on."""
     title = "Example:" if len(calls) == 1 else "Examples:"
     guide = f"Guide: {GUIDE}#{calls[0].split()[0]}"
     # The first character keeps the lines as they are.
-    return "\n".join(("\b", title, *(f"  ketameta {call}" for call in calls), guide))
+    below = "\n".join(("\b", title, *(f"  ketameta {call}" for call in calls), guide))
+    return app.command(name, short_help=short, epilog=below, **more)
 
 
 def project(root: Path) -> ProjectPaths:
@@ -114,11 +115,10 @@ def _options(
     """Take the options that stand before a command."""
 
 
-@app.command(
-    short_help="Start a review: a folder that builds at once.",
-    epilog=examples(
-        "init caffeine", "init caffeine --title 'Caffeine for migraine' --question 'Does it help?'"
-    ),
+@command(
+    "Start a review: a folder that builds at once.",
+    "init caffeine",
+    "init caffeine --title 'Caffeine for migraine' --question 'Does it help?'",
 )
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to make.")],
@@ -157,16 +157,13 @@ class _ColumnsInHelp(TyperCommand):
         formatter.write(f"\nColumns by measure (or one number for all trials):\n{column_help()}\n")
 
 
-@app.command(
-    "fit",
-    short_help="Fit any CSV of trials: no project needed.",
+@command(
+    "Fit any CSV of trials: no project needed.",
+    f"fit trials.csv --measure OR {_COUNTS} --plot forest.svg",
+    f"fit trials.csv --measure RR {_COUNTS} --labels author --moderators '~ dose'",
+    "fit effects.csv --measure SMD --estimate g --variance v --output json > fit.json",
     cls=_ColumnsInHelp,
     context_settings={"ignore_unknown_options": True},
-    epilog=examples(
-        f"fit trials.csv --measure OR {_COUNTS} --plot forest.svg",
-        f"fit trials.csv --measure RR {_COUNTS} --labels author --moderators '~ dose'",
-        "fit effects.csv --measure SMD --estimate g --variance v --output json > fit.json",
-    ),
 )
 def fit(
     context: typer.Context,
@@ -241,11 +238,7 @@ def fit(
     typer.echo(text)
 
 
-@app.command(
-    "release",
-    short_help="Freeze the published report as a release.",
-    epilog=examples("release 1.0"),
-)
+@command("Freeze the published report as a release.", "release 1.0")
 def release(
     version: Annotated[str, typer.Argument(help="Two or three numbers, such as 1.0.")],
     root: Root = Path(),
@@ -259,12 +252,11 @@ def release(
     typer.echo(str(released(project(root), version)))
 
 
-@app.command(
-    "new",
-    short_help="Start a batch for a trial: headers, worked example, words.",
-    epilog=examples(
-        "new murrough_2013", "new murrough_2013 --workbook", "new murrough_2013 --second"
-    ),
+@command(
+    "Start a batch for a trial: headers, worked example, words.",
+    "new murrough_2013",
+    "new murrough_2013 --workbook",
+    "new murrough_2013 --second",
 )
 def new(
     study: Annotated[str, typer.Argument(help="Name of the trial: surname_year.")],
@@ -308,15 +300,13 @@ def new(
     typer.echo(f"Fill the tables, then: ketameta check {paths.relative(paths.extracted / study)}")
 
 
-@app.command(
-    "import",
-    short_help="Turn a workbook, Metapsy or RevMan file into a batch.",
-    epilog=examples(
-        "import murrough_2013.xlsx",
-        "import trials.csv --batch metapsy --dry-run",
-        "import data_rows.csv --words words.toml --replace",
-        "import trials.csv --suggest > words.toml",
-    ),
+@command(
+    "Turn a workbook, Metapsy or RevMan file into a batch.",
+    "import murrough_2013.xlsx",
+    "import trials.csv --batch metapsy --dry-run",
+    "import data_rows.csv --words words.toml --replace",
+    "import trials.csv --suggest > words.toml",
+    name="import",
 )
 def import_(
     source: Annotated[Path, typer.Argument(help="A workbook, or a CSV of another format.")],
@@ -367,14 +357,11 @@ def import_(
     raise typer.Exit(0 if report.is_whole else 1)
 
 
-@app.command(
-    "export",
-    short_help="Write the evidence for Metapsy, RevMan, RIS or metafor.",
-    epilog=examples(
-        "export metapsy --output evidence.csv",
-        "export ris --output references.ris",
-        "export metafor --output for_r --analysis harm_nausea",
-    ),
+@command(
+    "Write the evidence for Metapsy, RevMan, RIS or metafor.",
+    "export metapsy --output evidence.csv",
+    "export ris --output references.ris",
+    "export metafor --output for_r --analysis harm_nausea",
 )
 def export(
     kind: Annotated[str, typer.Argument(help="metapsy, revman, ris or metafor.")],
@@ -397,13 +384,10 @@ def export(
     typer.echo(f"wrote {plural(len(files), 'file')}: {output}")
 
 
-@app.command(
-    "preview",
-    short_help="Show what a batch changes, before anything is changed.",
-    epilog=examples(
-        "preview data/extracted/murrough_2013",
-        "preview murrough_2013 --format html --output preview.html",
-    ),
+@command(
+    "Show what a batch changes, before anything is changed.",
+    "preview data/extracted/murrough_2013",
+    "preview murrough_2013 --format html --output preview.html",
 )
 def preview(
     batch: Annotated[Path, typer.Argument(help="A batch folder; it may lie outside the project.")],
@@ -428,10 +412,10 @@ def preview(
     _show(document, style, output, f"Preview of {found.batch}")
 
 
-@app.command(
-    "diff",
-    short_help="Compare the present data with a published release.",
-    epilog=examples("diff reports", "diff 1.0 --format markdown"),
+@command(
+    "Compare the present data with a published release.",
+    "diff reports",
+    "diff 1.0 --format markdown",
 )
 def diff(
     release: Annotated[
@@ -459,10 +443,10 @@ def diff(
     _show(document, style, output, f"Changes since {found.release}")
 
 
-@app.command(
-    "agreement",
-    short_help="Compare two extractions and list what is to be decided.",
-    epilog=examples("agreement murrough_2013", "agreement --format html --output agreement.html"),
+@command(
+    "Compare two extractions and list what is to be decided.",
+    "agreement murrough_2013",
+    "agreement --format html --output agreement.html",
 )
 def agreement(
     batch: Annotated[
@@ -490,11 +474,7 @@ def agreement(
     raise typer.Exit(1 if any(item.open for item in found) else 0)
 
 
-@app.command(
-    "trace",
-    short_help="Say where every row of a study went.",
-    epilog=examples("trace murrough_2013", "trace"),
-)
+@command("Say where every row of a study went.", "trace murrough_2013", "trace")
 def trace(
     study: Annotated[
         str, typer.Argument(help="A study_id; the totals of all rows when not given.")
@@ -564,14 +544,12 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda line: status.update(line)
 
 
-@app.command(
-    short_help="Check every input: all problems at once, with their remedies.",
-    epilog=examples(
-        "check",
-        "check data/extracted/murrough_2013",
-        "check murrough_2013 --watch --preview",
-        "check --format github",
-    ),
+@command(
+    "Check every input: all problems at once, with their remedies.",
+    "check",
+    "check data/extracted/murrough_2013",
+    "check murrough_2013 --watch --preview",
+    "check --format github",
 )
 def check(
     batches: Annotated[
@@ -634,9 +612,11 @@ def _watch(paths: ProjectPaths, batches: Sequence[Path], beside: bool) -> None:
         typer.echo(text)
 
 
-@app.command(
-    short_help="Build reports/: results, figures, web page and PDF.",
-    epilog=examples("report", "report --only figures", "report --only primary"),
+@command(
+    "Build reports/: results, figures, web page and PDF.",
+    "report",
+    "report --only figures",
+    "report --only primary",
 )
 def report(
     only: Annotated[
@@ -673,9 +653,8 @@ def report(
     )
 
 
-@app.command(
-    short_help="Derive every effect size, with its route.",
-    epilog=examples("effects --output effects.csv", "effects | head"),
+@command(
+    "Derive every effect size, with its route.", "effects --output effects.csv", "effects | head"
 )
 def effects(
     root: Root = Path(),
@@ -700,13 +679,11 @@ def effects(
         typer.echo(f"wrote {output}")
 
 
-@app.command(
-    short_help="Run one analysis: a summary, JSON, or its figure.",
-    epilog=examples(
-        "run harm_nausea",
-        "run harm_nausea --plot forest.svg",
-        "run analyses/my_question.toml --format json > result.json",
-    ),
+@command(
+    "Run one analysis: a summary, JSON, or its figure.",
+    "run harm_nausea",
+    "run harm_nausea --plot forest.svg",
+    "run analyses/my_question.toml --format json > result.json",
 )
 def run(
     analysis: Annotated[
@@ -746,11 +723,12 @@ def run(
         _show(one.result_document(result), style, None, result["title"])
 
 
-@app.command(
-    short_help="Rebuild everything elsewhere and compare it with the report.",
-    epilog=examples(
-        "verify", "verify --exact", "verify --release 1.0", "verify --report ../downloaded/reports"
-    ),
+@command(
+    "Rebuild everything elsewhere and compare it with the report.",
+    "verify",
+    "verify --exact",
+    "verify --release 1.0",
+    "verify --report ../downloaded/reports",
 )
 def verify(
     report: Annotated[
@@ -786,10 +764,7 @@ def verify(
     raise typer.Exit(0 if result.identical or (result.holds and not exact) else 1)
 
 
-@app.command(
-    short_help="Write the data dictionary and the empty templates.",
-    epilog=examples("dictionary"),
-)
+@command("Write the data dictionary and the empty templates.", "dictionary")
 def dictionary(root: Root = Path()) -> None:
     """Write data/README.md (the data dictionary) and data/templates/ from the schema."""
     from ketameta.scaffold import write_dictionary
