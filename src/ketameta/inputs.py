@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,13 +161,32 @@ def _told(item: Finding) -> str:
     return f"  {item.severity:<7}  {item} [{item.check}]{about}"
 
 
-def _saves(paths: ProjectPaths, batch: Path) -> Iterator[Any]:
-    """Yield whenever a file of the project's inputs, or of a batch outside, was saved."""
-    from watchfiles import watch as saved
+def _saves(paths: ProjectPaths, batch: Path) -> Iterator[None]:
+    """Return what yields whenever a file of the project's inputs, or of a batch outside, is saved.
 
-    folders = {paths.data, paths.analyses, batch.resolve()}
-    # Spreadsheets write a file in several steps: a tenth of a second makes them one save.
-    yield from saved(*(item for item in folders if item.is_dir()), debounce=100, step=50)
+    What the library does not see (a save before it looks, a network drive) is seen by the clock.
+    """
+    folders = [item for item in {paths.data, paths.analyses, batch.resolve()} if item.is_dir()]
+
+    def stamps() -> list[tuple[str, int]]:
+        found = []
+        for path in (path for folder in folders for path in folder.rglob("*")):
+            with suppress(OSError):  # a file that is being replaced
+                found.append((str(path), path.stat().st_mtime_ns))
+        return sorted(found)
+
+    def seen(before: list[tuple[str, int]]) -> Iterator[None]:
+        from watchfiles import watch as saved
+
+        # Spreadsheets write a file in several steps: a tenth of a second makes them one save.
+        looks = saved(*folders, debounce=100, step=50, rust_timeout=1000, yield_on_timeout=True)
+        for _ in looks:
+            now = stamps()
+            if now != before:
+                before = now
+                yield
+
+    return seen(stamps())
 
 
 def load_inputs(paths: ProjectPaths) -> Inputs:
