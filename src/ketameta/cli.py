@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -46,11 +46,14 @@ Output = Annotated[
     ),
 ]
 STYLES = ("text", "markdown", "html")
+Called = TypeVar("Called", bound=Callable[..., None])
 #: Where each command is told at length.
 GUIDE = "docs/commands.md"
 
 
-def command(short: str, *calls: str, name: str | None = None, **more: Any) -> Any:
+def command(
+    short: str, *calls: str, name: str | None = None, **more: Any
+) -> Callable[[Called], Called]:
     """Return what makes a function a command; below its help stand calls, and where to read on."""
     title = "Example:" if len(calls) == 1 else "Examples:"
     guide = f"Guide: {GUIDE}#{calls[0].split()[0]}"
