@@ -129,7 +129,7 @@ def columns(**arguments: ArrayLike) -> tuple[Floats, ...]:
         for name, array in arrays.items()
     }
     every = np.concatenate(list(full.values())) if k and full else np.zeros(1)
-    if -LARGEST <= every.min() <= every.max() <= LARGEST:  # which a missing value is not
+    if np.abs(every).max() <= LARGEST:  # which a missing value is not
         return tuple(full.values())
     problems = Problems()
     for name, array in full.items():

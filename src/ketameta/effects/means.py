@@ -28,7 +28,7 @@ def _two_arms(
         n_control=n_control,
     )
     _, s1, n1, _, s2, n2 = arms
-    if len(s1) and min(s1.min(), s2.min()) >= SMALLEST and min(n1.min(), n2.min()) >= 2:
+    if len(s1) and np.minimum(s1, s2).min() >= SMALLEST and np.minimum(n1, n2).min() >= 2:
         return arms
     problems = Problems()
     problems.add("sd_treatment", s1, s1 <= 0, "> 0")
@@ -392,13 +392,18 @@ def hedges_correction(df: ArrayLike) -> Floats:
 _SERIES_FROM = 20.0
 
 
+def _series(x: Floats) -> Floats:
+    square = x * x
+    return (1 / 8 - (1 / 192 - (1 / 640 - 17 / (14336 * square)) / square) / square) / x
+
+
 def hedges_j(m: Floats) -> Floats:
     """Return J without checking its argument."""
     x = (m - 1) / 2
+    if len(x) and x.min() >= _SERIES_FROM:
+        return np.exp(-_series(x)) * np.sqrt(x / (x + 0.5))
     small = np.minimum(x, _SERIES_FROM)
     ratio = np.exp(special.gammaln(small + 0.5) - special.gammaln(small)) / np.sqrt(small)
-    large = np.maximum(x, _SERIES_FROM)
-    square = large**2
-    tail = (1 / 8 - (1 / 192 - (1 / 640 - 17 / (14336 * square)) / square) / square) / large
+    tail = _series(np.maximum(x, _SERIES_FROM))
     j = np.where(x < _SERIES_FROM, ratio, np.exp(-tail)) * np.sqrt(x / (x + 0.5))
     return np.asarray(j, dtype=np.float64)
