@@ -325,70 +325,35 @@ class Gosh(TypedDict):
     median_without: list[float]
 
 
-class Egger(TypedDict):
-    """The regression test for small-study effects, or why there is none."""
+class Tried(TypedDict):
+    """A method with its fields, or why it says nothing; more keys as ``docs/statistics.md`` says."""
 
     withheld: str
-    statistic: NotRequired[float]
-    df: NotRequired[int]
-    p_value: NotRequired[float]
-    slope: NotRequired[float]
-    slope_se: NotRequired[float]
-    limit_estimate: NotRequired[float]
-    limit_ci_low: NotRequired[float]
-    limit_ci_high: NotRequired[float]
-
-
-class TrimAndFill(TypedDict):
-    """Trials that trim-and-fill adds, or why it does not."""
-
-    withheld: str
-    side: NotRequired[str]
-    missing: NotRequired[int]
     estimate: NotRequired[float]
     ci_low: NotRequired[Number]
     ci_high: NotRequired[Number]
+
+
+class Egger(Tried):
+    """The regression test for small-study effects."""
+
+    p_value: NotRequired[Share]
+
+
+class TrimAndFill(Tried):
+    """Trials that trim-and-fill adds."""
+
+    missing: NotRequired[Count]
     filled_estimates: NotRequired[list[float]]
     filled_variances: NotRequired[list[float]]
 
 
-class Selection(TypedDict):
-    """A selection model by step function, or why there is none."""
+class Selection(Tried):
+    """A selection model by step function."""
 
-    withheld: str
-    steps: NotRequired[list[float]]
-    alternative: NotRequired[str]
-    estimate: NotRequired[float]
-    se: NotRequired[Number]
-    ci_low: NotRequired[Number]
-    ci_high: NotRequired[Number]
-    tau2: NotRequired[float]
-    selection_weights: NotRequired[list[float]]
     log_likelihood: NotRequired[float]
-    maxima: NotRequired[int]
     gap: NotRequired[Number]
     lrt: NotRequired[Number]
-    lrt_df: NotRequired[int]
-    lrt_p_value: NotRequired[Number]
-
-
-class PetLine(Tested):
-    """One regression on the standard error or its square."""
-
-    method: str
-    slope: float
-    slope_se: float
-    slope_p_value: float
-
-
-class PetPeese(TypedDict):
-    """PET and PEESE, or why there is none."""
-
-    withheld: str
-    pet: NotRequired[PetLine]
-    peese: NotRequired[PetLine]
-    chosen: NotRequired[str]
-    alpha: NotRequired[float]
 
 
 class SmallStudy(TypedDict):
@@ -398,7 +363,7 @@ class SmallStudy(TypedDict):
     egger: NotRequired[Egger]
     trim_and_fill: NotRequired[TrimAndFill]
     selection: NotRequired[Selection]
-    pet_peese: NotRequired[PetPeese]
+    pet_peese: NotRequired[Tried]
 
 
 class SecondEngine(TypedDict):
