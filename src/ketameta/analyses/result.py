@@ -326,7 +326,7 @@ class Gosh(TypedDict):
 
 
 class Tried(TypedDict):
-    """A method with its fields, or why it says nothing; more keys as ``docs/statistics.md`` says."""
+    """A method with its fields, or why it says nothing; see ``docs/statistics.md``."""
 
     withheld: str
     estimate: NotRequired[float]
