@@ -30,6 +30,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "ketameta"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 4,
