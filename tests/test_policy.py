@@ -197,6 +197,15 @@ def test_the_other_intervals_stand_beside_whatever_their_number(k: int) -> None:
     assert (found["pi_low"] is None) == (k == 2)
 
 
+@pytest.mark.parametrize(("k", "code"), [(6, "bayes_exact"), (25, "bayes")])
+def test_many_sparse_trials_have_the_normal_model_beside(k: int, code: str) -> None:
+    found = headline_of(question("RR"), counted(*[(3, 50, 1 + i % 2, 50) for i in range(k)]))
+    codes = {item["code"] for item in found["beside"]}
+    assert found["rule"]["code"] == "several_trials_sparse"
+    assert {code, "mantel_haenszel", "peto"} <= codes
+    assert {"bayes", "bayes_exact"} & codes == {code}
+
+
 def test_a_common_effect_never_leads() -> None:
     for rows, measure in ((continuous(3), "SMD"), (counted(*BLURRED), "RR")):
         found = headline_of(question(measure), rows)

@@ -42,6 +42,8 @@ Rows = Sequence[StudyRow]
 FEW_IN_AN_ARM = 2
 #: ... or where all control arms together have fewer than this.
 FEW_ON_CONTROL = 10
+#: Up to this many trials the exact likelihood stands beside with a prior; it takes seconds each.
+EXACT_BAYES_UP_TO = 20
 #: Scale of the prior on tau for log odds ratios of counts.
 LOG_RATIO_SCALE = 0.5
 #: Baseline risks of this project's analyses.
@@ -400,7 +402,8 @@ class _Methods:
         exact = leading.code in ("bayes_exact", "binomial_normal")
         if self.k < FREQUENTIST_FROM or exact:
             yield from self.trials(exact)
-        bayes = self.bayes_exact if exact else self.bayes
+        few = self.k <= EXACT_BAYES_UP_TO
+        bayes = self.bayes_exact if exact and few else self.bayes
         makers = {
             "knapp_hartung": self.knapp_hartung,
             "wald": self.wald,
