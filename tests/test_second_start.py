@@ -12,7 +12,14 @@ from helpers import make_project, trials
 from ketameta.errors import UsageError
 from ketameta.evidence.checks import run_checks
 from ketameta.paths import ProjectPaths
-from ketameta.review import agreement_document, as_text, new_second, preview_batch, trace_document
+from ketameta.review import (
+    agreement_document,
+    as_text,
+    new_batch,
+    new_second,
+    preview_batch,
+    trace_document,
+)
 from ketameta.review.agreement import agreement
 
 
@@ -46,6 +53,9 @@ def test_it_starts_empty_and_shows_nothing_of_the_first(tmp_path: Path) -> None:
         new_second(paths, "demo")
     with pytest.raises(UsageError, match=r"no trial .*did you mean demo\?"):
         new_second(paths, "dmeo")
+    new_batch(paths, "elm_2020")
+    with pytest.raises(UsageError, match="holds no trial to extract again"):
+        new_second(paths, "elm_2020")
 
 
 def test_rows_under_other_names_are_proposed_as_matches(tmp_path: Path) -> None:

@@ -336,16 +336,17 @@ def new_second(paths: ProjectPaths, batch: str) -> tuple[Path, ...]:
     check_project_folder(paths)
     folder = paths.extracted / batch
     path = folder / "studies.csv"
-    if not path.is_file():
+    schema = schema_of(load_project(paths.root))
+    found = read_csv(path, paths.relative(path), schema["studies"]).rows
+    if not found:
         hint = did_you_mean(batch, [item.name for item in batch_folders(paths)])
         raise UsageError(f"{paths.relative(folder)} holds no trial to extract again{hint}")
     second = folder / SECOND
     if second.exists() and any(second.iterdir()):
         raise UsageError(f"{paths.relative(second)} is there already; work on in it")
-    schema = schema_of(load_project(paths.root))
     trials = [
         (cells.get("study_id", ""), cells.get("citation", ""), cells.get("source_url", ""))
-        for _, cells in read_csv(path, paths.relative(path), schema["studies"]).rows
+        for _, cells in found
     ]
     files = {f"{SECOND}/{name}.csv": template_csv(name, schema) for name in _SECOND_TABLES}
     files[f"{SECOND}/README.md"] = as_markdown(
