@@ -142,6 +142,8 @@ COARSE = (24, 10)
 _MOST_STEPS = 300
 #: Steps towards the edge of an integrand, and more where they end beyond twice the fall.
 _FEW_STEPS = 6
+#: Newton steps towards a maximum in both parameters; five to eight are enough.
+_MOST_NEWTON = 20
 #: A root is found when the next Newton step is below this, in units of the log odds ratio.
 STEP = 1e-11
 #: The same for looking where maxima are.
@@ -524,6 +526,8 @@ def _log_choose(n: Floats, k: Floats) -> Floats:
 MODELS = ("conditional", "unconditional")
 #: Between-trial standard deviations of the log odds ratio at which the search looks for maxima.
 _TAUS = (1e-3, *np.geomspace(0.03, 16.0, 16).tolist())
+#: Hundreds of trials do not differ by more than this standard deviation of their log odds ratios.
+_PLAUSIBLE = 2.0
 #: Beyond this many times the odds no common log odds ratio is searched.
 _FAR_RATIO = 50.0
 #: Maximum likelihood understates the between-trial variance of few trials.
@@ -553,7 +557,7 @@ class Best(NamedTuple):
 def best_maximum(likelihood: Likelihood, k: int, start: float = 0.0) -> Best:
     """Return the global maximum of a likelihood of ``k`` informative trials."""
     common = _best_theta(likelihood, 0.0, start)
-    maxima = [common] if k == 1 else _maxima(likelihood, common)
+    maxima = [common] if k == 1 else _maxima(likelihood, common, many=k > _PART)
     best = max(maxima, key=lambda maximum: maximum.at.value)
     others = sorted((maximum.at.value for maximum in maxima), reverse=True)[1:]
     gap = best.at.value - others[0] if others else None
@@ -696,13 +700,19 @@ def _best_theta(
     return _Maximum(theta, tau, likelihood.at(theta, tau, nodes))
 
 
-def _maxima(likelihood: Likelihood, common: _Maximum) -> list[_Maximum]:
-    """Return every local maximum along tau, where the profile score changes from + to -."""
+def _maxima(likelihood: Likelihood, common: _Maximum, *, many: bool = False) -> list[_Maximum]:
+    """Return every local maximum along tau, where the profile score changes from + to -.
+
+    With many trials the search ends beyond ``_PLAUSIBLE`` where the likelihood falls.
+    """
     profile = [_best_theta(likelihood, _TAUS[0], common.theta)]
     progress = terminal_bar("binomial-normal model") or (lambda done, total: None)
     for done, tau in enumerate(_TAUS[1:], start=2):
         profile.append(_best_theta(likelihood, tau, profile[-1].theta, rough=True))
         progress(done, len(_TAUS))
+        if many and tau > _PLAUSIBLE and profile[-1].at.score[1] < 0:
+            progress(len(_TAUS), len(_TAUS))
+            break
     found = [common] if profile[0].at.score[1] <= 0 else []
     for left, right in itertools.pairwise(profile):
         if left.at.score[1] > 0 >= right.at.score[1]:
@@ -717,6 +727,9 @@ def _maxima(likelihood: Likelihood, common: _Maximum) -> list[_Maximum]:
 
 def _between(likelihood: Likelihood, left: _Maximum, right: _Maximum) -> _Maximum:
     """Return the maximum between two values of tau whose profile scores are + and -."""
+    found = _by_newton(likelihood, left, right)
+    if found is not None:
+        return found
 
     def score(tau: float) -> float:
         return float(_best_theta(likelihood, tau, left.theta).at.score[1])
@@ -728,6 +741,23 @@ def _between(likelihood: Likelihood, left: _Maximum, right: _Maximum) -> _Maximu
         high *= 1.1
     tau = float(optimize.brentq(score, low, high, xtol=1e-12, rtol=1e-11))
     return _best_theta(likelihood, tau, left.theta)
+
+
+def _by_newton(likelihood: Likelihood, left: _Maximum, right: _Maximum) -> _Maximum | None:
+    """Return the maximum by Newton steps in both parameters; None where they leave the bracket."""
+    share = left.at.score[1] / (left.at.score[1] - right.at.score[1])
+    theta, tau = left.theta, left.tau + share * (right.tau - left.tau)
+    for _ in range(_MOST_NEWTON):
+        at = likelihood.at(theta, tau)
+        if np.linalg.eigvalsh(at.information)[0] <= 0:
+            return None
+        step = np.linalg.solve(at.information, at.score)
+        theta, tau = theta + float(step[0]), tau + float(step[1])
+        if not left.tau < tau < right.tau:
+            return None
+        if np.all(np.abs(step) <= STEP * (1 + np.abs([theta, tau]))):
+            return _Maximum(theta, tau, likelihood.at(theta, tau))
+    return None
 
 
 def _standard_error(maximum: _Maximum) -> float:
