@@ -34,7 +34,7 @@ from ketameta.models.rare_events.event_tables import (
     event_tables,
     zero_caveats,
 )
-from ketameta.models.results import Caveat, Line, Printed, Result, terminal_bar
+from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed, terminal_bar
 
 _NAMES = {
     "conditional": "exact conditional likelihood",
@@ -43,7 +43,7 @@ _NAMES = {
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
-class BinomialNormal(Result):
+class BinomialNormal(Reports, Result):
     """A random-effects log odds ratio from event counts.
 
     Attributes
@@ -100,6 +100,16 @@ class BinomialNormal(Result):
     def tau(self) -> float:
         """Between-trial standard deviation of the log odds ratio."""
         return math.sqrt(self.tau2)
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years."""
+        return computed(
+            [
+                f"The odds ratios of {plural(self.k, 'trial')} were pooled in a random-effects"
+                f" model with the {_NAMES[self.model]} of the counts (Stijnen, Hamza and Özdemir"
+                " 2010), by maximum likelihood; nothing was added to zero cells.",
+            ]
+        )
 
     def printed(self) -> Printed:
         """Return the printed lines."""

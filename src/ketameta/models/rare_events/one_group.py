@@ -36,7 +36,7 @@ from ketameta.models.rare_events.binomial_normal import (
     integrate_normal,
     louis,
 )
-from ketameta.models.results import Caveat, Line, Printed, Result
+from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed
 from ketameta.models.validation import checked_labels
 
 #: Measures, and how their likelihood is called.
@@ -44,7 +44,7 @@ ONE_GROUP = {"PLO": "binomial-normal", "IRLN": "Poisson-normal"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class OneGroup(Result):
+class OneGroup(Reports, Result):
     """A random-effects proportion or rate from event counts.
 
     Attributes
@@ -90,6 +90,16 @@ class OneGroup(Result):
     optima: int
     labels: tuple[str, ...]
     caveats: tuple[Caveat, ...]
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years."""
+        return computed(
+            [
+                f"The {measure_words(self.measure)}s of {plural(self.k, 'study', 'studies')} were"
+                f" pooled in a {ONE_GROUP[self.measure]} model of the counts (Stijnen, Hamza and"
+                " Özdemir 2010), by maximum likelihood; nothing was added to zeros.",
+            ]
+        )
 
     def printed(self) -> Printed:
         """Return the printed lines."""
