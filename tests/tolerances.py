@@ -148,10 +148,10 @@ LARGE_SAMPLE = 5e-6
 #: The database of psilocybin trials corrects small samples by 1 - 3/(4 df - 1), we by the exact
 #: factor: apart by less than 1e-4 of a standardised difference in trials of twenty people.
 APPROXIMATE_FACTOR = 2e-4
-#: One group by rma.glmm with 60 nodes: glmer stops early. Measured 2e-5 of a standard error.
+#: One group by rma.glmm with 60 nodes: glmer stops early. Measured 2.4e-5 of a standard error.
 GLMM_ONE_GROUP = 1e-4
 #: Selection models with assumed weights: metafor's search stops at a relative 1e-15 of a flat
-#: likelihood, and its Hessian is of finite differences. Measured 2e-6.
+#: likelihood, and its Hessian is of finite differences. Measured 1.2e-5.
 SELECTION_ASSUMED = 1e-4
 #: Power averaged over true effects: metafor integrates over five standard deviations only, which
 #: leaves out 6e-7; a sum of coins carries that into its tail. Measured 6e-6.
