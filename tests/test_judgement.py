@@ -206,6 +206,8 @@ def test_blups_lie_between_the_study_and_the_mean_and_bear_its_name():
         km.blup(km.common_effect(Y, V))
     with pytest.raises(UsageError, match="level of a test"):
         km.blup(fit, level=0.05)
+    with pytest.raises(UsageError, match="blup"):
+        km.blup(3)
 
 
 # --- one group ------------------------------------------------------------------------------------

@@ -371,8 +371,8 @@ def blup(fit: RandomEffects | MetaRegression, level: float | None = None) -> Blu
     >>> blup(fit).estimate.round(3).tolist()
     [0.221, 0.335, 0.359, 0.548]
     """
-    level = fit.level if level is None else check_level(level)
     check_fit(fit, "blup()", regression=True)
+    level = fit.level if level is None else check_level(level)
     if fit.tau2 is None:
         raise NotEstimableError(
             "predictions of true effects need a between-study variance; use random_effects() with"
