@@ -20,7 +20,7 @@ from ketameta.report import companion_tables as beside
 from ketameta.report.companion_tables import shown
 from ketameta.report.estimates import network_cards, pooled_card, r_blocks
 from ketameta.report.plots import Plot, plots_of
-from ketameta.report.provenance import Provenance
+from ketameta.report.provenance import Provenance, row_hash
 from ketameta.report.tables import Cell, Table
 
 
@@ -195,6 +195,7 @@ def _traced_rows(
             "card": provenance.card(row, result),
             "card_id": f"row-{result['name']}-{number}",
             "reference": references[row["study_id"]],
+            "hash": row_hash(row["effect_ids"], row["estimate"], row["variance"]),
         }
         for number, row in enumerate(rows, start=1)
     ]

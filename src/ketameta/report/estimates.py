@@ -23,7 +23,7 @@ from ketameta.formatting import published
 from ketameta.measures import Measure
 from ketameta.models.dose.dose_response import curve_basis
 from ketameta.models.intervals import critical_value
-from ketameta.report.provenance import Provenance
+from ketameta.report.provenance import Provenance, row_hash
 from ketameta.report.worked import Step, bracketed, number, ratio_steps
 
 # --- a pool ---------------------------------------------------------------------------------------
@@ -232,6 +232,7 @@ def _contrast_rows(
                     {**row, "estimate": estimate, "variance": contrast["variance"]}, result, steps
                 ),
                 "card_id": f"row-{result['name']}-{place}",
+                "hash": row_hash(names, estimate, contrast["variance"]),
                 "reference": references[study],
             }
         )

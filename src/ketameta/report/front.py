@@ -539,12 +539,12 @@ def who_made_it(project: Project) -> list[tuple[str, str]]:
 
 
 def error_link(project: Project, what: str, place: str, stamp: str) -> str:
-    """Return the address of a prepared issue that names a row and the hash of the data.
+    """Return the address of a prepared issue that names a row and its hash.
 
     Empty where the project states no repository.
     """
     home = project.project.repository.rstrip("/")
     if not home.startswith("https://"):
         return ""
-    body = f"Where: {place}\nData: {stamp}\n\nWhat is wrong, and what the source says:\n"
+    body = f"Where: {place}\nHash: {stamp}\n\nWhat is wrong, and what the source says:\n"
     return f"{home}/issues/new?{urlencode({'title': f'Error in {what}', 'body': body})}"

@@ -5,6 +5,7 @@ Reads evidence and effects; writes plain data for a card.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -58,6 +59,12 @@ def link_of(row: Mapping[str, Any]) -> tuple[str, str]:
     if registry.startswith("NCT"):
         return f"https://clinicaltrials.gov/study/{registry}", registry
     return "", registry or url
+
+
+def row_hash(effect_ids: Sequence[str], estimate: float, variance: float) -> str:
+    """Return a short hash of a row, by which a report of an error says which row it saw."""
+    said = f"{' '.join(effect_ids)} {estimate!r} {variance!r}"
+    return hashlib.sha256(said.encode("utf-8")).hexdigest()[:12]
 
 
 class Provenance:
