@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -40,9 +41,11 @@ def rebuilt(paths: ProjectPaths) -> None:
 
 
 def links_of(folder: Path) -> set[str]:
-    """Return what the page links beside it; each must be there."""
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    links = set(re.findall(r'(?:href|src)="([^":#]+)"', page))
+    """Return what the pages link beside them, from the folder; each must be there."""
+    links = set()
+    for path in (folder / "report.html", folder / "methods.html", *folder.glob("questions/*.html")):
+        found = re.findall(r'(?:href|src)="([^":#]+)["#]', path.read_text(encoding="utf-8"))
+        links |= {os.path.relpath(path.parent / link, folder) for link in found}
     assert [link for link in sorted(links) if not (folder / link).is_file()] == []
     return links
 

@@ -73,9 +73,9 @@ def code_hash() -> str:
 
 
 def code_files(root: Path) -> list[Path]:
-    """Return the files of a copy of the package: modules and templates, no cache."""
-    endings = {".py", ".pyi", ".j2", ".html", ".css", ".js", ".typ", ".typed", ".md"}
-    return sorted(path for path in root.rglob("*") if path.suffix in endings and path.is_file())
+    """Return the files of a copy of the package: modules, templates, starter; no cache."""
+    found = (path for path in root.rglob("*") if "__pycache__" not in path.parts)
+    return sorted(path for path in found if path.is_file())
 
 
 def manifest_text(
