@@ -82,8 +82,8 @@ def quick_figures(here_and_now: None, monkeypatch: pytest.MonkeyPatch) -> list[s
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"<svg><title>{plot.kind}</title></svg>", encoding="utf-8")
 
-    def bind(context: dict[str, Any], _: ProjectPaths, attachments: dict[str, str]) -> bytes:
-        return f"{context['stamp']} {sorted(attachments.items())}".encode()
+    def bind(context: Any, _: ProjectPaths, attachments: dict[str, str], document: str) -> bytes:
+        return f"{document} {context['stamp']} {sorted(attachments.items())}".encode()
 
     monkeypatch.setattr("ketameta.build.draw_figure", draw)
     monkeypatch.setattr("ketameta.report.publish.render_pdf", bind)
