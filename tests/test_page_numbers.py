@@ -23,7 +23,7 @@ from helpers import PROJECT, ROOT
 from ketameta.analyses import numbers_of as moderators_of
 from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.report import Z95, Step, glossary, pdf_data, records, render_page
+from ketameta.report import DOCUMENTS, Z95, Step, glossary, pdf_data, records, render_page
 from page_units import Unit, Units, numbers_of
 from report_pages import committed_build, committed_context, committed_pages, file_of
 
@@ -507,32 +507,38 @@ def page_numbers(article: str | None = None) -> set[str]:
 
 @pytest.mark.parametrize("name", analyses())
 def test_every_number_of_an_analysis_in_the_pdf_is_one_of_its_result(name: str) -> None:
-    (found,) = [
-        item for section in pdf_data(committed_context())["sections"]
+    listed = [
+        item for section in pdf_data(committed_context(), "supplement")["sections"]
         for item in section["analyses"] if item["name"] == name
     ]  # fmt: skip
+    # A question without a trial has a row in a table of its own.
+    assert len(listed) == (committed_context()["results"][name]["k"] > 0)
+    found = listed[0] if listed else {}
     known = _of_article(name, False)
     # The words of a picture list what is drawn; the drawing is checked with the page.
     texts = [text for key, value in found.items() if key != "figures" for text in pdf_texts(value)]
     assert [bad for text in texts for bad in strangers(text, known)] == []
 
 
-def test_every_other_number_of_the_pdf_stands_on_the_page() -> None:
-    data = {key: value for key, value in pdf_data(committed_context()).items() if key != "sections"}
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_other_number_of_the_pdf_stands_on_the_page(document: str) -> None:
+    data = dict(pdf_data(committed_context(), document))
+    data.pop("sections", None)
     known = page_numbers()
     assert [n for text in pdf_texts(data) for n in numbers_of(text) if n not in known] == []
 
 
-def test_the_typeset_pdf_prints_no_other_number() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_typeset_pdf_prints_no_other_number(document: str) -> None:
     if shutil.which("pdftotext") is None:
         # The program is a second look where it is installed; what is typeset is tested above.
         return
     text = subprocess.run(
-        ["pdftotext", "-layout", str(committed_build().reports / "report.pdf"), "-"],
+        ["pdftotext", "-layout", str(committed_build().reports / f"{document}.pdf"), "-"],
         capture_output=True, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"},
     ).stdout.decode("utf-8")  # fmt: skip
     pages = text.count("\f")
-    given = " ".join(pdf_texts(pdf_data(committed_context())))
+    given = " ".join(pdf_texts(pdf_data(committed_context(), document)))
     drawn = " ".join(unit.text for unit in units() if unit.tag == "text")
     known = {*re.findall(r"\d+", given), *re.findall(r"\d+", drawn)}
     known |= {str(number) for number in range(1, pages + 1)}
