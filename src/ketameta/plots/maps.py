@@ -382,6 +382,4 @@ def describe_lights(data: RiskOfBias) -> str:
             if overall[name]
         )
         sentences.append(f"Overall judgements: {listed}.")
-    if data.silent:
-        sentences.append(f"Not assessed: {', '.join(data.silent)}.")
-    return " ".join(sentences)
+    return " ".join([*sentences, _silent_words(data)]).strip()
