@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ketameta.effects.arrays import Floats
 from ketameta.effects.table import Effects, effect_sizes
 from ketameta.errors import UsageError, check_choice
 from ketameta.models.design import numeric_rows
-from ketameta.models.least_squares import Array, power_of_two_scale
+from ketameta.models.least_squares import power_of_two_scale
 from ketameta.models.validation import checked_inputs
 
 #: Where PyMARE's search for tau-squared stops; its own 1e-6 leaves 6e-10 of the estimate to chance.
@@ -28,8 +29,8 @@ PYMARE_METHODS = ("DL", "HE", "ML", "REML")
 class PymareFit(NamedTuple):
     """One model as PyMARE fits it: ``coefficients``, ``se``, ``covariance``, ``tau2``."""
 
-    coefficients: Array
-    covariance: Array
+    coefficients: Floats
+    covariance: Floats
     tau2: float
 
 
@@ -55,7 +56,7 @@ def _estimator(tau2_method: str, ci_method: str) -> Any:
     return estimators.WeightedLeastSquares(small_sample_correction=ci_method)
 
 
-def fit(y: Array, v: Array, design: Array, tau2_method: str, ci_method: str) -> PymareFit:
+def fit(y: Floats, v: Floats, design: Floats, tau2_method: str, ci_method: str) -> PymareFit:
     """Fit one model with PyMARE, unpolished: a second opinion.
 
     Shapes (k,), (k,), (k, p); ``tau2_method`` one of :data:`PYMARE_METHODS` or ``"common"``. The

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketameta.effects.arrays import as_numbers, as_sequence
+from ketameta.effects.arrays import Floats, as_numbers, as_sequence
 from ketameta.effects.table import as_pandas, check_alike, is_frame
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, near_matches
-from ketameta.models.least_squares import Array
 
 INTERCEPT = "intercept"
 
@@ -31,7 +30,7 @@ class Design(NamedTuple):
         Encodes new rows by the formula; None for a numeric design.
     """
 
-    matrix: Array
+    matrix: Floats
     names: tuple[str, ...]
     terms: dict[str, tuple[str, ...]]
     encoder: Any = None
@@ -90,7 +89,7 @@ def build_design(
     return Design(matrix, known, {name: (name,) for name in known})
 
 
-def numeric_rows(values: ArrayLike, argument: str) -> Array:
+def numeric_rows(values: ArrayLike, argument: str) -> Floats:
     """Return ``values`` as a matrix of rows; a vector is one column."""
     try:
         matrix = as_numbers(argument, values, booleans=True)
@@ -187,7 +186,7 @@ def _check_missing(frame: Any, variables: Sequence[str], labels: Sequence[str]) 
             )
 
 
-def _encoded(encoder: Any, new: Any) -> Array:
+def _encoded(encoder: Any, new: Any) -> Floats:
     """Return new rows by the coding of the fit; a category it has not seen is refused."""
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
@@ -202,7 +201,7 @@ def _encoded(encoder: Any, new: Any) -> Array:
 
 def encode_rows(
     encoder: Any, names: tuple[str, ...], new: Any, ranges: dict[str, tuple[float, float]]
-) -> tuple[Array, tuple[str, ...]]:
+) -> tuple[Floats, tuple[str, ...]]:
     """Return the design rows of new moderators, and the columns where they leave the data.
 
     ``new`` is a DataFrame for a formula, rows of the numeric moderators otherwise (without the

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from ketameta.effects.arrays import check_share
+from ketameta.effects.arrays import Floats, check_share
 from ketameta.errors import ImpossibleDataError, UsageError, check_choice
 from ketameta.measures import CI_METHODS
-from ketameta.models.least_squares import Array, LeastSquares
+from ketameta.models.least_squares import LeastSquares
 from ketameta.models.tau2 import (
     ROOT_RTOL,
     Search,
@@ -46,13 +46,13 @@ class Inference(NamedTuple):
         The Knapp-Hartung factor on the variance that was used (1 for Wald).
     """
 
-    se: Array
-    statistic: Array
+    se: Floats
+    statistic: Floats
     df: int | None
-    p_value: Array
-    ci_low: Array
-    ci_high: Array
-    covariance: Array
+    p_value: Floats
+    ci_low: Floats
+    ci_high: Floats
+    covariance: Floats
     scale: float
 
 
@@ -67,7 +67,7 @@ def critical_value(level: float, df: float | None) -> float:
     return float(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
 
 
-def two_sided_p(statistic: Array, df: float | None) -> Array:
+def two_sided_p(statistic: Floats, df: float | None) -> Floats:
     """Return two-sided p-values of t, or of z without df, accurate in the far tails."""
     size = np.abs(statistic)
     if df is None:
@@ -134,7 +134,7 @@ class WaldTest(NamedTuple):
 
 
 def wald_test(
-    coefficients: Array, covariance: Array, df: int | None, columns: Sequence[int]
+    coefficients: Floats, covariance: Floats, df: int | None, columns: Sequence[int]
 ) -> WaldTest:
     """Test that the coefficients at ``columns`` are all 0.
 
@@ -161,7 +161,7 @@ def wald_test(
     return WaldTest(q / m, m, df, float(special.fdtrc(m, df, q / m)))
 
 
-def holm(p_values: ArrayLike) -> Array:
+def holm(p_values: ArrayLike) -> Floats:
     """Return Holm-adjusted p-values.
 
     Parameters
@@ -205,9 +205,9 @@ class Tau2Interval(NamedTuple):
 
 
 def tau2_interval(
-    y: Array,
-    v: Array,
-    design: Array,
+    y: Floats,
+    v: Floats,
+    design: Floats,
     *,
     method: str = "q-profile",
     tau2_method: str = "REML",

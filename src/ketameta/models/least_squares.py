@@ -9,9 +9,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ketameta.effects.arrays import Floats
 
 
 class Moments(NamedTuple):
@@ -34,18 +33,18 @@ class Moments(NamedTuple):
         ``log |B' W B|`` for the orthonormal basis ``B`` that was given.
     """
 
-    rss: Array
-    score: Array
-    trace: Array
-    trace_squared: Array
-    log_det: Array
+    rss: Floats
+    score: Floats
+    trace: Floats
+    trace_squared: Floats
+    log_det: Floats
 
 
 class LeastSquares(NamedTuple):
     """A weighted regression: ``coefficients`` (p,), ``covariance`` (p, p), ``rss``, ``df``."""
 
-    coefficients: Array
-    covariance: Array
+    coefficients: Floats
+    covariance: Floats
     rss: float
     df: int
 
@@ -66,7 +65,7 @@ def dispersion(squares: float, effects: float) -> float:
     return squares if squares > EXACT_FIT**2 * effects else 0.0
 
 
-def power_of_two_scale(variances: Array) -> float:
+def power_of_two_scale(variances: Floats) -> float:
     """Return the power of two nearest the median standard error.
 
     Dividing by it moves data to the size of 1 without a rounding error, so that no tolerance
@@ -78,24 +77,24 @@ def power_of_two_scale(variances: Array) -> float:
     return float(2.0 ** round(0.5 * math.log2(median)))
 
 
-def orthonormal_basis(design: Array) -> Array:
+def orthonormal_basis(design: Floats) -> Floats:
     """Return an orthonormal basis of the columns of ``design``, shape (k, p)."""
     if design.shape[1] == 1 and (design == 1).all():
         return np.full(design.shape, len(design) ** -0.5)
-    basis: Array = np.linalg.qr(design)[0]
+    basis: Floats = np.linalg.qr(design)[0]
     return basis
 
 
-def residualised(y: Array, basis: Array) -> Array:
+def residualised(y: Floats, basis: Floats) -> Floats:
     """Return ``y`` less its ordinary least squares fit; shape (k,) or (T, k).
 
     ``P`` annihilates the fit, so every moment is unchanged while the numbers stay small.
     """
-    residual: Array = y - (y @ basis) @ basis.T
+    residual: Floats = y - (y @ basis) @ basis.T
     return residual
 
 
-def moments(y: Array, basis: Array, w: Array) -> Moments:
+def moments(y: Floats, basis: Floats, w: Floats) -> Moments:
     """Return the projections of ``y`` at each set of weights.
 
     Parameters
@@ -153,7 +152,7 @@ def moments(y: Array, basis: Array, w: Array) -> Moments:
     )
 
 
-def weighted_least_squares(y: Array, design: Array, w: Array) -> LeastSquares:
+def weighted_least_squares(y: Floats, design: Floats, w: Floats) -> LeastSquares:
     """Regress ``y`` on ``design`` with weights ``w``; all of length k.
 
     The covariance is ``(X' W X)^-1``, through a QR decomposition of ``W^(1/2) X``.

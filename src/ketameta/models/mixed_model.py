@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from ketameta.effects.arrays import Floats
 from ketameta.formatting import format_significant, steady
 from ketameta.models.intervals import Inference, Tau2Interval, mean_inference, q_profile
-from ketameta.models.least_squares import Array, LeastSquares, dispersion, weighted_least_squares
+from ketameta.models.least_squares import LeastSquares, dispersion, weighted_least_squares
 from ketameta.models.policy import small_k_caveats, small_k_rule
 from ketameta.models.results import Caveat, Group, group
 from ketameta.models.tau2 import (
@@ -49,11 +50,11 @@ class MixedModel(NamedTuple):
     tau2_method, ci_method : str
     """
 
-    coefficients: Array
+    coefficients: Floats
     inference: Inference
     least_squares: LeastSquares
     tau2: Tau2
-    w: Array
+    w: Floats
     data: Search
     tau2_method: str
     ci_method: str
@@ -67,9 +68,9 @@ class MixedModel(NamedTuple):
 
 
 def fit_mixed_model(
-    y: Array,
-    v: Array,
-    design: Array,
+    y: Floats,
+    v: Floats,
+    design: Floats,
     tau2_method: str = "REML",
     ci_method: str = "knapp-hartung-conservative",
     level: float = 0.95,
@@ -114,7 +115,7 @@ class Heterogeneity(NamedTuple):
     typical_variance: float
 
 
-def heterogeneity(y: Array, v: Array, design: Array, tau2: float | None) -> Heterogeneity:
+def heterogeneity(y: Floats, v: Floats, design: Floats, tau2: float | None) -> Heterogeneity:
     """Return Q and the statistics derived from it and from tau-squared.
 
     Parameters
@@ -200,7 +201,7 @@ EXTREME_RATIO = 1e7
 PRINTS_AS_ONE = 0.9995
 
 
-def data_caveats(y: Array, v: Array, labels: tuple[str, ...]) -> tuple[Caveat, ...]:
+def data_caveats(y: Floats, v: Floats, labels: tuple[str, ...]) -> tuple[Caveat, ...]:
     """Return caveats about the numbers themselves: identical rows, extreme variances."""
     found = []
     order = np.argsort(y, kind="stable")

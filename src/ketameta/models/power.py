@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from ketameta.effects.arrays import Floats
 from ketameta.errors import NotEstimableError, UsageError
 from ketameta.models.bayes.quadrature import Mixture
-from ketameta.models.least_squares import Array
 from ketameta.models.resampling.batched import batched_fit, batched_inference
 from ketameta.models.validation import checked_inputs
 
@@ -61,7 +61,7 @@ def normal_sample_size(difference: float, sd: float, alpha: float, power: float)
 
 def t_test_power(
     difference: ArrayLike, sd: float, n_per_arm: ArrayLike, alpha: float = 0.05
-) -> Array:
+) -> Floats:
     """Return the power of the two-sided t test of two equal arms, from the noncentral t.
 
     Parameters
@@ -132,7 +132,7 @@ def two_proportions_sample_size(
 
 def two_proportions_power(
     p_control: float, p_treatment: float, n_per_arm: ArrayLike, alpha: float = 0.05
-) -> Array:
+) -> Floats:
     """Return the power to tell two risks apart, by the normal approximation.
 
     Parameters
@@ -158,7 +158,7 @@ def two_proportions_power(
 
 def assurance(
     prior: Mixture, sd: float, n_per_arm: ArrayLike, alpha: float = 0.05, *, benefit: float = -1.0
-) -> Array:
+) -> Floats:
     """Return the chance that a trial shows benefit, averaged over a prior on its true effect.
 
     Parameters
@@ -191,7 +191,7 @@ def assurance(
     return np.asarray(weights @ _upper(df, shift, critical))
 
 
-def _prior_nodes(prior: Mixture) -> tuple[Array, Array]:
+def _prior_nodes(prior: Mixture) -> tuple[Floats, Floats]:
     """Return effects and weights that integrate over the prior; the weights sum to 1."""
     low, high = float(prior.quantile(_TAIL)), float(prior.quantile(1 - _TAIL))
     # Half of the panels cover the middle, where the density is highest.
@@ -213,7 +213,7 @@ def _prior_nodes(prior: Mixture) -> tuple[Array, Array]:
 
 def _noncentral(
     difference: ArrayLike, sd: float, n_per_arm: ArrayLike, alpha: float, *, signed: bool = False
-) -> tuple[Array, Array, Array]:
+) -> tuple[Floats, Floats, Floats]:
     """Return noncentrality, degrees of freedom and critical value of the t test."""
     n = np.asarray(n_per_arm, dtype=np.float64)
     if np.any(n < 2) or not np.all(np.isfinite(n)):
@@ -228,7 +228,7 @@ def _noncentral(
     return shift, df, np.asarray(special.stdtrit(df, 1 - alpha / 2), dtype=np.float64)
 
 
-def _upper(df: Array, shift: Array, critical: Array) -> Array:
+def _upper(df: Floats, shift: Floats, critical: Floats) -> Floats:
     """Return P(T > critical) for T noncentral t, to 2e-12.
 
     ``E[Phi(shift - critical r)]`` over r, the root of a chi-squared variable by its df. scipy's
@@ -244,7 +244,7 @@ def _upper(df: Array, shift: Array, critical: Array) -> Array:
     return np.einsum("...j,...j->...", chances, weights[at])
 
 
-def _spread_nodes(df: Array) -> tuple[Array, Array]:
+def _spread_nodes(df: Floats) -> tuple[Floats, Floats]:
     """Return values of ``sqrt(chi2 / df)`` and weights that sum to 1, shape (len(df), nodes)."""
     low = np.sqrt(2 * special.gammaincinv(df / 2, _FAR) / df)
     high = np.sqrt(2 * special.gammainccinv(df / 2, _FAR) / df)
@@ -277,7 +277,7 @@ def _check(alpha: float, power: float, difference: float, sd: float) -> None:
 
 
 #: Sampling variance of a new trial's effect, from the effect it finds and its people per arm.
-NewVariance = Callable[[Array, int], Array]
+NewVariance = Callable[[Floats, int], Floats]
 
 #: Results of the new trial that are tried, in standard errors of the result around each scenario.
 _REACH = 8.0
@@ -333,7 +333,7 @@ class NewTrial:
     outlooks: tuple[Outlook, ...]
 
 
-def smd_variance(effects: Array, n_per_arm: int) -> Array:
+def smd_variance(effects: Floats, n_per_arm: int) -> Floats:
     """Return the sampling variance of g in a trial of two equal arms.
 
     ``2 / n + g^2 / (4 n)``: Hedges (1982) with ``n1 = n2 = n``, as metafor's ``SMD``.
@@ -344,7 +344,7 @@ def smd_variance(effects: Array, n_per_arm: int) -> Array:
 def md_variance(sd: float) -> NewVariance:
     """Return the sampling variance of a mean difference, ``2 sd^2 / n``, as a function."""
 
-    def variance(effects: Array, n_per_arm: int) -> Array:
+    def variance(effects: Floats, n_per_arm: int) -> Floats:
         return np.full(np.shape(effects), 2 * sd**2 / n_per_arm)
 
     return variance
@@ -409,7 +409,7 @@ def new_trial(
     scenarios = np.asarray(true_effects, dtype=np.float64)
     spreads = np.sqrt(variance(scenarios, n_per_arm) + tau2_new)
 
-    def bounds(results: Array) -> tuple[Array, Array]:
+    def bounds(results: Floats) -> tuple[Floats, Floats]:
         shape = (len(y), len(results))
         fits = batched_fit(
             np.vstack([np.broadcast_to(y[:, None], shape), results]),
@@ -451,7 +451,7 @@ def new_trial(
 
 
 def _ranges(
-    grid: Array, values: Array, value: Callable[[Array], Array]
+    grid: Floats, values: Floats, value: Callable[[Floats], Floats]
 ) -> tuple[tuple[float, float], ...]:
     """Return the ranges in which ``value`` is positive, with their ends found as roots."""
     grid, values = _with_peak(grid, values, value)
@@ -465,7 +465,9 @@ def _ranges(
     return tuple(zip(ends[::2], ends[1::2], strict=True))
 
 
-def _with_peak(grid: Array, values: Array, value: Callable[[Array], Array]) -> tuple[Array, Array]:
+def _with_peak(
+    grid: Floats, values: Floats, value: Callable[[Floats], Floats]
+) -> tuple[Floats, Floats]:
     """Add the place of the largest value, where a range narrower than the grid would hide."""
     top = int(np.argmax(values))
     if values[top] > 0:
@@ -482,7 +484,7 @@ def _with_peak(grid: Array, values: Array, value: Callable[[Array], Array]) -> t
     return grid, values
 
 
-def _root(low: float, high: float, starts_inside: bool, value: Callable[[Array], Array]) -> float:
+def _root(low: float, high: float, starts_inside: bool, value: Callable[[Floats], Floats]) -> float:
     """Return where ``value`` changes its sign between two points, by repeated splitting."""
     for _ in range(_REFINEMENTS):
         points = np.linspace(low, high, _SPLIT)
@@ -499,7 +501,7 @@ def _chance(ranges: tuple[tuple[float, float], ...], mean: float, sd: float) -> 
     return min(1.0, max(0.0, float(total)))
 
 
-def _mean(grid: Array, values: Array, mean: float, sd: float) -> float:
+def _mean(grid: Floats, values: Floats, mean: float, sd: float) -> float:
     """Return the mean of a function of a normal variable, by the trapezium rule."""
     density = np.exp(-0.5 * ((grid - mean) / sd) ** 2)
     return float(density @ values / density.sum())

@@ -26,7 +26,7 @@ from ketameta.models.intervals import (
     mean_inference,
     prediction_bounds,
 )
-from ketameta.models.least_squares import Array, weighted_least_squares
+from ketameta.models.least_squares import weighted_least_squares
 from ketameta.models.results import Caveat, Columns, Line, Printed, Result
 from ketameta.models.tau2 import estimate_tau2
 from ketameta.models.validation import check_fit
@@ -42,7 +42,7 @@ PREDICTION_METHODS = ("hts", "metafor", "partlett-riley-hk", "partlett-riley-kr"
 BOOTSTRAP_DRAWS = 25_000
 
 
-def kenward_roger(y: Array, v: Array, tau2: float) -> tuple[float, float]:
+def kenward_roger(y: Floats, v: Floats, tau2: float) -> tuple[float, float]:
     """Return the Kenward-Roger standard error of the mean and its degrees of freedom.
 
     For ``w = 1 / (v + tau2)``: the variance ``1 / sum(w)`` plus twice the correction
@@ -64,7 +64,7 @@ def kenward_roger(y: Array, v: Array, tau2: float) -> tuple[float, float]:
 
 
 def nagashima_bounds(
-    y: Array, v: Array, level: float = 0.95, *, seed: int = 1, draws: int = BOOTSTRAP_DRAWS
+    y: Floats, v: Floats, level: float = 0.95, *, seed: int = 1, draws: int = BOOTSTRAP_DRAWS
 ) -> tuple[float, float]:
     """Return the prediction interval of Nagashima, Noma and Furukawa by parametric bootstrap.
 

@@ -31,7 +31,7 @@ from ketameta.models.intervals import (
     critical_value,
     wald_test,
 )
-from ketameta.models.least_squares import Array, weighted_least_squares
+from ketameta.models.least_squares import weighted_least_squares
 from ketameta.models.mixed_model import Derived, MixedModel, fit_mixed_model
 from ketameta.models.pooling import (
     METHOD_WORDS,
@@ -516,7 +516,7 @@ def meta_regression(
     return MetaRegression.of(fields, groups)
 
 
-def _r2(y: Array, v: Array, names: tuple[str, ...], fit: MixedModel) -> float | None:
+def _r2(y: Floats, v: Floats, names: tuple[str, ...], fit: MixedModel) -> float | None:
     """Return the share of variance explained; None without an intercept to compare with."""
     k, p = fit.data.basis.shape
     if INTERCEPT not in names or p == 1:
@@ -532,7 +532,7 @@ def _r2(y: Array, v: Array, names: tuple[str, ...], fit: MixedModel) -> float | 
     return max(0.0, 1 - fit.tau2.value / total) if total > 0 else 0.0
 
 
-def _lone_studies(matrix: Array, design: Design, labels: tuple[str, ...]) -> tuple[Caveat, ...]:
+def _lone_studies(matrix: Floats, design: Design, labels: tuple[str, ...]) -> tuple[Caveat, ...]:
     """Return a caveat that names each study that alone decides a coefficient."""
     q = np.linalg.qr(matrix)[0]
     found = []
@@ -553,7 +553,7 @@ def _lone_studies(matrix: Array, design: Design, labels: tuple[str, ...]) -> tup
     return tuple(found)
 
 
-def _marks(row: Array, names: tuple[str, ...]) -> list[str]:
+def _marks(row: Floats, names: tuple[str, ...]) -> list[str]:
     """Return what is true of a study, such as ``group[T.b]`` or ``dose = 3``."""
     words = [
         name if value == 1 else f"{name} = {value:g}"

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.arrays import Floats
 from ketameta.effects.door import takes_effects
 from ketameta.effects.table import check_alike
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, format_significant, plural
 from ketameta.measures import CI_METHODS, Measure, measure_code
 from ketameta.models.intervals import WaldTest, check_level, prediction_bounds, wald_test
-from ketameta.models.least_squares import Array, dispersion
+from ketameta.models.least_squares import dispersion
 from ketameta.models.mixed_model import fit_mixed_model, heterogeneity
 from ketameta.models.policy import MIN_STUDIES_PER_LEVEL
 from ketameta.models.pooling import (
@@ -374,7 +375,7 @@ def _together(
     at = np.flatnonzero(tested)
     if len(at) < 2:
         return tuple(rows), None, tau2
-    contrast: Array = np.eye(len(levels))[at[1:]] - np.eye(len(levels))[at[0]]
+    contrast: Floats = np.eye(len(levels))[at[1:]] - np.eye(len(levels))[at[0]]
     between = wald_test(
         contrast @ fit.coefficients,
         contrast @ found.covariance @ contrast.T,

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ketameta.effects.arrays import Floats
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.measures import TAU2_METHODS
 from ketameta.models.least_squares import (
-    Array,
     moments,
     orthonormal_basis,
     power_of_two_scale,
@@ -79,16 +79,16 @@ class Search(NamedTuple):
     that plain sums keep their digits, ``mean`` that the design is a column of ones.
     """
 
-    y: Array
-    v: Array
-    basis: Array
+    y: Floats
+    v: Floats
+    basis: Floats
     scale: float
-    effects: Array
+    effects: Floats
     tame: bool
     mean: bool
 
 
-def prepared(y: Array, v: Array, design: Array) -> Search:
+def prepared(y: Floats, v: Floats, design: Floats) -> Search:
     """Return the data in units of a power of two near the median standard error."""
     scale = power_of_two_scale(v)
     basis = orthonormal_basis(design)
@@ -153,7 +153,7 @@ def projection(data: Search, tau2: float, *, derivative: bool = False) -> Projec
     return Projection(float(wr @ r), float(wr @ wr), trace, total, squared, cubic, trace_squared)
 
 
-def _inverse(gram: Array) -> Array:
+def _inverse(gram: Floats) -> Floats:
     if gram.shape != (2, 2):
         return np.asarray(np.linalg.inv(gram), dtype=np.float64)
     (a, b), (_, d) = gram.tolist()
@@ -161,7 +161,7 @@ def _inverse(gram: Array) -> Array:
     return np.array([[d * scale, -b * scale], [-b * scale, a * scale]])
 
 
-def estimate_tau2(y: Array, v: Array, design: Array, method: str = "REML") -> Tau2:
+def estimate_tau2(y: Floats, v: Floats, design: Floats, method: str = "REML") -> Tau2:
     """Estimate the between-study variance.
 
     Parameters
@@ -303,7 +303,7 @@ def _paule_mandel(data: Search) -> Tau2:
     return Tau2(solve_q(data, k - p), None)
 
 
-def score(data: Search, tau2: Array, *, restricted: bool) -> Array:
+def score(data: Search, tau2: Floats, *, restricted: bool) -> Floats:
     """Return twice the derivative of the (restricted) log-likelihood at each tau-squared.
 
     By matrix products where the data are tame: they lose digits to cancellation and serve to find
@@ -334,11 +334,11 @@ def score(data: Search, tau2: Array, *, restricted: bool) -> Array:
     return value - (total - (inverse * gram2).sum((1, 2)) if restricted else total)
 
 
-def profile_log_likelihood(data: Search, tau2: Array, *, restricted: bool) -> Array:
+def profile_log_likelihood(data: Search, tau2: Floats, *, restricted: bool) -> Floats:
     """Return the (restricted) log-likelihood at each tau-squared, up to a constant."""
     w = 1 / (data.v + tau2[:, None])
     at = moments(data.y, data.basis, w)
-    value: Array = 0.5 * np.log(w).sum(-1) - 0.5 * at.rss
+    value: Floats = 0.5 * np.log(w).sum(-1) - 0.5 * at.rss
     return value - 0.5 * at.log_det if restricted else value
 
 
@@ -356,13 +356,13 @@ def search_bound(data: Search, *, restricted: bool) -> float:
     return max(0.0, (-b + math.sqrt(max(0.0, b * b - 4 * m * c))) / (2 * m))
 
 
-def search_grid(data: Search, *, restricted: bool) -> Array:
+def search_grid(data: Search, *, restricted: bool) -> Floats:
     """Return tau-squared from 0 to :func:`search_bound`, evenly in ``log(t + min v)``."""
     low = float(data.v.min())
     span = math.log1p(search_bound(data, restricted=restricted) / low)
     points = math.ceil(span / GRID_STEP) + 2
     step = (span * (1 + 1e-9) + 1e-6) / (points - 1)
-    grid: Array = low * np.expm1(step * np.arange(points))
+    grid: Floats = low * np.expm1(step * np.arange(points))
     return grid
 
 
@@ -398,7 +398,7 @@ def _slope(data: Search, tau2: float, restricted: bool) -> tuple[float, float]:
     return at.score - at.total, at.total_squared - 2 * at.cubic
 
 
-def _between(grid: Array, slope: Array, low: float, high: float) -> float:
+def _between(grid: Floats, slope: Floats, low: float, high: float) -> float:
     """Return where points of the score cross 0, by Neville's inverse interpolation."""
     x, f = grid.tolist(), slope.tolist()
     try:
@@ -492,7 +492,7 @@ def single_maximum(data: Search, *, restricted: bool) -> float | None:
     return value
 
 
-def log_likelihood(y: Array, v: Array, design: Array, tau2: float, *, restricted: bool) -> float:
+def log_likelihood(y: Floats, v: Floats, design: Floats, tau2: float, *, restricted: bool) -> float:
     """Return the log-likelihood at ``tau2``, with every constant, as metafor's ``logLik``.
 
     The restricted one includes ``log |X'X| / 2`` (metafor's default), so that it does not depend
@@ -515,7 +515,7 @@ def log_likelihood_of(data: Search, tau2: float, *, restricted: bool) -> float:
 Index = NDArray[np.intp]
 
 
-def column_tau2(data: AnyBatch, method: str, grid_end: float) -> Array:
+def column_tau2(data: AnyBatch, method: str, grid_end: float) -> Floats:
     """Return tau-squared of every column, shape (T,), by a method of :data:`ESTIMATORS`.
 
     Columns with as many studies as coefficients have none: 0. ``grid_end`` is the value from
@@ -535,7 +535,7 @@ def at_least_two(index: Index) -> Index:
     return np.repeat(index, 2) if index.size == 1 else index
 
 
-def _moment_columns(data: AnyBatch, _: float, *, method: str) -> Array:
+def _moment_columns(data: AnyBatch, _: float, *, method: str) -> Floats:
     """DL, HE and HS."""
     df, zero = data.n - data.p, np.zeros(data.columns)
     if method == "HE":
@@ -547,18 +547,18 @@ def _moment_columns(data: AnyBatch, _: float, *, method: str) -> Array:
     return np.maximum(0.0, (at.rss - data.n) / at.total)
 
 
-def _sidik_jonkman_columns(data: AnyBatch, _: float) -> Array:
+def _sidik_jonkman_columns(data: AnyBatch, _: float) -> Floats:
     start = data.raw_variance()
     positive = np.where(start > 0, start, 1.0)
     rss = data.projections(positive, derivative=False).rss
     return np.where(start > 0, start * rss / (data.n - data.p), 0.0)
 
 
-def _paule_mandel_columns(data: AnyBatch, _: float) -> Array:
+def _paule_mandel_columns(data: AnyBatch, _: float) -> Floats:
     """PM and EB: Newton from 0 on a convex falling function never passes the root."""
     df = data.n - data.p
 
-    def excess(part: AnyBatch, tau2: Array, rows: Index) -> tuple[Array, Array]:
+    def excess(part: AnyBatch, tau2: Floats, rows: Index) -> tuple[Floats, Floats]:
         at = part.projections(tau2, derivative=False)
         return at.rss - df[rows], -at.score
 
@@ -575,7 +575,7 @@ def _paule_mandel_columns(data: AnyBatch, _: float) -> Array:
     return start
 
 
-def _likelihood_columns(data: AnyBatch, grid_end: float, *, restricted: bool) -> Array:
+def _likelihood_columns(data: AnyBatch, grid_end: float, *, restricted: bool) -> Floats:
     """ML and REML: every change of sign of the score, then the highest maximum."""
     slope, grid = _slopes(data, grid_end, restricted=restricted)
     at_zero = slope[0] <= 0
@@ -587,7 +587,7 @@ def _likelihood_columns(data: AnyBatch, grid_end: float, *, restricted: bool) ->
     low = grid[row, 0 if shared else column]
     high = grid[row + 1, 0 if shared else column]
 
-    def slope_at(part: AnyBatch, tau2: Array, rows: Index) -> tuple[Array, Array]:
+    def slope_at(part: AnyBatch, tau2: Floats, rows: Index) -> tuple[Floats, Floats]:
         at = part.projections(tau2)
         if restricted:
             return at.score - at.trace, at.trace_squared - 2 * at.cubic
@@ -604,7 +604,7 @@ def _likelihood_columns(data: AnyBatch, grid_end: float, *, restricted: bool) ->
     return found
 
 
-def _crossing(slope: Array, grid: Array, row: Index, column: Index) -> Array:
+def _crossing(slope: Floats, grid: Floats, row: Index, column: Index) -> Floats:
     """Return where in its bracket each score is about 0, as a share of the bracket.
 
     Inverse interpolation by Neville's scheme through the bracket and the grid points around it,
@@ -629,10 +629,10 @@ def _crossing(slope: Array, grid: Array, row: Index, column: Index) -> Array:
 
 def _highest(
     data: AnyBatch,
-    found: Array,
+    found: Floats,
     several: Index,
     column: Index,
-    peaks: Array,
+    peaks: Floats,
     at_zero: NDArray[np.bool_],
     *,
     restricted: bool,
@@ -647,7 +647,7 @@ def _highest(
         found[j] = values[np.argmax(heights)]
 
 
-def grid_span(data: AnyBatch, *, restricted: bool) -> Array:
+def grid_span(data: AnyBatch, *, restricted: bool) -> Floats:
     """Return ``log(1 + bound / min v)`` of every column: no stationary point lies beyond.
 
     The bound of :func:`search_bound`, with the residual sum of squares of the
@@ -663,7 +663,7 @@ def grid_span(data: AnyBatch, *, restricted: bool) -> Array:
     return np.log1p(bound / low)
 
 
-def _slopes(data: AnyBatch, grid_end: float, *, restricted: bool) -> tuple[Array, Array]:
+def _slopes(data: AnyBatch, grid_end: float, *, restricted: bool) -> tuple[Floats, Floats]:
     """Return the score on a grid from 0, and the grid, shapes (G, T) and (G, 1) or (G, T)."""
     points = int(np.ceil(grid_end / GRID_STEP)) + 2
     steps = np.expm1(np.linspace(0.0, grid_end * (1 + 1e-9) + 1e-6, points))
@@ -682,11 +682,11 @@ def _slopes(data: AnyBatch, grid_end: float, *, restricted: bool) -> tuple[Array
 def _newton(
     data: AnyBatch,
     column: Index,
-    low: Array,
-    high: Array,
-    start: Array,
-    function: Callable[[AnyBatch, Array, Index], tuple[Array, Array]],
-) -> Array:
+    low: Floats,
+    high: Floats,
+    start: Floats,
+    function: Callable[[AnyBatch, Floats, Index], tuple[Floats, Floats]],
+) -> Floats:
     """Return the root of a function that falls through 0 inside each bracket.
 
     ``function`` returns value and derivative. A step that leaves the bracket is replaced by its
@@ -740,7 +740,7 @@ class Estimator(NamedTuple):
 
     words: str
     search: Callable[[Search], Tau2]
-    columns: Callable[[AnyBatch, float], Array]
+    columns: Callable[[AnyBatch, float], Floats]
     by_likelihood: bool = False
 
 

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketameta.effects.arrays import LARGEST, SMALLEST, as_numbers, as_sequence
+from ketameta.effects.arrays import LARGEST, SMALLEST, Floats, as_numbers, as_sequence
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
-from ketameta.models.least_squares import Array
 
 #: Singular values below this share of the largest, after scaling every column to length 1, count
 #: as zero: the coefficients of such a design have lost half of their sixteen digits.
@@ -28,9 +27,9 @@ LISTED = 6
 class Inputs(NamedTuple):
     """Checked arrays: ``y`` (k,), ``v`` (k,), ``design`` (k, p), ``labels`` and ``names``."""
 
-    y: Array
-    v: Array
-    design: Array
+    y: Floats
+    v: Floats
+    design: Floats
     labels: tuple[str, ...]
     names: tuple[str, ...]
 
@@ -106,7 +105,7 @@ def with_design(inputs: Inputs, design: ArrayLike, names: Sequence[str] | None =
     return inputs._replace(design=matrix, names=columns)
 
 
-def _check_numbers(y: Array, v: Array, known: tuple[str, ...]) -> None:
+def _check_numbers(y: Floats, v: Floats, known: tuple[str, ...]) -> None:
     """Refuse numbers of which some cannot be used, by name and position."""
     _check_values("estimates", y, ~np.isfinite(y), known, "a finite number is needed")
     _check_values("estimates", y, np.abs(y) > LARGEST, known, f"at most {LARGEST:g} in size")
@@ -143,7 +142,7 @@ def check_fit(fit: object, what: str, *, regression: bool = True) -> None:
     )
 
 
-def _numbers(argument: str, values: Any) -> Array:
+def _numbers(argument: str, values: Any) -> Floats:
     """Return ``values`` as a new one-dimensional float array."""
     array = as_numbers(argument, values)
     if array.ndim != 1:
@@ -171,7 +170,7 @@ def _numbered(k: int) -> tuple[str, ...]:
 
 
 def _check_values(
-    argument: str, values: Array, bad: np.ndarray[Any, Any], labels: tuple[str, ...], rule: str
+    argument: str, values: Floats, bad: np.ndarray[Any, Any], labels: tuple[str, ...], rule: str
 ) -> None:
     where = np.flatnonzero(bad)
     if not where.size:
@@ -202,7 +201,7 @@ def _check_repeats(labels: tuple[str, ...]) -> None:
 
 def _design(
     design: ArrayLike, names: Sequence[str] | None, k: int
-) -> tuple[Array, tuple[str, ...]]:
+) -> tuple[Floats, tuple[str, ...]]:
     try:
         matrix = as_numbers("moderators", design, booleans=True)
     except UsageError as problem:
@@ -219,7 +218,7 @@ def _design(
     return matrix, columns
 
 
-def _check_design(matrix: Array, names: tuple[str, ...], labels: tuple[str, ...]) -> None:
+def _check_design(matrix: Floats, names: tuple[str, ...], labels: tuple[str, ...]) -> None:
     k, p = matrix.shape
     for j, name in enumerate(names):
         if np.abs(matrix[:, j]).max() <= LARGEST:
@@ -245,7 +244,7 @@ def _check_design(matrix: Array, names: tuple[str, ...], labels: tuple[str, ...]
         )
 
 
-def dependent_columns(matrix: Array) -> tuple[int, ...]:
+def dependent_columns(matrix: Floats) -> tuple[int, ...]:
     """Return the columns that are (nearly) combinations of those before them."""
     lengths = np.sqrt((matrix**2).sum(0))
     unit = matrix / np.where(lengths > 0, lengths, 1.0)

@@ -1,6 +1,6 @@
 """The posterior of the between-study standard deviation, by quadrature over its logarithm.
 
-Array functions only: nodes, weights, quantiles of tau, and mixtures over the nodes. No
+Floats functions only: nodes, weights, quantiles of tau, and mixtures over the nodes. No
 sampling, no randomness.
 """
 

@@ -12,7 +12,7 @@ from scipy import special
 from ketameta.effects.arrays import Floats, frozen
 from ketameta.formatting import format_number, plural
 from ketameta.models.intervals import mean_inference
-from ketameta.models.least_squares import Array, weighted_least_squares
+from ketameta.models.least_squares import weighted_least_squares
 from ketameta.models.resampling.batched import batched_inference, fit_data
 from ketameta.models.results import Caveat, Columns, DrawsPlot, Line, Printed, Result
 from ketameta.models.tau2 import COMMON
@@ -188,7 +188,7 @@ def influence(fit: RandomEffects | MetaRegression) -> Influence:
     )
 
 
-def _orthonormal(design: Array | None, k: int) -> tuple[Array, Array]:
+def _orthonormal(design: Floats | None, k: int) -> tuple[Floats, Floats]:
     """Return columns in which determinants lose no digits, and the way back to coefficients."""
     if design is None:
         return np.ones((k, 1)), np.ones((1, 1))
@@ -196,18 +196,18 @@ def _orthonormal(design: Array | None, k: int) -> tuple[Array, Array]:
     return q, np.linalg.inv(r)
 
 
-def _deleted_covariance(design: Array, v: Array, tau2: Array) -> Array:
+def _deleted_covariance(design: Floats, v: Floats, tau2: Floats) -> Floats:
     """Return ``(X'WX)^-1`` of all studies at each tau-squared, shape (p, p, T)."""
     usable = np.where(np.isfinite(tau2), tau2, 0.0)
     pieces = np.array_split(usable, max(1, v.size * usable.size // PIECE))
     grams = np.concatenate([
         np.einsum("kp,kt,kq->tpq", design, 1 / (v[:, None] + piece), design) for piece in pieces
     ])  # fmt: skip
-    inverted: Array = np.moveaxis(np.asarray(np.linalg.inv(grams)), 0, -1)
+    inverted: Floats = np.moveaxis(np.asarray(np.linalg.inv(grams)), 0, -1)
     return np.where(np.isfinite(tau2), inverted, np.nan)
 
 
-def _ratio(top: Array, bottom: Array | float) -> Array:
+def _ratio(top: Floats, bottom: Floats | float) -> Floats:
     """Return a ratio, NaN where the lower part is 0 or missing."""
     bottom = np.broadcast_to(bottom, top.shape)
     out = np.full(top.shape, np.nan)
@@ -215,7 +215,7 @@ def _ratio(top: Array, bottom: Array | float) -> Array:
     return out
 
 
-def _flags(dffits: Array, cook: Array, hat: Array, dfbetas: Array, p: int) -> NDArray[np.bool_]:
+def _flags(dffits: Floats, cook: Floats, hat: Floats, dfbetas: Floats, p: int) -> NDArray[np.bool_]:
     """Return which of the four rules fire, shape (4, k); what is missing fires none."""
     k = len(hat)
     distance = np.where(np.isfinite(cook), cook, 0.0)
@@ -230,7 +230,7 @@ def _flags(dffits: Array, cook: Array, hat: Array, dfbetas: Array, p: int) -> ND
 
 
 def _caveats(
-    labels: tuple[str, ...], estimable: NDArray[np.bool_], scale: Array
+    labels: tuple[str, ...], estimable: NDArray[np.bool_], scale: Floats
 ) -> tuple[Caveat, ...]:
     found = []
     lone = [label for label, good in zip(labels, estimable, strict=True) if not good]

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import stats
 
+from ketameta.effects.arrays import Floats
 from ketameta.errors import NotEstimableError
 from ketameta.models import _pymare
-from ketameta.models.least_squares import Array, power_of_two_scale
+from ketameta.models.least_squares import power_of_two_scale
 from ketameta.models.results import Printed, Result
 from ketameta.models.tau2 import COMMON
 from ketameta.models.validation import check_fit
@@ -78,8 +79,8 @@ def agrees_to(largest: float) -> float | None:
 class _Refit(NamedTuple):
     engine: str
     version: str
-    coefficients: Array
-    covariance: Array
+    coefficients: Floats
+    covariance: Floats
     tau2: float
 
 
@@ -140,9 +141,9 @@ def _own_quantities(
 
 def _quantities(
     refit: _Refit,
-    y: Array,
-    v: Array,
-    design: Array,
+    y: Floats,
+    v: Floats,
+    design: Floats,
     names: tuple[str, ...],
     df: float | None,
     level: float,
@@ -168,7 +169,7 @@ def _quantities(
     return found
 
 
-def _refitted(y: Array, v: Array, design: Array, method: str, ci_method: str) -> _Refit:
+def _refitted(y: Floats, v: Floats, design: Floats, method: str, ci_method: str) -> _Refit:
     """Choose the engine. The data are in units of the median standard error."""
     pooled = design.shape[1] == 1 and bool(np.all(design == 1))
     if pooled and method in ("PM", "DL"):
@@ -199,7 +200,7 @@ def _factor(factor: float, ci_method: str) -> float:
     return max(1.0, factor) if ci_method == "knapp-hartung-conservative" else factor
 
 
-def _statsmodels(y: Array, v: Array, method: str, ci_method: str) -> _Refit | None:
+def _statsmodels(y: Floats, v: Floats, method: str, ci_method: str) -> _Refit | None:
     """Return statsmodels' fit; None where its tau-squared is negative (it does not truncate)."""
     from statsmodels.stats.meta_analysis import combine_effects
 
@@ -222,15 +223,15 @@ def _statsmodels(y: Array, v: Array, method: str, ci_method: str) -> _Refit | No
     )
 
 
-def _projection(v: Array, design: Array) -> Array:
+def _projection(v: Floats, design: Floats) -> Floats:
     """Return ``W - W X (X' W X)^-1 X' W`` as a full matrix."""
     w = np.diag(1 / v)
     wx = w @ design
-    matrix: Array = w - wx @ np.linalg.inv(design.T @ wx) @ wx.T
+    matrix: Floats = w - wx @ np.linalg.inv(design.T @ wx) @ wx.T
     return matrix
 
 
-def _dense_tau2(y: Array, v: Array, design: Array, method: str) -> float:
+def _dense_tau2(y: Floats, v: Floats, design: Floats, method: str) -> float:
     """Return tau-squared by HS, SJ, PM or EB from full matrices and bisection."""
     k, p = design.shape
     if method == "HS":

@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ketameta.effects.arrays import as_numbers
+from ketameta.effects.arrays import Floats, as_numbers
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.least_squares import Array, orthonormal_basis, power_of_two_scale
+from ketameta.models.least_squares import orthonormal_basis, power_of_two_scale
 from ketameta.models.validation import RANK_TOLERANCE
 
 #: Multiplications up to which OpenBLAS leaves a product to one thread. Waiting for other threads
@@ -44,13 +44,13 @@ class Batch(NamedTuple):
     p : int
     """
 
-    y: Array
-    raw: Array
-    v: Array
-    mask: Array
-    design: Array | None
-    basis: Array | None
-    n: Array
+    y: Floats
+    raw: Floats
+    v: Floats
+    mask: Floats
+    design: Floats | None
+    basis: Floats | None
+    n: Floats
     p: int
 
     @property
@@ -61,7 +61,7 @@ class Batch(NamedTuple):
     def take(self, index: slice | np.ndarray[tuple[int], np.dtype[np.intp]]) -> Batch:
         """Return the columns at ``index``; shared arrays stay shared."""
 
-        def part(array: Array) -> Array:
+        def part(array: Floats) -> Floats:
             return array if array.shape[-1] == 1 else array[..., index]
 
         y, raw, v, mask = part(self.y), part(self.raw), part(self.v), part(self.mask)
@@ -69,14 +69,14 @@ class Batch(NamedTuple):
         basis = None if self.basis is None else part(self.basis)
         return Batch(y, raw, v, mask, design, basis, self.n[index], self.p)
 
-    def projections(self, tau2: Array, *, derivative: bool = True) -> Projections:
+    def projections(self, tau2: Floats, *, derivative: bool = True) -> Projections:
         """Return the projections of every column at its own ``tau2``, from residuals.
 
         ``cubic`` and ``trace_squared`` are 0 unless ``derivative``.
         """
         return _projections(self, tau2, derivative=derivative)
 
-    def score_on_grid(self, grid: Array, *, restricted: bool) -> Array:
+    def score_on_grid(self, grid: Floats, *, restricted: bool) -> Floats:
         """Return twice the derivative of the log-likelihood at each tau-squared, shape (G, T)."""
         return _score_on_grid(self, grid, restricted=restricted)
 
@@ -85,13 +85,13 @@ class Batch(NamedTuple):
         """Whether all columns have the same variances."""
         return self.v.shape[-1] == 1
 
-    def ends(self) -> tuple[Array, Array]:
+    def ends(self) -> tuple[Floats, Floats]:
         """Return the smallest and the largest variance of every column."""
         inside = self.mask > 0
         low, high = np.where(inside, self.v, np.inf).min(0), np.where(inside, self.v, 0.0).max(0)
         return np.broadcast_to(low, self.columns), np.broadcast_to(high, self.columns)
 
-    def squares(self) -> Array:
+    def squares(self) -> Floats:
         """Return the sum of squares of the estimates of every column."""
         return sums(self.mask * self.y, self.y)
 
@@ -99,24 +99,24 @@ class Batch(NamedTuple):
         """Return the same with variances of 1."""
         return self._replace(v=np.ones((1, 1)))
 
-    def raw_variance(self) -> Array:
+    def raw_variance(self) -> Floats:
         """Return the variance of the estimates (divisor n), whatever the design."""
         means = self.ordinary()._replace(basis=None, y=self.raw)
         return means.projections(np.zeros(self.columns), derivative=False).rss / self.n
 
-    def within(self) -> Array:
+    def within(self) -> Floats:
         """Return the sum of the variances, each times 1 less its leverage."""
         leverage = self.mask / self.n if self.basis is None else (self.basis**2).sum(0)
         return sums(self.mask * (1 - leverage), self.v)
 
-    def heights(self, tau2: Array, *, restricted: bool) -> Array:
+    def heights(self, tau2: Floats, *, restricted: bool) -> Floats:
         """Return the log-likelihood of every column, but for a constant of the column."""
         at = self.projections(tau2, derivative=False)
         logs = np.log(np.where(self.mask > 0, self.v + tau2, 1.0))
-        value: Array = -0.5 * sums(np.ones((len(logs), 1)), logs) - 0.5 * at.rss
+        value: Floats = -0.5 * sums(np.ones((len(logs), 1)), logs) - 0.5 * at.rss
         return value - 0.5 * at.log_det if restricted else value
 
-    def coefficients(self, tau2: Array) -> tuple[Array, Array]:
+    def coefficients(self, tau2: Floats) -> tuple[Floats, Floats]:
         """Return coefficients (p, T) and their Wald covariance (p, p, T)."""
         w = self.mask / (self.v + tau2)
         if self.basis is None or self.design is None:
@@ -127,7 +127,7 @@ class Batch(NamedTuple):
         basis = self.basis
         inverted, _ = inverse(gram(basis, w))
 
-        def solve(y: Array) -> Array:
+        def solve(y: Floats) -> Floats:
             cross = np.array([sums(column, w * y) for column in basis])
             return np.einsum("abt,bt->at", inverted, cross)
 
@@ -150,23 +150,23 @@ class Projections(NamedTuple):
     squares, ``log_det`` is ``log |B'WB|``.
     """
 
-    rss: Array
-    score: Array
-    cubic: Array
-    trace: Array
-    trace_squared: Array
-    total: Array
-    total_squared: Array
-    log_det: Array
+    rss: Floats
+    score: Floats
+    cubic: Floats
+    trace: Floats
+    trace_squared: Floats
+    total: Floats
+    total_squared: Floats
+    log_det: Floats
 
 
-def sums(a: Array, b: Array) -> Array:
+def sums(a: Floats, b: Floats) -> Floats:
     """Return the sums over studies of ``a * b``, column by column; shape (T,).
 
     The studies of a column are added in order, whatever the number of columns, so that results
     do not depend on how a batch is cut.
     """
-    total: Array = np.einsum("kt,kt->t", a, b)
+    total: Floats = np.einsum("kt,kt->t", a, b)
     return total
 
 
@@ -190,8 +190,8 @@ class LeftOut(NamedTuple):
     centre : float
     """
 
-    y: Array
-    v: Array
+    y: Floats
+    v: Floats
     own: NDArray[np.intp]
     centre: float
     p: int = 1
@@ -202,7 +202,7 @@ class LeftOut(NamedTuple):
         return len(self.own)
 
     @property
-    def n(self) -> Array:
+    def n(self) -> Floats:
         """Studies of each column."""
         return np.full(len(self.own), len(self.y) - 1.0)
 
@@ -219,28 +219,28 @@ class LeftOut(NamedTuple):
         """Return the same with variances of 1."""
         return self._replace(v=np.ones(len(self.v)))
 
-    def ends(self) -> tuple[Array, Array]:
+    def ends(self) -> tuple[Floats, Floats]:
         """Return the smallest and the largest variance of every column, or a bound on them."""
         return np.full(self.columns, self.v.min()), np.full(self.columns, self.v.max())
 
-    def squares(self) -> Array:
+    def squares(self) -> Floats:
         """Return the sum of squares of the estimates of every column."""
         return float(self.y @ self.y) - self.y[self.own] ** 2
 
-    def raw_variance(self) -> Array:
+    def raw_variance(self) -> Floats:
         """Return the variance of the estimates (divisor n)."""
         mean = (float(self.y.sum()) - self.y[self.own]) / self.n
         return self.squares() / self.n - mean**2
 
-    def within(self) -> Array:
+    def within(self) -> Floats:
         """Return the sum of the variances, each times 1 less its leverage."""
         return (float(self.v.sum()) - self.v[self.own]) * (1 - 1 / self.n)
 
-    def _whole(self, tau2: Array) -> Array:
+    def _whole(self, tau2: Floats) -> Floats:
         """Return the sums of ``w^a y^b`` over all studies, shape (3, 3, T): a from 1, b from 0."""
         powers = np.array([np.ones(len(self.y)), self.y, self.y * self.y]).T
 
-        def exact(points: Array) -> Array:
+        def exact(points: Floats) -> Floats:
             w = 1 / (self.v + points[:, None])
             return np.array([(w**a @ powers).T for a in (1, 2, 3)])
 
@@ -266,13 +266,13 @@ class LeftOut(NamedTuple):
             todo &= ~inside
         return out
 
-    def _without(self, tau2: Array) -> Array:
+    def _without(self, tau2: Floats) -> Floats:
         """Return the same sums without the study of each column."""
         w, y = 1 / (self.v[self.own] + tau2), self.y[self.own]
         own = np.array([[w**a * y**b for b in (0, 1, 2)] for a in (1, 2, 3)])
         return self._whole(np.broadcast_to(tau2, self.columns)) - own
 
-    def projections(self, tau2: Array, *, derivative: bool = True) -> Projections:
+    def projections(self, tau2: Floats, *, derivative: bool = True) -> Projections:
         """Return the projections of every column at its own ``tau2``."""
         (s1, y1, q1), (s2, y2, q2), (s3, y3, q3) = self._without(tau2)
         mean, ratio = y1 / s1, s2 / s1
@@ -281,7 +281,7 @@ class LeftOut(NamedTuple):
         trace_squared = s2 - 2 * s3 / s1 + ratio * ratio
         return Projections(rss, score, cubic, s1 - ratio, trace_squared, s1, s2, np.log(s1))
 
-    def score_on_grid(self, grid: Array, *, restricted: bool) -> Array:
+    def score_on_grid(self, grid: Floats, *, restricted: bool) -> Floats:
         """Return twice the derivative of the log-likelihood at each tau-squared, shape (G, T)."""
         rows = []
         for value in grid:
@@ -289,15 +289,15 @@ class LeftOut(NamedTuple):
             rows.append(at.score - (at.trace if restricted else at.total))
         return np.array(rows)
 
-    def heights(self, tau2: Array, *, restricted: bool) -> Array:
+    def heights(self, tau2: Floats, *, restricted: bool) -> Floats:
         """Return the log-likelihood of every column, but for a constant of the column."""
         at = self.projections(tau2)
         own = np.log(self.v[self.own] + tau2)
         logs = np.array([np.log(self.v + value).sum() for value in tau2]) - own
-        value: Array = -0.5 * logs - 0.5 * at.rss
+        value: Floats = -0.5 * logs - 0.5 * at.rss
         return value - 0.5 * at.log_det if restricted else value
 
-    def coefficients(self, tau2: Array) -> tuple[Array, Array]:
+    def coefficients(self, tau2: Floats) -> tuple[Floats, Floats]:
         """Return the means (1, T) and their Wald variances (1, 1, T)."""
         (s1, y1, _), _, _ = self._without(tau2)
         return (self.centre + y1 / s1)[None], (1 / s1)[None, None]
@@ -307,7 +307,7 @@ class LeftOut(NamedTuple):
 AnyBatch: TypeAlias = Batch | LeftOut
 
 
-def inverse(matrices: Array) -> tuple[Array, Array]:
+def inverse(matrices: Floats) -> tuple[Floats, Floats]:
     """Return the inverses and log-determinants of positive definite ``(p, p, ...)`` matrices."""
     p = len(matrices)
     if p == 1:
@@ -318,11 +318,11 @@ def inverse(matrices: Array) -> tuple[Array, Array]:
         return np.array([[d, -b], [-b, a]]) / determinant, np.log(determinant)
     stacked = np.moveaxis(matrices, (0, 1), (-2, -1))
     inverted = np.asarray(np.linalg.inv(stacked), dtype=np.float64)
-    log_det: Array = np.linalg.slogdet(stacked)[1]
+    log_det: Floats = np.linalg.slogdet(stacked)[1]
     return np.moveaxis(inverted, (-2, -1), (0, 1)), log_det
 
 
-def gram(basis: Array, weight: Array) -> Array:
+def gram(basis: Floats, weight: Floats) -> Floats:
     """Return ``B' W B``, shape (p, p, T)."""
     p = len(basis)
     rows = [basis[a] * weight for a in range(p)]
@@ -333,7 +333,7 @@ def gram(basis: Array, weight: Array) -> Array:
     return out
 
 
-def _projections(data: Batch, tau2: Array, *, derivative: bool = True) -> Projections:
+def _projections(data: Batch, tau2: Floats, *, derivative: bool = True) -> Projections:
     w = data.mask / (data.v + tau2)
     total = np.einsum("kt->t", w)
     w2 = w * w
@@ -373,7 +373,7 @@ def _projections(data: Batch, tau2: Array, *, derivative: bool = True) -> Projec
     return Projections(rss, score, cubic, trace, trace_squared, total, total_squared, log_det)
 
 
-def fitted(basis: Array, inverted: Array, wy: Array) -> Array:
+def fitted(basis: Floats, inverted: Floats, wy: Floats) -> Floats:
     """Return ``B (B'WB)^-1 B' wy``, shape (k, T)."""
     cross = np.array([sums(column, wy) for column in basis])
     gamma = np.einsum("abt,bt->at", inverted, cross)
@@ -383,7 +383,7 @@ def fitted(basis: Array, inverted: Array, wy: Array) -> Array:
     return out
 
 
-def orthonormal(design: Array) -> tuple[Array, Array]:
+def orthonormal(design: Floats) -> tuple[Floats, Floats]:
     """Return orthonormal columns and which meta-analyses have independent ones.
 
     Gram-Schmidt, twice over, on ``design`` of shape (p, k, T); the second value has shape (T,).
@@ -404,7 +404,7 @@ def orthonormal(design: Array) -> tuple[Array, Array]:
     return basis, sound
 
 
-def product(weights: Array, columns: Array) -> Array:
+def product(weights: Floats, columns: Floats) -> Floats:
     """Return ``weights @ columns``, in pieces that one thread computes; shape (G, T)."""
     step = max(1, ONE_THREAD // weights.size)
     count = columns.shape[1]
@@ -417,7 +417,7 @@ def product(weights: Array, columns: Array) -> Array:
     return out
 
 
-def _score_on_grid(data: Batch, grid: Array, *, restricted: bool) -> Array:
+def _score_on_grid(data: Batch, grid: Floats, *, restricted: bool) -> Floats:
     """Return twice the derivative of the log-likelihood at each tau-squared of ``grid``.
 
     Shape (G, T). Variances must be shared, so that the sums over studies are matrix products;
@@ -473,10 +473,10 @@ class BatchInputs:
     (p, k, T), (p, k, 1) or None; ``count`` is T.
     """
 
-    y: Array
-    v: Array
+    y: Floats
+    v: Floats
     mask: NDArray[np.bool_]
-    design: Array | None
+    design: Floats | None
     scale: float
     count: int
 
@@ -507,7 +507,7 @@ class BatchInputs:
                 centred = centred - column * sums(column, y)
             yield Batch(centred, y, _columns(self.v, index), mask, design, basis, n, self.p)
 
-    def _common_basis(self) -> Array:
+    def _common_basis(self) -> Floats:
         """Return a basis whose fit is taken from the estimates, so that sums lose fewer digits."""
         k = len(self.y)
         if self.design is None or self.design.shape[-1] > 1:
@@ -523,7 +523,7 @@ def read_batch(
     k = len(y)
     counts = {"estimates": y.shape[1], "variances": v.shape[1]}
     rows = {"estimates": k, "variances": len(v)}
-    matrix: Array | None = None
+    matrix: Floats | None = None
     if design is not None:
         matrix = np.moveaxis(_array("design", design, 3), 1, 0)
         rows["design"], counts["design"] = matrix.shape[1], matrix.shape[2]
@@ -565,7 +565,7 @@ def chunk_columns(k: int, p: int, grid_points: int, budget_bytes: int) -> int:
     return budget_bytes // each
 
 
-def _array(name: str, values: ArrayLike, most: int) -> Array:
+def _array(name: str, values: ArrayLike, most: int) -> Floats:
     array = as_numbers(name, values, booleans=True)
     if array.ndim not in (most - 1, most):
         shape = "(k, p) or (k, p, T)" if most == 3 else "(k,) or (k, T)"

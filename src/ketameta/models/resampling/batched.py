@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ketameta.effects.arrays import Floats
 from ketameta.effects.table import Effects
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_count, plural
 from ketameta.measures import CI_METHODS
 from ketameta.models.intervals import ZERO_SCALE, check_level
-from ketameta.models.least_squares import Array
 from ketameta.models.resampling.batch import (
     AnyBatch,
     Batch,
@@ -74,24 +74,24 @@ class BatchedFits(Result):
     """
 
     k: NDArray[np.intp]
-    coefficients: Array
-    covariance: Array
-    tau2: Array
-    q: Array
-    i2: Array
-    h2: Array
-    factor: Array
+    coefficients: Floats
+    covariance: Floats
+    tau2: Floats
+    q: Floats
+    i2: Floats
+    h2: Floats
+    factor: Floats
     df: NDArray[np.intp]
     estimable: NDArray[np.bool_]
     tau2_method: str
 
     @property
-    def estimate(self) -> Array:
+    def estimate(self) -> Floats:
         """First coefficient, the mean when there is no moderator; shape (T,)."""
         return self.coefficients[0]
 
     @property
-    def se(self) -> Array:
+    def se(self) -> Floats:
         """Wald standard errors, shape (p, T)."""
         return np.sqrt(np.einsum("aat->at", self.covariance))
 
@@ -109,13 +109,13 @@ class BatchedInference:
     that was used, 1 for Wald.
     """
 
-    se: Array
-    statistic: Array
-    df: Array
-    p_value: Array
-    ci_low: Array
-    ci_high: Array
-    scale: Array
+    se: Floats
+    statistic: Floats
+    df: Floats
+    p_value: Floats
+    ci_low: Floats
+    ci_high: Floats
+    scale: Floats
 
 
 def batched_fit(
@@ -214,14 +214,14 @@ def _scaled(fits: _Chunk, scale: float, p: int, tau2_method: str) -> BatchedFits
 
 
 class _Chunk(NamedTuple):
-    k: Array
-    coefficients: Array
-    covariance: Array
-    tau2: Array
-    q: Array
-    i2: Array
-    h2: Array
-    factor: Array
+    k: Floats
+    coefficients: Floats
+    covariance: Floats
+    tau2: Floats
+    q: Floats
+    i2: Floats
+    h2: Floats
+    factor: Floats
 
 
 def _fit_chunk(data: Batch, method: str, span: float) -> _Chunk:
@@ -297,7 +297,7 @@ def batched_inference(
     )
 
 
-def scaled_se(fits: BatchedFits, ci_method: str) -> tuple[Array, Array, Array]:
+def scaled_se(fits: BatchedFits, ci_method: str) -> tuple[Floats, Floats, Floats]:
     """Return standard errors (p, T), the factor on the variance (T,) and degrees of freedom (T,).
 
     As in :func:`batched_inference`, without tests.
@@ -317,9 +317,9 @@ def scaled_se(fits: BatchedFits, ci_method: str) -> tuple[Array, Array, Array]:
 class FitData(NamedTuple):
     """Data of a fit; ``design`` is None for a mean alone."""
 
-    y: Array
-    v: Array
-    design: Array | None
+    y: Floats
+    v: Floats
+    design: Floats | None
     names: tuple[str, ...]
     labels: tuple[str, ...]
     tau2_method: str

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ketameta.effects.arrays import Floats
 from ketameta.errors import NotEstimableError
 from ketameta.formatting import format_p
-from ketameta.models.least_squares import Array
 from ketameta.models.resampling.batched import DEFAULT_BUDGET, batched_fit, scaled_se
 from ketameta.models.resampling.bootstrap import Progress, check_replicates, check_seed, run_blocks
 from ketameta.models.results import Caveat, Columns, Line, Printed, Result, terminal_bar
@@ -57,8 +57,8 @@ class PermutationTest(Result):
     """
 
     names: tuple[str, ...]
-    statistic: NDArray[np.float64]
-    p_value: NDArray[np.float64]
+    statistic: Floats
+    p_value: Floats
     qm_p_value: float
     exact: bool
     iterations: int
@@ -184,9 +184,9 @@ class _Arrangements:
     Without moderators signs are flipped; with moderators rows of the design are dealt to studies.
     """
 
-    y: Array
-    v: Array
-    design: Array
+    y: Floats
+    v: Floats
+    design: Floats
     flips: bool
     total: int | None
     tau2_method: str
@@ -194,7 +194,7 @@ class _Arrangements:
     tested: tuple[int, ...]
     budget_bytes: int
 
-    def statistics(self, y: Array, design: Array) -> tuple[Array, Array]:
+    def statistics(self, y: Floats, design: Floats) -> tuple[Floats, Floats]:
         """Return the tests of the coefficients (p, T) and the joint one (T,), infinite at se 0."""
         mean = self.design.shape[1] == 1 and bool(np.all(self.design == 1))
         fits = batched_fit(
@@ -215,7 +215,7 @@ class _Arrangements:
         joint = (b * np.linalg.solve(blocks, b)).sum((1, 2))
         return statistic, np.where(sound, joint, np.inf)
 
-    def arranged(self, start: int, size: int, random: np.random.Generator) -> tuple[Array, Array]:
+    def arranged(self, start: int, size: int, random: np.random.Generator) -> tuple[Floats, Floats]:
         """Return estimates (k,) or (k, size) and the design (k, p) or (k, p, size) of a block."""
         k = len(self.y)
         if self.flips:
@@ -237,7 +237,7 @@ class _Exceeding:
     """Counts the arrangements of a block whose statistics are at least the observed ones."""
 
     fits: _Arrangements
-    observed: Array
+    observed: Floats
 
     def __call__(self, start: int, size: int, random: np.random.Generator) -> NDArray[np.intp]:
         statistic, joint = self.fits.statistics(*self.fits.arranged(start, size, random))
@@ -257,7 +257,7 @@ def _caveats(least: float) -> tuple[Caveat, ...]:
     )
 
 
-def _distinct_orders(design: Array) -> int:
+def _distinct_orders(design: Floats) -> int:
     """Return the number of distinct ways to deal the rows of the design to the studies."""
     counts = np.unique(design, axis=0, return_counts=True)[1].tolist()
     return math.factorial(len(design)) // math.prod(math.factorial(c) for c in counts)

@@ -15,7 +15,7 @@ from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.table import Effects
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_p, plural, published
-from ketameta.models.least_squares import Array, power_of_two_scale
+from ketameta.models.least_squares import power_of_two_scale
 from ketameta.models.mixed_model import fit_mixed_model
 from ketameta.models.pooling import (
     both_scales,
@@ -354,7 +354,7 @@ def _asymmetric_side(data: FitData) -> str:
 
 
 def _settled_count(
-    y: Array, v: Array, data: FitData, estimator: str
+    y: Floats, v: Floats, data: FitData, estimator: str
 ) -> tuple[int, float | None, float]:
     """Return the number of missing studies, its standard error and the trimmed mean."""
     k, count, last = len(y), 0, -1
@@ -380,7 +380,7 @@ def _settled_count(
     )
 
 
-def _count(deviations: Array, estimator: str) -> tuple[int, float | None]:
+def _count(deviations: Floats, estimator: str) -> tuple[int, float | None]:
     """Return the rounded count by signed ranks, and its standard error."""
     k = len(deviations)
     ranks = np.empty(k)
@@ -416,7 +416,7 @@ def _count(deviations: Array, estimator: str) -> tuple[int, float | None]:
     return max(0, round(count)), factor * math.sqrt(variance) if exists else None
 
 
-def _refitted(fit: RandomEffects, data: FitData, y: Array, v: Array) -> RandomEffects:
+def _refitted(fit: RandomEffects, data: FitData, y: Floats, v: Floats) -> RandomEffects:
     estimates, variances = np.concatenate([data.y, y]), np.concatenate([data.v, v])
     labels = (*data.labels, *(f"filled {i + 1}" for i in range(len(y))))
     if data.tau2_method == COMMON:
@@ -550,14 +550,14 @@ class _Pivot:
         values = self._cumulative(r, x) * np.exp(-0.5 * r * r) / math.sqrt(2 * math.pi)
         return float((half * self.rule[1] * values).sum())
 
-    def _cumulative(self, r: Array, x: float) -> Array:
+    def _cumulative(self, r: Floats, x: float) -> Floats:
         """Return P(Q <= the value at which the pivot is x | mean = r), by the gamma."""
         mean, variance = self._moments(math.sqrt(self.ratio) * r)
         bound = (self.total / self.w2 - 1) * ((r / x) ** 2 - 1) + (self.k - 1)
-        result: Array = special.gammainc(mean**2 / variance, bound * mean / variance)
+        result: Floats = special.gammainc(mean**2 / variance, bound * mean / variance)
         return result
 
-    def _moments(self, r: Array) -> tuple[Array, Array]:
+    def _moments(self, r: Floats) -> tuple[Floats, Floats]:
         """Return mean and variance of Q given the mean (Henmi and Copas 2010)."""
         t, w1, w2, w3, w4 = self.tau2, self.total, self.w2, self.w3, self.w4
         inverse = 1 / self.ratio**2

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ketameta.effects.arrays import as_numbers, columns
+from ketameta.effects.arrays import Floats, as_numbers, columns
 from ketameta.effects.table import Effects
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_interval, format_number, format_p, plural
 from ketameta.models.intervals import critical_value, two_sided_p
 from ketameta.models.least_squares import (
-    Array,
     dispersion,
     power_of_two_scale,
     weighted_least_squares,
@@ -65,7 +64,7 @@ def few_studies_caveats(k: int) -> tuple[Caveat, ...]:
     )
 
 
-def predictor_values(data: FitData, predictor: str, sample_sizes: ArrayLike | None) -> Array:
+def predictor_values(data: FitData, predictor: str, sample_sizes: ArrayLike | None) -> Floats:
     """Return the predictor of each study, shape (k,).
 
     Raises
@@ -88,7 +87,7 @@ def predictor_values(data: FitData, predictor: str, sample_sizes: ArrayLike | No
     return 1 / root if predictor.startswith("inverse") else root
 
 
-def sample_size_array(values: ArrayLike, k: int, labels: Sequence[str]) -> Array:
+def sample_size_array(values: ArrayLike, k: int, labels: Sequence[str]) -> Floats:
     """Return sample sizes as floats, or refuse them."""
     sizes = as_numbers("sample_sizes", values)
     if sizes.shape != (k,):
@@ -102,7 +101,7 @@ def sample_size_array(values: ArrayLike, k: int, labels: Sequence[str]) -> Array
     return sizes
 
 
-def null_variance(data: FitData, sizes: Array) -> Array:
+def null_variance(data: FitData, sizes: Floats) -> Floats:
     """Return the sampling variances of standardised differences without their effects.
 
     ``v - g**2 / (2 n)``: for two independent arms ``1 / n1 + 1 / n2``.
@@ -112,7 +111,7 @@ def null_variance(data: FitData, sizes: Array) -> Array:
             f"predictor 'null_se' is for standardised differences and the fit is of"
             f" {data.measure!r}; use 'se' or 'inverse_sqrt_n'"
         )
-    free: Array = data.v - data.y**2 / (2 * sizes)
+    free: Floats = data.v - data.y**2 / (2 * sizes)
     bad = np.flatnonzero(free <= 0)
     if bad.size:
         i = int(bad[0])
@@ -157,7 +156,7 @@ def with_sizes(
     return fit, raw.get("n")
 
 
-def check_varies(design: Array, predictor: str) -> None:
+def check_varies(design: Floats, predictor: str) -> None:
     """Refuse a predictor that is a combination of the columns before it."""
     if dependent_columns(design):
         raise NotEstimableError(
@@ -173,16 +172,16 @@ ZERO_DEVIATION = 100 * float(np.finfo(float).eps)
 class Regressed(NamedTuple):
     """A weighted regression with multiplicative dispersion; arrays hold intercept and slope."""
 
-    coefficients: Array
-    se: Array
-    statistic: Array
-    p_value: Array
-    ci_low: Array
-    ci_high: Array
+    coefficients: Floats
+    se: Floats
+    statistic: Floats
+    p_value: Floats
+    ci_low: Floats
+    ci_high: Floats
     df: int
 
 
-def weighted_line(y: Array, design: Array, weights: Array, level: float) -> Regressed:
+def weighted_line(y: Floats, design: Floats, weights: Floats, level: float) -> Regressed:
     """Regress ``y`` with weights and an estimated dispersion, as R's ``lm(y ~ x, weights=)``.
 
     NaN in the test where the fit is exact (a standard error of 0).
@@ -467,7 +466,7 @@ def peters_test(
     )
 
 
-def _totals(counts: tuple[Array, ...], labels: tuple[str, ...]) -> tuple[Array, Array]:
+def _totals(counts: tuple[Floats, ...], labels: tuple[str, ...]) -> tuple[Floats, Floats]:
     """Return events and participants of both arms together."""
     arms = {"treatment": counts[:2], "control": counts[2:]}
     for name, (events, n) in arms.items():
@@ -557,7 +556,7 @@ def rank_test(fit: RandomEffects) -> RankTest:
     return RankTest(tau, p_value, exact, fit.k, few_studies_caveats(fit.k))
 
 
-def kendall(x: Array, y: Array) -> tuple[float, float, bool]:
+def kendall(x: Floats, y: Floats) -> tuple[float, float, bool]:
     """Return Kendall's tau-b, its two-sided p-value, and whether that is exact.
 
     Raises :class:`NotEstimableError` when all values of either are equal.

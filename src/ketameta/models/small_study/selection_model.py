@@ -13,7 +13,7 @@ from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, format_significant, plural
 from ketameta.models.intervals import critical_value, two_sided_p
-from ketameta.models.least_squares import Array, power_of_two_scale
+from ketameta.models.least_squares import power_of_two_scale
 from ketameta.models.pooling import both_scales, decimals_for, number_words
 from ketameta.models.resampling.batched import fit_data
 from ketameta.models.results import Caveat, Columns, Line, Printed, Result
@@ -149,11 +149,11 @@ class SelectionData(NamedTuple):
         Studies in each interval.
     """
 
-    y: Array
-    v: Array
-    cuts: Array
+    y: Floats
+    v: Floats
+    cuts: Floats
     group: NDArray[np.intp]
-    counts: Array
+    counts: Floats
 
 
 class Derivatives(NamedTuple):
@@ -162,16 +162,16 @@ class Derivatives(NamedTuple):
     Parameters are the mean, tau-squared and the logarithms of the weights but the first.
     """
 
-    value: Array
-    gradient: Array
-    hessian: Array
+    value: Floats
+    gradient: Floats
+    hessian: Floats
 
     def take(self, index: NDArray[np.intp]) -> Derivatives:
         """Return some of the points."""
         return Derivatives(*(part[..., index] for part in self))
 
 
-def selection_data(y: Array, v: Array, steps: Array) -> SelectionData:
+def selection_data(y: Floats, v: Floats, steps: Floats) -> SelectionData:
     """Return the data with one-sided p-values sorted into the intervals that ``steps`` bound."""
     se = np.sqrt(v)
     p_values = special.ndtr(-y / se)
@@ -181,16 +181,16 @@ def selection_data(y: Array, v: Array, steps: Array) -> SelectionData:
     return SelectionData(y, v, cuts, group, counts)
 
 
-def log_interval(low: Array, high: Array) -> Array:
+def log_interval(low: Floats, high: Floats) -> Floats:
     """Return ``log(Phi(high) - Phi(low))`` without cancellation in either tail."""
     flip = low > 0
     a, b = np.where(flip, -high, low), np.where(flip, -low, high)
     top, bottom = special.log_ndtr(b), special.log_ndtr(a)
-    share: Array = np.where(bottom > -np.inf, np.exp(bottom - top), 0.0)
+    share: Floats = np.where(bottom > -np.inf, np.exp(bottom - top), 0.0)
     return top + np.log1p(-np.minimum(share, 1 - 1e-16))
 
 
-def log_chances(data: SelectionData, mean: Array, tau2: Array) -> Array:
+def log_chances(data: SelectionData, mean: Floats, tau2: Floats) -> Floats:
     """Return the log-chance of each interval for each study at each point, shape (J, k, M)."""
     spread = np.sqrt(data.v[:, None] + tau2)
     u = (data.cuts[:, :, None] - mean) / spread
@@ -199,18 +199,18 @@ def log_chances(data: SelectionData, mean: Array, tau2: Array) -> Array:
     return np.concatenate([ends[0], *between, ends[1]])
 
 
-def value_only(data: SelectionData, point: Array) -> Array:
+def value_only(data: SelectionData, point: Floats) -> Floats:
     """Return the log-likelihood at ``point`` (q, M), shape (M,)."""
     mean, tau2 = point[0], point[1]
     eta = np.concatenate([np.zeros((1, point.shape[1])), point[2:]])
     log_a = np.logaddexp.reduce(log_chances(data, mean, tau2) + eta[:, None], axis=0)
     total = data.v[:, None] + tau2
     densities = -0.5 * np.log(total) - (data.y[:, None] - mean) ** 2 / (2 * total)
-    value: Array = (densities - log_a).sum(0) + data.counts @ eta
+    value: Floats = (densities - log_a).sum(0) + data.counts @ eta
     return value - len(data.y) * LOG_ROOT_TWO_PI
 
 
-def derivatives(data: SelectionData, point: Array) -> Derivatives:
+def derivatives(data: SelectionData, point: Floats) -> Derivatives:
     """Return value, gradient and Hessian at ``point`` (q, M).
 
     Notes
@@ -312,13 +312,13 @@ class Maximum(NamedTuple):
     starts : int
     """
 
-    point: Array
+    point: Floats
     value: float
-    hessian: Array
+    hessian: Floats
     free: Bools
     maxima: int
     gap: float | None
-    second: Array | None
+    second: Floats | None
     starts: int
 
 
@@ -328,7 +328,7 @@ def global_maximum(
     tau2: float,
     *,
     fixed_tau2: bool,
-    assumed: Array | None = None,
+    assumed: Floats | None = None,
 ) -> Maximum:
     """Climb from every start and return the best maximum.
 
@@ -384,7 +384,7 @@ def global_maximum(
     )
 
 
-def _starts(data: SelectionData, mean: float, tau2: float, *, fixed_tau2: bool) -> Array:
+def _starts(data: SelectionData, mean: float, tau2: float, *, fixed_tau2: bool) -> Floats:
     """Return the starting points, shape (q, M)."""
     y, v = data.y, data.v
     spread = max(float(np.ptp(y)), 4 * float(np.sqrt(np.median(v))))
@@ -401,7 +401,7 @@ def _starts(data: SelectionData, mean: float, tau2: float, *, fixed_tau2: bool) 
     return np.hstack([own, points])
 
 
-def _climb(data: SelectionData, points: Array, low: Array, high: Array) -> tuple[Array, Bools]:
+def _climb(data: SelectionData, points: Floats, low: Floats, high: Floats) -> tuple[Floats, Bools]:
     """Move every column of ``points`` (q, M) to a maximum within the bounds.
 
     Newton steps on the parameters that no bound holds, with a damping per column that grows until
@@ -437,7 +437,9 @@ def _climb(data: SelectionData, points: Array, low: Array, high: Array) -> tuple
     return points, arrived
 
 
-def _polished(data: SelectionData, point: Array, low: Array, high: Array) -> tuple[Array, Bools]:
+def _polished(
+    data: SelectionData, point: Floats, low: Floats, high: Floats
+) -> tuple[Floats, Bools]:
     """Return the point after Newton steps that no comparison of values stops, and what is held.
 
     Near a maximum the value is flat to rounding while the gradient still points the way.
@@ -458,12 +460,12 @@ def _polished(data: SelectionData, point: Array, low: Array, high: Array) -> tup
     return point[:, 0], held[:, 0]
 
 
-def _held(point: Array, gradient: Array, low: Array, high: Array) -> Bools:
+def _held(point: Floats, gradient: Floats, low: Floats, high: Floats) -> Bools:
     """Return which parameters are at a bound that the likelihood pushes against."""
     return ((point <= low) & (gradient <= 0)) | ((point >= high) & (gradient >= 0))
 
 
-def _one_per_cell(data: SelectionData, points: Array, values: Array) -> Index:
+def _one_per_cell(data: SelectionData, points: Floats, values: Floats) -> Index:
     """Return the climbs that go on: the highest of those that have come together."""
     unit = np.ones((len(points), 1))
     unit[:2, 0] = np.sqrt(1 / (1 / data.v).sum()), data.v.min()
@@ -475,8 +477,8 @@ def _one_per_cell(data: SelectionData, points: Array, values: Array) -> Index:
 
 
 def _damped_step(
-    gradient: Array, hessian: Array, held: Bools, damping: Array
-) -> tuple[Array, Array, Bools]:
+    gradient: Floats, hessian: Floats, held: Bools, damping: Floats
+) -> tuple[Floats, Floats, Bools]:
     """Return the step (q, M), the rise an undamped step promises (M,), and where it is concave."""
     q = len(gradient)
     g = np.where(held, 0.0, gradient)
@@ -648,7 +650,7 @@ _ASSUMED = Caveat(
 
 def _steps_and_weights(
     steps: ArrayLike | None, weights: str | ArrayLike | None
-) -> tuple[Array, Array | None]:
+) -> tuple[Floats, Floats | None]:
     """Return the steps, and the weights where they are assumed."""
     if isinstance(weights, str):
         check_choice("weights", weights, tuple(SCENARIOS))
@@ -667,7 +669,7 @@ def _steps_and_weights(
     return bounds, assumed
 
 
-def _checked_steps(steps: ArrayLike) -> Array:
+def _checked_steps(steps: ArrayLike) -> Floats:
     bounds = np.unique(np.atleast_1d(as_numbers("steps", steps)))
     if bounds.ndim != 1 or bounds.size == 0 or not np.all((bounds > 0) & (bounds < 1)):
         raise UsageError(
@@ -676,7 +678,7 @@ def _checked_steps(steps: ArrayLike) -> Array:
     return bounds
 
 
-def _check_intervals(counts: Array, bounds: Array) -> None:
+def _check_intervals(counts: Floats, bounds: Floats) -> None:
     empty = 1 + np.flatnonzero(counts[1:] == 0)
     if not empty.size:
         return
@@ -688,7 +690,7 @@ def _check_intervals(counts: Array, bounds: Array) -> None:
     )
 
 
-def _standard_errors(best: Maximum) -> Array:
+def _standard_errors(best: Maximum) -> Floats:
     """Return standard errors from the observed information, NaN where there are none."""
     found = np.full(best.free.size, np.nan)
     information = -best.hessian[np.ix_(best.free, best.free)]
