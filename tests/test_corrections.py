@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from batches import CONTRAST, clean_tables, places, table_path, words, write_project
-from ketameta.errors import CorrectionError
-from ketameta.evidence import Correction, Evidence, apply_corrections, load_corrections, load_tables
+from ketameta.evidence import (
+    Applied,
+    Correction,
+    Evidence,
+    load_corrections,
+    load_tables,
+    try_corrections,
+)
 from ketameta.evidence.checks import checked_evidence, run_checks
 from ketameta.paths import project_paths
 
@@ -26,6 +33,19 @@ ENTRY = {
     "date": "'2026-03-02'",
     "status": "'active'",
 }
+
+
+class Refused(Exception):
+    """Corrections that could not be applied, each with its reason."""
+
+
+def apply_corrections(
+    evidence: Evidence, corrections: Sequence[Correction]
+) -> tuple[Evidence, tuple[Applied, ...]]:
+    corrected, applied, findings = try_corrections(evidence, corrections)
+    if findings:
+        raise Refused("\n".join(str(finding) for finding in findings))
+    return corrected, applied
 
 
 def _entry(**cells: str | None) -> str:
@@ -81,7 +101,7 @@ def test_applying_twice_fails(tmp_path: Path) -> None:
         root = tmp_path / action
         evidence, corrections = _load(_project(root, _entry(action=f"'{action}'")))
         once, _ = apply_corrections(evidence, corrections)
-        with pytest.raises(CorrectionError, match="alder-sd"):
+        with pytest.raises(Refused, match="alder-sd"):
             apply_corrections(once, corrections)
 
 
@@ -97,14 +117,14 @@ def test_a_correction_that_does_not_fit_is_refused(
     tmp_path: Path, cells: dict[str, str], why: str
 ) -> None:
     evidence, corrections = _load(_project(tmp_path, _entry(**cells)))
-    with pytest.raises(CorrectionError, match=why):
+    with pytest.raises(Refused, match=why):
         apply_corrections(evidence, corrections)
 
 
 def test_every_refusal_is_named_at_once(tmp_path: Path) -> None:
     text = _entry(expect="1") + _entry(id="'second'", where="{ study_id = 'birch_2015' }")
     evidence, corrections = _load(_project(tmp_path, text))
-    with pytest.raises(CorrectionError) as caught:
+    with pytest.raises(Refused) as caught:
         apply_corrections(evidence, corrections)
     assert "alder-sd" in str(caught.value) and "second" in str(caught.value)
 

@@ -28,10 +28,6 @@ class ImpossibleDataError(KetametaError):
     """Numbers that no trial can produce: events above n, a standard deviation of zero."""
 
 
-class CorrectionError(KetametaError):
-    """A declared correction matched no row, or the wrong value it expected is no longer there."""
-
-
 class SpecError(KetametaError):
     """An analysis file, or the file of claims, asks for something that does not exist.
 

@@ -3,9 +3,10 @@ from ketameta.evidence.checks.registry import dictionary_markdown as dictionary_
 from ketameta.evidence.checks.registry import template_csv as template_csv
 from ketameta.evidence.contrast_effects import ContrastEffect as ContrastEffect
 from ketameta.evidence.contrast_effects import effects_of_contrast as effects_of_contrast
+from ketameta.evidence.corrections import Applied as Applied
 from ketameta.evidence.corrections import Correction as Correction
-from ketameta.evidence.corrections import apply_corrections as apply_corrections
 from ketameta.evidence.corrections import load_corrections as load_corrections
+from ketameta.evidence.corrections import try_corrections as try_corrections
 from ketameta.evidence.derive import EffectTable as EffectTable
 from ketameta.evidence.derive import derive_effects as derive_effects
 from ketameta.evidence.findings import LONGEST_SHOWN as LONGEST_SHOWN

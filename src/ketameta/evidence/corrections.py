@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ketameta.errors import CorrectionError, did_you_mean
+from ketameta.errors import did_you_mean
 from ketameta.evidence.findings import Finding, file_finding, sort_findings
 from ketameta.evidence.project import read_project
 from ketameta.evidence.schema import TABLES, Schema, schema_of
@@ -131,23 +131,6 @@ def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple
         if not wrong and entry.get("status", "active") == "active":
             corrections.append(_correction(entry, line))
     return tuple(corrections), sort_findings(problems)
-
-
-def apply_corrections(
-    evidence: Evidence, corrections: Sequence[Correction]
-) -> tuple[Evidence, tuple[Applied, ...]]:
-    """Return the corrected evidence and the log of what was done.
-
-    Raises
-    ------
-    CorrectionError
-        A correction matched no row or several, or the value it expects is no longer there: it may
-        no longer be needed. All such corrections are named at once.
-    """
-    corrected, applied, findings = try_corrections(evidence, corrections)
-    if findings:
-        raise CorrectionError("\n".join(str(finding) for finding in findings))
-    return corrected, applied
 
 
 def try_corrections(
