@@ -26,6 +26,7 @@ from ketameta.paths import ProjectPaths
 from ketameta.review.diff import (
     AnalysisChange,
     Figures,
+    Say,
     changes_blocks,
     compare_results,
     count_words,
@@ -235,9 +236,6 @@ def effect_words(row: Mapping[str, Any]) -> str:
         str(row.get("data_kind", "")),
     ]
     return ", ".join(part for part in parts if part)
-
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
