@@ -399,9 +399,9 @@ def _series(x: Floats) -> Floats:
 
 def hedges_j(m: Floats) -> Floats:
     """Return J without checking its argument."""
-    x = (m - 1) / 2
-    if len(x) and x.min() >= _SERIES_FROM:
-        return np.exp(-_series(x)) * np.sqrt(x / (x + 0.5))
+    x = np.asarray((m - 1) / 2, dtype=np.float64)
+    if x.size and x.min() >= _SERIES_FROM:
+        return np.asarray(np.exp(-_series(x)) * np.sqrt(x / (x + 0.5)))
     small = np.minimum(x, _SERIES_FROM)
     ratio = np.exp(special.gammaln(small + 0.5) - special.gammaln(small)) / np.sqrt(small)
     tail = _series(np.maximum(x, _SERIES_FROM))
