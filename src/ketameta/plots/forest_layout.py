@@ -256,7 +256,9 @@ def _columns(
             x += comparison + GAP
         elif name == "plot":
             x += PLOT_GAP
-            heading = wrap(forest.scale.axis_label, plot, BODY, bold=True, most=3)
+            # The "g" of Hedges' g stays with its owner.
+            heading = wrap(forest.scale.axis_label.replace("' ", "'\u00a0"), plot, BODY, bold=True,
+                           most=3)  # fmt: skip
             columns.append(ForestColumn(name, heading, x, x + plot))
             x += plot + GAP + PLOT_GAP
         elif name == "risk_of_bias" and domains:
