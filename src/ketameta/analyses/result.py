@@ -335,8 +335,9 @@ class Tried(TypedDict):
 
 
 class Egger(Tried):
-    """The regression test for small-study effects."""
+    """The regression test for small-study effects, and what effects were regressed on."""
 
+    predictor: NotRequired[str]
     p_value: NotRequired[Share]
 
 

@@ -361,8 +361,8 @@ def small_study_of(fit: RandomEffects, rows: list[StudyRow]) -> SmallStudy:
     }
 
 
-_EGGER = ("statistic", "df", "p_value", "slope", "slope_se", "limit_estimate", "limit_ci_low",
-          "limit_ci_high")  # fmt: skip
+_EGGER = ("predictor", "statistic", "df", "p_value", "slope", "slope_se", "limit_estimate",
+          "limit_ci_low", "limit_ci_high")  # fmt: skip
 _PET_PEESE = ("pet", "peese", "chosen", "alpha")
 _TRIM = ("side", "missing", "estimate", "ci_low", "ci_high", "filled_estimates", "filled_variances")
 _SELECTION = ("steps", "alternative", "estimate", "se", "ci_low", "ci_high", "tau2",

@@ -226,8 +226,10 @@ def small_study_words(result: Mapping[str, Any]) -> list[str]:
     egger, trim, pet = found["egger"], found["trim_and_fill"], found["pet_peese"]
     words = []
     if not egger["withheld"]:
+        free = egger["predictor"] == "null_se"
+        on = " on the standard error without the effect in it" if free else ""
         words.append(
-            f"Regression test for funnel asymmetry: t = {format_number(egger['statistic'])} on "
+            f"Regression test for funnel asymmetry{on}: t = {format_number(egger['statistic'])} on "
             f"{egger['df']} df, {format_p(egger['p_value'])}."
         )
     if not trim["withheld"]:
