@@ -237,7 +237,7 @@ class Icons:
     Attributes
     ----------
     event : str
-        What happens, as after "people with": ``dissociation``.
+        What happens, as after "people with": ``an event``.
     control, treatment : People
         Without and with the treatment.
     of : int
