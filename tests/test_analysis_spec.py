@@ -267,7 +267,7 @@ def test_each_kind_of_mistake_is_said_alone(tmp_path: Path, more: str, start: st
         (
             '["Favours ketamine", "Favours control"]',
             '["Favours control", "Favours ketamine"]',
-            "favours: 'Favours control' stands left of no effect",
+            "favours: 'Favours control' stands left and",
         ),
         ('outcome = ["depression"]', "outcome = []", "select.outcome: name at least one outcome"),
         ("[select]", "[[select]]", "select: a table is needed"),
@@ -355,3 +355,42 @@ def test_the_committed_analyses_state_the_evidence_they_hold(
             assert spec.model.important_difference_source, spec.name
         for size in spec.assume.arm_sizes:
             assert size.reason, spec.name
+
+
+@pytest.mark.parametrize(
+    ("measure", "better", "swapped"),
+    [
+        *((measure, "higher", True) for measure in ("OR", "RR", "RD", "MD", "ROM")),
+        *((measure, "lower", False) for measure in ("OR", "RR", "RD", "MD", "ROM")),
+        *(("SMD", better, False) for better in ("lower", "higher")),
+    ],
+)
+def test_sides_that_say_the_opposite_are_refused_and_sides_not_written_are_right(
+    tmp_path: Path, measure: str, better: str, swapped: bool
+) -> None:
+    known = {**KNOWN, "counted": [], "lower": [], "higher": [], better: ["depression"]}
+    if measure in ("OR", "RR", "RD"):
+        known["counted"] = ["depression"]
+    right = ["Favours ketamine", "Favours control"][:: -1 if swapped else 1]
+    text = ANALYSIS.replace('["Favours ketamine", "Favours control"]', "{sides}")
+    text += f'\n[model]\nmeasure = "{measure}"\n'
+
+    def load(sides: list[str] | None) -> AnalysisSpec:
+        written = (
+            text.replace("favours = {sides}\n", "")
+            if sides is None
+            else text.replace("{sides}", str(sides).replace("'", '"'))
+        )
+        return load_spec(write_analysis(tmp_path / "analyses", "demo", written), known, PROJECT)
+
+    assert load(right).favours == tuple(right)
+    assert load(None).favours == tuple(side.replace("ketamine", "treatment") for side in right)
+    with pytest.raises(SpecError, match="the other way round"):
+        load(right[::-1])
+
+
+def test_sides_that_say_which_is_better_need_an_outcome_that_does(tmp_path: Path) -> None:
+    known = {**KNOWN, "lower": [], "higher": []}
+    path = write_analysis(tmp_path / "analyses", "demo", ANALYSIS + '\n[model]\nmeasure = "MD"\n')
+    with pytest.raises(SpecError, match="says which way is better"):
+        load_spec(path, known, PROJECT)

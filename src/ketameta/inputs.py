@@ -260,8 +260,13 @@ def known_words(
     arms = evidence.rows("arms")
     classes = {f"{row['intervention']} {row['drug_class']}" for row in arms if row["drug_class"]}
     outcomes = evidence.rows("outcome_words")
+    ends = better_ends(evidence)
     found = {
         "outcome_words": {
+            **{
+                end: sorted(name for name in ends if ends[name] == end)
+                for end in ("lower", "higher")
+            },
             "counted": sorted({row["outcome"] for row in outcomes if row["kind"] == "event"}),
             "outcome": words("outcome_words", "outcome"),
         },
@@ -291,6 +296,23 @@ def known_words(
             for name, listed in columns.items()
         },
     }
+
+
+def better_ends(evidence: Evidence) -> dict[str, str]:
+    """Return ``lower`` or ``higher`` for the outcomes of which one end is known to be better.
+
+    The outcome says so, or else all instruments that measured it and have a better end.
+    """
+    ends = {"lower_is_better": "lower", "higher_is_better": "higher"}
+    known = {row["outcome"]: ends.get(row["direction"]) for row in evidence.rows("outcome_words")}
+    scales = {row["instrument"]: ends.get(row["direction"]) for row in evidence.rows("instruments")}
+    seen: dict[str, set[str]] = {}
+    for table in ("outcomes", "contrasts"):
+        for row in evidence.rows(table):
+            if end := scales.get(row["instrument"]):
+                seen.setdefault(row["outcome"], set()).add(end)
+    found = {name: end or "/".join(seen.get(name, ())) for name, end in known.items()}
+    return {name: end for name, end in found.items() if end in ends.values()}
 
 
 #: Facts of an arm that decide what is in scope of an analysis and who is in which arm.

@@ -155,6 +155,9 @@ def _read(
         given["model"] = {**written, **default}
     spec, problems = validate(spec_model(tuple(project.categories)), given, known)
     spec = spec.within(project)
+    if "favours" not in raw:
+        sides = _SIDES[_better_end(spec, known) or "lower"]
+        spec = spec.model_copy(update={"favours": sides})
     problems = [*_name_problems(path.stem, project), *problems, *_rules(spec, raw, written, known)]
     wrong = tuple(_finding(text, file, lines) for text in dict.fromkeys(problems))
     return (None if wrong else spec), lines, (*findings, *wrong)
@@ -207,14 +210,69 @@ def _rules(
     if spec.expectation is not None:
         yield from _expectation_rules(spec.expectation, spec)
     yield from _dose_rules(spec, raw)
-    named = (word.replace("_", " ") for word in select.comparator)
-    inert = {"control", "placebo", "comparator", *named}
-    left, right = (any(word in side.lower() for word in inert) for side in spec.favours)
-    if model.measure is Measure.SMD and spec.kind == "pooled" and left and not right:
+    yield from _side_rules(spec, known)
+
+
+def _better_end(spec: AnalysisSpec, known: Known) -> str | None:
+    """Return which end of the axis is better: ``lower``, ``higher``, ``neither`` or ``both``.
+
+    None where nothing is known of the outcomes. A standardised difference is turned.
+    """
+    if spec.model.measure is Measure.SMD:
+        return "lower"
+    named = [name for name in spec.select.outcome if name in known.get("outcome", ())]
+    ends = {end for end in ("lower", "higher") for name in named if name in known.get(end, ())}
+    if len(ends) == 1:
+        return next(iter(ends))
+    return ("both" if ends else "neither") if named and {"lower", "higher"} <= set(known) else None
+
+
+#: Words for the sides of the axis where a file has none, by the better end.
+_SIDES = {
+    "lower": ("Favours treatment", "Favours control"),
+    "higher": ("Favours control", "Favours treatment"),
+    "neither": ("Less on treatment", "More on treatment"),
+    "both": ("Less on treatment", "More on treatment"),
+}
+
+
+def _side_rules(spec: AnalysisSpec, known: Known) -> Iterator[str]:
+    """Refuse sides of the axis that say the opposite of what the measure and the outcome mean."""
+    end = _better_end(spec, known)
+    if spec.kind != "pooled" or end is None:
+        return
+    named = {word.replace("_", " ") for word in spec.select.comparator}
+    inert = re.compile(
+        r"\b(worse|" + "|".join({"control", "placebo", "comparator", *named}) + r")\b"
+    )
+    left, right = (inert.search(side.lower()) is not None for side in spec.favours)
+    sided = left != right and any(
+        word in side.lower() for side in spec.favours for word in ("favour", "better", "worse")
+    )
+    if end in _UNSIDED and sided:
         yield (
-            f"favours: {spec.favours[0]!r} stands left of no effect, where a standardised "
-            "difference favours the treatment; write the two the other way round"
+            f"favours: {spec.favours[0]!r} says which side is better, but {_UNSIDED[end]}; "
+            f"write sides that do not, such as {_SIDES[end]!r}, or give the outcome its direction "
+            "in outcome_words.csv"
         )
+    wrong = {"lower": left and not right, "higher": sided and right}.get(end, False)
+    if wrong:
+        what = (
+            "a standardised difference is turned, so that left of no effect"
+            if spec.model.measure is Measure.SMD
+            else f"{end} is better for this outcome, so that {_BELOW[end]} of no effect"
+        )
+        yield (
+            f"favours: {spec.favours[0]!r} stands left and {spec.favours[1]!r} right of no effect, "
+            f"but {what} favours the treatment; write the two the other way round"
+        )
+
+
+_BELOW = {"lower": "left", "higher": "right"}
+_UNSIDED = {
+    "neither": "neither the outcome nor its instrument says which way is better",
+    "both": "lower is better for one of the outcomes and higher for another",
+}
 
 
 def _selection_rules(spec: AnalysisSpec, written: Mapping[str, Any], known: Known) -> Iterator[str]:
