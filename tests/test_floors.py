@@ -61,7 +61,7 @@ LONGER: dict[str, str] = {
     "evidence/schema.py": "one noun: every column of every table, with its meaning in words",
     "exchange/draft.py": "a source, its words, its rows and what is said of each",
     "exchange/metapsy.py": "one format, both of its tables and its words",
-    "models/bayes/priors.py": "densities, and the published tables as they were printed",
+    "models/bayes/normal.py": "model, result and the data of its plots, of one noun",
     "models/dependent/likelihood.py": "checked data and their likelihood, arrays only",
     "models/dependent/multilevel.py": "model, result and statistics of one noun",
     "models/dependent/robust.py": "sandwich, result and what is withheld of one noun",
