@@ -66,6 +66,56 @@ KINDS = {
 }
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
 
+# --- what is said to a wrong call -----------------------------------------------------------------
+
+FOUR = km.random_effects([0.1, 0.3, 0.2, 0.5], [0.01, 0.02, 0.03, 0.02], labels=list("abcd"))
+MIXED_UP = pd.Series([1, 2, 3, 4], index=list("bacd"))
+AB, BA = ["a", "b"], ["b", "a"]
+WRONG_CALLS = {
+    "labels in another order": (
+        lambda: km.random_effects(pd.Series([0.1, 0.3], index=AB), [0.1, 0.2],
+                                  labels=pd.Series(["B", "A"], index=BA)),
+        "estimates and labels have different indexes: row 0 is 'a' in one and 'b'",
+    ),
+    "clusters in another order": (lambda: km.robust(FOUR, MIXED_UP), "cluster has 'b' in row 0"),
+    "years in another order": (lambda: km.cumulative(FOUR, MIXED_UP), "order has 'b' in row 0"),
+    "a column that no fit keeps": (lambda: km.robust(FOUR, "site"), "data['site']"),
+    "groups of two indexes": (
+        lambda: km.one_group(pd.Series([1, 2], index=AB), pd.Series([9, 8], index=BA)),
+        "events and total have different indexes",
+    ),
+    "a path for axes": (lambda: FOUR.forest("x.png"), "fit.forest().figure.savefig('forest.svg')"),
+    "headings without values": (lambda: FOUR.forest(columns=["x"]), "columns={'Dose': data["),
+    "a word for a truth": (lambda: FOUR.forest(lower_is_better="no"), "give True or False"),
+    "metafor's argument": (lambda: km.random_effects([0.1], [0.1], method="DL"), "tau2_method"),
+    "metafor's function": (lambda: km.rma, "did you mean random_effects?"),
+    "a frame for a measure": (lambda: effect_sizes("RR", BCG), "measure is of type DataFrame"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG_CALLS)
+def test_a_wrong_call_says_what_to_write(name: str) -> None:
+    call, said = WRONG_CALLS[name]
+    with pytest.raises((KetametaError, AttributeError), match=re.escape(said)):
+        call()
+
+
+def test_labels_in_the_order_of_the_fit_are_taken() -> None:
+    years = pd.Series([3, 1, 2, 4], index=list("abcd"))
+    assert km.cumulative(FOUR, years).labels == ("b", "c", "a", "d")
+
+
+def test_a_printed_ratio_is_pooled_from_its_interval() -> None:
+    # The interval of a Wald test is symmetric on the log scale: back to the variance it came from.
+    es = effect_sizes(BCG, "RR", labels="author", **COUNTS)
+    half = 1.959963984540054 * np.sqrt(es.variance)
+    low, high = np.exp(es.estimate - half), np.exp(es.estimate + half)
+    again = effect_sizes(measure="RR", ratio=np.exp(es.estimate), ci_low=low, ci_high=high)
+    assert again.estimate == pytest.approx(es.estimate, rel=1e-12)  # exp and log undo each other
+    assert again.variance == pytest.approx(es.variance, rel=1e-12)
+    assert again.measure == "RR"
+
+
 # --- frames ---------------------------------------------------------------------------------------
 
 

@@ -71,8 +71,10 @@ def near_matches(word: str, choices: Iterable[str], *, most: int = 3) -> list[st
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Return ``"; did you mean x?"`` for the nearest choice, or an empty string."""
-    hits = near_matches(word, choices, most=1)
+    """Return ``"; did you mean x?"`` for what a word is called here, or for the nearest choice."""
+    pool = list(choices)
+    known = ELSEWHERE.get(word.lower())
+    hits = [known] if known in pool else near_matches(word, pool, most=1)
     return f"; did you mean {hits[0]}?" if hits else ""
 
 
@@ -88,7 +90,27 @@ def check_choice(argument: str, value: object, choices: Sequence[str]) -> str:
         return value
     listed = ", ".join(repr(choice) for choice in choices)
     hint = _hint(argument, value, choices) if isinstance(value, str) else ""
-    raise UsageError(f"{argument} is {value!r}; choose one of {listed}{hint}")
+    shown = repr(value)
+    if len(shown) > MOST_SHOWN or "\n" in shown:
+        shown = f"of type {type(value).__name__}"
+    raise UsageError(f"{argument} is {shown}; choose one of {listed}{hint}")
+
+
+#: Characters of a wrong value that are repeated to its user.
+MOST_SHOWN = 80
+
+
+#: What functions and arguments are called in metafor, meta and other packages.
+ELSEWHERE = {
+    "rma": "random_effects", "rma.uni": "random_effects", "metagen": "random_effects",
+    "escalc": "effect_sizes", "rma_mv": "multilevel", "rma_mh": "mantel_haenszel",
+    "rma_peto": "peto", "rma_glmm": "binomial_normal", "leave1out": "leave_one_out",
+    "cumul": "cumulative", "regtest": "egger_test", "trimfill": "trim_and_fill",
+    "ranktest": "rank_test", "selmodel": "selection_model", "permutest": "permutation_test",
+    "netmeta": "network_meta_analysis", "fsn": "fail_safe_n", "hc": "henmi_copas",
+    "method": "tau2_method", "test": "ci_method", "label": "labels", "slab": "labels",
+    "studlab": "labels", "yi": "estimate", "vi": "variance", "sei": "se", "mods": "moderators",
+}  # fmt: skip
 
 
 #: What choices are called elsewhere: the argument that takes them and their name here.
@@ -118,8 +140,12 @@ def _hint(asked: str, word: str, choices: Sequence[str]) -> str:
     argument, name = _KNOWN_AS.get(bare, ("", ""))
     if name in choices:
         return f"; did you mean {name}?"
-    if not name or asked not in ("tau2_method", "ci_method"):
+    option = asked.startswith("--")
+    if not name or asked.lstrip("-").replace("-", "_") not in ("tau2_method", "ci_method"):
         return did_you_mean(word, choices)
     if name == "common":
-        return "; for one common effect use common_effect()"
+        model = "--model common" if option else "common_effect()"
+        return f"; for one common effect use {model}"
+    if option:
+        return f"; that is --{argument.replace('_', '-')} {name}"
     return f"; that is {argument}={name!r}"

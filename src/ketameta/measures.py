@@ -185,6 +185,7 @@ _COUNTS = ("events_treatment", "n_treatment", "events_control", "n_control")
 _ZEROS = ("zero_cells", "double_zeros", "correction")
 _ZEROS_ONE = ("zero_cells", "correction")
 _TIMES = ("events_treatment", "time_treatment", "events_control", "time_control")
+_PRINTED = Way("rates.log_ratio_from_ci", ("ratio", "ci_low", "ci_high"), ("level",))
 _LOGRANK = Way("rates.log_hazard_ratio_from_logrank", ("observed_minus_expected", "variance"))
 
 
@@ -221,12 +222,13 @@ def _entries() -> dict[Measure, MeasureEntry]:
         ("OR", "Odds ratio", "log_odds_ratio"),
         ("RR", "Risk ratio", "log_risk_ratio"),
     ):
-        add(name, label, "log", 1.0, Way(f"events.{function}", _COUNTS, _ZEROS), prior=0.5)
+        add(name, label, "log", 1.0, Way(f"events.{function}", _COUNTS, _ZEROS), _PRINTED,
+            prior=0.5)  # fmt: skip
     add("RD", "Risk difference", "identity", 0.0, Way("events.risk_difference", _COUNTS, _ZEROS))
     add("PETO", "Odds ratio (Peto)", "log", 1.0,
         Way("events.peto_log_odds_ratio", _COUNTS, _ZEROS), _LOGRANK, prior=0.5)  # fmt: skip
     add("IRR", "Incidence rate ratio", "log", 1.0,
-        Way("rates.log_rate_ratio", _TIMES, _ZEROS), prior=0.5)  # fmt: skip
+        Way("rates.log_rate_ratio", _TIMES, _ZEROS), _PRINTED, prior=0.5)  # fmt: skip
     add("HR", "Hazard ratio", "log", 1.0,
         Way("rates.log_hazard_ratio", ("hr", "ci_low", "ci_high"), ("level",)),
         Way("rates.log_hazard_ratio_from_se", ("log_hr", "se")), _LOGRANK, prior=0.5)  # fmt: skip

@@ -46,6 +46,7 @@ from ketameta.effects.rates import log_hazard_ratio_from_logrank as log_hazard_r
 from ketameta.effects.rates import log_hazard_ratio_from_se as log_hazard_ratio_from_se
 from ketameta.effects.rates import log_rate as log_rate
 from ketameta.effects.rates import log_rate_ratio as log_rate_ratio
+from ketameta.effects.rates import log_ratio_from_ci as log_ratio_from_ci
 from ketameta.effects.table import Effects as Effects
 from ketameta.effects.table import as_pandas as as_pandas
 from ketameta.effects.table import check_alike as check_alike

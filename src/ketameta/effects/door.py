@@ -65,7 +65,7 @@ def takes_effects(*per_study: str) -> Callable[[Callable[P, T]], TakesEffects[P,
         names = list(signature.parameters)
         plain: Callable[..., T] = model
         counts = names[0] == "events_t"
-        indexed = (*names[: 4 if counts else 2], *per_study)
+        indexed = (*names[: 4 if counts else 2], *per_study, "labels")
 
         takes = list(signature.parameters.values())
         most = sum(item.kind is item.POSITIONAL_OR_KEYWORD for item in takes)

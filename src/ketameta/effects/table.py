@@ -279,7 +279,7 @@ def read_column(frame: Any, name: str, argument: str) -> Any:
     values = frame[name].to_list()
     kinds = {type(value) for value in values}
     if kinds <= {int, float, bool, type(None)}:
-        return np.array(values, dtype=float if kinds - {bool} else bool)
+        return np.array(values, dtype=bool if kinds == {bool} else float)
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
@@ -310,6 +310,29 @@ def check_indexes(**arguments: Any) -> None:
             f" and {str(index[at])!r} in the other. Align them, as by"
             f" {name}.reindex({first_name}.index), or give .to_numpy() to pair them by position"
         )
+
+
+def check_labelled(name: str, values: Any, labels: Sequence[str]) -> None:
+    """Refuse one value per study whose own labels are the studies in another order.
+
+    Raises
+    ------
+    UsageError
+        Naming the first study that differs.
+    """
+    if isinstance(values, str):
+        raise UsageError(
+            f"{name} is the text {values!r}; a fit keeps no other columns: give the values"
+            f" themselves, such as data[{values!r}]"
+        )
+    known = index_labels(values) or ()
+    if len(known) != len(labels) or known == tuple(labels) or not {*known} & {*labels}:
+        return
+    at = next(i for i, (a, b) in enumerate(zip(known, labels, strict=True)) if a != b)
+    raise UsageError(
+        f"{name} has {known[at]!r} in row {at}, where the fit has {labels[at]!r}. Align them, as by"
+        f" {name}.reindex(fit.labels), or give .to_numpy() to pair them by position"
+    )
 
 
 def index_labels(data: Any) -> tuple[str, ...] | None:
@@ -372,6 +395,7 @@ def effect_sizes(
                              n_control``; SMD also ``t`` or ``d`` with the numbers of people
         OR, RR, RD, PETO     ``events_treatment, n_treatment, events_control, n_control``
         IRR                  ``events_treatment, time_treatment, events_control, time_control``
+        OR, RR, IRR          also ``ratio, ci_low, ci_high``, as printed
         HR                   ``hr, ci_low, ci_high``, or ``log_hr, se``, or
                              ``observed_minus_expected, variance``
         SMCR, SMCC           ``mean_before, mean_after, sd_before, sd_after, n, correlation``
@@ -383,7 +407,7 @@ def effect_sizes(
         ==================== =====================================================================
 
         and the options of the function behind it: ``zero_cells, double_zeros, correction``, and
-        the ``level`` of the interval of a hazard ratio.
+        the ``level`` of the interval of a printed ratio.
 
     Returns
     -------

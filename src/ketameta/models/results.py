@@ -453,6 +453,12 @@ def _draw(kind: str, result: object, /, **options: Any) -> Axes:
     for name in options:
         if name not in known:
             raise CallError(f"{kind}() has no option {name!r}{did_you_mean(name, known)}")
+    ax = options.get("ax")
+    if ax is not None and not hasattr(ax, "get_figure"):
+        raise UsageError(
+            f"ax is {ax!r}; give axes of matplotlib. A picture is saved by"
+            f" fit.{kind}().figure.savefig('{kind}.svg')"
+        )
     axes: Axes = drawn(result, **options)
     return axes
 
@@ -462,7 +468,7 @@ class DrawsForest:
 
     __slots__ = ()
 
-    def forest(self, *, ax: Axes | None = None, **options: Any) -> Axes:
+    def forest(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw a forest plot and return its axes; options as :func:`ketameta.plots.forest`."""
         return _draw("forest", self, ax=ax, **options)
 
@@ -472,7 +478,7 @@ class DrawsFunnel:
 
     __slots__ = ()
 
-    def funnel(self, *, ax: Axes | None = None, **options: Any) -> Axes:
+    def funnel(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw a funnel plot and return its axes; options as :func:`ketameta.plots.funnel`."""
         return _draw("funnel", self, ax=ax, **options)
 
@@ -482,7 +488,7 @@ class DrawsBaujat:
 
     __slots__ = ()
 
-    def baujat(self, *, ax: Axes | None = None, **options: Any) -> Axes:
+    def baujat(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw a Baujat plot and return its axes; options as :func:`ketameta.plots.baujat`."""
         return _draw("baujat", self, ax=ax, **options)
 

@@ -134,6 +134,8 @@ def plot(
         forest = replace(forest, predictions=False, group_predictions=False)
     if title is not None:
         forest = replace(forest, title=title)
+    if lower_is_better not in (None, True, False):
+        raise UsageError(f"lower_is_better is {lower_is_better!r}; give True or False")
     if favours is None and lower_is_better is not None:
         sides = ("Favours treatment", "Favours control")
         favours = sides if lower_is_better else sides[::-1]

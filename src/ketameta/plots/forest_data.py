@@ -396,6 +396,11 @@ def arranged(
             )
         return list(values)
 
+    if columns and not isinstance(columns, Mapping):
+        raise UsageError(
+            f"columns is {columns!r}; give a heading and one value per trial, such as"
+            " columns={'Dose': data['dose']}"
+        )
     if columns:
         texts = [one_each(f"columns[{name!r}]", values) for name, values in columns.items()]
         more = [tuple("" if v is None else str(v) for v in row) for row in zip(*texts, strict=True)]

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from ketameta.effects.arrays import Floats, frozen
+from ketameta.effects.table import check_labelled
 from ketameta.errors import UsageError
 from ketameta.formatting import format_interval, format_percent, plural
 from ketameta.models.pooling import (
@@ -263,6 +264,8 @@ def cumulative(fit: RandomEffects, order: Sequence[object] | ArrayLike | None = 
     Control. Clin. Trials 18, 580-593).
     """
     data = fit_data(fit, "a cumulative meta-analysis", minimum=1)
+    if order is not None:
+        check_labelled("order", order, data.labels)
     positions = np.arange(fit.k) if order is None else _sorted(order, fit.k)
     ranks = np.empty(fit.k, dtype=int)
     ranks[positions] = np.arange(fit.k)

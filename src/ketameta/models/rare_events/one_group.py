@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy import special, stats
 
 from ketameta.effects.arrays import Bools, Floats, Problems, columns
-from ketameta.effects.table import Effects
+from ketameta.effects.table import Effects, check_indexes
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import (
     format_count,
@@ -255,6 +255,7 @@ def one_group(
         events, total, labels = raw["events"], raw["time" if timed else "n"], found.labels
     elif total is None:
         raise UsageError("one_group() needs total=: participants, or time at risk, of each study")
+    check_indexes(events=events, total=total, labels=labels)
     measure = check_choice("measure", measure or "PLO", tuple(ONE_GROUP))
     check_level(level)
     x, n = columns(events=events, total=total)
