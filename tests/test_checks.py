@@ -142,6 +142,7 @@ def test_every_word_that_reading_reports_is_described(tmp_path: Path) -> None:
     )
     files = [source / name for name in (*names, "evidence/checks/search.py")]
     files += [source / "analyses" / name for name in ("spec_file.py", "claims.py")]
+    files.append(source / "inputs.py")
     text = "".join(path.read_text() for path in files)
     for word in READING:
         if word != "accept":

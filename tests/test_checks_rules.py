@@ -503,6 +503,13 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
         (("contrasts.csv", 2, "favours"),),
         "",
     ),
+    (
+        "direction_disagrees",
+        _set("outcome_words", direction="higher_is_better"),
+        "warning",
+        (("outcomes.csv", 2, "instrument"),),
+        "",
+    ),
     # People
     (
         "arms_above_study",

@@ -30,8 +30,9 @@ from ketameta.analyses import (
     select_effects,
     time_class,
 )
+from ketameta.analyses.sentences import nothing_found
 from ketameta.evidence import Assumptions, EffectTable, Evidence, derive_effects, with_source
-from ketameta.inputs import known_words
+from ketameta.inputs import _without_direction, known_words
 
 
 def select(spec: AnalysisSpec, tables: Tables) -> Selected:
@@ -555,3 +556,19 @@ def test_windows_hold(
         assert low is None or (days >= low).all(), spec.name
         assert high is None or (days <= high).all(), spec.name
         assert np.isfinite(selected.used["variance"]).all()
+
+
+def test_a_trial_whose_scale_has_no_better_end_is_told_and_not_called_absent(
+    tmp_path: Path,
+) -> None:
+    tables = tables_of([score(), score("placebo")])
+    for row in tables["instruments"]:
+        row["direction"] = "neither"
+    spec = spec_of(tmp_path)
+    row = select(spec, tables).excluded.iloc[0].to_dict()
+    assert row["code"] == "no_direction" and "no better end" in row["reason"]
+    assert nothing_found([row]).startswith("1 trial measured it and cannot be used, because")
+    assert nothing_found([]) == "No eligible trial was found."
+    (said,) = _without_direction(evidence_of(tables), [spec])
+    assert "1 trial (alder_2014) cannot enter" in said.why
+    assert not [*_without_direction(evidence_of(tables_of([score()])), [spec])]

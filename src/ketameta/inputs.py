@@ -98,6 +98,7 @@ def read_inputs(
         claims.extend(stated)
         yield from wrong
         yield from form_findings(paths)
+        yield from _without_direction(evidence, specs)
         if not any(item.is_error for item in found):
             yield from _undecided(evidence, specs)
 
@@ -218,6 +219,46 @@ def _undecided(evidence: Evidence, specs: Sequence[AnalysisSpec]) -> Iterator[An
             select_effects(spec, tables.get(spec.assume), evidence)
         except SpecError as error:
             yield from error.findings
+
+
+def _without_direction(evidence: Evidence, specs: Sequence[AnalysisSpec]) -> Iterator[Finding]:
+    """Yield each standardised analysis whose trials nobody can turn, with the scales at fault."""
+    from ketameta.evidence.findings import file_finding
+    from ketameta.measures import Measure
+
+    scales = {row["instrument"]: row["direction"] for row in evidence.rows("instruments")}
+    drugs = {(row["study_id"], row["arm_id"]): row for row in evidence.rows("arms")}
+    for spec in specs:
+        if spec.model.measure is not Measure.SMD:
+            continue
+        seen: dict[str, set[str]] = {}
+        for row in evidence.rows("outcomes"):
+            given = drugs.get((row["study_id"], row["arm_id"]))
+            asked = given is not None and all(
+                not wanted or given[name] in wanted
+                for name, wanted in (
+                    ("intervention", spec.select.intervention),
+                    ("drug_class", spec.select.drug_class),
+                )
+            )
+            if asked and row["outcome"] in spec.select.outcome and row["statistic"] != "events":
+                seen.setdefault(row["study_id"], set()).add(row["instrument"])
+        lost = {
+            study: used
+            for study, used in seen.items()
+            if all(scales.get(name) == "neither" for name in used)
+        }
+        if lost:
+            names = ", ".join(sorted(set().union(*lost.values())))
+            yield file_finding(
+                "no_direction",
+                f"analyses/{spec.name}.toml",
+                f"{plural(len(lost), 'trial')} ({', '.join(sorted(lost))}) cannot enter: "
+                f"instruments.csv gives {names} no better end, so there is no SMD",
+                "say there which way is better, or ask for measure = 'MD'",
+                severity="warning",
+                column="model.measure",
+            )
 
 
 def _in_doubt(found: Sequence[Finding]) -> frozenset[str]:

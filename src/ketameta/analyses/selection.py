@@ -15,6 +15,7 @@ import numpy as np
 from ketameta.analyses.spec import AnalysisSpec, Choice, DoseRule
 from ketameta.errors import SpecError
 from ketameta.evidence.findings import file_finding
+from ketameta.evidence.pairing import directions
 from ketameta.evidence.project import Project
 from ketameta.measures import Measure
 
@@ -356,7 +357,8 @@ def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -
     inside = effects[_in_scope(effects, spec)]
     scoped = inside[inside["measure"] == str(spec.model.measure)].copy()
     scoped["code"], scoped["reason"] = "", ""
-    scoped = _with_other_measures(scoped, inside, spec.model.measure)
+    better = directions(inside["instrument"], evidence)
+    scoped = _with_other_measures(scoped, inside, spec.model.measure, better)
     _apply_eligibility(scoped, spec)
     group = _group_column(scoped, spec)
     scoped["group"] = group
@@ -439,12 +441,16 @@ _COMPARISON = [
 ]
 
 
+_ONLY = "the source allows only: "
+
+
 def _with_other_measures(
-    scoped: pd.DataFrame, inside: pd.DataFrame, measure: Measure
+    scoped: pd.DataFrame, inside: pd.DataFrame, measure: Measure, better: pd.Series
 ) -> pd.DataFrame:
     """Add the comparisons in scope that have effects, but none in the measure of the analysis.
 
-    Among them counts that say nothing about a ratio (no events, or nothing else, in both arms).
+    Among them counts that say nothing about a ratio (no events, or nothing else, in both arms),
+    and scores whose instrument has no better end (``better``), so that none is standardised.
     """
     import pandas as pd
 
@@ -457,11 +463,18 @@ def _with_other_measures(
     listed = labels.groupby(_COMPARISON, dropna=False, sort=False)["label"].agg(", ".join)
     silent = (rows["data_kind"] == "events").to_numpy() & measure.is_ratio
     rows["code"] = np.where(silent, "no_events", "other_measure")
+    endless = (better.loc[rows.index] == "neither").to_numpy() & (rows["data_kind"] != "events")
+    endless &= measure is Measure.SMD
+    rows.loc[endless, "code"] = "no_direction"
     rows["reason"] = [
         "no event in either arm (or in everybody): says nothing of a ratio"
         if nothing
-        else f"the source allows only: {words}"
-        for nothing, words in zip(silent, listed, strict=True)
+        else f"instruments.csv gives {scale} no better end, so it yields no {measure}"
+        if no_end
+        else f"{_ONLY}{words}"
+        for nothing, no_end, scale, words in zip(
+            silent, endless, rows["instrument"], listed, strict=True
+        )
     ]
     return pd.concat([scoped, rows] if len(scoped) else [rows], ignore_index=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.moderators import level_caveats
@@ -64,11 +65,32 @@ def measure_words(measure: Measure) -> str:
     return _MEASURE_WORDS.get(measure, measure.label.lower())
 
 
+def nothing_found(excluded: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is said where no trial enters; trials that only the measure keeps out are told.
+
+    Parameters
+    ----------
+    excluded : sequence of mapping
+        The effects in scope that do not enter.
+    """
+    found: dict[str, set[str]] = {}
+    for row in excluded:
+        if row["code"] in ("other_measure", "no_direction"):
+            found.setdefault(row["reason"], set()).add(row["study_id"])
+    if not found:
+        return "No eligible trial was found."
+    told = "; ".join(
+        f"{plural(len(names), 'trial')} measured it and cannot be used, because {reason}"
+        for reason, names in found.items()
+    )
+    return f"{told}."
+
+
 def main_sentence(result: AnalysisResult) -> str:
     """Return the sentence that opens the section of a result."""
     k = result["k"]
     if k == 0:
-        return f"No eligible trial was found. We looked for {result['looked_for']}."
+        return f"{nothing_found(result['excluded'])} We looked for {result['looked_for']}."
     people = result["n_participants"]
     least = "at least " if result["n_trials_without_size"] else ""
     who = f" with {least}{format_count(people)} people" if people else ""

@@ -205,7 +205,8 @@ class _AsAssumptions:
 
 # --- how they are pooled --------------------------------------------------------------------------
 
-_MEASURES = tuple(str(measure) for measure in words.EVIDENCE_MEASURES)
+#: A ratio of means is derived from no table, so that no analysis can ask for it.
+_MEASURES = tuple(str(item) for item in words.EVIDENCE_MEASURES if item is not Measure.ROM)
 _MeasureWord = Annotated[Measure, one_of(_MEASURES), AfterValidator(lambda word: Measure(word))]
 
 

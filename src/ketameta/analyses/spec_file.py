@@ -298,7 +298,7 @@ def _outcome_rules(select: Selection, model: Model, known: Known) -> Iterator[st
         wrong = [name for name in names if (name in known["counted"]) != by_count]
         if wrong:
             what = "is measured, not counted" if by_count else "is counted"
-            choices = "SMD, MD or ROM" if by_count else "RR, OR or RD"
+            choices = "SMD or MD" if by_count else "RR, OR or RD"
             yield (
                 f"model.measure is '{model.measure}' but the outcome {', '.join(wrong)} {what}; "
                 f"use {choices}"

@@ -16,6 +16,7 @@ from ketameta.analyses.certainty import RATINGS, summary_of_findings
 from ketameta.analyses.claims import UNDER_WAY, UNTOLD, fact_words
 from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
 from ketameta.analyses.result import AnalysisResult
+from ketameta.analyses.sentences import nothing_found
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.errors import ReportError
 from ketameta.evidence.checks.search import flow_of
@@ -411,6 +412,8 @@ def _gap(
         until = "" if closed == NOT_STATED else f", until {closed}"
         how = f"{kind[:1].lower()}{kind[1:]}"
         looked = [f"We looked for {direct['looked_for']}{until} ({how}). We found none."]
+        if not (kept_out := nothing_found(direct["excluded"])).startswith("No"):
+            return {"k": 0, "verdict": kept_out, "more": ""}
         near = [f"{item['study']}: {item['told']}" for item in search.get("near_miss", ())]
         if near:
             looked.append(f"Near misses, which do not answer the question: {'; '.join(near)}.")

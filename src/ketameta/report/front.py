@@ -18,7 +18,7 @@ from ketameta.analyses.claims import (
     UNCERTAIN,
     fact_words,
 )
-from ketameta.analyses.sentences import interval_words, written
+from ketameta.analyses.sentences import interval_words, nothing_found, written
 from ketameta.evidence.project import NOT_STATED, Project, Question
 from ketameta.formatting import format_count, format_number, plural
 from ketameta.measures import Measure
@@ -319,6 +319,9 @@ def effect_words(result: Mapping[str, Any]) -> tuple[str, str]:
     """
     led = result["headline"]
     if not result["k"]:
+        kept_out = nothing_found(result["excluded"])
+        if not kept_out.startswith("No"):
+            return kept_out.rstrip("."), f"Looked for: {result['looked_for']}."
         return "no eligible trial found", f"Looked for: {result['looked_for']}."
     if led["estimate"] is None or None in (led["ci_low"], led["ci_high"]):
         return str(led["rule"]["sentence"]), str(led["direction"])

@@ -15,6 +15,7 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 
+from ketameta.analyses.sentences import nothing_found
 from ketameta.errors import ReportError
 from ketameta.evidence.project import NOTHING_DECLARED, GlossaryTerm, Project
 from ketameta.evidence.tables import is_link
@@ -54,7 +55,7 @@ def side(result: Mapping[str, Any]) -> str:
 
 def short_finding(result: Mapping[str, Any]) -> str:
     """Return what a result says, in one sentence; what is missing where there is no trial."""
-    return "No eligible trial was found." if not result["k"] else result["headline"]["sentence"]
+    return result["headline"]["sentence"] if result["k"] else nothing_found(result["excluded"])
 
 
 def doubts(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> list[str]:

@@ -137,6 +137,7 @@ _WAYS_IN = {
     "whole_trial": "the analysis compares groups within a trial",
     "another_analysis": "choose.analysis would have to name it first",
     "other_measure": "an analysis in that measure would use it",
+    "no_direction": "say in instruments.csv which way is better, or ask for measure = 'MD'",
     "no_events": "an analysis of the risk difference would use it",
     **dict.fromkeys(
         ("another_form", "another_subgroup", "part_of_joined_arm", "overlap", "data_kind"), ""

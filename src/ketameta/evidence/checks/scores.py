@@ -367,6 +367,28 @@ def check_effects_favour_the_likely_arm(context: Context) -> Iterator[Problem]:
             )
 
 
+def check_scales_point_as_their_outcome(context: Context) -> Iterator[Problem]:
+    """No scale is better at the other end than the outcome that it measures."""
+    ends = {"lower_is_better", "higher_is_better"}
+    seen: set[tuple[str, str]] = set()
+    for row in (*context.rows("outcomes"), *context.rows("contrasts")):
+        outcome = context.outcome_words.get(row["outcome"])
+        scale = context.instruments.get(row["instrument"])
+        if outcome is None or scale is None or outcome["kind"] == "event":
+            continue
+        both = {outcome["direction"], scale["direction"]}
+        if both == ends and (pair := (row["outcome"], row["instrument"])) not in seen:
+            seen.add(pair)
+            yield warning(
+                row,
+                "instrument",
+                f"{scale['direction']} for the instrument, {outcome['direction']} for the outcome "
+                f"{row['outcome']}: standardised differences are turned by the instrument",
+                "put the wrong one right, in instruments.csv or in outcome_words.csv",
+                row["instrument"],
+            )
+
+
 def occasion(row: Row) -> tuple[object, ...]:
     """Return what, how and when a row measures, and on whom."""
     return (row["outcome"], row["instrument"], row.number("time_days"), row["subgroup"])
