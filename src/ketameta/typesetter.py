@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import struct
@@ -138,8 +139,10 @@ def fonts() -> Any:
 
 @cache
 def _folder_of_fonts() -> TemporaryDirectory[str]:
-    """Return a folder that lasts as long as this process."""
-    return TemporaryDirectory(prefix="ketameta-fonts-")
+    """Return a folder that lasts as long as this process: fonts are read when they are needed."""
+    folder = TemporaryDirectory(prefix="ketameta-fonts-")
+    atexit.register(folder.cleanup)
+    return folder
 
 
 def font_folder() -> Path:
