@@ -385,7 +385,7 @@ def check_scales_point_as_their_outcome(context: Context) -> Iterator[Problem]:
                 f"{scale['direction']} for the instrument, {outcome['direction']} for the outcome "
                 f"{row['outcome']}: standardised differences are turned by the instrument",
                 "put the wrong one right, in instruments.csv or in outcome_words.csv",
-                row["instrument"],
+                value=row["instrument"],
             )
 
 
