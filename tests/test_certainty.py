@@ -78,7 +78,7 @@ def test_nobody_judged_means_not_rated(tmp_path: Path) -> None:
     (only,) = found["assessments"]
     assert only["rating"]["provisional"] and only["rating"]["awaiting"] == 5
     assert only["rating"]["words"].startswith("provisional rating by rule: ")
-    assert only["rating"]["words"].endswith("; risk of bias not judged")
+    assert only["rating"]["words"].endswith("; risk of bias and publication bias not judged")
     assert [domain["code"] for domain in only["domains"]] == list(DOMAINS)
     assert all(domain["judgement"] is None for domain in only["domains"])
 
@@ -106,7 +106,8 @@ def test_a_judgement_replaces_the_rule_and_concerns_add_up(
     found = rate(judged, ruled, randomised=randomised)
     levels = [one or other for one, other in zip(judged, ruled, strict=True)]
     down = sum(CONCERNS[level] for level in levels if level)
-    assert found["level"] == RATINGS[max(0, (3 if randomised else 1) - down)]
+    most = 1 if levels[0] is None else 2 if None in levels else 3
+    assert found["level"] == RATINGS[min(most, max(0, (3 if randomised else 1) - down))]
     assert found["provisional"] == (None in judged)
     assert ("provisional rating by rule" in found["words"]) == (None in judged)
     assert ("not judged" in found["words"]) == (None in levels)
@@ -122,7 +123,7 @@ def test_a_judgement_replaces_the_rule_and_concerns_add_up(
         ("risk_of_bias", {"share_not_judged": 0, "share_low": 0.4, "share_high": 0.3}, "serious"),
         ("risk_of_bias", {"share_not_judged": 0, "share_low": 0.4, "share_high": 0.6},
          "very serious"),
-        ("inconsistency", {"k": 1}, "no concern"),
+        ("inconsistency", {"k": 1}, None),
         ("inconsistency", {"k": 4, "q_p_value": 0.1, "i2": 0.6, "pi_low": -1, "pi_high": 1},
          "no concern"),
         ("inconsistency", {"k": 4, "q_p_value": 0.09, "i2": 0.6, "pi_low": -1, "pi_high": 1},
@@ -132,12 +133,16 @@ def test_a_judgement_replaces_the_rule_and_concerns_add_up(
         ("indirectness", {"share_of_people": 1, "share_of_treatment": 1}, "no concern"),
         ("indirectness", {"share_of_people": 0, "share_of_treatment": 1}, "serious"),
         ("indirectness", {"share_of_people": 0, "share_of_treatment": 0}, "very serious"),
-        ("imprecision", {"ci_includes": [], "ci_low": 1, "ci_high": 2}, "no concern"),
+        ("indirectness", {"directness": "context", "share_of_people": 0,
+                          "share_of_treatment": 0}, "no concern"),
+        ("imprecision", {"ci_includes": [], "ci_low": 1, "ci_high": 2}, None),
+        ("imprecision", {"ci_includes": [], "ci_low": 1, "ci_high": 2,
+                         "information_size_reached": True}, "no concern"),
         ("imprecision", {"ci_includes": ["no effect"], "ci_low": -1, "ci_high": 2}, "serious"),
         ("imprecision", {"ci_includes": ["no effect"], "ci_low": -1, "ci_high": 2,
                          "information_size_reached": False}, "very serious"),
         ("publication_bias", {"k": 3, "trials_without_usable_result": 1, "egger_p_value": None},
-         "no concern"),
+         None),
         ("publication_bias", {"k": 3, "trials_without_usable_result": 3, "egger_p_value": None},
          "serious"),
         ("publication_bias", {"k": 12, "trials_without_usable_result": 0, "egger_p_value": 0.09},
@@ -394,3 +399,22 @@ def test_uncontrolled_trials_start_at_low(tmp_path: Path) -> None:
     rows[0]["design"] = "controlled_nonrandomised"
     found = certainty(spec_of(tmp_path), result, rows, [])
     assert found["assessments"][0]["rating"]["starts_at"] == "low"
+
+
+def test_a_domain_that_nobody_judged_bounds_the_rating_with_its_reason() -> None:
+    fine = ["no concern"] * 5
+    found = rate([None] * 5, [None, *fine[1:]], randomised=True)
+    assert found["level"] == "low"
+    assert found["words"].endswith("low; at most low while risk of bias not judged")
+    assert rate([None] * 5, [*fine[:4], None], randomised=True)["level"] == "moderate"
+    assert rate([None] * 5, fine, randomised=True)["level"] == "high"
+
+
+def test_a_project_that_names_no_people_is_not_said_to_ask_about_others(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    nobody = spec.project.directness.model_copy(update={"diagnosis": (), "intervention": ()})
+    spec = spec.within(spec.project.model_copy(update={"directness": nobody}))
+    spec = spec.model_copy(update={"directness": "direct"})
+    found, words = indirectness_facts(spec, [row(diagnosis="other")])
+    assert RULE["indirectness"](found)[0] == "no concern"
+    assert "does not name the people" in words[0] and "0%" not in words[0]

@@ -51,7 +51,7 @@ from ketameta.formatting import (
     published,
 )
 from ketameta.measures import DATASET, ROB_DOMAINS, ROB_SUMMARY, Measure
-from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
+from ketameta.models.policy import FREQUENTIST_FROM, MIN_STUDIES_SMALL_STUDY
 from ketameta.models.power import (
     ALPHA,
     POWER,
@@ -263,8 +263,20 @@ def regions(spec: AnalysisSpec, low: float | None, high: float | None) -> list[s
 def indirectness_facts(spec: AnalysisSpec, rows: Rows) -> tuple[IndirectnessFacts, list[str]]:
     """Return how near people and treatment are to those that the project asks about."""
     direct = spec.project.directness
-    people = [row["diagnosis"] in direct.diagnosis for row in rows]
-    given = [set(str(row["intervention"]).split(" / ")) <= {*direct.intervention} for row in rows]
+    # Where the project names nobody and nothing, what the analysis declares is all that is known.
+    as_declared = ("direct", "related"), ("direct", "indirect")
+    people = [
+        row["diagnosis"] in direct.diagnosis
+        if direct.diagnosis
+        else spec.directness in as_declared[0]
+        for row in rows
+    ]
+    given = [
+        set(str(row["intervention"]).split(" / ")) <= {*direct.intervention}
+        if direct.intervention
+        else spec.directness in as_declared[1]
+        for row in rows
+    ]
     words = spec.project.words_of
     found: IndirectnessFacts = {
         "directness": spec.directness,
@@ -277,10 +289,14 @@ def indirectness_facts(spec: AnalysisSpec, rows: Rows) -> tuple[IndirectnessFact
 
 
 def _indirectness_words(found: IndirectnessFacts, direct: Directness) -> list[str]:
+    people = f"{format_percent(found['share_of_people'])} of the weight is from {direct.people}"
+    given = f"{format_percent(found['share_of_treatment'])} from trials of {direct.treatment}"
+    if not direct.diagnosis:
+        people = "the project does not name the people that it asks about"
+    if not direct.intervention:
+        given = "the project does not name the treatment that it asks about"
     return [
-        f"Declared as {direct.tag(found['directness'])} on {direct.topic}: "
-        f"{format_percent(found['share_of_people'])} of the weight is from {direct.people}, "
-        f"{format_percent(found['share_of_treatment'])} from trials of {direct.treatment}.",
+        f"Declared as {direct.tag(found['directness'])} on {direct.topic}: {people}, {given}.",
         f"People: {', '.join(found['diagnoses'])}. Measured: {', '.join(found['outcomes'])}.",
     ]
 
@@ -573,7 +589,8 @@ def rate(judged: Sequence[str | None], ruled: Sequence[str | None], *, randomise
     Notes
     -----
     Each serious concern lowers certainty by one level, each very serious one by two, not below very
-    low. Reasons to rate up are not considered.
+    low. What nobody could judge may be a concern: risk of bias that is not judged leaves at most
+    low, another domain at most moderate. Reasons to rate up are not considered.
     """
     start = "high" if randomised else "low"
     levels = [one or other for one, other in zip(judged, ruled, strict=True)]
@@ -581,12 +598,15 @@ def rate(judged: Sequence[str | None], ruled: Sequence[str | None], *, randomise
         max(0, RATINGS.index(start) - sum(CONCERNS[item] for item in levels if item is not None))
     ]
     awaiting = sum(item is None for item in judged)
+    silent = [code for code, item in zip(DOMAINS, levels, strict=True) if item is None]
+    most = min((_MOST[code] for code in silent), key=RATINGS.index, default="high")
+    capped = RATINGS.index(level) > RATINGS.index(most)
+    level = most if capped else level
     words = level
     if awaiting:
-        silent = [
-            LABELS[code].lower() for code, item in zip(DOMAINS, levels, strict=True) if item is None
-        ]
-        unjudged = f"; {_listed(silent)} not judged" if silent else ""
+        bound = f"at most {most} while " if capped else ""
+        listed = _listed([LABELS[code].lower() for code in silent])
+        unjudged = f"; {bound}{listed} not judged" if silent else ""
         words = f"provisional rating by rule: {level}{unjudged}"
     return {
         "level": level,
@@ -614,22 +634,26 @@ def _bias_rule(found: BiasFacts) -> tuple[str | None, str]:
     return ("no concern" if low >= _MOSTLY and high < _PARTLY else "serious"), reason
 
 
-def _inconsistency_rule(found: InconsistencyFacts) -> tuple[str, str]:
+def _inconsistency_rule(found: InconsistencyFacts) -> tuple[str | None, str]:
     if found["k"] < 2:
-        return "no concern", "one trial has nothing to differ from"
+        return None, "one trial has nothing to differ from"
     p, i2 = found["q_p_value"], found["i2"] or 0.0
     if p is None or p >= DIFFERS_BELOW or i2 < _MOSTLY:
-        reason = f"I² is {format_percent(i2)}, Q test {format_p(p)}"
-        return "no concern", f"trials do not differ much more than chance explains ({reason})"
+        few = "; few trials, so that the test finds little" if found["k"] < FREQUENTIST_FROM else ""
+        reason = f"I² is {format_percent(i2)}, Q test {format_p(p)}, limit {DIFFERS_BELOW:.2f}{few}"
+        return "no concern", f"no difference beyond chance was shown that is large ({reason})"
     low, high = found["pi_low"], found["pi_high"]
     both = low is not None and high is not None and low < 0 < high
-    reason = f"trials differ more than chance explains (I² {format_percent(i2)}, {format_p(p)})"
+    limit = f"{format_p(p)}, limit {DIFFERS_BELOW:.2f}"
+    reason = f"trials differ more than chance explains (I² {format_percent(i2)}, {limit})"
     if both and i2 >= _CONSIDERABLE:
         return "very serious", f"{reason}, and a new one may show either direction"
     return "serious", reason
 
 
 def _indirectness_rule(found: IndirectnessFacts) -> tuple[str, str]:
+    if found.get("directness") == "context":
+        return "no concern", "context, rated on its own question"
     other = [
         name
         for name, share in (
@@ -643,7 +667,7 @@ def _indirectness_rule(found: IndirectnessFacts) -> tuple[str, str]:
     return level, f"mostly other {' and other '.join(other)}" if other else asked
 
 
-def _imprecision_rule(found: ImprecisionFacts) -> tuple[str, str]:
+def _imprecision_rule(found: ImprecisionFacts) -> tuple[str | None, str]:
     reasons = []
     if "no effect" in found.get("ci_includes", ()):
         reasons.append("the interval includes no effect")
@@ -651,21 +675,27 @@ def _imprecision_rule(found: ImprecisionFacts) -> tuple[str, str]:
         reasons.append("the interval has no bound on one side")
     if found.get("information_size_reached") is False:
         reasons.append("fewer people than the optimal information size")
+    if not reasons and "information_size_reached" not in found:
+        return None, "the interval excludes no effect; the people needed are not known"
     level = ("no concern", "serious", "very serious")[min(len(reasons), 2)]
     return level, " and ".join(reasons) or "the interval excludes no effect"
 
 
-def _publication_rule(found: PublicationFacts) -> tuple[str, str]:
+def _publication_rule(found: PublicationFacts) -> tuple[str | None, str]:
     silent, p = found["trials_without_usable_result"], found["egger_p_value"]
     if silent and silent >= found["k"]:
-        return "serious", "as many trials measured it without a usable result as with one"
+        without = plural(silent, "trial")
+        with_one = format_count(found["k"])
+        return "serious", f"{without} measured it without a usable result, {with_one} with one"
     if p is not None and p < DIFFERS_BELOW:
         return "serious", f"small trials show other effects than large ones ({format_p(p)})"
     if found["k"] < MIN_STUDIES_SMALL_STUDY:
-        return "no concern", "not lowered; too few trials to test for it"
+        return None, f"too few trials to test for it ({format_count(found['k'])})"
     return "no concern", "no sign of small-study effects"
 
 
+#: The highest rating while a domain is not judged.
+_MOST = dict.fromkeys(DOMAINS, "moderate") | {"risk_of_bias": "low"}
 #: Shares of the weight, and of I-squared, at which the rule sees a part, most, or a lot.
 _PARTLY, _MOSTLY, _CONSIDERABLE = 0.25, 0.5, 0.75
 #: How each domain is rated where nobody judges: level and reason, from its facts.

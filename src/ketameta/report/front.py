@@ -399,7 +399,11 @@ def certainty_words(result: Mapping[str, Any]) -> tuple[str, str]:
         if (judged := domain["judgement"] or domain["by_rule"])["level"] not in ("no concern", None)
     ]
     rating = found[0]["rating"]
-    silent = ["risk of bias not judged"] if "not judged" in rating["words"] else []
+    silent = [
+        f"{domain['label'].lower()} not judged"
+        for domain in found[0]["domains"]
+        if domain["judgement"] is None and domain["by_rule"]["level"] is None
+    ]
     whose = "provisional, by rule" if rating["provisional"] else "as judged"
     return f"{rating['level']} ({whose})", "; ".join([*lowered, *silent])
 
