@@ -12,7 +12,8 @@ from ketameta.errors import ReportError
 from ketameta.evidence import load_project
 from ketameta.paths import project_paths
 from ketameta.report import texts_of
-from ketameta.report.prose import TEXTS
+from ketameta.report.companion_tables import excess_words
+from ketameta.report.prose import TEXTS, excess_of, fading
 
 RESULTS: dict[str, Any] = {
     "caffeine": {"k": 3, "name": "caffeine", "headline": {"side": "unclear", "absolute": None}}
@@ -58,3 +59,24 @@ def test_a_project_without_texts_says_nothing_of_another_topic(tmp_path: Path) -
     assert "No " not in " ".join(none("plain_summary")[0][1])
     words = " ".join(s for name in TEXTS for _, said in text(name) for s in said).lower()
     assert not any(term.name.lower() in words for term in PROJECT.glossary)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(-0.4, 0.9, "not clear"), (0.2, 0.9, "is smaller later"), (-0.9, -0.2, "is larger later")],
+)
+def test_whether_an_effect_fades_is_said_from_the_change(
+    low: float, high: float, said: str
+) -> None:
+    found = {"withheld": "", "changes": [{"ci_low": low, "ci_high": high}]}
+    assert said in fading({"over_time": found}, {"headline": {"estimate": -0.7}})
+
+
+@pytest.mark.parametrize(("p_value", "more"), [(0.002, True), (0.3, False)])
+def test_more_than_chance_is_said_only_where_the_test_says_so(p_value: float, more: bool) -> None:
+    test = {"withheld": "", "observed": 32, "expected": 26.8, "p_value": p_value, "alpha": 0.05}
+    result = {"k": 32, "small_study": {"withheld": "", "excess": test}}
+    assert excess_of(result) == more
+    assert ("not more than chance allows" in excess_words(result)) != more
+    untested = {"k": 3, "small_study": {"withheld": "3 trials"}}
+    assert not excess_of(untested) and excess_words(untested) == ""

@@ -357,10 +357,21 @@ class Selection(Tried):
     lrt: NotRequired[Number]
 
 
+class Excess(TypedDict):
+    """Significant trials against those that their power would give, or why there is no test."""
+
+    withheld: str
+    observed: NotRequired[int]
+    expected: NotRequired[float]
+    p_value: NotRequired[float]
+    alpha: NotRequired[float]
+
+
 class SmallStudy(TypedDict):
     """What small-study methods say, or why they are withheld."""
 
     withheld: str
+    excess: NotRequired[Excess]
     egger: NotRequired[Egger]
     trim_and_fill: NotRequired[TrimAndFill]
     selection: NotRequired[Selection]

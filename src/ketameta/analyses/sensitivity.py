@@ -34,6 +34,7 @@ from ketameta.models.results import plain
 from ketameta.models.small_study.adjusted import pet_peese, trim_and_fill
 from ketameta.models.small_study.asymmetry import egger_test
 from ketameta.models.small_study.selection_model import selection_model
+from ketameta.models.small_study.significance import excess_significance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -335,7 +336,8 @@ def small_study_of(fit: RandomEffects, rows: list[StudyRow]) -> SmallStudy:
     Returns
     -------
     dict
-        ``withheld``, the reason below ten trials (empty otherwise); ``egger`` (regression test with
+        ``withheld``, the reason below ten trials (empty otherwise); ``excess`` (test of excess
+        significance), ``egger`` (regression test with
         the standard error, of standardised differences without the effect in it), ``trim_and_fill``
         (L0), ``pet_peese`` and ``selection`` (step function at one-sided p = 0.025, global
         maximum), each with its fields or its own ``withheld``.
@@ -352,6 +354,7 @@ def small_study_of(fit: RandomEffects, rows: list[StudyRow]) -> SmallStudy:
     sizes = [(one or 0) + (two or 0) for one, two in counts] if known else None
     return {
         "withheld": "",
+        "excess": _tried(lambda: excess_significance(fit), _EXCESS),
         "egger": _tried(lambda: egger_test(fit, sample_sizes=sizes), _EGGER),
         "trim_and_fill": _tried(lambda: trim_and_fill(fit), _TRIM),
         "selection": _selection(_tried(lambda: selection_model(fit), _SELECTION)),
@@ -363,6 +366,7 @@ def small_study_of(fit: RandomEffects, rows: list[StudyRow]) -> SmallStudy:
 
 _EGGER = ("predictor", "statistic", "df", "p_value", "slope", "slope_se", "limit_estimate",
           "limit_ci_low", "limit_ci_high")  # fmt: skip
+_EXCESS = ("observed", "expected", "p_value", "alpha")
 _PET_PEESE = ("pet", "peese", "chosen", "alpha")
 _TRIM = ("side", "missing", "estimate", "ci_low", "ci_high", "filled_estimates", "filled_variances")
 _SELECTION = ("steps", "alternative", "estimate", "se", "ci_low", "ci_high", "tau2",

@@ -224,11 +224,13 @@ class KnownHarm(Table):
     """A harm known from labels or other designs, which no eligible trial lets us count.
 
     ``facts`` are words of ``harm_facts.csv`` that it rests on, ``question`` the page that shows
-    them. One that is not ``listed`` stands on that page only.
+    them. One that is not ``listed`` stands on that page only; nor is one listed as not counted
+    when one of its ``analyses`` has a trial.
     """
 
     words: NeededText = ""
     facts: Words = ()
+    analyses: Words = ()
     question: Text = ""
     listed: Flag = True
 
@@ -492,6 +494,8 @@ def analysis_problems(project: Project, analyses: Sequence[str]) -> list[str]:
         names = (*card.analyses, *(item.analysis for item in card.icon))
         named += [(f"front.card {card.title!r}", name) for name in names]
     named += [("front.finding", item.analysis) for item in project.front.finding]
+    for harm in project.harms.known:
+        named += [(f"harms.known {harm.words!r}", name) for name in harm.analyses]
     for page in project.question:
         named += [(f"question {page.key}", name) for name in page.analyses]
     return [

@@ -11,7 +11,13 @@ from typing import Any
 from ketameta.analyses.dose_response import dose_label
 from ketameta.analyses.network import treatment_label
 from ketameta.analyses.run import group_label
-from ketameta.analyses.sentences import agreement_words, interval_words, words_of, written
+from ketameta.analyses.sentences import (
+    DIFFERS_BELOW,
+    agreement_words,
+    interval_words,
+    words_of,
+    written,
+)
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import format_count, format_number, format_p, format_percent, plural
 from ketameta.measures import Measure
@@ -215,6 +221,24 @@ _SMALL_STUDY_NAMES = {
 }
 
 
+def excess_words(result: Mapping[str, Any]) -> str:
+    """Return what the test of excess significance says; empty where there is none."""
+    found = (result["small_study"] or {}).get("excess", {"withheld": "not tested"})
+    if found["withheld"]:
+        return ""
+    more = found["p_value"] < DIFFERS_BELOW
+    meaning = (
+        "more than chance allows, so that the average may be too large"
+        if more
+        else "not more than chance allows"
+    )
+    return (
+        f"{plural(found['observed'], 'trial')} of {format_count(result['k'])} have p below "
+        f"{found['alpha']:g}, where {format_number(found['expected'], 1)} are expected if their "
+        f"mean is true ({format_p(found['p_value'])}): {meaning}."
+    )
+
+
 def small_study_words(result: Mapping[str, Any]) -> list[str]:
     """Return what small-study methods say, one sentence each, or why they are withheld."""
     found = result["small_study"]
@@ -224,7 +248,7 @@ def small_study_words(result: Mapping[str, Any]) -> list[str]:
         return [f"Small-study methods are withheld: {found['withheld']}"]
     measure = Measure(result["measure"])
     egger, trim, pet = found["egger"], found["trim_and_fill"], found["pet_peese"]
-    words = []
+    words = [excess_words(result)] if excess_words(result) else []
     if not egger["withheld"]:
         free = egger["predictor"] == "null_se"
         on = " on the standard error without the effect in it" if free else ""

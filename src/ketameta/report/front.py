@@ -246,7 +246,13 @@ def cards_of(project: Project, results: Results, text: Callable[[str], Parts]) -
     cards = []
     for card in project.front.card:
         drawn = [icons_of(results[i.analysis], i.words) for i in card.icon if i.analysis in results]
-        known = [i.words for i in project.harms.known if i.listed and card.kind == "harm"]
+        known = [
+            item.words
+            for item in project.harms.known
+            if item.listed
+            and card.kind == "harm"
+            and not any(results[name]["k"] for name in item.analyses if name in results)
+        ]
         cards.append(
             CardView(
                 card.kind,
@@ -288,7 +294,7 @@ def finding_table(project: Project, results: Results) -> Table:
         rows.append(
             (
                 Cell(item.words, setting_words(result), str(result["name"])),
-                Cell(plural(result["k"], "trial"), f"{people} people") if result["k"] else "none",
+                Cell(_sources(result), f"{people} people") if result["k"] else "none",
                 Cell(*effect_words(result)),
                 absolute_words(result),
                 Cell(*certainty_words(result)),
@@ -299,6 +305,11 @@ def finding_table(project: Project, results: Results) -> Table:
         ("In absolute numbers", "wide"), ("Certainty", "wide"),
     )  # fmt: skip
     return Table.of("What was found, for clinicians", head, rows)
+
+
+def _sources(result: Mapping[str, Any]) -> str:
+    """Return how many trials there are; a pooled report is no trial."""
+    return str(result["headline"].get("sources") or plural(result["k"], "trial"))
 
 
 def setting_words(result: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 
-from ketameta.analyses.sentences import nothing_found
+from ketameta.analyses.sentences import nothing_found, over_time_sentences
 from ketameta.errors import ReportError
 from ketameta.evidence.project import NOTHING_DECLARED, GlossaryTerm, Project
 from ketameta.evidence.tables import is_link
@@ -188,6 +188,9 @@ def texts_of(
         "told": told,
         "significant": significant,
         "small_study": small_study_words,
+        "excess": excess_of,
+        "fading": fading,
+        "times": over_time_sentences,
         "slopes": lambda result: [
             *slope_words(result, project).values(),
             *(
@@ -244,6 +247,30 @@ def _parts(text: str) -> Parts:
 def sentences_in(parts: Parts) -> list[str]:
     """Return the sentences of a text, without its headings."""
     return [sentence for _, sentences in parts for sentence in sentences]
+
+
+def excess_of(result: Mapping[str, Any]) -> bool:
+    """Return whether the test of excess significance finds more trials than their power gives."""
+    found = (result["small_study"] or {}).get("excess", {"withheld": "not tested"})
+    return not found["withheld"] and found["p_value"] < DIFFER
+
+
+def fading(over_time: Mapping[str, Any], early: Mapping[str, Any]) -> str:
+    """Return whether the difference from control fades, from the change between first and last.
+
+    Parameters
+    ----------
+    over_time, early : mapping
+        The model of the effect over time, and the result at its first time.
+    """
+    found, start = over_time["over_time"], early["headline"]["estimate"]
+    if not start or found is None or found["withheld"] or not found["changes"]:
+        return ""
+    last = found["changes"][-1]
+    if None in (last["ci_low"], last["ci_high"]) or last["ci_low"] <= 0 <= last["ci_high"]:
+        return "Whether the difference from control is smaller later is not clear."
+    word = "smaller" if last["ci_low"] * start < 0 else "larger"
+    return f"The difference from control is {word} later."
 
 
 def significant(result: Mapping[str, Any]) -> int:

@@ -685,8 +685,8 @@ def _check_intervals(counts: Floats, bounds: Floats) -> None:
     edges = [0.0, *bounds.tolist(), 1.0]
     listed = ", ".join(f"{edges[j]:g} to {edges[j + 1]:g}" for j in empty.tolist())
     raise NotEstimableError(
-        f"no study has a one-sided p-value in {listed}, so that its chance of being seen cannot be"
-        f" estimated; studies per interval: {[int(count) for count in counts]}. Choose other steps"
+        f"no study has a one-sided p-value in {listed}, so that the chance of such a study to be"
+        " seen cannot be estimated with these steps"
     )
 
 
