@@ -219,7 +219,7 @@ def test_unticking_a_trial_marks_the_numbers_as_a_selection(opened: Any, address
     assert banner.inner_text() == "Your selection, not the published result."
     assert page.locator(f"{BOX} dl.numbers").inner_text() != before
     assert "Your selection" in page.locator(f"{BOX} svg").get_attribute("aria-label")
-    page.get_by_role("button", name="Back to the published result").locator("visible=true").click()
+    page.get_by_role("button", name="Back to the published choices").locator("visible=true").click()
     assert page.locator(f"{BOX} dl.numbers").inner_text() == before
     assert page.errors == []
     page.context.close()

@@ -94,6 +94,7 @@ def result_document(result: Result, pictures: Sequence[Picture] = ()) -> list[Bl
         Paragraph(result["question"]),
         Paragraph(" ".join(result["sentences"]), strong=True),
         *pictures,
+        *_led_by_another(result),
         *_groups(result),
     ]
     for title, items in (
@@ -119,6 +120,21 @@ def result_document(result: Result, pictures: Sequence[Picture] = ()) -> list[Bl
     return blocks
 
 
+def _led_by_another(result: Result) -> Iterator[Block]:
+    """Say it where the headline is another ratio than the tables below it."""
+    led = {
+        str(part["headline"]["measure"])
+        for part in (result, *result["groups"])
+        if part["headline"] is not None and part["headline"]["method"]
+    } - {str(result["measure"])}
+    for code in sorted(led):
+        yield Paragraph(
+            f"The result above is an {Measure(code).label.lower()}, because events are few. The "
+            f"tables below give the {Measure(result['measure']).label.lower()} of each trial and, "
+            "beside the result, what the usual random-effects model makes of them."
+        )
+
+
 def _groups(result: Result) -> Iterator[Block]:
     measure = Measure(result["measure"])
     columns = ("Trial", "People", result["measure_label"], _interval_name(result), "Weight")
@@ -134,7 +150,10 @@ def _groups(result: Result) -> Iterator[Block]:
         ]
         if group["pooled"] is not None and len(rows) > 1:
             pooled = _effect(group["pooled"], measure)
-            rows.append((plural(group["pooled"]["k"], "trial"), "", *pooled, ""))
+            name, led = plural(group["pooled"]["k"], "trial"), group["headline"]
+            if led is not None and led["rule"]["code"] != "several_trials":
+                name += ", usual model beside the result"
+            rows.append((name, "", *pooled, ""))
         if rows:
             title = group["label"] or "Trials"
             yield Heading(title)

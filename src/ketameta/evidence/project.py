@@ -60,6 +60,7 @@ class About(Table):
     protocol: Text = NOT_REGISTERED
     contact: Text = NOT_STATED
     repository: Text = ""
+    licence: Text = ""
     keywords: Words = ()
 
 

@@ -35,6 +35,9 @@ class Harm:
     baseline: float | None = None
     ratio: Estimate | None = None
     difference: Estimate | None = None
+    #: Whether the ratio was made of an odds ratio, and whether its interval is credible.
+    converted: bool = False
+    credible: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ def plot(data: Harms, *, ax: Axes | None = None, title: str | None = None) -> Ax
     axes = axes_of(data, room)
     starts = {"ratio": left, "difference": left + room + _WORDS + 2 * _GAP}
     interval = data.scale.interval_words
+    if any(row.credible for row in data.rows):
+        interval = interval.replace("CI", "interval")
     heads = [
         (MARGIN + 2.0, "left", ("Harm", "")),
         (MARGIN + _NAME + _COUNT, "right", ("Trials", "People")),
@@ -175,7 +180,9 @@ def _panel(
                     color=fill, gid=f"{panel}_marker")  # fmt: skip
         else:
             ends.append((axis.cut(shown), middle, axis.side(shown)))
-        _two_lines(pen, f"{panel}_words", x, middle, written(value, panel))
+        estimate, limits = written(value, panel)
+        mark = "*" if row.converted and panel == "ratio" else ""
+        _two_lines(pen, f"{panel}_words", x, middle, (estimate + mark, limits))
     arrows(ax, dict.fromkeys(ends), "x")
     if all(data.scale.favours):
         null = start + axis.share(scale.no_effect) * room
@@ -185,10 +192,16 @@ def _panel(
 
 
 def _legend(data: Harms) -> str:
-    words = f"Square: pooled estimate; line: {data.scale.interval_words}; arrow: the interval goes"
-    words += " on."
+    kind = "interval" if any(row.credible for row in data.rows) else "CI"
+    interval = data.scale.interval_words.replace("CI", kind)
+    words = f"Square: pooled estimate; line: {interval}; arrow: the interval goes on."
     if any(row.k == 1 for row in data.rows):
         words += " Open square: one trial, as it is."
+    if any(row.converted for row in data.rows):
+        words += " *: the model gives an odds ratio; shown is the risk ratio it makes of the risk"
+        words += " on control."
+    if any(row.credible for row in data.rows):
+        words += " Intervals are credible intervals where a Bayesian model leads."
     words += " On control: events over people of all control arms. More people per 1,000: what the"
     words += " ratio makes of the risk on control."
     return words
@@ -202,7 +215,9 @@ def describe(data: Harms) -> str:
             continue
         estimate, limits = written(row.ratio, "ratio")
         words = f"{row.label}: {plural(row.k, 'trial')}, risk ratio {estimate}"
-        words += f" ({data.scale.interval_words} {limits})"
+        kind = "credible interval" if row.credible else "CI"
+        words += f" ({data.scale.interval_words.replace('CI', kind)} {limits}"
+        words += ", made of an odds ratio at the risk on control)" if row.converted else ")"
         if row.difference is not None:
             more, span = written(row.difference, "difference")
             words += f", {more} more per 1,000 ({span})"

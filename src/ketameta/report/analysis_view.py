@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ketameta.analyses.policy import bounds_words
 from ketameta.analyses.sentences import agreement_words, interval_words, measure_words, written
 from ketameta.analyses.spec import numbers_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
@@ -18,8 +19,8 @@ from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths
 from ketameta.report import companion_tables as beside
 from ketameta.report.companion_tables import shown
-from ketameta.report.estimates import network_cards, pooled_card, r_blocks
-from ketameta.report.plots import Plot, plots_of
+from ketameta.report.estimates import network_cards, pooled_card, r_blocks, r_numbers
+from ketameta.report.plots import COUNTS, Plot, led_scale, plots_of
 from ketameta.report.provenance import Provenance, row_hash
 from ketameta.report.tables import Cell, Table
 
@@ -118,6 +119,9 @@ def analysis_view(
     cards = _traced_rows(result, measure, provenance, references) if traced else []
     return {
         **result,
+        "status_words": STATUS_WORDS[result["status"]],
+        "led_otherwise": led_otherwise(result["headline"]),
+        "drawn_as": led_scale(result).label,
         "tag": provenance.project.directness.tag(result["directness"]),
         # Without a trial the first sentence says everything.
         "caveats": result["caveats"] if result["k"] else [],
@@ -229,13 +233,108 @@ def _pooled_cards(
     result: Mapping[str, Any], independent: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return how each pooled number of a result is made."""
-    pools = [("All trials", independent, result["pooled"])]
-    pools += [(str(group["label"]), group["rows"], group["pooled"]) for group in result["groups"]]
-    return [
-        pooled_card(label, rows, pooled, is_ratio=result["is_ratio"])
-        for label, rows, pooled in pools
-        if pooled is not None
+    pools = [("All trials", independent, result["pooled"], result["headline"])]
+    pools += [
+        (str(group["label"]), group["rows"], group["pooled"], group["headline"])
+        for group in result["groups"]
     ]
+    cards: list[dict[str, Any]] = []
+    for label, rows, pooled, headline in pools:
+        if led_otherwise(headline):
+            cards.append(headline_card(label, rows, headline))
+        if pooled is not None:
+            name = f"Beside it, the usual model: {label}" if led_otherwise(headline) else label
+            cards.append(pooled_card(name, rows, pooled, is_ratio=result["is_ratio"]))
+    return cards
+
+
+#: When a question was written down, by its status.
+STATUS_WORDS = {
+    "declared": "question written down before its result was computed",
+    "post hoc": "question written down after results were known",
+}
+
+
+def led_otherwise(headline: Mapping[str, Any] | None) -> bool:
+    """Return whether another model than the usual one leads, so that its number is not shown."""
+    if headline is None or not headline["method"]:
+        return False
+    return headline["rule"]["code"] not in ("single_trial", "several_trials")
+
+
+def headline_card(
+    label: str, rows: Sequence[Mapping[str, Any]], headline: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return how a headline that is no weighted mean is made: its inputs, and lines that repeat it.
+
+    Parameters
+    ----------
+    label : str
+    rows : sequence of mapping
+        One per trial: ``estimate, variance``, and its counts where there are any.
+    headline : mapping
+        As stored in the result.
+
+    Returns
+    -------
+    dict
+        ``label, rule, value``; ``python_line``; ``r_line`` and ``r_note``, empty where R has no
+        function for it. The line of Python is empty where several comparisons of one trial are
+        joined, because counts cannot be joined.
+    """
+    level = "" if headline["level"] == 0.95 else f", level={headline['level']:g}"
+    counts = [_counts_of(row) for row in rows]
+    counted = all(counts) and headline["rule"]["code"].endswith(COUNTS) and not headline["weights"]
+    e1, n1, e2, n2 = (list(column) for column in zip(*counts, strict=True)) if counted else [()] * 4
+    given = f"{e1}, {n1}, {e2}, {n2}"
+    prior = f"ketameta.HalfNormal({headline['prior_scale']})"
+    python = r_line = r_note = ""
+    if headline["interval"] == "credible" and counted:
+        python = f"ketameta.bayes_event_counts({given}, {prior}{level})"
+    elif headline["interval"] == "credible" and headline["weights"]:
+        y, v = ([row[name] for row in rows] for name in ("estimate", "variance"))
+        python = f"ketameta.bayes_random_effects({y}, {v}, {prior}{level})"
+        if not level:
+            r_line = (
+                f"bayesmeta::bayesmeta(y={r_numbers(y)}, sigma=sqrt({r_numbers(v)}), "
+                'interval.type="central", tau.prior=function(t) '
+                f"bayesmeta::dhalfnormal(t, scale={headline['prior_scale']}))"
+            )
+            r_note = "It computes on a coarser grid: the third decimal may differ."
+    elif headline["interval"] == "exact" and counted:
+        cells = [e1[0], n1[0] - e1[0], e2[0], n2[0] - e2[0]]
+        share = "" if not level else f", conf.level={headline['level']:g}"
+        r_line = f"fisher.test(matrix({r_numbers(cells)}, 2){share})"
+    elif headline["interval"] == "confidence" and counted:
+        python = f"ketameta.binomial_normal({given}{level})"
+        r_line = (
+            f'metafor::rma.glmm(measure="OR", ai={r_numbers(e1)}, n1i={r_numbers(n1)}, '
+            f'ci={r_numbers(e2)}, n2i={r_numbers(n2)}, model="CM.EL")'
+        )
+        r_note = "Its search stops earlier: the fourth digit may differ."
+    return {
+        "kind": "headline",
+        "label": label,
+        "rule": headline["rule"]["sentence"],
+        "value": f"{headline['method']}: {_led_words(headline)}",
+        "is_ratio": headline["is_ratio"],
+        "python_line": python,
+        "r_line": r_line,
+        "r_note": r_note,
+    }
+
+
+def _led_words(headline: Mapping[str, Any]) -> str:
+    """Return measure, estimate and interval of a headline."""
+    measure = Measure(headline["measure"])
+    if None in (headline["estimate"], headline["ci_low"], headline["ci_high"]):
+        return bounds_words(headline["ci_low"], headline["ci_high"], measure)
+    return f"{headline['effect']} {shown(headline, measure)}"
+
+
+def _counts_of(row: Mapping[str, Any]) -> list[float]:
+    values = row.get("counts") or [row.get(name) for name in _COUNTS]
+    return [] if any(value is None for value in values) else [float(value) for value in values]
 
 
 def plot_view(paths: ProjectPaths, plot: Plot) -> dict[str, Any]:
@@ -276,7 +375,12 @@ def _numbers(result: dict[str, Any], measure: Measure) -> list[tuple[str, str]]:
     if pooled is None:
         return numbers
     if pooled["tau2"] is not None:
-        numbers.append((f"Random effects by {pooled['tau2_method']}", shown(pooled, measure)))
+        words = f"Random effects by {pooled['tau2_method']}"
+        if led_otherwise(led):
+            words = (
+                f"Beside it: {measure_words(measure)}, random effects by {pooled['tau2_method']}"
+            )
+        numbers.append((words, shown(pooled, measure)))
         numbers.append(("Between-trial variance (tau²)", _tau2(pooled)))
         numbers.append(("I²", f"{format_number(100 * pooled['i2'], 0)}%"))
         numbers.append(("Q", f"{format_number(pooled['q'])} on {pooled['q_df']} df"))
@@ -400,7 +504,14 @@ def engine_data(
         return made
 
     if result["pooled"] is not None and len(rows) > 1:
-        parts.append({"key": "", "label": "All trials", "rows": [short(row) for row in rows]})
+        parts.append(
+            {
+                "key": "",
+                "label": "All trials",
+                "led": _led_by_another(result["headline"]),
+                "rows": [short(row) for row in rows],
+            }
+        )
     for group in result["groups"]:
         if group["pooled"] is not None and len(group["rows"]) > 1:
             members = [
@@ -411,6 +522,7 @@ def engine_data(
                 {
                     "key": group["key"],
                     "label": group["label"],
+                    "led": _led_by_another(group["headline"]),
                     "rows": [short(row) for row in members],
                 }
             )
@@ -428,6 +540,13 @@ def engine_data(
         "favours": result["favours"],
         "parts": parts,
     }
+
+
+def _led_by_another(headline: Mapping[str, Any] | None) -> str:
+    """Return the published result where this calculator's model does not lead; else nothing."""
+    if headline is None or not led_otherwise(headline):
+        return ""
+    return f"{headline['method']}: {_led_words(headline)}"
 
 
 def _other_measure(result: Mapping[str, Any]) -> Measure | None:

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from ketameta.analyses.certainty import RATINGS, summary_of_findings
@@ -23,7 +24,7 @@ from ketameta.evidence.checks.search import flow_of
 from ketameta.evidence.project import NOT_STATED
 from ketameta.evidence.tables import is_link
 from ketameta.evidence.textfiles import decode, read_toml
-from ketameta.formatting import format_level, plural
+from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths
 from ketameta.plots.maps import Cell, EvidenceMap
 from ketameta.report import front, prose
@@ -224,7 +225,7 @@ def report_context(
     by_name = {result["name"]: result for result in results}
     search = _search(paths)
     living = _living(search)
-    text = prose.texts_of(paths, by_name, project, _named(search, living))
+    text = prose.texts_of(paths, by_name, project, _named(search, living, evidence))
     used = used_studies(results)
     studies = numbered_studies(evidence, results)
     references = {study["study_id"]: study["number"] for study in studies}
@@ -307,11 +308,7 @@ def report_context(
         "glossary": prose.glossary(project),
         "citation": _citation(paths),
         "level": results[0]["level"] if results else None,
-        "methods": [
-            words.format(level=format_level(results[0]["level"]) if results else "")
-            for words in prose.METHODS
-        ]
-        + prose.sentences_in(text("methods")),
+        "methods": prose.methods(results) + prose.sentences_in(text("methods")),
         "project": project,
         "study_columns": [known[name] for name in project.front.study_columns],
         "headline": by_name.get(project.project.headline),
@@ -325,12 +322,15 @@ def report_context(
     }
 
 
-def _named(search: Mapping[str, Any], living: Mapping[str, str]) -> dict[str, Any]:
-    """Return what texts may name besides results: the day of the search, and near misses."""
+def _named(
+    search: Mapping[str, Any], living: Mapping[str, str], evidence: Evidence
+) -> dict[str, Any]:
+    """Return what texts may name besides results: the day of the search, near misses, counts."""
     searched = living["searched"]
     day = datetime.date.fromisoformat(searched) if searched else None
     return {
         "near_misses": search["near_miss"],
+        "related_trials": partial(front.related_trials, evidence),
         "searched": f"{day.day} {day:%B %Y}" if day else "a day that is not stated",
     }
 

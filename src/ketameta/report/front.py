@@ -181,6 +181,7 @@ class Icons:
     treated: int
     sentence: str
     href: str
+    setting: str
     of: int = OF
 
     @property
@@ -237,6 +238,20 @@ def icons_of(result: Mapping[str, Any], words: str) -> Icons | None:
         round(scale * absolute["treated"]),
         absolute["sentence"],
         str(result["name"]),
+        compared_words(result),
+    )
+
+
+def compared_words(result: Mapping[str, Any]) -> str:
+    """Return what control means in a counted result, what all took, and on which day it counted."""
+    led = result["headline"]
+    found = {row["time_days"] for group in result["groups"] for row in group["rows"]}
+    known = found and None not in found
+    days = [format_number(day, 0) for day in (min(found), max(found))] if known else []
+    background = f"; taken besides: {led['background']}" if led["background"] else ""
+    when = " to ".join(dict.fromkeys(days))
+    return f"Control: {led['comparator']}{background}." + (
+        f" Counted by day {when}." if when else ""
     )
 
 
@@ -496,6 +511,17 @@ def map_cells(evidence: Evidence) -> dict[str, Any]:
         "columns": [column.label for column in shown.column],
         "cells": cells,
     }
+
+
+def related_trials(evidence: Evidence, domain: str) -> int:
+    """Return how many studies of the map gave a related treatment to the people asked about."""
+    measured, directness = _measured(evidence), evidence.project.directness
+    here = measured[
+        measured["diagnosis"].isin(directness.diagnosis)
+        & measured["intervention"].isin(directness.related)
+        & (measured["domain"] == domain)
+    ]
+    return len(_without_companions(here.drop_duplicates("study_id")))
 
 
 def _without_companions(here: pd.DataFrame) -> pd.DataFrame:

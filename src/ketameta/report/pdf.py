@@ -442,8 +442,8 @@ def _section(section: Mapping[str, Any]) -> dict[str, Any]:
             {
                 "name": item["name"],
                 "title": item["title"],
-                "tags": f"{item['directness']} evidence \u00b7 {item['status']} \u00b7 "
-                f"{item['measure_label']}",
+                "tags": f"{item['directness']} evidence \u00b7 {item['status_words']} \u00b7 "
+                f"{item['drawn_as']}",
                 "question": item["question"],
                 "sentences": " ".join(item["sentences"]),
                 "figures": [

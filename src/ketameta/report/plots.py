@@ -133,7 +133,7 @@ def forest_data(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) 
     codes = dict.fromkeys(code for row in rows for code in (row.get("risk_of_bias") or {}))
     forest = Forest(
         groups=groups,
-        scale=_led_scale(result),
+        scale=led_scale(result),
         pool=led_by(result["headline"], result["pooled"]),
         title=str(result.get("title") or result.get("name") or ""),
         subtitle=project.directness.subtitle(str(result.get("directness"))),
@@ -201,10 +201,10 @@ def _trial(row: Mapping[str, Any], mixed: bool) -> Trial:
 
 
 #: Endings of the rules under which the counts themselves are modelled.
-_COUNTS = ("_sparse", "_one_sided")
+COUNTS = ("_sparse", "_one_sided")
 
 
-def _led_scale(result: Mapping[str, Any]) -> Scale:
+def led_scale(result: Mapping[str, Any]) -> Scale:
     """Return the unit of what leads: an odds ratio where counts are sparse."""
     led = [result["headline"], *(g["headline"] for g in result["groups"] if g["headline"])]
     scale, measure = scale_of(result), Measure(led[-1]["measure"])
@@ -221,7 +221,7 @@ def _trials(
     Where that is the exact likelihood of counts, each trial has its exact interval and no weight.
     """
     trials = tuple(_trial(row, mixed) for row in group["rows"])
-    if headline["rule"]["code"].endswith(_COUNTS):
+    if headline["rule"]["code"].endswith(COUNTS):
         own = [item for item in headline["beside"] if item["code"] == "trial"] or [headline]
         return tuple(
             replace(trial, estimate=finite(item["estimate"]), low=finite(item["ci_low"]),
@@ -239,7 +239,7 @@ def led_by(headline: Mapping[str, Any] | None, pooled: Mapping[str, Any] | None)
     if headline is None or headline["estimate"] is None:
         return None
     found = dict(pooled or {})
-    sparse = headline["measure"] == "OR" and headline["rule"]["code"].endswith(_COUNTS)
+    sparse = headline["measure"] == "OR" and headline["rule"]["code"].endswith(COUNTS)
     spread = {} if sparse else {key: found.get(key) for key in ("i2", "q", "q_df", "q_p_value")}
     how: dict[str, Any] = {"model": "bayes"} if headline["interval"] == "credible" else {}
     if headline["rule"]["code"] == "several_trials":
@@ -533,12 +533,12 @@ def harms_summary(
 
 def _harm(result: Mapping[str, Any], shared: Sequence[str]) -> Harm:
     headline, events = result["headline"], result["events"]
-    more, ratio = headline["absolute"], None
+    more, ratio, converted = headline["absolute"], None, False
     if headline["estimate"] is not None:
         ratio = estimate_of(headline)
     if more is not None and headline["measure"] != "RR":  # at the risk that the row states
         risks = (more["treated"], more["treated_low"], more["treated_high"])
-        ratio = Estimate(*(math.log(risk / more["control"]) for risk in risks))
+        ratio, converted = Estimate(*(math.log(risk / more["control"]) for risk in risks)), True
     return Harm(
         next(
             (title.removesuffix(end) for end in shared if (title := result["title"]).endswith(end)),
@@ -551,6 +551,8 @@ def _harm(result: Mapping[str, Any], shared: Sequence[str]) -> Harm:
         None
         if more is None
         else Estimate(more["difference"], more["difference_low"], more["difference_high"]),
+        converted,
+        headline["interval"] == "credible",
     )
 
 

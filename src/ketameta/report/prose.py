@@ -6,7 +6,8 @@ Every number comes from a result; words follow from where an interval lies. No n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -15,11 +16,12 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 
+from ketameta.analyses.policy import LEADING_RULES
 from ketameta.analyses.sentences import nothing_found, over_time_sentences
 from ketameta.errors import ReportError
 from ketameta.evidence.project import NOTHING_DECLARED, GlossaryTerm, Project
 from ketameta.evidence.tables import is_link
-from ketameta.formatting import format_count, format_number, plural
+from ketameta.formatting import format_count, format_level, format_number, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report.analysis_view import slope_words
 from ketameta.report.companion_tables import small_study_words
@@ -40,8 +42,10 @@ _WORDS = (
 DIFFER = 0.1
 
 
-def count_words(count: int, one: str, many: str | None = None) -> str:
-    """Return ``two trials``: small numbers as words."""
+def count_words(count: int, one: str = "", many: str | None = None) -> str:
+    """Return ``two trials``: small numbers as words; the number alone where nothing is named."""
+    if not one:
+        return _WORDS[count] if count < len(_WORDS) else format_count(count)
     if count >= len(_WORDS):
         return plural(count, one, many)
     return f"{_WORDS[count]} {one if count == 1 else (many or one + 's')}"
@@ -133,8 +137,8 @@ def abstract(
         else f"{search['search']['kind']}.",
         f"{plural(counts['studies_extracted'], 'study', 'studies')} were extracted arm by arm; "
         f"{counts['studies_used']} enter {plural(counts['analyses'], 'declared analysis', 'declared analyses')}.",  # noqa: E501
-        "Effects are pooled in random-effects models (REML) with conservative Knapp\u2013Hartung "
-        "intervals; direct and indirect evidence are kept apart.",
+        *(words for words, _ in rules_fired(results.values(), estimated=True)),
+        "Direct and indirect evidence are kept apart.",
     ]
     limits = list(search["search"]["limits"])
     if not counts["risk_of_bias_rows"]:
@@ -201,6 +205,8 @@ def texts_of(
         ],
         "short_finding": short_finding,
         "more_of": more_of,
+        "size_words": size_words,
+        "groups_words": groups_words,
     }
 
     def parts(name: str) -> Parts:
@@ -294,6 +300,24 @@ def told(result: Mapping[str, Any]) -> str:
     return words[side(result)]
 
 
+def size_words(result: Mapping[str, Any]) -> str:
+    """Return the size of a standardised difference in a sentence; nothing for other measures."""
+    led = result["headline"]
+    if led["estimate"] is None or led["measure"] != "SMD":
+        return ""
+    low, high = sorted(abs(led[end]) for end in ("ci_low", "ci_high"))
+    size = format_number(abs(led["estimate"]))
+    ends = "" if side(result) == "unclear" else f" ({format_number(low)} to {format_number(high)})"
+    return f"The difference was {size} of the usual spread between people{ends}."
+
+
+def groups_words(result: Mapping[str, Any]) -> str:
+    """Return the groups of a result in words, those with most trials first."""
+    groups = sorted(result["groups"], key=lambda group: -len(group["rows"]))
+    names = [group["label"] for group in groups if group["rows"] and group["label"]]
+    return "; ".join(name[:1].lower() + name[1:] for name in names)
+
+
 def more_of(pairs: Sequence[tuple[Any, str]]) -> list[str]:
     """Return a sentence for each counted result whose interval lies wholly above none.
 
@@ -322,39 +346,85 @@ def more_of(pairs: Sequence[tuple[Any, str]]) -> list[str]:
 
 # --- standing paragraphs and the glossary ---------------------------------------------------------
 
-#: How things were done, as paragraphs; ``{level}`` is the level of the intervals.
-METHODS: tuple[str, ...] = (
+#: How things were done whatever leads, as paragraphs before and after the rules that fired.
+_ROWS_WORDS = (
     "Results are extracted arm by arm as sources print them, each with its place in the source. "
     "Effect sizes are derived by code; the route of each is recorded. Standardised mean "
     "differences are Hedges' g with the exact small-sample correction and the large-sample "
     "variance, turned so that negative favours the treatment. Arms of one intervention are "
     "combined; comparisons that share an arm are joined with their covariance; nobody is counted "
-    "twice. Reports that repeat or pool other trials never stand beside them.",
-    "Effects are pooled in random-effects models by restricted maximum likelihood. The interval "
-    "is the wider of the Knapp\u2013Hartung and the Wald interval, at {level}. The between-trial "
-    "variance has a Q-profile interval. Prediction intervals use a t distribution with two "
-    "degrees of freedom fewer than trials. A single trial is shown as it is; two trials get no "
-    "prediction interval. Each main result is refitted by an independent implementation and the "
-    "largest difference is printed.",
-    "Change scores and endpoint scores never meet in one standardised analysis. Crossover trials "
-    "enter as paired effects. For counts, half an event is added to each cell of a table with an "
-    "empty cell; Mantel\u2013Haenszel and Peto results without it stand beside. Moderators need "
-    "two trials per level. Where an assumption is made, the analysis says so, and the same "
-    "analysis without it stands beside.",
-    "Certainty is described domain by domain after GRADE: facts are computed, judgements are made "
-    "by people, and there is no rating until every domain is judged. Beside each main result "
-    "stand all combinations of the choices that could be defended, and which of them matters. "
-    "Where few or no trials exist, the size of a next trial is worked out with the noncentral t "
-    "distribution, its chances are averaged over what related trials suggest, and the pooled "
-    "interval is refitted for every result it may have. Levels of a moderator that share trials "
-    "are not tested against each other; where trials are few a permutation test stands beside, and "
-    "all moderator tests are adjusted together by the method of Holm.",
+    "twice. Reports that repeat or pool other trials never stand beside them."
 )
+_LEADS_WORDS = (
+    "Which estimate leads a result follows from its design: the number of trials, the kind of "
+    "data, and how few the events are. It is decided before any effect is looked at, and the same "
+    "way for benefit and harm. These rules fired here, each with the number of results, and of "
+    "their groups, that it decided."
+)
+_BESIDE_WORDS = (
+    "Beside each pooled headline stand the usual random-effects model (REML) with the conservative "
+    "Knapp\u2013Hartung and with the Wald interval, the common-effect model, and a Bayesian model "
+    "with half and double its prior scale. Where few trials or few events are pooled, the trials "
+    "themselves stand first. Intervals are at {level}; prediction intervals start at three trials "
+    "and each says its rule; the between-trial variance of the usual model has a Q-profile "
+    "interval. Each usual model is refitted by an "
+    "independent implementation and the largest difference is printed."
+)
+_OTHER_WORDS = (
+    "Change scores and endpoint scores never meet in one standardised analysis. Crossover trials "
+    "enter as paired effects. In the usual model of counts, and there only, half an event is added "
+    "to each cell of a table with an empty cell; the models that lead where events are few, "
+    "Mantel\u2013Haenszel and Peto add nothing. Moderators need two trials per level. Where an "
+    "assumption is made, the analysis says so, and the same analysis without it stands beside.",
+    "Certainty is described domain by domain after GRADE: facts are computed, judgements are made "
+    "by people. Until people have judged every domain, the rating is provisional: it is made by "
+    "rule, says so wherever it is printed, and names what nobody judged. Beside each main result "
+    "stand all combinations of the choices that could be defended, made from the usual model, and "
+    "which of them matters. Where few or no trials exist, the size of a next trial is worked out "
+    "with the noncentral t distribution, its chances are averaged over what related trials "
+    "suggest, and the pooled interval is refitted for every result it may have. Levels of a "
+    "moderator that share trials are not tested against each other; where trials are few a "
+    "permutation test stands beside, and all moderator tests are adjusted together by the method "
+    "of Holm.",
+)
+
+
+def rules_fired(
+    results: Iterable[Mapping[str, Any]], *, estimated: bool = False
+) -> list[tuple[str, int]]:
+    """Return each rule of the policy that led a result or a group, in its order, and how many.
+
+    Where ``estimated``, only rules under which something was estimated.
+    """
+    parts = [part for result in results for part in (result, *result["groups"])]
+    if estimated:
+        parts = [part for part in parts if (part.get("headline") or {}).get("method")]
+    codes = Counter(part["headline"]["rule"]["code"] for part in parts if _stands_alone(part))
+    return [(words, codes[code]) for code, words in LEADING_RULES.items() if codes[code]]
+
+
+def _stands_alone(part: Mapping[str, Any]) -> bool:
+    """Return whether a result, or a group that has a name, has a headline of its own."""
+    return part.get("headline") is not None and part.get("key", "result") != ""
+
+
+def methods(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how things were done: the rules are those of the policy that fired here."""
+    level = format_level(results[0]["level"]) if results else ""
+    rules = [
+        f"{words.removesuffix('.')} ({plural(count, 'result')})."
+        for words, count in rules_fired(results)
+    ]
+    led = [_LEADS_WORDS, *rules, _BESIDE_WORDS.format(level=level)] if rules else []
+    return [_ROWS_WORDS, *led, *_OTHER_WORDS]
+
+
 NO_RISK_OF_BIAS = "Risk of bias has not been judged for any study."
 CHECK = (
     "Open any trial under a forest plot of the page to see the extracted cells, where they stand "
-    "in the source, and the arithmetic. Every pooled number shows its formula and a line of R "
-    "that repeats it. With the project at hand, one command rebuilds everything from the tables "
+    "in the source, and the arithmetic. Every headline shows how it is made and, where one "
+    "exists, the line of Python or R that repeats it; every weighted mean beside it shows its "
+    "formula. With the project at hand, one command rebuilds everything from the tables "
     "and compares it with what is published."
 )
 LEAD = (

@@ -88,6 +88,11 @@ _POOLED = (
     *("k", "estimate", "se", "ci_low", "ci_high", "p_value", "pi_low", "pi_high", "tau2"),
     *("tau2_ci_low", "tau2_ci_high", "i2", "q", "q_df", "tau2_method", "ci_method", "level"),
 )
+#: Of the headline, which leads: it stands before the usual model of the same trials.
+_LED = (
+    *("rule", "method", "measure", "interval", "k", "estimate", "ci_low", "ci_high", "pi_low"),
+    *("pi_high", "prior_scale"),
+)
 _ROW = (
     *("study_id", "label", "year", "intervention", "comparator", "outcome", "instrument"),
     *("time_days", "subgroup", "n_treatment", "n_control", "estimate", "variance", "se"),
@@ -106,11 +111,11 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
     companions = []
     for result in results:
         head = [result["name"], result["measure"]]
-        if result["pooled"] is not None:
-            pooled.append([*head, "", *(result["pooled"][name] for name in _POOLED)])
+        if result["pooled"] is not None or _leads(result["headline"]):
+            pooled.append([result["name"], "", *_both(result), result["measure"]])
         for group in result["groups"]:
             if group["pooled"] is not None:
-                pooled.append([*head, group["key"], *(group["pooled"][n] for n in _POOLED)])
+                pooled.append([result["name"], group["key"], *_both(group), result["measure"]])
             for row in group["rows"]:
                 rows.append(
                     [*head, group["key"], *(row.get(name) for name in _ROW),
@@ -147,7 +152,10 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
     bias = context["risk_of_bias"]
     return {
         **({"risk_of_bias.csv": _listed(bias, judged)} if bias else {}),
-        "pooled_results.csv": csv_text(["analysis", "measure", "group", *_POOLED], pooled),
+        "pooled_results.csv": csv_text(
+            ["analysis", "group", *_LED, *(f"beside_{name}" for name in _POOLED), "beside_measure"],
+            pooled,
+        ),
         "rows_used.csv": csv_text(
             ["analysis", "measure", "group", *_ROW, "source", "doi", "pmid", "registry_id"], rows
         ),
@@ -207,6 +215,19 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
         ),
         **({"flow.csv": _flow(context["flow"])} if "extracted" in context["flow"] else {}),
     }  # fmt: skip
+
+
+def _leads(headline: Mapping[str, Any] | None) -> bool:
+    """Return whether a headline has an estimate or an interval of its own."""
+    return headline is not None and headline["method"] != ""
+
+
+def _both(part: Mapping[str, Any]) -> list[Any]:
+    """Return the headline of a result or group, then the usual model of the same trials."""
+    led = part["headline"] if _leads(part["headline"]) else {}
+    rule = led["rule"]["code"] if led else None
+    beside = part["pooled"] or {}
+    return [rule, *(led.get(name) for name in _LED[1:]), *(beside.get(name) for name in _POOLED)]
 
 
 def league_rows(result: Mapping[str, Any]) -> list[list[Any]]:

@@ -329,10 +329,14 @@ def changes_blocks(changes: Sequence[AnalysisChange], figures: Figures = no_figu
 
 def _side_rows(change: AnalysisChange) -> Iterable[tuple[str, ...]]:
     for one, two in change.changed_pairs:
-        label = (two or one).label or change.measure.label  # type: ignore[union-attr]
+        shown = two or one
+        # What leads may be another ratio than the one that was asked for.
+        label = shown.label or shown.measure.label  # type: ignore[union-attr]
+        turned = one is not None and two is not None and one.measure != two.measure
         for moment, side in (("before", one), ("after", two)):
             cells = side.written() if side is not None else ("not there", *[""] * 5)
-            yield (label if moment == "before" else "", moment, *cells)
+            when = f"{moment} ({side.measure.label.lower()})" if turned and side else moment
+            yield (label if moment == "before" else "", when, *cells)
 
 
 Say = Callable[[str], None]

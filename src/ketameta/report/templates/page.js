@@ -109,7 +109,7 @@
     const plot = node("div", { class: "scroll", tabindex: "0", role: "region",
       "aria-label": "Forest plot of your selection" });
     const link = node("a", { href: "#", text: "Link to this selection" });
-    const back = node("button", { type: "button", text: "Back to the published result" });
+    const back = node("button", { type: "button", text: "Back to the published choices" });
     const foot = node("p", { class: "try-links" }, link, " ", back);
     const details = node("details", { class: "try fold", id: id("box") },
       node("summary", { text: "Recompute: change the trials or the method, and pool again" }),
@@ -154,11 +154,14 @@
         { tau2: state.tau2, ci: state.ci, level: data.level });
       const same = state.off.size === 0 && state.tau2 === data.tau2 && state.ci === data.ci
         && state.measure === data.measure;
-      banner.textContent = same ? "These are the published choices: the published result."
-        : "Your selection, not the published result.";
+      // Where another model leads, this one stands beside it and is never called the result.
+      const led = current().led, published = same && !led;
+      banner.textContent = !same ? "Your selection, not the published result."
+        : led ? `The usual model, which stands beside the published result. Published: ${led}.`
+          : "These are the published choices: the published result.";
       banner.classList.toggle("own", !same);
       const label = (data.measures.find((item) => item[0] === state.measure) || [0, data.measure_label])[1];
-      const items = fit === null ? [["Trials", "none chosen: tick at least one trial above, or go back to the published result"]] : [
+      const items = fit === null ? [["Trials", "none chosen: tick at least one trial above, or go back to the published choices"]] : [
         ["Trials", String(fit.k)],
         [label, `${shown(fit.estimate, ratio)} (${shown(fit.ci_low, ratio)} to ${shown(fit.ci_high, ratio)})`],
       ];
@@ -172,7 +175,9 @@
       }
       numbers.replaceChildren(...items.map(([term, value]) =>
         node("div", {}, node("dt", { text: term }), node("dd", { text: value }))));
-      plot.replaceChildren(...(fit ? [forest(rows, fit, ratio, data, same, label)] : []));
+      plot.replaceChildren(...(fit ? [forest(rows, fit, ratio, data, published ? "Published result"
+        : same ? "The usual model, beside the published result" : "Your selection, not the published result",
+      label)] : []));
       link.setAttribute("href", address());
       back.hidden = same;
       // The address bar holds the selection, so that it can be sent, and comes back on reload.
@@ -198,7 +203,8 @@
     details.addEventListener("toggle", () => { if (details.open && !numbers.children.length) set({}); });
   }
 
-  function forest(rows, fit, ratio, data, same, label) {
+  function forest(rows, fit, ratio, data, title, label) {
+    const own = title.startsWith("Your");
     const z = engine.critical(data.level, null);
     const spread = rows.map((row) => [row.y - z * Math.sqrt(row.v), row.y + z * Math.sqrt(row.v)]);
     const all = [0, fit.ci_low, fit.ci_high, ...rows.map((row) => row.y)];
@@ -210,14 +216,13 @@
     const left = 210, right = 560, width = 760, step = 22, top = 34;
     const height = top + step * (rows.length + 1) + 54;
     const x = (value) => left + (right - left) * (Math.min(high, Math.max(low, value)) - low) / (high - low);
-    const sentence = `${same ? "Published result" : "Your selection"}: ${fit.k} trials, ${label} `
+    const sentence = `${title}: ${fit.k} trials, ${label} `
       + `${shown(fit.estimate, ratio)} (${shown(fit.ci_low, ratio)} to ${shown(fit.ci_high, ratio)}).`;
     const svg = drawn("svg", { class: "plot own-plot", role: "img", viewBox: `0 0 ${width} ${height}`,
       "aria-label": `Forest plot. ${sentence}` });
     const text = (at, y, words, extra = {}) =>
       svg.append(drawn("text", { x: at, y, "font-size": 12, ...extra }, words));
-    text(8, 20, same ? "Published result" : "Your selection, not the published result",
-      { class: "b", fill: same ? "#1a1a1a" : "#8a3b00" });
+    text(8, 20, title, { class: "b", fill: own ? "#8a3b00" : "#1a1a1a" });
     svg.append(drawn("line", { x1: x(0), x2: x(0), y1: top - 4, y2: height - 46, stroke: "#5f5f5f" }));
     rows.forEach((row, i) => {
       const y = top + step * i + 10;
@@ -233,7 +238,7 @@
     const y = top + step * rows.length + 14;
     text(8, y + 4, `Pooled (k = ${fit.k})`, { class: "b" });
     svg.append(drawn("path", { d: `M${x(fit.ci_low)} ${y}L${x(fit.estimate)} ${y - 7}L${x(fit.ci_high)} ${y}L${x(fit.estimate)} ${y + 7}Z`,
-      fill: same ? "#12354f" : "#d55e00" }));
+      fill: own ? "#d55e00" : "#12354f" }));
     text(width - 6, y + 4, `${shown(fit.estimate, ratio)} (${shown(fit.ci_low, ratio)} to ${shown(fit.ci_high, ratio)})`,
       { "text-anchor": "end", class: "b" });
     const axis = y + 20;

@@ -1,0 +1,90 @@
+"""A number that leads shows its own way; the usual model is never called the published result."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+import ketameta
+from ketameta.analyses.policy import LEADING_RULES
+from ketameta.plots.harms import Harm, Harms, describe
+from ketameta.plots.scale import Estimate
+from ketameta.report.analysis_view import led_otherwise
+from ketameta.report.prose import methods
+from ketameta.report.tables import tables_of
+from report_pages import committed_context
+
+
+def views() -> list[dict[str, Any]]:
+    return [view for part in committed_context()["sections"] for view in part["analyses"]]
+
+
+def test_the_line_of_python_gives_the_headline_again() -> None:
+    seen = set()
+    for view in views():
+        groups = {group["label"]: group["headline"] for group in view["groups"]}
+        for card in view["pooled_cards"]:
+            if card.get("kind") != "headline" or not card["python_line"]:
+                continue
+            led = view["headline"] if card["label"] == "All trials" else groups[card["label"]]
+            route = card["python_line"].partition("(")[0]
+            if route in seen and "counts" in route:  # a second each
+                continue
+            seen.add(route)
+            fit = eval(card["python_line"], {"ketameta": ketameta})
+            found = getattr(fit, "mu", fit)
+            for name in ("estimate", "ci_low", "ci_high"):
+                value = getattr(
+                    found, "median" if found is not fit and name == "estimate" else name
+                )
+                where = (view["name"], card["label"], name)
+                assert value == pytest.approx(led[name], rel=1e-5, abs=1e-6), where
+    assert {"ketameta.bayes_random_effects", "ketameta.bayes_event_counts"} <= seen
+
+
+def test_the_usual_model_is_named_as_such_wherever_another_leads() -> None:
+    for view in views():
+        if not led_otherwise(view["headline"]):
+            continue
+        usual = [card["label"] for card in view["pooled_cards"] if "steps" in card]
+        assert not any(label == "All trials" for label in usual), view["name"]
+        parts = view["engine"]["parts"] if view["engine"] else []
+        assert all(part["led"] for part in parts if part["key"] == ""), view["name"]
+
+
+def test_pooled_results_hold_the_headline_first() -> None:
+    context = committed_context()
+    rows = list(csv.DictReader(io.StringIO(tables_of(context)["pooled_results.csv"])))
+    assert list(rows[0])[:3] == ["analysis", "group", "rule"]
+    for row in rows:
+        if not row["group"]:
+            led = context["results"][row["analysis"]]["headline"]
+            assert row["estimate"] == ("" if led["estimate"] is None else str(led["estimate"]))
+
+
+def part(code: str, method: str = "x") -> dict[str, Any]:
+    return {"level": 0.95, "groups": [], "headline": {"rule": {"code": code}, "method": method}}
+
+
+def test_the_methods_say_the_rules_that_fired_and_no_other() -> None:
+    said = " ".join(methods([part("few_trials"), part("few_trials"), part("single_trial")]))
+    for code, words in LEADING_RULES.items():
+        assert (words.removesuffix(".") in said) == (code in ("few_trials", "single_trial")), code
+    assert "(2 results)" in said
+    assert "no rating until" not in said
+
+
+def test_a_figure_is_captioned_with_the_measure_that_leads() -> None:
+    for view in views():
+        if view["headline"]["method"] and view["headline"]["measure"] == "OR":
+            assert view["drawn_as"] == "Odds ratio", view["name"]
+
+
+def test_a_ratio_made_of_an_odds_ratio_says_so() -> None:
+    row = Harm("Dizziness", 3, 120.0, 50.0, Estimate(0.5, 0.1, 0.9), None, True, True)
+    said = describe(Harms((row,)))
+    assert "credible interval" in said
+    assert "made of an odds ratio" in said
