@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ import ketameta
 from ketameta.analyses.policy import LEADING_RULES
 from ketameta.plots.harms import Harm, Harms, describe
 from ketameta.plots.scale import Estimate
+from ketameta.report import html
 from ketameta.report.analysis_view import led_otherwise
 from ketameta.report.prose import methods
 from ketameta.report.tables import tables_of
-from report_pages import committed_context
+from report_pages import committed_context, committed_pages
 
 
 def views() -> list[dict[str, Any]]:
@@ -88,3 +90,29 @@ def test_a_ratio_made_of_an_odds_ratio_says_so() -> None:
     said = describe(Harms((row,)))
     assert "credible interval" in said
     assert "made of an odds ratio" in said
+
+
+def test_help_is_one_press_away_and_the_licence_is_the_projects_own() -> None:
+    pages = committed_pages()
+    front = pages["report.html"]
+    assert 'href="#urgent"' in front
+    assert 'id="urgent"' in front
+    context = committed_context()
+    assert context["project"].project.licence in front
+    assert (
+        "MIT" not in Path(html.__file__).with_name("templates").joinpath("base.html.j2").read_text()
+    )
+
+
+def test_a_count_of_people_says_against_what_and_by_when() -> None:
+    for card in committed_context()["cards"]:
+        for item in card.icons:
+            assert item.setting.startswith("Control: ")
+            assert "by day" in item.setting
+
+
+def test_the_related_trials_of_the_card_are_those_of_the_map() -> None:
+    card = next(card for card in committed_context()["cards"] if card.kind == "benefit")
+    said = " ".join(card.sentences)
+    assert "of them had numbers we could add up" in said
+    assert "low mood" not in said

@@ -219,7 +219,8 @@ def of_cards(_: Unit) -> list[Any]:
     names = {name for card in PROJECT.front.card for name in (i.analysis for i in card.icon)}
     names |= {"nmda_adhd_symptoms", "ketamine_depression_24h", "adhd_medicines_by_class"}
     told = [results()[name] for name in names]
-    return [[headline(r), prose_module.significant(r)] for r in told] + [100]
+    days = [row["time_days"] for r in told for group in r["groups"] for row in group["rows"]]
+    return [[headline(r), prose_module.significant(r)] for r in told] + [100, days]
 
 
 def of_facts(unit: Unit) -> list[Any]:

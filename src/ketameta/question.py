@@ -127,10 +127,12 @@ def _led_by_another(result: Result) -> Iterator[Block]:
         for part in (result, *result["groups"])
         if part["headline"] is not None and part["headline"]["method"]
     } - {str(result["measure"])}
+    from ketameta.analyses.sentences import measure_words
+
     for code in sorted(led):
         yield Paragraph(
-            f"The result above is an {Measure(code).label.lower()}, because events are few. The "
-            f"tables below give the {Measure(result['measure']).label.lower()} of each trial and, "
+            f"The result above is an {measure_words(Measure(code))}, because events are few. The "
+            f"tables below give the {measure_words(Measure(result['measure']))} of each trial and, "
             "beside the result, what the usual random-effects model makes of them."
         )
 

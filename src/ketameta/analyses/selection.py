@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ketameta.analyses.sentences import measure_words
 from ketameta.analyses.spec import AnalysisSpec, Choice, DoseRule
 from ketameta.errors import SpecError
 from ketameta.evidence.findings import file_finding
@@ -459,7 +460,7 @@ def _with_other_measures(
     if others.empty:
         return scoped
     rows = others.drop_duplicates(_COMPARISON).copy()
-    labels = others.assign(label=[Measure(code).label.lower() for code in others["measure"]])
+    labels = others.assign(label=[measure_words(Measure(code)) for code in others["measure"]])
     listed = labels.groupby(_COMPARISON, dropna=False, sort=False)["label"].agg(", ".join)
     silent = (rows["data_kind"] == "events").to_numpy() & measure.is_ratio
     rows["code"] = np.where(silent, "no_events", "other_measure")

@@ -285,7 +285,10 @@ def headline_card(
     level = "" if headline["level"] == 0.95 else f", level={headline['level']:g}"
     counts = [_counts_of(row) for row in rows]
     counted = all(counts) and headline["rule"]["code"].endswith(COUNTS) and not headline["weights"]
-    e1, n1, e2, n2 = (list(column) for column in zip(*counts, strict=True)) if counted else [()] * 4
+    columns: list[list[float]] = [[], [], [], []]
+    if counted:
+        columns = [list(column) for column in zip(*counts, strict=True)]
+    e1, n1, e2, n2 = columns
     given = f"{e1}, {n1}, {e2}, {n2}"
     prior = f"ketameta.HalfNormal({headline['prior_scale']})"
     python = r_line = r_note = ""

@@ -15,6 +15,7 @@ from ketameta.analyses.sentences import (
     DIFFERS_BELOW,
     agreement_words,
     interval_words,
+    measure_words,
     words_of,
     written,
 )
@@ -58,7 +59,7 @@ def beside_table(result: Mapping[str, Any]) -> Table | None:
         value = _open(item, measure) if open_ended else shown(item, measure)
         what = "one true effect assumed" if item["common_effect"] else ""
         rows.append(
-            (Cell(item["label"], what), measure.label.lower(), str(item["k"]),
+            (Cell(item["label"], what), measure_words(measure), str(item["k"]),
              item["withheld"] or value)
         )  # fmt: skip
     caption = f"Beside the headline: {result['title']}"
@@ -80,7 +81,7 @@ def event_table(result: Mapping[str, Any]) -> Table | None:
     if events is None:
         return None
     rows = [
-        (item["method"], Measure(item["measure"]).label.lower(), str(events["k"]),
+        (item["method"], measure_words(Measure(item["measure"])), str(events["k"]),
          item["withheld"] or shown(item, Measure(item["measure"])))
         for item in events["methods"]
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ketameta.analyses.result import AnalysisResult
-from ketameta.analyses.sentences import interval_words, written
+from ketameta.analyses.sentences import interval_words, measure_words, written
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.formatting import MISSING, format_count, format_number, plural
 from ketameta.measures import Measure
@@ -335,7 +335,7 @@ def _side_rows(change: AnalysisChange) -> Iterable[tuple[str, ...]]:
         turned = one is not None and two is not None and one.measure != two.measure
         for moment, side in (("before", one), ("after", two)):
             cells = side.written() if side is not None else ("not there", *[""] * 5)
-            when = f"{moment} ({side.measure.label.lower()})" if turned and side else moment
+            when = f"{moment} ({measure_words(side.measure)})" if turned and side else moment
             yield (label if moment == "before" else "", when, *cells)
 
 
