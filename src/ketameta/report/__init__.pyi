@@ -52,6 +52,7 @@ from ketameta.report.plots import risk_of_bias as risk_of_bias
 from ketameta.report.plots import section_plots as section_plots
 from ketameta.report.prose import TERMS as TERMS
 from ketameta.report.prose import glossary as glossary
+from ketameta.report.prose import methods as methods
 from ketameta.report.prose import texts_of as texts_of
 from ketameta.report.provenance import Provenance as Provenance
 from ketameta.report.provenance import link_of as link_of

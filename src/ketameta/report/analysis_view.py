@@ -244,7 +244,8 @@ def _pooled_cards(
             cards.append(headline_card(label, rows, headline))
         if pooled is not None:
             name = f"Beside it, the usual model: {label}" if led_otherwise(headline) else label
-            cards.append(pooled_card(name, rows, pooled, is_ratio=result["is_ratio"]))
+            made = pooled_card(name, rows, pooled, is_ratio=result["is_ratio"])
+            cards.append({"kind": "pooled", **made})
     return cards
 
 
