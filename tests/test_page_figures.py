@@ -98,7 +98,13 @@ def test_no_harm_is_refused():
 
 def led(found):
     empty = dict.fromkeys(("estimate", "ci_low", "ci_high", "absolute"))
-    return {"measure": "RR", "method": "a model" if found else "", **empty, **(found or {})}
+    return {
+        "measure": "RR",
+        "interval": "confidence",
+        "method": "a model" if found else "",
+        **empty,
+        **(found or {}),
+    }
 
 
 def per_thousand(more):

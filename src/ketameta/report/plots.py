@@ -552,7 +552,7 @@ def _harm(result: Mapping[str, Any], shared: Sequence[str]) -> Harm:
         if more is None
         else Estimate(more["difference"], more["difference_low"], more["difference_high"]),
         converted,
-        headline["interval"] == "credible",
+        ratio is not None and headline["interval"] == "credible",
     )
 
 
