@@ -243,7 +243,7 @@ def _pooled_cards(
         if led_otherwise(headline):
             cards.append(headline_card(label, rows, headline))
         if pooled is not None:
-            name = f"Beside it, the usual model: {label}" if led_otherwise(headline) else label
+            name = f"{label}, the usual model beside it" if led_otherwise(headline) else label
             made = pooled_card(name, rows, pooled, is_ratio=result["is_ratio"])
             cards.append({"kind": "pooled", **made})
     return cards
