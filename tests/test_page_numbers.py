@@ -302,7 +302,13 @@ def of_route(unit: Unit) -> list[Any]:
     rows = committed_context()["routes"]
     if unit.tag == "tr":
         return [row for row in rows if row["description"] in unit.text]
-    return [committed_context()["versions"], committed_context()["level"]]
+    parts = [part for result in results().values() for part in (result, *result["groups"])]
+    leads = Counter(
+        part["headline"]["rule"]["code"]
+        for part in parts
+        if part["headline"] is not None and part.get("key") != ""
+    )
+    return [committed_context()["versions"], committed_context()["level"], list(leads.values())]
 
 
 def of_correction(unit: Unit) -> list[Any]:
