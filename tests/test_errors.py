@@ -54,3 +54,8 @@ def test_a_wrong_choice_is_refused_with_everything_needed_to_mend_it(value: obje
     text = str(caught.value)
     assert text.startswith(f"tau2_method is {value!r}; choose one of 'REML', 'DL', 'ML', 'HE'")
     assert text.endswith("did you mean REML?") == (value == "REMl")
+
+
+def test_the_start_of_a_name_is_enough_for_a_hint() -> None:
+    assert did_you_mean("ame", ["amezcua_gutierrez_2024", "birch_2016"]).endswith("_2024?")
+    assert did_you_mean("am", ["amezcua_gutierrez_2024"]) == ""

@@ -10,6 +10,7 @@ import pytest
 
 from helpers import PROJECT, Done
 from ketameta.paths import ProjectPaths, project_paths
+from ketameta.review.start import worked_words
 from ketameta.scaffold import start_project
 
 TITLE, QUESTION = 'Tea "green" for sleep', "Does tea help people who sleep badly?"
@@ -53,6 +54,38 @@ def test_its_first_trial_is_named_by_the_checks_until_the_question_asks_for_it(
     said = ketameta("check", "--root", started.root)
     assert said.code == 1
     assert "analyses/primary.toml" in said.out and "'treatment' is not known" in said.out
+
+
+def test_words_of_the_template_that_no_arm_uses_are_named(ketameta, started: ProjectPaths) -> None:
+    assert ketameta("new", "alder_2014", "--root", started.root).code == 0
+    folder = started.extracted / "alder_2014"
+    header = (folder / "arms.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    cells = {"study_id": "alder_2014", "arm_id": "tea", "intervention": "tea", "role": "treatment"}
+    with (folder / "arms.csv").open("a", encoding="utf-8", newline="") as file:
+        csv.DictWriter(file, header, restval="").writerow(cells)
+    said = ketameta("check", "--root", started.root).out
+    assert "project.toml" in said and "no arm has the intervention 'treatment'" in said
+    assert worked_words(started)["instrument"] == (), "a scale of counts holds no worked mean"
+
+
+def test_a_source_is_added_to_the_record_of_the_search_at_its_end(
+    ketameta, started: ProjectPaths
+) -> None:
+    path = started.data / "search.toml"
+    more = '\n[[source]]\nname = "PubMed"\nsearched_for = "trials of tea"\n'
+    path.write_text(path.read_text(encoding="utf-8") + more, encoding="utf-8")
+    assert ketameta("check", "--root", started.root).code == 0
+    path.write_text("source = []\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    said = ketameta("check", "--root", started.root).out
+    assert "a name stands twice" in said and "namespace" not in said
+
+
+def test_a_page_of_a_new_project_is_written_alone_by_its_name(
+    ketameta, started: ProjectPaths
+) -> None:
+    assert ketameta("report", "--only", "main", "--root", started.root).code == 0
+    refused = ketameta("report", "--only", "zzz", "--root", started.root)
+    assert refused.code == 2 and "there are main" in refused.err
 
 
 def test_the_title_is_asked_for_only_where_somebody_can_answer(

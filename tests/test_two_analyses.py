@@ -77,7 +77,12 @@ def test_check_asks_before_the_report_does(tmp_path: Path) -> None:
     assert [(item.check, item.file) for item in found] == [("analysis", "analyses/demo.toml")]
     batch = read_inputs(project_paths(tmp_path), ["demo"]).report
     assert [item.check for item in batch.errors] == ["analysis"], "the rows of the batch ask it"
-    (question,) = preview_batch(project_paths(tmp_path), "demo").questions
+    preview = preview_batch(project_paths(tmp_path), "demo")
+    (question,) = preview.questions
+    asked = [
+        item for item in preview.effects if any("asks which" in said for said in item.analyses)
+    ]
+    assert len(asked) == 2, "both analyses of the trial, in the measure that is asked for"
     assert "nothing says which one is meant" in question
     traced = trace_rows(project_paths(tmp_path), evidence_of(tables), "alder_2014")
     assert {trace.fate for trace in traced} == {"set aside"}

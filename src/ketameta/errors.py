@@ -67,6 +67,9 @@ def near_matches(word: str, choices: Iterable[str], *, most: int = 3) -> list[st
     pool = list(choices)
     lowered = {choice.lower(): choice for choice in pool}
     hits = get_close_matches(word.lower(), list(lowered), n=most, cutoff=0.6)
+    if not hits and len(word) >= 3:
+        starts = [choice for choice in lowered if choice.startswith(word.lower())]
+        hits = starts if len(starts) <= most else []
     return [lowered[hit] for hit in hits]
 
 

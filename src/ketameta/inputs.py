@@ -70,7 +70,11 @@ def read_inputs(
     from ketameta.analyses.spec_file import read_specs
     from ketameta.evidence.checks.run import checked_evidence
     from ketameta.evidence.checks.search import form_findings
-    from ketameta.evidence.project import analysis_problems, problem_findings
+    from ketameta.evidence.project import (
+        analysis_problems,
+        problem_findings,
+        unused_columns,
+    )
 
     specs: list[AnalysisSpec] = []
     claims: list[Claim] = []
@@ -81,6 +85,9 @@ def read_inputs(
         asked, wrong = read_specs(paths.analyses, known, evidence.project)
         specs.extend(asked)
         yield from wrong
+        words = known.get("intervention")
+        columns = () if words is None else unused_columns(evidence.project, words)
+        yield from problem_findings(paths.root, [*columns], "write the word that arms.csv uses")
         names = [path.stem for path in paths.analyses.glob("*.toml")]
         problems = analysis_problems(evidence.project, names)
         remedy = "name one there is, or write that analysis"

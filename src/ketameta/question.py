@@ -206,13 +206,20 @@ def write_page(paths: ProjectPaths, name: str) -> Path:
         Of an analysis, or the ``key`` of a ``[[question]]`` in ``project.toml``.
     """
     from ketameta.evidence.project import load_project
+    from ketameta.evidence.textfiles import load_toml
     from ketameta.plots import look
 
-    pages = {page.key: page for page in load_project(paths.root).question}
-    names = pages[name].analyses if name in pages else (name,)
-    if name not in pages and not (paths.analyses / f"{name}.toml").is_file():
-        known = [*pages, *sorted(path.stem for path in paths.analyses.glob("*.toml"))]
-        raise UsageError(f"--only is {name!r}: no question or analysis{did_you_mean(name, known)}")
+    project = load_project(paths.root)
+    pages = {page.key: page for page in project.question}
+    files = sorted(paths.analyses.glob("*.toml"))
+    names: Sequence[str] = pages[name].analyses if name in pages else (name,)
+    if not pages and name in project.sections:  # without questions, each section is a page
+        names = [path.stem for path in files if load_toml(path).get("section") == name]
+    elif name not in pages and not (paths.analyses / f"{name}.toml").is_file():
+        known = [*(pages or project.sections), *(path.stem for path in files)]
+        hint = did_you_mean(name, known)
+        hint = hint or f"; there are {', '.join(known[:20])}"
+        raise UsageError(f"--only is {name!r}: no question or analysis{hint}")
     document: list[Block] = []
     for result, plots in answers(paths, names):
         with look.detached():

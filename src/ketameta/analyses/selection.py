@@ -6,6 +6,7 @@ group. Frames in, frames out; no statistics.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -156,7 +157,11 @@ def choose_one_analysis(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
             ranked = sorted(found, key=lambda member: _rank(member[1]["analysis"], order))
             (_, best), (_, next_), *_ = ranked
             if _rank(best["analysis"], order) == _rank(next_["analysis"], order):
-                told = " and ".join(row["analysis"] or "not stated" for _, row in found)
+                names = Counter(row["analysis"] or "not stated" for _, row in found)
+                told = " and ".join(
+                    f"{name} ({count} times)" if count > 1 else name
+                    for name, count in names.items()
+                )
                 where = f"{best['outcome']}, {_day(best['time_days'])}: {told}"
                 undecided[f"{best['study_id']} ({where})"] = ";".join(r["source"] for _, r in found)
                 continue

@@ -122,6 +122,9 @@ def network_sentence(result: AnalysisResult, trials: str) -> str:
         f"{trials} connect {plural(len(net['nodes']), 'treatment')} (heterogeneity tau {tau}, on "
         f"the scale of the {'log ' if measure.is_ratio else ''}{_MEASURE_WORDS[measure]})."
     )
+    if net["apart"]:
+        names = ", ".join(treatment_label(name) for name in net["apart"])
+        sentence += f" Not connected, so that nothing is said of it here: {names}."
     between = net["q"]["between_random"]
     if between is not None:
         sentence += (

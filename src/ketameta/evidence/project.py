@@ -506,6 +506,25 @@ def analysis_problems(project: Project, analyses: Sequence[str]) -> list[str]:
     ]
 
 
+def unused_columns(project: Project, given: Sequence[str]) -> Iterator[str]:
+    """Yield each column of the evidence map that no arm can fill and nobody says was searched.
+
+    Parameters
+    ----------
+    project : Project
+    given : sequence of str
+        Every intervention of ``arms.csv``.
+    """
+    for column in project.evidence_map.column:
+        if column.drug_class or column.sought or set(column.intervention) & set(given):
+            continue
+        word = next(iter(column.intervention), "")
+        yield (
+            f"evidence_map.column: no arm has the intervention {word!r}, so that the column "
+            f"{column.label!r} would say 'none found'{did_you_mean(word, given)}"
+        )
+
+
 def _unknown(
     where: str, given: Sequence[str], known: Sequence[str], place: str = "declared in [words]"
 ) -> Iterator[str]:

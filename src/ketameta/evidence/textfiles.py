@@ -202,7 +202,9 @@ def read_toml(
         if "set_int_max_str_digits" in what:
             what, remedy = "a whole number of thousands of digits", "check the number"
         elif what.startswith("Cannot"):
-            what, remedy = f"{what}: the name stands twice", "keep one of the two"
+            place = f", line {number}" if number else ""
+            what = f"a name stands twice{place}"
+            remedy = "keep one of the two; a list written as name = [] and as [[name]] is one name"
         why = f"the file is not valid TOML ({what})"
         return None, lines, (*findings, refused(why, remedy, number))
     odd = [refused(why, remedy, toml_line(lines, key), key) for key, why, remedy in _odd(document)]

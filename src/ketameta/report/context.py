@@ -477,7 +477,8 @@ def _search(paths: ProjectPaths) -> Mapping[str, Any]:
     document, _, findings = read_toml(path, paths.relative(path))
     if document is None and findings:
         raise ReportError("\n".join(str(finding) for finding in findings))
-    told = NO_SEARCH if document is None else document
+    lists = {name: NO_SEARCH[name] for name in ("source", "nothing_found")}
+    told = NO_SEARCH if document is None else {**lists, **document}
     near = [{"source_url": "", **item} for item in told.get("near_miss", ())]
     missed = [{"found": "", **item} for item in told.get("not_reached", ())]
     return {**told, "near_miss": near, "not_reached": missed}

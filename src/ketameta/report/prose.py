@@ -21,7 +21,7 @@ from ketameta.analyses.sentences import nothing_found, over_time_sentences
 from ketameta.errors import ReportError
 from ketameta.evidence.project import NOTHING_DECLARED, GlossaryTerm, Project
 from ketameta.evidence.tables import is_link
-from ketameta.formatting import format_count, format_level, format_number, plural
+from ketameta.formatting import format_count, format_level, format_number, format_p, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report.analysis_view import slope_words
 from ketameta.report.companion_tables import small_study_words
@@ -83,7 +83,7 @@ def doubts(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> li
         found.append("a new trial could show no difference or the reverse")
     p = None if pooled is None else pooled["q_p_value"]
     if p is not None and p < DIFFER:
-        found.append("trials differ more than chance explains")
+        found.append(f"trials differ more than chance explains ({format_p(p)}, limit {DIFFER:.2f})")
     codes = {caveat["code"] for caveat in result["caveats"]}
     if "assumption" in codes:
         found.append("some numbers rest on an assumption")

@@ -350,6 +350,14 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
             used, left = moments.selected(spec, prefix)
         except SpecError as asked:
             questions.append(f"{spec.title}: {asked}")
+            where = [place for item in asked.findings for place in getattr(item, "places", ())]
+            places = {f"{at}:{line}" for at, line in where}
+            for row in moments.own_table(spec.assume, prefix).effects.to_dict("records"):
+                if places & set(str(row["source"]).split(";")) and (
+                    row["measure"] == str(spec.model.measure)
+                ):
+                    note = f"{spec.title}: asks which analysis is meant"
+                    entered.setdefault(str(row["effect_id"]), []).append(note)
             continue
         set_aside.extend(left)
         questions.extend(moments.questions(spec, prefix))

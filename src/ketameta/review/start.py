@@ -543,7 +543,12 @@ def worked_words(paths: ProjectPaths | None) -> dict[str, tuple[str, ...]]:
         if column == "outcome":
             words = [cells for cells in words if cells.get("kind", "").strip() == "continuous"]
         else:
-            # The worked scores lie between 10 and 30.
-            words = [cells for cells in words if cells.get("maximum", "") in ("", "54", "60")]
+            # The worked scores lie between 10 and 30, and are no counts.
+            words = [
+                cells
+                for cells in words
+                if cells.get("maximum", "") in ("", "54", "60")
+                and cells.get("measures", "").strip().lower() != "events"
+            ]
         found[column] = tuple(cells[column].strip() for cells in words)[:1]
     return found

@@ -143,7 +143,7 @@ def form_findings(paths: ProjectPaths) -> Iterator[Finding]:
     else:
         yield from _search_findings(search, wrong)
     for name, keys in {**_LISTS, **_FURTHER}.items():
-        entries = document.get(name, [] if name in _FURTHER else None)
+        entries = document.get(name, [])
         whole = isinstance(entries, list) and all(isinstance(item, Mapping) for item in entries)
         if not whole:
             yield wrong(name, "it is no list of tables", f"write [[{name}]], or {name} = []")

@@ -380,7 +380,8 @@ def network_caveats(
         found.append(
             Caveat(
                 "inconsistency",
-                f"Designs disagree ({format_p(p_value)}); read the comparisons one by one.",
+                f"Designs disagree ({format_p(p_value)}, limit {INCONSISTENCY_P:.2f}); read the"
+                " comparisons one by one.",
             )
         )
     apart = [
