@@ -90,7 +90,7 @@ def main_sentence(result: AnalysisResult) -> str:
     """Return the sentence that opens the section of a result."""
     k = result["k"]
     if k == 0:
-        return f"{nothing_found(result['excluded'])} We looked for {result['looked_for']}."
+        return f"{nothing_found(result.get('excluded', ()))} We looked for {result['looked_for']}."
     people = result["n_participants"]
     least = "at least " if result["n_trials_without_size"] else ""
     who = f" with {least}{format_count(people)} people" if people else ""
@@ -122,7 +122,7 @@ def network_sentence(result: AnalysisResult, trials: str) -> str:
         f"{trials} connect {plural(len(net['nodes']), 'treatment')} (heterogeneity tau {tau}, on "
         f"the scale of the {'log ' if measure.is_ratio else ''}{_MEASURE_WORDS[measure]})."
     )
-    if net["apart"]:
+    if net.get("apart"):
         names = ", ".join(treatment_label(name) for name in net["apart"])
         sentence += f" Not connected, so that nothing is said of it here: {names}."
     between = net["q"]["between_random"]

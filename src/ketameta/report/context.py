@@ -412,7 +412,7 @@ def _gap(
         until = "" if closed == NOT_STATED else f", until {closed}"
         how = f"{kind[:1].lower()}{kind[1:]}"
         looked = [f"We looked for {direct['looked_for']}{until} ({how}). We found none."]
-        if not (kept_out := nothing_found(direct["excluded"])).startswith("No"):
+        if not (kept_out := nothing_found(direct.get("excluded", ()))).startswith("No"):
             return {"k": 0, "verdict": kept_out, "more": ""}
         near = [f"{item['study']}: {item['told']}" for item in search.get("near_miss", ())]
         if near:

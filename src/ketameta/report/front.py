@@ -345,7 +345,7 @@ def effect_words(result: Mapping[str, Any]) -> tuple[str, str]:
     """
     led = result["headline"]
     if not result["k"]:
-        kept_out = nothing_found(result["excluded"])
+        kept_out = nothing_found(result.get("excluded", ()))
         if not kept_out.startswith("No"):
             return kept_out.rstrip("."), f"Looked for: {result['looked_for']}."
         return "no eligible trial found", f"Looked for: {result['looked_for']}."

@@ -59,7 +59,9 @@ def side(result: Mapping[str, Any]) -> str:
 
 def short_finding(result: Mapping[str, Any]) -> str:
     """Return what a result says, in one sentence; what is missing where there is no trial."""
-    return result["headline"]["sentence"] if result["k"] else nothing_found(result["excluded"])
+    return (
+        result["headline"]["sentence"] if result["k"] else nothing_found(result.get("excluded", ()))
+    )
 
 
 def doubts(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> list[str]:
