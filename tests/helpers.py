@@ -87,7 +87,10 @@ intervention = ["ketamine"]
 #: Two questions about the invented trials: one with an answer, one without a trial.
 TWO_ANALYSES = {
     "rapid": ANALYSIS,
-    "nausea": ANALYSIS.replace("depression", "nausea").replace('"mood"', '"harms"')
+    "nausea": ANALYSIS.replace("depression", "nausea")
+    .replace('"mood"', '"harms"')
+    .replace("Favours ketamine", "Less on treatment")
+    .replace("Favours control", "More on treatment")
     + '\n[model]\nmeasure = "RR"\n',
 }
 
