@@ -11,8 +11,7 @@ from helpers import PROJECT
 from ketameta.errors import ReportError
 from ketameta.evidence import load_project
 from ketameta.paths import project_paths
-from ketameta.report import texts_of
-from ketameta.report.companion_tables import excess_words
+from ketameta.report import excess_words, texts_of
 from ketameta.report.prose import TEXTS, excess_of, fading
 
 RESULTS: dict[str, Any] = {

@@ -5,6 +5,7 @@ from ketameta.report.analysis_view import listed_tables as listed_tables
 from ketameta.report.analysis_view import slope_words as slope_words
 from ketameta.report.companion_tables import dose_check_table as dose_check_table
 from ketameta.report.companion_tables import dose_table as dose_table
+from ketameta.report.companion_tables import excess_words as excess_words
 from ketameta.report.companion_tables import group_tables as group_tables
 from ketameta.report.companion_tables import league_table as league_table
 from ketameta.report.companion_tables import same_words as same_words
