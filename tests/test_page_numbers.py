@@ -206,6 +206,7 @@ def of_answer(unit: Unit) -> list[Any]:
         [
             prose_module.significant(result),
             result["small_study"],
+            result["over_time"],
             list(derived(result)),
             {k: v for k, v in (result["network"] or {}).items() if k in ("q", "tau2", "nodes")},
         ]
