@@ -11,7 +11,7 @@ from helpers import PROJECT
 from ketameta.errors import ReportError
 from ketameta.evidence import load_project
 from ketameta.paths import project_paths
-from ketameta.report import excess_words, texts_of
+from ketameta.report import cards_of, excess_words, texts_of
 from ketameta.report.prose import TEXTS, excess_of, fading
 
 RESULTS: dict[str, Any] = {
@@ -79,3 +79,12 @@ def test_more_than_chance_is_said_only_where_the_test_says_so(p_value: float, mo
     assert ("not more than chance allows" in excess_words(result)) != more
     untested = {"k": 3, "small_study": {"withheld": "3 trials"}}
     assert not excess_of(untested) and excess_words(untested) == ""
+
+
+def test_a_harm_that_a_trial_counts_is_not_listed_as_uncounted() -> None:
+    def known(k: int) -> tuple[str, ...]:
+        counted = {"harm_tachycardia": {"k": k}}
+        cards = cards_of(PROJECT, counted, lambda _: [])
+        return next(card.known for card in cards if card.kind == "harm")
+
+    assert "a faster heartbeat" in known(0) and "a faster heartbeat" not in known(2)

@@ -15,6 +15,7 @@ from ketameta.report.context import registry_counts as registry_counts
 from ketameta.report.context import report_context as report_context
 from ketameta.report.estimates import pooled_card as pooled_card
 from ketameta.report.estimates import r_line as r_line
+from ketameta.report.front import cards_of as cards_of
 from ketameta.report.front import map_cells as map_cells
 from ketameta.report.html import environment as environment
 from ketameta.report.html import inline_svg as inline_svg

@@ -161,6 +161,17 @@ class Moments:
         ]
         return used, left
 
+    def meant(self, spec: AnalysisSpec, prefix: str, asked: SpecError) -> list[str]:
+        """Return the batch's effects between which ``spec`` asks to choose."""
+        found = [place for item in asked.findings for place in getattr(item, "places", ())]
+        places = {f"{file}:{line}" for file, line in found}
+        return [
+            str(row["effect_id"])
+            for row in self.own_table(spec.assume, prefix).effects.to_dict("records")
+            if places & set(str(row["source"]).split(";"))
+            and row["measure"] == str(spec.model.measure)
+        ]
+
     def questions(self, spec: AnalysisSpec, prefix: str) -> list[str]:
         """Return what to ask about trials that enter unlike all others of the analysis."""
         used = self._selections(spec)[1].used
@@ -350,14 +361,8 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
             used, left = moments.selected(spec, prefix)
         except SpecError as asked:
             questions.append(f"{spec.title}: {asked}")
-            where = [place for item in asked.findings for place in getattr(item, "places", ())]
-            places = {f"{at}:{line}" for at, line in where}
-            for row in moments.own_table(spec.assume, prefix).effects.to_dict("records"):
-                if places & set(str(row["source"]).split(";")) and (
-                    row["measure"] == str(spec.model.measure)
-                ):
-                    note = f"{spec.title}: asks which analysis is meant"
-                    entered.setdefault(str(row["effect_id"]), []).append(note)
+            for effect in moments.meant(spec, prefix, asked):
+                entered.setdefault(effect, []).append(f"{spec.title}: asks which analysis is meant")
             continue
         set_aside.extend(left)
         questions.extend(moments.questions(spec, prefix))
