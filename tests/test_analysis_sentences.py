@@ -105,7 +105,10 @@ def test_a_prediction_interval_is_said_with_its_level_or_withheld_with_a_reason(
     assert sentences.prediction_sentence(result(4, headline=headline(estimate=None))) == ""
 
 
-@pytest.mark.parametrize(("p", "says"), [(0.09, "differ more than"), (0.1, "differ not more than")])
+@pytest.mark.parametrize(
+    ("p", "says"),
+    [(0.09, "and trials differ more than"), (0.1, "differ more than chance explains is not shown")],
+)
 def test_heterogeneity_is_said_with_its_test(p: float, says: str) -> None:
     text = sentences.heterogeneity_sentence(result(4, pooled=pooled(q_p_value=p)))
     assert "(tau)" in text and "0.30" in text and "I² is 46%" in text and says in text

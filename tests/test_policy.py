@@ -262,6 +262,11 @@ def test_the_sentence_has_people_comparator_background_unit_and_direction() -> N
     )
 
 
+def test_an_interval_on_both_sides_says_which_side_is_which() -> None:
+    text = headline_of(question(), [trial(0.1, 0.5, 1), trial(-0.2, 0.5, 2)])["sentence"]
+    assert text.endswith("the interval includes no difference (lower favours ketamine).")
+
+
 def test_background_that_differs_is_said_to_differ() -> None:
     rows = continuous(2)
     rows[0]["background_treatment"] = "methylphenidate"

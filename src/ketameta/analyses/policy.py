@@ -581,10 +581,13 @@ def direction_words(side: Side, favours: Sequence[str]) -> str:
         return "no interval can be given"
     if side == "unclear":
         return "the interval includes no difference"
-    text = favours[0] if side == "lower" else favours[1]
-    words = text[:1].lower() + text[1:]
-    words = words if words.startswith("favours") else f"means {words}"
+    words = _side_words(favours[0] if side == "lower" else favours[1])
     return f"the whole interval lies on the side that {words}"
+
+
+def _side_words(text: str) -> str:
+    words = text[:1].lower() + text[1:]
+    return words if words.startswith("favours") else f"means {words}"
 
 
 def unit_words(measure: Measure, unit: str) -> str:
@@ -781,7 +784,10 @@ def _sentence(spec: AnalysisSpec, headline: Headline, rows: Rows) -> str:
             *(format_count(row[key]) for key in ("events_treatment", "n_treatment",
                                                  "events_control", "n_control"))
         )  # fmt: skip
-    return f"{who} {against}:{counted} {effect_words(headline)}; {headline['direction']}."
+    way = headline["direction"]
+    if headline["side"] == "unclear":
+        way += f" (lower {_side_words(spec.favours[0])})"
+    return f"{who} {against}:{counted} {effect_words(headline)}; {way}."
 
 
 def _background_words(rows: Rows, listed: str) -> str:

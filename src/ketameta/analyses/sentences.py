@@ -212,11 +212,13 @@ def heterogeneity_sentence(result: AnalysisResult) -> str:
     if headline["measure"] != result["measure"]:
         return f"{tau} on the scale of the log {measure_words(Measure(headline['measure']))}."
     p = pooled["q_p_value"]
-    more = "more" if p is not None and p < DIFFERS_BELOW else "not more"
-    return (
-        f"{tau}; I² is {format_percent(pooled['i2'])}, and trials "
-        f"differ {more} than chance explains ({format_p(p)} of the Q test)."
+    shown = p is not None and p < DIFFERS_BELOW
+    said = (
+        "trials differ more than chance explains"
+        if shown
+        else "that trials differ more than chance explains is not shown"
     )
+    return f"{tau}; I² is {format_percent(pooled['i2'])}, and {said} ({format_p(p)} of the Q test)."
 
 
 def is_pooled(spec: AnalysisSpec) -> bool:
