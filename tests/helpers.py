@@ -84,13 +84,18 @@ outcome = ["depression"]
 intervention = ["ketamine"]
 """
 
+
+def without_better(analysis: str) -> str:
+    """Return an analysis of an outcome of which nobody says which way is better."""
+    return analysis.replace("Favours ketamine", "Less on treatment").replace(
+        "Favours control", "More on treatment"
+    )
+
+
 #: Two questions about the invented trials: one with an answer, one without a trial.
 TWO_ANALYSES = {
     "rapid": ANALYSIS,
-    "nausea": ANALYSIS.replace("depression", "nausea")
-    .replace('"mood"', '"harms"')
-    .replace("Favours ketamine", "Less on treatment")
-    .replace("Favours control", "More on treatment")
+    "nausea": without_better(ANALYSIS).replace("depression", "nausea").replace('"mood"', '"harms"')
     + '\n[model]\nmeasure = "RR"\n',
 }
 

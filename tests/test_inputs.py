@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batches import csv_text, table_path
-from helpers import ANALYSIS, Done, make_project, trials
+from helpers import ANALYSIS, Done, make_project, trials, without_better
 from ketameta.evidence import (
     LARGEST_CSV,
     MOST_ALIKE,
@@ -106,7 +106,7 @@ date = "2020-02-02"
 status = "active"
 """
 NAUSEA = (
-    ANALYSIS.replace("depression", "nausea").replace('"mood"', '"harms"')
+    without_better(ANALYSIS).replace("depression", "nausea").replace('"mood"', '"harms"')
     + '\n[model]\nmeasure = "RR"\n'
 )
 

@@ -275,7 +275,7 @@ def test_the_next_report_says_what_changed(project: ProjectPaths) -> None:
     shutil.rmtree(project.reports / "releases" / "1.1")
     name = next(name for name, result in results.items() if result["pooled"])
     changed = json.loads(json.dumps(results))
-    changed[name]["pooled"]["estimate"] += 0.5
+    changed[name]["headline"]["estimate"] += 0.5
     del changed[name]["groups"][0]["rows"][0]
     (item,) = changes_since_release(project, changed)["items"]
     assert item["name"] == name

@@ -10,7 +10,7 @@ import re
 import pytest
 
 from batches import clean_tables
-from helpers import ANALYSIS, PROJECT, arm, make_project, score, study, trials
+from helpers import ANALYSIS, PROJECT, arm, make_project, score, study, trials, without_better
 from ketameta.analyses import run_analysis
 from ketameta.errors import ExtractionError, UsageError
 from ketameta.evidence import derive_effects
@@ -195,7 +195,7 @@ def test_the_script_holds_the_result_and_the_data_give_it(tmp_path):
 
 @pytest.mark.parametrize(("count", "said"), [(0, "No eligible trial"), (1, "One trial")])
 def test_a_script_without_a_pool_says_why(tmp_path, count, said):
-    analysis = MD if count else MD.replace('["depression"]', '["anxiety_symptoms"]')
+    analysis = MD if count else without_better(MD).replace('["depression"]', '["anxiety_symptoms"]')
     paths = make_project(tmp_path, trials(max(count, 1)), {"demo": analysis})
     files = export(paths, "metafor", tmp_path / "out")
     script = files[1].read_text(encoding="utf-8")

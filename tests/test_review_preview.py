@@ -8,7 +8,17 @@ import shutil
 import pytest
 
 from batches import write_project
-from helpers import ANALYSIS, TRIALS, arm, event, make_project, score, trials, two_arms
+from helpers import (
+    ANALYSIS,
+    TRIALS,
+    arm,
+    event,
+    make_project,
+    score,
+    trials,
+    two_arms,
+    without_better,
+)
 from ketameta.analyses import load_specs, run_analysis
 from ketameta.errors import ExtractionError, UsageError
 from ketameta.evidence import derive_effects
@@ -31,7 +41,9 @@ from ketameta.review import (
 
 MD = ANALYSIS + '\n[model]\nmeasure = "MD"\n'
 NAUSEA = (
-    ANALYSIS.replace('["depression"]', '["nausea"]').replace("Depression after", "Nausea with")
+    without_better(ANALYSIS)
+    .replace('["depression"]', '["nausea"]')
+    .replace("Depression after", "Nausea with")
     + '\n[model]\nmeasure = "RR"\n'
 )
 CLAIM = """\
@@ -184,7 +196,8 @@ def test_another_arm_of_a_trial_that_is_there_changes_that_trial(tmp_path):
 
 def test_a_batch_that_touches_nothing_says_so(tmp_path):
     paths, folder = with_batch(
-        tmp_path, analyses={"demo": MD.replace('["depression"]', '["anxiety_symptoms"]')}
+        tmp_path,
+        analyses={"demo": without_better(MD).replace('["depression"]', '["anxiety_symptoms"]')},
     )
     found = preview_batch(paths, folder)
     assert found.changes == () and found.unchanged == ("Depression after ketamine",)
