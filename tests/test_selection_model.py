@@ -267,7 +267,7 @@ def test_what_cannot_be_fitted_is_refused():
     fit = random_effects(Y, V)
     with pytest.raises(NotEstimableError, match="with 3 parameters needs at least 3 studies"):
         selection_model(random_effects(Y[:2], V[:2]))
-    with pytest.raises(NotEstimableError, match="one-sided p-value in 0.999 to 1, so that"):
+    with pytest.raises(NotEstimableError, match=r"one-sided p-value in 0\.999 to 1, so that"):
         selection_model(fit, (0.025, 0.999))
     for steps in (0, 1.2, [], "high", [[0.1], [0.2]][:0]):
         with pytest.raises(UsageError, match="steps"):
