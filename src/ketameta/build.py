@@ -65,7 +65,7 @@ class Drawing:
     -----
     Figures are drawn by joblib's processes, or in this one under
     ``joblib.parallel_config(backend="sequential")``. Whoever leaves the context early (an error,
-    Ctrl-C) stops the processes; each file is written in one step, so none is left half-written.
+    Ctrl-C) stops after the figures in hand; each file is written in one step, none is left half.
     """
 
     def __init__(self, paths: ProjectPaths, code: str) -> None:
@@ -82,7 +82,10 @@ class Drawing:
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None and self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
+            # Killed workers leave numbers of figures that nobody holds: the pool would stumble.
+            for future in self._running:
+                future.cancel()
+            self._pool.shutdown(wait=True)
 
     def add(self, plots: Iterable[Plot]) -> None:
         """Have the figures drawn whose data, code or files changed."""
