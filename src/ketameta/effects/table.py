@@ -307,9 +307,15 @@ def check_indexes(**arguments: Any) -> None:
         at = next(i for i, (a, b) in enumerate(zip(first, index, strict=True)) if a != b)
         raise UsageError(
             f"{first_name} and {name} have different indexes: row {at} is {str(first[at])!r} in one"
-            f" and {str(index[at])!r} in the other. Align them, as by"
-            f" {name}.reindex({first_name}.index), or give .to_numpy() to pair them by position"
+            f" and {str(index[at])!r} in the other. {_align(name, f'{first_name}.index')}"
         )
+
+
+def _align(name: str, order: str) -> str:
+    """Return what to do about values that stand in another order than ``order``."""
+    return (
+        f"Align them, as by {name}.reindex({order}), or give .to_numpy() to pair them by position"
+    )
 
 
 def check_labelled(name: str, values: Any, labels: Sequence[str]) -> None:
@@ -330,8 +336,8 @@ def check_labelled(name: str, values: Any, labels: Sequence[str]) -> None:
         return
     at = next(i for i, (a, b) in enumerate(zip(known, labels, strict=True)) if a != b)
     raise UsageError(
-        f"{name} has {known[at]!r} in row {at}, where the fit has {labels[at]!r}. Align them, as by"
-        f" {name}.reindex(fit.labels), or give .to_numpy() to pair them by position"
+        f"{name} has {known[at]!r} in row {at}, where the fit has {labels[at]!r}."
+        f" {_align(name, 'fit.labels')}"
     )
 
 

@@ -326,7 +326,6 @@ class ConditionalLikelihood:
         lowest, highest = np.maximum(0, events - n2), np.minimum(n1, events)
         lengths = (highest - lowest + 1).astype(int)
         self._k = tables.k
-        self._lengths = lengths
         self._starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         counts = np.concatenate(
             [np.arange(lo, hi + 1) for lo, hi in zip(lowest, highest, strict=True)]
