@@ -219,11 +219,11 @@ class Pen:
         url: str = "",
     ) -> None:  # fmt: skip
         """Write a line whose baseline is at ``y``; with ``url`` it is a link in an SVG."""
-        self.ax.text(
-            x, y, words, transform=self.place, ha=align, va="baseline", size=size * self.scale,
-            weight="bold" if bold else "normal", style="italic" if italic else "normal",
-            color=colour, gid=part, url=url or None,
-        )  # fmt: skip
+        how = {"ha": align, "color": colour, "gid": part, "url": url or None}
+        letters = look.letters(size * self.scale, bold, italic)
+        self.ax.add_artist(look.line_of_words()(
+            x, y, words, fontproperties=letters, transform=self.place, clip_on=False, **how
+        ))  # fmt: skip
 
     def block(self, part: str, x: float, middle: float, lines: Sequence[str], **how: Any) -> None:
         """Write lines of text below each other around the line ``middle``."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -221,6 +222,43 @@ def _advance(letter: str, bold: bool) -> float:
         return 1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.65
     glyph = font.load_char(ord(letter), flags=LoadFlags.NO_SCALE)
     return float(glyph.horiAdvance / font.units_per_EM)
+
+
+@cache
+def letters(size: float, bold: bool = False, italic: bool = False) -> Any:
+    """Return the font of words; the same object each time, as making one takes long."""
+    from matplotlib.font_manager import FontProperties
+
+    weight, style = "bold" if bold else "normal", "italic" if italic else "normal"
+    return FontProperties([FONT], style=style, weight=weight, size=size)
+
+
+@cache
+def line_of_words() -> type[Text]:
+    """Return the artist of one line of words on its baseline.
+
+    An SVG anchors words itself, so that they are written there without being measured.
+    """
+    from matplotlib.text import Text
+
+    class Line(Text):
+        def draw(self, renderer: Any) -> None:
+            if not hasattr(renderer, "writer"):
+                super().draw(renderer)
+            elif self.get_visible() and self.get_text():
+                x, y = self.get_transform().transform(self.get_unitless_position())
+                height = renderer.get_canvas_width_height()[1]
+                gc = renderer.new_gc()
+                gc.set_foreground(self.get_color())
+                gc.set_url(self.get_url())
+                renderer.open_group("text", self.get_gid())
+                renderer.draw_text(
+                    gc, x, height - y, self.get_text(), self.get_fontproperties(), 0.0, mtext=self
+                )
+                renderer.close_group("text")
+                gc.restore()
+
+    return Line
 
 
 def text_width(text: str, size: float = BODY, *, bold: bool = False) -> float:
