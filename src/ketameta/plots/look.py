@@ -230,18 +230,22 @@ def letters(size: float, bold: bool = False, italic: bool = False) -> Any:
     from matplotlib.font_manager import FontProperties
 
     weight, style = "bold" if bold else "normal", "italic" if italic else "normal"
-    return FontProperties([FONT], style=style, weight=weight, size=size)
+    return FontProperties(family=[FONT], style=style, weight=weight, size=size)
 
 
 @cache
 def line_of_words() -> type[Text]:
     """Return the artist of one line of words on its baseline.
 
-    An SVG anchors words itself, so that they are written there without being measured.
+    An SVG anchors words itself, so that they are written there without being measured. Axes cut
+    nothing off.
     """
     from matplotlib.text import Text
 
     class Line(Text):
+        def set_clip_path(self, *_: Any, **__: Any) -> None:
+            pass
+
         def draw(self, renderer: Any) -> None:
             if not hasattr(renderer, "writer"):
                 super().draw(renderer)
