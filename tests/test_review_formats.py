@@ -155,6 +155,44 @@ def test_the_arms_template_describes_arms_only() -> None:
     assert report.tables["arms"][0]["intervention"] == "ketamine"
 
 
+def test_the_study_information_of_revman_and_covidence_is_told_by_its_columns() -> None:
+    text = (
+        "Study,Data source,Char: Methods,Char: Participants,Char: Notes\n"
+        "Alder 2011,Published,x,<p>Adults &amp; <b>others</b></p>,<p>none</p>\n"
+        "ENVISION,Published,x,y,\n"
+    )
+    report = read(text)
+    assert report.kind == "study information of RevMan or Covidence"
+    (study,) = report.tables["studies"]
+    assert (study["study_id"], study["population"], study["notes"]) == (
+        "alder_2011", "Adults & others", "none",
+    )  # fmt: skip
+    assert "surname and year" in report.rows[1].details[0]
+    assert report.notes == ("2 columns that no row needed, not read: Data source, Char: Methods",)
+
+
+def test_what_two_extractors_agreed_on_goes_before_their_own_rows() -> None:
+    head = "Covidence #,Study ID,Title,Reviewer Name,Country in which the study conducted\n"
+    rows = (
+        "12,Alder 2011,Of tea,Ann,UK\n12,Alder 2011,Of tea,Consensus,Spain\n"
+        "13,Birch 2012,Of milk,Ann,\n14,Alder 2011,Of rum,Ann,\n"
+    )
+    report = read(head + rows)
+    assert [row["country"] for row in report.tables["studies"] if "country" in row] == ["Spain"]
+    assert [row.verdict for row in report.rows] == ["changed", "taken", "taken", "refused"]
+    assert report.rows[0].details == (
+        "studies: country differs from that of line 3, which is kept",
+    )
+    assert "another study in line 3" in report.rows[3].details[0]
+
+
+def test_a_row_that_says_nothing_new_is_entered_once() -> None:
+    row = "Alder 2011,High,ketamine\n"
+    report = read(f"Study,Arm,Intervention\n{row}{row}")
+    assert [item.verdict for item in report.rows] == ["taken", "changed"]
+    assert len(report.tables["arms"]) == 1
+
+
 WIDE = """\
 Author,Year,N1,Mean1,SD1,N2,Mean2,SD2,week,remark
 "Alder, et al.",2011,40,8.1,4.2,41,11.2,4.4,8,x

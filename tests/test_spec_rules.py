@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,5 +116,11 @@ def test_the_project_has_none() -> None:
     evidence, _ = load_evidence(paths)
     known = known_words(evidence)
     assert "nausea" in known["counted"] and "depression" not in known["counted"]
+    rows = tuple(
+        replace(row, texts={**row.texts, "kind": "events"})
+        for row in evidence.rows("outcome_words")
+    )
+    unknown = replace(evidence, tables={**evidence.tables, "outcome_words": rows})
+    assert "counted" not in known_words(unknown)  # a misspelt kind is told once, where it stands
     assert "ketamine nmda_antagonist" in known["intervention_class"]
     assert len(load_specs(paths.analyses, known)) == len(list(paths.analyses.glob("*.toml")))

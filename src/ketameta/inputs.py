@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import ExtractionError, SpecError
 from ketameta.formatting import plural
+from ketameta.measures import OUTCOME_KINDS
 from ketameta.paths import ProjectPaths
 
 if TYPE_CHECKING:
@@ -315,7 +316,11 @@ def known_words(
                 end: sorted(name for name in ends if ends[name] == end)
                 for end in ("lower", "higher")
             },
-            "counted": sorted({row["outcome"] for row in outcomes if row["kind"] == "event"}),
+            **(
+                {"counted": sorted({row["outcome"] for row in outcomes if row["kind"] == "event"})}
+                if all(row["kind"] in OUTCOME_KINDS for row in outcomes)
+                else {}
+            ),
             "outcome": words("outcome_words", "outcome"),
         },
         "instruments": {"instrument": words("instruments", "instrument")},

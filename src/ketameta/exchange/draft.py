@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -751,6 +753,13 @@ def line_ranges(lines: Sequence[int]) -> str:
     if len(texts) > _LINES_SHOWN:
         return f"{', '.join(texts[:_LINES_SHOWN])} ... ({len(ordered)} in all)"
     return ", ".join(texts)
+
+
+def plain_text(text: str) -> str:
+    """Return a cell without the markup in which RevMan keeps texts."""
+    if not re.search(r"</?[a-z]+[^>]*>|&[a-z#0-9]+;", text):
+        return " ".join(text.split())
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
 
 
 def quoted(text: str) -> str:

@@ -48,7 +48,7 @@ FORMATS = (
     "a Metapsy database (.csv with study, condition_arm1, condition_arm2, outcome_type ...)",
     "the data rows of a RevMan data package (.csv with Analysis group, Study, Experimental N ...)",
     "a RevMan 5 review (.rm5)",
-    "the arms and results templates of RevMan and Covidence",
+    "the study information, arms and results of RevMan and Covidence",
     "citations (RIS, nbib, BibTeX), which go into data/screening.csv",
     "any other table of trials, through the mapping that 'ketameta import FILE --suggest' drafts",
     "a risk-of-bias table of RevMan or Covidence (Study, Domain (judgement): ...) or for robvis "

@@ -23,6 +23,7 @@ from ketameta.exchange.draft import (
     SourceCsv,
     Verdict,
     Words,
+    plain_text,
     quoted,
 )
 from ketameta.exchange.metapsy import JUDGEMENTS, SourceRow, drug_class, ratio_cells
@@ -532,8 +533,7 @@ def _judgements(
                 "tool": tool,
                 "domain": domain,
                 "judgement": judgement,
-                "support": " ".join(re.sub(r"<[^>]*>", " ", support).split())
-                or f"as judged in {source}, row {row.line}",
+                "support": plain_text(support) or f"as judged in {source}, row {row.line}",
                 "judged_by": source,
             }
         )

@@ -17,6 +17,7 @@ from ketameta.evidence.project import CONTROL_CLASSES
 from ketameta.evidence.reader import OTHER_NAMES, plain_name
 from ketameta.evidence.schema import Schema
 from ketameta.exchange.draft import (
+    MISSING,
     PAIRED,
     SIDES,
     Declared,
@@ -25,7 +26,9 @@ from ketameta.exchange.draft import (
     SourceCsv,
     Words,
     mappable,
+    plain_text,
     quoted,
+    row_name,
 )
 from ketameta.exchange.metapsy import SourceRow, drug_class, ratio_cells
 from ketameta.exchange.revman import first_stands, row_verdict
@@ -34,6 +37,12 @@ from ketameta.review.start import slug, study_id_from
 
 KIND = "a mapped table"
 Columns = Mapping[str, Sequence[str]]
+#: Beginnings of columns that every review names for itself.
+PREFIXES = ("Char: ",)
+#: Column and word of the rows that two extractors agreed on; they go before the extractors' own.
+AGREED = ("Reviewer Name", "Consensus")
+#: Column that numbers the studies, whatever they are called.
+NUMBER = "Covidence #"
 #: Mappings of published templates, by the columns that tell them.
 TEMPLATES: Mapping[str, tuple[frozenset[str], Columns]] = {
     "study results of RevMan or Covidence": (
@@ -52,6 +61,16 @@ TEMPLATES: Mapping[str, tuple[frozenset[str], Columns]] = {
         {"study_id": ("Study",), "arm_id": ("Arm",), "intervention": ("Intervention",),
          "dose_description": ("Description",)},
     ),
+    "study information of RevMan or Covidence": (
+        frozenset({"Study", "Char: "}),
+        {"study_id": ("Study",), "population": ("Char: Participants",),
+         "notes": ("Char: Notes",)},
+    ),
+    "data extraction of Covidence": (
+        frozenset({"Covidence #", "Study ID", "Title", "Reviewer Name"}),
+        {"study_id": ("Study ID",), "citation": ("Title",),
+         "country": ("Country in which the study conducted",)},
+    ),
 }  # fmt: skip
 
 
@@ -60,7 +79,13 @@ def mapping_of(source: SourceCsv, words: Words) -> tuple[str, Columns]:
     if words.columns:
         return KIND, words.columns
     for kind, (signature, columns) in TEMPLATES.items():
-        if signature <= set(source.columns):
+        if all(
+            any(
+                name == mark or (mark in PREFIXES and name.startswith(mark))
+                for name in source.columns
+            )
+            for mark in signature
+        ):
             return kind, columns
     return "", {}
 
@@ -91,7 +116,8 @@ def read_wide(
     ]
     reader = _Reader(name, columns, words, declared)
     rows = []
-    for record in source.records:
+    who, agreed = AGREED
+    for record in sorted(source.records, key=lambda record: record.cells.get(who) != agreed):
         row = SourceRow(record.line, record.cells, source.decimal_comma)
         if record.extra or record.missing:
             row.refusals.append("the row has other cells than the header, so none can be told")
@@ -102,7 +128,7 @@ def read_wide(
     return ImportReport(
         name,
         kind,
-        tuple(rows),
+        tuple(sorted(rows, key=lambda row: row.line)),
         (*source.problems, *problems),
         source.notes,
         reader.draft.tables(),
@@ -118,13 +144,14 @@ class _Reader:
         self.kinds = mappable(declared.schema)
         self.draft = Draft()
         self.undeclared: dict[str, dict[str, str]] = {"outcome_words": {}, "instruments": {}}
+        self.numbered: dict[str, tuple[str, int]] = {}
 
     def get(self, row: SourceRow, ours: str) -> str:
         """Return what a row says under one of our words."""
         for theirs in self.columns.get(ours, ()):
-            if row[theirs].strip().lower() not in ("", "na", "n/a", "nan"):
+            if row[theirs].strip().lower() not in MISSING:
                 number = self.kinds.get(ours) in ("number", "integer")
-                return row.number(theirs) if number else row[theirs].strip()
+                return row.number(theirs) if number else plain_text(row[theirs])
         return self.words.values.get(ours, "")
 
     def label(self, row: SourceRow) -> str:
@@ -143,6 +170,12 @@ class _Reader:
                 "under [study_id]"
             )
             return []
+        first = self.numbered.setdefault(study, (row[NUMBER], row.line))
+        if row[NUMBER] != first[0]:
+            row.refusals.append(
+                f"{study} is another study in line {first[1]}; give one of them a letter, such as "
+                f"{study}b"
+            )
         results = list(self._results(row, study))
         if row.refusals:
             return []
@@ -154,10 +187,13 @@ class _Reader:
                     "by subgroup, analysis_set or time_days"
                 )
                 return []
-        added = [*first_stands(row, self.draft, "studies", self._study(row, study, given))]
-        for cells in self._arms(row, study):
-            added += first_stands(row, self.draft, "arms", cells)
-        return [*added, *(self.draft.add(table, cells, row.line) for table, cells in results)]
+        cells = self._study(row, study, given)
+        added = [*first_stands(row, self.draft, "studies", cells)]
+        for arm in self._arms(row, study):
+            added += first_stands(row, self.draft, "arms", arm)
+        added += [self.draft.add(table, cells, row.line) for table, cells in results]
+        # A row that says nothing new stands under what an earlier one said.
+        return added or [row_name("studies", cells)]
 
     def _study(self, row: SourceRow, study: str, given: str) -> dict[str, str]:
         said = {c.name: self.get(row, c.name) for c in self.declared.schema["studies"].columns}
