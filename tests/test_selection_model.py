@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from ketameta import common_effect, meta_regression, random_effects, selection_model
 from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models.small_study import derivatives, log_interval, selection_data, value_only
+from ketameta.models.small_study import derivatives, interval_chances, selection_data
 from metafor_values import DATASETS, data
 from tolerances import RESCALED, SELECTION_PARAMETER, SELECTION_VALUE
 
@@ -134,7 +134,6 @@ def test_likelihood_equals_the_one_written_out(steps):
     point = POINT[: 2 + len(steps)]
     weights = [1.0, *np.exp(point[2:, 0])]
     expected = written_out(0.1, 0.2, weights, steps)
-    assert value_only(seen, point)[0] == pytest.approx(expected, rel=1e-12)
     assert derivatives(seen, point).value[0] == pytest.approx(expected, rel=1e-12)
 
 
@@ -143,18 +142,21 @@ def test_derivatives_equal_finite_differences():
     at, h = derivatives(seen, POINT), 1e-5
     for j, direction in enumerate(np.eye(4)[:, :, None]):
         up, down = POINT + h * direction, POINT - h * direction
-        slope = (value_only(seen, up) - value_only(seen, down)) / (2 * h)
+        slope = (derivatives(seen, up).value - derivatives(seen, down).value) / (2 * h)
         assert at.gradient[j] == pytest.approx(slope, abs=1e-7)
         bend = derivatives(seen, up).gradient - derivatives(seen, down).gradient
         assert at.hessian[:, j] == pytest.approx(bend / (2 * h), abs=1e-5)
 
 
 def test_interval_probabilities_keep_their_digits_in_the_tails():
-    low, high = np.array([10.0, -11.0, -1.0]), np.array([11.0, -10.0, np.inf])
-    found = log_interval(low, high)
-    assert found[0] == pytest.approx(found[1], rel=1e-14)
-    assert found[0] == pytest.approx(np.log(norm.sf(10.0) - norm.sf(11.0)), rel=1e-12)
-    assert found[2] == pytest.approx(norm.logcdf(1.0), rel=1e-12)
+    cuts = np.array([[11.0, 10.0, -1.0, -10.0, -11.0], [3.0, 2.0, -5.0, -20.0, -30.0]]).T
+    found = interval_chances(cuts)
+    edges = np.vstack([np.full(2, np.inf), cuts, np.full(2, -np.inf)])
+    sums = norm.sf(edges[1:]) - norm.sf(edges[:-1])
+    mirrored = norm.cdf(edges[:-1]) - norm.cdf(edges[1:])
+    assert found == pytest.approx(np.where(edges[1:] > 0, sums, mirrored), rel=1e-12, abs=0)
+    assert found[1, 0] == pytest.approx(found[4, 0], rel=1e-14)
+    assert found.sum(0) == pytest.approx(1.0, rel=1e-14)
 
 
 def test_no_random_start_climbs_higher():

@@ -4,8 +4,7 @@ from ketameta.models.small_study.asymmetry import kendall as kendall
 from ketameta.models.small_study.asymmetry import peters_test as peters_test
 from ketameta.models.small_study.selection_model import SCENARIOS as SCENARIOS
 from ketameta.models.small_study.selection_model import derivatives as derivatives
-from ketameta.models.small_study.selection_model import log_interval as log_interval
+from ketameta.models.small_study.selection_model import interval_chances as interval_chances
 from ketameta.models.small_study.selection_model import selection_data as selection_data
-from ketameta.models.small_study.selection_model import value_only as value_only
 from ketameta.models.small_study.significance import excess_significance as excess_significance
 from ketameta.models.small_study.significance import fail_safe_n as fail_safe_n

@@ -131,7 +131,9 @@ class SelectionModel(Result):
         }
 
 
-LOG_ROOT_TWO_PI = 0.5 * float(np.log(2 * np.pi))
+ROOT_TWO_PI = float(np.sqrt(2 * np.pi))
+#: Numbers of an array that a processor keeps at hand; larger ones take twice as long.
+CELLS = 6_000
 
 
 class SelectionData(NamedTuple):
@@ -181,33 +183,16 @@ def selection_data(y: Floats, v: Floats, steps: Floats) -> SelectionData:
     return SelectionData(y, v, cuts, group, counts)
 
 
-def log_interval(low: Floats, high: Floats) -> Floats:
-    """Return ``log(Phi(high) - Phi(low))`` without cancellation in either tail."""
-    flip = low > 0
-    a, b = np.where(flip, -high, low), np.where(flip, -low, high)
-    top, bottom = special.log_ndtr(b), special.log_ndtr(a)
-    share: Floats = np.where(bottom > -np.inf, np.exp(bottom - top), 0.0)
-    return top + np.log1p(-np.minimum(share, 1 - 1e-16))
+def interval_chances(u: Floats) -> Floats:
+    """Return the probabilities (J, ...) between falling normal deviates ``u`` (J - 1, ...).
 
-
-def log_chances(data: SelectionData, mean: Floats, tau2: Floats) -> Floats:
-    """Return the log-chance of each interval for each study at each point, shape (J, k, M)."""
-    spread = np.sqrt(data.v[:, None] + tau2)
-    u = (data.cuts[:, :, None] - mean) / spread
-    ends = special.log_ndtr(-u[:1]), special.log_ndtr(u[-1:])
-    between = [log_interval(u[1:], u[:-1])] if len(u) > 1 else []
-    return np.concatenate([ends[0], *between, ends[1]])
-
-
-def value_only(data: SelectionData, point: Floats) -> Floats:
-    """Return the log-likelihood at ``point`` (q, M), shape (M,)."""
-    mean, tau2 = point[0], point[1]
-    eta = np.concatenate([np.zeros((1, point.shape[1])), point[2:]])
-    log_a = np.logaddexp.reduce(log_chances(data, mean, tau2) + eta[:, None], axis=0)
-    total = data.v[:, None] + tau2
-    densities = -0.5 * np.log(total) - (data.y[:, None] - mean) ** 2 / (2 * total)
-    value: Floats = (densities - log_a).sum(0) + data.counts @ eta
-    return value - len(data.y) * LOG_ROOT_TWO_PI
+    Differences are taken in the nearer tail, where nothing cancels.
+    """
+    tail = special.ndtr(-np.abs(u))
+    right = u > 0
+    above, below = np.where(right, tail, 1 - tail), np.where(right, 1 - tail, tail)
+    between = np.where(right[1:], above[1:] - above[:-1], below[:-1] - below[1:])
+    return np.concatenate([above[:1], between, below[-1:]])
 
 
 def derivatives(data: SelectionData, point: Floats) -> Derivatives:
@@ -218,48 +203,45 @@ def derivatives(data: SelectionData, point: Floats) -> Derivatives:
     With ``u_j`` the standardised cuts, the chance that a study is seen is ``A = 1 + sum_j d_j
     Phi(u_j)``, ``d_j`` the differences of successive weights. It solves the heat equation in the
     mean and tau-squared, ``A_mm = 2 A_t``, which gives every second derivative from powers of
-    ``u``.
+    ``u``. ``A`` is no smaller than the smallest weight, so that no logarithms are needed.
     """
-    k, (q, points) = len(data.y), point.shape
-    mean, tau2 = point[0], point[1]
-    eta = np.concatenate([np.zeros((1, points)), point[2:]])
-    total = data.v[:, None] + tau2
-    spread = np.sqrt(total)
-    chances = log_chances(data, mean, tau2)
-    log_a = np.logaddexp.reduce(chances + eta[:, None], axis=0)
-    share = np.exp(chances + eta[:, None] - log_a)[1:]  # of each interval in A, (J - 1, k, M)
-    u = (data.cuts[:, :, None] - mean) / spread
-    density = np.exp(-0.5 * u * u - LOG_ROOT_TWO_PI - log_a)  # relative to A
-    weights = np.exp(eta)
-    jump = (weights[1:] - weights[:-1])[:, None] * density
-    a_m = -jump.sum(0) / spread
-    a_t = -(jump * u).sum(0) / (2 * total)
-    a_mt = (jump * (1 - u * u)).sum(0) / (2 * total * spread)
-    a_tt = (jump * u * (3 - u * u)).sum(0) / (4 * total**2)
-    edge = np.zeros((1, k, points))
-    upper = np.concatenate([density, edge])[1:]  # density at the lower cut of intervals 1..J-1
-    upper_u = np.concatenate([density * u, edge])[1:]
-    scaled = weights[1:, None]
-    b_m = scaled * (upper - density) / spread  # derivative of each share's numerator
-    b_t = scaled * (upper_u - density * u) / (2 * total)
-
-    residual = data.y[:, None] - mean
-    z2 = residual**2 / total
-    gradient = np.empty((q, points))
-    hessian = np.empty((q, q, points))
-    gradient[0] = (residual / total - a_m).sum(0)
-    gradient[1] = ((z2 - 1) / (2 * total) - a_t).sum(0)
+    q, points = point.shape
+    width = max(1, CELLS // data.cuts.size)
+    if points > width:
+        slices = range(0, points, width)
+        parts = [derivatives(data, point[:, at : at + width]) for at in slices]
+        return Derivatives(*(np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)))
+    mean, weights = point[0], np.exp(np.vstack([np.zeros((1, points)), point[2:]]))
+    r = 1 / np.sqrt(data.v[:, None] + point[1])
+    u = (data.cuts[:, :, None] - mean) * r
+    share = weights[:, None] * interval_chances(u)
+    seen = share.sum(0)
+    share = share[1:] / seen  # of each interval in A, (J - 1, k, M)
+    density = np.exp(-0.5 * u * u) / (ROOT_TWO_PI * seen)  # relative to A
+    moment, jump = density * u, weights[1:] - weights[:-1]
+    s0, s1, s2, s3 = (
+        np.einsum("jm,jkm->km", jump, part)
+        for part in (density, moment, moment * u, moment * u * u)
+    )
+    e, r2 = (data.y[:, None] - mean) * r, r * r
+    z2 = e * e
+    gradient, hessian = np.empty((q, points)), np.empty((q, q, points))
+    gradient[0] = np.einsum("km,km->m", r, e + s0)
+    gradient[1] = np.einsum("km,km->m", r2, z2 - 1 + s1) / 2
     gradient[2:] = data.counts[1:, None] - share.sum(1)
-    hessian[0, 0] = (-1 / total - 2 * a_t + a_m**2).sum(0)
-    hessian[0, 1] = hessian[1, 0] = (-residual / total**2 - a_mt + a_m * a_t).sum(0)
-    hessian[1, 1] = ((0.5 - z2) / total**2 - a_tt + a_t**2).sum(0)
-    hessian[2:, 0] = hessian[0, 2:] = (share * a_m - b_m).sum(1)
-    hessian[2:, 1] = hessian[1, 2:] = (share * a_t - b_t).sum(1)
+    hessian[0, 0] = np.einsum("km,km->m", r2, s1 + s0 * s0 - 1)
+    mixed = np.einsum("km,km->m", r2 * r, s0 * (s1 - 1) + s2 - 2 * e) / 2
+    hessian[0, 1] = hessian[1, 0] = mixed
+    hessian[1, 1] = np.einsum("km,km->m", r2 * r2, 2 - 4 * z2 + s1 * (s1 - 3) + s3) / 4
+    for i, power, part, own in ((0, r, density, s0), (1, r2 / 2, moment, s1)):
+        edge = np.einsum("km,jkm->jm", power, part)
+        between = weights[1:] * np.diff(edge, axis=0, append=0)  # no density at infinity
+        hessian[2:, i] = -between - np.einsum("km,jkm->jm", power * own, share)
+        hessian[i, 2:] = hessian[2:, i]
     hessian[2:, 2:] = np.einsum("akm,bkm->abm", share, share)
-    for j in range(q - 2):
-        hessian[2 + j, 2 + j] -= share[j].sum(0)
-    densities = -0.5 * np.log(total) - 0.5 * z2 - LOG_ROOT_TWO_PI
-    return Derivatives((densities - log_a).sum(0) + data.counts @ eta, gradient, hessian)
+    hessian[np.arange(2, q), np.arange(2, q)] -= share.sum(1)
+    value = (np.log(r / (ROOT_TWO_PI * seen)) - 0.5 * z2).sum(0)
+    return Derivatives(value + data.counts[1:] @ point[2:], gradient, hessian)
 
 
 #: Bounds of the weights relative to that of the smallest p-values; the upper one is metafor's.
@@ -345,8 +327,7 @@ def global_maximum(
     if assumed is not None:
         low[2:] = high[2:] = np.log(assumed[1:])
         points = np.unique(np.clip(points, low[:, None], high[:, None]), axis=1)
-    tops, arrived = _climb(data, points, low[:, None], high[:, None])
-    values = value_only(data, tops)
+    tops, values, arrived = _climb(data, points, low[:, None], high[:, None])
     order = np.argsort(-np.where(arrived, values, -np.inf), kind="stable")
     best = int(order[0])
     if not arrived[best] or values.max() > values[best] + SAME_VALUE:
@@ -401,11 +382,13 @@ def _starts(data: SelectionData, mean: float, tau2: float, *, fixed_tau2: bool) 
     return np.hstack([own, points])
 
 
-def _climb(data: SelectionData, points: Floats, low: Floats, high: Floats) -> tuple[Floats, Bools]:
+def _climb(
+    data: SelectionData, points: Floats, low: Floats, high: Floats
+) -> tuple[Floats, Floats, Bools]:
     """Move every column of ``points`` (q, M) to a maximum within the bounds.
 
     Newton steps on the parameters that no bound holds, with a damping per column that grows until
-    the likelihood rises and shrinks when it does. Returns the points, and which arrived.
+    the likelihood rises and shrinks when it does. Returns points, values, and which arrived.
     """
     points = np.clip(points, low, high)
     count = points.shape[1]
@@ -413,6 +396,7 @@ def _climb(data: SelectionData, points: Floats, low: Floats, high: Floats) -> tu
     arrived = np.zeros(count, dtype=bool)
     active = np.arange(count)
     here, at = points.copy(), derivatives(data, points)
+    values = at.value.copy()
     for _ in range(MAX_ROUNDS):
         kept = _one_per_cell(data, here, at.value)
         active, here, at = active[kept], here[:, kept], at.take(kept)
@@ -427,14 +411,15 @@ def _climb(data: SelectionData, points: Floats, low: Floats, high: Floats) -> tu
         stuck = ~better & concave & (promise < 1e-12 * (1 + np.abs(at.value)))
         here = points[:, active] = np.where(better, new, here)
         at = Derivatives(*(np.where(better, a, b) for a, b in zip(ahead, at, strict=True)))
-        damping[active] = np.where(better, damping[active] * 0.1, damping[active] * 10)
+        values[active] = at.value
+        damping[active] *= np.where(better, 0.1, 10.0)
         lost = damping[active] > 1e12
         arrived[active[done | stuck]] = True
         on = np.flatnonzero(~(done | stuck | lost))
         active, here, at = active[on], here[:, on], at.take(on)
         if not active.size:
             break
-    return points, arrived
+    return points, values, arrived
 
 
 def _polished(
@@ -470,10 +455,9 @@ def _one_per_cell(data: SelectionData, points: Floats, values: Floats) -> Index:
     unit = np.ones((len(points), 1))
     unit[:2, 0] = np.sqrt(1 / (1 / data.v).sum()), data.v.min()
     cells = np.round(points / (CELL * unit))
-    order = np.argsort(-values, kind="stable")
-    first = np.unique(cells[:, order], axis=1, return_index=True)[1]
-    kept: Index = np.sort(order[first])
-    return kept
+    order = np.lexsort((-values, *cells))
+    new = np.any(np.diff(cells[:, order], axis=1, prepend=np.nan) != 0, axis=0)
+    return np.sort(order[new])
 
 
 def _damped_step(
