@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from pages import wrapped
+from scipy import special
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -23,8 +24,8 @@ import dependence_values as three  # noqa: E402
 import metafor_values as basic  # noqa: E402
 import robustness_values as again  # noqa: E402
 import test_binomial_normal as glmm  # noqa: E402
-import test_effect_sizes as sizes  # noqa: E402
 import test_influence as infl  # noqa: E402
+import test_measures as registry  # noqa: E402
 import test_network as net  # noqa: E402
 import test_rare_events as rare  # noqa: E402
 import test_robust as sandwich  # noqa: E402
@@ -33,6 +34,7 @@ import test_small_study as small  # noqa: E402
 from ketameta import (  # noqa: E402
     baujat,
     cumulative,
+    effect_sizes,
     egger_test,
     gosh,
     influence,
@@ -47,7 +49,7 @@ from ketameta import (  # noqa: E402
     subgroup_analysis,
     trim_and_fill,
 )
-from ketameta import effects as effect_sizes  # noqa: E402
+from ketameta.measures import MEASURES  # noqa: E402
 from ketameta.paths import write_atomically  # noqa: E402
 
 PAGE = ROOT / "docs" / "agreement.md"
@@ -71,6 +73,10 @@ GROUPS = {
 GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
 
 
+#: The block of the effect sizes, which have a table of their own.
+EFFECT_SIZES = "effect sizes"
+
+
 class Gap(NamedTuple):
     """One comparison: block, quantity, data set, largest relative difference."""
 
@@ -78,11 +84,17 @@ class Gap(NamedTuple):
     quantity: str
     data: str
     size: float
+    count: int = 1
 
 
 def relative(ours: object, theirs: object, unit: object = None) -> float:
     """Return the largest difference relative to a unit; missing reference values are skipped."""
     return again.largest(ours, theirs, unit)
+
+
+def given(ours: np.ndarray, theirs: object) -> float:
+    """Return the largest difference where there is a number: of one cluster alone there is none."""
+    return relative(ours, np.where(np.isfinite(ours), np.asarray(theirs, dtype=float), np.nan))
 
 
 def pooled() -> Iterator[Gap]:
@@ -207,17 +219,16 @@ def dependence() -> Iterator[Gap]:
             max(estimate, relative(fit.coefficients.se, se)),
         )
         table = robust(fit).coefficients
-        size = relative(table.se, expected["robust"]["SE"])
+        size = given(table.se, expected["robust"]["SE"])
         yield Gap("robust", "CR2 after three-level model (clubSandwich)", key, size)
-        size = relative(table.df, expected["robust"]["df"])
+        size = given(table.df, expected["robust"]["df"])
         yield Gap("robust", "Satterthwaite df after three-level model", key, size)
     for key, block in sandwich.UNILEVEL:
         fit, cluster, expected = sandwich.unilevel(key, block)
         table = robust(fit, cluster).coefficients
-        yield Gap(
-            "robust", "CR2 standard errors (clubSandwich)", key, relative(table.se, expected["SE"])
-        )
-        size = relative(table.df, expected["df.Satt"])
+        size = given(table.se, expected["SE"])
+        yield Gap("robust", "CR2 standard errors (clubSandwich)", key, size)
+        size = given(table.df, expected["df.Satt"])
         yield Gap("robust", "Satterthwaite df (clubSandwich)", key, size)
 
 
@@ -309,27 +320,62 @@ def networks() -> Iterator[Gap]:
 
 
 def effects() -> Iterator[Gap]:
-    """Effect sizes and variances (escalc)."""
-    for name, function in sizes.MEAN_FUNCTIONS.items():
-        ours = function(*sizes.mean_inputs())
-        for part, word in (("estimate", "yi"), ("variance", "vi")):
-            theirs = sizes.MEANS[name][word]
-            unit = np.abs(np.array(theirs)) if word == "vi" else np.sqrt(sizes.MEANS[name]["vi"])
-            size = relative(getattr(ours, part), theirs, unit)
-            yield Gap("effect sizes", "SMD, MD, log ratio of means (escalc)", name, size)
-    for name, function in sizes.EVENT_FUNCTIONS.items():
-        for rule in ("only0", "all"):
-            ours, stored = function(*sizes.event_inputs(), zero_cells=rule), sizes.EVENTS
-            block = stored[f"{name}_{rule}"]
-            size = relative(ours.variance, block["vi"])
-            yield Gap("effect sizes", "log OR, log RR, RD (escalc)", f"{name} {rule}", size)
-    before, after, sd, n, r = (
-        sizes.column(sizes.PAIRED["inputs"][name])
-        for name in ("before", "after", "sd_before", "n", "r")
+    """Effect sizes of every measure, under every rule for zeros that it has (escalc)."""
+    for measure in (*registry.WITHOUT, *registry.WITH_ZEROS):
+        given = registry.inputs(measure)
+        for rule in ("only0", "all", "none") if measure in registry.WITH_ZEROS else ("",):
+            y, v = registry.stored(measure, rule and f"_{rule}")
+            kept = np.isfinite(y) & np.isfinite(v) & (v > 0)
+            columns = {name: values[kept] for name, values in given.items()}
+            ours = effect_sizes(None, measure, **columns, **({"zero_cells": rule} if rule else {}))
+            yield Gap(EFFECT_SIZES, f"{measure} estimate", rule,
+                      relative(ours.estimate, y[kept], np.sqrt(v[kept])))  # fmt: skip
+            yield Gap(EFFECT_SIZES, f"{measure} variance", rule, relative(ours.variance, v[kept]))
+    hr, se = np.repeat([0.01, 0.7, 1.0, 25.0], 4), np.tile([2.0, 0.4, 0.17, 0.05], 4)
+    z = special.ndtri(0.975)
+    for columns in (
+        {"hr": hr, "ci_low": hr * np.exp(-z * se), "ci_high": hr * np.exp(z * se)},
+        {"log_hr": np.log(hr), "se": se},
+        {"observed_minus_expected": np.log(hr) / se**2, "variance": 1 / se**2},
+    ):
+        ours, way = effect_sizes(None, "HR", **columns), ", ".join(columns)
+        yield Gap(EFFECT_SIZES, "HR estimate", way, relative(ours.estimate, np.log(hr), se))
+        yield Gap(EFFECT_SIZES, "HR variance", way, relative(ours.variance, se**2))
+
+
+def by_measure(gaps: list[Gap]) -> list[str]:
+    """Return the table of measures: what its grid holds, and how far the worst number is off."""
+    lines = ["", "## Effect sizes by measure", ""]
+    lines += wrapped(
+        """Every measure of `km.effect_sizes` against `escalc`, on grids of every combination of
+        the numbers named; measures of events under each rule for zeros (`only0`, `all`, `none`).
+        Estimates in standard errors, variances relative to themselves. A hazard ratio has no
+        `escalc`: its three ways are compared with the formulas of Tierney et al. (2007)."""
     )
-    ours = effect_sizes.standardized_mean_change(before, after, sd, n, r)
-    size = relative(ours.variance, sizes.PAIRED["SMCR"]["vi"])
-    yield Gap("effect sizes", "standardised mean change (escalc)", "SMCR", size)
+    lines += [
+        "| measure | | rows | of these with a zero cell | smallest group | estimate | variance |",
+        "| --- | --- | --: | --: | --: | --: | --: |",
+    ]
+    for measure in MEASURES.values():
+        sizes = [
+            max(gap.size for gap in gaps if gap.quantity == f"{measure.name} {word}")
+            for word in ("estimate", "variance")
+        ]
+        cells = ["", "", ""]
+        if measure.name != "HR":
+            given = registry.inputs(measure.name)
+            people = [values for name, values in given.items() if name.startswith("n")]
+            events = [values for name, values in given.items() if name.startswith("events")]
+            full = [x == n for x, n in zip(events, people, strict=False)]
+            zeros = np.any([*(x == 0 for x in events), *full], axis=0) if events else None
+            cells = [
+                f"{len(next(iter(given.values())))}",
+                "" if zeros is None else f"{int(zeros.sum())}",
+                f"{np.min(people):.0f}" if people else "",
+            ]
+        row = [measure.name, measure.label, *cells, *map(number, sizes)]
+        lines.append(f"| {' | '.join(row)} |")
+    return lines
 
 
 SOURCES = (
@@ -368,7 +414,8 @@ def page(gaps: list[Gap]) -> str:
     ]
     table: dict[tuple[str, str], list[Gap]] = defaultdict(list)
     for gap in gaps:
-        table[gap.block, gap.quantity].append(gap)
+        if gap.block != EFFECT_SIZES:
+            table[gap.block, gap.quantity].append(gap)
     last = ""
     for (block, quantity), found in table.items():
         worst = max(found, key=lambda gap: gap.size)
@@ -378,6 +425,7 @@ def page(gaps: list[Gap]) -> str:
             f" {len(found)} | {number(worst.size)} | {where} |"
         )
         last = block
+    lines += by_measure(gaps)
     columns = {
         "mean, interval": ("pooled effect", ("mean, standard error, interval, test",)),
         "τ²": ("pooled effect", ("tau-squared and its standard error",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
@@ -113,31 +114,40 @@ def columns(**arguments: ArrayLike) -> tuple[Floats, ...]:
     ImpossibleDataError
         If a value is missing or infinite.
     """
-    arrays: dict[str, Floats] = {}
-    for name, value in arguments.items():
-        array = as_numbers(name, value)
-        if array.ndim > 1:
-            raise UsageError(f"{name} has shape {array.shape}; one dimension is expected")
-        arrays[name] = array
-    lengths = {name: array.size for name, array in arrays.items() if array.ndim == 1}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise UsageError(f"arguments differ in length: {listed}")
-    k = next(iter(lengths.values()), 1)
-    full = {
-        name: array if array.ndim == 1 else np.full(k, float(array))
-        for name, array in arrays.items()
-    }
-    every = np.concatenate(list(full.values())) if k and full else np.zeros(1)
-    if np.abs(every).max() <= LARGEST:  # which a missing value is not
-        return tuple(full.values())
+    arrays = [
+        value
+        if type(value) is np.ndarray and value.dtype == np.float64
+        else as_numbers(name, value)
+        for name, value in arguments.items()
+    ]
+    if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 1:
+        arrays = _of_one_length(arguments, arrays)
+    every = np.concatenate(arrays)
+    table = every.reshape(len(arrays), -1)
+    if not every.size or np.maximum.reduce(np.abs(every)) <= LARGEST:  # a missing value is not
+        return tuple(table)
     problems = Problems()
-    for name, array in full.items():
+    for name, array in zip(arguments, table, strict=True):
         problems.add(name, array, ~np.isfinite(array), "a finite number")
         huge = np.isfinite(array) & (np.abs(array) > LARGEST)
         problems.add(name, array, huge, f"at most {LARGEST:g} in size")
     problems.check()
-    return tuple(full.values())
+    return tuple(table)
+
+
+def _of_one_length(names: Iterable[str], arrays: list[Floats]) -> list[Floats]:
+    """Return scalars repeated to the one length that the others have."""
+    lengths = {}
+    for name, array in zip(names, arrays, strict=True):
+        if array.ndim > 1:
+            raise UsageError(f"{name} has shape {array.shape}; one dimension is expected")
+        if array.ndim:
+            lengths[name] = array.size
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise UsageError(f"arguments differ in length: {listed}")
+    k = next(iter(lengths.values()), 1)
+    return [array if array.ndim else np.full(k, float(array)) for array in arrays]
 
 
 def frozen(array: ArrayLike) -> Floats:
@@ -248,6 +258,6 @@ def effect(
     """Return the arrays as a read-only :class:`EffectSize`, positions counting from 0."""
     where = np.arange(estimate.size) if positions is None else positions
     added = np.zeros(estimate.size, dtype=bool) if corrected is None else corrected
-    where.setflags(write=False)
-    added.setflags(write=False)
-    return EffectSize(measure, frozen(estimate), frozen(variance), where, added)
+    for array in (estimate, variance, where, added):
+        array.setflags(write=False)
+    return EffectSize(measure, estimate, variance, where, added)

@@ -10,6 +10,9 @@ from ketameta.effects.arrays import SMALLEST, EffectSize, Floats, Problems, colu
 from ketameta.errors import NotEstimableError
 from ketameta.measures import Measure
 
+#: Without the Python call around it that ``min`` makes.
+_least = np.minimum.reduce
+
 
 def _two_arms(
     mean_treatment: ArrayLike,
@@ -28,13 +31,12 @@ def _two_arms(
         n_control=n_control,
     )
     _, s1, n1, _, s2, n2 = arms
-    if len(s1) and np.minimum(s1, s2).min() >= SMALLEST and np.minimum(n1, n2).min() >= 2:
+    if s1.size and _least(np.minimum(s1, s2)) >= SMALLEST and _least(np.minimum(n1, n2)) >= 2:
         return arms
     problems = Problems()
-    problems.add("sd_treatment", s1, s1 <= 0, "> 0")
-    problems.add("sd_control", s2, s2 <= 0, "> 0")
-    problems.add_tiny("sd_treatment", s1)
-    problems.add_tiny("sd_control", s2)
+    for name, sd in (("sd_treatment", s1), ("sd_control", s2)):
+        problems.add(name, sd, sd <= 0, "> 0")
+        problems.add_tiny(name, sd)
     need_two(problems, n1, n2)
     problems.check()
     return arms
@@ -366,10 +368,9 @@ def hedges_correction(df: ArrayLike) -> Floats:
 
     Notes
     -----
-    :math:`J(m) = \Gamma(m/2) / (\sqrt{m/2}\, \Gamma((m-1)/2))`, from its
-    logarithms for small and its asymptotic series for large ``df``, where differences of
-    logarithms lose digits. metafor's ``escalc`` uses the same factor; PyMARE, statsmodels and
-    RevMan use the approximation.
+    :math:`J(m) = \Gamma(m/2) / (\sqrt{m/2}\, \Gamma((m-1)/2))`; beyond 300 ``df``, where the gamma
+    function leaves double precision, from the asymptotic series. metafor's ``escalc`` uses the same
+    factor; PyMARE, statsmodels and RevMan use the approximation.
 
     References
     ----------
@@ -387,23 +388,22 @@ def hedges_correction(df: ArrayLike) -> Floats:
     return hedges_j(m)
 
 
-#: From this argument on, the asymptotic series of the gamma ratio is exact to double precision; its
-#: first omitted term is below 4e-15 there, and shrinks with the ninth power.
-_SERIES_FROM = 20.0
+#: Largest half of the degrees of freedom whose gamma function is taken; it overflows at 171.
+#: Beyond, the first term that the series leaves out is below 1e-17.
+_GAMMA_TO = 150.0
 
 
-def _series(x: Floats) -> Floats:
-    square = x * x
-    return (1 / 8 - (1 / 192 - (1 / 640 - 17 / (14336 * square)) / square) / square) / x
+def _by_gamma(half: Floats) -> Floats:
+    return np.asarray(special.gamma(half) / (special.gamma(half - 0.5) * np.sqrt(half)))
 
 
 def hedges_j(m: Floats) -> Floats:
     """Return J without checking its argument."""
-    x = np.asarray((m - 1) / 2, dtype=np.float64)
-    if x.size and x.min() >= _SERIES_FROM:
-        return np.asarray(np.exp(-_series(x)) * np.sqrt(x / (x + 0.5)))
-    small = np.minimum(x, _SERIES_FROM)
-    ratio = np.exp(special.gammaln(small + 0.5) - special.gammaln(small)) / np.sqrt(small)
-    tail = _series(np.maximum(x, _SERIES_FROM))
-    j = np.where(x < _SERIES_FROM, ratio, np.exp(-tail)) * np.sqrt(x / (x + 0.5))
-    return np.asarray(j, dtype=np.float64)
+    half = np.asarray(m / 2, dtype=np.float64)
+    if not half.size or np.maximum.reduce(half, axis=None) <= _GAMMA_TO:
+        return _by_gamma(half)
+    x = np.maximum(half, _GAMMA_TO) - 0.5
+    square = x * x
+    series = (1 / 8 - (1 / 192 - 1 / (640 * square)) / square) / x
+    large = np.exp(-series) * np.sqrt(x / (x + 0.5))
+    return np.where(half <= _GAMMA_TO, _by_gamma(np.minimum(half, _GAMMA_TO)), large)
