@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import matplotlib as mpl
@@ -215,15 +216,49 @@ def test_a_plot_can_be_drawn_into_given_axes_scaled():
 NAMES = ("Παπαδόπουλος", "Ștefănescu", "Їжак", "Љубић", "王小明", "สมชาย", "🦄", "e\u0301")
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
-def test_every_name_is_drawn_and_none_stops_a_file(name, ending):
+def named(name):
     data = smd(2)
     data["groups"][0]["rows"][0]["label"] = f"{name} 2001"
-    content = file_bytes(plotted(data), ending, dpi=50)
+    return data
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+def test_every_name_is_drawn_and_none_stops_a_file(name, ending, monkeypatch):
+    monkeypatch.setattr(look, "_standing_in", lambda _: None)
+    boxes = ending != "svg" and name in ("王小明", "สมชาย", "🦄")
+    with (
+        pytest.warns(UserWarning, match=f"no font .* has {min(name)} ") if boxes else nullcontext()
+    ):
+        content = file_bytes(plotted(named(name)), ending, dpi=50)
     if ending == "svg":
         expected = "é" if name == "e\u0301" else name
         assert f"{expected} 2001</text>".encode() in content
+
+
+def test_letters_that_no_font_has_are_warned_of_once_when_a_plot_is_made(monkeypatch):
+    monkeypatch.setattr(look, "_standing_in", lambda _: None)
+    with pytest.warns(UserWarning) as warned:
+        ax = forest(report_forest(named("王小王")))
+        ax.figure.savefig(io.BytesIO(), format="png", dpi=50)
+        file_bytes(ax, "png", dpi=50)
+    (only,) = warned
+    assert "has 小 (U+5C0F), 王 (U+738B): pictures show boxes" in str(only.message)
+    plt.close(ax.figure)
+
+
+def test_another_font_stands_in_for_letters(monkeypatch):
+    letter = "\u20df"  # STIX, which comes with matplotlib, has what DejaVu lacks
+    name, _ = look._standing_in(letter)
+    assert name != look.FONT
+    with look.detached():
+        ax = forest(report_forest(named(letter)))
+    (label,) = [text for text in find(ax, "label") if letter in text.get_text()]
+    assert label.get_fontfamily() == [look.FONT, name]
+    found = file_bytes(ax, "png", dpi=50)
+    monkeypatch.setattr(look, "_standing_in", lambda _: None)
+    with pytest.warns(UserWarning, match="no font"):
+        assert file_bytes(plotted(named(letter)), "png", dpi=50) != found
 
 
 def test_dollar_signs_and_marks_of_mathematics_are_drawn_as_they_are():

@@ -88,15 +88,19 @@ _PICTURE = b"""#set document(title: sys.inputs.words)
 """
 
 
-def picture(svg: str, ending: str, words: str = "", dpi: int = PNG_DPI) -> bytes:
+def picture(
+    svg: str, ending: str, words: str = "", dpi: int = PNG_DPI, stand_ins: tuple[str, ...] = ()
+) -> bytes:
     """Return an SVG as PNG or PDF that says what it shows; the same bytes on every run.
 
-    A PDF is accessible (UA-1), unless the fonts lack a letter of the figure.
+    A PDF is accessible (UA-1), unless the fonts lack a letter of the figure. ``stand_ins`` are
+    files of further fonts, for letters that those of the figures lack.
     """
     import typst
 
     words = words or "Figure"
-    how: dict[str, Any] = {"sys_inputs": {"svg": svg, "words": words}, "font_paths": fonts()}
+    asked = {"svg": svg, "words": words}
+    how: dict[str, Any] = {"sys_inputs": asked, "font_paths": fonts(*stand_ins)}
     if ending == "png":
         return _with_words(typst.compile(_PICTURE, format="png", ppi=float(dpi), **how), words, dpi)
     try:
@@ -123,22 +127,22 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 @cache
-def fonts() -> Any:
-    """Return the typesetter's own fonts and those of the figures; none of the system's.
+def fonts(*more: str) -> Any:
+    """Return the typesetter's own fonts, those of the figures, and the files of ``more``.
 
     The typesetter reads folders, not files, and the folder of the figures' fonts has others that
     would stand in for letters; so the four are laid out in a folder of their own.
     """
     import typst
 
-    folder = Path(_folder_of_fonts().name)
-    for name in FONTS:
-        shutil.copyfile(font_folder() / f"{name}.ttf", folder / f"{name}.ttf")
+    folder = Path(_folder_of_fonts(*more).name)
+    for path in (*(font_folder() / f"{name}.ttf" for name in FONTS), *map(Path, more)):
+        shutil.copyfile(path, folder / path.name)
     return typst.Fonts(include_system_fonts=False, font_paths=[str(folder)])
 
 
 @cache
-def _folder_of_fonts() -> TemporaryDirectory[str]:
+def _folder_of_fonts(*_: str) -> TemporaryDirectory[str]:
     """Return a folder that lasts as long as this process: fonts are read when they are needed."""
     folder = TemporaryDirectory(prefix="ketameta-fonts-")
     atexit.register(folder.cleanup)

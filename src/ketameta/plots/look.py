@@ -85,6 +85,9 @@ RISK_OF_BIAS: Final = {
 
 FORMATS: Final = ("svg", "png", "pdf")
 
+#: How matplotlib warns of one letter.
+_NO_GLYPH: Final = r"Glyph \d+ .* missing from font"
+
 _DETACHED: ContextVar[bool] = ContextVar("ketameta_detached_figures", default=False)
 
 
@@ -161,7 +164,7 @@ def theme(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
 
     with mpl.rc_context(), warnings.catch_warnings():
         # Text in SVG keeps letters that the font lacks; a browser finds them elsewhere.
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        warnings.filterwarnings("ignore", _NO_GLYPH)
         mpl.rcParams.update(cast("Any", {**_settings(), **(settings or {})}))
         yield
 
@@ -172,7 +175,11 @@ def themed(plot: Callable[P, T]) -> Callable[P, T]:
     @wraps(plot)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
         with theme():
-            return plot(*args, **kwargs)
+            made = plot(*args, **kwargs)
+            lacking = stand_in(figure_of(cast("Any", made)))[1]
+        if lacking and not _DETACHED.get():
+            warn_of(lacking)
+        return made
 
     return drawn
 
@@ -202,6 +209,10 @@ def new_figure(width: float, height: float) -> Figure:
 # --- letters --------------------------------------------------------------------------------------
 
 
+#: Letters that the font of the plots is known to have.
+_KNOWN: set[str] = set()
+
+
 @cache
 def _font(bold: bool) -> Any:
     from matplotlib.font_manager import FontProperties, findfont
@@ -222,6 +233,62 @@ def _advance(letter: str, bold: bool) -> float:
         return 1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.65
     glyph = font.load_char(ord(letter), flags=LoadFlags.NO_SCALE)
     return float(glyph.horiAdvance / font.units_per_EM)
+
+
+@cache
+def _standing_in(letter: str) -> tuple[str, str] | None:
+    """Return name and file of a font of this computer that has a letter, plain ones first."""
+    from matplotlib.font_manager import fontManager
+    from matplotlib.ft2font import FT2Font
+
+    fonts = (font for font in fontManager.ttflist if "last resort" not in font.name.lower())
+    for font in sorted(fonts, key=lambda font: (font.style != "normal", font.name, font.fname)):
+        try:
+            opened = FT2Font(font.fname)
+        except (OSError, RuntimeError):
+            continue
+        if opened.scalable and opened.get_char_index(ord(letter)):
+            return font.name, font.fname
+    return None
+
+
+def stand_in(figure: Figure) -> tuple[tuple[str, ...], str]:
+    """Have other fonts draw the letters that the font of the plots lacks.
+
+    Returns
+    -------
+    tuple of str
+        Files of the fonts that stand in.
+    str
+        Letters that no font has.
+    """
+    from matplotlib.text import Text
+
+    files: dict[str, None] = {}
+    lacking: dict[str, None] = {}
+    for text in figure.findobj(Text):
+        families = [FONT]
+        for letter in {*cast("Text", text).get_text()} - _KNOWN:
+            if _font(False).get_char_index(ord(letter)) or not letter.isprintable():
+                _KNOWN.add(letter)
+            elif (found := _standing_in(letter)) is None:
+                lacking[letter] = None
+            else:
+                families.append(found[0])
+                files[found[1]] = None
+        if len(families) > 1:
+            cast("Text", text).set_fontfamily([FONT, *sorted({*families[1:]})])
+    return tuple(sorted(files)), "".join(sorted(lacking))
+
+
+def warn_of(lacking: str) -> None:
+    """Warn of letters that no font of this computer has."""
+    named = ", ".join(f"{letter} (U+{ord(letter):04X})" for letter in lacking)
+    warnings.warn(
+        f"no font of this computer has {named}: pictures show boxes instead. Install a font that"
+        " has them, such as one of the Noto family, or save as SVG, which keeps the letters.",
+        stacklevel=3,
+    )
 
 
 @cache
@@ -248,7 +315,9 @@ def line_of_words() -> type[Text]:
 
         def draw(self, renderer: Any) -> None:
             if not hasattr(renderer, "writer"):
-                super().draw(renderer)
+                with warnings.catch_warnings():  # all at once are warned of when a plot is made
+                    warnings.filterwarnings("ignore", _NO_GLYPH)
+                    super().draw(renderer)
             elif self.get_visible() and self.get_text():
                 x, y = self.get_transform().transform(self.get_unitless_position())
                 height = renderer.get_canvas_width_height()[1]
@@ -416,7 +485,12 @@ def file_bytes(
         silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(stream, format="svg", metadata=silent)
     svg = _tidy(stream.getvalue().decode("utf-8"), description)
-    return svg.encode("utf-8") if ending == "svg" else picture(svg, ending, description, dpi)
+    if ending == "svg":
+        return svg.encode("utf-8")
+    files, lacking = stand_in(figure)
+    if lacking and figure.canvas.manager is None:
+        warn_of(lacking)
+    return picture(svg, ending, description, dpi, files)
 
 
 _TAG = re.compile(r"\s*<(/?)([a-zA-Z]+)([^>]*?)(/?)>\s*", re.DOTALL)
