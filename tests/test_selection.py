@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,31 +33,42 @@ from ketameta.analyses import (
 )
 from ketameta.analyses.sentences import nothing_found
 from ketameta.evidence import Assumptions, EffectTable, Evidence, derive_effects, with_source
+from ketameta.evidence.derive import Effect
 from ketameta.inputs import _without_direction, known_words
 
 
-def select(spec: AnalysisSpec, tables: Tables) -> Selected:
+class Frames:
+    """What an analysis uses and leaves, as frames."""
+
+    def __init__(self, selected: Selected) -> None:
+        self.used, self.excluded, self.unused = (
+            pd.DataFrame(rows, columns=None if rows else [*Effect.__annotations__])
+            for rows in (selected.used, selected.excluded, selected.unused)
+        )
+
+
+def select(spec: AnalysisSpec, tables: Tables) -> Frames:
     evidence = evidence_of(tables)
-    return select_effects(spec, derive_effects(evidence, spec.assume), evidence)
+    return Frames(select_effects(spec, derive_effects(evidence, spec.assume), evidence))
 
 
 @pytest.fixture
 def chosen(tmp_path: Path) -> Any:
     """Return a function from tables and the rest of an analysis file to what is selected."""
 
-    def run(tables: Tables, more: str = "", text: str = ANALYSIS) -> Selected:
+    def run(tables: Tables, more: str = "", text: str = ANALYSIS) -> Frames:
         return select(spec_of(tmp_path, more, text), tables)
 
     return run
 
 
-def used(selected: Selected) -> list[str]:
+def used(selected: Frames) -> list[str]:
     """Return the comparisons used, such as ``alder_2014 ketamine-placebo``."""
     rows = selected.used
     return sorted(rows["study_id"] + " " + rows["arm_id"] + "-" + rows["comparator_arm_id"])
 
 
-def codes(selected: Selected) -> dict[str, str]:
+def codes(selected: Frames) -> dict[str, str]:
     """Return the code of every effect set aside."""
     rows = selected.excluded
     return dict(zip(rows["effect_id"], rows["code"], strict=True))
@@ -431,7 +443,7 @@ def test_counts_without_information_on_a_ratio_are_set_aside_by_name(chosen: Any
 
 
 def assert_nothing_is_lost(
-    spec: AnalysisSpec, evidence: Evidence, table: EffectTable, selected: Selected
+    spec: AnalysisSpec, evidence: Evidence, table: EffectTable, selected: Frames
 ) -> None:
     """Every extracted row in scope is used, set aside or unused, with a reason where it is left."""
     left = selected.excluded
@@ -481,7 +493,7 @@ def test_nothing_in_scope_is_lost(
     spec = spec_of(tmp_path_factory.mktemp("spec"), f'[model]\nmeasure = "{measure}"\n')
     evidence = evidence_of(tables_of([score(**row) for row in rows], arms=DOSES))
     table = derive_effects(evidence)
-    selected = select_effects(spec, table, evidence)
+    selected = Frames(select_effects(spec, table, evidence))
     assert_nothing_is_lost(spec, evidence, table, selected)
     alike = ["study_group", "outcome", "instrument", "time_days", "data_kind", "subgroup"]
     assert len(selected.used.drop_duplicates(alike)) == selected.used["study_group"].nunique()
@@ -490,27 +502,27 @@ def test_nothing_in_scope_is_lost(
 @pytest.fixture(scope="module")
 def committed_selections(
     committed_evidence: Evidence,
-) -> list[tuple[AnalysisSpec, EffectTable, Selected]]:
+) -> list[tuple[AnalysisSpec, EffectTable, Frames]]:
     tables: dict[Assumptions, EffectTable] = {}
     found = []
     for spec in load_specs(ROOT / "analyses", known_words(committed_evidence)):
         if spec.assume not in tables:
             tables[spec.assume] = derive_effects(committed_evidence, spec.assume)
         table = tables[spec.assume]
-        found.append((spec, table, select_effects(spec, table, committed_evidence)))
+        found.append((spec, table, Frames(select_effects(spec, table, committed_evidence))))
     return found
 
 
 def test_no_committed_analysis_loses_a_row(
     committed_evidence: Evidence,
-    committed_selections: list[tuple[AnalysisSpec, EffectTable, Selected]],
+    committed_selections: list[tuple[AnalysisSpec, EffectTable, Frames]],
 ) -> None:
     for spec, table, selected in committed_selections:
         assert_nothing_is_lost(spec, committed_evidence, table, selected)
 
 
 def test_no_committed_analysis_counts_people_twice(
-    committed_selections: list[tuple[AnalysisSpec, EffectTable, Selected]],
+    committed_selections: list[tuple[AnalysisSpec, EffectTable, Frames]],
 ) -> None:
     for spec, table, selected in committed_selections:
         studies = set(selected.used["study_id"])
@@ -537,7 +549,7 @@ def test_no_committed_analysis_counts_people_twice(
 
 
 def test_standardised_analyses_do_not_mix_change_and_endpoint(
-    committed_selections: list[tuple[AnalysisSpec, EffectTable, Selected]],
+    committed_selections: list[tuple[AnalysisSpec, EffectTable, Frames]],
 ) -> None:
     mixed = [
         spec.name
@@ -548,14 +560,14 @@ def test_standardised_analyses_do_not_mix_change_and_endpoint(
 
 
 def test_windows_hold(
-    committed_selections: list[tuple[AnalysisSpec, EffectTable, Selected]],
+    committed_selections: list[tuple[AnalysisSpec, EffectTable, Frames]],
 ) -> None:
     for spec, _, selected in committed_selections:
         days = selected.used["time_days"].to_numpy(float)
         low, high = spec.select.min_days, spec.select.max_days
         assert low is None or (days >= low).all(), spec.name
         assert high is None or (days <= high).all(), spec.name
-        assert np.isfinite(selected.used["variance"]).all()
+        assert np.isfinite(selected.used["variance"].to_numpy(float)).all()
 
 
 def test_a_trial_whose_scale_has_no_better_end_is_told_and_not_called_absent(

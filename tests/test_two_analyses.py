@@ -55,10 +55,10 @@ def test_the_analysis_file_says_which_enters(tmp_path: Path, who: str) -> None:
     spec = spec_of(tmp_path, f'\n[choose]\nanalysis = ["{who}"]\n', ANALYSIS)
     evidence = evidence_of(twice())
     chosen = select_effects(spec, derive_effects(evidence), evidence)
-    assert chosen.used["analysis"].tolist() == [who]
-    assert chosen.excluded["code"].tolist() == ["another_analysis"]
+    assert [row["analysis"] for row in chosen.used] == [who]
+    assert [row["code"] for row in chosen.excluded] == ["another_analysis"]
     other = next(word for word in PEOPLE if word != who).replace("_", " ")
-    assert chosen.excluded["reason"].iloc[0].startswith(f"the same result as {other}")
+    assert chosen.excluded[0]["reason"].startswith(f"the same result as {other}")
 
 
 def test_without_a_preference_the_analysis_asks(tmp_path: Path) -> None:

@@ -21,9 +21,8 @@ from ketameta.models.regression import meta_regression
 from ketameta.models.results import plain
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.evidence.derive import Effect
     from ketameta.evidence.tables import Evidence
     from ketameta.models.regression import MetaRegression, Predictions
 
@@ -130,7 +129,7 @@ def _number_of(row: StudyRow, name: str) -> float | None:
 def regressions_of(
     spec: AnalysisSpec,
     rows: Sequence[StudyRow],
-    used: pd.DataFrame,
+    used: Sequence[Effect],
     evidence: Evidence,
 ) -> list[RegressionResult]:
     """Return one meta-regression per continuous moderator that the file declares.
@@ -140,7 +139,7 @@ def regressions_of(
     spec : AnalysisSpec
     rows : sequence of mapping
         One per trial, as the main model saw them.
-    used : DataFrame
+    used : sequence of Effect
         Their effects: arms, and the columns of ``regressions.adjust_for``.
     evidence : Evidence
 
@@ -233,7 +232,7 @@ class _Trials:
         self,
         spec: AnalysisSpec,
         rows: Sequence[_Seen],
-        used: pd.DataFrame,
+        used: Sequence[Effect],
         evidence: Evidence,
     ) -> None:
         self.spec, self.rows, self.evidence = spec, rows, evidence
@@ -242,13 +241,12 @@ class _Trials:
         self._of_study = study_numbers(spec.project)
         self._arms: dict[str, set[str]] = {}
         self._shares: dict[tuple[str, str], Counter[str]] = {}
-        wanted = ["study_id", "arm_id", "comparator_arm_id", *spec.regressions.adjust_for]
-        for record in used[wanted].to_dict("records"):
-            study = record["study_id"]
-            arms = {str(record["arm_id"]), str(record["comparator_arm_id"])}
+        for effect in used:
+            study = effect["study_id"]
+            arms = {effect["arm_id"], effect["comparator_arm_id"]}
             self._arms.setdefault(study, set()).update(arms)
             for column in spec.regressions.adjust_for:
-                self._shares.setdefault((column, study), Counter())[str(record[column])] += 1
+                self._shares.setdefault((column, study), Counter())[str(effect.get(column))] += 1
 
     def values(self, name: str, change: Variation | None = None) -> dict[str, float]:
         """Return the moderator of each trial that has it, under a change."""

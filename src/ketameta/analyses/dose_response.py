@@ -25,7 +25,6 @@ from ketameta.analyses.rows import (
     row_interval,
     study_covariance,
     study_rows,
-    texts,
 )
 from ketameta.analyses.sentences import interval_words, measure_words, written
 from ketameta.errors import KetametaError
@@ -44,9 +43,8 @@ from ketameta.models.dose.two_stage import TwoStage, two_stage
 from ketameta.models.results import plain
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.analyses.spec import AnalysisSpec, DoseRule
+    from ketameta.evidence.derive import Effect
     from ketameta.models.dose.dose_response import DoseResponse
 
 
@@ -221,13 +219,13 @@ _BENT_P = 0.05
 _ARM_NUMBERS = ("n_treatment", "n_control", "events_treatment", "events_control")
 
 
-def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> DoseResult | None:
+def dose_results(spec: AnalysisSpec, used: Sequence[Effect]) -> DoseResult | None:
     """Return the dose-response results of an analysis of that kind; ``None`` for the others.
 
     Parameters
     ----------
     spec : AnalysisSpec
-    used : DataFrame
+    used : sequence of Effect
         Selected effects with ``common_dose``, one form per comparison.
 
     Returns
@@ -252,21 +250,21 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> DoseResult | None:
         "knot_shares": list(rule.knots),
         "equivalents": dict(rule.equivalents),
     }
-    if used.empty:
+    if not used:
         return {**head, "withheld": "no eligible trial"}
-    ordered = used.sort_values(["study_id", "common_dose", "effect_id"]).reset_index(drop=True)
+    ordered = sorted(used, key=lambda row: (row["study_id"], row["common_dose"], row["effect_id"]))
     covariance = _covariance(spec, ordered)
     contrasts = Contrasts(
-        ordered["estimate"].to_numpy(float),
+        np.array([row["estimate"] for row in ordered], dtype=float),
         covariance,
-        ordered["common_dose"].to_numpy(float),
+        np.array([row["common_dose"] for row in ordered], dtype=float),
         np.zeros(len(ordered)),
-        list(ordered["study_id"]),
+        [row["study_id"] for row in ordered],
     )
     head |= {
         "points": _points(spec, ordered),
         "covariance": plain(covariance),
-        "doses": sorted({float(dose) for dose in ordered["common_dose"]}),
+        "doses": sorted({row["common_dose"] for row in ordered}),
         "n_contrasts": len(ordered),
         "among_doses": _among_doses(spec, rule, contrasts),
     }
@@ -294,16 +292,19 @@ def dose_results(spec: AnalysisSpec, used: pd.DataFrame) -> DoseResult | None:
     )
 
 
-def dose_groups(spec: AnalysisSpec, used: pd.DataFrame) -> list[Group]:
+def dose_groups(spec: AnalysisSpec, used: Sequence[Effect]) -> list[Group]:
     """Return the rows of a forest plot, one group per dose, nothing pooled."""
-    if spec.dose is None or used.empty:
+    if spec.dose is None:
         return []
-    labels = [dose_label(dose, spec.dose.unit) for dose in used["common_dose"]]
-    grouped = used.assign(group=labels, study_group=used["study_id"] + "|" + np.array(labels))
+    grouped: list[Effect] = []
+    labels: dict[float, str] = {}
+    for effect in used:
+        label = dose_label(effect["common_dose"], spec.dose.unit)
+        labels[effect["common_dose"]] = label
+        grouped.append({**effect, "group": label, "study_group": f"{effect['study_id']}|{label}"})
     rows = study_rows(grouped, spec.model.measure, level=spec.model.level, project=spec.project)
     for row in rows:
         row["weight"] = None
-    order = dict(sorted(zip(used["common_dose"], labels, strict=True)))
     return [
         {
             "key": label,
@@ -311,7 +312,7 @@ def dose_groups(spec: AnalysisSpec, used: pd.DataFrame) -> list[Group]:
             "rows": [row for row in rows if row["group"] == label],
             "pooled": None,
         }
-        for label in dict.fromkeys(order.values())
+        for label in dict.fromkeys(label for _, label in sorted(labels.items()))
     ]
 
 
@@ -320,26 +321,21 @@ def dose_label(dose: float, unit: str) -> str:
     return f"{dose:g} {unit.replace('_', ' ')}"
 
 
-def _covariance(spec: AnalysisSpec, used: pd.DataFrame) -> np.ndarray:
+def _covariance(spec: AnalysisSpec, used: Sequence[Effect]) -> np.ndarray:
     """Return the sampling covariance of all contrasts; zero between trials."""
     matrix = np.zeros((len(used), len(used)))
-    for _, group in used.groupby("study_id", sort=False):
-        effects = StudyEffects(
-            people=texts(group["study_id"] + "|" + group["subgroup"]),
-            treatment=texts(group["arm_id"]),
-            control=texts(group["comparator_arm_id"]),
-            estimates=group["estimate"].to_numpy(float),
-            variances=group["variance"].to_numpy(float),
-            **{name: group[name].to_numpy(float) for name in _ARM_NUMBERS},
-        )
-        at = group.index.to_numpy()
+    studies: dict[str, list[int]] = {}
+    for place, row in enumerate(used):
+        studies.setdefault(row["study_id"], []).append(place)
+    for at in studies.values():
+        effects = StudyEffects.of([used[place] for place in at])
         matrix[np.ix_(at, at)] = study_covariance(spec.model.measure, effects)
     return matrix
 
 
-def _points(spec: AnalysisSpec, used: pd.DataFrame) -> list[DosePoint]:
+def _points(spec: AnalysisSpec, used: Sequence[Effect]) -> list[DosePoint]:
     points: list[DosePoint] = []
-    for row in used.to_dict("records"):
+    for row in used:
         se = float(np.sqrt(row["variance"]))
         points.append(
             cast(
@@ -348,11 +344,11 @@ def _points(spec: AnalysisSpec, used: pd.DataFrame) -> list[DosePoint]:
                     "study_id": row["study_id"],
                     "label": spec.project.study_label(row["study_id"]),
                     "arm_id": row["arm_id"],
-                    "dose": float(row["common_dose"]),
-                    "estimate": float(row["estimate"]),
+                    "dose": row["common_dose"],
+                    "estimate": row["estimate"],
                     "se": se,
-                    **row_interval(float(row["estimate"]), se, spec.model.level),
-                    **{name: float(row[name]) for name in _ARM_NUMBERS},
+                    **row_interval(row["estimate"], se, spec.model.level),
+                    **{name: row.get(name) for name in _ARM_NUMBERS},
                 },
             )
         )

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import compress, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from ketameta.analyses.parts import Choice as ChoiceTried
 from ketameta.analyses.parts import Multiverse
 from ketameta.analyses.rows import difference_rows, study_rows
 from ketameta.analyses.selection import select_effects
-from ketameta.analyses.sensitivity import FULL_ACCESS
+from ketameta.analyses.sensitivity import has_raw_spread, is_read_in_full
 from ketameta.analyses.sentences import interval_words, written
 from ketameta.effects.arrays import Floats
 from ketameta.evidence.pairing import Assumptions
@@ -31,10 +31,8 @@ from ketameta.models.resampling.batched import batched_fit, batched_inference
 from ketameta.models.results import plain
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.analyses.spec import AnalysisSpec
-    from ketameta.evidence.derive import EffectTable
+    from ketameta.evidence.derive import Effect, EffectTable
     from ketameta.evidence.tables import Evidence
 
 
@@ -50,24 +48,21 @@ Trials = tuple[tuple[float, ...], tuple[float, ...]]
 class _Effects:
     """Selected effects, light enough to be cut in many ways."""
 
-    frame: pd.DataFrame
-    studies: tuple[str, ...]
+    rows: Sequence[Effect]
     content: tuple[tuple[str, float, float], ...]
     shown: tuple[tuple[str, float, float], ...]
     raw_spread: np.ndarray
     full_access: np.ndarray
 
     @classmethod
-    def of(cls, used: pd.DataFrame) -> _Effects:
-        columns = (used[name] for name in ("effect_id", "estimate", "variance"))
-        content = tuple(zip(*columns, strict=True))
+    def of(cls, used: Sequence[Effect]) -> _Effects:
+        content = tuple((row["effect_id"], row["estimate"], row["variance"]) for row in used)
         return cls(
             used,
-            tuple(used["study_id"]),
             content,
             tuple((name, published(y), published(v)) for name, y, v in content),
-            ~used["route"].str.contains("model_based").to_numpy(bool),
-            used["access"].isin(FULL_ACCESS).to_numpy(bool),
+            np.array([has_raw_spread(row) for row in used], dtype=bool),
+            np.array([is_read_in_full(row) for row in used], dtype=bool),
         )
 
 
@@ -77,12 +72,11 @@ class TrialSets:
     def __init__(
         self,
         spec: AnalysisSpec,
-        used: pd.DataFrame,
+        used: Sequence[Effect],
         evidence: Evidence,
         table: Callable[[Assumptions], EffectTable],
     ) -> None:
         self._spec, self._evidence, self._table = spec, evidence, table
-        self._tables: dict[Assumptions, EffectTable] = {}
         main = (spec.assume.correlation, str(spec.model.measure), spec.choose.overlap_prefer)
         self._effects = {main: _Effects.of(used)}
         self._trials: dict[tuple[Any, ...], Trials] = {}
@@ -100,17 +94,17 @@ class TrialSets:
             effects, keep = self._cut(key)
             measure = Measure(str(key.get("measure", self._spec.model.measure)))
             if self._spec.kind == "within_trial":
-                pairs = self._differences(effects.frame[keep], measure)
+                pairs = self._differences([*compress(effects.rows, keep)], measure)
             else:
                 places: dict[str, list[int]] = {}
-                for place in np.flatnonzero(keep):
-                    places.setdefault(effects.studies[place], []).append(int(place))
+                for place in np.flatnonzero(keep).tolist():
+                    places.setdefault(effects.rows[place]["study_id"], []).append(place)
                 pairs = [self._study(effects, at, measure) for at in places.values()]
             self._trials[name] = tuple(y for y, _ in pairs), tuple(v for _, v in pairs)
         return self._trials[name]
 
-    def _differences(self, used: pd.DataFrame, measure: Measure) -> list[tuple[float, float]]:
-        rows = study_rows(used, measure, project=self._spec.project) if len(used) else []
+    def _differences(self, used: Sequence[Effect], measure: Measure) -> list[tuple[float, float]]:
+        rows = study_rows(used, measure, project=self._spec.project)
         found = difference_rows(rows, *self._spec.model.group_order)
         return [(row["estimate"], row["variance"]) for row in found]
 
@@ -120,14 +114,14 @@ class TrialSets:
         if len(content) == 1:
             return float(content[0][1]), float(content[0][2])
         if content not in self._joined:
-            frame, project = effects.frame.iloc[at], self._spec.project
-            row = study_rows(frame, measure, "study_id", project=project)[0]
+            rows, project = [effects.rows[place] for place in at], self._spec.project
+            row = study_rows(rows, measure, "study_id", project=project)[0]
             self._joined[content] = (row["estimate"], row["variance"])
         return self._joined[content]
 
     def _cut(self, key: Mapping[str, Option]) -> tuple[_Effects, np.ndarray]:
         effects = self._selected(key)
-        keep = np.ones(len(effects.frame), dtype=bool)
+        keep = np.ones(len(effects.rows), dtype=bool)
         if key.get("spread") == "raw":
             keep &= effects.raw_spread
         if key.get("source") == "full_access":
@@ -151,21 +145,9 @@ class TrialSets:
                     "choose": spec.choose.model_copy(update={"overlap_prefer": prefer}),
                 }
             )
-            found = select_effects(changed, self._narrow(assume), self._evidence)
+            found = select_effects(changed, self._table(assume), self._evidence)
             self._effects[name] = _Effects.of(found.used)
         return self._effects[name]
-
-    def _narrow(self, assume: Assumptions) -> EffectTable:
-        """Return the effect table with the outcomes of the analysis only, which is much smaller."""
-        if assume not in self._tables:
-            whole = self._table(assume)
-            outcomes = list(self._spec.select.outcome)
-            self._tables[assume] = dataclasses.replace(
-                whole,
-                effects=whole.effects[whole.effects["outcome"].isin(outcomes)],
-                unused=whole.unused.iloc[:0],
-            )
-        return self._tables[assume]
 
     def _preferred(self, overlap: str, assume: Assumptions) -> tuple[str, ...]:
         """Return the studies that are kept where people overlap."""
@@ -173,10 +155,13 @@ class TrialSets:
             return self._spec.choose.overlap_prefer
         if overlap == "trials":
             return ()
-        studies = self._evidence.studies
-        pools = studies.loc[studies["design"] == "pooled_rcts", "study_id"]
-        present = set(self._narrow(assume).effects["study_id"])
-        return tuple(study for study in pools if study in present)
+        asked = self._table(assume).rows.on(self._spec.select.outcome)
+        present = {row["study_id"] for row in asked}
+        return tuple(
+            study
+            for study, facts in self._evidence.facts.items()
+            if facts["design"] == "pooled_rcts" and study in present
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +351,7 @@ _EVENTS = (Measure.RR, Measure.OR, Measure.RD)
 
 def multiverse(
     spec: AnalysisSpec,
-    used: pd.DataFrame,
+    used: Sequence[Effect],
     evidence: Evidence,
     table: Callable[[Assumptions], EffectTable],
     baseline_risk: float | None = None,
@@ -376,7 +361,7 @@ def multiverse(
     Parameters
     ----------
     spec : AnalysisSpec
-    used : DataFrame
+    used : sequence of Effect
         Effects of the main model.
     evidence : Evidence
     table : callable

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from ketameta.analyses.parts import Caveat, Contrast, Network, People
+from ketameta.analyses.parts import Caveat, Comparability, Contrast, Network, People
 from ketameta.analyses.result import StudyRow
-from ketameta.analyses.rows import StudyEffects, study_covariance, texts
+from ketameta.analyses.rows import StudyEffects, study_covariance
 from ketameta.analyses.sentences import PLUS
 from ketameta.analyses.sentences import treatment_label as treatment_label
 from ketameta.errors import KetametaError
@@ -22,18 +24,25 @@ from ketameta.models.policy import MIN_STUDIES_PER_LEVEL
 from ketameta.models.results import plain
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.evidence.derive import Effect
 
 
-def network(spec: AnalysisSpec, used: pd.DataFrame) -> Network | None:
+class Arc(NamedTuple):
+    """One effect between two nodes of the network."""
+
+    node: str
+    against: str
+    effect: Effect
+
+
+def network(spec: AnalysisSpec, used: Sequence[Effect]) -> Network | None:
     """Return the network of an analysis of kind ``network``; ``None`` for the others.
 
     Parameters
     ----------
     spec : AnalysisSpec
-    used : DataFrame
+    used : sequence of Effect
         Selected effects, one form per comparison.
 
     Returns
@@ -47,22 +56,24 @@ def network(spec: AnalysisSpec, used: pd.DataFrame) -> Network | None:
     """
     if spec.kind != "network":
         return None
-    known = {
-        str(word): str(word).replace("_", " ")
-        for column in ("drug_class", "intervention", "comparator")
-        for word in used.get(column, ())
-        if word
-    }
-    beside = [_background(str(text), known) for text in used["background_treatment"]]
-    nodes = used.assign(
-        node=[f"{name}{more}" for name, more in zip(used["intervention"], beside, strict=True)],
-        against=[f"{name}{more}" for name, more in zip(used["comparator"], beside, strict=True)],
-    )
-    nodes = nodes[nodes["node"] != nodes["against"]]
+    words = [
+        *(row["drug_class"] for row in used),
+        *(row["intervention"] for row in used),
+        *(row["comparator"] for row in used),
+    ]
+    known = {word: word.replace("_", " ") for word in words if word}
+    arcs: list[Arc] = []
+    studies: dict[str, list[Arc]] = {}
+    for row in used:
+        beside = _background(row["background_treatment"], known)
+        arc = Arc(row["intervention"] + beside, row["comparator"] + beside, row)
+        if arc.node != arc.against:
+            arcs.append(arc)
+            studies.setdefault(row["study_id"], []).append(arc)
     contrasts = [
         contrast
-        for _, group in nodes.groupby("study_id", sort=True)
-        for contrast in _study_contrasts(spec, group)
+        for _, members in sorted(studies.items())
+        for contrast in _study_contrasts(spec, members)
     ]
     names = {contrast["treatment"] for contrast in contrasts}
     names |= {contrast["control"] for contrast in contrasts}
@@ -80,8 +91,8 @@ def network(spec: AnalysisSpec, used: pd.DataFrame) -> Network | None:
             **fitted,
             "apart": apart,
             "contrasts": kept,
-            "people": _people(nodes, set(fitted["studies"])),
-            "transitivity": _transitivity(nodes, ("age_group", *spec.project.categories, "access")),
+            "people": _people([studies[name] for name in sorted(fitted["studies"])]),
+            "transitivity": _transitivity(arcs, ("age_group", *spec.project.categories, "access")),
             "caveats": [*fitted["caveats"], *_caveats(contrasts, set(apart), spec.model.reference)],
             "withheld": "",
         }
@@ -161,18 +172,21 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _people(nodes: pd.DataFrame, studies: set[str]) -> People:
+def _people(studies: Sequence[Sequence[Arc]]) -> People:
     """Return the people of the network's trials, each arm counted once, and who prints none."""
     total, silent = 0, []
-    for study, group in nodes[nodes["study_id"].isin(studies)].groupby("study_id"):
+    for members in studies:
         arms: dict[str, float] = {}
-        for side, size in (("arm_id", "n_treatment"), ("comparator_arm_id", "n_control")):
-            for arm, n in zip(group[side], group[size], strict=True):
-                arms[arm] = max(arms.get(arm, 0.0), float(n) if np.isfinite(n) else 0.0)
+        for _, _, row in members:
+            for arm, n in (
+                (row["arm_id"], row["n_treatment"]),
+                (row["comparator_arm_id"], row["n_control"]),
+            ):
+                arms[arm] = max(arms.get(arm, 0.0), n)  # a size that is not printed is no larger
         if all(n > 0 for n in arms.values()):
             total += int(sum(arms.values()))
         else:
-            silent.append(str(study))
+            silent.append(members[0].effect["study_id"])
     return {"n": total, "without_size": silent}
 
 
@@ -188,53 +202,46 @@ def _background(text: str, known: Mapping[str, str]) -> str:
     return f"{PLUS}{named[0] if named else re.sub(r'[^a-z0-9]+', '_', lower).strip('_')}"
 
 
-def _study_contrasts(spec: AnalysisSpec, group: pd.DataFrame) -> list[Contrast]:
+def _study_contrasts(spec: AnalysisSpec, members: Sequence[Arc]) -> list[Contrast]:
     """Return a study's contrasts with its base node, doses joined, with their covariance.
 
     The base is the reference where the study has it, else its most frequent comparator. Effects
     between two treatments that both have a contrast with the base add nothing and are left.
     """
-    base = _base(spec, group)
-    group = group[group["against"] == base]
-    names = sorted(set(group["node"]))
-    estimates = group["estimate"].to_numpy(float)
-    effects = StudyEffects(
-        people=texts(group["study_id"] + "|" + group["subgroup"]),
-        treatment=texts(group["arm_id"]),
-        control=texts(group["comparator_arm_id"]),
-        estimates=estimates,
-        variances=group["variance"].to_numpy(float),
-        **{
-            name: group[name].to_numpy(float)
-            for name in ("n_treatment", "n_control", "events_treatment", "events_control")
-        },
-    )
+    base = _base(spec, members)
+    by_node: dict[str, list[Effect]] = {}
+    kept = [arc for arc in members if arc.against == base]
+    for arc in kept:
+        by_node.setdefault(arc.node, []).append(arc.effect)
+    names = sorted(by_node)
+    effects = StudyEffects.of([arc.effect for arc in kept])
     precision = np.linalg.inv(study_covariance(spec.model.measure, effects))
-    design = np.array([[float(node == name) for name in names] for node in group["node"]])
+    design = np.array([[float(arc.node == name) for name in names] for arc in kept])
     covariance = np.linalg.inv(design.T @ precision @ design)
-    means = covariance @ design.T @ precision @ estimates
-    study = str(group["study_id"].iloc[0])
-    sizes = group.groupby("node")[["n_treatment", "n_control"]].agg(
-        {"n_treatment": "sum", "n_control": "max"}
-    )
+    means = covariance @ design.T @ precision @ effects.estimates
     return [
         {
-            "study": study,
+            "study": kept[0].effect["study_id"],
             "treatment": name,
             "control": base,
             "estimate": float(means[place]),
             "variance": float(covariance[place, place]),
             "covariance": {other: float(covariance[place, j]) for j, other in enumerate(names)},
-            "n_treatment": float(sizes.loc[name, "n_treatment"]),
-            "n_control": float(sizes.loc[name, "n_control"]),
-            "effect_ids": sorted(group.loc[group["node"] == name, "effect_id"]),
+            "n_treatment": float(np.nansum([row["n_treatment"] for row in by_node[name]])),
+            "n_control": _largest([row["n_control"] for row in by_node[name]]),
+            "effect_ids": sorted(row["effect_id"] for row in by_node[name]),
         }
         for place, name in enumerate(names)
     ]
 
 
-def _base(spec: AnalysisSpec, group: pd.DataFrame) -> str:
-    against = list(group["against"])
+def _largest(sizes: Sequence[float]) -> float:
+    """Return the largest size that is printed; NaN where none is."""
+    return max((size for size in sizes if not math.isnan(size)), default=math.nan)
+
+
+def _base(spec: AnalysisSpec, members: Sequence[Arc]) -> str:
+    against = [arc.against for arc in members]
     if spec.model.reference in against:
         return spec.model.reference
     return min(Counter(against).items(), key=lambda item: (-item[1], item[0]))[0]
@@ -314,19 +321,22 @@ def _ranking(fit: NetworkMetaAnalysis) -> dict[str, Any]:
     return {"ranking": ranked, "ranking_withheld": " and ".join(reasons)}
 
 
-def _transitivity(nodes: pd.DataFrame, facts: Sequence[str]) -> list[dict[str, Any]]:
+def _transitivity(arcs: Sequence[Arc], facts: Sequence[str]) -> list[Comparability]:
     """Return, per comparison, who was studied and for how long: what a network assumes alike."""
-    rows = []
-    for (treatment, control), group in nodes.groupby(["node", "against"], sort=True):
-        trials = group.drop_duplicates("study_id")
-        days = trials["time_days"].dropna()
-        row: dict[str, Any] = {
+    trials: dict[tuple[str, str], dict[str, Effect]] = {}
+    for arc in arcs:
+        pair = trials.setdefault((arc.node, arc.against), {})
+        pair.setdefault(arc.effect["study_id"], arc.effect)
+    rows: list[Comparability] = []
+    for (treatment, control), first in sorted(trials.items()):
+        days = [row["time_days"] for row in first.values() if not math.isnan(row["time_days"])]
+        row: Comparability = {
             "treatment": treatment,
             "control": control,
-            "k": len(trials),
-            "median_days": float(days.median()) if len(days) else None,
+            "k": len(first),
+            "median_days": median(days) if days else None,
         }
         for fact in facts:
-            row[fact] = dict(sorted(Counter(trials[fact]).items()))
+            row[fact] = dict(sorted(Counter(str(one.get(fact)) for one in first.values()).items()))
         rows.append(row)
     return rows

@@ -5,8 +5,10 @@ A room of its own because its model joins times of one trial, which no other ana
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -21,9 +23,8 @@ from ketameta.models.pooling import pool
 from ketameta.models.results import plain
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.analyses.spec import AnalysisSpec, Model
+    from ketameta.evidence.derive import Effect
     from ketameta.evidence.tables import Evidence
 
 
@@ -192,14 +193,14 @@ _COUNTED = (
 
 
 def group_facts(
-    spec: AnalysisSpec, used: pd.DataFrame, evidence: Evidence
+    spec: AnalysisSpec, used: Sequence[Effect], evidence: Evidence
 ) -> list[GroupFacts] | None:
     """Return what else differs between the groups of people that an analysis compares.
 
     Parameters
     ----------
     spec : AnalysisSpec
-    used : DataFrame
+    used : sequence of Effect
         Selected effects with ``group``.
     evidence : Evidence
 
@@ -214,42 +215,45 @@ def group_facts(
     """
     name = spec.model.group_by
     categories = spec.project.categories
-    if name not in (*categories, "diagnosis") or used.empty:
+    if name not in (*categories, "diagnosis") or not used:
         return None
     told = categories[name].definition if name in categories else ""
-    arms = evidence.arms.set_index(["study_id", "arm_id"])
-    definitions = evidence.studies.set_index("study_id")[told] if told else {}
-    if spec.kind == "within_trial":
-        used = _in_both(used, spec.model.group_order)
-    found = sorted(set(used["group"]))
-    order = [key for key in spec.model.group_order if key in found]
+    regimens = {(row["study_id"], row["arm_id"]): row["schedule"] for row in evidence.rows("arms")}
+    groups: dict[str, list[Effect]] = {}
+    for row in used:
+        groups.setdefault(row["group"], []).append(row)
+    if spec.kind == "within_trial":  # only trials that have both groups are compared
+        pair = spec.model.group_order[:2]
+        both = set.intersection(*({r["study_id"] for r in groups.get(key, ())} for key in pair))
+        groups = {k: [r for r in groups.get(k, ()) if r["study_id"] in both] for k in pair}
+        groups = {key: rows for key, rows in groups.items() if rows}
+    order = [key for key in spec.model.group_order if key in groups]
     entries: list[GroupFacts] = []
-    for key in [*order, *(key for key in found if key not in order)]:
-        rows = used[used["group"] == key]
-        schedules = {
-            (row.study_id, arms.at[(row.study_id, row.arm_id), "schedule"])
-            for row in rows.itertuples()
-        }
-        days = rows.drop_duplicates("study_id")["time_days"].dropna()
+    for key in [*order, *(key for key in sorted(groups) if key not in order)]:
+        rows = groups[key]
+        first = {row["study_id"]: row for row in reversed(rows)}
+        days = [row["time_days"] for row in first.values() if not math.isnan(row["time_days"])]
         entries.append(
             cast(
                 "GroupFacts",
                 {
                     "key": key,
-                    "k": int(rows["study_id"].nunique()),
-                    "median_days": float(days.median()) if len(days) else None,
+                    "k": len(first),
+                    "median_days": median(days) if days else None,
                     **{
-                        fact: _counted(set(zip(rows["study_id"], rows[column], strict=True)))
+                        fact: _counted({(row["study_id"], row.get(column)) for row in rows})
                         for fact, column in _COUNTED
                     },
-                    "regimen": _counted(schedules),
+                    "regimen": _counted(
+                        {(r["study_id"], regimens.get((r["study_id"], r["arm_id"]))) for r in rows}
+                    ),
                     "definitions": [
                         {
                             "study_id": study,
                             "label": spec.project.study_label(study),
-                            "definition": _text(definitions[study]) or "not stated",
+                            "definition": _text(evidence.facts[study].get(told)) or "not stated",
                         }
-                        for study in sorted(set(rows["study_id"]))
+                        for study in sorted(first)
                     ]
                     if told
                     else [],
@@ -257,13 +261,6 @@ def group_facts(
             )
         )
     return entries
-
-
-def _in_both(used: pd.DataFrame, pair: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of trials that have both groups: only they are compared."""
-    members = [set(used.loc[used["group"] == name, "study_id"]) for name in pair]
-    both = set.intersection(*members)
-    return used[used["study_id"].isin(both) & used["group"].isin(list(pair))]
 
 
 def _text(value: Any) -> str:

@@ -221,6 +221,10 @@ class People(TypedDict):
     without_size: list[str]
 
 
+#: Who was studied in one comparison, and for how long: counts by word, per fact.
+Comparability = dict[str, str | int | Number | dict[str, int]]
+
+
 class Network(TypedDict):
     """A network of treatments, or why there is none."""
 
@@ -247,7 +251,7 @@ class Network(TypedDict):
     studies: NotRequired[list[str]]
     contrasts: NotRequired[list[Contrast]]
     people: NotRequired[People]
-    transitivity: NotRequired[list[dict[str, str | int | Number | dict[str, int]]]]
+    transitivity: NotRequired[list[Comparability]]
 
 
 # --- doses ----------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ketameta.analyses.credibility import moderator_analyses
 from ketameta.analyses.next_trial import PriorTrials
@@ -69,9 +69,8 @@ class Related:
             )
         other = self.specs[name]
         used = select_effects(other, self.table(other.assume), evidence).used
-        unit = "study_group" if group else "study_id"
-        known = other.project
-        rows = study_rows(used, other.model.measure, unit, project=known) if len(used) else []
+        unit: Literal["study_group", "study_id"] = "study_group" if group else "study_id"
+        rows = study_rows(used, other.model.measure, unit, project=other.project)
         kept = [row for row in rows if not group or row["group"] == group]
         return PriorTrials(
             name,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from ketameta.models.dependent.sampling_covariance import shared_arm_covariance
 from ketameta.models.intervals import critical_value
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from ketameta.evidence.derive import Effect
 
 #: Condition number beyond which a covariance matrix has lost half of its digits to its inverse (a
 #: closed triangle of comparisons has none).
@@ -67,6 +66,21 @@ class StudyEffects:
     n_control: np.ndarray
     events_treatment: np.ndarray
     events_control: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[Effect]) -> StudyEffects:
+        """Return the effects of selected rows of one study."""
+        return cls(
+            people=tuple(f"{row['study_id']}|{row['subgroup']}" for row in rows),
+            treatment=tuple(str(row["arm_id"]) for row in rows),
+            control=tuple(str(row["comparator_arm_id"]) for row in rows),
+            estimates=np.array([row["estimate"] for row in rows], dtype=float),
+            variances=np.array([row["variance"] for row in rows], dtype=float),
+            n_treatment=np.array([row["n_treatment"] for row in rows], dtype=float),
+            n_control=np.array([row["n_control"] for row in rows], dtype=float),
+            events_treatment=np.array([row["events_treatment"] for row in rows], dtype=float),
+            events_control=np.array([row["events_control"] for row in rows], dtype=float),
+        )
 
 
 def study_covariance(measure: Measure, effects: StudyEffects) -> np.ndarray:
@@ -165,19 +179,14 @@ def join_effects(estimates: np.ndarray, covariance: np.ndarray) -> JoinedEffect:
     )
 
 
-def texts(values: Sequence[object]) -> tuple[str, ...]:
-    """Return values as text, for arm and subgroup names."""
-    return tuple(str(value) for value in values)
-
-
 #: Share of a number below which a difference is rounding: processors differ in the last digits.
 _ROUNDING = 1e-12
 
 
 def study_rows(
-    used: pd.DataFrame,
+    used: Iterable[Effect],
     measure: Measure,
-    unit: str = "study_group",
+    unit: Literal["study_group", "study_id"] = "study_group",
     *,
     level: float = 0.95,
     project: Project = NOTHING_DECLARED,
@@ -186,11 +195,11 @@ def study_rows(
 
     Parameters
     ----------
-    used : DataFrame
+    used : iterable of Effect
         Selected effects.
     measure : Measure
-    unit : str
-        Column that says which effects belong together (``study_group`` or ``study_id``).
+    unit : {"study_group", "study_id"}
+        Key that says which effects belong together.
     level : float
         Of the interval of each row.
     project : Project
@@ -202,14 +211,10 @@ def study_rows(
         Keys of a forest-plot row (``study_id``, ``label``, ``n_treatment`` ... ``se``) and
         of its provenance (``effect_ids``, ``source``, ``route``, ``doi`` ...).
     """
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(used[unit]):
-        places.setdefault(name, []).append(place)
-    records = used.to_dict("records")
-    rows = [
-        _study_row([records[place] for place in at], used, at, measure, level, project)
-        for _, at in sorted(places.items())
-    ]
+    together: dict[str, list[Effect]] = {}
+    for effect in used:
+        together.setdefault(effect[unit], []).append(effect)
+    rows = [_study_row(effects, measure, level, project) for _, effects in sorted(together.items())]
     rows.sort(key=lambda row: (row["year"] or 9999, row["study_id"], row["group"]))
     return rows
 
@@ -227,9 +232,7 @@ def row_interval(estimate: float, se: float, level: float) -> dict[str, float]:
 
 
 def _study_row(
-    records: list[dict[str, Any]],
-    used: pd.DataFrame,
-    places: list[int],
+    records: Sequence[Effect],
     measure: Measure,
     level: float,
     project: Project,
@@ -240,7 +243,7 @@ def _study_row(
         estimate, variance = float(first["estimate"]), float(first["variance"])
         note = ""
     else:
-        estimate, variance = _join(used.iloc[places], measure)
+        estimate, variance = _join(records, measure)
         arms = plural(len(records), "comparison")
         note = f"{arms} that share an arm, joined with their covariance"
     se = float(np.sqrt(variance))
@@ -250,7 +253,7 @@ def _study_row(
         {
             "study_id": first["study_id"],
             "group": first["group"],
-            "year": None if np.isnan(first["year"]) else int(first["year"]),
+            "year": int(first["year"]) if _number(first["year"]) else None,
             "effect_ids": [record["effect_id"] for record in records],
             "intervention": " / ".join(dict.fromkeys(r["intervention"] for r in records)),
             "comparator": " / ".join(dict.fromkeys(r["comparator"] for r in records)),
@@ -274,7 +277,7 @@ def _study_row(
                 {part for r in records for part in str(r["source"]).split(";") if part}
             ),
             "note": note,
-            **{key: first[key] for key in (*_FACTS, *project.categories)},
+            **{key: first.get(key) for key in (*_FACTS, *project.categories)},
             "label": project.study_label(first["study_id"]),
         },
     )
@@ -363,40 +366,34 @@ _FACTS = (
 )
 
 
-def _join(group: pd.DataFrame, measure: Measure) -> tuple[float, float]:
-    group = _once_per_comparison(group)
-    estimates = group["estimate"].to_numpy(float)
-    effects = StudyEffects(
-        people=texts(group["study_id"] + "|" + group["subgroup"]),
-        treatment=texts(group["arm_id"]),
-        control=texts(group["comparator_arm_id"]),
-        estimates=estimates,
-        variances=group["variance"].to_numpy(float),
-        **{name: group[name].to_numpy(float) for name in _ARM_NUMBERS},
-    )
-    joined = join_effects(estimates, study_covariance(measure, effects))
+def _join(effects: Sequence[Effect], measure: Measure) -> tuple[float, float]:
+    effects = _once_per_comparison(effects)
+    found = StudyEffects.of(effects)
+    joined = join_effects(found.estimates, study_covariance(measure, found))
     return joined.estimate, joined.variance
 
 
-def _once_per_comparison(group: pd.DataFrame) -> pd.DataFrame:
+def _once_per_comparison(effects: Sequence[Effect]) -> list[Effect]:
     """Average effects of the same two arms (several times or tasks) as if perfectly correlated.
 
     The correlation of repeated measures is hardly ever printed; one is the cautious choice, under
     which averaging gains no precision: the standard error of the mean is the mean of the errors.
     """
-    arms = ["study_id", "subgroup", "arm_id", "comparator_arm_id"]
-    if not group.duplicated(arms).any():
-        return group
-    means = group.assign(se=np.sqrt(group["variance"])).groupby(arms)[["estimate", "se"]].mean()
-    first = group.drop_duplicates(arms).set_index(arms)
-    first["estimate"], first["variance"] = means["estimate"], means["se"] ** 2
-    return first.reset_index()
+    alike: dict[tuple[str, str, str], list[Effect]] = {}
+    for row in effects:
+        arms = (row["subgroup"], row["arm_id"], row["comparator_arm_id"])
+        alike.setdefault(arms, []).append(row)
+    found = []
+    for rows in alike.values():
+        row = rows[0].copy()
+        if len(rows) > 1:
+            row["estimate"] = float(np.mean([one["estimate"] for one in rows]))
+            row["variance"] = float(np.mean([one["variance"] ** 0.5 for one in rows])) ** 2
+        found.append(row)
+    return found
 
 
-_ARM_NUMBERS = ("n_treatment", "n_control", "events_treatment", "events_control")
-
-
-def _totals(records: list[dict[str, Any]]) -> dict[str, Any]:
+def _totals(records: Sequence[Effect]) -> dict[str, float | None]:
     """Return people and events per side, each arm counted once; ``None`` where not known."""
     treatment = {(record["subgroup"], record["arm_id"]): record for record in records}
     control = {(record["subgroup"], record["comparator_arm_id"]): record for record in records}
@@ -416,19 +413,20 @@ def _totals(records: list[dict[str, Any]]) -> dict[str, Any]:
         "events_treatment": _total(treatment.values(), "events_treatment"),
         "events_control": _total(control.values(), "events_control"),
         **{
-            key: _number(only[key]) if alone else None
+            key: _number(only.get(key)) if alone else None
             for key in ("mean_treatment", "sd_treatment", "mean_control", "sd_control")
         },
     }
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(value)
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and np.isfinite(value) else None
 
 
-def _total(records: Any, key: str, *, same_people: bool = False) -> int | None:
+def _total(records: Iterable[Effect], key: str, *, same_people: bool = False) -> int | None:
     """Return the sum over arms, or the largest arm where the same people are in every arm."""
-    values = [record[key] for record in records]
-    if not np.isfinite(np.array(values, dtype=float)).all():
+    values = [_number(record.get(key)) for record in records]
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
         return None
-    return int(max(values) if same_people else sum(values))
+    return int(max(known) if same_people else sum(known))

@@ -55,9 +55,7 @@ from ketameta.models.results import plain
 from ketameta.models.subgroups import subgroup_analysis
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from ketameta.evidence.derive import EffectTable
+    from ketameta.evidence.derive import Effect, EffectTable
     from ketameta.evidence.project import Project
     from ketameta.evidence.tables import Evidence
     from ketameta.models.pooling import RandomEffects
@@ -70,7 +68,7 @@ KEYS = ("certainty", "multiverse", "next_trial", "regressions", "credibility")
 def appraisal(
     spec: AnalysisSpec,
     result: AnalysisResult,
-    used: pd.DataFrame,
+    used: Sequence[Effect],
     trials: Sequence[StudyRow],
     weights: Sequence[float] | None,
     evidence: Evidence,
@@ -83,7 +81,7 @@ def appraisal(
     spec : AnalysisSpec
     result : mapping
         Of the analysis, complete but for these keys.
-    used : DataFrame
+    used : sequence of Effect
         Selected effects.
     trials : sequence of mapping
         One row per trial, as the main model saw them.
@@ -486,7 +484,6 @@ _LISTED = (
 )
 
 
-def _listed(frame: pd.DataFrame) -> list[Excluded]:
+def _listed(rows: Sequence[Effect]) -> list[Excluded]:
     """Return rows that were left, with their reasons."""
-    records = frame.reindex(columns=list(_LISTED)).to_dict("records")
-    return [plain(record) for record in records]
+    return plain([{name: row.get(name) for name in _LISTED} for row in rows])

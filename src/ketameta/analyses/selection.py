@@ -1,48 +1,53 @@
 """Chooses the effects of one analysis, and keeps the reason for every one it leaves.
 
 Scope first (outcome, diagnosis, intervention), then eligibility, then one effect per study and
-group. Frames in, frames out; no statistics.
+group. Rows in, rows out; no statistics.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, cast
 
 from ketameta.analyses.sentences import measure_words
 from ketameta.analyses.spec import AnalysisSpec, Choice, DoseRule
 from ketameta.errors import SpecError
 from ketameta.evidence.findings import file_finding
-from ketameta.evidence.pairing import directions
 from ketameta.evidence.project import Project
 from ketameta.measures import Measure
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from ketameta.evidence.derive import EffectTable
-    from ketameta.evidence.tables import Evidence
+    from ketameta.evidence.derive import Effect, EffectTable
+    from ketameta.evidence.tables import Evidence, StudyFacts
 
 
-def mark(frame: pd.DataFrame, which: Any, code: str, reason: Any) -> None:
-    """Give a reason to rows that have none yet."""
-    rows = np.asarray(which, dtype=bool) & (frame["code"] == "").to_numpy()
-    if not rows.any():
-        return
-    frame.loc[rows, "code"] = code
-    values = np.asarray(reason, dtype=object)
-    frame.loc[rows, "reason"] = values[rows] if values.ndim else reason
+def _leave(row: Effect, code: str, reason: str) -> None:
+    """Give a reason to a row that has none yet."""
+    if not row["code"]:
+        row["code"], row["reason"] = code, reason
+
+
+def _left(rows: Iterable[Effect]) -> list[Effect]:
+    """Return the rows that nothing has left out so far."""
+    return [row for row in rows if not row["code"]]
+
+
+def _by_study_group(rows: Iterable[Effect]) -> list[list[Effect]]:
+    """Return the rows that are left, by study and group."""
+    groups: dict[str, list[Effect]] = {}
+    for row in _left(rows):
+        groups.setdefault(row["study_group"], []).append(row)
+    return list(groups.values())
 
 
 #: Kinds of scores that a standardised difference divides by different SDs.
 _SCORES = ("endpoint", "change")
 
 
-def keep_one_kind_of_score(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
+def keep_one_kind_of_score(scoped: Sequence[Effect], spec: AnalysisSpec) -> None:
     """Keep endpoint or change scores in a standardised analysis, never both.
 
     The SD of a change is not that of a score (Cochrane Handbook, section 10.5.2). The kind that
@@ -51,84 +56,59 @@ def keep_one_kind_of_score(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
     """
     if spec.model.measure is not Measure.SMD:
         return
-    left = scoped[(scoped["code"] == "") & scoped["data_kind"].isin(_SCORES)]
-    trials = left.groupby("data_kind")["study_id"].nunique()
+    kinds = {(row["data_kind"], row["study_id"]) for row in _left(scoped)}
+    trials = Counter(kind for kind, _ in kinds if kind in _SCORES)
     if len(trials) < 2:
         return
     order = spec.choose.data_kind
 
     def rank(kind: str) -> tuple[int, int, int]:
-        place = order.index(kind) if kind in order else len(order)
-        return (place, -int(trials[kind]), _SCORES.index(kind))
+        return (_place(kind, order), -trials[kind], _SCORES.index(kind))
 
     kept, other = sorted(_SCORES, key=rank)
     words = f"{other} scores; standardised, they are not pooled with the {kept} scores of others"
-    mark(scoped, scoped["data_kind"] == other, "data_kind", words)
+    for row in scoped:
+        if row["data_kind"] == other:
+            _leave(row, "data_kind", words)
 
 
-def choose_one_kind(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
+def _place(value: str, order: Sequence[str]) -> int:
+    """Return the place of a word in an order of preference; the last where it is not in it."""
+    return order.index(value) if value in order else len(order)
+
+
+def choose_one_kind(scoped: Sequence[Effect], spec: AnalysisSpec) -> None:
     """Keep, within study and group, one outcome, time, instrument and kind of data.
 
     Order: outcome as the file lists them, then time by the rule, then instrument and kind of
     data by preference, then the shorter route. Rows that differ only in their arms stay together.
     """
-    words: dict[int, str] = {}
-    others: dict[int, str] = {}
-    for members in _by_study_group(scoped, (*_ALIKE, "subgroup_keys", "route", "effect_id")):
-        if len({_alike(row) for _, row in members}) == 1:
-            continue
-        _, best = min(members, key=lambda member: _preference(member[1], spec))
+    for members in _by_study_group(scoped):
+        best = min(members, key=lambda row: _preference(row, spec))
+        people = (
+            f"the subgroup {best['subgroup']}" if best["subgroup"] else "the result of everybody"
+        )
         reason = (
             f"the same comparison enters as {best['data_kind']} data, "
             f"{best['instrument']}, {_day(best['time_days'])}"
         )
-        people = f"other people of the trial; it enters with {_people(best)}"
-        for place, row in members:
+        for row in members:
             if row["subgroup"] != best["subgroup"]:
-                others[place] = people
+                words = f"other people of the trial; it enters with {people}"
+                _leave(row, "another_subgroup", words)
             elif _alike(row) != _alike(best):
-                words[place] = reason
-    _mark_places(scoped, "another_subgroup", others)
-    _mark_places(scoped, "another_form", words)
+                _leave(row, "another_form", reason)
 
 
-def _people(row: dict[str, Any]) -> str:
-    """Return whose result a row is."""
-    return f"the subgroup {row['subgroup']}" if row["subgroup"] else "the result of everybody"
+def _alike(row: Effect) -> tuple[object, ...]:
+    """Return what makes two effects of one study the same, but for their arms."""
+    days = row["time_days"]
+    # A missing time equals another: NaN does not equal itself.
+    time = None if math.isnan(days) else days
+    return (row["outcome"], time, row["instrument"], row["data_kind"], row["subgroup"])
 
 
-#: What makes two effects of one study the same, but for their arms.
-_ALIKE = ("outcome", "time_days", "instrument", "data_kind", "subgroup")
-
-
-def _alike(row: dict[str, Any]) -> tuple[Any, ...]:
-    # A missing value equals another: NaN does not equal itself.
-    values = (row[column] for column in _ALIKE)
-    return tuple(None if value != value else value for value in values)
-
-
-def _by_study_group(
-    scoped: pd.DataFrame, columns: Iterable[str]
-) -> list[list[tuple[int, dict[str, Any]]]]:
-    """Return the rows that are left, by study and group: their positions and some columns."""
-    left = np.flatnonzero((scoped["code"] == "").to_numpy())
-    records = scoped[list(columns)].iloc[left].to_dict("records")
-    groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for place, name, row in zip(left, scoped["study_group"].iloc[left], records, strict=True):
-        groups.setdefault(name, []).append((int(place), row))
-    return list(groups.values())
-
-
-def _mark_places(scoped: pd.DataFrame, code: str, words: dict[int, str]) -> None:
-    """Give a reason to rows by their position."""
-    which = np.zeros(len(scoped), dtype=bool)
-    reasons = np.full(len(scoped), "", dtype=object)
-    for place, reason in words.items():
-        which[place], reasons[place] = True, reason
-    mark(scoped, which, code, reasons)
-
-
-def choose_one_analysis(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
+def choose_one_analysis(scoped: Sequence[Effect], spec: AnalysisSpec) -> None:
     """Keep one printed analysis of a comparison: the one that the file names first.
 
     Raises
@@ -137,39 +117,29 @@ def choose_one_analysis(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
         A source prints several, and the file does not say which one is meant.
     """
     order = spec.choose.analysis
-    words: dict[int, str] = {}
     undecided: dict[str, str] = {}
-    columns = (
-        *_ALIKE,
-        "study_id",
-        "arm_id",
-        "comparator_arm_id",
-        "printed_as",
-        "analysis",
-        "source",
-    )
-    for members in _by_study_group(scoped, columns):
-        same: dict[tuple[Any, ...], list[tuple[int, dict[str, Any]]]] = {}
-        for place, row in members:
+    for members in _by_study_group(scoped):
+        same: dict[tuple[object, ...], list[Effect]] = {}
+        for row in members:
             key = (_alike(row), row["arm_id"], row["comparator_arm_id"], row["printed_as"])
-            same.setdefault(key, []).append((place, row))
+            same.setdefault(key, []).append(row)
         for found in (rows for rows in same.values() if len(rows) > 1):
-            ranked = sorted(found, key=lambda member: _rank(member[1]["analysis"], order))
-            (_, best), (_, next_), *_ = ranked
+            best, next_, *_ = ranked = sorted(found, key=lambda row: _rank(row["analysis"], order))
             if _rank(best["analysis"], order) == _rank(next_["analysis"], order):
-                names = Counter(row["analysis"] or "not stated" for _, row in found)
+                names = Counter(row["analysis"] or "not stated" for row in found)
                 told = " and ".join(
                     f"{name} ({count} times)" if count > 1 else name
                     for name, count in names.items()
                 )
                 where = f"{best['outcome']}, {_day(best['time_days'])}: {told}"
-                undecided[f"{best['study_id']} ({where})"] = ";".join(r["source"] for _, r in found)
+                undecided[f"{best['study_id']} ({where})"] = ";".join(r["source"] for r in found)
                 continue
-            for place, row in ranked[1:]:
-                words[place] = (
+            for row in ranked[1:]:
+                words = (
                     f"the same result as {row['analysis'] or 'not stated'}; "
                     f"this analysis prefers {best['analysis'] or 'not stated'}"
-                ).replace("_", " ")
+                )
+                _leave(row, "another_analysis", words.replace("_", " "))
     if undecided:
         why = "two printed analyses of one result, and nothing says which one is meant"
         remedy = 'write under [choose] which comes first, such as analysis = ["intention_to_treat"]'
@@ -179,13 +149,11 @@ def choose_one_analysis(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
         file = f"analyses/{spec.name}.toml"
         finding = file_finding("analysis", file, listed, remedy, column="choose.analysis")
         raise SpecError("", [replace(finding, places=places)])
-    _mark_places(scoped, "another_analysis", words)
 
 
 def _rank(analysis: str, order: Sequence[str]) -> tuple[int, ...]:
     """Return the places of the words of an analysis in an order of preference."""
-    words = analysis.split(", ")
-    return tuple(sorted(order.index(word) if word in order else len(order) for word in words))
+    return tuple(sorted(_place(word, order) for word in analysis.split(", ")))
 
 
 #: Forms in which a source prints one comparison, best first: a difference with its precision, then
@@ -193,30 +161,27 @@ def _rank(analysis: str, order: Sequence[str]) -> tuple[int, ...]:
 _PRINTED_ORDER = ("", "MD", "OR", "RR", "RD", "SMD", "test")
 
 
-def choose_one_print(scoped: pd.DataFrame) -> None:
+def choose_one_print(scoped: Sequence[Effect]) -> None:
     """Keep one form of a comparison that a source prints in several."""
-    order = scoped["printed_as"].map(_PRINTED_ORDER.index)
-    ranked = scoped[scoped["code"] == ""].assign(order=order)
-    ranked = ranked.sort_values(["order", "effect_id"], kind="stable")
-    again = ranked.duplicated(["study_group", "arm_id", "comparator_arm_id"], keep="first")
-    rest = scoped.index.isin(ranked.index[again])
-    mark(scoped, rest, "another_form", "the source prints the same comparison in another form")
+    seen = set()
+    left = _left(scoped)
+    left.sort(key=lambda row: (_PRINTED_ORDER.index(row["printed_as"]), row["effect_id"]))
+    for row in left:
+        comparison = (row["study_group"], row["arm_id"], row["comparator_arm_id"])
+        if comparison in seen:
+            _leave(row, "another_form", "the source prints the same comparison in another form")
+        seen.add(comparison)
 
 
 def _day(days: float) -> str:
-    return "time not printed" if np.isnan(days) else f"day {days:g}"
+    return "time not printed" if math.isnan(days) else f"day {days:g}"
 
 
-def _preference(row: dict[str, Any], spec: AnalysisSpec) -> tuple[Any, ...]:
+def _preference(row: Effect, spec: AnalysisSpec) -> tuple[Any, ...]:
     """Return a sort key; the smallest row stands for its study."""
-    choose = spec.choose
-
-    def place(value: str, order: tuple[str, ...]) -> int:
-        return order.index(value) if value in order else len(order)
-
-    days = row["time_days"]
-    if np.isnan(days):
-        time = np.inf
+    choose, days = spec.choose, row["time_days"]
+    if math.isnan(days):
+        time = math.inf
     elif choose.time == "latest":
         time = -days
     elif choose.time == "earliest":
@@ -225,41 +190,34 @@ def _preference(row: dict[str, Any], spec: AnalysisSpec) -> tuple[Any, ...]:
         time = abs(days - (choose.days or 0.0))
     return (
         len(row["subgroup_keys"]),
-        place(row["outcome"], spec.select.outcome),
+        _place(row["outcome"], spec.select.outcome),
         time,
-        place(row["instrument"], choose.instrument),
-        place(row["data_kind"], choose.data_kind),
+        _place(row["instrument"], choose.instrument),
+        _place(row["data_kind"], choose.data_kind),
         str(row["route"]).count("+"),
         row["effect_id"],
     )
 
 
-def drop_parts_of_joined_arms(scoped: pd.DataFrame, arms: pd.DataFrame) -> None:
+def drop_parts_of_joined_arms(scoped: Sequence[Effect], table: EffectTable) -> None:
     """Drop comparisons whose people are all in another one; a printed joined arm wins over ours."""
-    contained = {
-        (study, arm): frozenset(part for part in str(parts).split(";") if part)
-        for study, arm, parts in zip(
-            arms["study_id"], arms["arm_id"], arms["contains_arms"], strict=True
-        )
-    }
-    words: dict[int, str] = {}
-    for members in _by_study_group(scoped, ("study_id", "arm_id", "comparator_arm_id")):
-        for place, row in members:
-            for at, other in members:
-                if place != at and place not in words and _inside(row, other, contained):
+    for members in _by_study_group(scoped):
+        for row in members:
+            for other in members:
+                if row is not other and not row["code"] and _inside(row, other, table):
                     wider = "arm" if row["arm_id"] != other["arm_id"] else "comparator_arm"
-                    name = str(other[f"{wider}_id"]).replace("_", " ")
-                    words[place] = f"its people are in the {wider.replace('_', ' ')} {name}"
-    _mark_places(scoped, "part_of_joined_arm", words)
+                    arm = other["arm_id"] if wider == "arm" else other["comparator_arm_id"]
+                    words = f"{wider} {arm}".replace("_", " ")
+                    _leave(row, "part_of_joined_arm", f"its people are in the {words}")
 
 
-def _inside(
-    row: dict[str, Any], other: dict[str, Any], contained: dict[tuple[str, str], frozenset[str]]
-) -> bool:
+def _inside(row: Effect, other: Effect, table: EffectTable) -> bool:
     """Return whether the people of one comparison are all in another, which is to be preferred."""
 
     def people(arm: str) -> frozenset[str]:
-        return contained.get((row["study_id"], arm), frozenset()) or frozenset({arm})
+        known = table.arm_facts.get((row["study_id"], arm))
+        parts = [] if known is None else [part for part in str(known.contains).split(";") if part]
+        return frozenset(parts) or frozenset({arm})
 
     mine = people(row["arm_id"]), people(row["comparator_arm_id"])
     theirs = people(other["arm_id"]), people(other["comparator_arm_id"])
@@ -269,20 +227,24 @@ def _inside(
     return mine[0] <= theirs[0] and mine[1] <= theirs[1]
 
 
-def drop_overlaps(scoped: pd.DataFrame, choose: Choice) -> None:
+def drop_overlaps(scoped: Sequence[Effect], choose: Choice) -> None:
     """Keep one of any two studies that share people: the preferred, else the trial itself."""
-    kept = scoped[scoped["code"] == ""]
-    size = kept.groupby("study_id")[["n_treatment", "n_control"]].max().sum(axis=1).to_dict()
+    sizes: dict[str, list[float]] = {}
+    facts: dict[str, Effect] = {}
+    for row in _left(scoped):
+        largest = sizes.setdefault(row["study_id"], [0.0, 0.0])
+        for side, n in enumerate((row["n_treatment"], row["n_control"])):
+            largest[side] = max(largest[side], n)  # a size that is not printed is no larger
+        facts[row["study_id"]] = row
     overlaps = {
-        study: frozenset(part for part in str(text).split(";") if part)
-        for study, text in zip(kept["study_id"], kept["overlaps_with"], strict=True)
+        study: frozenset(part for part in str(row["overlaps_with"]).split(";") if part)
+        for study, row in facts.items()
     }
-    design = dict(zip(kept["study_id"], kept["design"], strict=True))
 
-    def rank(study: str) -> tuple[Any, ...]:
+    def rank(study: str) -> tuple[int, bool, bool, float, str]:
         preferred = choose.overlap_prefer.index(study) if study in choose.overlap_prefer else 99
-        pooled = design[study] == "pooled_rcts"
-        return (preferred, pooled, len(overlaps[study]) > 0, -size.get(study, 0), study)
+        pooled = facts[study]["design"] == "pooled_rcts"
+        return (preferred, pooled, len(overlaps[study]) > 0, -sum(sizes[study]), study)
 
     named_by: dict[str, set[str]] = {}
     for study, others in overlaps.items():
@@ -297,13 +259,9 @@ def drop_overlaps(scoped: pd.DataFrame, choose: Choice) -> None:
             words[study] = f"shares participants with {listed}, which is used"
         else:
             chosen[study] = len(chosen)
-    studies = list(scoped["study_id"])
-    mark(
-        scoped,
-        [study in words for study in studies],
-        "overlap",
-        [words.get(study, "") for study in studies],
-    )
+    for row in scoped:
+        if row["study_id"] in words:
+            _leave(row, "overlap", words[row["study_id"]])
 
 
 #: Facts of every study that travel with its effects.
@@ -338,64 +296,88 @@ class Selected:
 
     Attributes
     ----------
-    used : DataFrame
+    used : list of Effect
         Effects that enter the model; several per study and group only where arms share a
-        control and must be joined (column ``study_group``).
-    excluded : DataFrame
+        control and must be joined (``study_group``).
+    excluded : list of Effect
         Effects in scope that do not enter, with ``code`` and ``reason``.
-    unused : DataFrame
+    unused : list of Effect
         Extracted rows in scope that yield no effect size, with ``code`` and ``reason``.
     """
 
-    used: pd.DataFrame
-    excluded: pd.DataFrame
-    unused: pd.DataFrame
+    used: list[Effect]
+    excluded: list[Effect]
+    unused: list[Effect]
 
 
 def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -> Selected:
     """Return the effects that enter ``spec``, and all others in its scope with their reasons."""
-    facts = evidence.studies[list(study_facts(spec.project))]
-    facts = facts.assign(label=[spec.project.study_label(name) for name in facts["study_id"]])
-    asked = table.effects[table.effects["outcome"].isin(spec.select.outcome)]
-    effects = _with_levels(
-        asked.merge(facts, on="study_id", how="left"), (*spec.project.categories, "age_group")
-    )
-    inside = effects[_in_scope(effects, spec)]
-    scoped = inside[inside["measure"] == str(spec.model.measure)].copy()
-    scoped["code"], scoped["reason"] = "", ""
-    better = directions(inside["instrument"], evidence)
-    scoped = _with_other_measures(scoped, inside, spec.model.measure, better)
-    _apply_eligibility(scoped, spec)
-    group = _group_column(scoped, spec)
-    scoped["group"] = group
-    scoped["study_group"] = scoped["study_id"] + "|" + group
-    if spec.dose is not None:
-        _keep_doses(scoped, spec.dose)
+    measure, group_by = str(spec.model.measure), spec.model.group_by
+    inside = [*_in_scope(table.rows.on(spec.select.outcome), spec, evidence.facts)]
+    scoped = [row for row in inside if row["measure"] == measure]
+    scoped += _in_other_measures(scoped, inside, spec.model.measure, evidence)
+    rules = _rules(spec)
+    for row in scoped:
+        row["group"] = str(row.get(group_by)) if group_by else ""
+        row["study_group"] = f"{row['study_id']}|{row['group']}"
+        _leave(row, *_ineligible(row, spec, rules))
+        if spec.dose is not None:
+            _keep_dose(row, spec.dose)
     keep_one_kind_of_score(scoped, spec)
     choose_one_kind(scoped, spec)
     choose_one_analysis(scoped, spec)
-    drop_parts_of_joined_arms(scoped, table.arms)
+    drop_parts_of_joined_arms(scoped, table)
     choose_one_print(scoped)
     drop_overlaps(scoped, spec.choose)
-    unused = _unused_in_scope(spec, table, facts)
-    left = scoped[scoped["code"] != ""]
+    counted = spec.model.measure.is_ratio or spec.model.measure is Measure.RD
     return Selected(
-        used=scoped[scoped["code"] == ""].reset_index(drop=True),
-        excluded=left.reset_index(drop=True),
-        unused=unused,
+        used=_left(scoped),
+        excluded=[row for row in scoped if row["code"]],
+        unused=[
+            row
+            for row in _in_scope(_with_arms(table, spec), spec, evidence.facts)
+            if counted or row["data_kind"] != "events"
+        ],
     )
 
 
-def _with_levels(effects: pd.DataFrame, levels: Sequence[str]) -> pd.DataFrame:
-    """Overwrite study-level facts where the row is about a subgroup."""
-    parsed = [parse_subgroup(text) for text in effects["subgroup"]]
-    for key in levels:
-        effects[key] = [
-            pairs.get(key, value) for pairs, value in zip(parsed, effects[key], strict=True)
-        ]
-    effects["subgroup_keys"] = [frozenset(pairs) for pairs in parsed]
-    effects["time_class"] = [time_class(days) for days in effects["time_days"]]
-    return effects
+def _in_scope(
+    rows: Iterable[Effect], spec: AnalysisSpec, studies: Mapping[str, StudyFacts]
+) -> Iterator[Effect]:
+    """Yield copies of the rows in scope, with the facts of their studies.
+
+    Facts of the study are overwritten where the row is about a subgroup.
+    """
+    select = spec.select
+    levels = (*spec.project.categories, "age_group")
+    wanted = study_facts(spec.project)
+    for row in rows:
+        study = studies.get(row["study_id"], {})
+        if (
+            (select.diagnosis and study.get("diagnosis") not in select.diagnosis)
+            or (select.drug_class and row["drug_class"] not in select.drug_class)
+            or (select.intervention and row["intervention"] not in select.intervention)
+        ):
+            continue
+        pairs = parse_subgroup(row["subgroup"])
+        found = {
+            "code": "",
+            "reason": "",
+            **row,
+            **{name: study.get(name, "") for name in wanted if name != "study_id"},
+            **{key: word for key, word in pairs.items() if key in levels},
+            "subgroup_keys": frozenset(pairs),
+            "time_class": time_class(row["time_days"]),
+        }
+        yield cast("Effect", found)
+
+
+def _with_arms(table: EffectTable, spec: AnalysisSpec) -> Iterator[Effect]:
+    """Yield the extracted rows that yield no effect size, with what their arms were given."""
+    for row in table.unused_rows.on(spec.select.outcome):
+        arm = table.arm_facts.get((row["study_id"], row["arm_id"]))
+        given = ("", "") if arm is None else (arm.intervention, arm.drug_class)
+        yield {**row, "intervention": given[0], "drug_class": given[1]}
 
 
 #: Classes of time since the first dose: name and last day (in days) that belongs to it.
@@ -405,13 +387,13 @@ TIME_CLASSES: tuple[tuple[str, float], ...] = (
     ("days_2_to_7", 7.0),
     ("days_8_to_21", 21.0),
     ("days_22_to_35", 35.0),
-    ("later", np.inf),
+    ("later", math.inf),
 )
 
 
 def time_class(days: float) -> str:
     """Return the class of a time in days; ``time_not_printed`` for a missing one."""
-    if np.isnan(days):
+    if math.isnan(days):
         return "time_not_printed"
     return next(name for name, last in TIME_CLASSES if days <= last)
 
@@ -422,75 +404,51 @@ def parse_subgroup(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _any_of(frame: pd.DataFrame, column: str, allowed: tuple[str, ...]) -> pd.Series:
-    import pandas as pd
-
-    if not allowed:
-        return pd.Series(True, index=frame.index)
-    return frame[column].isin(allowed)
-
-
-def _in_scope(effects: pd.DataFrame, spec: AnalysisSpec) -> pd.Series:
-    select = spec.select
-    return (
-        _any_of(effects, "outcome", select.outcome)
-        & _any_of(effects, "diagnosis", select.diagnosis)
-        & _any_of(effects, "drug_class", select.drug_class)
-        & _any_of(effects, "intervention", select.intervention)
-    )
-
-
-#: What makes two effects the same comparison, whatever the measure.
-_COMPARISON = [
-    *("study_id", "arm_id", "comparator_arm_id", "outcome", "instrument", "time_days"),
-    *("subgroup", "analysis", "data_kind"),
-]
+def _comparison(row: Effect) -> tuple[object, ...]:
+    """Return what makes two effects the same comparison, whatever the measure."""
+    return (row["study_id"], row["arm_id"], row["comparator_arm_id"], *_alike(row), row["analysis"])
 
 
 _ONLY = "the source allows only: "
 
 
-def _with_other_measures(
-    scoped: pd.DataFrame, inside: pd.DataFrame, measure: Measure, better: pd.Series
-) -> pd.DataFrame:
-    """Add the comparisons in scope that have effects, but none in the measure of the analysis.
+def _in_other_measures(
+    scoped: Sequence[Effect], inside: Sequence[Effect], measure: Measure, evidence: Evidence
+) -> Iterator[Effect]:
+    """Yield the comparisons in scope that have effects, but none in the measure of the analysis.
 
     Among them counts that say nothing about a ratio (no events, or nothing else, in both arms),
-    and scores whose instrument has no better end (``better``), so that none is standardised.
+    and scores whose instrument has no better end, so that none is standardised.
     """
-    import pandas as pd
-
-    known = pd.MultiIndex.from_frame(scoped[_COMPARISON])
-    others = inside[~pd.MultiIndex.from_frame(inside[_COMPARISON]).isin(known)]
-    if others.empty:
-        return scoped
-    rows = others.drop_duplicates(_COMPARISON).copy()
-    labels = others.assign(label=[measure_words(Measure(code)) for code in others["measure"]])
-    listed = labels.groupby(_COMPARISON, dropna=False, sort=False)["label"].agg(", ".join)
-    silent = (rows["data_kind"] == "events").to_numpy() & measure.is_ratio
-    rows["code"] = np.where(silent, "no_events", "other_measure")
-    endless = (better.loc[rows.index] == "neither").to_numpy() & (rows["data_kind"] != "events")
-    endless &= measure is Measure.SMD
-    rows.loc[endless, "code"] = "no_direction"
-    rows["reason"] = [
-        "no event in either arm (or in everybody): says nothing of a ratio"
-        if nothing
-        else f"instruments.csv gives {scale} no better end, so it yields no {measure}"
-        if no_end
-        else f"{_ONLY}{words}"
-        for nothing, no_end, scale, words in zip(
-            silent, endless, rows["instrument"], listed, strict=True
-        )
-    ]
-    return pd.concat([scoped, rows] if len(scoped) else [rows], ignore_index=True)
+    known = {_comparison(row) for row in scoped}
+    others: dict[tuple[object, ...], list[Effect]] = {}
+    for row in inside:
+        if (comparison := _comparison(row)) not in known:
+            others.setdefault(comparison, []).append(row)
+    better = {row["instrument"]: row["direction"] for row in evidence.rows("instruments")}
+    for first, *more in others.values():
+        row = first.copy()
+        scale, counted = row["instrument"], row["data_kind"] == "events"
+        if measure is Measure.SMD and not counted and better.get(scale, "neither") == "neither":
+            words = f"instruments.csv gives {scale} no better end, so it yields no {measure}"
+            _leave(row, "no_direction", words)
+        elif counted and measure.is_ratio:
+            words = "no event in either arm (or in everybody): says nothing of a ratio"
+            _leave(row, "no_events", words)
+        else:
+            names = (measure_words(Measure(item["measure"])) for item in (first, *more))
+            _leave(row, "other_measure", f"{_ONLY}{', '.join(names)}")
+        yield row
 
 
-def _apply_eligibility(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
-    """Mark the rows that break a rule, first broken rule first."""
+#: A column, the words that are eligible there, and what is said of others.
+Rule = tuple[str, tuple[str, ...], str]
+
+
+def _rules(spec: AnalysisSpec) -> list[Rule]:
+    """Return the rules of eligibility that a file states, in the order in which they are asked."""
     select, declared = spec.select, spec.project
-    excluded = scoped["study_id"].isin(list(select.exclude))
-    mark(scoped, excluded, "excluded", [select.exclude.get(s, "") for s in scoped["study_id"]])
-    for column, allowed, words in (
+    rules: list[Rule] = [
         ("comparator_class", select.comparator_class, "comparator is {}"),
         ("comparator", select.comparator, "comparator is {}"),
         ("design", select.design, "design is {}"),
@@ -503,62 +461,40 @@ def _apply_eligibility(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
         ),
         ("source_type", select.source_type, "source is {}"),
         ("access", select.access, "source was read as {}"),
-    ):
-        outside = ~_any_of(scoped, column, allowed)
-        reasons = [words.format(str(v).replace("_", " ") or "not stated") for v in scoped[column]]
-        mark(scoped, outside, column, reasons)
-    allowed_keys = frozenset(select.subgroup_keys)
-    other = [not keys <= allowed_keys for keys in scoped["subgroup_keys"]]
-    if select.within:
-        whole = [not keys & allowed_keys for keys in scoped["subgroup_keys"]]
-        mark(scoped, whole, "whole_trial", "result of the whole trial, not of a subgroup")
-    mark(scoped, other, "subgroup", [f"subgroup ({text})" for text in scoped["subgroup"]])
-    _apply_window(scoped, spec)
+    ]
+    return [rule for rule in rules if rule[1]]
 
 
-def _keep_doses(scoped: pd.DataFrame, rule: DoseRule) -> None:
-    """Put the doses on one scale (column ``common_dose``); leave arms without one fixed dose."""
-    units = [str(unit) for unit in scoped["dose_unit"]]
-    doses = [rule.dose(a, u) for a, u in zip(scoped["dose"].astype(float), units, strict=True)]
-    scoped["common_dose"] = [np.nan if dose is None else dose for dose in doses]
-    same = (scoped["intervention"] == scoped["comparator"]).to_numpy()
-    mark(scoped, same, "two_doses", "compares two doses; each enters against the control")
-    fixed = scoped["dose"].notna().to_numpy()
-    mark(scoped, ~fixed, "dose_not_fixed", "not one fixed dose")
-    other = [f"its dose is in {unit.replace('_', ' ') or 'no unit'}" for unit in units]
-    mark(scoped, scoped["common_dose"].isna(), "dose_unit", other)
+def _ineligible(row: Effect, spec: AnalysisSpec, rules: Sequence[Rule]) -> tuple[str, str]:
+    """Return code and reason of the first rule that a row breaks; nothing where it breaks none."""
+    select, keys, days = spec.select, row["subgroup_keys"], row["time_days"]
+    if row["study_id"] in select.exclude:
+        return "excluded", select.exclude[row["study_id"]]
+    for column, allowed, words in rules:
+        value = row.get(column)
+        if value not in allowed:
+            return column, words.format(str(value).replace("_", " ") or "not stated")
+    if select.within and not keys & frozenset(select.subgroup_keys):
+        return "whole_trial", "result of the whole trial, not of a subgroup"
+    if not keys <= frozenset(select.subgroup_keys):
+        return "subgroup", f"subgroup ({row['subgroup']})"
+    if select.min_days is None and select.max_days is None:
+        return "", ""
+    if math.isnan(days):
+        return "time_unknown", "time of measurement is not printed"
+    low, high = select.min_days, select.max_days
+    inside = (low is None or days >= low) and (high is None or days <= high)
+    return ("", "") if inside else ("time", f"measured at day {days:g}")
 
 
-def _apply_window(scoped: pd.DataFrame, spec: AnalysisSpec) -> None:
-    low, high = spec.select.min_days, spec.select.max_days
-    if low is None and high is None:
-        return
-    days = scoped["time_days"].to_numpy(float)
-    mark(scoped, np.isnan(days), "time_unknown", "time of measurement is not printed")
-    early = days < (low if low is not None else -np.inf)
-    late = days > (high if high is not None else np.inf)
-    mark(scoped, early | late, "time", [f"measured at day {value:g}" for value in days])
-
-
-def _group_column(scoped: pd.DataFrame, spec: AnalysisSpec) -> pd.Series:
-    import pandas as pd
-
-    if not spec.model.group_by:
-        return pd.Series("", index=scoped.index)
-    return scoped[spec.model.group_by].astype(str)
-
-
-def _unused_in_scope(spec: AnalysisSpec, table: EffectTable, facts: pd.DataFrame) -> pd.DataFrame:
-    """Return the extracted rows in scope that yield no effect size."""
-    if table.unused.empty:
-        return table.unused.copy()
-    arms = table.arms.drop_duplicates(["study_id", "arm_id"])
-    rows = table.unused.merge(
-        arms[["study_id", "arm_id", "intervention", "drug_class"]],
-        on=["study_id", "arm_id"],
-        how="left",
-    ).merge(facts, on="study_id", how="left")
-    rows = rows[_in_scope(rows, spec)]
-    if spec.model.measure.is_ratio or str(spec.model.measure) == "RD":
-        return rows.reset_index(drop=True)
-    return rows[rows["data_kind"] != "events"].reset_index(drop=True)
+def _keep_dose(row: Effect, rule: DoseRule) -> None:
+    """Put a dose on the common scale (``common_dose``); leave what is not one fixed dose."""
+    unit, printed = str(row["dose_unit"]), row["dose"]
+    dose = rule.dose(printed, unit)
+    row["common_dose"] = math.nan if dose is None else dose
+    if row["intervention"] == row["comparator"]:
+        _leave(row, "two_doses", "compares two doses; each enters against the control")
+    elif math.isnan(printed):
+        _leave(row, "dose_not_fixed", "not one fixed dose")
+    elif dose is None or math.isnan(dose):
+        _leave(row, "dose_unit", f"its dose is in {unit.replace('_', ' ') or 'no unit'}")

@@ -37,19 +37,30 @@ from ketameta.models.small_study.selection_model import selection_model
 from ketameta.models.small_study.significance import excess_significance
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.evidence.derive import Effect
 
 
 #: Kinds of access in which tables or individual data could be read, not only an abstract.
 FULL_ACCESS = ("full_text", "registry_results", "individual_data")
+
+
+def is_read_in_full(row: Effect) -> bool:
+    """Return whether the tables or the data of a trial could be read, not only an abstract."""
+    return row["access"] in FULL_ACCESS
+
+
+def has_raw_spread(row: Effect) -> bool:
+    """Return whether no standard deviation of an effect is from a model with covariates."""
+    return "model_based" not in row["route"]
+
+
 _TAU2_METHODS = ("DL", "PM", "ML")
 
 
 def sensitivity_analyses(
     spec: AnalysisSpec,
-    used: pd.DataFrame,
+    used: Sequence[Effect],
     rows: list[StudyRow],
     low_risk: Collection[str] = (),
 ) -> list[Sensitivity]:
@@ -58,7 +69,7 @@ def sensitivity_analyses(
     Parameters
     ----------
     spec : AnalysisSpec
-    used : DataFrame
+    used : sequence of Effect
         Selected effects.
     rows : list of dict
         One per study, as the main model saw them.
@@ -109,26 +120,24 @@ def _refit(
 
 
 def _restricted(
-    spec: AnalysisSpec, used: pd.DataFrame, low_risk: Collection[str]
+    spec: AnalysisSpec, used: Sequence[Effect], low_risk: Collection[str]
 ) -> list[Sensitivity]:
     """Return refits on the trials that satisfy a stricter rule, where that leaves some out."""
-    rules = (
-        ("full_access", "Only trials read in full or in a registry",
-         used["access"].isin(FULL_ACCESS)),
-        ("raw_spread", "Without standard deviations from models with covariates",
-         ~used["route"].str.contains("model_based")),
-        ("no_pools", "Without pooled reports", used["design"] != "pooled_rcts"),
-        ("double_blind", "Only double-blind trials", used["blinding"] == "double_blind"),
+    rules: tuple[tuple[str, str, Callable[[Effect], bool]], ...] = (
+        ("full_access", "Only trials read in full or in a registry", is_read_in_full),
+        ("raw_spread", "Without standard deviations from models with covariates", has_raw_spread),
+        ("no_pools", "Without pooled reports", lambda row: row["design"] != "pooled_rcts"),
+        ("double_blind", "Only double-blind trials", lambda row: row["blinding"] == "double_blind"),
         ("low_risk", "Only trials that a review judged at low risk of bias",
-         used["study_id"].isin(low_risk)),
+         lambda row: row["study_id"] in low_risk),
     )  # fmt: skip
     found = []
-    for code, label, keep in rules:
-        if bool(keep.all()) or (code == "low_risk" and not keep.any()):
+    for code, label, keeps in rules:
+        kept = [row for row in used if keeps(row)]
+        if len(kept) == len(used) or (code == "low_risk" and not kept):
             continue
-        rows = study_rows(used[keep], spec.model.measure, "study_id", project=spec.project)
-        entry = _refit(code, label, spec, rows)
-        found.append(entry)
+        rows = study_rows(kept, spec.model.measure, "study_id", project=spec.project)
+        found.append(_refit(code, label, spec, rows))
     return found
 
 

@@ -6,8 +6,11 @@ Reads evidence, writes frames. Nothing is dropped silently: a row of ``outcomes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
 import numpy as np
 
@@ -38,7 +41,91 @@ if TYPE_CHECKING:
 WITHIN = "before_after"
 
 
-@dataclass(frozen=True, slots=True)
+class Effect(TypedDict, total=False):
+    """One effect, or one unused row; what is not printed is NaN or an empty text.
+
+    The last keys are of a selection: facts of the study (a project's categories are further keys),
+    and why the effect is left, where it is.
+    """
+
+    effect_id: str
+    study_id: str
+    arm_id: str
+    comparator_arm_id: str
+    outcome: str
+    instrument: str
+    time_days: float
+    subgroup: str
+    analysis: str
+    data_kind: str
+    printed_as: str
+    measure: str
+    estimate: float
+    variance: float
+    n_treatment: float
+    n_control: float
+    mean_treatment: float
+    sd_treatment: float
+    mean_control: float
+    sd_control: float
+    events_treatment: float
+    events_control: float
+    route: str
+    assumption: str
+    source: str
+    intervention: str
+    drug_class: str
+    dose: float
+    dose_unit: str
+    administration: str
+    background_treatment: str
+    comparator: str
+    comparator_class: str
+    code: str
+    reason: str
+    year: float
+    access: str
+    design: str
+    blinding: str
+    overlaps_with: str
+    subgroup_keys: frozenset[str]
+    time_class: str
+    group: str
+    study_group: str
+    common_dose: float
+
+
+class RowsByOutcome:
+    """The rows of a frame, found by their outcome; each is read once and must not be changed."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+        self._places: dict[str, list[int]] = {}
+        self._rows: dict[str, list[tuple[int, Effect]]] = {}
+        for place, name in enumerate(frame["outcome"]):
+            self._places.setdefault(name, []).append(place)
+
+    def on(self, outcomes: Iterable[str]) -> list[Effect]:
+        """Return the rows on some outcomes, in the order of the frame."""
+        found: list[tuple[int, Effect]] = []
+        for name in dict.fromkeys(outcomes):
+            if name not in self._rows:
+                places = self._places.get(name, [])
+                records = self._frame.iloc[places].to_dict("records")
+                self._rows[name] = [*zip(places, cast("list[Effect]", records), strict=True)]
+            found += self._rows[name]
+        return [row for _, row in sorted(found, key=itemgetter(0))]
+
+
+class ArmFacts(NamedTuple):
+    """What an arm was given, and the arms that a joined one contains."""
+
+    intervention: str
+    drug_class: str
+    contains: str
+
+
+@dataclass(frozen=True)
 class EffectTable:
     """Effects and unused rows.
 
@@ -56,6 +143,23 @@ class EffectTable:
     effects: pd.DataFrame
     unused: pd.DataFrame
     arms: pd.DataFrame
+
+    @cached_property
+    def rows(self) -> RowsByOutcome:
+        """The effects by outcome."""
+        return RowsByOutcome(self.effects)
+
+    @cached_property
+    def unused_rows(self) -> RowsByOutcome:
+        """The unused rows by outcome."""
+        return RowsByOutcome(self.unused)
+
+    @cached_property
+    def arm_facts(self) -> dict[tuple[str, str], ArmFacts]:
+        """Facts of each arm, by study and arm."""
+        names = ("study_id", "arm_id", "intervention", "drug_class", "contains_arms")
+        rows = zip(*(self.arms[name].tolist() for name in names), strict=True)
+        return {(study, arm): ArmFacts(*facts) for study, arm, *facts in rows}
 
 
 def derive_effects(evidence: Evidence, assumptions: Assumptions | None = None) -> EffectTable:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from ketameta.errors import did_you_mean
 from ketameta.evidence.cells import read_cell
@@ -32,6 +32,10 @@ from ketameta.paths import ProjectPaths
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: Facts of a trial by column; what is not printed is NaN or an empty text.
+StudyFacts = Mapping[str, str | float]
 
 
 def stated(word: str) -> str:
@@ -187,6 +191,12 @@ class Evidence:
             values = values.astype("float64")
             frame[name] = frame[name].fillna(values) if name in frame else values
         return frame
+
+    @cached_property
+    def facts(self) -> dict[str, StudyFacts]:
+        """The row of each trial in :attr:`studies`, by its name."""
+        records = cast("list[StudyFacts]", self.studies.to_dict("records"))
+        return {str(row["study_id"]): row for row in records}
 
     def moderator_values(
         self,

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ketameta.analyses.sentences import interval_words, written
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.effects.conversions.uncertainty import Z95
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.analyses.result import AnalysisResult
+    from ketameta.analyses.selection import Selected
     from ketameta.analyses.spec import AnalysisSpec
     from ketameta.evidence.derive import EffectTable
     from ketameta.evidence.findings import Finding
@@ -93,7 +92,7 @@ class Moments:
         for spec in specs:
             self._outcomes.setdefault(spec.assume, set()).update(spec.select.outcome)
         self._tables: dict[Any, tuple[EffectTable, EffectTable]] = {}
-        self._chosen: dict[str, tuple[Any, Any]] = {}
+        self._chosen: dict[str, tuple[Selected, Selected]] = {}
         self._results: dict[str, tuple[AnalysisResult, AnalysisResult]] = {}
 
     def tables(self, spec: AnalysisSpec) -> tuple[EffectTable, EffectTable]:
@@ -149,14 +148,10 @@ class Moments:
     def selected(self, spec: AnalysisSpec, prefix: str) -> tuple[list[str], list[LeftRow]]:
         """Return the batch's effects that ``spec`` uses, and those it sets aside."""
         chosen = self._selections(spec)[1]
-        used = [
-            row["effect_id"]
-            for row in chosen.used.to_dict("records")
-            if is_of(str(row["source"]), prefix)
-        ]
+        used = [row["effect_id"] for row in chosen.used if is_of(str(row["source"]), prefix)]
         left = [
             LeftRow(str(row["source"]), effect_words(row), str(row["reason"]), spec.title)
-            for row in chosen.excluded.to_dict("records")
+            for row in chosen.excluded
             if is_of(str(row["source"]), prefix)
         ]
         return used, left
@@ -175,12 +170,12 @@ class Moments:
     def questions(self, spec: AnalysisSpec, prefix: str) -> list[str]:
         """Return what to ask about trials that enter unlike all others of the analysis."""
         used = self._selections(spec)[1].used
-        mine = np.array([is_of(str(source), prefix) for source in used["source"]], dtype=bool)
+        mine = [row for row in used if is_of(row["source"], prefix)]
+        rest = [row for row in used if not is_of(row["source"], prefix)]
         found = []
         for column, words in _LIKE.items():
-            others = set(used.loc[~mine, column]) if len(used) else set()
-            rows = used[mine].drop_duplicates(["study_id", column])
-            for study, value in zip(rows["study_id"], rows[column], strict=True):
+            others = {row.get(column) for row in rest}
+            for study, value in dict.fromkeys((row["study_id"], row.get(column)) for row in mine):
                 asks = getattr(spec.select, column)
                 if others and not asks and value not in others and value not in _UNSAID:
                     listed = ", ".join(sorted(str(other) for other in others)[:4])
@@ -191,7 +186,7 @@ class Moments:
                     )
         return found
 
-    def _selections(self, spec: AnalysisSpec) -> tuple[Any, Any]:
+    def _selections(self, spec: AnalysisSpec) -> tuple[Selected, Selected]:
         from ketameta.analyses.selection import select_effects
 
         if spec.name not in self._chosen:
@@ -205,7 +200,7 @@ class Moments:
     def differs(self, spec: AnalysisSpec) -> bool:
         """Return whether the effects that enter ``spec``, or facts about them, differ."""
         texts = [
-            chosen.used.drop(columns=["source"], errors="ignore").to_csv(index=False)
+            repr([{**row, "source": "", "subgroup_keys": ""} for row in chosen.used])
             for chosen in self._selections(spec)
         ]
         return texts[0] != texts[1]

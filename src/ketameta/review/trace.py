@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +88,7 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
     effects: dict[str, dict[str, None]] = {}
     asked: dict[str, dict[str, None]] = {}
     diagnosis = {row["study_id"]: row["diagnosis"] for row in evidence.rows("studies")}
-    for row in _of(plain.effects, study):
+    for row in _of(plain.effects.to_dict("records"), study):
         _note(effects, row, str(row["effect_id"]))
         if study:
             facts = {**row, "diagnosis": diagnosis.get(str(row["study_id"]), "")}
@@ -98,8 +98,7 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
         try:
             chosen = select_effects(spec, tables.get(spec.assume), evidence)
         except SpecError as question:
-            rows = plain.effects[plain.effects["outcome"].isin(spec.select.outcome)]
-            for row in _of(rows, study):
+            for row in _of(plain.rows.on(spec.select.outcome), study):
                 _note(aside, row, (spec.name, str(question)))
             continue
         for row in _of(chosen.used, study):
@@ -109,7 +108,8 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
             reason = str(row["reason"])
             way_in = _way_in(str(row["code"])) if study else ""
             _note(aside, row, (spec.name, f"{reason}; {way_in}" if way_in else reason))
-    unused = {str(row["source"]): str(row["reason"]) for row in _of(plain.unused, study)}
+    left = _of(plain.unused.to_dict("records"), study)
+    unused = {str(row["source"]): str(row["reason"]) for row in left}
     return tuple(
         Trace(
             place,
@@ -165,9 +165,8 @@ def _why_not_asked(row: Mapping[str, Any], specs: Sequence[AnalysisSpec]) -> lis
     return found or [f"no analysis asks for the outcome {row['outcome']}"]
 
 
-def _of(frame: Any, study: str) -> list[dict[str, Any]]:
-    rows = frame[frame["study_id"] == study] if study else frame
-    return list(rows.to_dict("records"))
+def _of(rows: Iterable[Any], study: str) -> list[Any]:
+    return [row for row in rows if not study or row["study_id"] == study]
 
 
 def _note(found: dict[str, dict[Any, None]], row: Mapping[str, Any], what: Any) -> None:
