@@ -13,6 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from PIL import Image
+from scipy import stats
 
 import ketameta as km
 from figure_helpers import (
@@ -28,13 +29,12 @@ from figure_helpers import (
     words,
 )
 from figure_helpers import forest_of as report_forest
-from ketameta.errors import UsageError
+from ketameta.errors import CallError, UsageError
 from ketameta.plots import find, look, save
 from ketameta.plots.forest import describe
 from ketameta.plots.forest import plot as forest
-from ketameta.plots.forest_data import Forest, arranged, forest_of, pooled_rows, pools_of
+from ketameta.plots.forest_data import Forest, arranged, forest_of, pools_of
 from ketameta.plots.look import file_bytes
-from ketameta.plots.scale import Scale
 
 
 def plotted(data, **options):
@@ -384,8 +384,90 @@ def test_refits_are_rows_of_pools():
     assert words(ax, "label")[0].startswith("+\u00a0Alder 2001 (k\u00a0=\u00a01)")
     assert "pooled_diamond" not in parts(ax)
     assert "Each square: all trials up to and including this one" in words(ax, "footnote")[0]
-    with pytest.raises(UsageError, match="rows is empty"):
-        pooled_rows((), Scale(), None, added=True)
+
+
+def test_predicted_effects_are_rows_drawn_to_the_mean():
+    fit = fitted(measure="SMD")
+    found = km.blup(fit)
+    ax = drawn(found.forest, sort="estimate")
+    assert [x for x, _ in marked(ax, "study_marker")] == pytest.approx(sorted(found.estimate))
+    assert f"{found.shrinkage[0]:.0%}" in words(ax, "cell")
+    assert "Each square: true effect of a study, as predicted" in words(ax, "footnote")[0]
+    assert_well_set(ax)
+
+
+def test_means_and_contrasts_are_rows():
+    data = {"setting": list("aabbcc"), "dose": [1, 2, 1, 3, 2, 2]}
+    fit = km.meta_regression(Y, V, data, "~ setting + dose", measure="PLO")
+    means = km.marginal_means(fit, "setting")
+    ax = drawn(means.forest)
+    shown = 1 / (1 + np.exp(-means.estimate))
+    assert [x for x, _ in marked(ax, "study_marker")] == pytest.approx(shown)
+    assert words(ax, "label") == ["a", "b", "c"]
+    pairs = means.differences()
+    ax = drawn(pairs.forest)  # a difference of log odds is no proportion
+    assert [x for x, _ in marked(ax, "study_marker")] == pytest.approx(pairs.estimate)
+    assert words(ax, "label") == ["b - a", "c - a", "c - b"] and "null_line" in parts(ax)
+
+
+def test_a_network_draws_every_treatment_against_the_reference():
+    arms = [("a", "p"), ("b", "p"), ("b", "a"), ("a", "p"), ("b", "p")]
+    fit = km.network_meta_analysis(
+        [-0.3, -0.5, -0.1, -0.4, -0.6], [0.1, 0.2, 0.1, 0.2, 0.1], list("12345"),
+        [one for one, _ in arms], [two for _, two in arms], reference="p", measure="OR",
+    )  # fmt: skip
+    ax = drawn(fit.forest)
+    against = [fit.compare(name, "p") for name in fit.treatments[1:]]
+    found = [x for x, _ in marked(ax, "study_marker")]
+    assert found == pytest.approx([np.exp(item.estimate) for item in against])
+    assert words(ax, "label") == [item.treatment for item in against]
+    assert words(ax, "header")[0] == "Against p"
+    direct = [cell for cell in words(ax, "cell") if cell.isdigit()]
+    assert direct == [str(item.k_direct) for item in against]
+
+
+def test_results_by_name_stand_below_each_other():
+    fit = fitted(measure="SMD")
+    severe = km.selection_model(fit, weights="severe one-tailed")
+    ax = drawn(forest, {"No selection": fit, "Severe": severe})
+    expected = pytest.approx([fit.estimate, severe.estimate])
+    assert [x for x, _ in marked(ax, "study_marker")] == expected
+    assert words(ax, "label") == ["No selection", "Severe"]
+    ax = drawn(severe.forest)
+    expected = pytest.approx([severe.unadjusted_ml, severe.estimate])
+    assert [x for x, _ in marked(ax, "study_marker")] == expected
+    with pytest.raises(UsageError, match="'b' is int, which is not one estimate"):
+        forest({"a": fit, "b": 3})
+    with pytest.raises(UsageError, match="the same measure and level"):
+        forest({"a": fit, "b": fitted(measure="MD")})
+
+
+@pytest.mark.parametrize("measure", ["PLO", "IRLN"])
+def test_counts_of_one_group_have_exact_intervals(measure):
+    events, total = [3, 0, 5, 12], [50, 40, 60, 120]
+    fit = km.one_group(events, total, measure, labels=LABELS[:4])
+    ax = drawn(fit.forest)
+    exact = [
+        stats.binomtest(x, n).proportion_ci(method="exact") if measure == "PLO"
+        else np.array([stats.chi2.ppf(0.025, 2 * x), stats.chi2.ppf(0.975, 2 * x + 2)]) / 2 / n
+        for x, n in zip(events, total, strict=True)
+    ]  # fmt: skip
+    shown = [item for x, item in zip(events, exact, strict=True) if x or measure == "PLO"]
+    ends = [x for x, _ in marked(ax, "study_interval")]
+    assert ends == pytest.approx([end for item in shown for end in item])
+    diamond = [x for x, _ in marked(ax, "pooled_diamond")]
+    assert min(diamond) == pytest.approx(fit.display_ci_low)
+    assert max(diamond) == pytest.approx(fit.display_ci_high)
+    bar = [x for x, _ in marked(ax, "prediction_bar")]
+    assert (min(bar), max(bar)) == pytest.approx((fit.display_pi_low, fit.display_pi_high))
+    assert "50" in words(ax, "cell") and "Q(" not in " ".join(words(ax))
+    assert_well_set(ax)
+
+
+def test_a_meta_regression_says_which_plots_it_has():
+    fit = km.meta_regression(Y, V, {"x": [1, 2, 3, 4, 5, 6]}, "~ x")
+    with pytest.raises(CallError, match=r"\.bubble\(moderator\), and marginal_means\(fit"):
+        fit.forest()
 
 
 def test_a_common_effect_and_a_posterior_say_what_they_are():

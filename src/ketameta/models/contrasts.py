@@ -23,7 +23,15 @@ from ketameta.models.pooling import RandomEffects, interval_cells, measure_words
 from ketameta.models.pooling import decimals_for as decimals
 from ketameta.models.pooling import statistic_words as test_words
 from ketameta.models.regression import MetaRegression
-from ketameta.models.results import Caveat, Columns, Line, Printed, Result, columns_of
+from ketameta.models.results import (
+    Caveat,
+    Columns,
+    DrawsForest,
+    Line,
+    Printed,
+    Result,
+    columns_of,
+)
 
 if TYPE_CHECKING:
     from ketameta.models.dose.dose_response import DoseResponse
@@ -58,7 +66,7 @@ def _parts(fit: Fit) -> _Parts:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Contrasts(Result):
+class Contrasts(DrawsForest, Result):
     """Linear combinations of the coefficients of a fit, one row each.
 
     Attributes

@@ -27,7 +27,7 @@ from ketameta.models.intervals import (
     prediction_bounds,
 )
 from ketameta.models.least_squares import weighted_least_squares
-from ketameta.models.results import Caveat, Columns, Line, Printed, Result
+from ketameta.models.results import Caveat, Columns, DrawsForest, Line, Printed, Result
 from ketameta.models.tau2 import estimate_tau2
 from ketameta.models.validation import check_fit
 
@@ -296,7 +296,7 @@ def withheld(fit: RandomEffects) -> tuple[Caveat, ...]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Blups(Result):
+class Blups(DrawsForest, Result):
     """The true effect of each study, drawn towards what the model predicts for it.
 
     Attributes

@@ -15,7 +15,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -503,6 +503,13 @@ class DrawsBubble:
     ) -> Axes:
         """Draw effects against a moderator; options as :func:`ketameta.plots.bubble`."""
         return _draw("bubble", self, moderator=moderator, ax=ax, **options)
+
+    def forest(self, *_: Any, **__: Any) -> NoReturn:
+        """Say which plots there are instead: one line of a forest plot cannot show moderators."""
+        raise CallError(
+            "a meta-regression has no forest plot: its studies stand around the fitted line in"
+            " .bubble(moderator), and marginal_means(fit, category).forest() draws a category"
+        )
 
 
 class DrawsPlot:

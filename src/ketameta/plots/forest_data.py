@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Any
+
+import numpy as np
 
 from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import (
@@ -203,9 +206,12 @@ def forest_of(result: Any) -> Forest:
 
     Parameters
     ----------
-    result : Forest or a fitted result
-        Of ``random_effects`` and its like, ``subgroup_analysis``, ``leave_one_out``,
-        ``cumulative`` or ``bayes_random_effects``.
+    result : Forest, a fitted result, or a mapping of str to fitted results
+        Of ``random_effects`` and its like, ``bayes_random_effects``, ``subgroup_analysis`` or
+        ``one_group``; of ``leave_one_out``, ``cumulative``, ``blup``, ``marginal_means``,
+        ``linear_contrasts``, ``network_meta_analysis`` (every treatment against the reference) or
+        ``selection_model``, whose rows are estimates. Results by name stand below each other, such
+        as those of several scenarios.
 
     Raises
     ------
@@ -214,10 +220,11 @@ def forest_of(result: Any) -> Forest:
     """
     if isinstance(result, Forest):
         return result
-    if hasattr(result, "full_estimate") and hasattr(result, "studies"):
-        return _refits(result)
-    if hasattr(result, "fits") and hasattr(result, "rows"):
-        return _subgroups(result, result.fits)
+    if isinstance(result, Mapping):
+        return _side_by_side(result)
+    for part, rows_of in _BY_PART.items():
+        if hasattr(result, part):
+            return rows_of(result)
     if not all(hasattr(result, name) for name in ("estimates", "variances", "labels")):
         raise UsageError(
             f"a forest plot needs the estimates of trials; {type(result).__name__} holds none"
@@ -280,7 +287,8 @@ def _trials(fit: Any) -> tuple[Trial, ...]:
     return tuple(trials)
 
 
-def _subgroups(result: Any, fits: Sequence[Any], pool: Pool | None = None) -> Forest:
+def _subgroups(result: Any, pool: Pool | None = None) -> Forest:
+    fits = result.fits
     if not fits:
         raise UsageError(
             "a subgroup analysis with one τ² for all groups keeps no fit of each group; plot the"
@@ -305,63 +313,143 @@ def pools_of(fit: Any, levels: list[object]) -> Forest:
         ci_method=fit.ci_method, level=fit.level, labels=fit.labels, measure=fit.measure,
         repeated_labels="allow",
     )  # fmt: skip
-    return replace(_subgroups(found, found.fits, _pool(fit)), k=fit.k)
+    return replace(_subgroups(found, _pool(fit)), k=fit.k)
 
 
 def _refits(result: Any) -> Forest:
+    """Return pooled estimates as trials are added, or left out."""
     added = hasattr(result, "positions")
     sign = "+\u00a0" if added else "−\u00a0"
-    rows = tuple(
-        Trial(
-            f"{sign}{label} (k\u00a0=\u00a0{format_count(int(k))})", finite(estimate), finite(low),
-            finite(high), study=str(label),
-        )
-        for label, k, estimate, low, high in zip(
-            result.labels, result.studies, result.estimate, result.ci_low, result.ci_high,
-            strict=True,
-        )
+    rows = _rows(
+        (f"{sign}{label} (k\u00a0=\u00a0{format_count(int(k))})"
+         for label, k in zip(result.labels, result.studies, strict=True)),
+        result.estimate, result.ci_low, result.ci_high,
     )  # fmt: skip
-    pool = None
-    if not added:
-        pool = Pool(
-            len(rows), result.full_estimate, result.full_ci_low, result.full_ci_high,
-            label="All trials", tau2_method=result.tau2_method, ci_method=result.ci_method,
-        )  # fmt: skip
-    return pooled_rows(rows, Scale.of(result), pool, added=added)
+    rows = [replace(row, study=str(label)) for row, label in zip(rows, result.labels, strict=True)]
+    if added:
+        meaning = "all trials up to and including this one, by the order shown"
+        found = _estimates(Scale.of(result), rows, "Trial added", meaning)
+        return replace(found, description="Cumulative forest plot")
+    pool = Pool(
+        len(rows), result.full_estimate, result.full_ci_low, result.full_ci_high,
+        label="All trials", tau2_method=result.tau2_method, ci_method=result.ci_method,
+    )  # fmt: skip
+    found = _estimates(Scale.of(result), rows, "Trial left out", "all trials but this one")
+    return replace(found, pool=pool, description="Leave-one-out forest plot")
 
 
-def pooled_rows(
-    rows: Sequence[Trial],
-    scale: Scale,
-    pool: Pool | None,
-    *,
-    added: bool,
-    order: str = "the order shown",
-    title: str = "",
-) -> Forest:
-    """Return a forest whose rows are pooled estimates as trials are added, or left out.
+# --- rows that are estimates ----------------------------------------------------------------------
 
-    Raises
-    ------
-    UsageError
-        If there are no rows.
-    """
-    if not rows:
-        raise UsageError("rows is empty; give one pooled estimate per trial")
+
+def _estimates(scale: Scale, rows: Sequence[Trial], head: str, meaning: str) -> Forest:
     return Forest(
-        groups=(Group(None, tuple(rows)),),
-        scale=scale,
-        pool=pool,
-        title=title,
-        header="Trial added" if added else "Trial left out",
-        meaning=(
-            f"Each square: all trials up to and including this one, by {order}"
-            if added
-            else "Each square: all trials but this one"
-        ),
-        description="Cumulative forest plot" if added else "Leave-one-out forest plot",
+        (Group(None, tuple(rows)),), scale, header=head, meaning=f"Each square: {meaning}",
         rows_are_pools=True,
-    )
+    )  # fmt: skip
+
+
+def _rows(
+    names: Iterable[object], estimate: Iterable[Any], low: Iterable[Any], high: Iterable[Any],
+    more: Iterable[tuple[str, ...]] = repeat(()),
+) -> list[Trial]:  # fmt: skip
+    """Return a row per name: its estimate, the ends of its interval, and words beside."""
+    return [
+        Trial(str(name), finite(middle), finite(a), finite(b), more=words)
+        for name, middle, a, b, words in zip(names, estimate, low, high, more, strict=False)
+    ]
+
+
+def _side_by_side(results: Mapping[str, Any]) -> Forest:
+    """Return results of one measure below each other."""
+    names = ("estimate", "ci_low", "ci_high")
+    for name, result in results.items():
+        if not hasattr(result, "ci_low") or np.ndim(result.estimate):
+            raise UsageError(f"{name!r} is {type(result).__name__}, which is not one estimate")
+    found = list(results.values())
+    if len({(getattr(r, "measure", None), getattr(r, "level", None)) for r in found}) != 1:
+        raise UsageError("results of one plot have the same measure and level")
+    middle, low, high = ([getattr(result, name) for result in found] for name in names)
+    rows = _rows(results, middle, low, high)
+    return _estimates(Scale.of(found[0]), rows, "Analysis", "pooled estimate")
+
+
+def _blups(found: Any) -> Forest:
+    drawn = ((format_percent(share),) for share in found.shrinkage)
+    rows = _rows(found.labels, found.estimate, found.ci_low, found.ci_high, drawn)
+    forest = _estimates(Scale.of(found), rows, "Study", "true effect of a study, as predicted")
+    return replace(forest, more=("Drawn to the mean",))
+
+
+def _contrasts(found: Any) -> Forest:
+    means = found.kind == "marginal mean"
+    scale = Scale.of(found)
+    if not (means or scale.back is None):  # a difference of logits is no proportion
+        scale = Scale(f"Difference, {scale.label.lower()} as pooled", level=found.level)
+    rows = _rows(found.table.names, found.estimate, found.ci_low, found.ci_high)
+    head, meaning = ("Level", "mean effect") if means else ("Contrast", "combination of effects")
+    return _estimates(scale, rows, head, meaning)
+
+
+def _network(found: Any) -> Forest:
+    others = [found.compare(name, found.reference) for name in found.treatments[1:]]
+    rows = [
+        Trial(x.treatment, x.estimate, x.ci_low, x.ci_high, more=(format_count(x.k_direct),))
+        for x in others
+    ]
+    meaning = f"treatment against {found.reference}, from the whole network"
+    forest = _estimates(Scale.of(found), rows, f"Against {found.reference}", meaning)
+    return replace(forest, more=("Direct trials",))
+
+
+def _selection(found: Any) -> Forest:
+    names = ("Without selection", "With selection")
+    rows = _rows(names, (found.unadjusted_ml, found.estimate), (None, found.ci_low),
+                 (None, found.ci_high))  # fmt: skip
+    return _estimates(Scale.of(found), rows, "Model", "mean effect by maximum likelihood")
+
+
+def _one_group(fit: Any) -> Forest:
+    """Return counts of studies with exact intervals, and their pool."""
+    from scipy import stats
+
+    x, n, tail = fit.study_events, fit.study_totals, (1 - fit.level) / 2
+    if shares := fit.measure == "PLO":
+        exact = "Clopper and Pearson 1934"
+        low, high = stats.beta.ppf(tail, x, n - x + 1), stats.beta.ppf(1 - tail, x + 1, n - x)
+        values = x / n, np.where(x == 0, 0.0, low), np.where(x == n, 1.0, high)
+    else:
+        exact = "Garwood 1936"
+        low, high = stats.chi2.ppf(tail, 2 * x) / 2, stats.chi2.ppf(1 - tail, 2 * x + 2) / 2
+        with np.errstate(divide="ignore"):
+            values = np.log(x / n), np.log(low / n), np.log(high / n)
+    entry = measure_entry(fit.measure)
+    pool = Pool.of(fit)
+    if pool is not None:
+        pool = replace(pool, q=None, q_df=None, q_p_value=None, tau2_method="ML", ci_method="wald")
+    if pool is not None and shares and entry is not None:
+        ends = ("estimate", "low", "high", "pi_low", "pi_high")
+        shown = {name: getattr(pool, name) for name in ends}
+        shown = {k: None if v is None else float(entry.to_reader(v)) for k, v in shown.items()}
+        pool = replace(pool, **shown)
+    counts = zip(map(format_count, x), map(format_count, n), strict=True)
+    trials = _rows(fit.labels, *values, counts)
+    return Forest(
+        (Group(None, tuple(trials)),), replace(Scale.of(fit), back=None), pool, k=fit.k,
+        more=("Events", "Participants" if shares else "Time at risk"),
+        notes=(f"Intervals of studies are exact ({exact}).",),
+    )  # fmt: skip
+
+
+#: What a result has that says which kind it is -> how its rows are read.
+_BY_PART: dict[str, Callable[[Any], Forest]] = {
+    "full_estimate": _refits,
+    "fits": _subgroups,
+    "shrinkage": _blups,
+    "p_adjusted": _contrasts,
+    "p_scores": _network,
+    "selection_weights": _selection,
+    "study_events": _one_group,
+}
 
 
 _KEYS: dict[str, Callable[[Trial], Any]] = {

@@ -215,15 +215,16 @@ class Pen:
 
     def text(
         self, part: str, x: float, y: float, words: str, size: float = look.BODY, *,
-        align: str = "left", bold: bool = False, italic: bool = False, colour: str = look.INK,
+        align: Any = "left", bold: bool = False, italic: bool = False, colour: str = look.INK,
         url: str = "",
     ) -> None:  # fmt: skip
         """Write a line whose baseline is at ``y``; with ``url`` it is a link in an SVG."""
-        how = {"ha": align, "color": colour, "gid": part, "url": url or None}
         letters = look.letters(size * self.scale, bold, italic)
-        self.ax.add_artist(look.line_of_words()(
-            x, y, words, fontproperties=letters, transform=self.place, clip_on=False, **how
-        ))  # fmt: skip
+        line = look.line_of_words()(
+            x, y, words, fontproperties=letters, transform=self.place, clip_on=False, color=colour,
+            ha=align, gid=part, url=url or None,
+        )  # fmt: skip
+        self.ax.add_artist(line)
 
     def block(self, part: str, x: float, middle: float, lines: Sequence[str], **how: Any) -> None:
         """Write lines of text below each other around the line ``middle``."""

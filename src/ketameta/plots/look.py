@@ -268,7 +268,7 @@ def stand_in(figure: Figure) -> tuple[tuple[str, ...], str]:
     lacking: dict[str, None] = {}
     for text in figure.findobj(Text):
         families = [FONT]
-        for letter in {*cast("Text", text).get_text()} - _KNOWN:
+        for letter in {*text.get_text()} - _KNOWN:
             if _font(False).get_char_index(ord(letter)) or not letter.isprintable():
                 _KNOWN.add(letter)
             elif (found := _standing_in(letter)) is None:
@@ -277,7 +277,7 @@ def stand_in(figure: Figure) -> tuple[tuple[str, ...], str]:
                 families.append(found[0])
                 files[found[1]] = None
         if len(families) > 1:
-            cast("Text", text).set_fontfamily([FONT, *sorted({*families[1:]})])
+            text.set_fontfamily([FONT, *sorted({*families[1:]})])
     return tuple(sorted(files)), "".join(sorted(lacking))
 
 
@@ -296,8 +296,10 @@ def letters(size: float, bold: bool = False, italic: bool = False) -> Any:
     """Return the font of words; the same object each time, as making one takes long."""
     from matplotlib.font_manager import FontProperties
 
-    weight, style = "bold" if bold else "normal", "italic" if italic else "normal"
-    return FontProperties(family=[FONT], style=style, weight=weight, size=size)
+    return FontProperties(
+        family=[FONT], size=size, weight="bold" if bold else "normal",
+        style="italic" if italic else "normal",
+    )  # fmt: skip
 
 
 @cache

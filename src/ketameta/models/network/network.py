@@ -56,6 +56,7 @@ from ketameta.models.pooling import decimals_for, own_scale, plural_measure
 from ketameta.models.results import (
     Caveat,
     Columns,
+    DrawsForest,
     DrawsPlot,
     Lazy,
     Line,
@@ -119,7 +120,7 @@ class Comparison:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class NetworkMetaAnalysis(Lazy, DrawsPlot, Reports, Result):
+class NetworkMetaAnalysis(Lazy, DrawsForest, DrawsPlot, Reports, Result):
     """A network meta-analysis under consistency.
 
     Attributes

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from ketameta.effects.arrays import Bools, Floats, Problems, columns
+from ketameta.effects.arrays import Bools, Floats, Problems, columns, frozen
 from ketameta.effects.table import Effects, check_indexes
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import (
@@ -36,7 +36,7 @@ from ketameta.models.rare_events.binomial_normal import (
     integrate_normal,
     louis,
 )
-from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed
+from ketameta.models.results import Caveat, DrawsForest, Line, Printed, Reports, Result, computed
 from ketameta.models.validation import checked_labels
 
 #: Measures, and how their likelihood is called.
@@ -44,7 +44,7 @@ ONE_GROUP = {"PLO": "binomial-normal", "IRLN": "Poisson-normal"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class OneGroup(Reports, Result):
+class OneGroup(DrawsForest, Reports, Result):
     """A random-effects proportion or rate from event counts.
 
     Attributes
@@ -68,6 +68,7 @@ class OneGroup(Reports, Result):
     optima : int
         Local maxima of the likelihood found along tau.
     labels : tuple of str
+    study_events, study_totals : ndarray of shape (k,)
     caveats : tuple of Caveat
     """
 
@@ -89,6 +90,8 @@ class OneGroup(Reports, Result):
     q_p_value: float | None
     optima: int
     labels: tuple[str, ...]
+    study_events: Floats
+    study_totals: Floats
     caveats: tuple[Caveat, ...]
 
     def methods_sentence(self) -> str:
@@ -295,6 +298,8 @@ def one_group(
         q_p_value=None if q is None else float(stats.chi2.sf(q, k - 1)),
         optima=best.optima,
         labels=known,
+        study_events=frozen(x),
+        study_totals=frozen(n),
         caveats=best.caveats,
     )
 

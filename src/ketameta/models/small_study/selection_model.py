@@ -16,7 +16,7 @@ from ketameta.models.intervals import critical_value, two_sided_p
 from ketameta.models.least_squares import power_of_two_scale
 from ketameta.models.pooling import both_scales, decimals_for, number_words
 from ketameta.models.resampling.batched import fit_data
-from ketameta.models.results import Caveat, Columns, Line, Printed, Result
+from ketameta.models.results import Caveat, Columns, DrawsForest, Line, Printed, Result
 from ketameta.models.small_study.asymmetry import few_studies_caveats
 from ketameta.models.tau2 import COMMON, estimate_tau2, log_likelihood
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class SelectionModel(Result):
+class SelectionModel(DrawsForest, Result):
     """A pooled effect adjusted for selection by significance.
 
     Attributes
