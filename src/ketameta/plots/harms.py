@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -233,6 +234,8 @@ def describe(data: Harms) -> str:
 #: People whose dots stand in one row, and the distance between dots in points.
 IN_ROW, _PITCH, _DOT = 40, 3.3, 2.6
 _BETWEEN = 22.0
+_FILLS = {"people": look.RULE, "with_event": look.NAVY, "more_with_event": look.VERMILLION,
+          "fewer_with_event": look.SKY}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +289,22 @@ class Icons:
         """Without the treatment first."""
         return self.control, self.treatment
 
+    def runs(self, index: int, in_row: int) -> list[tuple[str, int, int, int]]:
+        """Return which people of a group look alike: part, row, first place in it, and how many."""
+        base, more = (round(group.events) for group in self.groups)
+        own, changed = (more, "more" if more > base else "fewer") if index else (base, "")
+        parts = (
+            ("people", max(base, own), self.of),
+            ("with_event", 0, min(base, own)),
+            (f"{changed}_with_event", min(base, own), max(base, own) if index else 0),
+        )
+        return [
+            (part, row, start - row * in_row, min(last, (row + 1) * in_row) - start)
+            for part, first, last in parts
+            for row in range(first // in_row, math.ceil(last / in_row))
+            if (start := max(first, row * in_row)) < last
+        ]
+
     def counted(self, group: People) -> str:
         """Return ``110 of 1,000`` with the interval, where there is one."""
         words = f"{_whole(group.events)} of {format_count(self.of)}"
@@ -332,10 +351,9 @@ def icons(data: Icons, *, ax: Axes | None = None, title: str | None = None) -> A
     top = lines * LINE * BODY + 5.0
     base, more = round(data.control.events), round(data.treatment.events)
     keys = [(look.NAVY, f"with {data.event}")]
-    if more > base:
-        keys.append((look.VERMILLION, "more with the treatment"))
-    elif more < base:
-        keys.append((look.SKY, "fewer with the treatment"))
+    if more != base:
+        change = "more" if more > base else "fewer"
+        keys.append((_FILLS[f"{change}_with_event"], f"{change} with the treatment"))
     keys.append((look.RULE, f"without {data.event}"))
     keyed = [look.wrap(look.clean(words), width - 2 * MARGIN - 10.0, SMALL) for _, words in keys]
     high = top + deep + 6.0 + sum(map(len, keyed)) * LINE * SMALL
@@ -350,31 +368,24 @@ def icons(data: Icons, *, ax: Axes | None = None, title: str | None = None) -> A
             for line in words:
                 pen.text(part, left, y + 0.8 * BODY, line, bold=bold)
                 y += LINE * BODY
-        _dots(pen, "people", left, top, range(max(base, more if index else 0), data.of), look.RULE)
-        _dots(pen, "with_event", left, top, range(min(base, more) if index else base), look.NAVY)
-        if index:
-            part, fill = ("more_with_event", look.VERMILLION) if more > base else (
-                "fewer_with_event", look.SKY
-            )  # fmt: skip
-            _dots(pen, part, left, top, range(min(base, more), max(base, more)), fill)
+        for part, *run in data.runs(index, IN_ROW):
+            _dots(pen, part, left, top, run)
     y = top + deep + 6.0
     for (fill, _), words in zip(keys, keyed, strict=True):
-        _dots(pen, "key_mark", MARGIN, y + 0.5 * SMALL - _PITCH / 2, range(1), fill)
+        _dots(pen, "key_mark", MARGIN, y + 0.5 * SMALL - _PITCH / 2, (0, 0, 1), fill)
         for line in words:
             pen.text("key", MARGIN + 10.0, y + 0.8 * SMALL, line, SMALL)
             y += LINE * SMALL
     return pen.ax
 
 
-def _dots(pen: Pen, part: str, left: float, top: float, people: range, fill: str) -> None:
-    """Draw the people of a range in their places, row by row."""
-    for row in range(people.start // IN_ROW, math.ceil(people.stop / IN_ROW)) if people else ():
-        first = max(people.start, row * IN_ROW) - row * IN_ROW
-        last = min(people.stop, (row + 1) * IN_ROW) - row * IN_ROW
-        y = top + (row + 0.5) * _PITCH
-        ends = [(left + (x + 0.5) * _PITCH, y) for x in (first, last - 1 + 0.05)]
-        pen.line(part, ends, width=_DOT, colour=fill, dash=(0, (0.01, _PITCH - 0.01)),
-                 round_ends=True)  # fmt: skip
+def _dots(pen: Pen, part: str, left: float, top: float, run: Sequence[int], fill: str = "") -> None:
+    """Draw people beside each other: dashes without length, a pitch apart."""
+    row, first, count = run
+    y = top + (row + 0.5) * _PITCH
+    ends = [(left + (x + 0.5) * _PITCH, y) for x in (first, first + count - 1 + 0.05)]
+    pen.line(part, ends, width=_DOT, colour=fill or _FILLS[part], dash=(0, (0.01, _PITCH - 0.01)),
+             round_ends=True)  # fmt: skip
 
 
 def describe_icons(data: Icons) -> str:

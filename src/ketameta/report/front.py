@@ -22,6 +22,7 @@ from ketameta.analyses.sentences import interval_words, nothing_found, written
 from ketameta.evidence.project import NOT_STATED, Project, Question
 from ketameta.formatting import format_count, format_number, plural
 from ketameta.measures import Measure
+from ketameta.plots.harms import Icons, People
 from ketameta.report.prose import Parts, Results, sentences_in
 from ketameta.report.tables import Cell, Table
 
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 #: Folder of the pages by question, and the page that explains how everything was done.
 FOLDER, METHODS = "questions", "methods.html"
-#: People of an icon array, and of one row of it.
-OF, IN_ROW = 100, 20
+#: People of an icon array.
+OF = 100
 
 
 # --- pages ----------------------------------------------------------------------------------------
@@ -173,34 +174,12 @@ def facts_by_page(evidence: Evidence) -> dict[str, Table | None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Icons:
-    """People of a hundred with an event, without and with the treatment; ``shapes`` are drawn."""
+class Counted:
+    """A harm in people of a hundred, without and with the treatment, and what that means."""
 
-    words: str
-    control: int
-    treated: int
-    sentence: str
+    people: Icons
     href: str
     setting: str
-    of: int = OF
-
-    @property
-    def groups(self) -> tuple[tuple[str, int, int], ...]:
-        """Label, people as without the treatment, and more of them."""
-        return (
-            ("control", self.control, 0),
-            ("treated", min(self.control, self.treated), max(0, self.treated - self.control)),
-        )
-
-    @staticmethod
-    def rows(first: int, last: int) -> list[tuple[int, int, int]]:
-        """Return runs of dots for people ``first`` to ``last``: row, place, how many."""
-        found = []
-        for row in range(OF // IN_ROW):
-            start, end = max(first, row * IN_ROW), min(last, (row + 1) * IN_ROW)
-            if end > start:
-                found.append((row, start - row * IN_ROW, end - start))
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +189,7 @@ class CardView:
     kind: str
     title: str
     sentences: tuple[str, ...]
-    icons: tuple[Icons, ...]
+    icons: tuple[Counted, ...]
     known: tuple[str, ...]
     href: str
 
@@ -226,20 +205,13 @@ class ClaimLine:
     href: str
 
 
-def icons_of(result: Mapping[str, Any], words: str) -> Icons | None:
-    """Return the icon array of a counted harm; ``None`` without an absolute effect."""
+def icons_of(result: Mapping[str, Any], words: str) -> Counted | None:
+    """Return the people of a counted harm; ``None`` without an absolute effect."""
     absolute = result["headline"]["absolute"]
     if absolute is None:
         return None
-    scale = OF / 1000
-    return Icons(
-        words,
-        round(scale * absolute["control"]),
-        round(scale * absolute["treated"]),
-        absolute["sentence"],
-        str(result["name"]),
-        compared_words(result),
-    )
+    one, two = (People(label, OF / 1000 * absolute[label]) for label in ("control", "treated"))
+    return Counted(Icons(words, one, two, OF), str(result["name"]), compared_words(result))
 
 
 def compared_words(result: Mapping[str, Any]) -> str:
