@@ -252,6 +252,18 @@ def workflow(name: str) -> str:
     return (ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")
 
 
+def test_forms_use_labels_that_exist_and_owners_are_asked_where_something_is() -> None:
+    folder = ROOT / ".github"
+    labels = re.findall(r"^- name: (.+)$", (folder / "labels.yml").read_text("utf-8"), re.M)
+    forms = [path.read_text("utf-8") for path in sorted((folder / "ISSUE_TEMPLATE").glob("*.yml"))]
+    used = [text for form in forms for text in re.findall(r"^labels: \[(.+)\]$", form, re.M)]
+    assert len(used) == len(forms) - 1 and {text.strip('"') for text in used} <= {*labels}
+    assert any(form.startswith("name: Add a trial without git\n") for form in forms)
+    for line in (folder / "CODEOWNERS").read_text("utf-8").splitlines():
+        pattern, *owners = line.partition("#")[0].split() or [""]
+        assert not pattern or (owners and (ROOT / pattern.strip("/*")).exists()), line
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=str)
 def test_actions_are_pinned_by_commit_and_no_text_of_strangers_is_run(path):
     text = path.read_text(encoding="utf-8")
