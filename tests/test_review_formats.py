@@ -186,6 +186,20 @@ def test_what_two_extractors_agreed_on_goes_before_their_own_rows() -> None:
     assert "another study in line 3" in report.rows[3].details[0]
 
 
+def test_an_arm_that_is_described_otherwise_is_said_and_two_arms_of_one_name_are_refused() -> None:
+    told = read("Study,Arm,Intervention\nAlder 2011,High,ketamine\nAlder 2011,High,saline\n")
+    assert told.rows[1].details == (
+        "arms: intervention differs from that of line 2, which is kept",
+    )
+    words = Words(
+        columns={"study_id": ("who",), "mean_treatment": ("a",), "mean_control": ("b",)},
+        values={"outcome": "depression", "instrument": "madrs", "statistic": "endpoint",
+                "treatment": "High", "control": "high"},
+    )  # fmt: skip
+    refused = read("who,a,b\nAlder 2011,1,2\n", words)
+    assert refused.rows[0].details == ("both arms of the row have the same name",)
+
+
 def test_a_row_that_says_nothing_new_is_entered_once() -> None:
     row = "Alder 2011,High,ketamine\n"
     report = read(f"Study,Arm,Intervention\n{row}{row}")

@@ -534,6 +534,16 @@ def test_a_draft_loses_no_row_to_another_with_its_key():
         draft.add("studies", {"study_id": "alder_2014", "year": "2015"}, 4)
 
 
+def test_a_hundred_thousand_columns_are_read_at_once_and_named_in_part():
+    names = [f"c{number}" for number in range(100_000)]
+    head = [*HEADER, *names]
+    cells = [ROW.get(name, "1" if name in names[:300] else "") for name in head]
+    report = read_import(f"{';'.join(head)}\n{';'.join(cells)}\n".encode(), "x.csv", None, KNOWN)
+    assert report.count("taken") == 1
+    assert report.notes[-1].startswith("300 columns that no row needed, not read: c0, c1")
+    assert report.notes[-1].endswith("c199 ... and 100 more")
+
+
 def test_an_unknown_format_names_what_can_be_read_and_refuses_every_row():
     report = read_import(b"a,b\n1,2\n3,4\n", "x.csv")
     assert [row.verdict for row in report.rows] == ["refused", "refused"]
@@ -597,7 +607,7 @@ def test_a_dry_run_writes_nothing(tmp_path, project_root):
     assert report.is_whole and files == () and not (paths.extracted / "demo").exists()
 
 
-@pytest.mark.parametrize("name", [".hidden", "a/b", "_x"])
+@pytest.mark.parametrize("name", [".hidden", "a/b", "_x", "a\nb"])
 def test_a_batch_name_stays_inside_the_folder_of_batches(tmp_path, project_root, name):
     paths = project(tmp_path, project_root)
     with pytest.raises(UsageError, match="a folder name is needed"):

@@ -1,5 +1,3 @@
-from ketameta.exchange.citations import format_of as format_of
-from ketameta.exchange.citations import read_citations as read_citations
 from ketameta.exchange.draft import Declared as Declared
 from ketameta.exchange.draft import Draft as Draft
 from ketameta.exchange.draft import ImportedRow as ImportedRow
@@ -15,7 +13,9 @@ from ketameta.exchange.export import data_rows_csv as data_rows_csv
 from ketameta.exchange.export import metapsy_csv as metapsy_csv
 from ketameta.exchange.export import references as references
 from ketameta.exchange.imports import declared_words as declared_words
+from ketameta.exchange.imports import format_of as format_of
 from ketameta.exchange.imports import import_file as import_file
+from ketameta.exchange.imports import read_citations as read_citations
 from ketameta.exchange.imports import read_import as read_import
 from ketameta.exchange.imports import read_list as read_list
 from ketameta.exchange.wide import guess as guess

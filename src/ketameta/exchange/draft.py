@@ -8,7 +8,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from ketameta.evidence.textfiles import decode, read_toml, without_hidden
 from ketameta.formatting import csv_text, plural, unguarded
 from ketameta.review.document import Block, Bullets, Document, Heading, Paragraph
 from ketameta.review.start import Cells as TableCells
-from ketameta.review.start import slug
+from ketameta.review.start import slug, study_id_from
 
 Key = tuple[str, ...]
 #: Cells of provenance, which may differ between two reports of the same row.
@@ -40,16 +40,20 @@ class Draft:
         """Return the row with the key of ``cells``, if there is one."""
         return self.rows.get(table, {}).get(key_of(table, cells))
 
-    def differing(self, table: str, cells: TableCells) -> str:
-        """Return the first column in which a row with the same key differs, or nothing."""
+    def differences(self, table: str, cells: TableCells) -> list[str]:
+        """Return the columns in which a row with the same key differs."""
         row = self.find(table, cells)
-        if row is None:
-            return ""
-        names = (*cells, *(name for name in row if name not in cells))
-        for name in names:
-            if name not in _PROVENANCE and row.get(name, "") != cells.get(name, ""):
-                return name
-        return ""
+        return [
+            name
+            for name in dict.fromkeys((*cells, *(row or ())))
+            if row is not None
+            and name not in _PROVENANCE
+            and row.get(name, "") != cells.get(name, "")
+        ]
+
+    def differing(self, table: str, cells: TableCells) -> str:
+        """Return the first of them, or nothing."""
+        return next(iter(self.differences(table, cells)), "")
 
     def add(self, table: str, cells: TableCells, line: int) -> str:
         """Add a row unless it is there, and return ``table: key`` for the report.
@@ -95,6 +99,8 @@ def key_of(table: str, cells: TableCells) -> Key:
 #: What a cell without a value holds, in lower case.
 MISSING = frozenset({"", "na", "n/a", "nan"})
 _SEPARATORS = (",", ";", "\t", "|")
+#: Columns that no row needed are named up to this number.
+_NAMED = 200
 
 
 class Cells(dict[str, str]):
@@ -122,18 +128,33 @@ class Cells(dict[str, str]):
         return Cells({name: change(cell) for name, cell in self.items()}, self._asked)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """One row: its line as a spreadsheet counts it, and its cells by column name.
+    """One row: its line as a spreadsheet counts it, its cells, and what was met while it was read.
 
-    ``extra`` says that cells stand beyond the header, ``missing`` that some are absent. Of the
-    cells, those of a column that nobody asks for are told of at the end.
+    ``extra`` says that cells stand beyond the header, ``missing`` that some are absent.
     """
 
     line: int
     cells: Cells
     extra: bool = False
     missing: bool = False
+    decimal_comma: bool = False
+    changes: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> str:
+        return self.cells.get(name)
+
+    def number(self, column: str) -> str:
+        """Return a cell as a plain number; a cell that holds none refuses the row."""
+        cell = self[column]
+        if not cell:
+            return ""
+        number = as_number(cell, decimal_comma=self.decimal_comma)
+        if number is None:
+            self.refusals.append(f"{column} is {quoted(cell)}, which is not a number")
+        return number or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +167,6 @@ class SourceCsv:
         Names as written, without outer spaces; repeated and empty names are left out.
     records : tuple of Record
     problems, notes : tuple of str
-    separator : str
     decimal_comma : bool
         Whether numbers of the file are written with a decimal comma.
     filled : int
@@ -161,7 +181,6 @@ class SourceCsv:
     records: tuple[Record, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    separator: str = ","
     decimal_comma: bool = False
     filled: int = 0
     unread: tuple[int, ...] = ()
@@ -177,7 +196,9 @@ class SourceCsv:
         ]
         if not left:
             return ""
-        return f"{plural(len(left), 'column')} that no row needed, not read: {', '.join(left)}"
+        more = f" ... and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""
+        listed = ", ".join(left[:_NAMED])
+        return f"{plural(len(left), 'column')} that no row needed, not read: {listed}{more}"
 
 
 def read_source(data: bytes) -> SourceCsv:
@@ -193,22 +214,20 @@ def read_source(data: bytes) -> SourceCsv:
         return SourceCsv(problems=("the file is empty",), notes=tuple(notes))
     separator = max(_SEPARATORS, key=first.count)
     lines, broken, unread = _lines(text, separator)
-    start = next((index for index, line in enumerate(lines) if _filled(line)), None)
-    if start is None:
-        why = broken or "the file holds no row"
-        return SourceCsv(
-            problems=(why,), notes=tuple(notes), filled=len(unread), unread=tuple(unread)
-        )
-    header = [without_hidden(cell) for cell in lines[start]]
-    below = [
-        (line, cells) for line, cells in enumerate(lines[start + 1 :], start + 2) if _filled(cells)
-    ]
-    names: list[str] = []
     problems = [broken] if broken else []
+    filled = [(line, cells) for line, cells in enumerate(lines, 1) if _filled(cells)]
+    if not filled:
+        problems = problems or ["the file holds no row"]
+        return SourceCsv((), (), tuple(problems), tuple(notes), filled=len(unread), unread=unread)
+    header = [without_hidden(cell) for cell in filled[0][1]]
+    below = filled[1:]
+    names: list[str] = []
+    seen: set[str] = set()
     for name in header:
-        if name and name in names:
+        if name and name in seen:
             problems.append(f"the column {name!r} stands twice; only the first is read")
-        names.append(name if name not in names else "")
+        names.append("" if name in seen else name)
+        seen.add(name)
     numbered = not header[0] and [cells[0].strip() for _, cells in below] == [
         str(number) for number in range(1, len(below) + 1)
     ]
@@ -228,23 +247,24 @@ def read_source(data: bytes) -> SourceCsv:
     asked: set[str] = set()
     records = tuple(_record(names, cells, line, asked) for line, cells in below)
     comma = separator != "," and _commas_are_decimal(records)
+    for record in records:
+        record.decimal_comma = comma
     return SourceCsv(
         tuple(name for name in names if name),
         records,
         tuple(problems),
         tuple(notes),
-        separator,
         comma,
         len(below) + len(unread),
-        tuple(unread),
+        unread,
         asked,
     )
 
 
-def _lines(text: str, separator: str) -> tuple[list[list[str]], str, list[int]]:
-    """Return the rows of the text and, where quoting breaks, what to say about the rest.
+def _lines(text: str, separator: str) -> tuple[list[list[str]], str, tuple[int, ...]]:
+    """Return the rows of the text and, where quoting breaks, what to say about the lines left.
 
-    The rest is counted as lines, because nobody can say where its rows end.
+    They are counted as lines, because nobody can say where their rows end.
     """
     lines: list[list[str]] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -254,11 +274,11 @@ def _lines(text: str, separator: str) -> tuple[list[list[str]], str, list[int]]:
             lines.append(row)
             whole = reader.line_num
     except csv.Error as error:
-        why = f"from line {len(lines) + 1} on nothing could be read: quotation marks ({error})"
-        rest = list(io.StringIO(text, newline=""))[whole:]
         first = len(lines) + 1
-        return lines, why, [first + place for place, line in enumerate(rest) if line.strip()]
-    return lines, "", []
+        why = f"from line {first} on nothing could be read: quotation marks ({error})"
+        rest = list(io.StringIO(text, newline=""))[whole:]
+        return lines, why, tuple(at for at, line in enumerate(rest, first) if line.strip())
+    return lines, "", ()
 
 
 def _filled(cells: Iterable[str]) -> bool:
@@ -723,6 +743,133 @@ class ImportReport:
                 }
                 for row in self.rows
             ),
+        )
+
+
+class Reader:
+    """Reads a source row by row and fills a draft; each format says what becomes of a row.
+
+    Attributes
+    ----------
+    source : SourceCsv
+    name : str
+        Name of the file, for locators and messages.
+    words : Words
+    declared : Declared
+    """
+
+    kind = ""
+
+    def __init__(
+        self,
+        source: SourceCsv,
+        name: str,
+        words: Words | None = None,
+        declared: Declared | None = None,
+    ) -> None:
+        self.source, self.name = source, name
+        self.words, self.declared = words or Words(), declared or Declared()
+        self.schema = self.declared.schema
+        self.draft = Draft()
+        self.problems: list[str] = []
+        self.undeclared: dict[str, dict[str, str]] = {"outcome_words": {}, "instruments": {}}
+
+    def take(self, row: Record) -> list[str]:
+        """Return the rows of the batch that a row becomes; refusals are left in ``row``."""
+        raise NotImplementedError
+
+    def label(self, row: Record) -> str:
+        """Return a row in words."""
+        return ""
+
+    def facts(self, row: Record) -> dict[str, str | float]:
+        """Return what the source itself computes for a row."""
+        return {}
+
+    def notes(self, rows: Sequence[ImportedRow]) -> list[str]:
+        """Return what was done to all rows alike."""
+        return [*self.source.notes]
+
+    def words_file(self) -> str:
+        """Return a words file for what the source does not say; empty where nothing is missing."""
+        return ""
+
+    def ordered(self) -> Sequence[Record]:
+        """Return the rows in the order in which they are read: the first of a key stands."""
+        return self.source.records
+
+    def declare(self, outcome: str, instrument: str, *said: str) -> None:
+        """Remember words that the project does not declare, as the source calls them."""
+        if outcome and outcome not in self.declared.outcomes:
+            self.undeclared["outcome_words"][outcome] = said[0]
+        if instrument and instrument not in self.declared.instruments:
+            self.undeclared["instruments"][instrument] = said[-1]
+
+    def study_id(self, row: Record, name: str, year: str, remedy: str) -> str:
+        """Return our name of a study; a name that cannot be made refuses the row."""
+        found = self.words.find("study_id", name) or study_id_from(name)
+        found = found or study_id_from(f"{name} {year}")
+        if not found:
+            row.refusals.append(f"{quoted(name)} has no form of surname and year; {remedy}")
+        return found
+
+    def first_stands(
+        self, row: Record, table: str, cells: TableCells, compared: Sequence[str] = ()
+    ) -> list[str]:
+        """Add a study or an arm that is new; of one that is not, say where it differs."""
+        if self.draft.find(table, cells) is None:
+            return [self.draft.add(table, cells, row.line)]
+        line = self.draft.line(table, cells)
+        row.changes += [
+            f"{table}: {column} differs from that of line {line}, which is kept"
+            for column in self.draft.differences(table, cells)
+            if not compared or column in compared
+        ]
+        return []
+
+    def read(self) -> ImportReport:
+        """Return the report: a verdict on each row, and what is true of every format."""
+        told = []
+        for row in self.ordered():
+            if row.extra or row.missing:
+                row.refusals.append("the row has other cells than the header, so none can be told")
+            became = [] if row.refusals else self.take(row)
+            verdict: Verdict = "refused" if row.refusals else "changed" if row.changes else "taken"
+            facts = {} if row.refusals else self.facts(row)
+            details = tuple(dict.fromkeys(row.refusals or row.changes))
+            label, became = self.label(row), [] if row.refusals else became
+            told.append(ImportedRow(row.line, label, verdict, details, tuple(became), facts=facts))
+        told.sort(key=lambda item: item.line)
+        source = self.source
+        first: dict[tuple[tuple[str, str], ...], int] = {}
+        rows = []
+        for item, row in zip(told, source.records, strict=True):
+            twin = first.setdefault(tuple(row.cells.items()), row.line)
+            if twin != row.line and item.verdict != "refused":
+                detail = f"the same as line {twin}, cell by cell: entered once"
+                item = replace(item, verdict="changed", details=(*item.details, detail))
+            rows.append(item)
+        why = "not read: a quotation mark at or above it has no partner"
+        rows += [ImportedRow(line, "", "refused", (why,)) for line in source.unread]
+        problems = [*source.problems, *self.problems]
+        if not rows and not problems:
+            problems.append("the file holds no row below its header")
+        tables = self.draft.tables()
+        notes = [*self.notes(told), source.unasked() if any(tables.values()) else ""]
+        return ImportReport(
+            self.name,
+            self.kind,
+            tuple(rows),
+            tuple(problems),
+            tuple(note for note in notes if note),
+            tables,
+            {
+                table: dict(sorted(found.items()))
+                for table, found in self.undeclared.items()
+                if found
+            },
+            self.words_file(),
+            source.filled,
         )
 
 

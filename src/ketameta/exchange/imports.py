@@ -1,36 +1,37 @@
-"""Imports a file of another format into a batch: recognises it, reads it, writes the tables."""
+"""Imports a file of another format: recognises it, reads it, writes the tables of a batch.
+
+Citations (RIS, PubMed's nbib, BibTeX) go into the screening list, each report once.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ketameta.errors import UsageError
 from ketameta.evidence.checks.registry import template_csv
 from ketameta.evidence.reader import LARGEST_CSV, other_kind
 from ketameta.evidence.schema import BATCH_TABLES
 from ketameta.evidence.tables import Row, load_tables, read_rows
-from ketameta.exchange.citations import TABLE as SCREENING
-from ketameta.exchange.citations import format_of, read_citations
+from ketameta.evidence.textfiles import decode
 from ketameta.exchange.draft import (
     Declared,
+    Draft,
     ImportedRow,
     ImportReport,
-    SourceCsv,
+    Reader,
+    Record,
     Words,
     load_words,
+    quoted,
     read_source,
 )
-from ketameta.exchange.metapsy import is_metapsy, read_metapsy
-from ketameta.exchange.revman import (
-    RM5,
-    is_data_rows,
-    is_risk_of_bias,
-    read_data_rows,
-    read_risk_of_bias,
-    read_rm5,
-)
-from ketameta.exchange.wide import mapping_of, read_wide, suggest
+from ketameta.exchange.metapsy import SIGNATURE, MetapsyReader
+from ketameta.exchange.revman import RM5, RiskOfBiasReader, is_risk_of_bias, read_rm5
+from ketameta.exchange.wide import MappedReader, suggest, template_of
 from ketameta.formatting import csv_text
 from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.review.start import (
@@ -42,6 +43,8 @@ from ketameta.review.start import (
     write_batch,
 )
 
+#: The table of citations.
+SCREENING = "screening"
 #: The formats that an import recognises, in words.
 FORMATS = (
     "a workbook from 'ketameta new --workbook' (.xlsx)",
@@ -102,7 +105,7 @@ def import_file(
     if SCREENING in report.tables:
         return report, (_screen(paths, report),)
     name = batch or slug(source.stem)
-    if not name or "/" in name or name.startswith((".", "_")):
+    if not name.isprintable() or not name or "/" in name or name.startswith((".", "_")):
         raise UsageError(f"--batch is {name!r}; a folder name is needed")
     check_project_folder(paths)
     folder = paths.extracted / name
@@ -205,90 +208,64 @@ def _read(data: bytes, name: str, words: Words | None, declared: Declared | None
         why = f"this is {kind}, not a table; what can be read: {'; '.join(FORMATS)}"
         return ImportReport(name, problems=(why,))
     source = read_source(data)
-    if translations.columns:
-        kind, columns = mapping_of(source, translations)
-        return _whole(read_wide(source, name, kind, columns, translations, project), source)
-    if is_metapsy(source.columns):
-        return _whole(read_metapsy(source, name, translations, project), source)
-    if is_data_rows(source.columns):
-        return _whole(read_data_rows(source, name, translations, project), source)
-    if is_risk_of_bias(source.columns):
-        return _whole(read_risk_of_bias(source, name, translations), source)
-    kind, columns = mapping_of(source, translations)
-    if columns:
-        return _whole(read_wide(source, name, kind, columns, translations, project), source)
-    report = _unknown_format(source, name)
-    return _whole(replace(report, problems=(*source.problems, *report.problems)), source)
+    given = (source, name, translations, project)
+    if not translations.columns:
+        if set(SIGNATURE) <= set(source.columns):
+            return MetapsyReader(*given).read()
+        if is_risk_of_bias(source.columns):
+            return RiskOfBiasReader(*given).read()
+        if not template_of(source.columns)[0]:
+            return _UnknownFormat(*given).read()
+    return MappedReader(*given).read()
 
 
 def _read_review(data: bytes, name: str, words: Words, declared: Declared) -> ImportReport:
     """Return what a RevMan 5 file holds: its data rows, then its judgements."""
     results, judged, given, problems = read_rm5(data, name)
-    parts = [
-        ("analyses", results, read_data_rows(results, name, words, declared, given)),
-        ("risk of bias", judged, read_risk_of_bias(judged, name, words)),
-    ]
-    parts = [part for part in parts if part[1].filled]
-    reports = [(sheet, _whole(report, source)) for sheet, source, report in parts]
+    readers = {
+        "analyses": MappedReader(results, name, words, declared, given),
+        "risk of bias": RiskOfBiasReader(judged, name, words, declared),
+    }
+    reports = {sheet: reader.read() for sheet, reader in readers.items() if reader.source.filled}
     return ImportReport(
         name,
         RM5,
-        tuple(replace(row, sheet=sheet) for sheet, report in reports for row in report.rows),
-        (*problems, *(text for _, report in reports for text in report.problems)),
-        tuple(text for _, report in reports for text in report.notes),
-        {table: rows for _, report in reports for table, rows in report.tables.items()},
-        {table: found for _, report in reports for table, found in report.undeclared.items()},
-        "".join(report.words_file for _, report in reports),
-        sum(report.rows_in for _, report in reports),
+        tuple(
+            replace(row, sheet=sheet) for sheet, report in reports.items() for row in report.rows
+        ),
+        (*problems, *(text for report in reports.values() for text in report.problems)),
+        tuple(text for report in reports.values() for text in report.notes),
+        {table: rows for report in reports.values() for table, rows in report.tables.items()},
+        {table: found for report in reports.values() for table, found in report.undeclared.items()},
+        "".join(report.words_file for report in reports.values()),
+        sum(report.rows_in for report in reports.values()),
     )
 
 
-def _whole(report: ImportReport, source: SourceCsv) -> ImportReport:
-    """Return the report with what is true of every format: twins, unread lines, unasked columns."""
-    first: dict[tuple[tuple[str, str], ...], int] = {}
-    rows = []
-    for row, record in zip(report.rows, source.records, strict=True):
-        twin = first.setdefault(tuple(record.cells.items()), row.line)
-        if twin != row.line and row.verdict != "refused":
-            detail = f"the same as line {twin}, cell by cell: entered once"
-            row = replace(row, verdict="changed", details=(*row.details, detail))
-        rows.append(row)
-    why = "not read: a quotation mark at or above it has no partner"
-    rows += [ImportedRow(line, "", "refused", (why,)) for line in source.unread]
-    told = source.unasked() if any(report.tables.values()) else ""
-    empty = () if rows or report.problems else ("the file holds no row below its header",)
-    return replace(
-        report,
-        rows=tuple(rows),
-        problems=(*report.problems, *empty),
-        notes=(*report.notes, told) if told else report.notes,
-        rows_in=source.filled,
-    )
+class _UnknownFormat(Reader):
+    """Refuses every row of a file whose header is not one of the formats, and says what is read."""
 
+    def take(self, row: Record) -> list[str]:
+        """Refuse a row."""
+        row.refusals.append("the format is not recognised")
+        return []
 
-def _unknown_format(source: SourceCsv, name: str) -> ImportReport:
-    """Return the report on a file whose header is not one of the formats: every row refused."""
-    rows = tuple(
-        ImportedRow(record.line, "", "refused", ("the format is not recognised",))
-        for record in source.records
-    )
-    own = [
-        table.name
-        for table in BATCH_TABLES
-        if len(table.core) > 1 and {*table.core} <= {*source.columns}
-    ]
-    if own:
-        why = (
-            f"these are the columns of {own[0]}.csv: put the file under that name into a batch "
-            "folder of 'ketameta new', and check it there"
-        )
-        return ImportReport(name, rows=rows, problems=(why,))
-    shown = ", ".join(source.columns[:8]) + (" ..." if len(source.columns) > 8 else "")
-    why = (
-        f"the format is not recognised (columns: {shown or 'none'}); what can be read: "
-        + "; ".join(FORMATS)
-    )
-    return ImportReport(name, rows=rows, problems=(why,))
+    def read(self) -> ImportReport:
+        """Return the report, with what can be read."""
+        columns = self.source.columns
+        own = [t.name for t in BATCH_TABLES if len(t.core) > 1 and {*t.core} <= {*columns}]
+        if own:
+            self.problems.append(
+                f"these are the columns of {own[0]}.csv: put the file under that name into a batch "
+                "folder of 'ketameta new', and check it there"
+            )
+        else:
+            shown = ", ".join(columns[:8]) + (" ..." if len(columns) > 8 else "")
+            self.problems.append(
+                f"the format is not recognised (columns: {shown or 'none'}); what can be read: "
+                + "; ".join(FORMATS)
+            )
+        return super().read()
 
 
 def batch_files(report: ImportReport, name: str, paths: ProjectPaths) -> dict[str, str]:
@@ -303,3 +280,195 @@ def batch_files(report: ImportReport, name: str, paths: ProjectPaths) -> dict[st
     files["README.md"] = readme(name, paths)
     files[ROWS_FILE] = report.rows_csv()
     return files
+
+
+# --- citations -----------------------------------------------------------------------------------
+
+#: A title with fewer letters is no ground to call two records one.
+SHORTEST_TITLE = 20
+_DOI = re.compile(r"10\.\d{4,9}/[^\s;,\"}]+")
+_YEAR = re.compile(r"(?:19|20)\d\d")
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """How a format's records start, and what reads one."""
+
+    label: str
+    start: re.Pattern[str]
+    read: Callable[[str], Mapping[str, str]]
+
+
+def _joined(value: Any) -> str:
+    """Return what a library gives for a field as one text."""
+    if isinstance(value, Mapping):
+        return str(value.get("author", ""))
+    if isinstance(value, list):
+        return "; ".join(_joined(item) for item in value)
+    return " ".join(str(value or "").split())
+
+
+def _first(found: Mapping[str, Any], *names: str) -> str:
+    return next((text for name in names if (text := _joined(found.get(name)))), "")
+
+
+def _ris(text: str) -> Mapping[str, str]:
+    import rispy
+
+    # A record without its last line is read all the same.
+    whole = text if re.search(r"^ER  -", text, re.M) else f"{text.rstrip()}\nER  - \n"
+    found = rispy.loads(whole, skip_unknown_tags=True)[0]
+    return {
+        "title": _first(found, "title", "primary_title", "translated_title"),
+        "authors": _first(found, "authors", "first_authors"),
+        "year": _first(found, "year", "publication_year"),
+        "journal": _first(found, "journal_name", "secondary_title", "alternate_title3"),
+        "doi": _first(found, "doi"),
+        "pmid": _first(found, "accession_number") if "pubmed" in text.lower() else "",
+    }
+
+
+def _nbib(text: str) -> Mapping[str, str]:
+    import nbib
+
+    found = nbib.read(text)[0]
+    return {
+        "title": _first(found, "title"),
+        "authors": _first(found, "authors"),
+        "year": _first(found, "publication_date"),
+        "journal": _first(found, "journal", "journal_abbreviated"),
+        "doi": _first(found, "doi"),
+        "pmid": _first(found, "pubmed_id"),
+    }
+
+
+def _bibtex(text: str) -> Mapping[str, str]:
+    import bibtexparser
+
+    found = bibtexparser.loads(text).entries[0]
+    plain = {name: re.sub(r"[{}]", "", str(value)) for name, value in found.items()}
+    return {
+        "title": _first(plain, "title"),
+        "authors": _first(plain, "author").replace(" and ", "; "),
+        "year": _first(plain, "year", "date"),
+        "journal": _first(plain, "journal", "journaltitle", "booktitle"),
+        "doi": _first(plain, "doi", "url"),
+        "pmid": _first(plain, "pmid"),
+    }
+
+
+_FORMATS = (
+    _Format("RIS", re.compile(r"^TY  - ", re.M), _ris),
+    _Format("PubMed (nbib)", re.compile(r"^PMID-", re.M), _nbib),
+    _Format(
+        "BibTeX", re.compile(r"^\s*@(?!comment|string|preamble)\w+\s*\{", re.M | re.I), _bibtex
+    ),
+)
+
+
+def format_of(data: bytes) -> _Format | None:
+    """Return the format of a file of citations; nothing for any other file."""
+    text = decode(data[:4000])[0].lstrip("\ufeff\r\n ")
+    return next((kind for kind in _FORMATS if kind.start.search(text)), None)
+
+
+def read_citations(data: bytes, name: str, known: Sequence[Mapping[str, str]] = ()) -> ImportReport:
+    """Return the records of a file for the screening list, duplicates marked.
+
+    Parameters
+    ----------
+    data : bytes
+    name : str
+        Name of the file.
+    known : sequence of mapping
+        Rows that stand in the list already.
+
+    Notes
+    -----
+    Two records are one report where they share a DOI or a PubMed number, or a title of at least
+    :data:`SHORTEST_TITLE` letters with no other year. The first stays, the other names it under
+    ``duplicate_of``: both are counted, as the flow diagram asks.
+    """
+    kind = format_of(data)
+    assert kind is not None
+    text = decode(data)[0].lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    first: dict[str, Mapping[str, str]] = {}
+    for row in known:
+        for mark in _marks(row):
+            first.setdefault(mark, row)
+    draft = Draft()
+    taken = {row["record_id"] for row in known}
+    rows = []
+    starts = [found.start() for found in kind.start.finditer(text)]
+    for place, (start, end) in enumerate(zip(starts, [*starts[1:], len(text)], strict=True), 1):
+        line = text.count("\n", 0, start) + 1
+        cells, why = _record(kind, text[start:end])
+        twin = next((first[mark] for mark in _marks(cells) if mark in first), None)
+        if not why and twin is not None and (twin["source"], twin["title"]) == (
+            name, cells["title"],
+        ) and twin in known:  # fmt: skip
+            why = f"it stands in the list already, as {twin['record_id']} from the same file"
+        if why:
+            rows.append(ImportedRow(line, quoted(text[start:end][:60]), "refused", (why,)))
+            continue
+        record = _free(f"{slug(name.rpartition('.')[0])}_{place}", taken)
+        taken.add(record)
+        row = {"record_id": record, **cells, "source": name}
+        details: tuple[str, ...] = ()
+        if twin is not None:
+            row["duplicate_of"] = twin.get("duplicate_of") or twin["record_id"]
+            details = (f"the same report as {row['duplicate_of']}: marked, and screened once",)
+        for mark in _marks(row):
+            first.setdefault(mark, row)
+        became = draft.add(SCREENING, row, line)
+        verdict = "changed" if details else "taken"
+        label = ", ".join(part for part in (cells["title"], cells["year"]) if part)
+        rows.append(ImportedRow(line, label, verdict, details, (became,)))  # type: ignore[arg-type]
+    return ImportReport(
+        name,
+        f"citations, {kind.label}",
+        tuple(rows),
+        tables=draft.tables(),
+        rows_in=len(starts),
+    )
+
+
+def _record(kind: _Format, text: str) -> tuple[dict[str, str], str]:
+    """Return the cells of one record, or why it cannot be read."""
+    try:
+        found = dict(kind.read(text))
+    except Exception as error:
+        # Each library meets a broken record with an error of its own.
+        return {
+            "title": "",
+            "year": "",
+        }, f"the record cannot be read ({str(error)[:80] or 'empty'})"
+    doi = _DOI.search(found["doi"]) or re.search(rf"({_DOI.pattern}) \[doi\]", text)
+    year, pmid = _YEAR.search(found["year"]), re.search(r"\d{1,8}", found["pmid"])
+    cells = {
+        **{name: found[name] for name in ("title", "authors", "journal")},
+        "year": year.group() if year else "",
+        "doi": (doi.group(1) if doi.groups() else doi.group()).rstrip(".") if doi else "",
+        "pmid": pmid.group() if pmid else "",
+    }
+    if not (cells["title"] or cells["doi"] or cells["pmid"]):
+        return cells, "the record has neither a title, a DOI nor a PubMed number"
+    return cells, ""
+
+
+def _marks(row: Mapping[str, str]) -> Iterator[str]:
+    """Yield what tells that two records are one report."""
+    if row.get("doi"):
+        yield f"doi {row['doi'].lower()}"
+    if row.get("pmid"):
+        yield f"pmid {row['pmid']}"
+    title = re.sub(r"[\W_]+", "", row.get("title", "").lower())
+    if len(title) >= SHORTEST_TITLE:
+        yield f"title {title} {row.get('year', '')}"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return a name that no record has yet."""
+    if name not in taken:
+        return name
+    return next(other for n in range(2, 10**6) if (other := f"{name}_{n}") not in taken)

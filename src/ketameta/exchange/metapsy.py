@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from ketameta import measures
 from ketameta.effects.conversions.uncertainty import Z95
@@ -20,16 +19,14 @@ from ketameta.exchange.draft import (
     Draft,
     ImportedRow,
     ImportReport,
+    Reader,
     Record,
-    SourceCsv,
-    Verdict,
-    Words,
     as_number,
     line_ranges,
     quoted,
 )
 from ketameta.formatting import plural
-from ketameta.review.start import slug, study_id_from
+from ketameta.review.start import slug
 
 #: Groups of effect data: name of ours -> column of ours -> column of theirs, without the arm.
 GROUPS: Mapping[str, Mapping[str, str]] = {
@@ -44,36 +41,11 @@ PRECALCULATED: Mapping[str, str] = {"precalc_g": "SMD", "precalc_log_rr": "RR"}
 _COPY = "accept: copied_row because the data set repeats this arm in another comparison"
 
 
-@dataclass(slots=True)
-class SourceRow:
-    """A record with the changes and refusals that were met while it was read."""
-
-    line: int
-    cells: Mapping[str, str]
-    decimal_comma: bool
-    changes: list[str] = field(default_factory=list)
-    refusals: list[str] = field(default_factory=list)
-
-    def __getitem__(self, name: str) -> str:
-        return self.cells.get(name, "")
-
-    def number(self, column: str) -> str:
-        """Return a cell as a plain number; a cell that holds none refuses the row."""
-        cell = self[column]
-        if not cell:
-            return ""
-        number = as_number(cell, decimal_comma=self.decimal_comma)
-        if number is None:
-            self.refusals.append(f"{column} is {quoted(cell)}, which is not a number")
-            return ""
-        return number
-
-
 #: Kinds that a word of ``outcome_type`` stands for, where a row holds several.
 _BY_TYPE: Mapping[str, str] = {"msd": "endpoint", "imsd": "endpoint", "change": "change"}
 
 
-def kind_of(row: SourceRow) -> str:
+def kind_of(row: Record) -> str:
     """Return the kind of effect data in a row; where several are filled, outcome_type decides."""
     kinds = [
         kind
@@ -103,7 +75,7 @@ def kind_of(row: SourceRow) -> str:
     return ""
 
 
-def time_of(row: SourceRow, keys: Collection[str]) -> tuple[str, str]:
+def time_of(row: Record, keys: Collection[str]) -> tuple[str, str]:
     """Return the day and the subgroup of a row."""
     days = row.number("time_days")
     if not days and row["time_weeks"]:
@@ -138,12 +110,11 @@ def _is_subgroup(text: str, keys: Collection[str]) -> bool:
 
 
 def arm_rows(
-    row: SourceRow, draft: Draft, key: Mapping[str, str], arms: tuple[str, str], kind: str
-) -> list[tuple[str, dict[str, str]]]:
-    """Return the outcome rows of both arms, apart from other results of the same day."""
-    note = ""
-    if row["outcome_type"] == "imsd":
-        note = "SD imputed by the data set (outcome type imsd)"
+    row: Record, key: Mapping[str, str], arms: tuple[str, str], kind: str
+) -> list[dict[str, str]]:
+    """Return the outcome rows of both arms."""
+    imputed = row["outcome_type"] == "imsd"
+    if imputed:
         row.changes.append("the SD was imputed by the data set: said in the note")
     found: list[dict[str, str]] = []
     for arm, arm_id in zip("12", arms, strict=True):
@@ -153,21 +124,17 @@ def arm_rows(
         if kind != "events":
             cells["baseline_mean"] = row.number(f"baseline_m_arm{arm}")
             cells["baseline_sd"] = row.number(f"baseline_sd_arm{arm}")
-            cells["sd_origin"] = "not_reported"
-        cells |= {"note": note, "extracted_by": "Metapsy", **analysis_of(row)}
-        if row["outcome_type"] == "imsd":
-            cells["sd_origin"] = "imputed"
+            cells["sd_origin"] = "imputed" if imputed else key.get("sd_origin", "not_reported")
+        cells["note"] = "SD imputed by the data set (outcome type imsd)" if imputed else ""
         found.append(cells)
-    if not row.refusals:
-        _set_apart(row, draft, found, "outcomes")
-    return [("outcomes", cells) for cells in found]
+    return found
 
 
 #: Words for the people of an analysis.
 _PEOPLE: Mapping[str, str] = {"itt": "intention_to_treat", "completer": "completers"}
 
 
-def analysis_of(row: SourceRow) -> dict[str, str]:
+def analysis_of(row: Record) -> dict[str, str]:
     """Return which people a row is about, and from what, as far as the file says it."""
     found = {"analysis_set": _PEOPLE.get(row["completer"].lower(), "not_reported")}
     for word in row["analysis"].split(", "):
@@ -178,7 +145,7 @@ def analysis_of(row: SourceRow) -> dict[str, str]:
     return found
 
 
-def _set_apart(row: SourceRow, draft: Draft, found: list[dict[str, str]], table: str) -> None:
+def _set_apart(row: Record, draft: Draft, found: list[dict[str, str]], table: str) -> None:
     """Give a second result of the same key its time point as a period, or refuse it."""
     clash = _clash(draft, found, table)
     if not clash:
@@ -219,17 +186,10 @@ def _clash(draft: Draft, found: list[dict[str, str]], table: str) -> str:
 
 
 def contrast_row(
-    row: SourceRow, draft: Draft, key: Mapping[str, str], arms: tuple[str, str], kind: str
-) -> list[tuple[str, dict[str, str]]]:
-    """Return the contrast row of a calculated effect, apart from another of the same day."""
-    cells = {
-        **key,
-        "arm_id": arms[0],
-        "comparator_arm_id": arms[1],
-        "effect_type": kind,
-        "extracted_by": "Metapsy",
-        **analysis_of(row),
-    }
+    row: Record, key: Mapping[str, str], arms: tuple[str, str], kind: str
+) -> dict[str, str]:
+    """Return the contrast row of a calculated effect."""
+    cells = {**key, "arm_id": arms[0], "comparator_arm_id": arms[1], "effect_type": kind}
     if kind == "SMD":
         cells["estimate"] = row.number("precalc_g")
         cells["se"] = row.number("precalc_g_se")
@@ -237,16 +197,13 @@ def contrast_row(
             cells["favours"] = row["favours"]
         else:
             row.changes.append("calculated g: which arm did better has to be said in favours")
-        _set_apart(row, draft, [cells], "contrasts")
-        return [("contrasts", cells)]
+        return cells
     effect, se = row.number("precalc_log_rr"), row.number("precalc_log_rr_se")
     if effect and se and abs(float(effect)) < 50 and 0 < float(se) < 50:
-        cells |= ratio_cells(float(effect), float(se))
         row.changes.append("the log risk ratio became a ratio with its 95% interval")
-    else:
-        row.refusals.append("precalc_log_rr and precalc_log_rr_se are not both usable numbers")
-    _set_apart(row, draft, [cells], "contrasts")
-    return [("contrasts", cells)]
+        return cells | ratio_cells(float(effect), float(se))
+    row.refusals.append("precalc_log_rr and precalc_log_rr_se are not both usable numbers")
+    return cells
 
 
 def ratio_cells(log_ratio: float, se: float) -> dict[str, str]:
@@ -262,7 +219,7 @@ def ratio_cells(log_ratio: float, se: float) -> dict[str, str]:
 _SAME = 1e-6
 
 
-def recomputed_g(row: SourceRow, kind: str) -> tuple[float, float] | None:
+def recomputed_g(row: Record, kind: str) -> tuple[float, float] | None:
     """Return Hedges' g of the first minus the second arm, with both small-sample factors in use.
 
     Returns
@@ -373,250 +330,9 @@ def drug_class(declared: Declared, *texts: str) -> str:
     return ""
 
 
-Cells = Mapping[str, str]
 _DOI = re.compile(r"10\.\d{4,9}/[^\s;,]+")
 #: Columns of a row that describe the trial; a trial's first row gives them.
 _STUDY_FACTS = ("year", "doi", "registration_number", "full_ref", "design", "blinding", "diagnosis")
-
-
-class StudyFacts:
-    """Fills studies, arms and risk_of_bias of a draft and says what it had to decide."""
-
-    def __init__(
-        self, draft: Draft, words: Words, declared: Declared, source: str, *, shares: bool = False
-    ) -> None:
-        self._shares = shares
-        self._draft, self._words, self._declared = draft, words, declared
-        self._source = source
-        self._ids: dict[str, str] = {}
-        self._first: dict[str, Cells] = {}
-        self._arms: dict[tuple[str, ...], str] = {}
-        self._notes: dict[str, list[str]] = {}
-
-    def notes(self) -> list[str]:
-        """Return what was decided for trials and arms, each with the trials it concerns."""
-        return [f"{what}: {', '.join(who)}" for what, who in self._notes.items()]
-
-    def _say(self, what: str, who: str) -> None:
-        names = self._notes.setdefault(what, [])
-        if who not in names:
-            names.append(who)
-
-    def study_id(self, name: str, year: str, refusals: list[str]) -> str:
-        """Return our name of a study; a name that cannot be made is a refusal."""
-        clean = " ".join(without_hidden(name).split())
-        if not clean:
-            refusals.append("the study is not named")
-            return ""
-        key = clean.lower()
-        if key in self._ids:
-            return self._ids[key]
-        found = self._words.find("study_id", clean) or study_id_from(clean)
-        if not found and year.isdigit() and len(year) == 4:
-            found = study_id_from(f"{clean} {year}")
-        if not found:
-            refusals.append(
-                f"{quoted(name)} has no form of surname and year; name it under [study_id] in the "
-                "words file"
-            )
-            return ""
-        if found in self._ids.values():
-            other = next(text for text, value in self._ids.items() if value == found)
-            found = self._free(found)
-            self._say(f"another study than '{other}' under the same surname and year", found)
-        if clean != name:
-            self._say("invisible characters or spaces were removed from the name", found)
-        self._ids[key] = found
-        return found
-
-    def _free(self, study: str) -> str:
-        taken = set(self._ids.values())
-        stem = study.rstrip("abcdefghijklmnopqrstuvwxyz")
-        letters = (stem + letter for letter in "bcdefghijklmnopqrstuvwxyz")
-        return next((name for name in letters if name not in taken), f"{stem}z")
-
-    def arms(self, study: str, row: Cells) -> tuple[str, str]:
-        """Return the names of both arms of a row."""
-        first, second = (self._arm_id(study, row, arm) for arm in "12")
-        if first == second:
-            parts = [
-                slug(row.get(f"name_arm{arm}", "") or row.get(f"dose_arm{arm}", "")) for arm in "12"
-            ]
-            if parts[0] == parts[1] or not all(parts):
-                parts = ["1", "2"]
-            self._say("both arms have the same condition; told apart by name or number", study)
-            first, second = f"{first}_{parts[0]}", f"{second}_{parts[1]}"
-        return first, second
-
-    def _arm_id(self, study: str, row: Cells, arm: str) -> str:
-        named = " ".join(
-            row.get(f"{column}_arm{arm}", "") for column in ("condition", "multi")
-        ).strip()
-        return slug(named) or slug(row.get(f"name_arm{arm}", "")) or f"arm_{arm}"
-
-    def take(self, study: str, row: Cells, line: int, changes: list[str]) -> list[str]:
-        """Add the study, its arms and its judgements to the draft; return what was new."""
-        added: list[str] = []
-        if study not in self._first:
-            self._first[study] = row
-            added.append(self._draft.add("studies", self._study(study, row), line))
-        else:
-            before = self._first[study]
-            changes.extend(
-                f"{column} differs from the first row of the study; the first is kept"
-                for column in _STUDY_FACTS
-                if row.get(column, "") != before.get(column, "")
-            )
-        for arm, arm_id in zip("12", self.arms(study, row), strict=True):
-            cells = {"study_id": study, "arm_id": arm_id}
-            there = self._draft.find("arms", cells)
-            cells |= self._arm(row, arm, arm_id)
-            if there is None:
-                added.append(self._draft.add("arms", cells, line))
-                continue
-            first = self._draft.line("arms", cells)
-            changes.extend(
-                f"{column} of {arm_id} differs from that of line {first}, which is kept"
-                for column in ("intervention", "drug_class", "dose_description")
-                if cells[column] != there.get(column, "")
-            )
-            if arm == "1" and there.get("role") == "control":
-                there["role"] = "treatment"
-                self._say("compared with one arm and the comparator of another: treatment", arm_id)
-        added.extend(self._judgements(study, row, line))
-        return added
-
-    def _study(self, study: str, row: Cells) -> dict[str, str]:
-        doi = _DOI.search(row.get("doi", ""))
-        given = row.get("diagnosis", "").lower()
-        diagnosis = self._words.find("diagnosis", given) or self._declared.meaning(
-            "diagnosis", given
-        )
-        if not diagnosis and given in self._declared.project.words.diagnosis:
-            diagnosis = given
-        if not diagnosis:
-            diagnosis = "other"
-            self._say(f"diagnosis {quoted(given)} was entered as other", study)
-        elif diagnosis != given:
-            self._say(f"diagnosis {quoted(given)} was entered as {diagnosis}", study)
-        group = row.get("target_group", "")
-        age = as_number(row.get("mean_age", ""), decimal_comma="," in row.get("mean_age", ""))
-        women = _women(row)
-        year = row.get("year", "") or study.rsplit("_", 1)[-1][:4]
-        cells = {
-            "study_id": study,
-            "citation": row.get("full_ref", "") or row.get("study", ""),
-            "year": year if year.isdigit() else "",
-            "doi": doi.group(0).rstrip(".") if doi else "",
-            "registry_id": row.get("registration_number", "").replace(",", ";"),
-            "source_url": f"https://doi.org/{doi.group(0).rstrip('.')}" if doi else "",
-            "source_type": "dataset",
-            "access": "secondary",
-            "design": self._design(study, row),
-            "blinding": BLINDING.get(row.get("blinding", "").lower(), "not_reported"),
-            "population": group or given,
-            "diagnosis": diagnosis,
-            "age_group": self._age_group(age),
-            "age_mean_years": age or "",
-            "female_percent": _percent(women, times=100 if self._shares else 1),
-            **{
-                name: self._declared.meaning(name, given, *group.split()) or "not_reported"
-                for name in self._declared.project.categories
-            },
-            "notes": f"Read from {self._source}, a data set in the Metapsy format.",
-        }
-        return {**cells, **{key: cell for key, cell in self._words.study.items() if cell}}
-
-    def _design(self, study: str, row: Cells) -> str:
-        given = row.get("design", "").lower()
-        if given in measures.DESIGNS:
-            return given
-        if "cross" not in given:
-            return "parallel_rct"
-        if row.get("post_crossover", ""):
-            self._say(
-                "a crossover or delayed-treatment trial, entered as parallel groups by sequence; "
-                "rows after the crossover carry period=after_crossover",
-                study,
-            )
-            return "parallel_rct"
-        return "crossover_rct"
-
-    @staticmethod
-    def _age_group(age: str | None) -> str:
-        if not age:
-            return "not_reported"
-        years = float(age)
-        return "adults" if years >= 21 else "adolescents" if years >= 13 else "children"
-
-    def _arm(self, row: Cells, arm: str, arm_id: str) -> dict[str, str]:
-        drug = row.get(f"drug_arm{arm}", "")
-        condition = row.get(f"condition_arm{arm}", "")
-        given = (drug, condition)
-        word = self._words.find("drug_class", *given) or drug_class(self._declared, *given)
-        word = word or self._declared.classes.get(slug(drug or condition), "")
-        if not word:
-            word = "other"
-            self._say("the class of the intervention is not known here: other", drug or condition)
-        named = self._words.find("intervention", *given) or slug(drug) or slug(condition) or arm_id
-        return {
-            "intervention": named,
-            "drug_class": word,
-            "role": "treatment" if arm == "1" else "control",
-            "dose_description": row.get(f"dose_arm{arm}", ""),
-            "route": "not_reported",
-            "notes": row.get(f"name_arm{arm}", ""),
-        }
-
-    def _judgements(self, study: str, row: Cells, line: int) -> list[str]:
-        """Add the judgements of a row; where rows of a study differ, the worse stands."""
-        added = []
-        for column, domain in ROB2_DOMAINS.items():
-            given = row.get(column, "")
-            judgement = JUDGEMENTS.get(given.lower())
-            if not given:
-                continue
-            if judgement is None:
-                self._say(f"risk of bias {column} is {quoted(given)}, which is no judgement", study)
-                continue
-            cells = {
-                "study_id": study,
-                "tool": "rob2",
-                "domain": domain,
-                "judgement": judgement,
-                "support": f"as judged in {self._source} (column {column})",
-                "judged_by": "Metapsy",
-            }
-            there = self._draft.find("risk_of_bias", cells)
-            if there is None:
-                added.append(self._draft.add("risk_of_bias", cells, line))
-            elif there["judgement"] != judgement:
-                self._say("risk of bias differs between rows; the worse judgement stands", study)
-                if measures.ROB_RANK[judgement] > measures.ROB_RANK[there["judgement"]]:
-                    there["judgement"] = judgement
-        return added
-
-
-def _women(row: Cells) -> str:
-    """Return the cell with the share of women, whatever its column is called."""
-    names = ("percent_women", "female_percent", "percent_female")
-    return next((row.get(name, "") for name in names if row.get(name, "") not in MISSING), "")
-
-
-def _percent(cell: str, times: int) -> str:
-    number = as_number(cell, decimal_comma="," in cell)
-    return "" if number is None else f"{times * float(number):.10g}"
-
-
-def _holds_shares(source: SourceCsv) -> bool:
-    """Return whether the percentages of women of a file are shares of one."""
-    cells = [_women(record.cells) for record in source.records]
-    found = [as_number(cell, decimal_comma="," in cell) for cell in cells]
-    numbers = [float(number) for number in found if number]
-    return bool(numbers) and max(numbers) <= 1 and any(0 < number < 1 for number in numbers)
-
-
-KIND = "Metapsy"
 #: What the file computes itself; checked against, never written into the tables.
 _COMPUTED = (".g", ".g_se", ".log_rr", ".log_rr_se")
 _ROW_FACTS = (
@@ -625,88 +341,80 @@ _ROW_FACTS = (
 )
 
 
-def is_metapsy(columns: tuple[str, ...]) -> bool:
-    """Return whether a header is one of the Metapsy format."""
-    return set(SIGNATURE) <= set(columns)
+class MetapsyReader(Reader):
+    """Reads a Metapsy database, one comparison a row.
 
-
-def read_metapsy(source: SourceCsv, name: str, words: Words, declared: Declared) -> ImportReport:
-    """Return the tables that a Metapsy file becomes and the verdict on each of its rows.
-
-    Parameters
-    ----------
-    source : SourceCsv
-    name : str
-        Name of the file, for locators and messages.
-    words : Words
-        Translations that the reviewer gave.
-    declared : Declared
-        Outcomes and instruments of the project.
-
-    Notes
-    -----
     Numbers lose the decimal comma and the zeros that pad them to a common width. A score before
     the first dose is entered at day 0 with ``period=pre_dose``; a row after a crossover gets
     ``period=after_crossover``; a second result of one day gets ``period=`` and its time point. Rows
     with a period enter an analysis only where it asks for periods.
     """
-    reader = _Reader(source, name, words, declared)
-    rows = tuple(reader.read(record) for record in source.records)
-    recheck = recheck_note(rows, reader.recomputed)
-    notes = [*source.notes, *([recheck] if recheck else []), *reader.facts.notes()]
-    if reader.shares:
-        notes.append("shares of women lie between 0 and 1 in the file: they became percentages")
-    if source.decimal_comma:
-        notes.insert(0, "numbers: decimal commas became points, padding zeros were dropped")
-    undeclared = {
-        table: dict(sorted(found.items())) for table, found in reader.undeclared.items() if found
-    }
-    return ImportReport(
-        name,
-        KIND,
-        rows,
-        source.problems,
-        tuple(notes),
-        reader.draft.tables(),
-        undeclared,
-        reader.words_template(),
-    )
 
+    kind = "Metapsy"
 
-class _Reader:
-    """Reads record after record and fills the draft."""
-
-    def __init__(self, source: SourceCsv, name: str, words: Words, declared: Declared) -> None:
-        self.comma = source.decimal_comma
-        self.name, self.words, self.declared = name, words, declared
-        self.draft = Draft()
-        self.shares = _holds_shares(source)
-        self.facts = StudyFacts(self.draft, words, declared, name, shares=self.shares)
-        self.undeclared: dict[str, dict[str, str]] = {"outcome_words": {}, "instruments": {}}
+    def read(self) -> ImportReport:
+        """Return the report; the rows of a study are about the one that its first row names."""
+        for row in self.source.records:
+            row.cells = row.cells.mapped(lambda cell: "" if cell.lower() in MISSING else cell)
+        cells = [_women(row) for row in self.source.records]
+        found = [as_number(cell, decimal_comma="," in cell) for cell in cells]
+        numbers = [float(number) for number in found if number]
+        #: Whether the percentages of women of the file are shares of one.
+        self.shares = (
+            bool(numbers) and max(numbers) <= 1 and any(0 < number < 1 for number in numbers)
+        )
+        self.ids: dict[str, str] = {}
+        self.first: dict[str, Record] = {}
+        self.decided: dict[str, list[str]] = {}
         self.silent: set[str] = set()
         self.recomputed: dict[int, tuple[float, float]] = {}
+        return super().read()
 
-    def read(self, record: Record) -> ImportedRow:
-        """Return what became of one record; the draft holds the rest."""
-        cells = record.cells.mapped(lambda cell: "" if cell.lower() in MISSING else cell)
-        row = SourceRow(record.line, cells, self.comma)
-        if record.extra or record.missing:
-            row.refusals.append("the row has other cells than the header, so none can be told")
-        became = [] if row.refusals else self._take(row)
-        if row.refusals:
-            return ImportedRow(record.line, _label(row), "refused", tuple(row.refusals))
-        verdict: Verdict = "changed" if row.changes else "taken"
-        changes = tuple(dict.fromkeys(row.changes))
-        facts = self._computed(row)
-        return ImportedRow(record.line, _label(row), verdict, changes, tuple(became), facts=facts)
+    def label(self, row: Record) -> str:
+        """Return a row in words."""
+        arms = (f"{row[f'condition_arm{arm}']} {row[f'multi_arm{arm}']}".strip() for arm in "12")
+        point = row["study_time_point"] or row["time"]
+        parts = (row["study"], row["outcome_type"], row["instrument"], point, " v ".join(arms))
+        return ", ".join(part for part in parts if part)
 
-    def _take(self, row: SourceRow) -> list[str]:
+    def facts(self, row: Record) -> dict[str, str | float]:
+        """Return what the file computes for the row, and its flags."""
+        facts: dict[str, str | float] = {name: row[name] for name in _ROW_FACTS if row[name]}
+        for name in _COMPUTED:
+            number = as_number(row[name], decimal_comma=row.decimal_comma) if row[name] else None
+            if number is not None:
+                facts[name.lstrip(".")] = float(number)
+        return facts
+
+    def notes(self, rows: Sequence[ImportedRow]) -> list[str]:
+        """Return what was done to numbers, and decided for trials and arms."""
+        notes = [
+            "numbers: decimal commas became points, padding zeros were dropped"
+            if self.source.decimal_comma
+            else "",
+            *super().notes(rows),
+            recheck_note(rows, self.recomputed),
+            *(f"{what}: {', '.join(who)}" for what, who in self.decided.items()),
+        ]
+        if self.shares:
+            notes.append("shares of women lie between 0 and 1 in the file: they became percentages")
+        return notes
+
+    def words_file(self) -> str:
+        """Return a words file for the instruments of which the file does not say the outcome."""
+        if not self.silent:
+            return ""
+        lines = [f"# {plural(len(self.silent), 'instrument')}: what do they measure?", "[outcome]"]
+        lines += [f'"{re.sub(r"[^a-z0-9 _-]", " ", key)}" = ""' for key in sorted(self.silent)]
+        return "\n".join(lines)
+
+    def take(self, row: Record) -> list[str]:
         """Return the rows of the batch that a record becomes; refusals are left in ``row``."""
         kind = kind_of(row)
-        study = self.facts.study_id(row["study"], row["year"], row.refusals)
-        arms = self.facts.arms(study, row.cells) if study else ("", "")
+        study = self._study_id(row)
+        arms = self._arm_ids(study, row) if study else ("", "")
         outcome, instrument = self._measured(row, kind)
-        days, subgroup = time_of(row, self.declared.schema.subgroups)
+        days, subgroup = time_of(row, self.schema.subgroups)
         if row.refusals:
             return []
         key = {
@@ -716,21 +424,27 @@ class _Reader:
             "time_days": days,
             "subgroup": subgroup,
             "locator": f"{self.name}, row {row.line}",
+            "extracted_by": "Metapsy",
+            **analysis_of(row),
         }
-        if kind in PRECALCULATED.values():
-            found = contrast_row(row, self.draft, key, arms, kind)
-        else:
-            found = arm_rows(row, self.draft, key, arms, kind)
+        calculated = kind in PRECALCULATED.values()
+        table = "contrasts" if calculated else "outcomes"
+        found = (
+            [contrast_row(row, key, arms, kind)] if calculated else arm_rows(row, key, arms, kind)
+        )
+        if not row.refusals:
+            _set_apart(row, self.draft, found, table)
         if row.refusals:
             return []
-        self._declare(outcome, instrument, row)
+        self.declare(outcome, instrument, row["instrument_symptom"] or row["outcome_type"],
+                     row["instrument"])  # fmt: skip
         again = recomputed_g(row, kind)
         if again is not None:
             self.recomputed[row.line] = again
-        became = self.facts.take(study, row.cells, row.line, row.changes)
-        return [*became, *(self.draft.add(table, cells, row.line) for table, cells in found)]
+        became = self._described(study, arms, row)
+        return [*became, *(self.draft.add(table, cells, row.line) for cells in found)]
 
-    def _measured(self, row: SourceRow, kind: str) -> tuple[str, str]:
+    def _measured(self, row: Record, kind: str) -> tuple[str, str]:
         """Return our words for the outcome and the instrument of a row."""
         given = row["instrument"]
         named = self.words.find("instrument", given)
@@ -760,35 +474,193 @@ class _Reader:
             )
         return outcome, instrument
 
-    def _declare(self, outcome: str, instrument: str, row: SourceRow) -> None:
-        """Remember the words that the project does not declare."""
-        if outcome not in self.declared.outcomes:
-            said = row["instrument_symptom"] or row["outcome_type"]
-            self.undeclared["outcome_words"][outcome] = said
-        if instrument not in self.declared.instruments:
-            self.undeclared["instruments"][instrument] = row["instrument"]
+    def _say(self, what: str, who: str) -> None:
+        names = self.decided.setdefault(what, [])
+        if who not in names:
+            names.append(who)
 
-    def _computed(self, row: SourceRow) -> dict[str, str | float]:
-        """Return what the file computes for the row, and its flags."""
-        facts: dict[str, str | float] = {name: row[name] for name in _ROW_FACTS if row[name]}
-        for name in _COMPUTED:
-            number = as_number(row[name], decimal_comma=self.comma) if row[name] else None
-            if number is not None:
-                facts[name.lstrip(".")] = float(number)
-        return facts
-
-    def words_template(self) -> str:
-        """Return a words file for what the file does not say; empty where nothing is missing."""
-        if not self.silent:
+    def _study_id(self, row: Record) -> str:
+        """Return our name of a study; two that share surname and year get letters."""
+        name, year = row["study"], row["year"]
+        clean = " ".join(without_hidden(name).split())
+        if not clean:
+            row.refusals.append("the study is not named")
             return ""
-        lines = [f"# {plural(len(self.silent), 'instrument')}: what do they measure?", "[outcome]"]
-        lines += [f'"{re.sub(r"[^a-z0-9 _-]", " ", key)}" = ""' for key in sorted(self.silent)]
-        return "\n".join(lines)
+        key = clean.lower()
+        if key in self.ids:
+            return self.ids[key]
+        year = year if year.isdigit() and len(year) == 4 else ""
+        found = self.study_id(row, clean, year, "name it under [study_id] in the words file")
+        if not found:
+            return ""
+        taken = {value: text for text, value in self.ids.items()}
+        if found in taken:
+            told = f"another study than '{taken[found]}' under the same surname and year"
+            stem = found.rstrip("abcdefghijklmnopqrstuvwxyz")
+            letters = (stem + letter for letter in "bcdefghijklmnopqrstuvwxyz")
+            found = next((name for name in letters if name not in taken), f"{stem}z")
+            self._say(told, found)
+        if clean != name:
+            self._say("invisible characters or spaces were removed from the name", found)
+        self.ids[key] = found
+        return found
+
+    def _arm_ids(self, study: str, row: Record) -> tuple[str, str]:
+        """Return the names of both arms of a row."""
+        first, second = (
+            slug(f"{row[f'condition_arm{arm}']} {row[f'multi_arm{arm}']}")
+            or slug(row[f"name_arm{arm}"])
+            or f"arm_{arm}"
+            for arm in "12"
+        )
+        if first == second:
+            parts = [slug(row[f"name_arm{arm}"] or row[f"dose_arm{arm}"]) for arm in "12"]
+            if parts[0] == parts[1] or not all(parts):
+                parts = ["1", "2"]
+            self._say("both arms have the same condition; told apart by name or number", study)
+            first, second = f"{first}_{parts[0]}", f"{second}_{parts[1]}"
+        return first, second
+
+    def _described(self, study: str, arms: tuple[str, str], row: Record) -> list[str]:
+        """Add the study, its arms and its judgements to the draft; return what was new."""
+        added: list[str] = []
+        before = self.first.setdefault(study, row)
+        if before is row:
+            added.append(self.draft.add("studies", self._study(study, row), row.line))
+        row.changes += [
+            f"{column} differs from the first row of the study; the first is kept"
+            for column in _STUDY_FACTS
+            if row[column] != before[column]
+        ]
+        for arm, arm_id in zip("12", arms, strict=True):
+            cells = {"study_id": study, "arm_id": arm_id}
+            there = self.draft.find("arms", cells)
+            cells |= self._arm(row, arm, arm_id)
+            if there is None:
+                added.append(self.draft.add("arms", cells, row.line))
+                continue
+            first = self.draft.line("arms", cells)
+            row.changes += [
+                f"{column} of {arm_id} differs from that of line {first}, which is kept"
+                for column in ("intervention", "drug_class", "dose_description")
+                if cells[column] != there.get(column, "")
+            ]
+            if arm == "1" and there.get("role") == "control":
+                there["role"] = "treatment"
+                self._say("compared with one arm and the comparator of another: treatment", arm_id)
+        return [*added, *self._judgements(study, row)]
+
+    def _study(self, study: str, row: Record) -> dict[str, str]:
+        doi = _DOI.search(row["doi"])
+        link = doi.group(0).rstrip(".") if doi else ""
+        project = self.declared.project
+        given = row["diagnosis"].lower()
+        diagnosis = self.words.find("diagnosis", given) or self.declared.meaning("diagnosis", given)
+        if not diagnosis and given in project.words.diagnosis:
+            diagnosis = given
+        if not diagnosis:
+            diagnosis = "other"
+            self._say(f"diagnosis {quoted(given)} was entered as other", study)
+        elif diagnosis != given:
+            self._say(f"diagnosis {quoted(given)} was entered as {diagnosis}", study)
+        group = row["target_group"]
+        age = as_number(row["mean_age"], decimal_comma="," in row["mean_age"]) or ""
+        women = _women(row)
+        share = as_number(women, decimal_comma="," in women)
+        year = row["year"] or study.rsplit("_", 1)[-1][:4]
+        cells = {
+            "study_id": study,
+            "citation": row["full_ref"] or row["study"],
+            "year": year if year.isdigit() else "",
+            "doi": link,
+            "registry_id": row["registration_number"].replace(",", ";"),
+            "source_url": f"https://doi.org/{link}" if link else "",
+            "source_type": "dataset",
+            "access": "secondary",
+            "design": self._design(study, row),
+            "blinding": BLINDING.get(row["blinding"].lower(), "not_reported"),
+            "population": group or given,
+            "diagnosis": diagnosis,
+            "age_group": _age_group(age),
+            "age_mean_years": age,
+            "female_percent": f"{(100 if self.shares else 1) * float(share):.10g}" if share else "",
+            **{
+                name: self.declared.meaning(name, given, *group.split()) or "not_reported"
+                for name in project.categories
+            },
+            "notes": f"Read from {self.name}, a data set in the Metapsy format.",
+        }
+        return {**cells, **{key: cell for key, cell in self.words.study.items() if cell}}
+
+    def _design(self, study: str, row: Record) -> str:
+        given = row["design"].lower()
+        if given in measures.DESIGNS:
+            return given
+        if "cross" not in given:
+            return "parallel_rct"
+        if row["post_crossover"]:
+            self._say(
+                "a crossover or delayed-treatment trial, entered as parallel groups by sequence; "
+                "rows after the crossover carry period=after_crossover",
+                study,
+            )
+            return "parallel_rct"
+        return "crossover_rct"
+
+    def _arm(self, row: Record, arm: str, arm_id: str) -> dict[str, str]:
+        drug, condition = row[f"drug_arm{arm}"], row[f"condition_arm{arm}"]
+        given = (drug, condition)
+        word = self.words.find("drug_class", *given) or drug_class(self.declared, *given)
+        word = word or self.declared.classes.get(slug(drug or condition), "")
+        if not word:
+            word = "other"
+            self._say("the class of the intervention is not known here: other", drug or condition)
+        named = self.words.find("intervention", *given) or slug(drug) or slug(condition) or arm_id
+        return {
+            "intervention": named,
+            "drug_class": word,
+            "role": "treatment" if arm == "1" else "control",
+            "dose_description": row[f"dose_arm{arm}"],
+            "route": "not_reported",
+            "notes": row[f"name_arm{arm}"],
+        }
+
+    def _judgements(self, study: str, row: Record) -> list[str]:
+        """Add the judgements of a row; where rows of a study differ, the worse stands."""
+        added = []
+        for column, domain in ROB2_DOMAINS.items():
+            given = row[column]
+            judgement = JUDGEMENTS.get(given.lower())
+            if not given:
+                continue
+            if judgement is None:
+                self._say(f"risk of bias {column} is {quoted(given)}, which is no judgement", study)
+                continue
+            cells = {
+                "study_id": study,
+                "tool": "rob2",
+                "domain": domain,
+                "judgement": judgement,
+                "support": f"as judged in {self.name} (column {column})",
+                "judged_by": "Metapsy",
+            }
+            there = self.draft.find("risk_of_bias", cells)
+            if there is None:
+                added.append(self.draft.add("risk_of_bias", cells, row.line))
+            elif there["judgement"] != judgement:
+                self._say("risk of bias differs between rows; the worse judgement stands", study)
+                if measures.ROB_RANK[judgement] > measures.ROB_RANK[there["judgement"]]:
+                    there["judgement"] = judgement
+        return added
 
 
-def _label(row: SourceRow) -> str:
-    """Return a row in words."""
-    arms = (f"{row[f'condition_arm{arm}']} {row[f'multi_arm{arm}']}".strip() for arm in "12")
-    point = row["study_time_point"] or row["time"]
-    parts = (row["study"], row["outcome_type"], row["instrument"], point, " v ".join(arms))
-    return ", ".join(part for part in parts if part)
+def _age_group(age: str) -> str:
+    if not age:
+        return "not_reported"
+    return "adults" if float(age) >= 21 else "adolescents" if float(age) >= 13 else "children"
+
+
+def _women(row: Record) -> str:
+    """Return the cell with the share of women, whatever its column is called."""
+    names = ("percent_women", "female_percent", "percent_female")
+    return next((row[name] for name in names if row[name] not in MISSING), "")

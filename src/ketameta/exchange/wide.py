@@ -1,6 +1,6 @@
-"""Reads any CSV of trials through a short mapping file, and drafts that file.
+"""Reads any CSV of trials through a mapping, and drafts one.
 
-The published templates of RevMan and Covidence for arms and results come with their mapping.
+The published formats of RevMan and Covidence come with their mapping.
 
 A room of its own because each format of another program has one room.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from ketameta import measures
 from ketameta.errors import did_you_mean
@@ -17,12 +18,13 @@ from ketameta.evidence.project import CONTROL_CLASSES
 from ketameta.evidence.reader import OTHER_NAMES, plain_name
 from ketameta.evidence.schema import Schema
 from ketameta.exchange.draft import (
+    ANALYSIS_KEYS,
     MISSING,
     PAIRED,
     SIDES,
     Declared,
-    Draft,
-    ImportReport,
+    Reader,
+    Record,
     SourceCsv,
     Words,
     mappable,
@@ -30,12 +32,13 @@ from ketameta.exchange.draft import (
     quoted,
     row_name,
 )
-from ketameta.exchange.metapsy import SourceRow, drug_class, ratio_cells
-from ketameta.exchange.revman import first_stands, row_verdict
+from ketameta.exchange.metapsy import drug_class, ratio_cells
 from ketameta.formatting import plural
-from ketameta.review.start import slug, study_id_from
+from ketameta.review.start import slug
 
-KIND = "a mapped table"
+_NUMERIC = ("number", "integer")
+#: Logarithms of a ratio beyond this are no ratio of people.
+_LARGEST_LOG = math.log(1e12)
 Columns = Mapping[str, Sequence[str]]
 #: Beginnings of columns that every review names for itself.
 PREFIXES = ("Char: ",)
@@ -43,8 +46,22 @@ PREFIXES = ("Char: ",)
 AGREED = ("Reviewer Name", "Consensus")
 #: Column that numbers the studies, whatever they are called.
 NUMBER = "Covidence #"
-#: Mappings of published templates, by the columns that tell them.
+DATA_ROWS = "RevMan data rows"
+#: Mappings of published formats, by the columns that tell them: our word -> their columns. Beside
+#: the words of the tables there are ``log_estimate`` (a ratio stands in it as its logarithm),
+#: ``ratio`` and its limits, and ``apart`` (what tells two rows of one result from each other).
 TEMPLATES: Mapping[str, tuple[frozenset[str], Columns]] = {
+    DATA_ROWS: (
+        frozenset({"Analysis group", "Analysis number", "Study"}),
+        {
+            "study_id": ("Study",), "year": ("Study year",), "apart": ("Subgroup",),
+            "note": ("Footnotes",), "log_estimate": ("GIV Mean",), "se": ("GIV SE",),
+            "n_treatment": ("Experimental N",), "n_control": ("Control N",),
+            "events_treatment": ("Experimental cases",), "events_control": ("Control cases",),
+            "mean_treatment": ("Experimental mean",), "mean_control": ("Control mean",),
+            "sd_treatment": ("Experimental SD",), "sd_control": ("Control SD",),
+        },
+    ),
     "study results of RevMan or Covidence": (
         frozenset({"Study", "Outcome", "Arm", "Sample size"}),
         {
@@ -53,7 +70,8 @@ TEMPLATES: Mapping[str, tuple[frozenset[str], Columns]] = {
             "n": ("Sample size",), "events": ("Cases",), "mean": ("Mean",), "sd": ("SD",),
             "se": ("SE",), "ci_low": ("CI start",), "ci_high": ("CI end",),
             "ci_level": ("CI level",), "t": ("t-test",), "z": ("z-test",), "p": ("P value",),
-            "note": ("Footnotes",),
+            "log_estimate": ("Mean",), "ratio": ("Exp mean",), "ratio_low": ("Exp CI start",),
+            "ratio_high": ("Exp CI end",), "note": ("Footnotes",),
         },
     ),
     "study arms of RevMan or Covidence": (
@@ -63,8 +81,7 @@ TEMPLATES: Mapping[str, tuple[frozenset[str], Columns]] = {
     ),
     "study information of RevMan or Covidence": (
         frozenset({"Study", "Char: "}),
-        {"study_id": ("Study",), "population": ("Char: Participants",),
-         "notes": ("Char: Notes",)},
+        {"study_id": ("Study",), "population": ("Char: Participants",), "notes": ("Char: Notes",)},
     ),
     "data extraction of Covidence": (
         frozenset({"Covidence #", "Study ID", "Title", "Reviewer Name"}),
@@ -72,131 +89,128 @@ TEMPLATES: Mapping[str, tuple[frozenset[str], Columns]] = {
          "country": ("Country in which the study conducted",)},
     ),
 }  # fmt: skip
+_LOGGED = ("log_estimate", "ratio", "ratio_low", "ratio_high")
+#: What an analysis of the words file has to say.
+_NEEDED = ("outcome", "instrument", *SIDES)
 
 
-def mapping_of(source: SourceCsv, words: Words) -> tuple[str, Columns]:
-    """Return the format of a file and the mapping for it; nothing where nobody says."""
-    if words.columns:
-        return KIND, words.columns
-    for kind, (signature, columns) in TEMPLATES.items():
+def template_of(columns: Sequence[str]) -> tuple[str, Columns]:
+    """Return the published format of a header and its mapping; nothing where none is known."""
+    for kind, (signature, mapping) in TEMPLATES.items():
         if all(
-            any(
-                name == mark or (mark in PREFIXES and name.startswith(mark))
-                for name in source.columns
-            )
+            mark in columns or (mark in PREFIXES and any(name.startswith(mark) for name in columns))
             for mark in signature
         ):
-            return kind, columns
+            return kind, mapping
     return "", {}
 
 
-def read_wide(
-    source: SourceCsv, name: str, kind: str, columns: Columns, words: Words, declared: Declared
-) -> ImportReport:
-    """Return the tables that a file becomes through a mapping, and the verdict on each row.
+class MappedReader(Reader):
+    """Reads any table through a mapping: the words file's own, or that of a published format.
 
-    Parameters
-    ----------
-    source : SourceCsv
-    name, kind : str
-        Name of the file, and of its format.
-    columns : mapping
-        Our word -> their columns, the first filled of which counts.
-    words : Words
-        ``values`` are what every row has where no column says it.
-    declared : Declared
+    Data rows of RevMan say nothing of outcome and arms: ``[analysis."1.1"]`` of the words file
+    does, after what the file itself says of it (``stated``).
     """
-    problems = [
-        f"{ours} is mapped to {quoted(theirs)}, which is no column of the file"
-        f"{did_you_mean(theirs, source.columns)}"
-        for ours, found in columns.items()
-        if words.columns
-        for theirs in found
-        if theirs not in source.columns
-    ]
-    reader = _Reader(name, columns, words, declared)
-    rows = []
-    who, agreed = AGREED
-    for record in sorted(source.records, key=lambda record: record.cells.get(who) != agreed):
-        row = SourceRow(record.line, record.cells, source.decimal_comma)
-        if record.extra or record.missing:
-            row.refusals.append("the row has other cells than the header, so none can be told")
-        became = [] if row.refusals or problems else reader.take(row)
-        if problems:
-            row.refusals.append("the mapping names a column that the file does not have")
-        rows.append(row_verdict(row, reader.label(row), became))
-    return ImportReport(
-        name,
-        kind,
-        tuple(sorted(rows, key=lambda row: row.line)),
-        (*source.problems, *problems),
-        source.notes,
-        reader.draft.tables(),
-        {table: found for table, found in reader.undeclared.items() if found},
-    )
 
-
-class _Reader:
-    """Reads row after row and fills the draft."""
-
-    def __init__(self, name: str, columns: Columns, words: Words, declared: Declared) -> None:
-        self.name, self.columns, self.words, self.declared = name, columns, words, declared
-        self.kinds = mappable(declared.schema)
-        self.draft = Draft()
-        self.undeclared: dict[str, dict[str, str]] = {"outcome_words": {}, "instruments": {}}
+    def __init__(
+        self,
+        source: SourceCsv,
+        name: str,
+        words: Words | None = None,
+        declared: Declared | None = None,
+        stated: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(source, name, words, declared)
+        self.kind = "a mapped table"
+        self.columns: Columns = self.words.columns
+        if not self.columns:
+            self.kind, self.columns = template_of(source.columns)
+        self.problems = [
+            f"{ours} is mapped to {quoted(theirs)}, which is no column of the file"
+            f"{did_you_mean(theirs, source.columns)}"
+            for ours, found in self.words.columns.items()
+            for theirs in found
+            if theirs not in source.columns
+        ]
+        self.numbers = {
+            *(w for w, kind in mappable(self.schema).items() if kind in _NUMERIC),
+            *_LOGGED,
+        }
+        self.stated, self.given = stated, dict[str, str]()
+        self.missing: dict[str, str] = {}
         self.numbered: dict[str, tuple[str, int]] = {}
 
-    def get(self, row: SourceRow, ours: str) -> str:
+    def get(self, row: Record, ours: str) -> str:
         """Return what a row says under one of our words."""
         for theirs in self.columns.get(ours, ()):
-            if row[theirs].strip().lower() not in MISSING:
-                number = self.kinds.get(ours) in ("number", "integer")
-                return row.number(theirs) if number else plain_text(row[theirs])
-        return self.words.values.get(ours, "")
+            if row[theirs].lower() not in MISSING:
+                if ours in self.numbers:
+                    return row.number(theirs)
+                text = plain_text(row[theirs]) if theirs.startswith(PREFIXES) else row[theirs]
+                return " ".join(text.split())
+        return self.given.get(ours, "") or self.words.values.get(ours, "")
 
-    def label(self, row: SourceRow) -> str:
+    def ordered(self) -> Sequence[Record]:
+        """Return what two extractors agreed on before the rows of each."""
+        column, agreed = AGREED
+        return sorted(self.source.records, key=lambda row: row[column] != agreed)
+
+    def label(self, row: Record) -> str:
         """Return a row in words."""
+        if self.kind == DATA_ROWS:
+            return f"{row['Study']}, analysis {_analysis(row)}"
         parts = (self.get(row, name) for name in ("study_id", "outcome", "arm_id", "treatment"))
         return ", ".join(part for part in parts if part)
 
-    def take(self, row: SourceRow) -> list[str]:
+    def take(self, row: Record) -> list[str]:
         """Return the rows of the batch that a row becomes; refusals are left in ``row``."""
-        given, year = self.get(row, "study_id"), self.get(row, "year")
-        study = self.words.find("study_id", given) or study_id_from(given)
-        study = study or study_id_from(f"{given} {year}")
-        if not study:
-            row.refusals.append(
-                f"{quoted(given)} has no form of surname and year; map year, or name the trial "
-                "under [study_id]"
-            )
+        if self.problems:
+            row.refusals.append("the mapping names a column that the file does not have")
+        if self.kind == DATA_ROWS:
+            self._look_up(row)
+        if row.refusals:
             return []
+        given = self.get(row, "study_id")
+        remedy = "name it under [study_id] in the words file"
+        if "year" not in self.columns:
+            remedy = "map year, or name the trial under [study_id]"
+        study = self.study_id(row, given, self.get(row, "year"), remedy)
         first = self.numbered.setdefault(study, (row[NUMBER], row.line))
-        if row[NUMBER] != first[0]:
+        if study and row[NUMBER] != first[0]:
             row.refusals.append(
                 f"{study} is another study in line {first[1]}; give one of them a letter, such as "
                 f"{study}b"
             )
-        results = list(self._results(row, study))
+        results = list(self._results(row, study)) if study else []
+        if not row.refusals:
+            self._set_apart(row, results)
         if row.refusals:
             return []
-        for table, cells in results:
-            if column := self.draft.differing(table, cells):
-                line = self.draft.line(table, cells)
-                row.refusals.append(
-                    f"the same result stands in line {line} with another {column}; tell them apart "
-                    "by subgroup, analysis_set or time_days"
-                )
-                return []
         cells = self._study(row, study, given)
-        added = [*first_stands(row, self.draft, "studies", cells)]
-        for arm in self._arms(row, study):
-            added += first_stands(row, self.draft, "arms", arm)
-        added += [self.draft.add(table, cells, row.line) for table, cells in results]
+        added = self.first_stands(row, "studies", cells)
+        for arm, compared in self._arms(row, study):
+            added += self.first_stands(row, "arms", arm, compared)
+        added += [self.draft.add(table, result, row.line) for table, result in results]
         # A row that says nothing new stands under what an earlier one said.
         return added or [row_name("studies", cells)]
 
-    def _study(self, row: SourceRow, study: str, given: str) -> dict[str, str]:
-        said = {c.name: self.get(row, c.name) for c in self.declared.schema["studies"].columns}
+    def _look_up(self, row: Record) -> None:
+        """Find what the analysis of a data row is about; refuse the row where nobody says."""
+        number = _analysis(row)
+        topic = self.words.analysis.get(number)
+        if topic is None:
+            self.missing.setdefault(number, row["Analysis name"])
+            row.refusals.append(f"analysis {number} is not in the words file")
+            return
+        self.given = {**self.stated.get(number, {}), **topic}
+        absent = [key for key in _NEEDED if not self.given.get(key)]
+        if absent:
+            row.refusals.append(f"the words file leaves {', '.join(absent)} of this analysis empty")
+        elif slug(self.given["treatment"]) == slug(self.given["control"]):
+            row.refusals.append("the words file gives both arms of this analysis the same name")
+
+    def _study(self, row: Record, study: str, given: str) -> dict[str, str]:
+        said = {c.name: self.get(row, c.name) for c in self.schema["studies"].columns}
         year = said["year"] or study.rsplit("_", 1)[-1][:4]
         filled = {
             "citation": given,
@@ -208,7 +222,7 @@ class _Reader:
         }
         return {**filled, "study_id": study, "year": year if year.isdigit() else ""}
 
-    def _names(self, row: SourceRow) -> list[tuple[str, str]]:
+    def _names(self, row: Record) -> list[tuple[str, str]]:
         """Return the arms of a row with their roles, as the source names them."""
         if self.get(row, "treatment"):
             return [(self.get(row, side), side) for side in SIDES]
@@ -216,29 +230,39 @@ class _Reader:
         found = [(arm, self.get(row, "role") or ("treatment" if other else ""))]
         return [(name, role) for name, role in (*found, (other, "control")) if name]
 
-    def _arms(self, row: SourceRow, study: str) -> Iterator[dict[str, str]]:
-        alone = len(self._names(row)) == 1
-        for name, role in self._names(row):
-            given = (self.get(row, "intervention") if alone else "") or name
-            word = self.words.find("drug_class", given, name) or drug_class(
-                self.declared, given, name
-            )
-            word = word or self.declared.classes.get(slug(given), "")
-            dose = self.get(row, "dose_description")
-            arm = {"study_id": study, "arm_id": slug(name)}
-            there = self.draft.find("arms", arm)
-            if there is not None:
-                continue
-            yield {
-                **arm,
-                "intervention": self.words.find("intervention", given, name) or slug(given),
-                "drug_class": (self.get(row, "drug_class") if alone else "") or word,
-                "role": role or ("control" if word in CONTROL_CLASSES else "treatment"),
-                "route": (self.get(row, "route") if alone else "") or "not_reported",
-                **({"dose_description": dose} if alone and dose else {}),
-            }
+    def _arms(self, row: Record, study: str) -> Iterator[tuple[dict[str, str], list[str]]]:
+        """Yield the arms of a row, with the columns in which they are compared with earlier ones.
 
-    def _results(self, row: SourceRow, study: str) -> Iterator[tuple[str, dict[str, str]]]:
+        A row of one arm is about that arm; of two, it is about their results.
+        """
+        names = self._names(row)
+        alone = len(names) == 1
+        for name, role in names:
+            own = {
+                column: self.get(row, column) if alone else ""
+                for column in ("intervention", "drug_class", "route", "dose_description")
+            }
+            own["drug_class"] = own["drug_class"] or self.given.get(f"{role}_class", "")
+            own["route"] = own["route"] or (self.get(row, "route") if role == "treatment" else "")
+            texts = (own["intervention"] or name, name)
+            word = self.words.find("drug_class", *texts) or drug_class(self.declared, *texts)
+            word = own["drug_class"] or word or self.declared.classes.get(slug(texts[0]), "")
+            yield (
+                {
+                    "study_id": study,
+                    "arm_id": slug(name),
+                    **{column: cell for column, cell in own.items() if cell},
+                    "intervention": self.words.find("intervention", *texts) or slug(texts[0]),
+                    "drug_class": word,
+                    "role": role or ("control" if word in CONTROL_CLASSES else "treatment"),
+                    "route": own["route"] or "not_reported",
+                },
+                [column for column, cell in own.items() if cell] or ["study_id"]
+                if alone
+                else ["intervention", "drug_class", "route"],
+            )
+
+    def _results(self, row: Record, study: str) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield the rows of outcomes or contrasts; none where the file describes trials or arms."""
         said = self.get(row, "outcome")
         if not said:
@@ -254,83 +278,152 @@ class _Reader:
             )
             return
         weeks = self.get(row, "time_weeks")
-        days = self.get(row, "time_days") or (f"{7 * float(weeks):.6g}" if weeks else "")
+        place = f"{self.name}, row {row.line}"
+        note = self.get(row, "note")
+        if self.kind == DATA_ROWS:
+            place += f" (analysis {_analysis(row)})"
+            group = self.get(row, "apart")
+            note = "; ".join(text for text in (group and f"RevMan subgroup: {group}", note) if text)
         key = {
             "study_id": study,
             "outcome": outcome,
             "instrument": instrument,
-            "time_days": days,
+            "time_days": self.get(row, "time_days") or (f"{7 * float(weeks):.6g}" if weeks else ""),
             "subgroup": self.get(row, "subgroup"),
             "analysis_set": self.get(row, "analysis_set") or "not_reported",
-            "locator": self.get(row, "locator") or f"{self.name}, row {row.line}",
-            "note": self.get(row, "note"),
+            "locator": self.get(row, "locator") or place,
+            "note": note,
         }
         found = list(self._numbers(row, key))
         if not row.refusals:
-            if outcome not in self.declared.outcomes:
-                self.undeclared["outcome_words"][outcome] = said
-            if instrument not in self.declared.instruments:
-                self.undeclared["instruments"][instrument] = scale or said
+            name = row["Analysis name"] if self.kind == DATA_ROWS else ""
+            self.declare(outcome, instrument, name or said, name or scale or said)
         yield from found
 
-    def _numbers(
-        self, row: SourceRow, key: Mapping[str, str]
-    ) -> Iterator[tuple[str, dict[str, str]]]:
+    def _numbers(self, row: Record, key: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
         arms = self._names(row)
-        if not arms or not all(name for name, _ in arms):
+        sides = [f"_{side}" for side in SIDES] if self.get(row, "treatment") else [""]
+        cells = [{n: self.get(row, f"{n}{side}") for n in PAIRED} for side in sides]
+        scores = any(cell for numbers in cells for name, cell in numbers.items() if name != "n")
+        if not arms or not all(slug(name) for name, _ in arms):
             row.refusals.append("the row names no arm; map arm_id, or treatment and control")
-        elif self.get(row, "treatment") and self.get(row, "estimate") == "":
-            cells = [{n: self.get(row, f"{n}_{side}") for n in PAIRED} for _, side in arms]
+        elif len({slug(name) for name, _ in arms}) < len(arms):
+            row.refusals.append("both arms of the row have the same name")
+        elif not scores and not self._estimate_of(row) and len(arms) == len(sides):
+            row.refusals.append(
+                "an O-E and its variance have no column in the tables; enter what the report prints"
+                if row["O-E"] or row["Variance"]
+                else "no result: neither counts nor scores of the arms, nor an estimate"
+            )
+        elif row.refusals:
+            return
+        elif scores and len(arms) == len(sides):
             for (name, _), numbers in zip(arms, cells, strict=True):
                 yield "outcomes", self._arm(row, key, name, numbers)
-        elif len(arms) > 1:
-            yield "contrasts", self._contrast(row, key, [name for name, _ in arms])
         else:
-            numbers = {name: self.get(row, name) for name in PAIRED}
-            yield "outcomes", self._arm(row, key, arms[0][0], numbers)
+            yield "contrasts", self._contrast(row, key, [name for name, _ in arms])
+
+    def _estimate_of(self, row: Record) -> str:
+        return next((cell for w in ("estimate", *_LOGGED[:2]) if (cell := self.get(row, w))), "")
 
     def _arm(
-        self, row: SourceRow, key: Mapping[str, str], name: str, numbers: Mapping[str, str]
+        self, row: Record, key: Mapping[str, str], name: str, numbers: Mapping[str, str]
     ) -> dict[str, str]:
+        filled = {column: cell for column, cell in numbers.items() if cell}
         counted = numbers["events"] or numbers["percent"]
-        statistic = self.get(row, "statistic").lower() or ("events" if counted else "")
+        statistic = "events" if counted and self.kind == DATA_ROWS else ""
+        statistic = statistic or self.get(row, "statistic").lower() or ("events" if counted else "")
         if statistic not in measures.STATISTICS:
             row.refusals.append(
                 "nothing says whether the scores are endpoint or change; write statistic under "
-                "[values] in the words file"
+                f"{self._where(row)} in the words file"
             )
-        if not any(numbers.values()):
-            row.refusals.append(f"no number of the arm {quoted(name)}")
-        filled = {column: cell for column, cell in numbers.items() if cell}
         origin = {} if counted else {"sd_origin": self.get(row, "sd_origin") or "not_reported"}
         return {**key, "arm_id": slug(name), "statistic": statistic, **filled, **origin}
 
-    def _contrast(
-        self, row: SourceRow, key: Mapping[str, str], arms: Sequence[str]
-    ) -> dict[str, str]:
+    def _where(self, row: Record) -> str:
+        return f'[analysis."{_analysis(row)}"]' if self.kind == DATA_ROWS else "[values]"
+
+    def _contrast(self, row: Record, key: Mapping[str, str], arms: Sequence[str]) -> dict[str, str]:
         kind = self.get(row, "effect_type")
-        own = self.declared.schema["contrasts"].columns
+        own = self.schema["contrasts"].columns
         cells = {c.name: self.get(row, c.name) for c in own if c.name not in key}
-        # The templates call the estimate a mean, that of a ratio on the scale of its logarithm.
-        if not cells.get("estimate") and "Exp mean" in row.cells:
-            ratio = kind in measures.RATIOS
-            middle = row.number("Exp mean") if ratio else row.number("Mean")
-            cells["estimate"] = middle
-            if ratio and middle:
-                cells |= {"ci_low": row.number("Exp CI start"), "se": "",
-                          "ci_high": row.number("Exp CI end")}  # fmt: skip
-            elif ratio and row.number("Mean") and row.number("SE"):
-                row.changes.append("the logarithm of the ratio became a ratio with its interval")
-                value, se = float(row.number("Mean")), float(row.number("SE"))
-                if abs(value) < math.log(1e12) and se < math.log(1e12):
-                    cells |= {**ratio_cells(value, se), "se": ""}
+        # A published format has its estimate of a ratio as a logarithm, and the ratio beside it.
+        logged, *ratio = (self.get(row, word) for word in _LOGGED)
+        if kind in measures.RATIOS and ratio[0]:
+            cells |= dict(zip(("estimate", "ci_low", "ci_high", "se"), (*ratio, ""), strict=True))
+        elif kind not in measures.RATIOS:
+            cells["estimate"] = cells.get("estimate", "") or logged
+        elif logged:
+            value, se = float(logged), float(cells["se"] or 0)
+            if abs(value) < _LARGEST_LOG and 0 < se < _LARGEST_LOG:
+                row.changes.append(
+                    "the logarithm of the ratio became a ratio with its 95% interval"
+                )
+                cells |= {**ratio_cells(value, se), "se": ""}
+            else:
+                row.refusals.append(
+                    "the logarithm of the ratio and its standard error are not both usable numbers"
+                )
+        if not kind and self._estimate_of(row):
+            row.refusals.append(
+                "nothing says what the estimate is; write effect_type under "
+                f"{self._where(row)} in the words file"
+            )
         kind = kind or ("test" if not cells.get("estimate") else "")
-        if kind not in measures.EFFECT_TYPES:
+        if kind and kind not in measures.EFFECT_TYPES:
             row.refusals.append(f"the effect measure is {quoted(kind)}, which is none of ours"
                                 f"{did_you_mean(kind, measures.EFFECT_TYPES)}")  # fmt: skip
         filled = {name: cell for name, cell in cells.items() if cell}
         first, second = (slug(name) for name in arms)
         return {**key, **filled, "arm_id": first, "comparator_arm_id": second, "effect_type": kind}
+
+    def _set_apart(self, row: Record, results: list[tuple[str, dict[str, str]]]) -> None:
+        """Tell a second result of one key from the first, or refuse its row."""
+        clash = self._clash(results)
+        if not clash:
+            return
+        column, line = clash
+        if name := slug(self.get(row, "apart")):
+            for _, cells in results:
+                cells["subgroup"] = f"population={name}"
+            if not self._clash(results):
+                row.changes.append(
+                    f"another {column} of the same study stands in line {line}: entered as "
+                    f"population={name}"
+                )
+                return
+        row.refusals.append(
+            f"the same result stands in line {line} with another {column}; tell them apart by "
+            "subgroup, analysis_set or time_days"
+        )
+
+    def _clash(self, results: Sequence[tuple[str, dict[str, str]]]) -> tuple[str, int] | None:
+        for table, cells in results:
+            if column := self.draft.differing(table, cells):
+                return column, self.draft.line(table, cells)
+        return None
+
+    def words_file(self) -> str:
+        """Return a words file with one table per analysis that is not described."""
+        if not self.missing:
+            return ""
+        lines = [
+            "# What RevMan keeps outside this file, in words of data/outcome_words.csv and",
+            "# data/instruments.csv.",
+            "[study]",
+            "# Cells that every study gets: design, blinding, population, diagnosis, age_group ...",
+            'design = ""',
+        ]
+        for number, title in self.missing.items():
+            lines += ["", f"# {' '.join(title.split())}", f'[analysis."{number}"]']
+            said = self.stated.get(number, {})
+            lines += [f'{key} = "{said.get(key, "")}"' for key in ANALYSIS_KEYS]
+        return "\n".join(lines)
+
+
+def _analysis(row: Record) -> str:
+    return f"{row['Analysis group']}.{row['Analysis number']}"
 
 
 # --- the draft of a mapping -----------------------------------------------------------------------
