@@ -89,7 +89,7 @@ def test_group_prediction_intervals_appear_where_there_is_no_overall_result():
     data["pooled"] = None
     layout = laid_out(data)
     assert [row.group for row in layout.rows_of("prediction")] == [0]
-    without = replace(forest_of(data), group_predictions=False)
+    without = replace(forest_of(data), predictions=False)
     assert not lay_out(without).rows_of("prediction")
 
 
@@ -369,7 +369,7 @@ def test_columns_without_data_are_left_out():
 
 def test_arms_take_the_name_that_all_rows_share():
     layout = laid_out(smd(3))
-    assert [spanner.lines for spanner in layout.spanners] == [("Ketamine",), ("Placebo",)]
+    assert [c.over for c in layout.columns if c.over] == [("Ketamine",), ("Placebo",)]
     assert layout.column("comparison") is None
 
 
@@ -381,17 +381,7 @@ def test_interventions_that_differ_get_a_column_in_readers_words():
     assert column.header == ("Intervention",)
     beside = " ".join(layout.rows_of("study")[0].beside)
     assert beside == "mixed amphetamine salts"
-    assert layout.spanners[0].lines == ("Treatment",)
-
-
-def test_means_are_shown_on_request():
-    data = smd(2)
-    for one in data["groups"][0]["rows"]:
-        one |= {"mean_treatment": 12.34, "sd_treatment": 5.0, "mean_control": 18, "sd_control": 6}
-    assert laid_out(data).column("mean_treatment") is None
-    layout = lay_out(replace(forest_of(data), show_means=True))
-    assert layout.rows_of("study")[0].cell("mean_treatment") == "12.3 (5.0)"
-    assert [spanner.ruled for spanner in layout.spanners] == [True, True]
+    assert layout.column("treatment").over == ("Treatment",)
 
 
 def test_direction_words_stand_beside_no_effect():
@@ -679,15 +669,6 @@ def test_a_single_judgement_stands_under_its_own_heading_without_a_letter():
     assert "A" not in words(picture(layout), "header")
     assert any("Risk of bias: worst domain. " in " ".join(note) for note in layout.footnotes)
     assert_well_set(picture(layout))
-
-
-def test_the_label_of_a_row_can_lead_to_its_card():
-    data = forest_of(smd(3))
-    group = data.groups[0]
-    linked = replace(group.trials[0], url="#row-1")
-    data = replace(data, groups=(replace(group, trials=(linked, *group.trials[1:])),))
-    svg = look.file_bytes(picture(lay_out(data)), "svg").decode()
-    assert svg.count('<a href="#row-1"') == 1
 
 
 def test_notes_that_find_no_place_under_the_last_row_move_with_some_rows_to_a_page() -> None:

@@ -14,14 +14,8 @@ from ketameta.errors import UsageError
 from ketameta.formatting import format_count, format_percent, plural
 from ketameta.plots import look
 from ketameta.plots.forest_data import arranged, forest_of, pools_of
-from ketameta.plots.forest_layout import (
-    Direction,
-    ForestColumn,
-    ForestLayout,
-    lay_out,
-    looked_for,
-)
-from ketameta.plots.forest_rows import BOLD, SMALL_KINDS, ForestRow, risk_letters
+from ketameta.plots.forest_layout import Direction, ForestLayout, lay_out, looked_for
+from ketameta.plots.forest_rows import BOLD, SMALL_KINDS, ForestColumn, ForestRow, risk_letters
 from ketameta.plots.frame import Pen, arrows, centred, dress, point_transform
 from ketameta.plots.look import BODY, LINE, MARGIN, SMALL, themed
 from ketameta.plots.scale import Axis
@@ -131,7 +125,7 @@ def plot(
         pools = pools_of(result, list(groups))
     forest = arranged(forest_of(result), columns=columns, sort=sort, levels=groups, pools=pools)
     if not prediction:
-        forest = replace(forest, predictions=False, group_predictions=False)
+        forest = replace(forest, predictions=False)
     if title is not None:
         forest = replace(forest, title=title)
     if lower_is_better not in (None, True, False):
@@ -254,24 +248,19 @@ class _Pen(Pen):
         base, step = rule - 4.2, LINE * BODY
         above = layout.style.favours_above and bool(layout.directions)
         for column in layout.columns:
-            left = column.name in _LEFT or column.anchors[:1] == ((column.left, "left"),)
-            x = column.left if left else column.middle
+            left = column.name in _LEFT or column.anchors[:1] == [(column.left, "left")]
+            x, align = (column.left, "left") if left else (column.middle, "center")
             foot = layout.direction_top - 3.0 if above and column.name == "plot" else base
             for index, line in enumerate(reversed(column.header)):
-                align = "left" if left else "center"
                 self.text("header", x, foot - index * step, line, align=align, bold=True)
             if column.name == "risk_of_bias" and not column.header:
                 letters = risk_letters(len(column.anchors))
                 for (x, _), letter in zip(column.anchors, letters, strict=True):
                     self.text("header", x, base, letter, align="center", bold=True)
-        for spanner in layout.spanners:
-            middle, bottom = (spanner.left + spanner.right) / 2, base - step
-            for index, line in enumerate(reversed(spanner.lines)):
-                self.text("spanner", middle, bottom - index * step, line, align="center", bold=True)
-            if spanner.ruled:
-                y = bottom + 2.2
-                self.line("spanner_rule", [(spanner.left, y), (spanner.right, y)],
-                          width=look.HAIRLINE, colour=look.GREY)  # fmt: skip
+        for column in layout.columns:
+            for index, line in enumerate(reversed(column.over), start=1):
+                y = base - index * step
+                self.text("spanner", column.middle, y, line, align="center", bold=True)
 
     def direction(self, words: Direction) -> None:
         y = self.layout.direction_top
@@ -305,8 +294,7 @@ class _Pen(Pen):
         baseline = y
         for line in row.lines:
             baseline = centred(y + LINE * size / 2, size)
-            self.text(part, x, baseline, line, size, bold=bold, italic=italic, colour=colour,
-                      url=row.trial.url if row.trial else "")  # fmt: skip
+            self.text(part, x, baseline, line, size, bold=bold, italic=italic, colour=colour)
             y += LINE * size
         if row.lines:
             reach = look.text_width(row.lines[-1], size, bold=bold)
@@ -324,7 +312,7 @@ class _Pen(Pen):
         if row.marker:
             self.text("note_marker", x + 1.5, baseline - 2.4, row.marker, SMALL, colour=colour)
             x += 1.5 + look.text_width(row.marker, SMALL)
-        if row.tag and row.tag_inline:
+        if row.tag:
             self.text("tag", x + 4.0, baseline, row.tag, SMALL, italic=True, colour=look.GREY)
 
     def cell(

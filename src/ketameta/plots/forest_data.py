@@ -37,7 +37,7 @@ class Trial:
         Share of one.
     study : str
         Key of the study; rows of the same people share it.
-    n, events, means, sds : (float or None, float or None)
+    n, events : (float or None, float or None)
         Of the treatment and the control arm.
     arms : (str, str)
         What was compared.
@@ -49,8 +49,6 @@ class Trial:
         Judgement per domain.
     more : tuple of str
         Texts of the extra columns.
-    url : str
-        Where the label leads to in an SVG, such as a card of the same page.
     """
 
     label: str
@@ -61,15 +59,12 @@ class Trial:
     study: str = ""
     n: Pair = (None, None)
     events: Pair = (None, None)
-    means: Pair = (None, None)
-    sds: Pair = (None, None)
     arms: tuple[str, str] = ("", "")
     note: str = ""
     tag: str = ""
     set_aside: str | None = None
     risk_of_bias: Mapping[str, str] = field(default_factory=dict)
     more: tuple[str, ...] = ()
-    url: str = ""
 
     @property
     def used(self) -> bool:
@@ -164,11 +159,8 @@ class Forest:
         Code and words of each risk-of-bias domain, in order.
     more : tuple of str
         Headings of the extra columns.
-    predictions, group_predictions : bool or None
-        Whether prediction intervals are drawn; under groups, by default, only where there is no
-        overall one.
-    show_means : bool
-        Mean and standard deviation of each arm.
+    predictions : bool
+        Whether prediction intervals are drawn; under groups only where there is no overall one.
     """
 
     groups: tuple[Group, ...] = ()
@@ -187,8 +179,6 @@ class Forest:
     domains: tuple[tuple[str, str], ...] = ()
     more: tuple[str, ...] = ()
     predictions: bool = True
-    group_predictions: bool | None = None
-    show_means: bool = False
     k: int | None = None
     participants: float | None = None
 

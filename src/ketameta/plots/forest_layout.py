@@ -8,22 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ketameta.errors import check_choice
 from ketameta.plots import look
 from ketameta.plots.forest_data import Forest, arranged
 from ketameta.plots.forest_rows import (
     BOLD,
-    GAP,
     SMALL_KINDS,
     STYLES,
-    Align,
+    ForestColumn,
     ForestRow,
     Reader,
     RowKind,
-    Spec,
     Style,
-    column_specs,
     footnotes,
     known_sum,
 )
@@ -37,12 +35,11 @@ FEW = 20
 #: Together, trials without words are so tall.
 UNLABELLED_HEIGHT = 620.0
 
-PLOT_GAP, INDENT = 4.5, 6.0
+GAP, PLOT_GAP, INDENT = 7.0, 4.5, 6.0
 #: The plot itself: what it likes, what it never falls below, and from what on it gives way.
 PLOT_COMFORTABLE, PLOT_LEAST, PLOT_AMPLE = 122.0, 98.0, 180.0
 LABEL_MOST, LABEL_LEAST, BLOCK_WANTED = 156.0, 74.0, 240.0
 COMPARISON_MOST = 108.0
-RISK_PITCH, RISK_ALONE = 10.2, 31.0
 ROW, GROUP_SPACE, TICK_SPACE, ARROW_SPACE = 13.0, 5.0, 14.0, 15.0
 #: Bodies taller than this have the axis above them too; pages as tall as this are not split.
 REPEAT_AXIS_BEYOND, PAGE_HEIGHT = 430.0, 640.0
@@ -50,34 +47,7 @@ FOOTNOTE_LINES = 3
 LARGEST, SMALLEST, UNWEIGHTED = 8.6, 1.7, 4.7
 
 
-@dataclass(frozen=True, slots=True)
-class ForestColumn:
-    """One column: its heading, its edges, and where each piece of a cell is put and aligned."""
-
-    name: str
-    header: tuple[str, ...]
-    left: float
-    right: float
-    anchors: tuple[tuple[float, Align], ...] = ()
-
-    @property
-    def middle(self) -> float:
-        """The centre of the column."""
-        return (self.left + self.right) / 2
-
-
-@dataclass(frozen=True, slots=True)
-class Spanner:
-    """A heading over several columns, such as the name of an arm."""
-
-    lines: tuple[str, ...]
-    left: float
-    right: float
-    ruled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Direction:
+class Direction(NamedTuple):
     """Direction words on one side of no effect: lines that end (or start) at ``x``."""
 
     lines: tuple[str, ...]
@@ -92,24 +62,23 @@ class ForestLayout:
     forest: Forest
     style: Style
     width: float
-    height: float
-    title_lines: tuple[str, ...]
-    subtitle_lines: tuple[str, ...]
     columns: tuple[ForestColumn, ...]
-    spanners: tuple[Spanner, ...]
     rows: tuple[ForestRow, ...]
     axis: Axis | None
-    axis_y: float
-    axis_repeated: bool
-    body_top: float
     directions: tuple[Direction, ...]
-    direction_top: float
-    footnotes: tuple[tuple[str, ...], ...]
-    footnote_top: float
     digits: int
     k: int
     participants: float | None
-    labelled: bool = True
+    labelled: bool
+    subtitle_lines: tuple[str, ...]
+    title_lines: tuple[str, ...] = ()
+    footnotes: tuple[tuple[str, ...], ...] = ()
+    height: float = 0.0
+    axis_y: float = 0.0
+    axis_repeated: bool = False
+    body_top: float = 0.0
+    direction_top: float = 0.0
+    footnote_top: float = 0.0
 
     def column(self, name: str) -> ForestColumn | None:
         """Return the column called ``name``, or None where the plot has none."""
@@ -129,20 +98,10 @@ class ForestLayout:
     def pages(
         self, height: float = PAGE_HEIGHT, rows: int | None = None
     ) -> tuple[ForestLayout, ...]:
-        """Return the plot cut into pages with the headings and the axis on each.
+        """Return the plot cut into pages of so many points, or of so many rows.
 
-        Parameters
-        ----------
-        height : float
-            Of a page at most, in points; ignored where ``rows`` is given.
-        rows : int, optional
-            Rows of a page at most.
-
-        Returns
-        -------
-        tuple of ForestLayout
-            The plot itself where it fits. A group's heading stays with its first trial, and what
-            is said of a pool with the pool; the notes stand on the last page.
+        Headings and axis stand on each. A group's heading stays with its first trial, and what is
+        said of a pool with the pool; the notes stand on the last page.
         """
         body = self.rows[1:]
         if (self.height <= height) if rows is None else (len(body) <= rows):
@@ -154,10 +113,9 @@ class ForestLayout:
         while rows is None and room > 0 and (len(lots) < 2 or _tall(lots[-1]) + below > room):
             lots = _cut(body, min(room, whole / (len(lots) + 1) + ROW), None)
             room -= ROW  # until the notes have their place on the last page
-        notes = [note for note in self.footnotes if note]
         return tuple(
             _compose(
-                self, lot, notes if number == len(lots) - 1 else [],
+                self, lot, self.footnotes if number == len(lots) - 1 else (),
                 words="" if number == 0 else f" (continued, {number + 1} of {len(lots)})",
             )
             for number, lot in enumerate(lots)
@@ -187,16 +145,14 @@ def _cut(body: Sequence[ForestRow], room: float, most: int | None) -> list[list[
 # --- columns --------------------------------------------------------------------------------------
 
 
-def _label_width(rows: Sequence[ForestRow]) -> float:
-    titled = any(row.kind == "subgroup_header" for row in rows)
-    compared = any("comparison" in row.cells for row in rows)
+def _label_width(rows: Sequence[ForestRow], titled: bool, compared: bool) -> float:
     widths = [text_width(rows[0].label, BODY, bold=True)]
     for row in rows[1:]:
         if row.kind == "study" or (row.kind in ("subgroup_pool", "overall") and not compared):
             indent = INDENT if titled and row.kind != "overall" else 0.0
             wide = text_width(row.label, BODY, bold=row.kind in BOLD)
             widths.append(indent + _extras(row) + wide)
-    return max(widths) + 1.0
+    return min(max(widths) + 1.0, LABEL_MOST)
 
 
 def _extras(row: ForestRow) -> float:
@@ -207,97 +163,55 @@ def _extras(row: ForestRow) -> float:
 
 def _columns(
     reader: Reader, rows: Sequence[ForestRow], weights: bool, labelled: bool
-) -> tuple[float, tuple[ForestColumn, ...], tuple[Spanner, ...]]:
-    """Return the width of the page, the columns from left to right, and what spans them."""
-    forest, style = reader.forest, reader.style
-    specs = column_specs(reader, rows, weights and labelled)
-    if not labelled:
-        specs |= {"arms": [], "more": []}
-    domains = len(forest.domains) if labelled else 0
-    compared = labelled and any("comparison" in row.cells for row in rows)
-    numbers = [spec for name in style.order for spec in specs.get(name, [])]
-    label = min(_label_width(rows), LABEL_MOST)
-    comparison = comparison_least = 0.0
+) -> tuple[float, tuple[ForestColumn, ...]]:
+    """Return the width of the page, and the columns from left to right."""
+    order, found = reader.style.order, reader.columns(rows, weights, labelled)
+    texts = [row.cells["comparison"][0] for row in rows if "comparison" in row.cells]
+    compared = labelled and bool(texts)
+    titled = any(row.kind == "subgroup_header" for row in rows)
+    label = _label_width(rows, titled, bool(texts))
+    comparison = least = 0.0
     if compared:
-        texts = [row.cells["comparison"][0] for row in rows if "comparison" in row.cells]
-        header = text_width(reader.write.comparison_header, BODY, bold=True)
-        comparison = min(max(widest(texts, BODY), header) + 1.0, COMPARISON_MOST)
-        words = widest([word for text in texts for word in text.split(" ")], BODY)
-        comparison_least = min(max(words, header) + 1.0, COMPARISON_MOST)
-    fixed = sum(spec.width + GAP for spec in numbers) + (comparison and GAP)
-    risk = RISK_ALONE if domains == 1 else domains * RISK_PITCH
-    fixed += risk + GAP if domains else 0.0
+        vary = [len(names) > 1 for names in reader.names]
+        words = "Comparison" if all(vary) else "Intervention" if vary[0] else "Comparator"
+        head = text_width(words, BODY, bold=True)
+        comparison = min(max(widest(texts, BODY), head) + 1.0, COMPARISON_MOST)
+        longest = widest([word for text in texts for word in text.split(" ")], BODY)
+        least = min(max(longest, head) + 1.0, COMPARISON_MOST)
+        found["comparison"] = [ForestColumn("comparison", (words,))]
+    fixed = sum(column.width + GAP for name in order for column in found.get(name, []))
     width = look.PAGE_WIDTH
     room = width - 2 * MARGIN - fixed - 2 * GAP - 2 * PLOT_GAP
     short = PLOT_COMFORTABLE - (room - label - comparison)
     if short > 0 and compared:
-        given = min(short, comparison - comparison_least)
+        given = min(short, comparison - least)
         comparison, short = comparison - given, short - given
     if short > 0:
         label -= min(short, max(0.0, label - LABEL_LEAST))
     plot = room - label - comparison
     if plot > PLOT_AMPLE:  # room for the words under the trials
-        first = style.order.index("plot")
-        beside = sum(s.width + GAP for name in style.order[:first] for s in specs.get(name, []))
+        before = order[: order.index("plot")]
+        beside = sum(column.width + GAP for name in before for column in found.get(name, []))
+        beside -= GAP if compared else 0.0
         given = min(plot - PLOT_AMPLE, max(0.0, BLOCK_WANTED - label - beside - comparison))
         label, plot = label + given, plot - given
     if plot < PLOT_LEAST:
         width += PLOT_LEAST - plot
         plot = PLOT_LEAST
+    found["study"] = [ForestColumn("study", (rows[0].label,), width=label)]
+    if compared:
+        found["comparison"] = [replace(found["comparison"][0], width=comparison)]
+    # The "g" of Hedges' g stays with its owner.
+    axis_label = reader.forest.scale.axis_label.replace("' ", "'\u00a0")
+    heading = wrap(axis_label, plot, BODY, bold=True, most=3)
+    found["plot"] = [ForestColumn("plot", heading, width=plot)]
     columns: list[ForestColumn] = []
     x = MARGIN
-    for name in style.order:
-        if name == "study":
-            columns.append(ForestColumn("study", (rows[0].label,), x, x + label, ((x, "left"),)))
-            x += label + GAP
-        elif name == "comparison" and compared:
-            wide, what = x + comparison, (reader.write.comparison_header,)
-            columns.append(ForestColumn(name, what, x, wide, ((x, "left"),)))
-            x += comparison + GAP
-        elif name == "plot":
-            x += PLOT_GAP
-            # The "g" of Hedges' g stays with its owner.
-            heading = wrap(forest.scale.axis_label.replace("' ", "'\u00a0"), plot, BODY, bold=True,
-                           most=3)  # fmt: skip
-            columns.append(ForestColumn(name, heading, x, x + plot))
-            x += plot + GAP + PLOT_GAP
-        elif name == "risk_of_bias" and domains:
-            anchors: list[tuple[float, Align]] = [
-                (x + (i + 0.5) * risk / domains, "center") for i in range(domains)
-            ]
-            heading = ("Risk of", "bias") if domains == 1 else ()
-            columns.append(ForestColumn(name, heading, x, x + risk, tuple(anchors)))
-        else:
-            for spec in specs.get(name, []):
-                columns.append(_placed(spec, x))
-                x += spec.width + GAP
-    return width, tuple(columns), _spanners(columns, specs["arms"])
-
-
-def _placed(spec: Spec, left: float) -> ForestColumn:
-    """Centre the block of pieces under the heading; pieces stay aligned with each other."""
-    x = left + (spec.width - spec.content) / 2
-    anchors: list[tuple[float, Align]] = []
-    for index, (align, piece) in enumerate(zip(spec.aligns, spec.widths, strict=True)):
-        anchors.append((x + piece if align == "right" else x, align))
-        x += piece + (spec.gaps[index] if index < len(spec.gaps) else 0.0)
-    return ForestColumn(spec.name, spec.header, left, left + spec.width, tuple(anchors))
-
-
-def _spanners(columns: Sequence[ForestColumn], specs: Sequence[Spec]) -> tuple[Spanner, ...]:
-    found = []
-    for arm in dict.fromkeys(spec.arm for spec in specs):
-        names = [spec.name for spec in specs if spec.arm == arm]
-        group = [column for column in columns if column.name in names]
-        left, right = group[0].left, group[-1].right
-        words = next(spec.spanner for spec in specs if spec.arm == arm)
-        lines = wrap(words, right - left, BODY, bold=True, most=2)
-        found.append(Spanner(lines, left, right, len(group) > 1))
-    risk = next((column for column in columns if column.name == "risk_of_bias"), None)
-    if risk is not None and not risk.header:
-        lines = wrap("Risk of bias", max(risk.right - risk.left, RISK_ALONE), BODY, bold=True)
-        found.append(Spanner(lines, risk.left, risk.right, False))
-    return tuple(found)
+    for column in (column for name in order for column in found.get(name, [])):
+        aside = PLOT_GAP if column.name == "plot" else 0.0
+        columns.append(replace(column, left=x + aside))
+        x += column.width + GAP + 2 * aside
+    return width, tuple(columns)
 
 
 # --- rows -----------------------------------------------------------------------------------------
@@ -326,33 +240,27 @@ def lay_out(
         forest = arranged(forest, sort="estimate")
     reader = Reader(forest, look_of)
     rows = reader.rows()
-    width, columns, spanners = _columns(reader, rows, weights, labelled)
+    width, columns = _columns(reader, rows, weights, labelled)
     if width > look.PAGE_WIDTH and any("comparison" in row.cells for row in rows):
         rows = [_stacked(row) for row in rows]
-        width, columns, spanners = _columns(reader, rows, weights, labelled)
+        width, columns = _columns(reader, rows, weights, labelled)
     plot = next(column for column in columns if column.name == "plot")
-    axis = _axis(forest, rows, xlim, plot.right - plot.left)
-    sized = _sized(reader, rows, columns, axis, labelled)
-    used = [row for row in rows if row.kind == "study" and not row.excluded and row.cells]
+    axis = _axis(forest, rows, xlim, plot.width)
+    head, *body = _sized(reader, rows, columns, axis, labelled)
+    used = [row for row in body if row.kind == "study" and not row.excluded and row.cells]
     used = [row for row in used if row.estimate is not None]
     people = forest.participants
     if people is None:
         people = known_sum([known_sum(row.trial.n)[0] for row in used if row.trial])[0]
     inner = width - 2 * MARGIN
     draft = ForestLayout(
-        forest=forest, style=look_of, width=width, height=0.0, title_lines=(),
-        subtitle_lines=wrap(look.clean(forest.subtitle), inner, SMALL), columns=columns,
-        spanners=spanners, rows=(sized[0],), axis=axis, axis_y=0.0, axis_repeated=False,
-        body_top=0.0, direction_top=0.0,
-        directions=_directions(
-            forest, axis, plot, width, above=look_of.favours_above
-        ),
-        footnotes=(), footnote_top=0.0, digits=reader.write.digits,
-        k=len(used) if forest.k is None else forest.k, participants=people, labelled=labelled,
+        forest, look_of, width, columns, (head,), axis,
+        _directions(forest, axis, plot, width, above=look_of.favours_above), reader.digits,
+        len(used) if forest.k is None else forest.k, people, labelled,
+        wrap(look.clean(forest.subtitle), inner, SMALL),
     )  # fmt: skip
-    notes = footnotes(reader, sized, labelled=labelled)
-    lines = [wrap(note, inner, SMALL, most=FOOTNOTE_LINES) for note in notes]
-    return _compose(draft, sized[1:], lines)
+    notes = footnotes(reader, [head, *body], labelled=labelled)
+    return _compose(draft, body, [wrap(note, inner, SMALL, most=FOOTNOTE_LINES) for note in notes])
 
 
 def _stacked(row: ForestRow) -> ForestRow:
@@ -405,27 +313,19 @@ def _sized(
     sized = []
     for row in rows:
         flush = row.kind in ("subgroup_header", "overall", "header")
+        # The estimate of a trial is inside its interval, or stands for it.
+        ends = [row.low, row.high] + ([row.estimate] if row.kind == "study" else [])
+        sides = {axis.side(x) for x in ends if x is not None} if axis and row.drawn else set()
         most = heaviest.get(None if reader.one_pool else row.group, 0.0)
         made = replace(
-            row,
-            indent=INDENT if titled and not flush else 0.0,
-            area=_area(row.weight, most) if row.kind == "study" else 0.0,
-            cut_low=axis is not None and row.low is not None and axis.side(row.low) < 0,
-            cut_high=axis is not None and row.high is not None and axis.side(row.high) > 0,
-        )
-        if not row.drawn:
-            made = replace(made, cut_low=False, cut_high=False)
-        if axis is not None and row.estimate is not None and row.kind == "study":
-            made = replace(
-                made,
-                cut_low=made.cut_low or axis.side(row.estimate) < 0,
-                cut_high=made.cut_high or axis.side(row.estimate) > 0,
-            )
+            row, indent=INDENT if titled and not flush else 0.0, cut_low=-1 in sides,
+            cut_high=1 in sides, area=_area(row.weight, most) if row.kind == "study" else 0.0,
+        )  # fmt: skip
         if row.kind == "study" and not labelled:
             tall = min(3.0, UNLABELLED_HEIGHT / trials)
             sized.append(replace(made, height=tall, cells={}, area=min(made.area, 2.2)))
-            continue
-        sized.append(_lines(made, columns, titled, reader.forest))
+        else:
+            sized.append(_lines(made, columns, titled, reader.forest))
     return sized
 
 
@@ -449,7 +349,7 @@ def _lines(
     beside: tuple[str, ...] = ()
     comparison = next((column for column in columns if column.name == "comparison"), None)
     if comparison is not None and "comparison" in row.cells:
-        beside = wrap(row.cells["comparison"][0], comparison.right - comparison.left, BODY, most=3)
+        beside = wrap(row.cells["comparison"][0], comparison.width, BODY, most=3)
     height = max(
         ROW if size == BODY else 10.4,
         look.LINE * (len(lines) * size + len(remarks) * SMALL) + 3.4,
@@ -457,8 +357,8 @@ def _lines(
     )
     space = GROUP_SPACE if row.kind in ("subgroup_header", "overall", "subgroup_test") else 0.0
     return replace(
-        row, lines=lines, remarks=remarks, beside=beside, tag_inline=inline, height=height,
-        space=space,
+        row, lines=lines, remarks=remarks, beside=beside, tag=row.tag if inline else "",
+        height=height, space=space,
     )  # fmt: skip
 
 
@@ -485,23 +385,22 @@ def _compose(
     words: str = "",
 ) -> ForestLayout:
     """Return the layout with ``rows`` placed below each other, between headings and notes."""
-    title = look.clean(draft.forest.title)
-    inner = draft.width - 2 * MARGIN
-    heading = wrap(f"{title}{words}".strip(), inner, look.TITLE, bold=True)
+    title = f"{look.clean(draft.forest.title)}{words}".strip()
+    heading = wrap(title, draft.width - 2 * MARGIN, look.TITLE, bold=True)
     second = draft.subtitle_lines if not words else ()
     top = MARGIN + len(heading) * look.LINE * look.TITLE
     top += len(second) * look.LINE * SMALL + (4.0 if heading else 0.0)
     above = draft.style.favours_above and bool(draft.directions)
     depth = max((len(item.lines) for item in draft.directions), default=0) * look.LINE * BODY
     lines = max(
-        max(len(column.header) for column in draft.columns),
-        max((len(item.lines) + 1 for item in draft.spanners), default=1),
+        max(len(column.header), len(column.over) + 1 if column.over else 1)
+        for column in draft.columns
     )
     bare = draft.axis is None and not any(row.kind != "empty" for row in rows)
     header_height = 2.0 if bare else lines * look.LINE * BODY + 4.0 + (depth if above else 0.0)
     header = replace(draft.rows[0], top=top, height=header_height,
                      lines=() if bare else (draft.rows[0].label,))  # fmt: skip
-    repeated = draft.axis is not None and sum(r.space + r.height for r in rows) > REPEAT_AXIS_BEYOND
+    repeated = draft.axis is not None and _tall(rows) > REPEAT_AXIS_BEYOND
     y = body_top = top + header_height + (TICK_SPACE + 4.0 if repeated else 0.0) + 2.0
     placed = [header]
     for row in rows:
@@ -510,9 +409,7 @@ def _compose(
         y += row.height
     axis_y = y + 5.0
     after = axis_y + TICK_SPACE + (depth + 3.0 if depth and not above else 0.0)
-    if draft.axis is None:
-        after = y + 4.0
-    footnote_top = after + 6.0
+    footnote_top = (y + 4.0 if draft.axis is None else after) + 6.0
     foot = sum(len(note) for note in notes) * look.LINE * SMALL
     return replace(
         draft, title_lines=heading, subtitle_lines=second, rows=tuple(placed), axis_y=axis_y,
@@ -529,22 +426,20 @@ def _directions(
     if axis is None or not (forest.scale.has_null and any(forest.scale.favours)):
         return ()
     share = min(max(axis.share(forest.scale.no_effect), 0.0), 1.0)
-    null = plot.left + share * (plot.right - plot.left)
+    null, space = plot.left + share * plot.width, ARROW_SPACE + 5.0
     texts = [look.clean(words) for words in forest.scale.favours]
     edges = (plot.left, plot.right) if above else (MARGIN, width - MARGIN)
     if above:  # inside the plot, as other headings stand beside it
-        middle = (plot.left + plot.right) / 2
-        most = middle - plot.left - ARROW_SPACE - 5.0
+        most = plot.middle - plot.left - space
         needs = [
-            ARROW_SPACE + 5.0 + max(widest(text.split(" ")), min(text_width(text), most))
-            for text in texts
+            space + max(widest(text.split(" ")), min(text_width(text), most)) for text in texts
         ]
         null = min(max(null, plot.left + needs[0]), plot.right - needs[1])
     placed = []
     for side, text, edge in zip((-1, 1), texts, edges, strict=True):
         if text:
-            room = abs(null - edge) - ARROW_SPACE - 5.0
-            half = abs(null - (plot.left if side < 0 else plot.right)) - ARROW_SPACE - 5.0
+            room = abs(null - edge) - space
+            half = abs(null - (plot.left if side < 0 else plot.right)) - space
             wanted = min(room, max(half, widest(text.split(" "), BODY), 100.0))
             placed.append(Direction(wrap(text, wanted, BODY, most=3), null + side * 5.0, side))
     return tuple(placed)

@@ -1,21 +1,14 @@
-"""The rows of a forest plot, top to bottom, with every text already written. Places nothing."""
+"""The rows and columns of a forest plot, with every text already written. Places nothing."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
-from ketameta.formatting import (
-    MISSING,
-    format_count,
-    format_number,
-    format_p,
-    format_percent,
-    plural,
-)
+from ketameta.formatting import MISSING, format_count, format_p, format_percent, plural
 from ketameta.plots import look
 from ketameta.plots.forest_data import (
     Forest,
@@ -34,8 +27,7 @@ RowKind = Literal[
 ]  # fmt: skip
 #: Column name -> pieces of text, aligned with the same piece of the other rows.
 Cells = dict[str, tuple[str, ...]]
-
-Align = Literal["left", "center", "right"]
+Ends = tuple[float | None, float | None, float | None]
 
 ARMS = ("treatment", "control")
 BOLD = frozenset({"subgroup_header", "subgroup_pool", "overall"})
@@ -46,8 +38,8 @@ SHORT_LABELS = {
 }  # fmt: skip
 #: Weights that add up to more were given within groups; their sum says nothing.
 ALL_WEIGHT = 1.005
-#: Between columns, and the widest heading over the columns of an arm, in points.
-GAP, SPANNER_MOST = 7.0, 76.0
+#: The widest heading over the columns of an arm, and a circle of risk of bias, in points.
+SPANNER_MOST, RISK_PITCH, RISK_ALONE = 76.0, 10.2, 31.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +49,6 @@ class Style:
     ``effect`` frames an interval: before, between and after its ends.
     """
 
-    name: str
     order: tuple[str, ...]
     effect: tuple[str, str, str]
     total: str
@@ -73,28 +64,25 @@ class Style:
     head_fill: str = ""
 
 
-_HOUSE = ("study", "comparison", "arms", "more", "plot", "effect", "weight", "risk_of_bias")
+def _order(*last: str) -> tuple[str, ...]:
+    return ("study", "comparison", *ARMS, "more", *last, "risk_of_bias")
+
+
 STYLES = {
     "house": Style(
-        "house", _HOUSE, ("[", ",", "]"), "All trials", "All subgroups", "Subtotal",
-        look.BLUE, look.NAVY, look.SKY,
+        _order("plot", "effect", "weight"), ("[", ",", "]"), "All trials", "All subgroups",
+        "Subtotal", look.BLUE, look.NAVY, look.SKY,
     ),
     "revman": Style(
-        "revman",
-        ("study", "comparison", "arms", "more", "weight", "effect", "plot", "risk_of_bias"),
-        ("[", ",", "]"), "Total ({ci})", "Total ({ci})", "Subtotal ({ci})",
-        look.BLUE, look.INK, look.INK, cochrane_words=True,
+        _order("weight", "effect", "plot"), ("[", ",", "]"), "Total ({ci})", "Total ({ci})",
+        "Subtotal ({ci})", look.BLUE, look.INK, look.INK, cochrane_words=True,
     ),
     "jama": Style(
-        "jama",
-        ("study", "comparison", "arms", "more", "effect", "plot", "weight", "risk_of_bias"),
-        ("(", " to", ")"), "Overall", "Overall", "Subtotal",
+        _order("effect", "plot", "weight"), ("(", " to", ")"), "Overall", "Overall", "Subtotal",
         "#5B8FA8", "#2C5F7C", "#8FB5C8", favours_above=True,
     ),
     "bmj": Style(
-        "bmj",
-        ("study", "comparison", "arms", "more", "plot", "weight", "effect", "risk_of_bias"),
-        ("(", " to", ")"), "Total", "Total", "Subtotal",
+        _order("plot", "weight", "effect"), ("(", " to", ")"), "Total", "Total", "Subtotal",
         "#2A6EBB", "#1B3E6F", "#7FA9D6", bands=True, head_fill="#DCE7F3",
     ),
 }  # fmt: skip
@@ -106,17 +94,13 @@ class ForestRow:
 
     Attributes
     ----------
-    kind : str
-        ``header``, ``subgroup_header``, ``study``, ``subgroup_pool``, ``subgroup_note``,
-        ``overall``, ``prediction``, ``heterogeneity``, ``subgroup_test``, ``single`` (one trial;
-        not pooled), ``note`` or ``empty`` (no eligible trials).
     label : str
         The words of the row, in full; ``lines``, ``remarks`` and ``beside`` (what was compared)
         are wrapped as printed.
-    cells : dict
-        Column name -> pieces of text.
     estimate, low, high : float or None
         As shown (ratios, not their logarithms).
+    tag : str
+        Stands beside the label, where that has room.
     drawn : bool
         Whether estimate and interval are drawn, beside being written.
     cut_low, cut_high : bool
@@ -131,13 +115,12 @@ class ForestRow:
     high: float | None = None
     weight: float | None = None
     group: int | None = None
-    study: str = ""
+    trial: Trial | None = None
     remark: str = ""
     tag: str = ""
     marker: str = ""
     excluded: bool = False
     risk_of_bias: tuple[str, ...] = ()
-    trial: Trial | None = None
     drawn: bool = True
     cut_low: bool = False
     cut_high: bool = False
@@ -145,7 +128,6 @@ class ForestRow:
     lines: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
-    tag_inline: bool = True
     indent: float = 0.0
     space: float = 0.0
     top: float = 0.0
@@ -167,95 +149,38 @@ class ForestRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Writer:
-    """One way of writing numbers for all rows of a plot."""
+class ForestColumn:
+    """One column: its heading, one over it, and the pieces that a cell has, with their widths."""
 
-    forest: Forest
-    style: Style
-    digits: int
-    has_events: bool
-    has_means: bool
-    vary: tuple[bool, bool]
-
-    @classmethod
-    def of(cls, forest: Forest, style: Style) -> Writer:
-        """Return the way that suits all trials of a forest."""
-        trials = forest.trials
-        names = [{arm_words(t.arms[side]) for t in trials if t.arms[side]} for side in (0, 1)]
-        return cls(
-            forest,
-            style,
-            display_digits(forest),
-            any(value is not None for trial in trials for value in trial.events),
-            forest.show_means and any(trial.means[0] is not None for trial in trials),
-            (len(names[0]) > 1, len(names[1]) > 1),
-        )
+    name: str
+    header: tuple[str, ...] = ()
+    aligns: str = "l"
+    widths: tuple[float, ...] = ()
+    gaps: tuple[float, ...] = ()
+    over: tuple[str, ...] = ()
+    width: float = 0.0
+    left: float = 0.0
 
     @property
-    def comparison_header(self) -> str:
-        """The heading over what was compared."""
-        words = {(True, False): "Intervention", (False, True): "Comparator"}
-        return words.get(self.vary, "Comparison")
+    def right(self) -> float:
+        """Where the column ends."""
+        return self.left + self.width
 
-    def number(self, value: float | None) -> str:
-        """Write an effect as shown."""
-        return self.forest.scale.write(value, self.digits)
+    @property
+    def middle(self) -> float:
+        """The centre of the column."""
+        return self.left + self.width / 2
 
-    def effect(self, estimate: float | None, low: float | None, high: float | None) -> Cells:
-        """Return the cell of an estimate and its interval."""
-        if estimate is None and low is None and high is None:
-            return {"effect": ("not estimable",)}
-        middle = self.number(estimate) if estimate is not None else ""
-        if low is None and high is None:
-            return {"effect": (middle, "", "")}
-        before, between, after = self.style.effect
-        ends = f"{before}{self.number(low)}{between}", f"{self.number(high)}{after}"
-        return {"effect": (middle, *ends)}
-
-    def study(self, trial: Trial, shown: Sequence[float | None], weight: float | None) -> Cells:
-        """Return the cells of a trial."""
-        cells = self.effect(*shown)
-        cells["weight"] = (MISSING if weight is None else format_percent(weight, 1),)
-        names = [arm_words(trial.arms[side]) for side in (0, 1) if self.vary[side]]
-        if names:
-            cells["comparison"] = (" v ".join(names),)
-        for side, arm in enumerate(ARMS):
-            n, events = trial.n[side], trial.events[side]
-            if not self.has_events:
-                cells[arm] = (format_count(n),)
-            elif n is None and events is None:
-                cells[arm] = (MISSING, "")
-            else:
-                cells[arm] = (format_count(events), f"/{format_count(n)}")
-            if self.has_means:
-                sd = trial.sds[side]
-                inside = f"({format_number(sd, 1)})" if sd is not None else ""
-                cells[f"mean_{arm}"] = (format_number(trial.means[side], 1), inside)
-        cells |= {f"more_{number}": (text,) for number, text in enumerate(trial.more)}
-        return cells
-
-    def pool(self, shown: Sequence[float | None], used: Sequence[ForestRow]) -> Cells:
-        """Return the cells of a pool; a sum that would count people twice is left out."""
-        cells = self.effect(*shown)
-        weights = math.fsum(row.weight for row in used if row.weight is not None)
-        if 0 < weights < ALL_WEIGHT:
-            cells["weight"] = (format_percent(weights, 1),)
-        keys = [row.study for row in used if row.study]
-        if len(set(keys)) < len(keys):
-            return cells
-        trials = [row.trial for row in used if row.trial is not None]
-        for side, arm in enumerate(ARMS):
-            total, unknown = known_sum([trial.n[side] for trial in trials])
-            if total is None:
-                continue
-            text = ("≥\u00a0" if unknown else "") + format_count(total)
-            if not self.has_events:
-                cells[arm] = (text,)
-                continue
-            events, some = known_sum([trial.events[side] for trial in trials])
-            complete = not (events is None or unknown or some)
-            cells[arm] = (format_count(events), f"/{text}") if complete else ("", text)
-        return cells
+    @property
+    def anchors(self) -> list[tuple[float, str]]:
+        """Where each piece is put and how it is aligned; the block of pieces is centred."""
+        x = self.left + (self.width - sum(self.widths) - sum(self.gaps)) / 2
+        found = []
+        for align, wide, gap in zip(self.aligns, self.widths, (*self.gaps, 0.0, 0.0), strict=False):
+            share, word = {"l": (0.0, "left"), "c": (0.5, "center"), "r": (1.0, "right")}[align]
+            found.append((x + share * wide, word))
+            x += wide + gap
+        return found
 
 
 def _used(members: Sequence[ForestRow], pool: Pool | None) -> list[ForestRow]:
@@ -293,46 +218,44 @@ def display_digits(forest: Forest) -> int:
 
 
 class Reader:
-    """Turns trials and pools into rows; collects the footnotes on the way."""
+    """Turns trials and pools into rows and columns; collects the footnotes on the way."""
 
     def __init__(self, forest: Forest, style: Style) -> None:
         self.forest, self.style = forest, style
-        self.write = Writer.of(forest, style)
         self.letters: dict[str, str] = {}
-        pooled = [trial for trial in forest.trials if trial.used]
-        total = sum(trial.weight or 0.0 for trial in pooled)
+        self.digits = display_digits(forest)
+        trials = forest.trials
+        self.has_events = any(value is not None for trial in trials for value in trial.events)
+        self.names = [{arm_words(t.arms[side]) for t in trials if t.arms[side]} for side in (0, 1)]
+        total = sum(trial.weight or 0.0 for trial in trials if trial.used)
         #: Whether weights are shares of one pool, rather than of each group's.
         self.one_pool = forest.pool is not None and total < ALL_WEIGHT
+
+    # --- rows -------------------------------------------------------------------------------------
 
     def rows(self) -> list[ForestRow]:
         """Return all rows, the header first."""
         forest = self.forest
         titled = len(forest.groups) > 1 or any(group.label for group in forest.groups)
-        predictions = forest.group_predictions
-        if predictions is None:
-            predictions = forest.pool is None
         rows: list[ForestRow] = []
         for index, group in enumerate(forest.groups):
-            members = [self.study(trial, index, group) for trial in group.trials]
+            members = [self._study(trial, index, group) for trial in group.trials]
             if titled:
                 label = look.clean(group.label or "Other trials")
                 rows.append(ForestRow("subgroup_header", label, group=index))
             rows += members
             if titled:
-                rows += self.group_end(group, members, index, predictions)
-        return [
-            ForestRow("header", look.clean(forest.header)),
-            *rows,
-            *self.overall([row for row in rows if row.kind == "study"], titled),
-        ]
+                rows += self._group_end(group, members, index)
+        studies = [row for row in rows if row.kind == "study"]
+        head = ForestRow("header", look.clean(forest.header))
+        return [head, *rows, *self._overall(studies, titled)]
 
-    def shown(self, item: Trial | Pool) -> tuple[float | None, float | None, float | None]:
+    def _shown(self, item: Trial | Pool) -> Ends:
         """Return an estimate and its interval as shown."""
         show = self.forest.scale.show
         return show(item.estimate), show(item.low), show(item.high)
 
-    def study(self, trial: Trial, index: int, group: Group) -> ForestRow:
-        """Return the row of a trial."""
+    def _study(self, trial: Trial, index: int, group: Group) -> ForestRow:
         excluded = trial.set_aside is not None
         note = look.clean(trial.note)
         if excluded:
@@ -340,41 +263,31 @@ class Reader:
             note = f"Set aside: {reason}" if reason else ""
         in_pool = (self.one_pool or group.pool is not None) and not excluded
         weight = trial.weight if in_pool else None
-        shown = self.shown(trial)
+        shown = self._shown(trial)
+        count = len(self.letters)
+        letter = chr(ord("a") + count % 26) * (1 + count // 26)
         return ForestRow(
-            "study",
-            look.clean(trial.label or trial.study or MISSING),
-            self.write.study(trial, shown, weight),
-            *shown,
-            weight,
-            index,
-            trial.study,
-            remark="Set aside" if excluded else "",
-            tag=look.clean(trial.tag),
-            marker=self.marker(note) if note else "",
-            excluded=excluded,
+            "study", look.clean(trial.label or trial.study or MISSING),
+            self._cells(trial, shown, weight), *shown, weight, index, trial,
+            remark="Set aside" if excluded else "", tag=look.clean(trial.tag),
+            marker=self.letters.setdefault(note, letter) if note else "", excluded=excluded,
             risk_of_bias=tuple(
                 trial.risk_of_bias.get(code) or "not_assessed" for code, _ in self.forest.domains
             ),
-            trial=trial,
-        )
+        )  # fmt: skip
 
-    def group_end(
-        self, group: Group, members: Sequence[ForestRow], index: int, predictions: bool
-    ) -> list[ForestRow]:
-        """Return the rows under a group's trials."""
+    def _group_end(self, group: Group, members: Sequence[ForestRow], index: int) -> list[ForestRow]:
+        """Return the rows under a group's trials; one prediction is that of all trials."""
         used = _used(members, group.pool)
         if not members:
             return [ForestRow("empty", "No eligible trials", group=index)]
         if group.pool is None:
             words = "One trial; not pooled" if len(used) == 1 else "Not pooled"
             return [ForestRow("subgroup_note", words, group=index)]
-        rows = [self.pool("subgroup_pool", group.pool, self.style.subtotal, used, index)]
-        if predictions:
-            rows += self.prediction(group.pool, index)
-        return rows + self.heterogeneity(group.pool, index)
+        alone = self.forest.pool is None
+        return self._pool("subgroup_pool", group.pool, self.style.subtotal, used, index, alone)
 
-    def overall(self, members: Sequence[ForestRow], titled: bool) -> list[ForestRow]:
+    def _overall(self, members: Sequence[ForestRow], titled: bool) -> list[ForestRow]:
         """Return the rows under all trials."""
         forest = self.forest
         used = _used(members, forest.pool)
@@ -383,144 +296,158 @@ class Reader:
             rows += [] if titled else [ForestRow("empty", "No eligible trials")]
         elif forest.pool is not None:
             words = self.style.groups_total if titled else self.style.total
-            row = self.pool("overall", forest.pool, words, used, None)
+            rows += self._pool("overall", forest.pool, words, used, None, True)
             if not self.one_pool:  # weights are shares of the groups, not of this pool
-                row.cells.pop("weight", None)
-            rows.append(row)
-            if forest.predictions:
-                rows += self.prediction(forest.pool, None)
-            rows += self.heterogeneity(forest.pool, None)
+                rows[0].cells.pop("weight", None)
         elif not forest.rows_are_pools and not titled:
             one = len(used) == 1
-            rows.append(
-                ForestRow("single" if one else "note",
-                          "One trial; not pooled" if one else "Not pooled")
-            )  # fmt: skip
+            words = "One trial; not pooled" if one else "Not pooled"
+            rows.append(ForestRow("single" if one else "note", words))
         if forest.test is not None:
-            q, df, p = forest.test
-            text = cochran(q, df, p, self.style.cochrane_words)
+            text = cochran(*forest.test, self.style.cochrane_words)
             rows.append(ForestRow("subgroup_test", f"Test for subgroup differences: {text}"))
         return rows
 
-    def pool(
-        self, kind: RowKind, pool: Pool, words: str, used: Sequence[ForestRow], group: int | None
-    ) -> ForestRow:
-        """Return the row of a pooled estimate."""
-        shown = self.shown(pool)
-        label = look.clean(pool.label or words.format(ci=self.forest.scale.interval_words))
-        if not self.style.cochrane_words:
+    def _pool(
+        self, kind: RowKind, pool: Pool, words: str, used: Sequence[ForestRow], group: int | None,
+        predict: bool,
+    ) -> list[ForestRow]:  # fmt: skip
+        """Return the rows of a pooled estimate: itself, its prediction, how much trials differ."""
+        shown, scale = self._shown(pool), self.forest.scale
+        label = look.clean(pool.label or words.format(ci=scale.interval_words))
+        cochrane = self.style.cochrane_words
+        if not cochrane:
             label += f" (k\u00a0=\u00a0{format_count(len(used) if pool.k is None else pool.k)})"
-        cells = self.write.pool(shown, used)
-        return ForestRow(kind, label, cells, *shown, group=group, drawn=pool.drawn)
-
-    def prediction(self, pool: Pool, group: int | None) -> list[ForestRow]:
-        """Return the row of a prediction interval, or why there is none."""
-        show = self.forest.scale.show
-        low, high = show(pool.pi_low), show(pool.pi_high)
-        if low is None or high is None:
-            two = pool.k == 2 and pool.model != "common"
+        cells = self._effect(*shown) | self._sums(used)
+        rows = [ForestRow(kind, label, cells, *shown, group=group, drawn=pool.drawn)]
+        low, high = scale.show(pool.pi_low), scale.show(pool.pi_high)
+        if predict and self.forest.predictions and low is not None and high is not None:
+            words = f"{format_percent(scale.level)} prediction interval (a new trial)"
+            cells = self._effect(None, low, high)
+            rows.append(ForestRow("prediction", words, cells, None, low, high, group=group))
+        elif predict and self.forest.predictions and pool.k == 2 and pool.model != "common":
             words = "Two trials: no prediction interval"
             if not pool.drawn:
                 words += ", and the interval of the mean is too wide to draw"
-            return [ForestRow("note", words, group=group)] if two else []
-        words = f"{format_percent(self.forest.scale.level)} prediction interval (a new trial)"
-        cells = self.write.effect(None, low, high)
-        return [ForestRow("prediction", words, cells, None, low, high, group=group)]
+            rows.append(ForestRow("note", words, group=group))
+        texts = [heterogeneity_words(pool, cochrane)]
+        if cochrane and pool.p_value is not None:
+            words = format_p(pool.p_value).replace("p ", "P ")
+            texts.append(f"Test for overall effect: {words}")
+        return rows + [ForestRow("heterogeneity", text, group=group) for text in texts if text]
 
-    def heterogeneity(self, pool: Pool, group: int | None) -> list[ForestRow]:
-        """Return how much the trials differ."""
-        text = heterogeneity_words(pool, self.style.cochrane_words)
-        rows = [ForestRow("heterogeneity", text, group=group)] if text else []
-        if self.style.cochrane_words and pool.p_value is not None:
-            words = f"Test for overall effect: {format_p(pool.p_value).replace('p ', 'P ')}"
-            rows.append(ForestRow("heterogeneity", words, group=group))
-        return rows
+    # --- cells ------------------------------------------------------------------------------------
 
-    def marker(self, note: str) -> str:
-        """Return the footnote letter of a note."""
-        count = len(self.letters)
-        return self.letters.setdefault(note, chr(ord("a") + count % 26) * (1 + count // 26))
+    def _effect(self, estimate: float | None, low: float | None, high: float | None) -> Cells:
+        """Return the cell of an estimate and its interval."""
 
+        def number(value: float | None) -> str:
+            return self.forest.scale.write(value, self.digits)
 
-# --- what columns hold ----------------------------------------------------------------------------
+        if estimate is None and low is None and high is None:
+            return {"effect": ("not estimable",)}
+        middle = number(estimate) if estimate is not None else ""
+        if low is None and high is None:
+            return {"effect": (middle, "", "")}
+        before, between, after = self.style.effect
+        return {"effect": (middle, f"{before}{number(low)}{between}", f"{number(high)}{after}")}
 
+    def _cells(self, trial: Trial, shown: Ends, weight: float | None) -> Cells:
+        """Return the cells of a trial."""
+        cells = self._effect(*shown)
+        cells["weight"] = (MISSING if weight is None else format_percent(weight, 1),)
+        vary = [arm_words(trial.arms[side]) for side in (0, 1) if len(self.names[side]) > 1]
+        if vary:
+            cells["comparison"] = (" v ".join(vary),)
+        for arm, n, events in zip(ARMS, trial.n, trial.events, strict=True):
+            if not self.has_events:
+                cells[arm] = (format_count(n),)
+            elif n is None and events is None:
+                cells[arm] = (MISSING, "")
+            else:
+                cells[arm] = (format_count(events), f"/{format_count(n)}")
+        return cells | {f"more_{number}": (text,) for number, text in enumerate(trial.more)}
 
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """A column before it has a place."""
+    def _sums(self, used: Sequence[ForestRow]) -> Cells:
+        """Return sums over the rows of a pool; those that would count people twice are left out."""
+        cells: Cells = {}
+        weights = math.fsum(row.weight for row in used if row.weight is not None)
+        if 0 < weights < ALL_WEIGHT:
+            cells["weight"] = (format_percent(weights, 1),)
+        trials = [row.trial for row in used if row.trial is not None]
+        keys = [trial.study for trial in trials if trial.study]
+        if len(set(keys)) < len(keys):
+            return cells
+        for side, arm in enumerate(ARMS):
+            total, unknown = known_sum([trial.n[side] for trial in trials])
+            if total is None:
+                continue
+            text = ("≥\u00a0" if unknown else "") + format_count(total)
+            if not self.has_events:
+                cells[arm] = (text,)
+                continue
+            events, some = known_sum([trial.events[side] for trial in trials])
+            complete = not (events is None or unknown or some)
+            cells[arm] = (format_count(events), f"/{text}") if complete else ("", text)
+        return cells
 
-    name: str
-    header: tuple[str, ...]
-    aligns: tuple[Align, ...]
-    widths: tuple[float, ...]
-    gaps: tuple[float, ...] = ()
-    spanner: str = ""
-    arm: str = ""
-    least: float = 0.0
+    # --- columns ----------------------------------------------------------------------------------
 
-    @property
-    def content(self) -> float:
-        """Width of the pieces with the gaps between them."""
-        return sum(self.widths) + sum(self.gaps)
+    def columns(
+        self, rows: Sequence[ForestRow], weights: bool, labelled: bool
+    ) -> dict[str, list[ForestColumn]]:
+        """Return the columns that hold numbers or lights, by the place that a style gives them."""
+        forest, scale = self.forest, self.forest.scale
 
-    @property
-    def width(self) -> float:
-        """Width of the column."""
-        return max(self.content, widest(self.header, BODY, bold=True), self.least)
+        def column(
+            name: str, header: tuple[str, ...], aligns: str = "r", over: str = "", *gaps: float
+        ) -> ForestColumn:
+            widths = [0.0] * len(aligns)
+            for row in rows:
+                cell = row.cells.get(name, ())
+                if len(cell) == len(aligns):
+                    bold = row.kind in BOLD
+                    widths = [
+                        max(wide, text_width(piece, BODY, bold=bold))
+                        for wide, piece in zip(widths, cell, strict=True)
+                    ]
+            width = max(sum(widths) + sum(gaps), widest(header, BODY, bold=True))
+            if over:  # on two lines at most, unless it is far too long
+                words = widest(over.split(" "), BODY, bold=True)
+                width = max(width, min(words, SPANNER_MOST))
+                while width < SPANNER_MOST and len(wrap(over, width, BODY, bold=True)) > 2:
+                    width += 1.0
+            lines = wrap(over, width, BODY, bold=True, most=2)
+            return ForestColumn(name, header, aligns, tuple(widths), gaps, lines, width)
 
-
-def _pieces(rows: Sequence[ForestRow], name: str, count: int) -> tuple[float, ...]:
-    widths = [0.0] * count
-    for row in rows:
-        cell = row.cells.get(name, ())
-        if len(cell) == count:
-            bold = row.kind in BOLD
-            for index, piece in enumerate(cell):
-                widths[index] = max(widths[index], text_width(piece, BODY, bold=bold))
-    return tuple(widths)
-
-
-def column_specs(reader: Reader, rows: Sequence[ForestRow], weights: bool) -> dict[str, list[Spec]]:
-    """Return the columns that hold numbers, by the place that a style gives them."""
-    forest, scale = reader.forest, reader.forest.scale
-    short = SHORT_LABELS.get(scale.measure, "Effect")
-    framed = "[]" if reader.style.effect[0] == "[" else "()"
-    heading = (short, f"{framed[0]}{scale.interval_words}{framed[1]}")
-    right: Align = "right"
-    effect = Spec("effect", heading, (right,) * 3, _pieces(rows, "effect", 3), (3.0, 3.2))
-    found: dict[str, list[Spec]] = {"arms": [], "more": [], "weight": [], "effect": [effect]}
-    if weights and any(row.weight is not None for row in rows):
-        found["weight"].append(
-            Spec("weight", ("Weight",), (right,), _pieces(rows, "weight", 1))
-        )  # fmt: skip
-    for number, name in enumerate(forest.more):
-        key = f"more_{number}"
-        numeric = all(_numeric(trial.more[number]) for trial in forest.trials if trial.more)
-        header = wrap(look.clean(name), SPANNER_MOST, BODY, bold=True, most=2)
-        found["more"].append(
-            Spec(key, header, (right if numeric else "left",), _pieces(rows, key, 1))
-        )
-    for side, arm in enumerate(ARMS):
-        counts = [row.cells[arm] for row in rows if arm in row.cells]
-        if not any(piece[0] not in ("", MISSING) for piece in counts):
-            continue
-        words = {arm_words(t.arms[side]) for t in forest.trials if t.arms[side]}
-        name = words.pop() if len(words) == 1 else arm
-        name = name[:1].upper() + name[1:]
-        if reader.write.has_means:
-            key = f"mean_{arm}"
-            widths = _pieces(rows, key, 2)
-            found["arms"].append(
-                Spec(key, ("mean (SD)",), (right, right), widths, (2.5,), name, arm)
-            )
-        if reader.write.has_events:
-            widths = _pieces(rows, arm, 2)
-            spec = Spec(arm, ("events/n",), (right, "left"), widths, (0.0,), name, arm)
-        else:
-            spec = Spec(arm, ("n",), (right,), _pieces(rows, arm, 1), (), name, arm)
-        found["arms"].append(spec)
-    found["arms"] = [_widened(spec, found["arms"]) for spec in found["arms"]]
-    return found
+        framed = "[]" if self.style.effect[0] == "[" else "()"
+        short = SHORT_LABELS.get(scale.measure, "Effect")
+        heading = (short, f"{framed[0]}{scale.interval_words}{framed[1]}")
+        found = {"effect": [column("effect", heading, "rrr", "", 3.0, 3.2)]}
+        if not labelled:
+            return found
+        if weights and any(row.weight is not None for row in rows):
+            found["weight"] = [column("weight", ("Weight",))]
+        for number, name in enumerate(forest.more):
+            numeric = all(_numeric(trial.more[number]) for trial in forest.trials if trial.more)
+            header = wrap(look.clean(name), SPANNER_MOST, BODY, bold=True, most=2)
+            made = column(f"more_{number}", header, "r" if numeric else "l")
+            found["more"] = [*found.get("more", ()), made]
+        for side, arm in enumerate(ARMS):
+            counts = [row.cells[arm] for row in rows if arm in row.cells]
+            if any(piece[0] not in ("", MISSING) for piece in counts):
+                name = min(self.names[side]) if len(self.names[side]) == 1 else arm
+                name = name[:1].upper() + name[1:]
+                what = (("events/n",), "rl") if self.has_events else (("n",), "r")
+                found[arm] = [column(arm, *what, name)]
+        if one := len(forest.domains):
+            wide = RISK_ALONE if one == 1 else one * RISK_PITCH
+            over = wrap("Risk of bias", max(wide, RISK_ALONE), BODY, bold=True) if one > 1 else ()
+            found["risk_of_bias"] = [
+                ForestColumn("risk_of_bias", ("Risk of", "bias") if one == 1 else (), "c" * one,
+                             (wide / one,) * one, (), over, wide)
+            ]  # fmt: skip
+        return found
 
 
 def _numeric(text: str) -> bool:
@@ -529,16 +456,6 @@ def _numeric(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _widened(spec: Spec, specs: Sequence[Spec]) -> Spec:
-    """Give the columns under an arm's name enough room for the name on at most two lines."""
-    group = [other for other in specs if other.arm == spec.arm]
-    total = sum(other.width for other in group) + GAP * (len(group) - 1)
-    wanted = max(total, min(widest(spec.spanner.split(" "), BODY, bold=True), SPANNER_MOST))
-    while wanted < SPANNER_MOST and len(wrap(spec.spanner, wanted, BODY, bold=True)) > 2:
-        wanted += 1.0
-    return replace(spec, least=spec.width + (wanted - total) / len(group))
 
 
 # --- the sentences under the plot ---------------------------------------------------------------
@@ -553,32 +470,30 @@ def footnotes(reader: Reader, rows: Sequence[ForestRow], *, labelled: bool) -> l
     """Return the sentences under the plot, in order."""
     forest, scale = reader.forest, reader.forest.scale
     kinds = {row.kind for row in rows}
-    legend = []
-    if any(row.kind == "study" and row.estimate is not None for row in rows):
-        weighted = any(row.weight is not None for row in rows if row.kind == "study")
-        square = f"Square: trial{', area by weight' if weighted else ''}"
-        if not labelled:
-            count = plural(len(forest.trials), "trial")
-            square = f"{count}, sorted, without names; square: estimate"
-        legend.append(f"{forest.meaning or square}; line: {scale.interval_words}.")
-    if any(row.drawn and row.kind in ("overall", "subgroup_pool") for row in rows):
-        dotted = " (dotted line)" if "overall" in kinds else ""
-        pools = [forest.pool, *(group.pool for group in forest.groups)]
-        credible = any(pool is not None and pool.credible for pool in pools)
-        words = scale.interval_words.replace("CI", "credible interval" if credible else "CI")
-        legend.append(f"Diamond: pooled estimate{dotted} with {words}.")
-    if "prediction" in kinds:
-        legend.append(f"Bar: {format_percent(scale.level)} prediction interval.")
-    if any(not row.drawn for row in rows):
-        legend.append("A t interval on one degree of freedom is written, not drawn.")
-    if any(row.cut_low or row.cut_high for row in rows):
-        legend.append("Arrowhead: runs past the axis.")
-    if any(row.excluded for row in rows):
-        legend.append("Grey: set aside, not pooled.")
-    if forest.important is not None:
-        value = scale.write(forest.important, reader.write.digits)
-        legend.append(f"Dashed line: minimal important difference ({value}).")
-    notes = [" ".join(legend), method_words(forest)]
+    studies = [row for row in rows if row.kind == "study"]
+    square = "Square: trial"
+    if any(row.weight is not None for row in studies):
+        square += ", area by weight"
+    if not labelled:
+        square = f"{plural(len(forest.trials), 'trial')}, sorted, without names; square: estimate"
+    dotted = " (dotted line)" if "overall" in kinds else ""
+    pools = [forest.pool, *(group.pool for group in forest.groups)]
+    credible = any(pool is not None and pool.credible for pool in pools)
+    interval = scale.interval_words.replace("CI", "credible interval" if credible else "CI")
+    important = scale.write(forest.important, reader.digits)
+    legend = [
+        (any(row.estimate is not None for row in studies),
+         f"{forest.meaning or square}; line: {scale.interval_words}."),
+        (any(row.drawn and row.kind in ("overall", "subgroup_pool") for row in rows),
+         f"Diamond: pooled estimate{dotted} with {interval}."),
+        ("prediction" in kinds, f"Bar: {format_percent(scale.level)} prediction interval."),
+        (any(not row.drawn for row in rows),
+         "A t interval on one degree of freedom is written, not drawn."),
+        (any(row.cut_low or row.cut_high for row in rows), "Arrowhead: runs past the axis."),
+        (any(row.excluded for row in rows), "Grey: set aside, not pooled."),
+        (forest.important is not None, f"Dashed line: minimal important difference ({important})."),
+    ]  # fmt: skip
+    notes = [" ".join(words for said, words in legend if said), method_words(forest)]
     if forest.domains and labelled:
         letters = risk_letters(len(forest.domains))
         named = "; ".join(
@@ -593,5 +508,4 @@ def footnotes(reader: Reader, rows: Sequence[ForestRow], *, labelled: bool) -> l
         )
         notes.append(f"Risk of bias: {named}. {signs[:1].upper()}{signs[1:]}.")
     notes += [f"{letter}\u00a0\u00a0{text}" for text, letter in reader.letters.items()]
-    notes += [look.clean(note) for note in forest.notes]
-    return [note for note in notes if note]
+    return [note for note in (*notes, *map(look.clean, forest.notes)) if note]

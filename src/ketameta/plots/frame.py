@@ -216,13 +216,12 @@ class Pen:
     def text(
         self, part: str, x: float, y: float, words: str, size: float = look.BODY, *,
         align: Any = "left", bold: bool = False, italic: bool = False, colour: str = look.INK,
-        url: str = "",
     ) -> None:  # fmt: skip
-        """Write a line whose baseline is at ``y``; with ``url`` it is a link in an SVG."""
+        """Write a line whose baseline is at ``y``."""
         letters = look.letters(size * self.scale, bold, italic)
         line = look.line_of_words()(
             x, y, words, fontproperties=letters, transform=self.place, clip_on=False, color=colour,
-            ha=align, gid=part, url=url or None,
+            ha=align, gid=part,
         )  # fmt: skip
         self.ax.add_artist(line)
 

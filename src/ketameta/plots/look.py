@@ -325,7 +325,6 @@ def line_of_words() -> type[Text]:
                 height = renderer.get_canvas_width_height()[1]
                 gc = renderer.new_gc()
                 gc.set_foreground(self.get_color())
-                gc.set_url(self.get_url())
                 renderer.open_group("text", self.get_gid())
                 renderer.draw_text(
                     gc, x, height - y, self.get_text(), self.get_fontproperties(), 0.0, mtext=self

@@ -190,8 +190,6 @@ def _trial(row: Mapping[str, Any], mixed: bool) -> Trial:
         str(row.get("study_id") or ""),
         pair("n"),
         pair("events"),
-        pair("mean"),
-        pair("sd"),
         (str(row.get("intervention") or ""), str(row.get("comparator") or "")),
         note=str(row.get("note") or ""),
         tag=str(row.get("tag") or ("indirect" if mixed and row.get("direct") is False else "")),
