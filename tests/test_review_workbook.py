@@ -335,3 +335,26 @@ def test_percentages_are_entered_as_shown_and_comments_are_reported(template):
     assert report.tables["outcomes"][0]["percent"] == "45"
     assert report.rows[0].details == ("percent: shown as 45% and entered as 45",)
     assert any("1 comment not read (C2)" in note for note in report.notes)
+
+
+def test_a_column_of_another_name_that_holds_nothing_is_no_loss():
+    book, _ = arms_book(arm_row("one"), header=[*ARMS, "old_name"])
+    report = imported(book)
+    assert report.is_whole
+    assert "sheet arms: 'old_name' is not a column of this table, and holds nothing" in report.notes
+
+
+def test_a_chart_and_the_error_of_a_formula_are_told_from_rows():
+    book, sheet = arms_book(arm_row("one"), arm_row("two"))
+    book.create_chartsheet("drawn")
+    sheet["C3"] = "#REF!"
+    report = imported(book)
+    assert [row.verdict for row in report.rows] == ["taken", "refused"]
+    assert "the cell holds the error #REF!" in report.rows[1].details[0]
+
+
+def test_a_row_that_a_merged_area_took_whole_is_counted():
+    book, sheet = arms_book(arm_row("one"), arm_row("two"))
+    sheet.merge_cells("A2:F3")
+    report = imported(book)
+    assert [(row.line, row.verdict) for row in report.rows] == [(2, "refused"), (3, "refused")]

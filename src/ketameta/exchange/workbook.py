@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import posixpath
 import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -190,64 +189,12 @@ KIND = "workbook"
 #: A workbook that unpacks to more bytes, or that holds more rows, is no extraction sheet: it is
 #: refused whole.
 _MOST_BYTES, _MOST_ROWS = 64_000_000, 100_000
-#: What the parts of a workbook say of a sheet, under any prefix.
 _ROW = re.compile(rb"""<(?:\w+:)?row\b[^>]*\sr=["'](\d+)""")
-_HIDDEN_ROW = re.compile(
-    rb"""<(?:\w+:)?row\b(?=[^>]*\shidden=["'](?:1|true)["'])[^>]*\sr=["'](\d+)"""
-)
-_MERGED = re.compile(rb"""<(?:\w+:)?mergeCell\b[^>]*\sref=["']([A-Z]+\d+:[A-Z]+\d+)["']""")
-_TARGET = re.compile(rb"""\sTarget=["']([^"']+)["']""")
-_COMMENT = re.compile(rb"""<(?:\w+:)?comment\b[^>]*\sref=["']([A-Z]+\d+)["']""")
 #: How a workbook writes a control character into a text.
 _WRITTEN_OUT = re.compile(r"_x(00[01][0-9A-Fa-f])_")
 
-#: Cells of a row by their place, 0 for column A; empty ones are left out.
-Cells = Mapping[int, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Sheet:
-    """The filled rows of a sheet by line, its lines that nobody sees, and its merged areas.
-
-    A merged area is its first and last line and its first and last column, counted from 1.
-    """
-
-    title: str
-    lines: Mapping[int, Cells]
-    is_hidden: bool
-    hidden: tuple[int, ...]
-    merged: tuple[tuple[int, int, int, int], ...]
-    comments: tuple[str, ...] = ()
-
-
-class _Percent(float):
-    """A number that its sheet shows as a percentage, as it is shown."""
-
-
-def _value(cell: Any) -> Any:
-    """Return what a cell holds; a number that is shown as a percentage as shown."""
-    is_number = isinstance(cell.value, (int, float)) and not isinstance(cell.value, bool)
-    if is_number and "%" in str(cell.number_format):
-        return _Percent(100 * cell.value)
-    return cell.value
-
-
-def _comments(data: bytes, sheet: str) -> tuple[str, ...]:
-    """Return the cells below the header of a sheet that somebody commented on."""
-    folder, _, name = sheet.rpartition("/")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        parts = set(archive.namelist())
-        links = f"{folder}/_rels/{name}.rels"
-        if links not in parts:
-            return ()
-        targets = _TARGET.findall(archive.read(links))
-        found = []
-        for target in targets:
-            part = posixpath.normpath(posixpath.join(folder, target.decode())).lstrip("/")
-            part = target.decode().lstrip("/") if target.startswith(b"/") else part
-            if b"omment" in target and part in parts:
-                found += [cell.decode() for cell in _COMMENT.findall(archive.read(part))]
-    return tuple(cell for cell in found if cell.strip("ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "1")
+#: The filled cells of a sheet by line and column, both counted from 1.
+Lines = Mapping[int, Mapping[int, Any]]
 
 
 def read_workbook(data: bytes, source: str, schema: Schema) -> ImportReport:
@@ -280,29 +227,30 @@ def read_workbook(data: bytes, source: str, schema: Schema) -> ImportReport:
     names = {table.name: table for table in schema.batch}
     filled = 0
     read_as: dict[str, list[str]] = {}
-    for sheet in sheets:
+    for sheet, lines in sheets:
         key = without_hidden(sheet.title).lower().replace(" ", "_")
         if key in (HELP, WORDS):
             notes.append(f"sheet {quoted(sheet.title)} holds no row of the batch: not read")
             continue
-        if not sheet.lines:
+        if not lines:
             continue
         if key not in names:
             why = f"the sheet is not one of {', '.join(names)}{did_you_mean(key, names)}"
             problems.append(
                 f"sheet {quoted(sheet.title)} is not one of {', '.join(names)}, so its "
-                f"{plural(len(sheet.lines), 'row')} cannot be read{did_you_mean(key, names)}"
+                f"{plural(len(lines), 'row')} cannot be read{did_you_mean(key, names)}"
             )
-            filled += len(sheet.lines)
-            rows += [ImportedRow(n, "", "refused", (why,), (), sheet.title) for n in sheet.lines]
+            filled += len(lines)
+            rows += [ImportedRow(n, "", "refused", (why,), (), sheet.title) for n in lines]
             continue
-        filled += len(sheet.lines) - 1
+        filled += len(lines) - 1
         read_as.setdefault(key, []).append(quoted(sheet.title))
-        found, wrong, cells = _read_sheet(names[key], sheet)
+        found, wrong, cells = _read_sheet(names[key], sheet, lines)
         tables.setdefault(key, []).extend(cells)
         rows += found
-        problems += wrong
-        notes += _unseen(sheet)
+        for line in wrong:
+            (notes if line.endswith("holds nothing") else problems).append(line)
+        notes += _unseen(sheet, lines)
     notes += [f"sheets {' and '.join(alike)} were both read as {key}"
               for key, alike in read_as.items() if len(alike) > 1]  # fmt: skip
     if not read_as:
@@ -349,75 +297,55 @@ def _unreadable(data: bytes, why: str) -> str:
     )
 
 
-def _sheets(data: bytes) -> tuple[list[_Sheet], str]:
+def _sheets(data: bytes) -> tuple[list[tuple[Worksheet, Lines]], str]:
     """Return every sheet, or why the workbook is larger than any extraction sheet."""
-    from openpyxl import load_workbook
+    from openpyxl.reader.excel import ExcelReader
+    from openpyxl.worksheet.worksheet import Worksheet
 
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        size = sum(part.file_size for part in archive.infolist())
     remedy = "nothing of it was read. Split it, or delete what is no row of the batch"
-    if size > _MOST_BYTES:
-        return [], f"the workbook unpacks to {size / 1e6:,.0f} MB; {remedy}"
-    sheets = []
-    count = 0
-    with warnings.catch_warnings():
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, warnings.catch_warnings():
+        size = sum(part.file_size for part in archive.infolist())
+        if size > _MOST_BYTES:
+            return [], f"the workbook unpacks to {size / 1e6:,.0f} MB; {remedy}"
         # Extensions that openpyxl does not know, such as colours, do not concern the values.
         warnings.simplefilter("ignore")
-        book = load_workbook(io.BytesIO(data), read_only=True, data_only=False)
-        try:
-            for sheet in book.worksheets:
-                # What a file says of its own size is not believed: cells beyond it are read too.
-                sheet.reset_dimensions()
-                lines: dict[int, Cells] = {}
-                for line, row in enumerate(sheet.iter_rows(), 1):
-                    cells = {
-                        n: _value(cell) for n, cell in enumerate(row) if _is_filled(cell.value)
-                    }
-                    if not cells:
-                        continue
-                    lines[line] = cells
-                    count += 1
-                    if count > _MOST_ROWS:
-                        return [], f"the workbook holds more than {_MOST_ROWS:,} rows; {remedy}"
-                with sheet._get_source() as part:
-                    text = part.read()
-                order = [int(found) for found in _ROW.findall(text)]
-                if order != sorted(set(order)):
-                    raise ValueError(f"the rows of sheet {quoted(sheet.title)} are out of order")
-                sheets.append(
-                    _Sheet(
-                        sheet.title,
-                        lines,
-                        sheet.sheet_state != "visible",
-                        tuple(int(found) for found in _HIDDEN_ROW.findall(text)),
-                        tuple(_area(found.decode()) for found in _MERGED.findall(text)),
-                        _comments(data, sheet._worksheet_path),
-                    )
-                )
-        finally:
-            book.close()
+        reader = ExcelReader(io.BytesIO(data), data_only=False)
+        reader.read()
+        for item, part in reader.parser.find_sheets():
+            order = [int(found) for found in _ROW.findall(archive.read(part.target))]
+            if order != sorted(set(order)):
+                raise ValueError(f"the rows of sheet {quoted(item.name)} are out of order")
+    sheets = [(s, _lines(s)) for s in reader.wb.worksheets if isinstance(s, Worksheet)]
+    if sum(len(lines) for _, lines in sheets) > _MOST_ROWS:
+        return [], f"the workbook holds more than {_MOST_ROWS:,} rows; {remedy}"
     return sheets, ""
 
 
-def _area(reference: str) -> tuple[int, int, int, int]:
-    """Return first and last line and first and last column of an area such as ``A2:B4``."""
-    from openpyxl.utils import range_boundaries
+def _lines(sheet: Worksheet) -> Lines:
+    """Return the lines of a sheet that hold something, or whose cells a merged area took."""
+    lines: dict[int, dict[int, Any]] = {}
+    for (line, column), cell in sorted(sheet._cells.items()):
+        if cell.value is not None and str(cell.value).strip():
+            lines.setdefault(line, {})[column] = cell
+    for area in sheet.merged_cells.ranges:
+        if area.min_row in lines and area.min_row > min(lines):
+            for line in range(area.min_row, min(area.max_row, area.min_row + _MOST_ROWS) + 1):
+                lines.setdefault(line, {})
+    return dict(sorted(lines.items()))
 
-    left, top, right, bottom = range_boundaries(reference)
-    return top, bottom, left, right
 
-
-def _unseen(sheet: _Sheet) -> Iterator[str]:
-    """Yield what to know about a hidden sheet and hidden rows: they were read."""
-    if sheet.is_hidden:
+def _unseen(sheet: Worksheet, lines: Lines) -> Iterator[str]:
+    """Yield what to know about a hidden sheet, hidden rows and comments."""
+    if sheet.sheet_state != "visible":
         yield f"sheet {quoted(sheet.title)} is hidden; it was read like the others"
-    if sheet.comments:
-        listed = ", ".join(sheet.comments[:10]) + (" ..." if len(sheet.comments) > 10 else "")
+    told = [c.coordinate for c in sheet._cells.values() if c.comment and c.row > min(lines)]
+    if told:
+        listed = ", ".join(told[:10]) + (" ..." if len(told) > 10 else "")
         yield (
-            f"sheet {quoted(sheet.title)}: {plural(len(sheet.comments), 'comment')} not read "
-            f"({listed}); what matters belongs into the note of its row"
+            f"sheet {quoted(sheet.title)}: {plural(len(told), 'comment')} not read ({listed}); "
+            "what matters belongs into the note of its row"
         )
-    hidden = [line for line in sheet.hidden if line in sheet.lines]
+    hidden = [n for n in lines if n in sheet.row_dimensions and sheet.row_dimensions[n].hidden]
     if hidden:
         yield (
             f"sheet {quoted(sheet.title)}: {plural(len(hidden), 'hidden row')} read like the "
@@ -426,77 +354,65 @@ def _unseen(sheet: _Sheet) -> Iterator[str]:
 
 
 def _read_sheet(
-    table: Table, sheet: _Sheet
+    table: Table, sheet: Worksheet, lines: Lines
 ) -> tuple[list[ImportedRow], list[str], list[dict[str, str]]]:
     """Return verdicts, problems and cells of one sheet."""
-    start = min(sheet.lines)
+    start, *below = lines
     known = table.column_names
     problems = []
     names: dict[int, str] = {}
-    for place, cell in sheet.lines[start].items():
-        name = without_hidden(str(cell)).lower().replace(" ", "_")
+    used = {column for line in below for column in lines[line]}
+    for column, cell in lines[start].items():
+        name = without_hidden(str(cell.value)).lower().replace(" ", "_")
         if name in known and name not in names.values():
-            names[place] = name
+            names[column] = name
             continue
         why = "stands twice" if name in known else "is not a column of this table"
         hint = "" if name in known else did_you_mean(name, known)
-        problems.append(
-            f"sheet {table.name}: {quoted(name)} {why}, so its cells are not read{hint}"
-        )
-    unnamed = {place for cells in sheet.lines.values() for place in cells}
-    unnamed -= set(sheet.lines[start])
+        read = f"so its cells are not read{hint}" if column in used else "and holds nothing"
+        problems.append(f"sheet {table.name}: {quoted(name)} {why}, {read}")
+    unnamed = sorted(used - set(lines[start]))
     if unnamed:
-        listed = ", ".join(column_letters(place) for place in sorted(unnamed)[:10])
+        listed = ", ".join(column_letters(column - 1) for column in unnamed[:10])
         listed += " ..." if len(unnamed) > 10 else ""
         problems.append(
             f"sheet {table.name}: cells stand in columns without a name ({listed}), so they are "
             "not read; name the column or empty it"
         )
-    missing = [
-        column.name
-        for column in table.columns
-        if column.required and column.name not in names.values()
-    ]
+    missing = [c.name for c in table.columns if c.required and c.name not in names.values()]
     if not names:
         problems = [f"sheet {table.name}: its first line names no column of the table"]
     elif missing:
         problems.append(f"sheet {table.name}: needed columns are missing: {', '.join(missing)}")
     rows, cells = [], []
-    for line, values in sheet.lines.items():
-        if line == start:
-            continue
-        row, record = _read_row(table, sheet, names, values, line)
+    for line in below:
+        row, record = _read_row(table, sheet, names, lines[line], line)
         rows.append(row)
         if record is not None:
             cells.append(record)
     return rows, problems, cells
 
 
-def _is_filled(value: Any) -> bool:
-    return value is not None and bool(str(value).strip())
-
-
 def _read_row(
-    table: Table, sheet: _Sheet, names: Mapping[int, str], values: Cells, line: int
+    table: Table, sheet: Worksheet, names: Mapping[int, str], cells: Mapping[int, Any], line: int
 ) -> tuple[ImportedRow, dict[str, str] | None]:
     """Return the verdict on one row and its cells, if it is taken."""
     record: dict[str, str] = {}
     changes: list[str] = []
     refusals = list(_swallowed(sheet, names, line))
-    for place, value in values.items():
-        name = names.get(place, "")
+    for column, cell in cells.items():
+        name = names.get(column, "")
         if not name:
             changes.append(
-                f"the cell {quoted(str(value))} stands under no known column "
-                f"({column_letters(place)}); left out"
+                f"the cell {quoted(str(cell.value))} stands under no known column "
+                f"({cell.column_letter}); left out"
             )
             continue
-        text, change, refusal = _cell_text(value)
-        record[name] = text
-        changes.extend(f"{name}: {words}" for words in change)
-        refusals.extend(f"{name}: {words}" for words in refusal)
+        record[name], change, refusal = _cell_text(cell)
+        changes += [f"{name}: {change}"] if change else []
+        refusals += [f"{name}: {refusal}"] if refusal else []
     label = ", ".join(record.get(name, "") for name in table.core if record.get(name))
-    if not record:
+    if not record and not refusals:
         refusals.append("no cell stands under a known column")
     verdict: Verdict = "refused" if refusals else "changed" if changes else "taken"
     became = () if refusals else (row_name(table.name, record),)
@@ -504,47 +420,46 @@ def _read_row(
     return row, None if refusals else record
 
 
-def _swallowed(sheet: _Sheet, names: Mapping[int, str], line: int) -> Iterator[str]:
+def _swallowed(sheet: Worksheet, names: Mapping[int, str], line: int) -> Iterator[str]:
     """Yield which cells of a row a merged area took, apart from its own first cell."""
-    for top, bottom, left, right in sheet.merged:
+    for area in sheet.merged_cells.ranges:
         taken = [
-            names[column - 1]
-            for column in range(left, right + 1)
-            if column - 1 in names and top <= line <= bottom and (line, column) != (top, left)
+            names[column]
+            for column in range(area.min_col, area.max_col + 1)
+            if column in names
+            and area.min_row <= line <= area.max_row
+            and (line, column) != (area.min_row, area.min_col)
         ]
         if taken:
-            area = f"{column_letters(left - 1)}{top}:{column_letters(right - 1)}{bottom}"
             yield (
-                f"the merged cells {area} hide {', '.join(taken)}; unmerge them and type the value "
-                "into each row"
+                f"the merged cells {area.coord} hide {', '.join(taken)}; unmerge them and type the "
+                "value into each row"
             )
 
 
-def _cell_text(value: Any) -> tuple[str, Iterator[str] | list[str], list[str]]:
+def _cell_text(cell: Any) -> tuple[str, str, str]:
     """Return a cell as text, what was changed about it, and why it is refused."""
+    value = cell.value
     if isinstance(value, bool):
-        return str(value).lower(), [f"the truth value {value} became a word"], []
+        return str(value).lower(), f"the truth value {value} became a word", ""
     if isinstance(value, (datetime, date, time)):
         text = value.isoformat(sep=" ") if isinstance(value, datetime) else value.isoformat()
-        why = f"the cell holds the date {text}; type what the source prints, as text"
-        return text, [], [why]
+        return text, "", f"the cell holds the date {text}; type what the source prints, as text"
     if isinstance(value, timedelta):
         why = f"the cell holds the duration {value}; type what the source prints, as text"
-        return str(value), [], [why]
-    if isinstance(value, int):
-        return str(value), [], []
-    if isinstance(value, _Percent):
-        text = f"{value:.12g}"
-        return text, [f"shown as {text}% and entered as {text}"], []
-    if isinstance(value, float):
-        return f"{value:.15g}", [], []
+        return str(value), "", why
+    if isinstance(value, (int, float)) and "%" in str(cell.number_format):
+        text = f"{100 * value:.12g}"
+        return text, f"shown as {text}% and entered as {text}", ""
+    if isinstance(value, (int, float)):
+        return str(value) if isinstance(value, int) else f"{value:.15g}", "", ""
     if not isinstance(value, str):
         # A formula over several cells comes as an object of its own.
-        return "", [], ["the cell holds an array formula; type the value as printed"]
+        return "", "", "the cell holds an array formula; type the value as printed"
     text = _WRITTEN_OUT.sub(lambda found: chr(int(found[1], 16)), value)
+    if cell.data_type == "e":
+        return text, "", f"the cell holds the error {text}; type the value as printed"
     if text.startswith("=") and len(text) > 1 and text not in {"=="}:
-        return text, [], [f"the cell holds the formula {quoted(text)}; type the value as printed"]
+        return text, "", f"the cell holds the formula {quoted(text)}; type the value as printed"
     clean = " ".join(without_hidden(text).split())
-    if clean != value:
-        return clean, ["spaces or invisible characters removed"], []
-    return text, [], []
+    return clean, "" if clean == value else "spaces or invisible characters removed", ""
