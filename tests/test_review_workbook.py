@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 from openpyxl import Workbook, load_workbook
+from openpyxl.chart import BarChart, Reference
 from openpyxl.comments import Comment
 from openpyxl.worksheet.formula import ArrayFormula
 
@@ -346,7 +347,9 @@ def test_a_column_of_another_name_that_holds_nothing_is_no_loss():
 
 def test_a_chart_and_the_error_of_a_formula_are_told_from_rows():
     book, sheet = arms_book(arm_row("one"), arm_row("two"))
-    book.create_chartsheet("drawn")
+    chart = BarChart()
+    chart.add_data(Reference(sheet, min_col=2, min_row=1, max_row=3))
+    book.create_chartsheet("drawn").add_chart(chart)
     sheet["C3"] = "#REF!"
     report = imported(book)
     assert [row.verdict for row in report.rows] == ["taken", "refused"]
