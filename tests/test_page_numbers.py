@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -362,6 +363,7 @@ SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
     "methods": of_route,
     "search": of_key("search", "flow"),
     "corrections": of_correction,
+    "repeat_reading": lambda _: [astuple(committed_context()["repeat_reading"])],
     "registry": of_registry,
     "exclusions": of_exclusion,
     "limitations": of_key("search", "counts"),

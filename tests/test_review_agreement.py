@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,13 @@ from ketameta.evidence import (
     KEEP,
     LEAVE_OUT,
     SECOND,
+    CellPair,
+    Row,
+    agreement,
+    cohens_kappa,
+    intraclass_correlation,
     key_text,
+    limits_of_agreement,
     load_tables,
     read_rows,
     reconcile,
@@ -29,15 +36,8 @@ from ketameta.evidence import (
 from ketameta.evidence.checks import run_checks
 from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.review import (
-    agreement_document,
-    as_text,
-    cohens_kappa,
-    intraclass_correlation,
-    limits_of_agreement,
-    weighted_kappa,
-)
-from ketameta.review.agreement import agreement
+from ketameta.report.tables import repeat_reading
+from ketameta.review import agreement_document, as_text
 from tolerances import DIRECT, PUBLISHED_TWO_DIGITS
 
 # Shrout and Fleiss (1979), Psychol. Bull. 86(2), 420-428, table 2: six targets, four judges.
@@ -53,11 +53,10 @@ MINI = [512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 25
 # --- statistics -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("form", "printed"), [("1,1", 0.17), ("2,1", 0.29), ("3,1", 0.71)])
-def test_the_intraclass_correlations_of_shrout_and_fleiss(form, printed):
+def test_the_intraclass_correlation_of_shrout_and_fleiss():
     # Table 4 of the paper.
-    value = intraclass_correlation(SHROUT_FLEISS, form)
-    assert value == pytest.approx(printed, abs=PUBLISHED_TWO_DIGITS)
+    value = intraclass_correlation(SHROUT_FLEISS)
+    assert value == pytest.approx(0.29, abs=PUBLISHED_TWO_DIGITS)
 
 
 def test_the_intraclass_correlation_is_its_formula():
@@ -93,26 +92,26 @@ def test_weighted_kappa_forgives_neighbours():
     first = ["low", "low", "some_concerns", "high", "high", "low"]
     near = ["low", "some_concerns", "some_concerns", "high", "some_concerns", "low"]
     far = ["low", "high", "some_concerns", "high", "low", "low"]
-    assert weighted_kappa(first, near, order) > weighted_kappa(first, far, order)
-    assert weighted_kappa(first, near, order) > cohens_kappa(first, near)
+    assert cohens_kappa(first, near, order) > cohens_kappa(first, far, order)
+    assert cohens_kappa(first, near, order) > cohens_kappa(first, near)
     # Direct: disagreement |i - j| observed over expected.
     i, j = (np.array([["low", "some_concerns", "high"].index(w) for w in s]) for s in (first, near))
     observed = np.abs(i - j).mean()
     expected = np.abs(i[:, None] - j).mean()
-    assert weighted_kappa(first, near, order) == pytest.approx(1 - observed / expected, rel=DIRECT)
+    assert cohens_kappa(first, near, order) == pytest.approx(1 - observed / expected, rel=DIRECT)
 
 
 def test_words_of_one_place_count_as_equal():
     order = (("low",), ("some_concerns", "unclear"), ("high",))
     first = ["low", "unclear", "high"]
-    assert weighted_kappa(first, ["low", "some_concerns", "high"], order) == pytest.approx(1)
-    assert weighted_kappa([*first, "not_assessed"], [*first, "low"], order) == pytest.approx(1)
+    assert cohens_kappa(first, ["low", "some_concerns", "high"], order) == pytest.approx(1)
+    assert cohens_kappa([*first, "not_assessed"], [*first, "low"], order) == pytest.approx(1)
 
 
 def test_what_is_not_defined_is_not_a_number_at_all():
     assert cohens_kappa(["a", "a"], ["a", "a"]) is None
     assert cohens_kappa([], []) is None
-    assert weighted_kappa(["low"], ["low"], (("low",), ("high",))) is None
+    assert cohens_kappa(["low"], ["low"], (("low",), ("high",))) is None
     assert intraclass_correlation([[1.0, 2.0]]) is None
     assert intraclass_correlation([[3.0, 3.0], [3.0, 3.0]]) is None
     assert limits_of_agreement([1.0], [2.0]) is None
@@ -238,7 +237,7 @@ def test_agreement_is_measured_column_by_column(tmp_path):
     columns = {column.name: column for column in found.columns}
     mean, n = columns["outcomes.mean"], columns["outcomes.n"]
     assert (mean.cells, mean.agreeing) == (4, 3)
-    assert mean.bias == pytest.approx((12.1 - 12.7) / 4)
+    assert mean.limits.bias == pytest.approx((12.1 - 12.7) / 4)
     assert 0.9 < mean.icc < 1
     assert (n.cells, n.agreeing, n.icc) == (4, 3, pytest.approx(1))
     judgement = columns["risk_of_bias.judgement"]
@@ -497,3 +496,89 @@ def test_what_was_checked_in_the_committed_data_was_read_again(project_root):
                 keys |= {key_text(row) for row in rows}
     for table, keys in checked.items():
         assert keys and keys <= read[table]
+
+
+# --- the section of the report --------------------------------------------------------------------
+
+
+def cell(name, first, second, note=""):
+    """Return one cell of a printed difference, as two people typed the row."""
+    rows = [
+        Row("contrasts", "contrasts.csv", 2, {k: str(v) for k, v in row.items()}, dict(row))
+        for row in (first, second)
+    ]
+    rows[1] = replace(rows[1], texts={**rows[1].texts, "note": note})
+    return CellPair("contrasts", TABLES["contrasts"].column(name), *rows)
+
+
+PRINTED = {"estimate": -2.4, "ci_low": -4.1, "ci_high": -0.6}
+AS_BENEFIT = {"estimate": 2.4, "ci_low": 0.6, "ci_high": 4.1}
+
+
+@pytest.mark.parametrize("name", list(PRINTED))
+def test_a_difference_counted_as_benefit_is_the_same_in_other_words(name):
+    pair = cell(name, PRINTED, AS_BENEFIT)
+    assert pair.is_alike and not pair.agrees
+    mirrored = {"ci_low": "ci_high", "ci_high": "ci_low"}.get(name, name)
+    other = {**AS_BENEFIT, mirrored: 0.7}
+    assert not cell(name, PRINTED, other).is_alike
+    assert not cell(name, PRINTED, PRINTED).is_alike
+
+
+def test_a_limit_turned_without_its_estimate_differs():
+    turned = {**AS_BENEFIT, "estimate": -2.4}
+    assert not any(cell(name, PRINTED, turned).is_alike for name in ("ci_low", "ci_high"))
+
+
+@pytest.mark.parametrize(("second", "alike"), [(-2.43, True), (-2, True), (-2.5, False)])
+def test_a_rounded_number_is_the_same_in_other_words(second, alike):
+    pair = cell("estimate", PRINTED, {"estimate": second})
+    assert pair.is_alike is alike
+
+
+def test_what_was_read_in_sight_of_the_first_is_said():
+    note = "partial: read again; not blind: se, estimate; also another page"
+    assert not cell("estimate", PRINTED, PRINTED, note).is_blind
+    assert cell("ci_low", PRINTED, PRINTED, note).is_blind
+
+
+def test_the_repeat_reading_of_the_committed_data_is_counted_from_its_files(project_root):
+    paths = project_paths(project_root)
+    evidence, _ = load_tables(paths)
+    words = ("p_relation", "locator", "note", "extracted_by", "checked_by", "source_url")
+    read = 0
+    for folder in second_folders(paths):
+        for table in ("outcomes", "contrasts"):
+            names = set(TABLES[table].column_names) - {*TABLES[table].core, *words}
+            read += sum(bool(row.get(n)) for row in rows_of(folder / SECOND / f"{table}.csv")
+                        for n in names)  # fmt: skip
+    lines = [
+        line for folder in second_folders(paths) for line in rows_of(folder / SECOND / DECISIONS)
+    ]
+    row = evidence.rows("contrasts")[0]
+    found = repeat_reading(paths, evidence, {f"{row.file}:{row.line}"}, ("Own words.",))
+    assert found is not None and found.sentences[0] == "Own words."
+    kinds = {name: [int(n) for n in counts] for name, *counts, _ in found.kinds.texts}
+    numbers = [counts for name, counts in kinds.items() if name != "whether p is exact"]
+    totals = [sum(column) for column in zip(*numbers, strict=True)]
+    assert totals[0] == read == 700
+    assert totals[1:] == [671, 22, 7] and len(lines) == totals[2] + totals[3]
+    assert "700 numbers were read twice: 671 are the same, 22" in " ".join(found.sentences)
+    assert [row[2] for row in found.differences.texts] == [line["first"] for line in lines]
+    assert [row[5] for row in found.differences.texts] == [line["reason"] for line in lines]
+    filled = {
+        name: sum(
+            row.number(column.name) is not None
+            for row in evidence.rows(name)
+            for column in TABLES[name].columns
+            if column.kind in ("number", "integer") and column.name not in TABLES[name].core
+        )
+        for name in ("outcomes", "contrasts", "moderators")
+    }
+    told = {row[0]: int(row[1].replace(",", "")) for row in found.unread.texts}
+    assert {name: told[name] for name in filled} == filled
+
+
+def test_a_project_without_a_second_reading_says_nothing_of_one(tmp_path):
+    paths = make_project(tmp_path, trials(1))
+    assert repeat_reading(paths, load_tables(paths)[0], ()) is None

@@ -10,6 +10,7 @@ import pytest
 from batches import csv_text, table_path
 from helpers import make_project, trials
 from ketameta.errors import UsageError
+from ketameta.evidence import agreement
 from ketameta.evidence.checks import run_checks
 from ketameta.paths import ProjectPaths
 from ketameta.review import (
@@ -20,7 +21,6 @@ from ketameta.review import (
     preview_batch,
     trace_document,
 )
-from ketameta.review.agreement import agreement
 
 
 def started(tmp_path: Path) -> tuple[ProjectPaths, Path]:

@@ -466,7 +466,7 @@ def agreement(
     Ends with 1 while a difference is undecided.
     """
     from ketameta.errors import check_choice
-    from ketameta.review.agreement import agreement as compare
+    from ketameta.evidence import agreement as compare
     from ketameta.review.agreement import agreement_document
     from ketameta.review.preview import find_batch
 

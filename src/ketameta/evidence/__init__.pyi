@@ -6,6 +6,7 @@ from ketameta.evidence.contrast_effects import effects_of_contrast as effects_of
 from ketameta.evidence.corrections import Applied as Applied
 from ketameta.evidence.corrections import Correction as Correction
 from ketameta.evidence.corrections import load_corrections as load_corrections
+from ketameta.evidence.corrections import reconcile as reconcile
 from ketameta.evidence.corrections import try_corrections as try_corrections
 from ketameta.evidence.derive import EffectTable as EffectTable
 from ketameta.evidence.derive import derive_effects as derive_effects
@@ -39,6 +40,7 @@ from ketameta.evidence.reader import column_letters as column_letters
 from ketameta.evidence.reader import other_kind as other_kind
 from ketameta.evidence.reader import read_csv as read_csv
 from ketameta.evidence.schema import BATCH_TABLES as BATCH_TABLES
+from ketameta.evidence.schema import RECONCILIATION as RECONCILIATION
 from ketameta.evidence.schema import STUDY_ID_PATTERN as STUDY_ID_PATTERN
 from ketameta.evidence.schema import TABLES as TABLES
 from ketameta.evidence.schema import Column as Column
@@ -48,16 +50,17 @@ from ketameta.evidence.schema import schema_of as schema_of
 from ketameta.evidence.second_extraction import EMPTY as EMPTY
 from ketameta.evidence.second_extraction import KEEP as KEEP
 from ketameta.evidence.second_extraction import LEAVE_OUT as LEAVE_OUT
-from ketameta.evidence.second_extraction import RECONCILIATION as RECONCILIATION
 from ketameta.evidence.second_extraction import WHOLE_ROW as WHOLE_ROW
 from ketameta.evidence.second_extraction import CellPair as CellPair
 from ketameta.evidence.second_extraction import Comparison as Comparison
-from ketameta.evidence.second_extraction import Decision as Decision
+from ketameta.evidence.second_extraction import agreement as agreement
+from ketameta.evidence.second_extraction import cohens_kappa as cohens_kappa
 from ketameta.evidence.second_extraction import compare_batch as compare_batch
+from ketameta.evidence.second_extraction import intraclass_correlation as intraclass_correlation
 from ketameta.evidence.second_extraction import key_text as key_text
+from ketameta.evidence.second_extraction import limits_of_agreement as limits_of_agreement
 from ketameta.evidence.second_extraction import open_rows as open_rows
 from ketameta.evidence.second_extraction import read_decisions as read_decisions
-from ketameta.evidence.second_extraction import reconcile as reconcile
 from ketameta.evidence.second_extraction import second_folders as second_folders
 from ketameta.evidence.tables import DECISIONS as DECISIONS
 from ketameta.evidence.tables import SECOND as SECOND

@@ -1,4 +1,4 @@
-"""Declared corrections of printed errors: read, applied, and refused once they are not needed.
+"""What changes the tables after reading: what two extractors agreed on, and declared corrections.
 
 The tables keep what a source prints. What is known to be wrong in print stands in
 ``data/corrections.toml``, one ``[[correction]]`` each, with the reason and with the wrong value it
@@ -8,16 +8,30 @@ expects; when that value is no longer there, the correction has expired and says
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ketameta.errors import did_you_mean
+from ketameta.evidence.cells import read_cell
 from ketameta.evidence.findings import Finding, file_finding, sort_findings
 from ketameta.evidence.project import read_project
 from ketameta.evidence.schema import TABLES, Schema, schema_of
-from ketameta.evidence.tables import Evidence, Row
+from ketameta.evidence.second_extraction import (
+    EMPTY,
+    KEEP,
+    LEAVE_OUT,
+    WHOLE_ROW,
+    Comparison,
+    compare_batch,
+    is_named,
+    open_rows,
+    place_of,
+    read_decisions,
+    second_folders,
+)
+from ketameta.evidence.tables import DECISIONS, SECOND, Evidence, Row
 from ketameta.evidence.textfiles import read_toml
 from ketameta.paths import ProjectPaths
 
@@ -165,7 +179,10 @@ def try_corrections(
             del rows[index]
             after = ""
         elif correction.action == "override":
-            rows[index] = _overridden(row, correction.column, correction.value)
+            value = correction.value
+            text = value if isinstance(value, str) else f"{value:.12g}"
+            number = value if isinstance(value, float) else None
+            rows[index] = _with_cell(row, correction.column, text, number)
             after = rows[index][correction.column]
         else:
             rows[index] = replace(row, flags=(*row.flags, correction.id))
@@ -208,14 +225,14 @@ def _equal(row: Row, column: str, value: Value) -> bool:
     return math.isclose(number, value, rel_tol=1e-9, abs_tol=1e-12)
 
 
-def _overridden(row: Row, column: str, value: Value) -> Row:
+def _with_cell(row: Row, column: str, text: str, number: float | None) -> Row:
     """Return the row with another value in one cell."""
-    texts = {name: text for name, text in row.texts.items() if name != column}
-    numbers = {name: number for name, number in row.numbers.items() if name != column}
-    if value != "":
-        texts[column] = value if isinstance(value, str) else f"{value:.12g}"
-        if isinstance(value, float):
-            numbers[column] = value
+    texts = {name: cell for name, cell in row.texts.items() if name != column}
+    numbers = {name: value for name, value in row.numbers.items() if name != column}
+    if text:
+        texts[column] = text
+    if number is not None:
+        numbers[column] = number
     return replace(row, texts=texts, numbers=numbers)
 
 
@@ -316,4 +333,187 @@ def _correction(entry: Mapping[str, Any], line: int) -> Correction:
         source=entry["source"],
         date=entry["date"],
         line=line,
+    )
+
+
+def reconcile(
+    paths: ProjectPaths, evidence: Evidence, also: Sequence[Path] = ()
+) -> tuple[Evidence, tuple[Finding, ...]]:
+    """Return the evidence with every agreed value, and an error for every open difference.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    evidence : Evidence
+        As read, before corrections: both extractors type what is printed, and a correction of a
+        printed error comes after what they agree on.
+    also : sequence of Path
+        Batches outside the project that were read beside it.
+
+    Returns
+    -------
+    evidence : Evidence
+    findings : tuple of Finding
+        ``unreconciled`` for a difference without a decision, ``reconciliation`` for a decision
+        that no longer fits the tables or cannot be used.
+    """
+    folders = second_folders(paths, also)
+    if not folders:
+        return evidence, ()
+    tables = {name: list(rows) for name, rows in evidence.tables.items()}
+    findings: list[Finding] = []
+    for folder in folders:
+        comparison = compare_batch(paths, folder, evidence)
+        decisions, problems = read_decisions(paths, folder)
+        findings.extend((*comparison.findings, *problems))
+        file = paths.relative(folder / SECOND / DECISIONS)
+        findings.extend(_apply(comparison, decisions, file, tables, evidence.schema))
+    return (
+        replace(evidence, tables={name: tuple(rows) for name, rows in tables.items()}),
+        sort_findings(findings),
+    )
+
+
+def _apply(
+    comparison: Comparison,
+    decisions: Sequence[Row],
+    file: str,
+    tables: dict[str, list[Row]],
+    schema: Schema,
+) -> Iterator[Finding]:
+    """Apply the decisions on one batch to the tables; yield what is open or does not fit."""
+    made = {place_of(decision): decision for decision in decisions}
+    wanted = {place_of(line): line for line in open_rows(comparison)}
+    rows = {(row.table, comparison.name_of(row)): row for row in comparison.only_second}
+    for place, line in wanted.items():
+        decision = made.get(place)
+        if decision is None or not decision["agreed"]:
+            yield _unreconciled(comparison, line, decision, file, tables)
+        elif (decision["first"], decision["second"]) != (line["first"], line["second"]):
+            yield _misfit(
+                decision, file, "the values have changed since the decision", "decide again"
+            )
+        else:
+            yield from _settle(decision, file, tables, rows, schema)
+            yield from _doubts(decision, file)
+    if comparison.copied:
+        yield file_finding(
+            "same_extractor",
+            comparison.batch + f"/{SECOND}",
+            "every row is one of the first extraction in every cell: a copy agrees with itself",
+            "delete the folder and type it anew from the source (ketameta new --second)",
+        )
+    same = [
+        line
+        for line in wanted.values()
+        if line["first_by"] and line["first_by"] == line["second_by"]
+    ]
+    if same:
+        yield file_finding(
+            "same_extractor",
+            file,
+            f"both extractions are by {same[0]['first_by']}, so they are not independent",
+            "write in extracted_by who typed each of the two",
+            severity="warning",
+        )
+    for place, decision in made.items():
+        if place not in wanted:
+            yield _misfit(
+                decision,
+                file,
+                "the two extractions do not differ here (any more)",
+                "delete the line, or run ketameta agreement again",
+            )
+
+
+def _unreconciled(
+    comparison: Comparison,
+    line: Mapping[str, str],
+    decision: Row | None,
+    file: str,
+    tables: Mapping[str, Sequence[Row]],
+) -> Finding:
+    """Return the error of a difference that nobody has decided."""
+    first, second = line["first"] or EMPTY, line["second"] or EMPTY
+    place, number = file, decision.line if decision is not None else 0
+    prefix = f"{comparison.batch}/"
+    for row in tables.get(line["table"], ()):
+        if decision is None and row.file.startswith(prefix) and is_named(row, line["row"]):
+            place, number = row.file, row.line
+    return Finding(
+        "error",
+        "unreconciled",
+        place,
+        number,
+        line["column"],
+        f"{first} v {second}",
+        f"the two extractions differ ({line['first_locator'] or 'no locator'} v "
+        f"{line['second_locator'] or 'no locator'})",
+        f"run ketameta agreement and fill 'agreed' in {file}",
+        f"{line['table']}: {line['row']}",
+    )
+
+
+def _settle(
+    decision: Row,
+    file: str,
+    tables: dict[str, list[Row]],
+    second: Mapping[tuple[str, str], Row],
+    schema: Schema,
+) -> Iterator[Finding]:
+    """Put an agreed value into the tables; yield why it cannot be used."""
+    table, key, name = place_of(decision)
+    agreed = decision["agreed"]
+    rows = tables.setdefault(table, [])
+    place = next((index for index, row in enumerate(rows) if is_named(row, key)), None)
+    if name == WHOLE_ROW:
+        if agreed.lower() not in (KEEP, LEAVE_OUT):
+            yield _misfit(decision, file, "a row is kept or left out", f"{KEEP} or {LEAVE_OUT}")
+        elif agreed.lower() == KEEP and place is None:
+            rows.append(second[table, key])
+        elif agreed.lower() == LEAVE_OUT and place is not None:
+            del rows[place]
+        return
+    if place is None:
+        return
+    text = "" if agreed == EMPTY else agreed
+    column = schema[table].column(name)
+    clean, number, problems = read_cell(column, text)
+    for problem in problems:
+        if problem.severity == "error":
+            yield _misfit(decision, file, problem.why, problem.remedy)
+            return
+    rows[place] = _with_cell(rows[place], name, clean, number)
+
+
+def _doubts(decision: Row, file: str) -> Iterator[Finding]:
+    """Yield what a reader would ask about a decision that can be used."""
+    agreed = "" if decision["agreed"] == EMPTY else decision["agreed"]
+    is_row = decision["column"] == WHOLE_ROW
+    if is_row or agreed in (decision["first"], decision["second"]) or decision["reason"]:
+        return
+    table, key, column = place_of(decision)
+    yield file_finding(
+        "third_value",
+        file,
+        f"neither extractor typed this, and no reason stands beside it ({table}: {key}, {column})",
+        "say in reason what settled it",
+        severity="warning",
+        line=decision.line,
+        column="agreed",
+        value=decision["agreed"],
+    )
+
+
+def _misfit(decision: Row, file: str, why: str, remedy: str) -> Finding:
+    """Return the error of a decision that does not fit."""
+    table, key, column = place_of(decision)
+    return file_finding(
+        "reconciliation",
+        file,
+        f"{why} ({table}: {key}, {column})",
+        remedy,
+        line=decision.line,
+        column="agreed",
+        value=decision["agreed"],
     )

@@ -375,6 +375,33 @@ def screening_table() -> Table:
     )  # fmt: skip
 
 
+#: Differences between two extractions of a batch, and what was agreed on.
+RECONCILIATION = Table(
+    "reconciliation",
+    "difference between two extractions",
+    ("table", "row", "column"),
+    (
+        Column("table", "text", "Table of the difference.", required=True),
+        Column("row", "text", "Key of the row, its parts joined by ' / '.", required=True),
+        Column("column", "text", "The cell, or '(row)' for a row only one extractor has.", True),
+        Column("first", "text", "Value of the first extraction; empty where the cell is empty."),
+        Column("first_locator", "text", "Where the first extractor found it."),
+        Column("first_by", "text", "Initials of the first extractor."),
+        Column("second", "text", "Value of the second extraction."),
+        Column("second_locator", "text", "Where the second extractor found it."),
+        Column("second_by", "text", "Initials of the second extractor."),
+        Column(
+            "agreed",
+            "text",
+            "The agreed value; '(empty)' for an empty cell, 'keep' or 'leave out' for a row.",
+        ),
+        Column("decided_by", "text", "Initials of who decided."),
+        Column("reason", "text", "What settled it."),
+    ),
+    in_batch=False,
+)
+
+
 def harm_fact_table() -> Table:
     """Return the table of what is known of harm without a comparison: facts, not effects."""
     return Table(

@@ -1,19 +1,24 @@
-"""Two independent extractions of the same trials, side by side, and what was agreed on.
+"""Two independent extractions of the same trials, side by side: differences and agreement.
 
 The first extraction is the batch; the second stands in its folder ``second``, with the decisions
-in ``reconciliation.csv``. Computes no statistic.
+in ``reconciliation.csv``.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from ketameta.evidence.cells import read_cell
-from ketameta.evidence.findings import Finding, file_finding, sort_findings
-from ketameta.evidence.schema import TABLES, Column, Schema, Table
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ketameta.errors import UsageError
+from ketameta.evidence.findings import Finding, sort_findings
+from ketameta.evidence.schema import RECONCILIATION, TABLES, Column, Schema, Table
 from ketameta.evidence.tables import (
     DECISIONS,
     SECOND,
@@ -21,16 +26,20 @@ from ketameta.evidence.tables import (
     Row,
     batch_folders,
     is_link,
+    load_tables,
     read_rows,
     stated,
 )
-from ketameta.formatting import unguarded
-from ketameta.paths import ProjectPaths
+from ketameta.formatting import csv_text, unguarded
+from ketameta.measures import ROB_RANK
+from ketameta.paths import ProjectPaths, write_atomically
 
 #: Stands for the whole row where only one extractor has it.
 WHOLE_ROW = "(row)"
 #: Begins the note of a row of the second extraction that holds only what was read again.
 PARTIAL = "partial:"
+#: Stands in such a note before the columns that were read with the first value in sight.
+NOT_BLIND = "not blind:"
 #: Kinds of columns that are compared; free text is worded differently by any two people.
 _COMPARED = ("number", "integer", "words", "key", "list")
 
@@ -45,17 +54,48 @@ class CellPair:
     second: Row
 
     @property
+    def numbers(self) -> tuple[float | None, float | None]:
+        """The cell as a number, in both rows."""
+        return self.first.number(self.column.name), self.second.number(self.column.name)
+
+    @property
     def agrees(self) -> bool:
         """Whether both typed the same: numbers as numbers, words without regard to case."""
-        return same_cell(self.column.name, self.first, self.second)
+        if None not in self.numbers:
+            return self.numbers[0] == self.numbers[1]
+        return self.first[self.column.name].lower() == self.second[self.column.name].lower()
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the second was read without sight of the first, by the note of its row."""
+        named = self.second["note"].partition(NOT_BLIND)[2].partition(";")[0]
+        return self.column.name not in {name.strip() for name in named.split(",")}
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether the two differ in how they are written alone.
+
+        One is the other rounded, or the effect is printed with benefit above 0 rather than below:
+        with the sign of a difference its limits change places.
+        """
+        name, (one, two) = self.column.name, self.numbers
+        if one is None or two is None or one == two:
+            return False
+        if _rounded(two, self.first[name]) == one or _rounded(one, self.second[name]) == two:
+            return True
+        ours, theirs = self.first.number("estimate"), self.second.number("estimate")
+        turned = self.second.number(_TURNED.get(name, ""))
+        is_turned = None not in (ours, theirs, turned) and ours == -(theirs or 0)
+        return is_turned and one == -(turned or 0)
 
 
-def same_cell(column: str, first: Row, second: Row) -> bool:
-    """Return whether a cell is the same in two rows."""
-    one, two = first.number(column), second.number(column)
-    if one is not None and two is not None:
-        return one == two
-    return first[column].lower() == second[column].lower()
+#: What a cell becomes when the sign of the difference is turned.
+_TURNED = {"estimate": "estimate", "ci_low": "ci_high", "ci_high": "ci_low"}
+
+
+def _rounded(number: float, text: str) -> float:
+    """Return a number rounded to the decimals of a printed one."""
+    return round(number, len(text.partition(".")[2]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +170,6 @@ def key_text(row: Row, *, whole: bool = False) -> str:
     return " / ".join(parts)
 
 
-def _several(*sides: Sequence[Row]) -> set[str]:
-    """Return the results that one side or the other analyses more than once."""
-    counts = [Counter(map(key_text, rows)) for rows in sides]
-    return {key for found in counts for key, n in found.items() if n > 1}
-
-
 def is_partial(row: Row) -> bool:
     """Return whether a row of the second extraction holds only the cells that were read again."""
     return row["note"].lower().startswith(PARTIAL)
@@ -160,52 +194,45 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
     """
     name = paths.relative(folder)
     second, findings = _read_second(paths, folder, first.schema)
-    studies = {row["study_id"] for rows in second.values() for row in rows}
+    again = [row for rows in second.values() for row in rows]
+    studies = {row["study_id"] for row in again}
+    in_part = {row["study_id"] for row in again if is_partial(row)}
     texts = {_all_cells(row) for rows in first.tables.values() for row in rows}
-    typed = [_all_cells(row) for rows in second.values() for row in rows]
-    in_part = {row["study_id"] for rows in second.values() for row in rows if is_partial(row)}
     cells: list[CellPair] = []
     only_first: list[Row] = []
     only_second: list[Row] = []
-    unread: list[Row] = []
     several: set[str] = set()
     matched = unread_cells = 0
     for table in first.schema.batch:
         if table.name not in second:
             continue
-        own = [
-            row
-            for row in first.rows(table.name)
-            if row.file == f"{name}/{table.name}.csv" and row["study_id"] in studies
-        ]
-        several |= _several(own, second[table.name])
+        file = f"{name}/{table.name}.csv"
+        own = [r for r in first.rows(table.name) if r.file == file and r["study_id"] in studies]
+        for rows in (own, second[table.name]):
+            several |= {key for key, n in Counter(map(key_text, rows)).items() if n > 1}
         mine, other = (
             {key_text(row, whole=key_text(row) in several): row for row in rows}
             for rows in (own, second[table.name])
         )
-        matched += sum(key in other for key in mine)
-        for key, row in mine.items():
-            if key not in other:
-                (unread if row["study_id"] in in_part else only_first).append(row)
-        only_second.extend(row for key, row in other.items() if key not in mine)
-        for key, row in mine.items():
-            if key not in other:
-                continue
-            pairs = list(_cells_of(table, row, other[key]))
+        only_first += [row for key, row in mine.items() if key not in other]
+        only_second += [row for key, row in other.items() if key not in mine]
+        for key in (key for key in mine if key in other):
+            matched += 1
+            pairs = list(_cells_of(table, mine[key], other[key]))
             read = [p for p in pairs if p.second[p.column.name] or not is_partial(p.second)]
             unread_cells += len(pairs) - len(read)
-            cells.extend(read)
+            cells += read
     return Comparison(
         name,
         tuple(cells),
-        tuple(only_first),
+        tuple(row for row in only_first if row["study_id"] not in in_part),
         tuple(only_second),
         matched,
         sort_findings(findings),
-        tuple(unread),
+        tuple(row for row in only_first if row["study_id"] in in_part),
         unread_cells,
         frozenset(several),
-        len(typed) >= FEWEST_COPIED and all(cells in texts for cells in typed),
+        len(again) >= FEWEST_COPIED and all(_all_cells(row) in texts for row in again),
     )
 
 
@@ -242,7 +269,7 @@ def _same_numbers(first: Row, second: Row) -> bool:
 
 def decided(
     paths: ProjectPaths, study: str = "", folder: Path | None = None
-) -> Iterator[tuple[str, Decision]]:
+) -> Iterator[tuple[str, Row]]:
     """Yield the decisions on two extractions, of a study or a batch, with the file of each."""
     for batch in second_folders(paths) if folder is None else (folder,):
         decisions, _ = read_decisions(paths, batch)
@@ -275,7 +302,8 @@ def _cells_of(table: Table, first: Row, second: Row) -> Iterator[CellPair]:
             yield CellPair(table.name, column, first, second)
 
 
-def _is_named(row: Row, key: str) -> bool:
+def is_named(row: Row, key: str) -> bool:
+    """Return whether a key of the reconciliation table is that of a row."""
     return key in (key_text(row), key_text(row, whole=True))
 
 
@@ -310,246 +338,259 @@ def _line(
 #: What a decision writes for a cell that stays empty, and for a row that only one extractor has.
 EMPTY, KEEP, LEAVE_OUT = "(empty)", "keep", "leave out"
 
-RECONCILIATION = Table(
-    "reconciliation",
-    "difference between two extractions",
-    ("table", "row", "column"),
-    (
-        Column("table", "text", "Table of the difference.", required=True),
-        Column("row", "text", "Key of the row, its parts joined by ' / '.", required=True),
-        Column("column", "text", "The cell, or '(row)' for a row only one extractor has.", True),
-        Column("first", "text", "Value of the first extraction; empty where the cell is empty."),
-        Column("first_locator", "text", "Where the first extractor found it."),
-        Column("first_by", "text", "Initials of the first extractor."),
-        Column("second", "text", "Value of the second extraction."),
-        Column("second_locator", "text", "Where the second extractor found it."),
-        Column("second_by", "text", "Initials of the second extractor."),
-        Column(
-            "agreed",
-            "text",
-            "The agreed value; '(empty)' for an empty cell, 'keep' or 'leave out' for a row.",
-        ),
-        Column("decided_by", "text", "Initials of who decided."),
-        Column("reason", "text", "What settled it."),
-    ),
-    in_batch=False,
-)
+
+def place_of(line: Mapping[str, str] | Row) -> tuple[str, str, str]:
+    """Return table, row and column that a line of the reconciliation table is about."""
+    return line["table"], line["row"], line["column"]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One line of ``reconciliation.csv``."""
-
-    line: int
-    cells: Mapping[str, str] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> str:
-        return self.cells.get(name, "")
-
-    @property
-    def place(self) -> tuple[str, str, str]:
-        """Table, row and column that the decision is about."""
-        return self["table"], self["row"], self["column"]
-
-
-def read_decisions(paths: ProjectPaths, folder: Path) -> tuple[list[Decision], list[Finding]]:
+def read_decisions(paths: ProjectPaths, folder: Path) -> tuple[list[Row], list[Finding]]:
     """Return the decisions on a batch, and what is wrong with their file; none without it."""
     path = folder / SECOND / DECISIONS
     if not path.exists():
         return [], []
     rows, _, findings = read_rows(path, paths.relative(path), RECONCILIATION)
-    decisions = [
-        Decision(row.line, {name: unguarded(cell) for name, cell in row.texts.items()})
-        for row in rows
-    ]
-    return decisions, findings
+    plain = ({name: unguarded(cell) for name, cell in row.texts.items()} for row in rows)
+    return [replace(row, texts=texts) for row, texts in zip(rows, plain, strict=True)], findings
 
 
-def reconcile(
-    paths: ProjectPaths, evidence: Evidence, also: Sequence[Path] = ()
-) -> tuple[Evidence, tuple[Finding, ...]]:
-    """Return the evidence with every agreed value, and an error for every open difference.
+class Limits(NamedTuple):
+    """Mean difference (first minus second) and 95% limits of agreement, in the numbers' unit."""
+
+    bias: float
+    low: float
+    high: float
+
+
+def cohens_kappa(
+    first: Sequence[str], second: Sequence[str], order: Sequence[Sequence[str]] = ()
+) -> float | None:
+    """Return Cohen's kappa of two raters; with linear weights where the words have an order.
+
+    Parameters
+    ----------
+    first, second : sequence of str
+    order : sequence of sequence of str
+        The words from best to worst; words in one place count as equal. Pairs with another word
+        are left out.
+
+    Returns
+    -------
+    float or None
+        None where both raters used a single and the same word, so that chance explains everything.
+
+    Notes
+    -----
+    By ``statsmodels.stats.inter_rater.cohens_kappa``.
+
+    References
+    ----------
+    Cohen (1960), Educ. Psychol. Meas. 20(1), 37-46. doi:10.1177/001316446002000104
+
+    Cohen (1968), Psychol. Bull. 70(4), 213-220. doi:10.1037/h0026256
+    """
+    from statsmodels.stats.inter_rater import cohens_kappa as kappa_of
+
+    words = order or [[word] for word in sorted({*first, *second})]
+    place = {word: index for index, group in enumerate(words) for word in group}
+    table = np.zeros((len(words), len(words)))
+    for one, two in zip(first, second, strict=True):
+        if one in place and two in place:
+            table[place[one], place[two]] += 1
+    if ((table.sum(axis=0) + table.sum(axis=1)) > 0).sum() < 2:
+        return None
+    value = float(kappa_of(table, wt="linear" if order else None, return_results=False))
+    return value if math.isfinite(value) else None
+
+
+def intraclass_correlation(ratings: ArrayLike) -> float | None:
+    """Return ICC(2,1): absolute agreement of single ratings, targets and raters at random.
+
+    Parameters
+    ----------
+    ratings : array_like of shape (n, k)
+        n targets, each rated by the same k raters.
+
+    Returns
+    -------
+    float or None
+        None for fewer than two targets, or where all ratings are equal.
+
+    Notes
+    -----
+    With the mean squares between targets (BMS), between raters (JMS) and of the residual (EMS)::
+
+        ICC(2,1) = (BMS - EMS) / (BMS + (k - 1) EMS + k (JMS - EMS) / n)
+
+    Another pair could have read the same papers, and a constant difference is disagreement.
+
+    References
+    ----------
+    Shrout and Fleiss (1979), Psychol. Bull. 86(2), 420-428. doi:10.1037/0033-2909.86.2.420
+
+    Examples
+    --------
+    >>> round(intraclass_correlation([[10, 11], [14, 15], [20, 21]]), 4)
+    0.9808
+    """
+    x = np.asarray(ratings, dtype=float)
+    if x.ndim != 2 or x.shape[0] < 2 or x.shape[1] < 2:
+        return None
+    # Agreement does not depend on the unit or the origin, rounding does.
+    scale = float(np.abs(x - x.mean()).max())
+    if scale == 0:
+        return None
+    x = (x - x.mean()) / scale
+    n, k = x.shape
+    targets, raters, grand = x.mean(axis=1), x.mean(axis=0), x.mean()
+    within = float(((x - targets[:, None]) ** 2).sum())
+    judges = n * float(((raters - grand) ** 2).sum())
+    bms = k * float(((targets - grand) ** 2).sum()) / (n - 1)
+    jms, ems = judges / (k - 1), max(0.0, within - judges) / ((n - 1) * (k - 1))
+    bottom = bms + (k - 1) * ems + k * (jms - ems) / n
+    return (bms - ems) / bottom if bottom > 0 else None
+
+
+def limits_of_agreement(first: ArrayLike, second: ArrayLike) -> Limits | None:
+    """Return the limits between which 95% of the differences of two extractors lie.
+
+    None for fewer than two pairs. The paper rounds the normal quantile 1.96 to 2.
+
+    References
+    ----------
+    Bland and Altman (1986), Lancet 327(8476), 307-310. doi:10.1016/S0140-6736(86)90837-8
+    """
+    differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
+    if differences.size < 2:
+        return None
+    bias, spread = float(differences.mean()), float(differences.std(ddof=1))
+    return Limits(bias, bias - 1.96 * spread, bias + 1.96 * spread)
+
+
+#: Words with an order, from best to worst; words in one place count as equal.
+ORDERED: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "judgement": tuple(
+        tuple(word for word, place in ROB_RANK.items() if place == rank)
+        for rank in sorted(set(ROB_RANK.values()))
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnAgreement:
+    """How the two agree in one column.
+
+    Attributes
+    ----------
+    name : str
+        ``table.column``.
+    cells, agreeing : int
+        Cells that at least one extractor filled, in rows that both have; and those that are equal.
+    alike : int
+        Cells that differ in how they are written alone: see :attr:`CellPair.is_alike`.
+    kappa, weighted_kappa : float or None
+        For words; a cell that one left empty counts as a word of its own.
+    icc : float or None
+        ICC(2,1) of the cells that both filled with a number.
+    limits : Limits or None
+        Of the same cells.
+    """
+
+    name: str
+    cells: int
+    agreeing: int
+    alike: int
+    kappa: float | None = None
+    weighted_kappa: float | None = None
+    icc: float | None = None
+    limits: Limits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAgreement:
+    """The two extractions of one batch, every difference with its decision, and where these are."""
+
+    comparison: Comparison
+    lines: tuple[Mapping[str, str], ...]
+    path: Path
+
+    @property
+    def columns(self) -> tuple[ColumnAgreement, ...]:
+        """The agreement of every column."""
+        return agreement_by_column(self.comparison.cells)
+
+    @property
+    def open(self) -> int:
+        """Number of differences without a decision."""
+        return sum(not line.get("agreed") for line in self.lines)
+
+
+def agreement(
+    paths: ProjectPaths, batch: Path | None = None, *, write: bool = True
+) -> tuple[BatchAgreement, ...]:
+    """Compare the extractions of every batch that has two, or of one.
 
     Parameters
     ----------
     paths : ProjectPaths
-    evidence : Evidence
-        As read, before corrections: both extractors type what is printed, and a correction of a
-        printed error comes after what they agree on.
-    also : sequence of Path
-        Batches outside the project that were read beside it.
+    batch : Path, optional
+        Folder of one batch.
+    write : bool
+        Write the reconciliation tables; False only reports.
 
-    Returns
-    -------
-    evidence : Evidence
-    findings : tuple of Finding
-        ``unreconciled`` for a difference without a decision, ``reconciliation`` for a decision
-        that no longer fits the tables or cannot be used.
+    Raises
+    ------
+    UsageError
+        If the batch has no second extraction.
     """
-    folders = second_folders(paths, also)
-    if not folders:
-        return evidence, ()
-    tables = {name: list(rows) for name, rows in evidence.tables.items()}
-    findings: list[Finding] = []
+    folders = second_folders(paths) if batch is None else (batch,)
     for folder in folders:
+        if not (folder / SECOND).is_dir():
+            raise UsageError(
+                f"{paths.relative(folder)} has no second extraction; it starts with: ketameta new "
+                f"{folder.name} --second"
+            )
+    found = []
+    for folder in folders:
+        evidence, _ = load_tables(paths, [folder])
         comparison = compare_batch(paths, folder, evidence)
-        decisions, problems = read_decisions(paths, folder)
-        findings.extend((*comparison.findings, *problems))
-        file = paths.relative(folder / SECOND / DECISIONS)
-        findings.extend(_apply(comparison, decisions, file, tables, evidence.schema))
-    return (
-        replace(evidence, tables={name: tuple(rows) for name, rows in tables.items()}),
-        sort_findings(findings),
-    )
+        made, _ = read_decisions(paths, folder)
+        path = folder / SECOND / DECISIONS
+        lines = tuple(_with_decisions(open_rows(comparison), made))
+        if write:
+            write_atomically(path, csv_text(RECONCILIATION.column_names, lines))
+        found.append(BatchAgreement(comparison, lines, path))
+    return tuple(found)
 
 
-def _apply(
-    comparison: Comparison,
-    decisions: Sequence[Decision],
-    file: str,
-    tables: dict[str, list[Row]],
-    schema: Schema,
-) -> Iterator[Finding]:
-    """Apply the decisions on one batch to the tables; yield what is open or does not fit."""
-    made = {decision.place: decision for decision in decisions}
-    wanted = {(line["table"], line["row"], line["column"]): line for line in open_rows(comparison)}
-    rows = {(row.table, comparison.name_of(row)): row for row in comparison.only_second}
-    for place, line in wanted.items():
-        decision = made.get(place)
-        if decision is None or not decision["agreed"]:
-            yield _unreconciled(comparison, line, decision, file, tables)
-        elif (decision["first"], decision["second"]) != (line["first"], line["second"]):
-            yield _misfit(
-                decision, file, "the values have changed since the decision", "decide again"
-            )
-        else:
-            yield from _settle(decision, file, tables, rows, schema)
-            yield from _doubts(decision, file)
-    if comparison.copied:
-        yield file_finding(
-            "same_extractor",
-            comparison.batch + f"/{SECOND}",
-            "every row is one of the first extraction in every cell: a copy agrees with itself",
-            "delete the folder and type it anew from the source (ketameta new --second)",
-        )
-    same = [
-        line
-        for line in wanted.values()
-        if line["first_by"] and line["first_by"] == line["second_by"]
-    ]
-    if same:
-        yield file_finding(
-            "same_extractor",
-            file,
-            f"both extractions are by {same[0]['first_by']}, so they are not independent",
-            "write in extracted_by who typed each of the two",
-            severity="warning",
-        )
-    for place, decision in made.items():
-        if place not in wanted:
-            yield _misfit(
-                decision,
-                file,
-                "the two extractions do not differ here (any more)",
-                "delete the line, or run ketameta agreement again",
-            )
+def _with_decisions(lines: Sequence[dict[str, str]], made: Sequence[Row]) -> list[dict[str, str]]:
+    """Return the lines with the decisions that still fit them."""
+    known = {(*place_of(row), row["first"], row["second"]): row for row in made}
+    for line in lines:
+        decision = known.get((*place_of(line), line["first"], line["second"]))
+        if decision is not None:
+            line |= {name: decision[name] for name in ("agreed", "decided_by", "reason")}
+    return list(lines)
 
 
-def _unreconciled(
-    comparison: Comparison,
-    line: Mapping[str, str],
-    decision: Decision | None,
-    file: str,
-    tables: Mapping[str, Sequence[Row]],
-) -> Finding:
-    """Return the error of a difference that nobody has decided."""
-    first, second = line["first"] or EMPTY, line["second"] or EMPTY
-    place, number = file, decision.line if decision is not None else 0
-    prefix = f"{comparison.batch}/"
-    for row in tables.get(line["table"], ()):
-        if decision is None and row.file.startswith(prefix) and _is_named(row, line["row"]):
-            place, number = row.file, row.line
-    return Finding(
-        "error",
-        "unreconciled",
-        place,
-        number,
-        line["column"],
-        f"{first} v {second}",
-        f"the two extractions differ ({line['first_locator'] or 'no locator'} v "
-        f"{line['second_locator'] or 'no locator'})",
-        f"run ketameta agreement and fill 'agreed' in {file}",
-        f"{line['table']}: {line['row']}",
-    )
+def agreement_by_column(pairs: Iterable[CellPair]) -> tuple[ColumnAgreement, ...]:
+    """Return the agreement of every column, in the order of the cells."""
+    groups: dict[str, list[CellPair]] = {}
+    for pair in pairs:
+        groups.setdefault(f"{pair.table}.{pair.column.name}", []).append(pair)
+    return tuple(_column(name, found) for name, found in groups.items())
 
 
-def _settle(
-    decision: Decision,
-    file: str,
-    tables: dict[str, list[Row]],
-    second: Mapping[tuple[str, str], Row],
-    schema: Schema,
-) -> Iterator[Finding]:
-    """Put an agreed value into the tables; yield why it cannot be used."""
-    table, key, name = decision.place
-    agreed = decision["agreed"]
-    rows = tables.setdefault(table, [])
-    place = next((index for index, row in enumerate(rows) if _is_named(row, key)), None)
-    if name == WHOLE_ROW:
-        if agreed.lower() not in (KEEP, LEAVE_OUT):
-            yield _misfit(decision, file, "a row is kept or left out", f"{KEEP} or {LEAVE_OUT}")
-        elif agreed.lower() == KEEP and place is None:
-            rows.append(second[table, key])
-        elif agreed.lower() == LEAVE_OUT and place is not None:
-            del rows[place]
-        return
-    if place is None:
-        return
-    text = "" if agreed == EMPTY else agreed
-    column = schema[table].column(name)
-    clean, number, problems = read_cell(column, text)
-    for problem in problems:
-        if problem.severity == "error":
-            yield _misfit(decision, file, problem.why, problem.remedy)
-            return
-    row = rows[place]
-    texts = {other: cell for other, cell in row.texts.items() if other != name}
-    numbers = {other: value for other, value in row.numbers.items() if other != name}
-    if clean:
-        texts[name] = clean
-    if number is not None:
-        numbers[name] = number
-    rows[place] = replace(row, texts=texts, numbers=numbers)
-
-
-def _doubts(decision: Decision, file: str) -> Iterator[Finding]:
-    """Yield what a reader would ask about a decision that can be used."""
-    agreed = "" if decision["agreed"] == EMPTY else decision["agreed"]
-    is_row = decision["column"] == WHOLE_ROW
-    if is_row or agreed in (decision["first"], decision["second"]) or decision["reason"]:
-        return
-    table, key, column = decision.place
-    yield file_finding(
-        "third_value",
-        file,
-        f"neither extractor typed this, and no reason stands beside it ({table}: {key}, {column})",
-        "say in reason what settled it",
-        severity="warning",
-        line=decision.line,
-        column="agreed",
-        value=decision["agreed"],
-    )
-
-
-def _misfit(decision: Decision, file: str, why: str, remedy: str) -> Finding:
-    """Return the error of a decision that does not fit."""
-    table, key, column = decision.place
-    return file_finding(
-        "reconciliation",
-        file,
-        f"{why} ({table}: {key}, {column})",
-        remedy,
-        line=decision.line,
-        column="agreed",
-        value=decision["agreed"],
-    )
+def _column(name: str, pairs: Sequence[CellPair]) -> ColumnAgreement:
+    column = pairs[0].column
+    counts = sum(pair.agrees for pair in pairs), sum(pair.is_alike for pair in pairs)
+    if column.kind == "words":
+        words = [[row[column.name].lower() for row in (p.first, p.second)] for p in pairs]
+        first, second = zip(*words, strict=True)
+        order = ORDERED.get(column.name)
+        weighted = cohens_kappa(first, second, order) if order else None
+        return ColumnAgreement(name, len(pairs), *counts, cohens_kappa(first, second), weighted)
+    both = [(a, b) for a, b in (p.numbers for p in pairs) if a is not None and b is not None]
+    limits = limits_of_agreement([one for one, _ in both], [two for _, two in both])
+    icc = intraclass_correlation(both)
+    return ColumnAgreement(name, len(pairs), *counts, icc=icc, limits=limits)

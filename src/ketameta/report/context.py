@@ -33,6 +33,7 @@ from ketameta.report.front import map_cells
 from ketameta.report.manifest import changes_since_release, inputs_hash, results_hash
 from ketameta.report.plots import Plot, risk_of_bias, section_plots
 from ketameta.report.provenance import Provenance, numbered_studies, records, used_studies
+from ketameta.report.tables import repeat_reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -286,6 +287,9 @@ def report_context(
         "exclusions": records(evidence.exclusions),
         "exclusion_reasons": _exclusion_reasons(evidence),
         "corrections": [_correction(item) for item in applied],
+        "repeat_reading": repeat_reading(
+            paths, evidence, _rows_used(typed), prose.sentences_in(text("repeat_reading"))
+        ),
         "harm_facts": [
             {
                 "fact": fact_words(row),
@@ -482,6 +486,12 @@ def _search(paths: ProjectPaths) -> Mapping[str, Any]:
     near = [{"source_url": "", **item} for item in told.get("near_miss", ())]
     missed = [{"found": "", **item} for item in told.get("not_reached", ())]
     return {**told, "near_miss": near, "not_reached": missed}
+
+
+def _rows_used(results: Sequence[AnalysisResult]) -> set[str]:
+    """Return every row of the tables that enters an analysis, as ``file:line``."""
+    rows = (row for result in results for group in result["groups"] for row in group["rows"])
+    return {place for row in rows for place in row["source"]}
 
 
 def _routes_used(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -162,7 +162,7 @@ def _lower(text: str) -> str:
 #: of the second line say what is true of one project alone: without a file nothing is said.
 TEXTS = (
     *("plain_summary", "not_meant", "background", "conclusion"),
-    *("methods", "limitations", "risk_of_bias"),
+    *("methods", "limitations", "risk_of_bias", "repeat_reading"),
 )
 _TAG = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}", re.DOTALL)
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ketameta.formatting import csv_text
+from ketameta.evidence.schema import RECONCILIATION
+from ketameta.evidence.second_extraction import (
+    PARTIAL,
+    CellPair,
+    ColumnAgreement,
+    Limits,
+    agreement,
+    agreement_by_column,
+)
+from ketameta.evidence.tables import Evidence
+from ketameta.formatting import csv_text, format_percent, plural, published
+from ketameta.paths import ProjectPaths
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +210,7 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
             context["corrections"],
             ["id", "table", "column", "before", "after", "reason", "source"],
         ),
+        **_repeated(context["repeat_reading"]),
         **(
             {"harm_facts.csv": _listed(context["harm_facts"],
                                        ["fact", "intervention", "citation", "locator", "url"])}
@@ -215,6 +227,22 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
         ),
         **({"flow.csv": _flow(context["flow"])} if "extracted" in context["flow"] else {}),
     }  # fmt: skip
+
+
+def _repeated(found: RepeatReading | None) -> dict[str, str]:
+    """Return the agreement of two readings and every difference, where there were two."""
+    if found is None:
+        return {}
+    head = ("cell", "read_twice", "same", "rounded_or_turned", "kappa", "icc", *Limits._fields)
+    rows = [
+        (c.name, c.cells, c.agreeing, c.alike, c.kappa, c.icc, *(c.limits or [None] * 3))
+        for c in found.columns
+    ]
+    rounded = [[*row[:4], *published(list(row[4:]))] for row in rows]
+    return {
+        "repeat_reading.csv": csv_text(RECONCILIATION.column_names, found.decisions),
+        "repeat_reading_agreement.csv": csv_text(head, rounded),
+    }
 
 
 def _leads(headline: Mapping[str, Any] | None) -> bool:
@@ -268,4 +296,146 @@ def analysis_tables(tables: Iterable[Table]) -> str:
             for number, row in enumerate(table.rows, start=1)
             for column, cell in zip(table.columns, row, strict=True)
         ],
+    )
+
+
+#: Kinds of cells in the words of the page; the cells of other columns go by their column.
+_CELLS = {
+    "people": ("n", "n_treatment", "n_control"),
+    "events": ("events", "percent"),
+    "means": ("mean", "baseline_mean"),
+    "standard deviations and errors": ("sd", "se", "baseline_sd"),
+    "differences and ratios": ("estimate",),
+    "limits of intervals": ("ci_low", "ci_high", "ci_level"),
+    "p-values and test statistics": ("p", "t", "f", "df", "z", "chi2"),
+    "whether p is exact": ("p_relation",),
+}
+_NUMBERS = ("number", "integer")
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatReading:
+    """What a second reading of the sources found: sentences, tables of the page, rows of files."""
+
+    sentences: tuple[str, ...]
+    kinds: Table
+    unread: Table
+    differences: Table
+    columns: tuple[ColumnAgreement, ...]
+    decisions: tuple[Mapping[str, str], ...]
+
+
+def repeat_reading(
+    paths: ProjectPaths, evidence: Evidence, used: Collection[str], own: Sequence[str] = ()
+) -> RepeatReading | None:
+    """Return what a second reading of the sources found; nothing where there was none.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    evidence : Evidence
+    used : collection of str
+        The rows that enter an analysis, as ``file:line``.
+    own : sequence of str
+        What the project says of it.
+    """
+    found = agreement(paths, write=False)
+    pairs = [pair for item in found for pair in item.comparison.cells]
+    if not pairs:
+        return None
+    kinds: dict[str, list[CellPair]] = {}
+    for pair in pairs:
+        name = pair.column.name
+        kind = next((kind for kind, names in _CELLS.items() if name in names), name)
+        kinds.setdefault(kind, []).append(pair)
+    order = [*(kind for kind in _CELLS if kind in kinds), *(k for k in kinds if k not in _CELLS)]
+
+    def counts(cells: Sequence[CellPair]) -> list[str]:
+        same, alike = sum(pair.agrees for pair in cells), sum(pair.is_alike for pair in cells)
+        parts = (len(cells), same, alike, len(cells) - same - alike)
+        return [*map(str, parts), format_percent(same / max(len(cells), 1), 1)]
+
+    numbers = [pair for pair in pairs if pair.column.kind in _NUMBERS]
+    read, same, alike, apart, _ = counts(numbers)
+    rows = [pair.second for pair in pairs]
+    how = {row["note"].removeprefix(PARTIAL).partition(";")[0].strip() for row in rows
+           if row["note"].lower().startswith(PARTIAL)}  # fmt: skip
+    first, second = (
+        ", ".join(sorted({row["extracted_by"] for row in side} - {""})) or "nobody named"
+        for side in ([pair.first for pair in pairs], rows)
+    )
+    seen = sum(not pair.is_blind for pair in pairs)
+    again = {(pair.first.file, pair.first.line, pair.column.name) for pair in numbers}
+    unread: list[list[str]] = []
+    totals: dict[str, list[int]] = {}
+    for table in evidence.schema.batch:
+        cells = [
+            (f"{row.file}:{row.line}" in used, (row.file, row.line, column.name) in again)
+            for row in evidence.rows(table.name)
+            for column in table.columns
+            if column.kind in _NUMBERS and column.name not in table.core
+            and row.number(column.name) is not None
+        ]  # fmt: skip
+        name = table.name.replace("_", " ")
+        entered = [cell for cell in cells if cell[0]]
+        for words, some in (("", cells), (", rows that enter an analysis", entered)):
+            n, twice = len(some), sum(is_again for _, is_again in some)
+            total = totals.setdefault(words, [0, 0])
+            total[0], total[1] = total[0] + n, total[1] + twice
+            if n:
+                share = format_percent(1 - twice / n)
+                unread.append([name + words, f"{n:,}", f"{twice:,}", f"{n - twice:,}", share])
+    once = [
+        f"{n - twice:,} of {n:,} ({format_percent(1 - twice / max(n, 1))})"
+        for n, twice in totals.values()
+    ]
+    lines = [line for item in found for line in item.lines]
+    project = evidence.project
+    shown = []
+    for line in lines:
+        study, *rest = line["row"].split(" / ")
+        where = ", ".join(part for part in rest if part != "-")
+        cell = f"{line['table']}, {line['column'].replace('_', ' ')}"
+        shown.append(
+            [project.study_label(study), f"{cell}: {where}", line["first"] or "empty",
+             line["second"] or "empty", line.get("agreed") or "open", line.get("reason", "")]
+        )  # fmt: skip
+    return RepeatReading(
+        (
+            *own,
+            f"First reading: {first}. Second reading: {'; '.join(sorted(how)) or second}.",
+            f"{read} numbers were read twice: {same} are the same, {alike} are the same but for "
+            f"rounding or for the side on which a benefit is counted, and {apart} differ.",
+            *(
+                [f"With the first value in sight: {plural(seen, 'cell')}; the others without."]
+                if seen
+                else []
+            ),
+            f"Read once only: {once[0]} numbers in the tables; {once[1]} numbers in rows "
+            "that enter an analysis.",
+        ),
+        Table.of(
+            "Agreement of the two readings",
+            (
+                "Kind of cell",
+                ("Read twice", "n"),
+                ("The same", "n"),
+                ("Rounded or turned", "n"),
+                ("Different", "n"),
+                ("Share the same", "n"),
+            ),
+            [[kind, *counts(kinds[kind])] for kind in order],
+        ),
+        Table.of(
+            "Numbers read once and twice",
+            ("Table", ("Numbers", "n"), ("Read twice", "n"), ("Read once", "n"), ("Share", "n")),
+            unread,
+        ),
+        Table.of(
+            "Every difference between the two readings",
+            ("Study", "Cell", ("First", "n"), ("Second", "n"), ("Used", "n"), ("Why", "wide")),
+            shown,
+        ),
+        agreement_by_column(pairs),
+        tuple(lines),
     )

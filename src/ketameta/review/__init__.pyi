@@ -1,9 +1,5 @@
 from ketameta.formatting import csv_text as csv_text
 from ketameta.review.agreement import agreement_document as agreement_document
-from ketameta.review.agreement import cohens_kappa as cohens_kappa
-from ketameta.review.agreement import intraclass_correlation as intraclass_correlation
-from ketameta.review.agreement import limits_of_agreement as limits_of_agreement
-from ketameta.review.agreement import weighted_kappa as weighted_kappa
 from ketameta.review.diff import compare_results as compare_results
 from ketameta.review.diff import diff_document as diff_document
 from ketameta.review.diff import diff_release as diff_release

@@ -19,6 +19,7 @@ from ketameta.evidence.corrections import (
     Applied,
     corrections_path,
     load_corrections,
+    reconcile,
     try_corrections,
 )
 from ketameta.evidence.findings import (
@@ -30,7 +31,6 @@ from ketameta.evidence.findings import (
     sort_findings,
 )
 from ketameta.evidence.schema import BATCH_TABLES, SHARED_TABLES
-from ketameta.evidence.second_extraction import reconcile
 from ketameta.evidence.tables import Evidence, Row, batch_folders, load_tables
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths, project_paths
