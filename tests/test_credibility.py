@@ -370,6 +370,7 @@ def test_a_column_beside_the_moderator_enters_as_its_share_of_each_trial(tmp_pat
     (item,) = regressions_of(spec, rows, used, evidence)
     # The rows are as published, seven digits; so is the slope of a refit.
     assert item["slope"] == pytest.approx(slope(list(range(12))), rel=tol.PUBLISHED)
+    assert [row["by_rule"] for row in item["rows"]] == [True] * 2 + [False] * 10
     unadjusted, printed, alone = item["variations"]
     assert unadjusted["slope"] == pytest.approx(slope(list(range(12)), False), rel=tol.PUBLISHED)
     assert printed["slope"] == pytest.approx(slope(list(range(2, 12))), rel=tol.PUBLISHED)

@@ -297,6 +297,20 @@ def test_bubble_areas_are_proportional_to_weights():
     assert areas([None, None]) == [6.4**2] * 2
 
 
+def test_bubbles_of_values_set_by_rule_are_hollow():
+    trials = bubble_data().trials
+    data = bubble_data(by_rule=(True, True, *[False] * (len(trials) - 2)))
+    ax = drawn(bubble, data)
+    assert sorted(x for x, _ in marked(ax, "hollow_bubble")) == sorted(x for _, x, *_ in trials[:2])
+    assert sorted(x for x, _ in marked(ax, "bubble")) == sorted(x for _, x, *_ in trials[2:])
+    told = " ".join(words(ax, "footnote"))
+    assert "Hollow: a value that follows from who could take part" in told
+    assert "Hollow: 2 trials whose value follows from who could take part" in say_bubble(data)
+    assert "Hollow" not in say_bubble(bubble_data())
+    with pytest.raises(UsageError, match="by_rule has 1 values"):
+        bubble_data(by_rule=(True,))
+
+
 def test_bubble_bands_follow_the_line_and_the_prediction_shows_beside_it():
     ax = drawn(bubble, bubble_data())
     assert flat(marked(ax, "fitted_line")) == near([(0, -0.1), (50, -0.3), (110, -0.5)])

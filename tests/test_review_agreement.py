@@ -36,7 +36,7 @@ from ketameta.evidence import (
 from ketameta.evidence.checks import run_checks
 from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.report.tables import repeat_reading
+from ketameta.report import repeat_reading
 from ketameta.review import agreement_document, as_text
 from tolerances import DIRECT, PUBLISHED_TWO_DIGITS
 

@@ -89,7 +89,10 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A trial of a bubble plot: its moderator, effect and, of a fit, its share of the weight."""
+    """A trial of a bubble plot: its moderator, effect and, of a fit, its share of the weight.
+
+    ``by_rule`` says that who could take part sets the moderator, and that no source prints it.
+    """
 
     study_id: str
     label: str
@@ -97,6 +100,7 @@ class Trial:
     estimate: float
     variance: float
     weight: float
+    by_rule: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +271,15 @@ class _Trials:
             str(study): float(x) for study, x in found.items() if x is not None and np.isfinite(x)
         }
 
+    def by_rule(self, name: str) -> set[str]:
+        """Return the trials whose moderator is set by the rule on who could take part."""
+        known = self.evidence.moderator_values(name)
+        printed = self._raw[name].dropna().index if name in self._raw else ()
+        return {
+            study for study, row in known.items()
+            if row["basis"] == BASES[-1] and study not in printed
+        }  # fmt: skip
+
     def _of_arms(self, name: str) -> dict[str, float]:
         """Return the mean over the compared arms of each trial that have a value of their own."""
         by_study: dict[str, list[float]] = {}
@@ -352,7 +365,7 @@ def _main(asked: _Trials, name: str) -> Regression:
     if reason:
         precise = np.array([1 / row.variance for row in rows])
         drawn = zip(rows, x, precise / precise.sum(), strict=True) if len(rows) > 2 else ()
-        return Regression(len(rows), reason, rows=_points(drawn))
+        return Regression(len(rows), reason, rows=_points(drawn, asked.by_rule(name)))
     design = np.column_stack([x, beside])
     fit = _fitted(asked, rows, design, name)
     at = fit.names.index(name)
@@ -372,17 +385,18 @@ def _main(asked: _Trials, name: str) -> Regression:
         r2=fit.r2,
         first=first,
         last=last,
-        rows=_points(zip(rows, x, weights, strict=True)),
+        rows=_points(zip(rows, x, weights, strict=True), asked.by_rule(name)),
         line={"moderator": grid.tolist(), **_drawn(fit.predict(np.column_stack([grid, means])))},
         design=tuple(map(tuple, design.tolist())) if beside.size else (),
     )
 
 
-def _points(trials: Iterable[tuple[_Seen, float, float]]) -> tuple[Trial, ...]:
+def _points(trials: Iterable[tuple[_Seen, float, float]], by_rule: set[str]) -> tuple[Trial, ...]:
     return tuple(
-        Trial(one.study_id, one.label, float(value), one.estimate, one.variance, float(weight))
+        Trial(one.study_id, one.label, float(value), one.estimate, one.variance, float(weight),
+              one.study_id in by_rule)
         for one, value, weight in trials
-    )
+    )  # fmt: skip
 
 
 def _varied(asked: _Trials, name: str, change: Variation, withheld: str) -> Varied:

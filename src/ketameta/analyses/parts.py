@@ -577,7 +577,7 @@ class NextTrial(TypedDict):
 
 
 class BubbleRow(TypedDict):
-    """A trial of a bubble plot."""
+    """A trial of a bubble plot; ``by_rule``: its moderator follows from who could take part."""
 
     study_id: str
     label: str
@@ -585,6 +585,7 @@ class BubbleRow(TypedDict):
     estimate: float
     variance: Positive
     weight: float
+    by_rule: bool
 
 
 class Variation(TypedDict):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LARGEST, SMALLEST, UNWEIGHTED = 16.0, 3.4, 6.4
 #: Names are printed beside the bubbles up to this many trials.
 NAMED_UP_TO = 20
+_HOLLOW = "Hollow: a value that follows from who could take part, not a printed one."
 HEIGHT = 230.0
 
 
@@ -49,17 +50,26 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bubble:
-    """What a bubble plot shows: trials (label, moderator, estimate, weight) and the line."""
+    """What a bubble plot shows: trials (label, moderator, estimate, weight) and the line.
+
+    ``by_rule``, where given, says of each trial whether its moderator follows from who could take
+    part; such a trial is hollow.
+    """
 
     trials: tuple[tuple[str, float, float, float | None], ...]
     moderator: str
     line: Line | None = None
     scale: Scale = field(default_factory=Scale)
     title: str = ""
+    by_rule: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.trials:
             raise UsageError("there is no trial with both a moderator and an estimate")
+        if len(self.by_rule) not in (0, len(self.trials)):
+            raise UsageError(
+                f"by_rule has {len(self.by_rule)} values, trials has {len(self.trials)}"
+            )
 
 
 def bubble_of(result: Any, moderator: str | None = None) -> Bubble:
@@ -114,7 +124,7 @@ def plot(
     -------
     Axes
         Parts: ``prediction_band``, ``prediction_limit``, ``confidence_band``, ``fitted_line``,
-        ``null_line``, ``bubble`` (area in proportion to weight), ``name``.
+        ``null_line``, ``bubble`` and ``hollow_bubble`` (area in proportion to weight), ``name``.
     """
     import pandas as pd
     import seaborn as sns
@@ -123,23 +133,28 @@ def plot(
     scale, line = bubble.scale, bubble.line
     show = np.vectorize(scale.known)
     x, y = axes_of(bubble)
-    ordered = sorted(bubble.trials, key=lambda trial: -(trial[3] or 0.0))
+    hollow = bubble.by_rule or (False,) * len(bubble.trials)
+    marked = [(*trial, ring) for trial, ring in zip(bubble.trials, hollow, strict=True)]
+    ordered = sorted(marked, key=lambda trial: -(trial[3] or 0.0))
     named = len(ordered) <= NAMED_UP_TO
-    ax = page(ax, x, y, title=bubble.title if title is None else title, height=HEIGHT,
-              notes=[_legend(bubble), scale.direction_words], spare=named)  # fmt: skip
+    notes = [_legend(bubble), _HOLLOW if any(hollow) else "", scale.direction_words]
+    title = bubble.title if title is None else title
+    ax = page(ax, x, y, title=title, height=HEIGHT, notes=notes, spare=named)
     null_line(ax, scale.no_effect, y, "y")
     obstacles = [[(x.low, scale.no_effect), (x.high, scale.no_effect)]]
     if line is not None:
         _draw_line(ax, line, show)
         obstacles.append(list(zip(line.moderator, show(line.estimate), strict=True)))
-    frame = pd.DataFrame(ordered, columns=["label", "x", "y", "weight"])
-    frame["y"], frame["area"] = show(frame["y"]), areas([weight for *_, weight in ordered])
+    frame = pd.DataFrame(ordered, columns=["label", "x", "y", "weight", "hollow"])
+    frame["y"], frame["area"] = show(frame["y"]), areas([weight for *_, weight, _ in ordered])
     span = (frame["area"].min(), frame["area"].max())
-    sns.scatterplot(
-        frame, x="x", y="y", size="area", sizes=span, size_norm=span, legend=False, ax=ax,
-        color=look.SKY, alpha=0.75, edgecolor=look.NAVY, linewidth=0.5, zorder=3, clip_on=False,
-        gid="bubble",
-    )  # fmt: skip
+    for ring, part in frame.groupby("hollow"):
+        sns.scatterplot(
+            part, x="x", y="y", size="area", sizes=span, size_norm=span, legend=False, ax=ax,
+            color="white" if ring else look.SKY, alpha=0.75, edgecolor=look.NAVY,
+            linewidth=1.0 if ring else 0.5, zorder=3, clip_on=False,
+            gid="hollow_bubble" if ring else "bubble",
+        )  # fmt: skip
     ax.set(xlabel=x.label, ylabel=y.label)
     if named:
         radii = np.sqrt(frame["area"]) / 2
@@ -216,6 +231,12 @@ def describe(result: Any, moderator: str | None = None) -> str:
         f"{plural(len(values), 'trial')}; {bubble.moderator} from {format_number(min(values), 1)}"
         f" to {format_number(max(values), 1)}.",
     ]
+    if any(bubble.by_rule):
+        set_so = sum(bubble.by_rule)
+        sentences.append(
+            f"Hollow: {plural(set_so, 'trial')} whose value follows from who could take part and "
+            "is not printed."
+        )
     if bubble.line is not None:
         first, last = (scale.write(scale.show(bubble.line.estimate[at])) for at in (0, -1))
         sentences.append(f"{scale.label}: the fitted line goes from {first} to {last}.")

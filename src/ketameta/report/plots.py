@@ -375,6 +375,7 @@ def _bubbles(result: Mapping[str, Any]) -> list[Plot]:
             Line(**line) if line else None,
             scale_of(result),
             f"{result['title']}: {label[:1].lower()}{label[1:]}",
+            tuple(row.get("by_rule", False) for row in item["rows"]),
         )
         found.append(Plot("bubble", f"{result['name']}-bubble-{item['moderator']}", data))
     return found
