@@ -32,8 +32,14 @@ from ketameta.analyses import (
     time_class,
 )
 from ketameta.analyses.sentences import nothing_found
-from ketameta.evidence import Assumptions, EffectTable, Evidence, derive_effects, with_source
-from ketameta.evidence.derive import Effect
+from ketameta.evidence import (
+    Assumptions,
+    Effect,
+    EffectTable,
+    Evidence,
+    derive_effects,
+    with_source,
+)
 from ketameta.inputs import _without_direction, known_words
 
 

@@ -8,6 +8,7 @@ from ketameta.evidence.corrections import Correction as Correction
 from ketameta.evidence.corrections import load_corrections as load_corrections
 from ketameta.evidence.corrections import reconcile as reconcile
 from ketameta.evidence.corrections import try_corrections as try_corrections
+from ketameta.evidence.derive import Effect as Effect
 from ketameta.evidence.derive import EffectTable as EffectTable
 from ketameta.evidence.derive import derive_effects as derive_effects
 from ketameta.evidence.findings import LONGEST_SHOWN as LONGEST_SHOWN

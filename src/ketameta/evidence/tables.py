@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
 from ketameta.errors import did_you_mean
 from ketameta.evidence.cells import read_cell
@@ -106,19 +106,6 @@ class Row:
         return ", ".join(parts)
 
 
-class _Frame:
-    """The frame of a table as an attribute of the evidence, made when it is first asked for."""
-
-    def __set_name__(self, _: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, evidence: Evidence, _: type) -> pd.DataFrame:
-        if self._name not in evidence.__dict__:
-            evidence.__dict__[self._name] = evidence.frame(self._name)
-        frame: pd.DataFrame = evidence.__dict__[self._name]
-        return frame
-
-
 @dataclass(frozen=True)
 class Evidence:
     """All tables of a project, or of some of its batches.
@@ -142,16 +129,13 @@ class Evidence:
     refused: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     project: Project = field(default_factory=Project.model_construct)
 
-    arms: ClassVar = _Frame()
-    outcomes: ClassVar = _Frame()
-    contrasts: ClassVar = _Frame()
-    moderators: ClassVar = _Frame()
-    risk_of_bias: ClassVar = _Frame()
-    outcome_words: ClassVar = _Frame()
-    instruments: ClassVar = _Frame()
-    exclusions: ClassVar = _Frame()
-    registry: ClassVar = _Frame()
-    harm_facts: ClassVar = _Frame()
+    def __getattr__(self, name: str) -> pd.DataFrame:
+        """Return the frame of a table, made when it is first asked for."""
+        if name not in TABLES:
+            raise AttributeError(f"evidence has no attribute {name!r}{did_you_mean(name, TABLES)}")
+        frame = self.frame(name)
+        self.__dict__[name] = frame
+        return frame
 
     @cached_property
     def schema(self) -> Schema:
@@ -346,6 +330,13 @@ def load_tables(
             )
         )
     findings.extend(_look_beside(paths))
+
+    def read_into(path: Path, table: Table) -> None:
+        rows, wrong_rows, problems = read_rows(path, paths.relative(path), table)
+        tables[table.name].extend(rows)
+        refused[table.name].extend(wrong_rows)
+        findings.extend(problems)
+
     for folder in folders:
         looked = tuple(_look_at_folder(paths, folder))
         findings.extend(looked)
@@ -355,13 +346,13 @@ def load_tables(
             path = folder / f"{table.name}.csv"
             if _exists(path) and not is_link(path):
                 say(f"Reading {paths.relative(path)}")
-                _read_into(paths, path, table, tables, refused, findings)
+                read_into(path, table)
     for table in schema.shared:
         path = paths.data / f"{table.name}.csv"
         if is_link(path):
             continue
         if _exists(path) or (table.name in _NEEDED_SHARED and folders):
-            _read_into(paths, path, table, tables, refused, findings)
+            read_into(path, table)
     evidence = Evidence(
         {name: tuple(rows) for name, rows in tables.items()},
         {name: tuple(rows) for name, rows in refused.items()},
@@ -412,21 +403,6 @@ def read_rows(path: Path, file: str, table: Table) -> tuple[list[Row], list[Row]
         why, remedy = "the table has a header and no rows", "add a row, or delete the file"
         findings.append(file_finding("empty_table", file, why, remedy, severity="warning"))
     return rows, refused, findings
-
-
-def _read_into(
-    paths: ProjectPaths,
-    path: Path,
-    table: Table,
-    tables: dict[str, list[Row]],
-    refused: dict[str, list[Row]],
-    findings: list[Finding],
-) -> None:
-    """Read one file and add what it holds to the three collections."""
-    rows, wrong_rows, problems = read_rows(path, paths.relative(path), table)
-    tables[table.name].extend(rows)
-    refused[table.name].extend(wrong_rows)
-    findings.extend(problems)
 
 
 def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 from ketameta.evidence.findings import Finding, Severity
@@ -60,7 +60,8 @@ class Problem:
         )
 
 
-def error(
+def _problem(
+    severity: Severity,
     row: Row,
     column: str,
     why: str,
@@ -69,21 +70,11 @@ def error(
     value: str | None = None,
     others: Iterable[Row] = (),
 ) -> Problem:
-    """Return a problem that makes the number unusable or impossible."""
-    return Problem("error", row, column, why, remedy, value, tuple(others))
+    return Problem(severity, row, column, why, remedy, value, tuple(others))
 
 
-def warning(
-    row: Row,
-    column: str,
-    why: str,
-    remedy: str,
-    *,
-    value: str | None = None,
-    others: Iterable[Row] = (),
-) -> Problem:
-    """Return a problem that looks wrong and may be right."""
-    return Problem("warning", row, column, why, remedy, value, tuple(others))
+#: A problem that makes a number unusable or impossible, and one that looks wrong and may be right.
+error, warning = partial(_problem, "error"), partial(_problem, "warning")
 
 
 @dataclass(frozen=True)
