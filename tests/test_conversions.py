@@ -351,7 +351,7 @@ def test_events_of_arms_are_added():
         (lambda: cv.sd_from_difference_ci(1, 2, 9, 1), "n_control must be 2 or more"),
         (lambda: cv.sd_from_t(1, 0, 9, 9), "t must be other than 0"),
         (lambda: cv.sd_from_f(1, 0, 9, 9), "f must be > 0"),
-        (lambda: cv.sd_from_p(0, 0.5, 9, 9), "estimate must be other than 0"),
+        (lambda: cv.sd_from_p(0, 0.5, 9, 9), "mean_difference must be other than 0"),
         (lambda: cv.pooled_sd(1, 9, 0, 9), "sd_control must be > 0"),
         (lambda: cv.change_sd(1, 1, 1), "correlation must be strictly between -1 and 1"),
         (lambda: cv.correlation_from_change_sd(1, 2, 9), "sd_change must be between"),

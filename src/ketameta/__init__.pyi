@@ -1,17 +1,18 @@
 from ketameta import plots as plots
 from ketameta.effects.arrays import EffectSize as EffectSize
+from ketameta.effects.conversions.arms import change_sd as change_sd
 from ketameta.effects.conversions.arms import combine_arms as combine_arms
 from ketameta.effects.conversions.arms import combine_events as combine_events
+from ketameta.effects.conversions.arms import (
+    correlation_from_change_sd as correlation_from_change_sd,
+)
 from ketameta.effects.conversions.arms import count_from_percent as count_from_percent
 from ketameta.effects.conversions.arms import (
     mean_sd_from_five_numbers as mean_sd_from_five_numbers,
 )
 from ketameta.effects.conversions.arms import mean_sd_from_quartiles as mean_sd_from_quartiles
 from ketameta.effects.conversions.arms import mean_sd_from_range as mean_sd_from_range
-from ketameta.effects.conversions.spread import change_sd as change_sd
-from ketameta.effects.conversions.spread import (
-    correlation_from_change_sd as correlation_from_change_sd,
-)
+from ketameta.effects.conversions.spread import log_se_from_ci as log_se_from_ci
 from ketameta.effects.conversions.spread import pooled_sd as pooled_sd
 from ketameta.effects.conversions.spread import sd_from_ci as sd_from_ci
 from ketameta.effects.conversions.spread import sd_from_difference_ci as sd_from_difference_ci
@@ -20,39 +21,38 @@ from ketameta.effects.conversions.spread import sd_from_f as sd_from_f
 from ketameta.effects.conversions.spread import sd_from_p as sd_from_p
 from ketameta.effects.conversions.spread import sd_from_se as sd_from_se
 from ketameta.effects.conversions.spread import sd_from_t as sd_from_t
+from ketameta.effects.conversions.spread import se_from_ci as se_from_ci
+from ketameta.effects.conversions.spread import se_from_p as se_from_p
 from ketameta.effects.conversions.spread import se_from_sd as se_from_sd
-from ketameta.effects.conversions.uncertainty import log_se_from_ci as log_se_from_ci
-from ketameta.effects.conversions.uncertainty import se_from_ci as se_from_ci
-from ketameta.effects.conversions.uncertainty import se_from_p as se_from_p
-from ketameta.effects.conversions.uncertainty import t_from_f as t_from_f
-from ketameta.effects.conversions.uncertainty import t_from_p as t_from_p
-from ketameta.effects.conversions.uncertainty import z_from_p as z_from_p
-from ketameta.effects.correlations import correlation as correlation
-from ketameta.effects.correlations import fisher_z as fisher_z
+from ketameta.effects.conversions.spread import t_from_f as t_from_f
+from ketameta.effects.conversions.spread import t_from_p as t_from_p
+from ketameta.effects.conversions.spread import z_from_p as z_from_p
+from ketameta.effects.events import log_hazard_ratio as log_hazard_ratio
+from ketameta.effects.events import log_hazard_ratio_from_logrank as log_hazard_ratio_from_logrank
+from ketameta.effects.events import log_hazard_ratio_from_se as log_hazard_ratio_from_se
 from ketameta.effects.events import log_odds_ratio as log_odds_ratio
+from ketameta.effects.events import log_rate_ratio as log_rate_ratio
+from ketameta.effects.events import log_ratio_from_ci as log_ratio_from_ci
 from ketameta.effects.events import log_risk_ratio as log_risk_ratio
 from ketameta.effects.events import peto_log_odds_ratio as peto_log_odds_ratio
 from ketameta.effects.events import risk_difference as risk_difference
 from ketameta.effects.means import log_ratio_of_means as log_ratio_of_means
 from ketameta.effects.means import mean_difference as mean_difference
-from ketameta.effects.means import single_mean as single_mean
-from ketameta.effects.means import standardized_mean_difference as standardized_mean_difference
-from ketameta.effects.paired import standardized_mean_change as standardized_mean_change
-from ketameta.effects.paired import (
+from ketameta.effects.means import standardized_mean_change as standardized_mean_change
+from ketameta.effects.means import (
     standardized_mean_change_by_changes as standardized_mean_change_by_changes,
 )
+from ketameta.effects.means import standardized_mean_difference as standardized_mean_difference
+from ketameta.effects.one_group import arcsine_proportion as arcsine_proportion
+from ketameta.effects.one_group import correlation as correlation
+from ketameta.effects.one_group import double_arcsine_proportion as double_arcsine_proportion
+from ketameta.effects.one_group import fisher_z as fisher_z
+from ketameta.effects.one_group import log_odds as log_odds
+from ketameta.effects.one_group import log_rate as log_rate
+from ketameta.effects.one_group import proportion as proportion
+from ketameta.effects.one_group import single_mean as single_mean
 from ketameta.effects.pairwise import Contrasts as Contrasts
 from ketameta.effects.pairwise import pairwise as pairwise
-from ketameta.effects.proportions import arcsine_proportion as arcsine_proportion
-from ketameta.effects.proportions import double_arcsine_proportion as double_arcsine_proportion
-from ketameta.effects.proportions import log_odds as log_odds
-from ketameta.effects.proportions import proportion as proportion
-from ketameta.effects.rates import log_hazard_ratio as log_hazard_ratio
-from ketameta.effects.rates import log_hazard_ratio_from_logrank as log_hazard_ratio_from_logrank
-from ketameta.effects.rates import log_hazard_ratio_from_se as log_hazard_ratio_from_se
-from ketameta.effects.rates import log_rate as log_rate
-from ketameta.effects.rates import log_rate_ratio as log_rate_ratio
-from ketameta.effects.rates import log_ratio_from_ci as log_ratio_from_ci
 from ketameta.effects.table import Effects as Effects
 from ketameta.effects.table import effect_sizes as effect_sizes
 from ketameta.models._pymare import from_pymare as from_pymare

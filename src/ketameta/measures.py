@@ -185,8 +185,8 @@ _COUNTS = ("events_treatment", "n_treatment", "events_control", "n_control")
 _ZEROS = ("zero_cells", "double_zeros", "correction")
 _ZEROS_ONE = ("zero_cells", "correction")
 _TIMES = ("events_treatment", "time_treatment", "events_control", "time_control")
-_PRINTED = Way("rates.log_ratio_from_ci", ("ratio", "ci_low", "ci_high"), ("level",))
-_LOGRANK = Way("rates.log_hazard_ratio_from_logrank", ("observed_minus_expected", "variance"))
+_PRINTED = Way("events.log_ratio_from_ci", ("ratio", "ci_low", "ci_high"), ("level",))
+_LOGRANK = Way("events.log_hazard_ratio_from_logrank", ("observed_minus_expected", "variance"))
 
 
 def _paired(function: str, *columns: str) -> Way:
@@ -228,22 +228,20 @@ def _entries() -> dict[Measure, MeasureEntry]:
     add("PETO", "Odds ratio (Peto)", "log", 1.0,
         Way("events.peto_log_odds_ratio", _COUNTS, _ZEROS), _LOGRANK, prior=0.5)  # fmt: skip
     add("IRR", "Incidence rate ratio", "log", 1.0,
-        Way("rates.log_rate_ratio", _TIMES, _ZEROS), _PRINTED, prior=0.5)  # fmt: skip
+        Way("events.log_rate_ratio", _TIMES, _ZEROS), _PRINTED, prior=0.5)  # fmt: skip
     add("HR", "Hazard ratio", "log", 1.0,
-        Way("rates.log_hazard_ratio", ("hr", "ci_low", "ci_high"), ("level",)),
-        Way("rates.log_hazard_ratio_from_se", ("log_hr", "se")), _LOGRANK, prior=0.5)  # fmt: skip
+        Way("events.log_hazard_ratio", ("hr", "ci_low", "ci_high"), ("level",)),
+        Way("events.log_hazard_ratio_from_se", ("log_hr", "se")), _LOGRANK, prior=0.5)  # fmt: skip
     add("SMCR", "Standardised mean change", "identity", 0.0,
-        _paired("paired.standardized_mean_change",
+        _paired("means.standardized_mean_change",
                 "mean_before", "mean_after", "sd_before", "n", "correlation"),
         prior=0.5)  # fmt: skip
     add("SMCC", "Standardised mean change (by the SD of changes)", "identity", 0.0,
-        _paired("paired.standardized_mean_change_by_changes",
+        _paired("means.standardized_mean_change_by_changes",
                 "mean_before", "mean_after", "sd_before", "sd_after", "n", "correlation"),
         prior=0.5)  # fmt: skip
-    add(
-        "COR", "Correlation", "identity", 0.0, Way("correlations.correlation", ("correlation", "n"))
-    )
-    add("ZCOR", "Correlation", "fisher_z", 0.0, Way("correlations.fisher_z", ("correlation", "n")),
+    add("COR", "Correlation", "identity", 0.0, Way("one_group.correlation", ("correlation", "n")))
+    add("ZCOR", "Correlation", "fisher_z", 0.0, Way("one_group.fisher_z", ("correlation", "n")),
         pooled="Fisher's z")  # fmt: skip
     for name, transformation, function, pooled in (
         ("PR", "identity", "proportion", "Proportion"),
@@ -253,10 +251,10 @@ def _entries() -> dict[Measure, MeasureEntry]:
     ):
         taken = _ZEROS_ONE if name in ("PR", "PLO") else ()
         add(name, "Proportion", transformation, None,  # type: ignore[arg-type]
-            Way(f"proportions.{function}", ("events", "n"), taken), pooled=pooled)  # fmt: skip
+            Way(f"one_group.{function}", ("events", "n"), taken), pooled=pooled)  # fmt: skip
     add("IRLN", "Incidence rate", "log", None,
-        Way("rates.log_rate", ("events", "time"), _ZEROS_ONE))  # fmt: skip
-    add("MN", "Mean", "identity", None, Way("means.single_mean", ("mean", "sd", "n")))
+        Way("one_group.log_rate", ("events", "time"), _ZEROS_ONE))  # fmt: skip
+    add("MN", "Mean", "identity", None, Way("one_group.single_mean", ("mean", "sd", "n")))
     return found
 
 

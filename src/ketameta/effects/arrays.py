@@ -206,6 +206,51 @@ class Problems:
             raise error("\n".join(self._lines))
 
 
+#: Arguments that are above 0, by the first word of their name.
+_POSITIVE = {"sd", "se", "time", "variance", "df", "hr", "ratio", "f"}
+
+
+def checked(fewest: int, /, **arguments: ArrayLike) -> tuple[Floats, ...]:
+    """Return what :func:`columns` returns when every argument obeys the rule its name stands for.
+
+    Standard deviations and errors, variances and times are above 0; correlations and p-values lie
+    strictly between their bounds; ``n`` (``n_treatment``) is ``fewest`` or more, or above 0 where
+    ``fewest`` is 0; ``events`` are 0 or more and at most the ``n`` of that name; ``ci_high`` is
+    above ``ci_low``.
+
+    Raises
+    ------
+    UsageError, ImpossibleDataError
+        As :func:`columns`, and every argument and position that breaks a rule.
+    """
+    arrays = columns(**arguments)
+    given = dict(zip(arguments, arrays, strict=True))
+    problems = Problems()
+    for name, values in given.items():
+        word, _, rest = name.partition("_")
+        if word in _POSITIVE:
+            problems.add(name, values, values <= 0, "> 0")
+        if word in ("sd", "events"):
+            problems.add_tiny(name, values)
+        if word == "n":
+            few = values < fewest if fewest else values <= 0
+            problems.add(name, values, few, f"{fewest} or more" if fewest else "> 0")
+        elif word == "correlation":
+            problems.add(name, values, np.abs(values) >= 1, "strictly between -1 and 1")
+        elif word == "p":
+            problems.add(name, values, (values <= 0) | (values >= 1), "strictly between 0 and 1")
+        elif word == "events":
+            problems.add(name, values, values < 0, "0 or more")
+            people = f"n_{rest}" if rest else "n"
+            if people in given:
+                above = (values > given[people]) & (given[people] > 0)
+                problems.add(name, values, above, f"at most {people}")
+        elif name == "ci_high":
+            problems.add(name, values, values <= given["ci_low"], "above ci_low")
+    problems.check()
+    return arrays
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EffectSize:
     """Estimates and sampling variances of k comparisons, as read-only arrays.

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.events import ZERO_CELL_RULES, check_correction
-from ketameta.effects.means import hedges_j, single_mean
-from ketameta.effects.proportions import log_odds, proportion
-from ketameta.effects.rates import log_rate
+from ketameta.effects.means import hedges_j
+from ketameta.effects.one_group import log_odds, log_rate, proportion, single_mean
 from ketameta.effects.table import (
     Effects,
     check_alike,

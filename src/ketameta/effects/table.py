@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ketameta.effects import correlations, events, means, paired, proportions, rates
+from ketameta.effects import events, means, one_group
 from ketameta.effects.arrays import EffectSize, Floats, as_numbers, frozen
 from ketameta.errors import (
     ImpossibleDataError,
@@ -27,14 +27,7 @@ from ketameta.errors import (
 from ketameta.formatting import for_console, format_number, format_significant, plural
 from ketameta.measures import MEASURES, Measure, Way, display_words, find_measure, measure_entry
 
-_ROOMS = {
-    "correlations": correlations,
-    "events": events,
-    "means": means,
-    "paired": paired,
-    "proportions": proportions,
-    "rates": rates,
-}
+_ROOMS = {"events": events, "means": means, "one_group": one_group}
 #: What may be given for any measure: effects that are computed already, on the pooled scale.
 COMPUTED = (Way("", ("estimate", "variance")), Way("", ("estimate", "se")))
 #: Rows that a printed table shows; more are counted.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 from ketameta import measures
-from ketameta.effects.conversions.uncertainty import Z95
+from ketameta.effects.conversions.spread import Z95
 from ketameta.evidence.textfiles import without_hidden
 from ketameta.exchange.draft import (
     MISSING,

@@ -1,4 +1,4 @@
-"""One arm from what a source prints: arms put together, counts from percentages, quantiles."""
+"""One arm from what a source prints: arms put together, changes, percentages, quantiles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from ketameta.effects.arrays import Bools, Floats, Problems, columns, frozen
+from ketameta.effects.arrays import Bools, Floats, Problems, checked, columns, frozen
 from ketameta.errors import UsageError, check_choice
 
 
@@ -87,13 +87,9 @@ def combine_arms(n: ArrayLike, mean: ArrayLike, sd: ArrayLike) -> CombinedArms:
     >>> print(arm.n, round(arm.mean, 4), round(arm.sd, 4))
     42.0 15.1429 7.9972
     """
-    sizes, means, spreads = columns(n=n, mean=mean, sd=sd)
+    sizes, means, spreads = checked(2, n=n, mean=mean, sd=sd)
     if sizes.size == 0:
         raise UsageError("combine_arms needs at least one arm")
-    problems = Problems()
-    problems.add("n", sizes, sizes < 2, "2 or more")
-    problems.add("sd", spreads, spreads <= 0, "> 0")
-    problems.check()
     total = sizes.sum()
     middle = means[0] + (sizes * (means - means[0])).sum() / total
     squares = ((sizes - 1) * spreads**2).sum() + (sizes * (means - middle) ** 2).sum()
@@ -124,20 +120,75 @@ def combine_events(events: ArrayLike, n: ArrayLike) -> CombinedEvents:
     >>> combine_events([3, 5], [20, 22])
     CombinedEvents(events=8.0, n=42.0)
     """
-    counts, sizes = columns(events=events, n=n)
+    counts, sizes = checked(0, events=events, n=n)
     if sizes.size == 0:
         raise UsageError("combine_events needs at least one arm")
-    problems = Problems()
-    problems.add("n", sizes, sizes <= 0, "> 0")
-    problems.add("events", counts, counts < 0, "0 or more")
-    problems.add("events", counts, counts > sizes, "at most n")
-    problems.check()
     return CombinedEvents(float(counts.sum()), float(sizes.sum()))
 
 
-def _printed_decimals(percent: Floats) -> Floats:
-    texts = [np.format_float_positional(value, trim="-") for value in percent]
-    return np.array([len(text.partition(".")[2]) for text in texts], dtype=np.float64)
+def change_sd(sd_before: ArrayLike, sd_after: ArrayLike, correlation: ArrayLike) -> Floats:
+    """Return the SD of a change, or of within-person differences, from its two parts.
+
+    Parameters
+    ----------
+    sd_before, sd_after : array_like of shape (k,)
+        Standard deviations of the two measurements, in scale points, > 0.
+    correlation : array_like of shape (k,)
+        Correlation of the two measurements, strictly between -1 and 1.
+
+    Returns
+    -------
+    ndarray of shape (k,)
+        ``sqrt(s1**2 + s2**2 - 2 r s1 s2)``; Cochrane Handbook version 6, section 6.5.2.8.
+
+    Raises
+    ------
+    ImpossibleDataError
+        A value outside of its range.
+
+    Examples
+    --------
+    >>> print(change_sd(8.0, 8.0, 0.5))
+    [8.]
+    """
+    s1, s2, r = checked(0, sd_before=sd_before, sd_after=sd_after, correlation=correlation)
+    return np.sqrt((s1 - s2) ** 2 + 2 * (1 - r) * s1 * s2)
+
+
+def correlation_from_change_sd(
+    sd_before: ArrayLike, sd_after: ArrayLike, sd_change: ArrayLike
+) -> Floats:
+    """Return the correlation of two measurements from their SDs and the SD of the change.
+
+    Parameters
+    ----------
+    sd_before, sd_after, sd_change : array_like of shape (k,)
+        Standard deviations in scale points, > 0.
+
+    Returns
+    -------
+    ndarray of shape (k,)
+        ``(s1**2 + s2**2 - sc**2) / (2 s1 s2)``; Cochrane Handbook version 6, section 6.5.2.8.
+
+    Raises
+    ------
+    ImpossibleDataError
+        A value outside of its range, or three SDs that cannot belong to one group: the correlation
+        would not lie between -1 and 1.
+
+    Examples
+    --------
+    >>> print(correlation_from_change_sd(8.0, 8.0, 8.0))
+    [0.5]
+    """
+    s1, s2, sc = checked(0, sd_before=sd_before, sd_after=sd_after, sd_change=sd_change)
+    r = np.asarray((s1**2 + s2**2 - sc**2) / (2 * s1 * s2))
+    problems = Problems()
+    problems.add(
+        "sd_change", sc, np.abs(r) > 1, "between |sd_before - sd_after| and sd_before + sd_after"
+    )
+    problems.check()
+    return r
 
 
 def count_from_percent(
@@ -163,8 +214,7 @@ def count_from_percent(
     Raises
     ------
     ImpossibleDataError
-        If a value is not finite, a percentage is not between 0 and 100, n is not whole and
-        positive, or decimals are not whole and non-negative.
+        A value outside of its range; every argument and position is listed.
 
     Notes
     -----
@@ -182,7 +232,8 @@ def count_from_percent(
     """
     shares, sizes = columns(percent=percent, n=n)
     if decimals is None:
-        digits = _printed_decimals(shares)
+        texts = [np.format_float_positional(value, trim="-") for value in shares]
+        digits = np.array([len(text.partition(".")[2]) for text in texts], dtype=np.float64)
     else:
         shares, sizes, digits = columns(percent=shares, n=sizes, decimals=decimals)
     problems = Problems()
@@ -248,12 +299,17 @@ def _sorted_quantiles(n: ArrayLike, **quantiles: ArrayLike) -> tuple[Floats, ...
     return size, *values
 
 
-def _range_width(n: Floats) -> Floats:
-    return np.asarray(2 * special.ndtri((n - 0.375) / (n + 0.25)), dtype=np.float64)
+def _sd_of_width(low: Floats, high: Floats, share: Floats) -> Floats:
+    """Return the SD of a normal distribution with these quantiles, the upper one at ``share``."""
+    return np.asarray((high - low) / (2 * special.ndtri(share)), dtype=np.float64)
 
 
-def _quartile_width(n: Floats) -> Floats:
-    return np.asarray(2 * special.ndtri((0.75 * n - 0.125) / (n + 0.25)), dtype=np.float64)
+def _sd_of_range(low: Floats, high: Floats, n: Floats) -> Floats:
+    return _sd_of_width(low, high, (n - 0.375) / (n + 0.25))
+
+
+def _sd_of_quartiles(low: Floats, high: Floats, n: Floats) -> Floats:
+    return _sd_of_width(low, high, (0.75 * n - 0.125) / (n + 0.25))
 
 
 def _asymmetry(low: Floats, middle: Floats, high: Floats) -> Floats:
@@ -300,9 +356,9 @@ def mean_sd_from_quartiles(q1: ArrayLike, median: ArrayLike, q3: ArrayLike, n: A
     size, low, middle, high = _sorted_quantiles(n, q1=q1, median=median, q3=q3)
     weight = 0.7 + 0.39 / size
     mean = weight * (low + high) / 2 + (1 - weight) * middle
-    sd = (high - low) / _quartile_width(size)
     limit = 2.65 / np.sqrt(size) - 6 / size**2
-    return MeanSd(frozen(mean), frozen(sd), frozen(_asymmetry(low, middle, high)), frozen(limit))
+    sd = _sd_of_quartiles(low, high, size)
+    return MeanSd(*map(frozen, (mean, sd, _asymmetry(low, middle, high), limit)))
 
 
 def mean_sd_from_range(
@@ -324,20 +380,14 @@ def mean_sd_from_range(
     Raises
     ------
     ImpossibleDataError
-        If a value is not finite, the quantiles are not in order or n is below 5.
+        As :func:`mean_sd_from_quartiles`.
 
     Notes
     -----
     Mean ``w (a + b)/2 + (1 - w) median`` with ``w = 4/(4 + n**0.75)``; SD
-    ``(b - a) / (2 z((n - 0.375)/(n + 0.25)))``. Same as metafor 4 ``conv.fivenum`` for this
-    case, apart from its refusal of skewed rows. The Cochrane Handbook advises against ranges:
-    extremes are fragile; prefer quartiles.
-
-    References
-    ----------
-    Luo, Wan, Liu & Tong (2018), Stat. Methods Med. Res. 27(6), 1785-1805.
-    doi:10.1177/0962280216669183; Wan, Wang, Liu & Tong (2014), BMC Med. Res. Methodol. 14, 135.
-    doi:10.1186/1471-2288-14-135
+    ``(b - a) / (2 z((n - 0.375)/(n + 0.25)))``. Sources and metafor as
+    :func:`mean_sd_from_quartiles`. The Cochrane Handbook advises against ranges: extremes are
+    fragile; prefer quartiles.
 
     Examples
     --------
@@ -348,9 +398,9 @@ def mean_sd_from_range(
     size, low, middle, high = _sorted_quantiles(n, minimum=minimum, median=median, maximum=maximum)
     weight = 4 / (4 + size**0.75)
     mean = weight * (low + high) / 2 + (1 - weight) * middle
-    sd = (high - low) / _range_width(size)
     limit = 1 / np.log(size + 9) + 2.5 / (size + 1)
-    return MeanSd(frozen(mean), frozen(sd), frozen(_asymmetry(low, middle, high)), frozen(limit))
+    sd = _sd_of_range(low, high, size)
+    return MeanSd(*map(frozen, (mean, sd, _asymmetry(low, middle, high), limit)))
 
 
 def mean_sd_from_five_numbers(
@@ -379,10 +429,8 @@ def mean_sd_from_five_numbers(
 
     Raises
     ------
-    ImpossibleDataError
-        If a value is not finite, the quantiles are not in order or n is below 5.
-    UsageError
-        If ``sd_method`` is not a choice.
+    ImpossibleDataError, UsageError
+        As :func:`mean_sd_from_quartiles`, or if ``sd_method`` is not a choice.
 
     Notes
     -----
@@ -394,10 +442,8 @@ def mean_sd_from_five_numbers(
 
     References
     ----------
-    Luo, Wan, Liu & Tong (2018), Stat. Methods Med. Res. 27(6), 1785-1805.
-    doi:10.1177/0962280216669183; Shi et al. (2020), Res. Synth. Methods 11(5), 641-654.
-    doi:10.1002/jrsm.1429; Wan, Wang, Liu & Tong (2014), BMC Med. Res. Methodol. 14, 135.
-    doi:10.1186/1471-2288-14-135
+    As :func:`mean_sd_from_quartiles`; Shi et al. (2020), Res. Synth. Methods 11(5), 641-654.
+    doi:10.1002/jrsm.1429
 
     Examples
     --------
@@ -420,9 +466,9 @@ def mean_sd_from_five_numbers(
         + (1 - of_range - of_quartiles) * middle
     )
     weight = 1 / (1 + 0.07 * size**0.6) if method == "shi" else np.full(size.shape, 0.5)
-    sd = weight * (high - low) / _range_width(size)
-    sd = sd + (1 - weight) * (third - first) / _quartile_width(size)
+    sd = weight * _sd_of_range(low, high, size)
+    sd = sd + (1 - weight) * _sd_of_quartiles(first, third, size)
     scale = 2.65 * np.log(0.6 * size) / np.sqrt(size)
     skewness = np.maximum(scale * _asymmetry(low, middle, high), _asymmetry(first, middle, third))
     limit = 3 / np.sqrt(size) - 40 / size**3
-    return MeanSd(frozen(mean), frozen(sd), frozen(skewness), frozen(limit))
+    return MeanSd(*map(frozen, (mean, sd, skewness, limit)))
