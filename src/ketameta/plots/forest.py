@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 #: Plots with more trials than this get a pale band behind every second row.
 BAND_BEYOND = 16
 DIAMOND, GROUP_DIAMOND, PREDICTION = 4.5, 3.8, 1.9
-_LEFT = frozenset({"study", "comparison"})
 
 
 def plot(
@@ -200,7 +199,8 @@ class _Pen(Pen):
     def everything(self) -> None:
         layout = self.layout
         self.bands()
-        self.heading()
+        y = self.paragraph("title", MARGIN, MARGIN, layout.title_lines, look.TITLE, bold=True)
+        self.paragraph("subtitle", MARGIN, y, layout.subtitle_lines, SMALL, colour=look.GREY)
         if layout.rows[0].lines:
             self.header()
         for direction in layout.directions:
@@ -212,11 +212,8 @@ class _Pen(Pen):
             self.trials(layout.axis)
             self.pools(layout.axis)
         self.risk()
-        y = layout.footnote_top
-        for note in layout.footnotes:
-            for line in note:
-                self.text("footnote", MARGIN, y + 0.8 * SMALL, line, SMALL, colour=look.GREY)
-                y += LINE * SMALL
+        notes = [line for note in layout.footnotes for line in note]
+        self.paragraph("footnote", MARGIN, layout.footnote_top, notes, SMALL, colour=look.GREY)
 
     # --- words ------------------------------------------------------------------------------------
 
@@ -232,15 +229,6 @@ class _Pen(Pen):
             fill = layout.style.head_fill
             self.box("head_band", MARGIN, header.top - 2.0, right, header.bottom, fill)
 
-    def heading(self) -> None:
-        y = MARGIN
-        for line in self.layout.title_lines:
-            self.text("title", MARGIN, y + 0.8 * look.TITLE, line, look.TITLE, bold=True)
-            y += LINE * look.TITLE
-        for line in self.layout.subtitle_lines:
-            self.text("subtitle", MARGIN, y + 0.8 * SMALL, line, SMALL, colour=look.GREY)
-            y += LINE * SMALL
-
     def header(self) -> None:
         layout = self.layout
         rule = layout.rows[0].bottom
@@ -248,8 +236,8 @@ class _Pen(Pen):
         base, step = rule - 4.2, LINE * BODY
         above = layout.style.favours_above and bool(layout.directions)
         for column in layout.columns:
-            left = column.name in _LEFT or column.anchors[:1] == [(column.left, "left")]
-            x, align = (column.left, "left") if left else (column.middle, "center")
+            left = column.anchors[:1] == [(column.left, "left")]
+            x, align = column.anchors[0] if left else (column.middle, "center")
             foot = layout.direction_top - 3.0 if above and column.name == "plot" else base
             for index, line in enumerate(reversed(column.header)):
                 self.text("header", x, foot - index * step, line, align=align, bold=True)
@@ -264,12 +252,9 @@ class _Pen(Pen):
 
     def direction(self, words: Direction) -> None:
         y = self.layout.direction_top
-        for index, line in enumerate(words.lines):
-            baseline = y + index * LINE * BODY + 0.8 * BODY
-            align = "right" if words.side < 0 else "left"
-            self.text("direction", words.x, baseline, line, align=align)
-        reach = look.widest(words.lines, BODY)
-        middle = y + len(words.lines) * LINE * BODY / 2 - 0.4
+        align = "right" if words.side < 0 else "left"
+        end = self.paragraph("direction", words.x, y, words.lines, align=align)
+        reach, middle = look.widest(words.lines, BODY), (y + end) / 2 - 0.4
         start = words.x + words.side * (reach + 3.5)
         tip = start + words.side * 11.0
         self.line("direction_arrow", [(start, middle), (tip - words.side * 2.0, middle)],
@@ -289,31 +274,21 @@ class _Pen(Pen):
         italic = row.kind in ("subgroup_note", "single", "note", "empty")
         part = row.kind if row.kind in ("heterogeneity", "subgroup_test") else "label"
         x = MARGIN + row.indent
-        tall = LINE * (len(row.lines) * size + len(row.remarks) * SMALL)
-        y = row.middle - tall / 2
-        baseline = y
-        for line in row.lines:
-            baseline = centred(y + LINE * size / 2, size)
-            self.text(part, x, baseline, line, size, bold=bold, italic=italic, colour=colour)
-            y += LINE * size
-        if row.lines:
-            reach = look.text_width(row.lines[-1], size, bold=bold)
-            self.beside_label(row, x + reach, baseline, colour)
-        for line in row.remarks:
-            baseline = centred(y + LINE * SMALL / 2, SMALL)
-            self.text("remark", x, baseline, line, SMALL, italic=True, colour=look.GREY)
-            y += LINE * SMALL
-        for column in self.layout.columns:
-            pieces = row.cells.get(column.name)
-            if pieces:
-                self.cell(column, row, pieces, bold, colour)
-
-    def beside_label(self, row: ForestRow, x: float, baseline: float, colour: str) -> None:
+        above, below = len(row.lines) * LINE * size / 2, len(row.remarks) * LINE * SMALL / 2
+        baseline = self.block(part, x, row.middle - below, row.lines, size, bold=bold,
+                              italic=italic, colour=colour)  # fmt: skip
+        x += look.text_width(row.lines[-1], size, bold=bold) if row.lines else 0.0
         if row.marker:
             self.text("note_marker", x + 1.5, baseline - 2.4, row.marker, SMALL, colour=colour)
             x += 1.5 + look.text_width(row.marker, SMALL)
         if row.tag:
             self.text("tag", x + 4.0, baseline, row.tag, SMALL, italic=True, colour=look.GREY)
+        left, middle = MARGIN + row.indent, row.middle + above
+        self.block("remark", left, middle, row.remarks, SMALL, italic=True, colour=look.GREY)
+        for column in self.layout.columns:
+            pieces = row.cells.get(column.name)
+            if pieces:
+                self.cell(column, row, pieces, bold, colour)
 
     def cell(
         self, column: ForestColumn, row: ForestRow, pieces: tuple[str, ...], bold: bool, colour: str
@@ -337,9 +312,7 @@ class _Pen(Pen):
         top = row.middle - (14.0 + len(lines) * LINE * BODY) / 2
         self.box("empty_frame", left, row.top + 4.0, right, row.bottom - 2.0, look.BAND)
         self.text("empty", middle, top + 9.0, row.label, 10.0, align="center", bold=True)
-        for index, line in enumerate(lines):
-            self.text("looked_for", middle, top + 15.0 + index * LINE * BODY + 0.8 * BODY, line,
-                      align="center", colour=look.GREY)  # fmt: skip
+        self.paragraph("looked_for", middle, top + 15.0, lines, align="center", colour=look.GREY)
         y = row.bottom + 2.0
         self.line("footer_rule", [(left, y), (right, y)], width=look.HAIRLINE, colour=look.RULE)
 

@@ -198,9 +198,11 @@ def _columns(
     if plot < PLOT_LEAST:
         width += PLOT_LEAST - plot
         plot = PLOT_LEAST
-    found["study"] = [ForestColumn("study", (rows[0].label,), width=label)]
+    found["study"] = [ForestColumn("study", (rows[0].label,), widths=(label,), width=label)]
     if compared:
-        found["comparison"] = [replace(found["comparison"][0], width=comparison)]
+        found["comparison"] = [
+            replace(found["comparison"][0], widths=(comparison,), width=comparison)
+        ]
     # The "g" of Hedges' g stays with its owner.
     axis_label = reader.forest.scale.axis_label.replace("' ", "'\u00a0")
     heading = wrap(axis_label, plot, BODY, bold=True, most=3)

@@ -37,20 +37,8 @@ def page(
 ) -> Axes:
     """Return axes that show ``x`` and ``y``: those given, or a figure with title and notes.
 
-    Parameters
-    ----------
-    ax : Axes or None
-        Given axes take the title above them and no notes.
-    x, y : Axis
-    title : str
-    notes : sequence of str
-        Sentences under the plot; empty ones are left out.
-    width, height : float
-        Of the whole figure, and of the plotting area, in points.
-    right, top : float
-        Room kept free around the plotting area, for names or margins.
-    spare : bool
-        Keep one more line free for :func:`left_out`.
+    ``width`` is of the figure, ``height`` of the plotting area, with ``right`` and ``top`` free
+    around it, in points; ``spare`` keeps a line for :func:`left_out`.
     """
     if ax is None:
         y_label = look.wrap(y.label, height, look.BODY, most=2)
@@ -58,16 +46,9 @@ def page(
         gutter += look.widest(y.tick_labels, look.SMALL) + 6.0
         under = 8.0 + look.LINE * look.SMALL
         under += look.LINE * look.BODY + 3.0 if x.label else 0.0
-        ax = sheet(
-            (look.MARGIN + gutter, width - look.MARGIN - 6.0 - right),
-            height,
-            title=title,
-            notes=notes,
-            width=width,
-            top=top,
-            below=under,
-            spare=spare,
-        )
+        edges = (look.MARGIN + gutter, width - look.MARGIN - 6.0 - right)
+        ax = sheet(edges, height, title=title, notes=notes, width=width, top=top, below=under,
+                   spare=spare)  # fmt: skip
         y = replace(y, label="\n".join(y_label))
     elif title:
         ax.set_title(look.clean(title), loc="left")
@@ -225,12 +206,27 @@ class Pen:
         )  # fmt: skip
         self.ax.add_artist(line)
 
-    def block(self, part: str, x: float, middle: float, lines: Sequence[str], **how: Any) -> None:
-        """Write lines of text below each other around the line ``middle``."""
-        step = look.LINE * look.BODY
+    def block(
+        self, part: str, x: float, middle: float, lines: Sequence[str], size: float = look.BODY,
+        **how: Any,
+    ) -> float:  # fmt: skip
+        """Write lines below each other around the line ``middle``; return the last baseline."""
+        baseline = middle
         for index, line in enumerate(lines):
-            y = middle + (index - (len(lines) - 1) / 2) * step
-            self.text(part, x, centred(y, look.BODY), line, **how)
+            y = middle + (index - (len(lines) - 1) / 2) * look.LINE * size
+            baseline = centred(y, size)
+            self.text(part, x, baseline, line, size, **how)
+        return baseline
+
+    def paragraph(
+        self, part: str, x: float, top: float, lines: Sequence[str], size: float = look.BODY,
+        **how: Any,
+    ) -> float:  # fmt: skip
+        """Write lines below each other from ``top`` on, and return where they end."""
+        for line in lines:
+            self.text(part, x, top + 0.8 * size, line, size, **how)
+            top += look.LINE * size
+        return top
 
     def box(self, part: str, left: float, top: float, right: float, low: float, fill: str) -> None:
         """Fill a rectangle."""
@@ -324,14 +320,7 @@ def place_names(
 ) -> list[Name]:
     """Return the names that find room, the first ones first.
 
-    Parameters
-    ----------
-    names : sequence of (str, float, float, float)
-        Name, place and radius of the marker, in points, the most important first.
-    obstacles : sequence of (float, float, float)
-        Place and radius of what must stay visible.
-    bounds : (float, float, float, float)
-        Left, bottom, right, top.
+    A name has the place and the radius of its marker, in points; an obstacle its place and radius.
     """
     placed: list[Name] = []
     for text, x, y, radius in names:
@@ -393,15 +382,9 @@ def write_names(
     lines: Sequence[Sequence[tuple[float, float]]] = (),
     colour: str = look.GREY,
 ) -> list[str]:
-    """Write names beside points and return those left out for want of room.
+    """Write names beside points, off ``lines``, and return those left out for want of room.
 
-    Parameters
-    ----------
-    ax : Axes
-    names : sequence of (str, float, float, float)
-        Name, place in the units of the axes, and radius of the marker in points.
-    lines : sequence of sequences of (float, float)
-        Lines that names keep off, in the units of the axes.
+    A name has its place in the units of the axes and the radius of its marker in points.
     """
     places = in_points(ax, [(x, y) for _, x, y, _ in names])
     marked = [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.formatting import format_count, plural
 from ketameta.plots import look
-from ketameta.plots.frame import sheet, size_in_points
+from ketameta.plots.frame import table
 from ketameta.plots.scale import finite
 
 if TYPE_CHECKING:
@@ -125,17 +125,9 @@ def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Ax
     labels = [line for node in network.nodes for line in _lines(node)]
     reach = _RADIUS + LARGEST + 8.0 + look.widest(labels, look.BODY)
     half = max(reach, look.PLOT_WIDTH / 2 - look.MARGIN), _RADIUS + LARGEST + 30.0
-    if ax is None:
-        width = 2 * (half[0] + look.MARGIN)
-        ax = sheet((look.MARGIN, width - look.MARGIN), 2 * half[1], title=words,
-                   notes=[_legend(network)], width=width)  # fmt: skip
-        scale = 1.0
-    else:
-        ax.set_title(look.clean(words), loc="left")
-        wide, tall = size_in_points(ax)
-        scale = min(wide / half[0], tall / half[1]) / 2
-    ax.set_axis_off()
-    ax.set(xlim=(-half[0], half[0]), ylim=(-half[1], half[1]), aspect="equal")
+    pen = table(ax, 2 * (half[0] + look.MARGIN), 2 * half[1], title=words, notes=[_legend(network)])
+    ax, scale, wide = pen.ax, pen.scale, half[0] + look.MARGIN
+    ax.set(xlim=(-wide, wide), ylim=(-half[1], half[1]), aspect="equal")
     places, sizes = network.places(), radii(network)
     most = max((trials for *_, trials in network.edges), default=1)
     for one, two, trials in network.edges:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 #: Curve -> words, colour, dash, in drawing order.
 CURVES: tuple[tuple[str, str, str, Any], ...] = (
     ("prior", "Prior", look.GREY, look.DASHED),
-    ("likelihood", "Trials alone", look.GREEN, look.DOTTED),
     ("predictive", "A new trial", look.VERMILLION, (0, (5.0, 1.6, 1.0, 1.6))),
     ("posterior", "Posterior", look.BLUE, "-"),
 )
@@ -33,7 +32,6 @@ class Posterior:
     grid: tuple[float, ...]
     posterior: tuple[float, ...]
     prior: tuple[float, ...] = ()
-    likelihood: tuple[float, ...] = ()
     predictive: tuple[float, ...] = ()
     estimate: float | None = None
     low: float | None = None

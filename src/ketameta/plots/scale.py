@@ -155,16 +155,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What one axis shows, in the units that are read from it.
-
-    Attributes
-    ----------
-    low, high : float
-    label : str
-    log, reverse : bool
-    ticks : tuple of (float, str)
-        Chosen by :func:`make_axis` unless given.
-    """
+    """What one axis shows, in the units that are read from it; see :func:`make_axis`."""
 
     low: float
     high: float
@@ -338,24 +329,11 @@ def choose_range(
 ) -> tuple[float, float]:
     """Return the ends of an axis that shows the estimates and most of every interval.
 
-    Parameters
-    ----------
-    scale : Scale
-    estimates : sequence of float
-        As shown. One that lies far out from the others does not stretch the axis.
-    intervals : iterable of (float, float)
-        Of single trials; what reaches far beyond the estimates is cut.
-    whole : iterable of (float, float)
-        Pooled and group intervals: drawn whole, as long as the trials keep ``LEAST_SHARE`` of the
-        axis.
-    predictions : iterable of (float, float)
-        The same, with ``LEAST_BESIDE_PREDICTION``.
-    extra : sequence of float
-        Other values that must be inside, such as a minimal important difference.
-    null_share : float or None
-        Share of the axis kept on either side of no effect; None where it need not be inside.
-    unit : float
-        Half the range where there is nothing to show: a difference, or a factor's logarithm.
+    All values are as shown. An estimate far out from the others does not stretch the axis, and
+    what intervals reach far beyond the estimates is cut; ``whole`` ones and ``predictions`` are
+    drawn whole as long as the trials keep their shares of the axis; ``extra`` values are inside.
+    ``null_share`` of the axis is kept on either side of no effect, unless None; ``unit`` is half
+    the range where there is nothing to show: a difference, or a factor's logarithm.
     """
 
     def inner(value: float) -> float:
