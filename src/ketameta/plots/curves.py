@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ketameta.errors import UsageError
 from ketameta.formatting import format_count, plural
 from ketameta.plots import look
-from ketameta.plots.frame import arrows, bar, null_line, page, size_in_points
+from ketameta.plots.frame import arrows, intervals, null_line, page, size_in_points
 from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis
 
 if TYPE_CHECKING:
@@ -75,13 +75,9 @@ def _trial(
     ys = [middle for middle, _, _ in shown]
     if len(xs) > 1:
         ax.plot(xs, ys, gid="trial_line", **line)
-    for x, (_, low, high) in zip(xs, shown, strict=True):
-        if low is not None and high is not None:
-            bar(ax, x, low, high, y, colour=colour, width=0.8, part="trial_interval",
-                zorder=1.8)  # fmt: skip
+    rows = [(x, *values) for x, values in zip(xs, shown, strict=True)]
+    intervals(ax, "y", y, rows, part="trial_interval", colour=colour, width=0.8, zorder=1.8)
     inside = [(x, at) for x, at in zip(xs, ys, strict=True) if y.side(at) == 0]
-    arrows(ax, [(x, y.cut(at), y.side(at)) for x, at in zip(xs, ys, strict=True)
-                if y.side(at)], "y", colour=colour)  # fmt: skip
     return ax.plot(
         [x for x, _ in inside], [at for _, at in inside], ls="none", clip_on=False,
         gid="trial_point", **mark,

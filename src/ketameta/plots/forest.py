@@ -16,7 +16,7 @@ from ketameta.plots import look
 from ketameta.plots.forest_data import arranged, forest_of, pools_of
 from ketameta.plots.forest_layout import Direction, ForestLayout, lay_out, looked_for
 from ketameta.plots.forest_rows import BOLD, SMALL_KINDS, ForestColumn, ForestRow, risk_letters
-from ketameta.plots.frame import Pen, arrows, centred, dress, point_transform
+from ketameta.plots.frame import Pen, arrows, centred, dress, intervals, point_transform
 from ketameta.plots.look import BODY, LINE, MARGIN, SMALL, themed
 from ketameta.plots.scale import Axis
 
@@ -335,26 +335,17 @@ class _Pen(Pen):
                 self.line(part, [(value, top), (value, end)], colour=colour, dash=dash, data=True)
 
     def trials(self, axis: Axis) -> None:
-        from matplotlib.collections import LineCollection
-
         rows = self.layout.rows_of("study")
         style = self.layout.style
         thin = 0.95 if self.layout.labelled else min(0.95, 0.8 * rows[0].height) if rows else 0.0
         for excluded in (False, True):
             here = [row for row in rows if row.excluded == excluded]
-            ink = look.LIGHT if excluded else style.interval
-            segments = [
-                [(axis.cut(row.low), row.middle), (axis.cut(row.high), row.middle)]
-                for row in here
-                if row.low is not None and row.high is not None
-            ]
-            if segments:
-                lines = LineCollection(
-                    segments, colors=ink, linewidths=thin * self.scale, zorder=2.0, clip_on=False,
-                    linestyles=[look.DASHED] if excluded else "-", gid="study_interval",
-                    capstyle="butt",
-                )  # fmt: skip
-                self.ax.add_collection(lines, autolim=False)
+            intervals(
+                self.ax, "x", axis, [(row.middle, row.estimate, row.low, row.high) for row in here],
+                part="study_interval", colour=look.LIGHT if excluded else style.interval,
+                width=thin * self.scale, head=4.4 * self.scale,
+                dash=look.DASHED if excluded else "-",
+            )  # fmt: skip
             marked = [
                 row for row in here if row.estimate is not None and not axis.side(row.estimate)
             ]
@@ -366,12 +357,11 @@ class _Pen(Pen):
                     edgecolors=look.LIGHT if excluded else style.square, clip_on=False,
                     gid="study_marker",
                 )  # fmt: skip
-            self.arrows(here, axis, ink)
 
-    def arrows(self, rows: list[ForestRow], axis: Axis, colour: str, size: float = 4.4) -> None:
-        places = [(axis.low, row.middle, -1) for row in rows if row.cut_low]
-        places += [(axis.high, row.middle, 1) for row in rows if row.cut_high]
-        arrows(self.ax, places, "x", colour=colour, size=size * self.scale)
+    def arrows(self, row: ForestRow, axis: Axis, colour: str) -> None:
+        places = [(axis.low, row.middle, -1)] if row.cut_low else []
+        places += [(axis.high, row.middle, 1)] if row.cut_high else []
+        arrows(self.ax, places, "x", colour=colour, size=5.0 * self.scale)
 
     def pools(self, axis: Axis) -> None:
         style = self.layout.style
@@ -392,13 +382,13 @@ class _Pen(Pen):
                         style.diamond if whole else style.group_diamond, edge=style.diamond,
                         data=True, clip=row.cut_low or row.cut_high,
                     )  # fmt: skip
-                self.arrows([row], axis, style.diamond, 5.0)
+                self.arrows(row, axis, style.diamond)
             elif row.kind == "prediction" and row.low is not None and row.high is not None:
                 ends = (axis.cut(row.low), axis.cut(row.high))
                 points = [(x, y + sign * PREDICTION) for x, sign in
                           ((ends[0], -1), (ends[1], -1), (ends[1], 1), (ends[0], 1))]  # fmt: skip
                 self.polygon("prediction_bar", points, look.ORANGE, edge=look.VERMILLION, data=True)
-                self.arrows([row], axis, look.VERMILLION, 5.0)
+                self.arrows(row, axis, look.VERMILLION)
 
     def risk(self) -> None:
         column = self.layout.column("risk_of_bias")

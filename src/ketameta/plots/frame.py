@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Side = Literal["x", "y"]
+#: Where an interval stands, its estimate and its ends.
+Row = tuple[float, float | None, float | None, float | None]
 
 
 # --- a page with one plot -------------------------------------------------------------------------
@@ -159,24 +161,39 @@ def arrows(
             )  # fmt: skip
 
 
-def bar(
-    ax: Axes,
-    x: float,
-    low: float,
-    high: float,
-    axis: Axis,
-    *,
-    colour: str,
-    width: float,
-    part: str,
-    zorder: float = 2.0,
-) -> None:
-    """Draw an upright interval at ``x``, cut at the ends of ``axis`` with an arrow."""
-    ends = axis.cut(low), axis.cut(high)
-    ax.plot([x, x], ends, color=colour, lw=width, zorder=zorder, gid=part, solid_capstyle="butt")
-    cut = [(x, axis.low, -1)] if axis.side(low) < 0 else []
-    cut += [(x, axis.high, 1)] if axis.side(high) > 0 else []
-    arrows(ax, cut, "y", colour=colour, size=3.0 + width)
+def intervals(
+    ax: Axes, side: Side, axis: Axis, rows: Iterable[Row], *, part: str, colour: str = look.INK,
+    width: float = look.THIN, head: float = 4.2, zorder: float = 2.0, dash: Any = "-",
+) -> None:  # fmt: skip
+    """Draw intervals along one side, cut at the ends of ``axis``; an arrowhead where they run on.
+
+    A row is a place on the other side, and an estimate, whose mark an arrowhead stands for where
+    it is outside, with the ends of its interval, if known.
+    """
+    from matplotlib.collections import LineCollection
+
+    def place(along: float, at: float) -> tuple[float, float]:
+        return (along, at) if side == "x" else (at, along)
+
+    rows = list(rows)
+    lines = [
+        [place(axis.cut(low), at), place(axis.cut(high), at)]
+        for at, _, low, high in rows
+        if low is not None and high is not None
+    ]
+    if lines:
+        drawn = LineCollection(
+            lines, colors=colour, linewidths=width, zorder=zorder, linestyles=[dash], gid=part,
+            capstyle="butt", clip_on=False,
+        )  # fmt: skip
+        ax.add_collection(drawn, autolim=False)
+    ends = {
+        (*place(axis.low if way < 0 else axis.high, at), way)
+        for at, *values in rows
+        for value in values
+        if value is not None and (way := axis.side(value))
+    }
+    arrows(ax, sorted(ends, key=lambda end: end[side == "x"]), side, colour=colour, size=head)
 
 
 # --- words and marks in points --------------------------------------------------------------------

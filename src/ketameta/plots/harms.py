@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ketameta.errors import UsageError
 from ketameta.formatting import format_count, format_percent, plural
 from ketameta.plots import look
-from ketameta.plots.frame import Pen, arrows, centred, dress, null_line, table
+from ketameta.plots.frame import Pen, Row, centred, dress, intervals, null_line, table
 from ketameta.plots.look import BODY, LINE, MARGIN, SMALL
 from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis
 
@@ -159,7 +159,7 @@ def _panel(
     ax.spines["left"].set_visible(False)
     ax.tick_params(labelsize=pen.scale * SMALL)
     null_line(ax, scale.no_effect, axis, "x")
-    ends: list[tuple[float, float, int]] = []
+    rows: list[Row] = []
     for index, row in enumerate(data.rows):
         middle = _HEAD + (index + 0.5) * _ROW
         value: Estimate | None = getattr(row, panel)
@@ -169,22 +169,16 @@ def _panel(
             pen.text("empty", x, centred(middle, SMALL), words, SMALL, align="right", italic=True,
                      colour=look.GREY)  # fmt: skip
             continue
-        shown, low, top = value.shown(scale)
-        if low is not None and top is not None:
-            ax.plot([axis.cut(low), axis.cut(top)], [middle, middle], color=look.INK, lw=1.1,
-                    gid=f"{panel}_interval")  # fmt: skip
-            ends += [(axis.low, middle, -1)] if axis.side(low) < 0 else []
-            ends += [(axis.high, middle, 1)] if axis.side(top) > 0 else []
+        rows.append((middle, *value.shown(scale)))
+        shown = rows[-1][1] or 0.0
         if axis.side(shown) == 0:
             fill = look.BLUE if row.k > 1 else look.PAPER
             ax.plot([shown], [middle], marker="s", ms=_SIDE, mec=look.NAVY, mew=0.8, zorder=3,
                     color=fill, gid=f"{panel}_marker")  # fmt: skip
-        else:
-            ends.append((axis.cut(shown), middle, axis.side(shown)))
         estimate, limits = written(value, panel)
         mark = "*" if row.converted and panel == "ratio" else ""
         _two_lines(pen, f"{panel}_words", x, middle, (estimate + mark, limits))
-    arrows(ax, dict.fromkeys(ends), "x")
+    intervals(ax, "x", axis, rows, part=f"{panel}_interval", width=1.1)
     if all(data.scale.favours):
         null = start + axis.share(scale.no_effect) * room
         y = bottom + 22.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from ketameta.errors import UsageError
 from ketameta.formatting import format_count, plural
 from ketameta.plots import look
-from ketameta.plots.frame import arrows, dress, null_line, sheet, size_in_points
+from ketameta.plots.frame import Row, dress, intervals, null_line, sheet, size_in_points
 from ketameta.plots.look import LINE, MARGIN, SMALL
 from ketameta.plots.scale import Axis, Scale, choose_range, make_axis
 
@@ -105,7 +106,6 @@ def plot(data: SpecificationCurve, *, ax: Axes | None = None, title: str | None 
     """
     import numpy as np
     import seaborn as sns
-    from matplotlib.collections import LineCollection
 
     scale, y = data.scale, axis_of(data)
     columns = data.columns
@@ -129,20 +129,14 @@ def plot(data: SpecificationCurve, *, ax: Axes | None = None, title: str | None 
         here = [(rank, item) for rank, (item, _) in enumerate(columns) if item.side == side]
         if not here:
             continue
-        lines = [
-            [(rank, y.low if (low := scale.show(item.low)) is None else y.cut(low)),
-             (rank, y.high if (high := scale.show(item.high)) is None else y.cut(high))]
+        rows: list[Row] = [
+            (rank, None,  # a result without an end has none on this side
+             -math.inf if item.low is None else scale.show(item.low),
+             math.inf if item.high is None else scale.show(item.high))
             for rank, item in here
         ]  # fmt: skip
-        ax.add_collection(
-            LineCollection(lines, colors=colour, linewidths=min(0.8, 0.6 * dot), zorder=2,
-                           capstyle="butt", gid="interval"), autolim=False,
-        )  # fmt: skip
-        cut = [(rank, end, way) for rank, item in here
-               for end, way in ((y.low, y.side(scale.show(item.low) or 0.0)),
-                                (y.high, y.side(scale.show(item.high) or 0.0)))
-               if way == (1 if end == y.high else -1)]  # fmt: skip
-        arrows(ax, cut, "y", colour=colour, size=min(3.6, 0.9 * step))
+        intervals(ax, "y", y, rows, part="interval", colour=colour, width=min(0.8, 0.6 * dot),
+                  head=min(3.6, 0.9 * step))  # fmt: skip
         ranks = np.array([rank for rank, _ in here])
         shown = np.array([scale.known(item.estimate or 0.0) for _, item in here])
         ink = look.INK if side else look.GREY
