@@ -409,7 +409,7 @@ def page(gaps: list[Gap]) -> str:
         last bit.""",
     )
     lines += [
-        "| | quantity | data sets | comparisons | largest difference | where |",
+        "| area | quantity | data sets | comparisons | largest difference | where |",
         "| --- | --- | --: | --: | --: | --- |",
     ]
     table: dict[tuple[str, str], list[Gap]] = defaultdict(list)

@@ -229,7 +229,7 @@ def _stages(found: dict[str, Any]) -> list[str]:
         lines.append(f"| {name} | {seconds:.1f} | {100 * seconds / total:.0f}% |")
     lines += [f"| together | {total:.1f} | |", ""]
     lines += wrapped("Builds by the command, figures in processes of their own.")
-    lines += ["| build, after a change of | clock | processors | |", "| --- | --: | --: | --- |"]
+    lines += ["| build, after a change of | clock | processors | what it said |", "| --- | --: | --: | --- |"]
     for name, row in found["builds"].items():
         lines.append(
             f"| {name} | {duration(row['wall'])} | {duration(row['cpu'])} | {row['said']} |"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
 from html import unescape
 from pathlib import Path
 
 import pytest
 
-from helpers import PROJECT, Done
+from helpers import PROJECT, ROOT, Done
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.review.start import worked_words
 from ketameta.scaffold import start_project
@@ -54,6 +55,31 @@ def test_its_first_trial_is_named_by_the_checks_until_the_question_asks_for_it(
     said = ketameta("check", "--root", started.root)
     assert said.code == 1
     assert "analyses/primary.toml" in said.out and "'treatment' is not known" in said.out
+
+
+def test_the_trial_of_the_guide_goes_from_its_rows_to_an_answer(
+    ketameta, started: ProjectPaths
+) -> None:
+    page = (ROOT / "docs" / "add_trial.md").read_text(encoding="utf-8")
+    assert ketameta("new", "ames_2019", "--root", started.root).code == 0
+    blocks = re.findall(r"Into `(\S+)`:\n\n```text\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 4
+    for name, rows in blocks:
+        with (started.root / name).open("a", encoding="utf-8") as file:
+            file.write(rows)
+    first = ketameta("check", "ames_2019", "--root", started.root)
+    assert first.code == 0 and "3.5: 5.3 times apart from caffeine" in first.out
+    outcomes = started.extracted / "ames_2019" / "outcomes.csv"
+    outcomes.write_text(outcomes.read_text("utf-8").replace("44.9,3.5,,", "44.9,,3.5,"), "utf-8")
+    second = ketameta("check", "ames_2019", "--root", started.root)
+    assert second.code == 0 and "0 errors, 0 warnings" in second.out
+    for path in (started.analyses / "primary.toml", started.root / "project.toml"):
+        path.write_text(path.read_text("utf-8").replace('["treatment"]', '["caffeine"]'), "utf-8")
+    assert ketameta("check", "--root", started.root).out.endswith("0 errors, 0 warnings.\n")
+    shown = "−0.72 (95% CI −1.25 to −0.19)"
+    assert shown in page
+    preview = ketameta("preview", "ames_2019", "--root", started.root)
+    assert preview.code == 0 and re.search(r"−0\.72 +−1\.25 to −0\.19", preview.out)
 
 
 def test_words_of_the_template_that_no_arm_uses_are_named(ketameta, started: ProjectPaths) -> None:

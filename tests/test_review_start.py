@@ -132,8 +132,10 @@ def test_a_name_without_surname_or_year_is_refused(typed):
 
 
 def test_the_readme_cannot_be_broken_by_a_word():
-    assert "| `" not in readme("alder_2014")
-    assert "&lt;" in readme("alder_2014")  # the word "<" of p_relation
+    text = readme("alder_2014")
+    assert "| `" not in text and "| https://example.org/simulated-2020 |" in text
+    # Read in an editor, every word stands as it is typed: the "<" of p_relation too.
+    assert "&#8203;" not in text and "&lt;" not in text and "| =, <, " in text
 
 
 def test_no_batch_is_made_outside_a_project(tmp_path):

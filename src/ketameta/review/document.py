@@ -97,19 +97,27 @@ def _grid_text(grid: Grid) -> str:
     return "\n".join([*head, line(rows[0]), rule, *(line(row) for row in rows[1:])])
 
 
-def as_markdown(document: Document) -> str:
-    """Return the document as Markdown that GitHub renders; data cannot add markup of their own."""
+def as_markdown(document: Document, *, own: bool = False) -> str:
+    """Return the document as Markdown that GitHub renders; data cannot add markup of their own.
+
+    ``own`` says that every text is ours, and is read in editors too: only its bars are escaped.
+    """
+    escape = (lambda text: text.replace("|", "\\|")) if own else escape_markdown
     parts: list[str] = []
     for block in document:
         if isinstance(block, Heading):
-            parts.append(f"{'#' * (block.level + 1)} {escape_markdown(block.text)}")
+            parts.append(f"{'#' * (block.level + 1)} {escape(block.text)}")
         elif isinstance(block, Paragraph):
-            text = escape_markdown(block.text)
+            text = escape(block.text)
             parts.append(f"**{text}**" if block.strong else text)
         elif isinstance(block, Bullets):
-            parts.append("\n".join(f"- {escape_markdown(item)}" for item in block.items))
-        elif isinstance(block, Grid):
-            parts.append(_grid_markdown(block))
+            parts.append("\n".join(f"- {escape(item)}" for item in block.items))
+        elif isinstance(block, Grid) and block.rows:
+            marks = ["---:" if n in block.right else "---" for n in range(len(block.columns))]
+            lines = [[escape(cell) for cell in row] for row in (block.columns, *block.rows)]
+            head = [f"**{escape(block.title)}**\n"] if block.title else []
+            rows = [f"| {' | '.join(row)} |" for row in (lines[0], marks, *lines[1:])]
+            parts.append("\n".join([*head, *rows]))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -161,17 +169,6 @@ def _inert(found: re.Match[str]) -> str:
             # The name of a commit has at least seven figures.
             return _PARTED.join(live[at : at + 6] for at in range(0, len(live), 6))
     return f"\\{live}"
-
-
-def _grid_markdown(grid: Grid) -> str:
-    if not grid.rows:
-        return ""
-    marks = ["---:" if place in grid.right else "---" for place in range(len(grid.columns))]
-    lines = [grid.columns, *grid.rows]
-    texts = ["| " + " | ".join(escape_markdown(cell) for cell in row) + " |" for row in lines]
-    texts.insert(1, "| " + " | ".join(marks) + " |")
-    head = [f"**{escape_markdown(grid.title)}**\n"] if grid.title else []
-    return "\n".join([*head, *texts])
 
 
 _STYLE = """

@@ -463,7 +463,8 @@ def readme(study: str, paths: ProjectPaths | None = None) -> str:
                 for block in _example(table, example(schema, worked_words(paths))[table.name])
             ),
             *controlled_words(paths),
-        )
+        ),
+        own=True,
     )
     return text
 
