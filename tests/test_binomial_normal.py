@@ -20,7 +20,7 @@ from ketameta.models.rare_events import (
     ConditionalLikelihood,
     UnconditionalLikelihood,
 )
-from tolerances import BRUTE_LIKELIHOOD, GLMM, LIKELIHOOD_RATIO
+from tolerances import BRUTE_LIKELIHOOD, BRUTE_TERMS, GLMM, LIKELIHOOD_RATIO
 
 REFERENCE = json.loads(
     (Path(__file__).parent / "reference" / "rare_events.json").read_text(encoding="utf-8")
@@ -280,3 +280,37 @@ def test_result_prints_a_sentence_and_serialises():
     assert stored["zeros"]["k_informative"] == 17
     few = fitted("two small trials", "conditional")
     assert "few_studies" in {caveat.code for caveat in few.caveats}
+
+
+def test_trials_of_every_size_have_their_noncentral_hypergeometric_probabilities():
+    rng = np.random.default_rng(2)
+    n1, n2 = np.append(rng.integers(5, 400, 60), 9000), np.append(rng.integers(5, 400, 60), 8000)
+    a, c = rng.binomial(n1, 0.3), rng.binomial(n2, 0.2)
+    tables = event_tables(a, n1, c, n2)
+    assert not tables.double_zero.any()
+    eta = rng.normal(0.3, 1.0, (61, 30))
+    value, first, second = ConditionalLikelihood(tables).terms(eta)
+    for i in range(61):
+        events = a[i] + c[i]
+        support = np.arange(max(0, events - n2[i]), min(n1[i], events) + 1)
+        logs = special.gammaln([support + 1, events - support + 1]).sum(0)
+        logs += special.gammaln([n1[i] - support + 1, n2[i] - events + support + 1]).sum(0)
+        logs = -logs[:, None] + np.outer(support - a[i], eta[i])
+        shares = special.softmax(logs, axis=0)
+        observed = (logs[support == a[i]] - special.logsumexp(logs, axis=0))[0]
+        mean = (support - a[i]) @ shares
+        spread = ((support[:, None] - a[i] - mean) ** 2 * shares).sum(0)
+        assert value[i] == pytest.approx(observed, abs=BRUTE_TERMS)
+        assert first[i] == pytest.approx(-mean, abs=BRUTE_TERMS)
+        assert second[i] == pytest.approx(-spread, abs=BRUTE_TERMS)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_many_trials_in_parts_are_the_same_trials(model):
+    few = [np.tile(column, 40) for column in counts("dat.nielweise2007")]
+    whole, one = binomial_normal(*few, model=model), fitted("dat.nielweise2007", model)
+    assert whole.k == 720  # more than are worked on together
+    assert whole.estimate == pytest.approx(one.estimate, rel=1e-9)
+    assert whole.tau2 == pytest.approx(one.tau2, rel=1e-9)
+    assert whole.log_likelihood == pytest.approx(40 * one.log_likelihood, rel=1e-12)
+    assert whole.se == pytest.approx(one.se / math.sqrt(40), rel=1e-9)

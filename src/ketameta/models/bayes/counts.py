@@ -29,15 +29,9 @@ from ketameta.models.bayes.priors import HalfNormal, Normal, TauPrior
 from ketameta.models.bayes.quadrature import TauPosterior, posterior_of_tau
 from ketameta.models.dependent.sampling_covariance import check_vector
 from ketameta.models.intervals import check_level
-from ketameta.models.rare_events.binomial_normal import log_conditional_likelihood
-from ketameta.models.rare_events.event_tables import (
-    EventTables,
-    ZeroHandling,
-    counts_words,
-    event_tables,
-    zero_caveats,
-)
-from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed
+from ketameta.models.rare_events.binomial_normal import ConditionalLikelihood
+from ketameta.models.rare_events.event_tables import EventTables, TwoArmCounts, event_tables
+from ketameta.models.results import Caveat, Line, Printed, Reports, computed
 
 #: Weakly informative prior on the mean log odds ratio: 95% of it between odds ratios of 1/250 and
 #: 250 (Günhan, Röver and Friede 2020, Res. Synth. Methods 11(1), 74-90, doi:10.1002/jrsm.1370).
@@ -65,13 +59,13 @@ _ZEROS = "The likelihood uses the counts as they are and adds nothing."
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class BayesEventCounts(MeanPosterior, Reports, Result):
+class BayesEventCounts(MeanPosterior, Reports, TwoArmCounts):
     """A Bayesian random-effects log odds ratio from event counts.
 
     Attributes
     ----------
-    k : int
-        Trials given, informative or not.
+    k, events_treatment, n_treatment, events_control, n_control, zeros, caveats
+        As in :class:`~ketameta.models.rare_events.event_tables.TwoArmCounts`.
     level : float
         Probability inside every interval.
     mu, tau, new_effect : Posterior
@@ -81,19 +75,13 @@ class BayesEventCounts(MeanPosterior, Reports, Result):
     thresholds : tuple of ThresholdProbability
     labels : tuple of str
         Of the informative trials.
-    events_treatment, n_treatment, events_control, n_control : float
-        Sums over all trials.
     shrunken_median, shrunken_low, shrunken_high : ndarray of shape (informative,)
         Posterior of each informative trial's own log odds ratio.
     log_marginal : float
         Log marginal likelihood, up to a constant of the margins.
     tau_prior, mean_prior : TauPrior, Normal or None
-    zeros : ZeroHandling
-    caveats : tuple of Caveat
     """
 
-    k: int
-    level: float
     mu: Posterior
     tau: Posterior
     new_effect: Posterior
@@ -101,18 +89,12 @@ class BayesEventCounts(MeanPosterior, Reports, Result):
     p_new_below_zero: float
     thresholds: tuple[ThresholdProbability, ...]
     labels: tuple[str, ...]
-    events_treatment: float
-    n_treatment: float
-    events_control: float
-    n_control: float
     shrunken_median: Floats
     shrunken_low: Floats
     shrunken_high: Floats
     log_marginal: float
     tau_prior: TauPrior
     mean_prior: Normal | None
-    zeros: ZeroHandling
-    caveats: tuple[Caveat, ...]
 
     def methods_sentence(self) -> str:
         """Return what was done, in sentences with authors and years."""
@@ -134,9 +116,8 @@ class BayesEventCounts(MeanPosterior, Reports, Result):
             for part in (self.mu, self.new_effect)
         )
         between = format_interval(self.tau.ci_low, self.tau.ci_high)
-        sums = self.events_treatment, self.n_treatment, self.events_control, self.n_control
         lines = [
-            Line("events", (counts_words(*sums),)),
+            self.events_line(),
             Line(
                 "pooled",
                 (f"{pooled} ({level} CrI)",),
@@ -149,11 +130,8 @@ class BayesEventCounts(MeanPosterior, Reports, Result):
             ),
             Line("between", (f"τ = {format_number(self.tau.median)} ({between})",)),
         ]
-        head = (
-            f"Bayesian odds ratio from counts: {plural(self.k, 'trial')}, "
-            f"{self.zeros.k_informative} informative, {self.tau_prior.describe()}, "
-            f"{mean_prior_words(self.mean_prior)}"
-        )
+        priors = f"{self.tau_prior.describe()}, {mean_prior_words(self.mean_prior)}"
+        head = self.head("Bayesian odds ratio from counts", priors)
         return Printed(head, lines, caveats=self.caveats)
 
 
@@ -251,9 +229,8 @@ def bayes_event_counts(
         math.sqrt(float(tau.weights @ (tau.tau - mean_tau) ** 2)) if mean_tau is not None else None
     )
     own = [curve.quantiles((0.5, tail, 1 - tail)) for curve in shapes.own]
-    zeros = tables.zero_handling(_ZEROS, informative)
     return BayesEventCounts(
-        k=tables.k,
+        **tables.shared(_ZEROS, informative, _caveats(used.k, prior, one_sided)),
         level=float(level),
         mu=shapes.mean.summary(tail),
         tau=Posterior(median, low, high, mean_tau, sd_tau),
@@ -262,25 +239,18 @@ def bayes_event_counts(
         p_new_below_zero=shapes.new.below(0.0),
         thresholds=tuple(_threshold(float(cut), shapes) for cut in cuts),
         labels=used.labels,
-        events_treatment=float(tables.a.sum()),
-        n_treatment=float(tables.n1.sum()),
-        events_control=float(tables.c.sum()),
-        n_control=float(tables.n2.sum()),
         shrunken_median=frozen([item[0] for item in own]),
         shrunken_low=frozen([item[1] for item in own]),
         shrunken_high=frozen([item[2] for item in own]),
         log_marginal=tau.log_marginal,
         tau_prior=prior,
         mean_prior=centre,
-        zeros=zeros,
-        caveats=(*zero_caveats(zeros, tables.k, False), *_caveats(used.k, prior, one_sided)),
     )
 
 
 def _is_one_sided(used: EventTables) -> bool:
     """Return whether every trial is at the same end of what its margins allow."""
-    lowest = np.maximum(0, used.events - used.n2)
-    highest = np.minimum(used.n1, used.events)
+    lowest, highest = used.ends
     return bool(np.all(used.a == lowest) or np.all(used.a == highest))
 
 
@@ -407,7 +377,7 @@ class _Grid:
         extra = (size * step - (high - low)) / 2
         self._x: Floats = low - extra + step * np.arange(size, dtype=np.float64)
         self._inside = (self._x >= low) & (self._x <= high)
-        logs = log_conditional_likelihood(used, self._x)
+        logs = _log_likelihoods(used, self._x)
         self._peaks = logs.max(axis=1)
         taper = _taper(self._x, low - pad, high + pad, 24 * step)
         self._likelihood = np.exp(logs - self._peaks[:, None]) * taper
@@ -425,7 +395,7 @@ class _Grid:
         low = float((middle - 12 * spread).min()) - 2.0
         high = float((middle + 12 * spread).max()) + 2.0
         rough = np.linspace(low - reach, high + reach, 4001)
-        total = log_conditional_likelihood(used, rough).sum(axis=0)
+        total = _log_likelihoods(used, rough).sum(axis=0)
         if mean_prior is not None:
             total = total + mean_prior.logpdf(rough)
         seen = np.flatnonzero(total > total.max() - _NEGLIGIBLE)
@@ -490,6 +460,11 @@ class _Grid:
             _Curve.of(self._x, new),
             tuple(_Curve.of(self._x, row) for row in own),
         )
+
+
+def _log_likelihoods(used: EventTables, theta: Floats) -> Floats:
+    """Return the log probability of each trial's counts given its margins, shape (k, m)."""
+    return ConditionalLikelihood(used).terms(np.broadcast_to(theta, (used.k, theta.size)))[0]
 
 
 def _taper(x: Floats, low: float, high: float, width: float) -> Floats:

@@ -6,9 +6,6 @@ from ketameta.models.rare_events.binomial_normal import (
 from ketameta.models.rare_events.binomial_normal import (
     UnconditionalLikelihood as UnconditionalLikelihood,
 )
-from ketameta.models.rare_events.binomial_normal import (
-    log_conditional_likelihood as log_conditional_likelihood,
-)
 from ketameta.models.rare_events.event_tables import EventTables as EventTables
 from ketameta.models.rare_events.event_tables import ZeroHandling as ZeroHandling
 from ketameta.models.rare_events.event_tables import zero_caveats as zero_caveats

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +14,7 @@ from ketameta.effects.arrays import Bools, Floats, Problems, as_sequence
 from ketameta.effects.events import check_events, zero_cells_of
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.formatting import format_count, plural
-from ketameta.models.results import Caveat
+from ketameta.models.results import Caveat, Line, Result
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +50,42 @@ class ZeroHandling:
     def k_single_zero(self) -> int:
         """Number of other trials with a zero cell."""
         return len(self.single_zero)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class TwoArmCounts(Result):
+    """A result of the event counts of two arms.
+
+    Attributes
+    ----------
+    k : int
+        Trials given, informative or not.
+    events_treatment, n_treatment, events_control, n_control : float
+        Sums over trials.
+    level : float
+    zeros : ZeroHandling
+    caveats : tuple of Caveat
+    """
+
+    k: int
+    events_treatment: float
+    n_treatment: float
+    events_control: float
+    n_control: float
+    level: float
+    zeros: ZeroHandling
+    caveats: tuple[Caveat, ...]
+
+    def events_line(self) -> Line:
+        """Return the printed line of the sums, such as ``7/188 v 23/203``."""
+        sums = self.events_treatment, self.n_treatment, self.events_control, self.n_control
+        treated, of_treated, control, of_control = map(format_count, sums)
+        return Line("events", (f"{treated}/{of_treated} v {control}/{of_control}",))
+
+    def head(self, what: str, how: str) -> str:
+        """Return the head of what is printed."""
+        trials = f"{plural(self.k, 'trial')}, {self.zeros.k_informative} informative"
+        return f"{what}: {trials}, {how}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -97,24 +135,28 @@ class EventTables:
         """Participants in both arms."""
         return self.n1 + self.n2
 
+    @property
+    def ends(self) -> tuple[Floats, Floats]:
+        """The fewest and the most events under treatment that the margins allow."""
+        return np.maximum(0, self.events - self.n2), np.minimum(self.n1, self.events)
+
     def take(self, which: Bools) -> EventTables:
         """Return the tables where ``which`` is true."""
         kept = np.flatnonzero(which)
-        return EventTables(
-            self.a[kept],
-            self.b[kept],
-            self.c[kept],
-            self.d[kept],
-            self.any_zero[kept],
-            self.double_zero[kept],
-            tuple(self.labels[i] for i in kept),
-        )
+        arrays = ("a", "b", "c", "d", "any_zero", "double_zero")
+        values = {name: getattr(self, name)[kept] for name in arrays}
+        return EventTables(**values, labels=tuple(self.labels[i] for i in kept))
 
-    def zero_handling(self, rule: str, informative: Bools) -> ZeroHandling:
-        """Return where the zeros are, with the method's rule."""
+    def shared(
+        self, rule: str, informative: Bools, caveats: Sequence[Caveat], *, contribute: bool = False
+    ) -> dict[str, Any]:
+        """Return what every result of counts holds.
+
+        ``rule`` is what the method does with zeros; ``contribute``: double zeros carry weight.
+        """
         double = np.flatnonzero(self.double_zero).tolist()
         single = np.flatnonzero(self.any_zero & ~self.double_zero).tolist()
-        return ZeroHandling(
+        zeros = ZeroHandling(
             rule=rule,
             double_zero=tuple(double),
             double_zero_labels=tuple(self.labels[i] for i in double),
@@ -122,6 +164,15 @@ class EventTables:
             single_zero_labels=tuple(self.labels[i] for i in single),
             k_informative=int(informative.sum()),
         )
+        return {
+            "k": self.k,
+            "events_treatment": float(self.a.sum()),
+            "n_treatment": float(self.n1.sum()),
+            "events_control": float(self.c.sum()),
+            "n_control": float(self.n2.sum()),
+            "zeros": zeros,
+            "caveats": (*zero_caveats(zeros, self.k, contribute), *caveats),
+        }
 
 
 def event_tables(
@@ -173,7 +224,7 @@ def _names(labels: Sequence[object] | None, k: int) -> tuple[str, ...]:
     names = tuple(str(label) for label in as_sequence("labels", labels))
     if len(names) != k:
         raise UsageError(f"labels has {len(names)} values and events_t has {k}; give one each")
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
     if repeated:
         raise ImpossibleDataError(f"labels repeat: {', '.join(repeated)}; a trial enters once")
     return names
@@ -208,11 +259,3 @@ def zero_caveats(zeros: ZeroHandling, k: int, contribute: bool) -> list[Caveat]:
             Caveat("single_study", "Only one trial carries information; nothing was pooled.")
         )
     return caveats
-
-
-def counts_words(
-    events_treatment: float, n_treatment: float, events_control: float, n_control: float
-) -> str:
-    """Return sums over trials, such as ``7/188 v 23/203``."""
-    treated = f"{format_count(events_treatment)}/{format_count(n_treatment)}"
-    return f"{treated} v {format_count(events_control)}/{format_count(n_control)}"

@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from ketameta.effects.arrays import Bools, Floats
 from ketameta.effects.door import takes_effects
@@ -27,17 +27,11 @@ from ketameta.formatting import (
     plural,
 )
 from ketameta.measures import Measure
-from ketameta.models.intervals import check_level, critical_value
+from ketameta.models.intervals import check_level, critical_value, two_sided_p
 from ketameta.models.least_squares import dispersion
 from ketameta.models.pooling import statistic_words
-from ketameta.models.rare_events.event_tables import (
-    EventTables,
-    ZeroHandling,
-    counts_words,
-    event_tables,
-    zero_caveats,
-)
-from ketameta.models.results import Caveat, Line, Printed, Result
+from ketameta.models.rare_events.event_tables import EventTables, TwoArmCounts, event_tables
+from ketameta.models.results import Caveat, Line, Printed
 
 METHOD_NAMES = {"mantel-haenszel": "Mantel–Haenszel", "peto": "Peto"}
 _MEASURE_NAMES = {
@@ -63,18 +57,16 @@ class ChiSquared:
     p_value: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True, repr=False)
-class StratifiedEffect(Result):
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class StratifiedEffect(TwoArmCounts):
     """A common effect of k trials from their event counts.
 
     Attributes
     ----------
+    k, events_treatment, n_treatment, events_control, n_control, level, zeros, caveats
+        As in :class:`TwoArmCounts`.
     method : {"mantel-haenszel", "peto"}
     measure : Measure
-    k : int
-        Trials given, informative or not.
-    events_treatment, n_treatment, events_control, n_control : float
-        Sums over trials.
     estimate, se : float
         Logarithm for ratios; a share of one for the risk difference.
     statistic, p_value : float
@@ -89,18 +81,10 @@ class StratifiedEffect(Result):
         Cochran-Mantel-Haenszel test with and without continuity correction (odds ratios).
     breslow_day, tarone : ChiSquared or None
         Tests that the odds ratios are equal (Mantel-Haenszel odds ratio of two or more trials).
-    level : float
-    zeros : ZeroHandling
-    caveats : tuple of Caveat
     """
 
     method: str
     measure: Measure
-    k: int
-    events_treatment: float
-    n_treatment: float
-    events_control: float
-    n_control: float
     estimate: float
     se: float
     statistic: float
@@ -112,40 +96,27 @@ class StratifiedEffect(Result):
     q_p_value: float | None
     i2: float | None
     h2: float | None
-    association: ChiSquared | None
-    association_uncorrected: ChiSquared | None
-    breslow_day: ChiSquared | None
-    tarone: ChiSquared | None
-    level: float
-    zeros: ZeroHandling
-    caveats: tuple[Caveat, ...]
+    association: ChiSquared | None = None
+    association_uncorrected: ChiSquared | None = None
+    breslow_day: ChiSquared | None = None
+    tarone: ChiSquared | None = None
 
     def printed(self) -> Printed:
         """Return the printed lines."""
-        ends, digits = (self.estimate, self.ci_low, self.ci_high), 3
-        if self.measure.is_ratio:
-            ends, digits = (math.exp(ends[0]), math.exp(ends[1]), math.exp(ends[2])), 2
-        shown = format_estimate(*ends, digits=digits)
-        sums = self.events_treatment, self.n_treatment, self.events_control, self.n_control
-        lines = [
-            Line("events", (counts_words(*sums),)),
-            Line(
-                "pooled",
-                (f"{shown} ({100 * self.level:g}% CI)",),
-                statistic_words(self.statistic, None, self.p_value),
-            ),
-        ]
+        ends, ratio = np.array([self.estimate, self.ci_low, self.ci_high]), self.measure.is_ratio
+        middle, low, high = np.exp(ends) if ratio else ends
+        shown = format_estimate(middle, low, high, digits=2 if ratio else 3)
+        shown = f"{shown} ({100 * self.level:g}% CI)"
+        test = statistic_words(self.statistic, None, self.p_value)
+        lines = [self.events_line(), Line("pooled", (shown,), test)]
         if self.q is not None:
             words = (
                 f"I² = {format_percent(self.i2, 1)} (from Q), "
                 f"Q({self.q_df}) = {format_number(self.q, 1)}, {format_p(self.q_p_value)}"
             )
             lines.append(Line("between", (words,)))
-        head = (
-            f"{METHOD_NAMES[self.method]} {_MEASURE_NAMES[self.measure]}: "
-            f"{plural(self.k, 'trial')}, {self.zeros.k_informative} informative, common effect"
-        )
-        return Printed(head, lines, caveats=self.caveats)
+        what = f"{METHOD_NAMES[self.method]} {_MEASURE_NAMES[self.measure]}"
+        return Printed(self.head(what, "common effect"), lines, caveats=self.caveats)
 
 
 #: Mantel and Fleiss: the counts expected under treatment must leave at least this much room to
@@ -153,23 +124,18 @@ class StratifiedEffect(Result):
 MANTEL_FLEISS_LEAST = 5.0
 
 
-class Spread(NamedTuple):
-    """Cochran's Q and what follows from it; nothing where fewer than two trials inform."""
-
-    q: float | None = None
-    df: int | None = None
-    p_value: float | None = None
-    i2: float | None = None
-    h2: float | None = None
-
-
-def spread(q: float, k: int) -> Spread:
-    """Return Q of k trials with its test and I-squared."""
+def spread(q: float, k: int) -> dict[str, Any]:
+    """Return Q of k trials with its test and I-squared; nothing where fewer than two inform."""
     if k < 2:
-        return Spread()
+        return dict.fromkeys(("q", "q_df", "q_p_value", "i2", "h2"))
     df = k - 1
     i2 = max(0.0, (q - df) / q) if q > 0 else 0.0
-    return Spread(q, df, float(stats.chi2.sf(q, df)), i2, q / df)
+    return {"q": q, "q_df": df, "q_p_value": special.chdtrc(df, q).item(), "i2": i2, "h2": q / df}
+
+
+def chi_squared(statistic: float, df: int) -> ChiSquared:
+    """Return a chi-squared test."""
+    return ChiSquared(statistic, df, float(special.chdtrc(df, statistic)))
 
 
 def hypergeometric(tables: EventTables) -> tuple[Floats, Floats]:
@@ -187,7 +153,7 @@ def association_test(tables: EventTables, *, correct: bool) -> ChiSquared | None
         return None
     distance = abs(float((tables.a - expected).sum()))
     statistic = max(0.0, distance - (0.5 if correct else 0.0)) ** 2 / total
-    return ChiSquared(statistic, 1, float(stats.chi2.sf(statistic, 1)))
+    return chi_squared(statistic, 1)
 
 
 def equal_odds_ratios(
@@ -206,18 +172,13 @@ def equal_odds_ratios(
     distance = used.a - fitted
     breslow_day = max(0.0, float((distance**2 / variance).sum()))
     tarone = max(0.0, breslow_day - float(distance.sum()) ** 2 / float(variance.sum()))
-    df = used.k - 1
-    return (
-        ChiSquared(breslow_day, df, float(stats.chi2.sf(breslow_day, df))),
-        ChiSquared(tarone, df, float(stats.chi2.sf(tarone, df))),
-    )
+    return chi_squared(breslow_day, used.k - 1), chi_squared(tarone, used.k - 1)
 
 
 def mantel_fleiss_caveats(tables: EventTables) -> list[Caveat]:
     """Return a caveat when there are too few events for a normal approximation."""
     expected, _ = hypergeometric(tables)
-    lowest = np.maximum(0, tables.events - tables.n2)
-    highest = np.minimum(tables.n1, tables.events)
+    lowest, highest = tables.ends
     room = min(float((expected - lowest).sum()), float((highest - expected).sum()))
     if room >= MANTEL_FLEISS_LEAST:
         return []
@@ -380,31 +341,21 @@ def mantel_haenszel(
     tables = event_tables(events_t, n_t, events_c, n_c, labels)
     informative = _informative(tables, kind)
     pooled = POOLED[kind](tables)
-    found = _inverse_variance_q(tables, kind, pooled.estimate)
-    association = uncorrected = breslow_day = tarone = None
+    tests: dict[str, ChiSquared | None] = {}
     caveats: list[Caveat] = []
     if kind is Measure.OR:
-        association = association_test(tables, correct=True)
-        uncorrected = association_test(tables, correct=False)
         breslow_day, tarone = equal_odds_ratios(tables, math.exp(pooled.estimate))
+        tests = {
+            "association": association_test(tables, correct=True),
+            "association_uncorrected": association_test(tables, correct=False),
+            "breslow_day": breslow_day,
+            "tarone": tarone,
+        }
         caveats = mantel_fleiss_caveats(tables)
-    zeros = tables.zero_handling(_MH_ZEROS, informative)
     contribute = bool((informative & tables.double_zero).any())
-    caveats = zero_caveats(zeros, tables.k, contribute) + caveats
-    return _effect(
-        "mantel-haenszel",
-        kind,
-        tables,
-        pooled,
-        found,
-        level,
-        zeros,
-        caveats,
-        association=association,
-        association_uncorrected=uncorrected,
-        breslow_day=breslow_day,
-        tarone=tarone,
-    )
+    shared = tables.shared(_MH_ZEROS, informative, caveats, contribute=contribute)
+    shared |= _inverse_variance_q(tables, kind, pooled.estimate) | tests
+    return _effect("mantel-haenszel", kind, pooled, level, shared)
 
 
 @takes_effects()
@@ -467,51 +418,25 @@ def peto(
     pooled = Pooled(float(difference.sum()) / total, math.sqrt(1 / total))
     squares = float((variance * (difference / variance - pooled.estimate) ** 2).sum())
     found = spread(dispersion(squares, float((difference**2 / variance).sum())), used.k)
-    zeros = tables.zero_handling(_PETO_ZEROS, informative)
-    caveats = zero_caveats(zeros, tables.k, False)
-    caveats += _peto_caveats(used, pooled.estimate)
-    return _effect("peto", Measure.OR, tables, pooled, found, level, zeros, caveats)
+    shared = tables.shared(_PETO_ZEROS, informative, _peto_caveats(used, pooled.estimate))
+    return _effect("peto", Measure.OR, pooled, level, shared | found)
 
 
 def _effect(
-    method: str,
-    measure: Measure,
-    tables: EventTables,
-    pooled: Pooled,
-    found: Spread,
-    level: float,
-    zeros: ZeroHandling,
-    caveats: list[Caveat],
-    **tests: ChiSquared | None,
+    method: str, measure: Measure, pooled: Pooled, level: float, shared: dict[str, Any]
 ) -> StratifiedEffect:
-    z = pooled.estimate / pooled.se
-    half = critical_value(level, None) * pooled.se
+    z, half = pooled.estimate / pooled.se, critical_value(level, None) * pooled.se
     return StratifiedEffect(
         method=method,
         measure=measure,
-        k=tables.k,
-        events_treatment=float(tables.a.sum()),
-        n_treatment=float(tables.n1.sum()),
-        events_control=float(tables.c.sum()),
-        n_control=float(tables.n2.sum()),
         estimate=pooled.estimate,
         se=pooled.se,
         statistic=z,
-        p_value=float(2 * stats.norm.sf(abs(z))),
+        p_value=float(two_sided_p(np.array(z), None)),
         ci_low=pooled.estimate - half,
         ci_high=pooled.estimate + half,
-        q=found.q,
-        q_df=found.df,
-        q_p_value=found.p_value,
-        i2=found.i2,
-        h2=found.h2,
-        association=tests.get("association"),
-        association_uncorrected=tests.get("association_uncorrected"),
-        breslow_day=tests.get("breslow_day"),
-        tarone=tests.get("tarone"),
         level=level,
-        zeros=zeros,
-        caveats=tuple(caveats),
+        **shared,
     )
 
 
@@ -548,7 +473,7 @@ def _peto_caveats(tables: EventTables, estimate: float) -> list[Caveat]:
     return caveats
 
 
-def _inverse_variance_q(tables: EventTables, measure: Measure, pooled: float) -> Spread:
+def _inverse_variance_q(tables: EventTables, measure: Measure, pooled: float) -> dict[str, Any]:
     effects = _EFFECTS[measure.value](tables.a, tables.n1, tables.c, tables.n2, double_zeros="drop")
     squares = float(((effects.estimate - pooled) ** 2 / effects.variance).sum())
     size = float((effects.estimate**2 / effects.variance).sum())

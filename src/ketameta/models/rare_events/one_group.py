@@ -7,34 +7,25 @@ the search are those of ``binomial_normal``.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from ketameta.effects.arrays import Bools, Floats, Problems, columns, frozen
 from ketameta.effects.table import Effects, check_indexes
 from ketameta.errors import NotEstimableError, UsageError, check_choice
-from ketameta.formatting import (
-    format_count,
-    format_number,
-    format_p,
-    format_percent,
-    format_significant,
-    plural,
-)
-from ketameta.models.intervals import check_level, critical_value
+from ketameta.formatting import format_count, format_percent, plural
+from ketameta.models.intervals import check_level, critical_value, prediction_bounds
 from ketameta.models.pooling import decimals_for, interval_cells, measure_words, reader_words
 from ketameta.models.rare_events.binomial_normal import (
-    FINE,
-    Evaluation,
+    OneEffect,
     best_maximum,
+    between_lines,
     in_parts,
-    integrate_normal,
-    louis,
+    softplus,
 )
 from ketameta.models.results import Caveat, DrawsForest, Line, Printed, Reports, Result, computed
 from ketameta.models.validation import checked_labels
@@ -115,12 +106,7 @@ class OneGroup(DrawsForest, Reports, Result):
         new = reader_words(self.measure, self.estimate, self.pi_low, self.pi_high)
         if new is not None:
             lines.append(Line("next study", (f"{share} PI {new[1]} (t, {self.k - 2} df)",)))
-        if self.q is not None:
-            words = (
-                f"τ² = {format_significant(self.tau2)}, likelihood ratio χ²({self.q_df}) ="
-                f" {format_number(self.q, 1)}, {format_p(self.q_p_value)}"
-            )
-            lines.append(Line("between", (words,)))
+        lines += between_lines(self)
         head = f"OneGroup: {measure_words(self.measure)}, {plural(self.k, 'study', 'studies')}"
         return Printed(f"{head}, {ONE_GROUP[self.measure]}", lines, caveats=self.caveats)
 
@@ -141,34 +127,21 @@ class Counts(NamedTuple):
         return Counts(self.events[keep], self.total[keep])
 
 
-class BinomialLikelihood:
+class BinomialLikelihood(OneEffect):
     """Events of participants with log odds ``theta + tau z``."""
 
     def __init__(self, counts: Counts) -> None:
         x, n = counts
-        self._x, self._n = x[:, None], n[:, None]
+        self.k, self._x, self._n = counts.k, x[:, None], n[:, None]
         self._constant = (
             special.gammaln(n + 1) - special.gammaln(x + 1) - special.gammaln(n - x + 1)
         )[:, None]
 
     def terms(self, eta: Floats) -> tuple[Floats, Floats, Floats]:
         """Return log-likelihoods and two derivatives in the linear predictor, shape (k, m)."""
-        p = special.expit(eta)
-        value = self._constant + self._x * eta - self._n * np.logaddexp(0, eta)
-        return value, self._x - self._n * p, -self._n * p * special.expit(-eta)
-
-    def at(self, theta: float, tau: float, nodes: tuple[int, int] = FINE) -> Evaluation:
-        """Return the log-likelihood and its derivatives."""
-
-        def terms(z: Floats) -> tuple[Floats, Floats, Floats]:
-            value, first, second = self.terms(theta + tau * z)
-            return value, tau * first, tau**2 * second
-
-        sums = integrate_normal(terms, len(self._x), tau, nodes)
-        _, first, second = self.terms(theta + tau * sums.z)
-        jacobian = np.stack([np.ones_like(sums.z), sums.z], axis=-1)
-        scores, information = louis(sums.weights, first[..., None] * jacobian, -second, jacobian)
-        return Evaluation(float(sums.value.sum()), scores.sum(axis=0), information.sum(axis=0))
+        total, p, spread = softplus(eta)
+        value = self._constant + self._x * eta - self._n * total
+        return value, self._x - self._n * p, -self._n * spread
 
     def saturated(self) -> float:
         """Return the log-likelihood with a value of its own for every study."""
@@ -181,12 +154,12 @@ class PoissonLikelihood(BinomialLikelihood):
     """Events in time with log rate ``theta + tau z``."""
 
     def __init__(self, counts: Counts) -> None:
-        self._x, self._n = counts.events[:, None], counts.total[:, None]
+        self.k, self._x, self._n = counts.k, counts.events[:, None], counts.total[:, None]
         self._constant = special.xlogy(self._x, self._n) - special.gammaln(self._x + 1)
 
     def terms(self, eta: Floats) -> tuple[Floats, Floats, Floats]:
         """Return log-likelihoods and two derivatives in the linear predictor, shape (k, m)."""
-        expected = self._n * np.exp(np.minimum(eta, 700.0))
+        expected = self._n * np.exp(np.minimum(eta, 200.0))
         return self._constant + self._x * eta - expected, self._x - expected, -expected
 
     def saturated(self) -> float:
@@ -270,15 +243,12 @@ def one_group(
     # Around the shared value, so that the bounds of the search hold in any unit of time.
     unit = n if measure == "PLO" else n * shared
     offset = 0.0 if measure == "PLO" else start
-    likelihood = in_parts(kind, Counts(x, unit))
-    best = best_maximum(likelihood, len(x), start - offset)
+    best = best_maximum(in_parts(kind, Counts(x, unit)), len(x), start - offset)
     theta, k = best.theta + offset, len(x)
     half = critical_value(level, None) * best.se
-    new: tuple[float | None, float | None] = (None, None)
+    new: tuple[float | None, float | None] = None, None
     if k > 2:
-        reach = critical_value(level, k - 2) * math.hypot(best.se, best.tau)
-        new = theta - reach, theta + reach
-    q = None if k == 1 else max(0.0, 2 * (likelihood.saturated() - best.common))
+        new = prediction_bounds(theta, best.se, best.tau**2, k - 2, level)
     return OneGroup(
         measure=measure,
         k=k,
@@ -293,9 +263,9 @@ def one_group(
         pi_high=new[1],
         tau2=best.tau**2,
         log_likelihood=best.value,
-        q=q,
-        q_df=None if q is None else k - 1,
-        q_p_value=None if q is None else float(stats.chi2.sf(q, k - 1)),
+        q=best.q,
+        q_df=best.q_df,
+        q_p_value=best.q_p_value,
         optima=best.optima,
         labels=known,
         study_events=frozen(x),
