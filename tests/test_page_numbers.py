@@ -200,7 +200,8 @@ def of_answer(unit: Unit) -> list[Any]:
     """Return what the first section of a page may say: the results that its prose names."""
     context = committed_context()
     if unit.file == "report.html":
-        return [context["living"], headline(results()["ketamine_adhd"])]
+        near = [item["study"] for item in context["search"]["near_miss"]]
+        return [context["living"], headline(results()["ketamine_adhd"]), near]
     names = next(page.analyses for page in context["pages"] if page.file == unit.file)
     said = [results()[name] for name in names]
     counted = [
