@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -297,3 +298,19 @@ def test_the_numbers_beside_a_claim_are_those_of_the_summary_of_findings():
             assert item["k"] == results[item["name"]]["k"]
             shown += len(lines)
     assert shown > len(claims)
+
+
+def test_pooled_reports_and_secondary_sources_are_counted_as_what_they_are():
+    from ketameta.analyses.policy import _who
+
+    spec = SimpleNamespace(
+        project=SimpleNamespace(words_of=str), kind="pooled", model=SimpleNamespace()
+    )
+    own, copied = {"access": "abstract"}, {"access": "secondary"}
+    pool = {"access": "full_text", "design": "pooled_rcts"}
+    assert _who(spec, [own, own], 2)["sources"] == "2 trials"
+    assert _who(spec, [own, copied], 2)["sources"] == "2 trials (1 through a secondary source)"
+    assert _who(spec, [copied, copied], 2)["sources"] == "2 trials (2 through secondary sources)"
+    assert _who(spec, [pool, pool], 2)["sources"] == "2 pooled reports of several trials"
+    mixed = "1 trial and 1 pooled report of several trials"
+    assert _who(spec, [own, pool], 2)["sources"] == mixed

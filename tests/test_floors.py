@@ -94,6 +94,7 @@ ENTERED: set[str] = {
     "analyses.credibility",
     "analyses.multiverse",
     "analyses.over_time",
+    "analyses.policy",
     "analyses.sentences",
     "effects.table",
     "evidence.schema",

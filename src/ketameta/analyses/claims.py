@@ -20,13 +20,15 @@ from ketameta.formatting import plural
 
 #: How a verdict is reached, by rule, in words.
 RULES: Mapping[str, str] = {
-    "benefit": "Supported when, in at least one of these analyses with two trials or more, the "
-    "whole interval lies on the side of benefit, and in none on the other side; contradicted in "
-    "the reverse case; otherwise uncertain.",
-    "harm": "Supported when, in at least one of these analyses with two trials or more, the whole "
-    "interval lies on the side of more harm, and in none on the side of less; contradicted in the "
-    "reverse case; otherwise uncertain. Where no trial can be counted, known from labels or other "
-    "designs when the facts about harm, or a comparison of another design, tell of it.",
+    "benefit": "Supported when, in at least one of these analyses with two trials or more (a "
+    "pooled report of several trials counts as one), the whole interval lies on the side of "
+    "benefit, and in none on the other side; contradicted in the reverse case; otherwise "
+    "uncertain.",
+    "harm": "Supported when, in at least one of these analyses with two trials or more (a pooled "
+    "report of several trials counts as one), the whole interval lies on the side of more harm, "
+    "and in none on the side of less; contradicted in the reverse case; otherwise uncertain. "
+    "Where no trial can be counted, known from labels or other designs when the facts about harm, "
+    "or a comparison of another design, tell of it.",
     "difference": "Supported when, in an analysis of two trials or more, the whole interval of the "
     "difference between the groups lies on one side of no difference; otherwise uncertain.",
     "registered": "Supported when the registry table has such a trial that is planned or running; "
@@ -239,6 +241,7 @@ def _evidence(result: AnalysisResult) -> dict[str, Any]:
     from ketameta.analyses.certainty import summary_of_findings
 
     rows = summary_of_findings([result])
+    whole = result["headline"]["sources"] if result["k"] else ""
     return {
         "name": result["name"],
         "title": result["title"],
@@ -247,6 +250,7 @@ def _evidence(result: AnalysisResult) -> dict[str, Any]:
         "found": [
             {
                 "group": row["title"].removeprefix(result["title"]).removeprefix(": "),
+                "sources": whole if row["title"] == result["title"] else plural(row["k"], "trial"),
                 **{key: row[key] for key in ("k", "people", "effect", "direction")},
             }
             for row in rows

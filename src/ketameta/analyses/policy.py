@@ -611,6 +611,10 @@ def _who(spec: AnalysisSpec, rows: Rows, k: int) -> Studied:
 
     pools = sum(row.get("design") == "pooled_rcts" for row in rows)
     sources = plural(k - pools, "trial")
+    second_hand = sum(row.get("access") == "secondary" for row in rows)
+    if second_hand and not pools:
+        through = "a secondary source" if second_hand == 1 else "secondary sources"
+        sources = f"{sources} ({second_hand} through {through})"
     if pools:
         pooled = f"{plural(pools, 'pooled report')} of several trials"
         sources = f"{sources} and {pooled}" if k > pools else pooled

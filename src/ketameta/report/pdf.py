@@ -66,7 +66,8 @@ def _found(row: Mapping[str, Any]) -> str:
         if row["people"] == "not printed"
         else f"{row['people']} people"
     )
-    return f"{group}{plural(row['k'], 'trial')}, {people}; {row['effect']}, {row['direction']}"
+    sources = row.get("sources") or plural(row["k"], "trial")
+    return f"{group}{sources}, {people}; {row['effect']}, {row['direction']}"
 
 
 def moderator_rows(tests: Sequence[Mapping[str, Any]]) -> list[list[str]]:
