@@ -140,6 +140,17 @@ def test_few_trials_are_led_by_the_bayesian_model_of_the_library() -> None:
     assert (found["pi_low"], found["pi_high"]) == (fit.new_effect.ci_low, fit.new_effect.ci_high)
 
 
+@pytest.mark.parametrize(("k", "said"), [(1, False), (3, True), (6, True)])
+def test_a_prior_scale_of_the_analysis_file_is_called_a_choice(k: int, said: bool) -> None:
+    words = "The scale of the prior (5) is chosen for this analysis and has no source"
+    found = headline_of(question("MD", tau_prior_scale=5.0), continuous(k))
+    assert (words in found["rule"]["sentence"]) == said
+    scales = {item["label"] for item in found["beside"]}
+    for factor in ("2.5", "10") if said else ():
+        assert any(f"half-normal({factor}) prior" in label for label in scales)
+    assert "chosen" not in headline_of(question("MD"), continuous(k))["rule"]["sentence"]
+
+
 def test_sparse_counts_are_led_by_their_exact_likelihood() -> None:
     found = headline_of(question("RR"), counted(*BLURRED))
     fit = bayes_event_counts(*np.array(BLURRED).T)

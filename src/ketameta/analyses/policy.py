@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -171,41 +171,40 @@ def rule_of(k: int, counts: Counts | None) -> str:
     return "several_trials_sparse" if sparse else "several_trials"
 
 
-class PriorScale(NamedTuple):
-    """Scale of the half-normal prior on tau, in the unit of the effect, and where it is from."""
-
-    value: float
-    source: str
-
-
-def prior_scale_of(spec: AnalysisSpec, rows: Rows, usual_sd: float | None = None) -> PriorScale:
-    """Return the scale of the prior on the standard deviation of true effects.
+def prior_scale_of(spec: AnalysisSpec, rows: Rows, usual_sd: float | None = None) -> float:
+    """Return the scale of the half-normal prior on tau, in the unit of the effect.
 
     Notes
     -----
-    That of the analysis file; 0.5 where the measure fixes the unit (standardised differences and
-    log ratios); otherwise half the usual standard deviation of the instrument, as declared or,
-    where none is, as the standard errors and sizes of the trials imply it.
+    That of the analysis file, which is a choice and is called one; 0.5 where the measure fixes the
+    unit (standardised differences and log ratios); otherwise half the usual standard deviation of
+    the instrument, as declared or, where none is, as the standard errors and sizes of the trials
+    imply it; the median standard error of trials that print no sizes.
     """
     declared = spec.model.tau_prior_scale
-    if declared is not None:
-        return PriorScale(declared, "as the analysis declares")
     fixed = find_measure(spec.model.measure).prior_scale
-    if fixed is not None:
-        return PriorScale(fixed, "usual for standardised differences and log ratios")
-    if usual_sd is not None:
-        return PriorScale(usual_sd / 2, "half the usual standard deviation of the instrument")
+    known = declared or fixed or (usual_sd and usual_sd / 2)
+    if known:
+        return known
     sized = [
         (row["variance"], float(row["n_treatment"]), float(row["n_control"]))
         for row in rows
         if row["n_treatment"] and row["n_control"]
     ]
     if sized:
-        return PriorScale(
-            implied_sd(*zip(*sized, strict=True)) / 2, "half the standard deviation in these trials"
-        )
-    spread = float(np.sqrt(np.median([row["variance"] for row in rows]))) if rows else 1.0
-    return PriorScale(spread, "the median standard error of these trials, which print no sizes")
+        return implied_sd(*zip(*sized, strict=True)) / 2
+    return float(np.sqrt(np.median([row["variance"] for row in rows]))) if rows else 1.0
+
+
+def _chosen_scale(spec: AnalysisSpec, k: int) -> str:
+    """Return that the scale of the prior is a choice, where the analysis file states one."""
+    scale = spec.model.tau_prior_scale
+    if scale is None or k < 2:
+        return ""
+    return (
+        f" The scale of the prior ({scale:g}) is chosen for this analysis and has no source; half"
+        " and double that scale stand beside."
+    )
 
 
 # --- the estimates --------------------------------------------------------------------------------
@@ -255,9 +254,7 @@ _NO_PREDICTION = (
 class _Methods:
     """The estimates of one set of trials, each made when it is asked for."""
 
-    def __init__(
-        self, spec: AnalysisSpec, rows: Rows, counts: Counts | None, prior: PriorScale
-    ) -> None:
+    def __init__(self, spec: AnalysisSpec, rows: Rows, counts: Counts | None, prior: float) -> None:
         self.spec, self.rows, self.counts, self.prior = spec, rows, counts, prior
         self.measure, self.level, self.k = spec.model.measure, spec.model.level, len(rows)
         self.y = np.array([row["estimate"] for row in rows], dtype=float)
@@ -314,12 +311,12 @@ class _Methods:
         )  # fmt: skip
 
     def bayes(self, factor: float = 1.0, suffix: str = "") -> _Estimate:
-        scale = self.prior.value * factor
+        scale = self.prior * factor
         fit = bayes_random_effects(self.y, self.v, HalfNormal(scale), level=self.level)
         return self._credible(f"bayes{suffix}", "Bayesian random effects", fit, self.measure, scale)
 
     def bayes_exact(self, factor: float = 1.0, suffix: str = "") -> _Estimate:
-        scale = (self.prior.value if self.measure.is_ratio else LOG_RATIO_SCALE) * factor
+        scale = (self.prior if self.measure.is_ratio else LOG_RATIO_SCALE) * factor
         fit = bayes_event_counts(*self._counted, HalfNormal(scale), level=self.level)
         label = "Bayesian random effects, exact likelihood of the counts"
         if fit.mean_prior is not None:
@@ -480,6 +477,7 @@ def headline_of(
     studied = _who(spec, rows, k)
     pooled = " A pooled report is one set of people here and no trial." if studied["pools"] else ""
     words = LEADING_RULES[code] + (f" Few events: {few}." if few else "") + pooled
+    words += _chosen_scale(spec, k)
     fired: Rule = {"code": code, "sentence": words}
     if code in ("no_trials", "no_events"):
         return _without(spec, fired, rows, (k, people, silent), unit)

@@ -78,5 +78,5 @@ class Related:
             f"{other.title}: {words_of(group)}" if group else other.title,
             tuple(row["estimate"] for row in kept),
             tuple(row["variance"] for row in kept),
-            prior_scale_of(other, kept).value,
+            prior_scale_of(other, kept),
         )
