@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -25,6 +26,7 @@ from ketameta.evidence import derive_effects
 from ketameta.evidence.checks import check_project
 from ketameta.inputs import load_evidence
 from ketameta.review import (
+    Diff,
     as_html,
     as_markdown,
     as_text,
@@ -128,16 +130,17 @@ def test_the_numbers_are_those_of_the_analysis_with_and_without_the_batch(tmp_pa
 def test_every_new_effect_has_its_route_and_the_analyses_it_enters(tmp_path):
     paths, folder = with_batch(tmp_path)
     effects = {
-        (effect.outcome, effect.measure): effect for effect in preview_batch(paths, folder).effects
+        (effect["outcome"], effect["measure"]): effect
+        for effect in preview_batch(paths, folder).effects
     }
     assert set(effects) == {
         ("depression", "MD"), ("depression", "SMD"), ("nausea", "OR"), ("nausea", "RR"),
         ("nausea", "RD"),
     }  # fmt: skip
-    assert effects["depression", "MD"].analyses == ("Depression after ketamine",)
-    assert effects["depression", "SMD"].analyses == ()
-    assert effects["depression", "MD"].estimate == pytest.approx(-12)
-    assert route_words(effects["depression", "MD"].route) == "mean and SD as printed"
+    assert effects["depression", "MD"]["analyses"] == ("Depression after ketamine",)
+    assert effects["depression", "SMD"]["analyses"] == ()
+    assert effects["depression", "MD"]["estimate"] == pytest.approx(-12)
+    assert route_words(effects["depression", "MD"]["route"]) == "mean and SD as printed"
     assert "correlation" in route_words("sd_printed", "correlation=0.5")
 
 
@@ -260,12 +263,12 @@ def test_the_three_renderings_say_the_same(tmp_path):
 def test_the_page_draws_both_forest_plots_on_one_axis(tmp_path):
     paths, folder = with_batch(tmp_path)
     found = preview_batch(paths, folder)
-    before, after = forest_pictures(found.results, "demo")
+    before, after = forest_pictures(found.changes[0])
     assert before.svg.startswith(b"<svg ") and before.caption == "Before"
     assert "Oak 2024" in after.alternative and "Oak 2024" not in before.alternative
-    page = as_html(preview_document(found, lambda name: forest_pictures(found.results, name)), "x")
+    page = as_html(preview_document(found, forest_pictures), "x")
     assert page.count("<img ") == 2 * len(found.changes)
-    assert forest_pictures(found.results, "none") == ()
+    assert forest_pictures(replace(found.changes[0], results=(None, {}))) == ()
 
 
 # --- groups ---------------------------------------------------------------------------------------
@@ -312,7 +315,7 @@ def test_a_release_is_compared_with_the_present_data(tmp_path):
     found = diff_release(paths, folder.parent)
     assert [change.name for change in found.changes] == ["demo"]
     assert found.added == found.removed == ("Nausea with ketamine",)
-    text = as_text(diff_document("v1", found.changes, found.added, found.removed, found.same))
+    text = as_text(diff_document(found))
     assert "1 of 3 analyses changes, 0 are the same." in text
     assert "New analyses" in text and "Analyses that are gone" in text
 
@@ -386,9 +389,9 @@ def test_a_group_that_comes_or_goes_is_said_without_a_conclusion_of_before(tmp_p
     change = compare_results(less, full)
     assert [side.label for side in change.new_groups] == ["Treatment-resistant"]
     assert compare_results(full, less).lost_groups == ("Treatment-resistant",)
-    text = as_text(diff_document("v1", [change], [], [], 0))
+    text = as_text(diff_document(Diff("v1", (change,), (), (), 0)))
     assert "Treatment-resistant (a new group): one trial; " in text and "not there" in text
-    back = as_text(diff_document("v1", [compare_results(full, less)], [], [], 0))
+    back = as_text(diff_document(Diff("v1", (compare_results(full, less),), (), (), 0)))
     assert "Treatment-resistant: no trial is left." in back
 
 

@@ -48,6 +48,8 @@ def test_it_starts_empty_and_shows_nothing_of_the_first(tmp_path: Path) -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in folder.iterdir())
     assert "alder_2014" in text and "12.1" not in text and "hamd" not in text
     assert [item.check for item in run_checks(paths).findings if item.is_error] == []
+    told = as_text(agreement_document(paths, agreement(paths)))
+    assert "No row was typed a second time yet." in told and "do not differ" not in told
     typed(paths)
     with pytest.raises(UsageError, match="is there already"):
         new_second(paths, "demo")

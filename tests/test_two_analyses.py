@@ -80,7 +80,7 @@ def test_check_asks_before_the_report_does(tmp_path: Path) -> None:
     preview = preview_batch(project_paths(tmp_path), "demo")
     (question,) = preview.questions
     asked = [
-        item for item in preview.effects if any("asks which" in said for said in item.analyses)
+        item for item in preview.effects if any("asks which" in said for said in item["analyses"])
     ]
     assert len(asked) == 2, "both analyses of the trial, in the measure that is asked for"
     assert "nothing says which one is meant" in question

@@ -21,6 +21,7 @@ from ketameta.formatting import speak_plainly
 
 if TYPE_CHECKING:
     from ketameta.paths import ProjectPaths
+    from ketameta.review.diff import AnalysisChange
     from ketameta.review.document import Document, Picture
 
 
@@ -404,14 +405,12 @@ def preview(
     batch must be mended first.
     """
     from ketameta.errors import check_choice
-    from ketameta.review.diff import forest_pictures
     from ketameta.review.preview import preview_batch, preview_document
 
     check_choice("--format", style, STYLES)
     with progress() as say:
         found = preview_batch(project(root), batch, say=say)
-        figures = _figures(lambda name: forest_pictures(found.results, name), style, say)
-        document = preview_document(found, figures)
+        document = preview_document(found, _figures(style, say))
     _show(document, style, output, f"Preview of {found.batch}")
 
 
@@ -434,15 +433,12 @@ def diff(
     Changes nothing, and ends with 0 whether or not something differs.
     """
     from ketameta.errors import check_choice
-    from ketameta.review.diff import diff_document, diff_release, forest_pictures
+    from ketameta.review.diff import diff_document, diff_release
 
     check_choice("--format", style, STYLES)
     with progress() as say:
         found = diff_release(project(root), release, say=say)
-        figures = _figures(lambda name: forest_pictures(found.results, name), style, say)
-        document = diff_document(
-            found.release, found.changes, found.added, found.removed, found.same, figures
-        )
+        document = diff_document(found, _figures(style, say))
     _show(document, style, output, f"Changes since {found.release}")
 
 
@@ -500,19 +496,15 @@ def trace(
     _show(document, style, output, f"Trace of {study or 'every row'}")
 
 
-Figures = Callable[[str], "Sequence[Picture]"]
+def _figures(style: str, say: Callable[[str], None]) -> Callable[..., Sequence[Picture]]:
+    """Return what draws the figures of an analysis where the style can show them."""
+    from ketameta.review.diff import forest_pictures, no_figures
 
+    def drawn(change: AnalysisChange) -> Sequence[Picture]:
+        say(f"Drawing {change.name}")
+        return forest_pictures(change)
 
-def _figures(draw: Figures, style: str, say: Callable[[str], None]) -> Figures:
-    """Return the figures of an analysis where the style can show them."""
-    if style != "html":
-        return lambda _: ()
-
-    def drawn(name: str) -> Sequence[Picture]:
-        say(f"Drawing {name}")
-        return draw(name)
-
-    return drawn
+    return drawn if style == "html" else no_figures
 
 
 def _show(document: Document, style: str, output: Path | None, title: str) -> None:

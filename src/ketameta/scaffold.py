@@ -40,17 +40,8 @@ _FIRST = {
 def start_project(folder: Path, title: str, question: str) -> list[Path]:
     """Write a project that builds at once and return its files.
 
-    Parameters
-    ----------
-    folder : Path
-        Made where it is not there; a folder that is there keeps what it holds.
-    title, question : str
-        One line each.
-
-    Raises
-    ------
-    UsageError
-        Without a title or a question, or where a file of the project is there already.
+    A folder that is there keeps what it holds. Raises :class:`UsageError` without a title or a
+    question of one line, or where a file of the project is there already.
     """
     for name, text in (("title", title), ("question", question)):
         if not text.strip() or not text.isprintable():

@@ -58,10 +58,8 @@ class Draft:
     def add(self, table: str, cells: TableCells, line: int) -> str:
         """Add a row unless it is there, and return ``table: key`` for the report.
 
-        Raises
-        ------
-        ImportAccountError
-            If another row with the same key is there: one of the two would be lost.
+        Raises :class:`ImportAccountError` where another row with the same key is there, because
+        one of the two would be lost.
         """
         key = key_of(table, cells)
         rows = self.rows.setdefault(table, {})
@@ -159,22 +157,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class SourceCsv:
-    """The records of a file.
+    """The records of a file, and what is wrong with it or was done to all of it.
 
-    Attributes
-    ----------
-    columns : tuple of str
-        Names as written, without outer spaces; repeated and empty names are left out.
-    records : tuple of Record
-    problems, notes : tuple of str
-    decimal_comma : bool
-        Whether numbers of the file are written with a decimal comma.
-    filled : int
-        Rows below the header that hold something, counted before any is taken apart.
-    unread : tuple of int
-        Lines below a quotation mark without a partner.
-    asked : set of str
-        Columns of which a cell was looked at so far.
+    Column names are as written; repeated and empty ones are left out. ``filled`` counts the rows
+    below the header that hold something, before any is taken apart; ``unread`` are lines below a
+    quotation mark without a partner, ``asked`` the columns of which a cell was looked at so far.
     """
 
     columns: tuple[str, ...] = ()
@@ -371,20 +358,12 @@ def _choices(schema: Schema) -> dict[str, Sequence[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Translations of an import.
+    """Translations of an import, from a words file.
 
-    Attributes
-    ----------
-    tables : mapping of str to mapping of str to str
-        For each kind of word, the source's word in lower case -> ours.
-    study : mapping of str to str
-        Cells that every study of the source gets where the source says nothing.
-    analysis : mapping of str to mapping of str to str
-        What an analysis of a RevMan file is about, by its number.
-    columns : mapping of str to tuple of str
-        Our word -> columns of the file that hold it, for a table of any other layout.
-    values : mapping of str to str
-        Our word -> what every row has where no column says it.
+    ``tables`` hold, for each kind of word, the source's word in lower case -> ours; ``study`` the
+    cells that every study gets; ``analysis`` what an analysis of a RevMan file is about;
+    ``columns`` our word -> columns of the file; ``values`` what every row has where no column
+    says it.
     """
 
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -407,17 +386,8 @@ class Words:
 class Declared:
     """Words that the project knows.
 
-    Attributes
-    ----------
-    outcomes, instruments : frozenset of str
-        As declared in the shared lists.
-    classes : mapping of str to str
-        Class of every intervention that the project's arms name.
-    project : Project
-    measured : mapping of str to frozenset of str
-        Outcomes that the project's rows take from each instrument.
-    names : mapping of str to str
-        Full name of every instrument.
+    ``classes`` is the class of every intervention that its arms name, ``measured`` the outcomes
+    that its rows take from each instrument, ``names`` the full name of every instrument.
     """
 
     outcomes: frozenset[str] = frozenset()
@@ -456,19 +426,7 @@ def _spelled_alike(word: str, known: frozenset[str]) -> str:
 
 
 def load_words(path: Path, schema: Schema) -> Words:
-    """Return a words file.
-
-    Parameters
-    ----------
-    path : Path
-    schema : Schema
-        Of the project that the words are for.
-
-    Raises
-    ------
-    UsageError
-        With everything that is wrong with it.
-    """
+    """Return a words file; raise :class:`UsageError` with everything that is wrong with it."""
     raw, _, findings = read_toml(path, path.name)
     if raw is None or any(finding.is_error for finding in findings):
         said = "\n".join(str(finding) for finding in findings)
@@ -587,24 +545,11 @@ _LINES_SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class ImportedRow:
-    """One row of the source and what became of it.
+    """One row of the source, as a spreadsheet counts it, and what became of it.
 
-    Attributes
-    ----------
-    line : int
-        As a spreadsheet counts it.
-    label : str
-        The row in words.
-    verdict : {"taken", "changed", "refused"}
-    details : tuple of str
-        How it was changed, or why it was refused.
-    became : tuple of str
-        The rows of the batch it became, as ``table: key``.
-    sheet : str
-        Sheet of a workbook; empty for a CSV.
-    facts : mapping
-        What the source itself computes for the row, such as ``g`` and ``g_se``. Not written into
-        the batch, which holds nothing derived.
+    ``details`` say how it was changed or why it was refused, ``became`` the rows of the batch as
+    ``table: key``. ``facts`` are what the source itself computes for the row, such as ``g``: they
+    are not written into the batch, which holds nothing derived.
     """
 
     line: int
@@ -620,27 +565,10 @@ class ImportedRow:
 class ImportReport:
     """Everything an import has to say.
 
-    Attributes
-    ----------
-    source : str
-        Name of the file.
-    kind : str
-        The format it was read as; empty where it was not recognised.
-    rows : tuple of ImportedRow
-        One per row of the source, in its order.
-    problems : tuple of str
-        What is wrong with the file as a whole.
-    notes : tuple of str
-        What was done to all rows alike, and what a reviewer should look at.
-    tables : mapping of str to tuple of mapping
-        The rows of the batch, by table.
-    undeclared : mapping of str to mapping of str to str
-        Words that the project does not declare yet, by shared list, with the source's own words.
-    words_file : str
-        Text of the words file that would let refused rows in; empty where none would.
-    rows_in : int
-        Filled rows of the source below its headers, counted while it was opened, before anything
-        was read from them.
+    ``problems`` are about the file as a whole, ``notes`` say what was done to all rows alike and
+    what a reviewer should look at. ``undeclared`` are words that the project does not declare yet,
+    with the source's own; ``words_file`` would let refused rows in. ``rows_in`` counts the filled
+    rows below the headers while the source was opened, before anything was read from them.
     """
 
     source: str
@@ -671,11 +599,8 @@ class ImportReport:
     def account(self) -> None:
         """Hold the rows that went in against what is said of them and against the batch.
 
-        Raises
-        ------
-        ImportAccountError
-            If a row of the source has no verdict or two, if a row that was taken stands nowhere in
-            the tables, or if a row of the tables comes from no row of the source.
+        Raises :class:`ImportAccountError` where a row of the source has no verdict or two, where
+        one that was taken stands nowhere in the tables, or a row of them comes from no row.
         """
         wrong = []
         if len(self.rows) != self.rows_in:
@@ -747,16 +672,7 @@ class ImportReport:
 
 
 class Reader:
-    """Reads a source row by row and fills a draft; each format says what becomes of a row.
-
-    Attributes
-    ----------
-    source : SourceCsv
-    name : str
-        Name of the file, for locators and messages.
-    words : Words
-    declared : Declared
-    """
+    """Reads a source row by row and fills a draft; each format says what becomes of a row."""
 
     kind = ""
 

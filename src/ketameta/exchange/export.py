@@ -36,24 +36,9 @@ def export(
 ) -> tuple[Path, ...]:
     """Write the evidence in another format and return the files.
 
-    Parameters
-    ----------
-    paths : ProjectPaths
-    kind : {"metapsy", "revman", "ris", "metafor"}
-        Comparisons of all trials; data rows of analyses; references; data and script of analyses.
-    output : Path
-        A file, or for ``metafor`` a folder.
-    analyses : sequence of str
-        Names of analyses, for ``revman`` and ``metafor``; all when empty.
-    say : callable
-
-    Raises
-    ------
-    UsageError
-        If the format or an analysis does not exist, the output is a file where a folder is needed
-        or the other way round, or analyses are named for a format that holds all evidence.
-    ExtractionError
-        If the data have errors.
+    ``analyses`` are names, for ``revman`` and ``metafor`` (all when empty). Raises
+    :class:`UsageError` where a name, the format or the kind of output does not fit, and
+    :class:`ExtractionError` where the data have errors.
     """
     from ketameta.inputs import load_evidence
 
@@ -140,15 +125,7 @@ def metafor_files(
 ) -> dict[str, str]:
     """Return the CSV and the R script of one analysis by file name.
 
-    Parameters
-    ----------
-    spec : AnalysisSpec
-    table : EffectTable
-        Effects under the assumptions of ``spec``.
-    evidence : Evidence
-    result : mapping
-        The result of the analysis; the script compares metafor's numbers with it and stops where
-        they differ.
+    The script compares metafor's numbers with ``result`` and stops where they differ.
     """
     from ketameta.analyses.selection import select_effects
 

@@ -67,22 +67,9 @@ def column_help() -> str:
 class Request:
     """What is asked of a file.
 
-    Attributes
-    ----------
-    file : Path
-    columns : dict of str to str
-        By argument of the measure: a column, or one number for all trials.
-    measure : str
-        Empty only for effects that are computed already.
-    labels : sequence of str
-        Columns that are joined.
-    moderators : str
-        A formula; empty to pool.
-    model, tau2_method, ci_method, level
-        As in :func:`ketameta.pool`; an empty ``ci_method`` is the model's own.
-    missing : {"refuse", "drop"}
-    better : {"", "lower", "higher"}
-        Which way is better.
+    ``columns`` names, by argument of the measure, a column or one number for all trials;
+    ``labels`` are columns that are joined. The measure is empty only for effects that are computed
+    already; an empty ``ci_method`` is the model's own. The rest is as in :func:`ketameta.pool`.
     """
 
     file: Path
@@ -101,17 +88,8 @@ class Request:
 def column_options(words: Sequence[str], known: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Return the files and the columns that the rest of a command line names.
 
-    Parameters
-    ----------
-    words : sequence of str
-        What the command's own options left over.
-    known : sequence of str
-        Those options, for hints.
-
-    Raises
-    ------
-    UsageError
-        An option that no measure has, twice the same, or one without its value.
+    ``known`` are the command's own options, for hints. Raises :class:`UsageError` for an option
+    that no measure has, twice the same, or one without its value.
     """
     every = {option(n): n for e in MEASURES.values() for w in _ways(e) for n in sorted(w.every)}
     files, columns, left = [], dict[str, str](), list(words)
@@ -142,22 +120,9 @@ def read_trials(
 ) -> tuple[pd.DataFrame, list[int]]:
     """Return the rows of a CSV of any separator and encoding, and the line of each.
 
-    Parameters
-    ----------
-    path : Path
-    numbers : dict of str to str
-        Columns that have to hold numbers, by the option that names them.
-    missing : {"refuse", "drop"}
-        Whether an empty cell of such a column is a problem.
-    labels : sequence of str
-        Columns that have to be there.
-
-    Raises
-    ------
-    UsageError
-        No such file or column.
-    ExtractionError
-        With every problem of the file, by line and column.
+    ``numbers`` are the columns that have to hold numbers, by the option that names them; an empty
+    cell of theirs is a problem where ``missing`` is "refuse". Raises :class:`UsageError` without
+    such a file or column, :class:`ExtractionError` with every problem by line and column.
     """
     import pandas as pd
 
@@ -235,13 +200,7 @@ def _wrong_cells(
 
 
 def fit_file(request: Request) -> tuple[Effects, RandomEffects | MetaRegression]:
-    """Compute the effects of a file and fit them.
-
-    Raises
-    ------
-    KetametaError
-        Whatever is wrong, in the words of the command line.
-    """
+    """Compute the effects of a file and fit them; errors use the words of the command line."""
     from ketameta.models.pooling import RandomEffects, pool
     from ketameta.models.regression import meta_regression
 

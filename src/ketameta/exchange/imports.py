@@ -70,26 +70,11 @@ def import_file(
     replace_rows: bool = False,
     write: bool = True,
 ) -> tuple[ImportReport, tuple[Path, ...]]:
-    """Import ``source`` into ``data/extracted/<batch>`` and return the report and the files.
+    """Import ``source`` into ``data/extracted/<batch>``; return the report and the files.
 
-    Parameters
-    ----------
-    paths : ProjectPaths
-    source : Path
-    batch : str
-        Name of the batch; from the name of the file when empty.
-    words : Path, optional
-        A words file.
-    replace_rows : bool
-        Write over a batch that already holds rows.
-    write : bool
-        False only reports.
-
-    Raises
-    ------
-    UsageError
-        If the source cannot be opened, the words file is wrong, the batch already holds rows, or
-        this is no project.
+    The batch is named after the file when no name is given; ``write=False`` only reports. Raises
+    :class:`UsageError` where the source cannot be opened, the words file is wrong, the batch
+    already holds rows, or this is no project.
     """
     data = _bytes_of(source)
     schema = project_schema(paths)
@@ -145,13 +130,7 @@ def _bytes_of(source: Path) -> bytes:
 
 
 def suggestion(paths: ProjectPaths, source: Path) -> str:
-    """Return the draft of a mapping file for a CSV.
-
-    Raises
-    ------
-    UsageError
-        If there is no such file, or it is no table.
-    """
+    """Return the draft of a mapping file for a CSV."""
     data = _bytes_of(source)
     if kind := other_kind(data):
         raise UsageError(f"{source}: this is {kind}; save the sheet as CSV")
@@ -180,10 +159,7 @@ def read_import(
 ) -> ImportReport:
     """Return what the bytes of a file hold: what cannot be read is in the report.
 
-    Raises
-    ------
-    ImportAccountError
-        If a row of the file would be lost, or a row of the batch came from nowhere.
+    Raises :class:`ImportAccountError` where a row would be lost, or came from nowhere.
     """
     report = _read(data, name, words, declared)
     report.account()
@@ -375,19 +351,10 @@ def format_of(data: bytes) -> _Format | None:
 def read_citations(data: bytes, name: str, known: Sequence[Mapping[str, str]] = ()) -> ImportReport:
     """Return the records of a file for the screening list, duplicates marked.
 
-    Parameters
-    ----------
-    data : bytes
-    name : str
-        Name of the file.
-    known : sequence of mapping
-        Rows that stand in the list already.
-
-    Notes
-    -----
-    Two records are one report where they share a DOI or a PubMed number, or a title of at least
-    :data:`SHORTEST_TITLE` letters with no other year. The first stays, the other names it under
-    ``duplicate_of``: both are counted, as the flow diagram asks.
+    ``known`` are the rows of the list. Two records are one report where they share a DOI or a
+    PubMed number, or a title of at least :data:`SHORTEST_TITLE` letters with no other year. The
+    first stays, the other names it under ``duplicate_of``: both are counted, as the flow diagram
+    asks.
     """
     kind = format_of(data)
     assert kind is not None

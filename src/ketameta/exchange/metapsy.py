@@ -256,12 +256,7 @@ def recomputed_g(row: Record, kind: str) -> tuple[float, float] | None:
 def recheck_note(rows: Sequence[ImportedRow], ours: Mapping[int, tuple[float, float]]) -> str:
     """Return how the recomputed g compare with the file's own; empty where it has none.
 
-    Parameters
-    ----------
-    rows : sequence of ImportedRow
-        With the file's ``g`` among their facts.
-    ours : mapping of int to (float, float)
-        Recomputed g by line, with either factor.
+    ``ours`` is the recomputed g by line, with either factor.
     """
     pairs = [
         (row.line, float(row.facts["g"]), ours[row.line])

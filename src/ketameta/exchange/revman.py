@@ -42,15 +42,9 @@ _MEASURES = {"OR": "OR", "PETO_OR": "OR", "RR": "RR", "RD": "RD", "MD": "MD", "S
 def read_rm5(
     data: bytes, name: str
 ) -> tuple[SourceCsv, SourceCsv, dict[str, dict[str, str]], tuple[str, ...]]:
-    """Return the data rows and the judgements of a RevMan 5 file as if they were its exports.
+    """Return a RevMan 5 file as its exports: data rows, judgements, what it says of each analysis.
 
-    Returns
-    -------
-    data_rows, risk_of_bias : SourceCsv
-        Lines are counted, because the file has no rows.
-    given : dict
-        What the file says of each analysis: its arms and its measure.
-    problems : tuple of str
+    Lines are counted, because the file has no rows; the last part is what is wrong with it.
     """
     nothing = SourceCsv()
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:

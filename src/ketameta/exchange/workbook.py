@@ -49,15 +49,9 @@ _STEPS = (
 
 
 def workbook_bytes(study: str = "", paths: ProjectPaths | None = None) -> bytes:
-    """Return an empty workbook as ``.xlsx``.
+    """Return an empty workbook as ``.xlsx``, with the trial in the heading of its help sheet.
 
-    Parameters
-    ----------
-    study : str
-        Name of the trial, for the heading of the help sheet.
-    paths : ProjectPaths, optional
-        Where the outcomes and instruments of the project are declared; without it, those columns
-        have no drop-down.
+    Outcomes and instruments have a drop-down where the project that declares them is named.
     """
     from openpyxl import Workbook
 
@@ -200,15 +194,6 @@ Lines = Mapping[int, Mapping[int, Any]]
 def read_workbook(data: bytes, source: str, schema: Schema) -> ImportReport:
     """Return what a workbook holds. Never raises: what cannot be read is in the report.
 
-    Parameters
-    ----------
-    data : bytes
-        An ``.xlsx`` file.
-    source : str
-        Its name, for messages.
-
-    Notes
-    -----
     Sheets whose names differ in spaces or capitals only are read one after the other. Hidden rows
     and sheets are read like others. Cells may stand in any line and column.
     """

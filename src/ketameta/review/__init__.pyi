@@ -1,5 +1,6 @@
 from ketameta.formatting import csv_text as csv_text
 from ketameta.review.agreement import agreement_document as agreement_document
+from ketameta.review.diff import Diff as Diff
 from ketameta.review.diff import compare_results as compare_results
 from ketameta.review.diff import diff_document as diff_document
 from ketameta.review.diff import diff_release as diff_release

@@ -49,6 +49,8 @@ def _batch_blocks(paths: ProjectPaths, item: BatchAgreement) -> list[Block]:
         else f"Every difference is decided ({file})."
         if item.lines
         else "The two extractions do not differ."
+        if comparison.matched
+        else "No row was typed a second time yet."
     )
     blocks: list[Block] = [
         Heading(comparison.batch),

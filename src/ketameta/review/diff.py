@@ -27,20 +27,7 @@ _LEADS = ("estimate", "ci_low", "ci_high", "tau", "pi_low", "pi_high")
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """An analysis, or one of its groups, at one moment.
-
-    Attributes
-    ----------
-    label : str
-        Name of the group; empty for the whole analysis.
-    k : int
-    people : int or None
-    measure : Measure
-    numbers : mapping of str to float or None
-        ``estimate, ci_low, ci_high, tau2, pi_low, pi_high`` on the analysis scale.
-    conclusion : str
-        What the interval says about the direction, in words.
-    """
+    """An analysis (no label), or one of its groups, at one moment: numbers on its own scale."""
 
     label: str
     k: int
@@ -81,27 +68,44 @@ WRITTEN = ("k", "people", "estimate", "95% CI", "τ", "95% PI")
 
 @dataclass(frozen=True, slots=True)
 class AnalysisChange:
-    """One analysis before and after.
+    """One analysis before and after: the whole first, where it pools everything; then its groups.
 
-    Attributes
-    ----------
-    name, title, directness : str
-    measure : Measure
-    before, after : tuple of Side
-        The whole analysis first, where it pools everything; then its groups.
-    entered, left, altered : tuple of str
-        Trials by label.
+    Trials that came, went or have other numbers are named by their labels.
     """
 
-    name: str
-    title: str
-    directness: str
-    measure: Measure
-    before: tuple[Side, ...]
-    after: tuple[Side, ...]
+    results: tuple[Result | None, Result | None]
     entered: tuple[str, ...]
     left: tuple[str, ...]
     altered: tuple[str, ...]
+
+    @property
+    def there(self) -> Result:
+        """The later of the results that are there."""
+        before, after = self.results
+        there = after if after is not None else before
+        if there is None:
+            raise ValueError("one of the two results is needed")
+        return there
+
+    @property
+    def name(self) -> str:
+        """Name of the analysis."""
+        return str(self.there["name"])
+
+    @property
+    def title(self) -> str:
+        """Title of the analysis."""
+        return str(self.there["title"])
+
+    @property
+    def before(self) -> tuple[Side, ...]:
+        """The analysis and its groups before."""
+        return tuple(sides(self.results[0])) if self.results[0] is not None else ()
+
+    @property
+    def after(self) -> tuple[Side, ...]:
+        """The analysis and its groups after."""
+        return tuple(sides(self.results[1])) if self.results[1] is not None else ()
 
     @property
     def pairs(self) -> tuple[tuple[Side | None, Side | None], ...]:
@@ -168,32 +172,17 @@ class AnalysisChange:
 
 def compare_results(before: Result | None, after: Result | None) -> AnalysisChange:
     """Return one analysis before and after; either may be missing, not both."""
-    there = after if after is not None else before
-    if there is None:
-        raise ValueError("one of the two results is needed")
-    rows_before = dict(_rows(before)) if before is not None else {}
-    rows_after = dict(_rows(after)) if after is not None else {}
-    labels = _labels(before) | _labels(after)
+    old, new = ({} if result is None else dict(_rows(result)) for result in (before, after))
+    labels = {study: row["label"] for rows in (old, new) for (study, _), row in rows.items()}
 
-    def named(keys: list[tuple[str, str]]) -> tuple[str, ...]:
+    def named(keys: Iterable[tuple[str, str]]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(labels[study] for study, _ in keys))
 
     return AnalysisChange(
-        name=there["name"],
-        title=there["title"],
-        directness=there["directness"],
-        measure=Measure(there["measure"]),
-        before=tuple(sides(before)) if before is not None else (),
-        after=tuple(sides(after)) if after is not None else (),
-        entered=named([key for key in rows_after if key not in rows_before]),
-        left=named([key for key in rows_before if key not in rows_after]),
-        altered=named(
-            [
-                key
-                for key, row in rows_after.items()
-                if key in rows_before and not _same_numbers(row, rows_before[key])
-            ]
-        ),
+        (before, after),
+        named(key for key in new if key not in old),
+        named(key for key in old if key not in new),
+        named(key for key in new if key in old and not _same_numbers(new[key], old[key])),
     )
 
 
@@ -240,12 +229,6 @@ def _rows(result: Result) -> Iterator[tuple[tuple[str, str], Result]]:
             yield (row["study_id"], row["group"]), row
 
 
-def _labels(result: Result | None) -> dict[str, str]:
-    if result is None:
-        return {}
-    return {study: row["label"] for (study, _), row in _rows(result)}
-
-
 def _same_side(one: Side, two: Side) -> bool:
     if (one.k, one.people, one.conclusion) != (two.k, two.people, two.conclusion):
         return False
@@ -284,11 +267,11 @@ def count_words(changes: int, checked: int) -> str:
 
 
 #: Figures of one analysis, before and after.
-Figures = Callable[[str], Sequence[Picture]]
+Figures = Callable[[AnalysisChange], Sequence[Picture]]
 _NUMBERS = frozenset(range(2, 2 + len(WRITTEN)))
 
 
-def no_figures(_: str) -> Sequence[Picture]:
+def no_figures(_: AnalysisChange) -> Sequence[Picture]:
     """Return no picture, whatever the analysis."""
     return ()
 
@@ -298,7 +281,7 @@ def changes_blocks(changes: Sequence[AnalysisChange], figures: Figures = no_figu
     blocks: list[Block] = []
     for change in changes:
         blocks += [
-            Heading(f"{change.title} ({change.directness} evidence)"),
+            Heading(f"{change.title} ({change.there['directness']} evidence)"),
             Paragraph(f"{change_words(change)[:1].upper()}{change_words(change)[1:]}."),
             Grid(("", "", *WRITTEN), tuple(_side_rows(change)), _NUMBERS),
         ]
@@ -323,7 +306,7 @@ def changes_blocks(changes: Sequence[AnalysisChange], figures: Figures = no_figu
         if kept:
             blocks.append(Paragraph(f"Conclusion unchanged: {'; '.join(kept)}."))
         blocks += [Paragraph(sentence) for sentence in change.new_predictions]
-        blocks.extend(figures(change.name))
+        blocks.extend(figures(change))
     return blocks
 
 
@@ -346,45 +329,21 @@ _NEEDED = ("name", "title", "directness", "measure", "favours", "k", "groups", "
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What changed since a release.
-
-    Attributes
-    ----------
-    release : str
-    changes : tuple of AnalysisChange
-    added, removed : tuple of str
-        Titles of analyses that are new or gone.
-    same : int
-        Number of analyses without any difference.
-    results : mapping of str to (dict, dict)
-        The results behind ``changes``.
-    """
+    """What changed since a release: analyses that differ, are new or gone; how many do not."""
 
     release: str
     changes: tuple[AnalysisChange, ...]
     added: tuple[str, ...]
     removed: tuple[str, ...]
     same: int
-    results: dict[str, tuple[AnalysisResult, AnalysisResult]]
 
 
 def diff_release(paths: ProjectPaths, release: str | Path, *, say: Say = lambda _: None) -> Diff:
     """Return what the present data say otherwise than a release.
 
-    Parameters
-    ----------
-    paths : ProjectPaths
-    release : str or Path
-        A release in ``reports/releases``, or any folder with results files (``*.json``, or a
-        ``results`` folder of them), such as ``reports``.
-    say : callable
-
-    Raises
-    ------
-    UsageError
-        If there is no such release, or a file in it is no result.
-    ExtractionError
-        If the present data have errors.
+    That is one of ``reports/releases``, or any folder with results files, such as ``reports``.
+    Raises :class:`UsageError` where there is none or a file in it is no result, and
+    :class:`ExtractionError` where the present data have errors.
     """
     from ketameta.analyses.run import run_analysis
     from ketameta.analyses.spec_file import load_specs
@@ -396,35 +355,25 @@ def diff_release(paths: ProjectPaths, release: str | Path, *, say: Say = lambda 
     evidence, _ = load_evidence(paths)
     specs = load_specs(paths.analyses, known_words(evidence), evidence.project)
     tables = InputTables(evidence)
-    results: dict[str, tuple[AnalysisResult, AnalysisResult]] = {}
+    specs_by_name = {spec.name: spec for spec in specs}
     changes: list[AnalysisChange] = []
-    added: list[str] = []
-    same = 0
-    for spec in specs:
-        if spec.name not in published:
-            added.append(spec.title)
+    for name, spec in specs_by_name.items():
+        if name not in published:
             continue
-        say(f"Computing {spec.name}")
+        say(f"Computing {name}")
         now = run_analysis(spec, tables.get(spec.assume), evidence)
-        change = compare_results(published[spec.name], now)
-        if change.is_changed:
-            changes.append(change)
-            results[spec.name] = (published[spec.name], now)
-        else:
-            same += 1
-    names = {spec.name for spec in specs}
-    removed = tuple(result["title"] for name, result in published.items() if name not in names)
-    return Diff(str(release), tuple(changes), tuple(added), removed, same, results)
+        changes.append(compare_results(published[name], now))
+    return Diff(
+        str(release),
+        tuple(change for change in changes if change.is_changed),
+        tuple(spec.title for spec in specs if spec.name not in published),
+        tuple(r["title"] for name, r in published.items() if name not in specs_by_name),
+        sum(not change.is_changed for change in changes),
+    )
 
 
 def find_release(paths: ProjectPaths, release: str | Path) -> Path:
-    """Return the folder with the results files of a release.
-
-    Raises
-    ------
-    UsageError
-        If there is none; the message lists the releases.
-    """
+    """Return the folder with the results files of a release; raise with a list of them."""
     releases = paths.reports / "releases"
     for base in (releases / release, Path(release), paths.root / release):
         for folder in (base / "results", base):
@@ -439,13 +388,7 @@ def find_release(paths: ProjectPaths, release: str | Path) -> Path:
 
 
 def read_results(folder: Path) -> dict[str, AnalysisResult]:
-    """Return the results of a folder by name.
-
-    Raises
-    ------
-    UsageError
-        With every file that is no result.
-    """
+    """Return the results of a folder by name; raise with every file that is no result."""
     results: dict[str, AnalysisResult] = {}
     problems = []
     for path in sorted(folder.glob("*.json")):
@@ -464,31 +407,25 @@ def read_results(folder: Path) -> dict[str, AnalysisResult]:
     return results
 
 
-def diff_document(
-    release: str,
-    changes: Sequence[AnalysisChange],
-    added: Sequence[str],
-    removed: Sequence[str],
-    same: int,
-    figures: Figures = no_figures,
-) -> Document:
+def diff_document(diff: Diff, figures: Figures = no_figures) -> Document:
     """Return the comparison of the present data with a published release."""
-    checked = len(changes) + len(added) + len(removed) + same
+    changes, same = diff.changes, diff.same
+    checked = len(changes) + len(diff.added) + len(diff.removed) + same
     blocks: list[Block] = [
-        Heading(f"What changed since {release}", 1),
+        Heading(f"What changed since {diff.release}", 1),
         Paragraph(f"{count_words(len(changes), checked)}, {same} are the same.", strong=True),
     ]
-    for title, names in (("New analyses", added), ("Analyses that are gone", removed)):
+    for title, names in (
+        ("New analyses", diff.added),
+        ("Analyses that are gone", diff.removed),
+    ):
         if names:
             blocks += [Heading(title), Bullets(tuple(names))]
     return [*blocks, *changes_blocks(changes, figures)]
 
 
-Results = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
-
-
-def forest_pictures(results: Results, name: str) -> Sequence[Picture]:
-    """Return the forest plots of one analysis before and after; none where it is not known.
+def forest_pictures(change: AnalysisChange) -> Sequence[Picture]:
+    """Return the forest plots of one analysis before and after; none where one is missing.
 
     Where both have something to plot they share the wider of their axes, so that a reader can
     compare them by eye.
@@ -498,10 +435,10 @@ def forest_pictures(results: Results, name: str) -> Sequence[Picture]:
     from ketameta.plots.forest_layout import lay_out
     from ketameta.report.plots import forest_data
 
-    pair = results.get(name)
-    if pair is None:
+    before, after = change.results
+    if before is None or after is None:
         return ()
-    forests = [forest_data(result) for result in pair]
+    forests = [forest_data(result) for result in (before, after)]
     layouts = [lay_out(forest) for forest in forests]
     axes = [layout.axis for layout in layouts if layout.axis is not None]
     if len(axes) == len(layouts):
@@ -510,6 +447,6 @@ def forest_pictures(results: Results, name: str) -> Sequence[Picture]:
     pictures = []
     with look.detached():
         for moment, layout in zip(("Before", "After"), layouts, strict=True):
-            svg = look.file_bytes(draw(layout), "svg", name=f"{name}-{moment}")
+            svg = look.file_bytes(draw(layout), "svg", name=f"{change.name}-{moment}")
             pictures.append(Picture(svg, f"{moment}: {describe_layout(layout)}", moment))
     return tuple(pictures)

@@ -5,7 +5,8 @@ Computes in memory and writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,13 +207,7 @@ class Moments:
         return texts[0] != texts[1]
 
     def results(self, spec: AnalysisSpec) -> tuple[AnalysisResult, AnalysisResult]:
-        """Return the results of ``spec`` before and after.
-
-        Raises
-        ------
-        KetametaError
-            If it cannot be computed, naming the analysis.
-        """
+        """Return the results of ``spec`` before and after; an error names the analysis."""
         from ketameta.analyses.run import run_analysis
 
         if spec.name not in self._results:
@@ -245,71 +240,24 @@ def effect_words(row: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class NewEffect:
-    """An effect size that the batch adds.
-
-    Attributes
-    ----------
-    effect_id, comparison, outcome, instrument, measure, route, assumption, source : str
-    days : float or None
-    estimate, se : float
-        On the analysis scale.
-    analyses : tuple of str
-        Titles of the analyses it enters.
-    """
-
-    effect_id: str
-    comparison: str
-    outcome: str
-    instrument: str
-    days: float | None
-    measure: str
-    estimate: float
-    se: float
-    route: str
-    assumption: str
-    source: str
-    analyses: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Preview:
     """What a batch would change.
 
-    Attributes
-    ----------
-    batch : str
-    rows : mapping of str to int
-        Rows of the batch by table.
-    changes : tuple of AnalysisChange
-        Analyses that differ, in report order.
-    unchanged : tuple of str
-        Titles of the others.
-    effects : tuple of NewEffect
-    unused, set_aside : tuple of LeftRow
-    claims : tuple of (str, str, str)
-        Claim, verdict before and verdict after, where they differ.
-    warnings : tuple of Finding
-        What the checks say about the batch.
-    results : mapping of str to (dict, dict)
-        The results behind ``changes``, before and after.
-    questions : tuple of str
-        Trials that enter an analysis although nothing there is like them in some respect.
-    left_out : tuple of str
-        Other batches and analyses that are no part of this, because of errors of their own, and
-        how many differences of two extractions were reconciled.
+    ``rows`` counts its rows by table, ``unchanged`` are titles, ``claims`` public claims with their
+    verdicts before and after. ``questions`` name trials that enter an analysis although nothing
+    there is like them in some respect; ``left_out`` other batches and analyses that have errors of
+    their own, and how many differences of two extractions were reconciled.
     """
 
     batch: str
     rows: Mapping[str, int]
     changes: tuple[AnalysisChange, ...]
     unchanged: tuple[str, ...]
-    effects: tuple[NewEffect, ...]
+    effects: tuple[dict[str, Any], ...]
     unused: tuple[LeftRow, ...]
     set_aside: tuple[LeftRow, ...]
     claims: tuple[tuple[str, str, str], ...]
     warnings: tuple[Finding, ...]
-    results: Mapping[str, tuple[AnalysisResult, AnalysisResult]]
     questions: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -317,20 +265,8 @@ class Preview:
 def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _: None) -> Preview:
     """Return what a batch changes, compared with the project without it.
 
-    Parameters
-    ----------
-    paths : ProjectPaths
-    batch : str or Path
-        Name or folder of a batch; it may lie outside the project.
-    say : callable
-        Called with one line per step.
-
-    Raises
-    ------
-    UsageError
-        If there is no such folder.
-    ExtractionError
-        If the checks find errors, with all of them.
+    Raises :class:`UsageError` without such a folder, :class:`ExtractionError` with all errors that
+    the checks find in it.
     """
     folder = find_batch(paths, batch)
     say("Reading and checking")
@@ -344,7 +280,6 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
     moments = Moments(before, after, [spec for spec in specs if moments.touches(spec, prefix)])
     changes: list[AnalysisChange] = []
     unchanged: list[str] = []
-    results: dict[str, tuple[AnalysisResult, AnalysisResult]] = {}
     entered: dict[str, list[str]] = {}
     set_aside: list[LeftRow] = []
     questions: list[str] = []
@@ -367,9 +302,7 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
             unchanged.append(spec.title)
             continue
         say(f"Computing {spec.name}, before and after")
-        pair = moments.results(spec)
-        results[spec.name] = pair
-        changes.append(compare_results(*pair))
+        changes.append(compare_results(*moments.results(spec)))
     return Preview(
         batch=prefix.rstrip("/"),
         rows={name: count for name, count in own.items() if count},
@@ -378,22 +311,15 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
         effects=tuple(_new_effects(moments, specs, prefix, entered)),
         unused=tuple(_unused(moments.own_table(Assumptions(), prefix), prefix)),
         set_aside=tuple(set_aside),
-        claims=_claims(paths, specs, moments, results),
+        claims=_claims(paths, specs, moments, {change.name for change in changes}),
         warnings=warnings,
-        results=results,
         questions=tuple(questions),
         left_out=left_out,
     )
 
 
 def find_batch(paths: ProjectPaths, batch: str | Path) -> Path:
-    """Return the folder of a batch given by name or path.
-
-    Raises
-    ------
-    UsageError
-        If there is none, or it holds no table; the message lists the batches.
-    """
+    """Return the folder of a batch given by name or path; raise with a list of the batches."""
     tables = [f"{table.name}.csv" for table in BATCH_TABLES]
     folders = [
         candidate
@@ -449,32 +375,16 @@ def _new_effects(
     specs: Sequence[AnalysisSpec],
     prefix: str,
     entered: Mapping[str, Sequence[str]],
-) -> list[NewEffect]:
-    """Return the effects with a row of the batch behind them, assumed ones where they are used."""
-    rows: dict[str, dict[str, Any]] = {}
+) -> Iterator[dict[str, Any]]:
+    """Yield the effects with a row of the batch behind them, assumed ones where they are used."""
+    seen: set[str] = set()
     for assumed in dict.fromkeys([Assumptions(), *(spec.assume for spec in specs)]):
         for row in moments.own_table(assumed, prefix).effects.to_dict("records"):
             name = str(row["effect_id"])
             wanted = not row["assumption"] or name in entered
-            if wanted and is_of(str(row["source"]), prefix):
-                rows.setdefault(name, row)
-    return [
-        NewEffect(
-            effect_id=name,
-            comparison=f"{row['study_id']}: {row['arm_id']} v {row['comparator_arm_id']}",
-            outcome=str(row["outcome"]),
-            instrument=str(row["instrument"]),
-            days=float(row["time_days"]) if row["time_days"] == row["time_days"] else None,
-            measure=str(row["measure"]),
-            estimate=float(row["estimate"]),
-            se=float(row["variance"]) ** 0.5,
-            route=str(row["route"]),
-            assumption=str(row["assumption"]),
-            source=str(row["source"]),
-            analyses=tuple(dict.fromkeys(entered.get(name, ()))),
-        )
-        for name, row in rows.items()
-    ]
+            if wanted and is_of(str(row["source"]), prefix) and name not in seen:
+                seen.add(name)
+                yield {**row, "analyses": tuple(dict.fromkeys(entered.get(name, ())))}
 
 
 def _unused(table: EffectTable, prefix: str) -> list[LeftRow]:
@@ -491,7 +401,7 @@ def _claims(
     paths: ProjectPaths,
     specs: Sequence[AnalysisSpec],
     moments: Moments,
-    results: Mapping[str, tuple[AnalysisResult, AnalysisResult]],
+    computed: Collection[str],
 ) -> tuple[tuple[str, str, str], ...]:
     """Return the public claims whose verdict differs."""
     from ketameta.analyses.claims import load_claims, verdict
@@ -499,7 +409,7 @@ def _claims(
     by_name = {spec.name: spec for spec in specs}
     found = []
     for claim in load_claims(paths.data / "claims.toml", list(by_name)):
-        if not any(name in results for name in claim.analyses):
+        if not {*claim.analyses} & {*computed}:
             continue
         names = (*claim.analyses, *claim.elsewhere)
         pairs = {name: moments.results(by_name[name]) for name in names}
@@ -554,24 +464,23 @@ def preview_document(preview: Preview, figures: Figures = no_figures) -> Documen
     return blocks
 
 
-def _effects_blocks(effects: Sequence[NewEffect]) -> list[Block]:
+def _effects_blocks(effects: Sequence[Mapping[str, Any]]) -> list[Block]:
     if not effects:
         return [Heading("New effect sizes"), Paragraph("None.")]
     rows = []
-    for effect in effects:
-        measure = Measure(effect.measure)
-        reach = Z95 * effect.se
-        interval = interval_words(effect.estimate - reach, effect.estimate + reach, measure)
+    for row in effects:
+        measure, estimate = Measure(row["measure"]), float(row["estimate"])
+        reach = Z95 * math.sqrt(row["variance"])
         rows.append(
             (
-                effect.comparison,
-                f"{effect.outcome}, {effect.instrument}",
-                "" if effect.days is None else f"{effect.days:g}",
-                effect.measure,
-                written(effect.estimate, measure),
-                interval,
-                route_words(effect.route, effect.assumption),
-                "; ".join(effect.analyses) or "no analysis asks for it",
+                f"{row['study_id']}: {row['arm_id']} v {row['comparator_arm_id']}",
+                f"{row['outcome']}, {row['instrument']}",
+                f"{row['time_days']:g}" if row["time_days"] == row["time_days"] else "",
+                str(row["measure"]),
+                written(estimate, measure),
+                interval_words(estimate - reach, estimate + reach, measure),
+                route_words(str(row["route"]), str(row["assumption"])),
+                "; ".join(row["analyses"]) or "no analysis asks for it",
             )
         )
     columns = ("comparison", "outcome", "day", "measure", "effect", "95% CI", "route", "enters")

@@ -205,27 +205,12 @@ def holds_rows(folder: Path) -> bool:
 
 
 def write_batch(folder: Path, files: Mapping[str, str], *, replace: bool = False) -> None:
-    """Write the files of a batch in one step.
+    """Write the files of a batch in one step; other files in the folder stay.
 
-    Parameters
-    ----------
-    folder : Path
-        May exist when it holds headers only; with ``replace``, in any case. Other files in it,
-        such as a second extraction, stay.
-    files : mapping of str to str
-        Text by file name, which may contain a folder (``"import/rows.csv"``).
-    replace : bool
-
-    Raises
-    ------
-    UsageError
-        If the folder already holds rows and ``replace`` was not asked for.
-
-    Notes
-    -----
-    The new folder is completed under a hidden name beside the old one, which checks do not read,
-    and then takes its place; whatever interrupts the writing leaves the old one, and what a kill
-    leaves behind is cleaned up by the next command that writes.
+    A folder that holds rows is written over only with ``replace``; else :class:`UsageError`. The
+    new folder is completed under a hidden name beside the old one, which checks do not read, and
+    then takes its place; whatever interrupts the writing leaves the old one, and what a kill leaves
+    behind is cleaned up by the next command that writes.
     """
     recover(folder.parent)
     exists = folder.exists() or folder.is_symlink()
@@ -278,19 +263,10 @@ _YEAR = re.compile(r"(?:^|[^0-9])((?:19|20)[0-9]{2})([a-z]?)(?![0-9])")
 
 
 def new_batch(paths: ProjectPaths, study: str) -> tuple[Path, ...]:
-    """Make the folder of a new batch and return its files.
+    """Make the folder of a new batch, named after its trial, and return its files.
 
-    Parameters
-    ----------
-    paths : ProjectPaths
-    study : str
-        Name of the trial as ``surname_year``; also the name of the folder.
-
-    Raises
-    ------
-    UsageError
-        If the name has another form (the message says what it could be), if the trial is already
-        extracted, if there is such a folder, or if this is no project.
+    Raises :class:`UsageError` where the name has another form (the message says what it could be),
+    where the trial is extracted already or the folder is there, and where this is no project.
     """
     check_study_id(study)
     check_project_folder(paths)
@@ -320,18 +296,8 @@ _SECOND_TABLES = ("arms", "outcomes", "contrasts")
 def new_second(paths: ProjectPaths, batch: str) -> tuple[Path, ...]:
     """Make the empty folder of a second extraction and return its files.
 
-    It names the trials and their sources and shows nothing that the first extractor typed.
-
-    Parameters
-    ----------
-    paths : ProjectPaths
-    batch : str
-        Name of the batch.
-
-    Raises
-    ------
-    UsageError
-        If there is no such batch, no trial in it, or a second extraction already.
+    It names the trials and their sources and shows nothing that the first extractor typed. Raises
+    :class:`UsageError` without such a batch or a trial in it, and where the folder is there.
     """
     check_project_folder(paths)
     folder = paths.extracted / batch
@@ -365,12 +331,7 @@ def new_second(paths: ProjectPaths, batch: str) -> tuple[Path, ...]:
 
 
 def check_project_folder(paths: ProjectPaths) -> None:
-    """Raise unless the folder holds a project, so that no batch lands where nobody looks.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Raise unless the folder holds a project, so that no batch lands where nobody looks."""
     if not paths.data.is_dir():
         raise UsageError(
             "there is no data/ folder here; go to the folder of the project, or name it with --root"
@@ -378,12 +339,7 @@ def check_project_folder(paths: ProjectPaths) -> None:
 
 
 def check_study_id(study: str) -> None:
-    """Raise unless ``study`` is ``surname_year``; the message says what it could be.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Raise unless ``study`` is ``surname_year``; the message says what it could be."""
     if re.fullmatch(STUDY_ID_PATTERN, study):
         return
     suggestion = study_id_from(study)

@@ -24,22 +24,10 @@ if TYPE_CHECKING:
 class Trace:
     """Where one row of a result table went.
 
-    Attributes
-    ----------
-    source : str
-        File and line.
-    row : str
-        The row in words.
-    effects : tuple of str
-        Effects it stands in; those that rest on an assumption only where they are used.
-    used : tuple of str
-        Analyses that use one of them.
-    set_aside : tuple of (str, str)
-        Analysis and reason, where none of its effects is used.
-    unused : str
-        Why it yields no effect; empty where it does.
-    asked : tuple of str
-        Where no analysis uses or leaves it: which ask for its outcome, and what keeps it out.
+    ``effects`` that rest on an assumption are named only where they are used; ``set_aside`` are
+    analyses and reasons where none of its effects is used; ``unused`` says why it yields no effect;
+    ``asked`` which analyses ask for its outcome where none uses or leaves it, and what keeps it
+    out.
     """
 
     source: str
@@ -63,16 +51,7 @@ class Trace:
 
 
 def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tuple[Trace, ...]:
-    """Return where the result rows of a study, or of all studies, went.
-
-    Parameters
-    ----------
-    paths : ProjectPaths
-    evidence : Evidence
-        Checked and corrected.
-    study : str
-        A ``study_id``; all studies when empty.
-    """
+    """Return where the result rows of a study (all studies when empty) went."""
     from ketameta.analyses.selection import select_effects
     from ketameta.analyses.spec_file import read_specs
     from ketameta.evidence.pairing import Assumptions
@@ -191,12 +170,8 @@ def fates(traces: Sequence[Trace]) -> dict[str, int]:
 def trace_document(paths: ProjectPaths, study: str = "") -> Document:
     """Return where the rows of a study went, for readers; the totals of all when none is named.
 
-    Raises
-    ------
-    UsageError
-        If no table names the study; the message says which name is near.
-    ExtractionError
-        If the data have errors.
+    Raises :class:`UsageError` where no table names the study (with the name that is near), and
+    :class:`ExtractionError` where its data have errors.
     """
     from ketameta.evidence.checks.run import checked_evidence, format_findings, without_broken
 
