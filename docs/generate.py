@@ -219,7 +219,7 @@ _PARTS = (
     ("Effects from a data frame", ("effects.table", "effects.pairwise", "effects.value", "effects.arrays")),
     ("Effect sizes of arrays", ("effects",)),
     ("From what is printed to what is needed", ("effects.conversions",)),
-    ("Pooling", ("models.pooling", "models.prediction", "models.absolute")),
+    ("Pooling", ("models.pooling", "models.prediction")),
     ("Moderators", ("models.regression", "models.contrasts", "models.subgroups", "models.resampling")),
     ("Dependent effects", ("models.dependent",)),
     ("Networks and doses", ("models.network", "models.dose", "models.contrasts")),

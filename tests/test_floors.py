@@ -100,7 +100,7 @@ ENTERED: set[str] = {
     "exchange.export",
     "exchange.workbook",
     "models._pymare",
-    "models.diagnostics.refits",
+    "models.diagnostics.influence",
     "models.network.model",
     "models.resampling.batched",
     "models.resampling.permutation",

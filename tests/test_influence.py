@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ketameta.models.diagnostics.influence as refits_module
 from ketameta import (
     baujat,
     common_effect,
@@ -18,7 +19,6 @@ from ketameta import (
     random_effects,
 )
 from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models.diagnostics import refits as refits_module
 from ketameta.models.resampling import batched as batched_module
 from metafor_values import DATASETS, keys_with
 from robustness_values import ROBUSTNESS, fit_of, largest, rows

@@ -57,7 +57,6 @@ from ketameta.effects.table import Effects as Effects
 from ketameta.effects.table import effect_sizes as effect_sizes
 from ketameta.models._pymare import from_pymare as from_pymare
 from ketameta.models._pymare import to_pymare as to_pymare
-from ketameta.models.absolute import absolute_effect as absolute_effect
 from ketameta.models.bayes.counts import bayes_event_counts as bayes_event_counts
 from ketameta.models.bayes.normal import bayes_random_effects as bayes_random_effects
 from ketameta.models.bayes.normal import posterior_curves as posterior_curves
@@ -82,9 +81,9 @@ from ketameta.models.dependent.sampling_covariance import (
 from ketameta.models.dependent.wild_bootstrap import wild_bootstrap as wild_bootstrap
 from ketameta.models.diagnostics.gosh import gosh as gosh
 from ketameta.models.diagnostics.influence import baujat as baujat
+from ketameta.models.diagnostics.influence import cumulative as cumulative
 from ketameta.models.diagnostics.influence import influence as influence
-from ketameta.models.diagnostics.refits import cumulative as cumulative
-from ketameta.models.diagnostics.refits import leave_one_out as leave_one_out
+from ketameta.models.diagnostics.influence import leave_one_out as leave_one_out
 from ketameta.models.diagnostics.second_engine import second_engine as second_engine
 from ketameta.models.dose.dose_response import dose_response as dose_response
 from ketameta.models.network.model import network_components as network_components
@@ -92,6 +91,7 @@ from ketameta.models.network.network import network_meta_analysis as network_met
 from ketameta.models.pooling import common_effect as common_effect
 from ketameta.models.pooling import pool as pool
 from ketameta.models.pooling import random_effects as random_effects
+from ketameta.models.prediction import absolute_effect as absolute_effect
 from ketameta.models.prediction import blup as blup
 from ketameta.models.prediction import prediction_interval as prediction_interval
 from ketameta.models.prediction import probability_beyond as probability_beyond

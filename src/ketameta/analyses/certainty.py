@@ -51,7 +51,7 @@ from ketameta.formatting import (
     published,
 )
 from ketameta.measures import DATASET, ROB_DOMAINS, ROB_SUMMARY, Measure
-from ketameta.models.policy import FREQUENTIST_FROM, MIN_STUDIES_SMALL_STUDY
+from ketameta.models.mixed_model import FREQUENTIST_FROM, MIN_STUDIES_SMALL_STUDY
 from ketameta.models.power import (
     ALPHA,
     POWER,

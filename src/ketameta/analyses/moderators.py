@@ -13,7 +13,7 @@ from typing import Any
 from ketameta.errors import did_you_mean
 from ketameta.evidence.project import Project
 from ketameta.formatting import plural
-from ketameta.models.policy import MIN_STUDIES_PER_LEVEL
+from ketameta.models.mixed_model import MIN_STUDIES_PER_LEVEL
 from ketameta.models.results import Caveat
 
 #: Why levels that share trials are not tested against each other.

@@ -25,14 +25,14 @@ from ketameta.formatting import (
     plural,
 )
 from ketameta.measures import Measure, find_measure
-from ketameta.models.absolute import absolute_effect
 from ketameta.models.bayes.counts import bayes_event_counts
 from ketameta.models.bayes.normal import bayes_random_effects
 from ketameta.models.bayes.priors import HalfNormal
 from ketameta.models.intervals import critical_value
-from ketameta.models.policy import FREQUENTIST_FROM, MIN_STUDIES_PREDICTION
+from ketameta.models.mixed_model import FREQUENTIST_FROM, MIN_STUDIES_PREDICTION
 from ketameta.models.pooling import RandomEffects, pool
 from ketameta.models.power import implied_sd
+from ketameta.models.prediction import absolute_effect
 from ketameta.models.rare_events.binomial_normal import binomial_normal
 from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel, peto
 

@@ -25,9 +25,8 @@ from ketameta.errors import KetametaError
 from ketameta.formatting import plural, published_together
 from ketameta.measures import Measure
 from ketameta.models.diagnostics.gosh import gosh
-from ketameta.models.diagnostics.influence import influence
-from ketameta.models.diagnostics.refits import leave_one_out
-from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
+from ketameta.models.diagnostics.influence import influence, leave_one_out
+from ketameta.models.mixed_model import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.pooling import NoEvidence, RandomEffects, pool
 from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel, peto
 from ketameta.models.results import plain

@@ -20,7 +20,7 @@ from ketameta.formatting import (
     plural,
 )
 from ketameta.measures import Measure
-from ketameta.models.policy import FREQUENTIST_FROM
+from ketameta.models.mixed_model import FREQUENTIST_FROM
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec

@@ -1,6 +1,5 @@
 from ketameta.models._pymare import from_pymare as from_pymare
 from ketameta.models._pymare import to_pymare as to_pymare
-from ketameta.models.absolute import absolute_effect as absolute_effect
 from ketameta.models.bayes.counts import WEAK_PRIOR as WEAK_PRIOR
 from ketameta.models.bayes.counts import bayes_event_counts as bayes_event_counts
 from ketameta.models.contrasts import Contrasts as Contrasts
@@ -12,9 +11,9 @@ from ketameta.models.dependent.multilevel import multilevel as multilevel
 from ketameta.models.dependent.robust import robust as robust
 from ketameta.models.dependent.wild_bootstrap import wild_bootstrap as wild_bootstrap
 from ketameta.models.diagnostics.gosh import gosh as gosh
+from ketameta.models.diagnostics.influence import cumulative as cumulative
 from ketameta.models.diagnostics.influence import influence as influence
-from ketameta.models.diagnostics.refits import cumulative as cumulative
-from ketameta.models.diagnostics.refits import leave_one_out as leave_one_out
+from ketameta.models.diagnostics.influence import leave_one_out as leave_one_out
 from ketameta.models.diagnostics.second_engine import second_engine as second_engine
 from ketameta.models.dose.dose_response import dose_response as dose_response
 from ketameta.models.dose.two_stage import two_stage as two_stage
@@ -28,11 +27,11 @@ from ketameta.models.least_squares import moments as moments
 from ketameta.models.least_squares import orthonormal_basis as orthonormal_basis
 from ketameta.models.least_squares import residualised as residualised
 from ketameta.models.least_squares import weighted_least_squares as weighted_least_squares
+from ketameta.models.mixed_model import MIN_STUDIES_PER_LEVEL as MIN_STUDIES_PER_LEVEL
+from ketameta.models.mixed_model import MIN_STUDIES_SMALL_STUDY as MIN_STUDIES_SMALL_STUDY
 from ketameta.models.mixed_model import fit_mixed_model as fit_mixed_model
 from ketameta.models.mixed_model import heterogeneity as heterogeneity
-from ketameta.models.policy import MIN_STUDIES_PER_LEVEL as MIN_STUDIES_PER_LEVEL
-from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY as MIN_STUDIES_SMALL_STUDY
-from ketameta.models.policy import small_k_rule as small_k_rule
+from ketameta.models.mixed_model import small_k_rule as small_k_rule
 from ketameta.models.pooling import NoEvidence as NoEvidence
 from ketameta.models.pooling import RandomEffects as RandomEffects
 from ketameta.models.pooling import common_effect as common_effect
@@ -56,6 +55,7 @@ from ketameta.models.power import two_proportions_power as two_proportions_power
 from ketameta.models.power import two_proportions_sample_size as two_proportions_sample_size
 from ketameta.models.prediction import PREDICTION_METHODS as PREDICTION_METHODS
 from ketameta.models.prediction import Blups as Blups
+from ketameta.models.prediction import absolute_effect as absolute_effect
 from ketameta.models.prediction import blup as blup
 from ketameta.models.prediction import kenward_roger as kenward_roger
 from ketameta.models.prediction import nagashima_bounds as nagashima_bounds

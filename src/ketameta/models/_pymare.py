@@ -16,9 +16,8 @@ import numpy as np
 from ketameta.effects.arrays import Floats
 from ketameta.effects.table import Effects, effect_sizes
 from ketameta.errors import UsageError, check_choice
-from ketameta.models.design import numeric_rows
 from ketameta.models.least_squares import power_of_two_scale
-from ketameta.models.validation import checked_inputs
+from ketameta.models.validation import checked_inputs, numeric_rows
 
 #: Where PyMARE's search for tau-squared stops; its own 1e-6 leaves 6e-10 of the estimate to chance.
 XTOL = 1e-9

@@ -17,9 +17,8 @@ from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, format_significant, plural
 from ketameta.measures import measure_entry
 from ketameta.models.dependent.multilevel import CoefficientTable, MultilevelFit, coefficient_table
-from ketameta.models.design import encode_rows
 from ketameta.models.intervals import WaldTest, check_level, holm, wald_test
-from ketameta.models.pooling import RandomEffects, interval_cells, measure_words
+from ketameta.models.pooling import RandomEffects, interval_cells, joint_words, measure_words
 from ketameta.models.pooling import decimals_for as decimals
 from ketameta.models.pooling import statistic_words as test_words
 from ketameta.models.regression import MetaRegression
@@ -32,6 +31,7 @@ from ketameta.models.results import (
     Result,
     columns_of,
 )
+from ketameta.models.validation import encode_rows
 
 if TYPE_CHECKING:
     from ketameta.models.dose.dose_response import DoseResponse
@@ -140,10 +140,7 @@ class Contrasts(DrawsForest, Result):
                 test += f" (Holm {format_p(adjusted)})"
             lines.append(Line(row["term"], cells, "" if self.kind == "marginal mean" else test))
         if self.joint is not None and self.joint.statistic is not None and len(lines) > 1:
-            below = "" if self.joint.df2 is None else f", {self.joint.df2}"
-            name = f"{'χ²' if self.joint.df2 is None else 'F'}({self.joint.df}{below})"
-            words = f"{name} = {format_number(self.joint.statistic)}"
-            lines.append(Line("all zero", (f"{words}, {format_p(self.joint.p_value)}",)))
+            lines.append(Line("all zero", (joint_words(*self.joint, ""),)))
         head = f"{plural(len(self.weights), self.kind)}, {measure_words(self.measure)}"
         return Printed(f"Contrasts: {head}", lines, caveats=self.caveats)
 

@@ -5,8 +5,9 @@ Every interval of every model is computed here; prediction intervals in ``predic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,6 +55,14 @@ class Inference(NamedTuple):
     ci_high: Floats
     covariance: Floats
     scale: float
+
+    def at(self, j: int) -> dict[str, Any]:
+        """Return se, test, df and interval of one coefficient; None where there is no number."""
+        found: dict[str, Any] = {"se": float(self.se[j]), "df": self.df}
+        for name in ("statistic", "p_value", "ci_low", "ci_high"):
+            value = float(getattr(self, name)[j])
+            found[name] = value if math.isfinite(value) else None
+        return found
 
 
 def check_level(level: float) -> float:

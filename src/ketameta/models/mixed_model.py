@@ -1,8 +1,9 @@
 """The random-effects linear model as arrays: tau-squared, weights, coefficients, inference.
 
 One light call, without labels or printing; ``pooling`` and ``regression`` build their results on
-it and take their caveats from here, and loops over subsets may call it directly. Inputs are taken
-as checked.
+it and take their caveats from here, those of the small-k policy (what is done with none, one, two
+or three studies) among them, and loops over subsets may call it directly. Inputs are taken as
+checked.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from ketameta.effects.arrays import Floats
 from ketameta.formatting import format_significant, steady
 from ketameta.models.intervals import Inference, Tau2Interval, mean_inference, q_profile
 from ketameta.models.least_squares import LeastSquares, dispersion, weighted_least_squares
-from ketameta.models.policy import small_k_caveats, small_k_rule
 from ketameta.models.results import Caveat, Group, group
 from ketameta.models.tau2 import (
     COMMON,
@@ -191,6 +191,78 @@ def fit_statistics(
         -2 * value + parameters * float(np.log(n)),
         -2 * value + 2 * parameters * enough / (enough - parameters - 1),
     )
+
+
+# --- what may be said with few studies ------------------------------------------------------------
+
+#: Studies needed for a prediction interval: its t distribution has k - 2 degrees of freedom.
+MIN_STUDIES_PREDICTION = 3
+#: Studies needed in each level of a moderator; one study cannot show how its level varies.
+MIN_STUDIES_PER_LEVEL = 2
+#: Studies needed for bubble plots and small-study tests (Sterne et al. 2011, BMJ 343, d4002).
+MIN_STUDIES_SMALL_STUDY = 10
+#: Below this number of studies the Bayesian estimate stands beside the main result.
+BAYES_COMPANION_BELOW = 10
+#: Below this number of studies tau-squared and the intervals rest on very little; from it on their
+#: spread carries an interval without a prior.
+FEW_STUDIES = FREQUENTIST_FROM = 5
+
+
+class SmallKRule(NamedTuple):
+    """The rule that fired: a ``code`` for tests and templates, a ``sentence`` for the report."""
+
+    code: str
+    sentence: str
+
+
+def small_k_rule(k: int, p: int = 1, *, common: bool = False) -> SmallKRule:
+    """Return what the policy says about ``k`` studies and ``p`` coefficients.
+
+    ``common`` for a model without between-study variance, which predicts nothing.
+    """
+    if k == 0:
+        return SmallKRule("no_studies", "No eligible trials: nothing is estimated.")
+    if k == 1:
+        return SmallKRule(
+            "single_study",
+            "One study: its own result is shown; nothing is pooled and the variance between"
+            " studies cannot be estimated.",
+        )
+    if common:
+        return SmallKRule("common_effect", f"{k} studies: pooled as if all shared one true effect.")
+    if k == 2:
+        return SmallKRule(
+            "two_studies",
+            "Two studies: the Wald and the conservative Knapp–Hartung interval are shown side by"
+            " side; no prediction interval.",
+        )
+    if k - p - 1 < 1:
+        return SmallKRule(
+            "no_prediction",
+            f"{k} studies and {p} coefficients leave no degrees of freedom for a prediction"
+            " interval.",
+        )
+    return SmallKRule(
+        "pooled",
+        f"{k} studies: pooled, with a prediction interval from t with {k - p - 1} degrees of"
+        " freedom.",
+    )
+
+
+def small_k_caveats(k: int, p: int = 1, *, common: bool = False) -> tuple[Caveat, ...]:
+    """Return the caveats that follow from the number of studies alone."""
+    rule = small_k_rule(k, p, common=common)
+    usual = rule.code in ("pooled", "common_effect")
+    found = [] if usual else [Caveat(rule.code, rule.sentence)]
+    if 2 <= k < FEW_STUDIES and not common:
+        found.append(
+            Caveat(
+                "few_studies",
+                f"{k} studies are too few to estimate the variance between studies well; the"
+                " interval is only as good as that estimate.",
+            )
+        )
+    return tuple(found)
 
 
 #: Estimates further apart than this share of themselves are not the same to the last digit.

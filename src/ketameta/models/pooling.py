@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,12 +42,16 @@ from ketameta.models.intervals import (
     two_sided_p,
 )
 from ketameta.models.least_squares import weighted_least_squares
-from ketameta.models.mixed_model import Derived, fit_mixed_model
-from ketameta.models.policy import MIN_STUDIES_PREDICTION, small_k_caveats, small_k_rule
+from ketameta.models.mixed_model import (
+    MIN_STUDIES_PREDICTION,
+    Derived,
+    fit_mixed_model,
+    small_k_caveats,
+    small_k_rule,
+)
 from ketameta.models.results import (
     Caveat,
     Chapter,
-    Columns,
     DrawsBaujat,
     DrawsForest,
     DrawsFunnel,
@@ -56,7 +60,6 @@ from ketameta.models.results import (
     Printed,
     Reports,
     Result,
-    columns_of,
     computed,
     group,
     interval_sentence,
@@ -109,10 +112,6 @@ class IntervalTable(Result):
             lines.append(Line(METHOD_WORDS[row.ci_method], cells))
         return Printed(f"Intervals of the mean, {100 * self.level:g}%", lines)
 
-    def columns(self) -> Columns:
-        """Return one row per interval."""
-        return columns_of(self.rows)
-
 
 def mean_intervals(fit: RandomEffects) -> IntervalTable:
     """Return the intervals of a fit by every method, at its level and tau-squared.
@@ -128,19 +127,7 @@ def mean_intervals(fit: RandomEffects) -> IntervalTable:
     rows = []
     for method in CI_METHODS:
         found = mean_inference(ls, method, fit.level)
-        exists = bool(found.se[0] > 0)
-        rows.append(
-            MeanInterval(
-                method,
-                float(ls.coefficients[0]),
-                float(found.se[0]),
-                float(found.statistic[0]) if exists else None,
-                found.df,
-                float(found.p_value[0]) if exists else None,
-                float(found.ci_low[0]) if exists else None,
-                float(found.ci_high[0]) if exists else None,
-            )
-        )
+        rows.append(MeanInterval(method, float(ls.coefficients[0]), **found.at(0)))
     return IntervalTable(tuple(rows), fit.level)
 
 
@@ -153,12 +140,6 @@ SCALE_WORDS = {
     "arcsine": "arcsine",
     "double_arcsine": "2x arcsine",
 }
-#: Columns of the frame of a fit, in order; they are the same whatever was withheld.
-FRAME_COLUMNS = (
-    "model", "measure", "k", "estimate", "se", "statistic", "df", "p_value", "ci_low", "ci_high",
-    "pi_low", "pi_high", "tau2", "tau2_ci_low", "tau2_ci_high", "i2", "h2", "q", "q_df",
-    "q_p_value", "tau2_method", "ci_method", "level",
-)  # fmt: skip
 
 
 def measure_words(measure: str | None) -> str:
@@ -216,19 +197,6 @@ def number_words(
     return format_number(value, digits) if read is None else read[0]
 
 
-def interval_words(
-    measure: str | None,
-    estimate: float,
-    low: float | None,
-    high: float | None,
-    share: str,
-    digits: int,
-    variances: Any = None,
-) -> str:
-    """Return the two of :func:`interval_cells` as one text."""
-    return "  ".join(interval_cells(measure, estimate, low, high, share, digits, variances))
-
-
 def decimals_for(se: float) -> int:
     """Return decimals that show two significant figures of a standard error, at least two."""
     if not (math.isfinite(se) and se > 0):
@@ -241,6 +209,16 @@ def statistic_words(statistic: float | None, df: float | None, p_value: float | 
     if statistic is None:
         return "no test"
     name = "z" if df is None else f"t({df if isinstance(df, int) else format_number(df, 1)})"
+    return f"{name} = {format_number(statistic)}, {format_p(p_value)}"
+
+
+def joint_words(
+    statistic: float | None, df: int | None, df2: int | None, p_value: float | None, none: str
+) -> str:
+    """Return a joint test, such as ``F(2, 10) = 4.96, p = 0.032``, or what is said without one."""
+    if statistic is None:
+        return none
+    name = f"χ²({df})" if df2 is None else f"F({df}, {df2})"
     return f"{name} = {format_number(statistic)}, {format_p(p_value)}"
 
 
@@ -261,40 +239,9 @@ def interval_cells(
     return middle, f"{share} CI {'withheld' if low is None else format_interval(low, high, digits)}"
 
 
-def fit_printed(fit: RandomEffects) -> Printed:
-    """Return what a pooled effect prints."""
-    digits = decimals_for(fit.se)
-    share = f"{100 * fit.level:g}%"
-    kind = "RandomEffects" if fit.model == "random" else "CommonEffect"
-    how = [measure_words(fit.measure), plural(fit.k, "study", "studies")]
-    if fit.k > 1:
-        how += [] if fit.tau2_method is None else [fit.tau2_method]
-        how.append(METHOD_WORDS[fit.ci_method])
-    bounds = "withheld" if fit.ci_low is None else format_interval(fit.ci_low, fit.ci_high, digits)
-    middle = format_number(fit.estimate, digits)
-    predicted = None if fit.pi_low is None else format_interval(fit.pi_low, fit.pi_high, digits)
-    own = (middle, f"{share} CI {bounds}", *([f"{share} PI {predicted}"] if predicted else []))
-    read = reader_words(fit.measure, fit.estimate, fit.ci_low, fit.ci_high, fit.variances)
-    if read is not None:
-        middle, bounds = read
-        new = reader_words(fit.measure, fit.estimate, fit.pi_low, fit.pi_high, fit.variances)
-        predicted = None if new is None else new[1]
-    entry = measure_entry(fit.measure)
-    # A mean, a proportion or a rate of one group has no value of no effect to be tested against.
-    tested = "" if entry is not None and entry.null is None else statistic_words(
-        fit.statistic, fit.df, fit.p_value)  # fmt: skip
-    lines = [Line("pooled" if fit.k > 1 else "study", (middle, f"{share} CI {bounds}"), tested)]
-    if predicted is not None:
-        lines.append(Line("next study", (f"{share} PI {predicted} (t, {fit.pi_df} df)",)))
-    if read is not None:
-        lines.append(Line(scale_words(fit.measure), own))
-    if fit.q is not None and fit.q_df is not None and fit.q_p_value is not None:
-        spread = heterogeneity_words(fit, fit.q, fit.q_df, fit.q_p_value)
-        lines.append(Line("between", (spread,)))
-    return Printed(f"{kind}: {', '.join(how)}", lines, caveats=fit.caveats)
-
-
-def heterogeneity_words(fit: Any, q: float, df: int, p_value: float, share: str = "") -> str:
+def heterogeneity_words(
+    fit: Any, q: float, df: int | None, p_value: float | None, share: str = ""
+) -> str:
     """Return tau-squared with its interval (``share`` says which), I-squared and Q in words."""
     spread = []
     if fit.tau2 is not None:
@@ -324,37 +271,6 @@ def own_scale(measure: str | None) -> str:
     return " (as logarithms)" if entry.transformation == "log" else f" (as {entry.pooled_label})"
 
 
-def methods_words(fit: RandomEffects) -> str:
-    """Return what a pooled fit did, in sentences."""
-    share = f"{100 * fit.level:g}%"
-    effects = plural_measure(fit.measure)
-    if fit.k == 1:
-        words = [f"One study was found: its own {share} Wald interval is shown, and nothing was"
-                 " pooled."]  # fmt: skip
-    else:
-        model = "random-effects" if fit.model == "random" else "common-effect"
-        words = [
-            f"The {effects}{own_scale(fit.measure)} of {fit.k} studies were pooled in a {model}"
-            " model, weighted by inverse variances."
-        ]
-        if fit.tau2_method is not None:
-            words.append(
-                f"The variance between studies (τ²) was estimated by"
-                f" {ESTIMATORS[fit.tau2_method].words}"
-                f", with a Q-profile interval (Viechtbauer 2007)."
-            )
-        words.append(interval_sentence(fit, "the mean"))
-        words.append(
-            "Heterogeneity is described by Cochran's Q and I² (Higgins and Thompson 2002)."
-        )
-    if fit.pi_low is not None:
-        words.append(
-            f"The {share} prediction interval for the true effect of a new study is from t with"
-            f" {fit.pi_df} degrees of freedom (Higgins, Thompson and Spiegelhalter 2009)."
-        )
-    return computed(words)
-
-
 def study_rows(fit: Any) -> list[list[str]]:
     """Return the table of studies: estimate, interval and weight, on the scale that is read."""
     z = critical_value(fit.level, None)
@@ -368,29 +284,6 @@ def study_rows(fit: Any) -> list[list[str]]:
         words = display_words(fit.measure, *parts)
         rows.append([str(label), *words, format_percent(float(weight), 1)])
     return rows
-
-
-def findings_of(fit: RandomEffects) -> Chapter:
-    """Return what a pooled fit found: sentences and the table of studies."""
-    digits, share = decimals_for(fit.se), f"{100 * fit.level:g}%"
-    numbers = interval_words(
-        fit.measure, fit.estimate, fit.ci_low, fit.ci_high, share, digits, fit.variances
-    )
-    entry = measure_entry(fit.measure)
-    tested = "" if entry is not None and entry.null is None else "; " + statistic_words(
-        fit.statistic, fit.df, fit.p_value)  # fmt: skip
-    name = measure_words(fit.measure)
-    name = name if name.isupper() else f"{name[0].lower()}{name[1:]}"
-    numbers = numbers.replace("  ", ", ")
-    lines = [f"The {'pooled ' if fit.k > 1 else ''}{name} is {numbers}{tested}."]
-    if fit.pi_low is not None:
-        read = reader_words(fit.measure, fit.estimate, fit.pi_low, fit.pi_high, fit.variances)
-        bounds = format_interval(fit.pi_low, fit.pi_high, digits) if read is None else read[1]
-        lines.append(f"The true effect of a new study is expected from {bounds} ({share} PI).")
-    if fit.q is not None and fit.q_df is not None and fit.q_p_value is not None:
-        words = heterogeneity_words(fit, fit.q, fit.q_df, fit.q_p_value, f"{share} CI ")
-        lines.append(f"Between studies: {words}.")
-    return Chapter("Results", lines, study_rows(fit))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -433,6 +326,12 @@ class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result
         How the fit was made; ``rule`` is the sentence of the small-k policy.
     caveats : tuple of Caveat
     """
+
+    framed: ClassVar[tuple[str, ...]] = (
+        "model", "measure", "k", "estimate", "se", "statistic", "df", "p_value", "ci_low",
+        "ci_high", "pi_low", "pi_high", "tau2", "tau2_ci_low", "tau2_ci_high", "i2", "h2", "q",
+        "q_df", "q_p_value", "tau2_method", "ci_method", "level",
+    )  # fmt: skip
 
     model: str
     k: int
@@ -486,19 +385,92 @@ class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result
 
     def methods_sentence(self) -> str:
         """Return what was done, in sentences with authors and years, for a methods section."""
-        return methods_words(self)
+        share = f"{100 * self.level:g}%"
+        effects = f"{plural_measure(self.measure)}{own_scale(self.measure)}"
+        if self.k == 1:
+            words = [f"One study was found: its own {share} Wald interval is shown, and nothing was"
+                     " pooled."]  # fmt: skip
+        else:
+            model = "random-effects" if self.model == "random" else "common-effect"
+            words = [
+                f"The {effects} of {self.k} studies were pooled in a {model} model, weighted by"
+                " inverse variances."
+            ]
+            if self.tau2_method is not None:
+                words.append(
+                    f"The variance between studies (τ²) was estimated by"
+                    f" {ESTIMATORS[self.tau2_method].words}"
+                    f", with a Q-profile interval (Viechtbauer 2007)."
+                )
+            words.append(interval_sentence(self, "the mean"))
+            words.append(
+                "Heterogeneity is described by Cochran's Q and I² (Higgins and Thompson 2002)."
+            )
+        if self.pi_low is not None:
+            words.append(
+                f"The {share} prediction interval for the true effect of a new study is from t with"
+                f" {self.pi_df} degrees of freedom (Higgins, Thompson and Spiegelhalter 2009)."
+            )
+        return computed(words)
+
+    def _read(self, low: float | None, high: float | None) -> tuple[str, str] | None:
+        return reader_words(self.measure, self.estimate, low, high, self.variances)
+
+    def _tested(self, before: str = "") -> str:
+        """Return the test; one group has no value of no effect to be tested against."""
+        entry = measure_entry(self.measure)
+        if entry is not None and entry.null is None:
+            return ""
+        return before + statistic_words(self.statistic, self.df, self.p_value)
 
     def findings(self) -> Chapter:
         """Return what was found, in numbers; the second chapter of :meth:`report`."""
-        return findings_of(self)
+        digits, share = decimals_for(self.se), f"{100 * self.level:g}%"
+        ends = self.estimate, self.ci_low, self.ci_high
+        cells = interval_cells(self.measure, *ends, share, digits, self.variances)
+        name = measure_words(self.measure)
+        name = name if name.isupper() else f"{name[0].lower()}{name[1:]}"
+        which = "pooled " if self.k > 1 else ""
+        lines = [f"The {which}{name} is {', '.join(cells)}{self._tested('; ')}."]
+        if self.pi_low is not None:
+            read = self._read(self.pi_low, self.pi_high)
+            bounds = format_interval(self.pi_low, self.pi_high, digits) if read is None else read[1]
+            lines.append(f"The true effect of a new study is expected from {bounds} ({share} PI).")
+        if self.q is not None:
+            words = heterogeneity_words(self, self.q, self.q_df, self.q_p_value, f"{share} CI ")
+            lines.append(f"Between studies: {words}.")
+        return Chapter("Results", lines, study_rows(self))
 
     def printed(self) -> Printed:
         """Return the printed lines."""
-        return fit_printed(self)
-
-    def columns(self) -> Columns:
-        """Return one row in the column vocabulary."""
-        return {name: [getattr(self, name)] for name in FRAME_COLUMNS}
+        digits, share = decimals_for(self.se), f"{100 * self.level:g}%"
+        kind = "RandomEffects" if self.model == "random" else "CommonEffect"
+        how = [measure_words(self.measure), plural(self.k, "study", "studies")]
+        if self.k > 1:
+            how += [] if self.tau2_method is None else [self.tau2_method]
+            how.append(METHOD_WORDS[self.ci_method])
+        bounds, predicted = "withheld", None
+        if self.ci_low is not None:
+            bounds = format_interval(self.ci_low, self.ci_high, digits)
+        if self.pi_low is not None:
+            predicted = format_interval(self.pi_low, self.pi_high, digits)
+        middle = format_number(self.estimate, digits)
+        own = (middle, f"{share} CI {bounds}", *([f"{share} PI {predicted}"] if predicted else []))
+        read = self._read(self.ci_low, self.ci_high)
+        if read is not None:
+            middle, bounds = read
+            new = self._read(self.pi_low, self.pi_high)
+            predicted = None if new is None else new[1]
+        first = "pooled" if self.k > 1 else "study"
+        lines = [Line(first, (middle, f"{share} CI {bounds}"), self._tested())]
+        if predicted is not None:
+            lines.append(Line("next study", (f"{share} PI {predicted} (t, {self.pi_df} df)",)))
+        if read is not None:
+            lines.append(Line(scale_words(self.measure), own))
+        if self.q is not None:
+            spread = heterogeneity_words(self, self.q, self.q_df, self.q_p_value)
+            lines.append(Line("between", (spread,)))
+        return Printed(f"{kind}: {', '.join(how)}", lines, caveats=self.caveats)
 
 
 @takes_effects()
@@ -608,12 +580,7 @@ def _pooled(
         "model": "common" if common else "random",
         "k": k,
         "estimate": float(fit.coefficients[0]),
-        "se": se,
-        "statistic": _number(inference.statistic[0]),
-        "df": inference.df,
-        "p_value": _number(inference.p_value[0]),
-        "ci_low": _number(inference.ci_low[0]),
-        "ci_high": _number(inference.ci_high[0]),
+        **inference.at(0),
         "tau2": tau2,
         "weights": frozen(fit.w / fit.w.sum()),
         "estimates": frozen(y),
@@ -674,11 +641,6 @@ def _single(inputs: Inputs, model: str, level: float, measure: str | None) -> Ra
     }
     every = (field.name for field in dataclasses.fields(RandomEffects))
     return RandomEffects.of({**dict.fromkeys(every), **known}, {})
-
-
-def _number(value: Any) -> float | None:
-    """Return a float, or None for the NaN of a test that does not exist."""
-    return float(value) if np.isfinite(value) else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)

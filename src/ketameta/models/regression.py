@@ -18,13 +18,10 @@ from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.formatting import (
     format_interval,
-    format_number,
-    format_p,
     format_percent,
     plural,
 )
 from ketameta.measures import CI_METHODS, Measure, measure_code, measure_entry
-from ketameta.models.design import INTERCEPT, Design, build_design, encode_rows
 from ketameta.models.intervals import (
     WaldTest,
     check_level,
@@ -38,6 +35,7 @@ from ketameta.models.pooling import (
     decimals_for,
     heterogeneity_words,
     interval_cells,
+    joint_words,
     measure_words,
     own_scale,
     plural_measure,
@@ -47,7 +45,6 @@ from ketameta.models.pooling import (
 from ketameta.models.results import (
     Caveat,
     Chapter,
-    Columns,
     DrawsBaujat,
     DrawsBubble,
     Lazy,
@@ -60,29 +57,17 @@ from ketameta.models.results import (
     interval_sentence,
 )
 from ketameta.models.tau2 import COMMON, ESTIMATORS, check_tau2_method, prepared, search_tau2
-from ketameta.models.validation import checked_inputs, with_design
+from ketameta.models.validation import (
+    INTERCEPT,
+    Design,
+    build_design,
+    checked_inputs,
+    encode_rows,
+    with_design,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def moderation_words(fit: MetaRegression) -> str:
-    """Return the test of moderators, such as ``F(2, 10) = 4.96, p = 0.032``."""
-    if fit.qm is None:
-        return "no test of moderators: a standard error is 0"
-    name = f"χ²({fit.qm_df})" if fit.qm_df2 is None else f"F({fit.qm_df}, {fit.qm_df2})"
-    return f"{name} = {format_number(fit.qm)}, {format_p(fit.qm_p_value)}"
-
-
-def regression_printed(fit: MetaRegression) -> Printed:
-    """Return what a meta-regression prints."""
-    how = [measure_words(fit.measure), plural(fit.k, "study", "studies")]
-    how += [fit.tau2_method or "common effect", METHOD_WORDS[fit.ci_method]]
-    lines = [Line(name, cells, test) for name, cells, test in _coefficients(fit)]
-    explained = "" if fit.r2 is None else f", R² = {format_percent(fit.r2, 1)}"
-    lines.append(Line("moderators", (f"{moderation_words(fit)}{explained}",)))
-    lines.append(Line("residual", (heterogeneity_words(fit, fit.qe, fit.qe_df, fit.qe_p_value),)))
-    return Printed(f"MetaRegression: {', '.join(how)}", lines, caveats=fit.caveats)
 
 
 def _coefficients(fit: MetaRegression) -> list[tuple[str, tuple[str, ...], str]]:
@@ -108,41 +93,6 @@ def _coefficients(fit: MetaRegression) -> list[tuple[str, tuple[str, ...], str]]
     return rows
 
 
-def methods_words(fit: MetaRegression) -> str:
-    """Return what a meta-regression did, in sentences."""
-    mixed = fit.tau2_method is not None
-    on = fit.formula or ", ".join(name for name in fit.names if name != INTERCEPT)
-    words = [
-        f"The {plural_measure(fit.measure)}{own_scale(fit.measure)} of {fit.k} studies were"
-        f" regressed on {on or 'an intercept'} in a {'mixed' if mixed else 'common'}-effect"
-        f"{'s' if mixed else ''} model (Thompson and Higgins 2002), weighted by inverse variances."
-    ]
-    if fit.tau2_method is not None:
-        words.append(
-            f"The residual variance between studies (τ²) was estimated by"
-            f" {ESTIMATORS[fit.tau2_method].words}, with a Q-profile interval (Viechtbauer 2007)."
-        )
-    words.append(interval_sentence(fit, "each coefficient"))
-    if fit.qm is not None:
-        kind = "a Wald χ²" if fit.qm_df2 is None else "an F"
-        words.append(f"The moderators were tested together by {kind} test.")
-    if fit.r2 is not None:
-        share = "share of the variance between studies that they explain (Raudenbush 2009)"
-        share = share if mixed else "adjusted share of the weighted variance that they explain"
-        words.append(f"R² is the {share}.")
-    return computed(words)
-
-
-def findings_of(fit: MetaRegression) -> Chapter:
-    """Return what a meta-regression found: sentences and the table of coefficients."""
-    explained = "" if fit.r2 is None else f"; R² = {format_percent(fit.r2, 1)}"
-    ends = fit.qe, fit.qe_df, fit.qe_p_value, f"{100 * fit.level:g}% CI "
-    lines = [f"Test of the moderators: {moderation_words(fit)}{explained}.",
-             f"Residual, between studies: {heterogeneity_words(fit, *ends)}."]  # fmt: skip
-    rows = [(name, ", ".join(cells), test) for name, cells, test in _coefficients(fit)]
-    return Chapter("Results", lines, [("Coefficient", "Estimate", "Test"), *rows])
-
-
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Predictions(Result):
     """Mean effects at new values of the moderators, arrays of shape (m,).
@@ -158,6 +108,10 @@ class Predictions(Result):
     caveats : tuple of Caveat
     measure : str or None
     """
+
+    framed: ClassVar[tuple[str, ...]] = (
+        "estimate", "se", "ci_low", "ci_high", "pi_low", "pi_high"
+    )  # fmt: skip
 
     estimate: Floats
     se: Floats
@@ -187,16 +141,6 @@ class Predictions(Result):
             lines.append(Line(f"row {i + 1}", cells))
         head = f"Predictions: {plural(len(self.estimate), 'row')}"
         return Printed(head, lines, caveats=self.caveats)
-
-    def columns(self) -> Columns:
-        """Return one row per prediction."""
-        names = ("estimate", "se", "ci_low", "ci_high", "pi_low", "pi_high")
-        return {name: _column(getattr(self, name), len(self.estimate)) for name in names}
-
-
-def _column(values: Floats | None, rows: int) -> Sequence[object] | Floats:
-    """Return a column; empty cells where it is withheld."""
-    return [None] * rows if values is None else values
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -237,6 +181,9 @@ class MetaRegression(Lazy, DrawsBubble, DrawsBaujat, Reports, Result):
     """
 
     not_serialised: ClassVar[tuple[str, ...]] = ("encoder",)
+    framed: ClassVar[tuple[str, ...]] = (
+        "term=names", "estimate", "se", "statistic", "df", "p_value", "ci_low", "ci_high"
+    )  # fmt: skip
 
     model: str
     k: int
@@ -289,12 +236,6 @@ class MetaRegression(Lazy, DrawsBubble, DrawsBaujat, Reports, Result):
     def coefficients(self) -> pd.DataFrame:
         """One row per coefficient: estimate, se, statistic, df, p_value, ci_low, ci_high."""
         return self.to_frame()
-
-    def columns(self) -> Columns:
-        """Return the coefficients, one row each."""
-        names = ("estimate", "se", "statistic", "df", "p_value", "ci_low", "ci_high")
-        found = {name: getattr(self, name) for name in names}
-        return {"term": list(self.names), **found, "df": [self.df] * self.p}
 
     def test(self, term: str | Sequence[str]) -> WaldTest:
         """Test that every coefficient of a term (or of a list of names) is 0."""
@@ -373,15 +314,53 @@ class MetaRegression(Lazy, DrawsBubble, DrawsBaujat, Reports, Result):
 
     def methods_sentence(self) -> str:
         """Return what was done, in sentences with authors and years, for a methods section."""
-        return methods_words(self)
+        mixed = self.tau2_method is not None
+        on = self.formula or ", ".join(name for name in self.names if name != INTERCEPT)
+        words = [
+            f"The {plural_measure(self.measure)}{own_scale(self.measure)} of {self.k} studies were"
+            f" regressed on {on or 'an intercept'} in a"
+            f" {'mixed-effects' if mixed else 'common-effect'} model (Thompson and Higgins 2002),"
+            " weighted by inverse variances."
+        ]
+        if self.tau2_method is not None:
+            words.append(
+                f"The residual variance between studies (τ²) was estimated by"
+                f" {ESTIMATORS[self.tau2_method].words}, with a Q-profile interval (Viechtbauer"
+                " 2007)."
+            )
+        words.append(interval_sentence(self, "each coefficient"))
+        if self.qm is not None:
+            kind = "a Wald χ²" if self.qm_df2 is None else "an F"
+            words.append(f"The moderators were tested together by {kind} test.")
+        if self.r2 is not None:
+            share = "share of the variance between studies that they explain (Raudenbush 2009)"
+            share = share if mixed else "adjusted share of the weighted variance that they explain"
+            words.append(f"R² is the {share}.")
+        return computed(words)
+
+    def _moderation(self) -> str:
+        none = "no test of moderators: a standard error is 0"
+        return joint_words(self.qm, self.qm_df, self.qm_df2, self.qm_p_value, none)
 
     def findings(self) -> Chapter:
         """Return what was found, in numbers; the second chapter of :meth:`report`."""
-        return findings_of(self)
+        explained = "" if self.r2 is None else f"; R² = {format_percent(self.r2, 1)}"
+        ends = self.qe, self.qe_df, self.qe_p_value, f"{100 * self.level:g}% CI "
+        lines = [f"Test of the moderators: {self._moderation()}{explained}.",
+                 f"Residual, between studies: {heterogeneity_words(self, *ends)}."]  # fmt: skip
+        rows = [(name, ", ".join(cells), test) for name, cells, test in _coefficients(self)]
+        return Chapter("Results", lines, [("Coefficient", "Estimate", "Test"), *rows])
 
     def printed(self) -> Printed:
         """Return the printed table."""
-        return regression_printed(self)
+        how = [measure_words(self.measure), plural(self.k, "study", "studies")]
+        how += [self.tau2_method or "common effect", METHOD_WORDS[self.ci_method]]
+        lines = [Line(name, cells, test) for name, cells, test in _coefficients(self)]
+        explained = "" if self.r2 is None else f", R² = {format_percent(self.r2, 1)}"
+        lines.append(Line("moderators", (f"{self._moderation()}{explained}",)))
+        spread = heterogeneity_words(self, self.qe, self.qe_df, self.qe_p_value)
+        lines.append(Line("residual", (spread,)))
+        return Printed(f"MetaRegression: {', '.join(how)}", lines, caveats=self.caveats)
 
 
 #: A study whose leverage in ordinary least squares is above this decides a coefficient alone.
@@ -435,7 +414,7 @@ def meta_regression(
     ------
     UsageError, ImpossibleDataError, NotEstimableError
         See :func:`~ketameta.models.validation.checked_inputs` and
-        :func:`~ketameta.models.design.build_design`; not more studies than coefficients, or a
+        :func:`~ketameta.models.validation.build_design`; not more studies than coefficients, or a
         column that is a combination of others (metafor drops it with a warning).
 
     Notes

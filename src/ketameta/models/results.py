@@ -157,13 +157,24 @@ class Result:
 
     #: Fields that :meth:`to_dict` leaves out.
     not_serialised: ClassVar[tuple[str, ...]] = ()
+    #: Columns of :meth:`to_frame`: fields with a value per row or one for all, as
+    #: ``estimate``, or ``label=labels`` where the column has a name of its own.
+    framed: ClassVar[tuple[str, ...]] = ()
 
     def printed(self) -> Printed:
         """Return what is printed, as data; printing, notebooks and reports render it."""
         raise TypeError(f"{type(self).__name__} does not say how it prints")
 
     def columns(self) -> Columns:
-        """Return the columns of :meth:`to_frame`: one row of all single values, unless better."""
+        """Return the columns of :meth:`to_frame`: those framed, else rows, else single values."""
+        if self.framed:
+            names = dict(name.partition("=")[::2] for name in self.framed)
+            found = {name: getattr(self, field or name) for name, field in names.items()}
+            many = max([np.size(value) for value in found.values() if np.ndim(value)], default=1)
+            return {name: value if np.ndim(value) else [value] * many
+                    for name, value in found.items()}  # fmt: skip
+        if rows := getattr(self, "rows", None):
+            return columns_of(rows)
         single = (str, int, float, np.generic)
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: [value] for name, value in values.items() if isinstance(value, single)}

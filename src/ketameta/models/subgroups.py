@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,17 +14,17 @@ from ketameta.effects.arrays import Floats
 from ketameta.effects.door import takes_effects
 from ketameta.effects.table import check_alike
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
-from ketameta.formatting import format_number, format_p, format_significant, plural
+from ketameta.formatting import format_significant, plural
 from ketameta.measures import CI_METHODS, Measure, measure_code
 from ketameta.models.intervals import WaldTest, check_level, prediction_bounds, wald_test
 from ketameta.models.least_squares import dispersion
-from ketameta.models.mixed_model import fit_mixed_model, heterogeneity
-from ketameta.models.policy import MIN_STUDIES_PER_LEVEL
+from ketameta.models.mixed_model import MIN_STUDIES_PER_LEVEL, fit_mixed_model, heterogeneity
 from ketameta.models.pooling import (
     RandomEffects,
     common_effect,
     decimals_for,
     interval_cells,
+    joint_words,
     measure_words,
     own_scale,
     plural_measure,
@@ -32,13 +32,11 @@ from ketameta.models.pooling import (
 )
 from ketameta.models.results import (
     Caveat,
-    Columns,
     DrawsForest,
     Line,
     Printed,
     Reports,
     Result,
-    columns_of,
     computed,
 )
 from ketameta.models.tau2 import COMMON, ESTIMATORS, check_tau2_method
@@ -131,22 +129,11 @@ class SubgroupAnalysis(DrawsForest, Reports, Result):
             cells = interval_cells(self.measure, *ends, share, decimals_for(row.se), variances)
             spread = () if row.tau2 is None else (f"τ² = {format_significant(row.tau2)}",)
             lines.append(Line(row.level, (f"k = {row.k}", *cells, *spread)))
-        lines.append(Line("between", (self._test_words(),)))
+        test = self.q_between, self.q_between_df, self.q_between_df2, self.q_between_p_value
+        lines.append(Line("between", (joint_words(*test, "no test"),)))
         how = f"{self.tau2_method or 'common effect'}, {self.tau2_across} τ²"
         head = f"{measure_words(self.measure)}, {plural(len(self.rows), 'subgroup')}, {how}"
         return Printed(f"SubgroupAnalysis: {head}", lines, caveats=self.caveats)
-
-    def _test_words(self) -> str:
-        if self.q_between is None:
-            return "no test"
-        name = f"χ²({self.q_between_df})"
-        if self.q_between_df2 is not None:
-            name = f"F({self.q_between_df}, {self.q_between_df2})"
-        return f"{name} = {format_number(self.q_between)}, {format_p(self.q_between_p_value)}"
-
-    def columns(self) -> Columns:
-        """Return one row per level."""
-        return columns_of(self.rows)
 
 
 Indices: TypeAlias = NDArray[np.intp]
@@ -343,35 +330,21 @@ def _together(
     rows = []
     for j, name in enumerate(levels):
         at = member == j
-        estimate, se = float(fit.coefficients[j]), float(found.se[j])
-        exists = se > 0
+        estimate, inference = float(fit.coefficients[j]), found.at(j)
         low, high = (None, None)
-        if tau2 is not None and pi_df >= 1 and exists:
-            low, high = prediction_bounds(estimate, se, tau2, pi_df, level)
-        own = (
-            heterogeneity(y[at], v[at], np.ones((int(at.sum()), 1)), tau2) if at.sum() > 1 else None
-        )
+        if tau2 is not None and pi_df >= 1 and inference["se"] > 0:
+            low, high = prediction_bounds(estimate, inference["se"], tau2, pi_df, level)
+        names = ("i2", "q", "q_df", "q_p_value")
+        own: dict[str, Any] = dict.fromkeys(names)
+        if (k := int(at.sum())) > 1:
+            spread = heterogeneity(y[at], v[at], np.ones((k, 1)), tau2)
+            own = {name: getattr(spread, name) for name in names}
         rows.append(
             Subgroup(
-                level=name,
-                k=int(at.sum()),
-                estimate=estimate,
-                se=se,
-                statistic=float(found.statistic[j]) if exists else None,
-                df=found.df,
-                p_value=float(found.p_value[j]) if exists else None,
-                ci_low=float(found.ci_low[j]) if exists else None,
-                ci_high=float(found.ci_high[j]) if exists else None,
-                pi_low=low,
-                pi_high=high,
-                tau2=tau2,
-                i2=None if own is None else own.i2,
-                q=None if own is None else own.q,
-                q_df=None if own is None else own.q_df,
-                q_p_value=None if own is None else own.q_p_value,
-                tested=bool(tested[j]),
+                level=name, k=k, estimate=estimate, pi_low=low, pi_high=high, tau2=tau2,
+                tested=bool(tested[j]), **inference, **own,
             )
-        )
+        )  # fmt: skip
     at = np.flatnonzero(tested)
     if len(at) < 2:
         return tuple(rows), None, tau2

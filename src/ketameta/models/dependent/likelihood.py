@@ -19,8 +19,7 @@ from ketameta.models.dependent.sampling_covariance import (
     given_blocks,
     rows_of_groups,
 )
-from ketameta.models.design import INTERCEPT, build_design
-from ketameta.models.validation import checked_inputs
+from ketameta.models.validation import INTERCEPT, build_design, checked_inputs
 
 IntArray = NDArray[np.intp]
 

@@ -35,7 +35,6 @@ from ketameta.models.dependent.likelihood import (
     multilevel_data,
     profile_interval,
 )
-from ketameta.models.design import INTERCEPT
 from ketameta.models.intervals import check_level
 from ketameta.models.pooling import (
     decimals_for,
@@ -55,6 +54,7 @@ from ketameta.models.results import (
     computed,
 )
 from ketameta.models.tau2 import ESTIMATORS
+from ketameta.models.validation import INTERCEPT
 
 if TYPE_CHECKING:
     pass

@@ -16,10 +16,10 @@ from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, plural
 from ketameta.models.dependent.multilevel import CoefficientTable, OneMean, coefficient_table
 from ketameta.models.dependent.sampling_covariance import check_groups
-from ketameta.models.design import INTERCEPT
 from ketameta.models.intervals import check_level
 from ketameta.models.pooling import plural_measure
 from ketameta.models.results import Caveat, Columns, Line, Printed, Reports, Result, computed
+from ketameta.models.validation import INTERCEPT
 
 if TYPE_CHECKING:
     pass

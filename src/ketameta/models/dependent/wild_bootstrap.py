@@ -14,8 +14,8 @@ from ketameta.effects.arrays import Floats, frozen
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_count, format_number, format_p, plural
 from ketameta.models.dependent.robust import Clustered, Fit, clustered, lone_clusters
-from ketameta.models.design import INTERCEPT
 from ketameta.models.results import Caveat, Line, Printed, Result
+from ketameta.models.validation import INTERCEPT
 
 #: Most clusters whose patterns of signs are all tried: 2048 up to the overall sign.
 MOST_EXACT = 12

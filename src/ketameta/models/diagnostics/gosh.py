@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar
@@ -12,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ketameta.effects.arrays import Floats, frozen
-from ketameta.errors import UsageError
 from ketameta.formatting import format_count, format_interval, format_number, plural
 from ketameta.models.pooling import decimals_for
 from ketameta.models.resampling.batched import DEFAULT_BUDGET, batched_fit, fit_data
-from ketameta.models.results import Caveat, Columns, DrawsPlot, Json, Line, Printed, Result
+from ketameta.models.resampling.bootstrap import check_replicates, check_seed
+from ketameta.models.results import Caveat, DrawsPlot, Json, Line, Printed, Result
 from ketameta.models.tau2 import COMMON
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ class Gosh(DrawsPlot, Result):
 
     drawn_as: ClassVar[str] = "gosh"
     not_serialised: ClassVar[tuple[str, ...]] = ("included", "studies", *QUANTITIES)
+    framed: ClassVar[tuple[str, ...]] = ("k=studies", *QUANTITIES)
 
     labels: tuple[str, ...]
     included: NDArray[np.bool_]
@@ -107,10 +107,6 @@ class Gosh(DrawsPlot, Result):
         """Return the summary as JSON-ready Python; the arrays of every subset are left out."""
         return {**Result.to_dict(self), "subsets": len(self.estimate)}
 
-    def columns(self) -> Columns:
-        """Return one row per subset, without its members."""
-        return {"k": self.studies, **{name: getattr(self, name) for name in QUANTITIES}}
-
 
 def gosh(
     fit: RandomEffects,
@@ -155,15 +151,13 @@ def gosh(
     Olkin, Dahabreh and Trikalinos (2012), Res. Synth. Methods 3, 214-223.
     """
     data = fit_data(fit, "GOSH")
-    wanted = DEFAULT_SUBSETS if subsets is None else subsets
-    if isinstance(wanted, bool) or not isinstance(wanted, (int, np.integer)) or wanted < 2:
-        raise UsageError(f"subsets is {subsets!r}; give an integer of at least 2")
+    wanted = check_replicates(DEFAULT_SUBSETS if subsets is None else subsets, 2, "subsets")
     exact = 2**fit.k - 1 <= wanted
     if exact:
         seed, mask = None, _all_subsets(fit.k)
     else:
-        seed = _checked_seed(seed)
-        mask = _random_subsets(fit.k, int(wanted), seed)
+        seed = check_seed(seed)
+        mask = _random_subsets(fit.k, wanted, seed)
     fits = batched_fit(
         data.y,
         data.v,
@@ -194,7 +188,7 @@ def gosh(
         full_estimate=fit.estimate,
         tau2_method=None if data.tau2_method == COMMON else data.tau2_method,
         measure=data.measure,
-        caveats=() if exact else _caveats(fit.k, int(wanted)),
+        caveats=() if exact else _caveats(fit.k, wanted),
     )
 
 
@@ -212,14 +206,6 @@ def _random_subsets(k: int, count: int, seed: int) -> NDArray[np.bool_]:
     while (empty := np.flatnonzero(~mask.any(0))).size:
         mask[:, empty] = rng.integers(0, 2, (k, empty.size), dtype=np.bool_)
     return mask
-
-
-def _checked_seed(seed: int | None) -> int:
-    if seed is None:
-        return secrets.randbits(32)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise UsageError(f"seed is {seed!r}; give a non-negative integer")
-    return int(seed)
 
 
 def _median(values: Floats) -> float:

@@ -27,7 +27,7 @@ from ketameta.models.resampling.batched import (
     batched_fit,
     fit_data,
 )
-from ketameta.models.results import Caveat, Columns, Line, Printed, Result, terminal_bar
+from ketameta.models.results import Caveat, Line, Printed, Result, terminal_bar
 from ketameta.models.tau2 import COMMON
 
 if TYPE_CHECKING:
@@ -276,6 +276,9 @@ class Bootstrap(Result):
     """
 
     not_serialised: ClassVar[tuple[str, ...]] = ("coefficients", "tau2_values")
+    framed: ClassVar[tuple[str, ...]] = (
+        "term=names", "estimate", "bias", "se", "ci_low", "ci_high"
+    )  # fmt: skip
 
     kind: str
     names: tuple[str, ...]
@@ -313,11 +316,6 @@ class Bootstrap(Result):
             f" {100 * self.level:g}% intervals"
         )
         return Printed(head, lines, caveats=self.caveats)
-
-    def columns(self) -> Columns:
-        """Return one row per coefficient."""
-        names = ("estimate", "bias", "se", "ci_low", "ci_high")
-        return {"term": list(self.names), **{name: getattr(self, name) for name in names}}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from ketameta.errors import NotEstimableError
 from ketameta.formatting import format_p
 from ketameta.models.resampling.batched import DEFAULT_BUDGET, batched_fit, scaled_se
 from ketameta.models.resampling.bootstrap import Progress, check_replicates, check_seed, run_blocks
-from ketameta.models.results import Caveat, Columns, Line, Printed, Result, terminal_bar
+from ketameta.models.results import Caveat, Line, Printed, Result, terminal_bar
 from ketameta.models.tau2 import COMMON
 from ketameta.models.validation import check_fit
 
@@ -56,6 +56,8 @@ class PermutationTest(Result):
     caveats : tuple of Caveat
     """
 
+    framed: ClassVar[tuple[str, ...]] = ("term=names", "statistic", "p_value")
+
     names: tuple[str, ...]
     statistic: Floats
     p_value: Floats
@@ -73,10 +75,6 @@ class PermutationTest(Result):
         lines = [Line(name, (format_p(p_value),)) for name, p_value in found]
         head = f"PermutationTest: {how}, {self.iterations:,} arrangements"
         return Printed(head, lines, caveats=self.caveats)
-
-    def columns(self) -> Columns:
-        """Return one row per coefficient."""
-        return {"term": list(self.names), "statistic": self.statistic, "p_value": self.p_value}
 
 
 def permutation_test(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +25,7 @@ from ketameta.models.resampling.batched import (
     batched_inference,
 )
 from ketameta.models.resampling.bootstrap import Progress, check_replicates, check_seed, run_blocks
-from ketameta.models.results import Columns, Line, Printed, Result, terminal_bar
+from ketameta.models.results import Line, Printed, Result, terminal_bar
 from ketameta.models.tau2 import check_tau2_method
 from ketameta.models.validation import UNUSABLE_RATIO
 
@@ -69,6 +69,11 @@ class Coverage(Result):
     tau2_method : str
     """
 
+    framed: ClassVar[tuple[str, ...]] = (
+        "k", "tau2", "i2", "ci_method=ci_methods", "coverage", "coverage_se", "width",
+        "replicates", "seed",
+    )  # fmt: skip
+
     k: int
     tau2: float
     mean: float
@@ -100,16 +105,6 @@ class Coverage(Result):
             f" {format_count(self.replicates)} replicates, seed {self.seed}"
         )
         return Printed(head, lines)
-
-    def columns(self) -> Columns:
-        """Return one row per kind of interval."""
-        m = len(self.ci_methods)
-        return {
-            **{name: [getattr(self, name)] * m for name in ("k", "tau2", "i2")},
-            "ci_method": list(self.ci_methods),
-            **{name: getattr(self, name) for name in ("coverage", "coverage_se", "width")},
-            **{name: [getattr(self, name)] * m for name in ("replicates", "seed")},
-        }
 
 
 class _Sums(NamedTuple):

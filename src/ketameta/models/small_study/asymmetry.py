@@ -20,8 +20,7 @@ from ketameta.models.least_squares import (
     power_of_two_scale,
     weighted_least_squares,
 )
-from ketameta.models.mixed_model import fit_mixed_model
-from ketameta.models.policy import MIN_STUDIES_SMALL_STUDY
+from ketameta.models.mixed_model import MIN_STUDIES_SMALL_STUDY, fit_mixed_model
 from ketameta.models.pooling import common_effect, decimals_for, random_effects, statistic_words
 from ketameta.models.resampling.batched import FitData, fit_data
 from ketameta.models.results import Caveat, Line, Printed, Result
