@@ -187,7 +187,26 @@ def influence(fit: RandomEffects | MetaRegression) -> Influence:
     determinants = np.full(k, np.nan)
     sound = np.moveaxis((fits.covariance * scale)[..., fits.estimable], -1, 0)
     determinants[fits.estimable] = np.linalg.det(sound)
-    flags = _flags(dffits, cook, hat, dfbetas, p)
+    # What is missing fires none of the four rules.
+    flags = np.array(
+        [
+            np.abs(dffits) > 3 * np.sqrt(p / (k - p)),
+            special.chdtr(p, np.where(np.isfinite(cook), cook, 0.0)) > 0.5,
+            hat > 3 * p / k,
+            (np.abs(dfbetas) > 1).any(1),
+        ]
+    )
+    caveats = _lone(
+        data.labels,
+        fits.estimable,
+        "Without {} a coefficient cannot be estimated; what depends on leaving it out is withheld.",
+    )
+    if np.any(scale == 0):
+        message = (
+            "Without some studies the others agree exactly, so that the Knapp–Hartung standard"
+            " error is 0; what is divided by it is withheld."
+        )
+        caveats = (*caveats, Caveat("knapp_hartung_degenerate", message))
     return Influence(
         labels=data.labels,
         rstudent=frozen(_ratio(residual, np.sqrt(scale * total + scale * variance))),
@@ -207,7 +226,7 @@ def influence(fit: RandomEffects | MetaRegression) -> Influence:
         ),
         tau2_method=None if data.tau2_method == COMMON else data.tau2_method,
         ci_method=data.ci_method,
-        caveats=_caveats(data.labels, fits.estimable, scale),
+        caveats=caveats,
     )
 
 
@@ -238,42 +257,10 @@ def _ratio(top: Floats, bottom: Floats | float) -> Floats:
     return out
 
 
-def _flags(dffits: Floats, cook: Floats, hat: Floats, dfbetas: Floats, p: int) -> NDArray[np.bool_]:
-    """Return which of the four rules fire, shape (4, k); what is missing fires none."""
-    k = len(hat)
-    distance = np.where(np.isfinite(cook), cook, 0.0)
-    return np.array(
-        [
-            np.abs(dffits) > 3 * np.sqrt(p / (k - p)),
-            special.chdtr(p, distance) > 0.5,
-            hat > 3 * p / k,
-            (np.abs(dfbetas) > 1).any(1),
-        ]
-    )
-
-
-def _caveats(
-    labels: tuple[str, ...], estimable: NDArray[np.bool_], scale: Floats
-) -> tuple[Caveat, ...]:
-    found = []
-    lone = [label for label, good in zip(labels, estimable, strict=True) if not good]
-    if lone:
-        found.append(
-            Caveat(
-                "lone_study",
-                f"Without {', '.join(lone)} a coefficient cannot be estimated; what depends on"
-                " leaving it out is withheld.",
-            )
-        )
-    if np.any(scale == 0):
-        found.append(
-            Caveat(
-                "knapp_hartung_degenerate",
-                "Without some studies the others agree exactly, so that the Knapp–Hartung standard"
-                " error is 0; what is divided by it is withheld.",
-            )
-        )
-    return tuple(found)
+def _lone(labels: tuple[str, ...], good: NDArray[np.bool_], message: str) -> tuple[Caveat, ...]:
+    """Return a caveat that names the studies without which there is no fit."""
+    lone = ", ".join(label for label, flag in zip(labels, good, strict=True) if not flag)
+    return (Caveat("lone_study", message.format(lone)),) if lone else ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -335,19 +322,9 @@ def baujat(fit: RandomEffects | MetaRegression) -> Baujat:
     scale = batched_inference(fits, data.ci_method, data.level).scale
     without = np.einsum("kp,pk->k", design, fits.coefficients)
     spread = np.einsum("kp,pqk,kq->k", design, fits.covariance, design) * scale
-    moved = np.full(fit.k, np.nan)
-    np.divide((without - predicted) ** 2, spread, out=moved, where=spread > 0)
-    lone = [label for label, good in zip(data.labels, np.isfinite(moved), strict=True) if not good]
-    caveats = (
-        (
-            Caveat(
-                "lone_study",
-                f"The influence of {', '.join(lone)} is withheld: there is no fit without it.",
-            ),
-        )
-        if lone
-        else ()
-    )
+    moved = _ratio((without - predicted) ** 2, spread)
+    message = "The influence of {} is withheld: there is no fit without it."
+    caveats = _lone(data.labels, np.isfinite(moved), message)
     return Baujat(data.labels, frozen((data.y - predicted) ** 2 / variance), frozen(moved), caveats)
 
 
@@ -483,28 +460,17 @@ def leave_one_out(fit: RandomEffects) -> LeaveOneOut:
     """
     data = fit_data(fit, "leave-one-out")
     found = _refitted(LeaveOneOut, fit, data, data.left_out(), labels=data.labels, caveats=())
-    caveats = _hinge_caveats(fit, data.labels, found.ci_low, found.ci_high)
-    return dataclasses.replace(found, caveats=caveats)
-
-
-def _hinge_caveats(
-    fit: RandomEffects, labels: tuple[str, ...], low: Floats, high: Floats
-) -> tuple[Caveat, ...]:
     if fit.ci_low is None or fit.ci_high is None:
-        return ()
+        return found
     excluded = fit.ci_low > 0 or fit.ci_high < 0
-    changed = ((low > 0) | (high < 0)) != excluded
-    changed &= np.isfinite(low)
+    changed = ((found.ci_low > 0) | (found.ci_high < 0)) != excluded
+    changed &= np.isfinite(found.ci_low)
     if not changed.any():
-        return ()
-    names = ", ".join(label for label, flag in zip(labels, changed, strict=True) if flag)
-    return (
-        Caveat(
-            "hinges_on_one_study",
-            f"The interval of all studies {'excludes' if excluded else 'includes'} 0; it"
-            f" {'includes' if excluded else 'excludes'} 0 without {names}.",
-        ),
-    )
+        return found
+    names = ", ".join(label for label, flag in zip(data.labels, changed, strict=True) if flag)
+    now, then = ("excludes", "includes") if excluded else ("includes", "excludes")
+    message = f"The interval of all studies {now} 0; it {then} 0 without {names}."
+    return dataclasses.replace(found, caveats=(Caveat("hinges_on_one_study", message),))
 
 
 def _refitted(
