@@ -226,7 +226,8 @@ def test_a_mapping_is_drafted_and_then_reads_the_table(tmp_path: Path) -> None:
         draft = draft.replace(f'{name} = ""', f'{name} = "{word}"')
     report = read(WIDE, words_of(tmp_path / "w.toml", draft))
     assert [row.verdict for row in report.rows] == ["taken", "taken", *["refused"] * 3]
-    assert "stands in line 3 with another mean" in report.rows[2].details[0]
+    assert report.rows[2].details[0].startswith("mean of ")
+    assert "in line 3, the same outcome and day; correct one of them" in report.rows[2].details[0]
     assert "no form of surname and year" in report.rows[3].details[0]
     assert "'nine', which is not a number" in report.rows[4].details[0]
     assert "not read: remark" in report.notes[-1]

@@ -432,47 +432,57 @@ def load_words(path: Path, schema: Schema) -> Words:
         said = "\n".join(str(finding) for finding in findings)
         raise UsageError(said or f"{path}: the words file cannot be read (no such file)")
     problems: list[str] = []
-    known = (*TRANSLATIONS, "study", "analysis", "columns", "values")
+
+    def known(word: str, choices: Iterable[str], problem: str) -> bool:
+        if word in choices:
+            return True
+        problems.append(problem + did_you_mean(word, [*choices]))
+        return False
+
+    def chosen(where: str, word: str, choices: Sequence[str]) -> None:
+        known(word, choices, f"{where} is {word!r}; choose one of {', '.join(choices)}")
+
+    tables = (*TRANSLATIONS, "study", "analysis", "columns", "values")
     for name in raw:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            problems.append(f"[{name}]: no such table; one of {', '.join(known)}{hint}")
-    tables = {kind: _texts(kind, raw.get(kind, {}), problems) for kind in TRANSLATIONS}
+        known(name, tables, f"[{name}]: no such table; one of {', '.join(tables)}")
     choices_of = _choices(schema)
-    for kind, choices in choices_of.items():
-        for source, word in tables.get(kind, {}).items():
-            _check_word(f"{kind}.{source}", word, choices, problems)
+    translated = {kind: _texts(kind, raw.get(kind, {}), problems) for kind in TRANSLATIONS}
+    for kind, found in translated.items():
+        for source, word in found.items():
+            if kind in choices_of:
+                chosen(f"{kind}.{source}", word, choices_of[kind])
     study = _texts("study", raw.get("study", {}), problems, lower=False)
-    columns = {column.name: column for column in schema["studies"].columns}
+    columns = {column.name: column.allowed for column in schema["studies"].columns}
     for name, cell in study.items():
-        if name not in columns:
-            hint = did_you_mean(name, columns)
-            problems.append(f"study.{name}: studies.csv has no such column{hint}")
-        elif columns[name].allowed:
-            _check_word(f"study.{name}", cell, columns[name].allowed, problems)
-    analyses = _analyses(raw.get("analysis", {}), choices_of, problems)
+        is_column = known(name, columns, f"study.{name}: studies.csv has no such column")
+        if is_column and columns[name]:
+            chosen(f"study.{name}", cell, columns[name])
+    asked = raw.get("analysis", {})
+    if not isinstance(asked, dict):
+        problems.append('[analysis]: write one [analysis."1.1"] table for each analysis')
+        asked = {}
+    analyses = {no: _texts(f"analysis.{no}", cells, problems) for no, cells in asked.items()}
+    for number, cells in analyses.items():
+        for key, word in cells.items():
+            where = f"analysis.{number}.{key}"
+            if known(key, ANALYSIS_KEYS, f"{where}: no such key") and key in choices_of:
+                chosen(where, word, choices_of[key])
     values = _texts("values", raw.get("values", {}), problems)
     lists = raw.get("columns", {})
-    lists = lists if isinstance(lists, dict) else {}
-    mapped = {ours: _several(theirs) for ours, theirs in lists.items()}
-    ours_known = mappable(schema)
+    if not isinstance(lists, dict):
+        problems.append("[columns]: a table is needed")
+        lists = {}
+    mapped = {
+        ours: tuple(map(str, theirs)) if isinstance(theirs, list) else (str(theirs),)
+        for ours, theirs in lists.items()
+    }
     for kind, given in (("columns", mapped), ("values", values)):
         for ours in given:
-            if ours not in ours_known:
-                hint = did_you_mean(ours, ours_known)
-                problems.append(f"{kind}.{ours}: no table here has such a column{hint}")
+            where = f"{kind}.{ours}: no table here has such a column"
+            known(ours, mappable(schema), where)
     if problems:
         raise UsageError(f"{path.name}:\n" + "\n".join(f"  {problem}" for problem in problems))
-    return Words(
-        {
-            kind: {source.lower(): word for source, word in table.items()}
-            for kind, table in tables.items()
-        },
-        study,
-        analyses,
-        mapped,
-        values,
-    )
+    return Words(translated, study, analyses, mapped, values)
 
 
 #: What a row with two arms side by side holds once for each, as in ``mean_treatment``.
@@ -481,10 +491,6 @@ PAIRED = (
     *("events", "percent", "baseline_mean", "baseline_sd"),
 )
 SIDES = ("treatment", "control")
-
-
-def _several(theirs: object) -> tuple[str, ...]:
-    return tuple(map(str, theirs)) if isinstance(theirs, list) else (str(theirs),)
 
 
 def mappable(schema: Schema) -> dict[str, str]:
@@ -509,31 +515,6 @@ def _texts(name: str, table: Any, problems: list[str], *, lower: bool = True) ->
                 value.strip() if isinstance(value, str) else f"{value:g}"
             )
     return found
-
-
-def _analyses(
-    raw: Any, choices_of: Mapping[str, Sequence[str]], problems: list[str]
-) -> dict[str, dict[str, str]]:
-    if not isinstance(raw, dict):
-        problems.append('[analysis]: write one [analysis."1.1"] table for each analysis')
-        return {}
-    analyses: dict[str, dict[str, str]] = {}
-    for number, table in raw.items():
-        cells = _texts(f"analysis.{number}", table, problems)
-        for key, word in cells.items():
-            if key not in ANALYSIS_KEYS:
-                hint = did_you_mean(key, ANALYSIS_KEYS)
-                problems.append(f"analysis.{number}.{key}: no such key{hint}")
-            elif key in choices_of:
-                _check_word(f"analysis.{number}.{key}", word, choices_of[key], problems)
-        analyses[number] = cells
-    return analyses
-
-
-def _check_word(where: str, word: str, choices: Sequence[str], problems: list[str]) -> None:
-    if word not in choices:
-        hint = did_you_mean(word, choices)
-        problems.append(f"{where} is {word!r}; choose one of {', '.join(choices)}{hint}")
 
 
 Verdict = Literal["taken", "changed", "refused"]
@@ -671,6 +652,10 @@ class ImportReport:
         )
 
 
+#: Note of an arm that stands again beside a contradictory one, so that the two can be compared.
+_COPY = "accept: copied_row because the data set repeats this arm in another comparison"
+
+
 class Reader:
     """Reads a source row by row and fills a draft; each format says what becomes of a row."""
 
@@ -742,6 +727,40 @@ class Reader:
             if not compared or column in compared
         ]
         return []
+
+    def set_apart(
+        self, row: Record, results: Sequence[tuple[str, dict[str, str]]], subgroup: str
+    ) -> None:
+        """Give a second result of one key a subgroup of its own, or refuse its row."""
+        clash = self._clash(results)
+        if not clash:
+            return
+        if subgroup:
+            for table, cells in results:
+                is_there = self.draft.find(table, cells) is not None
+                if is_there and not self.draft.differing(table, cells):
+                    parts = (cells.get("note", ""), _COPY)
+                    cells["note"] = "; ".join(part for part in parts if part)
+                cells["subgroup"] = subgroup
+            if not self._clash(results):
+                row.changes.append(f"{clash}: entered apart as {subgroup}")
+                return
+        row.refusals.append(
+            f"{clash}; correct one of them, or tell them apart by subgroup, analysis_set or "
+            "time_days"
+        )
+
+    def _clash(self, results: Sequence[tuple[str, dict[str, str]]]) -> str:
+        """Return how rows contradict the draft, or nothing."""
+        for table, cells in results:
+            if column := self.draft.differing(table, cells):
+                there = (self.draft.find(table, cells) or {}).get(column, "")
+                return (
+                    f"{column} of {cells['arm_id']} is {quoted(cells.get(column, ''))} and "
+                    f"{quoted(there)} in line {self.draft.line(table, cells)}, the same outcome "
+                    "and day"
+                )
+        return ""
 
     def read(self) -> ImportReport:
         """Return the report: a verdict on each row, and what is true of every format."""

@@ -16,7 +16,6 @@ from ketameta.evidence.textfiles import without_hidden
 from ketameta.exchange.draft import (
     MISSING,
     Declared,
-    Draft,
     ImportedRow,
     ImportReport,
     Reader,
@@ -36,10 +35,6 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
 }
 #: Calculated effects: column of theirs -> effect type of ours.
 PRECALCULATED: Mapping[str, str] = {"precalc_g": "SMD", "precalc_log_rr": "RR"}
-
-#: Note of an arm that stands again beside a contradictory one, so that the two can be compared.
-_COPY = "accept: copied_row because the data set repeats this arm in another comparison"
-
 
 #: Kinds that a word of ``outcome_type`` stands for, where a row holds several.
 _BY_TYPE: Mapping[str, str] = {"msd": "endpoint", "imsd": "endpoint", "change": "change"}
@@ -143,46 +138,6 @@ def analysis_of(row: Record) -> dict[str, str]:
         elif word in measures.ANALYSIS_SETS:
             found["analysis_set"] = word
     return found
-
-
-def _set_apart(row: Record, draft: Draft, found: list[dict[str, str]], table: str) -> None:
-    """Give a second result of the same key its time point as a period, or refuse it."""
-    clash = _clash(draft, found, table)
-    if not clash:
-        return
-    point = slug(row["study_time_point"] or row["time"] or row["rating"])
-    if point:
-        before = found[0]["subgroup"]
-        subgroup = _with_period(before, point)
-        for cells in found:
-            is_there = draft.find(table, cells) is not None
-            if is_there and not draft.differing(table, cells):
-                cells["note"] = "; ".join(part for part in (cells["note"], _COPY) if part)
-            cells["subgroup"] = subgroup
-        if not _clash(draft, found, table):
-            row.changes.append(f"{clash}: entered apart as {subgroup}")
-            return
-    row.refusals.append(f"{clash}; correct one of them")
-
-
-def _with_period(subgroup: str, point: str) -> str:
-    """Return a subgroup with a time point added to its period."""
-    if "period=" in subgroup:
-        return f"{subgroup}_{point}"
-    return ";".join(part for part in (subgroup, f"period={point}") if part)
-
-
-def _clash(draft: Draft, found: list[dict[str, str]], table: str) -> str:
-    """Return how rows contradict the draft, or nothing."""
-    for cells in found:
-        column = draft.differing(table, cells)
-        if column:
-            there = (draft.find(table, cells) or {}).get(column, "")
-            return (
-                f"{column} of {cells['arm_id']} is {quoted(cells.get(column, ''))} and "
-                f"{quoted(there)} in line {draft.line(table, cells)}, the same outcome and day"
-            )
-    return ""
 
 
 def contrast_row(
@@ -422,13 +377,12 @@ class MetapsyReader(Reader):
             "extracted_by": "Metapsy",
             **analysis_of(row),
         }
-        calculated = kind in PRECALCULATED.values()
-        table = "contrasts" if calculated else "outcomes"
-        found = (
-            [contrast_row(row, key, arms, kind)] if calculated else arm_rows(row, key, arms, kind)
-        )
+        if kind in PRECALCULATED.values():
+            found = [("contrasts", contrast_row(row, key, arms, kind))]
+        else:
+            found = [("outcomes", cells) for cells in arm_rows(row, key, arms, kind)]
         if not row.refusals:
-            _set_apart(row, self.draft, found, table)
+            self.set_apart(row, found, _with_point(row, subgroup))
         if row.refusals:
             return []
         self.declare(outcome, instrument, row["instrument_symptom"] or row["outcome_type"],
@@ -437,7 +391,7 @@ class MetapsyReader(Reader):
         if again is not None:
             self.recomputed[row.line] = again
         became = self._described(study, arms, row)
-        return [*became, *(self.draft.add(table, cells, row.line) for cells in found)]
+        return [*became, *(self.draft.add(table, cells, row.line) for table, cells in found)]
 
     def _measured(self, row: Record, kind: str) -> tuple[str, str]:
         """Return our words for the outcome and the instrument of a row."""
@@ -647,6 +601,14 @@ class MetapsyReader(Reader):
                 if measures.ROB_RANK[judgement] > measures.ROB_RANK[there["judgement"]]:
                     there["judgement"] = judgement
         return added
+
+
+def _with_point(row: Record, subgroup: str) -> str:
+    """Return the subgroup of a row with its time point in the period; nothing without one."""
+    point = slug(row["study_time_point"] or row["time"] or row["rating"])
+    if not point or "period=" in subgroup:
+        return point and f"{subgroup}_{point}"
+    return ";".join(part for part in (subgroup, f"period={point}") if part)
 
 
 def _age_group(age: str) -> str:

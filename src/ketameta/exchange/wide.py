@@ -183,7 +183,8 @@ class MappedReader(Reader):
             )
         results = list(self._results(row, study)) if study else []
         if not row.refusals:
-            self._set_apart(row, results)
+            group = slug(self.get(row, "apart"))
+            self.set_apart(row, results, f"population={group}" if group else "")
         if row.refusals:
             return []
         cells = self._study(row, study, given)
@@ -377,32 +378,6 @@ class MappedReader(Reader):
         filled = {name: cell for name, cell in cells.items() if cell}
         first, second = (slug(name) for name in arms)
         return {**key, **filled, "arm_id": first, "comparator_arm_id": second, "effect_type": kind}
-
-    def _set_apart(self, row: Record, results: list[tuple[str, dict[str, str]]]) -> None:
-        """Tell a second result of one key from the first, or refuse its row."""
-        clash = self._clash(results)
-        if not clash:
-            return
-        column, line = clash
-        if name := slug(self.get(row, "apart")):
-            for _, cells in results:
-                cells["subgroup"] = f"population={name}"
-            if not self._clash(results):
-                row.changes.append(
-                    f"another {column} of the same study stands in line {line}: entered as "
-                    f"population={name}"
-                )
-                return
-        row.refusals.append(
-            f"the same result stands in line {line} with another {column}; tell them apart by "
-            "subgroup, analysis_set or time_days"
-        )
-
-    def _clash(self, results: Sequence[tuple[str, dict[str, str]]]) -> tuple[str, int] | None:
-        for table, cells in results:
-            if column := self.draft.differing(table, cells):
-                return column, self.draft.line(table, cells)
-        return None
 
     def words_file(self) -> str:
         """Return a words file with one table per analysis that is not described."""
