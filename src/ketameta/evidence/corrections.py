@@ -397,33 +397,23 @@ def _apply(
             yield from _settle(decision, file, tables, rows, schema)
             yield from _doubts(decision, file)
     if comparison.copied:
-        yield file_finding(
-            "same_extractor",
-            comparison.batch + f"/{SECOND}",
-            "every row is one of the first extraction in every cell: a copy agrees with itself",
-            "delete the folder and type it anew from the source (ketameta new --second)",
-        )
+        why = "every row is one of the first extraction in every cell: a copy agrees with itself"
+        remedy = "delete the folder and type it anew from the source (ketameta new --second)"
+        yield file_finding("same_extractor", comparison.batch + f"/{SECOND}", why, remedy)
     same = [
         line
         for line in wanted.values()
         if line["first_by"] and line["first_by"] == line["second_by"]
     ]
     if same:
-        yield file_finding(
-            "same_extractor",
-            file,
-            f"both extractions are by {same[0]['first_by']}, so they are not independent",
-            "write in extracted_by who typed each of the two",
-            severity="warning",
-        )
+        why = f"both extractions are by {same[0]['first_by']}, so they are not independent"
+        remedy = "write in extracted_by who typed each of the two"
+        yield file_finding("same_extractor", file, why, remedy, severity="warning")
     for place, decision in made.items():
         if place not in wanted:
-            yield _misfit(
-                decision,
-                file,
-                "the two extractions do not differ here (any more)",
-                "delete the line, or run ketameta agreement again",
-            )
+            why = "the two extractions do not differ here (any more)"
+            remedy = "delete the line, or run ketameta agreement again"
+            yield _misfit(decision, file, why, remedy)
 
 
 def _unreconciled(
@@ -493,11 +483,13 @@ def _doubts(decision: Row, file: str) -> Iterator[Finding]:
     if is_row or agreed in (decision["first"], decision["second"]) or decision["reason"]:
         return
     table, key, column = place_of(decision)
+    why = f"neither extractor typed this, and no reason stands beside it ({table}: {key}, {column})"
+    remedy = "say in reason what settled it"
     yield file_finding(
         "third_value",
         file,
-        f"neither extractor typed this, and no reason stands beside it ({table}: {key}, {column})",
-        "say in reason what settled it",
+        why,
+        remedy,
         severity="warning",
         line=decision.line,
         column="agreed",
@@ -508,10 +500,11 @@ def _doubts(decision: Row, file: str) -> Iterator[Finding]:
 def _misfit(decision: Row, file: str, why: str, remedy: str) -> Finding:
     """Return the error of a decision that does not fit."""
     table, key, column = place_of(decision)
+    why = f"{why} ({table}: {key}, {column})"
     return file_finding(
         "reconciliation",
         file,
-        f"{why} ({table}: {key}, {column})",
+        why,
         remedy,
         line=decision.line,
         column="agreed",

@@ -415,12 +415,11 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
         yield file_finding("file_unreadable", file, why, "give yourself the right to read it")
         return
     except OSError:
-        yield file_finding(
-            "file_missing",
-            file,
-            "there is no such batch folder",
-            "check the name" + did_you_mean(folder.name, (b.name for b in batch_folders(paths))),
+        why = "there is no such batch folder"
+        remedy = "check the name" + did_you_mean(
+            folder.name, (b.name for b in batch_folders(paths))
         )
+        yield file_finding("file_missing", file, why, remedy)
         return
     plain = re.sub(r"[^\w.-]+", "_", folder.name.strip()).strip("_")
     if not re.fullmatch(r"\w(?:[\w. -]*\w)?", folder.name):
@@ -439,12 +438,9 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
         elif item.is_dir():
             tables = [] if name.startswith((".", "~", "_")) else sorted(_tables_in(item))
             if tables:
-                yield file_finding(
-                    "file_unknown",
-                    f"{file}/{name}",
-                    f"a folder inside a batch is not read, and this one holds {tables[0]}",
-                    "move its tables into a batch of their own beside this one",
-                )
+                why = f"a folder inside a batch is not read, and this one holds {tables[0]}"
+                remedy = "move its tables into a batch of their own beside this one"
+                yield file_finding("file_unknown", f"{file}/{name}", why, remedy)
             else:
                 yield from _strays(paths, item)
         elif name in _BATCH_FILES or name == "README.md":
@@ -452,13 +448,11 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
         elif not name.startswith((".", "~")) and _like_a_table(name):
             severity: Severity = "error" if ".csv" in name.lower() else "warning"
             listed = ", ".join(_BATCH_FILES)
-            yield file_finding(
-                "file_unknown",
-                f"{file}/{name}",
-                "a batch has no table of this name, so the file is not read",
-                f"rename or remove it; the tables are {listed}{did_you_mean(name, _BATCH_FILES)}",
-                severity=severity,
+            why = "a batch has no table of this name, so the file is not read"
+            remedy = (
+                f"rename or remove it; the tables are {listed}{did_you_mean(name, _BATCH_FILES)}"
             )
+            yield file_finding("file_unknown", f"{file}/{name}", why, remedy, severity=severity)
         elif not _DROPPINGS.fullmatch(name):
             yield _stray(paths, item)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from typing import TypeVar
 
 from ketameta.evidence.findings import Finding, Severity
@@ -244,3 +244,53 @@ def _first(pairs: Iterable[tuple[_Key, Row]]) -> dict[_Key, Row]:
     for key, row in pairs:
         found.setdefault(key, row)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule.
+
+    Attributes
+    ----------
+    word : str
+        Stable; what ``accept:`` in a note names.
+    rule : str
+        What must hold, in a sentence.
+    function : callable
+        Yields every place where the rule does not hold.
+    of_numbers : bool
+        Whether it is about numbers: a declared ``flag`` excuses it.
+    """
+
+    word: str
+    rule: str
+    function: Callable[[Context], Iterator[Problem]]
+    of_numbers: bool
+
+
+#: Every rule by its word; each room of checks adds its own when it is imported.
+RULES: dict[str, Check] = {}
+_Found = TypeVar("_Found", bound=Callable[..., Iterator[Problem]])
+
+
+def _adding(*, of_numbers: bool) -> Callable[..., Callable[[_Found], _Found]]:
+    """Return a decorator that adds a rule: of everything, or of each row of the tables named."""
+
+    def adds(word: str, *tables: str) -> Callable[[_Found], _Found]:
+        def add(function: _Found) -> _Found:
+            @wraps(function)
+            def of_rows(context: Context) -> Iterator[Problem]:
+                for table in tables:
+                    for row in context.rows(table):
+                        yield from function(context, row)
+
+            sentence = (function.__doc__ or "").partition("\n")[0]
+            RULES[word] = Check(word, sentence, of_rows if tables else function, of_numbers)
+            return function
+
+        return add
+
+    return adds
+
+
+rule, number_rule = _adding(of_numbers=False), _adding(of_numbers=True)

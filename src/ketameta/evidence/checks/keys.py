@@ -15,7 +15,9 @@ from ketameta.evidence.checks.context import (
     error,
     group_rows,
     list_items,
+    number_rule,
     place,
+    rule,
     warning,
 )
 from ketameta.evidence.tables import Row
@@ -25,6 +27,7 @@ from ketameta.measures import DATASET
 _BATCH_TABLES = ("arms", "outcomes", "contrasts", "moderators", "risk_of_bias")
 
 
+@rule("duplicate_key")
 def check_keys_are_unique(context: Context) -> Iterator[Problem]:
     """Each key stands once in all batches together; delete the copy or correct the key."""
     for name, table in context.evidence.schema.tables.items():
@@ -36,14 +39,18 @@ def check_keys_are_unique(context: Context) -> Iterator[Problem]:
             if first is None:
                 continue
             same = first.texts == row.texts
-            yield error(
-                row,
-                table.key[-1] if len(table.key) == 1 else "",
-                f"{'the same row' if same else 'the same key'} stands in {place(first)}",
+            why = f"{'the same row' if same else 'the same key'} stands in {place(first)}"
+            remedy = (
                 "delete one of them"
                 if same
                 else "delete one, or correct the column of the key "
-                f"that tells them apart ({', '.join(table.key)})",
+                f"that tells them apart ({', '.join(table.key)})"
+            )
+            yield error(
+                row,
+                table.key[-1] if len(table.key) == 1 else "",
+                why,
+                remedy,
                 value=row.in_words,
                 others=(first,),
             )
@@ -63,6 +70,7 @@ def _more(count: int) -> str:
     return f" (and {plural(count - 1, 'more row')} of this file)" if count > 1 else ""
 
 
+@rule("unknown_study")
 def check_studies_exist(context: Context) -> Iterator[Problem]:
     """Every study_id stands in studies.csv of some batch; add the study or mend the spelling."""
     known = context.studies
@@ -75,6 +83,7 @@ def check_studies_exist(context: Context) -> Iterator[Problem]:
                 )
 
 
+@rule("screening_duplicate")
 def check_duplicates_name_a_record(context: Context) -> Iterator[Problem]:
     """Each duplicate of the screening list names another record that stays."""
     kept = {row["record_id"]: row for row in context.rows("screening")}
@@ -86,29 +95,22 @@ def check_duplicates_name_a_record(context: Context) -> Iterator[Problem]:
             yield error(row, "duplicate_of", why, f"name the record that is screened{hint}")
 
 
-def check_overlapping_studies_exist(context: Context) -> Iterator[Problem]:
+@rule("unknown_overlap", "studies")
+def check_overlapping_studies_exist(context: Context, row: Row) -> Iterator[Problem]:
     """overlaps_with names other studies of the data."""
-    for row in context.rows("studies"):
-        for item in list_items(row["overlaps_with"]):
-            if item == row["study_id"]:
-                yield error(
-                    row,
-                    "overlaps_with",
-                    "a study cannot overlap with itself",
-                    "delete it here",
-                    value=item,
-                )
-            elif item not in context.studies:
-                hint = did_you_mean(item, context.studies)
-                yield error(
-                    row,
-                    "overlaps_with",
-                    "no studies.csv has this study",
-                    f"add that study, or name it in notes instead{hint}",
-                    value=item,
-                )
+    for item in list_items(row["overlaps_with"]):
+        if item == row["study_id"]:
+            why = "a study cannot overlap with itself"
+            remedy = "delete it here"
+            yield error(row, "overlaps_with", why, remedy, value=item)
+        elif item not in context.studies:
+            hint = did_you_mean(item, context.studies)
+            why = "no studies.csv has this study"
+            remedy = f"add that study, or name it in notes instead{hint}"
+            yield error(row, "overlaps_with", why, remedy, value=item)
 
 
+@rule("secondary_beside")
 def check_secondary_results_stand_alone(context: Context) -> Iterator[Problem]:
     """No result from a data set stands beside the trial's own result of the same outcome."""
     own: dict[tuple[str, str], Row] = {}
@@ -118,15 +120,12 @@ def check_secondary_results_stand_alone(context: Context) -> Iterator[Problem]:
     for (study, outcome), row in own.items():
         primary = own.get((study, outcome.removesuffix(DATASET)))
         if outcome.endswith(DATASET) and primary is not None:
-            yield error(
-                row,
-                "outcome",
-                f"{study} has a result of its own ({place(primary)})",
-                "move this row to exclusions.csv",
-                others=(primary,),
-            )
+            why = f"{study} has a result of its own ({place(primary)})"
+            remedy = "move this row to exclusions.csv"
+            yield error(row, "outcome", why, remedy, others=(primary,))
 
 
+@rule("unknown_arm")
 def check_arms_exist(context: Context) -> Iterator[Problem]:
     """Every arm_id stands in arms.csv for its study."""
     for table, columns in (
@@ -141,57 +140,44 @@ def check_arms_exist(context: Context) -> Iterator[Problem]:
                     continue
                 names = [other["arm_id"] for other in context.arms_of.get(study, [])]
                 listed = f" (it has {', '.join(names)})" if names else " (it has none)"
-                yield error(
-                    row,
-                    column,
-                    f"arms.csv has no such arm of {study}{listed}{_more(count)}",
-                    "add the arm or correct the name" + did_you_mean(arm, names),
-                )
+                why = f"arms.csv has no such arm of {study}{listed}{_more(count)}"
+                remedy = "add the arm or correct the name" + did_you_mean(arm, names)
+                yield error(row, column, why, remedy)
 
 
-def check_contained_arms_exist(context: Context) -> Iterator[Problem]:
+@rule("unknown_contained_arm", "arms")
+def check_contained_arms_exist(context: Context, row: Row) -> Iterator[Problem]:
     """contains_arms names other arms of the same study."""
-    for row in context.rows("arms"):
-        names = [other["arm_id"] for other in context.arms_of[row["study_id"]]]
-        for item in list_items(row["contains_arms"]):
-            if item == row["arm_id"]:
-                yield error(
-                    row,
-                    "contains_arms",
-                    "an arm cannot contain itself",
-                    "delete it here",
-                    value=item,
-                )
-            elif item not in names:
-                yield error(
-                    row,
-                    "contains_arms",
-                    f"arms.csv has no such arm of {row['study_id']}",
-                    f"add the arm or correct the name{did_you_mean(item, names)}",
-                    value=item,
-                )
+    names = [other["arm_id"] for other in context.arms_of[row["study_id"]]]
+    for item in list_items(row["contains_arms"]):
+        if item == row["arm_id"]:
+            why = "an arm cannot contain itself"
+            remedy = "delete it here"
+            yield error(row, "contains_arms", why, remedy, value=item)
+        elif item not in names:
+            why = f"arms.csv has no such arm of {row['study_id']}"
+            remedy = f"add the arm or correct the name{did_you_mean(item, names)}"
+            yield error(row, "contains_arms", why, remedy, value=item)
 
 
-def check_arms_of_a_contrast_differ(context: Context) -> Iterator[Problem]:
+@rule("same_arm", "contrasts")
+def check_arms_of_a_contrast_differ(context: Context, row: Row) -> Iterator[Problem]:
     """Each comparison is between two arms that share nobody."""
-    for row in context.rows("contrasts"):
-        arm, comparator = row["arm_id"], row["comparator_arm_id"]
-        if not arm or not comparator:
-            continue
-        inside = context.contained(row)
-        if arm == comparator:
-            yield error(
-                row, "comparator_arm_id", "an arm is compared with itself", "name the comparator"
-            )
-        elif comparator in inside:
-            yield error(
-                row,
-                "comparator_arm_id",
-                f"{arm} contains this arm (contains_arms)",
-                "compare arms that share nobody",
-            )
+    arm, comparator = row["arm_id"], row["comparator_arm_id"]
+    if not arm or not comparator:
+        return
+    inside = context.contained(row)
+    if arm == comparator:
+        yield error(
+            row, "comparator_arm_id", "an arm is compared with itself", "name the comparator"
+        )
+    elif comparator in inside:
+        why = f"{arm} contains this arm (contains_arms)"
+        remedy = "compare arms that share nobody"
+        yield error(row, "comparator_arm_id", why, remedy)
 
 
+@rule("unknown_outcome")
 def check_outcomes_are_declared(context: Context) -> Iterator[Problem]:
     """Every outcome is a word of outcome_words.csv."""
     known = context.outcome_words
@@ -201,6 +187,7 @@ def check_outcomes_are_declared(context: Context) -> Iterator[Problem]:
         yield from _undeclared(context.rows(table), "outcome", known, "outcome_words.csv")
 
 
+@rule("unknown_instrument")
 def check_instruments_are_declared(context: Context) -> Iterator[Problem]:
     """Every instrument is a word of instruments.csv."""
     known = context.instruments
@@ -220,37 +207,29 @@ def _undeclared(
         if row[column] and row[column] not in choices:
             groups.setdefault((row.file, row[column]), []).append(row)
     for (_, word), group in groups.items():
-        yield error(
-            group[0],
-            column,
-            f"{where} has no such word{_more(len(group))}",
-            f"add it there or correct the spelling{did_you_mean(word, sorted(choices))}",
-        )
+        why = f"{where} has no such word{_more(len(group))}"
+        remedy = f"add it there or correct the spelling{did_you_mean(word, sorted(choices))}"
+        yield error(group[0], column, why, remedy)
 
 
-def check_statistic_fits_outcome(context: Context) -> Iterator[Problem]:
+@rule("statistic_kind", "outcomes")
+def check_statistic_fits_outcome(context: Context, row: Row) -> Iterator[Problem]:
     """Each event is counted and a score is measured, as outcome_words.csv says."""
-    for row in context.rows("outcomes"):
-        word = context.outcome_words.get(row["outcome"])
-        if word is None or not row["statistic"]:
-            continue
-        is_event = row["statistic"] == "events"
-        if word["kind"] == "event" and not is_event:
-            yield error(
-                row,
-                "statistic",
-                f"{row['outcome']} is an event in outcome_words.csv",
-                "use statistic events, or an outcome word for a score",
-            )
-        elif word["kind"] == "continuous" and is_event:
-            yield error(
-                row,
-                "statistic",
-                f"{row['outcome']} is a score in outcome_words.csv",
-                "use an outcome word for an event, such as response",
-            )
+    word = context.outcome_words.get(row["outcome"])
+    if word is None or not row["statistic"]:
+        return
+    is_event = row["statistic"] == "events"
+    if word["kind"] == "event" and not is_event:
+        why = f"{row['outcome']} is an event in outcome_words.csv"
+        remedy = "use statistic events, or an outcome word for a score"
+        yield error(row, "statistic", why, remedy)
+    elif word["kind"] == "continuous" and is_event:
+        why = f"{row['outcome']} is a score in outcome_words.csv"
+        remedy = "use an outcome word for an event, such as response"
+        yield error(row, "statistic", why, remedy)
 
 
+@rule("label_drift")
 def check_names_do_not_drift(context: Context) -> Iterator[Problem]:
     """One thing has one name: no two names differ only by case, spaces, hyphens or an initial."""
     for table, column in (
@@ -267,13 +246,9 @@ def check_names_do_not_drift(context: Context) -> Iterator[Problem]:
                 continue
             first = first_of.setdefault(_bare(name), row)
             if first[column] != name:
-                yield warning(
-                    row,
-                    column,
-                    f"{first[column]} in {place(first)} looks like the same name",
-                    "use one spelling for one thing",
-                    others=(first,),
-                )
+                why = f"{first[column]} in {place(first)} looks like the same name"
+                remedy = "use one spelling for one thing"
+                yield warning(row, column, why, remedy, others=(first,))
                 first_of[_bare(name)] = row
     yield from _initials(context)
 
@@ -289,13 +264,9 @@ def _initials(context: Context) -> Iterator[Problem]:
         without = tuple(part for part in parts if len(part) > 1)
         first = by_name.get(without)
         if len(without) < len(parts) and first is not None and first is not row:
-            yield warning(
-                row,
-                "study_id",
-                f"{first['study_id']} in {place(first)} differs by an initial",
-                "use one name if it is one trial",
-                others=(first,),
-            )
+            why = f"{first['study_id']} in {place(first)} differs by an initial"
+            remedy = "use one name if it is one trial"
+            yield warning(row, "study_id", why, remedy, others=(first,))
 
 
 def _bare(name: str) -> str:
@@ -303,18 +274,17 @@ def _bare(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower().replace("/", "per"))
 
 
+@rule("study_without_arms")
 def check_studies_have_arms(context: Context) -> Iterator[Problem]:
     """Every study with results has its arms in arms.csv."""
     for study, row in context.studies.items():
         if study and row.table == "studies" and study not in context.arms_of:
-            yield warning(
-                row,
-                "study_id",
-                "arms.csv has no arm of this study",
-                "add its arms, or move the study to exclusions.csv",
-            )
+            why = "arms.csv has no arm of this study"
+            remedy = "add its arms, or move the study to exclusions.csv"
+            yield warning(row, "study_id", why, remedy)
 
 
+@rule("study_without_results")
 def check_studies_have_results(context: Context) -> Iterator[Problem]:
     """Every study has a row of results, or a row in exclusions.csv that says why not."""
     used = {
@@ -325,14 +295,12 @@ def check_studies_have_results(context: Context) -> Iterator[Problem]:
     excused = {row["study"] for row in context.rows("exclusions")}
     for study, row in context.studies.items():
         if study and study not in used and study not in excused:
-            yield warning(
-                row,
-                "study_id",
-                "no result of this study is extracted",
-                "add its results, or a row in exclusions.csv with the reason",
-            )
+            why = "no result of this study is extracted"
+            remedy = "add its results, or a row in exclusions.csv with the reason"
+            yield warning(row, "study_id", why, remedy)
 
 
+@rule("arm_without_results")
 def check_arms_have_results(context: Context) -> Iterator[Problem]:
     """Every arm has a result or is part of a comparison; an arm nobody uses may be misspelt."""
     used = {
@@ -348,14 +316,12 @@ def check_arms_have_results(context: Context) -> Iterator[Problem]:
             row["arm_id"] in list_items(other["contains_arms"]) for other in context.arms_of[study]
         )
         if (study, row["arm_id"]) not in used and study in by_study and not inside:
-            yield warning(
-                row,
-                "arm_id",
-                "no result of this arm is extracted",
-                "add it, or delete the arm if it is a misspelt copy of another",
-            )
+            why = "no result of this arm is extracted"
+            remedy = "add it, or delete the arm if it is a misspelt copy of another"
+            yield warning(row, "arm_id", why, remedy)
 
 
+@number_rule("duplicated_arm")
 def check_arms_are_not_copied(context: Context) -> Iterator[Problem]:
     """No two arms have the same mean and the same standard deviation; one is often a copy."""
     for first, second in context.pairs():
@@ -363,17 +329,16 @@ def check_arms_are_not_copied(context: Context) -> Iterator[Problem]:
             values = [(row.number(centre), row.number(around)) for row in (first, second)]
             if None in values[0] or values[0] != values[1] or not _has_decimals(first, centre):
                 continue
-            yield warning(
-                second,
-                centre,
+            why = (
                 f"same {centre} and {around} ({second[around]}) as "
-                f"{first['arm_id']} ({place(first)})",
-                "compare both arms with the source; a row may have been copied",
-                others=(first,),
+                f"{first['arm_id']} ({place(first)})"
             )
+            remedy = "compare both arms with the source; a row may have been copied"
+            yield warning(second, centre, why, remedy, others=(first,))
             break
 
 
+@number_rule("duplicated_baseline")
 def check_baselines_are_not_copied(context: Context) -> Iterator[Problem]:
     """No two arms have the same baseline mean and standard deviation."""
     seen: set[tuple[str, str, str, str]] = set()
@@ -386,13 +351,9 @@ def check_baselines_are_not_copied(context: Context) -> Iterator[Problem]:
         key = (first["study_id"], first["instrument"], first["arm_id"], second["arm_id"])
         if key not in seen:
             seen.add(key)
-            yield warning(
-                second,
-                "baseline_mean",
-                f"same baseline mean and SD as {first['arm_id']} ({place(first)})",
-                "compare both arms with the source; a row may have been copied",
-                others=(first,),
-            )
+            why = f"same baseline mean and SD as {first['arm_id']} ({place(first)})"
+            remedy = "compare both arms with the source; a row may have been copied"
+            yield warning(second, "baseline_mean", why, remedy, others=(first,))
 
 
 def _has_decimals(row: Row, column: str) -> bool:
@@ -400,6 +361,7 @@ def _has_decimals(row: Row, column: str) -> bool:
     return "." in row[column] and row.number(column) != 0
 
 
+@number_rule("copied_row")
 def check_rows_are_not_copied(context: Context) -> Iterator[Problem]:
     """No two outcomes or times of an arm have the same mean, spread and n."""
     groups: dict[tuple[object, ...], Row] = {}
@@ -418,16 +380,15 @@ def check_rows_are_not_copied(context: Context) -> Iterator[Problem]:
         key = (row["study_id"], row["arm_id"], mean, *around, n)
         first = groups.setdefault(key, row)
         if first is not row and first.key != row.key:
-            yield warning(
-                row,
-                "mean",
+            why = (
                 f"same mean, {around[0]} and n as another row of this arm "
-                f"({place(first)}: {first.in_words})",
-                "compare both rows with the source; one may have been copied",
-                others=(first,),
+                f"({place(first)}: {first.in_words})"
             )
+            remedy = "compare both rows with the source; one may have been copied"
+            yield warning(row, "mean", why, remedy, others=(first,))
 
 
+@number_rule("copied_contrast")
 def check_contrasts_are_not_copied(context: Context) -> Iterator[Problem]:
     """No two comparisons of a trial have the same estimate and interval."""
     groups: dict[tuple[object, ...], Row] = {}
@@ -437,15 +398,12 @@ def check_contrasts_are_not_copied(context: Context) -> Iterator[Problem]:
             continue
         first = groups.setdefault((row["study_id"], row["effect_type"], *values), row)
         if first is not row and first.key != row.key:
-            yield warning(
-                row,
-                "estimate",
-                f"same estimate and interval as {place(first)} ({first.in_words})",
-                "compare both rows with the source; one may have been copied",
-                others=(first,),
-            )
+            why = f"same estimate and interval as {place(first)} ({first.in_words})"
+            remedy = "compare both rows with the source; one may have been copied"
+            yield warning(row, "estimate", why, remedy, others=(first,))
 
 
+@rule("companion_as_trial")
 def check_companions_are_declared(context: Context) -> Iterator[Problem]:
     """All reports with one DOI, PubMed or registry number are one trial, or say they overlap."""
     for column, items in (
@@ -469,12 +427,16 @@ def _shared(
             first = first_of.setdefault(item, row)
             if first is row or first["study_id"] == row["study_id"] or _overlap(first, row):
                 continue
+            why = f"{first['study_id']} has the same ({place(first)})"
+            remedy = (
+                "enter one trial once; if this is a companion or a pool, name the other in "
+                "overlaps_with"
+            )
             yield warning(
                 row,
                 column,
-                f"{first['study_id']} has the same ({place(first)})",
-                "enter one trial once; if this is a companion or a pool, name the other in "
-                "overlaps_with",
+                why,
+                remedy,
                 others=(first,),
                 value=row[column] if column == "citation" else item,
             )
@@ -487,6 +449,7 @@ def _overlap(first: Row, second: Row) -> bool:
     return bool(one & two)
 
 
+@rule("same_trial")
 def check_trials_differ(context: Context) -> Iterator[Problem]:
     """No two trials have the same size, mean age and share of women; one may be a second report."""
     first_of: dict[tuple[object, ...], Row] = {}
@@ -498,27 +461,21 @@ def check_trials_differ(context: Context) -> Iterator[Problem]:
             continue
         first = first_of.setdefault(key, row)
         if first is not row and first["study_id"] != row["study_id"] and not _overlap(first, row):
-            yield warning(
-                row,
-                "n_randomised",
+            why = (
                 f"size, mean age and share of women are those of "
-                f"{first['study_id']} ({place(first)})",
-                "enter one trial once; name the other in overlaps_with if people are shared",
-                others=(first,),
+                f"{first['study_id']} ({place(first)})"
             )
+            remedy = "enter one trial once; name the other in overlaps_with if people are shared"
+            yield warning(row, "n_randomised", why, remedy, others=(first,))
 
 
-def check_registry_entries_agree(context: Context) -> Iterator[Problem]:
+@rule("registry_disagrees", "registry")
+def check_registry_entries_agree(context: Context, row: Row) -> Iterator[Problem]:
     """Each registry entry and the trial it names carry the same number."""
-    for row in context.rows("registry"):
-        study = context.studies.get(row["study_id"])
-        if study is None or not study["registry_id"] or not row["registry_id"]:
-            continue
-        if row["registry_id"] not in list_items(study["registry_id"]):
-            yield warning(
-                row,
-                "registry_id",
-                f"{row['study_id']} has {study['registry_id']} ({place(study)})",
-                "correct one of the two",
-                others=(study,),
-            )
+    study = context.studies.get(row["study_id"])
+    if study is None or not study["registry_id"] or not row["registry_id"]:
+        return
+    if row["registry_id"] not in list_items(study["registry_id"]):
+        why = f"{row['study_id']} has {study['registry_id']} ({place(study)})"
+        remedy = "correct one of the two"
+        yield warning(row, "registry_id", why, remedy, others=(study,))

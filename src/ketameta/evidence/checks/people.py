@@ -13,7 +13,9 @@ from ketameta.evidence.checks.context import (
     Problem,
     error,
     list_items,
+    number_rule,
     place,
+    rule,
     warning,
 )
 from ketameta.evidence.tables import Row
@@ -36,18 +38,17 @@ def _sizes(context: Context) -> Iterator[tuple[Row, str, str, float]]:
                 yield row, column, row[arm], n
 
 
+@number_rule("n_zero")
 def check_somebody_was_analysed(context: Context) -> Iterator[Problem]:
     """No result rests on nobody."""
     for row, column, _, n in _sizes(context):
         if n == 0:
-            yield error(
-                row,
-                column,
-                "nobody was analysed, so there is no result",
-                "type the number of people, or leave the cell empty where none is printed",
-            )
+            why = "nobody was analysed, so there is no result"
+            remedy = "type the number of people, or leave the cell empty where none is printed"
+            yield error(row, column, why, remedy)
 
 
+@number_rule("n_above_randomised")
 def check_n_within_randomised(context: Context) -> Iterator[Problem]:
     """No arm has more people analysed than randomised."""
     for row, column, arm_id, n in _sizes(context):
@@ -56,15 +57,12 @@ def check_n_within_randomised(context: Context) -> Iterator[Problem]:
         if arm is None or randomised is None or n <= randomised:
             continue
         tell = warning if row["analysis_set"] in _AS_TREATED else error
-        yield tell(
-            row,
-            column,
-            f"more than the {randomised:g} people randomised to {arm_id} ({place(arm)})",
-            "look for another arm's n, a copied cell, or a wrong n_randomised",
-            others=(arm,),
-        )
+        why = f"more than the {randomised:g} people randomised to {arm_id} ({place(arm)})"
+        remedy = "look for another arm's n, a copied cell, or a wrong n_randomised"
+        yield tell(row, column, why, remedy, others=(arm,))
 
 
+@number_rule("n_above_study")
 def check_n_within_study(context: Context) -> Iterator[Problem]:
     """No analysis has more people than the trial; a copied-down cell often has."""
     for row, column, arm_id, n in _sizes(context):
@@ -75,13 +73,9 @@ def check_n_within_study(context: Context) -> Iterator[Problem]:
         arm = context.arms.get((row["study_id"], arm_id))
         if arm is not None and n <= (arm.number("n_randomised") or 0):
             continue  # check_arms_within_study says it once for the arm
-        yield error(
-            row,
-            column,
-            f"more than the {total:g} people of the trial ({place(study)})",
-            "look for a cell copied from another trial, or a wrong n_randomised",
-            others=(study,),
-        )
+        why = f"more than the {total:g} people of the trial ({place(study)})"
+        remedy = "look for a cell copied from another trial, or a wrong n_randomised"
+        yield error(row, column, why, remedy, others=(study,))
 
 
 def _is_doubled(context: Context, row: Row, n: float, total: float) -> bool:
@@ -89,19 +83,16 @@ def _is_doubled(context: Context, row: Row, n: float, total: float) -> bool:
     return context.design(row) in CROSSOVERS and n == 2 * total
 
 
+@number_rule("crossover_doubled")
 def check_crossovers_count_people_once(context: Context) -> Iterator[Problem]:
     """Each person of a crossover counts once; both arms are the same people."""
     for row, column, _, n in _sizes(context):
         study = context.studies.get(row["study_id"])
         total = study.number("n_randomised") if study is not None else None
         if study is not None and total is not None and _is_doubled(context, row, n, total):
-            yield error(
-                row,
-                column,
-                f"twice the {total:g} people of this crossover ({place(study)})",
-                "type the number of people, not of treatment periods",
-                others=(study,),
-            )
+            why = f"twice the {total:g} people of this crossover ({place(study)})"
+            remedy = "type the number of people, not of treatment periods"
+            yield error(row, column, why, remedy, others=(study,))
     for study_id, arms in context.arms_of.items():
         study = context.studies.get(study_id)
         total = study.number("n_randomised") if study is not None else None
@@ -110,15 +101,12 @@ def check_crossovers_count_people_once(context: Context) -> Iterator[Problem]:
         for arm in arms:
             size = arm.number("n_randomised")
             if size is not None and size > total:
-                yield error(
-                    arm,
-                    "n_randomised",
-                    f"more than the {total:g} people of this crossover ({place(study)})",
-                    "type the number of people, not of treatment periods",
-                    others=(study,),
-                )
+                why = f"more than the {total:g} people of this crossover ({place(study)})"
+                remedy = "type the number of people, not of treatment periods"
+                yield error(arm, "n_randomised", why, remedy, others=(study,))
 
 
+@number_rule("arms_above_study")
 def check_arms_within_study(context: Context) -> Iterator[Problem]:
     """All arms together have no more people than the trial, pooled arms aside."""
     for study_id, arms in context.arms_of.items():
@@ -131,26 +119,21 @@ def check_arms_within_study(context: Context) -> Iterator[Problem]:
         sizes = [arm.number("n_randomised") or 0.0 for arm in single]
         if single and sum(sizes) > total:
             parts = ", ".join(arm["n_randomised"] for arm in single if arm["n_randomised"])
-            yield error(
-                single[0],
-                "n_randomised",
+            why = (
                 f"the arms have {sum(sizes):g} people ({parts}), the "
-                f"trial {total:g} ({place(study)})",
-                "correct one of the numbers, or name pooled arms in contains_arms",
-                others=(study, *single[1:]),
+                f"trial {total:g} ({place(study)})"
             )
+            remedy = "correct one of the numbers, or name pooled arms in contains_arms"
+            yield error(single[0], "n_randomised", why, remedy, others=(study, *single[1:]))
         for arm in arms:
             size = arm.number("n_randomised")
             if arm["arm_id"] in pooled and size is not None and size > total:
-                yield error(
-                    arm,
-                    "n_randomised",
-                    f"more than the {total:g} people of the trial ({place(study)})",
-                    "correct one of the numbers",
-                    others=(study,),
-                )
+                why = f"more than the {total:g} people of the trial ({place(study)})"
+                remedy = "correct one of the numbers"
+                yield error(arm, "n_randomised", why, remedy, others=(study,))
 
 
+@number_rule("denominators")
 def check_one_denominator(context: Context) -> Iterator[Problem]:
     """One arm has one n at one time in one analysis set; several n are several sets."""
     groups: dict[tuple[object, ...], list[Row]] = {}
@@ -176,15 +159,14 @@ def check_one_denominator(context: Context) -> Iterator[Problem]:
             continue
         rarest = min(rows, key=lambda row: (sizes.count(row.number("n")), row.file, row.line))
         listed = ", ".join(f"{size:g}" for size in distinct)
+        why = f"the arm is analysed with n = {listed} at this time and in one analysis set"
+        remedy = "say in analysis_set which people each row is about"
         yield warning(
-            rarest,
-            "n",
-            f"the arm is analysed with n = {listed} at this time and in one analysis set",
-            "say in analysis_set which people each row is about",
-            others=[row for row in rows if row is not rarest][:3],
+            rarest, "n", why, remedy, others=[row for row in rows if row is not rarest][:3]
         )
 
 
+@number_rule("trial_size")
 def check_trial_size_is_told(context: Context) -> Iterator[Problem]:
     """Each trial whose arms all say how many were randomised says so itself."""
     for study_id, arms in context.arms_of.items():
@@ -195,32 +177,25 @@ def check_trial_size_is_told(context: Context) -> Iterator[Problem]:
         if study is None or study["n_randomised"] or len(known) < len(sizes) or not known:
             continue
         people = max(known) if study["design"] in CROSSOVERS else sum(known)
-        yield warning(
-            study,
-            "n_randomised",
-            f"empty, though the arms are {people:g} people together ({place(single[0])})",
-            "type it where the source prints it; shares of the people are read against it",
-            others=(single[0],),
-        )
+        why = f"empty, though the arms are {people:g} people together ({place(single[0])})"
+        remedy = "type it where the source prints it; shares of the people are read against it"
+        yield warning(study, "n_randomised", why, remedy, others=(single[0],))
 
 
-def check_contrast_sizes_fit_the_trial(context: Context) -> Iterator[Problem]:
+@number_rule("contrast_above_study", "contrasts")
+def check_contrast_sizes_fit_the_trial(context: Context, row: Row) -> Iterator[Problem]:
     """Both sides of a parallel comparison together have no more people than the trial."""
-    for row in context.rows("contrasts"):
-        study = context.studies.get(row["study_id"])
-        total = study.number("n_randomised") if study is not None else None
-        one, two = row.number("n_treatment"), row.number("n_control")
-        if study is None or total is None or one is None or two is None:
-            continue
-        if study["design"] not in CROSSOVERS and max(one, two) <= total < one + two:
-            yield error(
-                row,
-                "n_treatment",
-                f"{one:g} and {two:g} people are more than the {total:g} of "
-                f"the trial ({place(study)})",
-                "type the people of each arm; a crossover needs its design in studies.csv",
-                others=(study,),
-            )
+    study = context.studies.get(row["study_id"])
+    total = study.number("n_randomised") if study is not None else None
+    one, two = row.number("n_treatment"), row.number("n_control")
+    if study is None or total is None or one is None or two is None:
+        return
+    if study["design"] not in CROSSOVERS and max(one, two) <= total < one + two:
+        why = (
+            f"{one:g} and {two:g} people are more than the {total:g} of the trial ({place(study)})"
+        )
+        remedy = "type the people of each arm; a crossover needs its design in studies.csv"
+        yield error(row, "n_treatment", why, remedy, others=(study,))
 
 
 #: What a share of people ends in, by its name; its value lies between 0 and 100.
@@ -229,6 +204,7 @@ _SHARE = "_percent"
 _ROUNDED = 0.5
 
 
+@rule("moderator_value")
 def check_moderators_have_a_value(context: Context) -> Iterator[Problem]:
     """Each moderator has a number, or a word where it is a category, within its bounds."""
     declared = {item.name: item for item in context.evidence.project.moderator}
@@ -254,14 +230,15 @@ def check_moderators_have_a_value(context: Context) -> Iterator[Problem]:
             yield error(row, "value", f"above {high:g}", "look for a slip or another unit")
 
 
-def check_shares_say_of_whom(context: Context) -> Iterator[Problem]:
+@rule("share_of_whom", "moderators")
+def check_shares_say_of_whom(context: Context, row: Row) -> Iterator[Problem]:
     """Each percentage of people says of which people it is a percentage."""
-    for row in context.rows("moderators"):
-        if row["moderator"].endswith(_SHARE) and not row["people"]:
-            why = "a percentage, and nothing says of whom"
-            yield error(row, "people", why, "write it: of all randomised, of two arms")
+    if row["moderator"].endswith(_SHARE) and not row["people"]:
+        why = "a percentage, and nothing says of whom"
+        yield error(row, "people", why, "write it: of all randomised, of two arms")
 
 
+@number_rule("shares_of_whole")
 def check_shares_of_a_whole_add_up(context: Context) -> Iterator[Problem]:
     """All parts of one whole are at most 100 percent together, but for rounding."""
     wholes = {item.name: item.share_of for item in context.evidence.project.moderator}
@@ -275,19 +252,16 @@ def check_shares_of_a_whole_add_up(context: Context) -> Iterator[Problem]:
         total = sum(row.number("value") or 0 for row in rows)
         if total > 100 + _ROUNDED * len(rows):
             parts = ", ".join(f"{row['moderator']} {row['value']}" for row in rows)
-            yield error(
-                rows[0],
-                "value",
-                f"the parts of {group[0]} are {total:g} percent together ({parts})",
-                "compare them with the source, or say in people whose shares they are",
-                others=rows[1:],
-            )
+            why = f"the parts of {group[0]} are {total:g} percent together ({parts})"
+            remedy = "compare them with the source, or say in people whose shares they are"
+            yield error(rows[0], "value", why, remedy, others=rows[1:])
 
 
 #: Percentage points by which two sources on the people of one trial may differ.
 _APART = 5.0
 
 
+@number_rule("moderators_disagree")
 def check_sources_agree_on_people(context: Context) -> Iterator[Problem]:
     """Each share from a review or data set is near the one that the trial itself gives."""
     own: dict[tuple[str, str, str], tuple[float, Row]] = {}
@@ -307,27 +281,19 @@ def check_sources_agree_on_people(context: Context) -> Iterator[Problem]:
             continue
         told, where = own[key]
         if row["moderator"].endswith(_SHARE) and abs(value - told) > _APART:
-            yield warning(
-                row,
-                "value",
-                f"the trial itself gives {told:g} percent ({place(where)})",
-                "compare both with their pages; one may be of other people, or a slip",
-                others=(where,),
-            )
+            why = f"the trial itself gives {told:g} percent ({place(where)})"
+            remedy = "compare both with their pages; one may be of other people, or a slip"
+            yield warning(row, "value", why, remedy, others=(where,))
 
 
-def check_other_people_are_called_so(context: Context) -> Iterator[Problem]:
+@number_rule("moderator_people", "moderators")
+def check_other_people_are_called_so(context: Context, row: Row) -> Iterator[Problem]:
     """Each share of more people than the trial randomised is of another phase."""
-    for row in context.rows("moderators"):
-        study, n = context.studies.get(row["study_id"]), row.number("denominator")
-        total = study.number("n_randomised") if study is not None else None
-        if study is None or n is None or total is None or row["covers"] == "other_phase":
-            continue
-        if n > total:
-            yield error(
-                row,
-                "denominator",
-                f"more than the {total:g} people of the trial ({place(study)})",
-                "correct one of them, or write other_phase in covers",
-                others=(study,),
-            )
+    study, n = context.studies.get(row["study_id"]), row.number("denominator")
+    total = study.number("n_randomised") if study is not None else None
+    if study is None or n is None or total is None or row["covers"] == "other_phase":
+        return
+    if n > total:
+        why = f"more than the {total:g} people of the trial ({place(study)})"
+        remedy = "correct one of them, or write other_phase in covers"
+        yield error(row, "denominator", why, remedy, others=(study,))

@@ -11,7 +11,15 @@ from itertools import product
 from math import exp, isfinite, log, log1p, sqrt
 from statistics import NormalDist
 
-from ketameta.evidence.checks.context import Context, Problem, error, half_unit, place, warning
+from ketameta.evidence.checks.context import (
+    Context,
+    Problem,
+    error,
+    half_unit,
+    number_rule,
+    place,
+    warning,
+)
 from ketameta.evidence.checks.rows import SPREAD_FACTOR, half_width_in_se
 from ketameta.evidence.checks.scores import occasion, spread
 from ketameta.evidence.tables import Row
@@ -98,6 +106,7 @@ def _given_by_scores(first: Row, second: Row) -> dict[str, _Given]:
     }
 
 
+@number_rule("contrast_disagrees")
 def check_contrasts_agree_with_arms(context: Context) -> Iterator[Problem]:
     """Each printed comparison is near what the numbers of its own arms give."""
     arms: dict[tuple[object, ...], list[Row]] = {}
@@ -133,12 +142,16 @@ def _contradiction(
     if not why and row["favours"] in ("treatment", "control"):
         why = _other_direction(context, row, given)
     if why:
+        why = f"{why} ({place(first)}, {place(second)})"
+        remedy = (
+            "compare all three with the source; keep them as printed and say in favours which arm "
+            "did better"
+        )
         yield warning(
             row,
             "favours" if why.startswith("the arms say") else "estimate",
-            f"{why} ({place(first)}, {place(second)})",
-            "compare all three with the source; keep them as printed and say in favours which arm "
-            "did better",
+            why,
+            remedy,
             others=(first, second),
         )
 
@@ -207,6 +220,7 @@ def _other_direction(context: Context, row: Row, given: Mapping[str, _Given]) ->
     return f"the arms say that {row[name]} did better: {_named(telling)} {telling.read:.3g}"
 
 
+@number_rule("includes")
 def check_larger_groups_hold_smaller_ones(context: Context) -> Iterator[Problem]:
     """No outcome has fewer people than one that it includes, by one scale at one time."""
     includes = context.evidence.project.words.includes
@@ -222,14 +236,12 @@ def check_larger_groups_hold_smaller_ones(context: Context) -> Iterator[Problem]
                 continue
             counts = [row.number("events") or 0.0 for row in (wide, narrow)]
             if wide["events"] and narrow["events"] and counts[0] < counts[1]:
-                yield warning(
-                    wide,
-                    "events",
+                why = (
                     f"fewer than the {counts[1]:g} people with {narrow['outcome']}, who are among "
-                    f"them ({place(narrow)})",
-                    "look for exchanged rows, or for another definition in the instrument",
-                    others=(narrow,),
+                    f"them ({place(narrow)})"
                 )
+                remedy = "look for exchanged rows, or for another definition in the instrument"
+                yield warning(wide, "events", why, remedy, others=(narrow,))
 
 
 #: z from the interval and z from the p-value may differ by this factor: t quantiles with few
@@ -242,107 +254,93 @@ SIDE_FACTOR = 1.3
 _NORMAL = NormalDist()
 
 
-def check_ratios_are_positive(context: Context) -> Iterator[Problem]:
+@number_rule("ratio_positive", "contrasts")
+def check_ratios_are_positive(context: Context, row: Row) -> Iterator[Problem]:
     """Ratios and their limits are above 0; a negative one is a logarithm."""
-    for row in context.rows("contrasts"):
-        if row["effect_type"] not in RATIOS:
-            continue
-        for column in ("estimate", "ci_low", "ci_high"):
-            number = row.number(column)
-            if number is not None and number <= 0:
-                is_rounded = number == 0 and column == "ci_low"
-                yield (warning if is_rounded else error)(
-                    row,
-                    column,
-                    "a ratio of 0 has no logarithm"
-                    if number == 0
-                    else "a ratio cannot be negative",
-                    "type it with more digits if the source has them; otherwise leave it empty"
-                    if number == 0
-                    else "if this is a logarithm, enter the ratio itself as printed",
-                )
+    if row["effect_type"] not in RATIOS:
+        return
+    for column in ("estimate", "ci_low", "ci_high"):
+        number = row.number(column)
+        if number is not None and number <= 0:
+            is_rounded = number == 0 and column == "ci_low"
+            yield (warning if is_rounded else error)(
+                row,
+                column,
+                "a ratio of 0 has no logarithm" if number == 0 else "a ratio cannot be negative",
+                "type it with more digits if the source has them; otherwise leave it empty"
+                if number == 0
+                else "if this is a logarithm, enter the ratio itself as printed",
+            )
 
 
-def check_risk_differences_are_shares(context: Context) -> Iterator[Problem]:
+@number_rule("risk_difference", "contrasts")
+def check_risk_differences_are_shares(context: Context, row: Row) -> Iterator[Problem]:
     """Risk differences are shares of one: 13.4 percentage points are 0.134."""
-    for row in context.rows("contrasts"):
-        if row["effect_type"] != "RD":
-            continue
-        for column in ("estimate", "ci_low", "ci_high"):
-            number = row.number(column)
-            if number is not None and abs(number) > 1:
-                yield error(
-                    row,
-                    column,
-                    "a risk difference above 1",
-                    f"write {number / 100:g} if it is printed in percentage points",
-                )
+    if row["effect_type"] != "RD":
+        return
+    for column in ("estimate", "ci_low", "ci_high"):
+        number = row.number(column)
+        if number is not None and abs(number) > 1:
+            why = "a risk difference above 1"
+            remedy = f"write {number / 100:g} if it is printed in percentage points"
+            yield error(row, column, why, remedy)
 
 
-def check_p_is_not_zero(context: Context) -> Iterator[Problem]:
+@number_rule("p_zero", "contrasts")
+def check_p_is_not_zero(context: Context, row: Row) -> Iterator[Problem]:
     """No p-value is 0; 0.000 is printed for a bound."""
-    for row in context.rows("contrasts"):
-        if row.number("p") == 0:
-            yield error(
-                row, "p", "no p-value is 0", "write 0.001 with p_relation <, if 0.000 is printed"
-            )
+    if row.number("p") == 0:
+        yield error(
+            row, "p", "no p-value is 0", "write 0.001 with p_relation <, if 0.000 is printed"
+        )
 
 
-def check_p_says_whether_it_is_exact(context: Context) -> Iterator[Problem]:
+@number_rule("p_exact", "contrasts")
+def check_p_says_whether_it_is_exact(context: Context, row: Row) -> Iterator[Problem]:
     """Each p-value says in p_relation whether it is exact or a bound."""
-    for row in context.rows("contrasts"):
-        if row.number("p") is not None and "p_relation" not in row.texts:
-            yield warning(
-                row,
-                "p_relation",
-                f"p is {row['p']}, and nothing says whether that is exact; it is read as exact",
-                "write = for an exact p, < for a bound such as p < 0.001",
-            )
+    if row.number("p") is not None and "p_relation" not in row.texts:
+        why = f"p is {row['p']}, and nothing says whether that is exact; it is read as exact"
+        remedy = "write = for an exact p, < for a bound such as p < 0.001"
+        yield warning(row, "p_relation", why, remedy)
 
 
-def check_p_agrees_with_the_effect(context: Context) -> Iterator[Problem]:
+@number_rule("p_contradicts", "contrasts")
+def check_p_agrees_with_the_effect(context: Context, row: Row) -> Iterator[Problem]:
     """Each p-value and its interval (or SE, or t, or F) tell one story."""
-    for row in context.rows("contrasts"):
-        p = row.number("p")
-        if p is None or not 0 < p < 1:
+    p = row.number("p")
+    if p is None or not 0 < p < 1:
+        return
+    for source, smallest, largest in _z_ranges(row):
+        low, high = _z_of_p(row, p)
+        # Apart by more than a factor: even the nearest values of both ranges disagree.
+        if smallest > high * Z_FACTOR + Z_SLACK:
+            says = "a far smaller p"
+        elif low > largest * Z_FACTOR + Z_SLACK:
+            says = "a far larger p"
+        else:
             continue
-        for source, smallest, largest in _z_ranges(row):
-            low, high = _z_of_p(row, p)
-            # Apart by more than a factor: even the nearest values of both ranges disagree.
-            if smallest > high * Z_FACTOR + Z_SLACK:
-                says = "a far smaller p"
-            elif low > largest * Z_FACTOR + Z_SLACK:
-                says = "a far larger p"
-            else:
-                continue
-            nearest = smallest if smallest > high else largest
-            yield warning(
-                row,
-                "p",
-                f"{source} means {says} (about {2 * _NORMAL.cdf(-nearest):.2g})",
-                "look for a misread sign or limit, another row's p, or p_relation",
-            )
-            break
+        nearest = smallest if smallest > high else largest
+        why = f"{source} means {says} (about {2 * _NORMAL.cdf(-nearest):.2g})"
+        remedy = "look for a misread sign or limit, another row's p, or p_relation"
+        yield warning(row, "p", why, remedy)
+        break
 
 
-def check_one_sided_p_is_called_so(context: Context) -> Iterator[Problem]:
+@number_rule("p_one_sided", "contrasts")
+def check_one_sided_p_is_called_so(context: Context, row: Row) -> Iterator[Problem]:
     """No p-value that is half of what the estimate and its precision give stands as two-sided."""
-    for row in context.rows("contrasts"):
-        p, slack = row.number("p"), half_unit(row, "p")
-        exact = row["p_relation"] in ("", "=") and row["p_sided"] != "one"
-        if p is None or not exact or not 0 < p < 0.5 or p < 2 * slack:
-            continue
-        for source, smallest, largest in _z_ranges(row):
-            low, high = _NORMAL.cdf(-largest), _NORMAL.cdf(-smallest)
-            fits = low <= p + slack and high >= p - slack
-            if fits and 2 * low > (p + slack) * SIDE_FACTOR:
-                yield warning(
-                    row,
-                    "p",
-                    f"{source} gives {2 * low:.2g} to {2 * high:.2g} two-sided; p is half of it",
-                    "write one in p_sided if the source's test is one-sided",
-                )
-                break
+    p, slack = row.number("p"), half_unit(row, "p")
+    exact = row["p_relation"] in ("", "=") and row["p_sided"] != "one"
+    if p is None or not exact or not 0 < p < 0.5 or p < 2 * slack:
+        return
+    for source, smallest, largest in _z_ranges(row):
+        low, high = _NORMAL.cdf(-largest), _NORMAL.cdf(-smallest)
+        fits = low <= p + slack and high >= p - slack
+        if fits and 2 * low > (p + slack) * SIDE_FACTOR:
+            why = f"{source} gives {2 * low:.2g} to {2 * high:.2g} two-sided; p is half of it"
+            remedy = "write one in p_sided if the source's test is one-sided"
+            yield warning(row, "p", why, remedy)
+            break
 
 
 def _z_of_p(row: Row, p: float) -> tuple[float, float]:
@@ -427,34 +425,28 @@ def _range(
         yield name, smallest, largest
 
 
-def check_contrast_spreads_agree(context: Context) -> Iterator[Problem]:
+@number_rule("contrast_spreads", "contrasts")
+def check_contrast_spreads_agree(context: Context, row: Row) -> Iterator[Problem]:
     """Each standard error and its interval tell one story."""
-    for row in context.rows("contrasts"):
-        se, low, high = row.number("se"), row.number("ci_low"), row.number("ci_high")
-        if se is None or se <= 0 or low is None or high is None or low >= high:
-            continue
-        if row["effect_type"] in RATIOS:
-            if low <= 0:
-                continue
-            low, high = log(low), log(high)
-        ratio = (high - low) / (2 * half_width_in_se(row)) / se
-        if not 1 / SPREAD_FACTOR <= ratio <= SPREAD_FACTOR:
-            what = "of the logarithm " if row["effect_type"] in RATIOS else ""
-            yield warning(
-                row,
-                "se",
-                f"the interval gives a standard error {what}of {ratio * se:.3g}",
-                "keep the one the source prints in its own words",
-            )
+    se, low, high = row.number("se"), row.number("ci_low"), row.number("ci_high")
+    if se is None or se <= 0 or low is None or high is None or low >= high:
+        return
+    if row["effect_type"] in RATIOS:
+        if low <= 0:
+            return
+        low, high = log(low), log(high)
+    ratio = (high - low) / (2 * half_width_in_se(row)) / se
+    if not 1 / SPREAD_FACTOR <= ratio <= SPREAD_FACTOR:
+        what = "of the logarithm " if row["effect_type"] in RATIOS else ""
+        why = f"the interval gives a standard error {what}of {ratio * se:.3g}"
+        remedy = "keep the one the source prints in its own words"
+        yield warning(row, "se", why, remedy)
 
 
-def check_signs_are_known(context: Context) -> Iterator[Problem]:
+@number_rule("sign_unknown", "contrasts")
+def check_signs_are_known(context: Context, row: Row) -> Iterator[Problem]:
     """SMD and test rows say in favours which arm did better; without it they enter no effect."""
-    for row in context.rows("contrasts"):
-        if row["effect_type"] in ("SMD", "test") and not row["favours"]:
-            yield warning(
-                row,
-                "favours",
-                "sign unknown: the row will not enter an effect",
-                "fill it if the source says which arm did better",
-            )
+    if row["effect_type"] in ("SMD", "test") and not row["favours"]:
+        why = "sign unknown: the row will not enter an effect"
+        remedy = "fill it if the source says which arm did better"
+        yield warning(row, "favours", why, remedy)

@@ -2,137 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
 from ketameta.errors import check_choice
 from ketameta.evidence.checks import keys, people, printed, rows, scores, values
-from ketameta.evidence.checks.context import Context, Problem
+from ketameta.evidence.checks.context import RULES
 from ketameta.evidence.findings import file_finding
 from ketameta.evidence.schema import TABLES, Column, Schema, Table
 from ketameta.formatting import csv_text
 
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One rule.
-
-    Attributes
-    ----------
-    word : str
-        Stable; what ``accept:`` in a note names.
-    function : callable
-        Yields every place where the rule does not hold; its docstring states the rule.
-    """
-
-    word: str
-    function: Callable[[Context], Iterator[Problem]]
-
-    @property
-    def rule(self) -> str:
-        """What must hold, in a sentence."""
-        return (self.function.__doc__ or "").partition("\n")[0]
-
-
-#: Rules about cells, keys and references. A declared ``flag`` does not excuse them.
-STRUCTURE: tuple[Check, ...] = (
-    Check("required", values.check_required_cells_are_filled),
-    Check("unknown_word", values.check_words_are_known),
-    Check("form", values.check_forms_fit),
-    Check("registry_form", values.check_registry_numbers_fit),
-    Check("subgroup", values.check_subgroups_are_readable),
-    Check("locator", values.check_locators_say_where),
-    Check("date", values.check_dates_are_dates),
-    Check("not_in_pdf", values.check_texts_can_be_typeset),
-    Check("duplicate_key", keys.check_keys_are_unique),
-    Check("unknown_study", keys.check_studies_exist),
-    Check("screening_duplicate", keys.check_duplicates_name_a_record),
-    Check("unknown_overlap", keys.check_overlapping_studies_exist),
-    Check("secondary_beside", keys.check_secondary_results_stand_alone),
-    Check("unknown_arm", keys.check_arms_exist),
-    Check("unknown_contained_arm", keys.check_contained_arms_exist),
-    Check("arm_circle", rows.check_pooled_arms_are_no_circle),
-    Check("control_role", rows.check_controls_are_called_so),
-    Check("design_control", rows.check_uncontrolled_designs_have_no_control),
-    Check("one_arm", rows.check_controlled_trials_have_a_comparator),
-    Check("same_arm", keys.check_arms_of_a_contrast_differ),
-    Check("unknown_outcome", keys.check_outcomes_are_declared),
-    Check("unknown_instrument", keys.check_instruments_are_declared),
-    Check("statistic_kind", keys.check_statistic_fits_outcome),
-    Check("label_drift", keys.check_names_do_not_drift),
-    Check("study_without_arms", keys.check_studies_have_arms),
-    Check("study_without_results", keys.check_studies_have_results),
-    Check("arm_without_results", keys.check_arms_have_results),
-    Check("companion_as_trial", keys.check_companions_are_declared),
-    Check("same_trial", keys.check_trials_differ),
-    Check("registry_disagrees", keys.check_registry_entries_agree),
-    Check("moderator_value", people.check_moderators_have_a_value),
-    Check("share_of_whom", people.check_shares_say_of_whom),
-    Check("range_source", values.check_scale_ranges_have_sources),
-)
-#: Rules about numbers.
-NUMBERS: tuple[Check, ...] = (
-    Check("bounds", values.check_numbers_in_bounds),
-    Check("proportion_in_count", values.check_counts_are_not_shares),
-    Check("share_in_percent", values.check_percentages_are_not_shares),
-    Check("whole_number", values.check_counts_are_whole),
-    Check("one_kind_of_data", rows.check_one_kind_of_data_per_row),
-    Check("no_result", rows.check_rows_have_results),
-    Check("events_above_n", rows.check_events_within_n),
-    Check("events_percent", rows.check_events_agree_with_percent),
-    Check("percent_of_n", rows.check_percent_is_possible),
-    Check("order_statistics", rows.check_order_statistics_in_order),
-    Check("interval_half", rows.check_intervals_are_whole),
-    Check("interval_order", rows.check_intervals_are_in_order),
-    Check("interval_contains", rows.check_intervals_contain_the_estimate),
-    Check("interval_symmetry", rows.check_intervals_are_symmetric),
-    Check("ratio_symmetry", rows.check_intervals_of_ratios_are_symmetric),
-    Check("spreads_disagree", rows.check_spreads_agree),
-    Check("ratio_positive", printed.check_ratios_are_positive),
-    Check("risk_difference", printed.check_risk_differences_are_shares),
-    Check("p_zero", printed.check_p_is_not_zero),
-    Check("p_exact", printed.check_p_says_whether_it_is_exact),
-    Check("p_contradicts", printed.check_p_agrees_with_the_effect),
-    Check("p_one_sided", printed.check_one_sided_p_is_called_so),
-    Check("contrast_spreads", printed.check_contrast_spreads_agree),
-    Check("sign_unknown", printed.check_signs_are_known),
-    Check("n_zero", people.check_somebody_was_analysed),
-    Check("n_above_randomised", people.check_n_within_randomised),
-    Check("n_above_study", people.check_n_within_study),
-    Check("crossover_doubled", people.check_crossovers_count_people_once),
-    Check("arms_above_study", people.check_arms_within_study),
-    Check("trial_size", people.check_trial_size_is_told),
-    Check("half_table", rows.check_tables_are_read_whole),
-    Check("contrast_above_study", people.check_contrast_sizes_fit_the_trial),
-    Check("shares_of_whole", people.check_shares_of_a_whole_add_up),
-    Check("moderators_disagree", people.check_sources_agree_on_people),
-    Check("moderator_people", people.check_other_people_are_called_so),
-    Check("denominators", people.check_one_denominator),
-    Check("score_range", scores.check_scores_are_on_the_scale),
-    Check("change_as_endpoint", scores.check_endpoints_are_not_changes),
-    Check("sd_impossible", scores.check_sds_are_possible),
-    Check("se_as_sd", scores.check_sds_are_not_standard_errors),
-    Check("sd_as_se", scores.check_standard_errors_are_not_sds),
-    Check("sd_ratio", scores.check_sds_of_arms_are_similar),
-    Check("implausible_effect", scores.check_effects_are_plausible),
-    Check("wrong_direction", scores.check_effects_favour_the_likely_arm),
-    Check("direction_disagrees", scores.check_scales_point_as_their_outcome),
-    Check("contrast_disagrees", printed.check_contrasts_agree_with_arms),
-    Check("includes", printed.check_larger_groups_hold_smaller_ones),
-    Check("change_beside_endpoint", scores.check_arms_share_their_statistic),
-    Check("change_sign", scores.check_changes_have_the_sign_of_change),
-    Check("no_partner", scores.check_arms_have_partners),
-    Check("duplicated_arm", keys.check_arms_are_not_copied),
-    Check("duplicated_baseline", keys.check_baselines_are_not_copied),
-    Check("copied_row", keys.check_rows_are_not_copied),
-    Check("copied_contrast", keys.check_contrasts_are_not_copied),
-    Check("harm_fact", rows.check_facts_say_something),
-    Check("bias_overall", rows.check_overall_bias_covers_its_domains),
-    Check("bias_without_overall", rows.check_assessments_have_an_overall),
-    Check("bias_domain", rows.check_domains_are_of_the_tool),
-    Check("bias_words", rows.check_judgements_fit_the_tool),
-)
-CHECKS: tuple[Check, ...] = (*STRUCTURE, *NUMBERS)
+_ROOMS = (keys, people, printed, rows, scores, values)
+#: Every check, in alphabetical order; each room adds its own.
+CHECKS = tuple(RULES[word] for word in sorted(RULES))
 #: What the reading layer and the lists beside the tables report, by word.
 READING: dict[str, str] = {
     "file_missing": "A file or folder that is needed is there.",

@@ -15,7 +15,9 @@ from ketameta.evidence.checks.context import (
     error,
     half_unit,
     list_items,
+    number_rule,
     place,
+    rule,
     warning,
 )
 from ketameta.evidence.tables import Row
@@ -38,6 +40,7 @@ LOPSIDED = 0.2
 LOPSIDED_RATIO = 0.5
 
 
+@number_rule("one_kind_of_data")
 def check_one_kind_of_data_per_row(context: Context) -> Iterator[Problem]:
     """Each row holds counts or scores, not both, and a contrast an estimate or a test."""
     for row in context.rows("outcomes"):
@@ -53,14 +56,12 @@ def check_one_kind_of_data_per_row(context: Context) -> Iterator[Problem]:
     for row in context.rows("contrasts"):
         found = [name for name in ("estimate", "se", "ci_low", "ci_high") if row[name]]
         if row["effect_type"] == "test" and found:
-            yield error(
-                row,
-                found[0],
-                "an effect stands in a row of effect_type test",
-                "name the effect (MD, SMD, OR ...); test is for a lone t, F or p",
-            )
+            why = "an effect stands in a row of effect_type test"
+            remedy = "name the effect (MD, SMD, OR ...); test is for a lone t, F or p"
+            yield error(row, found[0], why, remedy)
 
 
+@number_rule("no_result")
 def check_rows_have_results(context: Context) -> Iterator[Problem]:
     """Each row has the number its statistic promises; a row without one goes to exclusions.csv."""
     remedy = "type it, or move the row to exclusions.csv (no_number)"
@@ -86,55 +87,49 @@ def check_rows_have_results(context: Context) -> Iterator[Problem]:
             yield error(row, "estimate", why, remedy)
 
 
-def check_events_within_n(context: Context) -> Iterator[Problem]:
+@number_rule("events_above_n", "outcomes")
+def check_events_within_n(context: Context, row: Row) -> Iterator[Problem]:
     """No arm has more people with the event than people."""
-    for row in context.rows("outcomes"):
-        events, n = row.number("events"), row.number("n")
-        if events is not None and n is not None and events > n:
-            yield error(
-                row,
-                "events",
-                f"more than the {n:g} people in n",
-                "look for a dropped digit in n, or for events counted instead of people",
-            )
+    events, n = row.number("events"), row.number("n")
+    if events is not None and n is not None and events > n:
+        why = f"more than the {n:g} people in n"
+        remedy = "look for a dropped digit in n, or for events counted instead of people"
+        yield error(row, "events", why, remedy)
 
 
-def check_events_agree_with_percent(context: Context) -> Iterator[Problem]:
+@number_rule("events_percent", "outcomes")
+def check_events_agree_with_percent(context: Context, row: Row) -> Iterator[Problem]:
     """Each printed count and its percentage say the same; if not, one was misread or misprinted."""
-    for row in context.rows("outcomes"):
-        events, percent, n = row.number("events"), row.number("percent"), row.number("n")
-        if events is None or percent is None or not n:
-            continue
-        if abs(100 * events / n - percent) > half_unit(row, "percent") * 1.01 + 1e-9:
-            yield warning(
-                row,
-                "percent",
-                f"{events:g} of {n:g} is {100 * events / n:.3g}%",
-                "look which of the three numbers was misread; keep what is printed",
-            )
+    events, percent, n = row.number("events"), row.number("percent"), row.number("n")
+    if events is None or percent is None or not n:
+        return
+    if abs(100 * events / n - percent) > half_unit(row, "percent") * 1.01 + 1e-9:
+        why = f"{events:g} of {n:g} is {100 * events / n:.3g}%"
+        remedy = "look which of the three numbers was misread; keep what is printed"
+        yield warning(row, "percent", why, remedy)
 
 
-def check_percent_is_possible(context: Context) -> Iterator[Problem]:
+@number_rule("percent_of_n", "outcomes")
+def check_percent_is_possible(context: Context, row: Row) -> Iterator[Problem]:
     """Each percentage is that of a whole number of people; if not, n is another group's.
 
     A whole unit of the last printed digit is allowed for: authors cut as often as they round.
     """
-    for row in context.rows("outcomes"):
-        percent, n = row.number("percent"), row.number("n")
-        if percent is None or row["events"] or not n or n != int(n) or not 0 <= percent <= 100:
-            continue
-        slack = 2.02 * half_unit(row, "percent") + 1e-9
-        nearest = round(percent * n / 100)
-        if abs(100 * nearest / n - percent) > slack:
-            yield warning(
-                row,
-                "percent",
-                f"no whole number of {n:g} people is {row['percent']}% "
-                f"({nearest} is {100 * nearest / n:.4g}%)",
-                "look for the denominator that belongs to this percentage",
-            )
+    percent, n = row.number("percent"), row.number("n")
+    if percent is None or row["events"] or not n or n != int(n) or not 0 <= percent <= 100:
+        return
+    slack = 2.02 * half_unit(row, "percent") + 1e-9
+    nearest = round(percent * n / 100)
+    if abs(100 * nearest / n - percent) > slack:
+        why = (
+            f"no whole number of {n:g} people is {row['percent']}% "
+            f"({nearest} is {100 * nearest / n:.4g}%)"
+        )
+        remedy = "look for the denominator that belongs to this percentage"
+        yield warning(row, "percent", why, remedy)
 
 
+@number_rule("order_statistics")
 def check_order_statistics_in_order(context: Context) -> Iterator[Problem]:
     """Minimum, first quartile, median, third quartile and maximum do not decrease."""
     names = ("minimum", "q1", "median", "q3", "maximum")
@@ -142,22 +137,16 @@ def check_order_statistics_in_order(context: Context) -> Iterator[Problem]:
         filled = [(name, row.number(name)) for name in names if row.number(name) is not None]
         for (low_name, low), (high_name, high) in pairwise(filled):
             if low is not None and high is not None and low > high:
-                yield error(
-                    row,
-                    high_name,
-                    f"below {low_name} ({row[low_name]})",
-                    "look for exchanged cells or a lost minus sign",
-                )
+                why = f"below {low_name} ({row[low_name]})"
+                remedy = "look for exchanged cells or a lost minus sign"
+                yield error(row, high_name, why, remedy)
         mean, low, high = row.number("mean"), row.number("minimum"), row.number("maximum")
         if mean is not None and (
             (low is not None and mean < low) or (high is not None and mean > high)
         ):
-            yield error(
-                row,
-                "mean",
-                "outside the smallest and largest score",
-                "look for exchanged cells or a lost minus sign",
-            )
+            why = "outside the smallest and largest score"
+            remedy = "look for exchanged cells or a lost minus sign"
+            yield error(row, "mean", why, remedy)
 
 
 def estimate_column(row: Row) -> str:
@@ -180,6 +169,7 @@ def _intervals(context: Context) -> Iterator[tuple[Row, float | None, float | No
                 )
 
 
+@number_rule("interval_half")
 def check_intervals_are_whole(context: Context) -> Iterator[Problem]:
     """Each interval has both limits."""
     for row, _, _, _ in _intervals(context):
@@ -190,6 +180,7 @@ def check_intervals_are_whole(context: Context) -> Iterator[Problem]:
                 )
 
 
+@number_rule("interval_order")
 def check_intervals_are_in_order(context: Context) -> Iterator[Problem]:
     """Each lower limit is below the upper one."""
     for row, low, high, _ in _intervals(context):
@@ -197,14 +188,12 @@ def check_intervals_are_in_order(context: Context) -> Iterator[Problem]:
             hint = ""
             if -high < -low and low != high and low > 0 and high > 0:
                 hint = " (both may have lost a minus sign)"
-            yield error(
-                row,
-                "ci_low",
-                f"not below ci_high ({row['ci_high']})",
-                f"look for exchanged limits or a lost minus sign{hint}",
-            )
+            why = f"not below ci_high ({row['ci_high']})"
+            remedy = f"look for exchanged limits or a lost minus sign{hint}"
+            yield error(row, "ci_low", why, remedy)
 
 
+@number_rule("interval_contains")
 def check_intervals_contain_the_estimate(context: Context) -> Iterator[Problem]:
     """Each interval contains its estimate."""
     for row, low, high, value in _intervals(context):
@@ -215,14 +204,12 @@ def check_intervals_contain_the_estimate(context: Context) -> Iterator[Problem]:
         if low - slack <= value <= high + slack:
             continue
         hint = f"; {-value:g} would lie inside" if low <= -value <= high else ""
-        yield error(
-            row,
-            column,
-            f"outside its interval ({row['ci_low']} to {row['ci_high']})",
-            f"look for a lost minus sign or another row's interval{hint}",
-        )
+        why = f"outside its interval ({row['ci_low']} to {row['ci_high']})"
+        remedy = f"look for a lost minus sign or another row's interval{hint}"
+        yield error(row, column, why, remedy)
 
 
+@number_rule("interval_symmetry")
 def check_intervals_are_symmetric(context: Context) -> Iterator[Problem]:
     """Each interval of a mean or a difference lies evenly around it; a dash is not a minus."""
     for row, low, high, value in _intervals(context):
@@ -241,14 +228,12 @@ def check_intervals_are_symmetric(context: Context) -> Iterator[Problem]:
             if one < two and abs((one + two) / 2 - value) <= 0.05 * (two - one) + slack:
                 flipped = one if name == "ci_low" else two
                 hint = f"; {name} {flipped:g} would fit: a dash may have been read as a minus"
-        yield warning(
-            row,
-            column,
-            f"not in the middle of its interval ({row['ci_low']} to {row['ci_high']})",
-            f"compare all three with the source{hint}",
-        )
+        why = f"not in the middle of its interval ({row['ci_low']} to {row['ci_high']})"
+        remedy = f"compare all three with the source{hint}"
+        yield warning(row, column, why, remedy)
 
 
+@number_rule("ratio_symmetry")
 def check_intervals_of_ratios_are_symmetric(context: Context) -> Iterator[Problem]:
     """Each interval of a ratio lies evenly around it on the logarithmic scale."""
     for row, low, high, value in _intervals(context):
@@ -261,13 +246,12 @@ def check_intervals_of_ratios_are_symmetric(context: Context) -> Iterator[Proble
         slack += half_unit(row, "ci_high") / high
         off = max(0.0, abs((log(low) + log(high)) / 2 - log(value)) - slack)
         if off > LOPSIDED_RATIO * log(high / low) / 2:
-            yield warning(
-                row,
-                "estimate",
+            why = (
                 "far from the middle of its interval "
-                f"({row['ci_low']} to {row['ci_high']}) on the logarithmic scale",
-                "compare all three with the source",
+                f"({row['ci_low']} to {row['ci_high']}) on the logarithmic scale"
             )
+            remedy = "compare all three with the source"
+            yield warning(row, "estimate", why, remedy)
 
 
 def half_width_in_se(row: Row) -> float:
@@ -277,34 +261,34 @@ def half_width_in_se(row: Row) -> float:
     return NormalDist().inv_cdf(0.5 + level / 200)
 
 
-def check_spreads_agree(context: Context) -> Iterator[Problem]:
+@number_rule("spreads_disagree", "outcomes")
+def check_spreads_agree(context: Context, row: Row) -> Iterator[Problem]:
     """Each mean's standard deviation, standard error, interval and n tell one story."""
-    for row in context.rows("outcomes"):
-        n = row.number("n")
-        low, high = row.number("ci_low"), row.number("ci_high")
-        found: dict[str, float] = {}
-        sd, se = row.number("sd"), row.number("se")
-        if sd is not None and sd > 0 and n is not None and n > 0:
-            found["sd"] = sd / sqrt(n)
-        if se is not None and se > 0:
-            found["se"] = se
-        if low is not None and high is not None and low < high:
-            found["ci_low"] = (high - low) / (2 * half_width_in_se(row))
-        if len(found) < 2:
-            continue
-        small = min(found, key=found.__getitem__)
-        large = max(found, key=found.__getitem__)
-        ratio = found[large] / found[small]
-        if isfinite(ratio) and ratio > SPREAD_FACTOR:
-            names = {"sd": "sd with n", "se": "se", "ci_low": "the interval"}
-            yield warning(
-                row,
-                large,
-                f"{names[large]} gives a standard error of {found[large]:.3g}, "
-                f"{names[small]} one of {found[small]:.3g}",
-                "keep the one the source prints in its own words, and look for an SE in the sd "
-                "column",
-            )
+    n = row.number("n")
+    low, high = row.number("ci_low"), row.number("ci_high")
+    found: dict[str, float] = {}
+    sd, se = row.number("sd"), row.number("se")
+    if sd is not None and sd > 0 and n is not None and n > 0:
+        found["sd"] = sd / sqrt(n)
+    if se is not None and se > 0:
+        found["se"] = se
+    if low is not None and high is not None and low < high:
+        found["ci_low"] = (high - low) / (2 * half_width_in_se(row))
+    if len(found) < 2:
+        return
+    small = min(found, key=found.__getitem__)
+    large = max(found, key=found.__getitem__)
+    ratio = found[large] / found[small]
+    if isfinite(ratio) and ratio > SPREAD_FACTOR:
+        names = {"sd": "sd with n", "se": "se", "ci_low": "the interval"}
+        why = (
+            f"{names[large]} gives a standard error of {found[large]:.3g}, "
+            f"{names[small]} one of {found[small]:.3g}"
+        )
+        remedy = (
+            "keep the one the source prints in its own words, and look for an SE in the sd column"
+        )
+        yield warning(row, large, why, remedy)
 
 
 #: Designs that have nothing to compare with.
@@ -313,23 +297,18 @@ _UNCONTROLLED = ("single_arm", "cohort", "case_report")
 _CONTROL_CLASSES = ("placebo", "active_placebo", "usual_care", "no_treatment")
 
 
-def check_pooled_arms_are_no_circle(context: Context) -> Iterator[Problem]:
+@rule("arm_circle", "arms")
+def check_pooled_arms_are_no_circle(context: Context, row: Row) -> Iterator[Problem]:
     """No arm contains an arm that contains it."""
-    for row in context.rows("arms"):
-        by_name = {other["arm_id"]: other for other in context.arms_of[row["study_id"]]}
-        for name in list_items(row["contains_arms"]):
-            other = by_name.get(name)
-            if other is None or other is row or name < row["arm_id"]:
-                continue
-            if row["arm_id"] in _inside(other, by_name):
-                yield error(
-                    row,
-                    "contains_arms",
-                    f"{name} also contains this arm ({place(other)})",
-                    "keep the arms of the smaller doses in the pooled arm only",
-                    value=name,
-                    others=(other,),
-                )
+    by_name = {other["arm_id"]: other for other in context.arms_of[row["study_id"]]}
+    for name in list_items(row["contains_arms"]):
+        other = by_name.get(name)
+        if other is None or other is row or name < row["arm_id"]:
+            continue
+        if row["arm_id"] in _inside(other, by_name):
+            why = f"{name} also contains this arm ({place(other)})"
+            remedy = "keep the arms of the smaller doses in the pooled arm only"
+            yield error(row, "contains_arms", why, remedy, value=name, others=(other,))
 
 
 def _inside(arm: Row, by_name: dict[str, Row]) -> set[str]:
@@ -345,18 +324,16 @@ def _inside(arm: Row, by_name: dict[str, Row]) -> set[str]:
     return found
 
 
-def check_controls_are_called_so(context: Context) -> Iterator[Problem]:
+@rule("control_role", "arms")
+def check_controls_are_called_so(context: Context, row: Row) -> Iterator[Problem]:
     """Every placebo, usual care or absence of treatment has the role of a control."""
-    for row in context.rows("arms"):
-        if row["role"] == "treatment" and row["drug_class"] in _CONTROL_CLASSES:
-            yield warning(
-                row,
-                "role",
-                f"{row['drug_class']} is called a treatment, so it is compared with nothing",
-                "write control",
-            )
+    if row["role"] == "treatment" and row["drug_class"] in _CONTROL_CLASSES:
+        why = f"{row['drug_class']} is called a treatment, so it is compared with nothing"
+        remedy = "write control"
+        yield warning(row, "role", why, remedy)
 
 
+@rule("one_arm")
 def check_controlled_trials_have_a_comparator(context: Context) -> Iterator[Problem]:
     """Each trial of a controlled design has at least two arms."""
     for study_id, arms in context.arms_of.items():
@@ -364,15 +341,12 @@ def check_controlled_trials_have_a_comparator(context: Context) -> Iterator[Prob
         if study is None or study["design"] in ("", *_UNCONTROLLED):
             continue
         if len(arms) == 1:
-            yield warning(
-                arms[0],
-                "arm_id",
-                f"the only arm of a trial whose design is {study['design']} ({place(study)})",
-                "add the arm it is compared with, or correct the design",
-                others=(study,),
-            )
+            why = f"the only arm of a trial whose design is {study['design']} ({place(study)})"
+            remedy = "add the arm it is compared with, or correct the design"
+            yield warning(arms[0], "arm_id", why, remedy, others=(study,))
 
 
+@rule("design_control")
 def check_uncontrolled_designs_have_no_control(context: Context) -> Iterator[Problem]:
     """No trial of an uncontrolled design has a control arm."""
     for study_id, arms in context.arms_of.items():
@@ -381,33 +355,26 @@ def check_uncontrolled_designs_have_no_control(context: Context) -> Iterator[Pro
             continue
         for arm in arms:
             if arm["role"] == "control":
-                yield warning(
-                    arm,
-                    "role",
-                    f"a control in a trial whose design is {study['design']} ({place(study)})",
-                    "correct the design, or the role",
-                    others=(study,),
-                )
+                why = f"a control in a trial whose design is {study['design']} ({place(study)})"
+                remedy = "correct the design, or the role"
+                yield warning(arm, "role", why, remedy, others=(study,))
 
 
-def check_facts_say_something(context: Context) -> Iterator[Problem]:
+@number_rule("harm_fact", "harm_facts")
+def check_facts_say_something(context: Context, row: Row) -> Iterator[Problem]:
     """Each fact about harm has a number or a statement, and its numbers fit each other."""
-    for row in context.rows("harm_facts"):
-        n, events = row.number("n"), row.number("events")
-        percent = row.number("percent")
-        if not any(row[name] for name in ("events", "percent", "mean", "statement")):
-            yield error(row, "statement", "nothing is said", "type the number or what is said")
-        if n is not None and events is not None and events > n:
-            yield error(row, "events", f"more than the {n:g} people", "correct one of them")
-        elif n and events is not None and percent is not None:
-            given = 100 * events / n
-            if abs(given - percent) > _FACT_ROUNDING:
-                yield warning(
-                    row,
-                    "percent",
-                    f"{events:g} of {n:g} are {given:.1f} percent",
-                    "compare them with the source; the percentage may be of others",
-                )
+    n, events = row.number("n"), row.number("events")
+    percent = row.number("percent")
+    if not any(row[name] for name in ("events", "percent", "mean", "statement")):
+        yield error(row, "statement", "nothing is said", "type the number or what is said")
+    if n is not None and events is not None and events > n:
+        yield error(row, "events", f"more than the {n:g} people", "correct one of them")
+    elif n and events is not None and percent is not None:
+        given = 100 * events / n
+        if abs(given - percent) > _FACT_ROUNDING:
+            why = f"{events:g} of {n:g} are {given:.1f} percent"
+            remedy = "compare them with the source; the percentage may be of others"
+            yield warning(row, "percent", why, remedy)
 
 
 OVERALL = "overall"
@@ -415,6 +382,7 @@ OVERALL = "overall"
 _TABLE_ROWS = re.compile(r"\b(\d+) rows\b")
 
 
+@number_rule("half_table")
 def check_tables_are_read_whole(context: Context) -> Iterator[Problem]:
     """Each table of events that says how many rows it has is here with all of them, or left out."""
     left: dict[str, float] = {}
@@ -429,13 +397,12 @@ def check_tables_are_read_whole(context: Context) -> Iterator[Problem]:
         told = int(found[1]) if found else 0
         here = len({(row["outcome"], row["instrument"], row["time_days"]) for row in rows})
         if here + left.get(study, 0) < told:
-            yield warning(
-                rows[0],
-                "locator",
+            why = (
                 f"the table has {told} rows; {here} are here and {left.get(study, 0):g} records of "
-                "the trial are among the exclusions",
-                "type the others, or say in exclusions.csv why they are left out",
+                "the trial are among the exclusions"
             )
+            remedy = "type the others, or say in exclusions.csv why they are left out"
+            yield warning(rows[0], "locator", why, remedy)
 
 
 def _assessments(context: Context) -> Iterator[tuple[list[Row], Row | None]]:
@@ -449,6 +416,7 @@ def _assessments(context: Context) -> Iterator[tuple[list[Row], Row | None]]:
         yield [row for row in rows if row["domain"] != OVERALL], overall
 
 
+@number_rule("bias_overall")
 def check_overall_bias_covers_its_domains(context: Context) -> Iterator[Problem]:
     """Each overall judgement is as bad as its worst domain, unless accepted in support."""
     for domains, overall in _assessments(context):
@@ -457,51 +425,39 @@ def check_overall_bias_covers_its_domains(context: Context) -> Iterator[Problem]
             continue
         worst = max(judged, key=lambda row: ROB_RANK[row["judgement"]])
         if ROB_RANK[overall["judgement"]] < ROB_RANK[worst["judgement"]]:
-            yield warning(
-                overall,
-                "judgement",
-                f"better than {worst['domain']}, which is {worst['judgement']} ({place(worst)})",
-                "raise it, or write 'accept: bias_overall because <reason>' in support",
-                others=(worst,),
-            )
+            why = f"better than {worst['domain']}, which is {worst['judgement']} ({place(worst)})"
+            remedy = "raise it, or write 'accept: bias_overall because <reason>' in support"
+            yield warning(overall, "judgement", why, remedy, others=(worst,))
 
 
+@number_rule("bias_without_overall")
 def check_assessments_have_an_overall(context: Context) -> Iterator[Problem]:
     """Each assessment made here ends in a row with domain 'overall', where its tool has one."""
     for domains, overall in _assessments(context):
         known = domains and OVERALL in ROB_DOMAINS.get(domains[0]["tool"], ())
         if overall is None and known and not domains[0]["source_url"]:
-            yield warning(
-                domains[0],
-                "domain",
-                "no row of this assessment is 'overall'",
-                "add the overall judgement",
-            )
+            why = "no row of this assessment is 'overall'"
+            remedy = "add the overall judgement"
+            yield warning(domains[0], "domain", why, remedy)
 
 
-def check_domains_are_of_the_tool(context: Context) -> Iterator[Problem]:
+@number_rule("bias_domain", "risk_of_bias")
+def check_domains_are_of_the_tool(context: Context, row: Row) -> Iterator[Problem]:
     """Each domain is one of its tool, unless the words of an import were kept."""
-    for row in context.rows("risk_of_bias"):
-        domains = ROB_DOMAINS.get(row["tool"], ())
-        if domains and row["domain"] and row["domain"] not in (*domains, OVERALL):
-            hint = did_you_mean(row["domain"], domains)
-            yield warning(
-                row,
-                "domain",
-                f"not a domain of {row['tool']}",
-                f"one of {', '.join(domains)}{hint}",
-            )
+    domains = ROB_DOMAINS.get(row["tool"], ())
+    if domains and row["domain"] and row["domain"] not in (*domains, OVERALL):
+        hint = did_you_mean(row["domain"], domains)
+        why = f"not a domain of {row['tool']}"
+        remedy = f"one of {', '.join(domains)}{hint}"
+        yield warning(row, "domain", why, remedy)
 
 
-def check_judgements_fit_the_tool(context: Context) -> Iterator[Problem]:
+@number_rule("bias_words", "risk_of_bias")
+def check_judgements_fit_the_tool(context: Context, row: Row) -> Iterator[Problem]:
     """Each judgement is a word of its tool: some concerns is of RoB 2, serious of ROBINS-I."""
-    for row in context.rows("risk_of_bias"):
-        allowed = ROB_WORDS.get(row["tool"])
-        judged = row["judgement"] in ROB_RANK
-        if allowed and judged and row["judgement"] not in allowed:
-            yield warning(
-                row,
-                "judgement",
-                f"not a judgement of {row['tool']}",
-                f"one of {', '.join(allowed)}, or not_assessed",
-            )
+    allowed = ROB_WORDS.get(row["tool"])
+    judged = row["judgement"] in ROB_RANK
+    if allowed and judged and row["judgement"] not in allowed:
+        why = f"not a judgement of {row['tool']}"
+        remedy = f"one of {', '.join(allowed)}, or not_assessed"
+        yield warning(row, "judgement", why, remedy)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ketameta.errors import check_choice, did_you_mean
 from ketameta.evidence.checks.context import Context
-from ketameta.evidence.checks.registry import CHECKS, NUMBERS, READING
+from ketameta.evidence.checks.registry import CHECKS, READING
 from ketameta.evidence.checks.search import search_findings
 from ketameta.evidence.checks.values import declaration_letters
 from ketameta.evidence.corrections import (
@@ -110,7 +110,7 @@ def _is_table(item: Path) -> bool:
 
 _ACCEPT = re.compile(r"\baccept:\s*(?P<word>[\w-]+)(?:\s+because\s+(?P<reason>[^;]*))?", re.I)
 _NOTE_COLUMNS = ("note", "notes", "support")
-_NUMBER_WORDS = frozenset(check.word for check in NUMBERS)
+_NUMBER_WORDS = frozenset(check.word for check in CHECKS if check.of_numbers)
 _WORDS = frozenset((*(check.word for check in CHECKS), *READING))
 
 
@@ -588,9 +588,6 @@ def _no_such_path(project: ProjectPaths, item: str | Path) -> Finding:
     names = [folder.name for folder in batch_folders(project)]
     listed = f"the batches are {', '.join(names)}" if names else "the project has no batch yet"
     hint = did_you_mean(Path(item).name, names)
-    return file_finding(
-        "file_missing",
-        str(item),
-        "there is no such file or folder",
-        f"check the path; {listed}{hint}",
-    )
+    why = "there is no such file or folder"
+    remedy = f"check the path; {listed}{hint}"
+    return file_finding("file_missing", str(item), why, remedy)

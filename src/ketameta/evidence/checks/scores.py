@@ -13,6 +13,7 @@ from ketameta.evidence.checks.context import (
     Context,
     Problem,
     error,
+    number_rule,
     place,
     warning,
 )
@@ -43,49 +44,39 @@ def scale_range(context: Context, row: Row) -> tuple[float, float] | None:
     return (low, high) if low is not None and high is not None and low < high else None
 
 
-def check_scores_are_on_the_scale(context: Context) -> Iterator[Problem]:
+@number_rule("score_range", "outcomes")
+def check_scores_are_on_the_scale(context: Context, row: Row) -> Iterator[Problem]:
     """Each score lies within the range of its instrument, and a change within its width."""
-    for row in context.rows("outcomes"):
-        instrument = context.instruments.get(row["instrument"])
-        if instrument is None or row["statistic"] not in ("endpoint", "change"):
+    instrument = context.instruments.get(row["instrument"])
+    if instrument is None or row["statistic"] not in ("endpoint", "change"):
+        return
+    low, high = instrument.number("minimum"), instrument.number("maximum")
+    columns = (
+        ("baseline_mean",) if row["statistic"] == "change" else (*_SCORE_COLUMNS, "baseline_mean")
+    )
+    for column in columns:
+        score = row.number(column)
+        if score is None:
             continue
-        low, high = instrument.number("minimum"), instrument.number("maximum")
-        columns = (
-            ("baseline_mean",)
-            if row["statistic"] == "change"
-            else (*_SCORE_COLUMNS, "baseline_mean")
-        )
-        for column in columns:
-            score = row.number(column)
-            if score is None:
-                continue
-            if low is not None and score < low:
-                hint = "; a change has statistic change" if score < 0 <= low else ""
-                yield error(
-                    row,
-                    column,
-                    f"below {low:g}, the lowest score of {row['instrument']}",
-                    f"compare it with the source{hint}",
-                )
-            elif high is not None and score > high:
-                yield error(
-                    row,
-                    column,
-                    f"above {high:g}, the highest score of {row['instrument']}",
-                    "compare it with the source; look for another version of the scale",
-                )
-        limits = scale_range(context, row) if row["statistic"] == "change" else None
-        change = row.number("mean") if limits else None
-        if limits and change is not None and abs(change) > limits[1] - limits[0]:
-            width = f"{limits[1] - limits[0]:g} points"
-            yield error(
-                row,
-                "mean",
-                f"a change larger than {row['instrument']} is wide ({width})",
-                "compare it with the source",
-            )
+        if low is not None and score < low:
+            hint = "; a change has statistic change" if score < 0 <= low else ""
+            why = f"below {low:g}, the lowest score of {row['instrument']}"
+            remedy = f"compare it with the source{hint}"
+            yield error(row, column, why, remedy)
+        elif high is not None and score > high:
+            why = f"above {high:g}, the highest score of {row['instrument']}"
+            remedy = "compare it with the source; look for another version of the scale"
+            yield error(row, column, why, remedy)
+    limits = scale_range(context, row) if row["statistic"] == "change" else None
+    change = row.number("mean") if limits else None
+    if limits and change is not None and abs(change) > limits[1] - limits[0]:
+        width = f"{limits[1] - limits[0]:g} points"
+        why = f"a change larger than {row['instrument']} is wide ({width})"
+        remedy = "compare it with the source"
+        yield error(row, "mean", why, remedy)
 
 
+@number_rule("change_as_endpoint")
 def check_endpoints_are_not_changes(context: Context) -> Iterator[Problem]:
     """Each score at a time point is positive where the instrument's other scores are."""
     groups: dict[str, list[Row]] = {}
@@ -99,12 +90,9 @@ def check_endpoints_are_not_changes(context: Context) -> Iterator[Problem]:
         below = [row for row in rows if (row.number("mean") or 0.0) < 0]
         if below and len(below) < len(rows) / 2:
             for row in below:
-                yield warning(
-                    row,
-                    "mean",
-                    f"negative, where {len(rows) - len(below)} other endpoints of {name} are not",
-                    "if this is a change, write statistic change",
-                )
+                why = f"negative, where {len(rows) - len(below)} other endpoints of {name} are not"
+                remedy = "if this is a change, write statistic change"
+                yield warning(row, "mean", why, remedy)
 
 
 def largest_sd(low: float, high: float, mean: float, n: float | None) -> float:
@@ -117,27 +105,26 @@ def largest_sd(low: float, high: float, mean: float, n: float | None) -> float:
     return sqrt(inside * (n / (n - 1) if n is not None and n > 1 else 2.0))
 
 
-def check_sds_are_possible(context: Context) -> Iterator[Problem]:
+@number_rule("sd_impossible", "outcomes")
+def check_sds_are_possible(context: Context, row: Row) -> Iterator[Problem]:
     """No standard deviation is larger than scores between the scale's ends can have."""
-    for row in context.rows("outcomes"):
-        limits = scale_range(context, row)
-        if limits is None or row["sd_origin"] == "model":
+    limits = scale_range(context, row)
+    if limits is None or row["sd_origin"] == "model":
+        return
+    for column, centre in (("sd", "mean"), ("baseline_sd", "baseline_mean")):
+        sd, mean = row.number(column), row.number(centre)
+        if sd is None or mean is None or (column == "sd" and row["statistic"] != "endpoint"):
             continue
-        for column, centre in (("sd", "mean"), ("baseline_sd", "baseline_mean")):
-            sd, mean = row.number(column), row.number(centre)
-            if sd is None or mean is None or (column == "sd" and row["statistic"] != "endpoint"):
-                continue
-            if not limits[0] <= mean <= limits[1]:
-                continue
-            largest = largest_sd(*limits, mean, row.number("n"))
-            if sd > 1.02 * largest + 0.01:
-                yield error(
-                    row,
-                    column,
-                    f"with {centre} {mean:g} no SD on {limits[0]:g} to {limits[1]:g} "
-                    f"can exceed {largest:.3g}",
-                    "look for a variance, an interval or another scale",
-                )
+        if not limits[0] <= mean <= limits[1]:
+            continue
+        largest = largest_sd(*limits, mean, row.number("n"))
+        if sd > 1.02 * largest + 0.01:
+            why = (
+                f"with {centre} {mean:g} no SD on {limits[0]:g} to {limits[1]:g} "
+                f"can exceed {largest:.3g}"
+            )
+            remedy = "look for a variance, an interval or another scale"
+            yield error(row, column, why, remedy)
 
 
 class UsualSds(NamedTuple):
@@ -173,6 +160,7 @@ def usual_sds(context: Context) -> Mapping[tuple[str, str], UsualSds]:
     return {key: UsualSds(studies, sorted(studies.values())) for key, studies in medians.items()}
 
 
+@number_rule("se_as_sd")
 def check_sds_are_not_standard_errors(context: Context) -> Iterator[Problem]:
     """Each standard deviation is of the usual size; one that fits only times root n is an SE."""
     usual = usual_sds(context)
@@ -215,15 +203,15 @@ def _references(
 
 def _se_warning(row: Row, sd: float, n: float, than: str) -> Problem:
     """Return the warning that a standard error may stand in the sd column."""
-    return warning(
-        row,
-        "sd",
-        f"far below {than}" if than[0].isdigit() else than,
+    why = f"far below {than}" if than[0].isdigit() else than
+    remedy = (
         f"look whether it is a standard error ({sd:g} x root {n:g} = {sd * sqrt(n):.3g}); if so, "
-        "move it to se",
+        "move it to se"
     )
+    return warning(row, "sd", why, remedy)
 
 
+@number_rule("sd_as_se")
 def check_standard_errors_are_not_sds(context: Context) -> Iterator[Problem]:
     """Each standard error is of the usual size; one as large as a usual SD is an SD."""
     usual = usual_sds(context)
@@ -233,12 +221,9 @@ def check_standard_errors_are_not_sds(context: Context) -> Iterator[Problem]:
             continue
         for reference, source in _references(context, row, usual):
             if reference / SE_FIT <= se <= reference * SE_FIT and se * sqrt(n) > 3 * reference:
-                yield warning(
-                    row,
-                    "se",
-                    f"as large as an SD ({reference:.3g}, {source})",
-                    "look whether it is a standard deviation; if so, move it to sd",
-                )
+                why = f"as large as an SD ({reference:.3g}, {source})"
+                remedy = "look whether it is a standard deviation; if so, move it to sd"
+                yield warning(row, "se", why, remedy)
                 break
 
 
@@ -288,6 +273,7 @@ def _score_pairs(context: Context) -> Iterator[tuple[Row, Row]]:
             yield first, second
 
 
+@number_rule("sd_ratio")
 def check_sds_of_arms_are_similar(context: Context) -> Iterator[Problem]:
     """All standard deviations of one trial differ less than three-fold."""
     for first, second in _score_pairs(context):
@@ -299,39 +285,33 @@ def check_sds_of_arms_are_similar(context: Context) -> Iterator[Problem]:
             continue
         odd, other = (first, second) if spreads[0] < spreads[1] else (second, first)
         column = _spread_column(odd)
-        yield warning(
-            odd,
-            column,
+        why = (
             f"{ratio:.2g} times apart from {other['arm_id']} "
-            f"({other[_spread_column(other)]} in {place(other)})",
-            "compare both with the source; look for an SE, a range or a lost digit",
-            others=(other,),
+            f"({other[_spread_column(other)]} in {place(other)})"
         )
+        remedy = "compare both with the source; look for an SE, a range or a lost digit"
+        yield warning(odd, column, why, remedy, others=(other,))
 
 
+@number_rule("implausible_effect")
 def check_effects_are_plausible(context: Context) -> Iterator[Problem]:
     """No difference between arms exceeds three standard deviations; an SE as SD makes such ones."""
     for first, second in _score_pairs(context):
         effect = standardised_difference(first, second)
         if effect is None or abs(effect) <= LARGEST_EFFECT:
             continue
-        yield warning(
-            first,
-            "mean",
+        why = (
             f"{abs(effect):.2g} standard deviations from {second['arm_id']} "
-            f"({second['mean']} in {place(second)}){_if_standard_errors(first, second, effect)}",
-            "look for a standard error in the sd column, a lost digit or exchanged arms",
-            others=(second,),
+            f"({second['mean']} in {place(second)}){_if_standard_errors(first, second, effect)}"
         )
+        remedy = "look for a standard error in the sd column, a lost digit or exchanged arms"
+        yield warning(first, "mean", why, remedy, others=(second,))
     for row in context.rows("contrasts"):
         estimate = row.number("estimate")
         if row["effect_type"] == "SMD" and estimate is not None and abs(estimate) > LARGEST_EFFECT:
-            yield warning(
-                row,
-                "estimate",
-                "a standardised difference above 3 is rarely right",
-                "look for a difference in scale points (MD) or a standard error used as SD",
-            )
+            why = "a standardised difference above 3 is rarely right"
+            remedy = "look for a difference in scale points (MD) or a standard error used as SD"
+            yield warning(row, "estimate", why, remedy)
 
 
 def _if_standard_errors(first: Row, second: Row, effect: float) -> str:
@@ -343,6 +323,7 @@ def _if_standard_errors(first: Row, second: Row, effect: float) -> str:
     return f"; {abs(as_se):.2g} if the SDs are standard errors"
 
 
+@number_rule("wrong_direction")
 def check_effects_favour_the_likely_arm(context: Context) -> Iterator[Problem]:
     """No treatment is far worse than an inert control on what it is meant to improve."""
     for first, second in _score_pairs(context):
@@ -357,16 +338,15 @@ def check_effects_favour_the_likely_arm(context: Context) -> Iterator[Problem]:
             continue
         worse = effect if direction == "lower_is_better" else -effect
         if worse >= AGAINST:
-            yield warning(
-                first,
-                "mean",
+            why = (
                 f"{worse:.2g} standard deviations worse than {second['arm_id']} "
-                f"({second['mean']} in {place(second)})",
-                "compare arms and signs with what the source says in words",
-                others=(second,),
+                f"({second['mean']} in {place(second)})"
             )
+            remedy = "compare arms and signs with what the source says in words"
+            yield warning(first, "mean", why, remedy, others=(second,))
 
 
+@number_rule("direction_disagrees")
 def check_scales_point_as_their_outcome(context: Context) -> Iterator[Problem]:
     """No scale is better at the other end than the outcome that it measures."""
     ends = {"lower_is_better", "higher_is_better"}
@@ -379,14 +359,12 @@ def check_scales_point_as_their_outcome(context: Context) -> Iterator[Problem]:
         both = {outcome["direction"], scale["direction"]}
         if both == ends and (pair := (row["outcome"], row["instrument"])) not in seen:
             seen.add(pair)
-            yield warning(
-                row,
-                "instrument",
+            why = (
                 f"{scale['direction']} for the instrument, {outcome['direction']} for the outcome "
-                f"{row['outcome']}: standardised differences are turned by the instrument",
-                "put the wrong one right, in instruments.csv or in outcome_words.csv",
-                value=row["instrument"],
+                f"{row['outcome']}: standardised differences are turned by the instrument"
             )
+            remedy = "put the wrong one right, in instruments.csv or in outcome_words.csv"
+            yield warning(row, "instrument", why, remedy, value=row["instrument"])
 
 
 def occasion(row: Row) -> tuple[object, ...]:
@@ -394,6 +372,7 @@ def occasion(row: Row) -> tuple[object, ...]:
     return (row["outcome"], row["instrument"], row.number("time_days"), row["subgroup"])
 
 
+@number_rule("change_beside_endpoint")
 def check_arms_share_their_statistic(context: Context) -> Iterator[Problem]:
     """Both arms give the endpoint, or both the change; one of each cannot be compared."""
     for rows in _byoccasion(context).values():
@@ -407,14 +386,12 @@ def check_arms_share_their_statistic(context: Context) -> Iterator[Problem]:
             counts[row["statistic"]] = counts.get(row["statistic"], 0) + 1
         odd = min(rows, key=lambda row: (counts[row["statistic"]], row.line))
         other = next((row for row in rows if row["statistic"] != odd["statistic"]), odd)
-        yield warning(
-            odd,
-            "statistic",
+        why = (
             f"{odd['arm_id']} gives the {odd['statistic']}, {other['arm_id']} "
-            f"the {other['statistic']} ({place(other)})",
-            "type the same kind of score for every arm, as the source prints it",
-            others=(other,),
+            f"the {other['statistic']} ({place(other)})"
         )
+        remedy = "type the same kind of score for every arm, as the source prints it"
+        yield warning(odd, "statistic", why, remedy, others=(other,))
 
 
 def _byoccasion(context: Context) -> dict[tuple[object, ...], list[Row]]:
@@ -426,6 +403,7 @@ def _byoccasion(context: Context) -> dict[tuple[object, ...], list[Row]]:
     return groups
 
 
+@number_rule("change_sign")
 def check_changes_have_the_sign_of_change(context: Context) -> Iterator[Problem]:
     """Each change is end minus start: an improvement on a lower-is-better scale is negative."""
     for rows in context.comparisons:
@@ -443,16 +421,15 @@ def check_changes_have_the_sign_of_change(context: Context) -> Iterator[Problem]
             else all(mean < 0 for mean in known)
         )
         if wrong:
-            yield warning(
-                first,
-                "mean",
-                f"every arm got worse, as {direction.replace('_', ' ')}",
+            why = f"every arm got worse, as {direction.replace('_', ' ')}"
+            remedy = (
                 "if the source prints improvements as positive numbers, write them with a minus; "
-                "if these are endpoints, say so",
-                others=rows[1:],
+                "if these are endpoints, say so"
             )
+            yield warning(first, "mean", why, remedy, others=rows[1:])
 
 
+@number_rule("no_partner")
 def check_arms_have_partners(context: Context) -> Iterator[Problem]:
     """Each outcome of a controlled trial is given for two arms at one time on one instrument."""
     contrasted = {(row["study_id"], row["outcome"]) for row in context.rows("contrasts")}
@@ -476,10 +453,6 @@ def check_arms_have_partners(context: Context) -> Iterator[Problem]:
                 f"{name} {near[name] or 'empty'}" for name in names if near[name] != first[name]
             )
             hint = f"; {near['arm_id']} has {differs} ({place(near)})"
-        yield warning(
-            first,
-            "arm_id",
-            f"no other arm has this outcome, instrument, time and statistic{hint}",
-            "type the other arm, or make the words and the time agree",
-            others=others[:1],
-        )
+        why = f"no other arm has this outcome, instrument, time and statistic{hint}"
+        remedy = "type the other arm, or make the words and the time agree"
+        yield warning(first, "arm_id", why, remedy, others=others[:1])

@@ -259,26 +259,18 @@ def _flow_findings(flow: Any, lines: Sequence[str], file: str) -> Iterator[Findi
         if name not in FLOW:
             if isinstance(value, str):
                 continue
+            why = "no such count"
+            remedy = f"use the names of the flow: {', '.join(FLOW)}{did_you_mean(name, FLOW)}"
             yield file_finding(
-                "search_flow",
-                file,
-                "no such count",
-                f"use the names of the flow: {', '.join(FLOW)}{did_you_mean(name, FLOW)}",
-                line=line,
-                column=name,
-                severity="warning",
+                "search_flow", file, why, remedy, line=line, column=name, severity="warning"
             )
             continue
         count = _count(value)
         if count is None:
+            why = "not a count of records"
+            remedy = "write a whole number of 0 or more"
             yield file_finding(
-                "search_flow",
-                file,
-                "not a count of records",
-                "write a whole number of 0 or more",
-                line=line,
-                column=name,
-                value=str(value),
+                "search_flow", file, why, remedy, line=line, column=name, value=str(value)
             )
         else:
             counts[name] = count
@@ -287,11 +279,13 @@ def _flow_findings(flow: Any, lines: Sequence[str], file: str) -> Iterator[Findi
             continue
         expected = counts[start] - counts[off]
         if expected != counts[rest]:
+            why = f"{start} {counts[start]} minus {off} {counts[off]} is {expected}"
+            remedy = "count again; each record takes one way through the flow"
             yield file_finding(
                 "search_flow",
                 file,
-                f"{start} {counts[start]} minus {off} {counts[off]} is {expected}",
-                "count again; each record takes one way through the flow",
+                why,
+                remedy,
                 line=_line(lines, rest),
                 column=rest,
                 value=str(counts[rest]),
@@ -314,11 +308,13 @@ def _date_findings(node: Any, lines: Sequence[str], file: str) -> Iterator[Findi
         for name, value in node.items():
             is_date = name == "date" or name.endswith("_date")
             if is_date and isinstance(value, str) and not _is_date(value):
+                why = "not a date"
+                remedy = "write YYYY-MM-DD"
                 yield file_finding(
                     "search_date",
                     file,
-                    "not a date",
-                    "write YYYY-MM-DD",
+                    why,
+                    remedy,
                     line=_line(lines, name, value),
                     column=name,
                     value=value,

@@ -8,7 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ketameta.errors import did_you_mean
-from ketameta.evidence.checks.context import Context, Problem, error, list_items, warning
+from ketameta.evidence.checks.context import (
+    Context,
+    Problem,
+    error,
+    list_items,
+    number_rule,
+    rule,
+    warning,
+)
 from ketameta.evidence.findings import Finding, file_finding
 from ketameta.evidence.schema import WORD_PATTERN, Column
 from ketameta.evidence.tables import Row
@@ -38,6 +46,7 @@ def _cells(context: Context) -> Iterator[tuple[Row, Column, str]]:
                     yield row, columns[column], text
 
 
+@rule("required")
 def check_required_cells_are_filled(context: Context) -> Iterator[Problem]:
     """Every column the schema calls required has a value; type what the source prints."""
     for name, table in context.evidence.schema.tables.items():
@@ -48,6 +57,7 @@ def check_required_cells_are_filled(context: Context) -> Iterator[Problem]:
                     yield error(row, column.name, "the cell is empty", f"fill it: {column.meaning}")
 
 
+@rule("unknown_word")
 def check_words_are_known(context: Context) -> Iterator[Problem]:
     """Each column of controlled words holds one of them, in its exact spelling."""
     for row, column, text in _cells(context):
@@ -59,6 +69,7 @@ def check_words_are_known(context: Context) -> Iterator[Problem]:
             )
 
 
+@rule("form")
 def check_forms_fit(context: Context) -> Iterator[Problem]:
     """All identifiers and keys have the form of the schema (a DOI without its address)."""
     for row, column, text in _cells(context):
@@ -74,6 +85,7 @@ def check_forms_fit(context: Context) -> Iterator[Problem]:
                 yield error(row, column.name, why, remedy, value=item)
 
 
+@rule("registry_form")
 def check_registry_numbers_fit(context: Context) -> Iterator[Problem]:
     """Each entry of the registry list has a number in the form of its register."""
     column = context.evidence.schema["studies"].column("registry_id")
@@ -115,6 +127,7 @@ def _form_advice(column: Column, item: str) -> tuple[str, str]:
     return "not a plain key", f"write lower-case letters, digits and underscores{hint}"
 
 
+@number_rule("bounds")
 def check_numbers_in_bounds(context: Context) -> Iterator[Problem]:
     """Each number lies in the bounds of its column: a standard deviation is above 0."""
     for row, column, _ in _cells(context):
@@ -132,20 +145,21 @@ def check_numbers_in_bounds(context: Context) -> Iterator[Problem]:
         yield error(row, column.name, why, f"compare it with the source. {column.meaning}")
 
 
+@number_rule("proportion_in_count")
 def check_counts_are_not_shares(context: Context) -> Iterator[Problem]:
     """Each count of people is not a proportion; a share goes into the percent column."""
     for row, column, text in _cells(context):
         number = row.number(column.name)
         if column.kind == "integer" and number is not None and 0 < number < 1:
-            yield error(
-                row,
-                column.name,
-                "a share stands where a count of people belongs",
+            why = "a share stands where a count of people belongs"
+            remedy = (
                 f"type the printed count, or {100 * number:g} into percent if only {text} "
-                "is printed",
+                "is printed"
             )
+            yield error(row, column.name, why, remedy)
 
 
+@number_rule("share_in_percent")
 def check_percentages_are_not_shares(context: Context) -> Iterator[Problem]:
     """Each percentage of a trial's people is a percentage, not a share of one."""
     columns = [
@@ -157,14 +171,12 @@ def check_percentages_are_not_shares(context: Context) -> Iterator[Problem]:
         for column in columns:
             number = row.number(column)
             if number is not None and 0 < number <= 1:
-                yield warning(
-                    row,
-                    column,
-                    "this looks like a share of one",
-                    f"write {100 * number:g} if {100 * number:g}% is meant",
-                )
+                why = "this looks like a share of one"
+                remedy = f"write {100 * number:g} if {100 * number:g}% is meant"
+                yield warning(row, column, why, remedy)
 
 
+@number_rule("whole_number")
 def check_counts_are_whole(context: Context) -> Iterator[Problem]:
     """Each count of people is a whole number."""
     for row, column, _ in _cells(context):
@@ -175,6 +187,7 @@ def check_counts_are_whole(context: Context) -> Iterator[Problem]:
             yield error(row, column.name, "not a whole number", "type the count that is printed")
 
 
+@rule("subgroup")
 def check_subgroups_are_readable(context: Context) -> Iterator[Problem]:
     """Each subgroup is key=value pairs joined by ';', with keys and words of the vocabulary."""
     known = context.evidence.schema.subgroups
@@ -207,19 +220,16 @@ def _subgroup_advice(
     return "", ""
 
 
-def check_locators_say_where(context: Context) -> Iterator[Problem]:
+@rule("locator", "outcomes", "contrasts")
+def check_locators_say_where(context: Context, row: Row) -> Iterator[Problem]:
     """Every number has a locator that leads to it: abstract, table, figure, page, field."""
-    for table in ("outcomes", "contrasts"):
-        for row in context.rows(table):
-            if _NOWHERE.fullmatch(row["locator"]):
-                yield error(
-                    row,
-                    "locator",
-                    "this does not say where the numbers stand",
-                    "write abstract, or the table, figure, page or registry field",
-                )
+    if _NOWHERE.fullmatch(row["locator"]):
+        why = "this does not say where the numbers stand"
+        remedy = "write abstract, or the table, figure, page or registry field"
+        yield error(row, "locator", why, remedy)
 
 
+@rule("not_in_pdf")
 def check_texts_can_be_typeset(context: Context) -> Iterator[Problem]:
     """Every character of a text can be shown in the PDF; the web page shows it in any case."""
     texts = [
@@ -289,37 +299,31 @@ def _lines(path: Path) -> list[str]:
     ]
 
 
-def check_dates_are_dates(context: Context) -> Iterator[Problem]:
+@rule("date", "exclusions")
+def check_dates_are_dates(context: Context, row: Row) -> Iterator[Problem]:
     """Each date is written YYYY-MM-DD and exists in the calendar."""
-    for row in context.rows("exclusions"):
-        text = row["date"]
-        try:
-            valid = not text or datetime.date.fromisoformat(text).isoformat() == text
-        except ValueError:
-            valid = False
-        if not valid and not context.is_refused(row, "date"):
-            yield error(row, "date", "not a date", "write YYYY-MM-DD")
+    text = row["date"]
+    try:
+        valid = not text or datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        valid = False
+    if not valid and not context.is_refused(row, "date"):
+        yield error(row, "date", "not a date", "write YYYY-MM-DD")
 
 
-def check_scale_ranges_have_sources(context: Context) -> Iterator[Problem]:
+@rule("range_source", "instruments")
+def check_scale_ranges_have_sources(context: Context, row: Row) -> Iterator[Problem]:
     """Every instrument's range is in order, and range and usual SD say where they are printed."""
-    for row in context.rows("instruments"):
-        low, high = row.number("minimum"), row.number("maximum")
-        if low is not None and high is not None and low >= high:
-            yield error(
-                row,
-                "minimum",
-                "the lowest score is not below the highest",
-                "compare both with the manual of the scale",
-            )
-        if (low is not None or high is not None) and not row["range_source"]:
-            yield warning(
-                row, "range_source", "a range stands without its source", "say where it is printed"
-            )
-        if row.number("usual_sd") is not None and not row["usual_sd_source"]:
-            yield warning(
-                row,
-                "usual_sd_source",
-                "a usual SD stands without its source",
-                "say where it is printed",
-            )
+    low, high = row.number("minimum"), row.number("maximum")
+    if low is not None and high is not None and low >= high:
+        why = "the lowest score is not below the highest"
+        remedy = "compare both with the manual of the scale"
+        yield error(row, "minimum", why, remedy)
+    if (low is not None or high is not None) and not row["range_source"]:
+        yield warning(
+            row, "range_source", "a range stands without its source", "say where it is printed"
+        )
+    if row.number("usual_sd") is not None and not row["usual_sd_source"]:
+        why = "a usual SD stands without its source"
+        remedy = "say where it is printed"
+        yield warning(row, "usual_sd_source", why, remedy)
