@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dependence_values import FITS, REFERENCE, STORED, reference_fit
-from ketameta import che, che_sensitivity, multilevel, robust
+from ketameta import che, che_sensitivity, effect_sizes, multilevel, robust
+from ketameta.effects.table import Effects
 from ketameta.errors import ImpossibleDataError, KetametaError, NotEstimableError, UsageError
 from ketameta.models.dependent import evaluate, log_likelihoods, rotate
 from tolerances import (
@@ -380,3 +382,103 @@ def test_one_small_matrix_per_study_does_for_a_large_one():
         multilevel(y, v, study, sampling_covariance=blocks[:2])
     with pytest.raises(ImpossibleDataError, match=r"study 'a': .*is not the sampling variance"):
         multilevel(y, v, study, sampling_covariance=[2 * V[:2, :2], *blocks[1:]])
+
+
+# --- predictions and labels -----------------------------------------------------------------------
+
+PREDICTED = json.loads(
+    (Path(__file__).parent / "reference" / "multilevel_predict.json").read_text("utf-8")
+)["fits"]
+
+
+@pytest.mark.parametrize("ci_method", CI_METHODS)
+@pytest.mark.parametrize("stored", PREDICTED, ids=lambda x: f"{x['data']} {x['rho']}")
+def test_predictions_at_new_values_equal_rma_mv(stored, ci_method):
+    expected, new = stored[ci_method.replace("wald", "z")], np.array(stored["new"])
+    fit = predicted_fit(stored, ci_method)
+    found = fit.predict(dict(zip(stored["names"], new.T.tolist(), strict=True)))
+    unit = np.array(expected["se"])
+    close(found.se, expected["se"], THREE_LEVEL)
+    for name in ("estimate", "ci_low", "ci_high", "pi_low", "pi_high"):
+        gap = np.abs(getattr(found, name) - np.array(expected[name])) / unit
+        assert gap.max() < THREE_LEVEL, name
+    if ci_method == "wald":
+        assert found.df is None
+    else:
+        assert found.df.tolist() == found.pi_df.tolist() == expected["df"]
+    assert fit.predict(new) == found
+
+
+@pytest.mark.parametrize("stored", PREDICTED, ids=lambda x: f"{x['data']} {x['rho']}")
+def test_robust_predictions_equal_linear_contrasts_of_clubsandwich(stored):
+    sandwich = robust(predicted_fit(stored, "t-contain"))
+    new, kept = np.array(stored["new"]), [0, 1, 2]
+    if stored["data"] == "assink2016":  # its covert effects are all of one study
+        kept = [1, 2]
+        with pytest.raises(NotEstimableError, match="alone identifies the mean of row 0 of new"):
+            sandwich.predict(new)
+    found = sandwich.predict(new[kept])
+    expected = {name: np.array(values)[kept] for name, values in stored["robust"].items()}
+    close(found.se, expected["se"], THREE_LEVEL)
+    close(found.df, expected["df"], THREE_LEVEL)
+    for name in ("estimate", "ci_low", "ci_high"):
+        assert (np.abs(getattr(found, name) - expected[name]) / found.se).max() < THREE_LEVEL
+    assert found.pi_low is None
+    assert [caveat.code for caveat in found.caveats][-1] == "no_prediction"
+
+
+def predicted_fit(stored, ci_method):
+    data = REFERENCE[stored["data"]]["inputs"]
+    columns = np.column_stack([data[name] for name in stored["names"]])
+    return multilevel(
+        data["yi"], data["vi"], data["cluster"], data["effect"], columns, stored["names"],
+        rho=stored["rho"], ci_method=ci_method, variance_intervals=False,
+    )  # fmt: skip
+
+
+def test_predictions_by_formula_take_a_dict_and_print_what_is_read():
+    frame = pd.DataFrame(
+        {"yi": [0.2, 0.5, 0.1, 0.6, 0.3, 0.4, 0.9, 0.2], "vi": [0.04, 0.05, 0.03, 0.04] * 2,
+         "trial": list("aabbccdd"), "setting": list("xyxyxyxy"), "dose": [1, 2, 3, 4, 2, 1, 4, 2]}
+    )  # fmt: skip
+    fit = multilevel(frame, estimate="yi", variance="vi", study="trial",
+                     moderators="~ setting + dose", measure="OR")  # fmt: skip
+    found = fit.predict({"dose": [1, 9], "setting": "y"})
+    rows = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 9.0]])
+    at = [("intercept", "setting[T.y]", "dose").index(name) for name in fit.coefficients.names]
+    assert found.estimate == pytest.approx(rows[:, at] @ fit.coefficients.estimate, rel=1e-12)
+    assert found.display_estimate == pytest.approx(np.exp(found.estimate), rel=1e-14)
+    first = found.summary().splitlines()[1]
+    assert first.startswith(f"  row 1       {np.exp(found.estimate[0]):.2f}  95% CI ")
+    assert [caveat.code for caveat in found.caveats] == ["extrapolation"]
+    assert (fit.predict().estimate == fit.design @ fit.coefficients.estimate).all()
+    with pytest.raises(UsageError, match="uses 'dose', which is not a column .*did you mean dosis"):
+        fit.predict({"dosis": [1], "setting": "y"})
+    with pytest.raises(UsageError, match="cannot be coded"):
+        fit.predict({"dose": [1], "setting": "z"})
+
+
+def test_a_mean_of_three_levels_predicts_itself_and_two_studies_predict_nothing():
+    fit = reference_fit("konstantopoulos2011", "intercept_REML", variance_intervals=False)
+    found = fit.predict()
+    for name in ("estimate", "ci_low", "ci_high", "pi_low", "pi_high"):
+        assert getattr(found, name) == pytest.approx(np.full(fit.k, getattr(fit, name)), rel=1e-14)
+    few = multilevel([0.2, 0.4, 0.1, 0.6], [0.04, 0.05, 0.03, 0.04], list("aabb")).predict()
+    assert few.pi_low is None
+    assert [caveat.code for caveat in few.caveats] == ["no_prediction"]
+
+
+def test_labels_of_effects_travel_where_they_tell_effects_of_a_study_apart():
+    frame = pd.DataFrame(
+        {"y": [0.2, 0.4, 0.1, 0.6], "v": [0.04, 0.05, 0.03, 0.04], "trial": list("aabb"),
+         "at": ["a, day 1", "a, day 7", "b 1", "b 7"]}
+    )  # fmt: skip
+    named = effect_sizes(frame, None, estimate="y", variance="v", labels="at")
+    for fit in (multilevel(named, study="trial"), che(named, study="trial")):
+        assert fit.labels == robust(fit).labels == ("a, day 1", "a, day 7", "b 1", "b 7")
+    other = multilevel(named, study="trial", effect=["p", "q", "p", "q"])
+    assert other.labels == ("p", "q", "p", "q")
+    # A trial's name, or none, says nothing of which effect it is.
+    by_trial = Effects(named.estimate, named.variance, tuple("aabb"), None, {}, named.positions, 4)
+    for effects in (by_trial, effect_sizes(frame, None, estimate="y", variance="v")):
+        assert multilevel(effects, study=list("aabb")).labels == ("a 1", "a 2", "b 1", "b 2")

@@ -152,6 +152,8 @@ def _filled(
     for name, value in own.items():
         if name in names and options.get(name) is None:
             options[name] = value
+    if "effect" in names and options.get("effect") is None:
+        options["effect"] = _effect_labels(effects, options.get("study"))
     unknown = [name for name in options if name not in names]
     if unknown:
         raise _wrong_call(model, names, unknown)
@@ -195,6 +197,15 @@ def _per_study(name: str, value: Any, effects: Effects, data: Any) -> Any:
     check_indexes(effects=effects.frame, **{name: value})
     whole = effects.rows != effects.k and len(value) == effects.rows
     return np.asarray(value, dtype=object)[effects.positions].tolist() if whole else value
+
+
+def _effect_labels(effects: Effects, study: Any) -> tuple[str, ...] | None:
+    """Return the labels of effects where they were given and differ within every study."""
+    numbered = tuple(f"study {at + 1}" for at in effects.positions)
+    if effects.labels == numbered or np.ndim(study) != 1 or len(study) != effects.k:
+        return None
+    pairs = set(zip(map(str, study), effects.labels, strict=True))
+    return effects.labels if len(pairs) == effects.k else None
 
 
 def _fill_moderators(options: dict[str, Any], effects: Effects, data: Any) -> None:

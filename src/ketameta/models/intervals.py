@@ -76,7 +76,7 @@ def critical_value(level: float, df: float | None) -> float:
     return float(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
 
 
-def two_sided_p(statistic: Floats, df: float | None) -> Floats:
+def two_sided_p(statistic: Floats, df: float | Floats | None) -> Floats:
     """Return two-sided p-values of t, or of z without df, accurate in the far tails."""
     size = np.abs(statistic)
     if df is None:

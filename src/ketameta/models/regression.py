@@ -102,7 +102,7 @@ class Predictions(Result):
     estimate, se, ci_low, ci_high : ndarray
     pi_low, pi_high : ndarray or None
         Where the true effect of a new study with these moderators is expected; None when withheld.
-    df, pi_df : int or None
+    df, pi_df : int, ndarray or None
         Degrees of freedom of the two; None for the normal distribution.
     level : float
     caveats : tuple of Caveat
@@ -119,8 +119,8 @@ class Predictions(Result):
     ci_high: Floats
     pi_low: Floats | None
     pi_high: Floats | None
-    df: int | None
-    pi_df: int | None
+    df: int | Floats | None
+    pi_df: int | Floats | None
     level: float
     caveats: tuple[Caveat, ...]
     measure: str | None = None

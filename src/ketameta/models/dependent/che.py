@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -23,9 +23,6 @@ from ketameta.models.dependent.robust import robust
 from ketameta.models.dependent.sampling_covariance import check_vector
 from ketameta.models.pooling import decimals_for, interval_cells
 from ketameta.models.results import Caveat, Columns, Line, Printed, Result
-
-if TYPE_CHECKING:
-    pass
 
 
 @takes_effects("study", "effect", "moderators")

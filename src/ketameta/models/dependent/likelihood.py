@@ -19,7 +19,7 @@ from ketameta.models.dependent.sampling_covariance import (
     given_blocks,
     rows_of_groups,
 )
-from ketameta.models.validation import INTERCEPT, build_design, checked_inputs
+from ketameta.models.validation import INTERCEPT, Design, build_design, checked_inputs
 
 IntArray = NDArray[np.intp]
 
@@ -430,6 +430,8 @@ class MultilevelData(NamedTuple):
     fitted : ndarray of shape (p,)
         Least squares coefficients for the basis, in units of ``unit``.
     rotated : Rotated
+    encoder : object or None
+        Encodes new rows by the formula.
     """
 
     y: Floats
@@ -446,6 +448,7 @@ class MultilevelData(NamedTuple):
     triangle: Floats
     fitted: Floats
     rotated: Rotated
+    encoder: Any
 
 
 def multilevel_data(
@@ -467,10 +470,11 @@ def multilevel_data(
     k = as_numbers("estimates", estimates).size
     study_labels, studies, groups = check_groups("study", study, k)
     labels = _effect_labels(effect, study_labels)
-    design, columns = _design(moderators, names, formula, intercept, labels)
+    built = _design(moderators, names, formula, intercept, labels)
     inputs = checked_inputs(
-        estimates, variances, labels, design=design, names=columns, repeated_labels="allow"
-    )
+        estimates, variances, labels, design=built.matrix, names=built.names,
+        repeated_labels="allow",
+    )  # fmt: skip
     y, v, design = inputs.y, inputs.v, inputs.design
     _check_levels(k, studies)
     order = np.argsort(groups, kind="stable")
@@ -500,6 +504,7 @@ def multilevel_data(
         triangle,
         fitted,
         rotated,
+        built.encoder,
     )
 
 
@@ -519,19 +524,19 @@ def _design(
     formula: str | None,
     intercept: bool,
     labels: tuple[str, ...],
-) -> tuple[Floats, tuple[str, ...]]:
-    """Return a design of shape (k, p) and its column names."""
+) -> Design:
+    """Return the design, with a row per effect."""
     k = len(labels)
     if moderators is None:
         if formula is not None:
             raise UsageError("formula needs moderators: a DataFrame that holds its variables")
         if not intercept:
             raise UsageError("intercept=False without moderators leaves nothing to estimate")
-        return np.ones((k, 1)), (INTERCEPT,)
+        return Design(np.ones((k, 1)), (INTERCEPT,), {INTERCEPT: (INTERCEPT,)})
     built = build_design(moderators, formula, names, intercept=intercept, labels=labels)
     if len(built.matrix) != k:
         raise UsageError(f"moderators has {len(built.matrix)} rows where {k} are needed")
-    return built.matrix, built.names
+    return built
 
 
 def _effect_labels(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,7 +35,7 @@ from ketameta.models.dependent.likelihood import (
     multilevel_data,
     profile_interval,
 )
-from ketameta.models.intervals import check_level
+from ketameta.models.intervals import check_level, prediction_bounds, two_sided_p, wald_test
 from ketameta.models.pooling import (
     decimals_for,
     interval_cells,
@@ -44,6 +44,7 @@ from ketameta.models.pooling import (
     reader_words,
     statistic_words,
 )
+from ketameta.models.regression import Predictions
 from ketameta.models.results import (
     Caveat,
     Columns,
@@ -54,23 +55,7 @@ from ketameta.models.results import (
     computed,
 )
 from ketameta.models.tau2 import ESTIMATORS
-from ketameta.models.validation import INTERCEPT
-
-if TYPE_CHECKING:
-    pass
-
-
-class CoefficientRow(TypedDict):
-    """One coefficient in the column vocabulary."""
-
-    term: str
-    estimate: float
-    se: float
-    statistic: float
-    df: float | None
-    p_value: float
-    ci_low: float
-    ci_high: float
+from ketameta.models.validation import INTERCEPT, encode_rows
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -97,27 +82,18 @@ class CoefficientTable:
     ci_high: Floats
     covariance: Floats
 
-    def rows(self) -> list[CoefficientRow]:
+    def rows(self) -> list[dict[str, Any]]:
         """Return one row per coefficient in the column vocabulary."""
-        return [
-            {
-                "term": name,
-                "estimate": float(self.estimate[j]),
-                "se": float(self.se[j]),
-                "statistic": float(self.statistic[j]),
-                "df": None if self.df is None else float(self.df[j]),
-                "p_value": float(self.p_value[j]),
-                "ci_low": float(self.ci_low[j]),
-                "ci_high": float(self.ci_high[j]),
-            }
-            for j, name in enumerate(self.names)
-        ]
+        columns = {name: np.asarray(values).tolist() for name, values in self.columns().items()}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def columns(self) -> Columns:
         """Return one row per coefficient, in the column vocabulary."""
         names = ("estimate", "se", "statistic", "df", "p_value", "ci_low", "ci_high")
         values = {name: getattr(self, name) for name in names}
-        return {"term": self.names, **values, "df": _each(self.df, len(self.names))}
+        if self.df is None:
+            values["df"] = [None] * len(self.names)
+        return {"term": self.names, **values}
 
     def lines(self, level: float, measure: str | None = None) -> list[Line]:
         """Return one printed line per coefficient; differences of logarithms as ratios."""
@@ -135,10 +111,6 @@ class CoefficientTable:
         return lines
 
 
-def _each(values: Floats | None, count: int) -> Sequence[object] | Floats:
-    return [None] * count if values is None else values
-
-
 def coefficient_table(
     names: Sequence[str],
     estimate: Floats,
@@ -152,26 +124,50 @@ def coefficient_table(
     """
     se = np.sqrt(np.diag(covariance))
     statistic = estimate / se
-    upper = 0.5 + level / 2
-    critical: Floats
-    p_value: Floats
-    if df is None:
-        critical = np.full(se.shape, special.ndtri(upper))
-        p_value = np.asarray(special.erfc(np.abs(statistic) / math.sqrt(2)))
-    else:
-        critical = np.asarray(special.stdtrit(df, upper), dtype=np.float64)
-        p_value = np.asarray(special.betainc(df / 2, 0.5, df / (df + statistic**2)))
+    half = critical_values(level, df) * se
     return CoefficientTable(
         names=tuple(names),
         estimate=frozen(estimate),
         se=frozen(se),
         statistic=frozen(statistic),
         df=None if df is None else frozen(df),
-        p_value=frozen(p_value),
-        ci_low=frozen(estimate - critical * se),
-        ci_high=frozen(estimate + critical * se),
+        p_value=frozen(two_sided_p(statistic, df)),
+        ci_low=frozen(estimate - half),
+        ci_high=frozen(estimate + half),
         covariance=frozen(covariance),
     )
+
+
+def critical_values(level: float, df: float | Floats | None) -> Floats:
+    """Return two-sided critical values of t, or the normal one without df."""
+    upper = 0.5 + level / 2
+    return np.asarray(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
+
+
+def predictions(
+    fit: Any, covariance: Floats, new: Any, level: float | None, df_of: Callable[[Floats], Any]
+) -> Predictions:
+    """Return the means of a fit at new values, without prediction intervals.
+
+    ``df_of`` gives the degrees of freedom of rows of the design, None for the normal distribution.
+    """
+    level = fit.level if level is None else check_level(level)
+    names, rows = fit.coefficients.names, fit.design
+    caveats: tuple[Caveat, ...] = ()
+    if new is not None:
+        ends = fit.design.min(0).tolist(), fit.design.max(0).tolist()
+        ranges = dict(zip(names, zip(*ends, strict=True), strict=True))
+        rows, outside = encode_rows(fit.encoder, names, new, ranges)
+        if outside:
+            words = f"{', '.join(outside)} lies outside the values of the studies."
+            caveats = (Caveat("extrapolation", words),)
+    df, estimate = df_of(rows), rows @ fit.coefficients.estimate
+    se = np.sqrt(np.einsum("ij,jk,ik->i", rows, covariance, rows))
+    half = critical_values(level, df) * se
+    return Predictions(
+        frozen(estimate), frozen(se), frozen(estimate - half), frozen(estimate + half), None, None,
+        df, None, level, caveats, fit.measure,
+    )  # fmt: skip
 
 
 class OneMean:
@@ -179,6 +175,14 @@ class OneMean:
 
     __slots__ = ()
     coefficients: CoefficientTable
+    #: What stands beside every coefficient in a frame.
+    beside: ClassVar[tuple[str, ...]]
+
+    def columns(self) -> Columns:
+        """Return one row per coefficient."""
+        many = len(self.coefficients.names)
+        more = {name: [getattr(self, name)] * many for name in self.beside}
+        return {**self.coefficients.columns(), **more}
 
     def _only(self, name: str) -> float:
         if len(self.coefficients.names) > 1:
@@ -254,7 +258,8 @@ class MultilevelFit(OneMean, Reports, Result):
         Code of the effect measure.
     """
 
-    not_serialised: ClassVar[tuple[str, ...]] = ("sampling_blocks",)
+    not_serialised: ClassVar[tuple[str, ...]] = ("sampling_blocks", "encoder")
+    beside: ClassVar[tuple[str, ...]] = ("k", "m", "method", "level")
 
     k: int
     m: int
@@ -297,11 +302,60 @@ class MultilevelFit(OneMean, Reports, Result):
     level: float
     caveats: tuple[Caveat, ...]
     measure: str | None = None
+    encoder: Any = None
 
     @property
     def tau2(self) -> float:
         """Total variance of true effects: between studies plus within."""
         return self.sigma2_study + self.sigma2_effect
+
+    def predict(self, new: Any = None, level: float | None = None) -> Predictions:
+        """Return mean effects and intervals at new values of the moderators.
+
+        Parameters
+        ----------
+        new : mapping, data frame or array_like of shape (m, number of moderators), optional
+            Such as ``{"dose": [20, 50], "setting": "b"}``; rows without the intercept where it is
+            an array; the effects themselves when not given.
+        level : float, optional
+            The fit's own when not given.
+
+        Returns
+        -------
+        Predictions
+            Its prediction intervals are of the true effect of a new effect in a new study, from
+            three studies on; printed on the scale that is read.
+
+        Raises
+        ------
+        UsageError, ImpossibleDataError
+            Columns that do not fit the model, categories it has not seen, missing values.
+
+        Notes
+        -----
+        Equal to metafor's ``predict(fit, newmods=)``: of the degrees of freedom of the coefficients
+        that take part in a row the least are used.
+        """
+        table = self.coefficients
+
+        def least_df(rows: Floats) -> Floats | None:
+            return (
+                None if table.df is None else np.array([table.df[row != 0].min() for row in rows])
+            )
+
+        found = predictions(self, table.covariance, new, level, least_df)
+        if self.m < MIN_STUDIES_PREDICTION:
+            words = f"{plural(self.m, 'study', 'studies')} are too few to predict."
+            return dataclasses.replace(
+                found, caveats=(*found.caveats, Caveat("no_prediction", words))
+            )
+        reach = np.sqrt(found.se**2 + self.tau2) * critical_values(found.level, found.df)
+        return dataclasses.replace(
+            found,
+            pi_low=frozen(found.estimate - reach),
+            pi_high=frozen(found.estimate + reach),
+            pi_df=found.df,
+        )
 
     def working_blocks(self) -> list[tuple[NDArray[np.intp], Floats]]:
         """Return row positions and model covariance of each study; what a sandwich needs."""
@@ -371,13 +425,6 @@ class MultilevelFit(OneMean, Reports, Result):
         )
         return Printed(head, lines, caveats=self.caveats)
 
-    def columns(self) -> Columns:
-        """Return one row per coefficient."""
-        shared = {"k": self.k, "m": self.m, "method": self.method, "level": self.level}
-        many = len(self.coefficients.names)
-        more = {name: [value] * many for name, value in shared.items()}
-        return {**self.coefficients.columns(), **more}
-
 
 def _limits(low: float | None, high: float | None) -> str:
     if low is None and high is None:
@@ -436,13 +483,9 @@ def moderator_test(
     tested = [j for j, name in enumerate(table.names) if name != INTERCEPT]
     if not tested:
         return None, None, None, None
-    estimate = table.estimate[tested]
-    chi2 = float(estimate @ np.linalg.solve(table.covariance[np.ix_(tested, tested)], estimate))
-    if table.df is None:
-        return chi2, len(tested), None, float(special.chdtrc(len(tested), chi2))
-    denominator = float(table.df[tested].min())
-    f = chi2 / len(tested)
-    return f, len(tested), denominator, float(special.fdtrc(len(tested), denominator, f))
+    least = None if table.df is None else int(table.df[tested].min())
+    found = wald_test(table.estimate, table.covariance, least, tested)
+    return found.statistic, found.df, None if least is None else float(least), found.p_value
 
 
 def i2_by_level(data: MultilevelData, fixed: Evaluation, variances: Floats) -> Floats:
@@ -452,14 +495,6 @@ def i2_by_level(data: MultilevelData, fixed: Evaluation, variances: Floats) -> F
     trace -= float(np.trace(np.linalg.solve(fixed.cross_products[0], weighted.T @ weighted)))
     typical = (data.y.size - len(data.names)) / trace
     return variances / (variances.sum() + typical)
-
-
-def prediction_limits(table: CoefficientTable, total: float, level: float) -> tuple[float, float]:
-    """Return the interval for a new effect in a new study, with the quantile of the mean's test."""
-    upper = 0.5 + level / 2
-    critical = special.ndtri(upper) if table.df is None else special.stdtrit(table.df[0], upper)
-    reach = float(critical * np.sqrt(table.covariance[0, 0] + total))
-    return float(table.estimate[0]) - reach, float(table.estimate[0]) + reach
 
 
 def effect_weights(data: MultilevelData, optimum: Optimum) -> Floats:
@@ -661,11 +696,11 @@ def multilevel(
     parameters, rows = p + 2, max(k - (p if restricted else 0), p + 4)
     saturated = 0.0 if restricted else saturated_likelihood(data)
     only_intercept = data.names == (INTERCEPT,)
-    prediction = (
-        prediction_limits(coefficients, variances_found.sum(), level)
-        if (only_intercept and m >= MIN_STUDIES_PREDICTION)
-        else (None, None)
-    )
+    prediction: tuple[float | None, float | None] = None, None
+    if only_intercept and m >= MIN_STUDIES_PREDICTION:
+        mean = float(coefficients.estimate[0]), float(coefficients.se[0])
+        df = None if coefficients.df is None else float(coefficients.df[0])
+        prediction = prediction_bounds(*mean, float(variances_found.sum()), df, level)
     return MultilevelFit(
         k=k,
         m=m,
@@ -708,4 +743,5 @@ def multilevel(
         level=level,
         caveats=multilevel_caveats(m, optimum, limits),
         measure=measure_code(measure),
+        encoder=data.encoder,
     )

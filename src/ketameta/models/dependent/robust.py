@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,16 +14,17 @@ from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.table import check_labelled
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, plural
-from ketameta.models.dependent.multilevel import CoefficientTable, OneMean, coefficient_table
+from ketameta.models.dependent.multilevel import (
+    CoefficientTable,
+    OneMean,
+    coefficient_table,
+    predictions,
+)
 from ketameta.models.dependent.sampling_covariance import check_groups
 from ketameta.models.intervals import check_level
 from ketameta.models.pooling import plural_measure
-from ketameta.models.results import Caveat, Columns, Line, Printed, Reports, Result, computed
-from ketameta.models.validation import INTERCEPT
-
-if TYPE_CHECKING:
-    pass
-
+from ketameta.models.regression import Predictions
+from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed
 
 IntArray = NDArray[np.intp]
 ROBUST_KINDS = ("CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3")
@@ -161,19 +162,20 @@ def _small_sample_factor(kind: str, clusters: int, k: int, p: int) -> float:
     return 1.0
 
 
-def satterthwaite_df(parts: SandwichParts) -> Floats:
-    """Return the degrees of freedom of each coefficient's t statistic; shape (p,).
+def satterthwaite_df(parts: SandwichParts, rows: Floats | None = None) -> Floats:
+    """Return the degrees of freedom of the t statistic of each coefficient, or row; shape (p,).
 
     ``tr(P)**2 / sum(P**2)`` with P the covariance of the cluster contributions under the working
-    model (Pustejovsky and Tipton 2018).
+    model (Pustejovsky and Tipton 2018); of the linear combinations ``rows`` (m, p) where given.
     """
-    p = parts.covariance.shape[0]
-    df = np.empty(p)
-    for i in range(p):
-        covariance = _contributions(parts, i, i)
+    found = []
+    for row in np.eye(len(parts.covariance)) if rows is None else rows:
+        shared = np.einsum("s,jsp->jp", row, parts.shared)
+        covariance = -shared @ shared.T
+        covariance[np.diag_indices_from(covariance)] += (parts.own @ row) @ row
         squares = float((covariance**2).sum())
-        df[i] = np.trace(covariance) ** 2 / squares if squares > 0 else np.nan
-    return df
+        found.append(np.trace(covariance) ** 2 / squares if squares > 0 else np.nan)
+    return np.array(found)
 
 
 def _contributions(parts: SandwichParts, s: int, t: int) -> Floats:
@@ -309,7 +311,12 @@ class RobustFit(OneMean, Reports, Result):
     caveats : tuple of Caveat
     measure : str or None
         Code of the effect measure.
+    labels : tuple of str
+        Of the effects.
     """
+
+    not_serialised: ClassVar[tuple[str, ...]] = ("labels", "parts", "design", "encoder")
+    beside: ClassVar[tuple[str, ...]] = ("k", "m", "kind", "level")
 
     k: int
     m: int
@@ -320,7 +327,43 @@ class RobustFit(OneMean, Reports, Result):
     cluster: tuple[str, ...]
     level: float
     caveats: tuple[Caveat, ...]
-    measure: str | None = None
+    measure: str | None
+    labels: tuple[str, ...]
+    parts: SandwichParts
+    design: Floats
+    encoder: Any
+
+    def predict(self, new: Any = None, level: float | None = None) -> Predictions:
+        """Return mean effects at new values of the moderators, with robust intervals.
+
+        Parameters and errors as in :meth:`~ketameta.models.MultilevelFit.predict`; a row that needs
+        a coefficient which one cluster identifies is refused too.
+
+        Returns
+        -------
+        Predictions
+            Without prediction intervals, which are the model's: take those of the fit.
+
+        Notes
+        -----
+        Equal to clubSandwich's ``linear_contrast``, each row with Satterthwaite degrees of freedom
+        of its own.
+        """
+        clusters, index = np.unique(self.cluster, return_inverse=True)
+
+        def own_df(rows: Floats) -> Floats:
+            for row, at in lone_clusters(self.design, index, self.m, rows).items():
+                raise NotEstimableError(
+                    f"cluster {str(clusters[at])!r} alone identifies the mean of row {row} of new,"
+                    " which has no robust standard error; use predict() of the model"
+                )
+            return frozen(satterthwaite_df(self.parts, rows))
+
+        found = predictions(self, self.parts.covariance, new, level, own_df)
+        words = (
+            "Robust inference knows no distribution of true effects; predict() of the model does."
+        )
+        return dataclasses.replace(found, caveats=(*found.caveats, Caveat("no_prediction", words)))
 
     @property
     def df(self) -> float:
@@ -354,13 +397,6 @@ class RobustFit(OneMean, Reports, Result):
             f" {plural(self.m, 'cluster')}, {self.kind} with Satterthwaite degrees of freedom"
         )
         return Printed(head, lines, caveats=self.caveats)
-
-    def columns(self) -> Columns:
-        """Return one row per coefficient."""
-        shared = {"k": self.k, "m": self.m, "kind": self.kind, "level": self.level}
-        many = len(self.coefficients.names)
-        more = {name: [value] * many for name, value in shared.items()}
-        return {**self.coefficients.columns(), **more}
 
 
 def robust(
@@ -441,6 +477,10 @@ def robust(
             *_caveats(table, joint, several=several),
         ),
         measure=getattr(fit, "measure", None),
+        labels=tuple(getattr(fit, "labels", ())),
+        parts=parts,
+        design=frozen(design),
+        encoder=getattr(fit, "encoder", None),
     )
 
 
@@ -520,13 +560,17 @@ def _by_cluster(
 _OPEN = 1e-9
 
 
-def lone_clusters(design: Floats, index: IntArray, m: int) -> dict[int, int]:
-    """Return the coefficients that one cluster identifies, each with that cluster.
+def lone_clusters(
+    design: Floats, index: IntArray, m: int, rows: Floats | None = None
+) -> dict[int, int]:
+    """Return the coefficients (or linear combinations ``rows``) that one cluster identifies.
 
-    Without the cluster the design loses a direction, and every coefficient that has a part in it.
+    Each with that cluster: without it the design loses a direction, and every coefficient that has
+    a part in it.
     """
     basis, triangle = np.linalg.qr(design)
     back = np.linalg.inv(triangle)
+    back = back if rows is None else rows @ back
     size = np.linalg.norm(back, axis=1)
     lone: dict[int, int] = {}
     for at in range(m):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,10 +16,6 @@ from ketameta.effects.arrays import LARGEST, SMALLEST, Floats, as_number, as_num
 from ketameta.errors import ImpossibleDataError, UsageError, check_choice
 from ketameta.formatting import format_interval, format_number, plural
 from ketameta.models.results import Columns, Printed, Result
-
-if TYPE_CHECKING:
-    pass
-
 
 IntArray = NDArray[np.intp]
 
