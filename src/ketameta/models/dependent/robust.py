@@ -25,6 +25,7 @@ from ketameta.models.intervals import check_level
 from ketameta.models.pooling import plural_measure
 from ketameta.models.regression import Predictions
 from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed
+from ketameta.models.validation import INTERCEPT
 
 IntArray = NDArray[np.intp]
 ROBUST_KINDS = ("CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3")
