@@ -86,7 +86,7 @@ def quick_figures(here_and_now: None, monkeypatch: pytest.MonkeyPatch) -> list[s
         return f"{document} {context['stamp']} {sorted(attachments.items())}".encode()
 
     monkeypatch.setattr("ketameta.build.draw_figure", draw)
-    monkeypatch.setattr("ketameta.report.publish.render_pdf", bind)
+    monkeypatch.setattr("ketameta.report.pdf.render_pdf", bind)
     return drawn
 
 

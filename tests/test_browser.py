@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -359,6 +361,45 @@ def test_the_page_on_paper_shows_what_was_closed(opened: Any, address: str) -> N
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert not page.evaluate("[...document.querySelectorAll('details')].every((d) => d.open)")
     page.context.close()
+
+
+def test_the_numbers_of_a_plot_are_read_on_a_phone_without_swiping(
+    opened: Any, address: str
+) -> None:
+    page = visit(opened, address, viewport={"width": 390, "height": 844})
+    lines = page.locator(f"#{COUNTED} > ul.narrow > li")
+    rows = committed_context()["views"][COUNTED]["in_words"]
+    assert lines.count() == len(rows) > 2
+    for line, (label, words) in zip(lines.all(), rows, strict=True):
+        assert line.inner_text() == f"{label}: {words}"
+        for part in (line, line.locator("span")):
+            box = part.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert not lines.first.is_visible()
+    page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("file", "heading"),
+    [
+        ("report.html", "In absolute numbers"),
+        ("questions/rare_and_lasting_harms.html", "What the source says"),
+        ("questions/next_trial.html", "What a next trial would need"),
+    ],
+)
+def test_on_paper_the_head_of_a_table_stands_over_rows(
+    opened: Any, folder: str, tmp_path: Path, file: str, heading: str
+) -> None:
+    page = visit(opened, f"{folder}/{file}")
+    made = tmp_path / "page.pdf"
+    page.pdf(path=made, format="A4", prefer_css_page_size=True)
+    page.context.close()
+    text = subprocess.run(
+        ["pdftotext", "-layout", str(made), "-"], capture_output=True, check=True
+    ).stdout.decode("utf-8")
+    seen = [sheet.rpartition(heading)[2] for sheet in text.split("\f") if heading in sheet]
+    assert seen and all(len(after.split()) > 20 for after in seen)
 
 
 def test_missing_browser_is_a_failure_where_ci_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

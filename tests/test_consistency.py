@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from ketameta.analyses import interval_words, summary_of_findings, written
-from ketameta.formatting import format_count, format_p
+from ketameta.formatting import format_count, format_p, trials_words
 from ketameta.measures import Measure
-from ketameta.report import claim_rows, moderator_rows, pdf_data, tables_of
+from ketameta.report import analysis_tables, listed_tables, pdf_data, tables_of
+from ketameta.report.prose import count_words
 from report_pages import committed_context, committed_pages, committed_results
 
 
@@ -104,8 +108,10 @@ def test_the_claims_ledger_says_the_same_everywhere(place: str) -> None:
     text = {
         "page": html.unescape(re.sub(r"<[^>]+>", "", committed_pages()["methods.html"])),
         "pdf": " ".join(
-            f"{row['claim']} {row['verdict']} {row['tested']} {row['beside']}"
-            for row in claim_rows(context["claims"])
+            cell
+            for table in pdf_data(context, "supplement")["claims"]
+            for row in table["rows"]
+            for cell in row
         ),
         "csv": tables_of(context)["claims.csv"],
     }[place]
@@ -149,11 +155,101 @@ def test_the_pdfs_have_the_findings_and_the_moderators() -> None:
     assert article["untested"] == [result["title"] for result in results if not result["k"]]
     assert rest["all_findings"]["rows"] == context["all_findings"].texts
     assert rest["untested"]["rows"] == context["untested"].texts
-    for row, made in zip(
-        context["moderator_tests"], moderator_rows(context["moderator_tests"]), strict=True
-    ):
+    for row, made in zip(context["moderator_tests"], rest["moderators"]["rows"], strict=True):
         if row["p_value"] is None:
             assert made[3:] == ["not tested", "", row["withheld"]]
         else:
             assert made[3].startswith(format_p(row["p_value"]))
             assert made[4] == format_p(row["p_holm"])
+
+
+# --- pooled reports -------------------------------------------------------------------------------
+
+
+def with_pools() -> dict[str, dict[int, int]]:
+    """Return, by analysis, how many sets of people are counted and how many are pooled reports."""
+    found: dict[str, dict[int, int]] = {}
+    for result in committed_results():
+        for part in (result, *result["groups"]):
+            led = part["headline"]
+            if led and led["pools"]:
+                found.setdefault(result["name"], {})[led["k"]] = led["pools"]
+    return found
+
+
+def texts(value: object) -> Iterator[str]:
+    """Yield every text of a result, without the trials' own notes and citations."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key not in ("spec", "note", "notes", "citation", "population", "title"):
+                yield from texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item)
+
+
+def counted_as_trials(text: str, counts: Iterable[int]) -> list[str]:
+    """Return what calls so many sets of people trials; rules for any number of trials do not."""
+    said = []
+    for k in counts:
+        number = f"(?:{k}|{count_words(k)})"
+        noun = r"trials?\b(?! and \d+ pooled| or more)" if k > 1 else r"trial\b"
+        pattern = rf"(?<!than )(?<!to )\b{number} {noun}"
+        said += [found.group() for found in re.finditer(pattern, text, re.IGNORECASE)]
+    return said
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("4 trials with 1,250 people", True),
+        ("0 of 4 trials on the other side", True),
+        ("3 trials and 1 pooled report of several trials", False),
+        ("Two to four trials: Bayesian random effects lead", False),
+        ("Pooled. Four trials, risk ratio", True),
+    ],
+)
+def test_what_is_called_a_trial_is_seen(text: str, wrong: bool) -> None:
+    assert bool(counted_as_trials(text, [4])) == wrong
+
+
+def test_no_published_text_counts_a_pooled_report_as_a_trial() -> None:
+    known, pages, context = with_pools(), committed_pages(), committed_context()
+    assert len(known) > 10
+    for name, counts in known.items():
+        page = pages[context["places"][name].partition("#")[0]]
+        (article,) = re.findall(rf'<article id="{name}".*?</article>', page, flags=re.DOTALL)
+        said = [html.unescape(found) for found in re.findall(r'aria-label="([^"]*)"', article)]
+        said += [html.unescape(found) for found in re.findall(r">([^<>]+)<", article)]
+        said += texts(context["results"][name])
+        view = context["views"][name]
+        said += [cell for row in csv.reader(io.StringIO(analysis_tables(listed_tables(view))))
+                 for cell in row]  # fmt: skip
+        title = context["results"][name]["title"]
+        for row in context["claims"]:
+            said += [words for item in [*row["analyses"], *row["indirect"]]
+                     if item["name"] == name for words in texts(item["found"])]  # fmt: skip
+        said += [cell.words for row in context["listed"]["claims"].rows for cell in row
+                 if title in cell.words]  # fmt: skip
+        for text in said:
+            assert not counted_as_trials(text, counts), (name, text)
+        for table in listed_tables(view):
+            assert "Trials" not in table.header, (name, table.caption)
+        if context["results"][name]["section"] == context["project"].harms.section:
+            harms = context["page_figures"]["common_harms"][0]["alt"]
+            short = title.removesuffix(" with ketamine or esketamine")
+            for k, pools in counts.items():
+                assert f"{short}: {trials_words(k, pools)}" in harms or short not in harms
+
+
+def test_tables_of_all_results_tell_trials_from_pooled_reports() -> None:
+    known, context = with_pools(), committed_context()
+    at = context["all_findings"].header.index("Trials + pooled reports")
+    seen = 0
+    for row in context["all_findings"].rows:
+        pools = known.get(row[0].href, {}).get(sum(map(int, row[at].text.split(" + "))), 0)
+        assert ("+" in row[at].text) == bool(pools)
+        seen += bool(pools)
+    assert seen > 10

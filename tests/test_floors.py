@@ -119,6 +119,7 @@ ENTERED: set[str] = {
     "plots.posterior",
     "plots.scale",
     "plots.specification_curve",
+    "report.front",
     "report.html",
     "report.pdf",
     "report.plots",

@@ -107,9 +107,11 @@ def test_help_is_one_press_away_and_the_licence_is_the_projects_own() -> None:
 
 def test_a_count_of_people_says_against_what_and_by_when() -> None:
     for card in committed_context()["cards"]:
-        for item in card.icons:
-            assert item.setting.startswith("Control: ")
-            assert "by day" in item.setting
+        assert bool(card.icons) == bool(card.setting)
+        if card.icons:
+            assert card.setting.startswith("Control means placebo")
+            assert "Both groups also got: " in card.setting
+            assert "Counted for up to 28 days." in card.setting
 
 
 def test_the_related_trials_of_the_card_are_those_of_the_map() -> None:

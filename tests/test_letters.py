@@ -24,7 +24,7 @@ from ketameta.evidence import TABLES, harmless
 from ketameta.evidence.checks import run_checks
 from ketameta.plots import look
 from ketameta.report import pdf as pdf_module
-from ketameta.report import render_pdf
+from ketameta.report import render_pdf, tables_of_evidence
 from ketameta.typesetter import MARK, codes, not_shown
 from report_pages import committed_context
 
@@ -184,7 +184,7 @@ def changed(**cells: str) -> dict[str, Any]:
     context = dict(committed_context())
     first, *rest = context["studies"]
     context["studies"] = [{**first, **cells}, *rest]
-    return context
+    return {**context, "listed": tables_of_evidence(context, context["study_columns"])}
 
 
 def read_back(content: bytes, folder: Any) -> str:
@@ -231,7 +231,7 @@ def test_what_cannot_be_shown_is_marked_and_listed(no_figures, monkeypatch):
     assert content.startswith(b"%PDF") and len(seen) == 1
     data = seen[0]
     assert data["references"][0]["citation"] == f"{MARK * 3} A. An invented trial. 2014"
-    assert data["studies"][0][1] == "Παπα"
+    assert data["studies"]["rows"][0][1] == "Παπα"
     assert data["unshown"] == [
         [f"{MARK * 3} A. An invented trial. 2014", "U+738B U+5C0F U+660E"],
         [f"{MARK} & b", "U+660E"],

@@ -102,6 +102,7 @@ def led(found):
         "measure": "RR",
         "interval": "confidence",
         "method": "a model" if found else "",
+        "pools": 0,
         **empty,
         **(found or {}),
     }

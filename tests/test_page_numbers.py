@@ -26,9 +26,19 @@ from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
 from ketameta.report import DOCUMENTS, Z95, Step, glossary, pdf_data, records, render_page
 from page_units import Unit, Units, numbers_of
-from report_pages import committed_build, committed_context, committed_pages, file_of
+from report_pages import (
+    committed_build,
+    committed_context,
+    committed_pages,
+    committed_results,
+    file_of,
+)
 
-TEMPLATES = sorted((Path(html_module.__file__).parent / "templates").rglob("*[l2]"))
+TEMPLATES = sorted(
+    path
+    for ending in ("html", "j2")
+    for path in (Path(html_module.__file__).parent / "templates").rglob(f"*.{ending}")
+)
 #: Numbers that stand for no result, each with its reason.
 ALLOWED = {
     "0.001": "smaller p-values are printed as p < 0.001",
@@ -311,7 +321,7 @@ def of_route(unit: Unit) -> list[Any]:
         for part in parts
         if part["headline"] is not None and part.get("key") != ""
     )
-    return [committed_context()["versions"], committed_context()["level"], list(leads.values())]
+    return [committed_context()["versions"], committed_results()[0]["level"], list(leads.values())]
 
 
 def of_correction(unit: Unit) -> list[Any]:
@@ -572,4 +582,4 @@ def test_no_template_types_a_number(path: Path) -> None:
 def test_the_templates_were_found() -> None:
     names = {path.name for path in TEMPLATES}
     assert {"base.html.j2", "front.html.j2", "question.html.j2", "methods.html.j2"} <= names
-    assert {"article.html", "cards.html", "pieces.html", "claims.html", "methods.html"} <= names
+    assert {"article.html", "cards.html", "pieces.html", "releases.html.j2"} <= names

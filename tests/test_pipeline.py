@@ -145,7 +145,7 @@ def test_a_changed_cell_recomputes_only_the_analyses_it_reaches(
         "reports/supplement.pdf",
         "reports/manifest.json",
         "reports/tables/analysis-rapid.csv",
-        "reports/tables/companions.csv",
+        "reports/tables/sensitivity.csv",
         "reports/tables/pooled_results.csv",
         "reports/tables/rows_used.csv",
         "reports/tables/summary_of_findings.csv",
@@ -177,7 +177,7 @@ def test_a_new_trial_touches_the_files_that_it_changes_and_no_others(
               ("report.html", "methods.html", "questions/harms.html", "report.pdf",
                "supplement.pdf", "manifest.json", "effects.csv")}  # fmt: skip
     lists = {f"reports/tables/{name}.csv" for name in
-             ("companions", "pooled_results", "rows_used", "summary_of_findings", "studies",
+             ("pooled_results", "rows_used", "sensitivity", "summary_of_findings", "studies",
               "routes", "evidence_map", "moderators")}  # fmt: skip
     assert always <= changed
     assert {"reports/results/nausea.json", "reports/tables/analysis-nausea.csv"} <= changed
@@ -533,7 +533,7 @@ def test_the_page_is_written_again_only_when_something_it_rests_on_changed(
 ) -> None:
     calls: list[str] = []
     monkeypatch.setattr(
-        "ketameta.report.publish.render_pages",
+        "ketameta.report.html.render_pages",
         lambda _: calls.append("page") or {"report.html": "<html></html>"},
     )
     build(project)

@@ -69,3 +69,21 @@ def test_numbers_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
     )
     found = " ".join(said(tmp_path / "tea", ("[front]", moderator)))
     assert "minimum: it lies above the maximum" in found and "step: a number above 0" in found
+
+
+@pytest.mark.parametrize(
+    ("address", "fits"),
+    [
+        ("https://example.org/tea/base", True),
+        ("https://example.org/group/tea/base/", True),
+        ("http://example.org/tea/base", False),
+        ("https://example.org", False),
+        ("example.org/tea/base", False),
+        ("https://example.org/tea/base?x=1", False),
+    ],
+)
+def test_the_address_of_a_repository_is_whole(tmp_path: Path, address: str, fits: bool) -> None:
+    change = ("[project]", f'[project]\nrepository = "{address}"')
+    found = [item for item in said(tmp_path / "tea", change) if "repository" in item]
+    assert (not found) == fits
+    assert fits or "write the address of the repository whole" in found[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -12,7 +14,8 @@ from ketameta.errors import ReportError
 from ketameta.evidence import load_project
 from ketameta.paths import project_paths
 from ketameta.report import cards_of, excess_words, texts_of
-from ketameta.report.prose import TEXTS, excess_of, fading
+from ketameta.report.front import error_report
+from ketameta.report.prose import TEXTS, excess_of, fading, size_words
 
 RESULTS: dict[str, Any] = {
     "caffeine": {"k": 3, "name": "caffeine", "headline": {"side": "unclear", "absolute": None}}
@@ -53,9 +56,9 @@ def test_a_project_without_texts_says_nothing_of_another_topic(tmp_path: Path) -
     )
     text = texts_of(project_paths(tmp_path), RESULTS, load_project(tmp_path))
     assert text("background") == [("", ["Does caffeine help?"])]
-    assert text("plain_summary")[0][1][0] == "Yes. We could use three studies."
+    assert text("conclusion")[0][1][0].startswith("Eligible trials exist")
     none = texts_of(project_paths(tmp_path), {}, load_project(tmp_path))
-    assert "No " not in " ".join(none("plain_summary")[0][1])
+    assert "No " not in " ".join(none("conclusion")[0][1])
     words = " ".join(s for name in TEXTS for _, said in text(name) for s in said).lower()
     assert not any(term.name.lower() in words for term in PROJECT.glossary)
 
@@ -88,3 +91,39 @@ def test_a_harm_that_a_trial_counts_is_not_listed_as_uncounted() -> None:
         return next(card.known for card in cards if card.kind == "harm")
 
     assert "a faster heartbeat" in known(0) and "a faster heartbeat" not in known(2)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "better"),
+    [(-0.2, 58), (-0.5, 69), (-0.6, 73), (-0.8, 79), (-1.0, 84)],
+)
+def test_the_size_of_an_effect_is_said_in_people(estimate: float, better: int) -> None:
+    # U3 of Cohen (1988), table 2.2.1: 57.9, 69.1, 72.6, 78.8 and 84.1 percent.
+    ends = {"ci_low": estimate - 0.1, "ci_high": estimate + 0.1}
+    led = {"estimate": estimate, "measure": "SMD", "side": "lower", **ends}
+    said = size_words({"headline": led})
+    assert f"better than {better} of a hundred people" in said
+    low, high = re.findall(r"\((\d+) to (\d+)\)", said)[0]
+    assert int(low) < better < int(high)
+    assert size_words({"headline": {**led, "side": "unclear"}}) == ""
+    assert size_words({"headline": {**led, "measure": "RR"}}) == ""
+
+
+def test_an_error_is_reported_in_a_text_to_copy_or_an_issue_where_a_repository_is_stated() -> None:
+    about = PROJECT.project.model_copy(update={"repository": "", "contact": "not stated"})
+    plain = error_report(
+        PROJECT.model_copy(update={"project": about}),
+        "Alder 2014",
+        "questions/x.html#row-x-1",
+        "a1b2",
+    )
+    assert plain.link == "" and plain.contact == ""
+    for words in ("Error in Alder 2014", "questions/x.html#row-x-1", "a1b2"):
+        assert words in plain.text
+    home = about.model_copy(update={"repository": "https://example.org/tea/base/"})
+    found = error_report(
+        PROJECT.model_copy(update={"project": home}), "Alder & Birch", "x.html#row", "a1b2"
+    )
+    address, _, given = found.link.partition("?")
+    assert address == "https://example.org/tea/base/issues/new"
+    assert parse_qs(given) == {"title": [found.title], "body": [found.body]}

@@ -142,7 +142,9 @@ def test_credibility_follows_from_the_published_p_values(found: Found) -> None:
         if entry["kind"] == "within":
             signs = {row["estimate"] > 0 for row in result["groups"][0]["rows"]}
             p_value = result["pooled"]["q_p_value"]
-            assert answers[1] == ask.similar("within", result["k"], p_value, len(signs) == 1)
+            assert answers[1] == ask.similar(
+                "within", result["k"], p_value, len(signs) == 1, result["headline"]["pools"]
+            )
         larger = None if entry["p_value"] is None else max(entry["p_value"], permuted or 0.0)
         assert entry["rating"] == ask.rating(answers, larger)
 

@@ -45,7 +45,11 @@ from ketameta.report import (
 )
 from report_pages import committed_context, committed_pages
 
-TEMPLATES = sorted((Path(page_module.__file__).parent / "templates").rglob("*[l2]"))
+TEMPLATES = sorted(
+    path
+    for ending in ("html", "j2")
+    for path in (Path(page_module.__file__).parent / "templates").rglob(f"*.{ending}")
+)
 
 
 class Page(HTMLParser):
@@ -168,7 +172,7 @@ def test_the_template_asks_for_nothing_that_the_context_lacks(context: dict[str,
 #: Names that rendering adds to the context, for a page or for one analysis of it.
 ADDED_WHEN_RENDERED = (
     *("engine_json", "font_css", "script", "script_hash", "file", "to", "page", "analyses"),
-    *("analysis", "glossed"),
+    *("analysis", "glossed", "releases"),
 )
 
 
@@ -449,7 +453,7 @@ def test_harms_known_elsewhere_stand_among_the_harms_and_not_as_untested() -> No
         assert words in card
     lines = {line.id: line for line in committed_context()["claim_lines"]}
     for name in ("misuse", "causes_confusion", "raises_heart_rate"):
-        assert "not tested" not in lines[name].verdict
+        assert "not tested" not in lines[name].small
 
 
 def test_each_question_says_what_its_answer_means_and_what_it_does_not() -> None:

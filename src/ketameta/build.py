@@ -30,14 +30,16 @@ from ketameta.report.manifest import (
     PICTURES,
     code_hash,
     file_hash,
-    index_html,
+    inputs_text,
     manifest_text,
+    results_text,
     stated_outputs,
     text_hash,
 )
 from ketameta.typesetter import picture
 
 if TYPE_CHECKING:
+    from ketameta.analyses.claims import Judged
     from ketameta.analyses.related import Related
     from ketameta.analyses.result import AnalysisResult
     from ketameta.analyses.spec import AnalysisSpec
@@ -426,7 +428,7 @@ def _write_report(
     evidence: Evidence,
     results: Sequence[dict[str, Any]],
     applied: Sequence[Any],
-    claims: Sequence[dict[str, Any]],
+    claims: Sequence[Judged],
     tables: InputTables,
     known: Sequence[str],
     versions: Mapping[str, str],
@@ -437,7 +439,6 @@ def _write_report(
     """
     from ketameta.report.context import report_context
     from ketameta.report.manifest import contents_hash
-    from ketameta.report.publish import report_files
 
     note = paths.build / "stamps" / "report.txt"
     made_of = contents_hash(paths)
@@ -461,6 +462,54 @@ def _write_report(
     return written
 
 
+def report_files(
+    context: Mapping[str, Any],
+    paths: ProjectPaths,
+    results: Sequence[Mapping[str, Any]],
+    effects_text: str,
+) -> dict[str, str | bytes]:
+    """Return the content of each file by its path below ``reports/``.
+
+    Parameters
+    ----------
+    context : mapping
+        Of :func:`ketameta.report.context.report_context`.
+    paths : ProjectPaths
+        Where the drawn figures are.
+    results : sequence of mapping
+        As published, for the file attached to the PDF.
+    effects_text : str
+        As published, likewise.
+    """
+    from ketameta.analyses.result import schema_text
+    from ketameta.evidence.textfiles import harmless
+    from ketameta.report.analysis_view import listed_tables
+    from ketameta.report.html import render_pages
+    from ketameta.report.pdf import DOCUMENTS, render_pdf
+    from ketameta.report.tables import analysis_tables, tables_of
+
+    attachments = {
+        "effects.csv": effects_text,
+        "results.json": results_text(results),
+        "inputs.json": inputs_text(paths, context["versions"]),
+    }
+    listed = {
+        **tables_of(context),
+        **{
+            f"analysis-{name}.csv": analysis_tables(listed_tables(view))
+            for name, view in context["views"].items()
+        },
+    }
+    # Words of a declaration may hold what no cell can: control characters, halves of pairs.
+    tables = {f"tables/{name}": harmless(text) for name, text in listed.items()}
+    return {
+        **render_pages(context),
+        **{f"{name}.pdf": render_pdf(context, paths, attachments, name) for name in DOCUMENTS},
+        "results.schema.json": schema_text(),
+        **tables,
+    }
+
+
 def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[str]:
     """Remove tables and pages that nothing publishes; write what is about the published files."""
     kept = [name.rpartition("/") for name in names]
@@ -479,6 +528,7 @@ def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[st
 
 def _refresh_releases(paths: ProjectPaths) -> list[str]:
     """Bring the page that lists the releases up to date, where there are any."""
+    from ketameta.report.html import index_html
     from ketameta.report.manifest import releases
 
     if not releases(paths):

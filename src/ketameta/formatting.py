@@ -188,6 +188,41 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else (many or one + 's')}"
 
 
+def trials_words(k: int, pools: int = 0, *, one: str = "1 trial") -> str:
+    """Return ``2 trials and 1 pooled report of several trials``: a pooled report is no trial.
+
+    Parameters
+    ----------
+    k : int
+        Independent sets of people: trials and pooled reports.
+    pools : int, default: 0
+        How many of them are reports that pool several trials.
+    one : str, default: "1 trial"
+        How a single trial is said.
+
+    Examples
+    --------
+    >>> from ketameta.formatting import trials_words
+    >>> print(trials_words(3), trials_words(3, 1), sep="; ")
+    3 trials; 2 trials and 1 pooled report of several trials
+    """
+    trials = one if k - pools == 1 else plural(k - pools, "trial")
+    if not pools:
+        return trials
+    pooled = f"{plural(pools, 'pooled report')} of several trials"
+    return f"{trials} and {pooled}" if k > pools else pooled
+
+
+def trials_number(k: int, pools: int = 0) -> str:
+    """Return ``3 + 1`` for a column of numbers: trials, and after a plus the pooled reports."""
+    return f"{k - pools} + {pools}" if pools else str(k)
+
+
+def trials_heading(pools: int = 0) -> str:
+    """Return ``Trials``, or what is counted where some of them are pooled reports."""
+    return "Trials and pooled reports" if pools else "Trials"
+
+
 #: Ratios beyond these bounds carry no information but their size, and are written as bounds.
 RATIO_BOUNDS = (0.01, 1000.0)
 

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import UsageError, did_you_mean
-from ketameta.formatting import MISSING, format_count, format_number, format_percent, plural
+from ketameta.formatting import (
+    MISSING,
+    format_count,
+    format_number,
+    format_percent,
+    plural,
+    trials_words,
+)
 from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.review.document import (
@@ -152,7 +159,8 @@ def _groups(result: Result) -> Iterator[Block]:
         ]
         if group["pooled"] is not None and len(rows) > 1:
             pooled = _effect(group["pooled"], measure)
-            name, led = plural(group["pooled"]["k"], "trial"), group["headline"]
+            led = group["headline"]
+            name = trials_words(group["pooled"]["k"], led["pools"] if led is not None else 0)
             if led is not None and led["rule"]["code"] != "several_trials":
                 name += ", usual model beside the result"
             rows.append((name, "", *pooled, ""))

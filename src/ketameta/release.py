@@ -26,7 +26,6 @@ from ketameta.report.manifest import (
     MANIFEST,
     REPRODUCE,
     file_hash,
-    index_html,
     manifest_text,
     releases,
     reproduction_zip,
@@ -95,6 +94,8 @@ def release(paths: ProjectPaths, version: str) -> Release:
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+    from ketameta.report.html import index_html
+
     index = paths.reports / INDEX
     write_atomically(index, index_html(paths))
     files = sorted(path for path in target.rglob("*") if path.is_file())

@@ -42,7 +42,6 @@ from ketameta.report.manifest import (
     ROOT_FILES,
     code_files,
     file_hash,
-    index_html,
     releases,
     source_files,
 )
@@ -315,6 +314,8 @@ def _verify_releases(paths: ProjectPaths, published: Path, say: Say) -> list[Ver
             kind = "a folder" if path.is_dir() else "a file"
             said = Difference(f"{label}/{path.name}", "", kind, "no release and no list of them")
             found.append(Verification(0, (said,)))
+    from ketameta.report.html import index_html
+
     index = published / INDEX
     listed = index.read_bytes() if index.is_file() else b""
     rebuilt = index_html(holder).encode("utf-8") if known else b""

@@ -39,7 +39,7 @@ from ketameta.analyses.result import (
     StudyRow,
 )
 from ketameta.analyses.sensitivity import FULL_ACCESS
-from ketameta.analyses.sentences import DIFFERS_BELOW, measure_words, written
+from ketameta.analyses.sentences import DIFFERS_BELOW, measure_words, pools_in, written
 from ketameta.analyses.spec import CONCERNS, DOMAINS
 from ketameta.errors import UsageError
 from ketameta.formatting import (
@@ -49,6 +49,7 @@ from ketameta.formatting import (
     format_percent,
     plural,
     published,
+    trials_words,
 )
 from ketameta.measures import DATASET, ROB_DOMAINS, ROB_SUMMARY, Measure
 from ketameta.models.mixed_model import FREQUENTIST_FROM, MIN_STUDIES_SMALL_STUDY
@@ -190,7 +191,7 @@ def inconsistency_facts(
     spec: AnalysisSpec, headline: Headline, pooled: Pooled, rows: Rows
 ) -> tuple[InconsistencyFacts, list[str]]:
     """Return how much trials differ, and what the prediction interval includes."""
-    found: InconsistencyFacts = {"k": len(rows)}
+    found: InconsistencyFacts = {"k": len(rows), "pools": pools_in(rows)}
     if len(rows) > 1:
         found["i2"] = published(pooled["i2"])
         found["i2_ci_low"] = published(pooled["i2_ci_low"])
@@ -208,14 +209,18 @@ def inconsistency_facts(
 
 def _inconsistency_words(found: InconsistencyFacts) -> list[str]:
     if found["k"] < 2:
-        return ["One trial: consistency cannot be assessed."]
+        one = trials_words(found["k"], found["pools"], one="One trial")
+        return [f"{one}: consistency cannot be assessed."]
     i2 = f"I² is {format_percent(found['i2'])}"
     if found["i2_ci_low"] is not None:
         low, high = format_percent(found["i2_ci_low"]), format_percent(found["i2_ci_high"])
         i2 += f" ({low} to {high})"
+    of = trials_words(found["k"], found["pools"])
+    if found["pools"]:
+        of = f"{format_count(found['k'])} ({of})"
     return [
-        f"{i2}; {format_count(found['trials_on_other_side'])} of {plural(found['k'], 'trial')} on "
-        "the other side of no effect than the pooled estimate.",
+        f"{i2}; {format_count(found['trials_on_other_side'])} of {of} on the other side of no "
+        "effect than the pooled estimate.",
         "No prediction interval: too few trials."
         if found["pi_low"] is None
         else f"The prediction interval includes {_listed(found['pi_includes'])}.",
@@ -404,6 +409,7 @@ def publication_facts(
     filled = small_study.get("trim_and_fill") if small_study else None
     found: PublicationFacts = {
         "k": len(rows),
+        "pools": pools_in(rows),
         "egger_p_value": published(egger.get("p_value")) if egger else None,
         "trim_and_fill_missing": filled.get("missing") if filled else None,
         "trials_without_usable_result": len(silent),
@@ -414,7 +420,7 @@ def publication_facts(
 def _publication_words(found: PublicationFacts) -> list[str]:
     if found["k"] < MIN_STUDIES_SMALL_STUDY:
         words = [
-            f"{plural(found['k'], 'trial')}: small-study tests need "
+            f"{trials_words(found['k'], found['pools'])}: small-study tests need "
             f"{format_count(MIN_STUDIES_SMALL_STUDY)} and are not made."
         ]
     elif found["egger_p_value"] is not None:
@@ -636,7 +642,8 @@ def _bias_rule(found: BiasFacts) -> tuple[str | None, str]:
 
 def _inconsistency_rule(found: InconsistencyFacts) -> tuple[str | None, str]:
     if found["k"] < 2:
-        return None, "one trial has nothing to differ from"
+        one = trials_words(found["k"], found["pools"], one="one trial")
+        return None, f"{one} has nothing to differ from"
     p, i2 = found["q_p_value"], found["i2"] or 0.0
     if p is None or p >= DIFFERS_BELOW or i2 < _MOSTLY:
         few = "; few trials, so that the test finds little" if found["k"] < FREQUENTIST_FROM else ""
@@ -686,11 +693,14 @@ def _publication_rule(found: PublicationFacts) -> tuple[str | None, str]:
     if silent and silent >= found["k"]:
         without = plural(silent, "trial")
         with_one = format_count(found["k"])
+        if found["pools"]:
+            with_one = trials_words(found["k"], found["pools"])
         return "serious", f"{without} measured it without a usable result, {with_one} with one"
     if p is not None and p < DIFFERS_BELOW:
         return "serious", f"small trials show other effects than large ones ({format_p(p)})"
     if found["k"] < MIN_STUDIES_SMALL_STUDY:
-        return None, f"too few trials to test for it ({format_count(found['k'])})"
+        few = trials_words(found["k"], found["pools"]) if found["pools"] else found["k"]
+        return None, f"too few trials to test for it ({few})"
     return "no concern", "no sign of small-study effects"
 
 
@@ -716,6 +726,7 @@ def _summary(spec: AnalysisSpec, label: str, headline: Headline, rating: Rating)
         "title": f"{spec.title}: {label.lower()}" if label else spec.title,
         "directness": spec.directness,
         "k": headline["k"],
+        "pools": headline["pools"],
         "people": f"{least}{format_count(headline['people'])}"
         if headline["people"]
         else "not printed",
@@ -744,6 +755,7 @@ def summary_of_findings(results: Sequence[AnalysisResult]) -> list[Finding]:
                     "title": result["title"],
                     "directness": result["directness"],
                     "k": 0,
+                    "pools": 0,
                     "people": "none",
                     "effect": "no eligible trial",
                     "direction": "",
@@ -773,6 +785,7 @@ def _dose_summary(result: AnalysisResult) -> list[Finding]:
             "title": result["title"],
             "directness": result["directness"],
             "k": result["k"],
+            "pools": result["headline"]["pools"],
             "people": f"{least}{format_count(result['n_participants'])}",
             "effect": f"{effect} per {step} more",
             "direction": direction_words(

@@ -9,14 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ketameta.analyses.result import AnalysisResult
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding, file_finding
 from ketameta.evidence.tables import Row
 from ketameta.evidence.textfiles import read_toml
-from ketameta.formatting import plural
+from ketameta.formatting import plural, trials_words
 
 #: How a verdict is reached, by rule, in words.
 RULES: Mapping[str, str] = {
@@ -76,6 +76,55 @@ class RegisteredTrials:
             if words & set(re.findall(r"\w+", str(row["intervention"]).lower()))
             and begins_with(str(row["condition"]), self.condition)
         ]
+
+
+class Estimated(TypedDict):
+    """A main result that an analysis found for a claim."""
+
+    group: str
+    sources: str
+    k: int
+    pools: int
+    people: str
+    effect: str
+    direction: str
+
+
+class Tested(TypedDict):
+    """What one analysis found for a claim; ``sentence`` where it has no main result."""
+
+    name: str
+    title: str
+    directness: str
+    k: int
+    found: list[Estimated]
+    sentence: str
+
+
+class Entries(TypedDict):
+    """The registered trials that a claim is about, of how many entries."""
+
+    looked_at: int
+    found: list[dict[str, str]]
+    words: str
+
+
+class Judged(TypedDict):
+    """A claim with its verdict and what it rests on."""
+
+    id: str
+    claim: str
+    made_at: str
+    cites: str
+    would_support: str
+    source: str
+    rule: str
+    rule_words: str
+    verdict: str
+    analyses: list[Tested]
+    indirect: list[Tested]
+    facts: list[str]
+    registered: Entries | None
 
 
 def begins_with(condition: str, word: str) -> bool:
@@ -192,7 +241,7 @@ def ledger(
     results: Mapping[str, AnalysisResult],
     registry: Sequence[Mapping[str, Any]] = (),
     facts: Sequence[Row] = (),
-) -> list[dict[str, Any]]:
+) -> list[Judged]:
     """Return the rows of the ledger: each claim with its verdict and what it rests on.
 
     The numbers beside a claim are those of the summary of findings.
@@ -236,7 +285,7 @@ def fact_words(row: Row) -> str:
     return f"{harm[:1].upper()}{harm[1:]}: {told} ({design}, {row['setting']} use; {people})."
 
 
-def _evidence(result: AnalysisResult) -> dict[str, Any]:
+def _evidence(result: AnalysisResult) -> Tested:
     """Return what one analysis found: a row per main result, a sentence where there is none."""
     from ketameta.analyses.certainty import summary_of_findings
 
@@ -250,8 +299,14 @@ def _evidence(result: AnalysisResult) -> dict[str, Any]:
         "found": [
             {
                 "group": row["title"].removeprefix(result["title"]).removeprefix(": "),
-                "sources": whole if row["title"] == result["title"] else plural(row["k"], "trial"),
-                **{key: row[key] for key in ("k", "people", "effect", "direction")},
+                "sources": whole
+                if row["title"] == result["title"]
+                else trials_words(row["k"], row["pools"]),
+                "k": row["k"],
+                "pools": row["pools"],
+                "people": row["people"],
+                "effect": row["effect"],
+                "direction": row["direction"],
             }
             for row in rows
         ],
@@ -259,7 +314,7 @@ def _evidence(result: AnalysisResult) -> dict[str, Any]:
     }
 
 
-def _entries(claim: Claim, registry: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _entries(claim: Claim, registry: Sequence[Mapping[str, Any]]) -> Entries | None:
     """Return the registered trials that a claim is about, and how many entries were looked at."""
     if claim.registered is None:
         return None

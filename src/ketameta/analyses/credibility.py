@@ -32,9 +32,9 @@ from ketameta.analyses.parts import (
     Question,
 )
 from ketameta.analyses.result import AnalysisResult, StudyRow
-from ketameta.analyses.sentences import words_of
+from ketameta.analyses.sentences import pools_in, words_of
 from ketameta.errors import KetametaError
-from ketameta.formatting import format_p, plural, published
+from ketameta.formatting import format_p, plural, published, trials_words
 from ketameta.models.intervals import critical_value, holm, two_sided_p
 from ketameta.models.regression import meta_regression
 from ketameta.models.resampling.permutation import permutation_test
@@ -72,16 +72,7 @@ UNANSWERED = "cannot be answered from data"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer.
-
-    Attributes
-    ----------
-    question : int
-        From 1.
-    answer, basis : str
-    place : int or None
-        1 to 4; None where the question does not apply or data cannot answer it.
-    """
+    """One answer to a question (from 1); ``place`` is 1 to 4, None where data cannot answer it."""
 
     question: int
     answer: str
@@ -93,7 +84,7 @@ def _placed(question: int, place: int, basis: str, words: Sequence[str] = _YES_N
     return Answer(question, words[place - 1], basis, place)
 
 
-def within_or_between(kind: str, trials: int, in_several: int) -> Answer:
+def within_or_between(kind: str, trials: int, in_several: int, pools: int = 0) -> Answer:
     """Return the first answer: ``kind`` is ``within``, ``levels`` or ``continuous``."""
     words = (
         "completely between",
@@ -105,11 +96,14 @@ def within_or_between(kind: str, trials: int, in_several: int) -> Answer:
         return _placed(1, 4, "Differences within each trial are pooled.", words)
     if kind == "continuous" or in_several == 0:
         return _placed(1, 1, "Trials are compared with other trials.", words)
-    basis = f"{in_several} of {plural(trials, 'trial')} stand in several levels."
+    of = f"{trials} ({trials_words(trials, pools)})" if pools else plural(trials, "trial")
+    basis = f"{in_several} of {of} stand in several levels."
     return _placed(1, 3 if 2 * in_several > trials else 2, basis, words)
 
 
-def similar(kind: str, trials: int, q_p_value: float | None, same_sign: bool) -> Answer:
+def similar(
+    kind: str, trials: int, q_p_value: float | None, same_sign: bool, pools: int = 0
+) -> Answer:
     """Return the second answer, for differences within trials."""
     if kind != "within" or trials < 2:
         return Answer(2, NOT_APPLICABLE, "At most one comparison within a trial.")
@@ -119,12 +113,13 @@ def similar(kind: str, trials: int, q_p_value: float | None, same_sign: bool) ->
         "probably similar",
         "definitely similar",
     )
-    basis = f"{plural(trials, 'trial')}; test for differences between them: {format_p(q_p_value)}."
+    counted = trials_words(trials, pools)
+    basis = f"{counted}; test for differences between them: {format_p(q_p_value)}."
     alike = same_sign and q_p_value is not None and q_p_value > SUGGESTED
     return _placed(2, 3 if alike and trials > 2 else 2, basis, words)
 
 
-def number_of_trials(kind: str, trials: int) -> Answer:
+def number_of_trials(kind: str, trials: int, pools: int = 0) -> Answer:
     """Return the third answer; ``trials`` of the smallest level, or all with the number."""
     if kind == "within":
         return Answer(3, NOT_APPLICABLE, "The comparison is within trials.")
@@ -132,7 +127,7 @@ def number_of_trials(kind: str, trials: int) -> Answer:
     limits = CONTINUOUS_TRIALS if kind == "continuous" else SMALLEST_LEVEL
     where = "with the number" if kind == "continuous" else "in the smallest level compared"
     place = 1 + sum(trials >= limit for limit in limits)
-    return _placed(3, place, f"{plural(trials, 'trial')} {where}.", words)
+    return _placed(3, place, f"{trials_words(trials, pools)} {where}.", words)
 
 
 def direction(
@@ -397,20 +392,22 @@ def _entry(
     differences: Sequence[LevelDifference] = (),
     shared: int = 0,
     alike: tuple[float | None, bool] = (None, False),
+    pools: tuple[int, int] = (0, 0),
     agrees: bool | None = None,
 ) -> Credibility:
     """Return what can be said of one moderator.
 
     ``trials`` are compared, ``smallest`` is what the third question counts, ``shared`` stand in
-    several levels; ``alike`` is the test of the trials and whether all lie on one side.
+    several levels; ``alike`` is the test of the trials and whether all lie on one side; ``pools``
+    are the pooled reports among those that are compared and in the smallest level.
     """
     permuted_p, status = permutation["p_value"], status or spec.status
     expected = None if kind == "continuous" else spec.expectation
     registered = bool(spec.registration)
     answers = [
-        within_or_between(kind, trials, shared),
-        similar(kind, trials, *alike),
-        number_of_trials(kind, smallest),
+        within_or_between(kind, trials, shared, pools[0]),
+        similar(kind, trials, *alike, pools[0]),
+        number_of_trials(kind, smallest, pools[1]),
         direction(
             status,
             "" if expected is None else words_of(expected.larger_effect_in),
@@ -457,6 +454,12 @@ def _levels(
     levels = compared_levels(spec.coding, ordered)
     compared = [row for row in rows if row["group"] in levels]
     shared = in_several_levels(rows, levels)
+    reports = [row for row in compared if pools_in([row])]
+    least = min((sizes[level] for level in levels), default=0)
+    per_level = {
+        level: sum(row["group"] == level for row in reports)
+        for level in levels if sizes[level] == least
+    }  # fmt: skip
     test = published(result["subgroup_test"])
     p_value, withheld = None, ""
     if len(levels) < 2:
@@ -478,7 +481,8 @@ def _levels(
         permutation=published(permuted_levels(spec, compared, levels, withheld)),
         differences=level_differences(spec, result, levels) if p_value is not None else [],
         trials=len({row["study_id"] for row in compared}),
-        smallest=min((sizes[level] for level in levels), default=0),
+        smallest=least,
+        pools=(len({row["study_id"] for row in reports}), min(per_level.values(), default=0)),
         shared=shared,
         agrees=expected and _agrees(result, levels, expected.larger_effect_in),
         comparable=len(levels) >= 2,
@@ -509,6 +513,7 @@ def _within(
         trials=k,
         smallest=k,
         alike=(None if pooled is None else pooled["q_p_value"], len(signs) == 1),
+        pools=(pools_in(rows), 0),
         agrees=agrees,
         comparable=k > 0,
     )

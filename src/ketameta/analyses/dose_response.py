@@ -26,15 +26,15 @@ from ketameta.analyses.rows import (
     study_covariance,
     study_rows,
 )
-from ketameta.analyses.sentences import interval_words, measure_words, written
+from ketameta.analyses.sentences import interval_words, measure_words, pools_in, written
 from ketameta.errors import KetametaError
 from ketameta.formatting import (
     format_level,
     format_number,
     format_p,
-    plural,
     published,
     published_together,
+    trials_words,
 )
 from ketameta.measures import Measure
 from ketameta.models.diagnostics.second_engine import agrees_to
@@ -491,7 +491,10 @@ def dose_sentences(result: AnalysisResult) -> list[str]:
         sentences.append(f"Test that the relation is not a line{one}: {test_words(found)}.")
     else:
         sentences.append(f"Whether it is a line cannot be tested: {found['spline']['withheld']}.")
-    sentences.append(_among_sentence(found, measure, level))
+    pools = {
+        row["study_id"] for group in result["groups"] for row in group["rows"] if pools_in([row])
+    }
+    sentences.append(_among_sentence(found, measure, level, pools))
     return sentences
 
 
@@ -516,14 +519,16 @@ def _slope_sentence(found: DoseResult, measure: Measure, level: str) -> str:
     )
 
 
-def _among_sentence(found: DoseResult, measure: Measure, level: str) -> str:
+def _among_sentence(found: DoseResult, measure: Measure, level: str, pools: set[str]) -> str:
     among = found["among_doses"]
     if among["withheld"]:
         return f"Whether more does more among treated people cannot be said: {among['withheld']}."
     step = dose_label(found["step"], found["unit"])
     how = "multiplies" if measure.is_ratio else "changes"
+    among_pools = len(pools & {row["study_id"] for row in among["contrasts"]})
+    within = trials_words(among["k"], among_pools)
     return (
-        f"Among treated people, within {plural(among['k'], 'trial')} with two doses or more, each "
+        f"Among treated people, within {within} with two doses or more, each "
         f"further {step} {how} the {measure_words(measure)} by "
         f"{slope_words(among['slope'], measure, level)}, {format_p(among['slope']['p_value'])}."
     )

@@ -24,6 +24,7 @@ from ketameta.formatting import (
     format_percent,
     plural,
     published,
+    trials_words,
 )
 from ketameta.measures import Measure
 from ketameta.models.bayes.normal import predictive_effect
@@ -200,7 +201,7 @@ def _after_sentences(result: NextTrialResult) -> list[str]:
     exact = result["sample_size"][0]["exact"] or 0
     middle = min(after["rows"], key=lambda row: (abs(row["n_per_arm"] - exact), row["n_per_arm"]))
     last = after["rows"][-1]
-    trials = plural(after["k"], "trial")
+    trials = trials_words(after["k"], after["pools"])
     sentences = [
         f"Added to the {trials} there {'is' if after['k'] == 1 else 'are'}, a trial of "
         f"{format_count(middle['n_per_arm'])} per arm makes the pooled interval exclude no effect "
@@ -253,6 +254,7 @@ def next_trial_of(
     variances: Sequence[float],
     tau2: float | None,
     priors: Sequence[PriorTrials],
+    pools: int = 0,
 ) -> NextTrialResult | None:
     """Return what a next trial of two equal arms would need and do.
 
@@ -265,6 +267,8 @@ def next_trial_of(
         Their between-trial variance.
     priors : sequence of PriorTrials
         In the order the file declares.
+    pools : int, default: 0
+        How many of the trials there are are reports that pool several.
 
     Returns
     -------
@@ -296,7 +300,7 @@ def next_trial_of(
         "power": {"n_per_arm": list(plan.n_per_arm), "power": power_of(plan, design)},
         "priors": [_prior(plan, prior) for prior in priors],
         "n_trials": len(estimates),
-        "after": _after(spec, plan, estimates, variances, tau2)
+        "after": _after(spec, plan, estimates, variances, tau2, pools)
         if len(estimates) and design == "arms"
         else None,
     }
@@ -378,6 +382,7 @@ def _after(
     estimates: Sequence[float],
     variances: Sequence[float],
     tau2: float | None,
+    pools: int,
 ) -> After:
     """Return the pooled interval after one more trial, by its size and by what is true."""
     scenarios = [("no effect", 0.0), ("the important difference", plan.important_difference)]
@@ -410,6 +415,7 @@ def _after(
         )
     return {
         "k": len(estimates),
+        "pools": pools,
         "tau2_new": tau2 or 0.0,
         "scenarios": [{"label": label, "true_effect": effect} for label, effect in scenarios],
         "rows": rows,

@@ -558,6 +558,7 @@ class After(TypedDict):
     """The pool with a new trial."""
 
     k: Count
+    pools: Count
     tau2_new: float
     scenarios: list[Scenario]
     rows: list[AfterRow]

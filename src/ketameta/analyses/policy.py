@@ -15,14 +15,14 @@ import numpy as np
 from scipy import stats
 
 from ketameta.analyses.result import Absolute, Beside, Headline, Rule, Side, Studied, StudyRow
-from ketameta.analyses.sentences import interval_words, measure_words, written
+from ketameta.analyses.sentences import interval_words, measure_words, pools_in, written
 from ketameta.analyses.spec import COUNTED, AnalysisSpec
 from ketameta.errors import KetametaError, NotEstimableError
 from ketameta.formatting import (
     format_count,
     format_level,
     format_number,
-    plural,
+    trials_words,
 )
 from ketameta.measures import Measure, find_measure
 from ketameta.models.bayes.counts import bayes_event_counts
@@ -475,8 +475,11 @@ def headline_of(
     code = rule_of(k, counts)
     few = counts.few if counts is not None and code.endswith(("_sparse", "_one_sided")) else ""
     studied = _who(spec, rows, k)
-    pooled = " A pooled report is one set of people here and no trial." if studied["pools"] else ""
-    words = LEADING_RULES[code] + (f" Few events: {few}." if few else "") + pooled
+    words = LEADING_RULES[code] + (f" Few events: {few}." if few else "")
+    if studied["pools"]:
+        if code == "single_trial":
+            words = words.replace("One trial", "One pooled report of several trials")
+        words += " A pooled report is one set of people here and no trial."
     words += _chosen_scale(spec, k)
     fired: Rule = {"code": code, "sentence": words}
     if code in ("no_trials", "no_events"):
@@ -607,15 +610,12 @@ def _who(spec: AnalysisSpec, rows: Rows, k: int) -> Studied:
         found = dict.fromkeys(part for row in rows for part in str(row.get(key, "")).split(" / "))
         return joint.join(spec.project.words_of(word) for word in found if word not in _SILENT)
 
-    pools = sum(row.get("design") == "pooled_rcts" for row in rows)
-    sources = plural(k - pools, "trial")
+    pools = pools_in(rows)
+    sources = trials_words(k, pools)
     second_hand = sum(row.get("access") == "secondary" for row in rows)
     if second_hand and not pools:
         through = "a secondary source" if second_hand == 1 else "secondary sources"
         sources = f"{sources} ({second_hand} through {through})"
-    if pools:
-        pooled = f"{plural(pools, 'pooled report')} of several trials"
-        sources = f"{sources} and {pooled}" if k > pools else pooled
     comparator = listed("comparator", " or ")
     if spec.kind == "within_trial":
         comparator = " minus ".join(map(spec.project.words_of, spec.model.group_order[:2]))

@@ -412,6 +412,7 @@ class InconsistencyFacts(TypedDict):
     """How much trials differ; below two trials only their number."""
 
     k: Count
+    pools: Count
     i2: NotRequired[Number]
     i2_ci_low: NotRequired[Number]
     i2_ci_high: NotRequired[Number]
@@ -456,6 +457,7 @@ class PublicationFacts(TypedDict):
     """Small-study tests, and trials that print nothing usable."""
 
     k: Count
+    pools: Count
     egger_p_value: Share | None
     trim_and_fill_missing: int | None
     trials_without_usable_result: int
@@ -496,6 +498,7 @@ class Finding(TypedDict):
     title: str
     directness: str
     k: Count
+    pools: Count
     people: str
     effect: str
     direction: str

@@ -46,7 +46,7 @@ from ketameta.analyses.sensitivity import (
     sensitivity_analyses,
     small_study_of,
 )
-from ketameta.analyses.sentences import caveats_of, is_pooled
+from ketameta.analyses.sentences import caveats_of, is_pooled, pools_in
 from ketameta.analyses.spec import AnalysisSpec
 from ketameta.formatting import published
 from ketameta.models.diagnostics.second_engine import agrees_to, second_engine
@@ -117,6 +117,7 @@ def appraisal(
             [row["variance"] for row in trials],
             pooled["tau2"] if pooled else None,
             related.priors_of(spec, evidence),
+            pools_in(trials),
         )
         if planned
         else None,

@@ -20,9 +20,10 @@ from ketameta.analyses.result import (
     StudyRow,
 )
 from ketameta.analyses.rows import study_rows
+from ketameta.analyses.sentences import pools_in
 from ketameta.analyses.spec import COUNTED
 from ketameta.errors import KetametaError
-from ketameta.formatting import plural, published_together
+from ketameta.formatting import published_together, trials_words
 from ketameta.measures import Measure
 from ketameta.models.diagnostics.gosh import gosh
 from ketameta.models.diagnostics.influence import influence, leave_one_out
@@ -352,7 +353,7 @@ def small_study_of(fit: RandomEffects, rows: list[StudyRow]) -> SmallStudy:
     """
     if fit.k < MIN_STUDIES_SMALL_STUDY:
         return {
-            "withheld": f"{plural(fit.k, 'trial')}; small-study methods need "
+            "withheld": f"{trials_words(fit.k, pools_in(rows))}; small-study methods need "
             f"{MIN_STUDIES_SMALL_STUDY} or more to say anything."
         }
     counts = [(row["n_treatment"], row["n_control"]) for row in rows]

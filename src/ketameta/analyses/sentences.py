@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.moderators import level_caveats
@@ -86,6 +86,11 @@ def nothing_found(excluded: Sequence[Mapping[str, Any]]) -> str:
     return f"{told}."
 
 
+def pools_in(rows: Iterable[Mapping[str, Any]]) -> int:
+    """Return how many rows are reports that pool several trials: they are no trials."""
+    return sum(row.get("design") == "pooled_rcts" for row in rows)
+
+
 def main_sentence(result: AnalysisResult) -> str:
     """Return the sentence that opens the section of a result."""
     k = result["k"]
@@ -94,11 +99,11 @@ def main_sentence(result: AnalysisResult) -> str:
     people = result["n_participants"]
     least = "at least " if result["n_trials_without_size"] else ""
     who = f" with {least}{format_count(people)} people" if people else ""
-    kind = result["kind"]
+    kind, trials = result["kind"], result["headline"]["sources"]
     if kind == "network":
-        return network_sentence(result, f"{plural(k, 'trial')}{who}")
+        return network_sentence(result, f"{trials}{who}")
     if kind == "dose_response":
-        return f"{plural(k, 'trial')}{who} compare fixed doses with a control."
+        return f"{trials}{who} compare fixed doses with a control."
     sentence: str = result["headline"]["sentence"]
     return sentence
 

@@ -405,7 +405,12 @@ def _read(path: Path, _modified: int, _size: int) -> tuple[Project, tuple[str, .
 
 def _rules(project: Project) -> Iterator[str]:
     """Yield what contradicts itself across tables."""
-    words = project.words
+    words, home = project.words, project.project.repository
+    if home and not re.fullmatch(r"https://[\w.-]+(?::\d+)?(?:/[\w.~-]+){2,}/?", home):
+        yield (
+            f"project.repository is {home!r}; write the address of the repository whole, such as "
+            "https://github.com/owner/name"
+        )
     for item in project.moderator:
         where = f"moderator {item.name}"
         if item.name and not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", item.name):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import UsageError
-from ketameta.formatting import format_count, plural
+from ketameta.formatting import format_count, plural, trials_words
 from ketameta.plots import look
 from ketameta.plots.frame import arrows, intervals, null_line, page, size_in_points
 from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis
@@ -258,6 +258,8 @@ class DoseResponse:
     scale: Scale = field(default_factory=Scale)
     title: str = ""
     note: str = ""
+    #: How many of the trials are reports that pool several.
+    pools: int = 0
 
     def __post_init__(self) -> None:
         if not self.trials:
@@ -347,7 +349,7 @@ def describe_doses(data: DoseResponse) -> str:
     count = plural(len(data.trials), "contrast")
     sentences = [
         f"Dose-response plot{f': {data.title}' if data.title else ''}.",
-        f"{plural(len(data.by_trial), 'trial')}, {count} of a dose with control;"
+        f"{trials_words(len(data.by_trial), data.pools)}, {count} of a dose with control;"
         f" {data.scale.axis_label}.",
     ]
     for at in data.at_doses:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import UsageError
-from ketameta.formatting import format_count, format_percent, plural
+from ketameta.formatting import format_count, format_percent, plural, trials_words
 from ketameta.plots import look
 from ketameta.plots.forest_data import arranged, forest_of, pools_of
 from ketameta.plots.forest_layout import Direction, ForestLayout, lay_out, looked_for
@@ -420,7 +420,9 @@ def describe_layout(layout: ForestLayout) -> str:
     people = layout.participants
     several = layout.rows_of("study")
     count = len(several) if forest.rows_are_pools else layout.k
-    what = plural(count, "pooled estimate" if forest.rows_are_pools else "trial")
+    what = trials_words(count, forest.pools)
+    if forest.rows_are_pools:
+        what = plural(count, "pooled estimate")
     who = f", {format_count(people)} participants" if people is not None else ""
     sentences = [name, f"{what}{who}; {scale.label}."]
     overall = layout.rows_of("overall")
@@ -434,7 +436,8 @@ def describe_layout(layout: ForestLayout) -> str:
         ]
     elif layout.rows_of("single"):
         only = next(row for row in several if not row.excluded)
-        sentences.append(f"One trial, not pooled: {only.label} {_interval(layout, only)}.")
+        one = trials_words(1, forest.pools, one="One trial")
+        sentences.append(f"{one}, not pooled: {only.label} {_interval(layout, only)}.")
     sentences += _group_sentences(layout)
     used = [row for row in several if row.estimate is not None and not row.excluded]
     if len(used) > 1:
@@ -442,7 +445,7 @@ def describe_layout(layout: ForestLayout) -> str:
         ends = [
             f"{_write(layout, row.estimate)} ({row.label})" for row in (ordered[0], ordered[-1])
         ]
-        which = "They" if forest.rows_are_pools else "Single trials"
+        which = "They" if forest.rows_are_pools or forest.pools else "Single trials"
         sentences.append(f"{which} range from {ends[0]} to {ends[1]}.")
     sentences += [f"{row.label}." for row in layout.rows_of("heterogeneity") if row.group is None]
     sentences += [f"{row.label}." for row in layout.rows_of("subgroup_test")]
@@ -462,13 +465,15 @@ def _group_sentences(layout: ForestLayout) -> list[str]:
         rows = [row for row in layout.rows if row.group == header.group]
         pool = next((row for row in rows if row.kind == "subgroup_pool"), None)
         trials = [row for row in rows if row.kind == "study" and not row.excluded]
-        count = plural(len(trials), "trial")
+        pools = sum(row.trial is not None and row.trial.pools for row in trials)
+        count = trials_words(len(trials), pools)
         if pool is not None:
             words = f"{_interval(layout, pool)}, {count}"
         elif not trials:
             words = "no eligible trials"
         elif len(trials) == 1:
-            words = f"one trial, {_interval(layout, trials[0])}"
+            one = trials_words(1, pools, one="one trial")
+            words = f"{one}, {_interval(layout, trials[0])}"
         else:
             words = f"{count}, not pooled"
         sentences.append(f"{header.label}: {words}.")

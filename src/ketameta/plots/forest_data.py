@@ -20,7 +20,7 @@ from ketameta.formatting import (
     plural,
 )
 from ketameta.measures import measure_entry
-from ketameta.plots.scale import PLAIN, Scale, finite
+from ketameta.plots.scale import PLAIN, Estimate, Scale, finite
 
 Pair = tuple[float | None, float | None]
 
@@ -49,6 +49,8 @@ class Trial:
         Judgement per domain.
     more : tuple of str
         Texts of the extra columns.
+    pools : bool
+        Whether the row is a report that pools several trials, and so no trial.
     """
 
     label: str
@@ -65,6 +67,7 @@ class Trial:
     set_aside: str | None = None
     risk_of_bias: Mapping[str, str] = field(default_factory=dict)
     more: tuple[str, ...] = ()
+    pools: bool = False
 
     @property
     def used(self) -> bool:
@@ -186,6 +189,31 @@ class Forest:
     def trials(self) -> tuple[Trial, ...]:
         """All rows, group after group."""
         return tuple(trial for group in self.groups for trial in group.trials)
+
+    @property
+    def in_words(self) -> list[tuple[str, str]]:
+        """Name and estimate of every row and of what is pooled, for a screen that is narrow."""
+        said: list[tuple[str, Trial | Pool]] = []
+        for group in self.groups:
+            said += [(trial.label, trial) for trial in group.trials]
+            if group.pool is not None:
+                said.append((f"{group.label or ''} pooled", group.pool))
+        if self.pool is not None and (len(self.groups) != 1 or self.groups[0].pool is None):
+            said.append(("All pooled", self.pool))
+        found = []
+        for label, row in said:
+            if row.estimate is not None:
+                words = self.scale.estimate_words(Estimate(row.estimate, row.low, row.high))
+                credible = isinstance(row, Pool) and row.credible
+                found.append(
+                    (label.strip(), words.replace(" CI ", " interval ") if credible else words)
+                )
+        return found
+
+    @property
+    def pools(self) -> int:
+        """How many rows are reports that pool several trials."""
+        return sum(trial.pools for trial in self.trials if trial.used)
 
 
 # --- from fitted results --------------------------------------------------------------------------

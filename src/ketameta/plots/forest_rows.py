@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
-from ketameta.formatting import MISSING, format_count, format_p, format_percent, plural
+from ketameta.formatting import MISSING, format_count, format_p, format_percent, trials_words
 from ketameta.plots import look
 from ketameta.plots.forest_data import (
     Forest,
@@ -191,6 +191,17 @@ def _used(members: Sequence[ForestRow], pool: Pool | None) -> list[ForestRow]:
     return [row for row in shown if row.estimate is not None]
 
 
+def _pools(used: Sequence[ForestRow]) -> int:
+    return sum(row.trial is not None and row.trial.pools for row in used)
+
+
+def _alone(used: Sequence[ForestRow]) -> str:
+    """Return that rows are not pooled, and which one stands alone."""
+    if len(used) != 1:
+        return "Not pooled"
+    return f"{trials_words(1, _pools(used), one='One trial')}; not pooled"
+
+
 def arm_words(value: str) -> str:
     """Return the name of an intervention as readers see it: words, not the data's keys."""
     return look.clean((value or MISSING).replace("_", " ").replace(" / ", ", "))
@@ -282,8 +293,7 @@ class Reader:
         if not members:
             return [ForestRow("empty", "No eligible trials", group=index)]
         if group.pool is None:
-            words = "One trial; not pooled" if len(used) == 1 else "Not pooled"
-            return [ForestRow("subgroup_note", words, group=index)]
+            return [ForestRow("subgroup_note", _alone(used), group=index)]
         alone = self.forest.pool is None
         return self._pool("subgroup_pool", group.pool, self.style.subtotal, used, index, alone)
 
@@ -300,9 +310,7 @@ class Reader:
             if not self.one_pool:  # weights are shares of the groups, not of this pool
                 rows[0].cells.pop("weight", None)
         elif not forest.rows_are_pools and not titled:
-            one = len(used) == 1
-            words = "One trial; not pooled" if one else "Not pooled"
-            rows.append(ForestRow("single" if one else "note", words))
+            rows.append(ForestRow("single" if len(used) == 1 else "note", _alone(used)))
         if forest.test is not None:
             text = cochran(*forest.test, self.style.cochrane_words)
             rows.append(ForestRow("subgroup_test", f"Test for subgroup differences: {text}"))
@@ -326,7 +334,8 @@ class Reader:
             cells = self._effect(None, low, high)
             rows.append(ForestRow("prediction", words, cells, None, low, high, group=group))
         elif predict and self.forest.predictions and pool.k == 2 and pool.model != "common":
-            words = "Two trials: no prediction interval"
+            several = trials_words(2, _pools(used)) if _pools(used) else "Two trials"
+            words = f"{several}: no prediction interval"
             if not pool.drawn:
                 words += ", and the interval of the mean is too wide to draw"
             rows.append(ForestRow("note", words, group=group))
@@ -471,11 +480,12 @@ def footnotes(reader: Reader, rows: Sequence[ForestRow], *, labelled: bool) -> l
     forest, scale = reader.forest, reader.forest.scale
     kinds = {row.kind for row in rows}
     studies = [row for row in rows if row.kind == "study"]
-    square = "Square: trial"
+    square = f"Square: trial{', or report that pools several' if forest.pools else ''}"
     if any(row.weight is not None for row in studies):
         square += ", area by weight"
     if not labelled:
-        square = f"{plural(len(forest.trials), 'trial')}, sorted, without names; square: estimate"
+        count = trials_words(len(forest.trials), forest.pools)
+        square = f"{count}, sorted, without names; square: estimate"
     dotted = " (dotted line)" if "overall" in kinds else ""
     pools = [forest.pool, *(group.pool for group in forest.groups)]
     credible = any(pool is not None and pool.credible for pool in pools)

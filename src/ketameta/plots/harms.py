@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ketameta.errors import UsageError
-from ketameta.formatting import format_count, format_percent, plural
+from ketameta.formatting import format_count, format_percent, plural, trials_number, trials_words
 from ketameta.plots import look
 from ketameta.plots.frame import Pen, Row, centred, dress, intervals, null_line, table
 from ketameta.plots.look import BODY, LINE, MARGIN, SMALL
@@ -39,6 +39,8 @@ class Harm:
     #: Whether the ratio was made of an odds ratio, and whether its interval is credible.
     converted: bool = False
     credible: bool = False
+    #: How many of the k are reports that pool several trials.
+    pools: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,9 @@ def _cells(pen: Pen, row: Harm, middle: float) -> None:
     if row.k == 0:
         return
     people = format_count(row.participants) if row.participants else "not printed"
-    _two_lines(pen, "count", MARGIN + _NAME + _COUNT, middle, (str(row.k), people))
+    _two_lines(
+        pen, "count", MARGIN + _NAME + _COUNT, middle, (trials_number(row.k, row.pools), people)
+    )
     if row.baseline is not None:
         x = MARGIN + _NAME + _COUNT + _BASE
         pen.text("baseline", x, centred(middle, BODY), f"{row.baseline:.0f}", align="right")
@@ -192,6 +196,8 @@ def _legend(data: Harms) -> str:
     words = f"Square: pooled estimate; line: {interval}; arrow: the interval goes on."
     if any(row.k == 1 for row in data.rows):
         words += " Open square: one trial, as it is."
+    if any(row.pools for row in data.rows):
+        words += " After +: pooled reports of several trials, which are no trials."
     if any(row.converted for row in data.rows):
         words += " *: the model gives an odds ratio; shown is the risk ratio it makes of the risk"
         words += " on control."
@@ -209,7 +215,7 @@ def describe(data: Harms) -> str:
         if row.ratio is None:
             continue
         estimate, limits = written(row.ratio, "ratio")
-        words = f"{row.label}: {plural(row.k, 'trial')}, risk ratio {estimate}"
+        words = f"{row.label}: {trials_words(row.k, row.pools)}, risk ratio {estimate}"
         kind = "credible interval" if row.credible else "CI"
         words += f" ({data.scale.interval_words.replace('CI', kind)} {limits}"
         words += ", made of an odds ratio at the risk on control)" if row.converted else ")"

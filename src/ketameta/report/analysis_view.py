@@ -14,14 +14,20 @@ from ketameta.analyses.policy import bounds_words
 from ketameta.analyses.sentences import agreement_words, interval_words, measure_words, written
 from ketameta.analyses.spec import numbers_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
-from ketameta.formatting import format_interval, format_number, format_percent, plural
+from ketameta.formatting import (
+    format_interval,
+    format_number,
+    format_percent,
+    plural,
+    trials_heading,
+)
 from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths
-from ketameta.report import companion_tables as beside
-from ketameta.report.companion_tables import shown
+from ketameta.report import result_tables as beside
 from ketameta.report.estimates import network_cards, pooled_card, r_blocks, r_numbers
 from ketameta.report.plots import COUNTS, Plot, led_scale, plots_of
 from ketameta.report.provenance import Provenance, row_hash
+from ketameta.report.result_tables import shown
 from ketameta.report.tables import Cell, Table
 
 
@@ -90,7 +96,7 @@ def varied_tables(result: dict[str, Any], project: Project) -> dict[str, Table]:
                 words = _change(slope, step, measure)
             rows.append((one["label"], str(one["k"]), words))
         caption = f"{item['label']} with one choice changed at a time: {result['title']}"
-        head = ("Change", beside.TRIALS, "The effect")
+        head = ("Change", beside.trials(result), "The effect")
         if rows:
             found[item["moderator"]] = Table.of(caption, head, rows)
     return found
@@ -117,6 +123,7 @@ def analysis_view(
     independent = independent_rows(result, provenance) if joined else []
     network = network_cards(result, provenance, references)
     cards = _traced_rows(result, measure, provenance, references) if traced else []
+    plots = plots_of(result, project)
     return {
         **result,
         "status_words": STATUS_WORDS[result["status"]],
@@ -126,6 +133,7 @@ def analysis_view(
         # Without a trial the first sentence says everything.
         "caveats": result["caveats"] if result["k"] else [],
         "svg": figure_text(paths, result["name"]),
+        "in_words": plots[0].data.in_words,
         "pages": page_names(paths, result["name"]),
         "alt": f"Forest plot. {' '.join(result['sentences'])}",
         "engine": engine_data(result, independent, provenance) if traced else None,
@@ -136,7 +144,7 @@ def analysis_view(
         "study_rows": cards,
         "tables": {
             "beside": beside.beside_table(result),
-            "companions": beside.companion_table(result),
+            "sensitivity": beside.sensitivity_table(result),
             "events": beside.event_table(result),
             "over_time": beside.over_time_table(result),
             "within": beside.within_table(result),
@@ -168,7 +176,7 @@ def analysis_view(
         "slope_words": slope_words(result, project),
         "gosh_words": beside.gosh_words(result),
         "small_study_words": beside.small_study_words(result),
-        "more_figures": [plot_view(paths, plot) for plot in plots_of(result, project)[1:]],
+        "more_figures": [plot_view(paths, plot) for plot in plots[1:]],
         "zero_words": _zero_words(result),
         "leave_one_out_words": _leave_one_out(result, measure),
         "left": _left(result, project),
@@ -181,7 +189,10 @@ def listed_tables(view: Mapping[str, Any]) -> list[Table]:
     for item in view["tables"].values():
         several = item.values() if isinstance(item, dict) else item
         found += [item] if isinstance(item, Table) else [t for t in several or () if t is not None]
-    return found
+    cards = [card.get("table") for card in view["pooled_cards"]]
+    for item in (view["network_cards"] or {}).get("estimates", ()):
+        cards += item["tables"]
+    return [*found, *(table for table in cards if table is not None)]
 
 
 def _traced_rows(
@@ -245,7 +256,11 @@ def _pooled_cards(
         if pooled is not None:
             name = f"{label}, the usual model beside it" if led_otherwise(headline) else label
             made = pooled_card(name, rows, pooled, is_ratio=result["is_ratio"])
-            cards.append({"kind": "pooled", **made})
+            head = ("Trial", "Effect", "V", "w")
+            table = beside.inputs_table(
+                f"Inputs of {name}: {result['title']}", head, made["rows"], ("y", "v", "w")
+            )
+            cards.append({"kind": "pooled", **made, "table": table if len(rows) > 1 else None})
     return cards
 
 
@@ -369,10 +384,11 @@ def _numbers(result: dict[str, Any], measure: Measure) -> list[tuple[str, str]]:
     numbers = []
     if led["estimate"] is not None:
         measured = Measure(led["measure"])
+        trials = led["sources"] if led["pools"] else str(result["k"])
         people = f"{result['n_participants']:,}" if result["n_participants"] else "not printed"
         interval = interval_words(led["ci_low"], led["ci_high"], measured)
         value = f"{written(led['estimate'], measured)} ({interval})"
-        numbers += [("Trials", str(result["k"])), ("People", people), (measured.label, value)]
+        numbers += [("Trials", trials), ("People", people), (measured.label, value)]
         if led["pi_low"] is not None:
             interval = interval_words(led["pi_low"], led["pi_high"], measured)
             numbers.append(("Prediction interval for a new trial", interval))
@@ -489,47 +505,28 @@ def engine_data(
     provenance : Provenance
         For the same comparisons on another measure.
     """
-    parts: list[dict[str, Any]] = []
-    other = _other_measure(result)
-    usual = _usual_kind(result)
+    other, usual = _other_measure(result), _usual_kind(result)
 
     def short(row: Mapping[str, Any]) -> dict[str, Any]:
-        made = {
-            "id": row["study_id"],
-            "label": row["label"],
-            "y": row["estimate"],
-            "v": row["variance"],
-            "c": row["counts"],
-        }
+        made = {"id": row["study_id"], "label": row["label"], "y": row["estimate"],
+                "v": row["variance"], "c": row["counts"]}  # fmt: skip
         if other is not None:
             fits = other is not Measure.SMD or row["kinds"] == {usual}
             names = row["effect_ids"] if fits else []
             made["a"] = provenance.on_measure(names, result, str(other))
         return made
 
-    if result["pooled"] is not None and len(rows) > 1:
-        parts.append(
-            {
-                "key": "",
-                "label": "All trials",
-                "led": _led_by_another(result["headline"]),
-                "rows": [short(row) for row in rows],
-            }
-        )
-    for group in result["groups"]:
-        if group["pooled"] is not None and len(group["rows"]) > 1:
-            members = [
-                {**row, "counts": _counts(row), "kinds": {row["data_kind"]}}
-                for row in group["rows"]
-            ]
-            parts.append(
-                {
-                    "key": group["key"],
-                    "label": group["label"],
-                    "led": _led_by_another(group["headline"]),
-                    "rows": [short(row) for row in members],
-                }
-            )
+    groups = [
+        (group["key"], group["label"], group,
+         [{**row, "counts": _counts(row), "kinds": {row["data_kind"]}} for row in group["rows"]])
+        for group in result["groups"]
+    ]  # fmt: skip
+    parts: list[dict[str, Any]] = [
+        {"key": key, "label": label, "led": _led_by_another(part["headline"]),
+         "rows": [short(row) for row in members]}
+        for key, label, part, members in (("", "All trials", result, rows), *groups)
+        if part["pooled"] is not None and len(members) > 1
+    ]  # fmt: skip
     if not parts:
         return None
     return {
@@ -542,6 +539,7 @@ def engine_data(
         "ci": result["spec"]["model"]["ci_method"],
         "level": result["level"],
         "favours": result["favours"],
+        "counted": trials_heading(result["headline"]["pools"]),
         "parts": parts,
     }
 

@@ -9,15 +9,14 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from ketameta.analyses.certainty import RATINGS, summary_of_findings
-from ketameta.analyses.claims import UNDER_WAY, UNTOLD, fact_words
+from ketameta.analyses.claims import UNDER_WAY, UNTOLD, Judged, fact_words
 from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
 from ketameta.analyses.result import AnalysisResult
-from ketameta.analyses.sentences import nothing_found
 from ketameta.effects.conversions.routes import ROUTES
 from ketameta.errors import ReportError
 from ketameta.evidence.checks.search import flow_of
@@ -29,7 +28,14 @@ from ketameta.paths import ProjectPaths
 from ketameta.plots.maps import Cell, EvidenceMap
 from ketameta.report import front, prose
 from ketameta.report.analysis_view import analysis_view, plot_view
-from ketameta.report.front import map_cells
+from ketameta.report.evidence_tables import (
+    fact_table,
+    facts_by_page,
+    map_cells,
+    map_table,
+    related_trials,
+    tables_of_evidence,
+)
 from ketameta.report.manifest import changes_since_release, inputs_hash, results_hash
 from ketameta.report.plots import Plot, risk_of_bias, section_plots
 from ketameta.report.provenance import Provenance, numbered_studies, records, used_studies
@@ -39,7 +45,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.evidence.pairing import Assumptions
-    from ketameta.evidence.project import Project
     from ketameta.evidence.tables import Evidence
 
 
@@ -67,7 +72,7 @@ _BEFORE = (
 
 
 def record_flow(search: Mapping[str, Any], excluded_listed: int, used: int) -> dict[str, Any]:
-    """Return the boxes of the flow diagram.
+    """Return the boxes of the flow diagram; its sums are held by the checks of the data.
 
     Parameters
     ----------
@@ -84,56 +89,27 @@ def record_flow(search: Mapping[str, Any], excluded_listed: int, used: int) -> d
         ``mismatch`` (words, where the list of exclusions has another count), ``before`` (label,
         count or None), ``extracted``, ``converted``, ``excluded``, ``by_source`` and
         ``studies_used``.
-
-    Raises
-    ------
-    ReportError
-        With every sum that does not hold.
     """
     records = search.get("records")
     if records is None:
         return {"mismatch": "", "before": [], "by_source": [], "studies_used": used}
     flow = search.get("flow", search.get("prisma", {}))
-    problems = []
-    extracted, converted = records["extracted"], records["converted"]
-    excluded = records["excluded"]
-    if extracted != converted + excluded:
-        problems.append(
-            f"extracted is {extracted}; converted and excluded add up to {converted + excluded}"
-        )
-    sources = records.get("by_source", {})
-    for name, part in sources.items():
-        if part["extracted"] != part["converted"] + part["excluded"]:
-            total = part["converted"] + part["excluded"]
-            problems.append(
-                f"by_source.{name}: extracted is {part['extracted']}; converted and excluded add "
-                f"up to {total}"
-            )
-    for key in ("extracted", "converted", "excluded"):
-        total = sum(part[key] for part in sources.values())
-        if sources and total != records[key]:
-            problems.append(f"by_source: {key} adds up to {total}, not {records[key]}")
-    if problems:
-        raise ReportError(
-            "data/search.toml [records] does not add up:\n"
-            + "\n".join(f"  {line}" for line in problems)
-        )
-    mismatch = ""
-    if excluded_listed != excluded:
-        mismatch = (
-            f"The record of the search counts {excluded} exclusions; the list of exclusions has "
-            f"{excluded_listed}."
-        )
+    counts = {key: records[key] for key in ("extracted", "converted", "excluded")}
+    mismatch = (
+        f"The record of the search counts {counts['excluded']} exclusions; the list of exclusions "
+        f"has {excluded_listed}."
+    )
     return {
-        "mismatch": mismatch,
+        "mismatch": mismatch if excluded_listed != counts["excluded"] else "",
         "before": [
             {"label": label, "count": flow.get(key) if isinstance(flow.get(key), int) else None}
             for key, label in _BEFORE
         ],
-        "extracted": extracted,
-        "converted": converted,
-        "excluded": excluded,
-        "by_source": [{"label": name.replace("_", " "), **part} for name, part in sources.items()],
+        **counts,
+        "by_source": [
+            {"label": name.replace("_", " "), **part}
+            for name, part in records.get("by_source", {}).items()
+        ],
         "studies_used": used,
     }
 
@@ -198,7 +174,7 @@ def report_context(
     evidence: Evidence,
     results: Sequence[dict[str, Any]],
     applied: Sequence[Any],
-    claims: Sequence[dict[str, Any]],
+    claims: Sequence[Judged],
     versions: Mapping[str, str],
     effects: Mapping[Assumptions, pd.DataFrame] | None = None,
 ) -> dict[str, Any]:
@@ -241,7 +217,7 @@ def report_context(
     findings = summary_of_findings(typed)
     plot = evidence_map(evidence)
     picture = {"svg": "", "alt": ""} if plot is None else plot_view(paths, plot)
-    return {
+    context: dict[str, Any] = {
         "bias_figure": bias,
         "map_figure": picture,
         "pages": pages,
@@ -251,26 +227,22 @@ def report_context(
             first[part["key"]]: part["figures"] for part in sections if part["key"] in first
         },
         "untested": front.untested_table(results),
-        "page_facts": front.facts_by_page(evidence),
-        "all_facts": front.fact_table(evidence),
+        "page_facts": facts_by_page(evidence),
+        "all_facts": fact_table(evidence),
         "answer": text("answer"),
         "cards": front.cards_of(project, by_name, text),
         "ask": text("ask"),
         "all_findings": front.all_findings(findings),
         "clinicians": front.finding_table(project, by_name),
         "claim_lines": front.claim_lines(claims),
-        "map_table": front.map_table(map_cells(evidence)),
+        "map_table": map_table(map_cells(evidence)),
         "who": front.who_made_it(project),
         "stamp": inputs_hash(paths)[:12],
         "results_stamp": results_hash(results)[:12],
         "versions": dict(versions),
         "results": by_name,
         "sections": sections,
-        "gap": _gap(by_name, project, search),
         "abstract": prose.abstract(text, by_name, search, counts, project),
-        "plain_summary": text("plain_summary"),
-        "not_meant": prose.sentences_in(text("not_meant")),
-        "findings": prose.key_findings(by_name, counts["risk_of_bias_rows"], project),
         "changes": {"version": changes["version"], "items_changed": changes["items"]},
         "claims": list(claims),
         "summary_of_findings": findings,
@@ -286,7 +258,10 @@ def report_context(
         ],
         "exclusions": records(evidence.exclusions),
         "exclusion_reasons": _exclusion_reasons(evidence),
-        "corrections": [_correction(item) for item in applied],
+        "corrections": [
+            {**asdict(item.correction), "before": item.before, "after": item.after}
+            for item in applied
+        ],
         "repeat_reading": repeat_reading(
             paths, evidence, _rows_used(typed), prose.sentences_in(text("repeat_reading"))
         ),
@@ -311,10 +286,8 @@ def report_context(
         "limitations": _limitations(search, counts, prose.sentences_in(text("limitations"))),
         "glossary": prose.glossary(project),
         "citation": _citation(paths),
-        "level": results[0]["level"] if results else None,
         "methods": prose.methods(results) + prose.sentences_in(text("methods")),
         "project": project,
-        "study_columns": [known[name] for name in project.front.study_columns],
         "headline": by_name.get(project.project.headline),
         "title": project.project.title,
         "report_name": project.project.short_title or project.project.title,
@@ -322,8 +295,10 @@ def report_context(
         "no_risk_of_bias": " ".join(
             [prose.NO_RISK_OF_BIAS, *prose.sentences_in(text("risk_of_bias"))]
         ),
-        "check_words": prose.CHECK,
+        "check_words": prose.sentences_in(text("check"))[0],
     }
+    columns = [known[name] for name in project.front.study_columns]
+    return {**context, "study_columns": columns, "listed": tables_of_evidence(context, columns)}
 
 
 def _named(
@@ -334,7 +309,7 @@ def _named(
     day = datetime.date.fromisoformat(searched) if searched else None
     return {
         "near_misses": search["near_miss"],
-        "related_trials": partial(front.related_trials, evidence),
+        "related_trials": partial(related_trials, evidence),
         "searched": f"{day.day} {day:%B %Y}" if day else "a day that is not stated",
     }
 
@@ -403,42 +378,14 @@ def _sections(
     ]
 
 
-def _gap(
-    by_name: Mapping[str, dict[str, Any]], project: Project, search: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return what the first paragraph needs: whether anybody has tested what is asked."""
-    direct = by_name.get(project.project.headline)
-    if direct is None:
-        # Nothing is said of a question that no analysis is named for.
-        return {"k": 0, "verdict": "", "more": ""}
-    if direct["k"] == 0:
-        kind, closed = (search["search"][name] for name in ("kind", "extraction_closed"))
-        until = "" if closed == NOT_STATED else f", until {closed}"
-        how = f"{kind[:1].lower()}{kind[1:]}"
-        looked = [f"We looked for {direct['looked_for']}{until} ({how}). We found none."]
-        if not (kept_out := nothing_found(direct.get("excluded", ()))).startswith("No"):
-            return {"k": 0, "verdict": kept_out, "more": ""}
-        near = [f"{item['study']}: {item['told']}" for item in search.get("near_miss", ())]
-        if near:
-            looked.append(f"Near misses, which do not answer the question: {'; '.join(near)}.")
-        return {"k": 0, "verdict": project.front.untested, "more": " ".join(looked)}
-    told = f"{plural(direct['k'], 'trial')} of {project.directness.topic} could be analysed."
-    return {"k": direct["k"], "verdict": told, "more": " ".join(direct["sentences"])}
-
-
 def _map(evidence: Evidence) -> dict[str, Any]:
-    cells = map_cells(evidence)
-    by_place = {(cell["row"], cell["column"]): cell for cell in cells["cells"]}
-    return {
-        "columns": cells["columns"],
-        "rows": [
-            {
-                "label": row,
-                "cells": [by_place[row, column] for column in cells["columns"]],
-            }
-            for row in cells["rows"]
-        ],
-    }
+    """Return the evidence map row by row."""
+    found = map_cells(evidence)
+    rows = [
+        {"label": row, "cells": [cell for cell in found["cells"] if cell["row"] == row]}
+        for row in found["rows"]
+    ]
+    return {"columns": found["columns"], "rows": rows}
 
 
 def _counts(
@@ -447,8 +394,6 @@ def _counts(
     return {
         "studies_extracted": len(evidence.studies),
         "studies_used": len(used),
-        "arm_rows": len(evidence.outcomes),
-        "contrast_rows": len(evidence.contrasts),
         "records_excluded": int(evidence.exclusions["records"].sum()),
         "analyses": len(results),
         "empty_analyses": sum(result["k"] == 0 for result in results),
@@ -457,23 +402,11 @@ def _counts(
 
 
 def _exclusion_reasons(evidence: Evidence) -> list[tuple[str, int]]:
-    totals: Counter[str] = Counter()
-    for row in evidence.exclusions.to_dict("records"):
-        totals[row["reason_code"].replace("_", " ")] += int(row["records"])
-    return totals.most_common()
-
-
-def _correction(item: Any) -> dict[str, Any]:
-    correction = item.correction
-    return {
-        "id": correction.id,
-        "table": correction.table,
-        "column": correction.column,
-        "before": item.before,
-        "after": item.after,
-        "reason": correction.reason,
-        "source": correction.source,
-    }
+    """Return how many records each reason keeps out, the most frequent reason first."""
+    words = evidence.exclusions["reason_code"].str.replace("_", " ")
+    totals = evidence.exclusions.groupby(words, sort=False)["records"].sum()
+    return [(str(reason), int(n)) for reason, n in
+            totals.sort_values(ascending=False, kind="stable").items()]  # fmt: skip
 
 
 def _search(paths: ProjectPaths) -> Mapping[str, Any]:

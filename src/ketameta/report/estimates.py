@@ -24,7 +24,16 @@ from ketameta.measures import Measure
 from ketameta.models.dose.dose_response import curve_basis
 from ketameta.models.intervals import critical_value
 from ketameta.report.provenance import Provenance, row_hash
-from ketameta.report.worked import Step, bracketed, number, ratio_steps
+from ketameta.report.result_tables import inputs_table
+from ketameta.report.worked import (
+    Step,
+    bracketed,
+    effects_covariance,
+    limit_steps,
+    number,
+    ratio_steps,
+    share_steps,
+)
 
 # --- a pool ---------------------------------------------------------------------------------------
 
@@ -64,10 +73,9 @@ def pooled_steps(
         z = float(special.ndtri(0.5 + pooled["level"] / 2))
         se = math.sqrt(v)
         return [
-            Step("y", "the one trial's own effect", "", y),
+            Step("y", "the effect itself: nothing is pooled", "", y),
             Step("SE", "√V", f"√{number(v)}", se),
-            Step("low", "y − z SE", f"{bracketed(y)} − {number(z)} × {number(se)}", y - z * se),
-            Step("high", "y + z SE", f"{bracketed(y)} + {number(z)} × {number(se)}", y + z * se),
+            *limit_steps(y, z, se, "z"),
         ]
     tau2 = pooled["tau2"] or 0.0
     w = [1 / (v + tau2) for v in variances]
@@ -100,20 +108,14 @@ def pooled_steps(
             ),
         ]
     word = "z" if method == "wald" else f"t with {k - 1} df"
-    steps += [
-        Step("q", f"{word}, two-sided", "", q),
-        Step("low", "y − q SE", f"{bracketed(mean)} − {number(q)} × {number(se)}", mean - q * se),
-        Step("high", "y + q SE", f"{bracketed(mean)} + {number(q)} × {number(se)}", mean + q * se),
-    ]
+    steps += [Step("q", f"{word}, two-sided", "", q), *limit_steps(mean, q, se, "q")]
     if pooled["pi_low"] is not None:
         t = float(special.stdtrit(k - 2, upper))
         wide = math.sqrt(tau2 + se**2)
-        reach = f"{number(t)} × {number(wide)}"
         steps += [
             Step("t", f"t with {k - 2} df, two-sided", "", t),
-            Step("PI low", "y − t √(τ² + SE²)", f"{bracketed(mean)} − {reach}", mean - t * wide),
-            Step("PI high", "y + t √(τ² + SE²)", f"{bracketed(mean)} + {reach}", mean + t * wide),
-        ]  # fmt: skip
+            *limit_steps(mean, t, wide, "t", "√(τ² + SE²)", "PI "),
+        ]
     return steps
 
 
@@ -266,53 +268,7 @@ def contrast_steps(
     joined = np.linalg.inv(design.T @ precision @ design)
     mine = next(place for place, member in enumerate(members) if member is contrast)
     shares = (joined @ design.T @ precision)[mine]
-    marks = ["₁₂₃₄₅₆₇₈₉"[place] if place < 9 else f"({place + 1})" for place in range(len(effects))]
-    names = [f"{e['arm_id']} v {e['comparator_arm_id']}".replace("_", " ") for e in effects]
-    steps = [
-        Step(f"w{mark}", f"share of {name}, from the inverse covariance matrix", "", float(share))
-        for mark, name, share in zip(marks, names, shares, strict=True)
-    ]
-    steps += [
-        Step(f"cov{marks[i]}{marks[j]}", "covariance, because both share an arm", "",
-             float(covariance[i, j]))
-        for i in range(len(effects)) for j in range(i + 1, len(effects)) if covariance[i, j]
-    ]  # fmt: skip
-    values = [float(effect["estimate"]) for effect in effects]
-    filled = " + ".join(
-        f"{bracketed(share)} × {bracketed(value)}"
-        for share, value in zip(shares, values, strict=True)
-    )
-    total = math.fsum(float(share) * value for share, value in zip(shares, values, strict=True))
-    return [
-        *steps,
-        Step("y", "Σ w y", filled, total),
-        Step("V", "Σ Σ w w cov", "with the shares and covariances above",
-             float(shares @ covariance @ shares)),
-    ]  # fmt: skip
-
-
-def effects_covariance(effects: Sequence[Mapping[str, Any]], measure: Measure) -> np.ndarray:
-    """Return the sampling covariance of effects of one study, shape (m, m)."""
-    from ketameta.analyses.rows import StudyEffects, study_covariance
-
-    def column(name: str) -> np.ndarray:
-        values = [math.nan if effect[name] is None else effect[name] for effect in effects]
-        return np.array(values, dtype=float)
-
-    return study_covariance(
-        measure,
-        StudyEffects(
-            people=tuple(f"{e['study_id']}|{e['subgroup']}" for e in effects),
-            treatment=tuple(str(e["arm_id"]) for e in effects),
-            control=tuple(str(e["comparator_arm_id"]) for e in effects),
-            estimates=column("estimate"),
-            variances=column("variance"),
-            n_treatment=column("n_treatment"),
-            n_control=column("n_control"),
-            events_treatment=column("events_treatment"),
-            events_control=column("events_control"),
-        ),
-    )
+    return share_steps(effects, shares, covariance)
 
 
 # --- from contrasts to estimates ------------------------------------------------------------------
@@ -359,10 +315,24 @@ def network_estimates(
             for i in inside for j in inside
             if i < j and contrasts[i]["study"] == contrasts[j]["study"]
         ]  # fmt: skip
+        words = treatment_label(treatment)
+        tables = [
+            inputs_table(
+                f"Inputs of {words}: {result['title']}",
+                ("Trial and comparison", "Effect", "V", "h", "h × effect"),
+                published(rows), ("y", "v", "h", "product"),
+            ),
+            inputs_table(
+                f"Pairs of comparisons of one trial, {words}: {result['title']}",
+                ("Trial", "Comparisons", "h", "h′", "Covariance"),
+                published(pairs), ("treatments", "h", "other", "covariance"),
+            ),
+        ]  # fmt: skip
         found.append(
             {
                 "treatment": treatment,
-                "label": treatment_label(treatment),
+                "label": words,
+                "tables": [table for table in tables if table.rows],
                 "card_id": f"estimate-{result['name']}-{rank[treatment] + 1}",
                 "steps": _estimate_steps(result, rows, pairs),
                 "rows": published(rows),
@@ -420,8 +390,7 @@ def _estimate_steps(
         *steps,
         Step("SE", "√(A + B)" if pairs else "√A", f"√{inner}", se),
         Step("q", f"{word}, two-sided", "", q),
-        Step("low", "y − q SE", f"{bracketed(estimate)} − {number(q)} × {number(se)}", low),
-        Step("high", "y + q SE", f"{bracketed(estimate)} + {number(q)} × {number(se)}", high),
+        *limit_steps(estimate, q, se, "q"),
         *(ratio_steps(estimate, low, high) if result["is_ratio"] else ()),
     ]
 

@@ -16,20 +16,18 @@ from ketameta.analyses.claims import (
     KNOWN_ELSEWHERE,
     SUPPORTED,
     UNCERTAIN,
-    fact_words,
+    Judged,
 )
 from ketameta.analyses.sentences import interval_words, nothing_found, written
 from ketameta.evidence.project import NOT_STATED, Project, Question
-from ketameta.formatting import format_count, format_number, plural
+from ketameta.formatting import format_count, format_number, plural, trials_number
 from ketameta.measures import Measure
 from ketameta.plots.harms import Icons, People
 from ketameta.report.prose import Parts, Results, sentences_in
 from ketameta.report.tables import Cell, Table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from ketameta.evidence.tables import Evidence
+    pass
 
 #: Folder of the pages by question, and the page that explains how everything was done.
 FOLDER, METHODS = "questions", "methods.html"
@@ -138,38 +136,6 @@ def first_pages(pages: Sequence[Page], results: Results) -> dict[str, str]:
     return first
 
 
-# --- harms known elsewhere ------------------------------------------------------------------------
-
-
-def fact_table(evidence: Evidence, harms: Sequence[str] = ()) -> Table | None:
-    """Return what sources without a comparison say of harms; of all harms where none is named."""
-    rows = [
-        (
-            Cell(row["harm"].replace("_", " "), row["how"]),
-            fact_words(row),
-            row["intervention"],
-            Cell(
-                row["citation"], f"{row['locator']}. {row['note']}".strip(" ."), row["source_url"]
-            ),
-        )
-        for row in evidence.rows("harm_facts")
-        if not harms or row["harm"] in harms
-    ]
-    head = ("Harm", ("What the source says, of whom", "wide"), "What was given",
-            ("Source", "wide"))  # fmt: skip
-    caption = "Known from labels and other designs; not countable here"
-    return Table.of(caption, head, rows) if rows else None
-
-
-def facts_by_page(evidence: Evidence) -> dict[str, Table | None]:
-    """Return the facts about harms by the key of the page that shows them."""
-    found: dict[str, list[str]] = {}
-    for item in evidence.project.harms.known:
-        if item.question and item.facts:
-            found.setdefault(item.question, []).extend(item.facts)
-    return {key: fact_table(evidence, names) for key, names in found.items()}
-
-
 # --- the front page -------------------------------------------------------------------------------
 
 
@@ -179,7 +145,6 @@ class Counted:
 
     people: Icons
     href: str
-    setting: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,18 +155,8 @@ class CardView:
     title: str
     sentences: tuple[str, ...]
     icons: tuple[Counted, ...]
+    setting: str
     known: tuple[str, ...]
-    href: str
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimLine:
-    """A public claim in one line, its verdict, the kind of its chip, and where to read more."""
-
-    id: str
-    claim: str
-    verdict: str
-    chip: str
     href: str
 
 
@@ -211,20 +166,26 @@ def icons_of(result: Mapping[str, Any], words: str) -> Counted | None:
     if absolute is None:
         return None
     one, two = (People(label, OF / 1000 * absolute[label]) for label in ("control", "treated"))
-    return Counted(Icons(words, one, two, OF), str(result["name"]), compared_words(result))
+    return Counted(Icons(words, one, two, OF), str(result["name"]))
 
 
-def compared_words(result: Mapping[str, Any]) -> str:
-    """Return what control means in a counted result, what all took, and on which day it counted."""
-    led = result["headline"]
-    found = {row["time_days"] for group in result["groups"] for row in group["rows"]}
-    known = found and None not in found
-    days = [format_number(day, 0) for day in (min(found), max(found))] if known else []
-    background = f"; taken besides: {led['background']}" if led["background"] else ""
-    when = " to ".join(dict.fromkeys(days))
-    return f"Control: {led['comparator']}{background}." + (
-        f" Counted by day {when}." if when else ""
-    )
+def compared_words(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return what control means in counted results, what all took, and until when they counted."""
+    if not results:
+        return ""
+
+    def each(key: str, joint: str) -> list[str]:
+        told = [part for r in results for part in r["headline"][key].split(joint) if part]
+        return list(dict.fromkeys(told))
+
+    rows = [row for r in results for group in r["groups"] for row in group["rows"]]
+    days = [row["time_days"] for row in rows if row["time_days"] is not None]
+    said = [f"Control means {' or '.join(each('comparator', ' or '))}."]
+    if background := each("background", "; "):
+        said.append(f"Both groups also got: {' or '.join(background)}.")
+    if days:
+        said.append(f"Counted for up to {format_number(max(days), 0)} days.")
+    return " ".join(said)
 
 
 def cards_of(project: Project, results: Results, text: Callable[[str], Parts]) -> list[CardView]:
@@ -232,7 +193,8 @@ def cards_of(project: Project, results: Results, text: Callable[[str], Parts]) -
     files = {item.key: f"{FOLDER}/{item.key}.html" for item in project.question}
     cards = []
     for card in project.front.card:
-        drawn = [icons_of(results[i.analysis], i.words) for i in card.icon if i.analysis in results]
+        counted = [(results[i.analysis], i.words) for i in card.icon if i.analysis in results]
+        drawn = [(result, item) for result, words in counted if (item := icons_of(result, words))]
         known = [
             item.words
             for item in project.harms.known
@@ -245,7 +207,8 @@ def cards_of(project: Project, results: Results, text: Callable[[str], Parts]) -
                 card.kind,
                 card.title,
                 tuple(sentences_in(text(card.text))) if card.text else (),
-                tuple(item for item in drawn if item is not None),
+                tuple(item for _, item in drawn),
+                compared_words([result for result, _ in drawn]),
                 tuple(known),
                 files.get(card.question, ""),
             )
@@ -258,11 +221,11 @@ _CHIPS: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def claim_lines(claims: Sequence[Mapping[str, Any]]) -> list[ClaimLine]:
-    """Return each claim in one line, in the order of the ledger; it leads to how it is judged."""
+def claim_lines(claims: Sequence[Judged]) -> list[Cell]:
+    """Return each claim with its verdict as a chip; it leads to how it is judged."""
     return [
-        ClaimLine(row["id"], row["claim"], row["verdict"], _CHIPS.get(row["verdict"], "none"),
-                  f"{METHODS}#claim-{row['id']}")
+        Cell(row["claim"], row["verdict"], f"{METHODS}#claim-{row['id']}", row["id"],
+             _CHIPS.get(row["verdict"], "none"))
         for row in claims
     ]  # fmt: skip
 
@@ -281,7 +244,7 @@ def finding_table(project: Project, results: Results) -> Table:
         rows.append(
             (
                 Cell(item.words, setting_words(result), str(result["name"])),
-                Cell(_sources(result), f"{people} people") if result["k"] else "none",
+                Cell(result["headline"]["sources"], f"{people} people") if result["k"] else "none",
                 Cell(*effect_words(result)),
                 absolute_words(result),
                 Cell(*certainty_words(result)),
@@ -292,11 +255,6 @@ def finding_table(project: Project, results: Results) -> Table:
         ("In absolute numbers", "wide"), ("Certainty", "wide"),
     )  # fmt: skip
     return Table.of("What was found, for clinicians", head, rows)
-
-
-def _sources(result: Mapping[str, Any]) -> str:
-    """Return how many trials there are; a pooled report is no trial."""
-    return str(result["headline"].get("sources") or plural(result["k"], "trial"))
 
 
 def setting_words(result: Mapping[str, Any]) -> str:
@@ -349,12 +307,14 @@ def _sided(value: float, sides: tuple[str, str]) -> tuple[str, str]:
 
 def all_findings(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return every main result that has a trial, from the summary of findings."""
+    heading = "Trials + pooled reports" if any(row["pools"] for row in rows) else "Trials"
     head = (
-        "Question", "Evidence", ("Trials", "n"), ("People", "n"), ("Effect (interval)", "wide"),
+        "Question", "Evidence", (heading, "n"), ("People", "n"), ("Effect (interval)", "wide"),
         ("In absolute numbers", "wide"), "Certainty",
     )  # fmt: skip
     made = [
-        (Cell(row["title"], href=row["analysis"]), row["directness"], str(row["k"]), row["people"],
+        (Cell(row["title"], href=row["analysis"]), row["directness"],
+         trials_number(row["k"], row["pools"]), row["people"],
          Cell(row["effect"], row["direction"]), row["absolute"], row["certainty"])
         for row in rows
         if row["k"]
@@ -406,139 +366,6 @@ def certainty_words(result: Mapping[str, Any]) -> tuple[str, str]:
     return f"{rating['level']} ({whose})", "; ".join([*lowered, *silent])
 
 
-# --- the evidence map -----------------------------------------------------------------------------
-
-NONE, UNUSABLE, OUTSIDE = "none found", "found, no usable number", "out of scope"
-
-
-def map_table(found: Mapping[str, Any]) -> Table:
-    """Return the evidence map as a table: trials and people, or one of three states."""
-    by_place = {(cell["row"], cell["column"]): cell for cell in found["cells"]}
-    rows = [
-        (row, *(_map_cell(by_place[row, column]) for column in found["columns"]))
-        for row in found["rows"]
-    ]
-    return Table.of("Evidence map", ("Measured", *found["columns"]), rows)
-
-
-def _map_cell(cell: Mapping[str, Any]) -> Cell:
-    if cell["trials"]:
-        people = f"{format_count(cell['participants'])} people" if cell["participants"] else ""
-        return Cell(plural(cell["trials"], "trial"), people, mark="some")
-    marks = {NONE: "zero", UNUSABLE: "gap", OUTSIDE: "out"}
-    return Cell(cell["state"], mark=marks[cell["state"]])
-
-
-def map_cells(evidence: Evidence) -> dict[str, Any]:
-    """Return the map: row and column labels and one cell for each pair, empty ones included.
-
-    Returns
-    -------
-    dict
-        ``rows``, ``columns`` (labels) and ``cells`` (``row, column, trials, participants, direct,
-        state``). A trial counts once per cell; participants are those randomised, where printed.
-        A cell is direct when the people of the question were studied. ``state`` says of an empty
-        cell whether nothing was found, whether a study was found that prints no usable number, or
-        whether such studies were not looked for.
-    """
-    import numpy as np
-
-    measured, project = _measured(evidence), evidence.project
-    silent = _silent(evidence)
-    shown, asked = project.evidence_map, {*project.directness.diagnosis}
-    named = [word for row in shown.row for word in row.diagnosis]
-
-    def inside(rows: pd.DataFrame, row: Any, column: Any) -> pd.DataFrame:
-        known = rows["diagnosis"].isin(row.diagnosis or named)
-        people = known if row.diagnosis else ~known
-        given = rows["intervention"].isin(column.intervention) | rows["drug_class"].isin(
-            column.drug_class
-        )
-        return rows[people & rows["domain"].isin(row.domain) & given]
-
-    cells = []
-    for row in shown.row:
-        for column in shown.column:
-            here = inside(measured, row, column).drop_duplicates("study_id")
-            here = _without_companions(here)
-            state = ""
-            if here.empty:
-                sought = (not column.sought or {*row.diagnosis} & {*column.sought}) and (
-                    not column.sought_domain or {*row.domain} & {*column.sought_domain}
-                )
-                found = not inside(silent, row, column).empty
-                state = UNUSABLE if found else NONE if sought else OUTSIDE
-            cells.append(
-                {
-                    "row": row.label,
-                    "column": column.label,
-                    "trials": len(here),
-                    "participants": int(np.nansum(here["n_randomised"].to_numpy(float))),
-                    "direct": bool(row.diagnosis) and asked.issuperset(row.diagnosis),
-                    "state": state,
-                }
-            )
-    return {
-        "rows": [row.label for row in shown.row],
-        "columns": [column.label for column in shown.column],
-        "cells": cells,
-    }
-
-
-def related_trials(evidence: Evidence, domain: str) -> int:
-    """Return how many studies of the map gave a related treatment to the people asked about."""
-    measured, directness = _measured(evidence), evidence.project.directness
-    here = measured[
-        measured["diagnosis"].isin(directness.diagnosis)
-        & measured["intervention"].isin(directness.related)
-        & (measured["domain"] == domain)
-    ]
-    return len(_without_companions(here.drop_duplicates("study_id")))
-
-
-def _without_companions(here: pd.DataFrame) -> pd.DataFrame:
-    """Leave out reports whose people another report in the same cell counts already."""
-    if here.empty:
-        return here
-    overlaps = {
-        study: {part for part in text.split(";") if part}
-        for study, text in zip(here["study_id"], here["overlaps_with"], strict=True)
-    }
-    kept: set[str] = set()
-    for study in sorted(overlaps, key=lambda name: (bool(overlaps[name]), name)):
-        if not (overlaps[study] & kept or any(study in overlaps[other] for other in kept)):
-            kept.add(study)
-    return here[here["study_id"].isin(list(kept))]
-
-
-def _measured(evidence: Evidence) -> pd.DataFrame:
-    """Return one row per study, treatment arm and outcome with any extracted number.
-
-    Reports that pool other trials are left out, so that nobody is counted twice.
-    """
-    import pandas as pd
-
-    keys = ["study_id", "arm_id", "outcome"]
-    rows = pd.concat([evidence.outcomes[keys], evidence.contrasts[keys]]).drop_duplicates()
-    return rows.merge(_treated(evidence)).merge(evidence.outcome_words[["outcome", "domain"]])
-
-
-def _treated(evidence: Evidence) -> pd.DataFrame:
-    """Return one row per treatment arm of every study that is no pool."""
-    arms = evidence.arms[evidence.arms["role"] == "treatment"]
-    whole = evidence.studies[evidence.studies["design"] != "pooled_rcts"]
-    return arms[["study_id", "arm_id", "intervention", "drug_class"]].merge(
-        whole[["study_id", "diagnosis", "n_randomised", "overlaps_with"]]
-    )
-
-
-def _silent(evidence: Evidence) -> pd.DataFrame:
-    """Return studies of which a record of an outcome was left out for want of a usable number."""
-    words = evidence.outcome_words[["outcome", "domain"]]
-    out = evidence.exclusions[["study", "outcome"]].rename(columns={"study": "study_id"})
-    return out.merge(words).merge(_treated(evidence))
-
-
 # --- who, and what to do about an error -----------------------------------------------------------
 
 
@@ -554,13 +381,34 @@ def who_made_it(project: Project) -> list[tuple[str, str]]:
     ]
 
 
-def error_link(project: Project, what: str, place: str, stamp: str) -> str:
-    """Return the address of a prepared issue that names a row and its hash.
+@dataclass(frozen=True, slots=True)
+class ErrorReport:
+    """A prepared report of an error: a text to copy, and an issue where a repository is stated."""
 
-    Empty where the project states no repository.
-    """
-    home = project.project.repository.rstrip("/")
-    if not home.startswith("https://"):
-        return ""
-    body = f"Where: {place}\nHash: {stamp}\n\nWhat is wrong, and what the source says:\n"
-    return f"{home}/issues/new?{urlencode({'title': f'Error in {what}', 'body': body})}"
+    title: str
+    body: str
+    repository: str
+    contact: str
+
+    @property
+    def text(self) -> str:
+        """Everything that the report has to say, to be copied."""
+        return f"{self.title}\n{self.body}"
+
+    @property
+    def link(self) -> str:
+        """Address of the prepared issue; empty where the project states no repository."""
+        given = urlencode({"title": self.title, "body": self.body})
+        return f"{self.repository.rstrip('/')}/issues/new?{given}" if self.repository else ""
+
+
+def error_report(project: Project, what: str, place: str, stamp: str) -> ErrorReport:
+    """Return the report of an error that names a row, where it stands and its hash."""
+    body = f"Where: {place}\nHash: {stamp}\nWhat is wrong, and what the source says:\n"
+    contact = project.project.contact
+    return ErrorReport(
+        f"Error in {what}",
+        body,
+        project.project.repository,
+        "" if contact == NOT_STATED else contact,
+    )

@@ -23,15 +23,19 @@ from markupsafe import Markup
 from ketameta import formatting
 from ketameta.errors import ReportError, did_you_mean
 from ketameta.evidence.textfiles import harmless
-from ketameta.report.front import error_link
+from ketameta.paths import ProjectPaths
+from ketameta.report.front import error_report
+from ketameta.report.manifest import (
+    PICTURES,
+    REPRODUCE,
+    frozen_results,
+    releases,
+    result_changes,
+)
 from ketameta.report.prose import gloss
+from ketameta.report.tables import words_of_code
 from ketameta.report.worked import number
 from ketameta.typesetter import font_folder
-
-
-def words_of_code(text: object) -> str:
-    """Return a code as readers see it: ``not_reported`` is ``not reported``."""
-    return str(text).replace("_", " ")
 
 
 @pass_context
@@ -62,7 +66,10 @@ def environment() -> Environment:
         gloss=_glossed,
         words=words_of_code,
     )
-    env.globals.update(plural=formatting.plural, picture=picture, error_link=error_link)
+    env.globals.update(
+        plural=formatting.plural, trials_words=formatting.trials_words, picture=picture,
+        error_report=error_report,
+    )  # fmt: skip
     return env
 
 
@@ -248,6 +255,41 @@ def _subset(path: Path, letters: str) -> bytes:
     stream = io.BytesIO()
     font.save(stream, reorderTables=False)
     return stream.getvalue()
+
+
+#: Files that a release offers, with what each is.
+_OFFERED = (
+    ("report.html", "Report"),
+    ("report.pdf", "Report as PDF"),
+    ("supplement.pdf", "Supplement as PDF"),
+    ("effects.csv", "Every effect"),
+    ("manifest.json", "Manifest"),
+    (REPRODUCE, "Everything needed to build it again"),
+)
+
+
+def index_html(paths: ProjectPaths) -> str:
+    """Return the page that lists the releases, newest first, with what changed in each."""
+    listed: list[dict[str, Any]] = []
+    before = None
+    for version in releases(paths):
+        folder = paths.reports / "releases" / version
+        now = frozen_results(paths, sorted((folder / "results").glob("*.json")))
+        endings = {
+            path: [end for end in ("svg", *PICTURES) if path.with_suffix(f".{end}").is_file()]
+            for path in sorted((folder / "figures").glob("*.svg"))
+        }
+        listed.append(
+            {
+                "version": version,
+                "files": [item for item in _OFFERED if (folder / item[0]).is_file()],
+                "changes": None if before is None else result_changes(before, now),
+                "figures": [(path.stem, ends) for path, ends in endings.items()],
+            }
+        )
+        before = now
+    template = environment().get_template("releases.html.j2")
+    return template.render(releases=listed[::-1])
 
 
 def _script(*names: str) -> str:

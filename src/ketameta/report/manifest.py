@@ -13,15 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from markupsafe import escape
-
 import ketameta
 from ketameta.analyses.policy import bounds_words
 from ketameta.analyses.sentences import written
 from ketameta.errors import ReportError
 from ketameta.evidence.project import FILE as PROJECT
 from ketameta.evidence.tables import data_files, is_link
-from ketameta.formatting import plural
+from ketameta.formatting import plural, trials_words
 from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths
 from ketameta.report.provenance import studies_of
@@ -237,63 +235,6 @@ INDEX = "releases/index.html"
 PICTURES = ("png", "pdf")
 
 
-def index_html(paths: ProjectPaths) -> str:
-    """Return the page that lists the releases, newest first, with what changed in each."""
-    versions = releases(paths)
-    parts = []
-    for place in range(len(versions) - 1, -1, -1):
-        version = versions[place]
-        folder = paths.reports / "releases" / version
-        changed = ""
-        if place:
-            items = result_changes(_results(paths, versions[place - 1]), _results(paths, version))
-            lines = "".join(
-                f"<li>{escape(item['title'])}: {escape(item['words'])}</li>" for item in items
-            )
-            changed = f"<ul>{lines}</ul>" if lines else "<p>No result changed.</p>"
-        links = "".join(
-            f'<li><a href="{escape(f"{version}/{name}")}">{escape(words)}</a></li>'
-            for name, words in (
-                ("report.html", "Report"),
-                ("report.pdf", "Report as PDF"),
-                ("supplement.pdf", "Supplement as PDF"),
-                ("effects.csv", "Every effect"),
-                ("manifest.json", "Manifest"),
-                (REPRODUCE, "Everything needed to build it again"),
-            )
-            if (folder / name).is_file()
-        )
-        figures = "".join(
-            f"<li>{escape(path.stem)}: " + ", ".join(
-                f'<a href="{escape(f"{version}/figures/{path.stem}.{ending}")}">'
-                f"{ending.upper()}</a>"
-                for ending in ("svg", *PICTURES)
-                if path.with_suffix(f".{ending}").is_file()
-            ) + "</li>"
-            for path in sorted((folder / "figures").glob("*.svg"))
-        )  # fmt: skip
-        parts.append(
-            f"<section><h2>Release {escape(version)}</h2><ul>{links}</ul>{changed}"
-            f"<details><summary>Figures</summary><ul>{figures}</ul></details></section>"
-        )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<title>Releases</title>\n'
-        "<style>body{font:17px/1.6 system-ui,sans-serif;max-width:46rem;margin:2rem auto;"
-        "padding:0 1rem}</style>\n</head>\n<body>\n<main>\n<h1>Releases</h1>\n"
-        '<p><a href="../report.html">The present report</a></p>\n'
-        + "\n".join(parts)
-        + "\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _results(paths: ProjectPaths, version: str) -> dict[str, dict[str, object]]:
-    return frozen_results(
-        paths, sorted((paths.reports / "releases" / version).glob("results/*.json"))
-    )
-
-
 # --- what changed since the last release ----------------------------------------------------------
 
 #: Versions are compared number by number.
@@ -423,7 +364,8 @@ def _led(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _state(result: Mapping[str, Any]) -> str:
     if result["k"] == 0:
         return "no trial"
-    trials = plural(result["k"], "trial")
+    # Releases before pooled reports were told apart know no number of them.
+    trials = trials_words(result["k"], result.get("headline", {}).get("pools", 0))
     led = _led(result)
     if led is None:
         return trials

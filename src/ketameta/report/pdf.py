@@ -20,78 +20,13 @@ from typing import Any
 
 from ketameta.errors import ReportError, check_choice
 from ketameta.evidence.textfiles import harmless
-from ketameta.formatting import format_count, format_p, plural
+from ketameta.formatting import format_count, plural
 from ketameta.paths import ProjectPaths
-from ketameta.report.html import words_of_code
 from ketameta.report.tables import Table
 from ketameta.typesetter import MARK, STANDARDS, codes, fonts, not_shown
 
 #: The article of a dozen pages, and everything else. Each has a template of its name.
 DOCUMENTS = ("report", "supplement")
-
-
-def claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return each claim with its verdict, what tested it and what stands beside it."""
-    return [
-        {
-            "claim": row["claim"] + (f" (cites: {row['cites']})" if row["cites"] else ""),
-            "verdict": row["verdict"],
-            "tested": row["registered"]["words"] + "."
-            if row["registered"]
-            else _listed_evidence(row["analyses"]),
-            "beside": " ".join([*(_evidence(item) for item in row["indirect"]), *row["facts"]])
-            or "none",
-        }
-        for row in claims
-    ]
-
-
-def _listed_evidence(items: Sequence[Mapping[str, Any]]) -> str:
-    return " ".join(_evidence(item) for item in items)
-
-
-def _evidence(item: Mapping[str, Any]) -> str:
-    """Return what one analysis found: trials, people, effect and where its interval lies."""
-    if item["sentence"]:
-        return f"{item['title']}: {item['sentence']}"
-    return f"{item['title']}: {'; '.join(_found(row) for row in item['found'])}."
-
-
-def _found(row: Mapping[str, Any]) -> str:
-    group = f"{row['group']}: " if row["group"] else ""
-    if row["k"] == 0:
-        return f"{group}no eligible trial"
-    people = (
-        "number of people not printed"
-        if row["people"] == "not printed"
-        else f"{row['people']} people"
-    )
-    sources = row.get("sources") or plural(row["k"], "trial")
-    return f"{group}{sources}, {people}; {row['effect']}, {row['direction']}"
-
-
-def moderator_rows(tests: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return every moderator with its test, or why there is none."""
-    return [
-        [
-            row["title"],
-            f"{row['label']} ({'within' if row['kind'] == 'within' else 'between'} trials, "
-            f"{row['status']})",
-            str(row["k"]),
-            *_test(row),
-        ]
-        for row in tests
-    ]
-
-
-def _test(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    if row["p_value"] is None:
-        return "not tested", "", row["withheld"]
-    permuted = row["p_permuted"]
-    words = format_p(row["p_value"])
-    if permuted is not None:
-        words += f"; permuted {format_p(permuted)}"
-    return words, format_p(row["p_holm"]), row["rating"]
 
 
 #: Keys whose texts are not drawn: names, addresses, and what is read out in place of a picture.
@@ -298,46 +233,28 @@ def _article(context: Mapping[str, Any]) -> dict[str, Any]:
         "untested": [view["title"] for view in views.values() if not view["k"]],
         "map": bool(drawn["svg"]),
         "map_figure": {"name": "evidence_map", "alt": drawn["alt"]},
-        "claims": _by_verdict(context["claim_lines"]),
+        "claims": _table(context["listed"]["verdicts"]),
         "who": [list(item) for item in context["who"]],
     }
 
 
-def _by_verdict(lines: Sequence[Any]) -> list[list[str]]:
-    """Return each verdict with the claims it is given on."""
-    found: dict[str, list[str]] = {}
-    for line in lines:
-        found.setdefault(line.verdict, []).append(line.claim)
-    return [[verdict, " ".join(claims)] for verdict, claims in found.items()]
-
-
 def _supplement(context: Mapping[str, Any]) -> dict[str, Any]:
     search, flow, bias = context["search"], context["flow"], context["bias_figure"]
+    listed = context["listed"]
     return {
         "title": f"Supplement: {context['title']}",
         "all_findings": _table(context["all_findings"]),
         "untested": _table(context["untested"]),
         "sections": [_section(section) for section in context["sections"]],
-        "moderators": moderator_rows(context["moderator_tests"]),
-        "claims": claim_rows(context["claims"]),
+        "moderators": _table(listed["moderators"]),
+        "claims": [_table(listed[name]) for name in ("claims", "untraceable") if listed[name]],
         "map": _table(context["map_table"]),
-        "studies": [
-            [
-                row["label"],
-                row["population"],
-                format_count(row["n_randomised"]),
-                f"{words_of_code(row['design'])}, {words_of_code(row['blinding'])}",
-                str(row["number"]),
-            ]
-            for row in context["studies"]
-        ],
+        "studies": _table(listed["studies"]),
         "bias": context["no_risk_of_bias"]
         if not context["risk_of_bias"]
         else f"Judged in {plural(len(context['risk_of_bias']), 'row')}; the pages list them.",
         "bias_figures": [] if bias is None else _pages(bias),
-        "routes": [
-            [row["description"], row["source"], str(row["count"])] for row in context["routes"]
-        ],
+        "routes": _table(listed["routes"]),
         "software": ", ".join(f"{name} {value}" for name, value in context["versions"].items()),
         "search": {
             "kind": f"{search['search']['kind']}. {search['search']['counts_note']}",
@@ -365,18 +282,14 @@ def _supplement(context: Mapping[str, Any]) -> dict[str, Any]:
                 if key in flow
             ),
         ],
-        "corrections": [
-            [row["id"], str(row["before"]), str(row["after"]), row["reason"]]
-            for row in context["corrections"]
-        ],
-        "registry": [
-            [row["registry_id"], row["title"], row["condition"], words_of_code(row["status"])]
-            for row in context["registry"]
-        ],
+        "corrections": _table(listed["corrections"]),
+        "registry": _table(
+            listed["registry"] and listed["registry"].only("Registry", "Trial", "Status as read")
+        ),
         "registry_counts": "; ".join(
             f"{label} {count}" for label, count in context["registry_counts"]
         ),
-        "exclusions": [[reason, str(count)] for reason, count in context["exclusion_reasons"]],
+        "exclusions": _table(listed["exclusion_reasons"]),
         "glossary": [{"term": term.name, "meaning": term.meaning} for term in context["glossary"]],
         "references": [
             {
@@ -431,7 +344,7 @@ def _pages(figure: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 #: Tables of an analysis that the supplement prints, in order.
-_TABLES = ("beside", "companions", "over_time", "doses", "network")
+_TABLES = ("beside", "sensitivity", "over_time", "doses", "network")
 
 
 def _section(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.selection import TIME_CLASSES
-from ketameta.analyses.sentences import treatment_label, words_of
+from ketameta.analyses.sentences import pools_in, treatment_label, words_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
-from ketameta.formatting import format_count, plural
+from ketameta.formatting import format_count, plural, trials_words
 from ketameta.measures import Measure
 from ketameta.plots.bubble import Bubble, Line
 from ketameta.plots.bubble import describe as say_bubble
@@ -195,6 +195,7 @@ def _trial(row: Mapping[str, Any], mixed: bool) -> Trial:
         tag=str(row.get("tag") or ("indirect" if mixed and row.get("direct") is False else "")),
         set_aside=str(row.get("reason") or "") if row.get("excluded") else None,
         risk_of_bias=dict(row.get("risk_of_bias") or {}),
+        pools=pools_in([row]) > 0,
     )
 
 
@@ -255,7 +256,7 @@ def _by_group(forest: Forest) -> Forest:
     means = [group.pool for group in groups] if len(groups) > 1 else [forest.pool]
     rows = []
     for group, mean in zip(groups, means, strict=True):
-        trials = plural(len(group.trials), "trial")
+        trials = trials_words(len(group.trials), sum(trial.pools for trial in group.trials))
         row = Trial(
             f"{group.label}: {trials}" if group.label else trials,
             n=(_people(group, 0), _people(group, 1)),
@@ -440,6 +441,7 @@ def _dose_response(result: Mapping[str, Any]) -> DoseResponse | None:
             for caveat in found["caveats"]
             if caveat["code"] in ("not_a_line", "common_curve")
         ),
+        result["headline"]["pools"],
     )
 
 
@@ -552,6 +554,7 @@ def _harm(result: Mapping[str, Any], shared: Sequence[str]) -> Harm:
         else Estimate(more["difference"], more["difference_low"], more["difference_high"]),
         converted,
         ratio is not None and headline["interval"] == "credible",
+        headline["pools"],
     )
 
 

@@ -6,6 +6,7 @@ Every number comes from a result; words follow from where an interval lies. No n
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -15,16 +16,17 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
+from scipy.special import ndtr
 
 from ketameta.analyses.policy import LEADING_RULES
-from ketameta.analyses.sentences import nothing_found, over_time_sentences
+from ketameta.analyses.sentences import nothing_found, over_time_sentences, words_of
 from ketameta.errors import ReportError
-from ketameta.evidence.project import NOTHING_DECLARED, GlossaryTerm, Project
+from ketameta.evidence.project import GlossaryTerm, Project
 from ketameta.evidence.tables import is_link
-from ketameta.formatting import format_count, format_level, format_number, format_p, plural
+from ketameta.formatting import format_count, format_level, format_number, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report.analysis_view import slope_words
-from ketameta.report.companion_tables import small_study_words
+from ketameta.report.result_tables import small_study_words
 
 Results = Mapping[str, Mapping[str, Any]]
 #: Headings with their sentences.
@@ -51,6 +53,12 @@ def count_words(count: int, one: str = "", many: str | None = None) -> str:
     return f"{_WORDS[count]} {one if count == 1 else (many or one + 's')}"
 
 
+def trials(result: Mapping[str, Any]) -> str:
+    """Return how many trials a result has, in words; pooled reports are none."""
+    led = result["headline"]
+    return str(led["sources"]) if led["pools"] else count_words(result["k"], "trial")
+
+
 def side(result: Mapping[str, Any]) -> str:
     """Return where the whole interval of the headline lies: ``lower``, ``higher``, ``unclear``."""
     where = str(result["headline"]["side"])
@@ -62,54 +70,6 @@ def short_finding(result: Mapping[str, Any]) -> str:
     return (
         result["headline"]["sentence"] if result["k"] else nothing_found(result.get("excluded", ()))
     )
-
-
-def doubts(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> list[str]:
-    """Return the reasons for less certainty that can be read from the result itself."""
-    found = []
-    if result["k"] == 0:
-        return ["no trial at all"]
-    if result["directness"] != "direct":
-        found.append(
-            {
-                "context": "not a systematic search for these medicines",
-                "related": f"not {project.directness.treatment}",
-            }.get(result["directness"], f"not measured in {project.directness.people}")
-        )
-    if result["k"] < 5:
-        found.append(count_words(result["k"], "trial"))
-    led, pooled = result["headline"], result["pooled"]
-    if result["k"] > 1 and side(result) == "unclear":
-        found.append("the interval includes no difference")
-    elif led["pi_low"] is not None and led["pi_low"] < 0 < led["pi_high"]:
-        found.append("a new trial could show no difference or the reverse")
-    p = None if pooled is None else pooled["q_p_value"]
-    if p is not None and p < DIFFER:
-        found.append(f"trials differ more than chance explains ({format_p(p)}, limit {DIFFER:.2f})")
-    codes = {caveat["code"] for caveat in result["caveats"]}
-    if "assumption" in codes:
-        found.append("some numbers rest on an assumption")
-    if "model_based_spread" in codes:
-        found.append("some spreads come from models")
-    return found
-
-
-def key_findings(
-    results: Results, risk_of_bias_rows: int, project: Project
-) -> list[dict[str, Any]]:
-    """Return the key findings: question, result, and what limits certainty."""
-    unjudged = [] if risk_of_bias_rows else ["risk of bias not judged"]
-    return [
-        {
-            "name": item.analysis,
-            "question": item.words,
-            "finding": short_finding(result),
-            "doubts": doubts(result, project) + (unjudged if result["k"] else []),
-            "directness": project.directness.tag(result["directness"]).removesuffix(" evidence"),
-        }
-        for item in project.front.finding
-        if (result := results.get(item.analysis)) is not None
-    ]
 
 
 def abstract(
@@ -161,7 +121,7 @@ def _lower(text: str) -> str:
 #: Texts that a project may write in ``analyses/text/``, each a Markdown file of its name. Those
 #: of the second line say what is true of one project alone: without a file nothing is said.
 TEXTS = (
-    *("plain_summary", "not_meant", "background", "conclusion"),
+    *("background", "conclusion"),
     *("methods", "limitations", "risk_of_bias", "repeat_reading"),
 )
 _TAG = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}", re.DOTALL)
@@ -182,13 +142,14 @@ def texts_of(
     ReportError
         Where a text types a number, or names what no result provides; with file and line.
     """
-    env = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    env = _texts()
     values = {
         **(more or {}),
         "results": results,
         "project": project,
         "headline": results.get(project.project.headline),
         "count_words": count_words,
+        "trials": trials,
         "format_count": format_count,
         "side": side,
         "told": told,
@@ -208,7 +169,7 @@ def texts_of(
         "short_finding": short_finding,
         "more_of": more_of,
         "size_words": size_words,
-        "groups_words": groups_words,
+        "given_words": given_words,
     }
 
     def parts(name: str) -> Parts:
@@ -237,6 +198,11 @@ def texts_of(
         return _parts(text)
 
     return parts
+
+
+def _texts() -> SandboxedEnvironment:
+    """Return what fills names into a text of Markdown."""
+    return SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def _parts(text: str) -> Parts:
@@ -303,21 +269,36 @@ def told(result: Mapping[str, Any]) -> str:
 
 
 def size_words(result: Mapping[str, Any]) -> str:
-    """Return the size of a standardised difference in a sentence; nothing for other measures."""
+    """Return the size of a standardised difference in people; nothing for other measures.
+
+    Notes
+    -----
+    The share of people on control whom the average person on treatment does better than is
+    ``Phi(d)`` where scores are normal and spread alike: U3 of Cohen (1988), Statistical power
+    analysis for the behavioral sciences, 2nd edition, section 2.2.
+    """
     led = result["headline"]
-    if led["estimate"] is None or led["measure"] != "SMD":
+    if led["estimate"] is None or led["measure"] != "SMD" or side(result) == "unclear":
         return ""
-    low, high = sorted(abs(led[end]) for end in ("ci_low", "ci_high"))
-    size = format_number(abs(led["estimate"]))
-    ends = "" if side(result) == "unclear" else f" ({format_number(low)} to {format_number(high)})"
-    return f"The difference was {size} of the usual spread between people{ends}."
+    better = [100 * float(ndtr(-led[end])) for end in ("estimate", "ci_high", "ci_low")]
+    middle, low, high = (format_number(share, 0) for share in better)
+    return (
+        f"The average person on them did better than {middle} of a hundred people on a dummy pill "
+        f"({low} to {high}). If the drugs did nothing, it would be half of them."
+    )
 
 
-def groups_words(result: Mapping[str, Any]) -> str:
-    """Return the groups of a result in words, those with most trials first."""
-    groups = sorted(result["groups"], key=lambda group: -len(group["rows"]))
-    names = [group["label"] for group in groups if group["rows"] and group["label"]]
-    return "; ".join(name[:1].lower() + name[1:] for name in names)
+def given_words(result: Mapping[str, Any], most: int = 8) -> str:
+    """Return what the trials of a result gave, that of most trials first."""
+    found = Counter(
+        name
+        for group in result["groups"]
+        for row in group["rows"]
+        for name in words_of(row["intervention"]).split(" / ")
+    )
+    named = [name for name, _ in sorted(found.items(), key=lambda item: (-item[1], item[0]))]
+    more = [f"and {count_words(len(named) - most)} more"] if len(named) > most else []
+    return ", ".join([*named[:most], *more])
 
 
 def more_of(pairs: Sequence[tuple[Any, str]]) -> list[str]:
@@ -348,48 +329,6 @@ def more_of(pairs: Sequence[tuple[Any, str]]) -> list[str]:
 
 # --- standing paragraphs and the glossary ---------------------------------------------------------
 
-#: How things were done whatever leads, as paragraphs before and after the rules that fired.
-_ROWS_WORDS = (
-    "Results are extracted arm by arm as sources print them, each with its place in the source. "
-    "Effect sizes are derived by code; the route of each is recorded. Standardised mean "
-    "differences are Hedges' g with the exact small-sample correction and the large-sample "
-    "variance, turned so that negative favours the treatment. Arms of one intervention are "
-    "combined; comparisons that share an arm are joined with their covariance; nobody is counted "
-    "twice. Reports that repeat or pool other trials never stand beside them."
-)
-_LEADS_WORDS = (
-    "Which estimate leads a result follows from its design: the number of trials, the kind of "
-    "data, and how few the events are. It is decided before any effect is looked at, and the same "
-    "way for benefit and harm. These rules fired here, each with the number of results, and of "
-    "their groups, that it decided."
-)
-_BESIDE_WORDS = (
-    "Beside each pooled headline stand the usual random-effects model (REML) with the conservative "
-    "Knapp\u2013Hartung and with the Wald interval, the common-effect model, and a Bayesian model "
-    "with half and double its prior scale. Where few trials or few events are pooled, the trials "
-    "themselves stand first. Intervals are at {level}; prediction intervals start at three trials "
-    "and each says its rule; the between-trial variance of the usual model has a Q-profile "
-    "interval. Each usual model is refitted by an "
-    "independent implementation and the largest difference is printed."
-)
-_OTHER_WORDS = (
-    "Change scores and endpoint scores never meet in one standardised analysis. Crossover trials "
-    "enter as paired effects. In the usual model of counts, and there only, half an event is added "
-    "to each cell of a table with an empty cell; the models that lead where events are few, "
-    "Mantel\u2013Haenszel and Peto add nothing. Moderators need two trials per level. Where an "
-    "assumption is made, the analysis says so, and the same analysis without it stands beside.",
-    "Certainty is described domain by domain after GRADE: facts are computed, judgements are made "
-    "by people. Until people have judged every domain, the rating is provisional: it is made by "
-    "rule, says so wherever it is printed, and names what nobody judged. Beside each main result "
-    "stand all combinations of the choices that could be defended, made from the usual model, and "
-    "which of them matters. Where few or no trials exist, the size of a next trial is worked out "
-    "with the noncentral t distribution, its chances are averaged over what related trials "
-    "suggest, and the pooled interval is refitted for every result it may have. Levels of a "
-    "moderator that share trials are not tested against each other; where trials are few a "
-    "permutation test stands beside, and all moderator tests are adjusted together by the method "
-    "of Holm.",
-)
-
 
 def rules_fired(
     results: Iterable[Mapping[str, Any]], *, estimated: bool = False
@@ -412,104 +351,26 @@ def _stands_alone(part: Mapping[str, Any]) -> bool:
 
 def methods(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return how things were done: the rules are those of the policy that fired here."""
-    level = format_level(results[0]["level"]) if results else ""
     rules = [
         f"{words.removesuffix('.')} ({plural(count, 'result')})."
         for words, count in rules_fired(results)
     ]
-    led = [_LEADS_WORDS, *rules, _BESIDE_WORDS.format(level=level)] if rules else []
-    return [_ROWS_WORDS, *led, *_OTHER_WORDS]
+    level = format_level(results[0]["level"]) if results else ""
+    source = _STANDARD.joinpath("how.md").read_text(encoding="utf-8")
+    return sentences_in(_parts(_texts().from_string(source).render(rules=rules, level=level)))
 
 
 NO_RISK_OF_BIAS = "Risk of bias has not been judged for any study."
-CHECK = (
-    "Open any trial under a forest plot of the page to see the extracted cells, where they stand "
-    "in the source, and the arithmetic. Every headline shows how it is made and, where one "
-    "exists, the line of Python or R that repeats it; every weighted mean beside it shows its "
-    "formula. With the project at hand, one command rebuilds everything from the tables "
-    "and compares it with what is published."
-)
 LEAD = (
     "A living meta-analysis. Every number is computed from extracted trial results that anyone "
     "can open, check and recompute."
 )
 
 
-def _term(key: str, name: str, meaning: str, pattern: str) -> GlossaryTerm:
-    return GlossaryTerm(id=key, name=name, meaning=meaning, pattern=pattern)
-
-
 #: Words of meta-analysis, in every glossary.
-TERMS: tuple[GlossaryTerm, ...] = (
-    _term(
-        "ci",
-        "Confidence interval (CI)",
-        "The range of true average effects that fit the data. A wide range means little is known.",
-        r"\bconfidence intervals?\b|\b[\d.]+% CI\b",
-    ),
-    _term(
-        "pi",
-        "Prediction interval",
-        "The range in which the true effect of a new, similar trial is expected.",
-        r"\bprediction intervals?\b",
-    ),
-    _term(
-        "smd",
-        "Standardised mean difference",
-        "A difference between two groups in units of the spread of scores, so that different "
-        "scales can stand side by side. Negative favours the treatment here.",
-        r"\bstandardised mean differences?\b",
-    ),
-    _term(
-        "md",
-        "Mean difference",
-        "The average score on treatment minus the average on control, in points of the scale.",
-        r"(?<!standardised )\bmean differences?\b",
-    ),
-    _term(
-        "rr",
-        "Risk ratio",
-        "How many times as often something happens on treatment as on control. One means "
-        "equally often.",
-        r"\brisk ratios?\b",
-    ),
-    _term(
-        "rd",
-        "Risk difference",
-        "How many more people per hundred or thousand have something on treatment than on control.",
-        r"\brisk differences?\b",
-    ),
-    _term(
-        "or",
-        "Odds ratio",
-        "The odds of something on treatment divided by the odds on control.",
-        r"\bodds ratios?\b",
-    ),
-    _term(
-        "tau",
-        "Tau, tau²",
-        "How much true effects differ between trials: tau is their standard deviation.",
-        r"\(tau\)|\btau²",
-    ),
-    _term(
-        "i2",
-        "I²",
-        "The share of the differences between trials that is more than chance.",
-        r"\bI²",
-    ),
-    _term(
-        "knapp",
-        "Knapp\u2013Hartung",
-        "A way to an interval that allows for few trials; the conservative form is never "
-        "narrower than the usual one.",
-        r"Knapp\u2013Hartung",
-    ),
-    _term(
-        "randomised",
-        "Randomised trial",
-        "A study in which chance decides who gets which treatment.",
-        r"\brandomised(?: controlled)? trials?\b",
-    ),
+TERMS: tuple[GlossaryTerm, ...] = tuple(
+    GlossaryTerm(**term)
+    for term in tomllib.loads(_STANDARD.joinpath("glossary.toml").read_text("utf-8"))["term"]
 )
 
 

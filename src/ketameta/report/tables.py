@@ -33,19 +33,26 @@ class Cell:
     id : str
         Name of the row, in its first cell: where a link arrives.
     mark : str
-        ``some``, ``zero``, ``gap`` or ``chip``: a kind of cell that is drawn in its own way.
+        ``some``, ``zero``, ``gap``, ``out`` or ``b``: a kind of cell that is drawn in its own way.
+    lines : tuple of Cell
+        Sentences that stand below each other; ``small`` follows ``text`` after a colon.
+    fold : tuple of str
+        What a page shows when it is asked: its summary, and the sentences. No file holds it.
     """
 
-    text: str
+    text: str = ""
     small: str = ""
     href: str = ""
     id: str = ""
     mark: str = ""
+    lines: tuple[Cell, ...] = ()
+    fold: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
         """All words of the cell, as a file or a typesetter has them."""
-        return " ".join(part for part in (self.text, self.small) if part)
+        said = (f"{line.text}: {line.small}" if line.small else line.text for line in self.lines)
+        return " ".join(part for part in (self.text, self.small, *said) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,11 @@ class Column:
 
     label: str
     kind: str = ""
+
+
+def words_of_code(text: object) -> str:
+    """Return a code as readers see it: ``not_reported`` is ``not reported``."""
+    return str(text).replace("_", " ")
 
 
 #: A heading as it is given: a text, or a text with its kind.
@@ -85,148 +97,113 @@ class Table:
         """The headings."""
         return [column.label for column in self.columns]
 
+    def only(self, *headings: str) -> Table:
+        """Return the table with these columns alone, for a page that is narrow."""
+        at = [self.header.index(name) for name in headings]
+        rows = tuple(tuple(row[place] for place in at) for row in self.rows)
+        return Table(self.caption, tuple(self.columns[place] for place in at), rows)
+
     @property
     def texts(self) -> list[list[str]]:
         """The words of every cell, row by row: what is typeset."""
         return [[cell.words for cell in row] for row in self.rows]
 
 
-def _listed(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    return csv_text(columns, [[row[name] for name in columns] for row in records])
+def _csv(records: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    return csv_text(columns, [[row.get(name) for name in columns] for row in records])
 
 
 _POOLED = (
-    *("k", "estimate", "se", "ci_low", "ci_high", "p_value", "pi_low", "pi_high", "tau2"),
-    *("tau2_ci_low", "tau2_ci_high", "i2", "q", "q_df", "tau2_method", "ci_method", "level"),
+    "k estimate se ci_low ci_high p_value pi_low pi_high tau2 tau2_ci_low tau2_ci_high i2 q q_df "
+    "tau2_method ci_method level"
 )
 #: Of the headline, which leads: it stands before the usual model of the same trials.
-_LED = (
-    *("rule", "method", "measure", "interval", "k", "estimate", "ci_low", "ci_high", "pi_low"),
-    *("pi_high", "prior_scale"),
-)
+_LED = "rule method measure interval k pools estimate ci_low ci_high pi_low pi_high prior_scale"
 _ROW = (
-    *("study_id", "label", "year", "intervention", "comparator", "outcome", "instrument"),
-    *("time_days", "subgroup", "n_treatment", "n_control", "estimate", "variance", "se"),
-    *("ci_low", "ci_high", "weight", "route", "assumption"),
+    "study_id label year intervention comparator outcome instrument time_days subgroup n_treatment "
+    "n_control estimate variance se ci_low ci_high weight route assumption"
 )
-
-
-_SLOPE = ("k", "slope", "ci_low", "ci_high", "reading", "withheld")
+_SLOPE = "k slope ci_low ci_high reading withheld"
+_LEAGUE = "treatment control estimate se ci_low ci_high pi_low pi_high k_direct"
+#: Files that hold records of the context as they are, with their columns.
+_RECORDS: Mapping[str, str] = {
+    "risk_of_bias": "study_id label outcome tool domain judgement support judged_by",
+    "summary_of_findings": "analysis title directness k pools people effect direction absolute "
+    "certainty",
+    "moderator_tests": "analysis title label kind status k p_value p_permuted p_holm rating "
+    "withheld",
+    "routes": "code description source count",
+    "corrections": "id table column before after reason source",
+    "harm_facts": "fact intervention citation locator url",
+    "registry": "registry_id title intervention condition status n_planned n_enrolled "
+    "results_posted study_id source_url notes",
+    "exclusions": "study outcome records reason_code reason",
+}
+#: Files that are not written where they would be empty, and one whose name is another.
+_NOT_EMPTY, _NAMED = ("risk_of_bias", "harm_facts"), {"moderator_tests": "moderators"}
 
 
 def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
     """Return the text of every table of all analyses by its file name."""
     results = list(context["results"].values())
-    pooled = []
-    rows = []
-    companions = []
-    for result in results:
-        head = [result["name"], result["measure"]]
-        if result["pooled"] is not None or _leads(result["headline"]):
-            pooled.append([result["name"], "", *_both(result), result["measure"]])
-        for group in result["groups"]:
-            if group["pooled"] is not None:
-                pooled.append([result["name"], group["key"], *_both(group), result["measure"]])
-            for row in group["rows"]:
-                rows.append(
-                    [*head, group["key"], *(row.get(name) for name in _ROW),
-                     ";".join(row.get("source", [])),
-                     row.get("doi"), row.get("pmid"), row.get("registry_id")]
-                )  # fmt: skip
-        companions += [
-            [*head, item["code"], item["label"], item["k"], item["estimate"], item["ci_low"],
-             item["ci_high"], item["tau2"]]
-            for item in result["sensitivity"]
-        ]  # fmt: skip
+    named = [({"analysis": r["name"], "measure": r["measure"]}, r) for r in results]
+    pooled = [
+        {**head, "group": part.get("key", ""), "beside_measure": head["measure"], **_both(part)}
+        for head, result in named
+        for part in (result, *result["groups"])
+        if part["pooled"] is not None or (part is result and _leads(result["headline"]))
+    ]
+    rows = [
+        {**head, "group": group["key"], **row, "source": ";".join(row.get("source", []))}
+        for head, result in named
+        for group in result["groups"]
+        for row in group["rows"]
+    ]
     slopes = [
-        [result["name"], result["measure"], item["moderator"], item["status"],
-         ";".join(item.get("adjusted_for", ())), change, *(one.get(name) for name in _SLOPE)]
-        for result in results
+        {**head, **{name: one.get(name) for name in _SLOPE.split()}, "change": change,
+         "moderator": item["moderator"], "status": item["status"],
+         "adjusted_for": ";".join(item.get("adjusted_for", ()))}
+        for head, result in named
         for item in result.get("regressions") or ()
         for change, one in [
             ("", item), *((one["label"], one) for one in item.get("variations", ()))
         ]
     ]  # fmt: skip
     cells = [
-        [row["label"], column, cell["trials"], cell["participants"]]
+        {"measured": row["label"], "given": column, **cell}
         for row in context["map"]["rows"]
         for column, cell in zip(context["map"]["columns"], row["cells"], strict=True)
     ]
     claims = [
-        [row["id"], row["claim"], row["made_at"], row["cites"], row["would_support"],
-         row["rule_words"], row["verdict"],
-         ";".join(item["name"] for item in row["analyses"]),
-         ";".join(item["name"] for item in row["indirect"])]
+        {**row, "rule": row["rule_words"],
+         **{key: ";".join(item["name"] for item in row[key]) for key in ("analyses", "indirect")}}
         for row in context["claims"]
     ]  # fmt: skip
-    judged = ("study_id", "label", "outcome", "tool", "domain", "judgement", "support", "judged_by")
-    bias = context["risk_of_bias"]
+    sensitivity = [{**head, **item} for head, result in named for item in result["sensitivity"]]
+    beside = " ".join(f"beside_{name}" for name in _POOLED.split())
+    columns = " ".join(item.name for item in context["study_columns"])
+    made: list[tuple[str, Iterable[Mapping[str, Any]], str]] = [
+        ("pooled_results", pooled, f"analysis group {_LED} {beside} beside_measure"),
+        ("rows_used", rows, f"analysis measure group {_ROW} source doi pmid registry_id"),
+        ("sensitivity", sensitivity,
+         "analysis measure code label k estimate ci_low ci_high tau2"),
+        ("claims", claims,
+         "id claim made_at cites would_support rule verdict analyses indirect"),
+        ("slopes", slopes, f"analysis measure moderator status adjusted_for change {_SLOPE}"),
+        ("evidence_map", cells, "measured given trials participants"),
+        ("studies", context["studies"],
+         "number study_id label citation year doi pmid registry_id source_url population "
+         f"n_randomised design blinding {columns} access"),
+        *((_NAMED.get(key, key), context[key], columns) for key, columns in _RECORDS.items()
+          if context[key] or key not in _NOT_EMPTY),
+    ]  # fmt: skip
+    league = [row for result in results for row in league_rows(result)]
     return {
-        **({"risk_of_bias.csv": _listed(bias, judged)} if bias else {}),
-        "pooled_results.csv": csv_text(
-            ["analysis", "group", *_LED, *(f"beside_{name}" for name in _POOLED), "beside_measure"],
-            pooled,
-        ),
-        "rows_used.csv": csv_text(
-            ["analysis", "measure", "group", *_ROW, "source", "doi", "pmid", "registry_id"], rows
-        ),
-        "companions.csv": csv_text(
-            ["analysis", "measure", "code", "label", "k", "estimate", "ci_low", "ci_high", "tau2"],
-            companions,
-        ),
-        "claims.csv": csv_text(
-            ["id", "claim", "made_at", "cites", "would_support", "rule", "verdict", "analyses",
-             "indirect"],
-            claims,
-        ),
-        "summary_of_findings.csv": _listed(
-            context["summary_of_findings"],
-            ["analysis", "title", "directness", "k", "people", "effect", "direction", "absolute",
-             "certainty"],
-        ),
-        "league.csv": csv_text(
-            ["analysis", "measure", "treatment", "control", "estimate", "se", "ci_low", "ci_high",
-             "pi_low", "pi_high", "k_direct"],
-            [row for result in results for row in league_rows(result)],
-        ),
-        "moderators.csv": _listed(
-            context["moderator_tests"],
-            ["analysis", "title", "label", "kind", "status", "k", "p_value", "p_permuted",
-             "p_holm", "rating", "withheld"],
-        ),
-        "slopes.csv": csv_text(
-            ["analysis", "measure", "moderator", "status", "adjusted_for", "change", *_SLOPE],
-            slopes,
-        ),
-        "evidence_map.csv": csv_text(["measured", "given", "trials", "participants"], cells),
-        "studies.csv": _listed(
-            context["studies"],
-            ["number", "study_id", "label", "citation", "year", "doi", "pmid", "registry_id",
-             "source_url", "population", "n_randomised", "design", "blinding",
-             *(item.name for item in context["study_columns"]), "access"],
-        ),
-        "routes.csv": _listed(context["routes"], ["code", "description", "source", "count"]),
-        "corrections.csv": _listed(
-            context["corrections"],
-            ["id", "table", "column", "before", "after", "reason", "source"],
-        ),
+        **{f"{name}.csv": _csv(records, columns.split()) for name, records, columns in made},
+        "league.csv": csv_text(["analysis", "measure", *_LEAGUE.split()], league),
         **_repeated(context["repeat_reading"]),
-        **(
-            {"harm_facts.csv": _listed(context["harm_facts"],
-                                       ["fact", "intervention", "citation", "locator", "url"])}
-            if context["harm_facts"]
-            else {}
-        ),
-        "registry.csv": _listed(
-            context["registry"],
-            ["registry_id", "title", "intervention", "condition", "status", "n_planned",
-             "n_enrolled", "results_posted", "study_id", "source_url", "notes"],
-        ),
-        "exclusions.csv": _listed(
-            context["exclusions"], ["study", "outcome", "records", "reason_code", "reason"]
-        ),
         **({"flow.csv": _flow(context["flow"])} if "extracted" in context["flow"] else {}),
-    }  # fmt: skip
+    }
 
 
 def _repeated(found: RepeatReading | None) -> dict[str, str]:
@@ -250,12 +227,14 @@ def _leads(headline: Mapping[str, Any] | None) -> bool:
     return headline is not None and headline["method"] != ""
 
 
-def _both(part: Mapping[str, Any]) -> list[Any]:
+def _both(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return the headline of a result or group, then the usual model of the same trials."""
-    led = part["headline"] if _leads(part["headline"]) else {}
-    rule = led["rule"]["code"] if led else None
-    beside = part["pooled"] or {}
-    return [rule, *(led.get(name) for name in _LED[1:]), *(beside.get(name) for name in _POOLED)]
+    led, beside = part["headline"] if _leads(part["headline"]) else {}, part["pooled"] or {}
+    return {
+        **{name: led.get(name) for name in _LED.split()},
+        "rule": led["rule"]["code"] if led else None,
+        **{f"beside_{name}": beside.get(name) for name in _POOLED.split()},
+    }
 
 
 def league_rows(result: Mapping[str, Any]) -> list[list[Any]]:
@@ -263,10 +242,8 @@ def league_rows(result: Mapping[str, Any]) -> list[list[Any]]:
     net = result["network"]
     if net is None or net["withheld"]:
         return []
-    columns = ("treatment", "control", "estimate", "se", "ci_low", "ci_high", "pi_low", "pi_high",
-               "k_direct")  # fmt: skip
     return [
-        [result["name"], result["measure"], *(item[name] for name in columns)]
+        [result["name"], result["measure"], *(item[name] for name in _LEAGUE.split())]
         for item in net["league"]
     ]
 

@@ -84,15 +84,28 @@ def bracketed(value: float) -> str:
     return f"({number(value)})" if value < 0 else number(value)
 
 
+class Number(float):
+    """A number that a calculation prints: ``b`` puts a negative one in brackets."""
+
+    def __format__(self, spec: str) -> str:
+        if spec not in ("", "b"):
+            return super().__format__(spec)
+        return bracketed(self) if spec else number(self)
+
+
 class _Sheet:
     """Collects the steps of one calculation."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
 
-    def add(self, symbol: str, formula: str, filled: str, value: float) -> float:
+    def add(self, symbol: str, formula: str, filled: str, value: float) -> Number:
         self.steps.append(Step(symbol, formula, filled, float(value)))
-        return float(value)
+        return Number(value)
+
+    def squared(self, estimate: float, se: float) -> Worked:
+        """Return the calculation of an estimate with its standard error."""
+        return self.done(estimate, self.add("V", "SE²", f"{Number(se)}²", se**2))
 
     def done(self, estimate: float, variance: float) -> Worked:
         return Worked(tuple(self.steps), float(estimate), float(variance))
@@ -107,165 +120,136 @@ def _has(value: Any) -> bool:
     return value is not None and value == value and value != ""
 
 
+def _numbers(cells: Mapping[str, Any], *names: str) -> list[Number]:
+    return [Number(cells[name]) for name in names]
+
+
 def worked_arm(cells: Mapping[str, Any], parts: Sequence[str], suffix: str) -> list[Step]:
     """Return how an arm's SD or count follows from its printed cells; empty where it is printed.
 
-    Parameters
-    ----------
-    cells : mapping
-        Printed numbers of one row of ``outcomes``.
-    parts : sequence of str
-        Codes of the route.
-    suffix : str
-        Mark of the arm in symbols, such as ``₁``.
+    ``parts`` are the codes of the route, ``suffix`` marks the arm in symbols, such as ``₁``.
     """
     sheet = _Sheet()
     if not _has(cells.get("n")):
         return []
-    n = float(cells["n"])
-    if (
-        "count_from_percent" in parts
-        and _has(cells.get("percent"))
-        and not _has(cells.get("events"))
-    ):
-        percent = cells["percent"]
-        sheet.add(
-            f"events{suffix}",
-            "percent × n / 100, to the whole number it fits",
-            f"{number(percent)} × {number(n)} / 100 = {number(percent * n / 100)}",
-            round(percent * n / 100),
-        )
+    n = Number(cells["n"])
+    counted = _has(cells.get("percent")) and not _has(cells.get("events"))
+    if "count_from_percent" in parts and counted:
+        (percent,) = _numbers(cells, "percent")
+        filled = f"{percent} × {n} / 100 = {Number(percent * n / 100)}"
+        formula = "percent × n / 100, to the whole number it fits"
+        sheet.add(f"events{suffix}", formula, filled, round(percent * n / 100))
     elif _has(cells.get("sd")):
         return []
     elif "sd_from_se" in parts and _has(cells.get("se")):
-        sheet.add(
-            f"SD{suffix}", "SE × √n", f"{number(cells['se'])} × √{number(n)}",
-            cells["se"] * math.sqrt(n),
-        )  # fmt: skip
+        (se,) = _numbers(cells, "se")
+        sheet.add(f"SD{suffix}", "SE × √n", f"{se} × √{n}", se * math.sqrt(n))
     elif "sd_from_ci" in parts and _has(cells.get("ci_low")):
-        share = (cells["ci_level"] if _has(cells.get("ci_level")) else 95.0) / 100
-        t = float(special.stdtrit(n - 1, 0.5 + share / 2))
-        low, high = cells["ci_low"], cells["ci_high"]
+        t = Number(special.stdtrit(n - 1, 0.5 + _level(cells) / 2))
+        low, high = _numbers(cells, "ci_low", "ci_high")
         sheet.add(
             f"SD{suffix}", "√n × (high − low) / (2 t), t with n − 1 df",
-            f"√{number(n)} × ({number(high)} − {bracketed(low)}) / (2 × {number(t)})",
-            math.sqrt(n) * (high - low) / (2 * t),
+            f"√{n} × ({high} − {low:b}) / (2 × {t})", math.sqrt(n) * (high - low) / (2 * t),
         )  # fmt: skip
     return sheet.steps
+
+
+_ARMS = ("mean_treatment", "sd_treatment", "n_treatment", "mean_control", "sd_control", "n_control")
 
 
 def worked_scores(row: Mapping[str, Any], *, flipped: bool) -> Worked:
     """Return MD or SMD of two independent arms from n, mean and SD."""
     sheet = _Sheet()
-    m1, s1, n1 = row["mean_treatment"], row["sd_treatment"], row["n_treatment"]
-    m2, s2, n2 = row["mean_control"], row["sd_control"], row["n_control"]
-    difference = sheet.add("D", "m₁ − m₂", f"{number(m1)} − {bracketed(m2)}", m1 - m2)
+    m1, s1, n1, m2, s2, n2 = _numbers(row, *_ARMS)
+    difference = sheet.add("D", "m₁ − m₂", f"{m1} − {m2:b}", m1 - m2)
     if row["measure"] == "MD":
         variance = sheet.add(
-            "V", "SD₁²/n₁ + SD₂²/n₂",
-            f"{number(s1)}²/{number(n1)} + {number(s2)}²/{number(n2)}",
-            s1**2 / n1 + s2**2 / n2,
-        )  # fmt: skip
+            "V", "SD₁²/n₁ + SD₂²/n₂", f"{s1}²/{n1} + {s2}²/{n2}", s1**2 / n1 + s2**2 / n2
+        )
         return sheet.done(difference, variance)
-    df = n1 + n2 - 2
+    one, two, df = Number(n1 - 1), Number(n2 - 1), Number(n1 + n2 - 2)
     pooled = sheet.add(
         "SD", "√(((n₁ − 1) SD₁² + (n₂ − 1) SD₂²) / (n₁ + n₂ − 2))",
-        f"√(({number(n1 - 1)} × {number(s1)}² + {number(n2 - 1)} × {number(s2)}²) / {number(df)})",
-        math.sqrt(((n1 - 1) * s1**2 + (n2 - 1) * s2**2) / df),
+        f"√(({one} × {s1}² + {two} × {s2}²) / {df})",
+        math.sqrt((one * s1**2 + two * s2**2) / df),
     )  # fmt: skip
-    return _g(sheet, difference / pooled, "D / SD", f"{number(difference)} / {number(pooled)}",
-              n1, n2, flipped=flipped)  # fmt: skip
+    filled = f"{difference} / {pooled}"
+    return _g(sheet, difference / pooled, "D / SD", filled, n1, n2, flipped=flipped)
 
 
-def _j(sheet: _Sheet, df: float, formula: str) -> float:
-    return sheet.add(
+def _corrected(sheet: _Sheet, d: float, df: float, formula: str, *, flipped: bool) -> Number:
+    """Add the small-sample correction and the turned sign; return g."""
+    j = sheet.add(
         "J", f"Γ(m/2) / (√(m/2) Γ((m − 1)/2)), m = {formula}; close to 1 − 3/(4m − 1)",
-        f"m = {number(df)}", hedges_j(df),
+        f"m = {Number(df)}", hedges_j(df),
     )  # fmt: skip
+    g = sheet.add("g", "J × d", f"{j} × {Number(d):b}", j * d)
+    if flipped:
+        g = sheet.add("g", "−g, because higher scores are better", f"−{g:b}", -g)
+    return g
 
 
 def _g(
     sheet: _Sheet, d: float, formula: str, filled: str, n1: float, n2: float, *, flipped: bool
 ) -> Worked:
     d = sheet.add("d", formula, filled, d)
-    j = _j(sheet, n1 + n2 - 2, "n₁ + n₂ − 2")
-    g = sheet.add("g", "J × d", f"{number(j)} × {bracketed(d)}", j * d)
-    if flipped:
-        g = _turned(sheet, g)
+    g = _corrected(sheet, d, n1 + n2 - 2, "n₁ + n₂ − 2", flipped=flipped)
     return sheet.done(g, _g_variance(sheet, g, n1, n2))
 
 
-def _turned(sheet: _Sheet, g: float) -> float:
-    return sheet.add("g", "−g, because higher scores are better", f"−{bracketed(g)}", -g)
-
-
 def _g_variance(sheet: _Sheet, g: float, n1: float, n2: float) -> float:
+    one, two, both, size = map(Number, (n1, n2, n1 + n2, abs(g)))
     return sheet.add(
-        "V", "1/n₁ + 1/n₂ + g² / (2 (n₁ + n₂))",
-        f"1/{number(n1)} + 1/{number(n2)} + {number(abs(g))}² / (2 × {number(n1 + n2)})",
+        "V", "1/n₁ + 1/n₂ + g² / (2 (n₁ + n₂))", f"1/{one} + 1/{two} + {size}² / (2 × {both})",
         1 / n1 + 1 / n2 + g**2 / (2 * (n1 + n2)),
     )  # fmt: skip
 
 
-def _paired_variance(sheet: _Sheet, g: float, n: float, r: float) -> float:
-    return sheet.add(
+def _paired_g(sheet: _Sheet, d: float, n: float, r: float, *, flipped: bool) -> Worked:
+    df = 2 * (n - 1) / (1 + r**2)
+    g = _corrected(sheet, d, df, "2 (n − 1)/(1 + r²)", flipped=flipped)
+    size, n, r = Number(abs(g)), Number(n), Number(r)
+    variance = sheet.add(
         "V", "2 (1 − r)/n + g² (1 + r²)/(4 n)",
-        f"2 × (1 − {bracketed(r)})/{number(n)} + {number(abs(g))}² × (1 + {bracketed(r)}²)"
-        f"/(4 × {number(n)})",
+        f"2 × (1 − {r:b})/{n} + {size}² × (1 + {r:b}²)/(4 × {n})",
         2 * (1 - r) / n + g**2 * (1 + r**2) / (4 * n),
     )  # fmt: skip
-
-
-def _paired_g(sheet: _Sheet, d: float, n: float, r: float, *, flipped: bool) -> Worked:
-    j = _j(sheet, 2 * (n - 1) / (1 + r**2), "2 (n − 1)/(1 + r²)")
-    g = sheet.add("g", "J × d", f"{number(j)} × {bracketed(d)}", j * d)
-    if flipped:
-        g = _turned(sheet, g)
-    return sheet.done(g, _paired_variance(sheet, g, n, r))
+    return sheet.done(g, variance)
 
 
 def worked_paired_scores(row: Mapping[str, Any], r: float, *, flipped: bool) -> Worked:
     """Return MD or SMD of a crossover from means and SDs under both conditions."""
     sheet = _Sheet()
-    m1, s1, m2, s2 = (
-        row[key] for key in ("mean_treatment", "sd_treatment", "mean_control", "sd_control")
-    )
-    n = min(row["n_treatment"], row["n_control"])
-    sheet.add("r", "correlation within persons", "as printed or assumed", r)
-    difference = sheet.add("D", "m₁ − m₂", f"{number(m1)} − {bracketed(m2)}", m1 - m2)
+    m1, s1, n1, m2, s2, n2 = _numbers(row, *_ARMS)
+    n = min(n1, n2)
+    r = sheet.add("r", "correlation within persons", "as printed or assumed", r)
+    difference = sheet.add("D", "m₁ − m₂", f"{m1} − {m2:b}", m1 - m2)
     if row["measure"] == "MD":
         spread = sheet.add(
-            "SD", "√(SD₁² + SD₂² − 2 r SD₁ SD₂)",
-            f"√({number(s1)}² + {number(s2)}² − 2 × {bracketed(r)} × {number(s1)} × {number(s2)})",
+            "SD", "√(SD₁² + SD₂² − 2 r SD₁ SD₂)", f"√({s1}² + {s2}² − 2 × {r:b} × {s1} × {s2})",
             math.sqrt(s1**2 + s2**2 - 2 * r * s1 * s2),
         )  # fmt: skip
-        variance = sheet.add("V", "SD²/n", f"{number(spread)}²/{number(n)}", spread**2 / n)
-        return sheet.done(difference, variance)
+        return sheet.done(difference, sheet.add("V", "SD²/n", f"{spread}²/{n}", spread**2 / n))
     spread = sheet.add(
-        "SD", "√((SD₁² + SD₂²)/2)", f"√(({number(s1)}² + {number(s2)}²)/2)",
-        math.sqrt((s1**2 + s2**2) / 2),
-    )  # fmt: skip
-    d = sheet.add("d", "D / SD", f"{number(difference)} / {number(spread)}", difference / spread)
+        "SD", "√((SD₁² + SD₂²)/2)", f"√(({s1}² + {s2}²)/2)", math.sqrt((s1**2 + s2**2) / 2)
+    )
+    d = sheet.add("d", "D / SD", f"{difference} / {spread}", difference / spread)
     return _paired_g(sheet, d, n, r, flipped=flipped)
 
 
 def worked_change(row: Mapping[str, Any], r: float, *, flipped: bool) -> Worked:
     """Return the standardised change of one group."""
     sheet = _Sheet()
-    before, after = row["mean_control"], row["mean_treatment"]
-    sd, n = row["sd_control"], row["n_treatment"]
-    sheet.add("r", "correlation of before and after", "assumed", r)
+    before, after, sd, n = _numbers(
+        row, "mean_control", "mean_treatment", "sd_control", "n_treatment"
+    )
+    r = sheet.add("r", "correlation of before and after", "assumed", r)
     d = sheet.add(
-        "d", "(after − before) / SD before",
-        f"({number(after)} − {bracketed(before)}) / {number(sd)}", (after - before) / sd,
-    )  # fmt: skip
-    j = _j(sheet, n - 1, "n − 1")
-    g = sheet.add("g", "J × d", f"{number(j)} × {bracketed(d)}", j * d)
-    if flipped:
-        g = _turned(sheet, g)
+        "d", "(after − before) / SD before", f"({after} − {before:b}) / {sd}", (after - before) / sd
+    )
+    g = _corrected(sheet, d, n - 1, "n − 1", flipped=flipped)
     variance = sheet.add(
-        "V", "2 (1 − r)/n + g²/(2 n)",
-        f"2 × (1 − {bracketed(r)})/{number(n)} + {number(abs(g))}²/(2 × {number(n)})",
+        "V", "2 (1 − r)/n + g²/(2 n)", f"2 × (1 − {r:b})/{n} + {Number(abs(g))}²/(2 × {n})",
         2 * (1 - r) / n + g**2 / (2 * n),
     )  # fmt: skip
     return sheet.done(g, variance)
@@ -274,54 +258,38 @@ def worked_change(row: Mapping[str, Any], r: float, *, flipped: bool) -> Worked:
 def worked_counts(row: Mapping[str, Any]) -> Worked:
     """Return log OR, log RR or RD of two independent arms from counts."""
     sheet = _Sheet()
-    e1, n1, e2, n2 = (
-        float(row[key])
-        for key in ("events_treatment", "n_treatment", "events_control", "n_control")
-    )
-    a, b, c, d = e1, n1 - e1, e2, n2 - e2
-    if 0 in (a, b, c, d):
+    e1, n1, e2, n2 = _numbers(row, "events_treatment", "n_treatment", "events_control", "n_control")
+    a, b, c, d = map(Number, (e1, n1 - e1, e2, n2 - e2))
+    if not all((a, b, c, d)):
+        words = "{} + a half, because one cell is empty"
         a, b, c, d = (
-            sheet.add(name, f"{name} + a half, because one cell is empty", f"{number(x)} + 0.5",
-                      x + 0.5)
+            sheet.add(name, words.format(name), f"{x} + 0.5", x + 0.5)
             for name, x in zip("abcd", (a, b, c, d), strict=True)
-        )  # fmt: skip
+        )
     else:
-        for name, words, x in (
-            ("a", "events, treatment", a), ("b", "no event, treatment", b),
-            ("c", "events, control", c), ("d", "no event, control", d),
-        ):  # fmt: skip
-            source = (e1, n1) if name in "ab" else (e2, n2)
-            filled = number(x) if name in "ac" else f"{number(source[1])} − {number(source[0])}"
-            sheet.add(name, words, filled, x)
+        sheet.add("a", "events, treatment", f"{a}", a)
+        sheet.add("b", "no event, treatment", f"{n1} − {e1}", b)
+        sheet.add("c", "events, control", f"{c}", c)
+        sheet.add("d", "no event, control", f"{n2} − {e2}", d)
+    n1, n2 = Number(a + b), Number(c + d)
     if row["measure"] == "OR":
-        value = sheet.add("OR", "a d / (b c)", f"{number(a)} × {number(d)} / ({number(b)} × "
-                          f"{number(c)})", a * d / (b * c))  # fmt: skip
-        estimate = sheet.add("ln OR", "natural logarithm", f"ln {number(value)}", math.log(value))
-        variance = sheet.add(
-            "V", "1/a + 1/b + 1/c + 1/d", " + ".join(f"1/{number(x)}" for x in (a, b, c, d)),
-            1 / a + 1 / b + 1 / c + 1 / d,
-        )  # fmt: skip
+        value = sheet.add("OR", "a d / (b c)", f"{a} × {d} / ({b} × {c})", a * d / (b * c))
+        estimate = sheet.add("ln OR", "natural logarithm", f"ln {value}", math.log(value))
+        filled = f"1/{a} + 1/{b} + 1/{c} + 1/{d}"
+        variance = sheet.add("V", "1/a + 1/b + 1/c + 1/d", filled, 1 / a + 1 / b + 1 / c + 1 / d)
     elif row["measure"] == "RR":
         value = sheet.add(
-            "RR", "(a/(a + b)) / (c/(c + d))",
-            f"({number(a)}/{number(a + b)}) / ({number(c)}/{number(c + d)})",
-            (a / (a + b)) / (c / (c + d)),
-        )  # fmt: skip
-        estimate = sheet.add("ln RR", "natural logarithm", f"ln {number(value)}", math.log(value))
+            "RR", "(a/(a + b)) / (c/(c + d))", f"({a}/{n1}) / ({c}/{n2})", (a / n1) / (c / n2)
+        )
+        estimate = sheet.add("ln RR", "natural logarithm", f"ln {value}", math.log(value))
         variance = sheet.add(
-            "V", "1/a − 1/(a + b) + 1/c − 1/(c + d)",
-            f"1/{number(a)} − 1/{number(a + b)} + 1/{number(c)} − 1/{number(c + d)}",
-            1 / a - 1 / (a + b) + 1 / c - 1 / (c + d),
+            "V", "1/a − 1/(a + b) + 1/c − 1/(c + d)", f"1/{a} − 1/{n1} + 1/{c} − 1/{n2}",
+            1 / a - 1 / n1 + 1 / c - 1 / n2,
         )  # fmt: skip
     else:
-        n1, n2 = a + b, c + d
-        estimate = sheet.add(
-            "RD", "a/(a + b) − c/(c + d)", f"{number(a)}/{number(n1)} − {number(c)}/{number(n2)}",
-            a / n1 - c / n2,
-        )  # fmt: skip
+        estimate = sheet.add("RD", "a/(a + b) − c/(c + d)", f"{a}/{n1} − {c}/{n2}", a / n1 - c / n2)
         variance = sheet.add(
-            "V", "ab/(a + b)³ + cd/(c + d)³",
-            f"{number(a)} × {number(b)}/{number(n1)}³ + {number(c)} × {number(d)}/{number(n2)}³",
+            "V", "ab/(a + b)³ + cd/(c + d)³", f"{a} × {b}/{n1}³ + {c} × {d}/{n2}³",
             a * b / n1**3 + c * d / n2**3,
         )  # fmt: skip
     return sheet.done(estimate, variance)
@@ -336,17 +304,26 @@ def ratio_steps(estimate: float, low: float, high: float) -> list[Step]:
     ]
 
 
+def limit_steps(
+    estimate: float, reach: float, se: float, mark: str, name: str = "SE", prefix: str = ""
+) -> list[Step]:
+    """Return the steps to both limits: ``reach`` standard errors below and above."""
+    y, q, size = Number(estimate), Number(reach), Number(se)
+    return [
+        Step(f"{prefix}low", f"y − {mark} {name}", f"{y:b} − {q} × {size}", y - q * size),
+        Step(f"{prefix}high", f"y + {mark} {name}", f"{y:b} + {q} × {size}", y + q * size),
+    ]
+
+
 def interval_steps(
     estimate: float, variance: float, *, is_ratio: bool, level: float = 0.95
 ) -> list[Step]:
     """Return the steps from an effect and its variance to the interval of its row."""
     se, z = math.sqrt(variance), critical_value(level, None)
-    low, high = estimate - z * se, estimate + z * se
     steps = [
-        Step("SE", "√V", f"√{number(variance)}", se),
-        Step("low", "y − z SE", f"{bracketed(estimate)} − {number(z)} × {number(se)}", low),
-        Step("high", "y + z SE", f"{bracketed(estimate)} + {number(z)} × {number(se)}", high),
-    ]
+        Step("SE", "√V", f"√{number(variance)}", se), *limit_steps(estimate, z, se, "z")
+    ]  # fmt: skip
+    low, high = estimate - z * se, estimate + z * se
     return [*steps, *(ratio_steps(estimate, low, high) if is_ratio else ())]
 
 
@@ -410,48 +387,62 @@ def join_steps(effects: Sequence[Mapping[str, Any]], measure: str, mark: str) ->
             Step(f"y{mark}", "as above", "", kept[0]["estimate"]),
             Step(f"V{mark}", "as above", "", kept[0]["variance"]),
         ]
-    covariance = study_covariance(
+    covariance = effects_covariance(kept, measure)
+    joined = join_effects(_column(kept, "estimate"), covariance)
+    return [*steps, *share_steps(kept, np.array(joined.weights), covariance, mark)]
+
+
+def effects_covariance(effects: Sequence[Mapping[str, Any]], measure: str) -> np.ndarray:
+    """Return the sampling covariance of effects of one study, shape (m, m)."""
+    return study_covariance(
         Measure(measure),
         StudyEffects(
-            people=tuple(f"{e['study_id']}|{e['subgroup']}" for e in kept),
-            treatment=tuple(str(e["arm_id"]) for e in kept),
-            control=tuple(str(e["comparator_arm_id"]) for e in kept),
-            estimates=_column(kept, "estimate"),
-            variances=_column(kept, "variance"),
-            n_treatment=_column(kept, "n_treatment"),
-            n_control=_column(kept, "n_control"),
-            events_treatment=_column(kept, "events_treatment"),
-            events_control=_column(kept, "events_control"),
+            people=tuple(f"{e['study_id']}|{e['subgroup']}" for e in effects),
+            treatment=tuple(str(e["arm_id"]) for e in effects),
+            control=tuple(str(e["comparator_arm_id"]) for e in effects),
+            **{
+                name: _column(effects, column)
+                for name, column in (
+                    ("estimates", "estimate"), ("variances", "variance"),
+                    *((name, name) for name in ("n_treatment", "n_control", "events_treatment",
+                                                "events_control")),
+                )
+            },
         ),
+    )  # fmt: skip
+
+
+def share_steps(
+    effects: Sequence[Mapping[str, Any]], shares: np.ndarray, covariance: np.ndarray, mark: str = ""
+) -> list[Step]:
+    """Return how effects of one study that share people make one; y and V stand last."""
+    marks = ["₁₂₃₄₅₆₇₈₉"[i] if i < 9 else f"({i + 1})" for i in range(len(effects))]
+    names = [f"{e['arm_id']} v {e['comparator_arm_id']}".replace("_", " ") for e in effects]
+    values = [float(effect["estimate"]) for effect in effects]
+    pairs = [(i, j) for i in range(len(effects)) for j in range(i + 1, len(effects))]
+    filled = " + ".join(
+        f"{bracketed(share)} × {bracketed(value)}"
+        for share, value in zip(shares, values, strict=True)
     )
-    joined = join_effects(_column(kept, "estimate"), covariance)
-    names = [f"{e['arm_id']} v {e['comparator_arm_id']}".replace("_", " ") for e in kept]
-    steps += [
-        Step(f"w{_low(i)}", f"share of {name}, from the inverse covariance matrix", "", weight)
-        for i, (name, weight) in enumerate(zip(names, joined.weights, strict=True))
-    ]
-    steps += [
-        Step(f"cov{_low(i)}{_low(j)}", "covariance, because both share an arm", "",
-             float(covariance[i, j]))
-        for i in range(len(kept)) for j in range(i + 1, len(kept)) if covariance[i, j]
-    ]  # fmt: skip
-    products = " + ".join(
-        f"{number(w)} × {bracketed(e['estimate'])}"
-        for w, e in zip(joined.weights, kept, strict=True)
-    )
-    steps.append(Step(f"y{mark}", "Σ w y", products, joined.estimate))
     words = "with the shares and covariances above"
-    steps.append(Step(f"V{mark}", "Σ Σ w w cov", words, joined.variance))
-    return steps
+    return [
+        *(
+            Step(f"w{at}", f"share of {name}, from the inverse covariance matrix", "", float(share))
+            for at, name, share in zip(marks, names, shares, strict=True)
+        ),
+        *(
+            Step(f"cov{marks[i]}{marks[j]}", "covariance, because both share an arm", "",
+                 float(covariance[i, j]))
+            for i, j in pairs if covariance[i, j]
+        ),
+        Step(f"y{mark}", "Σ w y", filled, math.fsum(shares * np.array(values))),
+        Step(f"V{mark}", "Σ Σ w w cov", words, float(shares @ covariance @ shares)),
+    ]  # fmt: skip
 
 
 def _column(effects: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     values = [math.nan if effect[name] is None else effect[name] for effect in effects]
     return np.array(values, dtype=float)
-
-
-def _low(index: int) -> str:
-    return "₁₂₃₄₅₆₇₈₉"[index] if index < 9 else f"({index + 1})"
 
 
 def joined_arm_steps(effect: Mapping[str, Any], side: str, mark: str, members: int) -> list[Step]:
@@ -470,6 +461,151 @@ def joined_arm_steps(effect: Mapping[str, Any], side: str, mark: str, members: i
 
 
 # --- printed comparisons ------------------------------------------------------------------------
+
+
+def _level(cells: Mapping[str, Any]) -> float:
+    return (float(cells["ci_level"]) if _has(cells.get("ci_level")) else 95.0) / 100
+
+
+class _Printed(_Sheet):
+    """The calculation of an effect from one printed comparison.
+
+    ``cells`` are the row of ``contrasts``, ``effect`` its row of the effect table, whose measure
+    and route say which way was taken; ``paired`` says whether both arms are the same people.
+    """
+
+    def __init__(
+        self, cells: Mapping[str, Any], effect: Mapping[str, Any], paired: bool, r: float | None
+    ) -> None:
+        super().__init__()
+        self.cells, self.effect, self.paired, self.r = cells, effect, paired, r
+        self.parts = str(effect["route"]).split("+")
+
+    def read(self, *names: str) -> list[Number]:
+        return _numbers(self.cells, *names)
+
+    @property
+    def side(self) -> int:
+        return {"treatment": -1, "control": 1}.get(str(self.cells.get("favours", "")), 0)
+
+    def df(self, paired: bool) -> float | None:
+        """Return the degrees of freedom: printed, or those of the sizes."""
+        cells = self.cells
+        if _has(cells.get("df")):
+            return float(cells["df"])
+        if paired and _has(cells.get("n_treatment")):
+            return float(cells["n_treatment"]) - 1
+        if _has(cells.get("n_treatment")) and _has(cells.get("n_control")):
+            return float(cells["n_treatment"]) + float(cells["n_control"]) - 2
+        return None
+
+    def t(self, df: float | None) -> Number:
+        """Add the size of t."""
+        if "t_printed" in self.parts:
+            (t,) = self.read("t")
+            return self.add("t", "as printed, without its sign", f"{t}", abs(t))
+        if "f_to_t" in self.parts:
+            (f,) = self.read("f")
+            return self.add("t", "√F", f"√{f}", math.sqrt(f))
+        (p,) = self.read("p")
+        assert df is not None
+        words = "the t that has the printed two-sided p with this many degrees of freedom"
+        return self.add("t", words, f"p = {p}, {Number(df)} df", -float(special.stdtrit(df, p / 2)))
+
+    def se_of_t(self, estimate: float, df: float | None) -> Number:
+        """Add t, and the standard error that it makes of a difference."""
+        size, t = Number(abs(estimate)), self.t(df)
+        return self.add("SE", "|D| / t", f"{size}/{t}", size / t)
+
+    def se(self, estimate: float, df: float | None) -> Number:
+        """Add the standard error of a printed difference."""
+        if "se_printed" in self.parts:
+            (se,) = self.read("se")
+            return self.add("SE", "as printed", f"{se}", se)
+        if "ci_to_se" in self.parts:
+            upper = 0.5 + _level(self.cells) / 2
+            low, high = self.read("ci_low", "ci_high")
+            q = Number(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
+            word = "z" if df is None else f"t with {Number(df)} df"
+            formula, filled = f"(high − low) / (2 q), q = {word}", f"({high} − {low:b}) / (2 × {q})"
+            return self.add("SE", formula, filled, (high - low) / (2 * q))
+        if "paired_printed" in self.parts:
+            sd, n = self.read("sd_difference", "n_treatment")
+            return self.add("SE", "SD of differences / √n", f"{sd}/√{n}", sd / math.sqrt(n))
+        return self.se_of_t(estimate, df)
+
+    def ratio(self) -> Worked:
+        printed, low, high = self.read("estimate", "ci_low", "ci_high")
+        z = Number(special.ndtri(0.5 + _level(self.cells) / 2))
+        estimate = self.add("y", "ln(printed ratio)", f"ln {printed}", math.log(printed))
+        se = self.add(
+            "SE", "(ln high − ln low) / (2 z)", f"(ln {high} − ln {low}) / (2 × {z})",
+            (math.log(high) - math.log(low)) / (2 * z),
+        )  # fmt: skip
+        return self.squared(estimate, se)
+
+    def standardised(self) -> Worked:
+        (printed,) = self.read("estimate")
+        words = "size as printed; sign from the source's statement which arm did better"
+        g = self.add("g", words, f"{printed}", self.side * abs(printed))
+        if "smd_variance_from_n" in self.parts:
+            n1, n2 = self.read("n_treatment", "n_control")
+            return self.done(g, _g_variance(self, g, n1, n2))
+        return self.squared(g, self.se(g, None))
+
+    def means(self) -> Worked:
+        value = Number(self.effect["estimate"])
+        estimate = self.add("D", "difference of the printed means", f"{value}", value)
+        return self.squared(estimate, self.se_of_t(estimate, self.df(False)))
+
+    def within(self) -> Number:
+        """Add the correlation within persons."""
+        words = "correlation within persons"
+        return self.add("r", words, "as printed or assumed", float(self.r or 0.0))
+
+    def difference(self, direction: str) -> Worked | None:
+        (printed,) = self.read("estimate")
+        turned = "sign_from_words" in self.parts
+        words = "size as printed; sign from which arm did better" if turned else "as printed"
+        difference = self.add("D", words, f"{printed}", -printed if turned else printed)
+        risk = self.effect["measure"] == "RD"
+        se = self.se(printed, None if risk else self.df(self.paired))
+        if self.effect["measure"] != "SMD":
+            return self.squared(difference, se)
+        (n1,) = self.read("n_treatment")
+        if direction == "higher_is_better":
+            words = "−D, because higher scores are better"
+            difference = self.add("D", words, f"−{difference:b}", -difference)
+        if self.paired:
+            if self.r is None:
+                return None
+            r = self.within()
+            sd = self.add(
+                "SD", "SE √n / √(2 (1 − r))", f"{se} × √{n1} / √(2 × (1 − {r:b}))",
+                se * math.sqrt(n1) / math.sqrt(2 * (1 - r)),
+            )  # fmt: skip
+            d = self.add("d", "D / SD", f"{difference} / {sd}", difference / sd)
+            return _paired_g(self, d, n1, r, flipped=False)
+        (n2,) = self.read("n_control")
+        filled = f"{se} / √(1/{n1} + 1/{n2})"
+        sd = self.add("SD", "SE / √(1/n₁ + 1/n₂)", filled, se / math.sqrt(1 / n1 + 1 / n2))
+        filled = f"{difference} / {sd}"
+        return _g(self, difference / sd, "D / SD", filled, n1, n2, flipped=False)
+
+    def test(self) -> Worked | None:
+        t = self.t(self.df(self.paired))
+        t = self.add("t", "sign: negative where the treatment did better", f"{t}", self.side * t)
+        (n1,) = self.read("n_treatment")
+        if self.paired:
+            if self.r is None:
+                return None
+            r = self.within()
+            filled = f"{t:b} × √(2 × (1 − {r:b})/{n1})"
+            d = self.add("d", "t × √(2 (1 − r)/n)", filled, t * math.sqrt(2 * (1 - r) / n1))
+            return _paired_g(self, d, n1, r, flipped=False)
+        (n2,) = self.read("n_control")
+        value, filled = t * math.sqrt(1 / n1 + 1 / n2), f"{t:b} × √(1/{n1} + 1/{n2})"
+        return _g(self, value, "t × √(1/n₁ + 1/n₂)", filled, n1, n2, flipped=False)
 
 
 def worked_contrast(
@@ -495,181 +631,11 @@ def worked_contrast(
     correlation : float or None
         Printed or assumed, for paired comparisons.
     """
-    parts = str(effect["route"]).split("+")
-    sheet = _Sheet()
-    if "ratio_printed" in parts:
-        return _printed_ratio(sheet, cells)
-    if "smd_printed" in parts:
-        return _printed_smd(sheet, cells, parts)
-    if "means_printed" in parts:
-        return _means(sheet, cells, effect, parts)
-    if "md_printed" in parts:
-        return _difference(sheet, cells, effect, parts, direction, paired, correlation)
-    return _test(sheet, cells, parts, paired, correlation)
-
-
-def _level(cells: Mapping[str, Any]) -> float:
-    return (float(cells["ci_level"]) if _has(cells.get("ci_level")) else 95.0) / 100
-
-
-def _side(cells: Mapping[str, Any]) -> int:
-    return {"treatment": -1, "control": 1}.get(str(cells.get("favours", "")), 0)
-
-
-def _printed_ratio(sheet: _Sheet, cells: Mapping[str, Any]) -> Worked:
-    printed, low, high = (float(cells[key]) for key in ("estimate", "ci_low", "ci_high"))
-    z = float(special.ndtri(0.5 + _level(cells) / 2))
-    estimate = sheet.add("y", "ln(printed ratio)", f"ln {number(printed)}", math.log(printed))
-    se = sheet.add(
-        "SE", "(ln high − ln low) / (2 z)",
-        f"(ln {number(high)} − ln {number(low)}) / (2 × {number(z)})",
-        (math.log(high) - math.log(low)) / (2 * z),
-    )  # fmt: skip
-    return sheet.done(estimate, sheet.add("V", "SE²", f"{number(se)}²", se**2))
-
-
-def _printed_smd(sheet: _Sheet, cells: Mapping[str, Any], parts: Sequence[str]) -> Worked:
-    printed = float(cells["estimate"])
-    g = sheet.add(
-        "g", "size as printed; sign from the source's statement which arm did better",
-        number(printed), _side(cells) * abs(printed),
-    )  # fmt: skip
-    if "smd_variance_from_n" in parts:
-        n1, n2 = float(cells["n_treatment"]), float(cells["n_control"])
-        return sheet.done(g, _g_variance(sheet, g, n1, n2))
-    se = _se(sheet, cells, parts, g, None)
-    return sheet.done(g, sheet.add("V", "SE²", f"{number(se)}²", se**2))
-
-
-def _df(cells: Mapping[str, Any], paired: bool) -> float | None:
-    if _has(cells.get("df")):
-        return float(cells["df"])
-    if paired and _has(cells.get("n_treatment")):
-        return float(cells["n_treatment"]) - 1
-    if _has(cells.get("n_treatment")) and _has(cells.get("n_control")):
-        return float(cells["n_treatment"]) + float(cells["n_control"]) - 2
-    return None
-
-
-def _t(sheet: _Sheet, cells: Mapping[str, Any], parts: Sequence[str], df: float | None) -> float:
-    """Add the size of t."""
-    if "t_printed" in parts:
-        return sheet.add("t", "as printed, without its sign", number(cells["t"]), abs(cells["t"]))
-    if "f_to_t" in parts:
-        f = float(cells["f"])
-        return sheet.add("t", "√F", f"√{number(f)}", math.sqrt(f))
-    p = float(cells["p"])
-    assert df is not None
-    return sheet.add(
-        "t", "the t that has the printed two-sided p with this many degrees of freedom",
-        f"p = {number(p)}, {number(df)} df", -float(special.stdtrit(df, p / 2)),
-    )  # fmt: skip
-
-
-def _se(
-    sheet: _Sheet,
-    cells: Mapping[str, Any],
-    parts: Sequence[str],
-    estimate: float,
-    df: float | None,
-) -> float:
-    """Add the standard error of a printed difference."""
-    if "se_printed" in parts:
-        return sheet.add("SE", "as printed", number(cells["se"]), float(cells["se"]))
-    if "ci_to_se" in parts:
-        upper = 0.5 + _level(cells) / 2
-        low, high = float(cells["ci_low"]), float(cells["ci_high"])
-        q = float(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
-        word = "z" if df is None else f"t with {number(df)} df"
-        return sheet.add(
-            "SE", f"(high − low) / (2 q), q = {word}",
-            f"({number(high)} − {bracketed(low)}) / (2 × {number(q)})", (high - low) / (2 * q),
-        )  # fmt: skip
-    if "paired_printed" in parts:
-        sd, n = float(cells["sd_difference"]), float(cells["n_treatment"])
-        return sheet.add("SE", "SD of differences / √n", f"{number(sd)}/√{number(n)}",
-                         sd / math.sqrt(n))  # fmt: skip
-    t = _t(sheet, cells, parts, df)
-    return sheet.add("SE", "|D| / t", f"{number(abs(estimate))}/{number(t)}", abs(estimate) / t)
-
-
-def _means(
-    sheet: _Sheet, cells: Mapping[str, Any], effect: Mapping[str, Any], parts: Sequence[str]
-) -> Worked:
-    estimate = sheet.add(
-        "D", "difference of the printed means", number(effect["estimate"]), effect["estimate"]
-    )
-    t = _t(sheet, cells, parts, _df(cells, False))
-    se = sheet.add("SE", "|D| / t", f"{number(abs(estimate))}/{number(t)}", abs(estimate) / t)
-    return sheet.done(estimate, sheet.add("V", "SE²", f"{number(se)}²", se**2))
-
-
-def _difference(
-    sheet: _Sheet,
-    cells: Mapping[str, Any],
-    effect: Mapping[str, Any],
-    parts: Sequence[str],
-    direction: str,
-    paired: bool,
-    correlation: float | None,
-) -> Worked | None:
-    printed = float(cells["estimate"])
-    words = "as printed"
-    difference = printed
-    if "sign_from_words" in parts:
-        words, difference = "size as printed; sign from which arm did better", -printed
-    difference = sheet.add("D", words, number(printed), difference)
-    risk = effect["measure"] == "RD"
-    se = _se(sheet, cells, parts, printed, None if risk else _df(cells, paired))
-    if effect["measure"] != "SMD":
-        return sheet.done(difference, sheet.add("V", "SE²", f"{number(se)}²", se**2))
-    n1 = float(cells["n_treatment"])
-    if direction == "higher_is_better":
-        difference = sheet.add(
-            "D", "−D, because higher scores are better", f"−{bracketed(difference)}", -difference
-        )
-    if paired:
-        if correlation is None:
-            return None
-        r = sheet.add("r", "correlation within persons", "as printed or assumed", correlation)
-        sd = sheet.add(
-            "SD", "SE √n / √(2 (1 − r))",
-            f"{number(se)} × √{number(n1)} / √(2 × (1 − {bracketed(r)}))",
-            se * math.sqrt(n1) / math.sqrt(2 * (1 - r)),
-        )  # fmt: skip
-        d = sheet.add("d", "D / SD", f"{number(difference)} / {number(sd)}", difference / sd)
-        return _paired_g(sheet, d, n1, r, flipped=False)
-    n2 = float(cells["n_control"])
-    sd = sheet.add(
-        "SD", "SE / √(1/n₁ + 1/n₂)", f"{number(se)} / √(1/{number(n1)} + 1/{number(n2)})",
-        se / math.sqrt(1 / n1 + 1 / n2),
-    )  # fmt: skip
-    return _g(sheet, difference / sd, "D / SD", f"{number(difference)} / {number(sd)}", n1, n2,
-              flipped=False)  # fmt: skip
-
-
-def _test(
-    sheet: _Sheet,
-    cells: Mapping[str, Any],
-    parts: Sequence[str],
-    paired: bool,
-    correlation: float | None,
-) -> Worked | None:
-    t = _t(sheet, cells, parts, _df(cells, paired))
-    t = sheet.add("t", "sign: negative where the treatment did better", number(t),
-                  _side(cells) * t)  # fmt: skip
-    n1 = float(cells["n_treatment"])
-    if paired:
-        if correlation is None:
-            return None
-        r = sheet.add("r", "correlation within persons", "as printed or assumed", correlation)
-        d = sheet.add(
-            "d", "t × √(2 (1 − r)/n)", f"{bracketed(t)} × √(2 × (1 − {bracketed(r)})/{number(n1)})",
-            t * math.sqrt(2 * (1 - r) / n1),
-        )  # fmt: skip
-        return _paired_g(sheet, d, n1, r, flipped=False)
-    n2 = float(cells["n_control"])
-    return _g(
-        sheet, t * math.sqrt(1 / n1 + 1 / n2), "t × √(1/n₁ + 1/n₂)",
-        f"{bracketed(t)} × √(1/{number(n1)} + 1/{number(n2)})", n1, n2, flipped=False,
-    )  # fmt: skip
+    printed = _Printed(cells, effect, paired, correlation)
+    if "ratio_printed" in printed.parts:
+        return printed.ratio()
+    if "smd_printed" in printed.parts:
+        return printed.standardised()
+    if "means_printed" in printed.parts:
+        return printed.means()
+    return printed.difference(direction) if "md_printed" in printed.parts else printed.test()

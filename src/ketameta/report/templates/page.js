@@ -93,7 +93,7 @@
       measure: data.measure };
     const form = node("div", { class: "choices" });
     const parts = data.parts.map((part) => [part.key, part.label]);
-    const [partLabel, part] = choice(id("part"), "Trials", parts, state.part);
+    const [partLabel, part] = choice(id("part"), data.counted, parts, state.part);
     const [tauLabel, tau] = choice(id("tau"), "Between-trial variance", TAU2, state.tau2);
     const [ciLabel, ci] = choice(id("ci"), "Interval", CI, state.ci);
     const [mLabel, measure] = choice(id("measure"), "Measure",
@@ -102,7 +102,7 @@
     if (parts.length > 1) fields.unshift([partLabel, part]);
     if (data.measures.length > 1) fields.push([mLabel, measure]);
     for (const pair of fields) form.append(node("div", {}, ...pair));
-    const list = node("fieldset", {}, node("legend", { text: "Trials in the selection" }));
+    const list = node("fieldset", {}, node("legend", { text: `${data.counted} in the selection` }));
     const banner = node("p", { class: "selection-banner" });
     const unsaid = node("p", { class: "small", "data-unsaid": "" });
     const numbers = node("dl", { class: "numbers", "aria-live": "polite" });
@@ -161,8 +161,8 @@
           : "These are the published choices: the published result.";
       banner.classList.toggle("own", !same);
       const label = (data.measures.find((item) => item[0] === state.measure) || [0, data.measure_label])[1];
-      const items = fit === null ? [["Trials", "none chosen: tick at least one trial above, or go back to the published choices"]] : [
-        ["Trials", String(fit.k)],
+      const items = fit === null ? [[data.counted, "none chosen: tick at least one trial above, or go back to the published choices"]] : [
+        [data.counted, String(fit.k)],
         [label, `${shown(fit.estimate, ratio)} (${shown(fit.ci_low, ratio)} to ${shown(fit.ci_high, ratio)})`],
       ];
       if (fit && fit.tau2 !== null) {
@@ -216,7 +216,7 @@
     const left = 210, right = 560, width = 760, step = 22, top = 34;
     const height = top + step * (rows.length + 1) + 54;
     const x = (value) => left + (right - left) * (Math.min(high, Math.max(low, value)) - low) / (high - low);
-    const sentence = `${title}: ${fit.k} trials, ${label} `
+    const sentence = `${title}: ${fit.k} ${data.counted.toLowerCase()}, ${label} `
       + `${shown(fit.estimate, ratio)} (${shown(fit.ci_low, ratio)} to ${shown(fit.ci_high, ratio)}).`;
     const svg = drawn("svg", { class: "plot own-plot", role: "img", viewBox: `0 0 ${width} ${height}`,
       "aria-label": `Forest plot. ${sentence}` });

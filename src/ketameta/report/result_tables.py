@@ -20,15 +20,27 @@ from ketameta.analyses.sentences import (
     written,
 )
 from ketameta.evidence.project import NOTHING_DECLARED, Project
-from ketameta.formatting import format_count, format_number, format_p, format_percent, plural
+from ketameta.formatting import (
+    format_count,
+    format_number,
+    format_p,
+    format_percent,
+    plural,
+    trials_heading,
+)
 from ketameta.measures import Measure
 from ketameta.report.tables import Cell, Heading, Table
+from ketameta.report.worked import number
 
 #: Below this many degrees of freedom a Satterthwaite interval is not to be relied on (Tipton 2015).
 LEAST_DF = 4.0
 #: A number with its interval, as a heading of a column says.
 ESTIMATE = ("Estimate (interval)", "n")
-TRIALS = ("Trials", "n")
+
+
+def trials(result: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the heading of how many trials there are, of a result that may hold pooled reports."""
+    return trials_heading(result["headline"]["pools"]), "n"
 
 
 def shown(item: Mapping[str, Any], measure: Measure) -> str:
@@ -37,7 +49,7 @@ def shown(item: Mapping[str, Any], measure: Measure) -> str:
     return f"{written(item['estimate'], measure)} ({interval})"
 
 
-def companion_table(result: Mapping[str, Any]) -> Table | None:
+def sensitivity_table(result: Mapping[str, Any]) -> Table | None:
     """Return what other choices would give."""
     measure = Measure(result["measure"])
     rows = [
@@ -46,7 +58,21 @@ def companion_table(result: Mapping[str, Any]) -> Table | None:
         for item in result["sensitivity"]
     ]  # fmt: skip
     caption = f"Sensitivity analyses: {result['title']}"
-    return Table.of(caption, ("Choice", TRIALS, ESTIMATE), rows) if rows else None
+    return Table.of(caption, ("Choice", trials(result), ESTIMATE), rows) if rows else None
+
+
+def inputs_table(
+    caption: str, head: Sequence[str], rows: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> Table:
+    """Return what a number is made of; rows lead to their cards, numbers have six figures."""
+    made = [
+        (Cell(row["label"], href=f"#{row['card_id']}" if "card_id" in row else ""),
+         *(row[key] if isinstance(row[key], str) else number(row[key]) for key in keys))
+        for row in rows
+    ]  # fmt: skip
+    numbers = {name for name, key in zip(head[1:], keys, strict=True)
+               if rows and not isinstance(rows[0][key], str)}  # fmt: skip
+    return Table.of(caption, [(name, "n") if name in numbers else name for name in head], made)
 
 
 def beside_table(result: Mapping[str, Any]) -> Table | None:
@@ -63,7 +89,8 @@ def beside_table(result: Mapping[str, Any]) -> Table | None:
              item["withheld"] or value)
         )  # fmt: skip
     caption = f"Beside the headline: {result['title']}"
-    return Table.of(caption, ("Estimate", "Measure", TRIALS, ESTIMATE), rows) if rows else None
+    head = ("Estimate", "Measure", trials(result), ESTIMATE)
+    return Table.of(caption, head, rows) if rows else None
 
 
 def _open(item: Mapping[str, Any], measure: Measure) -> str:
@@ -86,7 +113,7 @@ def event_table(result: Mapping[str, Any]) -> Table | None:
         for item in events["methods"]
     ]  # fmt: skip
     caption = f"Other ways to pool the counts: {result['title']}"
-    return Table.of(caption, ("Method", "Measure", TRIALS, ESTIMATE), rows)
+    return Table.of(caption, ("Method", "Measure", trials(result), ESTIMATE), rows)
 
 
 def over_time_table(result: Mapping[str, Any]) -> Table | None:
@@ -210,7 +237,7 @@ def transitivity_table(result: Mapping[str, Any], project: Project) -> Table | N
         for row in net["transitivity"]
     ]  # fmt: skip
     labels = (item.label for item in project.categories.values())
-    head: list[Heading] = ["Comparison", TRIALS, ("Median day", "n"), "Age", *labels]
+    head: list[Heading] = ["Comparison", trials(result), ("Median day", "n"), "Age", *labels]
     return Table.of(f"Who was studied, by comparison: {result['title']}", head, rows)
 
 
@@ -311,7 +338,7 @@ def dose_table(result: Mapping[str, Any]) -> Table | None:
          *(_at(found[curve], dose, measure) for curve in ("linear", "spline")))
         for dose in found["doses"]
     ]  # fmt: skip
-    head = ("Dose", TRIALS, ("By a line (interval)", "n"), ("By a spline (interval)", "n"))
+    head = ("Dose", trials(result), ("By a line (interval)", "n"), ("By a spline (interval)", "n"))
     return Table.of(f"Effect of each dose against no dose: {result['title']}", head, rows)
 
 
@@ -346,7 +373,7 @@ def dose_check_table(result: Mapping[str, Any]) -> Table | None:
     step = f"{format_number(found['step'], 0)} {words_of(found['unit'])}"
     return Table.of(
         f"Does the slope hold? {result['title']}",
-        ("Choice", TRIALS, (f"Slope per {step} (interval)", "n")),
+        ("Choice", trials(result), (f"Slope per {step} (interval)", "n")),
         [(label, str(k), shown(slope, measure)) for label, k, slope in items],
     )
 
@@ -401,7 +428,8 @@ def group_tables(result: Mapping[str, Any], project: Project = NOTHING_DECLARED)
                for key, _ in facts))
             for entry in found
         ]  # fmt: skip
-        head: list[Heading] = ["Group", TRIALS, ("Median day", "n"), *(label for _, label in facts)]
+        labels = (label for _, label in facts)
+        head: list[Heading] = ["Group", trials(result), ("Median day", "n"), *labels]
         tables.append(Table.of(f"What else differs between groups: {result['title']}", head, rows))
     defined = [
         (item["label"], group_label(entry["key"], project), item["definition"])

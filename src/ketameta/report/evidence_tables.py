@@ -1,0 +1,398 @@
+"""Tables of the evidence itself: claims, moderators, studies, harms known elsewhere, the map.
+
+A room of its own because these tables list the evidence and no result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ketameta.analyses.claims import Estimated, Judged, Tested, fact_words
+from ketameta.analyses.parts import ModeratorRow
+from ketameta.analyses.result import AnalysisResult, Headline
+from ketameta.evidence.project import Moderator
+from ketameta.formatting import format_count, format_p, plural, trials_number
+from ketameta.report.tables import Cell, Heading, Table, words_of_code
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketameta.evidence.tables import Evidence
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def tables_of_evidence(
+    context: Mapping[str, Any], columns: Sequence[Moderator] = ()
+) -> dict[str, Table | None]:
+    """Return every table of evidence by its name; ``None`` where there is no row.
+
+    Parameters
+    ----------
+    context : mapping
+        The context of the report so far.
+    columns : sequence of Moderator
+        Further columns of the table of studies.
+    """
+    claims = context["claims"]
+    tables = {
+        "claims": _claims([row for row in claims if row["source"] != "untraceable"]),
+        "untraceable": _untraceable([row for row in claims if row["source"] == "untraceable"]),
+        "verdicts": _verdicts(claims),
+        "moderators": _moderators(context["moderator_tests"], context["results"]),
+        "routes": Table.of(
+            "Routes from printed numbers to effect sizes",
+            ("Route", ("What was done", "wide"), ("Source", "wide"), ("Rows", "n")),
+            [
+                (words_of_code(row["code"]), row["description"], row["source"], str(row["count"]))
+                for row in context["routes"]
+            ],
+        ),
+        "studies": _studies(context["studies"], columns),
+        "risk_of_bias": Table.of(
+            "Risk of bias",
+            ("Study", "Tool", "Domain", "Judgement", ("Why", "wide")),
+            [
+                (row["label"], *map(words_of_code, (row["tool"], row["domain"], row["judgement"])),
+                 row["support"])
+                for row in context["risk_of_bias"]
+            ],
+        ),
+        "corrections": Table.of(
+            "Corrections",
+            ("Entry", "Column", ("Printed", "n"), ("Used", "n"), ("Why", "wide")),
+            [
+                (row["id"], f"{row['table']}, {words_of_code(row['column'])}", str(row["before"]),
+                 str(row["after"]), row["reason"])
+                for row in context["corrections"]
+            ],
+        ),
+        "registry": _registry(context["registry"]),
+        "exclusions": Table.of(
+            "Exclusions",
+            ("Study", "Outcome", ("Records", "n"), ("Why", "wide")),
+            [
+                (row["study"], words_of_code(row["outcome"]), format_count(row["records"]),
+                 row["reason"])
+                for row in context["exclusions"]
+            ],
+        ),
+        "exclusion_reasons": Table.of(
+            "Reasons of the exclusions",
+            ("Reason", ("Records", "n")),
+            [(reason, str(count)) for reason, count in context["exclusion_reasons"]],
+        ),
+    }  # fmt: skip
+    return {name: table if table.rows else None for name, table in tables.items()}
+
+
+def _claims(claims: Sequence[Judged]) -> Table:
+    """Return each claim with its verdict, what tested it and what stands beside it."""
+    rows = []
+    for row in claims:
+        cites = f"Cites: {row['cites']}." if row["cites"] else "Cites nothing in particular."
+        judged = (
+            f"Would support it: {row['would_support']}.", f"Rule: {row['rule_words']}",
+            f"Made at: {row['made_at']}. {cites}",
+        )  # fmt: skip
+        found = row["registered"]
+        entries = "; ".join(
+            f"{item['registry_id']} ({words_of_code(item['status'])})"
+            for item in (found["found"] if found else ())
+        )
+        tested = [Cell(found["words"], entries, "methods.html#registry")] if found else [
+            _evidence(item) for item in row["analyses"]
+        ]  # fmt: skip
+        facts = [Cell("Known elsewhere", fact, "methods.html#harm_facts") for fact in row["facts"]]
+        beside = [*map(_evidence, row["indirect"]), *facts]
+        rows.append(
+            (Cell(row["claim"], id=f"claim-{row['id']}", fold=("How it is judged", *judged)),
+             Cell(row["verdict"], mark="b"), Cell(lines=tuple(tested)),
+             Cell(lines=tuple(beside)) if beside else "none")
+        )  # fmt: skip
+    head = (
+        ("Claim", "wide"), "Verdict", ("Tested by", "wide"),
+        ("Shown beside it, never decides", "wide"),
+    )  # fmt: skip
+    return Table.of("Claims and verdicts", head, rows)
+
+
+def _evidence(item: Tested) -> Cell:
+    """Return what one analysis found: trials, people, effect and where its interval lies."""
+    said = item["sentence"] or f"{'; '.join(map(_found, item['found']))}."
+    return Cell(item["title"], said, item["name"])
+
+
+def _found(row: Estimated) -> str:
+    group = f"{row['group']}: " if row["group"] else ""
+    if row["k"] == 0:
+        return f"{group}no eligible trial"
+    silent = row["people"] == "not printed"
+    people = "number of people not printed" if silent else f"{row['people']} people"
+    return f"{group}{row['sources']}, {people}; {row['effect']}, {row['direction']}"
+
+
+def _untraceable(claims: Sequence[Judged]) -> Table:
+    head = (("Claim", "wide"), "Verdict", ("Made at", "wide"), ("Cites", "wide"))
+    return Table.of(
+        "Claims without a traceable source",
+        head,
+        [
+            (Cell(row["claim"], id=f"claim-{row['id']}"), Cell(row["verdict"], mark="b"),
+             row["made_at"], row["cites"])
+            for row in claims
+        ],
+    )  # fmt: skip
+
+
+def _verdicts(claims: Sequence[Judged]) -> Table:
+    """Return each verdict with the claims it is given on."""
+    found: dict[str, list[str]] = {}
+    for row in claims:
+        found.setdefault(row["verdict"], []).append(row["claim"])
+    rows = [(verdict, " ".join(listed)) for verdict, listed in found.items()]
+    return Table.of("Verdicts on claims", ("Verdict", ("Claims", "wide")), rows)
+
+
+def _moderators(tests: Sequence[ModeratorRow], results: Mapping[str, AnalysisResult]) -> Table:
+    """Return every moderator with its test, or why there is none."""
+    rows: list[Sequence[str | Cell]] = []
+    counts = []
+    for row in tests:
+        counts.append(
+            next(
+                (found["pools"] for found in _headlines(results[row["analysis"]])
+                 if found["k"] == row["k"]), 0,
+            )
+        )  # fmt: skip
+        kind = "within trials" if row["kind"] == "within" else "between trials"
+        head = (
+            Cell(row["title"], href=row["analysis"]),
+            Cell(row["label"], f"{kind}, {row['status']}"),
+            trials_number(row["k"], counts[-1]),
+        )
+        if row["p_value"] is None:
+            rows.append((*head, "not tested", "", row["withheld"]))
+            continue
+        permuted = row["p_permuted"]
+        again = "" if permuted is None else f"permuted {format_p(permuted)}"
+        rows.append(
+            (*head, Cell(format_p(row["p_value"]), again), format_p(row["p_holm"]),
+             Cell(row["rating"], row["withheld"]))
+        )  # fmt: skip
+    heading = "Trials + pooled reports" if any(counts) else "Trials"
+    return Table.of(
+        "All moderators tested",
+        (("Analysis", "wide"), ("Moderator", "wide"), (heading, "n"), "Test", "Adjusted",
+         ("Credibility", "wide")),
+        rows,
+    )  # fmt: skip
+
+
+def _headlines(result: AnalysisResult) -> Iterator[Headline]:
+    yield result["headline"]
+    yield from (part["headline"] for part in result["groups"] if part["headline"])
+
+
+def _studies(studies: Rows, columns: Sequence[Moderator]) -> Table:
+    head: list[Heading] = [
+        "Study", ("People", "wide"), ("Randomised", "n"), "Design",
+        *(item.label for item in columns), "Read as", "Source",
+    ]  # fmt: skip
+    return Table.of(
+        "Included studies",
+        head,
+        [
+            (Cell(row["label"], id=f"study-{row['study_id']}"), row["population"],
+             format_count(row["n_randomised"]),
+             f"{words_of_code(row['design'])}, {words_of_code(row['blinding'])}",
+             *(words_of_code(row[item.name]) for item in columns), words_of_code(row["access"]),
+             Cell(f"Reference {row['number']}", href=f"methods.html#ref-{row['number']}"))
+            for row in studies
+        ],
+    )  # fmt: skip
+
+
+def _registry(registry: Rows) -> Table:
+    rows = []
+    for row in registry:
+        sizes = (("planned", row["n_planned"]), ("enrolled", row["n_enrolled"]))
+        people = "; ".join(f"{format_count(n)} {word}" for word, n in sizes if n is not None)
+        notes = (row["notes"] or "").split("; accept:")[0]
+        rows.append(
+            (Cell(row["registry_id"], href=row["source_url"] or ""),
+             Cell(row["title"], f"{row['intervention']}; {row['condition']}"),
+             words_of_code(row["status"]), people or "not read",
+             row["results_posted"] or "not read", notes)
+        )  # fmt: skip
+    head = (
+        "Registry", ("Trial", "wide"), "Status as read", "People", "Results posted",
+        ("Remarks", "wide"),
+    )  # fmt: skip
+    return Table.of("Registered trials", head, rows)
+
+
+# --- harms known elsewhere ------------------------------------------------------------------------
+
+
+def fact_table(evidence: Evidence, harms: Sequence[str] = ()) -> Table | None:
+    """Return what sources without a comparison say of harms; of all harms where none is named."""
+    rows = [
+        (
+            Cell(row["harm"].replace("_", " "), row["how"]),
+            fact_words(row),
+            row["intervention"],
+            Cell(
+                row["citation"], f"{row['locator']}. {row['note']}".strip(" ."), row["source_url"]
+            ),
+        )
+        for row in evidence.rows("harm_facts")
+        if not harms or row["harm"] in harms
+    ]
+    head = ("Harm", ("What the source says, of whom", "wide"), "What was given",
+            ("Source", "wide"))  # fmt: skip
+    caption = "Known from labels and other designs; not countable here"
+    return Table.of(caption, head, rows) if rows else None
+
+
+def facts_by_page(evidence: Evidence) -> dict[str, Table | None]:
+    """Return the facts about harms by the key of the page that shows them."""
+    found: dict[str, list[str]] = {}
+    for item in evidence.project.harms.known:
+        if item.question and item.facts:
+            found.setdefault(item.question, []).extend(item.facts)
+    return {key: fact_table(evidence, names) for key, names in found.items()}
+
+
+# --- the evidence map -----------------------------------------------------------------------------
+
+NONE, UNUSABLE, OUTSIDE = "none found", "found, no usable number", "out of scope"
+
+
+def map_table(found: Mapping[str, Any]) -> Table:
+    """Return the evidence map as a table: trials and people, or one of three states."""
+    by_place = {(cell["row"], cell["column"]): cell for cell in found["cells"]}
+    rows = [
+        (row, *(_map_cell(by_place[row, column]) for column in found["columns"]))
+        for row in found["rows"]
+    ]
+    return Table.of("Evidence map", ("Measured", *found["columns"]), rows)
+
+
+def _map_cell(cell: Mapping[str, Any]) -> Cell:
+    if cell["trials"]:
+        people = f"{format_count(cell['participants'])} people" if cell["participants"] else ""
+        return Cell(plural(cell["trials"], "trial"), people, mark="some")
+    marks = {NONE: "zero", UNUSABLE: "gap", OUTSIDE: "out"}
+    return Cell(cell["state"], mark=marks[cell["state"]])
+
+
+def map_cells(evidence: Evidence) -> dict[str, Any]:
+    """Return the map: row and column labels and one cell for each pair, empty ones included.
+
+    Returns
+    -------
+    dict
+        ``rows``, ``columns`` (labels) and ``cells`` (``row, column, trials, participants, direct,
+        state``). A trial counts once per cell; participants are those randomised, where printed.
+        A cell is direct when the people of the question were studied. ``state`` says of an empty
+        cell whether nothing was found, whether a study was found that prints no usable number, or
+        whether such studies were not looked for.
+    """
+    import numpy as np
+
+    measured, project = _measured(evidence), evidence.project
+    silent = _silent(evidence)
+    shown, asked = project.evidence_map, {*project.directness.diagnosis}
+    named = [word for row in shown.row for word in row.diagnosis]
+
+    def inside(rows: pd.DataFrame, row: Any, column: Any) -> pd.DataFrame:
+        known = rows["diagnosis"].isin(row.diagnosis or named)
+        people = known if row.diagnosis else ~known
+        given = rows["intervention"].isin(column.intervention) | rows["drug_class"].isin(
+            column.drug_class
+        )
+        return rows[people & rows["domain"].isin(row.domain) & given]
+
+    cells = []
+    for row in shown.row:
+        for column in shown.column:
+            here = inside(measured, row, column).drop_duplicates("study_id")
+            here = _counted_once(here)
+            state = ""
+            if here.empty:
+                sought = (not column.sought or {*row.diagnosis} & {*column.sought}) and (
+                    not column.sought_domain or {*row.domain} & {*column.sought_domain}
+                )
+                found = not inside(silent, row, column).empty
+                state = UNUSABLE if found else NONE if sought else OUTSIDE
+            cells.append(
+                {
+                    "row": row.label,
+                    "column": column.label,
+                    "trials": len(here),
+                    "participants": int(np.nansum(here["n_randomised"].to_numpy(float))),
+                    "direct": bool(row.diagnosis) and asked.issuperset(row.diagnosis),
+                    "state": state,
+                }
+            )
+    return {
+        "rows": [row.label for row in shown.row],
+        "columns": [column.label for column in shown.column],
+        "cells": cells,
+    }
+
+
+def related_trials(evidence: Evidence, domain: str) -> int:
+    """Return how many studies of the map gave a related treatment to the people asked about."""
+    measured, directness = _measured(evidence), evidence.project.directness
+    here = measured[
+        measured["diagnosis"].isin(directness.diagnosis)
+        & measured["intervention"].isin(directness.related)
+        & (measured["domain"] == domain)
+    ]
+    return len(_counted_once(here.drop_duplicates("study_id")))
+
+
+def _counted_once(here: pd.DataFrame) -> pd.DataFrame:
+    """Leave out reports whose people another report in the same cell counts already."""
+    if here.empty:
+        return here
+    overlaps = {
+        study: {part for part in text.split(";") if part}
+        for study, text in zip(here["study_id"], here["overlaps_with"], strict=True)
+    }
+    kept: set[str] = set()
+    for study in sorted(overlaps, key=lambda name: (bool(overlaps[name]), name)):
+        if not (overlaps[study] & kept or any(study in overlaps[other] for other in kept)):
+            kept.add(study)
+    return here[here["study_id"].isin(list(kept))]
+
+
+def _measured(evidence: Evidence) -> pd.DataFrame:
+    """Return one row per study, treatment arm and outcome with any extracted number.
+
+    Reports that pool other trials are left out, so that nobody is counted twice.
+    """
+    import pandas as pd
+
+    keys = ["study_id", "arm_id", "outcome"]
+    rows = pd.concat([evidence.outcomes[keys], evidence.contrasts[keys]]).drop_duplicates()
+    return rows.merge(_treated(evidence)).merge(evidence.outcome_words[["outcome", "domain"]])
+
+
+def _treated(evidence: Evidence) -> pd.DataFrame:
+    """Return one row per treatment arm of every study that is no pool."""
+    arms = evidence.arms[evidence.arms["role"] == "treatment"]
+    whole = evidence.studies[evidence.studies["design"] != "pooled_rcts"]
+    return arms[["study_id", "arm_id", "intervention", "drug_class"]].merge(
+        whole[["study_id", "diagnosis", "n_randomised", "overlaps_with"]]
+    )
+
+
+def _silent(evidence: Evidence) -> pd.DataFrame:
+    """Return studies of which a record of an outcome was left out for want of a usable number."""
+    words = evidence.outcome_words[["outcome", "domain"]]
+    out = evidence.exclusions[["study", "outcome"]].rename(columns={"study": "study_id"})
+    return out.merge(words).merge(_treated(evidence))
