@@ -387,10 +387,15 @@ class InputTables:
 
     def get(self, assumed: Assumptions) -> EffectTable:
         """Return the effects under assumptions."""
-        from ketameta.evidence.derive import derive_effects
+        from ketameta.evidence.derive import derive_effects, effects_under
+        from ketameta.evidence.pairing import Assumptions
 
         if assumed not in self._tables:
-            self._tables[assumed] = derive_effects(self._evidence, assumed)
+            self._tables[assumed] = (
+                derive_effects(self._evidence, assumed)
+                if assumed == Assumptions()
+                else effects_under(self._evidence, assumed, self.get(Assumptions()))
+            )
         return self._tables[assumed]
 
     def frames(self) -> dict[Assumptions, pd.DataFrame]:

@@ -400,12 +400,12 @@ class _Methods:
         if self.k < FREQUENTIST_FROM or exact:
             yield from self.trials(exact)
         few = self.k <= EXACT_BAYES_UP_TO
-        bayes = self.bayes_exact if exact and few else self.bayes
+        name, bayes = ("bayes_exact", self.bayes_exact) if exact and few else ("bayes", self.bayes)
         makers = {
             "knapp_hartung": self.knapp_hartung,
             "wald": self.wald,
             "common_effect": self.common,
-            bayes().code: bayes,
+            name: bayes,
         }
         for code, make in makers.items():
             if code != leading.code:

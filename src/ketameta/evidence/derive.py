@@ -7,7 +7,7 @@ Reads evidence, writes frames. Nothing is dropped silently: a row of ``outcomes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
@@ -194,13 +194,44 @@ def derive_effects(evidence: Evidence, assumptions: Assumptions | None = None) -
     left = unused_outcomes(outcomes, used, evidence, correlated=assumed.correlation is not None)
     unused = pd.concat([left, contrasts_unused], ignore_index=True)
     return EffectTable(
-        _sorted(effects, ["study_id", "arm_id", "comparator_arm_id", *_ORDER]),
-        _sorted(unused, ["study_id", "arm_id", *_ORDER[:-3], "source"]),
+        _sorted(effects, _EFFECT_ORDER),
+        _sorted(unused, _UNUSED_ORDER),
         arms,
     )
 
 
+def effects_under(evidence: Evidence, assumed: Assumptions, plain: EffectTable) -> EffectTable:
+    """Return the effect table under assumptions, given the one without any.
+
+    Only the trials that they can concern are derived again: people compared with themselves, and
+    arms of an assumed size.
+    """
+    import pandas as pd
+
+    concerned = {*crossovers(evidence), *uncontrolled(evidence)}
+    concerned |= {size.study_id for size in assumed.arm_sizes}
+    part = replace(
+        evidence,
+        tables={
+            name: tuple(row for row in rows if row["study_id"] in {"", *concerned})
+            for name, rows in evidence.tables.items()
+        },
+    )
+    again = derive_effects(part, assumed)
+    effects, unused, arms = (
+        pd.concat([whole[~whole["study_id"].isin(list(concerned))], new], ignore_index=True)
+        for whole, new in (
+            (plain.effects, again.effects),
+            (plain.unused, again.unused),
+            (plain.arms, again.arms),
+        )
+    )
+    return EffectTable(_sorted(effects, _EFFECT_ORDER), _sorted(unused, _UNUSED_ORDER), arms)
+
+
 _ORDER = ["outcome", "instrument", "time_days", "subgroup", "data_kind", "measure", "analysis"]
+_EFFECT_ORDER = ["study_id", "arm_id", "comparator_arm_id", *_ORDER]
+_UNUSED_ORDER = ["study_id", "arm_id", *_ORDER[:-3], "source"]
 
 
 def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ effect sizes or models.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -280,18 +280,19 @@ def add_combined_arms(
 
     facts = arms.set_index(["study_id", "arm_id"])
     contained = contained_arms(arms)
-    new_rows: list[dict[str, object]] = []
+    new_rows: list[dict[Hashable, object]] = []
     new_arms: dict[tuple[str, str], dict[str, object]] = {}
     apart = rows[~rows["study_id"].isin(list(same_people))]
-    keyed = apart.assign(
-        _intervention=_lookup(facts, apart, "intervention"), _role=_lookup(facts, apart, "role")
-    )
-    grouped = keyed.groupby([*COMPARABLE, "_intervention", "_role"], dropna=False, sort=True)
-    for _, group in grouped:
-        if len(group) < 2:
+    given = (_lookup(facts, apart, name) for name in ("intervention", "role"))
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for place, key in enumerate(zip(*(apart[name] for name in COMPARABLE), *given, strict=True)):
+        alike.setdefault(tuple(map(plain_key, key)), []).append(place)
+    for key in sorted(alike, key=lambda key: [(value is None, value) for value in key]):
+        if len(alike[key]) < 2:
             continue
-        study = str(group["study_id"].iloc[0])
-        names = sorted(group["arm_id"])
+        group = apart.iloc[alike[key]].to_dict("records")
+        study = str(group[0]["study_id"])
+        names = sorted(row["arm_id"] for row in group)
         if any(
             share_people(contained, study, first, second)
             for place, first in enumerate(names)
@@ -316,20 +317,18 @@ def _lookup(facts: pd.DataFrame, rows: pd.DataFrame, column: str) -> list[str]:
     return [values.get(key, "") for key in zip(rows["study_id"], rows["arm_id"], strict=True)]
 
 
-def _join_rows(group: pd.DataFrame, joined: str) -> dict[str, object]:
+def _join_rows(group: Sequence[Mapping[Hashable, Any]], joined: str) -> dict[Hashable, object]:
     """Return one row for the people of all rows of ``group``."""
-    row = group.iloc[0].drop(["_intervention", "_role"]).to_dict()
-    n = group["n_"].to_numpy(float)
-    row.update(arm_id=joined, n_=float(n.sum()), source=";".join(group["source"]))
-    row["assumed"] = "; ".join(dict.fromkeys(word for word in group["assumed"] if word))
-    routes = sorted({part for route in group["route"] for part in str(route).split("+")})
+    row: dict[Hashable, object] = dict(group[0])
+    n, mean, sd = (np.array([one[name] for one in group], float) for name in ("n_", "mean_", "sd_"))
+    row |= {"arm_id": joined, "n_": float(n.sum()), "source": ";".join(r["source"] for r in group)}
+    row["assumed"] = "; ".join(dict.fromkeys(one["assumed"] for one in group if one["assumed"]))
+    routes = sorted({part for one in group for part in str(one["route"]).split("+")})
     row["route"] = "+".join(["combined_arms", *routes])
     if row["statistic"] == "events":
-        row["events_"] = float(group["events_"].sum())
+        row["events_"] = float(sum(one["events_"] for one in group))
     else:
-        combined = conversions.combine_arms(
-            n, group["mean_"].to_numpy(float), group["sd_"].to_numpy(float)
-        )
+        combined = conversions.combine_arms(n, mean, sd)
         row["mean_"], row["sd_"] = _one(combined.mean), _one(combined.sd)
     return row
 
