@@ -78,7 +78,7 @@ def appraised(folder: Path, tables: Any, more: str = "", text: str = ANALYSIS) -
     rows = [row for group in result["groups"] for row in group["rows"]]
     used = select_effects(spec, effects_of(tables), evidence).used
     regressions = regressions_of(spec, rows, used, evidence)
-    return result, credibility(spec, result, rows, regressions, [spec])
+    return result, credibility(spec, result, regressions, [spec])
 
 
 def answers(entry: dict[str, Any]) -> dict[int, str]:

@@ -75,6 +75,9 @@ def published(value: Any) -> Any:
     -----
     Rounding what is rounded changes nothing. There is no negative zero.
     """
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
     if isinstance(value, float):
         return _rounded(value)
     if isinstance(value, dict):

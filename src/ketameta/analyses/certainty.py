@@ -65,12 +65,13 @@ from ketameta.models.power import (
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
     from ketameta.evidence.project import Directness, Project
+    from ketameta.evidence.tables import Row
 
 
 Rows = Sequence[StudyRow]
 Facts = BiasFacts | InconsistencyFacts | IndirectnessFacts | ImprecisionFacts | PublicationFacts
 #: Judgements of reviews, a row per trial, outcome and domain.
-Judged = Sequence[Mapping[str, str]]
+Judged = Sequence["Mapping[str, str] | Row"]
 
 #: Names of tools within a sentence.
 _TOOLS = {"rob2": "RoB 2", "rob1": "RoB 1", "robins_i": "ROBINS-I"}

@@ -337,7 +337,6 @@ def moderator_analyses(specs: Sequence[AnalysisSpec], outcomes: Sequence[str]) -
 def credibility(
     spec: AnalysisSpec,
     result: AnalysisResult,
-    rows: Rows,
     regressions: Sequence[MetaRegression],
     specs: Sequence[AnalysisSpec],
 ) -> list[Credibility]:
@@ -348,8 +347,6 @@ def credibility(
     spec : AnalysisSpec
     result : mapping
         Of the analysis: ``groups``, ``pooled``, ``subgroup_test``.
-    rows : sequence of mapping
-        One per trial and level.
     regressions : sequence of mapping
         Of :func:`ketameta.analyses.bubble.regressions_of`.
     specs : sequence of AnalysisSpec
@@ -364,6 +361,7 @@ def credibility(
         estimate, ci_low, ci_high, p_value``), ``questions`` (none where nothing can be compared)
         and ``rating``.
     """
+    rows = [row for group in result["groups"] for row in group["rows"]]
     entry = partial(_entry, spec, moderator_analyses(specs, spec.select.outcome))
     found = [_continuous(spec, item, entry) for item in regressions]
     if spec.kind == "within_trial":

@@ -7,6 +7,7 @@ interval after one more trial. Deterministic; the numbers are those of ``models.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -224,8 +225,6 @@ def _after_sentences(result: NextTrialResult) -> list[str]:
 FEW = 2
 #: Sizes between which a size for a wanted assurance is searched.
 _SMALLEST, _LARGEST = 2, 20_000
-#: Sizes tried at once while the range is narrowed.
-_SPLIT = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,16 +363,12 @@ def _size_for(
     if wanted >= limit:
         return None
 
-    low, high = _SMALLEST - 1, _LARGEST
-    while high - low > 1:
-        sizes = np.unique(np.geomspace(low + 1, high, _SPLIT).round().astype(int))
-        chances = assurance(mixture, plan.sd, sizes, plan.alpha, benefit=side)
-        enough = sizes[chances >= wanted]
-        if not enough.size:
-            return None
-        high = int(enough[0])
-        low = max([low, *(int(n) for n in sizes if n < high)])
-    return high
+    def chance(n: int) -> float:
+        return float(assurance(mixture, plan.sd, n, plan.alpha, benefit=side)[0])
+
+    sizes = range(_SMALLEST, _LARGEST + 1)
+    place = bisect_left(sizes, wanted, key=chance)
+    return sizes[place] if place < len(sizes) else None
 
 
 def _after(

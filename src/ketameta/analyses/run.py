@@ -68,6 +68,7 @@ KEYS = ("certainty", "multiverse", "next_trial", "regressions", "credibility")
 def appraisal(
     spec: AnalysisSpec,
     result: AnalysisResult,
+    shown: AnalysisResult,
     used: Sequence[Effect],
     trials: Sequence[StudyRow],
     weights: Sequence[float] | None,
@@ -79,8 +80,8 @@ def appraisal(
     Parameters
     ----------
     spec : AnalysisSpec
-    result : mapping
-        Of the analysis, complete but for these keys.
+    result, shown : mapping
+        Of the analysis, complete but for these keys; as computed, and as published.
     used : sequence of Effect
         Selected effects.
     trials : sequence of mapping
@@ -94,23 +95,17 @@ def appraisal(
     """
     if related is None:
         return cast("Appraisal", dict.fromkeys(KEYS))
-    rows = [row for group in result["groups"] for row in group["rows"]]
     shares = weights if weights is not None else [None] * len(trials)
     main = [{**row, "weight": share} for row, share in zip(trials, shares, strict=True)]
-    pooled = result["pooled"]
+    pooled, events = result["pooled"], result["events"]
     planned = spec.kind in ("pooled", "within_trial") and (spec.model.overall or not trials)
     regressions = regressions_of(spec, trials, used, evidence)
     # Words about certainty are made from what is published, never from more digits.
-    shown, judged = published(plain(result)), evidence.risk_of_bias.to_dict("records")
+    judged = certainty(spec, shown, published(plain(main)), evidence.rows("risk_of_bias"))
+    risk = events["baseline_risk"] if events else None
     return {
-        "certainty": certainty(spec, shown, published(plain(main)), judged),
-        "multiverse": multiverse(
-            spec,
-            used,
-            evidence,
-            related.table,
-            result["events"]["baseline_risk"] if result["events"] else None,
-        ),
+        "certainty": judged,
+        "multiverse": multiverse(spec, used, evidence, related.table, risk),
         "next_trial": next_trial_of(
             spec,
             [row["estimate"] for row in trials],
@@ -122,7 +117,7 @@ def appraisal(
         if planned
         else None,
         "regressions": regressions,
-        "credibility": credibility(spec, result, rows, regressions, tuple(related.specs.values())),
+        "credibility": credibility(spec, result, regressions, tuple(related.specs.values())),
     }
 
 
@@ -240,8 +235,9 @@ def run_analysis(
         "spec": plain(spec),
     }
     shares = pooled.weights if overall and spec.kind != "network" else None
-    judged = appraisal(spec, result, selected.used, independent, shares, evidence, related)
-    shown: AnalysisResult = published(plain({**result, **judged}))
+    shown: AnalysisResult = published(plain(result))
+    judged = appraisal(spec, result, shown, selected.used, independent, shares, evidence, related)
+    shown = {**shown, **published(plain(judged))}
     return {**shown, "sentences": sentences_of(shown)}
 
 
@@ -421,7 +417,7 @@ def _give_weights(
 
 def _give_lights(rows: list[StudyRow], evidence: Evidence) -> set[str]:
     """Add to each row what reviews judged of it, where any was judged; return those at low risk."""
-    told = evidence.risk_of_bias.to_dict("records")
+    told = evidence.rows("risk_of_bias")
     known = {(row["study_id"], row["outcome"]) for row in rows}
     judged = {key: bias_judgement(*key, told) for key in known}
     if any(judged.values()):

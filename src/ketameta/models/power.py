@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -191,6 +192,7 @@ def assurance(
     return np.asarray(weights @ _upper(df, shift, critical))
 
 
+@lru_cache(maxsize=8)
 def _prior_nodes(prior: Mixture) -> tuple[Floats, Floats]:
     """Return effects and weights that integrate over the prior; the weights sum to 1."""
     low, high = float(prior.quantile(_TAIL)), float(prior.quantile(1 - _TAIL))
@@ -288,9 +290,9 @@ _STEPS = 8
 _BEYOND = 64
 #: Coarsest and finest grid.
 _FEWEST, _MOST = 257, 2049
-#: Refinements of a root between two grid points, each an eightfold narrowing.
-_REFINEMENTS = 8
-_SPLIT = 9
+#: Refinements of a root between two grid points, each a narrowing to a 64th.
+_REFINEMENTS = 4
+_SPLIT = 65
 
 
 @dataclass(frozen=True, slots=True)

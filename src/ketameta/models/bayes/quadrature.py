@@ -20,7 +20,7 @@ from ketameta.errors import NotEstimableError
 from ketameta.models.bayes.priors import Normal, TauPrior
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Mixture:
     """A finite mixture of normal distributions, or several side by side.
 
