@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import ketameta
 from ketameta.evidence.pairing import Assumptions
+from ketameta.evidence.project import FILE as PROJECT
+from ketameta.evidence.tables import data_files
 from ketameta.formatting import published
-from ketameta.inputs import InputTables, Say, load_inputs
+from ketameta.inputs import Inputs, InputTables, Say, load_inputs
 from ketameta.models.results import plain
 from ketameta.paths import ProjectPaths, recover, write_atomically
 from ketameta.report.manifest import (
@@ -40,14 +42,13 @@ from ketameta.typesetter import picture
 
 if TYPE_CHECKING:
     from ketameta.analyses.claims import Judged
-    from ketameta.analyses.related import Related
     from ketameta.analyses.result import AnalysisResult
-    from ketameta.analyses.spec import AnalysisSpec
     from ketameta.evidence.derive import EffectTable
-    from ketameta.evidence.tables import Evidence
     from ketameta.report.plots import Plot
 
 
+#: So few figures are drawn sooner than another process has started.
+FEW_FIGURES = 8
 #: More processes than this wait for the memory and the disk rather than draw.
 MOST_WORKERS = 8
 
@@ -74,6 +75,7 @@ class Drawing:
         self._paths, self._code = paths, code
         self._wanted: set[str] = set()
         self._due: list[tuple[Path, str, Path, str]] = []
+        self._held: list[tuple[Plot, Path]] = []
         self._running: list[Future[None]] = []
         self._pool: Any = None
 
@@ -107,6 +109,8 @@ class Drawing:
 
         Pictures of a figure that changed are removed too: they show what it was.
         """
+        for plot, path in self._held:
+            draw_figure(plot, path, self._paths.pages)
         total = len(self._running)
         for done, future in enumerate(as_completed(self._running), start=1):
             future.result()
@@ -115,9 +119,8 @@ class Drawing:
         written = []
         kept = {Path(name).with_suffix(f".{end}").name for name in self._wanted for end in PICTURES}
         for note, stamp, path, before in self._due:
-            now = file_hash(path)
-            write_atomically(note, f"{stamp}\n{now}")
-            if now != before:
+            _note(note, stamp, path)
+            if file_hash(path) != before:
                 written.append(self._paths.relative(path))
                 kept -= {path.with_suffix(f".{end}").name for end in PICTURES}
         stray = remove_stray(self._paths.figures, self._wanted | kept, self._paths)
@@ -134,10 +137,14 @@ class Drawing:
         if type(get_active_backend()[0]).__name__ == "SequentialBackend":
             draw_figure(plot, path, self._paths.pages)
             return
+        self._held.append((plot, path))
+        if self._pool is None and len(self._held) <= FEW_FIGURES:
+            return
         with _deaf_children():
-            if self._pool is None:
-                self._pool = drawing_processes()
-            self._running.append(self._pool.submit(draw_figure, plot, path, self._paths.pages))
+            self._pool = self._pool or drawing_processes()
+            for held in self._held:
+                self._running.append(self._pool.submit(draw_figure, *held, self._paths.pages))
+            self._held = []
 
 
 def drawing_processes() -> Any:
@@ -220,7 +227,7 @@ def draw_pictures(
             write_atomically(path, content)
             made.append(path)
         if note is not None:
-            write_atomically(note, f"{text_hash(svg)}\n{_files_hash(files)}")
+            _note(note, text_hash(svg), *files)
     return made
 
 
@@ -236,14 +243,19 @@ def remove_stray(folder: Path, wanted: Iterable[str], paths: ProjectPaths) -> li
 
 
 def _unchanged(note: Path, stamp: str, *files: Path) -> bool:
-    """Return whether the files are those that were drawn from the same data by the same code."""
-    if not (note.is_file() and all(path.is_file() for path in files)):
+    """Return whether the files are those that were made of the same data by the same code."""
+    if not (note.is_file() and all(path.is_file() and not path.is_symlink() for path in files)):
         return False
-    return note.read_text(encoding="utf-8") == f"{stamp}\n{_files_hash(files)}"
+    return note.read_text(encoding="utf-8") == _noted(stamp, files)
 
 
-def _files_hash(files: Sequence[Path]) -> str:
-    return "\n".join(file_hash(path) for path in files)
+def _note(note: Path, stamp: str, *files: Path) -> None:
+    """Remember of what files were made."""
+    write_atomically(note, _noted(stamp, files))
+
+
+def _noted(stamp: str, files: Sequence[Path]) -> str:
+    return "\n".join([stamp, *(file_hash(path) for path in files)])
 
 
 #: Below ``build/``: every published file, one a line, so that make sees when one is missing.
@@ -292,6 +304,7 @@ def build(
     """
     from ketameta.analyses.claims import ledger
     from ketameta.analyses.related import Related
+    from ketameta.analyses.run import run_analysis
     from ketameta.models.results import terminal_bar
     from ketameta.report.context import evidence_map
     from ketameta.report.plots import page_plots, plots_of
@@ -304,42 +317,48 @@ def build(
     tables = InputTables(evidence)
     written: list[str] = []
     computed: list[str] = []
-    results: list[dict[str, Any]] = []
+    results: list[AnalysisResult] = []
     given = instead or {}
     known_versions = package_versions()
     stated = dict(versions or known_versions)
     stated = {name: stated[name] for name in [*known_versions, *stated] if name in stated}
     code = code_fingerprint()
     related = Related({spec.name: spec for spec in specs}, tables.get)
-    effects_text = given.get("effects.csv") or effects_csv(tables.get(Assumptions()))
-    written += _write_if_changed(paths, paths.reports / "effects.csv", effects_text)
+    notes = paths.build / "stamps"
+    # Nothing is derived of data that are those of the last build.
+    files = [path for path in (*data_files(paths), paths.root / PROJECT) if path.is_file()]
+    same = text_hash("\n".join([code, *(f"{paths.relative(p)} {file_hash(p)}" for p in files)]))
+    effects, note = paths.reports / "effects.csv", notes / "effects.txt"
+    if "effects.csv" in given:
+        written += _write_if_changed(paths, effects, given["effects.csv"])
+    elif not _unchanged(note, same, effects):
+        written += _write_if_changed(paths, effects, effects_csv(tables.get(Assumptions())))
+        _note(note, same, effects)
     with Drawing(paths, code) as drawing:
         for spec in specs:
             target = paths.results / f"{spec.name}.json"
-            asked = [tables.fingerprint(other) for other in related.asked_by(spec)]
-            facts = [tables.fingerprint(spec), *asked, related.facts(spec)]
-            stamp = _fingerprint(code, spec, "\n".join(facts))
-            text = given.get(f"results/{target.name}")
-            if text is not None:
+            whole, own = notes / f"{spec.name}.data.txt", notes / f"{spec.name}.txt"
+            stamp = text_hash(f"{same}\n{spec!r}\n{related.facts(spec)}")
+            if (text := given.get(f"results/{target.name}")) is not None:
                 written += _write_if_changed(paths, target, text)
-            else:
-                text = _still_true(paths, target, spec.name, stamp)
-            if text is None:
-                say(f"Computing {spec.name}")
-                text = _results_text(spec, tables, evidence, related)
-                computed.append(spec.name)
-                written += _write_if_changed(paths, target, text)
-                write_atomically(
-                    paths.build / "stamps" / f"{spec.name}.txt", f"{stamp}\n{text_hash(text)}"
-                )
-            results.append(json.loads(text))
+            elif not _unchanged(whole, stamp, target):
+                asked = [tables.fingerprint(one) for one in (spec, *related.asked_by(spec))]
+                seen = text_hash("\n".join([code, repr(spec), *asked, related.facts(spec)]))
+                if not _unchanged(own, seen, target):
+                    say(f"Computing {spec.name}")
+                    text = _json_text(
+                        run_analysis(spec, tables.get(spec.assume), evidence, related)
+                    )
+                    computed.append(spec.name)
+                    written += _write_if_changed(paths, target, text)
+                    _note(own, seen, target)
+                _note(whole, stamp, target)
+            results.append(json.loads(target.read_bytes()))
             drawing.add(plots_of(results[-1], evidence.project))
         written += remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
         by_name = {result["name"]: result for result in results}
         told = inputs.evidence.rows("harm_facts")
-        claims = ledger(
-            inputs.claims, cast("Mapping[str, AnalysisResult]", by_name), registry, told
-        )
+        claims = ledger(inputs.claims, by_name, registry, told)
         written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
         say("Drawing figures")
         drawing.add(page_plots(results, evidence))
@@ -356,9 +375,7 @@ def build(
             *(f"figures/{name}" for name in drawing.names),
             *(f"results/{spec.name}.json" for spec in specs),
         ]
-        written += _write_report(
-            paths, evidence, results, inputs.report.applied, claims, tables, names, stated
-        )
+        written += _write_report(paths, inputs, results, claims, tables, names, stated)
     kept = [spec.name for spec in specs if spec.name not in computed]
     return BuildReport(tuple(computed), tuple(kept), tuple(dict.fromkeys(written)))
 
@@ -369,14 +386,6 @@ def effects_csv(table: EffectTable) -> str:
     for name in frame.select_dtypes("float"):
         frame[name] = published(frame[name].tolist())
     return frame.to_csv(index=False, lineterminator="\n")
-
-
-def _results_text(
-    spec: AnalysisSpec, tables: InputTables, evidence: Evidence, related: Related
-) -> str:
-    from ketameta.analyses.run import run_analysis
-
-    return _json_text(run_analysis(spec, tables.get(spec.assume), evidence, related))
 
 
 def _json_text(value: Any) -> str:
@@ -401,19 +410,6 @@ def package_versions() -> dict[str, str]:
     return {"ketameta": ketameta.__version__, **{name: version(name) for name in names}}
 
 
-def _fingerprint(code: str, spec: AnalysisSpec, inputs: str) -> str:
-    return text_hash(f"{code}\n{spec!r}\n{inputs}")
-
-
-def _still_true(paths: ProjectPaths, target: Path, name: str, stamp: str) -> str | None:
-    """Return the stored results when their inputs and they themselves are unchanged."""
-    note = paths.build / "stamps" / f"{name}.txt"
-    if not (note.is_file() and target.is_file()) or target.is_symlink():
-        return None
-    true = note.read_text(encoding="utf-8") == f"{stamp}\n{file_hash(target)}"
-    return target.read_bytes().decode("utf-8") if true else None
-
-
 def _write_if_changed(paths: ProjectPaths, path: Path, content: str | bytes) -> list[str]:
     """Replace a file only when its content differs; return its name when it did."""
     data = content.encode("utf-8") if isinstance(content, str) else content
@@ -425,9 +421,8 @@ def _write_if_changed(paths: ProjectPaths, path: Path, content: str | bytes) -> 
 
 def _write_report(
     paths: ProjectPaths,
-    evidence: Evidence,
-    results: Sequence[dict[str, Any]],
-    applied: Sequence[Any],
+    inputs: Inputs,
+    results: Sequence[AnalysisResult],
     claims: Sequence[Judged],
     tables: InputTables,
     known: Sequence[str],
@@ -448,7 +443,9 @@ def _write_report(
         manifest = manifest_text(paths, versions, names)
         if note.read_text(encoding="utf-8") == text_hash(made_of + manifest):
             return _finish(paths, names, manifest)
-    context = report_context(paths, evidence, results, applied, claims, versions, tables.frames())
+    frames = {spec.assume: tables.get(spec.assume).effects for spec in inputs.specs}
+    applied = inputs.report.applied
+    context = report_context(paths, inputs.evidence, results, applied, claims, versions, frames)
     effects_text = (paths.reports / "effects.csv").read_text(encoding="utf-8")
     files = report_files(context, paths, results, effects_text)
     written = []

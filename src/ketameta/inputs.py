@@ -398,10 +398,6 @@ class InputTables:
             )
         return self._tables[assumed]
 
-    def frames(self) -> dict[Assumptions, pd.DataFrame]:
-        """Return the effects derived so far, by what they assume."""
-        return {assumed: table.effects for assumed, table in self._tables.items()}
-
     def fingerprint(self, spec: AnalysisSpec) -> str:
         """Return a hash of the effects, unused rows, arms and study facts in reach of ``spec``."""
         from ketameta.analyses.bubble import study_numbers

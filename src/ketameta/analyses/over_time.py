@@ -15,7 +15,7 @@ import numpy as np
 
 from ketameta.analyses.parts import GroupFacts, OverTime, TimeMean, WithinRow, WithinTrials
 from ketameta.analyses.result import StudyRow
-from ketameta.analyses.rows import difference, row_interval
+from ketameta.analyses.rows import difference, effects_of, row_interval
 from ketameta.errors import KetametaError, NotEstimableError
 from ketameta.models.dependent.che import che, che_sensitivity
 from ketameta.models.dependent.robust import robust
@@ -82,8 +82,7 @@ def _reference(classes: list[str]) -> str:
 
 
 def _fits(spec: AnalysisSpec, rows: list[StudyRow], classes: list[str], reference: str) -> OverTime:
-    estimates = np.array([row["estimate"] for row in rows], dtype=float)
-    variances = np.array([row["variance"] for row in rows], dtype=float)
+    estimates, variances = effects_of(rows)
     studies = [row["study_id"] for row in rows]
     member = np.array([[float(row["group"] == name) for name in classes] for row in rows])
     level = spec.model.level

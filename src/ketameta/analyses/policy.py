@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy import stats
 
 from ketameta.analyses.result import Absolute, Beside, Headline, Rule, Side, Studied, StudyRow
+from ketameta.analyses.rows import effects_of
 from ketameta.analyses.sentences import interval_words, measure_words, pools_in, written
 from ketameta.analyses.spec import COUNTED, AnalysisSpec
 from ketameta.errors import KetametaError, NotEstimableError
@@ -232,18 +233,8 @@ class _Estimate:
     weights: tuple[float, ...] = ()
 
     def beside(self) -> Beside:
-        return {
-            "code": self.code,
-            "label": self.label,
-            "measure": str(self.measure),
-            "k": self.k,
-            "estimate": self.estimate,
-            "ci_low": self.ci_low,
-            "ci_high": self.ci_high,
-            "tau": self.tau,
-            "common_effect": self.common_effect,
-            "withheld": self.withheld,
-        }
+        shown = {name: getattr(self, name) for name in Beside.__annotations__}
+        return cast("Beside", {**shown, "measure": str(self.measure)})
 
 
 _NO_PREDICTION = (
@@ -257,8 +248,7 @@ class _Methods:
     def __init__(self, spec: AnalysisSpec, rows: Rows, counts: Counts | None, prior: float) -> None:
         self.spec, self.rows, self.counts, self.prior = spec, rows, counts, prior
         self.measure, self.level, self.k = spec.model.measure, spec.model.level, len(rows)
-        self.y = np.array([row["estimate"] for row in rows], dtype=float)
-        self.v = np.array([row["variance"] for row in rows], dtype=float)
+        self.y, self.v = effects_of(rows)
         self.predicts = self.k >= MIN_STUDIES_PREDICTION
 
     def _pool(self, code: str, label: str, **choices: str) -> _Estimate:
@@ -470,20 +460,19 @@ def headline_of(
     silent = len(rows) - len(known)
     if instead and k:
         rule = LEADING_RULES[instead]
-        return _without(spec, {"code": instead, "sentence": rule}, rows, (k, people, silent), unit)
+        return _headline(spec, {"code": instead, "sentence": rule}, rows, (k, people, silent), unit)
     counts = None if spec.kind == "within_trial" else counts_of(rows, measure, among)
     code = rule_of(k, counts)
     few = counts.few if counts is not None and code.endswith(("_sparse", "_one_sided")) else ""
-    studied = _who(spec, rows, k)
     words = LEADING_RULES[code] + (f" Few events: {few}." if few else "")
-    if studied["pools"]:
+    if any(row.get("design") == "pooled_rcts" for row in rows):
         if code == "single_trial":
             words = words.replace("One trial", "One pooled report of several trials")
         words += " A pooled report is one set of people here and no trial."
     words += _chosen_scale(spec, k)
     fired: Rule = {"code": code, "sentence": words}
     if code in ("no_trials", "no_events"):
-        return _without(spec, fired, rows, (k, people, silent), unit)
+        return _headline(spec, fired, rows, (k, people, silent), unit)
     methods = _Methods(spec, rows, counts, prior_scale_of(spec, rows, usual_sd))
     try:
         found = methods.leading(code)
@@ -493,75 +482,54 @@ def headline_of(
         stand_in = "Bayesian random effects of the trials' estimates stand in its place."
         fired["sentence"] = f"{words} {because}: {stand_in}"
     others = list(methods.others(found))
-    absolute, withheld = _absolute(spec, found, rows, counts)
-    side = side_of(found.ci_low, found.ci_high)
+    return _headline(spec, fired, rows, (k, people, silent), unit, found, others, counts)
+
+
+def _headline(
+    spec: AnalysisSpec,
+    rule: Rule,
+    rows: Rows,
+    sizes: tuple[int, int, int],
+    unit: str,
+    found: _Estimate | None = None,
+    others: Sequence[_Estimate] = (),
+    counts: Counts | None = None,
+) -> Headline:
+    """Return a headline in full; one without an estimate says why there is none."""
+    k, people, silent = sizes
+    lead = found or _Estimate("", "", "", spec.model.measure, k, None, None, None)
+    absolute, withheld = None, rule["sentence"]
+    if found is not None:
+        absolute, withheld = _absolute(spec, found, rows, counts)
+    side = side_of(lead.ci_low, lead.ci_high)
     headline: Headline = Headline(
-        rule=fired,
-        method=found.label,
-        interval=found.interval,
-        effect=effect_name(spec, found.measure, unit),
-        measure=str(found.measure),
-        is_ratio=found.measure.is_ratio,
-        unit=unit_words(found.measure, unit),
+        rule=rule,
+        method=lead.label,
+        interval=lead.interval,
+        effect=effect_name(spec, lead.measure, unit),
+        measure=str(lead.measure),
+        is_ratio=lead.measure.is_ratio,
+        unit=unit_words(lead.measure, unit),
         level=spec.model.level,
         k=k,
         people=people,
         trials_without_size=silent,
-        estimate=found.estimate,
-        ci_low=found.ci_low,
-        ci_high=found.ci_high,
-        tau=found.tau,
-        prior_scale=found.prior_scale,
-        weights=list(found.weights),
-        pi_low=found.pi_low,
-        pi_high=found.pi_high,
-        prediction=found.prediction,
+        estimate=lead.estimate,
+        ci_low=lead.ci_low,
+        ci_high=lead.ci_high,
+        tau=lead.tau,
+        prior_scale=lead.prior_scale,
+        weights=list(lead.weights),
+        pi_low=lead.pi_low,
+        pi_high=lead.pi_high,
+        prediction=lead.prediction,
         side=side,
-        direction=direction_words(side, spec.favours),
-        **studied,
+        direction="" if found is None else direction_words(side, spec.favours),
+        **_who(spec, rows, k),
         absolute=absolute,
         absolute_withheld=withheld,
         beside=[item.beside() for item in others],
         disagreement=_disagreement(side, others, k),
-        sentence="",
-    )
-    return {**headline, "sentence": _sentence(spec, headline, rows)}
-
-
-def _without(
-    spec: AnalysisSpec, rule: Rule, rows: Rows, sizes: tuple[int, int, int], unit: str
-) -> Headline:
-    """Return a headline without an estimate; its sentence says why there is none."""
-    k, people, silent = sizes
-    measure = spec.model.measure
-    headline: Headline = Headline(
-        rule=rule,
-        method="",
-        interval="",
-        effect=effect_name(spec, measure, unit),
-        measure=str(measure),
-        is_ratio=measure.is_ratio,
-        unit=unit_words(measure, unit),
-        level=spec.model.level,
-        k=k,
-        people=people,
-        trials_without_size=silent,
-        estimate=None,
-        ci_low=None,
-        ci_high=None,
-        tau=None,
-        prior_scale=None,
-        weights=[],
-        pi_low=None,
-        pi_high=None,
-        prediction="",
-        side="none",
-        direction="",
-        **_who(spec, rows, k),
-        absolute=None,
-        absolute_withheld=rule["sentence"],
-        beside=[],
-        disagreement="",
         sentence="",
     )
     return {**headline, "sentence": _sentence(spec, headline, rows)}
@@ -642,32 +610,26 @@ def _absolute(
     if found.estimate is None or found.ci_low is None or found.ci_high is None:
         return None, "The ratio has no bound on one side."
     effect = absolute_effect(found, baseline, measure=found.measure)
-    values = [
-        1000 * value
-        for value in (
-            *(effect.baseline_risk, effect.risk, effect.risk_low, effect.risk_high),
-            *(effect.difference, effect.difference_low, effect.difference_high),
-        )
-    ]
-    control, treated, low, high, more, least, most = values
-    sentence = (
-        f"{per_thousand(control)} per 1,000 on control ({CONTROL_ARMS}), {per_thousand(treated)} "
-        f"per 1,000 treated ({per_thousand(low)} to {per_thousand(high)}): "
-        f"{per_thousand(abs(more))} {'more' if more >= 0 else 'fewer'} per 1,000 "
-        f"({_more_or_fewer(least)} to {_more_or_fewer(most)})"
-    )
-    absolute: Absolute = {
+    people: Absolute = {
         "baseline_source": CONTROL_ARMS,
-        "control": control,
-        "treated": treated,
-        "treated_low": low,
-        "treated_high": high,
-        "difference": more,
-        "difference_low": least,
-        "difference_high": most,
-        "sentence": sentence,
+        "control": 1000 * effect.baseline_risk,
+        "treated": 1000 * effect.risk,
+        "treated_low": 1000 * effect.risk_low,
+        "treated_high": 1000 * effect.risk_high,
+        "difference": 1000 * effect.difference,
+        "difference_low": 1000 * effect.difference_low,
+        "difference_high": 1000 * effect.difference_high,
+        "sentence": "",
     }
-    return absolute, ""
+    sentence = (
+        f"{per_thousand(people['control'])} per 1,000 on control ({CONTROL_ARMS}), "
+        f"{per_thousand(people['treated'])} per 1,000 treated "
+        f"({per_thousand(people['treated_low'])} to {per_thousand(people['treated_high'])}): "
+        f"{_more_or_fewer(people['difference'])} per 1,000 "
+        f"({_more_or_fewer(people['difference_low'])} to "
+        f"{_more_or_fewer(people['difference_high'])})"
+    )
+    return {**people, "sentence": sentence}, ""
 
 
 def per_thousand(value: float) -> str:

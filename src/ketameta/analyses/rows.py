@@ -14,8 +14,10 @@ from ketameta.formatting import plural
 from ketameta.measures import Measure
 from ketameta.models.dependent.sampling_covariance import shared_arm_covariance
 from ketameta.models.intervals import critical_value
+from ketameta.models.pooling import NoEvidence, RandomEffects, pool
 
 if TYPE_CHECKING:
+    from ketameta.analyses.spec import AnalysisSpec
     from ketameta.evidence.derive import Effect
 
 #: Condition number beyond which a covariance matrix has lost half of its digits to its inverse (a
@@ -217,6 +219,30 @@ def study_rows(
     rows = [_study_row(effects, measure, level, project) for _, effects in sorted(together.items())]
     rows.sort(key=lambda row: (row["year"] or 9999, row["study_id"], row["group"]))
     return rows
+
+
+def effects_of(rows: Sequence[StudyRow]) -> tuple[np.ndarray, np.ndarray]:
+    """Return estimates and variances of rows, each of shape (k,)."""
+    estimates, variances = (
+        np.array([row.get(name) for row in rows], dtype=float) for name in ("estimate", "variance")
+    )
+    return estimates, variances
+
+
+def pooled(
+    spec: AnalysisSpec, rows: Sequence[StudyRow], **changes: str
+) -> RandomEffects | NoEvidence:
+    """Return the pool of rows under the main model of an analysis, some choices changed."""
+    model = spec.model
+    return pool(
+        *effects_of(rows),
+        level=model.level,
+        labels=[row["label"] for row in rows],
+        measure=model.measure,
+        looked_for=spec.looked_for,
+        repeated_labels="allow",
+        **{"tau2_method": model.tau2_method, "ci_method": model.ci_method, **changes},
+    )
 
 
 def difference(one: float, two: float) -> float:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import numpy as np
-
 from ketameta.analyses import sentences
 from ketameta.analyses.bubble import regressions_of
 from ketameta.analyses.certainty import bias_judgement, certainty
@@ -36,7 +34,8 @@ from ketameta.analyses.result import (
     StudyRow,
     SubgroupTest,
 )
-from ketameta.analyses.rows import difference_rows, study_rows
+from ketameta.analyses.rows import difference_rows, effects_of, study_rows
+from ketameta.analyses.rows import pooled as pooled_of
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.sensitivity import (
     event_models,
@@ -50,7 +49,6 @@ from ketameta.analyses.sentences import caveats_of, is_pooled, pools_in
 from ketameta.analyses.spec import AnalysisSpec
 from ketameta.formatting import published
 from ketameta.models.diagnostics.second_engine import agrees_to, second_engine
-from ketameta.models.pooling import pool
 from ketameta.models.results import plain
 from ketameta.models.subgroups import subgroup_analysis
 
@@ -121,15 +119,6 @@ def appraisal(
     }
 
 
-#: Fields of a pooled result that are stored; rows hold the estimates and weights.
-_POOLED = (
-    *("model", "k", "estimate", "se", "statistic", "df", "p_value", "ci_low", "ci_high"),
-    *("pi_low", "pi_high", "pi_df", "tau2", "tau2_se", "tau2_ci_low", "tau2_ci_high"),
-    *("i2", "h2", "i2_ci_low", "i2_ci_high", "i2_q", "h2_q", "q", "q_df", "q_p_value"),
-    *("tau2_method", "ci_method", "level", "rule"),
-)
-
-
 def run_analysis(
     spec: AnalysisSpec, table: EffectTable, evidence: Evidence, related: Related | None = None
 ) -> AnalysisResult:
@@ -176,7 +165,7 @@ def run_analysis(
         )
         groups = _groups(spec, rows)
     low_risk = _give_lights([*rows, *independent], evidence) if net is None else set()
-    pooled = _pooled(independent, spec)
+    pooled = pooled_of(spec, independent)
     overall = is_pooled(spec) and len(independent) > 0
     several = overall and len(independent) >= 2
     if spec.kind not in ("network", "dose_response"):
@@ -337,32 +326,10 @@ def _sizes(net: Network | None, independent: list[StudyRow]) -> Sizes:
     }
 
 
-def _arrays(rows: list[StudyRow]) -> tuple[np.ndarray, np.ndarray]:
-    return (
-        np.array([row["estimate"] for row in rows], dtype=float),
-        np.array([row["variance"] for row in rows], dtype=float),
-    )
-
-
-def _pooled(rows: list[StudyRow], spec: AnalysisSpec) -> Any:
-    estimates, variances = _arrays(rows)
-    return pool(
-        estimates,
-        variances,
-        spec.model.tau2_method,
-        spec.model.ci_method,
-        spec.model.level,
-        [row["label"] for row in rows],
-        spec.model.measure,
-        looked_for=spec.looked_for,
-        repeated_labels="allow",
-    )
-
-
 def _stored(fit: Any) -> Pooled | None:
     if fit.k == 0:
         return None
-    return plain({name: getattr(fit, name) for name in _POOLED})
+    return plain({name: getattr(fit, name) for name in Pooled.__annotations__})
 
 
 def _groups(spec: AnalysisSpec, rows: list[StudyRow]) -> list[Group]:
@@ -378,7 +345,7 @@ def _groups(spec: AnalysisSpec, rows: list[StudyRow]) -> list[Group]:
                 "key": name,
                 "label": group_label(name, spec.project) if spec.model.group_by else None,
                 "rows": members,
-                "pooled": _stored(_pooled(members, spec)) if spec.model.group_by else None,
+                "pooled": _stored(pooled_of(spec, members)) if spec.model.group_by else None,
             }
         )
     return groups
@@ -410,7 +377,7 @@ def _give_weights(
     together = spec.model.overall and len(rows) == len(independent)
     for members in [rows] if together else [group["rows"] for group in groups]:
         if members:
-            weights = _pooled(members, spec).weights
+            weights = pooled_of(spec, members).weights
             for row, weight in zip(members, weights, strict=True):
                 row["weight"] = float(weight)
 
@@ -437,10 +404,8 @@ def _between_groups(spec: AnalysisSpec, rows: list[StudyRow]) -> SubgroupTest | 
         or (spec.kind == "within_trial")
     ):
         return None
-    estimates, variances = _arrays(rows)
     fit = subgroup_analysis(
-        estimates,
-        variances,
+        *effects_of(rows),
         groups,
         "separate",
         spec.model.tau2_method,
@@ -458,29 +423,12 @@ def _between_groups(spec: AnalysisSpec, rows: list[StudyRow]) -> SubgroupTest | 
         "df": fit.q_between_df,
         "p_value": fit.q_between_p_value,
         "levels_tested": tested,
-        "withheld": "" if fit.q_between is not None else _reason(fit.caveats),
+        "withheld": ""
+        if fit.q_between is not None
+        else " ".join(caveat.message for caveat in fit.caveats),
     }
-
-
-def _reason(caveats: Any) -> str:
-    return " ".join(caveat.message for caveat in caveats)
-
-
-_LISTED = (
-    "study_id",
-    "arm_id",
-    "comparator_arm_id",
-    "outcome",
-    "instrument",
-    "time_days",
-    "subgroup",
-    "data_kind",
-    "code",
-    "reason",
-    "source",
-)
 
 
 def _listed(rows: Sequence[Effect]) -> list[Excluded]:
     """Return rows that were left, with their reasons."""
-    return plain([{name: row.get(name) for name in _LISTED} for row in rows])
+    return plain([{name: row.get(name) for name in Excluded.__annotations__} for row in rows])

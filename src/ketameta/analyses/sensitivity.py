@@ -19,7 +19,7 @@ from ketameta.analyses.result import (
     Stratified,
     StudyRow,
 )
-from ketameta.analyses.rows import study_rows
+from ketameta.analyses.rows import pooled, study_rows
 from ketameta.analyses.sentences import pools_in
 from ketameta.analyses.spec import COUNTED
 from ketameta.errors import KetametaError
@@ -28,7 +28,7 @@ from ketameta.measures import Measure
 from ketameta.models.diagnostics.gosh import gosh
 from ketameta.models.diagnostics.influence import influence, leave_one_out
 from ketameta.models.mixed_model import MIN_STUDIES_SMALL_STUDY
-from ketameta.models.pooling import NoEvidence, RandomEffects, pool
+from ketameta.models.pooling import NoEvidence, RandomEffects
 from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel, peto
 from ketameta.models.results import plain
 from ketameta.models.small_study.adjusted import pet_peese, trim_and_fill
@@ -96,18 +96,7 @@ def _refit(
     code: str, label: str, spec: AnalysisSpec, rows: list[StudyRow], **changes: str
 ) -> Sensitivity:
     """Return one refit of the main model with one choice changed."""
-    settings = {
-        "tau2_method": spec.model.tau2_method,
-        "ci_method": spec.model.ci_method,
-        **changes,
-    }
-    fit = pool(
-        np.array([row["estimate"] for row in rows], dtype=float),
-        np.array([row["variance"] for row in rows], dtype=float),
-        level=spec.model.level,
-        measure=spec.model.measure,
-        **settings,
-    )
+    fit = pooled(spec, rows, **changes)
     return {
         "code": code,
         "label": label,
@@ -145,13 +134,7 @@ def leave_one_out_of(spec: AnalysisSpec, rows: list[StudyRow]) -> LeaveOneOut | 
     """Return the pooled effect without each trial in turn, and its range; from three trials."""
     if len(rows) < 3:
         return None
-    fit = pool(
-        np.array([row["estimate"] for row in rows], dtype=float),
-        np.array([row["variance"] for row in rows], dtype=float),
-        spec.model.tau2_method,
-        spec.model.ci_method,
-        spec.model.level,
-    )
+    fit = pooled(spec, rows)
     if isinstance(fit, NoEvidence):
         return None
     found = leave_one_out(fit)
