@@ -42,7 +42,6 @@ from ketameta.typesetter import picture
 
 if TYPE_CHECKING:
     from ketameta.analyses.claims import Judged
-    from ketameta.analyses.result import AnalysisResult
     from ketameta.evidence.derive import EffectTable
     from ketameta.report.plots import Plot
 
@@ -317,7 +316,7 @@ def build(
     tables = InputTables(evidence)
     written: list[str] = []
     computed: list[str] = []
-    results: list[AnalysisResult] = []
+    results: list[Any] = []
     given = instead or {}
     known_versions = package_versions()
     stated = dict(versions or known_versions)
@@ -422,7 +421,7 @@ def _write_if_changed(paths: ProjectPaths, path: Path, content: str | bytes) -> 
 def _write_report(
     paths: ProjectPaths,
     inputs: Inputs,
-    results: Sequence[AnalysisResult],
+    results: Sequence[Any],
     claims: Sequence[Judged],
     tables: InputTables,
     known: Sequence[str],

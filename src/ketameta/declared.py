@@ -36,7 +36,7 @@ class Table(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Any:
         """Return the fields by name; values that are tables stay tables."""
         return dict(self)
 
@@ -47,7 +47,7 @@ def problem(text: str) -> PydanticCustomError:
 
 
 def validate(
-    model: type[Model], raw: Mapping[str, Any], known: Known | None = None, where: str = ""
+    model: type[Model], raw: Mapping[str, object], known: Known | None = None, where: str = ""
 ) -> tuple[Model, list[str]]:
     """Return a table and everything wrong with it; wrong values are replaced by their defaults.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +34,9 @@ from ketameta.review.document import (
 )
 
 if TYPE_CHECKING:
-    from ketameta.analyses.result import AnalysisResult
+    from ketameta.analyses.parts import Interval
+    from ketameta.analyses.result import AnalysisResult, StudyRow
     from ketameta.report.plots import Plot
-
-Result = Mapping[str, Any]
 
 
 def answers(
@@ -89,12 +88,12 @@ def _file_of(paths: ProjectPaths, analysis: Path) -> Path:
     raise UsageError(f"{analysis}: {why}{did_you_mean(name, names)}")
 
 
-def result_json(result: Result) -> str:
+def result_json(result: object) -> str:
     """Return a result as the text of its published file."""
     return json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True)
 
 
-def result_document(result: Result, pictures: Sequence[Picture] = ()) -> list[Block]:
+def result_document(result: AnalysisResult, pictures: Sequence[Picture] = ()) -> list[Block]:
     """Return what a person reads of a result: answer, trials, caveats, other choices, the rest."""
     blocks: list[Block] = [
         Heading(result["title"], 1),
@@ -127,7 +126,7 @@ def result_document(result: Result, pictures: Sequence[Picture] = ()) -> list[Bl
     return blocks
 
 
-def _led_by_another(result: Result) -> Iterator[Block]:
+def _led_by_another(result: AnalysisResult) -> Iterator[Block]:
     """Say it where the headline is another ratio than the tables below it."""
     led = {
         str(part["headline"]["measure"])
@@ -144,7 +143,7 @@ def _led_by_another(result: Result) -> Iterator[Block]:
         )
 
 
-def _groups(result: Result) -> Iterator[Block]:
+def _groups(result: AnalysisResult) -> Iterator[Block]:
     measure = Measure(result["measure"])
     columns = ("Trial", "People", result["measure_label"], _interval_name(result), "Weight")
     for group in result["groups"]:
@@ -170,7 +169,7 @@ def _groups(result: Result) -> Iterator[Block]:
             yield Grid(columns, tuple(rows), frozenset({1, 2, 3, 4}))
 
 
-def _effect(row: Result, measure: Measure) -> tuple[str, str]:
+def _effect(row: Interval | StudyRow, measure: Measure) -> tuple[str, str]:
     from ketameta.analyses.sentences import interval_words, written
 
     if row.get("estimate") is None:
@@ -180,11 +179,11 @@ def _effect(row: Result, measure: Measure) -> tuple[str, str]:
     return written(row["estimate"], measure), interval
 
 
-def _interval_name(result: Result) -> str:
+def _interval_name(result: AnalysisResult) -> str:
     return f"{format_number(100 * result['level'], 0)}% CI"
 
 
-def _left(result: Result) -> list[str]:
+def _left(result: AnalysisResult) -> list[str]:
     """Return each reason for leaving rows aside, with how many."""
     reasons = Counter(str(item["reason"]) for item in (*result["excluded"], *result["unused"]))
     return [f"{reason}: {plural(count, 'row')}" for reason, count in reasons.most_common()]

@@ -100,7 +100,7 @@ def picture(
 
     words = words or "Figure"
     asked = {"svg": svg, "words": words}
-    how: dict[str, Any] = {"sys_inputs": asked, "font_paths": fonts(*stand_ins)}
+    how = {"sys_inputs": asked, "font_paths": fonts(*stand_ins)}
     if ending == "png":
         return _with_words(typst.compile(_PICTURE, format="png", ppi=float(dpi), **how), words, dpi)
     try:

@@ -87,12 +87,7 @@ def fit_curve(
     **changes: Any,
 ) -> DoseResponse:
     """Return the curve through contrasts under the choices of the file, some of them changed."""
-    settings: dict[str, Any] = {
-        "knot_shares": rule.knots,
-        "ci_method": "wald" if spec.model.ci_method == "wald" else "t",
-        "level": spec.model.level,
-        **changes,
-    }
+    ci_method = "wald" if spec.model.ci_method == "wald" else "t"
     return dose_response(
         contrasts.estimates,
         np.diag(contrasts.covariance),
@@ -101,7 +96,9 @@ def fit_curve(
         sampling_covariance=contrasts.covariance,
         dose_control=contrasts.control,
         transformation=transformation,
-        **settings,
+        knot_shares=rule.knots,
+        level=spec.model.level,
+        **{"ci_method": ci_method, **changes},
     )
 
 

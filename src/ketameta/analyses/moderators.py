@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ketameta.errors import did_you_mean
 from ketameta.evidence.project import Project
 from ketameta.formatting import plural
 from ketameta.models.mixed_model import MIN_STUDIES_PER_LEVEL
 from ketameta.models.results import Caveat
+
+if TYPE_CHECKING:
+    from ketameta.analyses.result import StudyRow
 
 #: Why levels that share trials are not tested against each other.
 SHARED = (
@@ -79,7 +82,7 @@ def compared_levels(coding: ModeratorCoding, groups: Mapping[str, int]) -> tuple
     )
 
 
-def in_several_levels(rows: Sequence[Mapping[str, Any]], levels: Sequence[str]) -> int:
+def in_several_levels(rows: Sequence[StudyRow], levels: Sequence[str]) -> int:
     """Return how many trials stand in more than one of the levels.
 
     Parameters

@@ -7,11 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from ketameta.analyses.parts import Caveat, Comparability, Contrast, Network, People
+from ketameta.analyses.parts import Caveat, Comparability, Contrast, Network, People, Ranked
 from ketameta.analyses.result import StudyRow
 from ketameta.analyses.rows import StudyEffects, study_covariance
 from ketameta.analyses.sentences import PLUS
@@ -259,7 +259,7 @@ def _connected(contrasts: list[Contrast], reference: str) -> tuple[list[Contrast
     return kept, apart
 
 
-def _fitted(spec: AnalysisSpec, contrasts: list[Contrast]) -> dict[str, Any]:
+def _fitted(spec: AnalysisSpec, contrasts: list[Contrast]) -> Network:
     studies: dict[str, list[Contrast]] = {}
     for contrast in contrasts:
         studies.setdefault(contrast["study"], []).append(contrast)
@@ -282,29 +282,33 @@ def _fitted(spec: AnalysisSpec, contrasts: list[Contrast]) -> dict[str, Any]:
         level=spec.model.level,
     )
     others = [name for name in fit.treatments if name != fit.reference]
-    return {
-        "k": fit.k,
-        "tau2": fit.tau2,
-        "tau2_ci_low": fit.tau2_ci_low,
-        "tau2_ci_high": fit.tau2_ci_high,
-        "tau2_method": fit.tau2_method,
-        "ci_method": fit.ci_method,
-        "df": fit.n_contrasts - len(fit.treatments) + 1 if fit.ci_method == "t" else None,
-        "i2": fit.i2,
-        "effects": [fit.compare(name, fit.reference) for name in others],
-        "league": list(fit.comparisons),
-        **_ranking(fit),
-        "splits": list(fit.splits),
-        "q": fit.q,
-        "nodes": list(fit.nodes),
-        "edges": list(fit.edges),
-        "caveats": list(fit.caveats),
-        "studies": list(fit.studies),
-    }
+    ranking, withheld = _ranking(fit)
+    return plain(
+        {
+            "k": fit.k,
+            "tau2": fit.tau2,
+            "tau2_ci_low": fit.tau2_ci_low,
+            "tau2_ci_high": fit.tau2_ci_high,
+            "tau2_method": fit.tau2_method,
+            "ci_method": fit.ci_method,
+            "df": fit.n_contrasts - len(fit.treatments) + 1 if fit.ci_method == "t" else None,
+            "i2": fit.i2,
+            "effects": [fit.compare(name, fit.reference) for name in others],
+            "league": list(fit.comparisons),
+            "ranking": ranking,
+            "ranking_withheld": withheld,
+            "splits": list(fit.splits),
+            "q": fit.q,
+            "nodes": list(fit.nodes),
+            "edges": list(fit.edges),
+            "caveats": list(fit.caveats),
+            "studies": list(fit.studies),
+        }
+    )
 
 
-def _ranking(fit: NetworkMetaAnalysis) -> dict[str, Any]:
-    """Return treatments with their P-scores, best first; by name and without where none is due."""
+def _ranking(fit: NetworkMetaAnalysis) -> tuple[list[Ranked], str]:
+    """Return treatments with their P-scores, best first, and why they are not ranked."""
     single = [node["treatment"] for node in plain(fit.nodes) if node["k"] < MIN_STUDIES_PER_LEVEL]
     loops = len(fit.edges) - len(fit.treatments) + 1
     reasons = []
@@ -314,11 +318,11 @@ def _ranking(fit: NetworkMetaAnalysis) -> dict[str, Any]:
     if loops < 1:
         reasons.append("no loop of comparisons in which direct and indirect evidence could differ")
     scores = {name: 0.0 if reasons else published(score) for name, score in fit.ranking()}
-    ranked = [
+    ranked: list[Ranked] = [
         {"treatment": name, "p_score": None if reasons else scores[name]}
         for name in sorted(scores, key=lambda name: (-scores[name], name))
     ]
-    return {"ranking": ranked, "ranking_withheld": " and ".join(reasons)}
+    return ranked, " and ".join(reasons)
 
 
 def _transitivity(arcs: Sequence[Arc], facts: Sequence[str]) -> list[Comparability]:

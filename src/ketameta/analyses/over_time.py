@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any, cast
 
@@ -86,16 +87,17 @@ def _fits(spec: AnalysisSpec, rows: list[StudyRow], classes: list[str], referenc
     studies = [row["study_id"] for row in rows]
     member = np.array([[float(row["group"] == name) for name in classes] for row in rows])
     level = spec.model.level
-    settings: dict[str, Any] = {
-        "rho": spec.model.rho, "level": level, "variance_intervals": False, "intercept": False,
-    }  # fmt: skip
-    means = che(estimates, variances, studies, None, member, classes, **settings)
+    model = partial(
+        che, estimates, variances, studies, None,
+        rho=spec.model.rho, level=level, variance_intervals=False, intercept=False,
+    )  # fmt: skip
+    means = model(moderators=member, names=classes)
     others = [name for name in classes if name != reference]
     changes = member.copy()
     changes[:, classes.index(reference)] = 1.0
     order = [reference, *others]
     changes = changes[:, [classes.index(name) for name in order]]
-    compared = che(estimates, variances, studies, None, changes, order, **settings)
+    compared = model(moderators=changes, names=order)
     last = others[-1] if others else ""
     sensitivity = (
         che_sensitivity(

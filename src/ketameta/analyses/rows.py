@@ -14,7 +14,7 @@ from ketameta.formatting import plural
 from ketameta.measures import Measure
 from ketameta.models.dependent.sampling_covariance import shared_arm_covariance
 from ketameta.models.intervals import critical_value
-from ketameta.models.pooling import NoEvidence, RandomEffects, pool
+from ketameta.models.pooling import pool
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
@@ -102,7 +102,7 @@ def study_covariance(measure: Measure, effects: StudyEffects) -> np.ndarray:
     )
     ones = np.ones(len(effects.estimates))
     kind = "MD"
-    columns: dict[str, Any] = {"sd_treatment": ones, "sd_control": ones}
+    columns: Any = {"sd_treatment": ones, "sd_control": ones}
     if measure is Measure.SMD and known:
         kind, columns = "SMD", {"estimates": effects.estimates}
     elif (
@@ -229,9 +229,7 @@ def effects_of(rows: Sequence[StudyRow]) -> tuple[np.ndarray, np.ndarray]:
     return estimates, variances
 
 
-def pooled(
-    spec: AnalysisSpec, rows: Sequence[StudyRow], **changes: str
-) -> RandomEffects | NoEvidence:
+def pooled(spec: AnalysisSpec, rows: Sequence[StudyRow], **changes: str) -> Any:
     """Return the pool of rows under the main model of an analysis, some choices changed."""
     model = spec.model
     return pool(

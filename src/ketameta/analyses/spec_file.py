@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from ketameta.analyses.moderators import coding_problems
 from ketameta.analyses.sentences import PLUS
@@ -190,12 +190,13 @@ def _name_problems(name: str, project: Project) -> Iterator[str]:
 
 
 def _rules(
-    spec: AnalysisSpec, raw: Mapping[str, Any], written: Mapping[str, Any], known: Known
+    spec: AnalysisSpec, raw: Mapping[str, object], written: Mapping[str, object], known: Known
 ) -> Iterator[str]:
     """Yield what contradicts itself across keys; what is not written contradicts nothing."""
     model, select = spec.model, spec.select
-    if isinstance(raw.get("select", {}), dict):
-        yield from _selection_rules(spec, raw.get("select", {}), known)
+    asked = raw.get("select", {})
+    if isinstance(asked, dict):
+        yield from _selection_rules(spec, asked, known)
     yield from _outcome_rules(select, model, known)
     yield from _class_rules(select, known)
     yield from _choice_rules(select, spec.choose, known)
@@ -275,7 +276,9 @@ _UNSIDED = {
 }
 
 
-def _selection_rules(spec: AnalysisSpec, written: Mapping[str, Any], known: Known) -> Iterator[str]:
+def _selection_rules(
+    spec: AnalysisSpec, written: Mapping[str, object], known: Known
+) -> Iterator[str]:
     select = spec.select
     if select.within and not select.subgroup_keys:
         yield "select.within: name the subgroup_keys that it asks for"
@@ -380,7 +383,7 @@ def _group_rules(spec: AnalysisSpec) -> Iterator[str]:
 
 
 def _kind_rules(
-    spec: AnalysisSpec, raw: Mapping[str, Any], written: Mapping[str, Any], known: Known
+    spec: AnalysisSpec, raw: Mapping[str, object], written: Mapping[str, object], known: Known
 ) -> Iterator[str]:
     model, kind = spec.model, spec.kind
     if kind == "within_trial" and not (model.group_by and len(model.group_order) == 2):
@@ -449,7 +452,7 @@ def _assumption_rules(assume: Assumptions, known: Known) -> Iterator[str]:
 
 
 def _next_trial_rules(
-    plan: NextTrial, written: Mapping[str, Any], measure: Measure
+    plan: NextTrial, written: Mapping[str, object], measure: Measure
 ) -> Iterator[str]:
     where = "next_trial."
     difference = plan.important_difference
@@ -525,7 +528,7 @@ def _expectation_rules(expected: Expectation, spec: AnalysisSpec) -> Iterator[st
         yield f"expectation.larger_effect_in is {level!r}; {choices}{hint}"
 
 
-def _dose_rules(spec: AnalysisSpec, raw: Mapping[str, Any]) -> Iterator[str]:
+def _dose_rules(spec: AnalysisSpec, raw: Mapping[str, object]) -> Iterator[str]:
     if spec.kind != "dose_response":
         if raw.get("dose"):
             yield "dose: only an analysis with kind = 'dose_response' has doses"

@@ -365,11 +365,13 @@ def _with_arm_facts(effects: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
     ]
     # A column in which nothing is printed holds missing numbers, not missing words.
     joined[words] = joined[words].astype(object).fillna("").astype("str")
-    joined.insert(0, "effect_id", [_effect_id(row) for row in joined.to_dict("records")])
+    joined.insert(
+        0, "effect_id", [_effect_id(cast("Effect", row)) for row in joined.to_dict("records")]
+    )
     return joined
 
 
-def _effect_id(row: dict[str, Any]) -> str:
+def _effect_id(row: Effect) -> str:
     """Return a stable name of an effect, unique in the table."""
     time = "" if np.isnan(row["time_days"]) else f"{row['time_days']:g}d"
     told = ", ".join(word for word in (row["printed_as"], row["analysis"]) if word)
