@@ -25,7 +25,6 @@ from helpers import (
 from ketameta import meta_regression, subgroup_analysis
 from ketameta.analyses import (
     READINGS,
-    Regression,
     coding_of,
     coding_problems,
     compared_levels,
@@ -405,9 +404,9 @@ def test_a_number_that_the_column_beside_it_tells_has_no_slope_of_its_own(tmp_pa
 def test_a_slope_is_read_without_a_test(
     slope: float, low: float, high: float, other: float | None, words: str
 ) -> None:
-    main = Regression(12, "", slope, 0.01, low, high, first=0.0, last=50.0)
+    main: Any = {"slope": slope, "ci_low": low, "ci_high": high, "first": 0.0, "last": 50.0}
     assert reading(main, [] if other is None else [other], 0.2) == words
-    assert reading(Regression(9, "too few"), [], 0.2) == "not identifiable"
+    assert reading({"k": 9, "withheld": "too few"}, [], 0.2) == "not identifiable"
 
 
 def test_what_a_variation_names_must_exist(tmp_path: Path) -> None:

@@ -20,9 +20,6 @@ from ketameta.measures import OUTCOME_KINDS
 from ketameta.paths import ProjectPaths
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
     from ketameta.analyses.claims import Claim
     from ketameta.analyses.spec import AnalysisSpec
     from ketameta.evidence.checks.run import CheckReport
@@ -368,10 +365,6 @@ def better_ends(evidence: Evidence) -> dict[str, str]:
     return {name: end for name, end in found.items() if end in ends.values()}
 
 
-#: Facts of an arm that decide what is in scope of an analysis and who is in which arm.
-_ARM_FACTS = ("study_id", "arm_id", "intervention", "drug_class", "contains_arms", "schedule")
-
-
 class InputTables:
     """Effect tables by assumption, derived once each.
 
@@ -383,7 +376,6 @@ class InputTables:
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self._tables: dict[Assumptions, EffectTable] = {}
-        self._lines: dict[tuple[object, ...], _Lines] = {}
 
     def get(self, assumed: Assumptions) -> EffectTable:
         """Return the effects under assumptions."""
@@ -403,55 +395,20 @@ class InputTables:
         from ketameta.analyses.bubble import study_numbers
         from ketameta.analyses.selection import study_facts
 
-        table = self.get(spec.assume)
-        outcomes = spec.select.outcome
-        effects = self._of(table.effects, "outcome", (spec.assume, "effects"))
-        unused = self._of(table.unused, "outcome", (spec.assume, "unused"))
-        names = {*table.effects["study_id"][effects.places(outcomes)]}
-        names |= {*table.unused["study_id"][unused.places(outcomes)]}
-        declared = self._evidence.project
-        facts = self._evidence.studies[[*study_facts(declared), *study_numbers(declared)]]
-        by_study = (
-            self._of(facts, "study_id", ("facts",)),
-            self._of(table.arms[list(_ARM_FACTS)], "study_id", (spec.assume, "arms")),
-            self._of(self._evidence.risk_of_bias, "study_id", ("bias",)),
+        evidence, table, outcomes = self._evidence, self.get(spec.assume), spec.select.outcome
+        effects, unused = table.rows.on(outcomes), table.unused_rows.on(outcomes)
+        names = {row["study_id"] for row in (*effects, *unused)}
+        wanted = (*study_facts(evidence.project), *study_numbers(evidence.project))
+        seen = (
+            effects,
+            unused,
+            [[evidence.facts[name][key] for key in wanted] for name in sorted(names)],
+            [(at, facts) for at, facts in table.arm_facts.items() if at[0] in names],
+            [
+                [row[key] for key in ("study_id", "arm_id", "schedule")]
+                for row in evidence.rows("arms")
+                if row["study_id"] in names
+            ],
+            [row.texts for row in evidence.rows("risk_of_bias") if row["study_id"] in names],
         )
-        digest = hashlib.sha256()
-        for lines, wanted in (
-            (effects, outcomes),
-            (unused, outcomes),
-            *((lines, names) for lines in by_study),
-        ):
-            digest.update(lines.digest(wanted))
-        return digest.hexdigest()
-
-    def _of(self, frame: pd.DataFrame, key: str, name: tuple[object, ...]) -> _Lines:
-        if name not in self._lines:
-            self._lines[name] = _Lines(frame, key)
-        return self._lines[name]
-
-
-class _Lines:
-    """The rows of a frame as text, each written once, found by the value of one column."""
-
-    def __init__(self, frame: pd.DataFrame, key: str) -> None:
-        columns = [frame[name].tolist() for name in frame.columns]
-        self._head = repr(list(frame.columns)).encode()
-        self._rows = [repr(row).encode() for row in zip(*columns, strict=True)]
-        self._places: dict[str, list[int]] = {}
-        for place, value in enumerate(frame[key]):
-            self._places.setdefault(value, []).append(place)
-
-    def places(self, wanted: Collection[str]) -> np.ndarray:
-        """Return the positions of the rows with one of the values, in order."""
-        import numpy as np
-
-        found = [place for value in set(wanted) for place in self._places.get(value, ())]
-        return np.sort(np.array(found, dtype=np.intp))
-
-    def digest(self, wanted: Collection[str]) -> bytes:
-        """Return a hash of the rows with one of the values."""
-        digest = hashlib.sha256(self._head)
-        for place in self.places(wanted):
-            digest.update(self._rows[place])
-        return digest.digest()
+        return hashlib.sha256(repr(seen).encode()).hexdigest()

@@ -1,5 +1,4 @@
 from ketameta.analyses.bubble import READINGS as READINGS
-from ketameta.analyses.bubble import Regression as Regression
 from ketameta.analyses.bubble import reading as reading
 from ketameta.analyses.bubble import regressions_of as regressions_of
 from ketameta.analyses.bubble import study_numbers as study_numbers

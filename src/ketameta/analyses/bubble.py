@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ketameta.analyses.parts import MetaRegression as RegressionResult
+from ketameta.analyses.parts import BubbleRow, MetaRegression
+from ketameta.analyses.parts import Variation as Varied
 from ketameta.analyses.result import StudyRow
+from ketameta.analyses.rows import effects_of
 from ketameta.analyses.spec import Variation, numbers_of
 from ketameta.errors import NotEstimableError
 from ketameta.evidence.project import Project
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
     from ketameta.evidence.derive import Effect
     from ketameta.evidence.tables import Evidence
-    from ketameta.models.regression import MetaRegression, Predictions
+    from ketameta.models.regression import MetaRegression as Fit
+    from ketameta.models.regression import Predictions
 
 #: Points at which the fitted line and its bands are drawn.
 _LINE_POINTS = 41
@@ -47,83 +49,6 @@ def study_numbers(project: Project) -> tuple[str, ...]:
     return (*_STUDY_NUMBERS, *project.numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class Varied:
-    """A slope with one choice changed.
-
-    Attributes
-    ----------
-    label : str
-        What is changed.
-    same : bool
-        Whether it changes neither trials nor values, so that nothing was fitted again.
-    k : int
-        Trials.
-    withheld : str
-        Why there is no slope; empty where there is one.
-    slope, ci_low, ci_high : float or None
-        Per unit of the moderator, on the analysis scale.
-    """
-
-    label: str
-    same: bool
-    k: int
-    withheld: str = ""
-    slope: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A trial as the main model saw it; ``numbers`` are those that are no columns of studies."""
-
-    study_id: str
-    label: str
-    estimate: float
-    variance: float
-    outcome: str
-    background: str
-    numbers: Mapping[str, float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A trial of a bubble plot: its moderator, effect and, of a fit, its share of the weight.
-
-    ``by_rule`` says that who could take part sets the moderator, and that no source prints it.
-    """
-
-    study_id: str
-    label: str
-    moderator: float
-    estimate: float
-    variance: float
-    weight: float
-    by_rule: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Regression:
-    """One meta-regression as it is stored; see :func:`regressions_of`."""
-
-    k: int
-    withheld: str = ""
-    slope: float | None = None
-    se: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    p_value: float | None = None
-    df: int | None = None
-    tau2: float | None = None
-    r2: float | None = None
-    first: float = 0.0
-    last: float = 0.0
-    rows: tuple[Trial, ...] = ()
-    line: Mapping[str, Sequence[float] | None] = field(default_factory=dict)
-    design: tuple[tuple[float, ...], ...] = ()
-
-
 def _number_of(row: StudyRow, name: str) -> float | None:
     """Return a number of a row that is no column of studies."""
     value = row.get(name)
@@ -135,7 +60,7 @@ def regressions_of(
     rows: Sequence[StudyRow],
     used: Sequence[Effect],
     evidence: Evidence,
-) -> list[RegressionResult]:
+) -> list[MetaRegression]:
     """Return one meta-regression per continuous moderator that the file declares.
 
     Parameters
@@ -156,7 +81,7 @@ def regressions_of(
         df, tau2, r2``, ``rows`` (``study_id, label, moderator, estimate, variance, weight``) and
         ``line`` (``moderator, estimate, ci_low, ci_high, pi_low, pi_high``), on the analysis scale.
         Where the file adjusts or varies also ``adjusted_for``, ``design`` (without the intercept,
-        the moderator first), ``variations`` (:class:`Varied`) and ``reading``.
+        the moderator first), ``variations`` and ``reading``.
 
     Notes
     -----
@@ -167,45 +92,30 @@ def regressions_of(
     declared = spec.regressions
     if not declared.moderators or spec.kind != "pooled" or not spec.model.overall:
         return []
-    labels, of_study = numbers_of(spec.project), study_numbers(spec.project)
-    seen = [
-        _Seen(
-            row["study_id"],
-            row["label"],
-            row["estimate"],
-            row["variance"],
-            row["outcome"],
-            row["background_treatment"],
-            {name: _number_of(row, name) for name in declared.moderators if name not in of_study},
-        )
-        for row in rows
-    ]
-    asked = _Trials(spec, seen, used, evidence)
-    found = []
+    labels = numbers_of(spec.project)
+    asked = _Trials(spec, rows, used, evidence)
+    found: list[MetaRegression] = []
     for name in declared.moderators:
-        head = {"moderator": name, "label": labels[name].label, "status": declared.status}
-        main = _main(asked, name)
-        item = {**head, "k": main.k, "withheld": main.withheld, "rows": plain(main.rows)}
-        if not main.withheld:
-            item = {**head, **plain(main)}
+        item = _main(asked, name, labels[name].label)
         if declared.adjust_for or declared.vary:
-            varied = [_varied(asked, name, change, main.withheld) for change in declared.vary]
-            others = [one.slope for one in varied if one.slope is not None]
+            varied = [_varied(asked, name, change, item["withheld"]) for change in declared.vary]
+            others = [one["slope"] for one in varied if one["slope"] is not None]
             item["adjusted_for"] = list(declared.adjust_for)
-            item["variations"] = plain(varied)
-            item["reading"] = reading(main, others, declared.small_change)
+            item["variations"] = varied
+            item["reading"] = reading(item, others, declared.small_change)
         found.append(item)
     return plain(found)
 
 
 def reading(
-    main: Regression, others: Sequence[float] = (), small_change: float | None = None
+    main: MetaRegression, others: Sequence[float] = (), small_change: float | None = None
 ) -> str:
     """Return how a slope is read, one of :data:`READINGS`.
 
     Parameters
     ----------
-    main : Regression
+    main : mapping
+        Of :func:`regressions_of`.
     others : sequence of float
         The slope under each change made alone.
     small_change : float, optional
@@ -217,12 +127,12 @@ def reading(
     the whole interval of the change over the range is smaller than ``small_change``, and open when
     that interval reaches to both sides of no change. All is read of numbers as published.
     """
-    slope, low, high = (published(part) for part in (main.slope, main.ci_low, main.ci_high))
+    slope, low, high = (published(main.get(part)) for part in ("slope", "ci_low", "ci_high"))
     if slope is None or low is None or high is None:
         return "not identifiable"
     if any(published(other) * slope < 0 for other in others):
         return "turns"
-    if max(abs(low), abs(high)) * (main.last - main.first) < (small_change or 0.0):
+    if max(abs(low), abs(high)) * (main["last"] - main["first"]) < (small_change or 0.0):
         return "flat"
     if low < 0 < high:
         return "open"
@@ -235,7 +145,7 @@ class _Trials:
     def __init__(
         self,
         spec: AnalysisSpec,
-        rows: Sequence[_Seen],
+        rows: Sequence[StudyRow],
         used: Sequence[Effect],
         evidence: Evidence,
     ) -> None:
@@ -255,7 +165,7 @@ class _Trials:
     def values(self, name: str, change: Variation | None = None) -> dict[str, float]:
         """Return the moderator of each trial that has it, under a change."""
         if name not in self._of_study:
-            found = {row.study_id: row.numbers[name] for row in self.rows}
+            found = {row["study_id"]: _number_of(row, name) for row in self.rows}
         elif change is None or not (change.basis or change.covers or change.naive_to):
             found = self._numbers[name].to_dict()
         else:
@@ -290,7 +200,7 @@ class _Trials:
                 by_study.setdefault(study, []).append(value)
         return {study: float(np.mean(values)) for study, values in by_study.items()}
 
-    def kept(self, change: Variation | None = None) -> list[_Seen]:
+    def kept(self, change: Variation | None = None) -> list[StudyRow]:
         """Return the trials that stay under a change."""
         if change is None:
             return list(self.rows)
@@ -301,16 +211,16 @@ class _Trials:
         return [
             row
             for row in self.rows
-            if row.study_id not in out
-            and not (change.alone and row.background)
-            and (not change.outcome or row.outcome in change.outcome)
+            if row["study_id"] not in out
+            and not (change.alone and row["background_treatment"])
+            and (not change.outcome or row["outcome"] in change.outcome)
         ]
 
-    def beside(self, rows: Sequence[_Seen]) -> np.ndarray:
+    def beside(self, rows: Sequence[StudyRow]) -> np.ndarray:
         """Return the columns beside the moderator, shape (k, c)."""
         columns: list[list[float]] = []
         for name in self.spec.regressions.adjust_for:
-            shares = [self._shares[name, row.study_id] for row in rows]
+            shares = [self._shares[name, row["study_id"]] for row in rows]
             trials = Counter(level for share in shares for level in share)
             ordered = sorted(trials, key=lambda level: (-trials[level], level))
             columns += [[share[level] / share.total() for share in shares] for level in ordered[1:]]
@@ -340,87 +250,113 @@ def _reason(x: np.ndarray, beside: np.ndarray, labels: Sequence[str], least: int
     return ""
 
 
-def _fitted(asked: _Trials, rows: Sequence[_Seen], design: np.ndarray, name: str) -> MetaRegression:
+def _fitted(asked: _Trials, rows: Sequence[StudyRow], design: np.ndarray, name: str) -> Fit:
     model = asked.spec.model
     return meta_regression(
-        [row.estimate for row in rows],
-        [row.variance for row in rows],
+        *effects_of(rows),
         design,
         names=[name, *(f"beside_{at}" for at in range(1, design.shape[1]))],
         tau2_method=model.tau2_method,
         ci_method=model.ci_method,
         level=model.level,
-        labels=[row.label for row in rows],
+        labels=[row["label"] for row in rows],
         measure=model.measure,
         repeated_labels="allow",
     )
 
 
-def _main(asked: _Trials, name: str) -> Regression:
-    values = asked.values(name)
-    rows = [row for row in asked.kept() if row.study_id in values]
-    x = np.array([values[row.study_id] for row in rows], dtype=float)
+def _main(asked: _Trials, name: str, label: str) -> MetaRegression:
+    """Return the regression on one moderator, or why there is none."""
+    values, set_so = asked.values(name), asked.by_rule(name)
+    rows = [row for row in asked.kept() if row["study_id"] in values]
+    x = np.array([values[row["study_id"]] for row in rows], dtype=float)
     beside = asked.beside(rows) if rows else np.empty((0, 0))
-    reason = _reason(x, beside, [row.label for row in rows], MIN_STUDIES_SMALL_STUDY)
-    if reason:
-        precise = np.array([1 / row.variance for row in rows])
-        drawn = zip(rows, x, precise / precise.sum(), strict=True) if len(rows) > 2 else ()
-        return Regression(len(rows), reason, rows=_points(drawn, asked.by_rule(name)))
-    design = np.column_stack([x, beside])
-    fit = _fitted(asked, rows, design, name)
+    reason = _reason(x, beside, [row["label"] for row in rows], MIN_STUDIES_SMALL_STUDY)
+    found: MetaRegression = {
+        "moderator": name,
+        "label": label,
+        "status": asked.spec.regressions.status,
+        "k": len(rows),
+        "withheld": reason,
+        "rows": [],
+    }
+    weights = np.array([1 / row["variance"] for row in rows])
+    if not reason:
+        fit = _fitted(asked, rows, np.column_stack([x, beside]), name)
+        weights = fit.weights
+        grid = np.linspace(x.min(), x.max(), _LINE_POINTS)
+        means = np.tile(beside.mean(axis=0), (_LINE_POINTS, 1))
+        slope, se, low, high, p_value = _slope(fit, name)
+        found |= {
+            "slope": slope,
+            "se": se,
+            "ci_low": low,
+            "ci_high": high,
+            "p_value": p_value,
+            "df": fit.df,
+            "tau2": fit.tau2,
+            "r2": fit.r2,
+            "first": float(x.min()),
+            "last": float(x.max()),
+            "line": {
+                "moderator": grid.tolist(),
+                **_drawn(fit.predict(np.column_stack([grid, means]))),
+            },
+            "design": np.column_stack([x, beside]).tolist() if beside.size else [],
+        }
+    if not reason or len(rows) > 2:
+        found["rows"] = [
+            BubbleRow(
+                study_id=row["study_id"],
+                label=row["label"],
+                moderator=float(value),
+                estimate=row["estimate"],
+                variance=row["variance"],
+                weight=float(weight),
+                by_rule=row["study_id"] in set_so,
+            )
+            for row, value, weight in zip(rows, x, weights / weights.sum(), strict=True)
+        ]
+    return found
+
+
+def _slope(fit: Fit, name: str) -> list[float]:
+    """Return one coefficient: estimate, standard error, both ends of the interval, p-value."""
     at = fit.names.index(name)
-    first, last = float(x.min()), float(x.max())
-    grid = np.linspace(first, last, _LINE_POINTS)
-    means = np.tile(beside.mean(axis=0), (_LINE_POINTS, 1))
-    weights = fit.weights / fit.weights.sum()
-    return Regression(
-        len(rows),
-        slope=float(fit.estimate[at]),
-        se=float(fit.se[at]),
-        ci_low=float(fit.ci_low[at]),
-        ci_high=float(fit.ci_high[at]),
-        p_value=float(fit.p_value[at]),
-        df=fit.df,
-        tau2=fit.tau2,
-        r2=fit.r2,
-        first=first,
-        last=last,
-        rows=_points(zip(rows, x, weights, strict=True), asked.by_rule(name)),
-        line={"moderator": grid.tolist(), **_drawn(fit.predict(np.column_stack([grid, means])))},
-        design=tuple(map(tuple, design.tolist())) if beside.size else (),
-    )
-
-
-def _points(trials: Iterable[tuple[_Seen, float, float]], by_rule: set[str]) -> tuple[Trial, ...]:
-    return tuple(
-        Trial(one.study_id, one.label, float(value), one.estimate, one.variance, float(weight),
-              one.study_id in by_rule)
-        for one, value, weight in trials
-    )  # fmt: skip
+    parts = (fit.estimate, fit.se, fit.ci_low, fit.ci_high, fit.p_value)
+    return [float(part[at]) for part in parts]
 
 
 def _varied(asked: _Trials, name: str, change: Variation, withheld: str) -> Varied:
     """Return the slope of one moderator with one choice changed; none where the main one is not."""
     values, before = asked.values(name, change), asked.values(name)
-    rows = [row for row in asked.kept(change) if row.study_id in values]
-    kept = {row.study_id for row in rows}
-    main = {row.study_id for row in asked.rows if row.study_id in before}
+    rows = [row for row in asked.kept(change) if row["study_id"] in values]
+    kept = {row["study_id"] for row in rows}
+    main = {row["study_id"] for row in asked.rows if row["study_id"] in before}
+    found: Varied = {
+        "label": change.label,
+        "same": False,
+        "k": len(rows),
+        "withheld": withheld and NOT_TRIED,
+        "slope": None,
+        "ci_low": None,
+        "ci_high": None,
+    }
     if not change.unadjusted and kept == main and all(values[s] == before[s] for s in kept):
-        return Varied(change.label, True, len(rows))
-    x = np.array([values[row.study_id] for row in rows], dtype=float)
+        return {**found, "same": True, "withheld": ""}
+    x = np.array([values[row["study_id"]] for row in rows], dtype=float)
     beside = asked.beside(rows) if rows and not change.unadjusted else np.empty((len(rows), 0))
-    reason = NOT_TRIED
     if not withheld:
-        reason = _reason(x, beside, [row.label for row in rows], MIN_TRIALS_VARIED)
-    if reason:
-        return Varied(change.label, False, len(rows), reason)
+        labels = [row["label"] for row in rows]
+        found["withheld"] = _reason(x, beside, labels, MIN_TRIALS_VARIED)
+    if found["withheld"]:
+        return found
     try:
         fit = _fitted(asked, rows, np.column_stack([x, beside]), name)
     except NotEstimableError as error:
-        return Varied(change.label, False, len(rows), str(error))
-    at = fit.names.index(name)
-    slope, low, high = (float(part[at]) for part in (fit.estimate, fit.ci_low, fit.ci_high))
-    return Varied(change.label, False, len(rows), "", slope, low, high)
+        return {**found, "withheld": str(error)}
+    slope, _, low, high, _ = _slope(fit, name)
+    return {**found, "slope": slope, "ci_low": low, "ci_high": high}
 
 
 def _drawn(line: Predictions) -> dict[str, list[float] | None]:

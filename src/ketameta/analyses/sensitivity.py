@@ -350,9 +350,7 @@ def small_study_of(fit: RandomEffects, rows: list[StudyRow]) -> SmallStudy:
         "egger": _tried(lambda: egger_test(fit, sample_sizes=sizes), _EGGER),
         "trim_and_fill": _tried(lambda: trim_and_fill(fit), _TRIM),
         "selection": _selection(_tried(lambda: selection_model(fit), _SELECTION)),
-        "pet_peese": _tried(
-            lambda: pet_peese(fit, sample_sizes=sizes), ("pet", "peese", "chosen", "alpha")
-        ),
+        "pet_peese": _tried(lambda: pet_peese(fit, sample_sizes=sizes), _PET_PEESE),
     }
 
 
