@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 
 class KetametaError(Exception):
@@ -64,6 +63,8 @@ class ImportAccountError(KetametaError):
 
 def near_matches(word: str, choices: Iterable[str], *, most: int = 3) -> list[str]:
     """Return the choices that look like ``word``, best first."""
+    from difflib import get_close_matches
+
     pool = list(choices)
     lowered = {choice.lower(): choice for choice in pool}
     hits = get_close_matches(word.lower(), list(lowered), n=most, cutoff=0.6)

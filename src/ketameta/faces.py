@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ketameta.errors import did_you_mean
+
+
+#: ``from module import ...`` of a stub, and ``own as public`` in it.
+_IMPORT = re.compile(r"^from (\S+) import (\([^)]*\)|.*)$", re.MULTILINE)
+_NAME = re.compile(r"(\w+) as (\w+)")
 
 
 def face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
@@ -25,10 +30,9 @@ def face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], l
     """
     stub = Path(sys.modules[package].__file__ or "").with_suffix(".pyi")
     homes = {
-        item.asname or item.name: (node.module or "", item.name)
-        for node in ast.parse(stub.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ImportFrom)
-        for item in node.names
+        public: (module, own)
+        for module, names in _IMPORT.findall(stub.read_text(encoding="utf-8"))
+        for own, public in _NAME.findall(names)
     }
 
     def get(name: str) -> Any:

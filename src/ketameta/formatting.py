@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import math
 import re
@@ -282,6 +281,8 @@ def csv_text(
     guard: bool = True,
 ) -> str:
     """Return rows as CSV text with a header: by column (missing cells are empty), or in order."""
+    import csv
+
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter=separator, lineterminator="\n")
     writer.writerow(columns)
