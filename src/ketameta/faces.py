@@ -11,7 +11,6 @@ from typing import Any
 
 from ketameta.errors import did_you_mean
 
-
 #: ``from module import ...`` of a stub, and ``own as public`` in it.
 _IMPORT = re.compile(r"^from (\S+) import (\([^)]*\)|.*)$", re.MULTILINE)
 _NAME = re.compile(r"(\w+) as (\w+)")

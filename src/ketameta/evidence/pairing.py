@@ -287,10 +287,12 @@ def add_combined_arms(
     alike: dict[tuple[Any, ...], list[int]] = {}
     for place, key in enumerate(zip(*(apart[name] for name in COMPARABLE), *given, strict=True)):
         alike.setdefault(tuple(map(plain_key, key)), []).append(place)
-    for key in sorted(alike, key=lambda key: [(value is None, value) for value in key]):
-        if len(alike[key]) < 2:
-            continue
-        group = apart.iloc[alike[key]].to_dict("records")
+    several = [key for key, places in alike.items() if len(places) > 1]
+    several.sort(key=lambda key: [(value is None, value) for value in key])
+    joint = apart.iloc[[place for key in several for place in alike[key]]]
+    records = iter(joint.to_dict("records"))
+    for key in several:
+        group = [next(records) for _ in alike[key]]
         study = str(group[0]["study_id"])
         names = sorted(row["arm_id"] for row in group)
         if any(
