@@ -12,14 +12,14 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress, product
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ketameta.analyses.parts import Choice as ChoiceTried
 from ketameta.analyses.parts import Multiverse
-from ketameta.analyses.rows import difference_rows, study_rows
+from ketameta.analyses.rows import difference_rows, effects_of, study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.sensitivity import has_raw_spread, is_read_in_full
 from ketameta.analyses.sentences import interval_words, written
@@ -41,29 +41,7 @@ DATA_CHOICES = ("correlation", "measure", "overlap", "spread", "source")
 
 Option = str | float
 #: Estimates and variances of one set of trials.
-Trials = tuple[tuple[float, ...], tuple[float, ...]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Effects:
-    """Selected effects, light enough to be cut in many ways."""
-
-    rows: Sequence[Effect]
-    content: tuple[tuple[str, float, float], ...]
-    shown: tuple[tuple[str, float, float], ...]
-    raw_spread: np.ndarray
-    full_access: np.ndarray
-
-    @classmethod
-    def of(cls, used: Sequence[Effect]) -> _Effects:
-        content = tuple((row["effect_id"], row["estimate"], row["variance"]) for row in used)
-        return cls(
-            used,
-            content,
-            tuple((name, published(y), published(v)) for name, y, v in content),
-            np.array([has_raw_spread(row) for row in used], dtype=bool),
-            np.array([is_read_in_full(row) for row in used], dtype=bool),
-        )
+Trials = tuple[np.ndarray, np.ndarray]
 
 
 class TrialSets:
@@ -78,57 +56,40 @@ class TrialSets:
     ) -> None:
         self._spec, self._evidence, self._table = spec, evidence, table
         main = (spec.assume.correlation, str(spec.model.measure), spec.choose.overlap_prefer)
-        self._effects = {main: _Effects.of(used)}
-        self._trials: dict[tuple[Any, ...], Trials] = {}
-        self._joined: dict[tuple[tuple[str, float, float], ...], tuple[float, float]] = {}
+        self._selected = {main: used}
+        self._trials: dict[tuple[Option | None, ...], Trials] = {}
 
-    def content(self, key: Mapping[str, Option]) -> tuple[tuple[str, float, float], ...]:
+    def effects(self, key: Mapping[str, Option]) -> list[Effect]:
+        """Return the effects that one combination uses."""
+        raw, full = key.get("spread") == "raw", key.get("source") == "full_access"
+        return [
+            row
+            for row in self._chosen(key)
+            if (not raw or has_raw_spread(row)) and (not full or is_read_in_full(row))
+        ]
+
+    def content(self, key: Mapping[str, Option]) -> list[tuple[str, list[float]]]:
         """Return the effects that one combination uses, as published: name, estimate, variance."""
-        effects, keep = self._cut(key)
-        return tuple(item for item, inside in zip(effects.shown, keep, strict=True) if inside)
+        return [
+            (row["effect_id"], published([row["estimate"], row["variance"]]))
+            for row in self.effects(key)
+        ]
 
     def trials(self, key: Mapping[str, Option]) -> Trials:
         """Return estimates and variances of the trials that one combination pools."""
         name = tuple(key.get(choice) for choice in DATA_CHOICES)
         if name not in self._trials:
-            effects, keep = self._cut(key)
-            measure = Measure(str(key.get("measure", self._spec.model.measure)))
-            if self._spec.kind == "within_trial":
-                pairs = self._differences([*compress(effects.rows, keep)], measure)
+            spec, effects = self._spec, self.effects(key)
+            measure = Measure(str(key.get("measure", spec.model.measure)))
+            if spec.kind == "within_trial":
+                rows = study_rows(effects, measure, project=spec.project)
+                rows = difference_rows(rows, *spec.model.group_order)
             else:
-                places: dict[str, list[int]] = {}
-                for place in np.flatnonzero(keep).tolist():
-                    places.setdefault(effects.rows[place]["study_id"], []).append(place)
-                pairs = [self._study(effects, at, measure) for at in places.values()]
-            self._trials[name] = tuple(y for y, _ in pairs), tuple(v for _, v in pairs)
+                rows = study_rows(effects, measure, "study_id", project=spec.project)
+            self._trials[name] = effects_of(rows)
         return self._trials[name]
 
-    def _differences(self, used: Sequence[Effect], measure: Measure) -> list[tuple[float, float]]:
-        rows = study_rows(used, measure, project=self._spec.project)
-        found = difference_rows(rows, *self._spec.model.group_order)
-        return [(row["estimate"], row["variance"]) for row in found]
-
-    def _study(self, effects: _Effects, at: list[int], measure: Measure) -> tuple[float, float]:
-        """Return the effect of one study, its comparisons joined as in the main model."""
-        content = tuple(effects.content[place] for place in at)
-        if len(content) == 1:
-            return float(content[0][1]), float(content[0][2])
-        if content not in self._joined:
-            rows, project = [effects.rows[place] for place in at], self._spec.project
-            row = study_rows(rows, measure, "study_id", project=project)[0]
-            self._joined[content] = (row["estimate"], row["variance"])
-        return self._joined[content]
-
-    def _cut(self, key: Mapping[str, Option]) -> tuple[_Effects, np.ndarray]:
-        effects = self._selected(key)
-        keep = np.ones(len(effects.rows), dtype=bool)
-        if key.get("spread") == "raw":
-            keep &= effects.raw_spread
-        if key.get("source") == "full_access":
-            keep &= effects.full_access
-        return effects, keep
-
-    def _selected(self, key: Mapping[str, Option]) -> _Effects:
+    def _chosen(self, key: Mapping[str, Option]) -> Sequence[Effect]:
         """Return the selected effects under one correlation, measure and overlap rule."""
         spec = self._spec
         chosen = key.get("correlation")
@@ -137,7 +98,7 @@ class TrialSets:
         assume = dataclasses.replace(spec.assume, correlation=correlation)
         prefer = self._preferred(str(key.get("overlap", "declared")), assume)
         name = (correlation, measure, prefer)
-        if name not in self._effects:
+        if name not in self._selected:
             changed = spec.model_copy(
                 update={
                     "assume": assume,
@@ -146,8 +107,8 @@ class TrialSets:
                 }
             )
             found = select_effects(changed, self._table(assume), self._evidence)
-            self._effects[name] = _Effects.of(found.used)
-        return self._effects[name]
+            self._selected[name] = found.used
+        return self._selected[name]
 
     def _preferred(self, overlap: str, assume: Assumptions) -> tuple[str, ...]:
         """Return the studies that are kept where people overlap."""
