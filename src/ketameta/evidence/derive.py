@@ -64,10 +64,6 @@ class Effect(TypedDict, total=False):
     variance: float
     n_treatment: float
     n_control: float
-    mean_treatment: float
-    sd_treatment: float
-    mean_control: float
-    sd_control: float
     events_treatment: float
     events_control: float
     route: str
@@ -77,7 +73,6 @@ class Effect(TypedDict, total=False):
     drug_class: str
     dose: float
     dose_unit: str
-    administration: str
     background_treatment: str
     comparator: str
     comparator_class: str
@@ -430,14 +425,7 @@ def _join_words(*parts: Any) -> list[str]:
 
 
 def effects_of_scores(pairs: pd.DataFrame, direction: pd.Series) -> pd.DataFrame:
-    """Return MD and SMD of parallel arms with mean, SD and n.
-
-    Parameters
-    ----------
-    pairs : DataFrame
-        Comparisons of scores (``pair_arms``).
-    direction : Series
-        ``lower_is_better``, ``higher_is_better`` or ``neither`` per pair.
+    """Return MD and SMD of comparisons of scores (``pair_arms``), with the direction of each.
 
     Notes
     -----
@@ -481,14 +469,7 @@ def effects_of_paired_scores(
 ) -> pd.DataFrame:
     """Return MD and SMD of crossovers, from both periods' means and SDs and a correlation.
 
-    Parameters
-    ----------
-    pairs : DataFrame
-    direction : Series
-    correlation : ndarray of shape (rows,)
-        Within-person correlation, printed or assumed; NaN where there is none.
-    assumed : ndarray of bool of shape (rows,)
-        Whether it is an assumption.
+    The correlation is within people, NaN where there is none; ``assumed`` says where it is assumed.
     """
     import pandas as pd
 

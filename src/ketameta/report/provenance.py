@@ -126,10 +126,11 @@ class Provenance:
             frame = self._known.get(key)
             if frame is None:
                 frame = derive_effects(self._evidence, key).effects
-            self._effects[key] = {
-                row["effect_id"]: {name: _plain(value) for name, value in row.items()}
-                for row in frame.to_dict("records")
-            }
+            columns = [[*map(_plain, frame[name].tolist())] for name in frame.columns]
+            rows = [
+                dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)
+            ]
+            self._effects[key] = {row["effect_id"]: row for row in rows}
         return self._effects[key]
 
     @cached_property

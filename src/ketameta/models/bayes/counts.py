@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import interpolate
+from scipy import fft, interpolate
 
 from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.errors import NotEstimableError, UsageError
@@ -373,16 +373,18 @@ class _Grid:
                 f"{float(spread.min()):.2g}) that their likelihood is normal: pool log odds ratios "
                 "with bayes_random_effects, or give tau_prior a smaller scale"
             )
-        size = 1 << (nodes - 1).bit_length()
+        size = fft.next_fast_len(nodes, real=True)
         extra = (size * step - (high - low)) / 2
         self._x: Floats = low - extra + step * np.arange(size, dtype=np.float64)
-        self._inside = (self._x >= low) & (self._x <= high)
+        first, last = np.flatnonzero((self._x >= low) & (self._x <= high))[[0, -1]]
+        reach = int(_REACH * self._largest_tau / 2 / step)
+        self._wide = slice(max(int(first) - reach, 0), int(last) + reach + 1)
         logs = _log_likelihoods(used, self._x)
         self._peaks = logs.max(axis=1)
         taper = _taper(self._x, low - pad, high + pad, 24 * step)
         self._likelihood = np.exp(logs - self._peaks[:, None]) * taper
-        self._waves = np.fft.rfft(self._likelihood)
-        self._frequency = 2 * np.pi * np.fft.rfftfreq(size, step)
+        self._waves = fft.rfft(self._likelihood)
+        self._frequency = 2 * np.pi * fft.rfftfreq(size, step)
         self._log_prior = np.zeros(size) if mean_prior is None else mean_prior.logpdf(self._x)
         self._step = step
 
@@ -405,29 +407,23 @@ class _Grid:
         """Return functions on the grid blurred by normal distributions: (taus, ..., nodes)."""
         damping = np.exp(-0.5 * np.outer(tau, self._frequency) ** 2)
         shape = (tau.size, *(1,) * (waves.ndim - 1), self._frequency.size)
-        return np.asarray(np.fft.irfft(waves * damping.reshape(shape), n=self._x.size))
+        return np.asarray(fft.irfft(waves * damping.reshape(shape), n=self._x.size))
 
-    def _log_product(self, tau: Floats) -> Floats:
-        """Return the log posterior of the mean for each tau, up to a constant: (taus, nodes)."""
-        trials = np.maximum(self._blurred(self._waves, tau), 1e-300)
-        logs = np.log(trials).sum(axis=1) + self._log_prior
-        return np.where(self._inside_wide(), logs, -np.inf)
+    def _log_product(self, trials: Floats) -> Floats:
+        """Return the log posterior of the mean, up to a constant, where it is not tapered yet.
 
-    def _inside_wide(self) -> np.ndarray:
-        """Return where the likelihood is not yet tapered."""
-        reach = _REACH * self._largest_tau / 2
-        first, last = np.flatnonzero(self._inside)[[0, -1]]
-        extra = int(reach / self._step)
-        keep = np.zeros(self._x.size, dtype=bool)
-        keep[max(first - extra, 0) : last + extra + 1] = True
-        return keep
+        From blurred likelihoods, shape (taus, k, nodes), to one row for each tau.
+        """
+        seen = np.log(np.maximum(trials[..., self._wide], 1e-300)).sum(axis=1)
+        return np.asarray(seen + self._log_prior[self._wide])
 
     def log_marginal(self, tau: Floats) -> Floats:
         """Return log p(counts | tau) for any shape of tau, the mean integrated out."""
         flat = np.minimum(tau.ravel(), self._largest_tau)
         found = np.empty(flat.size)
         for start in range(0, flat.size, _BATCH):
-            logs = self._log_product(flat[start : start + _BATCH])
+            part = flat[start : start + _BATCH]
+            logs = self._log_product(self._blurred(self._waves, part))
             top = logs.max(axis=1)
             mass = np.exp(logs - top[:, None]).sum(axis=1) * self._step
             found[start : start + _BATCH] = top + np.log(mass)
@@ -443,16 +439,17 @@ class _Grid:
         own = np.zeros_like(self._likelihood)
         for start in range(0, taus.size, _BATCH):
             part = slice(start, start + _BATCH)
-            logs = self._log_product(taus[part])
-            shape = np.exp(logs - logs.max(axis=1, keepdims=True))
+            trials = np.maximum(self._blurred(self._waves, taus[part]), 1e-300)
+            logs = self._log_product(trials)
+            shape = np.zeros((logs.shape[0], self._x.size))
+            shape[:, self._wide] = np.exp(logs - logs.max(axis=1, keepdims=True))
             shape *= (weights[part] / (shape.sum(axis=1) * self._step))[:, None]
             mean += shape.sum(axis=0)
-            waves = np.fft.rfft(shape)
+            waves = fft.rfft(shape)
             damping = np.exp(-0.5 * np.outer(taus[part], self._frequency) ** 2)
-            new += np.fft.irfft((waves * damping).sum(axis=0), n=self._x.size)
-            trials = np.maximum(self._blurred(self._waves, taus[part]), 1e-300)
-            others = np.fft.rfft(shape[:, None, :] / trials)
-            own += self._likelihood * np.fft.irfft(
+            new += fft.irfft((waves * damping).sum(axis=0), n=self._x.size)
+            others = fft.rfft(shape[:, None, :] / trials)
+            own += self._likelihood * fft.irfft(
                 (others * damping[:, None, :]).sum(axis=0), n=self._x.size
             )
         return _Posteriors(
