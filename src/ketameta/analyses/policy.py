@@ -465,7 +465,7 @@ def headline_of(
     code = rule_of(k, counts)
     few = counts.few if counts is not None and code.endswith(("_sparse", "_one_sided")) else ""
     words = LEADING_RULES[code] + (f" Few events: {few}." if few else "")
-    if any(row.get("design") == "pooled_rcts" for row in rows):
+    if pools_in(rows):
         if code == "single_trial":
             words = words.replace("One trial", "One pooled report of several trials")
         words += " A pooled report is one set of people here and no trial."
