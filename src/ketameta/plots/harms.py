@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ketameta.errors import UsageError
 from ketameta.formatting import format_count, format_percent, plural, trials_number, trials_words
@@ -21,9 +21,29 @@ if TYPE_CHECKING:
 _NAME, _COUNT, _BASE, _WORDS = 120.0, 34.0, 50.0, 65.0
 _GAP, _ROW, _HEAD, _FOOT = 8.0, 22.0, 28.0, 30.0
 _SIDE = 4.8
-PANELS = ("ratio", "difference")
 RATIO = Scale("Risk ratio", is_ratio=True)
-DIFFERENCE = Scale("More people per 1,000")
+
+
+class Panel(NamedTuple):
+    """Which number a panel shows: its scale and decimals, the words over it and beside it."""
+
+    name: str
+    scale: Scale
+    digits: int
+    over: tuple[str, str]
+    beside: str
+
+    def written(self, value: Estimate) -> tuple[str, str]:
+        """Return the estimate and its interval as printed."""
+        middle, *ends = (self.scale.write(x, self.digits) for x in value.shown(self.scale))
+        return middle, "no interval" if None in (value.low, value.high) else " to ".join(ends)
+
+
+PANELS = (
+    Panel("ratio", RATIO, 2, ("Risk ratio", "(log scale)"), "Risk ratio"),
+    Panel("difference", Scale("More people per 1,000"), 0, ("More people", "per 1,000"),
+          "Per 1,000"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +77,14 @@ class Harms:
             raise UsageError("rows is empty; a summary of harms needs at least one")
 
 
-def axes_of(data: Harms, room: float) -> dict[str, Axis]:
-    """Return the axis of each panel."""
-    found = {}
-    for panel, scale in zip(PANELS, (RATIO, DIFFERENCE), strict=True):
-        values = [value for row in data.rows if (value := getattr(row, panel)) is not None]
-        ends = choose_range(
-            scale,
-            [value.shown(scale)[0] for value in values],
-            [value.shown(scale)[1:] for value in values],
-        )
-        found[panel] = make_axis(*ends, log=scale.is_ratio, room=room, most=5)
-    return found
+def axis_of(data: Harms, panel: Panel, room: float) -> Axis:
+    """Return the axis of a panel."""
+    values = [getattr(row, panel.name) for row in data.rows]
+    shown = [value.shown(panel.scale) for value in values if value is not None]
+    ends = choose_range(
+        panel.scale, [x for x, *_ in shown], [(low, high) for _, low, high in shown]
+    )
+    return make_axis(*ends, log=panel.scale.is_ratio, room=room, most=5)
 
 
 @look.themed
@@ -92,8 +108,6 @@ def plot(data: Harms, *, ax: Axes | None = None, title: str | None = None) -> Ax
         pen.box("row_band", MARGIN, top, width - MARGIN, top + _ROW, look.BAND)
     left = MARGIN + _NAME + _COUNT + _BASE + _GAP
     room = (width - MARGIN - left - 2 * _WORDS - 3 * _GAP) / 2
-    axes = axes_of(data, room)
-    starts = {"ratio": left, "difference": left + room + _WORDS + 2 * _GAP}
     interval = data.scale.interval_words
     if any(row.credible for row in data.rows):
         interval = interval.replace("CI", "interval")
@@ -102,21 +116,19 @@ def plot(data: Harms, *, ax: Axes | None = None, title: str | None = None) -> Ax
         (MARGIN + _NAME + _COUNT, "right", ("Trials", "People")),
         (MARGIN + _NAME + _COUNT + _BASE, "right", ("On control", "per 1,000")),
     ]
-    over = {"ratio": ("Risk ratio", "(log scale)"), "difference": ("More people", "per 1,000")}
-    beside = {"ratio": "Risk ratio", "difference": "Per 1,000"}
-    for panel, start in starts.items():
+    starts = (left, left + room + _WORDS + 2 * _GAP)
+    for panel, start in zip(PANELS, starts, strict=True):
         edge = start + room + _GAP + _WORDS - 2.0
-        heads.append((start + room / 2, "center", over[panel]))
-        heads.append((edge, "right", (beside[panel], interval)))
+        heads.append((start + room / 2, "center", panel.over))
+        heads.append((edge, "right", (panel.beside, interval)))
     for x, align, lines in heads:
-        for index, line in enumerate(lines):
-            pen.text("head", x, 8.0 + index * LINE * BODY, line, align=align, bold=True)
+        pen.paragraph("head", x, 8.0 - 0.8 * BODY, lines, align=align, bold=True)
     y = _HEAD - 3.0
     pen.line("head_rule", [(MARGIN, y), (width - MARGIN, y)], width=look.MEDIUM)
     for index, row in enumerate(rows):
         _cells(pen, row, _HEAD + (index + 0.5) * _ROW)
-    for panel in PANELS:
-        _panel(pen, data, panel, axes[panel], starts[panel], room, bottom)
+    for panel, start in zip(PANELS, starts, strict=True):
+        _panel(pen, data, panel, start, room, bottom)
     return pen.ax
 
 
@@ -140,21 +152,9 @@ def _two_lines(pen: Pen, part: str, x: float, middle: float, lines: tuple[str, s
     pen.text(part, x, middle + 7.6, lines[1], SMALL, align="right", colour=look.GREY)
 
 
-def written(value: Estimate, panel: str) -> tuple[str, str]:
-    """Return the estimate and its interval as printed."""
-    scale, digits = (RATIO, 2) if panel == "ratio" else (DIFFERENCE, 0)
-    middle, low, high = value.shown(scale)
-    if low is None or high is None:
-        return scale.write(middle, digits), "no interval"
-    ends = f"{scale.write(low, digits)} to {scale.write(high, digits)}"
-    return scale.write(middle, digits), ends
-
-
-def _panel(
-    pen: Pen, data: Harms, panel: str, axis: Axis, start: float, room: float, bottom: float
-) -> None:
+def _panel(pen: Pen, data: Harms, panel: Panel, start: float, room: float, bottom: float) -> None:
     """Draw one panel as axes in effect units, and the words beside it."""
-    scale = RATIO if panel == "ratio" else DIFFERENCE
+    name, scale, axis = panel.name, panel.scale, axis_of(data, panel, room)
     high = bottom + _FOOT
     width = look.PAGE_WIDTH
     ax = pen.ax.inset_axes((start / width, _FOOT / high, room / width, (bottom - _HEAD) / high))
@@ -166,7 +166,7 @@ def _panel(
     rows: list[Row] = []
     for index, row in enumerate(data.rows):
         middle = _HEAD + (index + 0.5) * _ROW
-        value: Estimate | None = getattr(row, panel)
+        value: Estimate | None = getattr(row, name)
         x = start + room + _GAP + _WORDS - 2.0
         if value is None:
             words = "no eligible trial" if row.k == 0 else "not estimated"
@@ -178,11 +178,11 @@ def _panel(
         if axis.side(shown) == 0:
             fill = look.BLUE if row.k > 1 else look.PAPER
             ax.plot([shown], [middle], marker="s", ms=_SIDE, mec=look.NAVY, mew=0.8, zorder=3,
-                    color=fill, gid=f"{panel}_marker")  # fmt: skip
-        estimate, limits = written(value, panel)
-        mark = "*" if row.converted and panel == "ratio" else ""
-        _two_lines(pen, f"{panel}_words", x, middle, (estimate + mark, limits))
-    intervals(ax, "x", axis, rows, part=f"{panel}_interval", width=1.1)
+                    color=fill, gid=f"{name}_marker")  # fmt: skip
+        estimate, limits = panel.written(value)
+        mark = "*" if row.converted and name == "ratio" else ""
+        _two_lines(pen, f"{name}_words", x, middle, (estimate + mark, limits))
+    intervals(ax, "x", axis, rows, part=f"{name}_interval", width=1.1)
     if all(data.scale.favours):
         null = start + axis.share(scale.no_effect) * room
         y = bottom + 22.0
@@ -214,13 +214,13 @@ def describe(data: Harms) -> str:
     for row in data.rows:
         if row.ratio is None:
             continue
-        estimate, limits = written(row.ratio, "ratio")
+        estimate, limits = PANELS[0].written(row.ratio)
         words = f"{row.label}: {trials_words(row.k, row.pools)}, risk ratio {estimate}"
         kind = "credible interval" if row.credible else "CI"
         words += f" ({data.scale.interval_words.replace('CI', kind)} {limits}"
         words += ", made of an odds ratio at the risk on control)" if row.converted else ")"
         if row.difference is not None:
-            more, span = written(row.difference, "difference")
+            more, span = PANELS[1].written(row.difference)
             words += f", {more} more per 1,000 ({span})"
         sentences.append(f"{words}.")
     none = [row.label.lower() for row in data.rows if row.k == 0]
@@ -363,19 +363,14 @@ def icons(data: Icons, *, ax: Axes | None = None, title: str | None = None) -> A
     pen = table(ax, width, high, title=data.title if title is None else title, notes=notes)
     for index, (name, count) in enumerate(zip(names, counts, strict=True)):
         left = MARGIN + index * (wide + _BETWEEN)
-        y = 0.0
-        for part, words, bold in (("group_name", name, True), ("group_count", count, False)):
-            for line in words:
-                pen.text(part, left, y + 0.8 * BODY, line, bold=bold)
-                y += LINE * BODY
+        y = pen.paragraph("group_name", left, 0.0, name, bold=True)
+        pen.paragraph("group_count", left, y, count)
         for part, *run in data.runs(index, IN_ROW):
             _dots(pen, part, left, top, run)
     y = top + deep + 6.0
     for (fill, _), words in zip(keys, keyed, strict=True):
         _dots(pen, "key_mark", MARGIN, y + 0.5 * SMALL - _PITCH / 2, (0, 0, 1), fill)
-        for line in words:
-            pen.text("key", MARGIN + 10.0, y + 0.8 * SMALL, line, SMALL)
-            y += LINE * SMALL
+        y = pen.paragraph("key", MARGIN + 10.0, y, words, SMALL)
     return pen.ax
 
 
