@@ -398,14 +398,14 @@ def test_a_fit_draws_its_baujat_plot():
 
 def test_names_beside_points_touch_nothing_and_yield_to_the_important():
     crowd = [(f"Trial {i}", 100.0 + i, 100.0, 3.0) for i in range(30)]
-    placed = place_names(crowd, [(x, y, r) for _, x, y, r in crowd], (0, 0, 300, 200))
+    placed = place_names(crowd, (300, 200))
     assert 1 <= len(placed) < 30
     for one in placed:
         for two in placed:
-            a, b = one[4], two[4]
-            apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
-            assert one is two or apart
-    alone = place_names(crowd[:1], [(100.0, 100.0, 3.0)], (0, 0, 300, 200))
+            assert one is two or not one[4].overlaps(two[4])
+    across = [[(30.0, float(y)), (170.0, float(y))] for y in range(85, 116, 3)]
+    assert not place_names(crowd[:1], (300, 200), across)
+    alone = place_names(crowd[:1], (300, 200))
     assert [name for name, *_ in alone] == ["Trial 0"]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
 
 from ketameta.formatting import plural
 from ketameta.plots import look
@@ -15,6 +16,7 @@ from ketameta.plots.scale import Axis
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 Side = Literal["x", "y"]
 #: Where an interval stands, its estimate and its ends.
@@ -316,54 +318,54 @@ def table(ax: Axes | None, width: float, height: float, *, title: str, notes: Se
 
 # --- names beside points --------------------------------------------------------------------------
 
-Box = tuple[float, float, float, float]
 #: Right, left, and around, tried in this order; the last number places the baseline.
 _AROUND = (
     *((1.0, 0.0, "left"), (-1.0, 0.0, "right"), (0.7, -0.8, "left"), (0.7, 0.8, "left")),
     *((-0.7, -0.8, "right"), (-0.7, 0.8, "right"), (0.0, -1.0, "center"), (0.0, 1.0, "center")),
 )
-
-
 #: A word beside a point, where it stands in points, its alignment and its box.
-Name = tuple[str, float, float, str, Box]
+Name = tuple[str, float, float, str, "Bbox"]
 
 
 def place_names(
     names: Sequence[tuple[str, float, float, float]],
-    obstacles: Sequence[tuple[float, float, float]],
-    bounds: Box,
-    *,
+    bounds: tuple[float, float],
+    lines: Sequence[Sequence[tuple[float, float]]] = (),
     size: float = look.SMALL,
 ) -> list[Name]:
-    """Return the names that find room, the first ones first.
+    """Return the names that find room between 2 points and ``bounds``, the first ones first.
 
-    A name has the place and the radius of its marker, in points; an obstacle its place and radius.
+    A name has the place and the radius of its marker, in points; names keep off all markers and
+    off the lines.
     """
+    from matplotlib.path import Path
+    from matplotlib.transforms import Bbox
+
+    page, paths = Bbox.from_extents(2.0, 2.0, *bounds), [Path(line) for line in lines]
     placed: list[Name] = []
+
+    def free(box: Bbox) -> bool:
+        near = (
+            math.hypot(np.clip(x, box.x0, box.x1) - x, np.clip(y, box.y0, box.y1) - y) < radius
+            for _, x, y, radius in names
+        )
+        return (
+            all(page.contains(x, y) for x, y in box.corners())
+            and not box.count_overlaps([other for *_, other in placed])
+            and not any(near)
+            and not any(path.intersects_bbox(box.padded(0.0, 1.2), filled=False) for path in paths)
+        )
+
     for text, x, y, radius in names:
         wide = look.text_width(text, size)
         for dx, dy, align in _AROUND:
             at_x, at_y = x + dx * (radius + 2.0), y + dy * (radius + 1.0) + 0.36 * dy * size
             left = at_x - wide * {"left": 0.0, "center": 0.5, "right": 1.0}[align]
-            box = (left, at_y - 0.55 * size, left + wide, at_y + 0.55 * size)
-            inside = (
-                box[0] >= bounds[0] and box[1] >= bounds[1]
-                and box[2] <= bounds[2] and box[3] <= bounds[3]
-            )  # fmt: skip
-            free = inside and not any(_meet(box, other[4]) for other in placed)
-            if free and not any(_near(box, *obstacle) for obstacle in obstacles):
+            box = Bbox.from_extents(left, at_y - 0.55 * size, left + wide, at_y + 0.55 * size)
+            if free(box):
                 placed.append((text, at_x, at_y, align, box))
                 break
     return placed
-
-
-def _meet(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _near(box: Box, x: float, y: float, radius: float) -> bool:
-    across, up = min(max(x, box[0]), box[2]) - x, min(max(y, box[1]), box[3]) - y
-    return across**2 + up**2 < radius**2
 
 
 def size_in_points(ax: Axes) -> tuple[float, float]:
@@ -408,12 +410,8 @@ def write_names(
         (text, *place, radius)
         for (text, _, _, radius), place in zip(names, places, strict=True)
     ]  # fmt: skip
-    obstacles = [(x, y, radius) for _, x, y, radius in marked]
-    for line in lines:
-        obstacles += _beads(in_points(ax, line))
     wide, tall = size_in_points(ax)
-    bounds = (2.0, 2.0, wide, tall + 6.0)
-    placed = place_names(marked, obstacles, bounds)
+    placed = place_names(marked, (wide, tall + 6.0), [in_points(ax, line) for line in lines])
     points = point_transform(ax)
     for word, x, y, align, _ in placed:
         ax.text(
@@ -422,14 +420,3 @@ def write_names(
         )  # fmt: skip
     written = {word for word, *_ in placed}
     return [text for text, *_ in names if text not in written]
-
-
-def _beads(path: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:
-    """Return small obstacles along a line."""
-    beads: list[tuple[float, float, float]] = []
-    for (x0, y0), (x1, y1) in pairwise(path):
-        count = max(1, math.ceil(math.dist((x0, y0), (x1, y1)) / 3.0))
-        beads += [
-            (x0 + i / count * (x1 - x0), y0 + i / count * (y1 - y0), 1.5) for i in range(count + 1)
-        ]
-    return beads

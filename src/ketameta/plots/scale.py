@@ -273,21 +273,14 @@ def ratio_ticks(low: float, high: float, most: int = 7) -> list[tuple[float, str
     """
     if high / low < 1.3:
         return round_ticks(low, high, most)
-    best = _ticks_of(_MANTISSAS[2], low, high)
-    if len(best) > most:
+    finer = (_ticks_of(mantissas, low, high) for mantissas in _MANTISSAS[2:])
+    fitting = [ticks for ticks in finer if len(ticks) <= most]
+    if fitting:
+        best = next((ticks for ticks in fitting if len(ticks) >= 4), fitting[-1])
+    elif len(best := _ticks_of(_MANTISSAS[1], low, high)) > most:
         decades = _ticks_of(_MANTISSAS[0], low, high)
-        halves = _ticks_of(_MANTISSAS[1], low, high)
         every = max(1, math.ceil(len(decades) / most))
-        sparse = [tick for tick in decades if round(math.log10(tick)) % every == 0]
-        best = halves if len(halves) <= most else sparse
-    elif len(best) < 4:
-        for mantissas in _MANTISSAS[3:]:
-            finer = _ticks_of(mantissas, low, high)
-            if len(finer) > most:
-                break
-            best = finer
-            if len(best) >= 4:
-                break
+        best = [tick for tick in decades if round(math.log10(tick)) % every == 0]
     if len(best) < 2:
         return round_ticks(low, high, most)
     return [(tick, _plain(tick)) for tick in best]
