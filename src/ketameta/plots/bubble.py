@@ -11,7 +11,7 @@ import numpy as np
 from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import format_number, format_percent, plural
 from ketameta.plots import look
-from ketameta.plots.frame import left_out, null_line, page, write_names
+from ketameta.plots.frame import area, left_out, null_line, page, write_names
 from ketameta.plots.scale import Axis, Scale, choose_range, make_axis
 
 if TYPE_CHECKING:
@@ -185,12 +185,7 @@ def axes_of(bubble: Bubble) -> tuple[Axis, Axis]:
 def areas(weights: Sequence[float | None]) -> list[float]:
     """Return the area of each circle in square points, the heaviest at the largest."""
     most = max((weight or 0.0 for weight in weights), default=0.0)
-    if most <= 0:
-        return [UNWEIGHTED**2] * len(weights)
-    return [
-        UNWEIGHTED**2 if weight is None else max(SMALLEST**2, LARGEST**2 * weight / most)
-        for weight in weights
-    ]
+    return [area(weight, most, LARGEST, SMALLEST, UNWEIGHTED) for weight in weights]
 
 
 def _draw_line(ax: Axes, line: Line, show: Any) -> None:

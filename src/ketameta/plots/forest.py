@@ -425,12 +425,16 @@ def describe_layout(layout: ForestLayout) -> str:
         what = plural(count, "pooled estimate")
     who = f", {format_count(people)} participants" if people is not None else ""
     sentences = [name, f"{what}{who}; {scale.label}."]
+
+    def write(value: float | None) -> str:
+        return scale.write(value, layout.digits)
+
     overall = layout.rows_of("overall")
     if overall:
         sentences.append(f"Pooled estimate {_interval(layout, overall[0])}.")
         sentences += [
-            f"{format_percent(scale.level)} prediction interval {_write(layout, row.low)} to"
-            f" {_write(layout, row.high)}."
+            f"{format_percent(scale.level)} prediction interval {write(row.low)} to"
+            f" {write(row.high)}."
             for row in layout.rows_of("prediction")
             if row.group is None
         ]
@@ -442,9 +446,7 @@ def describe_layout(layout: ForestLayout) -> str:
     used = [row for row in several if row.estimate is not None and not row.excluded]
     if len(used) > 1:
         ordered = sorted(used, key=lambda row: row.estimate or 0.0)
-        ends = [
-            f"{_write(layout, row.estimate)} ({row.label})" for row in (ordered[0], ordered[-1])
-        ]
+        ends = [f"{write(row.estimate)} ({row.label})" for row in (ordered[0], ordered[-1])]
         which = "They" if forest.rows_are_pools or forest.pools else "Single trials"
         sentences.append(f"{which} range from {ends[0]} to {ends[1]}.")
     sentences += [f"{row.label}." for row in layout.rows_of("heterogeneity") if row.group is None]
@@ -469,26 +471,14 @@ def _group_sentences(layout: ForestLayout) -> list[str]:
         count = trials_words(len(trials), pools)
         if pool is not None:
             words = f"{_interval(layout, pool)}, {count}"
-        elif not trials:
-            words = "no eligible trials"
         elif len(trials) == 1:
             one = trials_words(1, pools, one="one trial")
             words = f"{one}, {_interval(layout, trials[0])}"
         else:
-            words = f"{count}, not pooled"
+            words = f"{count}, not pooled" if trials else "no eligible trials"
         sentences.append(f"{header.label}: {words}.")
     return sentences
 
 
-def _write(layout: ForestLayout, value: float | None) -> str:
-    return layout.forest.scale.write(value, layout.digits)
-
-
 def _interval(layout: ForestLayout, row: ForestRow) -> str:
-    if row.estimate is None:
-        return "not estimable"
-    text = _write(layout, row.estimate)
-    if row.low is None or row.high is None:
-        return text
-    ends = f"{_write(layout, row.low)} to {_write(layout, row.high)}"
-    return f"{text} ({layout.forest.scale.interval_words} {ends})"
+    return layout.forest.scale.interval(row.estimate, row.low, row.high, layout.digits)

@@ -25,6 +25,7 @@ from ketameta.plots.forest_rows import (
     footnotes,
     known_sum,
 )
+from ketameta.plots.frame import area
 from ketameta.plots.look import BODY, MARGIN, SMALL, text_width, widest, wrap
 from ketameta.plots.scale import Axis, choose_range, make_axis
 
@@ -321,7 +322,7 @@ def _sized(
         most = heaviest.get(None if reader.one_pool else row.group, 0.0)
         made = replace(
             row, indent=INDENT if titled and not flush else 0.0, cut_low=-1 in sides,
-            cut_high=1 in sides, area=_area(row.weight, most) if row.kind == "study" else 0.0,
+            cut_high=1 in sides, area=area(row.weight, most, LARGEST, SMALLEST, UNWEIGHTED),
         )  # fmt: skip
         if row.kind == "study" and not labelled:
             tall = min(3.0, UNLABELLED_HEIGHT / trials)
@@ -362,13 +363,6 @@ def _lines(
         row, lines=lines, remarks=remarks, beside=beside, tag=row.tag if inline else "",
         height=height, space=space,
     )  # fmt: skip
-
-
-def _area(weight: float | None, heaviest: float) -> float:
-    """Return the area of a square, proportional to the weight down to the smallest drawn."""
-    if weight is None or heaviest <= 0:
-        return UNWEIGHTED**2
-    return max(LARGEST**2 * weight / heaviest, SMALLEST**2)
 
 
 def looked_for(forest: Forest) -> str:

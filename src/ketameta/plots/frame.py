@@ -137,6 +137,15 @@ def dress(ax: Axes, x: Axis, y: Axis) -> None:
     despine(ax=ax)
 
 
+def area(
+    weight: float | None, heaviest: float, largest: float, smallest: float, unweighted: float
+) -> float:
+    """Return the area of a mark in proportion to its weight, down to the smallest; from widths."""
+    if weight is None or heaviest <= 0:
+        return unweighted**2
+    return max(largest**2 * weight / heaviest, smallest**2)
+
+
 def null_line(ax: Axes, value: float, axis: Axis, side: Side) -> None:
     """Draw the line of no effect where the axis holds it."""
     if math.isfinite(value) and axis.side(value) == 0:

@@ -127,9 +127,16 @@ class Scale:
         """Write a value as shown; extreme ratios as bounds."""
         return format_ratio(value, digits) if self.is_ratio else format_number(value, digits)
 
-    def estimate_words(self, item: Estimate, digits: int = 2) -> str:
+    def estimate_words(self, item: Estimate) -> str:
         """Return ``0.50 (95% CI 0.30 to 0.80)``."""
-        middle, low, high = item.shown(self)
+        return self.interval(*item.shown(self))
+
+    def interval(
+        self, middle: float | None, low: float | None, high: float | None, digits: int = 2
+    ) -> str:
+        """Return an estimate as shown with its interval in words."""
+        if middle is None:
+            return "not estimable"
         text = self.write(middle, digits)
         if low is None or high is None:
             return text
