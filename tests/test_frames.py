@@ -308,9 +308,9 @@ MODELS = {
     "bayes_random_effects": (lambda x, **o: km.bayes_random_effects(x, **o), {},
                              lambda **o: km.bayes_random_effects(*YV, **o)),
     "multilevel": (lambda x, **o: km.multilevel(x, "team", **o), {},
-                   lambda **o: km.multilevel(*YV, STUDY, **o)),
+                   lambda **o: km.multilevel(*YV, STUDY, BCG["author"], **o)),
     "che": (lambda x, **o: km.che(x, "team", formula="~ ablat", **o), {},
-            lambda **o: km.che(*YV, STUDY, None, BCG, formula="~ ablat", **o)),
+            lambda **o: km.che(*YV, STUDY, BCG["author"], BCG, formula="~ ablat", **o)),
     "che_sensitivity": (lambda x, **o: km.che_sensitivity(x, "team", rhos=[0.5], **o), {},
                         lambda **o: km.che_sensitivity(*YV, STUDY, rhos=[0.5], **o)),
     "network": (lambda x, **o: km.network_meta_analysis(x, "author", "alloc", "base", **o), {},
@@ -798,3 +798,56 @@ def test_the_front_page_calls_what_exists():
     assert {"meta_regression", "subgroup_analysis", "leave_one_out", "egger_test"} <= called
     assert all(hasattr(km, name) for name in called)
     assert all(hasattr(FIT, name) for name in re.findall(r"fit\.(\w+)\(", page))
+
+
+# --- what a fit says of the effects it was given --------------------------------------------------
+
+ZERO = pd.DataFrame(
+    {"a": [0, 3, 5, 2], "n": [20, 30, 40, 50], "c": [2, 4, 9, 0], "m": [25, 30, 40, 50],
+     "trial": ["Ash", "Birch", "Cedar", "Dogwood"]}
+)  # fmt: skip
+COUNTED = {"events_treatment": "a", "n_treatment": "n", "events_control": "c", "n_control": "m"}
+FITS_OF_EFFECTS = {
+    "random_effects": km.random_effects,
+    "common_effect": km.common_effect,
+    "meta_regression": lambda effects: km.meta_regression(effects, [1.0, 2.0, 3.0, 5.0]),
+    "bayes_random_effects": km.bayes_random_effects,
+    "multilevel": lambda effects: km.multilevel(effects, study=["p", "p", "q", "q"]),
+    "subgroup_analysis": lambda effects: km.subgroup_analysis(effects, ["p", "p", "q", "q"]),
+}
+
+
+@pytest.mark.parametrize("name", FITS_OF_EFFECTS)
+def test_a_fit_names_the_trials_whose_counts_were_corrected(name):
+    effects = effect_sizes(ZERO, "OR", labels="trial", **COUNTED)
+    fit = FITS_OF_EFFECTS[name](effects)
+    [said] = [caveat.message for caveat in fit.caveats if caveat.code == "zero_cells"]
+    assert said.startswith("A constant was added to the counts of 2 of 4 studies (Ash, Dogwood),")
+    assert "mantel_haenszel() or binomial_normal()" in said
+    assert said in fit.summary() and "zero_cells" in fit.to_json()
+    plain = effect_sizes(ZERO[1:3], "OR", labels="trial", **COUNTED)
+    again = km.random_effects(plain)
+    assert "zero_cells" not in [caveat.code for caveat in again.caveats]
+
+
+def test_counts_models_and_long_lists_of_corrected_trials():
+    effects = effect_sizes(ZERO, "OR", labels="trial", **COUNTED)
+    for fit in (km.binomial_normal(effects), km.mantel_haenszel(effects)):
+        assert "zero_cells" not in [caveat.code for caveat in fit.caveats]
+    many = effect_sizes(pd.concat([ZERO[:1]] * 13), "PLO", events="a", n="n",
+                        labels=[f"t{i}" for i in range(13)])  # fmt: skip
+    said = km.random_effects(many).caveats[-1].message
+    assert "13 of 13 studies (t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 and 3 more)" in said
+    assert "one_group() takes" in said
+
+
+def test_groups_that_are_many_numbers_are_pointed_to_a_regression():
+    y, v = np.arange(14) / 10, np.full(14, 0.1)
+    dose = np.repeat([0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5], 2)
+    codes = {caveat.code: caveat.message for caveat in km.subgroup_analysis(y, v, dose).caveats}
+    assert "7 different numbers" in codes["numbers_as_groups"]
+    assert "meta_regression(" in codes["numbers_as_groups"]
+    for groups in (np.where(dose > 2, 1, 0), [f"{x} mg" for x in dose]):
+        assert "numbers_as_groups" not in [
+            caveat.code for caveat in km.subgroup_analysis(y, v, groups).caveats
+        ]

@@ -452,7 +452,7 @@ def test_predictions_by_formula_take_a_dict_and_print_what_is_read():
     assert first.startswith(f"  row 1       {np.exp(found.estimate[0]):.2f}  95% CI ")
     assert [caveat.code for caveat in found.caveats] == ["extrapolation"]
     assert (fit.predict().estimate == fit.design @ fit.coefficients.estimate).all()
-    with pytest.raises(UsageError, match="uses 'dose', which is not a column .*did you mean dosis"):
+    with pytest.raises(UsageError, match=r"uses 'dose', which is not .*did you mean dosis"):
         fit.predict({"dosis": [1], "setting": "y"})
     with pytest.raises(UsageError, match="cannot be coded"):
         fit.predict({"dose": [1], "setting": "z"})

@@ -14,6 +14,7 @@ from scipy import stats
 from ketameta import (
     common_effect,
     egger_test,
+    excess_significance,
     fail_safe_n,
     henmi_copas,
     meta_regression,
@@ -21,6 +22,7 @@ from ketameta import (
     peters_test,
     random_effects,
     rank_test,
+    selection_model,
     trim_and_fill,
 )
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
@@ -490,3 +492,17 @@ def test_a_change_of_unit_changes_only_the_unit(power, sign):
     a, b = henmi_copas(one), henmi_copas(other)
     low, high = sorted([b.ci_low / c, b.ci_high / c])
     assert [low, high] == pytest.approx([a.ci_low, a.ci_high], rel=1e3 * RESCALED)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [egger_test, henmi_copas, peters_test, pet_peese, rank_test, trim_and_fill, fail_safe_n,
+     selection_model, excess_significance],
+)  # fmt: skip
+def test_estimates_and_variances_are_answered_by_the_call_that_works(method):
+    y, v = [0.1, 0.2, 0.3, 0.5], [0.02, 0.03, 0.04, 0.05]
+    name = method.__name__
+    words = rf"{name}\(\) takes a fit, not numbers: write {name}\(random_effects\(estimates, "
+    for call in ((y, v), (np.array(y), np.array(v)), (y,)):
+        with pytest.raises(UsageError, match=words):
+            method(*call)

@@ -15,6 +15,7 @@ import numpy as np
 from ketameta.effects.arrays import EffectSize
 from ketameta.effects.table import Effects, check_indexes, effect_sizes, index_labels, is_frame
 from ketameta.errors import CallError, UsageError, did_you_mean
+from ketameta.formatting import plural
 from ketameta.measures import Measure
 
 P = ParamSpec("P")
@@ -35,6 +36,8 @@ class TakesEffects(Protocol[P, R]):
     def __call__(self, effects: Any, second: Any, /, **options: Any) -> R: ...
 
 
+#: Studies that a caveat names; more are counted.
+_NAMED = 10
 #: Columns of two-by-two tables: what models of counts call them, and what effect sizes do.
 _COUNTS = {
     "events_t": "events_treatment",
@@ -86,9 +89,9 @@ def takes_effects(*per_study: str) -> Callable[[Callable[P, T]], TakesEffects[P,
         def call(*args: Any, **kwargs: Any) -> Any:
             first = args[0] if args else kwargs.get(names[0])
             if isinstance(first, Effects | EffectSize) or is_frame(first):
-                filled = _filled(model.__name__, names, counts, per_study, args, kwargs)
+                filled, effects = _filled(model.__name__, names, counts, per_study, args, kwargs)
                 check_call(filled)
-                return plain(**filled)
+                return plain(**filled) if counts else _said(plain(**filled), effects)
             check_call(kwargs, *args)
             given = {**dict(zip(names, args, strict=False)), **kwargs}
             check_indexes(**{name: given[name] for name in indexed if name in given})
@@ -122,8 +125,8 @@ def _filled(
     per_study: tuple[str, ...],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-) -> dict[str, Any]:
-    """Return all arguments of a model that was given effects or a frame."""
+) -> tuple[dict[str, Any], Effects]:
+    """Return all arguments of a model that was given effects or a frame, and its effects."""
     arrays = names[: 4 if counts else 2]
     if args:
         first, rest = args[0], args[1:]
@@ -161,8 +164,24 @@ def _filled(
         lacking = [name for name in _COUNTS.values() if name not in effects.raw]
         if lacking:
             raise UsageError(f"{model}() needs the counts; these effects hold no {lacking[0]}")
-        return {**{name: effects.raw[_COUNTS[name]] for name in arrays}, **options}
-    return {arrays[0]: effects.estimate, arrays[1]: effects.variance, **options}
+        return {**{name: effects.raw[_COUNTS[name]] for name in arrays}, **options}, effects
+    return {arrays[0]: effects.estimate, arrays[1]: effects.variance, **options}, effects
+
+
+def _said(result: Any, effects: Effects) -> Any:
+    """Return a result that says which of its effects hold a continuity correction."""
+    fields = getattr(result, "__dataclass_fields__", {})
+    if not effects.corrected.any() or "caveats" not in fields:
+        return result
+    who = np.array(effects.labels)[effects.corrected].tolist()
+    named = f"{', '.join(who[:_NAMED])}{f' and {len(who) - _NAMED} more' if who[_NAMED:] else ''}"
+    counts = "one_group()" if "events" in effects.raw else "mantel_haenszel() or binomial_normal()"
+    few = f"{len(who)} of {plural(effects.k, 'study', 'studies')} ({named})"
+    return result.with_caveat(
+        "zero_cells",
+        f"A constant was added to the counts of {few}, whose effects depend on it; {counts} takes"
+        " counts as they are.",
+    )
 
 
 def _as_effects(first: Any, options: dict[str, Any], counts: bool, model: str) -> Effects:

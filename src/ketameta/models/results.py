@@ -236,6 +236,23 @@ class Result:
         shown = entry.to_reader(value, getattr(self, "variances", None))
         return float(shown) if np.ndim(shown) == 0 else shown
 
+    def with_caveat(self, code: str, message: str) -> Self:
+        """Return the result with one caveat more; a lazy one, just made, stays lazy."""
+        groups: Mapping[str, Group] = getattr(self, "_groups", {})
+        if "caveats" not in groups:
+            mine = (*getattr(self, "caveats", ()), Caveat(code, message))
+            return dataclasses.replace(self, caveats=mine)  # type: ignore[call-arg]
+        names, compute = groups["caveats"]
+        at = names.index("caveats")
+
+        def more() -> Sequence[object]:
+            values: list[Any] = list(compute())
+            values[at] = (*values[at], Caveat(code, message))
+            return values
+
+        object.__setattr__(self, "_groups", {**groups, **group(names, more)})
+        return self
+
     def favours(self, *, lower_is_better: bool) -> str:
         """Return which side the estimate favours, where the caller says which way is better.
 

@@ -235,8 +235,26 @@ def subgroup_analysis(
         tau2_method=None if tau2_method == COMMON else tau2_method,
         ci_method=ci_method,
         level=level,
-        caveats=_caveats(levels, sizes, tested, least_tested),
+        caveats=(*_caveats(levels, sizes, tested, least_tested), *_number_caveats(groups, levels)),
     )
+
+
+#: Different numbers from which on a grouping is taken for a measurement.
+MANY_NUMBERS = 6
+
+
+def _number_caveats(groups: Any, levels: Sequence[str]) -> tuple[Caveat, ...]:
+    """Return a caveat where the groups are the values of a number."""
+    values = np.asarray(groups, dtype=object).ravel().tolist()
+    if len(levels) < MANY_NUMBERS or not all(
+        isinstance(x, int | float | np.number) for x in values
+    ):
+        return ()
+    words = (
+        f"The groups are {len(levels)} different numbers, compared as names without order; a"
+        " regression on the number uses all of them: meta_regression(estimates, variances, groups)."
+    )
+    return (Caveat("numbers_as_groups", words),)
 
 
 def _members(

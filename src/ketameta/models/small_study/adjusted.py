@@ -33,6 +33,7 @@ from ketameta.models.small_study.asymmetry import (
     few_studies_caveats,
     optional,
     predictor_values,
+    takes_fit,
     weighted_line,
     with_sizes,
 )
@@ -124,6 +125,7 @@ class PetPeese(Result):
         return columns_of((self.pet, self.peese))
 
 
+@takes_fit
 def pet_peese(
     fit: RandomEffects | Effects,
     alpha: float = 0.10,
@@ -277,6 +279,7 @@ class TrimAndFill(DrawsFunnel, Result):
         return Printed(head, lines, caveats=self.caveats)
 
 
+@takes_fit
 def trim_and_fill(
     fit: RandomEffects, estimator: str = "L0", side: str | None = None
 ) -> TrimAndFill:
@@ -487,6 +490,7 @@ class HenmiCopas(Result):
         return Printed(head, lines, caveats=self.caveats)
 
 
+@takes_fit
 def henmi_copas(fit: RandomEffects) -> HenmiCopas:
     """Pool with common-effect weights, which small studies sway least, and a valid interval.
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, cast
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
 from ketameta.effects.arrays import Floats, as_numbers, columns
-from ketameta.effects.table import Effects
+from ketameta.effects.table import Effects, is_frame
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_interval, format_number, format_p, plural
 from ketameta.models.intervals import critical_value, two_sided_p
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from ketameta.models.regression import MetaRegression
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 #: Words for predictors of small-study effects, and metafor's words for them. ``null_se`` is the
 #: standard error of a standardised difference of 0; metafor's with ``ni = n1 * n2 / (n1 + n2)``.
 PREDICTORS = {
@@ -48,6 +52,23 @@ PREDICTOR_WORDS = {"null_se": "the standard error without the effect"}
 VANISHING = ("se", "variance", "null_se", "inverse_n", "inverse_sqrt_n")
 #: Measures whose sampling variance holds ``effect**2 / (2 n)``, n the participants of the study.
 OWN_EFFECT = ("SMD", "SMCR", "SMCC")
+
+
+def takes_fit(test: Callable[P, R]) -> Callable[P, R]:
+    """Refuse numbers where a fit is needed, with what to write instead."""
+
+    @functools.wraps(test)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        first: Any = args[0] if args else kwargs.get("fit")
+        if not isinstance(first, Effects) and (is_frame(first) or np.ndim(first) > 0):
+            name = test.__name__
+            raise UsageError(
+                f"{name}() takes a fit, not numbers: write {name}(random_effects(estimates,"
+                " variances))"
+            )
+        return test(*args, **kwargs)
+
+    return call
 
 
 def few_studies_caveats(k: int) -> tuple[Caveat, ...]:
@@ -269,6 +290,7 @@ class EggerTest(Result):
         return Printed(f"{head}, {plural(self.k, 'study', 'studies')}", lines, caveats=self.caveats)
 
 
+@takes_fit
 def egger_test(
     fit: RandomEffects | MetaRegression | Effects,
     model: str = "mixed-effects",
@@ -366,6 +388,7 @@ def egger_test(
     )
 
 
+@takes_fit
 def peters_test(
     fit: RandomEffects | Effects,
     events_treatment: ArrayLike | Effects | None = None,
@@ -513,6 +536,7 @@ class RankTest(Result):
         return Printed(head, [Line("asymmetry", (words,))], caveats=self.caveats)
 
 
+@takes_fit
 def rank_test(fit: RandomEffects) -> RankTest:
     """Test whether effects and variances are correlated, by ranks.
 

@@ -17,7 +17,7 @@ from ketameta.models.least_squares import power_of_two_scale
 from ketameta.models.pooling import both_scales, decimals_for, number_words
 from ketameta.models.resampling.batched import fit_data
 from ketameta.models.results import Caveat, Columns, DrawsForest, Line, Printed, Result
-from ketameta.models.small_study.asymmetry import few_studies_caveats
+from ketameta.models.small_study.asymmetry import few_studies_caveats, takes_fit
 from ketameta.models.tau2 import COMMON, estimate_tau2, log_likelihood
 
 if TYPE_CHECKING:
@@ -502,6 +502,7 @@ SCENARIOS = {
 }  # fmt: skip
 
 
+@takes_fit
 def selection_model(
     fit: RandomEffects,
     steps: ArrayLike | None = None,

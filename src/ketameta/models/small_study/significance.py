@@ -14,7 +14,7 @@ from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import format_count, format_number, format_p, plural
 from ketameta.models.resampling.batched import fit_data
 from ketameta.models.results import Caveat, Columns, Line, Printed, Result
-from ketameta.models.small_study.asymmetry import few_studies_caveats
+from ketameta.models.small_study.asymmetry import few_studies_caveats, takes_fit
 
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
@@ -61,6 +61,7 @@ class FailSafeN(Result):
         return Printed(head, lines, caveats=self.caveats)
 
 
+@takes_fit
 def fail_safe_n(
     fit: RandomEffects,
     method: str = "Rosenthal",
@@ -193,6 +194,7 @@ class ExcessSignificance(Result):
         return {"label": self.labels, "power": self.power}
 
 
+@takes_fit
 def excess_significance(
     fit: RandomEffects, alpha: float = 0.05, alternative: str = "two-sided"
 ) -> ExcessSignificance:
