@@ -23,23 +23,21 @@ from ketameta.plots import (
     over_time,
     posterior,
 )
-from ketameta.plots.bubble import Bubble, Line, areas, bubble_of
-from ketameta.plots.bubble import describe as say_bubble
-from ketameta.plots.curves import At, OverTime, TimeClass, class_names
+from ketameta.plots.curves import At, OverTime, Posterior, TimeClass, class_names
 from ketameta.plots.curves import describe_over_time as say_over_time
+from ketameta.plots.curves import describe_posterior as say_posterior
 from ketameta.plots.curves import time_axes as axes_of
 from ketameta.plots.forest_data import Forest, Group, Pool, Trial
 from ketameta.plots.frame import place_names
-from ketameta.plots.funnel import CONTOURS, Funnel
-from ketameta.plots.funnel import describe as say_funnel
 from ketameta.plots.influence import CELLS, Baujat, Gosh
 from ketameta.plots.influence import describe_baujat as say_baujat
 from ketameta.plots.influence import describe_gosh as say_gosh
 from ketameta.plots.look import file_bytes
 from ketameta.plots.network import Network, Node, count_places, radii
 from ketameta.plots.network import describe as say_network
-from ketameta.plots.posterior import Posterior
-from ketameta.plots.posterior import describe as say_posterior
+from ketameta.plots.points import CONTOURS, Bubble, Funnel, Line, areas, bubble_of
+from ketameta.plots.points import describe_bubble as say_bubble
+from ketameta.plots.points import describe_funnel as say_funnel
 from ketameta.plots.scale import Estimate, Scale
 
 SMD = Scale("Standardised mean difference")

@@ -6,17 +6,15 @@ every run; ``theme`` is the look, for drawings of one's own; ``find`` returns a 
 The module of each plot has its typed data and what the plot shows in words.
 """
 
-from ketameta.plots.bubble import plot as bubble
-from ketameta.plots.curves import dose_response, over_time
+from ketameta.plots.curves import dose_response, over_time, posterior
 from ketameta.plots.forest import plot as forest
-from ketameta.plots.funnel import plot as funnel
 from ketameta.plots.harms import icons
 from ketameta.plots.harms import plot as harms
 from ketameta.plots.influence import baujat, gosh
 from ketameta.plots.look import find, save, theme
 from ketameta.plots.maps import evidence_map, risk_of_bias
 from ketameta.plots.network import plot as network
-from ketameta.plots.posterior import plot as posterior
+from ketameta.plots.points import bubble, funnel
 from ketameta.plots.specification_curve import plot as specification_curve
 
 __all__ = [

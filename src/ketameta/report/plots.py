@@ -13,8 +13,6 @@ from ketameta.analyses.sentences import pools_in, treatment_label, words_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import format_count, plural, trials_words
 from ketameta.measures import Measure
-from ketameta.plots.bubble import Bubble, Line
-from ketameta.plots.bubble import describe as say_bubble
 from ketameta.plots.curves import (
     At,
     DoseResponse,
@@ -25,14 +23,13 @@ from ketameta.plots.curves import (
 )
 from ketameta.plots.forest import describe as say_forest
 from ketameta.plots.forest_data import Forest, Group, Pool, Trial
-from ketameta.plots.funnel import Funnel
-from ketameta.plots.funnel import describe as say_funnel
 from ketameta.plots.harms import Harm, Harms
 from ketameta.plots.harms import describe as say_harms
 from ketameta.plots.influence import Gosh, describe_gosh
 from ketameta.plots.maps import Judgement, RiskOfBias, describe_lights, describe_map
 from ketameta.plots.network import Network, Node
 from ketameta.plots.network import describe as say_network
+from ketameta.plots.points import Bubble, Funnel, Line, describe_bubble, describe_funnel
 from ketameta.plots.scale import Estimate, Scale, finite
 from ketameta.plots.specification_curve import Combination, SpecificationCurve
 from ketameta.plots.specification_curve import describe as say_combinations
@@ -47,11 +44,11 @@ MOST_ROWS = 150
 AGREED = 0.9
 #: Each kind of plot in words.
 _WORDS: Mapping[str, Callable[[Any], str]] = {
-    "bubble": say_bubble,
+    "bubble": describe_bubble,
     "dose_response": describe_doses,
     "evidence_map": describe_map,
     "forest": say_forest,
-    "funnel": say_funnel,
+    "funnel": describe_funnel,
     "gosh": describe_gosh,
     "harms": say_harms,
     "network": say_network,
