@@ -46,7 +46,7 @@ def r_line(
 ) -> str:
     """Return the line of R whose result is the pooled number, from the rows as published."""
     yi, vi = r_numbers(estimates), r_numbers(variances)
-    level = "" if pooled["level"] == 0.95 else f", level={100 * pooled['level']:g}"
+    level = _level(pooled["level"])
     if pooled["tau2_method"] is None:
         return f'metafor::rma(yi={yi}, vi={vi}, method="EE"{level})'
     test = R_TESTS[pooled["ci_method"]]
@@ -184,7 +184,7 @@ def network_cards(
     -------
     dict or None
         ``contrasts`` (rows with ``label, shown, card, card_id`` as those of any forest plot),
-        ``estimates`` (one per treatment: ``label, treatment, card_id, steps, rows, pairs``) and
+        ``estimates`` (one per treatment: ``label, treatment, card_id, steps, rows, tables``) and
         ``r_code``.
     """
     net = result["network"]
@@ -336,7 +336,6 @@ def network_estimates(
                 "card_id": f"estimate-{result['name']}-{rank[treatment] + 1}",
                 "steps": _estimate_steps(result, rows, pairs),
                 "rows": published(rows),
-                "pairs": published(pairs),
             }
         )
     return found

@@ -6,7 +6,6 @@ Reads evidence and effects; writes plain data for a card.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -126,21 +125,13 @@ class Provenance:
             frame = self._known.get(key)
             if frame is None:
                 frame = derive_effects(self._evidence, key).effects
-            columns = [[*map(_plain, frame[name].tolist())] for name in frame.columns]
-            rows = [
-                dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)
-            ]
-            self._effects[key] = {row["effect_id"]: row for row in rows}
+            self._effects[key] = {row["effect_id"]: row for row in records(frame)}
         return self._effects[key]
 
     @cached_property
     def study_facts(self) -> dict[str, dict[str, Any]]:
         """Every study's own facts by its identifier."""
-        frame = self._evidence.studies
-        return {
-            row["study_id"]: {str(key): _plain(value) for key, value in row.items()}
-            for row in frame.to_dict("records")
-        }
+        return {row["study_id"]: row for row in records(self._evidence.studies)}
 
     def card(
         self,
@@ -304,11 +295,6 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(row.get(name) or (0.0 if name == "time_days" else "") for name in _KEYS)
 
 
-def _plain(value: Any) -> Any:
-    """Return ``None`` for a missing number."""
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 def _arm(source: str, row: Row, table: Table) -> dict[str, Any]:
     """Return one extracted row as the card shows it."""
     cells = [
@@ -363,7 +349,6 @@ def numbered_studies(
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return rows as plain dictionaries, missing numbers as ``None``."""
-    return [
-        {key: None if value != value else value for key, value in record.items()}
-        for record in frame.to_dict("records")
-    ]
+    columns = [[None if v != v else v for v in frame[name].tolist()] for name in frame.columns]
+    names = [str(name) for name in frame.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -27,19 +27,7 @@ Z95 = float(special.ndtri(0.975))
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a calculation.
-
-    Attributes
-    ----------
-    symbol : str
-        What is computed, such as ``g``.
-    formula : str
-        With symbols.
-    filled : str
-        The same with numbers.
-    value : float
-        As published.
-    """
+    """One line of a calculation: ``formula`` has symbols, ``filled`` numbers in their place."""
 
     symbol: str
     formula: str
@@ -66,13 +54,7 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """A whole calculation; its last estimate and variance are those of the effect.
-
-    Attributes
-    ----------
-    steps : tuple of Step
-    estimate, variance : float
-    """
+    """A whole calculation; its last estimate and variance are those of the effect."""
 
     steps: tuple[Step, ...]
     estimate: float
