@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,7 +14,7 @@ from ketameta.evidence import load_project
 from ketameta.paths import project_paths
 from ketameta.report import cards_of, excess_words, texts_of
 from ketameta.report.front import error_report
-from ketameta.report.prose import TEXTS, excess_of, fading, size_words
+from ketameta.report.prose import TEXTS, excess_of, fading, given_words, people_passed
 
 RESULTS: dict[str, Any] = {
     "caffeine": {"k": 3, "name": "caffeine", "headline": {"side": "unclear", "absolute": None}}
@@ -97,16 +96,21 @@ def test_a_harm_that_a_trial_counts_is_not_listed_as_uncounted() -> None:
     ("estimate", "better"),
     [(-0.2, 58), (-0.5, 69), (-0.6, 73), (-0.8, 79), (-1.0, 84)],
 )
-def test_the_size_of_an_effect_is_said_in_people(estimate: float, better: int) -> None:
+def test_an_effect_is_said_in_people(estimate: float, better: int) -> None:
     # U3 of Cohen (1988), table 2.2.1: 57.9, 69.1, 72.6, 78.8 and 84.1 percent.
     ends = {"ci_low": estimate - 0.1, "ci_high": estimate + 0.1}
     led = {"estimate": estimate, "measure": "SMD", "side": "lower", **ends}
-    said = size_words({"headline": led})
-    assert f"better than {better} of a hundred people" in said
-    low, high = re.findall(r"\((\d+) to (\d+)\)", said)[0]
-    assert int(low) < better < int(high)
-    assert size_words({"headline": {**led, "side": "unclear"}}) == ""
-    assert size_words({"headline": {**led, "measure": "RR"}}) == ""
+    middle, low, high = map(int, people_passed({"headline": led}))
+    assert middle == better and low < better < high
+    assert people_passed({"headline": {**led, "side": "unclear"}}) == []
+    assert people_passed({"headline": {**led, "measure": "RR"}}) == []
+
+
+def test_what_was_given_is_named_that_of_most_trials_first() -> None:
+    given = ["sage", "mint", "mint", "sage / thyme", "mint"]
+    result = {"groups": [{"rows": [{"intervention": name} for name in given]}]}
+    assert given_words(result) == "mint, sage, thyme"
+    assert given_words(result, 1) == "mint, and two more"
 
 
 def test_an_error_is_reported_in_a_text_to_copy_or_an_issue_where_a_repository_is_stated() -> None:

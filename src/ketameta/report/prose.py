@@ -168,7 +168,7 @@ def texts_of(
         ],
         "short_finding": short_finding,
         "more_of": more_of,
-        "size_words": size_words,
+        "people_passed": people_passed,
         "given_words": given_words,
     }
 
@@ -268,24 +268,21 @@ def told(result: Mapping[str, Any]) -> str:
     return words[side(result)]
 
 
-def size_words(result: Mapping[str, Any]) -> str:
-    """Return the size of a standardised difference in people; nothing for other measures.
+def people_passed(result: Mapping[str, Any]) -> list[str]:
+    """Return of a hundred people on control how many the average treated person passes, with ends.
+
+    Empty where another measure than a standardised difference leads or its side is unclear.
 
     Notes
     -----
-    The share of people on control whom the average person on treatment does better than is
-    ``Phi(d)`` where scores are normal and spread alike: U3 of Cohen (1988), Statistical power
-    analysis for the behavioral sciences, 2nd edition, section 2.2.
+    The share is ``Phi(d)`` where scores are normal and spread alike: U3 of Cohen (1988),
+    Statistical power analysis for the behavioral sciences, 2nd edition, section 2.2.
     """
     led = result["headline"]
     if led["estimate"] is None or led["measure"] != "SMD" or side(result) == "unclear":
-        return ""
-    better = [100 * float(ndtr(-led[end])) for end in ("estimate", "ci_high", "ci_low")]
-    middle, low, high = (format_number(share, 0) for share in better)
-    return (
-        f"The average person on them did better than {middle} of a hundred people on a dummy pill "
-        f"({low} to {high}). If the drugs did nothing, it would be half of them."
-    )
+        return []
+    shares = (ndtr(-led[end]) for end in ("estimate", "ci_high", "ci_low"))
+    return [format_number(100 * float(share), 0) for share in shares]
 
 
 def given_words(result: Mapping[str, Any], most: int = 8) -> str:
