@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import os
+import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+# Before numpy is loaded: one thread each, as commands have. Processes of tests that share a machine
+# wait for each other's threads otherwise, ten times as long as they compute.
+for _library in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_library, "1")
 
 import joblib
 import pandas as pd
 import pytest
 from hypothesis import settings
 
-from helpers import ROOT, TWO_ANALYSES, Done, make_project, trials
+from helpers import ROOT, SECONDS, TWO_ANALYSES, Done, alone, make_project, trials, without_figures
 from ketameta import cli
 from ketameta.build import build
 from ketameta.evidence import EffectTable, Evidence, derive_effects
 from ketameta.evidence.checks import checked_evidence
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.report import Plot
+from report_pages import browser
 
 # The same examples on every machine, however busy it is, and no folder of examples beside the code.
 settings.register_profile("ketameta", deadline=None, derandomize=True, database=None)
@@ -66,34 +76,64 @@ def ketameta(
 
 
 @pytest.fixture
-def here_and_now() -> Iterator[None]:
-    """Run what would run in parallel processes one after the other, in this one."""
-    with joblib.parallel_config(backend="sequential"):
-        yield
-
-
-@pytest.fixture
-def quick_figures(here_and_now: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def quick_figures() -> Iterator[list[str]]:
     """Put small files where figures and the PDF would be; return the figures in drawing order."""
-    drawn: list[str] = []
-
-    def draw(plot: Plot, path: Path, _: Path) -> None:
-        drawn.append(path.stem)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"<svg><title>{plot.kind}</title></svg>", encoding="utf-8")
-
-    def bind(context: Any, _: ProjectPaths, attachments: dict[str, str], document: str) -> bytes:
-        return f"{document} {context['stamp']} {sorted(attachments.items())}".encode()
-
-    monkeypatch.setattr("ketameta.build.draw_figure", draw)
-    monkeypatch.setattr("ketameta.report.pdf.render_pdf", bind)
-    return drawn
+    with without_figures() as drawn:
+        yield drawn
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> ProjectPaths:
     """An invented project with its report built, figures included; not to be changed."""
-    paths = make_project(tmp_path_factory.mktemp("built"), trials(3), TWO_ANALYSES)
-    with joblib.parallel_config(backend="sequential"):
+    folder = tmp_path_factory.getbasetemp()
+    # Processes that share the tests share the project: the first that asks builds it.
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    root = folder / "built"
+    with alone(folder / "built.lock"):
+        if not (root / "done").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            with joblib.parallel_config(backend="sequential"):
+                build(make_project(root / "project", trials(3), TWO_ANALYSES))
+            (root / "done").touch()
+    return project_paths(root / "project")
+
+
+@pytest.fixture(scope="session")
+def quickly_built(tmp_path_factory: pytest.TempPathFactory) -> ProjectPaths:
+    """The same project whose figures cost nothing; not to be changed."""
+    paths = make_project(tmp_path_factory.mktemp("quick") / "project", trials(3), TWO_ANALYSES)
+    with without_figures():
         build(paths)
     return paths
+
+
+@pytest.fixture(scope="session")
+def opened() -> Iterator[Any]:
+    """A browser; without one the tests are skipped, and fail where ``CI=true``."""
+    with browser() as found:
+        yield found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests of one report side by side, so that one process builds it and reads it.
+
+    A process that has nothing left takes over tests from the end: there stand those that share
+    nothing.
+    """
+
+    def alone_here(item: pytest.Item) -> bool:
+        names = vars(item.getparent(pytest.Module).obj).values()
+        return not any(getattr(name, "__module__", "") == "report_pages" for name in names)
+
+    items.sort(key=alone_here)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Note how long each file took when all were run, for those who run the nearest only."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    seconds: Counter[str] = Counter()
+    for report in itertools.chain(*terminalreporter.stats.values()):
+        seconds[report.nodeid.partition("::")[0]] += getattr(report, "duration", 0)
+    SECONDS.parent.mkdir(exist_ok=True)
+    SECONDS.write_text(json.dumps(seconds, indent=1), encoding="utf-8")

@@ -5,9 +5,13 @@ Every trial here has the name of a tree and invented numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import joblib
+import pytest
 
 from batches import (
     BIAS,
@@ -35,9 +39,12 @@ from ketameta.evidence import (
     load_project,
 )
 from ketameta.paths import ProjectPaths, project_paths
+from ketameta.report import Plot
 
 ROOT = Path(__file__).parents[1]
 PROJECT = load_project(ROOT)
+#: How long each test file took when all were run.
+SECONDS = ROOT / "build" / "test_seconds.json"
 
 #: A scale where more is better, one where less is, and one without a better end.
 SCALES = {
@@ -340,6 +347,41 @@ def make_project(
     return project_paths(root)
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one process after the other in, where the system can: tests run in several."""
+    with path.open("w") as stream:
+        try:
+            import fcntl
+        except ImportError:
+            yield
+            return
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def without_figures() -> Iterator[list[str]]:
+    """Put small files where figures and the PDF would be; give the figures in drawing order.
+
+    What would run in parallel processes runs one after the other, in this one.
+    """
+    drawn: list[str] = []
+
+    def draw(plot: Plot, path: Path, _: Path) -> None:
+        drawn.append(path.stem)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"<svg><title>{plot.kind}</title></svg>", encoding="utf-8")
+
+    def bind(context: Any, _: ProjectPaths, attachments: dict[str, str], document: str) -> bytes:
+        return f"{document} {context['stamp']} {sorted(attachments.items())}".encode()
+
+    with pytest.MonkeyPatch.context() as patch, joblib.parallel_config(backend="sequential"):
+        patch.setattr("ketameta.build.draw_figure", draw)
+        patch.setattr("ketameta.report.pdf.render_pdf", bind)
+        yield drawn
+
+
 __all__ = [
     "ANALYSIS",
     "BIAS",
@@ -347,8 +389,10 @@ __all__ = [
     "ROOT",
     "SCALES",
     "SEARCH",
+    "SECONDS",
     "TRIALS",
     "TWO_ANALYSES",
+    "alone",
     "arm",
     "clean_tables",
     "contrast",
@@ -366,5 +410,6 @@ __all__ = [
     "tables_of",
     "trials",
     "two_arms",
+    "without_figures",
     "write_analysis",
 ]

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from helpers import ROOT
+from helpers import ROOT, alone
 from ketameta.analyses import AnalysisSpec, load_specs
 from ketameta.build import build, package_versions
 from ketameta.inputs import load_evidence
@@ -39,7 +39,7 @@ def committed_build() -> ProjectPaths:
     """Return the report built from the committed tables; not to be changed."""
     BUILT.mkdir(parents=True, exist_ok=True)
     note = BUILT / "built_from.txt"
-    with _alone(BUILT / "lock"):
+    with alone(BUILT / "lock"):
         made_of = _made_of()
         if not note.is_file() or note.read_text(encoding="utf-8") != made_of:
             note.unlink(missing_ok=True)
@@ -71,19 +71,6 @@ def _renew(source: Path, target: Path) -> None:
         shutil.copytree(source, target)
     elif source.is_file():
         shutil.copyfile(source, target)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Let one process after the other in, where the system can: tests run in several."""
-    with path.open("w") as stream:
-        try:
-            import fcntl
-        except ImportError:
-            yield
-            return
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 @cache

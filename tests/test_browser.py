@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import subprocess
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -39,12 +38,6 @@ def address(folder: str) -> str:
 @pytest.fixture(scope="module")
 def front(folder: str) -> str:
     return f"{folder}/report.html"
-
-
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Any]:
-    with browser() as found:
-        yield found
 
 
 def visit(opened: Any, address: str, **settings: Any) -> Any:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from helpers import ROOT
+from ketameta.build import ABOVE
 
 PACKAGE = ROOT / "src" / "ketameta"
 
@@ -289,6 +290,14 @@ def test_imports_point_down(path: Path) -> None:
 
 def test_no_rooms_import_each_other() -> None:
     assert circles() == set()
+
+
+def test_no_result_rests_on_what_a_build_leaves_out() -> None:
+    left_out = {name.removesuffix(".py") for name in ABOVE} - {"starter"}
+    assert left_out == {part for part in FLOOR_OF if FLOOR_OF[part] > FLOOR_OF["analyses"]} - {
+        "inputs", "build", "__init__", "__main__"
+    }  # fmt: skip
+    assert FLOOR_OF["plots"] == FLOOR_OF["analyses"]
 
 
 def test_a_circle_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from report_pages import (
     committed_pages,
     committed_results,
     file_of,
+    names_of,
 )
 
 TEMPLATES = sorted(
@@ -130,6 +131,11 @@ def analyses() -> dict[str, dict[str, Any]]:
 @functools.cache
 def evidence() -> Any:
     return load_evidence(project_paths(ROOT))[0]
+
+
+@functools.cache
+def rows_of(table: str) -> list[dict[str, Any]]:
+    return records(getattr(evidence(), table))
 
 
 def derived(result: dict[str, Any]) -> Iterator[float]:
@@ -237,7 +243,7 @@ def of_cards(_: Unit) -> list[Any]:
 
 
 def of_facts(unit: Unit) -> list[Any]:
-    return [row for row in records(evidence().harm_facts) if row["citation"] in unit.text]
+    return [row for row in rows_of("harm_facts") if row["citation"] in unit.text]
 
 
 def of_untested(unit: Unit) -> list[Any]:
@@ -298,7 +304,7 @@ def numbered(prefix: str, key: str) -> Callable[[Unit], list[Any]]:
 
 
 def of_exclusion(unit: Unit) -> list[Any]:
-    rows = [row for row in records(evidence().exclusions) if row["reason"] in unit.text]
+    rows = [row for row in rows_of("exclusions") if row["reason"] in unit.text]
     if unit.tag == "tr" and rows:
         return rows
     return [committed_context()["counts"]["records_excluded"],
@@ -306,7 +312,7 @@ def of_exclusion(unit: Unit) -> list[Any]:
 
 
 def of_registry(unit: Unit) -> list[Any]:
-    rows = records(evidence().registry)
+    rows = rows_of("registry")
     mine = [row for row in rows if row["registry_id"] in unit.text]
     return mine or [len(rows), committed_context()["registry_counts"]]
 
@@ -384,11 +390,27 @@ SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
 }
 
 
+#: Parts all of whose units have the same sources.
+ALIKE = {"", "bias", "cards", "glossary", "limitations", "search", "summary", "verify"}
+
+
 def known_to(unit: Unit) -> dict[int, set[float]]:
     """Return the numbers that a unit may print."""
     if unit.article:
         return _of_article(unit.article, unit.in_card)
-    return printable(leaves(SOURCES[unit.section](unit)))
+    if unit.section in ALIKE:
+        return _of_part(unit.section)
+    return _printable(tuple(leaves(SOURCES[unit.section](unit))))
+
+
+@functools.cache
+def _of_part(section: str) -> dict[int, set[float]]:
+    return printable(leaves(SOURCES[section](Unit(section, "", ""))))
+
+
+@functools.cache
+def _printable(values: tuple[float, ...]) -> dict[int, set[float]]:
+    return printable(iter(values))
 
 
 @functools.cache
@@ -416,14 +438,10 @@ def every_unit() -> tuple[Unit, ...]:
     return tuple(found)
 
 
-def places() -> list[str]:
-    return sorted({unit.article or unit.section for unit in units()})
-
-
 # --- tests ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", places())
+@pytest.mark.parametrize("place", [*SOURCES, *names_of()])
 def test_every_number_of_the_page_is_one_of_its_sources(place: str) -> None:
     wrong = [
         (found, unit.tag, unit.text[:160])
@@ -526,7 +544,7 @@ def page_numbers(article: str | None = None) -> set[str]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", analyses())
+@pytest.mark.parametrize("name", names_of())
 def test_every_number_of_an_analysis_in_the_pdf_is_one_of_its_result(name: str) -> None:
     listed = [
         item for section in pdf_data(committed_context(), "supplement")["sections"]

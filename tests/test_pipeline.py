@@ -17,6 +17,7 @@ from pathlib import Path
 import joblib
 import pytest
 
+import ketameta
 from batches import write_project
 from helpers import (
     TWO_ANALYSES,
@@ -28,12 +29,13 @@ from helpers import (
     trials,
     write_analysis,
 )
-from ketameta.build import build
+from ketameta.build import build, code_fingerprint
 from ketameta.errors import ExtractionError
 from ketameta.evidence import derive_effects
 from ketameta.formatting import published
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths, project_paths
+from ketameta.report import contents_hash
 
 
 def files_of(paths: ProjectPaths) -> dict[str, bytes]:
@@ -58,12 +60,9 @@ def change(paths: ProjectPaths, table: str, edit: Callable[[list[dict[str, str]]
 
 
 @pytest.fixture
-def project(tmp_path: Path, quick_figures: list[str]) -> ProjectPaths:
+def project(quickly_built: ProjectPaths, tmp_path: Path, quick_figures: list[str]) -> ProjectPaths:
     """An invented project, built, whose figures cost nothing."""
-    paths = make_project(tmp_path / "project", trials(3), TWO_ANALYSES)
-    build(paths)
-    quick_figures.clear()
-    return paths
+    return project_paths(shutil.copytree(quickly_built.root, tmp_path / "project"))
 
 
 # --- the same bytes -------------------------------------------------------------------------------
@@ -259,12 +258,29 @@ def test_code_that_changes_no_number_changes_no_published_file(
     project: ProjectPaths, quick_figures: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = files_of(project)
-    monkeypatch.setattr("ketameta.build.code_hash", lambda: "of other code")
+    monkeypatch.setattr("ketameta.build.code_hash", lambda _: "of other code")
     done = build(project)
     assert done.computed == ("rapid", "nausea"), "what may be out of date is computed again"
     assert set(quick_figures) >= {"rapid", "nausea", "evidence_map"}
     assert done.written == ()
     assert files_of(project) == before
+
+
+@pytest.mark.parametrize(
+    ("room", "rests_on_it"),
+    [("report/front.py", False), ("report/templates/base.html.j2", False), ("verify.py", False),
+     ("analyses/run.py", True), ("plots/forest.py", True), ("formatting.py", True)],
+)  # fmt: skip
+def test_results_and_drawings_rest_on_the_floors_below_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: str, rests_on_it: bool
+) -> None:
+    package = tmp_path / "ketameta"
+    shutil.copytree(Path(ketameta.__file__).parent, package)
+    monkeypatch.setattr(ketameta, "__file__", str(package / "__init__.py"))
+    before, page = code_fingerprint(), contents_hash(project_paths(tmp_path))
+    (package / room).write_bytes((package / room).read_bytes() + b"\n")
+    assert (code_fingerprint() != before) == rests_on_it
+    assert contents_hash(project_paths(tmp_path)) != page, "pages are written again"
 
 
 def test_no_published_file_holds_a_hash_of_code(built: ProjectPaths) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from ketameta import effects, pool
 from ketameta.formatting import published
 from ketameta.models import critical_value
 from report_pages import (
-    browser,
     committed_context,
     committed_provenance,
     committed_result,
@@ -33,12 +31,10 @@ QUANTITIES = ("estimate", "se", "ci_low", "ci_high", "tau2", "i2", "q", "pi_low"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    address = write_page(tmp_path_factory.mktemp("page"), page_of_all())
-    with browser() as opened:
-        found = opened.new_page()
-        found.goto(address)
-        yield found
+def page(opened: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    found = opened.new_page()
+    found.goto(write_page(tmp_path_factory.mktemp("page"), page_of_all()))
+    return found
 
 
 def parts() -> list[tuple[str, dict[str, Any]]]:

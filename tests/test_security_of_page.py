@@ -20,7 +20,7 @@ from ketameta.plots import forest, look
 from ketameta.plots.forest_data import Forest, Group, Trial
 from ketameta.report import csv_text, guarded, inline_svg
 from ketameta.report.html import _json_for_script
-from report_pages import browser, committed_pages, page_of_all, write_page
+from report_pages import committed_pages, page_of_all, write_page
 
 SCRIPT = "<script>window.hostile = 1</script>"
 PICTURE = "\"'><img src=x onerror='window.hostile = 1'>"
@@ -58,19 +58,18 @@ def test_the_page_shows_hostile_texts_and_runs_none(hostile: ProjectPaths) -> No
     assert [page.count("<script") for page in pages.values()] == [1, 2, 1]
 
 
-def test_in_a_browser_nothing_hostile_runs(hostile: ProjectPaths) -> None:
-    with browser() as opened:
-        page = opened.new_page()
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        (question,) = (hostile.reports / "questions").glob("*.html")
-        page.goto(question.as_uri() + "#try=rapid&off=alder_2014")
-        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-        page.wait_for_timeout(100)
-        assert page.evaluate("window.hostile === undefined")
-        assert page.locator("img").count() == 0
-        assert len(asked) == 1
-        assert SCRIPT in page.locator("h2 >> text=Low mood").first.inner_text()
+def test_in_a_browser_nothing_hostile_runs(hostile: ProjectPaths, opened: Any) -> None:
+    page = opened.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    (question,) = (hostile.reports / "questions").glob("*.html")
+    page.goto(question.as_uri() + "#try=rapid&off=alder_2014")
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.hostile === undefined")
+    assert page.locator("img").count() == 0
+    assert len(asked) == 1
+    assert SCRIPT in page.locator("h2 >> text=Low mood").first.inner_text()
 
 
 def test_hostile_texts_reach_the_pdf_as_texts(hostile: ProjectPaths) -> None:
@@ -148,9 +147,8 @@ def the_policy_of(page: str) -> None:
     assert "unsafe-inline" not in policy.group(1).split("script-src")[1].split(";")[0]
 
 
-def test_a_changed_script_does_not_run(tmp_path: Path) -> None:
+def test_a_changed_script_does_not_run(opened: Any, tmp_path: Path) -> None:
     page = page_of_all().replace("window.ketameta = {", "window.foreign = 1; window.ketameta = {")
-    with browser() as opened:
-        found = opened.new_page()
-        found.goto(write_page(tmp_path, page))
-        assert found.evaluate("window.foreign === undefined && window.ketameta === undefined")
+    found = opened.new_page()
+    found.goto(write_page(tmp_path, page))
+    assert found.evaluate("window.foreign === undefined && window.ketameta === undefined")

@@ -307,25 +307,32 @@ def map_cells(evidence: Evidence) -> dict[str, Any]:
     shown, asked = project.evidence_map, {*project.directness.diagnosis}
     named = [word for row in shown.row for word in row.diagnosis]
 
-    def inside(rows: pd.DataFrame, row: Any, column: Any) -> pd.DataFrame:
-        known = rows["diagnosis"].isin(row.diagnosis or named)
-        people = known if row.diagnosis else ~known
-        given = rows["intervention"].isin(column.intervention) | rows["drug_class"].isin(
-            column.drug_class
-        )
-        return rows[people & rows["domain"].isin(row.domain) & given]
+    def inside(rows: pd.DataFrame) -> Any:
+        """Return which rows belong into each cell, by row and column of the map."""
+        known = rows["diagnosis"].isin(named)
+        people = [
+            (rows["diagnosis"].isin(row.diagnosis) if row.diagnosis else ~known)
+            & rows["domain"].isin(row.domain)
+            for row in shown.row
+        ]
+        given = [
+            rows["intervention"].isin(item.intervention) | rows["drug_class"].isin(item.drug_class)
+            for item in shown.column
+        ]
+        places = np.array(people, bool).reshape(len(people), 1, len(rows))
+        return places & np.array(given, bool).reshape(len(given), len(rows))
 
+    in_cell, silent_in_cell = inside(measured), inside(silent)
     cells = []
-    for row in shown.row:
-        for column in shown.column:
-            here = inside(measured, row, column).drop_duplicates("study_id")
-            here = _counted_once(here)
+    for i, row in enumerate(shown.row):
+        for j, column in enumerate(shown.column):
+            here = _counted_once(measured[in_cell[i, j]].drop_duplicates("study_id"))
             state = ""
             if here.empty:
                 sought = (not column.sought or {*row.diagnosis} & {*column.sought}) and (
                     not column.sought_domain or {*row.domain} & {*column.sought_domain}
                 )
-                found = not inside(silent, row, column).empty
+                found = silent_in_cell[i, j].any()
                 state = UNUSABLE if found else NONE if sought else OUTSIDE
             cells.append(
                 {

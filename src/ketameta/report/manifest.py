@@ -8,8 +8,7 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +55,19 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-@cache
-def code_hash() -> str:
+def code_hash(without: Container[str] = ()) -> str:
     """Return one hash of the package's own source, by which a build knows what is out of date.
 
-    It is never published: code that changes no number changes no published file.
+    It is never published: code that changes no number changes no published file. ``without`` are
+    files and folders directly below the package that are left out.
     """
     root = Path(ketameta.__file__).parent
     digest = hashlib.sha256()
     for path in code_files(root):
-        digest.update(path.relative_to(root).as_posix().encode("utf-8"))
-        digest.update(path.read_bytes())
+        name = path.relative_to(root)
+        if name.parts[0] not in without:
+            digest.update(name.as_posix().encode("utf-8"))
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
