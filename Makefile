@@ -24,12 +24,12 @@ STALE = test ! -e build/report.stamp || test ! -s build/published.txt \
 	|| while IFS= read -r file; do test -f "$$file" || echo "$$file"; done < build/published.txt | grep -q .
 
 .DEFAULT_GOAL := help
-.PHONY: help environment release report forest check test verify new preview dictionary reference bench coverage agreement docs dist clean
+.PHONY: help environment release report forest check test test-fast verify new preview dictionary reference bench coverage agreement docs dist clean
 
 help: ## Show this help (the default)
 	@echo "ketameta: meta-analysis, and what is known about ketamine for ADHD"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo
 	@echo "The first run of any of them makes .venv (one to two minutes); later runs do not."
 
@@ -58,8 +58,12 @@ check: environment ## Check every extraction table; say everything that is wrong
 test: environment ## Run every test, the type checker and the linter
 	@$(BIN)/python -m ruff check --no-cache src tests
 	@$(BIN)/python -m ruff format --no-cache --check --quiet src tests
-	@$(BIN)/python -m mypy --cache-dir=build/mypy
-	@$(BIN)/python -m pytest -n auto
+	@mkdir -p build; $(BIN)/python -m mypy --cache-dir=build/mypy > build/types.txt 2>&1 & types=$$!; \
+	  $(BIN)/python -m pytest -n auto --dist worksteal; tests=$$?; \
+	  wait $$types; types=$$?; cat build/types.txt; test $$types -eq 0 && exit $$tests
+
+test-fast: environment ## Run the tests nearest to what changed since the last commit, half a minute
+	@$(BIN)/python tests/fast.py $(CHANGED)
 
 new: environment ## Start a batch: make new STUDY=surname_year
 	@test -n "$(STUDY)" || { echo "Say which trial: make new STUDY=surname_year"; exit 1; }

@@ -15,12 +15,13 @@ import pytest
 
 from helpers import ROOT, SECONDS
 from ketameta.build import ABOVE
+from report_pages import BUILT
 from test_floors import PACKAGE, ROOMS, imported, name_of, part_of, rooms_behind, rooms_read
 
 #: Seconds of tests that are run, between two processes; those of a file that nobody timed.
 MOST, UNKNOWN = 30.0, 2.0
 #: Whoever imports it reads the report of the committed tables, which is long in the making unless
-#: only its pages have changed.
+#: it was made before and only its pages have changed.
 COMMITTED = "report_pages"
 
 
@@ -50,7 +51,9 @@ def distances(paths: list[Path]) -> dict[str, int]:
         room for path in own if path.suffix != ".py"
         for room in ROOMS if part_of(ROOMS[room]) == part_of(path)
     }  # fmt: skip
-    pages_only = all(path.relative_to(PACKAGE).parts[0] in ABOVE for path in own)
+    pages_only = (BUILT / "built_from.txt").is_file() and all(
+        path.relative_to(PACKAGE).parts[0] in ABOVE for path in own
+    )
     files = {path.stem: reads(path) for path in (ROOT / "tests").glob("*.py")}
     readers: dict[str, set[str]] = {}
     for name, read in {**{room: rooms_read(path) for room, path in ROOMS.items()}, **files}.items():

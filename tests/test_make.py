@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import fast
 from helpers import ROOT
 
 #: Notes how it was called; makes an environment, installs, and builds a report of two files.
@@ -202,6 +203,18 @@ def test_a_release_is_followed_by_the_report_that_names_it(made: Project) -> Non
 
 def test_verify_demands_the_same_bytes(made: Project) -> None:
     assert made.make("verify")[2] == ["-m ketameta verify --exact"]
+
+
+def test_the_tests_nearest_to_a_change_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = ROOT / "src" / "ketameta"
+    monkeypatch.setattr(fast, "BUILT", ROOT / "nowhere")
+    check = fast.distances([package / "evidence" / "checks" / "run.py"])
+    assert check["test_checks"] == 1 and check["test_checks_rules"] == 2
+    assert "test_letters" not in check, "it would wait for the committed report"
+    assert fast.distances([ROOT / "tests" / "test_gosh.py"]) == {"test_gosh": 0}
+    monkeypatch.setattr(fast, "SECONDS", ROOT / "nowhere")
+    names = fast.chosen([package / "report" / "front.py"])
+    assert "test_project_texts" in names[:3] and len(names) <= fast.MOST / fast.UNKNOWN
 
 
 def test_git_ignores_the_pictures_of_the_report_and_not_those_of_a_release() -> None:
