@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,17 @@ from batches import (
 from ketameta.evidence.checks import CHECKS, UsualSds, largest_sd
 
 Spoil = Callable[[Tables], None]
-Place = tuple[str, int, str]
+
+
+class Broken(NamedTuple):
+    """A rule, how it is broken, and where it says so: ``file:line column`` of every finding."""
+
+    check: str
+    spoil: Spoil
+    places: str
+    severity: str = "error"
+    #: The word of another check that finds the same mistake.
+    beside: str = ""
 
 
 def _set(table: str, index: int = 0, **cells: str) -> Spoil:
@@ -86,167 +97,98 @@ ENTRY = {
     "status": "completed",
 }  # fmt: skip
 
-RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
+RULES = [
     # Cells
-    ("required", _set("arms", role=""), "error", (("arms.csv", 2, "role"),), ""),
-    (
-        "unknown_word",
-        _set("studies", design="paralel_rct"),
-        "error",
-        (("studies.csv", 2, "design"),),
-        "",
-    ),
-    ("form", _set("studies", doi="doi:10.1000/x"), "error", (("studies.csv", 2, "doi"),), ""),
-    ("form", _set("studies", pmid="12345678.0"), "error", (("studies.csv", 2, "pmid"),), ""),
-    (
-        "form",
-        _set("studies", registry_id="nct 00000001"),
-        "error",
-        (("studies.csv", 2, "registry_id"),),
-        "",
-    ),
-    (
-        "form",
-        _set("studies", source_url="example dot org"),
-        "error",
-        (("studies.csv", 2, "source_url"),),
-        "",
-    ),
-    (
+    Broken("required", _set("arms", role=""), "arms.csv:2 role"),
+    Broken("unknown_word", _set("studies", design="paralel_rct"), "studies.csv:2 design"),
+    Broken("form", _set("studies", doi="doi:10.1000/x"), "studies.csv:2 doi"),
+    Broken("form", _set("studies", pmid="12345678.0"), "studies.csv:2 pmid"),
+    Broken("form", _set("studies", registry_id="nct 00000001"), "studies.csv:2 registry_id"),
+    Broken("form", _set("studies", source_url="example dot org"), "studies.csv:2 source_url"),
+    Broken(
         "registry_form",
         _add("registry", ENTRY | {"registry_id": "trial 7"}),
-        "warning",
-        (("registry.csv", 2, "registry_id"),),
-        "",
+        "registry.csv:2 registry_id",
+        severity="warning",
     ),
-    ("bounds", _set("outcomes", sd="0"), "error", (("outcomes.csv", 2, "sd"),), ""),
-    (
-        "bounds",
-        _set("studies", female_percent="101"),
-        "error",
-        (("studies.csv", 2, "female_percent"),),
-        "",
-    ),
-    ("whole_number", _set("outcomes", n="29.5"), "error", (("outcomes.csv", 2, "n"),), ""),
-    (
+    Broken("bounds", _set("outcomes", sd="0"), "outcomes.csv:2 sd"),
+    Broken("bounds", _set("studies", female_percent="101"), "studies.csv:2 female_percent"),
+    Broken("whole_number", _set("outcomes", n="29.5"), "outcomes.csv:2 n"),
+    Broken(
         "subgroup",
         _all(*(_set("outcomes", i, subgroup="subtype=inattentive") for i in (0, 1))),
-        "error",
-        (("outcomes.csv", 2, "subgroup"), ("outcomes.csv", 3, "subgroup")),
-        "",
+        "outcomes.csv:2 subgroup, outcomes.csv:3 subgroup",
     ),
-    (
+    Broken(
         "subgroup",
         _set("contrasts", subgroup="adhd_subtype=inatentive"),
-        "error",
-        (("contrasts.csv", 2, "subgroup"),),
-        "",
+        "contrasts.csv:2 subgroup",
     ),
-    (
-        "subgroup",
-        _set("contrasts", subgroup="sex=female;sex=male"),
-        "error",
-        (("contrasts.csv", 2, "subgroup"),),
-        "",
+    Broken(
+        "subgroup", _set("contrasts", subgroup="sex=female;sex=male"), "contrasts.csv:2 subgroup"
     ),
-    (
-        "subgroup",
-        _set("contrasts", subgroup="women"),
-        "error",
-        (("contrasts.csv", 2, "subgroup"),),
-        "",
-    ),
-    (
-        "locator",
-        _set("outcomes", locator="see paper"),
-        "error",
-        (("outcomes.csv", 2, "locator"),),
-        "",
-    ),
-    (
-        "date",
-        _add("exclusions", EXCLUSION | {"date": "2026-02-30"}),
-        "error",
-        (("exclusions.csv", 2, "date"),),
-        "",
-    ),
-    (
+    Broken("subgroup", _set("contrasts", subgroup="women"), "contrasts.csv:2 subgroup"),
+    Broken("locator", _set("outcomes", locator="see paper"), "outcomes.csv:2 locator"),
+    Broken("date", _add("exclusions", EXCLUSION | {"date": "2026-02-30"}), "exclusions.csv:2 date"),
+    Broken(
         "not_in_pdf",
         _set("studies", citation="王小明. 2014"),
-        "warning",
-        (("studies.csv", 2, "citation"),),
-        "王 (U+738B), 小 (U+5C0F), 明 (U+660E)",
+        "studies.csv:2 citation",
+        severity="warning",
+        beside="王 (U+738B), 小 (U+5C0F), 明 (U+660E)",
     ),
-    (
+    Broken(
         "range_source",
         _set("instruments", range_source=""),
-        "warning",
-        (("instruments.csv", 2, "range_source"),),
-        "",
+        "instruments.csv:2 range_source",
+        severity="warning",
     ),
     # Keys and references
-    (
+    Broken(
         "duplicate_key",
         _add("outcomes", SCORE | {"time_days": "28.0", "mean": "13.3"}),
-        "error",
-        (("outcomes.csv", 6, ""),),
-        "",
+        "outcomes.csv:6 ",
     ),
-    ("duplicate_key", _add("studies", STUDY), "error", (("studies.csv", 3, "study_id"),), ""),
-    (
+    Broken("duplicate_key", _add("studies", STUDY), "studies.csv:3 study_id"),
+    Broken(
         "unknown_study",
         _add("outcomes", SCORE | {"study_id": "alder_2015"}),
-        "error",
-        (("outcomes.csv", 6, "study_id"),),
-        "no_partner",
+        "outcomes.csv:6 study_id",
+        beside="no_partner",
     ),
-    (
+    Broken(
         "unknown_overlap",
         _set("studies", overlaps_with="birch_2015;alder_2014"),
-        "error",
-        (("studies.csv", 2, "overlaps_with"), ("studies.csv", 2, "overlaps_with")),
-        "",
+        "studies.csv:2 overlaps_with, studies.csv:2 overlaps_with",
     ),
-    (
+    Broken(
         "unknown_arm",
         _set("contrasts", comparator_arm_id="placebos"),
-        "error",
-        (("contrasts.csv", 2, "comparator_arm_id"),),
-        "",
+        "contrasts.csv:2 comparator_arm_id",
     ),
-    (
-        "unknown_contained_arm",
-        _set("arms", contains_arms="ketamin"),
-        "error",
-        (("arms.csv", 2, "contains_arms"),),
-        "",
+    Broken(
+        "unknown_contained_arm", _set("arms", contains_arms="ketamin"), "arms.csv:2 contains_arms"
     ),
-    (
+    Broken(
         "arm_circle",
         _all(
             _set("arms", 0, contains_arms="placebo"),
             _set("arms", 1, contains_arms="ketamine"),
             _set("outcomes", 0),
         ),
-        "error",
-        (("arms.csv", 2, "contains_arms"),),
-        "same_arm",
+        "arms.csv:2 contains_arms",
+        beside="same_arm",
     ),
-    (
-        "control_role",
-        _set("arms", 1, role="treatment"),
-        "warning",
-        (("arms.csv", 3, "role"),),
-        "",
+    Broken(
+        "control_role", _set("arms", 1, role="treatment"), "arms.csv:3 role", severity="warning"
     ),
-    (
+    Broken(
         "design_control",
         _set("studies", design="single_arm"),
-        "warning",
-        (("arms.csv", 3, "role"),),
-        "",
+        "arms.csv:3 role",
+        severity="warning",
     ),
-    (
+    Broken(
         "one_arm",
         _all(
             lambda tables: tables["arms"].pop(1) and None,
@@ -256,216 +198,154 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
                 outcomes=[row for row in tables["outcomes"] if row["arm_id"] != "placebo"]
             ),
         ),
-        "warning",
-        (("arms.csv", 2, "arm_id"),),
-        "no_partner",
+        "arms.csv:2 arm_id",
+        severity="warning",
+        beside="no_partner",
     ),
-    (
+    Broken(
         "share_in_percent",
         _set("studies", female_percent="0.42"),
-        "warning",
-        (("studies.csv", 2, "female_percent"),),
-        "",
+        "studies.csv:2 female_percent",
+        severity="warning",
     ),
-    (
+    Broken(
         "p_exact",
         _set("contrasts", p_relation=""),
-        "warning",
-        (("contrasts.csv", 2, "p_relation"),),
-        "",
+        "contrasts.csv:2 p_relation",
+        severity="warning",
     ),
-    (
+    Broken(
         "n_zero",
         _both_scores({"n": "0"}, {"n": "0"}),
-        "error",
-        (("outcomes.csv", 2, "n"), ("outcomes.csv", 3, "n")),
-        "denominators",
+        "outcomes.csv:2 n, outcomes.csv:3 n",
+        beside="denominators",
     ),
-    (
+    Broken(
         "same_arm",
         _set("contrasts", comparator_arm_id="ketamine"),
-        "error",
-        (("contrasts.csv", 2, "comparator_arm_id"),),
-        "",
+        "contrasts.csv:2 comparator_arm_id",
     ),
-    (
+    Broken(
         "same_arm",
         _all(
             _add("arms", POOL),
             _set("contrasts", arm_id="ketamine_all", comparator_arm_id="ketamine"),
         ),
-        "error",
-        (("contrasts.csv", 2, "comparator_arm_id"),),
-        "",
+        "contrasts.csv:2 comparator_arm_id",
     ),
-    (
-        "unknown_outcome",
-        _set("contrasts", outcome="anxiety"),
-        "error",
-        (("contrasts.csv", 2, "outcome"),),
-        "",
+    Broken("unknown_outcome", _set("contrasts", outcome="anxiety"), "contrasts.csv:2 outcome"),
+    Broken(
+        "unknown_instrument", _set("contrasts", instrument="ham_a"), "contrasts.csv:2 instrument"
     ),
-    (
-        "unknown_instrument",
-        _set("contrasts", instrument="ham_a"),
-        "error",
-        (("contrasts.csv", 2, "instrument"),),
-        "",
-    ),
-    (
+    Broken(
         "statistic_kind",
         _all(*(_set("outcomes", i, outcome="depression") for i in (2, 3))),
-        "error",
-        (("outcomes.csv", 4, "statistic"), ("outcomes.csv", 5, "statistic")),
-        "",
+        "outcomes.csv:4 statistic, outcomes.csv:5 statistic",
     ),
-    (
+    Broken(
         "study_without_arms",
         _add("studies", STUDY_2),
-        "warning",
-        (("studies.csv", 3, "study_id"),),
-        "study_without_results",
+        "studies.csv:3 study_id",
+        severity="warning",
+        beside="study_without_results",
     ),
-    (
+    Broken(
         "study_without_results",
         _all(_add("studies", STUDY_2), _add("arms", *ARMS_2)),
-        "warning",
-        (("studies.csv", 3, "study_id"),),
-        "",
+        "studies.csv:3 study_id",
+        severity="warning",
     ),
-    (
+    Broken(
         "arm_without_results",
         _add("arms", TREATMENT | {"arm_id": "ketamine_1", "n_randomised": ""}),
-        "warning",
-        (("arms.csv", 4, "arm_id"),),
-        "",
+        "arms.csv:4 arm_id",
+        severity="warning",
     ),
-    (
+    Broken(
         "same_trial",
         _all(
             SECOND_TRIAL,
             _set("studies", 0, n_randomised="60", age_mean_years="41.3", female_percent="55"),
             _set("studies", 1, n_randomised="60", age_mean_years="41.3", female_percent="55"),
         ),
-        "warning",
-        (("studies.csv", 3, "n_randomised"),),
-        "",
+        "studies.csv:3 n_randomised",
+        severity="warning",
     ),
-    (
+    Broken(
         "registry_disagrees",
         _all(
             _set("studies", registry_id="NCT00000002"),
             _add("registry", ENTRY | {"study_id": "alder_2014"}),
         ),
-        "warning",
-        (("registry.csv", 2, "registry_id"),),
-        "",
+        "registry.csv:2 registry_id",
+        severity="warning",
     ),
     # One row
-    (
-        "one_kind_of_data",
-        _set("outcomes", 2, mean="3.1"),
-        "error",
-        (("outcomes.csv", 4, "mean"),),
-        "",
-    ),
-    (
-        "one_kind_of_data",
-        _set("outcomes", events="3"),
-        "error",
-        (("outcomes.csv", 2, "events"),),
-        "",
-    ),
-    (
+    Broken("one_kind_of_data", _set("outcomes", 2, mean="3.1"), "outcomes.csv:4 mean"),
+    Broken("one_kind_of_data", _set("outcomes", events="3"), "outcomes.csv:2 events"),
+    Broken(
         "one_kind_of_data",
         _set("contrasts", effect_type="test", favours="treatment"),
-        "error",
-        (("contrasts.csv", 2, "estimate"),),
-        "",
+        "contrasts.csv:2 estimate",
     ),
-    ("no_result", _set("outcomes", 2, events=""), "error", (("outcomes.csv", 4, "events"),), ""),
-    ("no_result", _set("outcomes", mean=""), "error", (("outcomes.csv", 2, "mean"),), ""),
-    (
+    Broken("no_result", _set("outcomes", 2, events=""), "outcomes.csv:4 events"),
+    Broken("no_result", _set("outcomes", mean=""), "outcomes.csv:2 mean"),
+    Broken(
         "no_result",
         _set("contrasts", estimate="", ci_low=""),
-        "error",
-        (("contrasts.csv", 2, "estimate"),),
-        "interval_half",
+        "contrasts.csv:2 estimate",
+        beside="interval_half",
     ),
-    (
+    Broken(
         "events_percent",
         _set("outcomes", 2, percent="32.3"),
-        "warning",
-        (("outcomes.csv", 4, "percent"),),
-        "",
+        "outcomes.csv:4 percent",
+        severity="warning",
     ),
-    (
+    Broken(
         "percent_of_n",
         _set("outcomes", 2, events="", percent="25.5"),
-        "warning",
-        (("outcomes.csv", 4, "percent"),),
-        "",
+        "outcomes.csv:4 percent",
+        severity="warning",
     ),
-    (
-        "order_statistics",
-        _set("outcomes", median="12", q1="14", q3="18"),
-        "error",
-        (("outcomes.csv", 2, "median"),),
-        "",
+    Broken(
+        "order_statistics", _set("outcomes", median="12", q1="14", q3="18"), "outcomes.csv:2 median"
     ),
-    (
-        "order_statistics",
-        _set("outcomes", minimum="13", maximum="40"),
-        "error",
-        (("outcomes.csv", 2, "mean"),),
-        "",
-    ),
-    (
+    Broken("order_statistics", _set("outcomes", minimum="13", maximum="40"), "outcomes.csv:2 mean"),
+    Broken(
         "interval_half",
         _set("contrasts", ci_high=""),
-        "warning",
-        (("contrasts.csv", 2, "ci_high"),),
-        "",
+        "contrasts.csv:2 ci_high",
+        severity="warning",
     ),
-    (
+    Broken(
         "ratio_symmetry",
         _set("contrasts", effect_type="OR", estimate="1.2", ci_low="0.2", ci_high="1.3", p="0.6"),
-        "warning",
-        (("contrasts.csv", 2, "estimate"),),
-        "",
+        "contrasts.csv:2 estimate",
+        severity="warning",
     ),
-    (
-        "spreads_disagree",
-        _set("outcomes", se="0.4"),
-        "warning",
-        (("outcomes.csv", 2, "sd"),),
-        "",
-    ),
-    (
+    Broken("spreads_disagree", _set("outcomes", se="0.4"), "outcomes.csv:2 sd", severity="warning"),
+    Broken(
         "ratio_positive",
         _set("contrasts", effect_type="OR", estimate="-0.4", ci_low="0.2", ci_high="0.9"),
-        "error",
-        (("contrasts.csv", 2, "estimate"),),
-        "interval_contains",
+        "contrasts.csv:2 estimate",
+        beside="interval_contains",
     ),
-    (
+    Broken(
         "ratio_positive",
         _set("contrasts", effect_type="OR", estimate="0.4", ci_low="0.00", ci_high="0.9", p="0.04"),
-        "warning",
-        (("contrasts.csv", 2, "ci_low"),),
-        "",
+        "contrasts.csv:2 ci_low",
+        severity="warning",
     ),
-    (
+    Broken(
         "risk_difference",
         _set(
             "contrasts", effect_type="RD", estimate="13.4", ci_low="2.5", ci_high="24.3", p="0.02"
         ),
-        "error",
-        tuple(("contrasts.csv", 2, name) for name in ("ci_high", "ci_low", "estimate")),
-        "",
+        "contrasts.csv:2 ci_high, contrasts.csv:2 ci_low, contrasts.csv:2 estimate",
     ),
-    ("p_zero", _set("contrasts", p="0.000"), "error", (("contrasts.csv", 2, "p"),), ""),
-    (
+    Broken("p_zero", _set("contrasts", p="0.000"), "contrasts.csv:2 p"),
+    Broken(
         "p_contradicts",
         _set(
             "contrasts",
@@ -478,86 +358,67 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
             df="40",
             p="0.003",
         ),
-        "warning",
-        (("contrasts.csv", 2, "p"),),
-        "",
+        "contrasts.csv:2 p",
+        severity="warning",
     ),
-    (
+    Broken(
         "p_contradicts",
         _set("contrasts", p="0.4", p_relation=">"),
-        "warning",
-        (("contrasts.csv", 2, "p"),),
-        "",
+        "contrasts.csv:2 p",
+        severity="warning",
     ),
-    (
+    Broken(
         "contrast_spreads",
         _set("contrasts", se="0.5"),
-        "warning",
-        (("contrasts.csv", 2, "se"),),
-        "p_contradicts",
+        "contrasts.csv:2 se",
+        severity="warning",
+        beside="p_contradicts",
     ),
-    (
+    Broken(
         "sign_unknown",
         _set("contrasts", effect_type="SMD", estimate="-0.55", ci_low="-1.05", ci_high="-0.05"),
-        "warning",
-        (("contrasts.csv", 2, "favours"),),
-        "",
+        "contrasts.csv:2 favours",
+        severity="warning",
     ),
-    (
+    Broken(
         "direction_disagrees",
         _set("outcome_words", direction="higher_is_better"),
-        "warning",
-        (("outcomes.csv", 2, "instrument"),),
-        "",
+        "outcomes.csv:2 instrument",
+        severity="warning",
     ),
     # People
-    (
-        "arms_above_study",
-        _set("studies", n_randomised="58"),
-        "error",
-        (("arms.csv", 2, "n_randomised"),),
-        "",
-    ),
-    (
+    Broken("arms_above_study", _set("studies", n_randomised="58"), "arms.csv:2 n_randomised"),
+    Broken(
         "contrast_above_study",
         _all(
             _set("contrasts", n_treatment="60", n_control="58"),
             *(_set("arms", i, n_randomised="") for i in (0, 1)),
         ),
-        "error",
-        (("contrasts.csv", 2, "n_treatment"),),
-        "",
+        "contrasts.csv:2 n_treatment",
     ),
     # Scales and arms
-    (
+    Broken(
         "change_as_endpoint",
         _all(
             _set("instruments", minimum="", maximum="", range_source=""),
             SECOND_TRIAL,
             _set("outcomes", mean="-4.2"),
         ),
-        "warning",
-        (("outcomes.csv", 2, "mean"),),
-        "implausible_effect",
+        "outcomes.csv:2 mean",
+        severity="warning",
+        beside="implausible_effect",
     ),
-    (
-        "sd_impossible",
-        _set("outcomes", sd="25.6"),
-        "error",
-        (("outcomes.csv", 2, "sd"),),
-        "sd_ratio",
-    ),
-    (
+    Broken("sd_impossible", _set("outcomes", sd="25.6"), "outcomes.csv:2 sd", beside="sd_ratio"),
+    Broken(
         "sd_as_se",
         _all(
             _set("instruments", usual_sd="6.5", usual_sd_source="manual"),
             _both_scores({"sd": "", "se": "6.4"}, {"sd": "", "se": "6.9"}),
         ),
-        "warning",
-        (("outcomes.csv", 2, "se"), ("outcomes.csv", 3, "se")),
-        "",
+        "outcomes.csv:2 se, outcomes.csv:3 se",
+        severity="warning",
     ),
-    (
+    Broken(
         "contrast_disagrees",
         _set(
             "contrasts",
@@ -567,22 +428,19 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
             ci_low="0.2",
             ci_high="6.2",
         ),
-        "warning",
-        (("contrasts.csv", 2, "estimate"),),
-        "",
+        "contrasts.csv:2 estimate",
+        severity="warning",
     ),
-    (
+    Broken(
         "screening_duplicate",
         _add(
             "screening",
             {"record_id": "a_1", "source": "a.ris"},
             {"record_id": "a_2", "source": "a.ris", "duplicate_of": "a_3"},
         ),
-        "error",
-        (("screening.csv", 3, "duplicate_of"),),
-        "",
+        "screening.csv:3 duplicate_of",
     ),
-    (
+    Broken(
         "includes",
         _all(
             _add(
@@ -608,64 +466,56 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
             ),
             lambda tables: tables["outcomes"][-1].update(events="11"),
         ),
-        "warning",
-        (("outcomes.csv", 8, "events"),),
-        "",
+        "outcomes.csv:8 events",
+        severity="warning",
     ),
-    (
+    Broken(
         "change_sign",
         _both_scores(
             {"statistic": "change", "mean": "9.1"}, {"statistic": "change", "mean": "6.3"}
         ),
-        "warning",
-        (("outcomes.csv", 2, "mean"),),
-        "",
+        "outcomes.csv:2 mean",
+        severity="warning",
     ),
-    (
+    Broken(
         "no_partner",
         _set("outcomes", time_days="29"),
-        "warning",
-        (("outcomes.csv", 2, "arm_id"), ("outcomes.csv", 3, "arm_id")),
-        "",
+        "outcomes.csv:2 arm_id, outcomes.csv:3 arm_id",
+        severity="warning",
     ),
     # Copies
-    (
+    Broken(
         "duplicated_baseline",
         _both_scores(
             {"baseline_mean": "24.31", "baseline_sd": "5.20"},
             {"baseline_mean": "24.31", "baseline_sd": "5.20"},
         ),
-        "warning",
-        (("outcomes.csv", 3, "baseline_mean"),),
-        "",
+        "outcomes.csv:3 baseline_mean",
+        severity="warning",
     ),
-    (
+    Broken(
         "copied_row",
         _add(
             "outcomes",
             SCORE | {"time_days": "7"},
             SCORE | {"time_days": "7", "arm_id": "placebo", "mean": "16.0"},
         ),
-        "warning",
-        (("outcomes.csv", 6, "mean"),),
-        "",
+        "outcomes.csv:6 mean",
+        severity="warning",
     ),
-    (
+    Broken(
         "copied_contrast",
         _add("contrasts", _contrast(time_days="7")),
-        "warning",
-        (("contrasts.csv", 3, "estimate"),),
-        "",
+        "contrasts.csv:3 estimate",
+        severity="warning",
     ),
-    (
-        # -4.6 (SE 2.96) is z = -1.55: one-sided .06, two-sided .12.
+    Broken(
         "p_one_sided",
         _set("contrasts", estimate="-4.6", se="2.96", ci_low="", ci_high="", p="0.06"),
-        "warning",
-        (("contrasts.csv", 2, "p"),),
-        "",
+        "contrasts.csv:2 p",
+        severity="warning",
     ),
-    (
+    Broken(
         "secondary_beside",
         _all(
             _add(
@@ -681,90 +531,45 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
                 | {"p_relation": ""},
             ),
         ),
-        "error",
-        (("contrasts.csv", 3, "outcome"),),
-        "",
+        "contrasts.csv:3 outcome",
     ),
     # Facts about harm
-    (
+    Broken(
         "harm_fact",
         _add("harm_facts", FACT | {"events": "", "percent": ""}),
-        "error",
-        (("harm_facts.csv", 2, "statement"),),
-        "",
+        "harm_facts.csv:2 statement",
     ),
-    (
-        "harm_fact",
-        _add("harm_facts", FACT | {"events": "51"}),
-        "error",
-        (("harm_facts.csv", 2, "events"),),
-        "",
-    ),
-    (
+    Broken("harm_fact", _add("harm_facts", FACT | {"events": "51"}), "harm_facts.csv:2 events"),
+    Broken(
         "harm_fact",
         _add("harm_facts", FACT | {"percent": "9.5"}),
-        "warning",
-        (("harm_facts.csv", 2, "percent"),),
-        "",
+        "harm_facts.csv:2 percent",
+        severity="warning",
     ),
-    (
-        "required",
-        _add("harm_facts", FACT | {"people": ""}),
-        "error",
-        (("harm_facts.csv", 2, "people"),),
-        "",
-    ),
+    Broken("required", _add("harm_facts", FACT | {"people": ""}), "harm_facts.csv:2 people"),
     # Moderators
-    (
-        "required",
-        _add("moderators", SHARE | {"basis": ""}),
-        "error",
-        (("moderators.csv", 2, "basis"),),
-        "",
+    Broken("required", _add("moderators", SHARE | {"basis": ""}), "moderators.csv:2 basis"),
+    Broken(
+        "moderator_value", _add("moderators", SHARE | {"value": "-1"}), "moderators.csv:2 value"
     ),
-    (
-        "moderator_value",
-        _add("moderators", SHARE | {"value": "-1"}),
-        "error",
-        (("moderators.csv", 2, "value"),),
-        "",
-    ),
-    (
-        "moderator_value",
-        _add("moderators", SHARE | {"value": ""}),
-        "error",
-        (("moderators.csv", 2, "value"),),
-        "",
-    ),
-    (
+    Broken("moderator_value", _add("moderators", SHARE | {"value": ""}), "moderators.csv:2 value"),
+    Broken(
         "moderator_value",
         _add("moderators", SHARE | {"moderator": "prior_rule", "word": "any"}),
-        "error",
-        (("moderators.csv", 2, "value"),),
-        "",
+        "moderators.csv:2 value",
     ),
-    (
-        "share_of_whom",
-        _add("moderators", SHARE | {"people": ""}),
-        "error",
-        (("moderators.csv", 2, "people"),),
-        "",
-    ),
-    (
+    Broken("share_of_whom", _add("moderators", SHARE | {"people": ""}), "moderators.csv:2 people"),
+    Broken(
         "shares_of_whole",
         _add("moderators", SHARE, SHARE | {"moderator": "adhd_combined_percent", "value": "62"}),
-        "error",
-        (("moderators.csv", 2, "value"),),
-        "",
+        "moderators.csv:2 value",
     ),
-    (
+    Broken(
         "moderator_people",
         _add("moderators", SHARE | {"denominator": "87"}),
-        "error",
-        (("moderators.csv", 2, "denominator"),),
-        "",
+        "moderators.csv:2 denominator",
     ),
-    (
+    Broken(
         "moderators_disagree",
         _all(
             _set("studies", female_percent="40"),
@@ -773,93 +578,73 @@ RULES: list[tuple[str, Spoil, str, tuple[Place, ...], str]] = [
                 SHARE | {"moderator": "female_percent", "value": "60", "source_type": "dataset"},
             ),
         ),
-        "warning",
-        (("moderators.csv", 2, "value"),),
-        "",
+        "moderators.csv:2 value",
+        severity="warning",
     ),
-    (
-        "unknown_arm",
-        _add("moderators", SHARE | {"arm_id": "ketamin"}),
-        "error",
-        (("moderators.csv", 2, "arm_id"),),
-        "",
+    Broken(
+        "unknown_arm", _add("moderators", SHARE | {"arm_id": "ketamin"}), "moderators.csv:2 arm_id"
     ),
     # Risk of bias
-    (
+    Broken(
         "bias_without_overall",
         lambda tables: tables["risk_of_bias"].pop(),
-        "warning",
-        (("risk_of_bias.csv", 2, "domain"),),
-        "",
+        "risk_of_bias.csv:2 domain",
+        severity="warning",
     ),
-    (
+    Broken(
         "required",
         _set("risk_of_bias", 1, judged_by=""),
-        "error",
-        (("risk_of_bias.csv", 3, "judged_by"),),
-        "bias_without_overall",
+        "risk_of_bias.csv:3 judged_by",
+        beside="bias_without_overall",
     ),
-    (
+    Broken(
         "bias_domain",
         _set("risk_of_bias", 0, domain="random_sequence_generation"),
-        "warning",
-        (("risk_of_bias.csv", 2, "domain"),),
-        "",
+        "risk_of_bias.csv:2 domain",
+        severity="warning",
     ),
-    (
+    Broken(
         "trial_size",
         _set("studies", n_randomised=""),
-        "warning",
-        (("studies.csv", 2, "n_randomised"),),
-        "",
+        "studies.csv:2 n_randomised",
+        severity="warning",
     ),
-    (
+    Broken(
         "half_table",
         _all(*(_set("outcomes", i, locator="Table 3, 2 rows") for i in (2, 3))),
-        "warning",
-        (("outcomes.csv", 4, "locator"), ("outcomes.csv", 5, "locator")),
-        "",
+        "outcomes.csv:4 locator, outcomes.csv:5 locator",
+        severity="warning",
     ),
-    (
+    Broken(
         "bias_words",
         _set("risk_of_bias", 1, judgement="unclear"),
-        "warning",
-        (("risk_of_bias.csv", 3, "judgement"),),
-        "",
+        "risk_of_bias.csv:3 judgement",
+        severity="warning",
     ),
-    (
+    Broken(
         "bias_words",
         _set("risk_of_bias", 1, judgement="serious"),
-        "warning",
-        (("risk_of_bias.csv", 3, "judgement"),),
-        "bias_overall",
+        "risk_of_bias.csv:3 judgement",
+        severity="warning",
+        beside="bias_overall",
     ),
 ]
 
 
-@pytest.mark.parametrize(
-    ("check", "spoil", "severity", "expected", "beside"),
-    RULES,
-    ids=[f"{rule[0]}-{index}" for index, rule in enumerate(RULES)],
-)
-def test_a_broken_rule_is_found_where_it_is_broken(
-    check: str,
-    spoil: Spoil,
-    severity: str,
-    expected: tuple[Place, ...],
-    beside: str,
-    tmp_path: Path,
-) -> None:
+@pytest.mark.parametrize("rule", RULES, ids=[f"{r.check}-{i}" for i, r in enumerate(RULES)])
+def test_a_broken_rule_is_found_where_it_is_broken(rule: Broken, tmp_path: Path) -> None:
     tables = clean_tables()
-    spoil(tables)
+    rule.spoil(tables)
     report = check_tables(tmp_path, tables)
-    assert tuple(places(report, check)) == expected
-    assert {item.severity for item in report.findings if item.check == check} == {severity}
-    assert words(report) <= {check, beside}
+    found = [f"{file}:{line} {column}" for file, line, column in places(report, rule.check)]
+    assert ", ".join(found) == rule.places
+    severities = {item.severity for item in report.findings if item.check == rule.check}
+    assert severities == {rule.severity}
+    assert words(report) <= {rule.check, rule.beside}
 
 
 def test_every_rule_is_broken_in_some_test() -> None:
-    broken = {rule[0] for rule in RULES} | {item.check for item in test_checks_golden.PATTERNS}
+    broken = {rule.check for rule in RULES} | {item.check for item in test_checks_golden.PATTERNS}
     assert {check.word for check in CHECKS} <= broken
 
 
