@@ -498,7 +498,8 @@ TEXTS = {".py", ".md", ".toml", ".csv", ".json", ".j2", ".css", ".js", ".typ", "
 
 def published_files() -> list[Path]:
     inside = [path for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()]
-    top = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".coverage"]
+    unpublished = (".coverage", ".git")
+    top = [path for path in ROOT.iterdir() if path.is_file() and path.name not in unpublished]
     return sorted(
         path
         for path in (*inside, *top)
