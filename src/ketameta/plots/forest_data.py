@@ -107,6 +107,11 @@ class Pool:
         """Whether the interval says enough to be drawn."""
         return self.df != 1
 
+    def turned(self, back: Callable[[float | None], float | None]) -> Pool:
+        """Return the pool with its numbers on another scale."""
+        names = ("estimate", "low", "high", "pi_low", "pi_high")
+        return replace(self, **{name: back(getattr(self, name)) for name in names})  # type: ignore[arg-type]
+
     @classmethod
     def of(cls, fit: Any, label: str = "") -> Pool | None:
         """Return the pool of a fitted result; None below two trials."""
@@ -277,14 +282,7 @@ def _pool(fit: Any, label: str = "") -> Pool | None:
     pool, back = Pool.of(fit, label), _way_back(fit)
     if pool is None or back is None:
         return pool
-    return replace(
-        pool,
-        estimate=back(pool.estimate, fit.variances),
-        low=back(pool.low, fit.variances),
-        high=back(pool.high, fit.variances),
-        pi_low=back(pool.pi_low, fit.variances),
-        pi_high=back(pool.pi_high, fit.variances),
-    )
+    return pool.turned(lambda value: back(value, fit.variances))
 
 
 def _trials(fit: Any) -> tuple[Trial, ...]:
@@ -445,10 +443,7 @@ def _one_group(fit: Any) -> Forest:
     if pool is not None:
         pool = replace(pool, q=None, q_df=None, q_p_value=None, tau2_method="ML", ci_method="wald")
     if pool is not None and shares and entry is not None:
-        ends = ("estimate", "low", "high", "pi_low", "pi_high")
-        shown = {name: getattr(pool, name) for name in ends}
-        shown = {k: None if v is None else float(entry.to_reader(v)) for k, v in shown.items()}
-        pool = replace(pool, **shown)
+        pool = pool.turned(lambda v: None if v is None else float(entry.to_reader(v)))
     counts = zip(map(format_count, x), map(format_count, n), strict=True)
     trials = _rows(fit.labels, *values, counts)
     return Forest(

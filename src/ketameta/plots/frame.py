@@ -82,38 +82,30 @@ def sheet(
     foot = (len(lines) + spare) * look.LINE * look.SMALL + (5.0 if lines else 0.0)
     total = head + height + below + foot + look.MARGIN
     figure = look.new_figure(width, total)
-    box = (
-        edges[0] / width,
-        1 - (head + height) / total,
-        (edges[1] - edges[0]) / width,
-        height / total,
-    )
-    ax = figure.add_axes(box)
-    y = look.MARGIN
-    for line in heading:
-        _write(figure, y, line, look.TITLE, "title", weight="bold")
-        y += look.LINE * look.TITLE
-    y = head + height + below + (5.0 if lines else 0.0)
-    for line in lines:
-        _write(figure, y, line, look.SMALL, "footnote", color=look.GREY)
-        y += look.LINE * look.SMALL
+    low, wide = 1 - (head + height) / total, (edges[1] - edges[0]) / width
+    ax = figure.add_axes((edges[0] / width, low, wide, height / total))
+    pen, y = _page_pen(figure), head + height + below + (5.0 if lines else 0.0)
+    pen.paragraph("title", look.MARGIN, look.MARGIN, heading, look.TITLE, bold=True)
+    pen.paragraph("footnote", look.MARGIN, y, lines, look.SMALL, colour=look.GREY)
     return ax
 
 
-def _write(figure: Figure, y: float, line: str, size: float, part: str, **how: Any) -> None:
-    """Write a line of text whose top is ``y`` points below the upper edge of the page."""
-    width, height = (72 * length for length in figure.get_size_inches())
-    place = look.MARGIN / width, 1 - (y + 0.8 * size) / height
-    figure.text(*place, line, size=size, gid=part, **how)
+def _page_pen(figure: Figure) -> Pen:
+    """Return a pen for points of a figure, counted from its upper left corner."""
+    from matplotlib.transforms import Affine2D
+
+    points = Affine2D().scale(1, -1).translate(0, 72 * figure.get_size_inches()[1]).scale(1 / 72)
+    return Pen(figure, place=points + figure.dpi_scale_trans)
 
 
 def left_out(ax: Axes, names: Sequence[str]) -> None:
     """Say, in the line that :func:`page` kept free, that names found no room."""
     figure = look.figure_of(ax)
-    if names and any(text.get_gid() == "footnote" for text in figure.texts):
+    if names and any(artist.get_gid() == "footnote" for artist in figure.artists):
         y = 72 * figure.get_size_inches()[1] - look.MARGIN - look.LINE * look.SMALL
         words = f"Not named for want of room: {plural(len(names), 'trial')}."
-        _write(figure, y, words, look.SMALL, "footnote", color=look.GREY)
+        pen = _page_pen(figure)
+        pen.paragraph("footnote", look.MARGIN, y, [words], look.SMALL, colour=look.GREY)
 
 
 def dress(ax: Axes, x: Axis, y: Axis) -> None:
@@ -218,8 +210,8 @@ def centred(middle: float, size: float) -> float:
 class Pen:
     """Writes and marks at places in points of a page (y from the top), on axes of any size."""
 
-    def __init__(self, ax: Axes, scale: float = 1.0, place: Any = None) -> None:
-        self.ax, self.scale = ax, scale
+    def __init__(self, ax: Any, scale: float = 1.0, place: Any = None) -> None:
+        self.ax, self.scale = ax, scale  # axes, or a figure where ``place`` says how it is counted
         self.place = ax.transData if place is None else place
 
     def text(

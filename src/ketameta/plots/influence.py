@@ -161,16 +161,12 @@ def gosh_of(result: Any, study: str | None = None) -> Gosh:
 
 def shown(found: Gosh) -> tuple[Any, Any, Any]:
     """Return estimates as shown, I² and flags of the subsets that have both numbers."""
-    keep = [
-        at
-        for at, (x, y) in enumerate(zip(found.estimates, found.i2, strict=True))
-        if finite(x) is not None and finite(y) is not None
-    ]
-    if not keep:
+    x, y = np.array(found.estimates, dtype=float), np.array(found.i2, dtype=float)
+    keep = np.isfinite(x) & np.isfinite(y)
+    if not keep.any():
         raise UsageError("there is no subset with both an estimate and an I²")
-    flags = np.array(found.with_study or [False] * len(found.estimates), dtype=bool)
-    x = np.array([found.scale.known(found.estimates[at]) for at in keep])
-    return x, np.array([found.i2[at] for at in keep]), flags[keep]
+    flags = np.array(found.with_study or [False] * len(x), dtype=bool)
+    return np.array([found.scale.known(value) for value in x[keep]]), y[keep], flags[keep]
 
 
 def gosh_axes(found: Gosh) -> tuple[Axis, Axis]:
