@@ -30,13 +30,10 @@ def test_tables_of_a_batch_and_shared_tables_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_keys_and_references_are_columns(table: Table) -> None:
+def test_keys_are_columns(table: Table) -> None:
     names = table.column_names
     assert len(set(names)) == len(names)
     assert set(table.key) <= set(names)
-    for column, other, target in table.references:
-        assert column in names
-        assert target in BY_NAME[other].column_names
     assert table.column(names[0]).name == names[0]
     with pytest.raises(StopIteration):
         table.column("no_such_column")

@@ -91,18 +91,7 @@ class CellProblem(NamedTuple):
 def read_cell(column: Column, typed: str) -> tuple[str, float | None, list[CellProblem]]:
     """Return the clean text, the number (of a number column that could be read), the problems.
 
-    Parameters
-    ----------
-    column : Column
-    typed : str
-        The cell as it stands in the file.
-
-    Returns
-    -------
-    text : str
-        Without invisible characters and outer spaces; what other checks see.
-    number : float or None
-    problems : list of CellProblem
+    The text is without invisible characters and outer spaces: what other checks see.
     """
     if not typed:
         return "", None, []
@@ -136,150 +125,88 @@ def read_cell(column: Column, typed: str) -> tuple[str, float | None, list[CellP
 
 def _look_at_characters(column: Column, typed: str) -> Iterator[CellProblem]:
     """Yield what is wrong with single characters of the cell."""
-    is_prose = column.kind == "text"
+    severity: Severity = "warning" if column.kind == "text" else "error"
+    again = "type the cell again"
     for mark in sorted(set(typed) & HIDDEN.keys()):
-        yield CellProblem(
-            "warning" if is_prose else "error",
-            "hidden_character",
-            f"the cell contains a {HIDDEN[mark]} (U+{ord(mark):04X})",
-            "type the cell again",
-        )
+        why = f"the cell contains a {HIDDEN[mark]} (U+{ord(mark):04X})"
+        yield CellProblem(severity, "hidden_character", why, again)
     breaks = {"\n", "\r"} & set(typed)
     if breaks:
-        yield CellProblem(
-            "warning", "line_break", "the cell contains a line break", "write it on one line"
-        )
-    control = sorted(
-        {
-            mark
-            for mark in typed
-            if mark not in HIDDEN and mark not in "\n\r" and not mark.isprintable()
-        }
-    )
-    if control:
+        why = "the cell contains a line break"
+        yield CellProblem("warning", "line_break", why, "write it on one line")
+    shown = {mark for mark in typed if mark in HIDDEN or mark in "\n\r" or mark.isprintable()}
+    if control := sorted(set(typed) - shown):
         named = [f"{kind_of_character(mark)} (U+{ord(mark):04X})" for mark in control[:3]]
-        yield CellProblem(
-            "warning" if is_prose else "error",
-            "hidden_character",
-            f"the cell contains {' and '.join(named)}",
-            "type the cell again",
-        )
+        why = f"the cell contains {' and '.join(named)}"
+        yield CellProblem(severity, "hidden_character", why, again)
     if typed != typed.strip(" \t") and not breaks:
-        yield CellProblem(
-            "warning", "outer_space", "the cell starts or ends with a space", "delete the space"
-        )
+        why = "the cell starts or ends with a space"
+        yield CellProblem("warning", "outer_space", why, "delete the space")
     if _GARBLED.search(typed):
-        yield CellProblem(
-            "warning",
-            "garbled_text",
-            "a letter was garbled by a wrong encoding",
-            "type the word again",
-        )
+        why = "a letter was garbled by a wrong encoding"
+        yield CellProblem("warning", "garbled_text", why, "type the word again")
 
 
 def _spreadsheet_problem(text: str) -> CellProblem | None:
     """Return the problem of a cell that holds a spreadsheet's error or formula."""
     if _SPREADSHEET_ERROR.fullmatch(text):
-        return CellProblem(
-            "error",
-            "spreadsheet_error",
-            "the spreadsheet printed an error instead of a value",
-            "type the value as printed, or leave the cell empty",
-        )
+        why = "the spreadsheet printed an error instead of a value"
+        remedy = "type the value as printed, or leave the cell empty"
+        return CellProblem("error", "spreadsheet_error", why, remedy)
     if _FORMULA.fullmatch(text):
-        return CellProblem(
-            "error",
-            "formula",
-            "the cell holds a formula",
-            "type what the source prints; ketameta does the arithmetic",
-        )
+        remedy = "type what the source prints; ketameta does the arithmetic"
+        return CellProblem("error", "formula", "the cell holds a formula", remedy)
     return None
 
 
 def _read_number(text: str) -> tuple[float | None, CellProblem | None]:
     """Return the number in ``text`` or the reason why there is none."""
-    if len(text) > _LONGEST_NUMBER:
-        return None, CellProblem(
-            "error",
-            "not_a_number",
-            f"the cell holds {len(text):,} characters, more than any number has",
-            "write the number alone; a text goes into the note",
-        )
-    if _NUMBER.fullmatch(text):
+    if len(text) <= _LONGEST_NUMBER and _NUMBER.fullmatch(text):
         number = float(text)
-        size = abs(number)
-        if size <= _LARGEST and (
-            size >= _SMALLEST or not text.lower().partition("e")[0].strip("+-0.")
-        ):
+        is_zero = not text.lower().partition("e")[0].strip("+-0.")
+        if abs(number) <= _LARGEST and (abs(number) >= _SMALLEST or is_zero):
             return number, None
-        return None, CellProblem(
-            "error",
-            "not_a_number",
-            f"the number is too {'small' if size < 1 else 'large'} to be a result of a trial",
-            "check the value in the source",
-        )
-    lowered = text.lower()
-    if lowered in _ABSENT:
-        return None, CellProblem(
-            "error",
-            "not_a_number",
-            "a word stands where a number belongs",
-            "leave the cell empty when nothing is printed, and say why in the note",
-        )
+        size = "small" if abs(number) < 1 else "large"
+        why = f"the number is too {size} to be a result of a trial"
+        return None, CellProblem("error", "not_a_number", why, "check the value in the source")
+    return None, CellProblem("error", *_no_number(text))
+
+
+def _no_number(text: str) -> tuple[str, str, str]:
+    """Return check, reason and remedy of a text that cannot be read as a number."""
+    if len(text) > _LONGEST_NUMBER:
+        why = f"the cell holds {len(text):,} characters, more than any number has"
+        return "not_a_number", why, "write the number alone; a text goes into the note"
+    if text.lower() in _ABSENT:
+        why = "a word stands where a number belongs"
+        remedy = "leave the cell empty when nothing is printed, and say why in the note"
+        return "not_a_number", why, remedy
     if _WITH_COMMA.fullmatch(text):
-        return None, CellProblem(
-            "error",
-            "decimal_comma",
-            "a comma stands in a number, so that it is read as text",
-            "write a decimal point, and no comma between thousands",
-        )
-    if any(mark in text for mark in _MINUSES):
-        plain = "".join("-" if mark in _MINUSES else mark for mark in text).replace(" ", "")
-        if _NUMBER.fullmatch(plain):
-            return None, CellProblem(
-                "error",
-                "minus_sign",
-                "the minus is a typographic dash",
-                f"write {plain} with a plain hyphen",
-            )
+        why = "a comma stands in a number, so that it is read as text"
+        return "decimal_comma", why, "write a decimal point, and no comma between thousands"
+    plain = "".join("-" if mark in _MINUSES else mark for mark in text).replace(" ", "")
+    if any(mark in text for mark in _MINUSES) and _NUMBER.fullmatch(plain):
+        why = "the minus is a typographic dash"
+        return "minus_sign", why, f"write {plain} with a plain hyphen"
     if _DATE.fullmatch(text):
-        return None, CellProblem(
-            "error",
-            "date_from_range",
-            "this is a date; a spreadsheet makes dates out of ranges such as 3-5",
-            "format the column as text and type what the source prints",
-        )
+        why = "this is a date; a spreadsheet makes dates out of ranges such as 3-5"
+        return "date_from_range", why, "format the column as text and type what the source prints"
     if _RANGE.fullmatch(text):
-        return None, CellProblem(
-            "error",
-            "not_a_number",
-            "a range stands where one number belongs",
-            "give each limit its own column",
+        why = "a range stands where one number belongs"
+        return "not_a_number", why, "give each limit its own column"
+    if text.endswith("%") and _NUMBER.fullmatch(bare := text[:-1].strip()):
+        why = "a percent sign stands in a number"
+        return "not_a_number", why, f"write {bare} in the percent column"
+    if text[0] in "<>=~\u2264\u2265\u2248" and _NUMBER.fullmatch(bare := text[1:].strip("= ")):
+        remedy = (
+            f"write {bare}; the sign of a p-value goes into p_relation, any other into the note"
         )
-    if text.endswith("%") and _NUMBER.fullmatch(text[:-1].strip()):
-        return None, CellProblem(
-            "error",
-            "not_a_number",
-            "a percent sign stands in a number",
-            f"write {text[:-1].strip()} in the percent column",
-        )
-    if text[0] in "<>=~\u2264\u2265\u2248" and _NUMBER.fullmatch(text[1:].strip("= ")):
-        return None, CellProblem(
-            "error",
-            "not_a_number",
-            "a sign stands before the number",
-            f"write {text[1:].strip('= ')}; the sign of a p-value goes into "
-            "p_relation, any other into the note",
-        )
+        return "not_a_number", "a sign stands before the number", remedy
     for pattern, why, remedy in _ADVICE:
         if pattern.fullmatch(text):
-            return None, CellProblem("error", "not_a_number", why, remedy)
-    return None, CellProblem(
-        "error",
-        "not_a_number",
-        "this cannot be read as a number",
-        "type the number as printed, without unit or sign of footnote",
-    )
+            return "not_a_number", why, remedy
+    remedy = "type the number as printed, without unit or sign of footnote"
+    return "not_a_number", "this cannot be read as a number", remedy
 
 
 def _look_at_words(column: Column, text: str) -> Iterator[CellProblem]:

@@ -313,7 +313,11 @@ def _standardise(
             estimate, sd, n_treatment, 0.0, sd, n_control
         )
         words, route = "", f"{route}+sd_from_difference_se"
-    return [ContrastEffect(Measure.SMD, _one(size.estimate), _one(size.variance), route, words)]
+    return [_sized(size, route, words)]
+
+
+def _sized(size: Any, route: str, words: str = "") -> ContrastEffect:
+    return ContrastEffect(Measure.SMD, _one(size.estimate), _one(size.variance), route, words)
 
 
 def _one(value: Any) -> float:
@@ -346,10 +350,7 @@ def _standardised(
         return [], "no_n"
     if not paired:
         size = effect_sizes.smd_from_t(side * statistic, n_treatment, n_control)
-        effect = ContrastEffect(
-            Measure.SMD, _one(size.estimate), _one(size.variance), f"{route}+smd_from_t"
-        )
-        return [effect], ""
+        return [_sized(size, f"{route}+smd_from_t")], ""
     value, words, code = _paired_correlation(row, correlation)
     if value is None:
         return [], "no_correlation"
@@ -358,7 +359,7 @@ def _standardised(
         side * statistic, sd, 0.0, sd, n_treatment, value
     )
     route = f"{route}+{code}+smd_from_t"
-    return [ContrastEffect(Measure.SMD, _one(size.estimate), _one(size.variance), route, words)], ""
+    return [_sized(size, route, words)], ""
 
 
 def _printed_smd(row: Contrast, side: int, paired: bool) -> tuple[list[ContrastEffect], str]:
@@ -377,10 +378,7 @@ def _printed_smd(row: Contrast, side: int, paired: bool) -> tuple[list[ContrastE
     size = effect_sizes.smd_from_estimate(
         estimate, row["n_treatment"], row["n_control"], already_corrected=True
     )
-    effect = ContrastEffect(
-        Measure.SMD, _one(size.estimate), _one(size.variance), "smd_printed+smd_variance_from_n"
-    )
-    return [effect], ""
+    return [_sized(size, "smd_printed+smd_variance_from_n")], ""
 
 
 #: Word for the statistic of printed comparisons in ``data_kind``.
@@ -392,12 +390,7 @@ def effects_of_contrasts(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return effects and unused rows of the printed comparisons.
 
-    Parameters
-    ----------
-    evidence : Evidence
-    assumed : Assumptions
-    differences : dict
-        Of :func:`mean_differences`.
+    ``differences`` are those of :func:`mean_differences`.
     """
     import pandas as pd
 

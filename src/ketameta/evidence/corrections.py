@@ -82,16 +82,9 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One correction that was applied, for the report's list.
+    """One correction that was applied: the row, and its cell before and after.
 
-    Attributes
-    ----------
-    correction : Correction
-    file : str
-    line : int
-        The row that was corrected.
-    before, after : str
-        The cell before and after; empty for a row that was dropped.
+    Both are empty for a row that was dropped.
     """
 
     correction: Correction
@@ -341,21 +334,10 @@ def reconcile(
 ) -> tuple[Evidence, tuple[Finding, ...]]:
     """Return the evidence with every agreed value, and an error for every open difference.
 
-    Parameters
-    ----------
-    paths : ProjectPaths
-    evidence : Evidence
-        As read, before corrections: both extractors type what is printed, and a correction of a
-        printed error comes after what they agree on.
-    also : sequence of Path
-        Batches outside the project that were read beside it.
-
-    Returns
-    -------
-    evidence : Evidence
-    findings : tuple of Finding
-        ``unreconciled`` for a difference without a decision, ``reconciliation`` for a decision
-        that no longer fits the tables or cannot be used.
+    The evidence is as read: both extractors type what is printed, and a correction of a printed
+    error comes after what they agree on. ``also`` are batches outside the project that were read
+    beside it. A difference without a decision is ``unreconciled``; a decision that no longer fits
+    the tables, or cannot be used, is found as ``reconciliation``.
     """
     folders = second_folders(paths, also)
     if not folders:

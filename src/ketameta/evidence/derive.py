@@ -425,10 +425,8 @@ def _join_words(*parts: Any) -> list[str]:
 
 
 def effects_of_scores(pairs: pd.DataFrame, direction: pd.Series) -> pd.DataFrame:
-    """Return MD and SMD of comparisons of scores (``pair_arms``), with the direction of each.
+    """Return MD and SMD of parallel arms with mean, SD and n (pairs of :func:`pair_arms`).
 
-    Notes
-    -----
     MD keeps the sign of the scale. SMD is turned so that negative favours the treatment; a scale
     without a better end yields no SMD.
     """
@@ -437,22 +435,36 @@ def effects_of_scores(pairs: pd.DataFrame, direction: pd.Series) -> pd.DataFrame
     if pairs.empty:
         return pd.DataFrame(columns=list(EFFECT_COLUMNS))
     arguments = [pairs[f"{name}_{arm}"].to_numpy(float) for arm in "tc" for name in _MEAN_SD_N]
+    sizes = (
+        effect_sizes.mean_difference(*arguments),
+        effect_sizes.standardized_mean_difference(*arguments),
+    )
+    return _both(pairs, direction, sizes, _join_routes(pairs["route_t"], pairs["route_c"]))
+
+
+_MEAN_SD_N = ("mean", "sd", "n")
+
+
+def _both(
+    pairs: pd.DataFrame, direction: pd.Series, sizes: tuple[Any, Any], route: list[str], **more: Any
+) -> pd.DataFrame:
+    """Return MD and, turned so that negative is benefit, SMD."""
+    import pandas as pd
+
     shared = {
         "mean_treatment": pairs["mean_t"],
         "sd_treatment": pairs["sd_t"],
         "mean_control": pairs["mean_c"],
         "sd_control": pairs["sd_c"],
-        "route": _join_routes(pairs["route_t"], pairs["route_c"]),
+        "route": route,
+        **more,
     }
-    mean_difference = _frame(pairs, Measure.MD, effect_sizes.mean_difference(*arguments), **shared)
-    standardised = _frame(
-        pairs, Measure.SMD, effect_sizes.standardized_mean_difference(*arguments), **shared
+    plain, standardised = (
+        _frame(pairs, measure, size, **shared)
+        for measure, size in zip((Measure.MD, Measure.SMD), sizes, strict=True)
     )
-    standardised = turn_to_benefit(standardised, direction.to_numpy())
-    return pd.concat([mean_difference, standardised], ignore_index=True)
-
-
-_MEAN_SD_N = ("mean", "sd", "n")
+    turned = turn_to_benefit(standardised, direction.to_numpy())
+    return pd.concat([plain, turned], ignore_index=True)
 
 
 def turn_to_benefit(effects: pd.DataFrame, direction: np.ndarray) -> pd.DataFrame:
@@ -469,7 +481,7 @@ def effects_of_paired_scores(
 ) -> pd.DataFrame:
     """Return MD and SMD of crossovers, from both periods' means and SDs and a correlation.
 
-    The correlation is within people, NaN where there is none; ``assumed`` says where it is assumed.
+    The within-person correlation is printed or ``assumed``, and NaN where there is none.
     """
     import pandas as pd
 
@@ -488,24 +500,15 @@ def effects_of_paired_scores(
             _join_routes(pairs["route_t"], pairs["route_c"]), assumed, strict=True
         )
     ]
-    shared = {
-        "mean_treatment": mean_t,
-        "sd_treatment": sd_t,
-        "mean_control": mean_c,
-        "sd_control": sd_c,
-        "route": route,
-        "assumption": _join_words(
-            pairs["assumed_t"], pairs["assumed_c"], _correlation_words(correlation, assumed)
+    said = _correlation_words(correlation, assumed)
+    sizes = (
+        effect_sizes.paired_mean_difference(mean_t - mean_c, spread, n),
+        effect_sizes.standardized_mean_difference_paired(
+            mean_t, sd_t, mean_c, sd_c, n, correlation
         ),
-    }
-    mean_difference = _frame(
-        pairs, Measure.MD, effect_sizes.paired_mean_difference(mean_t - mean_c, spread, n), **shared
     )
-    size = effect_sizes.standardized_mean_difference_paired(
-        mean_t, sd_t, mean_c, sd_c, n, correlation
-    )
-    standardised = turn_to_benefit(_frame(pairs, Measure.SMD, size, **shared), direction.to_numpy())
-    return pd.concat([mean_difference, standardised], ignore_index=True)
+    words = _join_words(pairs["assumed_t"], pairs["assumed_c"], said)
+    return _both(pairs, direction, sizes, route, assumption=words)
 
 
 def _correlation_words(correlation: np.ndarray, assumed: np.ndarray) -> list[str]:

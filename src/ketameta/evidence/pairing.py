@@ -6,7 +6,7 @@ effect sizes or models.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +33,8 @@ COMPARABLE = [*_RESULT, "analysis"]
 def which_analysis(rows: pd.DataFrame, result: Sequence[str], key: Sequence[str]) -> list[str]:
     """Return in words which analysis of its result each row is; nothing where there is only one.
 
-    Parameters
-    ----------
-    rows : DataFrame
-    result : sequence of str
-        Columns that say what a result is about.
-    key : sequence of str
-        Columns in which a row stands once where a source prints one analysis.
+    ``result`` are the columns that say what a result is about, ``key`` those in which a row stands
+    once where a source prints one analysis.
     """
     words = {name: rows[name].map(stated) for name in ANALYSIS}
     keyed = rows[[*dict.fromkeys((*result, *key))]].assign(**words)
@@ -183,50 +178,26 @@ def _resolve_spread(
         sd[which] = conversions.sd_from_ci(low[which], high[which], n[which], level=float(value))
     say(from_ci, "sd_from_ci")
 
-    _resolve_quantiles(rows, enough & ~np.isfinite(sd), n, mean, sd, say)
+    for code, names, function in _QUANTILES:
+        values = rows[list(names)].to_numpy(float)
+        which = enough & ~np.isfinite(sd) & np.isfinite(values).all(axis=1)
+        if which.any():
+            result = function(*values[which].T, n[which])
+            mean[which] = np.where(np.isfinite(mean[which]), mean[which], result.mean)
+            sd[which] = result.sd
+            say(which, code)
 
 
-def _resolve_quantiles(
-    rows: pd.DataFrame,
-    open_rows: np.ndarray,
-    n: np.ndarray,
-    mean: np.ndarray,
-    sd: np.ndarray,
-    say: object,
-) -> None:
-    """Estimate mean and SD from median with quartiles, range, or both."""
-    columns = {
-        name: rows[name].to_numpy(float) for name in ("minimum", "q1", "median", "q3", "maximum")
-    }
-    for index in np.flatnonzero(open_rows & np.isfinite(columns["median"])):
-        five = {name: float(values[index]) for name, values in columns.items()}
-        quartiles = np.isfinite(five["q1"]) and np.isfinite(five["q3"])
-        extremes = np.isfinite(five["minimum"]) and np.isfinite(five["maximum"])
-        if not (quartiles or extremes):
-            continue
-        count = float(n[index])
-        if quartiles and extremes:
-            result = conversions.mean_sd_from_five_numbers(
-                five["minimum"], five["q1"], five["median"], five["q3"], five["maximum"], count
-            )
-            code = "sd_from_five_numbers"
-        elif quartiles:
-            result = conversions.mean_sd_from_quartiles(
-                five["q1"], five["median"], five["q3"], count
-            )
-            code = "sd_from_quartiles"
-        else:
-            result = conversions.mean_sd_from_range(
-                five["minimum"], five["median"], five["maximum"], count
-            )
-            code = "sd_from_range"
-        if not np.isfinite(mean[index]):
-            mean[index] = float(np.asarray(result.mean).item())
-        sd[index] = float(np.asarray(result.sd).item())
-        which = np.zeros(len(rows), dtype=bool)
-        which[index] = True
-        assert callable(say)
-        say(which, code)
+#: What mean and SD are estimated from, best first: code of the route, columns, function.
+_QUANTILES: tuple[tuple[str, tuple[str, ...], Callable[..., conversions.MeanSd]], ...] = (
+    (
+        "sd_from_five_numbers",
+        ("minimum", "q1", "median", "q3", "maximum"),
+        conversions.mean_sd_from_five_numbers,
+    ),
+    ("sd_from_quartiles", ("q1", "median", "q3"), conversions.mean_sd_from_quartiles),
+    ("sd_from_range", ("minimum", "median", "maximum"), conversions.mean_sd_from_range),
+)
 
 
 #: Columns of an arm's row that each side of a comparison keeps.
@@ -423,14 +394,7 @@ UNCONTROLLED = ("single_arm", "cohort", "case_report")
 
 @dataclass(frozen=True, slots=True)
 class ArmSize:
-    """An assumed number of people in one arm (and subgroup), with the reason.
-
-    Attributes
-    ----------
-    study_id, arm_id, subgroup : str
-    n : int
-    reason : str
-    """
+    """An assumed number of people in one arm (and subgroup), with the reason."""
 
     study_id: str
     arm_id: str
@@ -542,15 +506,8 @@ def unused_outcomes(
 ) -> pd.DataFrame:
     """Return the arm rows that stand in no effect, each with its reason.
 
-    Parameters
-    ----------
-    outcomes : DataFrame
-        Rows of :func:`resolve_arm_data` with their ``source``.
-    used : collection of str
-        Sources that stand in an effect.
-    evidence : Evidence
-    correlated : bool
-        Whether a within-person correlation is assumed.
+    ``outcomes`` are rows of :func:`resolve_arm_data` with their ``source``, ``used`` the sources
+    that stand in an effect; ``correlated`` says whether a within-person correlation is assumed.
     """
     import pandas as pd
 

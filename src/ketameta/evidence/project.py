@@ -14,16 +14,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ketameta.declared import (
-    Flag,
-    Number,
-    Table,
-    Text,
-    Words,
-    needed,
-    one_of,
-    validate,
-)
+from ketameta.declared import Flag, Number, Table, Text, Words, needed, one_of, validate
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding as Said
 from ketameta.evidence.findings import file_finding
@@ -485,14 +476,7 @@ def _rules(project: Project) -> Iterator[str]:
 
 
 def analysis_problems(project: Project, analyses: Sequence[str]) -> list[str]:
-    """Return every place of ``project.toml`` that names an analysis which does not exist.
-
-    Parameters
-    ----------
-    project : Project
-    analyses : sequence of str
-        Names of the files in ``analyses/``.
-    """
+    """Return every place of ``project.toml`` that names an analysis which does not exist."""
     named: list[tuple[str, str]] = []
     if project.project.headline:
         named.append(("project.headline", project.project.headline))
@@ -514,11 +498,7 @@ def analysis_problems(project: Project, analyses: Sequence[str]) -> list[str]:
 def unused_columns(project: Project, given: Sequence[str]) -> Iterator[str]:
     """Yield each column of the evidence map that no arm can fill and nobody says was searched.
 
-    Parameters
-    ----------
-    project : Project
-    given : sequence of str
-        Every intervention of ``arms.csv``.
+    ``given`` is every intervention of ``arms.csv``.
     """
     for column in project.evidence_map.column:
         if column.drug_class or column.sought or set(column.intervention) & set(given):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ketameta.errors import did_you_mean
-from ketameta.evidence.findings import Finding, Gathered, Severity
+from ketameta.evidence.findings import Finding, Gathered, Severity, file_finding
 from ketameta.evidence.schema import Table
 from ketameta.evidence.textfiles import SAVE_AS, decode, wide_encoding, without_hidden
 from ketameta.formatting import plural
@@ -81,37 +81,19 @@ class Header:
 
 
 def read_header(records: Sequence[Sequence[str]], start: int, table: Table, file: str) -> Header:
-    """Return the header of ``records``, looked for from the first filled one on.
-
-    Parameters
-    ----------
-    records : sequence of sequence of str
-        The cells of the file, line by line.
-    start : int
-        Position of the first record that is not empty.
-    table : Table
-    file : str
-        The path as messages print it.
-    """
+    """Return the header of ``records``, looked for from ``start``, the first filled one, on."""
     looked_at = range(start, min(start + LOOKED_AT, len(records)))
     index = max(looked_at, key=lambda place: _known(records[place], table))
     # A line of data may hold one word of the schema; a header holds several.
     if index != start and _known(records[index], table) < min(3, len(table.column_names)):
         index = start
+    why = f"this line stands above the header, which is line {index + 1}"
     above = [
-        Finding(
-            "error",
-            "line_above_header",
-            file,
-            line + 1,
-            "",
-            ", ".join(cell for cell in records[line] if cell.strip()),
-            f"this line stands above the header, which is line {index + 1}",
-            "delete the line",
-        )
+        file_finding("line_above_header", file, why, "delete the line", line=line + 1,
+                     value=", ".join(cell for cell in records[line] if cell.strip()))
         for line in range(start, index)
         if any(cell.strip() for cell in records[line])
-    ]
+    ]  # fmt: skip
     names, findings = _match(records[index], table, file, index + 1)
     unnamed = tuple(place for place, cell in enumerate(records[index]) if not without_hidden(cell))
     return Header(index, tuple(names), unnamed, (*above, *findings))
@@ -122,15 +104,10 @@ def unnamed_columns(
 ) -> tuple[Finding, ...]:
     """Return what to say about columns without a name: values lost under them, or nothing there.
 
-    Parameters
-    ----------
-    header : Header
-    rows : sequence of (int, sequence of str)
-        The line and the cells of every record below the header.
-    file : str
+    ``rows`` are the line and the cells of every record below the header.
     """
     findings: list[Finding] = []
-    blank: list[int] = []
+    blank = 0
     line = header.index + 1
     for place in header.unnamed:
         filled = [
@@ -139,34 +116,19 @@ def unnamed_columns(
             if place < len(cells) and cells[place].strip()
         ]
         if not filled:
-            blank.append(place)
+            blank += 1
             continue
         first, value = filled[0]
         where = f"line {first}" if len(filled) == 1 else f"line {first} and {len(filled) - 1} more"
-        findings.append(
-            Finding(
-                "error",
-                "column_unnamed",
-                file,
-                line,
-                column_letters(place),
-                value,
-                f"the column has no name, so its cells are not read ({where})",
-                "write the name of the column above it, or move the cells",
-            )
-        )
+        why = f"the column has no name, so its cells are not read ({where})"
+        remedy = "write the name of the column above it, or move the cells"
+        letters = column_letters(place)
+        findings.append(Finding("error", "column_unnamed", file, line, letters, value, why, remedy))
     if blank:
+        why = f"{plural(blank, 'empty column')} without a name"
+        remedy = "delete what stands between or behind the columns (it changes nothing)"
         findings.append(
-            Finding(
-                "warning",
-                "column_unnamed",
-                file,
-                line,
-                "",
-                "",
-                f"{plural(len(blank), 'empty column')} without a name",
-                "delete what stands between or behind the columns (it changes nothing)",
-            )
+            file_finding("column_unnamed", file, why, remedy, severity="warning", line=line)
         )
     return tuple(findings)
 
@@ -209,43 +171,23 @@ def _match(
 
     for cell in cells:
         plain = plain_name(cell)
-        if plain and plain in names:
-            report(
-                "error",
-                "column_duplicated",
-                plain,
-                "the column stands twice; only the first is read",
-                "merge the two columns",
-            )
-            names.append("")
+        again = bool(plain) and plain in names
+        names.append(plain if plain in known and not again else "")
+        if again:
+            why = "the column stands twice; only the first is read"
+            report("error", "column_duplicated", plain, why, "merge the two columns")
         elif plain in known:
             if cell != plain and len(respelled) <= _TOLD_ONE_BY_ONE:
-                report(
-                    "error",
-                    "column_unknown",
-                    without_hidden(cell),
-                    "the name is not written as in the schema",
-                    f"write {plain}",
-                )
-            names.append(plain)
-        else:
-            names.append("")
-            if not plain:
-                continue
+                why = "the name is not written as in the schema"
+                report("error", "column_unknown", without_hidden(cell), why, f"write {plain}")
+        elif plain:
             absent = [name for name in known if name not in present]
             other = OTHER_NAMES.get(plain, "")
-            hint = (
-                f"; did you mean {other}?"
-                if other in absent
-                else did_you_mean(plain, absent or known)
-            )
-            report(
-                "error",
-                "column_unknown",
-                without_hidden(cell),
-                f"{table.name}.csv has no such column, so its cells are not read",
-                f"rename or delete the column{hint}",
-            )
+            near = did_you_mean(plain, absent or known)
+            hint = f"; did you mean {other}?" if other in absent else near
+            why = f"{table.name}.csv has no such column, so its cells are not read"
+            remedy = f"rename or delete the column{hint}"
+            report("error", "column_unknown", without_hidden(cell), why, remedy)
     if not any(names):
         why = f"the first line names no column of {table.name}.csv; nothing of the file was read"
         remedy = "copy the header from data/README.md, or from a batch of 'ketameta new'"
@@ -253,13 +195,9 @@ def _match(
         return names, [Finding("error", "header_missing", file, line, "", value, why, remedy)]
     if len(respelled) > _TOLD_ONE_BY_ONE:
         (first, right), *_ = respelled
-        report(
-            "error",
-            "column_unknown",
-            "",
-            f"{len(respelled)} names are not written as in the schema (such as {first})",
-            f"write them in lower case with underscores, such as {right}",
-        )
+        why = f"{len(respelled)} names are not written as in the schema (such as {first})"
+        remedy = f"write them in lower case with underscores, such as {right}"
+        report("error", "column_unknown", "", why, remedy)
     missing = [c for c in table.columns if c.name not in names and not c.rare]
     for column in missing:
         if column.required:
@@ -323,133 +261,105 @@ class CsvFile:
     findings: tuple[Finding, ...] = ()
 
 
+class _UnreadError(Exception):
+    """Why a file is not read: check, reason, remedy, and the line."""
+
+
 def read_csv(path: Path, file: str, table: Table) -> CsvFile:
     """Return the rows of ``path`` by the columns of ``table``; every problem becomes a finding.
 
-    Parameters
-    ----------
-    path : Path
-    file : str
-        The path as messages print it.
-    table : Table
+    ``file`` is the path as messages print it.
     """
     found = Gathered()
+    try:
+        return _read(path, file, table, found)
+    except _UnreadError as stop:
+        check, why, remedy, line = stop.args
+        found.add(file_finding(check, file, why, remedy, line=line))
+        return CsvFile(findings=tuple(found.findings()))
 
-    def report(
-        severity: Severity,
-        check: str,
-        why: str,
-        remedy: str,
-        line: int = 0,
-        column: str = "",
-        value: str = "",
-    ) -> None:
-        found.add(Finding(severity, check, file, line, column, value, why, remedy))
 
-    def too_large(why: str, line: int = 0) -> None:
-        remedy = (
-            f"split it into batches of at most {MOST_LINES:,} lines and {LARGEST_CSV:,} bytes, or "
-            "look what it holds"
-        )
-        report("error", "too_large", f"{why}, so it is not read", remedy, line=line)
+def _too_large(why: str, line: int = 0) -> _UnreadError:
+    remedy = (
+        f"split it into batches of at most {MOST_LINES:,} lines and {LARGEST_CSV:,} bytes, or "
+        "look what it holds"
+    )
+    return _UnreadError("too_large", f"{why}, so it is not read", remedy, line)
 
+
+def _bytes_of(path: Path) -> bytes:
+    """Return the content of a file that can hold a table."""
+    unreadable = "file_unreadable"
     try:
         size = path.stat().st_size
         if size > LARGEST_CSV:
-            too_large(f"the file has {size:,} bytes")
-            return CsvFile(findings=tuple(found.findings()))
+            raise _too_large(f"the file has {size:,} bytes")
         if not path.is_file() and not path.is_dir():
-            report(
-                "error",
-                "file_unreadable",
-                "this is no file of the ordinary kind",
-                "put the table in its place",
-            )
-            return CsvFile(findings=tuple(found.findings()))
+            why = "this is no file of the ordinary kind"
+            raise _UnreadError(unreadable, why, "put the table in its place", 0)
         data = path.read_bytes()
     except FileNotFoundError:
-        report("error", "file_missing", "there is no such file", "create it, or check its name")
-        return CsvFile(findings=tuple(found.findings()))
+        why = "there is no such file"
+        raise _UnreadError("file_missing", why, "create it, or check its name", 0) from None
     except IsADirectoryError:
-        report(
-            "error",
-            "file_unreadable",
-            "this is a folder, where a file belongs",
-            "move what is in it, delete it, and put the table here",
-        )
-        return CsvFile(findings=tuple(found.findings()))
+        why = "this is a folder, where a file belongs"
+        remedy = "move what is in it, delete it, and put the table here"
+        raise _UnreadError(unreadable, why, remedy, 0) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a file name"
-        report(
-            "error",
-            "file_unreadable",
-            f"the file cannot be opened ({reason})",
-            "close other programs that hold it, or check what it is",
-        )
-        return CsvFile(findings=tuple(found.findings()))
-
+        why = f"the file cannot be opened ({reason})"
+        remedy = "close other programs that hold it, or check what it is"
+        raise _UnreadError(unreadable, why, remedy, 0) from None
     kind = other_kind(data)
     if kind:
-        report("error", "not_csv", f"this is {kind} with the ending .csv", f"open it and {SAVE_AS}")
-        return CsvFile(findings=tuple(found.findings()))
+        why = f"this is {kind} with the ending .csv"
+        raise _UnreadError("not_csv", why, f"open it and {SAVE_AS}", 0)
+    return data
 
-    text, encoding_problem = decode(data)
+
+def _read(path: Path, file: str, table: Table, found: Gathered) -> CsvFile:
+    """Return the rows of a file; what is wrong with them is added to ``found``."""
+
+    def report(
+        severity: Severity, check: str, why: str, remedy: str, line: int = 0, value: str = ""
+    ) -> None:
+        found.add(Finding(severity, check, file, line, "", value, why, remedy))
+
+    text, encoding_problem = decode(_bytes_of(path))
     if encoding_problem is not None:
         severity, check, line, value, why, remedy = encoding_problem
-        report(severity, check, why, remedy, line=line, value=value)
+        report(severity, check, why, remedy, line, value)
     if not text.strip("\ufeff \t\r\n,;|"):
-        report(
-            "error",
-            "empty_file",
-            "the file has no header and no rows",
-            "write the header, or delete the file",
-        )
-        return CsvFile(findings=tuple(found.findings()))
-
+        why = "the file has no header and no rows"
+        raise _UnreadError("empty_file", why, "write the header, or delete the file", 0)
     separator = _separator(text, table)
     if separator != ",":
-        report(
-            "error",
-            "separator",
-            f"the cells are separated by {_SEPARATORS[separator]}",
-            f"{SAVE_AS}, with decimal points",
-            line=1,
-        )
+        why = f"the cells are separated by {_SEPARATORS[separator]}"
+        report("error", "separator", why, f"{SAVE_AS}, with decimal points", 1)
     lines = max(text.count("\n"), text.count("\r"))
     if lines > MOST_LINES:
-        too_large(f"the file has {lines:,} lines")
-        return CsvFile(findings=tuple(found.findings()))
+        raise _too_large(f"the file has {lines:,} lines")
     wide = _wide_line(text, separator)
     if wide is not None:
-        line, much = wide
-        too_large(f"the line has {much}", line)
-        return CsvFile(findings=tuple(found.findings()))
+        raise _too_large(f"the line has {wide[1]}", wide[0])
     records, broken = _records(text, separator)
     if broken is not None:
         line, detail = broken
-        report(
-            "error",
-            "quotes",
-            f"the quotation marks do not pair up from here on ({detail}); nothing below was read",
-            'put one " at each end of a cell that contains a comma, and double those inside it',
-            line=line,
-        )
-
+        why = f"the quotation marks do not pair up from here on ({detail}); nothing below was read"
+        remedy = 'put one " at each end of a cell that contains a comma, and double those inside it'
+        report("error", "quotes", why, remedy, line)
     start = next((index for index, record in enumerate(records) if any(record)), None)
     if start is None:
-        report(
-            "error", "empty_file", "the file has no header", "write the header as in the template"
-        )
-        return CsvFile(findings=tuple(found.findings()))
+        why = "the file has no header"
+        raise _UnreadError("empty_file", why, "write the header as in the template", 0)
     head = read_header(records, start, table, file)
     header = head.names
     for finding in head.findings:
         found.add(finding)
     blank = head.index
     for line in range(1, start + 1):
-        report(
-            "warning", "blank_line", "the line above the header is blank", "delete it", line=line
-        )
+        why = "the line above the header is blank"
+        report("warning", "blank_line", why, "delete it", line)
     if not any(header):
         return CsvFile(findings=tuple(found.findings()), blank=blank)
     below = [(line, record) for line, record in enumerate(records, 1) if line > head.index + 1]
@@ -467,31 +377,23 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
             break
         if not any(cell.strip() for cell in record):
             blank += 1
-            report("warning", "blank_line", "the line is blank", "delete it", line=line)
+            report("warning", "blank_line", "the line is blank", "delete it", line)
             continue
         extra = [cell for cell in record[width:] if cell.strip()]
         if len(record) >= needed and not extra:
             rows.append((line, _cells(header, record)))
             if len(record) > width:
-                surplus = plural(len(record) - width, "empty cell")
-                report(
-                    "warning",
-                    "ragged_row",
-                    f"the row has {surplus} more than the header",
-                    "delete the commas at its end",
-                    line=line,
+                why = (
+                    f"the row has {plural(len(record) - width, 'empty cell')} more than the header"
                 )
+                report("warning", "ragged_row", why, "delete the commas at its end", line)
             continue
-        hint = "a cell with a comma in it needs quotation marks" if extra else "a comma is missing"
-        report(
-            "error",
-            "ragged_row",
+        why = (
             f"the row has {plural(len(record), 'cell')} and the header {width}, so "
-            "its values cannot be told apart",
-            hint,
-            line=line,
-            value=record[0],
+            "its values cannot be told apart"
         )
+        hint = "a cell with a comma in it needs quotation marks" if extra else "a comma is missing"
+        report("error", "ragged_row", why, hint, line, record[0])
         keys = {name: cell for name, cell in _cells(header, record).items() if name in table.core}
         refused.append((line, keys))
     return CsvFile(tuple(rows), tuple(refused), blank, tuple(found.findings()))

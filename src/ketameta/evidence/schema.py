@@ -7,7 +7,7 @@ are the same in every project; which words and moderators they hold, a project d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from ketameta import measures as words
@@ -70,8 +70,6 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     in_batch: bool = True
-    #: ``(column, table, its column)``: the value must exist there.
-    references: tuple[tuple[str, str, str], ...] = field(default=())
 
     @property
     def core(self) -> tuple[str, ...]:
@@ -93,55 +91,83 @@ class Table:
         return next(column for column in self.columns if column.name == name)
 
 
-def study_id_column() -> Column:
-    """Return the key of a trial."""
-    return Column(
-        "study_id",
-        "key",
-        "The trial, as surname_year (plus a letter where two trials share it); one per trial, "
-        "however many reports.",
+#: Columns that several tables have.
+STUDY = Column(
+    "study_id",
+    "key",
+    "The trial, as surname_year (plus a letter where two trials share it); one per trial, "
+    "however many reports.",
+    required=True,
+    pattern=STUDY_ID_PATTERN,
+)
+OUTCOME = Column(
+    "outcome", "key", "What was measured; a word of outcome_words.csv.", True, pattern=WORD_PATTERN
+)
+INSTRUMENT = Column(
+    "instrument",
+    "key",
+    "The scale, test or way of finding events; a word of instruments.csv.",
+    required=True,
+    pattern=WORD_PATTERN,
+)
+TIME = Column(
+    "time_days",
+    "number",
+    "Time of measurement in days since the first dose (2 hours is 0.083); empty when the "
+    "source does not say.",
+    minimum=0,
+    unit="days",
+)
+CI_LEVEL = Column(
+    "ci_level",
+    "number",
+    "Level of that interval in percent; empty is 95.",
+    above=50,
+    maximum=99.99,
+)
+READ_FROM = Column(
+    "read_from",
+    "words",
+    "digitised where the numbers were measured from a figure; empty is printed.",
+    allowed=words.READ_FROM,
+    rare=True,
+)
+ANALYSIS_SET = Column(
+    "analysis_set",
+    "words",
+    "Who was analysed. Two printed analyses of one result (all randomised, completers) each have a "
+    "row; the analysis file says which one enters (choose.analysis).",
+    allowed=words.ANALYSIS_SETS,
+)
+#: Where a row comes from and who typed it.
+PROVENANCE = (
+    Column(
+        "locator",
+        "text",
+        "Where in the source the numbers stand: abstract, table, figure, page or registry "
+        "field. A table of events that is read whole says how many rows it has: "
+        "'Table 4, 25 rows'.",
         required=True,
-        pattern=STUDY_ID_PATTERN,
-    )
+    ),
+    Column(
+        "source_url",
+        "url",
+        "Address of the page that was read, when it is not the study's source_url.",
+    ),
+    Column("extracted_by", "text", "Initials of who typed the row."),
+    Column("checked_by", "text", "Initials of who checked it against the source."),
+    Column(
+        "note",
+        "text",
+        "Anything a reader should know about this row; 'accept: <check> because <reason>' "
+        "accepts a warning.",
+    ),
+)
 
 
 def arm_column(name: str, meaning: str, *, required: bool = True) -> Column:
     """Return a key column that names an arm."""
     return Column(name, "key", meaning, required=required, pattern=WORD_PATTERN)
-
-
-def outcome_column() -> Column:
-    """Return the column that names an outcome."""
-    return Column(
-        "outcome",
-        "key",
-        "What was measured; a word of outcome_words.csv.",
-        True,
-        pattern=WORD_PATTERN,
-    )
-
-
-def instrument_column() -> Column:
-    """Return the column that names an instrument."""
-    return Column(
-        "instrument",
-        "key",
-        "The scale, test or way of finding events; a word of instruments.csv.",
-        required=True,
-        pattern=WORD_PATTERN,
-    )
-
-
-def time_column() -> Column:
-    """Return the column of the time of measurement."""
-    return Column(
-        "time_days",
-        "number",
-        "Time of measurement in days since the first dose (2 hours is 0.083); empty when the "
-        "source does not say.",
-        minimum=0,
-        unit="days",
-    )
 
 
 def subgroup_column(keys: Sequence[str]) -> Column:
@@ -185,51 +211,6 @@ def moderator_columns(project: Project) -> tuple[Column, ...]:
     return tuple(found)
 
 
-def provenance_columns() -> tuple[Column, ...]:
-    """Return the columns that say where a row comes from and who typed it."""
-    return (
-        Column(
-            "locator",
-            "text",
-            "Where in the source the numbers stand: abstract, table, figure, page or registry "
-            "field. A table of events that is read whole says how many rows it has: "
-            "'Table 4, 25 rows'.",
-            required=True,
-        ),
-        Column(
-            "source_url",
-            "url",
-            "Address of the page that was read, when it is not the study's source_url.",
-        ),
-        Column("extracted_by", "text", "Initials of who typed the row."),
-        Column("checked_by", "text", "Initials of who checked it against the source."),
-        Column(
-            "note",
-            "text",
-            "Anything a reader should know about this row; 'accept: <check> because <reason>' "
-            "accepts a warning.",
-        ),
-    )
-
-
-#: Meaning of ``analysis_set``, which joins the key of a result.
-ANALYSED = (
-    "Who was analysed. Two printed analyses of one result (all randomised, completers) each have a "
-    "row; the analysis file says which one enters (choose.analysis)."
-)
-
-
-def read_from_column() -> Column:
-    """Return the column that tells a printed number from one measured in a figure."""
-    return Column(
-        "read_from",
-        "words",
-        "digitised where the numbers were measured from a figure; empty is printed.",
-        allowed=words.READ_FROM,
-        rare=True,
-    )
-
-
 def count_column(name: str, meaning: str) -> Column:
     """Return a column of whole people."""
     return Column(name, "integer", meaning, minimum=0, unit="people")
@@ -242,7 +223,7 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         "outcome",
         ("outcome",),
         (
-            outcome_column(),
+            OUTCOME,
             Column("label", "text", "The outcome as a reader sees it.", required=True),
             Column("kind", "words", "A score or an event.", True, words.OUTCOME_KINDS),
             topic_column("domain", "Group in the evidence map.", project.words.outcome_domain),
@@ -263,7 +244,7 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         "instrument",
         ("instrument",),
         (
-            instrument_column(),
+            INSTRUMENT,
             Column("name", "text", "Full name.", required=True),
             Column("measures", "text", "What it measures.", required=True),
             Column("direction", "words", "Which way is better.", True, words.DIRECTIONS),
@@ -425,7 +406,7 @@ def harm_fact_table() -> Table:
             Column("statement", "text", "What the source says where it prints no such number."),
             Column("citation", "text", "Full citation.", required=True),
             Column("source_type", "words", "Kind of publication.", True, words.SOURCE_TYPES),
-            *provenance_columns(),
+            *PROVENANCE,
         ),
         in_batch=False,
     )
@@ -451,7 +432,7 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         "trial (not report)",
         ("study_id",),
         (
-            study_id_column(),
+            STUDY,
             Column("citation", "text", "Full citation of the main report.", required=True),
             Column("year", "integer", "Year of the main report.", minimum=1900, maximum=2100),
             Column("doi", "key", "DOI without address.", pattern=r"10\.\d{4,9}/\S+"),
@@ -519,7 +500,7 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         "arm of a trial",
         ("study_id", "arm_id"),
         (
-            study_id_column(),
+            STUDY,
             arm_column("arm_id", "Short name of the arm within its trial."),
             Column(
                 "intervention",
@@ -547,7 +528,6 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
             ),
             Column("notes", "text", "Anything else a reader should know."),
         ),
-        references=(("study_id", "studies", "study_id"),),
     )
     outcomes = Table(
         "outcomes",
@@ -557,11 +537,11 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
             *("statistic", *words.ANALYSIS),
         ),
         (
-            study_id_column(),
+            STUDY,
             arm_column("arm_id", "The arm (arms.csv)."),
-            outcome_column(),
-            instrument_column(),
-            time_column(),
+            OUTCOME,
+            INSTRUMENT,
+            TIME,
             subgroup_column(keys),
             Column(
                 "statistic",
@@ -584,13 +564,7 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
                 "Lower limit of the interval of the mean (of percent, in a row of events).",
             ),
             Column("ci_high", "number", "Its upper limit."),
-            Column(
-                "ci_level",
-                "number",
-                "Level of that interval in percent; empty is 95.",
-                above=50,
-                maximum=99.99,
-            ),
+            CI_LEVEL,
             Column("median", "number", "Median."),
             Column("q1", "number", "First quartile."),
             Column("q3", "number", "Third quartile."),
@@ -614,7 +588,7 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
             ),
             Column("baseline_mean", "number", "Mean score before treatment."),
             Column("baseline_sd", "number", "Its standard deviation.", above=0),
-            Column("analysis_set", "words", ANALYSED, allowed=words.ANALYSIS_SETS),
+            ANALYSIS_SET,
             Column(
                 "sd_origin",
                 "words",
@@ -623,10 +597,9 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
                 "analysis_set; the analysis file says which one enters.",
                 allowed=words.SD_ORIGINS,
             ),
-            read_from_column(),
-            *provenance_columns(),
+            READ_FROM,
+            *PROVENANCE,
         ),
-        references=(("study_id", "studies", "study_id"), ("outcome", "outcome_words", "outcome")),
     )
     contrasts = Table(
         "contrasts",
@@ -644,12 +617,12 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
             *words.ANALYSIS,
         ),
         (
-            study_id_column(),
+            STUDY,
             arm_column("arm_id", "The treatment arm (arms.csv)."),
             arm_column("comparator_arm_id", "The arm it is compared with (arms.csv)."),
-            outcome_column(),
-            instrument_column(),
-            time_column(),
+            OUTCOME,
+            INSTRUMENT,
+            TIME,
             subgroup_column(keys),
             Column(
                 "effect_type",
@@ -663,13 +636,7 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
             Column("se", "number", "Its standard error.", above=0),
             Column("ci_low", "number", "Lower limit of its interval."),
             Column("ci_high", "number", "Upper limit of its interval."),
-            Column(
-                "ci_level",
-                "number",
-                "Level of that interval in percent; empty is 95.",
-                above=50,
-                maximum=99.99,
-            ),
+            CI_LEVEL,
             Column("p", "number", "The p-value, as printed.", minimum=0, maximum=1),
             Column(
                 "p_sided",
@@ -709,7 +676,7 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
                 maximum=1,
             ),
             Column("sd_difference", "number", "Printed SD of paired differences.", above=0),
-            Column("analysis_set", "words", ANALYSED, allowed=words.ANALYSIS_SETS),
+            ANALYSIS_SET,
             Column(
                 "sd_origin",
                 "words",
@@ -717,17 +684,16 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
                 allowed=words.SD_ORIGINS,
             ),
             Column("adjusted_for", "text", "What it is adjusted for, as printed.", rare=True),
-            read_from_column(),
-            *provenance_columns(),
+            READ_FROM,
+            *PROVENANCE,
         ),
-        references=(("study_id", "studies", "study_id"), ("outcome", "outcome_words", "outcome")),
     )
     risk_of_bias = Table(
         "risk_of_bias",
         "study (x outcome) x domain x review that judged",
         ("study_id", "outcome", "tool", "domain", "source_url"),
         (
-            study_id_column(),
+            STUDY,
             Column(
                 "outcome",
                 "key",
@@ -753,7 +719,6 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
             ),
             Column("source_url", "url", "Address of the page of the review that judged."),
         ),
-        references=(("study_id", "studies", "study_id"),),
     )
     return studies, arms, outcomes, contrasts, moderator_table(project), risk_of_bias
 
@@ -774,7 +739,7 @@ def moderator_table(project: Project) -> Table:
         "trial (or arm) x moderator x source",
         ("study_id", "arm_id", "moderator", "naive_to", "covers", "source_url"),
         (
-            study_id_column(),
+            STUDY,
             arm_column("arm_id", "The arm (arms.csv); empty for the trial.", required=False),
             topic_column(
                 "moderator", meaning, (*words.STUDY_NUMBERS, *declared) if declared else ()
@@ -804,9 +769,8 @@ def moderator_table(project: Project) -> Table:
                 allowed=words.COVERS,
             ),
             Column("source_type", "words", "Kind of source.", True, words.SOURCE_TYPES),
-            *provenance_columns(),
+            *PROVENANCE,
         ),
-        references=(("study_id", "studies", "study_id"),),
     )
 
 
@@ -814,14 +778,9 @@ def moderator_table(project: Project) -> Table:
 class Schema:
     """The tables of one project.
 
-    Attributes
-    ----------
-    batch : tuple of Table
-        Tables of a batch folder, in reading order.
-    shared : tuple of Table
-        Tables that stand once, in ``data/``.
-    subgroups : mapping of str to tuple of str
-        Keys of a subgroup, with the words each may have; none where any plain word will do.
+    ``batch`` are those of a batch folder, in reading order, ``shared`` those that stand once, in
+    ``data/``; ``subgroups`` the keys of a subgroup, with the words each may have (none where any
+    plain word will do).
     """
 
     batch: tuple[Table, ...]

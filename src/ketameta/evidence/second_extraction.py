@@ -176,20 +176,11 @@ def is_partial(row: Row) -> bool:
 
 
 def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Comparison:
-    """Return the two extractions of a batch side by side.
+    """Return the two extractions of a batch with a folder ``second`` side by side.
 
-    Parameters
-    ----------
-    paths : ProjectPaths
-    folder : Path
-        A batch with a folder ``second``.
-    first : Evidence
-        The project as read; rows of the batch are the first extraction.
-
-    Notes
-    -----
-    A second extraction may cover some of the tables, and some of the trials, of a batch; only these
-    are compared. Where a row of a trial is partial, what the second extraction of this trial leaves
+    The rows of the batch in ``first``, the project as read, are the first extraction. A second
+    extraction may cover some of the tables, and some of the trials, of a batch; only these are
+    compared. Where a row of a trial is partial, what the second extraction of this trial leaves
     empty or out was not read again: it is no difference, and is counted as unread.
     """
     name = paths.relative(folder)
@@ -472,7 +463,7 @@ ORDERED: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "judgement": tuple(
         tuple(word for word, place in ROB_RANK.items() if place == rank)
         for rank in sorted(set(ROB_RANK.values()))
-    ),
+    )
 }
 
 
@@ -528,15 +519,9 @@ class BatchAgreement:
 def agreement(
     paths: ProjectPaths, batch: Path | None = None, *, write: bool = True
 ) -> tuple[BatchAgreement, ...]:
-    """Compare the extractions of every batch that has two, or of one.
+    """Compare the extractions of every batch that has two, or of one batch folder.
 
-    Parameters
-    ----------
-    paths : ProjectPaths
-    batch : Path, optional
-        Folder of one batch.
-    write : bool
-        Write the reconciliation tables; False only reports.
+    With ``write``, the reconciliation tables are written; else it only reports.
 
     Raises
     ------

@@ -19,14 +19,7 @@ from ketameta.evidence.cells import read_cell
 from ketameta.evidence.findings import Finding, Gathered, Severity, file_finding, sort_findings
 from ketameta.evidence.project import Project, problem_findings, read_project
 from ketameta.evidence.reader import MOST_MISTAKES, given_up, read_csv
-from ketameta.evidence.schema import (
-    BATCH_TABLES,
-    SHARED_TABLES,
-    TABLES,
-    Schema,
-    Table,
-    schema_of,
-)
+from ketameta.evidence.schema import BATCH_TABLES, SHARED_TABLES, TABLES, Schema, Table, schema_of
 from ketameta.measures import ANALYSIS, BASES, COVERS, SECONDARY, STUDY_NUMBERS
 from ketameta.paths import ProjectPaths
 
@@ -364,12 +357,7 @@ def load_tables(
 def read_rows(path: Path, file: str, table: Table) -> tuple[list[Row], list[Row], list[Finding]]:
     """Return the rows of one CSV, the rows refused, and every problem.
 
-    Parameters
-    ----------
-    path : Path
-    file : str
-        The path as messages print it.
-    table : Table
+    ``file`` is the path as messages print it.
     """
     content = read_csv(path, file, table)
     found = Gathered()

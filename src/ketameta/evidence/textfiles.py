@@ -152,13 +152,7 @@ def read_toml(
 
     There is no document where it cannot be read, and neither a document nor a finding where there
     is no such file. A document may come with findings: what is not UTF-8 is still read, so that
-    everything else that is wrong can be said at once.
-
-    Parameters
-    ----------
-    path : Path
-    file : str
-        The path as messages print it.
+    everything else that is wrong can be said at once. ``file`` is the path as messages print it.
     """
 
     def refused(why: str, remedy: str, line: int = 0, column: str = "") -> Finding:
@@ -266,19 +260,8 @@ def _line_of_digits(lines: Sequence[str]) -> int:
 def toml_line(lines: Sequence[str], key: str, start: int = 0) -> int:
     """Return the line on which a key such as ``model.level`` is set, or else that of its table.
 
-    Parameters
-    ----------
-    lines : sequence of str
-        Of the file.
-    key : str
-        With the names of its tables, joined by dots.
-    start : int
-        So many lines are passed over, such as those of earlier entries of a list of tables.
-
-    Returns
-    -------
-    int
-        0 where neither the key nor its table is written.
+    So many lines as ``start`` says are passed over, such as those of earlier entries of a list of
+    tables. 0 where neither the key nor its table is written.
     """
     table, nearest, depth = "", 0, 0
     for number, line in enumerate(lines, 1):

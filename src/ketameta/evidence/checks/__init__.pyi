@@ -1,4 +1,5 @@
 from ketameta.evidence.checks.context import Check as Check
+from ketameta.evidence.checks.context import UsualSds as UsualSds
 from ketameta.evidence.checks.printed import t_two_sided as t_two_sided
 from ketameta.evidence.checks.registry import CHECKS as CHECKS
 from ketameta.evidence.checks.registry import READING as READING
@@ -10,7 +11,6 @@ from ketameta.evidence.checks.run import checked_evidence as checked_evidence
 from ketameta.evidence.checks.run import format_findings as format_findings
 from ketameta.evidence.checks.run import run_checks as run_checks
 from ketameta.evidence.checks.run import summary as summary
-from ketameta.evidence.checks.scores import UsualSds as UsualSds
 from ketameta.evidence.checks.scores import largest_sd as largest_sd
 from ketameta.evidence.checks.search import flow_of as flow_of
 from ketameta.evidence.checks.search import form_findings as form_findings

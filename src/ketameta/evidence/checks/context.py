@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial, wraps
-from typing import TypeVar
+from statistics import median
+from typing import NamedTuple, TypeVar
 
 from ketameta.evidence.findings import Finding, Severity
 from ketameta.evidence.tables import Evidence, Row, stated
@@ -75,6 +77,24 @@ def _problem(
 
 #: A problem that makes a number unusable or impossible, and one that looks wrong and may be right.
 error, warning = partial(_problem, "error"), partial(_problem, "warning")
+
+
+class UsualSds(NamedTuple):
+    """The middle printed SD of each trial, and all of them in order of size."""
+
+    by_study: Mapping[str, float]
+    ordered: Sequence[float]
+
+    def without(self, study: str) -> tuple[int, float | None]:
+        """Return how many other trials there are, and their median SD."""
+        own = self.by_study.get(study)
+        count = len(self.ordered) - (own is not None)
+        if count == 0:
+            return 0, None
+        at = len(self.ordered) if own is None else bisect_left(self.ordered, own)
+        low, high = ((count - 1) // 2, count // 2)
+        # Beyond the place of the trial itself the others stand one place further on.
+        return count, (self.ordered[low + (low >= at)] + self.ordered[high + (high >= at)]) / 2
 
 
 @dataclass(frozen=True)
@@ -156,6 +176,21 @@ class Context:
                 groups.setdefault((key, apart), {}).setdefault(row["arm_id"], row)
         return tuple(tuple(rows.values()) for rows in groups.values())
 
+    @cached_property
+    def usual_sds(self) -> Mapping[tuple[str, str], UsualSds]:
+        """The usual standard deviations by instrument and kind of score."""
+        found: dict[tuple[str, str], dict[str, list[float]]] = {}
+        for row in self.rows("outcomes"):
+            sd = row.number("sd")
+            if sd is not None and sd > 0 and row["sd_origin"] != "model":
+                of_score = found.setdefault((row["instrument"], row["statistic"]), {})
+                of_score.setdefault(row["study_id"], []).append(sd)
+        medians = {
+            key: {study: median(values) for study, values in studies.items()}
+            for key, studies in found.items()
+        }
+        return {key: UsualSds(of, sorted(of.values())) for key, of in medians.items()}
+
     def pairs(self) -> Iterator[tuple[Row, Row]]:
         """Yield every two rows of a comparison, the treatment arm first, no arm with its part."""
         for rows in self.comparisons:
@@ -187,6 +222,13 @@ class Context:
         """Return the design of the study of a row."""
         study = self.studies.get(row["study_id"])
         return study["design"] if study is not None else ""
+
+    def trial_size(self, study_id: str) -> Iterator[tuple[Row, float]]:
+        """Yield the row of a study with how many people were randomised, where that is known."""
+        study = self.studies.get(study_id)
+        total = study.number("n_randomised") if study is not None else None
+        if study is not None and total is not None:
+            yield study, total
 
     def direction(self, row: Row) -> str:
         """Return which way is better for the outcome of a row; empty when nobody says."""

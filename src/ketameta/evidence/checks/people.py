@@ -66,16 +66,14 @@ def check_n_within_randomised(context: Context) -> Iterator[Problem]:
 def check_n_within_study(context: Context) -> Iterator[Problem]:
     """No analysis has more people than the trial; a copied-down cell often has."""
     for row, column, arm_id, n in _sizes(context):
-        study = context.studies.get(row["study_id"])
-        total = study.number("n_randomised") if study is not None else None
-        if study is None or total is None or n <= total or _is_doubled(context, row, n, total):
-            continue
         arm = context.arms.get((row["study_id"], arm_id))
         if arm is not None and n <= (arm.number("n_randomised") or 0):
             continue  # check_arms_within_study says it once for the arm
-        why = f"more than the {total:g} people of the trial ({place(study)})"
-        remedy = "look for a cell copied from another trial, or a wrong n_randomised"
-        yield error(row, column, why, remedy, others=(study,))
+        for study, total in context.trial_size(row["study_id"]):
+            if n > total and not _is_doubled(context, row, n, total):
+                why = f"more than the {total:g} people of the trial ({place(study)})"
+                remedy = "look for a cell copied from another trial, or a wrong n_randomised"
+                yield error(row, column, why, remedy, others=(study,))
 
 
 def _is_doubled(context: Context, row: Row, n: float, total: float) -> bool:
@@ -86,33 +84,27 @@ def _is_doubled(context: Context, row: Row, n: float, total: float) -> bool:
 @number_rule("crossover_doubled")
 def check_crossovers_count_people_once(context: Context) -> Iterator[Problem]:
     """Each person of a crossover counts once; both arms are the same people."""
+    remedy = "type the number of people, not of treatment periods"
     for row, column, _, n in _sizes(context):
-        study = context.studies.get(row["study_id"])
-        total = study.number("n_randomised") if study is not None else None
-        if study is not None and total is not None and _is_doubled(context, row, n, total):
-            why = f"twice the {total:g} people of this crossover ({place(study)})"
-            remedy = "type the number of people, not of treatment periods"
-            yield error(row, column, why, remedy, others=(study,))
-    for study_id, arms in context.arms_of.items():
-        study = context.studies.get(study_id)
-        total = study.number("n_randomised") if study is not None else None
-        if study is None or total is None or study["design"] not in CROSSOVERS:
-            continue
-        for arm in arms:
-            size = arm.number("n_randomised")
-            if size is not None and size > total:
+        for study, total in context.trial_size(row["study_id"]):
+            if _is_doubled(context, row, n, total):
+                why = f"twice the {total:g} people of this crossover ({place(study)})"
+                yield error(row, column, why, remedy, others=(study,))
+    for arm in context.rows("arms"):
+        for study, total in context.trial_size(arm["study_id"]):
+            if study["design"] in CROSSOVERS and (arm.number("n_randomised") or 0) > total:
                 why = f"more than the {total:g} people of this crossover ({place(study)})"
-                remedy = "type the number of people, not of treatment periods"
                 yield error(arm, "n_randomised", why, remedy, others=(study,))
 
 
 @number_rule("arms_above_study")
 def check_arms_within_study(context: Context) -> Iterator[Problem]:
     """All arms together have no more people than the trial, pooled arms aside."""
-    for study_id, arms in context.arms_of.items():
-        study = context.studies.get(study_id)
-        total = study.number("n_randomised") if study is not None else None
-        if study is None or total is None or study["design"] in CROSSOVERS:
+    trials = context.arms_of.items()
+    for arms, (study, total) in (
+        (arms, found) for study_id, arms in trials for found in context.trial_size(study_id)
+    ):
+        if study["design"] in CROSSOVERS:
             continue
         pooled = {arm["arm_id"] for arm in arms if list_items(arm["contains_arms"])}
         single = [arm for arm in arms if arm["arm_id"] not in pooled]
@@ -185,17 +177,14 @@ def check_trial_size_is_told(context: Context) -> Iterator[Problem]:
 @number_rule("contrast_above_study", "contrasts")
 def check_contrast_sizes_fit_the_trial(context: Context, row: Row) -> Iterator[Problem]:
     """Both sides of a parallel comparison together have no more people than the trial."""
-    study = context.studies.get(row["study_id"])
-    total = study.number("n_randomised") if study is not None else None
     one, two = row.number("n_treatment"), row.number("n_control")
-    if study is None or total is None or one is None or two is None:
-        return
-    if study["design"] not in CROSSOVERS and max(one, two) <= total < one + two:
-        why = (
-            f"{one:g} and {two:g} people are more than the {total:g} of the trial ({place(study)})"
-        )
-        remedy = "type the people of each arm; a crossover needs its design in studies.csv"
-        yield error(row, "n_treatment", why, remedy, others=(study,))
+    for study, total in context.trial_size(row["study_id"]):
+        parallel = study["design"] not in CROSSOVERS
+        if parallel and one is not None and two is not None and max(one, two) <= total < one + two:
+            people = f"{one:g} and {two:g} people are more than the {total:g}"
+            why = f"{people} of the trial ({place(study)})"
+            remedy = "type the people of each arm; a crossover needs its design in studies.csv"
+            yield error(row, "n_treatment", why, remedy, others=(study,))
 
 
 #: What a share of people ends in, by its name; its value lies between 0 and 100.
@@ -289,11 +278,8 @@ def check_sources_agree_on_people(context: Context) -> Iterator[Problem]:
 @number_rule("moderator_people", "moderators")
 def check_other_people_are_called_so(context: Context, row: Row) -> Iterator[Problem]:
     """Each share of more people than the trial randomised is of another phase."""
-    study, n = context.studies.get(row["study_id"]), row.number("denominator")
-    total = study.number("n_randomised") if study is not None else None
-    if study is None or n is None or total is None or row["covers"] == "other_phase":
-        return
-    if n > total:
-        why = f"more than the {total:g} people of the trial ({place(study)})"
-        remedy = "correct one of them, or write other_phase in covers"
-        yield error(row, "denominator", why, remedy, others=(study,))
+    for study, total in context.trial_size(row["study_id"]):
+        if row["covers"] != "other_phase" and (row.number("denominator") or 0) > total:
+            why = f"more than the {total:g} people of the trial ({place(study)})"
+            remedy = "correct one of them, or write other_phase in covers"
+            yield error(row, "denominator", why, remedy, others=(study,))

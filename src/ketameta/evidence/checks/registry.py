@@ -147,13 +147,6 @@ def dictionary_markdown(schema: Schema) -> str:
 def template_csv(table: str, schema: Schema) -> str:
     """Return an empty table: the header without rare columns, and nothing else.
 
-    Parameters
-    ----------
-    table : str
-        Name of a table, such as ``"outcomes"``.
-    schema : Schema
-        Of the project.
-
     Raises
     ------
     UsageError

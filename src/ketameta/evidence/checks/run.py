@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -162,16 +162,8 @@ class CheckReport:
 def run_checks(paths: ProjectPaths, only: Sequence[str | Path] | None = None) -> CheckReport:
     """Check the whole project, or report what concerns some of its batches or files.
 
-    Parameters
-    ----------
-    paths : ProjectPaths
-    only : sequence of str or Path, optional
-        Batch names, batch folders or single files. The rest of the project is still read, because
-        keys and references reach across batches, but only findings about these are reported.
-
-    Returns
-    -------
-    CheckReport
+    ``only`` are batch names, batch folders or single files. The rest of the project is still read,
+    because keys and references reach across batches, but only findings about these are reported.
     """
     report, _ = checked_evidence(paths, only)
     return report
@@ -187,17 +179,10 @@ def checked_evidence(
     further: Further = lambda *_: (),
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[CheckReport, Evidence]:
-    """Return the report and the corrected evidence, whatever the report says.
+    """Return the report of :func:`run_checks` and the corrected evidence, whatever the report says.
 
-    Parameters
-    ----------
-    paths : ProjectPaths
-    only : sequence of str or Path, optional
-        As for :func:`run_checks`.
-    further : callable
-        Yields findings about files beside the tables, which are reported with the others.
-    say : callable
-        Called with one line per step.
+    ``further`` yields findings about files beside the tables, which are reported with the others;
+    ``say`` is called with one line per step.
     """
     chosen = None if only is None else [resolved(paths, item) for item in only]
     known = {folder.resolve() for folder in batch_folders(paths)}
@@ -262,13 +247,7 @@ def without_broken(
 ) -> tuple[Evidence, str]:
     """Return evidence without the batches that hold errors, and one line on what was left out.
 
-    Parameters
-    ----------
-    paths : ProjectPaths
-    evidence : Evidence
-    errors : iterable of Finding
-    keep : str
-        A batch that stays.
+    The batch called ``keep`` stays.
     """
     counts = Counter(batch_of(paths, item.file) or item.file for item in errors)
     if not counts:
@@ -473,18 +452,8 @@ def _lines_of_file(findings: Sequence[Finding]) -> list[str]:
 
 
 def _as_dict(finding: Finding) -> dict[str, Any]:
-    return {
-        "severity": finding.severity,
-        "check": finding.check,
-        "file": finding.file,
-        "line": finding.line,
-        "column": finding.column,
-        "value": finding.value,
-        "why": finding.why,
-        "remedy": finding.remedy,
-        "row": finding.row,
-        "places": [{"file": file, "line": line} for file, line in finding.places],
-    }
+    places = [{"file": file, "line": line} for file, line in finding.places]
+    return {**asdict(finding), "places": places}
 
 
 def _as_json(report: CheckReport) -> str:

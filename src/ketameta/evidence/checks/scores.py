@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from math import sqrt
-from statistics import median
-from typing import NamedTuple
 
 from ketameta.evidence.checks.context import (
     CROSSOVERS,
@@ -127,48 +124,14 @@ def check_sds_are_possible(context: Context, row: Row) -> Iterator[Problem]:
             yield error(row, column, why, remedy)
 
 
-class UsualSds(NamedTuple):
-    """The middle printed SD of each trial, and all of them in order of size."""
-
-    by_study: Mapping[str, float]
-    ordered: Sequence[float]
-
-    def without(self, study: str) -> tuple[int, float | None]:
-        """Return how many other trials there are, and their median SD."""
-        own = self.by_study.get(study)
-        count = len(self.ordered) - (own is not None)
-        if count == 0:
-            return 0, None
-        at = len(self.ordered) if own is None else bisect_left(self.ordered, own)
-        low, high = ((count - 1) // 2, count // 2)
-        # Beyond the place of the trial itself the others stand one place further on.
-        return count, (self.ordered[low + (low >= at)] + self.ordered[high + (high >= at)]) / 2
-
-
-def usual_sds(context: Context) -> Mapping[tuple[str, str], UsualSds]:
-    """Return the usual SDs by instrument and kind of score."""
-    found: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for row in context.rows("outcomes"):
-        sd = row.number("sd")
-        if sd is not None and sd > 0 and row["sd_origin"] != "model":
-            key = (row["instrument"], row["statistic"])
-            found.setdefault(key, {}).setdefault(row["study_id"], []).append(sd)
-    medians = {
-        key: {study: median(values) for study, values in studies.items()}
-        for key, studies in found.items()
-    }
-    return {key: UsualSds(studies, sorted(studies.values())) for key, studies in medians.items()}
-
-
 @number_rule("se_as_sd")
 def check_sds_are_not_standard_errors(context: Context) -> Iterator[Problem]:
     """Each standard deviation is of the usual size; one that fits only times root n is an SE."""
-    usual = usual_sds(context)
     for row in context.rows("outcomes"):
         sd, n = row.number("sd"), row.number("n")
         if sd is None or sd <= 0 or n is None or n < 3:
             continue
-        for reference, source in _references(context, row, usual):
+        for reference, source in _references(context, row):
             fits = reference / SE_FIT <= sd * sqrt(n) <= reference * SE_FIT
             if sd < SE_SHARE * reference and fits:
                 yield _se_warning(row, sd, n, f"{reference:.3g}, {source}")
@@ -183,9 +146,7 @@ def check_sds_are_not_standard_errors(context: Context) -> Iterator[Problem]:
                 yield _se_warning(row, sd, n, f"small on a scale {width:g} points wide")
 
 
-def _references(
-    context: Context, row: Row, usual: Mapping[tuple[str, str], UsualSds]
-) -> Iterator[tuple[float, str]]:
+def _references(context: Context, row: Row) -> Iterator[tuple[float, str]]:
     """Yield the usual standard deviations that a row can be compared with."""
     instrument = context.instruments.get(row["instrument"])
     printed = instrument.number("usual_sd") if instrument is not None else None
@@ -194,7 +155,7 @@ def _references(
     before = row.number("baseline_sd")
     if before is not None and before > 0:
         yield before, "the SD of the arm at baseline"
-    studies = usual.get((row["instrument"], row["statistic"]))
+    studies = context.usual_sds.get((row["instrument"], row["statistic"]))
     if studies is not None:
         count, middle = studies.without(row["study_id"])
         if middle is not None and count >= TRIALS_FOR_A_USUAL_SD:
@@ -214,12 +175,11 @@ def _se_warning(row: Row, sd: float, n: float, than: str) -> Problem:
 @number_rule("sd_as_se")
 def check_standard_errors_are_not_sds(context: Context) -> Iterator[Problem]:
     """Each standard error is of the usual size; one as large as a usual SD is an SD."""
-    usual = usual_sds(context)
     for row in context.rows("outcomes"):
         se, n = row.number("se"), row.number("n")
         if se is None or se <= 0 or n is None or n < 8:
             continue
-        for reference, source in _references(context, row, usual):
+        for reference, source in _references(context, row):
             if reference / SE_FIT <= se <= reference * SE_FIT and se * sqrt(n) > 3 * reference:
                 why = f"as large as an SD ({reference:.3g}, {source})"
                 remedy = "look whether it is a standard deviation; if so, move it to sd"

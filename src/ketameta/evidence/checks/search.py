@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ketameta.errors import did_you_mean
@@ -39,10 +40,7 @@ STEPS = (
 RECORDS = ("extracted", "converted", "excluded")
 #: What a report prints of the record: its tables, the keys of ``[search]``, lists of tables.
 _TABLES = ("search", "source", "nothing_found", "records")
-_SEARCH = (
-    *("kind", "counts_note", "limits", "extraction_closed"),
-    *("question", "due_after_days"),
-)
+_SEARCH = (*("kind", "counts_note", "limits", "extraction_closed"), *("question", "due_after_days"))
 _LISTS = {"source": ("name", "searched_for"), "nothing_found": ("looked_for",)}
 #: Lists that a record may leave out: what came near without answering, what could not be read.
 _FURTHER = {"near_miss": ("study", "told"), "not_reached": ("looked_for", "where", "date")}
@@ -53,13 +51,8 @@ def search_findings(
 ) -> Iterator[Finding]:
     """Yield what is wrong with the record of the search; nothing where there is none.
 
-    Parameters
-    ----------
-    paths : ProjectPaths
-    exclusions : sequence of Row
-        The rows of ``exclusions.csv``, whose records are the excluded ones.
-    screening : sequence of Row
-        The rows of ``screening.csv``, whose counts are those of the flow.
+    The rows of ``exclusions.csv`` hold the excluded records, those of ``screening.csv`` the counts
+    of the flow.
     """
     path = paths.data / "search.toml"
     file = paths.relative(path)
@@ -111,12 +104,7 @@ def flow_of(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def form_findings(paths: ProjectPaths) -> Iterator[Finding]:
-    """Yield what a report needs of the record of the search and does not find there.
-
-    Parameters
-    ----------
-    paths : ProjectPaths
-    """
+    """Yield what a report needs of the record of the search and does not find there."""
     path = paths.data / "search.toml"
     file = paths.relative(path)
     document, lines, findings = read_toml(path, file)
@@ -188,16 +176,8 @@ def _record_findings(
     def wrong(
         line: int, column: str, value: Any, why: str, remedy: str, severity: Severity = "error"
     ) -> Finding:
-        return file_finding(
-            "search_records",
-            file,
-            why,
-            remedy,
-            severity=severity,
-            line=line,
-            column=column,
-            value="" if value is None else str(value),
-        )
+        text = "" if value is None else str(value)
+        return Finding(severity, "search_records", file, line, column, text, why, remedy)
 
     sources = records.get("by_source", {}) if isinstance(records, Mapping) else None
     if not isinstance(records, Mapping) or not isinstance(sources, Mapping):
@@ -250,46 +230,32 @@ def _table_line(lines: Sequence[str], name: str) -> int:
 
 def _flow_findings(flow: Any, lines: Sequence[str], file: str) -> Iterator[Finding]:
     """Yield each step of the flow that does not add up."""
+
+    def wrong(column: str, value: Any, why: str, remedy: str) -> Finding:
+        line = _line(lines, column)
+        return Finding("error", "search_flow", file, line, column, str(value), why, remedy)
+
     if not isinstance(flow, dict):
         yield file_finding("search_flow", file, "[flow] is not a table", "write one count a line")
         return
     counts: dict[str, int] = {}
     for name, value in flow.items():
-        line = _line(lines, name)
-        if name not in FLOW:
-            if isinstance(value, str):
-                continue
-            why = "no such count"
-            remedy = f"use the names of the flow: {', '.join(FLOW)}{did_you_mean(name, FLOW)}"
-            yield file_finding(
-                "search_flow", file, why, remedy, line=line, column=name, severity="warning"
-            )
-            continue
         count = _count(value)
-        if count is None:
-            why = "not a count of records"
-            remedy = "write a whole number of 0 or more"
-            yield file_finding(
-                "search_flow", file, why, remedy, line=line, column=name, value=str(value)
-            )
+        if name not in FLOW:
+            if not isinstance(value, str):
+                remedy = f"use the names of the flow: {', '.join(FLOW)}{did_you_mean(name, FLOW)}"
+                yield replace(wrong(name, "", "no such count", remedy), severity="warning")
+        elif count is None:
+            why, remedy = "not a count of records", "write a whole number of 0 or more"
+            yield wrong(name, value, why, remedy)
         else:
             counts[name] = count
     for start, off, rest in STEPS:
-        if not {start, off, rest} <= counts.keys():
-            continue
-        expected = counts[start] - counts[off]
-        if expected != counts[rest]:
+        if {start, off, rest} <= counts.keys() and counts[start] - counts[off] != counts[rest]:
+            expected = counts[start] - counts[off]
             why = f"{start} {counts[start]} minus {off} {counts[off]} is {expected}"
             remedy = "count again; each record takes one way through the flow"
-            yield file_finding(
-                "search_flow",
-                file,
-                why,
-                remedy,
-                line=_line(lines, rest),
-                column=rest,
-                value=str(counts[rest]),
-            )
+            yield wrong(rest, counts[rest], why, remedy)
 
 
 def _count(value: Any) -> int | None:
