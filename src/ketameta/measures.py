@@ -416,6 +416,8 @@ FACT_DESIGNS = ("single_arm", "survey", "case", "label", "reference", "spontaneo
 FACT_SETTINGS = ("therapeutic", "recreational")
 #: An outcome whose numbers come from somebody else's data set, beside the outcome of that name.
 DATASET = "_dataset"
+#: Designs without a second group of people.
+UNCONTROLLED = ("single_arm", "cohort", "case_report")
 #: Where the value of a moderator comes from, the better first.
 BASES = ("printed", "counted", "by_rule")
 #: Which people of a trial a moderator is about; only of the first two is it the trial's value.

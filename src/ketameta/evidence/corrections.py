@@ -231,20 +231,19 @@ def _with_cell(row: Row, column: str, text: str, number: float | None) -> Row:
 
 def _entry_problems(
     entry: Mapping[str, Any], seen: set[str], schema: Schema
-) -> list[tuple[str, str, str, str]]:
-    """Return field, value, reason and remedy of everything wrong with one entry."""
-    wrong: list[tuple[str, str, str, str]] = []
+) -> Iterator[tuple[str, str, str, str]]:
+    """Yield field, value, reason and remedy of everything wrong with one entry."""
     for name in sorted(set(entry) - set(_FIELDS)):
-        wrong.append((name, "", "no such field", "delete it" + did_you_mean(name, _FIELDS)))
+        yield name, "", "no such field", "delete it" + did_you_mean(name, _FIELDS)
     texts: dict[str, str] = {}
     for name in ("id", "table", "action", "reason", "source", "date"):
         value = entry.get(name, "")
         if isinstance(value, str) and value:
             texts[name] = value
         else:
-            wrong.append((name, str(value), "a text is needed here", "write it"))
+            yield name, str(value), "a text is needed here", "write it"
     if texts.get("id") in seen:
-        wrong.append(("id", texts["id"], "two corrections have this id", "give each its own"))
+        yield "id", texts["id"], "two corrections have this id", "give each its own"
     for name, value, choices in (
         ("table", texts.get("table"), tuple(TABLES)),
         ("action", texts.get("action"), ACTIONS),
@@ -253,47 +252,40 @@ def _entry_problems(
         if value is not None and value not in choices:
             hint = did_you_mean(str(value), choices)
             listed = ", ".join(choices)
-            wrong.append((name, str(value), "not one of the choices", f"one of {listed}{hint}"))
+            yield name, str(value), "not one of the choices", f"one of {listed}{hint}"
     where = entry.get("where")
     if not isinstance(where, dict) or not where:
-        wrong.append(("where", "", "nothing says which row is meant", "write its key columns"))
+        yield "where", "", "nothing says which row is meant", "write its key columns"
         where = {}
     column = entry.get("column", "")
     if not isinstance(column, str):
-        wrong.append(("column", str(column), "a text is needed here", "write the column"))
+        yield "column", str(column), "a text is needed here", "write the column"
         column = ""
     table = schema.tables.get(texts.get("table", ""))
     columns = table.column_names if table is not None else ()
     for name in (*where, *((column,) if column else ())):
         if columns and name not in columns:
             hint = did_you_mean(str(name), columns)
-            wrong.append(
-                (
-                    "where",
-                    str(name),
-                    f"{texts['table']} has no such column",
-                    f"write a column of the table{hint}",
-                )
-            )
+            why, remedy = f"{texts['table']} has no such column", "write a column of the table"
+            yield "where", str(name), why, f"{remedy}{hint}"
     action = texts.get("action")
     if not entry.get("column") and action != "drop":
-        wrong.append(("column", "", "nothing says which cell is meant", "write the column"))
+        yield "column", "", "nothing says which cell is meant", "write the column"
     if action == "override" and "value" not in entry:
-        wrong.append(("value", "", "an override needs a value", "write it; '' empties the cell"))
+        yield "value", "", "an override needs a value", "write it; '' empties the cell"
     kinds = {item.name: item.kind for item in table.columns} if table is not None else {}
     given = entry.get("value")
     if kinds.get(column) in ("number", "integer") and isinstance(given, str) and given:
         # A number as a text would be an empty cell wherever numbers are asked for.
-        wrong.append(("value", given, "the column holds numbers", "write it without quotes"))
+        yield "value", given, "the column holds numbers", "write it without quotes"
     if action == "override" and "expect" not in entry:
-        wrong.append(("expect", "", "an override states the wrong value it expects", "write it"))
+        yield "expect", "", "an override states the wrong value it expects", "write it"
     for name, value in (
         *where.items(),
         *((n, entry[n]) for n in ("value", "expect") if n in entry),
     ):
         if _plain_value(value) is None:
-            wrong.append((str(name), str(value), "neither text nor number", "write one of them"))
-    return wrong
+            yield str(name), str(value), "neither text nor number", "write one of them"
 
 
 def _plain_value(value: Any) -> Value | None:
@@ -310,22 +302,17 @@ def _plain_value(value: Any) -> Value | None:
 def _correction(entry: Mapping[str, Any], line: int) -> Correction:
     """Return the correction of an entry that has no problems."""
 
-    def value_of(raw: Any) -> Value:
-        plain = _plain_value(raw)
-        return "" if plain is None else plain
+    def plain(raw: Any) -> Value:
+        value = _plain_value(raw)
+        return "" if value is None else value
 
     return Correction(
-        id=entry["id"],
-        table=entry["table"],
-        where=tuple((name, value_of(value)) for name, value in entry["where"].items()),
+        where=tuple((name, plain(value)) for name, value in entry["where"].items()),
         column=entry.get("column", ""),
-        action=entry["action"],
-        value=value_of(entry.get("value", "")),
-        expect=value_of(entry["expect"]) if "expect" in entry else None,
-        reason=entry["reason"],
-        source=entry["source"],
-        date=entry["date"],
+        value=plain(entry.get("value", "")),
+        expect=plain(entry["expect"]) if "expect" in entry else None,
         line=line,
+        **{name: entry[name] for name in ("id", "table", "action", "reason", "source", "date")},
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ketameta.effects import conversions
 from ketameta.evidence.tables import stated
-from ketameta.measures import ANALYSIS
+from ketameta.measures import ANALYSIS, UNCONTROLLED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -388,8 +388,6 @@ EFFECT_COLUMNS = (
     *("mean_treatment", "sd_treatment", "mean_control", "sd_control"),
     *("events_treatment", "events_control", "route", "assumption", "source"),
 )
-#: Designs without a second group of people.
-UNCONTROLLED = ("single_arm", "cohort", "case_report")
 
 
 @dataclass(frozen=True, slots=True)

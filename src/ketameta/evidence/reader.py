@@ -325,10 +325,9 @@ def _read(path: Path, file: str, table: Table, found: Gathered) -> CsvFile:
     ) -> None:
         found.add(Finding(severity, check, file, line, "", value, why, remedy))
 
-    text, encoding_problem = decode(_bytes_of(path))
-    if encoding_problem is not None:
-        severity, check, line, value, why, remedy = encoding_problem
-        report(severity, check, why, remedy, line, value)
+    text, problem = decode(_bytes_of(path), file)
+    if problem is not None:
+        found.add(problem)
     if not text.strip("\ufeff \t\r\n,;|"):
         why = "the file has no header and no rows"
         raise _UnreadError("empty_file", why, "write the header, or delete the file", 0)

@@ -7,6 +7,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,45 +80,30 @@ def kind_of_character(character: str) -> str:
     return _KINDS.get(unicodedata.category(character), "a space of another kind")
 
 
-def decode(data: bytes) -> tuple[str, tuple[Severity, str, int, str, str, str] | None]:
-    """Return the text of ``data`` and, if it is not plain UTF-8, what to report.
+def decode(data: bytes, file: str = "") -> tuple[str, Finding | None]:
+    """Return the text of ``data`` and, if it is not plain UTF-8, what to report of the file."""
 
-    The second value holds severity, check, line, value, why and remedy.
-    """
+    def said(severity: Severity, check: str, line: int, value: str, why: str, how: str) -> Finding:
+        return Finding(severity, check, file, line, "", value, why, how)
+
     if data.startswith(codecs.BOM_UTF8):
-        problem: tuple[Severity, str, int, str, str, str] = (
-            "warning",
-            "byte_order_mark",
-            1,
-            "",
-            "the file starts with an invisible byte-order mark",
-            "save it as UTF-8 without a mark (it is read correctly all the same)",
-        )
-        text, inner = decode(data[len(codecs.BOM_UTF8) :])
-        return text, inner or problem
+        text, inner = decode(data[len(codecs.BOM_UTF8) :], file)
+        why = "the file starts with an invisible byte-order mark"
+        how = "save it as UTF-8 without a mark (it is read correctly all the same)"
+        return text, inner or said("warning", "byte_order_mark", 1, "", why, how)
     wide = wide_encoding(data)
     if wide:
-        return data.decode(wide, errors="replace").lstrip("\ufeff"), (
-            "error",
-            "encoding",
-            0,
-            "",
-            "the file is UTF-16, not UTF-8",
-            SAVE_AS,
-        )
+        text = data.decode(wide, errors="replace").lstrip("\ufeff")
+        why = "the file is UTF-16, not UTF-8"
+        return text, said("error", "encoding", 0, "", why, SAVE_AS)
     try:
         return data.decode("utf-8"), None
     except UnicodeDecodeError as error:
         line = 1 + len(re.findall(rb"\r\n?|\n", data[: error.start]))
         character = data[error.start : error.start + 1].decode("cp1252", errors="replace")
-        return data.decode("cp1252", errors="replace"), (
-            "error",
-            "encoding",
-            line,
-            character,
-            "the file is not UTF-8; this character looks like Windows-1252",
-            SAVE_AS,
-        )
+        why = "the file is not UTF-8; this character looks like Windows-1252"
+        text = data.decode("cp1252", errors="replace")
+        return text, said("error", "encoding", line, character, why, SAVE_AS)
 
 
 def wide_encoding(data: bytes) -> str:
@@ -173,13 +159,12 @@ def read_toml(
     except OSError as error:
         why = f"the file cannot be opened ({error.strerror})"
         return None, [], (refused(why, "check what it is, and who may read it"),)
-    text, problem = decode(data)
+    text, problem = decode(data, file)
     lines = text.splitlines()
     findings = []
     if problem is not None:
-        severity, check, line, value, why, remedy = problem
-        remedy = "save it as UTF-8" if severity == "error" else remedy
-        findings.append(Finding(severity, check, file, line, "", value, why, remedy))
+        remedy = "save it as UTF-8" if problem.is_error else problem.remedy
+        findings.append(replace(problem, remedy=remedy))
     for number, line_of_text in enumerate(lines, 1):
         if line_of_text.count(".") > _DEEPEST and _CHAIN.search(_QUOTED.sub("_", line_of_text)):
             findings.append(refused("names are joined too deeply", "write short names", number))

@@ -193,8 +193,8 @@ def read_source(data: bytes) -> SourceCsv:
     text, encoding = decode(data)
     notes = []
     if encoding is not None:
-        _, word, _, _, why, _ = encoding
-        notes.append(f"{why}; it was read all the same" if word != "byte_order_mark" else why)
+        marked = encoding.check == "byte_order_mark"
+        notes.append(encoding.why + ("" if marked else "; it was read all the same"))
     text = text.lstrip("\ufeff")
     first = next((line for line in text.splitlines() if line.strip()), "")
     if not first:

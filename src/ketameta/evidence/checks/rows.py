@@ -20,8 +20,9 @@ from ketameta.evidence.checks.context import (
     rule,
     warning,
 )
+from ketameta.evidence.project import CONTROL_CLASSES
 from ketameta.evidence.tables import Row
-from ketameta.measures import RATIOS, ROB_DOMAINS, ROB_RANK, ROB_WORDS
+from ketameta.measures import RATIOS, ROB_DOMAINS, ROB_RANK, ROB_WORDS, UNCONTROLLED
 
 #: Columns that describe a score; a row of counts has none of them.
 SCORE_COLUMNS: tuple[str, ...] = (
@@ -291,12 +292,6 @@ def check_spreads_agree(context: Context, row: Row) -> Iterator[Problem]:
         yield warning(row, large, why, remedy)
 
 
-#: Designs that have nothing to compare with.
-_UNCONTROLLED = ("single_arm", "cohort", "case_report")
-#: Classes of what people get beside, or in place of, the medicine that is tested.
-_CONTROL_CLASSES = ("placebo", "active_placebo", "usual_care", "no_treatment")
-
-
 @rule("arm_circle", "arms")
 def check_pooled_arms_are_no_circle(context: Context, row: Row) -> Iterator[Problem]:
     """No arm contains an arm that contains it."""
@@ -327,7 +322,7 @@ def _inside(arm: Row, by_name: dict[str, Row]) -> set[str]:
 @rule("control_role", "arms")
 def check_controls_are_called_so(context: Context, row: Row) -> Iterator[Problem]:
     """Every placebo, usual care or absence of treatment has the role of a control."""
-    if row["role"] == "treatment" and row["drug_class"] in _CONTROL_CLASSES:
+    if row["role"] == "treatment" and row["drug_class"] in CONTROL_CLASSES:
         why = f"{row['drug_class']} is called a treatment, so it is compared with nothing"
         remedy = "write control"
         yield warning(row, "role", why, remedy)
@@ -338,7 +333,7 @@ def check_controlled_trials_have_a_comparator(context: Context) -> Iterator[Prob
     """Each trial of a controlled design has at least two arms."""
     for study_id, arms in context.arms_of.items():
         study = context.studies.get(study_id)
-        if study is None or study["design"] in ("", *_UNCONTROLLED):
+        if study is None or study["design"] in ("", *UNCONTROLLED):
             continue
         if len(arms) == 1:
             why = f"the only arm of a trial whose design is {study['design']} ({place(study)})"
@@ -351,7 +346,7 @@ def check_uncontrolled_designs_have_no_control(context: Context) -> Iterator[Pro
     """No trial of an uncontrolled design has a control arm."""
     for study_id, arms in context.arms_of.items():
         study = context.studies.get(study_id)
-        if study is None or study["design"] not in _UNCONTROLLED:
+        if study is None or study["design"] not in UNCONTROLLED:
             continue
         for arm in arms:
             if arm["role"] == "control":

@@ -15,7 +15,9 @@ from ketameta.evidence.checks.context import (
     warning,
 )
 from ketameta.evidence.checks.rows import half_width_in_se
+from ketameta.evidence.project import CONTROL_CLASSES
 from ketameta.evidence.tables import Row
+from ketameta.measures import UNCONTROLLED
 
 #: A standard deviation below this share of the usual one may be a standard error.
 SE_SHARE = 1 / 3
@@ -193,7 +195,6 @@ SD_RATIO = 3.0
 LARGEST_EFFECT = 3.0
 #: A difference this large against the treatment contradicts most abstracts.
 AGAINST = 1.0
-_INERT = ("placebo", "active_placebo", "usual_care", "no_treatment")
 
 
 def spread(row: Row) -> float | None:
@@ -290,7 +291,7 @@ def check_effects_favour_the_likely_arm(context: Context) -> Iterator[Problem]:
         if context.role(first) != "treatment" or context.role(second) != "control":
             continue
         control = context.arms[(second["study_id"], second["arm_id"])]
-        if control["drug_class"] not in _INERT or not context.improves(first):
+        if control["drug_class"] not in CONTROL_CLASSES or not context.improves(first):
             continue
         direction = context.direction(first)
         effect = standardised_difference(first, second)
@@ -399,7 +400,7 @@ def check_arms_have_partners(context: Context) -> Iterator[Problem]:
     for rows in context.comparisons:
         first = rows[0]
         design = context.design(first)
-        if len(rows) > 1 or not design or design in ("single_arm", "case_report", "cohort"):
+        if len(rows) > 1 or not design or design in UNCONTROLLED:
             continue
         key = (first["study_id"], first["outcome"])
         others = [row for row in by_outcome[key] if row["arm_id"] != first["arm_id"]]

@@ -62,13 +62,14 @@ def search_findings(
         return
     for name in ("flow", "prisma"):
         if name in document:
-            yield from _flow_findings(document[name], lines, file)
+            yield from _flow_findings(document[name], lines, file, name)
             counted = flow_of(screening)
             for key, value in document[name].items() if isinstance(document[name], dict) else ():
                 if key in counted and _count(value) not in (None, counted[key]):
                     why = f"the screening list has {counted[key]}"
                     remedy = "count again, or leave the counts out: the list gives them"
-                    yield file_finding("search_flow", file, why, remedy, line=_line(lines, key),
+                    line = toml_line(lines, f"{name}.{key}")
+                    yield file_finding("search_flow", file, why, remedy, line=line,
                                        column=key, value=str(value))  # fmt: skip
     if "records" in document:
         yield from _record_findings(document["records"], lines, file, exclusions)
@@ -174,27 +175,28 @@ def _record_findings(
     """Yield each sum of the records that does not hold."""
 
     def wrong(
-        line: int, column: str, value: Any, why: str, remedy: str, severity: Severity = "error"
+        table: str, column: str, value: Any, why: str, remedy: str, severity: Severity = "error"
     ) -> Finding:
-        text = "" if value is None else str(value)
+        line, text = toml_line(lines, f"{table}.{column}"), "" if value is None else str(value)
         return Finding(severity, "search_records", file, line, column, text, why, remedy)
 
     sources = records.get("by_source", {}) if isinstance(records, Mapping) else None
     if not isinstance(records, Mapping) or not isinstance(sources, Mapping):
-        why = "[records] is not a table of counts"
-        yield wrong(0, "records", None, why, f"write {', '.join(RECORDS)}, one a line")
+        why, remedy = (
+            "[records] is not a table of counts",
+            f"write {', '.join(RECORDS)}, one a line",
+        )
+        yield file_finding("search_records", file, why, remedy, column="records")
         return
     tables = {"records": records} | {f"records.by_source.{n}": s for n, s in sources.items()}
     totals = dict.fromkeys(RECORDS, 0)
     for name, table in tables.items():
-        start = _table_line(lines, name)
         given = table if isinstance(table, Mapping) else {}
         counts = {key: _count(given.get(key)) for key in RECORDS}
         for key, count in counts.items():
             if count is None:
-                why = "not a count of records"
-                remedy = "write a whole number of 0 or more"
-                yield wrong(start + _line(lines[start:], key), key, given.get(key), why, remedy)
+                why, remedy = "not a count of records", "write a whole number of 0 or more"
+                yield wrong(name, key, given.get(key), why, remedy)
             elif name != "records":
                 totals[key] += count
         extracted, converted, excluded = (counts[key] for key in RECORDS)
@@ -203,36 +205,26 @@ def _record_findings(
         if converted + excluded != extracted:
             why = f"converted {converted} and excluded {excluded} are {converted + excluded}"
             remedy = "count again; each record is converted or excluded"
-            line = start + _line(lines[start:], "extracted")
-            yield wrong(line, "extracted", extracted, why, remedy)
-    start = _table_line(lines, "records")
+            yield wrong(name, "extracted", extracted, why, remedy)
     for key in RECORDS:
         count = _count(records.get(key))
         if sources and count is not None and count != totals[key]:
             why = f"the sources have {totals[key]} together"
-            line = start + _line(lines[start:], key)
-            yield wrong(line, key, count, why, "count again, source by source")
+            yield wrong("records", key, count, why, "count again, source by source")
     listed = sum(row.number("records") or 0 for row in exclusions)
     excluded = _count(records.get("excluded"))
     if exclusions and excluded is not None and excluded != listed:
         why = f"exclusions.csv lists {listed:g} records"
         remedy = "correct the count here, or the column records there"
-        line = start + _line(lines[start:], "excluded")
         # A warning: whoever leaves out a study has not yet counted again.
-        yield wrong(line, "excluded", excluded, why, remedy, "warning")
+        yield wrong("records", "excluded", excluded, why, remedy, "warning")
 
 
-def _table_line(lines: Sequence[str], name: str) -> int:
-    """Return the line on which a table starts, or 0."""
-    header = f"[{name}]"
-    return next((number for number, line in enumerate(lines, 1) if line.strip() == header), 0)
-
-
-def _flow_findings(flow: Any, lines: Sequence[str], file: str) -> Iterator[Finding]:
+def _flow_findings(flow: Any, lines: Sequence[str], file: str, table: str) -> Iterator[Finding]:
     """Yield each step of the flow that does not add up."""
 
     def wrong(column: str, value: Any, why: str, remedy: str) -> Finding:
-        line = _line(lines, column)
+        line = toml_line(lines, f"{table}.{column}")
         return Finding("error", "search_flow", file, line, column, str(value), why, remedy)
 
     if not isinstance(flow, dict):
