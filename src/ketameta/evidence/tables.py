@@ -221,8 +221,8 @@ class Evidence:
 #: Folder of the second extraction inside a batch, and the file of decisions in it.
 SECOND, DECISIONS = "second", "reconciliation.csv"
 #: What the build reads in a batch, and in ``data/`` itself.
-_BATCH_FILES = tuple(sorted(f"{table.name}.csv" for table in BATCH_TABLES))
-_LISTS = (
+BATCH_FILES = tuple(sorted(f"{table.name}.csv" for table in BATCH_TABLES))
+LISTS = (
     *(f"{table.name}.csv" for table in SHARED_TABLES),
     *("claims.toml", "corrections.toml", "search.toml"),
 )
@@ -237,7 +237,7 @@ _MOST_NAMED = 10
 _TABLE_ENDINGS = (".tsv", ".xls", ".xlsx", ".xlsm", ".ods", ".numbers", ".rds", ".dta", ".sav")
 _TABLE_STEMS = frozenset(table.name for table in BATCH_TABLES)
 #: What stands in the folders of a batch: a second extraction, what an import said.
-_OWN_FOLDERS = {SECOND: (*_BATCH_FILES, DECISIONS, "README.md"), "import": ("rows.csv",)}
+_OWN_FOLDERS = {SECOND: (*BATCH_FILES, DECISIONS, "README.md"), "import": ("rows.csv",)}
 #: Without these, no outcome can be understood.
 _NEEDED_SHARED = ("outcome_words", "instruments")
 
@@ -258,11 +258,11 @@ def data_files(paths: ProjectPaths) -> list[Path]:
 
     Links are left out: the checks name them, and a build stops there.
     """
-    named = [paths.data / name for name in _LISTS]
+    named = [paths.data / name for name in LISTS]
     for folder in batch_folders(paths):
-        named += [folder / name for name in _BATCH_FILES]
+        named += [folder / name for name in BATCH_FILES]
         if not is_link(folder / SECOND):
-            named += [folder / SECOND / name for name in (*_BATCH_FILES, DECISIONS)]
+            named += [folder / SECOND / name for name in (*BATCH_FILES, DECISIONS)]
     if is_link(paths.data) or is_link(paths.extracted):
         return []
     return sorted(path for path in named if path.is_file() and not is_link(path))
@@ -414,7 +414,7 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
         why = "a batch is named by letters, digits, _ and -"
         yield file_finding("batch_name", file, why, f"rename the folder, for example to {plain}")
     names = {item.name for item in items if item.is_file()}
-    if names.isdisjoint(_BATCH_FILES):
+    if names.isdisjoint(BATCH_FILES):
         why, remedy = "the batch folder holds no table", "add its tables, or delete the folder"
         yield file_finding("empty_table", file, why, remedy, severity="warning")
     for item in items:
@@ -431,14 +431,14 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
                 yield file_finding("file_unknown", f"{file}/{name}", why, remedy)
             else:
                 yield from _strays(paths, item)
-        elif name in _BATCH_FILES or name == "README.md":
+        elif name in BATCH_FILES or name == "README.md":
             continue
         elif not name.startswith((".", "~")) and _like_a_table(name):
             severity: Severity = "error" if ".csv" in name.lower() else "warning"
-            listed = ", ".join(_BATCH_FILES)
+            listed = ", ".join(BATCH_FILES)
             why = "a batch has no table of this name, so the file is not read"
             remedy = (
-                f"rename or remove it; the tables are {listed}{did_you_mean(name, _BATCH_FILES)}"
+                f"rename or remove it; the tables are {listed}{did_you_mean(name, BATCH_FILES)}"
             )
             yield file_finding("file_unknown", f"{file}/{name}", why, remedy, severity=severity)
         elif not _DROPPINGS.fullmatch(name):
@@ -477,7 +477,7 @@ def _look_beside(paths: ProjectPaths) -> Iterable[Finding]:
                 yield _link(paths, item)
             elif item.is_dir():
                 if folder == paths.data and item.name == "templates":
-                    yield from _strays(paths, item, _BATCH_FILES)
+                    yield from _strays(paths, item, BATCH_FILES)
                 elif item != paths.extracted and item not in batch_folders(paths):
                     yield from _strays(paths, item)
             elif is_csv and item.name not in known:
@@ -485,7 +485,7 @@ def _look_beside(paths: ProjectPaths) -> Iterable[Finding]:
                 why = "no table of this name stands here, so the file is not read"
                 yield file_finding("file_unknown", file, why, remedy + hint)
             elif not _DROPPINGS.fullmatch(item.name) and not (
-                folder == paths.data and item.name in (*_LISTS, *_FOR_PEOPLE)
+                folder == paths.data and item.name in (*LISTS, *_FOR_PEOPLE)
             ):
                 yield _stray(paths, item)
     for item in _items(paths.analyses):

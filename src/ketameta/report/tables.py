@@ -371,7 +371,7 @@ def repeat_reading(
     shown = []
     for line in lines:
         study, *rest = line["row"].split(" / ")
-        where = ", ".join(part for part in rest if part != "-")
+        where = ", ".join(part for part in rest if part != "-").replace("_", " ")
         cell = f"{line['table']}, {line['column'].replace('_', ' ')}"
         shown.append(
             [project.study_label(study), f"{cell}: {where}", line["first"] or "empty",

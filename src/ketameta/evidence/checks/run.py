@@ -30,18 +30,9 @@ from ketameta.evidence.findings import (
     printable,
     sort_findings,
 )
-from ketameta.evidence.schema import BATCH_TABLES, SHARED_TABLES
-from ketameta.evidence.tables import Evidence, Row, batch_folders, load_tables
+from ketameta.evidence.tables import BATCH_FILES, LISTS, Evidence, Row, batch_folders, load_tables
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths, project_paths
-
-#: Lists beside the batches that the checks look at.
-_LISTS = (
-    *(f"{table.name}.csv" for table in SHARED_TABLES),
-    "corrections.toml",
-    "search.toml",
-    "claims.toml",
-)
 
 
 def resolved(paths: ProjectPaths, item: str | Path) -> Path:
@@ -89,7 +80,7 @@ def not_read(
     files = {row.file for rows in evidence.tables.values() for row in rows}
     files |= {row.file for rows in evidence.refused.values() for row in rows}
     files |= {finding.file for finding in found}
-    files |= {paths.relative(paths.data / name) for name in _LISTS}
+    files |= {paths.relative(paths.data / name) for name in LISTS}
     files |= {paths.relative(path) for path in paths.analyses.glob("*.toml")}
     for item in chosen:
         name = paths.relative(item)
@@ -104,8 +95,8 @@ def not_read(
 
 def _is_table(item: Path) -> bool:
     """Return whether a file, or a file in a folder, has the name of a table."""
-    names = {f"{table.name}.csv" for table in BATCH_TABLES}
-    return item.name in names or (item.is_dir() and any((item / name).exists() for name in names))
+    inside = item.is_dir() and any((item / name).exists() for name in BATCH_FILES)
+    return item.name in BATCH_FILES or inside
 
 
 _ACCEPT = re.compile(r"\baccept:\s*(?P<word>[\w-]+)(?:\s+because\s+(?P<reason>[^;]*))?", re.I)
@@ -285,14 +276,9 @@ def _accept(
                 used.add((file, line, finding.check))
             elif reason is not None:
                 used.add((file, line, finding.check))
-                notes.append(
-                    _void(
-                        reason[1],
-                        finding.check,
-                        "an error cannot be accepted",
-                        "mend the row, or flag it in corrections.toml",
-                    )
-                )
+                remedy = "mend the row, or flag it in corrections.toml"
+                why = "an error cannot be accepted"
+                notes.append(_void(reason[1], finding.check, why, remedy))
         if not excuse and finding.check in _NUMBER_WORDS:
             excuse = flags.get((finding.file, finding.line), "")
         if excuse:
@@ -301,11 +287,8 @@ def _accept(
             left.append(finding)
     for place, (_, row) in reasons.items():
         if place not in used:
-            notes.append(
-                _void(
-                    row, place[2], "this row has no such warning any more", "delete the acceptance"
-                )
-            )
+            why = "this row has no such warning any more"
+            notes.append(_void(row, place[2], why, "delete the acceptance"))
     return left, accepted, notes
 
 
@@ -315,46 +298,29 @@ def _accepted_words(
     """Return the reason for each word accepted in a row, and what is wrong with the notes."""
     reasons: dict[tuple[str, int, str], tuple[str, Row]] = {}
     notes: list[Finding] = []
-    for rows in evidence.tables.values():
-        for row in rows:
-            for column in _NOTE_COLUMNS:
-                text = row[column]
-                if "accept:" not in text.lower():
-                    continue
-                matches = list(_ACCEPT.finditer(text))
-                if not matches:
-                    notes.append(
-                        _void(
-                            row,
-                            text,
-                            "no check is named",
-                            "write 'accept: <check> because <reason>'",
-                        )
-                    )
-                for match in matches:
-                    word, reason = match["word"].lower(), (match["reason"] or "").strip()
-                    if word not in _WORDS:
-                        notes.append(
-                            _void(
-                                row,
-                                word,
-                                "no check has this name",
-                                "write the word "
-                                "that stands behind the warning"
-                                + did_you_mean(word, sorted(_WORDS)),
-                            )
-                        )
-                    elif not reason:
-                        notes.append(
-                            _void(
-                                row,
-                                word,
-                                "the reason is missing",
-                                f"write 'accept: {word} because <reason>'",
-                            )
-                        )
-                    else:
-                        reasons[(row.file, row.line, word)] = (reason, row)
+    texts = (
+        (row, row[column])
+        for rows in evidence.tables.values()
+        for row in rows
+        for column in _NOTE_COLUMNS
+        if "accept:" in row[column].lower()
+    )
+    for row, text in texts:
+        matches = list(_ACCEPT.finditer(text))
+        if not matches:
+            remedy = "write 'accept: <check> because <reason>'"
+            notes.append(_void(row, text, "no check is named", remedy))
+        for match in matches:
+            word, reason = match["word"].lower(), (match["reason"] or "").strip()
+            if word not in _WORDS:
+                hint = did_you_mean(word, sorted(_WORDS))
+                remedy = f"write the word that stands behind the warning{hint}"
+                notes.append(_void(row, word, "no check has this name", remedy))
+            elif not reason:
+                remedy = f"write 'accept: {word} because <reason>'"
+                notes.append(_void(row, word, "the reason is missing", remedy))
+            else:
+                reasons[(row.file, row.line, word)] = (reason, row)
     return reasons, notes
 
 
