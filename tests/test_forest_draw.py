@@ -167,6 +167,32 @@ def test_an_unknown_ending_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def svg_of(ax, **settings):
+    """What matplotlib itself writes, identifiers left out."""
+    stream = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "x", "text.hinting": "none", **settings}):
+        ax.figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue().decode()
+
+
+def test_words_stand_where_matplotlib_puts_them_in_every_svg(monkeypatch):
+    for settings in ({"svg.fonttype": "path"}, {"svg.fonttype": "none"}):
+        fast = svg_of(plotted(smd(3)), **settings)
+        monkeypatch.setattr(look.line_of_words(), "draw", mpl.text.Text.draw)
+        assert fast == svg_of(plotted(smd(3)), **settings)
+        monkeypatch.undo()
+
+
+def test_words_that_a_user_restyles_are_drawn_so():
+    ax = plotted(smd(3))
+    (label, *_) = find(ax, "label")
+    label.set(rotation=30, alpha=0.5, bbox={"facecolor": "yellow"})
+    label.set_text("Two\nlines")
+    text = svg_of(ax, **{"svg.fonttype": "none"})
+    assert "rotate(-30" in text and "opacity: 0.5" in text and ">lines</text>" in text
+    assert "#ffff00" in text
+
+
 # --- settings -------------------------------------------------------------------------------------
 
 

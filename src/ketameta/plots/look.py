@@ -306,9 +306,10 @@ def letters(size: float, bold: bool = False, italic: bool = False) -> Any:
 def line_of_words() -> type[Text]:
     """Return the artist of one line of words on its baseline.
 
-    An SVG anchors words itself, so that they are written there without being measured. Axes cut
-    nothing off.
+    An SVG whose text stays text anchors words itself, so that they are written there without being
+    measured, unless they were restyled. Axes cut nothing off.
     """
+    import matplotlib as mpl
     from matplotlib.text import Text
 
     class Line(Text):
@@ -316,7 +317,12 @@ def line_of_words() -> type[Text]:
             pass
 
         def draw(self, renderer: Any) -> None:
-            if not hasattr(renderer, "writer"):
+            restyled = (
+                self.get_rotation() or self.get_verticalalignment() != "baseline" or "\n" in self.get_text()
+                or self.get_alpha() is not None or self.get_bbox_patch() or self.get_path_effects()
+            )  # fmt: skip
+            text = mpl.rcParams["svg.fonttype"] == "none" and hasattr(renderer, "writer")
+            if restyled or not text:
                 with warnings.catch_warnings():  # all at once are warned of when a plot is made
                     warnings.filterwarnings("ignore", _NO_GLYPH)
                     super().draw(renderer)
