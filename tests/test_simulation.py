@@ -147,9 +147,9 @@ def test_a_bar_is_drawn_on_a_terminal_only_and_after_a_second(monkeypatch) -> No
         ({"budget_bytes": 100}, UsageError, r"budget_bytes is 100; .* need at least \d+ bytes"),
         ({"tau2": -0.1}, ImpossibleDataError, "tau2 is -0.1; a variance is at least 0"),
         ({"mean": np.inf}, UsageError, "mean is inf"),
-        ({"variances": [0.1, 0.0]}, ImpossibleDataError, r"variances\[1\] is 0"),
+        ({"variances": [0.1, 0.0]}, ImpossibleDataError, r"variances\[1\] \(study 2\) is 0"),
         ({"variances": [0.1]}, NotEstimableError, "at least 2 studies; there are 1"),
-        ({"variances": [[0.1], [0.2]]}, UsageError, r"variances has shape \(2, 1\); give \(k,\)"),
+        ({"variances": [[0.1], [0.2]]}, UsageError, r"variances has shape \(2, 1\); give one"),
         ({"variances": "ab"}, UsageError, "variances must be numbers"),
     ],
 )

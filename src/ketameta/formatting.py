@@ -64,15 +64,9 @@ MISSING = "\u2013"
 def published(value: Any) -> Any:
     """Return numbers as they are published: floats with seven significant digits.
 
-    Parameters
-    ----------
-    value : any
-        A number, or dicts, lists and tuples of numbers. Integers, floats that are whole and below
-        ``LARGEST_COUNT``, and everything else stay as they are.
-
-    Notes
-    -----
-    Rounding what is rounded changes nothing. There is no negative zero.
+    In dicts, lists and tuples too. Integers, floats that are whole and below ``LARGEST_COUNT``, and
+    everything else stay as they are; rounding what is rounded changes nothing, and there is no
+    negative zero.
     """
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:

@@ -27,20 +27,10 @@ LARGEST, SMALLEST = 1e50, 1e-50
 def as_numbers(argument: str, values: Any, *, booleans: bool = False) -> Floats:
     """Return ``values`` as a new float array of any shape, with NaN where one is missing.
 
-    Parameters
-    ----------
-    argument : str
-        Its name, for the message.
-    values : array_like
-        Numbers; a masked entry, ``None`` and pandas' ``NA`` are missing.
-    booleans : bool
-        Whether yes and no stand for 1 and 0, as in a column of a design.
-
-    Raises
-    ------
-    UsageError
-        Words (also those that look like numbers), dates, yes/no values, complex numbers, rows of
-        different lengths.
+    A masked entry, ``None`` and pandas' ``NA`` are missing. Words (also those that look like
+    numbers), dates, yes/no values (unless ``booleans``, as in a column of a design), complex
+    numbers and rows of different lengths are refused by the ``argument``'s name with
+    ``UsageError``.
     """
     if isinstance(values, np.ma.MaskedArray):
         filled: Floats = np.where(np.ma.getmaskarray(values), np.nan, np.asarray(values))
@@ -95,24 +85,11 @@ def as_sequence(argument: str, values: Any) -> list[Any]:
 
 
 def columns(**arguments: ArrayLike) -> tuple[Floats, ...]:
-    """Return every argument as a finite float array of one common shape ``(k,)``.
+    """Return arguments (scalars are repeated) as finite float arrays of one shape (k,), in order.
 
-    Parameters
-    ----------
-    **arguments : array_like
-        Scalars, which are repeated, or sequences of one common length.
-
-    Returns
-    -------
-    tuple of ndarray of shape (k,)
-        In the order given; copies, never views of the caller's data.
-
-    Raises
-    ------
-    UsageError
-        If an argument is not numeric or has two dimensions, or the lengths differ.
-    ImpossibleDataError
-        If a value is missing or infinite.
+    Copies, never views of the caller's data. ``UsageError`` for what is not numeric, has two
+    dimensions or differs in length; ``ImpossibleDataError`` for a value that is missing or
+    infinite.
     """
     arrays = [
         value
@@ -158,13 +135,7 @@ def frozen(array: ArrayLike) -> Floats:
 
 
 def check_share(argument: str, value: float) -> float:
-    """Return ``value`` when it lies strictly between 0 and 1; a ``level`` is 0.5 or more.
-
-    Raises
-    ------
-    UsageError
-        Naming the argument and the value.
-    """
+    """Return ``value`` when it lies strictly between 0 and 1; a ``level`` is 0.5 or more."""
     if not (isinstance(value, (int, float)) and math.isfinite(value) and 0 < value < 1):
         raise UsageError(f"{argument} is {value!r}; it is a share between 0 and 1, such as 0.95")
     if argument == "level" and value < 0.5:
@@ -216,12 +187,8 @@ def checked(fewest: int, /, **arguments: ArrayLike) -> tuple[Floats, ...]:
     Standard deviations and errors, variances and times are above 0; correlations and p-values lie
     strictly between their bounds; ``n`` (``n_treatment``) is ``fewest`` or more, or above 0 where
     ``fewest`` is 0; ``events`` are 0 or more and at most the ``n`` of that name; ``ci_high`` is
-    above ``ci_low``.
-
-    Raises
-    ------
-    UsageError, ImpossibleDataError
-        As :func:`columns`, and every argument and position that breaks a rule.
+    above ``ci_low``. Every argument and position that breaks a rule is in one
+    ``ImpossibleDataError``.
     """
     arrays = columns(**arguments)
     given = dict(zip(arguments, arrays, strict=True))

@@ -39,11 +39,6 @@ def check_events(
     """Return the four arguments as arrays when ``0 <= events <= n`` and ``n > 0`` in both arms.
 
     ``arms`` completes the names ``events_`` and ``n_`` in messages.
-
-    Raises
-    ------
-    ImpossibleDataError
-        Listing every argument and position that breaks a rule.
     """
     names = [f"{word}_{arm}" for arm in arms for word in ("events", "n")]
     given = (events_treatment, n_treatment, events_control, n_control)

@@ -246,8 +246,8 @@ def smd_from_estimate(
     ----------
     estimate : array_like of shape (k,)
         Cohen's d over the pooled SD, or Hedges' g.
-    n_treatment, n_control : array_like of shape (k,)
-        Participants analysed, >= 2.
+    n_treatment, n_control
+        As in :func:`smd_from_t`.
     already_corrected : bool
         Whether ``estimate`` is a g that carries the small-sample correction; otherwise it is
         multiplied by J.
@@ -501,10 +501,8 @@ def smd_paired_from_t(t: ArrayLike, n: ArrayLike, correlation: ArrayLike) -> Eff
     ----------
     t : array_like of shape (k,)
         Paired t statistic, negative where the treatment mean is lower.
-    n : array_like of shape (k,)
-        Persons with both measurements, >= 2.
-    correlation : array_like of shape (k,)
-        Within-person correlation of the two conditions, strictly between -1 and 1.
+    n, correlation
+        As in :func:`standardized_mean_difference_paired`.
 
     Returns
     -------

@@ -285,13 +285,7 @@ def _index(data: Any) -> Any:
 
 
 def check_indexes(**arguments: Any) -> None:
-    """Refuse columns whose indexes differ: pairing them by position would mix up studies.
-
-    Raises
-    ------
-    UsageError
-        Naming both arguments and the first row that differs.
-    """
+    """Refuse columns whose indexes differ: pairing them by position would mix up studies."""
     indexed = [(name, i) for name, data in arguments.items() if (i := _index(data)) is not None]
     for name, index in indexed[1:]:
         first_name, first = indexed[0]
@@ -312,13 +306,7 @@ def _align(name: str, order: str) -> str:
 
 
 def check_labelled(name: str, values: Any, labels: Sequence[str]) -> None:
-    """Refuse one value per study whose own labels are the studies in another order.
-
-    Raises
-    ------
-    UsageError
-        Naming the first study that differs.
-    """
+    """Refuse one value per study whose own labels are the studies in another order, naming one."""
     if isinstance(values, str):
         raise UsageError(
             f"{name} is the text {values!r}; a fit keeps no other columns: give the values"
@@ -344,13 +332,7 @@ def index_labels(data: Any) -> tuple[str, ...] | None:
 
 
 def check_alike(argument: str, words: Sequence[str]) -> None:
-    """Refuse names that differ only in case or in outer spaces: they are one thing misspelt.
-
-    Raises
-    ------
-    ImpossibleDataError
-        Naming the spellings.
-    """
+    """Refuse names that differ only in case or in outer spaces: they are one thing misspelt."""
     spelt: dict[str, list[str]] = {}
     for word in dict.fromkeys(words):
         spelt.setdefault(" ".join(word.split()).casefold(), []).append(word)

@@ -34,17 +34,11 @@ ZERO_SCALE = 1e-20
 
 
 class Inference(NamedTuple):
-    """Standard errors and what follows from them; arrays of shape (p,).
+    """Standard errors and what follows from them, arrays of shape (p,), by a covariance (p, p).
 
-    Attributes
-    ----------
-    se, statistic, p_value, ci_low, ci_high : ndarray
-        The last four are NaN where the standard error is 0: no test and no interval exist.
-    df : int or None
-        Degrees of freedom of t; None for the normal distribution.
-    covariance : ndarray of shape (p, p)
-    scale : float
-        The Knapp-Hartung factor on the variance that was used (1 for Wald).
+    Statistic, p-value and bounds are NaN where the standard error is 0: no test and no interval
+    exist. ``df`` is None for the normal distribution; ``scale`` is the Knapp-Hartung factor on the
+    variance that was used (1 for Wald).
     """
 
     se: Floats

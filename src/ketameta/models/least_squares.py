@@ -14,23 +14,11 @@ from ketameta.effects.arrays import Floats
 
 
 class Moments(NamedTuple):
-    """What the estimators of tau-squared need at one or more sets of weights.
+    """What the estimators of tau-squared need at T sets of weights, each of shape (T,).
 
-    With ``W = diag(w)`` and ``P = W - W X (X' W X)^-1 X' W`` (Viechtbauer 2005), each of shape
-    (T,), one value per set of weights.
-
-    Attributes
-    ----------
-    rss : ndarray
-        ``y' P y``, the weighted residual sum of squares.
-    score : ndarray
-        ``y' P P y``.
-    trace : ndarray
-        ``tr(P)``.
-    trace_squared : ndarray
-        ``tr(P P)``.
-    log_det : ndarray
-        ``log |B' W B|`` for the orthonormal basis ``B`` that was given.
+    With ``W = diag(w)`` and ``P = W - W X (X' W X)^-1 X' W`` (Viechtbauer 2005): ``rss = y'Py``,
+    ``score = y'PPy``, ``trace = tr(P)``, ``trace_squared = tr(PP)``, and ``log_det = log |B'WB|``
+    for the orthonormal basis B that was given.
     """
 
     rss: Floats
@@ -54,14 +42,7 @@ EXACT_FIT = 1e-13
 
 
 def dispersion(squares: float, effects: float) -> float:
-    """Return a weighted sum of squared residuals; 0 where rounding is all there is.
-
-    Parameters
-    ----------
-    squares : float
-    effects : float
-        The same sum of the effects themselves.
-    """
+    """Return a sum of squared residuals; 0 where it is rounding beside that of the effects."""
     return squares if squares > EXACT_FIT**2 * effects else 0.0
 
 
@@ -95,21 +76,11 @@ def residualised(y: Floats, basis: Floats) -> Floats:
 
 
 def moments(y: Floats, basis: Floats, w: Floats) -> Moments:
-    """Return the projections of ``y`` at each set of weights.
+    """Return the projections of residualised ``y`` (k,) or (T, k) at each set of weights (T, k).
 
-    Parameters
-    ----------
-    y : ndarray of shape (k,) or (T, k)
-        Residualised estimates.
-    basis : ndarray of shape (k, p)
-        Orthonormal basis of the design; ``p`` may be 0.
-    w : ndarray of shape (T, k)
-        Weights, > 0.
-
-    Notes
-    -----
-    One column takes the closed form; more take a QR decomposition of ``W^(1/2) B``, which keeps
-    half the digits that inverting ``X' W X`` would lose.
+    One column of the orthonormal ``basis`` (k, p) takes the closed form; more take a QR
+    decomposition of ``W^(1/2) B``, which keeps half the digits that inverting ``X' W X`` would
+    lose.
     """
     p = basis.shape[1]
     w2 = w * w

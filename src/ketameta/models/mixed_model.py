@@ -33,21 +33,10 @@ from ketameta.models.tau2 import (
 
 
 class MixedModel(NamedTuple):
-    """A fitted model.
+    """A fitted model: ``coefficients`` (p,), their ``inference``, weights ``w = 1 / (v + tau2)``.
 
-    Attributes
-    ----------
-    coefficients : ndarray of shape (p,)
-    inference : Inference
-        Standard errors, tests and intervals by the chosen method.
-    least_squares : LeastSquares
-        The weighted regression before any Knapp-Hartung factor.
-    tau2 : Tau2
-        Without its standard error, which :meth:`tau2_se` gives.
-    w : ndarray of shape (k,)
-        ``1 / (v + tau2)``.
-    data : Search
-    tau2_method, ci_method : str
+    ``least_squares`` is the weighted regression before any Knapp-Hartung factor; ``tau2`` is
+    without its standard error, which :meth:`tau2_se` gives.
     """
 
     coefficients: Floats
@@ -93,16 +82,9 @@ def fit_mixed_model(
 class Heterogeneity(NamedTuple):
     """Statistics of heterogeneity; shares are of one, not per cent.
 
-    Attributes
-    ----------
-    q, q_df, q_p_value : float, int, float
-        Cochran's Q (residual heterogeneity in a regression), its degrees of freedom, p-value.
-    i2, h2 : float
-        From tau-squared and the typical sampling variance, as metafor does.
-    i2_q, h2_q : float
-        From Q, as RevMan did before 2024 and as PyMARE and meta do.
-    typical_variance : float
-        The typical sampling variance, in squared units of the effect.
+    Cochran's ``q`` (residual in a regression); ``i2`` and ``h2`` from tau-squared and the
+    ``typical_variance``, as metafor does; ``i2_q`` and ``h2_q`` from Q, as RevMan did before 2024
+    and as PyMARE and meta do.
     """
 
     q: float

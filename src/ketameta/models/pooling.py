@@ -639,8 +639,8 @@ def _single(inputs: Inputs, model: str, level: float, measure: str | None) -> Ra
         "rule": small_k_rule(1).sentence,
         "caveats": small_k_caveats(1),
     }
-    every = (field.name for field in dataclasses.fields(RandomEffects))
-    return RandomEffects.of({**dict.fromkeys(every), **known}, {})
+    every = dict.fromkeys(field.name for field in dataclasses.fields(RandomEffects))
+    return RandomEffects.of({**every, **known}, {})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -728,33 +728,18 @@ def pool(
     <NoEvidence: no eligible trials> Looked for: trials of x.
     """
     check_choice("model", model, ("random", "common"))
-    sizes = (
-        as_numbers("estimates", estimates).size,
-        as_numbers("variances", variances).size,
-    )
+    sizes = as_numbers("estimates", estimates).size, as_numbers("variances", variances).size
     if sizes == (0, 0):
         return NoEvidence(measure_code(measure), looked_for)
     if 0 in sizes:
         raise UsageError(
             f"estimates has {sizes[0]} values and variances has {sizes[1]}; give one each"
         )
+    more: dict[str, Any] = {
+        "level": level, "labels": labels, "measure": measure, "repeated_labels": repeated_labels
+    }  # fmt: skip
     if model == "common":
-        return common_effect(
-            estimates,
-            variances,
-            "wald" if ci_method == "knapp-hartung-conservative" else ci_method,
-            level,
-            labels,
-            measure,
-            repeated_labels=repeated_labels,
-        )
-    return random_effects(
-        estimates,
-        variances,
-        tau2_method,
-        ci_method,
-        level,
-        labels,
-        measure,
-        repeated_labels=repeated_labels,
-    )
+        ci_method = "wald" if ci_method == "knapp-hartung-conservative" else ci_method
+        return common_effect(estimates, variances, ci_method=ci_method, **more)
+    more |= {"tau2_method": tau2_method, "ci_method": ci_method}
+    return random_effects(estimates, variances, **more)

@@ -36,25 +36,10 @@ _SPREAD_PANELS, _WIDE_SPREAD = {True: 9, False: 3}, 18
 def normal_sample_size(difference: float, sd: float, alpha: float, power: float) -> float:
     """Return the people per arm for a difference of means, by the normal approximation.
 
-    Parameters
-    ----------
-    difference : float
-        To be detected, not 0; its sign does not matter.
-    sd : float
-        Standard deviation within arms, in the same units (1 for a standardised difference).
-    alpha : float
-        Two-sided.
-    power : float
-
-    Returns
-    -------
-    float
-        Not rounded.
-
-    Notes
-    -----
-    ``2 (z_(1 - alpha/2) + z_power)^2 (sd / difference)^2`` (Julious 2004, Stat. Med. 23, 1921-1986;
-    any textbook). The t test needs about one person per arm more.
+    Not rounded: ``2 (z_(1 - alpha/2) + z_power)^2 (sd / difference)^2`` with ``sd`` within arms (1
+    for a standardised difference) and a two-sided alpha (Julious 2004, Stat. Med. 23, 1921-1986;
+    any textbook). The sign of the difference does not matter. The t test needs about one person per
+    arm more.
     """
     _check(alpha, power, difference, sd)
     return 2 * _quantiles(alpha, power) ** 2 * (sd / difference) ** 2
@@ -65,17 +50,10 @@ def t_test_power(
 ) -> Floats:
     """Return the power of the two-sided t test of two equal arms, from the noncentral t.
 
-    Parameters
-    ----------
-    difference, n_per_arm : array_like
-        Broadcast together; at least 2 per arm.
-    sd, alpha : float
-
-    Notes
-    -----
     ``P(|T| > t_(1 - alpha/2))`` for T noncentral t with ``2n - 2`` degrees of freedom and
-    noncentrality ``|difference| / sd * sqrt(n / 2)``, both tails, as statsmodels'
-    ``TTestIndPower`` and R's ``power.t.test(strict = TRUE)``.
+    noncentrality ``|difference| / sd * sqrt(n / 2)``, both tails, as statsmodels' ``TTestIndPower``
+    and R's ``power.t.test(strict = TRUE)``. ``difference`` and ``n_per_arm`` (at least 2)
+    broadcast.
     """
     shift, df, critical = _noncentral(difference, sd, n_per_arm, alpha)
     return np.asarray(_upper(df, shift, critical) + _upper(df, -shift, critical))
@@ -84,10 +62,7 @@ def t_test_power(
 def t_test_sample_size(difference: float, sd: float, alpha: float, power: float) -> int:
     """Return the smallest whole number of people per arm whose t test has the power.
 
-    Raises
-    ------
-    UsageError
-        If more than a million people per arm would be needed.
+    ``UsageError`` where more than a million people per arm would be needed.
     """
     _check(alpha, power, difference, sd)
     guess = normal_sample_size(difference, sd, alpha, power)
@@ -109,49 +84,35 @@ def two_proportions_sample_size(
 ) -> float:
     """Return the people per arm for a difference of two risks, by the normal approximation.
 
-    Notes
-    -----
     ``[z_(1 - alpha/2) sqrt(2 p q) + z_power sqrt(p1 q1 + p2 q2)]^2 / (p1 - p2)^2`` with p the mean
     of the two risks: Fleiss, Levin and Paik (2003), Statistical Methods for Rates and Proportions,
-    3rd ed., ch. 4, without continuity correction; R's ``power.prop.test``.
-
-    Raises
-    ------
-    UsageError
-        If a risk is not between 0 and 1 or the two are equal.
+    3rd ed., ch. 4, without continuity correction; R's ``power.prop.test``. ``UsageError`` for a
+    risk that is not between 0 and 1, or two that are equal.
     """
     for name, value in (("p_control", p_control), ("p_treatment", p_treatment)):
         if not 0 < value < 1:
             raise UsageError(f"{name} is {value:g}; a risk between 0 and 1 is needed")
     _check(alpha, power, p_treatment - p_control, 1.0)
-    mean = (p_control + p_treatment) / 2
-    under_null = math.sqrt(2 * mean * (1 - mean))
-    own = math.sqrt(p_control * (1 - p_control) + p_treatment * (1 - p_treatment))
+    under_null, own = _binomial_spreads(p_control, p_treatment)
     z_alpha, z_power = float(special.ndtri(1 - alpha / 2)), float(special.ndtri(power))
     return ((z_alpha * under_null + z_power * own) / (p_treatment - p_control)) ** 2
+
+
+def _binomial_spreads(p1: float, p2: float) -> tuple[float, float]:
+    """Return the SD of a difference of two events where the risks are equal, and as they are."""
+    mean = (p1 + p2) / 2
+    return math.sqrt(2 * mean * (1 - mean)), math.sqrt(p1 * (1 - p1) + p2 * (1 - p2))
 
 
 def two_proportions_power(
     p_control: float, p_treatment: float, n_per_arm: ArrayLike, alpha: float = 0.05
 ) -> Floats:
-    """Return the power to tell two risks apart, by the normal approximation.
+    """Return the power to tell two risks apart at people per arm, by the normal approximation.
 
-    Parameters
-    ----------
-    p_control, p_treatment : float
-        Between 0 and 1, not equal.
-    n_per_arm : array_like
-    alpha : float
-        Two-sided.
-
-    Notes
-    -----
     The inverse of :func:`two_proportions_sample_size`; R's ``power.prop.test``.
     """
     two_proportions_sample_size(p_control, p_treatment, alpha, 0.8)
-    mean = (p_control + p_treatment) / 2
-    under_null = math.sqrt(2 * mean * (1 - mean))
-    own = math.sqrt(p_control * (1 - p_control) + p_treatment * (1 - p_treatment))
+    under_null, own = _binomial_spreads(p_control, p_treatment)
     z = float(special.ndtri(1 - alpha / 2))
     sizes = np.sqrt(np.asarray(n_per_arm, dtype=np.float64))
     return np.asarray(special.ndtr((abs(p_treatment - p_control) * sizes - z * under_null) / own))
@@ -297,16 +258,10 @@ _SPLIT = 65
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What is to be expected of one scenario.
+    """What is to be expected of one scenario, a ``true_effect`` in the new trial.
 
-    Attributes
-    ----------
-    true_effect : float
-        In the new trial.
-    p_below, p_above : float
-        Probability that the new pooled interval lies wholly below, or above, no effect.
-    expected_width : float
-        Mean width of the new pooled interval.
+    ``p_below`` and ``p_above`` are the probabilities that the new pooled interval lies wholly
+    below, or above, no effect; ``expected_width`` is its mean width.
     """
 
     true_effect: float
@@ -317,16 +272,11 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class NewTrial:
-    """One size of a new trial.
+    """One size of a new trial, with an outlook per scenario.
 
-    Attributes
-    ----------
-    n_per_arm : int
-    below, above : tuple of (float, float)
-        Ranges of the new trial's own result with which the pooled interval lies wholly below
-        (above) no effect; infinite where the range does not end within the results tried.
-    outlooks : tuple of Outlook
-        One per scenario.
+    ``below`` and ``above`` are ranges of the new trial's own result with which the pooled interval
+    lies wholly below (above) no effect; infinite where a range does not end within the results
+    tried.
     """
 
     n_per_arm: int
@@ -520,19 +470,10 @@ def information_size_means(
 ) -> int:
     """Return the people in both arms that a trial of a difference of means would need.
 
-    Parameters
-    ----------
-    difference : float
-        Smallest important difference.
-    sd : float
-        Within arms, in the same units; 1 for a standardised difference.
-    alpha, power : float
-
-    Notes
-    -----
-    Twice the whole number above ``2 (z_(1 - alpha/2) + z_power)^2 (sd / difference)^2``. The
-    optimal information size of GRADE is the size of one adequately powered trial: Guyatt et al.
-    (2011), J. Clin. Epidemiol. 64, 1283-1293.
+    Twice the whole number above ``2 (z_(1 - alpha/2) + z_power)^2 (sd / difference)^2`` at the
+    smallest important difference, with ``sd`` within arms. The optimal information size of GRADE is
+    the size of one adequately powered trial: Guyatt et al. (2011), J. Clin. Epidemiol. 64,
+    1283-1293.
     """
     return 2 * math.ceil(normal_sample_size(difference, sd, alpha, power))
 
@@ -545,17 +486,8 @@ def information_size_risks(
 ) -> int:
     """Return the people in both arms that a trial of a relative change of a risk would need.
 
-    Parameters
-    ----------
-    control_risk : float
-        Between 0 and 1.
-    relative_change : float
-        0.25 for a risk that is a quarter higher on treatment, -0.25 for a quarter lower.
-    alpha, power : float
-
-    Notes
-    -----
-    See :func:`two_proportions_sample_size`.
+    ``relative_change`` is 0.25 for a risk that is a quarter higher on treatment, -0.25 for a
+    quarter lower. See :func:`two_proportions_sample_size`.
     """
     treated = control_risk * (1 + relative_change)
     return 2 * math.ceil(two_proportions_sample_size(control_risk, treated, alpha, power))

@@ -245,12 +245,10 @@ def prediction_interval(
             se, df = kenward_roger(fit.estimates, fit.variances, tau2)
             df -= 1
             if df <= 0:
-                caveat = Caveat(
-                    "no_prediction", "Kenward–Roger leaves no degrees of freedom for prediction."
-                )
-                return PredictionInterval(
-                    method, estimate, None, None, None, tau2, level, None, (caveat,)
-                )
+                why = "Kenward–Roger leaves no degrees of freedom for prediction."
+                caveats = (Caveat("no_prediction", why),)
+                nothing = None, None, None
+                return PredictionInterval(method, estimate, *nothing, tau2, level, caveats=caveats)
     low, high = prediction_bounds(estimate, se, tau2, df, level)
     return PredictionInterval(method, estimate, low, high, df, tau2, level)
 
@@ -288,15 +286,14 @@ def probability_beyond(
 
 def withheld(fit: RandomEffects) -> tuple[Caveat, ...]:
     """Return why a fit has no prediction interval; empty when it has one."""
+    why = ""
     if fit.model == "common":
-        return (
-            Caveat("no_prediction", "The common-effect model has no distribution of true effects."),
-        )
-    if fit.tau2 is None or fit.k < 3:
-        return (Caveat("no_prediction", "A prediction interval needs at least three studies."),)
-    if fit.ci_low is None:
-        return (Caveat("no_prediction", "Without an interval of the mean there is none here."),)
-    return ()
+        why = "The common-effect model has no distribution of true effects."
+    elif fit.tau2 is None or fit.k < 3:
+        why = "A prediction interval needs at least three studies."
+    elif fit.ci_low is None:
+        why = "Without an interval of the mean there is none here."
+    return (Caveat("no_prediction", why),) if why else ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -521,18 +518,11 @@ def absolute_effect(
         raise NotEstimableError("the fit has no estimate with an interval")
     risk, low, high = (_risk(code, p, float(part)) for part in parts if part is not None)
     difference = risk - p
+    nnt = None if difference == 0 else 1 / abs(difference)
     return AbsoluteEffect(
-        measure=code.value,
-        baseline_risk=p,
-        risk=risk,
-        risk_low=low,
-        risk_high=high,
-        difference=difference,
-        difference_low=low - p,
-        difference_high=high - p,
-        nnt=None if difference == 0 else 1 / abs(difference),
-        level=float(getattr(fit, "level", 0.95)),
-    )
+        code.value, p, risk, low, high, difference, low - p, high - p, nnt,
+        float(getattr(fit, "level", 0.95)),
+    )  # fmt: skip
 
 
 def _risk(measure: Measure, p: float, effect: float) -> float:

@@ -279,12 +279,8 @@ class MetaRegression(Lazy, DrawsBubble, DrawsBaujat, Reports, Result):
         half = critical_value(level, self.df) * se
         caveats = []
         if outside:
-            caveats.append(
-                Caveat(
-                    "extrapolation",
-                    f"{', '.join(outside)} lies outside the values of the studies.",
-                )
-            )
+            words = f"{', '.join(outside)} lies outside the values of the studies."
+            caveats.append(Caveat("extrapolation", words))
         pi_df = self.df if method == "metafor" else self.k - self.p - 1
         pi_low = pi_high = None
         if self.tau2 is None or (pi_df is not None and pi_df < 1) or not np.all(se > 0):
@@ -299,18 +295,9 @@ class MetaRegression(Lazy, DrawsBubble, DrawsBaujat, Reports, Result):
             spread = critical_value(level, pi_df) * np.sqrt(se**2 + self.tau2)
             pi_low, pi_high = estimate - spread, estimate + spread
         return Predictions(
-            estimate,
-            se,
-            estimate - half,
-            estimate + half,
-            pi_low,
-            pi_high,
-            self.df,
-            pi_df,
-            level,
-            tuple(caveats),
-            self.measure,
-        )
+            estimate, se, estimate - half, estimate + half, pi_low, pi_high, self.df, pi_df, level,
+            tuple(caveats), self.measure,
+        )  # fmt: skip
 
     def methods_sentence(self) -> str:
         """Return what was done, in sentences with authors and years, for a methods section."""

@@ -31,15 +31,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Caveat:
-    """Something a reader must know before trusting a number.
-
-    Attributes
-    ----------
-    code : str
-        Stable word for tests and templates, such as ``"single_study"``.
-    message : str
-        One sentence for the report.
-    """
+    """Something a reader must know before trusting a number: a sentence, and a ``code`` for it."""
 
     code: str
     message: str

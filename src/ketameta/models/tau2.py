@@ -52,18 +52,11 @@ NEAR, NEWTON_STEPS, MARCH_STEPS, CAUTION, LEAST_RATIO = 0.12, 12, 40, 0.98, 1.00
 
 
 class Tau2(NamedTuple):
-    """An estimate of the between-study variance.
+    """An estimate of the between-study variance: ``value``, in squared units of the effect, >= 0.
 
-    Attributes
-    ----------
-    value : float
-        In squared units of the effect, >= 0.
-    se : float or None
-        Its asymptotic standard error, where metafor gives one; None in the common-effect model.
-    maxima : int
-        Number of local maxima of the likelihood (1 for estimators that have one solution).
-    gap : float or None
-        Log-likelihood of the best maximum less that of the next; None when there is only one.
+    ``se`` is its asymptotic standard error (None in the common-effect model); ``maxima`` counts the
+    local maxima of the likelihood, and ``gap`` is the log-likelihood of the best less that of the
+    next, None when there is only one.
     """
 
     value: float
@@ -726,16 +719,8 @@ def _newton(
 class Estimator(NamedTuple):
     """One estimator of tau-squared: everything that the package knows of it.
 
-    Attributes
-    ----------
-    words : str
-        What a methods section calls it, with its source.
-    search : callable
-        Of one data set in scaled units.
-    columns : callable
-        Of every column of a batch, and the end of the search grid.
-    by_likelihood : bool
-        Whether it searches a likelihood.
+    ``words`` is what a methods section calls it, with its source; ``search`` is for one data set in
+    scaled units, ``columns`` for every column of a batch and the end of the search grid.
     """
 
     words: str

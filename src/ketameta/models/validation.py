@@ -129,20 +129,9 @@ def _check_numbers(y: Floats, v: Floats, known: tuple[str, ...]) -> None:
 
 
 def check_fit(fit: object, what: str, *, regression: bool = True) -> None:
-    """Refuse something that is not a fit where ``what`` needs one.
+    """Refuse with ``UsageError`` what is not a fit where the method called ``what`` needs one.
 
-    Parameters
-    ----------
-    fit : object
-    what : str
-        The method, as the message names it.
-    regression : bool
-        Whether a meta-regression would do.
-
-    Raises
-    ------
-    UsageError
-        Naming the functions whose results are taken.
+    A meta-regression does unless ``regression`` is false.
     """
     needed = ("k", "estimates", "variances", "tau2_method", "ci_method")
     if all(hasattr(fit, name) for name in needed):
@@ -260,17 +249,10 @@ def dependent_columns(matrix: Floats) -> tuple[int, ...]:
 
 
 class Design(NamedTuple):
-    """Columns of a regression.
+    """Columns of a regression: ``matrix`` (k, p) and their ``names``.
 
-    Attributes
-    ----------
-    matrix : ndarray of shape (k, p)
-    names : tuple of str
-        ``"intercept"`` for the column of ones.
-    terms : dict of str to tuple of str
-        The columns of each term: a category has several.
-    encoder : object or None
-        Encodes new rows by the formula; None for a numeric design.
+    ``terms`` gives the columns of each term (a category has several); ``encoder`` encodes new rows
+    by the formula and is None for a numeric design.
     """
 
     matrix: Floats
@@ -287,27 +269,17 @@ def build_design(
     intercept: bool,
     labels: Sequence[str],
 ) -> Design:
-    """Return the design of ``moderators``.
+    """Return the design of ``moderators``, or refuse it by column and study.
 
     Parameters
     ----------
     moderators : DataFrame or array_like of shape (k, m) or (k,)
-        With a formula, a frame that holds its variables; without, numeric columns.
-    formula : str, optional
-        Such as ``"~ dose + setting"``; words become categories.
-    names : sequence of str, optional
-        Of numeric columns.
+        With a formula such as ``"~ dose + setting"``, a frame that holds its variables (words
+        become categories); without, numeric columns with ``names``.
     intercept : bool
         Whether to put a column of ones before numeric columns; a formula says it itself.
     labels : sequence of str
         Of the studies, for messages.
-
-    Raises
-    ------
-    UsageError
-        A formula that cannot be read or names an unknown column; words without a formula.
-    ImpossibleDataError
-        A missing value, by column and study.
     """
     if is_table := is_frame(moderators):
         moderators = as_pandas(moderators)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,18 +166,15 @@ def gosh(
         budget_bytes=budget_bytes,
         progress=progress,
     )
+    drawn = f"{format_count(wanted)} random subsets of the {_subsets_of(fit.k)} there are."
     included = np.ascontiguousarray(mask.T)
     included.setflags(write=False)
-    values = {name: frozen(getattr(fits, name)) for name in QUANTITIES}
+    values: dict[str, Any] = {name: frozen(getattr(fits, name)) for name in QUANTITIES}
     return Gosh(
         labels=data.labels,
         included=included,
         studies=fits.k,
-        estimate=values["estimate"],
-        tau2=values["tau2"],
-        i2=values["i2"],
-        h2=values["h2"],
-        q=values["q"],
+        **values,
         quantiles={
             name: tuple(np.quantile(array, SHARES).tolist()) for name, array in values.items()
         },
@@ -188,7 +185,7 @@ def gosh(
         full_estimate=fit.estimate,
         tau2_method=None if data.tau2_method == COMMON else data.tau2_method,
         measure=data.measure,
-        caveats=() if exact else _caveats(fit.k, wanted),
+        caveats=() if exact else (Caveat("random_subsets", drawn),),
     )
 
 
@@ -210,15 +207,6 @@ def _random_subsets(k: int, count: int, seed: int) -> NDArray[np.bool_]:
 
 def _median(values: Floats) -> float:
     return float(np.median(values)) if values.size else float("nan")
-
-
-def _caveats(k: int, count: int) -> tuple[Caveat, ...]:
-    return (
-        Caveat(
-            "random_subsets",
-            f"{format_count(count)} random subsets of the {_subsets_of(k)} there are.",
-        ),
-    )
 
 
 def _subsets_of(k: int) -> str:

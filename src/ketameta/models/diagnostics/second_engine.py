@@ -66,13 +66,7 @@ class SecondEngine(Result):
 
 
 def agrees_to(largest: float) -> float | None:
-    """Return the bound within which an agreement is stated; ``None`` where there is none.
-
-    Parameters
-    ----------
-    largest : float
-        The largest difference, of :class:`SecondEngine` or of a two-stage fit.
-    """
+    """Return the bound within which a largest difference is stated; None where there is none."""
     return next((bound for bound in AGREEMENTS if AGREEMENT_MARGIN * largest <= bound), None)
 
 
@@ -156,12 +150,8 @@ def _quantities(
     for j, name in enumerate(names):
         estimate = float(refit.coefficients[j]) * scale
         se = float(np.sqrt(refit.covariance[j, j])) * scale
-        for quantity, value in (
-            ("estimate", estimate),
-            ("se", se),
-            ("ci_low", estimate - critical * se),
-            ("ci_high", estimate + critical * se),
-        ):
+        ends = {"ci_low": estimate - critical * se, "ci_high": estimate + critical * se}
+        for quantity, value in {"estimate": estimate, "se": se, **ends}.items():
             found[f"{quantity} {name}".strip()] = float(value)
     found["tau2"] = refit.tau2 * scale**2
     centred = y - y.mean() if np.allclose(design[:, 0], 1) else y
@@ -178,13 +168,7 @@ def _refitted(y: Floats, v: Floats, design: Floats, method: str, ci_method: str)
             return found
     if method in (*_pymare.PYMARE_METHODS, COMMON):
         fitted = _pymare.fit(y, v, design, method, ci_method)
-        return _Refit(
-            "PyMARE",
-            _pymare.engine_version(),
-            fitted.coefficients,
-            fitted.covariance,
-            fitted.tau2,
-        )
+        return _Refit("PyMARE", _pymare.engine_version(), *fitted)
     tau2 = _dense_tau2(y, v, design, method)
     inverse = np.linalg.inv(design.T @ (design / (v + tau2)[:, None]))
     coefficients = inverse @ (design.T @ (y / (v + tau2)))

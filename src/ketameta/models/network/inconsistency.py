@@ -30,15 +30,7 @@ IntArray = NDArray[np.intp]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class QTest:
-    """A chi-squared statistic of disagreement.
-
-    Attributes
-    ----------
-    q : float
-    df : int
-    p_value : float or None
-        ``None`` without degrees of freedom.
-    """
+    """A chi-squared statistic of disagreement; ``p_value`` is None without degrees of freedom."""
 
     q: float
     df: int
@@ -47,16 +39,7 @@ class QTest:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DesignQ:
-    """Disagreement between the studies of one design (set of treatments).
-
-    Attributes
-    ----------
-    design : tuple of str
-        The treatments compared.
-    k : int
-        Number of studies.
-    test : QTest
-    """
+    """Disagreement between the ``k`` studies of one ``design``, a set of treatments."""
 
     design: tuple[str, ...]
     k: int
@@ -128,17 +111,7 @@ def _test(q: float, df: int) -> QTest:
 
 
 def decompose_q(data: NetworkData, whitened: Whitened, rows: Rows, method: str) -> QDecomposition:
-    """Split Q into heterogeneity within designs and inconsistency between them.
-
-    Parameters
-    ----------
-    data : NetworkData
-    whitened : Whitened
-        Its studies.
-    rows : Rows
-        The consistency model.
-    method : {"REML", "DL", "common"}
-        Estimator of the heterogeneity within designs.
+    """Split Q into heterogeneity within designs (by ``method``) and inconsistency between them.
 
     References
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -29,20 +30,11 @@ CONSISTENT = 1e-6
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class NetworkStudy:
-    """One trial as independent contrasts against its first arm.
+    """One trial of p ``arms`` as p - 1 independent contrasts against its first arm.
 
-    Attributes
-    ----------
-    label : str
-    arms : tuple of str
-    y : ndarray of shape (p - 1,)
-        Arm 2, 3, ... minus arm 1.
-    V : ndarray of shape (p - 1, p - 1)
-        Sampling covariance.
-    contrasts : ndarray of shape (p - 1, T)
-        ``y = contrasts @ (effects of the T treatments) + error``.
-    inconsistency : float
-        Largest departure of the given contrasts from consistency, in standard errors.
+    ``y`` (p - 1,) with sampling covariance ``V``; ``contrasts`` (p - 1, T) times the effects of the
+    T treatments is their mean; ``inconsistency`` is the largest departure of the given contrasts
+    from consistency, in standard errors.
     """
 
     label: str
@@ -55,15 +47,9 @@ class NetworkStudy:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class NetworkData:
-    """A connected network.
+    """A connected network: ``treatments`` (the reference first, then by alphabet) and ``studies``.
 
-    Attributes
-    ----------
-    treatments : tuple of str
-        The reference first, the others in alphabetical order.
-    studies : tuple of NetworkStudy
-    participants : dict of str to float, or None
-        Participants of each treatment.
+    ``participants`` of each treatment, or None.
     """
 
     treatments: tuple[str, ...]
@@ -109,18 +95,10 @@ def network_data(
                 f"sampling_covariance has shape {covariance.shape}; it needs ({k}, {k}) numbers"
             )
         blocks = [covariance[np.ix_(at, at)] for at in rows]
+    shared: Sequence[Floats | None] = blocks or [None] * len(rows)
     built = tuple(
-        _study(
-            name,
-            rows[index],
-            inputs.y,
-            inputs.v,
-            first,
-            second,
-            None if blocks is None else blocks[index],
-            treatments,
-        )
-        for index, name in enumerate(studies)
+        _study(name, at, inputs.y, inputs.v, first, second, block, treatments)
+        for name, at, block in zip(studies, rows, shared, strict=True)
     )
     counted = _participants(labels, first, second, n_treatment, n_control)
     return NetworkData(treatments, built, counted)
@@ -331,16 +309,9 @@ def _participants(
 
 
 class Rows(NamedTuple):
-    """Independent rows.
+    """Independent rows ``z`` (N,) on ``X`` (N, p); the variance of a row is ``1 + tau2 * growth``.
 
-    Attributes
-    ----------
-    z : ndarray of shape (N,)
-    X : ndarray of shape (N, p)
-    growth : ndarray of shape (N,)
-        ``lambda``: variance of a row is ``1 + tau2 * growth``.
-    log_det : float
-        ``log|V|`` of all sampling covariances.
+    ``log_det`` is ``log|V|`` of all sampling covariances.
     """
 
     z: Floats
@@ -350,20 +321,11 @@ class Rows(NamedTuple):
 
 
 class Whitened(NamedTuple):
-    """Studies made ready for any design.
+    """Studies made ready for any design: ``z``, ``growth`` and ``log_det`` as in :class:`Rows`.
 
-    Attributes
-    ----------
-    z, growth : ndarray of shape (N,)
-    log_det : float
-        As in :class:`Rows`.
-    contrasts : ndarray of shape (N, T)
-        Each row's contrast of the treatments, before whitening.
-    study : ndarray of shape (N,)
-        Position of each row's study.
-    blocks : tuple of (rows, matrix)
-        For the studies of each size: their rows, shape (studies, size), and what whitens them,
-        shape (studies, size, size).
+    ``contrasts`` (N, T) are the rows' contrasts of the treatments before whitening, ``study`` (N,)
+    the position of each row's study; ``blocks`` hold, for the studies of each size, their rows
+    (studies, size) and the matrices that whiten them (studies, size, size).
     """
 
     z: Floats
@@ -408,14 +370,7 @@ def whiten(studies: Sequence[NetworkStudy]) -> Whitened:
 
 
 def network_rows(whitened: Whitened, design: Floats) -> Rows:
-    """Return the rows under a design.
-
-    Parameters
-    ----------
-    whitened : Whitened
-    design : ndarray of shape (N, p)
-        One row per contrast, in the order of the studies.
-    """
+    """Return the rows under a design (N, p): a row per contrast, in the order of the studies."""
     X = np.empty(design.shape)
     for rows, matrix in whitened.blocks:
         X[rows] = matrix @ design[rows]
@@ -432,17 +387,9 @@ _UNBOUNDED = 1e8
 
 
 class NetworkFit(NamedTuple):
-    """Coefficients at a given or estimated tau-squared.
+    """Coefficients (p,) and their covariance at a tau-squared.
 
-    Attributes
-    ----------
-    coefficients : ndarray of shape (p,)
-    covariance : ndarray of shape (p, p)
-    tau2 : float
-    q : float
-        Weighted residual sum of squares at ``tau2``.
-    df : int
-        Rows less coefficients.
+    ``q`` is the weighted residual sum of squares, ``df`` the rows less the coefficients.
     """
 
     coefficients: Floats
@@ -507,18 +454,10 @@ def _score(rows: Rows, tau2: float) -> float:
 def estimate_tau2(rows: Rows, method: str) -> tuple[float, float | None]:
     """Return tau-squared, and the log-likelihood the best optimum gains over the next.
 
-    Parameters
-    ----------
-    rows : Rows
-        More rows than coefficients, unless the method is ``"common"``.
-    method : {"REML", "DL", "common"}
-
-    Notes
-    -----
     DL is the moment estimator ``(Q - df) / tr(P H)``, truncated at 0, with P the residual
     projection of the common-effect model (Jackson, White and Riley 2012, doi:10.1002/sim.5453); it
     equals netmeta's. REML takes the best of all roots of the score between 0 and a thousand times
-    the typical sampling variance.
+    the typical sampling variance. Both need more rows than coefficients.
     """
     if method == "common":
         return 0.0, None
@@ -530,17 +469,13 @@ def estimate_tau2(rows: Rows, method: str) -> tuple[float, float | None]:
     values = [0.0, *(_GRID * max(typical, 1e-300))]
     scores = [_score(rows, value) for value in values]
     candidates = [0.0] if scores[0] <= 0 else []
-    for low, high, left, right in zip(
-        values[:-1], values[1:], scores[:-1], scores[1:], strict=True
-    ):
+    steps = itertools.pairwise(zip(values, scores, strict=True))
+    for (low, left), (high, right) in steps:
         if left > 0 >= right:
-            candidates.append(
-                float(
-                    optimize.brentq(
-                        lambda x: _score(rows, x), low, high, xtol=1e-15 * typical, rtol=1e-14
-                    )
-                )
+            found = optimize.brentq(
+                lambda x: _score(rows, x), low, high, xtol=1e-15 * typical, rtol=1e-14
             )
+            candidates.append(float(found))
     if scores[-1] > 0:
         candidates.append(values[-1])
     heights = sorted(((log_likelihood(rows, value), value) for value in candidates), reverse=True)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,7 +31,7 @@ from ketameta.formatting import (
 )
 from ketameta.measures import Measure, measure_code
 from ketameta.models.dependent.multilevel import CoefficientTable, coefficient_table
-from ketameta.models.intervals import check_level
+from ketameta.models.intervals import check_level, critical_value, two_sided_p
 from ketameta.models.network.inconsistency import (
     QDecomposition,
     QTest,
@@ -214,16 +213,14 @@ class NetworkMetaAnalysis(Lazy, DrawsForest, DrawsPlot, Reports, Result):
         import pandas as pd
 
         names = [name for name, _ in self.ranking()]
-        cells = []
-        for row in names:
-            line = []
-            for column in names:
-                if row == column:
-                    line.append(row)
-                    continue
-                item = self.compare(row, column)
-                line.append(format_estimate(item.estimate, item.ci_low, item.ci_high, digits))
-            cells.append(line)
+
+        def cell(row: str, column: str) -> str:
+            if row == column:
+                return row
+            item = self.compare(row, column)
+            return format_estimate(item.estimate, item.ci_low, item.ci_high, digits)
+
+        cells = [[cell(row, column) for column in names] for row in names]
         return pd.DataFrame(cells, index=names, columns=names)
 
     def columns(self) -> Columns:
@@ -303,19 +300,16 @@ def _one(test: QTest) -> str:
 
 
 def _reversed(item: Comparison) -> Comparison:
-    return Comparison(
-        treatment=item.control,
-        control=item.treatment,
-        estimate=-item.estimate,
-        se=item.se,
-        statistic=-item.statistic,
-        p_value=item.p_value,
-        ci_low=-item.ci_high,
-        ci_high=-item.ci_low,
-        pi_low=None if item.pi_high is None else -item.pi_high,
-        pi_high=None if item.pi_low is None else -item.pi_low,
-        k_direct=item.k_direct,
-    )
+    """Return a comparison the other way round."""
+    turned: dict[str, Any] = {
+        f"{kind}_{end}": None if (value := getattr(item, f"{kind}_{other}")) is None else -value
+        for kind in ("ci", "pi")
+        for end, other in (("low", "high"), ("high", "low"))
+    }
+    return dataclasses.replace(
+        item, treatment=item.control, control=item.treatment, estimate=-item.estimate,
+        statistic=-item.statistic, **turned,
+    )  # fmt: skip
 
 
 #: A p-value below this is worth a sentence: tests of inconsistency have little power (Song et al.
@@ -498,16 +492,9 @@ def network_meta_analysis(
     check_choice("ci_method", ci_method, NETWORK_CI_METHODS)
     level = check_level(level)
     data = network_data(
-        estimates,
-        variances,
-        study,
-        treatment,
-        control,
-        reference,
-        sampling_covariance,
-        n_treatment,
-        n_control,
-    )
+        estimates, variances, study, treatment, control, reference, sampling_covariance,
+        n_treatment, n_control,
+    )  # fmt: skip
     whitened = whiten(data.studies)
     rows = network_rows(whitened, whitened.contrasts[:, 1:])
     spare = rows.X.shape[0] - rows.X.shape[1]
@@ -590,34 +577,27 @@ def _comparisons(
             weights[row, i - 1] = -1.0
     estimate = weights @ fit.coefficients
     variance = np.einsum("ij,jk,ik->i", weights, fit.covariance, weights)
-    upper = 0.5 + level / 2
-    critical = float(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
-    found = []
-    for row, (i, j) in enumerate(pairs):
-        value, se = float(estimate[row]), math.sqrt(float(variance[row]))
-        reach = critical * math.sqrt(se**2 + fit.tau2)
-        ratio = value / se
-        p_value = (
-            special.erfc(abs(ratio) / math.sqrt(2))
-            if df is None
-            else special.betainc(df / 2, 0.5, df / (df + ratio**2))
+    se = np.sqrt(variance)
+    statistic = estimate / se
+    p_value, critical = two_sided_p(statistic, df), critical_value(level, df)
+    reach = critical * np.sqrt(variance + fit.tau2)
+    numbers = {
+        "estimate": estimate, "se": se, "statistic": statistic, "p_value": p_value,
+        "ci_low": estimate - critical * se, "ci_high": estimate + critical * se,
+    }  # fmt: skip
+    if random:
+        numbers |= {"pi_low": estimate - reach, "pi_high": estimate + reach}
+    none: dict[str, Any] = {} if random else {"pi_low": None, "pi_high": None}
+    return tuple(
+        Comparison(
+            treatment=names[j],
+            control=names[i],
+            k_direct=_direct(data, names[i], names[j]),
+            **{name: float(values[row]) for name, values in numbers.items()},
+            **none,
         )
-        found.append(
-            Comparison(
-                treatment=names[j],
-                control=names[i],
-                estimate=value,
-                se=se,
-                statistic=ratio,
-                p_value=float(p_value),
-                ci_low=value - critical * se,
-                ci_high=value + critical * se,
-                pi_low=value - reach if random else None,
-                pi_high=value + reach if random else None,
-                k_direct=_direct(data, names[i], names[j]),
-            )
-        )
-    return tuple(found)
+        for row, (i, j) in enumerate(pairs)
+    )
 
 
 def _direct(data: NetworkData, first: str, second: str) -> int:
@@ -625,19 +605,16 @@ def _direct(data: NetworkData, first: str, second: str) -> int:
 
 
 def _nodes(data: NetworkData) -> tuple[NetworkNode, ...]:
+    people = data.participants or dict.fromkeys(data.treatments)
     return tuple(
-        NetworkNode(
-            name,
-            sum(name in study.arms for study in data.studies),
-            None if data.participants is None else data.participants[name],
-        )
+        NetworkNode(name, sum(name in study.arms for study in data.studies), people[name])
         for name in data.treatments
     )
 
 
 def _edges(data: NetworkData) -> tuple[NetworkEdge, ...]:
     return tuple(
-        NetworkEdge(first, second, _direct(data, first, second))
+        NetworkEdge(first, second, k)
         for first, second in itertools.combinations(data.treatments, 2)
-        if _direct(data, first, second)
+        if (k := _direct(data, first, second))
     )

@@ -26,22 +26,11 @@ ONE_THREAD = 2**18
 class Batch(NamedTuple):
     """Data of T meta-analyses of up to k studies each, scaled to standard errors near 1.
 
-    Attributes
-    ----------
-    y : ndarray of shape (k, T) or (k, 1)
-        Estimates, less a fit that all columns share.
-    raw : ndarray of shape (k, T) or (k, 1)
-        Estimates as they are.
-    v : ndarray of shape (k, T) or (k, 1)
-        Sampling variances.
-    mask : ndarray of shape (k, T) or (k, 1)
-        1 where a study is in, 0 where it is not.
-    design, basis : ndarray of shape (p, k, T) or (p, k, 1), or None
-        Columns of the design, and orthonormal ones that span the same, 0 where a study is left
-        out; None for the mean alone.
-    n : ndarray of shape (T,)
-        Studies of each column.
-    p : int
+    Arrays have shape (k, T), or (k, 1) where all columns share them: estimates ``y`` less a fit
+    that all columns share, as they are in ``raw``, variances ``v`` and a ``mask`` of the studies
+    that are in. ``design`` and ``basis`` (p, k, T) are the columns of the design and orthonormal
+    ones that span the same, 0 where a study is left out; None for the mean alone. ``n`` (T,) counts
+    the studies.
     """
 
     y: Floats
@@ -74,11 +63,81 @@ class Batch(NamedTuple):
 
         ``cubic`` and ``trace_squared`` are 0 unless ``derivative``.
         """
-        return _projections(self, tau2, derivative=derivative)
+        w = self.mask / (self.v + tau2)
+        total = np.einsum("kt->t", w)
+        w2 = w * w
+        total_squared = np.einsum("kt->t", w2)
+        nothing = np.zeros(len(total))
+        if self.basis is None:
+            e = self.y - sums(w, self.y) / total
+            we = w * e
+            rss, score = sums(we, e), sums(we, we)
+            trace = total - total_squared / total
+            cubic = trace_squared = nothing
+            if derivative:
+                wwe = w * we
+                ratio = total_squared / total
+                cubic = sums(wwe, we) - np.einsum("kt->t", wwe) ** 2 / total
+                trace_squared = total_squared - 2 * sums(w2, w) / total + ratio * ratio
+            sizes = total, total_squared, np.log(total)
+            return Projections(rss, score, cubic, trace, trace_squared, *sizes)
+        basis = self.basis
+        inverted, log_det = inverse(gram(basis, w))
+        e = self.y - fitted(basis, inverted, w * self.y)
+        we = w * e
+        rss, score = sums(we, e), sums(we, we)
+        second = gram(basis, w2)
+        trace = total - np.einsum("abt,abt->t", inverted, second)
+        cubic = trace_squared = nothing
+        if derivative:
+            wwe = w * we
+            cross = np.array([sums(column, wwe) for column in basis])
+            cubic = sums(wwe, we) - np.einsum("at,abt,bt->t", cross, inverted, cross)
+            product = np.einsum("abt,bct->act", inverted, second)
+            trace_squared = (
+                total_squared
+                - 2 * np.einsum("abt,abt->t", inverted, gram(basis, w2 * w))
+                + np.einsum("abt,bat->t", product, product)
+            )
+        return Projections(rss, score, cubic, trace, trace_squared, total, total_squared, log_det)
 
     def score_on_grid(self, grid: Floats, *, restricted: bool) -> Floats:
-        """Return twice the derivative of the log-likelihood at each tau-squared, shape (G, T)."""
-        return _score_on_grid(self, grid, restricted=restricted)
+        """Return twice the derivative of the log-likelihood at each tau-squared, shape (G, T).
+
+        Variances must be shared, so that the sums over studies are matrix products; they lose
+        digits to cancellation and serve to find changes of sign only.
+        """
+        w = 1 / (self.v[:, 0] + grid[:, None])
+        w2 = w * w
+        if self.basis is None:
+            s1, s2 = product(w, self.mask), product(w2, self.mask)
+            if self.y.shape[-1] == 1:
+                wy, w2y, w2y2 = w * self.y[:, 0], w2 * self.y[:, 0], w2 * self.y[:, 0] ** 2
+                first, second, third = (product(a, self.mask) for a in (wy, w2y, w2y2))
+            else:
+                y = self.mask * self.y
+                first, second, third = product(w, y), product(w2, y), product(w2, y * self.y)
+            mean = first / s1
+            score = third - mean * (2 * second - mean * s2)
+            return score - (s1 - s2 / s1 if restricted else s1)
+        basis, p = self.basis, self.p
+        shape = (p, p, len(grid), basis.shape[-1])
+        first_gram, second_gram = np.empty(shape), np.empty(shape)
+        for a in range(p):
+            for b in range(a, p):
+                pair = basis[a] * basis[b]
+                first_gram[a, b] = first_gram[b, a] = product(w, pair)
+                second_gram[a, b] = second_gram[b, a] = product(w2, pair)
+        inverted, _ = inverse(first_gram)
+        first_cross = np.array([product(w, column * self.y) for column in basis])
+        second_cross = np.array([product(w2, column * self.y) for column in basis])
+        beta = np.einsum("abgt,bgt->agt", inverted, first_cross)
+        score = product(w2, self.mask * self.y**2) - 2 * (beta * second_cross).sum(0)
+        score = score + np.einsum("agt,abgt,bgt->gt", beta, second_gram, beta)
+        trace = product(w, self.mask)
+        if restricted:
+            trace = trace - np.einsum("abgt,abgt->gt", inverted, second_gram)
+        return score - trace
 
     @property
     def shares_variances(self) -> bool:
@@ -178,16 +237,9 @@ NODES, WINDOW = 32, 3.0
 class LeftOut(NamedTuple):
     """All studies but one, for each of T studies: sums over all studies less their own terms.
 
-    The same questions as of a :class:`Batch` without moderators, in time and memory of T and not
-    of k T. For tame variances: no study may hold nearly all of the weight.
-
-    Attributes
-    ----------
-    y, v : ndarray of shape (k,)
-        Estimates less ``centre``, and their variances.
-    own : ndarray of int, shape (T,)
-        The study left out of each column.
-    centre : float
+    The same questions as of a :class:`Batch` without moderators, in time and memory of T and not of
+    k T; for tame variances, where no study may hold nearly all of the weight. ``y`` (estimates less
+    ``centre``) and ``v`` have shape (k,), ``own`` (T,) is the study left out of each column.
     """
 
     y: Floats
@@ -333,46 +385,6 @@ def gram(basis: Floats, weight: Floats) -> Floats:
     return out
 
 
-def _projections(data: Batch, tau2: Floats, *, derivative: bool = True) -> Projections:
-    w = data.mask / (data.v + tau2)
-    total = np.einsum("kt->t", w)
-    w2 = w * w
-    total_squared = np.einsum("kt->t", w2)
-    nothing = np.zeros(len(total))
-    if data.basis is None:
-        e = data.y - sums(w, data.y) / total
-        we = w * e
-        rss, score = sums(we, e), sums(we, we)
-        trace = total - total_squared / total
-        cubic = trace_squared = nothing
-        if derivative:
-            wwe = w * we
-            ratio = total_squared / total
-            cubic = sums(wwe, we) - np.einsum("kt->t", wwe) ** 2 / total
-            trace_squared = total_squared - 2 * sums(w2, w) / total + ratio * ratio
-        log_det = np.log(total)
-        return Projections(rss, score, cubic, trace, trace_squared, total, total_squared, log_det)
-    basis = data.basis
-    inverted, log_det = inverse(gram(basis, w))
-    e = data.y - fitted(basis, inverted, w * data.y)
-    we = w * e
-    rss, score = sums(we, e), sums(we, we)
-    second = gram(basis, w2)
-    trace = total - np.einsum("abt,abt->t", inverted, second)
-    cubic = trace_squared = nothing
-    if derivative:
-        wwe = w * we
-        cross = np.array([sums(column, wwe) for column in basis])
-        cubic = sums(wwe, we) - np.einsum("at,abt,bt->t", cross, inverted, cross)
-        product = np.einsum("abt,bct->act", inverted, second)
-        trace_squared = (
-            total_squared
-            - 2 * np.einsum("abt,abt->t", inverted, gram(basis, w2 * w))
-            + np.einsum("abt,bat->t", product, product)
-        )
-    return Projections(rss, score, cubic, trace, trace_squared, total, total_squared, log_det)
-
-
 def fitted(basis: Floats, inverted: Floats, wy: Floats) -> Floats:
     """Return ``B (B'WB)^-1 B' wy``, shape (k, T)."""
     cross = np.array([sums(column, wy) for column in basis])
@@ -415,45 +427,6 @@ def product(weights: Floats, columns: Floats) -> Floats:
         piece = slice(start, start + step)
         np.matmul(weights, columns[:, piece], out=out[:, piece])
     return out
-
-
-def _score_on_grid(data: Batch, grid: Floats, *, restricted: bool) -> Floats:
-    """Return twice the derivative of the log-likelihood at each tau-squared of ``grid``.
-
-    Shape (G, T). Variances must be shared, so that the sums over studies are matrix products;
-    they lose digits to cancellation and serve to find changes of sign only.
-    """
-    w = 1 / (data.v[:, 0] + grid[:, None])
-    w2 = w * w
-    if data.basis is None:
-        s1, s2 = product(w, data.mask), product(w2, data.mask)
-        if data.y.shape[-1] == 1:
-            wy, w2y, w2y2 = w * data.y[:, 0], w2 * data.y[:, 0], w2 * data.y[:, 0] ** 2
-            first, second, third = (product(a, data.mask) for a in (wy, w2y, w2y2))
-        else:
-            y = data.mask * data.y
-            first, second, third = product(w, y), product(w2, y), product(w2, y * data.y)
-        mean = first / s1
-        score = third - mean * (2 * second - mean * s2)
-        return score - (s1 - s2 / s1 if restricted else s1)
-    basis, p = data.basis, data.p
-    shape = (p, p, len(grid), basis.shape[-1])
-    first_gram, second_gram = np.empty(shape), np.empty(shape)
-    for a in range(p):
-        for b in range(a, p):
-            pair = basis[a] * basis[b]
-            first_gram[a, b] = first_gram[b, a] = product(w, pair)
-            second_gram[a, b] = second_gram[b, a] = product(w2, pair)
-    inverted, _ = inverse(first_gram)
-    first_cross = np.array([product(w, column * data.y) for column in basis])
-    second_cross = np.array([product(w2, column * data.y) for column in basis])
-    beta = np.einsum("abgt,bgt->agt", inverted, first_cross)
-    score = product(w2, data.mask * data.y**2) - 2 * (beta * second_cross).sum(0)
-    score = score + np.einsum("agt,abgt,bgt->gt", beta, second_gram, beta)
-    trace = product(w, data.mask)
-    if restricted:
-        trace = trace - np.einsum("abgt,abgt->gt", inverted, second_gram)
-    return score - trace
 
 
 Scalar = TypeVar("Scalar", bound=np.generic)

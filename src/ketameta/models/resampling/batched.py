@@ -348,12 +348,8 @@ def fit_data(
 ) -> FitData:
     """Return the data of a fit for a method called ``what``.
 
-    Raises
-    ------
-    NotEstimableError
-        With fewer than ``minimum`` studies.
-    UsageError
-        For a meta-regression, unless ``regression``; or for something that is not a fit.
+    Refuses fewer than ``minimum`` studies, a meta-regression unless ``regression``, and what is no
+    fit.
     """
     check_fit(fit, what, regression=regression)
     design = getattr(fit, "design", None)

@@ -66,29 +66,22 @@ def run_blocks(
 ) -> list[Part]:
     """Return what ``task`` makes of every block, in the order of the blocks.
 
+    A task takes the position of the block's first replicate, their number and a generator; for
+    other processes it must be picklable. Block ``i`` holds :data:`BLOCK` replicates, the last one
+    what remains, and draws from ``SeedSequence(seed, spawn_key=(i,))``.
+
     Parameters
     ----------
-    task : callable
-        Takes the position of the block's first replicate, their number and a generator; for other
-        processes it must be picklable.
-    replicates, seed : int
-        Block ``i`` holds :data:`BLOCK` replicates, the last one what remains, and draws from
-        ``SeedSequence(seed, spawn_key=(i,))``.
     backend : {"serial", "threads", "processes", "dask"}
         Threads and processes are those of joblib.
     workers : int, optional
         For all but ``serial``; one per processor when not given.
     client : distributed.Client or str, optional
         A running Dask cluster, or the address of its scheduler; without it ``dask`` starts
-        processes on this machine. A worker that dies loses nothing: its blocks run again on
-        another one, with the same seeds.
+        processes on this machine. A worker that dies loses nothing: its blocks run again on another
+        one, with the same seeds.
     progress : callable, optional
         Called with the replicates done and their total.
-
-    Raises
-    ------
-    UsageError
-        Settings that cannot work, with those that would; or Dask is not installed.
     """
     check_choice("backend", backend, BACKENDS)
     count = -(-replicates // BLOCK)
@@ -440,6 +433,14 @@ def bootstrap(
         )
     shares = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(coefficients, shares, axis=1)
+    caveats = []
+    if kind == "studies" and (k := len(data.y)) < FEW_FOR_RESAMPLING:
+        words = f"{plural(k, 'study', 'studies')}, resampled, repeat each other; the intervals are"
+        caveats.append(Caveat("few_to_resample", f"{words} too short."))
+    if used < (1 - LOST) * replicates:
+        words = f"In {format_count(replicates - used)} of {format_count(replicates)} resamples the"
+        words += " design could not be fitted; they are left out."
+        caveats.append(Caveat("singular_resamples", words))
     common = data.tau2_method == COMMON
     tau2_low, tau2_high = (None, None) if common else np.quantile(tau2, shares).tolist()
     return Bootstrap(
@@ -461,26 +462,5 @@ def bootstrap(
         level=level,
         tau2_method=None if common else data.tau2_method,
         measure=data.measure,
-        caveats=_caveats(kind, len(data.y), replicates, used),
+        caveats=tuple(caveats),
     )
-
-
-def _caveats(kind: str, k: int, replicates: int, used: int) -> tuple[Caveat, ...]:
-    found = []
-    if kind == "studies" and k < FEW_FOR_RESAMPLING:
-        found.append(
-            Caveat(
-                "few_to_resample",
-                f"{plural(k, 'study', 'studies')}, resampled, repeat each other; the intervals are"
-                " too short.",
-            )
-        )
-    if used < (1 - LOST) * replicates:
-        found.append(
-            Caveat(
-                "singular_resamples",
-                f"In {format_count(replicates - used)} of {format_count(replicates)} resamples the"
-                " design could not be fitted; they are left out.",
-            )
-        )
-    return tuple(found)

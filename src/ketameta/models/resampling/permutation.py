@@ -161,6 +161,8 @@ def permutation_test(
         progress=progress or terminal_bar("arrangements"),
     )
     added = 0 if exact else 1
+    least = (2 if flips else 1) / total
+    few = f"There are so few arrangements that no p-value can be below {least:.3g}."
     p_values = (np.sum(counts, axis=0) + added) / (draws + added)
     return PermutationTest(
         names=names,
@@ -171,7 +173,7 @@ def permutation_test(
         iterations=draws + added,
         arrangements=total,
         seed=used_seed,
-        caveats=_caveats(2 / total if flips else 1 / total),
+        caveats=(Caveat("few_arrangements", few),) if least > 0.05 else (),
     )
 
 
@@ -242,17 +244,6 @@ class _Exceeding:
         found = np.vstack([np.abs(statistic), joint])
         limit = self.observed - TIE * np.maximum(1, self.observed)
         return np.count_nonzero(found >= limit[:, None], axis=1)
-
-
-def _caveats(least: float) -> tuple[Caveat, ...]:
-    if least <= 0.05:
-        return ()
-    return (
-        Caveat(
-            "few_arrangements",
-            f"There are so few arrangements that no p-value can be below {least:.3g}.",
-        ),
-    )
 
 
 def _distinct_orders(design: Floats) -> int:

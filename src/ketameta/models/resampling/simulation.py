@@ -27,7 +27,7 @@ from ketameta.models.resampling.batched import (
 from ketameta.models.resampling.bootstrap import Progress, check_replicates, check_seed, run_blocks
 from ketameta.models.results import Line, Printed, Result, terminal_bar
 from ketameta.models.tau2 import check_tau2_method
-from ketameta.models.validation import UNUSABLE_RATIO
+from ketameta.models.validation import checked_inputs
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -231,7 +231,10 @@ def simulate_coverage(
     methods = tuple(check_choice("ci_methods", name, CI_METHODS) for name in ci_methods)
     if not methods:
         raise UsageError(f"ci_methods is empty; give one or more of {', '.join(CI_METHODS)}")
-    v = _checked_variances(variances.variance if isinstance(variances, Effects) else variances)
+    given = as_numbers("variances", getattr(variances, "variance", variances))
+    if given.size < 2:
+        raise NotEstimableError(f"a meta-analysis needs at least 2 studies; there are {given.size}")
+    v = checked_inputs(np.zeros(given.size), given).v
     replicates, seed = check_replicates(replicates), check_seed(seed)
     tau2, mean = as_number("tau2", tau2), as_number("mean", mean)
     if tau2 < 0:
@@ -276,21 +279,3 @@ def simulate_coverage(
         level=draws.level,
         tau2_method=tau2_method,
     )
-
-
-def _checked_variances(variances: ArrayLike) -> Floats:
-    v = as_numbers("variances", variances)
-    if v.ndim != 1:
-        raise UsageError(f"variances has shape {v.shape}; give (k,)")
-    bad = np.flatnonzero(~(np.isfinite(v) & (v > 0)))
-    if bad.size:
-        raise ImpossibleDataError(
-            f"variances[{bad[0]}] is {v[bad[0]]:g}: a sampling variance is finite and > 0"
-        )
-    if v.size and v.max() / UNUSABLE_RATIO > v.min():
-        raise NotEstimableError(
-            f"variances run from {v.min():g} to {v.max():g}: their ratio is beyond double precision"
-        )
-    if len(v) < 2:
-        raise NotEstimableError(f"a meta-analysis needs at least 2 studies; there are {len(v)}")
-    return v
