@@ -317,12 +317,10 @@ def line_of_words() -> type[Text]:
             pass
 
         def draw(self, renderer: Any) -> None:
-            restyled = (
-                self.get_rotation() or self.get_verticalalignment() != "baseline" or "\n" in self.get_text()
-                or self.get_alpha() is not None or self.get_bbox_patch() or self.get_path_effects()
-            )  # fmt: skip
+            upright = not self.get_rotation() and self.get_verticalalignment() == "baseline"
+            effects = self.get_bbox_patch() or self.get_path_effects() or self.get_alpha()
             text = mpl.rcParams["svg.fonttype"] == "none" and hasattr(renderer, "writer")
-            if restyled or not text:
+            if effects or not (text and upright and "\n" not in self.get_text()):
                 with warnings.catch_warnings():  # all at once are warned of when a plot is made
                     warnings.filterwarnings("ignore", _NO_GLYPH)
                     super().draw(renderer)
