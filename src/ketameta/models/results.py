@@ -37,6 +37,11 @@ class Caveat:
     message: str
 
 
+def stated(*found: tuple[object, str, str]) -> tuple[Caveat, ...]:
+    """Return the caveats whose condition holds, each given as condition, code and message."""
+    return tuple(Caveat(code, message) for holds, code, message in found if holds)
+
+
 #: What JSON can hold.
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 

@@ -31,7 +31,7 @@ from ketameta.models.dependent.sampling_covariance import check_vector
 from ketameta.models.intervals import check_level
 from ketameta.models.rare_events.binomial_normal import ConditionalLikelihood
 from ketameta.models.rare_events.event_tables import EventTables, TwoArmCounts, event_tables
-from ketameta.models.results import Caveat, Line, Printed, Reports, computed
+from ketameta.models.results import Caveat, Line, Printed, Reports, computed, stated
 
 #: Weakly informative prior on the mean log odds ratio: 95% of it between odds ratios of 1/250 and
 #: 250 (Günhan, Röver and Friede 2020, Res. Synth. Methods 11(1), 74-90, doi:10.1002/jrsm.1370).
@@ -254,26 +254,15 @@ def _is_one_sided(used: EventTables) -> bool:
     return bool(np.all(used.a == lowest) or np.all(used.a == highest))
 
 
-def _caveats(k: int, prior: TauPrior, one_sided: bool) -> list[Caveat]:
-    found = []
-    if one_sided:
-        found.append(
-            Caveat(
-                "all_events_on_one_side",
-                "All events that could tell the arms apart stand on one side: the data bound the "
-                "odds ratio from one side only; the other bound comes from a weakly informative "
-                f"prior on the mean log odds ratio (SD {WEAK_PRIOR.sd:g}).",
-            )
-        )
-    if 1 < k < 5:
-        found.append(
-            Caveat(
-                "prior_matters",
-                f"With {k} informative trials the prior on τ ({prior.describe()}) shapes these "
-                "intervals.",
-            )
-        )
-    return found
+def _caveats(k: int, prior: TauPrior, one_sided: bool) -> tuple[Caveat, ...]:
+    return stated(
+        (one_sided, "all_events_on_one_side",
+         "All events that could tell the arms apart stand on one side: the data bound the odds"
+         " ratio from one side only; the other bound comes from a weakly informative prior on the"
+         f" mean log odds ratio (SD {WEAK_PRIOR.sd:g})."),
+        (1 < k < 5, "prior_matters", f"With {k} informative trials the prior on τ"
+         f" ({prior.describe()}) shapes these intervals."),
+    )  # fmt: skip
 
 
 # --- the grid of log odds ratios ------------------------------------------------------------------
@@ -281,12 +270,7 @@ def _caveats(k: int, prior: TauPrior, one_sided: bool) -> list[Caveat]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Curve:
-    """A density on an even grid, with its distribution function.
-
-    Attributes
-    ----------
-    x, density : ndarray of shape (nodes,)
-    """
+    """A density on an even grid, with its distribution function."""
 
     x: Floats
     density: Floats
@@ -341,15 +325,7 @@ def _threshold(value: float, shapes: _Posteriors) -> ThresholdProbability:
 
 
 class _Grid:
-    """Log odds ratios on an even grid, the likelihood of every trial there, and their blurring.
-
-    Parameters
-    ----------
-    used : EventTables
-        Informative trials.
-    prior : TauPrior
-    mean_prior : Normal or None
-    """
+    """Log odds ratios on an even grid, the likelihood of every trial there, and their blurring."""
 
     def __init__(self, used: EventTables, prior: TauPrior, mean_prior: Normal | None) -> None:
         spread = np.sqrt(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,11 +46,9 @@ from ketameta.models.results import (
     Reports,
     Result,
     computed,
+    stated,
 )
 from ketameta.models.validation import checked_inputs
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -501,32 +499,15 @@ def _threshold(value: float, mean: Mixture, new: Mixture) -> ThresholdProbabilit
 
 
 def _caveats(k: int, prior: TauPrior, variance_exists: bool) -> tuple[Caveat, ...]:
-    found = []
-    if k == 1:
-        found.append(
-            Caveat(
-                "single_study",
-                "One study says nothing about the variation between studies: τ is what the prior"
-                " says, and nothing was pooled.",
-            )
-        )
-    elif k < _FEW_STUDIES:
-        found.append(
-            Caveat(
-                "prior_matters",
-                f"With {k} studies the prior on τ ({prior.describe()}) shapes these intervals.",
-            )
-        )
-    if not variance_exists:
-        found.append(
-            Caveat(
-                "moments_do_not_exist",
-                f"With {plural(k, 'study', 'studies')} the tail of the prior"
-                f" ({prior.describe()}) leaves no posterior standard deviation; medians and"
-                " intervals are given.",
-            )
-        )
-    return tuple(found)
+    words, studies = prior.describe(), plural(k, "study", "studies")
+    return stated(
+        (k == 1, "single_study", "One study says nothing about the variation between studies: τ is"
+         " what the prior says, and nothing was pooled."),
+        (1 < k < _FEW_STUDIES, "prior_matters",
+         f"With {k} studies the prior on τ ({words}) shapes these intervals."),
+        (not variance_exists, "moments_do_not_exist", f"With {studies} the tail of the prior"
+         f" ({words}) leaves no posterior standard deviation; medians and intervals are given."),
+    )  # fmt: skip
 
 
 def posterior_curves(fit: BayesRandomEffects, points: int = 201) -> PosteriorCurves:

@@ -171,20 +171,11 @@ _TO_DENSITY, _TO_MASS = _as_chebyshev(_TO_LEGENDRE), _as_chebyshev(_TO_INTEGRAL)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TauPosterior:
-    """The posterior of tau on panels of log(tau), normalised.
+    """The posterior of tau on contiguous panels of log(tau), normalised.
 
-    Attributes
-    ----------
-    edges : ndarray of shape (panels + 1,)
-        Panel edges in log(tau); panels are contiguous.
-    density : ndarray of shape (panels, POINTS)
-        Posterior density of log(tau) at the nodes.
-    tau, weights : ndarray of shape (panels * POINTS,)
-        Nodes and posterior probabilities; the weights sum to 1.
-    cumulative : ndarray of shape (panels + 1,)
-        Posterior probability below each edge.
-    log_marginal : float
-        Logarithm of the normalising constant: the marginal likelihood of the data.
+    ``density`` (panels, POINTS) is of log(tau) at the nodes, ``tau`` and ``weights`` the nodes and
+    their probabilities, ``cumulative`` the probability below each of ``edges``, ``log_marginal``
+    the logarithm of the normalising constant: the marginal likelihood of the data.
     """
 
     edges: Floats
@@ -236,16 +227,10 @@ class TauPosterior:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Conditional:
-    """What is analytic given tau: shapes (nodes,) or (nodes, k), and the log marginal likelihood.
+    """What is analytic given tau: shapes (nodes,) or (nodes, k).
 
-    Attributes
-    ----------
-    log_likelihood : ndarray of shape (nodes,)
-        log p(y | tau), the mean integrated out.
-    mu_mean, mu_sd : ndarray of shape (nodes,)
-        Posterior of the mean effect given tau.
-    shares : ndarray of shape (nodes, k)
-        Weight of each study in that mean, relative to all precision.
+    log p(y | tau) with the mean integrated out, the posterior of the mean given tau, and the weight
+    of each study in that mean, relative to all precision.
     """
 
     log_likelihood: Floats
@@ -255,23 +240,8 @@ class Conditional:
 
 
 def conditional_on_tau(y: Floats, v: Floats, tau: Floats, mean_prior: Normal | None) -> Conditional:
-    """Integrate the mean effect out for each tau.
+    """Integrate the mean effect out for each tau; no prior on it is uniform with density 1.
 
-    Parameters
-    ----------
-    y, v : ndarray of shape (k,)
-        Estimates and sampling variances.
-    tau : ndarray of shape (nodes,)
-        Between-study standard deviations.
-    mean_prior : Normal or None
-        ``None`` is the improper uniform prior with density 1.
-
-    Returns
-    -------
-    Conditional
-
-    Notes
-    -----
     With total precision ``P = sum w_i (+ 1 / s0**2)``, ``w_i = 1 / (v_i + tau**2)``, the mean is
     normal with variance ``1 / P`` (Röver 2020, doi:10.18637/jss.v093.i06). Residuals are taken
     about the conditional mean, so that a large common effect costs no digits.
@@ -316,24 +286,7 @@ def _highest(scan: Floats, log_density: Callable[[Floats], Floats]) -> float:
 def tau_posterior(
     y: Floats, v: Floats, tau_prior: TauPrior, mean_prior: Normal | None
 ) -> TauPosterior:
-    """Return the posterior of tau in the normal-normal model.
-
-    Parameters
-    ----------
-    y, v : ndarray of shape (k,)
-        Estimates and sampling variances.
-    tau_prior : TauPrior
-    mean_prior : Normal or None
-
-    Returns
-    -------
-    TauPosterior
-
-    Raises
-    ------
-    NotEstimableError
-        The prior gives no mass to any tau that float64 can hold.
-    """
+    """Return the posterior of tau in the normal-normal model."""
 
     def log_likelihood(tau: Floats) -> Floats:
         found = conditional_on_tau(y, v, tau.ravel(), mean_prior).log_likelihood
@@ -347,18 +300,8 @@ def posterior_of_tau(
 ) -> TauPosterior:
     """Integrate likelihood times prior over log(tau), on panels halved until they agree.
 
-    Parameters
-    ----------
-    log_likelihood : callable
-        log p(data | tau) for an array of tau of any shape, everything else integrated out.
-    tau_prior : TauPrior
-    spread : float
-        How far the estimates lie apart, their own errors included: where to look first.
-
-    Raises
-    ------
-    NotEstimableError
-        The prior gives no mass to any tau that float64 can hold.
+    ``log_likelihood`` gives log p(data | tau) for tau of any shape; ``spread`` is how far the
+    estimates lie apart, their own errors included: where to look first.
     """
 
     def log_density(u: Floats) -> Floats:
@@ -447,8 +390,6 @@ def _refine(
 def shortest_interval(posterior: TauPosterior, level: float) -> tuple[float, float]:
     """Return the shortest interval of tau that holds ``level`` of its posterior.
 
-    Notes
-    -----
     Minimises the width between the quantiles at p and p + level over p, on three nested grids and
     one secant step on the difference of the densities at both ends; the interval starts at 0 when
     the density falls throughout.

@@ -28,18 +28,8 @@ IntArray = NDArray[np.intp]
 class Rotated:
     """Data whose sampling covariance is diagonal within each study, sorted by study.
 
-    Attributes
-    ----------
-    y : ndarray of shape (k,)
-        Residuals of ordinary least squares, rotated.
-    basis : ndarray of shape (k, p)
-        Orthonormal basis of the design, rotated.
-    ones : ndarray of shape (k,)
-        A column of ones, rotated.
-    eigenvalues : ndarray of shape (k,)
-        Sampling variances after the rotation.
-    starts : ndarray of shape (m,)
-        First row of each study.
+    Residuals of least squares ``y``, an orthonormal ``basis`` of the design (k, p) and a column of
+    ``ones``, all rotated; the sampling variances then, and the first row of each study.
     """
 
     y: Floats
@@ -59,19 +49,10 @@ class Rotated:
 
 
 class Evaluation(NamedTuple):
-    """Log-likelihood and derivatives at T candidate pairs of variances.
+    """Log-likelihood (T,) and derivatives at T candidate pairs of variances.
 
-    Attributes
-    ----------
-    log_likelihood : ndarray of shape (T,)
-    score : ndarray of shape (T, 2)
-        Derivatives with respect to the variances between studies and between effects.
-    information : ndarray of shape (T, 2, 2)
-        Average information of the restricted (or full) likelihood.
-    coefficients : ndarray of shape (T, p)
-        For the orthonormal basis.
-    cross_products : ndarray of shape (T, p, p)
-        ``B' W B``.
+    Score (T, 2) by the variances between studies and between effects, average information
+    (T, 2, 2), coefficients (T, p) of the orthonormal basis B, and ``B' W B`` (T, p, p).
     """
 
     log_likelihood: Floats
@@ -82,26 +63,7 @@ class Evaluation(NamedTuple):
 
 
 def rotate(y: Floats, basis: Floats, blocks: Sequence[Floats], starts: IntArray) -> Rotated:
-    """Diagonalise the sampling covariance of each study.
-
-    Parameters
-    ----------
-    y : ndarray of shape (k,)
-    basis : ndarray of shape (k, p)
-    blocks : sequence of m ndarrays
-        Sampling covariance of each study, in row order; a vector is a diagonal.
-    starts : ndarray of shape (m,)
-        First row of each study.
-
-    Returns
-    -------
-    Rotated
-
-    Raises
-    ------
-    NotEstimableError
-        A covariance block is not positive definite.
-    """
+    """Diagonalise the sampling covariance of each study; a vector is a diagonal."""
     turned_y, turned_basis = np.empty_like(y), np.empty_like(basis)
     ones, eigenvalues = np.ones_like(y), np.empty_like(y)
     stops = np.append(starts[1:], y.size)
@@ -125,22 +87,8 @@ def rotate(y: Floats, basis: Floats, blocks: Sequence[Floats], starts: IntArray)
 
 
 def evaluate(data: Rotated, variances: Floats, restricted: bool) -> Evaluation:
-    """Evaluate the likelihood and its derivatives.
+    """Evaluate the (restricted) likelihood and its derivatives at variances of shape (T, 2).
 
-    Parameters
-    ----------
-    data : Rotated
-    variances : ndarray of shape (T, 2)
-        Candidate variances between studies and between effects, >= 0.
-    restricted : bool
-        Restricted likelihood (REML) or full likelihood (ML).
-
-    Returns
-    -------
-    Evaluation
-
-    Notes
-    -----
     Restricted: ``-((k - p) log 2 pi + log|M| + log|B' W B| + r' W r) / 2`` with an orthonormal
     basis B, which equals metafor's ``rma.mv`` (it adds ``log|X'X| / 2``). The score is
     ``(y' P A P y - tr(P A)) / 2`` and the average information ``y' P A_i P A_j P y / 2``
@@ -202,24 +150,11 @@ def evaluate(data: Rotated, variances: Floats, restricted: bool) -> Evaluation:
 
 
 def log_likelihoods(data: Rotated, between: Floats, within: Floats, restricted: bool) -> Floats:
-    """Return the log-likelihood on a grid of variances, without derivatives.
+    """Return the log-likelihood on a grid of G and H variances, without derivatives: (G, H).
 
-    Parameters
-    ----------
-    data : Rotated
-    between, within : ndarray of shape (G,) and (H,)
-        Variances between studies and between effects, >= 0.
-    restricted : bool
-
-    Returns
-    -------
-    ndarray of shape (G, H)
-        As :func:`evaluate`, but for cancellation in ``y' W y - b' B' W y``; for finding hills.
-
-    Notes
-    -----
-    The rows are summed within studies once for each variance between effects; the variance between
-    studies enters through those sums alone, so that time and memory grow with ``H k + G H m``.
+    As :func:`evaluate`, but for cancellation in ``y' W y - b' B' W y``; for finding hills. The rows
+    are summed within studies once for each variance between effects; the variance between studies
+    enters through those sums alone, so that time and memory grow with ``H k + G H m``.
     """
     p = data.basis.shape[1]
     columns = np.column_stack([data.basis, data.y])
@@ -257,18 +192,10 @@ _UNBOUNDED = 1e6
 
 
 class Optimum(NamedTuple):
-    """Where the likelihood is largest.
+    """Where the likelihood is largest: between studies, between effects.
 
-    Attributes
-    ----------
-    variances : ndarray of shape (2,)
-        Between studies, between effects.
-    log_likelihood : float
-    starts : int
-        Hills the grid saw and the search climbed.
-    gap : float or None
-        Log-likelihood lost at the best of the other optima; ``None`` when every start agrees.
-    converged : bool
+    ``starts`` hills were climbed; ``gap`` is what the best of the other optima lacks, None where
+    every start agrees.
     """
 
     variances: Floats
@@ -311,10 +238,7 @@ def climb(
 ) -> tuple[Floats, float, bool]:
     """Climb from ``start`` by average-information steps over the free variances.
 
-    Returns
-    -------
-    tuple
-        Variances (2,), log-likelihood, and whether the steps ended by themselves.
+    Returns the variances (2,), the log-likelihood, and whether the steps ended by themselves.
     """
     x = np.array(start, dtype=np.float64)
     here = evaluate(data, x[None], restricted)
@@ -358,20 +282,8 @@ def profile_interval(
 ) -> tuple[float, float | None]:
     """Return the profile-likelihood interval of one variance.
 
-    Parameters
-    ----------
-    data : Rotated
-    optimum : Optimum
-    component : {0, 1}
-        The variance between studies, or between effects.
-    restricted : bool
-    level : float
-
-    Returns
-    -------
-    tuple of float and (float or None)
-        The lower limit is 0 where the profile never falls below the cut-off; the upper limit is
-        ``None`` where it stays above it out to a million times the spread of the data.
+    The lower limit is 0 where the profile never falls below the cut-off; the upper limit is None
+    where it stays above it out to a million times the spread of the data.
     """
     cutoff = optimum.log_likelihood - float(special.chdtri(1, 1 - level)) / 2
     at = float(optimum.variances[component])
@@ -409,29 +321,11 @@ _FURTHEST = 1e4
 class MultilevelData(NamedTuple):
     """Checked arrays in the order given, and the same data prepared for the likelihood.
 
-    Attributes
-    ----------
-    y, v : ndarray of shape (k,)
-    design : ndarray of shape (k, p)
-    names, labels, study : tuple of str
-        Columns of the design, effect labels, study labels.
-    studies : tuple of str
-        Different studies in order of appearance.
-    groups : ndarray of shape (k,)
-        Index of the study of each effect.
-    blocks : tuple of ndarray
-        Sampling covariance of each study; a vector where independent.
-    order : ndarray of shape (k,)
-        Rows sorted by study.
-    unit : float
-        Power of two that the prepared data were divided by.
-    triangle : ndarray of shape (p, p)
-        ``design = basis @ triangle`` with an orthonormal basis.
-    fitted : ndarray of shape (p,)
-        Least squares coefficients for the basis, in units of ``unit``.
-    rotated : Rotated
-    encoder : object or None
-        Encodes new rows by the formula.
+    ``names`` are of the columns of the design, ``labels`` of the effects, ``study`` of the study of
+    each; ``studies`` the different ones, with ``groups`` (k,) the index into them and ``blocks``
+    their sampling covariances (a vector where independent). Prepared data are sorted by ``order``
+    and divided by ``unit``; ``design = basis @ triangle``, and ``fitted`` are the least squares
+    coefficients of that basis.
     """
 
     y: Floats
@@ -463,10 +357,7 @@ def multilevel_data(
     sampling_covariance: ArrayLike | Sequence[ArrayLike] | None,
     rho: float | None,
 ) -> MultilevelData:
-    """Check everything a three-level model takes and prepare it.
-
-    Parameters as in :func:`ketameta.multilevel`; raises what it documents.
-    """
+    """Check everything that :func:`ketameta.multilevel` takes and prepare it."""
     k = as_numbers("estimates", estimates).size
     study_labels, studies, groups = check_groups("study", study, k)
     labels = _effect_labels(effect, study_labels)
@@ -581,15 +472,7 @@ def sampling_blocks(
 ) -> tuple[Floats, ...]:
     """Return the sampling covariance of each study: vectors when independent, else matrices.
 
-    Raises
-    ------
-    UsageError
-        Both ``covariance`` and ``rho``, a shape that does not fit, or rho outside (-1, 1).
-    ImpossibleDataError
-        A covariance that is not symmetric, that has other variances on its diagonal, or that links
-        two studies.
-    NotEstimableError
-        A block that is not positive definite.
+    Refuses ``covariance`` beside ``rho``, and what no covariance within studies can be.
     """
     rows = rows_of_groups(groups, len(studies))
     if covariance is not None and rho is not None:

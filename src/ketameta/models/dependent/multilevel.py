@@ -53,6 +53,7 @@ from ketameta.models.results import (
     Reports,
     Result,
     computed,
+    stated,
 )
 from ketameta.models.tau2 import ESTIMATORS
 from ketameta.models.validation import INTERCEPT, encode_rows
@@ -520,43 +521,37 @@ def multilevel_caveats(
     m: int, optimum: Optimum, limits: list[tuple[float | None, float | None]]
 ) -> tuple[Caveat, ...]:
     """Return what a reader must know before trusting the variances."""
-    found = []
-    if m < FEW_STUDIES:
-        found.append(
-            Caveat(
-                "few_studies",
-                f"The variance between studies rests on {plural(m, 'study', 'studies')}.",
-            )
+    found = [
+        (
+            m < FEW_STUDIES,
+            "few_studies",
+            f"The variance between studies rests on {plural(m, 'study', 'studies')}.",
         )
-    for index, where in enumerate(("between", "within")):
-        if optimum.variances[index] == 0:
-            found.append(
-                Caveat(
-                    f"boundary_{where}_studies",
-                    f"The variance {where} studies is estimated as zero, the edge of what is"
-                    " possible; that is weak evidence that there is none.",
-                )
-            )
-        if limits[index][0] is not None and limits[index][1] is None:
-            found.append(
-                Caveat(
-                    f"unbounded_{where}_studies",
-                    f"The data give no upper limit to the variance {where} studies.",
-                )
-            )
-    if optimum.gap is not None:
-        found.append(
-            Caveat(
-                "several_optima",
-                f"The likelihood has more than one optimum; the best was taken, the next is"
-                f" {optimum.gap:.3g} log units below it.",
-            )
-        )
-    if not optimum.converged:
-        found.append(
-            Caveat("not_converged", "The search for the variances did not settle completely.")
-        )
-    return tuple(found)
+    ]
+    for variance, (low, high), where in zip(
+        optimum.variances, limits, ("between", "within"), strict=True
+    ):
+        found += [
+            (
+                variance == 0,
+                f"boundary_{where}_studies",
+                f"The variance {where} studies is estimated as zero, the edge of what is possible;"
+                " that is weak evidence that there is none.",
+            ),
+            (
+                low is not None and high is None,
+                f"unbounded_{where}_studies",
+                f"The data give no upper limit to the variance {where} studies.",
+            ),
+        ]
+    return stated(
+        *found,
+        (optimum.gap is not None, "several_optima",
+         "The likelihood has more than one optimum; the best was taken, the next is"
+         f" {optimum.gap or 0:.3g} log units below it."),
+        (not optimum.converged, "not_converged",
+         "The search for the variances did not settle completely."),
+    )  # fmt: skip
 
 
 MultilevelMethod = Literal["REML", "ML"]

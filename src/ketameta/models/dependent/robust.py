@@ -24,7 +24,7 @@ from ketameta.models.dependent.sampling_covariance import check_groups
 from ketameta.models.intervals import check_level
 from ketameta.models.pooling import plural_measure
 from ketameta.models.regression import Predictions
-from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed
+from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed, stated
 from ketameta.models.validation import INTERCEPT
 
 IntArray = NDArray[np.intp]
@@ -39,17 +39,10 @@ _ZERO = 1e-12
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class SandwichParts:
-    """A sandwich covariance with what its degrees of freedom need.
+    """A sandwich covariance (p, p) with its coefficients and what degrees of freedom need.
 
-    Attributes
-    ----------
-    coefficients : ndarray of shape (p,)
-        Generalised least squares with the inverse working covariance.
-    covariance : ndarray of shape (p, p)
-    own : ndarray of shape (J, p, p)
-        Per cluster, the covariance of its contribution under the working model, ``G_j G_j'``.
-    shared : ndarray of shape (J, p, p)
-        Per cluster, ``H_j`` with ``Cov(contribution_j, contribution_l) = -H_j H_l'`` for j != l.
+    Per cluster ``own`` (J, p, p), the covariance of its contribution under the working model, and
+    ``shared`` (J, p, p), ``H_j`` with ``Cov(contribution_j, contribution_l) = -H_j H_l'``.
     """
 
     coefficients: Floats
@@ -66,33 +59,13 @@ def sandwich(
 ) -> SandwichParts:
     """Return coefficients and their cluster-robust covariance.
 
-    Parameters
-    ----------
-    y : ndarray of shape (k,)
-    design : ndarray of shape (k, p)
-    clusters : sequence of (rows, working covariance)
-        Row positions (n_j,) and covariance (n_j, n_j) of each cluster; the weights are its inverse.
-    kind : str
-        One of ``ROBUST_KINDS``.
-
-    Returns
-    -------
-    SandwichParts
-
-    Notes
-    -----
+    ``clusters`` are row positions and the working covariance of each, whose inverse is the weight:
     ``V = M (sum_j X_j' W_j A_j e_j e_j' A_j' W_j X_j) M`` with ``M = (X' W X)^-1``. CR2 has the
     adjustment ``A_j = F_j' (F_j B_j F_j')^(-1/2) F_j`` with ``F_j' F_j`` the working covariance and
-    ``B_j`` the working covariance of the residuals (Pustejovsky and Tipton 2018, section 2.2); it
-    makes V unbiased under the working model, and equals clubSandwich. Only the symmetric inverse
-    root of this product does: roots of a whitened hat matrix give other numbers when variances
-    differ within a cluster.
-
-    References
-    ----------
-    Pustejovsky JE, Tipton E (2018). Small-sample methods for cluster-robust variance estimation and
-    hypothesis testing in fixed effects models. Journal of Business & Economic Statistics 36(4),
-    672-683. doi:10.1080/07350015.2016.1247004
+    ``B_j`` the working covariance of the residuals (Pustejovsky and Tipton 2018, section 2.2,
+    doi:10.1080/07350015.2016.1247004); it makes V unbiased under the working model, and equals
+    clubSandwich. Only the symmetric inverse root of this product does:
+    roots of a whitened hat matrix give other numbers when variances differ within a cluster.
     """
     k, p = design.shape
     roots = [np.asarray(np.linalg.cholesky(block), dtype=np.float64) for _, block in clusters]
@@ -188,16 +161,7 @@ def _contributions(parts: SandwichParts, s: int, t: int) -> Floats:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JointTest:
-    """A test that several coefficients are zero.
-
-    Attributes
-    ----------
-    f : float
-    df : int
-        Number of coefficients tested.
-    df_denominator, p_value : float or None
-        ``None`` when there are too few clusters for the test.
-    """
+    """A test that several coefficients are zero; None where there are too few clusters."""
 
     f: float
     df: int
@@ -209,13 +173,8 @@ def hotelling_test(parts: SandwichParts, tested: Sequence[int]) -> JointTest | N
     """Test coefficients jointly with approximate Hotelling degrees of freedom (HTZ).
 
     ``None`` where their robust covariance is singular: there are fewer independent residuals than
-    coefficients, as with a level of one effect.
-
-    References
-    ----------
-    Tipton E, Pustejovsky JE (2015). Small-sample adjustments for tests of moderators and model fit
-    using robust variance estimation in meta-regression. Journal of Educational and Behavioral
-    Statistics 40(6), 604-634. doi:10.3102/1076998615606099
+    coefficients, as with a level of one effect. Tipton and Pustejovsky (2015), J. Educ. Behav.
+    Stat. 40(6), 604-634. doi:10.3102/1076998615606099
     """
     index = np.array(tested, dtype=np.intp)
     q = index.size
@@ -627,22 +586,12 @@ def _model_covariance(design: Floats, blocks: list[tuple[IntArray, Floats]]) -> 
 def _caveats(
     table: CoefficientTable, joint: JointTest | None, *, several: bool
 ) -> tuple[Caveat, ...]:
-    found = []
     few = [row for row in table.rows() if row["df"] is not None and row["df"] < MIN_DF]
-    if few:
-        listed = ", ".join(f"{row['term']} ({format_number(row['df'], 1)})" for row in few)
-        found.append(
-            Caveat(
-                "few_degrees_of_freedom",
-                f"Fewer than {MIN_DF:g} degrees of freedom: {listed}; robust p-values and"
-                " intervals are unreliable there.",
-            )
-        )
-    if (several and joint is None) or (joint is not None and joint.df_denominator is None):
-        found.append(
-            Caveat(
-                "joint_test_withheld",
-                "There are too few clusters for a joint robust test of the moderators.",
-            )
-        )
-    return tuple(found)
+    listed = ", ".join(f"{row['term']} ({format_number(row['df'], 1)})" for row in few)
+    lacking = several if joint is None else joint.df_denominator is None
+    return stated(
+        (few, "few_degrees_of_freedom", f"Fewer than {MIN_DF:g} degrees of freedom: {listed};"
+         " robust p-values and intervals are unreliable there."),
+        (lacking, "joint_test_withheld",
+         "There are too few clusters for a joint robust test of the moderators."),
+    )  # fmt: skip

@@ -21,15 +21,7 @@ IntArray = NDArray[np.intp]
 
 
 def check_vector(argument: str, values: ArrayLike, k: int | None = None) -> Floats:
-    """Return ``values`` as a finite vector (of length ``k`` when given).
-
-    Raises
-    ------
-    UsageError
-        Not numbers, not one-dimensional, or of another length.
-    ImpossibleDataError
-        A value that is missing or infinite; the positions are counted from 0.
-    """
+    """Return ``values`` as a finite vector (of length ``k`` when given), or refuse them."""
     array = as_numbers(argument, values)
     if array.ndim != 1:
         raise UsageError(f"{argument} has shape {array.shape}; give a list of numbers")
@@ -53,14 +45,9 @@ def check_vector(argument: str, values: ArrayLike, k: int | None = None) -> Floa
 def check_groups(
     argument: str, groups: Sequence[object] | ArrayLike, k: int
 ) -> tuple[tuple[str, ...], tuple[str, ...], IntArray]:
-    """Return the label of every effect, the different labels in order of appearance, and indices.
+    """Return the label of every effect, the different ones in order of appearance, and indices.
 
-    Raises
-    ------
-    UsageError
-        The number of labels is wrong.
-    ImpossibleDataError
-        A label is missing: the effect would silently form or join a group.
+    A missing label is refused: the effect would silently form or join a group.
     """
     if isinstance(groups, str):
         raise UsageError(f"{argument} is the text {groups!r}; give one label per effect")
@@ -78,13 +65,7 @@ def check_groups(
 
 
 def check_between(argument: str, value: float, low: float, high: float) -> float:
-    """Return ``value`` when ``low <= value <= high``.
-
-    Raises
-    ------
-    UsageError
-        Naming argument, value and range.
-    """
+    """Return ``value`` when ``low <= value <= high``."""
     number = as_number(argument, value)
     if not low <= number <= high:
         raise UsageError(f"{argument} is {value!r}; it lies between {low:g} and {high:g}")
@@ -449,22 +430,7 @@ def rows_of_groups(groups: IntArray, count: int) -> list[IntArray]:
 def given_blocks(
     covariance: Any, rows: Sequence[IntArray], studies: Sequence[str]
 ) -> list[Floats] | None:
-    """Return the matrices of a list with one per study; ``None`` for anything else.
-
-    Parameters
-    ----------
-    covariance : object
-        What was given as ``sampling_covariance``.
-    rows : sequence of ndarray
-        Positions of each study's effects.
-    studies : sequence of str
-        Studies in order of first appearance.
-
-    Raises
-    ------
-    UsageError
-        Another number of matrices than studies, or one of another size than its study.
-    """
+    """Return the matrices of a list with one per study; ``None`` for anything else."""
     listed = isinstance(covariance, list | tuple) and len(covariance) > 0
     if not listed or not all(np.ndim(block) == 2 for block in covariance):
         return None

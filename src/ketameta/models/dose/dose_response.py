@@ -27,7 +27,7 @@ from ketameta.models.dependent.sampling_covariance import check_groups, check_ve
 from ketameta.models.dose.likelihood import SlopeFit, fit_slopes, maximise_slopes
 from ketameta.models.intervals import check_level, critical_value, wald_test
 from ketameta.models.least_squares import power_of_two_scale
-from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed
+from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed, stated
 from ketameta.models.validation import dependent_columns
 
 #: Forms of the curve.
@@ -524,39 +524,19 @@ def _caveats(
     gap: float | None,
     knots: tuple[float, ...],
     data: _Data,
-) -> list[Caveat]:
-    found = []
-    if used == "REML" and not np.any(between):
-        found.append(
-            Caveat(
-                "boundary_between",
-                "The variance of the slopes between studies is estimated as zero, the edge of"
-                " what is possible; that is weak evidence that they are equal.",
-            )
-        )
-    if gap is not None:
-        found.append(
-            Caveat(
-                "several_optima",
-                "The likelihood of the slopes' variance has more than one optimum; the best was"
-                f" taken, the next is {gap:.3g} log units below it.",
-            )
-        )
+) -> tuple[Caveat, ...]:
     single = sum(len(set(data.dose[at])) == 1 for at in data.rows)
-    if single and not np.any(data.control):
-        found.append(
-            Caveat(
-                "single_dose",
-                f"{plural(single, 'study gives', 'studies give')} one dose only; there the curve"
-                " rests on the difference between any dose and none.",
-            )
-        )
-    if knots and len(set(data.dose) | set(data.control)) <= len(knots):
-        found.append(
-            Caveat(
-                "few_doses",
-                "There are hardly more different doses than knots; the curve between them is"
-                " shaped by the spline, not by data.",
-            )
-        )
-    return found
+    return stated(
+        (used == "REML" and not np.any(between), "boundary_between",
+         "The variance of the slopes between studies is estimated as zero, the edge of what is"
+         " possible; that is weak evidence that they are equal."),
+        (gap is not None, "several_optima",
+         "The likelihood of the slopes' variance has more than one optimum; the best was taken, the"
+         f" next is {gap or 0:.3g} log units below it."),
+        (single and not np.any(data.control), "single_dose",
+         f"{plural(single, 'study gives', 'studies give')} one dose only; there the curve rests on"
+         " the difference between any dose and none."),
+        (knots and len(set(data.dose) | set(data.control)) <= len(knots), "few_doses",
+         "There are hardly more different doses than knots; the curve between them is shaped by the"
+         " spline, not by data."),
+    )  # fmt: skip

@@ -39,16 +39,8 @@ _NOTHING = 1e-12
 class SlopeFit(NamedTuple):
     """A generalised least squares fit at one covariance of the slopes.
 
-    Attributes
-    ----------
-    coefficients : ndarray of shape (p,)
-    covariance : ndarray of shape (p, p)
-    log_likelihood : float
-        Restricted, as metafor's ``rma.mv`` counts it.
-    rss : float
-        Weighted sum of squared residuals.
-    gradient : ndarray of shape (p, p)
-        Of the log-likelihood by the covariance of the slopes.
+    The restricted log-likelihood is as metafor's ``rma.mv`` counts it, ``rss`` the weighted sum of
+    squared residuals, and ``gradient`` (p, p) that of the log-likelihood by the covariance.
     """
 
     coefficients: Floats
@@ -72,22 +64,10 @@ def fit_slopes(
     rows: Sequence[IntArray],
     between: Floats,
 ) -> SlopeFit:
-    """Fit ``y = X b + Z u + e`` at a given covariance of the study slopes ``u``.
+    """Fit ``y = X b + Z u + e`` at a given covariance ``between`` of the study slopes ``u``.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n,)
-    design : ndarray of shape (n, p)
-        Fixed slopes; each study's rows are also its random design.
-    sampling : ndarray of shape (n, n)
-    rows : sequence of ndarray of int
-        Rows of each study.
-    between : ndarray of shape (p, p)
-
-    Notes
-    -----
-    With ``P = W - W X (X' W X)^-1 X' W`` the gradient is
-    ``sum_i X_i' (P y y' P - P)_ii X_i / 2``.
+    Each study's rows of the design are also its random design. With
+    ``P = W - W X (X' W X)^-1 X' W`` the gradient is ``sum_i X_i' (P y y' P - P)_ii X_i / 2``.
     """
     n, p = design.shape
     total = sampling.copy()

@@ -28,7 +28,7 @@ from ketameta.formatting import (
 from ketameta.models.intervals import check_level, critical_value, two_sided_p
 from ketameta.models.pooling import statistic_words
 from ketameta.models.rare_events.event_tables import EventTables, TwoArmCounts, event_tables
-from ketameta.models.results import Caveat, Line, Printed, Reports, computed, terminal_bar
+from ketameta.models.results import Caveat, Line, Printed, Reports, computed, stated, terminal_bar
 
 _NAMES = {
     "conditional": "exact conditional likelihood",
@@ -242,14 +242,9 @@ _FAR_ODDS = 60.0
 
 
 class Evaluation(NamedTuple):
-    """A log-likelihood with its derivatives in ``(theta, tau)``, nuisance parameters maximised.
+    """A log-likelihood and its score (2,) in ``(theta, tau)``, nuisance parameters maximised.
 
-    Attributes
-    ----------
-    value : float
-    score : ndarray of shape (2,)
-    information : ndarray of shape (2, 2)
-        Minus the second derivatives of the profile likelihood.
+    ``information`` (2, 2) is minus the second derivatives of the profile likelihood.
     """
 
     value: float
@@ -308,11 +303,6 @@ class ConditionalLikelihood(OneEffect):
     """Exact conditional likelihood: events under treatment given both margins of each table.
 
     Noncentral hypergeometric with log odds ratio ``theta + tau z``; intercepts are eliminated.
-
-    Parameters
-    ----------
-    tables : EventTables
-        Whole counts of informative trials.
     """
 
     def __init__(self, tables: EventTables) -> None:
@@ -392,11 +382,6 @@ class UnconditionalLikelihood:
 
     Log odds are ``alpha_i + theta + tau z / 2`` under treatment and ``alpha_i - tau z / 2`` under
     control (metafor's coding 1/2), so both arms vary equally between trials.
-
-    Parameters
-    ----------
-    tables : EventTables
-        Counts of informative trials.
     """
 
     def __init__(self, tables: EventTables) -> None:
@@ -730,10 +715,8 @@ def _standard_error(maximum: _Maximum) -> float:
 
 
 def _few(k: int) -> tuple[Caveat, ...]:
-    if not 1 < k < _FEW:
-        return ()
     words = (
         f"With {plural(k, 'informative trial')} maximum likelihood understates the "
         "between-trial variance, and the interval is too narrow."
     )
-    return (Caveat("few_studies", words),)
+    return stated((1 < k < _FEW, "few_studies", words))

@@ -14,7 +14,7 @@ from ketameta.effects.arrays import Bools, Floats, Problems, as_sequence
 from ketameta.effects.events import check_events, zero_cells_of
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.formatting import format_count, plural
-from ketameta.models.results import Caveat, Line, Result
+from ketameta.models.results import Caveat, Line, Result, stated
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -184,27 +184,7 @@ def event_tables(
     *,
     whole: bool = False,
 ) -> EventTables:
-    """Return the counts of k trials, or refuse them.
-
-    Parameters
-    ----------
-    events_t, n_t, events_c, n_c : array_like of shape (k,)
-        Events and participants under treatment and control.
-    labels : sequence of length k, optional
-        Names of the trials; ``"study 1", ...`` when not given.
-    whole : bool
-        Whether fractions are refused.
-
-    Raises
-    ------
-    ImpossibleDataError
-        Events negative or above n, n not positive, a fraction where whole numbers are needed, or
-        a repeated label.
-    NotEstimableError
-        No trial.
-    UsageError
-        Lengths that differ.
-    """
+    """Return the counts of k trials, or refuse them; ``whole`` refuses fractions."""
     e1, n1, e2, n2 = check_events(events_t, n_t, events_c, n_c, arms=("t", "c"))
     if e1.size == 0:
         raise NotEstimableError("events_t is empty: there are no trials")
@@ -230,32 +210,16 @@ def _names(labels: Sequence[object] | None, k: int) -> tuple[str, ...]:
     return names
 
 
-def zero_caveats(zeros: ZeroHandling, k: int, contribute: bool) -> list[Caveat]:
+def zero_caveats(zeros: ZeroHandling, k: int, contribute: bool) -> tuple[Caveat, ...]:
     """Return what a reader must know of the zeros; ``contribute``: double zeros carry weight."""
-    caveats = []
-    if zeros.k_double_zero:
-        role = (
-            "such trials count as trials without a difference"
-            if contribute
-            else "such trials carry no information on the estimate"
-        )
-        caveats.append(
-            Caveat(
-                "double_zero",
-                f"{zeros.k_double_zero} of {plural(k, 'trial')} had no event, or nothing but "
-                f"events, in both arms; {role}.",
-            )
-        )
-    if zeros.k_single_zero:
-        caveats.append(
-            Caveat(
-                "single_zero",
-                f"{zeros.k_single_zero} of {plural(k, 'trial')} had a zero cell in one arm. "
-                f"{zeros.rule}",
-            )
-        )
-    if zeros.k_informative == 1:
-        caveats.append(
-            Caveat("single_study", "Only one trial carries information; nothing was pooled.")
-        )
-    return caveats
+    role = "count as trials without a difference" if contribute else (
+        "carry no information on the estimate")  # fmt: skip
+    of = f"of {plural(k, 'trial')} had"
+    return stated(
+        (zeros.double_zero, "double_zero", f"{zeros.k_double_zero} {of} no event, or nothing but"
+         f" events, in both arms; such trials {role}."),
+        (zeros.single_zero, "single_zero",
+         f"{zeros.k_single_zero} {of} a zero cell in one arm. {zeros.rule}"),
+        (zeros.k_informative == 1, "single_study",
+         "Only one trial carries information; nothing was pooled."),
+    )  # fmt: skip

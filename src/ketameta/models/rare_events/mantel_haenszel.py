@@ -31,7 +31,7 @@ from ketameta.models.intervals import check_level, critical_value, two_sided_p
 from ketameta.models.least_squares import dispersion
 from ketameta.models.pooling import statistic_words
 from ketameta.models.rare_events.event_tables import EventTables, TwoArmCounts, event_tables
-from ketameta.models.results import Caveat, Line, Printed
+from ketameta.models.results import Caveat, Line, Printed, stated
 
 METHOD_NAMES = {"mantel-haenszel": "Mantel–Haenszel", "peto": "Peto"}
 _MEASURE_NAMES = {
@@ -175,20 +175,16 @@ def equal_odds_ratios(
     return chi_squared(breslow_day, used.k - 1), chi_squared(tarone, used.k - 1)
 
 
-def mantel_fleiss_caveats(tables: EventTables) -> list[Caveat]:
+def mantel_fleiss_caveats(tables: EventTables) -> tuple[Caveat, ...]:
     """Return a caveat when there are too few events for a normal approximation."""
     expected, _ = hypergeometric(tables)
     lowest, highest = tables.ends
     room = min(float((expected - lowest).sum()), float((highest - expected).sum()))
-    if room >= MANTEL_FLEISS_LEAST:
-        return []
-    return [
-        Caveat(
-            "few_events",
-            f"So few events that the normal approximation is doubtful (Mantel–Fleiss criterion "
-            f"{room:.1f}, {MANTEL_FLEISS_LEAST:g} or more is needed); report the counts.",
-        )
-    ]
+    words = (
+        f"So few events that the normal approximation is doubtful (Mantel–Fleiss criterion "
+        f"{room:.1f}, {MANTEL_FLEISS_LEAST:g} or more is needed); report the counts."
+    )
+    return stated((room < MANTEL_FLEISS_LEAST, "few_events", words))
 
 
 class Pooled(NamedTuple):
@@ -342,7 +338,7 @@ def mantel_haenszel(
     informative = _informative(tables, kind)
     pooled = POOLED[kind](tables)
     tests: dict[str, ChiSquared | None] = {}
-    caveats: list[Caveat] = []
+    caveats: tuple[Caveat, ...] = ()
     if kind is Measure.OR:
         breslow_day, tarone = equal_odds_ratios(tables, math.exp(pooled.estimate))
         tests = {
@@ -448,29 +444,17 @@ def _informative(tables: EventTables, measure: Measure) -> Bools:
     return np.ones(tables.k, dtype=bool)
 
 
-def _peto_caveats(tables: EventTables, estimate: float) -> list[Caveat]:
-    caveats = []
+def _peto_caveats(tables: EventTables, estimate: float) -> tuple[Caveat, ...]:
     ratio = np.maximum(tables.n1 / tables.n2, tables.n2 / tables.n1)
     unbalanced = int((ratio >= PETO_IMBALANCE).sum())
-    if unbalanced:
-        caveats.append(
-            Caveat(
-                "peto_imbalance",
-                f"Arms differ in size by a factor of {PETO_IMBALANCE:g} or more in "
-                f"{plural(unbalanced, 'trial')}; Peto's estimate is then biased if there is an "
-                "effect.",
-            )
-        )
-    if abs(estimate) > math.log(PETO_LARGE_RATIO):
-        ratio_words = f"{math.exp(min(estimate, 700.0)):.2f}"
-        caveats.append(
-            Caveat(
-                "peto_large_effect",
-                f"The odds ratio {ratio_words} is far from 1; Peto's approximation then "
-                "understates it.",
-            )
-        )
-    return caveats
+    return stated(
+        (unbalanced, "peto_imbalance",
+         f"Arms differ in size by a factor of {PETO_IMBALANCE:g} or more in"
+         f" {plural(unbalanced, 'trial')}; Peto's estimate is then biased if there is an effect."),
+        (abs(estimate) > math.log(PETO_LARGE_RATIO), "peto_large_effect",
+         f"The odds ratio {math.exp(min(estimate, 700.0)):.2f} is far from 1; Peto's approximation"
+         " then understates it."),
+    )  # fmt: skip
 
 
 def _inverse_variance_q(tables: EventTables, measure: Measure, pooled: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -422,26 +422,10 @@ def _count(deviations: Floats, estimator: str) -> tuple[int, float | None]:
 def _refitted(fit: RandomEffects, data: FitData, y: Floats, v: Floats) -> RandomEffects:
     estimates, variances = np.concatenate([data.y, y]), np.concatenate([data.v, v])
     labels = (*data.labels, *(f"filled {i + 1}" for i in range(len(y))))
+    rest: tuple[Any, ...] = data.ci_method, data.level, labels, fit.measure
     if data.tau2_method == COMMON:
-        return common_effect(
-            estimates,
-            variances,
-            data.ci_method,
-            data.level,
-            labels,
-            fit.measure,
-            repeated_labels="allow",
-        )
-    return random_effects(
-        estimates,
-        variances,
-        data.tau2_method,
-        data.ci_method,
-        data.level,
-        labels,
-        fit.measure,
-        repeated_labels="allow",
-    )
+        return common_effect(estimates, variances, *rest, repeated_labels="allow")
+    return random_effects(estimates, variances, data.tau2_method, *rest, repeated_labels="allow")
 
 
 #: Nodes of the Gauss-Legendre rule on each of the panels below; 40 and 80 agree to 1e-13.

@@ -24,7 +24,7 @@ from ketameta.models.least_squares import (
 from ketameta.models.mixed_model import MIN_STUDIES_SMALL_STUDY, fit_mixed_model
 from ketameta.models.pooling import common_effect, decimals_for, random_effects, statistic_words
 from ketameta.models.resampling.batched import FitData, fit_data
-from ketameta.models.results import Caveat, Line, Printed, Result
+from ketameta.models.results import Caveat, Line, Printed, Result, stated
 from ketameta.models.tau2 import COMMON
 from ketameta.models.validation import dependent_columns
 
@@ -73,27 +73,15 @@ def takes_fit(test: Callable[P, R]) -> Callable[P, R]:
 
 def few_studies_caveats(k: int) -> tuple[Caveat, ...]:
     """Return the caveat of a small-study method below ten studies."""
-    if k >= MIN_STUDIES_SMALL_STUDY:
-        return ()
-    return (
-        Caveat(
-            "too_few_for_small_study",
-            f"{k} studies: below {MIN_STUDIES_SMALL_STUDY} small-study effects can neither be shown"
-            " nor excluded; this is not reported on its own.",
-        ),
+    words = (
+        f"{k} studies: below {MIN_STUDIES_SMALL_STUDY} small-study effects can neither be shown"
+        " nor excluded; this is not reported on its own."
     )
+    return stated((k < MIN_STUDIES_SMALL_STUDY, "too_few_for_small_study", words))
 
 
 def predictor_values(data: FitData, predictor: str, sample_sizes: ArrayLike | None) -> Floats:
-    """Return the predictor of each study, shape (k,).
-
-    Raises
-    ------
-    UsageError
-        For a predictor of sample sizes without sample sizes, or too many or few of them.
-    ImpossibleDataError
-        A sample size that is not a positive number.
-    """
+    """Return the predictor of each study, shape (k,), or refuse sample sizes for it."""
     if predictor == "se":
         return np.sqrt(data.v)
     if predictor == "variance":

@@ -16,7 +16,7 @@ from ketameta.models.intervals import critical_value, two_sided_p
 from ketameta.models.least_squares import power_of_two_scale
 from ketameta.models.pooling import both_scales, decimals_for, number_words
 from ketameta.models.resampling.batched import fit_data
-from ketameta.models.results import Caveat, Columns, DrawsForest, Line, Printed, Result
+from ketameta.models.results import Caveat, Columns, DrawsForest, Line, Printed, Result, stated
 from ketameta.models.small_study.asymmetry import few_studies_caveats, takes_fit
 from ketameta.models.tau2 import COMMON, estimate_tau2, log_likelihood
 
@@ -137,18 +137,10 @@ CELLS = 6_000
 
 
 class SelectionData(NamedTuple):
-    """Estimates and how likely each was to be seen.
+    """Scaled effects, large ones favoured, and how likely each was to be seen.
 
-    Attributes
-    ----------
-    y, v : ndarray of shape (k,)
-        Scaled effects, large ones favoured, and their variances.
-    cuts : ndarray of shape (J - 1, k)
-        Effects at which the p-value of each study crosses a step, falling.
-    group : ndarray of int, shape (k,)
-        Interval of each p-value, 0 for the smallest.
-    counts : ndarray of shape (J,)
-        Studies in each interval.
+    ``cuts`` (J - 1, k) are the effects at which the p-value of each study crosses a step, falling;
+    ``group`` the interval of each p-value, 0 for the smallest; ``counts`` (J,) of studies in each.
     """
 
     y: Floats
@@ -275,23 +267,10 @@ Index = NDArray[np.intp]
 
 
 class Maximum(NamedTuple):
-    """The best maximum.
+    """The best maximum: mean, tau-squared and log-weights (q,).
 
-    Attributes
-    ----------
-    point : ndarray of shape (q,)
-        Mean, tau-squared, log-weights.
-    value : float
-    hessian : ndarray of shape (q, q)
-    free : ndarray of bool, shape (q,)
-        False for parameters at a bound that the likelihood pushes against, or held fixed.
-    maxima : int
-        Different ones found.
-    gap : float or None
-        Log-likelihood above the next best maximum.
-    second : ndarray of shape (q,) or None
-        The next best maximum.
-    starts : int
+    ``free`` is False for parameters held fixed or at a bound that the likelihood pushes against;
+    ``gap`` is the log-likelihood above the next best maximum, ``second``, of all ``maxima`` found.
     """
 
     point: Floats
@@ -687,52 +666,28 @@ def _standard_errors(best: Maximum) -> Floats:
 
 
 def _maxima_caveats(best: Maximum, unit: float, *, known: bool) -> tuple[Caveat, ...]:
-    found = []
-    if best.gap is not None and best.second is not None:
-        found.append(
-            Caveat(
-                "several_maxima",
-                f"The likelihood has {best.maxima} maxima; the highest is reported,"
-                f" {best.gap:.2g} above the next in log-likelihood, where the mean is"
-                f" {format_significant(float(best.second[0]) * unit)}.",
-            )
-        )
-    if not known:
-        found.append(
-            Caveat(
-                "no_standard_error",
-                "The likelihood is flat at its maximum; standard error and interval are withheld.",
-            )
-        )
-    return tuple(found)
+    there = 0.0 if best.second is None else float(best.second[0]) * unit
+    return stated(
+        (best.second is not None, "several_maxima",
+         f"The likelihood has {best.maxima} maxima; the highest is reported, {best.gap or 0:.2g}"
+         f" above the next in log-likelihood, where the mean is {format_significant(there)}."),
+        (not known, "no_standard_error",
+         "The likelihood is flat at its maximum; standard error and interval are withheld."),
+    )  # fmt: skip
 
 
 def _caveats(best: Maximum, seen: SelectionData, unit: float, *, known: bool) -> tuple[Caveat, ...]:
-    found = []
-    if not best.free[2:].all():
-        found.append(
-            Caveat(
-                "weight_at_bound",
-                "The likelihood rises towards a selection weight without limit (or to 0); it is"
-                f" held between 0.00001 and {HIGHEST_WEIGHT:g}, and the estimate depends on that.",
-            )
-        )
-    fewest = int(seen.counts.min())
-    if seen.counts[0] == 0:
-        found.append(
-            Caveat(
-                "no_significant_study",
-                "No study is significant in the favoured direction, so that the weights of the"
-                " others relative to such studies cannot be estimated; the adjusted effect is that"
-                " of the bound on them.",
-            )
-        )
-    elif fewest < FEW_IN_INTERVAL:
-        found.append(
-            Caveat(
-                "few_in_interval",
-                f"An interval of p-values holds {plural(fewest, 'study', 'studies')} only; its"
-                " weight rests on that.",
-            )
-        )
-    return (*_maxima_caveats(best, unit, known=known), *found)
+    fewest, none = int(seen.counts.min()), seen.counts[0] == 0
+    mine = stated(
+        (not best.free[2:].all(), "weight_at_bound",
+         "The likelihood rises towards a selection weight without limit (or to 0); it is held"
+         f" between 0.00001 and {HIGHEST_WEIGHT:g}, and the estimate depends on that."),
+        (none, "no_significant_study",
+         "No study is significant in the favoured direction, so that the weights of the others"
+         " relative to such studies cannot be estimated; the adjusted effect is that of the bound"
+         " on them."),
+        (not none and fewest < FEW_IN_INTERVAL, "few_in_interval",
+         f"An interval of p-values holds {plural(fewest, 'study', 'studies')} only; its weight"
+         " rests on that."),
+    )  # fmt: skip
+    return (*mine, *_maxima_caveats(best, unit, known=known))
