@@ -230,10 +230,9 @@ def fit(
     if plot is not None:
         fit_csv.check_picture(plot)
     effects, found_fit = fit_csv.fit_file(
-        fit_csv.Request(
-            Path(files[0]), columns, measure, labels or (), moderators, model, tau2_method,
-            ci_method, level, missing, better,
-        )
+        Path(files[0]), columns, measure=measure, labels=labels or (), moderators=moderators,
+        model=model, tau2_method=tau2_method, ci_method=ci_method, level=level, missing=missing,
+        better=better,
     )  # fmt: skip
     text = fit_csv.fit_words(effects, found_fit, output, better)
     if plot is not None:
@@ -602,7 +601,7 @@ def _watch(paths: ProjectPaths, batches: Sequence[Path], beside: bool) -> None:
         return as_text(preview_document(preview_batch(paths, folder))) if beside else ""
 
     for text in watch(paths, folder, further=preview):
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and not text.startswith("\n"):
             Console().clear()
         typer.echo(text)
 

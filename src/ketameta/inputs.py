@@ -127,7 +127,8 @@ def watch(
     changes : iterable, optional
         One item per save; the library ``watchfiles`` sees them when not given.
     further : callable
-        Gives a text that is added where nothing is to be mended, such as a preview.
+        Gives a text where nothing is to be mended, such as a preview; it follows the findings,
+        after an empty line, when it is ready.
     """
     from ketameta.evidence.checks.run import summary
 
@@ -153,9 +154,9 @@ def watch(
         known = now
         took = time.perf_counter() - start
         lines.append(f"Checked in {took:.1f} s. Save a file to check again; Ctrl-C ends it.")
-        if not report.errors and (more := further()):
-            lines += ["", more]
         yield "\n".join(lines)
+        if not report.errors and (more := further()):
+            yield f"\n{more}"
 
 
 def _place(item: Finding) -> tuple[object, ...]:

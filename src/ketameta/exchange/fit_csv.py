@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,28 +60,6 @@ def column_help() -> str:
     extra = dict.fromkeys(name for e in MEASURES.values() for w in e.ways for name in w.options)
     found = [f"  {', '.join(codes)}: {words}" for words, codes in lines.items()]
     return "\n".join([*found, f"  where they apply: {' '.join(option(name) for name in extra)}"])
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked of a file.
-
-    ``columns`` names, by argument of the measure, a column or one number for all trials;
-    ``labels`` are columns that are joined. The measure is empty only for effects that are computed
-    already; an empty ``ci_method`` is the model's own. The rest is as in :func:`ketameta.pool`.
-    """
-
-    file: Path
-    columns: Mapping[str, str]
-    measure: str = ""
-    labels: Sequence[str] = ()
-    moderators: str = ""
-    model: str = "random"
-    tau2_method: str = "REML"
-    ci_method: str = ""
-    level: float = 0.95
-    missing: str = "refuse"
-    better: str = ""
 
 
 def column_options(words: Sequence[str], known: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -199,22 +176,40 @@ def _wrong_cells(
             yield f"{where}: the cell is empty; fill it in, or add --missing drop"
 
 
-def fit_file(request: Request) -> tuple[Effects, RandomEffects | MetaRegression]:
-    """Compute the effects of a file and fit them; errors use the words of the command line."""
+def fit_file(
+    file: Path,
+    columns: Mapping[str, str],
+    *,
+    measure: str = "",
+    labels: Sequence[str] = (),
+    moderators: str = "",
+    model: str = "random",
+    tau2_method: str = "REML",
+    ci_method: str = "",
+    level: float = 0.95,
+    missing: str = "refuse",
+    better: str = "",
+) -> tuple[Effects, RandomEffects | MetaRegression]:
+    """Compute the effects of a file and fit them; errors use the words of the command line.
+
+    ``columns`` names, by argument of the measure, a column or one number for all trials;
+    ``labels`` are columns that are joined. The measure is empty only for effects that are computed
+    already; an empty ``ci_method`` is the model's own. The rest is as in :func:`ketameta.pool`.
+    """
     from ketameta.models.pooling import RandomEffects, pool
     from ketameta.models.regression import meta_regression
 
-    entry = find_measure(request.measure, "--measure") if request.measure else None
-    check_choice("--model", request.model, ("random", "common"))
-    check_choice("--missing", request.missing, ("refuse", "drop"))
-    if request.better:
-        check_choice("--better", request.better, ("lower", "higher"))
+    entry = find_measure(measure, "--measure") if measure else None
+    check_choice("--model", model, ("random", "common"))
+    check_choice("--missing", missing, ("refuse", "drop"))
+    if better:
+        check_choice("--better", better, ("lower", "higher"))
         if entry is not None and entry.null is None:
             raise UsageError(f"--better: {entry.name} is of one group and favours neither side")
-    check_choice("--tau2-method", request.tau2_method, TAU2_METHODS)
-    if request.ci_method:
-        check_choice("--ci-method", request.ci_method, CI_METHODS)
-    named, given, fixed = _split(request.columns)
+    check_choice("--tau2-method", tau2_method, TAU2_METHODS)
+    if ci_method:
+        check_choice("--ci-method", ci_method, CI_METHODS)
+    named, given, fixed = _split(columns)
     idle = {name for way in _ways(entry) for name in way.unused}
     numbers = {option(name): column for name, column in named.items() if name not in idle}
     try:
@@ -223,24 +218,22 @@ def fit_file(request: Request) -> tuple[Effects, RandomEffects | MetaRegression]
                 break
         else:
             probe: Any = {name: [1.0] for name in (*named, *fixed)}
-            effect_sizes(None, request.measure or None, **probe, **given)
-        frame, lines = read_trials(request.file, numbers, request.missing, request.labels)
-        labels: Any = list(request.labels) or [f"line {line}" for line in lines]
-        effects = effect_sizes(frame, request.measure or None, labels=labels,
-                               missing=request.missing, **named, **fixed, **given)  # fmt: skip
-        common = request.model == "common"
-        method = request.ci_method or ("wald" if common else "knapp-hartung-conservative")
-        options = {"ci_method": method, "level": request.level}
-        if request.moderators:
-            tau2 = "common" if common else request.tau2_method
-            return effects, meta_regression(
-                effects, request.moderators, tau2_method=tau2, **options
-            )
-        fit = pool(effects, model=request.model, tau2_method=request.tau2_method, **options)
+            effect_sizes(None, measure or None, **probe, **given)
+        frame, lines = read_trials(file, numbers, missing, labels)
+        marks: Any = list(labels) or [f"line {line}" for line in lines]
+        effects = effect_sizes(frame, measure or None, labels=marks,
+                               missing=missing, **named, **fixed, **given)  # fmt: skip
+        common = model == "common"
+        method = ci_method or ("wald" if common else "knapp-hartung-conservative")
+        options = {"ci_method": method, "level": level}
+        if moderators:
+            tau2 = "common" if common else tau2_method
+            return effects, meta_regression(effects, moderators, tau2_method=tau2, **options)
+        fit = pool(effects, model=model, tau2_method=tau2_method, **options)
     except KetametaError as problem:
         raise _as_options(problem) from None
     if not isinstance(fit, RandomEffects):
-        raise NotEstimableError(f"{request.file}: there is no trial to pool")
+        raise NotEstimableError(f"{file}: there is no trial to pool")
     return effects, fit
 
 

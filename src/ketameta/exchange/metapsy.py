@@ -177,35 +177,24 @@ _SAME = 1e-6
 def recomputed_g(row: Record, kind: str) -> tuple[float, float] | None:
     """Return Hedges' g of the first minus the second arm, with both small-sample factors in use.
 
-    Returns
-    -------
-    tuple of float or None
-        With the approximate factor ``1 - 3 / (4 N - 9)``, which the format's own tools use, and
-        with the exact one; None where means, SDs or sizes are missing.
-
-    References
-    ----------
-    Hedges (1981), J. Educ. Stat. 6(2), 107-128. doi:10.3102/10769986006002107
+    The first has the approximate factor ``1 - 3 / (4 N - 9)``, which the format's own tools use,
+    the second the exact one (Hedges 1981, J. Educ. Stat. 6(2), 107-128,
+    doi:10.3102/10769986006002107); None where means, SDs or sizes are missing.
     """
-    from ketameta.effects.means import hedges_correction
+    from ketameta.effects.means import hedges_correction, standardized_mean_difference
 
     if kind not in ("endpoint", "change"):
         return None
-    cells = {
-        f"{ours}{arm}": row.number(f"{theirs}_arm{arm}")
-        for ours, theirs in GROUPS[kind].items()
-        for arm in "12"
-    }
-    if not all(cells.values()):
+    names = [f"{GROUPS[kind][ours]}_arm{arm}" for arm in "12" for ours in ("mean", "sd", "n")]
+    cells = [row.number(name) for name in names]
+    if not all(cells):
         return None
-    n1, n2 = float(cells["n1"]), float(cells["n2"])
-    sd1, sd2 = float(cells["sd1"]), float(cells["sd2"])
-    total = n1 + n2
-    if n1 < 2 or n2 < 2 or sd1 <= 0 or sd2 <= 0:
+    first, second = [float(cell) for cell in cells[:3]], [float(cell) for cell in cells[3:]]
+    total = first[2] + second[2]
+    if min(first[2], second[2]) < 2 or min(first[1], second[1]) <= 0:
         return None
-    pooled = math.sqrt(((n1 - 1) * sd1**2 + (n2 - 1) * sd2**2) / (total - 2))
-    d = (float(cells["mean1"]) - float(cells["mean2"])) / pooled
-    return d * (1 - 3 / (4 * total - 9)), d * hedges_correction(total - 2).item()
+    exact: float = standardized_mean_difference(*first, *second).estimate.item()
+    return exact / hedges_correction(total - 2).item() * (1 - 3 / (4 * total - 9)), exact
 
 
 def recheck_note(rows: Sequence[ImportedRow], ours: Mapping[int, tuple[float, float]]) -> str:

@@ -211,6 +211,7 @@ def read_workbook(data: bytes, source: str, schema: Schema) -> ImportReport:
     tables: dict[str, list[dict[str, str]]] = {}
     names = {table.name: table for table in schema.batch}
     filled = 0
+    first: dict[tuple[object, ...], ImportedRow] = {}
     read_as: dict[str, list[str]] = {}
     for sheet, lines in sheets:
         key = without_hidden(sheet.title).lower().replace(" ", "_")
@@ -230,9 +231,19 @@ def read_workbook(data: bytes, source: str, schema: Schema) -> ImportReport:
             continue
         filled += len(lines) - 1
         read_as.setdefault(key, []).append(quoted(sheet.title))
-        found, wrong, cells = _read_sheet(names[key], sheet, lines)
-        tables.setdefault(key, []).extend(cells)
-        rows += found
+        found, wrong = _read_sheet(names[key], sheet, lines)
+        tables.setdefault(key, [])
+        for row, record in found:
+            if record is not None:
+                twin = first.setdefault((key, *sorted(record.items())), row)
+                if twin is row:
+                    tables[key].append(record)
+                else:
+                    where = f"line {twin.line}"
+                    where += f" of sheet {quoted(twin.sheet)}" if twin.sheet != row.sheet else ""
+                    detail = f"the same as {where}, cell by cell: entered once"
+                    row = replace(row, verdict="changed", details=(*row.details, detail))
+            rows.append(row)
         for line in wrong:
             (notes if line.endswith("holds nothing") else problems).append(line)
         notes += _unseen(sheet, lines)
@@ -242,34 +253,10 @@ def read_workbook(data: bytes, source: str, schema: Schema) -> ImportReport:
         problems.append(f"no sheet is called {' or '.join(names)}")
     elif not rows and not problems:
         problems.append("no sheet holds a row below its header")
-    rows, once = _entered_once(rows, tables)
+    once = {name: tuple(records) for name, records in tables.items()}
     return ImportReport(
         source, KIND, tuple(rows), tuple(problems), tuple(notes), once, rows_in=filled
     )
-
-
-def _entered_once(
-    rows: list[ImportedRow], tables: Mapping[str, list[dict[str, str]]]
-) -> tuple[list[ImportedRow], dict[str, tuple[dict[str, str], ...]]]:
-    """Return the rows with those said that stand twice, cell by cell, and the tables without."""
-    first: dict[tuple[object, ...], ImportedRow] = {}
-    left = {name: iter(records) for name, records in tables.items()}
-    kept: dict[str, list[dict[str, str]]] = {name: [] for name in tables}
-    told = []
-    for row in rows:
-        if row.verdict != "refused":
-            name = row.became[0].partition(":")[0]
-            record = next(left[name])
-            twin = first.setdefault((name, *sorted(record.items())), row)
-            if twin is row:
-                kept[name].append(record)
-            else:
-                where = f"line {twin.line}"
-                where += f" of sheet {quoted(twin.sheet)}" if twin.sheet != row.sheet else ""
-                detail = f"the same as {where}, cell by cell: entered once"
-                row = replace(row, verdict="changed", details=(*row.details, detail))
-        told.append(row)
-    return told, {name: tuple(records) for name, records in kept.items()}
 
 
 def _unreadable(data: bytes, why: str) -> str:
@@ -340,8 +327,8 @@ def _unseen(sheet: Worksheet, lines: Lines) -> Iterator[str]:
 
 def _read_sheet(
     table: Table, sheet: Worksheet, lines: Lines
-) -> tuple[list[ImportedRow], list[str], list[dict[str, str]]]:
-    """Return verdicts, problems and cells of one sheet."""
+) -> tuple[list[tuple[ImportedRow, dict[str, str] | None]], list[str]]:
+    """Return the verdicts and cells of one sheet, and its problems."""
     start, *below = lines
     known = table.column_names
     problems = []
@@ -369,13 +356,7 @@ def _read_sheet(
         problems = [f"sheet {table.name}: its first line names no column of the table"]
     elif missing:
         problems.append(f"sheet {table.name}: needed columns are missing: {', '.join(missing)}")
-    rows, cells = [], []
-    for line in below:
-        row, record = _read_row(table, sheet, names, lines[line], line)
-        rows.append(row)
-        if record is not None:
-            cells.append(record)
-    return rows, problems, cells
+    return [_read_row(table, sheet, names, lines[line], line) for line in below], problems
 
 
 def _read_row(
