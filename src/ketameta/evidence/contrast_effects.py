@@ -25,7 +25,6 @@ from ketameta.evidence.pairing import (
     comparison_key,
     crossovers,
     directions,
-    plain_key,
     size_words,
     unused_row,
     which_analysis,
@@ -462,15 +461,7 @@ def mean_differences(outcomes: pd.DataFrame) -> dict[tuple[Any, ...], float]:
         "statistic", ascending=False, kind="stable"
     )
     return {
-        (
-            row["study_id"],
-            row["arm_id_t"],
-            row["arm_id_c"],
-            row["outcome"],
-            row["instrument"],
-            plain_key(row["time_days"]),
-            row["subgroup"],
-            row["analysis"],
-        ): float(row["mean__t"] - row["mean__c"])
+        comparison_key(row | {"arm_id": row["arm_id_t"], "comparator_arm_id": row["arm_id_c"]}):
+            float(row["mean__t"] - row["mean__c"])
         for row in pairs.to_dict("records")
-    }
+    }  # fmt: skip

@@ -372,14 +372,8 @@ def pair_arms(
 
 #: Columns that name one comparison at one time.
 COMPARISON_KEYS = (
-    "study_id",
-    "arm_id",
-    "comparator_arm_id",
-    "outcome",
-    "instrument",
-    "time_days",
-    "subgroup",
-    "analysis",
+    *("study_id", "arm_id", "comparator_arm_id"),
+    *("outcome", "instrument", "time_days", "subgroup", "analysis"),
 )
 #: Columns of every effect, in file order.
 EFFECT_COLUMNS = (

@@ -417,9 +417,10 @@ def _rules(project: Project) -> Iterator[str]:
         levels = [level.word for level in item.level]
         yield from _unknown(f"{where}: reference", item.reference, levels)
     known = (*words.drug_class, *CONTROL_CLASSES)
+    domains, direct = words.outcome_domain, project.directness
     for row in project.evidence_map.row:
         yield from _unknown("evidence_map.row: diagnosis", row.diagnosis, words.diagnosis)
-        yield from _unknown("evidence_map.row: domain", row.domain, words.outcome_domain)
+        yield from _unknown("evidence_map.row: domain", row.domain, domains)
         if not row.domain:
             yield f"evidence_map.row: {row.label!r} names no domain, so that it would stay empty"
     for column in project.evidence_map.column:
@@ -427,17 +428,13 @@ def _rules(project: Project) -> Iterator[str]:
             yield f"evidence_map.column: {column.label!r} names neither intervention nor drug_class"
         yield from _unknown("evidence_map.column: drug_class", column.drug_class, known)
         yield from _unknown("evidence_map.column: sought", column.sought, words.diagnosis)
-        where = "evidence_map.column: sought_domain"
-        yield from _unknown(where, column.sought_domain, words.outcome_domain)
-    improving = words.meant_to_improve
-    yield from _unknown("words.meant_to_improve", improving, words.outcome_domain)
-    direct = project.directness
+        yield from _unknown("evidence_map.column: sought_domain", column.sought_domain, domains)
+    yield from _unknown("words.meant_to_improve", words.meant_to_improve, domains)
     yield from _unknown("directness.diagnosis", direct.diagnosis, words.diagnosis)
     yield from _unknown("directness.drug_class", direct.drug_class, known)
     if project.harms.section:
-        yield from _unknown(
-            "harms.section", [project.harms.section], project.sections, "a [[section]]"
-        )
+        section = [project.harms.section]
+        yield from _unknown("harms.section", section, project.sections, "a [[section]]")
     yield from _unknown("directness.figure", list(direct.figure), DIRECTNESS, "a kind of evidence")
     pages = [item.key for item in project.question]
     asked = [card.question for card in project.front.card]

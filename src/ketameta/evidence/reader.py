@@ -25,37 +25,23 @@ LOOKED_AT = 6
 _TOLD_ONE_BY_ONE = 3
 #: What spreadsheets and papers call our columns.
 OTHER_NAMES = {
-    "std": "sd",
-    "stdev": "sd",
-    "std_dev": "sd",
-    "standard_deviation": "sd",
-    "sem": "se",
-    "std_error": "se",
-    "standard_error": "se",
-    "lower": "ci_low",
-    "lower_ci": "ci_low",
-    "ci_lower": "ci_low",
-    "upper": "ci_high",
-    "upper_ci": "ci_high",
-    "ci_upper": "ci_high",
-    "total": "n",
-    "sample_size": "n",
-    "p_value": "p",
-    "pvalue": "p",
-    "study": "study_id",
-    "trial": "study_id",
-    "arm": "arm_id",
-    "group": "arm_id",
-    "comparator": "comparator_arm_id",
-    "scale": "instrument",
-    "measure": "instrument",
-    "time": "time_days",
-    "day": "time_days",
-    "days": "time_days",
-    "page": "locator",
-    "notes": "note",
-    "comment": "note",
-    "comments": "note",
+    other: name
+    for name, others in {
+        "sd": ("std", "stdev", "std_dev", "standard_deviation"),
+        "se": ("sem", "std_error", "standard_error"),
+        "ci_low": ("lower", "lower_ci", "ci_lower"),
+        "ci_high": ("upper", "upper_ci", "ci_upper"),
+        "n": ("total", "sample_size"),
+        "p": ("p_value", "pvalue"),
+        "study_id": ("study", "trial"),
+        "arm_id": ("arm", "group"),
+        "comparator_arm_id": ("comparator",),
+        "instrument": ("scale", "measure"),
+        "time_days": ("time", "day", "days"),
+        "locator": ("page",),
+        "note": ("notes", "comment", "comments"),
+    }.items()
+    for other in others
 }
 
 

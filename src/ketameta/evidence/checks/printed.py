@@ -22,6 +22,7 @@ from ketameta.evidence.checks.context import (
 )
 from ketameta.evidence.checks.rows import SPREAD_FACTOR, half_width_in_se
 from ketameta.evidence.checks.scores import occasion, spread
+from ketameta.evidence.pairing import MODELLED
 from ketameta.evidence.tables import Row
 from ketameta.measures import RATIOS, Measure
 
@@ -34,7 +35,6 @@ FROM_MEANS = 0.5
 SAME_SHARE = 0.02
 #: An estimate this near to its own arms, in standard errors, is never called by another name.
 NEAR = 0.25
-_MODELLED = ("model", "adjusted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +170,13 @@ def _says(
     away = abs(on_scale - (log(target) if own.kind in RATIOS else target))
     told = f"the arms give {_named(own)} {own.read:.3g}"
     if away > NEAR * own.se or not isfinite(own.se):
-        adjusted = row["sd_origin"] in _MODELLED
+        adjusted = row["sd_origin"] in MODELLED
         for other, value, what in _other_names(own, given):
             near = abs(estimate - value) <= half + SAME_SHARE * abs(value) / 2
             if near and (not adjusted or "exchanged" in what) and not (turned and other is own):
                 return f"{told}; {row['estimate']} is {what}"
     sd = spread(first) or spread(second) or abs(target) + abs(estimate)
-    limit = FROM_ARMS_ADJUSTED if row["sd_origin"] in _MODELLED else FROM_ARMS
+    limit = FROM_ARMS_ADJUSTED if row["sd_origin"] in MODELLED else FROM_ARMS
     if own.kind in RATIOS:
         rounding = 2 * half / estimate
     reach = FROM_MEANS * sd if own.kind == "MD" else limit * own.se
