@@ -342,24 +342,8 @@ def credibility(
 ) -> list[Credibility]:
     """Return what can be said of every moderator of an analysis.
 
-    Parameters
-    ----------
-    spec : AnalysisSpec
-    result : mapping
-        Of the analysis: ``groups``, ``pooled``, ``subgroup_test``.
-    regressions : sequence of mapping
-        Of :func:`ketameta.analyses.bubble.regressions_of`.
-    specs : sequence of AnalysisSpec
-        All analyses, to count the moderators tested.
-
-    Returns
-    -------
-    list of dict
-        ``moderator, label, kind`` (``levels``, ``within`` or ``continuous``), ``status``, ``k``,
-        ``p_value`` with ``withheld`` (why there is none), ``permutation`` (``p_value, exact,
-        iterations, withheld``), ``differences`` (each level from the reference: ``level, reference,
-        estimate, ci_low, ci_high, p_value``), ``questions`` (none where nothing can be compared)
-        and ``rating``.
+    ``specs`` are all analyses, to count the moderators tested. There are no questions where nothing
+    can be compared.
     """
     rows = [row for group in result["groups"] for row in group["rows"]]
     entry = partial(_entry, spec, moderator_analyses(specs, spec.select.outcome))

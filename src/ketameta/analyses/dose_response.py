@@ -122,14 +122,8 @@ _LEAST = 3
 def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> DoseChecks:
     """Return the checks of the line through no effect.
 
-    Returns
-    -------
-    dict
-        ``two_stage`` (None for one trial): the slope of each trial per step of dose, and to what
-        their pool by a second engine agrees with the one-stage line; ``sensitivity``: the
-        slope per step under other choices; ``leave_one_out``: without each trial in turn, from
-        three trials, with ``lowest`` and ``highest``; ``withheld``, the reason when there is no
-        line.
+    The slope of each trial, pooled by a second engine (from two trials), the slope under other
+    choices, and without each trial in turn (from three).
     """
     try:
         line = fit_curve(spec, rule, contrasts, "linear")
@@ -219,21 +213,8 @@ _ARM_NUMBERS = ("n_treatment", "n_control", "events_treatment", "events_control"
 def dose_results(spec: AnalysisSpec, used: Sequence[Effect]) -> DoseResult | None:
     """Return the dose-response results of an analysis of that kind; ``None`` for the others.
 
-    Parameters
-    ----------
-    spec : AnalysisSpec
-    used : sequence of Effect
-        Selected effects with ``common_dose``, one form per comparison.
-
-    Returns
-    -------
-    dict or None
-        ``points`` (each contrast) with their sampling ``covariance``, ``linear`` and ``spline``
-        (``coefficients``, ``slope`` per step of dose, tests, ``curve``, or ``withheld``), ``main``
-        (which of them was declared),
-        ``checks`` (of the line: two stages, other choices, each trial left out),
-        ``nonlinearity`` (the test of the spline), ``at_doses`` (the main curve at the doses given),
-        ``among_doses`` (the slope among treated people, within trials) and ``withheld``.
+    ``used`` are one form per comparison, with ``common_dose``. ``main`` is the curve that was
+    declared, or the spline where its own test rejects the line.
     """
     rule = spec.dose
     if rule is None:

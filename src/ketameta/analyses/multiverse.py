@@ -317,29 +317,11 @@ def multiverse(
     table: Callable[[Assumptions], EffectTable],
     baseline_risk: float | None = None,
 ) -> Multiverse | None:
-    """Return the results of all combinations of the declared choices.
+    """Return the results of all combinations of the declared choices; None where nothing is pooled.
 
-    Parameters
-    ----------
-    spec : AnalysisSpec
-    used : sequence of Effect
-        Effects of the main model.
-    evidence : Evidence
-    table : callable
-        Gives the effect table under assumptions.
-    baseline_risk : float, optional
-        Risk on control, at which effects of events on other measures are put on the main one.
-
-    Returns
-    -------
-    dict or None
-        ``None`` where the analysis pools nothing. Otherwise ``n`` (combinations), ``n_pooled``
-        (with at least two trials; the shares are of these), ``excludes`` (counts ``below``,
-        ``above``, ``neither``), ``median, lowest, highest`` (of the estimates, on the scale of the
-        main measure), ``choices`` (per choice: ``name, label, options, effect``), ``idle`` (choices
-        that change nothing here), ``combinations`` (columns ``estimate, ci_low, ci_high, k,
-        excludes`` and, per choice, the option's number), ``main`` (number of the main
-        combination), ``sentences`` and ``withheld``, the reason when there is nothing to vary.
+    Shares are of the combinations with at least two trials. Estimates are on the scale of the main
+    measure: those of events on another one are put there at ``baseline_risk``, the risk on control.
+    Choices that change nothing here are ``idle``; options are numbered, the main one first.
     """
     if spec.kind not in ("pooled", "within_trial") or not spec.model.overall:
         return None

@@ -39,20 +39,8 @@ class Arc(NamedTuple):
 def network(spec: AnalysisSpec, used: Sequence[Effect]) -> Network | None:
     """Return the network of an analysis of kind ``network``; ``None`` for the others.
 
-    Parameters
-    ----------
-    spec : AnalysisSpec
-    used : sequence of Effect
-        Selected effects, one form per comparison.
-
-    Returns
-    -------
-    dict or None
-        ``effects`` (each treatment against the reference), ``league`` (every pair), ``ranking``
-        (P-scores), ``splits`` (direct against indirect), ``q`` (heterogeneity and inconsistency),
-        ``nodes``, ``edges``, ``contrasts`` (what the model saw: each with its effects and its
-        covariance with those of the same study), ``transitivity`` (facts per comparison), ``apart``
-        (treatments that no comparison connects with the reference) and ``withheld``.
+    Contrasts are what the model saw: of each study against its base, doses joined, with their
+    covariance. Treatments that no comparison connects with the reference are ``apart``.
     """
     if spec.kind != "network":
         return None

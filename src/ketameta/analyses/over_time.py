@@ -35,22 +35,11 @@ _MIN_STUDIES = 3
 
 
 def over_time(spec: AnalysisSpec, rows: list[StudyRow]) -> OverTime | None:
-    """Return the effect per time class from one model, and how it changes.
+    """Return the effect per time class from one model, and how it changes; None if not asked for.
 
-    Parameters
-    ----------
-    spec : AnalysisSpec
-    rows : list of dict
-        One per study and time class (``group``).
-
-    Returns
-    -------
-    dict or None
-        ``None`` where it was not asked for. Otherwise ``rho``; ``means`` (per class: effects,
-        estimate and CR2 interval); ``changes`` (each class minus the reference, within the same
-        model) with ``reference``; ``sensitivity`` of the last change over other correlations;
-        ``within_trials``, the pooled last-minus-reference difference of trials that have both,
-        under the same correlation; and ``withheld``, the reason when the model cannot be fitted.
+    ``rows`` are one per study and time class (``group``). Changes are from the reference class,
+    within the same model; ``within_trials`` pools the last change of trials that have both, under
+    the same correlation.
 
     Notes
     -----
@@ -198,21 +187,8 @@ def group_facts(
 ) -> list[GroupFacts] | None:
     """Return what else differs between the groups of people that an analysis compares.
 
-    Parameters
-    ----------
-    spec : AnalysisSpec
-    used : sequence of Effect
-        Selected effects with ``group``.
-    evidence : Evidence
-
-    Returns
-    -------
-    list of dict or None
-        ``None`` where the groups are not kinds of people. One entry per group in the declared
-        order: ``key, k``; ``median_days``; for each of ``route, regimen, comparator, blinding,
-        design, age_group`` how many trials have which word; and ``definitions``, of ``study_id,
-        label, definition``, what each trial asked of earlier treatment, where that is the
-        moderator.
+    ``None`` where the groups are not kinds of people. Facts are counts of trials by word;
+    ``definitions`` are what each trial asked of earlier treatment, where that is the moderator.
     """
     name = spec.model.group_by
     categories = spec.project.categories

@@ -75,21 +75,9 @@ def appraisal(
 ) -> Appraisal:
     """Return certainty, multiverse, next trial, meta-regressions and credibility of a result.
 
-    Parameters
-    ----------
-    spec : AnalysisSpec
-    result, shown : mapping
-        Of the analysis, complete but for these keys; as computed, and as published.
-    used : sequence of Effect
-        Selected effects.
-    trials : sequence of mapping
-        One row per trial, as the main model saw them.
-    weights : sequence of float or None
-        Their shares; None where they are not pooled.
-    evidence : Evidence
-    related : Related or None
-        Without it nothing is computed and every key is None: a single analysis knows nothing of
-        the others.
+    ``result`` and ``shown`` are the analysis as computed and as published; ``trials`` are the rows
+    that the main model saw, ``weights`` their shares, None where they are not pooled. Without
+    ``related`` nothing is computed: a single analysis knows nothing of the others.
     """
     if related is None:
         return cast("Appraisal", dict.fromkeys(KEYS))

@@ -66,15 +66,8 @@ def sensitivity_analyses(
 ) -> list[Sensitivity]:
     """Return one entry per sensitivity analysis: what differs, k, estimate and interval.
 
-    Parameters
-    ----------
-    spec : AnalysisSpec
-    used : sequence of Effect
-        Selected effects.
-    rows : list of dict
-        One per study, as the main model saw them.
-    low_risk : collection of str
-        Studies that reviews judged at low risk of bias in this outcome.
+    ``rows`` are one per study, as the main model saw them; ``low_risk`` the studies that reviews
+    judged at low risk of bias in this outcome.
     """
     if len(rows) < 2:
         return []
@@ -166,19 +159,8 @@ _FIELDS = ("k", "estimate", "se", "ci_low", "ci_high", "p_value", "q", "q_df", "
 def event_models(spec: AnalysisSpec, rows: list[StudyRow]) -> Events | None:
     """Return Mantel-Haenszel and Peto results of counted outcomes, and the risk on control.
 
-    Parameters
-    ----------
-    spec : AnalysisSpec
-    rows : list of dict
-        One per study, as the main model saw them.
-
-    Returns
-    -------
-    dict or None
-        ``None`` where the measure is not one of events or fewer than one row prints counts. Keys:
-        ``methods`` (list with ``method, measure`` and the pooled fields; of differences only where
-        a difference was asked for), ``zero_cells`` (studies with an empty cell, with none in both
-        arms), ``baseline_risk`` (events over people of all control arms).
+    ``None`` where the measure is not one of events or no row prints counts; methods of differences
+    only where a difference was asked for.
     """
     counted = [row for row in rows if _has_counts(row)]
     if spec.model.measure not in COUNTED or not counted:
@@ -250,14 +232,7 @@ _POINT_DECIMALS = 5
 
 
 def influence_of(fit: RandomEffects, rows: list[StudyRow]) -> Influence | None:
-    """Return deletion diagnostics per trial; ``None`` below three trials.
-
-    Returns
-    -------
-    dict or None
-        ``rows`` with ``study_id, label, rstudent, dffits, cooks_distance, covariance_ratio,
-        tau2_deleted, weight, influential, reasons``; ``influential``, the labels flagged.
-    """
+    """Return deletion diagnostics per trial; ``None`` below three trials."""
     if fit.k < MIN_STUDIES_INFLUENCE:
         return None
     found = influence(fit)
@@ -291,12 +266,7 @@ def influence_of(fit: RandomEffects, rows: list[StudyRow]) -> Influence | None:
 def gosh_of(fit: RandomEffects) -> Gosh | None:
     """Return the pooled effects of many subsets of trials; ``None`` below ten trials.
 
-    Returns
-    -------
-    dict or None
-        ``subsets``, ``exact``, ``seed``, ``quantiles`` (of the estimate, at ``shares``), the
-        ``points`` (estimate and I-squared of each subset of two trials or more, rounded, for the
-        picture), and the median estimate with and without each trial.
+    Quantiles are of the estimate; points are rounded, for the picture.
     """
     if fit.k < MIN_STUDIES_SMALL_STUDY:
         return None
@@ -323,16 +293,10 @@ def gosh_of(fit: RandomEffects) -> Gosh | None:
 
 
 def small_study_of(fit: RandomEffects, rows: list[StudyRow]) -> SmallStudy:
-    """Return what small-study methods say, or why they are withheld.
+    """Return what small-study methods say, or why they are withheld (below ten trials).
 
-    Returns
-    -------
-    dict
-        ``withheld``, the reason below ten trials (empty otherwise); ``excess`` (test of excess
-        significance), ``egger`` (regression test with
-        the standard error, of standardised differences without the effect in it), ``trim_and_fill``
-        (L0), ``pet_peese`` and ``selection`` (step function at one-sided p = 0.025, global
-        maximum), each with its fields or its own ``withheld``.
+    Egger's test of standardised differences has a predictor without the effect in it; the selection
+    model is a step function at one-sided p = 0.025, at its global maximum.
     """
     if fit.k < MIN_STUDIES_SMALL_STUDY:
         return {
