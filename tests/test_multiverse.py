@@ -216,9 +216,9 @@ def test_an_additive_table_is_split_by_its_sums_of_squares() -> None:
     # Variances of the parts: 9/4 and 2/3.
     total = 9 / 4 + 2 / 3
     for name, part in (("a", 9 / 4), ("b", 2 / 3)):
-        assert found[name].alone == pytest.approx(part / total)
-        assert found[name].in_all == pytest.approx(part / total)
-        assert (found[name].changes, found[name].switches) == (0.0, 3 if name == "a" else 6)
+        assert found[name]["alone"] == pytest.approx(part / total)
+        assert found[name]["in_all"] == pytest.approx(part / total)
+        assert (found[name]["changes"], found[name]["switches"]) == (0.0, 3 if name == "a" else 6)
 
 
 def test_a_pure_interaction_belongs_to_no_choice_alone() -> None:
@@ -226,29 +226,29 @@ def test_a_pure_interaction_belongs_to_no_choice_alone() -> None:
     values = (options["a"] == options["b"]).astype(float)
     found = choice_effects(options, values, values.astype(int))
     for effect in found.values():
-        assert effect.alone == pytest.approx(0)
-        assert effect.in_all == pytest.approx(1)
-        assert effect.changes == 1.0
+        assert effect["alone"] == pytest.approx(0)
+        assert effect["in_all"] == pytest.approx(1)
+        assert effect["changes"] == 1.0
 
 
 def test_a_conclusion_that_one_choice_turns() -> None:
     options = factorial(2, 2, 2)
     ends = np.where(options["b"] == 1, -1, 0)
     found = choice_effects(options, np.ones(8), ends)
-    assert [found[name].changes for name in "abc"] == [0.0, 1.0, 0.0]
-    assert found["b"].alone is None and found["b"].in_all is None
+    assert [found[name]["changes"] for name in "abc"] == [0.0, 1.0, 0.0]
+    assert found["b"]["alone"] is None and found["b"]["in_all"] is None
 
 
 @given(st.lists(st.floats(-5, 5), min_size=12, max_size=12))
 def test_shares_of_variance_keep_their_bounds(values: list[float]) -> None:
     found = choice_effects(factorial(2, 3, 2), np.array(values), np.zeros(12, dtype=int))
-    alone = [effect.alone for effect in found.values()]
+    alone = [effect["alone"] for effect in found.values()]
     if alone[0] is None:
         return
     assert sum(alone) <= 1 + 1e-9  # type: ignore[arg-type]
     for effect in found.values():
-        assert effect.alone is not None and effect.in_all is not None
-        assert -1e-9 <= effect.alone <= effect.in_all + 1e-9 <= 1 + 2e-9
+        assert effect["alone"] is not None and effect["in_all"] is not None
+        assert -1e-9 <= effect["alone"] <= effect["in_all"] + 1e-9 <= 1 + 2e-9
 
 
 def test_estimates_that_do_not_exist_are_left_out_of_the_variance() -> None:
@@ -258,8 +258,8 @@ def test_estimates_that_do_not_exist_are_left_out_of_the_variance() -> None:
     known = values[[0, 1, 3]]
     # Only 2.0 and 3.0 differ in a alone; what a explains without b cannot be told.
     within = ((known[1:] - known[1:].mean()) ** 2).sum()
-    assert found["a"].in_all == pytest.approx(within / ((known - known.mean()) ** 2).sum())
-    assert found["a"].alone is None and found["b"].alone is None
+    assert found["a"]["in_all"] == pytest.approx(within / ((known - known.mean()) ** 2).sum())
+    assert found["a"]["alone"] is None and found["b"]["alone"] is None
     absent = {name: column[[0, 1, 3]] for name, column in options.items()}
     same = choice_effects(absent, known, np.zeros(3, dtype=int))["a"]
-    assert (same.alone, same.in_all) == (None, found["a"].in_all)
+    assert (same["alone"], same["in_all"]) == (None, found["a"]["in_all"])

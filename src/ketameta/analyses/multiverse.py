@@ -11,14 +11,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ketameta.analyses.parts import Choice as ChoiceTried
-from ketameta.analyses.parts import Multiverse
+from ketameta.analyses.parts import ChoiceEffect, Multiverse
 from ketameta.analyses.rows import difference_rows, effects_of, study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.sensitivity import has_raw_spread, is_read_in_full
@@ -125,35 +124,15 @@ class TrialSets:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ChoiceEffect:
-    """How much one choice matters.
-
-    Attributes
-    ----------
-    alone : float or None
-        Share of the variance of the estimates between the options of this choice, the others
-        averaged over. None where combinations are missing: the choices are then entangled.
-    in_all : float or None
-        Share of the variance that remains when every other choice is fixed: alone and together
-        with others. Both are None where the estimates do not vary.
-    changes : float or None
-        Share of the switches of this choice alone that change the conclusion; None where there is
-        no such switch.
-    switches : int
-        Pairs of combinations that differ in this choice only.
-    """
-
-    alone: float | None
-    in_all: float | None
-    changes: float | None
-    switches: int
-
-
 def choice_effects(
     options: Mapping[str, np.ndarray], estimates: Floats, conclusions: np.ndarray
 ) -> dict[str, ChoiceEffect]:
     """Return how much each choice matters.
+
+    ``alone`` is the share of the variance of the estimates between its options, the others
+    averaged over; ``in_all`` the share that remains when every other choice is fixed, alone and
+    together with others; ``changes`` the share of the switches of this choice alone that change the
+    conclusion; ``switches`` the pairs of combinations that differ in it only.
 
     Parameters
     ----------
@@ -197,7 +176,10 @@ def choice_effects(
             )
             switches, changed = switches + pairs, changed + pairs - int(alike)
         found[name] = ChoiceEffect(
-            alone, in_all, changed / switches if switches else None, switches
+            alone=alone,
+            in_all=in_all,
+            changes=changed / switches if switches else None,
+            switches=switches,
         )
     return found
 
@@ -362,7 +344,7 @@ def multiverse(
                         "name": name,
                         "label": CHOICE_LABELS[name],
                         "options": [option_label(name, value) for value in values],
-                        "effect": dataclasses.asdict(effects[name]),
+                        "effect": effects[name],
                     }
                     for name, values in options.items()
                 ],
