@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Parts of a build and the functions that do them. Time inside a part that belongs to another part
 #: is counted there.
 PARTS: dict[str, tuple[str, ...]] = {
-    "reading and checks": ("build.load_evidence",),
-    "effect tables": ("evidence.derive.derive_effects",),
+    "reading and checks": ("inputs.load_inputs",),
+    "effect tables": ("evidence.derive.derive_effects", "evidence.derive.effects_under"),
     "choice of effects": ("analyses.selection.select_effects",),
     "models and companions": ("analyses.run.run_analysis",),
     "all combinations of choices": ("analyses.multiverse.multiverse",),
@@ -31,7 +31,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "networks": ("models.network.network.network_meta_analysis",),
     "figures: layout and drawing": ("build.draw_figure",),
     "figures: SVG": ("plots.look.file_bytes svg",),
-    "page": ("report.html.render_html", "report.context.report_context"),
+    "page": ("report.html.render_pages", "report.context.report_context"),
     "page as PDF": ("report.pdf.render_pdf",),
 }
 OTHER = "everything else (imports, fingerprints, files)"
