@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
-from scipy import stats
 
 from ketameta.analyses.result import Absolute, Beside, Headline, Rule, Side, Studied, StudyRow
 from ketameta.analyses.rows import effects_of
@@ -330,8 +329,10 @@ class _Methods:
 
     def exact(self, place: int = 0, label: str = "Exact conditional odds ratio") -> _Estimate:
         """Return the conditional odds ratio of one trial; a side without bound is None."""
+        from scipy.stats.contingency import odds_ratio
+
         a, n1, c, n2 = (int(column[place]) for column in self._counted)
-        found = stats.contingency.odds_ratio([[a, c], [n1 - a, n2 - c]], kind="conditional")
+        found = odds_ratio([[a, c], [n1 - a, n2 - c]], kind="conditional")
         bounds = found.confidence_interval(self.level)
         estimate, low, high = (
             math.log(value) if 0 < value < math.inf else None

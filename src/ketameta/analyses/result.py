@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field, TypeAdapter
@@ -594,7 +595,9 @@ class AnalysisResult(Sizes, Appraisal):
     sentences: NotRequired[list[str]]
 
 
-_RESULT: TypeAdapter[AnalysisResult] = TypeAdapter(AnalysisResult)
+@cache
+def _adapter() -> TypeAdapter[AnalysisResult]:
+    return TypeAdapter(AnalysisResult)
 
 
 def check_result(data: object) -> AnalysisResult:
@@ -605,14 +608,14 @@ def check_result(data: object) -> AnalysisResult:
     pydantic.ValidationError
         With every key that is missing or has another type.
     """
-    return _RESULT.validate_python(data)
+    return _adapter().validate_python(data)
 
 
 def results_schema() -> dict[str, object]:
     """Return the JSON Schema of one results file (draft 2020-12), made from the types above."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **_RESULT.json_schema(mode="serialization"),
+        **_adapter().json_schema(mode="serialization"),
         "title": "Result of one ketameta analysis",
     }
 

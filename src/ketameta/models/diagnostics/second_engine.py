@@ -12,7 +12,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from ketameta.effects.arrays import Floats
 from ketameta.errors import NotEstimableError
@@ -145,6 +144,8 @@ def _quantities(
 ) -> dict[str, float]:
     """Return the refit's numbers in the unit of the effect, by name."""
     upper = 0.5 + level / 2
+    from scipy import stats
+
     critical = stats.norm.ppf(upper) if df is None else stats.t.ppf(upper, df)
     found: dict[str, float] = {}
     for j, name in enumerate(names):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from ketameta.effects.arrays import Floats, as_numbers, columns
 from ketameta.effects.table import Effects, is_frame
@@ -579,5 +578,7 @@ def kendall(x: Floats, y: Floats) -> tuple[float, float, bool]:
             " are no ranks to correlate"
         )
     exact = min(distinct) == len(x) <= MOST_RANKED
-    tau, p_value = stats.kendalltau(x, y, method="exact" if exact else "asymptotic")
+    from scipy.stats import kendalltau
+
+    tau, p_value = kendalltau(x, y, method="exact" if exact else "asymptotic")
     return float(tau), float(p_value), exact
