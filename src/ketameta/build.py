@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 #: So few figures are drawn sooner than another process has started.
-FEW_FIGURES = 8
+FEW_FIGURES = 20
 #: More processes than this wait for the memory and the disk rather than draw.
 MOST_WORKERS = 8
 
@@ -147,11 +147,14 @@ class Drawing:
 
 
 def drawing_processes() -> Any:
-    """Return joblib's processes, made as joblib.Parallel makes them: it takes the same ones."""
+    """Return joblib's processes, made as joblib.Parallel makes them: it takes the same ones.
+
+    One processor is left to this process, which computes meanwhile.
+    """
     from joblib import cpu_count
     from joblib.executor import get_memmapping_executor
 
-    return get_memmapping_executor(min(cpu_count(), MOST_WORKERS))
+    return get_memmapping_executor(min(max(cpu_count() - 1, 1), MOST_WORKERS))
 
 
 @contextmanager
