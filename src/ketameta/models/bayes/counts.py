@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft, interpolate
 
 from ketameta.effects.arrays import Floats, as_numbers, frozen
-from ketameta.errors import NotEstimableError, UsageError
+from ketameta.errors import NotEstimableError
 from ketameta.formatting import (
     format_estimate,
     format_interval,
@@ -25,7 +25,7 @@ from ketameta.models.bayes.normal import (
     mean_prior_words,
     probability_words,
 )
-from ketameta.models.bayes.priors import HalfNormal, Normal, TauPrior
+from ketameta.models.bayes.priors import HalfNormal, Normal, TauPrior, check_priors
 from ketameta.models.bayes.quadrature import TauPosterior, posterior_of_tau
 from ketameta.models.dependent.sampling_covariance import check_vector
 from ketameta.models.intervals import check_level
@@ -199,12 +199,7 @@ def bayes_event_counts(
     """
     check_level(level)
     prior = HalfNormal(0.5) if tau_prior is None else tau_prior
-    if not isinstance(prior, TauPrior):
-        raise UsageError(
-            f"tau_prior is {tau_prior!r}; give HalfNormal, HalfCauchy, LogNormal, LogT or Uniform"
-        )
-    if mean_prior is not None and not isinstance(mean_prior, Normal):
-        raise UsageError(f"mean_prior is {mean_prior!r}; give Normal(mean, sd) or None")
+    check_priors(prior, mean_prior)
     cuts = check_vector("thresholds", np.atleast_1d(as_numbers("thresholds", thresholds)))
     tables = event_tables(
         events_treatment, n_treatment, events_control, n_control, labels, whole=True

@@ -19,7 +19,7 @@ from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError
 from ketameta.formatting import format_interval, format_number, format_percent, plural
 from ketameta.measures import Measure, measure_code, measure_entry
-from ketameta.models.bayes.priors import HalfNormal, Normal, TauPrior
+from ketameta.models.bayes.priors import HalfNormal, Normal, TauPrior, check_priors
 from ketameta.models.bayes.quadrature import (
     Mixture,
     TauPosterior,
@@ -382,14 +382,9 @@ def bayes_random_effects(
     check_level(level)
     known = measure_code(measure)
     prior = _default_prior(known, tau_prior_scale) if tau_prior is None else tau_prior
-    if not isinstance(prior, TauPrior):
-        raise UsageError(
-            f"tau_prior is {tau_prior!r}; give HalfNormal, HalfCauchy, LogNormal, LogT or Uniform"
-        )
+    check_priors(prior, mean_prior)
     if tau_prior is not None and tau_prior_scale is not None:
         raise UsageError("give tau_prior or tau_prior_scale, not both")
-    if mean_prior is not None and not isinstance(mean_prior, Normal):
-        raise UsageError(f"mean_prior is {mean_prior!r}; give Normal(mean, sd) or None")
     cuts = check_vector("thresholds", np.atleast_1d(as_numbers("thresholds", thresholds)))
 
     tail = (1 - level) / 2

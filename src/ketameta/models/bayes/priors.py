@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,47 +26,27 @@ def _finite(name: str, value: float) -> None:
         raise UsageError(f"{name} is {value!r}; it must be a finite number")
 
 
-@runtime_checkable
-class TauPrior(Protocol):
-    """What the posterior needs of a prior on tau, the between-study standard deviation."""
+class TauPrior:
+    """A prior on tau, the between-study standard deviation; one of your own inherits from this.
 
-    @property
-    def upper(self) -> float:
-        """Largest tau with positive density; infinity when there is none."""
-        ...
-
-    @property
-    def typical(self) -> float:
-        """A tau near the middle of the prior, in the units of the effect."""
-        ...
-
-    def logpdf(self, tau: ArrayLike) -> Floats:
-        """Return the logarithm of the density at ``tau``."""
-        ...
-
-    def pdf(self, tau: ArrayLike) -> Floats:
-        """Return the density at ``tau``."""
-        ...
-
-    def moment_is_finite(self, order: int, likelihood_power: int) -> bool:
-        """Whether ``tau**order`` has an expectation when the likelihood falls like tau^-power."""
-        ...
-
-    def describe(self) -> str:
-        """Return the prior in words for a methods paragraph."""
-        ...
-
-
-class _Density:
-    """What all priors share: the density is the exponential of its logarithm; light tails."""
+    It has a ``typical`` tau, near its middle and in the unit of the effect, a log density and its
+    words; without more its support has no upper end, and its tail is lighter than any power.
+    """
 
     __slots__ = ()
 
     @property
     def upper(self) -> float:
+        """Largest tau with positive density; infinity when there is none."""
         return math.inf
 
+    @property
+    def typical(self) -> float:
+        """A tau near the middle of the prior, in the units of the effect."""
+        raise TypeError(f"{type(self).__name__} has no typical tau")
+
     def logpdf(self, tau: ArrayLike) -> Floats:
+        """Return the logarithm of the density at ``tau``."""
         raise TypeError(f"{type(self).__name__} has no density")
 
     def pdf(self, tau: ArrayLike) -> Floats:
@@ -75,8 +54,27 @@ class _Density:
         return np.exp(self.logpdf(tau))
 
     def moment_is_finite(self, order: int, likelihood_power: int) -> bool:
-        """Return ``True``: the tail is lighter than any power."""
+        """Whether ``tau**order`` has an expectation when the likelihood falls like tau^-power."""
         return True
+
+    def describe(self) -> str:
+        """Return the prior in words for a methods paragraph."""
+        raise TypeError(f"{type(self).__name__} does not say what it is")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Scaled(TauPrior):
+    """A prior with a scale, in the units of the effect, > 0."""
+
+    scale: float
+
+    def __post_init__(self) -> None:
+        _positive("scale", self.scale)
+
+    @property
+    def typical(self) -> float:
+        """The scale."""
+        return self.scale
 
 
 def _log_where(inside: NDArray[np.bool_], values: Floats) -> Floats:
@@ -84,7 +82,7 @@ def _log_where(inside: NDArray[np.bool_], values: Floats) -> Floats:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class HalfNormal(_Density):
+class HalfNormal(_Scaled):
     """Half-normal prior on tau.
 
     Attributes
@@ -101,16 +99,6 @@ class HalfNormal(_Density):
     12(4), 448-474. doi:10.1002/jrsm.1475
     """
 
-    scale: float
-
-    def __post_init__(self) -> None:
-        _positive("scale", self.scale)
-
-    @property
-    def typical(self) -> float:
-        """The scale."""
-        return self.scale
-
     def logpdf(self, tau: ArrayLike) -> Floats:
         """Return ``log(2 / pi) / 2 - log(scale) - tau**2 / (2 scale**2)`` for tau >= 0."""
         x = np.asarray(tau, dtype=np.float64)
@@ -124,7 +112,7 @@ class HalfNormal(_Density):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class HalfCauchy(_Density):
+class HalfCauchy(_Scaled):
     """Half-Cauchy prior on tau: the same centre as a half-normal, a much longer tail.
 
     Attributes
@@ -137,16 +125,6 @@ class HalfCauchy(_Density):
     Gelman A (2006). Prior distributions for variance parameters in hierarchical models. Bayesian
     Analysis 1(3), 515-534. doi:10.1214/06-BA117A
     """
-
-    scale: float
-
-    def __post_init__(self) -> None:
-        _positive("scale", self.scale)
-
-    @property
-    def typical(self) -> float:
-        """The scale."""
-        return self.scale
 
     def logpdf(self, tau: ArrayLike) -> Floats:
         """Return ``log(2 / (pi scale)) - log(1 + (tau / scale)**2)`` for tau >= 0."""
@@ -164,7 +142,7 @@ class HalfCauchy(_Density):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class LogNormal(_Density):
+class LogNormal(TauPrior):
     """Log-normal prior, with the parameters of the logarithm of tau **squared**.
 
     Attributes
@@ -202,7 +180,7 @@ class LogNormal(_Density):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class LogT(_Density):
+class LogT(TauPrior):
     """Log-Student-t prior, with the parameters of the logarithm of tau **squared**.
 
     Attributes
@@ -256,7 +234,7 @@ class LogT(_Density):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Uniform(_Density):
+class Uniform(TauPrior):
     """Uniform prior on tau between 0 and an upper limit, which is part of the claim.
 
     Attributes
@@ -319,6 +297,16 @@ class Normal:
     def describe(self) -> str:
         """Return ``normal with mean 0 and SD 4 on the mean effect``."""
         return f"normal with mean {self.mean:g} and SD {self.sd:g} on the mean effect"
+
+
+def check_priors(tau_prior: object, mean_prior: object) -> None:
+    """Refuse what is no prior on tau, or none on the mean."""
+    if not isinstance(tau_prior, TauPrior):
+        raise UsageError(
+            f"tau_prior is {tau_prior!r}; give HalfNormal, HalfCauchy, LogNormal, LogT or Uniform"
+        )
+    if mean_prior is not None and not isinstance(mean_prior, Normal):
+        raise UsageError(f"mean_prior is {mean_prior!r}; give Normal(mean, sd) or None")
 
 
 TURNER_COMPARISONS = (

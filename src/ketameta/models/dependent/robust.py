@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -225,28 +225,10 @@ RobustKind = Literal["CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3"]
 MIN_DF = 4.0
 
 
-class Fit(Protocol):
-    """What :func:`robust` needs of a fit: the data and the variance of the true effects.
-
-    ``design`` (k, p), ``names`` of its columns, ``level`` and ``working_blocks()`` are used where a
-    fit has them; without a design there is an intercept only, without blocks the working
-    covariance is ``variances + tau2`` on a diagonal.
-    """
-
-    @property
-    def estimates(self) -> Floats:
-        """Effects, shape (k,)."""
-        ...
-
-    @property
-    def variances(self) -> Floats:
-        """Sampling variances, shape (k,)."""
-        ...
-
-    @property
-    def tau2(self) -> float | None:
-        """Variance of the true effects; ``None`` counts as 0."""
-        ...
+#: What :func:`robust` takes: a fit with ``estimates``, ``variances`` and ``tau2``. Its ``design``
+#: (k, p), ``names``, ``level`` and ``working_blocks()`` are used where it has them; without a
+#: design there is an intercept only, without blocks ``variances + tau2`` on a diagonal.
+Fit: TypeAlias = Any
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -371,7 +353,7 @@ def robust(
     Parameters
     ----------
     fit : RandomEffects, meta-regression or MultilevelFit
-        Anything with ``estimates``, ``variances`` and ``tau2`` (see :class:`Fit`).
+        Anything with ``estimates``, ``variances`` and ``tau2``.
     cluster : sequence of length k, optional
         Cluster of each effect, at least two; independent of each other. The studies of a multilevel
         fit when not given.

@@ -9,13 +9,13 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
-from ketameta.effects.arrays import Bools, Floats
+from ketameta.effects.arrays import Floats
 from ketameta.effects.door import takes_effects
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.formatting import (
@@ -252,20 +252,6 @@ class Evaluation(NamedTuple):
     information: Floats
 
 
-class Tables(Protocol):
-    """Counts of ``k`` trials, of which some may be taken."""
-
-    @property
-    def k(self) -> int:
-        """Number of trials."""
-
-    def take(self, keep: Bools) -> Self:
-        """Return the trials where ``keep`` is true."""
-
-
-TablesT = TypeVar("TablesT", bound=Tables)
-
-
 class Likelihood(Protocol):
     """What the search needs to know of a model."""
 
@@ -461,8 +447,8 @@ class _Parts:
         return sum(part.saturated() for part in self._parts)
 
 
-def in_parts(kind: Callable[[TablesT], Likelihood], tables: TablesT) -> Likelihood:
-    """Return the likelihood of all trials, in parts where they are many."""
+def in_parts(kind: Callable[[Any], Likelihood], tables: Any) -> Likelihood:
+    """Return the likelihood of all trials of ``tables``, in parts where they are many."""
     if tables.k <= _PART:
         return kind(tables)
     number = np.arange(tables.k) // _PART

@@ -354,25 +354,37 @@ def egger_test(
         se, statistic, p_value = inference.se, inference.statistic, inference.p_value
         low, high, df = inference.ci_low, inference.ci_high, inference.df
         tau2 = None if data.tau2_method == COMMON else found.tau2.value
-    limit = data.design is None and predictor in VANISHING
+    limit = (coefficients, se, low, high) if data.design is None else ()
     return EggerTest(
         test="Egger",
         model=model,
         predictor=predictor,
         k=fit.k,
-        statistic=optional(statistic[-1]),
         df=df,
-        p_value=optional(p_value[-1]),
-        slope=float(coefficients[-1]) / unit,
-        slope_se=float(se[-1]) / unit,
-        limit_estimate=float(coefficients[0]) if limit else None,
-        limit_se=float(se[0]) if limit else None,
-        limit_ci_low=optional(low[0]) if limit else None,
-        limit_ci_high=optional(high[0]) if limit else None,
         tau2=tau2,
         level=data.level,
         caveats=(*few_studies_caveats(fit.k), *own_effect),
+        **_slope(unit, statistic, p_value, coefficients, se),
+        **_limit(*(limit if predictor in VANISHING else ())),
     )
+
+
+def _slope(
+    unit: float, statistic: Floats, p_value: Floats, coefficients: Floats, se: Floats
+) -> dict[str, Any]:
+    """Return the last coefficient of a regression on a predictor in a ``unit``, with its test."""
+    return {
+        "statistic": optional(statistic[-1]),
+        "p_value": optional(p_value[-1]),
+        "slope": float(coefficients[-1]) / unit,
+        "slope_se": float(se[-1]) / unit,
+    }
+
+
+def _limit(*values: Floats) -> dict[str, Any]:
+    """Return the effect of an infinitely large study, where there is one: the intercept."""
+    names = ("limit_estimate", "limit_se", "limit_ci_low", "limit_ci_high")
+    return dict(zip(names, [optional(value[0]) for value in values] or [None] * 4, strict=True))
 
 
 @takes_fit
@@ -446,32 +458,19 @@ def peters_test(
     check_varies(design, "1 / n")
     weights = 1 / (1 / events + 1 / (sizes - events))
     line = weighted_line(data.y[used], design, weights, data.level)
-    unit = 1 / float(sizes.min())
-    caveats = few_studies_caveats(int(used.sum()))
-    if not used.all():
-        unused = zip(data.labels, used, strict=True)
-        without = ", ".join(label for label, flag in unused if not flag)
-        caveats = (
-            *caveats,
-            Caveat("no_weight", f"Without events (or non-events) in both arms: {without}."),
-        )
+    without = [label for label, flag in zip(data.labels, used, strict=True) if not flag]
+    words = f"Without events (or non-events) in both arms: {', '.join(without)}."
     return EggerTest(
         test="Peters",
         model="weighted",
         predictor="inverse_n",
         k=int(used.sum()),
-        statistic=optional(line.statistic[1]),
         df=line.df,
-        p_value=optional(line.p_value[1]),
-        slope=float(line.coefficients[1]) / unit,
-        slope_se=float(line.se[1]) / unit,
-        limit_estimate=float(line.coefficients[0]),
-        limit_se=float(line.se[0]),
-        limit_ci_low=optional(line.ci_low[0]),
-        limit_ci_high=optional(line.ci_high[0]),
         tau2=None,
         level=data.level,
-        caveats=caveats,
+        caveats=(*few_studies_caveats(int(used.sum())), *stated((without, "no_weight", words))),
+        **_slope(1 / float(sizes.min()), line.statistic, line.p_value, line.coefficients, line.se),
+        **_limit(line.coefficients, line.se, line.ci_low, line.ci_high),
     )
 
 
