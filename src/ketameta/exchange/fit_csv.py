@@ -279,7 +279,7 @@ def _as_options(problem: KetametaError) -> KetametaError:
 def draw_fit(fit: RandomEffects | MetaRegression, path: Path, better: str = "") -> None:
     """Draw a forest plot (or the bubbles of one moderator) into a file, whole or not at all."""
     from ketameta.models.regression import MetaRegression
-    from ketameta.plots import bubble, forest, save
+    from ketameta.plots import bubble, forest, look, save
 
     check_picture(path)
     if isinstance(fit, MetaRegression):
@@ -287,9 +287,12 @@ def draw_fit(fit: RandomEffects | MetaRegression, path: Path, better: str = "") 
         if len(names) != 1:
             raise UsageError(f"--plot draws one moderator and the formula has {len(names)}"
                              f" coefficients ({', '.join(names)}); leave --plot out")  # fmt: skip
-        save(bubble(fit), path)
-    else:
-        save(forest(fit, lower_is_better=better == "lower" if better else None), path)
+    with look.detached():
+        if isinstance(fit, MetaRegression):
+            ax = bubble(fit)
+        else:
+            ax = forest(fit, lower_is_better=better == "lower" if better else None)
+        save(ax, path)
 
 
 def check_picture(path: Path) -> None:

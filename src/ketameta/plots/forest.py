@@ -50,7 +50,7 @@ def plot(
 
     Parameters
     ----------
-    result : a fitted result, or Forest
+    result : a fitted result, a mapping of names to results of one measure, or Forest
         See :func:`forest_of`.
     ax : Axes, optional
         Draw there, scaled to fit with all columns; a figure of its own size when not given.

@@ -284,19 +284,26 @@ class Pen:
         self.ax.add_artist(line)
         line.set_clip_on(False)
 
+    def marks(
+        self, part: str, places: Sequence[tuple[float, float]], sizes: Any, fill: str, edge: str, *,
+        width: float = 0.6, dashed: bool = False, marker: str = "o", zorder: float = 3.0,
+    ) -> None:  # fmt: skip
+        """Draw circles (or other markers) at places, each as wide as ``sizes`` says, in points."""
+        if places:
+            self.ax.scatter(
+                *zip(*places, strict=True), s=(self.scale * np.asarray(sizes)) ** 2, c=fill,
+                edgecolors=edge, linewidths=width * self.scale, marker=marker, zorder=zorder,
+                linestyles=[(0, (2.0, 2.0))] if dashed else "-", transform=self.place,
+                clip_on=False, gid=part,
+            )  # fmt: skip
+
     def lights(self, lights: Sequence[tuple[float, float, str]], size: float = 9.4) -> None:
         """Draw judgements as circles with a sign that needs no colour."""
         for judgement, (sign, fill, ink, _) in look.RISK_OF_BIAS.items():
             here = [(x, y) for x, y, found in lights if found == judgement]
-            if not here:
-                continue
             hollow = judgement == "not_assessed"
-            self.ax.scatter(
-                [x for x, _ in here], [y for _, y in here], s=(size * self.scale) ** 2, c=fill,
-                clip_on=False, edgecolors=look.LIGHT if hollow else look.INK, zorder=3.0,
-                linestyles=[(0, (2.0, 2.0))] if hollow else "-", linewidths=0.5 * self.scale,
-                transform=self.place, gid="not_assessed" if hollow else "light",
-            )  # fmt: skip
+            self.marks("not_assessed" if hollow else "light", here, size, fill,
+                       look.LIGHT if hollow else look.INK, width=0.5, dashed=hollow)  # fmt: skip
             for x, y in here if sign else ():
                 baseline = centred(y, look.SMALL)
                 self.text("sign", x, baseline, sign, look.SMALL, align="center", bold=True,

@@ -160,13 +160,11 @@ def evidence_map(data: EvidenceMap, *, ax: Axes | None = None, title: str | None
         empty, round_mark = kind.startswith("empty"), "indirect" not in kind
         # A square of the same area as the circle has a side of the root of pi times its radius.
         side = 2.0 if round_mark else math.sqrt(math.pi)
-        pen.ax.scatter(
-            [x for x, _, _ in places], [y for _, y, _ in places], gid=kind, clip_on=False,
-            s=[(pen.scale * side * radius) ** 2 for *_, radius in places], zorder=2,
-            marker="o" if round_mark else "s", linewidths=0.6 * pen.scale,
-            c=look.PAPER if empty else look.BLUE if round_mark else look.SKY,
-            edgecolors=look.LIGHT if empty else look.NAVY,
-            linestyles=[(0, (2.0, 2.0))] if empty else "-",
+        pen.marks(
+            kind, [(x, y) for x, y, _ in places], [side * radius for *_, radius in places],
+            look.PAPER if empty else look.BLUE if round_mark else look.SKY,
+            look.LIGHT if empty else look.NAVY, dashed=empty, zorder=2,
+            marker="o" if round_mark else "s",
         )  # fmt: skip
     return pen.ax
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.formatting import format_count, plural
 from ketameta.plots import look
-from ketameta.plots.frame import table
+from ketameta.plots.frame import Pen, table
 from ketameta.plots.scale import finite
 
 if TYPE_CHECKING:
@@ -134,12 +134,11 @@ def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Ax
         ends = zip(places[one], places[two], strict=True)
         width = max(THINNEST_LINE, WIDEST_LINE * trials / most)
         ax.plot(*ends, color="#9DB4C8", lw=scale * width, zorder=1, clip_on=False, gid="edge")
-    _nodes(ax, network, places, sizes, scale)
+    _nodes(pen, network, places, sizes)
     for (x, y), trials in count_places(network):
         text = format_count(trials)
         size = 2 * max(5.4, look.text_width(text, look.SMALL, bold=True) / 2 + 1.8)
-        ax.scatter([x], [y], s=(scale * size) ** 2, c=look.PAPER, edgecolors=look.LIGHT,
-                   linewidths=0.4, zorder=4, clip_on=False, gid="edge_label")  # fmt: skip
+        pen.marks("edge_label", [(x, y)], size, look.PAPER, look.LIGHT, width=0.4, zorder=4)
         ax.text(x, y, text, ha="center", va="center_baseline", size=scale * look.SMALL, zorder=5,
                 weight="bold", gid="edge_count")  # fmt: skip
     for node in network.nodes:
@@ -148,24 +147,19 @@ def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Ax
 
 
 def _nodes(
-    ax: Axes, network: Network, places: dict[str, tuple[float, float]], sizes: dict[str, float],
-    scale: float,
-) -> None:  # fmt: skip
-    def circle(part: str, names: list[str], more: float, **how: Any) -> None:
-        if names:
-            ax.scatter(
-                [places[name][0] for name in names], [places[name][1] for name in names],
-                zorder=3, clip_on=False,
-                s=[(scale * 2 * (sizes[name] + more)) ** 2 for name in names], gid=part, **how,
-            )  # fmt: skip
-
+    pen: Pen, network: Network, places: dict[str, tuple[float, float]], sizes: dict[str, float]
+) -> None:
+    names = [node.name for node in network.nodes]
     rings = [node.name for node in network.nodes if node.highlight]
-    circle("node_ring", rings, 2.6, c=look.PAPER, edgecolors=look.VERMILLION, linewidths=1.2)
-    joined = [node.name for node in network.nodes if node.name in network.joined]
-    alone = [node.name for node in network.nodes if node.name not in network.joined]
-    circle("node", joined, 0.0, c=look.BLUE, edgecolors=look.NAVY, linewidths=0.6)
-    circle("node", alone, 0.0, c=look.PAPER, edgecolors=look.NAVY, linewidths=0.6,
-           linestyles=[(0, (2.0, 2.0))])  # fmt: skip
+    joined = [name for name in names if name in network.joined]
+    alone = [name for name in names if name not in network.joined]
+    for part, here, more, fill, edge, how in (
+        ("node_ring", rings, 2.6, look.PAPER, look.VERMILLION, {"width": 1.2}),
+        ("node", joined, 0.0, look.BLUE, look.NAVY, {}),
+        ("node", alone, 0.0, look.PAPER, look.NAVY, {"dashed": True}),
+    ):
+        wide = [2 * (sizes[name] + more) for name in here]
+        pen.marks(part, [places[name] for name in here], wide, fill, edge, **how)
 
 
 def count_places(network: Network) -> list[tuple[tuple[float, float], int]]:
