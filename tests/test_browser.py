@@ -378,7 +378,7 @@ def test_the_numbers_of_a_plot_are_read_on_a_phone_without_swiping(
     [
         ("report.html", "In absolute numbers"),
         ("questions/rare_and_lasting_harms.html", "What the source says"),
-        ("questions/next_trial.html", "What a next trial would need"),
+        ("questions/next_trial.html", "Looked for"),
     ],
 )
 def test_on_paper_the_head_of_a_table_stands_over_rows(
