@@ -77,8 +77,8 @@ def regressions_of(
     list of dict
         ``moderator, label, status``; ``k`` trials that print it; ``withheld``, the reason when
         there is no regression, as below ten trials (from three on with the ``rows`` that a picture
-        without a line needs); else ``slope, se, ci_low, ci_high, p_value,
-        df, tau2, r2``, ``rows`` (``study_id, label, moderator, estimate, variance, weight, by_rule``) and
+        without a line needs); else ``slope, se, ci_low, ci_high, p_value, df, tau2, r2``,
+        ``rows`` (``study_id, label, moderator, estimate, variance, weight, by_rule``) and
         ``line`` (``moderator, estimate, ci_low, ci_high, pi_low, pi_high``), on the analysis scale.
         Where the file adjusts or varies also ``adjusted_for``, ``design`` (without the intercept,
         the moderator first), ``variations`` and ``reading``.
