@@ -53,7 +53,6 @@ FENCES: Mapping[str, tuple[str, ...]] = {
 LONG = 600
 LONGEST = 1000
 LONGER: dict[str, str] = {
-    "effects/table.py": "frames in, effects out: how columns are read, paired, refused and printed",
     "analyses/certainty.py": "facts and words of the five domains of one assessment",
     "analyses/parts.py": "every key of the parts of a result, with its type",
     "analyses/result.py": "every key of a result, with its type",

@@ -170,10 +170,9 @@ class Effects:
         """Return the title, headings, rows and notes of the printed table."""
         entry = measure_entry(self.measure)
         shown = "effect" if entry is None else entry.label
-        title = (
-            f"Effects: {shown[0].lower() + shown[1:] if entry and entry.name != 'SMD' else shown}"
-        )
-        title += f", {plural(self.k, 'study', 'studies')}"
+        if entry is not None and entry.name != "SMD":
+            shown = shown[0].lower() + shown[1:]
+        title = f"Effects: {shown}, {plural(self.k, 'study', 'studies')}"
         half = _NORMAL_975 * self.se
         bounds = (self.estimate, self.estimate - half, self.estimate + half)
         apart = entry is not None and entry.transformation != "identity"
@@ -445,12 +444,11 @@ def effect_sizes(
     names = _labels(frame, labels, source, rows)
     needed = {name: full[name] for name in way.columns}
     kept = complete_rows(needed, names, missing)
-    complete = kept.size == rows
-    used = needed if complete else {name: array[kept] for name, array in needed.items()}
+    used = {name: array[kept] for name, array in needed.items()} if kept.size < rows else needed
     options = {name: columns[name] for name in way.options if name in columns}
     found = _computed(entry, way, used, options, kept, names)
     at = kept[found.positions]
-    gone = () if complete else sorted(set(range(rows)) - set(kept.tolist()))
+    gone = sorted(set(range(rows)) - set(kept.tolist())) if kept.size < rows else ()
     whole = at.size == rows
     return Effects(
         estimate=found.estimate,
@@ -511,8 +509,7 @@ def column_values(frame: Any, argument: str, value: Any) -> Floats:
 
 def _labels(frame: Any, labels: Any, source: Any, rows: int) -> tuple[str, ...]:
     if labels is None:
-        known = index_labels(source)
-        return known or tuple(f"study {i + 1}" for i in range(rows))
+        return index_labels(source) or tuple(f"study {i + 1}" for i in range(rows))
     if isinstance(labels, str):
         if frame is None:
             raise UsageError(f"labels is the text {labels!r}; give one label per study")
