@@ -353,7 +353,7 @@ def by_measure(gaps: list[Gap]) -> list[str]:
         `escalc`: its three ways are compared with the formulas of Tierney et al. (2007)."""
     )
     lines += [
-        "| measure | | rows | of these with a zero cell | smallest group | estimate | variance |",
+        "| measure | in words | rows | of these with a zero cell | smallest group | estimate | variance |",
         "| --- | --- | --: | --: | --: | --: | --: |",
     ]
     for measure in MEASURES.values():
