@@ -87,7 +87,8 @@ def regressions_of(
     -----
     Between trials only: an association with a number of the trial may come from anything else in
     which the trials differ. A column such as the class of the medicine enters as the share of a
-    trial's comparisons in each level; the level with most trials is the reference.
+    trial's comparisons in each level; the level with most trials is the reference. Below ten trials
+    there is no line; from three on there are the rows that a picture without one needs.
     """
     declared = spec.regressions
     if not declared.moderators or spec.kind != "pooled" or not spec.model.overall:

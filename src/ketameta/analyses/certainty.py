@@ -480,25 +480,11 @@ def certainty(
     rows: Rows,
     risk_of_bias: Judged,
 ) -> Certainty:
-    """Return the assessment of every main result of an analysis.
+    """Return the assessment of every main result of an analysis, or why nothing is assessed.
 
-    Parameters
-    ----------
-    spec : AnalysisSpec
-    result : mapping
-        Of the analysis: ``pooled``, ``groups``, ``events``, ``small_study``, ``unused``.
-    rows : sequence of mapping
-        One per trial, as the main model saw them, with ``weight``.
-    risk_of_bias : sequence of mapping
-        Rows ``study_id, outcome, domain, judgement``.
-
-    Returns
-    -------
-    dict
-        ``withheld``, the reason when nothing is assessed, and ``assessments``, one for the analysis
-        or, where its groups are not pooled together, one per group: ``group``, ``domains`` (each
-        ``code, label, facts, words, judgement``), ``rating`` (see :func:`rate`) and ``summary`` (a
-        row of the summary-of-findings table).
+    One for the analysis or, where its groups are not pooled together, one per group. ``rows`` are
+    one per trial, as the main model saw them, with ``weight``; ``risk_of_bias`` the rows of that
+    table.
     """
     if spec.kind not in _ASSESSED:
         return {"withheld": "Certainty is not assessed for this kind of analysis.",

@@ -540,17 +540,8 @@ def _agrees(result: AnalysisResult, levels: Sequence[str], expected: str) -> boo
 def moderator_table(results: Sequence[AnalysisResult]) -> list[ModeratorRow]:
     """Return every moderator test of the project with its Holm-adjusted p-value.
 
-    Parameters
-    ----------
-    results : sequence of mapping
-        With ``credibility``.
-
-    Returns
-    -------
-    list of dict
-        ``analysis, title, label, kind, status, k, p_value, p_permuted, p_holm, rating, withheld``;
-        the family of the adjustment is all tests that have a p-value, the larger of the two where
-        there are two.
+    The family of the adjustment is all tests of ``results`` that have a p-value, the larger of the
+    two where there are two.
     """
     entries = [entry for result in results for entry in result.get("credibility") or ()]
     table: list[ModeratorRow] = []

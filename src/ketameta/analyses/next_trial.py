@@ -266,18 +266,11 @@ def next_trial_of(
         Their between-trial variance.
     priors : sequence of PriorTrials
         In the order the file declares.
-    pools : int, default: 0
-        How many of the trials there are are reports that pool several.
 
     Returns
     -------
     dict or None
-        ``None`` where the file declares no next trial and there are more than two trials. Otherwise
-        ``withheld`` (the reason when nothing is computed), ``declared``, ``sample_size`` (per
-        power: ``normal``, ``exact`` and ``total`` people), ``power`` (per size), ``priors`` (each
-        with its distribution and ``assurance`` per size, ``limit``, and ``sizes`` for the wanted
-        assurances), ``after`` (the pooled interval after one more trial, per size and scenario)
-        and ``sentences``.
+        ``None`` where the file declares no next trial and there are more than two trials.
     """
     plan = spec.next_trial
     if plan is None:
