@@ -379,36 +379,29 @@ def data_rows_csv(results: Sequence[Mapping[str, Any]]) -> str:
     return csv_text(REVMAN_COLUMNS, rows)
 
 
+#: Columns of the data rows that are a number of a row: theirs -> ours.
+_REVMAN: Mapping[str, str] = {
+    "Study year": "year", "GIV Mean": "estimate", "GIV SE": "se", "Weight": "weight",
+    **{f"{theirs} {name}": f"{ours}_{side}"
+       for theirs, side in (("Experimental", "treatment"), ("Control", "control"))
+       for name, ours in (("mean", "mean"), ("SD", "sd"), ("cases", "events"), ("N", "n"))},
+}  # fmt: skip
+_SHOWN = {"Mean": "estimate", "CI start": "ci_low", "CI end": "ci_high"}
+
+
 def _rows(result: Mapping[str, Any], group: int, number: int) -> Iterator[dict[str, str]]:
     for part in result["groups"]:
         for row in part["rows"]:
-            note = "; ".join(
-                text
-                for text in (row.get("note"), row.get("assumption"), f"study_id {row['study_id']}")
-                if text
-            )
+            notes = (row.get("note"), row.get("assumption"), f"study_id {row['study_id']}")
             yield {
                 "Analysis group": str(group),
                 "Analysis number": str(number),
                 "Analysis name": result["title"],
                 "Subgroup": part["label"] or "",
                 "Study": row["label"],
-                "Study year": _number(row["year"]),
-                "GIV Mean": _number(row["estimate"]),
-                "GIV SE": _number(row["se"]),
-                "Experimental mean": _number(row.get("mean_treatment")),
-                "Experimental SD": _number(row.get("sd_treatment")),
-                "Experimental cases": _number(row.get("events_treatment")),
-                "Experimental N": _number(row.get("n_treatment")),
-                "Control mean": _number(row.get("mean_control")),
-                "Control SD": _number(row.get("sd_control")),
-                "Control cases": _number(row.get("events_control")),
-                "Control N": _number(row.get("n_control")),
-                "Weight": _number(row.get("weight")),
-                "Mean": _shown(row["estimate"], result),
-                "CI start": _shown(row["ci_low"], result),
-                "CI end": _shown(row["ci_high"], result),
-                "Footnotes": note,
+                **{theirs: _number(row.get(ours)) for theirs, ours in _REVMAN.items()},
+                **{theirs: _shown(row[ours], result) for theirs, ours in _SHOWN.items()},
+                "Footnotes": "; ".join(text for text in notes if text),
             }
 
 
