@@ -318,7 +318,7 @@ def _table(table: Table | None) -> dict[str, Any] | None:
     shares = [
         None
         if column.kind == "n"
-        else max(math.sqrt(sum(map(len, texts)) / len(texts)), len(column.label) / 2.2, 2.5)
+        else max((sum(map(len, texts)) / len(texts)) ** 0.6, len(column.label) / 1.8, 3.5)
         for column, texts in columns
     ]
     return {

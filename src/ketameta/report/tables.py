@@ -50,9 +50,9 @@ class Cell:
 
     @property
     def words(self) -> str:
-        """All words of the cell, as a file or a typesetter has them."""
+        """All words of the cell, those that stand beneath others on a line of their own."""
         said = (f"{line.text}: {line.small}" if line.small else line.text for line in self.lines)
-        return " ".join(part for part in (self.text, self.small, *said) if part)
+        return "\n".join(part for part in (self.text, self.small, *said) if part)
 
 
 @dataclass(frozen=True, slots=True)
