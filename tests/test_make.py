@@ -214,7 +214,7 @@ def test_the_tests_nearest_to_a_change_are_found(monkeypatch: pytest.MonkeyPatch
     assert fast.distances([ROOT / "tests" / "test_gosh.py"]) == {"test_gosh": 0}
     monkeypatch.setattr(fast, "SECONDS", ROOT / "nowhere")
     names = fast.chosen([package / "report" / "front.py"])
-    assert "test_project_texts" in names[:3] and len(names) <= fast.MOST / fast.UNKNOWN
+    assert "test_project_texts" in names[:3] and len(names) < 40
 
 
 def test_git_ignores_the_pictures_of_the_report_and_not_those_of_a_release() -> None:
