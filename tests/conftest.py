@@ -57,6 +57,14 @@ def committed_effects(committed_evidence: Evidence) -> EffectTable:
     return derive_effects(committed_evidence)
 
 
+@pytest.fixture(autouse=True)
+def no_figure_stays_open() -> Iterator[None]:
+    """Close what a test drew, so that no test finds too many figures open."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.fixture
 def ketameta(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

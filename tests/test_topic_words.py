@@ -55,6 +55,7 @@ def places_of(word: str) -> list[str]:
     return [
         f"{path.relative_to(ROOT)}:{number}: {word}"
         for path, lines in LINES.items()
+        if any(form.lower() in LOWERED[path] for form in forms)
         for number, line in enumerate(lines, start=1)
         if pattern.search(line)
     ]
@@ -65,6 +66,7 @@ LINES: dict[Path, list[str]] = {
     for path in sorted(SOURCE.rglob("*"))
     if path.suffix in {".py", ".pyi", ".html", ".j2", ".typ", ".md", ".css", ".js", ".toml"}
 }
+LOWERED = {path: "\n".join(lines).lower() for path, lines in LINES.items()}
 
 
 def test_no_word_of_the_topic_stands_in_the_toolkit() -> None:
