@@ -107,6 +107,7 @@ def measure() -> dict[str, Any]:
         root = Path(name)
         for folder in ("data", "analyses"):
             shutil.copytree(ROOT / folder, root / folder)
+        shutil.copyfile(ROOT / "project.toml", root / "project.toml")
         done = subprocess.run(
             [sys.executable, str(Path(__file__)), str(root)],
             capture_output=True,

@@ -9,7 +9,6 @@ A room of its own because texts become typeset pages here and nowhere else.
 from __future__ import annotations
 
 import json
-import math
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
