@@ -184,6 +184,16 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else (many or one + 's')}"
 
 
+#: Studies that one sentence names; more are counted.
+NAMED = 10
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return the first ten names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def trials_words(k: int, pools: int = 0, *, one: str = "1 trial") -> str:
     """Return ``2 trials and 1 pooled report of several trials``: a pooled report is no trial.
 

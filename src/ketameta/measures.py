@@ -319,6 +319,8 @@ TAU2_METHODS: tuple[str, ...] = ("DL", "PM", "HE", "HS", "SJ", "ML", "REML", "EB
 
 CiMethod = Literal["wald", "knapp-hartung", "knapp-hartung-conservative"]
 CI_METHODS: tuple[str, ...] = ("wald", "knapp-hartung", "knapp-hartung-conservative")
+#: Studies needed in each level of a moderator; one study cannot show how its level varies.
+MIN_STUDIES_PER_LEVEL = 2
 
 DEFAULT_TAU2_METHOD: Tau2Method = "REML"
 DEFAULT_CI_METHOD: CiMethod = "knapp-hartung-conservative"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ketameta.errors import did_you_mean
 from ketameta.evidence.project import Project
 from ketameta.formatting import plural
-from ketameta.models.mixed_model import MIN_STUDIES_PER_LEVEL
+from ketameta.measures import MIN_STUDIES_PER_LEVEL
 from ketameta.models.results import Caveat
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from ketameta.analyses.sentences import PLUS
 from ketameta.analyses.sentences import treatment_label as treatment_label
 from ketameta.errors import KetametaError
 from ketameta.formatting import plural, published
-from ketameta.models.mixed_model import MIN_STUDIES_PER_LEVEL
+from ketameta.measures import MIN_STUDIES_PER_LEVEL
 from ketameta.models.network.model import network_components
 from ketameta.models.network.network import NetworkMetaAnalysis, network_meta_analysis
 from ketameta.models.results import plain

@@ -15,7 +15,7 @@ import numpy as np
 from ketameta.effects.arrays import EffectSize
 from ketameta.effects.table import Effects, check_indexes, effect_sizes, index_labels, is_frame
 from ketameta.errors import CallError, UsageError, did_you_mean
-from ketameta.formatting import plural
+from ketameta.formatting import first_names, plural
 from ketameta.measures import Measure
 
 P = ParamSpec("P")
@@ -36,8 +36,6 @@ class TakesEffects(Protocol[P, R]):
     def __call__(self, effects: Any, second: Any, /, **options: Any) -> R: ...
 
 
-#: Studies that a caveat names; more are counted.
-_NAMED = 10
 #: Columns of two-by-two tables: what models of counts call them, and what effect sizes do.
 _COUNTS = {
     "events_t": "events_treatment",
@@ -174,9 +172,8 @@ def _said(result: Any, effects: Effects) -> Any:
     if not effects.corrected.any() or "caveats" not in fields:
         return result
     who = np.array(effects.labels)[effects.corrected].tolist()
-    named = f"{', '.join(who[:_NAMED])}{f' and {len(who) - _NAMED} more' if who[_NAMED:] else ''}"
     counts = "one_group()" if "events" in effects.raw else "mantel_haenszel() or binomial_normal()"
-    few = f"{len(who)} of {plural(effects.k, 'study', 'studies')} ({named})"
+    few = f"{len(who)} of {plural(effects.k, 'study', 'studies')} ({first_names(who)})"
     return result.with_caveat(
         "zero_cells",
         f"A constant was added to the counts of {few}, whose effects depend on it; {counts} takes"

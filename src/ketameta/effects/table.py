@@ -24,7 +24,13 @@ from ketameta.errors import (
     check_choice,
     did_you_mean,
 )
-from ketameta.formatting import for_console, format_number, format_significant, plural
+from ketameta.formatting import (
+    first_names,
+    for_console,
+    format_number,
+    format_significant,
+    plural,
+)
 from ketameta.measures import MEASURES, Measure, Way, display_words, find_measure, measure_entry
 
 _ROOMS = {"events": events, "means": means, "one_group": one_group}
@@ -191,9 +197,9 @@ class Effects:
         notes = [f"... and {self.k - _SHOWN} more"] if self.k > _SHOWN else []
         if self.corrected.any():
             who = [label for label, flag in zip(self.labels, self.corrected, strict=True) if flag]
-            notes.append(f"a constant was added to the counts of {', '.join(who)}")
+            notes.append(f"a constant was added to the counts of {first_names(who)}")
         if self.dropped:
-            notes.append(f"left out, a value is missing: {', '.join(self.dropped)}")
+            notes.append(f"left out, a value is missing: {first_names(self.dropped)}")
         return title, heads, rows, notes
 
     def __repr__(self) -> str:

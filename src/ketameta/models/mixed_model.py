@@ -179,8 +179,6 @@ def fit_statistics(
 
 #: Studies needed for a prediction interval: its t distribution has k - 2 degrees of freedom.
 MIN_STUDIES_PREDICTION = 3
-#: Studies needed in each level of a moderator; one study cannot show how its level varies.
-MIN_STUDIES_PER_LEVEL = 2
 #: Studies needed for bubble plots and small-study tests (Sterne et al. 2011, BMJ 343, d4002).
 MIN_STUDIES_SMALL_STUDY = 10
 #: Below this number of studies the Bayesian estimate stands beside the main result.

@@ -180,9 +180,9 @@ def compared_words(results: Sequence[Mapping[str, Any]]) -> str:
 
     rows = [row for r in results for group in r["groups"] for row in group["rows"]]
     days = [row["time_days"] for row in rows if row["time_days"] is not None]
-    said = [f"Control means {' or '.join(each('comparator', ' or '))}."]
+    said = [f"Control means, by study, {' or '.join(each('comparator', ' or '))}."]
     if background := each("background", "; "):
-        said.append(f"Both groups also got: {' or '.join(background)}.")
+        said.append(f"Both groups also got, by study: {', or '.join(background)}.")
     if days:
         said.append(f"Counted for up to {format_number(max(days), 0)} days.")
     return " ".join(said)
@@ -224,7 +224,7 @@ _CHIPS: Mapping[str, str] = {
 def claim_lines(claims: Sequence[Judged]) -> list[Cell]:
     """Return each claim with its verdict as a chip; it leads to how it is judged."""
     return [
-        Cell(row["claim"], row["verdict"], f"{METHODS}#claim-{row['id']}", row["id"],
+        Cell(f"“{row['claim']}”", row["verdict"], f"{METHODS}#claim-{row['id']}", row["id"],
              _CHIPS.get(row["verdict"], "none"))
         for row in claims
     ]  # fmt: skip

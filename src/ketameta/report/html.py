@@ -221,9 +221,8 @@ def figure_letters(svgs: Iterable[str]) -> str:
     for svg in svgs:
         for words in re.findall(r"<text[^>]*>([^<]*)</text>", svg):
             used.update(unescape(words))
-    # The plots that the page draws itself use these as well.
-    used.update("0123456789.,%+-()[] =<>ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                "\u2212\u2013\u00b2\u03c4")  # fmt: skip
+    # Plots that the page draws itself use some of these; pages of the same letters share a font.
+    used.update(map(chr, range(32, 127)), "²·×äçèéíöøüʸΓΣτ–“”′›₀₁₂₃₄←→−√≥")
     return "".join(sorted(used))
 
 
