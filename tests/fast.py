@@ -9,6 +9,7 @@ import ast
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def changed() -> list[Path]:
     return [ROOT / name for name in sorted(names)]
 
 
+@cache
 def reads(path: Path) -> set[str]:
     """Return the rooms of the package and the helpers that a test file imports."""
     found: set[str] = set()
