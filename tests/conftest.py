@@ -84,9 +84,9 @@ def ketameta(
 
 
 @pytest.fixture
-def quick_figures() -> Iterator[list[str]]:
+def quick_figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Put small files where figures and the PDF would be; return the figures in drawing order."""
-    with without_figures() as drawn:
+    with without_figures(monkeypatch) as drawn:
         yield drawn
 
 
@@ -110,7 +110,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> ProjectPaths:
 def quickly_built(tmp_path_factory: pytest.TempPathFactory) -> ProjectPaths:
     """The same project whose figures cost nothing; not to be changed."""
     paths = make_project(tmp_path_factory.mktemp("quick") / "project", trials(3), TWO_ANALYSES)
-    with without_figures():
+    with pytest.MonkeyPatch.context() as patch, without_figures(patch):
         build(paths)
     return paths
 

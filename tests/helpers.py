@@ -361,7 +361,7 @@ def alone(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def without_figures() -> Iterator[list[str]]:
+def without_figures(patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Put small files where figures and the PDF would be; give the figures in drawing order.
 
     What would run in parallel processes runs one after the other, in this one.
@@ -376,9 +376,9 @@ def without_figures() -> Iterator[list[str]]:
     def bind(context: Any, _: ProjectPaths, attachments: dict[str, str], document: str) -> bytes:
         return f"{document} {context['stamp']} {sorted(attachments.items())}".encode()
 
-    with pytest.MonkeyPatch.context() as patch, joblib.parallel_config(backend="sequential"):
-        patch.setattr("ketameta.build.draw_figure", draw)
-        patch.setattr("ketameta.report.pdf.render_pdf", bind)
+    patch.setattr("ketameta.build.draw_figure", draw)
+    patch.setattr("ketameta.report.pdf.render_pdf", bind)
+    with joblib.parallel_config(backend="sequential"):
         yield drawn
 
 
