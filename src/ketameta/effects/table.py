@@ -24,13 +24,7 @@ from ketameta.errors import (
     check_choice,
     did_you_mean,
 )
-from ketameta.formatting import (
-    first_names,
-    for_console,
-    format_number,
-    format_significant,
-    plural,
-)
+from ketameta.formatting import first_names, for_console, format_number, format_significant, plural
 from ketameta.measures import MEASURES, Measure, Way, display_words, find_measure, measure_entry
 
 _ROOMS = {"events": events, "means": means, "one_group": one_group}

@@ -178,26 +178,19 @@ def _resolve_spread(
         sd[which] = conversions.sd_from_ci(low[which], high[which], n[which], level=float(value))
     say(from_ci, "sd_from_ci")
 
-    for code, names, function in _QUANTILES:
-        values = rows[list(names)].to_numpy(float)
+    best_first: tuple[tuple[str, Callable[..., conversions.MeanSd], str], ...] = (
+        ("five_numbers", conversions.mean_sd_from_five_numbers, "minimum q1 median q3 maximum"),
+        ("quartiles", conversions.mean_sd_from_quartiles, "q1 median q3"),
+        ("range", conversions.mean_sd_from_range, "minimum median maximum"),
+    )
+    for code, function, names in best_first:
+        values = rows[names.split()].to_numpy(float)
         which = enough & ~np.isfinite(sd) & np.isfinite(values).all(axis=1)
         if which.any():
             result = function(*values[which].T, n[which])
             mean[which] = np.where(np.isfinite(mean[which]), mean[which], result.mean)
             sd[which] = result.sd
-            say(which, code)
-
-
-#: What mean and SD are estimated from, best first: code of the route, columns, function.
-_QUANTILES: tuple[tuple[str, tuple[str, ...], Callable[..., conversions.MeanSd]], ...] = (
-    (
-        "sd_from_five_numbers",
-        ("minimum", "q1", "median", "q3", "maximum"),
-        conversions.mean_sd_from_five_numbers,
-    ),
-    ("sd_from_quartiles", ("q1", "median", "q3"), conversions.mean_sd_from_quartiles),
-    ("sd_from_range", ("minimum", "median", "maximum"), conversions.mean_sd_from_range),
-)
+            say(which, f"sd_from_{code}")
 
 
 #: Columns of an arm's row that each side of a comparison keeps.

@@ -180,9 +180,11 @@ def compared_words(results: Sequence[Mapping[str, Any]]) -> str:
 
     rows = [row for r in results for group in r["groups"] for row in group["rows"]]
     days = [row["time_days"] for row in rows if row["time_days"] is not None]
-    said = [f"Control means, by study, {' or '.join(each('comparator', ' or '))}."]
-    if background := each("background", "; "):
-        said.append(f"Both groups also got, by study: {', or '.join(background)}.")
+    said = [f"Control: {' or '.join(each('comparator', ' or '))}."]
+    given = each("background", "; ")
+    # "new standard of care" is said by "standard of care".
+    if background := [x for x in given if not any(x != y and x.endswith(y) for y in given)]:
+        said.append(f"Both groups also got: {', or '.join(background)}.")
     if days:
         said.append(f"Counted for up to {format_number(max(days), 0)} days.")
     return " ".join(said)
