@@ -319,6 +319,13 @@ TAU2_METHODS: tuple[str, ...] = ("DL", "PM", "HE", "HS", "SJ", "ML", "REML", "EB
 
 CiMethod = Literal["wald", "knapp-hartung", "knapp-hartung-conservative"]
 CI_METHODS: tuple[str, ...] = ("wald", "knapp-hartung", "knapp-hartung-conservative")
+#: Studies needed for a prediction interval: its t distribution has k - 2 degrees of freedom.
+MIN_STUDIES_PREDICTION = 3
+#: Studies needed for bubble plots and small-study tests (Sterne et al. 2011, BMJ 343, d4002).
+MIN_STUDIES_SMALL_STUDY = 10
+#: Below this number of studies tau-squared and the intervals rest on very little; from it on their
+#: spread carries an interval without a prior.
+FEW_STUDIES = FREQUENTIST_FROM = 5
 #: Studies needed in each level of a moderator; one study cannot show how its level varies.
 MIN_STUDIES_PER_LEVEL = 2
 

@@ -16,8 +16,7 @@ from ketameta.analyses.spec import Variation, numbers_of
 from ketameta.errors import NotEstimableError
 from ketameta.evidence.project import Project
 from ketameta.formatting import format_count, plural, published, published_together
-from ketameta.measures import BASES, COVERS
-from ketameta.models.mixed_model import MIN_STUDIES_SMALL_STUDY
+from ketameta.measures import BASES, COVERS, MIN_STUDIES_SMALL_STUDY
 from ketameta.models.regression import meta_regression
 from ketameta.models.results import plain
 

@@ -51,8 +51,14 @@ from ketameta.formatting import (
     published,
     trials_words,
 )
-from ketameta.measures import DATASET, ROB_DOMAINS, ROB_SUMMARY, Measure
-from ketameta.models.mixed_model import FREQUENTIST_FROM, MIN_STUDIES_SMALL_STUDY
+from ketameta.measures import (
+    DATASET,
+    FREQUENTIST_FROM,
+    MIN_STUDIES_SMALL_STUDY,
+    ROB_DOMAINS,
+    ROB_SUMMARY,
+    Measure,
+)
 from ketameta.models.power import (
     ALPHA,
     POWER,

@@ -24,12 +24,11 @@ from ketameta.formatting import (
     format_number,
     trials_words,
 )
-from ketameta.measures import Measure, find_measure
+from ketameta.measures import FREQUENTIST_FROM, MIN_STUDIES_PREDICTION, Measure, find_measure
 from ketameta.models.bayes.counts import bayes_event_counts
 from ketameta.models.bayes.normal import bayes_random_effects
 from ketameta.models.bayes.priors import HalfNormal
 from ketameta.models.intervals import critical_value
-from ketameta.models.mixed_model import FREQUENTIST_FROM, MIN_STUDIES_PREDICTION
 from ketameta.models.pooling import RandomEffects, pool
 from ketameta.models.power import implied_sd
 from ketameta.models.prediction import absolute_effect

@@ -24,10 +24,9 @@ from ketameta.analyses.sentences import pools_in
 from ketameta.analyses.spec import COUNTED
 from ketameta.errors import KetametaError
 from ketameta.formatting import published_together, trials_words
-from ketameta.measures import Measure
+from ketameta.measures import MIN_STUDIES_SMALL_STUDY, Measure
 from ketameta.models.diagnostics.gosh import gosh
 from ketameta.models.diagnostics.influence import influence, leave_one_out
-from ketameta.models.mixed_model import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.pooling import NoEvidence, RandomEffects
 from ketameta.models.rare_events.mantel_haenszel import mantel_haenszel, peto
 from ketameta.models.results import plain

@@ -19,8 +19,7 @@ from ketameta.formatting import (
     format_ratio,
     plural,
 )
-from ketameta.measures import Measure
-from ketameta.models.mixed_model import FREQUENTIST_FROM
+from ketameta.measures import FREQUENTIST_FROM, Measure
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec

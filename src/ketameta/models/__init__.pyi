@@ -27,7 +27,6 @@ from ketameta.models.least_squares import moments as moments
 from ketameta.models.least_squares import orthonormal_basis as orthonormal_basis
 from ketameta.models.least_squares import residualised as residualised
 from ketameta.models.least_squares import weighted_least_squares as weighted_least_squares
-from ketameta.models.mixed_model import MIN_STUDIES_SMALL_STUDY as MIN_STUDIES_SMALL_STUDY
 from ketameta.models.mixed_model import fit_mixed_model as fit_mixed_model
 from ketameta.models.mixed_model import heterogeneity as heterogeneity
 from ketameta.models.mixed_model import small_k_rule as small_k_rule

@@ -17,6 +17,7 @@ from scipy import special
 
 from ketameta.effects.arrays import Floats
 from ketameta.formatting import format_significant, steady
+from ketameta.measures import FEW_STUDIES
 from ketameta.models.intervals import Inference, Tau2Interval, mean_inference, q_profile
 from ketameta.models.least_squares import LeastSquares, dispersion, weighted_least_squares
 from ketameta.models.results import Caveat, Group, group
@@ -176,16 +177,6 @@ def fit_statistics(
 
 
 # --- what may be said with few studies ------------------------------------------------------------
-
-#: Studies needed for a prediction interval: its t distribution has k - 2 degrees of freedom.
-MIN_STUDIES_PREDICTION = 3
-#: Studies needed for bubble plots and small-study tests (Sterne et al. 2011, BMJ 343, d4002).
-MIN_STUDIES_SMALL_STUDY = 10
-#: Below this number of studies the Bayesian estimate stands beside the main result.
-BAYES_COMPANION_BELOW = 10
-#: Below this number of studies tau-squared and the intervals rest on very little; from it on their
-#: spread carries an interval without a prior.
-FEW_STUDIES = FREQUENTIST_FROM = 5
 
 
 class SmallKRule(NamedTuple):

@@ -29,6 +29,7 @@ from ketameta.formatting import (
 )
 from ketameta.measures import (
     CI_METHODS,
+    MIN_STUDIES_PREDICTION,
     Measure,
     display_words,
     measure_code,
@@ -43,7 +44,6 @@ from ketameta.models.intervals import (
 )
 from ketameta.models.least_squares import weighted_least_squares
 from ketameta.models.mixed_model import (
-    MIN_STUDIES_PREDICTION,
     Derived,
     fit_mixed_model,
     small_k_caveats,

@@ -18,7 +18,7 @@ from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.effects.door import takes_effects
 from ketameta.errors import UsageError
 from ketameta.formatting import format_interval, format_number, format_percent, plural
-from ketameta.measures import Measure, measure_code, measure_entry
+from ketameta.measures import FEW_STUDIES, Measure, measure_code, measure_entry
 from ketameta.models.bayes.priors import HalfNormal, Normal, TauPrior, check_priors
 from ketameta.models.bayes.quadrature import (
     Mixture,
@@ -303,8 +303,6 @@ _MOST_POINTS = 1_000_000
 
 #: Nodes with less posterior probability than this change no printed or stored digit.
 _INVISIBLE_WEIGHT = 1e-18
-#: Below this many studies the likelihood alone cannot bound tau, so the prior shapes the intervals.
-_FEW_STUDIES = 5
 
 
 @takes_effects()
@@ -498,7 +496,7 @@ def _caveats(k: int, prior: TauPrior, variance_exists: bool) -> tuple[Caveat, ..
     return stated(
         (k == 1, "single_study", "One study says nothing about the variation between studies: τ is"
          " what the prior says, and nothing was pooled."),
-        (1 < k < _FEW_STUDIES, "prior_matters",
+        (1 < k < FEW_STUDIES, "prior_matters",
          f"With {k} studies the prior on τ ({words}) shapes these intervals."),
         (not variance_exists, "moments_do_not_exist", f"With {studies} the tail of the prior"
          f" ({words}) leaves no posterior standard deviation; medians and intervals are given."),

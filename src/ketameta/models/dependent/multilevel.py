@@ -25,7 +25,13 @@ from ketameta.formatting import (
     format_significant,
     plural,
 )
-from ketameta.measures import Measure, measure_code, measure_entry
+from ketameta.measures import (
+    FEW_STUDIES,
+    MIN_STUDIES_PREDICTION,
+    Measure,
+    measure_code,
+    measure_entry,
+)
 from ketameta.models.dependent.likelihood import (
     Evaluation,
     MultilevelData,
@@ -434,10 +440,6 @@ def _limits(low: float | None, high: float | None) -> str:
     return f"{format_significant(low)} to {upper}"
 
 
-#: With fewer studies the variance between them, and any interval built on it, rests on little.
-FEW_STUDIES = 5
-
-
 def fitted_coefficients(
     data: MultilevelData, at: Evaluation, ci_method: str, level: float
 ) -> CoefficientTable:
@@ -558,8 +560,6 @@ MultilevelMethod = Literal["REML", "ML"]
 MULTILEVEL_METHODS = ("REML", "ML")
 MultilevelCi = Literal["t-contain", "t", "wald"]
 MULTILEVEL_CI_METHODS = ("t-contain", "t", "wald")
-#: Fewer studies than this carry no prediction interval.
-MIN_STUDIES_PREDICTION = 3
 
 
 @takes_effects("study", "effect", "moderators")

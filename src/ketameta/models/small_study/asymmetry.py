@@ -14,13 +14,14 @@ from ketameta.effects.arrays import Floats, as_numbers, columns
 from ketameta.effects.table import Effects, is_frame
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_interval, format_number, format_p, plural
+from ketameta.measures import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.intervals import critical_value, two_sided_p
 from ketameta.models.least_squares import (
     dispersion,
     power_of_two_scale,
     weighted_least_squares,
 )
-from ketameta.models.mixed_model import MIN_STUDIES_SMALL_STUDY, fit_mixed_model
+from ketameta.models.mixed_model import fit_mixed_model
 from ketameta.models.pooling import common_effect, decimals_for, random_effects, statistic_words
 from ketameta.models.resampling.batched import FitData, fit_data
 from ketameta.models.results import Caveat, Line, Printed, Result, stated
