@@ -227,3 +227,23 @@ def test_scales_of_priors_are_numbers(value):
         km.HalfNormal(value)
     with pytest.raises(UsageError, match="mean is"):
         km.Normal(value)
+
+
+@pytest.mark.parametrize("model", [km.multilevel, km.che])
+def test_marginal_means_of_fits_of_several_levels_are_their_predictions(model):
+    data = pd.DataFrame(
+        {"y": Y, "v": V, "study": STUDY, "kind": list("aabbaabb"), "dose": range(8)}
+    )
+    effects = km.effect_sizes(data, estimate="y", variance="v")
+    fit = model(effects, "study", formula="~ kind + dose")
+    means = km.marginal_means(fit, "kind")
+    predicted = fit.predict({"kind": ["a", "b"], "dose": 3.5})
+    assert means.table.names == ("a", "b")
+    assert means.estimate == pytest.approx(predicted.estimate, rel=EFFECT_SIZE)
+    assert means.table.se == pytest.approx(predicted.se, rel=EFFECT_SIZE)
+
+
+def test_marginal_means_without_a_category_name_the_way():
+    fit = km.meta_regression(Y, V, pd.DataFrame({"dose": range(8)}), "~ dose")
+    with pytest.raises(UsageError, match=r"no category \(intercept, dose\); .* is \.predict\(\)"):
+        km.marginal_means(fit, "dose")

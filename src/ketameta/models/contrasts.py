@@ -284,7 +284,7 @@ def _written(row: Floats, known: tuple[str, ...]) -> str:
 
 
 def marginal_means(
-    fit: MetaRegression,
+    fit: MetaRegression | MultilevelFit,
     term: str,
     at: Mapping[str, float | str] | None = None,
     level: float | None = None,
@@ -293,7 +293,7 @@ def marginal_means(
 
     Parameters
     ----------
-    fit : MetaRegression
+    fit : MetaRegression or MultilevelFit
         By formula.
     term : str
         A category of the formula, by the name of its column.
@@ -336,7 +336,12 @@ def marginal_means(
         )
     import pandas as pd
 
-    levels = _categories(encoder)
+    levels, names = _categories(encoder), _parts(fit).names
+    if not levels:
+        raise UsageError(
+            f"term is {term!r}, and the formula has no category ({', '.join(names)}); the mean at"
+            " a number is .predict()"
+        )
     check_choice("term", term, tuple(levels))
     held = dict(at or {})
     for name in held:
@@ -349,14 +354,14 @@ def marginal_means(
             grid[name] = [held[name]]
         elif name in levels:
             grid[name] = levels[name]
-        elif name in fit.names:
-            grid[name] = [float(fit.design[:, fit.names.index(name)].mean())]
+        elif name in names:
+            grid[name] = [float(fit.design[:, names.index(name)].mean())]
         else:
             raise UsageError(f"give at={{{name!r}: value}}: its mean is not known to the fit")
     frame = pd.DataFrame(list(itertools.product(*grid.values())), columns=list(grid))
-    everywhere = dict.fromkeys(fit.names, (-np.inf, np.inf))
-    rows, _ = encode_rows(encoder, fit.names, frame, everywhere)
-    matrix = rows.reshape(len(levels[term]), -1, fit.p).mean(axis=1)
+    everywhere = dict.fromkeys(names, (-np.inf, np.inf))
+    rows, _ = encode_rows(encoder, names, frame, everywhere)
+    matrix = rows.reshape(len(levels[term]), -1, len(names)).mean(axis=1)
     return _combined("marginal mean", fit, matrix, [f"{x}" for x in levels[term]], level)
 
 
