@@ -456,3 +456,9 @@ def test_the_result_prints_tidies_and_serialises_the_same_bytes():
     assert list(fit.tidy()["term"]) == ["mean_effect", "tau", "new_effect"]
     with pytest.raises(ValueError, match="read-only"):
         fit.estimates[0] = 1.0
+
+
+def test_thresholds_of_ratios_are_printed_as_ratios_with_their_logarithm():
+    fit = bayes_random_effects([0.1, 0.2, 0.3], [0.1] * 3, measure="OR", thresholds=0.8)
+    assert "beyond odds ratio 2.23 (log 0.80)  P(mean is below it) = 0.9" in repr(fit)
+    assert fit.thresholds[0].value == 0.8

@@ -127,6 +127,7 @@ def test_thresholds_and_other_priors():
     fit = bayes_event_counts(*BLURRED, HalfCauchy(0.5), Normal(0, 2.82), thresholds=[0.0, 1.0])
     assert fit.thresholds[0].p_mean_below == fit.p_mean_below_zero
     assert fit.thresholds[0].p_mean_below < fit.thresholds[1].p_mean_below
+    assert "beyond odds ratio 2.72 (log 1.00)  P(mean is below it)" in repr(fit)
 
 
 def test_it_prints_odds_ratios_with_counts():

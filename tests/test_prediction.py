@@ -189,3 +189,11 @@ def test_the_interval_says_its_rule() -> None:
     )
     assert "bootstrap" in repr(prediction_interval(fit, "nagashima"))
     assert prediction_interval(fit, level=0.5).pi_low > fit.pi_low  # type: ignore[operator]
+
+
+def test_a_threshold_of_ratios_is_named_as_it_is_read() -> None:
+    fit = random_effects([-0.9, -0.2, -1.1], [0.05, 0.04, 0.08], measure="RR")
+    shown = repr(probability_beyond(fit, np.log(0.8)))
+    assert "below risk ratio 0.80 (log −0.22): 0.74" in shown
+    plain = random_effects([-0.9, -0.2, -1.1], [0.05, 0.04, 0.08], measure="SMD")
+    assert "below −0.22: 0.74" in repr(probability_beyond(plain, np.log(0.8)))

@@ -197,6 +197,15 @@ def number_words(
     return format_number(value, digits) if read is None else read[0]
 
 
+def value_words(measure: str | None, value: float, digits: int = 2, variances: Any = None) -> str:
+    """Return one value of the pooled scale as it is read: ``odds ratio 2.23 (log 0.80)``."""
+    own, scale = format_number(value, digits), scale_words(measure).removesuffix(" scale")
+    read = reader_words(measure, value, value, value, variances)
+    if read is not None:
+        return f"{measure_words(measure)} {read[0]} ({scale} {own})"
+    return own if scale == SCALE_WORDS["identity"] else f"{scale} {own}"
+
+
 def decimals_for(se: float) -> int:
     """Return decimals that show two significant figures of a standard error, at least two."""
     if not (math.isfinite(se) and se > 0):

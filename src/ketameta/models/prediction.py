@@ -162,12 +162,14 @@ class ProbabilityBeyond(Result):
     Attributes
     ----------
     threshold : float
-        In the unit of the effect, such as minus the minimal important difference.
+        On the scale of the estimates (for ratios their logarithm), such as minus the minimal
+        important difference.
     direction : {"below", "above"}
     probability : float or None
         None when withheld.
     df : float or None
     caveats : tuple of Caveat
+    measure : str or None
     """
 
     threshold: float
@@ -175,12 +177,16 @@ class ProbabilityBeyond(Result):
     probability: float | None
     df: float | None
     caveats: tuple[Caveat, ...] = ()
+    measure: str | None = None
 
     def printed(self) -> Printed:
         """Return the probability in one line, or why there is none."""
         if self.probability is None:
             return Printed("ProbabilityBeyond: withheld", said=self.caveats[0].message)
-        said = f"true effect of a new study {self.direction} {format_number(self.threshold)}"
+        from ketameta.models.pooling import value_words
+
+        at = value_words(self.measure, self.threshold)
+        said = f"true effect of a new study {self.direction} {at}"
         return Printed("ProbabilityBeyond", said=f"{said}: {format_number(self.probability)}")
 
 
@@ -262,7 +268,8 @@ def probability_beyond(
     ----------
     fit : RandomEffects
     threshold : float
-        In the unit of the effect; ``-0.5`` for half a standard deviation in favour of treatment.
+        On the scale of the estimates; ``-0.5`` for half a standard deviation in favour of
+        treatment. For ratios their logarithm: ``np.log(0.8)`` for a ratio of 0.8.
     direction : {"below", "above"}
 
     Notes
@@ -270,18 +277,25 @@ def probability_beyond(
     From the same distribution as the ``hts`` prediction interval: t with k - 2 degrees of freedom,
     centred at the estimate, with scale ``sqrt(tau2 + se^2)``. So the bounds of that interval have
     2.5 % beyond each of them.
+
+    Examples
+    --------
+    >>> from ketameta import random_effects
+    >>> fit = random_effects([-0.9, -0.2, -1.1], [0.05, 0.04, 0.08], measure="RR")
+    >>> probability_beyond(fit, np.log(0.8))
+    <ProbabilityBeyond> true effect of a new study below risk ratio 0.80 (log −0.22): 0.74
     """
     check_choice("direction", direction, ("below", "above"))
     check_fit(fit, "probability_beyond()")
     threshold = as_number("threshold", threshold)
     missing = withheld(fit)
     if missing:
-        return ProbabilityBeyond(float(threshold), direction, None, None, missing)
+        return ProbabilityBeyond(float(threshold), direction, None, None, missing, fit.measure)
     assert fit.tau2 is not None
     df = fit.k - 2
     t = (threshold - fit.estimate) / float(np.hypot(fit.se, np.sqrt(fit.tau2)))
     share = float(special.stdtr(df, t if direction == "below" else -t))
-    return ProbabilityBeyond(float(threshold), direction, share, float(df))
+    return ProbabilityBeyond(float(threshold), direction, share, float(df), (), fit.measure)
 
 
 def withheld(fit: RandomEffects) -> tuple[Caveat, ...]:

@@ -24,6 +24,7 @@ from ketameta.models.bayes.normal import (
     ThresholdProbability,
     mean_prior_words,
     probability_words,
+    threshold_lines,
 )
 from ketameta.models.bayes.priors import HalfNormal, Normal, TauPrior, check_priors
 from ketameta.models.bayes.quadrature import TauPosterior, posterior_of_tau
@@ -129,6 +130,7 @@ class BayesEventCounts(MeanPosterior, Reports, TwoArmCounts):
                 f"P(< 1) {probability_words(self.p_new_below_zero)}",
             ),
             Line("between", (f"τ = {format_number(self.tau.median)} ({between})",)),
+            *threshold_lines(self.thresholds, "OR", new="trial"),
         ]
         priors = f"{self.tau_prior.describe()}, {mean_prior_words(self.mean_prior)}"
         head = self.head("Bayesian odds ratio from counts", priors)
@@ -162,7 +164,7 @@ def bayes_event_counts(
     level : float, default: 0.95
     labels : sequence of length k, optional
     thresholds : float or sequence of float, optional
-        Log odds ratios to report probabilities for.
+        Log odds ratios to report probabilities for: ``np.log(0.8)`` for an odds ratio of 0.8.
 
     Returns
     -------

@@ -35,6 +35,7 @@ from ketameta.models.pooling import (
     own_scale,
     plural_measure,
     reader_words,
+    value_words,
 )
 from ketameta.models.results import (
     Caveat,
@@ -78,7 +79,7 @@ class ThresholdProbability:
     Attributes
     ----------
     value : float
-        The threshold, in the units of the effect.
+        The threshold, on the scale of the estimates: for ratios their logarithm.
     p_mean_below, p_mean_above : float
         Posterior probabilities for the mean effect.
     p_new_below, p_new_above : float
@@ -246,12 +247,7 @@ class BayesRandomEffects(MeanPosterior, DrawsForest, DrawsPlot, Reports, Result)
             ),
             Line("between", (f"τ = {format_number(self.tau.median, digits)} ({between})",)),
         ]
-        for item in self.thresholds:
-            words = (
-                f"P(mean is below it) {probability_words(item.p_mean_below)},"
-                f" P(next study is) {probability_words(item.p_new_below)}"
-            )
-            lines.append(Line(f"beyond {format_number(item.value, digits)}", (words,)))
+        lines += threshold_lines(self.thresholds, self.measure, digits, self.variances)
         head = (
             f"Bayesian random effects: {plural(self.k, 'study', 'studies')},"
             f" {self.tau_prior.describe()}, {mean_prior_words(self.mean_prior)}"
@@ -289,6 +285,26 @@ class BayesRandomEffects(MeanPosterior, DrawsForest, DrawsPlot, Reports, Result)
 def mean_prior_words(prior: Normal | None) -> str:
     """Return the prior on the mean in words."""
     return "uniform prior on the mean effect" if prior is None else prior.describe()
+
+
+def threshold_lines(
+    thresholds: Sequence[ThresholdProbability],
+    measure: str | None,
+    digits: int = 2,
+    variances: Floats | None = None,
+    new: str = "study",
+) -> list[Line]:
+    """Return a line per threshold, named as it is read with the pooled scale beside it."""
+    return [
+        Line(
+            f"beyond {value_words(measure, item.value, digits, variances)}",
+            (
+                f"P(mean is below it) {probability_words(item.p_mean_below)},"
+                f" P(next {new} is) {probability_words(item.p_new_below)}",
+            ),
+        )
+        for item in thresholds
+    ]
 
 
 def probability_words(value: float) -> str:
@@ -337,7 +353,8 @@ def bayes_random_effects(
     labels : sequence, optional
         Names of the studies.
     thresholds : float or sequence of float, optional
-        Values (minimal important differences) to report probabilities for.
+        Values (minimal important differences) to report probabilities for, on the scale of the
+        estimates: for ratios their logarithm, ``np.log(0.8)`` for a ratio of 0.8.
     measure : Measure or str, optional
         What the estimates are.
     tau_prior_scale : float, optional
@@ -375,6 +392,10 @@ def bayes_random_effects(
     >>> fit = bayes_random_effects([-0.6, -0.2], [0.04, 0.09], measure="SMD")
     >>> round(fit.estimate, 3), round(fit.p_mean_below_zero, 3)
     (-0.448, 0.92)
+    >>> ratios = bayes_random_effects([-0.6, -0.2], [0.04, 0.09], measure="OR",
+    ...                               thresholds=np.log(0.8))
+    >>> print(ratios.summary().splitlines()[4].strip())
+    beyond odds ratio 0.80 (log −0.22)  P(mean is below it) = 0.790, P(next study is) = 0.735
     """
     y, v, _, names, _ = checked_inputs(estimates, variances, labels)
     check_level(level)
