@@ -29,7 +29,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "all combinations of choices": ("analyses.multiverse.multiverse",),
     "next trial": ("analyses.next_trial.next_trial_of",),
     "networks": ("models.network.network.network_meta_analysis",),
-    "figures: layout and drawing": ("build.draw_figure",),
+    "figures: layout and drawing": ("plots.draw_figure",),
     "figures: SVG": ("plots.look.file_bytes svg",),
     "page": ("report.html.render_pages", "report.context.report_context"),
     "page as PDF": ("report.pdf.render_pdf",),

@@ -39,7 +39,6 @@ from ketameta.evidence import (
     load_project,
 )
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.report import Plot
 
 ROOT = Path(__file__).parents[1]
 PROJECT = load_project(ROOT)
@@ -368,10 +367,10 @@ def without_figures(patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """
     drawn: list[str] = []
 
-    def draw(plot: Plot, path: Path, _: Path) -> None:
+    def draw(kind: str, _data: object, _words: str, path: Path, _pages: Path) -> None:
         drawn.append(path.stem)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"<svg><title>{plot.kind}</title></svg>", encoding="utf-8")
+        path.write_text(f"<svg><title>{kind}</title></svg>", encoding="utf-8")
 
     def bind(context: Any, _: ProjectPaths, attachments: dict[str, str], document: str) -> bytes:
         return f"{document} {context['stamp']} {sorted(attachments.items())}".encode()

@@ -373,7 +373,7 @@ def test_pictures_are_drawn_on_demand_and_go_when_their_figure_changes(
     } - {"reports/manifest.json"}
     monkeypatch.setattr(
         "ketameta.build.draw_figure",
-        lambda plot, path, pages: path.write_text("<svg/>"),
+        lambda kind, data, words, path, pages: path.write_text("<svg/>"),
     )
     change(paths, "outcomes", lambda rows: rows[0].update(mean="12.2"))
     build(paths)

@@ -101,6 +101,20 @@ def test_weighted_kappa_forgives_neighbours():
     assert cohens_kappa(first, near, order) == pytest.approx(1 - observed / expected, rel=DIRECT)
 
 
+def test_kappa_is_that_of_statsmodels():
+    from statsmodels.stats.inter_rater import cohens_kappa as reference
+
+    table = np.random.default_rng(5).integers(0, 9, (4, 4))
+    words = ("a", "b", "c", "d")
+    first, second = zip(
+        *(pair for (i, j), n in np.ndenumerate(table) for pair in [(words[i], words[j])] * n),
+        strict=True,
+    )
+    for kind, order in ((None, ()), ("linear", [(word,) for word in words])):
+        expected = reference(table, wt=kind, return_results=False)
+        assert cohens_kappa(first, second, order) == pytest.approx(expected, rel=DIRECT)
+
+
 def test_words_of_one_place_count_as_equal():
     order = (("low",), ("some_concerns", "unclear"), ("high",))
     first = ["low", "unclear", "high"]

@@ -26,6 +26,7 @@ from ketameta.formatting import published
 from ketameta.inputs import Inputs, InputTables, Say, load_inputs
 from ketameta.models.results import plain
 from ketameta.paths import ProjectPaths, recover, write_atomically
+from ketameta.plots import draw_figure
 from ketameta.report.manifest import (
     INDEX,
     MANIFEST,
@@ -109,7 +110,7 @@ class Drawing:
         Pictures of a figure that changed are removed too: they show what it was.
         """
         for plot, path in self._held:
-            draw_figure(plot, path, self._paths.pages)
+            draw_figure(plot.kind, plot.data, plot.words, path, self._paths.pages)
         total = len(self._running)
         for done, future in enumerate(as_completed(self._running), start=1):
             future.result()
@@ -134,15 +135,16 @@ class Drawing:
         from joblib.parallel import get_active_backend
 
         if type(get_active_backend()[0]).__name__ == "SequentialBackend":
-            draw_figure(plot, path, self._paths.pages)
+            draw_figure(plot.kind, plot.data, plot.words, path, self._paths.pages)
             return
         self._held.append((plot, path))
         if self._pool is None and len(self._held) <= FEW_FIGURES:
             return
         with _deaf_children():
             self._pool = self._pool or drawing_processes()
-            for held in self._held:
-                self._running.append(self._pool.submit(draw_figure, *held, self._paths.pages))
+            for plot, path in self._held:
+                drawn = (plot.kind, plot.data, plot.words, path, self._paths.pages)
+                self._running.append(self._pool.submit(draw_figure, *drawn))
             self._held = []
 
 
@@ -168,28 +170,6 @@ def _deaf_children() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
-
-
-def draw_figure(plot: Plot, path: Path, pages: Path) -> None:
-    """Draw one plot into its file, and cut into pages if it is too tall. Runs in a worker."""
-    from ketameta import plots
-    from ketameta.plots import look
-
-    with look.detached():
-        ax = getattr(plots, plot.kind)(plot.data)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        look.save(ax, path, description=plot.words)
-        for old in pages.glob(f"{plot.name}.page-*.svg"):
-            old.unlink()
-        if plot.kind == "forest":
-            from ketameta.plots.forest import draw as draw_forest
-            from ketameta.plots.forest_layout import lay_out
-
-            cut = lay_out(plot.data).pages()
-            for number, layout in enumerate(cut if len(cut) > 1 else (), start=1):
-                page = pages / f"{plot.name}.page-{number:02d}.svg"
-                page.parent.mkdir(parents=True, exist_ok=True)
-                look.save(draw_forest(layout), page)
 
 
 def pictures(svg: str) -> dict[str, bytes]:
@@ -507,7 +487,7 @@ def report_files(
     # Words of a declaration may hold what no cell can: control characters, halves of pairs.
     tables = {f"tables/{name}": harmless(text) for name, text in listed.items()}
     return {
-        **render_pages(context),
+        **render_pages({**context, "cache": paths.build / "cache"}),
         **{f"{name}.pdf": render_pdf(context, paths, attachments, name) for name in DOCUMENTS},
         "results.schema.json": schema_text(),
         **tables,

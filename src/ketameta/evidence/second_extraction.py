@@ -6,7 +6,6 @@ in ``reconciliation.csv``.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -372,7 +371,7 @@ def cohens_kappa(
 
     Notes
     -----
-    By ``statsmodels.stats.inter_rater.cohens_kappa``.
+    One minus observed over expected disagreement, each pair weighted by how far it is apart.
 
     References
     ----------
@@ -380,8 +379,6 @@ def cohens_kappa(
 
     Cohen (1968), Psychol. Bull. 70(4), 213-220. doi:10.1037/h0026256
     """
-    from statsmodels.stats.inter_rater import cohens_kappa as kappa_of
-
     words = order or [[word] for word in sorted({*first, *second})]
     place = {word: index for index, group in enumerate(words) for word in group}
     table = np.zeros((len(words), len(words)))
@@ -390,8 +387,10 @@ def cohens_kappa(
             table[place[one], place[two]] += 1
     if ((table.sum(axis=0) + table.sum(axis=1)) > 0).sum() < 2:
         return None
-    value = float(kappa_of(table, wt="linear" if order else None, return_results=False))
-    return value if math.isfinite(value) else None
+    at = np.arange(len(words))
+    apart = abs(at[:, None] - at) if order else at[:, None] != at
+    expected = table.sum(axis=1)[:, None] * table.sum(axis=0) / table.sum()
+    return float(1 - (apart * table).sum() / (apart * expected).sum())
 
 
 def intraclass_correlation(ratings: ArrayLike) -> float | None:

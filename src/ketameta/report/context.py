@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from ketameta.evidence.tables import Evidence
 
 
-def evidence_map(evidence: Evidence) -> Plot | None:
-    """Return the map as a plot, where the project declares one."""
-    found = map_cells(evidence)
+def evidence_map(evidence: Evidence, found: Mapping[str, Any] | None = None) -> Plot | None:
+    """Return the map as a plot, where the project declares one; ``found`` are its cells."""
+    found = map_cells(evidence) if found is None else found
     if not (found["rows"] and found["columns"]):
         return None
     known = {item.name for item in fields(Cell)}
@@ -215,7 +215,8 @@ def report_context(
     bias = None if lights is None else plot_view(paths, lights)
     typed = cast("Sequence[AnalysisResult]", results)
     findings = summary_of_findings(typed)
-    plot = evidence_map(evidence)
+    cells = map_cells(evidence)
+    plot = evidence_map(evidence, cells)
     picture = {"svg": "", "alt": ""} if plot is None else plot_view(paths, plot)
     context: dict[str, Any] = {
         "bias_figure": bias,
@@ -235,7 +236,7 @@ def report_context(
         "all_findings": front.all_findings(findings),
         "clinicians": front.finding_table(project, by_name),
         "claim_lines": front.claim_lines(claims),
-        "map_table": map_table(map_cells(evidence)),
+        "map_table": map_table(cells),
         "who": front.who_made_it(project),
         "stamp": inputs_hash(paths)[:12],
         "results_stamp": results_hash(results)[:12],
@@ -249,7 +250,7 @@ def report_context(
         "certainty_rated": any(row["certainty"] in RATINGS for row in findings),
         "moderator_tests": moderator_table(typed),
         "permuted_below": PERMUTED_BELOW,
-        "map": {**_map(evidence), "alt": picture["alt"]},
+        "map": {**_map(cells), "alt": picture["alt"]},
         "studies": studies,
         "counts": counts,
         "risk_of_bias": [
@@ -378,9 +379,8 @@ def _sections(
     ]
 
 
-def _map(evidence: Evidence) -> dict[str, Any]:
+def _map(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the evidence map row by row."""
-    found = map_cells(evidence)
     rows = [
         {"label": row, "cells": [cell for cell in found["cells"] if cell["row"] == row]}
         for row in found["rows"]

@@ -23,14 +23,16 @@ from markupsafe import Markup
 from ketameta import formatting
 from ketameta.errors import ReportError, did_you_mean
 from ketameta.evidence.textfiles import harmless
-from ketameta.paths import ProjectPaths
+from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.report.front import error_report
 from ketameta.report.manifest import (
     PICTURES,
     REPRODUCE,
+    file_hash,
     frozen_results,
     releases,
     result_changes,
+    text_hash,
 )
 from ketameta.report.prose import gloss
 from ketameta.report.tables import words_of_code
@@ -139,7 +141,8 @@ def render_page(
         ) from error
     page = without_gaps(page).lstrip()
     # Words of a declaration may hold what no page can: control characters, halves of pairs.
-    return harmless(page.replace(_FONTS, font_face(figure_letters([page])), 1))
+    fonts = font_face(figure_letters([page]), context.get("cache"))
+    return harmless(page.replace(_FONTS, fonts, 1))
 
 
 #: Stands where the page's font will be: its letters are known when the page is.
@@ -227,8 +230,17 @@ def figure_letters(svgs: Iterable[str]) -> str:
 
 
 @cache
-def font_face(letters: str) -> str:
-    """Return style rules that carry DejaVu Sans, regular and bold, cut to ``letters``."""
+def font_face(letters: str, cache_folder: Path | None = None) -> str:
+    """Return style rules that carry DejaVu Sans, regular and bold, cut to ``letters``.
+
+    They are kept in ``cache_folder``, by letters, code and fonts.
+    """
+    from importlib.metadata import version
+
+    made_of = [letters, file_hash(Path(__file__)), version("fonttools"), version("matplotlib")]
+    kept = cache_folder and cache_folder / f"font-{text_hash(chr(10).join(made_of))}.css"
+    if kept and kept.is_file():
+        return kept.read_text(encoding="utf-8")
     rules = []
     for name, weight in (("DejaVuSans", "400"), ("DejaVuSans-Bold", "700")):
         data = base64.b64encode(_subset(font_folder() / f"{name}.ttf", letters)).decode("ascii")
@@ -236,6 +248,8 @@ def font_face(letters: str) -> str:
             f"@font-face{{font-family:'{FAMILY}';font-weight:{weight};"
             f"src:url(data:font/ttf;base64,{data}) format('truetype')}}"
         )
+    if kept:
+        write_atomically(kept, "\n".join(rules))
     return "\n".join(rules)
 
 

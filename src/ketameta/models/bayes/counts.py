@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft, interpolate
+from scipy import fft
 
 from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.errors import NotEstimableError
@@ -33,6 +34,9 @@ from ketameta.models.intervals import check_level
 from ketameta.models.rare_events.binomial_normal import ConditionalLikelihood
 from ketameta.models.rare_events.event_tables import EventTables, TwoArmCounts, event_tables
 from ketameta.models.results import Caveat, Line, Printed, Reports, computed, stated
+
+if TYPE_CHECKING:
+    from scipy import interpolate
 
 #: Weakly informative prior on the mean log odds ratio: 95% of it between odds ratios of 1/250 and
 #: 250 (Günhan, Röver and Friede 2020, Res. Synth. Methods 11(1), 74-90, doi:10.1002/jrsm.1370).
@@ -281,6 +285,8 @@ class _Curve:
         first = max(int(seen[0]) - _ORDER, 0)
         last = min(int(seen[-1]) + _ORDER + 1, x.size)
         x, density = x[first:last], np.maximum(density[first:last], 0.0)
+        from scipy import interpolate
+
         spline = interpolate.make_interp_spline(x, density, _ORDER)
         cumulative = spline.antiderivative()
         return cls(x, density, cumulative, float(cumulative(x[-1]) - cumulative(x[0])))
