@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import special
 
+import ketameta as km
 from ketameta import HalfCauchy, HalfNormal, Normal, bayes_random_effects
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models import WEAK_PRIOR, bayes_event_counts
@@ -153,3 +155,15 @@ def test_it_prints_odds_ratios_with_counts():
 def test_what_cannot_be_is_refused(arguments, error, words):
     with pytest.raises(error, match=words):
         bayes_event_counts(*arguments)
+
+
+def test_effects_and_frames_are_taken_as_the_counts_they_hold():
+    names = ("events_treatment", "n_treatment", "events_control", "n_control")
+    frame = pd.DataFrame(dict(zip(("a", "b", "c", "d"), BLURRED, strict=True)))
+    columns = dict(zip(names, "abcd", strict=True))
+    one = bayes_event_counts(*BLURRED, HalfNormal(1.0))
+    effects = km.effect_sizes(frame, "OR", **columns)
+    assert bayes_event_counts(effects, HalfNormal(1.0)).estimate == one.estimate
+    assert bayes_event_counts(frame, HalfNormal(1.0), **columns).estimate == one.estimate
+    arrays = dict(zip(names, BLURRED, strict=True))
+    assert bayes_event_counts(**arrays, tau_prior=HalfNormal(1.0)).estimate == one.estimate

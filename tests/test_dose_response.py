@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+import ketameta as km
 from ketameta import dose_response, shared_arm_covariance
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.models.dose import curve_basis, knots_at
@@ -369,3 +370,21 @@ def test_the_result_prints_and_serialises():
     assert "not a line" in repr(fit)
     json.loads(fit.to_json())
     assert fit == fit_doses(three_doses(), transformation="spline")
+
+
+def test_a_fit_draws_its_trials_and_its_curve():
+    fit = km.dose_response([-0.5, -0.9], [0.04, 0.04], [10, 20], ["a", "b"], measure="SMD")
+    axes = fit.plot(title="One line")
+    (curve,) = [line for line in axes.get_lines() if line.get_gid() == "curve"]
+    doses, effects = np.array(curve.get_data(), dtype=float)
+    assert doses[[0, -1]].tolist() == [0, 20]
+    assert effects == pytest.approx(fit.predict(doses).estimate, rel=1e-12)
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["a", "b"]
+    controls = km.dose_response(
+        [-0.5, -0.9], [0.04, 0.04], [10, 20], ["a", "b"], dose_control=[0, 1]
+    )
+    with pytest.raises(UsageError, match="several doses \\(0, 1\\)"):
+        controls.plot()
+    with pytest.raises(UsageError, match="a fit of dose_response"):
+        km.plots.dose_response(3)

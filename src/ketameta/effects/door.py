@@ -65,7 +65,7 @@ def takes_effects(*per_study: str) -> Callable[[Callable[P, T]], TakesEffects[P,
         signature = inspect.signature(model)
         names = list(signature.parameters)
         plain: Callable[..., T] = model
-        counts = names[0] == "events_t"
+        counts = names[0] in ("events_t", "events_treatment")
         indexed = (*names[: 4 if counts else 2], *per_study, "labels")
 
         takes = list(signature.parameters.values())
@@ -130,7 +130,8 @@ def _filled(
         first, rest = args[0], args[1:]
     else:
         first, rest = kwargs[arrays[0]], ()
-    options = {name: value for name, value in kwargs.items() if name not in arrays}
+    named = [name for name in arrays if name not in _COUNTS.values()]
+    options = {k: v for k, v in kwargs.items() if k not in named and v is not first}
     for name, value in zip(names[len(arrays) :], rest, strict=False):
         if name in options:
             raise CallError(f"{model}() got multiple values for argument {name!r}")
@@ -162,7 +163,8 @@ def _filled(
         lacking = [name for name in _COUNTS.values() if name not in effects.raw]
         if lacking:
             raise UsageError(f"{model}() needs the counts; these effects hold no {lacking[0]}")
-        return {**{name: effects.raw[_COUNTS[name]] for name in arrays}, **options}, effects
+        tables = {name: effects.raw[_COUNTS.get(name, name)] for name in arrays}
+        return {**options, **tables}, effects
     return {arrays[0]: effects.estimate, arrays[1]: effects.variance, **options}, effects
 
 

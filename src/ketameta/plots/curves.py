@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from ketameta.errors import UsageError
 from ketameta.formatting import format_count, format_percent, plural, trials_words
 from ketameta.plots import look
@@ -16,6 +18,8 @@ from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from ketameta.models.dose.dose_response import DoseResponse as DoseResponseFit
 
 #: Ticks of a time axis in days, from hours to a year.
 TIME_TICKS = (
@@ -291,9 +295,40 @@ def dose_axes(data: DoseResponse) -> tuple[Axis, Axis]:
     return x, y
 
 
+def _of_fit(fit: Any) -> DoseResponse:
+    """Return the contrasts of a fit and its curve against their one control dose."""
+    from ketameta.models.intervals import critical_value
+
+    look.check_shown(fit, "a dose-response plot", "a fit of dose_response()", "dose_control")
+    controls = sorted(set(fit.dose_control.tolist()))
+    if len(controls) > 1:
+        raise UsageError(
+            f"controls have several doses ({', '.join(f'{dose:g}' for dose in controls)}), so that"
+            " effects stand on no common curve; draw fit.predict(doses)"
+        )
+    half = critical_value(fit.level, None) * np.sqrt(fit.variances)
+    values = map(Estimate, fit.estimates, fit.estimates - half, fit.estimates + half)
+    trials = zip(fit.study, map(At, fit.dose.tolist(), values), strict=True)
+    ends = [*controls, *fit.dose.tolist()]
+    curve = fit.predict(np.linspace(min(ends), max(ends), 61), controls[0])
+    along = map(Estimate, curve.estimate, curve.ci_low, curve.ci_high)
+    shape = "a line" if fit.transformation == "linear" else "a restricted cubic spline"
+    return DoseResponse(tuple(trials), tuple(map(At, curve.dose.tolist(), along)),
+                        curve_words=shape, scale=Scale.of(fit))  # fmt: skip
+
+
 @look.themed
-def dose_response(data: DoseResponse, *, ax: Axes | None = None, title: str | None = None) -> Axes:
+def dose_response(
+    data: DoseResponse | DoseResponseFit, *, ax: Axes | None = None, title: str | None = None
+) -> Axes:
     """Draw effects against dose with the fitted curve and return the axes.
+
+    Parameters
+    ----------
+    data : DoseResponse or a fit of ``ketameta.dose_response``
+        A fit whose controls all have one dose.
+    ax : Axes, optional
+    title : str, optional
 
     Returns
     -------
@@ -301,6 +336,7 @@ def dose_response(data: DoseResponse, *, ax: Axes | None = None, title: str | No
         Parts: ``null_line``, ``band``, ``curve``, ``other_curve``, ``trial_line``,
         ``trial_interval``, ``trial_point``, ``clip_arrow``, ``key_name``.
     """
+    data = data if isinstance(data, DoseResponse) else _of_fit(data)
     scale, trials = data.scale, data.by_trial
     x, y = dose_axes(data)
     key = look.widest(trials, look.SMALL) + 22.0

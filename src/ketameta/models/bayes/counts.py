@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 from ketameta.effects.arrays import Floats, as_numbers, frozen
+from ketameta.effects.door import takes_effects
 from ketameta.errors import NotEstimableError
 from ketameta.formatting import (
     format_estimate,
@@ -141,6 +142,7 @@ class BayesEventCounts(MeanPosterior, Reports, TwoArmCounts):
         return Printed(head, lines, caveats=self.caveats)
 
 
+@takes_effects()
 def bayes_event_counts(
     events_treatment: ArrayLike,
     n_treatment: ArrayLike,
@@ -158,7 +160,8 @@ def bayes_event_counts(
     Parameters
     ----------
     events_treatment, n_treatment, events_control, n_control : array_like of shape (k,)
-        Events and participants; whole numbers.
+        Events and participants; whole numbers. Instead of the four: ``Effects`` of counts, or a
+        frame with the names of its columns.
     tau_prior : TauPrior, default: HalfNormal(0.5)
         Prior on the between-trial standard deviation of the log odds ratio.
     mean_prior : Normal, optional

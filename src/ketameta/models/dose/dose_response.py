@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +27,16 @@ from ketameta.models.dependent.sampling_covariance import check_groups, check_ve
 from ketameta.models.dose.likelihood import SlopeFit, fit_slopes, maximise_slopes
 from ketameta.models.intervals import check_level, critical_value, wald_test
 from ketameta.models.least_squares import power_of_two_scale
-from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed, stated
+from ketameta.models.results import (
+    Caveat,
+    DrawsPlot,
+    Line,
+    Printed,
+    Reports,
+    Result,
+    computed,
+    stated,
+)
 from ketameta.models.validation import dependent_columns
 
 #: Forms of the curve.
@@ -138,7 +147,7 @@ class JointTest:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class DoseResponse(Reports, Result):
+class DoseResponse(DrawsPlot, Reports, Result):
     """A one-stage dose-response meta-analysis.
 
     Attributes
@@ -173,9 +182,14 @@ class DoseResponse(Reports, Result):
         ``t`` or ``wald``, as used.
     level : float
     caveats : tuple of Caveat
+    estimates, variances, dose, dose_control : ndarray of shape (n,)
+        The contrasts, as given.
     measure : str or None
         Code of the effect measure.
     """
+
+    drawn_as: ClassVar[str] = "dose_response"
+    not_serialised: ClassVar[tuple[str, ...]] = ("estimates", "variances", "dose", "dose_control")
 
     k: int
     n_contrasts: int
@@ -196,6 +210,10 @@ class DoseResponse(Reports, Result):
     ci_method: str
     level: float
     caveats: tuple[Caveat, ...]
+    estimates: Floats
+    variances: Floats
+    dose: Floats
+    dose_control: Floats
     measure: str | None = None
 
     def predict(self, doses: ArrayLike, reference: float = 0.0) -> CurvePoints:
@@ -405,6 +423,10 @@ def dose_response(
         ci_method="wald" if df is None else "t",
         level=level,
         caveats=(*caveats, *_caveats(used, between, gap, at, data)),
+        estimates=frozen(data.y),
+        variances=frozen(data.v),
+        dose=frozen(data.dose),
+        dose_control=frozen(data.control),
         measure=measure_code(measure),
     )
 
