@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from scipy import linalg, optimize, stats
 
 from ketameta import (
+    bayes_random_effects,
     network_components,
     network_meta_analysis,
+    pairwise,
     random_effects,
     shared_arm_covariance,
 )
@@ -308,6 +310,42 @@ def test_ranking_turns_with_its_direction():
     low, high = (fit_reference("senn2013", lower_is_better=flag) for flag in (True, False))
     np.testing.assert_allclose(low.p_scores + high.p_scores, 1, rtol=1e-12)
     assert low.p_scores.mean() == pytest.approx(0.5, rel=1e-12)
+    for fit, better in ((low, "lower"), (high, "higher")):
+        assert f"({better} is better)" in repr(fit)
+        assert f"where {better} is better" in fit.methods_sentence()
+        assert f"{better} is better" in str(fit.report())
+
+
+def three_arms_among_two():
+    arms = {
+        "s": ["S1", "S1", "S2", "S2", "S3", "S3", "S3", "S4", "S4", "S5", "S5"],
+        "t": list("APBPABPAPAB"),
+        "e": [10, 20, 12, 22, 9, 8, 15, 5, 9, 7, 6],
+        "n": [100, 100, 90, 95, 80, 82, 79, 50, 48, 60, 61],
+    }
+    return pairwise(arms, "OR", study="s", treatment="t", events="e", n="n")
+
+
+def test_a_spread_that_no_value_fits_is_said():
+    fit = network_meta_analysis(three_arms_among_two(), reference="P")
+    assert (fit.tau2_ci_low, fit.tau2_ci_high) == (0, 0)
+    assert "τ² = 0 (no value fits; I² = 0.0% from Q)" in repr(fit)
+
+
+def test_contrasts_that_share_an_arm_are_no_studies_of_their_own():
+    contrasts = three_arms_among_two()
+    for model in (random_effects, bayes_random_effects):
+        (said,) = [c for c in model(contrasts).caveats if c.code == "shared_arms"]
+        assert said.message.startswith("S3 gives several contrasts that share an arm")
+        assert "network_meta_analysis() and che()" in said.message
+    fit = random_effects(contrasts)
+    assert "6 contrasts of 5 studies" in repr(fit)
+    assert "odds ratios (as logarithms) of 6 contrasts of 5 studies" in fit.methods_sentence()
+    network = network_meta_analysis(contrasts, reference="P")
+    assert all(caveat.code != "shared_arms" for caveat in network.caveats)
+    arms = {"s": ["S"] * 3, "t": list("ABP"), "e": [9, 8, 15], "n": [80, 82, 79]}
+    one = pairwise(arms, "OR", study="s", treatment="t", events="e", n="n")
+    assert "2 contrasts of 1 study" in repr(random_effects(one))
 
 
 def test_shared_arm_covariance_goes_into_the_network():

@@ -5,8 +5,10 @@ A model stays a function of arrays; :func:`takes_effects` reads what it was give
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
@@ -89,7 +91,9 @@ def takes_effects(*per_study: str) -> Callable[[Callable[P, T]], TakesEffects[P,
             if isinstance(first, Effects | EffectSize) or is_frame(first):
                 filled, effects = _filled(model.__name__, names, counts, per_study, args, kwargs)
                 check_call(filled)
-                return plain(**filled) if counts else _said(plain(**filled), effects)
+                if counts:
+                    return plain(**filled)
+                return _said(plain(**filled), effects, separate="study" not in names)
             check_call(kwargs, *args)
             given = {**dict(zip(names, args, strict=False)), **kwargs}
             check_indexes(**{name: given[name] for name in indexed if name in given})
@@ -168,9 +172,24 @@ def _filled(
     return {arrays[0]: effects.estimate, arrays[1]: effects.variance, **options}, effects
 
 
-def _said(result: Any, effects: Effects) -> Any:
-    """Return a result that says which of its effects hold a continuity correction."""
+def _said(result: Any, effects: Effects, *, separate: bool) -> Any:
+    """Return a result that says which effects share an arm or hold a continuity correction.
+
+    ``separate``: the model takes every effect for a study of its own.
+    """
     fields = getattr(result, "__dataclass_fields__", {})
+    trials = Counter(getattr(effects, "study", ()))
+    several = [name for name, contrasts in trials.items() if contrasts > 1]
+    if several and separate and "caveats" in fields:
+        if "trials" in fields:
+            result = dataclasses.replace(result, trials=len(trials))
+        give = "gives" if len(several) == 1 else "give"
+        result = result.with_caveat(
+            "shared_arms",
+            f"{first_names(several)} {give} several contrasts that share an arm, each taken here"
+            " for a study of its own: people are counted twice; network_meta_analysis() and che()"
+            " take the covariance.",
+        )
     if not effects.corrected.any() or "caveats" not in fields:
         return result
     who = np.array(effects.labels)[effects.corrected].tolist()

@@ -303,7 +303,7 @@ class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result
     ----------
     model : {"random", "common"}
     k : int
-        Number of studies.
+        Number of studies; of contrasts where ``trials`` is given.
     estimate, se : float
         The mean effect, in the unit of the estimates, and its standard error.
     statistic, df, p_value : float, int, float or None
@@ -334,8 +334,11 @@ class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result
     tau2_method, ci_method, level, rule
         How the fit was made; ``rule`` is the sentence of the small-k policy.
     caveats : tuple of Caveat
+    trials : int or None
+        Studies behind the contrasts, where one gives several; None where each effect is a study.
     """
 
+    not_serialised: ClassVar[tuple[str, ...]] = ("trials",)
     framed: ClassVar[tuple[str, ...]] = (
         "model", "measure", "k", "estimate", "se", "statistic", "df", "p_value", "ci_low",
         "ci_high", "pi_low", "pi_high", "tau2", "tau2_ci_low", "tau2_ci_high", "i2", "h2", "q",
@@ -382,6 +385,14 @@ class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result
     level: float
     rule: str
     caveats: tuple[Caveat, ...]
+    trials: int | None = None
+
+    @property
+    def counted(self) -> str:
+        """What was pooled, counted: ``13 studies``, or ``2 contrasts of 1 study``."""
+        if self.trials is None:
+            return plural(self.k, "study", "studies")
+        return f"{plural(self.k, 'contrast')} of {plural(self.trials, 'study', 'studies')}"
 
     @property
     def tau(self) -> float | None:
@@ -402,7 +413,7 @@ class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result
         else:
             model = "random-effects" if self.model == "random" else "common-effect"
             words = [
-                f"The {effects} of {self.k} studies were pooled in a {model} model, weighted by"
+                f"The {effects} of {self.counted} were pooled in a {model} model, weighted by"
                 " inverse variances."
             ]
             if self.tau2_method is not None:
@@ -454,7 +465,7 @@ class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result
         """Return the printed lines."""
         digits, share = decimals_for(self.se), f"{100 * self.level:g}%"
         kind = "RandomEffects" if self.model == "random" else "CommonEffect"
-        how = [measure_words(self.measure), plural(self.k, "study", "studies")]
+        how = [measure_words(self.measure), self.counted]
         if self.k > 1:
             how += [] if self.tau2_method is None else [self.tau2_method]
             how.append(METHOD_WORDS[self.ci_method])
@@ -599,6 +610,7 @@ def _pooled(
         "tau2_method": None if common else tau2_method,
         "ci_method": ci_method,
         "level": level,
+        "trials": None,
     }
     derived = Derived(fit, level, labels)
 

@@ -247,7 +247,8 @@ class NetworkMetaAnalysis(Lazy, DrawsForest, DrawsPlot, Reports, Result):
             )
         words.append(
             "Consistency was examined by design and by splitting direct from indirect evidence;"
-            " treatments were ordered by P-scores (Rücker and Schwarzer 2015)."
+            " treatments were ordered by P-scores (Rücker and Schwarzer 2015), where"
+            f" {self._better()} is better."
         )
         return computed(words)
 
@@ -262,7 +263,7 @@ class NetworkMetaAnalysis(Lazy, DrawsForest, DrawsPlot, Reports, Result):
                 (f"τ² = {format_significant(self.tau2)} ({self._tau2_words()})",),
             ),
             Line("consistency", (_q_words(self.q),)),
-            Line("P-scores", (", ".join(scores),)),
+            Line("P-scores", (f"{', '.join(scores)} ({self._better()} is better)",)),
         ]
         for split in self.splits:
             if split.p_value is not None and split.p_value < 0.05:
@@ -276,6 +277,9 @@ class NetworkMetaAnalysis(Lazy, DrawsForest, DrawsPlot, Reports, Result):
         )
         return Printed(head, lines, caveats=self.caveats)
 
+    def _better(self) -> str:
+        return "lower" if self.lower_is_better else "higher"
+
     def _tau2_words(self) -> str:
         if self.tau2_ci_low is None:
             return "no interval"
@@ -283,6 +287,8 @@ class NetworkMetaAnalysis(Lazy, DrawsForest, DrawsPlot, Reports, Result):
         if upper is None:
             return f"from {format_significant(self.tau2_ci_low)}, no upper limit"
         share = "" if self.i2 is None else f"; I² = {format_percent(self.i2, 1)} from Q"
+        if upper == 0:
+            return f"no value fits{share}"
         return f"{format_significant(self.tau2_ci_low)} to {format_significant(upper)}{share}"
 
 
