@@ -651,3 +651,14 @@ def test_most_likelihoods_of_many_studies_are_proved_to_have_one_maximum() -> No
 def test_equal_estimates_of_many_studies_have_no_variance_between_them() -> None:
     fit = random_effects(np.full(500, 0.3), np.linspace(0.1, 0.4, 500))
     assert fit.tau2 == 0 and fit.q == 0
+
+
+def test_two_studies_print_the_other_interval_too() -> None:
+    fit = random_effects([0.1, 0.9], [0.04, 0.05], measure="OR")
+    wald = fit.intervals().rows[0]
+    low, high = np.exp([wald.ci_low, wald.ci_high])
+    shown = repr(fit).splitlines()
+    assert f"  Wald        95% CI {low:.2f} to {high:.2f}" in shown
+    plain = repr(random_effects([0.1, 0.9], [0.04, 0.05], ci_method="wald"))
+    assert "Knapp–Hartung (conservative)  95% CI −4.59 to 5.58" in plain
+    assert "Wald  " not in repr(random_effects([0.1, 0.9, 0.5], [0.04, 0.05, 0.1]))

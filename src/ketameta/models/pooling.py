@@ -443,6 +443,22 @@ class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result
             return ""
         return before + statistic_words(self.statistic, self.df, self.p_value)
 
+    def _other_intervals(self, digits: int) -> list[Line]:
+        """Return the intervals that the rule for two studies shows beside that of the fit."""
+        if self.model == "common" or self.k != 2:
+            return []
+        lines = []
+        for row in self.intervals().rows:
+            if row.ci_method in {"wald", "knapp-hartung-conservative"} - {self.ci_method}:
+                read = self._read(row.ci_low, row.ci_high)
+                shown = (
+                    format_interval(row.ci_low, row.ci_high, digits) if read is None else read[1]
+                )
+                shown = "withheld" if row.ci_low is None else shown
+                words = f"{100 * self.level:g}% CI {shown}"
+                lines.append(Line(METHOD_WORDS[row.ci_method], (words,)))
+        return lines
+
     def findings(self) -> Chapter:
         """Return what was found, in numbers; the second chapter of :meth:`report`."""
         digits, share = decimals_for(self.se), f"{100 * self.level:g}%"
@@ -487,6 +503,7 @@ class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result
             lines.append(Line("next study", (f"{share} PI {predicted} (t, {self.pi_df} df)",)))
         if read is not None:
             lines.append(Line(scale_words(self.measure), own))
+        lines += self._other_intervals(digits)
         if self.q is not None:
             spread = heterogeneity_words(self, self.q, self.q_df, self.q_p_value)
             lines.append(Line("between", (spread,)))
