@@ -425,3 +425,17 @@ def test_a_common_effect_is_permuted_as_one() -> None:
     found = permutation_test(common_effect(Y[:5], V[:5]))
     assert found.arrangements == 32
     assert "PermutationTest: exact, 32 arrangements" in repr(found)
+
+
+def test_the_joint_test_is_named_by_what_it_tests() -> None:
+    alone = meta_regression(Y, V, FRAME, "~ 1")
+    means = meta_regression(Y, V, FRAME, "~ 0 + C(alloc)")
+    slope = meta_regression(Y, V, FRAME, "~ 0 + ablat")
+    words = {name: [repr(fit), fit.methods_sentence(), str(fit.report())]
+             for name, fit in (("alone", alone), ("means", means), ("slope", slope))}  # fmt: skip
+    for text in words["alone"]:
+        assert "moderators" not in text and "are zero" not in text
+    for text in words["means"]:
+        assert "moderators" not in text and "all means are zero" in text
+    assert all("all coefficients are zero" in text for text in words["slope"])
+    assert "  moderators " in repr(meta_regression(Y, V, FRAME, "~ ablat"))

@@ -318,12 +318,26 @@ class MetaRegression(Lazy, DrawsBubble, DrawsBaujat, Reports, Result):
         words.append(interval_sentence(self, "each coefficient"))
         if self.qm is not None:
             kind = "a Wald χ²" if self.qm_df2 is None else "an F"
-            words.append(f"The moderators were tested together by {kind} test.")
+            if self._joint == "moderators":
+                words.append(f"The moderators were tested together by {kind} test.")
+            elif self._joint:
+                words.append(f"That {self._joint} was tested by {kind} test.")
         if self.r2 is not None:
             share = "share of the variance between studies that they explain (Raudenbush 2009)"
             share = share if mixed else "adjusted share of the weighted variance that they explain"
             words.append(f"R² is the {share}.")
         return computed(words)
+
+    @property
+    def _joint(self) -> str:
+        """What the joint test is of: ``moderators``, or that all means or coefficients are zero.
+
+        Empty where there are no moderators.
+        """
+        if INTERCEPT in self.names:
+            return "moderators" if self.p > 1 else ""
+        one_each = np.isin(self.design, (0, 1)).all() and (self.design.sum(1) == 1).all()
+        return f"all {'means' if one_each else 'coefficients'} are zero"
 
     def _moderation(self) -> str:
         none = "no test of moderators: a standard error is 0"
@@ -333,8 +347,10 @@ class MetaRegression(Lazy, DrawsBubble, DrawsBaujat, Reports, Result):
         """Return what was found, in numbers; the second chapter of :meth:`report`."""
         explained = "" if self.r2 is None else f"; R² = {format_percent(self.r2, 1)}"
         ends = self.qe, self.qe_df, self.qe_p_value, f"{100 * self.level:g}% CI "
-        lines = [f"Test of the moderators: {self._moderation()}{explained}.",
-                 f"Residual, between studies: {heterogeneity_words(self, *ends)}."]  # fmt: skip
+        lines = [f"Residual, between studies: {heterogeneity_words(self, *ends)}."]
+        if self._joint:
+            what = "the moderators" if self._joint == "moderators" else f"whether {self._joint}"
+            lines.insert(0, f"Test of {what}: {self._moderation()}{explained}.")
         rows = [(name, ", ".join(cells), test) for name, cells, test in _coefficients(self)]
         return Chapter("Results", lines, [("Coefficient", "Estimate", "Test"), *rows])
 
@@ -344,7 +360,8 @@ class MetaRegression(Lazy, DrawsBubble, DrawsBaujat, Reports, Result):
         how += [self.tau2_method or "common effect", METHOD_WORDS[self.ci_method]]
         lines = [Line(name, cells, test) for name, cells, test in _coefficients(self)]
         explained = "" if self.r2 is None else f", R² = {format_percent(self.r2, 1)}"
-        lines.append(Line("moderators", (f"{self._moderation()}{explained}",)))
+        if self._joint:
+            lines.append(Line(self._joint, (f"{self._moderation()}{explained}",)))
         spread = heterogeneity_words(self, self.qe, self.qe_df, self.qe_p_value)
         lines.append(Line("residual", (spread,)))
         return Printed(f"MetaRegression: {', '.join(how)}", lines, caveats=self.caveats)
