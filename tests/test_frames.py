@@ -851,3 +851,12 @@ def test_groups_that_are_many_numbers_are_pointed_to_a_regression():
         assert "numbers_as_groups" not in [
             caveat.code for caveat in km.subgroup_analysis(y, v, groups).caveats
         ]
+
+
+def test_a_risk_that_was_cut_at_one_is_said():
+    fit = km.random_effects([0.2, 0.5, 0.7], [0.05, 0.04, 0.08], measure="RR")
+    found = km.absolute_effect(fit, 0.7)
+    assert found.risk_high == 1 and [c.code for c in found.caveats] == ["risk_cut"]
+    assert "risk ratio or its interval leads to a risk below 0 or above 1" in repr(found)
+    assert km.absolute_effect(fit, 0.1).caveats == ()
+    assert km.absolute_effect(fit, 0.7, measure="OR").caveats == ()

@@ -31,7 +31,7 @@ from ketameta.models.intervals import (
     prediction_bounds,
 )
 from ketameta.models.least_squares import weighted_least_squares
-from ketameta.models.results import Caveat, DrawsForest, Line, Printed, Result
+from ketameta.models.results import Caveat, DrawsForest, Line, Printed, Result, stated
 from ketameta.models.tau2 import estimate_tau2
 from ketameta.models.validation import check_fit
 
@@ -432,6 +432,8 @@ class AbsoluteEffect(Result):
         People to treat for one event fewer or more, ``1 / |difference|``; None where the difference
         is 0.
     level : float
+    caveats : tuple of Caveat
+        That a risk was cut at 0 or 1.
     """
 
     measure: str
@@ -444,6 +446,7 @@ class AbsoluteEffect(Result):
     difference_high: float
     nnt: float | None
     level: float
+    caveats: tuple[Caveat, ...] = ()
 
     def printed(self) -> Printed:
         """Return people per 1,000 and the number needed to treat, in words."""
@@ -460,7 +463,7 @@ class AbsoluteEffect(Result):
         lines.append(Line("NNT", (one, f"{share} CI {self._bounds()}")))
         baseline = f"baseline risk {format_number(1000 * self.baseline_risk, 0)} per 1,000"
         label = find_measure(self.measure).label.lower()
-        return Printed(f"AbsoluteEffect: {label}, {baseline}", lines)
+        return Printed(f"AbsoluteEffect: {label}, {baseline}", lines, caveats=self.caveats)
 
     def _people(self) -> str:
         return format_number(self.nnt, 0 if (self.nnt or 0) >= 10 else 1)
@@ -536,6 +539,12 @@ def absolute_effect(
     return AbsoluteEffect(
         code.value, p, risk, low, high, difference, low - p, high - p, nnt,
         float(getattr(fit, "level", 0.95)),
+        stated((
+            code in (Measure.RR, Measure.RD) and not {risk, low, high}.isdisjoint({0.0, 1.0}),
+            "risk_cut",
+            f"At a baseline risk of {p:g} this {code.label.lower()} or its interval leads to a risk"
+            " below 0 or above 1, which was cut there; an odds ratio would not.",
+        )),
     )  # fmt: skip
 
 
