@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 import ketameta as km
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
@@ -247,3 +248,60 @@ def test_marginal_means_without_a_category_name_the_way():
     fit = km.meta_regression(Y, V, pd.DataFrame({"dose": range(8)}), "~ dose")
     with pytest.raises(UsageError, match=r"no category \(intercept, dose\); .* is \.predict\(\)"):
         km.marginal_means(fit, "dose")
+
+
+def _counts(name):
+    columns = {"events_treatment": "a", "n_treatment": "b", "events_control": "c", "n_control": "d"}
+    frame = {"a": EVENTS, "b": N, "c": [4, 9, 12, 6], "d": N}
+    return getattr(km, name)(km.effect_sizes(frame, "OR", **columns))
+
+
+#: Plots that results do not have, and the way that is named instead.
+NO_PLOT = {
+    "effects, forest": (lambda: km.effect_sizes(
+        {"y": Y, "v": V}, estimate="y", variance="v").forest(), r"random_effects\(effects\)"),
+    "effects, funnel": (lambda: km.effect_sizes({"y": Y, "v": V}, estimate="y", variance="v")
+                        .funnel(), r"random_effects\(effects\)"),
+    "effects, plots": (lambda: km.plots.forest(km.effect_sizes(
+        {"y": Y, "v": V}, estimate="y", variance="v")), "not pooled yet"),
+    "regression": (lambda: km.meta_regression(Y, V, list(range(8))).funnel(), r"\.bubble"),
+    "mantel_haenszel": (lambda: _counts("mantel_haenszel").forest(), r"km\.effect_sizes"),
+    "peto": (lambda: _counts("peto").forest(), r"km\.effect_sizes"),
+    "binomial_normal": (lambda: _counts("binomial_normal").forest(), r"km\.effect_sizes"),
+    "bayes counts": (lambda: _counts("bayes_event_counts").plot(), "bayes_random_effects"),
+    "bayes counts, plots": (lambda: km.plots.posterior(_counts("bayes_event_counts")),
+                            "bayes_random_effects"),
+    "influence": (lambda: km.influence(km.random_effects(Y, V)).plot(), r"fit\.baujat"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NO_PLOT)
+def test_a_plot_that_a_result_has_not_names_the_one_there_is(case):
+    draw, words = NO_PLOT[case]
+    with pytest.raises(UsageError, match=words):
+        draw()
+
+
+MODELS_OF_COUNTS = ["mantel_haenszel", "peto", "binomial_normal", "bayes_event_counts"]
+
+
+@pytest.mark.parametrize("model", MODELS_OF_COUNTS)
+def test_models_of_counts_stand_as_rows_of_ratios_and_report(model):
+    fit = _counts(model)
+    row = km.plots.forest({"counts": fit})
+    assert "Odds ratio" in "".join(text.get_text() for text in row.figure.findobj(Text))
+    cited = {"mantel_haenszel": "Mantel and Haenszel 1959", "peto": "Yusuf et al. 1985"}
+    report = fit.report()
+    assert report.count(cited.get(model, "Stijnen")) >= 2, "named in the text and in the list"
+    assert "4 trials" in fit.methods_sentence()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_logarithms_beyond_every_ratio_print_quietly_and_are_not_drawn():
+    fit = km.random_effects([800, 900, 1000], [1, 2, 3], measure="OR")
+    assert "> 1,000" in str(fit)
+    with pytest.raises(UsageError, match="beyond 709 on the logarithmic scale"):
+        fit.forest()
+    wide = km.random_effects([1, 2, 3], [100_000, 90_000, 80_000], measure="OR")
+    low, high = wide.forest().get_xlim()
+    assert 0 < low < high < np.inf

@@ -176,7 +176,8 @@ class MeasureEntry:
                 return np.asarray(values) * np.nan
             n = 1 / np.mean(1 / ((1 / np.asarray(variances) - 2) / 4))
             return _double_arcsine_to_share(values, float(n))
-        return _TO_READER[self.transformation](values)
+        with np.errstate(over="ignore"):  # a ratio beyond a double is infinite, and said so
+            return _TO_READER[self.transformation](values)
 
 
 _MEANS = ("mean_treatment", "sd_treatment", "n_treatment", "mean_control", "sd_control",

@@ -10,7 +10,7 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ketameta.effects import events, means, one_group
 from ketameta.effects.arrays import EffectSize, Floats, as_numbers, frozen
 from ketameta.errors import (
+    CallError,
     ImpossibleDataError,
     NotEstimableError,
     UsageError,
@@ -85,6 +86,15 @@ class Effects:
 
     def __len__(self) -> int:
         return self.k
+
+    def forest(self, *_: Any, **__: Any) -> NoReturn:
+        """Say that plots are of what is pooled."""
+        raise CallError(
+            "effects are not pooled yet: km.random_effects(effects).forest() draws them with their"
+            " pooled effect, and .funnel() against their standard errors"
+        )
+
+    funnel = forest
 
     def model_arguments(self) -> dict[str, Any]:
         """Return what a model takes from these effects, by the names of its parameters."""

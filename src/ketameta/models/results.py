@@ -343,6 +343,7 @@ REFERENCES = {
     "Higgins, Thompson and Spiegelhalter 2009": "J. R. Stat. Soc. A 172, 137-159",
     "Knapp and Hartung 2003": "Stat. Med. 22, 2693-2710",
     "Konstantopoulos 2011": "Res. Synth. Methods 2, 61-76",
+    "Mantel and Haenszel 1959": "J. Natl. Cancer Inst. 22, 719-748",
     "Paule and Mandel 1982": "J. Res. Natl. Bur. Stand. 87, 377-385",
     "Pustejovsky and Tipton 2018": "J. Bus. Econ. Stat. 36, 672-683",
     "Pustejovsky and Tipton 2022": "Prev. Sci. 23, 425-438",
@@ -357,6 +358,7 @@ REFERENCES = {
     "Viechtbauer 2005": "J. Educ. Behav. Stat. 30, 261-293",
     "Viechtbauer 2007": "Stat. Med. 26, 37-52",
     "Viechtbauer et al. 2015": "Psychol. Methods 20, 360-374",
+    "Yusuf et al. 1985": "Prog. Cardiovasc. Dis. 27, 335-371",
 }
 
 
@@ -539,6 +541,14 @@ class DrawsBubble:
         raise CallError(
             "a meta-regression has no forest plot: its studies stand around the fitted line in"
             " .bubble(moderator), and marginal_means(fit, category).forest() draws a category"
+        )
+
+    def funnel(self, *_: Any, **__: Any) -> NoReturn:
+        """Say which plots there are instead: a funnel stands around one mean."""
+        raise CallError(
+            "a meta-regression has no funnel plot, which stands around one mean:"
+            " random_effects(effects).funnel() draws the studies without moderators, and"
+            " .bubble(moderator) this fit"
         )
 
 

@@ -248,6 +248,8 @@ def forest_of(result: Any) -> Forest:
     for part, rows_of in _BY_PART.items():
         if hasattr(result, part):
             return rows_of(result)
+    if hasattr(result, "model_arguments"):
+        result.forest()  # which says how effects are pooled
     if not all(hasattr(result, name) for name in ("estimates", "variances", "labels")):
         raise UsageError(
             f"a forest plot needs the estimates of trials; {type(result).__name__} holds none"

@@ -376,7 +376,14 @@ def choose_range(
         null, ratio = inner(scale.no_effect), null_share / (1 - null_share)
         low = min(low, null - ratio * (high - null))
         high = max(high, null + ratio * (null - low))
-    return (math.exp(low), math.exp(high)) if scale.is_ratio else (low, high)
+    if not scale.is_ratio:
+        return low, high
+    if any(abs(point) >= _LARGEST_LOG - 1e-6 for point in points):
+        raise UsageError(
+            f"an estimate is beyond {_LARGEST_LOG:g} on the logarithmic scale, and its ratio beyond"
+            " every axis; estimates of ratios are natural logarithms: give np.log(ratio)"
+        )
+    return math.exp(max(low, -_LARGEST_LOG)), math.exp(min(high, _LARGEST_LOG))
 
 
 def _without_far_out(points: Sequence[float], typical: float) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +13,7 @@ from scipy import fft
 
 from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.effects.door import takes_effects
-from ketameta.errors import NotEstimableError
+from ketameta.errors import CallError, NotEstimableError
 from ketameta.formatting import (
     format_estimate,
     format_interval,
@@ -88,6 +88,8 @@ class BayesEventCounts(MeanPosterior, Reports, TwoArmCounts):
     tau_prior, mean_prior : TauPrior, Normal or None
     """
 
+    measure: ClassVar[str] = "OR"
+
     mu: Posterior
     tau: Posterior
     new_effect: Posterior
@@ -112,6 +114,14 @@ class BayesEventCounts(MeanPosterior, Reports, TwoArmCounts):
                 f" {self.tau_prior.describe()}, {mean_prior_words(self.mean_prior)}.",
                 f"Nothing was added to zero cells. Intervals of {100 * self.level:g}% are central.",
             ]
+        )
+
+    def plot(self, *_: Any, **__: Any) -> NoReturn:
+        """Say which posterior can be drawn."""
+        raise CallError(
+            "posteriors of counts are kept as summaries, not as curves:"
+            " km.bayes_random_effects(effects).plot() draws those of log odds ratios, and"
+            " km.plots.forest({name: fit}) this result as a row"
         )
 
     def printed(self) -> Printed:

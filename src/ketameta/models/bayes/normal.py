@@ -543,7 +543,7 @@ def posterior_curves(fit: BayesRandomEffects, points: int = 201) -> PosteriorCur
     UsageError
         Fewer than two points.
     """
-    if not hasattr(fit, "tau_prior"):
+    if not (hasattr(fit, "tau_prior") and hasattr(fit, "estimates")):
         raise UsageError(
             "posterior_curves() takes the result of bayes_random_effects(), not"
             f" {type(fit).__name__}"

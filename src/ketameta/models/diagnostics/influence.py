@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ from scipy import special
 
 from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.table import check_labelled
-from ketameta.errors import UsageError
+from ketameta.errors import CallError, UsageError
 from ketameta.formatting import format_interval, format_number, format_percent, plural
 from ketameta.models.intervals import mean_inference
 from ketameta.models.least_squares import weighted_least_squares
@@ -117,6 +117,13 @@ class Influence(Result):
         count = plural(len(self.labels), "study", "studies")
         head = f"Influence: {count}, {len(found) or 'none'} influential"
         return Printed(head, lines, caveats=self.caveats)
+
+    def plot(self, *_: Any, **__: Any) -> NoReturn:
+        """Say which plots show the influence of studies."""
+        raise CallError(
+            "deletion diagnostics have no plot of their own: fit.baujat() and"
+            " leave_one_out(fit).forest() show the influence of each study, .to_frame() all numbers"
+        )
 
     def columns(self) -> Columns:
         """Return one row per study."""

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,6 +61,8 @@ class BinomialNormal(Reports, TwoArmCounts):
     optimum_gap : float or None
         Log-likelihood of the reported maximum above the next one.
     """
+
+    measure: ClassVar[str] = "OR"
 
     model: str
     estimate: float

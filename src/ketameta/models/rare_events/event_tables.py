@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ketameta.effects.arrays import Bools, Floats, Problems, as_sequence
 from ketameta.effects.events import check_events, zero_cells_of
-from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
+from ketameta.errors import CallError, ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.formatting import format_count, plural
 from ketameta.models.results import Caveat, Line, Result, stated
 
@@ -75,6 +75,14 @@ class TwoArmCounts(Result):
     level: float
     zeros: ZeroHandling
     caveats: tuple[Caveat, ...]
+
+    def forest(self, *_: Any, **__: Any) -> NoReturn:
+        """Say how to draw the trials, of which a model of counts computes no effects."""
+        raise CallError(
+            "a model of counts computes no effects of single trials:"
+            " km.random_effects(km.effect_sizes(...)).forest() draws them, and"
+            " km.plots.forest({name: fit}) this result as a row"
+        )
 
     def events_line(self) -> Line:
         """Return the printed line of the sums, such as ``7/188 v 23/203``."""

@@ -31,7 +31,7 @@ from ketameta.models.intervals import check_level, critical_value, two_sided_p
 from ketameta.models.least_squares import dispersion
 from ketameta.models.pooling import statistic_words
 from ketameta.models.rare_events.event_tables import EventTables, TwoArmCounts, event_tables
-from ketameta.models.results import Caveat, Line, Printed, stated
+from ketameta.models.results import Caveat, Line, Printed, Reports, computed, stated
 
 METHOD_NAMES = {"mantel-haenszel": "Mantel–Haenszel", "peto": "Peto"}
 _MEASURE_NAMES = {
@@ -58,7 +58,7 @@ class ChiSquared:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
-class StratifiedEffect(TwoArmCounts):
+class StratifiedEffect(Reports, TwoArmCounts):
     """A common effect of k trials from their event counts.
 
     Attributes
@@ -100,6 +100,20 @@ class StratifiedEffect(TwoArmCounts):
     association_uncorrected: ChiSquared | None = None
     breslow_day: ChiSquared | None = None
     tarone: ChiSquared | None = None
+
+    def methods_sentence(self) -> str:
+        """Return what was done, in sentences with authors and years."""
+        peto = self.method == "peto"
+        how = "by Peto's method (Yusuf et al. 1985)" if peto else (
+            "with Mantel–Haenszel weights (Mantel and Haenszel 1959)")  # fmt: skip
+        return computed(
+            [
+                f"The {_MEASURE_NAMES[self.measure]}s of {plural(self.k, 'trial')} were pooled"
+                f" {how}, with one effect common to all trials.",
+                self.zeros.rule,
+                f"The {100 * self.level:g}% confidence interval is from the normal distribution.",
+            ]
+        )
 
     def printed(self) -> Printed:
         """Return the printed lines."""
