@@ -134,3 +134,13 @@ def test_more_subsets_than_a_float_can_count_are_still_named():
     assert found.caveats[0].message == "50 random subsets of the 1.4e+331 there are."
     # 2^1100 = 10^331.13...
     assert 10 ** (1100 * np.log10(2) - 331) == pytest.approx(1.4, abs=0.05)
+
+
+def test_gosh_of_ratios_prints_ratios_and_their_logarithms():
+    fit = random_effects([-0.9, -0.2, -1.1, -0.5], [0.05, 0.04, 0.08, 0.1], measure="RR")
+    found = gosh(fit)
+    shown = repr(found)
+    assert f"all studies {np.exp(fit.estimate):.2f}\n" in shown
+    assert "  log scale   median −0." in shown
+    most = np.argmax(np.abs(found.median_with - found.median_without))
+    assert f"median {np.exp(found.median_with[most]):.2f} with" in shown

@@ -330,6 +330,7 @@ def test_a_spread_that_no_value_fits_is_said():
     fit = network_meta_analysis(three_arms_among_two(), reference="P")
     assert (fit.tau2_ci_low, fit.tau2_ci_high) == (0, 0)
     assert "τ² = 0 (no value fits; I² = 0.0% from Q)" in repr(fit)
+    assert fit.league_table().loc["A", "P"] == "0.50 [0.25, 1.02] (log scale −0.69)"
 
 
 def test_contrasts_that_share_an_arm_are_no_studies_of_their_own():

@@ -197,3 +197,10 @@ def test_a_threshold_of_ratios_is_named_as_it_is_read() -> None:
     assert "below risk ratio 0.80 (log −0.22): 0.74" in shown
     plain = random_effects([-0.9, -0.2, -1.1], [0.05, 0.04, 0.08], measure="SMD")
     assert "below −0.22: 0.74" in repr(probability_beyond(plain, np.log(0.8)))
+
+
+def test_a_prediction_interval_of_ratios_is_printed_as_ratios() -> None:
+    fit = random_effects([-0.9, -0.2, -1.1, -0.5], [0.05, 0.04, 0.08, 0.1], measure="RR")
+    found = prediction_interval(fit)
+    low, high = np.exp([found.pi_low, found.pi_high])
+    assert f"risk ratio 95% PI {low:.2f} to {high:.2f} (log scale −" in repr(found)

@@ -366,3 +366,9 @@ def test_an_interrupted_study_leaves_no_file(tmp_path) -> None:
     assert words == "Stopped; nothing was written.\n"
     assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
     assert output.read_text(encoding="utf-8") == "before"
+
+
+def test_a_bootstrap_of_ratios_prints_ratios() -> None:
+    found = bootstrap(random_effects(Y, V, measure="RR"), replicates=200, seed=8)
+    low, high = np.exp([found.ci_low[0], found.ci_high[0]])
+    assert f"{low:.2f} to {high:.2f} (log scale " in repr(found)

@@ -26,6 +26,7 @@ from ketameta import (
     trim_and_fill,
 )
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
+from ketameta.formatting import format_ratio
 from ketameta.models.small_study import PREDICTORS, kendall
 from metafor_values import DATASETS, data
 from robustness_values import ROBUSTNESS, fit_of, largest
@@ -506,3 +507,14 @@ def test_estimates_and_variances_are_answered_by_the_call_that_works(method):
     for call in ((y, v), (np.array(y), np.array(v)), (y,)):
         with pytest.raises(UsageError, match=words):
             method(*call)
+
+
+def test_the_limit_of_ratios_is_printed_as_a_ratio():
+    y, v = [-0.9, -0.2, -1.1, -0.5], [0.05, 0.04, 0.08, 0.1]
+    events = [5, 9, 4, 7], [50, 60, 40, 45], [9, 10, 9, 11], [50, 60, 40, 45]
+    fit = random_effects(y, v, measure="OR")
+    for found in (egger_test(fit), peters_test(fit, *events)):
+        shown = " ".join(repr(found).split())
+        ends = found.limit_estimate, found.limit_ci_low, found.limit_ci_high
+        middle, low, high = (format_ratio(math.exp(end)) for end in ends)
+        assert f"limit {middle} 95% CI {low} to {high} (log scale " in shown

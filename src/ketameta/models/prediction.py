@@ -132,6 +132,7 @@ class PredictionInterval(Result):
     seed : int or None
         Of the bootstrap.
     caveats : tuple of Caveat
+    measure : str or None
     """
 
     method: str
@@ -143,6 +144,7 @@ class PredictionInterval(Result):
     level: float
     seed: int | None = None
     caveats: tuple[Caveat, ...] = ()
+    measure: str | None = None
 
     def printed(self) -> Printed:
         """Return the interval in one line, or why there is none."""
@@ -151,7 +153,14 @@ class PredictionInterval(Result):
         rule = "bootstrap" if self.method == "nagashima" else "normal"
         if self.df is not None:
             rule = f"t, {format_significant(self.df, 3)} df"
-        said = f"{100 * self.level:g}% PI {format_interval(self.pi_low, self.pi_high)}"
+        from ketameta.models.pooling import measure_words, reader_words, scale_words
+
+        share, bounds = f"{100 * self.level:g}% PI", format_interval(self.pi_low, self.pi_high)
+        said = f"{share} {bounds}"
+        read = reader_words(self.measure, self.estimate, self.pi_low, self.pi_high)
+        if read is not None:
+            beside = f"({scale_words(self.measure)} {bounds})"
+            said = f"{measure_words(self.measure)} {share} {read[1]} {beside}"
         return Printed(f"PredictionInterval: {self.method}, {rule}", said=said)
 
 
@@ -226,16 +235,16 @@ def prediction_interval(
     check_choice("method", method, PREDICTION_METHODS)
     check_fit(fit, "prediction_interval()")
     level = fit.level if level is None else check_level(level)
-    missing = withheld(fit)
+    missing, code = withheld(fit), fit.measure
     if missing:
-        return PredictionInterval(method, None, None, None, None, None, level, None, missing)
+        return PredictionInterval(method, None, None, None, None, None, level, None, missing, code)
     assert fit.tau2 is not None
     if method == "nagashima":
         tau2 = estimate_tau2(fit.estimates, fit.variances, np.ones((fit.k, 1)), "DL").value
         w = 1 / (fit.variances + tau2)
         mean = float(w @ fit.estimates / w.sum())
         low, high = nagashima_bounds(fit.estimates, fit.variances, level, seed=seed)
-        return PredictionInterval(method, mean, low, high, None, tau2, level, seed)
+        return PredictionInterval(method, mean, low, high, None, tau2, level, seed, (), code)
     estimate, se, tau2 = fit.estimate, fit.se, fit.tau2
     df: float | None = fit.k - 2
     if method == "metafor":
@@ -254,9 +263,11 @@ def prediction_interval(
                 why = "Kenward–Roger leaves no degrees of freedom for prediction."
                 caveats = (Caveat("no_prediction", why),)
                 nothing = None, None, None
-                return PredictionInterval(method, estimate, *nothing, tau2, level, caveats=caveats)
+                return PredictionInterval(
+                    method, estimate, *nothing, tau2, level, caveats=caveats, measure=code
+                )
     low, high = prediction_bounds(estimate, se, tau2, df, level)
-    return PredictionInterval(method, estimate, low, high, df, tau2, level)
+    return PredictionInterval(method, estimate, low, high, df, tau2, level, measure=code)
 
 
 def probability_beyond(

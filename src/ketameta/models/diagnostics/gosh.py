@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ketameta.effects.arrays import Floats, frozen
 from ketameta.formatting import format_count, format_interval, format_number, plural
-from ketameta.models.pooling import decimals_for
+from ketameta.models.pooling import decimals_for, number_words, reader_words, scale_words
 from ketameta.models.resampling.batched import DEFAULT_BUDGET, batched_fit, fit_data
 from ketameta.models.resampling.bootstrap import check_replicates, check_seed
 from ketameta.models.results import Caveat, DrawsPlot, Json, Line, Printed, Result
@@ -91,13 +91,17 @@ class Gosh(DrawsPlot, Result):
             f" {format_number(self.full_estimate, digits)}"
         )
         lines = [Line("estimates", (spread,))]
+        read = reader_words(self.measure, middle, low, high)
+        if read is not None:
+            every = number_words(self.measure, self.full_estimate, low, high, digits)
+            shown = f"median {read[0]}, middle 95% {read[1]}; all studies {every}"
+            lines = [Line("estimates", (shown,)), Line(scale_words(self.measure), (spread,))]
         gap = np.abs(self.median_with - self.median_without)
         if np.isfinite(gap).any():
             most = int(np.nanargmax(gap))
-            sides = (
-                f"{format_number(float(self.median_with[most]), digits)} with,"
-                f" {format_number(float(self.median_without[most]), digits)} without"
-            )
+            medians = (float(side[most]) for side in (self.median_with, self.median_without))
+            one, two = (number_words(self.measure, x, low, high, digits) for x in medians)
+            sides = f"{one} with, {two} without"
             lines.append(Line("divides", (f"most {self.labels[most]}: median {sides}",)))
         kind = f"{'all' if self.exact else 'random'} {format_count(len(self.estimate))} subsets"
         head = f"GOSH: {plural(len(self.labels), 'study', 'studies')}, {kind}"

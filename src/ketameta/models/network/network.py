@@ -21,7 +21,6 @@ from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.formatting import (
-    format_estimate,
     format_number,
     format_p,
     format_percent,
@@ -51,7 +50,7 @@ from ketameta.models.network.model import (
     q_profile,
     whiten,
 )
-from ketameta.models.pooling import decimals_for, own_scale, plural_measure
+from ketameta.models.pooling import both_scales, decimals_for, own_scale, plural_measure
 from ketameta.models.results import (
     Caveat,
     Columns,
@@ -218,7 +217,7 @@ class NetworkMetaAnalysis(Lazy, DrawsForest, DrawsPlot, Reports, Result):
             if row == column:
                 return row
             item = self.compare(row, column)
-            return format_estimate(item.estimate, item.ci_low, item.ci_high, digits)
+            return both_scales(self.measure, item.estimate, item.ci_low, item.ci_high, digits)
 
         cells = [[cell(row, column) for column in names] for row in names]
         return pd.DataFrame(cells, index=names, columns=names)

@@ -19,8 +19,9 @@ import numpy as np
 from ketameta.effects.arrays import Floats, frozen
 from ketameta.errors import KetametaError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_count, format_interval, plural
+from ketameta.measures import measure_entry
 from ketameta.models.intervals import check_level
-from ketameta.models.pooling import decimals_for
+from ketameta.models.pooling import decimals_for, reader_words, scale_words
 from ketameta.models.resampling.batched import (
     DEFAULT_BUDGET,
     FitData,
@@ -295,10 +296,15 @@ class Bootstrap(Result):
 
     def printed(self) -> Printed:
         """Return the interval of each coefficient and of tau-squared."""
-        lines = []
+        lines, entry = [], measure_entry(self.measure)
         for j, name in enumerate(self.names):
             digits = decimals_for(float(self.se[j]))
             bounds = format_interval(float(self.ci_low[j]), float(self.ci_high[j]), digits)
+            if entry is not None and (entry.transformation == "log" or len(self.names) == 1):
+                ends = self.estimate[j], self.ci_low[j], self.ci_high[j]
+                read = reader_words(self.measure, *map(float, ends))
+                if read is not None:
+                    bounds = f"{read[1]} ({scale_words(self.measure)} {bounds})"
             lines.append(Line(name, (bounds,)))
         if self.tau2_ci_low is not None and self.tau2_ci_high is not None:
             bounds = format_interval(self.tau2_ci_low, self.tau2_ci_high, 3)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from ketameta.effects.arrays import Floats, as_numbers, columns
 from ketameta.effects.table import Effects, is_frame
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
-from ketameta.formatting import format_interval, format_number, format_p, plural
+from ketameta.formatting import format_number, format_p, plural
 from ketameta.measures import MIN_STUDIES_SMALL_STUDY
 from ketameta.models.intervals import critical_value, two_sided_p
 from ketameta.models.least_squares import (
@@ -22,7 +22,13 @@ from ketameta.models.least_squares import (
     weighted_least_squares,
 )
 from ketameta.models.mixed_model import fit_mixed_model
-from ketameta.models.pooling import common_effect, decimals_for, random_effects, statistic_words
+from ketameta.models.pooling import (
+    common_effect,
+    decimals_for,
+    interval_cells,
+    random_effects,
+    statistic_words,
+)
 from ketameta.models.resampling.batched import FitData, fit_data
 from ketameta.models.results import Caveat, Line, Printed, Result, stated
 from ketameta.models.tau2 import COMMON
@@ -245,6 +251,7 @@ class EggerTest(Result):
         Residual, of the mixed-effects model.
     level : float
     caveats : tuple of Caveat
+    measure : str or None
     """
 
     test: str
@@ -263,6 +270,7 @@ class EggerTest(Result):
     tau2: float | None
     level: float
     caveats: tuple[Caveat, ...]
+    measure: str | None = None
 
     def printed(self) -> Printed:
         """Return the test and the limit estimate."""
@@ -270,9 +278,9 @@ class EggerTest(Result):
         lines = [Line("asymmetry", (test,))]
         if self.limit_estimate is not None:
             digits = decimals_for(self.limit_se or 0.0)
-            bounds = format_interval(self.limit_ci_low, self.limit_ci_high, digits)
-            middle = format_number(self.limit_estimate, digits)
-            lines.append(Line("limit", (middle, f"{100 * self.level:g}% CI {bounds}")))
+            ends = self.limit_estimate, self.limit_ci_low, self.limit_ci_high
+            share = f"{100 * self.level:g}%"
+            lines.append(Line("limit", interval_cells(self.measure, *ends, share, digits)))
         on = PREDICTOR_WORDS.get(self.predictor, self.predictor.replace("_", " "))
         head = f"{self.test}: {self.model} regression on {on}"
         return Printed(f"{head}, {plural(self.k, 'study', 'studies')}", lines, caveats=self.caveats)
@@ -365,6 +373,7 @@ def egger_test(
         tau2=tau2,
         level=data.level,
         caveats=(*few_studies_caveats(fit.k), *own_effect),
+        measure=data.measure,
         **_slope(unit, statistic, p_value, coefficients, se),
         **_limit(*(limit if predictor in VANISHING else ())),
     )
@@ -470,6 +479,7 @@ def peters_test(
         tau2=None,
         level=data.level,
         caveats=(*few_studies_caveats(int(used.sum())), *stated((without, "no_weight", words))),
+        measure="OR",
         **_slope(1 / float(sizes.min()), line.statistic, line.p_value, line.coefficients, line.se),
         **_limit(line.coefficients, line.se, line.ci_low, line.ci_high),
     )
