@@ -681,7 +681,7 @@ def test_tests_and_simulations_take_effects_for_their_arrays():
     with pytest.raises(UsageError, match="effects hold none"):
         km.peters_test(effect_sizes(FRAME, "OR", estimate="yi", variance="vi"))
     with pytest.raises(UsageError, match="needs the counts of both arms"):
-        km.peters_test(km.random_effects(odds))
+        km.peters_test(km.random_effects(odds.estimate, odds.variance, measure="OR"))
     kept = {"tau2": 0.3, "replicates": 200, "seed": 4}
     assert km.simulate_coverage(ES, **kept) == km.simulate_coverage(ES.variance, **kept)
     both = km.batched_fit(ES), km.batched_fit(*YV)
@@ -860,3 +860,95 @@ def test_a_risk_that_was_cut_at_one_is_said():
     assert "risk ratio or its interval leads to a risk below 0 or above 1" in repr(found)
     assert km.absolute_effect(fit, 0.1).caveats == ()
     assert km.absolute_effect(fit, 0.7, measure="OR").caveats == ()
+
+
+def framed_bcg() -> tuple[pd.DataFrame, km.Effects]:
+    frame = BCG.copy()
+    return frame, km.effect_sizes(
+        frame, "RR", events_treatment="tpos", n_treatment="n1", events_control="cpos",
+        n_control="n2", labels="author",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ["effects", "columns"])
+@pytest.mark.parametrize(
+    ("argument", "call"),
+    [
+        ("columns['Lat']", lambda fit, _, r: fit.forest(columns={"Lat": r.ablat})),
+        ("groups", lambda fit, _, r: fit.forest(groups=r.alloc)),
+        ("sort", lambda fit, _, r: fit.forest(sort=r.ablat)),
+        ("order", lambda fit, _, r: km.cumulative(fit, order=r.ablat)),
+        ("cluster", lambda _, reg, r: km.robust(reg, cluster=r.alloc)),
+        ("sample_sizes", lambda fit, _, r: km.egger_test(fit, predictor="n", sample_sizes=r.n1)),
+        ("sample_sizes", lambda fit, _, r: km.pet_peese(fit, sample_sizes=r.n1)),
+    ],
+)
+def test_values_for_a_fit_are_not_paired_by_position(argument, call, source) -> None:
+    frame, effects = framed_bcg()
+    given = (effects,)
+    if source == "columns":
+        index = frame.index
+        given = (pd.Series(effects.estimate, index), pd.Series(effects.variance, index))
+    fit = km.random_effects(*given)
+    regression = km.meta_regression(*given, frame[["ablat"]])
+    with pytest.raises(UsageError, match=rf"effects and {re.escape(argument)} have different ind"):
+        call(fit, regression, frame.iloc[::-1])
+
+
+def test_a_fit_finds_columns_of_its_frame() -> None:
+    frame, effects = framed_bcg()
+    fit = km.random_effects(effects)
+    assert km.cumulative(fit, order="ablat") == km.cumulative(fit, order=frame.ablat)
+    regression = km.meta_regression(effects, "~ablat")
+    by_name = km.robust(regression, cluster="author")
+    assert by_name == km.robust(regression, cluster=frame.author.to_numpy())
+    words = {text.get_text() for text in fit.forest(columns=["alloc"], groups="alloc").texts}
+    assert {"alloc", "systematic"} <= words
+    with pytest.raises(UsageError, match=r"no such column; .*did you mean alloc"):
+        fit.forest(columns=["allocc"])
+    with pytest.raises(UsageError, match=r"a fit of numbers .*such as data\['ablat'\]"):
+        km.cumulative(km.random_effects([0.1, 0.2], [0.1, 0.1]), order="ablat")
+
+
+def test_a_fit_takes_values_of_all_rows_where_rows_were_dropped() -> None:
+    frame, _ = framed_bcg()
+    frame.loc[2, "tpos"] = np.nan
+    effects = km.effect_sizes(
+        frame, "RR", events_treatment="tpos", n_treatment="n1", events_control="cpos",
+        n_control="n2", labels="author", missing="drop",
+    )  # fmt: skip
+    fit, kept = km.random_effects(effects), frame.drop(index=2)
+    wanted = km.cumulative(fit, order="ablat").labels
+    assert km.cumulative(fit, order=frame.ablat).labels == wanted
+    assert km.cumulative(fit, order=kept.ablat).labels == wanted
+    with pytest.raises(UsageError, match="different indexes"):
+        km.cumulative(fit, order=kept.ablat.iloc[::-1])
+
+
+def test_a_fit_keeps_the_sizes_of_its_effects() -> None:
+    effects = km.effect_sizes(
+        "SMD", mean_treatment=[1.2, 2.4, 1.1, 3.0], sd_treatment=[1.0, 1.2, 0.9, 1.4],
+        n_treatment=[20, 12, 44, 9], mean_control=[0.9, 1.2, 0.8, 1.1],
+        sd_control=[1.1, 1.2, 1.0, 1.3], n_control=[21, 11, 40, 10],
+    )  # fmt: skip
+    fit = km.random_effects(effects)
+    test = km.egger_test(fit)
+    assert test.predictor == "null_se"
+    assert test == km.egger_test(effects)
+    assert km.pet_peese(fit) == km.pet_peese(effects)
+    assert "se_holds_effect" not in {caveat.code for caveat in test.caveats}
+    alone = km.egger_test(km.random_effects(fit.estimates, fit.variances, measure="SMD"))
+    assert alone.predictor == "se"
+
+
+def test_peters_test_of_a_fit_reads_its_counts() -> None:
+    frame, _ = framed_bcg()
+    effects = km.effect_sizes(
+        frame, "OR", events_treatment="tpos", n_treatment="n1", events_control="cpos",
+        n_control="n2",
+    )  # fmt: skip
+    fit = km.common_effect(effects)
+    assert km.peters_test(fit) == km.peters_test(effects)
+    counts = [frame[name] for name in ("tpos", "n1", "cpos", "n2")]
+    with pytest.raises(UsageError, match="effects and events_treatment have different indexes"):
+        km.peters_test(fit, *(values.iloc[::-1] for values in counts))

@@ -383,10 +383,12 @@ def test_a_standard_error_that_holds_the_effect_is_said_and_effects_bring_their_
     effects = km.effect_sizes(frame, "SMD", mean_treatment="m1", sd_treatment="sd", n_treatment="n",
                               mean_control="m2", sd_control="sd", n_control="n")  # fmt: skip
     fit = km.random_effects(effects)
-    bare = km.egger_test(fit)
+    assert km.egger_test(fit) == km.egger_test(effects)
+    alone = km.random_effects(effects.estimate, effects.variance, measure="SMD")
+    bare = km.egger_test(alone)
     assert [c.code for c in bare.caveats] == ["se_holds_effect"] and bare.predictor == "se"
     assert km.egger_test(effects).to_dict() == km.egger_test(fit, sample_sizes=effects).to_dict()
-    assert km.pet_peese(fit).caveats[-1].code == "se_holds_effect"
+    assert km.pet_peese(alone).caveats[-1].code == "se_holds_effect"
     assert km.pet_peese(effects).predictor == "null_se"
     free = np.sqrt(effects.variance - effects.estimate**2 / (2 * 2 * n))
     close(free, np.sqrt(2 / n), DIRECT)

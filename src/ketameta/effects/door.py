@@ -99,11 +99,20 @@ def takes_effects(*per_study: str) -> Callable[[Callable[P, T]], TakesEffects[P,
             check_indexes(**{name: given[name] for name in indexed if name in given})
             if "labels" in names and "labels" not in given:
                 kwargs["labels"] = index_labels(first)
-            return plain(*args, **kwargs)
+            result = plain(*args, **kwargs)
+            if counts or not hasattr(getattr(first, "index", None), "equals"):
+                return result
+            return _said(result, _indexed(*(given[name] for name in names[:2])), separate=False)
 
         return call
 
     return door
+
+
+def _indexed(estimates: Any, variances: Any) -> Effects:
+    """Return a pandas column of estimates with their variances as effects, index and all."""
+    frame = estimates.to_frame("estimates").assign(variances=np.asarray(variances))
+    return effect_sizes(frame, estimate="estimates", variance="variances", labels=range(len(frame)))
 
 
 def _wrong_call(
@@ -154,7 +163,7 @@ def _filled(
         _fill_moderators(options, effects, data)
     for name in per_study:
         if name in options and name != "moderators":
-            options[name] = _per_study(name, options[name], effects, data)
+            options[name] = effects.per_study(name, options[name], data)
     for name, value in own.items():
         if name in names and options.get(name) is None:
             options[name] = value
@@ -173,11 +182,13 @@ def _filled(
 
 
 def _said(result: Any, effects: Effects, *, separate: bool) -> Any:
-    """Return a result that says which effects share an arm or hold a continuity correction.
+    """Return a result that keeps its effects and says which share an arm or hold a constant.
 
     ``separate``: the model takes every effect for a study of its own.
     """
     fields = getattr(result, "__dataclass_fields__", {})
+    if "source" in fields:
+        object.__setattr__(result, "source", effects)
     trials = Counter(getattr(effects, "study", ()))
     several = [name for name, contrasts in trials.items() if contrasts > 1]
     if several and separate and "caveats" in fields:
@@ -225,17 +236,6 @@ def _as_effects(first: Any, options: dict[str, Any], counts: bool, model: str) -
     return effect_sizes(first, measure, **keep, **columns)
 
 
-def _per_study(name: str, value: Any, effects: Effects, data: Any) -> Any:
-    """Return one value per effect, from a column's name or from a list of all rows."""
-    if value is None or (np.ndim(value) == 0 and not isinstance(value, str)):
-        return value
-    if isinstance(value, str):
-        return effects.column(value, name, data)
-    check_indexes(effects=effects.frame, **{name: value})
-    whole = effects.rows != effects.k and len(value) == effects.rows
-    return np.asarray(value, dtype=object)[effects.positions].tolist() if whole else value
-
-
 def _effect_labels(effects: Effects, study: Any) -> tuple[str, ...] | None:
     """Return the labels of effects where they were given and differ within every study."""
     numbered = tuple(f"study {at + 1}" for at in effects.positions)
@@ -266,4 +266,4 @@ def _fill_moderators(options: dict[str, Any], effects: Effects, data: Any) -> No
     elif is_frame(moderators):
         options["moderators"] = effects.of_frame(moderators)
     elif moderators is not None:
-        options["moderators"] = _per_study("moderators", moderators, effects, data)
+        options["moderators"] = effects.per_study("moderators", moderators, data)

@@ -117,6 +117,25 @@ class Effects:
             self._check_rows(data)
         return read_column(read_frame(frame), name, argument)[self.positions]
 
+    def per_study(self, name: str, values: Any, data: Any = None) -> Any:
+        """Return one value per effect: a column by its name, or the values of the kept rows.
+
+        Raises
+        ------
+        UsageError
+            No such column, or values whose index is not that of the data.
+        """
+        if values is None or (np.ndim(values) == 0 and not isinstance(values, str)):
+            return values
+        if isinstance(values, str):
+            return self.column(values, name, data)
+        index, found = _index(self.frame), _index(values)
+        whole = self.rows != self.k and len(values) == self.rows
+        if index is not None and found is not None and self.rows != self.k == len(values):
+            check_indexes(effects=self.of_frame(), **{name: values})
+        check_indexes(effects=self.frame, **{name: values})
+        return np.asarray(values, dtype=object)[self.positions].tolist() if whole else values
+
     def of_frame(self, data: Any = None) -> Any:
         """Return the rows of the frame (or of ``data``) that the effects stand in, as pandas'."""
         frame = self.frame if data is None else data
@@ -301,9 +320,10 @@ def check_indexes(**arguments: Any) -> None:
         if len(first) != len(index) or first.equals(index):
             continue
         at = next(i for i, (a, b) in enumerate(zip(first, index, strict=True)) if a != b)
+        order = f"{first_name}{'.frame' if first_name == 'effects' else ''}.index"
         raise UsageError(
             f"{first_name} and {name} have different indexes: row {at} is {str(first[at])!r} in one"
-            f" and {str(index[at])!r} in the other. {_align(name, f'{first_name}.index')}"
+            f" and {str(index[at])!r} in the other. {_align(name, order)}"
         )
 
 
@@ -314,16 +334,24 @@ def _align(name: str, order: str) -> str:
     )
 
 
-def check_labelled(name: str, values: Any, labels: Sequence[str]) -> None:
-    """Refuse one value per study whose own labels are the studies in another order, naming one."""
-    if isinstance(values, str):
+def of_fit(name: str, values: Any, fit: Any) -> Any:
+    """Return one value per study of a fit: the one door for such arguments after a fit.
+
+    A text names a column of the frame that the fit was made from; values whose index is another
+    than the frame's, or whose labels are the studies in another order, are refused.
+    """
+    effects = getattr(fit, "source", None)
+    framed = effects is not None and effects.frame is not None
+    if isinstance(values, str) and not framed:
         raise UsageError(
-            f"{name} is the text {values!r}; a fit keeps no other columns: give the values"
-            f" themselves, such as data[{values!r}]"
+            f"{name} is the text {values!r}; a fit of numbers keeps no other columns: give the"
+            f" values themselves, such as data[{values!r}]"
         )
-    known = index_labels(values) or ()
-    if len(known) != len(labels) or known == tuple(labels) or not {*known} & {*labels}:
-        return
+    if effects is not None and (framed or effects.rows != effects.k):
+        values = effects.per_study(name, values)
+    known, labels = index_labels(values) or (), tuple(getattr(fit, "labels", ()))
+    if len(known) != len(labels) or known == labels or not {*known} & {*labels}:
+        return values
     at = next(i for i, (a, b) in enumerate(zip(known, labels, strict=True)) if a != b)
     raise UsageError(
         f"{name} has {known[at]!r} in row {at}, where the fit has {labels[at]!r}."

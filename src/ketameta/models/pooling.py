@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.effects.door import takes_effects
+from ketameta.effects.table import Effects
 from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import (
     format_estimate,
@@ -336,9 +337,11 @@ class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result
     caveats : tuple of Caveat
     trials : int or None
         Studies behind the contrasts, where one gives several; None where each effect is a study.
+    source : Effects or None
+        What the fit was made of, with its frame; None for a fit of arrays.
     """
 
-    not_serialised: ClassVar[tuple[str, ...]] = ("trials",)
+    not_serialised: ClassVar[tuple[str, ...]] = ("trials", "source")
     framed: ClassVar[tuple[str, ...]] = (
         "model", "measure", "k", "estimate", "se", "statistic", "df", "p_value", "ci_low",
         "ci_high", "pi_low", "pi_high", "tau2", "tau2_ci_low", "tau2_ci_high", "i2", "h2", "q",
@@ -386,6 +389,7 @@ class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result
     rule: str
     caveats: tuple[Caveat, ...]
     trials: int | None = None
+    source: Effects | None = None
 
     @property
     def counted(self) -> str:
@@ -628,6 +632,7 @@ def _pooled(
         "ci_method": ci_method,
         "level": level,
         "trials": None,
+        "source": None,
     }
     derived = Derived(fit, level, labels)
 

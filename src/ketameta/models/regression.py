@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.door import takes_effects
+from ketameta.effects.table import Effects
 from ketameta.errors import check_choice
 from ketameta.formatting import (
     format_interval,
@@ -180,7 +181,7 @@ class MetaRegression(Lazy, DrawsBubble, DrawsBaujat, Reports, Result):
     caveats : tuple of Caveat
     """
 
-    not_serialised: ClassVar[tuple[str, ...]] = ("encoder",)
+    not_serialised: ClassVar[tuple[str, ...]] = ("encoder", "source")
     framed: ClassVar[tuple[str, ...]] = (
         "term=names", "estimate", "se", "statistic", "df", "p_value", "ci_low", "ci_high"
     )  # fmt: skip
@@ -231,6 +232,7 @@ class MetaRegression(Lazy, DrawsBubble, DrawsBaujat, Reports, Result):
     rule: str
     caveats: tuple[Caveat, ...]
     encoder: Any = None
+    source: Effects | None = None
 
     @property
     def coefficients(self) -> pd.DataFrame:
@@ -486,6 +488,7 @@ def meta_regression(
         "ci_method": ci_method,
         "level": level,
         "encoder": design.encoder,
+        "source": None,
     }
     derived = Derived(fit, level, known)
     spread = ("q", "q_df", "q_p_value", "i2", "h2")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ketameta.effects.table import of_fit
 from ketameta.errors import UsageError
 from ketameta.formatting import format_count, format_percent, plural, trials_words
 from ketameta.plots import look
@@ -33,9 +34,9 @@ def plot(
     *,
     ax: Axes | None = None,
     style: str = "house",
-    columns: Mapping[str, Sequence[object]] | None = None,
+    columns: Mapping[str, Sequence[object] | str] | Sequence[str] | None = None,
     sort: str | Sequence[Any] | None = None,
-    groups: Sequence[object] | None = None,
+    groups: Sequence[object] | str | None = None,
     prediction: bool = True,
     weights: bool = True,
     title: str | None = None,
@@ -56,12 +57,13 @@ def plot(
         Draw there, scaled to fit with all columns; a figure of its own size when not given.
     style : {"house", "revman", "jama", "bmj"}
         Whose order of columns, colours and words.
-    columns : mapping of str to sequence, optional
-        Extra columns: heading and one text or number per trial.
+    columns : mapping of str to sequence or str, or sequence of str, optional
+        Extra columns: heading and one text or number per trial, or the names of columns of the
+        frame that the fit was made from.
     sort : {"estimate", "weight", "label"} or sequence, optional
         What trials are sorted by within groups; with a leading ``-`` from high to low. The order
         of the result when not given.
-    groups : sequence, optional
+    groups : sequence or str, optional
         The group of each trial, pooled as the whole was.
     prediction, weights : bool
         Whether the prediction interval and the column of weights are shown.
@@ -114,15 +116,24 @@ def plot(
             and all(isinstance(end, kind) for end in pair)
         ):
             raise UsageError(f"{name} is {pair!r}; give two of them, left and right")
+    if isinstance(columns, list | tuple) and getattr(result, "source", None) is not None:
+        columns = {name: name for name in columns}
+    more: Any = columns
+    if isinstance(columns, Mapping):
+        more = {name: of_fit(f"columns[{name!r}]", values, result)
+                for name, values in columns.items()}  # fmt: skip
+    if sort is not None and not isinstance(sort, str):
+        sort = of_fit("sort", sort, result)
     pools = None
     if groups is not None:
+        groups = of_fit("groups", groups, result)
         if len(groups) != len(getattr(result, "labels", ())):
             raise UsageError(
                 f"groups has {len(groups)} values and the fit has"
                 f" {plural(len(getattr(result, 'labels', ())), 'trial')}; give one each"
             )
         pools = pools_of(result, list(groups))
-    forest = arranged(forest_of(result), columns=columns, sort=sort, levels=groups, pools=pools)
+    forest = arranged(forest_of(result), columns=more, sort=sort, levels=groups, pools=pools)
     if not prediction:
         forest = replace(forest, predictions=False)
     if title is not None:

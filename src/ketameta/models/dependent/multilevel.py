@@ -16,6 +16,7 @@ from scipy import special
 
 from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.door import takes_effects
+from ketameta.effects.table import Effects
 from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import (
     format_interval,
@@ -265,7 +266,7 @@ class MultilevelFit(OneMean, Reports, Result):
         Code of the effect measure.
     """
 
-    not_serialised: ClassVar[tuple[str, ...]] = ("sampling_blocks", "encoder")
+    not_serialised: ClassVar[tuple[str, ...]] = ("sampling_blocks", "encoder", "source")
     beside: ClassVar[tuple[str, ...]] = ("k", "m", "method", "level")
 
     k: int
@@ -310,6 +311,7 @@ class MultilevelFit(OneMean, Reports, Result):
     caveats: tuple[Caveat, ...]
     measure: str | None = None
     encoder: Any = None
+    source: Effects | None = None
 
     @property
     def tau2(self) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import linalg, special
 
 from ketameta.effects.arrays import Floats, frozen
-from ketameta.effects.table import check_labelled
+from ketameta.effects.table import of_fit
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, plural
 from ketameta.models.dependent.multilevel import (
@@ -450,7 +450,8 @@ def clustered(fit: Fit, cluster: Sequence[object] | ArrayLike | None) -> Cluster
     labels = cluster if cluster is not None else getattr(fit, "study", None)
     if labels is None:
         raise UsageError("cluster is needed: one label per effect, equal within a study")
-    check_labelled("cluster", labels, getattr(fit, "labels", ()))
+    if cluster is not None:
+        labels = of_fit("cluster", cluster, fit)
     known, clusters, index = check_groups("cluster", labels, y.size)
     m, p = len(clusters), design.shape[1]
     if m < 2 or m <= p:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from ketameta.effects.arrays import Floats, frozen
-from ketameta.effects.table import check_labelled
+from ketameta.effects.table import of_fit
 from ketameta.errors import CallError, UsageError
 from ketameta.formatting import format_interval, format_number, format_percent, plural
 from ketameta.models.intervals import mean_inference
@@ -535,7 +535,7 @@ def cumulative(fit: RandomEffects, order: Sequence[object] | ArrayLike | None = 
     Parameters
     ----------
     fit : RandomEffects
-    order : sequence of length k, optional
+    order : sequence of length k or the name of a column, optional
         What to sort the studies by, such as their years; equal values keep the order of the fit.
         The order of the fit when not given.
 
@@ -557,7 +557,7 @@ def cumulative(fit: RandomEffects, order: Sequence[object] | ArrayLike | None = 
     """
     data = fit_data(fit, "a cumulative meta-analysis", minimum=1)
     if order is not None:
-        check_labelled("order", order, data.labels)
+        order = of_fit("order", order, fit)
     positions = np.arange(fit.k) if order is None else _sorted(order, fit.k)
     ranks = np.empty(fit.k, dtype=int)
     ranks[positions] = np.arange(fit.k)

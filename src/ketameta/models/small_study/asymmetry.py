@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ketameta.effects.arrays import Floats, as_numbers, columns
-from ketameta.effects.table import Effects, is_frame
+from ketameta.effects.table import Effects, is_frame, of_fit
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, plural
 from ketameta.measures import MIN_STUDIES_SMALL_STUDY
@@ -162,8 +162,10 @@ def with_sizes(
     if isinstance(fit, Effects):
         sample_sizes = fit if sample_sizes is None else sample_sizes
         fit = random_effects(fit)
+    elif sample_sizes is None:
+        sample_sizes = getattr(fit, "source", None)
     if not isinstance(sample_sizes, Effects):
-        return fit, sample_sizes
+        return fit, cast("ArrayLike | None", of_fit("sample_sizes", sample_sizes, fit))
     raw = sample_sizes.raw
     if "n_treatment" in raw and "n_control" in raw:
         return fit, raw["n_treatment"] + raw["n_control"]
@@ -440,6 +442,8 @@ def peters_test(
     """
     names = ("events_treatment", "n_treatment", "events_control", "n_control")
     source = fit if isinstance(fit, Effects) else events_treatment
+    if source is None and n_treatment is None:
+        source = getattr(fit, "source", None)
     if isinstance(source, Effects):
         if not all(name in source.raw for name in names):
             raise UsageError("Peters' test needs counts, and these effects hold none")
@@ -448,6 +452,7 @@ def peters_test(
     if any(part is None or isinstance(part, Effects) for part in given):
         raise UsageError("Peters' test needs the counts of both arms, or effects computed of them")
     pooled = common_effect(fit) if isinstance(fit, Effects) else fit
+    given = tuple(of_fit(name, x, pooled) for name, x in zip(names, given, strict=True))
     data = fit_data(pooled, "Peters' test", minimum=MIN_STUDIES)
     if data.measure not in (None, "OR"):
         raise UsageError(
