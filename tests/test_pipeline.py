@@ -385,6 +385,32 @@ def test_pictures_are_drawn_on_demand_and_go_when_their_figure_changes(
     assert not any("nausea" in name for name in files_of(paths))
 
 
+def test_effects_of_unchanged_tables_are_not_derived_again(
+    project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = sorted((project.build / "cache").glob("effects-*.feather"))
+    assert kept and len(kept) % 3 == 0
+    before = files_of(project)
+    analysis = project.analyses / "nausea.toml"
+    text = analysis.read_text(encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr("ketameta.evidence.derive.derive_effects", None)
+        analysis.write_text(text.replace('title = "', 'title = "Asked again: '), encoding="utf-8")
+        assert build(project).computed == ("nausea",)
+        analysis.write_text(text, encoding="utf-8")
+        assert build(project).computed == ("nausea",)
+        assert files_of(project) == before
+    for path in kept:
+        path.write_bytes(b"damaged")
+    (project.build / "stamps" / "report.txt").unlink()
+    build(project)
+    assert files_of(project) == before
+    change(project, "outcomes", lambda rows: rows[0].update(mean="12.2"))
+    build(project)
+    now = sorted((project.build / "cache").glob("effects-*.feather"))
+    assert len(now) == len(kept) and not {*now} & {*kept}
+
+
 def test_every_published_file_is_listed_for_make(project: ProjectPaths) -> None:
     listed = (project.build / "published.txt").read_text(encoding="utf-8").splitlines()
     assert sorted(listed) == sorted(files_of(project))

@@ -296,7 +296,6 @@ def build(
     inputs = load_inputs(paths)
     evidence, specs = inputs.evidence, inputs.specs
     registry = evidence.registry.to_dict("records")
-    tables = InputTables(evidence)
     written: list[str] = []
     computed: list[str] = []
     results: list[Any] = []
@@ -305,11 +304,12 @@ def build(
     stated = dict(versions or known_versions)
     stated = {name: stated[name] for name in [*known_versions, *stated] if name in stated}
     code = code_fingerprint()
-    related = Related({spec.name: spec for spec in specs}, tables.get)
     notes = paths.build / "stamps"
     # Nothing is derived of data that are those of the last build.
     files = [path for path in (*data_files(paths), paths.root / PROJECT) if path.is_file()]
     same = text_hash("\n".join([code, *(f"{paths.relative(p)} {file_hash(p)}" for p in files)]))
+    tables = InputTables(evidence, paths.build / "cache", same)
+    related = Related({spec.name: spec for spec in specs}, tables.get)
     effects, note = paths.reports / "effects.csv", notes / "effects.txt"
     if "effects.csv" in given:
         written += _write_if_changed(paths, effects, given["effects.csv"])

@@ -6,6 +6,7 @@ Effect tables by assumption stand here too, with a fingerprint of what each ques
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ketameta.errors import ExtractionError, SpecError
 from ketameta.formatting import plural
 from ketameta.measures import OUTCOME_KINDS
-from ketameta.paths import ProjectPaths
+from ketameta.paths import ProjectPaths, write_atomically
 
 if TYPE_CHECKING:
     from ketameta.analyses.claims import Claim
@@ -372,10 +373,14 @@ class InputTables:
     Parameters
     ----------
     evidence : Evidence
+    folder : Path, optional
+        Where derived tables are kept for the next build.
+    stamp : str
+        Of the data and the code that the kept tables must be of.
     """
 
-    def __init__(self, evidence: Evidence) -> None:
-        self._evidence = evidence
+    def __init__(self, evidence: Evidence, folder: Path | None = None, stamp: str = "") -> None:
+        self._evidence, self._folder, self._stamp = evidence, folder, stamp
         self._tables: dict[Assumptions, EffectTable] = {}
 
     def get(self, assumed: Assumptions) -> EffectTable:
@@ -383,13 +388,53 @@ class InputTables:
         from ketameta.evidence.derive import derive_effects, effects_under
         from ketameta.evidence.pairing import Assumptions
 
+        if assumed not in self._tables and (kept := self._kept(assumed)) is not None:
+            self._tables[assumed] = kept
         if assumed not in self._tables:
             self._tables[assumed] = (
                 derive_effects(self._evidence, assumed)
                 if assumed == Assumptions()
                 else effects_under(self._evidence, assumed, self.get(Assumptions()))
             )
+            self._keep(assumed)
         return self._tables[assumed]
+
+    def _files(self, assumed: Assumptions, folder: Path, stamp: str) -> list[Path]:
+        """Return where the frames of one table are kept, in the order of its fields."""
+        name = f"effects-{hashlib.sha256(repr(assumed).encode()).hexdigest()[:16]}-{stamp[:32]}"
+        return [folder / f"{name}-{part}.feather" for part in ("effects", "unused", "arms")]
+
+    def _kept(self, assumed: Assumptions) -> EffectTable | None:
+        """Return the table that an earlier build kept; nothing where it cannot be read."""
+        import pandas as pd
+
+        from ketameta.evidence.derive import EffectTable
+
+        if self._folder is not None:
+            with suppress(OSError, ValueError):
+                files = self._files(assumed, self._folder, self._stamp)
+                return EffectTable(*map(pd.read_feather, files))
+        return None
+
+    def _keep(self, assumed: Assumptions) -> None:
+        """Keep a table in place of its forerunner, if its frames can be read as they are."""
+        import pandas as pd
+
+        if self._folder is None:
+            return
+        table = self._tables[assumed]
+        for path, frame in zip(
+            self._files(assumed, self._folder, self._stamp),
+            (table.effects, table.unused, table.arms),
+            strict=True,
+        ):
+            for old in self._folder.glob(path.name.replace(self._stamp[:32], "*")):
+                old.unlink()
+            with suppress(ValueError):
+                stream = io.BytesIO()
+                frame.to_feather(stream)
+                if pd.read_feather(io.BytesIO(stream.getvalue())).equals(frame):
+                    write_atomically(path, stream.getvalue())
 
     def fingerprint(self, spec: AnalysisSpec) -> str:
         """Return a hash of the effects, unused rows, arms and study facts in reach of ``spec``."""
