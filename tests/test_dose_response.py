@@ -388,3 +388,12 @@ def test_a_fit_draws_its_trials_and_its_curve():
         controls.plot()
     with pytest.raises(UsageError, match="a fit of dose_response"):
         km.plots.dose_response(3)
+
+
+def test_predicted_ratios_are_printed_as_ratios():
+    y, doses = [-0.5, -0.9, -0.4, -0.6], [10, 20, 15, 20]
+    fit = km.dose_response(y, [0.04] * 4, doses, list("abcd"), measure="OR")
+    at = fit.predict([10.0, 20.0])
+    assert f"dose 20     {np.exp(at.estimate[1]):.2f}  95% CI " in repr(at)
+    assert f"(log scale {at.estimate[1]:.2f})".replace("-", "−") in repr(at)
+    assert list(at.to_frame()) == ["dose", "estimate", "se", "ci_low", "ci_high"]

@@ -331,6 +331,12 @@ def test_a_spread_that_no_value_fits_is_said():
     assert (fit.tau2_ci_low, fit.tau2_ci_high) == (0, 0)
     assert "τ² = 0 (no value fits; I² = 0.0% from Q)" in repr(fit)
     assert fit.league_table().loc["A", "P"] == "0.50 [0.25, 1.02] (log scale −0.69)"
+    pair = fit.compare("A", "P")
+    shown = " ".join(repr(pair).split())
+    assert "A against P: odds ratio" in shown
+    assert "effect 0.50 95% CI 0.25 to 1.02 (log scale −0.69) p = 0.054" in shown
+    assert pair.display_estimate == np.exp(pair.estimate)
+    assert set(pair.to_dict()) == set(fit.to_dict()["comparisons"][0])
 
 
 def test_contrasts_that_share_an_arm_are_no_studies_of_their_own():

@@ -281,7 +281,7 @@ def _fitted(spec: AnalysisSpec, contrasts: list[Contrast]) -> Network:
             "ci_method": fit.ci_method,
             "df": fit.n_contrasts - len(fit.treatments) + 1 if fit.ci_method == "t" else None,
             "i2": fit.i2,
-            "effects": [fit.compare(name, fit.reference) for name in others],
+            "effects": [fit.compare(name, fit.reference).to_dict() for name in others],
             "league": list(fit.comparisons),
             "ranking": ranking,
             "ranking_withheld": withheld,

@@ -20,13 +20,14 @@ from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.door import takes_effects
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, plural
-from ketameta.measures import Measure, measure_code
+from ketameta.measures import Measure, measure_code, measure_entry
 from ketameta.models.dependent.likelihood import sampling_blocks
 from ketameta.models.dependent.multilevel import CoefficientTable, coefficient_table
 from ketameta.models.dependent.sampling_covariance import check_groups, check_vector
 from ketameta.models.dose.likelihood import SlopeFit, fit_slopes, maximise_slopes
 from ketameta.models.intervals import check_level, critical_value, wald_test
 from ketameta.models.least_squares import power_of_two_scale
+from ketameta.models.pooling import decimals_for, interval_cells, measure_words
 from ketameta.models.results import (
     Caveat,
     DrawsPlot,
@@ -125,15 +126,32 @@ def basis_names(p: int) -> tuple[str, ...]:
     return ("dose", *(f"curvature {j}" if p > 2 else "curvature" for j in range(1, p)))
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class CurvePoints:
-    """Effects of doses against a reference dose; arrays of shape (g,)."""
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class CurvePoints(Result):
+    """Effects of doses against a reference dose; arrays of shape (g,), on the pooled scale."""
+
+    framed: ClassVar[tuple[str, ...]] = ("dose", "estimate", "se", "ci_low", "ci_high")
 
     dose: Floats
     estimate: Floats
     se: Floats
     ci_low: Floats
     ci_high: Floats
+    reference: float = 0.0
+    level: float = 0.95
+    measure: str | None = None
+
+    def printed(self) -> Printed:
+        """Return one line per dose."""
+        share, lines = f"{100 * self.level:g}%", []
+        entry = measure_entry(self.measure)
+        measure = self.measure if entry is not None and entry.transformation == "log" else None
+        for row in zip(self.dose, self.estimate, self.ci_low, self.ci_high, self.se, strict=True):
+            dose, middle, low, high, se = map(float, row)
+            cells = interval_cells(measure, middle, low, high, share, decimals_for(se))
+            lines.append(Line(f"dose {dose:g}", cells))
+        head = f"{measure_words(self.measure)} against dose {self.reference:g}"
+        return Printed(f"Dose-response: {head}", lines)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -238,7 +256,7 @@ class DoseResponse(DrawsPlot, Reports, Result):
         half = critical_value(self.level, df) * se
         return CurvePoints(
             frozen(grid), frozen(estimate), frozen(se), frozen(estimate - half),
-            frozen(estimate + half),
+            frozen(estimate + half), float(reference), self.level, self.measure,
         )  # fmt: skip
 
     def methods_sentence(self) -> str:

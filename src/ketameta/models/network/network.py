@@ -21,6 +21,7 @@ from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.door import takes_effects
 from ketameta.errors import check_choice
 from ketameta.formatting import (
+    format_interval,
     format_number,
     format_p,
     format_percent,
@@ -50,7 +51,15 @@ from ketameta.models.network.model import (
     q_profile,
     whiten,
 )
-from ketameta.models.pooling import both_scales, decimals_for, own_scale, plural_measure
+from ketameta.models.pooling import (
+    both_scales,
+    decimals_for,
+    interval_cells,
+    measure_words,
+    own_scale,
+    plural_measure,
+    reader_words,
+)
 from ketameta.models.results import (
     Caveat,
     Columns,
@@ -115,6 +124,30 @@ class Comparison:
     pi_low: float | None
     pi_high: float | None
     k_direct: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ReadComparison(Result, Comparison):
+    """A :class:`Comparison` that prints as it is read, by its measure and level."""
+
+    not_serialised: ClassVar[tuple[str, ...]] = ("level", "measure")
+
+    level: float = 0.95
+    measure: str | None = None
+
+    def printed(self) -> Printed:
+        """Return the effect with its interval and test, and where that of a new study lies."""
+        share, digits = f"{100 * self.level:g}%", decimals_for(self.se)
+        ends = self.estimate, self.ci_low, self.ci_high
+        cells = interval_cells(self.measure, *ends, share, digits)
+        lines = [Line("effect", cells, format_p(self.p_value))]
+        if self.pi_low is not None:
+            read = reader_words(self.measure, self.estimate, self.pi_low, self.pi_high)
+            own = format_interval(self.pi_low, self.pi_high, digits)
+            lines.append(Line("next study", (f"{share} PI {own if read is None else read[1]}",)))
+        lines.append(Line("direct", (plural(self.k_direct, "study", "studies"),)))
+        head = f"{self.treatment} against {self.control}: {measure_words(self.measure)}"
+        return Printed(head, lines)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -185,7 +218,7 @@ class NetworkMetaAnalysis(Lazy, DrawsForest, DrawsPlot, Reports, Result):
     caveats: tuple[Caveat, ...]
     measure: str | None = None
 
-    def compare(self, treatment: str, control: str) -> Comparison:
+    def compare(self, treatment: str, control: str) -> ReadComparison:
         """Return ``treatment`` minus ``control`` from all evidence in the network.
 
         Raises
@@ -196,10 +229,11 @@ class NetworkMetaAnalysis(Lazy, DrawsForest, DrawsPlot, Reports, Result):
         check_choice("treatment", treatment, self.treatments)
         check_choice("control", control, [name for name in self.treatments if name != treatment])
         for item in self.comparisons:
-            if (item.treatment, item.control) == (treatment, control):
-                return item
-            if (item.control, item.treatment) == (treatment, control):
-                return _reversed(item)
+            if {item.treatment, item.control} == {treatment, control}:
+                found = item if item.treatment == treatment else _reversed(item)
+                return ReadComparison(
+                    **dataclasses.asdict(found), level=self.level, measure=self.measure
+                )
         raise LookupError(f"{treatment} against {control}")
 
     def ranking(self) -> tuple[tuple[str, float], ...]:
