@@ -952,3 +952,33 @@ def test_peters_test_of_a_fit_reads_its_counts() -> None:
     counts = [frame[name] for name in ("tpos", "n1", "cpos", "n2")]
     with pytest.raises(UsageError, match="effects and events_treatment have different indexes"):
         km.peters_test(fit, *(values.iloc[::-1] for values in counts))
+
+
+@pytest.mark.parametrize(
+    ("measure", "remedy", "other"),
+    [("OR", km.mantel_haenszel, ""), ("OR", km.binomial_normal, ""),
+     ("RR", km.mantel_haenszel, "binomial_normal"), ("RD", km.mantel_haenszel, "binomial_normal"),
+     ("PETO", km.peto, "mantel_haenszel"), ("PLO", km.one_group, ""),
+     ("IRLN", km.one_group, ""), ("IRR", None, "()")],
+)  # fmt: skip
+def test_the_remedy_of_a_constant_can_be_followed(measure, remedy, other):
+    counts = {
+        "PLO": {"events": [0, 3, 6], "n": [20, 30, 40]},
+        "IRLN": {"events": [0, 3, 6], "time": [20, 30, 40]},
+        "IRR": {"events_treatment": [0, 3, 6], "time_treatment": [20, 30, 40],
+                "events_control": [4, 5, 7], "time_control": [21, 30, 42]},
+    }.get(measure, {"events_treatment": [0, 3, 6], "n_treatment": [20, 30, 40],
+                    "events_control": [4, 5, 7], "n_control": [21, 30, 42]})  # fmt: skip
+    more = {"zero_cells": "all"} if measure == "PETO" else {"correction": 0.25}
+    effects = effect_sizes(measure, **counts, **more)
+    fit = km.random_effects(effects)
+    (said,) = (c.message for c in fit.caveats if c.code == "zero_cells")
+    assert not other or other not in said
+    if remedy is None:
+        assert said.endswith("another correction= shows how much.")
+    else:
+        assert f"{remedy.__name__}()" in said
+        assert remedy(effects).k == 3
+    assert "t with 1 degree of freedom (Higgins" in fit.methods_sentence()
+    amount, some = ("0.5", 3) if measure == "PETO" else ("0.25", 1)
+    assert fit.methods_sentence().startswith(f"To the counts of {some} of 3 studies, {amount} was")

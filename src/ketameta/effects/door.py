@@ -47,6 +47,15 @@ _COUNTS = {
 }
 
 
+#: Models of the counts themselves, whose answer is in the measure.
+_OF_COUNTS = {
+    "OR": "mantel_haenszel() or binomial_normal()",
+    **dict.fromkeys(("RR", "RD"), "mantel_haenszel()"),
+    "PETO": "peto()",
+    **dict.fromkeys(("PR", "PLO", "IRLN"), "one_group()"),
+}
+
+
 def takes_effects(*per_study: str) -> Callable[[Callable[P, T]], TakesEffects[P, T]]:
     """Let a model of two arrays (or of the counts of two arms) take effects and frames as well.
 
@@ -204,12 +213,13 @@ def _said(result: Any, effects: Effects, *, separate: bool) -> Any:
     if not effects.corrected.any() or "caveats" not in fields:
         return result
     who = np.array(effects.labels)[effects.corrected].tolist()
-    counts = "one_group()" if "events" in effects.raw else "mantel_haenszel() or binomial_normal()"
+    room = _OF_COUNTS.get(str(effects.measure or ""), "")
+    remedy = f"{room} takes counts as they are" if room else (
+        "another correction= shows how much")  # fmt: skip
     few = f"{len(who)} of {plural(effects.k, 'study', 'studies')} ({first_names(who)})"
     return result.with_caveat(
         "zero_cells",
-        f"A constant was added to the counts of {few}, whose effects depend on it; {counts} takes"
-        " counts as they are.",
+        f"A constant was added to the counts of {few}, whose effects depend on it; {remedy}.",
     )
 
 

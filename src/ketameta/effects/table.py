@@ -61,6 +61,8 @@ class Effects:
         Whether a constant was added to the counts.
     frame : data frame or None
         The frame that was given, with all of its columns.
+    constant : float or None
+        What was added where ``corrected`` says so.
     """
 
     estimate: Floats
@@ -73,6 +75,7 @@ class Effects:
     dropped: tuple[str, ...] = ()
     corrected: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     frame: Any = None
+    constant: float | None = None
 
     @property
     def k(self) -> int:
@@ -499,6 +502,7 @@ def effect_sizes(
         dropped=tuple(names[i] for i in gone),
         corrected=found.corrected,
         frame=data.copy() if hasattr(data, "copy") else data,
+        constant=float(options.get("correction", 0.5)) if found.corrected.any() else None,
     )
 
 

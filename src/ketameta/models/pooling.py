@@ -433,8 +433,13 @@ class RandomEffects(Lazy, DrawsForest, DrawsFunnel, DrawsBaujat, Reports, Result
         if self.pi_low is not None:
             words.append(
                 f"The {share} prediction interval for the true effect of a new study is from t with"
-                f" {self.pi_df} degrees of freedom (Higgins, Thompson and Spiegelhalter 2009)."
+                f" {plural(self.pi_df or 0, 'degree')} of freedom (Higgins, Thompson and"
+                " Spiegelhalter 2009)."
             )
+        made = self.source
+        if made is not None and made.constant is not None and made.corrected.any():
+            some = f"{int(made.corrected.sum())} of {self.counted}"
+            words.insert(0, f"To the counts of {some}, {made.constant:g} was added.")
         return computed(words)
 
     def _read(self, low: float | None, high: float | None) -> tuple[str, str] | None:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ketameta.errors import CallError, UsageError, check_choice, did_you_mean
-from ketameta.formatting import for_console
+from ketameta.formatting import for_console, plural
 from ketameta.measures import measure_entry
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ def interval_sentence(fit: Any, what: str) -> str:
     )
     return (
         f"The {share} confidence interval of {what} is Knapp–Hartung's (Knapp and Hartung 2003),"
-        f" from t with {fit.df} degrees of freedom{floor}."
+        f" from t with {plural(fit.df, 'degree')} of freedom{floor}."
     )
 
 
