@@ -295,16 +295,12 @@ def threshold_lines(
     new: str = "study",
 ) -> list[Line]:
     """Return a line per threshold, named as it is read with the pooled scale beside it."""
-    return [
-        Line(
-            f"beyond {value_words(measure, item.value, digits, variances)}",
-            (
-                f"P(mean is below it) {probability_words(item.p_mean_below)},"
-                f" P(next {new} is) {probability_words(item.p_new_below)}",
-            ),
-        )
-        for item in thresholds
-    ]
+    lines = []
+    for item in thresholds:
+        at = f"beyond {value_words(measure, item.value, digits, variances)}"
+        mean, next_ = (probability_words(x) for x in (item.p_mean_below, item.p_new_below))
+        lines.append(Line(at, (f"P(mean is below it) {mean}, P(next {new} is) {next_}",)))
+    return lines
 
 
 def probability_words(value: float) -> str:
