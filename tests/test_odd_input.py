@@ -305,3 +305,74 @@ def test_logarithms_beyond_every_ratio_print_quietly_and_are_not_drawn():
     wide = km.random_effects([1, 2, 3], [100_000, 90_000, 80_000], measure="OR")
     low, high = wide.forest().get_xlim()
     assert 0 < low < high < np.inf
+
+
+def _typed(**columns):
+    frame = pd.DataFrame({"y": Y, "v": V, **columns})
+    return km.effect_sizes(frame, estimate="y", variance="v")
+
+
+WEEKS = ["4", "8", " 12", "4", "8.5", "1e1", "-2", "6"]
+
+
+def test_numbers_as_text_and_dates_are_no_categories_unless_said():
+    with pytest.raises(
+        UsageError, match=r"'weeks' holds numbers .* pd\.to_numeric\(data\['weeks'\]"
+    ):
+        km.meta_regression(_typed(weeks=WEEKS), "~ weeks")
+    said = km.meta_regression(_typed(phase=list("11222331")), "~ C(phase)")
+    assert said.names == ("intercept", "C(phase)[T.2]", "C(phase)[T.3]")
+    words = km.meta_regression(_typed(phase=["1", "1", "2", "2", "x", "x", "x", "1"]), "~ phase")
+    assert words.p == 3
+    days = pd.to_datetime([f"20{year}-01-01" for year in range(10, 18)])
+    with pytest.raises(UsageError, match=r"'day' holds dates .* data\['day'\]\.dt\.year"):
+        km.meta_regression(_typed(day=days), "~ day")
+
+
+def test_new_values_of_the_wrong_kind_are_named_by_column():
+    fit = km.meta_regression(_typed(dose=range(8), kind=list("aabbaabb")), "~ dose + kind")
+    words = (
+        r"dose is '20', and the fit has numbers: give a number; kind is 'z', .* choose one of a, b"
+    )
+    with pytest.raises(UsageError, match=words):
+        fit.predict({"dose": ["20"], "kind": ["z"]})
+
+
+def test_columns_of_one_name_are_named():
+    frame = pd.DataFrame([[1, 2, 3]], columns=["y", "v", "y"])
+    with pytest.raises(UsageError, match="more than one column 'y'; rename or drop one"):
+        km.effect_sizes(frame, estimate="y", variance="v")
+
+
+def test_trim_and_fill_of_equal_standard_errors_asks_for_a_side():
+    fit = km.random_effects([0.1, 0.2, 0.3, 0.6], [0.1] * 4)
+    with pytest.raises(NotEstimableError, match="give side='left' or side='right'"):
+        km.trim_and_fill(fit)
+    assert km.trim_and_fill(fit, side="left").side == "left"
+
+
+@pytest.mark.parametrize("empty", [None, np.nan, "", "  "])
+def test_an_empty_label_is_missing(empty):
+    with pytest.raises(ImpossibleDataError, match=r"labels\[1\] is missing"):
+        km.random_effects([1, 2, 3], [1, 2, 3], labels=["a", empty, "b"])
+
+
+SPELT = ["A", "a ", "b", "b", "c", "c", "d", "d"]
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda: km.multilevel(Y, V, SPELT),
+        lambda: km.che(Y, V, SPELT),
+        lambda: km.robust(km.random_effects(Y, V), SPELT),
+    ],
+)
+def test_clusters_misspelt_are_named(fit):
+    with pytest.raises(ImpossibleDataError, match=r"only in case or spaces: 'A' and 'a '"):
+        fit()
+
+
+@pytest.mark.parametrize("model", [km.multilevel, km.che])
+def test_whole_numbers_of_clusters_print_whole(model):
+    assert model(_typed(lab=[1, 1, 2, 2, 3, 3, 4, 4]), "lab").study[:3] == ("1", "1", "2")

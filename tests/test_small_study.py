@@ -350,7 +350,7 @@ def test_a_symmetrical_funnel_is_left_alone():
 def test_trim_and_fill_refusals():
     with pytest.raises(NotEstimableError, match="at least 3 studies"):
         trim_and_fill(random_effects([0.1, 0.3], [0.02, 0.03]))
-    with pytest.raises(NotEstimableError, match="does not vary"):
+    with pytest.raises(NotEstimableError, match="do not vary"):
         trim_and_fill(random_effects([0.1, 0.3, 0.4], [0.02] * 3))
     with pytest.raises(UsageError, match="estimator is 'L1'"):
         trim_and_fill(random_effects([0.1, 0.3, 0.4], [0.02, 0.03, 0.04]), "L1")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -277,6 +278,11 @@ def read_frame(data: Any) -> Any:
             " and give every column as an array"
         ) from None
     except Exception as problem:  # every backend has its own errors, for columns of one name
+        names = Counter(map(str, getattr(data, "columns", ())))
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise UsageError(
+                f"data has more than one column {', '.join(map(repr, twice))}; rename or drop one"
+            ) from None
         raise UsageError(f"data cannot be read: {str(problem).splitlines()[0]}") from None
 
 

@@ -5,6 +5,7 @@ Fits nothing. Problems are told by name and position, counted from 0, as in Pyth
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -29,6 +30,8 @@ INTERCEPT = "intercept"
 RANK_TOLERANCE = 1e-8
 #: Ratio of the largest to the smallest variance beyond which a sum of weights is the largest one.
 UNUSABLE_RATIO = 1e14
+#: A number as text.
+_NUMBER = re.compile(r"\s*[-+\u2212]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?\s*")
 #: Problems listed in one message; more are counted.
 LISTED = 6
 
@@ -162,6 +165,9 @@ def checked_labels(labels: Sequence[object] | ArrayLike | None, k: int) -> tuple
     items = np.asarray(labels, dtype=object).ravel().tolist()
     if len(items) != k:
         raise UsageError(f"labels has {len(items)} values and estimates has {k}; give one each")
+    empty = [i for i, x in enumerate(items) if x is None or x != x or not str(x).strip()]
+    if empty:
+        raise ImpossibleDataError(f"labels[{empty[0]}] is missing; every study needs a label")
     return tuple(map(str, items))
 
 
@@ -340,7 +346,7 @@ def _by_formula(frame: Any, formula: str, labels: Sequence[str]) -> Design:
         raise UsageError(f"formula {formula!r} has a left side; write it as '~ moderator'")
     _check_columns(frame, variables, formula)
     _check_missing(frame, variables, labels)
-    frame = _used_categories(frame, variables)
+    frame = _used_categories(frame, variables, formula)
     try:
         encoded = parsed.get_model_matrix(frame, na_action="ignore")
     except (FormulaicError, TypeError, ValueError) as problem:
@@ -364,15 +370,34 @@ def _by_formula(frame: Any, formula: str, labels: Sequence[str]) -> Design:
     return Design(np.array(encoded, dtype=float), names, terms, spec)
 
 
-def _used_categories(frame: Any, variables: Sequence[str]) -> Any:
+def _used_categories(frame: Any, variables: Sequence[str], formula: str) -> Any:
     """Return the frame without categories that no study has; names that differ in case refused."""
     for name in variables:
         column = frame[name]
+        if column.dtype.kind in "mM":
+            raise UsageError(
+                f"moderator {name!r} holds dates or times; give numbers, such as years:"
+                f" data[{name!r}].dt.year"
+            )
+        as_names = re.search(rf"\bC\(\s*{re.escape(name)}\b", formula)
+        if not as_names and _numbers_as_words(column):
+            raise UsageError(
+                f"moderator {name!r} holds numbers written as text, which would be a category each;"
+                f" give pd.to_numeric(data[{name!r}]), or C({name}) in the formula for names"
+            )
         words = [item for item in column.unique() if isinstance(item, str)]
         check_alike(f"moderator {name!r}", words)
         if hasattr(column.dtype, "categories"):
             frame = frame.assign(**{name: column.cat.remove_unused_categories()})
     return frame
+
+
+def _numbers_as_words(column: Any) -> bool:
+    """Return whether a column of text holds nothing but numbers."""
+    if hasattr(column.dtype, "categories"):
+        return False
+    words = set(column.tolist())
+    return all(isinstance(word, str) and _NUMBER.fullmatch(word) for word in words)
 
 
 def _check_columns(frame: Any, variables: Sequence[str], formula: str) -> None:
@@ -399,6 +424,29 @@ def _check_missing(frame: Any, variables: Sequence[str], labels: Sequence[str]) 
                 f"moderators: {listed} is missing; a study without a moderator must be left out"
                 " before the fit"
             )
+
+
+def _check_kinds(encoder: Any, new: Any) -> None:
+    """Refuse words where the fit has numbers, and levels that it has not seen, by column."""
+    problems = []
+    for factor, (kind, state) in encoder.encoder_state.items():
+        name = str(factor)
+        if name not in new.columns:
+            continue
+        values = new[name].tolist()
+        if "numerical" in str(kind.value):
+            words = [value for value in values if isinstance(value, str)]
+            if words:
+                problems.append(f"{name} is {words[0]!r}, and the fit has numbers: give a number")
+        elif "categor" in str(kind.value):
+            levels = list(state["categories"])
+            if unseen := [value for value in dict.fromkeys(values) if value not in levels]:
+                problems.append(
+                    f"{name} is {unseen[0]!r}, which the fit has not seen; choose one of"
+                    f" {', '.join(map(str, levels))}"
+                )
+    if problems:
+        raise UsageError(f"new cannot be coded as the data of the fit: {'; '.join(problems)}")
 
 
 def _encoded(encoder: Any, new: Any) -> Floats:
@@ -433,6 +481,7 @@ def encode_rows(
         variables = sorted(str(v) for v in encoder.required_variables)
         _check_columns(new, variables, str(encoder.formula))
         _check_missing(new, variables, ())
+        _check_kinds(encoder, new)
         rows = _encoded(encoder, new)
     else:
         expected = tuple(name for name in names if name != INTERCEPT)

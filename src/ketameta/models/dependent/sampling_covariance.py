@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ketameta.effects.arrays import LARGEST, SMALLEST, Floats, as_number, as_numbers, frozen
+from ketameta.effects.table import check_alike
 from ketameta.errors import ImpossibleDataError, UsageError, check_choice
 from ketameta.formatting import format_interval, format_number, plural
 from ketameta.models.results import Columns, Printed, Result
@@ -59,7 +60,11 @@ def check_groups(
             raise ImpossibleDataError(
                 f"{argument}[{where}] is {item!r}; every effect needs a label"
             )
-    labels = tuple(str(item) for item in items)
+    labels = tuple(
+        str(int(item) if isinstance(item, float) and item.is_integer() else item) for item in items
+    )
+    if argument in ("study", "cluster"):
+        check_alike(argument, labels)
     known = {label: index for index, label in enumerate(dict.fromkeys(labels))}
     return labels, tuple(known), np.array([known[label] for label in labels], dtype=np.intp)
 

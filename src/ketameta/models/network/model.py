@@ -76,7 +76,6 @@ def network_data(
     labels, studies, groups = check_groups("study", study, k)
     first = check_groups("treatment", treatment, k)[0]
     second = check_groups("control", control, k)[0]
-    check_alike("study", studies)
     check_alike("treatment and control", (*first, *second))
     inputs = checked_inputs(estimates, variances, labels, repeated_labels="allow")
     for row in range(k):

@@ -38,6 +38,7 @@ from ketameta.models.small_study.asymmetry import (
     with_sizes,
 )
 from ketameta.models.tau2 import COMMON
+from ketameta.models.validation import dependent_columns
 
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
@@ -351,7 +352,11 @@ def trim_and_fill(
 def _asymmetric_side(data: FitData) -> str:
     x = np.sqrt(data.v)
     design = np.column_stack([np.ones(len(x)), x / x.max()])
-    check_varies(design, "se")
+    if dependent_columns(design):
+        raise NotEstimableError(
+            "the standard errors do not vary between the studies, so that they cannot show on which"
+            " side studies are missing; give side='left' or side='right'"
+        )
     slope = fit_mixed_model(data.y, data.v, design, data.tau2_method).coefficients[1]
     return "right" if slope < 0 else "left"
 
