@@ -59,6 +59,7 @@ LONGER: dict[str, str] = {
     "analyses/policy.py": "the rules, the estimates they choose and the headline in words",
     "analyses/spec.py": "every key of an analysis file with its meaning",
     "cli.py": "every command with its help; the bodies are calls",
+    "effects/table.py": "one noun: effects, how they are read from a frame and how they print",
     "evidence/schema.py": "one noun: every column of every table, with its meaning in words",
     "exchange/draft.py": "a source, its words, its rows and what is said of each",
     "exchange/metapsy.py": "one format, both of its tables and its words",
