@@ -982,3 +982,13 @@ def test_the_remedy_of_a_constant_can_be_followed(measure, remedy, other):
     assert "t with 1 degree of freedom (Higgins" in fit.methods_sentence()
     amount, some = ("0.5", 3) if measure == "PETO" else ("0.25", 1)
     assert fit.methods_sentence().startswith(f"To the counts of {some} of 3 studies, {amount} was")
+
+
+def test_a_saved_forest_plot_says_what_it_shows(tmp_path):
+    fit = km.random_effects(framed_bcg()[1])
+    path = km.plots.save(fit.forest(), tmp_path / "f.svg")
+    said = re.search(r'aria-label="([^"]*)"', path.read_text(encoding="utf-8"))[1]
+    assert "13 trials" in said and "isk ratio" in said
+    assert f"{fit.display_estimate:.2f}" in said and f"{fit.display_ci_high:.2f}" in said
+    own = km.plots.save(fit.forest(), tmp_path / "g.svg", description="mine")
+    assert 'aria-label="mine"' in own.read_text(encoding="utf-8")

@@ -151,7 +151,9 @@ def plot(
         if not 1 <= page <= len(pages):
             raise UsageError(f"page is {page}; there are {plural(len(pages), 'page')}")
         layout = pages[page - 1]
-    return draw(layout, ax=ax)
+    drawn = draw(layout, ax=ax)
+    drawn.set_label(describe_layout(layout))
+    return drawn
 
 
 # --- drawing --------------------------------------------------------------------------------------

@@ -452,7 +452,8 @@ def save(
     path : str or Path
         The ending says the format: ``.svg``, ``.png`` or ``.pdf``.
     description : str
-        What a reader who cannot see the plot is told; stored in the file.
+        What a reader who cannot see the plot is told; stored in the file. The label of the axes
+        when not given, which a forest plot fills with its estimates in words.
     dpi : int
         Pixels per inch of a PNG.
 
@@ -464,6 +465,8 @@ def save(
     target = Path(path)
     ending = target.suffix.lstrip(".").lower()
     check_choice("the ending of path", ending, FORMATS)
+    labels = [str(axes.get_label()) for axes in figure_of(plot).axes]
+    description = description or " ".join(x for x in labels if x and not x.startswith("<"))
     content = file_bytes(plot, ending, name=target.stem, description=description, dpi=dpi)
     write_atomically(target, content)
     return target
