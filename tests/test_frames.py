@@ -283,7 +283,7 @@ def test_the_public_name_is_the_function_and_no_package():
 NO_EXAMPLE = {
     "baujat", "cumulative", "egger_test", "fail_safe_n", "gosh", "henmi_copas", "influence",
     "network_components", "permutation_test", "pet_peese", "peters_test", "posterior_curves",
-    "prediction_interval", "probability_beyond", "rank_test", "second_engine", "selection_model",
+    "prediction_interval", "rank_test", "second_engine", "selection_model",
     "trim_and_fill",
 }  # fmt: skip
 
