@@ -376,3 +376,14 @@ def test_clusters_misspelt_are_named(fit):
 @pytest.mark.parametrize("model", [km.multilevel, km.che])
 def test_whole_numbers_of_clusters_print_whole(model):
     assert model(_typed(lab=[1, 1, 2, 2, 3, 3, 4, 4]), "lab").study[:3] == ("1", "1", "2")
+
+
+def test_every_proportion_of_one_group_has_its_square_under_its_name():
+    fit = km.one_group([1, 2, 1, 2, 1, 2, 1, 40], [400] * 7 + [41], "PLO")
+    axes = km.plots.forest(fit)
+    (drawn,) = km.plots.find(axes, "study_marker")
+    assert len(drawn.get_offsets()) == 8
+    assert axes.get_xlim()[1] > 40 / 41
+    words = [text.get_text() for text in axes.figure.findobj(Text)]
+    assert "Proportion" in words
+    assert "Effect" not in words

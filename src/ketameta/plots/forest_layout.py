@@ -287,13 +287,15 @@ def _axis(
         if forest.rows_are_pools and len(trials) <= FEW:
             few, trials = [*few, *trials], []
         unit = {"RD": 0.5, "MD": 5.0}.get(forest.scale.measure, 1.0)
+        important = [] if forest.important is None else [forest.important]
+        estimates = [row.estimate for row in trials if row.estimate is not None]
         xlim = choose_range(
             forest.scale,
-            [row.estimate for row in trials if row.estimate is not None],
+            estimates,
             [(row.low, row.high) for row in trials],
             whole=[(row.low, row.high) for row in few if row.kind != "prediction"],
             predictions=[(row.low, row.high) for row in few if row.kind == "prediction"],
-            extra=[] if forest.important is None else [forest.important],
+            extra=[*important, *([] if forest.scale.has_null else estimates)],
             unit=math.log(10.0) if forest.scale.is_ratio else unit,
         )
     return make_axis(*xlim, log=forest.scale.is_ratio, room=room)

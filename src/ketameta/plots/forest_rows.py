@@ -35,6 +35,7 @@ SMALL_KINDS = frozenset({"heterogeneity", "subgroup_test", "subgroup_note", "sin
 SHORT_LABELS = {
     "MD": "Mean difference", "ROM": "Ratio of means", "OR": "Odds ratio", "RR": "Risk ratio",
     "HR": "Hazard ratio", "RD": "Risk difference", "SMCR": "SMC", "SMD": "SMD",
+    "PR": "Proportion", "PLO": "Proportion", "PAS": "Proportion", "PFT": "Proportion",
 }  # fmt: skip
 #: Weights that add up to more were given within groups; their sum says nothing.
 ALL_WEIGHT = 1.005
