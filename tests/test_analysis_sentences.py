@@ -26,7 +26,7 @@ def headline(k: int = 4, **more: Any) -> dict[str, Any]:
     return {
         "rule": {"code": "few_trials", "sentence": ""}, "k": k, "measure": "SMD", "level": 0.95,
         "estimate": -0.5, "tau": 0.3, "pi_low": -1.4, "pi_high": 0.4, "prediction": "",
-        "sentence": "The headline.", **more,
+        "sentence": "The headline.", "sources": f"{k} trials", **more,
     }  # fmt: skip
 
 

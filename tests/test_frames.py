@@ -261,7 +261,7 @@ def test_values_that_cannot_be_are_named_by_row_and_label():
         effect_sizes([1, 2], "RR", **COUNTS)
     with pytest.raises(UsageError, match="a column's name needs data= a frame"):
         effect_sizes(None, "RR", **COUNTS)
-    with pytest.raises(UsageError, match="data cannot be read"):
+    with pytest.raises(UsageError, match="data has more than one column 'author'"):
         effect_sizes(pd.concat([BCG, BCG], axis=1), "RR", **COUNTS)
     with pytest.raises(NotEstimableError, match="no row is left"):
         effect_sizes({"y": [np.nan], "v": [1.0]}, estimate="y", variance="v", missing="drop")

@@ -109,7 +109,7 @@ def test_a_count_of_people_says_against_what_and_by_when() -> None:
     for card in committed_context()["cards"]:
         assert bool(card.icons) == bool(card.setting)
         if card.icons:
-            assert card.setting.startswith("Control means placebo")
+            assert card.setting.startswith("Control: placebo")
             assert "Both groups also got: " in card.setting
             assert "Counted for up to 28 days." in card.setting
 

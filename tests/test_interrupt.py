@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -12,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import pandas as pd
 
 from helpers import TWO_ANALYSES, make_project, trials
 
@@ -82,4 +85,5 @@ _WHOLE = {
     ".csv": lambda content: content.decode("utf-8"),
     ".toml": lambda content: content.decode("utf-8"),
     ".txt": lambda content: content.decode("utf-8"),
+    ".feather": lambda content: pd.read_feather(io.BytesIO(content)),
 }

@@ -47,7 +47,7 @@ def test_a_cell_carries_its_table_row_and_heading() -> None:
         [(Cell("Alder 2014", "again"), "=1+1"), ("Birch", "2")],
     )
     assert table.header == ["Study", "Effect"]
-    assert table.texts == [["Alder 2014 again", "=1+1"], ["Birch", "2"]]
+    assert table.texts == [["Alder 2014\nagain", "=1+1"], ["Birch", "2"]]
     assert rows(analysis_tables([table])) == [
         {"table": "Trials of one", "row": "1", "column": "Study", "value": "Alder 2014 again"},
         {"table": "Trials of one", "row": "1", "column": "Effect", "value": "'=1+1"},

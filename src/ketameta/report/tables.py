@@ -50,7 +50,12 @@ class Cell:
 
     @property
     def words(self) -> str:
-        """All words of the cell, those that stand beneath others on a line of their own."""
+        """All words of the cell, as a file has them."""
+        return self.typeset.replace("\n", " ")
+
+    @property
+    def typeset(self) -> str:
+        """All words of the cell; those beneath others stand on a line of their own."""
         said = (f"{line.text}: {line.small}" if line.small else line.text for line in self.lines)
         return "\n".join(part for part in (self.text, self.small, *said) if part)
 
@@ -106,7 +111,7 @@ class Table:
     @property
     def texts(self) -> list[list[str]]:
         """The words of every cell, row by row: what is typeset."""
-        return [[cell.words for cell in row] for row in self.rows]
+        return [[cell.typeset for cell in row] for row in self.rows]
 
 
 def _csv(records: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
