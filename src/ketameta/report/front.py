@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from ketameta.analyses.claims import (
@@ -25,9 +25,6 @@ from ketameta.measures import Measure
 from ketameta.plots.harms import Icons, People
 from ketameta.report.prose import Parts, Results, sentences_in
 from ketameta.report.tables import Cell, Table
-
-if TYPE_CHECKING:
-    pass
 
 #: Folder of the pages by question, and the page that explains how everything was done.
 FOLDER, METHODS = "questions", "methods.html"
