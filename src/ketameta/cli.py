@@ -3,8 +3,7 @@
 A room of its own because the installed command and ``python -m ketameta`` both start here.
 """
 
-from __future__ import annotations
-
+# Annotations are evaluated here and once: texts of them cost a tenth of the start of a command.
 import os
 import sys
 import time
@@ -63,7 +62,7 @@ def command(
     return app.command(name, short_help=short, epilog=below, **more)
 
 
-def project(root: Path) -> ProjectPaths:
+def project(root: Path) -> "ProjectPaths":
     """Return the paths of the project at ``root``.
 
     Raises
@@ -495,18 +494,18 @@ def trace(
     _show(document, style, output, f"Trace of {study or 'every row'}")
 
 
-def _figures(style: str, say: Callable[[str], None]) -> Callable[..., Sequence[Picture]]:
+def _figures(style: str, say: Callable[[str], None]) -> "Callable[..., Sequence[Picture]]":
     """Return what draws the figures of an analysis where the style can show them."""
     from ketameta.review.diff import forest_pictures, no_figures
 
-    def drawn(change: AnalysisChange) -> Sequence[Picture]:
+    def drawn(change: "AnalysisChange") -> "Sequence[Picture]":
         say(f"Drawing {change.name}")
         return forest_pictures(change)
 
     return drawn if style == "html" else no_figures
 
 
-def _show(document: Document, style: str, output: Path | None, title: str) -> None:
+def _show(document: "Document", style: str, output: Path | None, title: str) -> None:
     """Print a document, or write it into a file, in the style asked for."""
     from ketameta.paths import write_atomically
     from ketameta.review.document import as_html, as_markdown, as_text, print_document
@@ -585,7 +584,7 @@ def check(
     raise typer.Exit(code)
 
 
-def _watch(paths: ProjectPaths, batches: Sequence[Path], beside: bool) -> None:
+def _watch(paths: "ProjectPaths", batches: Sequence[Path], beside: bool) -> None:
     """Show what is left to mend in a batch, again and again, until it is stopped."""
     from rich.console import Console
 
