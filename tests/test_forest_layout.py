@@ -414,10 +414,15 @@ def test_long_labels_wrap_to_three_lines_and_end_in_an_ellipsis():
     assert_well_set(picture(layout))
 
 
+def with_trials(forest, changes):
+    """A forest of one group whose trials are changed, each in its own way."""
+    (group,) = forest.groups
+    trials = (replace(one, **more) for one, more in zip(group.trials, changes, strict=True))
+    return replace(forest, groups=(replace(group, trials=tuple(trials)),))
+
+
 def test_a_trial_set_aside_is_grey_unweighted_and_gives_its_reason():
-    data = smd(3)
-    data["groups"][0]["rows"][1] |= {"excluded": True, "reason": "open label"}
-    layout = laid_out(data)
+    layout = lay_out(with_trials(forest_of(smd(3)), ({}, {"set_aside": "open label"}, {})))
     aside = layout.rows_of("study")[1]
     assert aside.excluded
     assert (aside.weight, aside.cell("weight")) == (None, "–")
@@ -443,10 +448,8 @@ def test_notes_share_a_letter_when_they_say_the_same():
 def test_directness_is_said_in_words():
     layout = laid_out(smd(3, directness="indirect"))
     assert layout.subtitle_lines == ("Indirect evidence",)
-    data = smd(3)
-    for one, direct in zip(data["groups"][0]["rows"], (True, False, True), strict=True):
-        one["direct"] = direct
-    assert [row.tag for row in laid_out(data).rows_of("study")] == ["", "indirect", ""]
+    tagged = with_trials(forest_of(smd(3)), ({}, {"tag": "indirect"}, {}))
+    assert [row.tag for row in lay_out(tagged).rows_of("study")] == ["", "indirect", ""]
 
 
 def test_risk_of_bias_has_a_letter_per_domain_and_shows_what_was_not_assessed():
@@ -636,7 +639,7 @@ def test_trials_beyond_two_hundred_are_lines_in_order_of_their_estimates():
     data = replace(
         forest_of(result(rows[:10], pooled=pooled(500, 0.0))),
         groups=tuple(
-            replace(group, trials=tuple(_trial(one, False) for one in rows))
+            replace(group, trials=tuple(_trial(one) for one in rows))
             for group in forest_of(result(rows[:10])).groups
         ),
     )

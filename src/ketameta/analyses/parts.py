@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, NotRequired, Required
 
 from pydantic import Field
-from typing_extensions import TypedDict
+from typing_extensions import ReadOnly, TypedDict
 
 Number = float | None
 Count = Annotated[int, Field(ge=0)]
@@ -31,6 +31,14 @@ class Interval(TypedDict):
     estimate: Number
     ci_low: Number
     ci_high: Number
+
+
+class IntervalLike(TypedDict):
+    """Whatever has an estimate and its interval, to be read alone."""
+
+    estimate: ReadOnly[Number]
+    ci_low: ReadOnly[Number]
+    ci_high: ReadOnly[Number]
 
 
 class Tested(Interval):

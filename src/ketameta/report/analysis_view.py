@@ -82,7 +82,7 @@ def _change(slope: tuple[float, float, float], step: float, measure: Measure) ->
     return f"{how} {format_number(values[0])} ({format_interval(values[1], values[2])})"
 
 
-def varied_tables(result: dict[str, Any], project: Project) -> dict[str, Table]:
+def varied_tables(result: Any, project: Project) -> dict[str, Table]:
     """Return, by moderator, a row per change made alone; slopes per step of the moderator."""
     measure, known = Measure(result["measure"]), numbers_of(project)
     found = {}
@@ -104,7 +104,7 @@ def varied_tables(result: dict[str, Any], project: Project) -> dict[str, Table]:
 
 def analysis_view(
     paths: ProjectPaths,
-    result: dict[str, Any],
+    result: Any,
     provenance: Provenance,
     references: Mapping[str, int],
 ) -> dict[str, Any]:
@@ -343,7 +343,7 @@ def headline_card(
     }
 
 
-def _led_words(headline: Mapping[str, Any]) -> str:
+def _led_words(headline: Any) -> str:
     """Return measure, estimate and interval of a headline."""
     measure = Measure(headline["measure"])
     if None in (headline["estimate"], headline["ci_low"], headline["ci_high"]):

@@ -172,7 +172,7 @@ SEARCH_DUE_DAYS = 183
 def report_context(
     paths: ProjectPaths,
     evidence: Evidence,
-    results: Sequence[dict[str, Any]],
+    results: Sequence[Any],
     applied: Sequence[Any],
     claims: Sequence[Judged],
     versions: Mapping[str, str],
@@ -354,7 +354,7 @@ def _citation(paths: ProjectPaths) -> str:
 
 def _sections(
     paths: ProjectPaths,
-    results: Sequence[dict[str, Any]],
+    results: Sequence[Any],
     provenance: Provenance,
     references: Mapping[str, int],
 ) -> list[dict[str, Any]]:

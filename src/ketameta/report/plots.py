@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from ketameta.analyses import parts
+from ketameta.analyses.result import AnalysisResult, Headline, Pooled, StudyRow
+from ketameta.analyses.result import Group as ResultGroup
 from ketameta.analyses.selection import TIME_CLASSES
 from ketameta.analyses.sentences import pools_in, treatment_label, words_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
@@ -82,7 +84,7 @@ class Plot:
         return _WORDS[self.kind](self.data)
 
 
-def plots_of(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> list[Plot]:
+def plots_of(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> list[Plot]:
     """Return the plots of one result, the forest plot first."""
     found = [Plot("forest", result["name"], forest_data(result, project))]
     for kind, data in (
@@ -98,44 +100,45 @@ def plots_of(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> 
     return found + _bubbles(result)
 
 
-def scale_of(result: Mapping[str, Any]) -> Scale:
+def scale_of(result: AnalysisResult) -> Scale:
     """Return in which unit a result is shown."""
-    left, right = result.get("favours") or ("", "")
+    left, right = result["favours"] or ("", "")
     return Scale(
-        label=str(result.get("measure_label") or result.get("measure") or "Effect"),
-        is_ratio=bool(result.get("is_ratio")),
-        null=result.get("null"),
-        favours=(str(left or ""), str(right or "")),
-        level=float(result.get("level") or 0.95),
-        measure=str(result.get("measure") or ""),
+        label=result["measure_label"],
+        is_ratio=result["is_ratio"],
+        null=result["null"],
+        favours=(left, right),
+        level=result["level"],
+        measure=result["measure"],
     )
 
 
 # --- forest ---------------------------------------------------------------------------------------
 
 
-def forest_data(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> Forest:
+def forest_data(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> Forest:
     """Return the forest plot of a result; where trials are too many to draw, a row per group."""
-    rows = [row for group in result["groups"] for row in group["rows"]]
-    mixed = len({bool(row["direct"]) for row in rows if row.get("direct") is not None}) > 1
+    rows = _rows(result)
     groups = tuple(
         Group(
             group["label"],
-            _trials(group, mixed, group["headline"] or result["headline"]),
+            _trials(group, group["headline"] or result["headline"]),
             led_by(group["headline"], group["pooled"]),
         )
         for group in result["groups"]
     )
-    test = result.get("subgroup_test")
+    test, net = result["subgroup_test"], result.get("network")
     codes = dict.fromkeys(code for row in rows for code in (row.get("risk_of_bias") or {}))
     forest = Forest(
         groups=groups,
         scale=led_scale(result),
         pool=led_by(result["headline"], result["pooled"]),
-        title=str(result.get("title") or result.get("name") or ""),
+        title=result["title"],
         subtitle=project.directness.subtitle(str(result.get("directness"))),
-        test=(test["q"], test["df"], test["p_value"]) if test and test["q"] is not None else None,
-        looked_for=str(result.get("looked_for") or ""),
+        test=(test["q"], test["df"] or 0, test["p_value"])
+        if test and test["q"] is not None
+        else None,
+        looked_for=result["looked_for"],
         important=finite(result.get("important_difference")),
         domains=tuple(
             (code, code.replace("_", " ")) for code in sorted(codes, key=lambda c: c == "overall")
@@ -143,14 +146,14 @@ def forest_data(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) 
         k=result.get("k"),
         participants=finite(result.get("n_participants")),
     )
-    if result.get("kind") == "network" and result.get("network"):
-        return _against_reference(forest, result["network"])
+    if net and result["kind"] == "network":
+        return _against_reference(forest, net)
     return forest if len(rows) <= MOST_ROWS else _by_group(forest)
 
 
-def _against_reference(forest: Forest, network: Mapping[str, Any]) -> Forest:
+def _against_reference(forest: Forest, network: parts.Network) -> Forest:
     """Return the forest of a network: a row per treatment, against the one all share."""
-    reference = str(network["reference"])
+    reference = network["reference"]
     direct = {
         edge["first"] if edge["second"] == reference else edge["second"]: edge["k"]
         for edge in network["edges"]
@@ -174,24 +177,19 @@ def _against_reference(forest: Forest, network: Mapping[str, Any]) -> Forest:
     )  # fmt: skip
 
 
-def _trial(row: Mapping[str, Any], mixed: bool) -> Trial:
-    def pair(name: str) -> tuple[float | None, float | None]:
-        return finite(row.get(f"{name}_treatment")), finite(row.get(f"{name}_control"))
-
+def _trial(row: StudyRow) -> Trial:
     return Trial(
-        str(row.get("label") or row.get("study_id") or ""),
-        finite(row["estimate"]),
-        finite(row.get("ci_low")),
-        finite(row.get("ci_high")),
-        finite(row.get("weight")),
-        str(row.get("study_id") or ""),
-        pair("n"),
-        pair("events"),
-        (str(row.get("intervention") or ""), str(row.get("comparator") or "")),
-        note=str(row.get("note") or ""),
-        tag=str(row.get("tag") or ("indirect" if mixed and row.get("direct") is False else "")),
-        set_aside=str(row.get("reason") or "") if row.get("excluded") else None,
-        risk_of_bias=dict(row.get("risk_of_bias") or {}),
+        row["label"],
+        row["estimate"],
+        row["ci_low"],
+        row["ci_high"],
+        row.get("weight"),
+        row["study_id"],
+        (finite(row["n_treatment"]), finite(row["n_control"])),
+        (finite(row.get("events_treatment")), finite(row.get("events_control"))),
+        (row["intervention"], row["comparator"]),
+        note=row.get("note", ""),
+        risk_of_bias=row.get("risk_of_bias") or {},
         pools=pools_in([row]) > 0,
     )
 
@@ -200,7 +198,7 @@ def _trial(row: Mapping[str, Any], mixed: bool) -> Trial:
 COUNTS = ("_sparse", "_one_sided")
 
 
-def led_scale(result: Mapping[str, Any]) -> Scale:
+def led_scale(result: AnalysisResult) -> Scale:
     """Return the unit of what leads: an odds ratio where counts are sparse."""
     led = [result["headline"], *(g["headline"] for g in result["groups"] if g["headline"])]
     scale, measure = scale_of(result), Measure(led[-1]["measure"])
@@ -209,19 +207,18 @@ def led_scale(result: Mapping[str, Any]) -> Scale:
     return replace(scale, label=measure.label, measure=measure.value)
 
 
-def _trials(
-    group: Mapping[str, Any], mixed: bool, headline: Mapping[str, Any]
-) -> tuple[Trial, ...]:
+def _trials(group: ResultGroup, headline: Headline) -> tuple[Trial, ...]:
     """Return the trials of a group, with their weights, on the scale of what leads.
 
     Where that is the exact likelihood of counts, each trial has its exact interval and no weight.
     """
-    trials = tuple(_trial(row, mixed) for row in group["rows"])
+    trials = tuple(_trial(row) for row in group["rows"])
     if headline["rule"]["code"].endswith(COUNTS):
-        own = [item for item in headline["beside"] if item["code"] == "trial"] or [headline]
+        own: list[parts.Interval] = [i for i in headline["beside"] if i["code"] == "trial"]
+        own = own or [headline]
         return tuple(
-            replace(trial, estimate=finite(item["estimate"]), low=finite(item["ci_low"]),
-                    high=finite(item["ci_high"]), weight=None)
+            replace(trial, estimate=item["estimate"], low=item["ci_low"], high=item["ci_high"],
+                    weight=None)
             for trial, item in zip(trials, own, strict=True)
         )  # fmt: skip
     shares = headline["weights"]
@@ -230,21 +227,35 @@ def _trials(
     return tuple(replace(trial, weight=share) for trial, share in zip(trials, shares, strict=True))
 
 
-def led_by(headline: Mapping[str, Any] | None, pooled: Mapping[str, Any] | None) -> Pool | None:
+def led_by(headline: Headline | None, pooled: Pooled | None) -> Pool | None:
     """Return the estimate that leads, of two trials or more, with how much they differ."""
-    if headline is None or headline["estimate"] is None:
+    if headline is None or headline["estimate"] is None or headline["k"] < 2:
         return None
-    found = dict(pooled or {})
-    sparse = headline["measure"] == "OR" and headline["rule"]["code"].endswith(COUNTS)
-    spread = {} if sparse else {key: found.get(key) for key in ("i2", "q", "q_df", "q_p_value")}
-    how: dict[str, Any] = {"model": "bayes"} if headline["interval"] == "credible" else {}
-    if headline["rule"]["code"] == "several_trials":
-        how = {key: found.get(key) for key in ("model", "tau2_method", "ci_method", "p_value")}
-    tau2 = None if headline["tau"] is None else headline["tau"] ** 2
-    credible = headline["interval"] == "credible"
-    return Pool.of(
-        SimpleNamespace(**{**headline, "tau2": tau2}, **spread, **how, credible=credible)
+    code, tau, credible = (
+        headline["rule"]["code"], headline["tau"], headline["interval"] == "credible"
+    )  # fmt: skip
+    found = Pool(
+        headline["k"],
+        headline["estimate"],
+        headline["ci_low"],
+        headline["ci_high"],
+        headline["pi_low"],
+        headline["pi_high"],
+        None if tau is None else tau**2,
+        model="bayes" if credible else "",
+        credible=credible,
     )
+    if pooled and not (headline["measure"] == "OR" and code.endswith(COUNTS)):
+        found = replace(
+            found, i2=pooled["i2"], q=pooled["q"], q_df=pooled["q_df"],
+            q_p_value=pooled["q_p_value"],
+        )  # fmt: skip
+    if pooled and code == "several_trials":
+        found = replace(
+            found, model=pooled["model"], tau2_method=pooled["tau2_method"],
+            ci_method=pooled["ci_method"], p_value=pooled.get("p_value"),
+        )  # fmt: skip
+    return found
 
 
 def _by_group(forest: Forest) -> Forest:
@@ -282,29 +293,30 @@ def _people(group: Group, side: int) -> float | None:
 # --- the others -----------------------------------------------------------------------------------
 
 
-def _rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(result: AnalysisResult) -> list[StudyRow]:
     return [row for group in result["groups"] for row in group["rows"]]
 
 
-def _mean(result: Mapping[str, Any]) -> float | None:
-    return finite((result["pooled"] or {}).get("estimate"))
+def _mean(result: AnalysisResult) -> float | None:
+    return result["pooled"]["estimate"] if result["pooled"] else None
 
 
-def estimate_of(item: Mapping[str, Any]) -> Estimate:
-    """Return an estimate with its interval."""
-    return Estimate(item["estimate"], item.get("ci_low"), item.get("ci_high"))
+def estimate_of(item: parts.IntervalLike) -> Estimate | None:
+    """Return an estimate with its interval, where there is one."""
+    found = item["estimate"]
+    return None if found is None else Estimate(found, item["ci_low"], item["ci_high"])
 
 
-def _funnel(result: Mapping[str, Any]) -> Funnel | None:
+def _funnel(result: AnalysisResult) -> Funnel | None:
     """Return the funnel plot, where small-study methods are not withheld."""
     found = result["small_study"]
     if found is None or found["withheld"]:
         return None
     filled = found["trim_and_fill"]
-    added = ((), ()) if filled["withheld"] else (
-        filled["filled_estimates"], filled["filled_variances"]
-    )  # fmt: skip
-    rows = [row for row in _rows(result) if finite(row["estimate"]) is not None]
+    added: tuple[list[float], list[float]] = ([], [])
+    if not filled["withheld"]:
+        added = filled["filled_estimates"], filled["filled_variances"]
+    rows = _rows(result)
     return Funnel(
         tuple(row["label"] for row in rows),
         tuple(row["estimate"] for row in rows),
@@ -316,7 +328,7 @@ def _funnel(result: Mapping[str, Any]) -> Funnel | None:
     )
 
 
-def _gosh(result: Mapping[str, Any]) -> Gosh | None:
+def _gosh(result: AnalysisResult) -> Gosh | None:
     """Return the picture of all (or many) subsets of trials."""
     found = result["gosh"]
     if found is None:
@@ -331,21 +343,25 @@ def _gosh(result: Mapping[str, Any]) -> Gosh | None:
     )
 
 
-def _specification_curve(result: Mapping[str, Any]) -> SpecificationCurve | None:
+def _specification_curve(result: AnalysisResult) -> SpecificationCurve | None:
     """Return all combinations of choices, where they disagree or the evidence is direct."""
     found = result.get("multiverse")
     if not found or found["withheld"]:
         return None
-    agreed = max(found["excludes"].values()) / found["n_pooled"]
+    sides = found["excludes"]
+    agreed = max(sides["below"], sides["above"], sides["neither"]) / found["n_pooled"]
     if agreed > AGREED and result["directness"] not in ("direct", "related"):
         return None
     table, choices = found["combinations"], found["choices"]
     options = [table["options"][choice["name"]] for choice in choices]
-    columns = (table[name] for name in ("estimate", "ci_low", "ci_high", "excludes", "k"))
+    columns = zip(
+        table["estimate"], table["ci_low"], table["ci_high"], table["excludes"], table["k"],
+        strict=True,
+    )  # fmt: skip
     return SpecificationCurve(
         tuple(
             Combination(estimate, low, high, side, k, tuple(taken[at] for taken in options))
-            for at, (estimate, low, high, side, k) in enumerate(zip(*columns, strict=True))
+            for at, (estimate, low, high, side, k) in enumerate(columns)
         ),
         tuple((choice["label"], tuple(map(str, choice["options"]))) for choice in choices),
         found["main"],
@@ -354,7 +370,7 @@ def _specification_curve(result: Mapping[str, Any]) -> SpecificationCurve | None
     )
 
 
-def _bubbles(result: Mapping[str, Any]) -> list[Plot]:
+def _bubbles(result: AnalysisResult) -> list[Plot]:
     """Return a bubble plot per continuous moderator of three trials, with its line if any."""
     found = []
     for item in result.get("regressions") or ():
@@ -379,7 +395,7 @@ def _bubbles(result: Mapping[str, Any]) -> list[Plot]:
     return found
 
 
-def _network(result: Mapping[str, Any], project: Project) -> Network | None:
+def _network(result: AnalysisResult, project: Project) -> Network | None:
     """Return the network of treatments; those the project asks about stand out."""
     net, direct = result["network"], project.directness
     asked = {*direct.intervention, *direct.related}
@@ -405,28 +421,24 @@ def _short(name: str) -> str:
 _CURVES = {"linear": "a line through no effect", "spline": "a restricted cubic spline"}
 
 
-def _dose_response(result: Mapping[str, Any]) -> DoseResponse | None:
+def _dose_response(result: AnalysisResult) -> DoseResponse | None:
     """Return effects against dose, the declared curve and, dashed, the other one."""
     found = result["dose_response"]
     if found is None or found["withheld"]:
         return None
     other = "linear" if found["main"] == "spline" else "spline"
 
-    def curve(items: Sequence[Mapping[str, Any]]) -> tuple[At, ...]:
-        return tuple(
-            At(item["dose"], estimate_of(item))
-            for item in items
-            if finite(item["estimate"]) is not None
-        )
+    def curve(items: Sequence[parts.AtDose]) -> tuple[At, ...]:
+        return tuple(At(item["dose"], at) for item in items if (at := estimate_of(item)))
 
     return DoseResponse(
         tuple(
-            (point["label"], At(point["dose"], estimate_of(point)))
+            (point["label"], At(point["dose"], at))
             for point in found["points"]
-            if finite(point["estimate"]) is not None
+            if (at := estimate_of(point))
         ),
         curve(found["curve"]),
-        curve(found[other].get("curve", [])),
+        curve((found["linear"] if other == "linear" else found["spline"]).get("curve", [])),
         _CURVES[found["main"]],
         _CURVES[other],
         found["unit"].replace("_", " "),
@@ -454,15 +466,15 @@ _SHORT_TIMES = {
 _FIRST_DAY = 0.02
 
 
-def _over_time(result: Mapping[str, Any]) -> OverTime | None:
+def _over_time(result: AnalysisResult) -> OverTime | None:
     """Return effects against time, one line per trial, and the pools of the forest plot."""
     found = result["over_time"]
     if found is None or found["withheld"]:
         return None
     trials: dict[str, list[At]] = {}
     for row in _rows(result):
-        if row["time_days"] is not None and finite(row["estimate"]) is not None:
-            trials.setdefault(row["label"], []).append(At(row["time_days"], estimate_of(row)))
+        if row["time_days"] is not None and (at := estimate_of(row)):
+            trials.setdefault(row["label"], []).append(At(row["time_days"], at))
     names = [name for name, _ in TIME_CLASSES]
     ends = [last for _, last in TIME_CLASSES]
     spans = dict(zip(names, zip([_FIRST_DAY, *ends[:-1]], ends, strict=True), strict=True))
@@ -472,11 +484,14 @@ def _over_time(result: Mapping[str, Any]) -> OverTime | None:
             TimeClass(
                 _SHORT_TIMES.get(group["key"], words_of(group["key"])),
                 *spans[group["key"]],
-                group["headline"]["k"],
-                estimate_of(group["headline"]),
+                led["k"],
+                mean,
             )
             for group in result["groups"]
-            if group["key"] in spans and led_by(group["headline"], None) is not None
+            if group["key"] in spans
+            and (led := group["headline"])
+            and led["k"] > 1
+            and (mean := estimate_of(led))
         ),
         scale_of(result),
         result["title"],
@@ -484,14 +499,14 @@ def _over_time(result: Mapping[str, Any]) -> OverTime | None:
 
 
 def section_plots(
-    results: Sequence[dict[str, Any]], project: Project = NOTHING_DECLARED
+    results: Sequence[AnalysisResult], project: Project = NOTHING_DECLARED
 ) -> dict[str, list[Plot]]:
     """Return the figures at the start of a section, by its key."""
     harms = harms_summary(results, project)
     return {project.harms.section: [harms]} if harms is not None else {}
 
 
-def page_plots(results: Sequence[dict[str, Any]], evidence: Evidence) -> list[Plot]:
+def page_plots(results: Sequence[AnalysisResult], evidence: Evidence) -> list[Plot]:
     """Return every figure that stands for several results."""
     plots = [
         plot for listed in section_plots(results, evidence.project).values() for plot in listed
@@ -501,7 +516,7 @@ def page_plots(results: Sequence[dict[str, Any]], evidence: Evidence) -> list[Pl
 
 
 def harms_summary(
-    results: Sequence[dict[str, Any]], project: Project = NOTHING_DECLARED
+    results: Sequence[AnalysisResult], project: Project = NOTHING_DECLARED
 ) -> Plot | None:
     """Return ratio and people per 1,000 of every harm that is counted, the most frequent first.
 
@@ -529,11 +544,9 @@ def harms_summary(
     return Plot("harms", "harms_summary", data)
 
 
-def _harm(result: Mapping[str, Any], shared: Sequence[str]) -> Harm:
+def _harm(result: AnalysisResult, shared: Sequence[str]) -> Harm:
     headline, events = result["headline"], result["events"]
-    more, ratio, converted = headline["absolute"], None, False
-    if headline["estimate"] is not None:
-        ratio = estimate_of(headline)
+    more, ratio, converted = headline["absolute"], estimate_of(headline), False
     if more is not None and headline["measure"] != "RR":  # at the risk that the row states
         risks = (more["treated"], more["treated_low"], more["treated_high"])
         ratio, converted = Estimate(*(math.log(risk / more["control"]) for risk in risks)), True
@@ -555,22 +568,11 @@ def _harm(result: Mapping[str, Any], shared: Sequence[str]) -> Harm:
     )
 
 
-def risk_of_bias(results: Sequence[dict[str, Any]], evidence: Evidence) -> Plot | None:
+def risk_of_bias(results: Sequence[AnalysisResult], evidence: Evidence) -> Plot | None:
     """Return the traffic lights of the included studies, where at least one was judged."""
     used = sorted(
-        {
-            row["study_id"]
-            for result in results
-            if result["kind"] != "network"
-            for group in result["groups"]
-            for row in group["rows"]
-        }
+        {row["study_id"] for item in results if item["kind"] != "network" for row in _rows(item)}
     )
-    told = [
-        row
-        for row in evidence.risk_of_bias.to_dict("records")
-        if row["study_id"] in used and row["judgement"] != "not_assessed"
-    ]
     judged = tuple(
         Judgement(
             evidence.project.study_label(row["study_id"]),
@@ -578,9 +580,10 @@ def risk_of_bias(results: Sequence[dict[str, Any]], evidence: Evidence) -> Plot 
             row["judgement"],
             row["outcome"],
             row["tool"],
-            str(row.get("judged_by") or ""),
+            row["judged_by"],
         )
-        for row in told
+        for row in evidence.rows("risk_of_bias")
+        if row["study_id"] in used and row["judgement"] != "not_assessed"
     )
     if not judged:
         return None

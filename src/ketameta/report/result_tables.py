@@ -6,10 +6,28 @@ Computes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Literal, cast
+
+from typing_extensions import TypedDict
 
 from ketameta.analyses.dose_response import dose_label
 from ketameta.analyses.network import treatment_label
+from ketameta.analyses.parts import (
+    Comparison,
+    Credibility,
+    Curve,
+    GroupFacts,
+    Interval,
+    IntervalLike,
+    Number,
+    Slope,
+    Split,
+)
+from ketameta.analyses.result import (
+    AnalysisResult,
+    Beside,
+    Excess,
+)
 from ketameta.analyses.run import group_label
 from ketameta.analyses.sentences import (
     DIFFERS_BELOW,
@@ -38,18 +56,18 @@ LEAST_DF = 4.0
 ESTIMATE = ("Estimate (interval)", "n")
 
 
-def trials(result: Mapping[str, Any]) -> tuple[str, str]:
+def trials(result: AnalysisResult) -> tuple[str, str]:
     """Return the heading of how many trials there are, of a result that may hold pooled reports."""
     return trials_heading(result["headline"]["pools"]), "n"
 
 
-def shown(item: Mapping[str, Any], measure: Measure) -> str:
+def shown(item: IntervalLike, measure: Measure) -> str:
     """Return ``0.50 (0.20 to 0.80)`` on the readers' scale."""
     interval = interval_words(item["ci_low"], item["ci_high"], measure)
     return f"{written(item['estimate'], measure)} ({interval})"
 
 
-def sensitivity_table(result: Mapping[str, Any]) -> Table | None:
+def sensitivity_table(result: AnalysisResult) -> Table | None:
     """Return what other choices would give."""
     measure = Measure(result["measure"])
     rows = [
@@ -62,12 +80,15 @@ def sensitivity_table(result: Mapping[str, Any]) -> Table | None:
 
 
 def inputs_table(
-    caption: str, head: Sequence[str], rows: Sequence[Mapping[str, Any]], keys: Sequence[str]
+    caption: str,
+    head: Sequence[str],
+    rows: Sequence[Mapping[str, str | float]],
+    keys: Sequence[str],
 ) -> Table:
     """Return what a number is made of; rows lead to their cards, numbers have six figures."""
-    made = [
-        (Cell(row["label"], href=f"#{row['card_id']}" if "card_id" in row else ""),
-         *(row[key] if isinstance(row[key], str) else number(row[key]) for key in keys))
+    made: list[tuple[str | Cell, ...]] = [
+        (Cell(str(row["label"]), href=f"#{row['card_id']}" if "card_id" in row else ""),
+         *(value if isinstance(value := row[key], str) else number(value) for key in keys))
         for row in rows
     ]  # fmt: skip
     numbers = {name for name, key in zip(head[1:], keys, strict=True)
@@ -75,7 +96,7 @@ def inputs_table(
     return Table.of(caption, [(name, "n") if name in numbers else name for name in head], made)
 
 
-def beside_table(result: Mapping[str, Any]) -> Table | None:
+def beside_table(result: AnalysisResult) -> Table | None:
     """Return the estimates that stand beside the headline, each with what it assumes."""
     led = result["headline"]
     rows = []
@@ -93,7 +114,7 @@ def beside_table(result: Mapping[str, Any]) -> Table | None:
     return Table.of(caption, head, rows) if rows else None
 
 
-def _open(item: Mapping[str, Any], measure: Measure) -> str:
+def _open(item: Beside, measure: Measure) -> str:
     """Return an interval of which counts leave an end without bound."""
     low, high = (
         "no bound" if end is None else written(end, measure)
@@ -102,7 +123,7 @@ def _open(item: Mapping[str, Any], measure: Measure) -> str:
     return f"interval {low} to {high}"
 
 
-def event_table(result: Mapping[str, Any]) -> Table | None:
+def event_table(result: AnalysisResult) -> Table | None:
     """Return the other ways to pool counts, each with its estimate or why there is none."""
     events = result["events"]
     if events is None:
@@ -116,7 +137,7 @@ def event_table(result: Mapping[str, Any]) -> Table | None:
     return Table.of(caption, ("Method", "Measure", trials(result), ESTIMATE), rows)
 
 
-def over_time_table(result: Mapping[str, Any]) -> Table | None:
+def over_time_table(result: AnalysisResult) -> Table | None:
     """Return one row per time class: effects, mean and change from the reference."""
     found = result["over_time"]
     if found is None or found["withheld"]:
@@ -130,7 +151,7 @@ def over_time_table(result: Mapping[str, Any]) -> Table | None:
             (words_of(item["name"]), str(item["effects"]), shown(item, measure),
              "reference" if change is None else shown(change, measure),
              format_number(item["df"], 1),
-             "yes" if item["df"] >= LEAST_DF else "no, too few trials")
+             "yes" if (item["df"] or 0.0) >= LEAST_DF else "no, too few trials")
         )  # fmt: skip
     head = (
         "Time", ("Effects", "n"), ("Mean effect (interval)", "n"), ("Change (interval)", "n"),
@@ -139,7 +160,7 @@ def over_time_table(result: Mapping[str, Any]) -> Table | None:
     return Table.of(f"Effect by time since the first dose: {result['title']}", head, rows)
 
 
-def rho_words(result: Mapping[str, Any]) -> str:
+def rho_words(result: AnalysisResult) -> str:
     """Return the last change under each assumed correlation."""
     found = result["over_time"]
     if found is None or found["withheld"]:
@@ -154,11 +175,11 @@ def rho_words(result: Mapping[str, Any]) -> str:
     )
 
 
-def within_table(result: Mapping[str, Any]) -> Table | None:
+def within_table(result: AnalysisResult) -> Table | None:
     """Return the late-minus-early difference of each trial measured at both times, and the pool."""
     found = result["over_time"]
-    within = None if found is None else found["within_trials"]
-    if within is None:
+    within = found["within_trials"] if found else None
+    if found is None or within is None:
         return None
     measure = Measure(result["measure"])
     head = (
@@ -170,13 +191,13 @@ def within_table(result: Mapping[str, Any]) -> Table | None:
     return Table.of(caption, ("Trial", (head, "n")), [*rows, ("Together", shown(within, measure))])
 
 
-def influence_table(result: Mapping[str, Any]) -> Table | None:
+def influence_table(result: AnalysisResult) -> Table | None:
     """Return one row per trial: its deletion diagnostics and the estimate without it."""
-    found = result["influence"]
-    if found is None:
+    found, left = result["influence"], result["leave_one_out"]
+    if found is None or left is None:
         return None
     measure = Measure(result["measure"])
-    without = {item["study_id"]: item for item in result["leave_one_out"]["rows"]}
+    without = {item["study_id"]: item for item in left["rows"]}
     rows = [
         (item["label"], format_percent(item["weight"]), shown(without[item["study_id"]], measure),
          format_number(item["rstudent"]), format_number(item["cooks_distance"]),
@@ -190,7 +211,7 @@ def influence_table(result: Mapping[str, Any]) -> Table | None:
     return Table.of(f"Influence of each trial: {result['title']}", head, rows)
 
 
-def network_table(result: Mapping[str, Any], cards: Mapping[str, str]) -> Table | None:
+def network_table(result: AnalysisResult, cards: Mapping[str, str]) -> Table | None:
     """Return one row per treatment of a network, best first; ``cards`` are places by treatment."""
     net = result["network"]
     if net is None or net["withheld"]:
@@ -216,24 +237,24 @@ def network_table(result: Mapping[str, Any], cards: Mapping[str, str]) -> Table 
     return Table.of(f"Treatments: {result['title']}", head, rows)
 
 
-def _split_words(split: Mapping[str, Any] | None) -> str:
+def _split_words(split: Split | None) -> str:
     """Return whether direct and indirect evidence disagree."""
     if split is None or split["p_value"] is None:
         return "only one kind of evidence"
     return f"difference {format_number(split['difference'])}, {format_p(split['p_value'])}"
 
 
-def transitivity_table(result: Mapping[str, Any], project: Project) -> Table | None:
+def transitivity_table(result: AnalysisResult, project: Project) -> Table | None:
     """Return who was studied, per comparison of a network."""
     net = result["network"]
     if net is None or net["withheld"]:
         return None
     facts = ("age_group", *project.categories)
     rows = [
-        (f"{treatment_label(row['treatment'])} v {words_of(row['control'])}", str(row["k"]),
-         format_number(row["median_days"], 0),
-         *(", ".join(f"{words_of(key)} {count}" for key, count in row[fact].items())
-           for fact in facts))
+        (f"{treatment_label(str(row['treatment']))} v {words_of(str(row['control']))}",
+         str(row["k"]), format_number(cast("Number", row["median_days"]), 0),
+         *(", ".join(f"{words_of(key)} {count}" for key, count in counts.items())
+           for fact in facts if isinstance(counts := row[fact], dict)))
         for row in net["transitivity"]
     ]  # fmt: skip
     labels = (item.label for item in project.categories.values())
@@ -241,18 +262,46 @@ def transitivity_table(result: Mapping[str, Any], project: Project) -> Table | N
     return Table.of(f"Who was studied, by comparison: {result['title']}", head, rows)
 
 
-_SMALL_STUDY_NAMES = {
-    "egger": "The regression test",
-    "trim_and_fill": "Trim and fill",
-    "pet_peese": "PET-PEESE",
-    "selection": "The selection model",
-}
+# Methods of small-study effects as their sentences read them.
 
 
-def excess_words(result: Mapping[str, Any]) -> str:
+class _Egger(TypedDict):
+    withheld: str
+    predictor: str
+    statistic: float
+    df: int
+    p_value: float
+
+
+class _TrimAndFill(Interval):
+    withheld: str
+    side: str
+    missing: int
+
+
+class _PetPeese(TypedDict):
+    withheld: str
+    chosen: Literal["PET", "PEESE"]
+    pet: Interval
+    peese: Interval
+
+
+class _Selection(Interval):
+    withheld: str
+    maxima: int
+
+
+def excess_of(result: AnalysisResult) -> Excess | None:
+    """Return the test of excess significance, where there is one."""
+    small = result["small_study"]
+    found = small.get("excess") if small else None
+    return None if found is None or found["withheld"] else found
+
+
+def excess_words(result: AnalysisResult) -> str:
     """Return what the test of excess significance says; empty where there is none."""
-    found = (result["small_study"] or {}).get("excess", {"withheld": "not tested"})
-    if found["withheld"]:
+    found = excess_of(result)
+    if found is None:
         return ""
     more = found["p_value"] < DIFFERS_BELOW
     meaning = (
@@ -267,7 +316,7 @@ def excess_words(result: Mapping[str, Any]) -> str:
     )
 
 
-def small_study_words(result: Mapping[str, Any]) -> list[str]:
+def small_study_words(result: AnalysisResult) -> list[str]:
     """Return what small-study methods say, one sentence each, or why they are withheld."""
     found = result["small_study"]
     if found is None:
@@ -275,7 +324,8 @@ def small_study_words(result: Mapping[str, Any]) -> list[str]:
     if found["withheld"]:
         return [f"Small-study methods are withheld: {found['withheld']}"]
     measure = Measure(result["measure"])
-    egger, trim, pet = found["egger"], found["trim_and_fill"], found["pet_peese"]
+    egger, trim = cast("_Egger", found["egger"]), cast("_TrimAndFill", found["trim_and_fill"])
+    pet, selection = cast("_PetPeese", found["pet_peese"]), cast("_Selection", found["selection"])
     words = [excess_words(result)] if excess_words(result) else []
     if not egger["withheld"]:
         free = egger["predictor"] == "null_se"
@@ -290,11 +340,10 @@ def small_study_words(result: Mapping[str, Any]) -> list[str]:
             f"estimate becomes {shown(trim, measure)}."
         )
     if not pet["withheld"]:
-        chosen = pet[pet["chosen"].lower()]
+        chosen = pet["pet"] if pet["chosen"] == "PET" else pet["peese"]
         words.append(
             f"{pet['chosen']} puts the effect of a very large trial at {shown(chosen, measure)}."
         )
-    selection = found["selection"]
     if not selection["withheld"]:
         words.append(
             "A selection model, in which trials that are not significant in one direction are "
@@ -303,14 +352,19 @@ def small_study_words(result: Mapping[str, Any]) -> list[str]:
             "highest taken)."
         )
     words += [
-        f"{name} is withheld: {found[key]['withheld']}."
-        for key, name in _SMALL_STUDY_NAMES.items()
-        if found[key]["withheld"]
+        f"{name} is withheld: {tried['withheld']}."
+        for name, tried in (
+            ("The regression test", egger),
+            ("Trim and fill", trim),
+            ("PET-PEESE", pet),
+            ("The selection model", selection),
+        )
+        if tried["withheld"]
     ]
     return [*words, "None of these can tell selective publication from real differences."]
 
 
-def gosh_words(result: Mapping[str, Any]) -> str:
+def gosh_words(result: AnalysisResult) -> str:
     """Return what the subsets of trials show."""
     found = result["gosh"]
     if found is None:
@@ -326,7 +380,7 @@ def gosh_words(result: Mapping[str, Any]) -> str:
     )
 
 
-def dose_table(result: Mapping[str, Any]) -> Table | None:
+def dose_table(result: AnalysisResult) -> Table | None:
     """Return one row per dose: trials, and the effect against no dose by each curve."""
     found = result["dose_response"]
     if found is None or found["withheld"]:
@@ -342,14 +396,14 @@ def dose_table(result: Mapping[str, Any]) -> Table | None:
     return Table.of(f"Effect of each dose against no dose: {result['title']}", head, rows)
 
 
-def _at(curve: Mapping[str, Any], dose: float, measure: Measure) -> str:
+def _at(curve: Curve, dose: float, measure: Measure) -> str:
     """Return the effect of a dose on one curve, or why there is none."""
     if curve["withheld"]:
         return "withheld"
     return shown(next(item for item in curve["at_doses"] if item["dose"] == dose), measure)
 
 
-def dose_check_table(result: Mapping[str, Any]) -> Table | None:
+def dose_check_table(result: AnalysisResult) -> Table | None:
     """Return the slope of the line under other choices and without each trial; main first."""
     found = result["dose_response"]
     if found is None or found["withheld"] or found["checks"]["withheld"]:
@@ -357,7 +411,7 @@ def dose_check_table(result: Mapping[str, Any]) -> Table | None:
     measure = Measure(result["measure"])
     checks, linear = found["checks"], found["linear"]
     left = checks["leave_one_out"]
-    items = [
+    items: list[tuple[str, int, Slope]] = [
         ("The line shown above", linear["k"], linear["slope"]),
         *((item["label"], item["k"], item) for item in checks["sensitivity"]),
         *(
@@ -378,7 +432,7 @@ def dose_check_table(result: Mapping[str, Any]) -> Table | None:
     )
 
 
-def two_stage_words(result: Mapping[str, Any]) -> str:
+def two_stage_words(result: AnalysisResult) -> str:
     """Return how a slope per trial, pooled by another program, agrees with the one stage."""
     found = result["dose_response"]
     if found is None or found["withheld"]:
@@ -397,18 +451,19 @@ def two_stage_words(result: Mapping[str, Any]) -> str:
     )
 
 
+Fact = Literal["route", "regimen", "comparator", "blinding", "design", "age_group"]
 #: Facts of a group, in the order of the columns, with their headings.
-FACTS = (
-    ("route", "Route"),
-    ("regimen", "Regimen"),
-    ("comparator", "Comparator"),
-    ("blinding", "Blinding"),
-    ("design", "Design"),
-    ("age_group", "Age"),
-)
+FACTS: Mapping[Fact, str] = {
+    "route": "Route",
+    "regimen": "Regimen",
+    "comparator": "Comparator",
+    "blinding": "Blinding",
+    "design": "Design",
+    "age_group": "Age",
+}
 
 
-def group_tables(result: Mapping[str, Any], project: Project = NOTHING_DECLARED) -> list[Table]:
+def group_tables(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> list[Table]:
     """Return what differs between the groups, and how each trial defines them.
 
     A fact that is the same in all trials has no column (:func:`same_words` tells it). Empty where
@@ -418,7 +473,7 @@ def group_tables(result: Mapping[str, Any], project: Project = NOTHING_DECLARED)
     if not found:
         return []
     within = result["kind"] == "within_trial"
-    facts = [(key, label) for key, label in FACTS if _differs(found, key)]
+    facts = [(key, label) for key, label in FACTS.items() if _differs(found, key)]
     tables = []
     if not within:
         rows = [
@@ -443,23 +498,23 @@ def group_tables(result: Mapping[str, Any], project: Project = NOTHING_DECLARED)
     return tables
 
 
-def same_words(result: Mapping[str, Any]) -> str:
+def same_words(result: AnalysisResult) -> str:
     """Return the facts that are the same in all trials of the groups."""
     found = result.get("group_facts")
     if not found or result["kind"] == "within_trial":
         return ""
     return "; ".join(
         f"{label.lower()} {words_of(next(iter(found[0][key])))}"
-        for key, label in FACTS
+        for key, label in FACTS.items()
         if not _differs(found, key)
     )
 
 
-def _differs(found: Sequence[Mapping[str, Any]], key: str) -> bool:
+def _differs(found: Sequence[GroupFacts], key: Fact) -> bool:
     return len({word for entry in found for word in entry[key]}) > 1
 
 
-def league_table(result: Mapping[str, Any]) -> Table | None:
+def league_table(result: AnalysisResult) -> Table | None:
     """Return every treatment against each that ranks better; direct pairs are marked.
 
     A row reads as this row's treatment against the column's. ``None`` without a network.
@@ -468,11 +523,15 @@ def league_table(result: Mapping[str, Any]) -> Table | None:
     if net is None or net["withheld"]:
         return None
     measure = Measure(result["measure"])
-    pairs = {}
+    pairs: dict[tuple[str, str], Comparison] = {}
     for item in net["league"]:
         pairs[item["treatment"], item["control"]] = item
-        turned = {"estimate": -item["estimate"], "ci_low": -item["ci_high"]}
-        pairs[item["control"], item["treatment"]] = {**item, **turned, "ci_high": -item["ci_low"]}
+        pairs[item["control"], item["treatment"]] = {
+            **item,
+            "estimate": _minus(item["estimate"]),
+            "ci_low": _minus(item["ci_high"]),
+            "ci_high": _minus(item["ci_low"]),
+        }
     order = [item["treatment"] for item in net["ranking"]]
     rows: list[list[str | Cell]] = []
     for place, name in enumerate(order[1:], start=1):
@@ -483,15 +542,20 @@ def league_table(result: Mapping[str, Any]) -> Table | None:
     return Table.of(f"League table: {result['title']}", head, rows)
 
 
-def certainty_tables(result: Mapping[str, Any]) -> list[Table]:
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def certainty_tables(result: AnalysisResult) -> list[Table]:
     """Return, per main result, the five domains: what can be computed, and what was judged."""
     tables = []
-    for item in (result.get("certainty") or {}).get("assessments", []):
+    found = result.get("certainty")
+    for item in found["assessments"] if found else ():
         rows = [
             (domain["label"], " ".join(domain["words"]),
              Cell(domain["by_rule"]["level"] or "not judged", domain["by_rule"]["reason"]),
-             Cell(domain["judgement"]["level"], domain["judgement"]["reason"])
-             if domain["judgement"] else "not judged")
+             Cell(judged["level"] or "", judged["reason"])
+             if (judged := domain["judgement"]) else "not judged")
             for domain in item["domains"]
         ]  # fmt: skip
         of = f"{result['title']}, {item['group']}" if item["group"] else result["title"]
@@ -500,7 +564,7 @@ def certainty_tables(result: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
-def choices_table(result: Mapping[str, Any]) -> Table | None:
+def choices_table(result: AnalysisResult) -> Table | None:
     """Return the choices of a multiverse and how much each matters."""
     found = result.get("multiverse")
     if not found or found["withheld"]:
@@ -522,13 +586,13 @@ def choices_table(result: Mapping[str, Any]) -> Table | None:
     return Table.of(f"Choices that could be defended: {result['title']}", head, rows)
 
 
-def next_trial_table(result: Mapping[str, Any]) -> Table | None:
+def next_trial_table(result: AnalysisResult) -> Table | None:
     """Return the chances of a next trial by its size."""
     plan = result.get("next_trial")
     if not plan or plan["withheld"]:
         return None
     priors = [item for item in plan["priors"] if not item["withheld"]]
-    scenarios = plan["after"]["scenarios"] if plan["after"] else []
+    after = plan["after"]
     like = "Chance to show benefit if it acts like one more trial of"
     pooled = "Chance that all trials pooled show benefit (expected width of the interval), if"
     head: list[Heading] = [
@@ -536,19 +600,19 @@ def next_trial_table(result: Mapping[str, Any]) -> Table | None:
         (f"Power to detect {plan['declared']['difference_words']}", "n"),
         *((f"{like}: {item['title']} ({plural(item['k'], 'trial')})", "n") for item in priors),
         *((f"{pooled} {item['label']} ({format_number(item['true_effect'])})", "n")
-          for item in scenarios),
+          for item in (after["scenarios"] if after else ())),
     ]  # fmt: skip
     rows = [
         (format_count(n), format_percent(plan["power"]["power"][at]),
          *(format_percent(item["assurance"]["assurance"][at]) for item in priors),
          *(f"{format_percent(look['p_benefit'])} ({format_number(look['expected_width'])})"
-           for look in (plan["after"]["rows"][at]["outlooks"] if scenarios else ())))
+           for look in (after["rows"][at]["outlooks"] if after else ())))
         for at, n in enumerate(plan["power"]["n_per_arm"])
     ]  # fmt: skip
     return Table.of(f"Chances of a next trial: {result['title']}", head, rows)
 
 
-def credibility_table(entry: Mapping[str, Any], title: str) -> Table | None:
+def credibility_table(entry: Credibility, title: str) -> Table | None:
     """Return the questions behind a rating of one moderator."""
     if not entry["questions"] or entry["withheld"]:
         return None

@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from ketameta.analyses.result import AnalysisResult
+from ketameta.analyses.result import AnalysisResult, Headline, StudyRow
 from ketameta.analyses.sentences import interval_words, measure_words, written
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.formatting import MISSING, format_count, format_number, plural
@@ -17,12 +17,12 @@ from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths
 from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph, Picture
 
-Result = Mapping[str, Any]
 #: Two builds of the same data may differ by so much, relative to the number: another library
 #: version adds in another order.
 SAME = 1e-9
 #: Numbers of a pooled result that are compared.
-_LEADS = ("estimate", "ci_low", "ci_high", "tau", "pi_low", "pi_high")
+Leading = Literal["estimate", "ci_low", "ci_high", "tau", "pi_low", "pi_high"]
+_LEADS: tuple[Leading, ...] = ("estimate", "ci_low", "ci_high", "tau", "pi_low", "pi_high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Side:
     k: int
     people: int | None
     measure: Measure
-    numbers: Mapping[str, float | None]
+    numbers: Mapping[Leading, float | None]
     conclusion: str
 
     @property
@@ -73,13 +73,13 @@ class AnalysisChange:
     Trials that came, went or have other numbers are named by their labels.
     """
 
-    results: tuple[Result | None, Result | None]
+    results: tuple[AnalysisResult | None, AnalysisResult | None]
     entered: tuple[str, ...]
     left: tuple[str, ...]
     altered: tuple[str, ...]
 
     @property
-    def there(self) -> Result:
+    def there(self) -> AnalysisResult:
         """The later of the results that are there."""
         before, after = self.results
         there = after if after is not None else before
@@ -90,12 +90,12 @@ class AnalysisChange:
     @property
     def name(self) -> str:
         """Name of the analysis."""
-        return str(self.there["name"])
+        return self.there["name"]
 
     @property
     def title(self) -> str:
         """Title of the analysis."""
-        return str(self.there["title"])
+        return self.there["title"]
 
     @property
     def before(self) -> tuple[Side, ...]:
@@ -170,7 +170,7 @@ class AnalysisChange:
         return tuple(one.label for one, two in self.pairs if two is None and one is not None)
 
 
-def compare_results(before: Result | None, after: Result | None) -> AnalysisChange:
+def compare_results(before: AnalysisResult | None, after: AnalysisResult | None) -> AnalysisChange:
     """Return one analysis before and after; either may be missing, not both."""
     old, new = ({} if result is None else dict(_rows(result)) for result in (before, after))
     labels = {study: row["label"] for rows in (old, new) for (study, _), row in rows.items()}
@@ -186,7 +186,7 @@ def compare_results(before: Result | None, after: Result | None) -> AnalysisChan
     )
 
 
-def sides(result: Result) -> Iterator[Side]:
+def sides(result: AnalysisResult) -> Iterator[Side]:
     """Yield the whole analysis and its groups; only groups where they are not pooled together."""
     measure = Measure(result["measure"])
     if result["pooled"] is not None or result["k"] == 0 or not _grouped(result):
@@ -194,36 +194,36 @@ def sides(result: Result) -> Iterator[Side]:
     for group in result["groups"] if _grouped(result) else ():
         rows = group["rows"]
         sizes = [row["n_participants"] for row in rows if row["n_participants"] is not None]
-        yield _side(group["label"], len(rows), sum(sizes), group["headline"], measure)
+        yield _side(group["label"] or "", len(rows), sum(sizes), group["headline"], measure)
 
 
-def _grouped(result: Result) -> bool:
+def _grouped(result: AnalysisResult) -> bool:
     return any(group["label"] for group in result["groups"])
 
 
 def _side(
-    label: str, k: int, people: int | None, headline: Result | None, measure: Measure
+    label: str, k: int, people: int | None, headline: Headline | None, measure: Measure
 ) -> Side:
-    leads = headline is not None and headline["method"] != ""
-    numbers = {name: headline[name] if headline is not None and leads else None for name in _LEADS}
-    # Trials of unknown size are not trials without people.
-    people = people or (None if k else 0)
-    if headline is not None and leads:
+    numbers: dict[Leading, float | None] = dict.fromkeys(_LEADS)
+    if headline is not None and headline["method"]:
+        numbers = {name: headline[name] for name in _LEADS}
         measure = Measure(headline["measure"])
-    return Side(label, k, people, measure, numbers, conclusion(k, headline))
+    # Trials of unknown size are not trials without people.
+    return Side(
+        label, k, people or (None if k else 0), measure, numbers, conclusion(k, headline)
+    )  # fmt: skip
 
 
-def conclusion(k: int, headline: Result | None) -> str:
+def conclusion(k: int, headline: Headline | None) -> str:
     """Return what a result says about the direction, in words."""
     if k == 0:
         return "no eligible trial"
     if headline is None or not headline["method"]:
         return "different measurements, not pooled together"
-    words = str(headline["direction"])
-    return f"one trial; {words}" if k == 1 else words
+    return f"one trial; {headline['direction']}" if k == 1 else headline["direction"]
 
 
-def _rows(result: Result) -> Iterator[tuple[tuple[str, str], Result]]:
+def _rows(result: AnalysisResult) -> Iterator[tuple[tuple[str, str], StudyRow]]:
     for group in result["groups"]:
         for row in group["rows"]:
             yield (row["study_id"], row["group"]), row
@@ -235,8 +235,8 @@ def _same_side(one: Side, two: Side) -> bool:
     return all(close(one.numbers[name], two.numbers[name]) for name in _LEADS)
 
 
-def _same_numbers(one: Result, two: Result) -> bool:
-    return all(close(one.get(name), two.get(name)) for name in ("estimate", "se"))
+def _same_numbers(one: StudyRow, two: StudyRow) -> bool:
+    return close(one["estimate"], two["estimate"]) and close(one["se"], two["se"])
 
 
 def close(one: float | None, two: float | None) -> bool:
