@@ -18,7 +18,6 @@ MEANING = {
     "cli": "parses, calls, prints",
     "exchange": "other formats in and out",
     "question": "one question alone",
-    "scaffold": "a new project",
     "review": "what a batch changes",
     "verify": "rebuilds and compares",
     "release": "freezes a report",

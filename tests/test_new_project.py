@@ -11,8 +11,8 @@ import pytest
 
 from helpers import PROJECT, ROOT, Done
 from ketameta.paths import ProjectPaths, project_paths
+from ketameta.review import start_project
 from ketameta.review.start import worked_words
-from ketameta.scaffold import start_project
 
 TITLE, QUESTION = 'Tea "green" for sleep', "Does tea help people who sleep badly?"
 

@@ -10,7 +10,7 @@ from ketameta.errors import SpecError
 from ketameta.evidence import load_project
 from ketameta.inputs import read_inputs
 from ketameta.paths import project_paths
-from ketameta.scaffold import start_project
+from ketameta.review import start_project
 
 
 def said(root: Path, *changes: tuple[str, str]) -> list[str]:

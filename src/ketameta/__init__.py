@@ -6,7 +6,7 @@ The names below are the public interface. Each is imported when first used, so t
 
 from __future__ import annotations
 
-from ketameta.faces import face
+from ketameta.errors import face
 
 __version__ = "0.1.0"
 

@@ -135,7 +135,7 @@ def init(
     The folder builds at once: 'ketameta report' says that no eligible trial has been found yet.
     Ends with 2, and writes nothing, where a file of a project is there already.
     """
-    from ketameta.scaffold import start_project
+    from ketameta.review.start import start_project
 
     if not (title and question) and not sys.stdin.isatty():
         raise UsageError("init needs --title and --question where nobody can be asked")
@@ -760,7 +760,7 @@ def verify(
 @command("Write the data dictionary and the empty templates.", "dictionary")
 def dictionary(root: Root = Path()) -> None:
     """Write data/README.md (the data dictionary) and data/templates/ from the schema."""
-    from ketameta.scaffold import write_dictionary
+    from ketameta.review.start import write_dictionary
 
     paths = project(root)
     for path in write_dictionary(paths):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ketameta.faces import face
+from ketameta.errors import face
 
 __getattr__, __dir__, __all__ = face(__name__)

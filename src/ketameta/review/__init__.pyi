@@ -35,6 +35,7 @@ from ketameta.review.start import project_schema as project_schema
 from ketameta.review.start import project_words as project_words
 from ketameta.review.start import readme as readme
 from ketameta.review.start import slug as slug
+from ketameta.review.start import start_project as start_project
 from ketameta.review.start import study_id_from as study_id_from
 from ketameta.review.start import table_csv as table_csv
 from ketameta.review.start import worked_words as worked_words

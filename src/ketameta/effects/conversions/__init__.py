@@ -5,6 +5,6 @@ Knows nothing of tables. ``ROUTES`` names every way, so that the effect table ca
 
 from __future__ import annotations
 
-from ketameta.faces import face
+from ketameta.errors import face
 
 __getattr__, __dir__, __all__ = face(__name__)
