@@ -22,12 +22,12 @@ PACKAGE = ROOT / "src" / "ketameta"
 #: The floors, ground first: parts are the modules and folders directly below the package. A part
 #: imports from itself and from the floors below; the rooms of the ground know each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("declared", "errors", "faces", "formatting", "measures", "paths", "typesetter"),
+    ("declared", "errors", "formatting", "measures", "paths", "typesetter"),
     ("effects",),
     ("evidence", "models"),
     ("analyses", "plots"),
     ("inputs", "report"),
-    ("build", "scaffold"),
+    ("build",),
     ("release",),
     ("review", "verify"),
     ("exchange", "question"),
@@ -90,7 +90,6 @@ ENTERED: set[str] = {
     "analyses.certainty",
     "analyses.credibility",
     "analyses.multiverse",
-    "analyses.over_time",
     "analyses.policy",
     "analyses.sentences",
     "effects.table",

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from helpers import ANALYSIS, spec_of
-from ketameta.analyses import AnalysisSpec
-from ketameta.analyses.over_time import over_time
+from ketameta.analyses import AnalysisSpec, over_time
 from tolerances import THREE_LEVEL, THREE_LEVEL_VARIANCE
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "over_time.json").read_text("utf-8"))

@@ -285,7 +285,7 @@ def build(
         computed ones: what follows from results that somebody else computed.
     """
     from ketameta.analyses.claims import ledger
-    from ketameta.analyses.related import Related
+    from ketameta.analyses.next_trial import Related
     from ketameta.analyses.run import run_analysis
     from ketameta.models.results import terminal_bar
     from ketameta.report.context import evidence_map
@@ -376,8 +376,10 @@ def _json_text(value: Any) -> str:
 
 
 #: What stands above analyses and plots: no result and no drawing rests on it.
-ABOVE = ("cli.py", "exchange", "question.py", "release.py", "report", "review", "scaffold.py",
-         "starter", "verify.py")  # fmt: skip
+ABOVE = (
+    *("cli.py", "exchange", "question.py", "release.py", "report", "review", "starter"),
+    "verify.py",
+)
 
 
 def code_fingerprint() -> str:

@@ -57,7 +57,7 @@ def answers(
     ExtractionError, SpecError
         With every problem of the data or of the file.
     """
-    from ketameta.analyses.related import Related
+    from ketameta.analyses.next_trial import Related
     from ketameta.analyses.run import run_analysis
     from ketameta.analyses.spec_file import load_spec, load_specs
     from ketameta.inputs import InputTables, known_words, load_evidence

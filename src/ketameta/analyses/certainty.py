@@ -39,7 +39,7 @@ from ketameta.analyses.result import (
     StudyRow,
 )
 from ketameta.analyses.sensitivity import FULL_ACCESS
-from ketameta.analyses.sentences import DIFFERS_BELOW, measure_words, pools_in, written
+from ketameta.analyses.sentences import DIFFERS_BELOW, lower_first, measure_words, pools_in, written
 from ketameta.analyses.spec import CONCERNS, DOMAINS
 from ketameta.errors import UsageError
 from ketameta.formatting import (
@@ -251,7 +251,7 @@ def regions(spec: AnalysisSpec, low: float | None, high: float | None) -> list[s
     """
     low, high = -math.inf if low is None else low, math.inf if high is None else high
     important = important_difference(spec)
-    left, right = (text[:1].lower() + text[1:] for text in spec.favours)
+    left, right = map(lower_first, spec.favours)
     found = []
     if low < 0:
         found.append(f"effects on the side “{left}”")

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ketameta.analyses.moderators import (
-    SHARED,
-    compared_levels,
-    in_several_levels,
-    reference_level,
-)
 from ketameta.analyses.parts import (
     BubbleRow,
     Credibility,
@@ -32,6 +26,7 @@ from ketameta.analyses.parts import (
     Question,
 )
 from ketameta.analyses.result import AnalysisResult, StudyRow
+from ketameta.analyses.rows import SHARED, in_several_levels
 from ketameta.analyses.sentences import pools_in, words_of
 from ketameta.errors import KetametaError
 from ketameta.formatting import format_p, plural, published, trials_words
@@ -41,7 +36,7 @@ from ketameta.models.resampling.permutation import permutation_test
 from ketameta.models.results import plain
 
 if TYPE_CHECKING:
-    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.analyses.spec import AnalysisSpec, ModeratorCoding
 
 
 #: p-values up to which chance is an unlikely explanation, may not explain, and is a likely one.
@@ -226,6 +221,27 @@ def rating(answers: Sequence[Answer], p_value: float | None) -> CredibilityRatin
 #: From this many trials the test's own distribution is good enough.
 PERMUTED_BELOW = 20
 Rows = Sequence[StudyRow]
+
+
+def compared_levels(coding: ModeratorCoding, groups: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the levels with enough trials to be compared, in the order given.
+
+    Parameters
+    ----------
+    coding : ModeratorCoding
+    groups : mapping of str to int
+        Trials per level.
+    """
+    return tuple(
+        level
+        for level, trials in groups.items()
+        if level not in coding.silent and trials >= coding.least_per_level
+    )
+
+
+def reference_level(coding: ModeratorCoding, levels: Sequence[str]) -> str:
+    """Return the level that the others are compared with."""
+    return next((level for level in coding.reference if level in levels), levels[0])
 
 
 def level_differences(

@@ -21,7 +21,7 @@ from ketameta.analyses.parts import ChoiceEffect, Multiverse
 from ketameta.analyses.rows import difference_rows, effects_of, study_rows
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.sensitivity import has_raw_spread, is_read_in_full
-from ketameta.analyses.sentences import interval_words, written
+from ketameta.analyses.sentences import interval_words, lower_first, written
 from ketameta.effects.arrays import Floats
 from ketameta.evidence.pairing import Assumptions
 from ketameta.formatting import format_count, format_percent, published
@@ -252,7 +252,7 @@ def multiverse_sentences(result: Multiverse, spec: AnalysisSpec) -> list[str]:
     else:
         place, side = ("below", 0) if counts["below"] else ("above", 1)
         where = "all of them" if decided == n else share
-        means = spec.favours[side][:1].lower() + spec.favours[side][1:]
+        means = lower_first(spec.favours[side])
         sentences.append(f"In {where} the interval lies wholly {place} no effect ({means}).")
     spread = interval_words(result["lowest"], result["highest"], measure)
     sentences.append(
@@ -269,23 +269,19 @@ def _what_matters(choices: list[ChoiceTried]) -> list[str]:
     if moving:
         first = max(moving, key=lambda item: item["effect"]["in_all"] or 0.0)
         found.append(
-            f"What moves the estimate most: {_lower_first(first['label'])} "
+            f"What moves the estimate most: {lower_first(first['label'])} "
             f"({format_percent(first['effect']['in_all'])} of the spread of estimates)."
         )
     if turning:
         first = max(turning, key=lambda item: item["effect"]["changes"] or 0.0)
         found.append(
-            f"What changes the conclusion most often: {_lower_first(first['label'])} "
+            f"What changes the conclusion most often: {lower_first(first['label'])} "
             f"({format_percent(first['effect']['changes'])} of the switches from one option to "
             "another)."
         )
     else:
         found.append("No single switch changes the conclusion.")
     return found
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 #: Measures of events that can be computed from the same counts.

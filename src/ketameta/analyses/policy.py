@@ -15,7 +15,13 @@ import numpy as np
 
 from ketameta.analyses.result import Absolute, Beside, Headline, Rule, Side, Studied, StudyRow
 from ketameta.analyses.rows import effects_of
-from ketameta.analyses.sentences import interval_words, measure_words, pools_in, written
+from ketameta.analyses.sentences import (
+    interval_words,
+    lower_first,
+    measure_words,
+    pools_in,
+    written,
+)
 from ketameta.analyses.spec import COUNTED, AnalysisSpec
 from ketameta.errors import KetametaError, NotEstimableError
 from ketameta.formatting import (
@@ -555,7 +561,7 @@ def direction_words(side: Side, favours: Sequence[str]) -> str:
 
 
 def _side_words(text: str) -> str:
-    words = text[:1].lower() + text[1:]
+    words = lower_first(text)
     return words if words.startswith("favours") else f"means {words}"
 
 
@@ -733,9 +739,7 @@ def _sentence(spec: AnalysisSpec, headline: Headline, rows: Rows) -> str:
     if headline["population"]:
         who += f" ({headline['population']})"
     if headline["estimate"] is None and headline["ci_low"] is None and headline["ci_high"] is None:
-        return (
-            f"{who}: {headline['rule']['sentence'][:1].lower()}{headline['rule']['sentence'][1:]}"
-        )
+        return f"{who}: {lower_first(headline['rule']['sentence'])}"
     against = f"against {headline['comparator']}"
     if spec.kind == "within_trial":
         against = f"for {headline['comparator']}"

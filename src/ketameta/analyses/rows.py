@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -219,6 +220,27 @@ def study_rows(
     rows = [_study_row(effects, measure, level, project) for _, effects in sorted(together.items())]
     rows.sort(key=lambda row: (row["year"] or 9999, row["study_id"], row["group"]))
     return rows
+
+
+#: Why levels that share trials are not tested against each other.
+SHARED = (
+    "Trials stand in several levels, so that the levels are not independent; the difference within "
+    "trials is a separate analysis."
+)
+
+
+def in_several_levels(rows: Sequence[StudyRow], levels: Sequence[str]) -> int:
+    """Return how many trials stand in more than one of the levels.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        With ``study_id`` and ``group``.
+    levels : sequence of str
+    """
+    pairs = {(row["study_id"], row["group"]) for row in rows if row["group"] in levels}
+    times = Counter(study for study, _ in pairs)
+    return sum(count > 1 for count in times.values())
 
 
 def effects_of(rows: Sequence[StudyRow]) -> tuple[np.ndarray, np.ndarray]:

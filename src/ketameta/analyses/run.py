@@ -6,7 +6,10 @@ published, so that they say the same on every processor.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ketameta.analyses import sentences
@@ -14,14 +17,11 @@ from ketameta.analyses.bubble import regressions_of
 from ketameta.analyses.certainty import bias_judgement, certainty
 from ketameta.analyses.credibility import credibility
 from ketameta.analyses.dose_response import dose_groups, dose_results, dose_sentences
-from ketameta.analyses.moderators import SHARED, in_several_levels
 from ketameta.analyses.multiverse import multiverse
 from ketameta.analyses.network import network, network_rows
-from ketameta.analyses.next_trial import next_trial_of
-from ketameta.analyses.over_time import group_facts, over_time
-from ketameta.analyses.parts import Caveat, Network, People
+from ketameta.analyses.next_trial import Related, next_trial_of
+from ketameta.analyses.parts import GroupFacts, Network, People
 from ketameta.analyses.policy import headline_of
-from ketameta.analyses.related import Related
 from ketameta.analyses.result import (
     AnalysisResult,
     Appraisal,
@@ -34,7 +34,13 @@ from ketameta.analyses.result import (
     StudyRow,
     SubgroupTest,
 )
-from ketameta.analyses.rows import difference_rows, effects_of, study_rows
+from ketameta.analyses.rows import (
+    SHARED,
+    difference_rows,
+    effects_of,
+    in_several_levels,
+    study_rows,
+)
 from ketameta.analyses.rows import pooled as pooled_of
 from ketameta.analyses.selection import select_effects
 from ketameta.analyses.sensitivity import (
@@ -42,6 +48,7 @@ from ketameta.analyses.sensitivity import (
     gosh_of,
     influence_of,
     leave_one_out_of,
+    over_time,
     sensitivity_analyses,
     small_study_of,
 )
@@ -160,10 +167,8 @@ def run_analysis(
         _give_weights(groups, rows, independent, spec)
     sizes = _sizes(net, independent)
     scored = _instrument(spec, evidence)
-    told: list[Caveat] = (
-        net.get("caveats", []) if net else caveats_of(spec, pooled, groups, rows, independent)
-    )
-    told += doses.get("caveats", []) if doses else []
+    told = net.get("caveats", ()) if net else caveats_of(spec, pooled, groups, rows, independent)
+    of_doses = doses.get("caveats", ()) if doses else ()
     result: AnalysisResult = {
         "name": spec.name,
         "kind": spec.kind,
@@ -206,7 +211,7 @@ def run_analysis(
         "small_study": small_study_of(pooled, independent) if several else None,
         "second_engine": _second_engine(pooled) if several else None,
         "intervals": plain(pooled.intervals().rows) if several else [],
-        "caveats": told,
+        "caveats": plain([*told, *of_doses]),
         "excluded": _listed(selected.excluded),
         "unused": _listed(selected.unused),
         "spec": plain(spec),
@@ -420,3 +425,81 @@ def _between_groups(spec: AnalysisSpec, rows: list[StudyRow]) -> SubgroupTest | 
 def _listed(rows: Sequence[Effect]) -> list[Excluded]:
     """Return rows that were left, with their reasons."""
     return plain([{name: row.get(name) for name in Excluded.__annotations__} for row in rows])
+
+
+#: Facts counted in trials: the key, and the column of the effects.
+_COUNTED = (
+    ("route", "administration"),
+    ("comparator", "comparator"),
+    ("blinding", "blinding"),
+    ("design", "design"),
+    ("age_group", "age_group"),
+)
+
+
+def group_facts(
+    spec: AnalysisSpec, used: Sequence[Effect], evidence: Evidence
+) -> list[GroupFacts] | None:
+    """Return what else differs between the groups of people that an analysis compares.
+
+    ``None`` where the groups are not kinds of people. Facts are counts of trials by word;
+    ``definitions`` are what each trial asked of earlier treatment, where that is the moderator.
+    """
+    name = spec.model.group_by
+    categories = spec.project.categories
+    if name not in (*categories, "diagnosis") or not used:
+        return None
+    told = categories[name].definition if name in categories else ""
+    regimens = {(row["study_id"], row["arm_id"]): row["schedule"] for row in evidence.rows("arms")}
+    groups: dict[str, list[Effect]] = {}
+    for row in used:
+        groups.setdefault(row["group"], []).append(row)
+    if spec.kind == "within_trial":  # only trials that have both groups are compared
+        pair = spec.model.group_order[:2]
+        both = set.intersection(*({r["study_id"] for r in groups.get(key, ())} for key in pair))
+        groups = {k: [r for r in groups.get(k, ()) if r["study_id"] in both] for k in pair}
+        groups = {key: rows for key, rows in groups.items() if rows}
+    order = [key for key in spec.model.group_order if key in groups]
+    entries: list[GroupFacts] = []
+    for key in [*order, *(key for key in sorted(groups) if key not in order)]:
+        rows = groups[key]
+        first = {row["study_id"]: row for row in reversed(rows)}
+        days = [row["time_days"] for row in first.values() if not math.isnan(row["time_days"])]
+        entries.append(
+            cast(
+                "GroupFacts",
+                {
+                    "key": key,
+                    "k": len(first),
+                    "median_days": median(days) if days else None,
+                    **{
+                        fact: _counted({(row["study_id"], row.get(column)) for row in rows})
+                        for fact, column in _COUNTED
+                    },
+                    "regimen": _counted(
+                        {(r["study_id"], regimens.get((r["study_id"], r["arm_id"]))) for r in rows}
+                    ),
+                    "definitions": [
+                        {
+                            "study_id": study,
+                            "label": spec.project.study_label(study),
+                            "definition": _text(evidence.facts[study].get(told)) or "not stated",
+                        }
+                        for study in sorted(first)
+                    ]
+                    if told
+                    else [],
+                },
+            )
+        )
+    return entries
+
+
+def _text(value: Any) -> str:
+    return str(value) if value and value == value else ""
+
+
+def _counted(pairs: set[tuple[str, Any]]) -> dict[str, int]:
+    """Return how many trials have each word, the most frequent first."""
+    counts = Counter(_text(word) or "not reported" for _, word in pairs)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

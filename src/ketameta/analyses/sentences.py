@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ketameta.analyses.moderators import level_caveats
-from ketameta.analyses.parts import Caveat, Interval
+from ketameta.analyses.parts import Interval
 from ketameta.analyses.result import AnalysisResult, Group, StudyRow
 from ketameta.formatting import (
     MINUS,
@@ -20,9 +19,10 @@ from ketameta.formatting import (
     plural,
 )
 from ketameta.measures import FREQUENTIST_FROM, Measure
+from ketameta.models.results import Caveat, stated
 
 if TYPE_CHECKING:
-    from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.analyses.spec import AnalysisSpec, ModeratorCoding
 
 
 #: Trials are said to differ more than chance explains below this p value of the Q test.
@@ -185,6 +185,11 @@ def agreement_words(bound: float | None) -> str:
     return f"agrees to {bound:.0e}".replace("e-0", f"e{MINUS}")
 
 
+def lower_first(text: str) -> str:
+    """Return a text as it goes on within a sentence."""
+    return text[:1].lower() + text[1:]
+
+
 def words_of(key: str) -> str:
     """Return a word of the data as readers see it: ``days_22_to_35`` is ``days 22 to 35``."""
     return key.replace("_", " ")
@@ -240,64 +245,81 @@ def caveats_of(
     groups: list[Group],
     rows: list[StudyRow],
     independent: list[StudyRow],
-) -> list[Caveat]:
+) -> tuple[Caveat, ...]:
     """Return everything a reader must know, once each."""
     overall = is_pooled(spec) or not rows
     beside = _OF_THE_FIT if 2 <= len(independent) < FREQUENTIST_FROM else ()
-    caveats: list[Caveat] = [
-        {"code": caveat.code, "message": caveat.message}
-        for caveat in (pooled.caveats if overall else ())
-        if caveat.code not in beside
-    ]
-    if overall and len(rows) != len(independent):
-        caveats.append(
-            {
-                "code": "study_in_several_groups",
-                "message": "Some trials stand in several groups. For the overall result their "
-                "effects are joined first, so that nobody is counted twice.",
-            }
-        )
-    if any(row["assumption"] for row in rows):
-        caveats.append(
-            {
-                "code": "assumption",
-                "message": "Some effects rest on what is assumed, not printed: "
-                f"{_assumed_words(rows)}.",
-            }
-        )
     second_hand = [row["label"] for row in rows if row["access"] == "secondary"]
-    if second_hand:
-        caveats.append(
-            {
-                "code": "second_hand",
-                "message": "Numbers read in a secondary source, not in the trial's own report: "
-                f"{_some(second_hand)}.",
-            }
-        )
     standardised = str(spec.model.measure) == "SMD"
-    if standardised and any("model_based" in row["route"] for row in rows):
-        caveats.append(
-            {
-                "code": "model_based_spread",
-                "message": "Some standard deviations come from models with covariates and are "
-                "smaller than those of the raw scores; standardised effects are then larger.",
-            }
-        )
     sizes = {group["key"]: len(group["rows"]) for group in groups}
-    if spec.kind == "pooled" and spec.model.overall:
-        caveats += [
-            {"code": item.code, "message": item.message}
-            for item in level_caveats(spec.coding, sizes)
-        ]
+    with_levels = spec.kind == "pooled" and spec.model.overall
     alone = [group["label"] for group in groups if group["label"] and len(group["rows"]) == 1]
-    if alone:
-        caveats.append(
-            {
-                "code": "group_of_one",
-                "message": f"Only one trial: {', '.join(alone)}.",
-            }
-        )
-    return caveats
+    return (
+        *(item for item in (pooled.caveats if overall else ()) if item.code not in beside),
+        *stated(
+            (
+                overall and len(rows) != len(independent),
+                "study_in_several_groups",
+                "Some trials stand in several groups. For the overall result their effects are "
+                "joined first, so that nobody is counted twice.",
+            ),
+            (
+                any(row["assumption"] for row in rows),
+                "assumption",
+                f"Some effects rest on what is assumed, not printed: {_assumed_words(rows)}.",
+            ),
+            (
+                second_hand,
+                "second_hand",
+                "Numbers read in a secondary source, not in the trial's own report: "
+                f"{_some(second_hand)}.",
+            ),
+            (
+                standardised and any("model_based" in row["route"] for row in rows),
+                "model_based_spread",
+                "Some standard deviations come from models with covariates and are smaller than "
+                "those of the raw scores; standardised effects are then larger.",
+            ),
+        ),
+        *(level_caveats(spec.coding, sizes) if with_levels else ()),
+        *stated((alone, "group_of_one", f"Only one trial: {', '.join(map(str, alone))}.")),
+    )
+
+
+def level_caveats(coding: ModeratorCoding, groups: Mapping[str, int]) -> tuple[Caveat, ...]:
+    """Return what a reader must know when a moderator cannot be tested, or not wholly.
+
+    Parameters
+    ----------
+    coding : ModeratorCoding
+        Nothing is said of one without a name.
+    groups : mapping of str to int
+        Trials per level found.
+    """
+    if not coding.name or not groups:
+        return ()
+    words = {level: words_of(level) or "not stated" for level in groups}
+    told = [words[level] for level in groups if level not in coding.silent]
+    silent = [
+        f"{words[level]} ({plural(trials, 'trial')})"
+        for level, trials in groups.items()
+        if level in coding.silent
+    ]
+    label = coding.label if coding.label[:2].isupper() else lower_first(coding.label)
+    return stated(
+        (
+            len(told) == 1,
+            "moderator_with_one_level",
+            f"{coding.label} has one level in these trials, {''.join(told[:1])}: there is nothing "
+            "to compare it with.",
+        ),
+        (not told, "moderator_without_level", f"No trial here tells its level of {label}."),
+        (
+            silent and told,
+            "level_never_compared",
+            f"Shown but not compared, as it says nothing of {label}: {', '.join(silent)}.",
+        ),
+    )
 
 
 def _some(names: list[str]) -> str:

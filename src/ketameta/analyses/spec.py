@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, cast
@@ -19,7 +20,6 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from ketameta import measures as words
-from ketameta.analyses.moderators import ModeratorCoding, coding_of
 from ketameta.declared import (
     Flag,
     Number,
@@ -37,7 +37,7 @@ from ketameta.declared import (
 from ketameta.errors import did_you_mean
 from ketameta.evidence.pairing import ArmSize, Assumptions
 from ketameta.evidence.project import DIRECTNESS, Moderator, Project
-from ketameta.measures import Measure
+from ketameta.measures import MIN_STUDIES_PER_LEVEL, Measure
 
 #: What an analysis does with its effects: pool them, pool the difference of two groups that each
 #: trial prints, connect treatments through the comparisons of all trials, or draw a curve through
@@ -88,6 +88,46 @@ def numbers_of(project: Project) -> dict[str, Moderator]:
         for name, label, step, told in _NUMBERS
     }  # fmt: skip
     return {**common, **project.numbers}
+
+
+@dataclass(frozen=True, slots=True)
+class ModeratorCoding:
+    """How one moderator is coded.
+
+    Attributes
+    ----------
+    name, label : str
+    levels : mapping of str to str
+        Levels that are compared, in order, with what each means.
+    reference : tuple of str
+        The level that others are compared with: the first of these that has enough trials.
+    silent : tuple of str
+        Words of the column that say nothing about the level; shown, never compared.
+    least_per_level : int
+        Trials a level needs to enter a comparison.
+    """
+
+    name: str
+    label: str
+    levels: Mapping[str, str]
+    reference: tuple[str, ...]
+    silent: tuple[str, ...]
+    least_per_level: int = MIN_STUDIES_PER_LEVEL
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Every word of the column."""
+        return (*self.levels, *self.silent)
+
+
+def coding_of(name: str, project: Project) -> ModeratorCoding:
+    """Return the coding of a moderator; one without a declared coding has none of its words."""
+    found = project.categories.get(name)
+    if found is None:
+        label = name.replace("_", " ").capitalize()
+        return ModeratorCoding(name, label, {}, (), ("not_reported", "not_applicable", ""))
+    levels = {level.word: level.meaning for level in found.level}
+    return ModeratorCoding(name, found.label, levels, found.reference, found.silent)
 
 
 #: Domains of a GRADE assessment, in the order of the tables.

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from ketameta.analyses.moderators import coding_problems
 from ketameta.analyses.sentences import PLUS
 from ketameta.analyses.spec import (
     APART,
@@ -20,6 +19,7 @@ from ketameta.analyses.spec import (
     Choice,
     Expectation,
     Model,
+    ModeratorCoding,
     NextTrial,
     Selection,
     numbers_of,
@@ -363,6 +363,59 @@ def _choice_rules(select: Selection, choose: Choice, known: Known) -> Iterator[s
         above = high is not None and choose.days > high
         if below or above:
             yield f"choose.days is {choose.days:g}, outside select.min_days and select.max_days"
+
+
+def coding_problems(
+    coding: ModeratorCoding, order: Sequence[str], selected: Sequence[str], kind: str
+) -> list[str]:
+    """Return what is wrong with the moderator of an analysis file, before anything is computed.
+
+    Parameters
+    ----------
+    coding : ModeratorCoding
+        Of ``model.group_by``.
+    order : sequence of str
+        ``model.group_order``.
+    selected : sequence of str
+        The list of the same name in ``[select]``; empty where every level is eligible.
+    kind : str
+        Of the analysis.
+    """
+    problems = [
+        f"model.group_order: {level!r} stands twice"
+        for level in dict.fromkeys(order)
+        if list(order).count(level) > 1
+    ]
+    name = coding.name
+    if coding.levels:
+        problems += [
+            f"model.group_order: {level!r} is not a level of {name}"
+            f"{did_you_mean(level, coding.known)} (levels: {', '.join(coding.levels)}; never "
+            f"compared: {', '.join(coding.silent)})"
+            for level in order
+            if level not in coding.known
+        ]
+        eligible = [level for level in selected if level in coding.levels]
+        if selected and len(eligible) < 2:
+            named = f"only {eligible[0]!r}" if eligible else "no level"
+            problems.append(
+                f"model.group_by is {name!r} but select.{name} lets {named} in: a moderator with "
+                "one level compares nothing; name at least two levels or drop group_by"
+            )
+        if kind == "within_trial":
+            problems += [
+                f"model.group_order: {level!r} is never compared; choose two of "
+                f"{', '.join(coding.levels)}"
+                for level in order
+                if level in coding.silent
+            ]
+    if selected and order:
+        problems += [
+            f"model.group_order: {level!r} cannot occur, select.{name} does not let it in"
+            for level in order
+            if level not in selected
+        ]
+    return problems
 
 
 def _group_rules(spec: AnalysisSpec) -> Iterator[str]:
