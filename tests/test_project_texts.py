@@ -9,10 +9,11 @@ from urllib.parse import parse_qs
 import pytest
 
 from helpers import PROJECT
+from ketameta.analyses import excess_words
 from ketameta.errors import ReportError
 from ketameta.evidence import load_project
 from ketameta.paths import project_paths
-from ketameta.report import cards_of, excess_words, texts_of
+from ketameta.report import cards_of, texts_of
 from ketameta.report.front import error_report
 from ketameta.report.prose import TEXTS, excess_of, fading, given_words, people_passed
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
-from ketameta.analyses.parts import Interval
-from ketameta.analyses.result import AnalysisResult, Group, StudyRow
+from ketameta.analyses.parts import Interval, IntervalLike
+from ketameta.analyses.result import AnalysisResult, Excess, Group, StudyRow
 from ketameta.formatting import (
     MINUS,
     format_count,
@@ -46,6 +46,12 @@ def written(value: float | None, measure: Measure) -> str:
 def interval_words(low: float | None, high: float | None, measure: Measure) -> str:
     """Return ``1.20 to 3.40`` on the readers' scale."""
     return f"{written(low, measure)} to {written(high, measure)}"
+
+
+def estimate_words(item: IntervalLike, measure: Measure) -> str:
+    """Return ``0.50 (0.20 to 0.80)`` on the readers' scale."""
+    interval = interval_words(item["ci_low"], item["ci_high"], measure)
+    return f"{written(item['estimate'], measure)} ({interval})"
 
 
 _MEASURE_WORDS = {
@@ -176,6 +182,125 @@ def over_time_sentences(result: AnalysisResult) -> list[str]:
 
 def _ci(item: Interval, measure: Measure) -> str:
     return f"interval {interval_words(item['ci_low'], item['ci_high'], measure)}"
+
+
+# Methods of small-study effects as their sentences read them.
+
+
+class _Egger(TypedDict):
+    withheld: str
+    predictor: str
+    statistic: float
+    df: int
+    p_value: float
+
+
+class _TrimAndFill(Interval):
+    withheld: str
+    side: str
+    missing: int
+
+
+class _PetPeese(TypedDict):
+    withheld: str
+    chosen: Literal["PET", "PEESE"]
+    pet: Interval
+    peese: Interval
+
+
+class _Selection(Interval):
+    withheld: str
+    maxima: int
+
+
+def excess_test(result: AnalysisResult) -> Excess | None:
+    """Return the test of excess significance, where there is one."""
+    small = result["small_study"]
+    found = small.get("excess") if small else None
+    return None if found is None or found["withheld"] else found
+
+
+def excess_words(result: AnalysisResult) -> str:
+    """Return what the test of excess significance says; empty where there is none."""
+    found = excess_test(result)
+    if found is None:
+        return ""
+    more = found["p_value"] < DIFFERS_BELOW
+    meaning = (
+        "more than chance allows, so that the average may be too large"
+        if more
+        else "not more than chance allows"
+    )
+    return (
+        f"{plural(found['observed'], 'trial')} of {format_count(result['k'])} have p below "
+        f"{found['alpha']:g}, where {format_number(found['expected'], 1)} are expected if their "
+        f"mean is true ({format_p(found['p_value'])}): {meaning}."
+    )
+
+
+def small_study_words(result: AnalysisResult) -> list[str]:
+    """Return what small-study methods say, one sentence each, or why they are withheld."""
+    found = result["small_study"]
+    if found is None:
+        return []
+    if found["withheld"]:
+        return [f"Small-study methods are withheld: {found['withheld']}"]
+    measure = Measure(result["measure"])
+    egger, trim = cast("_Egger", found["egger"]), cast("_TrimAndFill", found["trim_and_fill"])
+    pet, selection = cast("_PetPeese", found["pet_peese"]), cast("_Selection", found["selection"])
+    words = [excess_words(result)] if excess_words(result) else []
+    if not egger["withheld"]:
+        free = egger["predictor"] == "null_se"
+        on = " on the standard error without the effect in it" if free else ""
+        words.append(
+            f"Regression test for funnel asymmetry{on}: t = {format_number(egger['statistic'])} on "
+            f"{egger['df']} df, {format_p(egger['p_value'])}."
+        )
+    if not trim["withheld"]:
+        words.append(
+            f"Trim and fill adds {plural(trim['missing'], 'trial')} on the {trim['side']}; the "
+            f"estimate becomes {estimate_words(trim, measure)}."
+        )
+    if not pet["withheld"]:
+        chosen = pet["pet"] if pet["chosen"] == "PET" else pet["peese"]
+        words.append(
+            f"{pet['chosen']} puts the effect of a very large trial at "
+            f"{estimate_words(chosen, measure)}."
+        )
+    if not selection["withheld"]:
+        words.append(
+            "A selection model, in which trials that are not significant in one direction are "
+            f"published less often, gives {estimate_words(selection, measure)} "
+            f"({plural(selection['maxima'], 'maximum', 'maxima')} of the likelihood found, the "
+            "highest taken)."
+        )
+    words += [
+        f"{name} is withheld: {tried['withheld']}."
+        for name, tried in (
+            ("The regression test", egger),
+            ("Trim and fill", trim),
+            ("PET-PEESE", pet),
+            ("The selection model", selection),
+        )
+        if tried["withheld"]
+    ]
+    return [*words, "None of these can tell selective publication from real differences."]
+
+
+def gosh_words(result: AnalysisResult) -> str:
+    """Return what the subsets of trials show."""
+    found = result["gosh"]
+    if found is None:
+        return ""
+    measure = Measure(result["measure"])
+    quantiles = dict(zip(found["shares"], found["quantiles"], strict=True))
+    middle = interval_words(quantiles[0.025], quantiles[0.975], measure)
+    how = "every subset" if found["exact"] else f"{plural(found['subsets'], 'random subset')}"
+    return (
+        f"In {how} of the trials the pooled estimate runs from "
+        f"{interval_words(quantiles[0.0], quantiles[1.0], measure)}; the middle "
+        f"{format_percent(0.95)} from {middle}."
+    )
 
 
 def agreement_words(bound: float | None) -> str:

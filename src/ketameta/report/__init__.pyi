@@ -53,7 +53,6 @@ from ketameta.report.provenance import link_of as link_of
 from ketameta.report.provenance import records as records
 from ketameta.report.result_tables import dose_check_table as dose_check_table
 from ketameta.report.result_tables import dose_table as dose_table
-from ketameta.report.result_tables import excess_words as excess_words
 from ketameta.report.result_tables import group_tables as group_tables
 from ketameta.report.result_tables import league_table as league_table
 from ketameta.report.result_tables import same_words as same_words

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
-from typing_extensions import TypedDict
-
 from ketameta.analyses.dose_response import dose_label
 from ketameta.analyses.network import treatment_label
 from ketameta.analyses.parts import (
@@ -17,8 +15,6 @@ from ketameta.analyses.parts import (
     Credibility,
     Curve,
     GroupFacts,
-    Interval,
-    IntervalLike,
     Number,
     Slope,
     Split,
@@ -26,16 +22,20 @@ from ketameta.analyses.parts import (
 from ketameta.analyses.result import (
     AnalysisResult,
     Beside,
-    Excess,
 )
 from ketameta.analyses.run import group_label
 from ketameta.analyses.sentences import (
-    DIFFERS_BELOW,
     agreement_words,
-    interval_words,
+    estimate_words,
     measure_words,
     words_of,
     written,
+)
+from ketameta.analyses.sentences import (
+    gosh_words as gosh_words,
+)
+from ketameta.analyses.sentences import (
+    small_study_words as small_study_words,
 )
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import (
@@ -52,6 +52,7 @@ from ketameta.report.worked import number
 
 #: Below this many degrees of freedom a Satterthwaite interval is not to be relied on (Tipton 2015).
 LEAST_DF = 4.0
+shown = estimate_words
 #: A number with its interval, as a heading of a column says.
 ESTIMATE = ("Estimate (interval)", "n")
 
@@ -59,12 +60,6 @@ ESTIMATE = ("Estimate (interval)", "n")
 def trials(result: AnalysisResult) -> tuple[str, str]:
     """Return the heading of how many trials there are, of a result that may hold pooled reports."""
     return trials_heading(result["headline"]["pools"]), "n"
-
-
-def shown(item: IntervalLike, measure: Measure) -> str:
-    """Return ``0.50 (0.20 to 0.80)`` on the readers' scale."""
-    interval = interval_words(item["ci_low"], item["ci_high"], measure)
-    return f"{written(item['estimate'], measure)} ({interval})"
 
 
 def sensitivity_table(result: AnalysisResult) -> Table | None:
@@ -260,124 +255,6 @@ def transitivity_table(result: AnalysisResult, project: Project) -> Table | None
     labels = (item.label for item in project.categories.values())
     head: list[Heading] = ["Comparison", trials(result), ("Median day", "n"), "Age", *labels]
     return Table.of(f"Who was studied, by comparison: {result['title']}", head, rows)
-
-
-# Methods of small-study effects as their sentences read them.
-
-
-class _Egger(TypedDict):
-    withheld: str
-    predictor: str
-    statistic: float
-    df: int
-    p_value: float
-
-
-class _TrimAndFill(Interval):
-    withheld: str
-    side: str
-    missing: int
-
-
-class _PetPeese(TypedDict):
-    withheld: str
-    chosen: Literal["PET", "PEESE"]
-    pet: Interval
-    peese: Interval
-
-
-class _Selection(Interval):
-    withheld: str
-    maxima: int
-
-
-def excess_of(result: AnalysisResult) -> Excess | None:
-    """Return the test of excess significance, where there is one."""
-    small = result["small_study"]
-    found = small.get("excess") if small else None
-    return None if found is None or found["withheld"] else found
-
-
-def excess_words(result: AnalysisResult) -> str:
-    """Return what the test of excess significance says; empty where there is none."""
-    found = excess_of(result)
-    if found is None:
-        return ""
-    more = found["p_value"] < DIFFERS_BELOW
-    meaning = (
-        "more than chance allows, so that the average may be too large"
-        if more
-        else "not more than chance allows"
-    )
-    return (
-        f"{plural(found['observed'], 'trial')} of {format_count(result['k'])} have p below "
-        f"{found['alpha']:g}, where {format_number(found['expected'], 1)} are expected if their "
-        f"mean is true ({format_p(found['p_value'])}): {meaning}."
-    )
-
-
-def small_study_words(result: AnalysisResult) -> list[str]:
-    """Return what small-study methods say, one sentence each, or why they are withheld."""
-    found = result["small_study"]
-    if found is None:
-        return []
-    if found["withheld"]:
-        return [f"Small-study methods are withheld: {found['withheld']}"]
-    measure = Measure(result["measure"])
-    egger, trim = cast("_Egger", found["egger"]), cast("_TrimAndFill", found["trim_and_fill"])
-    pet, selection = cast("_PetPeese", found["pet_peese"]), cast("_Selection", found["selection"])
-    words = [excess_words(result)] if excess_words(result) else []
-    if not egger["withheld"]:
-        free = egger["predictor"] == "null_se"
-        on = " on the standard error without the effect in it" if free else ""
-        words.append(
-            f"Regression test for funnel asymmetry{on}: t = {format_number(egger['statistic'])} on "
-            f"{egger['df']} df, {format_p(egger['p_value'])}."
-        )
-    if not trim["withheld"]:
-        words.append(
-            f"Trim and fill adds {plural(trim['missing'], 'trial')} on the {trim['side']}; the "
-            f"estimate becomes {shown(trim, measure)}."
-        )
-    if not pet["withheld"]:
-        chosen = pet["pet"] if pet["chosen"] == "PET" else pet["peese"]
-        words.append(
-            f"{pet['chosen']} puts the effect of a very large trial at {shown(chosen, measure)}."
-        )
-    if not selection["withheld"]:
-        words.append(
-            "A selection model, in which trials that are not significant in one direction are "
-            f"published less often, gives {shown(selection, measure)} "
-            f"({plural(selection['maxima'], 'maximum', 'maxima')} of the likelihood found, the "
-            "highest taken)."
-        )
-    words += [
-        f"{name} is withheld: {tried['withheld']}."
-        for name, tried in (
-            ("The regression test", egger),
-            ("Trim and fill", trim),
-            ("PET-PEESE", pet),
-            ("The selection model", selection),
-        )
-        if tried["withheld"]
-    ]
-    return [*words, "None of these can tell selective publication from real differences."]
-
-
-def gosh_words(result: AnalysisResult) -> str:
-    """Return what the subsets of trials show."""
-    found = result["gosh"]
-    if found is None:
-        return ""
-    measure = Measure(result["measure"])
-    quantiles = dict(zip(found["shares"], found["quantiles"], strict=True))
-    middle = interval_words(quantiles[0.025], quantiles[0.975], measure)
-    how = "every subset" if found["exact"] else f"{plural(found['subsets'], 'random subset')}"
-    return (
-        f"In {how} of the trials the pooled estimate runs from "
-        f"{interval_words(quantiles[0.0], quantiles[1.0], measure)}; the middle "
-        f"{format_percent(0.95)} from {middle}."
-    )
 
 
 def dose_table(result: AnalysisResult) -> Table | None:
