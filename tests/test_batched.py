@@ -1,5 +1,6 @@
 """The batched core against one fit at a time, whatever is shared and however it is cut."""
 
+import dataclasses
 import itertools
 import tracemalloc
 
@@ -258,19 +259,72 @@ def test_masks_methods_and_budgets_that_cannot_work_are_refused():
         batched_fit(y, v, budget_bytes=10)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("outlier", [0.0, 8.0, 60.0])
-def test_leaving_one_of_many_out_is_what_refits_give(method: str, outlier: float) -> None:
+def of_many(outlier, method, design=None):
+    """Return the data of a fit to 1,000 studies, the eighth of them an outlier."""
     rng = np.random.default_rng(5)
-    v = rng.uniform(0.02, 0.3, 450)
+    v = rng.uniform(0.02, 0.3, 1000)
     y = rng.normal(0.3, np.sqrt(v + 0.1))
     y[7] += outlier
     fit = km.common_effect(y, v) if method == COMMON else km.random_effects(y, v, method)
-    data = fit_data(fit, "a test")
-    quick, slow = data.left_out(), data.refit(~np.eye(450, dtype=bool))
-    for name in ("estimate", "tau2", "q", "i2", "h2", "factor", "covariance", "k", "df"):
-        ours, theirs = getattr(quick, name), getattr(slow, name)
-        assert ours == pytest.approx(theirs, rel=BATCHED, abs=1e-12), name
+    return fit_data(fit, "a test")._replace(design=design)
+
+
+def check_same_fits(ours, theirs):
+    for name in ("coefficients", "tau2", "q", "i2", "h2", "factor", "covariance", "k", "df"):
+        expected = getattr(theirs, name)
+        assert getattr(ours, name) == pytest.approx(expected, rel=BATCHED, abs=1e-12), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("outlier", [0.0, 8.0, 60.0])
+@pytest.mark.parametrize("moderators", [0, 2])
+def test_leaving_one_of_many_out_is_what_refits_give(method, outlier, moderators) -> None:
+    x = np.random.default_rng(6).normal(3, 1, (1000, moderators))
+    design = np.column_stack([np.ones(1000), x]) if moderators else None
+    data = of_many(outlier, method, design)
+    some = np.r_[0:12, 500, 999]
+    found, every = data._by_sums(some, growing=False), np.arange(1000)[:, None]
+    assert found is not None
+    check_same_fits(found, data.refit(every != some))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("outlier", [0.0, 8.0, 60.0])
+@pytest.mark.parametrize("by_size", [False, True])
+def test_growing_data_are_what_refits_give(method, outlier, by_size) -> None:
+    data = of_many(outlier, method)
+    order = np.argsort(data.y) if by_size else np.arange(1000)[::-1]
+    ranks = np.argsort(order)
+    some = np.r_[0:3, 398:403, 798:803, 999]
+    found, slow = data.grown(order), data.refit(ranks[:, None] <= some)
+    part = {name: getattr(found, name)[..., some] for name in (*NUMBERS, "k", "df", "estimable")}
+    check_same_fits(dataclasses.replace(found, **part), slow)
+    grown = data._replace(y=data.y[order], v=data.v[order])
+    assert grown._by_sums(np.arange(500, 1000), growing=True) is not None
+
+
+def test_sums_that_would_lose_digits_are_not_used() -> None:
+    data, at = of_many(0.0, "REML"), np.arange(1000)
+    heavy = data._replace(v=np.where(at == 7, 1e-6, data.v))
+    apart = data._replace(y=np.where(at == 7, 1e6, data.y))
+    alone = data._replace(design=np.column_stack([np.ones(1000), at == 7]))
+    late = data._replace(v=np.where(at < 500, 0.1, 1e-7), y=np.where(at < 500, data.y, 1e4))
+    for growing, lost in ((False, (heavy, apart, alone)), (True, (heavy, late))):
+        own = at[500:] if growing else at
+        assert data._by_sums(own, growing=growing) is not None
+        assert all(other._by_sums(own, growing=growing) is None for other in lost)
+
+
+def test_refits_of_very_many_studies_take_little_memory() -> None:
+    rng = np.random.default_rng(1)
+    v = rng.uniform(0.01, 0.3, 5000)
+    fit = km.random_effects(rng.normal(0.3, np.sqrt(v + 0.05)), v, "DL")
+    tracemalloc.start()
+    found = km.cumulative(fit)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.estimate[-1] == pytest.approx(fit.estimate, rel=BATCHED)
+    assert peak < 10 * 2**20  # one bit for every pair of studies would be 3 MiB, a byte 24
 
 
 def test_columns_with_several_maxima_keep_the_highest_when_one_of_many_is_left_out() -> None:

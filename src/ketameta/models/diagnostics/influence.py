@@ -249,9 +249,10 @@ def _deleted_covariance(design: Floats, v: Floats, tau2: Floats) -> Floats:
     """Return ``(X'WX)^-1`` of all studies at each tau-squared, shape (p, p, T)."""
     usable = np.where(np.isfinite(tau2), tau2, 0.0)
     pieces = np.array_split(usable, max(1, v.size * usable.size // PIECE))
-    grams = np.concatenate([
-        np.einsum("kp,kt,kq->tpq", design, 1 / (v[:, None] + piece), design) for piece in pieces
-    ])  # fmt: skip
+    k, p = design.shape
+    pairs = (design[:, :, None] * design[:, None, :]).reshape(k, p * p)
+    grams = np.concatenate([1 / (piece[:, None] + v) @ pairs for piece in pieces])
+    grams = grams.reshape(-1, p, p)
     inverted: Floats = np.moveaxis(np.asarray(np.linalg.inv(grams)), 0, -1)
     return np.where(np.isfinite(tau2), inverted, np.nan)
 
@@ -559,9 +560,6 @@ def cumulative(fit: RandomEffects, order: Sequence[object] | ArrayLike | None = 
     if order is not None:
         order = of_fit("order", order, fit)
     positions = np.arange(fit.k) if order is None else _sorted(order, fit.k)
-    ranks = np.empty(fit.k, dtype=int)
-    ranks[positions] = np.arange(fit.k)
-    mask = ranks[:, None] <= np.arange(fit.k)
     caveats = (
         Caveat(
             "repeated_looks",
@@ -573,7 +571,7 @@ def cumulative(fit: RandomEffects, order: Sequence[object] | ArrayLike | None = 
         Cumulative,
         fit,
         data,
-        data.refit(mask),
+        data.grown(positions),
         labels=tuple(data.labels[i] for i in positions.tolist()),
         positions=positions,
         caveats=caveats if fit.k > 1 else (),

@@ -1,21 +1,17 @@
 """Many meta-analyses side by side: the arrays of a batch and the sums over their studies.
 
 One column per meta-analysis, one row per study; an array that all share has a single column.
-Estimates nothing; the searches are in ``batched_tau2``, the door is ``batched``.
+Estimates nothing; the searches are in ``tau2``, the door is ``batched``.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ketameta.effects.arrays import Floats, as_numbers
-from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.least_squares import orthonormal_basis, power_of_two_scale
+from ketameta.effects.arrays import Floats
 from ketameta.models.validation import RANK_TOLERANCE
 
 #: Multiplications up to which OpenBLAS leaves a product to one thread. Waiting for other threads
@@ -232,21 +228,43 @@ def sums(a: Floats, b: Floats) -> Floats:
 #: Points of an interpolation over one window of ``log(tau2 + least v)``, and its width. What is
 #: interpolated is analytic to a distance of pi, so that the error falls by 4.4 with every point.
 NODES, WINDOW = 32, 3.0
+#: Sums keep their digits where no study has more than this share of the weight (or this leverage),
+#: and what is left of the squares about a mean is at least this share of them.
+MOST_WEIGHT, LEAST_REST = 0.9, 1e-4
 
 
-class LeftOut(NamedTuple):
-    """All studies but one, for each of T studies: sums over all studies less their own terms.
+class Subsets(NamedTuple):
+    """T subsets of one data set, by sums over its studies: all but one of them, or the first few.
 
-    The same questions as of a :class:`Batch` without moderators, in time and memory of T and not of
-    k T; for tame variances, where no study may hold nearly all of the weight. ``y`` (estimates less
-    ``centre``) and ``v`` have shape (k,), ``own`` (T,) is the study left out of each column.
+    The same questions as of a :class:`Batch`, in time and memory of T and not of k T. ``y`` (k,)
+    are estimates less a fit with the coefficients ``start`` (p,), ``raw`` those less their mean;
+    ``basis`` (k, p) spans the design and ``back`` (p, p) leads from its coefficients to those of
+    the design. ``own`` (T,) is the study left out of each column, or the last one of those that it
+    has where the subsets are ``growing``.
     """
 
     y: Floats
+    raw: Floats
     v: Floats
+    basis: Floats
+    start: Floats
+    back: Floats
     own: NDArray[np.intp]
-    centre: float
-    p: int = 1
+    growing: bool
+
+    @classmethod
+    def of(cls, y: Floats, v: Floats, design: Floats | None, own: NDArray[np.intp], *,
+           growing: bool) -> Subsets:  # fmt: skip
+        """Return subsets of data in a unit near their standard errors; the mean without design."""
+        k = len(y)
+        basis, triangle = (np.ones((k, 1)), np.eye(1)) if design is None else np.linalg.qr(design)
+        back = np.asarray(np.linalg.inv(triangle), dtype=np.float64)
+        # The fit of studies that all columns have: what others are from it is theirs to keep.
+        root = np.sqrt(1 / v[: own[0]] if growing else 1 / v)[:, None]
+        n = len(root)
+        gamma = np.linalg.lstsq(basis[:n] * root, y[:n] * root[:, 0])[0]
+        left, raw = y - basis @ gamma, y - y[:n].mean()
+        return cls(left, raw, v, basis, back @ gamma, back, own, growing)
 
     @property
     def columns(self) -> int:
@@ -254,20 +272,45 @@ class LeftOut(NamedTuple):
         return len(self.own)
 
     @property
+    def p(self) -> int:
+        """Coefficients of each meta-analysis."""
+        return self.basis.shape[1]
+
+    @property
     def n(self) -> Floats:
         """Studies of each column."""
-        return np.full(len(self.own), len(self.y) - 1.0)
+        return np.asarray(
+            self.own + 1.0 if self.growing else np.full(self.columns, len(self.y) - 1.0)
+        )
 
     @property
     def shares_variances(self) -> bool:
-        """Whether all columns have the same variances: but for one each."""
+        """Whether all columns have the same variances: as far as they have the same studies."""
         return True
 
-    def take(self, index: NDArray[np.intp]) -> LeftOut:
+    @property
+    def sound(self) -> bool:
+        """Whether sums keep the digits of what single studies tell, at every tau-squared."""
+        for data in (self, self.ordinary()):
+            w = 1 / data.v
+            if self.growing:
+                share = (np.maximum.accumulate(w) / np.cumsum(w))[self.own]
+                squares = np.cumsum(w * self.y * self.y)[self.own]
+            else:
+                inverted = np.linalg.pinv((self.basis.T * w) @ self.basis)
+                share = w * np.einsum("kp,pq,kq->k", self.basis, inverted, self.basis)
+                squares = (w * self.y * self.y).sum()
+            if share.max() > MOST_WEIGHT:
+                return False
+            if (data.projections(np.zeros(self.columns)).rss < LEAST_REST * squares).any():
+                return False
+        return True
+
+    def take(self, index: NDArray[np.intp]) -> Subsets:
         """Return the columns at ``index``."""
         return self._replace(own=self.own[index])
 
-    def ordinary(self) -> LeftOut:
+    def ordinary(self) -> Subsets:
         """Return the same with variances of 1."""
         return self._replace(v=np.ones(len(self.v)))
 
@@ -275,63 +318,86 @@ class LeftOut(NamedTuple):
         """Return the smallest and the largest variance of every column, or a bound on them."""
         return np.full(self.columns, self.v.min()), np.full(self.columns, self.v.max())
 
+    def over(self, values: Floats) -> Floats:
+        """Return the sums of ``values`` (..., k) over the studies of each column, (..., T)."""
+        if self.growing:
+            return np.asarray(np.cumsum(values, -1)[..., self.own])
+        return np.asarray(values.sum(-1, keepdims=True) - values[..., self.own])
+
     def squares(self) -> Floats:
         """Return the sum of squares of the estimates of every column."""
-        return float(self.y @ self.y) - self.y[self.own] ** 2
+        return self.over(self.y * self.y)
 
     def raw_variance(self) -> Floats:
-        """Return the variance of the estimates (divisor n)."""
-        mean = (float(self.y.sum()) - self.y[self.own]) / self.n
-        return self.squares() / self.n - mean**2
+        """Return the variance of the estimates (divisor n), whatever the design."""
+        mean = self.over(self.raw) / self.n
+        return self.over(self.raw * self.raw) / self.n - mean * mean
 
     def within(self) -> Floats:
         """Return the sum of the variances, each times 1 less its leverage."""
-        return (float(self.v.sum()) - self.v[self.own]) * (1 - 1 / self.n)
+        pairs = self.basis.T[:, None] * self.basis.T
+        inverted, _ = inverse(self.over(pairs))
+        return self.over(self.v) - np.einsum("abt,abt->t", inverted, self.over(self.v * pairs))
 
-    def _whole(self, tau2: Floats) -> Floats:
-        """Return the sums of ``w^a y^b`` over all studies, shape (3, 3, T): a from 1, b from 0."""
-        powers = np.array([np.ones(len(self.y)), self.y, self.y * self.y]).T
+    def _sums(self, tau2: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return sums with the weights, their squares and their cubes, each of shape (3, ..., T).
 
-        def exact(points: Floats) -> Floats:
-            w = 1 / (self.v + points[:, None])
-            return np.array([(w**a @ powers).T for a in (1, 2, 3)])
-
+        Of 1, of the squares of the estimates, of their products with the p columns of the basis,
+        and of the products (p, p) of these.
+        """
+        b, p = self.basis.T, self.p
+        pairs = (b[:, None] * b).reshape(p * p, -1)
+        terms = np.vstack([np.ones(len(self.y)), self.y * self.y, b * self.y, pairs])
         least = float(self.v.min())
         place = np.log(tau2 + least)
-        out = np.empty((3, 3, len(tau2)))
-        todo = np.ones(len(tau2), dtype=bool)
+        out = np.zeros((3, len(terms), self.columns))
+        todo = np.ones(self.columns, dtype=bool)
+
+        def add(point: float, inside: NDArray[np.bool_], share: Floats | float) -> None:
+            w = 1 / (self.v + point)
+            for found, power in zip(out, (w, w * w, w * w * w), strict=True):
+                weighted = terms * power
+                if self.growing:
+                    found[:, inside] += np.cumsum(weighted, -1)[:, self.own[inside]] * share
+                else:
+                    found[:, inside] += weighted.sum(-1, keepdims=True) * share
+
         while todo.any():
             start = place[todo].min()
             inside = todo & (place <= start + WINDOW)
             span = float(place[inside].max()) - start
             if span == 0:
-                out[..., inside] = exact(tau2[inside][:1])
+                add(float(tau2[inside][0]), inside, 1.0)
             else:
                 angles = (np.arange(NODES) + 0.5) * np.pi / NODES
                 nodes = start + span * (1 - np.cos(angles)) / 2
-                values = exact(np.exp(nodes) - least)
-                signs = np.sin(angles) * (-1.0) ** np.arange(NODES)
                 gaps = place[inside][:, None] - nodes
                 gaps[gaps == 0] = np.finfo(float).tiny
-                shares = signs / gaps
-                out[..., inside] = values @ (shares / shares.sum(1, keepdims=True)).T
+                shares = np.sin(angles) * (-1.0) ** np.arange(NODES) / gaps
+                shares /= shares.sum(1, keepdims=True)
+                for node, share in zip(np.exp(nodes) - least, shares.T, strict=True):
+                    add(float(node), inside, share)
             todo &= ~inside
-        return out
-
-    def _without(self, tau2: Floats) -> Floats:
-        """Return the same sums without the study of each column."""
-        w, y = 1 / (self.v[self.own] + tau2), self.y[self.own]
-        own = np.array([[w**a * y**b for b in (0, 1, 2)] for a in (1, 2, 3)])
-        return self._whole(np.broadcast_to(tau2, self.columns)) - own
+        if not self.growing:
+            w = 1 / (self.v[self.own] + tau2)
+            out -= terms[:, self.own] * np.array([w, w * w, w * w * w])[:, None]
+        grams = out[:, 2 + p :].reshape(3, p, p, -1)
+        return out[:, 0], out[:, 1], out[:, 2 : 2 + p], grams
 
     def projections(self, tau2: Floats, *, derivative: bool = True) -> Projections:
-        """Return the projections of every column at its own ``tau2``."""
-        (s1, y1, q1), (s2, y2, q2), (s3, y3, q3) = self._without(tau2)
-        mean, ratio = y1 / s1, s2 / s1
-        rss, score = q1 - mean * y1, q2 - mean * (2 * y2 - mean * s2)
-        cubic = q3 - mean * (2 * y3 - mean * s3) - (y2 - mean * s2) ** 2 / s1
-        trace_squared = s2 - 2 * s3 / s1 + ratio * ratio
-        return Projections(rss, score, cubic, s1 - ratio, trace_squared, s1, s2, np.log(s1))
+        """Return the projections of every column at its own ``tau2``; always with derivatives."""
+        total, squares, cross, grams = self._sums(np.broadcast_to(tau2, self.columns))
+        inverted, log_det = inverse(grams[0])
+        beta = np.einsum("abt,bt->at", inverted, cross[0])
+        moved = np.einsum("iabt,bt->iat", grams, beta)
+        rss, score, cubed = squares + np.einsum("at,iat->it", beta, moved - 2 * cross)
+        shift = cross[1] - moved[1]
+        cubic = cubed - np.einsum("at,abt,bt->t", shift, inverted, shift)
+        product = np.einsum("abt,bct->act", inverted, grams[1])
+        trace = total[0] - np.einsum("aat->t", product)
+        trace_squared = total[1] + np.einsum("abt,bat->t", product, product)
+        trace_squared -= 2 * np.einsum("abt,abt->t", inverted, grams[2])
+        return Projections(rss, score, cubic, trace, trace_squared, total[0], total[1], log_det)
 
     def score_on_grid(self, grid: Floats, *, restricted: bool) -> Floats:
         """Return twice the derivative of the log-likelihood at each tau-squared, shape (G, T)."""
@@ -344,19 +410,22 @@ class LeftOut(NamedTuple):
     def heights(self, tau2: Floats, *, restricted: bool) -> Floats:
         """Return the log-likelihood of every column, but for a constant of the column."""
         at = self.projections(tau2)
-        own = np.log(self.v[self.own] + tau2)
-        logs = np.array([np.log(self.v + value).sum() for value in tau2]) - own
-        value: Floats = -0.5 * logs - 0.5 * at.rss
+        logs = [self.take(np.array([i])).over(np.log(self.v + value))[0]
+                for i, value in enumerate(tau2)]  # fmt: skip
+        value: Floats = -0.5 * np.array(logs) - 0.5 * at.rss
         return value - 0.5 * at.log_det if restricted else value
 
     def coefficients(self, tau2: Floats) -> tuple[Floats, Floats]:
-        """Return the means (1, T) and their Wald variances (1, 1, T)."""
-        (s1, y1, _), _, _ = self._without(tau2)
-        return (self.centre + y1 / s1)[None], (1 / s1)[None, None]
+        """Return coefficients (p, T) and their Wald covariance (p, p, T)."""
+        _, _, cross, grams = self._sums(tau2)
+        inverted, _ = inverse(grams[0])
+        moved = np.einsum("ab,bct,ct->at", self.back, inverted, cross[0])
+        covariance = np.einsum("ab,bct,dc->adt", self.back, inverted, self.back)
+        return self.start[:, None] + moved, covariance
 
 
 #: Columns on which searches run.
-AnyBatch: TypeAlias = Batch | LeftOut
+AnyBatch: TypeAlias = Batch | Subsets
 
 
 def inverse(matrices: Floats) -> tuple[Floats, Floats]:
@@ -427,140 +496,3 @@ def product(weights: Floats, columns: Floats) -> Floats:
         piece = slice(start, start + step)
         np.matmul(weights, columns[:, piece], out=out[:, piece])
     return out
-
-
-Scalar = TypeVar("Scalar", bound=np.generic)
-#: A chunk has at least this many columns, so that no sum is taken over a single one.
-MIN_COLUMNS = 4
-#: Arrays of k rows per column that a fit holds at once, without moderators; and per coefficient.
-LIVE_ARRAYS, LIVE_ARRAYS_PER_COEFFICIENT = 12, 6
-#: Arrays of one row per grid point that a search holds at once.
-LIVE_GRIDS = 8
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class BatchInputs:
-    """Checked data of T meta-analyses.
-
-    ``y, v`` (k, T) or (k, 1), in units of ``scale``; ``mask`` (k, T) or (k, 1); ``design``
-    (p, k, T), (p, k, 1) or None; ``count`` is T.
-    """
-
-    y: Floats
-    v: Floats
-    mask: NDArray[np.bool_]
-    design: Floats | None
-    scale: float
-    count: int
-
-    @property
-    def p(self) -> int:
-        """Coefficients of each meta-analysis."""
-        return 1 if self.design is None else len(self.design)
-
-    def chunks(self, size: int, *, designs: bool = True) -> Iterator[Batch]:
-        """Yield batches of at most ``size`` columns; a single column comes twice.
-
-        Without ``designs`` those are left out, for what needs estimates and variances only.
-        """
-        common = self._common_basis()
-        pieces = -(-self.count // size)
-        edges = np.linspace(0, self.count, pieces + 1).astype(int)
-        for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-            index = np.arange(start, stop) if stop > start + 1 else np.array([start, start])
-            mask = _columns(self.mask, index).astype(float)
-            y = _columns(self.y, index)
-            n = np.broadcast_to(mask.sum(0), index.size)
-            design = None
-            if self.design is not None and designs:
-                design = _columns(self.design, index) * mask
-            basis = None if design is None else orthonormal(design)[0]
-            centred = y  # by sums, not a matrix product, whose last bit depends on its size
-            for column in common.T[:, :, None]:
-                centred = centred - column * sums(column, y)
-            yield Batch(centred, y, _columns(self.v, index), mask, design, basis, n, self.p)
-
-    def _common_basis(self) -> Floats:
-        """Return a basis whose fit is taken from the estimates, so that sums lose fewer digits."""
-        k = len(self.y)
-        if self.design is None or self.design.shape[-1] > 1:
-            return np.full((k, 1), k**-0.5)
-        return orthonormal_basis(self.design[:, :, 0].T)
-
-
-def read_batch(
-    estimates: ArrayLike, variances: ArrayLike, design: ArrayLike | None, mask: ArrayLike | None
-) -> BatchInputs:
-    """Return checked arrays, or refuse them; see :func:`ketameta.batched_fit`."""
-    y, v = _array("estimates", estimates, 2), _array("variances", variances, 2)
-    k = len(y)
-    counts = {"estimates": y.shape[1], "variances": v.shape[1]}
-    rows = {"estimates": k, "variances": len(v)}
-    matrix: Floats | None = None
-    if design is not None:
-        matrix = np.moveaxis(_array("design", design, 3), 1, 0)
-        rows["design"], counts["design"] = matrix.shape[1], matrix.shape[2]
-    inside = np.ones((k, 1), dtype=np.bool_)
-    if mask is not None:
-        flags = np.asarray(mask)
-        if flags.dtype != np.bool_ or flags.ndim not in (1, 2):
-            raise UsageError(
-                f"mask has type {flags.dtype} and shape {flags.shape}; give True or False, (k, T)"
-            )
-        inside = flags.reshape(len(flags), -1)
-        rows["mask"], counts["mask"] = inside.shape
-    _same("studies (rows)", rows)
-    _same("meta-analyses (columns)", {name: n for name, n in counts.items() if n != 1})
-    if not np.all(v > 0):
-        i, j = np.argwhere(~(v > 0))[0]
-        raise ImpossibleDataError(
-            f"variances[{i}, {j}] is {v[i, j]:g}: a sampling variance is finite and > 0"
-        )
-    empty = np.flatnonzero(~inside.any(0))
-    if k == 0 or empty.size:
-        raise NotEstimableError(
-            "there are no studies" if k == 0 else f"mask leaves no study in column {empty[0]}"
-        )
-    scale = power_of_two_scale(v.ravel())
-    return BatchInputs(y / scale, v / scale**2, inside, matrix, scale, max(counts.values()))
-
-
-def chunk_columns(k: int, p: int, grid_points: int, budget_bytes: int) -> int:
-    """Return how many columns fit the budget, at least :data:`MIN_COLUMNS`."""
-    arrays = LIVE_ARRAYS + LIVE_ARRAYS_PER_COEFFICIENT * (p - 1)
-    each = 8 * (k * arrays + grid_points * (LIVE_GRIDS + 3 * (p * p - 1)))
-    needed = each * MIN_COLUMNS
-    if budget_bytes < needed:
-        raise UsageError(
-            f"budget_bytes is {budget_bytes}; {k} studies and {p} coefficients need at least"
-            f" {needed} bytes"
-        )
-    return budget_bytes // each
-
-
-def _array(name: str, values: ArrayLike, most: int) -> Floats:
-    array = as_numbers(name, values, booleans=True)
-    if array.ndim not in (most - 1, most):
-        shape = "(k, p) or (k, p, T)" if most == 3 else "(k,) or (k, T)"
-        raise UsageError(f"{name} has shape {array.shape}; give {shape}")
-    if array.ndim == most - 1:
-        array = array[..., None]
-    if not np.all(np.isfinite(array)):
-        where = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
-        raise ImpossibleDataError(
-            f"{name}{list(where)} is {array[where]}: a finite number is needed"
-        )
-    return array
-
-
-def _same(what: str, sizes: dict[str, int]) -> None:
-    if len(set(sizes.values())) > 1:
-        listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
-        raise UsageError(f"the numbers of {what} differ: {listed}")
-
-
-def _columns(array: NDArray[Scalar], index: NDArray[np.intp]) -> NDArray[Scalar]:
-    """Return columns as a contiguous array; an array that all share stays one column."""
-    if array.shape[-1] == 1 and index.size > 1:
-        return array
-    return np.ascontiguousarray(array[..., index])

@@ -7,25 +7,26 @@ use is bounded by a budget, not by the number of fits.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from ketameta.effects.arrays import Floats
+from ketameta.effects.arrays import Floats, as_numbers
 from ketameta.effects.table import Effects
-from ketameta.errors import NotEstimableError, UsageError, check_choice
+from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_count, plural
 from ketameta.measures import CI_METHODS
 from ketameta.models.intervals import ZERO_SCALE, check_level
+from ketameta.models.least_squares import orthonormal_basis, power_of_two_scale
 from ketameta.models.resampling.batch import (
     AnyBatch,
     Batch,
-    LeftOut,
-    chunk_columns,
-    read_batch,
+    Subsets,
+    orthonormal,
+    sums,
 )
 from ketameta.models.results import Printed, Result
 from ketameta.models.tau2 import (
@@ -37,7 +38,6 @@ from ketameta.models.tau2 import (
     check_tau2_method,
     column_tau2,
     grid_span,
-    prepared,
 )
 from ketameta.models.validation import check_fit
 
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 #: Working memory of a batch, in bytes; measured fastest between 4 and 32 MiB, where chunks stay
 #: in the cache.
 DEFAULT_BUDGET = 8 * 2**20
+#: Columns, times pairs of coefficients, that are fitted at once where sums do.
+SUMS = 2**18
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -213,6 +215,13 @@ def _scaled(fits: _Chunk, scale: float, p: int, tau2_method: str) -> BatchedFits
     )
 
 
+def joined(pieces: Sequence[BatchedFits]) -> BatchedFits:
+    """Return the fits of several batches as one."""
+    *names, _ = (field.name for field in dataclasses.fields(BatchedFits))
+    found = {name: np.concatenate([getattr(part, name) for part in pieces], -1) for name in names}
+    return BatchedFits(**found, tau2_method=pieces[0].tau2_method)
+
+
 class _Chunk(NamedTuple):
     k: Floats
     coefficients: Floats
@@ -332,15 +341,37 @@ class FitData(NamedTuple):
         return batched_fit(self.y, self.v, self.design, mask=mask, tau2_method=self.tau2_method)
 
     def left_out(self) -> BatchedFits:
-        """Refit without each study in turn; without moderators in time that grows with k alone."""
-        k, method = len(self.y), self.tau2_method
-        found = prepared(self.y, self.v, np.ones((k, 1)))
-        if self.design is not None or k < MANY_STUDIES or not found.tame:
-            return self.refit(~np.eye(k, dtype=bool))
-        centre = float(found.effects.mean())
-        data = LeftOut(found.effects - centre, found.v, np.arange(k), centre)
+        """Refit without each study in turn; with many studies in time that grows with k alone."""
+        k = len(self.y)
+        found = self._by_sums(np.arange(k), growing=False) if k >= MANY_STUDIES else None
+        return found or self.refit(~np.eye(k, dtype=bool))
+
+    def grown(self, order: NDArray[np.intp]) -> BatchedFits:
+        """Refit the first study of an order, the first two, and so on; for a mean alone."""
+        k, start, pieces = len(self.y), 0, []
+        while start < k:
+            # As many new studies at a time as there were, so that sums about their mean are short.
+            stop = min(k, max(MANY_STUDIES, 2 * start))
+            part = self._replace(y=self.y[order[:stop]], v=self.v[order[:stop]])
+            own = np.arange(start, stop)
+            found = part._by_sums(own, growing=True) if start else None
+            pieces.append(found or part.refit(np.arange(stop)[:, None] <= own))
+            start = stop
+        return joined(pieces)
+
+    def _by_sums(self, own: NDArray[np.intp], *, growing: bool) -> BatchedFits | None:
+        """Refit subsets by sums over all studies; None where these lose digits."""
+        scale, method = power_of_two_scale(self.v), self.tau2_method
+        y, v = self.y / scale, self.v / scale**2
+        data = Subsets.of(y, v, self.design, own, growing=growing)
+        if not data.sound:
+            return None
         span = float(grid_span(data, restricted=method == "REML").max())
-        return _scaled(_fit_sound(data, method, span), found.scale, 1, method)
+        size = -(-SUMS // data.p**2)
+        pieces = [data.take(np.arange(at, min(at + size, len(own))))
+                  for at in range(0, len(own), size)]  # fmt: skip
+        return joined([_scaled(_fit_sound(part, method, span), scale, data.p, method)
+                       for part in pieces])  # fmt: skip
 
 
 def fit_data(
@@ -374,3 +405,142 @@ def fit_data(
         fit.level,
         fit.measure,
     )
+
+
+# --- checked data, cut into chunks that fit the budget --------------------------------------------
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+#: A chunk has at least this many columns, so that no sum is taken over a single one.
+MIN_COLUMNS = 4
+#: Arrays of k rows per column that a fit holds at once, without moderators; and per coefficient.
+LIVE_ARRAYS, LIVE_ARRAYS_PER_COEFFICIENT = 12, 6
+#: Arrays of one row per grid point that a search holds at once.
+LIVE_GRIDS = 8
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BatchInputs:
+    """Checked data of T meta-analyses.
+
+    ``y, v`` (k, T) or (k, 1), in units of ``scale``; ``mask`` (k, T) or (k, 1); ``design``
+    (p, k, T), (p, k, 1) or None; ``count`` is T.
+    """
+
+    y: Floats
+    v: Floats
+    mask: NDArray[np.bool_]
+    design: Floats | None
+    scale: float
+    count: int
+
+    @property
+    def p(self) -> int:
+        """Coefficients of each meta-analysis."""
+        return 1 if self.design is None else len(self.design)
+
+    def chunks(self, size: int, *, designs: bool = True) -> Iterator[Batch]:
+        """Yield batches of at most ``size`` columns; a single column comes twice.
+
+        Without ``designs`` those are left out, for what needs estimates and variances only.
+        """
+        common = self._common_basis()
+        pieces = -(-self.count // size)
+        edges = np.linspace(0, self.count, pieces + 1).astype(int)
+        for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+            index = np.arange(start, stop) if stop > start + 1 else np.array([start, start])
+            mask = _columns(self.mask, index).astype(float)
+            y = _columns(self.y, index)
+            n = np.broadcast_to(mask.sum(0), index.size)
+            design = None
+            if self.design is not None and designs:
+                design = _columns(self.design, index) * mask
+            basis = None if design is None else orthonormal(design)[0]
+            centred = y  # by sums, not a matrix product, whose last bit depends on its size
+            for column in common.T[:, :, None]:
+                centred = centred - column * sums(column, y)
+            yield Batch(centred, y, _columns(self.v, index), mask, design, basis, n, self.p)
+
+    def _common_basis(self) -> Floats:
+        """Return a basis whose fit is taken from the estimates, so that sums lose fewer digits."""
+        k = len(self.y)
+        if self.design is None or self.design.shape[-1] > 1:
+            return np.full((k, 1), k**-0.5)
+        return orthonormal_basis(self.design[:, :, 0].T)
+
+
+def read_batch(
+    estimates: ArrayLike, variances: ArrayLike, design: ArrayLike | None, mask: ArrayLike | None
+) -> BatchInputs:
+    """Return checked arrays, or refuse them; see :func:`ketameta.batched_fit`."""
+    y, v = _array("estimates", estimates, 2), _array("variances", variances, 2)
+    k = len(y)
+    counts = {"estimates": y.shape[1], "variances": v.shape[1]}
+    rows = {"estimates": k, "variances": len(v)}
+    matrix: Floats | None = None
+    if design is not None:
+        matrix = np.moveaxis(_array("design", design, 3), 1, 0)
+        rows["design"], counts["design"] = matrix.shape[1], matrix.shape[2]
+    inside = np.ones((k, 1), dtype=np.bool_)
+    if mask is not None:
+        flags = np.asarray(mask)
+        if flags.dtype != np.bool_ or flags.ndim not in (1, 2):
+            raise UsageError(
+                f"mask has type {flags.dtype} and shape {flags.shape}; give True or False, (k, T)"
+            )
+        inside = flags.reshape(len(flags), -1)
+        rows["mask"], counts["mask"] = inside.shape
+    _same("studies (rows)", rows)
+    _same("meta-analyses (columns)", {name: n for name, n in counts.items() if n != 1})
+    if not np.all(v > 0):
+        i, j = np.argwhere(~(v > 0))[0]
+        raise ImpossibleDataError(
+            f"variances[{i}, {j}] is {v[i, j]:g}: a sampling variance is finite and > 0"
+        )
+    empty = np.flatnonzero(~inside.any(0))
+    if k == 0 or empty.size:
+        raise NotEstimableError(
+            "there are no studies" if k == 0 else f"mask leaves no study in column {empty[0]}"
+        )
+    scale = power_of_two_scale(v.ravel())
+    return BatchInputs(y / scale, v / scale**2, inside, matrix, scale, max(counts.values()))
+
+
+def chunk_columns(k: int, p: int, grid_points: int, budget_bytes: int) -> int:
+    """Return how many columns fit the budget, at least :data:`MIN_COLUMNS`."""
+    arrays = LIVE_ARRAYS + LIVE_ARRAYS_PER_COEFFICIENT * (p - 1)
+    each = 8 * (k * arrays + grid_points * (LIVE_GRIDS + 3 * (p * p - 1)))
+    needed = each * MIN_COLUMNS
+    if budget_bytes < needed:
+        raise UsageError(
+            f"budget_bytes is {budget_bytes}; {k} studies and {p} coefficients need at least"
+            f" {needed} bytes"
+        )
+    return budget_bytes // each
+
+
+def _array(name: str, values: ArrayLike, most: int) -> Floats:
+    array = as_numbers(name, values, booleans=True)
+    if array.ndim not in (most - 1, most):
+        shape = "(k, p) or (k, p, T)" if most == 3 else "(k,) or (k, T)"
+        raise UsageError(f"{name} has shape {array.shape}; give {shape}")
+    if array.ndim == most - 1:
+        array = array[..., None]
+    if not np.all(np.isfinite(array)):
+        where = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
+        raise ImpossibleDataError(
+            f"{name}{list(where)} is {array[where]}: a finite number is needed"
+        )
+    return array
+
+
+def _same(what: str, sizes: dict[str, int]) -> None:
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        raise UsageError(f"the numbers of {what} differ: {listed}")
+
+
+def _columns(array: NDArray[Scalar], index: NDArray[np.intp]) -> NDArray[Scalar]:
+    """Return columns as a contiguous array; an array that all share stays one column."""
+    if array.shape[-1] == 1 and index.size > 1:
+        return array
+    return np.ascontiguousarray(array[..., index])
