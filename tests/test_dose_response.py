@@ -14,7 +14,7 @@ from scipy import stats
 import ketameta as km
 from ketameta import dose_response, shared_arm_covariance
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.models.dose import curve_basis, knots_at
+from ketameta.models import curve_basis, knots_at
 from tolerances import (
     DENSE,
     DIRECT,

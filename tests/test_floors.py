@@ -43,7 +43,7 @@ UPWARD: Mapping[str, str] = {"models/results.py": "plots"}
 
 #: Fences: the only rooms that may import a library.
 FENCES: Mapping[str, tuple[str, ...]] = {
-    "pymare": ("models/_pymare.py",),
+    "pymare": ("models/diagnostics/second_engine.py",),
     "matplotlib": ("plots/", "models/results.py"),
     "seaborn": ("plots/", "models/results.py"),
     "statsmodels": ("models/diagnostics/second_engine.py",),
@@ -64,9 +64,12 @@ LONGER: dict[str, str] = {
     "exchange/draft.py": "a source, its words, its rows and what is said of each",
     "exchange/metapsy.py": "one format, both of its tables and its words",
     "models/dependent/multilevel.py": "model, result and statistics of one noun",
+    "models/dependent/robust.py": "errors, tests and the bootstrap of clusters",
+    "models/dose.py": "model, likelihood and search of one noun",
     "models/network/network.py": "model, result and caveats of one noun",
     "models/pooling.py": "the first result anyone sees, with its lines and intervals",
     "models/rare_events/binomial_normal.py": "model, likelihood and integral of one noun",
+    "models/rare_events/mantel_haenszel.py": "tables of two arms, and the effect read off them",
     "models/small_study/selection_model.py": "model, likelihood and search of one noun",
     "verify.py": "what is rebuilt, and how each difference is said",
     "models/tau2.py": "every estimator once, for one data set and for many side by side",
@@ -96,7 +99,6 @@ ENTERED: set[str] = {
     "evidence.schema",
     "exchange.export",
     "exchange.workbook",
-    "models._pymare",
     "models.diagnostics.influence",
     "models.network.model",
     "models.resampling.batched",

@@ -439,7 +439,7 @@ def test_the_wild_bootstrap_equals_every_pattern_written_out(key, columns, teste
 def test_random_patterns_come_near_all_of_them_and_are_repeatable(monkeypatch):
     fit, cluster = clustered_fit("x", "z"), STORED["wild"]["data"]["cluster"]
     all_of_them = km.wild_bootstrap(fit, cluster, "x")
-    monkeypatch.setattr("ketameta.models.dependent.wild_bootstrap.MOST_EXACT", 3)
+    monkeypatch.setattr("ketameta.models.dependent.robust.MOST_EXACT", 3)
     some = km.wild_bootstrap(fit, cluster, "x", draws=4000, seed=3)
     assert some == km.wild_bootstrap(fit, cluster, "x", draws=4000, seed=3)
     # Four standard errors of a share of 4000 draws.

@@ -55,8 +55,6 @@ from ketameta.effects.pairwise import Contrasts as Contrasts
 from ketameta.effects.pairwise import pairwise as pairwise
 from ketameta.effects.table import Effects as Effects
 from ketameta.effects.table import effect_sizes as effect_sizes
-from ketameta.models._pymare import from_pymare as from_pymare
-from ketameta.models._pymare import to_pymare as to_pymare
 from ketameta.models.bayes.counts import bayes_event_counts as bayes_event_counts
 from ketameta.models.bayes.normal import bayes_random_effects as bayes_random_effects
 from ketameta.models.bayes.normal import posterior_curves as posterior_curves
@@ -75,17 +73,19 @@ from ketameta.models.dependent.che import che as che
 from ketameta.models.dependent.che import che_sensitivity as che_sensitivity
 from ketameta.models.dependent.multilevel import multilevel as multilevel
 from ketameta.models.dependent.robust import robust as robust
+from ketameta.models.dependent.robust import wild_bootstrap as wild_bootstrap
 from ketameta.models.dependent.sampling_covariance import (
     shared_arm_covariance as shared_arm_covariance,
 )
-from ketameta.models.dependent.wild_bootstrap import wild_bootstrap as wild_bootstrap
 from ketameta.models.diagnostics.gosh import gosh as gosh
 from ketameta.models.diagnostics.influence import baujat as baujat
 from ketameta.models.diagnostics.influence import cumulative as cumulative
 from ketameta.models.diagnostics.influence import influence as influence
 from ketameta.models.diagnostics.influence import leave_one_out as leave_one_out
+from ketameta.models.diagnostics.second_engine import from_pymare as from_pymare
 from ketameta.models.diagnostics.second_engine import second_engine as second_engine
-from ketameta.models.dose.dose_response import dose_response as dose_response
+from ketameta.models.diagnostics.second_engine import to_pymare as to_pymare
+from ketameta.models.dose import dose_response as dose_response
 from ketameta.models.network.model import network_components as network_components
 from ketameta.models.network.network import network_meta_analysis as network_meta_analysis
 from ketameta.models.pooling import common_effect as common_effect

@@ -37,15 +37,14 @@ from ketameta.formatting import (
     trials_words,
 )
 from ketameta.measures import Measure
-from ketameta.models.diagnostics.second_engine import agrees_to
-from ketameta.models.dose.dose_response import dose_response
-from ketameta.models.dose.two_stage import TwoStage, two_stage
+from ketameta.models.diagnostics.second_engine import TwoStage, agrees_to, two_stage
+from ketameta.models.dose import dose_response
 from ketameta.models.results import plain
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec, DoseRule
     from ketameta.evidence.derive import Effect
-    from ketameta.models.dose.dose_response import DoseResponse
+    from ketameta.models.dose import DoseResponse
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,7 +34,7 @@ from ketameta.models.results import (
 from ketameta.models.validation import encode_rows
 
 if TYPE_CHECKING:
-    from ketameta.models.dose.dose_response import DoseResponse
+    from ketameta.models.dose import DoseResponse
 
 #: Fits that have several coefficients with a covariance.
 Fit: TypeAlias = "MetaRegression | MultilevelFit | DoseResponse"

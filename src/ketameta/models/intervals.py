@@ -1,4 +1,4 @@
-"""Intervals for the mean effect and for the between-study variance. Arrays in, arrays out.
+"""Weighted least squares, and intervals for its means and for the between-study variance.
 
 Every interval of every model is computed here; prediction intervals in ``prediction``.
 """
@@ -16,7 +16,6 @@ from scipy import special
 from ketameta.effects.arrays import Floats, check_share
 from ketameta.errors import ImpossibleDataError, UsageError, check_choice
 from ketameta.measures import CI_METHODS
-from ketameta.models.least_squares import LeastSquares
 from ketameta.models.tau2 import (
     ROOT_RTOL,
     Search,
@@ -31,6 +30,44 @@ from ketameta.models.tau2 import (
 TAU2_INTERVALS = ("q-profile", "profile-likelihood")
 #: A Knapp-Hartung scale factor below this is rounding of zero: all estimates are equal.
 ZERO_SCALE = 1e-20
+#: Residuals below this share of the effects are the rounding error of an exact fit.
+EXACT_FIT = 1e-13
+
+
+class LeastSquares(NamedTuple):
+    """A weighted regression: ``coefficients`` (p,), ``covariance`` (p, p), ``rss``, ``df``."""
+
+    coefficients: Floats
+    covariance: Floats
+    rss: float
+    df: int
+
+
+def dispersion(squares: float, effects: float) -> float:
+    """Return a sum of squared residuals; 0 where it is rounding beside that of the effects."""
+    return squares if squares > EXACT_FIT**2 * effects else 0.0
+
+
+def weighted_least_squares(y: Floats, design: Floats, w: Floats) -> LeastSquares:
+    """Regress ``y`` on ``design`` with weights ``w``; all of length k.
+
+    The covariance is ``(X' W X)^-1``, through a QR decomposition of ``W^(1/2) X``.
+    """
+    k, p = design.shape
+    if p == 1 and (design == 1).all():
+        total = float(w.sum())
+        mean = float(w @ y) / total
+        mean += float(w @ (y - mean)) / total  # one step of refinement
+        residual = y - mean
+        rss = float((w * residual) @ residual)
+        return LeastSquares(np.array([mean]), np.array([[1 / total]]), rss, k - 1)
+    root = np.sqrt(w)
+    q, r = np.linalg.qr(root[:, None] * design)
+    coefficients = np.linalg.solve(r, q.T @ (root * y))
+    coefficients = coefficients + np.linalg.solve(r, q.T @ (root * (y - design @ coefficients)))
+    inverse = np.linalg.solve(r, np.eye(p))
+    residual = y - design @ coefficients
+    return LeastSquares(coefficients, inverse @ inverse.T, float(w @ (residual * residual)), k - p)
 
 
 class Inference(NamedTuple):

@@ -18,8 +18,15 @@ from scipy import special
 from ketameta.effects.arrays import Floats
 from ketameta.formatting import format_significant, steady
 from ketameta.measures import FEW_STUDIES
-from ketameta.models.intervals import Inference, Tau2Interval, mean_inference, q_profile
-from ketameta.models.least_squares import LeastSquares, dispersion, weighted_least_squares
+from ketameta.models.intervals import (
+    Inference,
+    LeastSquares,
+    Tau2Interval,
+    dispersion,
+    mean_inference,
+    q_profile,
+    weighted_least_squares,
+)
 from ketameta.models.results import Caveat, Group, group
 from ketameta.models.tau2 import (
     COMMON,

@@ -42,8 +42,8 @@ from ketameta.models.intervals import (
     mean_inference,
     prediction_bounds,
     two_sided_p,
+    weighted_least_squares,
 )
-from ketameta.models.least_squares import weighted_least_squares
 from ketameta.models.mixed_model import (
     Derived,
     fit_mixed_model,

@@ -29,8 +29,8 @@ from ketameta.models.intervals import (
     critical_value,
     mean_inference,
     prediction_bounds,
+    weighted_least_squares,
 )
-from ketameta.models.least_squares import weighted_least_squares
 from ketameta.models.results import Caveat, DrawsForest, Line, Printed, Result, stated
 from ketameta.models.tau2 import estimate_tau2
 from ketameta.models.validation import check_fit

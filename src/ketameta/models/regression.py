@@ -28,8 +28,8 @@ from ketameta.models.intervals import (
     check_level,
     critical_value,
     wald_test,
+    weighted_least_squares,
 )
-from ketameta.models.least_squares import weighted_least_squares
 from ketameta.models.mixed_model import Derived, MixedModel, fit_mixed_model
 from ketameta.models.pooling import (
     METHOD_WORDS,

@@ -16,8 +16,13 @@ from ketameta.effects.table import check_alike
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_significant, plural
 from ketameta.measures import CI_METHODS, MIN_STUDIES_PER_LEVEL, Measure, measure_code
-from ketameta.models.intervals import WaldTest, check_level, prediction_bounds, wald_test
-from ketameta.models.least_squares import dispersion
+from ketameta.models.intervals import (
+    WaldTest,
+    check_level,
+    dispersion,
+    prediction_bounds,
+    wald_test,
+)
 from ketameta.models.mixed_model import fit_mixed_model, heterogeneity
 from ketameta.models.pooling import (
     RandomEffects,

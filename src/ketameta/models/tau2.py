@@ -19,12 +19,6 @@ from numpy.typing import NDArray
 from ketameta.effects.arrays import Floats
 from ketameta.errors import NotEstimableError, check_choice
 from ketameta.measures import TAU2_METHODS
-from ketameta.models.least_squares import (
-    moments,
-    orthonormal_basis,
-    power_of_two_scale,
-    residualised,
-)
 from ketameta.models.resampling.batch import AnyBatch
 
 #: No between-study variance at all: the common-effect model.
@@ -49,6 +43,104 @@ MANY_STUDIES = 400
 #: fall, steps of the search and of the march to either end, how much shorter each is than the
 #: longest that could be right, and the least. Where it does not come out, the grid decides.
 NEAR, NEWTON_STEPS, MARCH_STEPS, CAUTION, LEAST_RATIO = 0.12, 12, 40, 0.98, 1.005
+
+
+# --- the projections behind every estimator: arrays in, arrays out --------------------------------
+
+
+class Moments(NamedTuple):
+    """What the estimators of tau-squared need at T sets of weights, each of shape (T,).
+
+    With ``W = diag(w)`` and ``P = W - W X (X' W X)^-1 X' W`` (Viechtbauer 2005): ``rss = y'Py``,
+    ``score = y'PPy``, ``trace = tr(P)``, ``trace_squared = tr(PP)``, and ``log_det = log |B'WB|``
+    for the orthonormal basis B that was given.
+    """
+
+    rss: Floats
+    score: Floats
+    trace: Floats
+    trace_squared: Floats
+    log_det: Floats
+
+
+def power_of_two_scale(variances: Floats) -> float:
+    """Return the power of two nearest the median standard error.
+
+    Dividing by it moves data to the size of 1 without a rounding error, so that no tolerance
+    depends on the unit of the effect.
+    """
+    k = len(variances)
+    middle = np.partition(variances, (k // 2, (k - 1) // 2))
+    median = (float(middle[k // 2]) + float(middle[(k - 1) // 2])) / 2
+    return float(2.0 ** round(0.5 * math.log2(median)))
+
+
+def orthonormal_basis(design: Floats) -> Floats:
+    """Return an orthonormal basis of the columns of ``design``, shape (k, p)."""
+    if design.shape[1] == 1 and (design == 1).all():
+        return np.full(design.shape, len(design) ** -0.5)
+    basis: Floats = np.linalg.qr(design)[0]
+    return basis
+
+
+def residualised(y: Floats, basis: Floats) -> Floats:
+    """Return ``y`` less its ordinary least squares fit; shape (k,) or (T, k).
+
+    ``P`` annihilates the fit, so every moment is unchanged while the numbers stay small.
+    """
+    residual: Floats = y - (y @ basis) @ basis.T
+    return residual
+
+
+def moments(y: Floats, basis: Floats, w: Floats) -> Moments:
+    """Return the projections of residualised ``y`` (k,) or (T, k) at each set of weights (T, k).
+
+    One column of the orthonormal ``basis`` (k, p) takes the closed form; more take a QR
+    decomposition of ``W^(1/2) B``, which keeps half the digits that inverting ``X' W X`` would
+    lose.
+    """
+    p = basis.shape[1]
+    w2 = w * w
+    if p == 0:
+        py = w * y
+        return Moments((py * y).sum(-1), (py * py).sum(-1), w.sum(-1), w2.sum(-1), np.zeros(len(w)))
+    if p == 1:
+        b = basis[:, 0]
+        share = w * (b * b)
+        g = share.sum(-1)
+        residual = y - ((w * y) @ b / g)[:, None] * b
+        py = w * residual
+        # 1 - leverage of the heaviest study from the others' weights: no digits are lost.
+        rows, heaviest = np.arange(len(w)), share.argmax(-1)
+        free = 1 - share / g[:, None]
+        share[rows, heaviest] = 0
+        free[rows, heaviest] = share.sum(-1) / g
+        diagonal = w * free
+        cross = w2 * (b * b) / g[:, None]
+        largest = cross[rows, heaviest]
+        cross[rows, heaviest] = 0
+        rest = cross.sum(-1)
+        trace_squared = (diagonal * diagonal + cross * (rest[:, None] - cross)).sum(-1)
+        trace_squared += 2 * largest * rest
+        return Moments(
+            (py * residual).sum(-1), (py * py).sum(-1), diagonal.sum(-1), trace_squared, np.log(g)
+        )
+    root = np.sqrt(w)
+    q, r = np.linalg.qr(root[:, :, None] * basis)
+    z = root * y
+    e = z - np.einsum("tkp,tp->tk", q, np.einsum("tkp,tk->tp", q, z))
+    leverage = (q * q).sum(-1)
+    qwq = np.swapaxes(q, 1, 2) @ (w[:, :, None] * q)
+    return Moments(
+        (e * e).sum(-1),
+        (w * e * e).sum(-1),
+        (w * (1 - leverage)).sum(-1),
+        (w2 * (1 - 2 * leverage)).sum(-1) + (qwq * qwq).sum((1, 2)),
+        2 * np.log(np.abs(np.diagonal(r, axis1=1, axis2=2))).sum(-1),
+    )
+
+
+# --- one data set ---------------------------------------------------------------------------------
 
 
 class Tau2(NamedTuple):

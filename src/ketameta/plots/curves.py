@@ -19,7 +19,7 @@ from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ketameta.models.dose.dose_response import DoseResponse as DoseResponseFit
+    from ketameta.models.dose import DoseResponse as DoseResponseFit
 
 #: Ticks of a time axis in days, from hours to a year.
 TIME_TICKS = (

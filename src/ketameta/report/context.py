@@ -17,7 +17,7 @@ from ketameta.analyses.certainty import RATINGS, summary_of_findings
 from ketameta.analyses.claims import UNDER_WAY, UNTOLD, Judged, fact_words
 from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
 from ketameta.analyses.result import AnalysisResult
-from ketameta.effects.conversions.routes import ROUTES
+from ketameta.effects.conversions.arms import ROUTES
 from ketameta.errors import ReportError
 from ketameta.evidence.checks.search import flow_of
 from ketameta.evidence.project import NOT_STATED

@@ -21,7 +21,7 @@ from ketameta.analyses.sentences import interval_words, written
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import published
 from ketameta.measures import Measure
-from ketameta.models.dose.dose_response import curve_basis
+from ketameta.models.dose import curve_basis
 from ketameta.models.intervals import critical_value
 from ketameta.report.provenance import Provenance, row_hash
 from ketameta.report.result_tables import inputs_table

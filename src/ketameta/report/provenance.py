@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ketameta.effects.conversions.routes import ROUTES
+from ketameta.effects.conversions.arms import ROUTES
 from ketameta.evidence.derive import derive_effects
 from ketameta.evidence.pairing import ArmSize, Assumptions
 from ketameta.evidence.schema import Table

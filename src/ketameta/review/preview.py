@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.sentences import interval_words, written
-from ketameta.effects.conversions.routes import ROUTES
+from ketameta.effects.conversions.arms import ROUTES
 from ketameta.effects.conversions.spread import Z95
 from ketameta.errors import ExtractionError, KetametaError, SpecError, UsageError, did_you_mean
 from ketameta.evidence.pairing import Assumptions

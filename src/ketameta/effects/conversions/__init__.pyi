@@ -1,7 +1,9 @@
+from ketameta.effects.conversions.arms import ROUTES as ROUTES
 from ketameta.effects.conversions.arms import CombinedArms as CombinedArms
 from ketameta.effects.conversions.arms import CombinedEvents as CombinedEvents
 from ketameta.effects.conversions.arms import CountsFromPercent as CountsFromPercent
 from ketameta.effects.conversions.arms import MeanSd as MeanSd
+from ketameta.effects.conversions.arms import Route as Route
 from ketameta.effects.conversions.arms import change_sd as change_sd
 from ketameta.effects.conversions.arms import combine_arms as combine_arms
 from ketameta.effects.conversions.arms import combine_events as combine_events
@@ -14,8 +16,6 @@ from ketameta.effects.conversions.arms import (
 )
 from ketameta.effects.conversions.arms import mean_sd_from_quartiles as mean_sd_from_quartiles
 from ketameta.effects.conversions.arms import mean_sd_from_range as mean_sd_from_range
-from ketameta.effects.conversions.routes import ROUTES as ROUTES
-from ketameta.effects.conversions.routes import Route as Route
 from ketameta.effects.conversions.spread import DISTRIBUTIONS as DISTRIBUTIONS
 from ketameta.effects.conversions.spread import Z95 as Z95
 from ketameta.effects.conversions.spread import log_se_from_ci as log_se_from_ci

@@ -33,7 +33,7 @@ from ketameta.models.bayes.quadrature import TauPosterior, posterior_of_tau
 from ketameta.models.dependent.sampling_covariance import check_vector
 from ketameta.models.intervals import check_level
 from ketameta.models.rare_events.binomial_normal import ConditionalLikelihood
-from ketameta.models.rare_events.event_tables import EventTables, TwoArmCounts, event_tables
+from ketameta.models.rare_events.mantel_haenszel import EventTables, TwoArmCounts, event_tables
 from ketameta.models.results import Caveat, Line, Printed, Reports, computed, stated
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class BayesEventCounts(MeanPosterior, Reports, TwoArmCounts):
     Attributes
     ----------
     k, events_treatment, n_treatment, events_control, n_control, zeros, caveats
-        As in :class:`~ketameta.models.rare_events.event_tables.TwoArmCounts`.
+        As in :class:`~ketameta.models.rare_events.mantel_haenszel.TwoArmCounts`.
     level : float
         Probability inside every interval.
     mu, tau, new_effect : Posterior

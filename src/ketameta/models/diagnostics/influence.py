@@ -14,8 +14,7 @@ from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.table import of_fit
 from ketameta.errors import CallError, UsageError
 from ketameta.formatting import format_interval, format_number, format_percent, plural
-from ketameta.models.intervals import mean_inference
-from ketameta.models.least_squares import weighted_least_squares
+from ketameta.models.intervals import mean_inference, weighted_least_squares
 from ketameta.models.pooling import (
     decimals_for,
     interval_cells,

@@ -6,9 +6,9 @@ from ketameta.models.rare_events.binomial_normal import (
 from ketameta.models.rare_events.binomial_normal import (
     UnconditionalLikelihood as UnconditionalLikelihood,
 )
-from ketameta.models.rare_events.event_tables import EventTables as EventTables
-from ketameta.models.rare_events.event_tables import ZeroHandling as ZeroHandling
-from ketameta.models.rare_events.event_tables import zero_caveats as zero_caveats
 from ketameta.models.rare_events.mantel_haenszel import MEASURES as MEASURES
+from ketameta.models.rare_events.mantel_haenszel import EventTables as EventTables
+from ketameta.models.rare_events.mantel_haenszel import ZeroHandling as ZeroHandling
 from ketameta.models.rare_events.mantel_haenszel import peto as peto
+from ketameta.models.rare_events.mantel_haenszel import zero_caveats as zero_caveats
 from ketameta.models.rare_events.one_group import OneGroup as OneGroup

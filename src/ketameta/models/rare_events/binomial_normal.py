@@ -27,7 +27,7 @@ from ketameta.formatting import (
 )
 from ketameta.models.intervals import check_level, critical_value, two_sided_p
 from ketameta.models.pooling import statistic_words
-from ketameta.models.rare_events.event_tables import EventTables, TwoArmCounts, event_tables
+from ketameta.models.rare_events.mantel_haenszel import EventTables, TwoArmCounts, event_tables
 from ketameta.models.results import Caveat, Line, Printed, Reports, computed, stated, terminal_bar
 
 _NAMES = {

@@ -199,7 +199,7 @@ class Batch(NamedTuple):
 class Projections(NamedTuple):
     """What the estimators need at one tau-squared per column; each of shape (T,).
 
-    With ``P`` the projection of :class:`ketameta.models.least_squares.Moments`: ``rss`` is
+    With ``P`` the projection of :class:`ketameta.models.tau2.Moments`: ``rss`` is
     ``y'Py``, ``score`` is ``y'PPy``, ``cubic`` is ``y'PPPy``, ``trace`` and ``trace_squared`` are
     those of ``P`` and ``PP``, ``total`` and ``total_squared`` the sums of the weights and of their
     squares, ``log_det`` is ``log |B'WB|``.

@@ -20,7 +20,6 @@ from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, 
 from ketameta.formatting import format_count, plural
 from ketameta.measures import CI_METHODS
 from ketameta.models.intervals import ZERO_SCALE, check_level
-from ketameta.models.least_squares import orthonormal_basis, power_of_two_scale
 from ketameta.models.resampling.batch import (
     AnyBatch,
     Batch,
@@ -38,6 +37,8 @@ from ketameta.models.tau2 import (
     check_tau2_method,
     column_tau2,
     grid_span,
+    orthonormal_basis,
+    power_of_two_scale,
 )
 from ketameta.models.validation import check_fit
 

@@ -15,7 +15,6 @@ from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.table import Effects
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_p, plural, published
-from ketameta.models.least_squares import power_of_two_scale
 from ketameta.models.mixed_model import fit_mixed_model
 from ketameta.models.pooling import (
     both_scales,
@@ -37,7 +36,7 @@ from ketameta.models.small_study.asymmetry import (
     weighted_line,
     with_sizes,
 )
-from ketameta.models.tau2 import COMMON
+from ketameta.models.tau2 import COMMON, power_of_two_scale
 from ketameta.models.validation import dependent_columns
 
 if TYPE_CHECKING:

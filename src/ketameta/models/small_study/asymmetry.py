@@ -15,10 +15,10 @@ from ketameta.effects.table import Effects, is_frame, of_fit
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, plural
 from ketameta.measures import MIN_STUDIES_SMALL_STUDY
-from ketameta.models.intervals import critical_value, two_sided_p
-from ketameta.models.least_squares import (
+from ketameta.models.intervals import (
+    critical_value,
     dispersion,
-    power_of_two_scale,
+    two_sided_p,
     weighted_least_squares,
 )
 from ketameta.models.mixed_model import fit_mixed_model
@@ -31,7 +31,7 @@ from ketameta.models.pooling import (
 )
 from ketameta.models.resampling.batched import FitData, fit_data
 from ketameta.models.results import Caveat, Line, Printed, Result, stated
-from ketameta.models.tau2 import COMMON
+from ketameta.models.tau2 import COMMON, power_of_two_scale
 from ketameta.models.validation import dependent_columns
 
 if TYPE_CHECKING:

@@ -13,12 +13,11 @@ from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.errors import NotEstimableError, UsageError, check_choice
 from ketameta.formatting import format_number, format_p, format_significant, plural
 from ketameta.models.intervals import critical_value, two_sided_p
-from ketameta.models.least_squares import power_of_two_scale
 from ketameta.models.pooling import both_scales, decimals_for, number_words
 from ketameta.models.resampling.batched import fit_data
 from ketameta.models.results import Caveat, Columns, DrawsForest, Line, Printed, Result, stated
 from ketameta.models.small_study.asymmetry import few_studies_caveats, takes_fit
-from ketameta.models.tau2 import COMMON, estimate_tau2, log_likelihood
+from ketameta.models.tau2 import COMMON, estimate_tau2, log_likelihood, power_of_two_scale
 
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects

@@ -1,7 +1,0 @@
-"""One curve through the doses of many studies."""
-
-from __future__ import annotations
-
-from ketameta.errors import face
-
-__getattr__, __dir__, __all__ = face(__name__)
