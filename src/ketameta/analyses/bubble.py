@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ketameta.analyses.parts import BubbleRow, MetaRegression
+from ketameta.analyses.parts import BubbleRow, MetaRegression, part
 from ketameta.analyses.parts import Variation as Varied
 from ketameta.analyses.result import StudyRow
 from ketameta.analyses.rows import effects_of
@@ -286,33 +286,23 @@ def _main(asked: _Trials, name: str, label: str) -> MetaRegression:
         weights = fit.weights
         grid = np.linspace(x.min(), x.max(), _LINE_POINTS)
         means = np.tile(beside.mean(axis=0), (_LINE_POINTS, 1))
-        slope, se, low, high, p_value = _slope(fit, name)
-        found |= {
-            "slope": slope,
-            "se": se,
-            "ci_low": low,
-            "ci_high": high,
-            "p_value": p_value,
-            "df": fit.df,
-            "tau2": fit.tau2,
-            "r2": fit.r2,
-            "first": float(x.min()),
-            "last": float(x.max()),
-            "line": {
-                "moderator": grid.tolist(),
-                **_drawn(fit.predict(np.column_stack([grid, means]))),
-            },
-            "design": np.column_stack([x, beside]).tolist() if beside.size else [],
-        }
+        found = part(
+            MetaRegression,
+            found,
+            _slope(fit, name),
+            fit,
+            first=x.min(),
+            last=x.max(),
+            line={"moderator": grid, **_drawn(fit.predict(np.column_stack([grid, means])))},
+            design=np.column_stack([x, beside]) if beside.size else [],
+        )
     if not reason or len(rows) > 2:
         found["rows"] = [
-            BubbleRow(
-                study_id=row["study_id"],
-                label=row["label"],
-                moderator=float(value),
-                estimate=row["estimate"],
-                variance=row["variance"],
-                weight=float(weight),
+            part(
+                BubbleRow,
+                row,
+                moderator=value,
+                weight=weight,
                 by_rule=row["study_id"] in set_so,
             )
             for row, value, weight in zip(rows, x, weights / weights.sum(), strict=True)
@@ -320,11 +310,10 @@ def _main(asked: _Trials, name: str, label: str) -> MetaRegression:
     return found
 
 
-def _slope(fit: Fit, name: str) -> list[float]:
-    """Return one coefficient: estimate, standard error, both ends of the interval, p-value."""
-    at = fit.names.index(name)
-    parts = (fit.estimate, fit.se, fit.ci_low, fit.ci_high, fit.p_value)
-    return [float(part[at]) for part in parts]
+def _slope(fit: Fit, name: str) -> dict[str, float]:
+    """Return one coefficient with its test."""
+    at, names = fit.names.index(name), ("se", "ci_low", "ci_high", "p_value")
+    return {"slope": fit.estimate[at], **{key: getattr(fit, key)[at] for key in names}}
 
 
 def _varied(asked: _Trials, name: str, change: Variation, withheld: str) -> Varied:
@@ -355,8 +344,7 @@ def _varied(asked: _Trials, name: str, change: Variation, withheld: str) -> Vari
         fit = _fitted(asked, rows, np.column_stack([x, beside]), name)
     except NotEstimableError as error:
         return {**found, "withheld": str(error)}
-    slope, _, low, high, _ = _slope(fit, name)
-    return {**found, "slope": slope, "ci_low": low, "ci_high": high}
+    return part(Varied, _slope(fit, name), found)
 
 
 def _drawn(line: Predictions) -> dict[str, list[float] | None]:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ketameta.analyses.parts import part
 from ketameta.analyses.policy import (
     bounds_words,
     direction_words,
@@ -200,15 +201,10 @@ def inconsistency_facts(
     """Return how much trials differ, and what the prediction interval includes."""
     found: InconsistencyFacts = {"k": len(rows), "pools": pools_in(rows)}
     if len(rows) > 1:
-        found["i2"] = published(pooled["i2"])
-        found["i2_ci_low"] = published(pooled["i2_ci_low"])
-        found["i2_ci_high"] = published(pooled["i2_ci_high"])
-        found["q_p_value"] = published(pooled["q_p_value"])
-        found["tau"] = headline["tau"]
-        found["pi_low"], found["pi_high"] = headline["pi_low"], headline["pi_high"]
-        found["trials_on_other_side"] = sum(
-            row["estimate"] * (headline["estimate"] or 0.0) < 0 for row in rows
-        )
+        side = headline["estimate"] or 0.0
+        across = sum(row["estimate"] * side < 0 for row in rows)
+        of_fit = published(pooled)
+        found = part(InconsistencyFacts, found, headline, of_fit, trials_on_other_side=across)
         if found["pi_low"] is not None:
             found["pi_includes"] = regions(spec, found["pi_low"], found["pi_high"])
     return found, _inconsistency_words(found)
@@ -321,16 +317,13 @@ def imprecision_facts(
 ) -> tuple[ImprecisionFacts, list[str]]:
     """Return what the interval includes, and the optimal information size."""
     people = sum(row["n_participants"] or 0 for row in rows)
-    size = _information_size(spec, rows, events)
-    found: ImprecisionFacts = {
-        "measure": headline["measure"],
-        "ci_low": headline["ci_low"],
-        "ci_high": headline["ci_high"],
-        "n_participants": people,
-        "trials_without_size": sum(row["n_participants"] is None for row in rows),
-        "information_size": size["information_size"],
-        "information_size_basis": size["information_size_basis"],
-    }
+    found = part(
+        ImprecisionFacts,
+        headline,
+        _information_size(spec, rows, events),
+        n_participants=people,
+        trials_without_size=sum(row["n_participants"] is None for row in rows),
+    )
     if headline["side"] != "none":
         found["ci_includes"] = regions(spec, headline["ci_low"], headline["ci_high"])
     if found["information_size"] is not None:
@@ -714,20 +707,18 @@ RULE: Mapping[str, Callable[[Any], tuple[str | None, str]]] = {
 def _summary(spec: AnalysisSpec, label: str, headline: Headline, rating: Rating) -> Finding:
     """Return one row of the summary-of-findings table."""
     least = "at least " if headline["trials_without_size"] else ""
-    return {
-        "analysis": spec.name,
-        "title": f"{spec.title}: {label.lower()}" if label else spec.title,
-        "directness": spec.directness,
-        "k": headline["k"],
-        "pools": headline["pools"],
-        "people": f"{least}{format_count(headline['people'])}"
-        if headline["people"]
-        else "not printed",
-        "effect": effect_words(headline),
-        "direction": headline["direction"],
-        "absolute": short_absolute(headline),
-        "certainty": rating["words"],
-    }
+    people = f"{least}{format_count(headline['people'])}"
+    return part(
+        Finding,
+        headline,
+        analysis=spec.name,
+        title=f"{spec.title}: {label.lower()}" if label else spec.title,
+        directness=spec.directness,
+        people=people if headline["people"] else "not printed",
+        effect=effect_words(headline),
+        absolute=short_absolute(headline),
+        certainty=rating["words"],
+    )
 
 
 def summary_of_findings(results: Sequence[AnalysisResult]) -> list[Finding]:
@@ -743,18 +734,17 @@ def summary_of_findings(results: Sequence[AnalysisResult]) -> list[Finding]:
         assessed = result.get("certainty")
         if result["k"] == 0:
             table.append(
-                {
-                    "analysis": result["name"],
-                    "title": result["title"],
-                    "directness": result["directness"],
-                    "k": 0,
-                    "pools": 0,
-                    "people": "none",
-                    "effect": "no eligible trial",
-                    "direction": "",
-                    "absolute": "",
-                    "certainty": "nothing to rate",
-                }
+                part(
+                    Finding,
+                    result,
+                    analysis=result["name"],
+                    pools=0,
+                    people="none",
+                    effect="no eligible trial",
+                    direction="",
+                    absolute="",
+                    certainty="nothing to rate",
+                )
             )
         table += [item["summary"] for item in assessed["assessments"]] if assessed else []
         table += _dose_summary(result)
@@ -773,18 +763,17 @@ def _dose_summary(result: AnalysisResult) -> list[Finding]:
     interval = bounds_words(slope["ci_low"], slope["ci_high"], measure)
     effect = f"{measure_words(measure)} {written(slope['estimate'], measure)} ({interval})"
     return [
-        {
-            "analysis": result["name"],
-            "title": result["title"],
-            "directness": result["directness"],
-            "k": result["k"],
-            "pools": result["headline"]["pools"],
-            "people": f"{least}{format_count(result['n_participants'])}",
-            "effect": f"{effect} per {step} more",
-            "direction": direction_words(
+        part(
+            Finding,
+            result,
+            analysis=result["name"],
+            pools=result["headline"]["pools"],
+            people=f"{least}{format_count(result['n_participants'])}",
+            effect=f"{effect} per {step} more",
+            direction=direction_words(
                 side_of(slope["ci_low"], slope["ci_high"]), result["favours"]
             ),
-            "absolute": "",
-            "certainty": "not assessed",
-        }
+            absolute="",
+            certainty="not assessed",
+        )
     ]

@@ -6,12 +6,11 @@ from the reference level, and the questions that a reader should ask, answered f
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from ketameta.analyses.parts import (
     ModeratorRow,
     Permutation,
     Question,
+    part,
 )
 from ketameta.analyses.result import AnalysisResult, StudyRow
 from ketameta.analyses.rows import SHARED, in_several_levels
@@ -321,14 +321,13 @@ def permuted(
         found = permutation_test(fit)
     except KetametaError as error:
         return {"p_value": None, "withheld": str(error)}
-    return {
-        "p_value": float(found.p_value[1]) if first else found.qm_p_value,
-        "exact": found.exact,
-        "iterations": found.iterations,
-        "seed": found.seed,
-        "caveats": [caveat.message for caveat in found.caveats],
-        "withheld": "",
-    }
+    return part(
+        Permutation,
+        found,
+        p_value=found.p_value[1] if first else found.qm_p_value,
+        caveats=[caveat.message for caveat in found.caveats],
+        withheld="",
+    )
 
 
 def has_levels(spec: AnalysisSpec) -> bool:
@@ -431,10 +430,7 @@ def _entry(
         "permutation": permutation,
         "differences": list(differences),
         "questions": [
-            cast(
-                "Question",
-                {"text": QUESTIONS[answer.question - 1], **dataclasses.asdict(answer)},
-            )
+            part(Question, answer, text=QUESTIONS[answer.question - 1])
             for answer in (answers if comparable else ())
         ],
         "rating": rating(
@@ -562,22 +558,8 @@ def moderator_table(results: Sequence[AnalysisResult]) -> list[ModeratorRow]:
     entries = [entry for result in results for entry in result.get("credibility") or ()]
     table: list[ModeratorRow] = []
     for entry in entries:
-        permuted = entry["permutation"]["p_value"]
-        table.append(
-            {
-                "analysis": entry["analysis"],
-                "title": entry["title"],
-                "label": entry["label"],
-                "kind": entry["kind"],
-                "status": entry["status"],
-                "k": entry["k"],
-                "p_value": entry["p_value"],
-                "p_permuted": permuted,
-                "rating": entry["rating"]["words"],
-                "withheld": entry["withheld"],
-                "p_holm": None,
-            }
-        )
+        permuted, words = entry["permutation"]["p_value"], entry["rating"]["words"]
+        table.append(part(ModeratorRow, entry, p_permuted=permuted, rating=words, p_holm=None))
     tested = [row for row in table if row["p_value"] is not None]
     larger = [max(row["p_value"] or 0.0, row["p_permuted"] or 0.0) for row in tested]
     for row, adjusted in zip(tested, holm(larger), strict=True):

@@ -16,6 +16,7 @@ from ketameta.analyses.parts import (
     Slope,
     SlopeChoice,
     SlopesLeftOut,
+    part,
 )
 from ketameta.analyses.parts import DoseResponse as DoseResult
 from ketameta.analyses.parts import TwoStage as TwoStageResult
@@ -39,7 +40,7 @@ from ketameta.formatting import (
 from ketameta.measures import Measure
 from ketameta.models.diagnostics.second_engine import TwoStage, agrees_to, two_stage
 from ketameta.models.dose import dose_response
-from ketameta.models.results import plain
+from ketameta.models.results import plain, stated
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec, DoseRule
@@ -136,24 +137,23 @@ def dose_checks(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> Dos
         )
         stages = _stages(spec, found, rule)
     others = [
-        {
-            "code": code,
-            "label": label,
-            "k": line.k,
-            **slope_of(fit_curve(spec, rule, contrasts, "linear", **changes), rule),
-        }
+        part(
+            SlopeChoice,
+            slope_of(fit_curve(spec, rule, contrasts, "linear", **changes), rule),
+            code=code,
+            label=label,
+            k=line.k,
+        )
         for code, label, changes in _CHOICES
         if not (code == "common" and line.method == "common")
         and not (code == "wald" and line.ci_method == "wald")
     ]
-    return plain(
-        {
-            "two_stage": stages,
-            "sensitivity": others,
-            "leave_one_out": _left_out(spec, rule, contrasts, studies),
-            "withheld": "",
-        }
-    )
+    return {
+        "two_stage": stages,
+        "sensitivity": others,
+        "leave_one_out": _left_out(spec, rule, contrasts, studies),
+        "withheld": "",
+    }
 
 
 def _no_checks(reason: str) -> DoseChecks:
@@ -161,20 +161,16 @@ def _no_checks(reason: str) -> DoseChecks:
 
 
 def _stages(spec: AnalysisSpec, found: TwoStage, rule: DoseRule) -> TwoStageResult:
-    return {
-        "engine": found.engine,
-        "version": found.version,
-        "slopes": [
-            {
-                "study_id": study,
-                "label": spec.project.study_label(study),
-                "estimate": rule.step * slope,
-                "se": rule.step * se,
-            }
-            for study, slope, se in zip(found.study, found.slopes, found.ses, strict=True)
-        ],
-        "agrees_to": agrees_to(found.largest),
-    }
+    slopes = [
+        {
+            "study_id": study,
+            "label": spec.project.study_label(study),
+            "estimate": rule.step * slope,
+            "se": rule.step * se,
+        }
+        for study, slope, se in zip(found.study, found.slopes, found.ses, strict=True)
+    ]
+    return part(TwoStageResult, found, slopes=slopes, agrees_to=agrees_to(found.largest))
 
 
 def _left_out(
@@ -186,18 +182,8 @@ def _left_out(
     rows: list[SlopeChoice] = []
     for study in studies:
         fit = fit_curve(spec, rule, contrasts.without(study), "linear")
-        rows.append(
-            cast(
-                "SlopeChoice",
-                {
-                    "study_id": study,
-                    "label": spec.project.study_label(study),
-                    "k": fit.k,
-                    "method": fit.method,
-                    **slope_of(fit, rule),
-                },
-            )
-        )
+        label = spec.project.study_label(study)
+        rows.append(part(SlopeChoice, slope_of(fit, rule), fit, study_id=study, label=label))
     estimates = [row["estimate"] or 0.0 for row in rows]
     return {"rows": rows, "lowest": min(estimates), "highest": max(estimates)}
 
@@ -206,7 +192,6 @@ def _left_out(
 _CURVE_POINTS = 61
 #: A test of curvature below this rejects the line.
 _BENT_P = 0.05
-_ARM_NUMBERS = ("n_treatment", "n_control", "events_treatment", "events_control")
 
 
 def dose_results(spec: AnalysisSpec, used: Sequence[Effect]) -> DoseResult | None:
@@ -262,7 +247,7 @@ def dose_results(spec: AnalysisSpec, used: Sequence[Effect]) -> DoseResult | Non
             "curve": main.get("curve", []),
             "caveats": [
                 *main.get("caveats", []),
-                *([{"code": "not_a_line", "message": f"A{bent[1:]}."}] if bent else []),
+                *stated((bent, "not_a_line", f"A{bent[1:]}.")),
             ],
             "withheld": main["withheld"],
         }
@@ -314,21 +299,9 @@ def _points(spec: AnalysisSpec, used: Sequence[Effect]) -> list[DosePoint]:
     points: list[DosePoint] = []
     for row in used:
         se = float(np.sqrt(row["variance"]))
-        points.append(
-            cast(
-                "DosePoint",
-                {
-                    "study_id": row["study_id"],
-                    "label": spec.project.study_label(row["study_id"]),
-                    "arm_id": row["arm_id"],
-                    "dose": row["common_dose"],
-                    "estimate": row["estimate"],
-                    "se": se,
-                    **row_interval(row["estimate"], se, spec.model.level),
-                    **{name: row.get(name) for name in _ARM_NUMBERS},
-                },
-            )
-        )
+        interval = row_interval(row["estimate"], se, spec.model.level)
+        label, dose = spec.project.study_label(row["study_id"]), row["common_dose"]
+        points.append(part(DosePoint, interval, row, label=label, dose=dose, se=se))
     return points
 
 
@@ -351,26 +324,15 @@ def _fitted(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts, transforma
         return {"withheld": str(error)}
     doses = np.array(sorted(set(contrasts.dose)))
     grid = np.linspace(0.0, doses[-1], _CURVE_POINTS)
-    return plain(
-        {
-            "k": fit.k,
-            "method": fit.method,
-            "knots": list(fit.knots),
-            "coefficients": fit.coefficients.rows(),
-            "covariance": fit.coefficients.covariance,
-            "between": fit.between,
-            "slope": slope_of(fit, rule),
-            "q": fit.q,
-            "q_df": fit.q_df,
-            "q_p_value": fit.q_p_value,
-            "test": plain(fit.test),
-            "nonlinearity": plain(fit.nonlinearity),
-            "at_doses": _curve(fit, doses),
-            "curve": _curve(fit, grid),
-            "caveats": [plain(caveat) for caveat in fit.caveats],
-            "level": fit.level,
-            "withheld": "",
-        }
+    return part(
+        Curve,
+        fit,
+        coefficients=fit.coefficients.rows(),
+        covariance=fit.coefficients.covariance,
+        slope=slope_of(fit, rule),
+        at_doses=_curve(fit, doses),
+        curve=_curve(fit, grid),
+        withheld="",
     )
 
 
@@ -419,25 +381,21 @@ def _among_doses(spec: AnalysisSpec, rule: DoseRule, contrasts: Contrasts) -> Am
         fit = fit_curve(spec, rule, within, "linear")
     except KetametaError as error:
         return {"k": len(set(study)), "withheld": str(error)}
-    return plain(
-        {
-            "k": fit.k,
-            "n_contrasts": fit.n_contrasts,
-            "method": fit.method,
-            "contrasts": [
-                {
-                    "study_id": study[i],
-                    "dose": dose[i],
-                    "control": control[i],
-                    "estimate": _difference(turned[i], contrasts.estimates),
-                }
-                for i in range(len(study))
-            ],
-            "covariance": within.covariance,
-            "slope": slope_of(fit, rule),
-            "caveats": [plain(caveat) for caveat in fit.caveats],
-            "withheld": "",
-        }
+    return part(
+        AmongDoses,
+        fit,
+        contrasts=[
+            {
+                "study_id": study[i],
+                "dose": dose[i],
+                "control": control[i],
+                "estimate": _difference(turned[i], contrasts.estimates),
+            }
+            for i in range(len(study))
+        ],
+        covariance=within.covariance,
+        slope=slope_of(fit, rule),
+        withheld="",
     )
 
 

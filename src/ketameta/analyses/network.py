@@ -7,11 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ketameta.analyses.parts import Caveat, Comparability, Contrast, Network, People, Ranked
+from ketameta.analyses.parts import Comparability, Contrast, Network, People, Ranked, part
 from ketameta.analyses.result import StudyRow
 from ketameta.analyses.rows import StudyEffects, study_covariance
 from ketameta.analyses.sentences import PLUS
@@ -21,7 +21,7 @@ from ketameta.formatting import plural, published
 from ketameta.measures import MIN_STUDIES_PER_LEVEL
 from ketameta.models.network.model import network_components
 from ketameta.models.network.network import NetworkMetaAnalysis, network_meta_analysis
-from ketameta.models.results import plain
+from ketameta.models.results import Caveat, plain, stated
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
@@ -73,46 +73,40 @@ def network(spec: AnalysisSpec, used: Sequence[Effect]) -> Network | None:
         fitted = _fitted(spec, kept)
     except KetametaError as error:
         return {**head, "apart": apart, "withheld": str(error)}
-    return plain(
-        {
-            **head,
-            **fitted,
-            "apart": apart,
-            "contrasts": kept,
-            "people": _people([studies[name] for name in sorted(fitted["studies"])]),
-            "transitivity": _transitivity(arcs, ("age_group", *spec.project.categories, "access")),
-            "caveats": [*fitted["caveats"], *_caveats(contrasts, set(apart), spec.model.reference)],
-            "withheld": "",
-        }
+    return part(
+        Network,
+        fitted,
+        apart=apart,
+        contrasts=kept,
+        people=_people([studies[name] for name in sorted(fitted["studies"])]),
+        transitivity=_transitivity(arcs, ("age_group", *spec.project.categories, "access")),
+        caveats=[*fitted["caveats"], *_caveats(contrasts, set(apart), spec.model.reference)],
     )
 
 
-def _caveats(contrasts: list[Contrast], apart: set[str], reference: str) -> list[Caveat]:
+def _caveats(contrasts: list[Contrast], apart: set[str], reference: str) -> tuple[Caveat, ...]:
     """Return that the network falls apart, and why a pair of trials may read differently alone."""
     left: dict[str, int] = Counter(
         f"{treatment_label(c['treatment'])} against {treatment_label(c['control'])}"
         for c in contrasts
         if c["treatment"] in apart
     )
-    found: list[Caveat] = []
-    if left:
-        listed = "; ".join(f"{pair} ({plural(k, 'trial')})" for pair, k in sorted(left.items()))
-        found.append(
-            {
-                "code": "network_apart",
-                "message": f"The network falls apart: no comparison connects {listed} with "
-                f"{treatment_label(reference)}. What is added to another treatment is compared "
-                "with placebo plus that treatment, which is not placebo alone.",
-            }
-        )
-    found.append(
-        {
-            "code": "two_routes",
-            "message": "A comparison may read differently in an analysis of its own: the network "
-            "takes one spread of true effects for all comparisons and adds indirect evidence.",
-        }
+    listed = "; ".join(f"{pair} ({plural(k, 'trial')})" for pair, k in sorted(left.items()))
+    return stated(
+        (
+            left,
+            "network_apart",
+            f"The network falls apart: no comparison connects {listed} with "
+            f"{treatment_label(reference)}. What is added to another treatment is compared with "
+            "placebo plus that treatment, which is not placebo alone.",
+        ),
+        (
+            True,
+            "two_routes",
+            "A comparison may read differently in an analysis of its own: the network takes one "
+            "spread of true effects for all comparisons and adds indirect evidence.",
+        ),
     )
-    return found
 
 
 def network_rows(found: Network | None) -> list[StudyRow]:
@@ -121,43 +115,32 @@ def network_rows(found: Network | None) -> list[StudyRow]:
         return []
     place = {item["treatment"]: index for index, item in enumerate(found["ranking"])}
     effects = sorted(found["effects"], key=lambda item: place[item["treatment"]])
-    sizes = {node["treatment"]: node for node in found["nodes"]}
+    people = {
+        node["treatment"]: None if node["n"] is None else int(node["n"]) for node in found["nodes"]
+    }
     return [
-        cast(
-            "StudyRow",
-            {
-                "study_id": item["treatment"],
-                "label": treatment_label(item["treatment"]),
-                "intervention": item["treatment"],
-                "comparator": item["control"],
-                "group": "",
-                "year": None,
-                "n_treatment": _whole(sizes[item["treatment"]]["n"]),
-                "n_control": None,
-                "n_participants": None,
-                "estimate": item["estimate"],
-                "variance": item["se"] ** 2,
-                "se": item["se"],
-                "ci_low": item["ci_low"],
-                "ci_high": item["ci_high"],
-                "weight": None,
-                "route": "",
-                "arms": [],
-                "data_kind": "",
-                "assumption": "",
-                "subgroup": "",
-                "instrument": "",
-                "time_days": None,
-                "source": [],
-                "note": f"{item['k_direct']} direct comparisons",
-            },
+        part(
+            StudyRow,
+            item,
+            _NO_TRIAL,
+            study_id=item["treatment"],
+            label=treatment_label(item["treatment"]),
+            intervention=item["treatment"],
+            comparator=item["control"],
+            n_treatment=people[item["treatment"]],
+            variance=item["se"] ** 2,
+            note=f"{item['k_direct']} direct comparisons",
         )
         for item in effects
     ]
 
 
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
+#: What a row of a treatment has not: it is no trial.
+_NO_TRIAL = {
+    **dict.fromkeys(("group", "route", "data_kind", "assumption", "subgroup", "instrument"), ""),
+    **dict.fromkeys(("year", "n_control", "n_participants", "weight", "time_days")),
+    **dict.fromkeys(("arms", "source"), ()),
+}
 
 
 def _people(studies: Sequence[Sequence[Arc]]) -> People:
@@ -271,27 +254,16 @@ def _fitted(spec: AnalysisSpec, contrasts: list[Contrast]) -> Network:
     )
     others = [name for name in fit.treatments if name != fit.reference]
     ranking, withheld = _ranking(fit)
-    return plain(
-        {
-            "k": fit.k,
-            "tau2": fit.tau2,
-            "tau2_ci_low": fit.tau2_ci_low,
-            "tau2_ci_high": fit.tau2_ci_high,
-            "tau2_method": fit.tau2_method,
-            "ci_method": fit.ci_method,
-            "df": fit.n_contrasts - len(fit.treatments) + 1 if fit.ci_method == "t" else None,
-            "i2": fit.i2,
-            "effects": [fit.compare(name, fit.reference).to_dict() for name in others],
-            "league": list(fit.comparisons),
-            "ranking": ranking,
-            "ranking_withheld": withheld,
-            "splits": list(fit.splits),
-            "q": fit.q,
-            "nodes": list(fit.nodes),
-            "edges": list(fit.edges),
-            "caveats": list(fit.caveats),
-            "studies": list(fit.studies),
-        }
+    return part(
+        Network,
+        fit,
+        withheld="",
+        apart=(),
+        df=fit.n_contrasts - len(fit.treatments) + 1 if fit.ci_method == "t" else None,
+        effects=[fit.compare(name, fit.reference).to_dict() for name in others],
+        league=fit.comparisons,
+        ranking=ranking,
+        ranking_withheld=withheld,
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import special
 
 from ketameta.analyses.credibility import moderator_analyses
-from ketameta.analyses.parts import After, AfterRow, Prior, SampleSize
+from ketameta.analyses.parts import After, AfterRow, Declared, Prior, SampleSize, part
 from ketameta.analyses.parts import NextTrial as NextTrialResult
 from ketameta.analyses.parts import Outlook as OutlookResult
 from ketameta.analyses.policy import prior_scale_of
@@ -287,16 +287,9 @@ def next_trial_of(
     design = design_of(spec, plan)
     result: NextTrialResult = {
         "withheld": "",
-        "declared": {
-            "important_difference": plan.important_difference,
-            "source": plan.source,
-            "difference_words": difference_words(spec, plan),
-            "design": design,
-            "sd": plan.sd,
-            "baseline_risk": plan.baseline_risk,
-            "alpha": plan.alpha,
-            "status": plan.status,
-        },
+        "declared": part(
+            Declared, plan, difference_words=difference_words(spec, plan), design=design
+        ),
         "sample_size": [size_of(plan, design, power) for power in plan.power],
         "power": {"n_per_arm": list(plan.n_per_arm), "power": power_of(plan, design)},
         "priors": [_prior(plan, prior) for prior in priors],
@@ -324,13 +317,7 @@ def _no_plan(spec: AnalysisSpec) -> str:
 
 def _prior(plan: NextTrial, prior: PriorTrials) -> Prior:
     """Return the distribution of a new trial's true effect and what it means for its chances."""
-    head: Prior = {
-        "withheld": "",
-        "analysis": prior.analysis,
-        "group": prior.group,
-        "title": prior.title,
-        "k": len(prior.estimates),
-    }
+    head = part(Prior, prior, withheld="", k=len(prior.estimates))
     if not prior.estimates:
         return {**head, "withheld": "no trial"}
     mixture = predictive_effect(prior.estimates, prior.variances, HalfNormal(prior.tau_prior_scale))

@@ -3,12 +3,14 @@
 Each is plain data as published; :mod:`ketameta.analyses.result` holds the whole.
 """
 
-from __future__ import annotations
-
-from typing import Annotated, NotRequired, Required
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, NotRequired, Required, TypeVar
 
 from pydantic import Field
 from typing_extensions import ReadOnly, TypedDict
+
+from ketameta.models.results import plain
 
 Number = float | None
 Count = Annotated[int, Field(ge=0)]
@@ -16,6 +18,37 @@ Positive = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 #: Of studies and analyses.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+Kind = TypeVar("Kind")
+
+
+def part(kind: type[Kind], *sources: object, **given: object) -> Kind:
+    """Return a part of a result: the values given, and what else its type names of the sources.
+
+    Parameters
+    ----------
+    kind : type
+        One of the types below.
+    *sources : object
+        Fits, specs or parts; the first that has a field or a key counts.
+    **given : object
+        Values under other names than in the sources, or of their own.
+
+    Raises
+    ------
+    LookupError
+        If a key that the part must have is nowhere.
+    """
+    typed: Any = kind
+    found = dict(given)
+    for source in sources:
+        read = source.get if isinstance(source, Mapping) else partial(getattr, source)
+        left = {name: read(name, ...) for name in typed.__annotations__.keys() - found.keys()}
+        found |= {name: value for name, value in left.items() if value is not ...}
+    # Annotations of this module are evaluated: otherwise no type would know what it must have.
+    if missing := typed.__required_keys__ - found.keys():
+        raise LookupError(f"{kind.__name__} without {', '.join(sorted(missing))}")
+    return plain(found)
 
 
 class Caveat(TypedDict):

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
+from ketameta.analyses.parts import part
 from ketameta.analyses.result import Absolute, Beside, Headline, Rule, Side, Studied, StudyRow
 from ketameta.analyses.rows import effects_of
 from ketameta.analyses.sentences import (
@@ -237,8 +238,7 @@ class _Estimate:
     weights: tuple[float, ...] = ()
 
     def beside(self) -> Beside:
-        shown = {name: getattr(self, name) for name in Beside.__annotations__}
-        return cast("Beside", {**shown, "measure": str(self.measure)})
+        return part(Beside, self, measure=str(self.measure))
 
 
 _NO_PREDICTION = (
@@ -508,10 +508,12 @@ def _headline(
     if found is not None:
         absolute, withheld = _absolute(spec, found, rows, counts)
     side = side_of(lead.ci_low, lead.ci_high)
-    headline: Headline = Headline(
+    headline = part(
+        Headline,
+        _who(spec, rows, k),
+        lead,
         rule=rule,
         method=lead.label,
-        interval=lead.interval,
         effect=effect_name(spec, lead.measure, unit),
         measure=str(lead.measure),
         is_ratio=lead.measure.is_ratio,
@@ -520,18 +522,8 @@ def _headline(
         k=k,
         people=people,
         trials_without_size=silent,
-        estimate=lead.estimate,
-        ci_low=lead.ci_low,
-        ci_high=lead.ci_high,
-        tau=lead.tau,
-        prior_scale=lead.prior_scale,
-        weights=list(lead.weights),
-        pi_low=lead.pi_low,
-        pi_high=lead.pi_high,
-        prediction=lead.prediction,
         side=side,
         direction="" if found is None else direction_words(side, spec.favours),
-        **_who(spec, rows, k),
         absolute=absolute,
         absolute_withheld=withheld,
         beside=[item.beside() for item in others],

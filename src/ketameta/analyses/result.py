@@ -3,8 +3,6 @@
 Results are plain data, so that what is computed, stored, read again and shown is the same thing.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from functools import cache

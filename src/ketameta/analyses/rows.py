@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from ketameta.analyses.parts import part
 from ketameta.analyses.result import StudyRow
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import plural
@@ -293,39 +294,26 @@ def _study_row(
         arms = plural(len(records), "comparison")
         note = f"{arms} that share an arm, joined with their covariance"
     se = float(np.sqrt(variance))
-    totals = _totals(records)
-    return cast(
-        "StudyRow",
-        {
-            "study_id": first["study_id"],
-            "group": first["group"],
-            "year": int(first["year"]) if _number(first["year"]) else None,
-            "effect_ids": [record["effect_id"] for record in records],
-            "intervention": " / ".join(dict.fromkeys(r["intervention"] for r in records)),
-            "comparator": " / ".join(dict.fromkeys(r["comparator"] for r in records)),
-            "arms": [f"{r['arm_id']} v {r['comparator_arm_id']}".strip() for r in records],
-            "background_treatment": first["background_treatment"],
-            "outcome": first["outcome"],
-            "instrument": " / ".join(dict.fromkeys(r["instrument"] for r in records)),
-            "time_days": None if np.isnan(first["time_days"]) else float(first["time_days"]),
-            "subgroup": first["subgroup"],
-            "data_kind": first["data_kind"],
-            **totals,
-            "estimate": estimate,
-            "variance": variance,
-            "se": se,
-            **row_interval(estimate, se, level),
-            "route": "; ".join(dict.fromkeys(r["route"] for r in records)),
-            "assumption": "; ".join(
-                dict.fromkeys(r["assumption"] for r in records if r["assumption"])
-            ),
-            "source": sorted(
-                {part for r in records for part in str(r["source"]).split(";") if part}
-            ),
-            "note": note,
-            **{key: first.get(key) for key in (*_FACTS, *project.categories)},
-            "label": project.study_label(first["study_id"]),
-        },
+    return part(
+        StudyRow,
+        row_interval(estimate, se, level),
+        _totals(records),
+        first,
+        year=int(first["year"]) if _number(first["year"]) else None,
+        effect_ids=[record["effect_id"] for record in records],
+        intervention=" / ".join(dict.fromkeys(r["intervention"] for r in records)),
+        comparator=" / ".join(dict.fromkeys(r["comparator"] for r in records)),
+        arms=[f"{r['arm_id']} v {r['comparator_arm_id']}".strip() for r in records],
+        instrument=" / ".join(dict.fromkeys(r["instrument"] for r in records)),
+        estimate=estimate,
+        variance=variance,
+        se=se,
+        route="; ".join(dict.fromkeys(r["route"] for r in records)),
+        assumption="; ".join(dict.fromkeys(r["assumption"] for r in records if r["assumption"])),
+        source=sorted({text for r in records for text in str(r["source"]).split(";") if text}),
+        note=note,
+        **{key: first.get(key) for key in project.categories},
+        label=project.study_label(first["study_id"]),
     )
 
 
@@ -394,22 +382,6 @@ _SIDES = (
 
 def _sum(one: int | None, two: int | None) -> int | None:
     return None if one is None or two is None else one + two
-
-
-_FACTS = (
-    "citation",
-    "doi",
-    "pmid",
-    "registry_id",
-    "source_url",
-    "source_type",
-    "access",
-    "design",
-    "blinding",
-    "population",
-    "diagnosis",
-    "age_group",
-)
 
 
 def _join(effects: Sequence[Effect], measure: Measure) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from ketameta.analyses.dose_response import dose_groups, dose_results, dose_sent
 from ketameta.analyses.multiverse import multiverse
 from ketameta.analyses.network import network, network_rows
 from ketameta.analyses.next_trial import Related, next_trial_of
-from ketameta.analyses.parts import GroupFacts, Network, People
+from ketameta.analyses.parts import GroupFacts, Network, People, part
 from ketameta.analyses.policy import headline_of
 from ketameta.analyses.result import (
     AnalysisResult,
@@ -294,11 +294,7 @@ def sentences_of(result: AnalysisResult) -> list[str]:
 def _second_engine(fit: RandomEffects) -> SecondEngine:
     """Return who refitted a result, and the bound to which it agrees."""
     found = second_engine(fit)
-    return {
-        "engine": found.engine,
-        "version": found.version,
-        "agrees_to": agrees_to(found.largest),
-    }
+    return part(SecondEngine, found, agrees_to=agrees_to(found.largest))
 
 
 def _sizes(net: Network | None, independent: list[StudyRow]) -> Sizes:
@@ -320,9 +316,7 @@ def _sizes(net: Network | None, independent: list[StudyRow]) -> Sizes:
 
 
 def _stored(fit: Any) -> Pooled | None:
-    if fit.k == 0:
-        return None
-    return plain({name: getattr(fit, name) for name in Pooled.__annotations__})
+    return None if fit.k == 0 else part(Pooled, fit)
 
 
 def _groups(spec: AnalysisSpec, rows: list[StudyRow]) -> list[Group]:
@@ -465,31 +459,28 @@ def group_facts(
         rows = groups[key]
         first = {row["study_id"]: row for row in reversed(rows)}
         days = [row["time_days"] for row in first.values() if not math.isnan(row["time_days"])]
+        counts = {
+            fact: _counted({(row["study_id"], row.get(column)) for row in rows})
+            for fact, column in _COUNTED
+        }
         entries.append(
-            cast(
-                "GroupFacts",
-                {
-                    "key": key,
-                    "k": len(first),
-                    "median_days": median(days) if days else None,
-                    **{
-                        fact: _counted({(row["study_id"], row.get(column)) for row in rows})
-                        for fact, column in _COUNTED
-                    },
-                    "regimen": _counted(
-                        {(r["study_id"], regimens.get((r["study_id"], r["arm_id"]))) for r in rows}
-                    ),
-                    "definitions": [
-                        {
-                            "study_id": study,
-                            "label": spec.project.study_label(study),
-                            "definition": _text(evidence.facts[study].get(told)) or "not stated",
-                        }
-                        for study in sorted(first)
-                    ]
-                    if told
-                    else [],
-                },
+            part(
+                GroupFacts,
+                counts,
+                key=key,
+                k=len(first),
+                median_days=median(days) if days else None,
+                regimen=_counted(
+                    {(r["study_id"], regimens.get((r["study_id"], r["arm_id"]))) for r in rows}
+                ),
+                definitions=[
+                    {
+                        "study_id": study,
+                        "label": spec.project.study_label(study),
+                        "definition": _text(evidence.facts[study].get(told)) or "not stated",
+                    }
+                    for study in (sorted(first) if told else ())
+                ],
             )
         )
     return entries

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketameta.analyses.parts import OverTime, TimeMean, WithinRow, WithinTrials
+from ketameta.analyses.parts import OverTime, TimeMean, WithinRow, WithinTrials, part
 from ketameta.analyses.policy import CONTROL_ARMS
 from ketameta.analyses.result import (
     Events,
     Gosh,
     Influence,
+    InfluenceRow,
     LeaveOneOut,
     Selection,
     Sensitivity,
@@ -95,16 +96,7 @@ def _refit(
     code: str, label: str, spec: AnalysisSpec, rows: list[StudyRow], **changes: str
 ) -> Sensitivity:
     """Return one refit of the main model with one choice changed."""
-    fit = pooled(spec, rows, **changes)
-    return {
-        "code": code,
-        "label": label,
-        "k": fit.k,
-        "estimate": fit.estimate,
-        "ci_low": fit.ci_low,
-        "ci_high": fit.ci_high,
-        "tau2": fit.tau2,
-    }
+    return part(Sensitivity, pooled(spec, rows, **changes), code=code, label=label)
 
 
 def _restricted(
@@ -159,9 +151,6 @@ def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-_FIELDS = ("k", "estimate", "se", "ci_low", "ci_high", "p_value", "q", "q_df", "q_p_value", "i2")
-
-
 def event_models(spec: AnalysisSpec, rows: list[StudyRow]) -> Events | None:
     """Return Mantel-Haenszel and Peto results of counted outcomes, and the risk on control.
 
@@ -213,17 +202,17 @@ def _classic(
     name: str, measure: Measure, cells: tuple[np.ndarray, ...], level: float, labels: list[str]
 ) -> Stratified:
     """Return one Mantel-Haenszel or Peto result; its reason where it does not exist."""
-    head = {"method": name, "measure": str(measure)}
     e1, n1, e2, n2 = cells
+    fit: object = dict.fromkeys(Stratified.__annotations__)
+    withheld = ""
     try:
         if name == "Peto":
             fit = peto(e1, n1, e2, n2, level, labels=labels)
         else:
             fit = mantel_haenszel(e1, n1, e2, n2, str(measure), level, labels=labels)
     except KetametaError as error:
-        return cast("Stratified", {**head, **dict.fromkeys(_FIELDS), "withheld": str(error)})
-    fields = {name: getattr(fit, name) for name in _FIELDS}
-    return plain({**head, **fields, "withheld": ""})
+        withheld = str(error)
+    return part(Stratified, fit, method=name, measure=str(measure), withheld=withheld)
 
 
 #: Deletion diagnostics need a fit without each study that still has a spread.
@@ -245,28 +234,23 @@ def influence_of(fit: RandomEffects, rows: list[StudyRow]) -> Influence | None:
     # Distances from the other trials: one near nought has the decimals of the others.
     rstudent = published_together(plain(found.rstudent))
     dffits = published_together(plain(found.dffits))
-    entries = []
-    for index, row in enumerate(rows):
-        entries.append(
-            {
-                "study_id": row["study_id"],
-                "label": row["label"],
-                "rstudent": rstudent[index],
-                "dffits": dffits[index],
-                "cooks_distance": found.cooks_distance[index],
-                "covariance_ratio": found.covariance_ratio[index],
-                "tau2_deleted": found.tau2_deleted[index],
-                "weight": found.weight[index],
-                "influential": bool(found.influential[index]),
-                "reasons": list(found.reasons[index]),
-            }
+    entries = [
+        part(
+            InfluenceRow,
+            row,
+            rstudent=rstudent[index],
+            dffits=dffits[index],
+            cooks_distance=found.cooks_distance[index],
+            covariance_ratio=found.covariance_ratio[index],
+            tau2_deleted=found.tau2_deleted[index],
+            weight=found.weight[index],
+            influential=found.influential[index],
+            reasons=found.reasons[index],
         )
-    return plain(
-        {
-            "rows": entries,
-            "influential": [entry["label"] for entry in entries if entry["influential"]],
-        }
-    )
+        for index, row in enumerate(rows)
+    ]
+    flagged = [entry["label"] for entry in entries if entry["influential"]]
+    return {"rows": entries, "influential": flagged}
 
 
 def gosh_of(fit: RandomEffects) -> Gosh | None:
@@ -280,21 +264,16 @@ def gosh_of(fit: RandomEffects) -> Gosh | None:
     found = gosh(fit, None if exact else GOSH_SUBSETS, None if exact else GOSH_SEED)
     several = found.studies > 1
     shares = np.array([0.0, 0.025, 0.25, 0.5, 0.75, 0.975, 1.0])
-    return plain(
-        {
-            "subsets": len(found.estimate),
-            "exact": found.exact,
-            "seed": found.seed,
-            "shares": shares,
-            "quantiles": np.quantile(found.estimate[several], shares),
-            "points": {
-                "estimate": found.estimate[several].round(_POINT_DECIMALS),
-                "i2": found.i2[several].round(_POINT_DECIMALS),
-            },
-            "labels": found.labels,
-            "median_with": found.median_with,
-            "median_without": found.median_without,
-        }
+    return part(
+        Gosh,
+        found,
+        subsets=len(found.estimate),
+        shares=shares,
+        quantiles=np.quantile(found.estimate[several], shares),
+        points={
+            "estimate": found.estimate[several].round(_POINT_DECIMALS),
+            "i2": found.i2[several].round(_POINT_DECIMALS),
+        },
     )
 
 
@@ -421,18 +400,17 @@ def _fits(spec: AnalysisSpec, rows: list[StudyRow], classes: list[str], referenc
         else None
     )  # fmt: skip
     sizes = {name: int(member[:, place].sum()) for place, name in enumerate(classes)}
-    return plain(
-        {
-            "withheld": "",
-            "effects": len(rows),
-            "studies": len(set(studies)),
-            "sigma2_study": means.sigma2_study,
-            "sigma2_effect": means.sigma2_effect,
-            "means": [{**row, "effects": sizes[row["name"]]} for row in _table(robust(means))],
-            "changes": [row for row in _table(robust(compared)) if row["name"] != reference],
-            "sensitivity": plain(sensitivity.tidy().to_dict("records")) if sensitivity else [],
-            "within_trials": _within_trials(spec, rows, last, reference),
-        }
+    return part(
+        OverTime,
+        withheld="",
+        effects=len(rows),
+        studies=len(set(studies)),
+        sigma2_study=means.sigma2_study,
+        sigma2_effect=means.sigma2_effect,
+        means=[{**row, "effects": sizes[row["name"]]} for row in _table(robust(means))],
+        changes=[row for row in _table(robust(compared)) if row["name"] != reference],
+        sensitivity=sensitivity.tidy().to_dict("records") if sensitivity else [],
+        within_trials=_within_trials(spec, rows, last, reference),
     )
 
 
@@ -468,15 +446,7 @@ def _within_trials(
         [entry["label"] for entry in entries],
         spec.model.measure,
     )
-    return {
-        "k": fit.k,
-        "estimate": fit.estimate,
-        "ci_low": fit.ci_low,
-        "ci_high": fit.ci_high,
-        "tau2": fit.tau2,
-        "rows": entries,
-        "enough": fit.k >= _MIN_STUDIES,
-    }
+    return part(WithinTrials, fit, rows=entries, enough=fit.k >= _MIN_STUDIES)
 
 
 def _difference(late: StudyRow, early: StudyRow, model: Model) -> WithinRow:
@@ -484,13 +454,5 @@ def _difference(late: StudyRow, early: StudyRow, model: Model) -> WithinRow:
     estimate = difference(late["estimate"], early["estimate"])
     variance = late["variance"] + early["variance"] - 2 * model.rho * late["se"] * early["se"]
     se = float(np.sqrt(variance))
-    return cast(
-        "WithinRow",
-        {
-            "study_id": late["study_id"],
-            "label": late["label"],
-            "estimate": estimate,
-            "se": se,
-            **row_interval(estimate, se, model.level),
-        },
-    )
+    interval = row_interval(estimate, se, model.level)
+    return part(WithinRow, interval, late, estimate=estimate, se=se)
