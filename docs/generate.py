@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 import ketameta as km
 from ketameta import cli
@@ -109,7 +109,7 @@ def _table(model: type[BaseModel], path: str, title: str) -> Iterator[str]:
         yield f"## {title}"
     yield text
     rows = ["| key | what it is | default |", "| --- | --- | --- |"]
-    below = []
+    below, needed = [], _needed(model)
     for name, field in model.model_fields.items():
         if field.exclude:
             continue
@@ -125,7 +125,7 @@ def _table(model: type[BaseModel], path: str, title: str) -> Iterator[str]:
         else:
             kind = _kind(field)
             value = field.get_default(call_default_factory=True)
-            default = "needed" if _is_needed(field) else _written(value)
+            default = "needed" if name in needed else _written(value)
         meaning = told.get(name, "")
         kind = f"{kind}. {meaning}" if meaning else f"{kind}."
         rows.append(f"| `{name}` | {kind.replace('|', chr(92) + '|')} | {default} |")
@@ -171,11 +171,13 @@ def _closures(field: Any) -> Iterator[dict[str, Any]]:
             yield inspect.getclosurevars(function).nonlocals
 
 
-def _is_needed(field: Any) -> bool:
-    value = field.get_default(call_default_factory=True)
-    if value == "" and field.validate_default:
-        return True
-    return any(found.get("least") for found in _closures(field)) and value == ()
+def _needed(model: type[BaseModel]) -> set[str]:
+    """Return the keys without which a table is refused."""
+    try:
+        model.model_validate({}, context={"known": {}, "lenient": False})
+    except ValidationError as error:
+        return {str(detail["loc"][0]) for detail in error.errors()}
+    return set()
 
 
 def _kind(field: Any) -> str:

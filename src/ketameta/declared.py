@@ -32,9 +32,14 @@ Model = TypeVar("Model", bound="Table")
 
 
 class Table(BaseModel):
-    """A table of a file: frozen, and closed to keys that do not exist."""
+    """A table of a file: frozen, and closed to keys that do not exist.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    Defaults are checked too, so that the one of a key that is needed says what is missing.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=True
+    )
 
     def to_dict(self) -> Any:
         """Return the fields by name; values that are tables stay tables."""
@@ -209,6 +214,10 @@ def needed(text: str = ": a text is needed") -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
+
+
+#: A text that may not be empty.
+NeededText = Annotated[str, needed()]
 
 
 def _text(value: Any) -> Any:

@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema, core_schema
 from ketameta import measures as words
 from ketameta.declared import (
     Flag,
+    NeededText,
     Number,
     Table,
     Text,
@@ -166,9 +167,7 @@ class Selection(Table):
     a project declares as a moderator is one more list (:func:`spec_model`).
     """
 
-    outcome: Annotated[
-        Words, words_of(least="name at least one outcome"), Field(validate_default=True)
-    ] = ()
+    outcome: Annotated[Words, words_of(least="name at least one outcome")] = ()
     diagnosis: Annotated[Words, words_of()] = ()
     drug_class: Annotated[Words, words_of()] = ()
     intervention: Annotated[Words, words_of()] = ()
@@ -297,12 +296,8 @@ def _moderator(value: Any, info: ValidationInfo) -> str:
 class Judgement(Table):
     """A person's judgement on one domain, which lowers certainty by 0, 1 or 2 levels."""
 
-    level: Annotated[str, one_of(tuple(CONCERNS)), Field(validate_default=True)] = ""
-    reason: Annotated[
-        str,
-        needed(": say why; a judgement without reason is not one"),
-        Field(validate_default=True),
-    ] = ""
+    level: Annotated[str, one_of(tuple(CONCERNS))] = ""
+    reason: Annotated[str, needed(": say why; a judgement without reason is not one")] = ""
 
 
 def _judgements(value: Any) -> Any:
@@ -330,7 +325,7 @@ class TrialPrior(Table):
         One of its groups; all of its trials when empty.
     """
 
-    analysis: Annotated[str, needed(": name an analysis"), Field(validate_default=True)] = ""
+    analysis: Annotated[str, needed(": name an analysis")] = ""
     group: Text = ""
 
 
@@ -361,11 +356,7 @@ class NextTrial(Table):
     """
 
     important_difference: Number = 0.0
-    source: Annotated[
-        str,
-        needed(": say where the important difference comes from"),
-        Field(validate_default=True),
-    ] = ""
+    source: Annotated[str, needed(": say where the important difference comes from")] = ""
     sd: Annotated[Number, number_where(lambda x: x > 0, "a number above 0 is needed")] = 1.0
     unit: Text = "points"
     baseline_risk: OptionalNumber = None
@@ -429,7 +420,7 @@ class Variation(Table):
         Without the columns of ``adjust_for``.
     """
 
-    label: Annotated[str, needed(": say what is changed"), Field(validate_default=True)] = ""
+    label: Annotated[str, needed(": say what is changed")] = ""
     basis: Annotated[Words, words_of(words.BASES)] = ()
     covers: Annotated[Words, words_of(words.COVERS)] = ()
     naive_to: Words = ()
@@ -475,11 +466,7 @@ class Expectation(Table):
     """
 
     larger_effect_in: Any = None
-    reason: Annotated[
-        str,
-        needed(": say why the effect was expected to be larger there"),
-        Field(validate_default=True),
-    ] = ""
+    reason: Annotated[str, needed(": say why the effect was expected to be larger there")] = ""
     status: Status = "declared"
 
 
@@ -519,11 +506,7 @@ class DoseRule(Table):
         Where the conversion comes from.
     """
 
-    unit: Annotated[
-        str,
-        needed(': name the dose_unit of the arms, such as unit = "mg"'),
-        Field(validate_default=True),
-    ] = ""
+    unit: Annotated[str, needed(': name the dose_unit of the arms, such as unit = "mg"')] = ""
     transformation: Annotated[str, one_of(TRANSFORMATIONS)] = "linear"
     step: Annotated[Number, number_where(lambda x: x > 0, "a number above 0 is needed")] = 1.0
     knots: Annotated[tuple[float, ...], BeforeValidator(_knots)] = KNOT_SHARES
@@ -557,13 +540,6 @@ def _section(value: Any, info: ValidationInfo) -> Any:
     if known:
         return one_of(known).func(value, info)  # type: ignore[call-arg]
     return needed(": name the part of the report").func(value, info)  # type: ignore[call-arg]
-
-
-def _required_word(choices: Sequence[str]) -> Any:
-    return Annotated[str, one_of(choices), Field(validate_default=True)]
-
-
-NeededText = Annotated[str, needed(), Field(validate_default=True)]
 
 
 class AnalysisSpec(Table):
@@ -601,13 +577,15 @@ class AnalysisSpec(Table):
     name: str = Field(default="", exclude=True)
     title: NeededText = ""
     question: NeededText = ""
-    section: Annotated[str, BeforeValidator(_section), Field(validate_default=True)] = ""
+    section: Annotated[str, BeforeValidator(_section)] = ""
     order: Annotated[int, AfterValidator(int), *Number.__metadata__] = 0
-    directness: _required_word(DIRECTNESS) = ""  # type: ignore[valid-type]
-    status: _required_word(STATUSES) = ""  # type: ignore[valid-type]
+    directness: Annotated[str, one_of(DIRECTNESS)] = ""
+    status: Annotated[str, one_of(STATUSES)] = ""
     select: Selection = Field(default_factory=Selection.model_construct)
     choose: Choice = Choice()
-    assume: Annotated[Assumptions, _AsAssumptions()] = Assumptions()
+    assume: Annotated[Assumptions, _AsAssumptions()] = Field(
+        default=Assumptions(), validate_default=False
+    )
     model: Model = Model()
     favours: Annotated[tuple[str, str], BeforeValidator(_two_texts)] = (
         *("Favours treatment", "Favours control"),

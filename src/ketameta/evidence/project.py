@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ketameta.declared import Flag, Number, Table, Text, Words, needed, one_of, validate
+from ketameta.declared import Flag, NeededText, Number, Table, Text, Words, one_of, validate
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding as Said
 from ketameta.evidence.findings import file_finding
@@ -31,7 +31,6 @@ MODERATOR_KINDS = ("category", "number")
 DIRECTNESS = ("direct", "related", "indirect", "context")
 CARD_KINDS = ("benefit", "harm", "alternatives")
 
-NeededText = Annotated[str, needed(), Field(validate_default=True)]
 OptionalNumber = Annotated[float | None, *Number.__metadata__]
 
 
