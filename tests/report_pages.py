@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -124,10 +125,8 @@ def committed_pages() -> dict[str, str]:
 def page_of_all() -> str:
     """Return one page with every analysis and the data of every calculator."""
     context = committed_context()
-    views = list(context["views"].values())
-    engines = [view["engine"] for view in views if view["engine"]]
-    given = {**context, "page": context["pages"][0], "analyses": views}
-    return render_page(given, "questions/all.html", "question.html.j2", engines)
+    page = replace(context["pages"][0], analyses=tuple(context["views"]))
+    return render_page(context, "questions/all.html", "question.html.j2", page)
 
 
 def file_of(name: str) -> str:

@@ -123,7 +123,7 @@ def test_few_things_are_in_the_way_of_the_tab_key(opened: Any, folder: str) -> N
 
 def test_a_study_in_a_plot_leads_to_its_card(opened: Any, address: str) -> None:
     page = visit(opened, address)
-    label = committed_context()["views"][COUNTED]["study_rows"][0]["label"]
+    label = committed_context()["views"][COUNTED]["cards"][0].label
     link = page.locator(f"#{COUNTED} svg.plot a").first
     assert link.text_content() == label
     link.focus()

@@ -134,10 +134,10 @@ def test_every_claim_shows_its_rule_its_origin_and_what_would_support_it() -> No
 
 def test_the_evidence_map_is_a_figure_whose_alternative_counts_the_gaps() -> None:
     context = committed_context()
-    cells = [cell for row in context["map"]["rows"] for cell in row["cells"]]
-    empty = sum(cell["trials"] == 0 for cell in cells)
+    cells = context["map"].cells
+    empty = sum(cell.trials == 0 for cell in cells)
     words = f"{empty} of {len(cells)} cells have no trial"
-    assert words in context["map"]["alt"]
+    assert words in context["map_figure"]["alt"]
     page = committed_pages()["methods.html"]
     section = page[page.index('<section id="map"') :]
     figure = section[: section.index("</figure>")]

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import ANALYSIS, PROJECT, arm, evidence_of, score, spec_of, study, tables_of
 from ketameta.analyses import numbers_of, run_analysis
-from ketameta.evidence import derive_effects
+from ketameta.evidence import Row, derive_effects
 from ketameta.report import (
     group_tables,
     league_rows,
@@ -142,8 +142,9 @@ def test_no_network_has_no_league_table() -> None:
 
 
 def test_registered_trials_are_counted_by_state_with_zeros() -> None:
-    def entry(status: str, results: str | None = None, study_id: str = "") -> dict[str, Any]:
-        return {"status": status, "results_posted": results, "study_id": study_id}
+    def entry(status: str, results: str = "", study_id: str = "") -> Row:
+        texts = {"status": status, "results_posted": results, "study_id": study_id}
+        return Row("registry", "registry.csv", 2, texts, {})
 
     counts = dict(
         registry_counts(
@@ -152,7 +153,7 @@ def test_registered_trials_are_counted_by_state_with_zeros() -> None:
                 entry("completed"),
                 entry("completed", "no"),
                 entry("completed", "2014-02-21"),
-                entry("completed", None, "alder_2014"),
+                entry("completed", "", "alder_2014"),
                 entry("published"),
                 entry("unknown", "2014-02-21"),
             ]

@@ -13,12 +13,12 @@ import ketameta
 from ketameta.analyses import LEADING_RULES
 from ketameta.plots.harms import Harm, Harms, describe
 from ketameta.plots.scale import Estimate
-from ketameta.report import methods, tables_of
+from ketameta.report import HeadlineCard, PooledCard, methods, tables_of
 from report_pages import committed_context, committed_pages
 
 
-def views() -> list[dict[str, Any]]:
-    return [view for part in committed_context()["sections"] for view in part["analyses"]]
+def views() -> list[Any]:
+    return list(committed_context()["views"].values())
 
 
 def test_the_line_of_python_gives_the_headline_again() -> None:
@@ -26,20 +26,20 @@ def test_the_line_of_python_gives_the_headline_again() -> None:
     for view in views():
         groups = {group["label"]: group["headline"] for group in view["groups"]}
         for card in view["pooled_cards"]:
-            if card.get("kind") != "headline" or not card["python_line"]:
+            if not isinstance(card, HeadlineCard) or not card.python_line:
                 continue
-            led = view["headline"] if card["label"] == "All trials" else groups[card["label"]]
-            route = card["python_line"].partition("(")[0]
+            led = view["headline"] if card.label == "All trials" else groups[card.label]
+            route = card.python_line.partition("(")[0]
             if route in seen and "counts" in route:  # a second each
                 continue
             seen.add(route)
-            fit = eval(card["python_line"], {"ketameta": ketameta})
+            fit = eval(card.python_line, {"ketameta": ketameta})
             found = getattr(fit, "mu", fit)
             for name in ("estimate", "ci_low", "ci_high"):
                 value = getattr(
                     found, "median" if found is not fit and name == "estimate" else name
                 )
-                where = (view["name"], card["label"], name)
+                where = (view["name"], card.label, name)
                 assert value == pytest.approx(led[name], rel=1e-5, abs=1e-6), where
     assert {"ketameta.bayes_random_effects", "ketameta.bayes_event_counts"} <= seen
 
@@ -48,7 +48,7 @@ def test_the_usual_model_is_named_as_such_wherever_another_leads() -> None:
     for view in views():
         if not view["led_otherwise"]:
             continue
-        usual = [card["label"] for card in view["pooled_cards"] if "steps" in card]
+        usual = [card.label for card in view["pooled_cards"] if isinstance(card, PooledCard)]
         assert not any(label == "All trials" for label in usual), view["name"]
         parts = view["engine"]["parts"] if view["engine"] else []
         assert all(part["led"] for part in parts if part["key"] == ""), view["name"]

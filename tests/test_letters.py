@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import unicodedata
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from typing import Any
 
 import joblib
@@ -183,8 +184,8 @@ def changed(**cells: str) -> dict[str, Any]:
     """Return the committed context with other texts in its first reference."""
     context = dict(committed_context())
     first, *rest = context["studies"]
-    context["studies"] = [{**first, **cells}, *rest]
-    return {**context, "listed": tables_of_evidence(context, context["study_columns"])}
+    context["studies"] = [replace(first, facts={**first.facts, **cells}), *rest]
+    return {**context, "listed": tables_of_evidence(context)}
 
 
 def read_back(content: bytes, folder: Any) -> str:
@@ -213,7 +214,7 @@ def listed(odd: Any, monkeypatch: pytest.MonkeyPatch, context: dict[str, Any]) -
 def no_figures(tmp_path, monkeypatch):
     """The committed context, without its figures: the texts alone are set."""
     monkeypatch.setattr(pdf_module, "_section", lambda section: {
-        "title": section["title"], "intro": section["intro"], "figures": [], "analyses": [],
+        "title": section.title, "intro": section.intro, "figures": [], "analyses": [],
     })  # fmt: skip
     figures = tmp_path / "reports" / "figures"
     figures.mkdir(parents=True)

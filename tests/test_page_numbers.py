@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import astuple
+from dataclasses import astuple, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from helpers import PROJECT, ROOT
 from ketameta.analyses import numbers_of as moderators_of
 from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.report import DOCUMENTS, Z95, Step, glossary, pdf_data, records, render_page
+from ketameta.report import DOCUMENTS, Z95, Study, glossary, pdf_data, render_page
 from page_units import Unit, Units, numbers_of
 from report_pages import (
     committed_build,
@@ -72,10 +72,9 @@ def leaves(value: Any) -> Iterator[float]:
         yield len(value)
         for item in value:
             yield from leaves(item)
-    elif isinstance(value, Step):
-        yield value.value
-        for text in (value.filled, value.symbol, value.formula):
-            yield from leaves(text)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from leaves(getattr(value, field.name))
     elif isinstance(value, str):
         yield from (parsed(found) for found in numbers_of(value))
         yield from (float(found) for found in re.findall(r"\d+(?:\.\d+)?", value))
@@ -122,10 +121,8 @@ def results() -> dict[str, Any]:
 
 
 def analyses() -> dict[str, dict[str, Any]]:
-    return {
-        item["name"]: item
-        for section in committed_context()["sections"] for item in section["analyses"]
-    }  # fmt: skip
+    found: dict[str, dict[str, Any]] = committed_context()["views"]
+    return found
 
 
 @functools.cache
@@ -135,7 +132,11 @@ def evidence() -> Any:
 
 @functools.cache
 def rows_of(table: str) -> list[dict[str, Any]]:
-    return records(getattr(evidence(), table))
+    return [
+        {column.name: row.number(column.name) or row[column.name]
+         for column in evidence().schema[table].columns}
+        for row in evidence().rows(table)
+    ]  # fmt: skip
 
 
 def derived(result: dict[str, Any]) -> Iterator[float]:
@@ -203,12 +204,15 @@ def of_links(unit: Unit) -> list[dict[str, Any]]:
 def of_article(unit: Unit) -> list[Any]:
     analysis, result = analyses()[unit.article], results()[unit.article]
     found: list[Any] = [result, list(derived(result))]
-    cards = analysis["network_cards"] or {}
-    found += [row["sources"] for row in cards.get("contrasts", [])]
+    if result["kind"] == "network":
+        found += [card.sources for card in analysis["cards"]]
     if unit.in_card:
-        found += [analysis["pooled_cards"], cards.get("estimates"), analysis["r_blocks"]]
-        found += [[row["card"], row["reference"], row["citation"], row["label"]]
-                  for row in (*analysis["study_rows"], *cards.get("contrasts", []))]  # fmt: skip
+        found += [analysis["pooled_cards"], analysis["estimates"], analysis["r_blocks"]]
+        found += [
+            [card.effects, card.join, card.interval, card.study.number,
+             card.study.facts["citation"], card.study.link_words, card.label]
+            for card in analysis["cards"]
+        ]  # fmt: skip
     return found
 
 
@@ -288,16 +292,16 @@ def of_moderator(unit: Unit) -> list[Any]:
 
 
 def of_map(unit: Unit) -> list[Any]:
-    rows = committed_context()["map"]["rows"]
-    return [row for row in rows if unit.tag != "tr" or unit.text.startswith(row["label"])]
+    cells = committed_context()["map"].cells
+    return [cell for cell in cells if unit.tag != "tr" or unit.text.startswith(cell.row)]
 
 
-def numbered(prefix: str, key: str) -> Callable[[Unit], list[Any]]:
+def numbered(prefix: str, key: Callable[[Study], object]) -> Callable[[Unit], list[Any]]:
     """Return the studies whose row or reference a unit is."""
 
     def found(unit: Unit) -> list[Any]:
         names = {a.removeprefix(prefix) for a in unit.anchors if a.startswith(prefix)}
-        rows = [s for s in committed_context()["studies"] if str(s[key]) in names]
+        rows = [study for study in committed_context()["studies"] if str(key(study)) in names]
         return rows or [committed_context()["counts"]]
 
     return found
@@ -320,7 +324,7 @@ def of_registry(unit: Unit) -> list[Any]:
 def of_route(unit: Unit) -> list[Any]:
     rows = committed_context()["routes"]
     if unit.tag == "tr":
-        return [row for row in rows if row["description"] in unit.text]
+        return [[route, count] for route, count in rows if route.description in unit.text]
     parts = [part for result in results().values() for part in (result, *result["groups"])]
     leads = Counter(
         part["headline"]["rule"]["code"]
@@ -331,7 +335,10 @@ def of_route(unit: Unit) -> list[Any]:
 
 
 def of_correction(unit: Unit) -> list[Any]:
-    return [r for r in committed_context()["corrections"] if r["reason"] in unit.text]
+    return [
+        [one.before, one.after, one.correction] for one in committed_context()["corrections"]
+        if one.correction.reason in unit.text
+    ]  # fmt: skip
 
 
 def of_key(*keys: str) -> Callable[[Unit], list[Any]]:
@@ -375,7 +382,7 @@ SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
         or [len(committed_context()["all_findings"].rows)]
     ),
     "moderators": of_moderator,
-    "studies": numbered("study-", "study_id"),
+    "studies": numbered("study-", lambda study: study.facts["study_id"]),
     "bias": of_bias,
     "methods": of_route,
     "search": of_key("search", "flow"),
@@ -384,7 +391,7 @@ SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
     "registry": of_registry,
     "exclusions": of_exclusion,
     "limitations": of_key("search", "counts"),
-    "references": numbered("ref-", "number"),
+    "references": numbered("ref-", lambda study: study.number),
     "glossary": lambda _: [[term.name, term.meaning] for term in glossary(PROJECT)],
     "verify": of_key("citation"),
 }
@@ -509,8 +516,9 @@ def test_a_number_from_nowhere_is_found() -> None:
     context = copy.copy(committed_context())
     page = next(page for page in context["pages"] if "nmda_adhd_symptoms" in page.analyses)
     changed = {**context["views"]["nmda_adhd_symptoms"], "note": "As many as 71.364 people."}
-    given = {**context, "lead": "Of 7,413 trials.", "page": page, "analyses": [changed]}
-    made = Units(render_page(given, page.file, "question.html.j2")).units
+    views = {**context["views"], changed["name"]: changed}
+    given = {**context, "lead": "Of 7,413 trials.", "views": views}
+    made = Units(render_page(given, page.file, "question.html.j2", page)).units
     for unit in made:
         unit.file = page.file
     wrong = [

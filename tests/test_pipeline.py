@@ -576,7 +576,7 @@ def test_the_page_is_written_again_only_when_something_it_rests_on_changed(
     calls: list[str] = []
     monkeypatch.setattr(
         "ketameta.report.html.render_pages",
-        lambda _: calls.append("page") or {"report.html": "<html></html>"},
+        lambda *_: calls.append("page") or {"report.html": "<html></html>"},
     )
     build(project)
     assert calls == []

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 
+from ketameta.evidence import Assumptions
 from ketameta.report import (
+    PooledCard,
     Step,
-    independent_rows,
     link_of,
     number,
     pooled_card,
     r_line,
+    trial_of,
     worked_counts,
     worked_scores,
 )
@@ -28,7 +29,7 @@ def near(one: float, other: float) -> bool:
 
 
 def test_every_effect_of_the_table_is_reached_by_the_arithmetic_shown() -> None:
-    known = committed_provenance().effects_under({})
+    known = committed_provenance().effects_under(Assumptions())
     assert len(known) > 1000
     for name, effect in known.items():
         _, worked = committed_provenance().worked(effect)
@@ -40,73 +41,62 @@ def test_every_effect_of_the_table_is_reached_by_the_arithmetic_shown() -> None:
 @pytest.mark.parametrize("name", TRACED)
 def test_each_row_of_a_forest_plot_follows_from_its_card(name: str) -> None:
     result = committed_result(name)
-    for group in result["groups"]:
-        for row in group["rows"]:
-            card = committed_provenance().card(row, result)
-            steps = card["join"]
-            if steps:
-                estimate, variance = steps[-2].value, steps[-1].value
-            else:
-                (effect,) = card["effects"]
-                estimate, variance = effect["estimate"], effect["variance"]
-            assert near(estimate, row["estimate"])
-            assert near(variance, row["variance"])
-            ends = {step.symbol: step.value for step in card["interval"]}
-            for name, key in (("low", "ci_low"), ("high", "ci_high")):
-                assert near(ends[name], row[key])
-                if result["is_ratio"]:
-                    assert near(ends[f"ratio {name}"], math.exp(row[key]))
-            shown = {arm["source"] for effect in card["effects"] for arm in effect["arms"]}
-            assert shown == set(row["source"])
-            assert all(
-                arm["cells"] and arm["locator"]
-                for effect in card["effects"]
-                for arm in effect["arms"]
-            )
+    rows = [row for group in result["groups"] for row in group["rows"]]
+    cards = committed_context()["views"][name]["cards"]
+    for row, card in zip(rows, cards, strict=True):
+        if card.join:
+            estimate, variance = card.join[-2].value, card.join[-1].value
+        else:
+            ((effect),) = (found.effect for found in card.effects)
+            estimate, variance = effect["estimate"], effect["variance"]
+        assert near(estimate, row["estimate"])
+        assert near(variance, row["variance"])
+        ends = {step.symbol: step.value for step in card.interval}
+        for end, key in (("low", "ci_low"), ("high", "ci_high")):
+            assert near(ends[end], row[key])
+            if result["is_ratio"]:
+                assert near(ends[f"ratio {end}"], math.exp(row[key]))
+        arms = [arm for found in card.effects for arm in found.arms]
+        assert {f"{arm.row.file}:{arm.row.line}" for arm in arms} == set(row["source"])
+        assert all(arm.cells and arm.row["locator"] for arm in arms)
 
 
 NETWORKS = names_of("network")
-
-
-def network_view(name: str) -> dict[str, Any]:
-    analyses = [item for section in committed_context()["sections"] for item in section["analyses"]]
-    found: dict[str, Any] = next(item for item in analyses if item["name"] == name)["network_cards"]
-    return found
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_each_contrast_of_a_network_follows_from_its_card(name: str) -> None:
     result = committed_result(name)
     contrasts = result["network"]["contrasts"]
-    rows = network_view(result["name"])["contrasts"]
-    assert len(rows) == len(contrasts) >= result["k"]
-    for contrast, row in zip(contrasts, rows, strict=True):
-        card = row["card"]
-        if card["join"]:
-            estimate, variance = card["join"][-2].value, card["join"][-1].value
+    cards = committed_context()["views"][name]["cards"]
+    assert len(cards) == len(contrasts) >= result["k"]
+    for contrast, card in zip(contrasts, cards, strict=True):
+        effects = [found.effect for found in card.effects]
+        if card.join:
+            estimate, variance = card.join[-2].value, card.join[-1].value
         else:
-            (effect,) = card["effects"]
+            (effect,) = effects
             estimate, variance = effect["estimate"], effect["variance"]
         assert near(estimate, contrast["estimate"])
         assert near(variance, contrast["variance"])
-        assert set(contrast["effect_ids"]) <= {effect["id"] for effect in card["effects"]}
-        assert all(arm["cells"] for effect in card["effects"] for arm in effect["arms"])
+        assert set(contrast["effect_ids"]) <= {effect["effect_id"] for effect in effects}
+        assert all(arm.cells for found in card.effects for arm in found.arms)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_each_estimate_of_a_network_follows_from_its_card(name: str) -> None:
     result = committed_result(name)
     effects = {item["treatment"]: item for item in result["network"]["effects"]}
-    cards = network_view(result["name"])["estimates"]
-    assert {card["treatment"] for card in cards} == set(effects)
+    cards = committed_context()["views"][name]["estimates"]
+    assert {card.treatment for card in cards} == set(effects)
     for card in cards:
-        values = {step.symbol: step.value for step in card["steps"]}
-        published = effects[card["treatment"]]
+        values = {step.symbol: step.value for step in card.steps}
+        published = effects[card.treatment]
         for symbol, name in (("y", "estimate"), ("SE", "se"), ("low", "ci_low"),
                              ("high", "ci_high")):  # fmt: skip
             assert near(values[symbol], published[name])
         assert math.isclose(
-            math.fsum(row["h"] * row["y"] for row in card["rows"]),
+            math.fsum(row.h * row.y for row in card.shares),
             values["y"],
             rel_tol=WORKED_PUBLISHED,
         )
@@ -115,7 +105,7 @@ def test_each_estimate_of_a_network_follows_from_its_card(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_lines_of_r_hold_the_whole_network_as_published(name: str) -> None:
     result = committed_result(name)
-    code = network_view(result["name"])["r_code"]
+    code = committed_context()["views"][name]["r_code"]
     for contrast in result["network"]["contrasts"]:
         for name in ("estimate", "variance"):
             assert repr(contrast[name]) in code
@@ -131,7 +121,7 @@ def test_the_lines_of_r_hold_the_whole_network_as_published(name: str) -> None:
 def test_curves_and_means_over_time_show_their_lines_of_r() -> None:
     found = {
         item["name"]: item["r_blocks"]
-        for section in committed_context()["sections"] for item in section["analyses"]
+        for item in committed_context()["views"].values()
         if item["tables"]["doses"] or item["tables"]["over_time"]
     }  # fmt: skip
     assert found
@@ -140,21 +130,23 @@ def test_curves_and_means_over_time_show_their_lines_of_r() -> None:
         points = (result["dose_response"] or {}).get("points") or [
             row for group in result["groups"] for row in group["rows"]
         ]
-        assert blocks and all("rma.mv" in block["code"] for block in blocks)
+        assert blocks and all("rma.mv" in block.code for block in blocks)
         for point in points:
-            assert repr(point["estimate"]) in blocks[0]["code"]
+            assert repr(point["estimate"]) in blocks[0].code
 
 
 @pytest.mark.parametrize("name", TRACED)
 def test_each_pooled_number_follows_from_its_card(name: str) -> None:
     result = committed_result(name)
-    pairs = [(group["rows"], group["pooled"]) for group in result["groups"]]
-    pairs.append((independent_rows(result, committed_provenance()), result["pooled"]))
+    pairs = [
+        ([trial_of(row) for row in group["rows"]], group["pooled"]) for group in result["groups"]
+    ]
+    pairs.append((committed_provenance().trials(result), result["pooled"]))
     for rows, pooled in pairs:
         if pooled is None:
             continue
-        card = pooled_card("All", rows, pooled, is_ratio=result["is_ratio"])
-        values = {step.symbol: step.value for step in card["steps"]}
+        card = pooled_card("All", rows, pooled, result)
+        values = {step.symbol: step.value for step in card.steps}
         if result["is_ratio"]:
             assert near(values["ratio"], math.exp(pooled["estimate"]))
         assert near(values["y"], pooled["estimate"])
@@ -203,12 +195,20 @@ def test_the_line_of_r_names_method_and_test() -> None:
 
 
 def test_the_line_of_r_is_printed_at_full_precision_on_every_pooled_card() -> None:
-    for section in committed_context()["sections"]:
-        for analysis in section["analyses"]:
-            for card in analysis["pooled_cards"]:
-                if len(card.get("rows", ())) > 1:
-                    for item in card["rows"]:
-                        assert repr(item["y"]) in card["r_line"]
+    seen = 0
+    for name, view in committed_context()["views"].items():
+        if view["kind"] == "network":
+            continue
+        trials = {str(group["label"]): group["rows"] for group in view["groups"]}
+        trials = {label: [trial_of(row) for row in rows] for label, rows in trials.items()}
+        if view["kind"] != "dose_response":
+            trials["All trials"] = committed_provenance().trials(committed_result(name))
+        for card in view["pooled_cards"]:
+            if isinstance(card, PooledCard) and card.table:
+                for trial in trials[card.label.partition(", the usual model")[0]]:
+                    assert repr(trial.estimate) in card.r_line
+                    seen += 1
+    assert seen
 
 
 def test_links_go_to_the_doi_first_and_never_to_a_made_up_place() -> None:

@@ -42,7 +42,7 @@ def parts() -> list[tuple[str, dict[str, Any]]]:
     return [
         (f"{analysis['name']}/{part['key']}", part)
         for section in committed_context()["sections"]
-        for analysis in section["analyses"]
+        for analysis in section.analyses
         if analysis["engine"]
         for part in analysis["engine"]["parts"]
     ]
@@ -103,7 +103,7 @@ def test_every_committed_analysis_without_each_trial(page: Any) -> None:
 
 def test_the_published_pooled_number_is_the_first_thing_the_calculator_gives(page: Any) -> None:
     for section in committed_context()["sections"]:
-        for analysis in section["analyses"]:
+        for analysis in section.analyses:
             engine = analysis["engine"]
             if not engine or engine["parts"][0]["key"] or analysis["pooled"] is None:
                 continue
@@ -160,7 +160,7 @@ def measured() -> list[tuple[dict[str, Any], str]]:
     """Return every analysis whose scores can be pooled on another measure, with that measure."""
     return [
         (analysis, other)
-        for section in committed_context()["sections"] for analysis in section["analyses"]
+        for section in committed_context()["sections"] for analysis in section.analyses
         if analysis["engine"] for other, _ in analysis["engine"]["measures"]
         if other in ("MD", "SMD") and other != analysis["measure"]
     ]  # fmt: skip
@@ -173,7 +173,7 @@ def test_scores_on_another_measure_are_the_effects_of_the_table(page: Any) -> No
     provenance = committed_provenance()
     for analysis, other in found:
         result = committed_context()["results"][analysis["name"]]
-        known = provenance.effects_under(result["spec"]["assume"])
+        known = provenance.effects_of(result)
         name = analysis["name"]
         for part in analysis["engine"]["parts"]:
             rows = [row for g in result["groups"] for row in g["rows"]
@@ -226,7 +226,7 @@ def test_the_data_in_the_page_are_those_of_the_results(page: Any) -> None:
         [
             analysis["name"]
             for section in committed_context()["sections"]
-            for analysis in section["analyses"]
+            for analysis in section.analyses
             if analysis["engine"]
         ],
         separators=(",", ":"),

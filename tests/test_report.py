@@ -36,6 +36,7 @@ from ketameta.build import build, package_versions
 from ketameta.errors import ReportError
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths
+from ketameta.plots.maps import EvidenceMap
 from ketameta.report import (
     environment,
     inputs_hash,
@@ -504,18 +505,24 @@ def test_the_stamp_changes_with_any_input_and_with_nothing_else(tmp_path: Path) 
 # --- the evidence map -----------------------------------------------------------------------------
 
 
+def declared_map(tables: Tables) -> EvidenceMap:
+    found = map_cells(evidence_of(tables))
+    assert found is not None
+    return found
+
+
 def cell(tables: Tables, row: str, column: str) -> tuple[int, int]:
-    cells = map_cells(evidence_of(tables))["cells"]
-    (found,) = [item for item in cells if (item["row"], item["column"]) == (row, column)]
-    return found["trials"], found["participants"]
+    cells = declared_map(tables).cells
+    (found,) = [item for item in cells if (item.row, item.column) == (row, column)]
+    return found.trials, int(found.participants or 0)
 
 
 def test_the_map_has_every_cell_and_shows_its_zeros() -> None:
-    found = map_cells(evidence_of(tables_of()))
-    assert len(found["cells"]) == len(found["rows"]) * len(found["columns"])
-    assert {item["trials"] for item in found["cells"]} == {0}
-    assert {item["participants"] for item in found["cells"]} == {0}
-    direct = {item["row"] for item in found["cells"] if item["direct"]}
+    found = declared_map(tables_of())
+    assert len(found.cells) == len(found.rows) * len(found.columns)
+    assert {item.trials for item in found.cells} == {0}
+    assert {item.participants for item in found.cells} == {0}
+    direct = {item.row for item in found.cells if item.direct}
     assert direct and all(row.startswith("ADHD") for row in direct)
 
 

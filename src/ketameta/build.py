@@ -44,6 +44,7 @@ from ketameta.typesetter import picture
 if TYPE_CHECKING:
     from ketameta.analyses.claims import Judged
     from ketameta.evidence.derive import EffectTable
+    from ketameta.report.context import Context
     from ketameta.report.plots import Plot
 
 
@@ -449,7 +450,7 @@ def _write_report(
 
 
 def report_files(
-    context: Mapping[str, Any],
+    context: Context,
     paths: ProjectPaths,
     results: Sequence[Mapping[str, Any]],
     effects_text: str,
@@ -458,7 +459,7 @@ def report_files(
 
     Parameters
     ----------
-    context : mapping
+    context : Context
         Of :func:`ketameta.report.context.report_context`.
     paths : ProjectPaths
         Where the drawn figures are.
@@ -489,7 +490,7 @@ def report_files(
     # Words of a declaration may hold what no cell can: control characters, halves of pairs.
     tables = {f"tables/{name}": harmless(text) for name, text in listed.items()}
     return {
-        **render_pages({**context, "cache": paths.build / "cache"}),
+        **render_pages(context, paths.build / "cache"),
         **{f"{name}.pdf": render_pdf(context, paths, attachments, name) for name in DOCUMENTS},
         "results.schema.json": schema_text(),
         **tables,

@@ -264,7 +264,7 @@ def guarded(value: Any) -> str:
     >>> guarded("=1+1"), guarded("-1.5"), guarded("-1,5"), guarded("=")
     ("'=1+1", '-1.5', '-1,5', '=')
     """
-    if value is None:
+    if value is None or value != value:
         return ""
     text = repr(published(value)) if isinstance(value, float) else str(value)
     if len(text) < 2 or not _would_run(text) or _PLAIN_NUMBER.fullmatch(text):

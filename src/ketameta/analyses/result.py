@@ -4,11 +4,10 @@ Results are plain data, so that what is computed, stored, read again and shown i
 """
 
 import json
-from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, WithJsonSchema
 from typing_extensions import TypedDict
 
 from ketameta.analyses.parts import (
@@ -524,6 +523,38 @@ class Certainty(TypedDict):
 # --- the whole ------------------------------------------------------------------------------------
 
 
+class AssumedSize(TypedDict):
+    """A size of an arm that its source does not print, as assumed."""
+
+    study_id: str
+    arm_id: str
+    subgroup: str
+    n: int
+    reason: str
+
+
+class Assumed(TypedDict):
+    """What a question assumes."""
+
+    correlation: Number
+    arm_sizes: list[AssumedSize]
+
+
+class Modelled(TypedDict):
+    """How a question has its trials pooled; ``[model]`` of its file has further keys."""
+
+    tau2_method: str
+    ci_method: str
+    group_order: list[str]
+
+
+class Asked(TypedDict):
+    """The question as its file declares it; further keys are those of the file."""
+
+    assume: Assumed
+    model: Modelled
+
+
 class Appraisal(TypedDict):
     """What an analysis is worth beside the others; None where it stands alone."""
 
@@ -589,7 +620,10 @@ class AnalysisResult(Sizes, Appraisal):
     caveats: list[Caveat]
     excluded: list[Excluded]
     unused: list[Excluded]
-    spec: Mapping[str, object]
+    spec: Annotated[
+        Asked,
+        WithJsonSchema({"title": "Spec", "type": "object", "additionalProperties": True}),
+    ]
     sentences: NotRequired[list[str]]
 
 

@@ -1,11 +1,12 @@
 from ketameta.formatting import csv_text as csv_text
 from ketameta.formatting import guarded as guarded
-from ketameta.report.analysis_view import independent_rows as independent_rows
 from ketameta.report.analysis_view import listed_tables as listed_tables
 from ketameta.report.analysis_view import slope_words as slope_words
 from ketameta.report.context import evidence_map as evidence_map
 from ketameta.report.context import registry_counts as registry_counts
 from ketameta.report.context import report_context as report_context
+from ketameta.report.estimates import HeadlineCard as HeadlineCard
+from ketameta.report.estimates import PooledCard as PooledCard
 from ketameta.report.estimates import pooled_card as pooled_card
 from ketameta.report.estimates import r_line as r_line
 from ketameta.report.evidence_tables import map_cells as map_cells
@@ -49,8 +50,9 @@ from ketameta.report.prose import glossary as glossary
 from ketameta.report.prose import methods as methods
 from ketameta.report.prose import texts_of as texts_of
 from ketameta.report.provenance import Provenance as Provenance
+from ketameta.report.provenance import Study as Study
 from ketameta.report.provenance import link_of as link_of
-from ketameta.report.provenance import records as records
+from ketameta.report.provenance import trial_of as trial_of
 from ketameta.report.result_tables import dose_check_table as dose_check_table
 from ketameta.report.result_tables import dose_table as dose_table
 from ketameta.report.result_tables import group_tables as group_tables

@@ -9,26 +9,27 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, TypedDict
 
 from ketameta.analyses.certainty import RATINGS, summary_of_findings
 from ketameta.analyses.claims import UNDER_WAY, UNTOLD, Judged, fact_words
 from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
-from ketameta.analyses.result import AnalysisResult
-from ketameta.effects.conversions.arms import ROUTES
-from ketameta.errors import ReportError
-from ketameta.evidence.checks.search import flow_of
-from ketameta.evidence.project import NOT_STATED
-from ketameta.evidence.tables import is_link
-from ketameta.evidence.textfiles import decode, read_toml
+from ketameta.analyses.result import AnalysisResult, Finding
+from ketameta.effects.conversions.arms import ROUTES, Route
+from ketameta.evidence.checks.search import Counts, SearchRecord, flow_of, read_search
+from ketameta.evidence.corrections import Applied
+from ketameta.evidence.project import NOT_STATED, GlossaryTerm
+from ketameta.evidence.tables import Row, is_link
+from ketameta.evidence.textfiles import decode
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths
-from ketameta.plots.maps import Cell, EvidenceMap
+from ketameta.plots.maps import EvidenceMap
 from ketameta.report import front, prose
-from ketameta.report.analysis_view import analysis_view, plot_view
+from ketameta.report.analysis_view import AnalysisView, Figure, analysis_view, plot_view
 from ketameta.report.evidence_tables import (
+    Listed,
     fact_table,
     facts_by_page,
     map_cells,
@@ -36,10 +37,10 @@ from ketameta.report.evidence_tables import (
     related_trials,
     tables_of_evidence,
 )
-from ketameta.report.manifest import changes_since_release, inputs_hash, results_hash
+from ketameta.report.manifest import Changes, changes_since_release, inputs_hash, results_hash
 from ketameta.report.plots import Plot, risk_of_bias, section_plots
-from ketameta.report.provenance import Provenance, numbered_studies, records, used_studies
-from ketameta.report.tables import repeat_reading
+from ketameta.report.provenance import Provenance, Study, numbered_studies, rows_of
+from ketameta.report.tables import Cell, RepeatReading, Table, repeat_reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,19 +49,35 @@ if TYPE_CHECKING:
     from ketameta.evidence.tables import Evidence
 
 
-def evidence_map(evidence: Evidence, found: Mapping[str, Any] | None = None) -> Plot | None:
-    """Return the map as a plot, where the project declares one; ``found`` are its cells."""
-    found = map_cells(evidence) if found is None else found
-    if not (found["rows"] and found["columns"]):
-        return None
-    known = {item.name for item in fields(Cell)}
-    cells = tuple(
-        Cell(**{name: value for name, value in cell.items() if name in known})
-        for cell in found["cells"]
-    )
-    people = evidence.project.directness.people
-    data = EvidenceMap(cells, tuple(found["rows"]), tuple(found["columns"]), "", people)
-    return Plot("evidence_map", "evidence_map", data)
+def evidence_map(evidence: Evidence) -> Plot | None:
+    """Return the map as a plot, where the project declares one."""
+    found = map_cells(evidence)
+    return None if found is None else Plot("evidence_map", "evidence_map", found)
+
+
+# --- the search -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The boxes of the flow diagram; its sums are held by the checks of the data.
+
+    ``before`` are counts before extraction by label, ``None`` where one was not kept; ``mismatch``
+    is said where the list of exclusions has another count.
+    """
+
+    studies_used: int
+    counts: Counts | None = None
+    by_source: Mapping[str, Counts] = field(default_factory=dict)
+    before: Sequence[tuple[str, int | None]] = ()
+    mismatch: str = ""
+
+
+class Living(TypedDict):
+    """The day the search was closed and the day it is due again; empty where not recorded."""
+
+    searched: str
+    due: str
 
 
 #: Counts of a PRISMA 2020 diagram that come before extraction, in the words of the page.
@@ -71,61 +88,43 @@ _BEFORE = (
 )
 
 
-def record_flow(search: Mapping[str, Any], excluded_listed: int, used: int) -> dict[str, Any]:
-    """Return the boxes of the flow diagram; its sums are held by the checks of the data.
+def record_flow(
+    search: SearchRecord, screening: Mapping[str, int], excluded_listed: int, used: int
+) -> Flow:
+    """Return the boxes of the flow diagram.
 
     Parameters
     ----------
-    search : mapping
-        ``data/search.toml``.
+    search : Search
+    screening : mapping
+        Counts that the screening list gives, where the record of the search gives none.
     excluded_listed : int
         Records that ``data/exclusions.csv`` lists.
     used : int
         Studies that enter an analysis.
-
-    Returns
-    -------
-    dict
-        ``mismatch`` (words, where the list of exclusions has another count), ``before`` (label,
-        count or None), ``extracted``, ``converted``, ``excluded``, ``by_source`` and
-        ``studies_used``.
     """
     records = search.get("records")
     if records is None:
-        return {"mismatch": "", "before": [], "by_source": [], "studies_used": used}
-    flow = search.get("flow", search.get("prisma", {}))
-    counts = {key: records[key] for key in ("extracted", "converted", "excluded")}
-    mismatch = (
-        f"The record of the search counts {counts['excluded']} exclusions; the list of exclusions "
-        f"has {excluded_listed}."
-    )
-    return {
-        "mismatch": mismatch if excluded_listed != counts["excluded"] else "",
-        "before": [
-            {"label": label, "count": flow.get(key) if isinstance(flow.get(key), int) else None}
-            for key, label in _BEFORE
-        ],
-        **counts,
-        "by_source": [
-            {"label": name.replace("_", " "), **part}
-            for name, part in records.get("by_source", {}).items()
-        ],
-        "studies_used": used,
-    }
+        return Flow(used)
+    known = search.get("flow", screening)
+    before = [(label, known.get(key)) for key, label in _BEFORE]
+    return Flow(
+        used,
+        {"extracted": records["extracted"], "converted": records["converted"],
+         "excluded": records["excluded"]},
+        {name.replace("_", " "): part for name, part in records.get("by_source", {}).items()},
+        [(label, count if isinstance(count, int) else None) for label, count in before],
+        f"The record of the search counts {records['excluded']} exclusions; the list of exclusions "
+        f"has {excluded_listed}." if excluded_listed != records["excluded"] else "",
+    )  # fmt: skip
 
 
 #: Statuses of a trial that ended without being completed.
 _STOPPED = ("terminated", "withdrawn", "no_longer_available")
 
 
-def registry_counts(registry: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
-    """Return how many entries are in each state, zeros included.
-
-    Parameters
-    ----------
-    registry : sequence of mapping
-        Rows of ``data/registry.csv``.
-    """
+def registry_counts(registry: Sequence[Row]) -> list[tuple[str, int]]:
+    """Return how many entries of ``data/registry.csv`` are in each state, zeros included."""
     counts = dict.fromkeys(
         (
             "planned or running",
@@ -141,43 +140,104 @@ def registry_counts(registry: Sequence[Mapping[str, Any]]) -> list[tuple[str, in
     return list(counts.items())
 
 
-def _trial_state(row: Mapping[str, Any]) -> str:
-    status = str(row["status"])
+def _trial_state(row: Row) -> str:
+    status = row["status"]
     if status in UNDER_WAY:
         return "planned or running"
     if status in UNTOLD:
         return "status unknown"
     if status in _STOPPED:
         return "withdrawn, stopped or no longer listed"
-    posted = str(row["results_posted"] or "no")
-    known = posted not in ("no", "nan") or bool(row["study_id"]) or status == "published"
+    posted = row["results_posted"] not in ("", "no")
+    known = posted or row["study_id"] != "" or status == "published"
     return "completed, with results" if known else "completed without results"
 
 
-#: What is said of the search where nobody recorded one.
-NO_SEARCH: Mapping[str, Any] = {
-    "search": {
-        "kind": "What was searched is not recorded",
-        "counts_note": "That no trial stands here does not show that there is none.",
-        "limits": ["What was searched, where and until when is not recorded."],
-        "extraction_closed": NOT_STATED,
-    },
-    "source": (),
-    "nothing_found": (),
-}
 #: A search older than this is due again (half a year, in days).
 SEARCH_DUE_DAYS = 183
+
+
+class Totals(TypedDict):
+    """How many studies, records and analyses there are."""
+
+    studies_extracted: int
+    studies_used: int
+    records_excluded: int
+    analyses: int
+    empty_analyses: int
+    risk_of_bias_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of the supplement, with its figures and analyses."""
+
+    key: str
+    title: str
+    intro: str
+    figures: list[Figure]
+    analyses: list[AnalysisView]
+
+
+class Context(Listed):
+    """Everything that pages, PDFs and tables may say, by name."""
+
+    bias_figure: Figure | None
+    map_figure: Figure | None
+    pages: list[front.Page]
+    places: dict[str, str]
+    views: dict[str, AnalysisView]
+    page_figures: dict[str, list[Figure]]
+    untested: Table | None
+    page_facts: dict[str, Table | None]
+    all_facts: Table | None
+    answer: prose.Parts
+    cards: list[front.CardView]
+    ask: prose.Parts
+    all_findings: Table
+    clinicians: Table
+    claim_lines: list[Cell]
+    map_table: Table | None
+    map: EvidenceMap | None
+    who: list[tuple[str, str]]
+    stamp: str
+    results_stamp: str
+    versions: Mapping[str, str]
+    sections: list[Section]
+    abstract: prose.Parts
+    changes: Changes
+    summary_of_findings: list[Finding]
+    certainty_rated: bool
+    permuted_below: int
+    counts: Totals
+    repeat_reading: RepeatReading | None
+    harm_facts: list[dict[str, str]]
+    registry_counts: list[tuple[str, int]]
+    search: SearchRecord
+    living: Living
+    flow: Flow
+    limitations: list[str]
+    glossary: Sequence[GlossaryTerm]
+    citation: str
+    methods: list[str]
+    headline: AnalysisResult | None
+    title: str
+    report_name: str
+    lead: str
+    no_risk_of_bias: str
+    check_words: str
+    listed: dict[str, Table | None]
 
 
 def report_context(
     paths: ProjectPaths,
     evidence: Evidence,
-    results: Sequence[Any],
-    applied: Sequence[Any],
+    results: Sequence[AnalysisResult],
+    applied: Sequence[Applied],
     claims: Sequence[Judged],
     versions: Mapping[str, str],
     effects: Mapping[Assumptions, pd.DataFrame] | None = None,
-) -> dict[str, Any]:
+) -> Context:
     """Return the context of the page.
 
     Parameters
@@ -185,11 +245,11 @@ def report_context(
     paths : ProjectPaths
     evidence : Evidence
         Checked and corrected.
-    results : sequence of dict
+    results : sequence of AnalysisResult
         Contents of ``reports/results/*.json``, in report order.
-    applied : sequence
+    applied : sequence of Applied
         Corrections that were applied.
-    claims : sequence of dict
+    claims : sequence of Judged
         The claims ledger with its verdicts.
     versions : mapping
         Package versions.
@@ -200,33 +260,47 @@ def report_context(
     project = evidence.project
     known = {item.name: item for item in project.moderator}
     by_name = {result["name"]: result for result in results}
-    search = _search(paths)
+    search = read_search(paths)
     living = _living(search)
-    text = prose.texts_of(paths, by_name, project, _named(search, living, evidence))
-    used = used_studies(results)
+    named = {
+        "near_misses": search["near_miss"],
+        "related_trials": partial(related_trials, evidence),
+        "searched": _day(living),
+    }
+    text = prose.texts_of(paths, by_name, project, named)
     studies = numbered_studies(evidence, results)
-    references = {study["study_id"]: study["number"] for study in studies}
-    counts = _counts(evidence, results, used)
-    changes = changes_since_release(paths, by_name)
-    sections = _sections(paths, results, provenance, references)
+    counts = _counts(evidence, results, len(studies))
+    sections = _sections(paths, results, provenance, studies)
     pages = front.pages_of(results, project, text)
     first = front.first_pages(pages, by_name)
-    lights = risk_of_bias(results, evidence)
-    bias = None if lights is None else plot_view(paths, lights)
-    typed = cast("Sequence[AnalysisResult]", results)
-    findings = summary_of_findings(typed)
+    bias = risk_of_bias(results, evidence)
+    findings = summary_of_findings(results)
+    drawn = evidence_map(evidence)
     cells = map_cells(evidence)
-    plot = evidence_map(evidence, cells)
-    picture = {"svg": "", "alt": ""} if plot is None else plot_view(paths, plot)
-    context: dict[str, Any] = {
-        "bias_figure": bias,
-        "map_figure": picture,
+    registry, screening = evidence.rows("registry"), evidence.rows("screening")
+    used = {place for result in results for row in rows_of(result) for place in row["source"]}
+    lists: Listed = {
+        "project": project,
+        "results": by_name,
+        "claims": claims,
+        "moderator_tests": moderator_table(results),
+        "routes": _routes_used(results),
+        "studies": list(studies.values()),
+        "study_columns": [known[name] for name in project.front.study_columns],
+        "risk_of_bias": evidence.rows("risk_of_bias"),
+        "corrections": applied,
+        "registry": registry,
+        "exclusions": evidence.rows("exclusions"),
+        "exclusion_reasons": _exclusion_reasons(evidence),
+    }
+    return {
+        **lists,
+        "bias_figure": None if bias is None else plot_view(paths, bias),
+        "map_figure": None if drawn is None else plot_view(paths, drawn),
         "pages": pages,
         "places": front.places_of(pages, by_name),
-        "views": {item["name"]: item for part in sections for item in part["analyses"]},
-        "page_figures": {
-            first[part["key"]]: part["figures"] for part in sections if part["key"] in first
-        },
+        "views": {item["name"]: item for part in sections for item in part.analyses},
+        "page_figures": {first[part.key]: part.figures for part in sections if part.key in first},
         "untested": front.untested_table(results),
         "page_facts": facts_by_page(evidence),
         "all_facts": fact_table(evidence),
@@ -236,35 +310,21 @@ def report_context(
         "all_findings": front.all_findings(findings),
         "clinicians": front.finding_table(project, by_name),
         "claim_lines": front.claim_lines(claims),
-        "map_table": map_table(cells),
+        "map_table": None if cells is None else map_table(cells),
+        "map": cells,
         "who": front.who_made_it(project),
         "stamp": inputs_hash(paths)[:12],
         "results_stamp": results_hash(results)[:12],
-        "versions": dict(versions),
-        "results": by_name,
+        "versions": versions,
         "sections": sections,
         "abstract": prose.abstract(text, by_name, search, counts, project),
-        "changes": {"version": changes["version"], "items_changed": changes["items"]},
-        "claims": list(claims),
+        "changes": changes_since_release(paths, by_name),
         "summary_of_findings": findings,
         "certainty_rated": any(row["certainty"] in RATINGS for row in findings),
-        "moderator_tests": moderator_table(typed),
         "permuted_below": PERMUTED_BELOW,
-        "map": {**_map(cells), "alt": picture["alt"]},
-        "studies": studies,
         "counts": counts,
-        "risk_of_bias": [
-            {**row, "label": project.study_label(row["study_id"])}
-            for row in records(evidence.risk_of_bias)
-        ],
-        "exclusions": records(evidence.exclusions),
-        "exclusion_reasons": _exclusion_reasons(evidence),
-        "corrections": [
-            {**asdict(item.correction), "before": item.before, "after": item.after}
-            for item in applied
-        ],
         "repeat_reading": repeat_reading(
-            paths, evidence, _rows_used(typed), prose.sentences_in(text("repeat_reading"))
+            paths, evidence, used, prose.sentences_in(text("repeat_reading"))
         ),
         "harm_facts": [
             {
@@ -274,21 +334,14 @@ def report_context(
             }
             for row in evidence.rows("harm_facts")
         ],
-        "registry": records(evidence.registry),
-        "registry_counts": registry_counts(records(evidence.registry)),
+        "registry_counts": registry_counts(registry),
         "search": search,
         "living": living,
-        "flow": record_flow(
-            {"flow": flow_of(evidence.rows("screening")), **search},
-            counts["records_excluded"],
-            len(used),
-        ),
-        "routes": _routes_used(results),
+        "flow": record_flow(search, flow_of(screening), counts["records_excluded"], len(studies)),
         "limitations": _limitations(search, counts, prose.sentences_in(text("limitations"))),
         "glossary": prose.glossary(project),
         "citation": _citation(paths),
         "methods": prose.methods(results) + prose.sentences_in(text("methods")),
-        "project": project,
         "headline": by_name.get(project.project.headline),
         "title": project.project.title,
         "report_name": project.project.short_title or project.project.title,
@@ -297,37 +350,29 @@ def report_context(
             [prose.NO_RISK_OF_BIAS, *prose.sentences_in(text("risk_of_bias"))]
         ),
         "check_words": prose.sentences_in(text("check"))[0],
-    }
-    columns = [known[name] for name in project.front.study_columns]
-    return {**context, "study_columns": columns, "listed": tables_of_evidence(context, columns)}
-
-
-def _named(
-    search: Mapping[str, Any], living: Mapping[str, str], evidence: Evidence
-) -> dict[str, Any]:
-    """Return what texts may name besides results: the day of the search, near misses, counts."""
-    searched = living["searched"]
-    day = datetime.date.fromisoformat(searched) if searched else None
-    return {
-        "near_misses": search["near_miss"],
-        "related_trials": partial(related_trials, evidence),
-        "searched": f"{day.day} {day:%B %Y}" if day else "a day that is not stated",
+        "listed": tables_of_evidence(lists),
     }
 
 
-def _living(search: Mapping[str, Any]) -> dict[str, str]:
+def _living(search: SearchRecord) -> Living:
     """Return the day the search was closed and the day it is due again."""
     closed = str(search["search"]["extraction_closed"])
     if closed == NOT_STATED:
         return {"searched": "", "due": ""}
-    days = int(search["search"].get("due_after_days", SEARCH_DUE_DAYS))
+    days = search["search"].get("due_after_days", SEARCH_DUE_DAYS)
     due = datetime.date.fromisoformat(closed) + datetime.timedelta(days=days)
     return {"searched": closed, "due": due.isoformat()}
 
 
-def _limitations(
-    search: Mapping[str, Any], counts: Mapping[str, Any], own: Sequence[str]
-) -> list[str]:
+def _day(living: Living) -> str:
+    """Return the day of the search as texts may name it."""
+    if not living["searched"]:
+        return "a day that is not stated"
+    day = datetime.date.fromisoformat(living["searched"])
+    return f"{day.day} {day:%B %Y}"
+
+
+def _limitations(search: SearchRecord, counts: Totals, own: Sequence[str]) -> list[str]:
     found = [*search["search"]["limits"], *own]
     if not counts["risk_of_bias_rows"]:
         found.append("Risk of bias has not been judged.")
@@ -354,93 +399,56 @@ def _citation(paths: ProjectPaths) -> str:
 
 def _sections(
     paths: ProjectPaths,
-    results: Sequence[Any],
+    results: Sequence[AnalysisResult],
     provenance: Provenance,
-    references: Mapping[str, int],
-) -> list[dict[str, Any]]:
+    studies: Mapping[str, Study],
+) -> list[Section]:
     project = provenance.project
     starts = section_plots(results, project)
     declared = [(item.key, item.title, item.intro) for item in project.section]
     others = dict.fromkeys(item["section"] for item in results if item["section"] not in
                            project.sections)  # fmt: skip
     return [
-        {
-            "key": key,
-            "title": title,
-            "intro": intro,
-            "figures": [plot_view(paths, plot) for plot in starts.get(key, [])],
-            "analyses": [
-                analysis_view(paths, item, provenance, references)
+        Section(
+            key,
+            title,
+            intro,
+            [plot_view(paths, plot) for plot in starts.get(key, [])],
+            [
+                analysis_view(paths, item, provenance, studies)
                 for item in results
                 if item["section"] == key
             ],
-        }
+        )
         for key, title, intro in (*declared, *((key, project.label(key), "") for key in others))
     ]
 
 
-def _map(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the evidence map row by row."""
-    rows = [
-        {"label": row, "cells": [cell for cell in found["cells"] if cell["row"] == row]}
-        for row in found["rows"]
-    ]
-    return {"columns": found["columns"], "rows": rows}
-
-
-def _counts(
-    evidence: Evidence, results: Sequence[dict[str, Any]], used: Sequence[str]
-) -> dict[str, Any]:
+def _counts(evidence: Evidence, results: Sequence[AnalysisResult], used: int) -> Totals:
     return {
-        "studies_extracted": len(evidence.studies),
-        "studies_used": len(used),
-        "records_excluded": int(evidence.exclusions["records"].sum()),
+        "studies_extracted": len(evidence.rows("studies")),
+        "studies_used": used,
+        "records_excluded": sum(n for _, n in _exclusion_reasons(evidence)),
         "analyses": len(results),
         "empty_analyses": sum(result["k"] == 0 for result in results),
-        "risk_of_bias_rows": len(evidence.risk_of_bias),
+        "risk_of_bias_rows": len(evidence.rows("risk_of_bias")),
     }
 
 
 def _exclusion_reasons(evidence: Evidence) -> list[tuple[str, int]]:
     """Return how many records each reason keeps out, the most frequent reason first."""
-    words = evidence.exclusions["reason_code"].str.replace("_", " ")
-    totals = evidence.exclusions.groupby(words, sort=False)["records"].sum()
-    return [(str(reason), int(n)) for reason, n in
-            totals.sort_values(ascending=False, kind="stable").items()]  # fmt: skip
+    totals: Counter[str] = Counter()
+    for row in evidence.rows("exclusions"):
+        totals[row["reason_code"].replace("_", " ")] += int(row.number("records") or 0)
+    return totals.most_common()
 
 
-def _search(paths: ProjectPaths) -> Mapping[str, Any]:
-    path = paths.data / "search.toml"
-    document, _, findings = read_toml(path, paths.relative(path))
-    if document is None and findings:
-        raise ReportError("\n".join(str(finding) for finding in findings))
-    lists = {name: NO_SEARCH[name] for name in ("source", "nothing_found")}
-    told = NO_SEARCH if document is None else {**lists, **document}
-    near = [{"source_url": "", **item} for item in told.get("near_miss", ())]
-    missed = [{"found": "", **item} for item in told.get("not_reached", ())]
-    return {**told, "near_miss": near, "not_reached": missed}
-
-
-def _rows_used(results: Sequence[AnalysisResult]) -> set[str]:
-    """Return every row of the tables that enters an analysis, as ``file:line``."""
-    rows = (row for result in results for group in result["groups"] for row in group["rows"])
-    return {place for row in rows for place in row["source"]}
-
-
-def _routes_used(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _routes_used(results: Sequence[AnalysisResult]) -> list[tuple[Route, int]]:
     """Return every route to an effect that the analyses used, with how often."""
-    counts: Counter[str] = Counter()
-    for result in results:
-        for group in result["groups"]:
-            for row in group["rows"]:
-                counts.update(set(row["route"].replace("; ", "+").split("+")))
-    return [
-        {
-            "code": code,
-            "description": ROUTES[code].description,
-            "source": ROUTES[code].source,
-            "count": count,
-        }
-        for code, count in sorted(counts.items())
-        if code
-    ]
+    counts = Counter(
+        code
+        for result in results
+        for row in rows_of(result)
+        for code in set(row["route"].replace("; ", "+").split("+"))
+    )
+    return [(ROUTES[code], count) for code, count in sorted(counts.items()) if code]

@@ -1,8 +1,7 @@
 """How pooled numbers are made, step by step, and the lines of R that give the same.
 
-A pool from its rows; a network from its contrasts, and those from cells; curves and means over
-time. Worked a second time, from the formulas and the stored rows alone; a test holds that the
-published numbers come out.
+A pool from its rows; a network from its contrasts; curves and means over time. Worked a second
+time, from the formulas and the stored rows alone; a test holds that the published numbers come out.
 
 A room of its own because what a page shows of a number is not how the number was computed.
 """
@@ -10,29 +9,31 @@ A room of its own because what a page shows of a number is not how the number wa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
 from ketameta.analyses.network import treatment_label
-from ketameta.analyses.sentences import interval_words, written
-from ketameta.evidence.project import NOTHING_DECLARED, Project
+from ketameta.analyses.parts import Network
+from ketameta.analyses.policy import bounds_words
+from ketameta.analyses.result import AnalysisResult, Headline, Pooled
+from ketameta.evidence.project import Project
 from ketameta.formatting import published
 from ketameta.measures import Measure
 from ketameta.models.dose import curve_basis
-from ketameta.models.intervals import critical_value
-from ketameta.report.provenance import Provenance, row_hash
-from ketameta.report.result_tables import inputs_table
+from ketameta.report.plots import COUNTS
+from ketameta.report.provenance import Trial, comparison_words, known, rows_of
+from ketameta.report.result_tables import shown
+from ketameta.report.tables import Cell, Table
 from ketameta.report.worked import (
     Step,
     bracketed,
-    effects_covariance,
     limit_steps,
     number,
     ratio_steps,
-    share_steps,
 )
 
 # --- a pool ---------------------------------------------------------------------------------------
@@ -41,9 +42,18 @@ from ketameta.report.worked import (
 R_TESTS = {"wald": "z", "knapp-hartung": "knha", "knapp-hartung-conservative": "adhoc"}
 
 
-def r_line(
-    estimates: Sequence[float], variances: Sequence[float], pooled: Mapping[str, Any]
-) -> str:
+@dataclass(frozen=True, slots=True)
+class PooledCard:
+    """How a pooled number is made; nothing is pooled of one trial, which has no table."""
+
+    label: str
+    steps: list[Step]
+    table: Table | None
+    r_line: str
+    is_conservative: bool
+
+
+def r_line(estimates: Sequence[float], variances: Sequence[float], pooled: Pooled) -> str:
     """Return the line of R whose result is the pooled number, from the rows as published."""
     yi, vi = r_numbers(estimates), r_numbers(variances)
     level = _level(pooled["level"])
@@ -64,7 +74,7 @@ def _search(tau2_method: str) -> str:
 
 
 def pooled_steps(
-    estimates: Sequence[float], variances: Sequence[float], pooled: Mapping[str, Any]
+    estimates: Sequence[float], variances: Sequence[float], pooled: Pooled
 ) -> list[Step]:
     """Return the steps from effects and variances to the pooled estimate and its interval."""
     k = len(estimates)
@@ -119,12 +129,12 @@ def pooled_steps(
     return steps
 
 
-def _ratio_steps(pooled: Mapping[str, Any]) -> list[Step]:
+def _ratio_steps(pooled: Pooled) -> list[Step]:
     """Return the steps from the logarithms to the ratios that are printed."""
-    steps = ratio_steps(pooled["estimate"], pooled["ci_low"], pooled["ci_high"])
+    steps = ratio_steps(*known(pooled["estimate"], pooled["ci_low"], pooled["ci_high"]))
     if pooled["pi_low"] is None:
         return steps
-    low, high = pooled["pi_low"], pooled["pi_high"]
+    low, high = known(pooled["pi_low"], pooled["pi_high"])
     return [
         *steps,
         Step("PI ratio low", "e to PI low", f"e^{bracketed(low)}", math.exp(low)),
@@ -133,40 +143,122 @@ def _ratio_steps(pooled: Mapping[str, Any]) -> list[Step]:
 
 
 def pooled_card(
-    label: str,
-    rows: Sequence[Mapping[str, Any]],
-    pooled: Mapping[str, Any],
-    *,
-    is_ratio: bool = False,
-) -> dict[str, Any]:
-    """Return what stands behind one pooled number.
-
-    Parameters
-    ----------
-    label : str
-    rows : sequence of mapping
-        ``label, estimate, variance`` of each independent row.
-    pooled : mapping
-        As stored in the result.
-    is_ratio : bool, default: False
-        Whether the effects are logarithms; their powers of e are then the last steps.
-    """
-    estimates = [float(row["estimate"]) for row in rows]
-    variances = [float(row["variance"]) for row in rows]
+    label: str, rows: Sequence[Trial], pooled: Pooled, result: AnalysisResult
+) -> PooledCard:
+    """Return what stands behind one pooled number of a result."""
+    estimates = [row.estimate for row in rows]
+    variances = [row.variance for row in rows]
     tau2 = pooled["tau2"] or 0.0
-    return {
-        "label": label,
-        "steps": [
+    several = len(rows) > 1
+    head = ("Trial", "Effect", "V", "w")
+    inputs = [
+        (row.label, row.estimate, row.variance, published(1 / (row.variance + tau2)))
+        for row in rows
+    ]
+    return PooledCard(
+        label,
+        [
             *pooled_steps(estimates, variances, pooled),
-            *(_ratio_steps(pooled) if is_ratio else ()),
+            *(_ratio_steps(pooled) if result["is_ratio"] else ()),
         ],
-        "rows": [
-            {"label": row["label"], "y": y, "v": v, "w": published(1 / (v + tau2))}
-            for row, y, v in zip(rows, estimates, variances, strict=True)
-        ],
-        "r_line": r_line(estimates, variances, pooled) if len(rows) > 1 else "",
-        "is_conservative": pooled["ci_method"] == "knapp-hartung-conservative",
-    }
+        inputs_table(f"Inputs of {label}: {result['title']}", head, inputs) if several else None,
+        r_line(estimates, variances, pooled) if several else "",
+        pooled["ci_method"] == "knapp-hartung-conservative",
+    )
+
+
+def inputs_table(
+    caption: str, head: Sequence[str], rows: Sequence[Sequence[str | float | Cell]]
+) -> Table:
+    """Return what a number is made of; numbers have six figures."""
+    numbers = [isinstance(cell, float) for cell in rows[0]]
+    return Table.of(
+        caption,
+        [(name, "n") if is_number else name for name, is_number in zip(head, numbers, strict=True)],
+        [[number(cell) if isinstance(cell, float) else cell for cell in row] for row in rows],
+    )
+
+
+def led_otherwise(headline: Headline) -> bool:
+    """Return whether another model than the usual one leads, so that its number is not shown."""
+    alone = headline["rule"]["code"] in ("single_trial", "several_trials")
+    return headline["method"] != "" and not alone
+
+
+@dataclass(frozen=True, slots=True)
+class HeadlineCard:
+    """How a headline that is no weighted mean is made: its rule, and lines that repeat it.
+
+    The lines of R and their note are empty where R has no function for it; that of Python where
+    several comparisons of one trial are joined, because counts cannot be joined.
+    """
+
+    label: str
+    rule: str
+    value: str
+    is_ratio: bool
+    python_line: str
+    r_line: str
+    r_note: str
+
+
+def headline_card(label: str, trials: Sequence[Trial], headline: Headline) -> HeadlineCard:
+    """Return how a headline that is no weighted mean is made."""
+    level = "" if headline["level"] == 0.95 else f", level={headline['level']:g}"
+    counts = [trial.counts for trial in trials if trial.counts]
+    counted = (
+        len(counts) == len(trials)
+        and headline["rule"]["code"].endswith(COUNTS)
+        and not headline["weights"]
+    )
+    e1, n1, e2, n2 = (
+        [numbers[place] for numbers in counts] if counted else [] for place in range(4)
+    )
+    given = f"{e1}, {n1}, {e2}, {n2}"
+    prior = f"ketameta.HalfNormal({headline['prior_scale']})"
+    python = r_line = r_note = ""
+    if headline["interval"] == "credible" and counted:
+        python = f"ketameta.bayes_event_counts({given}, {prior}{level})"
+    elif headline["interval"] == "credible" and headline["weights"]:
+        y, v = [trial.estimate for trial in trials], [trial.variance for trial in trials]
+        python = f"ketameta.bayes_random_effects({y}, {v}, {prior}{level})"
+        if not level:
+            r_line = (
+                f"bayesmeta::bayesmeta(y={r_numbers(y)}, sigma=sqrt({r_numbers(v)}), "
+                'interval.type="central", tau.prior=function(t) '
+                f"bayesmeta::dhalfnormal(t, scale={headline['prior_scale']}))"
+            )
+            r_note = "It computes on a coarser grid: the third decimal may differ."
+    elif headline["interval"] == "exact" and counted:
+        cells = [e1[0], n1[0] - e1[0], e2[0], n2[0] - e2[0]]
+        share = "" if not level else f", conf.level={headline['level']:g}"
+        r_line = f"fisher.test(matrix({r_numbers(cells)}, 2){share})"
+    elif headline["interval"] == "confidence" and counted:
+        python = f"ketameta.binomial_normal({given}{level})"
+        r_line = (
+            f'metafor::rma.glmm(measure="OR", ai={r_numbers(e1)}, n1i={r_numbers(n1)}, '
+            f'ci={r_numbers(e2)}, n2i={r_numbers(n2)}, model="CM.EL")'
+        )
+        r_note = "Its search stops earlier: the fourth digit may differ."
+    return HeadlineCard(
+        label,
+        headline["rule"]["sentence"],
+        led_by_another(headline),
+        headline["is_ratio"],
+        python,
+        r_line,
+        r_note,
+    )
+
+
+def led_by_another(headline: Headline) -> str:
+    """Return the published result where the usual model does not lead: its measure and estimate."""
+    measure = Measure(headline["measure"])
+    if headline["estimate"] is None or None in (headline["ci_low"], headline["ci_high"]):
+        led = bounds_words(headline["ci_low"], headline["ci_high"], measure)
+    else:
+        led = f"{headline['effect']} {shown(headline, measure)}"
+    return f"{headline['method']}: {led}"
 
 
 # --- a network ------------------------------------------------------------------------------------
@@ -175,108 +267,39 @@ def pooled_card(
 _NO_SHARE = 1e-12
 
 
-def network_cards(
-    result: Mapping[str, Any], provenance: Provenance, references: Mapping[str, int]
-) -> dict[str, Any] | None:
-    """Return everything behind a network; ``None`` where there is no network.
+class Share(NamedTuple):
+    """A comparison with its share in an estimate of a network."""
 
-    Returns
-    -------
-    dict or None
-        ``contrasts`` (rows with ``label, shown, card, card_id`` as those of any forest plot),
-        ``estimates`` (one per treatment: ``label, treatment, card_id, steps, rows, tables``) and
-        ``r_code``.
-    """
-    net = result["network"]
-    if net is None or net["withheld"]:
-        return None
-    return {
-        "contrasts": _contrast_rows(result, provenance, references),
-        "estimates": network_estimates(result, provenance.project),
-        "r_code": network_r(net, result["level"]),
-    }
+    label: str
+    card_id: str
+    y: float
+    v: float
+    h: float
 
 
-# --- from cells to contrasts ----------------------------------------------------------------------
+class Pair(NamedTuple):
+    """Two comparisons of one trial with their shares in an estimate."""
+
+    label: str
+    treatments: str
+    h: float
+    other: float
+    covariance: float
 
 
-def _contrast_rows(
-    result: Mapping[str, Any], provenance: Provenance, references: Mapping[str, int]
-) -> list[dict[str, Any]]:
-    measure = Measure(result["measure"])
-    facts = provenance.study_facts
-    known = provenance.effects_under(result["spec"]["assume"])
-    rows = []
-    for place, contrast in enumerate(result["network"]["contrasts"], start=1):
-        study = contrast["study"]
-        members = [c for c in result["network"]["contrasts"] if c["study"] == study]
-        steps = contrast_steps(contrast, members, known, measure)
-        names = (
-            [name for member in members for name in member["effect_ids"]]
-            if steps
-            else contrast["effect_ids"]
-        )
-        row = {**facts[study], "effect_ids": names}
-        reach = critical_value(float(result.get("level") or 0.95), None) * math.sqrt(
-            contrast["variance"]
-        )
-        estimate = contrast["estimate"]
-        interval = interval_words(estimate - reach, estimate + reach, measure)
-        rows.append(
-            {
-                **row,
-                "label": provenance.project.study_label(study),
-                "study_id": study,
-                "comparison": _comparison(contrast),
-                "shown": f"{written(estimate, measure)} ({interval})",
-                "sources": [s for name in names for s in str(known[name]["source"]).split(";")],
-                "card": provenance.card(
-                    {**row, "estimate": estimate, "variance": contrast["variance"]}, result, steps
-                ),
-                "card_id": f"row-{result['name']}-{place}",
-                "hash": row_hash(names, estimate, contrast["variance"]),
-                "reference": references[study],
-            }
-        )
-    return rows
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How a treatment's estimate against the reference follows from the contrasts."""
+
+    treatment: str
+    label: str
+    card_id: str
+    steps: list[Step]
+    shares: list[Share]
+    tables: list[Table]
 
 
-def _comparison(contrast: Mapping[str, Any]) -> str:
-    return f"{treatment_label(contrast['treatment'])} v {treatment_label(contrast['control'])}"
-
-
-def contrast_steps(
-    contrast: Mapping[str, Any],
-    members: Sequence[Mapping[str, Any]],
-    known: Mapping[str, Mapping[str, Any]],
-    measure: Measure,
-) -> list[Step]:
-    """Return how the effects of one study became one of its contrasts; empty where it is one.
-
-    Notes
-    -----
-    Generalised least squares within the study: with the effects' covariance S and the matrix X that
-    says which contrast each effect measures, the contrasts are ``(X' S^-1 X)^-1 X' S^-1 y``.
-    """
-    if all(len(member["effect_ids"]) == 1 for member in members):
-        return []
-    effects = [known[name] for member in members for name in member["effect_ids"]]
-    owner = [place for place, member in enumerate(members) for _ in member["effect_ids"]]
-    covariance = effects_covariance(effects, measure)
-    design = np.array([[float(at == place) for place in range(len(members))] for at in owner])
-    precision = np.linalg.inv(covariance)
-    joined = np.linalg.inv(design.T @ precision @ design)
-    mine = next(place for place, member in enumerate(members) if member is contrast)
-    shares = (joined @ design.T @ precision)[mine]
-    return share_steps(effects, shares, covariance)
-
-
-# --- from contrasts to estimates ------------------------------------------------------------------
-
-
-def network_estimates(
-    result: Mapping[str, Any], project: Project = NOTHING_DECLARED
-) -> list[dict[str, Any]]:
+def network_estimates(result: AnalysisResult, project: Project) -> list[Estimate]:
     """Return, per treatment against the reference, the steps from contrasts to its interval.
 
     Notes
@@ -286,71 +309,73 @@ def network_estimates(
     contrasts of one trial. Its standard error is ``sqrt(h' (S + tau^2 R) h)``.
     """
     net = result["network"]
+    if net is None or net["withheld"]:
+        return []
     contrasts = net["contrasts"]
     treatments = [item["treatment"] for item in net["effects"]]
     label = project.study_label
-    shares = _shares(net, treatments)
+    matrix = _shares(net, treatments)
     rank = {item["treatment"]: place for place, item in enumerate(net["ranking"])}
     found = []
     for treatment in sorted(treatments, key=rank.__getitem__):
-        h = shares[treatments.index(treatment)]
-        inside = [i for i in range(len(contrasts)) if abs(h[i]) > _NO_SHARE]
-        rows = [
-            {
-                "label": f"{label(contrasts[i]['study'])}, {_comparison(contrasts[i])}",
-                "y": contrasts[i]["estimate"], "v": contrasts[i]["variance"], "h": float(h[i]),
-                "product": float(h[i]) * contrasts[i]["estimate"],
-                "card_id": f"row-{result['name']}-{i + 1}",
-            }
-            for i in inside
+        h = [float(share) for share in matrix[treatments.index(treatment)]]
+        inside = [(i, one) for i, one in enumerate(contrasts) if abs(h[i]) > _NO_SHARE]
+        shares = [
+            Share(
+                f"{label(one['study'])}, {comparison_words(one)}", f"row-{result['name']}-{i + 1}",
+                one["estimate"], one["variance"], h[i],
+            )
+            for i, one in inside
         ]  # fmt: skip
         pairs = [
-            {
-                "label": label(contrasts[i]["study"]),
-                "treatments": f"{treatment_label(contrasts[i]['treatment'])} and "
-                f"{treatment_label(contrasts[j]['treatment'])}",
-                "h": float(h[i]), "other": float(h[j]),
-                "covariance": contrasts[i]["covariance"][contrasts[j]["treatment"]],
-            }
-            for i in inside for j in inside
-            if i < j and contrasts[i]["study"] == contrasts[j]["study"]
+            Pair(
+                label(one["study"]),
+                f"{treatment_label(one['treatment'])} and {treatment_label(two['treatment'])}",
+                h[i], h[j], one["covariance"][two["treatment"]],
+            )
+            for i, one in inside for j, two in inside
+            if i < j and one["study"] == two["study"]
         ]  # fmt: skip
         words = treatment_label(treatment)
         tables = [
             inputs_table(
                 f"Inputs of {words}: {result['title']}",
                 ("Trial and comparison", "Effect", "V", "h", "h × effect"),
-                published(rows), ("y", "v", "h", "product"),
+                [
+                    (Cell(row.label, href=f"#{row.card_id}"), row.y, row.v,
+                     *published([row.h, row.h * row.y]))
+                    for row in shares
+                ],
             ),
-            inputs_table(
+            *([inputs_table(
                 f"Pairs of comparisons of one trial, {words}: {result['title']}",
                 ("Trial", "Comparisons", "h", "h′", "Covariance"),
-                published(pairs), ("treatments", "h", "other", "covariance"),
-            ),
+                [(pair.label, pair.treatments, *published(list(pair[2:]))) for pair in pairs],
+            )] if pairs else ()),
         ]  # fmt: skip
         found.append(
-            {
-                "treatment": treatment,
-                "label": words,
-                "tables": [table for table in tables if table.rows],
-                "card_id": f"estimate-{result['name']}-{rank[treatment] + 1}",
-                "steps": _estimate_steps(result, rows, pairs),
-                "rows": published(rows),
-            }
+            Estimate(
+                treatment,
+                words,
+                f"estimate-{result['name']}-{rank[treatment] + 1}",
+                _estimate_steps(result, net, shares, pairs),
+                shares,
+                tables,
+            )
         )
     return found
 
 
-def _shares(net: Mapping[str, Any], treatments: Sequence[str]) -> np.ndarray:
+def _shares(net: Network, treatments: Sequence[str]) -> np.ndarray:
     """Return each contrast's share in each treatment's estimate, shape (treatments, contrasts)."""
-    contrasts = net["contrasts"]
+    contrasts, (tau2,) = net["contrasts"], known(net["tau2"])
     size = len(contrasts)
     total = np.zeros((size, size))
     for i, one in enumerate(contrasts):
         for j, two in enumerate(contrasts):
             if one["study"] == two["study"]:
                 alike = 1.0 if i == j else 0.5
-                total[i, j] = one["covariance"][two["treatment"]] + alike * net["tau2"]
+                total[i, j] = one["covariance"][two["treatment"]] + alike * tau2
     design = np.array(
         [[float(c["treatment"] == t) - float(c["control"] == t) for t in treatments]
          for c in contrasts]
@@ -361,15 +386,12 @@ def _shares(net: Mapping[str, Any], treatments: Sequence[str]) -> np.ndarray:
 
 
 def _estimate_steps(
-    result: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    pairs: Sequence[Mapping[str, Any]],
+    result: AnalysisResult, net: Network, shares: Sequence[Share], pairs: Sequence[Pair]
 ) -> list[Step]:
-    net = result["network"]
-    tau2, df = net["tau2"], net["df"]
-    estimate = math.fsum(row["product"] for row in rows)
-    single = math.fsum(row["h"] ** 2 * (row["v"] + tau2) for row in rows)
-    double = 2 * math.fsum(p["h"] * p["other"] * (p["covariance"] + tau2 / 2) for p in pairs)
+    (tau2,), df = known(net["tau2"]), net["df"]
+    estimate = math.fsum(row.h * row.y for row in shares)
+    single = math.fsum(row.h**2 * (row.v + tau2) for row in shares)
+    double = 2 * math.fsum(p.h * p.other * (p.covariance + tau2 / 2) for p in pairs)
     upper = 0.5 + result["level"] / 2
     q = float(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
     se = math.sqrt(single + double)
@@ -423,8 +445,11 @@ def r_covariance(
     return lines
 
 
-def network_r(net: Mapping[str, Any], level: float) -> str:
+def network_r(result: AnalysisResult) -> str:
     """Return the lines of R that fit a network: one coefficient per treatment."""
+    net = result["network"]
+    if net is None or net["withheld"]:
+        return ""
     contrasts = net["contrasts"]
     pairs = [
         (i, j, one["covariance"][two["treatment"]])
@@ -451,7 +476,7 @@ def network_r(net: Mapping[str, Any], level: float) -> str:
             *r_covariance([c["variance"] for c in contrasts], pairs),
             f"X <- sapply({r_texts(names)}, function(t) (d$treatment == t) - (d$control == t))",
             f'metafor::rma.mv(yi, V, mods=~0 + X{random}, method="{method}", '
-            f'test="{test}"{_level(level)})',
+            f'test="{test}"{_level(result["level"])})',
         ]
     )
 
@@ -460,23 +485,30 @@ def _level(level: float) -> str:
     return "" if level == 0.95 else f", level={100 * level:g}"
 
 
-def r_blocks(result: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the lines of R behind a curve over doses or means over time, each with its label."""
+class RBlock(NamedTuple):
+    """Lines of R, and what they give."""
+
+    label: str
+    code: str
+
+
+def r_blocks(result: AnalysisResult) -> list[RBlock]:
+    """Return the lines of R behind a curve over doses or means over time."""
     return [*_dose_blocks(result), *_time_blocks(result)]
 
 
-def _dose_blocks(result: Mapping[str, Any]) -> list[dict[str, str]]:
+def _dose_blocks(result: AnalysisResult) -> list[RBlock]:
     found = result["dose_response"]
     if found is None or found["withheld"]:
         return []
     points = found["points"]
     blocks = []
-    for name, label in (("linear", "a line"), ("spline", "a spline")):
-        curve = found[name]
+    for curve, label in ((found["linear"], "a line"), (found["spline"], "a spline")):
         if curve["withheld"]:
             continue
         fit = _curve_r(
-            curve, [p["study_id"] for p in points], [p["estimate"] for p in points],
+            curve["method"], curve["level"], curve["coefficients"][0]["df"],
+            [p["study_id"] for p in points], known(*(p["estimate"] for p in points)),
             found["covariance"], curve_basis([p["dose"] for p in points], curve["knots"]),
         )  # fmt: skip
         basis = curve_basis(found["doses"], curve["knots"])
@@ -485,29 +517,28 @@ def _dose_blocks(result: Mapping[str, Any]) -> list[dict[str, str]]:
             "y <- drop(D %*% fit$beta); se <- sqrt(diag(D %*% vcov(fit) %*% t(D)))",
             f"cbind(dose={r_numbers(found['doses'])}, y, low=y - q * se, high=y + q * se)",
         ]
-        blocks.append(
-            {"label": f"The effect at each dose by {label}", "code": "\n".join([*fit, *asked])}
-        )
+        blocks.append(RBlock(f"The effect at each dose by {label}", "\n".join([*fit, *asked])))
     among = found["among_doses"]
     if not among["withheld"]:
         rows = among["contrasts"]
         basis = curve_basis([r["dose"] for r in rows]) - curve_basis([r["control"] for r in rows])
         fit = _curve_r(
-            {**among, "level": result["level"], "coefficients": [among["slope"]]},
-            [r["study_id"] for r in rows], [r["estimate"] for r in rows], among["covariance"],
-            basis,
+            among["method"], result["level"], among["slope"]["df"], [r["study_id"] for r in rows],
+            known(*(r["estimate"] for r in rows)), among["covariance"], basis,
         )  # fmt: skip
         step = f"{found['step']:g} * (fit$beta[1] + c(0, -1, 1) * q * fit$se[1])"
-        blocks.append({"label": "The slope among treated people", "code": "\n".join([*fit, step])})
+        blocks.append(RBlock("The slope among treated people", "\n".join([*fit, step])))
     return blocks
 
 
 def _curve_r(
-    fit: Mapping[str, Any],
+    method: str,
+    level: float,
+    df: float | None,
     study: Sequence[str],
     estimates: Sequence[float],
     covariance: Sequence[Sequence[float]],
-    basis: Any,
+    basis: np.ndarray,
 ) -> list[str]:
     """Return the lines of R that fit one curve, called ``fit``, and its quantile, ``q``."""
     size = range(len(estimates))
@@ -518,12 +549,11 @@ def _curve_r(
     )
     random = (
         'method="EE"'
-        if fit["method"] == "common"
-        else f'random=~0 + {" + ".join(columns)} | study, struct="GEN", method="{fit["method"]}", '
+        if method == "common"
+        else f'random=~0 + {" + ".join(columns)} | study, struct="GEN", method="{method}", '
         "control=list(rel.tol=1e-10)"
     )
-    df = fit["coefficients"][0]["df"]
-    upper = f"{0.5 + fit['level'] / 2:g}"
+    upper = f"{0.5 + level / 2:g}"
     return [
         f"d <- data.frame(study={r_texts(study)}, {given})",
         f"yi <- {r_numbers(estimates)}",
@@ -533,11 +563,11 @@ def _curve_r(
     ]
 
 
-def _time_blocks(result: Mapping[str, Any]) -> list[dict[str, str]]:
+def _time_blocks(result: AnalysisResult) -> list[RBlock]:
     found = result["over_time"]
     if found is None or found["withheld"]:
         return []
-    rows = [row for group in result["groups"] for row in group["rows"]]
+    rows = rows_of(result)
     means = {item["name"] for item in found["means"]}
     others = [name for name in found["classes"] if name in means and name != found["reference"]]
     level = _level(result["level"])
@@ -560,9 +590,6 @@ def _time_blocks(result: Mapping[str, Any]) -> list[dict[str, str]]:
         "  # the first row is the reference"
     )
     return [
-        {"label": "The mean effect at each time", "code": "\n".join([*shared, each, fit, tested])},
-        {
-            "label": "The change from the reference",
-            "code": "\n".join([*shared, change, fit, tested]),
-        },
+        RBlock("The mean effect at each time", "\n".join([*shared, each, fit, tested])),
+        RBlock("The change from the reference", "\n".join([*shared, change, fit, tested])),
     ]

@@ -6,13 +6,19 @@ A room of its own because these tables list the evidence and no result.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ketameta.analyses.claims import Estimated, Judged, Tested, fact_words
 from ketameta.analyses.parts import ModeratorRow
 from ketameta.analyses.result import AnalysisResult, Headline
-from ketameta.evidence.project import Moderator
+from ketameta.effects.conversions.arms import Route
+from ketameta.evidence.corrections import Applied
+from ketameta.evidence.project import Moderator, Project
+from ketameta.evidence.tables import Row
 from ketameta.formatting import format_count, format_p, plural, trials_number
+from ketameta.plots import maps
+from ketameta.report.provenance import Study
 from ketameta.report.tables import Cell, Heading, Table, words_of_code
 
 if TYPE_CHECKING:
@@ -20,68 +26,75 @@ if TYPE_CHECKING:
 
     from ketameta.evidence.tables import Evidence
 
-Rows = Sequence[Mapping[str, Any]]
+
+class Listed(TypedDict):
+    """What the tables of evidence list; ``study_columns`` are further ones of the studies."""
+
+    project: Project
+    results: Mapping[str, AnalysisResult]
+    claims: Sequence[Judged]
+    moderator_tests: list[ModeratorRow]
+    routes: list[tuple[Route, int]]
+    studies: list[Study]
+    study_columns: Sequence[Moderator]
+    risk_of_bias: Sequence[Row]
+    corrections: Sequence[Applied]
+    registry: Sequence[Row]
+    exclusions: Sequence[Row]
+    exclusion_reasons: list[tuple[str, int]]
 
 
-def tables_of_evidence(
-    context: Mapping[str, Any], columns: Sequence[Moderator] = ()
-) -> dict[str, Table | None]:
-    """Return every table of evidence by its name; ``None`` where there is no row.
-
-    Parameters
-    ----------
-    context : mapping
-        The context of the report so far.
-    columns : sequence of Moderator
-        Further columns of the table of studies.
-    """
-    claims = context["claims"]
+def tables_of_evidence(lists: Listed) -> dict[str, Table | None]:
+    """Return every table of evidence by its name; ``None`` where there is no row."""
+    claims, label = lists["claims"], lists["project"].study_label
     tables = {
         "claims": _claims([row for row in claims if row["source"] != "untraceable"]),
         "untraceable": _untraceable([row for row in claims if row["source"] == "untraceable"]),
         "verdicts": _verdicts(claims),
-        "moderators": _moderators(context["moderator_tests"], context["results"]),
+        "moderators": _moderators(lists["moderator_tests"], lists["results"]),
         "routes": Table.of(
             "Routes from printed numbers to effect sizes",
             ("Route", ("What was done", "wide"), ("Source", "wide"), ("Rows", "n")),
             [
-                (words_of_code(row["code"]), row["description"], row["source"], str(row["count"]))
-                for row in context["routes"]
+                (words_of_code(route.code), route.description, route.source, str(count))
+                for route, count in lists["routes"]
             ],
         ),
-        "studies": _studies(context["studies"], columns),
+        "studies": _studies(lists["studies"], lists["study_columns"]),
         "risk_of_bias": Table.of(
             "Risk of bias",
             ("Study", "Tool", "Domain", "Judgement", ("Why", "wide")),
             [
-                (row["label"], *map(words_of_code, (row["tool"], row["domain"], row["judgement"])),
+                (label(row["study_id"]),
+                 *map(words_of_code, (row["tool"], row["domain"], row["judgement"])),
                  row["support"])
-                for row in context["risk_of_bias"]
+                for row in lists["risk_of_bias"]
             ],
         ),
         "corrections": Table.of(
             "Corrections",
             ("Entry", "Column", ("Printed", "n"), ("Used", "n"), ("Why", "wide")),
             [
-                (row["id"], f"{row['table']}, {words_of_code(row['column'])}", str(row["before"]),
-                 str(row["after"]), row["reason"])
-                for row in context["corrections"]
+                (item.id, f"{item.table}, {words_of_code(item.column)}", one.before, one.after,
+                 item.reason)
+                for one in lists["corrections"]
+                for item in [one.correction]
             ],
         ),
-        "registry": _registry(context["registry"]),
+        "registry": _registry(lists["registry"]),
         "exclusions": Table.of(
             "Exclusions",
             ("Study", "Outcome", ("Records", "n"), ("Why", "wide")),
             [
-                (row["study"], words_of_code(row["outcome"]), format_count(row["records"]),
+                (row["study"], words_of_code(row["outcome"]), format_count(row.number("records")),
                  row["reason"])
-                for row in context["exclusions"]
+                for row in lists["exclusions"]
             ],
         ),
         "exclusion_reasons": Table.of(
             "Reasons of the exclusions",
             ("Reason", ("Records", "n")),
-            [(reason, str(count)) for reason, count in context["exclusion_reasons"]],
+            [(reason, str(count)) for reason, count in lists["exclusion_reasons"]],
         ),
     }  # fmt: skip
     return {name: table if table.rows else None for name, table in tables.items()}
@@ -195,36 +208,35 @@ def _headlines(result: AnalysisResult) -> Iterator[Headline]:
     yield from (part["headline"] for part in result["groups"] if part["headline"])
 
 
-def _studies(studies: Rows, columns: Sequence[Moderator]) -> Table:
+def _studies(studies: Sequence[Study], columns: Sequence[Moderator]) -> Table:
     head: list[Heading] = [
         "Study", ("People", "wide"), ("Randomised", "n"), "Design",
         *(item.label for item in columns), "Read as", "Source",
     ]  # fmt: skip
-    return Table.of(
-        "Included studies",
-        head,
-        [
-            (Cell(row["label"], id=f"study-{row['study_id']}"), row["population"],
-             format_count(row["n_randomised"]),
-             f"{words_of_code(row['design'])}, {words_of_code(row['blinding'])}",
-             *(words_of_code(row[item.name]) for item in columns), words_of_code(row["access"]),
-             Cell(f"Reference {row['number']}", href=f"methods.html#ref-{row['number']}"))
-            for row in studies
-        ],
-    )  # fmt: skip
+
+    def row_of(study: Study) -> list[str | Cell]:
+        words = {name: words_of_code(str(value)) for name, value in study.facts.items()}
+        return [
+            Cell(study.label, id=f"study-{study.facts['study_id']}"),
+            str(study.facts["population"]), format_count(float(study.facts["n_randomised"])),
+            f"{words['design']}, {words['blinding']}", *(words[item.name] for item in columns),
+            words["access"],
+            Cell(f"Reference {study.number}", href=f"methods.html#ref-{study.number}"),
+        ]  # fmt: skip
+
+    return Table.of("Included studies", head, map(row_of, studies))
 
 
-def _registry(registry: Rows) -> Table:
+def _registry(registry: Sequence[Row]) -> Table:
     rows = []
     for row in registry:
-        sizes = (("planned", row["n_planned"]), ("enrolled", row["n_enrolled"]))
+        sizes = (("planned", row.number("n_planned")), ("enrolled", row.number("n_enrolled")))
         people = "; ".join(f"{format_count(n)} {word}" for word, n in sizes if n is not None)
-        notes = (row["notes"] or "").split("; accept:")[0]
         rows.append(
-            (Cell(row["registry_id"], href=row["source_url"] or ""),
+            (Cell(row["registry_id"], href=row["source_url"]),
              Cell(row["title"], f"{row['intervention']}; {row['condition']}"),
              words_of_code(row["status"]), people or "not read",
-             row["results_posted"] or "not read", notes)
+             row["results_posted"] or "not read", row["notes"].split("; accept:")[0])
         )  # fmt: skip
     head = (
         "Registry", ("Trial", "wide"), "Status as read", "People", "Results posted",
@@ -270,41 +282,46 @@ def facts_by_page(evidence: Evidence) -> dict[str, Table | None]:
 NONE, UNUSABLE, OUTSIDE = "none found", "found, no usable number", "out of scope"
 
 
-def map_table(found: Mapping[str, Any]) -> Table:
+@dataclass(frozen=True, slots=True)
+class MapCell(maps.Cell):
+    """A cell of the map.
+
+    ``state`` says of an empty one whether nothing was found, whether a study was found that prints
+    no usable number, or whether such studies were not looked for.
+    """
+
+    state: str = ""
+
+
+def map_table(found: maps.EvidenceMap) -> Table:
     """Return the evidence map as a table: trials and people, or one of three states."""
-    by_place = {(cell["row"], cell["column"]): cell for cell in found["cells"]}
-    rows = [
-        (row, *(_map_cell(by_place[row, column]) for column in found["columns"]))
-        for row in found["rows"]
+    rows: list[list[str | Cell]] = [
+        [row, *(_map_cell(cell) for cell in found.cells if cell.row == row)] for row in found.rows
     ]
-    return Table.of("Evidence map", ("Measured", *found["columns"]), rows)
+    return Table.of("Evidence map", ("Measured", *found.columns), rows)
 
 
-def _map_cell(cell: Mapping[str, Any]) -> Cell:
-    if cell["trials"]:
-        people = f"{format_count(cell['participants'])} people" if cell["participants"] else ""
-        return Cell(plural(cell["trials"], "trial"), people, mark="some")
-    marks = {NONE: "zero", UNUSABLE: "gap", OUTSIDE: "out"}
-    return Cell(cell["state"], mark=marks[cell["state"]])
+def _map_cell(cell: maps.Cell) -> Cell:
+    if cell.trials:
+        people = f"{format_count(cell.participants)} people" if cell.participants else ""
+        return Cell(plural(cell.trials, "trial"), people, mark="some")
+    state = cell.state if isinstance(cell, MapCell) else NONE
+    return Cell(state, mark={NONE: "zero", UNUSABLE: "gap", OUTSIDE: "out"}[state])
 
 
-def map_cells(evidence: Evidence) -> dict[str, Any]:
-    """Return the map: row and column labels and one cell for each pair, empty ones included.
+def map_cells(evidence: Evidence) -> maps.EvidenceMap | None:
+    """Return the map with one cell for each pair, empty ones included, where one is declared.
 
-    Returns
-    -------
-    dict
-        ``rows``, ``columns`` (labels) and ``cells`` (``row, column, trials, participants, direct,
-        state``). A trial counts once per cell; participants are those randomised, where printed.
-        A cell is direct when the people of the question were studied. ``state`` says of an empty
-        cell whether nothing was found, whether a study was found that prints no usable number, or
-        whether such studies were not looked for.
+    A trial counts once per cell; participants are those randomised, where printed. A cell is
+    direct when the people of the question were studied.
     """
     import numpy as np
 
     measured, project = _measured(evidence), evidence.project
     silent = _silent(evidence)
     shown, asked = project.evidence_map, {*project.directness.diagnosis}
+    if not (shown.row and shown.column):
+        return None
     named = [word for row in shown.row for word in row.diagnosis]
 
     def inside(rows: pd.DataFrame) -> Any:
@@ -335,20 +352,21 @@ def map_cells(evidence: Evidence) -> dict[str, Any]:
                 found = silent_in_cell[i, j].any()
                 state = UNUSABLE if found else NONE if sought else OUTSIDE
             cells.append(
-                {
-                    "row": row.label,
-                    "column": column.label,
-                    "trials": len(here),
-                    "participants": int(np.nansum(here["n_randomised"].to_numpy(float))),
-                    "direct": bool(row.diagnosis) and asked.issuperset(row.diagnosis),
-                    "state": state,
-                }
+                MapCell(
+                    row.label,
+                    column.label,
+                    len(here),
+                    int(np.nansum(here["n_randomised"].to_numpy(float))),
+                    bool(row.diagnosis) and asked.issuperset(row.diagnosis),
+                    state,
+                )
             )
-    return {
-        "rows": [row.label for row in shown.row],
-        "columns": [column.label for column in shown.column],
-        "cells": cells,
-    }
+    return maps.EvidenceMap(
+        tuple(cells),
+        tuple(row.label for row in shown.row),
+        tuple(column.label for column in shown.column),
+        directness=project.directness.people,
+    )
 
 
 def related_trials(evidence: Evidence, domain: str) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from ketameta.analyses.claims import (
@@ -18,12 +17,14 @@ from ketameta.analyses.claims import (
     UNCERTAIN,
     Judged,
 )
+from ketameta.analyses.result import AnalysisResult, Finding
 from ketameta.analyses.sentences import interval_words, nothing_found, written
 from ketameta.evidence.project import NOT_STATED, Project, Question
 from ketameta.formatting import format_count, format_number, plural, trials_number
 from ketameta.measures import Measure
 from ketameta.plots.harms import Icons, People
-from ketameta.report.prose import Parts, Results, sentences_in
+from ketameta.report.prose import Parts, sentences_in
+from ketameta.report.provenance import rows_of
 from ketameta.report.tables import Cell, Table
 
 #: Folder of the pages by question, and the page that explains how everything was done.
@@ -62,20 +63,20 @@ class Page:
 
 
 def pages_of(
-    results: Sequence[Mapping[str, Any]], project: Project, text: Callable[[str], Parts]
+    results: Sequence[AnalysisResult], project: Project, text: Callable[[str], Parts]
 ) -> list[Page]:
     """Return the pages of the report, in order; every analysis stands on exactly one.
 
     Analyses that no declared question names stand on a page of their section. Questions without a
     trial have a row in the table of the page that is declared ``untested``, or of one made for it.
     """
-    left = {str(result["name"]): result for result in results}
+    left = {result["name"]: result for result in results}
     asked = [
         (item, tuple(name for name in item.analyses if left.pop(name, None) is not None))
         for item in project.question
     ]
     sections = {item.key: item for item in project.section}
-    for key in dict.fromkeys(str(result["section"]) for result in left.values()):
+    for key in dict.fromkeys(result["section"] for result in left.values()):
         names = tuple(name for name, result in left.items() if result["section"] == key)
         declared = sections.get(key)
         title = declared.title if declared else project.label(key)
@@ -93,7 +94,7 @@ def pages_of(
     return pages
 
 
-def places_of(pages: Sequence[Page], results: Results) -> dict[str, str]:
+def places_of(pages: Sequence[Page], results: Mapping[str, AnalysisResult]) -> dict[str, str]:
     """Return where each analysis stands: its page, or its row of the untested questions."""
     table = next((page.file for page in pages if page.untested), "")
     return {
@@ -103,33 +104,33 @@ def places_of(pages: Sequence[Page], results: Results) -> dict[str, str]:
     }
 
 
-def untested_table(results: Sequence[Mapping[str, Any]]) -> Table | None:
+def untested_table(results: Sequence[AnalysisResult]) -> Table | None:
     """Return every question without an eligible trial: asked, looked for, and what would answer."""
     rows = []
     for result in results:
         if result["k"]:
             continue
-        plan = result.get("next_trial") or {}
-        needs = plan.get("withheld") or " ".join(plan.get("sentences", [])[:2]) or NOT_STATED
+        plan = result.get("next_trial")
+        told = plan["withheld"] or " ".join(plan["sentences"][:2]) if plan else ""
         unused = {item["study_id"] for item in result["unused"]}
         found = "no study"
         if unused:
             found = f"{plural(len(unused), 'study', 'studies')}, no usable number"
         rows.append(
             (Cell(result["title"], result["question"], id=result["name"]), result["looked_for"],
-             found, needs)
+             found, told or NOT_STATED)
         )  # fmt: skip
     head = ("Asked", ("Looked for", "wide"), "Found", ("What a next trial would need", "wide"))
     caption = "Questions without an eligible trial"
     return Table.of(caption, head, rows) if rows else None
 
 
-def first_pages(pages: Sequence[Page], results: Results) -> dict[str, str]:
+def first_pages(pages: Sequence[Page], results: Mapping[str, AnalysisResult]) -> dict[str, str]:
     """Return, by section, the key of the first page that holds an analysis of it."""
     first: dict[str, str] = {}
     for page in pages:
         for name in page.analyses:
-            first.setdefault(str(results[name]["section"]), page.key)
+            first.setdefault(results[name]["section"], page.key)
     return first
 
 
@@ -157,28 +158,28 @@ class CardView:
     href: str
 
 
-def icons_of(result: Mapping[str, Any], words: str) -> Counted | None:
+def icons_of(result: AnalysisResult, words: str) -> Counted | None:
     """Return the people of a counted harm; ``None`` without an absolute effect."""
     absolute = result["headline"]["absolute"]
     if absolute is None:
         return None
-    one, two = (People(label, OF / 1000 * absolute[label]) for label in ("control", "treated"))
-    return Counted(Icons(words, one, two, OF), str(result["name"]))
+    control, treated = (OF / 1000 * count for count in (absolute["control"], absolute["treated"]))
+    return Counted(
+        Icons(words, People("control", control), People("treated", treated), OF), result["name"]
+    )
 
 
-def compared_words(results: Sequence[Mapping[str, Any]]) -> str:
+def compared_words(results: Sequence[AnalysisResult]) -> str:
     """Return what control means in counted results, what all took, and until when they counted."""
     if not results:
         return ""
 
-    def each(key: str, joint: str) -> list[str]:
-        told = [part for r in results for part in r["headline"][key].split(joint) if part]
-        return list(dict.fromkeys(told))
-
-    rows = [row for r in results for group in r["groups"] for row in group["rows"]]
+    led = [result["headline"] for result in results]
+    rows = [row for result in results for row in rows_of(result)]
     days = [row["time_days"] for row in rows if row["time_days"] is not None]
-    said = [f"Control: {' or '.join(each('comparator', ' or '))}."]
-    given = each("background", "; ")
+    control = dict.fromkeys(part for one in led for part in one["comparator"].split(" or ") if part)
+    said = [f"Control: {' or '.join(control)}."]
+    given = dict.fromkeys(part for one in led for part in one["background"].split("; ") if part)
     # "new standard of care" is said by "standard of care".
     if background := [x for x in given if not any(x != y and x.endswith(y) for y in given)]:
         said.append(f"Both groups also got: {', or '.join(background)}.")
@@ -187,7 +188,9 @@ def compared_words(results: Sequence[Mapping[str, Any]]) -> str:
     return " ".join(said)
 
 
-def cards_of(project: Project, results: Results, text: Callable[[str], Parts]) -> list[CardView]:
+def cards_of(
+    project: Project, results: Mapping[str, AnalysisResult], text: Callable[[str], Parts]
+) -> list[CardView]:
     """Return the cards of the front page, in order."""
     files = {item.key: f"{FOLDER}/{item.key}.html" for item in project.question}
     cards = []
@@ -229,7 +232,7 @@ def claim_lines(claims: Sequence[Judged]) -> list[Cell]:
     ]  # fmt: skip
 
 
-def finding_table(project: Project, results: Results) -> Table:
+def finding_table(project: Project, results: Mapping[str, AnalysisResult]) -> Table:
     """Return the clinician's table: at most ten questions, each with all a decision needs.
 
     Every effect has its direction, unit, comparator and background; the certainty its reasons.
@@ -256,7 +259,7 @@ def finding_table(project: Project, results: Results) -> Table:
     return Table.of("What was found, for clinicians", head, rows)
 
 
-def setting_words(result: Mapping[str, Any]) -> str:
+def setting_words(result: AnalysisResult) -> str:
     """Return who was studied, against what, and what both arms took."""
     led = result["headline"]
     parts = [
@@ -267,7 +270,7 @@ def setting_words(result: Mapping[str, Any]) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def effect_words(result: Mapping[str, Any]) -> tuple[str, str]:
+def effect_words(result: AnalysisResult) -> tuple[str, str]:
     """Return an effect in the reader's unit with its direction, and on which side it lies.
 
     Differences are said as lower or higher and never with a bare minus; ratios as times as many.
@@ -278,33 +281,33 @@ def effect_words(result: Mapping[str, Any]) -> tuple[str, str]:
         if not kept_out.startswith("No"):
             return kept_out.rstrip("."), f"Looked for: {result['looked_for']}."
         return "no eligible trial found", f"Looked for: {result['looked_for']}."
-    if led["estimate"] is None or None in (led["ci_low"], led["ci_high"]):
-        return str(led["rule"]["sentence"]), str(led["direction"])
+    estimate, lower, upper = led["estimate"], led["ci_low"], led["ci_high"]
+    if estimate is None or lower is None or upper is None:
+        return led["rule"]["sentence"], led["direction"]
     measure = Measure(led["measure"])
     if measure.is_ratio:
-        value = written(led["estimate"], measure)
-        interval = interval_words(led["ci_low"], led["ci_high"], measure)
-        said = f"{led['effect']} {value} ({interval})"
+        interval = interval_words(lower, upper, measure)
+        said = f"{led['effect']} {written(estimate, measure)} ({interval})"
     else:
         # Standardised differences are turned so that below nought is better.
         standard = measure in (Measure.SMD, Measure.SMCR)
         unit, sides = (
             ("SD", ("better", "worse")) if standard else (led["unit"], ("lower", "higher"))
         )
-        size, toward = _sided(led["estimate"], sides)
+        size, toward = _sided(estimate, sides)
         value = f"{size} {unit} {toward}"
-        (low, side), (high, other) = (_sided(led[end], sides) for end in ("ci_low", "ci_high"))
-        first, last = (low, high) if led["ci_low"] >= 0 or side != other else (high, low)
+        (low, side), (high, other) = _sided(lower, sides), _sided(upper, sides)
+        first, last = (low, high) if lower >= 0 or side != other else (high, low)
         ends = f"{first} to {last} {side}" if side == other else f"{low} {side} to {high} {other}"
         said = f"{value} ({ends})"
-    return said, str(led["direction"]).replace("lies on the side that ", "")
+    return said, led["direction"].replace("lies on the side that ", "")
 
 
 def _sided(value: float, sides: tuple[str, str]) -> tuple[str, str]:
     return format_number(abs(value)), sides[value >= 0]
 
 
-def all_findings(rows: Sequence[Mapping[str, Any]]) -> Table:
+def all_findings(rows: Sequence[Finding]) -> Table:
     """Return every main result that has a trial, from the summary of findings."""
     heading = "Trials + pooled reports" if any(row["pools"] for row in rows) else "Trials"
     head = (
@@ -321,7 +324,7 @@ def all_findings(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table.of("Every result with a trial", head, made)
 
 
-def people_words(result: Mapping[str, Any]) -> str:
+def people_words(result: AnalysisResult) -> str:
     """Return how many people took part, as far as it is printed."""
     if not result["k"]:
         return "none"
@@ -331,7 +334,7 @@ def people_words(result: Mapping[str, Any]) -> str:
     return f"{least}{format_count(result['n_participants'])}"
 
 
-def absolute_words(result: Mapping[str, Any]) -> str:
+def absolute_words(result: AnalysisResult) -> str:
     """Return the absolute effect of a result, or why there is none."""
     led = result["headline"]
     if led["absolute"] is None:
@@ -345,9 +348,10 @@ def absolute_words(result: Mapping[str, Any]) -> str:
     return f"of 1,000 people: {control} on control, {treated} on treatment ({low} to {high})"
 
 
-def certainty_words(result: Mapping[str, Any]) -> tuple[str, str]:
+def certainty_words(result: AnalysisResult) -> tuple[str, str]:
     """Return the rating and, domain by domain, what lowers it; a panel's judgement goes first."""
-    found = (result.get("certainty") or {}).get("assessments") or []
+    certainty = result.get("certainty")
+    found = certainty["assessments"] if certainty else []
     if not found:
         return "nothing to rate" if not result["k"] else "not rated", ""
     lowered = [

@@ -14,7 +14,6 @@ from functools import cache
 from html import escape, unescape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError, pass_context
 from jinja2.runtime import Context
@@ -24,7 +23,10 @@ from ketameta import formatting
 from ketameta.errors import ReportError, did_you_mean
 from ketameta.evidence.textfiles import harmless
 from ketameta.paths import ProjectPaths, write_atomically
-from ketameta.report.front import error_report
+from ketameta.report.analysis_view import Engine, Figure
+from ketameta.report.context import Context as Report
+from ketameta.report.estimates import Estimate
+from ketameta.report.front import Page, error_report
 from ketameta.report.manifest import (
     PICTURES,
     REPRODUCE,
@@ -35,6 +37,7 @@ from ketameta.report.manifest import (
     text_hash,
 )
 from ketameta.report.prose import gloss
+from ketameta.report.provenance import Card
 from ketameta.report.tables import words_of_code
 from ketameta.report.worked import number
 from ketameta.typesetter import font_folder
@@ -93,35 +96,41 @@ class Links:
         return posixpath.relpath(file, posixpath.dirname(self.page) or ".") + hash_mark + place
 
 
-def render_pages(context: Mapping[str, Any]) -> dict[str, str]:
+def render_pages(context: Report, cache: Path | None = None) -> dict[str, str]:
     """Return every page by its path below ``reports/``, each self-contained.
+
+    Its font is kept in the folder ``cache``, where one is given.
 
     Raises
     ------
     ReportError
         When a template uses a name that the context does not provide.
     """
-    pages = {"report.html": render_page(context, "report.html", "front.html.j2")}
-    for page in context["pages"]:
-        views = [context["views"][name] for name in page.analyses]
-        engines = [view["engine"] for view in views if view["engine"]]
-        pages[page.file] = render_page(
-            {**context, "page": page, "analyses": views}, page.file, "question.html.j2", engines
-        )
-    pages["methods.html"] = render_page(context, "methods.html", "methods.html.j2")
-    return pages
+    return {
+        "report.html": render_page(context, "report.html", "front.html.j2", cache=cache),
+        **{
+            page.file: render_page(context, page.file, "question.html.j2", page, cache)
+            for page in context["pages"]
+        },
+        "methods.html": render_page(context, "methods.html", "methods.html.j2", cache=cache),
+    }
 
 
 def render_page(
-    context: Mapping[str, Any],
+    context: Report,
     file: str,
     template: str,
-    engines: Sequence[Mapping[str, Any]] = (),
+    shown: Page | None = None,
+    cache: Path | None = None,
 ) -> str:
-    """Return one page; ``engines`` are the data of its calculator."""
+    """Return one page, with the calculator where it shows analyses that can be recomputed."""
+    views = [context["views"][name] for name in shown.analyses] if shown else []
+    engines = [view["engine"] for view in views if view["engine"]]
     script = _script("engine.js", "page.js") if engines else _script("page.js")
-    given = {
+    given: dict[str, object] = {
         **context,
+        "page": shown,
+        "analyses": views,
         "file": file,
         "to": Links(file, context["places"]),
         "glossed": set(),
@@ -141,7 +150,7 @@ def render_page(
         ) from error
     page = without_gaps(page).lstrip()
     # Words of a declaration may hold what no page can: control characters, halves of pairs.
-    fonts = font_face(figure_letters([page]), context.get("cache"))
+    fonts = font_face(figure_letters([page]), cache)
     return harmless(page.replace(_FONTS, fonts, 1))
 
 
@@ -187,24 +196,16 @@ def inline_svg(text: str, alternative: str) -> str:
     )
 
 
-def linked(svg: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return an inline figure in which the name of each row leads to its card.
-
-    Parameters
-    ----------
-    svg : str
-        Of :func:`inline_svg`.
-    rows : sequence of mapping
-        ``label`` and ``card_id``, in the order of the figure.
-    """
+def linked(svg: str, rows: Sequence[Card | Estimate]) -> str:
+    """Return an inline figure in which the name of each row, in its order, leads to its card."""
     place, parts, found_any = 0, [], False
     for row in rows:
-        words = re.escape(escape(row["label"], quote=False))
+        words = re.escape(escape(row.label, quote=False))
         found = re.compile(rf"<text\b[^>]*>{words}</text>").search(svg, place)
         if found is None:
             continue
         found_any = True
-        link = f'<a href="#{row["card_id"]}">{found.group()}</a>'
+        link = f'<a href="#{row.card_id}">{found.group()}</a>'
         parts += [svg[place : found.start()], link]
         place = found.end()
     if not found_any:
@@ -213,7 +214,7 @@ def linked(svg: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return "".join([*parts, svg[place:]]).replace('role="img"', 'role="group"', 1)
 
 
-def picture(figure: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] = ()) -> Markup:
+def picture(figure: Figure, rows: Sequence[Card | Estimate] = ()) -> Markup:
     """Return a figure of the report as an inline element, its rows as links."""
     return Markup(linked(inline_svg(figure["svg"], figure["alt"]), rows))
 
@@ -281,25 +282,35 @@ _OFFERED = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Release:
+    """A release: files it offers, what changed since the one before, and endings by figure."""
+
+    version: str
+    files: list[tuple[str, str]]
+    changes: list[dict[str, str]] | None
+    figures: list[tuple[str, list[str]]]
+
+
 def index_html(paths: ProjectPaths) -> str:
     """Return the page that lists the releases, newest first, with what changed in each."""
-    listed: list[dict[str, Any]] = []
+    listed: list[_Release] = []
     before = None
     for version in releases(paths):
         folder = paths.reports / "releases" / version
         now = frozen_results(paths, sorted((folder / "results").glob("*.json")))
-        endings = {
-            path: [end for end in ("svg", *PICTURES) if path.with_suffix(f".{end}").is_file()]
-            for path in sorted((folder / "figures").glob("*.svg"))
-        }
         listed.append(
-            {
-                "version": version,
-                "files": [item for item in _OFFERED if (folder / item[0]).is_file()],
-                "changes": None if before is None else result_changes(before, now),
-                "figures": [(path.stem, ends) for path, ends in endings.items()],
-            }
-        )
+            _Release(
+                version,
+                [item for item in _OFFERED if (folder / item[0]).is_file()],
+                None if before is None else result_changes(before, now),
+                [
+                    (path.stem, [end for end in ("svg", *PICTURES)
+                                 if path.with_suffix(f".{end}").is_file()])
+                    for path in sorted((folder / "figures").glob("*.svg"))
+                ],
+            )
+        )  # fmt: skip
         before = now
     template = environment().get_template("releases.html.j2")
     return template.render(releases=listed[::-1])
@@ -318,7 +329,7 @@ def _script_hash(script: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
 
-def _json_for_script(value: Any) -> str:
+def _json_for_script(value: Sequence[Engine]) -> str:
     """Return JSON that cannot end the element it stands in."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":

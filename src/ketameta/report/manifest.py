@@ -10,10 +10,11 @@ import re
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import ketameta
 from ketameta.analyses.policy import bounds_words
+from ketameta.analyses.result import AnalysisResult
 from ketameta.analyses.sentences import written
 from ketameta.errors import ReportError
 from ketameta.evidence.project import FILE as PROJECT
@@ -265,16 +266,15 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def changes_since_release(
-    paths: ProjectPaths, results: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Return the last release and what is different now.
+class Changes(TypedDict):
+    """The last release, if any, and what is different now: ``name``, ``title`` and ``words``."""
 
-    Returns
-    -------
-    dict
-        ``version`` (``""`` when nothing has been released) and ``items`` (``name, title, words``).
-    """
+    version: str
+    items: list[dict[str, str]]
+
+
+def changes_since_release(paths: ProjectPaths, results: Mapping[str, Mapping[str, Any]]) -> Changes:
+    """Return the last release and what is different now."""
     versions = releases(paths)
     if not versions:
         return {"version": "", "items": []}
@@ -339,7 +339,7 @@ def _words(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) ->
 
 
 def _studies(result: Mapping[str, Any]) -> set[str]:
-    return set(studies_of(result))
+    return set(studies_of(cast("AnalysisResult", result)))
 
 
 def _alike(one: Mapping[str, Any] | None, two: Mapping[str, Any] | None) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from html import unescape
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +21,8 @@ from ketameta.errors import ReportError, check_choice
 from ketameta.evidence.textfiles import harmless
 from ketameta.formatting import format_count, plural
 from ketameta.paths import ProjectPaths
+from ketameta.report.analysis_view import tables_in
+from ketameta.report.context import Context, Section
 from ketameta.report.tables import Table
 from ketameta.typesetter import MARK, STANDARDS, codes, fonts, not_shown
 
@@ -43,7 +45,7 @@ _ATTACHED = (
 
 
 def render_pdf(
-    context: Mapping[str, Any],
+    context: Context,
     paths: ProjectPaths,
     attachments: Mapping[str, str],
     document: str = "report",
@@ -183,7 +185,7 @@ def _listed_attachments(attachments: Mapping[str, str]) -> list[dict[str, str]]:
     ]
 
 
-def pdf_data(context: Mapping[str, Any], document: str = "report") -> dict[str, Any]:
+def pdf_data(context: Context, document: str = "report") -> dict[str, Any]:
     """Return every text of a PDF, in the order of its pages; nothing but plain values."""
     search, living, about = context["search"], context["living"], context["project"].project
     shared = {
@@ -205,7 +207,7 @@ def pdf_data(context: Mapping[str, Any], document: str = "report") -> dict[str, 
     return {**shared, **made}
 
 
-def _article(context: Mapping[str, Any]) -> dict[str, Any]:
+def _article(context: Context) -> dict[str, Any]:
     views, drawn = context["views"], context["map_figure"]
     return {
         "title": context["title"],
@@ -230,14 +232,14 @@ def _article(context: Mapping[str, Any]) -> dict[str, Any]:
             if not page.untested
         ],
         "untested": [view["title"] for view in views.values() if not view["k"]],
-        "map": bool(drawn["svg"]),
-        "map_figure": {"name": "evidence_map", "alt": drawn["alt"]},
+        "map": drawn is not None,
+        "map_figure": {"name": "evidence_map", "alt": drawn["alt"] if drawn else ""},
         "claims": _table(context["listed"]["verdicts"]),
         "who": [list(item) for item in context["who"]],
     }
 
 
-def _supplement(context: Mapping[str, Any]) -> dict[str, Any]:
+def _supplement(context: Context) -> dict[str, Any]:
     search, flow, bias = context["search"], context["flow"], context["bias_figure"]
     listed = context["listed"]
     return {
@@ -262,24 +264,26 @@ def _supplement(context: Mapping[str, Any]) -> dict[str, Any]:
         "flow": [
             *(
                 {
-                    "label": item["label"],
-                    "count": "number not kept"
-                    if item["count"] is None
-                    else format_count(item["count"]),
-                    "missing": item["count"] is None,
+                    "label": label,
+                    "count": "number not kept" if count is None else format_count(count),
+                    "missing": count is None,
                 }
-                for item in flow["before"]
+                for label, count in flow.before
             ),
             *(
-                {"label": label, "count": format_count(flow[key]), "missing": False}
-                for label, key in (
-                    ("Records extracted", "extracted"),
-                    ("Records excluded, each with its reason", "excluded"),
-                    ("Records that stand in the tables", "converted"),
-                    ("Studies that enter an analysis", "studies_used"),
+                {"label": label, "count": format_count(count), "missing": False}
+                for counts in ([flow.counts] if flow.counts else ())
+                for label, count in (
+                    ("Records extracted", counts["extracted"]),
+                    ("Records excluded, each with its reason", counts["excluded"]),
+                    ("Records that stand in the tables", counts["converted"]),
                 )
-                if key in flow
             ),
+            {
+                "label": "Studies that enter an analysis",
+                "count": format_count(flow.studies_used),
+                "missing": False,
+            },
         ],
         "corrections": _table(listed["corrections"]),
         "registry": _table(
@@ -292,12 +296,12 @@ def _supplement(context: Mapping[str, Any]) -> dict[str, Any]:
         "glossary": [{"term": term.name, "meaning": term.meaning} for term in context["glossary"]],
         "references": [
             {
-                "number": str(row["number"]),
-                "citation": row["citation"],
-                "link": row["link"],
-                "words": row["link_words"],
+                "number": str(study.number),
+                "citation": study.facts["citation"],
+                "link": study.link,
+                "words": study.link_words,
             }
-            for row in context["studies"]
+            for study in context["studies"]
         ],
     }
 
@@ -346,11 +350,11 @@ def _pages(figure: Mapping[str, Any]) -> list[dict[str, str]]:
 _TABLES = ("beside", "sensitivity", "over_time", "doses", "network")
 
 
-def _section(section: Mapping[str, Any]) -> dict[str, Any]:
+def _section(section: Section) -> dict[str, Any]:
     return {
-        "title": section["title"],
-        "intro": section["intro"],
-        "figures": [page for item in section["figures"] for page in _pages(item)],
+        "title": section.title,
+        "intro": section.intro,
+        "figures": [page for item in section.figures for page in _pages(item)],
         "analyses": [
             {
                 "name": item["name"],
@@ -365,19 +369,15 @@ def _section(section: Mapping[str, Any]) -> dict[str, Any]:
                 "numbers": [[label, value] for label, value in item["numbers"]],
                 "caveats": [caveat["message"] for caveat in item["caveats"]],
                 "note": item["note"],
-                "next": list((item.get("next_trial") or {}).get("sentences", [])),
+                "next": plan.get("sentences", []) if (plan := item.get("next_trial")) else [],
                 "tables": [
                     _table(table)
                     for name in _TABLES
-                    for table in _several(item["tables"].get(name))
+                    for table in tables_in(item["tables"][name])
                     if table.rows
                 ],
             }
-            for item in section["analyses"]
+            for item in section.analyses
             if item["k"]
         ],
     }
-
-
-def _several(found: Table | Sequence[Table] | None) -> Sequence[Table]:
-    return [found] if isinstance(found, Table) else found or []

@@ -1,27 +1,41 @@
 """From a row of a forest plot back to the cells it came from, with the arithmetic between.
 
-Reads evidence and effects; writes plain data for a card.
+Reads evidence and effects; writes what a card shows.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from ketameta.effects.conversions.arms import ROUTES
-from ketameta.evidence.derive import derive_effects
+import numpy as np
+
+from ketameta.analyses.network import treatment_label
+from ketameta.analyses.parts import Contrast
+from ketameta.analyses.result import AnalysisResult, StudyRow
+from ketameta.analyses.sentences import interval_words, written
+from ketameta.effects.conversions.arms import ROUTES, Route
+from ketameta.evidence.derive import Effect, derive_effects
 from ketameta.evidence.pairing import ArmSize, Assumptions
 from ketameta.evidence.schema import Table
+from ketameta.evidence.tables import Row, StudyFacts
 from ketameta.formatting import published
+from ketameta.measures import Measure
+from ketameta.models.intervals import critical_value
+from ketameta.report.result_tables import shown
 from ketameta.report.worked import (
     Step,
     Worked,
     difference_steps,
+    effects_covariance,
     interval_steps,
     join_steps,
     joined_arm_steps,
+    share_steps,
     worked_arm,
     worked_change,
     worked_contrast,
@@ -34,7 +48,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.evidence.project import Project
-    from ketameta.evidence.tables import Evidence, Row
+    from ketameta.evidence.tables import Evidence
 
 
 #: Columns of a row that the card says elsewhere.
@@ -42,28 +56,88 @@ _ELSEWHERE = frozenset(
     {"study_id", "outcome", "instrument", "locator", "extracted_by", "checked_by", "note",
      "source_url"}
 )  # fmt: skip
-_KEYS = ("study_id", "arm_id", "comparator_arm_id", "outcome", "instrument", "time_days")
+_KEYS: Final = ("study_id", "arm_id", "comparator_arm_id", "outcome", "instrument")
 
 
-def link_of(row: Mapping[str, Any]) -> tuple[str, str]:
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """An extracted row with those of its cells, by column, that the card lists."""
+
+    row: Row
+    cells: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """An effect with the rows it came from, the routes taken and every step between."""
+
+    effect: Effect
+    arms: list[Arm]
+    routes: list[Route]
+    steps: list[Step]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study that enters an analysis, by the number of its reference."""
+
+    number: int
+    label: str
+    facts: StudyFacts
+    link: str
+    link_words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A row of a forest plot, or a comparison of a network, with everything behind it.
+
+    ``join`` are the steps that join several comparisons, ``interval`` those to the printed
+    interval; ``sources`` are the extracted rows; ``hash`` is short and says in the report of an
+    error which row was seen.
+    """
+
+    label: str
+    card_id: str
+    comparison: str
+    shown: str
+    study: Study
+    sources: list[str]
+    join: list[Step]
+    effects: list[Derived]
+    interval: list[Step]
+    hash: str
+
+
+class Trial(NamedTuple):
+    """A trial as a pool sees it: its effect, or its effects of several groups joined.
+
+    ``counts`` are the four numbers of a trial that gives one table of counts; ``kinds`` are the
+    kinds of data its effects are made of.
+    """
+
+    study_id: str
+    label: str
+    estimate: float
+    variance: float
+    counts: list[float] | None
+    effect_ids: list[str]
+    kinds: set[str]
+
+
+def link_of(facts: StudyFacts) -> tuple[str, str]:
     """Return address and words of the best link to a source: DOI, PubMed, registry, page."""
-    if row.get("doi"):
-        return f"https://doi.org/{row['doi']}", f"doi:{row['doi']}"
-    if row.get("pmid"):
-        return f"https://pubmed.ncbi.nlm.nih.gov/{row['pmid']}/", f"PubMed {row['pmid']}"
-    url = str(row.get("source_url") or "")
+    if facts.get("doi"):
+        return f"https://doi.org/{facts['doi']}", f"doi:{facts['doi']}"
+    if facts.get("pmid"):
+        return f"https://pubmed.ncbi.nlm.nih.gov/{facts['pmid']}/", f"PubMed {facts['pmid']}"
+    url = str(facts.get("source_url") or "")
     if url.startswith(("https://", "http://")):
         return url, url
-    registry = str(row.get("registry_id") or "")
+    registry = str(facts.get("registry_id") or "")
     if registry.startswith("NCT"):
         return f"https://clinicaltrials.gov/study/{registry}", registry
     return "", registry or url
-
-
-def row_hash(effect_ids: Sequence[str], estimate: float, variance: float) -> str:
-    """Return a short hash of a row, by which a report of an error says which row it saw."""
-    said = f"{' '.join(effect_ids)} {estimate!r} {variance!r}"
-    return hashlib.sha256(said.encode("utf-8")).hexdigest()[:12]
 
 
 class Provenance:
@@ -81,7 +155,7 @@ class Provenance:
         self, evidence: Evidence, effects: Mapping[Assumptions, pd.DataFrame] | None = None
     ) -> None:
         self._evidence, self._schema = evidence, evidence.schema
-        self._effects: dict[Assumptions, dict[str, dict[str, Any]]] = {}
+        self._effects: dict[Assumptions, dict[str, Effect]] = {}
         self._known = dict(effects or {})
 
     @cached_property
@@ -108,247 +182,273 @@ class Provenance:
         return frozenset(frame.loc[frame["design"].str.startswith("crossover"), "study_id"])
 
     @cached_property
-    def _correlations(self) -> dict[tuple[Any, ...], float]:
+    def _correlations(self) -> dict[tuple[str | float, ...], float]:
         return {
-            _key({**row.texts, **row.numbers}): float(row.numbers["correlation"])
+            (*(row[name] for name in _KEYS), row.number("time_days") or 0.0): r
             for row in self._evidence.rows("contrasts")
-            if "correlation" in row.numbers
+            if (r := row.number("correlation")) is not None
         }
 
-    def effects_under(self, assume: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return every effect by its identifier, under a result's assumptions, unrounded."""
-        key = Assumptions(
-            assume.get("correlation"),
-            tuple(ArmSize(**size) for size in assume.get("arm_sizes", [])),
-        )
-        if key not in self._effects:
-            frame = self._known.get(key)
+    def effects_under(self, assumed: Assumptions) -> dict[str, Effect]:
+        """Return every effect by its identifier, under some assumptions, unrounded."""
+        if assumed not in self._effects:
+            frame = self._known.get(assumed)
             if frame is None:
-                frame = derive_effects(self._evidence, key).effects
-            self._effects[key] = {row["effect_id"]: row for row in records(frame)}
-        return self._effects[key]
+                frame = derive_effects(self._evidence, assumed).effects
+            rows = cast("list[Effect]", frame.to_dict("records"))
+            self._effects[assumed] = {row["effect_id"]: row for row in rows}
+        return self._effects[assumed]
 
-    @cached_property
-    def study_facts(self) -> dict[str, dict[str, Any]]:
-        """Every study's own facts by its identifier."""
-        return {row["study_id"]: row for row in records(self._evidence.studies)}
+    def effects_of(self, result: AnalysisResult) -> dict[str, Effect]:
+        """Return every effect by its identifier, under the assumptions of a result."""
+        assumed = result["spec"]["assume"]
+        sizes = tuple(ArmSize(**size) for size in assumed["arm_sizes"])
+        return self.effects_under(Assumptions(assumed["correlation"], sizes))
 
-    def card(
-        self,
-        row: Mapping[str, Any],
-        result: Mapping[str, Any],
-        join: Sequence[Step] | None = None,
-    ) -> dict[str, Any]:
-        """Return everything behind one row of a result.
+    def cards(self, result: AnalysisResult, studies: Mapping[str, Study]) -> list[Card]:
+        """Return the card of every row of a result, or of every comparison of its network."""
+        net, measure = result["network"], Measure(result["measure"])
+        name, known = result["name"], self.effects_of(result)
+        if result["kind"] != "network":
+            return [
+                Card(
+                    row["label"], f"row-{name}-{place}", "", shown(row, measure),
+                    studies[row["study_id"]], row["source"],
+                    self._row_steps([known[effect] for effect in row["effect_ids"]], result),
+                    *self._behind(result, row["effect_ids"], row["estimate"], row["variance"]),
+                )
+                for place, row in enumerate(rows_of(result), start=1)
+            ]  # fmt: skip
+        cards = []
+        contrasts = net["contrasts"] if net and not net["withheld"] else []
+        for place, contrast in enumerate(contrasts, start=1):
+            study, estimate = studies[contrast["study"]], contrast["estimate"]
+            members = [one for one in contrasts if one["study"] == contrast["study"]]
+            join = contrast_steps(contrast, members, known, measure)
+            names = [n for one in (members if join else [contrast]) for n in one["effect_ids"]]
+            reach = critical_value(result["level"], None) * math.sqrt(contrast["variance"])
+            interval = interval_words(estimate - reach, estimate + reach, measure)
+            cards.append(
+                Card(
+                    study.label, f"row-{name}-{place}", comparison_words(contrast),
+                    f"{written(estimate, measure)} ({interval})", study,
+                    [source for n in names for source in known[n]["source"].split(";")], join,
+                    *self._behind(result, names, estimate, contrast["variance"]),
+                )
+            )  # fmt: skip
+        return cards
 
-        Parameters
-        ----------
-        row, result : mapping
-        join : sequence of Step, optional
-            How several comparisons became the row, where that is known already.
+    def _behind(
+        self, result: AnalysisResult, names: Sequence[str], estimate: float, variance: float
+    ) -> tuple[list[Derived], list[Step], str]:
+        """Return the effects of a row, the steps to its printed interval, and its hash."""
+        known = self.effects_of(result)
+        ratio, level = result["is_ratio"], result["level"]
+        said = f"{' '.join(names)} {estimate!r} {variance!r}"
+        return (
+            [self._derived(known[name]) for name in names],
+            interval_steps(estimate, variance, is_ratio=ratio, level=level),
+            hashlib.sha256(said.encode("utf-8")).hexdigest()[:12],
+        )
 
-        Returns
-        -------
-        dict
-            ``effects`` (each with ``arms``, ``routes``, ``steps``), ``join`` (steps that join
-            several comparisons), ``interval`` (steps to the printed interval), ``link``,
-            ``link_words``.
-        """
-        known = self.effects_under(result["spec"]["assume"])
-        effects = [known[name] for name in row["effect_ids"]]
-        link, words = link_of(row)
-        return {
-            "effects": [self._effect(effect) for effect in effects],
-            "join": self._row_steps(effects, result) if join is None else list(join),
-            "interval": interval_steps(
-                row["estimate"],
-                row["variance"],
-                is_ratio=result["is_ratio"],
-                level=float(result.get("level") or 0.95),
-            ),
-            "link": link,
-            "link_words": words,
-        }
+    def _rows_of(self, effect: Effect) -> list[Row]:
+        return [self._rows[source] for source in effect["source"].split(";") if source]
 
-    def _effect(self, effect: Mapping[str, Any]) -> dict[str, Any]:
-        sources = [part for part in str(effect["source"]).split(";") if part]
-        rows = [self._rows[source] for source in sources]
-        codes = [code for code in str(effect["route"]).split("+") if code]
+    def _derived(self, effect: Effect) -> Derived:
         steps, worked = self.worked(effect)
-        return {
-            "id": effect["effect_id"],
-            "arms": [
-                _arm(source, row, self._schema[row.table])
-                for source, row in zip(sources, rows, strict=True)
-            ],
-            "routes": [
-                {"code": code, "description": ROUTES[code].description,
-                 "source": ROUTES[code].source, "is_exact": ROUTES[code].is_exact}
-                for code in codes
-            ],
-            "assumption": effect["assumption"],
-            "steps": [*steps, *(worked.steps if worked else ())],
-            "estimate": published(effect["estimate"]),
-            "variance": published(effect["variance"]),
-        }  # fmt: skip
+        return Derived(
+            effect,
+            [_arm(row, self._schema[row.table]) for row in self._rows_of(effect)],
+            [ROUTES[code] for code in effect["route"].split("+") if code],
+            [*steps, *(worked.steps if worked else ())],
+        )
 
-    def worked(self, effect: Mapping[str, Any]) -> tuple[list[Step], Worked | None]:
+    def worked(self, effect: Effect) -> tuple[list[Step], Worked | None]:
         """Return how the arms' numbers were had, and the calculation of the effect."""
-        sources = [part for part in str(effect["source"]).split(";") if part]
-        rows = [self._rows[source] for source in sources]
-        parts = str(effect["route"]).split("+")
+        rows = self._rows_of(effect)
+        parts = effect["route"].split("+")
         flipped = "direction_flipped" in parts
         if rows[0].table == "contrasts":
-            cells = {**rows[0].texts, **rows[0].numbers}
-            for name in ("n_treatment", "n_control"):
-                if name not in cells and effect[name] is not None:
-                    cells[name] = effect[name]
+            cells = {
+                "n_treatment": effect["n_treatment"], "n_control": effect["n_control"],
+                **rows[0].texts, **rows[0].numbers,
+            }  # fmt: skip
             contrast = worked_contrast(
                 cells,
                 effect,
-                direction=self._directions.get(str(effect["instrument"]), "neither"),
+                direction=self._directions.get(effect["instrument"], "neither"),
                 paired=effect["study_id"] in self._crossovers,
-                correlation=_correlation(effect, cells),
+                correlation=_correlation(effect, rows[0].number("correlation")),
             )
             return [], contrast
         steps = self._arm_steps(effect, rows, parts)
         if effect["data_kind"] == "before_after":
-            r = _correlation(effect, {})
+            r = _correlation(effect, None)
             return steps, None if r is None else worked_change(effect, r, flipped=flipped)
         if effect["data_kind"] == "events":
             return steps, worked_counts(effect)
         if effect["study_id"] in self._crossovers:
-            r = _correlation(effect, {"correlation": self._correlations.get(_key(effect))})
+            days = effect["time_days"]
+            names: list[str | float] = [str(effect[name]) for name in _KEYS]
+            key = (*names, days if days == days else 0.0)
+            r = _correlation(effect, self._correlations.get(key))
             return steps, None if r is None else worked_paired_scores(effect, r, flipped=flipped)
         return steps, worked_scores(effect, flipped=flipped)
 
-    def _arm_steps(
-        self, effect: Mapping[str, Any], rows: Sequence[Row], parts: Sequence[str]
-    ) -> list[Step]:
+    def _arm_steps(self, effect: Effect, rows: Sequence[Row], parts: Sequence[str]) -> list[Step]:
         """Return the steps from printed cells to n, mean, SD or events of both arms."""
-        treated = set(str(effect["arm_id"]).split("+"))
-        sides = (
-            ("₁", [row for row in rows if row["arm_id"] in treated], "treatment"),
-            ("₂", [row for row in rows if row["arm_id"] not in treated], "control"),
-        )
+        treated = set(effect["arm_id"].split("+"))
+        one, two = ([row for row in rows if (row["arm_id"] in treated) is side]
+                    for side in (True, False))  # fmt: skip
         steps: list[Step] = []
-        for mark, members, side in sides:
+        for mark, members, side, n in (
+            ("₁", one, "treatment", effect["n_treatment"]),
+            ("₂", two, "control", effect["n_control"]),
+        ):
             for place, row in enumerate(members):
-                cells: dict[str, Any] = {**row.texts, **row.numbers}
-                if "n" not in cells and len(members) == 1:
-                    cells["n"] = effect[f"n_{side}"]
+                known = {"n": n} if len(members) == 1 else {}
                 suffix = mark if len(members) == 1 else f"{mark}{'abcdefgh'[place]}"
-                steps += worked_arm(cells, parts, suffix)
+                steps += worked_arm({**known, **row.texts, **row.numbers}, parts, suffix)
             if len(members) > 1:
                 steps += joined_arm_steps(effect, side, mark, len(members))
         return steps
 
-    def joined(
-        self, rows: Sequence[Mapping[str, Any]], result: Mapping[str, Any]
-    ) -> tuple[float, float]:
-        """Return estimate and variance of all effects of one study in a result, as published."""
-        known = self.effects_under(result["spec"]["assume"])
-        effects = [known[name] for row in rows for name in row["effect_ids"]]
-        steps = join_steps(effects, result["measure"], "")
-        return steps[-2].value, steps[-1].value
+    def trials(self, result: AnalysisResult) -> list[Trial]:
+        """Return each study once: its effect, or its effects of several groups joined.
+
+        The same trials as the overall model of an analysis saw.
+        """
+        by_study: dict[str, list[StudyRow]] = {}
+        for row in rows_of(result):
+            by_study.setdefault(row["study_id"], []).append(row)
+        known = self.effects_of(result)
+        found = []
+        for first, *more in sorted(
+            by_study.values(), key=lambda rows: (rows[0]["year"] or 9999, rows[0]["study_id"])
+        ):
+            trial = trial_of(first)
+            if more:
+                names = [name for row in (first, *more) for name in row["effect_ids"]]
+                steps = join_steps([known[name] for name in names], result["measure"], "")
+                kinds = {row["data_kind"] for row in (first, *more)}
+                trial = Trial(trial.study_id, trial.label, steps[-2].value, steps[-1].value,
+                              None, names, kinds)  # fmt: skip
+            found.append(trial)
+        return found
 
     def on_measure(
-        self, names: Sequence[str], result: Mapping[str, Any], measure: str
+        self, names: Sequence[str], result: AnalysisResult, measure: str
     ) -> list[float] | None:
         """Return estimate and variance of the same comparisons on another measure.
 
         ``None`` where the source does not allow that measure for every comparison.
         """
-        known = self.effects_under(result["spec"]["assume"])
+        known = self.effects_of(result)
         other = [f"{name.rpartition('/')[0]}/{measure}" for name in names]
         if not other or any(name not in known for name in other):
             return None
-        effects = [known[name] for name in other]
-        if len(effects) == 1:
-            return [published(effects[0]["estimate"]), published(effects[0]["variance"])]
-        steps = join_steps(effects, measure, "")
-        return [steps[-2].value, steps[-1].value]
+        if len(other) > 1:
+            steps = join_steps([known[name] for name in other], measure, "")
+            return [steps[-2].value, steps[-1].value]
+        return [published(known[other[0]][part]) for part in ("estimate", "variance")]
 
-    def _row_steps(
-        self, effects: Sequence[Mapping[str, Any]], result: Mapping[str, Any]
-    ) -> list[Step]:
+    def _row_steps(self, effects: Sequence[Effect], result: AnalysisResult) -> list[Step]:
         """Return how several effects of one study became its row; empty where there is one."""
-        if result.get("kind") == "within_trial":
+        if result["kind"] == "within_trial":
             return difference_steps(
                 effects, result["spec"]["model"]["group_order"], result["measure"]
             )
         return join_steps(effects, result["measure"], "") if len(effects) > 1 else []
 
 
-def _correlation(effect: Mapping[str, Any], cells: Mapping[str, Any]) -> float | None:
+def _correlation(effect: Effect, printed: float | None) -> float | None:
     """Return the within-person correlation: printed, or stated as an assumption."""
-    printed = cells.get("correlation")
-    if printed is not None and printed == printed and printed != "":
-        return float(printed)
-    for part in str(effect["assumption"]).split("; "):
+    if printed is not None:
+        return printed
+    for part in effect["assumption"].split("; "):
         if part.startswith("correlation="):
             return float(part.partition("=")[2])
     return None
 
 
-def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(name) or (0.0 if name == "time_days" else "") for name in _KEYS)
+def known(*values: float | None) -> tuple[float, ...]:
+    """Return the numbers that are there, to be unpacked where all must be."""
+    return tuple(value for value in values if value is not None)
 
 
-def _arm(source: str, row: Row, table: Table) -> dict[str, Any]:
-    """Return one extracted row as the card shows it."""
-    cells = [
-        (column.name, row[column.name], column.name in row.numbers)
-        for column in table.columns
-        if row[column.name] and column.name not in _ELSEWHERE
-    ]
-    return {
-        "source": source,
-        "table": row.table,
-        "cells": cells,
-        "locator": row["locator"],
-        "extracted_by": row["extracted_by"],
-        "checked_by": row["checked_by"],
-        "note": row["note"],
-        "source_url": row["source_url"],
-        "flags": list(row.flags),
-    }
+def comparison_words(contrast: Contrast) -> str:
+    """Return the treatments of a comparison in a network."""
+    return f"{treatment_label(contrast['treatment'])} v {treatment_label(contrast['control'])}"
 
 
-def studies_of(result: Mapping[str, Any]) -> list[str]:
-    """Return the studies of a result in the order of its rows; of a network, its trials."""
-    if result["kind"] == "network":
-        # The rows of its forest plot are treatments.
-        return list((result["network"] or {}).get("studies", []))
-    return list(
-        dict.fromkeys(row["study_id"] for group in result["groups"] for row in group["rows"])
+def contrast_steps(
+    contrast: Contrast,
+    members: Sequence[Contrast],
+    known: Mapping[str, Effect],
+    measure: Measure,
+) -> list[Step]:
+    """Return how the effects of one study became one of its contrasts; empty where it is one.
+
+    Notes
+    -----
+    Generalised least squares within the study: with the effects' covariance S and the matrix X that
+    says which contrast each effect measures, the contrasts are ``(X' S^-1 X)^-1 X' S^-1 y``.
+    """
+    if all(len(member["effect_ids"]) == 1 for member in members):
+        return []
+    effects = [known[name] for member in members for name in member["effect_ids"]]
+    owner = [place for place, member in enumerate(members) for _ in member["effect_ids"]]
+    covariance = effects_covariance(effects, measure)
+    design = np.array([[float(at == place) for place in range(len(members))] for at in owner])
+    precision = np.linalg.inv(covariance)
+    joined = np.linalg.inv(design.T @ precision @ design)
+    mine = next(place for place, member in enumerate(members) if member is contrast)
+    shares = (joined @ design.T @ precision)[mine]
+    return share_steps(effects, shares, covariance)
+
+
+def trial_of(row: StudyRow) -> Trial:
+    """Return a row of a group as a pool sees it."""
+    counts = known(
+        row["events_treatment"], row["n_treatment"], row["events_control"], row["n_control"]
+    )
+    whole = row["data_kind"] == "events" and len(row["effect_ids"]) == 1 and len(counts) == 4
+    return Trial(
+        row["study_id"],
+        row["label"],
+        row["estimate"],
+        row["variance"],
+        list(map(float, counts)) if whole else None,
+        row["effect_ids"],
+        {row["data_kind"]},
     )
 
 
-def used_studies(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return every study that enters a result, in alphabetical order."""
-    return sorted({name for result in results for name in studies_of(result)})
+def _arm(row: Row, table: Table) -> Arm:
+    """Return one extracted row as the card shows it."""
+    names = (column.name for column in table.columns)
+    return Arm(row, [(name, row[name]) for name in names if row[name] and name not in _ELSEWHERE])
 
 
-def numbered_studies(
-    evidence: Evidence, results: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return the studies that enter any analysis, numbered, with the analyses they enter."""
-    entered: dict[str, list[str]] = {}
-    for result in results:
-        for name in studies_of(result):
-            entered.setdefault(name, []).append(result["title"])
-    rows = [row for row in records(evidence.studies) if row["study_id"] in entered]
-    for number, row in enumerate(rows, start=1):
-        row["number"] = number
-        row["label"] = evidence.project.study_label(row["study_id"])
-        row["analyses"] = entered[row["study_id"]]
-        row["link"], row["link_words"] = link_of(row)
-    return rows
+def studies_of(result: AnalysisResult) -> list[str]:
+    """Return the studies of a result in the order of its rows; of a network, its trials."""
+    if result["kind"] == "network":
+        # The rows of its forest plot are treatments.
+        net = result["network"]
+        return net.get("studies", []) if net else []
+    return list(dict.fromkeys(row["study_id"] for row in rows_of(result)))
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return rows as plain dictionaries, missing numbers as ``None``."""
-    columns = [[None if v != v else v for v in frame[name].tolist()] for name in frame.columns]
-    names = [str(name) for name in frame.columns]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+def rows_of(result: AnalysisResult) -> list[StudyRow]:
+    """Return the rows of all groups of a result."""
+    return [row for group in result["groups"] for row in group["rows"]]
+
+
+def numbered_studies(evidence: Evidence, results: Sequence[AnalysisResult]) -> dict[str, Study]:
+    """Return the studies that enter any analysis, numbered in the order of their table."""
+    used = {name for result in results for name in studies_of(result)}
+    entered = [(name, facts) for name, facts in evidence.facts.items() if name in used]
+    return {
+        name: Study(number, evidence.project.study_label(name), facts, *link_of(facts))
+        for number, (name, facts) in enumerate(entered, start=1)
+    }

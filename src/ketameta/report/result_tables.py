@@ -48,7 +48,6 @@ from ketameta.formatting import (
 )
 from ketameta.measures import Measure
 from ketameta.report.tables import Cell, Heading, Table
-from ketameta.report.worked import number
 
 #: Below this many degrees of freedom a Satterthwaite interval is not to be relied on (Tipton 2015).
 LEAST_DF = 4.0
@@ -72,23 +71,6 @@ def sensitivity_table(result: AnalysisResult) -> Table | None:
     ]  # fmt: skip
     caption = f"Sensitivity analyses: {result['title']}"
     return Table.of(caption, ("Choice", trials(result), ESTIMATE), rows) if rows else None
-
-
-def inputs_table(
-    caption: str,
-    head: Sequence[str],
-    rows: Sequence[Mapping[str, str | float]],
-    keys: Sequence[str],
-) -> Table:
-    """Return what a number is made of; rows lead to their cards, numbers have six figures."""
-    made: list[tuple[str | Cell, ...]] = [
-        (Cell(str(row["label"]), href=f"#{row['card_id']}" if "card_id" in row else ""),
-         *(value if isinstance(value := row[key], str) else number(value) for key in keys))
-        for row in rows
-    ]  # fmt: skip
-    numbers = {name for name, key in zip(head[1:], keys, strict=True)
-               if rows and not isinstance(rows[0][key], str)}  # fmt: skip
-    return Table.of(caption, [(name, "n") if name in numbers else name for name in head], made)
 
 
 def beside_table(result: AnalysisResult) -> Table | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ketameta.evidence.schema import RECONCILIATION
@@ -130,7 +130,7 @@ _ROW = (
 )
 _SLOPE = "k slope ci_low ci_high reading withheld"
 _LEAGUE = "treatment control estimate se ci_low ci_high pi_low pi_high k_direct"
-#: Files that hold records of the context as they are, with their columns.
+#: Files that hold records of the context, with their columns.
 _RECORDS: Mapping[str, str] = {
     "risk_of_bias": "study_id label outcome tool domain judgement support judged_by",
     "summary_of_findings": "analysis title directness k pools people effect direction absolute "
@@ -175,10 +175,27 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
         ]
     ]  # fmt: skip
     cells = [
-        {"measured": row["label"], "given": column, **cell}
-        for row in context["map"]["rows"]
-        for column, cell in zip(context["map"]["columns"], row["cells"], strict=True)
+        {
+            "measured": cell.row,
+            "given": cell.column,
+            "trials": cell.trials,
+            "participants": cell.participants,
+        }
+        for cell in (context["map"].cells if context["map"] else ())
     ]
+    rows_of = {
+        name: [{**row.texts, **row.numbers} for row in context[name]]
+        for name in ("risk_of_bias", "registry", "exclusions")
+    }
+    for row in rows_of["risk_of_bias"]:
+        row["label"] = context["project"].study_label(row["study_id"])
+    given = {
+        **rows_of,
+        "routes": [{**asdict(route), "count": count} for route, count in context["routes"]],
+        "corrections": [
+            {**asdict(one), **asdict(one.correction)} for one in context["corrections"]
+        ],
+    }
     claims = [
         {**row, "rule": row["rule_words"],
          **{key: ";".join(item["name"] for item in row[key]) for key in ("analyses", "indirect")}}
@@ -196,18 +213,18 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
          "id claim made_at cites would_support rule verdict analyses indirect"),
         ("slopes", slopes, f"analysis measure moderator status adjusted_for change {_SLOPE}"),
         ("evidence_map", cells, "measured given trials participants"),
-        ("studies", context["studies"],
+        ("studies", [{"number": s.number, "label": s.label, **s.facts} for s in context["studies"]],
          "number study_id label citation year doi pmid registry_id source_url population "
          f"n_randomised design blinding {columns} access"),
-        *((_NAMED.get(key, key), context[key], columns) for key, columns in _RECORDS.items()
-          if context[key] or key not in _NOT_EMPTY),
+        *((_NAMED.get(key, key), given.get(key, context[key]), columns)
+          for key, columns in _RECORDS.items() if context[key] or key not in _NOT_EMPTY),
     ]  # fmt: skip
     league = [row for result in results for row in league_rows(result)]
     return {
         **{f"{name}.csv": _csv(records, columns.split()) for name, records, columns in made},
         "league.csv": csv_text(["analysis", "measure", *_LEAGUE.split()], league),
         **_repeated(context["repeat_reading"]),
-        **({"flow.csv": _flow(context["flow"])} if "extracted" in context["flow"] else {}),
+        **({"flow.csv": _flow(context["flow"])} if context["flow"].counts else {}),
     }
 
 
@@ -253,11 +270,11 @@ def league_rows(result: Mapping[str, Any]) -> list[list[Any]]:
     ]
 
 
-def _flow(flow: Mapping[str, Any]) -> str:
+def _flow(flow: Any) -> str:
     counts = ("extracted", "converted", "excluded")
-    rows = [*flow["by_source"], {"label": "all", **flow}]
+    rows = [*flow.by_source.items(), ("all", flow.counts)]
     return csv_text(
-        ["records", *counts], [[row["label"], *(row[name] for name in counts)] for row in rows]
+        ["records", *counts], [[label, *(part[name] for name in counts)] for label, part in rows]
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks of ``data/search.toml``: what a report needs is there, and the sums add up."""
+"""The record of the search, ``data/search.toml``: what it holds, and whether its sums add up."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import datetime
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
-from ketameta.errors import did_you_mean
+from ketameta.errors import ReportError, did_you_mean
 from ketameta.evidence.findings import Finding, Severity, file_finding
 from ketameta.evidence.project import NOT_STATED
 from ketameta.evidence.tables import Row
@@ -44,6 +44,107 @@ _SEARCH = (*("kind", "counts_note", "limits", "extraction_closed"), *("question"
 _LISTS = {"source": ("name", "searched_for"), "nothing_found": ("looked_for",)}
 #: Lists that a record may leave out: what came near without answering, what could not be read.
 _FURTHER = {"near_miss": ("study", "told"), "not_reached": ("looked_for", "where", "date")}
+
+
+# --- what it holds --------------------------------------------------------------------------------
+
+
+class Searched(TypedDict):
+    """How and until when was searched."""
+
+    kind: str
+    counts_note: str
+    limits: list[str]
+    extraction_closed: str | datetime.date
+    due_after_days: NotRequired[int]
+
+
+class Source(TypedDict):
+    """Where was searched, and for what."""
+
+    name: str
+    searched_for: str
+
+
+class Sought(TypedDict):
+    """What was looked for and not found."""
+
+    looked_for: str
+
+
+class NearMiss(TypedDict):
+    """A study that comes near the question and does not answer it."""
+
+    study: str
+    told: str
+    source_url: str
+
+
+class NotReached(TypedDict):
+    """A source that could not be read, and what was found of it all the same."""
+
+    looked_for: str
+    where: str
+    date: str
+    found: str
+
+
+class Counts(TypedDict):
+    """Records extracted: each is converted or excluded."""
+
+    extracted: int
+    converted: int
+    excluded: int
+
+
+class Records(Counts):
+    """All records, and those of each source."""
+
+    by_source: NotRequired[dict[str, Counts]]
+
+
+class SearchRecord(TypedDict):
+    """The record as a report reads it; a count of the flow may be a table of reasons."""
+
+    search: Searched
+    source: list[Source]
+    nothing_found: list[Sought]
+    near_miss: list[NearMiss]
+    not_reached: list[NotReached]
+    records: NotRequired[Records]
+    flow: NotRequired[dict[str, int | dict[str, int]]]
+    prisma: NotRequired[dict[str, int | dict[str, int]]]
+
+
+#: What is said of the search where nobody recorded one.
+_NO_SEARCH: Searched = {
+    "kind": "What was searched is not recorded",
+    "counts_note": "That no trial stands here does not show that there is none.",
+    "limits": ["What was searched, where and until when is not recorded."],
+    "extraction_closed": NOT_STATED,
+}
+
+
+def read_search(paths: ProjectPaths) -> SearchRecord:
+    """Return the record of the search, or what is said where there is none.
+
+    Raises
+    ------
+    ReportError
+        If the file cannot be read.
+    """
+    path = paths.data / "search.toml"
+    document, _, findings = read_toml(path, paths.relative(path))
+    if document is None and findings:
+        raise ReportError("\n".join(str(finding) for finding in findings))
+    found = {"search": _NO_SEARCH} if document is None else document
+    told = {"source": [], "nothing_found": [], **found}
+    told["near_miss"] = [{"source_url": "", **item} for item in told.get("near_miss", ())]
+    told["not_reached"] = [{"found": "", **item} for item in told.get("not_reached", ())]
+    return cast("SearchRecord", told)
+
+
+# --- whether it holds -----------------------------------------------------------------------------
 
 
 def search_findings(
