@@ -132,10 +132,8 @@ def test_words_of_checks_are_unique_and_described() -> None:
 def test_every_word_that_reading_reports_is_described(tmp_path: Path) -> None:
     source = Path(sys.modules["ketameta.evidence.checks"].__file__ or "").parents[2]
     names = (
-        "evidence/cells.py",
+        "evidence/findings.py",
         "evidence/reader.py",
-        "evidence/reader.py",
-        "evidence/textfiles.py",
         "evidence/tables.py",
         "evidence/corrections.py",
         "evidence/second_extraction.py",

@@ -14,8 +14,9 @@ import pytest
 from batches import SCHEMA, TABLES
 from helpers import ROOT
 from ketameta.errors import UsageError
-from ketameta.evidence import dictionary_markdown, read_rows, template_csv
+from ketameta.evidence import read_rows
 from ketameta.evidence.checks import CHECKS, READING
+from ketameta.review import dictionary_markdown, template_csv
 
 TEXT = dictionary_markdown(SCHEMA)
 
@@ -46,7 +47,8 @@ def test_every_row_of_a_table_has_its_cells() -> None:
 def test_the_text_is_the_same_in_every_process() -> None:
     code = (
         "from ketameta.evidence.project import *; from pathlib import *; "
-        "from ketameta.evidence import dictionary_markdown, schema_of; "
+        "from ketameta.evidence import schema_of; "
+        "from ketameta.review import dictionary_markdown; "
         f"print(dictionary_markdown(schema_of(load_project(Path({str(ROOT)!r})))), end='')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from batches import SCHEMA, TABLES
-from ketameta.evidence import Evidence, dictionary_markdown, load_corrections
+from ketameta.evidence import Evidence, load_corrections
 from ketameta.evidence.checks import CheckReport
 from ketameta.inputs import read_inputs
 from ketameta.paths import project_paths
+from ketameta.review import dictionary_markdown
 
 ROOT = Path(__file__).parents[1]
 PATHS = project_paths(ROOT)

@@ -231,9 +231,9 @@ def test_an_open_quotation_mark_is_named_with_its_row(tmp_path: Path) -> None:
     assert _found(findings) == [("quotes", 3, "", "error")]
 
 
-NUMBER = Column("sd", "number", "A number.")
-KEY = Column("pmid", "key", "A key.", pattern=r"\d{1,8}")
-TEXT = Column("schedule", "text", "Some text.")
+NUMBER = Column("sd", "A number.", "number")
+KEY = Column("pmid", "A key.", "key", pattern=r"\d{1,8}")
+TEXT = Column("schedule", "Some text.", "text")
 
 
 @pytest.mark.parametrize(
@@ -297,8 +297,8 @@ def test_a_bad_cell_is_named(column: Column, typed: str, check: str) -> None:
         (KEY, "12345678"),
         (TEXT, "Müller, 3 × 0.5 mg/kg – see the “Methods”"),
         (TEXT, "2024-05-03"),
-        (Column("p_relation", "words", "A sign.", allowed=("=", "<=")), "="),
-        (Column("p_relation", "words", "A sign.", allowed=("=", "<=")), "<="),
+        (Column("p_relation", "A sign.", "words", allowed=("=", "<=")), "="),
+        (Column("p_relation", "A sign.", "words", allowed=("=", "<=")), "<="),
     ],
 )
 def test_a_good_cell_is_left_alone(column: Column, typed: str) -> None:
@@ -590,7 +590,7 @@ def test_what_people_type_for_a_number_gets_its_own_advice(typed: str, advice: s
 
 
 def test_reading_starts_without_pandas() -> None:
-    rooms = "ketameta.evidence.checks.run, ketameta.evidence.checks.registry"
+    rooms = "ketameta.evidence.checks.run, ketameta.review.start"
     code = f"import sys, {rooms}; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -181,7 +181,7 @@ def test_what_two_extractors_agreed_on_goes_before_their_own_rows() -> None:
     assert [row["country"] for row in report.tables["studies"] if "country" in row] == ["Spain"]
     assert [row.verdict for row in report.rows] == ["changed", "taken", "taken", "refused"]
     assert report.rows[0].details == (
-        "studies: country differs from that of line 3, which is kept",
+        "country of the study differs from that of line 3, which is kept",
     )
     assert "another study in line 3" in report.rows[3].details[0]
 
@@ -189,7 +189,7 @@ def test_what_two_extractors_agreed_on_goes_before_their_own_rows() -> None:
 def test_an_arm_that_is_described_otherwise_is_said_and_two_arms_of_one_name_are_refused() -> None:
     told = read("Study,Arm,Intervention\nAlder 2011,High,ketamine\nAlder 2011,High,saline\n")
     assert told.rows[1].details == (
-        "arms: intervention differs from that of line 2, which is kept",
+        "intervention of high differs from that of line 2, which is kept",
     )
     words = Words(
         columns={"study_id": ("who",), "mean_treatment": ("a",), "mean_control": ("b",)},

@@ -475,8 +475,8 @@ def test_a_study_or_arm_that_differs_between_revman_rows_is_said():
     rows = "1,1,Alder 2014,2014,1,2,30,3,4,30\n1,2,Alder 2014,2015,1,2,30,3,4,30\n"
     report = read_import((header + rows).encode(), "x.csv", words)
     assert report.rows[1].details == (
-        "studies: year differs from that of line 2, which is kept",
-        "arms: drug_class differs from that of line 2, which is kept",
+        "year of the study differs from that of line 2, which is kept",
+        "drug_class of ketamine differs from that of line 2, which is kept",
     )
 
 

@@ -10,18 +10,23 @@ import pytest
 
 from batches import BATCH_TABLES, SCHEMA, clean_tables, csv_text, write_project
 from ketameta.errors import UsageError
+from ketameta.evidence import Schema
 from ketameta.evidence.checks import run_checks
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.review import (
     SIMULATED,
     check_study_id,
     example,
-    example_row,
     new_batch,
     readme,
     study_id_from,
     worked_words,
 )
+
+
+def example_row(table: str, schema: Schema, declared: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    """Return the example row of one table."""
+    return {column: cell for column, cell, _ in example(schema, declared)[table]}
 
 
 def shared_lists(root: Path, source: Path) -> ProjectPaths:

@@ -19,8 +19,8 @@ from ketameta.evidence import load_project
 from ketameta.evidence.checks import run_checks
 from ketameta.exchange import ROWS, Declared, import_file, read_import, workbook, workbook_bytes
 from ketameta.paths import project_paths
-from ketameta.review import example_row, worked_words
-from test_review_start import shared_lists
+from ketameta.review import worked_words
+from test_review_start import example_row, shared_lists
 
 DECLARED = Declared(project=load_project(ROOT))
 WORDS = worked_words(project_paths(ROOT))

@@ -469,7 +469,7 @@ def report_files(
         As published, likewise.
     """
     from ketameta.analyses.result import schema_text
-    from ketameta.evidence.textfiles import harmless
+    from ketameta.evidence.findings import harmless
     from ketameta.report.analysis_view import listed_tables
     from ketameta.report.html import render_pages
     from ketameta.report.pdf import DOCUMENTS, render_pdf

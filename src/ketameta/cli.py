@@ -461,8 +461,8 @@ def agreement(
     """
     from ketameta.errors import check_choice
     from ketameta.evidence import agreement as compare
-    from ketameta.review.agreement import agreement_document
     from ketameta.review.preview import find_batch
+    from ketameta.review.trace import agreement_document
 
     check_choice("--format", style, STYLES)
     paths = project(root)

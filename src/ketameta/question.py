@@ -212,8 +212,8 @@ def write_page(paths: ProjectPaths, name: str) -> Path:
     name : str
         Of an analysis, or the ``key`` of a ``[[question]]`` in ``project.toml``.
     """
+    from ketameta.evidence.findings import load_toml
     from ketameta.evidence.project import load_project
-    from ketameta.evidence.textfiles import load_toml
     from ketameta.plots import look
 
     project = load_project(paths.root)

@@ -13,9 +13,8 @@ from typing import Any, TypedDict
 
 from ketameta.analyses.result import AnalysisResult
 from ketameta.errors import SpecError, did_you_mean
-from ketameta.evidence.findings import Finding, file_finding
+from ketameta.evidence.findings import Finding, file_finding, read_toml
 from ketameta.evidence.tables import Row
-from ketameta.evidence.textfiles import read_toml
 from ketameta.formatting import plural, trials_words
 
 #: How a verdict is reached, by rule, in words.

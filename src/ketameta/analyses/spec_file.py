@@ -27,10 +27,9 @@ from ketameta.analyses.spec import (
 )
 from ketameta.declared import Known, is_number, validate
 from ketameta.errors import SpecError, did_you_mean
-from ketameta.evidence.findings import Finding, file_finding
+from ketameta.evidence.findings import Finding, file_finding, key_finding, read_toml
 from ketameta.evidence.pairing import Assumptions
 from ketameta.evidence.project import Project, read_project
-from ketameta.evidence.textfiles import read_toml, toml_line
 from ketameta.measures import Measure
 
 #: Names of files in ``reports/`` and of places on the page that no analysis may take.
@@ -102,7 +101,7 @@ def read_specs(
             findings.append(file_finding("file_unknown", file, why, remedy))
     if not any(finding.is_error for finding in findings):
         findings += [
-            _finding(text, f"{folder.name}/{name}.toml", lines[name])
+            key_finding("analysis", text, f"{folder.name}/{name}.toml", lines[name])
             for name, text in _prior_problems(specs)
         ]
     place = {key: at for at, key in enumerate(project.sections)}
@@ -159,24 +158,8 @@ def _read(
         sides = _SIDES[_better_end(spec, known) or "lower"]
         spec = spec.model_copy(update={"favours": sides})
     problems = [*_name_problems(path.stem, project), *problems, *_rules(spec, raw, written, known)]
-    wrong = tuple(_finding(text, file, lines) for text in dict.fromkeys(problems))
+    wrong = tuple(key_finding("analysis", text, file, lines) for text in dict.fromkeys(problems))
     return (None if wrong else spec), lines, (*findings, *wrong)
-
-
-#: How a problem starts: with its key, in brackets where that is a table.
-_KEY = re.compile(r"\[?(?P<key>[a-z0-9_]+(?:\.[a-z0-9_]+)*)\]?(?P<what>:| is| of) ", re.DOTALL)
-
-
-def _finding(problem: str, file: str, lines: Sequence[str]) -> Finding:
-    """Return a problem with the line of its key, what is wrong parted from what to do."""
-    key, text = "", problem
-    found = _KEY.match(problem)
-    if found is not None:
-        key, text = found["key"], problem[found.end() :]
-        text = {":": "", " is": "it is ", " of": "of "}[found["what"]] + text
-    why, _, remedy = text.partition("; ")
-    line = toml_line(lines, key) if key else 0
-    return file_finding("analysis", file, why, remedy, line=line, column=key)
 
 
 def _name_problems(name: str, project: Project) -> Iterator[str]:

@@ -1,6 +1,3 @@
-from ketameta.evidence.cells import read_cell as read_cell
-from ketameta.evidence.checks.registry import dictionary_markdown as dictionary_markdown
-from ketameta.evidence.checks.registry import template_csv as template_csv
 from ketameta.evidence.contrast_effects import ContrastEffect as ContrastEffect
 from ketameta.evidence.contrast_effects import effects_of_contrast as effects_of_contrast
 from ketameta.evidence.corrections import Applied as Applied
@@ -14,10 +11,15 @@ from ketameta.evidence.derive import derive_effects as derive_effects
 from ketameta.evidence.findings import LONGEST_SHOWN as LONGEST_SHOWN
 from ketameta.evidence.findings import MOST_ALIKE as MOST_ALIKE
 from ketameta.evidence.findings import Finding as Finding
+from ketameta.evidence.findings import decode as decode
 from ketameta.evidence.findings import file_finding as file_finding
+from ketameta.evidence.findings import harmless as harmless
 from ketameta.evidence.findings import printable as printable
+from ketameta.evidence.findings import read_toml as read_toml
 from ketameta.evidence.findings import shown as shown
 from ketameta.evidence.findings import sort_findings as sort_findings
+from ketameta.evidence.findings import toml_line as toml_line
+from ketameta.evidence.findings import without_hidden as without_hidden
 from ketameta.evidence.pairing import EFFECT_COLUMNS as EFFECT_COLUMNS
 from ketameta.evidence.pairing import PROBLEMS as PROBLEMS
 from ketameta.evidence.pairing import UNUSED_COLUMNS as UNUSED_COLUMNS
@@ -39,6 +41,7 @@ from ketameta.evidence.reader import MOST_LINES as MOST_LINES
 from ketameta.evidence.reader import MOST_MISTAKES as MOST_MISTAKES
 from ketameta.evidence.reader import column_letters as column_letters
 from ketameta.evidence.reader import other_kind as other_kind
+from ketameta.evidence.reader import read_cell as read_cell
 from ketameta.evidence.reader import read_csv as read_csv
 from ketameta.evidence.schema import BATCH_TABLES as BATCH_TABLES
 from ketameta.evidence.schema import RECONCILIATION as RECONCILIATION
@@ -73,10 +76,5 @@ from ketameta.evidence.tables import is_link as is_link
 from ketameta.evidence.tables import load_tables as load_tables
 from ketameta.evidence.tables import read_rows as read_rows
 from ketameta.evidence.tables import stated as stated
-from ketameta.evidence.textfiles import decode as decode
-from ketameta.evidence.textfiles import harmless as harmless
-from ketameta.evidence.textfiles import read_toml as read_toml
-from ketameta.evidence.textfiles import toml_line as toml_line
-from ketameta.evidence.textfiles import without_hidden as without_hidden
 from ketameta.formatting import guarded as guarded
 from ketameta.formatting import unguarded as unguarded

@@ -8,15 +8,18 @@ expects; when that value is no longer there, the correction has expired and says
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated
 
+from pydantic import BeforeValidator, Field
+
+from ketameta.declared import Table, Text, is_number, needed, one_of, problem, validate
 from ketameta.errors import did_you_mean
-from ketameta.evidence.cells import read_cell
-from ketameta.evidence.findings import Finding, file_finding, sort_findings
+from ketameta.evidence.findings import Finding, file_finding, key_finding, read_toml, sort_findings
 from ketameta.evidence.project import read_project
+from ketameta.evidence.reader import read_cell
 from ketameta.evidence.schema import TABLES, Schema, schema_of
 from ketameta.evidence.second_extraction import (
     EMPTY,
@@ -32,27 +35,36 @@ from ketameta.evidence.second_extraction import (
     second_folders,
 )
 from ketameta.evidence.tables import DECISIONS, SECOND, Evidence, Row
-from ketameta.evidence.textfiles import read_toml
 from ketameta.paths import ProjectPaths
 
-Value = str | float
 ACTIONS = ("override", "drop", "flag")
 STATUSES = ("active", "retired")
-_FIELDS = (
-    "id", "table", "where", "column", "action", "value", "expect", "reason", "source", "date",
-    "status",
-)  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Correction:
+def _cell(value: object) -> str | float | None:
+    """Return text or a float; ``{equals = x}`` counts as x; nothing where nothing is written."""
+    if isinstance(value, dict) and set(value) == {"equals"}:
+        value = value["equals"]
+    if value is None or isinstance(value, str):
+        return value
+    if not is_number(value):
+        raise problem(": neither text nor number; write one of them")
+    return float(value)
+
+
+#: What a cell holds, or has to hold.
+Value = Annotated[str | float, BeforeValidator(_cell)]
+Needed = Annotated[str, needed(": a text is needed here; write it")]
+
+
+class Correction(Table):
     """One declared correction.
 
     Attributes
     ----------
     id : str
     table : str
-    where : tuple of (str, str or float)
+    where : mapping of str to str or float
         Columns and values that single out one row; an empty text matches an empty cell.
     column : str
         The wrong cell; may be empty for ``drop``.
@@ -63,21 +75,28 @@ class Correction:
     expect : str, float or None
         The wrong value as printed.
     reason, source, date : str
+    status : {"active", "retired"}
     line : int
         Where the entry starts in the file.
     """
 
-    id: str
-    table: str
-    where: tuple[tuple[str, Value], ...]
-    column: str
-    action: Literal["override", "drop", "flag"]
-    value: Value
-    expect: Value | None
-    reason: str
-    source: str
-    date: str
-    line: int = 0
+    id: Needed = ""
+    table: Annotated[str, one_of(tuple(TABLES))] = ""
+    where: Mapping[str, Value] = Field(default_factory=dict)
+    column: Text = ""
+    action: Annotated[str, one_of(ACTIONS)] = ""
+    value: Value = ""
+    expect: Annotated[str | float | None, BeforeValidator(_cell)] = None
+    reason: Needed = ""
+    source: Needed = ""
+    date: Needed = ""
+    status: Annotated[str, one_of(STATUSES)] = "active"
+    _line: int = 0
+
+    @property
+    def line(self) -> int:
+        """Where the entry starts in the file."""
+        return self._line
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,34 +129,55 @@ def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple
     if document is None:
         return (), findings
     entries = document.get("correction", [])
-    unknown = sorted(set(document) - {"correction"})
     problems = [
         *findings,
         *(
             file_finding("correction", file, f"[{name}] is not known here", "write [[correction]]")
-            for name in unknown
+            for name in sorted(set(document) - {"correction"})
         ),
     ]
+    if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
+        why, remedy = "corrections are a list", "write [[correction]]"
+        return (), sort_findings([*problems, file_finding("correction", file, why, remedy)])
     corrections: list[Correction] = []
     seen: set[str] = set()
-    if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
-        entries = []
-        problems.append(
-            file_finding("correction", file, "corrections are a list", "write [[correction]]")
-        )
     schema = schema_of(read_project(paths.root)[0])
     starts = [number for number, line in enumerate(lines, 1) if line.strip() == "[[correction]]"]
-    for index, entry in enumerate(entries):
-        line = starts[index] if index < len(starts) else 0
-        wrong = list(_entry_problems(entry, seen, schema))
-        seen.add(str(entry.get("id")))
-        problems.extend(
-            file_finding("correction", file, why, remedy, line=line, column=column, value=value)
-            for column, value, why, remedy in wrong
-        )
-        if not wrong and entry.get("status", "active") == "active":
-            corrections.append(_correction(entry, line))
+    for written, line in zip(entries, (*starts, *[0] * len(entries)), strict=False):
+        correction, wrong = validate(Correction, written)
+        wrong += _rules(correction, written, seen, schema)
+        seen.add(correction.id)
+        problems += [key_finding("correction", text, file, line=line) for text in wrong]
+        if not wrong and correction.status == "active":
+            correction._line = line
+            corrections.append(correction)
     return tuple(corrections), sort_findings(problems)
+
+
+def _rules(
+    entry: Correction, written: Mapping[str, object], seen: Collection[str], schema: Schema
+) -> Iterator[str]:
+    """Yield what contradicts itself across the keys of an entry, or the other entries."""
+    if entry.id and entry.id in seen:
+        yield f"id: two corrections have the id {entry.id!r}; give each its own"
+    if not written.get("where"):
+        yield "where: nothing says which row is meant; write its key columns"
+    columns = schema[entry.table].column_names if entry.table else ()
+    for name in (*entry.where, *filter(None, [entry.column])):
+        if columns and name not in columns:
+            hint = did_you_mean(name, columns)
+            what = f"{entry.table} has no such column as {name}"
+            yield f"where: {what}; write a column of the table{hint}"
+    if "column" not in written and entry.action in ("override", "flag"):
+        yield "column: nothing says which cell is meant; write the column"
+    if entry.action == "override" and "value" not in written:
+        yield "value: an override needs a value; write it, '' empties the cell"
+    if entry.action == "override" and "expect" not in written:
+        yield "expect: an override states the wrong value it expects; write it"
+    is_text = isinstance(entry.value, str) and entry.value
+    if is_text and entry.column in columns and schema[entry.table].column(entry.column).is_number:
+        # A number as a text would be an empty cell wherever numbers are asked for.
+        yield "value: the column holds numbers; write it without quotes"
 
 
 def try_corrections(
@@ -149,7 +189,12 @@ def try_corrections(
     findings: list[Finding] = []
     for correction in corrections:
         rows = tables.setdefault(correction.table, [])
-        matches = [index for index, row in enumerate(rows) if _matches(row, correction.where)]
+        where = correction.where.items()
+        matches = [
+            index
+            for index, row in enumerate(rows)
+            if all(_equal(row, column, value) for column, value in where)
+        ]
         why = _refusal(correction, [rows[index] for index in matches])
         if why:
             findings.append(
@@ -203,11 +248,6 @@ def _refusal(correction: Correction, rows: Sequence[Row]) -> str:
     return ""
 
 
-def _matches(row: Row, where: Sequence[tuple[str, Value]]) -> bool:
-    """Return whether every named column of the row has the value."""
-    return all(_equal(row, column, value) for column, value in where)
-
-
 def _equal(row: Row, column: str, value: Value) -> bool:
     """Return whether a cell equals a value; numbers as numbers, text as text."""
     number = row.number(column)
@@ -227,93 +267,6 @@ def _with_cell(row: Row, column: str, text: str, number: float | None) -> Row:
     if number is not None:
         numbers[column] = number
     return replace(row, texts=texts, numbers=numbers)
-
-
-def _entry_problems(
-    entry: Mapping[str, Any], seen: set[str], schema: Schema
-) -> Iterator[tuple[str, str, str, str]]:
-    """Yield field, value, reason and remedy of everything wrong with one entry."""
-    for name in sorted(set(entry) - set(_FIELDS)):
-        yield name, "", "no such field", "delete it" + did_you_mean(name, _FIELDS)
-    texts: dict[str, str] = {}
-    for name in ("id", "table", "action", "reason", "source", "date"):
-        value = entry.get(name, "")
-        if isinstance(value, str) and value:
-            texts[name] = value
-        else:
-            yield name, str(value), "a text is needed here", "write it"
-    if texts.get("id") in seen:
-        yield "id", texts["id"], "two corrections have this id", "give each its own"
-    for name, value, choices in (
-        ("table", texts.get("table"), tuple(TABLES)),
-        ("action", texts.get("action"), ACTIONS),
-        ("status", entry.get("status", "active"), STATUSES),
-    ):
-        if value is not None and value not in choices:
-            hint = did_you_mean(str(value), choices)
-            listed = ", ".join(choices)
-            yield name, str(value), "not one of the choices", f"one of {listed}{hint}"
-    where = entry.get("where")
-    if not isinstance(where, dict) or not where:
-        yield "where", "", "nothing says which row is meant", "write its key columns"
-        where = {}
-    column = entry.get("column", "")
-    if not isinstance(column, str):
-        yield "column", str(column), "a text is needed here", "write the column"
-        column = ""
-    table = schema.tables.get(texts.get("table", ""))
-    columns = table.column_names if table is not None else ()
-    for name in (*where, *((column,) if column else ())):
-        if columns and name not in columns:
-            hint = did_you_mean(str(name), columns)
-            why, remedy = f"{texts['table']} has no such column", "write a column of the table"
-            yield "where", str(name), why, f"{remedy}{hint}"
-    action = texts.get("action")
-    if not entry.get("column") and action != "drop":
-        yield "column", "", "nothing says which cell is meant", "write the column"
-    if action == "override" and "value" not in entry:
-        yield "value", "", "an override needs a value", "write it; '' empties the cell"
-    kinds = {item.name: item.kind for item in table.columns} if table is not None else {}
-    given = entry.get("value")
-    if kinds.get(column) in ("number", "integer") and isinstance(given, str) and given:
-        # A number as a text would be an empty cell wherever numbers are asked for.
-        yield "value", given, "the column holds numbers", "write it without quotes"
-    if action == "override" and "expect" not in entry:
-        yield "expect", "", "an override states the wrong value it expects", "write it"
-    for name, value in (
-        *where.items(),
-        *((n, entry[n]) for n in ("value", "expect") if n in entry),
-    ):
-        if _plain_value(value) is None:
-            yield str(name), str(value), "neither text nor number", "write one of them"
-
-
-def _plain_value(value: Any) -> Value | None:
-    """Return text or a float; ``{equals = x}`` counts as x; nothing for anything else."""
-    if isinstance(value, dict) and set(value) == {"equals"}:
-        value = value["equals"]
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
-
-
-def _correction(entry: Mapping[str, Any], line: int) -> Correction:
-    """Return the correction of an entry that has no problems."""
-
-    def plain(raw: Any) -> Value:
-        value = _plain_value(raw)
-        return "" if value is None else value
-
-    return Correction(
-        where=tuple((name, plain(value)) for name, value in entry["where"].items()),
-        column=entry.get("column", ""),
-        value=plain(entry.get("value", "")),
-        expect=plain(entry["expect"]) if "expect" in entry else None,
-        line=line,
-        **{name: entry[name] for name in ("id", "table", "action", "reason", "source", "date")},
-    )
 
 
 def reconcile(
@@ -438,9 +391,9 @@ def _settle(
     text = "" if agreed == EMPTY else agreed
     column = schema[table].column(name)
     clean, number, problems = read_cell(column, text)
-    for problem in problems:
-        if problem.severity == "error":
-            yield _misfit(decision, file, problem.why, problem.remedy)
+    for wrong in problems:
+        if wrong.severity == "error":
+            yield _misfit(decision, file, wrong.why, wrong.remedy)
             return
     rows[place] = _with_cell(rows[place], name, clean, number)
 
@@ -451,31 +404,14 @@ def _doubts(decision: Row, file: str) -> Iterator[Finding]:
     is_row = decision["column"] == WHOLE_ROW
     if is_row or agreed in (decision["first"], decision["second"]) or decision["reason"]:
         return
-    table, key, column = place_of(decision)
-    why = f"neither extractor typed this, and no reason stands beside it ({table}: {key}, {column})"
-    remedy = "say in reason what settled it"
-    yield file_finding(
-        "third_value",
-        file,
-        why,
-        remedy,
-        severity="warning",
-        line=decision.line,
-        column="agreed",
-        value=decision["agreed"],
-    )
+    why = "neither extractor typed this, and no reason stands beside it"
+    misfit = _misfit(decision, file, why, "say in reason what settled it")
+    yield replace(misfit, check="third_value", severity="warning")
 
 
 def _misfit(decision: Row, file: str, why: str, remedy: str) -> Finding:
     """Return the error of a decision that does not fit."""
     table, key, column = place_of(decision)
-    why = f"{why} ({table}: {key}, {column})"
-    return file_finding(
-        "reconciliation",
-        file,
-        why,
-        remedy,
-        line=decision.line,
-        column="agreed",
-        value=decision["agreed"],
-    )
+    why, agreed = f"{why} ({table}: {key}, {column})", decision["agreed"]
+    line = decision.line
+    return Finding("error", "reconciliation", file, line, "agreed", agreed, why, remedy)

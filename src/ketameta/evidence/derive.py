@@ -317,20 +317,12 @@ def _effects_within(usable: pd.DataFrame, evidence: Evidence, assumed: Assumptio
     if assumed.correlation is None:
         return pd.DataFrame(columns=list(EFFECT_COLUMNS))
     alone = usable["study_id"].isin(uncontrolled(evidence))
-    rows = usable[_has_baseline(usable) & alone & (usable["n_"] >= 3)]
-    rows = rows.reset_index(drop=True)
+    scores = alone & (usable["statistic"] != "events") & (usable["n_"] >= 3)
+    rows = usable[scores].dropna(subset=["baseline_mean", "baseline_sd"]).reset_index(drop=True)
     effects = effects_of_changes_within(
         rows, directions(rows["instrument"], evidence), assumed.correlation
     )
     return effects.assign(data_kind=WITHIN)
-
-
-def _has_baseline(rows: pd.DataFrame) -> pd.Series:
-    return (
-        rows["baseline_mean"].notna()
-        & rows["baseline_sd"].notna()
-        & (rows["statistic"] != "events")
-    )
 
 
 def _with_arm_facts(effects: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
@@ -500,7 +492,10 @@ def effects_of_paired_scores(
             _join_routes(pairs["route_t"], pairs["route_c"]), assumed, strict=True
         )
     ]
-    said = _correlation_words(correlation, assumed)
+    said = [
+        f"correlation={value:g}" if guess else ""
+        for value, guess in zip(correlation, assumed, strict=True)
+    ]
     sizes = (
         effect_sizes.paired_mean_difference(mean_t - mean_c, spread, n),
         effect_sizes.standardized_mean_difference_paired(
@@ -509,13 +504,6 @@ def effects_of_paired_scores(
     )
     words = _join_words(pairs["assumed_t"], pairs["assumed_c"], said)
     return _both(pairs, direction, sizes, route, assumption=words)
-
-
-def _correlation_words(correlation: np.ndarray, assumed: np.ndarray) -> list[str]:
-    return [
-        f"correlation={value:g}" if guess else ""
-        for value, guess in zip(correlation, assumed, strict=True)
-    ]
 
 
 def effects_of_counts(pairs: pd.DataFrame) -> pd.DataFrame:

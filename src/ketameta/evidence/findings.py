@@ -1,11 +1,22 @@
-"""What a check found: where, what, why, and what to do. Reads no data and decides nothing."""
+"""What is wrong with a file: where, what, why, what to do; and files as text and TOML.
+
+Knows no table.
+"""
 
 from __future__ import annotations
 
+import codecs
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+import tomllib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partialmethod
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Literal
+
+from ketameta.errors import SpecError
 
 Severity = Literal["error", "warning"]
 
@@ -93,19 +104,19 @@ MOST_ALIKE = 2_000
 
 
 class Gathered:
-    """Findings as they come in: a file of nothing but mistakes fills no memory.
+    """Findings as they come in, those of one file by its name: many mistakes fill no memory.
 
     Examples
     --------
-    >>> gathered = Gathered(most=2)
+    >>> gathered = Gathered("a.csv", most=2)
     >>> for line in range(2, 7):
-    ...     gathered.add(file_finding("blank_line", "a.csv", "blank", "delete it", line=line))
+    ...     gathered.error("blank_line", "blank", "delete it", line)
     >>> [(finding.line, finding.why) for finding in gathered.findings()]
     [(2, 'blank'), (3, 'blank'), (0, '3 more lines of this kind are not listed')]
     """
 
-    def __init__(self, most: int = MOST_ALIKE) -> None:
-        self._most = most
+    def __init__(self, file: str = "", most: int = MOST_ALIKE) -> None:
+        self.file, self._most = file, most
         self._found: list[Finding] = []
         self._counts: dict[tuple[str, str, str, Severity], int] = {}
 
@@ -115,6 +126,21 @@ class Gathered:
         self._counts[kind] = self._counts.get(kind, 0) + 1
         if self._counts[kind] <= self._most:
             self._found.append(finding)
+
+    def error(
+        self,
+        check: str,
+        why: str,
+        remedy: str,
+        line: int = 0,
+        column: str = "",
+        value: str = "",
+        severity: Severity = "error",
+    ) -> None:
+        """Keep an error of the file."""
+        self.add(Finding(severity, check, self.file, line, column, value, why, remedy))
+
+    warn = partialmethod(error, severity="warning")
 
     @property
     def total(self) -> int:
@@ -160,25 +186,14 @@ def printable(text: str) -> str:
     return _COMMAND.sub(lambda found: f"{found.group()[:-1]} {found.group()[-1]}", text)
 
 
+_IN_ORDER = attrgetter(
+    *("file", "line", "severity", "column", "check", "value", "why", "remedy", "row", "places")
+)
+
+
 def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return the findings without repeats, by file, line, severity and column."""
-    return tuple(
-        sorted(
-            set(findings),
-            key=lambda item: (
-                item.file,
-                item.line,
-                item.severity,
-                item.column,
-                item.check,
-                item.value,
-                item.why,
-                item.remedy,
-                item.row,
-                item.places,
-            ),
-        )
-    )
+    return tuple(sorted(set(findings), key=_IN_ORDER))
 
 
 def group_by_file(findings: Iterable[Finding]) -> dict[str, tuple[Finding, ...]]:
@@ -187,3 +202,279 @@ def group_by_file(findings: Iterable[Finding]) -> dict[str, tuple[Finding, ...]]
     for finding in sort_findings(findings):
         groups.setdefault(finding.file, []).append(finding)
     return {file: tuple(items) for file, items in groups.items()}
+
+
+# --- text out of bytes of any encoding, and TOML out of text --------------------------------------
+
+#: How every spreadsheet names the right format.
+SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
+#: Characters that nobody sees and that split keys: kinds of spaces, joiners, marks of direction.
+HIDDEN = {
+    "\u00a0": "non-breaking space",
+    "\u202f": "narrow non-breaking space",
+    "\u2007": "figure space",
+    "\u2009": "thin space",
+    "\u00ad": "soft hyphen",
+    "\u200b": "zero-width space",
+    "\u200c": "zero-width non-joiner",
+    "\u200d": "zero-width joiner",
+    "\u200e": "left-to-right mark",
+    "\u200f": "right-to-left mark",
+    "\u2028": "line separator",
+    "\u2029": "paragraph separator",
+    "\u2060": "word joiner",
+    "\ufeff": "byte-order mark",
+}
+_AS_SPACE = {"\u00a0", "\u202f", "\u2007", "\u2009", "\u2028", "\u2029"}
+_CLEANED = str.maketrans({mark: " " if mark in _AS_SPACE else "" for mark in HIDDEN})
+#: Control characters but tabs and line ends, marks that turn the direction of what follows, halves
+#: of a surrogate pair, and the two code points that no file may hold.
+_HARMFUL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+_KINDS = {
+    "Cc": "a control character",
+    "Cf": "an invisible character",
+    "Cs": "half of a surrogate pair",
+    "Co": "a private-use character, which every font draws as it likes",
+    "Cn": "a code point to which no character is assigned",
+}
+
+
+def without_hidden(text: str) -> str:
+    """Return ``text`` with invisible characters removed and odd spaces made plain."""
+    return harmless(text.translate(_CLEANED)).strip()
+
+
+def harmless(text: str) -> str:
+    r"""Return ``text`` without the characters that act on a screen or break a file.
+
+    Those that are spaces become one, halves of a surrogate pair become U+FFFD, the rest is left
+    out.
+
+    Examples
+    --------
+    >>> harmless("a\x07b\x0cc")
+    'ab c'
+    """
+    return _HARMFUL.sub(_instead, text)
+
+
+def _instead(found: re.Match[str]) -> str:
+    character = found.group()
+    if "\ud800" <= character <= "\udfff" or character >= "\ufffe":
+        return "\ufffd"
+    return " " if character.isspace() else ""
+
+
+def kind_of_character(character: str) -> str:
+    """Return what a character that cannot be printed is, in words."""
+    return _KINDS.get(unicodedata.category(character), "a space of another kind")
+
+
+def decode(data: bytes, file: str = "") -> tuple[str, Finding | None]:
+    """Return the text of ``data`` and, if it is not plain UTF-8, what to report of the file."""
+
+    def said(severity: Severity, check: str, line: int, value: str, why: str, how: str) -> Finding:
+        return Finding(severity, check, file, line, "", value, why, how)
+
+    if data.startswith(codecs.BOM_UTF8):
+        text, inner = decode(data[len(codecs.BOM_UTF8) :], file)
+        why = "the file starts with an invisible byte-order mark"
+        how = "save it as UTF-8 without a mark (it is read correctly all the same)"
+        return text, inner or said("warning", "byte_order_mark", 1, "", why, how)
+    wide = wide_encoding(data)
+    if wide:
+        text = data.decode(wide, errors="replace").lstrip("\ufeff")
+        why = "the file is UTF-16, not UTF-8"
+        return text, said("error", "encoding", 0, "", why, SAVE_AS)
+    try:
+        return data.decode("utf-8"), None
+    except UnicodeDecodeError as error:
+        line = 1 + len(re.findall(rb"\r\n?|\n", data[: error.start]))
+        character = data[error.start : error.start + 1].decode("cp1252", errors="replace")
+        why = "the file is not UTF-8; this character looks like Windows-1252"
+        text = data.decode("cp1252", errors="replace")
+        return text, said("error", "encoding", line, character, why, SAVE_AS)
+
+
+def wide_encoding(data: bytes) -> str:
+    """Return the UTF-16 variant of ``data``, or an empty string."""
+    if data.startswith(codecs.BOM_UTF16_LE):
+        return "utf-16-le"
+    if data.startswith(codecs.BOM_UTF16_BE):
+        return "utf-16-be"
+    sample = data[:400]
+    if len(sample) >= 8 and sample[1::2].count(0) > 0.8 * len(sample[1::2]):
+        return "utf-16-le"
+    if len(sample) >= 8 and sample[0::2].count(0) > 0.8 * len(sample[0::2]):
+        return "utf-16-be"
+    return ""
+
+
+#: A file of declarations is larger than this only by accident.
+LARGEST_TOML = 1_000_000
+#: Tables, lists and dotted names inside one another; ours need four.
+_DEEPEST = 20
+#: No count, year or dose is larger.
+_LARGEST_WHOLE = 10**15
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*+"|\'[^\'\n]*+\'')
+_CHAIN = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{_DEEPEST},}}")
+_MEND = "look for a missing quotation mark, bracket or equals sign there"
+
+
+def read_toml(
+    path: Path, file: str
+) -> tuple[dict[str, Any] | None, list[str], tuple[Finding, ...]]:
+    """Return a TOML document, its lines, and every reason why it cannot be read or used.
+
+    There is no document where it cannot be read, and neither a document nor a finding where there
+    is no such file. A document may come with findings: what is not UTF-8 is still read, so that
+    everything else that is wrong can be said at once. ``file`` is the path as messages print it.
+    """
+
+    def refused(why: str, remedy: str, line: int = 0, column: str = "") -> Finding:
+        return file_finding("toml_unreadable", file, why, remedy, line=line, column=column)
+
+    if not (path.exists() or path.is_symlink()):
+        return None, [], ()
+    try:
+        if path.is_dir():
+            why, remedy = "this is a folder, where a file belongs", "move or rename it"
+            return None, [], (refused(why, remedy),)
+        size = path.stat().st_size
+        if size > LARGEST_TOML or not path.is_file():
+            what = f"a file of {size:,} bytes" if path.is_file() else "no file of the ordinary kind"
+            remedy = f"put a text of at most {LARGEST_TOML:,} bytes in its place"
+            return None, [], (refused(f"this is {what}, so it is not read", remedy),)
+        data = path.read_bytes()
+    except OSError as error:
+        why = f"the file cannot be opened ({error.strerror})"
+        return None, [], (refused(why, "check what it is, and who may read it"),)
+    text, problem = decode(data, file)
+    lines = text.splitlines()
+    findings = []
+    if problem is not None:
+        remedy = "save it as UTF-8" if problem.is_error else problem.remedy
+        findings.append(replace(problem, remedy=remedy))
+    for number, line_of_text in enumerate(lines, 1):
+        if line_of_text.count(".") > _DEEPEST and _CHAIN.search(_QUOTED.sub("_", line_of_text)):
+            findings.append(refused("names are joined too deeply", "write short names", number))
+            return None, lines, tuple(findings)
+    try:
+        document = tomllib.loads(text)
+    except RecursionError:
+        why = "lists or tables are nested too deeply"
+        return None, lines, (*findings, refused(why, "nothing here needs more than four levels"))
+    except ValueError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        number = int(found.group(1)) if found else _line_of_digits(lines)
+        what, remedy = str(error), _MEND
+        if "set_int_max_str_digits" in what:
+            what, remedy = "a whole number of thousands of digits", "check the number"
+        elif what.startswith("Cannot"):
+            place = f", line {number}" if number else ""
+            what = f"a name stands twice{place}"
+            remedy = "keep one of the two; a list written as name = [] and as [[name]] is one name"
+        why = f"the file is not valid TOML ({what})"
+        return None, lines, (*findings, refused(why, remedy, number))
+    odd = [refused(why, remedy, toml_line(lines, key), key) for key, why, remedy in _odd(document)]
+    return (None if odd else _each_text(document)), lines, (*findings, *odd)
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Return the TOML document of a file that has to be there.
+
+    Raises
+    ------
+    SpecError
+        With every reason why it cannot be read.
+    """
+    document, _, findings = read_toml(path, path.name)
+    if document is None or any(finding.is_error for finding in findings):
+        said = "\n".join(str(finding) for finding in findings)
+        raise SpecError(said or f"{path}: cannot be read (no such file)")
+    return document
+
+
+def _each_text(value: Any) -> Any:
+    """Return a document whose texts hold no harmful character, escaped ones included."""
+    if isinstance(value, str):
+        return harmless(value)
+    if isinstance(value, dict):
+        return {harmless(key): _each_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_each_text(item) for item in value]
+    return value
+
+
+def _odd(document: object) -> list[tuple[str, str, str]]:
+    """Return key, reason and remedy of every value that nothing here can be."""
+    found = []
+    left: list[tuple[str, int, object]] = [("", 0, document)]
+    while left:
+        key, depth, value = left.pop()
+        if depth > _DEEPEST:
+            why = "lists or tables are nested too deeply"
+            found.append((key, why, "nothing here needs more than four levels"))
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                left.append((f"{key}.{name}" if key else name, depth + 1, item))
+                if not name.isprintable():
+                    found.append((key, "a name holds a control character", "write it in letters"))
+        elif isinstance(value, list):
+            left.extend((key, depth + 1, item) for item in value)
+        elif isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+            found.append((key, "the number is too large to be meant", "check the number"))
+    return found[::-1]
+
+
+def _line_of_digits(lines: Sequence[str]) -> int:
+    """Return the line of a number too long to be read, or 0."""
+    return next((n for n, line in enumerate(lines, 1) if re.search(r"[0-9_]{1000}", line)), 0)
+
+
+def toml_line(lines: Sequence[str], key: str, start: int = 0) -> int:
+    """Return the line on which a key such as ``model.level`` is set, or else that of its table.
+
+    So many lines as ``start`` says are passed over, such as those of earlier entries of a list of
+    tables. 0 where neither the key nor its table is written.
+    """
+    table, nearest, depth = "", 0, 0
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        name = ""
+        if text.startswith("["):
+            table = text.strip("[]").partition("]")[0].replace(" ", "").replace('"', "")
+            name = table
+        elif "=" in text:
+            left = text.partition("=")[0].strip().replace('"', "")
+            name = f"{table}.{left}" if table else left
+        if number <= start or not name:
+            continue
+        if name == key:
+            return number
+        if len(name) > depth and key.startswith(f"{name}."):
+            nearest, depth = number, len(name)
+    return nearest
+
+
+#: How a problem starts: with its key, in brackets where that is a table.
+_KEY = re.compile(r"\[?(?P<key>[a-z0-9_]+(?:\.[a-z0-9_]+)*)\]?(?P<what>:| is| of) ", re.DOTALL)
+
+
+def key_finding(
+    check: str, problem: str, file: str, lines: Sequence[str] = (), line: int = 0
+) -> Finding:
+    """Return a problem of a TOML file, what is wrong parted from what to do.
+
+    Its line is that of the key with which it starts, or the one that is given.
+    """
+    key, text = "", problem
+    found = _KEY.match(problem)
+    if found is not None:
+        key, text = found["key"], problem[found.end() :]
+        text = {":": "", " is": "it is ", " of": "of "}[found["what"]] + text
+    why, _, remedy = text.partition("; ")
+    line = line or (toml_line(lines, key) if key else 0)
+    return file_finding(check, file, why, remedy, line=line, column=key)

@@ -6,9 +6,9 @@ effect sizes or models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 
@@ -244,7 +244,7 @@ def add_combined_arms(
 
     facts = arms.set_index(["study_id", "arm_id"])
     contained = contained_arms(arms)
-    new_rows: list[dict[Hashable, object]] = []
+    new_rows: list[ArmRow] = []
     new_arms: dict[tuple[str, str], dict[str, object]] = {}
     apart = rows[~rows["study_id"].isin(list(same_people))]
     given = (_lookup(facts, apart, name) for name in ("intervention", "role"))
@@ -254,10 +254,10 @@ def add_combined_arms(
     several = [key for key, places in alike.items() if len(places) > 1]
     several.sort(key=lambda key: [(value is None, value) for value in key])
     joint = apart.iloc[[place for key in several for place in alike[key]]]
-    records = iter(joint.to_dict("records"))
+    records = iter(cast("list[ArmRow]", joint.to_dict("records")))
     for key in several:
         group = [next(records) for _ in alike[key]]
-        study = str(group[0]["study_id"])
+        study = group[0]["study_id"]
         names = sorted(row["arm_id"] for row in group)
         if any(
             share_people(contained, study, first, second)
@@ -283,17 +283,37 @@ def _lookup(facts: pd.DataFrame, rows: pd.DataFrame, column: str) -> list[str]:
     return [values.get(key, "") for key in zip(rows["study_id"], rows["arm_id"], strict=True)]
 
 
-def _join_rows(group: Sequence[Mapping[Hashable, Any]], joined: str) -> dict[Hashable, object]:
+class ArmRow(TypedDict):
+    """A row of :func:`resolve_arm_data`, as far as arms are joined from it or called unused."""
+
+    study_id: str
+    arm_id: str
+    statistic: str
+    source: str
+    route: str
+    assumed: str
+    baseline_mean: float
+    baseline_sd: float
+    n_: float
+    mean_: float
+    sd_: float
+    events_: float
+
+
+def _join_rows(group: Sequence[ArmRow], joined: str) -> ArmRow:
     """Return one row for the people of all rows of ``group``."""
-    row: dict[Hashable, object] = dict(group[0])
-    n, mean, sd = (np.array([one[name] for one in group], float) for name in ("n_", "mean_", "sd_"))
-    row |= {"arm_id": joined, "n_": float(n.sum()), "source": ";".join(r["source"] for r in group)}
+    row = group[0].copy()
+    n = np.array([one["n_"] for one in group], float)
+    row["arm_id"], row["n_"] = joined, float(n.sum())
+    row["source"] = ";".join(one["source"] for one in group)
     row["assumed"] = "; ".join(dict.fromkeys(one["assumed"] for one in group if one["assumed"]))
-    routes = sorted({part for one in group for part in str(one["route"]).split("+")})
+    routes = sorted({part for one in group for part in one["route"].split("+")})
     row["route"] = "+".join(["combined_arms", *routes])
     if row["statistic"] == "events":
         row["events_"] = float(sum(one["events_"] for one in group))
     else:
+        mean = np.array([one["mean_"] for one in group], float)
+        sd = np.array([one["sd_"] for one in group], float)
         combined = conversions.combine_arms(n, mean, sd)
         row["mean_"], row["sd_"] = _one(combined.mean), _one(combined.sd)
     return row
@@ -502,7 +522,7 @@ def unused_outcomes(
     for row in outcomes[~outcomes["source"].isin(list(used))].to_dict("records"):
         code = row["problem"]
         if not code and row["study_id"] in alone and row["statistic"] != "events":
-            code = _why_not_within(row, correlated=correlated)
+            code = _why_not_within(cast("ArmRow", row), correlated=correlated)
         elif not code:
             key = _alike(row)
             if len(usable.get(key, ())) > 1 and row["study_id"] in crossed:
@@ -526,7 +546,7 @@ def _arms_by_key(rows: pd.DataFrame) -> dict[tuple[Any, ...], set[str]]:
     return found
 
 
-def _why_not_within(row: dict[str, Any], *, correlated: bool) -> str:
+def _why_not_within(row: ArmRow, *, correlated: bool) -> str:
     """Return why an arm without a control yields no change."""
     if not (np.isfinite(row["baseline_mean"]) and np.isfinite(row["baseline_sd"])):
         return "no_baseline"

@@ -17,8 +17,7 @@ from pydantic import Field
 from ketameta.declared import Flag, NeededText, Number, Table, Text, Words, one_of, validate
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding as Said
-from ketameta.evidence.findings import file_finding
-from ketameta.evidence.textfiles import decode, load_toml, toml_line
+from ketameta.evidence.findings import decode, file_finding, load_toml, toml_line
 
 FILE = "project.toml"
 NOT_STATED = "not stated"

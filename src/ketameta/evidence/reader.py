@@ -1,4 +1,4 @@
-"""One CSV file from bytes to cells, whatever the bytes are. Knows the columns' names, no types.
+"""One CSV file from bytes of any kind to cells, each read as its column's type.
 
 Rows are counted as a spreadsheet counts them: the header is 1, a blank line is a row, and a cell
 with a line break in it does not add one.
@@ -9,14 +9,26 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ketameta.errors import did_you_mean
-from ketameta.evidence.findings import Finding, Gathered, Severity, file_finding
-from ketameta.evidence.schema import Table
-from ketameta.evidence.textfiles import SAVE_AS, decode, wide_encoding, without_hidden
+from ketameta.evidence.findings import (
+    HIDDEN,
+    SAVE_AS,
+    Finding,
+    Gathered,
+    Severity,
+    decode,
+    kind_of_character,
+    shown,
+    wide_encoding,
+    without_hidden,
+)
+from ketameta.evidence.schema import Column, Table
 from ketameta.formatting import plural
 
 #: So many lines from the first filled one on are looked at for the header.
@@ -45,57 +57,41 @@ OTHER_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """Where the header stands and which column each of its cells names.
+def read_header(
+    records: Sequence[Sequence[str]], start: int, table: Table, found: Gathered
+) -> tuple[int, list[str]]:
+    """Return where the header stands and the column of the schema that each of its cells names.
 
-    Attributes
-    ----------
-    index : int
-        Position of the header among the records, 0 for the first.
-    names : tuple of str
-        The schema column of each cell; empty where it names none.
-    unnamed : tuple of int
-        Positions of cells without a name.
-    findings : tuple of Finding
+    It is looked for from ``start``, the first filled record, on.
     """
-
-    index: int
-    names: tuple[str, ...]
-    unnamed: tuple[int, ...]
-    findings: tuple[Finding, ...]
-
-
-def read_header(records: Sequence[Sequence[str]], start: int, table: Table, file: str) -> Header:
-    """Return the header of ``records``, looked for from ``start``, the first filled one, on."""
     looked_at = range(start, min(start + LOOKED_AT, len(records)))
     index = max(looked_at, key=lambda place: _known(records[place], table))
     # A line of data may hold one word of the schema; a header holds several.
     if index != start and _known(records[index], table) < min(3, len(table.column_names)):
         index = start
     why = f"this line stands above the header, which is line {index + 1}"
-    above = [
-        file_finding("line_above_header", file, why, "delete the line", line=line + 1,
-                     value=", ".join(cell for cell in records[line] if cell.strip()))
-        for line in range(start, index)
-        if any(cell.strip() for cell in records[line])
-    ]  # fmt: skip
-    names, findings = _match(records[index], table, file, index + 1)
-    unnamed = tuple(place for place, cell in enumerate(records[index]) if not without_hidden(cell))
-    return Header(index, tuple(names), unnamed, (*above, *findings))
+    for line, record in enumerate(records[start:index], start + 1):
+        if value := _filled(record):
+            found.error("line_above_header", why, "delete the line", line, value=value)
+    return index, _match(records[index], table, found, index + 1)
+
+
+def _filled(cells: Sequence[str]) -> str:
+    return ", ".join(cell for cell in cells if cell.strip())
 
 
 def unnamed_columns(
-    header: Header, rows: Sequence[tuple[int, Sequence[str]]], file: str
-) -> tuple[Finding, ...]:
-    """Return what to say about columns without a name: values lost under them, or nothing there.
+    records: Sequence[Sequence[str]],
+    index: int,
+    rows: Sequence[tuple[int, Sequence[str]]],
+    found: Gathered,
+) -> None:
+    """Say of columns without a name that values are lost under them, or that they hold nothing.
 
-    ``rows`` are the line and the cells of every record below the header.
+    ``rows`` are the line and the cells of every record below the header, which is ``index``.
     """
-    findings: list[Finding] = []
     blank = 0
-    line = header.index + 1
-    for place in header.unnamed:
+    for place in (at for at, cell in enumerate(records[index]) if not without_hidden(cell)):
         filled = [
             (number, cells[place])
             for number, cells in rows
@@ -108,15 +104,11 @@ def unnamed_columns(
         where = f"line {first}" if len(filled) == 1 else f"line {first} and {len(filled) - 1} more"
         why = f"the column has no name, so its cells are not read ({where})"
         remedy = "write the name of the column above it, or move the cells"
-        letters = column_letters(place)
-        findings.append(Finding("error", "column_unnamed", file, line, letters, value, why, remedy))
+        found.error("column_unnamed", why, remedy, index + 1, column_letters(place), value)
     if blank:
         why = f"{plural(blank, 'empty column')} without a name"
         remedy = "delete what stands between or behind the columns (it changes nothing)"
-        findings.append(
-            file_finding("column_unnamed", file, why, remedy, severity="warning", line=line)
-        )
-    return tuple(findings)
+        found.warn("column_unnamed", why, remedy, index + 1)
 
 
 def column_letters(place: int) -> str:
@@ -138,61 +130,53 @@ def _known(cells: Sequence[str], table: Table) -> int:
     return len({plain_name(cell) for cell in cells} & set(table.column_names))
 
 
-def _match(
-    cells: Sequence[str], table: Table, file: str, line: int
-) -> tuple[list[str], list[Finding]]:
-    """Return the schema column of each cell ('' where none) and what is wrong with the header."""
-    findings: list[Finding] = []
+def _match(cells: Sequence[str], table: Table, found: Gathered, line: int) -> list[str]:
+    """Return the schema column of each cell, '' where it names none; say what is wrong with it."""
     known = table.column_names
-    present = {plain_name(cell) for cell in cells}
     names: list[str] = []
+    for plain in map(plain_name, cells):
+        names.append(plain if plain in known and plain not in names else "")
+    if not any(names):
+        why = f"the first line names no column of {table.name}.csv; nothing of the file was read"
+        remedy = "copy the header from data/README.md, or from a batch of 'ketameta new'"
+        found.error("header_missing", why, remedy, line, value=_filled(cells))
+        return names
     respelled = [
         (without_hidden(cell), plain_name(cell))
         for cell in cells
         if plain_name(cell) in known and cell != plain_name(cell)
     ]
-
-    def report(severity: Severity, check: str, value: str, why: str, remedy: str) -> None:
-        findings.append(Finding(severity, check, file, line, value, "", why, remedy))
-
-    for cell in cells:
-        plain = plain_name(cell)
-        again = bool(plain) and plain in names
-        names.append(plain if plain in known and not again else "")
-        if again:
-            why = "the column stands twice; only the first is read"
-            report("error", "column_duplicated", plain, why, "merge the two columns")
-        elif plain in known:
+    absent = [name for name in known if name not in names]
+    for cell, name in zip(cells, names, strict=True):
+        plain, typed = plain_name(cell), without_hidden(cell)
+        if name:
             if cell != plain and len(respelled) <= _TOLD_ONE_BY_ONE:
                 why = "the name is not written as in the schema"
-                report("error", "column_unknown", without_hidden(cell), why, f"write {plain}")
+                found.error("column_unknown", why, f"write {plain}", line, typed)
+        elif plain in names:
+            if plain:
+                why = "the column stands twice; only the first is read"
+                found.error("column_duplicated", why, "merge the two columns", line, plain)
         elif plain:
-            absent = [name for name in known if name not in present]
             other = OTHER_NAMES.get(plain, "")
             near = did_you_mean(plain, absent or known)
             hint = f"; did you mean {other}?" if other in absent else near
             why = f"{table.name}.csv has no such column, so its cells are not read"
-            remedy = f"rename or delete the column{hint}"
-            report("error", "column_unknown", without_hidden(cell), why, remedy)
-    if not any(names):
-        why = f"the first line names no column of {table.name}.csv; nothing of the file was read"
-        remedy = "copy the header from data/README.md, or from a batch of 'ketameta new'"
-        value = ", ".join(cell for cell in cells if cell.strip())
-        return names, [Finding("error", "header_missing", file, line, "", value, why, remedy)]
+            found.error("column_unknown", why, f"rename or delete the column{hint}", line, typed)
     if len(respelled) > _TOLD_ONE_BY_ONE:
         (first, right), *_ = respelled
         why = f"{len(respelled)} names are not written as in the schema (such as {first})"
         remedy = f"write them in lower case with underscores, such as {right}"
-        report("error", "column_unknown", "", why, remedy)
-    missing = [c for c in table.columns if c.name not in names and not c.rare]
+        found.error("column_unknown", why, remedy, line)
+    missing = [column for column in table.columns if column.name in absent and not column.rare]
     for column in missing:
         if column.required:
-            report("error", "column_missing", column.name, "the column is missing", "add it")
+            found.error("column_missing", "the column is missing", "add it", line, column.name)
     optional = ", ".join(column.name for column in missing if not column.required)
     if optional:
         why = f"columns that may stay empty are missing ({optional})"
-        report("warning", "column_missing", "", why, "add them, as in the template")
-    return names, findings
+        found.warn("column_missing", why, "add them, as in the template", line)
+    return names
 
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -256,12 +240,11 @@ def read_csv(path: Path, file: str, table: Table) -> CsvFile:
 
     ``file`` is the path as messages print it.
     """
-    found = Gathered()
+    found = Gathered(file)
     try:
-        return _read(path, file, table, found)
+        return _read(path, table, found)
     except _UnreadError as stop:
-        check, why, remedy, line = stop.args
-        found.add(file_finding(check, file, why, remedy, line=line))
+        found.error(*stop.args)
         return CsvFile(findings=tuple(found.findings()))
 
 
@@ -303,15 +286,9 @@ def _bytes_of(path: Path) -> bytes:
     return data
 
 
-def _read(path: Path, file: str, table: Table, found: Gathered) -> CsvFile:
+def _read(path: Path, table: Table, found: Gathered) -> CsvFile:
     """Return the rows of a file; what is wrong with them is added to ``found``."""
-
-    def report(
-        severity: Severity, check: str, why: str, remedy: str, line: int = 0, value: str = ""
-    ) -> None:
-        found.add(Finding(severity, check, file, line, "", value, why, remedy))
-
-    text, problem = decode(_bytes_of(path), file)
+    text, problem = decode(_bytes_of(path), found.file)
     if problem is not None:
         found.add(problem)
     if not text.strip("\ufeff \t\r\n,;|"):
@@ -320,37 +297,31 @@ def _read(path: Path, file: str, table: Table, found: Gathered) -> CsvFile:
     separator = _separator(text, table)
     if separator != ",":
         why = f"the cells are separated by {_SEPARATORS[separator]}"
-        report("error", "separator", why, f"{SAVE_AS}, with decimal points", 1)
+        found.error("separator", why, f"{SAVE_AS}, with decimal points", 1)
     lines = max(text.count("\n"), text.count("\r"))
     if lines > MOST_LINES:
         raise _too_large(f"the file has {lines:,} lines")
     wide = _wide_line(text, separator)
     if wide is not None:
         raise _too_large(f"the line has {wide[1]}", wide[0])
-    records, broken = _records(text, separator)
-    if broken is not None:
-        line, detail = broken
-        why = f"the quotation marks do not pair up from here on ({detail}); nothing below was read"
+    records, broken, _ = csv_records(text, separator)
+    if broken:
+        why = f"the quotation marks do not pair up from here on ({broken}); nothing below was read"
         remedy = 'put one " at each end of a cell that contains a comma, and double those inside it'
-        report("error", "quotes", why, remedy, line)
+        found.error("quotes", why, remedy, len(records) + 1)
     start = next((index for index, record in enumerate(records) if any(record)), None)
     if start is None:
         why = "the file has no header"
         raise _UnreadError("empty_file", why, "write the header as in the template", 0)
-    head = read_header(records, start, table, file)
-    header = head.names
-    for finding in head.findings:
-        found.add(finding)
-    blank = head.index
+    index, header = read_header(records, start, table, found)
+    blank = index
     for line in range(1, start + 1):
         why = "the line above the header is blank"
-        report("warning", "blank_line", why, "delete it", line)
+        found.warn("blank_line", why, "delete it", line)
     if not any(header):
         return CsvFile(findings=tuple(found.findings()), blank=blank)
-    below = [(line, record) for line, record in enumerate(records, 1) if line > head.index + 1]
-    for finding in unnamed_columns(head, below, file):
-        found.add(finding)
-
+    below = [*enumerate(records[index + 1 :], index + 2)]
+    unnamed_columns(records, index, below, found)
     rows: list[tuple[int, dict[str, str]]] = []
     refused: list[tuple[int, dict[str, str]]] = []
     width = len(header)
@@ -358,11 +329,11 @@ def _read(path: Path, file: str, table: Table, found: Gathered) -> CsvFile:
     needed = max(place for place, name in enumerate(header, 1) if name)
     for line, record in below:
         if found.total > MOST_MISTAKES:
-            report(*given_up(line))
+            give_up(found, line)
             break
         if not any(cell.strip() for cell in record):
             blank += 1
-            report("warning", "blank_line", "the line is blank", "delete it", line)
+            found.warn("blank_line", "the line is blank", "delete it", line)
             continue
         extra = [cell for cell in record[width:] if cell.strip()]
         if len(record) >= needed and not extra:
@@ -371,14 +342,14 @@ def _read(path: Path, file: str, table: Table, found: Gathered) -> CsvFile:
                 why = (
                     f"the row has {plural(len(record) - width, 'empty cell')} more than the header"
                 )
-                report("warning", "ragged_row", why, "delete the commas at its end", line)
+                found.warn("ragged_row", why, "delete the commas at its end", line)
             continue
         why = (
             f"the row has {plural(len(record), 'cell')} and the header {width}, so "
             "its values cannot be told apart"
         )
         hint = "a cell with a comma in it needs quotation marks" if extra else "a comma is missing"
-        report("error", "ragged_row", why, hint, line, record[0])
+        found.error("ragged_row", why, hint, line, value=record[0])
         keys = {name: cell for name, cell in _cells(header, record).items() if name in table.core}
         refused.append((line, keys))
     return CsvFile(tuple(rows), tuple(refused), blank, tuple(found.findings()))
@@ -402,10 +373,10 @@ def _separator(text: str, table: Table) -> str:
     return max(_SEPARATORS, key=score)
 
 
-def given_up(line: int) -> tuple[Severity, str, str, str, int]:
-    """Return what to report where a file holds more mistakes than anybody mends at once."""
+def give_up(found: Gathered, line: int) -> None:
+    """Say that a file holds more mistakes than anybody mends at once."""
     why = f"there are more than {MOST_MISTAKES:,} mistakes above, so nothing from here on was read"
-    return "error", "too_many", why, "look what the file holds, and start with the first", line
+    found.error("too_many", why, "look what the file holds, and start with the first", line)
 
 
 def _wide_line(text: str, separator: str) -> tuple[int, str] | None:
@@ -419,18 +390,21 @@ def _wide_line(text: str, separator: str) -> tuple[int, str] | None:
     return None
 
 
-def _records(text: str, separator: str) -> tuple[list[list[str]], tuple[int, str] | None]:
-    """Return the records of ``text`` and, if quoting breaks, the row where and the reason."""
+def csv_records(text: str, separator: str) -> tuple[list[list[str]], str, int]:
+    """Return the records of ``text``, why quoting breaks behind them, and the lines they take."""
     records: list[list[str]] = []
+    lines = 0
     before = csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        records.extend(reader)
+        for record in reader:
+            records.append(record)
+            lines = reader.line_num
     except csv.Error as error:
-        return records, (len(records) + 1, str(error))
+        return records, str(error), lines
     finally:
         csv.field_size_limit(before)
-    return records, None
+    return records, "", lines
 
 
 def other_kind(data: bytes) -> str:
@@ -450,3 +424,222 @@ def other_kind(data: bytes) -> str:
 def _cells(header: Sequence[str], record: list[str]) -> dict[str, str]:
     """Return the cells of ``record`` by the column they stand under."""
     return {name: cell for name, cell in zip(header, record, strict=False) if name}
+
+
+# --- one cell: cleaned, read, or refused with the reason; it sees no other cell -------------------
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_WITH_COMMA = re.compile(r"[+-]?[0-9.]*,[0-9,.]+")
+_MINUSES = "\u2212\u2010\u2011\u2012\u2013\u2014\ufe63\uff0d"
+_ABSENT = {
+    "na", "n/a", "n.a.", "nan", "nd", "n.d.", "nr", "n.r.", "ns", "n.s.", "none", "null", "nil",
+    "-", "--", ".", "?", "x", "not reported", "not stated", "missing", "unknown",
+}  # fmt: skip
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*"
+_DATE = re.compile(
+    rf"[0-9]{{1,2}}[-./ ]{_MONTH}(?:[-./ ][0-9]{{2,4}})?|{_MONTH}[-./ ][0-9]{{1,4}}"
+    r"|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2,4}|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9:]+)?",
+    re.IGNORECASE,
+)
+#: In text, only the spreadsheet's own spelling of a range is certain to be one.
+_DATE_IN_TEXT = re.compile(rf"[0-9]{{1,2}}-{_MONTH}|{_MONTH}-[0-9]{{1,4}}", re.IGNORECASE)
+_RANGE = re.compile(r"[0-9.]+ ?(?:-|\u2013|to) ?[0-9.]+", re.IGNORECASE)
+_SPREADSHEET_ERROR = re.compile(
+    r"#(?:REF!|N/A|NAME\?|DIV/0!|VALUE!|NUM!|NULL!|SPILL!|CALC!|GETTING_DATA|BLOCKED!|FIELD!"
+    r"|CONNECT!|UNKNOWN!|#+)|Err:[0-9]{3}"
+)
+_FORMULA = re.compile(r"=.+|[+@][A-Z]+[A-Z0-9]*\(.*\)|\+[A-Z]{1,2}[0-9]+\b.*")
+_SCIENTIFIC = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE]\+?[0-9]+")
+_UNUSUAL = re.compile(r"[^\x20-\x7e]|^[=#+@]|Err:|\A\s|\s\Z")
+#: UTF-8 that was read as Windows-1252: two characters where one was meant.
+_GARBLED = re.compile("[\u00c2\u00c3][\u0080-\u00bf\u0152-\u2122]|\u00e2\u20ac|\ufffd")
+#: Nothing measured in a trial is larger; what is, is a typing error or an identifier.
+_LARGEST = 1e12
+#: Nothing but 0 is smaller, p-values included.
+_SMALLEST = 1e-50
+#: No number is written with more characters, and none of what is typed by mistake for one.
+_LONGEST_NUMBER = 100
+#: No note or citation is longer; what is, is a text that was pasted, or a quotation mark too few.
+_LONGEST = 5_000
+#: What people type where one number belongs, and what to do with it.
+_ADVICE = (
+    (
+        re.compile(rf"{_NUMBER.pattern} ?(?:\u00b1|\+/-|\+-) ?{_NUMBER.pattern}"),
+        "two numbers stand in one cell",
+        "give each its own column; look whether the second is an SD or an SE",
+    ),
+    (
+        re.compile(rf"{_NUMBER.pattern} ?[(\[] ?{_NUMBER.pattern} ?%? ?[)\]]"),
+        "two numbers stand in one cell",
+        "give each its own column (mean and sd, or events and percent)",
+    ),
+    (
+        re.compile(r"[0-9]+ ?(?:/|of|out of) ?[0-9]+"),
+        "a count and its total stand in one cell",
+        "write the count into events and the total into n",
+    ),
+    (
+        re.compile(r"[+-]?[0-9]{1,3}(?:[ '\u2019][0-9]{3})+(?:\.[0-9]+)?"),
+        "thousands are set apart",
+        "write the digits without spaces or signs between them",
+    ),
+    (
+        re.compile(r"(?:day|week|month|hour|minute)s? ?[0-9.]+|[0-9.]+ ?[a-z%\u00b0/]+", re.I),
+        "words or a unit stand in the cell",
+        "write the number alone, in the unit of the column (time in days: week 6 is 42)",
+    ),
+    (
+        re.compile(rf"'{_NUMBER.pattern}|{_NUMBER.pattern} ?[*\u2020\u2021\u00a7a-d]"),
+        "a sign stands beside the number",
+        "write the number alone; what a footnote says goes into the note",
+    ),
+)
+
+
+class CellProblem(NamedTuple):
+    """What is wrong with a cell, before anyone knows where it stands."""
+
+    severity: Severity
+    check: str
+    why: str
+    remedy: str
+
+
+def read_cell(column: Column, typed: str) -> tuple[str, float | None, list[CellProblem]]:
+    """Return the clean text, the number (of a number column that could be read), the problems.
+
+    The text is without invisible characters and outer spaces: what other checks see.
+    """
+    if not typed:
+        return "", None, []
+    problems: list[CellProblem] = []
+    text = typed
+    if len(typed) > _LONGEST:
+        too_long = CellProblem(
+            "error",
+            "too_long",
+            f"the cell holds {len(typed):,} characters, so it is not read",
+            "look for a missing quotation mark, or for a text that was pasted; short words are "
+            "enough",
+        )
+        return shown(text), None, [too_long]
+    if _UNUSUAL.search(typed):
+        text = " ".join(without_hidden(typed).splitlines())
+        problems.extend(_look_at_characters(column, typed))
+        spreadsheet = _spreadsheet_problem(text)
+        if spreadsheet is not None:
+            return text, None, [*problems, spreadsheet]
+    if not text:
+        return "", None, problems
+    if column.is_number:
+        number, problem = _read_number(text)
+        if problem is not None:
+            problems.append(problem)
+        return text, number, problems
+    problems.extend(_look_at_words(column, text))
+    return text, None, problems
+
+
+def _look_at_characters(column: Column, typed: str) -> Iterator[CellProblem]:
+    """Yield what is wrong with single characters of the cell."""
+    severity: Severity = "warning" if column.kind == "text" else "error"
+    again = "type the cell again"
+    for mark in sorted(set(typed) & HIDDEN.keys()):
+        why = f"the cell contains a {HIDDEN[mark]} (U+{ord(mark):04X})"
+        yield CellProblem(severity, "hidden_character", why, again)
+    breaks = {"\n", "\r"} & set(typed)
+    if breaks:
+        why = "the cell contains a line break"
+        yield CellProblem("warning", "line_break", why, "write it on one line")
+    shown = {mark for mark in typed if mark in HIDDEN or mark in "\n\r" or mark.isprintable()}
+    if control := sorted(set(typed) - shown):
+        named = [f"{kind_of_character(mark)} (U+{ord(mark):04X})" for mark in control[:3]]
+        why = f"the cell contains {' and '.join(named)}"
+        yield CellProblem(severity, "hidden_character", why, again)
+    if typed != typed.strip(" \t") and not breaks:
+        why = "the cell starts or ends with a space"
+        yield CellProblem("warning", "outer_space", why, "delete the space")
+    if _GARBLED.search(typed):
+        why = "a letter was garbled by a wrong encoding"
+        yield CellProblem("warning", "garbled_text", why, "type the word again")
+
+
+def _spreadsheet_problem(text: str) -> CellProblem | None:
+    """Return the problem of a cell that holds a spreadsheet's error or formula."""
+    if _SPREADSHEET_ERROR.fullmatch(text):
+        why = "the spreadsheet printed an error instead of a value"
+        remedy = "type the value as printed, or leave the cell empty"
+        return CellProblem("error", "spreadsheet_error", why, remedy)
+    if _FORMULA.fullmatch(text):
+        remedy = "type what the source prints; ketameta does the arithmetic"
+        return CellProblem("error", "formula", "the cell holds a formula", remedy)
+    return None
+
+
+def _read_number(text: str) -> tuple[float | None, CellProblem | None]:
+    """Return the number in ``text`` or the reason why there is none."""
+    if len(text) <= _LONGEST_NUMBER and _NUMBER.fullmatch(text):
+        number = float(text)
+        is_zero = not text.lower().partition("e")[0].strip("+-0.")
+        if abs(number) <= _LARGEST and (abs(number) >= _SMALLEST or is_zero):
+            return number, None
+        size = "small" if abs(number) < 1 else "large"
+        why = f"the number is too {size} to be a result of a trial"
+        return None, CellProblem("error", "not_a_number", why, "check the value in the source")
+    return None, CellProblem("error", *_no_number(text))
+
+
+def _no_number(text: str) -> tuple[str, str, str]:
+    """Return check, reason and remedy of a text that cannot be read as a number."""
+    if len(text) > _LONGEST_NUMBER:
+        why = f"the cell holds {len(text):,} characters, more than any number has"
+        return "not_a_number", why, "write the number alone; a text goes into the note"
+    if text.lower() in _ABSENT:
+        why = "a word stands where a number belongs"
+        remedy = "leave the cell empty when nothing is printed, and say why in the note"
+        return "not_a_number", why, remedy
+    if _WITH_COMMA.fullmatch(text):
+        why = "a comma stands in a number, so that it is read as text"
+        return "decimal_comma", why, "write a decimal point, and no comma between thousands"
+    plain = "".join("-" if mark in _MINUSES else mark for mark in text).replace(" ", "")
+    if any(mark in text for mark in _MINUSES) and _NUMBER.fullmatch(plain):
+        why = "the minus is a typographic dash"
+        return "minus_sign", why, f"write {plain} with a plain hyphen"
+    if _DATE.fullmatch(text):
+        why = "this is a date; a spreadsheet makes dates out of ranges such as 3-5"
+        return "date_from_range", why, "format the column as text and type what the source prints"
+    if _RANGE.fullmatch(text):
+        why = "a range stands where one number belongs"
+        return "not_a_number", why, "give each limit its own column"
+    if text.endswith("%") and _NUMBER.fullmatch(bare := text[:-1].strip()):
+        why = "a percent sign stands in a number"
+        return "not_a_number", why, f"write {bare} in the percent column"
+    if text[0] in "<>=~\u2264\u2265\u2248" and _NUMBER.fullmatch(bare := text[1:].strip("= ")):
+        remedy = (
+            f"write {bare}; the sign of a p-value goes into p_relation, any other into the note"
+        )
+        return "not_a_number", "a sign stands before the number", remedy
+    for pattern, why, remedy in _ADVICE:
+        if pattern.fullmatch(text):
+            return "not_a_number", why, remedy
+    remedy = "type the number as printed, without unit or sign of footnote"
+    return "not_a_number", "this cannot be read as a number", remedy
+
+
+def _look_at_words(column: Column, text: str) -> Iterator[CellProblem]:
+    """Yield what a spreadsheet may have done to a cell that is not a number."""
+    if column.kind in ("key", "list") and _SCIENTIFIC.fullmatch(text):
+        yield CellProblem(
+            "error",
+            "scientific_id",
+            "a spreadsheet turned the identifier into a number with an exponent",
+            "format the column as text and type the identifier again",
+        )
+    elif _DATE_IN_TEXT.fullmatch(text):
+        yield CellProblem(
+            "error" if column.kind != "text" else "warning",
+            "date_from_range",
+            "a spreadsheet may have made this date out of a range such as 3-5",
+            "format the column as text and type what the source prints",
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from ketameta import measures as words
@@ -28,11 +29,11 @@ class Column:
     Attributes
     ----------
     name : str
+    meaning : str
+        One sentence for the dictionary; also printed when a value is refused.
     kind : str
         ``text``, ``key`` (matches ``pattern``), ``number``, ``integer``, ``words`` (one of
         ``allowed``), ``list`` (keys joined by ``;``) or ``url``.
-    meaning : str
-        One sentence for the dictionary; also printed when a value is refused.
     required : bool
         Whether the cell must be filled.
     allowed : tuple of str
@@ -49,8 +50,8 @@ class Column:
     """
 
     name: str
-    kind: ColumnType
     meaning: str
+    kind: ColumnType
     required: bool = False
     allowed: tuple[str, ...] = ()
     minimum: float | None = None
@@ -59,6 +60,11 @@ class Column:
     unit: str = ""
     pattern: str = ""
     rare: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its cells are numbers, whole ones included."""
+        return self.kind in ("number", "integer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,90 +97,79 @@ class Table:
         return next(column for column in self.columns if column.name == name)
 
 
+#: A column of each kind, by its name and its meaning; a key is a plain word unless it says else.
+text, address = partial(Column, kind="text"), partial(Column, kind="url")
+key = partial(Column, kind="key", pattern=WORD_PATTERN)
+several = partial(Column, kind="list", pattern=WORD_PATTERN)
+word, number = partial(Column, kind="words"), partial(Column, kind="number")
+whole, percent = partial(Column, kind="integer"), partial(number, minimum=0, maximum=100)
+people = partial(whole, minimum=0, unit="people")
 #: Columns that several tables have.
-STUDY = Column(
+STUDY = key(
     "study_id",
-    "key",
     "The trial, as surname_year (plus a letter where two trials share it); one per trial, "
     "however many reports.",
     required=True,
     pattern=STUDY_ID_PATTERN,
 )
-OUTCOME = Column(
-    "outcome", "key", "What was measured; a word of outcome_words.csv.", True, pattern=WORD_PATTERN
+OUTCOME = key(
+    "outcome",
+    "What was measured; a word of outcome_words.csv.",
+    required=True,
 )
-INSTRUMENT = Column(
+INSTRUMENT = key(
     "instrument",
-    "key",
     "The scale, test or way of finding events; a word of instruments.csv.",
     required=True,
-    pattern=WORD_PATTERN,
 )
-TIME = Column(
+TIME = number(
     "time_days",
-    "number",
     "Time of measurement in days since the first dose (2 hours is 0.083); empty when the "
     "source does not say.",
     minimum=0,
     unit="days",
 )
-CI_LEVEL = Column(
-    "ci_level",
-    "number",
-    "Level of that interval in percent; empty is 95.",
-    above=50,
-    maximum=99.99,
+CI_LEVEL = number(
+    "ci_level", "Level of that interval in percent; empty is 95.", above=50, maximum=99.99
 )
-READ_FROM = Column(
+READ_FROM = word(
     "read_from",
-    "words",
     "digitised where the numbers were measured from a figure; empty is printed.",
     allowed=words.READ_FROM,
     rare=True,
 )
-ANALYSIS_SET = Column(
+ANALYSIS_SET = word(
     "analysis_set",
-    "words",
     "Who was analysed. Two printed analyses of one result (all randomised, completers) each have a "
     "row; the analysis file says which one enters (choose.analysis).",
     allowed=words.ANALYSIS_SETS,
 )
 #: Where a row comes from and who typed it.
 PROVENANCE = (
-    Column(
+    text(
         "locator",
-        "text",
         "Where in the source the numbers stand: abstract, table, figure, page or registry "
         "field. A table of events that is read whole says how many rows it has: "
         "'Table 4, 25 rows'.",
         required=True,
     ),
-    Column(
-        "source_url",
-        "url",
-        "Address of the page that was read, when it is not the study's source_url.",
+    address(
+        "source_url", "Address of the page that was read, when it is not the study's source_url."
     ),
-    Column("extracted_by", "text", "Initials of who typed the row."),
-    Column("checked_by", "text", "Initials of who checked it against the source."),
-    Column(
+    text("extracted_by", "Initials of who typed the row."),
+    text("checked_by", "Initials of who checked it against the source."),
+    text(
         "note",
-        "text",
         "Anything a reader should know about this row; 'accept: <check> because <reason>' "
         "accepts a warning.",
     ),
 )
 
 
-def arm_column(name: str, meaning: str, *, required: bool = True) -> Column:
-    """Return a key column that names an arm."""
-    return Column(name, "key", meaning, required=required, pattern=WORD_PATTERN)
-
-
 def subgroup_column(keys: Sequence[str]) -> Column:
     """Return the column that names a subgroup."""
-    return Column(
+    return text(
         "subgroup",
-        "text",
         "Empty for the whole arm; otherwise key=value pairs joined by ';' "
         f"(keys: {', '.join(keys)}), such as sex=female.",
     )
@@ -183,8 +178,8 @@ def subgroup_column(keys: Sequence[str]) -> Column:
 def topic_column(name: str, meaning: str, allowed: tuple[str, ...]) -> Column:
     """Return a column of words that the project declares; any plain word where it declares none."""
     if allowed:
-        return Column(name, "words", meaning, True, allowed)
-    return Column(name, "key", meaning, True, pattern=WORD_PATTERN)
+        return word(name, meaning, required=True, allowed=allowed)
+    return key(name, meaning, required=True)
 
 
 def moderator_columns(project: Project) -> tuple[Column, ...]:
@@ -194,12 +189,11 @@ def moderator_columns(project: Project) -> tuple[Column, ...]:
         if item.with_basis:
             continue
         if item.kind == "category":
-            found.append(Column(item.name, "words", item.meaning, True, item.words))
+            found.append(word(item.name, item.meaning, required=True, allowed=item.words))
         else:
             found.append(
-                Column(
+                number(
                     item.name,
-                    "number",
                     item.meaning,
                     minimum=item.minimum,
                     maximum=item.maximum,
@@ -207,13 +201,8 @@ def moderator_columns(project: Project) -> tuple[Column, ...]:
                 )
             )
         if item.definition:
-            found.append(Column(item.definition, "text", "How the source defines it."))
+            found.append(text(item.definition, "How the source defines it."))
     return tuple(found)
-
-
-def count_column(name: str, meaning: str) -> Column:
-    """Return a column of whole people."""
-    return Column(name, "integer", meaning, minimum=0, unit="people")
 
 
 def shared_tables(project: Project) -> tuple[Table, ...]:
@@ -224,18 +213,17 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         ("outcome",),
         (
             OUTCOME,
-            Column("label", "text", "The outcome as a reader sees it.", required=True),
-            Column("kind", "words", "A score or an event.", True, words.OUTCOME_KINDS),
+            text("label", "The outcome as a reader sees it.", required=True),
+            word("kind", "A score or an event.", required=True, allowed=words.OUTCOME_KINDS),
             topic_column("domain", "Group in the evidence map.", project.words.outcome_domain),
-            Column(
+            word(
                 "direction",
-                "words",
                 "For events: whether fewer (harm) or more (response) is better; scores take theirs "
                 "from the instrument.",
                 required=True,
                 allowed=words.DIRECTIONS,
             ),
-            Column("meaning", "text", "What counts, in plain words."),
+            text("meaning", "What counts, in plain words."),
         ),
         in_batch=False,
     )
@@ -245,16 +233,16 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         ("instrument",),
         (
             INSTRUMENT,
-            Column("name", "text", "Full name.", required=True),
-            Column("measures", "text", "What it measures.", required=True),
-            Column("direction", "words", "Which way is better.", True, words.DIRECTIONS),
-            Column("minimum", "number", "Lowest possible score."),
-            Column("maximum", "number", "Highest possible score."),
-            Column("range_source", "text", "Where the range is printed."),
-            Column("usual_sd", "number", "Usual standard deviation of scores.", above=0),
-            Column("usual_sd_source", "text", "Where that is printed."),
-            Column("unit", "text", "Unit of a score that is not a scale point."),
-            Column("notes", "text", "Versions, raters, subscales."),
+            text("name", "Full name.", required=True),
+            text("measures", "What it measures.", required=True),
+            word("direction", "Which way is better.", required=True, allowed=words.DIRECTIONS),
+            number("minimum", "Lowest possible score."),
+            number("maximum", "Highest possible score."),
+            text("range_source", "Where the range is printed."),
+            number("usual_sd", "Usual standard deviation of scores.", above=0),
+            text("usual_sd_source", "Where that is printed."),
+            text("unit", "Unit of a score that is not a scale point."),
+            text("notes", "Versions, raters, subscales."),
         ),
         in_batch=False,
     )
@@ -263,14 +251,13 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         "study or group of records left out",
         ("study", "outcome", "reason_code"),
         (
-            Column("study", "text", "study_id, or the source's own label when it has none.", True),
-            Column("outcome", "text", "Outcome left out; 'all' for a whole study.", required=True),
-            Column(
-                "records", "integer", "How many extracted records this row covers.", True, (), 1
+            text("study", "study_id, or the source's own label when it has none.", required=True),
+            text("outcome", "Outcome left out; 'all' for a whole study.", required=True),
+            whole(
+                "records", "How many extracted records this row covers.", required=True, minimum=1
             ),
-            Column(
+            word(
                 "reason_code",
-                "words",
                 "Kind of reason.",
                 required=True,
                 allowed=(
@@ -292,12 +279,12 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
                     "source_not_found",
                 ),
             ),
-            Column("reason", "text", "Why, in a sentence.", required=True),
-            Column("citation", "text", "Citation of the source."),
-            Column("source_url", "url", "Address of the page that was read."),
-            Column("locator", "text", "Where in the source."),
-            Column("date", "text", "Date of the decision (YYYY-MM-DD).", required=True),
-            Column("decided_by", "text", "Initials of who decided."),
+            text("reason", "Why, in a sentence.", required=True),
+            text("citation", "Citation of the source."),
+            address("source_url", "Address of the page that was read."),
+            text("locator", "Where in the source."),
+            text("date", "Date of the decision (YYYY-MM-DD).", required=True),
+            text("decided_by", "Initials of who decided."),
         ),
         in_batch=False,
     )
@@ -306,20 +293,18 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         "registered trial",
         ("registry_id",),
         (
-            Column("registry_id", "text", "Registry number.", required=True),
-            Column("title", "text", "What the trial asks, in our words.", required=True),
-            Column("intervention", "text", "What is given.", required=True),
-            Column("condition", "text", "Condition.", required=True),
-            Column("status", "words", "Status as read.", True, words.REGISTRY_STATUSES),
-            count_column("n_planned", "Planned number of people."),
-            count_column("n_enrolled", "Enrolled number of people."),
-            Column(
-                "results_posted", "text", "Date of posted results, 'no', or empty when not read."
-            ),
-            Column("study_id", "key", "The trial in studies.csv.", pattern=STUDY_ID_PATTERN),
-            Column("source_url", "url", "Address of the page that was read."),
-            Column("locator", "text", "Where on it."),
-            Column("notes", "text", "Anything else."),
+            text("registry_id", "Registry number.", required=True),
+            text("title", "What the trial asks, in our words.", required=True),
+            text("intervention", "What is given.", required=True),
+            text("condition", "Condition.", required=True),
+            word("status", "Status as read.", required=True, allowed=words.REGISTRY_STATUSES),
+            people("n_planned", "Planned number of people."),
+            people("n_enrolled", "Enrolled number of people."),
+            text("results_posted", "Date of posted results, 'no', or empty when not read."),
+            key("study_id", "The trial in studies.csv.", pattern=STUDY_ID_PATTERN),
+            address("source_url", "Address of the page that was read."),
+            text("locator", "Where on it."),
+            text("notes", "Anything else."),
         ),
         in_batch=False,
     )
@@ -333,27 +318,28 @@ def screening_table() -> Table:
         "record found by a search",
         ("record_id",),
         (
-            Column("record_id", "key", "Name of the record.", True, pattern=WORD_PATTERN),
-            Column("title", "text", "Title as the database gives it."),
-            Column("authors", "text", "Authors, joined by ';'."),
-            Column("year", "integer", "Year of publication.", minimum=1800, maximum=2100),
-            Column("journal", "text", "Journal."),
-            Column("doi", "key", "DOI without address.", pattern=r"10\.\d{4,9}/\S+"),
-            Column("pmid", "key", "PubMed number.", pattern=r"\d{1,8}"),
-            Column("source", "text", "File or database it came from.", required=True),
-            Column("duplicate_of", "key", "The record that is the same report.",
-                   pattern=WORD_PATTERN),
-            Column("title_abstract", "words", "Decision on title and abstract.",
-                   allowed=words.SCREENED),
-            Column("full_text", "words", "Decision on the full text.",
-                   allowed=(*words.SCREENED, "not_retrieved")),
-            Column("reason", "text", "Why it was excluded."),
-            Column("study_id", "key", "The trial in studies.csv.", pattern=STUDY_ID_PATTERN),
-            Column("decided_by", "text", "Initials of who decided."),
-            Column("note", "text", "Anything else."),
+            key("record_id", "Name of the record.", required=True),
+            text("title", "Title as the database gives it."),
+            text("authors", "Authors, joined by ';'."),
+            whole("year", "Year of publication.", minimum=1800, maximum=2100),
+            text("journal", "Journal."),
+            key("doi", "DOI without address.", pattern=r"10\.\d{4,9}/\S+"),
+            key("pmid", "PubMed number.", pattern=r"\d{1,8}"),
+            text("source", "File or database it came from.", required=True),
+            key("duplicate_of", "The record that is the same report."),
+            word("title_abstract", "Decision on title and abstract.", allowed=words.SCREENED),
+            word(
+                "full_text",
+                "Decision on the full text.",
+                allowed=(*words.SCREENED, "not_retrieved"),
+            ),
+            text("reason", "Why it was excluded."),
+            key("study_id", "The trial in studies.csv.", pattern=STUDY_ID_PATTERN),
+            text("decided_by", "Initials of who decided."),
+            text("note", "Anything else."),
         ),
         in_batch=False,
-    )  # fmt: skip
+    )
 
 
 #: Differences between two extractions of a batch, and what was agreed on.
@@ -362,22 +348,21 @@ RECONCILIATION = Table(
     "difference between two extractions",
     ("table", "row", "column"),
     (
-        Column("table", "text", "Table of the difference.", required=True),
-        Column("row", "text", "Key of the row, its parts joined by ' / '.", required=True),
-        Column("column", "text", "The cell, or '(row)' for a row only one extractor has.", True),
-        Column("first", "text", "Value of the first extraction; empty where the cell is empty."),
-        Column("first_locator", "text", "Where the first extractor found it."),
-        Column("first_by", "text", "Initials of the first extractor."),
-        Column("second", "text", "Value of the second extraction."),
-        Column("second_locator", "text", "Where the second extractor found it."),
-        Column("second_by", "text", "Initials of the second extractor."),
-        Column(
+        text("table", "Table of the difference.", required=True),
+        text("row", "Key of the row, its parts joined by ' / '.", required=True),
+        text("column", "The cell, or '(row)' for a row only one extractor has.", required=True),
+        text("first", "Value of the first extraction; empty where the cell is empty."),
+        text("first_locator", "Where the first extractor found it."),
+        text("first_by", "Initials of the first extractor."),
+        text("second", "Value of the second extraction."),
+        text("second_locator", "Where the second extractor found it."),
+        text("second_by", "Initials of the second extractor."),
+        text(
             "agreed",
-            "text",
             "The agreed value; '(empty)' for an empty cell, 'keep' or 'leave out' for a row.",
         ),
-        Column("decided_by", "text", "Initials of who decided."),
-        Column("reason", "text", "What settled it."),
+        text("decided_by", "Initials of who decided."),
+        text("reason", "What settled it."),
     ),
     in_batch=False,
 )
@@ -390,22 +375,24 @@ def harm_fact_table() -> Table:
         "fact about harm from a source without a comparison",
         ("source", "harm", "how", "period", "source_url"),
         (
-            Column("source", "key", "The source, as surname_year.", True, pattern=STUDY_ID_PATTERN),
-            Column("harm", "key", "What happened.", required=True, pattern=WORD_PATTERN),
-            Column("how", "text", "How it was found: the scale, question or report."),
-            Column("design", "words", "Kind of source.", True, words.FACT_DESIGNS),
-            Column("setting", "words", "How the medicine was taken.", True, words.FACT_SETTINGS),
-            Column("intervention", "text", "What was taken, and how much.", required=True),
-            Column("people", "text", "Who took it; of whom a percentage is.", required=True),
-            Column("period", "text", "Over what time."),
-            count_column("n", "How many people, where printed."),
-            count_column("events", "How many of them it happened to, where printed."),
-            Column("percent", "number", "Their share, as printed.", minimum=0, maximum=100),
-            Column("mean", "number", "Mean score."),
-            Column("sd", "number", "Its standard deviation.", above=0),
-            Column("statement", "text", "What the source says where it prints no such number."),
-            Column("citation", "text", "Full citation.", required=True),
-            Column("source_type", "words", "Kind of publication.", True, words.SOURCE_TYPES),
+            key("source", "The source, as surname_year.", required=True, pattern=STUDY_ID_PATTERN),
+            key("harm", "What happened.", required=True),
+            text("how", "How it was found: the scale, question or report."),
+            word("design", "Kind of source.", required=True, allowed=words.FACT_DESIGNS),
+            word(
+                "setting", "How the medicine was taken.", required=True, allowed=words.FACT_SETTINGS
+            ),
+            text("intervention", "What was taken, and how much.", required=True),
+            text("people", "Who took it; of whom a percentage is.", required=True),
+            text("period", "Over what time."),
+            people("n", "How many people, where printed."),
+            people("events", "How many of them it happened to, where printed."),
+            percent("percent", "Their share, as printed."),
+            number("mean", "Mean score."),
+            number("sd", "Its standard deviation.", above=0),
+            text("statement", "What the source says where it prints no such number."),
+            text("citation", "Full citation.", required=True),
+            word("source_type", "Kind of publication.", required=True, allowed=words.SOURCE_TYPES),
             *PROVENANCE,
         ),
         in_batch=False,
@@ -433,66 +420,59 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         ("study_id",),
         (
             STUDY,
-            Column("citation", "text", "Full citation of the main report.", required=True),
-            Column("year", "integer", "Year of the main report.", minimum=1900, maximum=2100),
-            Column("doi", "key", "DOI without address.", pattern=r"10\.\d{4,9}/\S+"),
-            Column("pmid", "key", "PubMed number.", pattern=r"\d{1,8}"),
-            Column(
+            text("citation", "Full citation of the main report.", required=True),
+            whole("year", "Year of the main report.", minimum=1900, maximum=2100),
+            key("doi", "DOI without address.", pattern=r"10\.\d{4,9}/\S+"),
+            key("pmid", "PubMed number.", pattern=r"\d{1,8}"),
+            several(
                 "registry_id",
-                "list",
                 "Registry numbers, several joined by ';'.",
                 pattern=r"(?:NCT\d{8}|ACTRN\d{14}|IRCT[0-9N]+|EudraCT \d{4}-\d{6}-\d{2}"
                 r"|\d{4}-\d{6}-\d{2}|ISRCTN\d{8}|ChiCTR[-A-Z0-9]+|UMIN\d{9}|JapicCTI-\d+|NTR\d+"
                 r"|CTRI/\d{4}/\d{2,3}/\d{6}|DRKS\d{8}|TCTR\d{11}|jRCT[a-z]?\d+|PACTR\d+)",
             ),
-            Column("source_url", "url", "Address of the page that was read.", required=True),
-            Column(
-                "source_type", "words", "Kind of source that was read.", True, words.SOURCE_TYPES
+            address("source_url", "Address of the page that was read.", required=True),
+            word(
+                "source_type",
+                "Kind of source that was read.",
+                required=True,
+                allowed=words.SOURCE_TYPES,
             ),
-            Column("access", "words", "How much of it could be read.", True, words.ACCESS),
-            Column("design", "words", "Design of the trial.", required=True, allowed=words.DESIGNS),
-            Column("blinding", "words", "Who was masked.", required=True, allowed=words.BLINDING),
-            Column("population", "text", "Who took part, in our words.", required=True),
+            word("access", "How much of it could be read.", required=True, allowed=words.ACCESS),
+            word("design", "Design of the trial.", required=True, allowed=words.DESIGNS),
+            word("blinding", "Who was masked.", required=True, allowed=words.BLINDING),
+            text("population", "Who took part, in our words.", required=True),
             topic_column("diagnosis", "Main diagnosis.", project.words.diagnosis),
-            Column("age_group", "words", "Age group.", required=True, allowed=words.AGE_GROUPS),
-            Column("age_mean_years", "number", "Mean age.", minimum=0, maximum=110, unit="years"),
-            Column("female_percent", "number", "Share of women and girls.", minimum=0, maximum=100),
-            count_column(
-                "n_randomised", "People randomised (enrolled, where nobody was randomised)."
-            ),
+            word("age_group", "Age group.", required=True, allowed=words.AGE_GROUPS),
+            number("age_mean_years", "Mean age.", minimum=0, maximum=110, unit="years"),
+            percent("female_percent", "Share of women and girls."),
+            people("n_randomised", "People randomised (enrolled, where nobody was randomised)."),
             *moderator_columns(project),
-            Column(
+            number(
                 "cluster_size",
-                "number",
                 "People per cluster on average, where clusters were randomised.",
                 above=0,
                 rare=True,
             ),
-            Column(
+            number(
                 "icc",
-                "number",
                 "Intracluster correlation; both are needed before arms of a cluster trial enter.",
                 minimum=0,
                 maximum=1,
                 rare=True,
             ),
-            Column("country", "text", "Where it was done, as printed.", rare=True),
-            Column("funding", "text", "Who paid, as printed; empty is not known.", rare=True),
-            Column("conflicts", "text", "Interests that the authors declare.", rare=True),
-            Column(
-                "retraction", "text", "Retraction, correction or concern, with date.", rare=True
-            ),
-            Column(
-                "unblinding", "text", "Whether people guessed their arm, as printed.", rare=True
-            ),
-            Column(
+            text("country", "Where it was done, as printed.", rare=True),
+            text("funding", "Who paid, as printed; empty is not known.", rare=True),
+            text("conflicts", "Interests that the authors declare.", rare=True),
+            text("retraction", "Retraction, correction or concern, with date.", rare=True),
+            text("unblinding", "Whether people guessed their arm, as printed.", rare=True),
+            several(
                 "overlaps_with",
-                "list",
                 "Studies whose participants are (partly) the same: a pool lists its trials, a "
                 "companion its parent. Joined by ';'.",
                 pattern=STUDY_ID_PATTERN,
             ),
-            Column("notes", "text", "Anything else a reader should know."),
+            text("notes", "Anything else a reader should know."),
         ),
     )
     arms = Table(
@@ -501,32 +481,28 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         ("study_id", "arm_id"),
         (
             STUDY,
-            arm_column("arm_id", "Short name of the arm within its trial."),
-            Column(
+            key("arm_id", "Short name of the arm within its trial.", required=True),
+            key(
                 "intervention",
-                "key",
                 "Generic name of what the arm tests (a medicine, placebo, usual_care ...).",
                 required=True,
-                pattern=WORD_PATTERN,
             ),
-            Column("formulation", "text", "Formulation as printed (OROS, extended release)."),
+            text("formulation", "Formulation as printed (OROS, extended release)."),
             topic_column("drug_class", "Class of the intervention.", drug_classes(project)),
-            Column("role", "words", "Treatment or control in its trial.", True, words.ROLES),
-            Column("dose", "number", "Fixed or target dose; empty for a flexible one.", minimum=0),
-            Column("dose_unit", "text", "Unit of dose (mg, mg_per_day, mg_per_kg ...)."),
-            Column("dose_description", "text", "Dose as printed."),
-            Column("route", "words", "Route.", required=True, allowed=words.ROUTES),
-            Column("schedule", "text", "How often and for how long."),
-            Column("background_treatment", "text", "Treatment given to every arm beside it."),
-            count_column("n_randomised", "People randomised to the arm."),
-            Column(
+            word("role", "Treatment or control in its trial.", required=True, allowed=words.ROLES),
+            number("dose", "Fixed or target dose; empty for a flexible one.", minimum=0),
+            text("dose_unit", "Unit of dose (mg, mg_per_day, mg_per_kg ...)."),
+            text("dose_description", "Dose as printed."),
+            word("route", "Route.", required=True, allowed=words.ROUTES),
+            text("schedule", "How often and for how long."),
+            text("background_treatment", "Treatment given to every arm beside it."),
+            people("n_randomised", "People randomised to the arm."),
+            several(
                 "contains_arms",
-                "list",
                 "Arms of the same trial whose people are all in this one (a pooled-dose arm). "
                 "Joined by ';'.",
-                pattern=WORD_PATTERN,
             ),
-            Column("notes", "text", "Anything else a reader should know."),
+            text("notes", "Anything else a reader should know."),
         ),
     )
     outcomes = Table(
@@ -538,60 +514,50 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         ),
         (
             STUDY,
-            arm_column("arm_id", "The arm (arms.csv)."),
+            key("arm_id", "The arm (arms.csv).", required=True),
             OUTCOME,
             INSTRUMENT,
             TIME,
             subgroup_column(keys),
-            Column(
+            word(
                 "statistic",
-                "words",
                 "Score at a time (endpoint), change from baseline (change, end minus start as "
                 "printed), change in percent of baseline (kept for reading), or number of people "
                 "(events).",
                 required=True,
                 allowed=words.STATISTICS,
             ),
-            count_column("n", "People analysed."),
-            Column("mean", "number", "Mean score or mean change.", unit="scale points"),
-            Column(
-                "sd", "number", "Standard deviation of the scores (not a standard error).", above=0
-            ),
-            Column("se", "number", "Standard error of the mean.", above=0),
-            Column(
+            people("n", "People analysed."),
+            number("mean", "Mean score or mean change.", unit="scale points"),
+            number("sd", "Standard deviation of the scores (not a standard error).", above=0),
+            number("se", "Standard error of the mean.", above=0),
+            number(
                 "ci_low",
-                "number",
                 "Lower limit of the interval of the mean (of percent, in a row of events).",
             ),
-            Column("ci_high", "number", "Its upper limit."),
+            number("ci_high", "Its upper limit."),
             CI_LEVEL,
-            Column("median", "number", "Median."),
-            Column("q1", "number", "First quartile."),
-            Column("q3", "number", "Third quartile."),
-            Column("minimum", "number", "Smallest score."),
-            Column("maximum", "number", "Largest score."),
-            count_column("events", "People with the event, as printed."),
-            Column(
-                "percent",
-                "number",
-                "Percentage of n with the event, as printed, where no count is printed.",
-                minimum=0,
-                maximum=100,
+            number("median", "Median."),
+            number("q1", "First quartile."),
+            number("q3", "Third quartile."),
+            number("minimum", "Smallest score."),
+            number("maximum", "Largest score."),
+            people("events", "People with the event, as printed."),
+            percent(
+                "percent", "Percentage of n with the event, as printed, where no count is printed."
             ),
-            Column(
+            number(
                 "person_time",
-                "number",
                 "Person-years at risk, where events stand over time and not over people.",
                 above=0,
                 unit="person-years",
                 rare=True,
             ),
-            Column("baseline_mean", "number", "Mean score before treatment."),
-            Column("baseline_sd", "number", "Its standard deviation.", above=0),
+            number("baseline_mean", "Mean score before treatment."),
+            number("baseline_sd", "Its standard deviation.", above=0),
             ANALYSIS_SET,
-            Column(
+            word(
                 "sd_origin",
-                "words",
                 "Whether sd, se or interval describe the raw scores, imputed ones, or a model's "
                 "mean (least squares). Two printed analyses of one result differ in it or in "
                 "analysis_set; the analysis file says which one enters.",
@@ -618,72 +584,64 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         ),
         (
             STUDY,
-            arm_column("arm_id", "The treatment arm (arms.csv)."),
-            arm_column("comparator_arm_id", "The arm it is compared with (arms.csv)."),
+            key("arm_id", "The treatment arm (arms.csv).", required=True),
+            key("comparator_arm_id", "The arm it is compared with (arms.csv).", required=True),
             OUTCOME,
             INSTRUMENT,
             TIME,
             subgroup_column(keys),
-            Column(
+            word(
                 "effect_type",
-                "words",
                 "What the estimate is; 'test' when only a test statistic or a p-value is printed. "
                 "Ratios are entered as ratios, not as logarithms.",
                 required=True,
                 allowed=words.EFFECT_TYPES,
             ),
-            Column("estimate", "number", "The estimate as printed, treatment minus comparator."),
-            Column("se", "number", "Its standard error.", above=0),
-            Column("ci_low", "number", "Lower limit of its interval."),
-            Column("ci_high", "number", "Upper limit of its interval."),
+            number("estimate", "The estimate as printed, treatment minus comparator."),
+            number("se", "Its standard error.", above=0),
+            number("ci_low", "Lower limit of its interval."),
+            number("ci_high", "Upper limit of its interval."),
             CI_LEVEL,
-            Column("p", "number", "The p-value, as printed.", minimum=0, maximum=1),
-            Column(
+            number("p", "The p-value, as printed.", minimum=0, maximum=1),
+            word(
                 "p_sided",
-                "words",
                 "Whether p is one-sided (in the direction that favours names) or two-sided; empty "
                 "is two-sided.",
                 allowed=words.P_SIDES,
             ),
-            Column(
-                "p_relation", "words", "Whether p is exact or a bound.", allowed=words.P_RELATIONS
-            ),
-            Column("t", "number", "t statistic."),
-            Column("f", "number", "F statistic with one numerator degree of freedom.", minimum=0),
-            Column("z", "number", "z statistic.", rare=True),
-            Column(
+            word("p_relation", "Whether p is exact or a bound.", allowed=words.P_RELATIONS),
+            number("t", "t statistic."),
+            number("f", "F statistic with one numerator degree of freedom.", minimum=0),
+            number("z", "z statistic.", rare=True),
+            number(
                 "chi2",
-                "number",
                 "Chi-square statistic with one degree of freedom; kept for reading.",
                 minimum=0,
                 rare=True,
             ),
-            Column("df", "number", "Degrees of freedom of t, or of the denominator of F.", above=0),
-            count_column("n_treatment", "People analysed in the treatment arm."),
-            count_column("n_control", "People analysed in the comparator arm."),
-            Column(
+            number("df", "Degrees of freedom of t, or of the denominator of F.", above=0),
+            people("n_treatment", "People analysed in the treatment arm."),
+            people("n_control", "People analysed in the comparator arm."),
+            word(
                 "favours",
-                "words",
                 "Which arm did better, in the source's own words or by its sign; gives the sign "
                 "where the printed number has none or the opposite one. Empty when unknown.",
                 allowed=words.FAVOURS,
             ),
-            Column(
+            number(
                 "correlation",
-                "number",
                 "Printed within-person correlation of a crossover.",
                 minimum=-1,
                 maximum=1,
             ),
-            Column("sd_difference", "number", "Printed SD of paired differences.", above=0),
+            number("sd_difference", "Printed SD of paired differences.", above=0),
             ANALYSIS_SET,
-            Column(
+            word(
                 "sd_origin",
-                "words",
                 "Whether the comparison is crude or adjusted (by a model with covariates).",
                 allowed=words.SD_ORIGINS,
             ),
-            Column("adjusted_for", "text", "What it is adjusted for, as printed.", rare=True),
+            text("adjusted_for", "What it is adjusted for, as printed.", rare=True),
             READ_FROM,
             *PROVENANCE,
         ),
@@ -694,30 +652,22 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         ("study_id", "outcome", "tool", "domain", "source_url"),
         (
             STUDY,
-            Column(
-                "outcome",
-                "key",
-                "The outcome judged; empty for the whole trial.",
-                pattern=WORD_PATTERN,
-            ),
-            Column("tool", "words", "The tool.", required=True, allowed=words.ROB_TOOLS),
-            Column(
+            key("outcome", "The outcome judged; empty for the whole trial."),
+            word("tool", "The tool.", required=True, allowed=words.ROB_TOOLS),
+            key(
                 "domain",
-                "key",
                 "Domain of the tool, or 'overall'; see the list of domains.",
                 required=True,
-                pattern=WORD_PATTERN,
             ),
-            Column("judgement", "words", "The judgement.", True, words.ROB_JUDGEMENTS),
-            Column("support", "text", "Why, with locator.", required=True),
-            Column(
+            word("judgement", "The judgement.", required=True, allowed=words.ROB_JUDGEMENTS),
+            text("support", "Why, with locator.", required=True),
+            text(
                 "judged_by",
-                "text",
                 "Initials of who judged here, or the review that judged, by its citation. Two "
                 "judges may differ; both stay.",
                 required=True,
             ),
-            Column("source_url", "url", "Address of the page of the review that judged."),
+            address("source_url", "Address of the page of the review that judged."),
         ),
     )
     return studies, arms, outcomes, contrasts, moderator_table(project), risk_of_bias
@@ -733,42 +683,40 @@ def moderator_table(project: Project) -> Table:
         for word in item.words
     )
     meaning = "What the value is: a moderator of the project, or a number of studies.csv."
-    word = "The level of a moderator that is a category."
+    level = "The level of a moderator that is a category."
     return Table(
         "moderators",
         "trial (or arm) x moderator x source",
         ("study_id", "arm_id", "moderator", "naive_to", "covers", "source_url"),
         (
             STUDY,
-            arm_column("arm_id", "The arm (arms.csv); empty for the trial.", required=False),
+            key("arm_id", "The arm (arms.csv); empty for the trial."),
             topic_column(
                 "moderator", meaning, (*words.STUDY_NUMBERS, *declared) if declared else ()
             ),
-            Column("value", "number", "The number, as printed or counted; a share in percent."),
-            Column("word", "words", word, False, tuple(dict.fromkeys(rules)))
+            number("value", "The number, as printed or counted; a share in percent."),
+            word("word", level, allowed=tuple(dict.fromkeys(rules)))
             if rules
-            else Column("word", "key", word, pattern=WORD_PATTERN),
-            Column("naive_to", "text", "Earlier treatment with what, where the value is about it."),
-            Column(
+            else key("word", level),
+            text("naive_to", "Earlier treatment with what, where the value is about it."),
+            word(
                 "basis",
-                "words",
                 "Whether the source prints it, it was worked out from what is printed (the note "
                 "says how), or the rule of entry says it without anybody having counted.",
                 required=True,
                 allowed=words.BASES,
             ),
-            Column("people", "text", "Whose share or mean it is: of all randomised, of two arms."),
-            count_column("denominator", "How many people these are, where printed."),
-            Column(
+            text("people", "Whose share or mean it is: of all randomised, of two arms."),
+            people("denominator", "How many people these are, where printed."),
+            word(
                 "covers",
-                "words",
                 "Whether it is about all people of the trial (or arm), only some arms, an earlier "
                 "or later phase, or those who were chosen to go on; the last two stand for nobody "
                 "else.",
                 required=True,
                 allowed=words.COVERS,
             ),
-            Column("source_type", "words", "Kind of source.", True, words.SOURCE_TYPES),
+            word("source_type", "Kind of source.", required=True, allowed=words.SOURCE_TYPES),
             *PROVENANCE,
         ),
     )

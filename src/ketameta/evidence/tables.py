@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ketameta.errors import did_you_mean
-from ketameta.evidence.cells import read_cell
 from ketameta.evidence.findings import Finding, Gathered, Severity, file_finding, sort_findings
 from ketameta.evidence.project import Project, problem_findings, read_project
-from ketameta.evidence.reader import MOST_MISTAKES, given_up, read_csv
+from ketameta.evidence.reader import MOST_MISTAKES, give_up, read_cell, read_csv
 from ketameta.evidence.schema import BATCH_TABLES, SHARED_TABLES, TABLES, Schema, Table, schema_of
 from ketameta.measures import ANALYSIS, BASES, COVERS, SECONDARY, STUDY_NUMBERS
 from ketameta.paths import ProjectPaths
@@ -147,7 +146,7 @@ class Evidence:
         columns: dict[str, pd.Series] = {}
         for column in self.schema[table].columns:
             name = column.name
-            if column.kind in ("number", "integer"):
+            if column.is_number:
                 numbers = [row.numbers.get(name, float("nan")) for row in rows]
                 columns[name] = pd.Series(numbers, dtype="float64")
             else:
@@ -268,12 +267,6 @@ def data_files(paths: ProjectPaths) -> list[Path]:
     return sorted(path for path in named if path.is_file() and not is_link(path))
 
 
-def _has_lists(paths: ProjectPaths) -> bool:
-    """Return whether ``data/`` holds the lists of every project, and no batch yet."""
-    lists = (paths.data / f"{name}.csv" for name in _NEEDED_SHARED)
-    return not (paths.extracted.exists() or is_link(paths.extracted)) and all(map(_exists, lists))
-
-
 def is_link(path: Path) -> bool:
     """Return whether something at this place leads elsewhere (a symbolic link, a junction)."""
     try:
@@ -313,7 +306,9 @@ def load_tables(
         *problem_findings(paths.root, problems, "mend it there; docs/project_file.md has every key")
     ]
     # A project without a trial yet may lack the folder: no repository keeps an empty one.
-    if only is None and not (paths.extracted.is_dir() or _has_lists(paths)):
+    lists = (paths.data / f"{name}.csv" for name in _NEEDED_SHARED)
+    starts = not _exists(paths.extracted) and all(map(_exists, lists))
+    if only is None and not (paths.extracted.is_dir() or starts):
         findings.append(
             file_finding(
                 "file_missing",
@@ -360,13 +355,12 @@ def read_rows(path: Path, file: str, table: Table) -> tuple[list[Row], list[Row]
     ``file`` is the path as messages print it.
     """
     content = read_csv(path, file, table)
-    found = Gathered()
+    found = Gathered(file)
     columns = {column.name: column for column in table.columns}
     rows: list[Row] = []
     for line, cells in content.rows:
         if found.total > MOST_MISTAKES:
-            severity, check, why, remedy, line = given_up(line)
-            found.add(file_finding(check, file, why, remedy, severity=severity, line=line))
+            give_up(found, line)
             break
         texts: dict[str, str] = {}
         numbers: dict[str, float] = {}
@@ -379,7 +373,7 @@ def read_rows(path: Path, file: str, table: Table) -> tuple[list[Row], list[Row]
             if number is not None:
                 numbers[name] = number
             for severity, check, why, remedy in problems:
-                found.add(Finding(severity, check, file, line, name, typed, why, remedy))
+                found.error(check, why, remedy, line, name, typed, severity)
         rows.append(Row(table.name, file, line, texts, numbers))
     refused = [
         Row(table.name, file, line, {name: cell.strip() for name, cell in cells.items()}, {})
@@ -424,8 +418,9 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
         elif item.is_dir() and name in _OWN_FOLDERS:
             yield from _strays(paths, item, _OWN_FOLDERS[name])
         elif item.is_dir():
-            tables = [] if name.startswith((".", "~", "_")) else sorted(_tables_in(item))
-            if tables:
+            inside = [name for _, _, names in os.walk(item) for name in names]
+            tables = [found for found in sorted(inside) if found.endswith(".csv")]
+            if tables and not name.startswith((".", "~", "_")):
                 why = f"a folder inside a batch is not read, and this one holds {tables[0]}"
                 remedy = "move its tables into a batch of their own beside this one"
                 yield file_finding("file_unknown", f"{file}/{name}", why, remedy)
@@ -449,10 +444,6 @@ def _like_a_table(name: str) -> bool:
     """Return whether a table goes by this name; ``outcomes.csv.txt`` is one all the same."""
     low = name.lower()
     return ".csv" in low or low.partition(".")[0] in _TABLE_STEMS or low.endswith(_TABLE_ENDINGS)
-
-
-def _tables_in(folder: Path) -> Iterator[str]:
-    return (name for _, _, names in os.walk(folder) for name in names if name.endswith(".csv"))
 
 
 def _look_beside(paths: ProjectPaths) -> Iterable[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html
 import io
 import re
@@ -14,11 +13,11 @@ from typing import Any, Literal
 
 from ketameta import measures
 from ketameta.errors import ImportAccountError, UsageError, did_you_mean
-from ketameta.evidence.findings import shown
+from ketameta.evidence.findings import decode, read_toml, shown, without_hidden
 from ketameta.evidence.project import Project
+from ketameta.evidence.reader import csv_records
 from ketameta.evidence.schema import TABLES, Schema, schema_of
 from ketameta.evidence.tables import stated
-from ketameta.evidence.textfiles import decode, read_toml, without_hidden
 from ketameta.formatting import csv_text, plural, unguarded
 from ketameta.review.document import Block, Bullets, Document, Heading, Paragraph
 from ketameta.review.start import Cells as TableCells
@@ -200,8 +199,15 @@ def read_source(data: bytes) -> SourceCsv:
     if not first:
         return SourceCsv(problems=("the file is empty",), notes=tuple(notes))
     separator = max(_SEPARATORS, key=first.count)
-    lines, broken, unread = _lines(text, separator)
-    problems = [broken] if broken else []
+    lines, broken, whole = csv_records(text, separator)
+    problems: list[str] = []
+    unread: tuple[int, ...] = ()
+    if broken:
+        # What is left is counted as lines, because nobody can say where its rows end.
+        at = len(lines) + 1
+        problems = [f"from line {at} on nothing could be read: quotation marks ({broken})"]
+        rest = list(io.StringIO(text, newline=""))[whole:]
+        unread = tuple(number for number, line in enumerate(rest, at) if line.strip())
     filled = [(line, cells) for line, cells in enumerate(lines, 1) if _filled(cells)]
     if not filled:
         problems = problems or ["the file holds no row"]
@@ -246,26 +252,6 @@ def read_source(data: bytes) -> SourceCsv:
         unread,
         asked,
     )
-
-
-def _lines(text: str, separator: str) -> tuple[list[list[str]], str, tuple[int, ...]]:
-    """Return the rows of the text and, where quoting breaks, what to say about the lines left.
-
-    They are counted as lines, because nobody can say where their rows end.
-    """
-    lines: list[list[str]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    whole = 0
-    try:
-        for row in reader:
-            lines.append(row)
-            whole = reader.line_num
-    except csv.Error as error:
-        first = len(lines) + 1
-        why = f"from line {first} on nothing could be read: quotation marks ({error})"
-        rest = list(io.StringIO(text, newline=""))[whole:]
-        return lines, why, tuple(at for at, line in enumerate(rest, first) if line.strip())
-    return lines, "", ()
 
 
 def _filled(cells: Iterable[str]) -> bool:
@@ -656,23 +642,24 @@ class ImportReport:
 _COPY = "accept: copied_row because the data set repeats this arm in another comparison"
 
 
+@dataclass
 class Reader:
-    """Reads a source row by row and fills a draft; each format says what becomes of a row."""
+    """Reads a source row by row and fills a draft; each format says what becomes of a row.
 
+    ``stated`` is what the file itself says of each analysis, before the words file does.
+    """
+
+    source: SourceCsv
+    name: str
+    words: Words = Words()
+    declared: Declared = Declared()
+    stated: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    draft: Draft = field(default_factory=Draft, init=False)
+    problems: list[str] = field(default_factory=list, init=False)
     kind = ""
 
-    def __init__(
-        self,
-        source: SourceCsv,
-        name: str,
-        words: Words | None = None,
-        declared: Declared | None = None,
-    ) -> None:
-        self.source, self.name = source, name
-        self.words, self.declared = words or Words(), declared or Declared()
+    def __post_init__(self) -> None:
         self.schema = self.declared.schema
-        self.draft = Draft()
-        self.problems: list[str] = []
         self.undeclared: dict[str, dict[str, str]] = {"outcome_words": {}, "instruments": {}}
 
     def take(self, row: Record) -> list[str]:
@@ -722,7 +709,8 @@ class Reader:
             return [self.draft.add(table, cells, row.line)]
         line = self.draft.line(table, cells)
         row.changes += [
-            f"{table}: {column} differs from that of line {line}, which is kept"
+            f"{column} of {cells.get('arm_id', 'the study')} differs from that of line {line}, "
+            "which is kept"
             for column in self.draft.differences(table, cells)
             if not compared or column in compared
         ]

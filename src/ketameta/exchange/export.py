@@ -6,20 +6,23 @@ Cells that a spreadsheet could run are guarded.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from ketameta.analyses.rows import study_rows
 from ketameta.errors import UsageError, check_choice, did_you_mean
 from ketameta.evidence.project import Project
 from ketameta.evidence.tables import Evidence, Row
+from ketameta.exchange.metapsy import GROUPS
 from ketameta.formatting import csv_text, guarded
 from ketameta.paths import ProjectPaths, write_atomically
 
 if TYPE_CHECKING:
+    from ketameta.analyses.result import AnalysisResult, StudyRow
     from ketameta.analyses.spec import AnalysisSpec
-    from ketameta.evidence.derive import EffectTable
+    from ketameta.evidence.derive import Effect, EffectTable
 
 
 Say = Callable[[str], None]
@@ -121,7 +124,7 @@ _TOLERANCE = "1e-6"
 
 
 def metafor_files(
-    spec: AnalysisSpec, table: EffectTable, evidence: Evidence, result: Mapping[str, Any]
+    spec: AnalysisSpec, table: EffectTable, evidence: Evidence, result: AnalysisResult
 ) -> dict[str, str]:
     """Return the CSV and the R script of one analysis by file name.
 
@@ -139,17 +142,14 @@ def metafor_files(
     return {f"{spec.name}.csv": text, f"{spec.name}.R": _script(spec, result, len(rows))}
 
 
-def _metafor_cells(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:
-    cells = {name: _text(row.get(name)) for name in columns}
-    cells |= {
-        "yi": _text(row["estimate"]),
-        "vi": _text(row["se"] ** 2 if row.get("variance") is None else row["variance"]),
-        "sei": _text(row["se"]),
-    }
-    return cells
+def _metafor_cells(row: StudyRow, columns: Sequence[str]) -> dict[str, str]:
+    variance = row["se"] ** 2 if row.get("variance") is None else row["variance"]
+    own = {"yi": _text(row["estimate"]), "vi": _text(variance), "sei": _text(row["se"])}
+    return {name: own.get(name, _text(row.get(name))) for name in columns}
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
+    """Return a cell: a whole number without its point, nothing for nothing."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -157,7 +157,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _script(spec: AnalysisSpec, result: Mapping[str, Any], k: int) -> str:
+def _script(spec: AnalysisSpec, result: AnalysisResult, k: int) -> str:
     """Return an R script that reads the CSV and recomputes the pooled result."""
     model = spec.model
     title = " ".join(spec.title.split())
@@ -175,7 +175,7 @@ def _script(spec: AnalysisSpec, result: Mapping[str, Any], k: int) -> str:
         why = "One trial; nothing is pooled." if k == 1 else "Groups are not pooled together."
         return "\n".join([*lines, "print(dat[, 2:6])", f'cat("{why}\\n")']) + "\n"
     expected = ", ".join(
-        f"{name} = {pooled[name]!r}" for name in ("estimate", "ci_low", "ci_high", "tau2")
+        f"{name} = {pooled.get(name)!r}" for name in ("estimate", "ci_low", "ci_high", "tau2")
     )
     lines += [
         "fit <- rma(",
@@ -216,6 +216,8 @@ _KEYS = [
 ]
 #: Forms in which a source prints one comparison, the best first: the format has room for one.
 _FORMS = ("", "MD", "OR", "RR", "RD", "SMD", "test")
+#: A cell of the format before it is written.
+Cell = str | float | None
 _BLINDING = {"double_blind": "double-blind", "single_blind": "single-blind"}
 
 
@@ -235,12 +237,15 @@ def metapsy_csv(table: EffectTable, evidence: Evidence) -> str:
         & (effects["comparator_arm_id"] != "")
     ]
     studies = {row["study_id"]: row for row in evidence.rows("studies")}
-    several = _interventions_with_several_arms(evidence)
+    # Interventions that a trial gives in more than one arm.
+    given = Counter((row["study_id"], row["intervention"]) for row in evidence.rows("arms"))
+    several = {arm for arm, count in given.items() if count > 1}
     lines = [";".join(METAPSY_COLUMNS)]
     for _, group in effects.groupby(_KEYS, sort=True, dropna=False):
         forms = group.sort_values("printed_as", key=lambda forms: forms.map(_FORMS.index))
         best = forms[forms["printed_as"] == forms["printed_as"].iloc[0]]
-        by_measure = {row["measure"]: row for row in best.to_dict("records")}
+        records = cast("list[Effect]", best.to_dict("records"))
+        by_measure = {row["measure"]: row for row in records}
         first = next(iter(by_measure.values()))
         cells = _metapsy_cells(first, by_measure, several, evidence.project)
         if cells is None:
@@ -258,85 +263,52 @@ def metapsy_csv(table: EffectTable, evidence: Evidence) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _interventions_with_several_arms(evidence: Evidence) -> set[tuple[str, str]]:
-    """Return the interventions that a trial gives in more than one arm."""
-    seen: set[tuple[str, str]] = set()
-    several: set[tuple[str, str]] = set()
-    for row in evidence.rows("arms"):
-        key = (row["study_id"], row["intervention"])
-        (several if key in seen else seen).add(key)
-    return several
-
-
 def _metapsy_cells(
-    row: Mapping[str, Any],
-    by_measure: Mapping[str, Mapping[str, Any]],
-    several: set[tuple[str, str]],
-    project: Project,
-) -> dict[str, Any] | None:
+    row: Effect, by_measure: Mapping[str, Effect], several: set[tuple[str, str]], project: Project
+) -> dict[str, Cell] | None:
     """Return the cells of one comparison, or None where the format has no place for it."""
-    kind = row["data_kind"]
-    days = row["time_days"]
-    study = row["study_id"]
-    label = project.study_label(study).replace("(no date)", "nd")
-    cells: dict[str, Any] = {
-        "study": label,
+    kind, study, days = row["data_kind"], row["study_id"], row["time_days"]
+    cells: dict[str, Cell] = {
+        "study": project.study_label(study).replace("(no date)", "nd"),
         "condition_arm1": row["intervention"] or row["arm_id"],
         "condition_arm2": row["comparator"] or row["comparator_arm_id"],
         "outcome_type": {"endpoint": "msd", "change": "change"}.get(kind, row["outcome"]),
         "instrument": row["instrument"],
         "instrument_symptom": row["outcome"],
-        "time": f"day {days:g}" if _is_number(days) else None,
+        "time": f"day {days:g}" if math.isfinite(days) else None,
         "time_days": days,
-        "time_weeks": days / 7 if _is_number(days) else None,
+        "time_weeks": days / 7,
         "subgroup": row["subgroup"].replace(";", "|"),
         "route": row["route"],
         "analysis": row["analysis"],
         ".id": row["effect_id"].rsplit("/", 1)[0],
     }
-    for arm, (name, given) in {
-        "1": ("arm_id", "intervention"),
-        "2": ("comparator_arm_id", "comparator"),
-    }.items():
-        if (study, row[given]) in several:
-            cells[f"multi_arm{arm}"] = row[name]
-    standardised, ratio = by_measure.get("SMD"), by_measure.get("RR")
-    if kind in ("endpoint", "change"):
-        middle = "_change" if kind == "change" else ""
+    if (study, row["intervention"]) in several:
+        cells["multi_arm1"] = row["arm_id"]
+    if (study, row["comparator"]) in several:
+        cells["multi_arm2"] = row["comparator_arm_id"]
+    numbers, group = cast("Mapping[str, float]", row), GROUPS.get(kind, {})
+    for ours, theirs in group.items():
         for arm, side in (("1", "treatment"), ("2", "control")):
-            cells[f"mean{middle}_arm{arm}"] = row[f"mean_{side}"]
-            cells[f"sd{middle}_arm{arm}"] = row[f"sd_{side}"]
-            cells[f"n{middle}_arm{arm}"] = row[f"n_{side}"]
-        if standardised is not None:
-            flipped = "direction_flipped" in standardised["route"]
-            cells[".g"] = standardised["estimate"] * (-1 if flipped else 1)
-            cells[".g_se"] = math.sqrt(standardised["variance"])
-    elif kind == "events":
-        for arm, side in (("1", "treatment"), ("2", "control")):
-            for dot in ("", "."):
-                cells[f"{dot}event_arm{arm}"] = row[f"events_{side}"]
-                cells[f"{dot}totaln_arm{arm}"] = row[f"n_{side}"]
-        if ratio is not None:
-            cells[".log_rr"] = ratio["estimate"]
-            cells[".log_rr_se"] = math.sqrt(ratio["variance"])
-    elif standardised is not None:
-        cells |= {"outcome_type": "msd", ".g": standardised["estimate"]}
-        cells[".g_se"] = math.sqrt(standardised["variance"])
-        cells |= {"precalc_g": cells[".g"], "precalc_g_se": cells[".g_se"]}
-        cells["favours"] = "treatment" if cells[".g"] < 0 else "control"
-    elif ratio is not None:
-        cells[".log_rr"], cells[".log_rr_se"] = ratio["estimate"], math.sqrt(ratio["variance"])
-        cells |= {"precalc_log_rr": cells[".log_rr"], "precalc_log_rr_se": cells[".log_rr_se"]}
-    else:
-        return None
+            for dot in ("", ".") if kind == "events" else ("",):
+                cells[f"{dot}{theirs}_arm{arm}"] = numbers[f"{ours}_{side}"]
+    wanted = ("RR",) if kind == "events" else ("SMD",) if group else ("SMD", "RR")
+    effect = next((by_measure[name] for name in wanted if name in by_measure), None)
+    if effect is None:
+        return cells if group else None
+    name = "g" if effect["measure"] == "SMD" else "log_rr"
+    turned = group and name == "g" and "direction_flipped" in effect["route"]
+    estimate, se = effect["estimate"] * (-1 if turned else 1), math.sqrt(effect["variance"])
+    cells |= {f".{name}": estimate, f".{name}_se": se}
+    if not group:
+        cells |= {f"precalc_{name}": estimate, f"precalc_{name}_se": se}
+        if name == "g":
+            favours = "treatment" if estimate < 0 else "control"
+            cells |= {"outcome_type": "msd", "favours": favours}
     return cells
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
-
-
-def _cell(value: Any) -> str:
+def _cell(value: Cell) -> str:
     """Return a cell: decimal comma, NA for missing, no semicolon, no formula."""
     if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         return "NA"
@@ -360,7 +332,7 @@ REVMAN_COLUMNS = (
 )
 
 
-def data_rows_csv(results: Sequence[Mapping[str, Any]]) -> str:
+def data_rows_csv(results: Sequence[AnalysisResult]) -> str:
     """Return the rows of all analyses, one group of analyses per part of the report.
 
     Notes
@@ -386,10 +358,9 @@ _REVMAN: Mapping[str, str] = {
        for theirs, side in (("Experimental", "treatment"), ("Control", "control"))
        for name, ours in (("mean", "mean"), ("SD", "sd"), ("cases", "events"), ("N", "n"))},
 }  # fmt: skip
-_SHOWN = {"Mean": "estimate", "CI start": "ci_low", "CI end": "ci_high"}
 
 
-def _rows(result: Mapping[str, Any], group: int, number: int) -> Iterator[dict[str, str]]:
+def _rows(result: AnalysisResult, group: int, number: int) -> Iterator[dict[str, str]]:
     for part in result["groups"]:
         for row in part["rows"]:
             notes = (row.get("note"), row.get("assumption"), f"study_id {row['study_id']}")
@@ -399,22 +370,16 @@ def _rows(result: Mapping[str, Any], group: int, number: int) -> Iterator[dict[s
                 "Analysis name": result["title"],
                 "Subgroup": part["label"] or "",
                 "Study": row["label"],
-                **{theirs: _number(row.get(ours)) for theirs, ours in _REVMAN.items()},
-                **{theirs: _shown(row[ours], result) for theirs, ours in _SHOWN.items()},
+                **{theirs: _text(row.get(ours)) for theirs, ours in _REVMAN.items()},
+                "Mean": _shown(row["estimate"], result),
+                "CI start": _shown(row["ci_low"], result),
+                "CI end": _shown(row["ci_high"], result),
                 "Footnotes": "; ".join(text for text in notes if text),
             }
 
 
-def _shown(value: float | None, result: Mapping[str, Any]) -> str:
-    if value is None:
-        return ""
-    return _number(math.exp(value) if result["is_ratio"] else value)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return str(int(value)) if float(value).is_integer() else repr(float(value))
+def _shown(value: float | None, result: AnalysisResult) -> str:
+    return _text(math.exp(value) if value is not None and result["is_ratio"] else value)
 
 
 #: RIS type by kind of source; anything else is GEN.

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ketameta import measures
 from ketameta.effects.conversions.spread import Z95
-from ketameta.evidence.textfiles import without_hidden
+from ketameta.evidence.findings import without_hidden
 from ketameta.exchange.draft import (
     MISSING,
     Declared,
@@ -470,20 +470,12 @@ class MetapsyReader(Reader):
             for column in _STUDY_FACTS
             if row[column] != before[column]
         ]
+        compared = ("intervention", "drug_class", "dose_description")
         for arm, arm_id in zip("12", arms, strict=True):
-            cells = {"study_id": study, "arm_id": arm_id}
+            cells = {"study_id": study, "arm_id": arm_id, **self._arm(row, arm, arm_id)}
             there = self.draft.find("arms", cells)
-            cells |= self._arm(row, arm, arm_id)
-            if there is None:
-                added.append(self.draft.add("arms", cells, row.line))
-                continue
-            first = self.draft.line("arms", cells)
-            row.changes += [
-                f"{column} of {arm_id} differs from that of line {first}, which is kept"
-                for column in ("intervention", "drug_class", "dose_description")
-                if cells[column] != there.get(column, "")
-            ]
-            if arm == "1" and there.get("role") == "control":
+            added += self.first_stands(row, "arms", cells, compared)
+            if arm == "1" and there is not None and there.get("role") == "control":
                 there["role"] = "treatment"
                 self._say("compared with one arm and the comparator of another: treatment", arm_id)
         return [*added, *self._judgements(study, row)]

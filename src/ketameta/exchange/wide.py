@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 
 from ketameta import measures
 from ketameta.errors import did_you_mean
@@ -22,11 +21,9 @@ from ketameta.exchange.draft import (
     MISSING,
     PAIRED,
     SIDES,
-    Declared,
     Reader,
     Record,
     SourceCsv,
-    Words,
     mappable,
     plain_text,
     quoted,
@@ -112,31 +109,23 @@ class MappedReader(Reader):
     does, after what the file itself says of it (``stated``).
     """
 
-    def __init__(
-        self,
-        source: SourceCsv,
-        name: str,
-        words: Words | None = None,
-        declared: Declared | None = None,
-        stated: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-    ) -> None:
-        super().__init__(source, name, words, declared)
-        self.kind = "a mapped table"
-        self.columns: Columns = self.words.columns
-        if not self.columns:
-            self.kind, self.columns = template_of(source.columns)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        header = self.source.columns
+        mapped = self.words.columns
+        self.kind, self.columns = ("a mapped table", mapped) if mapped else template_of(header)
         self.problems = [
             f"{ours} is mapped to {quoted(theirs)}, which is no column of the file"
-            f"{did_you_mean(theirs, source.columns)}"
-            for ours, found in self.words.columns.items()
+            f"{did_you_mean(theirs, header)}"
+            for ours, found in mapped.items()
             for theirs in found
-            if theirs not in source.columns
+            if theirs not in header
         ]
         self.numbers = {
             *(w for w, kind in mappable(self.schema).items() if kind in _NUMERIC),
             *_LOGGED,
         }
-        self.stated, self.given = stated, dict[str, str]()
+        self.given: dict[str, str] = {}
         self.missing: dict[str, str] = {}
         self.numbered: dict[str, tuple[str, int]] = {}
 

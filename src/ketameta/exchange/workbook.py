@@ -9,12 +9,12 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ketameta.errors import did_you_mean
+from ketameta.evidence.findings import without_hidden
 from ketameta.evidence.reader import column_letters
 from ketameta.evidence.schema import Column, Schema, Table
-from ketameta.evidence.textfiles import without_hidden
 from ketameta.exchange.draft import (
     ImportedRow,
     ImportReport,
@@ -28,7 +28,13 @@ from ketameta.paths import ProjectPaths
 from ketameta.review.start import SIMULATED, example, project_schema, project_words, worked_words
 
 if TYPE_CHECKING:
+    from openpyxl.cell.cell import Cell
     from openpyxl.worksheet.worksheet import Worksheet
+
+    #: The filled cells of a sheet by line and column, both counted from 1.
+    Lines = Mapping[int, Mapping[int, Cell]]
+    #: The range of each list of words: those of a column, or what a project declares.
+    Lists = Mapping[str | tuple[str, ...], str]
 
 
 #: Sheets that hold no data.
@@ -72,19 +78,18 @@ def workbook_bytes(study: str = "", paths: ProjectPaths | None = None) -> bytes:
     return stream.getvalue()
 
 
-def _write_words(
-    sheet: Worksheet, schema: Schema, declared: dict[str, tuple[str, ...]]
-) -> dict[Any, str]:
+def _write_words(sheet: Worksheet, schema: Schema, declared: dict[str, tuple[str, ...]]) -> Lists:
     """Write every list of words into a column of its own; return the range of each."""
     from openpyxl.utils import get_column_letter
 
-    lists: dict[Any, tuple[str, ...]] = {}
-    for table in schema.batch:
-        for column in table.columns:
-            if column.allowed:
-                lists.setdefault(column.allowed, column.allowed)
-    lists.update({name: words for name, words in declared.items() if words})
-    ranges: dict[Any, str] = {}
+    lists: dict[str | tuple[str, ...], tuple[str, ...]] = {
+        column.allowed: column.allowed
+        for table in schema.batch
+        for column in table.columns
+        if column.allowed
+    }
+    lists |= {name: words for name, words in declared.items() if words}
+    ranges: dict[str | tuple[str, ...], str] = {}
     for place, (key, words) in enumerate(lists.items(), 1):
         letter = get_column_letter(place)
         for row, word in enumerate(words, 1):
@@ -96,7 +101,7 @@ def _write_words(
     return ranges
 
 
-def _write_table(sheet: Worksheet, table: Table, lists: dict[Any, str]) -> None:
+def _write_table(sheet: Worksheet, table: Table, lists: Lists) -> None:
     """Write the header of one table, its drop-downs and its notes."""
     from openpyxl.comments import Comment
     from openpyxl.styles import Font, PatternFill
@@ -186,9 +191,6 @@ _MOST_BYTES, _MOST_ROWS = 64_000_000, 100_000
 _ROW = re.compile(rb"""<(?:\w+:)?row\b[^>]*\sr=["'](\d+)""")
 #: How a workbook writes a control character into a text.
 _WRITTEN_OUT = re.compile(r"_x(00[01][0-9A-Fa-f])_")
-
-#: The filled cells of a sheet by line and column, both counted from 1.
-Lines = Mapping[int, Mapping[int, Any]]
 
 
 def read_workbook(data: bytes, source: str, schema: Schema) -> ImportReport:
@@ -295,7 +297,7 @@ def _sheets(data: bytes) -> tuple[list[tuple[Worksheet, Lines]], str]:
 
 def _lines(sheet: Worksheet) -> Lines:
     """Return the lines of a sheet that hold something, or whose cells a merged area took."""
-    lines: dict[int, dict[int, Any]] = {}
+    lines: dict[int, dict[int, Cell]] = {}
     for (line, column), cell in sorted(sheet._cells.items()):
         if cell.value is not None and str(cell.value).strip():
             lines.setdefault(line, {})[column] = cell
@@ -360,7 +362,7 @@ def _read_sheet(
 
 
 def _read_row(
-    table: Table, sheet: Worksheet, names: Mapping[int, str], cells: Mapping[int, Any], line: int
+    table: Table, sheet: Worksheet, names: Mapping[int, str], cells: Mapping[int, Cell], line: int
 ) -> tuple[ImportedRow, dict[str, str] | None]:
     """Return the verdict on one row and its cells, if it is taken."""
     record: dict[str, str] = {}
@@ -403,7 +405,7 @@ def _swallowed(sheet: Worksheet, names: Mapping[int, str], line: int) -> Iterato
             )
 
 
-def _cell_text(cell: Any) -> tuple[str, str, str]:
+def _cell_text(cell: Cell) -> tuple[str, str, str]:
     """Return a cell as text, what was changed about it, and why it is refused."""
     value = cell.value
     if isinstance(value, bool):

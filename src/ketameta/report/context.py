@@ -20,9 +20,9 @@ from ketameta.analyses.result import AnalysisResult, Finding
 from ketameta.effects.conversions.arms import ROUTES, Route
 from ketameta.evidence.checks.search import Counts, SearchRecord, flow_of, read_search
 from ketameta.evidence.corrections import Applied
+from ketameta.evidence.findings import decode
 from ketameta.evidence.project import NOT_STATED, GlossaryTerm
 from ketameta.evidence.tables import Row, is_link
-from ketameta.evidence.textfiles import decode
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths
 from ketameta.plots.maps import EvidenceMap

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from ketameta import formatting
 from ketameta.errors import ReportError, did_you_mean
-from ketameta.evidence.textfiles import harmless
+from ketameta.evidence.findings import harmless
 from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.report.analysis_view import Engine, Figure
 from ketameta.report.context import Context as Report

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ketameta.errors import ReportError, check_choice
-from ketameta.evidence.textfiles import harmless
+from ketameta.evidence.findings import harmless
 from ketameta.formatting import format_count, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report.analysis_view import tables_in

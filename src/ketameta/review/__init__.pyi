@@ -1,5 +1,4 @@
 from ketameta.formatting import csv_text as csv_text
-from ketameta.review.agreement import agreement_document as agreement_document
 from ketameta.review.diff import Diff as Diff
 from ketameta.review.diff import compare_results as compare_results
 from ketameta.review.diff import diff_document as diff_document
@@ -26,8 +25,8 @@ from ketameta.review.start import SIMULATED as SIMULATED
 from ketameta.review.start import Cells as Cells
 from ketameta.review.start import check_project_folder as check_project_folder
 from ketameta.review.start import check_study_id as check_study_id
+from ketameta.review.start import dictionary_markdown as dictionary_markdown
 from ketameta.review.start import example as example
-from ketameta.review.start import example_row as example_row
 from ketameta.review.start import holds_rows as holds_rows
 from ketameta.review.start import new_batch as new_batch
 from ketameta.review.start import new_second as new_second
@@ -38,8 +37,10 @@ from ketameta.review.start import slug as slug
 from ketameta.review.start import start_project as start_project
 from ketameta.review.start import study_id_from as study_id_from
 from ketameta.review.start import table_csv as table_csv
+from ketameta.review.start import template_csv as template_csv
 from ketameta.review.start import worked_words as worked_words
 from ketameta.review.start import write_batch as write_batch
+from ketameta.review.trace import agreement_document as agreement_document
 from ketameta.review.trace import fates as fates
 from ketameta.review.trace import trace_document as trace_document
 from ketameta.review.trace import trace_rows as trace_rows

@@ -16,13 +16,16 @@ from importlib.resources import files
 from pathlib import Path
 
 import ketameta
-from ketameta.errors import UsageError, did_you_mean
-from ketameta.evidence.checks.registry import dictionary_markdown, template_csv
+from ketameta.errors import UsageError, check_choice, did_you_mean
+from ketameta.evidence.checks.run import CHECKS, READING
+from ketameta.evidence.findings import file_finding
 from ketameta.evidence.project import Project, load_project, read_project
 from ketameta.evidence.reader import read_csv
 from ketameta.evidence.schema import (
     BATCH_TABLES,
     STUDY_ID_PATTERN,
+    TABLES,
+    Column,
     Schema,
     Table,
     schema_of,
@@ -72,13 +75,6 @@ def example(
         ]
         found[table.name] = tuple(rows)
     return found
-
-
-def example_row(
-    table: str, schema: Schema, declared: Mapping[str, Sequence[str]]
-) -> dict[str, str]:
-    """Return the example row of one table."""
-    return {column: cell for column, cell, _ in example(schema, declared)[table]}
 
 
 Cells = Mapping[str, str]
@@ -394,41 +390,40 @@ def project_schema(paths: ProjectPaths | None) -> Schema:
     return schema_of(Project.model_construct() if paths is None else load_project(paths.root))
 
 
+def _list(paths: ProjectPaths, name: str) -> list[dict[str, str]]:
+    """Return the rows of a list of the project that name a word, their cells without spaces."""
+    path, table = paths.data / f"{name}.csv", project_schema(paths)[name]
+    rows = read_csv(path, paths.relative(path), table).rows if path.is_file() else ()
+    cells = ({column: cell.strip() for column, cell in row.items()} for _, row in rows)
+    return [row for row in cells if row.get(table.key[0])]
+
+
 def project_words(paths: ProjectPaths | None) -> dict[str, tuple[str, ...]]:
     """Return the outcomes and instruments that the project declares."""
-    found: dict[str, tuple[str, ...]] = {}
     if paths is None:
-        return found
-    for table, column in (("outcome_words", "outcome"), ("instruments", "instrument")):
-        path = paths.data / f"{table}.csv"
-        if path.is_file():
-            rows = read_csv(path, paths.relative(path), project_schema(paths)[table]).rows
-            words = {cells.get(column, "").strip() for _, cells in rows}
-            found[column] = tuple(sorted(word for word in words if word))
-    return found
+        return {}
+    return {
+        column: tuple(sorted({row[column] for row in _list(paths, table)}))
+        for table, column in (("outcome_words", "outcome"), ("instruments", "instrument"))
+        if (paths.data / f"{table}.csv").is_file()
+    }
 
 
 def worked_words(paths: ProjectPaths | None) -> dict[str, tuple[str, ...]]:
     """Return a score and an instrument of the project in which the worked example can stand."""
     if paths is None:
         return {}
-    schema, found = project_schema(paths), {}
-    for table, column in (("outcome_words", "outcome"), ("instruments", "instrument")):
-        path = paths.data / f"{table}.csv"
-        rows = read_csv(path, paths.relative(path), schema[table]).rows if path.is_file() else ()
-        words = [cells for _, cells in rows if cells.get(column, "").strip()]
-        if column == "outcome":
-            words = [cells for cells in words if cells.get("kind", "").strip() == "continuous"]
-        else:
-            # The worked scores lie between 10 and 30, and are no counts.
-            words = [
-                cells
-                for cells in words
-                if cells.get("maximum", "") in ("", "54", "60")
-                and cells.get("measures", "").strip().lower() != "events"
-            ]
-        found[column] = tuple(cells[column].strip() for cells in words)[:1]
-    return found
+    outcomes = [
+        r["outcome"] for r in _list(paths, "outcome_words") if r.get("kind") == "continuous"
+    ]
+    # The worked scores lie between 10 and 30, and are no counts.
+    instruments = [
+        row["instrument"]
+        for row in _list(paths, "instruments")
+        if row.get("maximum", "") in ("", "54", "60")
+        and row.get("measures", "").lower() != "events"
+    ]
+    return {"outcome": tuple(outcomes[:1]), "instrument": tuple(instruments[:1])}
 
 
 # --- a project ------------------------------------------------------------------------------------
@@ -505,3 +500,93 @@ def write_dictionary(paths: ProjectPaths) -> list[Path]:
     for path, text in texts.items():
         write_atomically(path, text)
     return [*texts]
+
+
+# --- the data dictionary: every column, then every check ------------------------------------------
+
+_KINDS = {
+    "text": "text",
+    "key": "key",
+    "number": "number",
+    "integer": "whole number",
+    "words": "one of",
+    "list": "keys joined by `;`",
+    "url": "address",
+}
+_EXAMPLE = file_finding(
+    "sd_ratio",
+    "data/extracted/demo/outcomes.csv",
+    "3.6 times apart from placebo (8.3 in data/extracted/demo/outcomes.csv:15)",
+    "compare both with the source; look for an SE, a range or a lost digit",
+    severity="warning",
+    line=14,
+    column="sd",
+    value="2.3",
+)
+
+
+def dictionary_markdown(schema: Schema) -> str:
+    """Return the text of ``data/README.md``; the same bytes for the same schema."""
+    text = (files("ketameta") / "starter" / "dictionary.md").read_text(encoding="utf-8")
+    rules = {check.word: check.rule for check in CHECKS} | READING
+    contents = (
+        f"| [`{table.name}.csv`](#{table.name}csv) | {table.row} | {_key(table)} |"
+        for table in schema.tables.values()
+    )
+    parts = {
+        "example": str(_EXAMPLE),
+        "contents": "\n".join(contents),
+        "tables": "\n\n".join(_table_section(table) for table in schema.tables.values()),
+        "checks": "\n".join(f"| `{word}` | {_escaped(rule)} |" for word, rule in rules.items()),
+    }
+    return re.sub(r"@(\w+)@", lambda mark: parts[mark[1]], text)
+
+
+def _key(table: Table) -> str:
+    return ", ".join(f"`{name}`" for name in table.key)
+
+
+def template_csv(table: str, schema: Schema) -> str:
+    """Return an empty table: the header without rare columns, and nothing else.
+
+    Raises
+    ------
+    UsageError
+        If there is no such table.
+    """
+    check_choice("table", table, tuple(TABLES))
+    return csv_text([column.name for column in schema[table].usual], ())
+
+
+def _table_section(table: Table) -> str:
+    """Return the section of one table."""
+    lines = [
+        f"## {table.name}.csv",
+        "",
+        f"One row per {table.row}. Key: {_key(table)}.",
+        "",
+        "| column | type | needed | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    for column in table.columns:
+        needed = "yes" if column.required else "may be added" if column.rare else ""
+        meaning = _escaped(column.meaning)
+        lines.append(f"| `{column.name}` | {_type_in_words(column)} | {needed} | {meaning} |")
+    return "\n".join(lines)
+
+
+def _type_in_words(column: Column) -> str:
+    """Return the type of a column with its words, bounds and unit."""
+    text = _KINDS[column.kind]
+    if column.allowed:
+        text += " " + ", ".join(f"`{_escaped(word)}`" for word in column.allowed)
+    limits = {"above": column.above, "at least": column.minimum, "at most": column.maximum}
+    bounds = [f"{what} {limit:g}" for what, limit in limits.items() if limit is not None]
+    if bounds:
+        text += ", " + " and ".join(bounds)
+    return f"{text} ({column.unit})" if column.unit else text
+
+
+def _escaped(text: str) -> str:
+    """Return text that cannot end a cell of a Markdown table."""
+    return text.replace("|", r"\|")

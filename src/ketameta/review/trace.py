@@ -1,4 +1,7 @@
-"""Where every row went: into which effects and analyses, or why not. Computes no estimate."""
+"""What became of the rows: which effects and analyses they entered, what two extractors typed.
+
+Computes no estimate.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,34 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ketameta.errors import ExtractionError, SpecError, UsageError, did_you_mean
-from ketameta.evidence.second_extraction import decided
+from ketameta.evidence.second_extraction import (
+    WHOLE_ROW,
+    BatchAgreement,
+    ColumnAgreement,
+    decided,
+    likely_matches,
+)
 from ketameta.evidence.tables import Evidence, Row
-from ketameta.formatting import plural
+from ketameta.formatting import (
+    MISSING,
+    format_number,
+    format_percent,
+    format_significant,
+    plural,
+)
 from ketameta.paths import ProjectPaths
 from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph
 from ketameta.review.preview import RESULT_TABLES
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
+    from ketameta.evidence.derive import Effect
+
+
+What = TypeVar("What")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +86,16 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
     effects: dict[str, dict[str, None]] = {}
     asked: dict[str, dict[str, None]] = {}
     diagnosis = {row["study_id"]: row["diagnosis"] for row in evidence.rows("studies")}
-    for row in _of(plain.effects.to_dict("records"), study):
-        _note(effects, row, str(row["effect_id"]))
+    for row in _of(cast("list[Effect]", plain.effects.to_dict("records")), study):
+        _note(effects, row, row["effect_id"])
         if study:
-            facts = {**row, "diagnosis": diagnosis.get(str(row["study_id"]), "")}
-            for line in _why_not_asked(facts, specs):
+            # The scope of an analysis, beside its outcomes.
+            scope = {
+                "diagnosis": diagnosis.get(row["study_id"], ""),
+                "drug_class": row["drug_class"],
+                "intervention": row["intervention"],
+            }
+            for line in _why_not_asked(row["outcome"], scope, specs):
                 _note(asked, row, line)
     for spec in specs:
         try:
@@ -82,13 +106,14 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
             continue
         for row in _of(chosen.used, study):
             _note(used, row, spec.name)
-            _note(effects, row, str(row["effect_id"]))
+            _note(effects, row, row["effect_id"])
         for row in _of(chosen.excluded, study):
-            reason = str(row["reason"])
-            way_in = _way_in(str(row["code"])) if study else ""
+            reason = row["reason"]
+            code = row["code"]
+            way_in = _WAYS_IN.get(code, f"select.{code} would have to name it") if study else ""
             _note(aside, row, (spec.name, f"{reason}; {way_in}" if way_in else reason))
-    left = _of(plain.unused.to_dict("records"), study)
-    unused = {str(row["source"]): str(row["reason"]) for row in left}
+    left = _of(cast("list[Effect]", plain.unused.to_dict("records")), study)
+    unused = {row["source"]: row["reason"] for row in left}
     return tuple(
         Trace(
             place,
@@ -104,8 +129,6 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
     )
 
 
-#: The scope of an analysis, beside its outcomes.
-_SCOPE = ("diagnosis", "drug_class", "intervention")
 #: What would let in what an analysis leaves, by the code of the rule; other codes name the list of
 #: ``select`` that the word would have to stand in.
 _WAYS_IN = {
@@ -124,32 +147,30 @@ _WAYS_IN = {
 }
 
 
-def _way_in(code: str) -> str:
-    return _WAYS_IN.get(code, f"select.{code} would have to name it")
-
-
-def _why_not_asked(row: Mapping[str, Any], specs: Sequence[AnalysisSpec]) -> list[str]:
+def _why_not_asked(
+    outcome: str, scope: Mapping[str, str], specs: Sequence[AnalysisSpec]
+) -> list[str]:
     """Return which analyses ask for the outcome of an effect, and what of it keeps it out."""
     found = []
     for spec in specs:
-        if row["outcome"] not in spec.select.outcome:
+        if outcome not in spec.select.outcome:
             continue
         kept_out = [
-            f"{column} {' or '.join(allowed)} (here {row[column] or 'nothing'})"
-            for column in _SCOPE
-            if (allowed := getattr(spec.select, column)) and row[column] not in allowed
+            f"{column} {' or '.join(allowed)} (here {word or 'nothing'})"
+            for column, word in scope.items()
+            if (allowed := getattr(spec.select, column)) and word not in allowed
         ]
         if kept_out:
             found.append(f"{spec.name} asks for the outcome, of {' and '.join(kept_out)}")
-    return found or [f"no analysis asks for the outcome {row['outcome']}"]
+    return found or [f"no analysis asks for the outcome {outcome}"]
 
 
-def _of(rows: Iterable[Any], study: str) -> list[Any]:
+def _of(rows: Iterable[Effect], study: str) -> list[Effect]:
     return [row for row in rows if not study or row["study_id"] == study]
 
 
-def _note(found: dict[str, dict[Any, None]], row: Mapping[str, Any], what: Any) -> None:
-    for place in str(row["source"]).split(";"):
+def _note(found: dict[str, dict[What, None]], row: Effect, what: What) -> None:
+    for place in row["source"].split(";"):
         found.setdefault(place, {})[what] = None
 
 
@@ -272,3 +293,106 @@ def _totals(traces: Sequence[Trace], evidence: Evidence) -> list[Block]:
         for name in ("studies", "arms", "risk_of_bias", "exclusions")
     )
     return [*blocks, Paragraph(f"Beside them: {sizes}.")]
+
+
+# --- what two extractions agree on ----------------------------------------------------------------
+
+_COLUMNS = ("table.column", "cells", "agree", "kappa", "weighted kappa", "ICC", "bias", "limits")
+
+
+def agreement_document(paths: ProjectPaths, found: Sequence[BatchAgreement]) -> Document:
+    """Return the agreement of every batch for readers."""
+    blocks: list[Block] = [Heading("Agreement of two extractors", 1)]
+    if not found:
+        blocks.append(
+            Paragraph(
+                "No batch has a second extraction. It starts with: ketameta new BATCH --second"
+            )
+        )
+    for item in found:
+        blocks.extend(_batch_blocks(paths, item))
+    return blocks
+
+
+def _batch_blocks(paths: ProjectPaths, item: BatchAgreement) -> list[Block]:
+    comparison = item.comparison
+    cells, agreeing = len(comparison.cells), len(comparison.cells) - len(comparison.differences)
+    share = f" ({format_percent(agreeing / cells)})" if cells else ""
+    alone = len(comparison.only_first) + len(comparison.only_second)
+    file = paths.relative(item.path)
+    state = (
+        f"{plural(item.open, 'difference')} still to be decided: fill 'agreed' in {file}."
+        if item.open
+        else f"Every difference is decided ({file})."
+        if item.lines
+        else "The two extractions do not differ."
+        if comparison.matched
+        else "No row was typed a second time yet."
+    )
+    blocks: list[Block] = [
+        Heading(comparison.batch),
+        Paragraph(
+            f"{plural(comparison.matched, 'row')} in both, {agreeing:,} of {plural(cells, 'cell')} "
+            f"agree{share}; {plural(alone, 'row')} in one only. {state}",
+            strong=True,
+        ),
+    ]
+    if comparison.findings:
+        blocks.append(Bullets(tuple(str(finding) for finding in comparison.findings)))
+    if item.columns:
+        rows = tuple(_column_cells(column) for column in item.columns)
+        blocks.append(Grid(_COLUMNS, rows, frozenset(range(1, len(_COLUMNS)))))
+        blocks.append(
+            Paragraph(
+                "Cells filled by at least one extractor. Kappa is Cohen's, weighted linearly for "
+                "ordered words; ICC(2,1) and Bland-Altman limits are over the cells both filled."
+            )
+        )
+    matches = tuple(
+        f"{one.in_words} (first) and {two.in_words} (second), in {one.table}"
+        for one, two in likely_matches(comparison)
+    )
+    if matches:
+        blocks += [
+            Heading("Rows that may be one row under other names", 3),
+            Paragraph("Use the words of the first extraction in the second, and compare again."),
+            Bullets(matches),
+        ]
+    if item.lines:
+        blocks += [
+            Heading("Differences", 3),
+            Grid(
+                ("row", "column", "first", "where", "second", "where", "agreed"),
+                tuple(_difference(line) for line in item.lines),
+            ),
+        ]
+    return blocks
+
+
+def _column_cells(column: ColumnAgreement) -> tuple[str, ...]:
+    limits = column.limits
+    return (
+        column.name,
+        str(column.cells),
+        format_percent(column.agreeing / column.cells),
+        format_number(column.kappa),
+        format_number(column.weighted_kappa),
+        format_number(column.icc, 3),
+        MISSING if limits is None else format_significant(limits.bias),
+        MISSING
+        if limits is None
+        else f"{format_significant(limits.low)} to {format_significant(limits.high)}",
+    )
+
+
+def _difference(line: Mapping[str, str]) -> tuple[str, ...]:
+    name = "whole row" if line["column"] == WHOLE_ROW else line["column"]
+    return (
+        f"{line['table']}: {line['row']}",
+        name,
+        line["first"] or "empty",
+        line["first_locator"],
+        line["second"] or "empty",
+        line["second_locator"],
+        line.get("agreed", "") or "open",
+    )

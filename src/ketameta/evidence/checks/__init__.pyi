@@ -1,8 +1,8 @@
 from ketameta.evidence.checks.context import Check as Check
 from ketameta.evidence.checks.context import UsualSds as UsualSds
 from ketameta.evidence.checks.printed import t_two_sided as t_two_sided
-from ketameta.evidence.checks.registry import CHECKS as CHECKS
-from ketameta.evidence.checks.registry import READING as READING
+from ketameta.evidence.checks.run import CHECKS as CHECKS
+from ketameta.evidence.checks.run import READING as READING
 from ketameta.evidence.checks.run import STYLES as STYLES
 from ketameta.evidence.checks.run import Accepted as Accepted
 from ketameta.evidence.checks.run import CheckReport as CheckReport

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, wraps
+from itertools import chain
 from statistics import median
 from typing import NamedTuple, TypeVar
 
@@ -18,51 +19,7 @@ _Key = TypeVar("_Key")
 CROSSOVERS = ("crossover_rct", "crossover_nonrandomised")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What a check says about a row; the runner adds the check's word and the place.
-
-    Attributes
-    ----------
-    severity : {"error", "warning"}
-    row : Row
-    column : str
-        Empty for the whole row.
-    why, remedy : str
-    value : str or None
-        What to show; the cell when not given.
-    others : tuple of Row
-        Other rows the problem is about.
-    """
-
-    severity: Severity
-    row: Row
-    column: str
-    why: str
-    remedy: str
-    value: str | None = None
-    others: tuple[Row, ...] = ()
-
-    def finding(self, check: str) -> Finding:
-        """Return the finding of the check called ``check``."""
-        row = self.row
-        value = self.value if self.value is not None else row[self.column] if self.column else ""
-        places = tuple((other.file, other.line) for other in self.others)
-        return Finding(
-            self.severity,
-            check,
-            row.file,
-            row.line,
-            self.column,
-            value,
-            self.why,
-            self.remedy,
-            row.in_words,
-            places,
-        )
-
-
-def _problem(
+def _finding(
     severity: Severity,
     row: Row,
     column: str,
@@ -71,12 +28,21 @@ def _problem(
     *,
     value: str | None = None,
     others: Iterable[Row] = (),
-) -> Problem:
-    return Problem(severity, row, column, why, remedy, value, tuple(others))
+) -> Finding:
+    """Return what a check says about a row, or about one of its cells.
+
+    What is shown is the cell where no ``value`` is given; ``others`` are further rows that the
+    problem is about. The rule adds its word.
+    """
+    told = value if value is not None else row[column] if column else ""
+    places = tuple((other.file, other.line) for other in others)
+    return Finding(
+        severity, "", row.file, row.line, column, told, why, remedy, row.in_words, places
+    )
 
 
 #: A problem that makes a number unusable or impossible, and one that looks wrong and may be right.
-error, warning = partial(_problem, "error"), partial(_problem, "warning")
+error, warning = partial(_finding, "error"), partial(_finding, "warning")
 
 
 class UsualSds(NamedTuple):
@@ -134,29 +100,29 @@ class Context:
         yield from self.evidence.refused.get(table, ())
 
     @cached_property
-    def studies(self) -> Mapping[str, Row]:
+    def studies(self) -> First[str]:
         """The first row of each study_id."""
-        return _first((row["study_id"], row) for row in self.with_refused("studies"))
+        return First(self.with_refused("studies"), lambda row: row["study_id"])
 
     @cached_property
-    def arms(self) -> Mapping[tuple[str, str], Row]:
+    def arms(self) -> First[tuple[str, str]]:
         """The first row of each arm."""
-        return _first(((row["study_id"], row["arm_id"]), row) for row in self.with_refused("arms"))
+        return First(self.with_refused("arms"), lambda row: (row["study_id"], row["arm_id"]))
 
     @cached_property
     def arms_of(self) -> Mapping[str, list[Row]]:
         """The arms of each study."""
-        return group_rows(self.rows("arms"), "study_id")
+        return grouped(self.rows("arms"), lambda row: row["study_id"])
 
     @cached_property
-    def outcome_words(self) -> Mapping[str, Row]:
+    def outcome_words(self) -> First[str]:
         """The row of each outcome word."""
-        return _first((row["outcome"], row) for row in self.with_refused("outcome_words"))
+        return First(self.with_refused("outcome_words"), lambda row: row["outcome"])
 
     @cached_property
-    def instruments(self) -> Mapping[str, Row]:
+    def instruments(self) -> First[str]:
         """The row of each instrument."""
-        return _first((row["instrument"], row) for row in self.with_refused("instruments"))
+        return First(self.with_refused("instruments"), lambda row: row["instrument"])
 
     @cached_property
     def comparisons(self) -> tuple[tuple[Row, ...], ...]:
@@ -164,10 +130,7 @@ class Context:
 
         Where a source prints several analyses of a result, each is compared with its like.
         """
-        results: dict[tuple[object, ...], list[Row]] = {}
-        for row in self.rows("outcomes"):
-            study, _, *rest = row.core
-            results.setdefault((study, *rest), []).append(row)
+        results = grouped(self.rows("outcomes"), lambda row: (row.core[0], *row.core[2:]))
         groups: dict[tuple[object, ...], dict[str, Row]] = {}
         for key, rows in results.items():
             once = len({row["arm_id"] for row in rows}) == len(rows)
@@ -205,8 +168,7 @@ class Context:
 
     def role(self, row: Row) -> str:
         """Return the role of the arm of a row of outcomes.csv."""
-        arm = self.arms.get((row["study_id"], row["arm_id"]))
-        return arm["role"] if arm is not None else ""
+        return self.arms[row["study_id"], row["arm_id"]]["role"]
 
     def shares_people(self, first: Row, second: Row) -> bool:
         """Return whether one of two arms of a study is contained in the other."""
@@ -215,33 +177,28 @@ class Context:
 
     def contained(self, row: Row) -> set[str]:
         """Return the arms that the arm of a row contains."""
-        arm = self.arms.get((row["study_id"], row["arm_id"]))
-        return set(list_items(arm["contains_arms"])) if arm is not None else set()
+        return set(list_items(self.arms[row["study_id"], row["arm_id"]]["contains_arms"]))
 
     def design(self, row: Row) -> str:
         """Return the design of the study of a row."""
-        study = self.studies.get(row["study_id"])
-        return study["design"] if study is not None else ""
+        return self.studies[row["study_id"]]["design"]
 
     def trial_size(self, study_id: str) -> Iterator[tuple[Row, float]]:
         """Yield the row of a study with how many people were randomised, where that is known."""
-        study = self.studies.get(study_id)
-        total = study.number("n_randomised") if study is not None else None
-        if study is not None and total is not None:
+        study = self.studies[study_id]
+        if (total := study.number("n_randomised")) is not None:
             yield study, total
 
     def direction(self, row: Row) -> str:
         """Return which way is better for the outcome of a row; empty when nobody says."""
-        word = self.outcome_words.get(row["outcome"])
-        if word is not None and word["kind"] == "event":
-            return word["direction"]
-        instrument = self.instruments.get(row["instrument"])
-        return instrument["direction"] if instrument is not None else ""
+        word = self.outcome_words[row["outcome"]]
+        return (word if word["kind"] == "event" else self.instruments[row["instrument"]])[
+            "direction"
+        ]
 
     def domain(self, row: Row) -> str:
         """Return the domain of the outcome of a row."""
-        word = self.outcome_words.get(row["outcome"])
-        return word["domain"] if word is not None else ""
+        return self.outcome_words[row["outcome"]]["domain"]
 
     def improves(self, row: Row) -> bool:
         """Return whether a treatment is meant to do better than an inert control here."""
@@ -253,12 +210,28 @@ def list_items(cell: str) -> list[str]:
     return [item.strip() for item in cell.split(";") if item.strip()]
 
 
-def group_rows(rows: Iterable[Row], *columns: str) -> dict[str, list[Row]]:
-    """Return rows grouped by one column, or by several joined with a tab."""
-    groups: dict[str, list[Row]] = {}
+def grouped(rows: Iterable[Row], key: Callable[[Row], _Key]) -> dict[_Key, list[Row]]:
+    """Return rows by what they have in common, in the order in which they come."""
+    groups: dict[_Key, list[Row]] = {}
     for row in rows:
-        groups.setdefault("\t".join(row[column] for column in columns), []).append(row)
+        groups.setdefault(key(row), []).append(row)
     return groups
+
+
+def of_columns(*names: str) -> Callable[[Row], tuple[str, ...]]:
+    """Return the function that gives the cells of a row in some columns."""
+    return lambda row: tuple(row[name] for name in names)
+
+
+def twins(
+    rows: Iterable[Row], key: Callable[[Row], tuple[object, ...] | None]
+) -> Iterator[tuple[Row, Row]]:
+    """Yield each row behind the first one with the same key; a row without a key has no twin."""
+    first_of: dict[tuple[object, ...], Row] = {}
+    for row in rows:
+        found = key(row)
+        if found is not None and (first := first_of.setdefault(found, row)) is not row:
+            yield first, row
 
 
 def half_unit(row: Row, column: str) -> float:
@@ -280,12 +253,18 @@ def place(row: Row) -> str:
     return f"{row.file}:{row.line}"
 
 
-def _first(pairs: Iterable[tuple[_Key, Row]]) -> dict[_Key, Row]:
-    """Return a dictionary in which the first of equal keys wins."""
-    found: dict[_Key, Row] = {}
-    for key, row in pairs:
-        found.setdefault(key, row)
-    return found
+#: The row of what no table names: its cells are empty.
+NOWHERE = Row("", "", 0, {}, {})
+
+
+class First(dict[_Key, Row]):
+    """The first row of each key; one without cells for a key that no row has."""
+
+    def __init__(self, rows: Iterable[Row], key: Callable[[Row], _Key]) -> None:
+        super().__init__((key(row), row) for row in reversed([*rows]))
+
+    def __missing__(self, key: _Key) -> Row:
+        return NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,20 +278,20 @@ class Check:
     rule : str
         What must hold, in a sentence.
     function : callable
-        Yields every place where the rule does not hold.
+        Yields a finding for every place where the rule does not hold.
     of_numbers : bool
         Whether it is about numbers: a declared ``flag`` excuses it.
     """
 
     word: str
     rule: str
-    function: Callable[[Context], Iterator[Problem]]
+    function: Callable[[Context], Iterator[Finding]]
     of_numbers: bool
 
 
 #: Every rule by its word; each room of checks adds its own when it is imported.
 RULES: dict[str, Check] = {}
-_Found = TypeVar("_Found", bound=Callable[..., Iterator[Problem]])
+_Found = TypeVar("_Found", bound=Callable[..., Iterator[Finding]])
 
 
 def _adding(*, of_numbers: bool) -> Callable[..., Callable[[_Found], _Found]]:
@@ -321,13 +300,14 @@ def _adding(*, of_numbers: bool) -> Callable[..., Callable[[_Found], _Found]]:
     def adds(word: str, *tables: str) -> Callable[[_Found], _Found]:
         def add(function: _Found) -> _Found:
             @wraps(function)
-            def of_rows(context: Context) -> Iterator[Problem]:
-                for table in tables:
-                    for row in context.rows(table):
-                        yield from function(context, row)
+            def found(context: Context) -> Iterator[Finding]:
+                rows = (row for table in tables for row in context.rows(table))
+                parts = (function(context, row) for row in rows) if tables else [function(context)]
+                for finding in chain.from_iterable(parts):
+                    yield replace(finding, check=word)
 
             sentence = (function.__doc__ or "").partition("\n")[0]
-            RULES[word] = Check(word, sentence, of_rows if tables else function, of_numbers)
+            RULES[word] = Check(word, sentence, found, of_numbers)
             return function
 
         return add

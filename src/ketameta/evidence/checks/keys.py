@@ -1,6 +1,6 @@
 """Checks across rows: keys stand once, what a row refers to exists, and nothing is copied.
 
-A room of its own because checks are kept by what they look at, and the registry lists them all.
+A room of its own because checks are kept by what they look at, and `run` lists them all.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 from ketameta.errors import did_you_mean
 from ketameta.evidence.checks.context import (
     Context,
-    Problem,
     error,
-    group_rows,
+    grouped,
     list_items,
     number_rule,
     place,
     rule,
+    twins,
     warning,
 )
+from ketameta.evidence.findings import Finding
 from ketameta.evidence.tables import Row
 from ketameta.formatting import plural
 from ketameta.measures import DATASET
@@ -28,7 +29,7 @@ _BATCH_TABLES = ("arms", "outcomes", "contrasts", "moderators", "risk_of_bias")
 
 
 @rule("duplicate_key")
-def check_keys_are_unique(context: Context) -> Iterator[Problem]:
+def check_keys_are_unique(context: Context) -> Iterator[Finding]:
     """Each key stands once in all batches together; delete the copy or correct the key."""
     for name, table in context.evidence.schema.tables.items():
         seen: dict[tuple[object, ...], list[Row]] = {}
@@ -56,13 +57,10 @@ def check_keys_are_unique(context: Context) -> Iterator[Problem]:
             )
 
 
-def _once(rows: Iterable[Row], column: str) -> Iterator[tuple[Row, str, int]]:
-    """Yield the first row of each file and value of a column, with the number of such rows."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.file, row["study_id"], row[column]), []).append(row)
-    for group in groups.values():
-        yield group[0], group[0][column], len(group)
+def _once(rows: Iterable[Row], *columns: str) -> Iterator[tuple[Row, int]]:
+    """Yield the first row of each file and value of some columns, with the number of such rows."""
+    for group in grouped(rows, lambda row: (row.file, *(row[name] for name in columns))).values():
+        yield group[0], len(group)
 
 
 def _more(count: int) -> str:
@@ -71,11 +69,12 @@ def _more(count: int) -> str:
 
 
 @rule("unknown_study")
-def check_studies_exist(context: Context) -> Iterator[Problem]:
+def check_studies_exist(context: Context) -> Iterator[Finding]:
     """Every study_id stands in studies.csv of some batch; add the study or mend the spelling."""
     known = context.studies
     for name in (*_BATCH_TABLES, "registry"):
-        for row, study, count in _once(context.rows(name), "study_id"):
+        for row, count in _once(context.rows(name), "study_id"):
+            study = row["study_id"]
             if study and study not in known and not context.is_refused(row, "study_id"):
                 why = "no studies.csv has this study" + _more(count)
                 yield error(
@@ -84,7 +83,7 @@ def check_studies_exist(context: Context) -> Iterator[Problem]:
 
 
 @rule("screening_duplicate")
-def check_duplicates_name_a_record(context: Context) -> Iterator[Problem]:
+def check_duplicates_name_a_record(context: Context) -> Iterator[Finding]:
     """Each duplicate of the screening list names another record that stays."""
     kept = {row["record_id"]: row for row in context.rows("screening")}
     for row in context.rows("screening"):
@@ -96,7 +95,7 @@ def check_duplicates_name_a_record(context: Context) -> Iterator[Problem]:
 
 
 @rule("unknown_overlap", "studies")
-def check_overlapping_studies_exist(context: Context, row: Row) -> Iterator[Problem]:
+def check_overlapping_studies_exist(context: Context, row: Row) -> Iterator[Finding]:
     """overlaps_with names other studies of the data."""
     for item in list_items(row["overlaps_with"]):
         if item == row["study_id"]:
@@ -111,7 +110,7 @@ def check_overlapping_studies_exist(context: Context, row: Row) -> Iterator[Prob
 
 
 @rule("secondary_beside")
-def check_secondary_results_stand_alone(context: Context) -> Iterator[Problem]:
+def check_secondary_results_stand_alone(context: Context) -> Iterator[Finding]:
     """No result from a data set stands beside the trial's own result of the same outcome."""
     own: dict[tuple[str, str], Row] = {}
     for table in ("outcomes", "contrasts"):
@@ -126,7 +125,7 @@ def check_secondary_results_stand_alone(context: Context) -> Iterator[Problem]:
 
 
 @rule("unknown_arm")
-def check_arms_exist(context: Context) -> Iterator[Problem]:
+def check_arms_exist(context: Context) -> Iterator[Finding]:
     """Every arm_id stands in arms.csv for its study."""
     for table, columns in (
         ("outcomes", ("arm_id",)),
@@ -134,8 +133,8 @@ def check_arms_exist(context: Context) -> Iterator[Problem]:
         ("moderators", ("arm_id",)),
     ):
         for column in columns:
-            for row, arm, count in _once(context.rows(table), column):
-                study = row["study_id"]
+            for row, count in _once(context.rows(table), "study_id", column):
+                study, arm = row["study_id"], row[column]
                 if not arm or (study, arm) in context.arms or study not in context.studies:
                     continue
                 names = [other["arm_id"] for other in context.arms_of.get(study, [])]
@@ -146,7 +145,7 @@ def check_arms_exist(context: Context) -> Iterator[Problem]:
 
 
 @rule("unknown_contained_arm", "arms")
-def check_contained_arms_exist(context: Context, row: Row) -> Iterator[Problem]:
+def check_contained_arms_exist(context: Context, row: Row) -> Iterator[Finding]:
     """contains_arms names other arms of the same study."""
     names = [other["arm_id"] for other in context.arms_of[row["study_id"]]]
     for item in list_items(row["contains_arms"]):
@@ -161,7 +160,7 @@ def check_contained_arms_exist(context: Context, row: Row) -> Iterator[Problem]:
 
 
 @rule("same_arm", "contrasts")
-def check_arms_of_a_contrast_differ(context: Context, row: Row) -> Iterator[Problem]:
+def check_arms_of_a_contrast_differ(context: Context, row: Row) -> Iterator[Finding]:
     """Each comparison is between two arms that share nobody."""
     arm, comparator = row["arm_id"], row["comparator_arm_id"]
     if not arm or not comparator:
@@ -178,7 +177,7 @@ def check_arms_of_a_contrast_differ(context: Context, row: Row) -> Iterator[Prob
 
 
 @rule("unknown_outcome")
-def check_outcomes_are_declared(context: Context) -> Iterator[Problem]:
+def check_outcomes_are_declared(context: Context) -> Iterator[Finding]:
     """Every outcome is a word of outcome_words.csv."""
     known = context.outcome_words
     if not known:
@@ -188,7 +187,7 @@ def check_outcomes_are_declared(context: Context) -> Iterator[Problem]:
 
 
 @rule("unknown_instrument")
-def check_instruments_are_declared(context: Context) -> Iterator[Problem]:
+def check_instruments_are_declared(context: Context) -> Iterator[Finding]:
     """Every instrument is a word of instruments.csv."""
     known = context.instruments
     if not known:
@@ -199,38 +198,31 @@ def check_instruments_are_declared(context: Context) -> Iterator[Problem]:
 
 def _undeclared(
     rows: Iterable[Row], column: str, known: Iterable[str], where: str
-) -> Iterator[Problem]:
+) -> Iterator[Finding]:
     """Yield the first row of each file whose word is not known."""
-    choices = set(known)
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        if row[column] and row[column] not in choices:
-            groups.setdefault((row.file, row[column]), []).append(row)
-    for (_, word), group in groups.items():
-        why = f"{where} has no such word{_more(len(group))}"
-        remedy = f"add it there or correct the spelling{did_you_mean(word, sorted(choices))}"
-        yield error(group[0], column, why, remedy)
+    choices = {*known, ""}
+    for row, count in _once((row for row in rows if row[column] not in choices), column):
+        why = f"{where} has no such word{_more(count)}"
+        hint = did_you_mean(row[column], sorted(known))
+        yield error(row, column, why, f"add it there or correct the spelling{hint}")
 
 
 @rule("statistic_kind", "outcomes")
-def check_statistic_fits_outcome(context: Context, row: Row) -> Iterator[Problem]:
+def check_statistic_fits_outcome(context: Context, row: Row) -> Iterator[Finding]:
     """Each event is counted and a score is measured, as outcome_words.csv says."""
-    word = context.outcome_words.get(row["outcome"])
-    if word is None or not row["statistic"]:
-        return
-    is_event = row["statistic"] == "events"
-    if word["kind"] == "event" and not is_event:
+    kind = context.outcome_words[row["outcome"]]["kind"]
+    if kind == "event" and row["statistic"] not in ("", "events"):
         why = f"{row['outcome']} is an event in outcome_words.csv"
         remedy = "use statistic events, or an outcome word for a score"
         yield error(row, "statistic", why, remedy)
-    elif word["kind"] == "continuous" and is_event:
+    elif kind == "continuous" and row["statistic"] == "events":
         why = f"{row['outcome']} is a score in outcome_words.csv"
         remedy = "use an outcome word for an event, such as response"
         yield error(row, "statistic", why, remedy)
 
 
 @rule("label_drift")
-def check_names_do_not_drift(context: Context) -> Iterator[Problem]:
+def check_names_do_not_drift(context: Context) -> Iterator[Finding]:
     """One thing has one name: no two names differ only by case, spaces, hyphens or an initial."""
     for table, column in (
         ("studies", "study_id"),
@@ -242,10 +234,8 @@ def check_names_do_not_drift(context: Context) -> Iterator[Problem]:
         first_of: dict[str, Row] = {}
         for row in context.rows(table):
             name = row[column]
-            if not name:
-                continue
             first = first_of.setdefault(_bare(name), row)
-            if first[column] != name:
+            if name and first[column] != name:
                 why = f"{first[column]} in {place(first)} looks like the same name"
                 remedy = "use one spelling for one thing"
                 yield warning(row, column, why, remedy, others=(first,))
@@ -253,7 +243,7 @@ def check_names_do_not_drift(context: Context) -> Iterator[Problem]:
     yield from _initials(context)
 
 
-def _initials(context: Context) -> Iterator[Problem]:
+def _initials(context: Context) -> Iterator[Finding]:
     """Yield studies of one year whose names differ only by an initial."""
     by_name: dict[tuple[str, ...], Row] = {}
     rows = sorted(context.studies.values(), key=lambda row: (row.file, row.line))
@@ -275,7 +265,7 @@ def _bare(name: str) -> str:
 
 
 @rule("study_without_arms")
-def check_studies_have_arms(context: Context) -> Iterator[Problem]:
+def check_studies_have_arms(context: Context) -> Iterator[Finding]:
     """Every study with results has its arms in arms.csv."""
     for study, row in context.studies.items():
         if study and row.table == "studies" and study not in context.arms_of:
@@ -285,7 +275,7 @@ def check_studies_have_arms(context: Context) -> Iterator[Problem]:
 
 
 @rule("study_without_results")
-def check_studies_have_results(context: Context) -> Iterator[Problem]:
+def check_studies_have_results(context: Context) -> Iterator[Finding]:
     """Every study has a row of results, or a row in exclusions.csv that says why not."""
     used = {
         row["study_id"]
@@ -301,7 +291,7 @@ def check_studies_have_results(context: Context) -> Iterator[Problem]:
 
 
 @rule("arm_without_results")
-def check_arms_have_results(context: Context) -> Iterator[Problem]:
+def check_arms_have_results(context: Context) -> Iterator[Finding]:
     """Every arm has a result or is part of a comparison; an arm nobody uses may be misspelt."""
     used = {
         (row["study_id"], row[column])
@@ -309,20 +299,20 @@ def check_arms_have_results(context: Context) -> Iterator[Problem]:
         for row in context.with_refused(table)
         for column in ("arm_id", "comparator_arm_id")
     }
-    by_study = group_rows(context.with_refused("outcomes"), "study_id")
+    studied = {row["study_id"] for row in context.with_refused("outcomes")}
     for row in context.rows("arms"):
         study = row["study_id"]
         inside = any(
             row["arm_id"] in list_items(other["contains_arms"]) for other in context.arms_of[study]
         )
-        if (study, row["arm_id"]) not in used and study in by_study and not inside:
+        if (study, row["arm_id"]) not in used and study in studied and not inside:
             why = "no result of this arm is extracted"
             remedy = "add it, or delete the arm if it is a misspelt copy of another"
             yield warning(row, "arm_id", why, remedy)
 
 
 @number_rule("duplicated_arm")
-def check_arms_are_not_copied(context: Context) -> Iterator[Problem]:
+def check_arms_are_not_copied(context: Context) -> Iterator[Finding]:
     """No two arms have the same mean and the same standard deviation; one is often a copy."""
     for first, second in context.pairs():
         for centre, around in (("mean", "sd"), ("mean", "se"), ("median", "q1")):
@@ -339,7 +329,7 @@ def check_arms_are_not_copied(context: Context) -> Iterator[Problem]:
 
 
 @number_rule("duplicated_baseline")
-def check_baselines_are_not_copied(context: Context) -> Iterator[Problem]:
+def check_baselines_are_not_copied(context: Context) -> Iterator[Finding]:
     """No two arms have the same baseline mean and standard deviation."""
     seen: set[tuple[str, str, str, str]] = set()
     for first, second in context.pairs():
@@ -362,84 +352,68 @@ def _has_decimals(row: Row, column: str) -> bool:
 
 
 @number_rule("copied_row")
-def check_rows_are_not_copied(context: Context) -> Iterator[Problem]:
+def check_rows_are_not_copied(context: Context) -> Iterator[Finding]:
     """No two outcomes or times of an arm have the same mean, spread and n."""
-    groups: dict[tuple[object, ...], Row] = {}
-    for row in context.rows("outcomes"):
-        mean, n = row.number("mean"), row.number("n")
-        around = next(
-            (
-                (name, row.number(name))
-                for name in ("sd", "se", "ci_low")
-                if row.number(name) is not None
-            ),
-            None,
-        )
-        if mean is None or around is None or not _has_decimals(row, "mean"):
-            continue
-        key = (row["study_id"], row["arm_id"], mean, *around, n)
-        first = groups.setdefault(key, row)
-        if first is not row and first.key != row.key:
+
+    def key(row: Row) -> tuple[object, ...] | None:
+        mean, around = row.number("mean"), _around(row)
+        if mean is None or not around or not _has_decimals(row, "mean"):
+            return None
+        return row["study_id"], row["arm_id"], mean, around, row.number(around), row.number("n")
+
+    for first, row in twins(context.rows("outcomes"), key):
+        if first.key != row.key:
             why = (
-                f"same mean, {around[0]} and n as another row of this arm "
+                f"same mean, {_around(row)} and n as another row of this arm "
                 f"({place(first)}: {first.in_words})"
             )
             remedy = "compare both rows with the source; one may have been copied"
             yield warning(row, "mean", why, remedy, others=(first,))
 
 
+def _around(row: Row) -> str:
+    """Return the column that says how far the scores of a row spread; nothing without one."""
+    return next((name for name in ("sd", "se", "ci_low") if row.number(name) is not None), "")
+
+
 @number_rule("copied_contrast")
-def check_contrasts_are_not_copied(context: Context) -> Iterator[Problem]:
+def check_contrasts_are_not_copied(context: Context) -> Iterator[Finding]:
     """No two comparisons of a trial have the same estimate and interval."""
-    groups: dict[tuple[object, ...], Row] = {}
-    for row in context.rows("contrasts"):
+
+    def key(row: Row) -> tuple[object, ...] | None:
         values = tuple(row.number(name) for name in ("estimate", "ci_low", "ci_high"))
         if None in values or not _has_decimals(row, "estimate"):
-            continue
-        first = groups.setdefault((row["study_id"], row["effect_type"], *values), row)
-        if first is not row and first.key != row.key:
+            return None
+        return row["study_id"], row["effect_type"], *values
+
+    for first, row in twins(context.rows("contrasts"), key):
+        if first.key != row.key:
             why = f"same estimate and interval as {place(first)} ({first.in_words})"
             remedy = "compare both rows with the source; one may have been copied"
             yield warning(row, "estimate", why, remedy, others=(first,))
 
 
 @rule("companion_as_trial")
-def check_companions_are_declared(context: Context) -> Iterator[Problem]:
+def check_companions_are_declared(context: Context) -> Iterator[Finding]:
     """All reports with one DOI, PubMed or registry number are one trial, or say they overlap."""
-    for column, items in (
-        ("doi", lambda row: [row["doi"].lower()] if row["doi"] else []),
-        ("pmid", lambda row: [row["pmid"]] if row["pmid"] else []),
-        ("registry_id", lambda row: [item.upper() for item in list_items(row["registry_id"])]),
-        ("citation", lambda row: [" ".join(row["citation"].lower().split())]),
-    ):
-        yield from _shared(context, column, items)
-
-
-def _shared(
-    context: Context, column: str, items: Callable[[Row], Iterable[str]]
-) -> Iterator[Problem]:
-    """Yield studies that share an identifier without saying that they overlap."""
-    first_of: dict[str, Row] = {}
-    for row in context.rows("studies"):
-        for item in items(row):
-            if not item:
-                continue
-            first = first_of.setdefault(item, row)
-            if first is row or first["study_id"] == row["study_id"] or _overlap(first, row):
-                continue
-            why = f"{first['study_id']} has the same ({place(first)})"
-            remedy = (
-                "enter one trial once; if this is a companion or a pool, name the other in "
-                "overlaps_with"
-            )
-            yield warning(
-                row,
-                column,
-                why,
-                remedy,
-                others=(first,),
-                value=row[column] if column == "citation" else item,
-            )
+    remedy = (
+        "enter one trial once; if this is a companion or a pool, name the other in overlaps_with"
+    )
+    items: dict[str, Callable[[Row], list[str]]] = {
+        "doi": lambda row: [row["doi"].lower()],
+        "pmid": lambda row: [row["pmid"]],
+        "registry_id": lambda row: [item.upper() for item in list_items(row["registry_id"])],
+        "citation": lambda row: [" ".join(row["citation"].lower().split())],
+    }
+    for column, of in items.items():
+        first_of: dict[str, Row] = {}
+        for row in context.rows("studies"):
+            for item in filter(None, of(row)):
+                first = first_of.setdefault(item, row)
+                if first is not row and not _overlap(first, row):
+                    why = f"{first['study_id']} has the same ({place(first)})"
+                    value = row[column] if column == "citation" else item
+                    yield warning(row, column, why, remedy, others=(first,), value=value)
 
 
 def _overlap(first: Row, second: Row) -> bool:
@@ -450,17 +424,16 @@ def _overlap(first: Row, second: Row) -> bool:
 
 
 @rule("same_trial")
-def check_trials_differ(context: Context) -> Iterator[Problem]:
+def check_trials_differ(context: Context) -> Iterator[Finding]:
     """No two trials have the same size, mean age and share of women; one may be a second report."""
-    first_of: dict[tuple[object, ...], Row] = {}
-    for row in context.rows("studies"):
-        key = tuple(
-            row.number(name) for name in ("n_randomised", "age_mean_years", "female_percent")
-        )
-        if None in key:
-            continue
-        first = first_of.setdefault(key, row)
-        if first is not row and first["study_id"] != row["study_id"] and not _overlap(first, row):
+
+    def key(row: Row) -> tuple[object, ...] | None:
+        names = ("n_randomised", "age_mean_years", "female_percent")
+        values = tuple(row.number(name) for name in names)
+        return None if None in values else values
+
+    for first, row in twins(context.rows("studies"), key):
+        if not _overlap(first, row):
             why = (
                 f"size, mean age and share of women are those of "
                 f"{first['study_id']} ({place(first)})"
@@ -470,10 +443,10 @@ def check_trials_differ(context: Context) -> Iterator[Problem]:
 
 
 @rule("registry_disagrees", "registry")
-def check_registry_entries_agree(context: Context, row: Row) -> Iterator[Problem]:
+def check_registry_entries_agree(context: Context, row: Row) -> Iterator[Finding]:
     """Each registry entry and the trial it names carry the same number."""
-    study = context.studies.get(row["study_id"])
-    if study is None or not study["registry_id"] or not row["registry_id"]:
+    study = context.studies[row["study_id"]]
+    if not study["registry_id"] or not row["registry_id"]:
         return
     if row["registry_id"] not in list_items(study["registry_id"]):
         why = f"{row['study_id']} has {study['registry_id']} ({place(study)})"

@@ -1,6 +1,6 @@
 """Checks of what sources print about comparisons: alone, and against their own arms.
 
-A room of its own because checks are kept by what they look at, and the registry lists them all.
+A room of its own because checks are kept by what they look at, and `run` lists them all.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from statistics import NormalDist
 
 from ketameta.evidence.checks.context import (
     Context,
-    Problem,
     error,
+    grouped,
     half_unit,
     number_rule,
+    of_columns,
     place,
     warning,
 )
 from ketameta.evidence.checks.rows import SPREAD_FACTOR, half_width_in_se
 from ketameta.evidence.checks.scores import occasion, spread
+from ketameta.evidence.findings import Finding
 from ketameta.evidence.pairing import MODELLED
 from ketameta.evidence.tables import Row
 from ketameta.measures import RATIOS, Measure
@@ -107,11 +109,11 @@ def _given_by_scores(first: Row, second: Row) -> dict[str, _Given]:
 
 
 @number_rule("contrast_disagrees")
-def check_contrasts_agree_with_arms(context: Context) -> Iterator[Problem]:
+def check_contrasts_agree_with_arms(context: Context) -> Iterator[Finding]:
     """Each printed comparison is near what the numbers of its own arms give."""
-    arms: dict[tuple[object, ...], list[Row]] = {}
-    for row in context.rows("outcomes"):
-        arms.setdefault((row["study_id"], row["arm_id"], *occasion(row)), []).append(row)
+    arms = grouped(
+        context.rows("outcomes"), lambda row: (row["study_id"], row["arm_id"], *occasion(row))
+    )
     for row in context.rows("contrasts"):
         one, two = (
             arms.get((row["study_id"], row[name], *occasion(row)), ())
@@ -129,7 +131,7 @@ def check_contrasts_agree_with_arms(context: Context) -> Iterator[Problem]:
 
 def _contradiction(
     context: Context, row: Row, first: Row, second: Row, given: Mapping[str, _Given]
-) -> Iterator[Problem]:
+) -> Iterator[Finding]:
     """Yield what two arms say against a comparison: its value, its kind or its direction."""
     kind, estimate = row["effect_type"], row.number("estimate")
     own = given.get(kind)
@@ -221,16 +223,16 @@ def _other_direction(context: Context, row: Row, given: Mapping[str, _Given]) ->
 
 
 @number_rule("includes")
-def check_larger_groups_hold_smaller_ones(context: Context) -> Iterator[Problem]:
+def check_larger_groups_hold_smaller_ones(context: Context) -> Iterator[Finding]:
     """No outcome has fewer people than one that it includes, by one scale at one time."""
     includes = context.evidence.project.words.includes
-    groups: dict[tuple[object, ...], list[Row]] = {}
-    for row in context.rows("outcomes"):
-        if row["statistic"] == "events" and row.number("n"):
-            scale = row["instrument"].split("_")[0]
-            key = (*(row[name] for name in ("study_id", "arm_id", "subgroup", "analysis_set")),)
-            groups.setdefault((*key, row.number("time_days"), scale), []).append(row)
-    for rows in groups.values():
+    same = of_columns("study_id", "arm_id", "subgroup", "analysis_set")
+
+    def key(row: Row) -> tuple[object, ...]:
+        return *same(row), row.number("time_days"), row["instrument"].split("_")[0]
+
+    events = (row for row in context.rows("outcomes") if row["statistic"] == "events")
+    for rows in grouped((row for row in events if row.number("n")), key).values():
         for wide, narrow in product(rows, rows):
             if narrow["outcome"] not in includes.get(wide["outcome"], ()):
                 continue
@@ -255,7 +257,7 @@ _NORMAL = NormalDist()
 
 
 @number_rule("ratio_positive", "contrasts")
-def check_ratios_are_positive(context: Context, row: Row) -> Iterator[Problem]:
+def check_ratios_are_positive(context: Context, row: Row) -> Iterator[Finding]:
     """Ratios and their limits are above 0; a negative one is a logarithm."""
     if row["effect_type"] not in RATIOS:
         return
@@ -274,7 +276,7 @@ def check_ratios_are_positive(context: Context, row: Row) -> Iterator[Problem]:
 
 
 @number_rule("risk_difference", "contrasts")
-def check_risk_differences_are_shares(context: Context, row: Row) -> Iterator[Problem]:
+def check_risk_differences_are_shares(context: Context, row: Row) -> Iterator[Finding]:
     """Risk differences are shares of one: 13.4 percentage points are 0.134."""
     if row["effect_type"] != "RD":
         return
@@ -287,7 +289,7 @@ def check_risk_differences_are_shares(context: Context, row: Row) -> Iterator[Pr
 
 
 @number_rule("p_zero", "contrasts")
-def check_p_is_not_zero(context: Context, row: Row) -> Iterator[Problem]:
+def check_p_is_not_zero(context: Context, row: Row) -> Iterator[Finding]:
     """No p-value is 0; 0.000 is printed for a bound."""
     if row.number("p") == 0:
         yield error(
@@ -296,7 +298,7 @@ def check_p_is_not_zero(context: Context, row: Row) -> Iterator[Problem]:
 
 
 @number_rule("p_exact", "contrasts")
-def check_p_says_whether_it_is_exact(context: Context, row: Row) -> Iterator[Problem]:
+def check_p_says_whether_it_is_exact(context: Context, row: Row) -> Iterator[Finding]:
     """Each p-value says in p_relation whether it is exact or a bound."""
     if row.number("p") is not None and "p_relation" not in row.texts:
         why = f"p is {row['p']}, and nothing says whether that is exact; it is read as exact"
@@ -305,7 +307,7 @@ def check_p_says_whether_it_is_exact(context: Context, row: Row) -> Iterator[Pro
 
 
 @number_rule("p_contradicts", "contrasts")
-def check_p_agrees_with_the_effect(context: Context, row: Row) -> Iterator[Problem]:
+def check_p_agrees_with_the_effect(context: Context, row: Row) -> Iterator[Finding]:
     """Each p-value and its interval (or SE, or t, or F) tell one story."""
     p = row.number("p")
     if p is None or not 0 < p < 1:
@@ -327,7 +329,7 @@ def check_p_agrees_with_the_effect(context: Context, row: Row) -> Iterator[Probl
 
 
 @number_rule("p_one_sided", "contrasts")
-def check_one_sided_p_is_called_so(context: Context, row: Row) -> Iterator[Problem]:
+def check_one_sided_p_is_called_so(context: Context, row: Row) -> Iterator[Finding]:
     """No p-value that is half of what the estimate and its precision give stands as two-sided."""
     p, slack = row.number("p"), half_unit(row, "p")
     exact = row["p_relation"] in ("", "=") and row["p_sided"] != "one"
@@ -426,7 +428,7 @@ def _range(
 
 
 @number_rule("contrast_spreads", "contrasts")
-def check_contrast_spreads_agree(context: Context, row: Row) -> Iterator[Problem]:
+def check_contrast_spreads_agree(context: Context, row: Row) -> Iterator[Finding]:
     """Each standard error and its interval tell one story."""
     se, low, high = row.number("se"), row.number("ci_low"), row.number("ci_high")
     if se is None or se <= 0 or low is None or high is None or low >= high:
@@ -444,7 +446,7 @@ def check_contrast_spreads_agree(context: Context, row: Row) -> Iterator[Problem
 
 
 @number_rule("sign_unknown", "contrasts")
-def check_signs_are_known(context: Context, row: Row) -> Iterator[Problem]:
+def check_signs_are_known(context: Context, row: Row) -> Iterator[Finding]:
     """SMD and test rows say in favours which arm did better; without it they enter no effect."""
     if row["effect_type"] in ("SMD", "test") and not row["favours"]:
         why = "sign unknown: the row will not enter an effect"

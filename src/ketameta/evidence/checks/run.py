@@ -1,4 +1,4 @@
-"""Runs every check, sorts what they say, and writes it as text, JSON or annotations."""
+"""Every check by its word; runs them and writes what they say as text, JSON or annotations."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ketameta.errors import check_choice, did_you_mean
-from ketameta.evidence.checks.context import Context
-from ketameta.evidence.checks.registry import CHECKS, READING
+from ketameta.evidence.checks import keys, printed, rows, scores, values
+from ketameta.evidence.checks.context import RULES, Context
 from ketameta.evidence.checks.search import search_findings
 from ketameta.evidence.checks.values import declaration_letters
 from ketameta.evidence.corrections import (
@@ -34,13 +33,60 @@ from ketameta.evidence.tables import BATCH_FILES, LISTS, Evidence, Row, batch_fo
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths, project_paths
 
-
-def resolved(paths: ProjectPaths, item: str | Path) -> Path:
-    """Return the folder or file meant by a batch name or a path."""
-    named = paths.extracted / item
-    if isinstance(item, str) and "/" not in item and named.is_dir() and not Path(item).exists():
-        return named
-    return Path(item)
+_ROOMS = (keys, printed, rows, scores, values)
+#: Every check, in alphabetical order; each room adds its own.
+CHECKS = tuple(RULES[word] for word in sorted(RULES))
+#: What the reading layer and the lists beside the tables report, by word.
+READING: dict[str, str] = {
+    "file_missing": "A file or folder that is needed is there.",
+    "file_unknown": "Every file below data/ has the name of a table or list that is read.",
+    "link": "Nothing below data/ or in analyses/ is a link.",
+    "batch_name": "Batches are named by letters, digits, _ and -.",
+    "file_unreadable": "Every file can be opened.",
+    "too_large": "No file is larger, and no line wider, than any table can be.",
+    "too_many": "No file holds more mistakes than anybody mends at once.",
+    "not_csv": "A file that ends in .csv is one, not a workbook, a PDF or a picture.",
+    "empty_file": "Every file has a header.",
+    "empty_table": "A table has rows.",
+    "encoding": "Every file is UTF-8.",
+    "byte_order_mark": "No file starts with a byte-order mark.",
+    "separator": "Cells are separated by commas.",
+    "quotes": "Quotation marks pair up.",
+    "header_missing": "The first line is the header of the table.",
+    "line_above_header": "Nothing stands above the header.",
+    "column_unnamed": "Every column that holds something has a name.",
+    "column_unknown": "Every column is one of the schema, in its spelling.",
+    "column_missing": "Every column of the schema is there.",
+    "column_duplicated": "No column stands twice.",
+    "blank_line": "No line is blank.",
+    "ragged_row": "Every row has as many cells as the header.",
+    "spreadsheet_error": "No cell holds a spreadsheet's error such as #REF!.",
+    "formula": "No cell holds a formula.",
+    "hidden_character": "No cell holds invisible characters.",
+    "line_break": "No cell holds a line break.",
+    "outer_space": "No cell starts or ends with a space.",
+    "garbled_text": "No letter was garbled by a wrong encoding.",
+    "decimal_comma": "Numbers have decimal points and no thousands separators.",
+    "minus_sign": "A minus is a plain hyphen.",
+    "not_a_number": "A column of numbers holds numbers; nothing printed is an empty cell.",
+    "too_long": "No cell holds a whole text.",
+    "date_from_range": "No range was turned into a date.",
+    "scientific_id": "No identifier was turned into a number with an exponent.",
+    "toml_unreadable": "Every TOML file can be read.",
+    "correction": "Every correction is complete and matches one row with the value it expects.",
+    "search_form": "The record of the search has what a report prints of it.",
+    "search_flow": "The counts of the search add up.",
+    "search_records": "The records extracted, converted and excluded add up.",
+    "search_date": "The dates of the search are dates.",
+    "analysis": "An analysis file asks for nothing that the words and the other files contradict.",
+    "no_direction": "Scales of a standardised analysis have a better end.",
+    "claim": "A public claim is complete, and names analyses that exist.",
+    "accept": "What a note accepts is a warning of that row, with a reason.",
+    "unreconciled": "Where two extractors differ, somebody has decided.",
+    "third_value": "A value that neither extractor typed has a reason beside it.",
+    "same_extractor": "Two extractions are by two people.",
+    "reconciliation": "Every decision on two extractions fits the tables and can be used.",
+}
 
 
 def outside_folders(paths: ProjectPaths, chosen: Sequence[Path]) -> Iterator[Path]:
@@ -175,7 +221,7 @@ def checked_evidence(
     ``further`` yields findings about files beside the tables, which are reported with the others;
     ``say`` is called with one line per step.
     """
-    chosen = None if only is None else [resolved(paths, item) for item in only]
+    chosen = None if only is None else [_locate(paths, item) or Path(item) for item in only]
     known = {folder.resolve() for folder in batch_folders(paths)}
     outside = sorted(
         {folder for folder in outside_folders(paths, chosen or []) if folder.resolve() not in known}
@@ -199,8 +245,8 @@ def checked_evidence(
     gathered = Gathered()
     for check in CHECKS:
         say(f"Checking: {check.rule}")
-        for problem in check.function(context):
-            gathered.add(problem.finding(check.word))
+        for finding in check.function(context):
+            gathered.add(finding)
     found.extend(gathered.findings())
     elsewhere: tuple[Finding, ...] = ()
     if chosen is not None:
@@ -417,7 +463,7 @@ def _lines_of_file(findings: Sequence[Finding]) -> list[str]:
     return lines
 
 
-def _as_dict(finding: Finding) -> dict[str, Any]:
+def _as_dict(finding: Finding) -> dict[str, object]:
     places = [{"file": file, "line": line} for file, line in finding.places]
     return {**asdict(finding), "places": places}
 

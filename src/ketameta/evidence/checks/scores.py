@@ -8,13 +8,15 @@ from math import sqrt
 from ketameta.evidence.checks.context import (
     CROSSOVERS,
     Context,
-    Problem,
     error,
+    grouped,
     number_rule,
+    of_columns,
     place,
     warning,
 )
 from ketameta.evidence.checks.rows import half_width_in_se
+from ketameta.evidence.findings import Finding
 from ketameta.evidence.project import CONTROL_CLASSES
 from ketameta.evidence.tables import Row
 from ketameta.measures import UNCONTROLLED
@@ -30,24 +32,24 @@ SE_SHARE_OF_RANGE = 0.03
 SE_FIT_OF_RANGE = (0.02, 0.35)
 #: This many other trials with the instrument make a usual SD.
 TRIALS_FOR_A_USUAL_SD = 2
+#: What a row of scores gives.
+_SCORES = ("endpoint", "change")
 #: Scores on the scale; a change is measured in differences.
 _SCORE_COLUMNS = ("mean", "median", "q1", "q3", "minimum", "maximum")
 
 
 def scale_range(context: Context, row: Row) -> tuple[float, float] | None:
     """Return the lowest and highest score of the row's instrument, where both are known."""
-    instrument = context.instruments.get(row["instrument"])
-    if instrument is None:
-        return None
+    instrument = context.instruments[row["instrument"]]
     low, high = instrument.number("minimum"), instrument.number("maximum")
     return (low, high) if low is not None and high is not None and low < high else None
 
 
 @number_rule("score_range", "outcomes")
-def check_scores_are_on_the_scale(context: Context, row: Row) -> Iterator[Problem]:
+def check_scores_are_on_the_scale(context: Context, row: Row) -> Iterator[Finding]:
     """Each score lies within the range of its instrument, and a change within its width."""
-    instrument = context.instruments.get(row["instrument"])
-    if instrument is None or row["statistic"] not in ("endpoint", "change"):
+    instrument = context.instruments[row["instrument"]]
+    if row["statistic"] not in _SCORES:
         return
     low, high = instrument.number("minimum"), instrument.number("maximum")
     columns = (
@@ -76,15 +78,12 @@ def check_scores_are_on_the_scale(context: Context, row: Row) -> Iterator[Proble
 
 
 @number_rule("change_as_endpoint")
-def check_endpoints_are_not_changes(context: Context) -> Iterator[Problem]:
+def check_endpoints_are_not_changes(context: Context) -> Iterator[Finding]:
     """Each score at a time point is positive where the instrument's other scores are."""
-    groups: dict[str, list[Row]] = {}
-    for row in context.rows("outcomes"):
-        if row["statistic"] == "endpoint" and row.number("mean") is not None:
-            groups.setdefault(row["instrument"], []).append(row)
-    for name, rows in groups.items():
-        instrument = context.instruments.get(name)
-        if instrument is not None and instrument.number("minimum") is not None:
+    means = (row for row in context.rows("outcomes") if row.number("mean") is not None)
+    endpoints = (row for row in means if row["statistic"] == "endpoint")
+    for name, rows in grouped(endpoints, lambda row: row["instrument"]).items():
+        if context.instruments[name].number("minimum") is not None:
             continue
         below = [row for row in rows if (row.number("mean") or 0.0) < 0]
         if below and len(below) < len(rows) / 2:
@@ -105,7 +104,7 @@ def largest_sd(low: float, high: float, mean: float, n: float | None) -> float:
 
 
 @number_rule("sd_impossible", "outcomes")
-def check_sds_are_possible(context: Context, row: Row) -> Iterator[Problem]:
+def check_sds_are_possible(context: Context, row: Row) -> Iterator[Finding]:
     """No standard deviation is larger than scores between the scale's ends can have."""
     limits = scale_range(context, row)
     if limits is None or row["sd_origin"] == "model":
@@ -127,7 +126,7 @@ def check_sds_are_possible(context: Context, row: Row) -> Iterator[Problem]:
 
 
 @number_rule("se_as_sd")
-def check_sds_are_not_standard_errors(context: Context) -> Iterator[Problem]:
+def check_sds_are_not_standard_errors(context: Context) -> Iterator[Finding]:
     """Each standard deviation is of the usual size; one that fits only times root n is an SE."""
     for row in context.rows("outcomes"):
         sd, n = row.number("sd"), row.number("n")
@@ -150,8 +149,7 @@ def check_sds_are_not_standard_errors(context: Context) -> Iterator[Problem]:
 
 def _references(context: Context, row: Row) -> Iterator[tuple[float, str]]:
     """Yield the usual standard deviations that a row can be compared with."""
-    instrument = context.instruments.get(row["instrument"])
-    printed = instrument.number("usual_sd") if instrument is not None else None
+    printed = context.instruments[row["instrument"]].number("usual_sd")
     if printed is not None and printed > 0 and row["statistic"] == "endpoint":
         yield printed, "the usual SD of the instrument"
     before = row.number("baseline_sd")
@@ -164,7 +162,7 @@ def _references(context: Context, row: Row) -> Iterator[tuple[float, str]]:
             yield middle, f"the middle SD of {count} other trials"
 
 
-def _se_warning(row: Row, sd: float, n: float, than: str) -> Problem:
+def _se_warning(row: Row, sd: float, n: float, than: str) -> Finding:
     """Return the warning that a standard error may stand in the sd column."""
     why = f"far below {than}" if than[0].isdigit() else than
     remedy = (
@@ -175,7 +173,7 @@ def _se_warning(row: Row, sd: float, n: float, than: str) -> Problem:
 
 
 @number_rule("sd_as_se")
-def check_standard_errors_are_not_sds(context: Context) -> Iterator[Problem]:
+def check_standard_errors_are_not_sds(context: Context) -> Iterator[Finding]:
     """Each standard error is of the usual size; one as large as a usual SD is an SD."""
     for row in context.rows("outcomes"):
         se, n = row.number("se"), row.number("n")
@@ -230,12 +228,12 @@ def standardised_difference(first: Row, second: Row) -> float | None:
 
 def _score_pairs(context: Context) -> Iterator[tuple[Row, Row]]:
     for first, second in context.pairs():
-        if first["statistic"] in ("endpoint", "change"):
+        if first["statistic"] in _SCORES:
             yield first, second
 
 
 @number_rule("sd_ratio")
-def check_sds_of_arms_are_similar(context: Context) -> Iterator[Problem]:
+def check_sds_of_arms_are_similar(context: Context) -> Iterator[Finding]:
     """All standard deviations of one trial differ less than three-fold."""
     for first, second in _score_pairs(context):
         spreads = spread(first), spread(second)
@@ -255,7 +253,7 @@ def check_sds_of_arms_are_similar(context: Context) -> Iterator[Problem]:
 
 
 @number_rule("implausible_effect")
-def check_effects_are_plausible(context: Context) -> Iterator[Problem]:
+def check_effects_are_plausible(context: Context) -> Iterator[Finding]:
     """No difference between arms exceeds three standard deviations; an SE as SD makes such ones."""
     for first, second in _score_pairs(context):
         effect = standardised_difference(first, second)
@@ -285,7 +283,7 @@ def _if_standard_errors(first: Row, second: Row, effect: float) -> str:
 
 
 @number_rule("wrong_direction")
-def check_effects_favour_the_likely_arm(context: Context) -> Iterator[Problem]:
+def check_effects_favour_the_likely_arm(context: Context) -> Iterator[Finding]:
     """No treatment is far worse than an inert control on what it is meant to improve."""
     for first, second in _score_pairs(context):
         if context.role(first) != "treatment" or context.role(second) != "control":
@@ -308,17 +306,16 @@ def check_effects_favour_the_likely_arm(context: Context) -> Iterator[Problem]:
 
 
 @number_rule("direction_disagrees")
-def check_scales_point_as_their_outcome(context: Context) -> Iterator[Problem]:
+def check_scales_point_as_their_outcome(context: Context) -> Iterator[Finding]:
     """No scale is better at the other end than the outcome that it measures."""
     ends = {"lower_is_better", "higher_is_better"}
     seen: set[tuple[str, str]] = set()
     for row in (*context.rows("outcomes"), *context.rows("contrasts")):
-        outcome = context.outcome_words.get(row["outcome"])
-        scale = context.instruments.get(row["instrument"])
-        if outcome is None or scale is None or outcome["kind"] == "event":
-            continue
-        both = {outcome["direction"], scale["direction"]}
-        if both == ends and (pair := (row["outcome"], row["instrument"])) not in seen:
+        outcome = context.outcome_words[row["outcome"]]
+        scale = context.instruments[row["instrument"]]
+        pair = row["outcome"], row["instrument"]
+        opposed = outcome["kind"] != "event" and {outcome["direction"], scale["direction"]} == ends
+        if opposed and pair not in seen:
             seen.add(pair)
             why = (
                 f"{scale['direction']} for the instrument, {outcome['direction']} for the outcome "
@@ -334,9 +331,10 @@ def occasion(row: Row) -> tuple[object, ...]:
 
 
 @number_rule("change_beside_endpoint")
-def check_arms_share_their_statistic(context: Context) -> Iterator[Problem]:
+def check_arms_share_their_statistic(context: Context) -> Iterator[Finding]:
     """Both arms give the endpoint, or both the change; one of each cannot be compared."""
-    for rows in _byoccasion(context).values():
+    scores = (row for row in context.rows("outcomes") if row["statistic"] in _SCORES)
+    for rows in grouped(scores, lambda row: (row["study_id"], *occasion(row))).values():
         kinds: dict[str, set[str]] = {}
         for row in rows:
             kinds.setdefault(row["arm_id"], set()).add(row["statistic"])
@@ -355,17 +353,8 @@ def check_arms_share_their_statistic(context: Context) -> Iterator[Problem]:
         yield warning(odd, "statistic", why, remedy, others=(other,))
 
 
-def _byoccasion(context: Context) -> dict[tuple[object, ...], list[Row]]:
-    """Return rows of scores by trial, outcome, instrument, time and subgroup."""
-    groups: dict[tuple[object, ...], list[Row]] = {}
-    for row in context.rows("outcomes"):
-        if row["statistic"] in ("endpoint", "change"):
-            groups.setdefault((row["study_id"], *occasion(row)), []).append(row)
-    return groups
-
-
 @number_rule("change_sign")
-def check_changes_have_the_sign_of_change(context: Context) -> Iterator[Problem]:
+def check_changes_have_the_sign_of_change(context: Context) -> Iterator[Finding]:
     """Each change is end minus start: an improvement on a lower-is-better scale is negative."""
     for rows in context.comparisons:
         first = rows[0]
@@ -391,12 +380,10 @@ def check_changes_have_the_sign_of_change(context: Context) -> Iterator[Problem]
 
 
 @number_rule("no_partner")
-def check_arms_have_partners(context: Context) -> Iterator[Problem]:
+def check_arms_have_partners(context: Context) -> Iterator[Finding]:
     """Each outcome of a controlled trial is given for two arms at one time on one instrument."""
     contrasted = {(row["study_id"], row["outcome"]) for row in context.rows("contrasts")}
-    by_outcome: dict[tuple[str, str], list[Row]] = {}
-    for row in context.rows("outcomes"):
-        by_outcome.setdefault((row["study_id"], row["outcome"]), []).append(row)
+    by_outcome = grouped(context.rows("outcomes"), of_columns("study_id", "outcome"))
     for rows in context.comparisons:
         first = rows[0]
         design = context.design(first)

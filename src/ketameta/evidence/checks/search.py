@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, NotRequired, TypedDict, cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NotRequired, TypedDict, cast
 
 from ketameta.errors import ReportError, did_you_mean
-from ketameta.evidence.findings import Finding, Severity, file_finding
+from ketameta.evidence.findings import Finding, Severity, file_finding, read_toml, toml_line
 from ketameta.evidence.project import NOT_STATED
 from ketameta.evidence.tables import Row
-from ketameta.evidence.textfiles import read_toml, toml_line
 from ketameta.paths import ProjectPaths
 
 #: Counts of the ``[flow]`` table, in the order of a PRISMA 2020 diagram. A count of records left
@@ -146,6 +145,40 @@ def read_search(paths: ProjectPaths) -> SearchRecord:
 
 # --- whether it holds -----------------------------------------------------------------------------
 
+#: What is no count, and what to write instead.
+_NO_COUNT = "not a count of records", "write a whole number of 0 or more"
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """The record of a search as read: what it says, and where that stands."""
+
+    file: str
+    lines: Sequence[str]
+    tables: Mapping[str, object] | None
+    problems: tuple[Finding, ...]
+
+    def wrong(
+        self,
+        check: str,
+        key: str,
+        why: str,
+        remedy: str,
+        value: object = None,
+        severity: Severity = "error",
+    ) -> Finding:
+        """Return a finding about the key of a table."""
+        column = key if check == "search_form" else key.rpartition(".")[2]
+        text = "" if value is None else str(value)
+        line = toml_line(self.lines, key)
+        return Finding(severity, check, self.file, line, column, text, why, remedy)
+
+
+def _record(paths: ProjectPaths) -> _Record:
+    path = paths.data / "search.toml"
+    tables, lines, problems = read_toml(path, paths.relative(path))
+    return _Record(paths.relative(path), lines, tables, problems)
+
 
 def search_findings(
     paths: ProjectPaths, exclusions: Sequence[Row] = (), screening: Sequence[Row] = ()
@@ -155,29 +188,18 @@ def search_findings(
     The rows of ``exclusions.csv`` hold the excluded records, those of ``screening.csv`` the counts
     of the flow.
     """
-    path = paths.data / "search.toml"
-    file = paths.relative(path)
-    document, lines, findings = read_toml(path, file)
-    yield from findings
-    if document is None:
-        return
-    for name in ("flow", "prisma"):
-        if name in document:
-            yield from _flow_findings(document[name], lines, file, name)
-            counted = flow_of(screening)
-            for key, value in document[name].items() if isinstance(document[name], dict) else ():
-                if key in counted and _count(value) not in (None, counted[key]):
-                    why = f"the screening list has {counted[key]}"
-                    remedy = "count again, or leave the counts out: the list gives them"
-                    line = toml_line(lines, f"{name}.{key}")
-                    yield file_finding("search_flow", file, why, remedy, line=line,
-                                       column=key, value=str(value))  # fmt: skip
-    if "records" in document:
-        yield from _record_findings(document["records"], lines, file, exclusions)
-    yield from _date_findings(document, lines, file)
+    record = _record(paths)
+    yield from record.problems
+    counted = flow_of(screening)
+    for name, table in (record.tables or {}).items():
+        if name in ("flow", "prisma"):
+            yield from _flow_findings(record, name, table, counted)
+        elif name == "records":
+            yield from _record_findings(record, table, exclusions)
+    yield from _date_findings(record, record.tables)
 
 
-def flow_of(rows: Sequence[Row]) -> dict[str, Any]:
+def flow_of(rows: Sequence[Row]) -> dict[str, int]:
     """Return the counts of the flow diagram that a screening list gives, as far as it is decided.
 
     A step whose records are not all decided is left out.
@@ -185,7 +207,7 @@ def flow_of(rows: Sequence[Row]) -> dict[str, Any]:
     left = [row for row in rows if not row["duplicate_of"]]
     if not rows:
         return {}
-    flow: dict[str, Any] = {
+    flow = {
         "identified": len(rows),
         "removed_before_screening": len(rows) - len(left),
     }
@@ -207,87 +229,75 @@ def flow_of(rows: Sequence[Row]) -> dict[str, Any]:
 
 def form_findings(paths: ProjectPaths) -> Iterator[Finding]:
     """Yield what a report needs of the record of the search and does not find there."""
-    path = paths.data / "search.toml"
-    file = paths.relative(path)
-    document, lines, findings = read_toml(path, file)
-    if document is None:
-        if not findings:
+    record, check = _record(paths), "search_form"
+    if record.tables is None:
+        if not record.problems:
             why = "there is no such file; a report says what was searched"
             remedy = f"write {', '.join(f'[{name}]' for name in _TABLES)} into it"
-            yield file_finding("search_form", file, why, remedy, severity="warning")
+            yield file_finding(check, record.file, why, remedy, severity="warning")
         return
-
-    def wrong(key: str, why: str, remedy: str, severity: Severity = "error") -> Finding:
-        line = toml_line(lines, key)
-        return file_finding(
-            "search_form", file, why, remedy, severity=severity, line=line, column=key
-        )
-
-    for name in document:
+    for name in record.tables:
         if name not in (*_TABLES, *_FURTHER, "flow", "prisma"):
             hint = did_you_mean(name, (*_TABLES, *_FURTHER, "flow"))
-            yield wrong(name, "no such table", f"rename or delete it{hint}")
-    search = document.get("search")
+            yield record.wrong(check, name, "no such table", f"rename or delete it{hint}")
+    search = record.tables.get("search")
     if not isinstance(search, Mapping):
-        yield wrong("search", "the table is missing", f"write [search]: {', '.join(_SEARCH)}")
+        remedy = f"write [search]: {', '.join(_SEARCH)}"
+        yield record.wrong(check, "search", "the table is missing", remedy)
     else:
-        yield from _search_findings(search, wrong)
+        for key, why, remedy in _search_problems(search):
+            yield record.wrong(check, f"search.{key}", why, remedy)
+        for key in search:
+            if key not in _SEARCH and not key.endswith("date"):
+                remedy = f"nothing is lost if it is meant for readers{did_you_mean(key, _SEARCH)}"
+                where, why = f"search.{key}", "no report prints it"
+                yield record.wrong(check, where, why, remedy, severity="warning")
     for name, keys in {**_LISTS, **_FURTHER}.items():
-        entries = document.get(name, [])
-        whole = isinstance(entries, list) and all(isinstance(item, Mapping) for item in entries)
-        if not whole:
-            yield wrong(name, "it is no list of tables", f"write [[{name}]], or {name} = []")
+        entries = record.tables.get(name, [])
+        if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
+            remedy = f"write [[{name}]], or {name} = []"
+            yield record.wrong(check, name, "it is no list of tables", remedy)
             continue
-        for place, entry in enumerate(entries or (), 1):
+        for place, entry in enumerate(entries, 1):
             for key in keys:
                 if not _is_text(entry.get(key)):
                     why = f"entry {place} has no text under it"
-                    yield wrong(f"{name}.{key}", why, "write it")
+                    yield record.wrong(check, f"{name}.{key}", why, "write it")
 
 
-def _search_findings(search: Mapping[str, Any], wrong: Callable[..., Finding]) -> Iterator[Finding]:
-    """Yield what is wrong with the table that says how and when the search was done."""
+def _search_problems(search: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
+    """Yield key, reason and remedy of what is wrong with how and when the search was done."""
     for key in ("kind", "counts_note"):
         if not _is_text(search.get(key)):
-            yield wrong(f"search.{key}", "a text is needed", "say it in a sentence")
+            yield key, "a text is needed", "say it in a sentence"
     limits = search.get("limits")
     if not (isinstance(limits, list) and all(_is_text(item) for item in limits)):
-        yield wrong("search.limits", "a list of texts is needed", "write limits = [...]")
+        yield "limits", "a list of texts is needed", "write limits = [...]"
     closed = str(search.get("extraction_closed"))
     if closed != NOT_STATED and not (_is_date(closed) and "1950" < closed < "2200"):
         why = "the day on which the extraction was closed is needed"
-        yield wrong("search.extraction_closed", why, f"write YYYY-MM-DD, or {NOT_STATED!r}")
+        yield "extraction_closed", why, f"write YYYY-MM-DD, or {NOT_STATED!r}"
     days = search.get("due_after_days", 1)
     if isinstance(days, bool) or not isinstance(days, int) or not 0 < days < 40_000:
-        yield wrong("search.due_after_days", "a number of days is needed", "such as 365")
-    for key in search:
-        if key not in _SEARCH and not key.endswith("date"):
-            remedy = f"nothing is lost if it is meant for readers{did_you_mean(key, _SEARCH)}"
-            yield wrong(f"search.{key}", "no report prints it", remedy, "warning")
+        yield "due_after_days", "a number of days is needed", "such as 365"
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
 def _record_findings(
-    records: Any, lines: Sequence[str], file: str, exclusions: Sequence[Row]
+    record: _Record, records: object, exclusions: Sequence[Row]
 ) -> Iterator[Finding]:
     """Yield each sum of the records that does not hold."""
-
-    def wrong(
-        table: str, column: str, value: Any, why: str, remedy: str, severity: Severity = "error"
-    ) -> Finding:
-        line, text = toml_line(lines, f"{table}.{column}"), "" if value is None else str(value)
-        return Finding(severity, "search_records", file, line, column, text, why, remedy)
-
+    check, again = "search_records", "count again; each record is converted or excluded"
     sources = records.get("by_source", {}) if isinstance(records, Mapping) else None
     if not isinstance(records, Mapping) or not isinstance(sources, Mapping):
         why, remedy = (
             "[records] is not a table of counts",
             f"write {', '.join(RECORDS)}, one a line",
         )
-        yield file_finding("search_records", file, why, remedy, column="records")
+        yield file_finding(check, record.file, why, remedy, column="records")
         return
     tables = {"records": records} | {f"records.by_source.{n}": s for n, s in sources.items()}
     totals = dict.fromkeys(RECORDS, 0)
@@ -296,8 +306,7 @@ def _record_findings(
         counts = {key: _count(given.get(key)) for key in RECORDS}
         for key, count in counts.items():
             if count is None:
-                why, remedy = "not a count of records", "write a whole number of 0 or more"
-                yield wrong(name, key, given.get(key), why, remedy)
+                yield record.wrong(check, f"{name}.{key}", *_NO_COUNT, given.get(key))
             elif name != "records":
                 totals[key] += count
         extracted, converted, excluded = (counts[key] for key in RECORDS)
@@ -305,53 +314,57 @@ def _record_findings(
             continue
         if converted + excluded != extracted:
             why = f"converted {converted} and excluded {excluded} are {converted + excluded}"
-            remedy = "count again; each record is converted or excluded"
-            yield wrong(name, "extracted", extracted, why, remedy)
+            yield record.wrong(check, f"{name}.extracted", why, again, extracted)
     for key in RECORDS:
         count = _count(records.get(key))
         if sources and count is not None and count != totals[key]:
-            why = f"the sources have {totals[key]} together"
-            yield wrong("records", key, count, why, "count again, source by source")
+            why, remedy = (
+                f"the sources have {totals[key]} together",
+                "count again, source by source",
+            )
+            yield record.wrong(check, f"records.{key}", why, remedy, count)
     listed = sum(row.number("records") or 0 for row in exclusions)
     excluded = _count(records.get("excluded"))
     if exclusions and excluded is not None and excluded != listed:
         why = f"exclusions.csv lists {listed:g} records"
         remedy = "correct the count here, or the column records there"
         # A warning: whoever leaves out a study has not yet counted again.
-        yield wrong("records", "excluded", excluded, why, remedy, "warning")
+        yield record.wrong(check, "records.excluded", why, remedy, excluded, "warning")
 
 
-def _flow_findings(flow: Any, lines: Sequence[str], file: str, table: str) -> Iterator[Finding]:
-    """Yield each step of the flow that does not add up."""
-
-    def wrong(column: str, value: Any, why: str, remedy: str) -> Finding:
-        line = toml_line(lines, f"{table}.{column}")
-        return Finding("error", "search_flow", file, line, column, str(value), why, remedy)
-
-    if not isinstance(flow, dict):
-        yield file_finding("search_flow", file, "[flow] is not a table", "write one count a line")
+def _flow_findings(
+    record: _Record, table: str, flow: object, counted: Mapping[str, int]
+) -> Iterator[Finding]:
+    """Yield each step of the flow that does not add up, or is not what the screening list gives."""
+    check = "search_flow"
+    if not isinstance(flow, Mapping):
+        why, remedy = "[flow] is not a table", "write one count a line"
+        yield file_finding(check, record.file, why, remedy)
         return
     counts: dict[str, int] = {}
     for name, value in flow.items():
-        count = _count(value)
+        count, where = _count(value), f"{table}.{name}"
         if name not in FLOW:
             if not isinstance(value, str):
                 remedy = f"use the names of the flow: {', '.join(FLOW)}{did_you_mean(name, FLOW)}"
-                yield replace(wrong(name, "", "no such count", remedy), severity="warning")
+                yield record.wrong(check, where, "no such count", remedy, severity="warning")
         elif count is None:
-            why, remedy = "not a count of records", "write a whole number of 0 or more"
-            yield wrong(name, value, why, remedy)
+            yield record.wrong(check, where, *_NO_COUNT, value)
         else:
             counts[name] = count
+            if counted.get(name, count) != count:
+                why = f"the screening list has {counted[name]}"
+                remedy = "count again, or leave the counts out: the list gives them"
+                yield record.wrong(check, where, why, remedy, value)
     for start, off, rest in STEPS:
         if {start, off, rest} <= counts.keys() and counts[start] - counts[off] != counts[rest]:
             expected = counts[start] - counts[off]
             why = f"{start} {counts[start]} minus {off} {counts[off]} is {expected}"
             remedy = "count again; each record takes one way through the flow"
-            yield wrong(rest, counts[rest], why, remedy)
+            yield record.wrong(check, f"{table}.{rest}", why, remedy, counts[rest])
 
 
-def _count(value: Any) -> int | None:
+def _count(value: object) -> int | None:
     """Return a count, or the sum of a table of counts; nothing for anything else."""
     if isinstance(value, Mapping):
         parts = [_count(item) for item in value.values()]
@@ -361,27 +374,19 @@ def _count(value: Any) -> int | None:
     return value
 
 
-def _date_findings(node: Any, lines: Sequence[str], file: str) -> Iterator[Finding]:
+def _date_findings(record: _Record, node: object) -> Iterator[Finding]:
     """Yield every text under a name that ends in date which is no date."""
     if isinstance(node, Mapping):
         for name, value in node.items():
             is_date = name == "date" or name.endswith("_date")
             if is_date and isinstance(value, str) and not _is_date(value):
-                why = "not a date"
-                remedy = "write YYYY-MM-DD"
-                yield file_finding(
-                    "search_date",
-                    file,
-                    why,
-                    remedy,
-                    line=_line(lines, name, value),
-                    column=name,
-                    value=value,
-                )
-            yield from _date_findings(value, lines, file)
+                line = _line(record.lines, name, value)
+                why, remedy = "not a date", "write YYYY-MM-DD"
+                yield Finding("error", "search_date", record.file, line, name, value, why, remedy)
+            yield from _date_findings(record, value)
     elif isinstance(node, list):
         for item in node:
-            yield from _date_findings(item, lines, file)
+            yield from _date_findings(record, item)
 
 
 def _is_date(text: str) -> bool:

@@ -1,4 +1,7 @@
-"""Checks of single cells against the schema: filled, a known word, the right form, in bounds."""
+"""Checks of single cells: filled, a known word, the right form, in bounds; and of moderators.
+
+A room of its own because checks are kept by what they look at, and `run` lists them all.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,19 @@ from pathlib import Path
 from ketameta.errors import did_you_mean
 from ketameta.evidence.checks.context import (
     Context,
-    Problem,
     error,
+    grouped,
     list_items,
     number_rule,
+    of_columns,
+    place,
     rule,
     warning,
 )
-from ketameta.evidence.findings import Finding, file_finding
+from ketameta.evidence.findings import Finding, file_finding, harmless, kind_of_character, read_toml
 from ketameta.evidence.schema import WORD_PATTERN, Column
 from ketameta.evidence.tables import Row
-from ketameta.evidence.textfiles import harmless, kind_of_character, read_toml
+from ketameta.measures import COVERS, SECONDARY, STUDY_NUMBERS
 from ketameta.paths import ProjectPaths
 from ketameta.typesetter import codes, not_shown
 
@@ -47,7 +52,7 @@ def _cells(context: Context) -> Iterator[tuple[Row, Column, str]]:
 
 
 @rule("required")
-def check_required_cells_are_filled(context: Context) -> Iterator[Problem]:
+def check_required_cells_are_filled(context: Context) -> Iterator[Finding]:
     """Every column the schema calls required has a value; type what the source prints."""
     for name, table in context.evidence.schema.tables.items():
         required = [column for column in table.columns if column.required]
@@ -58,7 +63,7 @@ def check_required_cells_are_filled(context: Context) -> Iterator[Problem]:
 
 
 @rule("unknown_word")
-def check_words_are_known(context: Context) -> Iterator[Problem]:
+def check_words_are_known(context: Context) -> Iterator[Finding]:
     """Each column of controlled words holds one of them, in its exact spelling."""
     for row, column, text in _cells(context):
         if column.kind == "words" and text not in column.allowed:
@@ -70,7 +75,7 @@ def check_words_are_known(context: Context) -> Iterator[Problem]:
 
 
 @rule("form")
-def check_forms_fit(context: Context) -> Iterator[Problem]:
+def check_forms_fit(context: Context) -> Iterator[Finding]:
     """All identifiers and keys have the form of the schema (a DOI without its address)."""
     for row, column, text in _cells(context):
         if column.kind == "url":
@@ -86,7 +91,7 @@ def check_forms_fit(context: Context) -> Iterator[Problem]:
 
 
 @rule("registry_form")
-def check_registry_numbers_fit(context: Context) -> Iterator[Problem]:
+def check_registry_numbers_fit(context: Context) -> Iterator[Finding]:
     """Each entry of the registry list has a number in the form of its register."""
     column = context.evidence.schema["studies"].column("registry_id")
     for row in context.rows("registry"):
@@ -128,7 +133,7 @@ def _form_advice(column: Column, item: str) -> tuple[str, str]:
 
 
 @number_rule("bounds")
-def check_numbers_in_bounds(context: Context) -> Iterator[Problem]:
+def check_numbers_in_bounds(context: Context) -> Iterator[Finding]:
     """Each number lies in the bounds of its column: a standard deviation is above 0."""
     for row, column, _ in _cells(context):
         number = row.number(column.name)
@@ -146,7 +151,7 @@ def check_numbers_in_bounds(context: Context) -> Iterator[Problem]:
 
 
 @number_rule("proportion_in_count")
-def check_counts_are_not_shares(context: Context) -> Iterator[Problem]:
+def check_counts_are_not_shares(context: Context) -> Iterator[Finding]:
     """Each count of people is not a proportion; a share goes into the percent column."""
     for row, column, text in _cells(context):
         number = row.number(column.name)
@@ -160,7 +165,7 @@ def check_counts_are_not_shares(context: Context) -> Iterator[Problem]:
 
 
 @number_rule("share_in_percent")
-def check_percentages_are_not_shares(context: Context) -> Iterator[Problem]:
+def check_percentages_are_not_shares(context: Context) -> Iterator[Finding]:
     """Each percentage of a trial's people is a percentage, not a share of one."""
     columns = [
         column.name
@@ -177,7 +182,7 @@ def check_percentages_are_not_shares(context: Context) -> Iterator[Problem]:
 
 
 @number_rule("whole_number")
-def check_counts_are_whole(context: Context) -> Iterator[Problem]:
+def check_counts_are_whole(context: Context) -> Iterator[Finding]:
     """Each count of people is a whole number."""
     for row, column, _ in _cells(context):
         number = row.number(column.name)
@@ -188,7 +193,7 @@ def check_counts_are_whole(context: Context) -> Iterator[Problem]:
 
 
 @rule("subgroup")
-def check_subgroups_are_readable(context: Context) -> Iterator[Problem]:
+def check_subgroups_are_readable(context: Context) -> Iterator[Finding]:
     """Each subgroup is key=value pairs joined by ';', with keys and words of the vocabulary."""
     known = context.evidence.schema.subgroups
     for table in ("outcomes", "contrasts"):
@@ -221,7 +226,7 @@ def _subgroup_advice(
 
 
 @rule("locator", "outcomes", "contrasts")
-def check_locators_say_where(context: Context, row: Row) -> Iterator[Problem]:
+def check_locators_say_where(context: Context, row: Row) -> Iterator[Finding]:
     """Every number has a locator that leads to it: abstract, table, figure, page, field."""
     if _NOWHERE.fullmatch(row["locator"]):
         why = "this does not say where the numbers stand"
@@ -230,7 +235,7 @@ def check_locators_say_where(context: Context, row: Row) -> Iterator[Problem]:
 
 
 @rule("not_in_pdf")
-def check_texts_can_be_typeset(context: Context) -> Iterator[Problem]:
+def check_texts_can_be_typeset(context: Context) -> Iterator[Finding]:
     """Every character of a text can be shown in the PDF; the web page shows it in any case."""
     texts = [
         (row, column.name, text)
@@ -300,7 +305,7 @@ def _lines(path: Path) -> list[str]:
 
 
 @rule("date", "exclusions")
-def check_dates_are_dates(context: Context, row: Row) -> Iterator[Problem]:
+def check_dates_are_dates(context: Context, row: Row) -> Iterator[Finding]:
     """Each date is written YYYY-MM-DD and exists in the calendar."""
     text = row["date"]
     try:
@@ -312,7 +317,7 @@ def check_dates_are_dates(context: Context, row: Row) -> Iterator[Problem]:
 
 
 @rule("range_source", "instruments")
-def check_scale_ranges_have_sources(context: Context, row: Row) -> Iterator[Problem]:
+def check_scale_ranges_have_sources(context: Context, row: Row) -> Iterator[Finding]:
     """Every instrument's range is in order, and range and usual SD say where they are printed."""
     low, high = row.number("minimum"), row.number("maximum")
     if low is not None and high is not None and low >= high:
@@ -327,3 +332,101 @@ def check_scale_ranges_have_sources(context: Context, row: Row) -> Iterator[Prob
         why = "a usual SD stands without its source"
         remedy = "say where it is printed"
         yield warning(row, "usual_sd_source", why, remedy)
+
+
+# --- moderators: a value within its bounds, and of whom -------------------------------------------
+
+#: What a share of people ends in, by its name; its value lies between 0 and 100.
+_SHARE = "_percent"
+#: Half a unit of the last place of a printed percentage, at most.
+_ROUNDED = 0.5
+
+
+@rule("moderator_value")
+def check_moderators_have_a_value(context: Context) -> Iterator[Finding]:
+    """Each moderator has a number, or a word where it is a category, within its bounds."""
+    declared = {item.name: item for item in context.evidence.project.moderator}
+    for row in context.rows("moderators"):
+        item = declared.get(row["moderator"])
+        value = row.number("value")
+        is_category = item is not None and item.kind == "category"
+        column, other = ("word", "value") if is_category else ("value", "word")
+        if not row[column] and not context.is_refused(row, column):
+            yield error(row, column, f"{row['moderator']} has no {column}", "type it")
+        if row[other]:
+            remedy = f"leave it empty; {row['moderator']} has a {column}"
+            yield error(row, other, f"{row['moderator']} has no {other}", remedy)
+        elif item is not None and is_category and row["word"] not in ("", *item.words):
+            remedy = f"one of {', '.join(item.words)}"
+            yield error(row, "word", f"not a word of {item.name}", remedy)
+        low, high = (item.minimum, item.maximum) if item is not None else (None, None)
+        if row["moderator"].endswith(_SHARE):
+            low, high = 0, 100
+        if value is not None and not (low is None or low <= value):
+            yield error(row, "value", f"below {low:g}", "look for a slip or another unit")
+        if value is not None and not (high is None or value <= high):
+            yield error(row, "value", f"above {high:g}", "look for a slip or another unit")
+
+
+@rule("share_of_whom", "moderators")
+def check_shares_say_of_whom(context: Context, row: Row) -> Iterator[Finding]:
+    """Each percentage of people says of which people it is a percentage."""
+    if row["moderator"].endswith(_SHARE) and not row["people"]:
+        why = "a percentage, and nothing says of whom"
+        yield error(row, "people", why, "write it: of all randomised, of two arms")
+
+
+@number_rule("shares_of_whole")
+def check_shares_of_a_whole_add_up(context: Context) -> Iterator[Finding]:
+    """All parts of one whole are at most 100 percent together, but for rounding."""
+    wholes = {item.name: item.share_of for item in context.evidence.project.moderator}
+    parts_of = of_columns("study_id", "arm_id", "naive_to", "covers", "source_url", "people")
+    shares = [row for row in context.rows("moderators") if row.number("value") is not None]
+    parts = [row for row in shares if wholes.get(row["moderator"])]
+    groups = grouped(parts, lambda row: (wholes[row["moderator"]], *parts_of(row)))
+    for group, rows in groups.items():
+        total = sum(row.number("value") or 0 for row in rows)
+        if total > 100 + _ROUNDED * len(rows):
+            listed = ", ".join(f"{row['moderator']} {row['value']}" for row in rows)
+            why = f"the parts of {group[0]} are {total:g} percent together ({listed})"
+            remedy = "compare them with the source, or say in people whose shares they are"
+            yield error(rows[0], "value", why, remedy, others=rows[1:])
+
+
+#: Percentage points by which two sources on the people of one trial may differ.
+_APART = 5.0
+
+
+@number_rule("moderators_disagree")
+def check_sources_agree_on_people(context: Context) -> Iterator[Finding]:
+    """Each share from a review or data set is near the one that the trial itself gives."""
+    own: dict[tuple[str, str, str], tuple[float, Row]] = {}
+    for row in context.rows("moderators"):
+        value = row.number("value")
+        whole = not row["arm_id"] and row["covers"] == COVERS[0]
+        if value is not None and whole and row["source_type"] not in SECONDARY:
+            own[row["study_id"], row["moderator"], row["naive_to"]] = value, row
+    for study in context.rows("studies"):
+        for name in (item for item in STUDY_NUMBERS if item.endswith(_SHARE)):
+            value = study.number(name)
+            if value is not None:
+                own[study["study_id"], name, ""] = value, study
+    for row in context.rows("moderators"):
+        key, value = (row["study_id"], row["moderator"], row["naive_to"]), row.number("value")
+        if row["source_type"] not in SECONDARY or value is None or key not in own:
+            continue
+        told, where = own[key]
+        if row["moderator"].endswith(_SHARE) and abs(value - told) > _APART:
+            why = f"the trial itself gives {told:g} percent ({place(where)})"
+            remedy = "compare both with their pages; one may be of other people, or a slip"
+            yield warning(row, "value", why, remedy, others=(where,))
+
+
+@number_rule("moderator_people", "moderators")
+def check_other_people_are_called_so(context: Context, row: Row) -> Iterator[Finding]:
+    """Each share of more people than the trial randomised is of another phase."""
+    for study, total in context.trial_size(row["study_id"]):
+        if row["covers"] != "other_phase" and (row.number("denominator") or 0) > total:
+            why = f"more than the {total:g} people of the trial ({place(study)})"
+            remedy = "correct one of them, or write other_phase in covers"
+            yield error(row, "denominator", why, remedy, others=(study,))
