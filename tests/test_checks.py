@@ -437,11 +437,12 @@ def test_ten_thousand_rows_take_seconds(tmp_path: Path) -> None:
     assert report.counts["outcomes"] == 10_000 and report.findings == ()
 
 
-def test_one_batch_is_checked_in_two_seconds(tmp_path: Path) -> None:
+def test_one_batch_is_checked_in_two_seconds_without_scipy(tmp_path: Path) -> None:
     root = _project_with_a_warning(tmp_path)
     code = (
-        "import resource, sys; from ketameta.evidence.checks import check_project; "
+        "import resource, sys; from ketameta.evidence.checks import check_project, t_two_sided; "
         "check_project(sys.argv[1], ['demo']); used = resource.getrusage(resource.RUSAGE_SELF); "
+        "assert t_two_sided(2.0, 9) < 0.1 and 'scipy' not in sys.modules; "
         "print(used.ru_utime + used.ru_stime)"
     )
     done = subprocess.run(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import exp, isfinite, log, log1p, sqrt
+from math import exp, isfinite, lgamma, log, log1p, sqrt
 from statistics import NormalDist
 
 from ketameta.evidence.checks.context import (
@@ -408,11 +408,39 @@ def _ratio_interval(
     yield from _range("the interval", value, half_unit(row, "estimate") / estimate, width, slack)
 
 
-def t_two_sided(statistic: float, df: float) -> float:
-    """Return ``P(|T| > |statistic|)`` for Student's t with ``df > 0`` degrees of freedom."""
-    from scipy.special import stdtr
+#: Terms of the continued fraction: enough for a hundred thousand degrees of freedom.
+_TERMS = 100
 
-    return float(2 * stdtr(df, -abs(statistic)))
+
+def t_two_sided(statistic: float, df: float) -> float:
+    """Return ``P(|T| > |statistic|)`` for Student's t with ``df > 0`` degrees of freedom.
+
+    Notes
+    -----
+    The regularised incomplete beta function ``I_x(df / 2, 1 / 2)`` with ``x = df / (df + t^2)`` by
+    its continued fraction (NIST Digital Library of Mathematical Functions, 8.17.22): the import of
+    a library would take longer than all checks.
+    """
+    square = statistic * statistic
+    if square == 0:
+        return 1.0
+    log_x, log_rest = -log1p(square / df), -log1p(df / square)
+    a, b = df / 2, 0.5
+    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log_x + b * log_rest)
+    # The fraction converges fast on one side of (a + 1) / (a + b + 2); the other is 1 minus it.
+    if log_x < log((a + 1) / (a + b + 2)):
+        return front / _fraction(a, b, exp(log_x)) / a
+    return 1 - front / _fraction(b, a, exp(log_rest)) / b
+
+
+def _fraction(a: float, b: float, x: float) -> float:
+    """Return the continued fraction ``1 + d1 x / (1 + d2 x / (1 + ...))``, from its end on."""
+    value = 1.0
+    for m in range(_TERMS, 0, -1):
+        odd = -(a + m) * (a + b + m) / ((a + 2 * m) * (a + 2 * m + 1))
+        even = m * (b - m) / ((a + 2 * m - 1) * (a + 2 * m))
+        value = 1 + even * x / (1 + odd * x / value)
+    return 1 - (a + b) / (a + 1) * x / value
 
 
 def _range(
