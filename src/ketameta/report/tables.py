@@ -193,7 +193,7 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
         **rows_of,
         "routes": [{**asdict(route), "count": count} for route, count in context["routes"]],
         "corrections": [
-            {**asdict(one), **asdict(one.correction)} for one in context["corrections"]
+            {**asdict(one), **dict(one.correction)} for one in context["corrections"]
         ],
     }
     claims = [
