@@ -30,7 +30,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "next trial": ("analyses.next_trial.next_trial_of",),
     "networks": ("models.network.network.network_meta_analysis",),
     "figures: layout and drawing": ("plots.draw_figure",),
-    "figures: SVG": ("plots.look.file_bytes svg",),
+    "figures: SVG": ("plots.look.file_bytes",),
     "page": ("report.html.render_pages", "report.context.report_context"),
     "page as PDF": ("report.pdf.render_pdf",),
 }
@@ -51,13 +51,13 @@ class Clock:
         self.seconds[self._open[-1]] += now - self._since
         self._since = now
 
-    def within(self, part: Callable[[Any], str], work: Callable[..., Any]) -> Callable[..., Any]:
-        """Return ``work`` with its time given to the part that its arguments say."""
+    def within(self, part: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``work`` with its time given to its part."""
 
         @functools.wraps(work)
         def timed(*arguments: Any, **named: Any) -> Any:
             self.switch()
-            self._open.append(part(arguments))
+            self._open.append(part)
             try:
                 return work(*arguments, **named)
             finally:
@@ -69,18 +69,10 @@ class Clock:
 
 def install(clock: Clock) -> None:
     """Time the functions of :data:`PARTS`, wherever they were imported."""
-    wanted: dict[str, dict[str, str]] = {}
-    for part, names in PARTS.items():
-        for name in names:
-            function, _, kind = name.partition(" ")
-            wanted.setdefault(function, {})[kind] = part
+    wanted = {name: part for part, names in PARTS.items() for name in names}
     modules = [import_module(f"ketameta.{name.rpartition('.')[0]}") for name in wanted]
-    for (name, parts), module in zip(wanted.items(), modules, strict=True):
+    for (name, part), module in zip(wanted.items(), modules, strict=True):
         work = getattr(module, name.rpartition(".")[2])
-
-        def part(arguments: Any, parts: dict[str, str] = parts) -> str:
-            return parts.get("") or parts[arguments[1]]
-
         timed = clock.within(part, work)
         for other in [m for n, m in sys.modules.items() if n.startswith("ketameta")]:
             for key, value in list(vars(other).items()):
