@@ -457,8 +457,10 @@ def test_the_picture_is_a_forest_plot_or_the_bubbles_of_a_moderator(
     marks = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}
     assert first.startswith(marks[ending])
     assert ending != "svg" or b'class="pooled_diamond"' in first
-    assert ketameta(*call, "--moderators", "~ dose").code == 0
-    assert ending != "svg" or b'class="bubble"' in picture.read_bytes()
+    for formula in ("~ dose", "~ arm + dose"):
+        assert ketameta(*call, "--moderators", formula).code == 0
+        assert ending != "svg" or b'class="bubble"' in picture.read_bytes()
+        assert ending != "svg" or b">dose</text>" in picture.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -479,8 +481,8 @@ def test_the_picture_is_a_forest_plot_or_the_bubbles_of_a_moderator(
         (["--measure", "OR", *COUNTS, "--moderators", "~ dos"], 2, "did you mean dose?"),
         (["--measure", "OR", *COUNTS, "--labels", "autor"], 2, "did you mean author?"),
         (["--measure", "OR", *COUNTS, "--plot", "plot.jpg"], 2, "ends in .svg, .png, .pdf"),
-        (["--measure", "OR", *COUNTS, "--plot", "p.svg", "--moderators", "~ dose + arm"], 2,
-         "--plot draws one moderator"),
+        (["--measure", "OR", *COUNTS, "--plot", "p.svg", "--moderators", "~ arm + C(dose > 5)"],
+         2, "the formula .* has none; leave --plot out"),
         (["--measure", "OR", *COUNTS, "--level", "95"], 2, "level is 95"),
         (["--measure", "OR", *COUNTS, "--correction", "x"], 2,
          "--correction is 'x'; give a number"),

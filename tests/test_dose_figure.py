@@ -12,7 +12,6 @@ from figure_helpers import assert_well_set, drawn, flat, marked, near, parts, wo
 from ketameta.errors import UsageError
 from ketameta.plots import dose_response, find
 from ketameta.plots.curves import At, DoseResponse
-from ketameta.plots.curves import describe_doses as describe
 from ketameta.plots.scale import Estimate, Scale
 
 
@@ -121,7 +120,7 @@ def test_trials_are_named_once_and_have_their_own_marker() -> None:
 
 
 def test_the_text_alternative_has_the_numbers() -> None:
-    said = describe(doses())
+    said = doses().describe()
     assert "3 trials, 6 contrasts of a dose with control" in said
     assert "At 28 mg the curve is at −1.40 (95% CI −2.24 to −0.56)." in said
 

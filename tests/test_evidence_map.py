@@ -15,9 +15,6 @@ from ketameta.plots.maps import (
     EvidenceMap,
     mark_radius,
 )
-from ketameta.plots.maps import (
-    describe_map as describe,
-)
 
 
 def example():
@@ -113,7 +110,7 @@ def test_drawing_is_the_same_on_every_run():
 
 
 def test_the_text_alternative_counts_the_gaps():
-    said = describe(example())
+    said = example().describe()
     assert "3 outcomes by 3 interventions; 6 of 9 cells have no trial." in said
     assert "Direct evidence, Ketamine: no trial for any outcome." in said
     assert "Direct evidence, Memantine: at most 4 trials (ADHD: symptoms)." in said

@@ -174,6 +174,10 @@ def test_labels_come_from_columns_or_from_an_index_of_words():
     both = effect_sizes(BCG, "RR", labels=["author", "ablat"], **COUNTS)
     assert both.labels[0] == "Aronson 44"
     assert effect_sizes(BCG, "RR", **COUNTS).labels[:2] == ("study 1", "study 2")
+    levels = BCG.set_index(["author", "ablat"])
+    assert effect_sizes(levels, "RR", **COUNTS).labels[0] == "Aronson, 44"
+    nameless = pd.MultiIndex.from_product([range(13), [0]])
+    assert effect_sizes(BCG.set_index(nameless), "RR", **COUNTS).labels[0] == "study 1"
     numbered = BCG.set_index(pd.Index(range(100, 113), name="trial"))
     assert effect_sizes(numbered, "RR", **COUNTS).labels[0] == "100"
     y, v = pd.Series([0.1, 0.2], index=["a", "b"]), pd.Series([0.1, 0.1], index=["a", "b"])

@@ -11,7 +11,7 @@ import pytest
 
 import ketameta
 from ketameta.analyses import LEADING_RULES
-from ketameta.plots.harms import Harm, Harms, describe
+from ketameta.plots.harms import Harm, Harms
 from ketameta.plots.scale import Estimate
 from ketameta.report import HeadlineCard, PooledCard, methods, tables_of
 from report_pages import committed_context, committed_pages
@@ -84,7 +84,7 @@ def test_a_figure_is_captioned_with_the_measure_that_leads() -> None:
 
 def test_a_ratio_made_of_an_odds_ratio_says_so() -> None:
     row = Harm("Dizziness", 3, 120.0, 50.0, Estimate(0.5, 0.1, 0.9), None, True, True)
-    said = describe(Harms((row,)))
+    said = Harms((row,)).describe()
     assert "credible interval" in said
     assert "made of an odds ratio" in said
 

@@ -11,10 +11,8 @@ from figure_helpers import assert_well_set, drawn, marked, parts, words
 from helpers import PROJECT
 from ketameta.errors import UsageError
 from ketameta.plots import find, harms, icons, risk_of_bias
-from ketameta.plots.harms import Harm, Harms, Icons, People, describe_icons
-from ketameta.plots.harms import describe as say_harms
+from ketameta.plots.harms import Harm, Harms, Icons, People
 from ketameta.plots.maps import Judgement, RiskOfBias
-from ketameta.plots.maps import describe_lights as say_lights
 from ketameta.plots.scale import Estimate, Scale
 from ketameta.report import harms_summary, page_plots, section_plots
 from ketameta.report import risk_of_bias as lights_of
@@ -76,7 +74,7 @@ def test_one_trial_is_an_open_square_and_none_is_said():
     fills = [mark.get_color() for mark in find(ax, "ratio_marker")]
     assert len(fills) == 4 and fills[2] != fills[0]
     assert words(ax, "empty") == ["no eligible trial"] * 2
-    assert "No eligible trial: confusion." in say_harms(several())
+    assert "No eligible trial: confusion." in several().describe()
     assert "Open square" in " ".join(words(ax, "footnote"))
 
 
@@ -86,7 +84,7 @@ def test_wide_intervals_are_cut_with_an_arrow():
 
 
 def test_the_summary_says_its_numbers():
-    said = say_harms(several())
+    said = several().describe()
     assert "Nausea: 4 trials, risk ratio 2.40 (95% CI 1.61 to 3.58)" in said
     assert "171 more per 1,000 (111 to 231)" in said
 
@@ -188,12 +186,12 @@ def test_every_person_is_a_dot_and_every_event_is_filled():
 def test_people_whom_a_treatment_spares_are_shown_where_they_would_be():
     ax = drawn(icons, people(40.0, 12.0))
     assert (dots(ax, "with_event"), dots(ax, "fewer_with_event")) == (40 + 12, 28)
-    assert "28 fewer" in describe_icons(people(40.0, 12.0))
+    assert "28 fewer" in people(40.0, 12.0).describe()
 
 
 def test_a_rare_event_is_not_printed_as_none_and_an_impossible_one_is_refused():
-    assert "fewer than 1 of 1,000" in describe_icons(people(0.4, 59.0))
-    assert "no more and no fewer" in describe_icons(people(12.2, 11.9))
+    assert "fewer than 1 of 1,000" in people(0.4, 59.0).describe()
+    assert "no more and no fewer" in people(12.2, 11.9).describe()
     with pytest.raises(UsageError, match="treatment: events is 1001"):
         people(59.0, 1001.0)
 
@@ -260,7 +258,7 @@ def test_many_unjudged_studies_are_counted():
     names = words(drawn(risk_of_bias, data), "study_name")
     assert names == ["Alder 2014", "Birch 2016"]
     assert words(drawn(risk_of_bias, data), "silent") == ["Not assessed: 31 other studies."]
-    assert "2 of 33 studies judged." in say_lights(data)
+    assert "2 of 33 studies judged." in data.describe()
     nobody = drawn(risk_of_bias, RiskOfBias(studies))
     assert words(nobody, "silent") == ["Not assessed: 33 studies."]
     assert "light" not in parts(nobody)
@@ -275,7 +273,7 @@ def test_two_tools_keep_their_domains_apart():
 
 
 def test_the_lights_in_words():
-    said = say_lights(lights())
+    said = lights().describe()
     assert "2 of 3 studies judged." in said
     assert "Overall judgements: some concerns 1, high 1." in said
     assert "Not assessed: Cedar 2017." in said

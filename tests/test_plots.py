@@ -1,6 +1,7 @@
 """Plots with two axes, and the network: as typed data, as drawn, and in words."""
 
 import math
+from html import escape
 from itertools import pairwise
 
 import numpy as np
@@ -22,22 +23,16 @@ from ketameta.plots import (
     network,
     over_time,
     posterior,
+    save,
 )
 from ketameta.plots.curves import At, OverTime, Posterior, TimeClass, class_names
-from ketameta.plots.curves import describe_over_time as say_over_time
-from ketameta.plots.curves import describe_posterior as say_posterior
 from ketameta.plots.curves import time_axes as axes_of
 from ketameta.plots.forest_data import Forest, Group, Pool, Trial
 from ketameta.plots.frame import place_names
 from ketameta.plots.influence import CELLS, Baujat, Gosh
-from ketameta.plots.influence import describe_baujat as say_baujat
-from ketameta.plots.influence import describe_gosh as say_gosh
 from ketameta.plots.look import file_bytes
 from ketameta.plots.network import Network, Node, count_places, radii
-from ketameta.plots.network import describe as say_network
 from ketameta.plots.points import CONTOURS, Bubble, Funnel, Line, areas, bubble_of
-from ketameta.plots.points import describe_bubble as say_bubble
-from ketameta.plots.points import describe_funnel as say_funnel
 from ketameta.plots.scale import Estimate, Scale
 
 SMD = Scale("Standardised mean difference")
@@ -150,39 +145,47 @@ def star(count=14):
 
 
 PLOTS = {
-    "funnel": (funnel, funnel_data, say_funnel),
+    "funnel": (funnel, funnel_data),
     "funnel of ratios": (
-        funnel, lambda: funnel_data(scale=Scale("Risk ratio", is_ratio=True)), say_funnel,
+        funnel, lambda: funnel_data(scale=Scale("Risk ratio", is_ratio=True)),
     ),
-    "bubble": (bubble, bubble_data, say_bubble),
-    "baujat": (baujat, baujat_data, say_baujat),
-    "gosh": (gosh, gosh_data, say_gosh),
-    "posterior": (posterior, posterior_data, say_posterior),
-    "over_time": (over_time, time_data, say_over_time),
-    "network": (network, network_data, say_network),
-    "star": (network, star, say_network),
+    "bubble": (bubble, bubble_data),
+    "baujat": (baujat, baujat_data),
+    "gosh": (gosh, gosh_data),
+    "posterior": (posterior, posterior_data),
+    "over_time": (over_time, time_data),
+    "network": (network, network_data),
+    "star": (network, star),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", PLOTS)
 def test_every_plot_is_well_set_and_the_same_on_every_run(kind):
-    draw, data, _ = PLOTS[kind]
+    draw, data = PLOTS[kind]
     ax = drawn(draw, data())
     assert_well_set(ax)
     assert file_bytes(ax, "svg") == file_bytes(drawn(draw, data()), "svg")
 
 
 @pytest.mark.parametrize("kind", PLOTS)
-def test_every_plot_says_what_it_shows(kind):
-    _, data, say = PLOTS[kind]
-    said = say(data())
+def test_every_plot_says_what_it_shows(kind, tmp_path):
+    draw, data = PLOTS[kind]
+    said = data().describe()
     assert said.endswith(".")
     assert any(character.isdigit() for character in said)
+    given = Figure().add_subplot()
+    for ax, label in (
+        (drawn(draw, data()), said),
+        (draw(data(), ax=given), said),
+        (drawn(draw, data(), title="Another"), said.replace(data().title, "Another")),
+    ):
+        saved = save(ax, tmp_path / "plot.svg").read_text("utf-8")
+        assert f'aria-label="{escape(label)}"' in saved
 
 
 @pytest.mark.parametrize("kind", PLOTS)
 def test_every_plot_can_be_drawn_into_given_axes(kind):
-    draw, data, _ = PLOTS[kind]
+    draw, data = PLOTS[kind]
     figure = Figure(figsize=(9, 7))
     first, second = figure.subplots(1, 2)
     assert draw(data(), ax=second) is second
@@ -241,9 +244,9 @@ def test_funnel_of_ratios_is_symmetric_on_the_log_scale():
 
 
 def test_few_trials_make_a_funnel_that_warns():
-    assert "Too few" in say_funnel(funnel_data(k=9))
+    assert "Too few" in funnel_data(k=9).describe()
     assert "too few" in " ".join(words(drawn(funnel, funnel_data(k=9)), "footnote"))
-    assert "Too few" not in say_funnel(funnel_data(k=10))
+    assert "Too few" not in funnel_data(k=10).describe()
 
 
 def test_filled_trials_are_hollow():
@@ -252,7 +255,7 @@ def test_filled_trials_are_hollow():
     assert marked(ax, "filled_study") == [(0.1, 0.2)]
     (hollow,), (full,) = find(ax, "filled_study"), find(ax, "study")
     assert to_hex(hollow.get_facecolor()[0]) != to_hex(full.get_facecolor()[0])
-    assert "Trim-and-fill added 1 trial." in say_funnel(data)
+    assert "Trim-and-fill added 1 trial." in data.describe()
 
 
 def test_funnel_refuses_no_trials_and_bad_standard_errors():
@@ -303,8 +306,8 @@ def test_bubbles_of_values_set_by_rule_are_hollow():
     assert sorted(x for x, _ in marked(ax, "bubble")) == sorted(x for _, x, *_ in trials[2:])
     told = " ".join(words(ax, "footnote"))
     assert "Hollow: a value that follows from who could take part" in told
-    assert "Hollow: 2 trials whose value follows from who could take part" in say_bubble(data)
-    assert "Hollow" not in say_bubble(bubble_data())
+    assert "Hollow: 2 trials whose value follows from who could take part" in data.describe()
+    assert "Hollow" not in bubble_data().describe()
     with pytest.raises(UsageError, match="by_rule has 1 values"):
         bubble_data(by_rule=(True,))
 
@@ -372,13 +375,26 @@ def test_a_meta_regression_draws_its_line_and_its_trials():
         fit.bubble("dos")
 
 
+def test_a_bubble_plot_says_what_the_line_holds_other_moderators_at():
+    data = {"dose": np.arange(12.0), "age": 30.0 + np.arange(12) % 5, "arm": list("xy") * 6}
+    fit = km.meta_regression(estimates(12), np.square(ses(12)), data, "~ dose + age + arm")
+    age = np.mean(data["age"])
+    held = f"at the means of age {age:.1f}, arm[T.y] 0.500"
+    assert f"Line: meta-regression {held}; dark band" in " ".join(
+        words(drawn(fit.bubble, "dose"), "footnote")
+    )
+    assert f"the fitted line, {held}, goes from" in bubble_of(fit, "dose").describe()
+    alone = km.meta_regression(estimates(12), np.square(ses(12)), data, "~ dose")
+    assert bubble_of(alone).held == ""
+
+
 # --- Baujat ---------------------------------------------------------------------------------------
 
 
 def test_baujat_names_the_most_extreme_trial_and_says_its_share():
     data = Baujat((("Alder 2001", 6.0, 0.1), ("Birch 2002", 2.0, 0.8)), "Who differs")
     assert set(words(drawn(baujat, data), "name")) == {"Alder 2001", "Birch 2002"}
-    said = say_baujat(data)
+    said = data.describe()
     assert "Alder 2001 contributes most to heterogeneity (6.00, 75% of the total)." in said
     assert "Birch 2002 has most influence" in said
     with pytest.raises(UsageError, match="no trial with both"):
@@ -420,7 +436,7 @@ def test_gosh_counts_every_subset_once():
     margin = find(ax, "estimate_margin")[0].get_data()
     assert margin.values.sum() == 400
     assert find(ax, "estimate_margin_with")[0].get_data().values.sum() == 200
-    said = say_gosh(gosh_data())
+    said = gosh_data().describe()
     assert "400 subsets of trials" in said
     assert "Median with Alder 2001" in said
 
@@ -460,7 +476,7 @@ def test_posterior_shades_the_credible_interval():
     xs = area.get_paths()[0].vertices[:, 0]
     assert (xs.min(), xs.max()) == pytest.approx((-0.89, -0.11))
     assert words(ax, "curve_name") == ["Posterior", "A new trial", "Prior"]
-    said = say_posterior(posterior_data())
+    said = posterior_data().describe()
     assert "Posterior median −0.50 (95% credible interval −0.89 to −0.11)." in said
     assert "Probability of a value below 0: 99%." in said
 
@@ -560,7 +576,7 @@ def test_trials_at_one_time_stand_side_by_side():
 def test_times_are_on_a_log_axis_and_said():
     ax = drawn(over_time, time_data())
     assert ax.get_xscale() == "log"
-    assert "24 h: −0.55 (95% CI −0.80 to −0.30), 5 trials." in say_over_time(time_data())
+    assert "24 h: −0.55 (95% CI −0.80 to −0.30), 5 trials." in time_data().describe()
     with pytest.raises(UsageError, match=r"point 0 of Elm: days is 0; .*a time above 0"):
         OverTime((("Elm", (at(0, 0.1),)),))
     with pytest.raises(UsageError, match="no trial with an estimate"):
@@ -594,7 +610,7 @@ def test_network_areas_and_lines_follow_participants_and_trials():
     assert len(marked(ax, "node_ring")) == 2
     hollow = find(ax, "node")[1]
     assert len(hollow.get_offsets()) == 1, "ketamine was compared with nothing"
-    said = say_network(data)
+    said = data.describe()
     assert "Most studied: Placebo against Methylphenidate, 8 trials." in said
     assert "Compared with no other treatment: Ketamine." in said
 

@@ -17,7 +17,6 @@ from ketameta.plots.specification_curve import (
     Combination,
     SpecificationCurve,
     axis_of,
-    describe,
     runs,
 )
 
@@ -82,7 +81,7 @@ def test_intervals_say_their_side_and_the_main_model_its_place() -> None:
     assert {x for x, _ in marked(ax, "main")} == {0.0}
     assert words(ax, "main_name") == ["main model"]
     decided = sum(side != 0 for side in sides)
-    assert f"excludes no effect in {decided} of 6" in describe(data)
+    assert f"excludes no effect in {decided} of 6" in data.describe()
 
 
 def test_ratios_are_shown_as_ratios() -> None:
@@ -91,7 +90,7 @@ def test_ratios_are_shown_as_ratios() -> None:
     ax = drawn(specification_curve, data)
     assert min(marked(ax, "estimate"))[1] == pytest.approx(math.exp(lowest))
     assert ax.get_yscale() == "log"
-    assert f"Estimates from {math.exp(lowest):.2f}" in describe(data)
+    assert f"Estimates from {math.exp(lowest):.2f}" in data.describe()
 
 
 def test_open_intervals_reach_the_edge_and_few_trials_are_left_out() -> None:
@@ -104,7 +103,7 @@ def test_open_intervals_reach_the_edge_and_few_trials_are_left_out() -> None:
     assert min(ends) == pytest.approx(axis_of(data).low)
     assert "main" not in parts(ax)
     assert "1 combination with fewer than two trials left out." in words(ax, "footnote")
-    assert "main model" not in describe(data)
+    assert "main model" not in data.describe()
 
 
 def test_nothing_to_show_is_refused() -> None:

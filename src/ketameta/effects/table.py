@@ -369,12 +369,19 @@ def of_fit(name: str, values: Any, fit: Any) -> Any:
 
 
 def index_labels(data: Any) -> tuple[str, ...] | None:
-    """Return the index of a pandas object as labels, when it holds words or has a name."""
+    """Return the index of a pandas object as labels, when it holds words or has a name.
+
+    The levels of an index of several are joined.
+    """
     index = _index(data)
-    if index is None or getattr(index, "nlevels", 1) > 1:
+    if index is None:
         return None
-    words = any(isinstance(item, str) for item in index)
-    return tuple(map(str, index)) if words or index.name is not None else None
+    several = getattr(index, "nlevels", 1) > 1
+    items = [item if several else (item,) for item in index]
+    words = any(isinstance(part, str) for item in items for part in item)
+    if not words and all(name is None for name in getattr(index, "names", [index.name])):
+        return None
+    return tuple(", ".join(map(str, item)) for item in items)
 
 
 def check_alike(argument: str, words: Sequence[str]) -> None:

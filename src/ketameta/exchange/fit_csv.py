@@ -277,19 +277,21 @@ def _as_options(problem: KetametaError) -> KetametaError:
 
 
 def draw_fit(fit: RandomEffects | MetaRegression, path: Path, better: str = "") -> None:
-    """Draw a forest plot (or the bubbles of one moderator) into a file, whole or not at all."""
+    """Draw a forest plot, or the bubbles of the first number of a formula, into a file, whole."""
     from ketameta.models.regression import MetaRegression
     from ketameta.plots import bubble, forest, look, save
 
     check_picture(path)
-    if isinstance(fit, MetaRegression):
-        names = [name for name in fit.names if name != "intercept"]
-        if len(names) != 1:
-            raise UsageError(f"--plot draws one moderator and the formula has {len(names)}"
-                             f" coefficients ({', '.join(names)}); leave --plot out")  # fmt: skip
     with look.detached():
         if isinstance(fit, MetaRegression):
-            ax = bubble(fit)
+            slopes = [name for name in fit.names if name != "intercept"]
+            numbers = [name for name in slopes if name in fit.terms]
+            if not numbers and len(slopes) > 1:
+                raise UsageError(
+                    f"--plot draws trials against a number and the formula {fit.formula} has none;"
+                    " leave --plot out, or --moderators for a forest plot"
+                )
+            ax = bubble(fit, (numbers or slopes)[0])
         else:
             ax = forest(fit, lower_is_better=better == "lower" if better else None)
         save(ax, path)

@@ -13,7 +13,7 @@ import numpy as np
 from ketameta.errors import UsageError
 from ketameta.formatting import format_count, format_percent, plural, trials_words
 from ketameta.plots import look
-from ketameta.plots.frame import arrows, intervals, null_line, page, size_in_points
+from ketameta.plots.frame import arrows, intervals, null_line, page, size_in_points, titled
 from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis
 
 if TYPE_CHECKING:
@@ -123,6 +123,20 @@ class OverTime:
                         " axis needs a time above 0"
                     )
 
+    def describe(self) -> str:
+        """Return the plot in sentences, in numbers."""
+        count = sum(len(points) for _, points in self.trials)
+        sentences = [
+            f"Effect over time{f': {self.title}' if self.title else ''}.",
+            f"{plural(len(self.trials), 'trial')}, {plural(count, 'time point')};"
+            f" {self.scale.axis_label}.",
+        ]
+        for item in self.classes:
+            words = self.scale.estimate_words(item.value)
+            trials = f", {plural(item.k, 'trial')}" if item.k is not None else ""
+            sentences.append(f"{look.clean(item.label)}: {words}{trials}.")
+        return " ".join(sentences)
+
 
 def time_axes(data: OverTime) -> tuple[Axis, Axis]:
     """Return both axes; pooled intervals are whole."""
@@ -156,8 +170,8 @@ def over_time(data: OverTime, *, ax: Axes | None = None, title: str | None = Non
     scale = data.scale
     x, y = time_axes(data)
     names = 2 * _NAMES + 2.0 if data.classes else 0.0
-    ax = page(ax, x, y, title=data.title if title is None else title, notes=_time_notes(data),
-              width=look.PAGE_WIDTH, height=HEIGHT, top=names)  # fmt: skip
+    ax = page(titled(data, title), ax, x, y, notes=_time_notes(data), width=look.PAGE_WIDTH,
+              height=HEIGHT, top=names)  # fmt: skip
     null_line(ax, scale.no_effect, y, "y")
     wide, _ = size_in_points(ax)
     _classes(ax, data, x, wide)
@@ -230,21 +244,6 @@ def _time_notes(data: OverTime) -> list[str]:
     return [legend, data.scale.direction_words, data.note]
 
 
-def describe_over_time(data: OverTime) -> str:
-    """Return the plot in sentences, in numbers."""
-    count = sum(len(points) for _, points in data.trials)
-    sentences = [
-        f"Effect over time{f': {data.title}' if data.title else ''}.",
-        f"{plural(len(data.trials), 'trial')}, {plural(count, 'time point')};"
-        f" {data.scale.axis_label}.",
-    ]
-    for item in data.classes:
-        words = data.scale.estimate_words(item.value)
-        trials = f", {plural(item.k, 'trial')}" if item.k is not None else ""
-        sentences.append(f"{look.clean(item.label)}: {words}{trials}.")
-    return " ".join(sentences)
-
-
 # --- over doses -----------------------------------------------------------------------------------
 
 
@@ -281,6 +280,19 @@ class DoseResponse:
         for name, at in self.trials:
             found.setdefault(name, []).append(at)
         return {name: sorted(points, key=lambda at: at.place) for name, points in found.items()}
+
+    def describe(self) -> str:
+        """Return the plot in sentences, in numbers."""
+        count = plural(len(self.trials), "contrast")
+        sentences = [
+            f"Dose-response plot{f': {self.title}' if self.title else ''}.",
+            f"{trials_words(len(self.by_trial), self.pools)}, {count} of a dose with control;"
+            f" {self.scale.axis_label}.",
+        ]
+        for at in self.at_doses:
+            words = self.scale.estimate_words(at.value)
+            sentences.append(f"At {at.place:g} {self.unit} the curve is at {words}.")
+        return " ".join(sentences)
 
 
 def dose_axes(data: DoseResponse) -> tuple[Axis, Axis]:
@@ -341,8 +353,8 @@ def dose_response(
     x, y = dose_axes(data)
     key = look.widest(trials, look.SMALL) + 22.0
     tall = max(HEIGHT, 12.0 + _KEY_STEP * len(trials))
-    ax = page(ax, x, y, title=data.title if title is None else title, notes=_dose_notes(data),
-              width=look.PAGE_WIDTH, height=tall, right=key)  # fmt: skip
+    ax = page(titled(data, title), ax, x, y, notes=_dose_notes(data), width=look.PAGE_WIDTH,
+              height=tall, right=key)  # fmt: skip
     null_line(ax, scale.no_effect, y, "y")
     for part, points in (("curve", data.curve), ("other_curve", data.other)):
         if points:
@@ -378,20 +390,6 @@ def _dose_notes(data: DoseResponse) -> list[str]:
         curve = f"Line and band: {data.curve_words} with {interval}"
         curve += f"; dashed: {data.other_words}." if data.other else "."
     return [trials, curve, data.scale.direction_words, data.note]
-
-
-def describe_doses(data: DoseResponse) -> str:
-    """Return the plot in sentences, in numbers."""
-    count = plural(len(data.trials), "contrast")
-    sentences = [
-        f"Dose-response plot{f': {data.title}' if data.title else ''}.",
-        f"{trials_words(len(data.by_trial), data.pools)}, {count} of a dose with control;"
-        f" {data.scale.axis_label}.",
-    ]
-    for at in data.at_doses:
-        words = data.scale.estimate_words(at.value)
-        sentences.append(f"At {at.place:g} {data.unit} the curve is at {words}.")
-    return " ".join(sentences)
 
 
 # --- densities ------------------------------------------------------------------------------------
@@ -433,6 +431,22 @@ class Posterior:
         """The densities that are given, by name."""
         return {name: getattr(self, name) for name, *_ in CURVES if getattr(self, name)}
 
+    def describe(self) -> str:
+        """Return the plot in sentences, in numbers."""
+        scale = self.scale
+        sentences = [
+            f"Prior and posterior densities{f': {self.title}' if self.title else ''}.",
+            f"{scale.axis_label}.",
+        ]
+        if self.estimate is not None:
+            words = scale.estimate_words(Estimate(self.estimate, self.low, self.high))
+            sentences.append(f"Posterior median {words.replace('CI', 'credible interval')}.")
+        if self.below_null is not None:
+            null = scale.write(scale.no_effect, 0)
+            share = format_percent(self.below_null)
+            sentences.append(f"Probability of a value below {null}: {share}.")
+        return " ".join(sentences)
+
 
 def posterior_of(result: Any) -> Posterior:
     """Return what the plot shows of the result of ``bayes_random_effects``."""
@@ -471,7 +485,7 @@ def posterior(result: Any, *, ax: Axes | None = None, title: str | None = None) 
     import numpy as np
     import seaborn as sns
 
-    found = posterior_of(result)
+    found = titled(posterior_of(result), title)
     scale = found.scale
     grid = np.array([scale.known(value) for value in found.grid])
     tallest = max(max(values) for values in found.curves.values())
@@ -480,7 +494,7 @@ def posterior(result: Any, *, ax: Axes | None = None, title: str | None = None) 
     level = format_percent(scale.level)
     shaded = found.low is not None and found.high is not None
     note = f"Shaded: {level} credible interval." if shaded else ""
-    ax = page(ax, x, y, title=found.title if title is None else title, notes=[note], height=_LOW)
+    ax = page(found, ax, x, y, notes=[note], height=_LOW)
     density = np.array(found.posterior)
     if shaded:
         low, high = scale.known(found.low or 0.0), scale.known(found.high or 0.0)
@@ -504,21 +518,3 @@ def posterior(result: Any, *, ax: Axes | None = None, title: str | None = None) 
     for text in key.get_texts():
         text.set_gid("curve_name")
     return ax
-
-
-def describe_posterior(result: Any) -> str:
-    """Return the plot in sentences, in numbers."""
-    found = posterior_of(result)
-    scale = found.scale
-    sentences = [
-        f"Prior and posterior densities{f': {found.title}' if found.title else ''}.",
-        f"{scale.axis_label}.",
-    ]
-    if found.estimate is not None:
-        words = scale.estimate_words(Estimate(found.estimate, found.low, found.high))
-        sentences.append(f"Posterior median {words.replace('CI', 'credible interval')}.")
-    if found.below_null is not None:
-        null = scale.write(scale.no_effect, 0)
-        share = format_percent(found.below_null)
-        sentences.append(f"Probability of a value below {null}: {share}.")
-    return " ".join(sentences)

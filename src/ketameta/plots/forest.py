@@ -37,6 +37,7 @@ def plot(
     columns: Mapping[str, Sequence[object] | str] | Sequence[str] | None = None,
     sort: str | Sequence[Any] | None = None,
     groups: Sequence[object] | str | None = None,
+    overall: bool = True,
     prediction: bool = True,
     weights: bool = True,
     title: str | None = None,
@@ -65,6 +66,8 @@ def plot(
         of the result when not given.
     groups : sequence or str, optional
         The group of each trial, pooled as the whole was.
+    overall : bool
+        Whether the trials of all groups are pooled too; False where groups are too unlike for that.
     prediction, weights : bool
         Whether the prediction interval and the column of weights are shown.
     title : str, optional
@@ -133,7 +136,10 @@ def plot(
                 f" {plural(len(getattr(result, 'labels', ())), 'trial')}; give one each"
             )
         pools = pools_of(result, list(groups))
-    forest = arranged(forest_of(result), columns=more, sort=sort, levels=groups, pools=pools)
+    found = forest_of(result, overall)
+    forest = arranged(found, columns=more, sort=sort, levels=groups, pools=pools)
+    if not overall:
+        forest = replace(forest, pool=None)
     if not prediction:
         forest = replace(forest, predictions=False)
     if title is not None:

@@ -224,7 +224,7 @@ class Forest:
 # --- from fitted results --------------------------------------------------------------------------
 
 
-def forest_of(result: Any) -> Forest:
+def forest_of(result: Any, overall: bool = True) -> Forest:
     """Return what a forest plot shows of a fitted result.
 
     Parameters
@@ -235,6 +235,8 @@ def forest_of(result: Any) -> Forest:
         ``linear_contrasts``, ``network_meta_analysis`` (every treatment against the reference) or
         ``selection_model``, whose rows are estimates. Results by name stand below each other, such
         as those of several scenarios.
+    overall : bool
+        Whether groups are pooled together too; without, weights are shares of each group.
 
     Raises
     ------
@@ -245,6 +247,8 @@ def forest_of(result: Any) -> Forest:
         return result
     if isinstance(result, Mapping):
         return _side_by_side(result)
+    if hasattr(result, "fits"):
+        return _subgroups(result, _together(result.fits) if overall else None)
     for part, rows_of in _BY_PART.items():
         if hasattr(result, part):
             return rows_of(result)
@@ -305,20 +309,42 @@ def _trials(fit: Any) -> tuple[Trial, ...]:
     return tuple(trials)
 
 
-def _subgroups(result: Any, pool: Pool | None = None) -> Forest:
-    fits = result.fits
+def _together(fits: Sequence[Any]) -> Any:
+    """Return the trials of all groups pooled as those of each were."""
+    from ketameta.models.pooling import common_effect, random_effects
+
     if not fits:
         raise UsageError(
             "a subgroup analysis with one τ² for all groups keeps no fit of each group; plot the"
             " fit of all trials with groups="
         )
+    y, v, labels = (
+        np.concatenate([getattr(fit, name) for fit in fits])
+        for name in ("estimates", "variances", "labels")
+    )
+    first = fits[0]
+    how = {"ci_method": first.ci_method, "level": first.level, "measure": first.measure}
+    if first.tau2_method is None:
+        return common_effect(y, v, labels=labels, repeated_labels="allow", **how)
+    how["tau2_method"] = first.tau2_method
+    return random_effects(y, v, labels=labels, repeated_labels="allow", **how)
+
+
+def _subgroups(result: Any, whole: Any = None) -> Forest:
+    """Return groups, and the fit of the whole where there is one, whose weights are shown."""
+    weights = iter(() if whole is None else whole.weights.tolist())
     groups = tuple(
-        Group(str(row.level), _trials(fit), _pool(fit))
-        for row, fit in zip(result.rows, fits, strict=True)
+        Group(
+            str(row.level),
+            tuple(replace(trial, weight=next(weights, trial.weight)) for trial in _trials(fit)),
+            _pool(fit),
+        )
+        for row, fit in zip(result.rows, result.fits, strict=True)
     )
     test = None
     if result.q_between is not None:
         test = (result.q_between, result.q_between_df, result.q_between_p_value)
+    pool = None if whole is None else _pool(whole)
     return Forest(groups=groups, scale=_scale(result), pool=pool, test=test)
 
 
@@ -331,7 +357,7 @@ def pools_of(fit: Any, levels: list[object]) -> Forest:
         ci_method=fit.ci_method, level=fit.level, labels=fit.labels, measure=fit.measure,
         repeated_labels="allow",
     )  # fmt: skip
-    return replace(_subgroups(found, _pool(fit)), k=fit.k)
+    return replace(_subgroups(found, fit), k=fit.k)
 
 
 def _refits(result: Any) -> Forest:
@@ -458,7 +484,6 @@ def _one_group(fit: Any) -> Forest:
 #: What a result has that says which kind it is -> how its rows are read.
 _BY_PART: dict[str, Callable[[Any], Forest]] = {
     "full_estimate": _refits,
-    "fits": _subgroups,
     "shrinkage": _blups,
     "p_adjusted": _contrasts,
     "p_scores": _network,

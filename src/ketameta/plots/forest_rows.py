@@ -9,6 +9,7 @@ from statistics import median
 from typing import Literal
 
 from ketameta.formatting import MISSING, format_count, format_p, format_percent, trials_words
+from ketameta.measures import measure_entry
 from ketameta.plots import look
 from ketameta.plots.forest_data import (
     Forest,
@@ -32,10 +33,9 @@ Ends = tuple[float | None, float | None, float | None]
 ARMS = ("treatment", "control")
 BOLD = frozenset({"subgroup_header", "subgroup_pool", "overall"})
 SMALL_KINDS = frozenset({"heterogeneity", "subgroup_test", "subgroup_note", "single", "note"})
+#: Over the column of effects, where the name of the measure is too long for it.
 SHORT_LABELS = {
-    "MD": "Mean difference", "ROM": "Ratio of means", "OR": "Odds ratio", "RR": "Risk ratio",
-    "HR": "Hazard ratio", "RD": "Risk difference", "SMCR": "SMC", "SMD": "SMD",
-    "PR": "Proportion", "PLO": "Proportion", "PAS": "Proportion", "PFT": "Proportion",
+    "IRR": "Rate ratio", "PETO": "Odds ratio", "SMCC": "SMC", "SMCR": "SMC", "SMD": "SMD",
 }  # fmt: skip
 #: Weights that add up to more were given within groups; their sum says nothing.
 ALL_WEIGHT = 1.005
@@ -431,7 +431,8 @@ class Reader:
             return ForestColumn(name, header, aligns, tuple(widths), gaps, lines, width)
 
         framed = "[]" if self.style.effect[0] == "[" else "()"
-        short = SHORT_LABELS.get(scale.measure, "Effect")
+        entry = measure_entry(scale.measure)
+        short = SHORT_LABELS.get(scale.measure, entry.label if entry else "Effect")
         heading = (short, f"{framed[0]}{scale.interval_words}{framed[1]}")
         found = {"effect": [column("effect", heading, "rrr", "", 3.0, 3.2)]}
         if not labelled:

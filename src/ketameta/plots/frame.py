@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
+T = TypeVar("T")
 Side = Literal["x", "y"]
 #: Where an interval stands, its estimate and its ends.
 Row = tuple[float, float | None, float | None, float | None]
@@ -26,12 +27,28 @@ Row = tuple[float, float | None, float | None, float | None]
 # --- a page with one plot -------------------------------------------------------------------------
 
 
+class Shown(Protocol):
+    """What a plot shows: typed data with a title, that say themselves in words."""
+
+    @property
+    def title(self) -> str:
+        """Over the plot."""
+
+    def describe(self) -> str:
+        """Return the plot in sentences, in numbers."""
+
+
+def titled(data: T, title: str | None) -> T:
+    """Return data under another title, where one is given."""
+    return data if title is None else cast("T", replace(cast("Any", data), title=title))
+
+
 def page(
+    data: Shown,
     ax: Axes | None,
     x: Axis,
     y: Axis,
     *,
-    title: str = "",
     notes: Sequence[str] = (),
     width: float = look.PLOT_WIDTH,
     height: float = 220.0,
@@ -41,9 +58,11 @@ def page(
 ) -> Axes:
     """Return axes that show ``x`` and ``y``: those given, or a figure with title and notes.
 
-    ``width`` is of the figure, ``height`` of the plotting area, with ``right`` and ``top`` free
-    around it, in points; ``spare`` keeps a line for :func:`left_out`.
+    Their label says what the plot shows, for those who cannot see it. ``width`` is of the figure,
+    ``height`` of the plotting area, with ``right`` and ``top`` free around it, in points; ``spare``
+    keeps a line for :func:`left_out`.
     """
+    edges, under = (0.0, 0.0), 0.0
     if ax is None:
         y_label = look.wrap(y.label, height, look.BODY, most=2)
         gutter = len(y_label) * look.LINE * look.BODY + 5.0
@@ -51,29 +70,34 @@ def page(
         under = 8.0 + look.LINE * look.SMALL
         under += look.LINE * look.BODY + 3.0 if x.label else 0.0
         edges = (look.MARGIN + gutter, width - look.MARGIN - 6.0 - right)
-        ax = sheet(edges, height, title=title, notes=notes, width=width, top=top, below=under,
-                   spare=spare)  # fmt: skip
         y = replace(y, label="\n".join(y_label))
-    elif title:
-        ax.set_title(look.clean(title), loc="left")
+    ax = sheet(data, ax, edges, height, notes=notes, width=width, top=top, below=under,
+               spare=spare)  # fmt: skip
     dress(ax, x, y)
     return ax
 
 
 def sheet(
+    data: Shown,
+    ax: Axes | None,
     edges: tuple[float, float],
     height: float,
     *,
-    title: str,
     notes: Sequence[str],
     width: float,
     top: float = 0.0,
     below: float = 0.0,
     spare: bool = False,
 ) -> Axes:
-    """Return axes between ``edges`` on a new figure with title and notes around them."""
+    """Return axes between ``edges`` on a new figure with title and notes, or those given."""
+    title = look.clean(data.title)
+    if ax is not None:
+        ax.set_label(data.describe())
+        if title:
+            ax.set_title(title, loc="left")
+        return ax
     inner = width - 2 * look.MARGIN
-    heading = look.wrap(look.clean(title), inner, look.TITLE, bold=True)
+    heading = look.wrap(title, inner, look.TITLE, bold=True)
     lines = [
         line for note in notes if note for line in look.wrap(look.clean(note), inner, look.SMALL)
     ]
@@ -83,7 +107,8 @@ def sheet(
     total = head + height + below + foot + look.MARGIN
     figure = look.new_figure(width, total)
     low, wide = 1 - (head + height) / total, (edges[1] - edges[0]) / width
-    ax = figure.add_axes((edges[0] / width, low, wide, height / total))
+    box = (edges[0] / width, low, wide, height / total)
+    ax = figure.add_axes(box, label=data.describe())
     pen, y = _page_pen(figure), head + height + below + (5.0 if lines else 0.0)
     pen.paragraph("title", look.MARGIN, look.MARGIN, heading, look.TITLE, bold=True)
     pen.paragraph("footnote", look.MARGIN, y, lines, look.SMALL, colour=look.GREY)
@@ -219,11 +244,10 @@ class Pen:
         align: Any = "left", bold: bool = False, italic: bool = False, colour: str = look.INK,
     ) -> None:  # fmt: skip
         """Write a line whose baseline is at ``y``."""
-        letters = look.letters(size * self.scale, bold, italic)
-        line = look.line_of_words()(
-            x, y, words, fontproperties=letters, transform=self.place, clip_on=False, color=colour,
-            ha=align, gid=part,
-        )  # fmt: skip
+        font = look.letters(size * self.scale, bold, italic)
+        line = look.words_at(x, y, words, font, align, colour)
+        line.set_transform(self.place)
+        line.set_gid(part)
         self.ax.add_artist(line)
 
     def block(
@@ -310,15 +334,13 @@ class Pen:
                           colour=ink)  # fmt: skip
 
 
-def table(ax: Axes | None, width: float, height: float, *, title: str, notes: Sequence[str]) -> Pen:
+def table(data: Shown, ax: Axes | None, width: float, height: float, notes: Sequence[str]) -> Pen:
     """Return a pen for a page of words and marks that is ``width`` by ``height`` points."""
     scale = 1.0
-    if ax is None:
-        ax = sheet((0.0, width), height, title=title, notes=notes, width=width)
-    else:
-        ax.set_title(look.clean(title), loc="left")
+    if ax is not None:
         wide, tall = size_in_points(ax)
         scale = min(wide / width, tall / height)
+    ax = sheet(data, ax, (0.0, width), height, notes=notes, width=width)
     ax.set_axis_off()
     ax.set(xlim=(0.0, width), ylim=(height, 0.0))
     return Pen(ax, scale)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ketameta.errors import UsageError
 from ketameta.formatting import format_count, format_percent, plural, trials_number, trials_words
 from ketameta.plots import look
-from ketameta.plots.frame import Pen, Row, centred, dress, intervals, null_line, table
+from ketameta.plots.frame import Pen, Row, centred, dress, intervals, null_line, table, titled
 from ketameta.plots.look import BODY, LINE, MARGIN, SMALL
 from ketameta.plots.scale import Axis, Estimate, Scale, choose_range, make_axis
 
@@ -76,6 +76,26 @@ class Harms:
         if not self.rows:
             raise UsageError("rows is empty; a summary of harms needs at least one")
 
+    def describe(self) -> str:
+        """Return the table in sentences, in numbers."""
+        sentences = [f"Summary of harms: {self.title}.", f"{plural(len(self.rows), 'harm')}."]
+        for row in self.rows:
+            if row.ratio is None:
+                continue
+            estimate, limits = PANELS[0].written(row.ratio)
+            words = f"{row.label}: {trials_words(row.k, row.pools)}, risk ratio {estimate}"
+            kind = "credible interval" if row.credible else "CI"
+            words += f" ({self.scale.interval_words.replace('CI', kind)} {limits}"
+            words += ", made of an odds ratio at the risk on control)" if row.converted else ")"
+            if row.difference is not None:
+                more, span = PANELS[1].written(row.difference)
+                words += f", {more} more per 1,000 ({span})"
+            sentences.append(f"{words}.")
+        none = [row.label.lower() for row in self.rows if row.k == 0]
+        if none:
+            sentences.append(f"No eligible trial: {', '.join(none)}.")
+        return " ".join(sentences)
+
 
 def axis_of(data: Harms, panel: Panel, room: float) -> Axis:
     """Return the axis of a panel."""
@@ -101,8 +121,7 @@ def plot(data: Harms, *, ax: Axes | None = None, title: str | None = None) -> Ax
     rows = data.rows
     width = look.PAGE_WIDTH
     bottom = _HEAD + _ROW * len(rows)
-    pen = table(ax, width, bottom + _FOOT, title=data.title if title is None else title,
-                notes=[_legend(data), data.note])  # fmt: skip
+    pen = table(titled(data, title), ax, width, bottom + _FOOT, [_legend(data), data.note])
     for index in range(0, len(rows), 2):
         top = _HEAD + index * _ROW
         pen.box("row_band", MARGIN, top, width - MARGIN, top + _ROW, look.BAND)
@@ -208,27 +227,6 @@ def _legend(data: Harms) -> str:
     return words
 
 
-def describe(data: Harms) -> str:
-    """Return the table in sentences, in numbers."""
-    sentences = [f"Summary of harms: {data.title}.", f"{plural(len(data.rows), 'harm')}."]
-    for row in data.rows:
-        if row.ratio is None:
-            continue
-        estimate, limits = PANELS[0].written(row.ratio)
-        words = f"{row.label}: {trials_words(row.k, row.pools)}, risk ratio {estimate}"
-        kind = "credible interval" if row.credible else "CI"
-        words += f" ({data.scale.interval_words.replace('CI', kind)} {limits}"
-        words += ", made of an odds ratio at the risk on control)" if row.converted else ")"
-        if row.difference is not None:
-            more, span = PANELS[1].written(row.difference)
-            words += f", {more} more per 1,000 ({span})"
-        sentences.append(f"{words}.")
-    none = [row.label.lower() for row in data.rows if row.k == 0]
-    if none:
-        sentences.append(f"No eligible trial: {', '.join(none)}.")
-    return " ".join(sentences)
-
-
 # --- people as dots -------------------------------------------------------------------------------
 
 #: People whose dots stand in one row, and the distance between dots in points.
@@ -320,6 +318,15 @@ class Icons:
             return "no more and no fewer"
         return f"{format_count(abs(more))} {'more' if more > 0 else 'fewer'}"
 
+    def describe(self) -> str:
+        """Return the picture in sentences, in numbers."""
+        named = f": {self.title}" if self.title else ""
+        groups = "; ".join(f"{group.label}: {self.counted(group)}" for group in self.groups)
+        return (
+            f"People as dots{named}. Of {format_count(self.of)} people, those with {self.event}:"
+            f" {groups}. With the treatment {self.difference}."
+        )
+
 
 def _whole(value: float) -> str:
     return "fewer than 1" if 0 < value < 0.5 else format_count(round(value))
@@ -360,7 +367,7 @@ def icons(data: Icons, *, ax: Axes | None = None, title: str | None = None) -> A
     ends = f"In brackets: {format_percent(data.level)} interval." if "(" in "".join(
         data.counted(group) for group in data.groups) else ""  # fmt: skip
     notes = [f"One dot: one person of {format_count(data.of)}. {ends}", data.note]
-    pen = table(ax, width, high, title=data.title if title is None else title, notes=notes)
+    pen = table(titled(data, title), ax, width, high, notes)
     for index, (name, count) in enumerate(zip(names, counts, strict=True)):
         left = MARGIN + index * (wide + _BETWEEN)
         y = pen.paragraph("group_name", left, 0.0, name, bold=True)
@@ -381,13 +388,3 @@ def _dots(pen: Pen, part: str, left: float, top: float, run: Sequence[int], fill
     ends = [(left + (x + 0.5) * _PITCH, y) for x in (first, first + count - 1 + 0.05)]
     pen.line(part, ends, width=_DOT, colour=fill or _FILLS[part], dash=(0, (0.01, _PITCH - 0.01)),
              round_ends=True)  # fmt: skip
-
-
-def describe_icons(data: Icons) -> str:
-    """Return the picture in sentences, in numbers."""
-    named = f": {data.title}" if data.title else ""
-    groups = "; ".join(f"{group.label}: {data.counted(group)}" for group in data.groups)
-    return (
-        f"People as dots{named}. Of {format_count(data.of)} people, those with {data.event}:"
-        f" {groups}. With the treatment {data.difference}."
-    )

@@ -11,7 +11,7 @@ import numpy as np
 from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import format_count, format_number, format_percent, plural
 from ketameta.plots import look
-from ketameta.plots.frame import left_out, page, size_in_points, write_names
+from ketameta.plots.frame import left_out, page, size_in_points, titled, write_names
 from ketameta.plots.scale import Axis, Scale, finite, make_axis
 
 if TYPE_CHECKING:
@@ -31,6 +31,19 @@ class Baujat:
     def __post_init__(self) -> None:
         if not self.trials:
             raise UsageError("there is no trial with both a contribution and an influence")
+
+    def describe(self) -> str:
+        """Return the plot in sentences, in numbers."""
+        total = math.fsum(x for _, x, _ in self.trials)
+        top = max(self.trials, key=lambda trial: trial[1])
+        moved = max(self.trials, key=lambda trial: trial[2])
+        share = f", {format_number(100 * top[1] / total, 0)}% of the total" if total > 0 else ""
+        return (
+            f"Baujat plot{f': {self.title}' if self.title else ''}."
+            f" {plural(len(self.trials), 'trial')}."
+            f" {top[0]} contributes most to heterogeneity ({format_number(top[1])}{share})."
+            f" {moved[0]} has most influence on the pooled estimate ({format_number(moved[2])})."
+        )
 
 
 def baujat_of(result: Any) -> Baujat:
@@ -72,15 +85,14 @@ def baujat(result: Any, *, ax: Axes | None = None, title: str | None = None) -> 
     import pandas as pd
     import seaborn as sns
 
-    found = baujat_of(result)
+    found = titled(baujat_of(result), title)
     far_x = max(x for _, x, _ in found.trials) or 1.0
     far_y = max(y for _, _, y in found.trials) or 1.0
     x = make_axis(-0.02 * far_x, 1.12 * far_x, "Contribution to heterogeneity (part of Q)")
     y = make_axis(-0.03 * far_y, 1.08 * far_y, "Influence on the pooled estimate", room=HEIGHT,
                   upright=True)  # fmt: skip
     note = "Right: differs from the other trials. Top: leaving it out moves the pooled estimate."
-    ax = page(ax, x, y, title=found.title if title is None else title, notes=[note], spare=True,
-              height=HEIGHT)  # fmt: skip
+    ax = page(found, ax, x, y, notes=[note], spare=True, height=HEIGHT)
     ordered = sorted(found.trials, key=lambda t: -math.hypot(t[1] / far_x, t[2] / far_y))
     frame = pd.DataFrame(ordered, columns=["label", "x", "y"])
     sns.scatterplot(frame, x="x", y="y", ax=ax, s=_AREA, color=look.BLUE, alpha=0.85, zorder=3,
@@ -89,21 +101,6 @@ def baujat(result: Any, *, ax: Axes | None = None, title: str | None = None) -> 
     radius = math.sqrt(_AREA) / 2
     left_out(ax, write_names(ax, [(*trial, radius) for trial in ordered], colour=look.INK))
     return ax
-
-
-def describe_baujat(result: Any) -> str:
-    """Return the plot in sentences, in numbers."""
-    found = baujat_of(result)
-    total = math.fsum(x for _, x, _ in found.trials)
-    top = max(found.trials, key=lambda trial: trial[1])
-    moved = max(found.trials, key=lambda trial: trial[2])
-    share = f", {format_number(100 * top[1] / total, 0)}% of the total" if total > 0 else ""
-    return (
-        f"Baujat plot{f': {found.title}' if found.title else ''}."
-        f" {plural(len(found.trials), 'trial')}."
-        f" {top[0]} contributes most to heterogeneity ({format_number(top[1])}{share})."
-        f" {moved[0]} has most influence on the pooled estimate ({format_number(moved[2])})."
-    )
 
 
 # --- subsets of trials ----------------------------------------------------------------------------
@@ -138,6 +135,33 @@ class Gosh:
             )
         if self.with_study and len(self.with_study) != count:
             raise UsageError(f"with_study has {len(self.with_study)} values, estimates {count}")
+
+    def describe(self) -> str:
+        """Return the plot in sentences, in numbers."""
+        estimates, i2, flags = shown(self)
+        values = np.sort(estimates)
+        count = len(values)
+
+        def write(value: float) -> str:
+            return self.scale.write(float(value))
+
+        def at(share: float) -> str:
+            return write(values[min(count - 1, math.floor(share * count))])
+
+        sentences = [
+            f"GOSH plot{f': {self.title}' if self.title else ''}.",
+            f"{format_count(count)} subsets of trials; {self.scale.axis_label}.",
+            f"Pooled estimates from {write(values[0])} to {write(values[-1])}, the middle 90% from"
+            f" {at(0.05)} to {at(0.95)}.",
+            f"I² from {format_percent(i2.min())} to {format_percent(i2.max())}.",
+        ]
+        named, others = np.sort(estimates[flags]), np.sort(estimates[~flags])
+        if self.study and len(named) and len(others):
+            sentences.append(
+                f"Median with {self.study} {write(named[len(named) // 2])}, without it"
+                f" {write(others[len(others) // 2])}."
+            )
+        return " ".join(sentences)
 
 
 def gosh_of(result: Any, study: str | None = None) -> Gosh:
@@ -210,7 +234,7 @@ def gosh(
     import seaborn as sns
     from matplotlib.collections import PolyCollection
 
-    found = gosh_of(result, study)
+    found = titled(gosh_of(result, study), title)
     x, y = gosh_axes(found)
     estimates, i2, flags = shown(found)
     legend = f"{format_count(len(estimates))} subsets of trials; darker: more subsets"
@@ -218,8 +242,7 @@ def gosh(
     if found.study:
         legend += f" Orange in the margins: subsets with {found.study}."
     room = MARGIN_PLOT + 4.0
-    ax = page(ax, x, y, title=found.title if title is None else title, notes=[legend],
-              height=HEIGHT, right=room, top=room)  # fmt: skip
+    ax = page(found, ax, x, y, notes=[legend], height=HEIGHT, right=room, top=room)
     bins = [_edges(x, CELLS[0]), _edges(y, CELLS[1])]
     counts, _, _ = np.histogram2d(estimates, i2, bins=bins)
     shade = sns.light_palette("#08306B", as_cmap=True)
@@ -276,32 +299,3 @@ def _margins(ax: Axes, bins: list[Any], estimates: Any, i2: Any, flags: Any) -> 
                 counts, _ = np.histogram(values[chosen], bins=edges)
                 inset.stairs(counts, edges, orientation=cast("Any", side), fill=True, color=fill,
                              alpha=0.85, lw=0, gid=part + suffix)  # fmt: skip
-
-
-def describe_gosh(result: Any, study: str | None = None) -> str:
-    """Return the plot in sentences, in numbers."""
-    found = gosh_of(result, study)
-    estimates, i2, flags = shown(found)
-    values = np.sort(estimates)
-    count = len(values)
-
-    def write(value: float) -> str:
-        return found.scale.write(float(value))
-
-    def at(share: float) -> str:
-        return write(values[min(count - 1, math.floor(share * count))])
-
-    sentences = [
-        f"GOSH plot{f': {found.title}' if found.title else ''}.",
-        f"{format_count(count)} subsets of trials; {found.scale.axis_label}.",
-        f"Pooled estimates from {write(values[0])} to {write(values[-1])}, the middle 90% from"
-        f" {at(0.05)} to {at(0.95)}.",
-        f"I² from {format_percent(i2.min())} to {format_percent(i2.max())}.",
-    ]
-    named, others = np.sort(estimates[flags]), np.sort(estimates[~flags])
-    if found.study and len(named) and len(others):
-        sentences.append(
-            f"Median with {found.study} {write(named[len(named) // 2])}, without it"
-            f" {write(others[len(others) // 2])}."
-        )
-    return " ".join(sentences)

@@ -12,7 +12,7 @@ from ketameta.errors import UsageError, did_you_mean
 from ketameta.formatting import format_count, plural
 from ketameta.measures import ROB_DOMAINS
 from ketameta.plots import look
-from ketameta.plots.frame import centred, table
+from ketameta.plots.frame import centred, table, titled
 from ketameta.plots.look import BODY, CAPITAL, LINE, MARGIN, SMALL
 
 if TYPE_CHECKING:
@@ -86,6 +86,32 @@ class EvidenceMap:
                     found.append((label, direct, cells))
         return found
 
+    def describe(self) -> str:
+        """Return the map in sentences, in numbers."""
+        lines = self.lines()
+        cells = [cell for _, _, here in lines for cell in here]
+        columns = self.labels[1]
+        empty = sum(cell.trials == 0 for cell in cells)
+        sentences = [
+            f"Evidence map{f': {self.title}' if self.title else ''}.",
+            f"{plural(len(lines), 'outcome')} by {plural(len(columns), 'intervention')};"
+            f" {empty} of {plural(len(cells), 'cell')} have no trial.",
+        ]
+        for direct, words in HEADINGS.items():
+            for column in columns:
+                here = [cell for cell in cells if cell.column == column and cell.direct == direct]
+                if not here:
+                    continue
+                most = max(here, key=lambda cell: cell.trials)
+                none = sum(cell.trials == 0 for cell in here)
+                if most.trials == 0:
+                    sentences.append(f"{words}, {column}: no trial for any outcome.")
+                    continue
+                rest = f"; none for {none} of {len(here)} outcomes" if none else ""
+                trials = plural(most.trials, "trial")
+                sentences.append(f"{words}, {column}: at most {trials} ({most.row}){rest}.")
+        return " ".join(sentences)
+
 
 def mark_radius(trials: int, most: int) -> float:
     """Return the radius of a mark; its area is in proportion to the trials."""
@@ -124,8 +150,7 @@ def evidence_map(data: EvidenceMap, *, ax: Axes | None = None, title: str | None
     ]
     top = LINE * BODY * max(map(len, heads), default=0) + 8.0
     height = top + ROW * len(lines) + HEADING * (len(kinds) if len(kinds) > 1 else 0)
-    pen = table(ax, width, height, title=data.title if title is None else title,
-                notes=[_map_legend(data, kinds)])  # fmt: skip
+    pen = table(titled(data, title), ax, width, height, [_map_legend(data, kinds)])
     for words, x in zip(heads, centres, strict=True):
         middle = top - 4.4 - CAPITAL * BODY / 2 - (len(words) - 1) / 2 * LINE * BODY
         pen.block("column", x, middle, words, align="center", bold=True)
@@ -176,33 +201,6 @@ def _map_legend(data: EvidenceMap, kinds: set[bool]) -> str:
         which = f" ({data.directness})" if data.directness else ""
         text += f" Circle: direct evidence{which}. Square: indirect evidence."
     return text
-
-
-def describe_map(data: EvidenceMap) -> str:
-    """Return the map in sentences, in numbers."""
-    lines = data.lines()
-    cells = [cell for _, _, here in lines for cell in here]
-    columns = data.labels[1]
-    empty = sum(cell.trials == 0 for cell in cells)
-    sentences = [
-        f"Evidence map{f': {data.title}' if data.title else ''}.",
-        f"{plural(len(lines), 'outcome')} by {plural(len(columns), 'intervention')};"
-        f" {empty} of {plural(len(cells), 'cell')} have no trial.",
-    ]
-    for direct, words in HEADINGS.items():
-        for column in columns:
-            here = [cell for cell in cells if cell.column == column and cell.direct == direct]
-            if not here:
-                continue
-            most = max(here, key=lambda cell: cell.trials)
-            none = sum(cell.trials == 0 for cell in here)
-            if most.trials == 0:
-                sentences.append(f"{words}, {column}: no trial for any outcome.")
-                continue
-            rest = f"; none for {none} of {len(here)} outcomes" if none else ""
-            trials = plural(most.trials, "trial")
-            sentences.append(f"{words}, {column}: at most {trials} ({most.row}){rest}.")
-    return " ".join(sentences)
 
 
 # --- risk of bias ---------------------------------------------------------------------------------
@@ -288,6 +286,23 @@ class RiskOfBias:
             named.append((name, lights))
         return named
 
+    def describe(self) -> str:
+        """Return the lights in sentences, in numbers."""
+        judged = len(self.studies) - len(self.silent)
+        sentences = [
+            f"Risk of bias: {self.title}.",
+            f"{judged} of {plural(len(self.studies), 'study', 'studies')} judged.",
+        ]
+        overall = Counter(item.judgement for item in self.judgements if item.domain == "overall")
+        if overall:
+            listed = ", ".join(
+                f"{words} {overall[name]}"
+                for name, (_, _, _, words) in look.RISK_OF_BIAS.items()
+                if overall[name]
+            )
+            sentences.append(f"Overall judgements: {listed}.")
+        return " ".join([*sentences, _silent_words(self)]).strip()
+
 
 @look.themed
 def risk_of_bias(data: RiskOfBias, *, ax: Axes | None = None, title: str | None = None) -> Axes:
@@ -316,8 +331,7 @@ def risk_of_bias(data: RiskOfBias, *, ax: Axes | None = None, title: str | None 
         depth + _ROW * len(rows) + _GAP for depth, (_, _, rows) in zip(depths, blocks, strict=True)
     )
     height += len(silent) * LINE * SMALL
-    pen = table(ax, width, height, title=data.title if title is None else title,
-                notes=[_lights_legend(data)])  # fmt: skip
+    pen = table(titled(data, title), ax, width, height, [_lights_legend(data)])
     y, lights = 0.0, []
     for (tool, _, rows), names, rooms, depth in zip(blocks, heads, wide, depths, strict=True):
         y += depth
@@ -363,21 +377,3 @@ def _lights_legend(data: RiskOfBias) -> str:
         if sign and name in found
     ]
     return f"{'; '.join([*signs, 'dashed circle: not assessed'])}." if signs else ""
-
-
-def describe_lights(data: RiskOfBias) -> str:
-    """Return the lights in sentences, in numbers."""
-    judged = len(data.studies) - len(data.silent)
-    sentences = [
-        f"Risk of bias: {data.title}.",
-        f"{judged} of {plural(len(data.studies), 'study', 'studies')} judged.",
-    ]
-    overall = Counter(item.judgement for item in data.judgements if item.domain == "overall")
-    if overall:
-        listed = ", ".join(
-            f"{words} {overall[name]}"
-            for name, (_, _, _, words) in look.RISK_OF_BIAS.items()
-            if overall[name]
-        )
-        sentences.append(f"Overall judgements: {listed}.")
-    return " ".join([*sentences, _silent_words(data)]).strip()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.formatting import format_count, plural
 from ketameta.plots import look
-from ketameta.plots.frame import Pen, table
+from ketameta.plots.frame import Pen, table, titled
 from ketameta.plots.scale import finite
 
 if TYPE_CHECKING:
@@ -79,6 +79,22 @@ class Network:
             found[name] = (_RADIUS * math.cos(angle), _RADIUS * math.sin(angle))
         return found
 
+    def describe(self) -> str:
+        """Return the plot in sentences, in numbers."""
+        total = sum(trials for *_, trials in self.edges)
+        sentences = [
+            f"Network plot{f': {self.title}' if self.title else ''}.",
+            f"{plural(len(self.nodes), 'treatment')}, {plural(len(self.edges), 'comparison')}"
+            f" with direct trials ({plural(total, 'trial comparison')}).",
+        ]
+        if self.edges:
+            one, two, most = max(self.edges, key=lambda edge: edge[2])
+            sentences.append(f"Most studied: {one} against {two}, {plural(most, 'trial')}.")
+        alone = [node.name for node in self.nodes if node.name not in self.joined]
+        if alone:
+            sentences.append(f"Compared with no other treatment: {', '.join(alone)}.")
+        return " ".join(sentences)
+
 
 def network_of(result: Any) -> Network:
     """Return what the plot shows of the result of ``network_meta_analysis``."""
@@ -120,12 +136,11 @@ def plot(result: Any, *, ax: Axes | None = None, title: str | None = None) -> Ax
         (area in proportion to participants), ``node_ring``, ``node_name``, ``node_count``.
         Treatments without a comparison are drawn dashed.
     """
-    network = network_of(result)
-    words = network.title if title is None else title
+    network = titled(network_of(result), title)
     labels = [line for node in network.nodes for line in _lines(node)]
     reach = _RADIUS + LARGEST + 8.0 + look.widest(labels, look.BODY)
     half = max(reach, look.PLOT_WIDTH / 2 - look.MARGIN), _RADIUS + LARGEST + 30.0
-    pen = table(ax, 2 * (half[0] + look.MARGIN), 2 * half[1], title=words, notes=[_legend(network)])
+    pen = table(network, ax, 2 * (half[0] + look.MARGIN), 2 * half[1], [_legend(network)])
     ax, scale, wide = pen.ax, pen.scale, half[0] + look.MARGIN
     ax.set(xlim=(-wide, wide), ylim=(-half[1], half[1]), aspect="equal")
     places, sizes = network.places(), radii(network)
@@ -225,21 +240,3 @@ def _legend(network: Network) -> str:
     if len(network.joined) < len(network.nodes):
         text += " Dashed: compared with no other treatment here."
     return text
-
-
-def describe(result: Any) -> str:
-    """Return the plot in sentences, in numbers."""
-    network = network_of(result)
-    total = sum(trials for *_, trials in network.edges)
-    sentences = [
-        f"Network plot{f': {network.title}' if network.title else ''}.",
-        f"{plural(len(network.nodes), 'treatment')}, {plural(len(network.edges), 'comparison')}"
-        f" with direct trials ({plural(total, 'trial comparison')}).",
-    ]
-    if network.edges:
-        one, two, most = max(network.edges, key=lambda edge: edge[2])
-        sentences.append(f"Most studied: {one} against {two}, {plural(most, 'trial')}.")
-    alone = [node.name for node in network.nodes if node.name not in network.joined]
-    if alone:
-        sentences.append(f"Compared with no other treatment: {', '.join(alone)}.")
-    return " ".join(sentences)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketameta.errors import UsageError, check_choice
-from ketameta.formatting import format_number, format_percent, plural
+from ketameta.formatting import format_number, format_percent, format_significant, plural
 from ketameta.plots import look
-from ketameta.plots.frame import area, left_out, null_line, page, write_names
+from ketameta.plots.frame import area, left_out, null_line, page, titled, write_names
 from ketameta.plots.scale import Axis, Scale, choose_range, make_axis
 
 if TYPE_CHECKING:
@@ -62,6 +62,25 @@ class Funnel:
                 raise UsageError(
                     f"ses[{position}] ({label}) is {se!r}; a standard error is above 0"
                 )
+
+    def describe(self) -> str:
+        """Return the plot in sentences, in numbers."""
+        k, scale = len(self.estimates), self.scale
+        sentences = [
+            f"Funnel plot{f': {self.title}' if self.title else ''}.",
+            f"{plural(k, 'trial')}; {scale.label}.",
+            f"Standard errors from {format_number(min(self.ses))} to"
+            f" {format_number(max(self.ses))}.",
+        ]
+        if self.pooled is not None:
+            below = sum(estimate < self.pooled for estimate in self.estimates)
+            middle = scale.write(scale.show(self.pooled))
+            sentences.append(f"{below} of {k} estimates lie below the pooled estimate of {middle}.")
+        if self.filled:
+            sentences.append(f"Trim-and-fill added {plural(len(self.filled), 'trial')}.")
+        if k < TRIALS_NEEDED:
+            sentences.append("Too few trials to judge asymmetry.")
+        return " ".join(sentences)
 
 
 def funnel_of(result: Any) -> Funnel:
@@ -143,11 +162,10 @@ def funnel(
 
     if contours not in (True, False):
         raise UsageError(f"contours is {contours!r}; give True or False")
-    data = funnel_of(result)
+    data = titled(funnel_of(result), title)
     scale = data.scale
     x, y = funnel_axes(data)
-    ax = page(ax, x, y, title=data.title if title is None else title,
-              notes=_funnel_notes(data, contours), height=HEIGHT)  # fmt: skip
+    ax = page(data, ax, x, y, notes=_funnel_notes(data, contours), height=HEIGHT)
     # Two depths make straight lines; other scales than plain ones and ratios bend them.
     se = np.linspace(0.0, y.high, 2 if scale.back is None else 60)
     show = np.vectorize(scale.known)
@@ -192,26 +210,6 @@ def _funnel_notes(funnel: Funnel, contours: bool) -> list[str]:
     return [" ".join(legend), few if k < TRIALS_NEEDED else ""]
 
 
-def describe_funnel(result: Any) -> str:
-    """Return the plot in sentences, in numbers."""
-    data = funnel_of(result)
-    k, scale = len(data.estimates), data.scale
-    sentences = [
-        f"Funnel plot{f': {data.title}' if data.title else ''}.",
-        f"{plural(k, 'trial')}; {scale.label}.",
-        f"Standard errors from {format_number(min(data.ses))} to {format_number(max(data.ses))}.",
-    ]
-    if data.pooled is not None:
-        below = sum(estimate < data.pooled for estimate in data.estimates)
-        middle = scale.write(scale.show(data.pooled))
-        sentences.append(f"{below} of {k} estimates lie below the pooled estimate of {middle}.")
-    if data.filled:
-        sentences.append(f"Trim-and-fill added {plural(len(data.filled), 'trial')}.")
-    if k < TRIALS_NEEDED:
-        sentences.append("Too few trials to judge asymmetry.")
-    return " ".join(sentences)
-
-
 # --- bubbles --------------------------------------------------------------------------------------
 
 LARGEST, SMALLEST, UNWEIGHTED = 16.0, 3.4, 6.4
@@ -248,7 +246,7 @@ class Bubble:
     """What a bubble plot shows: trials (label, moderator, estimate, weight) and the line.
 
     ``by_rule``, where given, says of each trial whether its moderator follows from who could take
-    part; such a trial is hollow.
+    part; such a trial is hollow. ``held`` says what the line holds the other moderators at.
     """
 
     trials: tuple[tuple[str, float, float, float | None], ...]
@@ -257,6 +255,7 @@ class Bubble:
     scale: Scale = field(default_factory=Scale)
     title: str = ""
     by_rule: tuple[bool, ...] = ()
+    held: str = ""
 
     def __post_init__(self) -> None:
         if not self.trials:
@@ -265,6 +264,27 @@ class Bubble:
             raise UsageError(
                 f"by_rule has {len(self.by_rule)} values, trials has {len(self.trials)}"
             )
+
+    def describe(self) -> str:
+        """Return the plot in sentences, in numbers."""
+        scale = self.scale
+        values = [x for _, x, _, _ in self.trials]
+        sentences = [
+            f"Bubble plot{f': {self.title}' if self.title else ''}.",
+            f"{plural(len(values), 'trial')}; {self.moderator} from {format_number(min(values), 1)}"
+            f" to {format_number(max(values), 1)}.",
+        ]
+        if any(self.by_rule):
+            set_so = sum(self.by_rule)
+            sentences.append(
+                f"Hollow: {plural(set_so, 'trial')} whose value follows from who could take part"
+                " and is not printed."
+            )
+        if self.line is not None:
+            first, last = (scale.write(scale.show(self.line.estimate[at])) for at in (0, -1))
+            at = f", {self.held}," if self.held else ""
+            sentences.append(f"{scale.label}: the fitted line{at} goes from {first} to {last}.")
+        return " ".join(sentences)
 
 
 def bubble_of(result: Any, moderator: str | None = None) -> Bubble:
@@ -298,7 +318,12 @@ def bubble_of(result: Any, moderator: str | None = None) -> Bubble:
         )
     )
     line = Line(tuple(float(x) for x in grid), estimates, **bands)
-    return Bubble(trials, str(moderator), line, Scale.of(result))
+    means = zip(result.names, rows[0].tolist(), strict=True)
+    others = [(name, mean) for name, mean in means if name in names and name != moderator]
+    held = ", ".join(f"{name} {format_significant(mean, 3)}" for name, mean in others)
+    return Bubble(
+        trials, str(moderator), line, Scale.of(result), held=held and f"at the means of {held}"
+    )
 
 
 @look.themed
@@ -324,7 +349,7 @@ def bubble(
     import pandas as pd
     import seaborn as sns
 
-    data = bubble_of(result, moderator)
+    data = titled(bubble_of(result, moderator), title)
     scale, line = data.scale, data.line
     show = np.vectorize(scale.known)
     x, y = bubble_axes(data)
@@ -333,8 +358,7 @@ def bubble(
     ordered = sorted(marked, key=lambda trial: -(trial[3] or 0.0))
     named = len(ordered) <= NAMED_UP_TO
     notes = [_bubble_legend(data), _HOLLOW if any(hollow) else "", scale.direction_words]
-    title = data.title if title is None else title
-    ax = page(ax, x, y, title=title, height=TALL, notes=notes, spare=named)
+    ax = page(data, ax, x, y, height=TALL, notes=notes, spare=named)
     null_line(ax, scale.no_effect, y, "y")
     obstacles = [[(x.low, scale.no_effect), (x.high, scale.no_effect)]]
     if line is not None:
@@ -405,29 +429,8 @@ def _bubble_legend(bubble: Bubble) -> str:
     weighted = any(weight for *_, weight in bubble.trials)
     words = f"Circle: trial{', area by weight' if weighted else ''}."
     if bubble.line is not None:
-        words += f" Line: meta-regression; dark band: {bubble.scale.interval_words}"
+        at = f" {bubble.held}" if bubble.held else ""
+        words += f" Line: meta-regression{at}; dark band: {bubble.scale.interval_words}"
         predicted = f"; dashed: {format_percent(bubble.scale.level)} prediction interval"
         words += f"{predicted}." if bubble.line.pi_low else "."
     return words
-
-
-def describe_bubble(result: Any, moderator: str | None = None) -> str:
-    """Return the plot in sentences, in numbers."""
-    data = bubble_of(result, moderator)
-    scale = data.scale
-    values = [x for _, x, _, _ in data.trials]
-    sentences = [
-        f"Bubble plot{f': {data.title}' if data.title else ''}.",
-        f"{plural(len(values), 'trial')}; {data.moderator} from {format_number(min(values), 1)}"
-        f" to {format_number(max(values), 1)}.",
-    ]
-    if any(data.by_rule):
-        set_so = sum(data.by_rule)
-        sentences.append(
-            f"Hollow: {plural(set_so, 'trial')} whose value follows from who could take part and "
-            "is not printed."
-        )
-    if data.line is not None:
-        first, last = (scale.write(scale.show(data.line.estimate[at])) for at in (0, -1))
-        sentences.append(f"{scale.label}: the fitted line goes from {first} to {last}.")
-    return " ".join(sentences)

@@ -80,7 +80,7 @@ class Scale:
         if entry.transformation in PLAIN:
             return replace(scale, is_ratio=entry.transformation == "log")
         if entry.transformation == "double_arcsine":  # each trial has its own way back
-            return replace(scale, label=entry.pooled_label)
+            return replace(scale, label=entry.pooled_label.capitalize())
         return replace(scale, back=lambda value: float(entry.to_reader(value)))
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ketameta.errors import UsageError
 from ketameta.formatting import format_count, plural
 from ketameta.plots import look
-from ketameta.plots.frame import Row, dress, intervals, null_line, sheet, size_in_points
+from ketameta.plots.frame import Row, dress, intervals, null_line, sheet, size_in_points, titled
 from ketameta.plots.look import LINE, MARGIN, SMALL
 from ketameta.plots.scale import Axis, Scale, choose_range, make_axis
 
@@ -72,6 +72,26 @@ class SpecificationCurve:
         columns = self.columns
         return [rank for rank, (item, _) in enumerate(columns) if item.options[choice] == option]
 
+    def describe(self) -> str:
+        """Return the plot in sentences, in numbers."""
+        columns, scale = self.columns, self.scale
+
+        def write(item: Combination) -> str:
+            return scale.write(scale.show(item.estimate))
+
+        n = format_count(len(columns))
+        decided = format_count(sum(item.side != 0 for item, _ in columns))
+        sentences = [
+            f"Specification curve: {self.title}.",
+            f"{n} combinations of choices; {scale.label}.",
+            f"Estimates from {write(columns[0][0])} to {write(columns[-1][0])}.",
+            f"The interval excludes no effect in {decided} of {n}.",
+        ]
+        for rank, (item, main) in enumerate(columns, start=1):
+            if main:
+                sentences.append(f"The main model, {write(item)}, is number {rank} from below.")
+        return " ".join(sentences)
+
 
 def axis_of(data: SpecificationCurve) -> Axis:
     """Return the axis of effects."""
@@ -107,6 +127,7 @@ def plot(data: SpecificationCurve, *, ax: Axes | None = None, title: str | None 
     import numpy as np
     import seaborn as sns
 
+    data = titled(data, title)
     scale, y = data.scale, axis_of(data)
     columns = data.columns
     inner = look.PAGE_WIDTH - 2 * MARGIN
@@ -115,11 +136,8 @@ def plot(data: SpecificationCurve, *, ax: Axes | None = None, title: str | None 
     edges = (left, look.PAGE_WIDTH - MARGIN - 4.0)
     x = Axis(-0.5, len(columns) - 0.5)
     below = _height(data, edges[1] - MARGIN)
-    if ax is None:
-        ax = sheet(edges, CURVE, title=data.title if title is None else title, notes=_notes(data),
-                   width=look.PAGE_WIDTH, top=10.0, below=_BREAK + below)  # fmt: skip
-    elif title or data.title:
-        ax.set_title(look.clean(title or data.title), loc="left")
+    ax = sheet(data, ax, edges, CURVE, notes=_notes(data), width=look.PAGE_WIDTH, top=10.0,
+               below=_BREAK + below)  # fmt: skip
     dress(ax, x, replace(y, label="\n".join(look.wrap(y.label, CURVE, most=2))))
     ax.spines["bottom"].set_visible(False)
     null_line(ax, scale.no_effect, y, "y")
@@ -223,24 +241,3 @@ def _notes(data: SpecificationCurve) -> list[str]:
         data.scale.direction_words,
         few if data.left_out else "",
     ]
-
-
-def describe(data: SpecificationCurve) -> str:
-    """Return the plot in sentences, in numbers."""
-    columns, scale = data.columns, data.scale
-
-    def write(item: Combination) -> str:
-        return scale.write(scale.show(item.estimate))
-
-    n = format_count(len(columns))
-    decided = format_count(sum(item.side != 0 for item, _ in columns))
-    sentences = [
-        f"Specification curve: {data.title}.",
-        f"{n} combinations of choices; {scale.label}.",
-        f"Estimates from {write(columns[0][0])} to {write(columns[-1][0])}.",
-        f"The interval excludes no effect in {decided} of {n}.",
-    ]
-    for rank, (item, main) in enumerate(columns, start=1):
-        if main:
-            sentences.append(f"The main model, {write(item)}, is number {rank} from below.")
-    return " ".join(sentences)

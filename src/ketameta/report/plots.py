@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,26 +15,16 @@ from ketameta.analyses.sentences import pools_in, treatment_label, words_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import format_count, plural, trials_words
 from ketameta.measures import Measure
-from ketameta.plots.curves import (
-    At,
-    DoseResponse,
-    OverTime,
-    TimeClass,
-    describe_doses,
-    describe_over_time,
-)
-from ketameta.plots.forest import describe as say_forest
+from ketameta.plots.curves import At, DoseResponse, OverTime, TimeClass
+from ketameta.plots.forest import describe
 from ketameta.plots.forest_data import Forest, Group, Pool, Trial
 from ketameta.plots.harms import Harm, Harms
-from ketameta.plots.harms import describe as say_harms
-from ketameta.plots.influence import Gosh, describe_gosh
-from ketameta.plots.maps import Judgement, RiskOfBias, describe_lights, describe_map
+from ketameta.plots.influence import Gosh
+from ketameta.plots.maps import Judgement, RiskOfBias
 from ketameta.plots.network import Network, Node
-from ketameta.plots.network import describe as say_network
-from ketameta.plots.points import Bubble, Funnel, Line, describe_bubble, describe_funnel
+from ketameta.plots.points import Bubble, Funnel, Line
 from ketameta.plots.scale import Estimate, Scale, finite
 from ketameta.plots.specification_curve import Combination, SpecificationCurve
-from ketameta.plots.specification_curve import describe as say_combinations
 
 if TYPE_CHECKING:
     from ketameta.evidence.tables import Evidence
@@ -44,20 +34,6 @@ if TYPE_CHECKING:
 MOST_ROWS = 150
 #: Share of the combinations of choices beyond which they agree, and need no picture.
 AGREED = 0.9
-#: Each kind of plot in words.
-_WORDS: Mapping[str, Callable[[Any], str]] = {
-    "bubble": describe_bubble,
-    "dose_response": describe_doses,
-    "evidence_map": describe_map,
-    "forest": say_forest,
-    "funnel": describe_funnel,
-    "gosh": describe_gosh,
-    "harms": say_harms,
-    "network": say_network,
-    "over_time": describe_over_time,
-    "risk_of_bias": describe_lights,
-    "specification_curve": say_combinations,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +57,8 @@ class Plot:
     @property
     def words(self) -> str:
         """What the plot shows, in numbers, for a reader who cannot see it."""
-        return _WORDS[self.kind](self.data)
+        said: str = describe(self.data) if self.kind == "forest" else self.data.describe()
+        return said
 
 
 def plots_of(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> list[Plot]:
@@ -377,6 +354,7 @@ def _bubbles(result: AnalysisResult) -> list[Plot]:
         if not item.get("rows"):
             continue
         label = item["label"]
+        beside = " and ".join(item.get("adjusted_for", ())).replace("_", " ")
         line = {
             name: tuple(values) for name, values in (item.get("line") or {}).items() if values
         }  # fmt: skip
@@ -390,6 +368,7 @@ def _bubbles(result: AnalysisResult) -> list[Plot]:
             scale_of(result),
             f"{result['title']}: {label[:1].lower()}{label[1:]}",
             tuple(row.get("by_rule", False) for row in item["rows"]),
+            held=f"at the mix of {beside} of these trials" if item.get("design") else "",
         )
         found.append(Plot("bubble", f"{result['name']}-bubble-{item['moderator']}", data))
     return found
