@@ -34,6 +34,7 @@ from ketameta.plots import find, look, save
 from ketameta.plots.forest import describe
 from ketameta.plots.forest import plot as forest
 from ketameta.plots.forest_data import Forest, arranged, forest_of, pools_of
+from ketameta.plots.frame import line_of_words
 from ketameta.plots.look import file_bytes
 
 
@@ -169,7 +170,7 @@ def test_words_stand_where_matplotlib_puts_them(monkeypatch):
     data = subgroups(title="<Bold> & 'more'")
     data["groups"][0]["rows"][0]["excluded"] = True
     fast = svg(data)
-    monkeypatch.setattr(look.line_of_words(), "draw", mpl.text.Text.draw)
+    monkeypatch.setattr(line_of_words(), "draw", mpl.text.Text.draw)
     assert fast == svg(data)
 
 

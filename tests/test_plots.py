@@ -29,11 +29,11 @@ from ketameta.plots.curves import At, OverTime, Posterior, TimeClass, class_name
 from ketameta.plots.curves import time_axes as axes_of
 from ketameta.plots.forest_data import Forest, Group, Pool, Trial
 from ketameta.plots.frame import place_names
-from ketameta.plots.influence import CELLS, Baujat, Gosh
 from ketameta.plots.look import file_bytes
-from ketameta.plots.network import Network, Node, count_places, radii
+from ketameta.plots.maps import Network, Node, count_places, radii
 from ketameta.plots.points import CONTOURS, Bubble, Funnel, Line, areas, bubble_of
 from ketameta.plots.scale import Estimate, Scale
+from ketameta.plots.sensitivity import CELLS, Baujat, Gosh
 
 SMD = Scale("Standardised mean difference")
 

@@ -13,12 +13,7 @@ from ketameta.errors import UsageError
 from ketameta.plots import find, specification_curve
 from ketameta.plots.look import file_bytes
 from ketameta.plots.scale import Scale
-from ketameta.plots.specification_curve import (
-    Combination,
-    SpecificationCurve,
-    axis_of,
-    runs,
-)
+from ketameta.plots.sensitivity import Combination, SpecificationCurve, curve_axis, runs
 
 
 def curve(sizes: tuple[int, ...] = (3, 2), *, is_ratio: bool = False) -> SpecificationCurve:
@@ -100,7 +95,7 @@ def test_open_intervals_reach_the_edge_and_few_trials_are_left_out() -> None:
     assert len(data.columns) == 5
     ax = drawn(specification_curve, data)
     ends = {y for _, y in marked(ax, "interval")}
-    assert min(ends) == pytest.approx(axis_of(data).low)
+    assert min(ends) == pytest.approx(curve_axis(data).low)
     assert "main" not in parts(ax)
     assert "1 combination with fewer than two trials left out." in words(ax, "footnote")
     assert "main model" not in data.describe()

@@ -16,12 +16,10 @@ from ketameta.plots.forest import plot as forest
 from ketameta.plots.forest_layout import lay_out
 from ketameta.plots.harms import icons
 from ketameta.plots.harms import plot as harms
-from ketameta.plots.influence import baujat, gosh
 from ketameta.plots.look import find, save, theme
-from ketameta.plots.maps import evidence_map, risk_of_bias
-from ketameta.plots.network import plot as network
+from ketameta.plots.maps import evidence_map, network, risk_of_bias
 from ketameta.plots.points import bubble, funnel
-from ketameta.plots.specification_curve import plot as specification_curve
+from ketameta.plots.sensitivity import baujat, gosh, specification_curve
 
 __all__ = [
     "baujat",

@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from copy import copy
 from functools import cache, lru_cache, wraps
 from html import escape
 from pathlib import Path
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.text import Text
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -88,7 +85,7 @@ RISK_OF_BIAS: Final = {
 FORMATS: Final = ("svg", "png", "pdf")
 
 #: How matplotlib warns of one letter.
-_NO_GLYPH: Final = r"Glyph \d+ .* missing from font"
+NO_GLYPH: Final = r"Glyph \d+ .* missing from font"
 
 _DETACHED: ContextVar[bool] = ContextVar("ketameta_detached_figures", default=False)
 
@@ -171,7 +168,7 @@ def theme(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
 
     with mpl.rc_context(), warnings.catch_warnings():
         # Text in SVG keeps letters that the font lacks; a browser finds them elsewhere.
-        warnings.filterwarnings("ignore", _NO_GLYPH)
+        warnings.filterwarnings("ignore", NO_GLYPH)
         for key, value in _settings().items():
             cast("Any", mpl.rcParams)._set(key, value)
         mpl.rcParams.update(cast("Any", settings or {}))
@@ -298,84 +295,6 @@ def warn_of(lacking: str) -> None:
         " has them, such as one of the Noto family, or save as SVG, which keeps the letters.",
         stacklevel=3,
     )
-
-
-@cache
-def letters(size: float, bold: bool = False, italic: bool = False) -> Any:
-    """Return the font of words; the same object each time, as making one takes long."""
-    from matplotlib.font_manager import FontProperties
-
-    return FontProperties(
-        family=[FONT], size=size, weight="bold" if bold else "normal",
-        style="italic" if italic else "normal",
-    )  # fmt: skip
-
-
-@cache
-def line_of_words() -> type[Text]:
-    """Return the artist of one line of words on its baseline, which axes never cut off.
-
-    An SVG anchors words itself, so that :func:`file_bytes` writes them there without measuring
-    them, unless they were restyled.
-    """
-    from matplotlib.text import Text
-
-    class Line(Text):
-        def set_clip_path(self, *_: Any, **__: Any) -> None:
-            pass
-
-        def draw(self, renderer: Any) -> None:
-            tags = getattr(renderer, "writer", None)
-            upright = not self.get_rotation() and self.get_verticalalignment() == "baseline"
-            effects = self.get_bbox_patch() or self.get_path_effects() or self.get_alpha()
-            plain = upright and not effects and "\n" not in self.get_text()
-            if not (plain and isinstance(tags, _Tags)):
-                with warnings.catch_warnings():  # all at once are warned of when a plot is made
-                    warnings.filterwarnings("ignore", _NO_GLYPH)
-                    super().draw(renderer)
-            elif self.get_visible() and self.get_text():
-                x, up = self.get_transform().transform(self.get_position())
-                style = _style(
-                    self.get_fontproperties(), self.get_horizontalalignment(), self.get_color()
-                )
-                y = renderer.get_canvas_width_height()[1] - up
-                tags.words(self.get_gid(), self.get_text(), style, x, y)
-
-    return Line
-
-
-@cache
-def _style(font: FontProperties, align: str, colour: Any) -> str:
-    """Return the look of words as attributes of a tag, those that are not plain."""
-    from matplotlib.colors import to_hex, to_rgba
-    from matplotlib.font_manager import weight_dict
-
-    items = {
-        "font-style": font.get_style(),
-        "font-variant": font.get_variant(),
-        "font-weight": weight_dict.get(str(font.get_weight()), font.get_weight()),
-        "font-size": _short(font.get_size()),
-        "font-stretch": font.get_stretch(),
-        "text-anchor": {"left": "start", "right": "end", "center": "middle"}[align],
-        "fill": to_hex(colour),
-        "opacity": _short(to_rgba(colour)[3]),
-    }
-    plain = ("normal", 400, "#000000", "1")
-    return "".join(f' {what}="{how}"' for what, how in items.items() if how not in plain)
-
-
-@cache
-def _like(align: Any, colour: str) -> Text:
-    return line_of_words()(clip_on=False, ha=align, color=colour)
-
-
-def words_at(x: float, y: float, words: str, font: Any, align: str, colour: str) -> Text:
-    """Return a line of words: a copy of one like it, which is made in a fifth of the time."""
-    line = copy(_like(align, colour))
-    line.set_fontproperties(font)
-    line.set_position((x, y))
-    line.set_text(words)
-    return line
 
 
 def text_width(text: str, size: float = BODY, *, bold: bool = False) -> float:
@@ -547,7 +466,7 @@ def _svg(figure: Figure, description: str) -> str:
     from matplotlib.backends import backend_svg
 
     backend: Any = backend_svg
-    size, dpi, tags = figure.get_size_inches(), figure.dpi, _Tags()
+    size, dpi, tags = figure.get_size_inches(), figure.dpi, Tags()
     wide, high = 72 * size
     vector = backend.RendererSVG(wide, high, io.StringIO(), image_dpi=dpi)
     vector.writer = tags
@@ -557,7 +476,7 @@ def _svg(figure: Figure, description: str) -> str:
     finally:
         figure.dpi = dpi
     vector.finalize()
-    width, height = _short(wide), _short(high)
+    width, height = short(wide), short(high)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg"'
         f' class="plot" role="img" viewBox="0 0 {width} {height}" width="{width}pt"'
@@ -567,7 +486,7 @@ def _svg(figure: Figure, description: str) -> str:
     return f"{head}{''.join(tags.written)}</svg>\n"
 
 
-class _Tags:
+class Tags:
     """Takes what matplotlib writes into an SVG, tag by tag, in place of its own writer.
 
     Named parts become classes, styles attributes, and numbers short.
@@ -579,14 +498,17 @@ class _Tags:
         self._begun = 0  # pieces, when the last tag was opened
 
     def start(self, tag: str, attrib: Mapping[str, str] | None = None, **more: str) -> None:
+        """Open a tag."""
         self.written.append(f"<{tag}{_attributes(tag, {**(attrib or {}), **more})}>")
         self._open.append(tag)
         self._begun = len(self.written)
 
     def data(self, text: str) -> None:
+        """Write words."""
         self.written.append(escape(text, quote=False))
 
     def end(self, *_: Any, **__: Any) -> None:
+        """Close the tag that was opened last."""
         tag, empty = self._open.pop(), self._begun == len(self.written)
         if empty:
             self.written[-1] = self.written[-1].removesuffix(">")
@@ -595,6 +517,7 @@ class _Tags:
     def element(
         self, tag: str, text: str = "", attrib: Mapping[str, str] | None = None, **more: str
     ) -> None:
+        """Write a tag and the words in it."""
         self.start(tag, attrib, **more)
         if text:
             self.data(text)
@@ -603,7 +526,7 @@ class _Tags:
     def words(self, part: str | None, text: str, style: str, x: float, y: float) -> None:
         """Write a line of words in the group of its part."""
         named = f' class="{escape(part)}"' if part else ""
-        place = f' x="{_short(round(x, 6))}" y="{_short(round(y, 6))}"'
+        place = f' x="{short(round(x, 6))}" y="{short(round(y, 6))}"'
         line = f"<text{style}{place}>{escape(text, quote=False)}</text>"
         self.written.append(f"<g{named}>{line}</g>")
 
@@ -643,11 +566,11 @@ def _styled(style: str) -> str:
 
 def _rounded(value: str) -> str:
     """Return a value with two decimals in every number and no spare blanks."""
-    short = _NUMBER.sub(lambda match: _short(float(match.group())), value)
-    return re.sub(r"\s*\n\s*|(?<=[MLQCz])\s+", "", short)
+    rounded = _NUMBER.sub(lambda match: short(float(match.group())), value)
+    return re.sub(r"\s*\n\s*|(?<=[MLQCz])\s+", "", rounded)
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
     """Return a number with at most two decimals; a hundredth of a point cannot be seen."""
     text = f"{number:.2f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

@@ -19,12 +19,10 @@ from ketameta.plots.curves import At, DoseResponse, OverTime, TimeClass
 from ketameta.plots.forest import describe
 from ketameta.plots.forest_data import Forest, Group, Pool, Trial
 from ketameta.plots.harms import Harm, Harms
-from ketameta.plots.influence import Gosh
-from ketameta.plots.maps import Judgement, RiskOfBias
-from ketameta.plots.network import Network, Node
+from ketameta.plots.maps import Judgement, Network, Node, RiskOfBias
 from ketameta.plots.points import Bubble, Funnel, Line
 from ketameta.plots.scale import Estimate, Scale, finite
-from ketameta.plots.specification_curve import Combination, SpecificationCurve
+from ketameta.plots.sensitivity import Combination, Gosh, SpecificationCurve
 
 if TYPE_CHECKING:
     from ketameta.evidence.tables import Evidence
