@@ -482,9 +482,6 @@ def posterior(result: Any, *, ax: Axes | None = None, title: str | None = None) 
         Parts: ``credible_area``, ``curve_posterior`` and so on, ``curve_name``,
         ``estimate_line``, ``null_line``.
     """
-    import numpy as np
-    import seaborn as sns
-
     found = titled(posterior_of(result), title)
     scale = found.scale
     grid = np.array([scale.known(value) for value in found.grid])
@@ -508,10 +505,8 @@ def posterior(result: Any, *, ax: Axes | None = None, title: str | None = None) 
                 lw=look.THIN, ls=look.DOTTED, gid="estimate_line")  # fmt: skip
     for name, words, colour, dash in CURVES:
         if name in found.curves:
-            sns.lineplot(x=grid, y=found.curves[name], ax=ax, color=colour, ls=dash, lw=1.4,
-                         label=words, estimator=None, errorbar=None,
-                         gid=f"curve_{name}")  # fmt: skip
-    ax.set(xlabel=x.label, ylabel=y.label)
+            ax.plot(grid, found.curves[name], color=colour, ls=dash, lw=1.4, label=words,
+                    gid=f"curve_{name}")  # fmt: skip
     free = "upper left" if int(np.argmax(density)) > len(grid) / 2 else "upper right"
     key = ax.legend(loc=cast("Any", free), frameon=False, fontsize=look.SMALL, handlelength=2.2,
                     reverse=True)  # fmt: skip

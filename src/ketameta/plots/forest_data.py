@@ -258,8 +258,7 @@ def forest_of(result: Any, overall: bool = True) -> Forest:
         raise UsageError(
             f"a forest plot needs the estimates of trials; {type(result).__name__} holds none"
         )
-    words = "Common effect" if getattr(result, "model", "") == "common" else ""
-    pool = _pool(result, words)
+    pool = _pool(result, "Common effect" if getattr(result, "model", "") == "common" else "")
     if hasattr(result, "tau_prior") and pool is not None:
         pool = replace(pool, model="bayes", ci_method=None, credible=True)
     return Forest((Group(None, _trials(result)),), _scale(result), pool, k=result.k)
@@ -322,12 +321,10 @@ def _together(fits: Sequence[Any]) -> Any:
         np.concatenate([getattr(fit, name) for fit in fits])
         for name in ("estimates", "variances", "labels")
     )
-    first = fits[0]
-    how = {"ci_method": first.ci_method, "level": first.level, "measure": first.measure}
-    if first.tau2_method is None:
+    how = {name: getattr(fits[0], name) for name in ("ci_method", "level", "measure")}
+    if (method := fits[0].tau2_method) is None:
         return common_effect(y, v, labels=labels, repeated_labels="allow", **how)
-    how["tau2_method"] = first.tau2_method
-    return random_effects(y, v, labels=labels, repeated_labels="allow", **how)
+    return random_effects(y, v, method, labels=labels, repeated_labels="allow", **how)
 
 
 def _subgroups(result: Any, whole: Any = None) -> Forest:
@@ -385,10 +382,10 @@ def _refits(result: Any) -> Forest:
 # --- rows that are estimates ----------------------------------------------------------------------
 
 
-def _estimates(scale: Scale, rows: Sequence[Trial], head: str, meaning: str) -> Forest:
+def _estimates(scale: Scale, rows: Sequence[Trial], head: str, meaning: str, *more: str) -> Forest:
     return Forest(
         (Group(None, tuple(rows)),), scale, header=head, meaning=f"Each square: {meaning}",
-        rows_are_pools=True,
+        rows_are_pools=True, more=more,
     )  # fmt: skip
 
 
@@ -420,13 +417,12 @@ def _side_by_side(results: Mapping[str, Any]) -> Forest:
 def _blups(found: Any) -> Forest:
     drawn = ((format_percent(share),) for share in found.shrinkage)
     rows = _rows(found.labels, found.estimate, found.ci_low, found.ci_high, drawn)
-    forest = _estimates(Scale.of(found), rows, "Study", "true effect of a study, as predicted")
-    return replace(forest, more=("Drawn to the mean",))
+    meaning = "true effect of a study, as predicted"
+    return _estimates(Scale.of(found), rows, "Study", meaning, "Drawn to the mean")
 
 
 def _contrasts(found: Any) -> Forest:
-    means = found.kind == "marginal mean"
-    scale = Scale.of(found)
+    means, scale = found.kind == "marginal mean", Scale.of(found)
     if not (means or scale.back is None):  # a difference of logits is no proportion
         scale = Scale(f"Difference, {scale.label.lower()} as pooled", level=found.level)
     rows = _rows(found.table.names, found.estimate, found.ci_low, found.ci_high)
@@ -435,14 +431,13 @@ def _contrasts(found: Any) -> Forest:
 
 
 def _network(found: Any) -> Forest:
-    others = [found.compare(name, found.reference) for name in found.treatments[1:]]
+    against = [found.compare(name, found.reference) for name in found.treatments[1:]]
     rows = [
         Trial(x.treatment, x.estimate, x.ci_low, x.ci_high, more=(format_count(x.k_direct),))
-        for x in others
+        for x in against
     ]
-    meaning = f"treatment against {found.reference}, from the whole network"
-    forest = _estimates(Scale.of(found), rows, f"Against {found.reference}", meaning)
-    return replace(forest, more=("Direct trials",))
+    head, meaning = f"Against {found.reference}", f"treatment against {found.reference}, from"
+    return _estimates(Scale.of(found), rows, head, f"{meaning} the whole network", "Direct trials")
 
 
 def _selection(found: Any) -> Forest:
@@ -472,8 +467,7 @@ def _one_group(fit: Any) -> Forest:
         pool = replace(pool, q=None, q_df=None, q_p_value=None, tau2_method="ML", ci_method="wald")
     if pool is not None and shares and entry is not None:
         pool = pool.turned(lambda v: None if v is None else float(entry.to_reader(v)))
-    counts = zip(map(format_count, x), map(format_count, n), strict=True)
-    trials = _rows(fit.labels, *values, counts)
+    trials = _rows(fit.labels, *values, zip(*(map(format_count, a) for a in (x, n)), strict=True))
     return Forest(
         (Group(None, tuple(trials)),), replace(Scale.of(fit), back=None), pool, k=fit.k,
         more=("Events", "Participants" if shares else "Time at risk"),

@@ -141,7 +141,6 @@ def left_out(ax: Axes, names: Sequence[str]) -> None:
 def dress(ax: Axes, x: Axis, y: Axis) -> None:
     """Give axes their ends, scales, ticks and labels, and no frame on the far sides."""
     from matplotlib.ticker import NullLocator
-    from seaborn import despine
 
     for side, axis in (("x", x), ("y", y)):
         if axis.log:
@@ -156,7 +155,7 @@ def dress(ax: Axes, x: Axis, y: Axis) -> None:
             label.set_parse_math(False)
     ax.tick_params(labelsize=look.SMALL)
     ax.patch.set_visible(False)
-    despine(ax=ax)
+    ax.spines[["top", "right"]].set_visible(False)
 
 
 def area(

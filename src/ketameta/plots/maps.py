@@ -12,7 +12,7 @@ from ketameta.errors import UsageError, did_you_mean
 from ketameta.formatting import format_count, plural
 from ketameta.measures import ROB_DOMAINS
 from ketameta.plots import look
-from ketameta.plots.frame import Pen, centred, table, titled
+from ketameta.plots.frame import centred, table, titled
 from ketameta.plots.look import BODY, CAPITAL, LINE, MARGIN, SMALL
 from ketameta.plots.scale import finite
 
@@ -517,7 +517,16 @@ def network(result: Any, *, ax: Axes | None = None, title: str | None = None) ->
         ends = zip(places[one], places[two], strict=True)
         width = max(THINNEST_LINE, WIDEST_LINE * trials / most)
         ax.plot(*ends, color="#9DB4C8", lw=scale * width, zorder=1, clip_on=False, gid="edge")
-    _nodes(pen, network, places, sizes)
+    names = [node.name for node in network.nodes]
+    for part, here, more, fill, edge, how in (
+        ("node_ring", [x.name for x in network.nodes if x.highlight], 2.6, look.PAPER,
+         look.VERMILLION, {"width": 1.2}),
+        ("node", [x for x in names if x in network.joined], 0.0, look.BLUE, look.NAVY, {}),
+        ("node", [x for x in names if x not in network.joined], 0.0, look.PAPER, look.NAVY,
+         {"dashed": True}),
+    ):  # fmt: skip
+        sized = [2 * (sizes[name] + more) for name in here]
+        pen.marks(part, [places[name] for name in here], sized, fill, edge, **how)
     for (x, y), trials in count_places(network):
         text = format_count(trials)
         size = 2 * max(5.4, look.text_width(text, look.SMALL, bold=True) / 2 + 1.8)
@@ -527,22 +536,6 @@ def network(result: Any, *, ax: Axes | None = None, title: str | None = None) ->
     for node in network.nodes:
         _node_name(ax, node, places[node.name], sizes[node.name], network.hub, scale)
     return ax
-
-
-def _nodes(
-    pen: Pen, network: Network, places: dict[str, tuple[float, float]], sizes: dict[str, float]
-) -> None:
-    names = [node.name for node in network.nodes]
-    rings = [node.name for node in network.nodes if node.highlight]
-    joined = [name for name in names if name in network.joined]
-    alone = [name for name in names if name not in network.joined]
-    for part, here, more, fill, edge, how in (
-        ("node_ring", rings, 2.6, look.PAPER, look.VERMILLION, {"width": 1.2}),
-        ("node", joined, 0.0, look.BLUE, look.NAVY, {}),
-        ("node", alone, 0.0, look.PAPER, look.NAVY, {"dashed": True}),
-    ):
-        wide = [2 * (sizes[name] + more) for name in here]
-        pen.marks(part, [places[name] for name in here], wide, fill, edge, **how)
 
 
 def count_places(network: Network) -> list[tuple[tuple[float, float], int]]:
@@ -580,24 +573,21 @@ def _node_name(
     length = math.hypot(*at)
     dx, dy = (at[0] / length, at[1] / length) if length else (0.0, 1.0)
     align = "center" if abs(dx) < 0.1 else "left" if dx > 0 else "right"
-    lines = _node_lines(node)
-    people = node.participants
-    count = "" if people is None else f"n\u00a0=\u00a0{format_count(people)}"
-    tall = look.LINE * (len(lines) * look.BODY + (look.SMALL if count else 0.0))
+    written = [(line, look.BODY, "node_name", look.INK) for line in _node_lines(node)]
+    if node.participants is not None:
+        count = f"n\u00a0=\u00a0{format_count(node.participants)}"
+        written.append((count, look.SMALL, "node_count", look.GREY))
+    tall = look.LINE * sum(size for _, size, _, _ in written)
     reach = radius + (4.5 if node.highlight else 2.0) + 4.0
     x, y = at[0] + reach * dx, at[1] + reach * dy
     top = y + tall / 2 + dy * tall / 2
     behind = None
     if node.name == hub:  # lines pass behind the name
         behind = {"facecolor": look.PAPER, "edgecolor": "none", "alpha": 0.88, "pad": 0.8}
-    for line in lines:
-        top -= look.LINE * look.BODY
-        ax.text(x, top + 0.25 * look.BODY, line, ha=align, size=scale * look.BODY, zorder=6,
-                bbox=behind, gid="node_name")  # fmt: skip
-    if count:
-        top -= look.LINE * look.SMALL
-        ax.text(x, top + 0.25 * look.SMALL, count, ha=align, size=scale * look.SMALL, zorder=6,
-                color=look.GREY, bbox=behind, gid="node_count")  # fmt: skip
+    for words, size, part, colour in written:
+        top -= look.LINE * size
+        ax.text(x, top + 0.25 * size, words, ha=align, size=scale * size, zorder=6, color=colour,
+                bbox=behind, gid=part)  # fmt: skip
 
 
 def _network_legend(network: Network) -> str:

@@ -158,8 +158,6 @@ def funnel(
     ----------
     Peters, Sutton, Jones, Abrams, Rushton (2008), J. Clin. Epidemiol. 61(10), 991-996.
     """
-    import seaborn as sns
-
     if contours not in (True, False):
         raise UsageError(f"contours is {contours!r}; give True or False")
     data = titled(funnel_of(result), title)
@@ -190,10 +188,8 @@ def funnel(
     for part, found, fill in (("study", trials, look.BLUE), ("filled_study", added, look.PAPER)):
         if found:
             estimates, depths = zip(*found, strict=True)
-            sns.scatterplot(x=show(estimates), y=depths, ax=ax, s=26, color=fill, legend=False,
-                            edgecolor=look.NAVY, linewidth=0.6, zorder=3, clip_on=False,
-                            gid=part)  # fmt: skip
-    ax.set(xlabel=x.label, ylabel=y.label)
+            ax.scatter(show(estimates), depths, s=26, color=fill, edgecolor=look.NAVY,
+                       linewidth=0.6, zorder=3, clip_on=False, gid=part)  # fmt: skip
     return ax
 
 
@@ -346,9 +342,6 @@ def bubble(
         Parts: ``prediction_band``, ``prediction_limit``, ``confidence_band``, ``fitted_line``,
         ``null_line``, ``bubble`` and ``hollow_bubble`` (area in proportion to weight), ``name``.
     """
-    import pandas as pd
-    import seaborn as sns
-
     data = titled(bubble_of(result, moderator), title)
     scale, line = data.scale, data.line
     show = np.vectorize(scale.known)
@@ -364,20 +357,20 @@ def bubble(
     if line is not None:
         _draw_line(ax, line, show)
         obstacles.append(list(zip(line.moderator, show(line.estimate), strict=True)))
-    frame = pd.DataFrame(ordered, columns=["label", "x", "y", "weight", "hollow"])
-    frame["y"], frame["area"] = show(frame["y"]), areas([weight for *_, weight, _ in ordered])
-    span = (frame["area"].min(), frame["area"].max())
-    for ring, part in frame.groupby("hollow"):
-        sns.scatterplot(
-            part, x="x", y="y", size="area", sizes=span, size_norm=span, legend=False, ax=ax,
-            color="white" if ring else look.SKY, alpha=0.75, edgecolor=look.NAVY,
-            linewidth=1.0 if ring else 0.5, zorder=3, clip_on=False,
-            gid="hollow_bubble" if ring else "bubble",
-        )  # fmt: skip
-    ax.set(xlabel=x.label, ylabel=y.label)
+    sizes = areas([weight for *_, weight, _ in ordered])
+    placed = [
+        (label, at, scale.known(estimate), size, ring)
+        for (label, at, estimate, _, ring), size in zip(ordered, sizes, strict=True)
+    ]
+    for part, ring, fill in (("bubble", False, look.SKY), ("hollow_bubble", True, "white")):
+        here = [(at, y, size) for _, at, y, size, hollow in placed if hollow == ring]
+        if here:
+            across, up, size = zip(*here, strict=True)
+            ax.scatter(across, up, s=size, color=fill, alpha=0.75, edgecolor=look.NAVY,
+                       linewidth=1.0 if ring else 0.5, zorder=3, clip_on=False,
+                       gid=part)  # fmt: skip
     if named:
-        radii = np.sqrt(frame["area"]) / 2
-        names = list(zip(frame["label"], frame["x"], frame["y"], radii, strict=True))
+        names = [(label, at, y, math.sqrt(size) / 2) for label, at, y, size, _ in placed]
         left_out(ax, write_names(ax, names, lines=obstacles))
     return ax
 

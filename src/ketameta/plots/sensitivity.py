@@ -95,9 +95,6 @@ def baujat(result: Any, *, ax: Axes | None = None, title: str | None = None) -> 
     ----------
     Baujat, Mahe, Pignon, Hill (2002), Stat. Med. 21(18), 2641-2652.
     """
-    import pandas as pd
-    import seaborn as sns
-
     found = titled(baujat_of(result), title)
     far_x = max(x for _, x, _ in found.trials) or 1.0
     far_y = max(y for _, _, y in found.trials) or 1.0
@@ -107,10 +104,9 @@ def baujat(result: Any, *, ax: Axes | None = None, title: str | None = None) -> 
     note = "Right: differs from the other trials. Top: leaving it out moves the pooled estimate."
     ax = page(found, ax, x, y, notes=[note], spare=True, height=HEIGHT)
     ordered = sorted(found.trials, key=lambda t: -math.hypot(t[1] / far_x, t[2] / far_y))
-    frame = pd.DataFrame(ordered, columns=["label", "x", "y"])
-    sns.scatterplot(frame, x="x", y="y", ax=ax, s=_AREA, color=look.BLUE, alpha=0.85, zorder=3,
-                    edgecolor=look.NAVY, linewidth=0.5, clip_on=False, gid="study")  # fmt: skip
-    ax.set(xlabel=x.label, ylabel=y.label)
+    _, across, up = zip(*ordered, strict=True)
+    ax.scatter(across, up, s=_AREA, color=look.BLUE, alpha=0.85, zorder=3, edgecolor=look.NAVY,
+               linewidth=0.5, clip_on=False, gid="study")  # fmt: skip
     radius = math.sqrt(_AREA) / 2
     left_out(ax, write_names(ax, [(*trial, radius) for trial in ordered], colour=look.INK))
     return ax
@@ -425,9 +421,6 @@ def specification_curve(
         excludes no effect), ``estimate``, ``main`` and ``main_name``, ``band``, ``choice_name``,
         ``option_name``, ``option``.
     """
-    import numpy as np
-    import seaborn as sns
-
     data = titled(data, title)
     scale, y = data.scale, curve_axis(data)
     columns = data.columns
@@ -456,11 +449,11 @@ def specification_curve(
         ]  # fmt: skip
         intervals(ax, "y", y, rows, part="interval", colour=colour, width=min(0.8, 0.6 * dot),
                   head=min(3.6, 0.9 * step))  # fmt: skip
-        ranks = np.array([rank for rank, _ in here])
-        shown = np.array([scale.known(item.estimate or 0.0) for _, item in here])
-        ink = look.INK if side else look.GREY
-        sns.scatterplot(x=ranks, y=shown, ax=ax, s=dot**2, color=ink, linewidth=0, zorder=3,
-                        legend=False, clip_on=False, gid="estimate")  # fmt: skip
+        ax.scatter(
+            [rank for rank, _ in here], [scale.known(item.estimate or 0.0) for _, item in here],
+            s=dot**2, color=look.INK if side else look.GREY, linewidth=0, zorder=3, clip_on=False,
+            gid="estimate",
+        )  # fmt: skip
     for rank, (_, main) in enumerate(columns):
         if main:
             ax.axvline(rank, color=look.INK, lw=look.THIN, ls=look.DOTTED, gid="main")
