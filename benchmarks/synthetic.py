@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ketameta.evidence import BATCH_TABLES
+from ketameta.evidence.project import load_project
+from ketameta.evidence.schema import schema_of
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMES = ("1", "7", "14", "28")
@@ -21,6 +22,33 @@ ANALYSES = (
     ("simulated_day28", "depression", "madrs", 28, "MD"),
     ("simulated_nausea", "nausea", "spontaneous_report", 28, "OR"),
 )
+#: The words that the simulated trials and this repository's instruments use.
+PROJECT = """\
+[project]
+title = "Simulated trials"
+question = "Invented: what does the simulated treatment change?"
+
+[words]
+diagnosis = ["major_depression"]
+drug_class = ["nmda_antagonist"]
+outcome_domain = [
+  "adhd_symptoms", "cognition", "mood", "anxiety", "suicidality", "other_symptoms", "functioning", "response", "harm",
+  "vital_sign",
+]
+meant_to_improve = ["mood"]
+
+[[moderator]]
+name = "prior_treatment_resistance"
+label = "Earlier treatment"
+meaning = "Invented."
+reference = ["not_resistant", "resistant"]
+[[moderator.level]]
+word = "not_resistant"
+meaning = "Invented"
+[[moderator.level]]
+word = "resistant"
+meaning = "Invented"
+"""
 ANALYSIS = """\
 title = "{title}"
 question = "Invented: does the simulated treatment change {outcome} on day {day}?"
@@ -107,16 +135,18 @@ def write_project(root: Path, studies: int, seed: int = 1, analyses: bool = Fals
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("instruments.csv", "outcome_words.csv", "search.toml"):
         shutil.copy(ROOT / "data" / name, data / name)
+    (root / "project.toml").write_text(PROJECT, encoding="utf-8")
+    tables = schema_of(load_project(root)).batch
     (root / "analyses").mkdir(exist_ok=True)
     for title, outcome, instrument, day, measure in ANALYSES if analyses else ():
         text = ANALYSIS.format(
             title=title, outcome=outcome, instrument=instrument, day=day, measure=measure
         )
         (root / "analyses" / f"{title}.toml").write_text(text, encoding="utf-8")
-    rows: dict[str, list[dict[str, str]]] = {table.name: [] for table in BATCH_TABLES}
+    rows: dict[str, list[dict[str, str]]] = {table.name: [] for table in tables}
     for number in range(studies):
         _trial(rows, f"simulated{number:05d}_2020", random)
-    for table in BATCH_TABLES:
+    for table in tables:
         with (folder / f"{table.name}.csv").open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, table.column_names, lineterminator="\n")
             writer.writeheader()
@@ -141,7 +171,6 @@ def _trial(rows: dict[str, list[dict[str, str]]], name: str, random: np.random.G
             "diagnosis": "major_depression",
             "age_group": "adults",
             "n_randomised": str(2 * size),
-            "adhd_subtype": "not_applicable",
             "prior_treatment_resistance": str(random.choice(["resistant", "not_resistant"])),
         }
     )

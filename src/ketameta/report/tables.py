@@ -192,9 +192,7 @@ def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
     given = {
         **rows_of,
         "routes": [{**asdict(route), "count": count} for route, count in context["routes"]],
-        "corrections": [
-            {**asdict(one), **dict(one.correction)} for one in context["corrections"]
-        ],
+        "corrections": [{**asdict(one), **dict(one.correction)} for one in context["corrections"]],
     }
     claims = [
         {**row, "rule": row["rule_words"],
