@@ -9,8 +9,14 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+# Compiled modules and tests are kept, whatever the shell says: every worker, and every command that
+# a test starts, would compile them anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Before numpy is loaded: one thread each, as commands have. Processes of tests that share a machine
 # wait for each other's threads otherwise, ten times as long as they compute.
@@ -129,11 +135,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     nothing.
     """
 
-    def alone_here(item: pytest.Item) -> bool:
-        names = vars(item.getparent(pytest.Module).obj).values()
+    @cache
+    def alone_here(module: pytest.Module) -> bool:
+        names = vars(module.obj).values()
         return not any(getattr(name, "__module__", "") == "report_pages" for name in names)
 
-    items.sort(key=alone_here)
+    items.sort(key=lambda item: alone_here(item.getparent(pytest.Module)))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
