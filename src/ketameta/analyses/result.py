@@ -652,6 +652,7 @@ def results_schema() -> dict[str, object]:
     }
 
 
+@cache
 def schema_text() -> str:
     """Return the schema as the text of a file."""
     return json.dumps(results_schema(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"

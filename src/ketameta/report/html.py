@@ -254,6 +254,7 @@ def font_face(letters: str, cache_folder: Path | None = None) -> str:
     return "\n".join(rules)
 
 
+@cache
 def _subset(path: Path, letters: str) -> bytes:
     from fontTools import subset
     from fontTools.ttLib import TTFont
