@@ -149,8 +149,10 @@ def test_ratios_are_logarithms_in_giv_and_ratios_in_mean():
     assert float(cells["Mean"]) == pytest.approx(2) and float(cells["CI end"]) == pytest.approx(4)
 
 
-def test_what_is_written_for_metapsy_comes_back_clean(committed_evidence, project_root):
-    text = metapsy_csv(derive_effects(committed_evidence), committed_evidence)
+def test_what_is_written_for_metapsy_comes_back_clean(
+    committed_evidence, committed_effects, project_root
+):
+    text = metapsy_csv(committed_effects, committed_evidence)
     known = declared_words(project_paths(project_root))
     report = read_import(text.encode("utf-8"), "back.csv", None, known)
     assert report.count("refused") == 0 and report.rows_in == text.count("\n") - 1

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -241,11 +243,15 @@ def metapsy_csv(table: EffectTable, evidence: Evidence) -> str:
     given = Counter((row["study_id"], row["intervention"]) for row in evidence.rows("arms"))
     several = {arm for arm, count in given.items() if count > 1}
     lines = [";".join(METAPSY_COLUMNS)]
-    for _, group in effects.groupby(_KEYS, sort=True, dropna=False):
-        forms = group.sort_values("printed_as", key=lambda forms: forms.map(_FORMS.index))
-        best = forms[forms["printed_as"] == forms["printed_as"].iloc[0]]
-        records = cast("list[Effect]", best.to_dict("records"))
-        by_measure = {row["measure"]: row for row in records}
+    numbers = effects.groupby(_KEYS, sort=True, dropna=False).ngroup()
+    rows = sorted(
+        zip(numbers, cast("list[Effect]", effects.to_dict("records")), strict=True),
+        key=lambda numbered: (numbered[0], _FORMS.index(numbered[1]["printed_as"])),
+    )
+    for _, group in groupby(rows, key=itemgetter(0)):
+        forms = [row for _, row in group]
+        best = forms[0]["printed_as"]
+        by_measure = {row["measure"]: row for row in forms if row["printed_as"] == best}
         first = next(iter(by_measure.values()))
         cells = _metapsy_cells(first, by_measure, several, evidence.project)
         if cells is None:
