@@ -5,7 +5,7 @@ Every trial here has the name of a tree and invented numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -346,6 +346,30 @@ def make_project(
     return project_paths(root)
 
 
+def each(cases: Iterable[tuple[Any, ...]]) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """Make one test of many cases; when some fail, it names each of them and what it says.
+
+    For grids of hundreds of references, where a test of its own costs more than the case.
+    """
+    grid = list(cases)
+    assert grid, "a grid without a case tests nothing"
+
+    def joined(test: Callable[..., None]) -> Callable[[], None]:
+        def run() -> None:
+            failed = []
+            for case in grid:
+                try:
+                    test(*case)
+                except (Exception, pytest.fail.Exception) as error:
+                    named = [item for item in case if isinstance(item, (str, int, float, Path))]
+                    failed.append(f"{named}: {type(error).__name__}: {error}")
+            assert failed == [], "\n".join(failed)
+
+        return run
+
+    return joined
+
+
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Let one process after the other in, where the system can: tests run in several."""
@@ -395,6 +419,7 @@ __all__ = [
     "arm",
     "clean_tables",
     "contrast",
+    "each",
     "effects_of",
     "event",
     "evidence_of",

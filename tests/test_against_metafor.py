@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import each
 from ketameta import permutation_test, random_effects, subgroup_analysis
 from metafor_values import (
     CLOSED,
@@ -31,7 +32,7 @@ from tolerances import DIRECT, METAFOR_CLOSED, METAFOR_SEARCHED, METAFOR_YEARS
 POOLED = [(key, estimator, test) for key in DATASETS for estimator in ESTIMATORS for test in TESTS]
 
 
-@pytest.mark.parametrize(("key", "estimator", "test"), POOLED)
+@each(POOLED)
 def test_pooled_effect_equals_metafor(key: str, estimator: str, test: str) -> None:
     found = pooled_gaps(key, estimator, test)
     limit = METAFOR_CLOSED if estimator in CLOSED else METAFOR_SEARCHED
@@ -49,7 +50,7 @@ REGRESSED = [
 IN_YEARS = {"bcg_RR_ablat_year", "linde2005_RR", "konstantopoulos2011_SMD"}
 
 
-@pytest.mark.parametrize(("key", "estimator", "test"), REGRESSED)
+@each(REGRESSED)
 def test_meta_regression_equals_metafor(key: str, estimator: str, test: str) -> None:
     found = regression_gaps(key, estimator, test)
     limit = METAFOR_CLOSED if estimator in CLOSED else METAFOR_SEARCHED
@@ -63,7 +64,7 @@ GROUPED = [(key, est) for key in keys_with("subgroup") for est in ("FE", "DL", "
 SUBGROUPS = json.loads((Path(__file__).parent / "reference" / "subgroups.json").read_text("utf-8"))
 
 
-@pytest.mark.parametrize(("key", "estimator"), GROUPED)
+@each(GROUPED)
 def test_subgroups_with_their_own_tau2_equal_metafor(key: str, estimator: str) -> None:
     y, v = data(key)
     stored = DATASETS[key]["outputs"]["subgroup"][estimator]
@@ -85,8 +86,7 @@ def test_subgroups_with_their_own_tau2_equal_metafor(key: str, estimator: str) -
             assert in_units(row.i2, level["I2"] / 100, 1) < METAFOR_SEARCHED
 
 
-@pytest.mark.parametrize("test", TESTS)
-@pytest.mark.parametrize(("key", "estimator"), GROUPED)
+@each((*group, test) for group in GROUPED for test in TESTS)
 def test_subgroups_with_one_tau2_equal_metafor(key: str, estimator: str, test: str) -> None:
     y, v = data(key)
     stored = SUBGROUPS["datasets"][key]["fits"][f"{estimator} {test}"]
@@ -114,7 +114,7 @@ PERMUTED = [
 ]
 
 
-@pytest.mark.parametrize(("key", "block", "name"), PERMUTED)
+@each(PERMUTED)
 def test_exact_permutation_p_values_equal_metafor(key: str, block: str, name: str) -> None:
     stored = DATASETS[key]["outputs"][block][name]
     estimator, test = name.split("_")

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ketameta as km
+from helpers import each
 from ketameta import batched_fit
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.measures import CI_METHODS, TAU2_METHODS
@@ -51,8 +52,7 @@ def assert_same(fits, j, y, v, design, method):
     assert (fits.k[j], fits.df[j]) == (len(y), len(y) - design.shape[1])
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", DATASETS)
+@each(itertools.product(DATASETS, METHODS))
 def test_subsets_equal_one_fit_at_a_time(name, method):
     y, v = data(name)
     for design in (None, design_of(name)):

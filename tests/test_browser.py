@@ -67,15 +67,16 @@ KINDS = (
 
 @pytest.mark.parametrize("file", KINDS)
 def test_axe_finds_no_violation_of_wcag(opened: Any, folder: str, file: str) -> None:
+    page = visit(opened, f"{folder}/{file}")
+    page.set_default_timeout(300_000)
+    page.evaluate(FEWER)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    script = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    # The page's own policy lets no other script run; the test evaluates it from outside.
+    page.evaluate(script + "; undefined")
     for scheme, width in (("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)):
-        page = visit(opened, f"{folder}/{file}", color_scheme=scheme,
-                     viewport={"width": width, "height": 900})  # fmt: skip
-        page.set_default_timeout(300_000)
-        page.evaluate(FEWER)
-        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-        script = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-        # The page's own policy lets no other script run; the test evaluates it from outside.
-        page.evaluate(script + "; undefined")
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 900})
         found = page.evaluate(
             "axe.run(document, {resultTypes: ['violations'], runOnly: "
             "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
@@ -84,7 +85,7 @@ def test_axe_finds_no_violation_of_wcag(opened: Any, folder: str, file: str) -> 
             (item["id"], [node["html"][:160] for node in item["nodes"][:3]])
             for item in found["violations"]
         ] == [], (scheme, width)
-        page.context.close()
+    page.context.close()
 
 
 #: Screens of 1280 by 900 that the front page may fill, and what may be reached by the Tab key.
@@ -176,14 +177,15 @@ def test_the_policy_of_the_page_stops_requests_and_foreign_scripts(
     page.context.close()
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1100, 1280, 1700])
-def test_no_part_of_a_page_is_wider_than_the_screen(opened: Any, folder: str, width: int) -> None:
-    for file in KINDS:
-        page = visit(opened, f"{folder}/{file}", viewport={"width": width, "height": 800})
-        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+@pytest.mark.parametrize("file", KINDS)
+def test_no_part_of_a_page_is_wider_than_the_screen(opened: Any, folder: str, file: str) -> None:
+    page = visit(opened, f"{folder}/{file}")
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    for width in (320, 390, 768, 1100, 1280, 1700):
+        page.set_viewport_size({"width": width, "height": 800})
         wider = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-        assert wider <= 0, file
-        page.context.close()
+        assert wider <= 0, width
+    page.context.close()
 
 
 def test_without_javascript_everything_is_there(opened: Any, folder: str) -> None:

@@ -335,14 +335,19 @@ def test_a_shell_can_complete_commands(shell: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_any_console_can_show_a_fit_and_a_question(built: ProjectPaths, encoding: str) -> None:
-    fit = "import ketameta as km; print(km.random_effects([0.1, 0.2, -0.4], [0.1, 0.1, 0.2]))"
-    calls = (["-c", fit], ["-m", "ketameta", "run", "rapid", "--root", str(built.root)])
-    for call in calls:
-        done = subprocess.run(
-            [sys.executable, *call], env={**os.environ, "PYTHONIOENCODING": encoding},
-            capture_output=True, timeout=120, check=True,
-        )  # fmt: skip
-        text = done.stdout.decode(encoding)
+    code = (
+        "import sys, ketameta as km\n"
+        "print(km.random_effects([0.1, 0.2, -0.4], [0.1, 0.1, 0.2]), flush=True)\n"
+        "print('NEXT')\n"
+        f"sys.argv = {['ketameta', 'run', 'rapid', '--root', str(built.root)]!r}\n"
+        "from ketameta.cli import main\nmain()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    fit, question = done.stdout.decode(encoding).split("NEXT\n")
+    for text in (fit, question):
         assert ("\u2212" if encoding == "utf-8" else "-") in text and "?" not in text.split("\n")[0]
 
 

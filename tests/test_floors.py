@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ROOT
+from helpers import ROOT, each
 from ketameta.build import ABOVE
 
 PACKAGE = ROOT / "src" / "ketameta"
@@ -268,7 +268,7 @@ def test_every_module_has_a_floor_and_every_floor_its_modules() -> None:
     assert sum(len(names) for names in FLOORS) == len(FLOOR_OF)
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
+@each((path,) for path in FILES)
 def test_imports_point_down(path: Path) -> None:
     own = part_of(path)
     too_high = []
@@ -306,7 +306,7 @@ def test_a_circle_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert circles() == {frozenset({"b", "c"})}
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
+@each((path,) for path in FILES)
 def test_heavy_libraries_stay_behind_their_fence(path: Path) -> None:
     name = path.relative_to(PACKAGE).as_posix()
     used = libraries(path, anywhere=True)
@@ -319,11 +319,7 @@ def test_what_a_fence_names_is_there() -> None:
         assert all((PACKAGE / room).exists() for room in rooms)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in FILES if part_of(path) in ("effects", "models")],
-    ids=lambda path: path.relative_to(PACKAGE).as_posix(),
-)
+@each((path,) for path in FILES if part_of(path) in ("effects", "models"))
 def test_numeric_modules_see_no_pandas_when_imported(path: Path) -> None:
     assert "pandas" not in libraries(path, anywhere=False)
     if part_of(path) == "effects":
@@ -395,13 +391,12 @@ def is_untyped(node: ast.AST) -> bool:
     return False
 
 
-def untyped_dictionaries(sources: Mapping[str, str]) -> int:
+def untyped_dictionaries(trees: Mapping[str, ast.Module]) -> int:
     """Return how often modules say "a mapping to anything", by whatever name.
 
     Counted are the expression itself and every use of a module-level name that was given to one,
     where it was given and where it was imported.
     """
-    trees = {name: ast.parse(text) for name, text in sources.items()}
     aliases = {
         (module, target.id)
         for module, tree in trees.items()
@@ -437,21 +432,25 @@ def untyped_dictionaries(sources: Mapping[str, str]) -> int:
 
 
 def test_untyped_dictionaries_are_counted_under_every_name() -> None:
-    assert untyped_dictionaries({"a": "def f(x: dict[str, Any]) -> dict[str, int]: ..."}) == 1
-    assert untyped_dictionaries({"a": "x: Mapping[str, dict[str, Any]]"}) == 1
     alias = "Facts = tuple[Mapping[str, t.Any], str]\ndef f(x: Facts) -> Facts: ..."
     user = "from ketameta.a import Facts as F\ndef f(x: F) -> None: ..."
-    assert untyped_dictionaries({"a": alias}) == 3
-    assert untyped_dictionaries({"a": alias, "b": user}) == 4
+    for texts, count in (
+        (["def f(x: dict[str, Any]) -> dict[str, int]: ..."], 1),
+        (["x: Mapping[str, dict[str, Any]]"], 1),
+        ([alias], 3),
+        ([alias, user], 4),
+    ):
+        assert untyped_dictionaries(dict(zip("ab", map(ast.parse, texts)))) == count
 
 
 def test_the_house_only_shrinks() -> None:
-    texts = {name_of(path): path.read_text(encoding="utf-8") for path in FILES}
     now = {
         "modules": len(FILES),
-        "lines": sum(text.count("\n") for text in texts.values()),
+        "lines": sum(path.read_text(encoding="utf-8").count("\n") for path in FILES),
         "satellites": len(satellites()),
-        "untyped dictionaries": untyped_dictionaries(texts),
+        "untyped dictionaries": untyped_dictionaries(
+            {name_of(path): tree_of(path) for path in FILES}
+        ),
     }
     assert {what: n for what, n in now.items() if n > MOST[what]} == {}
 

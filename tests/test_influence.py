@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ketameta.models.diagnostics.influence as refits_module
+from helpers import each
 from ketameta import (
     baujat,
     common_effect,
@@ -53,7 +54,7 @@ NAMES = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
 # --- metafor --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("key", "variant"), rows("influence"))
+@each(rows("influence"))
 def test_influence_equals_metafor(key, variant):
     stored, fit = ROBUSTNESS[key]["influence"][variant], fit_of(key, variant)
     ours = influence(fit)
@@ -86,7 +87,7 @@ def compared(ours, stored):
     return found
 
 
-@pytest.mark.parametrize(("key", "variant"), rows("leave1out"))
+@each(rows("leave1out"))
 def test_leave_one_out_equals_metafor(key, variant):
     stored, fit = ROBUSTNESS[key]["leave1out"][variant], fit_of(key, variant)
     found = compared(leave_one_out(fit), stored)
@@ -94,7 +95,7 @@ def test_leave_one_out_equals_metafor(key, variant):
     assert max(found.values()) < METAFOR_REFITS, found
 
 
-@pytest.mark.parametrize(("key", "variant"), rows("cumul"))
+@each(rows("cumul"))
 def test_cumulative_equals_metafor(key, variant):
     stored = ROBUSTNESS[key]["cumul"][variant]
     fit = fit_of(key, variant.removesuffix("_by_vi"))
@@ -112,7 +113,7 @@ BAUJAT += [
 ]
 
 
-@pytest.mark.parametrize(("key", "variant", "stored"), BAUJAT)
+@each(BAUJAT)
 def test_baujat_equals_metafor(key, variant, stored):
     ours = baujat(fit_of(key, variant))
     assert largest(ours.heterogeneity, stored["x"]) < METAFOR_REFITS

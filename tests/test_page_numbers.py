@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -62,44 +62,45 @@ def parsed(text: str) -> float:
     return float(text.replace("\u2212", "-").replace(",", ""))
 
 
-def leaves(value: Any) -> Iterator[float]:
-    """Yield every number of a value; of texts that are no prose, the numbers they print."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key not in PROSE:
-                yield from leaves(item)
-    elif isinstance(value, (list, tuple)):
-        yield len(value)
-        for item in value:
-            yield from leaves(item)
-    elif is_dataclass(value):
-        for field in fields(value):
-            yield from leaves(getattr(value, field.name))
-    elif isinstance(value, str):
-        yield from (parsed(found) for found in numbers_of(value))
-        yield from (float(found) for found in re.findall(r"\d+(?:\.\d+)?", value))
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield value
-
-
-def printable(values: Iterator[float]) -> dict[int, set[float]]:
-    """Return every value as it could be printed, by the number of decimals."""
-    found: dict[int, set[float]] = {digits: set() for digits in range(9)}
-    for value in values:
-        if not math.isfinite(value):
-            continue
-        forms = [value, -value, 100 * value, 1000 * value]
-        if abs(value) < 50:
-            forms.append(math.exp(value))
-        if value > 0:
-            forms.append(math.sqrt(value))
-        for form in forms:
-            for digits, values_of in found.items():
-                values_of.add(round(form, digits))
+def leaves(value: Any) -> list[float]:
+    """Return every number of a value; of texts that are no prose, the numbers they print."""
+    found: list[float] = []
+    todo = [value]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            todo += [item for key, item in value.items() if key not in PROSE]
+        elif isinstance(value, (list, tuple)):
+            found.append(len(value))
+            todo += value
+        elif is_dataclass(value):
+            todo += [getattr(value, field.name) for field in fields(value)]
+        elif isinstance(value, str):
+            found += [parsed(number) for number in numbers_of(value)]
+            found += [float(number) for number in re.findall(r"\d+(?:\.\d+)?", value)]
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            found.append(value)
     return found
 
 
-def strangers(text: str, known: dict[int, set[float]]) -> list[str]:
+class Printable(dict[int, set[float]]):
+    """Every value as it could be printed, by the number of decimals, once such are asked for."""
+
+    def __init__(self, values: Iterable[float]) -> None:
+        self._forms: set[float] = set()
+        for value in {value for value in values if math.isfinite(value)}:
+            self._forms.update((value, -value, 100 * value, 1000 * value))
+            if abs(value) < 50:
+                self._forms.add(math.exp(value))
+            if value > 0:
+                self._forms.add(math.sqrt(value))
+
+    def __missing__(self, digits: int) -> set[float]:
+        self[digits] = {round(form, digits) for form in self._forms}
+        return self[digits]
+
+
+def strangers(text: str, known: Printable) -> list[str]:
     """Return the numbers of a text that no value rounds to."""
     found = []
     # Powers of ten are printed of very small numbers only, which no reader compares.
@@ -401,7 +402,7 @@ SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
 ALIKE = {"", "bias", "cards", "glossary", "limitations", "search", "summary", "verify"}
 
 
-def known_to(unit: Unit) -> dict[int, set[float]]:
+def known_to(unit: Unit) -> Printable:
     """Return the numbers that a unit may print."""
     if unit.article:
         return _of_article(unit.article, unit.in_card)
@@ -411,18 +412,18 @@ def known_to(unit: Unit) -> dict[int, set[float]]:
 
 
 @functools.cache
-def _of_part(section: str) -> dict[int, set[float]]:
-    return printable(leaves(SOURCES[section](Unit(section, "", ""))))
+def _of_part(section: str) -> Printable:
+    return Printable(leaves(SOURCES[section](Unit(section, "", ""))))
 
 
 @functools.cache
-def _printable(values: tuple[float, ...]) -> dict[int, set[float]]:
-    return printable(iter(values))
+def _printable(values: tuple[float, ...]) -> Printable:
+    return Printable(values)
 
 
 @functools.cache
-def _of_article(name: str, in_card: bool) -> dict[int, set[float]]:
-    return printable(leaves(of_article(Unit("", name, "", in_card=in_card))))
+def _of_article(name: str, in_card: bool) -> Printable:
+    return Printable(leaves(of_article(Unit("", name, "", in_card=in_card))))
 
 
 def is_tick(unit: Unit) -> bool:

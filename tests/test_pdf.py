@@ -17,7 +17,6 @@ import typst
 from matplotlib.image import imread
 
 from ketameta.errors import ReportError, UsageError
-from ketameta.paths import ProjectPaths
 from ketameta.report import DOCUMENTS, pdf_data, render_pdf
 from ketameta.report import pdf as pdf_module
 from ketameta.typesetter import STANDARDS
@@ -124,9 +123,7 @@ def test_a_figure_of_several_pages_repeats_its_head_and_ends_with_its_notes() ->
 # --- what it says ---------------------------------------------------------------------------------
 
 
-def test_a_picture_without_words_is_refused(
-    monkeypatch: pytest.MonkeyPatch, built: ProjectPaths
-) -> None:
+def test_a_picture_without_words_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     real = pdf_data
 
     def without_words(context: Any, document: str) -> dict[str, Any]:

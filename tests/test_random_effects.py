@@ -7,6 +7,7 @@ import dataclasses
 import json
 import pickle
 from importlib.metadata import version
+from itertools import product
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import ketameta as km
+from helpers import each
 from ketameta import common_effect, meta_regression, pool, random_effects, second_engine
 from ketameta.errors import NotEstimableError, UsageError
 from ketameta.formatting import format_number
@@ -210,8 +212,7 @@ def test_a_likelihood_with_two_maxima_reports_the_highest_and_the_gap() -> None:
 # -------------------------------------------------------------------- global optimum, grid
 
 
-@pytest.mark.parametrize("method", ["ML", "REML"])
-@pytest.mark.parametrize("key", list(DATASETS))
+@each(product(DATASETS, ["ML", "REML"]))
 def test_no_tau2_has_a_higher_likelihood(key: str, method: str) -> None:
     y, v = data(key)
     found = prepared(y, v, np.ones((len(y), 1)))
@@ -226,9 +227,7 @@ def test_no_tau2_has_a_higher_likelihood(key: str, method: str) -> None:
 # --------------------------------------------------------------------------- invariances
 
 
-@pytest.mark.parametrize("method", TAU2_METHODS)
-@pytest.mark.parametrize("factor", [1e-6, 1e-3, 0.01, 100.0, 1e3, 1e6, -1.0])
-@pytest.mark.parametrize("key", SMALL)
+@each(product(SMALL, [1e-6, 1e-3, 0.01, 100.0, 1e3, 1e6, -1.0], TAU2_METHODS))
 def test_the_unit_of_the_effect_changes_nothing_else(key: str, factor: float, method: str) -> None:
     y, v = data(key)
     fit = random_effects(y, v, method)
@@ -623,8 +622,7 @@ def many_studies(seed: int, k: int = 450) -> tuple[np.ndarray, np.ndarray]:
     return y + rng.normal(0, np.sqrt(v + rng.choice([0.0, 0.3])), k), v
 
 
-@pytest.mark.parametrize("seed", range(40))
-@pytest.mark.parametrize("restricted", [True, False])
+@each(product(range(40), [True, False]))
 def test_a_proved_maximum_is_the_highest_of_a_fine_grid(seed: int, restricted: bool) -> None:
     y, v = many_studies(seed)
     found = prepared(y, v, np.ones((len(y), 1)))

@@ -448,8 +448,20 @@ def test_counts_without_information_on_a_ratio_are_set_aside_by_name(chosen: Any
     assert len(chosen(tables_of(rows), '[model]\nmeasure = "RD"\n', text).used) == 1
 
 
+def rows_with_their_people(evidence: Evidence) -> dict[str, pd.DataFrame]:
+    """Return the rows of both tables beside the facts of arm and study that a question asks for."""
+    arms = evidence.arms[["study_id", "arm_id", "intervention", "drug_class"]]
+    studies = evidence.studies[["study_id", "diagnosis"]]
+    return {
+        name: with_source(evidence.frame(name))
+        .merge(arms, on=["study_id", "arm_id"])
+        .merge(studies, on="study_id")
+        for name in ("outcomes", "contrasts")
+    }
+
+
 def assert_nothing_is_lost(
-    spec: AnalysisSpec, evidence: Evidence, table: EffectTable, selected: Frames
+    spec: AnalysisSpec, extracted: dict[str, pd.DataFrame], selected: Frames
 ) -> None:
     """Every extracted row in scope is used, set aside or unused, with a reason where it is left."""
     left = selected.excluded
@@ -462,11 +474,8 @@ def assert_nothing_is_lost(
         for source in frame["source"]
         for part in source.split(";")
     }
-    arms = evidence.arms[["study_id", "arm_id", "intervention", "drug_class"]]
     wanted = spec.select
-    for name in ("outcomes", "contrasts"):
-        rows = with_source(evidence.frame(name)).merge(arms, on=["study_id", "arm_id"])
-        rows = rows.merge(evidence.studies[["study_id", "diagnosis"]], on="study_id")
+    for name, rows in extracted.items():
         for column in ("outcome", "diagnosis", "drug_class", "intervention"):
             allowed = getattr(wanted, column)
             rows = rows[rows[column].isin(allowed)] if allowed else rows
@@ -500,7 +509,7 @@ def test_nothing_in_scope_is_lost(
     evidence = evidence_of(tables_of([score(**row) for row in rows], arms=DOSES))
     table = derive_effects(evidence)
     selected = Frames(select_effects(spec, table, evidence))
-    assert_nothing_is_lost(spec, evidence, table, selected)
+    assert_nothing_is_lost(spec, rows_with_their_people(evidence), selected)
     alike = ["study_group", "outcome", "instrument", "time_days", "data_kind", "subgroup"]
     assert len(selected.used.drop_duplicates(alike)) == selected.used["study_group"].nunique()
 
@@ -523,8 +532,9 @@ def test_no_committed_analysis_loses_a_row(
     committed_evidence: Evidence,
     committed_selections: list[tuple[AnalysisSpec, EffectTable, Frames]],
 ) -> None:
-    for spec, table, selected in committed_selections:
-        assert_nothing_is_lost(spec, committed_evidence, table, selected)
+    extracted = rows_with_their_people(committed_evidence)
+    for spec, _, selected in committed_selections:
+        assert_nothing_is_lost(spec, extracted, selected)
 
 
 def test_no_committed_analysis_counts_people_twice(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from helpers import each
 from ketameta import (
     common_effect,
     egger_test,
@@ -58,7 +59,7 @@ def egger_cases():
 EGGER = list(egger_cases())
 
 
-@pytest.mark.parametrize(("key", "fit", "model", "predictor", "stored"), EGGER)
+@each(EGGER)
 def test_regression_test_equals_metafor(key, fit, model, predictor, stored):
     arguments = (fit_of(key, fit), MODEL_OF[model], OURS_OF[predictor], sizes_of(key))
     if key == "bcg_OR_first2":  # two studies: metafor refuses, or draws a line through both
@@ -260,7 +261,7 @@ FILLS = [
 ROUNDED = {("bcg_OR_first3", "L0")}
 
 
-@pytest.mark.parametrize(("key", "name", "stored"), FILLS)
+@each(FILLS)
 def test_trim_and_fill_equals_metafor(key, name, stored):
     _, estimator, *rest = name.split("_")
     fit = fit_of(key, "FE_z" if rest == ["FE"] else "REML_z")
@@ -395,8 +396,7 @@ def test_pet_is_the_limit_of_the_weighted_regression_test():
         pet_peese(fit, alpha=2)
 
 
-@pytest.mark.parametrize("key", DATASETS)
-@pytest.mark.parametrize("method", ["Rosenthal", "Orwin", "Rosenberg"])
+@each(itertools.product(DATASETS, ["Rosenthal", "Orwin", "Rosenberg"]))
 def test_fail_safe_n_equals_metafor(key, method):
     stored = SMALL[key][f"fsn_{method}"]
     ours = fail_safe_n(fit_of(key, "REML_z"), method)
