@@ -186,3 +186,15 @@ def test_small_units_do_not_fool_the_search(key: str, method: str) -> None:
 def test_paule_mandel_on_graves2010_is_145_times_too_big_in_metafor() -> None:
     stored = SCALE["datasets"]["graves2010_RD"]["fits"]["PM"]
     assert round(stored["default"]["tau2"] / stored["tight"]["tau2"]) == 145
+
+
+def test_a_grid_fails_with_the_name_of_each_case_that_does() -> None:
+    @each([("low", 0.1), ("high", 0.9), ("none", None)])
+    def grid(name: str, value: float) -> None:
+        assert value < 0.5, name
+
+    with pytest.raises(AssertionError) as failed:
+        grid()
+    said = str(failed.value)
+    assert "['high', 0.9]: AssertionError: high" in said and "['none']: TypeError" in said
+    assert "low" not in said

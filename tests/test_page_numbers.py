@@ -337,7 +337,7 @@ def of_route(unit: Unit) -> list[Any]:
 
 def of_correction(unit: Unit) -> list[Any]:
     return [
-        [one.before, one.after, one.correction] for one in committed_context()["corrections"]
+        [one.before, one.after, dict(one.correction)] for one in committed_context()["corrections"]
         if one.correction.reason in unit.text
     ]  # fmt: skip
 
