@@ -90,18 +90,13 @@ def time_of(row: Record, keys: Collection[str]) -> tuple[str, str]:
         periods.append("after_crossover")
     # The format allows no semicolons: several subgroups are joined by a vertical bar.
     named = row["subgroup"].replace("|", ";")
-    parts = [named] if _is_subgroup(named, keys) else []
+    pairs = [part.partition("=") for part in named.split(";") if part]
+    parts = [named] if pairs and all(key in keys and word for key, _, word in pairs) else []
     if named and not parts:
         parts.append(f"population={slug(named)}")
         row.changes.append(f"the subgroup {quoted(named)} was entered as {parts[0]}")
     parts += [f"period={'_'.join(periods)}"] if periods else []
     return days, ";".join(parts)
-
-
-def _is_subgroup(text: str, keys: Collection[str]) -> bool:
-    """Return whether a cell names subgroups as the tables here do."""
-    pairs = [part.partition("=") for part in text.split(";") if part]
-    return bool(pairs) and all(key in keys and value for key, _, value in pairs)
 
 
 def arm_rows(

@@ -70,12 +70,8 @@ def check_one_kind_of_data_per_row(context: Context) -> Iterator[Finding]:
 def check_rows_have_results(context: Context) -> Iterator[Finding]:
     """Each row has the number its statistic promises; a row without one goes to exclusions.csv."""
     remedy = "type it, or move the row to exclusions.csv (no_number)"
-    needed = {
-        "events": ("events", "percent"),
-        "endpoint": ("mean", "median"),
-        "change": ("mean", "median"),
-        "percent_change": ("mean", "median"),
-    }
+    scores = dict.fromkeys(("endpoint", "change", "percent_change"), ("mean", "median"))
+    needed = {"events": ("events", "percent"), **scores}
     for row in context.rows("outcomes"):
         names = needed.get(row["statistic"], ())
         if names and not any(row[name] for name in names):
@@ -84,10 +80,8 @@ def check_rows_have_results(context: Context) -> Iterator[Finding]:
         kind = row["effect_type"]
         if kind == "test" and not any(row[name] for name in ("p", "t", "f", "z", "chi2")):
             yield error(row, "p", "neither p, t nor f is filled", remedy)
-        has_interval = row["ci_low"] and row["ci_high"]
-        if kind == "interaction" and row["p"]:
-            continue
-        if kind and kind != "test" and not row["estimate"] and not has_interval:
+        told = row["estimate"] or (row["ci_low"] and row["ci_high"])
+        if kind not in ("", "test") and not told and not (kind == "interaction" and row["p"]):
             why = f"a row of {kind} has neither estimate nor interval"
             yield error(row, "estimate", why, remedy)
 
@@ -134,24 +128,20 @@ def check_percent_is_possible(context: Context, row: Row) -> Iterator[Finding]:
         yield warning(row, "percent", why, remedy)
 
 
-@number_rule("order_statistics")
-def check_order_statistics_in_order(context: Context) -> Iterator[Finding]:
+@number_rule("order_statistics", "outcomes")
+def check_order_statistics_in_order(context: Context, row: Row) -> Iterator[Finding]:
     """Minimum, first quartile, median, third quartile and maximum do not decrease."""
     names = ("minimum", "q1", "median", "q3", "maximum")
-    for row in context.rows("outcomes"):
-        filled = [(name, row.number(name)) for name in names if row.number(name) is not None]
-        for (low_name, low), (high_name, high) in pairwise(filled):
-            if low is not None and high is not None and low > high:
-                why = f"below {low_name} ({row[low_name]})"
-                remedy = "look for exchanged cells or a lost minus sign"
-                yield error(row, high_name, why, remedy)
-        mean, low, high = row.number("mean"), row.number("minimum"), row.number("maximum")
-        if mean is not None and (
-            (low is not None and mean < low) or (high is not None and mean > high)
-        ):
-            why = "outside the smallest and largest score"
-            remedy = "look for exchanged cells or a lost minus sign"
-            yield error(row, "mean", why, remedy)
+    remedy = "look for exchanged cells or a lost minus sign"
+    filled = [(name, row.numbers[name]) for name in names if name in row.numbers]
+    for (lower, low), (higher, high) in pairwise(filled):
+        if low > high:
+            yield error(row, higher, f"below {lower} ({row[lower]})", remedy)
+    mean, scores = row.number("mean"), dict(filled)
+    if mean is not None and not (
+        scores.get("minimum", mean) <= mean <= scores.get("maximum", mean)
+    ):
+        yield error(row, "mean", "outside the smallest and largest score", remedy)
 
 
 def estimate_column(row: Row) -> str:
@@ -163,15 +153,10 @@ def estimate_column(row: Row) -> str:
 
 def _intervals(context: Context) -> Iterator[tuple[Row, float | None, float | None, float | None]]:
     """Yield every row with a limit, its limits and the number they belong to."""
-    for table in ("outcomes", "contrasts"):
-        for row in context.rows(table):
-            if row["ci_low"] or row["ci_high"]:
-                yield (
-                    row,
-                    row.number("ci_low"),
-                    row.number("ci_high"),
-                    row.number(estimate_column(row)),
-                )
+    for row in (*context.rows("outcomes"), *context.rows("contrasts")):
+        if row["ci_low"] or row["ci_high"]:
+            limits = row.number("ci_low"), row.number("ci_high")
+            yield row, *limits, row.number(estimate_column(row))
 
 
 @number_rule("interval_half")
