@@ -500,7 +500,7 @@ def test_the_picture_is_a_forest_plot_or_the_bubbles_of_a_moderator(
          r"column 'author' \(--estimate\): every cell is a word"),
         (["--measure", "OR", "--events-treatment", "n1", "--n-treatment", "a",
           "--events-control", "c", "--n-control", "n2"], 1,
-         r"123 at position 0 \(line 2\), 306 at position 1 \(line 3\)"),
+         "123 in line 2, 306 in line 3"),
         (["--measure", "OR", *COUNTS, "--plot", "trials.csv/p.svg"], 1, "trials.csv"),
     ],
 )  # fmt: skip
@@ -512,6 +512,30 @@ def test_a_misspelt_fit_is_told_what_was_meant_and_writes_nothing(
     assert re.search(words, done.err, re.S), done.err
     assert "Traceback" not in done.err
     assert [path.name for path in trials_csv.parent.iterdir()] == ["trials.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--estimate", "y", "--variance", "v"), "variance must be > 0: -0.05 in line 4"),
+        (("--estimate", "y", "--variance", "v", "--labels", "trial", "--missing", "drop"),
+         "variance must be > 0: -0.05 in line 4 (B)"),
+        (("--estimate", "y", "--se", "v", "--labels", "trial"),
+         "se must be > 0: -0.05 in line 4 (B)"),
+        (("--measure", "PLO", "--events", "a", "--n", "n", "--labels", "trial",
+          "--zero-cells", "none"), "not defined in line 2 (A), 4 (B), where nobody"),
+        (("--measure", "COR", "--correlation", "v", "--n", "20", "--labels", "n"),
+         "labels repeat: '4' at lines 3, 4"),
+    ],
+)  # fmt: skip
+def test_numbers_that_no_trial_has_are_named_by_line_and_label(
+    ketameta, trials_csv: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    rows = ["trial,y,v,a,n", "A,0.1,0.04,0,3", "C,0.3,0.1,2,4", "B,0.2,-0.05,4,4"]
+    trials_csv.write_text("\n".join(rows), encoding="utf-8")
+    done = ketameta("fit", "trials.csv", *arguments)
+    assert done.code == 1
+    assert words in done.err
 
 
 def test_every_wrong_cell_of_the_csv_is_named_at_once(ketameta, trials_csv: Path) -> None:

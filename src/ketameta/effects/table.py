@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ketameta.effects import events, means, one_group
-from ketameta.effects.arrays import EffectSize, Floats, as_numbers, frozen
+from ketameta.effects.arrays import EffectSize, Floats, Problems, as_numbers, effect, frozen
 from ketameta.errors import (
     CallError,
     ImpossibleDataError,
@@ -627,18 +627,24 @@ def _computed(
     if not kept.size:
         raise NotEstimableError("no row is left: in every one a needed value is missing, or none is"
                                 " given")  # fmt: skip
-    if not way.function:
-        values = list(used.values())
-        variance = values[1] ** 2 if way.columns[1] == "se" else values[1]
-        where, none = np.arange(kept.size), np.zeros(kept.size, dtype=bool)
-        measure = Measure.MD if entry is None else entry.name
-        return EffectSize(measure, frozen(values[0]), frozen(variance), where, none)
     room, _, name = way.function.partition(".")
     try:
+        if not way.function:
+            return _as_given(None if entry is None else entry.name, **used)
         found: EffectSize = getattr(_ROOMS[room], name)(*used.values(), **options)
         return found
     except (ImpossibleDataError, NotEstimableError) as problem:
         raise named_rows(problem, kept, labels) from None
+
+
+def _as_given(measure: Measure | None, estimate: Floats, **spread: Floats) -> EffectSize:
+    """Return effects that came computed, with their variances or their standard errors."""
+    ((name, values),) = spread.items()
+    problems = Problems()
+    problems.add(name, values, values <= 0, "> 0")
+    problems.check()
+    variance = values**2 if name == "se" else values
+    return effect(measure or Measure.MD, frozen(estimate), frozen(variance))
 
 
 def named_rows(

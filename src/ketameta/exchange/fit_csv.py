@@ -210,6 +210,7 @@ def fit_file(
     if ci_method:
         check_choice("--ci-method", ci_method, CI_METHODS)
     named, given, fixed = _split(columns)
+    lines: list[int] = []
     idle = {name for way in _ways(entry) for name in way.unused}
     numbers = {option(name): column for name, column in named.items() if name not in idle}
     try:
@@ -223,6 +224,7 @@ def fit_file(
         marks: Any = list(labels) or [f"line {line}" for line in lines]
         effects = effect_sizes(frame, measure or None, labels=marks,
                                missing=missing, **named, **fixed, **given)  # fmt: skip
+        lines = [lines[at] for at in effects.positions]
         common = model == "common"
         method = ci_method or ("wald" if common else "knapp-hartung-conservative")
         options = {"ci_method": method, "level": level}
@@ -231,7 +233,7 @@ def fit_file(
             return effects, meta_regression(effects, moderators, tau2_method=tau2, **options)
         fit = pool(effects, model=model, tau2_method=tau2_method, **options)
     except KetametaError as problem:
-        raise _as_options(problem) from None
+        raise _as_options(problem, lines) from None
     if not isinstance(fit, RandomEffects):
         raise NotEstimableError(f"{file}: there is no trial to pool")
     return effects, fit
@@ -269,9 +271,28 @@ _ARGUMENTS = sorted(
 _ARGUMENT = re.compile(rf"(?<![\w'-])({'|'.join(_ARGUMENTS)})(?![\w'])")
 
 
-def _as_options(problem: KetametaError) -> KetametaError:
-    """Return an error that calls arguments what the command line calls them."""
-    text = _ARGUMENT.sub(lambda found: option(found[1]), str(problem))
+#: Where a message names trials: by position, as an item of an argument, or as items of the labels.
+_PLACES = re.compile(
+    r" at position ((?:\d+ \([^)]*\)(?:, (?=\d+ \())?)+)|(?<=\w)\[(\d+)\](?= \()"
+    r"|(?<=') at \[(\d+(?:, \d+)*)\]"
+)
+
+
+def _as_options(problem: KetametaError, lines: Sequence[int] = ()) -> KetametaError:
+    """Return an error that calls arguments what the command line does, and trials by their lines.
+
+    ``lines`` are those of the trials, none where no trial was read.
+    """
+
+    def in_line(found: re.Match[str]) -> str:
+        at = found[1] or found[2] or found[3]
+        named = re.sub(r"\d+(?= \(|, |$)", lambda place: str(lines[int(place[0])]), at)
+        return f" at lines {named}" if found[3] else f" in line {named}"
+
+    text = str(problem)
+    if lines:
+        text = re.sub(r"line (\d+) \(line \1\)", r"line \1", _PLACES.sub(in_line, text))
+    text = _ARGUMENT.sub(lambda found: option(found[1]), text)
     text = text.replace("missing='drop'", "--missing drop").replace("measure= ", "--measure ")
     return type(problem)(text.replace("moderators: ", "--moderators: "))
 
