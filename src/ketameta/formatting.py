@@ -188,10 +188,10 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 NAMED = 10
 
 
-def first_names(names: Sequence[str]) -> str:
+def first_names(names: Sequence[str], between: str = ", ") -> str:
     """Return the first ten names, and how many more there are."""
     more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    return between.join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def trials_words(k: int, pools: int = 0, *, one: str = "1 trial") -> str:

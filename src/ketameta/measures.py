@@ -144,6 +144,8 @@ class MeasureEntry:
         Sets of columns that give it.
     prior_scale : float or None
         Scale of the default half-normal prior of tau; None where the measure has no fixed unit.
+    of_counts : str
+        The models of the counts themselves whose answer is in the measure; empty without one.
     """
 
     name: Measure
@@ -153,6 +155,7 @@ class MeasureEntry:
     null: float | None
     ways: tuple[Way, ...]
     prior_scale: float | None = None
+    of_counts: str = ""
 
     @property
     def is_ratio(self) -> bool:
@@ -204,11 +207,12 @@ def _entries() -> dict[Measure, MeasureEntry]:
         *ways: Way,
         pooled: str = "",
         prior: float | None = None,
+        of_counts: str = "",
     ) -> None:
         words = pooled or (f"log {label[0].lower()}{label[1:]}" if transformation == "log" else "")
         measure = Measure(name)
         found[measure] = MeasureEntry(
-            measure, label, words or label, transformation, null, ways, prior
+            measure, label, words or label, transformation, null, ways, prior, of_counts
         )
 
     found: dict[Measure, MeasureEntry] = {}
@@ -219,15 +223,17 @@ def _entries() -> dict[Measure, MeasureEntry]:
         prior=0.5)  # fmt: skip
     add("MD", "Mean difference", "identity", 0.0, Way("means.mean_difference", _MEANS))
     add("ROM", "Ratio of means", "log", 1.0, Way("means.log_ratio_of_means", _MEANS), prior=0.5)
-    for name, label, function in (
-        ("OR", "Odds ratio", "log_odds_ratio"),
-        ("RR", "Risk ratio", "log_risk_ratio"),
+    for name, label, function, models in (
+        ("OR", "Odds ratio", "log_odds_ratio", "mantel_haenszel() or binomial_normal()"),
+        ("RR", "Risk ratio", "log_risk_ratio", "mantel_haenszel()"),
     ):
         add(name, label, "log", 1.0, Way(f"events.{function}", _COUNTS, _ZEROS), _PRINTED,
-            prior=0.5)  # fmt: skip
-    add("RD", "Risk difference", "identity", 0.0, Way("events.risk_difference", _COUNTS, _ZEROS))
+            prior=0.5, of_counts=models)  # fmt: skip
+    add("RD", "Risk difference", "identity", 0.0, Way("events.risk_difference", _COUNTS, _ZEROS),
+        of_counts="mantel_haenszel()")  # fmt: skip
     add("PETO", "Odds ratio (Peto)", "log", 1.0,
-        Way("events.peto_log_odds_ratio", _COUNTS, _ZEROS), _LOGRANK, prior=0.5)  # fmt: skip
+        Way("events.peto_log_odds_ratio", _COUNTS, _ZEROS), _LOGRANK, prior=0.5,
+        of_counts="peto()")  # fmt: skip
     add("IRR", "Incidence rate ratio", "log", 1.0,
         Way("events.log_rate_ratio", _TIMES, _ZEROS), _PRINTED, prior=0.5)  # fmt: skip
     add("HR", "Hazard ratio", "log", 1.0,
@@ -250,11 +256,14 @@ def _entries() -> dict[Measure, MeasureEntry]:
         ("PAS", "arcsine", "arcsine_proportion", "arcsine"),
         ("PFT", "double_arcsine", "double_arcsine_proportion", "double arcsine"),
     ):
-        taken = _ZEROS_ONE if name in ("PR", "PLO") else ()
+        added = name in ("PR", "PLO")  # constants, which a model of the counts does without
+        taken, model = (_ZEROS_ONE, "one_group()") if added else ((), "")
         add(name, "Proportion", transformation, None,  # type: ignore[arg-type]
-            Way(f"one_group.{function}", ("events", "n"), taken), pooled=pooled)  # fmt: skip
+            Way(f"one_group.{function}", ("events", "n"), taken), pooled=pooled,
+            of_counts=model)  # fmt: skip
     add("IRLN", "Incidence rate", "log", None,
-        Way("one_group.log_rate", ("events", "time"), _ZEROS_ONE))  # fmt: skip
+        Way("one_group.log_rate", ("events", "time"), _ZEROS_ONE),
+        of_counts="one_group()")  # fmt: skip
     add("MN", "Mean", "identity", None, Way("one_group.single_mean", ("mean", "sd", "n")))
     return found
 

@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
+from ketameta.formatting import first_names
 from ketameta.measures import Measure
 
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 
-#: Impossible values listed per argument; a longer list is counted, not printed.
-LISTED = 10
 #: Numbers further from 1 than this are no data: their squares and ratios leave double precision.
 LARGEST, SMALLEST = 1e50, 1e-50
 
@@ -156,10 +155,8 @@ class Problems:
         """Note the positions where ``broken`` is true; ``rule`` completes "must be ..."."""
         if not broken.any():
             return
-        positions = np.flatnonzero(broken)
-        listed = ", ".join(f"{values[i]:.10g} at position {i}" for i in positions[:LISTED])
-        more = f" and {positions.size - LISTED} more" if positions.size > LISTED else ""
-        self._lines.append(f"{argument} must be {rule}: {listed}{more}")
+        listed = [f"{values[i]:.10g} at position {i}" for i in np.flatnonzero(broken)]
+        self._lines.append(f"{argument} must be {rule}: {first_names(listed)}")
 
     def add_tiny(self, argument: str, values: Floats) -> None:
         """Note numbers so near 0 that dividing by them leaves double precision."""

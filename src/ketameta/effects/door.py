@@ -18,7 +18,7 @@ from ketameta.effects.arrays import EffectSize
 from ketameta.effects.table import Effects, check_indexes, effect_sizes, index_labels, is_frame
 from ketameta.errors import CallError, UsageError, did_you_mean
 from ketameta.formatting import first_names, plural
-from ketameta.measures import Measure
+from ketameta.measures import Measure, measure_entry
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -44,15 +44,6 @@ _COUNTS = {
     "n_t": "n_treatment",
     "events_c": "events_control",
     "n_c": "n_control",
-}
-
-
-#: Models of the counts themselves, whose answer is in the measure.
-_OF_COUNTS = {
-    "OR": "mantel_haenszel() or binomial_normal()",
-    **dict.fromkeys(("RR", "RD"), "mantel_haenszel()"),
-    "PETO": "peto()",
-    **dict.fromkeys(("PR", "PLO", "IRLN"), "one_group()"),
 }
 
 
@@ -197,7 +188,7 @@ def _said(result: Any, effects: Effects, *, separate: bool) -> Any:
     """
     fields = getattr(result, "__dataclass_fields__", {})
     if "source" in fields:
-        object.__setattr__(result, "source", effects)
+        result = result.made_of(effects)
     trials = Counter(getattr(effects, "study", ()))
     several = [name for name, contrasts in trials.items() if contrasts > 1]
     if several and separate and "caveats" in fields:
@@ -213,9 +204,10 @@ def _said(result: Any, effects: Effects, *, separate: bool) -> Any:
     if not effects.corrected.any() or "caveats" not in fields:
         return result
     who = np.array(effects.labels)[effects.corrected].tolist()
-    room = _OF_COUNTS.get(str(effects.measure or ""), "")
-    remedy = f"{room} takes counts as they are" if room else (
-        "another correction= shows how much")  # fmt: skip
+    entry = measure_entry(effects.measure)
+    remedy = "another correction= shows how much"
+    if entry is not None and entry.of_counts:
+        remedy = f"{entry.of_counts} takes counts as they are"
     few = f"{len(who)} of {plural(effects.k, 'study', 'studies')} ({first_names(who)})"
     return result.with_caveat(
         "zero_cells",

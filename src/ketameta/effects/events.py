@@ -21,6 +21,7 @@ from ketameta.effects.arrays import (
 )
 from ketameta.effects.conversions.spread import log_se_from_ci
 from ketameta.errors import NotEstimableError, UsageError, check_choice
+from ketameta.formatting import first_names
 from ketameta.measures import Measure
 
 #: Comparisons that receive the zero-cell constant: those with a zero cell, every one, or none.
@@ -68,7 +69,7 @@ def added_to_zeros(
     check_choice("zero_cells", rule, ZERO_CELL_RULES)
     constant = check_correction(correction)
     if what and rule == "none" and zero.any():
-        listed = ", ".join(str(i) for i in np.flatnonzero(zero)[:10])
+        listed = first_names([str(i) for i in np.flatnonzero(zero)])
         raise NotEstimableError(
             f"the {what} {undefined} at position {listed}, {where}; choose"
             " zero_cells='only0' or 'all'"
@@ -132,7 +133,7 @@ def _of_tables(measure: Measure, words: str) -> Callable[[_Formula], _OfTables]:
                     e1 + add, n1 - e1 + add, e2 + add, n2 - e2 + add
                 )
             if (where := at[undefined]).size:
-                listed = ", ".join(map(str, where[:10])) + (" ..." if where.size > 10 else "")
+                listed = first_names([str(i) for i in where])
                 raise NotEstimableError(
                     f"the {words} or its variance is not defined at position {listed} because of"
                     " zero cells; choose zero_cells='only0' or 'all', or double_zeros='drop'"

@@ -607,9 +607,8 @@ def complete_rows(
             f"row {i} ({labels[i]}): {', '.join(name for name in holes if holes[name][i])}"
             for i in np.flatnonzero(bad)
         ]
-        more = f" and {len(lines) - 10} more rows" if len(lines) > 10 else ""
         raise ImpossibleDataError(
-            f"values are missing in {'; '.join(lines[:10])}{more}. Fill them in (km.sd_from_se"
+            f"values are missing in {first_names(lines, '; ')}. Fill them in (km.sd_from_se"
             " and its like help), or leave these rows out with missing='drop'"
         )
     return np.flatnonzero(~bad)

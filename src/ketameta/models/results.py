@@ -233,6 +233,11 @@ class Result:
         shown = entry.to_reader(value, getattr(self, "variances", None))
         return float(shown) if np.ndim(shown) == 0 else shown
 
+    def made_of(self, effects: object) -> Self:
+        """Return the result, just made, with the effects that it was made of as its source."""
+        object.__setattr__(self, "source", effects)
+        return self
+
     def with_caveat(self, code: str, message: str) -> Self:
         """Return the result with one caveat more; a lazy one, just made, stays lazy."""
         groups: Mapping[str, Group] = getattr(self, "_groups", {})

@@ -14,7 +14,7 @@ from ketameta.effects.arrays import Floats
 from ketameta.effects.door import takes_effects
 from ketameta.effects.table import check_alike
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
-from ketameta.formatting import format_significant, plural
+from ketameta.formatting import first_names, format_significant, plural
 from ketameta.measures import CI_METHODS, MIN_STUDIES_PER_LEVEL, Measure, measure_code
 from ketameta.models.intervals import (
     WaldTest,
@@ -43,9 +43,10 @@ from ketameta.models.results import (
     Reports,
     Result,
     computed,
+    stated,
 )
 from ketameta.models.tau2 import COMMON, ESTIMATORS, check_tau2_method
-from ketameta.models.validation import Inputs, checked_inputs
+from ketameta.models.validation import Inputs, check_count, checked_inputs
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -208,8 +209,7 @@ def subgroup_analysis(
     check_tau2_method(tau2_method, common=True)
     check_choice("ci_method", ci_method, CI_METHODS)
     level = check_level(level)
-    if not isinstance(least_tested, int) or isinstance(least_tested, bool) or least_tested < 1:
-        raise UsageError(f"least_tested is {least_tested!r}; give a whole number of at least 1")
+    check_count(least_tested, 1, "least_tested")
     inputs = checked_inputs(estimates, variances, labels, repeated_labels=repeated_labels)
     member, levels = _members(groups, inputs.labels)
     words = measure_code(measure)
@@ -278,7 +278,7 @@ def _members(
     ]
     if missing:
         raise ImpossibleDataError(
-            f"{', '.join(missing[:6])} has no level; leave the study out or give it one"
+            f"{first_names(missing)} has no level; leave the study out or give it one"
         )
     words = [str(item) for item in items]
     levels = tuple(dict.fromkeys(words))
@@ -394,18 +394,10 @@ def _caveats(
     ]
     if not left_out:
         return ()
-    if tested.sum() < 2:
-        return (
-            Caveat(
-                "no_between_test",
-                f"Fewer than two subgroups have {least} studies, so that they are not compared:"
-                f" {', '.join(left_out)} too few.",
-            ),
-        )
-    return (
-        Caveat(
-            "level_not_tested",
-            f"{', '.join(left_out)} shown but left out of the comparison, which needs {least}"
-            " studies in each subgroup.",
-        ),
-    )
+    few, listed = tested.sum() < 2, ", ".join(left_out)
+    return stated(
+        (few, "no_between_test", f"Fewer than two subgroups have {least} studies, so that they are"
+         f" not compared: {listed} too few."),
+        (not few, "level_not_tested", f"{listed} shown but left out of the comparison, which needs"
+         f" {least} studies in each subgroup."),
+    )  # fmt: skip

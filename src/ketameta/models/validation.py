@@ -23,6 +23,7 @@ from ketameta.errors import (
     check_choice,
     near_matches,
 )
+from ketameta.formatting import first_names
 
 INTERCEPT = "intercept"
 #: Singular values below this share of the largest, after scaling every column to length 1, count
@@ -32,8 +33,6 @@ RANK_TOLERANCE = 1e-8
 UNUSABLE_RATIO = 1e14
 #: A number as text.
 _NUMBER = re.compile(r"\s*[-+\u2212]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?\s*")
-#: Problems listed in one message; more are counted.
-LISTED = 6
 
 
 class Inputs(NamedTuple):
@@ -122,13 +121,25 @@ def with_design(inputs: Inputs, design: ArrayLike, names: Sequence[str] | None =
 
 def _check_numbers(y: Floats, v: Floats, known: tuple[str, ...]) -> None:
     """Refuse numbers of which some cannot be used, by name and position."""
-    _check_values("estimates", y, ~np.isfinite(y), known, "a finite number is needed")
-    _check_values("estimates", y, np.abs(y) > LARGEST, known, f"at most {LARGEST:g} in size")
+    check_values("estimates", y, ~np.isfinite(y), known, "a finite number is needed")
+    check_values("estimates", y, np.abs(y) > LARGEST, known, f"at most {LARGEST:g} in size")
     bad = ~(np.isfinite(v) & (v > 0))
-    _check_values("variances", v, bad, known, "a sampling variance is finite and > 0")
+    check_values("variances", v, bad, known, "a sampling variance is finite and > 0")
     bad = (v > LARGEST**2) | (v < SMALLEST**2)
     rule = f"a sampling variance is between {SMALLEST**2:g} and {LARGEST**2:g}; check its units"
-    _check_values("variances", v, bad, known, rule)
+    check_values("variances", v, bad, known, rule)
+
+
+def is_whole(value: object) -> bool:
+    """Return whether a value is a whole number; True and False are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def check_count(value: Any, least: int, name: str) -> int:
+    """Return ``value`` when it is a whole number of at least ``least``."""
+    if not is_whole(value) or value < least:
+        raise UsageError(f"{name} is {value!r}; give a whole number of at least {least}")
+    return int(value)
 
 
 def check_fit(fit: object, what: str, *, regression: bool = True) -> None:
@@ -176,16 +187,16 @@ def _numbered(k: int) -> tuple[str, ...]:
     return tuple(f"study {i + 1}" for i in range(k))
 
 
-def _check_values(
-    argument: str, values: Floats, bad: np.ndarray[Any, Any], labels: tuple[str, ...], rule: str
+def check_values(
+    argument: str, values: Floats, bad: np.ndarray[Any, Any], labels: Sequence[str], rule: str
 ) -> None:
+    """Refuse values that are bad, each by position and label; ``rule`` says what is possible."""
     where = np.flatnonzero(bad)
     if not where.size:
         return
-    listed = [f"{argument}[{i}] ({labels[i]}) is {values[i]:g}" for i in where[:LISTED]]
-    more = f" and {where.size - LISTED} more" if where.size > LISTED else ""
+    listed = [f"{argument}[{i}] ({labels[i]}) is {values[i]:g}" for i in where.tolist()]
     raise ImpossibleDataError(
-        f"{'; '.join(listed)}{more}: {rule}. Correct the value or leave the study out"
+        f"{first_names(listed, '; ')}: {rule}. Correct the value or leave the study out"
     )
 
 
@@ -198,7 +209,7 @@ def _check_repeats(labels: tuple[str, ...]) -> None:
     twice = {label: at for label, at in seen.items() if len(at) > 1}
     if not twice:
         return
-    listed = "; ".join(f"{label!r} at {at}" for label, at in list(twice.items())[:LISTED])
+    listed = first_names([f"{label!r} at {at}" for label, at in twice.items()], "; ")
     raise ImpossibleDataError(
         f"labels repeat: {listed}. A study enters once; give each independent comparison its own"
         " label, combine the rows, use multilevel() for dependent effects, or pass"
@@ -212,10 +223,10 @@ def _check_design(matrix: Floats, names: tuple[str, ...], labels: tuple[str, ...
         if np.abs(matrix[:, j]).max() <= LARGEST:
             continue  # which a missing value is not
         bad = ~np.isfinite(matrix[:, j])
-        _check_values(f"moderator {name!r}", matrix[:, j], bad, labels, "a finite number is needed")
+        check_values(f"moderator {name!r}", matrix[:, j], bad, labels, "a finite number is needed")
         bad = np.abs(matrix[:, j]) > LARGEST
         rule = f"at most {LARGEST:g} in size"
-        _check_values(f"moderator {name!r}", matrix[:, j], bad, labels, rule)
+        check_values(f"moderator {name!r}", matrix[:, j], bad, labels, rule)
     if k == 1 and p == 1 and names == (INTERCEPT,):
         return
     if k <= p:
@@ -416,13 +427,13 @@ def _check_missing(frame: Any, variables: Sequence[str], labels: Sequence[str]) 
     for variable in variables:
         where = np.flatnonzero(frame[variable].isna().to_numpy())
         if where.size:
-            listed = ", ".join(
+            listed = [
                 f"{variable}[{i}] ({labels[i]})" if i < len(labels) else f"{variable}[{i}]"
-                for i in where[:6]
-            )
+                for i in where.tolist()
+            ]
             raise ImpossibleDataError(
-                f"moderators: {listed} is missing; a study without a moderator must be left out"
-                " before the fit"
+                f"moderators: {first_names(listed)} is missing; a study without a moderator must be"
+                " left out before the fit"
             )
 
 

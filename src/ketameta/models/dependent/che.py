@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
 
@@ -22,7 +22,7 @@ from ketameta.models.dependent.multilevel import (
 from ketameta.models.dependent.robust import robust
 from ketameta.models.dependent.sampling_covariance import check_vector
 from ketameta.models.pooling import decimals_for, interval_cells
-from ketameta.models.results import Caveat, Columns, Line, Printed, Result
+from ketameta.models.results import Caveat, Line, Printed, Result
 
 
 @takes_effects("study", "effect", "moderators")
@@ -114,6 +114,11 @@ class CheSensitivity(Result):
     measure : str or None
     """
 
+    framed: ClassVar[tuple[str, ...]] = (
+        "rho", "estimate", "se", "df", "p_value", "ci_low", "ci_high", "sigma2_study",
+        "sigma2_effect",
+    )  # fmt: skip
+
     k: int
     m: int
     term: str
@@ -144,12 +149,6 @@ class CheSensitivity(Result):
             f" {format_interval(self.estimate.min(), self.estimate.max(), digits)}"
         )
         return Printed(head, lines, caveats=self.caveats)
-
-    def columns(self) -> Columns:
-        """Return one row per correlation."""
-        names = ("rho", "estimate", "se", "df", "p_value", "ci_low", "ci_high", "sigma2_study",
-                 "sigma2_effect")  # fmt: skip
-        return {name: getattr(self, name) for name in names}
 
 
 @takes_effects("study", "effect", "moderators")

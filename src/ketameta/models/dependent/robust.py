@@ -26,7 +26,7 @@ from ketameta.models.intervals import check_level
 from ketameta.models.pooling import plural_measure
 from ketameta.models.regression import Predictions
 from ketameta.models.results import Caveat, Line, Printed, Reports, Result, computed, stated
-from ketameta.models.validation import INTERCEPT
+from ketameta.models.validation import INTERCEPT, check_count
 
 IntArray = NDArray[np.intp]
 ROBUST_KINDS = ("CR2", "CR0", "CR1", "CR1p", "CR1S", "CR3")
@@ -694,8 +694,7 @@ def wild_bootstrap(
     >>> wild_bootstrap(fit, list("aabcd")).p_value
     0.125
     """
-    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 99:
-        raise UsageError(f"draws is {draws!r}; give a whole number, 99 or more, such as {DRAWS}")
+    check_count(draws, 99, "draws")
     data = clustered(fit, cluster)
     names, m = data.names, len(data.clusters)
     others = [name for name in names if name != INTERCEPT] or list(names)

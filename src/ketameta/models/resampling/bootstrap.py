@@ -30,6 +30,7 @@ from ketameta.models.resampling.batched import (
 )
 from ketameta.models.results import Caveat, Line, Printed, Result, terminal_bar
 from ketameta.models.tau2 import COMMON
+from ketameta.models.validation import check_count, is_whole
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -104,10 +105,7 @@ def run_blocks(
 
 def check_replicates(replicates: Any, least: int = 1, name: str = "replicates") -> int:
     """Return ``replicates`` when it is a whole number of at least ``least``."""
-    whole = isinstance(replicates, (int, np.integer)) and not isinstance(replicates, bool)
-    if not whole or replicates < least:
-        raise UsageError(f"{name} is {replicates!r}; give a whole number of at least {least}")
-    if replicates > MOST_REPLICATES:
+    if check_count(replicates, least, name) > MOST_REPLICATES:
         raise UsageError(f"{name} is above {MOST_REPLICATES:,}, the most that are made")
     return int(replicates)
 
@@ -116,7 +114,7 @@ def check_seed(seed: Any) -> int:
     """Return a seed: the one given, or a new one that the result stores."""
     if seed is None:
         return secrets.randbits(32)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+    if not is_whole(seed) or seed < 0:
         raise UsageError(f"seed is {seed!r}; give a non-negative integer")
     return int(seed)
 
@@ -131,8 +129,7 @@ def check_workers(backend: str, workers: Any, client: object) -> int:
     most = 1 if backend == "serial" else WORKERS_PER_CPU * cpus
     if client is not None:
         raise UsageError("workers is given with client; a running cluster has its own workers")
-    whole = isinstance(workers, (int, np.integer)) and not isinstance(workers, bool)
-    if not whole or not 1 <= workers <= most:
+    if not is_whole(workers) or not 1 <= workers <= most:
         wanted = "1, or another backend" if most == 1 else f"a whole number from 1 to {most}"
         raise UsageError(f'workers is {workers!r} with backend="{backend}"; give {wanted}')
     return int(workers)

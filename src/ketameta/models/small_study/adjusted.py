@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from scipy import special
 from scipy.optimize import brentq
 
-from ketameta.effects.arrays import Floats, frozen
+from ketameta.effects.arrays import Floats, check_share, frozen
 from ketameta.effects.table import Effects
-from ketameta.errors import NotEstimableError, UsageError, check_choice
+from ketameta.errors import NotEstimableError, check_choice
 from ketameta.formatting import format_p, plural, published
 from ketameta.models.mixed_model import fit_mixed_model
 from ketameta.models.pooling import (
@@ -166,8 +166,7 @@ def pet_peese(
     Stanley and Doucouliagos (2014), Res. Synth. Methods 5, 60-78. Stanley (2017), Soc. Psychol.
     Personal. Sci. 8, 581-591.
     """
-    if not (isinstance(alpha, (int, float)) and 0 < alpha < 1):
-        raise UsageError(f"alpha is {alpha!r}; give a share between 0 and 1, such as 0.10")
+    check_share("alpha", alpha)
     pooled, sizes = with_sizes(fit, sample_sizes)
     data = fit_data(pooled, "PET-PEESE", minimum=MIN_STUDIES)
     predictor, own_effect = chosen_predictor(data, None, sizes)

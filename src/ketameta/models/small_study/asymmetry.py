@@ -32,7 +32,7 @@ from ketameta.models.pooling import (
 from ketameta.models.resampling.batched import FitData, fit_data
 from ketameta.models.results import Caveat, Line, Printed, Result, stated
 from ketameta.models.tau2 import COMMON, power_of_two_scale
-from ketameta.models.validation import dependent_columns
+from ketameta.models.validation import check_values, dependent_columns
 
 if TYPE_CHECKING:
     from ketameta.models.pooling import RandomEffects
@@ -106,12 +106,8 @@ def sample_size_array(values: ArrayLike, k: int, labels: Sequence[str]) -> Float
     sizes = as_numbers("sample_sizes", values)
     if sizes.shape != (k,):
         raise UsageError(f"sample_sizes has shape {sizes.shape}; give one per study, ({k},)")
-    bad = np.flatnonzero(~(np.isfinite(sizes) & (sizes > 0)))
-    if bad.size:
-        i = int(bad[0])
-        raise ImpossibleDataError(
-            f"sample_sizes[{i}] ({labels[i]}) is {sizes[i]:g}: a sample size is > 0"
-        )
+    bad = ~(np.isfinite(sizes) & (sizes > 0))
+    check_values("sample_sizes", sizes, bad, labels, "a sample size is > 0")
     return sizes
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy import special
 
-from ketameta.effects.arrays import Floats, frozen
+from ketameta.effects.arrays import Floats, check_share, frozen
 from ketameta.errors import UsageError, check_choice
 from ketameta.formatting import format_count, format_number, format_p, plural
 from ketameta.models.resampling.batched import fit_data
-from ketameta.models.results import Caveat, Columns, Line, Printed, Result
+from ketameta.models.results import Caveat, Line, Printed, Result
 from ketameta.models.small_study.asymmetry import few_studies_caveats, takes_fit
 
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ def fail_safe_n(
     Rosenberg (2005), Evolution 59, 464-468.
     """
     check_choice("method", method, METHODS)
-    if not (isinstance(alpha, (int, float)) and 0 < alpha < 1):
-        raise UsageError(f"alpha is {alpha!r}; give a share between 0 and 1, such as 0.05")
+    check_share("alpha", alpha)
     data = fit_data(fit, "fail-safe N")
     y, w, k = data.y, 1 / data.v, fit.k
     p_value: float | None = None
@@ -170,6 +169,8 @@ class ExcessSignificance(Result):
     measure : str or None
     """
 
+    framed: ClassVar[tuple[str, ...]] = ("label=labels", "power")
+
     observed: int
     expected: float
     power: Floats
@@ -188,10 +189,6 @@ class ExcessSignificance(Result):
         lines = [Line("studies", (words, test), format_p(self.p_value))]
         head = f"ExcessSignificance: {plural(self.k, 'study', 'studies')}, p < {self.alpha:g}"
         return Printed(f"{head} ({self.alternative})", lines, caveats=self.caveats)
-
-    def columns(self) -> Columns:
-        """Return one row per study: its power."""
-        return {"label": self.labels, "power": self.power}
 
 
 @takes_fit
@@ -241,8 +238,7 @@ def excess_significance(
     (1, 2.06)
     """
     check_choice("alternative", alternative, ("two-sided", "greater", "less"))
-    if not (isinstance(alpha, (int, float)) and 0 < alpha < 1):
-        raise UsageError(f"alpha is {alpha!r}; give a share between 0 and 1, such as 0.05")
+    check_share("alpha", alpha)
     data = fit_data(fit, "a test of excess significance")
     root = np.sqrt(data.v)
     tails = 2 if alternative == "two-sided" else 1
