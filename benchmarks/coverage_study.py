@@ -3,7 +3,7 @@
 ``python benchmarks/coverage_study.py`` simulates every scenario, writes
 ``benchmarks/coverage.json`` and ``docs/coverage.md``, and ends with 1 when the default interval
 misses a threshold. ``--replicates``, ``--seed``, ``--backend``, ``--workers`` and ``--scheduler``
-as in ``ketameta.models.resampling.simulation``; ``docs/scale.md`` describes a study on a cluster.
+as in ``ketameta.models.resampling.monte_carlo``; ``docs/scale.md`` describes a study on a cluster.
 """
 
 from __future__ import annotations

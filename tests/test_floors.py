@@ -103,7 +103,7 @@ ENTERED: set[str] = {
     "models.diagnostics.influence",
     "models.network.model",
     "models.resampling.batched",
-    "models.resampling.permutation",
+    "models.resampling.monte_carlo",
     "plots.curves",
     "plots.forest",
     "plots.forest_data",

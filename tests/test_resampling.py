@@ -33,7 +33,7 @@ from ketameta.build import drawing_processes
 from ketameta.errors import NotEstimableError, UsageError
 from ketameta.models import fit_mixed_model
 from ketameta.models.resampling import BLOCK, KINDS
-from ketameta.models.resampling.permutation import _words
+from ketameta.models.resampling.monte_carlo import _words
 from metafor_values import data, moderators
 from tolerances import BATCHED
 

@@ -102,8 +102,8 @@ from ketameta.models.rare_events.one_group import one_group as one_group
 from ketameta.models.regression import meta_regression as meta_regression
 from ketameta.models.resampling.batched import batched_fit as batched_fit
 from ketameta.models.resampling.bootstrap import bootstrap as bootstrap
-from ketameta.models.resampling.permutation import permutation_test as permutation_test
-from ketameta.models.resampling.simulation import simulate_coverage as simulate_coverage
+from ketameta.models.resampling.monte_carlo import permutation_test as permutation_test
+from ketameta.models.resampling.monte_carlo import simulate_coverage as simulate_coverage
 from ketameta.models.small_study.adjusted import henmi_copas as henmi_copas
 from ketameta.models.small_study.adjusted import pet_peese as pet_peese
 from ketameta.models.small_study.adjusted import trim_and_fill as trim_and_fill

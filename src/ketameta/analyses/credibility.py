@@ -32,7 +32,7 @@ from ketameta.errors import KetametaError
 from ketameta.formatting import format_p, plural, published, trials_words
 from ketameta.models.intervals import critical_value, holm, two_sided_p
 from ketameta.models.regression import meta_regression
-from ketameta.models.resampling.permutation import permutation_test
+from ketameta.models.resampling.monte_carlo import permutation_test
 from ketameta.models.results import plain
 
 if TYPE_CHECKING:

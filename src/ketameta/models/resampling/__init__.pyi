@@ -8,5 +8,5 @@ from ketameta.models.resampling.bootstrap import BLOCK as BLOCK
 from ketameta.models.resampling.bootstrap import KINDS as KINDS
 from ketameta.models.resampling.bootstrap import WORKERS_PER_CPU as WORKERS_PER_CPU
 from ketameta.models.resampling.bootstrap import run_blocks as run_blocks
-from ketameta.models.resampling.permutation import permutation_test as permutation_test
-from ketameta.models.resampling.simulation import simulate_coverage as simulate_coverage
+from ketameta.models.resampling.monte_carlo import permutation_test as permutation_test
+from ketameta.models.resampling.monte_carlo import simulate_coverage as simulate_coverage
