@@ -153,6 +153,11 @@ def columns_of(rows: Sequence[object]) -> Columns:
     return {name: [getattr(row, name) for row in rows] for name in names}
 
 
+def _displayed(name: str, what: str) -> property:
+    """Return a field of a result on the scale that is read, as :meth:`Result.display` does."""
+    return property(lambda result: result.display(name), doc=f"{what} on the scale that is read.")
+
+
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """Base of every result. Subclasses implement :meth:`printed` and may have :meth:`columns`."""
@@ -268,30 +273,11 @@ class Result:
         """
         return favours(self, lower_is_better)
 
-    @property
-    def display_estimate(self) -> Any:
-        """The estimate on the scale that is read."""
-        return self.display("estimate")
-
-    @property
-    def display_ci_low(self) -> Any:
-        """The lower end of its interval on the scale that is read."""
-        return self.display("ci_low")
-
-    @property
-    def display_ci_high(self) -> Any:
-        """The upper end of its interval on the scale that is read."""
-        return self.display("ci_high")
-
-    @property
-    def display_pi_low(self) -> Any:
-        """The lower end of the prediction interval on the scale that is read."""
-        return self.display("pi_low")
-
-    @property
-    def display_pi_high(self) -> Any:
-        """The upper end of the prediction interval on the scale that is read."""
-        return self.display("pi_high")
+    display_estimate = _displayed("estimate", "The estimate")
+    display_ci_low = _displayed("ci_low", "The lower end of its interval")
+    display_ci_high = _displayed("ci_high", "The upper end of its interval")
+    display_pi_low = _displayed("pi_low", "The lower end of the prediction interval")
+    display_pi_high = _displayed("pi_high", "The upper end of the prediction interval")
 
 
 #: Fields that are computed together, and the function that returns their values.
