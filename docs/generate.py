@@ -17,8 +17,9 @@ from pydantic import BaseModel, ValidationError
 import ketameta as km
 from ketameta import cli
 from ketameta.analyses.spec import AnalysisSpec, _Assumed
-from ketameta.evidence import dictionary_markdown, schema_of
+from ketameta.evidence import schema_of
 from ketameta.evidence.project import Project
+from ketameta.review import dictionary_markdown
 
 HERE = Path(__file__).parent
 WRITTEN = "Written from the code by `docs/generate.py`."
