@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from ketameta.analyses.parts import Interval, IntervalLike
-from ketameta.analyses.result import AnalysisResult, Excess, Group, StudyRow
+from ketameta.analyses.result import AnalysisResult, Excess, Excluded, Group, StudyRow
 from ketameta.formatting import (
     MINUS,
     format_count,
@@ -23,6 +23,7 @@ from ketameta.models.results import Caveat, stated
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec, ModeratorCoding
+    from ketameta.evidence.derive import Effect
 
 
 #: Trials are said to differ more than chance explains below this p value of the Q test.
@@ -70,7 +71,7 @@ def measure_words(measure: Measure) -> str:
     return _MEASURE_WORDS.get(measure, measure.label.lower())
 
 
-def nothing_found(excluded: Sequence[Mapping[str, Any]]) -> str:
+def nothing_found(excluded: Sequence[Excluded]) -> str:
     """Return what is said where no trial enters; trials that only the measure keeps out are told.
 
     Parameters
@@ -91,7 +92,7 @@ def nothing_found(excluded: Sequence[Mapping[str, Any]]) -> str:
     return f"{told}."
 
 
-def pools_in(rows: Iterable[Mapping[str, Any]]) -> int:
+def pools_in(rows: Iterable[StudyRow | Effect]) -> int:
     """Return how many rows are reports that pool several trials: they are no trials."""
     return sum(row.get("design") == "pooled_rcts" for row in rows)
 
@@ -109,8 +110,7 @@ def main_sentence(result: AnalysisResult) -> str:
         return network_sentence(result, f"{trials}{who}")
     if kind == "dose_response":
         return f"{trials}{who} compare fixed doses with a control."
-    sentence: str = result["headline"]["sentence"]
-    return sentence
+    return result["headline"]["sentence"]
 
 
 #: Joins a treatment and what every arm takes beside it in the name of a node.
@@ -326,7 +326,7 @@ def prediction_sentence(result: AnalysisResult) -> str:
     if headline["k"] < 2 or headline["estimate"] is None:
         return ""
     if headline["pi_low"] is None:
-        return str(headline["prediction"])
+        return headline["prediction"]
     measure = Measure(headline["measure"])
     interval = interval_words(headline["pi_low"], headline["pi_high"], measure)
     level = format_level(headline["level"])

@@ -11,24 +11,30 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, TemplateError, Undefined
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 from scipy.special import ndtr
 
 from ketameta.analyses.policy import LEADING_RULES
-from ketameta.analyses.sentences import nothing_found, over_time_sentences, words_of
+from ketameta.analyses.result import AnalysisResult
+from ketameta.analyses.sentences import (
+    DIFFERS_BELOW,
+    nothing_found,
+    over_time_sentences,
+    words_of,
+)
 from ketameta.errors import ReportError
+from ketameta.evidence.checks.search import SearchRecord
 from ketameta.evidence.project import GlossaryTerm, Project
 from ketameta.evidence.tables import is_link
 from ketameta.formatting import format_count, format_level, format_number, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report.analysis_view import slope_words
-from ketameta.report.result_tables import small_study_words
+from ketameta.report.result_tables import excess_test, small_study_words
 
-Results = Mapping[str, Mapping[str, Any]]
+Results = Mapping[str, AnalysisResult]
 #: Headings with their sentences.
 Parts = list[tuple[str, list[str]]]
 #: Texts for a project that writes none of its own.
@@ -40,10 +46,6 @@ _WORDS = (
 )
 
 
-#: Trials are said to differ by more than chance below this p-value of their test.
-DIFFER = 0.1
-
-
 def count_words(count: int, one: str = "", many: str | None = None) -> str:
     """Return ``two trials``: small numbers as words; the number alone where nothing is named."""
     if not one:
@@ -53,30 +55,28 @@ def count_words(count: int, one: str = "", many: str | None = None) -> str:
     return f"{_WORDS[count]} {one if count == 1 else (many or one + 's')}"
 
 
-def trials(result: Mapping[str, Any]) -> str:
+def trials(result: AnalysisResult) -> str:
     """Return how many trials a result has, in words; pooled reports are none."""
     led = result["headline"]
-    return str(led["sources"]) if led["pools"] else count_words(result["k"], "trial")
+    return led["sources"] if led["pools"] else count_words(result["k"], "trial")
 
 
-def side(result: Mapping[str, Any]) -> str:
+def side(result: AnalysisResult) -> str:
     """Return where the whole interval of the headline lies: ``lower``, ``higher``, ``unclear``."""
-    where = str(result["headline"]["side"])
+    where = result["headline"]["side"]
     return where if where in ("lower", "higher") else "unclear"
 
 
-def short_finding(result: Mapping[str, Any]) -> str:
+def short_finding(result: AnalysisResult) -> str:
     """Return what a result says, in one sentence; what is missing where there is no trial."""
-    return (
-        result["headline"]["sentence"] if result["k"] else nothing_found(result.get("excluded", ()))
-    )
+    return result["headline"]["sentence"] if result["k"] else nothing_found(result["excluded"])
 
 
 def abstract(
     text: Callable[[str], Parts],
     results: Results,
-    search: Mapping[str, Any],
-    counts: Mapping[str, Any],
+    search: SearchRecord,
+    counts: Mapping[str, int],
     project: Project,
 ) -> Parts:
     """Return the structured abstract: headings with sentences.
@@ -131,7 +131,7 @@ def texts_of(
     paths: ProjectPaths,
     results: Results,
     project: Project,
-    more: Mapping[str, Any] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Callable[[str], Parts]:
     """Return what gives the parts of a text, its numbers filled in by name from results.
 
@@ -223,13 +223,13 @@ def sentences_in(parts: Parts) -> list[str]:
     return [sentence for _, sentences in parts for sentence in sentences]
 
 
-def excess_of(result: Mapping[str, Any]) -> bool:
+def excess_of(result: AnalysisResult) -> bool:
     """Return whether the test of excess significance finds more trials than their power gives."""
-    found = (result["small_study"] or {}).get("excess", {"withheld": "not tested"})
-    return not found["withheld"] and found["p_value"] < DIFFER
+    found = excess_test(result)
+    return found is not None and found["p_value"] < DIFFERS_BELOW
 
 
-def fading(over_time: Mapping[str, Any], early: Mapping[str, Any]) -> str:
+def fading(over_time: AnalysisResult, early: AnalysisResult) -> str:
     """Return whether the difference from control fades, from the change between first and last.
 
     Parameters
@@ -240,14 +240,14 @@ def fading(over_time: Mapping[str, Any], early: Mapping[str, Any]) -> str:
     found, start = over_time["over_time"], early["headline"]["estimate"]
     if not start or found is None or found["withheld"] or not found["changes"]:
         return ""
-    last = found["changes"][-1]
-    if None in (last["ci_low"], last["ci_high"]) or last["ci_low"] <= 0 <= last["ci_high"]:
+    low, high = found["changes"][-1]["ci_low"], found["changes"][-1]["ci_high"]
+    if low is None or high is None or low <= 0 <= high:
         return "Whether the difference from control is smaller later is not clear."
-    word = "smaller" if last["ci_low"] * start < 0 else "larger"
+    word = "smaller" if low * start < 0 else "larger"
     return f"The difference from control is {word} later."
 
 
-def significant(result: Mapping[str, Any]) -> int:
+def significant(result: AnalysisResult) -> int:
     """Return how many trials have an interval wholly on the side on which the pool lies."""
     sign = -1 if side(result) == "lower" else 1
     rows = [row for group in result["groups"] for row in group["rows"]]
@@ -256,7 +256,7 @@ def significant(result: Mapping[str, Any]) -> int:
                 if end is not None and sign * end > 0})  # fmt: skip
 
 
-def told(result: Mapping[str, Any]) -> str:
+def told(result: AnalysisResult) -> str:
     """Return what one result says, for a reader of twelve."""
     if result["k"] == 1:
         return "One study alone cannot settle it."
@@ -268,7 +268,7 @@ def told(result: Mapping[str, Any]) -> str:
     return words[side(result)]
 
 
-def people_passed(result: Mapping[str, Any]) -> list[str]:
+def people_passed(result: AnalysisResult) -> list[str]:
     """Return of a hundred people on control how many the average treated person passes, with ends.
 
     Empty where another measure than a standardised difference leads or its side is unclear.
@@ -281,11 +281,11 @@ def people_passed(result: Mapping[str, Any]) -> list[str]:
     led = result["headline"]
     if led["estimate"] is None or led["measure"] != "SMD" or side(result) == "unclear":
         return []
-    shares = (ndtr(-led[end]) for end in ("estimate", "ci_high", "ci_low"))
-    return [format_number(100 * float(share), 0) for share in shares]
+    ends = (led["estimate"], led["ci_high"], led["ci_low"])
+    return [format_number(100 * float(ndtr(-end)), 0) for end in ends if end is not None]
 
 
-def given_words(result: Mapping[str, Any], most: int = 8) -> str:
+def given_words(result: AnalysisResult, most: int = 8) -> str:
     """Return what the trials of a result gave, that of most trials first."""
     found = Counter(
         name
@@ -298,7 +298,7 @@ def given_words(result: Mapping[str, Any], most: int = 8) -> str:
     return ", ".join([*named[:most], *more])
 
 
-def more_of(pairs: Sequence[tuple[Any, str]]) -> list[str]:
+def more_of(pairs: Sequence[tuple[AnalysisResult | Undefined, str]]) -> list[str]:
     """Return a sentence for each counted result whose interval lies wholly above none.
 
     Parameters
@@ -312,7 +312,9 @@ def more_of(pairs: Sequence[tuple[Any, str]]) -> list[str]:
         How many people of a thousand on control and on treatment, largest difference first; which
         were more frequent where no number can be given.
     """
-    clear = [(r, words) for r, words in pairs if isinstance(r, Mapping) and side(r) == "higher"]
+    clear = [
+        (r, words) for r, words in pairs if not isinstance(r, Undefined) and side(r) == "higher"
+    ]
     said = [
         (found["difference"], f"Of a thousand people, about {format_number(found['treated'], 0)} "
          f"{words} on treatment and {format_number(found['control'], 0)} on control.")
@@ -328,25 +330,27 @@ def more_of(pairs: Sequence[tuple[Any, str]]) -> list[str]:
 
 
 def rules_fired(
-    results: Iterable[Mapping[str, Any]], *, estimated: bool = False
+    results: Iterable[AnalysisResult], *, estimated: bool = False
 ) -> list[tuple[str, int]]:
     """Return each rule of the policy that led a result or a group, in its order, and how many.
 
     Where ``estimated``, only rules under which something was estimated.
     """
-    parts = [part for result in results for part in (result, *result["groups"])]
-    if estimated:
-        parts = [part for part in parts if (part.get("headline") or {}).get("method")]
-    codes = Counter(part["headline"]["rule"]["code"] for part in parts if _stands_alone(part))
+    # A group without a name is the whole result.
+    led = (
+        headline
+        for result in results
+        for headline in (
+            result["headline"], *(part.get("headline") for part in result["groups"] if part["key"])
+        )
+    )  # fmt: skip
+    codes = Counter(
+        item["rule"]["code"] for item in led if item and (item["method"] or not estimated)
+    )
     return [(words, codes[code]) for code, words in LEADING_RULES.items() if codes[code]]
 
 
-def _stands_alone(part: Mapping[str, Any]) -> bool:
-    """Return whether a result, or a group that has a name, has a headline of its own."""
-    return part.get("headline") is not None and part.get("key", "result") != ""
-
-
-def methods(results: Sequence[Mapping[str, Any]]) -> list[str]:
+def methods(results: Sequence[AnalysisResult]) -> list[str]:
     """Return how things were done: the rules are those of the policy that fired here."""
     rules = [
         f"{words.removesuffix('.')} ({plural(count, 'result')})."
