@@ -43,6 +43,7 @@ from ketameta.typesetter import picture
 
 if TYPE_CHECKING:
     from ketameta.analyses.claims import Judged
+    from ketameta.analyses.result import AnalysisResult
     from ketameta.evidence.derive import EffectTable
     from ketameta.report.context import Context
     from ketameta.report.plots import Plot
@@ -299,7 +300,7 @@ def build(
     registry = evidence.registry.to_dict("records")
     written: list[str] = []
     computed: list[str] = []
-    results: list[Any] = []
+    results: list[AnalysisResult] = []
     given = instead or {}
     known_versions = package_versions()
     stated = dict(versions or known_versions)
@@ -412,7 +413,7 @@ def _write_if_changed(paths: ProjectPaths, path: Path, content: str | bytes) -> 
 def _write_report(
     paths: ProjectPaths,
     inputs: Inputs,
-    results: Sequence[Any],
+    results: Sequence[AnalysisResult],
     claims: Sequence[Judged],
     tables: InputTables,
     known: Sequence[str],
@@ -452,7 +453,7 @@ def _write_report(
 def report_files(
     context: Context,
     paths: ProjectPaths,
-    results: Sequence[Mapping[str, Any]],
+    results: Sequence[AnalysisResult],
     effects_text: str,
 ) -> dict[str, str | bytes]:
     """Return the content of each file by its path below ``reports/``.
@@ -463,7 +464,7 @@ def report_files(
         Of :func:`ketameta.report.context.report_context`.
     paths : ProjectPaths
         Where the drawn figures are.
-    results : sequence of mapping
+    results : sequence of AnalysisResult
         As published, for the file attached to the PDF.
     effects_text : str
         As published, likewise.

@@ -10,11 +10,11 @@ import re
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 import ketameta
 from ketameta.analyses.policy import bounds_words
-from ketameta.analyses.result import AnalysisResult
+from ketameta.analyses.result import AnalysisResult, Headline
 from ketameta.analyses.sentences import written
 from ketameta.errors import ReportError
 from ketameta.evidence.project import FILE as PROJECT
@@ -91,7 +91,11 @@ def manifest_text(
     published : iterable of str
         Names of the published files, below ``reports/``.
     """
-    outputs = {f"reports/{name}": _hash_or_nothing(paths.reports / name) for name in published}
+    outputs = {
+        f"reports/{name}": file_hash(path) if (path := paths.reports / name).is_file() else
+        "no such file"
+        for name in published
+    }  # fmt: skip
     return _json({**_inputs(paths, versions), "outputs": outputs})
 
 
@@ -104,23 +108,19 @@ def stated_outputs(paths: ProjectPaths) -> list[str]:
         return []
 
 
-def _hash_or_nothing(path: Path) -> str:
-    return file_hash(path) if path.is_file() else "no such file"
-
-
 def inputs_text(paths: ProjectPaths, versions: Mapping[str, str]) -> str:
     """Return the part of the manifest that is known before anything is written, as JSON text."""
     return _json(_inputs(paths, versions))
 
 
-def _inputs(paths: ProjectPaths, versions: Mapping[str, str]) -> dict[str, Any]:
+def _inputs(paths: ProjectPaths, versions: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
     return {
         "inputs": {paths.relative(path): file_hash(path) for path in input_files(paths)},
-        "versions": dict(versions),
+        "versions": versions,
     }
 
 
-def _json(stated: dict[str, Any]) -> str:
+def _json(stated: Mapping[str, Mapping[str, str]]) -> str:
     return json.dumps(stated, indent=1, sort_keys=True) + "\n"
 
 
@@ -133,7 +133,7 @@ def inputs_hash(paths: ProjectPaths) -> str:
     return digest.hexdigest()
 
 
-def results_text(results: Sequence[Mapping[str, Any]]) -> str:
+def results_text(results: Sequence[AnalysisResult]) -> str:
     """Return every result by its name as one JSON text, as it is attached to the PDF."""
     return json.dumps(
         {result["name"]: result for result in results},
@@ -144,7 +144,7 @@ def results_text(results: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def results_hash(results: Sequence[Mapping[str, Any]]) -> str:
+def results_hash(results: Sequence[AnalysisResult]) -> str:
     """Return one hash of all results: the other part of the report's stamp."""
     return text_hash(results_text(results))
 
@@ -266,14 +266,22 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
+class Change(TypedDict):
+    """What is different in one analysis; no name where it is no longer asked."""
+
+    name: str
+    title: str
+    words: str
+
+
 class Changes(TypedDict):
-    """The last release, if any, and what is different now: ``name``, ``title`` and ``words``."""
+    """What is different since a release, whose version is empty where there is none."""
 
     version: str
-    items: list[dict[str, str]]
+    items: list[Change]
 
 
-def changes_since_release(paths: ProjectPaths, results: Mapping[str, Mapping[str, Any]]) -> Changes:
+def changes_since_release(paths: ProjectPaths, results: Mapping[str, AnalysisResult]) -> Changes:
     """Return the last release and what is different now."""
     versions = releases(paths)
     if not versions:
@@ -282,35 +290,36 @@ def changes_since_release(paths: ProjectPaths, results: Mapping[str, Mapping[str
     return {"version": versions[-1], "items": result_changes(before, results)}
 
 
-def frozen_results(paths: ProjectPaths, files: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Return the results of a release by their names.
+def frozen_results(paths: ProjectPaths, files: Sequence[Path]) -> dict[str, AnalysisResult]:
+    """Return the results of a release by their names, each with a headline.
 
     Raises
     ------
     ReportError
         If a file of the release is not what a release wrote.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, AnalysisResult] = {}
     for path in files:
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-            _words(None, value)
-            _studies(value)
-            str(value["title"])
+            # Before there were headlines the pool led, and pooled reports were counted as trials.
+            led = value.get("headline", value["pooled"]) or {"method": ""}
+            head = {"pools": 0, "measure": value["measure"], "method": "pooled", **led}
+            found[path.stem] = result = cast("AnalysisResult", {**value, "headline": head})
+            _ = (_words(None, result), studies_of(result), f"{result['title']}")
         except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
             raise ReportError(
                 f"{paths.relative(path)}: this is not what the release wrote; a release is never "
                 "changed, so put it back (with git: git checkout -- reports/releases)"
             ) from None
-        found[path.stem] = value
     return found
 
 
 def result_changes(
-    before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
-) -> list[dict[str, str]]:
+    before: Mapping[str, AnalysisResult], after: Mapping[str, AnalysisResult]
+) -> list[Change]:
     """Return one entry per analysis whose trials or pooled numbers differ."""
-    items = []
+    items: list[Change] = []
     for name in [*after, *(name for name in before if name not in after)]:
         words = _words(before.get(name), after.get(name))
         if words:
@@ -319,57 +328,45 @@ def result_changes(
     return items
 
 
-def _words(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str:
-    if before is None and after is not None:
-        return f"new: {_state(after)}"
+def _words(before: AnalysisResult | None, after: AnalysisResult | None) -> str:
     if after is None:
         return "no longer asked"
-    assert before is not None
+    if before is None:
+        return f"new: {_state(after)}"
     if before["measure"] != after["measure"]:
         return f"measure changed; now {_state(after)}"
-    old, new = _studies(before), _studies(after)
-    parts = []
-    if new - old:
-        parts.append(f"{plural(len(new - old), 'trial')} added")
-    if old - new:
-        parts.append(f"{plural(len(old - new), 'trial')} removed")
-    if not _alike(_led(before), _led(after)):
+    old, new = set(studies_of(before)), set(studies_of(after))
+    parts = [
+        f"{plural(len(studies), 'trial')} {verb}"
+        for studies, verb in ((new - old, "added"), (old - new, "removed"))
+        if studies
+    ]
+    if not _alike(before["headline"], after["headline"]):
         parts.append(f"before {_state(before)}; now {_state(after)}")
     return "; ".join(parts)
 
 
-def _studies(result: Mapping[str, Any]) -> set[str]:
-    return set(studies_of(cast("AnalysisResult", result)))
-
-
-def _alike(one: Mapping[str, Any] | None, two: Mapping[str, Any] | None) -> bool:
-    if one is None or two is None:
-        return one is two
-    return all(
-        one[key] == two[key]
-        or (
-            isinstance(one[key], float)
-            and isinstance(two[key], float)
-            and math.isclose(one[key], two[key], rel_tol=_SAME, abs_tol=1e-12)
-        )
-        for key in ("k", "estimate", "ci_low", "ci_high")
+def _alike(one: Headline, two: Headline) -> bool:
+    """Return whether two headlines say the same: their numbers, or that there is none."""
+    if not (one["method"] and two["method"]):
+        return one["method"] == two["method"]
+    pairs = (
+        (one["estimate"], two["estimate"]), (one["ci_low"], two["ci_low"]),
+        (one["ci_high"], two["ci_high"]),
+    )  # fmt: skip
+    return one["k"] == two["k"] and all(
+        a == b
+        or (a is not None and b is not None and math.isclose(a, b, rel_tol=_SAME, abs_tol=1e-12))
+        for a, b in pairs
     )
 
 
-def _led(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the headline that has an estimate; of releases without headlines, the pool."""
-    led: Mapping[str, Any] | None = result.get("headline", result["pooled"])
-    return led if led is not None and led.get("method", "pooled") else None
-
-
-def _state(result: Mapping[str, Any]) -> str:
+def _state(result: AnalysisResult) -> str:
     if result["k"] == 0:
         return "no trial"
-    # Releases before pooled reports were told apart know no number of them.
-    trials = trials_words(result["k"], result.get("headline", {}).get("pools", 0))
-    led = _led(result)
-    if led is None:
+    led = result["headline"]
+    trials, measure = trials_words(result["k"], led["pools"]), Measure(led["measure"])
+    if not led["method"]:
         return trials
-    measure = Measure(led.get("measure", result["measure"]))
     interval = bounds_words(led["ci_low"], led["ci_high"], measure)
     return f"{trials}, {written(led['estimate'], measure)} ({interval})"
