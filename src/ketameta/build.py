@@ -297,7 +297,6 @@ def build(
     recover(paths.reports, paths.build / "stamps", paths.data)
     inputs = load_inputs(paths)
     evidence, specs = inputs.evidence, inputs.specs
-    registry = evidence.registry.to_dict("records")
     written: list[str] = []
     computed: list[str] = []
     results: list[AnalysisResult] = []
@@ -341,8 +340,8 @@ def build(
             drawing.add(plots_of(results[-1], evidence.project))
         written += remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
         by_name = {result["name"]: result for result in results}
-        told = inputs.evidence.rows("harm_facts")
-        claims = ledger(inputs.claims, by_name, registry, told)
+        told = (evidence.rows(name) for name in ("registry", "harm_facts"))
+        claims = ledger(inputs.claims, by_name, *told)
         written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
         say("Drawing figures")
         drawing.add(page_plots(results, evidence))

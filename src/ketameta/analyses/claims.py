@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from ketameta.analyses.result import AnalysisResult
 from ketameta.errors import SpecError, did_you_mean
@@ -66,14 +66,14 @@ class RegisteredTrials:
     intervention: tuple[str, ...]
     condition: str
 
-    def of(self, registry: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def of(self, registry: Sequence[Row]) -> list[Row]:
         """Return the entries that fit."""
         words = set(self.intervention)
         return [
             row
             for row in registry
-            if words & set(re.findall(r"\w+", str(row["intervention"]).lower()))
-            and begins_with(str(row["condition"]), self.condition)
+            if words & set(re.findall(r"\w+", row["intervention"].lower()))
+            and begins_with(row["condition"], self.condition)
         ]
 
 
@@ -176,7 +176,7 @@ class Claim:
 def verdict(
     claim: Claim,
     results: Mapping[str, AnalysisResult],
-    registry: Sequence[Mapping[str, Any]] = (),
+    registry: Sequence[Row] = (),
     facts: Sequence[Row] = (),
 ) -> str:
     """Return the verdict on a claim.
@@ -186,7 +186,7 @@ def verdict(
     claim : Claim
     results : mapping
         Of the analyses that decide it.
-    registry : sequence of mapping
+    registry : sequence of Row
         Rows of ``data/registry.csv``.
     facts : sequence of Row
         Rows of ``data/harm_facts.csv``.
@@ -218,11 +218,11 @@ def verdict(
     return UNCERTAIN
 
 
-def _registered(found: Sequence[Mapping[str, Any]]) -> str:
+def _registered(found: Sequence[Row]) -> str:
     """Return the verdict on a claim that trials are planned or running."""
     if not found:
         return NONE_REGISTERED
-    statuses = {str(row["status"]) for row in found}
+    statuses = {row["status"] for row in found}
     if statuses & set(UNDER_WAY):
         return SUPPORTED
     return UNCERTAIN if statuses & set(UNTOLD) else CONTRADICTED
@@ -238,7 +238,7 @@ def _side(result: AnalysisResult) -> int:
 def ledger(
     claims: Sequence[Claim],
     results: Mapping[str, AnalysisResult],
-    registry: Sequence[Mapping[str, Any]] = (),
+    registry: Sequence[Row] = (),
     facts: Sequence[Row] = (),
 ) -> list[Judged]:
     """Return the rows of the ledger: each claim with its verdict and what it rests on.
@@ -313,7 +313,7 @@ def _evidence(result: AnalysisResult) -> Tested:
     }
 
 
-def _entries(claim: Claim, registry: Sequence[Mapping[str, Any]]) -> Entries | None:
+def _entries(claim: Claim, registry: Sequence[Row]) -> Entries | None:
     """Return the registered trials that a claim is about, and how many entries were looked at."""
     if claim.registered is None:
         return None
@@ -321,9 +321,7 @@ def _entries(claim: Claim, registry: Sequence[Mapping[str, Any]]) -> Entries | N
     given = " or ".join(claim.registered.intervention)
     return {
         "looked_at": len(registry),
-        "found": [
-            {key: str(row[key]) for key in ("registry_id", "title", "status")} for row in found
-        ],
+        "found": [{key: row[key] for key in ("registry_id", "title", "status")} for row in found],
         "words": f"{plural(len(found), 'entry', 'entries')} of {len(registry)} in the registry "
         f"table: a trial of {given} in {claim.registered.condition}",
     }
@@ -392,6 +390,10 @@ def read_claims(
     return claims, (*findings, *wrong)
 
 
+#: A table as a person wrote it: nothing is known of a value before it was looked at.
+Entry = Mapping[str, object]
+
+
 class _Reader:
     """Collects the problems of the file while it is read, each with the place of its claim."""
 
@@ -407,7 +409,7 @@ class _Reader:
         self.problems: list[str] = []
         self.places: list[int | None] = []
 
-    def claims(self, raw: Mapping[str, Any]) -> list[Claim]:
+    def claims(self, raw: Entry) -> list[Claim]:
         self.problems += [
             f"{key}: no such table{did_you_mean(key, ['claim'])}; write [[claim]]"
             for key in raw
@@ -426,7 +428,7 @@ class _Reader:
             self.places += [place] * (len(self.problems) - len(self.places))
         return claims
 
-    def _claim(self, entry: Mapping[str, Any]) -> Claim:
+    def _claim(self, entry: Entry) -> Claim:
         name = str(entry.get("id", "a claim without id"))
         allowed = [item.name for item in fields(Claim)]
         for key in entry:
@@ -476,7 +478,7 @@ class _Reader:
             elsewhere=named["elsewhere"],
         )
 
-    def _texts(self, name: str, entry: Mapping[str, Any]) -> None:
+    def _texts(self, name: str, entry: Entry) -> None:
         for key in ("id", *_TEXTS):
             if not entry.get(key):
                 self.problems.append(f"{name}: {key} is missing")
@@ -485,7 +487,7 @@ class _Reader:
         if not isinstance(entry.get("cites", ""), str):
             self.problems.append(f"{name}: cites is {entry['cites']!r}; a text is needed")
 
-    def _names(self, name: str, entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    def _names(self, name: str, entry: Entry, key: str) -> tuple[str, ...]:
         found = self._words(f"{name}: {key}", entry.get(key, []))
         for analysis in found:
             if analysis not in self.analyses:
@@ -495,15 +497,13 @@ class _Reader:
                 )
         return found
 
-    def _words(self, where: str, value: Any) -> tuple[str, ...]:
+    def _words(self, where: str, value: object) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             self.problems.append(f"{where} is {value!r}; a list of words is needed")
             return ()
         return tuple(value)
 
-    def _registered(
-        self, name: str, entry: Mapping[str, Any], rule: str
-    ) -> RegisteredTrials | None:
+    def _registered(self, name: str, entry: Entry, rule: str) -> RegisteredTrials | None:
         table = entry.get("registered")
         if rule != "registered":
             if table is not None:
@@ -535,7 +535,7 @@ class _Reader:
                 )
         return RegisteredTrials(given, self._condition(name, table.get("condition")))
 
-    def _condition(self, name: str, value: Any) -> str:
+    def _condition(self, name: str, value: object) -> str:
         where = f"{name}: registered.condition"
         if not (isinstance(value, str) and value.strip()):
             self.problems.append(f"{where} is {value!r}; a text is needed")

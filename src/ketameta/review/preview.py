@@ -9,12 +9,13 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from ketameta.analyses.sentences import interval_words, written
 from ketameta.effects.conversions.arms import ROUTES
 from ketameta.effects.conversions.spread import Z95
 from ketameta.errors import ExtractionError, KetametaError, SpecError, UsageError, did_you_mean
+from ketameta.evidence.derive import Effect
 from ketameta.evidence.pairing import Assumptions
 from ketameta.evidence.schema import BATCH_TABLES
 from ketameta.evidence.second_extraction import decided
@@ -89,10 +90,10 @@ class Moments:
         self, before: Evidence, after: Evidence, specs: Sequence[AnalysisSpec] = ()
     ) -> None:
         self.before, self.after = before, after
-        self._outcomes: dict[Any, set[str]] = {}
+        self._outcomes: dict[Assumptions, set[str]] = {}
         for spec in specs:
             self._outcomes.setdefault(spec.assume, set()).update(spec.select.outcome)
-        self._tables: dict[Any, tuple[EffectTable, EffectTable]] = {}
+        self._tables: dict[Assumptions, tuple[EffectTable, EffectTable]] = {}
         self._chosen: dict[str, tuple[Selected, Selected]] = {}
         self._results: dict[str, tuple[AnalysisResult, AnalysisResult]] = {}
 
@@ -149,11 +150,11 @@ class Moments:
     def selected(self, spec: AnalysisSpec, prefix: str) -> tuple[list[str], list[LeftRow]]:
         """Return the batch's effects that ``spec`` uses, and those it sets aside."""
         chosen = self._selections(spec)[1]
-        used = [row["effect_id"] for row in chosen.used if is_of(str(row["source"]), prefix)]
+        used = [row["effect_id"] for row in chosen.used if is_of(row["source"], prefix)]
         left = [
-            LeftRow(str(row["source"]), effect_words(row), str(row["reason"]), spec.title)
+            LeftRow(row["source"], effect_words(row), row["reason"], spec.title)
             for row in chosen.excluded
-            if is_of(str(row["source"]), prefix)
+            if is_of(row["source"], prefix)
         ]
         return used, left
 
@@ -162,10 +163,9 @@ class Moments:
         found = [place for item in asked.findings for place in getattr(item, "places", ())]
         places = {f"{file}:{line}" for file, line in found}
         return [
-            str(row["effect_id"])
-            for row in self.own_table(spec.assume, prefix).effects.to_dict("records")
-            if places & set(str(row["source"]).split(";"))
-            and row["measure"] == str(spec.model.measure)
+            row["effect_id"]
+            for row in records(self.own_table(spec.assume, prefix).effects)
+            if places & set(row["source"].split(";")) and row["measure"] == str(spec.model.measure)
         ]
 
     def questions(self, spec: AnalysisSpec, prefix: str) -> list[str]:
@@ -224,19 +224,30 @@ class Moments:
         return self._results[spec.name]
 
 
-def effect_words(row: Mapping[str, Any]) -> str:
+def records(frame: pd.DataFrame) -> list[Effect]:
+    """Return the rows of an effect table, or of its unused rows."""
+    return cast("list[Effect]", frame.to_dict("records"))
+
+
+def effect_words(row: Effect) -> str:
     """Return an effect in words: trial, arms, outcome, instrument, day."""
     days = row["time_days"]
     parts = [
-        str(row["study_id"]),
+        row["study_id"],
         f"{row['arm_id']} v {row['comparator_arm_id']}".removesuffix(" v "),
-        str(row["outcome"]),
-        str(row["instrument"]),
-        f"day {days:g}" if days == days and days is not None else "",
-        str(row.get("subgroup", "")),
-        str(row.get("data_kind", "")),
+        row["outcome"],
+        row["instrument"],
+        "" if math.isnan(days) else f"day {days:g}",
+        row.get("subgroup", ""),
+        row.get("data_kind", ""),
     ]
     return ", ".join(part for part in parts if part)
+
+
+class NewEffect(Effect):
+    """An effect with the analyses that it enters."""
+
+    analyses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +264,7 @@ class Preview:
     rows: Mapping[str, int]
     changes: tuple[AnalysisChange, ...]
     unchanged: tuple[str, ...]
-    effects: tuple[dict[str, Any], ...]
+    effects: tuple[NewEffect, ...]
     unused: tuple[LeftRow, ...]
     set_aside: tuple[LeftRow, ...]
     claims: tuple[tuple[str, str, str], ...]
@@ -375,25 +386,24 @@ def _new_effects(
     specs: Sequence[AnalysisSpec],
     prefix: str,
     entered: Mapping[str, Sequence[str]],
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[NewEffect]:
     """Yield the effects with a row of the batch behind them, assumed ones where they are used."""
     seen: set[str] = set()
     for assumed in dict.fromkeys([Assumptions(), *(spec.assume for spec in specs)]):
-        for row in moments.own_table(assumed, prefix).effects.to_dict("records"):
-            name = str(row["effect_id"])
+        for row in records(moments.own_table(assumed, prefix).effects):
+            name = row["effect_id"]
             wanted = not row["assumption"] or name in entered
-            if wanted and is_of(str(row["source"]), prefix) and name not in seen:
+            if wanted and is_of(row["source"], prefix) and name not in seen:
                 seen.add(name)
                 yield {**row, "analyses": tuple(dict.fromkeys(entered.get(name, ())))}
 
 
 def _unused(table: EffectTable, prefix: str) -> list[LeftRow]:
     """Return the rows of the batch that yield no effect."""
-    unused: pd.DataFrame = table.unused
     return [
-        LeftRow(str(row["source"]), effect_words(row), str(row["reason"]))
-        for row in unused.to_dict("records")
-        if is_of(str(row["source"]), prefix)
+        LeftRow(row["source"], effect_words(row), row["reason"])
+        for row in records(table.unused)
+        if is_of(row["source"], prefix)
     ]
 
 
@@ -464,22 +474,22 @@ def preview_document(preview: Preview, figures: Figures = no_figures) -> Documen
     return blocks
 
 
-def _effects_blocks(effects: Sequence[Mapping[str, Any]]) -> list[Block]:
+def _effects_blocks(effects: Sequence[NewEffect]) -> list[Block]:
     if not effects:
         return [Heading("New effect sizes"), Paragraph("None.")]
     rows = []
     for row in effects:
-        measure, estimate = Measure(row["measure"]), float(row["estimate"])
+        measure, estimate = Measure(row["measure"]), row["estimate"]
         reach = Z95 * math.sqrt(row["variance"])
         rows.append(
             (
                 f"{row['study_id']}: {row['arm_id']} v {row['comparator_arm_id']}",
                 f"{row['outcome']}, {row['instrument']}",
-                f"{row['time_days']:g}" if row["time_days"] == row["time_days"] else "",
-                str(row["measure"]),
+                "" if math.isnan(row["time_days"]) else f"{row['time_days']:g}",
+                row["measure"],
                 written(estimate, measure),
                 interval_words(estimate - reach, estimate + reach, measure),
-                route_words(str(row["route"]), str(row["assumption"])),
+                route_words(row["route"], row["assumption"]),
                 "; ".join(row["analyses"]) or "no analysis asks for it",
             )
         )
@@ -489,9 +499,8 @@ def _effects_blocks(effects: Sequence[Mapping[str, Any]]) -> list[Block]:
 
 def route_words(route: str, assumption: str = "") -> str:
     """Return the way to an effect in words."""
-    known: Mapping[str, Any] = ROUTES
     parts = [
-        known[code].description if code in known else code.replace("_", " ")
+        ROUTES[code].description if code in ROUTES else code.replace("_", " ")
         for code in route.split("+")
         if code
     ]
