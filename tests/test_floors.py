@@ -74,7 +74,6 @@ LONGER: dict[str, str] = {
     "models/small_study/selection_model.py": "model, likelihood and search of one noun",
     "verify.py": "what is rebuilt, and how each difference is said",
     "models/tau2.py": "every estimator once, for one data set and for many side by side",
-    "report/worked.py": "the formulas of arms and of printed comparisons, each with its steps",
 }
 #: Modules in one folder.
 FULLEST = 25

@@ -22,9 +22,10 @@ import ketameta.report.html as html_module
 import ketameta.report.prose as prose_module
 from helpers import PROJECT, ROOT
 from ketameta.analyses import numbers_of as moderators_of
+from ketameta.effects.conversions import Z95
 from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.report import DOCUMENTS, Z95, Study, glossary, pdf_data, render_page
+from ketameta.report import DOCUMENTS, Study, glossary, pdf_data, render_page
 from page_units import Unit, Units, numbers_of
 from report_pages import (
     committed_build,

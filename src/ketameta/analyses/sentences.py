@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from ketameta.analyses.parts import Interval, IntervalLike
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
 
 #: Trials are said to differ more than chance explains below this p value of the Q test.
 DIFFERS_BELOW = 0.1
-
-
-def shown(value: float | None, measure: Measure) -> float | None:
-    """Return a value on the scale that readers see: ratios are exponentiated."""
-    if value is None:
-        return None
-    return math.exp(value) if measure.is_ratio else value
 
 
 def written(value: float | None, measure: Measure) -> str:

@@ -64,6 +64,10 @@ class Effect(TypedDict, total=False):
     variance: float
     n_treatment: float
     n_control: float
+    mean_treatment: float
+    sd_treatment: float
+    mean_control: float
+    sd_control: float
     events_treatment: float
     events_control: float
     route: str

@@ -65,7 +65,6 @@ from ketameta.report.tables import analysis_tables as analysis_tables
 from ketameta.report.tables import league_rows as league_rows
 from ketameta.report.tables import repeat_reading as repeat_reading
 from ketameta.report.tables import tables_of as tables_of
-from ketameta.report.worked import Z95 as Z95
 from ketameta.report.worked import Step as Step
 from ketameta.report.worked import number as number
 from ketameta.report.worked import worked_counts as worked_counts

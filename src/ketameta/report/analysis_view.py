@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NotRequired, TypedDict
 
 from ketameta.analyses.result import AnalysisResult, Headline, Pooled, StudyRow
-from ketameta.analyses.sentences import agreement_words, interval_words, measure_words, written
+from ketameta.analyses.sentences import (
+    agreement_words,
+    estimate_words,
+    gosh_words,
+    interval_words,
+    measure_words,
+    small_study_words,
+    written,
+)
 from ketameta.analyses.spec import numbers_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import (
@@ -47,7 +55,6 @@ from ketameta.report.provenance import (
     rows_of,
     trial_of,
 )
-from ketameta.report.result_tables import shown
 from ketameta.report.tables import Cell, Table
 
 
@@ -227,8 +234,8 @@ def analysis_view(
         "two_stage_words": beside.two_stage_words(result),
         "same_words": beside.same_words(result),
         "slope_words": slope_words(result, project),
-        "gosh_words": beside.gosh_words(result),
-        "small_study_words": beside.small_study_words(result),
+        "gosh_words": gosh_words(result),
+        "small_study_words": small_study_words(result),
         "more_figures": [plot_view(paths, plot) for plot in plots[1:]],
         "zero_words": _zero_words(result),
         "leave_one_out_words": _leave_one_out(result, measure),
@@ -375,7 +382,7 @@ def _numbers(result: AnalysisResult, measure: Measure) -> list[tuple[str, str]]:
             words = (
                 f"Beside it: {measure_words(measure)}, random effects by {pooled['tau2_method']}"
             )
-        numbers.append((words, shown(pooled, measure)))
+        numbers.append((words, estimate_words(pooled, measure)))
         numbers.append(("Between-trial variance (tau²)", _tau2(pooled)))
         (i2,) = known(pooled["i2"])
         numbers.append(("I²", f"{format_number(100 * i2, 0)}%"))

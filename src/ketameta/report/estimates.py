@@ -20,13 +20,13 @@ from ketameta.analyses.network import treatment_label
 from ketameta.analyses.parts import Network
 from ketameta.analyses.policy import bounds_words
 from ketameta.analyses.result import AnalysisResult, Headline, Pooled
+from ketameta.analyses.sentences import estimate_words
 from ketameta.evidence.project import Project
 from ketameta.formatting import published
 from ketameta.measures import Measure
 from ketameta.models.dose import curve_basis
 from ketameta.report.plots import COUNTS
 from ketameta.report.provenance import Trial, comparison_words, known, rows_of
-from ketameta.report.result_tables import shown
 from ketameta.report.tables import Cell, Table
 from ketameta.report.worked import (
     Step,
@@ -257,7 +257,7 @@ def led_by_another(headline: Headline) -> str:
     if headline["estimate"] is None or None in (headline["ci_low"], headline["ci_high"]):
         led = bounds_words(headline["ci_low"], headline["ci_high"], measure)
     else:
-        led = f"{headline['effect']} {shown(headline, measure)}"
+        led = f"{headline['effect']} {estimate_words(headline, measure)}"
     return f"{headline['method']}: {led}"
 
 

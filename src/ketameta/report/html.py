@@ -30,6 +30,7 @@ from ketameta.report.front import Page, error_report
 from ketameta.report.manifest import (
     PICTURES,
     REPRODUCE,
+    Change,
     file_hash,
     frozen_results,
     releases,
@@ -289,7 +290,7 @@ class _Release:
 
     version: str
     files: list[tuple[str, str]]
-    changes: list[dict[str, str]] | None
+    changes: list[Change] | None
     figures: list[tuple[str, list[str]]]
 
 

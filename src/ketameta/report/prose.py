@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from jinja2 import StrictUndefined, TemplateError, Undefined
 from jinja2.sandbox import SandboxedEnvironment
@@ -21,8 +22,10 @@ from ketameta.analyses.policy import LEADING_RULES
 from ketameta.analyses.result import AnalysisResult
 from ketameta.analyses.sentences import (
     DIFFERS_BELOW,
+    excess_test,
     nothing_found,
     over_time_sentences,
+    small_study_words,
     words_of,
 )
 from ketameta.errors import ReportError
@@ -32,7 +35,9 @@ from ketameta.evidence.tables import is_link
 from ketameta.formatting import format_count, format_level, format_number, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report.analysis_view import slope_words
-from ketameta.report.result_tables import excess_test, small_study_words
+
+if TYPE_CHECKING:
+    from ketameta.report.context import Totals
 
 Results = Mapping[str, AnalysisResult]
 #: Headings with their sentences.
@@ -76,7 +81,7 @@ def abstract(
     text: Callable[[str], Parts],
     results: Results,
     search: SearchRecord,
-    counts: Mapping[str, int],
+    counts: Totals,
     project: Project,
 ) -> Parts:
     """Return the structured abstract: headings with sentences.

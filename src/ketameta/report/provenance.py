@@ -17,7 +17,7 @@ import numpy as np
 from ketameta.analyses.network import treatment_label
 from ketameta.analyses.parts import Contrast
 from ketameta.analyses.result import AnalysisResult, StudyRow
-from ketameta.analyses.sentences import interval_words, written
+from ketameta.analyses.sentences import estimate_words, interval_words, written
 from ketameta.effects.conversions.arms import ROUTES, Route
 from ketameta.evidence.derive import Effect, derive_effects
 from ketameta.evidence.pairing import ArmSize, Assumptions
@@ -26,7 +26,6 @@ from ketameta.evidence.tables import Row, StudyFacts
 from ketameta.formatting import published
 from ketameta.measures import Measure
 from ketameta.models.intervals import critical_value
-from ketameta.report.result_tables import shown
 from ketameta.report.worked import (
     Step,
     Worked,
@@ -212,7 +211,7 @@ class Provenance:
         if result["kind"] != "network":
             return [
                 Card(
-                    row["label"], f"row-{name}-{place}", "", shown(row, measure),
+                    row["label"], f"row-{name}-{place}", "", estimate_words(row, measure),
                     studies[row["study_id"]], row["source"],
                     self._row_steps([known[effect] for effect in row["effect_ids"]], result),
                     *self._behind(result, row["effect_ids"], row["estimate"], row["variance"]),
@@ -269,12 +268,8 @@ class Provenance:
         parts = effect["route"].split("+")
         flipped = "direction_flipped" in parts
         if rows[0].table == "contrasts":
-            cells = {
-                "n_treatment": effect["n_treatment"], "n_control": effect["n_control"],
-                **rows[0].texts, **rows[0].numbers,
-            }  # fmt: skip
             contrast = worked_contrast(
-                cells,
+                rows[0],
                 effect,
                 direction=self._directions.get(effect["instrument"], "neither"),
                 paired=effect["study_id"] in self._crossovers,
@@ -301,16 +296,16 @@ class Provenance:
         one, two = ([row for row in rows if (row["arm_id"] in treated) is side]
                     for side in (True, False))  # fmt: skip
         steps: list[Step] = []
-        for mark, members, side, n in (
-            ("₁", one, "treatment", effect["n_treatment"]),
-            ("₂", two, "control", effect["n_control"]),
+        for mark, members, is_treated, n in (
+            ("₁", one, True, effect["n_treatment"]),
+            ("₂", two, False, effect["n_control"]),
         ):
             for place, row in enumerate(members):
                 known = {"n": n} if len(members) == 1 else {}
                 suffix = mark if len(members) == 1 else f"{mark}{'abcdefgh'[place]}"
-                steps += worked_arm({**known, **row.texts, **row.numbers}, parts, suffix)
+                steps += worked_arm({**known, **row.numbers}, parts, suffix)
             if len(members) > 1:
-                steps += joined_arm_steps(effect, side, mark, len(members))
+                steps += joined_arm_steps(effect, mark, len(members), treated=is_treated)
         return steps
 
     def trials(self, result: AnalysisResult) -> list[Trial]:

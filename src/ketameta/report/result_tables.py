@@ -19,10 +19,7 @@ from ketameta.analyses.parts import (
     Slope,
     Split,
 )
-from ketameta.analyses.result import (
-    AnalysisResult,
-    Beside,
-)
+from ketameta.analyses.result import AnalysisResult, Beside
 from ketameta.analyses.run import group_label
 from ketameta.analyses.sentences import (
     agreement_words,
@@ -30,12 +27,6 @@ from ketameta.analyses.sentences import (
     measure_words,
     words_of,
     written,
-)
-from ketameta.analyses.sentences import (
-    gosh_words as gosh_words,
-)
-from ketameta.analyses.sentences import (
-    small_study_words as small_study_words,
 )
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import (
@@ -51,7 +42,6 @@ from ketameta.report.tables import Cell, Heading, Table
 
 #: Below this many degrees of freedom a Satterthwaite interval is not to be relied on (Tipton 2015).
 LEAST_DF = 4.0
-shown = estimate_words
 #: A number with its interval, as a heading of a column says.
 ESTIMATE = ("Estimate (interval)", "n")
 
@@ -66,7 +56,7 @@ def sensitivity_table(result: AnalysisResult) -> Table | None:
     measure = Measure(result["measure"])
     rows = [
         (item["label"], str(item["k"]),
-         "no trial left" if item["k"] == 0 else shown(item, measure))
+         "no trial left" if item["k"] == 0 else estimate_words(item, measure))
         for item in result["sensitivity"]
     ]  # fmt: skip
     caption = f"Sensitivity analyses: {result['title']}"
@@ -80,7 +70,7 @@ def beside_table(result: AnalysisResult) -> Table | None:
     for item in led["beside"]:
         measure = Measure(item["measure"])
         open_ended = None in (item["estimate"], item["ci_low"], item["ci_high"])
-        value = _open(item, measure) if open_ended else shown(item, measure)
+        value = _open(item, measure) if open_ended else estimate_words(item, measure)
         what = "one true effect assumed" if item["common_effect"] else ""
         rows.append(
             (Cell(item["label"], what), measure_words(measure), str(item["k"]),
@@ -107,7 +97,7 @@ def event_table(result: AnalysisResult) -> Table | None:
         return None
     rows = [
         (item["method"], measure_words(Measure(item["measure"])), str(events["k"]),
-         item["withheld"] or shown(item, Measure(item["measure"])))
+         item["withheld"] or estimate_words(item, Measure(item["measure"])))
         for item in events["methods"]
     ]  # fmt: skip
     caption = f"Other ways to pool the counts: {result['title']}"
@@ -125,8 +115,8 @@ def over_time_table(result: AnalysisResult) -> Table | None:
     for item in found["means"]:
         change = changes.get(item["name"])
         rows.append(
-            (words_of(item["name"]), str(item["effects"]), shown(item, measure),
-             "reference" if change is None else shown(change, measure),
+            (words_of(item["name"]), str(item["effects"]), estimate_words(item, measure),
+             "reference" if change is None else estimate_words(change, measure),
              format_number(item["df"], 1),
              "yes" if (item["df"] or 0.0) >= LEAST_DF else "no, too few trials")
         )  # fmt: skip
@@ -144,7 +134,8 @@ def rho_words(result: AnalysisResult) -> str:
         return ""
     measure = Measure(result["measure"])
     listed = "; ".join(
-        f"{format_number(item['rho'], 1)}: {shown(item, measure)}" for item in found["sensitivity"]
+        f"{format_number(item['rho'], 1)}: {estimate_words(item, measure)}"
+        for item in found["sensitivity"]
     )
     return (
         f"The change from {words_of(found['reference'])} to the last time, under other assumed "
@@ -163,9 +154,11 @@ def within_table(result: AnalysisResult) -> Table | None:
         f"Effect at {words_of(found['changes'][-1]['name'])} minus that at "
         f"{words_of(found['reference'])} (interval)"
     )
-    rows = [(row["label"], shown(row, measure)) for row in within["rows"]]
+    rows = [(row["label"], estimate_words(row, measure)) for row in within["rows"]]
     caption = f"Late minus early, within the trials measured at both times: {result['title']}"
-    return Table.of(caption, ("Trial", (head, "n")), [*rows, ("Together", shown(within, measure))])
+    return Table.of(
+        caption, ("Trial", (head, "n")), [*rows, ("Together", estimate_words(within, measure))]
+    )
 
 
 def influence_table(result: AnalysisResult) -> Table | None:
@@ -176,9 +169,10 @@ def influence_table(result: AnalysisResult) -> Table | None:
     measure = Measure(result["measure"])
     without = {item["study_id"]: item for item in left["rows"]}
     rows = [
-        (item["label"], format_percent(item["weight"]), shown(without[item["study_id"]], measure),
-         format_number(item["rstudent"]), format_number(item["cooks_distance"]),
-         format_number(item["dffits"]), "; ".join(item["reasons"]) if item["influential"] else "")
+        (item["label"], format_percent(item["weight"]),
+         estimate_words(without[item["study_id"]], measure), format_number(item["rstudent"]),
+         format_number(item["cooks_distance"]), format_number(item["dffits"]),
+         "; ".join(item["reasons"]) if item["influential"] else "")
         for item in found["rows"]
     ]  # fmt: skip
     head = (
@@ -203,7 +197,7 @@ def network_table(result: AnalysisResult, cards: Mapping[str, str]) -> Table | N
         rows.append(
             (Cell(treatment_label(name), href=cards.get(name, "")),
              "" if effect is None else str(effect["k_direct"]),
-             "reference" if effect is None else shown(effect, measure),
+             "reference" if effect is None else estimate_words(effect, measure),
              format_number(item["p_score"]),
              _split_words(splits.get((name, net["reference"]))))
         )  # fmt: skip
@@ -259,7 +253,7 @@ def _at(curve: Curve, dose: float, measure: Measure) -> str:
     """Return the effect of a dose on one curve, or why there is none."""
     if curve["withheld"]:
         return "withheld"
-    return shown(next(item for item in curve["at_doses"] if item["dose"] == dose), measure)
+    return estimate_words(next(item for item in curve["at_doses"] if item["dose"] == dose), measure)
 
 
 def dose_check_table(result: AnalysisResult) -> Table | None:
@@ -287,7 +281,7 @@ def dose_check_table(result: AnalysisResult) -> Table | None:
     return Table.of(
         f"Does the slope hold? {result['title']}",
         ("Choice", trials(result), (f"Slope per {step} (interval)", "n")),
-        [(label, str(k), shown(slope, measure)) for label, k, slope in items],
+        [(label, str(k), estimate_words(slope, measure)) for label, k, slope in items],
     )
 
 
@@ -395,7 +389,10 @@ def league_table(result: AnalysisResult) -> Table | None:
     rows: list[list[str | Cell]] = []
     for place, name in enumerate(order[1:], start=1):
         better = (pairs[name, other] for other in order[:place])
-        cells = (Cell(shown(p, measure), mark="some" if p["k_direct"] > 0 else "") for p in better)
+        cells = (
+            Cell(estimate_words(p, measure), mark="some" if p["k_direct"] > 0 else "")
+            for p in better
+        )
         rows.append([treatment_label(name), *cells, *("" for _ in order[place:-1])])
     head: list[Heading] = ["Treatment", *((treatment_label(name), "n") for name in order[:-1])]
     return Table.of(f"League table: {result['title']}", head, rows)

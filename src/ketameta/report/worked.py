@@ -9,20 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import special
 
 from ketameta.analyses.rows import StudyEffects, join_effects, study_covariance
+from ketameta.evidence.derive import Effect
+from ketameta.evidence.tables import Row
 from ketameta.formatting import format_number, format_significant, published
 from ketameta.measures import Measure
 from ketameta.models.intervals import critical_value
 
 #: Significant figures of a printed intermediate value: a calculator then reaches the result.
 FIGURES = 6
-#: Normal quantile of a two-sided 95% interval.
-Z95 = float(special.ndtri(0.975))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,42 +92,45 @@ class _Sheet:
         return Worked(tuple(self.steps), float(estimate), float(variance))
 
 
-def hedges_j(df: float) -> float:
-    """Return the exact small-sample factor."""
-    return math.exp(math.lgamma(df / 2) - 0.5 * math.log(df / 2) - math.lgamma((df - 1) / 2))
+#: Printed numbers of a row, by column; NaN where one is not known.
+Numbers = Mapping[str, float]
 
 
-def _has(value: Any) -> bool:
-    return value is not None and value == value and value != ""
+def _has(numbers: Numbers, name: str) -> bool:
+    return not math.isnan(numbers.get(name, math.nan))
 
 
-def _numbers(cells: Mapping[str, Any], *names: str) -> list[Number]:
-    return [Number(cells[name]) for name in names]
+def _read(numbers: Numbers, *names: str) -> list[Number]:
+    return [Number(numbers[name]) for name in names]
 
 
-def worked_arm(cells: Mapping[str, Any], parts: Sequence[str], suffix: str) -> list[Step]:
+def _level(numbers: Numbers) -> float:
+    return numbers.get("ci_level", 95.0) / 100
+
+
+def worked_arm(numbers: Numbers, parts: Sequence[str], suffix: str) -> list[Step]:
     """Return how an arm's SD or count follows from its printed cells; empty where it is printed.
 
     ``parts`` are the codes of the route, ``suffix`` marks the arm in symbols, such as ``₁``.
     """
     sheet = _Sheet()
-    if not _has(cells.get("n")):
+    if not _has(numbers, "n"):
         return []
-    n = Number(cells["n"])
-    counted = _has(cells.get("percent")) and not _has(cells.get("events"))
+    (n,) = _read(numbers, "n")
+    counted = _has(numbers, "percent") and not _has(numbers, "events")
     if "count_from_percent" in parts and counted:
-        (percent,) = _numbers(cells, "percent")
+        (percent,) = _read(numbers, "percent")
         filled = f"{percent} × {n} / 100 = {Number(percent * n / 100)}"
         formula = "percent × n / 100, to the whole number it fits"
         sheet.add(f"events{suffix}", formula, filled, round(percent * n / 100))
-    elif _has(cells.get("sd")):
+    elif _has(numbers, "sd"):
         return []
-    elif "sd_from_se" in parts and _has(cells.get("se")):
-        (se,) = _numbers(cells, "se")
+    elif "sd_from_se" in parts and _has(numbers, "se"):
+        (se,) = _read(numbers, "se")
         sheet.add(f"SD{suffix}", "SE × √n", f"{se} × √{n}", se * math.sqrt(n))
-    elif "sd_from_ci" in parts and _has(cells.get("ci_low")):
-        t = Number(special.stdtrit(n - 1, 0.5 + _level(cells) / 2))
-        low, high = _numbers(cells, "ci_low", "ci_high")
+    elif "sd_from_ci" in parts and _has(numbers, "ci_low"):
+        t = Number(special.stdtrit(n - 1, 0.5 + _level(numbers) / 2))
+        low, high = _read(numbers, "ci_low", "ci_high")
         sheet.add(
             f"SD{suffix}", "√n × (high − low) / (2 t), t with n − 1 df",
             f"√{n} × ({high} − {low:b}) / (2 × {t})", math.sqrt(n) * (high - low) / (2 * t),
@@ -136,15 +138,23 @@ def worked_arm(cells: Mapping[str, Any], parts: Sequence[str], suffix: str) -> l
     return sheet.steps
 
 
-_ARMS = ("mean_treatment", "sd_treatment", "n_treatment", "mean_control", "sd_control", "n_control")
+def _scores(effect: Effect) -> list[Number]:
+    """Return mean, SD and n of the treatment, then of the control."""
+    return [
+        Number(value)
+        for value in (
+            effect["mean_treatment"], effect["sd_treatment"], effect["n_treatment"],
+            effect["mean_control"], effect["sd_control"], effect["n_control"],
+        )
+    ]  # fmt: skip
 
 
-def worked_scores(row: Mapping[str, Any], *, flipped: bool) -> Worked:
+def worked_scores(effect: Effect, *, flipped: bool) -> Worked:
     """Return MD or SMD of two independent arms from n, mean and SD."""
     sheet = _Sheet()
-    m1, s1, n1, m2, s2, n2 = _numbers(row, *_ARMS)
+    m1, s1, n1, m2, s2, n2 = _scores(effect)
     difference = sheet.add("D", "m₁ − m₂", f"{m1} − {m2:b}", m1 - m2)
-    if row["measure"] == "MD":
+    if effect["measure"] == "MD":
         variance = sheet.add(
             "V", "SD₁²/n₁ + SD₂²/n₂", f"{s1}²/{n1} + {s2}²/{n2}", s1**2 / n1 + s2**2 / n2
         )
@@ -163,7 +173,8 @@ def _corrected(sheet: _Sheet, d: float, df: float, formula: str, *, flipped: boo
     """Add the small-sample correction and the turned sign; return g."""
     j = sheet.add(
         "J", f"Γ(m/2) / (√(m/2) Γ((m − 1)/2)), m = {formula}; close to 1 − 3/(4m − 1)",
-        f"m = {Number(df)}", hedges_j(df),
+        f"m = {Number(df)}",
+        math.exp(math.lgamma(df / 2) - 0.5 * math.log(df / 2) - math.lgamma((df - 1) / 2)),
     )  # fmt: skip
     g = sheet.add("g", "J × d", f"{j} × {Number(d):b}", j * d)
     if flipped:
@@ -199,14 +210,14 @@ def _paired_g(sheet: _Sheet, d: float, n: float, r: float, *, flipped: bool) -> 
     return sheet.done(g, variance)
 
 
-def worked_paired_scores(row: Mapping[str, Any], r: float, *, flipped: bool) -> Worked:
+def worked_paired_scores(effect: Effect, r: float, *, flipped: bool) -> Worked:
     """Return MD or SMD of a crossover from means and SDs under both conditions."""
     sheet = _Sheet()
-    m1, s1, n1, m2, s2, n2 = _numbers(row, *_ARMS)
+    m1, s1, n1, m2, s2, n2 = _scores(effect)
     n = min(n1, n2)
     r = sheet.add("r", "correlation within persons", "as printed or assumed", r)
     difference = sheet.add("D", "m₁ − m₂", f"{m1} − {m2:b}", m1 - m2)
-    if row["measure"] == "MD":
+    if effect["measure"] == "MD":
         spread = sheet.add(
             "SD", "√(SD₁² + SD₂² − 2 r SD₁ SD₂)", f"√({s1}² + {s2}² − 2 × {r:b} × {s1} × {s2})",
             math.sqrt(s1**2 + s2**2 - 2 * r * s1 * s2),
@@ -219,12 +230,10 @@ def worked_paired_scores(row: Mapping[str, Any], r: float, *, flipped: bool) -> 
     return _paired_g(sheet, d, n, r, flipped=flipped)
 
 
-def worked_change(row: Mapping[str, Any], r: float, *, flipped: bool) -> Worked:
+def worked_change(effect: Effect, r: float, *, flipped: bool) -> Worked:
     """Return the standardised change of one group."""
     sheet = _Sheet()
-    before, after, sd, n = _numbers(
-        row, "mean_control", "mean_treatment", "sd_control", "n_treatment"
-    )
+    after, _, n, before, sd, _ = _scores(effect)
     r = sheet.add("r", "correlation of before and after", "assumed", r)
     d = sheet.add(
         "d", "(after − before) / SD before", f"({after} − {before:b}) / {sd}", (after - before) / sd
@@ -237,10 +246,11 @@ def worked_change(row: Mapping[str, Any], r: float, *, flipped: bool) -> Worked:
     return sheet.done(g, variance)
 
 
-def worked_counts(row: Mapping[str, Any]) -> Worked:
+def worked_counts(effect: Effect) -> Worked:
     """Return log OR, log RR or RD of two independent arms from counts."""
     sheet = _Sheet()
-    e1, n1, e2, n2 = _numbers(row, "events_treatment", "n_treatment", "events_control", "n_control")
+    e1, n1 = Number(effect["events_treatment"]), Number(effect["n_treatment"])
+    e2, n2 = Number(effect["events_control"]), Number(effect["n_control"])
     a, b, c, d = map(Number, (e1, n1 - e1, e2, n2 - e2))
     if not all((a, b, c, d)):
         words = "{} + a half, because one cell is empty"
@@ -254,12 +264,12 @@ def worked_counts(row: Mapping[str, Any]) -> Worked:
         sheet.add("c", "events, control", f"{c}", c)
         sheet.add("d", "no event, control", f"{n2} − {e2}", d)
     n1, n2 = Number(a + b), Number(c + d)
-    if row["measure"] == "OR":
+    if effect["measure"] == "OR":
         value = sheet.add("OR", "a d / (b c)", f"{a} × {d} / ({b} × {c})", a * d / (b * c))
         estimate = sheet.add("ln OR", "natural logarithm", f"ln {value}", math.log(value))
         filled = f"1/{a} + 1/{b} + 1/{c} + 1/{d}"
         variance = sheet.add("V", "1/a + 1/b + 1/c + 1/d", filled, 1 / a + 1 / b + 1 / c + 1 / d)
-    elif row["measure"] == "RR":
+    elif effect["measure"] == "RR":
         value = sheet.add(
             "RR", "(a/(a + b)) / (c/(c + d))", f"({a}/{n1}) / ({c}/{n2})", (a / n1) / (c / n2)
         )
@@ -302,22 +312,18 @@ def interval_steps(
 ) -> list[Step]:
     """Return the steps from an effect and its variance to the interval of its row."""
     se, z = math.sqrt(variance), critical_value(level, None)
-    steps = [
-        Step("SE", "√V", f"√{number(variance)}", se), *limit_steps(estimate, z, se, "z")
-    ]  # fmt: skip
-    low, high = estimate - z * se, estimate + z * se
-    return [*steps, *(ratio_steps(estimate, low, high) if is_ratio else ())]
+    first = Step("SE", "√V", f"√{number(variance)}", se)
+    ratios = ratio_steps(estimate, estimate - z * se, estimate + z * se) if is_ratio else ()
+    return [first, *limit_steps(estimate, z, se, "z"), *ratios]
 
 
-def difference_steps(
-    effects: Sequence[Mapping[str, Any]], groups: Sequence[str], measure: str
-) -> list[Step]:
+def difference_steps(effects: Sequence[Effect], groups: Sequence[str], measure: str) -> list[Step]:
     """Return the steps of one group's effect minus the other's, within one trial."""
     parts = [
         [
             effect
             for effect in effects
-            if any(part.endswith(f"={name}") for part in str(effect["subgroup"]).split(";"))
+            if any(part.endswith(f"={name}") for part in effect["subgroup"].split(";"))
         ]
         for name in groups
     ]
@@ -340,18 +346,17 @@ def difference_steps(
     ]  # fmt: skip
 
 
-def join_steps(effects: Sequence[Mapping[str, Any]], measure: str, mark: str) -> list[Step]:
+def join_steps(effects: Sequence[Effect], measure: str, mark: str) -> list[Step]:
     """Return how several comparisons of one study became one effect; y and V stand last."""
     steps: list[Step] = []
-    once: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    arms = ("subgroup", "arm_id", "comparator_arm_id")
+    once: dict[tuple[str, str, str], list[Effect]] = {}
     for effect in effects:
-        once.setdefault(tuple(str(effect[name]) for name in arms), []).append(effect)
-    kept: list[dict[str, Any]] = []
+        arms = (effect["subgroup"], effect["arm_id"], effect["comparator_arm_id"])
+        once.setdefault(arms, []).append(effect)
+    kept: list[Effect] = []
     for members in once.values():
-        first = dict(members[0])
+        first, count = members[0].copy(), len(members)
         if len(once) < len(effects):
-            count = len(members)
             first["estimate"] = math.fsum(m["estimate"] for m in members) / count
             error = math.fsum(math.sqrt(m["variance"]) for m in members) / count
             first["variance"] = error**2
@@ -362,7 +367,7 @@ def join_steps(effects: Sequence[Mapping[str, Any]], measure: str, mark: str) ->
                 )  # fmt: skip
                 steps.append(Step("V̄", "square of the mean standard error", "", first["variance"]))
         kept.append(first)
-    kept.sort(key=lambda effect: tuple(str(effect[name]) for name in arms))
+    kept.sort(key=lambda one: (one["subgroup"], one["arm_id"], one["comparator_arm_id"]))
     if len(kept) == 1:
         return [
             *steps,
@@ -370,37 +375,22 @@ def join_steps(effects: Sequence[Mapping[str, Any]], measure: str, mark: str) ->
             Step(f"V{mark}", "as above", "", kept[0]["variance"]),
         ]
     covariance = effects_covariance(kept, measure)
-    joined = join_effects(_column(kept, "estimate"), covariance)
+    joined = join_effects(np.array([one["estimate"] for one in kept]), covariance)
     return [*steps, *share_steps(kept, np.array(joined.weights), covariance, mark)]
 
 
-def effects_covariance(effects: Sequence[Mapping[str, Any]], measure: str) -> np.ndarray:
+def effects_covariance(effects: Sequence[Effect], measure: str) -> np.ndarray:
     """Return the sampling covariance of effects of one study, shape (m, m)."""
-    return study_covariance(
-        Measure(measure),
-        StudyEffects(
-            people=tuple(f"{e['study_id']}|{e['subgroup']}" for e in effects),
-            treatment=tuple(str(e["arm_id"]) for e in effects),
-            control=tuple(str(e["comparator_arm_id"]) for e in effects),
-            **{
-                name: _column(effects, column)
-                for name, column in (
-                    ("estimates", "estimate"), ("variances", "variance"),
-                    *((name, name) for name in ("n_treatment", "n_control", "events_treatment",
-                                                "events_control")),
-                )
-            },
-        ),
-    )  # fmt: skip
+    return study_covariance(Measure(measure), StudyEffects.of(effects))
 
 
 def share_steps(
-    effects: Sequence[Mapping[str, Any]], shares: np.ndarray, covariance: np.ndarray, mark: str = ""
+    effects: Sequence[Effect], shares: np.ndarray, covariance: np.ndarray, mark: str = ""
 ) -> list[Step]:
     """Return how effects of one study that share people make one; y and V stand last."""
     marks = ["₁₂₃₄₅₆₇₈₉"[i] if i < 9 else f"({i + 1})" for i in range(len(effects))]
     names = [f"{e['arm_id']} v {e['comparator_arm_id']}".replace("_", " ") for e in effects]
-    values = [float(effect["estimate"]) for effect in effects]
+    values = [effect["estimate"] for effect in effects]
     pairs = [(i, j) for i in range(len(effects)) for j in range(i + 1, len(effects))]
     filled = " + ".join(
         f"{bracketed(share)} × {bracketed(value)}"
@@ -422,63 +412,51 @@ def share_steps(
     ]  # fmt: skip
 
 
-def _column(effects: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
-    values = [math.nan if effect[name] is None else effect[name] for effect in effects]
-    return np.array(values, dtype=float)
-
-
-def joined_arm_steps(effect: Mapping[str, Any], side: str, mark: str, members: int) -> list[Step]:
+def joined_arm_steps(effect: Effect, mark: str, members: int, *, treated: bool) -> list[Step]:
     """Return the numbers of an arm put together from several."""
-    words = f"{members} arms put together"
-    steps = [Step(f"n{mark}", "Σ n", words, float(effect[f"n_{side}"]))]
+    words, (m1, s1, n1, m2, s2, n2) = f"{members} arms put together", _scores(effect)
+    steps = [Step(f"n{mark}", "Σ n", words, n1 if treated else n2)]
     if effect["data_kind"] == "events":
-        steps.append(Step(f"events{mark}", "Σ events", words, float(effect[f"events_{side}"])))
-        return steps
-    steps.append(Step(f"m{mark}", "Σ n m / Σ n", words, float(effect[f"mean_{side}"])))
-    steps.append(
+        events = effect["events_treatment"] if treated else effect["events_control"]
+        return [*steps, Step(f"events{mark}", "Σ events", words, events)]
+    return [
+        *steps,
+        Step(f"m{mark}", "Σ n m / Σ n", words, m1 if treated else m2),
         Step(f"SD{mark}", "√((Σ (n − 1) SD² + Σ n (m − mean)²) / (Σ n − 1))", words,
-             float(effect[f"sd_{side}"]))
-    )  # fmt: skip
-    return steps
+             s1 if treated else s2),
+    ]  # fmt: skip
 
 
 # --- printed comparisons ------------------------------------------------------------------------
 
 
-def _level(cells: Mapping[str, Any]) -> float:
-    return (float(cells["ci_level"]) if _has(cells.get("ci_level")) else 95.0) / 100
-
-
 class _Printed(_Sheet):
     """The calculation of an effect from one printed comparison.
 
-    ``cells`` are the row of ``contrasts``, ``effect`` its row of the effect table, whose measure
-    and route say which way was taken; ``paired`` says whether both arms are the same people.
+    ``row`` is the row of ``contrasts``, ``effect`` its row of the effect table, whose measure and
+    route say which way was taken; ``paired`` says whether both arms are the same people.
     """
 
-    def __init__(
-        self, cells: Mapping[str, Any], effect: Mapping[str, Any], paired: bool, r: float | None
-    ) -> None:
+    def __init__(self, row: Row, effect: Effect, paired: bool, r: float | None) -> None:
         super().__init__()
-        self.cells, self.effect, self.paired, self.r = cells, effect, paired, r
-        self.parts = str(effect["route"]).split("+")
+        self.effect, self.paired, self.r = effect, paired, r
+        self.numbers: Numbers = {
+            "n_treatment": effect["n_treatment"], "n_control": effect["n_control"], **row.numbers
+        }  # fmt: skip
+        self.side = {"treatment": -1, "control": 1}.get(row["favours"], 0)
+        self.parts = effect["route"].split("+")
 
     def read(self, *names: str) -> list[Number]:
-        return _numbers(self.cells, *names)
-
-    @property
-    def side(self) -> int:
-        return {"treatment": -1, "control": 1}.get(str(self.cells.get("favours", "")), 0)
+        return _read(self.numbers, *names)
 
     def df(self, paired: bool) -> float | None:
         """Return the degrees of freedom: printed, or those of the sizes."""
-        cells = self.cells
-        if _has(cells.get("df")):
-            return float(cells["df"])
-        if paired and _has(cells.get("n_treatment")):
-            return float(cells["n_treatment"]) - 1
-        if _has(cells.get("n_treatment")) and _has(cells.get("n_control")):
-            return float(cells["n_treatment"]) + float(cells["n_control"]) - 2
+        if _has(self.numbers, "df"):
+            return self.numbers["df"]
+        if paired and _has(self.numbers, "n_treatment"):
+            return self.numbers["n_treatment"] - 1
+        if _has(self.numbers, "n_treatment") and _has(self.numbers, "n_control"):
+            return self.numbers["n_treatment"] + self.numbers["n_control"] - 2
         return None
 
     def t(self, df: float | None) -> Number:
@@ -505,7 +483,7 @@ class _Printed(_Sheet):
             (se,) = self.read("se")
             return self.add("SE", "as printed", f"{se}", se)
         if "ci_to_se" in self.parts:
-            upper = 0.5 + _level(self.cells) / 2
+            upper = 0.5 + _level(self.numbers) / 2
             low, high = self.read("ci_low", "ci_high")
             q = Number(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
             word = "z" if df is None else f"t with {Number(df)} df"
@@ -518,7 +496,7 @@ class _Printed(_Sheet):
 
     def ratio(self) -> Worked:
         printed, low, high = self.read("estimate", "ci_low", "ci_high")
-        z = Number(special.ndtri(0.5 + _level(self.cells) / 2))
+        z = Number(special.ndtri(0.5 + _level(self.numbers) / 2))
         estimate = self.add("y", "ln(printed ratio)", f"ln {printed}", math.log(printed))
         se = self.add(
             "SE", "(ln high − ln low) / (2 z)", f"(ln {high} − ln {low}) / (2 × {z})",
@@ -540,10 +518,11 @@ class _Printed(_Sheet):
         estimate = self.add("D", "difference of the printed means", f"{value}", value)
         return self.squared(estimate, self.se_of_t(estimate, self.df(False)))
 
-    def within(self) -> Number:
-        """Add the correlation within persons."""
-        words = "correlation within persons"
-        return self.add("r", words, "as printed or assumed", float(self.r or 0.0))
+    def within(self) -> Number | None:
+        """Add the correlation within persons, where it is known."""
+        if self.r is None:
+            return None
+        return self.add("r", "correlation within persons", "as printed or assumed", self.r)
 
     def difference(self, direction: str) -> Worked | None:
         (printed,) = self.read("estimate")
@@ -559,9 +538,8 @@ class _Printed(_Sheet):
             words = "−D, because higher scores are better"
             difference = self.add("D", words, f"−{difference:b}", -difference)
         if self.paired:
-            if self.r is None:
+            if (r := self.within()) is None:
                 return None
-            r = self.within()
             sd = self.add(
                 "SD", "SE √n / √(2 (1 − r))", f"{se} × √{n1} / √(2 × (1 − {r:b}))",
                 se * math.sqrt(n1) / math.sqrt(2 * (1 - r)),
@@ -579,9 +557,8 @@ class _Printed(_Sheet):
         t = self.add("t", "sign: negative where the treatment did better", f"{t}", self.side * t)
         (n1,) = self.read("n_treatment")
         if self.paired:
-            if self.r is None:
+            if (r := self.within()) is None:
                 return None
-            r = self.within()
             filled = f"{t:b} × √(2 × (1 − {r:b})/{n1})"
             d = self.add("d", "t × √(2 (1 − r)/n)", filled, t * math.sqrt(2 * (1 - r) / n1))
             return _paired_g(self, d, n1, r, flipped=False)
@@ -591,20 +568,14 @@ class _Printed(_Sheet):
 
 
 def worked_contrast(
-    cells: Mapping[str, Any],
-    effect: Mapping[str, Any],
-    *,
-    direction: str,
-    paired: bool,
-    correlation: float | None,
+    row: Row, effect: Effect, *, direction: str, paired: bool, correlation: float | None
 ) -> Worked | None:
     """Return the calculation of an effect from one row of ``contrasts``.
 
     Parameters
     ----------
-    cells : mapping
-        The row: numbers as floats, empty cells as ``None`` or ``""``.
-    effect : mapping
+    row : Row
+    effect : Effect
         The row of the effect table: its measure and route say which way was taken.
     direction : str
         Of the instrument.
@@ -613,7 +584,7 @@ def worked_contrast(
     correlation : float or None
         Printed or assumed, for paired comparisons.
     """
-    printed = _Printed(cells, effect, paired, correlation)
+    printed = _Printed(row, effect, paired, correlation)
     if "ratio_printed" in printed.parts:
         return printed.ratio()
     if "smd_printed" in printed.parts:
