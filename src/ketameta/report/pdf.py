@@ -11,21 +11,24 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import unescape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from ketameta.errors import ReportError, check_choice
 from ketameta.evidence.findings import harmless
 from ketameta.formatting import format_count, plural
 from ketameta.paths import ProjectPaths
-from ketameta.report.analysis_view import tables_in
+from ketameta.report.analysis_view import AnalysisView, Figure, tables_in
 from ketameta.report.context import Context, Section
+from ketameta.report.prose import Parts
 from ketameta.report.tables import Table
 from ketameta.typesetter import MARK, STANDARDS, codes, fonts, not_shown
 
+#: What a template of the typesetter reads: texts, numbers, and lists and tables of them.
+Plain = str | float | bool | None | Sequence["Plain"] | Mapping[str, "Plain"]
+Texts = Mapping[str, Plain]
 #: The article of a dozen pages, and everything else. Each has a template of its name.
 DOCUMENTS = ("report", "supplement")
 
@@ -77,9 +80,7 @@ def render_pdf(
 
     check_choice("document", document, DOCUMENTS)
     attached = attachments if document == DOCUMENTS[0] else {}
-    data: dict[str, Any] = {
-        **pdf_data(context, document), "attachments": _listed_attachments(attached)
-    }  # fmt: skip
+    data = {**pdf_data(context, document), "attachments": _listed_attachments(attached)}
     wanted = _figure_names(data)
     pictures = {
         path.name: path.read_text(encoding="utf-8")
@@ -95,7 +96,7 @@ def render_pdf(
 
 
 def _typeset(
-    data: Mapping[str, Any], pictures: Mapping[str, str], attachments: Mapping[str, str],
+    data: Texts, pictures: Mapping[str, str], attachments: Mapping[str, str],
     document: str,
 ) -> bytes:  # fmt: skip
     """Return the PDF of texts and figures, all of which it can show."""
@@ -126,8 +127,8 @@ def _typeset(
 
 
 def _showable(
-    data: Mapping[str, Any], pictures: Mapping[str, str], *, alone: bool
-) -> tuple[dict[str, Any], dict[str, str]]:
+    data: Texts, pictures: Mapping[str, str], *, alone: bool
+) -> tuple[Texts, dict[str, str]]:
     """Return texts and figures with a mark for what cannot be shown, and with the list of it."""
     drawn: dict[str, None] = {}
 
@@ -135,7 +136,7 @@ def _showable(
         drawn[text] = None
         return text
 
-    clean = _each_text(data, harmless, harmless)
+    clean = {key: _each_text(value, harmless, harmless, key) for key, value in data.items()}
     _each_text(clean, seen, str)
     words = [
         unescape(found[2])
@@ -148,8 +149,7 @@ def _showable(
         return "".join(MARK if character in missing else character for character in text)
 
     lost = [text for text in dict.fromkeys([*drawn, *words]) if missing & set(text)]
-    marked_data: dict[str, Any] = _each_text(clean, marked, str)
-    marked_data["unshown"] = [
+    unshown = [
         [
             marked(text[:_LISTED]) + ("\u2026" if len(text) > _LISTED else ""),
             " ".join(numbers[:_LISTED_CODES]) + (" \u2026" if len(numbers) > _LISTED_CODES else ""),
@@ -161,18 +161,19 @@ def _showable(
         name: _WORDS_OF_FIGURE.sub(lambda found: found[1] + marked(found[2]) + found[3], picture)
         for name, picture in pictures.items()
     }
-    return marked_data, shown
+    texts = {key: _each_text(value, marked, str, key) for key, value in clean.items()}
+    return {**texts, "unshown": unshown}, shown
 
 
 def _each_text(
-    value: Any, drawn: Callable[[str], str], other: Callable[[str], str], key: str = ""
-) -> Any:
+    value: Plain, drawn: Callable[[str], str], other: Callable[[str], str], key: str = ""
+) -> Plain:
     """Return ``value`` with every text changed: those that are drawn one way, others another."""
     if isinstance(value, str):
         return (other if key in _NOT_DRAWN else drawn)(value)
     if isinstance(value, Mapping):
         return {name: _each_text(item, drawn, other, name) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, Sequence):
         return [_each_text(item, drawn, other, key) for item in value]
     return value
 
@@ -185,10 +186,10 @@ def _listed_attachments(attachments: Mapping[str, str]) -> list[dict[str, str]]:
     ]
 
 
-def pdf_data(context: Context, document: str = "report") -> dict[str, Any]:
+def pdf_data(context: Context, document: str = "report") -> Texts:
     """Return every text of a PDF, in the order of its pages; nothing but plain values."""
     search, living, about = context["search"], context["living"], context["project"].project
-    shared = {
+    shared: Texts = {
         "lead": context["lead"],
         "author": about.authors,
         "keywords": list(about.keywords),
@@ -203,11 +204,10 @@ def pdf_data(context: Context, document: str = "report") -> dict[str, Any]:
         "check": context["check_words"],
         "citation": context["citation"],
     }
-    made = _article(context) if document == DOCUMENTS[0] else _supplement(context)
-    return {**shared, **made}
+    return {**shared, **(_article if document == DOCUMENTS[0] else _supplement)(context)}
 
 
-def _article(context: Context) -> dict[str, Any]:
+def _article(context: Context) -> Texts:
     views, drawn = context["views"], context["map_figure"]
     return {
         "title": context["title"],
@@ -239,7 +239,7 @@ def _article(context: Context) -> dict[str, Any]:
     }
 
 
-def _supplement(context: Context) -> dict[str, Any]:
+def _supplement(context: Context) -> Texts:
     search, flow, bias = context["search"], context["flow"], context["bias_figure"]
     listed = context["listed"]
     return {
@@ -306,11 +306,11 @@ def _supplement(context: Context) -> dict[str, Any]:
     }
 
 
-def _headed(parts: Any) -> list[dict[str, Any]]:
-    return [{"heading": heading, "sentences": list(said)} for heading, said in parts]
+def _headed(parts: Parts) -> Plain:
+    return [{"heading": heading, "sentences": said} for heading, said in parts]
 
 
-def _table(table: Table | None) -> dict[str, Any] | None:
+def _table(table: Table | None) -> Plain:
     """Return a table of the report as plain values; ``None`` where it has no row.
 
     ``shares`` of the width go by the root of how much a column says; a column of numbers has none.
@@ -329,17 +329,17 @@ def _table(table: Table | None) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _figure_names(value: Any) -> set[str]:
+def _figure_names(value: Plain) -> set[str]:
     """Return the names of the figures that texts of a PDF stand beside."""
     if isinstance(value, Mapping):
         own = {str(value["name"])} if {"name", "alt"} <= set(value) else set()
         return own.union(*map(_figure_names, value.values()))
-    return set().union(*map(_figure_names, value)) if isinstance(value, list) else set()
+    return set().union(*map(_figure_names, value)) if isinstance(value, list | tuple) else set()
 
 
-def _pages(figure: Mapping[str, Any]) -> list[dict[str, str]]:
+def _pages(figure: Figure | AnalysisView) -> list[dict[str, str]]:
     """Return a figure, or the pages it was cut into, with what each shows in words."""
-    names = figure.get("pages") or [figure["name"]]
+    names = figure["pages"] or [figure["name"]]
     more = [f"{figure['alt']} Page {number}." for number in range(2, len(names) + 1)]
     return [
         {"name": name, "alt": alt} for name, alt in zip(names, [figure["alt"], *more], strict=True)
@@ -350,7 +350,7 @@ def _pages(figure: Mapping[str, Any]) -> list[dict[str, str]]:
 _TABLES = ("beside", "sensitivity", "over_time", "doses", "network")
 
 
-def _section(section: Section) -> dict[str, Any]:
+def _section(section: Section) -> Texts:
     return {
         "title": section.title,
         "intro": section.intro,
