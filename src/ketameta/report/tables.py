@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ketameta.evidence.schema import RECONCILIATION
 from ketameta.evidence.second_extraction import (
@@ -18,6 +18,12 @@ from ketameta.evidence.second_extraction import (
 from ketameta.evidence.tables import Evidence
 from ketameta.formatting import csv_text, format_percent, plural, published
 from ketameta.paths import ProjectPaths
+
+if TYPE_CHECKING:
+    from ketameta.analyses.parts import MetaRegression, Variation
+    from ketameta.analyses.result import AnalysisResult, Group
+    from ketameta.evidence.checks.search import Counts
+    from ketameta.report.context import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,29 +120,35 @@ class Table:
         return [[cell.typeset for cell in row] for row in self.rows]
 
 
-def _csv(records: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    return csv_text(columns, [[row.get(name) for name in columns] for row in records])
-
-
 _POOLED = (
     "k estimate se ci_low ci_high p_value pi_low pi_high tau2 tau2_ci_low tau2_ci_high i2 q q_df "
     "tau2_method ci_method level"
 )
 #: Of the headline, which leads: it stands before the usual model of the same trials.
 _LED = "rule method measure interval k pools estimate ci_low ci_high pi_low pi_high prior_scale"
-_ROW = (
-    "study_id label year intervention comparator outcome instrument time_days subgroup n_treatment "
-    "n_control estimate variance se ci_low ci_high weight route assumption"
-)
-_SLOPE = "k slope ci_low ci_high reading withheld"
 _LEAGUE = "treatment control estimate se ci_low ci_high pi_low pi_high k_direct"
-#: Files that hold records of the context, with their columns.
-_RECORDS: Mapping[str, str] = {
+_STUDY = (
+    "number study_id label citation year doi pmid registry_id source_url population n_randomised "
+    "design blinding {further} access"
+)
+#: Files that are not written where they would be empty.
+_NOT_EMPTY = ("risk_of_bias", "harm_facts")
+#: The other files with their columns.
+_COLUMNS: Mapping[str, str] = {
+    "pooled_results": f"analysis group {_LED} "
+    f"{' '.join(f'beside_{name}' for name in _POOLED.split())} beside_measure",
+    "rows_used": "analysis measure group study_id label year intervention comparator outcome "
+    "instrument time_days subgroup n_treatment n_control estimate variance se ci_low ci_high "
+    "weight route assumption source doi pmid registry_id",
+    "sensitivity": "analysis measure code label k estimate ci_low ci_high tau2",
+    "claims": "id claim made_at cites would_support rule verdict analyses indirect",
+    "slopes": "analysis measure moderator status adjusted_for change k slope ci_low ci_high "
+    "reading withheld",
+    "evidence_map": "measured given trials participants",
     "risk_of_bias": "study_id label outcome tool domain judgement support judged_by",
     "summary_of_findings": "analysis title directness k pools people effect direction absolute "
     "certainty",
-    "moderator_tests": "analysis title label kind status k p_value p_permuted p_holm rating "
-    "withheld",
+    "moderators": "analysis title label kind status k p_value p_permuted p_holm rating withheld",
     "routes": "code description source count",
     "corrections": "id table column before after reason source",
     "harm_facts": "fact intervention citation locator url",
@@ -144,86 +156,93 @@ _RECORDS: Mapping[str, str] = {
     "results_posted study_id source_url notes",
     "exclusions": "study outcome records reason_code reason",
 }
-#: Files that are not written where they would be empty, and one whose name is another.
-_NOT_EMPTY, _NAMED = ("risk_of_bias", "harm_facts"), {"moderator_tests": "moderators"}
 
 
-def tables_of(context: Mapping[str, Any]) -> dict[str, str]:
+def tables_of(context: Context) -> dict[str, str]:
     """Return the text of every table of all analyses by its file name."""
-    results = list(context["results"].values())
-    named = [({"analysis": r["name"], "measure": r["measure"]}, r) for r in results]
-    pooled = [
-        {**head, "group": part.get("key", ""), "beside_measure": head["measure"], **_both(part)}
-        for head, result in named
-        for part in (result, *result["groups"])
-        if part["pooled"] is not None or (part is result and _leads(result["headline"]))
+    results = [
+        ({"analysis": result["name"], "measure": result["measure"]}, result)
+        for result in context["results"].values()
     ]
-    rows = [
-        {**head, "group": group["key"], **row, "source": ";".join(row.get("source", []))}
-        for head, result in named
-        for group in result["groups"]
-        for row in group["rows"]
-    ]
-    slopes = [
-        {**head, **{name: one.get(name) for name in _SLOPE.split()}, "change": change,
-         "moderator": item["moderator"], "status": item["status"],
-         "adjusted_for": ";".join(item.get("adjusted_for", ()))}
-        for head, result in named
-        for item in result.get("regressions") or ()
-        for change, one in [
-            ("", item), *((one["label"], one) for one in item.get("variations", ()))
-        ]
-    ]  # fmt: skip
-    cells = [
-        {
-            "measured": cell.row,
-            "given": cell.column,
-            "trials": cell.trials,
-            "participants": cell.participants,
-        }
-        for cell in (context["map"].cells if context["map"] else ())
-    ]
-    rows_of = {
-        name: [{**row.texts, **row.numbers} for row in context[name]]
-        for name in ("risk_of_bias", "registry", "exclusions")
-    }
-    for row in rows_of["risk_of_bias"]:
-        row["label"] = context["project"].study_label(row["study_id"])
-    given = {
-        **rows_of,
+    label = context["project"].study_label
+    records: dict[str, Sequence[Mapping[str, object]]] = {
+        "pooled_results": [
+            {**_both(part), "analysis": result["name"], "group": part.get("key", ""),
+             "beside_measure": result["measure"]}
+            for _, result in results
+            for part in _pools(result)
+        ],
+        "rows_used": [
+            {**head, **row, "source": ";".join(row["source"])}
+            for head, result in results
+            for group in result["groups"]
+            for row in group["rows"]
+        ],
+        "sensitivity": [
+            {**head, **item} for head, result in results for item in result["sensitivity"]
+        ],
+        "claims": [
+            {**row, "rule": row["rule_words"],
+             "analyses": ";".join(item["name"] for item in row["analyses"]),
+             "indirect": ";".join(item["name"] for item in row["indirect"])}
+            for row in context["claims"]
+        ],
+        "slopes": [
+            {**head, **one, "change": change, "moderator": item["moderator"],
+             "status": item["status"], "adjusted_for": ";".join(item.get("adjusted_for", ()))}
+            for head, result in results
+            for item in result.get("regressions") or ()
+            for change, one in _slopes(item)
+        ],
+        "evidence_map": [
+            {"measured": cell.row, "given": cell.column, "trials": cell.trials,
+             "participants": cell.participants}
+            for cell in (context["map"].cells if context["map"] else ())
+        ],
+        "risk_of_bias": [
+            {**row.texts, "label": label(row["study_id"])} for row in context["risk_of_bias"]
+        ],
+        "summary_of_findings": context["summary_of_findings"],
+        "moderators": context["moderator_tests"],
         "routes": [{**asdict(route), "count": count} for route, count in context["routes"]],
-        "corrections": [{**asdict(one), **dict(one.correction)} for one in context["corrections"]],
-    }
-    claims = [
-        {**row, "rule": row["rule_words"],
-         **{key: ";".join(item["name"] for item in row[key]) for key in ("analyses", "indirect")}}
-        for row in context["claims"]
-    ]  # fmt: skip
-    sensitivity = [{**head, **item} for head, result in named for item in result["sensitivity"]]
-    beside = " ".join(f"beside_{name}" for name in _POOLED.split())
-    columns = " ".join(item.name for item in context["study_columns"])
-    made: list[tuple[str, Iterable[Mapping[str, Any]], str]] = [
-        ("pooled_results", pooled, f"analysis group {_LED} {beside} beside_measure"),
-        ("rows_used", rows, f"analysis measure group {_ROW} source doi pmid registry_id"),
-        ("sensitivity", sensitivity,
-         "analysis measure code label k estimate ci_low ci_high tau2"),
-        ("claims", claims,
-         "id claim made_at cites would_support rule verdict analyses indirect"),
-        ("slopes", slopes, f"analysis measure moderator status adjusted_for change {_SLOPE}"),
-        ("evidence_map", cells, "measured given trials participants"),
-        ("studies", [{"number": s.number, "label": s.label, **s.facts} for s in context["studies"]],
-         "number study_id label citation year doi pmid registry_id source_url population "
-         f"n_randomised design blinding {columns} access"),
-        *((_NAMED.get(key, key), given.get(key, context[key]), columns)
-          for key, columns in _RECORDS.items() if context[key] or key not in _NOT_EMPTY),
-    ]  # fmt: skip
-    league = [row for result in results for row in league_rows(result)]
+        "corrections": [
+            {**asdict(one), **dict(one.correction)} for one in context["corrections"]
+        ],
+        "harm_facts": context["harm_facts"],
+        "registry": [{**row.texts, **row.numbers} for row in context["registry"]],
+        "exclusions": [{**row.texts, **row.numbers} for row in context["exclusions"]],
+    }  # fmt: skip
+    studies = [
+        {"number": one.number, "label": one.label, **one.facts} for one in context["studies"]
+    ]
+    further = " ".join(item.name for item in context["study_columns"])
+    league = [row for _, result in results for row in league_rows(result)]
+    flow = context["flow"]
     return {
-        **{f"{name}.csv": _csv(records, columns.split()) for name, records, columns in made},
+        **{
+            f"{name}.csv": csv_text(columns.split(), records[name])
+            for name, columns in _COLUMNS.items()
+            if records[name] or name not in _NOT_EMPTY
+        },
+        "studies.csv": csv_text(_STUDY.format(further=further).split(), studies),
         "league.csv": csv_text(["analysis", "measure", *_LEAGUE.split()], league),
         **_repeated(context["repeat_reading"]),
-        **({"flow.csv": _flow(context["flow"])} if context["flow"].counts else {}),
+        **({"flow.csv": _flow(flow.by_source, flow.counts)} if flow.counts else {}),
     }
+
+
+def _pools(result: AnalysisResult) -> list[AnalysisResult | Group]:
+    """Return a result where it has an estimate, and its groups that are pooled."""
+    whole = result["pooled"] is not None or result["headline"]["method"]
+    return [
+        *([result] if whole else []),
+        *(group for group in result["groups"] if group["pooled"] is not None),
+    ]
+
+
+def _slopes(item: MetaRegression) -> list[tuple[str, MetaRegression | Variation]]:
+    """Return a regression, and each variation of it with what it changes."""
+    return [("", item), *((one["label"], one) for one in item.get("variations", ()))]
 
 
 def _repeated(found: RepeatReading | None) -> dict[str, str]:
@@ -242,38 +261,29 @@ def _repeated(found: RepeatReading | None) -> dict[str, str]:
     }
 
 
-def _leads(headline: Mapping[str, Any] | None) -> bool:
-    """Return whether a headline has an estimate or an interval of its own."""
-    return headline is not None and headline["method"] != ""
-
-
-def _both(part: Mapping[str, Any]) -> dict[str, Any]:
+def _both(part: AnalysisResult | Group) -> dict[str, object]:
     """Return the headline of a result or group, then the usual model of the same trials."""
-    led, beside = part["headline"] if _leads(part["headline"]) else {}, part["pooled"] or {}
-    return {
-        **{name: led.get(name) for name in _LED.split()},
-        "rule": led["rule"]["code"] if led else None,
-        **{f"beside_{name}": beside.get(name) for name in _POOLED.split()},
-    }
+    led, beside = part["headline"], part["pooled"]
+    found: dict[str, object] = {}
+    if led is not None and led["method"]:
+        found = {**led, "rule": led["rule"]["code"]}
+    return found | {f"beside_{name}": value for name, value in (beside or {}).items()}
 
 
-def league_rows(result: Mapping[str, Any]) -> list[list[Any]]:
+def league_rows(result: AnalysisResult) -> list[list[object]]:
     """Return every pair once as published, for a file."""
     net = result["network"]
     if net is None or net["withheld"]:
         return []
     return [
-        [result["name"], result["measure"], *(item[name] for name in _LEAGUE.split())]
+        [result["name"], result["measure"], *(item.get(name) for name in _LEAGUE.split())]
         for item in net["league"]
     ]
 
 
-def _flow(flow: Any) -> str:
-    counts = ("extracted", "converted", "excluded")
-    rows = [*flow.by_source.items(), ("all", flow.counts)]
-    return csv_text(
-        ["records", *counts], [[label, *(part[name] for name in counts)] for label, part in rows]
-    )
+def _flow(by_source: Mapping[str, Counts], counts: Counts) -> str:
+    rows = [{"records": label, **part} for label, part in [*by_source.items(), ("all", counts)]]
+    return csv_text(["records", "extracted", "converted", "excluded"], rows)
 
 
 def analysis_tables(tables: Iterable[Table]) -> str:
