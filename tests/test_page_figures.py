@@ -14,7 +14,7 @@ from ketameta.plots import find, harms, icons, risk_of_bias
 from ketameta.plots.harms import Harm, Harms, Icons, People
 from ketameta.plots.maps import Judgement, RiskOfBias
 from ketameta.plots.scale import Estimate, Scale
-from ketameta.report import harms_summary, page_plots, section_plots
+from ketameta.report import harms_summary, page_plots
 from ketameta.report import risk_of_bias as lights_of
 
 
@@ -136,7 +136,6 @@ def test_only_counted_harms_enter_the_summary():
         result(title="Confusion, not pooled together", k=2, headline=led(None), events=None),
     ]
     assert harms_summary(others) is None
-    assert section_plots(others) == {}
     plot = harms_summary(
         [
             result(title="Vomiting", k=0, headline=led(None), events=None),

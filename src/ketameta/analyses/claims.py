@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypedDict
 
@@ -394,20 +394,16 @@ def read_claims(
 Entry = Mapping[str, object]
 
 
+@dataclass
 class _Reader:
     """Collects the problems of the file while it is read, each with the place of its claim."""
 
-    def __init__(
-        self,
-        analyses: Sequence[str],
-        interventions: Sequence[str] | None,
-        conditions: Sequence[str] | None,
-        harms: Sequence[str] | None,
-    ) -> None:
-        self.analyses, self.interventions = analyses, interventions
-        self.conditions, self.harms = conditions, harms
-        self.problems: list[str] = []
-        self.places: list[int | None] = []
+    analyses: Sequence[str]
+    interventions: Sequence[str] | None
+    conditions: Sequence[str] | None
+    harms: Sequence[str] | None
+    problems: list[str] = field(default_factory=list)
+    places: list[int | None] = field(default_factory=list)
 
     def claims(self, raw: Entry) -> list[Claim]:
         self.problems += [

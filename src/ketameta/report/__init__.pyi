@@ -44,7 +44,6 @@ from ketameta.report.plots import harms_summary as harms_summary
 from ketameta.report.plots import page_plots as page_plots
 from ketameta.report.plots import plots_of as plots_of
 from ketameta.report.plots import risk_of_bias as risk_of_bias
-from ketameta.report.plots import section_plots as section_plots
 from ketameta.report.prose import TERMS as TERMS
 from ketameta.report.prose import glossary as glossary
 from ketameta.report.prose import methods as methods

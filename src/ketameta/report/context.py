@@ -38,7 +38,7 @@ from ketameta.report.evidence_tables import (
     tables_of_evidence,
 )
 from ketameta.report.manifest import Changes, changes_since_release, inputs_hash, results_hash
-from ketameta.report.plots import Plot, risk_of_bias, section_plots
+from ketameta.report.plots import Plot, harms_summary, risk_of_bias
 from ketameta.report.provenance import Provenance, Study, numbered_studies, rows_of
 from ketameta.report.tables import Cell, RepeatReading, Table, repeat_reading
 
@@ -404,7 +404,7 @@ def _sections(
     studies: Mapping[str, Study],
 ) -> list[Section]:
     project = provenance.project
-    starts = section_plots(results, project)
+    harms = harms_summary(results, project)
     declared = [(item.key, item.title, item.intro) for item in project.section]
     others = dict.fromkeys(item["section"] for item in results if item["section"] not in
                            project.sections)  # fmt: skip
@@ -413,7 +413,7 @@ def _sections(
             key,
             title,
             intro,
-            [plot_view(paths, plot) for plot in starts.get(key, [])],
+            [plot_view(paths, harms)] if harms and key == project.harms.section else [],
             [
                 analysis_view(paths, item, provenance, studies)
                 for item in results

@@ -80,7 +80,12 @@ def render_pdf(
 
     check_choice("document", document, DOCUMENTS)
     attached = attachments if document == DOCUMENTS[0] else {}
-    data = {**pdf_data(context, document), "attachments": _listed_attachments(attached)}
+    listed: Plain = [
+        {"name": name, "relationship": relationship, "mime": mime, "description": description}
+        for name, relationship, mime, description in _ATTACHED
+        if name in attached
+    ]
+    data = {**pdf_data(context, document), "attachments": listed}
     wanted = _figure_names(data)
     pictures = {
         path.name: path.read_text(encoding="utf-8")
@@ -178,29 +183,21 @@ def _each_text(
     return value
 
 
-def _listed_attachments(attachments: Mapping[str, str]) -> list[dict[str, str]]:
-    return [
-        {"name": name, "relationship": relationship, "mime": mime, "description": description}
-        for name, relationship, mime, description in _ATTACHED
-        if name in attachments
-    ]
-
-
 def pdf_data(context: Context, document: str = "report") -> Texts:
     """Return every text of a PDF, in the order of its pages; nothing but plain values."""
     search, living, about = context["search"], context["living"], context["project"].project
     shared: Texts = {
         "lead": context["lead"],
         "author": about.authors,
-        "keywords": list(about.keywords),
+        "keywords": about.keywords,
         "stamp": f"ketameta {context['versions']['ketameta']} \u00b7 data {context['stamp']} "
         f"\u00b7 results {context['results_stamp']}",
         "closed": [int(part) for part in living["searched"].split("-") if part],
         "dates": f"Extraction closed {living['searched']}; next search due {living['due']}."
         if living["due"]
         else f"{search['search']['kind']}.",
-        "methods": list(context["methods"]),
-        "limitations": list(context["limitations"]),
+        "methods": context["methods"],
+        "limitations": context["limitations"],
         "check": context["check_words"],
         "citation": context["citation"],
     }
@@ -235,13 +232,21 @@ def _article(context: Context) -> Texts:
         "map": drawn is not None,
         "map_figure": {"name": "evidence_map", "alt": drawn["alt"] if drawn else ""},
         "claims": _table(context["listed"]["verdicts"]),
-        "who": [list(item) for item in context["who"]],
+        "who": context["who"],
     }
 
 
 def _supplement(context: Context) -> Texts:
     search, flow, bias = context["search"], context["flow"], context["bias_figure"]
-    listed = context["listed"]
+    listed, counts = context["listed"], flow.counts
+    boxes = [*flow.before]
+    if counts is not None:
+        boxes += [
+            ("Records extracted", counts["extracted"]),
+            ("Records excluded, each with its reason", counts["excluded"]),
+            ("Records that stand in the tables", counts["converted"]),
+        ]
+    boxes.append(("Studies that enter an analysis", flow.studies_used))
     return {
         "title": f"Supplement: {context['title']}",
         "all_findings": _table(context["all_findings"]),
@@ -262,28 +267,12 @@ def _supplement(context: Context) -> Texts:
             "nothing": [item["looked_for"] for item in search["nothing_found"]],
         },
         "flow": [
-            *(
-                {
-                    "label": label,
-                    "count": "number not kept" if count is None else format_count(count),
-                    "missing": count is None,
-                }
-                for label, count in flow.before
-            ),
-            *(
-                {"label": label, "count": format_count(count), "missing": False}
-                for counts in ([flow.counts] if flow.counts else ())
-                for label, count in (
-                    ("Records extracted", counts["extracted"]),
-                    ("Records excluded, each with its reason", counts["excluded"]),
-                    ("Records that stand in the tables", counts["converted"]),
-                )
-            ),
             {
-                "label": "Studies that enter an analysis",
-                "count": format_count(flow.studies_used),
-                "missing": False,
-            },
+                "label": label,
+                "missing": count is None,
+                "count": "number not kept" if count is None else format_count(count),
+            }
+            for label, count in boxes
         ],
         "corrections": _table(listed["corrections"]),
         "registry": _table(
@@ -366,7 +355,7 @@ def _section(section: Section) -> Texts:
                 "figures": [
                     page for figure in (item, *item["more_figures"]) for page in _pages(figure)
                 ],
-                "numbers": [[label, value] for label, value in item["numbers"]],
+                "numbers": item["numbers"],
                 "caveats": [caveat["message"] for caveat in item["caveats"]],
                 "note": item["note"],
                 "next": plan.get("sentences", []) if (plan := item.get("next_trial")) else [],

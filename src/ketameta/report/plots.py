@@ -475,21 +475,10 @@ def _over_time(result: AnalysisResult) -> OverTime | None:
     )
 
 
-def section_plots(
-    results: Sequence[AnalysisResult], project: Project = NOTHING_DECLARED
-) -> dict[str, list[Plot]]:
-    """Return the figures at the start of a section, by its key."""
-    harms = harms_summary(results, project)
-    return {project.harms.section: [harms]} if harms is not None else {}
-
-
 def page_plots(results: Sequence[AnalysisResult], evidence: Evidence) -> list[Plot]:
     """Return every figure that stands for several results."""
-    plots = [
-        plot for listed in section_plots(results, evidence.project).values() for plot in listed
-    ]
-    bias = risk_of_bias(results, evidence)
-    return plots if bias is None else [*plots, bias]
+    plots = (harms_summary(results, evidence.project), risk_of_bias(results, evidence))
+    return [plot for plot in plots if plot is not None]
 
 
 def harms_summary(

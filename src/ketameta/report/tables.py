@@ -318,6 +318,7 @@ _CELLS = {
     "whether p is exact": ("p_relation",),
 }
 _NUMBERS = ("number", "integer")
+_COUNTED = ("Read twice", "The same", "Rounded or turned", "Different", "Share the same")
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,14 +424,7 @@ def repeat_reading(
         ),
         Table.of(
             "Agreement of the two readings",
-            (
-                "Kind of cell",
-                ("Read twice", "n"),
-                ("The same", "n"),
-                ("Rounded or turned", "n"),
-                ("Different", "n"),
-                ("Share the same", "n"),
-            ),
+            ("Kind of cell", *((words, "n") for words in _COUNTED)),
             [[kind, *counts(kinds[kind])] for kind in order],
         ),
         Table.of(

@@ -118,21 +118,13 @@ class AnalysisChange:
     @property
     def changed_pairs(self) -> tuple[tuple[Side | None, Side | None], ...]:
         """The sides that differ; all of them where only trials came or went."""
-        found = tuple(
-            (one, two)
-            for one, two in self.pairs
-            if one is None or two is None or not _same_side(one, two)
-        )
-        return found or self.pairs
+        return tuple(pair for pair in self.pairs if _differ(*pair)) or self.pairs
 
     @property
     def is_changed(self) -> bool:
         """Whether any number, trial or conclusion differs."""
-        if self.entered or self.left or self.altered:
-            return True
-        return any(
-            one is None or two is None or not _same_side(one, two) for one, two in self.pairs
-        )
+        came_or_went = self.entered or self.left or self.altered
+        return bool(came_or_went) or any(_differ(*pair) for pair in self.pairs)
 
     @property
     def new_predictions(self) -> tuple[str, ...]:
@@ -229,10 +221,12 @@ def _rows(result: AnalysisResult) -> Iterator[tuple[tuple[str, str], StudyRow]]:
             yield (row["study_id"], row["group"]), row
 
 
-def _same_side(one: Side, two: Side) -> bool:
+def _differ(one: Side | None, two: Side | None) -> bool:
+    if one is None or two is None:
+        return True
     if (one.k, one.people, one.conclusion) != (two.k, two.people, two.conclusion):
-        return False
-    return all(close(one.numbers[name], two.numbers[name]) for name in _LEADS)
+        return True
+    return not all(close(one.numbers[name], two.numbers[name]) for name in _LEADS)
 
 
 def _same_numbers(one: StudyRow, two: StudyRow) -> bool:
