@@ -9,27 +9,25 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from ketameta.analyses.certainty import RATINGS, summary_of_findings
 from ketameta.analyses.claims import UNDER_WAY, UNTOLD, Judged, fact_words
 from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
-from ketameta.analyses.result import AnalysisResult, Finding
+from ketameta.analyses.result import AnalysisResult
 from ketameta.effects.conversions.arms import ROUTES, Route
-from ketameta.evidence.checks.search import Counts, SearchRecord, flow_of, read_search
+from ketameta.evidence.checks.search import SearchRecord, flow_of, read_search, record_flow
 from ketameta.evidence.corrections import Applied
 from ketameta.evidence.findings import decode
 from ketameta.evidence.project import NOT_STATED, GlossaryTerm
 from ketameta.evidence.tables import Row, is_link
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths
-from ketameta.plots.maps import EvidenceMap
 from ketameta.report import front, prose
 from ketameta.report.analysis_view import AnalysisView, Figure, analysis_view, plot_view
 from ketameta.report.evidence_tables import (
-    Listed,
     fact_table,
     facts_by_page,
     map_cells,
@@ -40,7 +38,7 @@ from ketameta.report.evidence_tables import (
 from ketameta.report.manifest import Changes, changes_since_release, inputs_hash, results_hash
 from ketameta.report.plots import Plot, harms_summary, risk_of_bias
 from ketameta.report.provenance import Provenance, Study, numbered_studies, rows_of
-from ketameta.report.tables import Cell, RepeatReading, Table, repeat_reading
+from ketameta.report.tables import Cell, Listed, Table, repeat_reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,65 +56,11 @@ def evidence_map(evidence: Evidence) -> Plot | None:
 # --- the search -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """The boxes of the flow diagram; its sums are held by the checks of the data.
-
-    ``before`` are counts before extraction by label, ``None`` where one was not kept; ``mismatch``
-    is said where the list of exclusions has another count.
-    """
-
-    studies_used: int
-    counts: Counts | None = None
-    by_source: Mapping[str, Counts] = field(default_factory=dict)
-    before: Sequence[tuple[str, int | None]] = ()
-    mismatch: str = ""
-
-
 class Living(TypedDict):
     """The day the search was closed and the day it is due again; empty where not recorded."""
 
     searched: str
     due: str
-
-
-#: Counts of a PRISMA 2020 diagram that come before extraction, in the words of the page.
-_BEFORE = (
-    ("identified", "Records identified"),
-    ("screened", "Records screened"),
-    ("assessed", "Reports assessed in full"),
-)
-
-
-def record_flow(
-    search: SearchRecord, screening: Mapping[str, int], excluded_listed: int, used: int
-) -> Flow:
-    """Return the boxes of the flow diagram.
-
-    Parameters
-    ----------
-    search : Search
-    screening : mapping
-        Counts that the screening list gives, where the record of the search gives none.
-    excluded_listed : int
-        Records that ``data/exclusions.csv`` lists.
-    used : int
-        Studies that enter an analysis.
-    """
-    records = search.get("records")
-    if records is None:
-        return Flow(used)
-    known = search.get("flow", screening)
-    before = [(label, known.get(key)) for key, label in _BEFORE]
-    return Flow(
-        used,
-        {"extracted": records["extracted"], "converted": records["converted"],
-         "excluded": records["excluded"]},
-        {name.replace("_", " "): part for name, part in records.get("by_source", {}).items()},
-        [(label, count if isinstance(count, int) else None) for label, count in before],
-        f"The record of the search counts {records['excluded']} exclusions; the list of exclusions "
-        f"has {excluded_listed}." if excluded_listed != records["excluded"] else "",
-    )  # fmt: skip
 
 
 #: Statuses of a trial that ended without being completed.
@@ -157,17 +101,6 @@ def _trial_state(row: Row) -> str:
 SEARCH_DUE_DAYS = 183
 
 
-class Totals(TypedDict):
-    """How many studies, records and analyses there are."""
-
-    studies_extracted: int
-    studies_used: int
-    records_excluded: int
-    analyses: int
-    empty_analyses: int
-    risk_of_bias_rows: int
-
-
 @dataclass(frozen=True, slots=True)
 class Section:
     """A section of the supplement, with its figures and analyses."""
@@ -198,7 +131,6 @@ class Context(Listed):
     clinicians: Table
     claim_lines: list[Cell]
     map_table: Table | None
-    map: EvidenceMap | None
     who: list[tuple[str, str]]
     stamp: str
     results_stamp: str
@@ -206,16 +138,12 @@ class Context(Listed):
     sections: list[Section]
     abstract: prose.Parts
     changes: Changes
-    summary_of_findings: list[Finding]
     certainty_rated: bool
     permuted_below: int
-    counts: Totals
-    repeat_reading: RepeatReading | None
-    harm_facts: list[dict[str, str]]
+    counts: prose.Totals
     registry_counts: list[tuple[str, int]]
     search: SearchRecord
     living: Living
-    flow: Flow
     limitations: list[str]
     glossary: Sequence[GlossaryTerm]
     citation: str
@@ -292,6 +220,20 @@ def report_context(
         "registry": registry,
         "exclusions": evidence.rows("exclusions"),
         "exclusion_reasons": _exclusion_reasons(evidence),
+        "map": cells,
+        "summary_of_findings": findings,
+        "repeat_reading": repeat_reading(
+            paths, evidence, used, prose.sentences_in(text("repeat_reading"))
+        ),
+        "harm_facts": [
+            {
+                "fact": fact_words(row),
+                "url": row["source_url"],
+                **{name: row[name] for name in ("citation", "locator", "intervention")},
+            }
+            for row in evidence.rows("harm_facts")
+        ],
+        "flow": record_flow(search, flow_of(screening), counts["records_excluded"], len(studies)),
     }
     return {
         **lists,
@@ -311,7 +253,6 @@ def report_context(
         "clinicians": front.finding_table(project, by_name),
         "claim_lines": front.claim_lines(claims),
         "map_table": None if cells is None else map_table(cells),
-        "map": cells,
         "who": front.who_made_it(project),
         "stamp": inputs_hash(paths)[:12],
         "results_stamp": results_hash(results)[:12],
@@ -319,25 +260,12 @@ def report_context(
         "sections": sections,
         "abstract": prose.abstract(text, by_name, search, counts, project),
         "changes": changes_since_release(paths, by_name),
-        "summary_of_findings": findings,
         "certainty_rated": any(row["certainty"] in RATINGS for row in findings),
         "permuted_below": PERMUTED_BELOW,
         "counts": counts,
-        "repeat_reading": repeat_reading(
-            paths, evidence, used, prose.sentences_in(text("repeat_reading"))
-        ),
-        "harm_facts": [
-            {
-                "fact": fact_words(row),
-                "url": row["source_url"],
-                **{name: row[name] for name in ("citation", "locator", "intervention")},
-            }
-            for row in evidence.rows("harm_facts")
-        ],
         "registry_counts": registry_counts(registry),
         "search": search,
         "living": living,
-        "flow": record_flow(search, flow_of(screening), counts["records_excluded"], len(studies)),
         "limitations": _limitations(search, counts, prose.sentences_in(text("limitations"))),
         "glossary": prose.glossary(project),
         "citation": _citation(paths),
@@ -372,7 +300,7 @@ def _day(living: Living) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-def _limitations(search: SearchRecord, counts: Totals, own: Sequence[str]) -> list[str]:
+def _limitations(search: SearchRecord, counts: prose.Totals, own: Sequence[str]) -> list[str]:
     found = [*search["search"]["limits"], *own]
     if not counts["risk_of_bias_rows"]:
         found.append("Risk of bias has not been judged.")
@@ -424,7 +352,7 @@ def _sections(
     ]
 
 
-def _counts(evidence: Evidence, results: Sequence[AnalysisResult], used: int) -> Totals:
+def _counts(evidence: Evidence, results: Sequence[AnalysisResult], used: int) -> prose.Totals:
     return {
         "studies_extracted": len(evidence.rows("studies")),
         "studies_used": used,

@@ -7,41 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.claims import Estimated, Judged, Tested, fact_words
 from ketameta.analyses.parts import ModeratorRow
 from ketameta.analyses.result import AnalysisResult, Headline
-from ketameta.effects.conversions.arms import Route
-from ketameta.evidence.corrections import Applied
-from ketameta.evidence.project import Moderator, Project
+from ketameta.evidence.project import Moderator
 from ketameta.evidence.tables import Row
 from ketameta.formatting import format_count, format_p, plural, trials_number
 from ketameta.plots import maps
 from ketameta.report.provenance import Study
-from ketameta.report.tables import Cell, Heading, Table, words_of_code
+from ketameta.report.tables import Cell, Heading, Listed, Table, words_of_code
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ketameta.evidence.tables import Evidence
-
-
-class Listed(TypedDict):
-    """What the tables of evidence list; ``study_columns`` are further ones of the studies."""
-
-    project: Project
-    results: Mapping[str, AnalysisResult]
-    claims: Sequence[Judged]
-    moderator_tests: list[ModeratorRow]
-    routes: list[tuple[Route, int]]
-    studies: list[Study]
-    study_columns: Sequence[Moderator]
-    risk_of_bias: Sequence[Row]
-    corrections: Sequence[Applied]
-    registry: Sequence[Row]
-    exclusions: Sequence[Row]
-    exclusion_reasons: list[tuple[str, int]]
 
 
 def tables_of_evidence(lists: Listed) -> dict[str, Table | None]:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TypedDict
 
 from jinja2 import StrictUndefined, TemplateError, Undefined
 from jinja2.sandbox import SandboxedEnvironment
@@ -35,9 +35,6 @@ from ketameta.evidence.tables import is_link
 from ketameta.formatting import format_count, format_level, format_number, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report.analysis_view import slope_words
-
-if TYPE_CHECKING:
-    from ketameta.report.context import Totals
 
 Results = Mapping[str, AnalysisResult]
 #: Headings with their sentences.
@@ -75,6 +72,17 @@ def side(result: AnalysisResult) -> str:
 def short_finding(result: AnalysisResult) -> str:
     """Return what a result says, in one sentence; what is missing where there is no trial."""
     return result["headline"]["sentence"] if result["k"] else nothing_found(result["excluded"])
+
+
+class Totals(TypedDict):
+    """How many studies, records and analyses there are."""
+
+    studies_extracted: int
+    studies_used: int
+    records_excluded: int
+    analyses: int
+    empty_analyses: int
+    risk_of_bias_rows: int
 
 
 def abstract(

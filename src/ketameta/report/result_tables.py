@@ -1,6 +1,6 @@
 """Tables that stand beside a result, from its numbers: times, doses, groups, league, influence.
 
-Computes nothing.
+A room of its own because a table of a result is the same whatever stands around it.
 """
 
 from __future__ import annotations

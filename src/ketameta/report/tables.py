@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from ketameta.evidence.schema import RECONCILIATION
 from ketameta.evidence.second_extraction import (
@@ -15,15 +15,20 @@ from ketameta.evidence.second_extraction import (
     agreement,
     agreement_by_column,
 )
-from ketameta.evidence.tables import Evidence
 from ketameta.formatting import csv_text, format_percent, plural, published
 from ketameta.paths import ProjectPaths
 
 if TYPE_CHECKING:
-    from ketameta.analyses.parts import MetaRegression, Variation
-    from ketameta.analyses.result import AnalysisResult, Group
-    from ketameta.evidence.checks.search import Counts
-    from ketameta.report.context import Context
+    from ketameta.analyses.claims import Judged
+    from ketameta.analyses.parts import MetaRegression, ModeratorRow, Variation
+    from ketameta.analyses.result import AnalysisResult, Finding, Group
+    from ketameta.effects.conversions.arms import Route
+    from ketameta.evidence.checks.search import Counts, Flow
+    from ketameta.evidence.corrections import Applied
+    from ketameta.evidence.project import Moderator, Project
+    from ketameta.evidence.tables import Evidence, Row
+    from ketameta.plots.maps import EvidenceMap
+    from ketameta.report.provenance import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,28 @@ class Table:
         return [[cell.typeset for cell in row] for row in self.rows]
 
 
+class Listed(TypedDict):
+    """What pages and files list in tables; ``study_columns`` are further ones of the studies."""
+
+    project: Project
+    results: Mapping[str, AnalysisResult]
+    claims: Sequence[Judged]
+    moderator_tests: list[ModeratorRow]
+    routes: list[tuple[Route, int]]
+    studies: list[Study]
+    study_columns: Sequence[Moderator]
+    risk_of_bias: Sequence[Row]
+    corrections: Sequence[Applied]
+    registry: Sequence[Row]
+    exclusions: Sequence[Row]
+    exclusion_reasons: list[tuple[str, int]]
+    summary_of_findings: list[Finding]
+    harm_facts: list[dict[str, str]]
+    map: EvidenceMap | None
+    flow: Flow
+    repeat_reading: RepeatReading | None
+
+
 _POOLED = (
     "k estimate se ci_low ci_high p_value pi_low pi_high tau2 tau2_ci_low tau2_ci_high i2 q q_df "
     "tau2_method ci_method level"
@@ -158,13 +185,13 @@ _COLUMNS: Mapping[str, str] = {
 }
 
 
-def tables_of(context: Context) -> dict[str, str]:
+def tables_of(lists: Listed) -> dict[str, str]:
     """Return the text of every table of all analyses by its file name."""
     results = [
         ({"analysis": result["name"], "measure": result["measure"]}, result)
-        for result in context["results"].values()
+        for result in lists["results"].values()
     ]
-    label = context["project"].study_label
+    label = lists["project"].study_label
     records: dict[str, Sequence[Mapping[str, object]]] = {
         "pooled_results": [
             {**_both(part), "analysis": result["name"], "group": part.get("key", ""),
@@ -185,7 +212,7 @@ def tables_of(context: Context) -> dict[str, str]:
             {**row, "rule": row["rule_words"],
              "analyses": ";".join(item["name"] for item in row["analyses"]),
              "indirect": ";".join(item["name"] for item in row["indirect"])}
-            for row in context["claims"]
+            for row in lists["claims"]
         ],
         "slopes": [
             {**head, **one, "change": change, "moderator": item["moderator"],
@@ -197,27 +224,25 @@ def tables_of(context: Context) -> dict[str, str]:
         "evidence_map": [
             {"measured": cell.row, "given": cell.column, "trials": cell.trials,
              "participants": cell.participants}
-            for cell in (context["map"].cells if context["map"] else ())
+            for cell in (lists["map"].cells if lists["map"] else ())
         ],
         "risk_of_bias": [
-            {**row.texts, "label": label(row["study_id"])} for row in context["risk_of_bias"]
+            {**row.texts, "label": label(row["study_id"])} for row in lists["risk_of_bias"]
         ],
-        "summary_of_findings": context["summary_of_findings"],
-        "moderators": context["moderator_tests"],
-        "routes": [{**asdict(route), "count": count} for route, count in context["routes"]],
+        "summary_of_findings": lists["summary_of_findings"],
+        "moderators": lists["moderator_tests"],
+        "routes": [{**asdict(route), "count": count} for route, count in lists["routes"]],
         "corrections": [
-            {**asdict(one), **dict(one.correction)} for one in context["corrections"]
+            {**asdict(one), **dict(one.correction)} for one in lists["corrections"]
         ],
-        "harm_facts": context["harm_facts"],
-        "registry": [{**row.texts, **row.numbers} for row in context["registry"]],
-        "exclusions": [{**row.texts, **row.numbers} for row in context["exclusions"]],
+        "harm_facts": lists["harm_facts"],
+        "registry": [{**row.texts, **row.numbers} for row in lists["registry"]],
+        "exclusions": [{**row.texts, **row.numbers} for row in lists["exclusions"]],
     }  # fmt: skip
-    studies = [
-        {"number": one.number, "label": one.label, **one.facts} for one in context["studies"]
-    ]
-    further = " ".join(item.name for item in context["study_columns"])
+    studies = [{"number": one.number, "label": one.label, **one.facts} for one in lists["studies"]]
+    further = " ".join(item.name for item in lists["study_columns"])
     league = [row for _, result in results for row in league_rows(result)]
-    flow = context["flow"]
+    flow = lists["flow"]
     return {
         **{
             f"{name}.csv": csv_text(columns.split(), records[name])
@@ -226,7 +251,7 @@ def tables_of(context: Context) -> dict[str, str]:
         },
         "studies.csv": csv_text(_STUDY.format(further=further).split(), studies),
         "league.csv": csv_text(["analysis", "measure", *_LEAGUE.split()], league),
-        **_repeated(context["repeat_reading"]),
+        **_repeated(lists["repeat_reading"]),
         **({"flow.csv": _flow(flow.by_source, flow.counts)} if flow.counts else {}),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NotRequired, TypedDict, cast
 
 from ketameta.errors import ReportError, did_you_mean
@@ -141,6 +141,60 @@ def read_search(paths: ProjectPaths) -> SearchRecord:
     told["near_miss"] = [{"source_url": "", **item} for item in told.get("near_miss", ())]
     told["not_reached"] = [{"found": "", **item} for item in told.get("not_reached", ())]
     return cast("SearchRecord", told)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The boxes of the flow diagram; its sums are held by the checks of the data.
+
+    ``before`` are counts before extraction by label, ``None`` where one was not kept; ``mismatch``
+    is said where the list of exclusions has another count.
+    """
+
+    studies_used: int
+    counts: Counts | None = None
+    by_source: Mapping[str, Counts] = field(default_factory=dict)
+    before: Sequence[tuple[str, int | None]] = ()
+    mismatch: str = ""
+
+
+#: Counts of a PRISMA 2020 diagram that come before extraction, in the words of the page.
+_BEFORE = (
+    ("identified", "Records identified"),
+    ("screened", "Records screened"),
+    ("assessed", "Reports assessed in full"),
+)
+
+
+def record_flow(
+    search: SearchRecord, screening: Mapping[str, int], excluded_listed: int, used: int
+) -> Flow:
+    """Return the boxes of the flow diagram.
+
+    Parameters
+    ----------
+    search : SearchRecord
+    screening : mapping
+        Counts that the screening list gives, where the record of the search gives none.
+    excluded_listed : int
+        Records that ``data/exclusions.csv`` lists.
+    used : int
+        Studies that enter an analysis.
+    """
+    records = search.get("records")
+    if records is None:
+        return Flow(used)
+    known = search.get("flow", screening)
+    before = [(label, known.get(key)) for key, label in _BEFORE]
+    return Flow(
+        used,
+        {"extracted": records["extracted"], "converted": records["converted"],
+         "excluded": records["excluded"]},
+        {name.replace("_", " "): part for name, part in records.get("by_source", {}).items()},
+        [(label, count if isinstance(count, int) else None) for label, count in before],
+        f"The record of the search counts {records['excluded']} exclusions; the list of exclusions "
+        f"has {excluded_listed}." if excluded_listed != records["excluded"] else "",
+    )  # fmt: skip
 
 
 # --- whether it holds -----------------------------------------------------------------------------
