@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
 import pytest
 
 from figure_helpers import assert_well_set, drawn, marked, parts, words
@@ -117,6 +116,9 @@ def result(**more):
         "kind": "pooled",
         "section": "harms",
         "measure": "RR",
+        "measure_label": "Risk ratio",
+        "is_ratio": True,
+        "null": 1.0,
         "title": "Nausea with ketamine or esketamine",
         "k": 2,
         "n_participants": 100,
@@ -298,9 +300,12 @@ class Judged:
     project = PROJECT
 
     def __init__(self, *rows):
-        columns = ["study_id", "outcome", "tool", "domain", "judgement", "judged_by"]
+        columns = ("study_id", "outcome", "tool", "domain", "judgement", "judged_by")
         whole = [(*row, "a review")[: len(columns)] for row in rows]
-        self.risk_of_bias = pd.DataFrame(whole, columns=columns)
+        self.tables = {"risk_of_bias": [dict(zip(columns, row, strict=True)) for row in whole]}
+
+    def rows(self, table):
+        return self.tables[table]
 
 
 def test_without_a_judgement_there_is_no_picture():
