@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ def draw(stored: dict[str, Any], path: Path) -> None:
         axes.set(xscale="log", yscale="log", xlabel="size", ylabel="processor seconds")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        scratch = path.with_suffix(".drawn")
-        figure.savefig(scratch, format="svg", metadata={"Date": None, "Creator": None})
-    write_atomically(path, scratch.read_text(encoding="utf-8"))
-    scratch.unlink()
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    write_atomically(path, stream.getvalue())

@@ -521,7 +521,8 @@ def main() -> int:
             save(report=done)
     text = performance_page.page(stored)
     write_atomically(PAGE, text)
-    growth_figure.draw(stored, PAGE.with_name("growth.svg"))
+    if {"growth", "report"} & {*parts}:
+        growth_figure.draw(stored, PAGE.with_name("growth.svg"))
     print(text)
     return 0
 
