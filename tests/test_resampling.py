@@ -314,14 +314,14 @@ def test_a_killed_worker_loses_nothing(cluster) -> None:
 
 
 def test_the_documented_study_on_a_cluster_gives_the_file_of_one_process(cluster, tmp_path) -> None:
-    """The command of docs/scale.md, with 3,000 replicates instead of a million."""
+    """The command of docs/scale.md, with two blocks of replicates instead of a million."""
     script = str(ROOT / "benchmarks" / "coverage_study.py")
     address = cluster.scheduler_info()["address"]
     studies = []
     for name, how in (("one", []), ("many", ["--backend", "dask", "--scheduler", address])):
         output = tmp_path / f"{name}.json"
         done = subprocess.run(
-            [sys.executable, script, "--replicates", "3000", *how, "--output", str(output)],
+            [sys.executable, script, "--replicates", str(BLOCK + 1), *how, "--output", str(output)],
             capture_output=True,
             text=True,
             check=False,
