@@ -203,8 +203,8 @@ def report_context(
     first = front.first_pages(pages, by_name)
     bias = risk_of_bias(results, evidence)
     findings = summary_of_findings(results)
-    drawn = evidence_map(evidence)
     cells = map_cells(evidence)
+    drawn = None if cells is None else Plot("evidence_map", "evidence_map", cells)
     registry, screening = evidence.rows("registry"), evidence.rows("screening")
     used = {place for result in results for row in rows_of(result) for place in row["source"]}
     lists: Listed = {
