@@ -209,7 +209,7 @@ def test_the_tests_nearest_to_a_change_are_found(monkeypatch: pytest.MonkeyPatch
     package = ROOT / "src" / "ketameta"
     monkeypatch.setattr(fast, "BUILT", ROOT / "nowhere")
     check = fast.distances([package / "evidence" / "checks" / "run.py"])
-    assert check["test_checks"] == 1 and check["test_checks_rules"] == 2
+    assert check["test_checks"] == 1 and check["test_cli"] == 2
     assert "test_letters" not in check, "it would wait for the committed report"
     assert fast.distances([ROOT / "tests" / "test_gosh.py"]) == {"test_gosh": 0}
     monkeypatch.setattr(fast, "SECONDS", ROOT / "nowhere")
