@@ -143,16 +143,14 @@ class Figure(TypedDict):
 
 
 class AnalysisView(AnalysisResult):
-    """One result with the words and tables that the report shows for it; a figure as well."""
+    """One result with what the report shows for it; the forest plot is the first figure."""
 
     status_words: str
     led_otherwise: bool
     drawn_as: str
     tag: str
-    svg: str
     in_words: Sequence[tuple[str, str]]
-    pages: list[str]
-    alt: str
+    figures: list[Figure]
     engine: Engine | None
     pooled_cards: list[HeadlineCard | PooledCard]
     r_blocks: list[RBlock]
@@ -167,7 +165,6 @@ class AnalysisView(AnalysisResult):
     slope_words: dict[str, str]
     gosh_words: str
     small_study_words: list[str]
-    more_figures: list[Figure]
     zero_words: str
     leave_one_out_words: str
     left: list[str]
@@ -185,6 +182,7 @@ def analysis_view(
     parts = _parts(result, provenance)
     cards = provenance.cards(result, studies)
     plots = plots_of(result, project)
+    forest, *more = (plot_view(paths, plot) for plot in plots)
     return {
         **result,
         "status_words": STATUS_WORDS[result["status"]],
@@ -193,10 +191,8 @@ def analysis_view(
         "tag": provenance.project.directness.tag(result["directness"]),
         # Without a trial the first sentence says everything.
         "caveats": result["caveats"] if result["k"] else [],
-        "svg": figure_text(paths, result["name"]),
         "in_words": plots[0].data.in_words,
-        "pages": page_names(paths, result["name"]),
-        "alt": f"Forest plot. {' '.join(result['sentences'])}",
+        "figures": [{**forest, "alt": f"Forest plot. {' '.join(result['sentences'])}"}, *more],
         "engine": engine_data(result, parts, provenance),
         "pooled_cards": _pooled_cards(result, parts),
         "r_blocks": r_blocks(result),
@@ -215,8 +211,7 @@ def analysis_view(
             "influence": beside.influence_table(result),
             "groups": beside.group_tables(result, project),
             "network": beside.network_table(
-                result,
-                {item.treatment: f"#{item.card_id}" for item in estimates},
+                result, {item.treatment: f"#{item.card_id}" for item in estimates}
             ),
             "league": beside.league_table(result),
             "transitivity": beside.transitivity_table(result, project),
@@ -236,7 +231,6 @@ def analysis_view(
         "slope_words": slope_words(result, project),
         "gosh_words": gosh_words(result),
         "small_study_words": small_study_words(result),
-        "more_figures": [plot_view(paths, plot) for plot in plots[1:]],
         "zero_words": _zero_words(result),
         "leave_one_out_words": _leave_one_out(result, measure),
         "left": _left(result, project),
@@ -342,22 +336,11 @@ def plot_view(paths: ProjectPaths, plot: Plot) -> Figure:
     """Return a figure of the page."""
     return {
         "kind": plot.kind,
-        "svg": figure_text(paths, plot.name),
+        "svg": (paths.figures / f"{plot.name}.svg").read_text(encoding="utf-8"),
         "alt": plot.words,
         "name": plot.name,
-        "pages": page_names(paths, plot.name),
+        "pages": [path.stem for path in sorted(paths.pages.glob(f"{plot.name}.page-*.svg"))],
     }
-
-
-def page_names(paths: ProjectPaths, name: str) -> list[str]:
-    """Return the names of the pages that a figure too tall for paper was cut into."""
-    found = sorted(paths.pages.glob(f"{name}.page-*.svg"))
-    return [path.stem for path in found]
-
-
-def figure_text(paths: ProjectPaths, name: str) -> str:
-    """Return the text of a drawn figure."""
-    return (paths.figures / f"{name}.svg").read_text(encoding="utf-8")
 
 
 def _numbers(result: AnalysisResult, measure: Measure) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from ketameta.analyses.certainty import RATINGS, summary_of_findings
-from ketameta.analyses.claims import UNDER_WAY, UNTOLD, Judged, fact_words
+from ketameta.analyses.claims import UNDER_WAY, UNTOLD, Judged
 from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
 from ketameta.analyses.result import AnalysisResult
 from ketameta.effects.conversions.arms import ROUTES, Route
@@ -197,7 +197,15 @@ def report_context(
     }
     text = prose.texts_of(paths, by_name, project, named)
     studies = numbered_studies(evidence, results)
-    counts = _counts(evidence, results, len(studies))
+    reasons = _exclusion_reasons(evidence)
+    counts: prose.Totals = {
+        "studies_extracted": len(evidence.rows("studies")),
+        "studies_used": len(studies),
+        "records_excluded": sum(n for _, n in reasons),
+        "analyses": len(results),
+        "empty_analyses": sum(result["k"] == 0 for result in results),
+        "risk_of_bias_rows": len(evidence.rows("risk_of_bias")),
+    }
     sections = _sections(paths, results, provenance, studies)
     pages = front.pages_of(results, project, text)
     first = front.first_pages(pages, by_name)
@@ -219,20 +227,13 @@ def report_context(
         "corrections": applied,
         "registry": registry,
         "exclusions": evidence.rows("exclusions"),
-        "exclusion_reasons": _exclusion_reasons(evidence),
+        "exclusion_reasons": reasons,
         "map": cells,
         "summary_of_findings": findings,
         "repeat_reading": repeat_reading(
             paths, evidence, used, prose.sentences_in(text("repeat_reading"))
         ),
-        "harm_facts": [
-            {
-                "fact": fact_words(row),
-                "url": row["source_url"],
-                **{name: row[name] for name in ("citation", "locator", "intervention")},
-            }
-            for row in evidence.rows("harm_facts")
-        ],
+        "harm_facts": evidence.rows("harm_facts"),
         "flow": record_flow(search, flow_of(screening), counts["records_excluded"], len(studies)),
     }
     return {
@@ -350,17 +351,6 @@ def _sections(
         )
         for key, title, intro in (*declared, *((key, project.label(key), "") for key in others))
     ]
-
-
-def _counts(evidence: Evidence, results: Sequence[AnalysisResult], used: int) -> prose.Totals:
-    return {
-        "studies_extracted": len(evidence.rows("studies")),
-        "studies_used": used,
-        "records_excluded": sum(n for _, n in _exclusion_reasons(evidence)),
-        "analyses": len(results),
-        "empty_analyses": sum(result["k"] == 0 for result in results),
-        "risk_of_bias_rows": len(evidence.rows("risk_of_bias")),
-    }
 
 
 def _exclusion_reasons(evidence: Evidence) -> list[tuple[str, int]]:

@@ -267,35 +267,15 @@ def led_by_another(headline: Headline) -> str:
 _NO_SHARE = 1e-12
 
 
-class Share(NamedTuple):
-    """A comparison with its share in an estimate of a network."""
-
-    label: str
-    card_id: str
-    y: float
-    v: float
-    h: float
-
-
-class Pair(NamedTuple):
-    """Two comparisons of one trial with their shares in an estimate."""
-
-    label: str
-    treatments: str
-    h: float
-    other: float
-    covariance: float
-
-
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """How a treatment's estimate against the reference follows from the contrasts."""
+    """How a treatment's estimate follows from the contrasts, each with its share."""
 
     treatment: str
     label: str
     card_id: str
     steps: list[Step]
-    shares: list[Share]
+    shares: list[float]
     tables: list[Table]
 
 
@@ -311,29 +291,25 @@ def network_estimates(result: AnalysisResult, project: Project) -> list[Estimate
     net = result["network"]
     if net is None or net["withheld"]:
         return []
-    contrasts = net["contrasts"]
+    contrasts, (tau2,) = net["contrasts"], known(net["tau2"])
     treatments = [item["treatment"] for item in net["effects"]]
     label = project.study_label
     matrix = _shares(net, treatments)
     rank = {item["treatment"]: place for place, item in enumerate(net["ranking"])}
     found = []
     for treatment in sorted(treatments, key=rank.__getitem__):
-        h = [float(share) for share in matrix[treatments.index(treatment)]]
-        inside = [(i, one) for i, one in enumerate(contrasts) if abs(h[i]) > _NO_SHARE]
-        shares = [
-            Share(
-                f"{label(one['study'])}, {comparison_words(one)}", f"row-{result['name']}-{i + 1}",
-                one["estimate"], one["variance"], h[i],
-            )
-            for i, one in inside
-        ]  # fmt: skip
+        row = [float(share) for share in matrix[treatments.index(treatment)]]
+        shares = [share if abs(share) > _NO_SHARE else 0.0 for share in row]
+        inside = [
+            (i, one, h) for i, (one, h) in enumerate(zip(contrasts, shares, strict=True)) if h
+        ]
         pairs = [
-            Pair(
+            (
                 label(one["study"]),
                 f"{treatment_label(one['treatment'])} and {treatment_label(two['treatment'])}",
-                h[i], h[j], one["covariance"][two["treatment"]],
+                h, other, one["covariance"][two["treatment"]],
             )
-            for i, one in inside for j, two in inside
+            for i, one, h in inside for j, two, other in inside
             if i < j and one["study"] == two["study"]
         ]  # fmt: skip
         words = treatment_label(treatment)
@@ -342,27 +318,25 @@ def network_estimates(result: AnalysisResult, project: Project) -> list[Estimate
                 f"Inputs of {words}: {result['title']}",
                 ("Trial and comparison", "Effect", "V", "h", "h × effect"),
                 [
-                    (Cell(row.label, href=f"#{row.card_id}"), row.y, row.v,
-                     *published([row.h, row.h * row.y]))
-                    for row in shares
+                    (Cell(f"{label(one['study'])}, {comparison_words(one)}",
+                          href=f"#row-{result['name']}-{i + 1}"),
+                     one["estimate"], one["variance"], *published([h, h * one["estimate"]]))
+                    for i, one, h in inside
                 ],
-            ),
-            *([inputs_table(
-                f"Pairs of comparisons of one trial, {words}: {result['title']}",
-                ("Trial", "Comparisons", "h", "h′", "Covariance"),
-                [(pair.label, pair.treatments, *published(list(pair[2:]))) for pair in pairs],
-            )] if pairs else ()),
-        ]  # fmt: skip
-        found.append(
-            Estimate(
-                treatment,
-                words,
-                f"estimate-{result['name']}-{rank[treatment] + 1}",
-                _estimate_steps(result, net, shares, pairs),
-                shares,
-                tables,
             )
+        ]  # fmt: skip
+        if pairs:
+            caption = f"Pairs of comparisons of one trial, {words}: {result['title']}"
+            head = ("Trial", "Comparisons", "h", "h′", "Covariance")
+            tables.append(
+                inputs_table(caption, head, [(*pair[:2], *published(pair[2:])) for pair in pairs])
+            )
+        double = 2 * math.fsum(
+            h * other * (covariance + tau2 / 2) for _, _, h, other, covariance in pairs
         )
+        steps = _estimate_steps(result, net, shares, double if pairs else None)
+        card_id = f"estimate-{result['name']}-{rank[treatment] + 1}"
+        found.append(Estimate(treatment, words, card_id, steps, shares, tables))
     return found
 
 
@@ -386,15 +360,16 @@ def _shares(net: Network, treatments: Sequence[str]) -> np.ndarray:
 
 
 def _estimate_steps(
-    result: AnalysisResult, net: Network, shares: Sequence[Share], pairs: Sequence[Pair]
+    result: AnalysisResult, net: Network, shares: Sequence[float], double: float | None
 ) -> list[Step]:
+    """Return the steps of an estimate; pairs of one trial add ``double`` to its variance."""
     (tau2,), df = known(net["tau2"]), net["df"]
-    estimate = math.fsum(row.h * row.y for row in shares)
-    single = math.fsum(row.h**2 * (row.v + tau2) for row in shares)
-    double = 2 * math.fsum(p.h * p.other * (p.covariance + tau2 / 2) for p in pairs)
+    shared = list(zip(shares, net["contrasts"], strict=True))
+    estimate = math.fsum(h * one["estimate"] for h, one in shared)
+    single = math.fsum(h**2 * (one["variance"] + tau2) for h, one in shared)
     upper = 0.5 + result["level"] / 2
     q = float(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
-    se = math.sqrt(single + double)
+    se = math.sqrt(single + (double or 0.0))
     low, high = estimate - q * se, estimate + q * se
     steps = [
         Step("τ²", f"by {net['tau2_method']}, a search; the lines of R repeat it", "", tau2),
@@ -402,14 +377,14 @@ def _estimate_steps(
         Step("A", "Σ h² (V + τ²)", "over the rows below", single),
     ]
     inner = number(single)
-    if pairs:
+    if double is not None:
         words = "over the pairs of comparisons of one trial below"
         steps.append(Step("B", "2 Σ h h′ (covariance + τ²/2)", words, double))
         inner = f"({number(single)} + {bracketed(double)})"
     word = "z" if df is None else f"t with {df} df"
     return [
         *steps,
-        Step("SE", "√(A + B)" if pairs else "√A", f"√{inner}", se),
+        Step("SE", "√A" if double is None else "√(A + B)", f"√{inner}", se),
         Step("q", f"{word}, two-sided", "", q),
         *limit_steps(estimate, q, se, "q"),
         *(ratio_steps(estimate, low, high) if result["is_ratio"] else ()),

@@ -20,7 +20,7 @@ from ketameta.errors import ReportError, check_choice
 from ketameta.evidence.findings import harmless
 from ketameta.formatting import format_count, plural
 from ketameta.paths import ProjectPaths
-from ketameta.report.analysis_view import AnalysisView, Figure, tables_in
+from ketameta.report.analysis_view import Figure, tables_in
 from ketameta.report.context import Context, Section
 from ketameta.report.prose import Parts
 from ketameta.report.tables import Table
@@ -222,7 +222,9 @@ def _article(context: Context) -> Texts:
                     for figure in _pages(view)
                 ],
                 "figures": [
-                    _pages(views[name])[0] for name in page.analyses if views[name]["k"] > 1
+                    _pages(views[name]["figures"][0])[0]
+                    for name in page.analyses
+                    if views[name]["k"] > 1
                 ],
             }
             for page in context["pages"]
@@ -326,7 +328,7 @@ def _figure_names(value: Plain) -> set[str]:
     return set().union(*map(_figure_names, value)) if isinstance(value, list | tuple) else set()
 
 
-def _pages(figure: Figure | AnalysisView) -> list[dict[str, str]]:
+def _pages(figure: Figure) -> list[dict[str, str]]:
     """Return a figure, or the pages it was cut into, with what each shows in words."""
     names = figure["pages"] or [figure["name"]]
     more = [f"{figure['alt']} Page {number}." for number in range(2, len(names) + 1)]
@@ -352,9 +354,7 @@ def _section(section: Section) -> Texts:
                 f"{item['drawn_as']}",
                 "question": item["question"],
                 "sentences": " ".join(item["sentences"]),
-                "figures": [
-                    page for figure in (item, *item["more_figures"]) for page in _pages(figure)
-                ],
+                "figures": [page for figure in item["figures"] for page in _pages(figure)],
                 "numbers": item["numbers"],
                 "caveats": [caveat["message"] for caveat in item["caveats"]],
                 "note": item["note"],

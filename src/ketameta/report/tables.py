@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypedDict
 
+from ketameta.analyses.claims import fact_words
 from ketameta.evidence.schema import RECONCILIATION
 from ketameta.evidence.second_extraction import (
     PARTIAL,
@@ -141,7 +142,7 @@ class Listed(TypedDict):
     exclusions: Sequence[Row]
     exclusion_reasons: list[tuple[str, int]]
     summary_of_findings: list[Finding]
-    harm_facts: list[dict[str, str]]
+    harm_facts: Sequence[Row]
     map: EvidenceMap | None
     flow: Flow
     repeat_reading: RepeatReading | None
@@ -235,7 +236,10 @@ def tables_of(lists: Listed) -> dict[str, str]:
         "corrections": [
             {**asdict(one), **dict(one.correction)} for one in lists["corrections"]
         ],
-        "harm_facts": lists["harm_facts"],
+        "harm_facts": [
+            {**row.texts, "fact": fact_words(row), "url": row["source_url"]}
+            for row in lists["harm_facts"]
+        ],
         "registry": [{**row.texts, **row.numbers} for row in lists["registry"]],
         "exclusions": [{**row.texts, **row.numbers} for row in lists["exclusions"]],
     }  # fmt: skip
