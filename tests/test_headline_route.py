@@ -46,7 +46,7 @@ def test_the_line_of_python_gives_the_headline_again() -> None:
 
 def test_the_usual_model_is_named_as_such_wherever_another_leads() -> None:
     for view in views():
-        if not view["led_otherwise"]:
+        if not view["led_by_another"]:
             continue
         usual = [card.label for card in view["pooled_cards"] if isinstance(card, PooledCard)]
         assert not any(label == "All trials" for label in usual), view["name"]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NotRequired, TypedDict
 
-from ketameta.analyses.result import AnalysisResult, Headline, Pooled, StudyRow
+from ketameta.analyses.result import AnalysisResult, Headline, Pooled
 from ketameta.analyses.sentences import (
     agreement_words,
     estimate_words,
@@ -39,7 +39,6 @@ from ketameta.report.estimates import (
     RBlock,
     headline_card,
     led_by_another,
-    led_otherwise,
     network_estimates,
     network_r,
     pooled_card,
@@ -146,7 +145,7 @@ class AnalysisView(AnalysisResult):
     """One result with what the report shows for it; the forest plot is the first figure."""
 
     status_words: str
-    led_otherwise: bool
+    led_by_another: str
     drawn_as: str
     tag: str
     in_words: Sequence[tuple[str, str]]
@@ -186,7 +185,7 @@ def analysis_view(
     return {
         **result,
         "status_words": STATUS_WORDS[result["status"]],
-        "led_otherwise": led_otherwise(result["headline"]),
+        "led_by_another": led_by_another(result["headline"]),
         "drawn_as": led_scale(result).label,
         "tag": provenance.project.directness.tag(result["directness"]),
         # Without a trial the first sentence says everything.
@@ -256,33 +255,25 @@ def listed_tables(view: AnalysisView) -> list[Table]:
 
 def _rows_table(result: AnalysisResult, cards: Sequence[Card]) -> Table | None:
     """Return the rows of a forest plot or a network, each leading to its card."""
-    if result["kind"] == "network":
-        measured = [(card.comparison, "", card.shown, "") for card in cards]
-    else:
-        rows = zip(rows_of(result), cards, strict=True)
-        measured = [_measured(row, card.shown) for row, card in rows]
-    made: list[list[str | Cell]] = [
-        [Cell(card.label, href=f"#{card.card_id}", mark="card"), *parts, "; ".join(card.sources)]
-        for card, parts in zip(cards, measured, strict=True)
-    ]
+    made: list[list[str | Cell]] = []
+    rows = rows_of(result) if result["kind"] != "network" else [None] * len(cards)
+    for card, row in zip(cards, rows, strict=True):
+        compared, measured, route = card.comparison, "", ""
+        if row is not None:
+            time = row["time_days"]
+            when = "" if time is None else f", day {format_number(time, 0 if time >= 1 else 2)}"
+            group = f" ({row['subgroup']})" if row["subgroup"] else ""
+            compared = f"{row['intervention']} v {row['comparator']}{group}".replace("_", " ")
+            measured = f"{row['instrument']}{when}".replace("_", " ")
+            assumed = f"; assumed: {row['assumption']}" if row["assumption"] else ""
+            route = f"{row['route']}{assumed}".replace("_", " ")
+        label = Cell(card.label, href=f"#{card.card_id}", mark="card")
+        made.append([label, compared, measured, card.shown, route, "; ".join(card.sources)])
     head = (
         "Study", "Comparison", "Measured with", beside.ESTIMATE, "Route to the effect",
         "Extracted row",
     )  # fmt: skip
     return Table.of(f"Rows used: {result['title']}", head, made) if made else None
-
-
-def _measured(row: StudyRow, effect: str) -> tuple[str, str, str, str]:
-    """Return what a trial compared, with what it measured, its effect, and the route to it."""
-    time = row["time_days"]
-    when = "" if time is None else f", day {format_number(time, 0 if time >= 1 else 2)}"
-    group = f" ({row['subgroup']})" if row["subgroup"] else ""
-    assumed = f"; assumed: {row['assumption']}" if row["assumption"] else ""
-    compared = f"{row['intervention']} v {row['comparator']}{group}"
-    return (
-        compared.replace("_", " "), f"{row['instrument']}{when}".replace("_", " "), effect,
-        (row["route"] + assumed).replace("_", " "),
-    )  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -317,7 +308,7 @@ def _pooled_cards(result: AnalysisResult, parts: Sequence[Part]) -> list[Headlin
     cards: list[HeadlineCard | PooledCard] = []
     for part in parts:
         label = str(part.label)
-        if part.headline is not None and led_otherwise(part.headline):
+        if part.headline is not None and led_by_another(part.headline):
             cards.append(headline_card(label, part.trials, part.headline))
             label = f"{label}, the usual model beside it"
         if part.pooled is not None:
@@ -361,27 +352,21 @@ def _numbers(result: AnalysisResult, measure: Measure) -> list[tuple[str, str]]:
         return numbers
     if pooled["tau2"] is not None:
         words = f"Random effects by {pooled['tau2_method']}"
-        if led_otherwise(led):
-            words = (
-                f"Beside it: {measure_words(measure)}, random effects by {pooled['tau2_method']}"
-            )
-        numbers.append((words, estimate_words(pooled, measure)))
-        numbers.append(("Between-trial variance (tau²)", _tau2(pooled)))
-        (i2,) = known(pooled["i2"])
-        numbers.append(("I²", f"{format_number(100 * i2, 0)}%"))
-        numbers.append(("Q", f"{format_number(pooled['q'])} on {pooled['q_df']} df"))
+        if led_by_another(led):
+            words = f"Beside it: {measure_words(measure)}, {words[:1].lower()}{words[1:]}"
+        low, high, (i2,) = pooled["tau2_ci_low"], pooled["tau2_ci_high"], known(pooled["i2"])
+        ends = "" if low is None else f" ({format_interval(low, high, 3)})"
+        numbers += [
+            (words, estimate_words(pooled, measure)),
+            ("Between-trial variance (tau²)", format_number(pooled["tau2"], 3) + ends),
+            ("I²", f"{format_number(100 * i2, 0)}%"),
+            ("Q", f"{format_number(pooled['q'])} on {pooled['q_df']} df"),
+        ]
     engine = result["second_engine"]
     if engine is not None:
         words = f"{engine['engine']} {agreement_words(engine['agrees_to'])}"
         numbers.append(("Second engine", words))
     return numbers
-
-
-def _tau2(pooled: Pooled) -> str:
-    text = format_number(pooled["tau2"], 3)
-    if pooled["tau2_ci_low"] is None:
-        return text
-    return f"{text} ({format_interval(pooled['tau2_ci_low'], pooled['tau2_ci_high'], 3)})"
 
 
 def _zero_words(result: AnalysisResult) -> str:
@@ -459,7 +444,10 @@ def engine_data(
     result: AnalysisResult, parts: Sequence[Part], provenance: Provenance
 ) -> Engine | None:
     """Return the data of one analysis for the page's calculator; nothing below two rows."""
-    other, usual = _other_measure(result), _usual_kind(result)
+    other = _other_measure(result)
+    # No other kind of scores than that of most rows is standardised beside it.
+    kinds = Counter(row["data_kind"] for row in rows_of(result))
+    usual = min(kinds, key=lambda kind: (-kinds[kind], kind), default="")
 
     def short(trial: Trial) -> EngineRow:
         made: EngineRow = {"id": trial.study_id, "label": trial.label, "y": trial.estimate,
@@ -474,9 +462,7 @@ def engine_data(
         {
             "key": part.key,
             "label": part.label,
-            "led": led_by_another(part.headline)
-            if part.headline is not None and led_otherwise(part.headline)
-            else "",
+            "led": led_by_another(part.headline),
             "rows": [short(trial) for trial in part.trials],
         }
         for part in parts
@@ -510,12 +496,6 @@ def _other_measure(result: AnalysisResult) -> Measure | None:
     if result["measure"] == "MD":
         return Measure.SMD
     return Measure.MD if result["measure"] == "SMD" and len(instruments) == 1 else None
-
-
-def _usual_kind(result: AnalysisResult) -> str:
-    """Return the kind of scores most rows have: no other kind is standardised beside it."""
-    kinds = Counter(row["data_kind"] for row in rows_of(result))
-    return min(kinds, key=lambda kind: (-kinds[kind], kind), default="")
 
 
 def _measures(

@@ -59,18 +59,13 @@ def r_line(estimates: Sequence[float], variances: Sequence[float], pooled: Poole
     level = _level(pooled["level"])
     if pooled["tau2_method"] is None:
         return f'metafor::rma(yi={yi}, vi={vi}, method="EE"{level})'
-    test = R_TESTS[pooled["ci_method"]]
+    # By default R stops a search at the fifth decimal.
+    searched = pooled["tau2_method"] in ("REML", "ML", "EB")
+    search = ", control=list(threshold=1e-12, maxiter=10000)" if searched else ""
     return (
         f'metafor::rma(yi={yi}, vi={vi}, method="{pooled["tau2_method"]}", '
-        f'test="{test}"{level}{_search(pooled["tau2_method"])})'
+        f'test="{R_TESTS[pooled["ci_method"]]}"{level}{search})'
     )
-
-
-def _search(tau2_method: str) -> str:
-    """Return the tighter stop of methods that search; by default R stops at the fifth decimal."""
-    if tau2_method not in {"REML", "ML", "EB"}:
-        return ""
-    return ", control=list(threshold=1e-12, maxiter=10000)"
 
 
 def pooled_steps(
@@ -179,12 +174,6 @@ def inputs_table(
     )
 
 
-def led_otherwise(headline: Headline) -> bool:
-    """Return whether another model than the usual one leads, so that its number is not shown."""
-    alone = headline["rule"]["code"] in ("single_trial", "several_trials")
-    return headline["method"] != "" and not alone
-
-
 @dataclass(frozen=True, slots=True)
 class HeadlineCard:
     """How a headline that is no weighted mean is made: its rule, and lines that repeat it.
@@ -251,8 +240,12 @@ def headline_card(label: str, trials: Sequence[Trial], headline: Headline) -> He
     )
 
 
-def led_by_another(headline: Headline) -> str:
-    """Return the published result where the usual model does not lead: its measure and estimate."""
+def led_by_another(headline: Headline | None) -> str:
+    """Return what is published where another model than the usual one leads; else nothing."""
+    if headline is None or headline["rule"]["code"] in ("single_trial", "several_trials"):
+        return ""
+    if not headline["method"]:
+        return ""
     measure = Measure(headline["measure"])
     if headline["estimate"] is None or None in (headline["ci_low"], headline["ci_high"]):
         led = bounds_words(headline["ci_low"], headline["ci_high"], measure)
