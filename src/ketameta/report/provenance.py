@@ -20,8 +20,7 @@ from ketameta.analyses.result import AnalysisResult, StudyRow
 from ketameta.analyses.sentences import estimate_words, interval_words, written
 from ketameta.effects.conversions.arms import ROUTES, Route
 from ketameta.evidence.derive import Effect, derive_effects
-from ketameta.evidence.pairing import ArmSize, Assumptions
-from ketameta.evidence.schema import Table
+from ketameta.evidence.pairing import ArmSize, Assumptions, crossovers
 from ketameta.evidence.tables import Row, StudyFacts
 from ketameta.formatting import published
 from ketameta.measures import Measure
@@ -153,7 +152,7 @@ class Provenance:
     def __init__(
         self, evidence: Evidence, effects: Mapping[Assumptions, pd.DataFrame] | None = None
     ) -> None:
-        self._evidence, self._schema = evidence, evidence.schema
+        self._evidence = evidence
         self._effects: dict[Assumptions, dict[str, Effect]] = {}
         self._known = dict(effects or {})
 
@@ -172,13 +171,12 @@ class Provenance:
 
     @cached_property
     def _directions(self) -> dict[str, str]:
-        frame = self._evidence.instruments
-        return dict(zip(frame["instrument"], frame["direction"], strict=True))
+        rows = self._evidence.rows("instruments")
+        return {row["instrument"]: row["direction"] for row in rows}
 
     @cached_property
     def _crossovers(self) -> frozenset[str]:
-        frame = self._evidence.studies
-        return frozenset(frame.loc[frame["design"].str.startswith("crossover"), "study_id"])
+        return crossovers(self._evidence)
 
     @cached_property
     def _correlations(self) -> dict[tuple[str | float, ...], float]:
@@ -257,10 +255,15 @@ class Provenance:
         steps, worked = self.worked(effect)
         return Derived(
             effect,
-            [_arm(row, self._schema[row.table]) for row in self._rows_of(effect)],
+            [self._arm(row) for row in self._rows_of(effect)],
             [ROUTES[code] for code in effect["route"].split("+") if code],
             [*steps, *(worked.steps if worked else ())],
         )
+
+    def _arm(self, row: Row) -> Arm:
+        names = (column.name for column in self._evidence.schema[row.table].columns)
+        shown = [(name, row[name]) for name in names if row[name] and name not in _ELSEWHERE]
+        return Arm(row, shown)
 
     def worked(self, effect: Effect) -> tuple[list[Step], Worked | None]:
         """Return how the arms' numbers were had, and the calculation of the effect."""
@@ -417,12 +420,6 @@ def trial_of(row: StudyRow) -> Trial:
         row["effect_ids"],
         {row["data_kind"]},
     )
-
-
-def _arm(row: Row, table: Table) -> Arm:
-    """Return one extracted row as the card shows it."""
-    names = (column.name for column in table.columns)
-    return Arm(row, [(name, row[name]) for name in names if row[name] and name not in _ELSEWHERE])
 
 
 def studies_of(result: AnalysisResult) -> list[str]:
