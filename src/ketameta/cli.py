@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand
 
-from ketameta.errors import KetametaError, UsageError
-from ketameta.formatting import speak_plainly
+from ketameta.errors import KetametaError, UsageError, check_choice
+from ketameta.formatting import plural, speak_plainly
 
 if TYPE_CHECKING:
     from ketameta.paths import ProjectPaths
@@ -217,7 +217,6 @@ def fit(
     when the file must be mended (every problem, by line and column), with 2 when a column or a
     word is not known.
     """
-    from ketameta.errors import check_choice
     from ketameta.exchange import fit_csv
 
     check_choice("--output", output, fit_csv.OUTPUTS)
@@ -379,7 +378,6 @@ def export(
     Writes the file (or, for metafor, the folder) that --output names.
     """
     from ketameta.exchange.export import export as write_export
-    from ketameta.formatting import plural
 
     with progress() as say:
         files = write_export(project(root), kind, output, analysis or (), say=say)
@@ -402,7 +400,6 @@ def preview(
     Also: each new effect with its route, and what becomes of every other row. Ends with 1 when the
     batch must be mended first.
     """
-    from ketameta.errors import check_choice
     from ketameta.review.preview import preview_batch, preview_document
 
     check_choice("--format", style, STYLES)
@@ -430,7 +427,6 @@ def diff(
 
     Changes nothing, and ends with 0 whether or not something differs.
     """
-    from ketameta.errors import check_choice
     from ketameta.review.diff import diff_document, diff_release
 
     check_choice("--format", style, STYLES)
@@ -459,7 +455,6 @@ def agreement(
     there and keeps what is already decided in it; the build uses what is filled in under 'agreed'.
     Ends with 1 while a difference is undecided.
     """
-    from ketameta.errors import check_choice
     from ketameta.evidence import agreement as compare
     from ketameta.review.preview import find_batch
     from ketameta.review.trace import agreement_document
@@ -484,7 +479,6 @@ def trace(
 
     Changes nothing.
     """
-    from ketameta.errors import check_choice
     from ketameta.review.trace import trace_document
 
     check_choice("--format", style, STYLES)
@@ -627,8 +621,6 @@ def report(
     the data or an analysis file must be mended first. With the name of a question or analysis,
     only build/questions/NAME.html is written, with its figures and numbers.
     """
-    from ketameta.formatting import plural
-
     paths = project(root)
     begun = time.monotonic()
     if only not in {"", "figures"}:
@@ -700,7 +692,6 @@ def run(
     file must be mended first.
     """
     from ketameta import question as one
-    from ketameta.errors import check_choice
 
     check_choice("--format", style, (*STYLES, "json"))
     if plot is not None:

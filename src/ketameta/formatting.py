@@ -279,7 +279,7 @@ def unguarded(cell: str) -> str:
 
 def csv_text(
     columns: Sequence[str],
-    rows: Iterable[Mapping[str, Any] | Sequence[Any]],
+    rows: Iterable[Mapping[str, object] | Sequence[object]],
     *,
     separator: str = ",",
     guard: bool = True,

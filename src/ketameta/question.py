@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ketameta.analyses.sentences import interval_words, measure_words, written
 from ketameta.errors import UsageError, did_you_mean
 from ketameta.formatting import (
     MISSING,
@@ -133,8 +134,6 @@ def _led_by_another(result: AnalysisResult) -> Iterator[Block]:
         for part in (result, *result["groups"])
         if part["headline"] is not None and part["headline"]["method"]
     } - {str(result["measure"])}
-    from ketameta.analyses.sentences import measure_words
-
     for code in sorted(led):
         yield Paragraph(
             f"The result above is an {measure_words(Measure(code))}, because events are few. The "
@@ -170,8 +169,6 @@ def _groups(result: AnalysisResult) -> Iterator[Block]:
 
 
 def _effect(row: Interval | StudyRow, measure: Measure) -> tuple[str, str]:
-    from ketameta.analyses.sentences import interval_words, written
-
     if row.get("estimate") is None:
         return MISSING, MISSING
     known = row.get("ci_low") is not None and row.get("ci_high") is not None

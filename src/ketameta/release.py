@@ -39,7 +39,7 @@ _SIGNPOST = """<!doctype html>
 <meta http-equiv="refresh" content="0; url=../../index.html">
 <p><a href="../../index.html">All releases</a></p></html>
 """
-_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
+VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def remake(
 
 
 def _check_version(paths: ProjectPaths, version: str) -> None:
-    if not _VERSION.fullmatch(version):
+    if not VERSION.fullmatch(version):
         raise UsageError(f"version is {version!r}; give two or three numbers, such as '1.0'")
     known = releases(paths)
     if version in known:

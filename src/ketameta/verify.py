@@ -32,7 +32,7 @@ from ketameta.errors import KetametaError, UsageError
 from ketameta.evidence.tables import is_link
 from ketameta.formatting import PUBLISHED_DIGITS, plural
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.release import RECORD, remake
+from ketameta.release import RECORD, VERSION, remake
 from ketameta.report.manifest import (
     FOLDER,
     INDEX,
@@ -52,7 +52,6 @@ PLATFORM = ("Linux", "x86_64")
 _COMPUTED = re.compile(r"effects\.csv|(?:results/[^/]+\.json|tables/[^/]+\.csv)")
 #: Of these, the ones from which the others follow.
 _SOURCES = re.compile(r"effects\.csv|results/[^/]+\.json")
-_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
 #: What of the ZIP of a release is unpacked; anything else in it is named, and left where it is.
 _UNPACKED = re.compile(
     rf"(?:data|analyses|src/ketameta|reports/releases)/.+|{'|'.join(map(re.escape, ROOT_FILES))}"
@@ -345,7 +344,7 @@ def _verify_release(paths: ProjectPaths, folder: Path, say: Say, *, own: bool) -
         versions = {str(name): str(value) for name, value in stated["versions"].items()}
         packed = (folder / REPRODUCE).read_bytes()
         members = _members(packed)
-        if not _VERSION.fullmatch(version) or (own and version != folder.name):
+        if not VERSION.fullmatch(version) or (own and version != folder.name):
             raise ValueError(f"its version is {version!r}")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
             zipfile.BadZipFile, NotImplementedError) as error:  # fmt: skip

@@ -40,7 +40,14 @@ from ketameta.analyses.result import (
     StudyRow,
 )
 from ketameta.analyses.sensitivity import FULL_ACCESS
-from ketameta.analyses.sentences import DIFFERS_BELOW, lower_first, measure_words, pools_in, written
+from ketameta.analyses.sentences import (
+    DIFFERS_BELOW,
+    lower_first,
+    measure_words,
+    pools_in,
+    words_of,
+    written,
+)
 from ketameta.analyses.spec import CONCERNS, DOMAINS
 from ketameta.errors import UsageError
 from ketameta.formatting import (
@@ -459,13 +466,7 @@ def _listed(items: Sequence[str]) -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-LABELS: Mapping[str, str] = {
-    "risk_of_bias": "Risk of bias",
-    "inconsistency": "Inconsistency",
-    "indirectness": "Indirectness",
-    "imprecision": "Imprecision",
-    "publication_bias": "Publication bias",
-}
+LABELS: Mapping[str, str] = {code: words_of(code).capitalize() for code in DOMAINS}
 RATINGS = ("very low", "low", "moderate", "high")
 #: Kinds of analysis that are assessed; networks need an assessment per comparison.
 _ASSESSED = ("pooled", "within_trial")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -75,15 +75,11 @@ class StudyEffects:
     def of(cls, rows: Sequence[Effect]) -> StudyEffects:
         """Return the effects of selected rows of one study."""
         return cls(
-            people=tuple(f"{row['study_id']}|{row['subgroup']}" for row in rows),
-            treatment=tuple(str(row["arm_id"]) for row in rows),
-            control=tuple(str(row["comparator_arm_id"]) for row in rows),
-            estimates=np.array([row["estimate"] for row in rows], dtype=float),
-            variances=np.array([row["variance"] for row in rows], dtype=float),
-            n_treatment=np.array([row["n_treatment"] for row in rows], dtype=float),
-            n_control=np.array([row["n_control"] for row in rows], dtype=float),
-            events_treatment=np.array([row["events_treatment"] for row in rows], dtype=float),
-            events_control=np.array([row["events_control"] for row in rows], dtype=float),
+            tuple(f"{row['study_id']}|{row['subgroup']}" for row in rows),
+            tuple(str(row["arm_id"]) for row in rows),
+            tuple(str(row["comparator_arm_id"]) for row in rows),
+            *_columns(rows, "estimate", "variance"),
+            *_columns(rows, "n_treatment", "n_control", "events_treatment", "events_control"),
         )
 
 
@@ -246,10 +242,13 @@ def in_several_levels(rows: Sequence[StudyRow], levels: Sequence[str]) -> int:
 
 def effects_of(rows: Sequence[StudyRow]) -> tuple[np.ndarray, np.ndarray]:
     """Return estimates and variances of rows, each of shape (k,)."""
-    estimates, variances = (
-        np.array([row.get(name) for row in rows], dtype=float) for name in ("estimate", "variance")
-    )
+    estimates, variances = _columns(rows, "estimate", "variance")
     return estimates, variances
+
+
+def _columns(rows: Sequence[StudyRow | Effect], *names: str) -> Iterator[np.ndarray]:
+    """Yield columns of rows, each of shape (k,)."""
+    return (np.array([row.get(name) for row in rows], dtype=float) for name in names)
 
 
 def pooled(spec: AnalysisSpec, rows: Sequence[StudyRow], **changes: str) -> Any:

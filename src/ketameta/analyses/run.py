@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -27,7 +28,6 @@ from ketameta.analyses.result import (
     Appraisal,
     Excluded,
     Group,
-    Headline,
     Pooled,
     SecondEngine,
     Sizes,
@@ -139,26 +139,23 @@ def run_analysis(
     net = network(spec, selected.used)
     doses = dose_results(spec, selected.used)
     level = spec.model.level
+    rows_by = partial(
+        study_rows, selected.used, spec.model.measure, level=level, project=spec.project
+    )
     groups: list[Group]
-    if spec.kind == "network":
-        rows = independent = network_rows(net)
-        groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
-    elif spec.kind == "within_trial":
-        rows = study_rows(selected.used, spec.model.measure, level=level, project=spec.project)
-        rows = independent = difference_rows(rows, *spec.model.group_order, level=level)
-        groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
-    elif spec.kind == "dose_response":
+    if spec.kind == "dose_response":
         groups = dose_groups(spec, selected.used)
-        rows = [row for group in groups for row in group["rows"]]
-        independent = study_rows(
-            selected.used, spec.model.measure, "study_id", level=level, project=spec.project
-        )
-    else:
-        rows = study_rows(selected.used, spec.model.measure, level=level, project=spec.project)
-        independent = study_rows(
-            selected.used, spec.model.measure, "study_id", level=level, project=spec.project
-        )
+        rows, independent = [row for group in groups for row in group["rows"]], rows_by("study_id")
+    elif spec.kind == "pooled":
+        rows, independent = rows_by("study_group"), rows_by("study_id")
         groups = _groups(spec, rows)
+    else:
+        rows = independent = (
+            network_rows(net)
+            if spec.kind == "network"
+            else difference_rows(rows_by("study_group"), *spec.model.group_order, level=level)
+        )
+        groups = [{"key": "", "label": None, "rows": rows, "pooled": None}]
     low_risk = _give_lights([*rows, *independent], evidence) if net is None else set()
     pooled = pooled_of(spec, independent)
     overall = is_pooled(spec) and len(independent) > 0
@@ -166,7 +163,9 @@ def run_analysis(
     if spec.kind not in ("network", "dose_response"):
         _give_weights(groups, rows, independent, spec)
     sizes = _sizes(net, independent)
+    instead = _NOT_POOLED.get(spec.kind, "" if overall else "groups_apart")
     scored = _instrument(spec, evidence)
+    lead = partial(headline_of, spec, unit=scored.unit, usual_sd=scored.usual_sd)
     told = net.get("caveats", ()) if net else caveats_of(spec, pooled, groups, rows, independent)
     of_doses = doses.get("caveats", ()) if doses else ()
     result: AnalysisResult = {
@@ -193,8 +192,11 @@ def run_analysis(
         "k": sizes["k"],
         "n_participants": sizes["n_participants"],
         "n_trials_without_size": sizes["n_trials_without_size"],
-        "headline": _headline(spec, independent, overall, sizes, scored),
-        "groups": _with_headlines(spec, groups, independent, scored),
+        "headline": lead(independent, instead=instead, sizes=(sizes["k"], sizes["n_participants"])),
+        "groups": [
+            {**one, "headline": lead(one["rows"], among=independent) if one["pooled"] else None}
+            for one in groups
+        ],
         "pooled": _stored(pooled) if overall else None,
         "subgroup_test": _between_groups(spec, rows),
         "sensitivity": sensitivity_analyses(spec, selected.used, independent, low_risk)
@@ -242,36 +244,6 @@ def _instrument(spec: AnalysisSpec, evidence: Evidence) -> Instrument:
 
 #: Kinds without a pooled effect of their own, with the rule that says so.
 _NOT_POOLED = {"network": "network", "dose_response": "doses"}
-
-
-def _headline(
-    spec: AnalysisSpec,
-    rows: list[StudyRow],
-    overall: bool,
-    sizes: Sizes,
-    scored: Instrument,
-) -> Headline:
-    """Return the headline of an analysis; without an estimate where its groups stand alone."""
-    instead = _NOT_POOLED.get(spec.kind, "" if overall else "groups_apart")
-    return headline_of(spec, rows, instead=instead, **scored._asdict(),
-                       sizes=(sizes["k"], sizes["n_participants"]))  # fmt: skip
-
-
-def _with_headlines(
-    spec: AnalysisSpec,
-    groups: list[Group],
-    independent: list[StudyRow],
-    scored: Instrument,
-) -> list[Group]:
-    """Return the groups, each that is pooled with a headline of its own."""
-
-    def lead(rows: list[StudyRow]) -> Headline:
-        return headline_of(spec, rows, among=independent, **scored._asdict())
-
-    return [
-        {**group, "headline": lead(group["rows"]) if group["pooled"] is not None else None}
-        for group in groups
-    ]
 
 
 def sentences_of(result: AnalysisResult) -> list[str]:

@@ -6,9 +6,8 @@ Every problem of a file is said at once, with the allowed words and the nearest 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 from ketameta.analyses.sentences import PLUS
 from ketameta.analyses.spec import (
@@ -271,10 +270,14 @@ def _selection_rules(
     low, high = select.min_days, select.max_days
     if low is not None and high is not None and low > high:
         yield f"select: min_days {low:g} is above max_days {high:g}"
-    studies = known.get("study_id")
-    for study in select.exclude if studies is not None else ():
-        if study not in cast("Sequence[str]", studies):
-            yield f"select.exclude: no study {study!r}{did_you_mean(study, studies or ())}"
+    yield from _unknown("select.exclude: no study {!r}", select.exclude, known.get("study_id"))
+
+
+def _unknown(told: str, named: Iterable[str], words: Sequence[str] | None) -> Iterator[str]:
+    """Yield what is told of each name that is not among the words, with the nearest of these."""
+    for name in named if words is not None else ():
+        if name not in (words or ()):
+            yield told.format(name) + did_you_mean(name, words or ())
 
 
 def _outcome_rules(select: Selection, model: Model, known: Known) -> Iterator[str]:
@@ -322,12 +325,8 @@ def _class_rules(select: Selection, known: Known) -> Iterator[str]:
 
 
 def _choice_rules(select: Selection, choose: Choice, known: Known) -> Iterator[str]:
-    studies = known.get("study_id")
-    for study in choose.overlap_prefer if studies is not None else ():
-        if study not in cast("Sequence[str]", studies):
-            yield (
-                f"choose.overlap_prefer: {study!r} is not known{did_you_mean(study, studies or ())}"
-            )
+    told = "choose.overlap_prefer: {!r} is not known"
+    yield from _unknown(told, choose.overlap_prefer, known.get("study_id"))
     for name in ("data_kind", "instrument"):
         allowed = getattr(select, name)
         for word in getattr(choose, name):
@@ -474,12 +473,9 @@ def _kind_rules(
 
 
 def _assumption_rules(assume: Assumptions, known: Known) -> Iterator[str]:
-    studies = known.get("study_id")
     for size in assume.arm_sizes:
-        if studies is not None and size.study_id not in studies:
-            yield (
-                f"assume.arm_size: no study {size.study_id!r}{did_you_mean(size.study_id, studies)}"
-            )
+        told = "assume.arm_size: no study {!r}"
+        yield from _unknown(told, [size.study_id], known.get("study_id"))
         if isinstance(size.n, bool) or not isinstance(size.n, int) or size.n < 2:
             yield f"assume.arm_size: n is {size.n!r}; a whole number from 2 is needed"
         for key in ("arm_id", "reason"):

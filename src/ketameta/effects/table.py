@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -519,7 +519,7 @@ def effect_sizes(
     )
 
 
-def _chosen_way(entry: Any, columns: Mapping[str, Any]) -> Way:
+def _chosen_way(entry: Any, columns: Iterable[str]) -> Way:
     """Return the set of columns that was meant."""
     ways = (*(() if entry is None else entry.ways), *COMPUTED)
     given = set(columns)
