@@ -147,7 +147,9 @@ def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple
         correction, wrong = validate(Correction, written)
         wrong += _rules(correction, written, seen, schema)
         seen.add(correction.id)
-        problems += [key_finding("correction", text, file, line=line) for text in wrong]
+        found = [key_finding("correction", text, file, line=line) for text in wrong]
+        shown = {key: str(written[key]) for key in ("value", "expect") if key in written}
+        problems += [replace(item, value=shown.get(item.column, "")) for item in found]
         if not wrong and correction.status == "active":
             correction._line = line
             corrections.append(correction)
