@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
+import pickle
 import pty
 import select
 import signal
@@ -13,8 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import pandas as pd
 
 from helpers import TWO_ANALYSES, make_project, trials
 
@@ -85,5 +83,5 @@ _WHOLE = {
     ".csv": lambda content: content.decode("utf-8"),
     ".toml": lambda content: content.decode("utf-8"),
     ".txt": lambda content: content.decode("utf-8"),
-    ".feather": lambda content: pd.read_feather(io.BytesIO(content)),
+    ".kept": pickle.loads,
 }

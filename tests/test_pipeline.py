@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import pickle
 import platform
 import re
 import shutil
@@ -31,10 +32,10 @@ from helpers import (
 )
 from ketameta.build import build, code_fingerprint
 from ketameta.errors import ExtractionError
-from ketameta.evidence import derive_effects
+from ketameta.evidence import derive_effects, file_finding
 from ketameta.formatting import published
 from ketameta.inputs import load_evidence
-from ketameta.paths import ProjectPaths, project_paths
+from ketameta.paths import ProjectPaths, kept_or_made, project_paths
 from ketameta.report import contents_hash
 
 
@@ -388,8 +389,8 @@ def test_pictures_are_drawn_on_demand_and_go_when_their_figure_changes(
 def test_effects_of_unchanged_tables_are_not_derived_again(
     project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = sorted((project.build / "cache").glob("effects-*.feather"))
-    assert kept and len(kept) % 3 == 0
+    kept = sorted((project.build / "cache").glob("effects-*.kept"))
+    assert kept
     before = files_of(project)
     analysis = project.analyses / "nausea.toml"
     text = analysis.read_text(encoding="utf-8")
@@ -400,15 +401,44 @@ def test_effects_of_unchanged_tables_are_not_derived_again(
         analysis.write_text(text, encoding="utf-8")
         assert build(project).computed == ("nausea",)
         assert files_of(project) == before
-    for path in kept:
+    for path in (project.build / "cache").glob("*.kept"):
         path.write_bytes(b"damaged")
     (project.build / "stamps" / "report.txt").unlink()
     build(project)
     assert files_of(project) == before
     change(project, "outcomes", lambda rows: rows[0].update(mean="12.2"))
     build(project)
-    now = sorted((project.build / "cache").glob("effects-*.feather"))
+    now = sorted((project.build / "cache").glob("effects-*.kept"))
     assert len(now) == len(kept) and not {*now} & {*kept}
+
+
+def test_what_is_kept_of_the_tables_is_not_used_when_a_name_beside_them_changes(
+    project: ProjectPaths,
+) -> None:
+    build(project)
+    link = project.data / "linked.csv"
+    link.symlink_to(project.data / "instruments.csv")
+    with pytest.raises(ExtractionError, match=r"linked\.csv"):
+        build(project)
+    link.unlink()
+    assert build(project).written == ()
+
+
+def test_a_kept_file_makes_values_and_runs_nothing(tmp_path: Path) -> None:
+    def made(stamp: str, value: object) -> object:
+        return kept_or_made(tmp_path, "value", stamp, lambda: value)
+
+    value = {
+        "numbers": [1.5, None],
+        "words": {"a"},
+        "own": file_finding("check", "file", "why", "remedy"),
+    }
+    assert made("one", value) == value
+    assert made("one", "another") == value
+    assert made("two", "another") == "another"
+    assert [path.name for path in tmp_path.iterdir()] == ["value-two.kept"]
+    (tmp_path / "value-two.kept").write_bytes(pickle.dumps(os.getcwd))
+    assert made("two", "made again") == "made again"
 
 
 def test_every_published_file_is_listed_for_make(project: ProjectPaths) -> None:

@@ -11,8 +11,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from html import unescape
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from ketameta.evidence.tables import data_files
 from ketameta.formatting import published
 from ketameta.inputs import Inputs, InputTables, Say, load_inputs
 from ketameta.models.results import plain
-from ketameta.paths import ProjectPaths, recover, write_atomically
+from ketameta.paths import Keep, ProjectPaths, kept_or_made, recover, write_atomically
 from ketameta.plots import draw_figure
 from ketameta.report.manifest import (
     INDEX,
@@ -35,7 +36,6 @@ from ketameta.report.manifest import (
     file_hash,
     inputs_text,
     manifest_text,
-    results_text,
     stated_outputs,
     text_hash,
 )
@@ -99,7 +99,7 @@ class Drawing:
             path = self._paths.figures / f"{plot.name}.svg"
             self._wanted.add(path.name)
             data = json.dumps(plain(plot.data), sort_keys=True)
-            stamp = text_hash(f"{self._code}{plot.kind}{plot.words}{data}")
+            stamp = text_hash(f"{self._code}{plot.kind}{data}")
             note = self._paths.build / "stamps" / f"figure-{plot.name}.txt"
             if _unchanged(note, stamp, path):
                 continue
@@ -291,11 +291,14 @@ def build(
     from ketameta.analyses.run import run_analysis
     from ketameta.models.results import terminal_bar
     from ketameta.report.context import evidence_map
+    from ketameta.report.evidence_tables import map_cells
     from ketameta.report.plots import page_plots, plots_of
 
     say("Reading and checking tables and questions")
     recover(paths.reports, paths.build / "stamps", paths.data)
-    inputs = load_inputs(paths)
+    code, cache = code_fingerprint(), paths.build / "cache"
+    same = data_stamp(paths, code)
+    inputs = load_inputs(paths, lambda read: kept_or_made(cache, "evidence", same, read))
     evidence, specs = inputs.evidence, inputs.specs
     written: list[str] = []
     computed: list[str] = []
@@ -304,12 +307,13 @@ def build(
     known_versions = package_versions()
     stated = dict(versions or known_versions)
     stated = {name: stated[name] for name in [*known_versions, *stated] if name in stated}
-    code = code_fingerprint()
     notes = paths.build / "stamps"
-    # Nothing is derived of data that are those of the last build.
-    files = [path for path in (*data_files(paths), paths.root / PROJECT) if path.is_file()]
-    same = text_hash("\n".join([code, *(f"{paths.relative(p)} {file_hash(p)}" for p in files)]))
-    tables = InputTables(evidence, paths.build / "cache", same)
+    rests_on = text_hash(same + code_hash(()))
+
+    def keep(name: str, of: str, make: Callable[[], Any]) -> Any:
+        return kept_or_made(cache, name, text_hash(rests_on + of), make)
+
+    tables = InputTables(evidence, lambda name, make: kept_or_made(cache, name, same, make))
     related = Related({spec.name: spec for spec in specs}, tables.get)
     effects, note = paths.reports / "effects.csv", notes / "effects.txt"
     if "effects.csv" in given:
@@ -345,7 +349,8 @@ def build(
         written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
         say("Drawing figures")
         drawing.add(page_plots(results, evidence))
-        drawing.add([plot for plot in (evidence_map(evidence),) if plot is not None])
+        shown = evidence_map(keep("map", "", partial(map_cells, evidence)))
+        drawing.add([] if shown is None else [shown])
         written += drawing.finish(terminal_bar("Drawing figures"))
     if figures_only:
         made = draw_pictures(paths.figures, paths.figures, drawing.names, paths.build / "stamps")
@@ -358,9 +363,25 @@ def build(
             *(f"figures/{name}" for name in drawing.names),
             *(f"results/{spec.name}.json" for spec in specs),
         ]
-        written += _write_report(paths, inputs, results, claims, tables, names, stated)
+        written += _write_report(paths, inputs, results, claims, tables, names, stated, keep)
     kept = [spec.name for spec in specs if spec.name not in computed]
     return BuildReport(tuple(computed), tuple(kept), tuple(dict.fromkeys(written)))
+
+
+def data_stamp(paths: ProjectPaths, code: str) -> str:
+    """Return a hash of the code and of all that the checks of the tables look at.
+
+    These are the files that are read, with what they hold, and the names of all others.
+    """
+    names = [
+        ascii((path.is_dir(), path.is_symlink(), str(path.relative_to(paths.root))))
+        for folder in (paths.data, paths.analyses)
+        for path in (folder, *sorted(folder.rglob("*")))
+    ]
+    for path in (*data_files(paths), paths.root / PROJECT):
+        with suppress(OSError):  # that it cannot be read is found when it is
+            names.append(f"{path.relative_to(paths.root)} {file_hash(path)}")
+    return text_hash("\n".join([code, *names]))
 
 
 def effects_csv(table: EffectTable) -> str:
@@ -417,6 +438,7 @@ def _write_report(
     tables: InputTables,
     known: Sequence[str],
     versions: Mapping[str, str],
+    keep: Keep,
 ) -> list[str]:
     """Write page, PDF, tables, schema and manifest, unless nothing they rest on changed.
 
@@ -433,11 +455,12 @@ def _write_report(
         manifest = manifest_text(paths, versions, names)
         if note.read_text(encoding="utf-8") == text_hash(made_of + manifest):
             return _finish(paths, names, manifest)
-    frames = {spec.assume: tables.get(spec.assume).effects for spec in inputs.specs}
     applied = inputs.report.applied
-    context = report_context(paths, inputs.evidence, results, applied, claims, versions, frames)
+    context = report_context(
+        paths, inputs.evidence, results, applied, claims, versions, tables.get, keep
+    )
     effects_text = (paths.reports / "effects.csv").read_text(encoding="utf-8")
-    files = report_files(context, paths, results, effects_text)
+    files = report_files(context, paths, effects_text)
     written = []
     for name, content in files.items():
         written += _write_if_changed(paths, paths.reports / name, content)
@@ -452,7 +475,6 @@ def _write_report(
 def report_files(
     context: Context,
     paths: ProjectPaths,
-    results: Sequence[AnalysisResult],
     effects_text: str,
 ) -> dict[str, str | bytes]:
     """Return the content of each file by its path below ``reports/``.
@@ -463,10 +485,8 @@ def report_files(
         Of :func:`ketameta.report.context.report_context`.
     paths : ProjectPaths
         Where the drawn figures are.
-    results : sequence of AnalysisResult
-        As published, for the file attached to the PDF.
     effects_text : str
-        As published, likewise.
+        As published, for the file attached to the PDF.
     """
     from ketameta.analyses.result import schema_text
     from ketameta.evidence.findings import harmless
@@ -477,7 +497,7 @@ def report_files(
 
     attachments = {
         "effects.csv": effects_text,
-        "results.json": results_text(results),
+        "results.json": context["results_text"],
         "inputs.json": inputs_text(paths, context["versions"]),
     }
     listed = {

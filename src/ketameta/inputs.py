@@ -6,19 +6,19 @@ Effect tables by assumption stand here too, with a fingerprint of what each ques
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import ExtractionError, SpecError
 from ketameta.formatting import plural
 from ketameta.measures import OUTCOME_KINDS
-from ketameta.paths import ProjectPaths, write_atomically
+from ketameta.paths import ProjectPaths
 
 if TYPE_CHECKING:
     from ketameta.analyses.claims import Claim
@@ -52,8 +52,15 @@ class Inputs:
     claims: list[Claim]
 
 
+#: What is kept of one build for the next: called with what makes it, returns what that gives.
+Keep = Callable[[Callable[[], Any]], Any]
+
+
 def read_inputs(
-    paths: ProjectPaths, only: Sequence[str | Path] | None = None, say: Say = lambda _: None
+    paths: ProjectPaths,
+    only: Sequence[str | Path] | None = None,
+    say: Say = lambda _: None,
+    keep: Keep = lambda make: make(),
 ) -> Inputs:
     """Read and check every file that a report is computed from.
 
@@ -64,6 +71,8 @@ def read_inputs(
         Report what concerns these batches, folders or files; everything is still read.
     say : callable
         Called with one line per step.
+    keep : callable
+        Of :func:`ketameta.evidence.checks.run.checked_evidence`.
     """
     from ketameta.analyses.claims import read_claims
     from ketameta.analyses.spec_file import read_specs
@@ -108,7 +117,7 @@ def read_inputs(
         if not any(item.is_error for item in found):
             yield from _undecided(evidence, specs)
 
-    report, evidence = checked_evidence(paths, only, further, say)
+    report, evidence = checked_evidence(paths, only, further, say, keep)
     return Inputs(report, evidence, specs, claims)
 
 
@@ -197,8 +206,8 @@ def _saves(paths: ProjectPaths, batch: Path) -> Iterator[None]:
     return seen(stamps())
 
 
-def load_inputs(paths: ProjectPaths) -> Inputs:
-    """Return everything that a report is computed from.
+def load_inputs(paths: ProjectPaths, keep: Keep = lambda make: make()) -> Inputs:
+    """Return everything that a report is computed from; ``keep`` as for :func:`read_inputs`.
 
     Raises
     ------
@@ -207,7 +216,7 @@ def load_inputs(paths: ProjectPaths) -> Inputs:
     """
     from ketameta.evidence.checks.run import format_findings
 
-    inputs = read_inputs(paths)
+    inputs = read_inputs(paths, keep=keep)
     if inputs.report.errors:
         raise ExtractionError(format_findings(inputs.report), inputs.report.findings)
     return inputs
@@ -235,11 +244,14 @@ def _without_direction(evidence: Evidence, specs: Sequence[AnalysisSpec]) -> Ite
 
     scales = {row["instrument"]: row["direction"] for row in evidence.rows("instruments")}
     drugs = {(row["study_id"], row["arm_id"]): row for row in evidence.rows("arms")}
+    outcomes = [row for row in evidence.rows("outcomes") if row["statistic"] != "events"]
     for spec in specs:
         if spec.model.measure is not Measure.SMD:
             continue
         seen: dict[str, set[str]] = {}
-        for row in evidence.rows("outcomes"):
+        for row in outcomes:
+            if row["outcome"] not in spec.select.outcome:
+                continue
             given = drugs.get((row["study_id"], row["arm_id"]))
             asked = given is not None and all(
                 not wanted or given[name] in wanted
@@ -248,7 +260,7 @@ def _without_direction(evidence: Evidence, specs: Sequence[AnalysisSpec]) -> Ite
                     ("drug_class", spec.select.drug_class),
                 )
             )
-            if asked and row["outcome"] in spec.select.outcome and row["statistic"] != "events":
+            if asked:
                 seen.setdefault(row["study_id"], set()).add(row["instrument"])
         lost = {
             study: used
@@ -373,68 +385,32 @@ class InputTables:
     Parameters
     ----------
     evidence : Evidence
-    folder : Path, optional
-        Where derived tables are kept for the next build.
-    stamp : str
-        Of the data and the code that the kept tables must be of.
+    keep : callable
+        Given the name of a table and what derives it; may return what an earlier build derived.
     """
 
-    def __init__(self, evidence: Evidence, folder: Path | None = None, stamp: str = "") -> None:
-        self._evidence, self._folder, self._stamp = evidence, folder, stamp
+    def __init__(
+        self,
+        evidence: Evidence,
+        keep: Callable[[str, Callable[[], EffectTable]], EffectTable] = lambda name, make: make(),
+    ) -> None:
+        self._evidence, self._keep = evidence, keep
         self._tables: dict[Assumptions, EffectTable] = {}
 
     def get(self, assumed: Assumptions) -> EffectTable:
         """Return the effects under assumptions."""
+        if assumed not in self._tables:
+            name = hashlib.sha256(repr(assumed).encode()).hexdigest()[:16]
+            self._tables[assumed] = self._keep(f"effects-{name}", partial(self._derived, assumed))
+        return self._tables[assumed]
+
+    def _derived(self, assumed: Assumptions) -> EffectTable:
         from ketameta.evidence.derive import derive_effects, effects_under
         from ketameta.evidence.pairing import Assumptions
 
-        if assumed not in self._tables and (kept := self._kept(assumed)) is not None:
-            self._tables[assumed] = kept
-        if assumed not in self._tables:
-            self._tables[assumed] = (
-                derive_effects(self._evidence, assumed)
-                if assumed == Assumptions()
-                else effects_under(self._evidence, assumed, self.get(Assumptions()))
-            )
-            self._keep(assumed)
-        return self._tables[assumed]
-
-    def _files(self, assumed: Assumptions, folder: Path, stamp: str) -> list[Path]:
-        """Return where the frames of one table are kept, in the order of its fields."""
-        name = f"effects-{hashlib.sha256(repr(assumed).encode()).hexdigest()[:16]}-{stamp[:32]}"
-        return [folder / f"{name}-{part}.feather" for part in ("effects", "unused", "arms")]
-
-    def _kept(self, assumed: Assumptions) -> EffectTable | None:
-        """Return the table that an earlier build kept; nothing where it cannot be read."""
-        import pandas as pd
-
-        from ketameta.evidence.derive import EffectTable
-
-        if self._folder is not None:
-            with suppress(OSError, ValueError):
-                files = self._files(assumed, self._folder, self._stamp)
-                return EffectTable(*map(pd.read_feather, files))
-        return None
-
-    def _keep(self, assumed: Assumptions) -> None:
-        """Keep a table in place of its forerunner, if its frames can be read as they are."""
-        import pandas as pd
-
-        if self._folder is None:
-            return
-        table = self._tables[assumed]
-        for path, frame in zip(
-            self._files(assumed, self._folder, self._stamp),
-            (table.effects, table.unused, table.arms),
-            strict=True,
-        ):
-            for old in self._folder.glob(path.name.replace(self._stamp[:32], "*")):
-                old.unlink()
-            with suppress(ValueError):
-                stream = io.BytesIO()
-                frame.to_feather(stream)
-                if pd.read_feather(io.BytesIO(stream.getvalue())).equals(frame):
-                    write_atomically(path, stream.getvalue())
+        if assumed == Assumptions():
+            return derive_effects(self._evidence, assumed)
+        return effects_under(self._evidence, assumed, self.get(Assumptions()))
 
     def fingerprint(self, spec: AnalysisSpec) -> str:
         """Return a hash of the effects, unused rows, arms and study facts in reach of ``spec``."""

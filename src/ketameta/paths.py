@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import pickle
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,51 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+_PLAIN = (("builtins", "set"), ("builtins", "frozenset"), ("datetime", "date"))
+
+
+class _Kept(pickle.Unpickler):
+    """Makes values of plain types and of this package's classes: a file in between runs nothing."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _PLAIN or module.startswith("ketameta."):
+            found = super().find_class(module, name)
+            if isinstance(found, type):
+                return found
+        raise pickle.UnpicklingError(f"{module}.{name} is no value that a build keeps")
+
+
+#: Gives a part of a report by its name, by what it rests on besides data and code, and by what
+#: makes it: that of the last build where all of these are the same.
+Keep = Callable[[str, str, Callable[[], Any]], Any]
+
+
+def kept_or_made(folder: Path, name: str, stamp: str, make: Callable[[], T]) -> T:
+    """Return what an earlier build made of the same things, or make it and keep it.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        What it is; one of each name is kept.
+    stamp : str
+        Hash of everything that ``make`` reads, its code included. A file of another stamp, or one
+        that cannot be read, is made anew.
+    make : callable
+        Gives the value, which must hold plain types and classes of this package alone.
+    """
+    path = folder / f"{name}-{stamp[:32]}.kept"
+    try:
+        found: T = _Kept(io.BytesIO(path.read_bytes())).load()
+        return found
+    except Exception:  # a damaged file raises anything
+        found = make()
+    for old in folder.glob(f"{name}-*.kept"):
+        old.unlink(missing_ok=True)
+    write_atomically(path, pickle.dumps(found, protocol=5))
+    return found
 
 
 def unfinished(path: Path, kind: str = "new") -> str:

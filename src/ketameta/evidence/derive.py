@@ -143,6 +143,17 @@ class EffectTable:
     unused: pd.DataFrame
     arms: pd.DataFrame
 
+    def __getstate__(self) -> list[tuple[dict[str, list[Any]], dict[str, str]]]:
+        """Return the columns of the frames, with their types, as plain values."""
+        frames = (self.effects, self.unused, self.arms)
+        return [(one.to_dict("list"), one.dtypes.astype(str).to_dict()) for one in frames]
+
+    def __setstate__(self, state: list[tuple[dict[str, list[Any]], dict[str, str]]]) -> None:
+        import pandas as pd
+
+        for name, (columns, types) in zip(("effects", "unused", "arms"), state, strict=True):
+            object.__setattr__(self, name, pd.DataFrame(columns).astype(types))
+
     @cached_property
     def rows(self) -> RowsByOutcome:
         """The effects by outcome."""

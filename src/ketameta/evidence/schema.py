@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 from ketameta import measures as words
@@ -67,7 +67,7 @@ class Column:
         return self.kind in ("number", "integer")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """One table: its file name without ``.csv``, what a row is, its key and its columns."""
 
@@ -77,7 +77,7 @@ class Table:
     columns: tuple[Column, ...]
     in_batch: bool = True
 
-    @property
+    @cached_property
     def core(self) -> tuple[str, ...]:
         """The key of a result, however often a source analyses it."""
         return tuple(name for name in self.key if name not in words.ANALYSIS)

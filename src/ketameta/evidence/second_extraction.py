@@ -294,7 +294,8 @@ def _cells_of(table: Table, first: Row, second: Row) -> Iterator[CellPair]:
 
 def is_named(row: Row, key: str) -> bool:
     """Return whether a key of the reconciliation table is that of a row."""
-    return key in (key_text(row), key_text(row, whole=True))
+    mine = key.startswith(stated(row["study_id"]))  # with which every key begins
+    return mine and key in (key_text(row), key_text(row, whole=True))
 
 
 def open_rows(comparison: Comparison) -> list[dict[str, str]]:
@@ -535,8 +536,8 @@ def agreement(
                 f"{folder.name} --second"
             )
     found = []
+    evidence, _ = load_tables(paths, folders)
     for folder in folders:
-        evidence, _ = load_tables(paths, [folder])
         comparison = compare_batch(paths, folder, evidence)
         made, _ = read_decisions(paths, folder)
         path = folder / SECOND / DECISIONS

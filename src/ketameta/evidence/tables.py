@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ketameta.errors import did_you_mean
 from ketameta.evidence.findings import Finding, Gathered, Severity, file_finding, sort_findings
@@ -120,6 +120,10 @@ class Evidence:
     tables: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     refused: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     project: Project = field(default_factory=Project.model_construct)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave out the frames, which are made again."""
+        return Evidence, (self.tables, self.refused, self.project)
 
     def __getattr__(self, name: str) -> pd.DataFrame:
         """Return the frame of a table, made when it is first asked for."""

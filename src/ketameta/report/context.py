@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict
@@ -24,7 +24,8 @@ from ketameta.evidence.findings import decode
 from ketameta.evidence.project import NOT_STATED, GlossaryTerm
 from ketameta.evidence.tables import Row, is_link
 from ketameta.formatting import plural
-from ketameta.paths import ProjectPaths
+from ketameta.paths import Keep, ProjectPaths
+from ketameta.plots.maps import EvidenceMap
 from ketameta.report import front, prose
 from ketameta.report.analysis_view import AnalysisView, Figure, analysis_view, plot_view
 from ketameta.report.evidence_tables import (
@@ -35,21 +36,26 @@ from ketameta.report.evidence_tables import (
     related_trials,
     tables_of_evidence,
 )
-from ketameta.report.manifest import Changes, changes_since_release, inputs_hash, results_hash
+from ketameta.report.manifest import (
+    Changes,
+    changes_since_release,
+    file_hash,
+    inputs_hash,
+    results_text,
+    text_hash,
+)
 from ketameta.report.plots import Plot, harms_summary, risk_of_bias
 from ketameta.report.provenance import Provenance, Study, numbered_studies, rows_of
 from ketameta.report.tables import Cell, Listed, Table, repeat_reading
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from ketameta.evidence.derive import EffectTable
     from ketameta.evidence.pairing import Assumptions
     from ketameta.evidence.tables import Evidence
 
 
-def evidence_map(evidence: Evidence) -> Plot | None:
-    """Return the map as a plot, where the project declares one."""
-    found = map_cells(evidence)
+def evidence_map(found: EvidenceMap | None) -> Plot | None:
+    """Return the map of :func:`map_cells` as a plot, where the project declares one."""
     return None if found is None else Plot("evidence_map", "evidence_map", found)
 
 
@@ -134,6 +140,7 @@ class Context(Listed):
     who: list[tuple[str, str]]
     stamp: str
     results_stamp: str
+    results_text: str
     versions: Mapping[str, str]
     sections: list[Section]
     abstract: prose.Parts
@@ -164,7 +171,8 @@ def report_context(
     applied: Sequence[Applied],
     claims: Sequence[Judged],
     versions: Mapping[str, str],
-    effects: Mapping[Assumptions, pd.DataFrame] | None = None,
+    derived: Callable[[Assumptions], EffectTable] | None = None,
+    keep: Keep = lambda name, of, make: make(),
 ) -> Context:
     """Return the context of the page.
 
@@ -181,10 +189,13 @@ def report_context(
         The claims ledger with its verdicts.
     versions : mapping
         Package versions.
-    effects : mapping, optional
-        Effect tables already derived, by what they assume.
+    derived : callable, optional
+        Gives the effect table under assumptions.
+    keep : callable
+        Given the name of a part, what it rests on besides evidence and code, and what makes it;
+        may return what was made of the same things before.
     """
-    provenance = Provenance(evidence, effects)
+    provenance = Provenance(evidence, derived)
     project = evidence.project
     known = {item.name: item for item in project.moderator}
     by_name = {result["name"]: result for result in results}
@@ -206,15 +217,16 @@ def report_context(
         "empty_analyses": sum(result["k"] == 0 for result in results),
         "risk_of_bias_rows": len(evidence.rows("risk_of_bias")),
     }
-    sections = _sections(paths, results, provenance, studies)
+    sections = _sections(paths, results, provenance, studies, keep)
     pages = front.pages_of(results, project, text)
     first = front.first_pages(pages, by_name)
     bias = risk_of_bias(results, evidence)
     findings = summary_of_findings(results)
-    cells = map_cells(evidence)
-    drawn = None if cells is None else Plot("evidence_map", "evidence_map", cells)
+    cells = keep("map", "", partial(map_cells, evidence))
+    drawn = evidence_map(cells)
     registry, screening = evidence.rows("registry"), evidence.rows("screening")
     used = {place for result in results for row in rows_of(result) for place in row["source"]}
+    own, told = prose.sentences_in(text("repeat_reading")), results_text(results)
     lists: Listed = {
         "project": project,
         "results": by_name,
@@ -230,8 +242,10 @@ def report_context(
         "exclusion_reasons": reasons,
         "map": cells,
         "summary_of_findings": findings,
-        "repeat_reading": repeat_reading(
-            paths, evidence, used, prose.sentences_in(text("repeat_reading"))
+        "repeat_reading": keep(
+            "repeat_reading",
+            f"{sorted(used)} {own}",
+            partial(repeat_reading, paths, evidence, used, own),
         ),
         "harm_facts": evidence.rows("harm_facts"),
         "flow": record_flow(search, flow_of(screening), counts["records_excluded"], len(studies)),
@@ -256,7 +270,8 @@ def report_context(
         "map_table": None if cells is None else map_table(cells),
         "who": front.who_made_it(project),
         "stamp": inputs_hash(paths)[:12],
-        "results_stamp": results_hash(results)[:12],
+        "results_stamp": text_hash(told)[:12],
+        "results_text": told,
         "versions": versions,
         "sections": sections,
         "abstract": prose.abstract(text, by_name, search, counts, project),
@@ -331,8 +346,19 @@ def _sections(
     results: Sequence[AnalysisResult],
     provenance: Provenance,
     studies: Mapping[str, Study],
+    keep: Keep,
 ) -> list[Section]:
     project = provenance.project
+    numbers = {name: study.number for name, study in studies.items()}
+    drawn = [*sorted(paths.figures.glob("*.svg")), *sorted(paths.pages.glob("*.svg"))]
+    hashes = {path: file_hash(path) for path in drawn}
+
+    def view(result: AnalysisResult) -> AnalysisView:
+        name = result["name"]
+        figures = [f"{p.name} {text}" for p, text in hashes.items() if p.name.startswith(name)]
+        make = partial(analysis_view, paths, result, provenance, studies)
+        return keep(f"view-{name}", f"{result!r} {figures} {numbers}", make)
+
     harms = harms_summary(results, project)
     declared = [(item.key, item.title, item.intro) for item in project.section]
     others = dict.fromkeys(item["section"] for item in results if item["section"] not in
@@ -343,11 +369,7 @@ def _sections(
             title,
             intro,
             [plot_view(paths, harms)] if harms and key == project.harms.section else [],
-            [
-                analysis_view(paths, item, provenance, studies)
-                for item in results
-                if item["section"] == key
-            ],
+            [view(item) for item in results if item["section"] == key],
         )
         for key, title, intro in (*declared, *((key, project.label(key), "") for key in others))
     ]

@@ -144,11 +144,6 @@ def results_text(results: Sequence[AnalysisResult]) -> str:
     )
 
 
-def results_hash(results: Sequence[AnalysisResult]) -> str:
-    """Return one hash of all results: the other part of the report's stamp."""
-    return text_hash(results_text(results))
-
-
 #: What the ZIP is called in a release.
 REPRODUCE = "reproduce.zip"
 #: Files of the project's own folder that a build or its commands need, where they are there.

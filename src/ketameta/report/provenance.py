@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import numpy as np
@@ -19,7 +19,7 @@ from ketameta.analyses.parts import Contrast
 from ketameta.analyses.result import AnalysisResult, StudyRow
 from ketameta.analyses.sentences import estimate_words, interval_words, written
 from ketameta.effects.conversions.arms import ROUTES, Route
-from ketameta.evidence.derive import Effect, derive_effects
+from ketameta.evidence.derive import Effect, EffectTable, derive_effects
 from ketameta.evidence.pairing import ArmSize, Assumptions, crossovers
 from ketameta.evidence.tables import Row, StudyFacts
 from ketameta.formatting import published
@@ -43,8 +43,6 @@ from ketameta.report.worked import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.evidence.project import Project
     from ketameta.evidence.tables import Evidence
 
@@ -145,16 +143,16 @@ class Provenance:
     ----------
     evidence : Evidence
         Checked and corrected.
-    effects : mapping of Assumptions to DataFrame, optional
-        Effect tables that were derived already.
+    derived : callable, optional
+        Gives the effect table under assumptions; it is derived from the evidence when not given.
     """
 
     def __init__(
-        self, evidence: Evidence, effects: Mapping[Assumptions, pd.DataFrame] | None = None
+        self, evidence: Evidence, derived: Callable[[Assumptions], EffectTable] | None = None
     ) -> None:
         self._evidence = evidence
         self._effects: dict[Assumptions, dict[str, Effect]] = {}
-        self._known = dict(effects or {})
+        self._table_under = derived or partial(derive_effects, evidence)
 
     @cached_property
     def _rows(self) -> dict[str, Row]:
@@ -189,9 +187,7 @@ class Provenance:
     def effects_under(self, assumed: Assumptions) -> dict[str, Effect]:
         """Return every effect by its identifier, under some assumptions, unrounded."""
         if assumed not in self._effects:
-            frame = self._known.get(assumed)
-            if frame is None:
-                frame = derive_effects(self._evidence, assumed).effects
+            frame = self._table_under(assumed).effects
             rows = cast("list[Effect]", frame.to_dict("records"))
             self._effects[assumed] = {row["effect_id"]: row for row in rows}
         return self._effects[assumed]

@@ -215,11 +215,13 @@ def checked_evidence(
     only: Sequence[str | Path] | None = None,
     further: Further = lambda *_: (),
     say: Callable[[str], None] = lambda _: None,
+    keep: Callable[[Callable[[], _Read]], _Read] = lambda read: read(),
 ) -> tuple[CheckReport, Evidence]:
     """Return the report of :func:`run_checks` and the corrected evidence, whatever the report says.
 
     ``further`` yields findings about files beside the tables, which are reported with the others;
-    ``say`` is called with one line per step.
+    ``say`` is called with one line per step; ``keep`` is given what reads and checks the tables,
+    and may return what it gave for the same tables before.
     """
     chosen = None if only is None else [_locate(paths, item) or Path(item) for item in only]
     known = {folder.resolve() for folder in batch_folders(paths)}
@@ -227,27 +229,10 @@ def checked_evidence(
         {folder for folder in outside_folders(paths, chosen or []) if folder.resolve() not in known}
     )
     folders = [*batch_folders(paths), *outside] if outside else None
-    evidence, reading = load_tables(paths, folders, say)
-    evidence, differences = reconcile(paths, evidence, outside)
-    corrections, problems = load_corrections(paths)
-    file = paths.relative(corrections_path(paths))
-    corrected, applied, refusals = try_corrections(evidence, corrections, file)
-    context = Context(corrected, reading)
-    found = [
-        *reading,
-        *differences,
-        *problems,
-        *refusals,
-        *search_findings(paths, corrected.rows("exclusions"), corrected.rows("screening")),
-        *declaration_letters(paths),
-    ]
+    evidence, corrected, applied, read, checked = keep(lambda: _read(paths, folders, outside, say))
+    found = [*read, *declaration_letters(paths)]
     found.extend(further(corrected, tuple(found)))
-    gathered = Gathered()
-    for check in CHECKS:
-        say(f"Checking: {check.rule}")
-        for finding in check.function(context):
-            gathered.add(finding)
-    found.extend(gathered.findings())
+    found.extend(checked)
     elsewhere: tuple[Finding, ...] = ()
     if chosen is not None:
         here = [
@@ -270,6 +255,36 @@ def checked_evidence(
         elsewhere=elsewhere,
     )
     return report, corrected
+
+
+#: Tables as reconciled and as corrected, the corrections, and findings of readers and of checks.
+_Read = tuple[Evidence, Evidence, tuple[Applied, ...], tuple[Finding, ...], tuple[Finding, ...]]
+
+
+def _read(
+    paths: ProjectPaths,
+    folders: Sequence[Path] | None,
+    outside: Sequence[Path],
+    say: Callable[[str], None],
+) -> _Read:
+    """Return the tables and what is wrong with them; nothing but ``data/`` and the project's file.
+
+    The batches of the project are read where ``folders`` is ``None``.
+    """
+    evidence, reading = load_tables(paths, folders, say)
+    evidence, differences = reconcile(paths, evidence, outside)
+    corrections, problems = load_corrections(paths)
+    file = paths.relative(corrections_path(paths))
+    corrected, applied, refusals = try_corrections(evidence, corrections, file)
+    context = Context(corrected, reading)
+    searched = search_findings(paths, corrected.rows("exclusions"), corrected.rows("screening"))
+    gathered = Gathered()
+    for check in CHECKS:
+        say(f"Checking: {check.rule}")
+        for finding in check.function(context):
+            gathered.add(finding)
+    found = (*reading, *differences, *problems, *refusals, *searched)
+    return evidence, corrected, applied, found, tuple(gathered.findings())
 
 
 def batch_of(paths: ProjectPaths, file: str) -> str:

@@ -16,8 +16,13 @@ symbolic algebra package).
 from __future__ import annotations
 
 import dataclasses
+import sys
 import warnings
+from functools import cache
+from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -282,12 +287,24 @@ XTOL = 1e-9
 PYMARE_METHODS = ("DL", "HE", "ML", "REML")
 
 
-def _estimator(tau2_method: str, ci_method: str) -> Any:
-    with warnings.catch_warnings():
-        # PyMARE 0.0.13 leaves a file open while it is imported.
-        warnings.simplefilter("ignore", ResourceWarning)
-        from pymare import estimators
+@cache
+def _estimators() -> ModuleType:
+    """Return PyMARE's estimators without its converters, which load an algebra package.
 
+    Nothing is left behind: ``import pymare`` elsewhere gives the whole package.
+    """
+    if "pymare" in sys.modules or (found := find_spec("pymare")) is None:
+        return import_module("pymare.estimators")
+    sys.modules["pymare"] = module_from_spec(found)
+    try:
+        return import_module("pymare.estimators")
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "pymare"]:
+            del sys.modules[name]
+
+
+def _estimator(tau2_method: str, ci_method: str) -> Any:
+    estimators = _estimators()
     if tau2_method == "DL":
         return estimators.DerSimonianLaird(small_sample_correction=ci_method)
     if tau2_method == "HE":
