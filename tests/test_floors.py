@@ -60,6 +60,7 @@ LONGER: dict[str, str] = {
     "analyses/spec.py": "every key of an analysis file with its meaning",
     "cli.py": "every command with its help; the bodies are calls",
     "effects/table.py": "one noun: effects, how they are read from a frame and how they print",
+    "evidence/derive.py": "one noun: every effect of the rows, and the tables that hold them",
     "evidence/schema.py": "one noun: every column of every table, with its meaning in words",
     "evidence/reader.py": "one file from bytes to cells, and each cell from text to number",
     "exchange/draft.py": "a source, its words, its rows and what is said of each",

@@ -144,8 +144,7 @@ class EffectTable:
     arms: pd.DataFrame
 
     def __getstate__(self) -> list[tuple[dict[str, list[Any]], dict[str, str]]]:
-        """Return the columns of the frames, with their types, as plain values."""
-        frames = (self.effects, self.unused, self.arms)
+        frames = (self.effects, self.unused, self.arms)  # their columns and types: plain values
         return [(one.to_dict("list"), one.dtypes.astype(str).to_dict()) for one in frames]
 
     def __setstate__(self, state: list[tuple[dict[str, list[Any]], dict[str, str]]]) -> None:
