@@ -379,11 +379,13 @@ def test_a_bubble_plot_says_what_the_line_holds_other_moderators_at():
     data = {"dose": np.arange(12.0), "age": 30.0 + np.arange(12) % 5, "arm": list("xy") * 6}
     fit = km.meta_regression(estimates(12), np.square(ses(12)), data, "~ dose + age + arm")
     age = np.mean(data["age"])
-    held = f"at the means of age {age:.1f}, arm[T.y] 0.500"
+    held = f"at the means of age ({age:.1f}), arm[T.y] (0.500)"
     assert f"Line: meta-regression {held}; dark band" in " ".join(
         words(drawn(fit.bubble, "dose"), "footnote")
     )
     assert f"the fitted line, {held}, goes from" in bubble_of(fit, "dose").describe()
+    two = km.meta_regression(estimates(12), np.square(ses(12)), data, "~ dose + age")
+    assert bubble_of(two, "dose").held == f"at the mean of age ({age:.1f})"
     alone = km.meta_regression(estimates(12), np.square(ses(12)), data, "~ dose")
     assert bubble_of(alone).held == ""
 

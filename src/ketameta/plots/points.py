@@ -316,10 +316,9 @@ def bubble_of(result: Any, moderator: str | None = None) -> Bubble:
     line = Line(tuple(float(x) for x in grid), estimates, **bands)
     means = zip(result.names, rows[0].tolist(), strict=True)
     others = [(name, mean) for name, mean in means if name in names and name != moderator]
-    held = ", ".join(f"{name} {format_significant(mean, 3)}" for name, mean in others)
-    return Bubble(
-        trials, str(moderator), line, Scale.of(result), held=held and f"at the means of {held}"
-    )
+    held = ", ".join(f"{name} ({format_significant(mean, 3)})" for name, mean in others)
+    held = held and f"at the {'means' if len(others) > 1 else 'mean'} of {held}"
+    return Bubble(trials, str(moderator), line, Scale.of(result), held=held)
 
 
 @look.themed
