@@ -16,6 +16,8 @@ from ketameta.evidence.schema import schema_of
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMES = ("1", "7", "14", "28")
+#: Trials of one batch: a file of more than 100,000 lines is refused.
+LARGEST_BATCH = 5_000
 ANALYSES = (
     ("simulated_day1", "depression", "madrs", 1, "MD"),
     ("simulated_day7", "depression", "madrs", 7, "SMD"),
@@ -131,8 +133,7 @@ def write_project(root: Path, studies: int, seed: int = 1, analyses: bool = Fals
     """Write a project of invented two-arm trials, ten outcome rows each; return its rows."""
     random = np.random.default_rng([seed, studies])
     data = root / "data"
-    folder = data / "extracted" / "simulated"
-    folder.mkdir(parents=True, exist_ok=True)
+    data.mkdir(parents=True, exist_ok=True)
     for name in ("instruments.csv", "outcome_words.csv", "search.toml"):
         shutil.copy(ROOT / "data" / name, data / name)
     (root / "project.toml").write_text(PROJECT, encoding="utf-8")
@@ -143,15 +144,20 @@ def write_project(root: Path, studies: int, seed: int = 1, analyses: bool = Fals
             title=title, outcome=outcome, instrument=instrument, day=day, measure=measure
         )
         (root / "analyses" / f"{title}.toml").write_text(text, encoding="utf-8")
-    rows: dict[str, list[dict[str, str]]] = {table.name: [] for table in tables}
-    for number in range(studies):
-        _trial(rows, f"simulated{number:05d}_2020", random)
-    for table in tables:
-        with (folder / f"{table.name}.csv").open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, table.column_names, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows[table.name])
-    return sum(len(table) for table in rows.values())
+    count = 0
+    for first in range(0, studies, LARGEST_BATCH):
+        rows: dict[str, list[dict[str, str]]] = {table.name: [] for table in tables}
+        for number in range(first, min(first + LARGEST_BATCH, studies)):
+            _trial(rows, f"simulated{number:05d}_2020", random)
+        folder = data / "extracted" / (f"simulated{first}" if first else "simulated")
+        folder.mkdir(parents=True, exist_ok=True)
+        for table in tables:
+            with (folder / f"{table.name}.csv").open("w", encoding="utf-8", newline="") as stream:
+                writer = csv.DictWriter(stream, table.column_names, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows[table.name])
+        count += sum(len(table) for table in rows.values())
+    return count
 
 
 def _trial(rows: dict[str, list[dict[str, str]]], name: str, random: np.random.Generator) -> None:
