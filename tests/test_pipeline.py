@@ -424,6 +424,20 @@ def test_what_is_kept_of_the_tables_is_not_used_when_a_name_beside_them_changes(
     assert build(project).written == ()
 
 
+def test_a_figure_is_drawn_anew_when_its_pages_are_not_those_drawn(
+    project: ProjectPaths, quick_figures: list[str]
+) -> None:
+    page = project.pages / "rapid.page-01.svg"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    for damage in (lambda: page.write_text("junk", encoding="utf-8"), page.unlink):
+        quick_figures.clear()
+        damage()
+        build(project)
+        assert quick_figures == ["rapid"]
+        build(project)
+        assert quick_figures == ["rapid"]
+
+
 def test_a_kept_file_makes_values_and_runs_nothing(tmp_path: Path) -> None:
     def made(stamp: str, value: object) -> object:
         return kept_or_made(tmp_path, "value", stamp, lambda: value)
@@ -437,8 +451,13 @@ def test_a_kept_file_makes_values_and_runs_nothing(tmp_path: Path) -> None:
     assert made("one", "another") == value
     assert made("two", "another") == "another"
     assert [path.name for path in tmp_path.iterdir()] == ["value-two.kept"]
-    (tmp_path / "value-two.kept").write_bytes(pickle.dumps(os.getcwd))
-    assert made("two", "made again") == "made again"
+    file = tmp_path / "value-two.kept"
+    for other, sealed in ((os.getcwd, True), ("another", False)):
+        data = pickle.dumps(other)
+        file.write_bytes(hashlib.sha256(data).digest() * sealed + data)
+        assert made("two", "made again") == "made again"
+    file.write_bytes(file.read_bytes().replace(b"again", b"never"))
+    assert made("two", "and again") == "and again"
 
 
 def test_every_published_file_is_listed_for_make(project: ProjectPaths) -> None:

@@ -101,7 +101,7 @@ class Drawing:
             data = json.dumps(plain(plot.data), sort_keys=True)
             stamp = text_hash(f"{self._code}{plot.kind}{data}")
             note = self._paths.build / "stamps" / f"figure-{plot.name}.txt"
-            if _unchanged(note, stamp, path):
+            if _unchanged(note, stamp, path, *self._cut(plot.name)):
                 continue
             self._due.append((note, stamp, path, file_hash(path) if path.is_file() else ""))
             self._start(plot, path)
@@ -121,12 +121,16 @@ class Drawing:
         written = []
         kept = {Path(name).with_suffix(f".{end}").name for name in self._wanted for end in PICTURES}
         for note, stamp, path, before in self._due:
-            _note(note, stamp, path)
+            _note(note, stamp, path, *self._cut(path.stem))
             if file_hash(path) != before:
                 written.append(self._paths.relative(path))
                 kept -= {path.with_suffix(f".{end}").name for end in PICTURES}
         stray = remove_stray(self._paths.figures, self._wanted | kept, self._paths)
         return written + [name for name in stray if name.endswith(".svg")]
+
+    def _cut(self, name: str) -> list[Path]:
+        """Return the pages that a figure is cut into for print, where it is too tall for one."""
+        return sorted(self._paths.pages.glob(f"{name}.page-*.svg"))
 
     @property
     def names(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import pickle
@@ -148,19 +149,24 @@ def kept_or_made(folder: Path, name: str, stamp: str, make: Callable[[], T]) -> 
         What it is; one of each name is kept.
     stamp : str
         Hash of everything that ``make`` reads, its code included. A file of another stamp, or one
-        that cannot be read, is made anew.
+        that is not what was written, is made anew.
     make : callable
         Gives the value, which must hold plain types and classes of this package alone.
     """
     path = folder / f"{name}-{stamp[:32]}.kept"
     try:
-        found: T = _Kept(io.BytesIO(path.read_bytes())).load()
-        return found
-    except Exception:  # a damaged file raises anything
-        found = make()
+        written = path.read_bytes()
+        size = hashlib.sha256().digest_size
+        if hashlib.sha256(written[size:]).digest() == written[:size]:
+            kept: T = _Kept(io.BytesIO(written[size:])).load()
+            return kept
+    except (OSError, pickle.UnpicklingError, AttributeError, ImportError):
+        pass  # there is none, or it holds what no build of this code keeps
+    found = make()
     for old in folder.glob(f"{name}-*.kept"):
         old.unlink(missing_ok=True)
-    write_atomically(path, pickle.dumps(found, protocol=5))
+    data = pickle.dumps(found, protocol=5)
+    write_atomically(path, hashlib.sha256(data).digest() + data)
     return found
 
 

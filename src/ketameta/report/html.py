@@ -22,7 +22,7 @@ from markupsafe import Markup
 from ketameta import formatting
 from ketameta.errors import ReportError, did_you_mean
 from ketameta.evidence.findings import harmless
-from ketameta.paths import ProjectPaths, write_atomically
+from ketameta.paths import ProjectPaths, kept_or_made
 from ketameta.report.analysis_view import Engine, Figure
 from ketameta.report.context import Context as Report
 from ketameta.report.estimates import Estimate
@@ -239,20 +239,19 @@ def font_face(letters: str, cache_folder: Path | None = None) -> str:
     """
     from importlib.metadata import version
 
-    made_of = [letters, file_hash(Path(__file__)), version("fonttools"), version("matplotlib")]
-    kept = cache_folder and cache_folder / f"font-{text_hash(chr(10).join(made_of))}.css"
-    if kept and kept.is_file():
-        return kept.read_text(encoding="utf-8")
-    rules = []
-    for name, weight in (("DejaVuSans", "400"), ("DejaVuSans-Bold", "700")):
-        data = base64.b64encode(_subset(font_folder() / f"{name}.ttf", letters)).decode("ascii")
-        rules.append(
-            f"@font-face{{font-family:'{FAMILY}';font-weight:{weight};"
-            f"src:url(data:font/ttf;base64,{data}) format('truetype')}}"
-        )
-    if kept:
-        write_atomically(kept, "\n".join(rules))
-    return "\n".join(rules)
+    def rules() -> str:
+        found = []
+        for name, weight in (("DejaVuSans", "400"), ("DejaVuSans-Bold", "700")):
+            data = base64.b64encode(_subset(font_folder() / f"{name}.ttf", letters)).decode("ascii")
+            found.append(
+                f"@font-face{{font-family:'{FAMILY}';font-weight:{weight};"
+                f"src:url(data:font/ttf;base64,{data}) format('truetype')}}"
+            )
+        return "\n".join(found)
+
+    made_of = [file_hash(Path(__file__)), version("fonttools"), version("matplotlib")]
+    stamp, name = text_hash("\n".join(made_of)), f"font-{text_hash(letters)[:16]}"
+    return kept_or_made(cache_folder, name, stamp, rules) if cache_folder else rules()
 
 
 @cache
