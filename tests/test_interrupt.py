@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -83,5 +84,5 @@ _WHOLE = {
     ".csv": lambda content: content.decode("utf-8"),
     ".toml": lambda content: content.decode("utf-8"),
     ".txt": lambda content: content.decode("utf-8"),
-    ".kept": pickle.loads,
+    ".kept": lambda content: pickle.loads(content[hashlib.sha256().digest_size :]),
 }
