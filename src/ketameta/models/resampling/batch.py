@@ -353,21 +353,19 @@ class Subsets(NamedTuple):
         out = np.zeros((3, len(terms), self.columns))
         todo = np.ones(self.columns, dtype=bool)
 
-        def add(point: float, inside: NDArray[np.bool_], share: Floats | float) -> None:
+        def sums(point: float, inside: NDArray[np.bool_]) -> Floats:
             w = 1 / (self.v + point)
-            for found, power in zip(out, (w, w * w, w * w * w), strict=True):
-                weighted = terms * power
-                if self.growing:
-                    found[:, inside] += np.cumsum(weighted, -1)[:, self.own[inside]] * share
-                else:
-                    found[:, inside] += weighted.sum(-1, keepdims=True) * share
+            weighted = terms * np.array([w, w * w, w * w * w])[:, None]
+            if self.growing:
+                return np.asarray(np.cumsum(weighted, -1)[..., self.own[inside]])
+            return np.asarray(weighted.sum(-1, keepdims=True))
 
         while todo.any():
             start = place[todo].min()
             inside = todo & (place <= start + WINDOW)
             span = float(place[inside].max()) - start
             if span == 0:
-                add(float(tau2[inside][0]), inside, 1.0)
+                out[..., inside] = sums(float(tau2[inside][0]), inside)
             else:
                 angles = (np.arange(NODES) + 0.5) * np.pi / NODES
                 nodes = start + span * (1 - np.cos(angles)) / 2
@@ -375,8 +373,13 @@ class Subsets(NamedTuple):
                 gaps[gaps == 0] = np.finfo(float).tiny
                 shares = np.sin(angles) * (-1.0) ** np.arange(NODES) / gaps
                 shares /= shares.sum(1, keepdims=True)
-                for node, share in zip(np.exp(nodes) - least, shares.T, strict=True):
-                    add(float(node), inside, share)
+                points = (np.exp(nodes) - least).tolist()
+                if self.growing:
+                    for point, share in zip(points, shares.T, strict=True):
+                        out[..., inside] += sums(point, inside) * share
+                else:
+                    at = np.concatenate([sums(point, inside) for point in points], axis=-1)
+                    out[..., inside] = at @ shares.T
             todo &= ~inside
         if not self.growing:
             w = 1 / (self.v[self.own] + tau2)
