@@ -202,9 +202,9 @@ BAD: dict[str, tuple[str, str]] = {
     "exclusion as a list": ('exclude = ["alder_2014"]', "select.exclude: a table such as"),
     "yes is not true": ('within = "yes"', "select.within is 'yes'; true or false is needed"),
     "within nothing": ("within = true", "select.within: name the subgroup_keys"),
-    "infinite time": ("min_days = inf", "min_days is inf; a number is needed"),
-    "no number": ("max_days = nan", "max_days is nan; a number is needed"),
-    "true is not a number": ("min_days = true", "min_days is True; a number is needed"),
+    "infinite time": ("min_days = inf", "select.min_days is inf; a number is needed"),
+    "no number": ("max_days = nan", "select.max_days is nan; a number is needed"),
+    "true is not a number": ("min_days = true", "select.min_days is true; a number is needed"),
     "unknown class": ('drug_class = ["ketamine"]', "select.drug_class: 'ketamine' is not known"),
     "mixed scores": (
         'data_kind = ["endpoint", "change"]',

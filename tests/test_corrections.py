@@ -132,7 +132,7 @@ def test_every_refusal_is_named_at_once(tmp_path: Path) -> None:
 def test_a_refusal_is_a_finding_of_the_checks_with_its_line(tmp_path: Path) -> None:
     root = _project(tmp_path, "\n\n" + _entry(expect="1"), sd="6.4")
     report = run_checks(project_paths(root))
-    assert places(report, "correction") == [("corrections.toml", 3, "expect")]
+    assert places(report, "correction") == [("corrections.toml", 10, "expect")]
     assert words(report) == {"correction"} and report.errors
 
 
@@ -207,7 +207,7 @@ def test_retired_corrections_rest(tmp_path: Path) -> None:
         ({"status": "'done'"}, "status", "one of active, retired"),
         ({"where": None}, "where", "nothing says which row is meant"),
         ({"where": "{ study = 'x' }"}, "where", "outcomes has no such column as"),
-        ({"column": "'ds'"}, "where", "outcomes has no such column as"),
+        ({"column": "'ds'"}, "column", "outcomes has no such column as"),
         ({"column": None}, "column", "nothing says which cell is meant"),
         ({"value": None}, "value", "an override needs a value"),
         ({"expect": None}, "expect", "an override states the wrong value it expects"),
@@ -220,11 +220,41 @@ def test_retired_corrections_rest(tmp_path: Path) -> None:
 def test_an_incomplete_entry_is_a_finding(
     tmp_path: Path, cells: dict[str, str | None], column: str, message: str
 ) -> None:
-    root = _project(tmp_path, _entry(**cells), sd="6.4")
+    text = _entry() + "\n\n" + _entry(**{"id": "'other'", **cells})
+    root = _project(tmp_path, text)
     report = run_checks(project_paths(root))
-    assert places(report, "correction") == [("corrections.toml", 1, column)]
+    lines = text.splitlines()
+    start = len(lines) - lines[::-1].index("[[correction]]")
+    own = [n for n, line in enumerate(lines, 1) if n > start and line.startswith(f"{column} =")]
+    place = own[0] if own else start
+    assert places(report, "correction") == [("corrections.toml", place, column)]
     (finding,) = report.findings
     assert message in f"{finding.why}: {finding.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"expect": "[31.9]"}, ":8 expect: [31.9]: neither text nor number"),
+        ({"where": "{ time_days = true }"}, ":4 where.time_days: true: neither text nor number"),
+        ({"value": "true"}, ":7 value: true: neither text nor number"),
+        ({"where": "3"}, ":4 where: a table is needed"),
+    ],
+)
+def test_a_wrong_value_is_shown_as_written(
+    tmp_path: Path, cells: dict[str, str | None], said: str
+) -> None:
+    report = run_checks(project_paths(_project(tmp_path, _entry(**cells), sd="6.4")))
+    found = [str(item) for item in report.findings if item.check == "correction"]
+    assert any(f"corrections.toml{said}" in text for text in found), found
+
+
+@pytest.mark.parametrize(
+    "text", ["correction = 3", "correction = [3, 'a']", "[correction]", "[[corection]]"]
+)
+def test_what_is_no_list_of_corrections_is_named_with_its_line(tmp_path: Path, text: str) -> None:
+    report = run_checks(project_paths(_project(tmp_path, f"# One.\n\n{text}\n", sd="6.4")))
+    assert {item.line for item in report.findings if item.check == "correction"} == {3}
 
 
 def test_everything_wrong_with_an_entry_is_told_at_once(tmp_path: Path) -> None:
@@ -261,7 +291,7 @@ def test_a_broken_file_is_a_finding(tmp_path: Path, text: str, check: str) -> No
 
 def test_two_corrections_need_two_names(tmp_path: Path) -> None:
     report = run_checks(project_paths(_project(tmp_path, _entry() + "\n" + _entry())))
-    assert places(report, "correction") == [("corrections.toml", 14, "id")]
+    assert places(report, "correction") == [("corrections.toml", 15, "id")]
 
 
 def test_the_table_itself_is_never_changed(tmp_path: Path) -> None:

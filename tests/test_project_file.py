@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,19 @@ from ketameta.evidence import load_project
 from ketameta.inputs import read_inputs
 from ketameta.paths import project_paths
 from ketameta.review import start_project
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+OF_A_MODERATOR = """\
+[[correction]]
+id = "aronson_latitude"
+table = "studies"
+where = { study_id = "aronson_1948", latitude = 44 }
+column = "latitude"
+action = "flag"
+reason = "invented"
+source = "invented"
+date = "2020-02-02"
+"""
 
 
 def said(root: Path, *changes: tuple[str, str]) -> list[str]:
@@ -87,3 +101,31 @@ def test_the_address_of_a_repository_is_whole(tmp_path: Path, address: str, fits
     found = [item for item in said(tmp_path / "tea", change) if "repository" in item]
     assert (not found) == fits
     assert fits or "write the address of the repository whole" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("slip", "why"),
+    [
+        (b"q = = 3\n", "the file is not valid TOML (Invalid value"),
+        (b"[project]\n", "the file is not valid TOML (a name stands twice"),
+        (b"# caf\xe9\n", "\xe9: the file is not UTF-8"),
+    ],
+)
+def test_a_slip_is_one_error_with_its_line_and_nothing_follows(
+    tmp_path: Path, slip: bytes, why: str
+) -> None:
+    root = tmp_path / "bcg"
+    shutil.copytree(EXAMPLES / "bcg", root, ignore=shutil.ignore_patterns("reports"))
+    (root / "data" / "corrections.toml").write_text(OF_A_MODERATOR, encoding="utf-8")
+    assert read_inputs(project_paths(root)).report.findings == ()
+    file = root / "project.toml"
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"\n" + slip)
+    line = whole.count(b"\n") + 2
+    (found,) = read_inputs(project_paths(root)).report.findings
+    assert str(found).startswith(f"project.toml:{line}: {why}") and found.is_error
+    assert str(found).count("project.toml") == 1 and "docs/" not in found.remedy
+    of_one = read_inputs(project_paths(root), [root / "data" / "extracted"]).report
+    assert of_one.findings == ((found,) if found.check == "toml_unreadable" else ())
+    with pytest.raises(SpecError, match=f"^project.toml:{line}: "):
+        load_project(root)

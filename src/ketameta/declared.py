@@ -24,8 +24,8 @@ from ketameta.errors import did_you_mean
 
 #: Longer lists of words are not printed in a message; the near match and the place are enough.
 _MOST_CHOICES = 20
-#: Kinds of our own problems: the text follows the path of the key, or its last part.
-_BY_PATH, _BY_KEY = "by_path", "by_key"
+#: The kind of our own problems: the text follows the path of the key.
+_BY_PATH = "by_path"
 
 Known = Mapping[str, Sequence[str]]
 Model = TypeVar("Model", bound="Table")
@@ -49,6 +49,24 @@ class Table(BaseModel):
 def problem(text: str) -> PydanticCustomError:
     """Return an error whose text follows the path of the key, as in ``model.level is 95; ...``."""
     return PydanticCustomError(_BY_PATH, "{text}", {"text": text})
+
+
+def as_written(value: object) -> str:
+    """Return a value as TOML writes it, texts in single quotes.
+
+    Examples
+    --------
+    >>> as_written([True, "a", {"b": 1.5}])
+    "[true, 'a', { b = 1.5 }]"
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_written, value))}]"
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{name} = {as_written(item)}" for name, item in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
+    return repr(value) if isinstance(value, (str, int, float)) else str(value)
 
 
 def validate(
@@ -104,8 +122,6 @@ def _sentence(model: type[Table], detail: ErrorDetails, where: str) -> str:
     match detail["type"]:
         case "by_path":
             return f"{path}{context['text']}"
-        case "by_key":
-            return f"{place[-1]}{context['text']}"
         case "extra_forbidden":
             allowed = sorted(_keys(model, place[:-1]))
             hint = did_you_mean(place[-1], allowed)
@@ -117,7 +133,7 @@ def _sentence(model: type[Table], detail: ErrorDetails, where: str) -> str:
         case "missing":
             return f"{path}: is missing"
         case _:
-            return f"{path} is {value!r}; {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+            return f"{path} is {as_written(value)}; {detail['msg'][:1].lower()}{detail['msg'][1:]}"
 
 
 def _keys(model: Any, place: Sequence[str]) -> Iterator[str]:
@@ -150,7 +166,7 @@ def one_of(choices: Sequence[str]) -> BeforeValidator:
             return value
         if not isinstance(value, str) or value not in choices:
             hint = did_you_mean(str(value), choices)
-            raise problem(f" is {value!r}; choose one of {', '.join(choices)}{hint}")
+            raise problem(f" is {as_written(value)}; choose one of {', '.join(choices)}{hint}")
         return value
 
     return BeforeValidator(check)
@@ -239,7 +255,7 @@ def _number(value: Any) -> float | None:
     if value is None:
         return None
     if not is_number(value):
-        raise PydanticCustomError(_BY_KEY, "{text}", {"text": f" is {value!r}; a number is needed"})
+        raise problem(f" is {as_written(value)}; a number is needed")
     return float(value)
 
 
@@ -264,7 +280,7 @@ def numbers_between(low: float, high: float) -> BeforeValidator:
         values = value if isinstance(value, (list, tuple)) else [value]
         if not values or not all(is_number(item) and low < item < high for item in values):
             raise problem(
-                f" is {value!r}; a list of numbers between {low:g} and {high:g} is needed"
+                f" is {as_written(value)}; a list of numbers between {low:g} and {high:g} is needed"
             )
         return tuple(float(item) for item in values)
 
@@ -273,7 +289,7 @@ def numbers_between(low: float, high: float) -> BeforeValidator:
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise problem(f" is {value!r}; true or false is needed")
+        raise problem(f" is {as_written(value)}; true or false is needed")
     return value
 
 

@@ -80,6 +80,7 @@ def read_inputs(
     from ketameta.evidence.checks.search import form_findings
     from ketameta.evidence.project import (
         analysis_problems,
+        is_unread,
         problem_findings,
         unused_columns,
     )
@@ -91,8 +92,9 @@ def read_inputs(
         say("Checking the questions and the public claims")
         known = known_words(evidence, _in_doubt(found))
         asked, wrong = read_specs(paths.analyses, known, evidence.project)
-        specs.extend(asked)
-        yield from wrong
+        unread = is_unread(found)
+        specs.extend([] if unread else asked)
+        yield from (item for item in wrong if not (unread and item.check == "analysis"))
         words = known.get("intervention")
         columns = () if words is None else unused_columns(evidence.project, words)
         yield from problem_findings(paths.root, [*columns], "write the word that arms.csv uses")

@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from ketameta.analyses.result import AnalysisResult
 from ketameta.errors import SpecError, did_you_mean
-from ketameta.evidence.findings import Finding, file_finding, read_toml
+from ketameta.evidence.findings import Finding, entry_lines, file_finding, read_toml, toml_line
 from ketameta.evidence.tables import Row
 from ketameta.formatting import plural, trials_words
 
@@ -381,11 +381,12 @@ def read_claims(
         return [], findings
     reader = _Reader(analyses, interventions, conditions, harms)
     claims = reader.claims(raw)
-    starts = [number for number, line in enumerate(lines, 1) if line.strip() == "[[claim]]"]
+    starts = [before + 1 for before, _ in entry_lines(lines, "claim")]
     wrong = []
     for place, problem in zip(reader.places, reader.problems, strict=True):
         why, _, remedy = problem.partition("; ")
-        line = starts[place] if place is not None and place < len(starts) else 0
+        line = toml_line(lines, "claim" if place is not None else why.partition(":")[0])
+        line = starts[place] if place is not None and place < len(starts) else line
         wrong.append(file_finding("claim", file, why, remedy, line=line))
     return claims, (*findings, *wrong)
 

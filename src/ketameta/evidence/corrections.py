@@ -11,13 +11,21 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PrivateAttr
 
-from ketameta.declared import Table, Text, is_number, needed, one_of, problem, validate
+from ketameta.declared import Table, Text, as_written, is_number, needed, one_of, problem, validate
 from ketameta.errors import did_you_mean
-from ketameta.evidence.findings import Finding, file_finding, key_finding, read_toml, sort_findings
+from ketameta.evidence.findings import (
+    Finding,
+    entry_lines,
+    file_finding,
+    key_finding,
+    read_toml,
+    sort_findings,
+    toml_line,
+)
 from ketameta.evidence.project import read_project
 from ketameta.evidence.reader import read_cell
 from ketameta.evidence.schema import TABLES, Schema, schema_of
@@ -91,12 +99,16 @@ class Correction(Table):
     source: Needed = ""
     date: Needed = ""
     status: Annotated[str, one_of(STATUSES)] = "active"
-    _line: int = 0
+    _lines: Mapping[str, int] = PrivateAttr(default_factory=dict)
 
     @property
     def line(self) -> int:
         """Where the entry starts in the file."""
-        return self._line
+        return self._lines.get("", 0)
+
+    def line_of(self, key: str) -> int:
+        """Return the line of a key of the entry."""
+        return self._lines.get(key, self.line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,28 +144,50 @@ def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple
     problems = [
         *findings,
         *(
-            file_finding("correction", file, f"[{name}] is not known here", "write [[correction]]")
+            file_finding(
+                "correction",
+                file,
+                f"[{name}] is not known here",
+                "write [[correction]]",
+                line=toml_line(lines, name),
+            )
             for name in sorted(set(document) - {"correction"})
         ),
     ]
     if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
         why, remedy = "corrections are a list", "write [[correction]]"
-        return (), sort_findings([*problems, file_finding("correction", file, why, remedy)])
+        line = toml_line(lines, "correction")
+        problems.append(file_finding("correction", file, why, remedy, line=line))
+        return (), sort_findings(problems)
     corrections: list[Correction] = []
     seen: set[str] = set()
     schema = schema_of(read_project(paths.root)[0])
-    starts = [number for number, line in enumerate(lines, 1) if line.strip() == "[[correction]]"]
-    for written, line in zip(entries, (*starts, *[0] * len(entries)), strict=False):
+    places = entry_lines(lines, "correction") or [(0, len(lines))] * len(entries)
+    for written, (start, end) in zip(entries, places, strict=False):
         correction, wrong = validate(Correction, written)
         wrong += _rules(correction, written, seen, schema)
         seen.add(correction.id)
-        found = [key_finding("correction", text, file, line=line) for text in wrong]
-        shown = {key: str(written[key]) for key in ("value", "expect") if key in written}
-        problems += [replace(item, value=shown.get(item.column, "")) for item in found]
+        own = lines[:end]
+        for text in wrong:
+            found = key_finding("correction", text, file, own, "correction", start)
+            problems.append(replace(found, value=_shown(written, found)))
         if not wrong and correction.status == "active":
-            correction._line = line
+            correction._lines = {
+                key: toml_line(own, f"correction.{key}".rstrip("."), start)
+                for key in ("", *written)
+            }
             corrections.append(correction)
     return tuple(corrections), sort_findings(problems)
+
+
+def _shown(written: Mapping[str, Any], found: Finding) -> str:
+    """Return the value of the key that a finding is about, where the finding does not tell it."""
+    key, _, name = found.column.partition(".")
+    if key == "where":
+        # A column that does not exist is named in words; a wrong value is not.
+        value = written.get(key)
+        return as_written(value[name]) if isinstance(value, dict) and name in value else ""
+    return as_written(written[key]) if key in ("value", "expect") and key in written else ""
 
 
 def _rules(
@@ -165,11 +199,12 @@ def _rules(
     if not written.get("where"):
         yield "where: nothing says which row is meant; write its key columns"
     columns = schema[entry.table].column_names if entry.table else ()
-    for name in (*entry.where, *filter(None, [entry.column])):
-        if columns and name not in columns:
+    named = [("where", name) for name in entry.where]
+    for key, name in (*named, ("column", entry.column)):
+        if columns and name and name not in columns:
             hint = did_you_mean(name, columns)
             what = f"{entry.table} has no such column as {name}"
-            yield f"where: {what}; write a column of the table{hint}"
+            yield f"{key}: {what}; write a column of the table{hint}"
     if "column" not in written and entry.action in ("override", "flag"):
         yield "column: nothing says which cell is meant; write the column"
     if entry.action == "override" and "value" not in written:
@@ -199,14 +234,15 @@ def try_corrections(
         ]
         why = _refusal(correction, [rows[index] for index in matches])
         if why:
+            key = "where" if len(matches) != 1 else "expect"
             findings.append(
                 file_finding(
                     "correction",
                     file,
                     why,
                     'compare it with the table; retire it (status = "retired") or mend it',
-                    line=correction.line,
-                    column="where" if len(matches) != 1 else "expect",
+                    line=correction.line_of(key),
+                    column=key,
                     value=correction.id,
                 )
             )

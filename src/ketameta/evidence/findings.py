@@ -459,16 +459,24 @@ def toml_line(lines: Sequence[str], key: str, start: int = 0) -> int:
     return nearest
 
 
+def entry_lines(lines: Sequence[str], name: str) -> list[tuple[int, int]]:
+    """Return of each ``[[name]]`` in a file the line before it, and its last line."""
+    head = re.compile(rf"\s*\[\[\s*{re.escape(name)}\s*\]\]")
+    starts = [number for number, line in enumerate(lines) if head.match(line)]
+    return list(zip(starts, [*starts, len(lines)][1:], strict=True))
+
+
 #: How a problem starts: with its key, in brackets where that is a table.
 _KEY = re.compile(r"\[?(?P<key>[a-z0-9_]+(?:\.[a-z0-9_]+)*)\]?(?P<what>:| is| of) ", re.DOTALL)
 
 
 def key_finding(
-    check: str, problem: str, file: str, lines: Sequence[str] = (), line: int = 0
+    check: str, problem: str, file: str, lines: Sequence[str], table: str = "", start: int = 0
 ) -> Finding:
     """Return a problem of a TOML file, what is wrong parted from what to do.
 
-    Its line is that of the key with which it starts, or the one that is given.
+    Its line is that of the key with which it starts, of an entry of a list of tables where their
+    name is given, with the line before the entry.
     """
     key, text = "", problem
     found = _KEY.match(problem)
@@ -476,5 +484,6 @@ def key_finding(
         key, text = found["key"], problem[found.end() :]
         text = {":": "", " is": "it is ", " of": "of "}[found["what"]] + text
     why, _, remedy = text.partition("; ")
-    line = line or (toml_line(lines, key) if key else 0)
+    place = ".".join(filter(None, (table, key)))
+    line = toml_line(lines, place, start) if place else 0
     return file_finding(check, file, why, remedy, line=line, column=key)

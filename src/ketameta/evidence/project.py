@@ -7,7 +7,7 @@ read here into a typed value, and is refused with every problem at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ from pydantic import Field
 from ketameta.declared import Flag, NeededText, Number, Table, Text, Words, one_of, validate
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding as Said
-from ketameta.evidence.findings import decode, file_finding, load_toml, toml_line
+from ketameta.evidence.findings import decode, file_finding, read_toml, toml_line
 
 FILE = "project.toml"
 NOT_STATED = "not stated"
@@ -366,14 +366,22 @@ def load_project(root: Path) -> Project:
     SpecError
         With every problem of the file, each naming the key, the value and the choices.
     """
-    project, problems = read_project(root)
-    if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
+    project, findings = read_project(root)
+    wrong = [item for item in findings if item.is_error]
+    if any(item.check != "project_file" for item in wrong):
+        raise SpecError("", wrong)
+    if wrong:
+        listed = "\n".join(f"  {item.why}" for item in wrong)
         raise SpecError(f"{FILE}:\n{listed}")
     return project
 
 
-def read_project(root: Path) -> tuple[Project, tuple[str, ...]]:
+def is_unread(findings: Iterable[Said]) -> bool:
+    """Return whether ``project.toml`` could not be read, so that its words are not known."""
+    return any(item.file == FILE and item.check == "toml_unreadable" for item in findings)
+
+
+def read_project(root: Path) -> tuple[Project, tuple[Said, ...]]:
     """Return what a project declares and everything wrong with it, wrong values left out."""
     path = root / FILE
     if not path.is_file():
@@ -383,13 +391,14 @@ def read_project(root: Path) -> tuple[Project, tuple[str, ...]]:
 
 
 @cache
-def _read(path: Path, _modified: int, _size: int) -> tuple[Project, tuple[str, ...]]:
-    try:
-        raw = load_toml(path)
-    except SpecError as error:
-        return Project.model_construct(), (str(error),)
+def _read(path: Path, _modified: int, _size: int) -> tuple[Project, tuple[Said, ...]]:
+    raw, _, findings = read_toml(path, FILE)
+    if raw is None:
+        return Project.model_construct(), findings
     project, problems = validate(Project, {"project": {}, **raw})
-    return project, tuple(dict.fromkeys((*problems, *_rules(project))))
+    wrong = dict.fromkeys((*problems, *_rules(project)))
+    remedy = "mend it there; docs/project_file.md has every key"
+    return project, (*findings, *problem_findings(path.parent, [*wrong], remedy))
 
 
 def _rules(project: Project) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ketameta.errors import did_you_mean
 from ketameta.evidence.findings import Finding, Gathered, Severity, file_finding, sort_findings
-from ketameta.evidence.project import Project, problem_findings, read_project
+from ketameta.evidence.project import Project, is_unread, read_project
 from ketameta.evidence.reader import MOST_MISTAKES, give_up, read_cell, read_csv
 from ketameta.evidence.schema import BATCH_TABLES, SHARED_TABLES, TABLES, Schema, Table, schema_of
 from ketameta.measures import ANALYSIS, BASES, COVERS, SECONDARY, STUDY_NUMBERS
@@ -306,9 +306,7 @@ def load_tables(
     refused: dict[str, list[Row]] = {name: [] for name in TABLES}
     project, problems = read_project(paths.root)
     schema = schema_of(project)
-    findings = [
-        *problem_findings(paths.root, problems, "mend it there; docs/project_file.md has every key")
-    ]
+    findings = [*problems]
     # A project without a trial yet may lack the folder: no repository keeps an empty one.
     lists = (paths.data / f"{name}.csv" for name in _NEEDED_SHARED)
     starts = not _exists(paths.extracted) and all(map(_exists, lists))
@@ -345,6 +343,12 @@ def load_tables(
             continue
         if _exists(path) or (table.name in _NEEDED_SHARED and folders):
             read_into(path, table)
+    if is_unread(problems):  # a column of studies.csv may be one of its moderators
+        findings = [
+            item
+            for item in findings
+            if item.check != "column_unknown" or not item.file.endswith("/studies.csv")
+        ]
     evidence = Evidence(
         {name: tuple(rows) for name, rows in tables.items()},
         {name: tuple(rows) for name, rows in refused.items()},

@@ -29,6 +29,7 @@ from ketameta.evidence.findings import (
     printable,
     sort_findings,
 )
+from ketameta.evidence.project import is_unread
 from ketameta.evidence.tables import BATCH_FILES, LISTS, Evidence, Row, batch_folders, load_tables
 from ketameta.formatting import plural
 from ketameta.paths import ProjectPaths, project_paths
@@ -111,7 +112,9 @@ def concerns(paths: ProjectPaths, finding: Finding, chosen: Sequence[Path]) -> b
 
 
 def hinders(paths: ProjectPaths, finding: Finding, evidence: Evidence) -> bool:
-    """Return whether a list that every batch needs could not be read, so nothing is certain."""
+    """Return whether a file that every batch needs could not be read, so nothing is certain."""
+    if is_unread([finding]):
+        return True
     for name in ("outcome_words", "instruments"):
         is_its = finding.file == paths.relative(paths.data / f"{name}.csv")
         if is_its and finding.is_error and not evidence.tables.get(name):
@@ -244,7 +247,9 @@ def checked_evidence(
         elsewhere = tuple(item for item in found if item.is_error and item not in listed)
         found = [*here, *not_read(paths, chosen, corrected, here)]
     left, accepted, notes = _accept(corrected, sort_findings(found), applied)
-    if chosen is not None:
+    if is_unread(read):
+        notes = []
+    elif chosen is not None:
         notes = [item for item in notes if concerns(paths, item, chosen)]
     report = CheckReport(
         findings=sort_findings([*left, *notes]),
@@ -269,9 +274,13 @@ def _read(
 ) -> _Read:
     """Return the tables and what is wrong with them; nothing but ``data/`` and the project's file.
 
-    The batches of the project are read where ``folders`` is ``None``.
+    The batches of the project are read where ``folders`` is ``None``. Without the words of a
+    project whose file cannot be read, nothing is corrected and no row is checked.
     """
     evidence, reading = load_tables(paths, folders, say)
+    if is_unread(reading):
+        searched = search_findings(paths, evidence.rows("exclusions"), evidence.rows("screening"))
+        return evidence, evidence, (), (*reading, *searched), ()
     evidence, differences = reconcile(paths, evidence, outside)
     corrections, problems = load_corrections(paths)
     file = paths.relative(corrections_path(paths))
