@@ -71,6 +71,18 @@ def test_utf_16_is_recognised(tmp_path: Path, encoding: str) -> None:
     assert _found(findings) == [("encoding", 0, "", "error")]
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_other_line_ends_are_read_whatever_the_size(
+    tmp_path: Path, end: str, separator: str
+) -> None:
+    rows = [HEADER, *(ROW.replace("ketamine", f"drug_{n}", 1) for n in range(2_000))]
+    content = "".join(line.replace(",", separator) + end for line in rows).encode()
+    arms, findings = _read(tmp_path, content)
+    assert arms == [f"drug_{n}" for n in range(2_000)]
+    assert _found(findings) == [("separator", 1, "", "error")] * (separator == ";")
+
+
 def test_a_workbook_with_the_wrong_ending_is_recognised(tmp_path: Path) -> None:
     arms, findings = _read(tmp_path, b"PK\x03\x04rest of a workbook")
     assert arms == []

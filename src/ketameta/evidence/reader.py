@@ -357,7 +357,9 @@ def _read(path: Path, table: Table, found: Gathered) -> CsvFile:
 
 def _separator(text: str, table: Table) -> str:
     """Return the separator under which one of the first lines names most columns of ``table``."""
-    lines = itertools.islice((line for line in io.StringIO(text) if line.strip()), LOOKED_AT)
+    lines = itertools.islice(
+        (line for line in io.StringIO(text, newline=None) if line.strip()), LOOKED_AT
+    )
     first = list(lines)
     known = set(table.column_names)
 
@@ -381,7 +383,7 @@ def give_up(found: Gathered, line: int) -> None:
 
 def _wide_line(text: str, separator: str) -> tuple[int, str] | None:
     """Return the first line that no table has, and what is too much of it."""
-    for number, line in enumerate(io.StringIO(text), 1):
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
         cells = line.count(separator) + 1
         if cells > _MOST_CELLS:
             return number, f"{cells:,} cells"
