@@ -111,3 +111,46 @@ def test_the_list_gives_the_counts_of_the_flow_as_far_as_it_is_decided(
         file.write("\n[flow]\nidentified = 9\n")
     found = [item for item in run_checks(project).errors if item.check == "search_flow"]
     assert [item.why for item in found] == ["the screening list has 5"]
+
+
+def test_a_cell_that_is_left_out_is_a_change_and_says_why(project: ProjectPaths) -> None:
+    records = [("in press", "10.1000/x"), ("abcd", "10.1/x"), ("2014", "")]
+    source = project.root.parent / "lost.ris"
+    source.write_text(
+        "".join(
+            f"TY  - JOUR\nTI  - Report {n}\nPY  - {year}\nDO  - {doi}\nUR  - https://x.org\nER  -\n"
+            for n, (year, doi) in enumerate(records)
+        ),
+        encoding="utf-8",
+    )
+    report, _ = import_file(project, source)
+    year = "was left out, because it is no year from 1900 to 2099"
+    doi = "was left out, because it is no DOI (10., four to nine digits, a slash, a name)"
+    assert [(row.verdict, row.details) for row in report.rows] == [
+        ("changed", (f"year: 'in press' {year}",)),
+        ("changed", (f"year: 'abcd' {year}", f"doi: '10.1/x' {doi}")),
+        ("taken", ()),
+    ]
+    assert [(row["year"], row["doi"]) for row in read_list(project)] == [
+        ("", "10.1000/x"), ("", ""), ("2014", "")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        ("@article{y, title={A b", 1, "it ends before its closing brace"),
+        ("@book{x, title={A}}\n@article{y, title={A},\n", 2, "it ends before its closing brace"),
+        ("@article{y title}", 1, "it is not in the form of BibTeX"),
+    ],
+)
+def test_a_broken_record_is_refused_in_words(
+    project: ProjectPaths, text: str, line: int, why: str
+) -> None:
+    source = project.root.parent / "cut.bib"
+    source.write_text(text, encoding="utf-8")
+    report, _ = import_file(project, source)
+    refused = [row for row in report.rows if row.verdict == "refused"]
+    assert [(row.line, row.details) for row in refused] == [
+        (line, (f"the record cannot be read ({why})",))
+    ]

@@ -264,6 +264,13 @@ def batch_files(report: ImportReport, name: str, paths: ProjectPaths) -> dict[st
 SHORTEST_TITLE = 20
 _DOI = re.compile(r"10\.\d{4,9}/[^\s;,\"}]+")
 _YEAR = re.compile(r"(?:19|20)\d\d")
+_PMID = re.compile(r"(?<!\d)\d{1,8}(?!\d)")
+#: What a record gives in these fields is left out where it has not this form.
+_FORMS = {
+    "year": "year from 1900 to 2099",
+    "doi": "DOI (10., four to nine digits, a slash, a name)",
+    "pmid": "PubMed number (up to eight digits)",
+}
 
 
 #: What the libraries of all formats call the fields of a record, the best name first.
@@ -317,8 +324,10 @@ def _nbib(text: str) -> Mapping[str, object]:
 def _bibtex(text: str) -> Mapping[str, object]:
     import bibtexparser
 
-    found = bibtexparser.loads(text).entries[0]
-    plain = {name: re.sub(r"[{}]", "", str(value)) for name, value in found.items()}
+    entries = bibtexparser.loads(text).entries
+    if not entries and text.count("{") > text.count("}"):
+        raise ValueError("it ends before its closing brace")
+    plain = {name: re.sub(r"[{}]", "", str(value)) for name, value in entries[0].items()}
     return plain | {"author": _joined(plain.get("author")).replace(" and ", "; ")}
 
 
@@ -358,7 +367,7 @@ def read_citations(data: bytes, name: str, known: Sequence[Mapping[str, str]] = 
     starts = [found.start() for found in kind.start.finditer(text)]
     for place, (start, end) in enumerate(zip(starts, [*starts[1:], len(text)], strict=True), 1):
         line = text.count("\n", 0, start) + 1
-        cells, why = _record(kind, text[start:end])
+        cells, why, details = _record(kind, text[start:end])
         twin = next((first[mark] for mark in _marks(cells) if mark in first), None)
         if not why and twin is not None and (twin["source"], twin["title"]) == (
             name, cells["title"],
@@ -370,10 +379,9 @@ def read_citations(data: bytes, name: str, known: Sequence[Mapping[str, str]] = 
         record = _free(f"{slug(name.rpartition('.')[0])}_{place}", taken)
         taken.add(record)
         row = {"record_id": record, **cells, "source": name}
-        details: tuple[str, ...] = ()
         if twin is not None:
             row["duplicate_of"] = twin.get("duplicate_of") or twin["record_id"]
-            details = (f"the same report as {row['duplicate_of']}: marked, and screened once",)
+            details += (f"the same report as {row['duplicate_of']}: marked, and screened once",)
         for mark in _marks(row):
             first.setdefault(mark, row)
         became = draft.add(SCREENING, row, line)
@@ -389,20 +397,21 @@ def read_citations(data: bytes, name: str, known: Sequence[Mapping[str, str]] = 
     )
 
 
-def _record(kind: _Format, text: str) -> tuple[dict[str, str], str]:
-    """Return the cells of one record, or why it cannot be read."""
+def _record(kind: _Format, text: str) -> tuple[dict[str, str], str, tuple[str, ...]]:
+    """Return the cells of one record, or why it cannot be read, and what of it was left out."""
     try:
         read = kind.read(text)
     except Exception as error:
-        # Each library meets a broken record with an error of its own.
-        why = f"the record cannot be read ({str(error)[:80] or 'empty'})"
-        return {"title": "", "year": ""}, why
+        # Each library meets a broken record with an error of its own; these say nothing.
+        silent = isinstance(error, LookupError) or not str(error)
+        reason = f"it is not in the form of {kind.label}" if silent else str(error)[:80]
+        return {"title": "", "year": ""}, f"the record cannot be read ({reason})", ()
     found = {
         ours: next((said for name in theirs if (said := _joined(read.get(name)))), "")
         for ours, theirs in _FIELDS.items()
     }
     doi = _DOI.search(found["doi"]) or re.search(rf"({_DOI.pattern}) \[doi\]", text)
-    year, pmid = _YEAR.search(found["year"]), re.search(r"\d{1,8}", found["pmid"])
+    year, pmid = _YEAR.search(found["year"]), _PMID.search(found["pmid"])
     cells = {
         **{name: found[name] for name in ("title", "authors", "journal")},
         "year": year.group() if year else "",
@@ -410,8 +419,15 @@ def _record(kind: _Format, text: str) -> tuple[dict[str, str], str]:
         "pmid": pmid.group() if pmid else "",
     }
     if not (cells["title"] or cells["doi"] or cells["pmid"]):
-        return cells, "the record has neither a title, a DOI nor a PubMed number"
-    return cells, ""
+        return cells, "the record has neither a title, a DOI nor a PubMed number", ()
+    # An address without a DOI in it is no DOI that was lost.
+    given = {**found, "doi": _joined(read.get("doi"))}
+    left_out = tuple(
+        f"{name}: {quoted(given[name])} was left out, because it is no {form}"
+        for name, form in _FORMS.items()
+        if given[name] and not cells[name]
+    )
+    return cells, "", left_out
 
 
 def _marks(row: Mapping[str, str]) -> Iterator[str]:
