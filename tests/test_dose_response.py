@@ -390,6 +390,16 @@ def test_a_fit_draws_its_trials_and_its_curve():
         km.plots.dose_response(3)
 
 
+@pytest.mark.parametrize("shape", ["linear", "spline"])
+def test_a_frame_has_the_coefficients(shape: str):
+    y, doses = [-0.5, -0.9, -0.4, -0.6], [10, 20, 15, 30]
+    fit = km.dose_response(y, [0.04] * 4, doses, list("abcd"), transformation=shape)
+    found, own = fit.to_frame(), fit.coefficients
+    assert tuple(found["term"]) == own.names
+    for name in ("estimate", "se", "ci_low", "ci_high"):
+        assert found[name].tolist() == getattr(own, name).tolist()
+
+
 def test_predicted_ratios_are_printed_as_ratios():
     y, doses = [-0.5, -0.9, -0.4, -0.6], [10, 20, 15, 20]
     fit = km.dose_response(y, [0.04] * 4, doses, list("abcd"), measure="OR")

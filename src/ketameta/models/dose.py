@@ -29,6 +29,7 @@ from ketameta.models.intervals import check_level, critical_value, wald_test
 from ketameta.models.pooling import decimals_for, interval_cells, measure_words
 from ketameta.models.results import (
     Caveat,
+    Columns,
     DrawsPlot,
     Line,
     Printed,
@@ -235,6 +236,10 @@ class DoseResponse(DrawsPlot, Reports, Result):
     dose: Floats
     dose_control: Floats
     measure: str | None = None
+
+    def columns(self) -> Columns:
+        """Return one row per coefficient."""
+        return self.coefficients.columns()
 
     def predict(self, doses: ArrayLike, reference: float = 0.0) -> CurvePoints:
         """Return the effect of each dose against ``reference``, with pointwise intervals.
