@@ -565,15 +565,16 @@ def check(
     from ketameta.evidence.checks.run import check_project
     from ketameta.inputs import read_inputs
 
+    paths = project(root)
     if watch or beside:
-        _watch(project(root), batches or [], beside)
+        _watch(paths, batches or [], beside)
         return
     with progress() as say:
         text, code = check_project(
             root,
             [str(batch) for batch in batches] if batches else None,
             style,
-            lambda paths, only: read_inputs(paths, only, say).report,
+            lambda here, only: read_inputs(here, only, say).report,
         )
     typer.echo(text)
     raise typer.Exit(code)
