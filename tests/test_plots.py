@@ -375,6 +375,18 @@ def test_a_meta_regression_draws_its_line_and_its_trials():
         fit.bubble("dos")
 
 
+@pytest.mark.parametrize("formula", ["~ dose + setting", "~ C(setting) + dose"])
+def test_a_bubble_plot_of_a_factor_names_the_numbers(formula: str):
+    frame = {"dose": np.arange(12.0), "setting": list("abcabcabcabc")}
+    fit = km.meta_regression(estimates(12), np.square(ses(12)), frame, formula)
+    said = r"'setting', which is a factor, and a bubble plot needs a number: 'dose';"
+    with pytest.raises(UsageError, match=said):
+        fit.bubble("setting")
+    only = km.meta_regression(estimates(12), np.square(ses(12)), frame, "~ setting")
+    with pytest.raises(UsageError, match="needs a number: the fit has none"):
+        only.bubble("setting")
+
+
 def test_a_bubble_plot_says_what_the_line_holds_other_moderators_at():
     data = {"dose": np.arange(12.0), "age": 30.0 + np.arange(12) % 5, "arm": list("xy") * 6}
     fit = km.meta_regression(estimates(12), np.square(ses(12)), data, "~ dose + age + arm")

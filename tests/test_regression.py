@@ -205,6 +205,18 @@ def test_new_rows_must_fit_the_formula(new: object, words: str) -> None:
         meta_regression(Y, V, FRAME, "~ ablat + alloc").predict(new)
 
 
+@pytest.mark.parametrize("formula", ["~ ablat + alloc", "~ ablat + C(alloc)"])
+def test_new_rows_without_a_moderator_are_told_what_to_give(formula: str) -> None:
+    fit = meta_regression(Y, V, FRAME, formula)
+    levels = "alternate, random or systematic"
+    with pytest.raises(UsageError, match=rf"column of new \(ablat\); give alloc: {levels}$"):
+        fit.predict({"ablat": [20, 50]})
+    with pytest.raises(UsageError, match=rf"give ablat: a number; alloc: {levels}$"):
+        fit.predict({"year": [20, 50]})
+    with pytest.raises(UsageError, match="alloc is 'coin', which the fit has not seen"):
+        fit.predict({"ablat": [20], "alloc": ["coin"]})
+
+
 def test_new_rows_must_fit_the_columns() -> None:
     fit = meta_regression(Y, V, np.column_stack([ABLAT, ABLAT**2]), names=["a", "b"])
     assert len(fit.predict([30.0, 900.0]).estimate) == 1

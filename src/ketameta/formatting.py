@@ -194,6 +194,14 @@ def first_names(names: Sequence[str], between: str = ", ") -> str:
     return between.join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def alternatives(names: Sequence[object]) -> str:
+    """Return names to choose from, as ``a, b or c``; the first ten of many."""
+    words = [str(name) for name in names]
+    if len(words) > NAMED:
+        return first_names(words)
+    return " or ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+
+
 def trials_words(k: int, pools: int = 0, *, one: str = "1 trial") -> str:
     """Return ``2 trials and 1 pooled report of several trials``: a pooled report is no trial.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -31,7 +30,7 @@ from ketameta.models.results import (
     Result,
     columns_of,
 )
-from ketameta.models.validation import encode_rows
+from ketameta.models.validation import categories, encode_rows
 
 if TYPE_CHECKING:
     from ketameta.models.dose import DoseResponse
@@ -336,7 +335,7 @@ def marginal_means(
         )
     import pandas as pd
 
-    levels, names = _categories(encoder), _parts(fit).names
+    levels, names = categories(encoder), _parts(fit).names
     if not levels:
         raise UsageError(
             f"term is {term!r}, and the formula has no category ({', '.join(names)}); the mean at"
@@ -363,16 +362,6 @@ def marginal_means(
     rows, _ = encode_rows(encoder, names, frame, everywhere)
     matrix = rows.reshape(len(levels[term]), -1, len(names)).mean(axis=1)
     return _combined("marginal mean", fit, matrix, [f"{x}" for x in levels[term]], level)
-
-
-def _categories(encoder: Any) -> dict[str, list[object]]:
-    """Return the levels of each category of a formula, by the name of its column."""
-    found = {}
-    for factor, (kind, state) in encoder.encoder_state.items():
-        if "categor" in str(kind.value):
-            name = re.sub(r"^C\(\s*([^,)]+?)\s*(,.*)?\)$", r"\1", str(factor))
-            found[name] = list(state["categories"])
-    return found
 
 
 # --- nested models --------------------------------------------------------------------------------

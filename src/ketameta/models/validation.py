@@ -23,7 +23,7 @@ from ketameta.errors import (
     check_choice,
     near_matches,
 )
-from ketameta.formatting import first_names
+from ketameta.formatting import alternatives, first_names
 
 INTERCEPT = "intercept"
 #: Singular values below this share of the largest, after scaling every column to length 1, count
@@ -411,16 +411,32 @@ def _numbers_as_words(column: Any) -> bool:
     return all(isinstance(word, str) and _NUMBER.fullmatch(word) for word in words)
 
 
-def _check_columns(frame: Any, variables: Sequence[str], formula: str) -> None:
+def categories(encoder: Any) -> dict[str, list[object]]:
+    """Return the levels of each category of a formula, by the name of its column."""
+    found = {}
+    for factor, (kind, state) in encoder.encoder_state.items():
+        if "categor" in str(kind.value):
+            name = re.sub(r"^C\(\s*([^,)]+?)\s*(,.*)?\)$", r"\1", str(factor))
+            found[name] = list(state["categories"])
+    return found
+
+
+def _check_columns(frame: Any, variables: Sequence[str], formula: str, encoder: Any = None) -> None:
+    """Refuse a frame without a variable; new rows of a fit are told what to give for each."""
     columns = [str(c) for c in frame.columns]
     unknown = [v for v in variables if v not in columns]
-    if unknown:
-        near = near_matches(unknown[0], columns)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(
-            f"formula {formula!r} uses {unknown[0]!r}, which is not a column of moderators"
-            f" ({', '.join(columns)}){hint}"
-        )
+    if not unknown:
+        return
+    near = near_matches(unknown[0], columns)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    if encoder is not None and not near:
+        levels = {name: alternatives(of) for name, of in categories(encoder).items()}
+        wanted = [f"{name}: {levels.get(name, 'a number')}" for name in unknown]
+        hint = f"; give {'; '.join(wanted)}"
+    raise UsageError(
+        f"formula {formula!r} uses {unknown[0]!r}, which is not a column of"
+        f" {'moderators' if encoder is None else 'new'} ({', '.join(columns)}){hint}"
+    )
 
 
 def _check_missing(frame: Any, variables: Sequence[str], labels: Sequence[str]) -> None:
@@ -440,22 +456,19 @@ def _check_missing(frame: Any, variables: Sequence[str], labels: Sequence[str]) 
 def _check_kinds(encoder: Any, new: Any) -> None:
     """Refuse words where the fit has numbers, and levels that it has not seen, by column."""
     problems = []
-    for factor, (kind, state) in encoder.encoder_state.items():
+    for factor, (kind, _) in encoder.encoder_state.items():
         name = str(factor)
-        if name not in new.columns:
-            continue
-        values = new[name].tolist()
-        if "numerical" in str(kind.value):
-            words = [value for value in values if isinstance(value, str)]
+        if "numerical" in str(kind.value) and name in new.columns:
+            words = [value for value in new[name].tolist() if isinstance(value, str)]
             if words:
                 problems.append(f"{name} is {words[0]!r}, and the fit has numbers: give a number")
-        elif "categor" in str(kind.value):
-            levels = list(state["categories"])
-            if unseen := [value for value in dict.fromkeys(values) if value not in levels]:
-                problems.append(
-                    f"{name} is {unseen[0]!r}, which the fit has not seen; choose one of"
-                    f" {', '.join(map(str, levels))}"
-                )
+    for name, levels in categories(encoder).items():
+        values = new[name].tolist() if name in new.columns else ()
+        if unseen := [value for value in dict.fromkeys(values) if value not in levels]:
+            problems.append(
+                f"{name} is {unseen[0]!r}, which the fit has not seen; choose one of"
+                f" {', '.join(map(str, levels))}"
+            )
     if problems:
         raise UsageError(f"new cannot be coded as the data of the fit: {'; '.join(problems)}")
 
@@ -490,7 +503,7 @@ def encode_rows(
         if not hasattr(new, "columns"):
             raise UsageError("new must be a DataFrame with the variables of the formula")
         variables = sorted(str(v) for v in encoder.required_variables)
-        _check_columns(new, variables, str(encoder.formula))
+        _check_columns(new, variables, str(encoder.formula), encoder)
         _check_missing(new, variables, ())
         _check_kinds(encoder, new)
         rows = _encoded(encoder, new)

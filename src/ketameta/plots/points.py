@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -294,6 +295,15 @@ def bubble_of(result: Any, moderator: str | None = None) -> Bubble:
     names = [name for name in result.names if name.lower() not in ("intercept", "intrcpt")]
     if moderator is None and len(names) == 1:
         moderator = names[0]
+    factor = re.compile(rf"(C\()?{re.escape(str(moderator))}(\s*[,)].*)?")
+    if moderator not in names and any(map(factor.fullmatch, getattr(result, "terms", ()))):
+        # What a formula makes of the level of a factor has the level in brackets.
+        numbers = [repr(name) for name in names if "[" not in name]
+        raise UsageError(
+            f"moderator is {moderator!r}, which is a factor, and a bubble plot needs a number:"
+            f" {', '.join(numbers) or 'the fit has none'}; marginal_means(fit, {moderator!r})"
+            ".forest() draws a factor"
+        )
     check_choice("moderator", moderator, names)
     at = result.names.index(str(moderator))
     values = np.asarray(result.design)[:, at]
