@@ -302,7 +302,8 @@ def build(
     recover(paths.reports, paths.build / "stamps", paths.data)
     code, cache = code_fingerprint(), paths.build / "cache"
     same = data_stamp(paths, code)
-    inputs = load_inputs(paths, lambda read: kept_or_made(cache, "evidence", same, read))
+    same_data = partial(kept_or_made, cache, same)
+    inputs = load_inputs(paths, same_data)
     evidence, specs = inputs.evidence, inputs.specs
     written: list[str] = []
     computed: list[str] = []
@@ -312,12 +313,8 @@ def build(
     stated = dict(versions or known_versions)
     stated = {name: stated[name] for name in [*known_versions, *stated] if name in stated}
     notes = paths.build / "stamps"
-    rests_on = text_hash(same + code_hash(()))
-
-    def keep(name: str, of: str, make: Callable[[], Any]) -> Any:
-        return kept_or_made(cache, name, text_hash(rests_on + of), make)
-
-    tables = InputTables(evidence, lambda name, make: kept_or_made(cache, name, same, make))
+    keep = partial(kept_or_made, cache, same + code_hash(()))
+    tables = InputTables(evidence, same_data)
     related = Related({spec.name: spec for spec in specs}, tables.get)
     effects, note = paths.reports / "effects.csv", notes / "effects.txt"
     if "effects.csv" in given:
@@ -353,7 +350,7 @@ def build(
         written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
         say("Drawing figures")
         drawing.add(page_plots(results, evidence))
-        shown = evidence_map(keep("map", "", partial(map_cells, evidence)))
+        shown = evidence_map(keep("map", partial(map_cells, evidence)))
         drawing.add([] if shown is None else [shown])
         written += drawing.finish(terminal_bar("Drawing figures"))
     if figures_only:
@@ -403,9 +400,8 @@ def _json_text(value: Any) -> str:
 
 #: What stands above analyses and plots: no result and no drawing rests on it.
 ABOVE = (
-    *("cli.py", "exchange", "question.py", "release.py", "report", "review", "starter"),
-    "verify.py",
-)
+    "cli.py", "exchange", "question.py", "release.py", "report", "review", "starter", "verify.py",
+)  # fmt: skip
 
 
 def code_fingerprint() -> str:

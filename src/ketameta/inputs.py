@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ketameta.errors import ExtractionError, SpecError
 from ketameta.formatting import plural
 from ketameta.measures import OUTCOME_KINDS
-from ketameta.paths import ProjectPaths
+from ketameta.paths import Keep, ProjectPaths, made_anew
 
 if TYPE_CHECKING:
     from ketameta.analyses.claims import Claim
@@ -52,15 +52,11 @@ class Inputs:
     claims: list[Claim]
 
 
-#: What is kept of one build for the next: called with what makes it, returns what that gives.
-Keep = Callable[[Callable[[], Any]], Any]
-
-
 def read_inputs(
     paths: ProjectPaths,
     only: Sequence[str | Path] | None = None,
     say: Say = lambda _: None,
-    keep: Keep = lambda make: make(),
+    keep: Keep = made_anew,
 ) -> Inputs:
     """Read and check every file that a report is computed from.
 
@@ -208,7 +204,7 @@ def _saves(paths: ProjectPaths, batch: Path) -> Iterator[None]:
     return seen(stamps())
 
 
-def load_inputs(paths: ProjectPaths, keep: Keep = lambda make: make()) -> Inputs:
+def load_inputs(paths: ProjectPaths, keep: Keep = made_anew) -> Inputs:
     """Return everything that a report is computed from; ``keep`` as for :func:`read_inputs`.
 
     Raises
@@ -388,14 +384,10 @@ class InputTables:
     ----------
     evidence : Evidence
     keep : callable
-        Given the name of a table and what derives it; may return what an earlier build derived.
+        Given the name of a table and what derives it.
     """
 
-    def __init__(
-        self,
-        evidence: Evidence,
-        keep: Callable[[str, Callable[[], EffectTable]], EffectTable] = lambda name, make: make(),
-    ) -> None:
+    def __init__(self, evidence: Evidence, keep: Keep = made_anew) -> None:
         self._evidence, self._keep = evidence, keep
         self._tables: dict[Assumptions, EffectTable] = {}
 

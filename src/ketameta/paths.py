@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -134,26 +134,37 @@ class _Kept(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is no value that a build keeps")
 
 
-#: Gives a part of a report by its name, by what it rests on besides data and code, and by what
-#: makes it: that of the last build where all of these are the same.
-Keep = Callable[[str, str, Callable[[], Any]], Any]
+class Keep(Protocol):
+    """Gives a part of a build by its name: what an earlier one made of the same things, or anew."""
+
+    def __call__(self, name: str, make: Callable[[], T], of: str = "") -> T:
+        """Return what ``make`` gives; ``of`` is what it rests on besides data and code."""
+        ...
 
 
-def kept_or_made(folder: Path, name: str, stamp: str, make: Callable[[], T]) -> T:
+def made_anew(name: str, make: Callable[[], T], of: str = "") -> T:
+    """Return what ``make`` gives: a :class:`Keep` that keeps nothing."""
+    return make()
+
+
+def kept_or_made(folder: Path, stamp: str, name: str, make: Callable[[], T], of: str = "") -> T:
     """Return what an earlier build made of the same things, or make it and keep it.
 
     Parameters
     ----------
     folder : Path
+    stamp : str
+        Stands for the data and the code that ``make`` reads. What was kept under another, or is
+        not what was written, is made anew.
     name : str
         What it is; one of each name is kept.
-    stamp : str
-        Hash of everything that ``make`` reads, its code included. A file of another stamp, or one
-        that is not what was written, is made anew.
     make : callable
         Gives the value, which must hold plain types and classes of this package alone.
+    of : str
+        What else it rests on.
     """
-    path = folder / f"{name}-{stamp[:32]}.kept"
+    rests_on = hashlib.sha256(f"{stamp}{of}".encode()).hexdigest()
+    path = folder / f"{name}-{rests_on[:32]}.kept"
     try:
         written = path.read_bytes()
         size = hashlib.sha256().digest_size

@@ -24,7 +24,7 @@ from ketameta.evidence.findings import decode
 from ketameta.evidence.project import NOT_STATED, GlossaryTerm
 from ketameta.evidence.tables import Row, is_link
 from ketameta.formatting import plural
-from ketameta.paths import Keep, ProjectPaths
+from ketameta.paths import Keep, ProjectPaths, made_anew
 from ketameta.plots.maps import EvidenceMap
 from ketameta.report import front, prose
 from ketameta.report.analysis_view import AnalysisView, Figure, analysis_view, plot_view
@@ -172,7 +172,7 @@ def report_context(
     claims: Sequence[Judged],
     versions: Mapping[str, str],
     derived: Callable[[Assumptions], EffectTable] | None = None,
-    keep: Keep = lambda name, of, make: make(),
+    keep: Keep = made_anew,
 ) -> Context:
     """Return the context of the page.
 
@@ -192,8 +192,7 @@ def report_context(
     derived : callable, optional
         Gives the effect table under assumptions.
     keep : callable
-        Given the name of a part, what it rests on besides evidence and code, and what makes it;
-        may return what was made of the same things before.
+        Given the name of a part, what makes it, and what it rests on besides evidence and code.
     """
     provenance = Provenance(evidence, derived)
     project = evidence.project
@@ -222,7 +221,7 @@ def report_context(
     first = front.first_pages(pages, by_name)
     bias = risk_of_bias(results, evidence)
     findings = summary_of_findings(results)
-    cells = keep("map", "", partial(map_cells, evidence))
+    cells = keep("map", partial(map_cells, evidence))
     drawn = evidence_map(cells)
     registry, screening = evidence.rows("registry"), evidence.rows("screening")
     used = {place for result in results for row in rows_of(result) for place in row["source"]}
@@ -244,8 +243,8 @@ def report_context(
         "summary_of_findings": findings,
         "repeat_reading": keep(
             "repeat_reading",
-            f"{sorted(used)} {own}",
             partial(repeat_reading, paths, evidence, used, own),
+            of=f"{sorted(used)} {own}",
         ),
         "harm_facts": evidence.rows("harm_facts"),
         "flow": record_flow(search, flow_of(screening), counts["records_excluded"], len(studies)),
@@ -357,7 +356,7 @@ def _sections(
         name = result["name"]
         figures = [f"{p.name} {text}" for p, text in hashes.items() if p.name.startswith(name)]
         make = partial(analysis_view, paths, result, provenance, studies)
-        return keep(f"view-{name}", f"{result!r} {figures} {numbers}", make)
+        return keep(f"view-{name}", make, of=f"{result!r} {figures} {numbers}")
 
     harms = harms_summary(results, project)
     declared = [(item.key, item.title, item.intro) for item in project.section]

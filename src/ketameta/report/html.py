@@ -251,7 +251,7 @@ def font_face(letters: str, cache_folder: Path | None = None) -> str:
 
     made_of = [file_hash(Path(__file__)), version("fonttools"), version("matplotlib")]
     stamp, name = text_hash("\n".join(made_of)), f"font-{text_hash(letters)[:16]}"
-    return kept_or_made(cache_folder, name, stamp, rules) if cache_folder else rules()
+    return kept_or_made(cache_folder, stamp, name, rules) if cache_folder else rules()
 
 
 @cache

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from ketameta.errors import check_choice, did_you_mean
@@ -32,7 +33,7 @@ from ketameta.evidence.findings import (
 from ketameta.evidence.project import is_unread
 from ketameta.evidence.tables import BATCH_FILES, LISTS, Evidence, Row, batch_folders, load_tables
 from ketameta.formatting import plural
-from ketameta.paths import ProjectPaths, project_paths
+from ketameta.paths import Keep, ProjectPaths, made_anew, project_paths
 
 _ROOMS = (keys, printed, rows, scores, values)
 #: Every check, in alphabetical order; each room adds its own.
@@ -218,13 +219,12 @@ def checked_evidence(
     only: Sequence[str | Path] | None = None,
     further: Further = lambda *_: (),
     say: Callable[[str], None] = lambda _: None,
-    keep: Callable[[Callable[[], _Read]], _Read] = lambda read: read(),
+    keep: Keep = made_anew,
 ) -> tuple[CheckReport, Evidence]:
     """Return the report of :func:`run_checks` and the corrected evidence, whatever the report says.
 
     ``further`` yields findings about files beside the tables, which are reported with the others;
-    ``say`` is called with one line per step; ``keep`` is given what reads and checks the tables,
-    and may return what it gave for the same tables before.
+    ``say`` is called with one line per step; ``keep`` is given what reads and checks the tables.
     """
     chosen = None if only is None else [_locate(paths, item) or Path(item) for item in only]
     known = {folder.resolve() for folder in batch_folders(paths)}
@@ -232,7 +232,9 @@ def checked_evidence(
         {folder for folder in outside_folders(paths, chosen or []) if folder.resolve() not in known}
     )
     folders = [*batch_folders(paths), *outside] if outside else None
-    evidence, corrected, applied, read, checked = keep(lambda: _read(paths, folders, outside, say))
+    evidence, corrected, applied, read, checked = keep(
+        "evidence", partial(_read, paths, folders, outside, say)
+    )
     found = [*read, *declaration_letters(paths)]
     found.extend(further(corrected, tuple(found)))
     found.extend(checked)
