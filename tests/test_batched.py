@@ -13,8 +13,15 @@ import ketameta as km
 from helpers import each
 from ketameta import batched_fit
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.measures import CI_METHODS, TAU2_METHODS
-from ketameta.models import COMMON, estimate_tau2, fit_mixed_model, heterogeneity, mean_inference
+from ketameta.measures import CI_METHODS
+from ketameta.models import (
+    COMMON,
+    TAU2_METHODS,
+    estimate_tau2,
+    fit_mixed_model,
+    heterogeneity,
+    mean_inference,
+)
 from ketameta.models.resampling import batched_inference, fit_data
 from metafor_values import DATASETS, data, keys_with, moderators
 from tolerances import BATCHED, RESCALED

@@ -13,7 +13,8 @@ import pytest
 
 import ketameta as km
 from ketameta import dose_response
-from ketameta.measures import CI_METHODS, TAU2_METHODS
+from ketameta.measures import CI_METHODS
+from ketameta.models import TAU2_METHODS
 from tolerances import INVARIANT, INVARIANT_SEARCHED
 
 SCALES = (1e-8, 1e8, -1.0)

@@ -21,8 +21,8 @@ from ketameta import (
     second_engine,
 )
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
-from ketameta.measures import CI_METHODS, TAU2_METHODS
-from ketameta.models import COMMON, MetaRegression, estimate_tau2, fit_mixed_model
+from ketameta.measures import CI_METHODS
+from ketameta.models import COMMON, TAU2_METHODS, MetaRegression, estimate_tau2, fit_mixed_model
 from ketameta.models.resampling import batched_inference
 from metafor_values import DATASETS, data, in_units, keys_with, moderators, relative
 from tolerances import DIRECT, METAFOR_SEARCHED, METAFOR_YEARS, RESCALED, SECOND_ENGINE

@@ -151,7 +151,7 @@ _COUNTS = "--events-treatment a --n-treatment n1 --events-control c --n-control 
 
 
 class _ColumnsInHelp(TyperCommand):
-    """A command whose help ends with the columns of every measure, read when it is asked for."""
+    """A command whose help ends with columns and estimators, read when it is asked for."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the examples, and the columns below them."""
@@ -188,7 +188,7 @@ def fit(
         str, typer.Option(help="Formula of a meta-regression: '~ dose + design'.")
     ] = "",
     model: Annotated[str, typer.Option(help="random or common.")] = "random",
-    tau2_method: Annotated[str, typer.Option(help="REML, DL, PM, ML, EB, HE, HS or SJ.")] = "REML",
+    tau2_method: Annotated[str, typer.Option(help="REML, DL, PM ...; see below.")] = "REML",
     ci_method: Annotated[
         str,
         typer.Option(

@@ -324,9 +324,6 @@ def display_words(
 
 _CODES = ", ".join(MEASURES)
 
-Tau2Method = Literal["DL", "PM", "HE", "HS", "SJ", "ML", "REML", "EB"]
-TAU2_METHODS: tuple[str, ...] = ("DL", "PM", "HE", "HS", "SJ", "ML", "REML", "EB")
-
 CiMethod = Literal["wald", "knapp-hartung", "knapp-hartung-conservative"]
 CI_METHODS: tuple[str, ...] = ("wald", "knapp-hartung", "knapp-hartung-conservative")
 #: Studies needed for a prediction interval: its t distribution has k - 2 degrees of freedom.
@@ -339,7 +336,6 @@ FEW_STUDIES = FREQUENTIST_FROM = 5
 #: Studies needed in each level of a moderator; one study cannot show how its level varies.
 MIN_STUDIES_PER_LEVEL = 2
 
-DEFAULT_TAU2_METHOD: Tau2Method = "REML"
 DEFAULT_CI_METHOD: CiMethod = "knapp-hartung-conservative"
 
 SOURCE_TYPES = ("journal", "registry", "label", "review", "dataset", "other")

@@ -39,6 +39,7 @@ from ketameta.errors import did_you_mean
 from ketameta.evidence.pairing import ArmSize, Assumptions
 from ketameta.evidence.project import DIRECTNESS, Moderator, Project
 from ketameta.measures import MIN_STUDIES_PER_LEVEL, Measure
+from ketameta.models.tau2 import DEFAULT_TAU2_METHOD, TAU2_METHODS
 
 #: What an analysis does with its effects: pool them, pool the difference of two groups that each
 #: trial prints, connect treatments through the comparisons of all trials, or draw a curve through
@@ -258,7 +259,7 @@ class Model(Table):
     """
 
     measure: _MeasureWord = Measure.SMD
-    tau2_method: Annotated[str, one_of(words.TAU2_METHODS)] = words.DEFAULT_TAU2_METHOD
+    tau2_method: Annotated[str, one_of(TAU2_METHODS)] = DEFAULT_TAU2_METHOD
     ci_method: Annotated[str, one_of(words.CI_METHODS)] = words.DEFAULT_CI_METHOD
     level: Annotated[
         Number, number_where(lambda x: 0.5 < x < 1, "a share between 0.5 and 1 is needed")
@@ -382,7 +383,7 @@ class Choices(Table):
     effect. ``measure`` is for events; ``correlation`` for analyses that assume one.
     """
 
-    tau2_method: _several(words.TAU2_METHODS) = ("REML", "DL", "PM", "ML")  # type: ignore[valid-type]
+    tau2_method: _several(TAU2_METHODS) = ("REML", "DL", "PM", "ML")  # type: ignore[valid-type]
     ci_method: _several(words.CI_METHODS) = (  # type: ignore[valid-type]
         *("knapp-hartung-conservative", "knapp-hartung", "wald"),
     )

@@ -21,6 +21,9 @@ Bools: TypeAlias = NDArray[np.bool_]
 
 #: Numbers further from 1 than this are no data: their squares and ratios leave double precision.
 LARGEST, SMALLEST = 1e50, 1e-50
+#: Singular values below this share of the largest, after scaling every column to length 1, count
+#: as zero: the coefficients of such a design have lost half of their sixteen digits.
+RANK_TOLERANCE = 1e-8
 
 
 def as_numbers(argument: str, values: Any, *, booleans: bool = False) -> Floats:

@@ -21,7 +21,8 @@ from ketameta.errors import (
 )
 from ketameta.evidence.reader import other_kind
 from ketameta.exchange.draft import MISSING, SourceCsv, as_number, read_source
-from ketameta.measures import CI_METHODS, MEASURES, TAU2_METHODS, MeasureEntry, Way, find_measure
+from ketameta.measures import CI_METHODS, MEASURES, MeasureEntry, Way, find_measure
+from ketameta.models.tau2 import TAU2_METHODS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ def option(name: str) -> str:
 
 
 def column_help() -> str:
-    """Return the columns of every measure, as options, one set a line."""
+    """Return the columns of every measure, as options, one set a line, and the estimators."""
     lines: dict[str, list[str]] = {}
     for entry in MEASURES.values():
         for way in entry.ways:
@@ -59,7 +60,8 @@ def column_help() -> str:
         lines[" ".join(option(name) for name in way.columns)] = ["any"]
     extra = dict.fromkeys(name for e in MEASURES.values() for w in e.ways for name in w.options)
     found = [f"  {', '.join(codes)}: {words}" for words, codes in lines.items()]
-    return "\n".join([*found, f"  where they apply: {' '.join(option(name) for name in extra)}"])
+    found.append(f"  where they apply: {' '.join(option(name) for name in extra)}")
+    return "\n".join([*found, "", f"Estimators of tau-squared: {', '.join(TAU2_METHODS)}"])
 
 
 def column_options(words: Sequence[str], known: Sequence[str]) -> tuple[list[str], dict[str, str]]:

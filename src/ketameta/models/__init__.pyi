@@ -79,7 +79,9 @@ from ketameta.models.small_study.selection_model import selection_model as selec
 from ketameta.models.subgroups import SubgroupAnalysis as SubgroupAnalysis
 from ketameta.models.subgroups import subgroup_analysis as subgroup_analysis
 from ketameta.models.tau2 import COMMON as COMMON
+from ketameta.models.tau2 import DEFAULT_TAU2_METHOD as DEFAULT_TAU2_METHOD
 from ketameta.models.tau2 import ESTIMATORS as ESTIMATORS
+from ketameta.models.tau2 import TAU2_METHODS as TAU2_METHODS
 from ketameta.models.tau2 import estimate_tau2 as estimate_tau2
 from ketameta.models.tau2 import moments as moments
 from ketameta.models.tau2 import orthonormal_basis as orthonormal_basis

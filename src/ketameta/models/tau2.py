@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from ketameta.effects.arrays import Floats
 from ketameta.errors import NotEstimableError, check_choice
-from ketameta.measures import TAU2_METHODS
 from ketameta.models.resampling.batch import AnyBatch
 
 #: No between-study variance at all: the common-effect model.
@@ -847,6 +846,8 @@ ESTIMATORS: Mapping[str, Estimator] = MappingProxyType({
     "REML": _by_likelihood("restricted maximum likelihood (Viechtbauer 2005)", restricted=True),
     "EB": _by_q("empirical Bayes (Viechtbauer et al. 2015)"),
 })  # fmt: skip
+TAU2_METHODS = tuple(ESTIMATORS)
+DEFAULT_TAU2_METHOD = "REML"
 
 
 def check_tau2_method(method: str, *, common: bool = False) -> str:

@@ -14,7 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketameta.effects.arrays import LARGEST, SMALLEST, Floats, as_numbers, as_sequence
+from ketameta.effects.arrays import (
+    LARGEST,
+    RANK_TOLERANCE,
+    SMALLEST,
+    Floats,
+    as_numbers,
+    as_sequence,
+)
 from ketameta.effects.table import as_pandas, check_alike, is_frame
 from ketameta.errors import (
     ImpossibleDataError,
@@ -26,9 +33,6 @@ from ketameta.errors import (
 from ketameta.formatting import alternatives, first_names
 
 INTERCEPT = "intercept"
-#: Singular values below this share of the largest, after scaling every column to length 1, count
-#: as zero: the coefficients of such a design have lost half of their sixteen digits.
-RANK_TOLERANCE = 1e-8
 #: Ratio of the largest to the smallest variance beyond which a sum of weights is the largest one.
 UNUSABLE_RATIO = 1e14
 #: A number as text.

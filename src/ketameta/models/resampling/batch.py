@@ -11,8 +11,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ketameta.effects.arrays import Floats
-from ketameta.models.validation import RANK_TOLERANCE
+from ketameta.effects.arrays import RANK_TOLERANCE, Floats
 
 #: Multiplications up to which OpenBLAS leaves a product to one thread. Waiting for other threads
 #: costs more than they bring here: ten times the time of a fit on a machine that is busy.
