@@ -23,7 +23,7 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -90,17 +90,6 @@ def agrees_to(largest: float) -> float | None:
     return next((bound for bound in AGREEMENTS if AGREEMENT_MARGIN * largest <= bound), None)
 
 
-class Compared(TypedDict):
-    """The fields of a comparison."""
-
-    engine: str
-    version: str
-    values: dict[str, float]
-    differences: dict[str, float]
-    largest: float
-    largest_quantity: str
-
-
 class _Refit(NamedTuple):
     engine: str
     version: str
@@ -132,13 +121,13 @@ def second_engine(fit: RandomEffects | MetaRegression) -> SecondEngine:
     scale = power_of_two_scale(v)
     refit = _refitted(y / scale, v / scale**2, design, method, fit.ci_method)
     theirs = _quantities(refit, y, v, design, names, fit.df, fit.level, scale)
-    return SecondEngine(**_compared(refit, _own_quantities(fit, names), theirs, float(v.min())))
+    return SecondEngine(*_compared(refit, _own_quantities(fit, names), theirs, float(v.min())))
 
 
 def _compared(
     refit: _Refit, ours: dict[str, float], theirs: dict[str, float], floor: float
-) -> Compared:
-    """Return the differences, each in its unit; ``floor`` is the smallest sampling variance."""
+) -> tuple[str, str, dict[str, float], dict[str, float], float, str]:
+    """Return the fields of a :class:`SecondEngine`; ``floor`` is the smallest sampling variance."""
     differences = {}
     for name, value in ours.items():
         quantity, _, column = name.partition(" ")
@@ -151,14 +140,7 @@ def _compared(
             unit = abs(value)
         differences[name] = gap / (unit or 1.0)
     worst = max(differences, key=lambda name: differences[name])
-    return Compared(
-        engine=refit.engine,
-        version=refit.version,
-        values=theirs,
-        differences=differences,
-        largest=differences[worst],
-        largest_quantity=worst,
-    )
+    return refit.engine, refit.version, theirs, differences, differences[worst], worst
 
 
 def _own_quantities(
@@ -500,7 +482,7 @@ def two_stage(fit: DoseResponse, estimates: Floats, sampling: Floats, dose: Floa
         "tau2": float(fit.between[0, 0]),
     }
     return TwoStage(
-        **_compared(found, ours, _stage_values(fit, found), min(variances)),
+        *_compared(found, ours, _stage_values(fit, found), min(variances)),
         study=names,
         slopes=tuple(slopes),
         ses=tuple(float(np.sqrt(variance)) for variance in variances),
