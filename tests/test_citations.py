@@ -137,6 +137,23 @@ def test_a_cell_that_is_left_out_is_a_change_and_says_why(project: ProjectPaths)
 
 
 @pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("10.1002/(SICI)1097-0258(19970815)16:15<1741::AID-X583>3.0.CO;2-C", None),
+        ("https://doi.org/10.1000/a,b;c.", "10.1000/a,b;c"),
+        ("10.1000/abc; 10.1000/def", "10.1000/abc"),
+    ],
+)
+def test_a_doi_with_semicolons_is_read_whole(
+    project: ProjectPaths, given: str, read: str | None
+) -> None:
+    source = project.root.parent / "one.ris"
+    source.write_text(f"TY  - JOUR\nTI  - A report\nPY  - 2014\nDO  - {given}\nER  -\n", "utf-8")
+    import_file(project, source)
+    assert [row["doi"] for row in read_list(project)] == [read or given]
+
+
+@pytest.mark.parametrize(
     ("text", "line", "why"),
     [
         ("@article{y, title={A b", 1, "it ends before its closing brace"),

@@ -262,7 +262,8 @@ def batch_files(report: ImportReport, name: str, paths: ProjectPaths) -> dict[st
 
 #: A title with fewer letters is no ground to call two records one.
 SHORTEST_TITLE = 20
-_DOI = re.compile(r"10\.\d{4,9}/[^\s;,\"}]+")
+#: A DOI may hold semicolons, brackets and commas, as those of the SICI form do.
+_DOI = re.compile(r"10\.\d{4,9}/[^\s\"}]+")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _PMID = re.compile(r"(?<!\d)\d{1,8}(?!\d)")
 #: What a record gives in these fields is left out where it has not this form.
@@ -415,7 +416,7 @@ def _record(kind: _Format, text: str) -> tuple[dict[str, str], str, tuple[str, .
     cells = {
         **{name: found[name] for name in ("title", "authors", "journal")},
         "year": year.group() if year else "",
-        "doi": (doi.group(1) if doi.groups() else doi.group()).rstrip(".") if doi else "",
+        "doi": (doi.group(1) if doi.groups() else doi.group()).rstrip(".,;") if doi else "",
         "pmid": pmid.group() if pmid else "",
     }
     if not (cells["title"] or cells["doi"] or cells["pmid"]):
