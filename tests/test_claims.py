@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,7 +37,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def claim(rule="benefit", source="general", analyses=("one",)):
-    return Claim("id", "Ketamine helps.", "a page", "", "a trial", source, analyses, (), rule)
+    return Claim(
+        id="id", claim="Ketamine helps.", made_at="a page", would_support="a trial",
+        source=source, analyses=analyses, rule=rule,
+    )  # fmt: skip
 
 
 def result(k, low=None, high=None):
@@ -80,7 +82,7 @@ def fact(**cells):
 
 
 def test_a_harm_that_no_trial_counts_may_be_known_from_elsewhere():
-    named = replace(claim("harm"), facts=("misuse",), elsewhere=("two",))
+    named = claim("harm").model_copy(update={"facts": ("misuse",), "elsewhere": ("two",)})
     results = {"one": result(0), "two": result(0)}
     assert verdict(named, results) == NOT_TESTED
     assert verdict(named, results, (), [fact(harm="other")]) == NOT_TESTED
@@ -124,9 +126,10 @@ def registered(status, intervention="ketamine, intranasal", condition="ADHD; adu
 
 
 UNDER_WAY_CLAIM = Claim(
-    *("id", "Trials are under way.", "a page", "", "a registered trial", "general"),
-    *((), (), "registered", RegisteredTrials(("ketamine", "esketamine"), "ADHD")),
-)
+    id="id", claim="Trials are under way.", made_at="a page", source="general",
+    would_support="a registered trial", rule="registered",
+    registered=RegisteredTrials(intervention=("ketamine", "esketamine"), condition="ADHD"),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -174,14 +177,14 @@ def registry_entry(**changes):
     ("text", "said"),
     [
         (entry(verdict='"supported"'), "a verdict is computed, never typed"),
-        (entry(analyses='["onee"]'), "names 'onee', which does not exist; did you mean one?"),
+        (entry(analyses='["onee"]'), "'onee' is not known; did you mean one?"),
         (entry(analyses="[]"), "name at least one analysis"),
-        (entry(rule='"good"'), "rule is 'good'; choose benefit or harm or difference or regis"),
+        (entry(rule='"good"'), "rule is 'good'; choose one of benefit, harm, difference, regis"),
         (entry(rule='"registred"'), "did you mean registered?"),
-        (entry(made_at="3"), "made_at is 3; a text is needed"),
-        (entry(analyses='"one"'), "analyses is 'one'; a list of words is needed"),
-        ("[[clam]]\n", "clam: no such table; did you mean claim?"),
-        (registry_entry(registered=""), "the rule 'registered' needs a table such as"),
+        (entry(made_at="3"), "made_at: a text is needed"),
+        (entry(analyses='"one"'), "analyses: a list of words is needed"),
+        ("[[clam]]\n", "[clam] is not known here; write [[claim]]"),
+        (registry_entry(registered=""), "the rule 'registered' needs a table; write one such as"),
         (registry_entry(analyses='["one"]'), "the registry decides a claim"),
         (entry(registered='{condition = "ADHD"}'), "belongs to a claim with rule = 'registered'"),
         (
@@ -194,14 +197,17 @@ def registry_entry(**changes):
         ),
         (
             registry_entry(registered='{interventions = ["ketamine"], condition = "ADHD"}'),
-            "no such key registered.interventions; did you mean intervention?",
+            "registered.interventions: no such key; did you mean intervention?",
         ),
         (registry_entry(registered='{condition = "ADHD"}'), "name at least one word"),
-        (registry_entry(registered='{intervention = ["ketamine"]}'), "condition is None; a text"),
+        (
+            registry_entry(registered='{intervention = ["ketamine"]}'),
+            "registered.condition: a text is needed",
+        ),
         (entry(source='"rumour"'), "source is 'rumour'"),
-        (entry(would_support=""), "would_support is missing"),
-        (entry(clam='"y"'), "no such key 'clam'; did you mean claim?"),
-        (entry() + entry(), "this id stands twice"),
+        (entry(would_support=""), "would_support: a text is needed"),
+        (entry(clam='"y"'), "clam: no such key; did you mean claim?"),
+        (entry() + entry(), "two claims have the id 'x'"),
         ("[[claim]\n", "the file is not valid TOML"),
     ],
 )
@@ -217,7 +223,7 @@ def test_a_claim_about_registered_trials_is_read(tmp_path):
     path = tmp_path / "claims.toml"
     path.write_text(registry_entry(), encoding="utf-8")
     (claim,) = load_claims(path, ["one"], ["ketamine"], ["ADHD; adults"])
-    assert claim.registered == RegisteredTrials(("ketamine",), "ADHD")
+    assert claim.registered == RegisteredTrials(intervention=("ketamine",), condition="ADHD")
 
 
 def test_every_problem_is_said_at_once(tmp_path):
@@ -225,7 +231,7 @@ def test_every_problem_is_said_at_once(tmp_path):
     path.write_text(entry(rule='"good"', analyses='["none"]', made_at=""), encoding="utf-8")
     with pytest.raises(SpecError) as caught:
         load_claims(path, ["one"])
-    assert [item.line for item in caught.value.findings] == [1, 1, 1]
+    assert [item.line for item in caught.value.findings] == [1, 6, 7]
 
 
 def test_a_project_without_claims_has_an_empty_ledger(tmp_path):

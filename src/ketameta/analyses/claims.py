@@ -6,14 +6,25 @@ A verdict is a function of results and of the registry; no file can hold one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Annotated, TypedDict
+
+from pydantic import AfterValidator, ValidationInfo
 
 from ketameta.analyses.result import AnalysisResult
+from ketameta.declared import (
+    NeededText,
+    Table,
+    Text,
+    Words,
+    one_of,
+    problem,
+    validate,
+    words_of,
+)
 from ketameta.errors import SpecError, did_you_mean
-from ketameta.evidence.findings import Finding, entry_lines, file_finding, read_toml, toml_line
+from ketameta.evidence.findings import Finding, key_finding, read_entries
 from ketameta.evidence.tables import Row
 from ketameta.formatting import plural, trials_words
 
@@ -51,8 +62,18 @@ UNDER_WAY = (
 UNTOLD = ("unknown",)
 
 
-@dataclass(frozen=True, slots=True)
-class RegisteredTrials:
+def _condition(value: str, info: ValidationInfo) -> str:
+    known = info.context["known"].get("condition") if info.context else None
+    if known is not None and not any(begins_with(condition, value) for condition in known):
+        first = sorted({condition.split(";")[0] for condition in known})
+        raise problem(
+            f": no registry entry is about {value!r}{did_you_mean(value, first)} "
+            f"(conditions: {', '.join(first)})"
+        )
+    return value
+
+
+class RegisteredTrials(Table):
     """Which entries of ``data/registry.csv`` a claim is about.
 
     Attributes
@@ -63,8 +84,8 @@ class RegisteredTrials:
         What the condition begins with.
     """
 
-    intervention: tuple[str, ...]
-    condition: str
+    intervention: Annotated[Words, words_of(least="name at least one word")] = ()
+    condition: Annotated[NeededText, AfterValidator(_condition)] = ""
 
     def of(self, registry: Sequence[Row]) -> list[Row]:
         """Return the entries that fit."""
@@ -131,8 +152,11 @@ def begins_with(condition: str, word: str) -> bool:
     return re.match(rf"{re.escape(word)}\b", condition, re.IGNORECASE) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+#: Words of which the data know each, and none where none is needed.
+_Known = Annotated[Words, words_of()]
+
+
+class Claim(Table):
     """One public claim.
 
     Attributes
@@ -155,18 +179,18 @@ class Claim:
         deciding analysis can count.
     """
 
-    id: str
-    claim: str
-    made_at: str
-    cites: str
-    would_support: str
-    source: str
-    analyses: tuple[str, ...]
-    indirect: tuple[str, ...]
-    rule: str
+    id: NeededText = ""
+    claim: NeededText = ""
+    made_at: NeededText = ""
+    cites: Text = ""
+    would_support: NeededText = ""
+    source: Annotated[str, one_of(SOURCES)] = ""
+    analyses: _Known = ()
+    indirect: _Known = ()
+    rule: Annotated[str, one_of(tuple(RULES))] = ""
     registered: RegisteredTrials | None = None
-    facts: tuple[str, ...] = ()
-    elsewhere: tuple[str, ...] = ()
+    facts: _Known = ()
+    elsewhere: _Known = ()
 
     def told(self, facts: Sequence[Row]) -> list[Row]:
         """Return the facts about harm that the claim names."""
@@ -376,177 +400,39 @@ def read_claims(
         As for :func:`load_claims`.
     """
     file = f"{path.parent.name}/{path.name}"
-    raw, lines, findings = read_toml(path, file)
-    if raw is None:
-        return [], findings
-    reader = _Reader(analyses, interventions, conditions, harms)
-    claims = reader.claims(raw)
-    starts = [before + 1 for before, _ in entry_lines(lines, "claim")]
+    entries, findings = read_entries(path, file, "claim")
+    words = {"intervention": interventions, "condition": conditions, "facts": harms}
+    known = dict.fromkeys(("analyses", "indirect", "elsewhere"), analyses)
+    known |= {name: allowed for name, allowed in words.items() if allowed is not None}
+    claims: list[Claim] = []
     wrong = []
-    for place, problem in zip(reader.places, reader.problems, strict=True):
-        why, _, remedy = problem.partition("; ")
-        line = toml_line(lines, "claim" if place is not None else why.partition(":")[0])
-        line = starts[place] if place is not None and place < len(starts) else line
-        wrong.append(file_finding("claim", file, why, remedy, line=line))
+    for written, start, lines in entries:
+        stated = {key: value for key, value in written.items() if key != "verdict"}
+        claim, problems = validate(Claim, stated, known)
+        problems += _rules(claim, written, {one.id for one in claims})
+        wrong += [key_finding("claim", text, file, lines, "claim", start) for text in problems]
+        claims.append(claim)
     return claims, (*findings, *wrong)
 
 
-#: A table as a person wrote it: nothing is known of a value before it was looked at.
-Entry = Mapping[str, object]
-
-
-@dataclass
-class _Reader:
-    """Collects the problems of the file while it is read, each with the place of its claim."""
-
-    analyses: Sequence[str]
-    interventions: Sequence[str] | None
-    conditions: Sequence[str] | None
-    harms: Sequence[str] | None
-    problems: list[str] = field(default_factory=list)
-    places: list[int | None] = field(default_factory=list)
-
-    def claims(self, raw: Entry) -> list[Claim]:
-        self.problems += [
-            f"{key}: no such table{did_you_mean(key, ['claim'])}; write [[claim]]"
-            for key in raw
-            if key != "claim"
-        ]
-        entries = raw.get("claim", [])
-        if not (isinstance(entries, list) and all(isinstance(item, dict) for item in entries)):
-            self.problems.append("claim: write [[claim]] tables")
-            entries = []
-        self.places = [None] * len(self.problems)
-        claims: list[Claim] = []
-        for place, entry in enumerate(entries):
-            claims.append(self._claim(entry))
-            if claims[-1].id in [claim.id for claim in claims[:-1]]:
-                self.problems.append(f"{claims[-1].id}: this id stands twice")
-            self.places += [place] * (len(self.problems) - len(self.places))
-        return claims
-
-    def _claim(self, entry: Entry) -> Claim:
-        name = str(entry.get("id", "a claim without id"))
-        allowed = [item.name for item in fields(Claim)]
-        for key in entry:
-            if key == "verdict":
-                self.problems.append(f"{name}: a verdict is computed, never typed; remove it")
-            elif key not in allowed:
-                self.problems.append(
-                    f"{name}: no such key {key!r}{did_you_mean(key, allowed)} "
-                    f"(allowed: {', '.join(allowed)})"
-                )
-        self._texts(name, entry)
-        for key, choices in (("rule", tuple(RULES)), ("source", SOURCES)):
-            if entry.get(key) not in choices:
-                hint = did_you_mean(str(entry.get(key)), choices)
-                self.problems.append(
-                    f"{name}: {key} is {entry.get(key)!r}; choose {' or '.join(choices)}{hint}"
-                )
-        keys = ("analyses", "indirect", "elsewhere")
-        named = {key: self._names(name, entry, key) for key in keys}
-        facts = self._words(f"{name}: facts", entry.get("facts", []))
-        self.problems += [
-            f"{name}: facts names {harm!r}, of which harm_facts.csv has no row"
-            f"{did_you_mean(harm, self.harms or ())}"
-            for harm in facts
-            if self.harms is not None and harm not in self.harms
-        ]
-        rule = str(entry.get("rule", ""))
-        if rule in RULES and rule != "registered" and not named["analyses"]:
-            self.problems.append(f"{name}: name at least one analysis that tests it")
-        if rule == "registered" and named["analyses"]:
-            self.problems.append(
-                f"{name}: the registry decides a claim with the rule 'registered'; name analyses "
-                "in indirect, not in analyses"
-            )
-        return Claim(
-            id=name,
-            claim=str(entry.get("claim", "")),
-            made_at=str(entry.get("made_at", "")),
-            cites=str(entry.get("cites", "")),
-            would_support=str(entry.get("would_support", "")),
-            source=str(entry.get("source", "")),
-            analyses=named["analyses"],
-            indirect=named["indirect"],
-            rule=rule,
-            registered=self._registered(name, entry, rule),
-            facts=facts,
-            elsewhere=named["elsewhere"],
+def _rules(claim: Claim, written: Mapping[str, object], seen: Collection[str]) -> Iterator[str]:
+    """Yield what contradicts itself across the keys of a claim, or the other claims."""
+    if "verdict" in written:
+        yield "verdict: a verdict is computed, never typed; remove it"
+    if claim.id and claim.id in seen:
+        yield f"id: two claims have the id {claim.id!r}; give each its own"
+    by_registry = claim.rule == "registered"
+    if claim.rule and not by_registry and not written.get("analyses"):
+        yield "analyses: nothing decides the claim; name at least one analysis that tests it"
+    if by_registry and claim.analyses:
+        yield (
+            "analyses: the registry decides a claim with the rule 'registered'; name analyses in "
+            "indirect"
         )
-
-    def _texts(self, name: str, entry: Entry) -> None:
-        for key in ("id", *_TEXTS):
-            if not entry.get(key):
-                self.problems.append(f"{name}: {key} is missing")
-            elif not isinstance(entry[key], str):
-                self.problems.append(f"{name}: {key} is {entry[key]!r}; a text is needed")
-        if not isinstance(entry.get("cites", ""), str):
-            self.problems.append(f"{name}: cites is {entry['cites']!r}; a text is needed")
-
-    def _names(self, name: str, entry: Entry, key: str) -> tuple[str, ...]:
-        found = self._words(f"{name}: {key}", entry.get(key, []))
-        for analysis in found:
-            if analysis not in self.analyses:
-                hint = did_you_mean(analysis, self.analyses)
-                self.problems.append(
-                    f"{name}: {key} names {analysis!r}, which does not exist{hint}"
-                )
-        return found
-
-    def _words(self, where: str, value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            self.problems.append(f"{where} is {value!r}; a list of words is needed")
-            return ()
-        return tuple(value)
-
-    def _registered(self, name: str, entry: Entry, rule: str) -> RegisteredTrials | None:
-        table = entry.get("registered")
-        if rule != "registered":
-            if table is not None:
-                self.problems.append(
-                    f"{name}: registered belongs to a claim with rule = 'registered'"
-                )
-            return None
-        if not isinstance(table, dict):
-            self.problems.append(
-                f"{name}: the rule 'registered' needs a table such as registered = "
-                '{intervention = ["a word of the registry"], condition = "another"}'
-            )
-            return None
-        allowed = [item.name for item in fields(RegisteredTrials)]
-        self.problems += [
-            f"{name}: no such key registered.{key}{did_you_mean(key, allowed)} "
-            f"(allowed: {', '.join(allowed)})"
-            for key in table
-            if key not in allowed
-        ]
-        where = f"{name}: registered.intervention"
-        given = self._words(where, table.get("intervention", []))
-        if not given:
-            self.problems.append(f"{where}: name at least one word")
-        for word in given:
-            if self.interventions is not None and word not in self.interventions:
-                self.problems.append(
-                    f"{where}: {word!r} is not known{did_you_mean(word, self.interventions)}"
-                )
-        return RegisteredTrials(given, self._condition(name, table.get("condition")))
-
-    def _condition(self, name: str, value: object) -> str:
-        where = f"{name}: registered.condition"
-        if not (isinstance(value, str) and value.strip()):
-            self.problems.append(f"{where} is {value!r}; a text is needed")
-            return ""
-        if self.conditions is not None and not any(
-            begins_with(condition, value) for condition in self.conditions
-        ):
-            first = sorted({condition.split(";")[0] for condition in self.conditions})
-            hint = did_you_mean(value, first)
-            self.problems.append(
-                f"{where}: no registry entry is about {value!r}{hint} "
-                f"(conditions: {'; '.join(first)})"
-            )
-        return value
-
-
-_TEXTS = ("claim", "made_at", "would_support")
+    if by_registry and "registered" not in written:
+        yield (
+            "registered: the rule 'registered' needs a table; write one such as registered = "
+            '{intervention = ["a word of the registry"], condition = "another"}'
+        )
+    if claim.rule and not by_registry and "registered" in written:
+        yield "registered: belongs to a claim with rule = 'registered'; remove it"

@@ -19,10 +19,9 @@ from ketameta.declared import Table, Text, as_written, is_number, needed, one_of
 from ketameta.errors import did_you_mean
 from ketameta.evidence.findings import (
     Finding,
-    entry_lines,
     file_finding,
     key_finding,
-    read_toml,
+    read_entries,
     sort_findings,
     toml_line,
 )
@@ -137,37 +136,15 @@ def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple
     """
     path = corrections_path(paths)
     file = paths.relative(path)
-    document, lines, findings = read_toml(path, file)
-    if document is None:
-        return (), findings
-    entries = document.get("correction", [])
-    problems = [
-        *findings,
-        *(
-            file_finding(
-                "correction",
-                file,
-                f"[{name}] is not known here",
-                "write [[correction]]",
-                line=toml_line(lines, name),
-            )
-            for name in sorted(set(document) - {"correction"})
-        ),
-    ]
-    if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
-        why, remedy = "corrections are a list", "write [[correction]]"
-        line = toml_line(lines, "correction")
-        problems.append(file_finding("correction", file, why, remedy, line=line))
-        return (), sort_findings(problems)
+    entries, findings = read_entries(path, file, "correction")
+    problems = [*findings]
     corrections: list[Correction] = []
     seen: set[str] = set()
     schema = schema_of(read_project(paths.root)[0])
-    places = entry_lines(lines, "correction") or [(0, len(lines))] * len(entries)
-    for written, (start, end) in zip(entries, places, strict=False):
+    for written, start, own in entries:
         correction, wrong = validate(Correction, written)
         wrong += _rules(correction, written, seen, schema)
         seen.add(correction.id)
-        own = lines[:end]
         for text in wrong:
             found = key_finding("correction", text, file, own, "correction", start)
             problems.append(replace(found, value=_shown(written, found)))

@@ -9,12 +9,12 @@ import codecs
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partialmethod
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ketameta.errors import SpecError
 
@@ -464,6 +464,38 @@ def entry_lines(lines: Sequence[str], name: str) -> list[tuple[int, int]]:
     head = re.compile(rf"\s*\[\[\s*{re.escape(name)}\s*\]\]")
     starts = [number for number, line in enumerate(lines) if head.match(line)]
     return list(zip(starts, [*starts, len(lines)][1:], strict=True))
+
+
+class Entry(NamedTuple):
+    """A table of a list in a TOML file, the line before it, and the file up to its end."""
+
+    written: Mapping[str, object]
+    start: int
+    lines: list[str]
+
+
+def read_entries(path: Path, file: str, name: str) -> tuple[list[Entry], tuple[Finding, ...]]:
+    """Return the ``[[name]]`` tables of a file that holds nothing else, and what is wrong with it.
+
+    No file has no tables. ``file`` is the path as messages print it.
+    """
+    document, lines, findings = read_toml(path, file)
+    entries = (document or {}).get(name, [])
+    remedy = f"write [[{name}]]"
+    wrong = [
+        file_finding(
+            name, file, f"[{key}] is not known here", remedy,
+            line=toml_line(lines, key),
+        )
+        for key in sorted(set(document or ()) - {name})
+    ]  # fmt: skip
+    if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
+        line = toml_line(lines, name)
+        wrong.append(file_finding(name, file, f"{name}s are a list", remedy, line=line))
+        entries = []
+    places = entry_lines(lines, name) or [(0, len(lines))] * len(entries)
+    found = zip(entries, places, strict=False)
+    return [Entry(item, start, lines[:end]) for item, (start, end) in found], (*findings, *wrong)
 
 
 #: How a problem starts: with its key, in brackets where that is a table.
