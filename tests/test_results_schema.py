@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ketameta.analyses import check_result, results_schema, schema_text
+from ketameta.analyses import Caveat, check_result, part, results_schema, schema_text
 from ketameta.paths import ProjectPaths
 from report_pages import committed_result, names_of
 
@@ -54,3 +54,11 @@ def test_a_broken_result_is_refused(built: ProjectPaths, change: Any, says: str)
     change(broken)
     with pytest.raises(ValidationError, match=says):
         check_result(broken)
+
+
+def test_a_part_has_the_keys_of_its_type_and_no_others() -> None:
+    assert part(Caveat, {"message": "b", "more": 1}, code="a") == {"code": "a", "message": "b"}
+    with pytest.raises(LookupError, match="Caveat without message"):
+        part(Caveat, code="a")
+    with pytest.raises(LookupError, match="Caveat has no words"):
+        part(Caveat, code="a", message="b", words="c")

@@ -45,6 +45,8 @@ from ketameta.analyses.next_trial import PriorTrials as PriorTrials
 from ketameta.analyses.next_trial import Related as Related
 from ketameta.analyses.next_trial import next_trial_of as next_trial_of
 from ketameta.analyses.next_trial import next_trial_sentences as next_trial_sentences
+from ketameta.analyses.parts import Caveat as Caveat
+from ketameta.analyses.parts import part as part
 from ketameta.analyses.policy import LEADING_RULES as LEADING_RULES
 from ketameta.analyses.policy import counts_of as counts_of
 from ketameta.analyses.policy import direction_words as direction_words

@@ -37,7 +37,7 @@ def part(kind: type[Kind], *sources: object, **given: object) -> Kind:
     Raises
     ------
     LookupError
-        If a key that the part must have is nowhere.
+        If a key that the part must have is nowhere, or one was given that it does not have.
     """
     typed: Any = kind
     found = dict(given)
@@ -48,6 +48,8 @@ def part(kind: type[Kind], *sources: object, **given: object) -> Kind:
     # Annotations of this module are evaluated: otherwise no type would know what it must have.
     if missing := typed.__required_keys__ - found.keys():
         raise LookupError(f"{kind.__name__} without {', '.join(sorted(missing))}")
+    if unknown := given.keys() - typed.__annotations__.keys():
+        raise LookupError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
     return plain(found)
 
 

@@ -293,7 +293,7 @@ def _study_row(
         arms = plural(len(records), "comparison")
         note = f"{arms} that share an arm, joined with their covariance"
     se = float(np.sqrt(variance))
-    return part(
+    row = part(
         StudyRow,
         row_interval(estimate, se, level),
         _totals(records),
@@ -311,9 +311,9 @@ def _study_row(
         assumption="; ".join(dict.fromkeys(r["assumption"] for r in records if r["assumption"])),
         source=sorted({text for r in records for text in str(r["source"]).split(";") if text}),
         note=note,
-        **{key: first.get(key) for key in project.categories},
         label=project.study_label(first["study_id"]),
     )
+    return cast("StudyRow", {**row, **{key: first.get(key) for key in project.categories}})
 
 
 def difference_rows(
