@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib import RcParams
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 import ketameta as km
@@ -33,7 +34,7 @@ from ketameta.plots.look import file_bytes
 from ketameta.plots.maps import Network, Node, count_places, radii
 from ketameta.plots.points import CONTOURS, Bubble, Funnel, Line, areas, bubble_of
 from ketameta.plots.scale import Estimate, Scale
-from ketameta.plots.sensitivity import CELLS, Baujat, Gosh
+from ketameta.plots.sensitivity import CELLS, SHADES, Baujat, Gosh
 
 SMD = Scale("Standardised mean difference")
 
@@ -48,6 +49,23 @@ def labels(k):
 
 def ses(k):
     return tuple(0.12 + 0.03 * (i % 8) for i in range(k))
+
+
+def test_the_look_is_that_of_seaborn_without_importing_it():
+    import seaborn as sns
+
+    theirs = RcParams(sns.axes_style("ticks") | sns.plotting_context("paper"))
+    # Beside what plots set: a colour map that only seaborn knows, and fonts that stand in for ours.
+    assert {key for key, value in theirs.items() if look._settings()[key] != value} == {
+        *("axes.edgecolor", "axes.labelcolor", "axes.labelsize", "axes.linewidth"),
+        *("axes.spines.right", "axes.spines.top", "axes.titlesize", "font.family", "font.size"),
+        *("font.sans-serif", "image.cmap", "lines.solid_capstyle", "patch.edgecolor"),
+        *(f"{axis}tick.{what}" for axis in "xy" for what in ("color", "labelsize", "major.size")),
+        *("text.color", "xtick.major.width", "ytick.major.width"),
+    }
+    shades = np.linspace(0.0, 1.0, 99)
+    blend = LinearSegmentedColormap.from_list("subsets", SHADES)
+    assert (blend(shades) == sns.light_palette("#08306B", as_cmap=True)(shades)).all()
 
 
 def funnel_data(k=12, **more):
