@@ -20,7 +20,9 @@ import pytest
 
 import ketameta
 from batches import write_project
+from conftest import without_figures
 from helpers import (
+    ANALYSIS,
     TWO_ANALYSES,
     arm,
     event,
@@ -229,6 +231,111 @@ def test_an_arm_that_yields_no_effect_still_matters_for_what_is_in_scope(
     assert "rapid" in build(paths).computed
     result = json.loads((paths.results / "rapid.json").read_text(encoding="utf-8"))
     assert result["unused"] == []
+
+
+def _in_words(paths: ProjectPaths, line: str, after: str) -> None:
+    """Put a line into a file of the project, below a line of it."""
+    file = paths.root / "project.toml"
+    text = file.read_text(encoding="utf-8")
+    assert f"{after}\n" in text
+    file.write_text(text.replace(f"{after}\n", f"{after}\n{line}\n", 1), encoding="utf-8")
+
+
+CORRECTION = """
+[[correction]]
+id = "slip"
+table = "outcomes"
+where = {study_id = "alder_2014", arm_id = "ketamine", outcome = "depression"}
+column = "mean"
+action = "override"
+value = 12.4
+expect = 12.1
+reason = "Printed otherwise in the registry."
+source = "registry"
+date = "2026-11-22"
+status = "active"
+"""
+MD = ANALYSIS + 'instrument = ["hamd"]\n\n[model]\nmeasure = "MD"\n'
+#: A change of one thing, and the analyses whose results it reaches.
+CHANGES: dict[str, tuple[Callable[[ProjectPaths], object], tuple[str, ...]]] = {
+    "title": (
+        lambda paths: write_analysis(paths.analyses, "rapid", MD.replace("Depression", "Mood")),
+        ("rapid",),
+    ),
+    "threshold": (
+        lambda paths: write_analysis(
+            paths.analyses, "rapid",
+            MD + 'important_difference = 2.0\nimportant_difference_source = "us"\n',
+        ),
+        ("rapid",),
+    ),
+    "an analysis less": (lambda paths: (paths.analyses / "nausea.toml").unlink(), ()),
+    "number": (
+        lambda paths: change(paths, "outcomes", lambda rows: rows[0].update(mean="12.2")),
+        ("rapid",),
+    ),
+    "note of a study": (
+        lambda paths: change(paths, "studies", lambda rows: rows[0].update(notes="Read twice.")),
+        (),
+    ),
+    "correction": (
+        lambda paths: (paths.data / "corrections.toml").write_text(CORRECTION, encoding="utf-8"),
+        ("rapid",),
+    ),
+    "unit of an instrument": (
+        lambda paths: change(
+            paths, "instruments", lambda rows: [row.update(unit="marks") for row in rows]
+        ),
+        ("rapid",),
+    ),
+    "word of the project": (
+        lambda paths: _in_words(paths, 'placebo = "Nothing inside"', "[labels]"),
+        ("rapid", "nausea"),
+    ),
+    "name of a study": (
+        lambda paths: _in_words(paths, 'alder_2014 = "The alder"', "[study_labels]"),
+        ("rapid", "nausea"),
+    ),
+    "title of the project": (
+        lambda paths: _in_words(paths, 'funding = "Nobody"', "[project]"),
+        (),
+    ),
+    "text": (
+        lambda paths: (
+            (paths.analyses / "text").mkdir(),
+            (paths.analyses / "text" / "limitations.md").write_text("Invented.\n"),
+        ),
+        (),
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def of_points(tmp_path_factory: pytest.TempPathFactory) -> ProjectPaths:
+    """An invented project in points of an instrument, built quickly; not to be changed."""
+    analyses = {**TWO_ANALYSES, "rapid": MD}
+    paths = make_project(tmp_path_factory.mktemp("points") / "project", trials(3), analyses)
+    with pytest.MonkeyPatch.context() as patch, without_figures(patch):
+        build(paths)
+    return paths
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_build_after_a_change_is_a_build_from_nothing(
+    of_points: ProjectPaths, tmp_path: Path, quick_figures: list[str], what: str
+) -> None:
+    """No kept part that is out of date is taken, and none that is up to date is made again."""
+    after, fresh = (project_paths(tmp_path / name) for name in ("after", "fresh"))
+    shutil.copytree(of_points.root, after.root)
+    for name in ("data", "analyses"):
+        shutil.copytree(of_points.root / name, fresh.root / name)
+    shutil.copyfile(of_points.root / "project.toml", fresh.root / "project.toml")
+    edit, reached = CHANGES[what]
+    for paths in (after, fresh):
+        edit(paths)
+    assert build(after).computed == reached
+    build(fresh)
+    assert files_of(after) == files_of(fresh)
 
 
 def test_a_changed_question_recomputes_itself(project: ProjectPaths) -> None:

@@ -407,17 +407,22 @@ class InputTables:
         return effects_under(self._evidence, assumed, self.get(Assumptions()))
 
     def fingerprint(self, spec: AnalysisSpec) -> str:
-        """Return a hash of the effects, unused rows, arms and study facts in reach of ``spec``."""
+        """Return a hash of what ``spec`` can see of the data and of the words of the project."""
         from ketameta.analyses.bubble import study_numbers
         from ketameta.analyses.selection import study_facts
 
         evidence, table, outcomes = self._evidence, self.get(spec.assume), spec.select.outcome
-        effects, unused = table.rows.on(outcomes), table.unused_rows.on(outcomes)
+        project, effects = evidence.project, table.rows.on(outcomes)
+        unused = table.unused_rows.on(outcomes)
         names = {row["study_id"] for row in (*effects, *unused)}
-        wanted = (*study_facts(evidence.project), *study_numbers(evidence.project))
+        scales = {*spec.select.instrument, *(row["instrument"] for row in (*effects, *unused))}
+        wanted = (*study_facts(project), *study_numbers(project))
         seen = (
+            (project.words, project.labels, project.study_labels, project.moderator),
+            (project.sections, project.directness, project.harms),
             effects,
             unused,
+            [row.texts for row in evidence.rows("instruments") if row["instrument"] in scales],
             [[evidence.facts[name][key] for key in wanted] for name in sorted(names)],
             [(at, facts) for at, facts in table.arm_facts.items() if at[0] in names],
             [
@@ -425,6 +430,11 @@ class InputTables:
                 for row in evidence.rows("arms")
                 if row["study_id"] in names
             ],
-            [row.texts for row in evidence.rows("risk_of_bias") if row["study_id"] in names],
+            [
+                row.texts
+                for table in ("risk_of_bias", "moderators")
+                for row in evidence.rows(table)
+                if row["study_id"] in names
+            ],
         )
         return hashlib.sha256(repr(seen).encode()).hexdigest()
