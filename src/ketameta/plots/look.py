@@ -94,7 +94,7 @@ _DETACHED: ContextVar[bool] = ContextVar("ketameta_detached_figures", default=Fa
 
 #: What seaborn's style "ticks" and context "paper" set beside what every plot sets itself: as data,
 #: because seaborn takes longer to import than a plot to draw.
-_SEABORN: Final[Mapping[str, Any]] = {
+_SEABORN: Final[Mapping[str, float | str]] = {
     "axes.axisbelow": True,
     "grid.color": ".8",
     "legend.fontsize": 8.8,
