@@ -14,6 +14,7 @@ from ketameta.report import (
     group_tables,
     league_rows,
     league_table,
+    network_table,
     registry_counts,
     same_words,
     slope_words,
@@ -98,6 +99,7 @@ def league(order: list[str], pairs: list[tuple[str, str, float]]) -> dict[str, A
         "measure": "SMD",
         "network": {
             "withheld": "",
+            "ranking_withheld": "",
             "ranking": [{"treatment": name, "p_score": 0.5} for name in order],
             "league": [
                 {
@@ -126,6 +128,65 @@ def test_a_league_table_reads_row_against_column() -> None:
         ["b", "c", -0.4],
         ["a", "b", -0.6],
     ]
+
+
+def test_what_is_not_ranked_is_listed_by_name_and_without_scores() -> None:
+    pairs = [("a", "c", -1.0), ("b", "c", -0.4), ("a", "b", -0.6)]
+    result = league(["c", "a", "b"], pairs)
+    net = result["network"]
+    net |= {"reference": "c", "splits": [], "effects": net["league"][:2]}
+    net["nodes"] = [{"treatment": name} for name in "cba"]
+    ranked = network_table(result, {})
+    assert [row[0] for row in ranked.texts] == ["c", "a", "b"]
+    assert "P-score" in ranked.header
+    # An older result keeps names without scores in its ranking; a newer one keeps none.
+    for ranking in (net["ranking"], []):
+        net |= {"ranking": ranking, "ranking_withheld": "one trial each behind b"}
+        listed = network_table(result, {})
+        assert [row[0] for row in listed.texts] == ["a", "b", "c"]
+        assert "P-score" not in listed.header
+        assert league_table(result).header == ["Treatment", "a", "b"]
+
+
+def compared(study_id: str, treatment: str, against: str, mean: str) -> dict[str, Any]:
+    """Return one parallel trial of two nodes of a network."""
+    other = arm(against, study_id, control=against == "placebo")
+    other |= {"intervention": against, "drug_class": "placebo"} if against == "placebo" else {}
+    return {
+        "studies": [study(study_id)],
+        "arms": [arm(treatment, study_id, intervention=treatment), other],
+        "outcomes": [score(treatment, study_id, mean=mean), score(against, study_id, mean="20")],
+    }
+
+
+@pytest.mark.parametrize(("k", "ranked"), [(10, True), (9, False)])
+def test_a_network_of_fewer_than_ten_trials_is_not_ranked(
+    tmp_path: Path, k: int, ranked: bool
+) -> None:
+    pairs = [("esketamine", "ketamine"), ("esketamine", "placebo"), ("ketamine", "placebo")]
+    parts = [
+        compared(f"alder_{2000 + at}", *pairs[at % 3], str(12 + at % 3 + at / 10))
+        for at in range(k)
+    ]
+    more = '\n[model]\nmeasure = "MD"\nreference = "placebo"\noverall = false\n'
+    text = ANALYSIS.replace("looked_for", 'kind = "network"\nlooked_for')
+    text = text.replace('["ketamine"]', '["ketamine", "esketamine"]')
+    spec = spec_of(tmp_path, more, text)
+    names = ("studies", "arms", "outcomes")
+    evidence = evidence_of(
+        tables_of(**{name: [row for part in parts for row in part[name]] for name in names})
+    )
+    net = run_analysis(spec, derive_effects(evidence), evidence)["network"]
+    assert net["k"] == k
+    assert (net["ranking_withheld"] == "") == ranked
+    if ranked:
+        assert [item["treatment"] for item in net["ranking"]][-1] == "placebo"
+        scores = [item["p_score"] for item in net["ranking"]]
+        assert scores == sorted(scores, reverse=True)
+        assert sum(scores) == pytest.approx(len(scores) / 2, rel=1e-6)
+    else:
+        assert net["ranking"] == []
+        assert net["ranking_withheld"] == "9 trials, where a ranking needs at least 10"
 
 
 def test_every_pair_of_the_committed_network_is_in_its_league_table() -> None:

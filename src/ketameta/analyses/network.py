@@ -14,11 +14,11 @@ import numpy as np
 from ketameta.analyses.parts import Comparability, Contrast, Network, People, Ranked, part
 from ketameta.analyses.result import StudyRow
 from ketameta.analyses.rows import StudyEffects, study_covariance
-from ketameta.analyses.sentences import PLUS
+from ketameta.analyses.sentences import PLUS, network_order
 from ketameta.analyses.sentences import treatment_label as treatment_label
 from ketameta.errors import KetametaError
 from ketameta.formatting import plural, published
-from ketameta.measures import MIN_STUDIES_PER_LEVEL
+from ketameta.measures import MIN_STUDIES_PER_LEVEL, MIN_STUDIES_SMALL_STUDY
 from ketameta.models.network.model import network_components
 from ketameta.models.network.network import NetworkMetaAnalysis, network_meta_analysis
 from ketameta.models.results import Caveat, plain, stated
@@ -110,11 +110,11 @@ def _caveats(contrasts: list[Contrast], apart: set[str], reference: str) -> tupl
 
 
 def network_rows(found: Network | None) -> list[StudyRow]:
-    """Return a forest-plot row per treatment against the reference, best first."""
+    """Return a forest-plot row per treatment against the reference, best first where ranked."""
     if found is None or found["withheld"]:
         return []
-    place = {item["treatment"]: index for index, item in enumerate(found["ranking"])}
-    effects = sorted(found["effects"], key=lambda item: place[item["treatment"]])
+    order = network_order(found)
+    effects = sorted(found["effects"], key=lambda item: order.index(item["treatment"]))
     people = {
         node["treatment"]: None if node["n"] is None else int(node["n"]) for node in found["nodes"]
     }
@@ -268,7 +268,10 @@ def _fitted(spec: AnalysisSpec, contrasts: list[Contrast]) -> Network:
 
 
 def _ranking(fit: NetworkMetaAnalysis) -> tuple[list[Ranked], str]:
-    """Return treatments with their P-scores, best first, and why they are not ranked."""
+    """Return treatments with their P-scores, best first; or none, and why they are not ranked.
+
+    A network is a regression on treatments and needs as many trials as one.
+    """
     single = [node["treatment"] for node in plain(fit.nodes) if node["k"] < MIN_STUDIES_PER_LEVEL]
     loops = len(fit.edges) - len(fit.treatments) + 1
     reasons = []
@@ -277,9 +280,13 @@ def _ranking(fit: NetworkMetaAnalysis) -> tuple[list[Ranked], str]:
         reasons.append(f"one trial each behind {names}")
     if loops < 1:
         reasons.append("no loop of comparisons in which direct and indirect evidence could differ")
-    scores = {name: 0.0 if reasons else published(score) for name, score in fit.ranking()}
+    if fit.k < MIN_STUDIES_SMALL_STUDY:
+        reasons.append(
+            f"{plural(fit.k, 'trial')}, where a ranking needs at least {MIN_STUDIES_SMALL_STUDY}"
+        )
+    scores = {name: published(score) for name, score in fit.ranking() if not reasons}
     ranked: list[Ranked] = [
-        {"treatment": name, "p_score": None if reasons else scores[name]}
+        {"treatment": name, "p_score": scores[name]}
         for name in sorted(scores, key=lambda name: (-scores[name], name))
     ]
     return ranked, " and ".join(reasons)

@@ -191,10 +191,10 @@ class Contrast(TypedDict):
 
 
 class Ranked(TypedDict):
-    """A treatment with its P-score; None where treatments are not ranked."""
+    """A treatment with its P-score."""
 
     treatment: str
-    p_score: Number
+    p_score: float
 
 
 class Node(TypedDict):

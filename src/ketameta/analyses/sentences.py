@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
-from ketameta.analyses.parts import Interval, IntervalLike
+from ketameta.analyses.parts import Interval, IntervalLike, Network
 from ketameta.analyses.result import AnalysisResult, Excess, Excluded, Group, StudyRow
 from ketameta.formatting import (
     MINUS,
@@ -113,6 +113,14 @@ PLUS = "_plus_"
 def treatment_label(name: str) -> str:
     """Return a node as readers see it: ``x_plus_y`` is ``x + y``."""
     return name.replace(PLUS, " + ").replace("_", " ")
+
+
+def network_order(network: Network) -> list[str]:
+    """Return the treatments of a network, best first; by name where they are not ranked."""
+    ranked = [] if network["ranking_withheld"] else network["ranking"]
+    return [item["treatment"] for item in ranked] or sorted(
+        node["treatment"] for node in network["nodes"]
+    )
 
 
 def network_sentence(result: AnalysisResult, trials: str) -> str:

@@ -56,6 +56,7 @@ from ketameta.report.result_tables import dose_check_table as dose_check_table
 from ketameta.report.result_tables import dose_table as dose_table
 from ketameta.report.result_tables import group_tables as group_tables
 from ketameta.report.result_tables import league_table as league_table
+from ketameta.report.result_tables import network_table as network_table
 from ketameta.report.result_tables import same_words as same_words
 from ketameta.report.result_tables import two_stage_words as two_stage_words
 from ketameta.report.tables import Cell as Cell

@@ -20,7 +20,7 @@ from ketameta.analyses.network import treatment_label
 from ketameta.analyses.parts import Network
 from ketameta.analyses.policy import bounds_words
 from ketameta.analyses.result import AnalysisResult, Headline, Pooled
-from ketameta.analyses.sentences import estimate_words
+from ketameta.analyses.sentences import estimate_words, network_order
 from ketameta.evidence.project import Project
 from ketameta.formatting import published
 from ketameta.measures import Measure
@@ -288,7 +288,7 @@ def network_estimates(result: AnalysisResult, project: Project) -> list[Estimate
     treatments = [item["treatment"] for item in net["effects"]]
     label = project.study_label
     matrix = _shares(net, treatments)
-    rank = {item["treatment"]: place for place, item in enumerate(net["ranking"])}
+    rank = {name: place for place, name in enumerate(network_order(net))}
     found = []
     for treatment in sorted(treatments, key=rank.__getitem__):
         row = [float(share) for share in matrix[treatments.index(treatment)]]

@@ -25,6 +25,7 @@ from ketameta.analyses.sentences import (
     agreement_words,
     estimate_words,
     measure_words,
+    network_order,
     words_of,
     written,
 )
@@ -183,27 +184,31 @@ def influence_table(result: AnalysisResult) -> Table | None:
 
 
 def network_table(result: AnalysisResult, cards: Mapping[str, str]) -> Table | None:
-    """Return one row per treatment of a network, best first; ``cards`` are places by treatment."""
+    """Return one row per treatment of a network; ``cards`` are places by treatment.
+
+    Best first with their P-scores where they are ranked, else by name and without.
+    """
     net = result["network"]
     if net is None or net["withheld"]:
         return None
     measure = Measure(result["measure"])
     effects = {item["treatment"]: item for item in net["effects"]}
     splits = {(item["treatment"], item["control"]): item for item in net["splits"]}
+    scores = [(format_number(item["p_score"]),) for item in net["ranking"]]
+    scored = scores and not net["ranking_withheld"]
     rows = []
-    for item in net["ranking"]:
-        name = item["treatment"]
+    for place, name in enumerate(network_order(net)):
         effect = effects.get(name)
         rows.append(
             (Cell(treatment_label(name), href=cards.get(name, "")),
              "" if effect is None else str(effect["k_direct"]),
              "reference" if effect is None else estimate_words(effect, measure),
-             format_number(item["p_score"]),
+             *(scores[place] if scored else ()),
              _split_words(splits.get((name, net["reference"]))))
         )  # fmt: skip
     head = (
         "Treatment", ("Direct trials", "n"), (f"Against {net['reference']} (interval)", "n"),
-        ("P-score", "n"), "Direct against indirect",
+        *((("P-score", "n"),) if scored else ()), "Direct against indirect",
     )  # fmt: skip
     return Table.of(f"Treatments: {result['title']}", head, rows)
 
@@ -368,7 +373,7 @@ def _differs(found: Sequence[GroupFacts], key: Fact) -> bool:
 
 
 def league_table(result: AnalysisResult) -> Table | None:
-    """Return every treatment against each that ranks better; direct pairs are marked.
+    """Return every treatment against each before it; direct pairs are marked.
 
     A row reads as this row's treatment against the column's. ``None`` without a network.
     """
@@ -385,7 +390,7 @@ def league_table(result: AnalysisResult) -> Table | None:
             "ci_low": _minus(item["ci_high"]),
             "ci_high": _minus(item["ci_low"]),
         }
-    order = [item["treatment"] for item in net["ranking"]]
+    order = network_order(net)
     rows: list[list[str | Cell]] = []
     for place, name in enumerate(order[1:], start=1):
         better = (pairs[name, other] for other in order[:place])
