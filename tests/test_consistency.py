@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from ketameta.analyses import interval_words, summary_of_findings, written
 from ketameta.formatting import format_count, format_p, trials_words
 from ketameta.measures import Measure
+from ketameta.plots.maps import EMPTY, OUTSIDE
 from ketameta.report import analysis_tables, listed_tables, pdf_data, tables_of
 from ketameta.report.prose import count_words
 from report_pages import committed_context, committed_pages, committed_results
@@ -142,9 +144,19 @@ def test_the_evidence_map_is_a_figure_whose_alternative_counts_the_gaps() -> Non
     section = page[page.index('<section id="map"') :]
     figure = section[: section.index("</figure>")]
     assert "<svg" in figure and words in figure
-    # Every field of the map stands in the figure, the empty ones with their zero.
-    numbers = re.findall(r">\s*([\d,]+)\s*</(?:text|tspan|a)>", figure)
-    assert numbers.count("0") == empty
+    # Every field of the map stands in the figure, the empty ones with the sign of their state,
+    # and the table of the front page and the file say the same of each.
+    signs = Counter(re.findall(r">\s*([\d,]+|[?–])\s*</(?:text|tspan|a)>", figure))
+    states = Counter(cell.state for cell in cells)
+    assert set(states) == {"studied", *EMPTY}
+    assert {state: signs[sign] for state, (sign, _) in EMPTY.items()} == {
+        state: states[state] for state in EMPTY
+    }
+    table = [text for row in context["map_table"].texts for text in row[1:]]
+    written = csv.DictReader(io.StringIO(tables_of(context)["evidence_map.csv"]))
+    for cell, text, row in zip(cells, table, written, strict=True):
+        assert row["state"] == cell.state and (cell.trials or text == cell.state)
+        assert row["trials"] == ("" if cell.state == OUTSIDE else str(cell.trials))
 
 
 def test_the_pdfs_have_the_findings_and_the_moderators() -> None:

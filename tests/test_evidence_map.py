@@ -9,8 +9,12 @@ from ketameta.errors import UsageError
 from ketameta.plots import evidence_map, find
 from ketameta.plots.look import file_bytes
 from ketameta.plots.maps import (
+    EMPTY,
     LARGEST,
+    NONE,
+    OUTSIDE,
     SMALLEST,
+    UNUSABLE,
     Cell,
     EvidenceMap,
     mark_radius,
@@ -51,6 +55,22 @@ def test_zeros_are_drawn_with_their_number():
     assert words(ax, "trials").count("0") == 6
     for part in ("empty_direct_cell", "empty_indirect_cell"):
         assert find(ax, part)[0].get_linestyle()[0][1] is not None, "dashed"
+
+
+def test_nothing_found_no_usable_number_and_not_looked_for_are_three_marks_in_one_legend():
+    states = (NONE, UNUSABLE, OUTSIDE)
+    data = EvidenceMap(
+        tuple(Cell("ADHD", f"Medicine {i}", 0, 0, True, state) for i, state in enumerate(states))
+    )
+    ax = drawn(evidence_map, data)
+    assert words(ax, "trials") == ["0", "?", "–"]
+    assert len(marked(ax, "empty_direct_cell")) == len(marked(ax, "unusable_direct_cell")) == 1
+    legend = " ".join(words(ax, "footnote"))
+    assert all(f"{sign} ({mark}): {state}." in legend for state, (sign, mark) in EMPTY.items())
+    assert "no usable number" not in " ".join(words(drawn(evidence_map, example()), "footnote"))
+    said = data.describe()
+    assert "3 of 3 cells have no trial: 1 none found; 1 found, no usable number; 1 out of" in said
+    assert "Medicine 2: no trial; out of scope (not looked for): 1 of 1 outcome." in said
 
 
 def test_direct_evidence_is_round_and_indirect_square_with_equal_areas_per_trial():
@@ -111,8 +131,8 @@ def test_drawing_is_the_same_on_every_run():
 
 def test_the_text_alternative_counts_the_gaps():
     said = example().describe()
-    assert "3 outcomes by 3 interventions; 6 of 9 cells have no trial." in said
-    assert "Direct evidence, Ketamine: no trial for any outcome." in said
+    assert "3 outcomes by 3 interventions; 6 of 9 cells have no trial: 6 none found." in said
+    assert "Direct evidence, Ketamine: no trial; none found: 2 of 2 outcomes." in said
     assert "Direct evidence, Memantine: at most 4 trials (ADHD: symptoms)." in said
     assert "Indirect evidence, Ketamine: at most 25 trials (Depression: mood)." in said
 

@@ -23,17 +23,27 @@ HEADINGS = {True: "Direct evidence", False: "Indirect evidence"}
 ROW, HEADING = 25.0, 17.0
 LARGEST, SMALLEST = 10.8, 6.4
 LABEL_MOST, LABEL_LEAST, COLUMN_LEAST = 140.0, 112.0, 52.0
+NONE, UNUSABLE = "none found", "found, no usable number"
+OUTSIDE = "out of scope (not looked for)"
+#: What a cell without a trial means: its sign, and the mark that stands under the sign.
+EMPTY = {NONE: ("0", "dashed mark"), UNUSABLE: ("?", "grey mark"), OUTSIDE: ("–", "no mark")}
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Trials and participants of one outcome and intervention; zero is a value like any other."""
+    """Trials and participants of one outcome and intervention; ``empty`` is what no trial means."""
 
     row: str
     column: str
     trials: int
     participants: float | None = None
     direct: bool = False
+    empty: str = NONE
+
+    @property
+    def state(self) -> str:
+        """``studied``, or what it means that no trial is there."""
+        return "studied" if self.trials else self.empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +102,13 @@ class EvidenceMap:
         lines = self.lines()
         cells = [cell for _, _, here in lines for cell in here]
         columns = self.labels[1]
-        empty = sum(cell.trials == 0 for cell in cells)
+        counts = Counter(cell.state for cell in cells)
+        empty = len(cells) - counts["studied"]
+        meant = "; ".join(f"{counts[state]} {state}" for state in EMPTY if counts[state])
         sentences = [
             f"Evidence map{f': {self.title}' if self.title else ''}.",
             f"{plural(len(lines), 'outcome')} by {plural(len(columns), 'intervention')};"
-            f" {empty} of {plural(len(cells), 'cell')} have no trial.",
+            f" {empty} of {plural(len(cells), 'cell')} have no trial{meant and f': {meant}'}.",
         ]
         for direct, words in HEADINGS.items():
             for column in columns:
@@ -104,13 +116,15 @@ class EvidenceMap:
                 if not here:
                     continue
                 most = max(here, key=lambda cell: cell.trials)
-                none = sum(cell.trials == 0 for cell in here)
-                if most.trials == 0:
-                    sentences.append(f"{words}, {column}: no trial for any outcome.")
-                    continue
-                rest = f"; none for {none} of {len(here)} outcomes" if none else ""
-                trials = plural(most.trials, "trial")
-                sentences.append(f"{words}, {column}: at most {trials} ({most.row}){rest}.")
+                trials = f"at most {plural(most.trials, 'trial')} ({most.row})"
+                counts = Counter(cell.state for cell in here)
+                rest = "".join(
+                    f"; {state}: {counts[state]} of {plural(len(here), 'outcome')}"
+                    for state in EMPTY
+                    if counts[state]
+                )
+                trials = trials if most.trials else "no trial"
+                sentences.append(f"{words}, {column}: {trials}{rest}.")
         return " ".join(sentences)
 
 
@@ -127,7 +141,8 @@ def evidence_map(data: EvidenceMap, *, ax: Axes | None = None, title: str | None
     -------
     Axes
         Parts: ``column``, ``heading``, ``label``, ``direct_cell`` (round), ``indirect_cell``
-        (square), ``empty_direct_cell``, ``empty_indirect_cell``, ``trials``, ``participants``.
+        (square), ``empty_direct_cell``, ``empty_indirect_cell``, ``unusable_direct_cell``,
+        ``unusable_indirect_cell``, ``trials``, ``participants``.
 
     Notes
     -----
@@ -171,11 +186,15 @@ def evidence_map(data: EvidenceMap, *, ax: Axes | None = None, title: str | None
         words = look.wrap(look.clean(label), label_width - 4.0, BODY, most=2)
         pen.block("label", MARGIN + 3.0, middle, words)
         for cell, x in zip(cells, centres, strict=True):
-            kind = f"{'' if cell.trials else 'empty_'}{'' if direct else 'in'}direct_cell"
+            kind = {NONE: "empty_", UNUSABLE: "unusable_"}.get(cell.state, "")
+            kind += f"{'' if direct else 'in'}direct_cell"
             at = x - 9.0
-            marks.setdefault(kind, []).append((at, middle, mark_radius(cell.trials, most)))
-            ink = look.GREY if not cell.trials else look.PAPER if direct else look.INK
-            pen.text("trials", at, centred(middle, SMALL), format_count(cell.trials), SMALL,
+            if cell.state != OUTSIDE:
+                marks.setdefault(kind, []).append((at, middle, mark_radius(cell.trials, most)))
+            ink = look.PAPER if cell.trials and direct else look.INK
+            ink = look.GREY if cell.state in (NONE, OUTSIDE) else ink
+            sign = format_count(cell.trials) if cell.trials else EMPTY[cell.state][0]
+            pen.text("trials", at, centred(middle, SMALL), sign, SMALL,
                      align="center", bold=bool(cell.trials), colour=ink)  # fmt: skip
             if cell.trials:
                 pen.text("participants", at + LARGEST + 3.0, centred(middle, SMALL),
@@ -183,21 +202,25 @@ def evidence_map(data: EvidenceMap, *, ax: Axes | None = None, title: str | None
         y += ROW
         pen.line("rule", [(MARGIN, y), (right, y)], width=0.4, colour=look.RULE)
     for kind, places in marks.items():
-        empty, round_mark = kind.startswith("empty"), "indirect" not in kind
+        round_mark, dashed = "indirect" not in kind, kind.startswith("empty")
+        studied = look.BLUE if round_mark else look.SKY, look.NAVY
+        fill, edge = {"empty": (look.PAPER, look.LIGHT), "unusable": (look.RULE, look.LIGHT)}.get(
+            kind.split("_")[0], studied
+        )
         # A square of the same area as the circle has a side of the root of pi times its radius.
         side = 2.0 if round_mark else math.sqrt(math.pi)
         pen.marks(
             kind, [(x, y) for x, y, _ in places], [side * radius for *_, radius in places],
-            look.PAPER if empty else look.BLUE if round_mark else look.SKY,
-            look.LIGHT if empty else look.NAVY, dashed=empty, zorder=2,
-            marker="o" if round_mark else "s",
+            fill, edge, dashed=dashed, zorder=2, marker="o" if round_mark else "s",
         )  # fmt: skip
     return pen.ax
 
 
 def _map_legend(data: EvidenceMap, kinds: set[bool]) -> str:
     text = "Number in a mark: trials, area by their number. Beside it: participants."
-    text += " Empty dashed mark: no trial."
+    found = {cell.state for _, _, cells in data.lines() for cell in cells}
+    for state, (sign, mark) in EMPTY.items():
+        text += f" {sign} ({mark}): {state}." if state in found else ""
     if len(kinds) > 1:
         which = f" ({data.directness})" if data.directness else ""
         text += f" Circle: direct evidence{which}. Square: indirect evidence."

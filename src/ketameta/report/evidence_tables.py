@@ -6,7 +6,6 @@ A room of its own because these tables list the evidence and no result.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.claims import Estimated, Judged, Tested, fact_words
@@ -260,19 +259,6 @@ def facts_by_page(evidence: Evidence) -> dict[str, Table | None]:
 
 # --- the evidence map -----------------------------------------------------------------------------
 
-NONE, UNUSABLE, OUTSIDE = "none found", "found, no usable number", "out of scope"
-
-
-@dataclass(frozen=True, slots=True)
-class MapCell(maps.Cell):
-    """A cell of the map.
-
-    ``state`` says of an empty one whether nothing was found, whether a study was found that prints
-    no usable number, or whether such studies were not looked for.
-    """
-
-    state: str = ""
-
 
 def map_table(found: maps.EvidenceMap) -> Table:
     """Return the evidence map as a table: trials and people, or one of three states."""
@@ -286,15 +272,17 @@ def _map_cell(cell: maps.Cell) -> Cell:
     if cell.trials:
         people = f"{format_count(cell.participants)} people" if cell.participants else ""
         return Cell(plural(cell.trials, "trial"), people, mark="some")
-    state = cell.state if isinstance(cell, MapCell) else NONE
-    return Cell(state, mark={NONE: "zero", UNUSABLE: "gap", OUTSIDE: "out"}[state])
+    marks = {maps.NONE: "zero", maps.UNUSABLE: "gap", maps.OUTSIDE: "out"}
+    return Cell(cell.state, mark=marks[cell.state])
 
 
 def map_cells(evidence: Evidence) -> maps.EvidenceMap | None:
     """Return the map with one cell for each pair, empty ones included, where one is declared.
 
-    A trial counts once per cell; participants are those randomised, where printed. A cell is
-    direct when the people of the question were studied.
+    An empty cell says whether no study was found, whether one was found that prints no usable
+    number, or whether such studies were not looked for. A trial counts once per cell; participants
+    are those randomised, where printed. A cell is direct when the people of the question were
+    studied.
     """
     import numpy as np
 
@@ -325,21 +313,18 @@ def map_cells(evidence: Evidence) -> maps.EvidenceMap | None:
     for i, row in enumerate(shown.row):
         for j, column in enumerate(shown.column):
             here = _counted_once(measured[in_cell[i, j]].drop_duplicates("study_id"))
-            state = ""
-            if here.empty:
-                sought = (not column.sought or {*row.diagnosis} & {*column.sought}) and (
-                    not column.sought_domain or {*row.domain} & {*column.sought_domain}
-                )
-                found = silent_in_cell[i, j].any()
-                state = UNUSABLE if found else NONE if sought else OUTSIDE
+            sought = (not column.sought or {*row.diagnosis} & {*column.sought}) and (
+                not column.sought_domain or {*row.domain} & {*column.sought_domain}
+            )
+            empty = maps.NONE if sought else maps.OUTSIDE
             cells.append(
-                MapCell(
+                maps.Cell(
                     row.label,
                     column.label,
                     len(here),
                     int(np.nansum(here["n_randomised"].to_numpy(float))),
                     bool(row.diagnosis) and asked.issuperset(row.diagnosis),
-                    state,
+                    maps.UNUSABLE if silent_in_cell[i, j].any() else empty,
                 )
             )
     return maps.EvidenceMap(

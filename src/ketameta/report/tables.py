@@ -18,6 +18,7 @@ from ketameta.evidence.second_extraction import (
 )
 from ketameta.formatting import csv_text, format_percent, plural, published
 from ketameta.paths import ProjectPaths
+from ketameta.plots.maps import OUTSIDE, EvidenceMap
 
 if TYPE_CHECKING:
     from ketameta.analyses.claims import Judged
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from ketameta.evidence.corrections import Applied
     from ketameta.evidence.project import Moderator, Project
     from ketameta.evidence.tables import Evidence, Row
-    from ketameta.plots.maps import EvidenceMap
     from ketameta.report.provenance import Study
 
 
@@ -172,7 +172,7 @@ _COLUMNS: Mapping[str, str] = {
     "claims": "id claim made_at cites would_support rule verdict analyses indirect",
     "slopes": "analysis measure moderator status adjusted_for change k slope ci_low ci_high "
     "reading withheld",
-    "evidence_map": "measured given trials participants",
+    "evidence_map": "measured given state trials participants",
     "risk_of_bias": "study_id label outcome tool domain judgement support judged_by",
     "summary_of_findings": "analysis title directness k pools people effect direction absolute "
     "certainty",
@@ -223,8 +223,9 @@ def tables_of(lists: Listed) -> dict[str, str]:
             for change, one in _slopes(item)
         ],
         "evidence_map": [
-            {"measured": cell.row, "given": cell.column, "trials": cell.trials,
-             "participants": cell.participants}
+            {"measured": cell.row, "given": cell.column, "state": cell.state,
+             "trials": None if cell.state == OUTSIDE else cell.trials,
+             "participants": None if cell.state == OUTSIDE else cell.participants}
             for cell in (lists["map"].cells if lists["map"] else ())
         ],
         "risk_of_bias": [
