@@ -350,18 +350,15 @@ ACCESS = (
     "individual_data",
     "excerpt",
 )
-DESIGNS = (
-    "parallel_rct",
-    "crossover_rct",
-    "withdrawal_rct",
-    "cluster_rct",
-    "factorial_rct",
-    "crossover_nonrandomised",
-    "controlled_nonrandomised",
-    "single_arm",
+#: Designs in which chance decided who got what, or in which order.
+RANDOMISED = (
+    *("parallel_rct", "crossover_rct", "withdrawal_rct", "cluster_rct", "factorial_rct"),
     "pooled_rcts",
-    "cohort",
-    "case_report",
+)
+DESIGNS = (
+    *RANDOMISED[:-1],
+    *("crossover_nonrandomised", "controlled_nonrandomised", "single_arm"),
+    *("pooled_rcts", "cohort", "case_report"),
 )
 BLINDING = ("double_blind", "single_blind", "open_label", "not_reported")
 AGE_GROUPS = (

@@ -63,6 +63,7 @@ from ketameta.measures import (
     DATASET,
     FREQUENTIST_FROM,
     MIN_STUDIES_SMALL_STUDY,
+    RANDOMISED,
     ROB_DOMAINS,
     ROB_SUMMARY,
     Measure,
@@ -470,8 +471,6 @@ LABELS: Mapping[str, str] = {code: words_of(code).capitalize() for code in DOMAI
 RATINGS = ("very low", "low", "moderate", "high")
 #: Kinds of analysis that are assessed; networks need an assessment per comparison.
 _ASSESSED = ("pooled", "within_trial")
-_RANDOMISED = ("parallel_rct", "crossover_rct", "withdrawal_rct", "cluster_rct",
-               "factorial_rct", "pooled_rcts")  # fmt: skip
 
 
 def certainty(
@@ -551,7 +550,7 @@ def _assessment(
     rating = rate(
         [judgements[code].level if code in judgements else None for code in DOMAINS],
         [domain["by_rule"]["level"] for domain in domains],
-        randomised=all(row["design"] in _RANDOMISED for row in rows),
+        randomised=all(row["design"] in RANDOMISED for row in rows),
     )
     return {
         "group": label,

@@ -31,7 +31,13 @@ from ketameta.formatting import (
     format_number,
     trials_words,
 )
-from ketameta.measures import FREQUENTIST_FROM, MIN_STUDIES_PREDICTION, Measure, find_measure
+from ketameta.measures import (
+    FREQUENTIST_FROM,
+    MIN_STUDIES_PREDICTION,
+    RANDOMISED,
+    Measure,
+    find_measure,
+)
 from ketameta.models.bayes.counts import bayes_event_counts
 from ketameta.models.bayes.normal import bayes_random_effects
 from ketameta.models.bayes.priors import HalfNormal
@@ -569,6 +575,10 @@ def unit_words(measure: Measure, unit: str) -> str:
 _SILENT = ("", "none", "not_reported", "not_applicable")
 
 
+def _is_randomised(row: StudyRow) -> bool:
+    return row.get("design", RANDOMISED[0]) in RANDOMISED
+
+
 def _who(spec: AnalysisSpec, rows: Rows, k: int) -> Studied:
     """Return whom the trials studied, what they compared with, and what every arm took."""
 
@@ -577,11 +587,14 @@ def _who(spec: AnalysisSpec, rows: Rows, k: int) -> Studied:
         return joint.join(spec.project.words_of(word) for word in found if word not in _SILENT)
 
     pools = pools_in(rows)
-    sources = trials_words(k, pools)
-    second_hand = sum(row.get("access") == "secondary" for row in rows)
-    if second_hand and not pools:
-        through = "a secondary source" if second_hand == 1 else "secondary sources"
-        sources = f"{sources} ({second_hand} through {through})"
+    by_choice = sum(not _is_randomised(row) for row in rows)
+    second_hand = 0 if pools else sum(row.get("access") == "secondary" for row in rows)
+    through = "a secondary source" if second_hand == 1 else "secondary sources"
+    noted = [
+        *([f"{'' if by_choice == k else f'{by_choice} '}not randomised"] if by_choice else []),
+        *([f"{second_hand} through {through}"] if second_hand else []),
+    ]
+    sources = trials_words(k, pools) + (f" ({'; '.join(noted)})" if noted else "")
     comparator = listed("comparator", " or ")
     if spec.kind == "within_trial":
         comparator = " minus ".join(map(spec.project.words_of, spec.model.group_order[:2]))
@@ -724,7 +737,8 @@ def _sentence(spec: AnalysisSpec, headline: Headline, rows: Rows) -> str:
     least = "at least " if headline["trials_without_size"] else ""
     who = headline["sources"]
     if k == 1 and rows:
-        one = "One pooled report of several trials" if headline["pools"] else "One trial"
+        one = "One trial" if _is_randomised(rows[0]) else "One study, not randomised"
+        one = "One pooled report of several trials" if headline["pools"] else one
         who = f"{one} ({rows[0]['label']})"
     if headline["people"]:
         who += f" with {least}{format_count(headline['people'])} people"

@@ -18,7 +18,7 @@ from ketameta.formatting import (
     format_ratio,
     plural,
 )
-from ketameta.measures import FREQUENTIST_FROM, Measure
+from ketameta.measures import FREQUENTIST_FROM, RANDOMISED, Measure
 from ketameta.models.results import Caveat, stated
 
 if TYPE_CHECKING:
@@ -376,6 +376,7 @@ def caveats_of(
     overall = is_pooled(spec) or not rows
     beside = _OF_THE_FIT if 2 <= len(independent) < FREQUENTIST_FROM else ()
     second_hand = [row["label"] for row in rows if row["access"] == "secondary"]
+    by_choice = [row["label"] for row in rows if row["design"] not in RANDOMISED]
     standardised = str(spec.model.measure) == "SMD"
     sizes = {group["key"]: len(group["rows"]) for group in groups}
     with_levels = spec.kind == "pooled" and spec.model.overall
@@ -393,6 +394,12 @@ def caveats_of(
                 any(row["assumption"] for row in rows),
                 "assumption",
                 f"Some effects rest on what is assumed, not printed: {_assumed_words(rows)}.",
+            ),
+            (
+                by_choice,
+                "not_randomised",
+                f"Not randomised: {_some(by_choice)}. What else differed, such as the order in "
+                "which treatments were given, cannot be told from the treatment.",
             ),
             (
                 second_hand,
