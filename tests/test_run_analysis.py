@@ -31,7 +31,9 @@ from ketameta import pool
 from ketameta.analyses import group_label, run_analysis, select_effects, study_rows
 from ketameta.evidence import derive_effects
 from ketameta.formatting import MINUS, published
+from ketameta.measures import RANDOMISED
 from ketameta.models.diagnostics import AGREEMENTS
+from report_pages import committed_results
 from tolerances import PUBLISHED
 
 GROUPED = '[model]\ngroup_by = "access"\n'
@@ -472,3 +474,15 @@ def test_the_selection_and_the_results_agree(tmp_path: Path, run: Any) -> None:
     (row,) = study_rows(selected.used, spec.model.measure)
     assert result["groups"][0]["rows"][0]["estimate"] == row["estimate"]
     assert result["spec"]["select"]["outcome"] == ["depression"]
+
+
+def test_what_was_not_randomised_is_said_of_every_published_result() -> None:
+    said = 0
+    for result in committed_results():
+        rows = [row for group in result["groups"] for row in group["rows"]]
+        loose = {row["label"] for row in rows if row.get("design", RANDOMISED[0]) not in RANDOMISED}
+        told = [item for item in result["caveats"] if item["code"] == "not_randomised"]
+        assert len(told) == bool(loose), result["name"]
+        assert all(label in told[0]["message"] for label in loose)
+        said += len(told)
+    assert said
