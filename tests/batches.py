@@ -132,7 +132,8 @@ def write_project(root: Path, tables: Tables, batch: str = "demo") -> Path:
     root.mkdir(parents=True, exist_ok=True)
     # Without the places that name analyses: an invented project has others.
     named = r"(?:front\.finding|front\.card(?:\.icon)?|harms\.known|question)"
-    text = re.sub(rf"(?m)^headline = .*\n|^\[\[{named}\]\]\n(?:(?:\w+ = |  |\]).*\n)+", "",
+    named = rf"\[earlier\]|\[\[{named}\]\]"
+    text = re.sub(rf"(?m)^headline = .*\n|^(?:{named})\n(?:(?:\w+ = |  |\]).*\n)+", "",
                   PROJECT.read_text(encoding="utf-8"))  # fmt: skip
     (root / PROJECT.name).write_text(text, encoding="utf-8")
     for table, rows in tables.items():

@@ -11,9 +11,17 @@ import pytest
 
 import ketameta
 from ketameta.analyses import LEADING_RULES
+from ketameta.evidence import load_project
 from ketameta.plots.harms import Harm, Harms
 from ketameta.plots.scale import Estimate
-from ketameta.report import HeadlineCard, PooledCard, methods, tables_of
+from ketameta.report import (
+    HeadlineCard,
+    PooledCard,
+    before_and_after,
+    methods,
+    pdf_data,
+    tables_of,
+)
 from report_pages import committed_context, committed_pages
 
 
@@ -119,3 +127,63 @@ def test_the_related_trials_of_the_card_are_those_of_the_map() -> None:
     said = " ".join(card.sentences)
     assert "of them had numbers we could add up" in said
     assert "low mood" not in said
+
+
+def headline(name: str, before: tuple[float, float], after: tuple[float, float]) -> Any:
+    """Return a result of which the usual model and the headline have these intervals."""
+    low, high = after
+    side = "unclear" if low < 0 < high else "higher"
+    led = {
+        **{"measure": "OR", "effect": "odds ratio", "estimate": sum(after) / 2, "ci_low": low},
+        **{"ci_high": high, "level": 0.95, "interval": "credible", "k": 3, "side": side},
+        **{"method": "Bayes", "rule": {"code": "few_trials_sparse", "sentence": ""}},
+    }
+    pooled = {"estimate": sum(before) / 2, "ci_low": before[0], "ci_high": before[1]}
+    result = {"name": name, "title": name, "k": 3, "measure": "RR", "kind": "pooled"}
+    return {**result, "headline": led, "pooled": pooled, "groups": [], "sentences": []}
+
+
+def test_every_headline_stands_before_and_after_the_rules(tmp_path: Path) -> None:
+    results = {
+        "yawning": headline("yawning", (-1.0, 3.0), (0.5, 2.5)),
+        "hiccups": headline("hiccups", (0.2, 3.0), (-0.5, 2.5)),
+        "itching": headline("itching", (0.1, 3.0), (0.5, 2.5)),
+        "sneezing": headline("sneezing", (0.1, 3.0), (0.5, 2.5)),
+        "unknown": {**headline("unknown", (0.1, 3.0), (0.5, 2.5)), "k": 0},
+    }
+    assert before_and_after(results, load_project(tmp_path)) == []
+    (tmp_path / "project.toml").write_text(
+        '[project]\ntitle = "Tea"\nquestion = "Does it?"\n'
+        '[earlier]\nsneezing = ["not pooled", "now pooled"]\n',
+        encoding="utf-8",
+    )
+    rows = before_and_after(results, load_project(tmp_path))
+    found = {row["analysis"]: (row["before"], row["change"]) for row in rows}
+    assert found["yawning"] == ("risk ratio 2.72 (0.37 to 20.09)", "now excludes no difference")
+    assert found["hiccups"][1] == "now includes no difference"
+    assert found["itching"][1] == "" and found["sneezing"] == ("not pooled", "now pooled")
+    assert rows[0]["after"] == "odds ratio 4.48 (95% credible interval 1.65 to 12.18)"
+    assert "unknown" not in found and rows[0]["rule"] == "few_trials_sparse"
+
+
+def test_the_report_says_that_its_rules_came_after_its_results_and_shows_what_they_changed() -> (
+    None
+):
+    context, pages = committed_context(), committed_pages()
+    for name in ("methods", "limitations"):
+        assert any("set after the results of this edition" in said for said in context[name]), name
+    rows = {(row["analysis"], row["group"]): row for row in context["headlines"]}
+    blurred = rows["harm_blurred_vision", ""]
+    assert blurred["before"] == "risk ratio 7.18 (0.20 to 262.95)"
+    assert "8.04" in blurred["after"] and blurred["change"] == "now excludes no difference"
+    assert rows["ketamine_cognition_by_time", ""]["change"] == "no longer pooled"
+    shown = {name for name, view in context["views"].items() if view["k"]}
+    assert {name for name, _ in rows} == shown
+    assert blurred["before"] in pages["methods.html"]
+    assert pdf_data(context, "supplement")["headlines"] is not None
+    turned = [row for row in rows.values() if row["change"] == "now excludes no difference"]
+    of_harms = [row for row in turned if row["analysis"].startswith("harm_")]
+    assert len(turned) == 12 and len(of_harms) == 7
+    said = " ".join(context["methods"])
+    assert "twelve intervals" in said and "seven of them for harms" in said
+    assert "“Ketamine causes blurred vision.”" in said

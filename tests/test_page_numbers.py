@@ -285,6 +285,15 @@ def of_claim(unit: Unit) -> list[Any]:
     return [stated, [[headline(result), result["network"]] for result in of_links(unit)]]
 
 
+def of_headlines(unit: Unit) -> list[Any]:
+    """Return what a question said before and after the rules: its result, and what is declared."""
+    named = {name: r for name, r in results().items() if r["title"] in unit.text}
+    if unit.tag != "tr" or not named:
+        return [len(committed_context()["headlines"])]
+    said = [words for name, words in PROJECT.earlier.items() if name in named]
+    return [said, [[headline(r), r["sentences"]] for r in named.values()]]
+
+
 def of_moderator(unit: Unit) -> list[Any]:
     names = {link.rpartition("#")[2] for link in unit.links}
     rows = [row for row in committed_context()["moderator_tests"] if row["analysis"] in names]
@@ -387,6 +396,7 @@ SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
     "studies": numbered("study-", lambda study: study.facts["study_id"]),
     "bias": of_bias,
     "methods": of_route,
+    "headlines": of_headlines,
     "search": of_key("search", "flow"),
     "corrections": of_correction,
     "repeat_reading": lambda _: [astuple(committed_context()["repeat_reading"])],

@@ -1,7 +1,7 @@
 """The statistical policy: which estimate leads an analysis, what stands beside it, what it means.
 
-It decides by design (number of trials, kind of data, sparsity), before any effect is looked at, and
-the same for benefit and harm. The rule that fired is stored in every result.
+It decides by design (number of trials, kind of data, sparsity), never by the effect, and the same
+for benefit and harm. The rule that fired is stored in every result.
 """
 
 from __future__ import annotations

@@ -297,6 +297,8 @@ class Project(Table):
 
     ``labels`` say how words of the data are printed; ``alias`` what words of imported files mean
     here, by column (``diagnosis``, ``drug_class`` by the name of the intervention, a moderator).
+    With ``earlier`` the report shows every headline before and after the rules of this edition; by
+    analysis it has what stood before, and what changed, where the usual model does not say it.
     """
 
     project: About = Field(default_factory=About.model_construct)
@@ -312,6 +314,7 @@ class Project(Table):
     front: Front = Front()
     question: tuple[Question, ...] = ()
     glossary: tuple[GlossaryTerm, ...] = ()
+    earlier: Mapping[str, Words] = Field(default_factory=dict)
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -490,6 +493,7 @@ def analysis_problems(project: Project, analyses: Sequence[str]) -> list[str]:
     named += [("front.finding", item.analysis) for item in project.front.finding]
     for harm in project.harms.known:
         named += [(f"harms.known {harm.words!r}", name) for name in harm.analyses]
+    named += [("earlier", name) for name in project.earlier]
     for page in project.question:
         named += [(f"question {page.key}", name) for name in page.analyses]
     return [

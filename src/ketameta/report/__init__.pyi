@@ -9,6 +9,7 @@ from ketameta.report.estimates import HeadlineCard as HeadlineCard
 from ketameta.report.estimates import PooledCard as PooledCard
 from ketameta.report.estimates import pooled_card as pooled_card
 from ketameta.report.estimates import r_line as r_line
+from ketameta.report.evidence_tables import before_and_after as before_and_after
 from ketameta.report.evidence_tables import map_cells as map_cells
 from ketameta.report.evidence_tables import tables_of_evidence as tables_of_evidence
 from ketameta.report.front import cards_of as cards_of

@@ -29,6 +29,7 @@ from ketameta.plots.maps import EvidenceMap
 from ketameta.report import front, prose
 from ketameta.report.analysis_view import AnalysisView, Figure, analysis_view, plot_view
 from ketameta.report.evidence_tables import (
+    before_and_after,
     fact_table,
     facts_by_page,
     map_cells,
@@ -71,36 +72,26 @@ class Living(TypedDict):
 
 #: Statuses of a trial that ended without being completed.
 _STOPPED = ("terminated", "withdrawn", "no_longer_available")
+_STATES = (
+    *("planned or running", "completed, with results", "completed without results"),
+    *("withdrawn, stopped or no longer listed", "status unknown"),
+)
 
 
 def registry_counts(registry: Sequence[Row]) -> list[tuple[str, int]]:
     """Return how many entries of ``data/registry.csv`` are in each state, zeros included."""
-    counts = dict.fromkeys(
-        (
-            "planned or running",
-            "completed, with results",
-            "completed without results",
-            "withdrawn, stopped or no longer listed",
-            "status unknown",
-        ),
-        0,
-    )
-    for row in registry:
-        counts[_trial_state(row)] += 1
-    return list(counts.items())
+    found = [_trial_state(row) for row in registry]
+    return [(state, found.count(state)) for state in _STATES]
 
 
 def _trial_state(row: Row) -> str:
+    under_way, with_results, without, stopped, unknown = _STATES
     status = row["status"]
-    if status in UNDER_WAY:
-        return "planned or running"
-    if status in UNTOLD:
-        return "status unknown"
-    if status in _STOPPED:
-        return "withdrawn, stopped or no longer listed"
+    for statuses, state in ((UNDER_WAY, under_way), (UNTOLD, unknown), (_STOPPED, stopped)):
+        if status in statuses:
+            return state
     posted = row["results_posted"] not in ("", "no")
-    known = posted or row["study_id"] != "" or status == "published"
-    return "completed, with results" if known else "completed without results"
+    return with_results if posted or row["study_id"] or status == "published" else without
 
 
 #: A search older than this is due again (half a year, in days).
@@ -200,7 +191,10 @@ def report_context(
     by_name = {result["name"]: result for result in results}
     search = read_search(paths)
     living = _living(search)
+    changed = before_and_after(by_name, project)
     named = {
+        "headlines": changed,
+        "claims": claims,
         "near_misses": search["near_miss"],
         "related_trials": partial(related_trials, evidence),
         "searched": _day(living),
@@ -239,6 +233,7 @@ def report_context(
         "registry": registry,
         "exclusions": evidence.rows("exclusions"),
         "exclusion_reasons": reasons,
+        "headlines": changed,
         "map": cells,
         "summary_of_findings": findings,
         "repeat_reading": keep(

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.claims import Estimated, Judged, Tested, fact_words
 from ketameta.analyses.parts import ModeratorRow
+from ketameta.analyses.policy import effect_words, side_of
 from ketameta.analyses.result import AnalysisResult, Headline
-from ketameta.evidence.project import Moderator
+from ketameta.analyses.sentences import estimate_words, measure_words
+from ketameta.evidence.project import Moderator, Project
 from ketameta.evidence.tables import Row
 from ketameta.formatting import format_count, format_p, plural, trials_number
+from ketameta.measures import Measure
 from ketameta.plots import maps
 from ketameta.report.provenance import Study
 from ketameta.report.tables import Cell, Heading, Listed, Table, words_of_code
@@ -62,6 +65,16 @@ def tables_of_evidence(lists: Listed) -> dict[str, Table | None]:
             ],
         ),
         "registry": _registry(lists["registry"]),
+        "headlines": Table.of(
+            "Every headline before and after the rules",
+            (("Question", "wide"), ("k", "n"), ("Before", "wide"), ("After", "wide"), "Rule",
+             "Change"),
+            [
+                (Cell(row["title"], row["group"], "" if row["group"] else row["analysis"]),
+                 row["k"], row["before"], row["after"], words_of_code(row["rule"]), row["change"])
+                for row in lists["headlines"]
+            ],
+        ),
         "exclusions": Table.of(
             "Exclusions",
             ("Study", "Outcome", ("Records", "n"), ("Why", "wide")),
@@ -223,6 +236,39 @@ def _registry(registry: Sequence[Row]) -> Table:
         ("Remarks", "wide"),
     )  # fmt: skip
     return Table.of("Registered trials", head, rows)
+
+
+def before_and_after(
+    results: Mapping[str, AnalysisResult], project: Project
+) -> list[dict[str, str]]:
+    """Return every headline before and after the rules, where the project says what stood before.
+
+    The usual model led before; where it gives nothing now, ``earlier`` tells what stood there.
+    """
+    rows = []
+    for result in results.values() if project.earlier else ():
+        measure, said = Measure(result["measure"]), result["sentences"]
+        named = [part for part in result["groups"] if part["label"]]
+        for part in (result, *named) if result["k"] else ():
+            group, led, pooled = str(part.get("label") or ""), part["headline"], part["pooled"]
+            if led is None:
+                continue
+            declared = () if group else project.earlier.get(result["name"], ())
+            before, change = (*declared, "", "")[:2]
+            if pooled and not declared:
+                before = f"{measure_words(measure)} {estimate_words(pooled, measure)}"
+                clear = side_of(pooled["ci_low"], pooled["ci_high"]) != "unclear"
+                if clear != (led["side"] != "unclear"):
+                    change = f"now {'includes' if clear else 'excludes'} no difference"
+            after = effect_words(led) if led["method"] else led["rule"]["sentence"]
+            if result["kind"] in ("network", "dose_response"):
+                after = said[0] if result["network"] else " ".join(said[2:4])
+            rows.append(
+                {"analysis": result["name"], "title": result["title"], "group": group,
+                 "k": format_count(led["k"]), "before": before, "after": after,
+                 "rule": led["rule"]["code"], "change": change}
+            )  # fmt: skip
+    return rows
 
 
 # --- harms known elsewhere ------------------------------------------------------------------------

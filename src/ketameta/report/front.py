@@ -17,6 +17,7 @@ from ketameta.analyses.claims import (
     UNCERTAIN,
     Judged,
 )
+from ketameta.analyses.policy import per_thousand
 from ketameta.analyses.result import AnalysisResult, Finding
 from ketameta.analyses.sentences import interval_words, nothing_found, written
 from ketameta.evidence.project import NOT_STATED, Project, Question
@@ -336,15 +337,11 @@ def people_words(result: AnalysisResult) -> str:
 
 def absolute_words(result: AnalysisResult) -> str:
     """Return the absolute effect of a result, or why there is none."""
-    led = result["headline"]
-    if led["absolute"] is None:
+    found = result["headline"]["absolute"]
+    if found is None:
         return "no count: a score was compared" if result["k"] else ""
-    found = led["absolute"]
-    numbers = [
-        format_number(found[name], 0 if abs(found[name]) >= 10 else 1)
-        for name in ("control", "treated", "treated_low", "treated_high")
-    ]
-    control, treated, low, high = numbers
+    control, treated = per_thousand(found["control"]), per_thousand(found["treated"])
+    low, high = per_thousand(found["treated_low"]), per_thousand(found["treated_high"])
     return f"of 1,000 people: {control} on control, {treated} on treatment ({low} to {high})"
 
 
@@ -374,14 +371,9 @@ def certainty_words(result: AnalysisResult) -> tuple[str, str]:
 
 def who_made_it(project: Project) -> list[tuple[str, str]]:
     """Return authors, funding, conflicts, protocol and contact, as far as they are known."""
-    about = project.project
-    return [
-        ("Authors", about.authors),
-        ("Funding", about.funding),
-        ("Conflicts of interest", about.conflicts),
-        ("Protocol", about.protocol),
-        ("Contact", about.contact),
-    ]
+    labels = {"conflicts": "Conflicts of interest"}
+    named = ("authors", "funding", "conflicts", "protocol", "contact")
+    return [(labels.get(name, name.capitalize()), getattr(project.project, name)) for name in named]
 
 
 @dataclass(frozen=True, slots=True)

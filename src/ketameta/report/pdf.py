@@ -255,6 +255,7 @@ def _supplement(context: Context) -> Texts:
         "untested": _table(context["untested"]),
         "sections": [_section(section) for section in context["sections"]],
         "moderators": _table(listed["moderators"]),
+        "headlines": _table(listed["headlines"]),
         "claims": [_table(listed[name]) for name in ("claims", "untraceable") if listed[name]],
         "map": _table(context["map_table"]),
         "studies": _table(listed["studies"]),

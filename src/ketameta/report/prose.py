@@ -92,15 +92,7 @@ def abstract(
     counts: Totals,
     project: Project,
 ) -> Parts:
-    """Return the structured abstract: headings with sentences.
-
-    Parameters
-    ----------
-    text : callable
-        Gives the parts of a text of the project by its name (:func:`texts_of`).
-    results, search, counts : mapping
-    project : Project
-    """
+    """Return the structured abstract, headings with sentences; ``text`` is of :func:`texts_of`."""
     findings = [
         f"{item.words}: {_lower(short_finding(results[item.analysis]))}"
         for item in project.front.finding
@@ -245,10 +237,7 @@ def excess_of(result: AnalysisResult) -> bool:
 def fading(over_time: AnalysisResult, early: AnalysisResult) -> str:
     """Return whether the difference from control fades, from the change between first and last.
 
-    Parameters
-    ----------
-    over_time, early : mapping
-        The model of the effect over time, and the result at its first time.
+    ``early`` is the result at the first time of the model ``over_time``.
     """
     found, start = over_time["over_time"], early["headline"]["estimate"]
     if not start or found is None or found["withheld"] or not found["changes"]:
@@ -314,16 +303,8 @@ def given_words(result: AnalysisResult, most: int = 8) -> str:
 def more_of(pairs: Sequence[tuple[AnalysisResult | Undefined, str]]) -> list[str]:
     """Return a sentence for each counted result whose interval lies wholly above none.
 
-    Parameters
-    ----------
-    pairs : sequence of (result, words)
-        ``words`` as in "felt dizzy"; a result that does not exist is left out.
-
-    Returns
-    -------
-    list of str
-        How many people of a thousand on control and on treatment, largest difference first; which
-        were more frequent where no number can be given.
+    Words as in "felt dizzy"; a result that does not exist is left out. Largest difference first;
+    which were more frequent where no number can be given.
     """
     clear = [
         (r, words) for r, words in pairs if not isinstance(r, Undefined) and side(r) == "higher"

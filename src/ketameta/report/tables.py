@@ -146,6 +146,7 @@ class Listed(TypedDict):
     map: EvidenceMap | None
     flow: Flow
     repeat_reading: RepeatReading | None
+    headlines: list[dict[str, str]]
 
 
 _POOLED = (
@@ -160,7 +161,7 @@ _STUDY = (
     "design blinding {further} access"
 )
 #: Files that are not written where they would be empty.
-_NOT_EMPTY = ("risk_of_bias", "harm_facts")
+_NOT_EMPTY = ("risk_of_bias", "harm_facts", "headlines")
 #: The other files with their columns.
 _COLUMNS: Mapping[str, str] = {
     "pooled_results": f"analysis group {_LED} "
@@ -183,6 +184,7 @@ _COLUMNS: Mapping[str, str] = {
     "registry": "registry_id title intervention condition status n_planned n_enrolled "
     "results_posted study_id source_url notes",
     "exclusions": "study outcome records reason_code reason",
+    "headlines": "analysis title group k before after rule change",
 }
 
 
@@ -243,6 +245,7 @@ def tables_of(lists: Listed) -> dict[str, str]:
         ],
         "registry": [{**row.texts, **row.numbers} for row in lists["registry"]],
         "exclusions": [{**row.texts, **row.numbers} for row in lists["exclusions"]],
+        "headlines": lists["headlines"],
     }  # fmt: skip
     studies = [{"number": one.number, "label": one.label, **one.facts} for one in lists["studies"]]
     further = " ".join(item.name for item in lists["study_columns"])
