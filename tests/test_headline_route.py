@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,25 @@ def test_a_count_of_people_says_against_what_and_by_when() -> None:
             assert card.setting.startswith("Control: placebo")
             assert "Both groups also got: " in card.setting
             assert "Counted for up to 28 days." in card.setting
+
+
+def test_people_of_a_hundred_and_of_a_thousand_have_their_interval() -> None:
+    context, pages = committed_context(), committed_pages()
+    counted = [item for card in context["cards"] for item in card.icons]
+    assert counted
+    for item in counted:
+        found = context["results"][item.href]["headline"]["absolute"]
+        low, high = (found[name] / 10 for name in ("treated_low", "treated_high"))
+        assert item.span == f"{low:.0f} to {high:.0f}"
+        assert f"(could be {item.span})" in pages["report.html"]
+    said = [
+        tuple(map(int, found))
+        for found in re.findall(
+            r"Of a thousand people, about (\d+) \((\d+) to (\d+)\) ",
+            pages["questions/common_harms.html"],
+        )
+    ]
+    assert len(said) == 5 and all(low < middle < high for middle, low, high in said)
 
 
 def test_the_related_trials_of_the_card_are_those_of_the_map() -> None:

@@ -140,9 +140,10 @@ def first_pages(pages: Sequence[Page], results: Mapping[str, AnalysisResult]) ->
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A harm in people of a hundred, without and with the treatment, and what that means."""
+    """A harm in people of a hundred without and with the treatment, there with its interval."""
 
     people: Icons
+    span: str
     href: str
 
 
@@ -164,10 +165,10 @@ def icons_of(result: AnalysisResult, words: str) -> Counted | None:
     absolute = result["headline"]["absolute"]
     if absolute is None:
         return None
-    control, treated = (OF / 1000 * count for count in (absolute["control"], absolute["treated"]))
-    return Counted(
-        Icons(words, People("control", control), People("treated", treated), OF), result["name"]
-    )
+    control, treated = OF / 1000 * absolute["control"], OF / 1000 * absolute["treated"]
+    low, high = OF / 1000 * absolute["treated_low"], OF / 1000 * absolute["treated_high"]
+    people = Icons(words, People("control", control), People("treated", treated), OF)
+    return Counted(people, f"{low:.0f} to {high:.0f}", result["name"])
 
 
 def compared_words(results: Sequence[AnalysisResult]) -> str:

@@ -18,7 +18,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 from scipy.special import ndtr
 
-from ketameta.analyses.policy import LEADING_RULES
+from ketameta.analyses.policy import LEADING_RULES, per_thousand
 from ketameta.analyses.result import AnalysisResult
 from ketameta.analyses.sentences import (
     DIFFERS_BELOW,
@@ -310,8 +310,9 @@ def more_of(pairs: Sequence[tuple[AnalysisResult | Undefined, str]]) -> list[str
         (r, words) for r, words in pairs if not isinstance(r, Undefined) and side(r) == "higher"
     ]
     said = [
-        (found["difference"], f"Of a thousand people, about {format_number(found['treated'], 0)} "
-         f"{words} on treatment and {format_number(found['control'], 0)} on control.")
+        (found["difference"], f"Of a thousand people, about {per_thousand(found['treated'])} "
+         f"({per_thousand(found['treated_low'])} to {per_thousand(found['treated_high'])}) {words} "
+         f"on treatment and {per_thousand(found['control'])} on control.")
         for result, words in clear
         if (found := result["headline"]["absolute"]) is not None
     ]  # fmt: skip
