@@ -519,6 +519,15 @@ def test_effects_of_unchanged_tables_are_not_derived_again(
     assert len(now) == len(kept) and not {*now} & {*kept}
 
 
+def test_what_did_not_change_in_an_analysis_is_not_computed_again(
+    project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = ANALYSIS.replace('title = "', 'title = "Asked again: ')
+    write_analysis(project.analyses, "rapid", text)
+    monkeypatch.setattr("ketameta.analyses.run.second_engine", None)
+    assert build(project).computed == ("rapid",)
+
+
 def test_what_is_kept_of_the_tables_is_not_used_when_a_name_beside_them_changes(
     project: ProjectPaths,
 ) -> None:

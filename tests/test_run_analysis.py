@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from helpers import (
     trials,
 )
 from ketameta import pool
-from ketameta.analyses import group_label, run_analysis, select_effects, study_rows
+from ketameta.analyses import Related, group_label, run_analysis, select_effects, study_rows
 from ketameta.evidence import derive_effects
 from ketameta.formatting import MINUS, published
 from ketameta.measures import RANDOMISED
@@ -49,6 +49,57 @@ def run(tmp_path: Path) -> Any:
         return run_analysis(spec, derive_effects(evidence, spec.assume), evidence)
 
     return running
+
+
+PLANNED = """
+[model]
+measure = "MD"
+[next_trial]
+important_difference = -4.0
+source = "an invented reason"
+sd = 8.0
+unit = "points"
+n_per_arm = [20]
+"""
+DOSED = '\n[dose]\nunit = "mg_per_kg"\nstep = 0.5\n[model]\nmeasure = "MD"\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "was", "now", "changed"),
+    [
+        ("", 'title = "', 'title = "Asked: ', set()),
+        ("", '"MD"\n', '"MD"\nci_method = "wald"\n', {"second", "next", "doses"}),
+        ("", "difference = -4.0", "difference = -3.0", {"next"}),
+        ("", "step = 0.5", "step = 0.25", {"doses"}),
+        ("outcomes", "mean", "12.9", {"second", "next", "doses"}),
+        ("outcomes", "note", "checked twice", set()),
+    ],
+)
+def test_a_kept_part_is_known_by_all_that_it_is_computed_from(
+    tmp_path: Path, table: str, was: str, now: str, changed: set[str]
+) -> None:
+    seen: list[dict[str, str]] = []
+
+    def keep(name: str, make: Callable[[], Any], of: str = "") -> Any:
+        seen[-1][name.partition("-")[0]] = of
+        return make()
+
+    dosed = ANALYSIS.replace("looked_for", 'kind = "dose_response"\nlooked_for')
+    for change in (False, True):
+        tables = {name: [dict(row) for row in rows] for name, rows in trials(4).items()}
+        if change and table:
+            tables[table][0][was] = now
+        seen.append({})
+        for text, more in ((ANALYSIS, PLANNED), (dosed, DOSED)):
+            if change and not table:
+                text, more = text.replace(was, now), more.replace(was, now)
+            spec, evidence = spec_of(tmp_path, more, text), evidence_of(tables)
+            effects = derive_effects(evidence, spec.assume)
+            related = Related({spec.name: spec}, lambda _, known=effects: known, keep)
+            run_analysis(spec, effects, evidence, related)
+    before, after = seen
+    assert set(before) == set(after) == {"second", "next", "doses"}
+    assert {name for name in before if before[name] != after[name]} == changed
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
@@ -138,9 +139,7 @@ class Drawing:
         return sorted(self._wanted)
 
     def _start(self, plot: Plot, path: Path) -> None:
-        from joblib.parallel import get_active_backend
-
-        if type(get_active_backend()[0]).__name__ == "SequentialBackend":
+        if _in_this_process():
             draw_figure(plot.kind, plot.data, plot.words, path, self._paths.pages)
             return
         self._held.append((plot, path))
@@ -163,6 +162,15 @@ def drawing_processes() -> Any:
     from joblib.executor import get_memmapping_executor
 
     return get_memmapping_executor(min(max(cpu_count() - 1, 1), MOST_WORKERS))
+
+
+def _in_this_process() -> bool:
+    """Return whether joblib was told to start no process; who told it has imported it."""
+    if "joblib" not in sys.modules:
+        return False
+    from joblib.parallel import get_active_backend
+
+    return type(get_active_backend()[0]).__name__ == "SequentialBackend"
 
 
 @contextmanager
@@ -315,7 +323,9 @@ def build(
     notes = paths.build / "stamps"
     keep = partial(kept_or_made, cache, same + code_hash(()))
     tables = InputTables(evidence, same_data)
-    related = Related({spec.name: spec for spec in specs}, tables.get)
+    related = Related(
+        {spec.name: spec for spec in specs}, tables.get, partial(kept_or_made, cache, code)
+    )
     effects, note = paths.reports / "effects.csv", notes / "effects.txt"
     if "effects.csv" in given:
         written += _write_if_changed(paths, effects, given["effects.csv"])

@@ -150,8 +150,6 @@ class _Trials:
         evidence: Evidence,
     ) -> None:
         self.spec, self.rows, self.evidence = spec, rows, evidence
-        self._numbers = evidence.studies.drop_duplicates("study_id").set_index("study_id")
-        self._raw = evidence.frame("studies").drop_duplicates("study_id").set_index("study_id")
         self._of_study = study_numbers(spec.project)
         self._arms: dict[str, set[str]] = {}
         self._shares: dict[tuple[str, str], Counter[str]] = {}
@@ -167,13 +165,14 @@ class _Trials:
         if name not in self._of_study:
             found = {row["study_id"]: _number_of(row, name) for row in self.rows}
         elif change is None or not (change.basis or change.covers or change.naive_to):
-            found = self._numbers[name].to_dict()
+            every = self.evidence.facts.items()
+            found = {study: x for study, facts in every if isinstance(x := facts[name], float)}
         else:
             bases, covers = change.basis or BASES, change.covers or COVERS[:2]
             known = self.evidence.moderator_values(name, bases, change.naive_to, covers)
             found = {study: row.number("value") for study, row in known.items()}
-            if name in self._raw and "printed" in bases and COVERS[0] in covers:
-                found |= {study: x for study, x in self._raw[name].items() if np.isfinite(x)}
+            if "printed" in bases and COVERS[0] in covers:
+                found |= self._printed(name)
         if change is not None and change.arms:
             of_arms = self._of_arms(name)
             found |= {study: x for study, x in of_arms.items() if found.get(study) is None}
@@ -181,10 +180,15 @@ class _Trials:
             str(study): float(x) for study, x in found.items() if x is not None and np.isfinite(x)
         }
 
+    def _printed(self, name: str) -> dict[str, float]:
+        """Return the numbers that stand in the table of studies."""
+        rows = self.evidence.rows("studies")
+        return {row["study_id"]: x for row in rows if (x := row.number(name)) is not None}
+
     def by_rule(self, name: str) -> set[str]:
         """Return the trials whose moderator is set by the rule on who could take part."""
         known = self.evidence.moderator_values(name)
-        printed = self._raw[name].dropna().index if name in self._raw else ()
+        printed = self._printed(name)
         return {
             study for study, row in known.items()
             if row["basis"] == BASES[-1] and study not in printed

@@ -51,6 +51,7 @@ from ketameta.models.power import (
     two_proportions_sample_size,
 )
 from ketameta.models.results import plain
+from ketameta.paths import Keep, made_anew
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec, NextTrial
@@ -427,10 +428,13 @@ class Related:
         Every analysis by name.
     table : callable
         Gives the effect table under assumptions.
+    keep : callable
+        Given the name of a part of a result, what computes it, and all that it is computed from.
     """
 
     specs: Mapping[str, AnalysisSpec]
     table: Callable[[Assumptions], EffectTable]
+    keep: Keep = made_anew
 
     def priors_of(self, spec: AnalysisSpec, evidence: Evidence) -> list[PriorTrials]:
         """Return the trials behind each prior that an analysis declares for its next trial.

@@ -21,7 +21,7 @@ from ketameta.analyses.dose_response import dose_groups, dose_results, dose_sent
 from ketameta.analyses.multiverse import multiverse
 from ketameta.analyses.network import network, network_rows
 from ketameta.analyses.next_trial import Related, next_trial_of
-from ketameta.analyses.parts import GroupFacts, Network, People, part
+from ketameta.analyses.parts import GroupFacts, Network, NextTrial, People, part
 from ketameta.analyses.policy import headline_of
 from ketameta.analyses.result import (
     AnalysisResult,
@@ -58,6 +58,7 @@ from ketameta.formatting import published
 from ketameta.models.diagnostics.second_engine import agrees_to, second_engine
 from ketameta.models.results import plain
 from ketameta.models.subgroups import subgroup_analysis
+from ketameta.paths import made_anew
 
 if TYPE_CHECKING:
     from ketameta.evidence.derive import Effect, EffectTable
@@ -99,19 +100,30 @@ def appraisal(
     return {
         "certainty": judged,
         "multiverse": multiverse(spec, used, evidence, related.table, risk),
-        "next_trial": next_trial_of(
-            spec,
-            [row["estimate"] for row in trials],
-            [row["variance"] for row in trials],
-            pooled["tau2"] if pooled else None,
-            related.priors_of(spec, evidence),
-            pools_in(trials),
-        )
-        if planned
-        else None,
+        "next_trial": _next_trial(spec, trials, pooled, related, evidence) if planned else None,
         "regressions": regressions,
         "credibility": credibility(spec, result, regressions, tuple(related.specs.values())),
     }
+
+
+def _next_trial(
+    spec: AnalysisSpec,
+    trials: Sequence[StudyRow],
+    pooled: Pooled | None,
+    related: Related,
+    evidence: Evidence,
+) -> NextTrial | None:
+    """Return what a next trial would need and do."""
+    given = (
+        [row["estimate"] for row in trials],
+        [row["variance"] for row in trials],
+        pooled["tau2"] if pooled else None,
+        related.priors_of(spec, evidence),
+        pools_in(trials),
+    )
+    seen = (spec.kind, spec.model, spec.next_trial, given)
+    planned = partial(next_trial_of, spec, *given)
+    return related.keep(f"next-{spec.name}", planned, of=f"{seen}")
 
 
 def run_analysis(
@@ -137,7 +149,10 @@ def run_analysis(
     """
     selected = select_effects(spec, table, evidence)
     net = network(spec, selected.used)
-    doses = dose_results(spec, selected.used)
+    keep = related.keep if related else made_anew
+    curves = partial(dose_results, spec, selected.used)
+    seen = (spec.dose, spec.model, spec.project.study_labels, selected.used)
+    doses = keep(f"doses-{spec.name}", curves, of=f"{seen}") if spec.dose else None
     level = spec.model.level
     rows_by = partial(
         study_rows, selected.used, spec.model.measure, level=level, project=spec.project
@@ -211,7 +226,11 @@ def run_analysis(
         "influence": influence_of(pooled, independent) if several else None,
         "gosh": gosh_of(pooled) if several else None,
         "small_study": small_study_of(pooled, independent) if several else None,
-        "second_engine": _second_engine(pooled) if several else None,
+        "second_engine": keep(
+            f"second-{spec.name}", partial(_second_engine, pooled), of=_fitted(pooled, spec)
+        )
+        if several
+        else None,
         "intervals": plain(pooled.intervals().rows) if several else [],
         "caveats": plain([*told, *of_doses]),
         "excluded": _listed(selected.excluded),
@@ -261,6 +280,12 @@ def sentences_of(result: AnalysisResult) -> list[str]:
         )
         if sentence
     ]
+
+
+def _fitted(fit: RandomEffects, spec: AnalysisSpec) -> str:
+    """Return as text what was fitted, how, and what was found."""
+    found = (fit.estimate, fit.se, fit.ci_low, fit.ci_high, fit.tau2, fit.q, fit.df)
+    return f"{spec.model!r} {fit.estimates.tolist()} {fit.variances.tolist()} {found}"
 
 
 def _second_engine(fit: RandomEffects) -> SecondEngine:

@@ -6,7 +6,7 @@ Reads evidence, writes frames. Nothing is dropped silently: a row of ``outcomes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
@@ -95,25 +95,30 @@ class Effect(TypedDict, total=False):
 
 
 class RowsByOutcome:
-    """The rows of a frame, found by their outcome; each is read once and must not be changed."""
+    """The rows of a table, found by their outcome; each is made once and must not be changed."""
 
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self._frame = frame
+    def __init__(self, columns: Mapping[str, list[Any]]) -> None:
+        self._columns = columns
         self._places: dict[str, list[int]] = {}
         self._rows: dict[str, list[tuple[int, Effect]]] = {}
-        for place, name in enumerate(frame["outcome"]):
+        for place, name in enumerate(columns["outcome"]):
             self._places.setdefault(name, []).append(place)
 
-    def on(self, outcomes: Iterable[str]) -> list[Effect]:
-        """Return the rows on some outcomes, in the order of the frame."""
+    def on(self, outcomes: Iterable[str] | None = None) -> list[Effect]:
+        """Return the rows on some outcomes, or all, in the order of the table."""
         found: list[tuple[int, Effect]] = []
-        for name in dict.fromkeys(outcomes):
+        for name in self._places if outcomes is None else dict.fromkeys(outcomes):
             if name not in self._rows:
-                places = self._places.get(name, [])
-                records = self._frame.iloc[places].to_dict("records")
+                places = self._places.get(name, ())
+                records = [{key: cells[at] for key, cells in self._columns.items()}
+                           for at in places]  # fmt: skip
                 self._rows[name] = [*zip(places, cast("list[Effect]", records), strict=True)]
             found += self._rows[name]
         return [row for _, row in sorted(found, key=itemgetter(0))]
+
+
+#: Cells and types of a frame, by column.
+Columns = tuple[dict[str, list[Any]], dict[str, str]]
 
 
 class ArmFacts(NamedTuple):
@@ -143,31 +148,45 @@ class EffectTable:
     unused: pd.DataFrame
     arms: pd.DataFrame
 
-    def __getstate__(self) -> list[tuple[dict[str, list[Any]], dict[str, str]]]:
-        frames = (self.effects, self.unused, self.arms)  # their columns and types: plain values
-        return [(one.to_dict("list"), one.dtypes.astype(str).to_dict()) for one in frames]
+    @cached_property
+    def plain(self) -> dict[str, Columns]:
+        """The frames as columns and types: plain values, which are kept and read without pandas."""
+        frames = {"effects": self.effects, "unused": self.unused, "arms": self.arms}
+        return {
+            name: (one.to_dict("list"), one.dtypes.astype(str).to_dict())
+            for name, one in frames.items()
+        }
 
-    def __setstate__(self, state: list[tuple[dict[str, list[Any]], dict[str, str]]]) -> None:
+    def __getstate__(self) -> dict[str, Columns]:
+        return self.plain
+
+    def __setstate__(self, state: dict[str, Columns]) -> None:
+        self.__dict__["plain"] = state
+
+    def __getattr__(self, name: str) -> pd.DataFrame:
+        """Return a frame of a table that was kept, made when it is first asked for."""
+        if name not in self.__dict__.get("plain", {}):
+            raise AttributeError(name)
         import pandas as pd
 
-        for name, (columns, types) in zip(("effects", "unused", "arms"), state, strict=True):
-            object.__setattr__(self, name, pd.DataFrame(columns).astype(types))
+        columns, types = self.plain[name]
+        return self.__dict__.setdefault(name, pd.DataFrame(columns).astype(types))
 
     @cached_property
     def rows(self) -> RowsByOutcome:
         """The effects by outcome."""
-        return RowsByOutcome(self.effects)
+        return RowsByOutcome(self.plain["effects"][0])
 
     @cached_property
     def unused_rows(self) -> RowsByOutcome:
         """The unused rows by outcome."""
-        return RowsByOutcome(self.unused)
+        return RowsByOutcome(self.plain["unused"][0])
 
     @cached_property
     def arm_facts(self) -> dict[tuple[str, str], ArmFacts]:
         """Facts of each arm, by study and arm."""
         names = ("study_id", "arm_id", "intervention", "drug_class", "contains_arms")
-        rows = zip(*(self.arms[name].tolist() for name in names), strict=True)
+        rows = zip(*(self.plain["arms"][0][name] for name in names), strict=True)
         return {(study, arm): ArmFacts(*facts) for study, arm, *facts in rows}
 
 

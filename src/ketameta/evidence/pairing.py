@@ -426,14 +426,14 @@ class Assumptions:
 
 def crossovers(evidence: Evidence) -> frozenset[str]:
     """Return the studies in which the same people are in every arm."""
-    studies = evidence.studies
-    return frozenset(studies.loc[studies["design"].str.startswith("crossover"), "study_id"])
+    rows = evidence.rows("studies")
+    return frozenset(row["study_id"] for row in rows if row["design"].startswith("crossover"))
 
 
 def uncontrolled(evidence: Evidence) -> frozenset[str]:
     """Return the studies whose arms are followed without a control."""
-    studies = evidence.studies
-    return frozenset(studies.loc[studies["design"].isin(UNCONTROLLED), "study_id"])
+    rows = evidence.rows("studies")
+    return frozenset(row["study_id"] for row in rows if row["design"] in UNCONTROLLED)
 
 
 def directions(instruments: pd.Series, evidence: Evidence) -> pd.Series:

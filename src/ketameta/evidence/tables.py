@@ -6,6 +6,7 @@ in ``Evidence.tables`` or in ``Evidence.refused``.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -144,39 +145,60 @@ class Evidence:
 
     def frame(self, table: str) -> pd.DataFrame:
         """Return one table as a new frame."""
+        return self._frame(table, self._columns(table))
+
+    def _frame(self, table: str, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
         import pandas as pd
 
+        types = {item.name: "str" for item in self.schema[table].columns if not item.is_number}
+        types |= {"_file": "str", "_flags": "str", "_line": "int64"}
+        return pd.DataFrame(
+            {
+                name: pd.Series(cells, dtype=types.get(name, "float64"))
+                for name, cells in columns.items()
+            }
+        )
+
+    def _columns(self, table: str) -> dict[str, list[Any]]:
         rows = self.rows(table)
-        columns: dict[str, pd.Series] = {}
-        for column in self.schema[table].columns:
-            name = column.name
-            if column.is_number:
-                numbers = [row.numbers.get(name, float("nan")) for row in rows]
-                columns[name] = pd.Series(numbers, dtype="float64")
-            else:
-                columns[name] = pd.Series([row[name] for row in rows], dtype="str")
-        columns["_file"] = pd.Series([row.file for row in rows], dtype="str")
-        columns["_flags"] = pd.Series([";".join(row.flags) for row in rows], dtype="str")
-        columns["_line"] = pd.Series([row.line for row in rows], dtype="int64")
-        return pd.DataFrame(columns)
+        return {
+            **{
+                column.name: [row.numbers.get(column.name, math.nan) for row in rows]
+                if column.is_number
+                else [row[column.name] for row in rows]
+                for column in self.schema[table].columns
+            },
+            "_file": [row.file for row in rows],
+            "_flags": [";".join(row.flags) for row in rows],
+            "_line": [row.line for row in rows],
+        }
+
+    @cached_property
+    def _studies(self) -> dict[str, list[Any]]:
+        columns = self._columns("studies")
+        names = [m.name for m in self.project.moderator if m.with_basis and m.kind == "number"]
+        for name in (*STUDY_NUMBERS, *names):
+            known = self.moderator_values(name)
+            values = [known[key].number("value") if key in known else None
+                      for key in columns["study_id"]]  # fmt: skip
+            numbers = [math.nan if value is None else value for value in values]
+            columns[name] = [
+                number if math.isnan(printed) else printed
+                for printed, number in zip(columns.get(name, numbers), numbers, strict=True)
+            ]
+        return columns
 
     @cached_property
     def studies(self) -> pd.DataFrame:
         """One row per trial, with its moderators; see :meth:`moderator_values`."""
-        frame = self.frame("studies")
-        names = [m.name for m in self.project.moderator if m.with_basis and m.kind == "number"]
-        for name in (*STUDY_NUMBERS, *names):
-            known = self.moderator_values(name)
-            values = frame["study_id"].map({key: row.number("value") for key, row in known.items()})
-            values = values.astype("float64")
-            frame[name] = frame[name].fillna(values) if name in frame else values
-        return frame
+        return self._frame("studies", self._studies)
 
     @cached_property
     def facts(self) -> dict[str, StudyFacts]:
         """The row of each trial in :attr:`studies`, by its name."""
-        records = cast("list[StudyFacts]", self.studies.to_dict("records"))
-        return {str(row["study_id"]): row for row in records}
+        rows = (dict(zip(self._studies, cells, strict=True))
+                for cells in zip(*self._studies.values(), strict=True))  # fmt: skip
+        return {str(row["study_id"]): cast("StudyFacts", row) for row in rows}
 
     def moderator_values(
         self,

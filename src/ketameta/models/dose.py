@@ -14,8 +14,9 @@ from itertools import pairwise
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
+import scipy  # of its parts only what is used is loaded, when it is used
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.door import takes_effects
@@ -701,7 +702,7 @@ def _one_slope(
     for j in range(len(_GRID) - 1):
         if slopes[j] > 0 >= slopes[j + 1]:
             low, high = float(_GRID[j]), float(_GRID[j + 1])
-            tops.append(float(optimize.brentq(slope, low, high, xtol=1e-300, rtol=1e-14)))
+            tops.append(float(scipy.optimize.brentq(slope, low, high, xtol=1e-300, rtol=1e-14)))
     heights = [(at(top).log_likelihood, top) for top in tops]
     heights.sort(reverse=True)
     return SlopeOptimum(np.array([[heights[0][1]]]), _gap([height for height, _ in heights]))
@@ -729,7 +730,7 @@ def _several_slopes(
         for sign in (-1.0, 0.0, 1.0):
             start = size * np.eye(p)
             start[1:, 0] = 0.7 * sign * size
-            climbed = optimize.minimize(
+            climbed = scipy.optimize.minimize(
                 objective,
                 start[lower],
                 jac=True,

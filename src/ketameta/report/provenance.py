@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -187,8 +187,7 @@ class Provenance:
     def effects_under(self, assumed: Assumptions) -> dict[str, Effect]:
         """Return every effect by its identifier, under some assumptions, unrounded."""
         if assumed not in self._effects:
-            frame = self._table_under(assumed).effects
-            rows = cast("list[Effect]", frame.to_dict("records"))
+            rows = self._table_under(assumed).rows.on()
             self._effects[assumed] = {row["effect_id"]: row for row in rows}
         return self._effects[assumed]
 

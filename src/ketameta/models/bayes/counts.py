@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
+import scipy  # of its parts only what is used is loaded, when it is used
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
 
 from ketameta.effects.arrays import Floats, as_numbers, frozen
 from ketameta.effects.door import takes_effects
@@ -365,7 +365,7 @@ class _Grid:
                 f"{float(spread.min()):.2g}) that their likelihood is normal: pool log odds ratios "
                 "with bayes_random_effects, or give tau_prior a smaller scale"
             )
-        size = fft.next_fast_len(nodes, real=True)
+        size = scipy.fft.next_fast_len(nodes, real=True)
         extra = (size * step - (high - low)) / 2
         self._x: Floats = low - extra + step * np.arange(size, dtype=np.float64)
         first, last = np.flatnonzero((self._x >= low) & (self._x <= high))[[0, -1]]
@@ -375,8 +375,8 @@ class _Grid:
         self._peaks = logs.max(axis=1)
         taper = _taper(self._x, low - pad, high + pad, 24 * step)
         self._likelihood = np.exp(logs - self._peaks[:, None]) * taper
-        self._waves = fft.rfft(self._likelihood)
-        self._frequency = 2 * np.pi * fft.rfftfreq(size, step)
+        self._waves = scipy.fft.rfft(self._likelihood)
+        self._frequency = 2 * np.pi * scipy.fft.rfftfreq(size, step)
         self._log_prior = np.zeros(size) if mean_prior is None else mean_prior.logpdf(self._x)
         self._step = step
 
@@ -399,7 +399,7 @@ class _Grid:
         """Return functions on the grid blurred by normal distributions: (taus, ..., nodes)."""
         damping = np.exp(-0.5 * np.outer(tau, self._frequency) ** 2)
         shape = (tau.size, *(1,) * (waves.ndim - 1), self._frequency.size)
-        return np.asarray(fft.irfft(waves * damping.reshape(shape), n=self._x.size))
+        return np.asarray(scipy.fft.irfft(waves * damping.reshape(shape), n=self._x.size))
 
     def _log_product(self, trials: Floats) -> Floats:
         """Return the log posterior of the mean, up to a constant, where it is not tapered yet.
@@ -437,11 +437,11 @@ class _Grid:
             shape[:, self._wide] = np.exp(logs - logs.max(axis=1, keepdims=True))
             shape *= (weights[part] / (shape.sum(axis=1) * self._step))[:, None]
             mean += shape.sum(axis=0)
-            waves = fft.rfft(shape)
+            waves = scipy.fft.rfft(shape)
             damping = np.exp(-0.5 * np.outer(taus[part], self._frequency) ** 2)
-            new += fft.irfft((waves * damping).sum(axis=0), n=self._x.size)
-            others = fft.rfft(shape[:, None, :] / trials)
-            own += self._likelihood * fft.irfft(
+            new += scipy.fft.irfft((waves * damping).sum(axis=0), n=self._x.size)
+            others = scipy.fft.rfft(shape[:, None, :] / trials)
+            own += self._likelihood * scipy.fft.irfft(
                 (others * damping[:, None, :]).sum(axis=0), n=self._x.size
             )
         return _Posteriors(

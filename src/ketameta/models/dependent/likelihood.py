@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy  # of its parts only what is used is loaded, when it is used
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 from ketameta.effects.arrays import Floats, as_numbers
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
@@ -298,7 +299,7 @@ def profile_interval(
         return climb(data, start, restricted, free)[1] - cutoff
 
     def root(low: float, high: float) -> float:
-        return float(optimize.brentq(profile, low, high, xtol=1e-13 * size, rtol=1e-12))
+        return float(scipy.optimize.brentq(profile, low, high, xtol=1e-13 * size, rtol=1e-12))
 
     lower = 0.0
     if at > 0 and profile(0.0) < 0:

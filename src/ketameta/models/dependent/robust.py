@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+import scipy  # of its parts only what is used is loaded, when it is used
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg, special
+from scipy import special
 
 from ketameta.effects.arrays import Floats, frozen
 from ketameta.effects.table import of_fit
@@ -71,7 +72,7 @@ def sandwich(
     k, p = design.shape
     roots = [np.asarray(np.linalg.cholesky(block), dtype=np.float64) for _, block in clusters]
     white: list[Floats] = [
-        linalg.solve_triangular(root, design[rows], lower=True)
+        scipy.linalg.solve_triangular(root, design[rows], lower=True)
         for root, (rows, _) in zip(roots, clusters, strict=True)
     ]
     r = np.linalg.qr(np.concatenate(white))[1]
@@ -79,7 +80,7 @@ def sandwich(
     bread = bread_root @ bread_root.T
     moment = np.zeros(p)
     for root, u, (rows, _) in zip(roots, white, clusters, strict=True):
-        moment += u.T @ linalg.solve_triangular(root, y[rows], lower=True)
+        moment += u.T @ scipy.linalg.solve_triangular(root, y[rows], lower=True)
     coefficients = bread @ moment
     residual = y - design @ coefficients
 
@@ -115,8 +116,8 @@ def _estimating(root: Floats, u: Floats, bread_root: Floats, kind: str) -> Float
             )
         # (I - X M X' W)^-1 = L (I - hat hat')^-1 L^-1
         inner = np.linalg.solve(kept, u).T
-        return np.asarray(linalg.solve_triangular(root, inner.T, lower=True, trans="T").T)
-    return np.asarray(linalg.solve_triangular(root, u, lower=True, trans="T").T)
+        return np.asarray(scipy.linalg.solve_triangular(root, inner.T, lower=True, trans="T").T)
+    return np.asarray(scipy.linalg.solve_triangular(root, u, lower=True, trans="T").T)
 
 
 def _inverse_root(matrix: Floats, size: float) -> Floats:

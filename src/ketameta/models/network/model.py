@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # of its parts only what is used is loaded, when it is used
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 from ketameta.effects.arrays import Floats, as_numbers
 from ketameta.effects.table import check_alike
@@ -471,7 +472,7 @@ def estimate_tau2(rows: Rows, method: str) -> tuple[float, float | None]:
     steps = itertools.pairwise(zip(values, scores, strict=True))
     for (low, left), (high, right) in steps:
         if left > 0 >= right:
-            found = optimize.brentq(
+            found = scipy.optimize.brentq(
                 lambda x: _score(rows, x), low, high, xtol=1e-15 * typical, rtol=1e-14
             )
             candidates.append(float(found))
@@ -501,7 +502,7 @@ def q_profile(rows: Rows, level: float) -> tuple[float, float | None]:
                 return None
             far *= 4
         return float(
-            optimize.brentq(
+            scipy.optimize.brentq(
                 lambda x: fit_at(rows, x).q - target, 0.0, far, xtol=1e-15 * typical, rtol=1e-13
             )
         )

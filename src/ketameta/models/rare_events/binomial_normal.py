@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+import scipy  # of its parts only what is used is loaded, when it is used
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 from ketameta.effects.arrays import Floats
 from ketameta.effects.door import takes_effects
@@ -673,7 +674,7 @@ def _between(likelihood: Likelihood, left: _Maximum, right: _Maximum) -> _Maximu
         low *= 0.9
     while score(high) > 0:
         high *= 1.1
-    tau = float(optimize.brentq(score, low, high, xtol=1e-12, rtol=1e-11))
+    tau = float(scipy.optimize.brentq(score, low, high, xtol=1e-12, rtol=1e-11))
     return _best_theta(likelihood, tau, left.theta)
 
 

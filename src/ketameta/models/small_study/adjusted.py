@@ -7,9 +7,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy  # of its parts only what is used is loaded, when it is used
 from numpy.typing import ArrayLike
 from scipy import special
-from scipy.optimize import brentq
 
 from ketameta.effects.arrays import Floats, check_share, frozen
 from ketameta.effects.table import Effects
@@ -505,7 +505,11 @@ def henmi_copas(fit: RandomEffects) -> HenmiCopas:
     high = 2.0
     while pivot.upper_tail(high) > tail:
         high *= 2
-    root = float(brentq(lambda x: pivot.upper_tail(x) - tail, 1e-8, high, xtol=1e-14, rtol=1e-13))
+    root = float(
+        scipy.optimize.brentq(
+            lambda x: pivot.upper_tail(x) - tail, 1e-8, high, xtol=1e-14, rtol=1e-13
+        )
+    )
     se = math.sqrt((tau2 * w2 + 1) / total)
     half = math.sqrt(1 + tau2 * w2) * root * se
     return HenmiCopas(
