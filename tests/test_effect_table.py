@@ -32,7 +32,7 @@ HALF = Assumptions(correlation=0.5)
 
 
 def sources(evidence: Evidence, table: str) -> list[str]:
-    return with_source(evidence.frame(table))["source"].tolist()
+    return with_source(getattr(evidence, table))["source"].tolist()
 
 
 def used_sources(table: EffectTable) -> set[str]:

@@ -453,7 +453,7 @@ def rows_with_their_people(evidence: Evidence) -> dict[str, pd.DataFrame]:
     arms = evidence.arms[["study_id", "arm_id", "intervention", "drug_class"]]
     studies = evidence.studies[["study_id", "diagnosis"]]
     return {
-        name: with_source(evidence.frame(name))
+        name: with_source(getattr(evidence, name))
         .merge(arms, on=["study_id", "arm_id"])
         .merge(studies, on="study_id")
         for name in ("outcomes", "contrasts")

@@ -427,13 +427,10 @@ class InputTables:
             [(at, facts) for at, facts in table.arm_facts.items() if at[0] in names],
             [
                 [row[key] for key in ("study_id", "arm_id", "schedule")]
-                for row in evidence.rows("arms")
-                if row["study_id"] in names
-            ],
-            [
-                row.texts
-                for table in ("risk_of_bias", "moderators")
-                for row in evidence.rows(table)
+                if at == "arms"
+                else row.texts
+                for at in ("arms", "risk_of_bias", "moderators")
+                for row in evidence.rows(at)
                 if row["study_id"] in names
             ],
         )

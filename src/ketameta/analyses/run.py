@@ -21,7 +21,7 @@ from ketameta.analyses.dose_response import dose_groups, dose_results, dose_sent
 from ketameta.analyses.multiverse import multiverse
 from ketameta.analyses.network import network, network_rows
 from ketameta.analyses.next_trial import Related, next_trial_of
-from ketameta.analyses.parts import GroupFacts, Network, NextTrial, People, part
+from ketameta.analyses.parts import GroupFacts, Network, People, part
 from ketameta.analyses.policy import headline_of
 from ketameta.analyses.result import (
     AnalysisResult,
@@ -93,6 +93,13 @@ def appraisal(
     main = [{**row, "weight": share} for row, share in zip(trials, shares, strict=True)]
     pooled, events = result["pooled"], result["events"]
     planned = spec.kind in ("pooled", "within_trial") and (spec.model.overall or not trials)
+    numbers = (
+        [row["estimate"] for row in trials],
+        [row["variance"] for row in trials],
+        pooled["tau2"] if pooled else None,
+        related.priors_of(spec, evidence) if planned else (),
+        pools_in(trials),
+    )
     regressions = regressions_of(spec, trials, used, evidence)
     # Words about certainty are made from what is published, never from more digits.
     judged = certainty(spec, shown, published(plain(main)), evidence.rows("risk_of_bias"))
@@ -100,30 +107,16 @@ def appraisal(
     return {
         "certainty": judged,
         "multiverse": multiverse(spec, used, evidence, related.table, risk),
-        "next_trial": _next_trial(spec, trials, pooled, related, evidence) if planned else None,
+        "next_trial": related.keep(
+            f"next-{spec.name}",
+            partial(next_trial_of, spec, *numbers),
+            of=f"{(spec.kind, spec.model, spec.next_trial, numbers)}",
+        )
+        if planned
+        else None,
         "regressions": regressions,
         "credibility": credibility(spec, result, regressions, tuple(related.specs.values())),
     }
-
-
-def _next_trial(
-    spec: AnalysisSpec,
-    trials: Sequence[StudyRow],
-    pooled: Pooled | None,
-    related: Related,
-    evidence: Evidence,
-) -> NextTrial | None:
-    """Return what a next trial would need and do."""
-    given = (
-        [row["estimate"] for row in trials],
-        [row["variance"] for row in trials],
-        pooled["tau2"] if pooled else None,
-        related.priors_of(spec, evidence),
-        pools_in(trials),
-    )
-    seen = (spec.kind, spec.model, spec.next_trial, given)
-    planned = partial(next_trial_of, spec, *given)
-    return related.keep(f"next-{spec.name}", planned, of=f"{seen}")
 
 
 def run_analysis(

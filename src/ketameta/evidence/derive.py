@@ -95,25 +95,18 @@ class Effect(TypedDict, total=False):
 
 
 class RowsByOutcome:
-    """The rows of a table, found by their outcome; each is made once and must not be changed."""
+    """The rows of a table, found by their outcome; they must not be changed."""
 
     def __init__(self, columns: Mapping[str, list[Any]]) -> None:
-        self._columns = columns
-        self._places: dict[str, list[int]] = {}
         self._rows: dict[str, list[tuple[int, Effect]]] = {}
-        for place, name in enumerate(columns["outcome"]):
-            self._places.setdefault(name, []).append(place)
+        for place, cells in enumerate(zip(*columns.values(), strict=True)):
+            row = cast("Effect", dict(zip(columns, cells, strict=True)))
+            self._rows.setdefault(row["outcome"], []).append((place, row))
 
     def on(self, outcomes: Iterable[str] | None = None) -> list[Effect]:
         """Return the rows on some outcomes, or all, in the order of the table."""
-        found: list[tuple[int, Effect]] = []
-        for name in self._places if outcomes is None else dict.fromkeys(outcomes):
-            if name not in self._rows:
-                places = self._places.get(name, ())
-                records = [{key: cells[at] for key, cells in self._columns.items()}
-                           for at in places]  # fmt: skip
-                self._rows[name] = [*zip(places, cast("list[Effect]", records), strict=True)]
-            found += self._rows[name]
+        names = self._rows if outcomes is None else dict.fromkeys(outcomes)
+        found = [row for name in names for row in self._rows.get(name, ())]
         return [row for _, row in sorted(found, key=itemgetter(0))]
 
 

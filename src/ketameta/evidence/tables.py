@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import did_you_mean
 from ketameta.evidence.findings import Finding, Gathered, Severity, file_finding, sort_findings
@@ -130,9 +130,13 @@ class Evidence:
         """Return the frame of a table, made when it is first asked for."""
         if name not in TABLES:
             raise AttributeError(f"evidence has no attribute {name!r}{did_you_mean(name, TABLES)}")
-        frame = self.frame(name)
-        self.__dict__[name] = frame
-        return frame
+        import pandas as pd
+
+        types = {item.name: "str" for item in self.schema[name].columns if not item.is_number}
+        types |= {"_file": "str", "_flags": "str", "_line": "int64"}
+        columns = self._columns(name)
+        cells = {key: pd.Series(columns[key], dtype=types.get(key, "float64")) for key in columns}
+        return self.__dict__.setdefault(name, pd.DataFrame(cells))
 
     @cached_property
     def schema(self) -> Schema:
@@ -143,62 +147,34 @@ class Evidence:
         """Return the rows of one table."""
         return self.tables.get(table, ())
 
-    def frame(self, table: str) -> pd.DataFrame:
-        """Return one table as a new frame."""
-        return self._frame(table, self._columns(table))
-
-    def _frame(self, table: str, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-        import pandas as pd
-
-        types = {item.name: "str" for item in self.schema[table].columns if not item.is_number}
-        types |= {"_file": "str", "_flags": "str", "_line": "int64"}
-        return pd.DataFrame(
-            {
-                name: pd.Series(cells, dtype=types.get(name, "float64"))
-                for name, cells in columns.items()
-            }
-        )
-
     def _columns(self, table: str) -> dict[str, list[Any]]:
+        """Return the cells of a table by column; of studies, with their moderators."""
         rows = self.rows(table)
-        return {
-            **{
-                column.name: [row.numbers.get(column.name, math.nan) for row in rows]
-                if column.is_number
-                else [row[column.name] for row in rows]
-                for column in self.schema[table].columns
-            },
-            "_file": [row.file for row in rows],
-            "_flags": [";".join(row.flags) for row in rows],
-            "_line": [row.line for row in rows],
+        columns: dict[str, list[Any]] = {
+            item.name: [row.numbers.get(item.name, math.nan) for row in rows]
+            if item.is_number
+            else [row[item.name] for row in rows]
+            for item in self.schema[table].columns
         }
-
-    @cached_property
-    def _studies(self) -> dict[str, list[Any]]:
-        columns = self._columns("studies")
+        columns["_file"] = [row.file for row in rows]
+        columns["_flags"] = [";".join(row.flags) for row in rows]
+        columns["_line"] = [row.line for row in rows]
         names = [m.name for m in self.project.moderator if m.with_basis and m.kind == "number"]
-        for name in (*STUDY_NUMBERS, *names):
+        for name in (*STUDY_NUMBERS, *names) if table == "studies" else ():
             known = self.moderator_values(name)
-            values = [known[key].number("value") if key in known else None
-                      for key in columns["study_id"]]  # fmt: skip
-            numbers = [math.nan if value is None else value for value in values]
-            columns[name] = [
-                number if math.isnan(printed) else printed
-                for printed, number in zip(columns.get(name, numbers), numbers, strict=True)
-            ]
+            cells = columns.setdefault(name, [math.nan] * len(rows))
+            for place, row in enumerate(rows):
+                if math.isnan(cells[place]) and (told := known.get(row["study_id"])) is not None:
+                    cells[place] = told.numbers.get("value", math.nan)
         return columns
 
     @cached_property
-    def studies(self) -> pd.DataFrame:
-        """One row per trial, with its moderators; see :meth:`moderator_values`."""
-        return self._frame("studies", self._studies)
-
-    @cached_property
     def facts(self) -> dict[str, StudyFacts]:
-        """The row of each trial in :attr:`studies`, by its name."""
-        rows = (dict(zip(self._studies, cells, strict=True))
-                for cells in zip(*self._studies.values(), strict=True))  # fmt: skip
-        return {str(row["study_id"]): cast("StudyFacts", row) for row in rows}
+        """The row of each trial in ``studies``, by its name."""
+        columns = self._columns("studies")
+        rows = (dict(zip(columns, cells, strict=True))
+                for cells in zip(*columns.values(), strict=True))  # fmt: skip
+        return {str(row["study_id"]): row for row in rows}
 
     def moderator_values(
         self,

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ketameta.analyses.sentences import interval_words, written
 from ketameta.effects.conversions.arms import ROUTES
@@ -35,8 +35,6 @@ from ketameta.review.diff import (
 from ketameta.review.document import Block, Bullets, Document, Grid, Heading, Paragraph
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketameta.analyses.result import AnalysisResult
     from ketameta.analyses.selection import Selected
     from ketameta.analyses.spec import AnalysisSpec
@@ -164,7 +162,7 @@ class Moments:
         places = {f"{file}:{line}" for file, line in found}
         return [
             row["effect_id"]
-            for row in records(self.own_table(spec.assume, prefix).effects)
+            for row in self.own_table(spec.assume, prefix).rows.on()
             if places & set(row["source"].split(";")) and row["measure"] == str(spec.model.measure)
         ]
 
@@ -222,11 +220,6 @@ class Moments:
                     f"{spec.title} ({spec.name}) cannot be computed: {error}"
                 ) from None
         return self._results[spec.name]
-
-
-def records(frame: pd.DataFrame) -> list[Effect]:
-    """Return the rows of an effect table, or of its unused rows."""
-    return cast("list[Effect]", frame.to_dict("records"))
 
 
 def effect_words(row: Effect) -> str:
@@ -390,7 +383,7 @@ def _new_effects(
     """Yield the effects with a row of the batch behind them, assumed ones where they are used."""
     seen: set[str] = set()
     for assumed in dict.fromkeys([Assumptions(), *(spec.assume for spec in specs)]):
-        for row in records(moments.own_table(assumed, prefix).effects):
+        for row in moments.own_table(assumed, prefix).rows.on():
             name = row["effect_id"]
             wanted = not row["assumption"] or name in entered
             if wanted and is_of(row["source"], prefix) and name not in seen:
@@ -402,7 +395,7 @@ def _unused(table: EffectTable, prefix: str) -> list[LeftRow]:
     """Return the rows of the batch that yield no effect."""
     return [
         LeftRow(row["source"], effect_words(row), row["reason"])
-        for row in records(table.unused)
+        for row in table.unused_rows.on()
         if is_of(row["source"], prefix)
     ]
 

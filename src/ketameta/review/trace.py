@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from ketameta.errors import ExtractionError, SpecError, UsageError, did_you_mean
 from ketameta.evidence.second_extraction import (
@@ -86,7 +86,7 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
     effects: dict[str, dict[str, None]] = {}
     asked: dict[str, dict[str, None]] = {}
     diagnosis = {row["study_id"]: row["diagnosis"] for row in evidence.rows("studies")}
-    for row in _of(cast("list[Effect]", plain.effects.to_dict("records")), study):
+    for row in _of(plain.rows.on(), study):
         _note(effects, row, row["effect_id"])
         if study:
             # The scope of an analysis, beside its outcomes.
@@ -112,7 +112,7 @@ def trace_rows(paths: ProjectPaths, evidence: Evidence, study: str = "") -> tupl
             code = row["code"]
             way_in = _WAYS_IN.get(code, f"select.{code} would have to name it") if study else ""
             _note(aside, row, (spec.name, f"{reason}; {way_in}" if way_in else reason))
-    left = _of(cast("list[Effect]", plain.unused.to_dict("records")), study)
+    left = _of(plain.unused_rows.on(), study)
     unused = {row["source"]: row["reason"] for row in left}
     return tuple(
         Trace(

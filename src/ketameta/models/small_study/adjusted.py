@@ -7,7 +7,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy  # of its parts only what is used is loaded, when it is used
 from numpy.typing import ArrayLike
 from scipy import special
 
@@ -492,6 +491,8 @@ def henmi_copas(fit: RandomEffects) -> HenmiCopas:
     a gamma approximation to Q given the mean (Henmi and Copas 2010, Stat. Med. 29, 2969-2983). The
     integral and the root are found to full precision here; metafor's defaults stop at about 1e-4.
     """
+    from scipy.optimize import brentq
+
     data = fit_data(fit, "the Henmi-Copas method")
     scale = power_of_two_scale(data.v)
     y, w = data.y / scale, scale**2 / data.v
@@ -505,11 +506,7 @@ def henmi_copas(fit: RandomEffects) -> HenmiCopas:
     high = 2.0
     while pivot.upper_tail(high) > tail:
         high *= 2
-    root = float(
-        scipy.optimize.brentq(
-            lambda x: pivot.upper_tail(x) - tail, 1e-8, high, xtol=1e-14, rtol=1e-13
-        )
-    )
+    root = float(brentq(lambda x: pivot.upper_tail(x) - tail, 1e-8, high, xtol=1e-14, rtol=1e-13))
     se = math.sqrt((tau2 * w2 + 1) / total)
     half = math.sqrt(1 + tau2 * w2) * root * se
     return HenmiCopas(
