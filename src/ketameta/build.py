@@ -139,7 +139,8 @@ class Drawing:
         return sorted(self._wanted)
 
     def _start(self, plot: Plot, path: Path) -> None:
-        if _in_this_process():
+        joblib = sys.modules.get("joblib.parallel")  # who told it to start no process has it
+        if joblib and type(joblib.get_active_backend()[0]).__name__ == "SequentialBackend":
             draw_figure(plot.kind, plot.data, plot.words, path, self._paths.pages)
             return
         self._held.append((plot, path))
@@ -162,15 +163,6 @@ def drawing_processes() -> Any:
     from joblib.executor import get_memmapping_executor
 
     return get_memmapping_executor(min(max(cpu_count() - 1, 1), MOST_WORKERS))
-
-
-def _in_this_process() -> bool:
-    """Return whether joblib was told to start no process; who told it has imported it."""
-    if "joblib" not in sys.modules:
-        return False
-    from joblib.parallel import get_active_backend
-
-    return type(get_active_backend()[0]).__name__ == "SequentialBackend"
 
 
 @contextmanager

@@ -220,7 +220,9 @@ def run_analysis(
         "gosh": gosh_of(pooled) if several else None,
         "small_study": small_study_of(pooled, independent) if several else None,
         "second_engine": keep(
-            f"second-{spec.name}", partial(_second_engine, pooled), of=_fitted(pooled, spec)
+            f"second-{spec.name}",
+            partial(_second_engine, pooled),
+            of=f"{spec.model!r} {pooled.estimates.tolist()} {pooled.variances.tolist()}",
         )
         if several
         else None,
@@ -273,12 +275,6 @@ def sentences_of(result: AnalysisResult) -> list[str]:
         )
         if sentence
     ]
-
-
-def _fitted(fit: RandomEffects, spec: AnalysisSpec) -> str:
-    """Return as text what was fitted, how, and what was found."""
-    found = (fit.estimate, fit.se, fit.ci_low, fit.ci_high, fit.tau2, fit.q, fit.df)
-    return f"{spec.model!r} {fit.estimates.tolist()} {fit.variances.tolist()} {found}"
 
 
 def _second_engine(fit: RandomEffects) -> SecondEngine:

@@ -110,10 +110,6 @@ class RowsByOutcome:
         return [row for _, row in sorted(found, key=itemgetter(0))]
 
 
-#: Cells and types of a frame, by column.
-Columns = tuple[dict[str, list[Any]], dict[str, str]]
-
-
 class ArmFacts(NamedTuple):
     """What an arm was given, and the arms that a joined one contains."""
 
@@ -135,30 +131,18 @@ class EffectTable:
         data_kind, source, code, reason``.
     arms : DataFrame
         The arms, with those joined from dose arms.
+    plain : mapping of str to tuple
+        The three as columns and types: plain values, which are kept and read without pandas.
     """
 
-    effects: pd.DataFrame
-    unused: pd.DataFrame
-    arms: pd.DataFrame
+    plain: Mapping[str, tuple[dict[str, list[Any]], dict[str, str]]]
 
-    @cached_property
-    def plain(self) -> dict[str, Columns]:
-        """The frames as columns and types: plain values, which are kept and read without pandas."""
-        frames = {"effects": self.effects, "unused": self.unused, "arms": self.arms}
-        return {
-            name: (one.to_dict("list"), one.dtypes.astype(str).to_dict())
-            for name, one in frames.items()
-        }
-
-    def __getstate__(self) -> dict[str, Columns]:
-        return self.plain
-
-    def __setstate__(self, state: dict[str, Columns]) -> None:
-        self.__dict__["plain"] = state
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EffectTable, (self.plain,)
 
     def __getattr__(self, name: str) -> pd.DataFrame:
-        """Return a frame of a table that was kept, made when it is first asked for."""
-        if name not in self.__dict__.get("plain", {}):
+        """Return a frame, made when it is first asked for."""
+        if name not in ("effects", "unused", "arms"):
             raise AttributeError(name)
         import pandas as pd
 
@@ -214,11 +198,7 @@ def derive_effects(evidence: Evidence, assumptions: Assumptions | None = None) -
     used = {place for sources in effects["source"] for place in str(sources).split(";")}
     left = unused_outcomes(outcomes, used, evidence, correlated=assumed.correlation is not None)
     unused = pd.concat([left, contrasts_unused], ignore_index=True)
-    return EffectTable(
-        _sorted(effects, _EFFECT_ORDER),
-        _sorted(unused, _UNUSED_ORDER),
-        arms,
-    )
+    return _table(effects, unused, arms)
 
 
 def effects_under(evidence: Evidence, assumed: Assumptions, plain: EffectTable) -> EffectTable:
@@ -247,7 +227,7 @@ def effects_under(evidence: Evidence, assumed: Assumptions, plain: EffectTable) 
             (plain.arms, again.arms),
         )
     )
-    return EffectTable(_sorted(effects, _EFFECT_ORDER), _sorted(unused, _UNUSED_ORDER), arms)
+    return _table(effects, unused, arms)
 
 
 _ORDER = ["outcome", "instrument", "time_days", "subgroup", "data_kind", "measure", "analysis"]
@@ -255,8 +235,16 @@ _EFFECT_ORDER = ["study_id", "arm_id", "comparator_arm_id", *_ORDER]
 _UNUSED_ORDER = ["study_id", "arm_id", *_ORDER[:-3], "source"]
 
 
-def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    return frame.sort_values(keys, kind="stable", na_position="first").reset_index(drop=True)
+def _table(effects: pd.DataFrame, unused: pd.DataFrame, arms: pd.DataFrame) -> EffectTable:
+    """Return the table of frames, whose rows it puts in order."""
+    frames = {"effects": effects, "unused": unused, "arms": arms}
+    for name, keys in (("effects", _EFFECT_ORDER), ("unused", _UNUSED_ORDER)):
+        ordered = frames[name].sort_values(keys, kind="stable", na_position="first")
+        frames[name] = ordered.reset_index(drop=True)
+    return EffectTable(
+        {name: (one.to_dict("list"), one.dtypes.astype(str).to_dict())
+         for name, one in frames.items()}
+    )  # fmt: skip
 
 
 def _with_sizes(outcomes: pd.DataFrame, assumed: Assumptions) -> pd.DataFrame:
