@@ -237,14 +237,12 @@ _UNUSED_ORDER = ["study_id", "arm_id", *_ORDER[:-3], "source"]
 
 def _table(effects: pd.DataFrame, unused: pd.DataFrame, arms: pd.DataFrame) -> EffectTable:
     """Return the table of frames, whose rows it puts in order."""
-    frames = {"effects": effects, "unused": unused, "arms": arms}
-    for name, keys in (("effects", _EFFECT_ORDER), ("unused", _UNUSED_ORDER)):
-        ordered = frames[name].sort_values(keys, kind="stable", na_position="first")
-        frames[name] = ordered.reset_index(drop=True)
-    return EffectTable(
-        {name: (one.to_dict("list"), one.dtypes.astype(str).to_dict())
-         for name, one in frames.items()}
-    )  # fmt: skip
+    orders = {"effects": (effects, _EFFECT_ORDER), "unused": (unused, _UNUSED_ORDER)}
+    frames = {"arms": arms}
+    for name, (frame, keys) in orders.items():
+        frames[name] = frame.sort_values(keys, kind="stable", na_position="first")
+    kinds = {name: one.dtypes.astype(str).to_dict() for name, one in frames.items()}
+    return EffectTable({name: (one.to_dict("list"), kinds[name]) for name, one in frames.items()})
 
 
 def _with_sizes(outcomes: pd.DataFrame, assumed: Assumptions) -> pd.DataFrame:
