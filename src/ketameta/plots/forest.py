@@ -6,6 +6,7 @@ plot can show beyond that. :mod:`ketameta.plots.forest_layout` turns it into pla
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from ketameta.plots import look
 from ketameta.plots.forest_data import arranged, forest_of, pools_of
 from ketameta.plots.forest_layout import Direction, ForestLayout, lay_out, looked_for
 from ketameta.plots.forest_rows import BOLD, SMALL_KINDS, ForestColumn, ForestRow, risk_letters
-from ketameta.plots.frame import Pen, arrows, centred, dress, intervals, point_transform
+from ketameta.plots.frame import Pen, arrows, centred, dress, intervals, point_transform, titled
 from ketameta.plots.look import BODY, LINE, MARGIN, SMALL, themed
 from ketameta.plots.scale import Axis
 
@@ -138,12 +139,9 @@ def plot(
         pools = pools_of(result, list(groups))
     found = forest_of(result, overall)
     forest = arranged(found, columns=more, sort=sort, levels=groups, pools=pools)
-    if not overall:
-        forest = replace(forest, pool=None)
+    forest = replace(titled(forest, title), pool=forest.pool if overall else None)
     if not prediction:
         forest = replace(forest, predictions=False)
-    if title is not None:
-        forest = replace(forest, title=title)
     if lower_is_better not in (None, True, False):
         raise UsageError(f"lower_is_better is {lower_is_better!r}; give True or False")
     if favours is None and lower_is_better is not None:
@@ -187,19 +185,13 @@ def draw(layout: ForestLayout, *, ax: Axes | None = None) -> Axes:
         (edges[1] - edges[0]) / wide,
         (bottom - layout.body_top) / high,
     ))  # fmt: skip
-    x_axis = layout.axis or Axis(0.0, 1.0)
-    dress(ax, x_axis, Axis(layout.body_top, bottom, reverse=True))
-    ax.yaxis.set_visible(False)
-    ax.spines["left"].set_visible(False)
+    again = layout.axis_repeated
+    marks = {"labelsize": scale * SMALL, "length": scale * 3.0, "top": again, "labeltop": again}
+    dress(ax, layout.axis or Axis(0.0, 1.0), Axis(layout.body_top, bottom, reverse=True), **marks)
+    ax.spines["top"].set_visible(again)
     if layout.axis is None:
         ax.xaxis.set_visible(False)
         ax.spines["bottom"].set_visible(False)
-    else:
-        again = layout.axis_repeated
-        ax.spines["top"].set_visible(again)
-        ax.tick_params(
-            axis="x", top=again, labeltop=again, labelsize=scale * SMALL, length=scale * 3.0
-        )
     _Pen(layout, ax, scale, edges[0]).everything()
     return ax
 
@@ -369,25 +361,18 @@ class _Pen(Pen):
                 row for row in here if row.estimate is not None and not axis.side(row.estimate)
             ]
             if marked:
-                self.ax.scatter(
-                    [row.estimate or 0.0 for row in marked], [row.middle for row in marked],
-                    s=[row.area * self.scale**2 for row in marked], marker="s", zorder=2.5,
-                    c=look.PAPER if excluded else style.square, linewidths=0.4 * self.scale,
-                    edgecolors=look.LIGHT if excluded else style.square, clip_on=False,
-                    gid="study_marker",
+                places = [(row.estimate or 0.0, row.middle) for row in marked]
+                self.marks(
+                    "study_marker", places, [math.sqrt(row.area) for row in marked],
+                    look.PAPER if excluded else style.square,
+                    look.LIGHT if excluded else style.square, width=0.4, marker="s", zorder=2.5,
+                    data=True,
                 )  # fmt: skip
-
-    def arrows(self, row: ForestRow, axis: Axis, colour: str) -> None:
-        places = [(axis.low, row.middle, -1)] if row.cut_low else []
-        places += [(axis.high, row.middle, 1)] if row.cut_high else []
-        arrows(self.ax, places, "x", colour=colour, size=5.0 * self.scale)
 
     def pools(self, axis: Axis) -> None:
         style = self.layout.style
-        for row in self.layout.rows:
-            y = row.middle
-            if not row.drawn:
-                continue
+        for row in (row for row in self.layout.rows if row.drawn):
+            y, ink = row.middle, style.diamond
             if row.kind in ("overall", "subgroup_pool") and row.estimate is not None:
                 whole = row.kind == "overall"
                 half = DIAMOND if whole else GROUP_DIAMOND
@@ -398,27 +383,27 @@ class _Pen(Pen):
                     points = [(low, y), (middle, y - half), (high, y), (middle, y + half)]
                     self.polygon(
                         "pooled_diamond" if whole else "subgroup_diamond", points,
-                        style.diamond if whole else style.group_diamond, edge=style.diamond,
-                        data=True, clip=row.cut_low or row.cut_high,
+                        ink if whole else style.group_diamond, edge=ink, data=True,
+                        clip=row.cut_low or row.cut_high,
                     )  # fmt: skip
-                self.arrows(row, axis, style.diamond)
             elif row.kind == "prediction" and row.low is not None and row.high is not None:
-                ends = (axis.cut(row.low), axis.cut(row.high))
+                ends, ink = (axis.cut(row.low), axis.cut(row.high)), look.VERMILLION
                 points = [(x, y + sign * PREDICTION) for x, sign in
                           ((ends[0], -1), (ends[1], -1), (ends[1], 1), (ends[0], 1))]  # fmt: skip
-                self.polygon("prediction_bar", points, look.ORANGE, edge=look.VERMILLION, data=True)
-                self.arrows(row, axis, look.VERMILLION)
+                self.polygon("prediction_bar", points, look.ORANGE, edge=ink, data=True)
+            else:
+                continue
+            places = [(axis.low, y, -1)] * row.cut_low + [(axis.high, y, 1)] * row.cut_high
+            arrows(self.ax, places, "x", colour=ink, size=5.0 * self.scale)
 
     def risk(self) -> None:
         column = self.layout.column("risk_of_bias")
-        if column is None:
-            return
-        lights = [
-            (x, row.middle, judgement)
-            for row in self.layout.rows_of("study")
-            for (x, _), judgement in zip(column.anchors, row.risk_of_bias, strict=True)
-        ]
-        self.lights(lights)
+        if column is not None:
+            self.lights([
+                (x, row.middle, judgement)
+                for row in self.layout.rows_of("study")
+                for (x, _), judgement in zip(column.anchors, row.risk_of_bias, strict=True)
+            ])  # fmt: skip
 
 
 # --- in words -------------------------------------------------------------------------------------

@@ -174,13 +174,9 @@ def _two_lines(pen: Pen, part: str, x: float, middle: float, lines: tuple[str, s
 def _panel(pen: Pen, data: Harms, panel: Panel, start: float, room: float, bottom: float) -> None:
     """Draw one panel as axes in effect units, and the words beside it."""
     name, scale, axis = panel.name, panel.scale, axis_of(data, panel, room)
-    high = bottom + _FOOT
-    width = look.PAGE_WIDTH
+    high, width = bottom + _FOOT, look.PAGE_WIDTH
     ax = pen.ax.inset_axes((start / width, _FOOT / high, room / width, (bottom - _HEAD) / high))
-    dress(ax, axis, Axis(_HEAD, bottom, reverse=True))
-    ax.yaxis.set_visible(False)
-    ax.spines["left"].set_visible(False)
-    ax.tick_params(labelsize=pen.scale * SMALL)
+    dress(ax, axis, Axis(_HEAD, bottom, reverse=True), labelsize=pen.scale * SMALL)
     null_line(ax, scale.no_effect, axis, "x")
     rows: list[Row] = []
     for index, row in enumerate(data.rows):
@@ -351,9 +347,8 @@ def icons(data: Icons, *, ax: Axes | None = None, title: str | None = None) -> A
     row = _PITCH * IN_ROW
     deep = _PITCH * math.ceil(data.of / IN_ROW)
     width = 2 * row + _BETWEEN + 2 * MARGIN
-    wide = (width - 2 * MARGIN - _BETWEEN) / 2
-    names = [look.wrap(look.clean(group.label), wide, BODY, bold=True) for group in data.groups]
-    counts = [look.wrap(data.counted(group), wide, BODY) for group in data.groups]
+    names = [look.wrap(look.clean(group.label), row, BODY, bold=True) for group in data.groups]
+    counts = [look.wrap(data.counted(group), row, BODY) for group in data.groups]
     lines = max(map(len, names)) + max(map(len, counts))
     top = lines * LINE * BODY + 5.0
     base, more = round(data.control.events), round(data.treatment.events)
@@ -369,7 +364,7 @@ def icons(data: Icons, *, ax: Axes | None = None, title: str | None = None) -> A
     notes = [f"One dot: one person of {format_count(data.of)}. {ends}", data.note]
     pen = table(titled(data, title), ax, width, high, notes)
     for index, (name, count) in enumerate(zip(names, counts, strict=True)):
-        left = MARGIN + index * (wide + _BETWEEN)
+        left = MARGIN + index * (row + _BETWEEN)
         y = pen.paragraph("group_name", left, 0.0, name, bold=True)
         pen.paragraph("group_count", left, y, count)
         for part, *run in data.runs(index, IN_ROW):

@@ -6,6 +6,7 @@ meaning is carried by colour alone. Sizes are in points (1/72 inch).
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 import unicodedata
@@ -136,19 +137,13 @@ def _settings() -> dict[str, Any]:
         "axes.prop_cycle": cycler(color=PALETTE),
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "xtick.labelsize": SMALL,
-        "ytick.labelsize": SMALL,
-        "xtick.color": INK,
-        "ytick.color": INK,
         "text.color": INK,
-        "xtick.major.size": 3.0,
-        "ytick.major.size": 3.0,
-        "xtick.major.width": THIN,
-        "ytick.major.width": THIN,
-        "xtick.major.pad": 2.5,
-        "ytick.major.pad": 2.5,
+        **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), SMALL),
+        **dict.fromkeys(("xtick.color", "ytick.color"), INK),
+        **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 3.0),
+        **dict.fromkeys(("xtick.major.width", "ytick.major.width"), THIN),
+        **dict.fromkeys(("xtick.major.pad", "ytick.major.pad"), 2.5),
         "lines.solid_capstyle": "butt",
-        "lines.dash_capstyle": "butt",
         "lines.scale_dashes": False,
         "patch.edgecolor": NAVY,
         # A label is text, never a formula; hinted letters have other widths at each resolution.
@@ -182,10 +177,22 @@ def theme(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
     with mpl.rc_context(), warnings.catch_warnings():
         # Text in SVG keeps letters that the font lacks; a browser finds them elsewhere.
         warnings.filterwarnings("ignore", NO_GLYPH)
-        for key, value in _settings().items():
-            cast("Any", mpl.rcParams)._set(key, value)
+        dict.update(cast("Any", mpl.rcParams), _settings())
         mpl.rcParams.update(cast("Any", settings or {}))
         yield
+
+
+@contextmanager
+def _making() -> Iterator[None]:
+    """Draw under :func:`theme`, and look for garbage later: nothing of a new plot is."""
+    looking = gc.isenabled()
+    gc.disable()
+    try:
+        with theme():
+            yield
+    finally:
+        if looking:
+            gc.enable()
 
 
 def themed(plot: Callable[P, T]) -> Callable[P, T]:
@@ -193,7 +200,7 @@ def themed(plot: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(plot)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
-        with theme():
+        with _making():
             made = plot(*args, **kwargs)
             lacking = stand_in(figure_of(cast("Any", made)))[1]
         if lacking and not _DETACHED.get():
@@ -332,11 +339,6 @@ def clean(text: object) -> str:
     return " ".join(kept.split()).replace("\0", "\u00a0")
 
 
-def clean_lines(text: str) -> str:
-    """Return text that may have several lines, each of them clean."""
-    return "\n".join(clean(line) for line in text.split("\n"))
-
-
 def shorten(text: str, width: float, size: float = BODY, *, bold: bool = False) -> str:
     """Return ``text``, or its beginning and an ellipsis, no wider than ``width`` points."""
     if text_width(text, size, bold=bold) <= width + 1e-6:
@@ -463,7 +465,7 @@ def file_bytes(
     import matplotlib as mpl
 
     figure = figure_of(plot)
-    with theme():
+    with _making():
         mpl.rcParams["svg.hashsalt"] = name
         svg = _svg(figure, description)
     if ending == "svg":
@@ -482,7 +484,7 @@ def _svg(figure: Figure, description: str) -> str:
     size, dpi, tags = figure.get_size_inches(), figure.dpi, Tags()
     wide, high = 72 * size
     vector = backend.RendererSVG(wide, high, io.StringIO(), image_dpi=dpi)
-    vector.writer = tags
+    vector.writer, vector.get_text_width_height_descent = tags, _measured
     figure.dpi = 72
     try:
         figure.draw(backend.MixedModeRenderer(figure, *size, dpi, vector))
@@ -497,6 +499,14 @@ def _svg(figure: Figure, description: str) -> str:
         f' stroke-linejoin="round" aria-label="{escape(description, quote=True)}">'
     )
     return f"{head}{''.join(tags.written)}</svg>\n"
+
+
+@lru_cache(10_000)
+def _measured(*words: Any) -> Any:
+    """Return how large matplotlib takes words in an SVG to be, such as those at ticks."""
+    from matplotlib.textpath import text_to_path
+
+    return text_to_path.get_text_width_height_descent(*words)
 
 
 class Tags:
