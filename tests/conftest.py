@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -18,6 +19,9 @@ from typing import Any
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# As in a command: looking for garbage after every 700 objects takes longer than making them.
+gc.set_threshold(100_000, 20, 100)
+
 # Before numpy is loaded: one thread each, as commands have. Processes of tests that share a machine
 # wait for each other's threads otherwise, ten times as long as they compute.
 for _library in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -26,6 +30,7 @@ for _library in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import joblib
 import pandas as pd
 import pytest
+import typer
 from hypothesis import settings
 
 from helpers import ROOT, SECONDS, TWO_ANALYSES, Done, alone, make_project, trials, without_figures
@@ -71,11 +76,19 @@ def no_figure_stays_open() -> Iterator[None]:
         sys.modules["matplotlib.pyplot"].close("all")
 
 
+@cache
+def command_line() -> Callable[..., Any]:
+    """Return the command line, put together once rather than at every call."""
+    return typer.main.get_command(cli.app)
+
+
 @pytest.fixture
 def ketameta(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Done]:
     """Return a function that runs the command in this process."""
+
+    monkeypatch.setattr(cli, "app", command_line())
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["ketameta", *(str(item) for item in arguments)])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from html import unescape
 from pathlib import Path
 from types import TracebackType
@@ -309,9 +309,8 @@ def build(
     computed: list[str] = []
     results: list[AnalysisResult] = []
     given = instead or {}
-    known_versions = package_versions()
-    stated = dict(versions or known_versions)
-    stated = {name: stated[name] for name in [*known_versions, *stated] if name in stated}
+    stated = dict(versions or package_versions())
+    stated = {name: stated[name] for name in [*package_versions(), *stated] if name in stated}
     notes = paths.build / "stamps"
     keep = partial(kept_or_made, cache, same + code_hash(()))
     tables = InputTables(evidence, same_data)
@@ -412,6 +411,7 @@ def code_fingerprint() -> str:
     return text_hash("".join([code_hash(ABOVE), *versions]))
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that numbers and figures depend on."""
     from importlib.metadata import version
