@@ -42,11 +42,43 @@ def released(built: ProjectPaths, tmp_path_factory: pytest.TempPathFactory) -> P
     return paths
 
 
+def put_back(source: Path, target: Path) -> None:
+    """Make a folder what another is, by name, size and time; touch only what differs."""
+    target.mkdir(exist_ok=True)
+    for path in target.iterdir():
+        there = source / path.name
+        if path.is_symlink() or path.is_dir() != there.is_dir() or not there.exists():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for path in source.iterdir():
+        here = target / path.name
+        if path.is_dir():
+            put_back(path, here)
+        elif not here.is_file() or _size_and_time(path) != _size_and_time(here):
+            shutil.copy2(path, here)
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    return path.stat().st_size, path.stat().st_mtime_ns
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The place of the project that tests change: they all find it as it was released."""
+    return tmp_path_factory.mktemp("changed") / "project"
+
+
 @pytest.fixture
-def project(released: ProjectPaths, tmp_path: Path) -> ProjectPaths:
-    root = tmp_path / "project"
-    shutil.copytree(released.root, root)
-    return project_paths(root)
+def project(released: ProjectPaths, folder: Path) -> ProjectPaths:
+    put_back(released.root, folder)
+    return project_paths(folder)
+
+
+def same_file(source: str, target: str) -> None:
+    """Give a file a second name, where what stands there is only read."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 @pytest.fixture
@@ -56,14 +88,14 @@ def rebuilt(released: ProjectPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     def put(paths: ProjectPaths, *, instead: Mapping[str, str], **_: object) -> None:
         assert not instead
         shutil.copytree(
-            released.reports, paths.reports, dirs_exist_ok=True,
+            released.reports, paths.reports, dirs_exist_ok=True, copy_function=same_file,
             ignore=shutil.ignore_patterns("releases"),
         )  # fmt: skip
 
     def again(root: str, version: str, versions: object, instead: Mapping[str, str]) -> None:
         assert not instead
         name = Path("reports/releases", version)
-        shutil.copytree(released.root / name, Path(root) / name)
+        shutil.copytree(released.root / name, Path(root) / name, copy_function=same_file)
 
     monkeypatch.setattr("ketameta.build.build", put)
     monkeypatch.setattr("ketameta.verify.remake", again)
@@ -602,15 +634,26 @@ def one_unit(text: str, place: re.Match[str]) -> tuple[str, str]:
     return texts[0], texts[1]
 
 
-@pytest.fixture
-def elsewhere(project: ProjectPaths, monkeypatch: pytest.MonkeyPatch) -> ProjectPaths:
-    """The project whose pooled estimate another platform rounds the other way."""
-    text = (project.results / "rapid.json").read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def rounded(released: ProjectPaths, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The project as another platform builds it, and the result it rounds otherwise as ours."""
+    root = shutil.copytree(released.root, tmp_path_factory.mktemp("rounded") / "project")
+    text = (root / "reports" / "results" / "rapid.json").read_text(encoding="utf-8")
     found = re.search(r'"pooled": \{.*?"estimate": (-?[0-9.e-]+)', text, re.DOTALL)
     assert found
     ours, theirs = one_unit(text, found)
     with joblib.parallel_config(backend="sequential"):
-        build(project, instead={"results/rapid.json": theirs})
+        build(project_paths(root), instead={"results/rapid.json": theirs})
+    return root, ours
+
+
+@pytest.fixture
+def elsewhere(
+    rounded: tuple[Path, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> ProjectPaths:
+    """The project whose pooled estimate another platform rounds the other way."""
+    root, ours = rounded
+    put_back(root, folder)
     plain = build
 
     def here(paths: ProjectPaths, **options: object) -> object:
@@ -618,7 +661,7 @@ def elsewhere(project: ProjectPaths, monkeypatch: pytest.MonkeyPatch) -> Project
         return plain(paths, instead=instead, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr("ketameta.build.build", here)
-    return project
+    return project_paths(folder)
 
 
 def test_what_another_platform_rounds_the_other_way_agrees(
