@@ -10,8 +10,11 @@ data <- function(name) {
 }
 fit <- function(name) with(data(name), rma(yi, vi, method = "REML", test = "adhoc"))
 
-drawn <- function(n, device) for (i in seq_len(n)) {
-  device(tempfile()); forest(fit("k13")); dev.off()
+# As large as ketameta's, and of as many pixels.
+drawn <- function(n, device, width = 7.09, height = 4.27, ...) for (i in seq_len(n)) {
+  device(file.path(tempdir(), "forest"), width = width, height = height, ...)
+  forest(fit("k13"))
+  dev.off()
 }
 
 tasks <- list(
@@ -31,7 +34,7 @@ tasks <- list(
     with(data("k100"), rma(yi, vi, method = "ML")), type = "stepfun", steps = 0.025, skiphes = TRUE),
   trimfill_100 = function(n) for (i in seq_len(n)) trimfill(fit("k100")),
   forest_svg = function(n) drawn(n, svg), forest_pdf = function(n) drawn(n, pdf),
-  forest_png = function(n) drawn(n, png),
+  forest_png = function(n) drawn(n, png, width = 709, height = 427, res = 100),
   # repetitions are permutations, subsets or simulated meta-analyses
   permutation = function(n) {
     r <- with(data("k48"), rma(yi, vi, mods = x, method = "REML", test = "adhoc"))

@@ -27,6 +27,8 @@ MODULES = {
     "PyMetaAnalysis": "meta_analyze",
 }
 Seconds = Callable[[], float | None]
+#: Inches of a forest plot of 13 studies as ketameta draws it; metafor_timings.R has them too.
+PAGE_OF_A_FOREST = (7.09, 4.27)
 
 
 def installed() -> dict[str, str | None]:
