@@ -252,6 +252,21 @@ def test_the_published_ledger_is_what_the_results_give():
     assert ledger(*committed()) == published
 
 
+def test_a_verdict_says_what_the_deciding_trials_gave_and_to_whom():
+    rows = [{"intervention": "sage"}, {"intervention": "mint"}, {"intervention": "mint"}]
+    led = {"side": "higher", "population": "sleepy people", "sources": "3 trials"}
+    counted = {**result(3), "name": "one", "directness": "indirect", "headline": led}
+    counted |= {"groups": [{"label": None, "rows": rows}], "certainty": None}
+    empty = {**counted, "name": "two", "k": 0}
+    found = {"one": counted, "two": empty}
+    for names, said in (
+        (["one", "two"], "supported (mint, sage, in sleepy people)"),
+        (["two"], NOT_TESTED),
+    ):
+        (row,) = ledger([claim("harm", analyses=names)], found)
+        assert row["said"] == said and said.startswith(row["verdict"])
+
+
 def test_no_claim_is_decided_by_questions_without_a_trial():
     claims, results, registry, facts = committed()
     for row, stated in zip(ledger(claims, results, registry, facts), claims, strict=True):

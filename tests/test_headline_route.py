@@ -131,7 +131,7 @@ def test_people_of_a_hundred_and_of_a_thousand_have_their_interval() -> None:
         found = context["results"][item.href]["headline"]["absolute"]
         low, high = (found[name] / 10 for name in ("treated_low", "treated_high"))
         assert item.span == f"{low:.0f} to {high:.0f}"
-        assert f"(could be {item.span})" in pages["report.html"]
+        assert f"treated ({item.span})" in pages["report.html"]
     said = [
         tuple(map(int, found))
         for found in re.findall(

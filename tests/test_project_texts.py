@@ -15,7 +15,14 @@ from ketameta.evidence import load_project
 from ketameta.paths import project_paths
 from ketameta.report import cards_of, texts_of
 from ketameta.report.front import error_report
-from ketameta.report.prose import TEXTS, excess_of, fading, given_words, people_passed
+from ketameta.report.prose import (
+    TEXTS,
+    asked_words,
+    excess_of,
+    fading,
+    given_words,
+    people_passed,
+)
 
 RESULTS: dict[str, Any] = {
     "caffeine": {"k": 3, "name": "caffeine", "headline": {"side": "unclear", "absolute": None}}
@@ -109,9 +116,14 @@ def test_an_effect_is_said_in_people(estimate: float, better: int) -> None:
 
 def test_what_was_given_is_named_that_of_most_trials_first() -> None:
     given = ["sage", "mint", "mint", "sage / thyme", "mint"]
-    result = {"groups": [{"rows": [{"intervention": name} for name in given]}]}
+    rows = [{"intervention": name} for name in given]
+    groups = [{"label": "Herbs", "rows": rows}, {"label": "Trees", "rows": rows[:1]}]
+    result: Any = {"title": "Tea", "groups": groups}
     assert given_words(result) == "mint, sage, thyme"
     assert given_words(result, 1) == "mint, and two more"
+    assert given_words(result, title="Tea: trees") == "sage"
+    assert asked_words("Mint tea", result) == "Mint tea (mint, sage, and one more)"
+    assert asked_words("Sage, mint or Thyme", result) == "Sage, mint or Thyme"
 
 
 def test_an_error_is_reported_in_a_text_to_copy_or_an_issue_where_a_repository_is_stated() -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, TypedDict
 from pydantic import AfterValidator, ValidationInfo
 
 from ketameta.analyses.result import AnalysisResult
+from ketameta.analyses.sentences import given_in
 from ketameta.declared import (
     NeededText,
     Table,
@@ -130,7 +131,7 @@ class Entries(TypedDict):
 
 
 class Judged(TypedDict):
-    """A claim with its verdict and what it rests on."""
+    """A claim with its verdict and what it rests on; ``said`` adds what was given, and to whom."""
 
     id: str
     claim: str
@@ -141,6 +142,7 @@ class Judged(TypedDict):
     rule: str
     rule_words: str
     verdict: str
+    said: str
     analyses: list[Tested]
     indirect: list[Tested]
     facts: list[str]
@@ -279,7 +281,8 @@ def ledger(
             "source": claim.source,
             "rule": claim.rule,
             "rule_words": RULES[claim.rule],
-            "verdict": verdict(claim, results, registry, facts),
+            "verdict": (judged := verdict(claim, results, registry, facts)),
+            "said": _said(judged, [results[name] for name in claim.analyses]),
             "analyses": [_evidence(results[name]) for name in claim.analyses],
             "indirect": [_evidence(results[name]) for name in claim.indirect],
             "facts": [fact_words(row) for row in claim.told(facts)],
@@ -287,6 +290,14 @@ def ledger(
         }
         for claim in claims
     ]
+
+
+def _said(judged: str, deciding: Sequence[AnalysisResult]) -> str:
+    """Return a verdict with what the trials that decide it gave, and to whom."""
+    found = [result for result in deciding if result["k"]]
+    given = dict.fromkeys(name for result in found for name in given_in(result))
+    people = dict.fromkeys(result["headline"]["population"] for result in found)
+    return f"{judged} ({', '.join(given)}, in {', '.join(people)})" if found else judged
 
 
 def fact_words(row: Row) -> str:
@@ -351,26 +362,8 @@ def _entries(claim: Claim, registry: Sequence[Row]) -> Entries | None:
     }
 
 
-def load_claims(
-    path: Path,
-    analyses: Sequence[str],
-    interventions: Sequence[str] | None = None,
-    conditions: Sequence[str] | None = None,
-    harms: Sequence[str] | None = None,
-) -> list[Claim]:
-    """Return the claims of ``data/claims.toml``; none when there is no such file.
-
-    Parameters
-    ----------
-    path : Path
-    analyses : sequence of str
-        Names that a claim may use.
-    interventions : sequence of str, optional
-        Words of the data for what is given; others are refused.
-    conditions : sequence of str, optional
-        Conditions of the registry table; a claim about registered trials names one of them.
-    harms : sequence of str, optional
-        Harms that the table of facts tells of.
+def load_claims(path: Path, analyses: Sequence[str], *words: Sequence[str] | None) -> list[Claim]:
+    """Return the claims of :func:`read_claims`, where nothing is wrong with the file.
 
     Raises
     ------
@@ -378,7 +371,7 @@ def load_claims(
         With every problem: a key that does not exist (``verdict`` among them), an analysis that
         does not exist, a missing text, a repeated id, a registry rule without its table.
     """
-    claims, findings = read_claims(path, analyses, interventions, conditions, harms)
+    claims, findings = read_claims(path, analyses, *words)
     if any(finding.is_error for finding in findings):
         raise SpecError("", findings)
     return claims
@@ -391,13 +384,19 @@ def read_claims(
     conditions: Sequence[str] | None = None,
     harms: Sequence[str] | None = None,
 ) -> tuple[list[Claim], tuple[Finding, ...]]:
-    """Return the claims of a file, and everything that is wrong with it.
+    """Return the claims of ``data/claims.toml`` and everything wrong; none without such a file.
 
     Parameters
     ----------
     path : Path
-    analyses, interventions, conditions, harms : sequence of str
-        As for :func:`load_claims`.
+    analyses : sequence of str
+        Names that a claim may use.
+    interventions : sequence of str, optional
+        Words of the data for what is given; others are refused.
+    conditions : sequence of str, optional
+        Conditions of the registry table; a claim about registered trials names one of them.
+    harms : sequence of str, optional
+        Harms that the table of facts tells of.
     """
     file = f"{path.parent.name}/{path.name}"
     entries, findings = read_entries(path, file, "claim")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
@@ -319,6 +320,19 @@ def lower_first(text: str) -> str:
 def words_of(key: str) -> str:
     """Return a word of the data as readers see it: ``days_22_to_35`` is ``days 22 to 35``."""
     return key.replace("_", " ")
+
+
+def given_in(result: AnalysisResult, title: str = "") -> list[str]:
+    """Return what the trials of a result gave, or those of the group that its ``title`` names."""
+    group = title.removeprefix(result["title"]).removeprefix(": ")
+    own = [item for item in result["groups"] if group and lower_first(item["label"] or "") == group]
+    found = Counter(
+        name
+        for item in own or result["groups"]
+        for row in item["rows"]
+        for name in words_of(row["intervention"]).split(" / ")
+    )
+    return sorted(found, key=lambda name: (-found[name], name))
 
 
 def prediction_sentence(result: AnalysisResult) -> str:

@@ -86,7 +86,7 @@ def slope_words(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> 
             listed = ", ".join(turned)
             said.append(_READ[item["reading"]].format(turned=listed, favours=result["favours"]))
             # On the scale of the model no effect is 0, of ratios too.
-            sides = {value > 0 for value in item["line"]["estimate"]}
+            sides = {value > 0 for value in item["line"]["estimate"] or ()}
             if item["reading"] in ("rises", "falls") and len(sides) == 1:
                 stays = result["favours"][sides.pop()]
                 said[-1] = f"{said[-1][:-1]}, and stays on the side \u201c{stays}\u201d."

@@ -212,7 +212,8 @@ def report_context(
     }
     sections = _sections(paths, results, provenance, studies, keep)
     pages = front.pages_of(results, project, text)
-    first = front.first_pages(pages, by_name)
+    # The figures of a section stand on the first page that holds an analysis of it.
+    first = {by_name[name]["section"]: p.key for p in reversed(pages) for name in p.analyses}
     bias = risk_of_bias(results, evidence)
     findings = summary_of_findings(results)
     cells = keep("map", partial(map_cells, evidence))
@@ -258,7 +259,7 @@ def report_context(
         "answer": text("answer"),
         "cards": front.cards_of(project, by_name, text),
         "ask": text("ask"),
-        "all_findings": front.all_findings(findings),
+        "all_findings": front.all_findings(findings, by_name),
         "clinicians": front.finding_table(project, by_name),
         "claim_lines": front.claim_lines(claims),
         "map_table": None if cells is None else map_table(cells),

@@ -114,7 +114,7 @@ def _claims(claims: Sequence[Judged]) -> Table:
         beside = [*map(_evidence, row["indirect"]), *facts]
         rows.append(
             (Cell(row["claim"], id=f"claim-{row['id']}", fold=("How it is judged", *judged)),
-             Cell(row["verdict"], mark="b"), Cell(lines=tuple(tested)),
+             Cell(row["said"], mark="b"), Cell(lines=tuple(tested)),
              Cell(lines=tuple(beside)) if beside else "none")
         )  # fmt: skip
     head = (
@@ -156,7 +156,7 @@ def _verdicts(claims: Sequence[Judged]) -> Table:
     """Return each verdict with the claims it is given on."""
     found: dict[str, list[str]] = {}
     for row in claims:
-        found.setdefault(row["verdict"], []).append(row["claim"])
+        found.setdefault(row["said"], []).append(row["claim"])
     rows = [(verdict, " ".join(listed)) for verdict, listed in found.items()]
     return Table.of("Verdicts on claims", ("Verdict", ("Claims", "wide")), rows)
 

@@ -24,7 +24,7 @@ from ketameta.evidence.project import NOT_STATED, Project, Question
 from ketameta.formatting import format_count, format_number, plural, trials_number
 from ketameta.measures import Measure
 from ketameta.plots.harms import Icons, People
-from ketameta.report.prose import Parts, sentences_in
+from ketameta.report.prose import Parts, asked_words, given_words, sentences_in
 from ketameta.report.provenance import rows_of
 from ketameta.report.tables import Cell, Table
 
@@ -126,15 +126,6 @@ def untested_table(results: Sequence[AnalysisResult]) -> Table | None:
     return Table.of(caption, head, rows) if rows else None
 
 
-def first_pages(pages: Sequence[Page], results: Mapping[str, AnalysisResult]) -> dict[str, str]:
-    """Return, by section, the key of the first page that holds an analysis of it."""
-    first: dict[str, str] = {}
-    for page in pages:
-        for name in page.analyses:
-            first.setdefault(results[name]["section"], page.key)
-    return first
-
-
 # --- the front page -------------------------------------------------------------------------------
 
 
@@ -228,7 +219,7 @@ _CHIPS: Mapping[str, str] = {
 def claim_lines(claims: Sequence[Judged]) -> list[Cell]:
     """Return each claim with its verdict as a chip; it leads to how it is judged."""
     return [
-        Cell(f"“{row['claim']}”", row["verdict"], f"{METHODS}#claim-{row['id']}", row["id"],
+        Cell(f"“{row['claim']}”", row["said"], f"{METHODS}#claim-{row['id']}", row["id"],
              _CHIPS.get(row["verdict"], "none"))
         for row in claims
     ]  # fmt: skip
@@ -247,7 +238,7 @@ def finding_table(project: Project, results: Mapping[str, AnalysisResult]) -> Ta
         people = people_words(result)
         rows.append(
             (
-                Cell(item.words, setting_words(result), str(result["name"])),
+                Cell(asked_words(item.words, result), setting_words(result), str(result["name"])),
                 Cell(result["headline"]["sources"], f"{people} people") if result["k"] else "none",
                 Cell(*effect_words(result)),
                 absolute_words(result),
@@ -255,8 +246,8 @@ def finding_table(project: Project, results: Mapping[str, AnalysisResult]) -> Ta
             )
         )
     head = (
-        "Question", "Evidence", ("Effect (interval)", "wide"),
-        ("In absolute numbers", "wide"), ("Certainty", "wide"),
+        "Question", "Evidence", ("Effect (interval)", "wide"), "In absolute numbers",
+        ("Certainty", "wide"),
     )  # fmt: skip
     return Table.of("What was found, for clinicians", head, rows)
 
@@ -309,7 +300,7 @@ def _sided(value: float, sides: tuple[str, str]) -> tuple[str, str]:
     return format_number(abs(value)), sides[value >= 0]
 
 
-def all_findings(rows: Sequence[Finding]) -> Table:
+def all_findings(rows: Sequence[Finding], results: Mapping[str, AnalysisResult]) -> Table:
     """Return every main result that has a trial, from the summary of findings."""
     heading = "Trials + pooled reports" if any(row["pools"] for row in rows) else "Trials"
     head = (
@@ -317,7 +308,8 @@ def all_findings(rows: Sequence[Finding]) -> Table:
         ("In absolute numbers", "wide"), "Certainty",
     )  # fmt: skip
     made = [
-        (Cell(row["title"], href=row["analysis"]), row["directness"],
+        (Cell(row["title"], given_words(results[row["analysis"]], title=row["title"]),
+              row["analysis"]), row["directness"],
          trials_number(row["k"], row["pools"]), row["people"],
          Cell(row["effect"], row["direction"]), row["absolute"], row["certainty"])
         for row in rows

@@ -37,7 +37,7 @@ from ketameta.report.manifest import (
     result_changes,
     text_hash,
 )
-from ketameta.report.prose import gloss
+from ketameta.report.prose import given_words, gloss
 from ketameta.report.provenance import Card
 from ketameta.report.tables import words_of_code
 from ketameta.report.worked import number
@@ -74,7 +74,7 @@ def environment() -> Environment:
     )
     env.globals.update(
         plural=formatting.plural, trials_words=formatting.trials_words, picture=picture,
-        error_report=error_report,
+        error_report=error_report, given=given_words,
     )  # fmt: skip
     return env
 

@@ -22,7 +22,7 @@ from ketameta.formatting import format_count, plural
 from ketameta.paths import ProjectPaths
 from ketameta.report.analysis_view import Figure, tables_in
 from ketameta.report.context import Context, Section
-from ketameta.report.prose import Parts
+from ketameta.report.prose import Parts, given_words
 from ketameta.report.tables import Table
 from ketameta.typesetter import MARK, STANDARDS, codes, fonts, not_shown
 
@@ -352,7 +352,8 @@ def _section(section: Section) -> Texts:
                 "name": item["name"],
                 "title": item["title"],
                 "tags": f"{item['directness']} evidence \u00b7 {item['status_words']} \u00b7 "
-                f"{item['drawn_as']}",
+                + item["drawn_as"]
+                + (f" \u00b7 given: {given_words(item)}" if item["k"] else ""),
                 "question": item["question"],
                 "sentences": " ".join(item["sentences"]),
                 "figures": [page for figure in item["figures"] for page in _pages(figure)],

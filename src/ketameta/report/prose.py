@@ -23,10 +23,11 @@ from ketameta.analyses.result import AnalysisResult
 from ketameta.analyses.sentences import (
     DIFFERS_BELOW,
     excess_test,
+    given_in,
+    lower_first,
     nothing_found,
     over_time_sentences,
     small_study_words,
-    words_of,
 )
 from ketameta.errors import ReportError
 from ketameta.evidence.checks.search import SearchRecord
@@ -94,9 +95,9 @@ def abstract(
 ) -> Parts:
     """Return the structured abstract, headings with sentences; ``text`` is of :func:`texts_of`."""
     findings = [
-        f"{item.words}: {_lower(short_finding(results[item.analysis]))}"
+        f"{asked_words(item.words, found)}: {lower_first(short_finding(found))}"
         for item in project.front.finding
-        if item.analysis in results
+        if (found := results.get(item.analysis))
     ]
     methods = [
         f"{search['search']['kind']}; extraction closed {search['search']['extraction_closed']}."
@@ -117,10 +118,6 @@ def abstract(
         ("Limitations", limits),
         ("Conclusion", sentences_in(text("conclusion"))),
     ]
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:] if text.startswith("No ") else text
 
 
 #: Texts that a project may write in ``analyses/text/``, each a Markdown file of its name. Those
@@ -287,17 +284,17 @@ def people_passed(result: AnalysisResult) -> list[str]:
     return [format_number(100 * float(ndtr(-end)), 0) for end in ends if end is not None]
 
 
-def given_words(result: AnalysisResult, most: int = 8) -> str:
-    """Return what the trials of a result gave, that of most trials first."""
-    found = Counter(
-        name
-        for group in result["groups"]
-        for row in group["rows"]
-        for name in words_of(row["intervention"]).split(" / ")
-    )
-    named = [name for name, _ in sorted(found.items(), key=lambda item: (-item[1], item[0]))]
+def given_words(result: AnalysisResult, most: int = 8, title: str = "") -> str:
+    """Return what :func:`given_in` names, the first so many."""
+    named = given_in(result, title)
     more = [f"and {count_words(len(named) - most)} more"] if len(named) > most else []
     return ", ".join([*named[:most], *more])
+
+
+def asked_words(words: str, result: AnalysisResult) -> str:
+    """Return a question in few words with what its trials gave, where the words do not name it."""
+    named = {*re.findall(r"\w+", words.lower())} >= {*given_in(result)}
+    return words if named else f"{words} ({given_words(result, 2)})"
 
 
 def more_of(pairs: Sequence[tuple[AnalysisResult | Undefined, str]]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from ketameta.analyses.claims import fact_words
+from ketameta.analyses.sentences import given_in
 from ketameta.evidence.schema import RECONCILIATION
 from ketameta.evidence.second_extraction import (
     PARTIAL,
@@ -170,13 +171,13 @@ _COLUMNS: Mapping[str, str] = {
     "instrument time_days subgroup n_treatment n_control estimate variance se ci_low ci_high "
     "weight route assumption source doi pmid registry_id",
     "sensitivity": "analysis measure code label k estimate ci_low ci_high tau2",
-    "claims": "id claim made_at cites would_support rule verdict analyses indirect",
+    "claims": "id claim made_at cites would_support rule verdict said analyses indirect",
     "slopes": "analysis measure moderator status adjusted_for change k slope ci_low ci_high "
     "reading withheld",
     "evidence_map": "measured given state trials participants",
     "risk_of_bias": "study_id label outcome tool domain judgement support judged_by",
-    "summary_of_findings": "analysis title directness k pools people effect direction absolute "
-    "certainty",
+    "summary_of_findings": "analysis title given directness k pools people effect direction "
+    "absolute certainty",
     "moderators": "analysis title label kind status k p_value p_permuted p_holm rating withheld",
     "routes": "code description source count",
     "corrections": "id table column before after reason source",
@@ -233,7 +234,10 @@ def tables_of(lists: Listed) -> dict[str, str]:
         "risk_of_bias": [
             {**row.texts, "label": label(row["study_id"])} for row in lists["risk_of_bias"]
         ],
-        "summary_of_findings": lists["summary_of_findings"],
+        "summary_of_findings": [
+            {**row, "given": "; ".join(given_in(lists["results"][row["analysis"]], row["title"]))}
+            for row in lists["summary_of_findings"]
+        ],
         "moderators": lists["moderator_tests"],
         "routes": [{**asdict(route), "count": count} for route, count in lists["routes"]],
         "corrections": [
