@@ -18,13 +18,14 @@ def pooled(
 ) -> dict[str, Any]:
     return {
         "estimate": estimate, "ci_low": low, "ci_high": high, "pi_low": -1.4, "pi_high": 0.4,
-        "tau2": 0.09, "i2": 0.456, "level": 0.95, "q_p_value": 0.3, **more,
+        "tau2": 0.0, "i2": 0.456, "level": 0.95, "q_p_value": 0.3, "tau2_method": "REML", **more,
     }  # fmt: skip
 
 
 def headline(k: int = 4, **more: Any) -> dict[str, Any]:
     return {
         "rule": {"code": "few_trials", "sentence": ""}, "k": k, "measure": "SMD", "level": 0.95,
+        "interval": "credible",
         "estimate": -0.5, "tau": 0.3, "pi_low": -1.4, "pi_high": 0.4, "prediction": "",
         "sentence": "The headline.", "sources": f"{k} trials", **more,
     }  # fmt: skip
@@ -113,3 +114,15 @@ def test_heterogeneity_is_said_with_its_test(p: float, says: str) -> None:
     assert "(tau)" in text and "0.30" in text and "I² is 46%" in text and says in text
     for other in (result(1, headline=headline(1)), result(4, pooled=None)):
         assert sentences.heterogeneity_sentence(other) == ""
+
+
+def test_two_estimates_of_tau_are_told_apart() -> None:
+    said = sentences.heterogeneity_sentence(result(4))
+    assert "0.30 by the Bayesian model that leads and as 0.00 by the usual model (REML)" in said
+    assert "there I² is 46%" in said
+    one = sentences.heterogeneity_sentence(result(9, headline=headline(9, interval="confidence")))
+    assert "estimated as 0.30; I² is 46%" in one and "model" not in one
+    other = sentences.heterogeneity_sentence(result(4, headline=headline(4, measure="OR")))
+    assert other.endswith(
+        "0.30 by the Bayesian model that leads, on the scale of the log odds ratio."
+    )

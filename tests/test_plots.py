@@ -1,6 +1,7 @@
 """Plots with two axes, and the network: as typed data, as drawn, and in words."""
 
 import math
+from dataclasses import replace
 from html import escape
 from itertools import pairwise
 
@@ -574,6 +575,22 @@ def test_names_of_time_classes_stand_apart():
         assert all(one[1] < two[0] for one, two in pairwise(ends))
     assert {where for *_, where in names} == {0, 1}
     assert_well_set(drawn(over_time, data))
+
+
+def test_pools_over_time_say_which_kind_of_interval_they_have():
+    data = time_data()
+    assert "24 h: −0.55 (95% CI −0.80 to −0.30), 5 trials." in data.describe()
+    (usual,) = data.classes
+    bayes = replace(usual, label="week 1", credible=True)
+    alone = replace(data, classes=(bayes,))
+    assert "week 1: −0.55 (95% credible interval −0.80 to −0.30), 5 trials." in alone.describe()
+    for classes, kind in (
+        ((usual,), "with its 95% CI."),
+        ((bayes,), "with its 95% credible interval."),
+        ((usual, bayes), "with its 95% interval."),
+    ):
+        notes = words(drawn(over_time, replace(data, classes=classes)), "footnote")
+        assert kind in " ".join(" ".join(notes).split())
 
 
 def test_pools_over_time_are_boxes_as_tall_as_their_intervals():

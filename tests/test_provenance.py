@@ -203,7 +203,8 @@ def test_the_line_of_r_is_printed_at_full_precision_on_every_pooled_card() -> No
         trials = {str(group["label"]): group["rows"] for group in view["groups"]}
         trials = {label: [trial_of(row) for row in rows] for label, rows in trials.items()}
         if view["kind"] != "dose_response":
-            trials["All trials"] = committed_provenance().trials(committed_result(name))
+            whole = committed_provenance().trials(committed_result(name))
+            trials |= dict.fromkeys(("All trials", "All trials and pooled reports"), whole)
         for card in view["pooled_cards"]:
             if isinstance(card, PooledCard) and card.table:
                 for trial in trials[card.label.partition(", the usual model")[0]]:

@@ -166,6 +166,15 @@ def test_orders_and_caveats_follow_from_the_published_numbers(found: Found) -> N
         assert all(format_p(p_value) in message for message in bent)
 
 
+def test_no_variance_of_zero_is_said_beside_another_model_that_leads(found: Found) -> None:
+    _, result = found
+    codes, pooled = {one["code"] for one in result["caveats"]}, result["pooled"]
+    assert ("tau2_zero" in codes) == bool(pooled and pooled["tau2"] == 0 and result["k"] >= 5)
+    if result["name"] == "harm_blood_pressure_increased":
+        assert pooled["tau2"] == 0
+        assert "and as 0.00 by the usual model (REML)" in " ".join(result["sentences"])
+
+
 def test_engines_agree_to_a_bound_and_publish_no_noise(found: Found) -> None:
     _, result = found
     doses = result["dose_response"]

@@ -202,7 +202,7 @@ def alternatives(names: Sequence[object]) -> str:
     return " or ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
-def trials_words(k: int, pools: int = 0, *, one: str = "1 trial") -> str:
+def trials_words(k: int, pools: int = 0, *, one: str = "1 trial", short: bool = False) -> str:
     """Return ``2 trials and 1 pooled report of several trials``: a pooled report is no trial.
 
     Parameters
@@ -213,18 +213,19 @@ def trials_words(k: int, pools: int = 0, *, one: str = "1 trial") -> str:
         How many of them are reports that pool several trials.
     one : str, default: "1 trial"
         How a single trial is said.
+    short : bool, default: False
+        Return ``2 trials + 1 pooled report``.
 
     Examples
     --------
-    >>> from ketameta.formatting import trials_words
     >>> print(trials_words(3), trials_words(3, 1), sep="; ")
     3 trials; 2 trials and 1 pooled report of several trials
     """
     trials = one if k - pools == 1 else plural(k - pools, "trial")
     if not pools:
         return trials
-    pooled = f"{plural(pools, 'pooled report')} of several trials"
-    return f"{trials} and {pooled}" if k > pools else pooled
+    pooled = plural(pools, "pooled report") + ("" if short else " of several trials")
+    return f"{trials} {'+' if short else 'and'} {pooled}" if k > pools else pooled
 
 
 def trials_number(k: int, pools: int = 0) -> str:

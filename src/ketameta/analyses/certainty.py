@@ -16,6 +16,7 @@ from ketameta.analyses.policy import (
     bounds_words,
     direction_words,
     effect_words,
+    sd_of,
     short_absolute,
     side_of,
 )
@@ -72,7 +73,6 @@ from ketameta.models.power import (
     ALPHA,
     POWER,
     RELATIVE_CHANGE,
-    implied_sd,
     information_size_means,
     information_size_risks,
 )
@@ -385,14 +385,9 @@ def _information_size(spec: AnalysisSpec, rows: Rows, events: Events | None) -> 
         return none("No optimal information size: no important difference is declared.")
     sd = 1.0
     if measure is Measure.MD:
-        sized = [
-            (row["variance"], float(row["n_treatment"]), float(row["n_control"]))
-            for row in rows
-            if row["n_treatment"] and row["n_control"]
-        ]
-        if not sized:
+        if (implied := sd_of(rows)) is None:
             return none("No optimal information size: the trials print no sizes.")
-        sd = published(implied_sd(*zip(*sized, strict=True)))
+        sd = published(implied)
     try:
         size = information_size_means(important, sd)
     except UsageError as error:

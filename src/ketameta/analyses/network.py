@@ -199,16 +199,11 @@ def _study_contrasts(spec: AnalysisSpec, members: Sequence[Arc]) -> list[Contras
             "variance": float(covariance[place, place]),
             "covariance": {other: float(covariance[place, j]) for j, other in enumerate(names)},
             "n_treatment": float(np.nansum([row["n_treatment"] for row in by_node[name]])),
-            "n_control": _largest([row["n_control"] for row in by_node[name]]),
+            "n_control": float(np.fmax.reduce([row["n_control"] for row in by_node[name]])),
             "effect_ids": sorted(row["effect_id"] for row in by_node[name]),
         }
         for place, name in enumerate(names)
     ]
-
-
-def _largest(sizes: Sequence[float]) -> float:
-    """Return the largest size that is printed; NaN where none is."""
-    return max((size for size in sizes if not math.isnan(size)), default=math.nan)
 
 
 def _base(spec: AnalysisSpec, members: Sequence[Arc]) -> str:
@@ -284,12 +279,8 @@ def _ranking(fit: NetworkMetaAnalysis) -> tuple[list[Ranked], str]:
         reasons.append(
             f"{plural(fit.k, 'trial')}, where a ranking needs at least {MIN_STUDIES_SMALL_STUDY}"
         )
-    scores = {name: published(score) for name, score in fit.ranking() if not reasons}
-    ranked: list[Ranked] = [
-        {"treatment": name, "p_score": scores[name]}
-        for name in sorted(scores, key=lambda name: (-scores[name], name))
-    ]
-    return ranked, " and ".join(reasons)
+    scored = sorted((-published(score), name) for name, score in fit.ranking() if not reasons)
+    return [{"treatment": name, "p_score": -score} for score, name in scored], " and ".join(reasons)
 
 
 def _transitivity(arcs: Sequence[Arc], facts: Sequence[str]) -> list[Comparability]:

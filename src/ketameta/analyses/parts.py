@@ -22,6 +22,14 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Kind = TypeVar("Kind")
 
 
+Shown = TypeVar("Shown", bound=Mapping[str, object])
+
+
+def kept(found: Shown | None) -> Shown | None:
+    """Return a part of a result; None where it is withheld."""
+    return None if found is None or found["withheld"] else found
+
+
 def part(kind: type[Kind], *sources: object, **given: object) -> Kind:
     """Return a part of a result: the values given, and what else its type names of the sources.
 

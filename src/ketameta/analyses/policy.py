@@ -71,18 +71,18 @@ LEADING_RULES: Mapping[str, str] = {
     "single_trial": "One trial: its own result is shown and nothing is pooled.",
     "single_trial_sparse": "One trial with few events: its counts are shown, with the exact "
     "conditional interval of the odds ratio.",
-    "few_trials": "Two to four trials: Bayesian random effects lead, with a flat prior on the mean "
-    "and a half-normal prior on the standard deviation of true effects.",
-    "few_trials_sparse": "Two to four trials with few events: Bayesian random effects lead, with "
-    "the exact likelihood of the counts, no continuity correction and a half-normal prior on the "
-    "standard deviation of true effects.",
-    "several_trials": "Five trials or more: random effects (REML) lead, with a Knapp\u2013Hartung "
-    "interval never narrower than the Wald interval.",
-    "several_trials_sparse": "Five trials or more with few events: the binomial-normal model of "
-    "the counts leads, without continuity correction.",
-    "several_trials_one_sided": "Five trials or more whose events all stand on one side: Bayesian "
-    "random effects with the exact likelihood of the counts lead, as no other model bounds both "
-    "sides.",
+    "few_trials": "Two to four sets of people: Bayesian random effects lead, with a flat prior on "
+    "the mean and a half-normal prior on the standard deviation of true effects.",
+    "few_trials_sparse": "Two to four sets of people with few events: Bayesian random effects "
+    "lead, with the exact likelihood of the counts, no continuity correction and a half-normal "
+    "prior on the standard deviation of true effects.",
+    "several_trials": "Five sets of people or more: random effects (REML) lead, with a "
+    "Knapp\u2013Hartung interval never narrower than the Wald interval.",
+    "several_trials_sparse": "Five sets of people or more with few events: the binomial-normal "
+    "model of the counts leads, without continuity correction.",
+    "several_trials_one_sided": "Five sets of people or more whose events all stand on one side: "
+    "Bayesian random effects with the exact likelihood of the counts lead, as no other model "
+    "bounds both sides.",
 }
 
 
@@ -198,14 +198,19 @@ def prior_scale_of(spec: AnalysisSpec, rows: Rows, usual_sd: float | None = None
     known = declared or fixed or (usual_sd and usual_sd / 2)
     if known:
         return known
+    if sd := sd_of(rows):
+        return sd / 2
+    return float(np.sqrt(np.median([row["variance"] for row in rows]))) if rows else 1.0
+
+
+def sd_of(rows: Rows) -> float | None:
+    """Return the standard deviation that the trials that print their sizes imply, if any does."""
     sized = [
         (row["variance"], float(row["n_treatment"]), float(row["n_control"]))
         for row in rows
         if row["n_treatment"] and row["n_control"]
     ]
-    if sized:
-        return implied_sd(*zip(*sized, strict=True)) / 2
-    return float(np.sqrt(np.median([row["variance"] for row in rows]))) if rows else 1.0
+    return implied_sd(*zip(*sized, strict=True)) if sized else None
 
 
 def _chosen_scale(spec: AnalysisSpec, k: int) -> str:
@@ -589,10 +594,12 @@ def _who(spec: AnalysisSpec, rows: Rows, k: int) -> Studied:
     pools = pools_in(rows)
     by_choice = sum(not _is_randomised(row) for row in rows)
     second_hand = 0 if pools else sum(row.get("access") == "secondary" for row in rows)
+    labels = sum(row.get("source_type") == "label" for row in rows)
     through = "a secondary source" if second_hand == 1 else "secondary sources"
     noted = [
         *([f"{'' if by_choice == k else f'{by_choice} '}not randomised"] if by_choice else []),
         *([f"{second_hand} through {through}"] if second_hand else []),
+        *([f"{'' if labels == k else f'{labels} '}read in the product label"] if labels else []),
     ]
     sources = trials_words(k, pools) + (f" ({'; '.join(noted)})" if noted else "")
     comparator = listed("comparator", " or ")
@@ -679,13 +686,9 @@ def _disagreement(side: Side, others: Sequence[_Estimate], k: int) -> str:
             freedom = "degree" if k == 2 else "degrees"
             why = f"a t interval on {format_count(k - 1)} {freedom} of freedom"
         elif item.code.startswith("bayes"):
-            why = "trials may differ " + (
-                "less under this prior"
-                if item.code.endswith("half_scale")
-                else "more under this prior"
-                if item.code.endswith("double_scale")
-                else "as far as its prior lets them"
-            )
+            how = {"half": "less under this prior", "double": "more under this prior"}
+            scale = item.code.removesuffix("_scale").rpartition("_")[2]
+            why = f"trials may differ {how.get(scale, 'as far as its prior lets them')}"
         else:
             why = "it takes the spread of trials as known"
         lies = "includes no difference" if theirs == "unclear" else "excludes no difference"

@@ -22,7 +22,7 @@ from ketameta.analyses.multiverse import multiverse
 from ketameta.analyses.network import network, network_rows
 from ketameta.analyses.next_trial import Related, next_trial_of
 from ketameta.analyses.parts import GroupFacts, Network, People, part
-from ketameta.analyses.policy import headline_of
+from ketameta.analyses.policy import effect_name, headline_of
 from ketameta.analyses.result import (
     AnalysisResult,
     Appraisal,
@@ -190,7 +190,9 @@ def run_analysis(
         "favours": list(spec.favours),
         "looked_for": spec.looked_for,
         "measure": str(spec.model.measure),
-        "measure_label": spec.model.measure.label,
+        "measure_label": effect_name(spec, spec.model.measure).capitalize()
+        if spec.kind == "within_trial"
+        else spec.model.measure.label,
         "is_ratio": spec.model.measure.is_ratio,
         "null": spec.model.measure.null,
         "level": spec.model.level,

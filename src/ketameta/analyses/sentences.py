@@ -118,10 +118,8 @@ def treatment_label(name: str) -> str:
 
 def network_order(network: Network) -> list[str]:
     """Return the treatments of a network, best first; by name where they are not ranked."""
-    ranked = [] if network["ranking_withheld"] else network["ranking"]
-    return [item["treatment"] for item in ranked] or sorted(
-        node["treatment"] for node in network["nodes"]
-    )
+    ranked = [item["treatment"] for item in network["ranking"]]
+    return ranked or sorted(node["treatment"] for node in network["nodes"])
 
 
 def network_sentence(result: AnalysisResult, trials: str) -> str:
@@ -228,11 +226,8 @@ def excess_words(result: AnalysisResult) -> str:
     if found is None:
         return ""
     more = found["p_value"] < DIFFERS_BELOW
-    meaning = (
-        "more than chance allows, so that the average may be too large"
-        if more
-        else "not more than chance allows"
-    )
+    meaning = "more than chance allows"
+    meaning = f"{meaning}, so that the average may be too large" if more else f"not {meaning}"
     return (
         f"{plural(found['observed'], 'trial')} of {format_count(result['k'])} have p below "
         f"{found['alpha']:g}, where {format_number(found['expected'], 1)} are expected if their "
@@ -356,18 +351,20 @@ def heterogeneity_sentence(result: AnalysisResult) -> str:
     headline, pooled = result["headline"], result["pooled"]
     if headline["k"] < 2 or pooled is None or headline["tau"] is None:
         return ""
-    number = format_number(headline["tau"])
+    number, bayes = format_number(headline["tau"]), headline["interval"] == "credible"
     tau = f"The standard deviation of true effects (tau) is estimated as {number}"
+    tau += " by the Bayesian model that leads" if bayes else ""
     if headline["measure"] != result["measure"]:
-        return f"{tau} on the scale of the log {measure_words(Measure(headline['measure']))}."
+        return f"{tau}, on the scale of the log {measure_words(Measure(headline['measure']))}."
+    if bayes:
+        usual = format_number(math.sqrt(pooled["tau2"] or 0.0))
+        tau += f" and as {usual} by the usual model ({pooled['tau2_method']})"
     p = pooled["q_p_value"]
     shown = p is not None and p < DIFFERS_BELOW
-    said = (
-        "trials differ more than chance explains"
-        if shown
-        else "that trials differ more than chance explains is not shown"
-    )
-    return f"{tau}; I² is {format_percent(pooled['i2'])}, and {said} ({format_p(p)} of the Q test)."
+    words = "trials differ more than chance explains"
+    said = words if shown else f"that {words} is not shown"
+    i2 = f"{'there ' if bayes else ''}I² is {format_percent(pooled['i2'])}"
+    return f"{tau}; {i2}, and {said} ({format_p(p)} of the Q test)."
 
 
 def is_pooled(spec: AnalysisSpec) -> bool:
@@ -376,7 +373,7 @@ def is_pooled(spec: AnalysisSpec) -> bool:
 
 
 #: Caveats of the frequentist fit, which does not lead where trials are few.
-_OF_THE_FIT = ("few_studies", "two_studies", "knapp_hartung_floored")
+_OF_THE_FIT = ("few_studies", "two_studies", "knapp_hartung_floored", "tau2_zero")
 
 
 def caveats_of(

@@ -100,6 +100,7 @@ class TimeClass:
     end: float
     k: int | None
     value: Estimate
+    credible: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class OverTime:
             f" {self.scale.axis_label}.",
         ]
         for item in self.classes:
-            words = self.scale.estimate_words(item.value)
+            words = self.scale.estimate_words(item.value, credible=item.credible)
             trials = f", {plural(item.k, 'trial')}" if item.k is not None else ""
             sentences.append(f"{look.clean(item.label)}: {words}{trials}.")
         return " ".join(sentences)
@@ -240,7 +241,8 @@ def _time_notes(data: OverTime) -> list[str]:
     legend += " arrowhead: runs past the axis. Trials at the same time stand side by side."
     if data.classes:
         legend += " Dark line and box: pooled estimate of the trials in a band, that of the forest"
-        legend += f" plot, with its {interval}."
+        kind = data.scale.kind_words(item.credible for item in data.classes)
+        legend += f" plot, with its {kind}."
     return [legend, data.scale.direction_words, data.note]
 
 
@@ -439,8 +441,8 @@ class Posterior:
             f"{scale.axis_label}.",
         ]
         if self.estimate is not None:
-            words = scale.estimate_words(Estimate(self.estimate, self.low, self.high))
-            sentences.append(f"Posterior median {words.replace('CI', 'credible interval')}.")
+            at = Estimate(self.estimate, self.low, self.high)
+            sentences.append(f"Posterior median {scale.estimate_words(at, credible=True)}.")
         if self.below_null is not None:
             null = scale.write(scale.no_effect, 0)
             share = format_percent(self.below_null)

@@ -485,4 +485,5 @@ def _group_sentences(layout: ForestLayout) -> list[str]:
 
 
 def _interval(layout: ForestLayout, row: ForestRow) -> str:
-    return layout.forest.scale.interval(row.estimate, row.low, row.high, layout.digits)
+    ends = row.estimate, row.low, row.high
+    return layout.forest.scale.interval(*ends, layout.digits, credible=row.credible)

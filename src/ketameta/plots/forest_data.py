@@ -161,6 +161,8 @@ class Forest:
         A dashed line there, as shown: the minimal important difference.
     header, meaning, description : str
         Over the labels; what a square means; what kind of plot this is.
+    heads : (str, str, str)
+        Over the columns of both arms and of the effect, where trials and measure do not tell them.
     rows_are_pools : bool
         Whether rows are pooled estimates rather than single trials.
     domains : tuple of (str, str)
@@ -183,6 +185,7 @@ class Forest:
     header: str = "Study"
     meaning: str = ""
     description: str = "Forest plot"
+    heads: tuple[str, ...] = ("", "", "")
     rows_are_pools: bool = False
     domains: tuple[tuple[str, str], ...] = ()
     more: tuple[str, ...] = ()
@@ -208,11 +211,9 @@ class Forest:
         found = []
         for label, row in said:
             if row.estimate is not None:
-                words = self.scale.estimate_words(Estimate(row.estimate, row.low, row.high))
+                at = Estimate(row.estimate, row.low, row.high)
                 credible = isinstance(row, Pool) and row.credible
-                found.append(
-                    (label.strip(), words.replace(" CI ", " interval ") if credible else words)
-                )
+                found.append((label.strip(), self.scale.estimate_words(at, credible=credible)))
         return found
 
     @property
@@ -567,34 +568,10 @@ def heterogeneity_words(pool: Pool, cochrane: bool = False) -> str:
     if pool.tau2 is not None:
         sign = "Tau²" if cochrane else "τ²"
         items.append(f"{sign} = {format_significant(pool.tau2, 2)}".replace(" ", "\u00a0"))
+        items[-1] += " (Bayesian)" if pool.credible else ""
     if pool.i2 is not None:
         items.append(f"I² = {format_percent(pool.i2)}".replace(" ", "\u00a0"))
+        items[-1] += f" ({pool.tau2_method})" if pool.credible and pool.tau2_method else ""
     if pool.q is not None:
         items.append(cochran(pool.q, pool.q_df, pool.q_p_value, cochrane))
     return f"Heterogeneity: {', '.join(items)}" if items else ""
-
-
-CI_METHODS = {
-    "wald": "Wald",
-    "knapp-hartung": "Knapp–Hartung",
-    "knapp-hartung-conservative": "Knapp–Hartung, never narrower than Wald",
-}
-
-
-def method_words(forest: Forest) -> str:
-    """Return how the pool was made, where it says so."""
-    for pool in (forest.pool, *(group.pool for group in forest.groups)):
-        if pool is None or (pool.k or 0) < 2:
-            continue
-        words = []
-        if pool.model == "common":
-            words.append("Common effect, inverse variance")
-        elif pool.model == "bayes":
-            words.append("Bayesian random effects; credible intervals")
-        elif pool.tau2_method:
-            words.append(f"Random effects, τ² by {pool.tau2_method}")
-        method = CI_METHODS.get(str(pool.ci_method))
-        if method:
-            words.append(f"{forest.scale.interval_words} by {method}")
-        return f"{'; '.join(words)}." if words else ""
-    return ""

@@ -18,7 +18,6 @@ from ketameta.plots.forest_data import (
     Trial,
     cochran,
     heterogeneity_words,
-    method_words,
 )
 from ketameta.plots.look import BODY, text_width, widest, wrap
 
@@ -122,6 +121,7 @@ class ForestRow:
     marker: str = ""
     excluded: bool = False
     risk_of_bias: tuple[str, ...] = ()
+    credible: bool = False
     drawn: bool = True
     cut_low: bool = False
     cut_high: bool = False
@@ -323,12 +323,15 @@ class Reader:
     ) -> list[ForestRow]:  # fmt: skip
         """Return the rows of a pooled estimate: itself, its prediction, how much trials differ."""
         shown, scale = self._shown(pool), self.forest.scale
-        label = look.clean(pool.label or words.format(ci=scale.interval_words))
-        cochrane = self.style.cochrane_words
-        if not cochrane:
-            label += f" (k\u00a0=\u00a0{format_count(len(used) if pool.k is None else pool.k)})"
+        label = look.clean(pool.label or words.format(ci=scale.kind_words([pool.credible])))
+        cochrane, k = self.style.cochrane_words, len(used) if pool.k is None else pool.k
+        if reports := _pools(used):  # which are no trials
+            label = f"{label.removesuffix(' trials')} ({trials_words(k, reports, short=True)})"
+        elif not cochrane:
+            label += f" (k\u00a0=\u00a0{format_count(k)})"
         cells = self._effect(*shown) | self._sums(used)
-        rows = [ForestRow(kind, label, cells, *shown, group=group, drawn=pool.drawn)]
+        rows = [ForestRow(kind, label, cells, *shown, group=group, drawn=pool.drawn,
+                          credible=pool.credible)]  # fmt: skip
         low, high = scale.show(pool.pi_low), scale.show(pool.pi_high)
         if predict and self.forest.predictions and low is not None and high is not None:
             words = f"{format_percent(scale.level)} prediction interval (a new trial)"
@@ -433,7 +436,8 @@ class Reader:
         framed = "[]" if self.style.effect[0] == "[" else "()"
         entry = measure_entry(scale.measure)
         short = SHORT_LABELS.get(scale.measure, entry.label if entry else "Effect")
-        heading = (short, f"{framed[0]}{scale.interval_words}{framed[1]}")
+        interval = scale.kind_words(row.credible for row in rows)
+        heading = (forest.heads[2] or short, f"{framed[0]}{interval}{framed[1]}")
         found = {"effect": [column("effect", heading, "rrr", "", 3.0, 3.2)]}
         if not labelled:
             return found
@@ -448,7 +452,7 @@ class Reader:
             counts = [row.cells[arm] for row in rows if arm in row.cells]
             if any(piece[0] not in ("", MISSING) for piece in counts):
                 name = min(self.names[side]) if len(self.names[side]) == 1 else arm
-                name = name[:1].upper() + name[1:]
+                name = forest.heads[side] or name[:1].upper() + name[1:]
                 what = (("events/n",), "rl") if self.has_events else (("n",), "r")
                 found[arm] = [column(arm, *what, name)]
         if one := len(forest.domains):
@@ -472,6 +476,36 @@ def _numeric(text: str) -> bool:
 # --- the sentences under the plot ---------------------------------------------------------------
 
 
+CI_METHODS = {
+    "wald": "Wald",
+    "knapp-hartung": "Knapp–Hartung",
+    "knapp-hartung-conservative": "Knapp–Hartung, never narrower than Wald",
+}
+
+
+def method_words(forest: Forest) -> str:
+    """Return how the pools were made, where they say so; by name where not all in one way."""
+    made: dict[str, list[str]] = {}
+    groups = ((group.label or "", group.pool) for group in forest.groups)
+    for name, pool in (("Overall", forest.pool), *groups):
+        if pool is None or (pool.k or 0) < 2:
+            continue
+        words = []
+        if pool.model == "common":
+            words.append("common effect, inverse variance")
+        elif pool.model == "bayes":
+            words.append("Bayesian random effects; credible intervals")
+        elif pool.tau2_method:
+            words.append(f"random effects, τ² by {pool.tau2_method}")
+        if method := CI_METHODS.get(str(pool.ci_method)):
+            words.append(f"{forest.scale.interval_words} by {method}")
+        if words:
+            made.setdefault("; ".join(words), []).append(name)
+    if len(made) > 1:
+        return " ".join(f"{', '.join(names)}: {how}." for how, names in made.items())
+    return "".join(f"{how[:1].upper()}{how[1:]}." for how in made)
+
+
 def risk_letters(count: int) -> tuple[str, ...]:
     """Return the letters over the risk-of-bias circles: A, B, C, ..."""
     return tuple(chr(ord("A") + index % 26) for index in range(count))
@@ -489,15 +523,13 @@ def footnotes(reader: Reader, rows: Sequence[ForestRow], *, labelled: bool) -> l
         count = trials_words(len(forest.trials), forest.pools)
         square = f"{count}, sorted, without names; square: estimate"
     dotted = " (dotted line)" if "overall" in kinds else ""
-    pools = [forest.pool, *(group.pool for group in forest.groups)]
-    credible = any(pool is not None and pool.credible for pool in pools)
-    interval = scale.interval_words.replace("CI", "credible interval" if credible else "CI")
+    pooled = [row for row in rows if row.drawn and row.kind in ("overall", "subgroup_pool")]
+    interval = scale.kind_words(row.credible for row in pooled)
     important = scale.write(forest.important, reader.digits)
     legend = [
         (any(row.estimate is not None for row in studies),
          f"{forest.meaning or square}; line: {scale.interval_words}."),
-        (any(row.drawn and row.kind in ("overall", "subgroup_pool") for row in rows),
-         f"Diamond: pooled estimate{dotted} with {interval}."),
+        (bool(pooled), f"Diamond: pooled estimate{dotted} with {interval}."),
         ("prediction" in kinds, f"Bar: {format_percent(scale.level)} prediction interval."),
         (any(not row.drawn for row in rows),
          "A t interval on one degree of freedom is written, not drawn."),

@@ -76,6 +76,11 @@ class Harms:
         if not self.rows:
             raise UsageError("rows is empty; a summary of harms needs at least one")
 
+    @property
+    def interval(self) -> str:
+        """What the lines are; a trial alone has its own."""
+        return self.scale.kind_words([False, *(row.credible for row in self.rows)])
+
     def describe(self) -> str:
         """Return the table in sentences, in numbers."""
         sentences = [f"Summary of harms: {self.title}.", f"{plural(len(self.rows), 'harm')}."]
@@ -84,8 +89,7 @@ class Harms:
                 continue
             estimate, limits = PANELS[0].written(row.ratio)
             words = f"{row.label}: {trials_words(row.k, row.pools)}, risk ratio {estimate}"
-            kind = "credible interval" if row.credible else "CI"
-            words += f" ({self.scale.interval_words.replace('CI', kind)} {limits}"
+            words += f" ({self.scale.kind_words([row.credible])} {limits}"
             words += ", made of an odds ratio at the risk on control)" if row.converted else ")"
             if row.difference is not None:
                 more, span = PANELS[1].written(row.difference)
@@ -127,9 +131,7 @@ def plot(data: Harms, *, ax: Axes | None = None, title: str | None = None) -> Ax
         pen.box("row_band", MARGIN, top, width - MARGIN, top + _ROW, look.BAND)
     left = MARGIN + _NAME + _COUNT + _BASE + _GAP
     room = (width - MARGIN - left - 2 * _WORDS - 3 * _GAP) / 2
-    interval = data.scale.interval_words
-    if any(row.credible for row in data.rows):
-        interval = interval.replace("CI", "interval")
+    interval = data.interval
     heads = [
         (MARGIN + 2.0, "left", ("Harm", "")),
         (MARGIN + _NAME + _COUNT, "right", ("Trials", "People")),
@@ -206,9 +208,7 @@ def _panel(pen: Pen, data: Harms, panel: Panel, start: float, room: float, botto
 
 
 def _legend(data: Harms) -> str:
-    kind = "interval" if any(row.credible for row in data.rows) else "CI"
-    interval = data.scale.interval_words.replace("CI", kind)
-    words = f"Square: pooled estimate; line: {interval}; arrow: the interval goes on."
+    words = f"Square: pooled estimate; line: {data.interval}; arrow: the interval goes on."
     if any(row.k == 1 for row in data.rows):
         words += " Open square: one trial, as it is."
     if any(row.pools for row in data.rows):

@@ -101,7 +101,13 @@ class Scale:
     @property
     def interval_words(self) -> str:
         """``95% CI``."""
-        return f"{format_percent(self.level)} CI"
+        return self.kind_words([False])
+
+    def kind_words(self, credible: Iterable[bool]) -> str:
+        """``95% CI`` or ``95% credible interval``; ``95% interval`` where both kinds are meant."""
+        kinds = set(credible)
+        kind = "interval" if len(kinds) > 1 else "credible interval" if True in kinds else "CI"
+        return f"{format_percent(self.level)} {kind}"
 
     @property
     def direction_words(self) -> str:
@@ -127,13 +133,14 @@ class Scale:
         """Write a value as shown; extreme ratios as bounds."""
         return format_ratio(value, digits) if self.is_ratio else format_number(value, digits)
 
-    def estimate_words(self, item: Estimate) -> str:
+    def estimate_words(self, item: Estimate, *, credible: bool = False) -> str:
         """Return ``0.50 (95% CI 0.30 to 0.80)``."""
-        return self.interval(*item.shown(self))
+        return self.interval(*item.shown(self), credible=credible)
 
     def interval(
-        self, middle: float | None, low: float | None, high: float | None, digits: int = 2
-    ) -> str:
+        self, middle: float | None, low: float | None, high: float | None, digits: int = 2,
+        *, credible: bool = False,
+    ) -> str:  # fmt: skip
         """Return an estimate as shown with its interval in words."""
         if middle is None:
             return "not estimable"
@@ -141,7 +148,7 @@ class Scale:
         if low is None or high is None:
             return text
         ends = f"{self.write(low, digits)} to {self.write(high, digits)}"
-        return f"{text} ({self.interval_words} {ends})"
+        return f"{text} ({self.kind_words([credible])} {ends})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ketameta.analyses.sentences import (
     estimate_words,
     gosh_words,
     interval_words,
+    lower_first,
     measure_words,
     small_study_words,
     written,
@@ -299,7 +300,8 @@ def _parts(result: AnalysisResult, provenance: Provenance) -> list[Part]:
     joined = result["kind"] != "dose_response"
     trials = provenance.trials(result) if joined else []
     return [
-        Part("", "All trials", trials, result["pooled"], result["headline"]),
+        Part("", f"All {lower_first(trials_heading(result['headline']['pools']))}", trials,
+             result["pooled"], result["headline"]),
         *(
             Part(group["key"], group["label"], [trial_of(row) for row in group["rows"]],
                  group["pooled"], group["headline"])
@@ -349,7 +351,8 @@ def _numbers(result: AnalysisResult, measure: Measure) -> list[tuple[str, str]]:
         people = f"{result['n_participants']:,}" if result["n_participants"] else "not printed"
         interval = interval_words(led["ci_low"], led["ci_high"], measured)
         value = f"{written(led['estimate'], measured)} ({interval})"
-        numbers += [("Trials", trials), ("People", people), (measured.label, value)]
+        label = result["measure_label"] if measured == measure else measured.label
+        numbers += [("Trials", trials), ("People", people), (label, value)]
         if led["pi_low"] is not None:
             interval = interval_words(led["pi_low"], led["pi_high"], measured)
             numbers.append(("Prediction interval for a new trial", interval))
@@ -358,12 +361,15 @@ def _numbers(result: AnalysisResult, measure: Measure) -> list[tuple[str, str]]:
     if pooled["tau2"] is not None:
         words = f"Random effects by {pooled['tau2_method']}"
         if led_by_another(led):
-            words = f"Beside it: {measure_words(measure)}, {words[:1].lower()}{words[1:]}"
+            words = f"Beside it: {lower_first(result['measure_label'])}, {lower_first(words)}"
         low, high, (i2,) = pooled["tau2_ci_low"], pooled["tau2_ci_high"], known(pooled["i2"])
-        ends = "" if low is None else f" ({format_interval(low, high, 3)})"
+        spread, ends = (
+            "Between-trial variance",
+            "" if low is None else f" ({format_interval(low, high, 3)})",
+        )
         numbers += [
             (words, estimate_words(pooled, measure)),
-            ("Between-trial variance (tau²)", format_number(pooled["tau2"], 3) + ends),
+            (f"{spread} (tau², {pooled['tau2_method']})", format_number(pooled["tau2"], 3) + ends),
             ("I²", f"{format_number(100 * i2, 0)}%"),
             ("Q", f"{format_number(pooled['q'])} on {pooled['q_df']} df"),
         ]

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import special
 
 from ketameta.analyses.network import treatment_label
-from ketameta.analyses.parts import Network
+from ketameta.analyses.parts import Network, kept
 from ketameta.analyses.policy import bounds_words
 from ketameta.analyses.result import AnalysisResult, Headline, Pooled
 from ketameta.analyses.sentences import estimate_words, network_order
@@ -127,14 +127,11 @@ def pooled_steps(
 def _ratio_steps(pooled: Pooled) -> list[Step]:
     """Return the steps from the logarithms to the ratios that are printed."""
     steps = ratio_steps(*known(pooled["estimate"], pooled["ci_low"], pooled["ci_high"]))
-    if pooled["pi_low"] is None:
-        return steps
-    low, high = known(pooled["pi_low"], pooled["pi_high"])
-    return [
-        *steps,
-        Step("PI ratio low", "e to PI low", f"e^{bracketed(low)}", math.exp(low)),
-        Step("PI ratio high", "e to PI high", f"e^{bracketed(high)}", math.exp(high)),
-    ]
+    for end, value in (("low", pooled["pi_low"]), ("high", pooled["pi_high"])):
+        if value is not None:
+            words = f"PI ratio {end}", f"e to PI {end}", f"e^{bracketed(value)}"
+            steps.append(Step(*words, math.exp(value)))
+    return steps
 
 
 def pooled_card(
@@ -281,8 +278,7 @@ def network_estimates(result: AnalysisResult, project: Project) -> list[Estimate
     ``H = (X' W X)^-1 X' W``, ``W = (S + tau^2 R)^-1``, R one on the diagonal and one half between
     contrasts of one trial. Its standard error is ``sqrt(h' (S + tau^2 R) h)``.
     """
-    net = result["network"]
-    if net is None or net["withheld"]:
+    if (net := kept(result["network"])) is None:
         return []
     contrasts, (tau2,) = net["contrasts"], known(net["tau2"])
     treatments = [item["treatment"] for item in net["effects"]]
@@ -415,8 +411,7 @@ def r_covariance(
 
 def network_r(result: AnalysisResult) -> str:
     """Return the lines of R that fit a network: one coefficient per treatment."""
-    net = result["network"]
-    if net is None or net["withheld"]:
+    if (net := kept(result["network"])) is None:
         return ""
     contrasts = net["contrasts"]
     pairs = [
@@ -466,8 +461,7 @@ def r_blocks(result: AnalysisResult) -> list[RBlock]:
 
 
 def _dose_blocks(result: AnalysisResult) -> list[RBlock]:
-    found = result["dose_response"]
-    if found is None or found["withheld"]:
+    if (found := kept(result["dose_response"])) is None:
         return []
     points = found["points"]
     blocks = []
@@ -532,8 +526,7 @@ def _curve_r(
 
 
 def _time_blocks(result: AnalysisResult) -> list[RBlock]:
-    found = result["over_time"]
-    if found is None or found["withheld"]:
+    if (found := kept(result["over_time"])) is None:
         return []
     rows = rows_of(result)
     means = {item["name"] for item in found["means"]}

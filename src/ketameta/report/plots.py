@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ketameta.analyses import parts
 from ketameta.analyses.result import AnalysisResult, Headline, Pooled, StudyRow
 from ketameta.analyses.result import Group as ResultGroup
+from ketameta.analyses.run import group_label
 from ketameta.analyses.selection import TIME_CLASSES
 from ketameta.analyses.sentences import pools_in, treatment_label, words_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
@@ -18,11 +19,13 @@ from ketameta.measures import Measure
 from ketameta.plots.curves import At, DoseResponse, OverTime, TimeClass
 from ketameta.plots.forest import describe
 from ketameta.plots.forest_data import Forest, Group, Pool, Trial
+from ketameta.plots.forest_rows import SHORT_LABELS
 from ketameta.plots.harms import Harm, Harms
 from ketameta.plots.maps import Judgement, Network, Node, RiskOfBias
 from ketameta.plots.points import Bubble, Funnel, Line
 from ketameta.plots.scale import Estimate, Scale, finite
 from ketameta.plots.sensitivity import Combination, Gosh, SpecificationCurve
+from ketameta.report.provenance import rows_of
 
 if TYPE_CHECKING:
     from ketameta.evidence.tables import Evidence
@@ -93,7 +96,7 @@ def scale_of(result: AnalysisResult) -> Scale:
 
 def forest_data(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> Forest:
     """Return the forest plot of a result; where trials are too many to draw, a row per group."""
-    rows = _rows(result)
+    rows = rows_of(result)
     groups = tuple(
         Group(
             group["label"],
@@ -102,6 +105,11 @@ def forest_data(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> 
         )
         for group in result["groups"]
     )
+    heads: tuple[str, ...] = ("", "", "")
+    if result.get("kind") == "within_trial":  # the columns count the people of two groups
+        pair = [group_label(key, project) for key in result["spec"]["model"]["group_order"][:2]]
+        short = SHORT_LABELS.get(result["measure"], result["measure"])
+        heads = (*pair, f"{'Ratio of' if result['is_ratio'] else 'Difference in'} {short}")
     test, net = result["subgroup_test"], result.get("network")
     codes = dict.fromkeys(code for row in rows for code in (row.get("risk_of_bias") or {}))
     forest = Forest(
@@ -114,6 +122,7 @@ def forest_data(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> 
         if test and test["q"] is not None
         else None,
         looked_for=result["looked_for"],
+        heads=heads,
         important=finite(result.get("important_difference")),
         domains=tuple(
             (code, code.replace("_", " ")) for code in sorted(codes, key=lambda c: c == "overall")
@@ -223,11 +232,11 @@ def led_by(headline: Headline | None, pooled: Pooled | None) -> Pool | None:
     if pooled and not (headline["measure"] == "OR" and code.endswith(COUNTS)):
         found = replace(
             found, i2=pooled["i2"], q=pooled["q"], q_df=pooled["q_df"],
-            q_p_value=pooled["q_p_value"],
+            q_p_value=pooled["q_p_value"], tau2_method=pooled["tau2_method"],
         )  # fmt: skip
     if pooled and code == "several_trials":
         found = replace(
-            found, model=pooled["model"], tau2_method=pooled["tau2_method"],
+            found, model=pooled["model"],
             ci_method=pooled["ci_method"], p_value=pooled.get("p_value"),
         )  # fmt: skip
     return found
@@ -268,14 +277,6 @@ def _people(group: Group, side: int) -> float | None:
 # --- the others -----------------------------------------------------------------------------------
 
 
-def _rows(result: AnalysisResult) -> list[StudyRow]:
-    return [row for group in result["groups"] for row in group["rows"]]
-
-
-def _mean(result: AnalysisResult) -> float | None:
-    return result["pooled"]["estimate"] if result["pooled"] else None
-
-
 def estimate_of(item: parts.IntervalLike) -> Estimate | None:
     """Return an estimate with its interval, where there is one."""
     found = item["estimate"]
@@ -284,20 +285,19 @@ def estimate_of(item: parts.IntervalLike) -> Estimate | None:
 
 def _funnel(result: AnalysisResult) -> Funnel | None:
     """Return the funnel plot, where small-study methods are not withheld."""
-    found = result["small_study"]
-    if found is None or found["withheld"]:
+    if (found := parts.kept(result["small_study"])) is None:
         return None
     filled = found["trim_and_fill"]
     added: tuple[list[float], list[float]] = ([], [])
     if not filled["withheld"]:
         added = filled["filled_estimates"], filled["filled_variances"]
-    rows = _rows(result)
+    rows = rows_of(result)
     return Funnel(
         tuple(row["label"] for row in rows),
         tuple(row["estimate"] for row in rows),
         tuple(row["se"] for row in rows),
         scale_of(result),
-        _mean(result),
+        result["pooled"]["estimate"] if result["pooled"] else None,
         tuple((y, math.sqrt(v)) for y, v in zip(*added, strict=True)),
         f"{result['title']}: funnel plot",
     )
@@ -313,7 +313,7 @@ def _gosh(result: AnalysisResult) -> Gosh | None:
         tuple(points["estimate"]),
         tuple(points["i2"]),
         scale_of(result),
-        _mean(result),
+        result["pooled"]["estimate"] if result["pooled"] else None,
         title=f"{result['title']}: subsets of trials",
     )
 
@@ -400,8 +400,7 @@ _CURVES = {"linear": "a line through no effect", "spline": "a restricted cubic s
 
 def _dose_response(result: AnalysisResult) -> DoseResponse | None:
     """Return effects against dose, the declared curve and, dashed, the other one."""
-    found = result["dose_response"]
-    if found is None or found["withheld"]:
+    if (found := parts.kept(result["dose_response"])) is None:
         return None
     other = "linear" if found["main"] == "spline" else "spline"
 
@@ -445,11 +444,10 @@ _FIRST_DAY = 0.02
 
 def _over_time(result: AnalysisResult) -> OverTime | None:
     """Return effects against time, one line per trial, and the pools of the forest plot."""
-    found = result["over_time"]
-    if found is None or found["withheld"]:
+    if parts.kept(result["over_time"]) is None:
         return None
     trials: dict[str, list[At]] = {}
-    for row in _rows(result):
+    for row in rows_of(result):
         if row["time_days"] is not None and (at := estimate_of(row)):
             trials.setdefault(row["label"], []).append(At(row["time_days"], at))
     names = [name for name, _ in TIME_CLASSES]
@@ -463,6 +461,7 @@ def _over_time(result: AnalysisResult) -> OverTime | None:
                 *spans[group["key"]],
                 led["k"],
                 mean,
+                led["interval"] == "credible",
             )
             for group in result["groups"]
             if group["key"] in spans
@@ -537,7 +536,7 @@ def _harm(result: AnalysisResult, shared: Sequence[str]) -> Harm:
 def risk_of_bias(results: Sequence[AnalysisResult], evidence: Evidence) -> Plot | None:
     """Return the traffic lights of the included studies, where at least one was judged."""
     used = sorted(
-        {row["study_id"] for item in results if item["kind"] != "network" for row in _rows(item)}
+        {row["study_id"] for item in results if item["kind"] != "network" for row in rows_of(item)}
     )
     judged = tuple(
         Judgement(

@@ -18,12 +18,15 @@ from ketameta.analyses.parts import (
     Number,
     Slope,
     Split,
+    kept,
 )
-from ketameta.analyses.result import AnalysisResult, Beside
+from ketameta.analyses.policy import bounds_words
+from ketameta.analyses.result import AnalysisResult
 from ketameta.analyses.run import group_label
 from ketameta.analyses.sentences import (
     agreement_words,
     estimate_words,
+    lower_first,
     measure_words,
     network_order,
     words_of,
@@ -71,24 +74,18 @@ def beside_table(result: AnalysisResult) -> Table | None:
     for item in led["beside"]:
         measure = Measure(item["measure"])
         open_ended = None in (item["estimate"], item["ci_low"], item["ci_high"])
-        value = _open(item, measure) if open_ended else estimate_words(item, measure)
+        ends = bounds_words(item["ci_low"], item["ci_high"], measure)
+        value = ends if open_ended else estimate_words(item, measure)
         what = "one true effect assumed" if item["common_effect"] else ""
+        same = item["measure"] == result["measure"]
         rows.append(
-            (Cell(item["label"], what), measure_words(measure), str(item["k"]),
-             item["withheld"] or value)
+            (Cell(item["label"], what),
+             lower_first(result["measure_label"]) if same else measure_words(measure),
+             str(item["k"]), item["withheld"] or value)
         )  # fmt: skip
     caption = f"Beside the headline: {result['title']}"
     head = ("Estimate", "Measure", trials(result), ESTIMATE)
     return Table.of(caption, head, rows) if rows else None
-
-
-def _open(item: Beside, measure: Measure) -> str:
-    """Return an interval of which counts leave an end without bound."""
-    low, high = (
-        "no bound" if end is None else written(end, measure)
-        for end in (item["ci_low"], item["ci_high"])
-    )
-    return f"interval {low} to {high}"
 
 
 def event_table(result: AnalysisResult) -> Table | None:
@@ -107,8 +104,7 @@ def event_table(result: AnalysisResult) -> Table | None:
 
 def over_time_table(result: AnalysisResult) -> Table | None:
     """Return one row per time class: effects, mean and change from the reference."""
-    found = result["over_time"]
-    if found is None or found["withheld"]:
+    if (found := kept(result["over_time"])) is None:
         return None
     measure = Measure(result["measure"])
     changes = {item["name"]: item for item in found["changes"]}
@@ -130,8 +126,7 @@ def over_time_table(result: AnalysisResult) -> Table | None:
 
 def rho_words(result: AnalysisResult) -> str:
     """Return the last change under each assumed correlation."""
-    found = result["over_time"]
-    if found is None or found["withheld"]:
+    if (found := kept(result["over_time"])) is None:
         return ""
     measure = Measure(result["measure"])
     listed = "; ".join(
@@ -188,14 +183,12 @@ def network_table(result: AnalysisResult, cards: Mapping[str, str]) -> Table | N
 
     Best first with their P-scores where they are ranked, else by name and without.
     """
-    net = result["network"]
-    if net is None or net["withheld"]:
+    if (net := kept(result["network"])) is None:
         return None
     measure = Measure(result["measure"])
     effects = {item["treatment"]: item for item in net["effects"]}
     splits = {(item["treatment"], item["control"]): item for item in net["splits"]}
     scores = [(format_number(item["p_score"]),) for item in net["ranking"]]
-    scored = scores and not net["ranking_withheld"]
     rows = []
     for place, name in enumerate(network_order(net)):
         effect = effects.get(name)
@@ -203,12 +196,12 @@ def network_table(result: AnalysisResult, cards: Mapping[str, str]) -> Table | N
             (Cell(treatment_label(name), href=cards.get(name, "")),
              "" if effect is None else str(effect["k_direct"]),
              "reference" if effect is None else estimate_words(effect, measure),
-             *(scores[place] if scored else ()),
+             *(scores[place] if scores else ()),
              _split_words(splits.get((name, net["reference"]))))
         )  # fmt: skip
     head = (
         "Treatment", ("Direct trials", "n"), (f"Against {net['reference']} (interval)", "n"),
-        *((("P-score", "n"),) if scored else ()), "Direct against indirect",
+        *((("P-score", "n"),) if scores else ()), "Direct against indirect",
     )  # fmt: skip
     return Table.of(f"Treatments: {result['title']}", head, rows)
 
@@ -222,8 +215,7 @@ def _split_words(split: Split | None) -> str:
 
 def transitivity_table(result: AnalysisResult, project: Project) -> Table | None:
     """Return who was studied, per comparison of a network."""
-    net = result["network"]
-    if net is None or net["withheld"]:
+    if (net := kept(result["network"])) is None:
         return None
     facts = ("age_group", *project.categories)
     rows = [
@@ -240,8 +232,7 @@ def transitivity_table(result: AnalysisResult, project: Project) -> Table | None
 
 def dose_table(result: AnalysisResult) -> Table | None:
     """Return one row per dose: trials, and the effect against no dose by each curve."""
-    found = result["dose_response"]
-    if found is None or found["withheld"]:
+    if (found := kept(result["dose_response"])) is None:
         return None
     measure = Measure(result["measure"])
     rows = [
@@ -272,16 +263,10 @@ def dose_check_table(result: AnalysisResult) -> Table | None:
     items: list[tuple[str, int, Slope]] = [
         ("The line shown above", linear["k"], linear["slope"]),
         *((item["label"], item["k"], item) for item in checks["sensitivity"]),
-        *(
-            (
-                f"Without {item['label']}"
-                f"{', one slope for all' if item['method'] == 'common' else ''}",
-                item["k"],
-                item,
-            )
-            for item in (left["rows"] if left else ())
-        ),
     ]
+    for item in left["rows"] if left else ():
+        one = ", one slope for all" if item["method"] == "common" else ""
+        items.append((f"Without {item['label']}{one}", item["k"], item))
     step = f"{format_number(found['step'], 0)} {words_of(found['unit'])}"
     return Table.of(
         f"Does the slope hold? {result['title']}",
@@ -292,8 +277,7 @@ def dose_check_table(result: AnalysisResult) -> Table | None:
 
 def two_stage_words(result: AnalysisResult) -> str:
     """Return how a slope per trial, pooled by another program, agrees with the one stage."""
-    found = result["dose_response"]
-    if found is None or found["withheld"]:
+    if (found := kept(result["dose_response"])) is None:
         return ""
     stages = found["checks"]["two_stage"]
     if stages is None:
@@ -377,8 +361,7 @@ def league_table(result: AnalysisResult) -> Table | None:
 
     A row reads as this row's treatment against the column's. ``None`` without a network.
     """
-    net = result["network"]
-    if net is None or net["withheld"]:
+    if (net := kept(result["network"])) is None:
         return None
     measure = Measure(result["measure"])
     pairs: dict[tuple[str, str], Comparison] = {}

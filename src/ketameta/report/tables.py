@@ -161,6 +161,8 @@ _STUDY = (
     "number study_id label citation year doi pmid registry_id source_url population n_randomised "
     "design blinding {further} access"
 )
+#: Said of a row that is the difference between two groups of people.
+_PEOPLE = "; n_treatment and n_control count the people of these groups"
 #: Files that are not written where they would be empty.
 _NOT_EMPTY = ("risk_of_bias", "harm_facts", "headlines")
 #: The other files with their columns.
@@ -204,7 +206,8 @@ def tables_of(lists: Listed) -> dict[str, str]:
             for part in _pools(result)
         ],
         "rows_used": [
-            {**head, **row, "source": ";".join(row["source"])}
+            {**head, **row, "source": ";".join(row["source"]),
+             "subgroup": row["subgroup"] + (_PEOPLE if result["kind"] == "within_trial" else "")}
             for head, result in results
             for group in result["groups"]
             for row in group["rows"]
