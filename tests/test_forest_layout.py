@@ -102,6 +102,13 @@ def test_the_legend_tells_the_kinds_of_interval_and_of_model_apart():
     assert dict(mixed.in_words)["Treatment-resistant pooled"].startswith("−0.50 (95% credible")
 
 
+def test_the_ends_of_a_network_are_not_named_as_first_and_last():
+    forest = forest_of(smd(3))
+    assert "Single trials range from" in describe_layout(lay_out(forest))
+    network = replace(forest, description="Forest plot of a network", rows_are_pools=True)
+    assert "range from" not in describe_layout(lay_out(network))
+
+
 def test_a_difference_within_trials_names_its_groups_and_is_called_one():
     spec = {"model": {"group_order": ["inattentive", "combined"]}}
     for measure, ratio, head in (("SMD", False, "Difference in SMD"), ("OR", True, "Ratio of OR")):

@@ -448,7 +448,7 @@ def describe_layout(layout: ForestLayout) -> str:
         sentences.append(f"{one}, not pooled: {only.label} {_interval(layout, only)}.")
     sentences += _group_sentences(layout)
     used = [row for row in several if row.estimate is not None and not row.excluded]
-    if len(used) > 1:
+    if len(used) > 1 and "network" not in forest.description:  # where the ends would be ranks
         ordered = sorted(used, key=lambda row: row.estimate or 0.0)
         ends = [f"{write(row.estimate)} ({row.label})" for row in (ordered[0], ordered[-1])]
         which = "They" if forest.rows_are_pools or forest.pools else "Single trials"

@@ -142,6 +142,7 @@ def pooled_card(
     variances = [row.variance for row in rows]
     tau2 = pooled["tau2"] or 0.0
     several = len(rows) > 1
+    steps = pooled_steps(estimates, variances, pooled)
     head = ("Trial", "Effect", "V", "w")
     inputs = [
         (row.label, row.estimate, row.variance, published(1 / (row.variance + tau2)))
@@ -149,10 +150,7 @@ def pooled_card(
     ]
     return PooledCard(
         label,
-        [
-            *pooled_steps(estimates, variances, pooled),
-            *(_ratio_steps(pooled) if result["is_ratio"] else ()),
-        ],
+        steps + (_ratio_steps(pooled) if result["is_ratio"] else []),
         inputs_table(f"Inputs of {label}: {result['title']}", head, inputs) if several else None,
         r_line(estimates, variances, pooled) if several else "",
         pooled["ci_method"] == "knapp-hartung-conservative",

@@ -320,8 +320,7 @@ def _gosh(result: AnalysisResult) -> Gosh | None:
 
 def _specification_curve(result: AnalysisResult) -> SpecificationCurve | None:
     """Return all combinations of choices, where they disagree or the evidence is direct."""
-    found = result.get("multiverse")
-    if not found or found["withheld"]:
+    if (found := parts.kept(result.get("multiverse"))) is None:
         return None
     sides = found["excludes"]
     agreed = max(sides["below"], sides["above"], sides["neither"]) / found["n_pooled"]
@@ -374,10 +373,9 @@ def _bubbles(result: AnalysisResult) -> list[Plot]:
 
 def _network(result: AnalysisResult, project: Project) -> Network | None:
     """Return the network of treatments; those the project asks about stand out."""
-    net, direct = result["network"], project.directness
-    asked = {*direct.intervention, *direct.related}
-    if net is None or net["withheld"]:
+    if (net := parts.kept(result["network"])) is None:
         return None
+    asked = {*project.directness.intervention, *project.directness.related}
     return Network(
         tuple(
             Node(

@@ -254,8 +254,8 @@ def _at(curve: Curve, dose: float, measure: Measure) -> str:
 
 def dose_check_table(result: AnalysisResult) -> Table | None:
     """Return the slope of the line under other choices and without each trial; main first."""
-    found = result["dose_response"]
-    if found is None or found["withheld"] or found["checks"]["withheld"]:
+    found = kept(result["dose_response"])
+    if found is None or found["checks"]["withheld"]:
         return None
     measure = Measure(result["measure"])
     checks, linear = found["checks"], found["linear"]
@@ -410,8 +410,7 @@ def certainty_tables(result: AnalysisResult) -> list[Table]:
 
 def choices_table(result: AnalysisResult) -> Table | None:
     """Return the choices of a multiverse and how much each matters."""
-    found = result.get("multiverse")
-    if not found or found["withheld"]:
+    if (found := kept(result.get("multiverse"))) is None:
         return None
     rows = []
     for choice in found["choices"]:
@@ -432,8 +431,7 @@ def choices_table(result: AnalysisResult) -> Table | None:
 
 def next_trial_table(result: AnalysisResult) -> Table | None:
     """Return the chances of a next trial by its size."""
-    plan = result.get("next_trial")
-    if not plan or plan["withheld"]:
+    if (plan := kept(result.get("next_trial"))) is None:
         return None
     priors = [item for item in plan["priors"] if not item["withheld"]]
     after = plan["after"]
