@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: is counted there.
 PARTS: dict[str, tuple[str, ...]] = {
     "reading and checks": ("inputs.load_inputs",),
-    "effect tables": ("evidence.derive.derive_effects", "evidence.derive.effects_under"),
+    "effect tables": ("evidence.derive.derive_effects", "evidence.derive.derive_again"),
     "choice of effects": ("analyses.selection.select_effects",),
     "models and companions": ("analyses.run.run_analysis",),
     "all combinations of choices": ("analyses.multiverse.multiverse",),

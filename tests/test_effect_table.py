@@ -18,6 +18,8 @@ from ketameta.evidence import (
     Assumptions,
     EffectTable,
     Evidence,
+    concerned,
+    derive_again,
     derive_effects,
     with_source,
 )
@@ -252,3 +254,19 @@ def test_no_committed_crossover_enters_without_a_correlation(
         & ~committed_effects.effects["route"].str.startswith("smd_printed")
     ]
     assert rows["route"].str.contains("correlation_printed").all()
+
+
+def test_the_effects_of_a_trial_rest_on_no_other_trial(
+    committed_evidence: Evidence, committed_effects: EffectTable
+) -> None:
+    plain = repr(committed_effects.plain)
+    studies = [row["study_id"] for row in committed_evidence.rows("studies")]
+    for first in range(7):
+        some = {*studies[first::7]}
+        again = derive_again(committed_evidence, Assumptions(), committed_effects, some)
+        assert repr(again.plain) == plain
+    whole = derive_effects(committed_evidence, HALF)
+    some = concerned(committed_evidence, HALF)
+    assert some, "some trials compare people with themselves"
+    again = derive_again(committed_evidence, HALF, committed_effects, some)
+    assert repr(again.plain) == repr(whole.plain) != plain

@@ -34,7 +34,7 @@ from helpers import (
 )
 from ketameta.build import build, code_fingerprint
 from ketameta.errors import ExtractionError
-from ketameta.evidence import derive_effects, file_finding
+from ketameta.evidence import Assumptions, EffectTable, Evidence, derive_effects, file_finding
 from ketameta.formatting import published
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths, kept_or_made, project_paths
@@ -274,6 +274,13 @@ CHANGES: dict[str, tuple[Callable[[ProjectPaths], object], tuple[str, ...]]] = {
         lambda paths: change(paths, "outcomes", lambda rows: rows[0].update(mean="12.2")),
         ("rapid",),
     ),
+    "a trial less": (
+        lambda paths: [
+            change(paths, table, lambda rows: rows.__delitem__(slice(-len(rows) // 3, None)))
+            for table in ("studies", "arms", "outcomes")
+        ],
+        ("rapid",),
+    ),
     "note of a study": (
         lambda paths: change(paths, "studies", lambda rows: rows[0].update(notes="Read twice.")),
         (),
@@ -496,7 +503,7 @@ def test_pictures_are_drawn_on_demand_and_go_when_their_figure_changes(
 def test_effects_of_unchanged_tables_are_not_derived_again(
     project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = sorted((project.build / "cache").glob("effects-*.kept"))
+    kept = sorted((project.build / "cache").glob("derived-*.kept"))
     assert kept
     before = files_of(project)
     analysis = project.analyses / "nausea.toml"
@@ -515,8 +522,35 @@ def test_effects_of_unchanged_tables_are_not_derived_again(
     assert files_of(project) == before
     change(project, "outcomes", lambda rows: rows[0].update(mean="12.2"))
     build(project)
-    now = sorted((project.build / "cache").glob("effects-*.kept"))
+    now = sorted((project.build / "cache").glob("derived-*.kept"))
     assert len(now) == len(kept) and not {*now} & {*kept}
+
+
+def test_only_the_trials_that_changed_are_derived_again(
+    project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    derived: list[set[str]] = []
+
+    def recorded(evidence: Evidence, *assumed: Assumptions) -> EffectTable:
+        derived.append({row["study_id"] for row in evidence.rows("studies")})
+        return derive_effects(evidence, *assumed)
+
+    monkeypatch.setattr("ketameta.evidence.derive.derive_effects", recorded)
+    everybody = {"alder_2014", "birch_2016", "cedar_2017"}
+    for edit, again in (
+        (lambda: change(project, "outcomes", lambda rows: rows[0].update(mean="12.2")),
+         {"alder_2014"}),
+        (lambda: change(project, "arms", lambda rows: rows[-1].update(dose="0.25")),
+         {"cedar_2017"}),
+        (lambda: change(project, "instruments", lambda rows: rows[0].update(notes="Seen.")),
+         everybody),
+        (lambda: _in_words(project, 'placebo = "Nothing inside"', "[labels]"), everybody),
+        (lambda: monkeypatch.setattr("ketameta.build.code_fingerprint", lambda: "x"), everybody),
+    ):  # fmt: skip
+        derived.clear()
+        edit()
+        build(project)
+        assert set().union(*derived) == again
 
 
 def test_what_did_not_change_in_an_analysis_is_not_computed_again(

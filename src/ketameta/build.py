@@ -27,7 +27,7 @@ from ketameta.evidence.tables import data_files
 from ketameta.formatting import published
 from ketameta.inputs import Inputs, InputTables, Say, load_inputs
 from ketameta.models.results import plain
-from ketameta.paths import Keep, ProjectPaths, kept_or_made, recover, write_atomically
+from ketameta.paths import Keep, ProjectPaths, kept_before, kept_or_made, recover, write_atomically
 from ketameta.plots import draw_figure
 from ketameta.report.manifest import (
     INDEX,
@@ -313,7 +313,7 @@ def build(
     stated = {name: stated[name] for name in [*package_versions(), *stated] if name in stated}
     notes = paths.build / "stamps"
     keep = partial(kept_or_made, cache, same + code_hash(()))
-    tables = InputTables(evidence, same_data)
+    tables = InputTables(evidence, same_data, partial(kept_before, cache), code)
     related = Related(
         {spec.name: spec for spec in specs}, tables.get, partial(kept_or_made, cache, code)
     )

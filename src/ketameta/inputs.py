@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -385,26 +385,59 @@ class InputTables:
     evidence : Evidence
     keep : callable
         Given the name of a table and what derives it.
+    earlier : callable
+        Gives what was kept by a name of other data: trials that are the same are not derived again.
+    code : str
+        Stands for the code that derives.
     """
 
-    def __init__(self, evidence: Evidence, keep: Keep = made_anew) -> None:
-        self._evidence, self._keep = evidence, keep
-        self._tables: dict[Assumptions, EffectTable] = {}
+    def __init__(
+        self,
+        evidence: Evidence,
+        keep: Keep = made_anew,
+        earlier: Callable[[str], Any] = lambda _: None,
+        code: str = "",
+    ) -> None:
+        self._evidence, self._keep, self._earlier, self._code = evidence, keep, earlier, code
+        self._tables: dict[str, tuple[dict[str, str], EffectTable]] = {}
 
     def get(self, assumed: Assumptions) -> EffectTable:
         """Return the effects under assumptions."""
-        if assumed not in self._tables:
-            name = hashlib.sha256(repr(assumed).encode()).hexdigest()[:16]
-            self._tables[assumed] = self._keep(f"effects-{name}", partial(self._derived, assumed))
-        return self._tables[assumed]
+        name = f"derived-{hashlib.sha256(repr(assumed).encode()).hexdigest()[:16]}"
+        if name not in self._tables:
+            self._tables[name] = self._keep(name, partial(self._derived, assumed, name))
+        return self._tables[name][1]
 
-    def _derived(self, assumed: Assumptions) -> EffectTable:
-        from ketameta.evidence.derive import derive_effects, effects_under
+    def derived(self, name: str) -> Any:
+        """Return what was kept by a name, or nothing."""
+        return self._tables.get(name)
+
+    def _derived(self, assumed: Assumptions, name: str) -> tuple[dict[str, str], EffectTable]:
+        """Return what each trial was derived from, and the effects."""
+        from ketameta.evidence.derive import concerned, derive_again, derive_effects
         from ketameta.evidence.pairing import Assumptions
 
-        if assumed == Assumptions():
-            return derive_effects(self._evidence, assumed)
-        return effects_under(self._evidence, assumed, self.get(Assumptions()))
+        evidence, seen = self._evidence, self._seen
+        if known := self._earlier(name):
+            before, table = known
+            changed = {key for key in {*seen, *before} if seen.get(key) != before.get(key)}
+        elif assumed == Assumptions():
+            return seen, derive_effects(evidence)
+        else:
+            table, changed = self.get(Assumptions()), concerned(evidence, assumed)
+        return seen, derive_again(evidence, assumed, table, changed)
+
+    @cached_property
+    def _seen(self) -> dict[str, str]:
+        """By trial a hash of all that its effects are derived from."""
+        told: dict[str, list[Any]] = {}
+        for row in (row for rows in self._evidence.tables.values() for row in rows):
+            told.setdefault(row["study_id"], []).append(row)
+        shared = repr((self._code, self._evidence.project, told.pop("", [])))
+        return {
+            study: hashlib.sha256(f"{shared}{rows!r}".encode()).hexdigest()
+            for study, rows in told.items()
+        }
 
     def fingerprint(self, spec: AnalysisSpec) -> str:
         """Return a hash of what ``spec`` can see of the data and of the words of the project."""

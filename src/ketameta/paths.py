@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -165,20 +166,30 @@ def kept_or_made(folder: Path, stamp: str, name: str, make: Callable[[], T], of:
     """
     rests_on = hashlib.sha256(f"{stamp}{of}".encode()).hexdigest()
     path = folder / f"{name}-{rests_on[:32]}.kept"
-    try:
-        written = path.read_bytes()
-        size = hashlib.sha256().digest_size
-        if hashlib.sha256(written[size:]).digest() == written[:size]:
-            kept: T = _Kept(io.BytesIO(written[size:])).load()
-            return kept
-    except (OSError, pickle.UnpicklingError, AttributeError, ImportError):
-        pass  # there is none, or it holds what no build of this code keeps
-    found = make()
+    with suppress(OSError, pickle.UnpicklingError, AttributeError, ImportError):
+        kept: T = _opened(path)
+        return kept
+    found = make()  # there is none, or it holds what no build of this code keeps
     for old in folder.glob(f"{name}-*.kept"):
         old.unlink(missing_ok=True)
     data = pickle.dumps(found, protocol=5)
     write_atomically(path, hashlib.sha256(data).digest() + data)
     return found
+
+
+def _opened(path: Path) -> Any:
+    written, size = path.read_bytes(), hashlib.sha256().digest_size
+    if hashlib.sha256(written[size:]).digest() != written[:size]:
+        raise pickle.UnpicklingError(f"{path} is not what was written")
+    return _Kept(io.BytesIO(written[size:])).load()
+
+
+def kept_before(folder: Path, name: str) -> Any:
+    """Return what :func:`kept_or_made` keeps by a name, of whatever it was made; or nothing."""
+    for path in folder.glob(f"{name}-*.kept"):
+        with suppress(Exception):  # other code may have kept what this one cannot read
+            return _opened(path)
+    return None
 
 
 def unfinished(path: Path, kind: str = "new") -> str:

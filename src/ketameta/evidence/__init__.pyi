@@ -7,6 +7,8 @@ from ketameta.evidence.corrections import reconcile as reconcile
 from ketameta.evidence.corrections import try_corrections as try_corrections
 from ketameta.evidence.derive import Effect as Effect
 from ketameta.evidence.derive import EffectTable as EffectTable
+from ketameta.evidence.derive import concerned as concerned
+from ketameta.evidence.derive import derive_again as derive_again
 from ketameta.evidence.derive import derive_effects as derive_effects
 from ketameta.evidence.findings import LONGEST_SHOWN as LONGEST_SHOWN
 from ketameta.evidence.findings import MOST_ALIKE as MOST_ALIKE

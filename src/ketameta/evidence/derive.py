@@ -6,7 +6,8 @@ Reads evidence, writes frames. Nothing is dropped silently: a row of ``outcomes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
@@ -131,39 +132,38 @@ class EffectTable:
         data_kind, source, code, reason``.
     arms : DataFrame
         The arms, with those joined from dose arms.
-    plain : mapping of str to tuple
-        The three as columns and types: plain values, which are kept and read without pandas.
+    plain : mapping of str to mapping
+        The three by column: plain values, which are kept and read without pandas.
     """
 
-    plain: Mapping[str, tuple[dict[str, list[Any]], dict[str, str]]]
+    plain: Mapping[str, Mapping[str, list[Any]]]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return EffectTable, (self.plain,)
 
     def __getattr__(self, name: str) -> pd.DataFrame:
         """Return a frame, made when it is first asked for."""
-        if name not in ("effects", "unused", "arms"):
+        if name not in _ORDERS:
             raise AttributeError(name)
         import pandas as pd
 
-        columns, types = self.plain[name]
-        return self.__dict__.setdefault(name, pd.DataFrame(columns).astype(types))
+        return self.__dict__.setdefault(name, pd.DataFrame(self.plain[name]))
 
     @cached_property
     def rows(self) -> RowsByOutcome:
         """The effects by outcome."""
-        return RowsByOutcome(self.plain["effects"][0])
+        return RowsByOutcome(self.plain["effects"])
 
     @cached_property
     def unused_rows(self) -> RowsByOutcome:
         """The unused rows by outcome."""
-        return RowsByOutcome(self.plain["unused"][0])
+        return RowsByOutcome(self.plain["unused"])
 
     @cached_property
     def arm_facts(self) -> dict[tuple[str, str], ArmFacts]:
         """Facts of each arm, by study and arm."""
         names = ("study_id", "arm_id", "intervention", "drug_class", "contains_arms")
-        rows = zip(*(self.plain["arms"][0][name] for name in names), strict=True)
+        rows = zip(*(self.plain["arms"][name] for name in names), strict=True)
         return {(study, arm): ArmFacts(*facts) for study, arm, *facts in rows}
 
 
@@ -198,51 +198,61 @@ def derive_effects(evidence: Evidence, assumptions: Assumptions | None = None) -
     used = {place for sources in effects["source"] for place in str(sources).split(";")}
     left = unused_outcomes(outcomes, used, evidence, correlated=assumed.correlation is not None)
     unused = pd.concat([left, contrasts_unused], ignore_index=True)
-    return _table(effects, unused, arms)
+    whole = {"effects": effects, "unused": unused, "arms": arms}
+    return _table({name: frame.to_dict("list") for name, frame in whole.items()})
 
 
-def effects_under(evidence: Evidence, assumed: Assumptions, plain: EffectTable) -> EffectTable:
-    """Return the effect table under assumptions, given the one without any.
+def concerned(evidence: Evidence, assumed: Assumptions) -> set[str]:
+    """Return the trials that assumptions can concern: people compared with themselves, sizes."""
+    sized = {size.study_id for size in assumed.arm_sizes}
+    return {*crossovers(evidence), *uncontrolled(evidence), *sized}
 
-    Only the trials that they can concern are derived again: people compared with themselves, and
-    arms of an assumed size.
+
+def derive_again(
+    evidence: Evidence, assumed: Assumptions, known: EffectTable, studies: Collection[str]
+) -> EffectTable:
+    """Return a known effect table in which some trials, which rest on no other, are derived anew.
+
+    Trials that are not in ``evidence`` any more leave it.
     """
-    import pandas as pd
-
-    concerned = {*crossovers(evidence), *uncontrolled(evidence)}
-    concerned |= {size.study_id for size in assumed.arm_sizes}
     part = replace(
         evidence,
         tables={
-            name: tuple(row for row in rows if row["study_id"] in {"", *concerned})
+            name: tuple(row for row in rows if not row["study_id"] or row["study_id"] in studies)
             for name, rows in evidence.tables.items()
         },
     )
-    again = derive_effects(part, assumed)
-    effects, unused, arms = (
-        pd.concat([whole[~whole["study_id"].isin(list(concerned))], new], ignore_index=True)
-        for whole, new in (
-            (plain.effects, again.effects),
-            (plain.unused, again.unused),
-            (plain.arms, again.arms),
-        )
-    )
-    return _table(effects, unused, arms)
+    left = {
+        name: {
+            key: [cell for cell, study in zip(cells, columns["study_id"], strict=True)
+                  if study not in studies]
+            for key, cells in columns.items()
+        }
+        for name, columns in known.plain.items()
+    }  # fmt: skip
+    return _table(left, derive_effects(part, assumed).plain)
 
 
 _ORDER = ["outcome", "instrument", "time_days", "subgroup", "data_kind", "measure", "analysis"]
-_EFFECT_ORDER = ["study_id", "arm_id", "comparator_arm_id", *_ORDER]
-_UNUSED_ORDER = ["study_id", "arm_id", *_ORDER[:-3], "source"]
+#: The order of the rows of each part.
+_ORDERS = {
+    "effects": ["study_id", "arm_id", "comparator_arm_id", *_ORDER],
+    "unused": ["study_id", "arm_id", *_ORDER[:-3], "source"],
+    "arms": ["study_id"],
+}
 
 
-def _table(effects: pd.DataFrame, unused: pd.DataFrame, arms: pd.DataFrame) -> EffectTable:
-    """Return the table of frames, whose rows it puts in order."""
-    orders = {"effects": (effects, _EFFECT_ORDER), "unused": (unused, _UNUSED_ORDER)}
-    frames = {"arms": arms}
-    for name, (frame, keys) in orders.items():
-        frames[name] = frame.sort_values(keys, kind="stable", na_position="first")
-    kinds = {name: one.dtypes.astype(str).to_dict() for name, one in frames.items()}
-    return EffectTable({name: (one.to_dict("list"), kinds[name]) for name, one in frames.items()})
+def _table(*parts: Mapping[str, Mapping[str, list[Any]]]) -> EffectTable:
+    """Return the table of several, in order; a number that is missing stands first."""
+    plain: dict[str, dict[str, list[Any]]] = {}
+    for name, keys in _ORDERS.items():
+        columns = {key: [cell for part in parts for cell in part[name][key]]
+                   for key in parts[0][name]}  # fmt: skip
+        ordered = [[cell if cell == cell else -math.inf for cell in columns[key]] for key in keys]
+        ranks = [*zip(*ordered, strict=True)]
+        places = sorted(range(len(ranks)), key=ranks.__getitem__)
+        plain[name] = {key: [cells[at] for at in places] for key, cells in columns.items()}
+    return EffectTable(plain)
 
 
 def _with_sizes(outcomes: pd.DataFrame, assumed: Assumptions) -> pd.DataFrame:

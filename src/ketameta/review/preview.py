@@ -6,7 +6,7 @@ Computes in memory and writes nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +19,9 @@ from ketameta.evidence.derive import Effect
 from ketameta.evidence.pairing import Assumptions
 from ketameta.evidence.schema import BATCH_TABLES
 from ketameta.evidence.second_extraction import decided
-from ketameta.evidence.tables import Evidence, Row, batch_folders
+from ketameta.evidence.tables import Evidence, batch_folders
 from ketameta.formatting import plural
+from ketameta.inputs import InputTables
 from ketameta.measures import Measure
 from ketameta.paths import ProjectPaths
 from ketameta.review.diff import (
@@ -68,14 +69,6 @@ def without_files(evidence: Evidence, prefix: str) -> Evidence:
     return replace(evidence, tables=tables)
 
 
-def with_results(evidence: Evidence, keep: Callable[[Row], bool]) -> Evidence:
-    """Return evidence with those rows of its result tables that ``keep`` says yes to."""
-    tables = dict(evidence.tables)
-    for name in RESULT_TABLES:
-        tables[name] = tuple(row for row in evidence.rows(name) if keep(row))
-    return replace(evidence, tables=tables)
-
-
 def is_of(source: str, prefix: str) -> bool:
     """Return whether a place, or one of several, lies in the batch."""
     return any(part.startswith(prefix) for part in source.split(";"))
@@ -84,49 +77,16 @@ def is_of(source: str, prefix: str) -> bool:
 class Moments:
     """Effect tables, selections and results of the project before and after a batch."""
 
-    def __init__(
-        self, before: Evidence, after: Evidence, specs: Sequence[AnalysisSpec] = ()
-    ) -> None:
+    def __init__(self, before: Evidence, after: Evidence) -> None:
         self.before, self.after = before, after
-        self._outcomes: dict[Assumptions, set[str]] = {}
-        for spec in specs:
-            self._outcomes.setdefault(spec.assume, set()).update(spec.select.outcome)
-        self._tables: dict[Assumptions, tuple[EffectTable, EffectTable]] = {}
+        self._before = InputTables(before)
+        self._after = InputTables(after, earlier=self._before.derived)
         self._chosen: dict[str, tuple[Selected, Selected]] = {}
         self._results: dict[str, tuple[AnalysisResult, AnalysisResult]] = {}
 
-    def tables(self, spec: AnalysisSpec) -> tuple[EffectTable, EffectTable]:
-        """Return the effects in reach of an analysis, before and after.
-
-        Effects never reach across outcomes: one table serves all analyses that assume the same.
-        """
-        from ketameta.evidence.derive import derive_effects
-
-        outcomes = self._outcomes.setdefault(spec.assume, set())
-        if spec.assume not in self._tables or not outcomes.issuperset(spec.select.outcome):
-            outcomes.update(spec.select.outcome)
-            one, two = (
-                with_results(evidence, lambda row: row["outcome"] in outcomes)
-                for evidence in (self.before, self.after)
-            )
-            self._tables[spec.assume] = (
-                derive_effects(one, spec.assume),
-                derive_effects(two, spec.assume),
-            )
-        return self._tables[spec.assume]
-
-    def own_table(self, assumed: Assumptions, prefix: str) -> EffectTable:
-        """Return the effects, after, of every study that the batch has results of."""
-        from ketameta.evidence.derive import derive_effects
-
-        studies = {
-            row["study_id"]
-            for table in RESULT_TABLES
-            for row in self.after.rows(table)
-            if row.file.startswith(prefix)
-        }
-        own = with_results(self.after, lambda row: row["study_id"] in studies)
-        return derive_effects(own, assumed)
+    def tables(self, assumed: Assumptions) -> tuple[EffectTable, EffectTable]:
+        """Return the effects before and after; trials that the batch leaves are derived once."""
+        return self._before.get(assumed), self._after.get(assumed)
 
     def touches(self, spec: AnalysisSpec, prefix: str) -> bool:
         """Return whether the batch says anything about an outcome, study or arm of ``spec``."""
@@ -162,7 +122,7 @@ class Moments:
         places = {f"{file}:{line}" for file, line in found}
         return [
             row["effect_id"]
-            for row in self.own_table(spec.assume, prefix).rows.on()
+            for row in self.tables(spec.assume)[1].rows.on()
             if places & set(row["source"].split(";")) and row["measure"] == str(spec.model.measure)
         ]
 
@@ -189,7 +149,7 @@ class Moments:
         from ketameta.analyses.selection import select_effects
 
         if spec.name not in self._chosen:
-            one, two = self.tables(spec)
+            one, two = self.tables(spec.assume)
             self._chosen[spec.name] = (
                 select_effects(spec, one, self.before),
                 select_effects(spec, two, self.after),
@@ -209,7 +169,7 @@ class Moments:
         from ketameta.analyses.run import run_analysis
 
         if spec.name not in self._results:
-            one, two = self.tables(spec)
+            one, two = self.tables(spec.assume)
             try:
                 self._results[spec.name] = (
                     run_analysis(spec, one, self.before),
@@ -281,7 +241,6 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
         name: sum(is_of(row.file, prefix) for row in rows) for name, rows in after.tables.items()
     }
     moments = Moments(before, after)
-    moments = Moments(before, after, [spec for spec in specs if moments.touches(spec, prefix)])
     changes: list[AnalysisChange] = []
     unchanged: list[str] = []
     entered: dict[str, list[str]] = {}
@@ -313,7 +272,7 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
         changes=tuple(change for change in changes if change.is_changed),
         unchanged=tuple(unchanged) + tuple(c.title for c in changes if not c.is_changed),
         effects=tuple(_new_effects(moments, specs, prefix, entered)),
-        unused=tuple(_unused(moments.own_table(Assumptions(), prefix), prefix)),
+        unused=tuple(_unused(moments.tables(Assumptions())[1], prefix)),
         set_aside=tuple(set_aside),
         claims=_claims(paths, specs, moments, {change.name for change in changes}),
         warnings=warnings,
@@ -383,7 +342,7 @@ def _new_effects(
     """Yield the effects with a row of the batch behind them, assumed ones where they are used."""
     seen: set[str] = set()
     for assumed in dict.fromkeys([Assumptions(), *(spec.assume for spec in specs)]):
-        for row in moments.own_table(assumed, prefix).rows.on():
+        for row in moments.tables(assumed)[1].rows.on():
             name = row["effect_id"]
             wanted = not row["assumption"] or name in entered
             if wanted and is_of(row["source"], prefix) and name not in seen:
