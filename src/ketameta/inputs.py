@@ -399,21 +399,17 @@ class InputTables:
         code: str = "",
     ) -> None:
         self._evidence, self._keep, self._earlier, self._code = evidence, keep, earlier, code
-        self._tables: dict[str, tuple[dict[str, str], EffectTable]] = {}
+        self.derived: dict[str, tuple[dict[str, str], EffectTable]] = {}
 
     def get(self, assumed: Assumptions) -> EffectTable:
         """Return the effects under assumptions."""
         name = f"derived-{hashlib.sha256(repr(assumed).encode()).hexdigest()[:16]}"
-        if name not in self._tables:
-            self._tables[name] = self._keep(name, partial(self._derived, assumed, name))
-        return self._tables[name][1]
-
-    def derived(self, name: str) -> Any:
-        """Return what was kept by a name, or nothing."""
-        return self._tables.get(name)
+        if name not in self.derived:
+            self.derived[name] = self._keep(name, partial(self._derived, assumed, name))
+        return self.derived[name][1]
 
     def _derived(self, assumed: Assumptions, name: str) -> tuple[dict[str, str], EffectTable]:
-        """Return what each trial was derived from, and the effects."""
+        """Return what each trial was derived from, and the effects; another form, another name."""
         from ketameta.evidence.derive import concerned, derive_again, derive_effects
         from ketameta.evidence.pairing import Assumptions
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
@@ -215,13 +215,7 @@ def derive_again(
 
     Trials that are not in ``evidence`` any more leave it.
     """
-    part = replace(
-        evidence,
-        tables={
-            name: tuple(row for row in rows if not row["study_id"] or row["study_id"] in studies)
-            for name, rows in evidence.tables.items()
-        },
-    )
+    part = evidence.where(lambda row: not row["study_id"] or row["study_id"] in studies)
     left = {
         name: {
             key: [cell for cell, study in zip(cells, columns["study_id"], strict=True)

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,6 +146,11 @@ class Evidence:
     def rows(self, table: str) -> tuple[Row, ...]:
         """Return the rows of one table."""
         return self.tables.get(table, ())
+
+    def where(self, keep: Callable[[Row], bool]) -> Evidence:
+        """Return the evidence of those rows that ``keep`` says yes to."""
+        tables = {name: tuple(filter(keep, rows)) for name, rows in self.tables.items()}
+        return replace(self, tables=tables)
 
     def _columns(self, table: str) -> dict[str, list[Any]]:
         """Return the cells of a table by column; of studies, with their moderators."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,15 +60,6 @@ class LeftRow:
     analysis: str = ""
 
 
-def without_files(evidence: Evidence, prefix: str) -> Evidence:
-    """Return evidence without the rows of files that start with ``prefix``."""
-    tables = {
-        name: tuple(row for row in rows if not row.file.startswith(prefix))
-        for name, rows in evidence.tables.items()
-    }
-    return replace(evidence, tables=tables)
-
-
 def is_of(source: str, prefix: str) -> bool:
     """Return whether a place, or one of several, lies in the batch."""
     return any(part.startswith(prefix) for part in source.split(";"))
@@ -80,7 +71,7 @@ class Moments:
     def __init__(self, before: Evidence, after: Evidence) -> None:
         self.before, self.after = before, after
         self._before = InputTables(before)
-        self._after = InputTables(after, earlier=self._before.derived)
+        self._after = InputTables(after, earlier=self._before.derived.get)
         self._chosen: dict[str, tuple[Selected, Selected]] = {}
         self._results: dict[str, tuple[AnalysisResult, AnalysisResult]] = {}
 
@@ -236,7 +227,7 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
     say("Reading and checking")
     after, specs, warnings, left_out = _checked(paths, folder)
     prefix = f"{paths.relative(folder)}/"
-    before = without_files(after, prefix)
+    before = after.where(lambda row: not row.file.startswith(prefix))
     own = {
         name: sum(is_of(row.file, prefix) for row in rows) for name, rows in after.tables.items()
     }

@@ -316,13 +316,9 @@ def without_broken(
     if not counts:
         return evidence, ""
     broken = {name for name in counts if batch_of(paths, f"{name}/") and name != keep}
-    tables = {
-        name: tuple(row for row in rows if batch_of(paths, row.file) not in broken)
-        for name, rows in evidence.tables.items()
-    }
     listed = ", ".join(f"{Path(name).name} ({n:,})" for name, n in sorted(counts.items()))
     told = f"{plural(sum(counts.values()), 'error')} elsewhere, not listed here: {listed}."
-    return replace(evidence, tables=tables), told
+    return evidence.where(lambda row: batch_of(paths, row.file) not in broken), told
 
 
 def _accept(
