@@ -398,7 +398,8 @@ def _leave_one_out(result: AnalysisResult, measure: Measure) -> str:
     if left is None:
         return ""
     interval = interval_words(left["lowest"], left["highest"], measure)
-    return f"Leaving out one trial at a time, the estimate runs from {interval}."
+    one = "one trial or pooled report" if result["headline"]["pools"] else "one trial"
+    return f"Leaving out {one} at a time, the estimate runs from {interval}."
 
 
 def _left(result: AnalysisResult, project: Project) -> list[str]:
