@@ -375,7 +375,7 @@ def test_no_trial_is_said_in_the_table(tmp_path: Path) -> None:
     result, found = assessed(tmp_path, 0)
     assert found["assessments"] == [] and "No eligible trial" in found["withheld"]
     (line,) = summary_of_findings([{**result, "certainty": found}])
-    assert line["effect"] == "no eligible trial"
+    assert line["effect"] == "no eligible trial found"
     assert line["certainty"] == "nothing to rate"
 
 

@@ -66,7 +66,7 @@ def test_questions_without_a_trial_are_in_the_summary_of_findings() -> None:
     empty = {result["name"] for result in committed_results() if result["k"] == 0}
     rows = summary_of_findings(committed_results())
     assert {row["analysis"] for row in rows if row["k"] == 0} == empty
-    assert all(row["effect"] == "no eligible trial" for row in rows if row["k"] == 0)
+    assert all(row["effect"] == "no eligible trial found" for row in rows if row["k"] == 0)
 
 
 def test_the_clinicians_table_has_the_numbers_and_the_side_of_each_headline() -> None:

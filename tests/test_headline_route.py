@@ -12,6 +12,7 @@ import pytest
 
 import ketameta
 from ketameta.analyses import LEADING_RULES
+from ketameta.analyses.sentences import over_time_sentences
 from ketameta.evidence import load_project
 from ketameta.plots.harms import Harm, Harms
 from ketameta.plots.scale import Estimate
@@ -143,6 +144,31 @@ def test_people_of_a_hundred_and_of_a_thousand_have_their_interval() -> None:
         )
     ]
     assert len(said) == 5 and all(low < middle < high for middle, low, high in said)
+
+
+def test_a_prediction_interval_stands_with_its_sides_in_the_clinicians_table() -> None:
+    context = committed_context()
+    seen = 0
+    for row in context["clinicians"].rows:
+        led = context["results"][row[0].href]["headline"]
+        assert ("prediction interval" in row[2].small) == (led["pi_low"] is not None)
+        if led["measure"] == "MD" and led["pi_low"] is not None:
+            low, high = led["pi_low"], led["pi_high"]
+            ends = (
+                (f"{-low:.2f} lower", f"{high:.2f} higher")
+                if high >= 0
+                else (f"{-high:.2f}", f"{-low:.2f} lower")
+            )
+            assert row[2].small.endswith(f"prediction interval {' to '.join(ends)}")
+            seen += 1
+    assert seen
+
+
+def test_a_change_over_time_has_its_unit_and_its_side() -> None:
+    result = committed_context()["results"]["ketamine_depression_over_time"]
+    joint, within = over_time_sentences(result)
+    assert " points of the MADRS (interval " in joint and " points of the MADRS (" in within
+    assert joint.endswith("; above 0: a smaller effect later).")
 
 
 def test_the_related_trials_of_the_card_are_those_of_the_map() -> None:

@@ -178,7 +178,7 @@ def test_a_claim_changes_its_verdict_when_the_first_trial_comes(tmp_path):
     paths, folder = with_batch(tmp_path, analyses={"demo": other})
     found = preview_batch(paths, folder)
     assert found.claims == (
-        ("Ketamine lowers depression.", "not tested: no eligible trial", "uncertain"),
+        ("Ketamine lowers depression.", "no eligible trial found", "uncertain"),
     )
     assert "Public claims whose verdict changes" in as_markdown(preview_document(found))
 

@@ -735,7 +735,7 @@ def summary_of_findings(results: Sequence[AnalysisResult]) -> list[Finding]:
                     analysis=result["name"],
                     pools=0,
                     people="none",
-                    effect="no eligible trial",
+                    effect="no eligible trial found",
                     direction="",
                     absolute="",
                     certainty="nothing to rate",

@@ -163,19 +163,24 @@ def over_time_sentences(result: AnalysisResult) -> list[str]:
     found = result["over_time"]
     if found is None or found["withheld"] or not found["changes"]:
         return []
-    measure = Measure(result["measure"])
-    last = found["changes"][-1]
-    change = f"{written(last['estimate'], measure)} ({_ci(last, measure)})"
+    measure, last = Measure(result["measure"]), found["changes"][-1]
+    parts = {group["key"]: group["headline"] for group in result["groups"]}
+    first = parts.get(found["reference"])
+    unit = f" {first['unit']}" if first and not measure.is_ratio else ""
+    change = f"{written(last['estimate'], measure)}{unit} ({_ci(last, measure)}"
+    if first and first["estimate"]:
+        side = "above" if first["estimate"] < 0 else "below"
+        change += f"; {side} {1 if measure.is_ratio else 0}: a smaller effect later"
     sentences = [
         f"In one model of {plural(found['effects'], 'effect')} of "
         f"{plural(found['studies'], 'trial')}, the effect at {words_of(last['name'])} minus that "
-        f"at {words_of(found['reference'])} is {change}."
+        f"at {words_of(found['reference'])} is {change})."
     ]
     within = found["within_trials"]
     if within is not None:
         sentences.append(
             f"Within {plural(within['k'], 'trial')} measured at both times the change is "
-            f"{written(within['estimate'], measure)} ({_ci(within, measure)})."
+            f"{written(within['estimate'], measure)}{unit} ({_ci(within, measure)})."
         )
     return sentences
 
@@ -320,7 +325,7 @@ def words_of(key: str) -> str:
 def given_in(result: AnalysisResult, title: str = "") -> list[str]:
     """Return what the trials of a result gave, or those of the group that its ``title`` names."""
     group = title.removeprefix(result["title"]).removeprefix(": ")
-    own = [item for item in result["groups"] if group and lower_first(item["label"] or "") == group]
+    own = [item for item in result["groups"] if group and (item["label"] or "").lower() == group]
     found = Counter(
         name
         for item in own or result["groups"]

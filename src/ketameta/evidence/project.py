@@ -265,7 +265,7 @@ class Front(Table):
     card: tuple[Card, ...] = ()
     finding: tuple[Finding, ...] = ()
     study_columns: Words = ()
-    untested: Text = "No study has tested this."
+    untested: Text = "We found no study that tested this."
 
 
 class Question(Table):

@@ -221,6 +221,7 @@ def report_context(
     registry, screening = evidence.rows("registry"), evidence.rows("screening")
     used = {place for result in results for row in rows_of(result) for place in row["source"]}
     own, told = prose.sentences_in(text("repeat_reading")), results_text(results)
+    limits = _limitations(search, counts, prose.sentences_in(text("limitations")))
     lists: Listed = {
         "project": project,
         "results": by_name,
@@ -269,7 +270,7 @@ def report_context(
         "results_text": told,
         "versions": versions,
         "sections": sections,
-        "abstract": prose.abstract(text, by_name, search, counts, project),
+        "abstract": prose.abstract(text, by_name, search, counts, project, limits),
         "changes": changes_since_release(paths, by_name),
         "certainty_rated": any(row["certainty"] in RATINGS for row in findings),
         "permuted_below": PERMUTED_BELOW,
@@ -277,7 +278,7 @@ def report_context(
         "registry_counts": registry_counts(registry),
         "search": search,
         "living": living,
-        "limitations": _limitations(search, counts, prose.sentences_in(text("limitations"))),
+        "limitations": limits,
         "glossary": prose.glossary(project),
         "citation": _citation(paths),
         "methods": prose.methods(results) + prose.sentences_in(text("methods")),

@@ -5,13 +5,13 @@ A room of its own because these tables list the evidence and no result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses.claims import Estimated, Judged, Tested, fact_words
 from ketameta.analyses.parts import ModeratorRow
 from ketameta.analyses.policy import effect_words, side_of
-from ketameta.analyses.result import AnalysisResult, Headline
+from ketameta.analyses.result import AnalysisResult
 from ketameta.analyses.sentences import estimate_words, measure_words
 from ketameta.evidence.project import Moderator, Project
 from ketameta.evidence.tables import Row
@@ -133,7 +133,7 @@ def _evidence(item: Tested) -> Cell:
 def _found(row: Estimated) -> str:
     group = f"{row['group']}: " if row["group"] else ""
     if row["k"] == 0:
-        return f"{group}no eligible trial"
+        return f"{group}no eligible trial found"
     silent = row["people"] == "not printed"
     people = "number of people not printed" if silent else f"{row['people']} people"
     return f"{group}{row['sources']}, {people}; {row['effect']}, {row['direction']}"
@@ -166,12 +166,9 @@ def _moderators(tests: Sequence[ModeratorRow], results: Mapping[str, AnalysisRes
     rows: list[Sequence[str | Cell]] = []
     counts = []
     for row in tests:
-        counts.append(
-            next(
-                (found["pools"] for found in _headlines(results[row["analysis"]])
-                 if found["k"] == row["k"]), 0,
-            )
-        )  # fmt: skip
+        result = results[row["analysis"]]
+        led = [result["headline"], *(part["headline"] for part in result["groups"])]
+        counts.append(next((one["pools"] for one in led if one and one["k"] == row["k"]), 0))
         kind = "within trials" if row["kind"] == "within" else "between trials"
         head = (
             Cell(row["title"], href=row["analysis"]),
@@ -194,11 +191,6 @@ def _moderators(tests: Sequence[ModeratorRow], results: Mapping[str, AnalysisRes
          ("Credibility", "wide")),
         rows,
     )  # fmt: skip
-
-
-def _headlines(result: AnalysisResult) -> Iterator[Headline]:
-    yield result["headline"]
-    yield from (part["headline"] for part in result["groups"] if part["headline"])
 
 
 def _studies(studies: Sequence[Study], columns: Sequence[Moderator]) -> Table:

@@ -278,22 +278,25 @@ def effect_words(result: AnalysisResult) -> tuple[str, str]:
     if estimate is None or lower is None or upper is None:
         return led["rule"]["sentence"], led["direction"]
     measure = Measure(led["measure"])
-    if measure.is_ratio:
-        interval = interval_words(lower, upper, measure)
-        said = f"{led['effect']} {written(estimate, measure)} ({interval})"
-    else:
-        # Standardised differences are turned so that below nought is better.
-        standard = measure in (Measure.SMD, Measure.SMCR)
-        unit, sides = (
-            ("SD", ("better", "worse")) if standard else (led["unit"], ("lower", "higher"))
-        )
-        size, toward = _sided(estimate, sides)
-        value = f"{size} {unit} {toward}"
-        (low, side), (high, other) = _sided(lower, sides), _sided(upper, sides)
-        first, last = (low, high) if lower >= 0 or side != other else (high, low)
-        ends = f"{first} to {last} {side}" if side == other else f"{low} {side} to {high} {other}"
-        said = f"{value} ({ends})"
-    return said, led["direction"].replace("lies on the side that ", "")
+    # Standardised differences are turned so that below nought is better.
+    standard = measure in (Measure.SMD, Measure.SMCR)
+    unit, sides = ("SD", ("better", "worse")) if standard else (led["unit"], ("lower", "higher"))
+
+    def ends(low: float, high: float) -> str:
+        if measure.is_ratio:
+            return interval_words(low, high, measure)
+        (first, side), (last, other) = _sided(low, sides), _sided(high, sides)
+        if side != other:
+            return f"{first} {side} to {last} {other}"
+        return f"{first} to {last} {side}" if low >= 0 else f"{last} to {first} {side}"
+
+    size, toward = _sided(estimate, sides)
+    said = f"{led['effect']} {written(estimate, measure)}"
+    said = f"{said if measure.is_ratio else f'{size} {unit} {toward}'} ({ends(lower, upper)})"
+    lies = led["direction"].replace("lies on the side that ", "")
+    if led["pi_low"] is not None and led["pi_high"] is not None:
+        lies += f"; prediction interval {ends(led['pi_low'], led['pi_high'])}"
+    return said, lies
 
 
 def _sided(value: float, sides: tuple[str, str]) -> tuple[str, str]:
@@ -344,17 +347,14 @@ def certainty_words(result: AnalysisResult) -> tuple[str, str]:
     found = certainty["assessments"] if certainty else []
     if not found:
         return "nothing to rate" if not result["k"] else "not rated", ""
-    lowered = [
-        f"{domain['label'].lower()}: {judged['reason']}"
+    domains = [
+        (domain["label"].lower(), domain["judgement"] or domain["by_rule"])
         for domain in found[0]["domains"]
-        if (judged := domain["judgement"] or domain["by_rule"])["level"] not in ("no concern", None)
     ]
+    lowered = [f"{label}: {one['reason']}" for label, one in domains
+               if one["level"] not in ("no concern", None)]  # fmt: skip
+    silent = [f"{label} not judged" for label, one in domains if one["level"] is None]
     rating = found[0]["rating"]
-    silent = [
-        f"{domain['label'].lower()} not judged"
-        for domain in found[0]["domains"]
-        if domain["judgement"] is None and domain["by_rule"]["level"] is None
-    ]
     whose = "provisional, by rule" if rating["provisional"] else "as judged"
     return f"{rating['level']} ({whose})", "; ".join([*lowered, *silent])
 

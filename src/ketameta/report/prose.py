@@ -92,6 +92,7 @@ def abstract(
     search: SearchRecord,
     counts: Totals,
     project: Project,
+    limits: list[str],
 ) -> Parts:
     """Return the structured abstract, headings with sentences; ``text`` is of :func:`texts_of`."""
     findings = [
@@ -108,9 +109,6 @@ def abstract(
         *(words for words, _ in rules_fired(results.values(), estimated=True)),
         "Direct and indirect evidence are kept apart.",
     ]
-    limits = list(search["search"]["limits"])
-    if not counts["risk_of_bias_rows"]:
-        limits.append("Risk of bias has not been judged.")
     return [
         ("Background", sentences_in(text("background"))),
         ("Methods", methods),
