@@ -17,7 +17,7 @@ import pytest
 from scipy import special
 
 import ketameta as km
-from helpers import ROOT
+from helpers import ROOT, each
 from ketameta import effect_sizes
 from ketameta.effects import check_alike, check_indexes
 from ketameta.errors import (
@@ -756,7 +756,7 @@ MISUSE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("call", "words"), MISUSE, ids=[words for _, words in MISUSE])
+@each(MISUSE)
 def test_misuse_is_answered_by_a_named_error_that_says_what_was_meant(call, words):
     with pytest.raises(KetametaError, match=words):
         call()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from helpers import each
 from ketameta import log_odds_ratio, log_risk_ratio, mantel_haenszel, peto, risk_difference
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError
 from ketameta.measures import Measure
@@ -43,8 +45,7 @@ def test_reference_grid_is_complete():
             assert all(block[method][field] is not None for field in (*FIELDS, *PROBABILITIES))
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", SETS)
+@each(product(SETS, METHODS))
 def test_pooled_effects_equal_metafor(name, method):
     ours, theirs = fit(method, *counts(name)), SETS[name][method]
     for field in FIELDS:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from helpers import each
 from ketameta.analyses import Caveat, check_result, part, results_schema, schema_text
 from ketameta.paths import ProjectPaths
 from report_pages import committed_result, names_of
 
 
-@pytest.mark.parametrize("name", names_of())
+@each((name,) for name in names_of())
 def test_every_committed_result_has_the_type(name: str) -> None:
     check_result(committed_result(name))
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from batches import SCHEMA
+from helpers import each
 from ketameta.errors import UsageError
 from ketameta.evidence import batch_folders, guarded, printable, unguarded
 from ketameta.paths import project_paths
@@ -241,8 +243,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("place", ["heading", "paragraph", "strong", "bullet", "cell", "column"])
+@each(product(HOSTILE, ["heading", "paragraph", "strong", "bullet", "cell", "column"]))
 def test_nothing_in_a_comment_is_live(text, place):
     block = {
         "heading": Heading(text),

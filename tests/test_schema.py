@@ -7,12 +7,12 @@ import re
 import pytest
 
 from batches import BATCH_TABLES, SHARED_TABLES
+from helpers import each
 from ketameta.evidence import STUDY_ID_PATTERN, Table, schema
 
 TABLES = (*BATCH_TABLES, *SHARED_TABLES)
 BY_NAME = {table.name: table for table in TABLES}
 COLUMNS = [(table, column) for table in TABLES for column in table.columns]
-IDS = [f"{table.name}.{column.name}" for table, column in COLUMNS]
 
 
 def test_tables_of_a_batch_and_shared_tables_are_told_apart() -> None:
@@ -39,9 +39,9 @@ def test_keys_are_columns(table: Table) -> None:
         table.column("no_such_column")
 
 
-@pytest.mark.parametrize(("table", "column"), COLUMNS, ids=IDS)
+@each((f"{table.name}.{column.name}", column) for table, column in COLUMNS)
 def test_every_column_says_what_it_means_and_what_it_takes(
-    table: Table, column: schema.Column
+    _name: str, column: schema.Column
 ) -> None:
     assert column.meaning.endswith(".")
     assert bool(column.allowed) == (column.kind == "words")

@@ -11,6 +11,7 @@ from helpers import (
     SCALES,
     arm,
     contrast,
+    each,
     effects_of,
     event,
     one_effect,
@@ -30,7 +31,7 @@ LISTS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(LISTS))
+@each((name,) for name in sorted(LISTS))
 def test_no_word_stands_twice_in_a_list(name: str) -> None:
     assert len(set(LISTS[name])) == len(LISTS[name]) > 1
 
