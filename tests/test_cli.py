@@ -330,22 +330,30 @@ def test_a_shell_can_complete_commands(shell: str) -> None:
     assert "ketameta" in done.stdout and "complete" in done.stdout.lower()
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
-def test_any_console_can_show_a_fit_and_a_question(built: ProjectPaths, encoding: str) -> None:
+def test_any_console_can_show_a_fit_and_a_question(built: ProjectPaths) -> None:
+    encodings = ("ascii", "cp1252", "utf-8")
     code = (
         "import sys, ketameta as km\n"
-        "print(km.random_effects([0.1, 0.2, -0.4], [0.1, 0.1, 0.2]), flush=True)\n"
-        "print('NEXT')\n"
+        "from ketameta.cli import main\n"
         f"sys.argv = {['ketameta', 'run', 'rapid', '--root', str(built.root)]!r}\n"
-        "from ketameta.cli import main\nmain()\n"
+        f"for encoding in {encodings!r}:\n"
+        "    sys.stdout = open(1, 'w', encoding=encoding, closefd=False)\n"
+        "    print(km.random_effects([0.1, 0.2, -0.4], [0.1, 0.1, 0.2]), flush=True)\n"
+        "    print('NEXT')\n"
+        "    try:\n        main()\n"
+        "    except SystemExit as end:\n        assert not end.code\n"
+        "    print('LAST', flush=True)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONIOENCODING": encoding},
-        capture_output=True, timeout=120, check=True,
-    )  # fmt: skip
-    fit, question = done.stdout.decode(encoding).split("NEXT\n")
-    for text in (fit, question):
-        assert ("\u2212" if encoding == "utf-8" else "-") in text and "?" not in text.split("\n")[0]
+        [sys.executable, "-c", code], capture_output=True, timeout=120, check=True
+    )
+    *shown, rest = done.stdout.split(b"LAST\n")
+    assert rest == b""
+    for encoding, said in zip(encodings, shown, strict=True):
+        fit, question = said.decode(encoding).split("NEXT\n")
+        sign = "\u2212" if encoding == "utf-8" else "-"
+        for text in (fit, question):
+            assert sign in text and "?" not in text.split("\n")[0], encoding
 
 
 def heavy_modules(*arguments: object) -> list[str]:
