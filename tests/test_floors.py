@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -135,6 +135,11 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree_of(path)))
+
+
 def part_of(path: Path) -> str:
     """Return the module or folder directly below the package that a file belongs to."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
@@ -150,7 +155,7 @@ ROOMS = {name_of(path): path for path in FILES if path.stem != "__init__"}
 FACES = {name_of(path): path for path in FILES if path.stem == "__init__"}
 
 
-def imported(nodes: Iterator[ast.AST]) -> Iterator[str]:
+def imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Yield the full names of what import statements name."""
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -160,9 +165,9 @@ def imported(nodes: Iterator[ast.AST]) -> Iterator[str]:
             yield from (f"{node.module}.{item.name}" for item in node.names)
 
 
-def used_of_package(tree: ast.Module) -> Iterator[str]:
+def used_of_package(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Yield what is used of the package after a plain ``import ketameta``."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Attribute(value=ast.Name(id="ketameta"), attr=name):
                 yield f"ketameta.{name}"
@@ -183,9 +188,8 @@ def at_import(body: list[ast.stmt]) -> Iterator[ast.AST]:
 
 def libraries(path: Path, *, anywhere: bool) -> set[str]:
     """Return the top names a file imports, anywhere or only when it is itself imported."""
-    tree = tree_of(path)
-    nodes = ast.walk(tree) if anywhere else at_import(tree.body)
-    return {name.split(".")[0] for name in imported(iter(nodes))}
+    nodes = nodes_of(path) if anywhere else at_import(tree_of(path).body)
+    return {name.split(".")[0] for name in imported(nodes)}
 
 
 @cache
@@ -216,7 +220,7 @@ def rooms_behind(name: str) -> set[str]:
 @cache
 def rooms_read(path: Path) -> frozenset[str]:
     """Return the rooms a file imports, inside functions and for type checkers too."""
-    names = [*imported(ast.walk(tree_of(path))), *used_of_package(tree_of(path))]
+    names = [*imported(nodes_of(path)), *used_of_package(nodes_of(path))]
     own = [name.removeprefix("ketameta.") for name in names if name.startswith("ketameta.")]
     up = UPWARD.get(path.relative_to(PACKAGE).as_posix())
     own = [name for name in own if name.partition(".")[0] != up]
@@ -270,7 +274,7 @@ def test_every_module_has_a_floor_and_every_floor_its_modules() -> None:
 def test_imports_point_down(path: Path) -> None:
     own = part_of(path)
     too_high = []
-    for name in [*imported(ast.walk(tree_of(path))), *used_of_package(tree_of(path))]:
+    for name in [*imported(nodes_of(path)), *used_of_package(nodes_of(path))]:
         first, _, rest = name.partition(".")
         if first != "ketameta" or rest in ON_EVERY_FLOOR:
             continue
@@ -468,7 +472,7 @@ def test_a_face_hands_on_what_it_names(face: str) -> None:
 def test_tests_knock_at_the_face_of_a_folder() -> None:
     entered = set()
     for path in sorted((ROOT / "tests").glob("*.py")):
-        for name in imported(ast.walk(tree_of(path))):
+        for name in imported(nodes_of(path)):
             room = name.removeprefix("ketameta.")
             while room and room not in ROOMS and room not in FACES:
                 room = room.rpartition(".")[0]
@@ -482,7 +486,7 @@ def test_tests_knock_at_the_face_of_a_folder() -> None:
 # --- what a stranger may read ---------------------------------------------------------------------
 
 #: A folder of one machine, not preceded by anything that makes it part of an address.
-MACHINE_PATH = re.compile(r"(?<![\w.:/~-])/(?:work|root|home|Users|mnt|tmp|var|srv)/\w")
+MACHINE_PATH = re.compile(r"/(?<![\w.:/~-]/)(?:work|root|home|Users|mnt|tmp|var|srv)/\w")
 #: Addresses of a machine or of a private package index.
 MACHINE_HOST = re.compile(
     r"\blocalhost\b|\b(?:127\.0|10\.\d{1,3}|192\.168)\.\d{1,3}\.\d{1,3}\b|index[-]url|/[s]imple/?\b"
