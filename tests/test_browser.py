@@ -418,7 +418,11 @@ def test_the_page_on_paper_shows_what_was_closed(visit: Visit, address: str) -> 
     page = visit(address)
     page.emulate_media(media="print")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    assert page.evaluate("[...document.querySelectorAll('details')].every((d) => d.open)")
+    parts = "[...document.querySelectorAll('details{}')].{}((d) => d.open)"
+    assert page.evaluate(parts.format(":not(.card)", "every"))
+    # How each number is made fills many sheets: it stays closed.
+    assert page.locator("details.card").count() > 1
+    assert not page.evaluate(parts.format(".card", "some"))
     assert page.locator("nav.bar").is_hidden()
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert not page.evaluate("[...document.querySelectorAll('details')].every((d) => d.open)")

@@ -21,6 +21,7 @@ from ketameta.report import (
     PooledCard,
     before_and_after,
     methods,
+    own_note,
     pdf_data,
     tables_of,
 )
@@ -236,3 +237,12 @@ def test_the_report_says_that_its_rules_came_after_its_results_and_shows_what_th
     said = " ".join(context["methods"])
     assert "twelve intervals" in said and "seven of them for harms" in said
     assert "“Ketamine causes blurred vision.”" in said
+
+
+def test_what_a_note_accepts_is_not_published() -> None:
+    pages, files = committed_pages(), tables_of(committed_context())
+    assert not [name for name, text in {**pages, **files}.items() if "accept:" in text]
+    assert own_note("Printed twice; accept: twice because it is so; see table 2") == (
+        "Printed twice; see table 2"
+    )
+    assert own_note("accept: percent because both are as printed") == ""

@@ -64,6 +64,7 @@ from ketameta.report.tables import Cell as Cell
 from ketameta.report.tables import Table as Table
 from ketameta.report.tables import analysis_tables as analysis_tables
 from ketameta.report.tables import league_rows as league_rows
+from ketameta.report.tables import own_note as own_note
 from ketameta.report.tables import repeat_reading as repeat_reading
 from ketameta.report.tables import tables_of as tables_of
 from ketameta.report.worked import Step as Step

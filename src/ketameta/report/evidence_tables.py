@@ -19,7 +19,7 @@ from ketameta.formatting import format_count, format_p, plural, trials_number
 from ketameta.measures import Measure
 from ketameta.plots import maps
 from ketameta.report.provenance import Study
-from ketameta.report.tables import Cell, Heading, Listed, Table, words_of_code
+from ketameta.report.tables import Cell, Heading, Listed, Table, own_note, words_of_code
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,7 +221,7 @@ def _registry(registry: Sequence[Row]) -> Table:
             (Cell(row["registry_id"], href=row["source_url"]),
              Cell(row["title"], f"{row['intervention']}; {row['condition']}"),
              words_of_code(row["status"]), people or "not read",
-             row["results_posted"] or "not read", row["notes"].split("; accept:")[0])
+             row["results_posted"] or "not read", own_note(row["notes"]))
         )  # fmt: skip
     head = (
         "Registry", ("Trial", "wide"), "Status as read", "People", "Results posted",
@@ -274,7 +274,9 @@ def fact_table(evidence: Evidence, harms: Sequence[str] = ()) -> Table | None:
             fact_words(row),
             row["intervention"],
             Cell(
-                row["citation"], f"{row['locator']}. {row['note']}".strip(" ."), row["source_url"]
+                row["citation"],
+                f"{row['locator']}. {own_note(row['note'])}".strip(" ."),
+                row["source_url"],
             ),
         )
         for row in evidence.rows("harm_facts")

@@ -323,8 +323,6 @@ def all_findings(rows: Sequence[Finding], results: Mapping[str, AnalysisResult])
 
 def people_words(result: AnalysisResult) -> str:
     """Return how many people took part, as far as it is printed."""
-    if not result["k"]:
-        return "none"
     if not result["n_participants"]:
         return "not printed"
     least = "at least " if result["n_trials_without_size"] else ""

@@ -39,7 +39,7 @@ from ketameta.report.manifest import (
 )
 from ketameta.report.prose import given_words, gloss
 from ketameta.report.provenance import Card
-from ketameta.report.tables import words_of_code
+from ketameta.report.tables import own_note, words_of_code
 from ketameta.report.worked import number
 from ketameta.typesetter import font_folder
 
@@ -71,6 +71,7 @@ def environment() -> Environment:
         worked=number,
         gloss=_glossed,
         words=words_of_code,
+        own_note=own_note,
     )
     env.globals.update(
         plural=formatting.plural, trials_words=formatting.trials_words, picture=picture,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypedDict
@@ -84,6 +85,11 @@ class Column:
 def words_of_code(text: object) -> str:
     """Return a code as readers see it: ``not_reported`` is ``not reported``."""
     return str(text).replace("_", " ")
+
+
+def own_note(text: str) -> str:
+    """Return a note without what it accepts, which speaks to whoever checks the row."""
+    return re.sub(r";?\s*\baccept:[^;]*", "", text).strip(" ;")
 
 
 #: A heading as it is given: a text, or a text with its kind.
@@ -250,7 +256,8 @@ def tables_of(lists: Listed) -> dict[str, str]:
             {**row.texts, "fact": fact_words(row), "url": row["source_url"]}
             for row in lists["harm_facts"]
         ],
-        "registry": [{**row.texts, **row.numbers} for row in lists["registry"]],
+        "registry": [{**row.texts, **row.numbers, "notes": own_note(row["notes"])}
+                     for row in lists["registry"]],
         "exclusions": [{**row.texts, **row.numbers} for row in lists["exclusions"]],
         "headlines": lists["headlines"],
     }  # fmt: skip

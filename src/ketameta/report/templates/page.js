@@ -50,7 +50,7 @@
     target.scrollIntoView();
   }
   window.addEventListener("beforeprint", () => {
-    for (const part of document.querySelectorAll("details")) {
+    for (const part of document.querySelectorAll("details:not(.card)")) {
       if (!part.open) { part.dataset.closed = ""; part.open = true; }
     }
   });
