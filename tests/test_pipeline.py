@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import joblib
 import pytest
@@ -32,6 +33,7 @@ from helpers import (
     trials,
     write_analysis,
 )
+from ketameta.analyses import AnalysisResult
 from ketameta.build import build, code_fingerprint
 from ketameta.errors import ExtractionError
 from ketameta.evidence import Assumptions, EffectTable, Evidence, derive_effects, file_finding
@@ -551,6 +553,37 @@ def test_only_the_trials_that_changed_are_derived_again(
         edit()
         build(project)
         assert set().union(*derived) == again
+
+
+def test_what_a_page_shows_of_an_analysis_is_made_anew_when_its_trials_change(
+    tmp_path: Path, quick_figures: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def recorded(paths: ProjectPaths, result: AnalysisResult, *rest: Any) -> Any:
+        made.append(result["name"])
+        return real(paths, result, *rest)
+
+    real = sys.modules["ketameta.report.context"].analysis_view
+    tables = trials(3)
+    for name, rows in (
+        ("studies", [study("gorse_2022")]),
+        ("arms", [arm(study_id="gorse_2022"), arm("placebo", "gorse_2022", control=True)]),
+        ("outcomes", [event(study_id="gorse_2022"), event("placebo", "gorse_2022", events="2")]),
+    ):
+        tables[name] = [*tables[name], *rows]
+    paths = make_project(tmp_path, tables, TWO_ANALYSES)
+    build(paths)
+    monkeypatch.setattr("ketameta.report.context.analysis_view", recorded)
+    for table, place, cells, expected in (
+        ("outcomes", 0, {"note": "checked twice"}, ["rapid"]),
+        ("studies", -1, {"notes": "checked twice"}, ["nausea"]),
+        ("instruments", 0, {"notes": "checked twice"}, ["rapid", "nausea"]),
+    ):
+        made.clear()
+        change(paths, table, lambda rows, at=place, new=cells: rows[at].update(new))
+        build(paths)
+        assert made == expected, table
 
 
 def test_what_did_not_change_in_an_analysis_is_not_computed_again(

@@ -25,7 +25,7 @@ from ketameta.evidence.pairing import Assumptions
 from ketameta.evidence.project import FILE as PROJECT
 from ketameta.evidence.tables import data_files
 from ketameta.formatting import published
-from ketameta.inputs import Inputs, InputTables, Say, load_inputs
+from ketameta.inputs import InputTables, Say, load_inputs
 from ketameta.models.results import plain
 from ketameta.paths import Keep, ProjectPaths, kept_before, kept_or_made, recover, write_atomically
 from ketameta.plots import draw_figure
@@ -43,7 +43,6 @@ from ketameta.report.manifest import (
 from ketameta.typesetter import picture
 
 if TYPE_CHECKING:
-    from ketameta.analyses.claims import Judged
     from ketameta.analyses.result import AnalysisResult
     from ketameta.evidence.derive import EffectTable
     from ketameta.report.context import Context
@@ -294,7 +293,7 @@ def build(
     from ketameta.analyses.next_trial import Related
     from ketameta.analyses.run import run_analysis
     from ketameta.models.results import terminal_bar
-    from ketameta.report.context import evidence_map
+    from ketameta.report.context import evidence_map, report_context
     from ketameta.report.evidence_tables import map_cells
     from ketameta.report.plots import page_plots, plots_of
 
@@ -312,7 +311,8 @@ def build(
     stated = dict(versions or package_versions())
     stated = {name: stated[name] for name in [*package_versions(), *stated] if name in stated}
     notes = paths.build / "stamps"
-    keep = partial(kept_or_made, cache, same + code_hash(()))
+    source = code_hash(())
+    keep = partial(kept_or_made, cache, same + source)
     tables = InputTables(evidence, same_data, partial(kept_before, cache), code)
     related = Related(
         {spec.name: spec for spec in specs}, tables.get, partial(kept_or_made, cache, code)
@@ -365,7 +365,15 @@ def build(
             *(f"figures/{name}" for name in drawing.names),
             *(f"results/{spec.name}.json" for spec in specs),
         ]
-        written += _write_report(paths, inputs, results, claims, tables, names, stated, keep)
+
+        def keep_of(studies: Iterable[str]) -> Keep:
+            return partial(kept_or_made, cache, source + tables.stamp(studies))
+
+        context = partial(
+            report_context, paths, evidence, results, inputs.report.applied, claims, stated,
+            tables.get, keep, keep_of,
+        )  # fmt: skip
+        written += _write_report(paths, context, names, stated)
     kept = [spec.name for spec in specs if spec.name not in computed]
     return BuildReport(tuple(computed), tuple(kept), tuple(dict.fromkeys(written)))
 
@@ -434,19 +442,14 @@ def _write_if_changed(paths: ProjectPaths, path: Path, content: str | bytes) -> 
 
 def _write_report(
     paths: ProjectPaths,
-    inputs: Inputs,
-    results: Sequence[AnalysisResult],
-    claims: Sequence[Judged],
-    tables: InputTables,
+    context: Callable[[], Context],
     known: Sequence[str],
     versions: Mapping[str, str],
-    keep: Keep,
 ) -> list[str]:
     """Write page, PDF, tables, schema and manifest, unless nothing they rest on changed.
 
-    ``known`` are the published files that are written already.
+    ``context`` gives what they say; ``known`` are the published files that are written already.
     """
-    from ketameta.report.context import report_context
     from ketameta.report.manifest import contents_hash
 
     note = paths.build / "stamps" / "report.txt"
@@ -457,12 +460,8 @@ def _write_report(
         manifest = manifest_text(paths, versions, names)
         if note.read_text(encoding="utf-8") == text_hash(made_of + manifest):
             return _finish(paths, names, manifest)
-    applied = inputs.report.applied
-    context = report_context(
-        paths, inputs.evidence, results, applied, claims, versions, tables.get, keep
-    )
     effects_text = (paths.reports / "effects.csv").read_text(encoding="utf-8")
-    files = report_files(context, paths, effects_text)
+    files = _files(context(), paths, effects_text)
     written = []
     for name, content in files.items():
         written += _write_if_changed(paths, paths.reports / name, content)
@@ -474,22 +473,8 @@ def _write_report(
     return written
 
 
-def report_files(
-    context: Context,
-    paths: ProjectPaths,
-    effects_text: str,
-) -> dict[str, str | bytes]:
-    """Return the content of each file by its path below ``reports/``.
-
-    Parameters
-    ----------
-    context : Context
-        Of :func:`ketameta.report.context.report_context`.
-    paths : ProjectPaths
-        Where the drawn figures are.
-    effects_text : str
-        As published, for the file attached to the PDF.
-    """
+def _files(context: Context, paths: ProjectPaths, effects_text: str) -> dict[str, str | bytes]:
+    """Return what the report writes, by path below ``reports/``; the effects go with the PDF."""
     from ketameta.analyses.result import schema_text
     from ketameta.evidence.findings import harmless
     from ketameta.report.analysis_view import listed_tables
@@ -511,10 +496,11 @@ def report_files(
     }
     # Words of a declaration may hold what no cell can: control characters, halves of pairs.
     tables = {f"tables/{name}": harmless(text) for name, text in listed.items()}
+    cache = paths.build / "cache"
     return {
-        **render_pages(context, paths.build / "cache"),
+        **render_pages(context, cache),
         **{f"{name}.pdf": render_pdf(context, paths, attachments, name) for name in DOCUMENTS},
-        "results.schema.json": schema_text(),
+        "results.schema.json": kept_or_made(cache, code_hash(()), "schema", schema_text),
         **tables,
     }
 

@@ -432,8 +432,16 @@ class InputTables:
         shared = repr((self._code, self._evidence.project, told.pop("", [])))
         return {
             study: hashlib.sha256(f"{shared}{rows!r}".encode()).hexdigest()
-            for study, rows in told.items()
+            for study, rows in {"": [], **told}.items()
         }
+
+    def stamp(self, studies: Iterable[str]) -> str:
+        """Return what stands for all rows of some trials, and for the rows of no trial."""
+        from ketameta.evidence.pairing import Assumptions
+
+        self.get(Assumptions())
+        seen, _ = next(iter(self.derived.values()))
+        return " ".join(str(seen.get(name)) for name in ("", *studies))
 
     def fingerprint(self, spec: AnalysisSpec) -> str:
         """Return a hash of what ``spec`` can see of the data and of the words of the project."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict
@@ -46,7 +46,7 @@ from ketameta.report.manifest import (
     text_hash,
 )
 from ketameta.report.plots import Plot, harms_summary, risk_of_bias
-from ketameta.report.provenance import Provenance, Study, numbered_studies, rows_of
+from ketameta.report.provenance import Provenance, Study, numbered_studies, rows_of, studies_of
 from ketameta.report.tables import Cell, Listed, Table, repeat_reading
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ def report_context(
     versions: Mapping[str, str],
     derived: Callable[[Assumptions], EffectTable] | None = None,
     keep: Keep = made_anew,
+    keep_of: Callable[[Iterable[str]], Keep] = lambda _: made_anew,
 ) -> Context:
     """Return the context of the page.
 
@@ -184,6 +185,8 @@ def report_context(
         Gives the effect table under assumptions.
     keep : callable
         Given the name of a part, what makes it, and what it rests on besides evidence and code.
+    keep_of : callable
+        Gives the same for parts that show nothing of the evidence but some trials.
     """
     provenance = Provenance(evidence, derived)
     project = evidence.project
@@ -210,7 +213,7 @@ def report_context(
         "empty_analyses": sum(result["k"] == 0 for result in results),
         "risk_of_bias_rows": len(evidence.rows("risk_of_bias")),
     }
-    sections = _sections(paths, results, provenance, studies, keep)
+    sections = _sections(paths, results, provenance, studies, keep_of)
     pages = front.pages_of(results, project, text)
     # The figures of a section stand on the first page that holds an analysis of it.
     first = {by_name[name]["section"]: p.key for p in reversed(pages) for name in p.analyses}
@@ -342,7 +345,7 @@ def _sections(
     results: Sequence[AnalysisResult],
     provenance: Provenance,
     studies: Mapping[str, Study],
-    keep: Keep,
+    keep_of: Callable[[Iterable[str]], Keep],
 ) -> list[Section]:
     project = provenance.project
     numbers = {name: study.number for name, study in studies.items()}
@@ -353,6 +356,7 @@ def _sections(
         name = result["name"]
         figures = [f"{p.name} {text}" for p, text in hashes.items() if p.name.startswith(name)]
         make = partial(analysis_view, paths, result, provenance, studies)
+        keep = keep_of(studies_of(result))
         return keep(f"view-{name}", make, of=f"{result!r} {figures} {numbers}")
 
     harms = harms_summary(results, project)
