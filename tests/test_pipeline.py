@@ -586,6 +586,32 @@ def test_what_a_page_shows_of_an_analysis_is_made_anew_when_its_trials_change(
         assert made == expected, table
 
 
+def test_a_page_is_rendered_anew_when_something_that_it_shows_changes(
+    project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def recorded(context: Any, file: str, *rest: Any, **more: Any) -> str:
+        made.append(Path(file).stem)
+        return real(context, file, *rest, **more)
+
+    real = sys.modules["ketameta.report.html"].render_page
+    monkeypatch.setattr("ketameta.report.html.render_page", recorded)
+    always = {"report", "methods"}
+    for edit, expected in (
+        (lambda: (project.root / "LICENSE").write_text("Mine.", encoding="utf-8"), always),
+        (lambda: write_analysis(project.analyses, "rapid", ANALYSIS.replace("after", "past")),
+         {*always, "mood"}),
+        (lambda: change(project, "outcomes", lambda rows: rows[0].update(note="Read twice.")),
+         {*always, "mood"}),
+        (lambda: _in_words(project, 'rct = "Trials"', "[labels]"), {*always, "mood", "harms", "untested"}),
+    ):  # fmt: skip
+        made.clear()
+        edit()
+        build(project)
+        assert set(made) == expected
+
+
 def test_what_did_not_change_in_an_analysis_is_not_computed_again(
     project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

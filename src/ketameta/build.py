@@ -507,6 +507,10 @@ def _files(context: Context, paths: ProjectPaths, effects_text: str) -> dict[str
 
 def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[str]:
     """Remove tables and pages that nothing publishes; write what is about the published files."""
+    from ketameta.report.html import index_html
+    from ketameta.report.manifest import releases
+
+    index = index_html(paths) if releases(paths) else None
     kept = [name.rpartition("/") for name in names]
     return [
         *(
@@ -517,15 +521,5 @@ def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[st
             )
         ),
         *_write_if_changed(paths, paths.reports / MANIFEST, manifest),
-        *_refresh_releases(paths),
+        *([] if index is None else _write_if_changed(paths, paths.reports / INDEX, index)),
     ]
-
-
-def _refresh_releases(paths: ProjectPaths) -> list[str]:
-    """Bring the page that lists the releases up to date, where there are any."""
-    from ketameta.report.html import index_html
-    from ketameta.report.manifest import releases
-
-    if not releases(paths):
-        return []
-    return _write_if_changed(paths, paths.reports / INDEX, index_html(paths))

@@ -356,8 +356,8 @@ def _sections(
         name = result["name"]
         figures = [f"{p.name} {text}" for p, text in hashes.items() if p.name.startswith(name)]
         make = partial(analysis_view, paths, result, provenance, studies)
-        keep = keep_of(studies_of(result))
-        return keep(f"view-{name}", make, of=f"{result!r} {figures} {numbers}")
+        of = f"{result!r} {figures} {numbers}"
+        return keep_of(studies_of(result))(f"view-{name}", make, of)
 
     harms = harms_summary(results, project)
     declared = [(item.key, item.title, item.intro) for item in project.section]

@@ -9,11 +9,13 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from html import escape, unescape
+from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError, pass_context
 from jinja2.runtime import Context
@@ -22,7 +24,7 @@ from markupsafe import Markup
 from ketameta import formatting
 from ketameta.errors import ReportError, did_you_mean
 from ketameta.evidence.findings import harmless
-from ketameta.paths import ProjectPaths, kept_or_made
+from ketameta.paths import Keep, ProjectPaths, kept_or_made, made_anew
 from ketameta.report.analysis_view import Engine, Figure
 from ketameta.report.context import Context as Report
 from ketameta.report.estimates import Estimate
@@ -31,6 +33,7 @@ from ketameta.report.manifest import (
     PICTURES,
     REPRODUCE,
     Change,
+    code_hash,
     file_hash,
     frozen_results,
     releases,
@@ -101,25 +104,39 @@ class Links:
 def render_pages(context: Report, cache: Path | None = None) -> dict[str, str]:
     """Return every page by its path below ``reports/``, each self-contained.
 
-    Its font is kept in the folder ``cache``, where one is given.
+    Fonts are kept in the folder ``cache``, and pages of questions by all that their template sees.
 
     Raises
     ------
     ReportError
         When a template uses a name that the context does not provide.
     """
+    rests_on = (code_hash(()), *map(metadata.version, ("jinja2", "fonttools", "matplotlib")))
+    keep: Keep = partial(kept_or_made, cache, f"{rests_on}") if cache else made_anew
+    shared = ("ask", "glossary", "lead", "living", "places", "project", "report_name", "title")
+    of_all = {name: part for name, part in context.items() if name in (*shared, "versions")}
+
+    def question(page: Page) -> str:
+        seen = {
+            **of_all,
+            "pages": [replace(other, analyses=(), text=[]) for other in context["pages"]],
+            "views": {name: context["views"][name] for name in page.analyses},
+            "page_figures": {page.key: context["page_figures"].get(page.key)},
+            "page_facts": {page.key: context["page_facts"].get(page.key)},
+            "untested": context["untested"] if page.untested else None,
+        }
+        make = partial(render_page, seen, page.file, "question.html.j2", page, cache)
+        return keep(f"page-{page.key}", make, of=f"{page} {seen}")
+
     return {
         "report.html": render_page(context, "report.html", "front.html.j2", cache=cache),
-        **{
-            page.file: render_page(context, page.file, "question.html.j2", page, cache)
-            for page in context["pages"]
-        },
+        **{page.file: question(page) for page in context["pages"]},
         "methods.html": render_page(context, "methods.html", "methods.html.j2", cache=cache),
     }
 
 
 def render_page(
-    context: Report,
+    context: Mapping[str, Any],
     file: str,
     template: str,
     shown: Page | None = None,
@@ -238,7 +255,6 @@ def font_face(letters: str, cache_folder: Path | None = None) -> str:
 
     They are kept in ``cache_folder``, by letters, code and fonts.
     """
-    from importlib.metadata import version
 
     def rules() -> str:
         found = []
@@ -250,7 +266,7 @@ def font_face(letters: str, cache_folder: Path | None = None) -> str:
             )
         return "\n".join(found)
 
-    made_of = [file_hash(Path(__file__)), version("fonttools"), version("matplotlib")]
+    made_of = [file_hash(Path(__file__)), *map(metadata.version, ("fonttools", "matplotlib"))]
     stamp, name = text_hash("\n".join(made_of)), f"font-{text_hash(letters)[:16]}"
     return kept_or_made(cache_folder, stamp, name, rules) if cache_folder else rules()
 
