@@ -604,7 +604,8 @@ def test_a_page_is_rendered_anew_when_something_that_it_shows_changes(
          {*always, "mood"}),
         (lambda: change(project, "outcomes", lambda rows: rows[0].update(note="Read twice.")),
          {*always, "mood"}),
-        (lambda: _in_words(project, 'rct = "Trials"', "[labels]"), {*always, "mood", "harms", "untested"}),
+        (lambda: _in_words(project, 'rct = "Trials"', "[labels]"),
+         {*always, "mood", "harms", "untested"}),
     ):  # fmt: skip
         made.clear()
         edit()
