@@ -44,6 +44,9 @@ def result(k: int = 4, **more: Any) -> dict[str, Any]:
         "looked_for": "a trial of ketamine in ADHD",
         "groups": [{"label": None, "rows": [{"label": "Alder 2014"}], "pooled": None}],
         "sensitivity": [],
+        "is_ratio": False,
+        "excluded": [],
+        "unused": [],
         **more,
     }
 
@@ -74,6 +77,34 @@ def test_no_number_is_too_large_to_be_written(value: float, measure: Measure) ->
 def test_no_trial_is_said_as_clearly_as_an_estimate() -> None:
     text = sentences.main_sentence(result(0, pooled=None, groups=[]))
     assert text == "No eligible trial was found. We looked for a trial of ketamine in ADHD."
+
+
+def test_what_is_known_where_no_trial_enters_is_counted_and_named_with_its_numbers() -> None:
+    def left(name: str, code: str, design: str = "parallel_rct", **people: float) -> dict[str, Any]:
+        counts = ("events_treatment", "n_treatment", "events_control", "n_control")
+        return {
+            "study_id": name, "label": name.title(), "code": code, "reason": f"{code} is another",
+            "design": design, **dict.fromkeys(counts), **people,
+        }  # fmt: skip
+
+    people = {"events_treatment": 9, "n_treatment": 152, "events_control": 0, "n_control": 145}
+    found = result(
+        0, is_ratio=True,
+        excluded=[left("daly", "design", "withdrawal_rct", **people), left("birch", "time"),
+                  left("label", "design", "pooled_rcts", **people)],
+        unused=[left("maple", "no_n"), left("maple", "no_variance"), left("daly", "no_n"),
+                left("pool", "no_n", "pooled_rcts")],
+    )  # fmt: skip
+    said, names = sentences.found_words(found)
+    assert said == "1 study, counted in other comparisons; 2 studies, no usable number"
+    assert names == (
+        "Daly: design is another, 9 of 152 on treatment and 0 of 145 on control; Maple; "
+        "Birch: time is another"
+    )
+    assert sentences.nothing_found(found) == (
+        f"No eligible trial was found. Found instead: {said} ({names})."
+    )
+    assert sentences.found_words(result(0)) == ("no study", "")
 
 
 def test_the_main_sentence_is_that_of_the_headline() -> None:

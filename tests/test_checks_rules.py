@@ -235,6 +235,11 @@ RULES = [
     ),
     Broken("unknown_outcome", _set("contrasts", outcome="anxiety"), "contrasts.csv:2 outcome"),
     Broken(
+        "unknown_outcome",
+        _add("exclusions", EXCLUSION | {"measured": "depression;depresion"}),
+        "exclusions.csv:2 measured",
+    ),
+    Broken(
         "unknown_instrument", _set("contrasts", instrument="ham_a"), "contrasts.csv:2 instrument"
     ),
     Broken(

@@ -12,6 +12,7 @@ import pytest
 from helpers import problem_lines
 from ketameta.analyses import (
     CONTRADICTED,
+    COUNTED_ELSEWHERE,
     KNOWN_ELSEWHERE,
     NONE_REGISTERED,
     NOT_TESTED,
@@ -43,12 +44,13 @@ def claim(rule="benefit", source="general", analyses=("one",)):
     )  # fmt: skip
 
 
-def result(k, low=None, high=None):
+def result(k, low=None, high=None, otherwise=()):
     return {
         "k": k,
         "headline": {"side": side_of(low, high)},
         "title": "A question",
         "sentences": ["A sentence."],
+        "excluded": [{"study_id": name, "code": "design", "design": name} for name in otherwise],
     }
 
 
@@ -82,12 +84,15 @@ def fact(**cells):
 
 
 def test_a_harm_that_no_trial_counts_may_be_known_from_elsewhere():
-    named = claim("harm").model_copy(update={"facts": ("misuse",), "elsewhere": ("two",)})
-    results = {"one": result(0), "two": result(0)}
+    named = claim("harm").model_copy(update={"facts": ("misuse",)})
+    results = {"one": result(0)}
     assert verdict(named, results) == NOT_TESTED
     assert verdict(named, results, (), [fact(harm="other")]) == NOT_TESTED
     assert verdict(named, results, (), [fact()]) == KNOWN_ELSEWHERE
-    assert verdict(named, {**results, "two": result(1)}) == KNOWN_ELSEWHERE
+    other = {"one": result(0, otherwise=["withdrawal_rct"])}
+    assert verdict(named, other, (), [fact()]) == COUNTED_ELSEWHERE
+    # A report that pools trials is no trial of another comparison.
+    assert verdict(named, {"one": result(0, otherwise=["pooled_rcts"])}) == NOT_TESTED
     # A trial that can be counted decides, whatever is known elsewhere.
     assert verdict(named, {"one": result(3, 0.1, 0.9)}, (), [fact()]) == SUPPORTED
 
@@ -273,8 +278,11 @@ def test_no_claim_is_decided_by_questions_without_a_trial():
         if stated.source == "untraceable":
             assert row["verdict"] == UNTRACEABLE, stated.id
         elif stated.rule != "registered" and not any(results[n]["k"] for n in stated.analyses):
-            known = stated.facts or stated.elsewhere
-            assert row["verdict"] == (KNOWN_ELSEWHERE if known else NOT_TESTED), stated.id
+            deciding = [results[name] for name in stated.analyses]
+            codes = {item["code"] for found in deciding for item in found["excluded"]}
+            other = codes & {"design", "comparator", "comparator_class"}
+            expected = KNOWN_ELSEWHERE if stated.facts else NOT_TESTED
+            assert row["verdict"] == (COUNTED_ELSEWHERE if other else expected), stated.id
 
 
 #: What the public article claims, and the row of the ledger that answers it.

@@ -14,7 +14,7 @@ import pytest
 from ketameta.analyses import interval_words, summary_of_findings, written
 from ketameta.formatting import format_count, format_p, trials_words
 from ketameta.measures import Measure
-from ketameta.plots.maps import EMPTY, OUTSIDE
+from ketameta.plots.frame import EMPTY, OUTSIDE
 from ketameta.report import analysis_tables, listed_tables, pdf_data, tables_of
 from ketameta.report.prose import count_words
 from report_pages import committed_context, committed_pages, committed_results
@@ -149,7 +149,7 @@ def test_the_evidence_map_is_a_figure_whose_alternative_counts_the_gaps() -> Non
     signs = Counter(re.findall(r">\s*([\d,]+|[?–])\s*</(?:text|tspan|a)>", figure))
     states = Counter(cell.state for cell in cells)
     assert set(states) == {"studied", *EMPTY}
-    assert {state: signs[sign] for state, (sign, _) in EMPTY.items()} == {
+    assert {state: signs[sign] for state, (sign, *_) in EMPTY.items()} == {
         state: states[state] for state in EMPTY
     }
     table = [text for row in context["map_table"].texts for text in row[1:]]

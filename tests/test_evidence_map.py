@@ -7,14 +7,11 @@ import pytest
 from figure_helpers import assert_well_set, drawn, marked, parts, words
 from ketameta.errors import UsageError
 from ketameta.plots import evidence_map, find
+from ketameta.plots.frame import EMPTY, NONE, OUTSIDE, UNUSABLE
 from ketameta.plots.look import file_bytes
 from ketameta.plots.maps import (
-    EMPTY,
     LARGEST,
-    NONE,
-    OUTSIDE,
     SMALLEST,
-    UNUSABLE,
     Cell,
     EvidenceMap,
     mark_radius,
@@ -66,11 +63,11 @@ def test_nothing_found_no_usable_number_and_not_looked_for_are_three_marks_in_on
     assert words(ax, "trials") == ["0", "?", "–"]
     assert len(marked(ax, "empty_direct_cell")) == len(marked(ax, "unusable_direct_cell")) == 1
     legend = " ".join(words(ax, "footnote"))
-    assert all(f"{sign} ({mark}): {state}." in legend for state, (sign, mark) in EMPTY.items())
+    assert all(f"{sign} ({mark}): {state}." in legend for state, (sign, mark, *_) in EMPTY.items())
     assert "no usable number" not in " ".join(words(drawn(evidence_map, example()), "footnote"))
     said = data.describe()
-    assert "3 of 3 cells have no trial: 1 none found; 1 found, no usable number; 1 out of" in said
-    assert "Medicine 2: no trial; out of scope (not looked for): 1 of 1 outcome." in said
+    assert "3 cells have no trial; none found: 1; found, no usable number: 1; out of scope" in said
+    assert "Medicine 2: no trial; out of scope (not looked for): 1." in said
 
 
 def test_direct_evidence_is_round_and_indirect_square_with_equal_areas_per_trial():
@@ -131,8 +128,8 @@ def test_drawing_is_the_same_on_every_run():
 
 def test_the_text_alternative_counts_the_gaps():
     said = example().describe()
-    assert "3 outcomes by 3 interventions; 6 of 9 cells have no trial: 6 none found." in said
-    assert "Direct evidence, Ketamine: no trial; none found: 2 of 2 outcomes." in said
+    assert "3 outcomes by 3 interventions; 6 of 9 cells have no trial; none found: 6." in said
+    assert "Direct evidence, Ketamine: no trial; none found: 2." in said
     assert "Direct evidence, Memantine: at most 4 trials (ADHD: symptoms)." in said
     assert "Indirect evidence, Ketamine: at most 25 trials (Depression: mood)." in said
 

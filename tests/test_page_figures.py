@@ -126,6 +126,7 @@ def result(**more):
         "favours": ["Less", "More"],
         "headline": led(interval(0.7, 0.3)),
         "events": {"baseline_risk": 0.1},
+        "excluded": [],
         "groups": [{"rows": [{"study_id": "alder_2014"}, {"study_id": "birch_2016"}]}],
     } | more
 
@@ -153,6 +154,18 @@ def test_only_counted_harms_enter_the_summary():
     assert plot.data.rows[1].difference == Estimate(90.0, 50.0, 130.0)
     assert plot.data.rows[2].ratio is None
     assert plot.words.startswith("Summary of harms")
+    assert "No eligible trial: vomiting." in plot.words
+
+
+def test_a_harm_counted_in_other_comparisons_is_not_said_to_have_no_trial():
+    counted = result(headline=led({**interval(0.7, 0.3), "absolute": per_thousand(90.0)}))
+    other = {"study_id": "oak_2019", "code": "design", "design": "withdrawal_rct"}
+    elsewhere = result(title="Fits", k=0, headline=led(None), events=None, excluded=[other])
+    plot = harms_summary([counted, elsewhere], PROJECT)
+    assert plot.data.rows[1].empty == "counted only in other comparisons"
+    assert "Counted only in other comparisons: fits." in plot.words
+    said = " ".join(words(drawn(harms, plot.data), "empty"))
+    assert said == "counted only in other comparisons counted only in other comparisons"
 
 
 # --- people as dots -------------------------------------------------------------------------------

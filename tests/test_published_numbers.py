@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +20,6 @@ from ketameta import formatting
 from ketameta.analyses import (
     AnalysisSpec,
     Related,
-    domain_words,
     effect_words,
     load_specs,
     multiverse_sentences,
@@ -29,6 +30,13 @@ from ketameta.analyses import (
     short_absolute,
 )
 from ketameta.analyses import credibility as ask
+from ketameta.analyses.certainty import (
+    _bias_words,
+    _imprecision_words,
+    _inconsistency_words,
+    _indirectness_words,
+    _publication_words,
+)
 from ketameta.build import effects_csv
 from ketameta.evidence import EffectTable, Evidence
 from ketameta.formatting import format_p, published
@@ -109,13 +117,23 @@ def test_conclusions_of_all_combinations_follow_from_the_published_intervals(fou
             assert side == (0 if k < 2 else -1 if high < 0 else 1 if low > 0 else 0)
 
 
+#: What makes the words of a domain, from its facts as published alone.
+WORDS: dict[str, Callable[[Any], list[str]]] = {
+    "risk_of_bias": _bias_words,
+    "inconsistency": _inconsistency_words,
+    "indirectness": partial(_indirectness_words, direct=PROJECT.directness),
+    "imprecision": _imprecision_words,
+    "publication_bias": _publication_words,
+}
+
+
 def test_certainty_follows_from_the_published_facts(found: Found) -> None:
     spec, result = found
     led = {group["label"]: group["headline"] for group in result["groups"]}
     for item in result["certainty"]["assessments"]:
         for domain in item["domains"]:
             facts = domain["facts"]
-            assert domain_words(domain["code"], facts, PROJECT) == domain["words"], domain["code"]
+            assert WORDS[domain["code"]](facts) == domain["words"], domain["code"]
             for name in ("ci", "pi"):
                 if f"{name}_includes" in facts:
                     low, high = facts[f"{name}_low"], facts[f"{name}_high"]

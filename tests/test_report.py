@@ -36,6 +36,7 @@ from ketameta.build import build, package_versions
 from ketameta.errors import ReportError
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths
+from ketameta.plots.frame import OUTSIDE, UNUSABLE
 from ketameta.plots.maps import EvidenceMap
 from ketameta.report import (
     environment,
@@ -549,6 +550,38 @@ def test_who_was_studied_decides_the_row() -> None:
     ):
         tables = tables_of(rows, studies=[study(diagnosis=diagnosis)])
         assert cell(tables, place, "Ketamine, esketamine") == (1, 60)
+
+
+LEFT_OUT = {
+    "study": "Maple 2010", "outcome": "hyperactivity at week 6", "records": "1",
+    "reason_code": "no_number", "reason": "in words only", "date": "2026-03-02",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cells", "state"),
+    [
+        ({}, "none found"),
+        ({"measured": "depression", "diagnosis": "healthy", "intervention": "ketamine"},
+         UNUSABLE),
+        ({"outcome": "depression", "diagnosis": "healthy", "intervention": "placebo;ketamine"},
+         UNUSABLE),
+        ({"measured": "depression", "diagnosis": "adhd", "intervention": "ketamine"},
+         "none found"),
+        ({"measured": "depression", "diagnosis": "healthy", "intervention": "ketamine",
+          "reason_code": "review_not_trial"}, "none found"),
+        ({"study": "alder_2014", "measured": "nausea;depression"}, UNUSABLE),
+    ],
+)  # fmt: skip
+def test_a_study_left_out_is_found_without_a_usable_number_where_it_says_what_it_measured(
+    cells: dict[str, str], state: str
+) -> None:
+    tables = tables_of([score(outcome="memory")], studies=[study(diagnosis="healthy")])
+    tables["exclusions"] = [LEFT_OUT | cells]
+    found = declared_map(tables).cells
+    shown = {(item.row, item.column): item.state for item in found}
+    assert shown["Other people: symptoms", "Ketamine, esketamine"] == state
+    assert shown["Other people: symptoms", "Memantine"] == OUTSIDE
 
 
 def test_control_arms_and_rows_without_a_treatment_do_not_count() -> None:

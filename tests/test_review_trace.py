@@ -11,7 +11,7 @@ from ketameta.paths import project_paths
 from ketameta.review import as_text, fates, trace_document, trace_rows
 
 MD = ANALYSIS + '\n[model]\nmeasure = "MD"\n'
-EXCLUSION = "Alder 2014,anxiety,2,no_number,In words only.,,,,2020-02-02,AB\n"
+EXCLUSION = "Alder 2014,anxiety,2,no_number,In words only.,,,,2020-02-02,AB,,,\n"
 
 
 @pytest.fixture

@@ -145,8 +145,12 @@ def test_any_number_of_trials_gives_a_result_that_can_be_published(run: Any, k: 
 def test_no_trial_says_what_was_looked_for_and_estimates_nothing(run: Any) -> None:
     result = run(trials(2), 'design = ["crossover_rct"]\n')
     assert result["sentences"] == [
-        "No eligible trial was found. We looked for a trial of ketamine in depression."
+        "No eligible trial was found. Found instead: 2 studies, measured in other comparisons "
+        "(Alder 2014: design is parallel rct; Birch 2016: design is parallel rct). "
+        "We looked for a trial of ketamine in depression."
     ]
+    said = f"{result['headline']['sentence']} We looked for a trial of ketamine in depression."
+    assert [said] == result["sentences"]
     assert result["groups"] == [] and result["sensitivity"] == []
     for key in ("pooled", "second_engine", "leave_one_out", "subgroup_test"):
         assert result[key] is None

@@ -586,6 +586,23 @@ def test_windows_hold(
         assert np.isfinite(selected.used["variance"].to_numpy(float)).all()
 
 
+def test_studies_left_out_are_told_only_where_nothing_is_used(chosen: Any) -> None:
+    left = {"records": "1", "reason_code": "bound_only", "reason": "only a bound", "study": "Oak 1"}
+    tables = trials(2)
+    tables["exclusions"] = [
+        left | {"outcome": "mood", "measured": "depression", "intervention": "ketamine"},
+        left | {"outcome": "depression", "study": "birch_2016", "reason_code": "no_number"},
+        left
+        | {"outcome": "depression", "study": "alder_2014", "reason_code": "overlapping_report"},
+        left | {"outcome": "depression", "study": "Elm 2", "intervention": "placebo"},
+    ]  # fmt: skip
+    assert chosen(tables).unused.empty
+    found = chosen(tables, 'design = ["crossover_rct"]').unused
+    assert [*zip(found["study_id"], found["label"], found["code"])] == [
+        ("oak_1", "Oak 1", "bound_only"), ("birch_2016", "Birch 2016", "no_number"),
+    ]  # fmt: skip
+
+
 def test_a_trial_whose_scale_has_no_better_end_is_told_and_not_called_absent(
     tmp_path: Path,
 ) -> None:
@@ -595,8 +612,10 @@ def test_a_trial_whose_scale_has_no_better_end_is_told_and_not_called_absent(
     spec = spec_of(tmp_path)
     row = select(spec, tables).excluded.iloc[0].to_dict()
     assert row["code"] == "no_direction" and "no better end" in row["reason"]
-    assert nothing_found([row]).startswith("1 trial measured it and cannot be used, because")
-    assert nothing_found([]) == "No eligible trial was found."
+    known = {"is_ratio": False, "unused": [], "excluded": [row]}
+    said = f"Found instead: 1 study, no usable number ({row['label']}: {row['reason']})."
+    assert nothing_found(known).endswith(said)
+    assert nothing_found({**known, "excluded": []}) == "No eligible trial was found."
     (said,) = _without_direction(evidence_of(tables), [spec])
     assert "1 trial (alder_2014) cannot enter" in said.why
     assert not [*_without_direction(evidence_of(tables_of([score()])), [spec])]

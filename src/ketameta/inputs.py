@@ -459,6 +459,7 @@ class InputTables:
             (project.sections, project.directness, project.harms),
             effects,
             unused,
+            [row for row in evidence.left_out if row["outcome"] in outcomes],
             [row.texts for row in evidence.rows("instruments") if row["instrument"] in scales],
             [[evidence.facts[name][key] for key in wanted] for name in sorted(names)],
             [(at, facts) for at, facts in table.arm_facts.items() if at[0] in names],

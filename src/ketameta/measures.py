@@ -424,6 +424,16 @@ SUBGROUP_KEYS = (
     "period",
 )
 #: Sources of facts about harm that compare nothing, and how the medicine was taken there.
+#: Why a record is left out: no study of the people asked about, or its number is used; the others.
+NO_STUDY = (
+    *("registry_entry", "review_not_trial", "ineligible_population", "overlapping_report"),
+    "duplicate_of_included_row",
+)
+EXCLUDED = (
+    *("no_number", "no_variance", "bound_only", "not_convertible_statistic", "arm_not_stated"),
+    *("denominator_not_stated", "not_a_comparison", "printed_inconsistency", "derived_only"),
+    *("no_result", "source_not_found", *NO_STUDY),
+)
 FACT_DESIGNS = ("single_arm", "survey", "case", "label", "reference", "spontaneous_reports")
 FACT_SETTINGS = ("therapeutic", "recreational")
 #: An outcome whose numbers come from somebody else's data set, beside the outcome of that name.

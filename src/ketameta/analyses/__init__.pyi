@@ -5,7 +5,6 @@ from ketameta.analyses.bubble import study_numbers as study_numbers
 from ketameta.analyses.certainty import RATINGS as RATINGS
 from ketameta.analyses.certainty import bias_facts as bias_facts
 from ketameta.analyses.certainty import bias_judgement as bias_judgement
-from ketameta.analyses.certainty import domain_words as domain_words
 from ketameta.analyses.certainty import important_difference as important_difference
 from ketameta.analyses.certainty import imprecision_facts as imprecision_facts
 from ketameta.analyses.certainty import inconsistency_facts as inconsistency_facts
@@ -16,6 +15,7 @@ from ketameta.analyses.certainty import regions as regions
 from ketameta.analyses.certainty import share as share
 from ketameta.analyses.certainty import summary_of_findings as summary_of_findings
 from ketameta.analyses.claims import CONTRADICTED as CONTRADICTED
+from ketameta.analyses.claims import COUNTED_ELSEWHERE as COUNTED_ELSEWHERE
 from ketameta.analyses.claims import KNOWN_ELSEWHERE as KNOWN_ELSEWHERE
 from ketameta.analyses.claims import NONE_REGISTERED as NONE_REGISTERED
 from ketameta.analyses.claims import NOT_TESTED as NOT_TESTED

@@ -79,7 +79,7 @@ from ketameta.models.power import (
 
 if TYPE_CHECKING:
     from ketameta.analyses.spec import AnalysisSpec
-    from ketameta.evidence.project import Directness, Project
+    from ketameta.evidence.project import Directness
     from ketameta.evidence.tables import Row
 
 
@@ -439,21 +439,6 @@ def _publication_words(found: PublicationFacts) -> list[str]:
             f"{'prints' if silent == 1 else 'print'} nothing that can be used."
         )
     return words
-
-
-def domain_words(code: str, found: Any, project: Project) -> list[str]:
-    """Return what the facts of a domain say, from the facts as published alone."""
-    if code == "indirectness":
-        return _indirectness_words(found, project.directness)
-    return _WORDS[code](found)
-
-
-_WORDS: Mapping[str, Callable[[Any], list[str]]] = {
-    "risk_of_bias": _bias_words,
-    "inconsistency": _inconsistency_words,
-    "imprecision": _imprecision_words,
-    "publication_bias": _publication_words,
-}
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, TypedDict
 from pydantic import AfterValidator, ValidationInfo
 
 from ketameta.analyses.result import AnalysisResult
-from ketameta.analyses.sentences import given_in
+from ketameta.analyses.sentences import compared_otherwise, given_in
 from ketameta.declared import (
     NeededText,
     Table,
@@ -38,8 +38,8 @@ RULES: Mapping[str, str] = {
     "harm": "Supported when, in at least one of these analyses with two trials or more (a pooled "
     "report of several trials counts as one), the whole interval lies on the side of more harm, "
     "and in none on the side of less; contradicted in the reverse case; otherwise uncertain. "
-    "Where no trial can be counted, known from labels or other designs when the facts about harm, "
-    "or a comparison of another design, tell of it.",
+    "Where no trial can be counted: counted only in other comparisons when trials of those count "
+    "it, else known from labels or other designs when the facts about harm tell of it.",
     "difference": "Supported when, in an analysis of two trials or more, the whole interval of the "
     "difference between the groups lies on one side of no difference; otherwise uncertain.",
     "registered": "Supported when the registry table has such a trial that is planned or running; "
@@ -53,6 +53,7 @@ UNCERTAIN = "uncertain"
 NOT_TESTED = "no eligible trial found"
 NONE_REGISTERED = "none registered found"
 KNOWN_ELSEWHERE = "known from labels or other designs; not countable here"
+COUNTED_ELSEWHERE = "counted only in other comparisons"
 UNTRACEABLE = "untraceable source"
 #: Statuses of a registered trial that is planned or running.
 UNDER_WAY = (
@@ -176,9 +177,8 @@ class Claim(Table):
         One of ``RULES``.
     registered : RegisteredTrials or None
         For the rule ``registered``.
-    facts, elsewhere : tuple of str
-        Harms of ``harm_facts.csv``, and analyses of other designs, that tell of a harm which no
-        deciding analysis can count.
+    facts : tuple of str
+        Harms of ``harm_facts.csv`` that no deciding analysis can count.
     """
 
     id: NeededText = ""
@@ -192,7 +192,6 @@ class Claim(Table):
     rule: Annotated[str, one_of(tuple(RULES))] = ""
     registered: RegisteredTrials | None = None
     facts: _Known = ()
-    elsewhere: _Known = ()
 
     def told(self, facts: Sequence[Row]) -> list[Row]:
         """Return the facts about harm that the claim names."""
@@ -231,8 +230,9 @@ def verdict(
         return _registered(claim.registered.of(registry))
     deciding = [results[name] for name in claim.analyses]
     if all(result["k"] == 0 for result in deciding):
-        other = any(results[name]["k"] for name in claim.elsewhere if name in results)
-        return KNOWN_ELSEWHERE if other or claim.told(facts) else NOT_TESTED
+        if any(map(compared_otherwise, deciding)):
+            return COUNTED_ELSEWHERE
+        return KNOWN_ELSEWHERE if claim.told(facts) else NOT_TESTED
     sides = {_side(result) for result in deciding if result["k"] > 0}
     if claim.rule == "difference":
         return SUPPORTED if len(sides - {0}) == 1 else UNCERTAIN
@@ -401,7 +401,7 @@ def read_claims(
     file = f"{path.parent.name}/{path.name}"
     entries, findings = read_entries(path, file, "claim")
     words = {"intervention": interventions, "condition": conditions, "facts": harms}
-    known = dict.fromkeys(("analyses", "indirect", "elsewhere"), analyses)
+    known = dict.fromkeys(("analyses", "indirect"), analyses)
     known |= {name: allowed for name, allowed in words.items() if allowed is not None}
     claims: list[Claim] = []
     wrong = []

@@ -214,6 +214,8 @@ class Excluded(TypedDict):
     """An extracted row that does not enter, with the reason."""
 
     study_id: str
+    label: str
+    design: str
     arm_id: str
     comparator_arm_id: str
     outcome: str
@@ -224,6 +226,10 @@ class Excluded(TypedDict):
     code: str
     reason: str
     source: str
+    events_treatment: Number
+    n_treatment: Number
+    events_control: Number
+    n_control: Number
 
 
 # --- sensitivity analyses -------------------------------------------------------------------------

@@ -234,6 +234,8 @@ def run_analysis(
         "unused": _listed(selected.unused),
         "spec": plain(spec),
     }
+    if not sizes["k"]:
+        result["headline"]["sentence"] = sentences.nothing_found(result)
     shares = pooled.weights if overall and spec.kind != "network" else None
     shown: AnalysisResult = published(plain(result))
     judged = appraisal(spec, result, shown, selected.used, independent, shares, evidence, related)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from ketameta.analyses.sentences import measure_words
+from ketameta.analyses.sentences import lower_first, measure_words
 from ketameta.analyses.spec import AnalysisSpec, Choice, DoseRule
 from ketameta.errors import SpecError
 from ketameta.evidence.findings import file_finding
@@ -302,7 +302,8 @@ class Selected:
     excluded : list of Effect
         Effects in scope that do not enter, with ``code`` and ``reason``.
     unused : list of Effect
-        Extracted rows in scope that yield no effect size, with ``code`` and ``reason``.
+        Extracted rows in scope that yield no effect size, with ``code`` and ``reason``; where
+        nothing is used, also the studies in scope whose records were left out.
     """
 
     used: list[Effect]
@@ -330,13 +331,16 @@ def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -
     choose_one_print(scoped)
     drop_overlaps(scoped, spec.choose)
     counted = spec.model.measure.is_ratio or spec.model.measure is Measure.RD
+    used, asked = _left(scoped), spec.select.outcome
+    silent = [] if used else [row for row in evidence.left_out if row["outcome"] in asked]
+    given = (*_with_arms(table, spec), *cast("list[Effect]", silent))
     return Selected(
-        used=_left(scoped),
+        used=used,
         excluded=[row for row in scoped if row["code"]],
         unused=[
             row
-            for row in _in_scope(_with_arms(table, spec), spec, evidence.facts)
-            if counted or row["data_kind"] != "events"
+            for row in _in_scope(given, spec, evidence.facts)
+            if counted or row.get("data_kind") != "events"
         ],
     )
 
@@ -352,7 +356,7 @@ def _in_scope(
     levels = (*spec.project.categories, "age_group")
     wanted = study_facts(spec.project)
     for row in rows:
-        study = studies.get(row["study_id"], {})
+        study = studies.get(row["study_id"], {"diagnosis": row.get("diagnosis", "")})
         if (
             (select.diagnosis and study.get("diagnosis") not in select.diagnosis)
             or (select.drug_class and row["drug_class"] not in select.drug_class)
@@ -363,6 +367,7 @@ def _in_scope(
         found = {
             "code": "",
             "reason": "",
+            "label": spec.project.study_label(row["study_id"]),
             **row,
             **{name: study.get(name, "") for name in wanted if name != "study_id"},
             **{key: word for key, word in pairs.items() if key in levels},
@@ -473,7 +478,8 @@ def _ineligible(row: Effect, spec: AnalysisSpec, rules: Sequence[Rule]) -> tuple
     for column, allowed, words in rules:
         value = row.get(column)
         if value not in allowed:
-            return column, words.format(str(value).replace("_", " ") or "not stated")
+            said = spec.project.labels.get(str(value), str(value)).replace("_", " ")
+            return column, words.format(lower_first(said) or "not stated")
     if select.within and not keys & frozenset(select.subgroup_keys):
         return "whole_trial", "result of the whole trial, not of a subgroup"
     if not keys <= frozenset(select.subgroup_keys):

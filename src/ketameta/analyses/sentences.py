@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from ketameta.analyses.parts import Interval, IntervalLike, Network
@@ -65,28 +65,45 @@ def measure_words(measure: Measure) -> str:
     return _MEASURE_WORDS.get(measure, measure.label.lower())
 
 
-def nothing_found(excluded: Sequence[Excluded]) -> str:
-    """Return what is said where no trial enters; trials that only the measure keeps out are told.
+#: Codes of effects that answer another comparison than the one asked for.
+_OTHER = ("comparator_class", "comparator", "design")
 
-    Parameters
-    ----------
-    excluded : sequence of mapping
-        The effects in scope that do not enter.
+
+def compared_otherwise(result: AnalysisResult) -> list[Excluded]:
+    """Return the effects in scope that answer another comparison."""
+    return [row for row in result["excluded"] if row["code"] in _OTHER and not pools_in([row])]
+
+
+def found_words(result: AnalysisResult) -> tuple[str, str]:
+    """Return what is known where no trial enters, in few words, and the studies by name.
+
+    Studies of the people, treatment and outcome asked about; reports that pool trials are none.
     """
-    found: dict[str, set[str]] = {}
-    for row in excluded:
-        if row["code"] in ("other_measure", "no_direction"):
-            found.setdefault(row["reason"], set()).add(row["study_id"])
-    if not found:
-        return "No eligible trial was found."
-    told = "; ".join(
-        f"{plural(len(names), 'trial')} measured it and cannot be used, because {reason}"
-        for reason, names in found.items()
-    )
-    return f"{told}."
+    other = {}
+    for row in compared_otherwise(result):
+        said = f"{row['label']}: {row['reason']}"
+        if row["events_treatment"] is not None and row["events_control"] is not None:
+            said += f", {row['events_treatment']:g} of {row['n_treatment']:g} on treatment and"
+            said += f" {row['events_control']:g} of {row['n_control']:g} on control"
+        other[row["study_id"]] = said
+    silent = {
+        row["study_id"]: row["label"] + (f": {row['reason']}" if row in result["excluded"] else "")
+        for row in (*result["unused"], *result["excluded"])
+        if row["study_id"] not in other and not pools_in([row])
+    }
+    done = "counted" if result["is_ratio"] else "measured"
+    kinds = ((other, f"{done} in other comparisons"), (silent, "no usable number"))
+    parts = [f"{plural(len(one), 'study', 'studies')}, {words}" for one, words in kinds if one]
+    return "; ".join(parts) or "no study", "; ".join([*other.values(), *silent.values()])
 
 
-def pools_in(rows: Iterable[StudyRow | Effect]) -> int:
+def nothing_found(result: AnalysisResult) -> str:
+    """Return what is said where no trial enters."""
+    found, names = found_words(result)
+    return f"No eligible trial was found.{names and f' Found instead: {found} ({names}).'}"
+
+
+def pools_in(rows: Iterable[StudyRow | Effect | Excluded]) -> int:
     """Return how many rows are reports that pool several trials: they are no trials."""
     return sum(row.get("design") == "pooled_rcts" for row in rows)
 
@@ -95,7 +112,7 @@ def main_sentence(result: AnalysisResult) -> str:
     """Return the sentence that opens the section of a result."""
     k = result["k"]
     if k == 0:
-        return f"{nothing_found(result.get('excluded', ()))} We looked for {result['looked_for']}."
+        return f"{nothing_found(result)} We looked for {result['looked_for']}."
     people = result["n_participants"]
     least = "at least " if result["n_trials_without_size"] else ""
     who = f" with {least}{format_count(people)} people" if people else ""
@@ -313,8 +330,8 @@ def agreement_words(bound: float | None) -> str:
 
 
 def lower_first(text: str) -> str:
-    """Return a text as it goes on within a sentence."""
-    return text[:1].lower() + text[1:]
+    """Return a text as it goes on within a sentence; an acronym stays."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def words_of(key: str) -> str:

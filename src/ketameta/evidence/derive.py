@@ -92,6 +92,8 @@ class Effect(TypedDict, total=False):
     time_class: str
     group: str
     study_group: str
+    label: str
+    diagnosis: str
     common_dose: float
 
 

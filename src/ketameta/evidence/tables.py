@@ -20,7 +20,7 @@ from ketameta.evidence.findings import Finding, Gathered, Severity, file_finding
 from ketameta.evidence.project import Project, is_unread, read_project
 from ketameta.evidence.reader import MOST_MISTAKES, give_up, read_cell, read_csv
 from ketameta.evidence.schema import BATCH_TABLES, SHARED_TABLES, TABLES, Schema, Table, schema_of
-from ketameta.measures import ANALYSIS, BASES, COVERS, SECONDARY, STUDY_NUMBERS
+from ketameta.measures import ANALYSIS, BASES, COVERS, NO_STUDY, SECONDARY, STUDY_NUMBERS
 from ketameta.paths import ProjectPaths
 
 if TYPE_CHECKING:
@@ -180,6 +180,36 @@ class Evidence:
         rows = (dict(zip(columns, cells, strict=True))
                 for cells in zip(*columns.values(), strict=True))  # fmt: skip
         return {str(row["study_id"]): row for row in rows}
+
+    @cached_property
+    def left_out(self) -> list[StudyFacts]:
+        """Studies without a number that can be used: the one rule for *found, no usable number*.
+
+        A row of ``exclusions`` for each outcome measured and treatment given. People and treatment
+        are those of ``studies`` and ``arms``; of a study that is not there, those of the exclusion.
+        """
+        domains = {row["outcome"]: row["domain"] for row in self.rows("outcome_words")}
+        arms = [row for row in self.rows("arms") if row["role"] == "treatment"]
+        classes = {row["intervention"]: row["drug_class"] for row in arms}
+        studies = {row["study_id"]: row for row in self.rows("studies")}
+        found: list[StudyFacts] = []
+        for row in self.rows("exclusions"):
+            study = re.sub(r"\W+", "_", row["study"].lower()).strip("_")
+            whose = studies.get(study, row)
+            if row["reason_code"] in NO_STUDY or whose["design"] == "pooled_rcts":
+                continue
+            given = [arm["intervention"] for arm in arms if arm["study_id"] == study]
+            found += [
+                {"study_id": study, "label": self.project.study_label(row["study"]).strip(),
+                 "diagnosis": whose["diagnosis"], "outcome": word, "domain": domains[word],
+                 "intervention": drug, "drug_class": classes[drug], "code": row["reason_code"],
+                 "reason": row["reason"], "source": f"{row.file}:{row.line}", "subgroup": "",
+                 "time_days": math.nan}
+                for word in (row["measured"] or row["outcome"]).split(";")
+                for drug in dict.fromkeys(given or row["intervention"].split(";"))
+                if word in domains and drug in classes
+            ]  # fmt: skip
+        return found
 
     def moderator_values(
         self,

@@ -27,6 +27,14 @@ T = TypeVar("T")
 Side = Literal["x", "y"]
 #: Where an interval stands, its estimate and its ends.
 Row = tuple[float, float | None, float | None, float | None]
+NONE, UNUSABLE = "none found", "found, no usable number"
+OUTSIDE = "out of scope (not looked for)"
+#: What an empty cell of a map means -> (sign, mark in words, beginning of its part, fill)
+EMPTY = {
+    NONE: ("0", "dashed mark", "empty_", look.PAPER),
+    UNUSABLE: ("?", "grey mark", "unusable_", look.BAND),
+    OUTSIDE: ("–", "no mark", "", look.PAPER),
+}
 
 
 # --- a page with one plot -------------------------------------------------------------------------

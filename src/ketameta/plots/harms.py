@@ -61,6 +61,7 @@ class Harm:
     credible: bool = False
     #: How many of the k are reports that pool several trials.
     pools: int = 0
+    empty: str = "no eligible trial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,9 @@ class Harms:
                 more, span = PANELS[1].written(row.difference)
                 words += f", {more} more per 1,000 ({span})"
             sentences.append(f"{words}.")
-        none = [row.label.lower() for row in self.rows if row.k == 0]
-        if none:
-            sentences.append(f"No eligible trial: {', '.join(none)}.")
+        for empty in dict.fromkeys(row.empty for row in self.rows if row.k == 0):
+            none = [row.label.lower() for row in self.rows if row.k == 0 and row.empty == empty]
+            sentences.append(f"{empty.capitalize()}: {', '.join(none)}.")
         return " ".join(sentences)
 
 
@@ -186,9 +187,9 @@ def _panel(pen: Pen, data: Harms, panel: Panel, start: float, room: float, botto
         value: Estimate | None = getattr(row, name)
         x = start + room + _GAP + _WORDS - 2.0
         if value is None:
-            words = "no eligible trial" if row.k == 0 else "not estimated"
-            pen.text("empty", x, centred(middle, SMALL), words, SMALL, align="right", italic=True,
-                     colour=look.GREY)  # fmt: skip
+            words = look.wrap("not estimated" if row.k else row.empty, _WORDS + 20.0, SMALL)
+            pen.block("empty", x, middle, words, SMALL, align="right", italic=True,
+                      colour=look.GREY)  # fmt: skip
             continue
         rows.append((middle, *value.shown(scale)))
         shown = rows[-1][1] or 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from ketameta.errors import UsageError, did_you_mean
 from ketameta.formatting import format_count, plural
 from ketameta.measures import ROB_DOMAINS
 from ketameta.plots import look
-from ketameta.plots.frame import centred, table, titled
+from ketameta.plots.frame import EMPTY, NONE, OUTSIDE, centred, table, titled
 from ketameta.plots.look import BODY, CAPITAL, LINE, MARGIN, SMALL
 from ketameta.plots.scale import finite
 
@@ -23,10 +23,6 @@ HEADINGS = {True: "Direct evidence", False: "Indirect evidence"}
 ROW, HEADING = 25.0, 17.0
 LARGEST, SMALLEST = 10.8, 6.4
 LABEL_MOST, LABEL_LEAST, COLUMN_LEAST = 140.0, 112.0, 52.0
-NONE, UNUSABLE = "none found", "found, no usable number"
-OUTSIDE = "out of scope (not looked for)"
-#: What a cell without a trial means: its sign, and the mark that stands under the sign.
-EMPTY = {NONE: ("0", "dashed mark"), UNUSABLE: ("?", "grey mark"), OUTSIDE: ("–", "no mark")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,29 +98,24 @@ class EvidenceMap:
         lines = self.lines()
         cells = [cell for _, _, here in lines for cell in here]
         columns = self.labels[1]
-        counts = Counter(cell.state for cell in cells)
-        empty = len(cells) - counts["studied"]
-        meant = "; ".join(f"{counts[state]} {state}" for state in EMPTY if counts[state])
+
+        def gaps(here: list[Cell]) -> str:
+            counts = Counter(cell.state for cell in here)
+            return "".join(f"; {state}: {counts[state]}" for state in EMPTY if counts[state])
+
         sentences = [
             f"Evidence map{f': {self.title}' if self.title else ''}.",
             f"{plural(len(lines), 'outcome')} by {plural(len(columns), 'intervention')};"
-            f" {empty} of {plural(len(cells), 'cell')} have no trial{meant and f': {meant}'}.",
+            f" {sum(cell.trials == 0 for cell in cells)} of {plural(len(cells), 'cell')} have no"
+            f" trial{gaps(cells)}.",
         ]
         for direct, words in HEADINGS.items():
-            for column in columns:
+            for column in columns if any(cell.direct == direct for cell in cells) else ():
                 here = [cell for cell in cells if cell.column == column and cell.direct == direct]
-                if not here:
-                    continue
                 most = max(here, key=lambda cell: cell.trials)
-                trials = f"at most {plural(most.trials, 'trial')} ({most.row})"
-                counts = Counter(cell.state for cell in here)
-                rest = "".join(
-                    f"; {state}: {counts[state]} of {plural(len(here), 'outcome')}"
-                    for state in EMPTY
-                    if counts[state]
-                )
-                trials = trials if most.trials else "no trial"
-                sentences.append(f"{words}, {column}: {trials}{rest}.")
+                said = f"at most {plural(most.trials, 'trial')} ({most.row})"
+                said = said if most.trials else "no trial"
+                sentences.append(f"{words}, {column}: {said}{gaps(here)}.")
         return " ".join(sentences)
 
 
@@ -141,23 +132,16 @@ def evidence_map(data: EvidenceMap, *, ax: Axes | None = None, title: str | None
     -------
     Axes
         Parts: ``column``, ``heading``, ``label``, ``direct_cell`` (round), ``indirect_cell``
-        (square), ``empty_direct_cell``, ``empty_indirect_cell``, ``unusable_direct_cell``,
-        ``unusable_indirect_cell``, ``trials``, ``participants``.
-
-    Notes
-    -----
-    The reader should see at once what has never been studied.
+        (square), both also as ``empty_`` and ``unusable_``, ``trials``, ``participants``.
     """
     labels, columns = data.labels
     lines = data.lines()
     kinds = {direct for _, direct, _ in lines}
-    inner = look.PAGE_WIDTH - 2 * MARGIN
     least = [max(look.widest(c.split(" "), BODY, bold=True) + 5.0, COLUMN_LEAST) for c in columns]
-    spare = inner - sum(least)
+    spare = look.PAGE_WIDTH - 2 * MARGIN - sum(least)
     label_width = min(look.widest(labels, BODY) + 4.0, max(spare, LABEL_LEAST), LABEL_MOST)
     width = look.PAGE_WIDTH + max(0.0, label_width - spare)
-    share = max(0.0, spare - label_width) / max(len(columns), 1)
-    widths = [needed + share for needed in least]
+    widths = [needed + max(0.0, spare - label_width) / len(columns) for needed in least]
     rights = accumulate(widths, initial=MARGIN + label_width)
     centres = [left + wide / 2 for left, wide in zip(rights, widths, strict=False)]
     heads = [
@@ -174,26 +158,24 @@ def evidence_map(data: EvidenceMap, *, ax: Axes | None = None, title: str | None
     pen.line("rule", [(MARGIN, top), (right, top)])
     most = max((cell.trials for cell in data.cells), default=0)
     y, before = top, None
-    marks: dict[str, list[tuple[float, float, float]]] = {}
+    marks = defaultdict[tuple[str, str], list[tuple[float, float, float]]](list)
     for label, direct, cells in lines:
         if direct is not before and len(kinds) > 1:
             pen.box("heading_band", MARGIN, y + 1.0, right, y + HEADING - 1.0, look.BAND)
-            baseline = centred(y + HEADING / 2, BODY)
-            pen.text("heading", MARGIN + 3.0, baseline, HEADINGS[direct], bold=True)
+            middle = centred(y + HEADING / 2, BODY)
+            pen.text("heading", MARGIN + 3.0, middle, HEADINGS[direct], bold=True)
             y += HEADING
         before = direct
         middle = y + ROW / 2
         words = look.wrap(look.clean(label), label_width - 4.0, BODY, most=2)
         pen.block("label", MARGIN + 3.0, middle, words)
         for cell, x in zip(cells, centres, strict=True):
-            kind = {NONE: "empty_", UNUSABLE: "unusable_"}.get(cell.state, "")
-            kind += f"{'' if direct else 'in'}direct_cell"
-            at = x - 9.0
+            usual = format_count(cell.trials), "", "", look.BLUE if direct else look.SKY
+            sign, _, empty, fill = EMPTY.get(cell.state, usual)
+            kind, at = f"{empty}{'' if direct else 'in'}direct_cell", x - 9.0
             if cell.state != OUTSIDE:
-                marks.setdefault(kind, []).append((at, middle, mark_radius(cell.trials, most)))
-            ink = look.PAPER if cell.trials and direct else look.INK
-            ink = look.GREY if cell.state in (NONE, OUTSIDE) else ink
-            sign = format_count(cell.trials) if cell.trials else EMPTY[cell.state][0]
+                marks[kind, fill].append((at, middle, mark_radius(cell.trials, most)))
+            ink = look.GREY if not cell.trials else look.PAPER if direct else look.INK
             pen.text("trials", at, centred(middle, SMALL), sign, SMALL,
                      align="center", bold=bool(cell.trials), colour=ink)  # fmt: skip
             if cell.trials:
@@ -201,17 +183,14 @@ def evidence_map(data: EvidenceMap, *, ax: Axes | None = None, title: str | None
                          format_count(cell.participants), SMALL, colour=look.GREY)  # fmt: skip
         y += ROW
         pen.line("rule", [(MARGIN, y), (right, y)], width=0.4, colour=look.RULE)
-    for kind, places in marks.items():
-        round_mark, dashed = "indirect" not in kind, kind.startswith("empty")
-        studied = look.BLUE if round_mark else look.SKY, look.NAVY
-        fill, edge = {"empty": (look.PAPER, look.LIGHT), "unusable": (look.RULE, look.LIGHT)}.get(
-            kind.split("_")[0], studied
-        )
+    for (kind, fill), places in marks.items():
+        studied, round_mark = fill in (look.BLUE, look.SKY), "indirect" not in kind
         # A square of the same area as the circle has a side of the root of pi times its radius.
         side = 2.0 if round_mark else math.sqrt(math.pi)
         pen.marks(
             kind, [(x, y) for x, y, _ in places], [side * radius for *_, radius in places],
-            fill, edge, dashed=dashed, zorder=2, marker="o" if round_mark else "s",
+            fill, look.NAVY if studied else look.LIGHT, dashed=kind.startswith("empty"),
+            marker="o" if round_mark else "s", zorder=2,
         )  # fmt: skip
     return pen.ax
 
@@ -219,7 +198,7 @@ def evidence_map(data: EvidenceMap, *, ax: Axes | None = None, title: str | None
 def _map_legend(data: EvidenceMap, kinds: set[bool]) -> str:
     text = "Number in a mark: trials, area by their number. Beside it: participants."
     found = {cell.state for _, _, cells in data.lines() for cell in cells}
-    for state, (sign, mark) in EMPTY.items():
+    for state, (sign, mark, *_) in EMPTY.items():
         text += f" {sign} ({mark}): {state}." if state in found else ""
     if len(kinds) > 1:
         which = f" ({data.directness})" if data.directness else ""
@@ -385,12 +364,10 @@ def risk_of_bias(data: RiskOfBias, *, ax: Axes | None = None, title: str | None 
 
 def _silent_words(data: RiskOfBias) -> str:
     """Return which studies nobody judged; where they are many, how many."""
-    if not data.silent:
-        return ""
+    named = ", ".join(data.silent)
     if len(data.silent) > MOST_ALONE:
-        other = "other studies" if data.judgements else "studies"
-        return f"Not assessed: {len(data.silent)} {other}."
-    return f"Not assessed: {', '.join(data.silent)}."
+        named = f"{len(data.silent)} {'other ' if data.judgements else ''}studies"
+    return f"Not assessed: {named}." if named else ""
 
 
 def _lights_legend(data: RiskOfBias) -> str:

@@ -406,7 +406,7 @@ def _left(result: AnalysisResult, project: Project) -> list[str]:
     """Return what was excluded, grouped by reason, largest group first."""
     groups: dict[str, list[str]] = {}
     for item in [*result["excluded"], *result["unused"]]:
-        groups.setdefault(item["reason"], []).append(project.study_label(item["study_id"]))
+        groups.setdefault(item["reason"], []).append(item["label"])
     return [
         f"{reason}: {plural(len(members), 'row')} ({', '.join(sorted(set(members)))})"
         for reason, members in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0]))

@@ -257,7 +257,7 @@ def report_context(
         "places": front.places_of(pages, by_name),
         "views": {item["name"]: item for part in sections for item in part.analyses},
         "page_figures": {first[part.key]: part.figures for part in sections if part.key in first},
-        "untested": front.untested_table(results),
+        "untested": front.untested_table(results, project),
         "page_facts": facts_by_page(evidence),
         "all_facts": fact_table(evidence),
         "answer": text("answer"),

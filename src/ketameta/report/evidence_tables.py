@@ -5,26 +5,22 @@ A room of its own because these tables list the evidence and no result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 
 from ketameta.analyses.claims import Estimated, Judged, Tested, fact_words
 from ketameta.analyses.parts import ModeratorRow
 from ketameta.analyses.policy import effect_words, side_of
 from ketameta.analyses.result import AnalysisResult
 from ketameta.analyses.sentences import estimate_words, measure_words
-from ketameta.evidence.project import Moderator, Project
-from ketameta.evidence.tables import Row
+from ketameta.evidence.project import MapColumn, MapRow, Moderator, Project
+from ketameta.evidence.tables import Evidence, Row, StudyFacts
 from ketameta.formatting import format_count, format_p, plural, trials_number
 from ketameta.measures import Measure
-from ketameta.plots import maps
+from ketameta.plots import frame, maps
 from ketameta.report.provenance import Study
 from ketameta.report.tables import Cell, Heading, Listed, Table, own_note, words_of_code
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ketameta.evidence.tables import Evidence
 
 
 def tables_of_evidence(lists: Listed) -> dict[str, Table | None]:
@@ -312,7 +308,7 @@ def _map_cell(cell: maps.Cell) -> Cell:
     if cell.trials:
         people = f"{format_count(cell.participants)} people" if cell.participants else ""
         return Cell(plural(cell.trials, "trial"), people, mark="some")
-    marks = {maps.NONE: "zero", maps.UNUSABLE: "gap", maps.OUTSIDE: "out"}
+    marks = {frame.NONE: "zero", frame.UNUSABLE: "gap", frame.OUTSIDE: "out"}
     return Cell(cell.state, mark=marks[cell.state])
 
 
@@ -324,106 +320,77 @@ def map_cells(evidence: Evidence) -> maps.EvidenceMap | None:
     are those randomised, where printed. A cell is direct when the people of the question were
     studied.
     """
-    import numpy as np
-
-    measured, project = _measured(evidence), evidence.project
-    silent = _silent(evidence)
-    shown, asked = project.evidence_map, {*project.directness.diagnosis}
+    shown, directness = evidence.project.evidence_map, evidence.project.directness
     if not (shown.row and shown.column):
         return None
-    named = [word for row in shown.row for word in row.diagnosis]
+    named, measured = {word for row in shown.row for word in row.diagnosis}, _measured(evidence)
 
-    def inside(rows: pd.DataFrame) -> Any:
-        """Return which rows belong into each cell, by row and column of the map."""
-        known = rows["diagnosis"].isin(named)
-        people = [
-            (rows["diagnosis"].isin(row.diagnosis) if row.diagnosis else ~known)
-            & rows["domain"].isin(row.domain)
-            for row in shown.row
-        ]
-        given = [
-            rows["intervention"].isin(item.intervention) | rows["drug_class"].isin(item.drug_class)
-            for item in shown.column
-        ]
-        places = np.array(people, bool).reshape(len(people), 1, len(rows))
-        return places & np.array(given, bool).reshape(len(given), len(rows))
+    def inside(item: StudyFacts, row: MapRow, column: MapColumn) -> bool:
+        who = item["diagnosis"] in (row.diagnosis or {item["diagnosis"]} - named)
+        what = (
+            item["intervention"] in column.intervention or item["drug_class"] in column.drug_class
+        )
+        return who and what and item["domain"] in row.domain
 
-    in_cell, silent_in_cell = inside(measured), inside(silent)
     cells = []
-    for i, row in enumerate(shown.row):
-        for j, column in enumerate(shown.column):
-            here = _counted_once(measured[in_cell[i, j]].drop_duplicates("study_id"))
-            sought = (not column.sought or {*row.diagnosis} & {*column.sought}) and (
-                not column.sought_domain or {*row.domain} & {*column.sought_domain}
-            )
-            empty = maps.NONE if sought else maps.OUTSIDE
-            cells.append(
-                maps.Cell(
-                    row.label,
-                    column.label,
-                    len(here),
-                    int(np.nansum(here["n_randomised"].to_numpy(float))),
-                    bool(row.diagnosis) and asked.issuperset(row.diagnosis),
-                    maps.UNUSABLE if silent_in_cell[i, j].any() else empty,
-                )
-            )
+    for row, column in product(shown.row, shown.column):
+        here = _counted_once(item for item in measured if inside(item, row, column))
+        sizes = [float(item["n_randomised"]) for item in here]
+        sought = (not column.sought or {*row.diagnosis} & {*column.sought}) and (
+            not column.sought_domain or {*row.domain} & {*column.sought_domain}
+        )
+        empty = frame.NONE if sought else frame.OUTSIDE
+        if any(inside(item, row, column) for item in evidence.left_out):
+            empty = frame.UNUSABLE
+        people = int(sum(size for size in sizes if not math.isnan(size)))
+        direct = bool(row.diagnosis) and {*row.diagnosis} <= {*directness.diagnosis}
+        cells.append(maps.Cell(row.label, column.label, len(here), people, direct, empty))
     return maps.EvidenceMap(
         tuple(cells),
         tuple(row.label for row in shown.row),
         tuple(column.label for column in shown.column),
-        directness=project.directness.people,
+        directness=directness.people,
     )
 
 
 def related_trials(evidence: Evidence, domain: str) -> int:
     """Return how many studies of the map gave a related treatment to the people asked about."""
-    measured, directness = _measured(evidence), evidence.project.directness
-    here = measured[
-        measured["diagnosis"].isin(directness.diagnosis)
-        & measured["intervention"].isin(directness.related)
-        & (measured["domain"] == domain)
-    ]
-    return len(_counted_once(here.drop_duplicates("study_id")))
+    directness = evidence.project.directness
+    here = (
+        item
+        for item in _measured(evidence)
+        if item["diagnosis"] in directness.diagnosis
+        and item["intervention"] in directness.related
+        and item["domain"] == domain
+    )
+    return len(_counted_once(here))
 
 
-def _counted_once(here: pd.DataFrame) -> pd.DataFrame:
-    """Leave out reports whose people another report in the same cell counts already."""
-    if here.empty:
-        return here
+def _counted_once(rows: Iterable[StudyFacts]) -> list[StudyFacts]:
+    """Return each study once, without reports whose people another report here counts already."""
+    studies = {str(row["study_id"]): row for row in rows}
     overlaps = {
-        study: {part for part in text.split(";") if part}
-        for study, text in zip(here["study_id"], here["overlaps_with"], strict=True)
+        name: {*str(row["overlaps_with"]).split(";")} - {""} for name, row in studies.items()
     }
-    kept: set[str] = set()
+    kept: list[str] = []
     for study in sorted(overlaps, key=lambda name: (bool(overlaps[name]), name)):
-        if not (overlaps[study] & kept or any(study in overlaps[other] for other in kept)):
-            kept.add(study)
-    return here[here["study_id"].isin(list(kept))]
+        if not (overlaps[study] & {*kept} or any(study in overlaps[other] for other in kept)):
+            kept.append(study)
+    return [studies[study] for study in kept]
 
 
-def _measured(evidence: Evidence) -> pd.DataFrame:
+def _measured(evidence: Evidence) -> list[StudyFacts]:
     """Return one row per study, treatment arm and outcome with any extracted number.
 
     Reports that pool other trials are left out, so that nobody is counted twice.
     """
-    import pandas as pd
-
-    keys = ["study_id", "arm_id", "outcome"]
-    rows = pd.concat([evidence.outcomes[keys], evidence.contrasts[keys]]).drop_duplicates()
-    return rows.merge(_treated(evidence)).merge(evidence.outcome_words[["outcome", "domain"]])
-
-
-def _treated(evidence: Evidence) -> pd.DataFrame:
-    """Return one row per treatment arm of every study that is no pool."""
-    arms = evidence.arms[evidence.arms["role"] == "treatment"]
-    whole = evidence.studies[evidence.studies["design"] != "pooled_rcts"]
-    return arms[["study_id", "arm_id", "intervention", "drug_class"]].merge(
-        whole[["study_id", "diagnosis", "n_randomised", "overlaps_with"]]
-    )
-
-
-def _silent(evidence: Evidence) -> pd.DataFrame:
-    """Return studies of which a record of an outcome was left out for want of a usable number."""
-    words = evidence.outcome_words[["outcome", "domain"]]
-    out = evidence.exclusions[["study", "outcome"]].rename(columns={"study": "study_id"})
-    return out.merge(words).merge(_treated(evidence))
+    domains = {row["outcome"]: row["domain"] for row in evidence.rows("outcome_words")}
+    arms = {(row["study_id"], row["arm_id"]): row for row in evidence.rows("arms")}
+    found: dict[tuple[str, str, str], StudyFacts] = {}
+    for row in (*evidence.rows("outcomes"), *evidence.rows("contrasts")):
+        study, domain = row["study_id"], domains.get(row["outcome"])
+        arm, facts = arms.get((study, row["arm_id"])), evidence.facts.get(study)
+        if arm and facts and domain and arm["role"] == "treatment":
+            given = {name: arm[name] for name in ("intervention", "drug_class")}
+            found[study, row["arm_id"], domain] = {**facts, **given, "domain": domain}
+    return [row for row in found.values() if row["design"] != "pooled_rcts"]

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from ketameta.analyses.claims import (
     CONTRADICTED,
+    COUNTED_ELSEWHERE,
     KNOWN_ELSEWHERE,
     SUPPORTED,
     UNCERTAIN,
@@ -19,9 +20,9 @@ from ketameta.analyses.claims import (
 )
 from ketameta.analyses.policy import per_thousand
 from ketameta.analyses.result import AnalysisResult, Finding
-from ketameta.analyses.sentences import interval_words, nothing_found, written
+from ketameta.analyses.sentences import found_words, interval_words, written
 from ketameta.evidence.project import NOT_STATED, Project, Question
-from ketameta.formatting import format_count, format_number, plural, trials_number
+from ketameta.formatting import format_count, format_number, trials_number
 from ketameta.measures import Measure
 from ketameta.plots.harms import Icons, People
 from ketameta.report.prose import Parts, asked_words, given_words, sentences_in
@@ -105,7 +106,7 @@ def places_of(pages: Sequence[Page], results: Mapping[str, AnalysisResult]) -> d
     }
 
 
-def untested_table(results: Sequence[AnalysisResult]) -> Table | None:
+def untested_table(results: Sequence[AnalysisResult], project: Project) -> Table | None:
     """Return every question without an eligible trial: asked, looked for, and what would answer."""
     rows = []
     for result in results:
@@ -113,13 +114,12 @@ def untested_table(results: Sequence[AnalysisResult]) -> Table | None:
             continue
         plan = result.get("next_trial")
         told = plan["withheld"] or " ".join(plan["sentences"][:2]) if plan else ""
-        unused = {item["study_id"] for item in result["unused"]}
-        found = "no study"
-        if unused:
-            found = f"{plural(len(unused), 'study', 'studies')}, no usable number"
+        found, names = found_words(result)
+        if not names and any(result["name"] in x.analyses for x in project.harms.known if x.facts):
+            found = KNOWN_ELSEWHERE
         rows.append(
             (Cell(result["title"], result["question"], id=result["name"]), result["looked_for"],
-             found, told or NOT_STATED)
+             Cell(found, names), told or NOT_STATED)
         )  # fmt: skip
     head = ("Asked", ("Looked for", "wide"), "Found", ("What a next trial would need", "wide"))
     caption = "Questions without an eligible trial"
@@ -213,6 +213,7 @@ def cards_of(
 
 _CHIPS: Mapping[str, str] = {
     SUPPORTED: "yes", CONTRADICTED: "no", UNCERTAIN: "open", KNOWN_ELSEWHERE: "known",
+    COUNTED_ELSEWHERE: "known",
 }  # fmt: skip
 
 
@@ -270,10 +271,9 @@ def effect_words(result: AnalysisResult) -> tuple[str, str]:
     """
     led = result["headline"]
     if not result["k"]:
-        kept_out = nothing_found(result.get("excluded", ()))
-        if not kept_out.startswith("No"):
-            return kept_out.rstrip("."), f"Looked for: {result['looked_for']}."
-        return "no eligible trial found", f"Looked for: {result['looked_for']}."
+        found, names = found_words(result)
+        said = f"no eligible trial found{names and f'; {found}'}"
+        return said, f"Looked for: {result['looked_for']}."
     estimate, lower, upper = led["estimate"], led["ci_low"], led["ci_high"]
     if estimate is None or lower is None or upper is None:
         return led["rule"]["sentence"], led["direction"]

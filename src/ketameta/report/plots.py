@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses import parts
+from ketameta.analyses.claims import COUNTED_ELSEWHERE
 from ketameta.analyses.result import AnalysisResult, Headline, Pooled, StudyRow
 from ketameta.analyses.result import Group as ResultGroup
 from ketameta.analyses.run import group_label
 from ketameta.analyses.selection import TIME_CLASSES
-from ketameta.analyses.sentences import pools_in, treatment_label, words_of
+from ketameta.analyses.sentences import compared_otherwise, pools_in, treatment_label, words_of
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import format_count, plural, trials_words
 from ketameta.measures import Measure
@@ -528,6 +529,7 @@ def _harm(result: AnalysisResult, shared: Sequence[str]) -> Harm:
         converted,
         ratio is not None and headline["interval"] == "credible",
         headline["pools"],
+        *([COUNTED_ELSEWHERE] if compared_otherwise(result) else []),
     )
 
 

@@ -25,7 +25,6 @@ from ketameta.analyses.sentences import (
     excess_test,
     given_in,
     lower_first,
-    nothing_found,
     over_time_sentences,
     small_study_words,
 )
@@ -70,11 +69,6 @@ def side(result: AnalysisResult) -> str:
     return where if where in ("lower", "higher") else "unclear"
 
 
-def short_finding(result: AnalysisResult) -> str:
-    """Return what a result says, in one sentence; what is missing where there is no trial."""
-    return result["headline"]["sentence"] if result["k"] else nothing_found(result["excluded"])
-
-
 class Totals(TypedDict):
     """How many studies, records and analyses there are."""
 
@@ -96,7 +90,7 @@ def abstract(
 ) -> Parts:
     """Return the structured abstract, headings with sentences; ``text`` is of :func:`texts_of`."""
     findings = [
-        f"{asked_words(item.words, found)}: {lower_first(short_finding(found))}"
+        f"{asked_words(item.words, found)}: {lower_first(found['headline']['sentence'])}"
         for item in project.front.finding
         if (found := results.get(item.analysis))
     ]
@@ -166,7 +160,6 @@ def texts_of(
                 if item["withheld"]
             ),
         ],
-        "short_finding": short_finding,
         "more_of": more_of,
         "people_passed": people_passed,
         "given_words": given_words,

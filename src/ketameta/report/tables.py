@@ -20,7 +20,8 @@ from ketameta.evidence.second_extraction import (
 )
 from ketameta.formatting import csv_text, format_percent, plural, published
 from ketameta.paths import ProjectPaths
-from ketameta.plots.maps import OUTSIDE, EvidenceMap
+from ketameta.plots.frame import OUTSIDE
+from ketameta.plots.maps import EvidenceMap
 
 if TYPE_CHECKING:
     from ketameta.analyses.claims import Judged

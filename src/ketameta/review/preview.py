@@ -364,8 +364,7 @@ def _claims(
     for claim in load_claims(paths.data / "claims.toml", list(by_name)):
         if not {*claim.analyses} & {*computed}:
             continue
-        names = (*claim.analyses, *claim.elsewhere)
-        pairs = {name: moments.results(by_name[name]) for name in names}
+        pairs = {name: moments.results(by_name[name]) for name in claim.analyses}
         facts = [moment.rows("harm_facts") for moment in (moments.before, moments.after)]
         one, two = (
             verdict(claim, {name: pair[at] for name, pair in pairs.items()}, facts=facts[at])

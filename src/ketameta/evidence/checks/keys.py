@@ -184,6 +184,7 @@ def check_outcomes_are_declared(context: Context) -> Iterator[Finding]:
         return
     for table in ("outcomes", "contrasts", "risk_of_bias"):
         yield from _undeclared(context.rows(table), "outcome", known, "outcome_words.csv")
+    yield from _undeclared(context.rows("exclusions"), "measured", known, "outcome_words.csv")
 
 
 @rule("unknown_instrument")
@@ -200,8 +201,8 @@ def _undeclared(
     rows: Iterable[Row], column: str, known: Iterable[str], where: str
 ) -> Iterator[Finding]:
     """Yield the first row of each file whose word is not known."""
-    choices = {*known, ""}
-    for row, count in _once((row for row in rows if row[column] not in choices), column):
+    strange = (row for row in rows if not set(list_items(row[column])) <= {*known})
+    for row, count in _once(strange, column):
         why = f"{where} has no such word{_more(count)}"
         hint = did_you_mean(row[column], sorted(known))
         yield error(row, column, why, f"add it there or correct the spelling{hint}")
