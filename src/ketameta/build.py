@@ -26,7 +26,7 @@ from ketameta.evidence.project import FILE as PROJECT
 from ketameta.evidence.tables import data_files
 from ketameta.formatting import published
 from ketameta.inputs import InputTables, Say, load_inputs
-from ketameta.models.results import plain
+from ketameta.models.results import plain, terminal_bar
 from ketameta.paths import Keep, ProjectPaths, kept_before, kept_or_made, recover, write_atomically
 from ketameta.plots import draw_figure
 from ketameta.report.manifest import (
@@ -34,9 +34,11 @@ from ketameta.report.manifest import (
     MANIFEST,
     PICTURES,
     code_hash,
+    contents_hash,
     file_hash,
     inputs_text,
     manifest_text,
+    releases,
     stated_outputs,
     text_hash,
 )
@@ -231,9 +233,8 @@ def remove_stray(folder: Path, wanted: Iterable[str], paths: ProjectPaths) -> li
 
 def _unchanged(note: Path, stamp: str, *files: Path) -> bool:
     """Return whether the files are those that were made of the same data by the same code."""
-    if not (note.is_file() and all(path.is_file() and not path.is_symlink() for path in files)):
-        return False
-    return note.read_text(encoding="utf-8") == _noted(stamp, files)
+    there = all(path.is_file() and not path.is_symlink() for path in (note, *files))
+    return there and note.read_text(encoding="utf-8") == _noted(stamp, files)
 
 
 def _note(note: Path, stamp: str, *files: Path) -> None:
@@ -292,7 +293,6 @@ def build(
     from ketameta.analyses.claims import ledger
     from ketameta.analyses.next_trial import Related
     from ketameta.analyses.run import run_analysis
-    from ketameta.models.results import terminal_bar
     from ketameta.report.context import evidence_map, report_context
     from ketameta.report.evidence_tables import map_cells
     from ketameta.report.plots import page_plots, plots_of
@@ -415,8 +415,7 @@ ABOVE = (
 
 def code_fingerprint() -> str:
     """Return a hash of the code that computes and draws, and of the versions it does so with."""
-    versions = (f"{name}={version}" for name, version in package_versions().items())
-    return text_hash("".join([code_hash(ABOVE), *versions]))
+    return text_hash(f"{code_hash(ABOVE)}{package_versions()}")
 
 
 @cache
@@ -450,8 +449,6 @@ def _write_report(
 
     ``context`` gives what they say; ``known`` are the published files that are written already.
     """
-    from ketameta.report.manifest import contents_hash
-
     note = paths.build / "stamps" / "report.txt"
     made_of = contents_hash(paths)
     listed = paths.build / PUBLISHED
@@ -494,21 +491,19 @@ def _files(context: Context, paths: ProjectPaths, effects_text: str) -> dict[str
             for name, view in context["views"].items()
         },
     }
-    # Words of a declaration may hold what no cell can: control characters, halves of pairs.
-    tables = {f"tables/{name}": harmless(text) for name, text in listed.items()}
     cache = paths.build / "cache"
     return {
         **render_pages(context, cache),
         **{f"{name}.pdf": render_pdf(context, paths, attachments, name) for name in DOCUMENTS},
         "results.schema.json": kept_or_made(cache, code_hash(()), "schema", schema_text),
-        **tables,
+        # Words of a declaration may hold what no cell can: control characters, halves of pairs.
+        **{f"tables/{name}": harmless(text) for name, text in listed.items()},
     }
 
 
 def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[str]:
     """Remove tables and pages that nothing publishes; write what is about the published files."""
     from ketameta.report.html import index_html
-    from ketameta.report.manifest import releases
 
     index = index_html(paths) if releases(paths) else None
     kept = [name.rpartition("/") for name in names]

@@ -183,10 +183,9 @@ def report_context(
         Package versions.
     derived : callable, optional
         Gives the effect table under assumptions.
-    keep : callable
-        Given the name of a part, what makes it, and what it rests on besides evidence and code.
-    keep_of : callable
-        Gives the same for parts that show nothing of the evidence but some trials.
+    keep, keep_of : callable
+        Given the name of a part, what makes it, and what it rests on besides evidence and code;
+        the second gives the same for parts that show nothing of the evidence but some trials.
     """
     provenance = Provenance(evidence, derived)
     project = evidence.project
@@ -356,8 +355,7 @@ def _sections(
         name = result["name"]
         figures = [f"{p.name} {text}" for p, text in hashes.items() if p.name.startswith(name)]
         make = partial(analysis_view, paths, result, provenance, studies)
-        of = f"{result!r} {figures} {numbers}"
-        return keep_of(studies_of(result))(f"view-{name}", make, of)
+        return keep_of(studies_of(result))(f"view-{name}", make, f"{result!r} {figures} {numbers}")
 
     harms = harms_summary(results, project)
     declared = [(item.key, item.title, item.intro) for item in project.section]
