@@ -15,7 +15,7 @@ from html import escape, unescape
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError, pass_context
 from jinja2.runtime import Context
@@ -125,7 +125,9 @@ def render_pages(context: Report, cache: Path | None = None) -> dict[str, str]:
             "page_facts": {page.key: context["page_facts"].get(page.key)},
             "untested": context["untested"] if page.untested else None,
         }
-        make = partial(render_page, seen, page.file, "question.html.j2", page, cache)
+        make = partial(
+            render_page, cast("Report", seen), page.file, "question.html.j2", page, cache
+        )
         return keep(f"page-{page.key}", make, of=f"{page} {seen}")
 
     return {
@@ -136,7 +138,7 @@ def render_pages(context: Report, cache: Path | None = None) -> dict[str, str]:
 
 
 def render_page(
-    context: Mapping[str, Any],
+    context: Report,
     file: str,
     template: str,
     shown: Page | None = None,
