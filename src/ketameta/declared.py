@@ -210,6 +210,8 @@ def words_of(choices: Sequence[str] | None = None, *, least: str = "") -> AfterV
 
 def _choices(allowed: Sequence[str]) -> str:
     """Return the allowed words, or where to read them when they are many."""
+    if not allowed:
+        return "the tables in data/ use none"
     if len(allowed) <= _MOST_CHOICES:
         return f"choose from {', '.join(sorted(allowed))}"
     return f"one of the {len(allowed)} words that the tables in data/ use"
