@@ -73,14 +73,6 @@ def project(released: ProjectPaths, folder: Path) -> ProjectPaths:
     return project_paths(folder)
 
 
-def same_file(source: str, target: str) -> None:
-    """Give a file a second name, where what stands there is only read."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
 @pytest.fixture
 def rebuilt(released: ProjectPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put what was built from the same inputs where a verification would build it once more."""
@@ -88,14 +80,14 @@ def rebuilt(released: ProjectPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     def put(paths: ProjectPaths, *, instead: Mapping[str, str], **_: object) -> None:
         assert not instead
         shutil.copytree(
-            released.reports, paths.reports, dirs_exist_ok=True, copy_function=same_file,
+            released.reports, paths.reports, dirs_exist_ok=True,
             ignore=shutil.ignore_patterns("releases"),
         )  # fmt: skip
 
     def again(root: str, version: str, versions: object, instead: Mapping[str, str]) -> None:
         assert not instead
         name = Path("reports/releases", version)
-        shutil.copytree(released.root / name, Path(root) / name, copy_function=same_file)
+        shutil.copytree(released.root / name, Path(root) / name)
 
     monkeypatch.setattr("ketameta.build.build", put)
     monkeypatch.setattr("ketameta.verify.remake", again)
