@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import ketameta as km
@@ -56,6 +56,7 @@ def test_round_ticks_are_round_and_zero_is_bare(low, high, labels):
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(3, 9))
+@example(2.47e-206, 8.0, 3)
 def test_round_ticks_stay_inside_and_are_few(low, span, most):
     high = low + span
     if high - low < 1e-9 * abs(low):

@@ -259,6 +259,8 @@ def round_ticks(
         values = [float(value) for value in found if low - slack <= value <= high + slack]
         if len(values) <= most:
             break
+    # Beside an end that is almost, but not, zero matplotlib's steps stay too fine.
+    values = values[:: math.ceil(len(values) / most) or 1]
     step = min((b - a for a, b in pairwise(values)), default=1.0)
     digits = next(d for d in range(14) if d == 13 or abs(step - round(step, d)) < 1e-6 * step)
     return [
