@@ -468,18 +468,21 @@ def test_each_question_says_what_its_answer_means_and_what_it_does_not() -> None
                 assert f"<h2>{heading}</h2>" in text
 
 
-def test_empty_questions_stand_in_one_table() -> None:
+def test_empty_questions_stand_in_two_lists_of_one_page() -> None:
     empty = {name for name, r in committed_context()["results"].items() if r["k"] == 0}
     table = committed_context()["untested"]
     assert {row[0].id for row in table.rows} == empty
-    holders = [
-        f
-        for f, text in committed_pages().items()
-        if f'<caption class="unseen">{table.caption}' in text
-    ]
-    assert len(holders) == 1
-    for name in empty:
-        assert f'id="{name}"' in committed_pages()[holders[0]]
+    shown = {row[0].id: row[2].text[:1].isdigit() for row in table.rows}
+    assert {*shown.values()} == {True, False}
+    captions = ("No study found", "Studied, but no number that can be used here")
+    for caption, studied in zip(captions, (False, True), strict=True):
+        head = f'<caption class="unseen">{caption}<'
+        holders = [f for f, text in committed_pages().items() if head in text]
+        assert len(holders) == 1
+        text = committed_pages()[holders[0]].partition(head)[2].partition("</table>")[0]
+        assert set(re.findall(r'<tr id="(\w+)"', text)) == {
+            name for name, found in shown.items() if found == studied
+        }
 
 
 # --- the same twice -------------------------------------------------------------------------------

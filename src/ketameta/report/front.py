@@ -91,8 +91,8 @@ def pages_of(
     ]  # fmt: skip
     empty = any(result["k"] == 0 for result in results)
     if empty and not any(page.untested for page in pages):
-        title = "What has not been tested, and what a next trial would need"
-        pages.append(Page("untested", title, "Not tested", (), [], True))
+        title = "What is still open, and what a next trial would need"
+        pages.append(Page("untested", title, "Still open", (), [], True))
     return pages
 
 

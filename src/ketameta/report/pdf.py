@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import unescape
 from importlib.resources import files
 from pathlib import Path
+from textwrap import wrap
 
 from ketameta.errors import ReportError, check_choice
 from ketameta.evidence.findings import harmless
@@ -230,7 +231,7 @@ def _article(context: Context) -> Texts:
             for page in context["pages"]
             if not page.untested
         ],
-        "untested": [view["title"] for view in views.values() if not view["k"]],
+        "untested": _table(context["untested"]),
         "map": drawn is not None,
         "map_figure": {"name": "evidence_map", "alt": drawn["alt"] if drawn else ""},
         "claims": _table(context["listed"]["verdicts"]),
@@ -313,12 +314,12 @@ def _table(table: Table | None) -> Plain:
     shares = [
         None
         if column.kind == "n"
-        else max((sum(map(len, texts)) / len(texts)) ** 0.6, len(column.label) / 1.8, 3.5)
+        else max((sum(map(len, texts)) / len(texts)) ** 0.6, len(column.label) / 1.8, 8)
         for column, texts in columns
     ]
-    return {
-        "caption": table.caption, "header": table.header, "shares": shares, "rows": table.texts
-    }  # fmt: skip
+    heads = ["\n".join(wrap(one.label, 9)) if one.kind == "n" else one.label
+             for one in table.columns]  # fmt: skip
+    return {"caption": table.caption, "header": heads, "shares": shares, "rows": table.texts}
 
 
 def _figure_names(value: Plain) -> set[str]:
