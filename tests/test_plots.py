@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from matplotlib import RcParams
-from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import ketameta as km
@@ -35,7 +35,7 @@ from ketameta.plots.look import file_bytes
 from ketameta.plots.maps import Network, Node, count_places, radii
 from ketameta.plots.points import CONTOURS, Bubble, Funnel, Line, areas, bubble_of
 from ketameta.plots.scale import Estimate, Scale
-from ketameta.plots.sensitivity import CELLS, SHADES, Baujat, Gosh
+from ketameta.plots.sensitivity import CELLS, Baujat, Gosh
 
 SMD = Scale("Standardised mean difference")
 
@@ -64,9 +64,6 @@ def test_the_look_is_that_of_seaborn_without_importing_it():
         *(f"{axis}tick.{what}" for axis in "xy" for what in ("color", "labelsize", "major.size")),
         *("text.color", "xtick.major.width", "ytick.major.width"),
     }
-    shades = np.linspace(0.0, 1.0, 99)
-    blend = LinearSegmentedColormap.from_list("subsets", SHADES)
-    assert (blend(shades) == sns.light_palette("#08306B", as_cmap=True)(shades)).all()
 
 
 def funnel_data(k=12, **more):

@@ -117,8 +117,6 @@ def baujat(result: Any, *, ax: Axes | None = None, title: str | None = None) -> 
 
 #: Cells of the picture across and down.
 CELLS = (72, 48)
-#: From few subsets to many: seaborn's light palette of this blue, as data.
-SHADES = ((0.9413220583615826, 0.9433052819694789, 0.9515755607726989), "#08306B")
 MARGIN_PLOT = 34.0
 _CORNERS = ((0, 0), (1, 0), (1, 1), (0, 1))
 
@@ -242,8 +240,8 @@ def gosh(
     ----------
     Olkin, Dahabreh, Trikalinos (2012), Res. Synth. Methods 3(3), 214-223.
     """
+    import seaborn as sns
     from matplotlib.collections import PolyCollection
-    from matplotlib.colors import LinearSegmentedColormap
 
     found = titled(gosh_of(result, study), title)
     x, y = gosh_axes(found)
@@ -256,7 +254,7 @@ def gosh(
     ax = page(found, ax, x, y, notes=[legend], height=HEIGHT, right=room, top=room)
     bins = [_edges(x, CELLS[0]), _edges(y, CELLS[1])]
     counts, _, _ = np.histogram2d(estimates, i2, bins=bins)
-    shade = LinearSegmentedColormap.from_list("subsets", SHADES)
+    shade = sns.light_palette("#08306B", as_cmap=True)
     depth = np.log1p(counts) / np.log1p(counts.max())
     # Cells of about one shade are one part; 24 shades cannot be told apart.
     steps = np.ceil(24 * depth).astype(int)
