@@ -94,7 +94,7 @@ def found_words(result: AnalysisResult) -> tuple[str, str]:
     done = "counted" if result["is_ratio"] else "measured"
     kinds = ((other, f"{done} in other comparisons"), (silent, "no usable number"))
     parts = [f"{plural(len(one), 'study', 'studies')}, {words}" for one, words in kinds if one]
-    return "; ".join(parts) or "no study", "; ".join([*other.values(), *silent.values()])
+    return "; ".join(parts) or "no study", _some([*other.values(), *silent.values()], "; ")
 
 
 def nothing_found(result: AnalysisResult) -> str:
@@ -488,11 +488,13 @@ def level_caveats(coding: ModeratorCoding, groups: Mapping[str, int]) -> tuple[C
     )
 
 
-def _some(names: list[str]) -> str:
+def _some(names: list[str], joint: str = ", ") -> str:
     """Return names, the first few of many."""
     listed = list(dict.fromkeys(names))
     more = len(listed) - _MOST_NAMES
-    return ", ".join(listed[:_MOST_NAMES]) + (f" and {format_count(more)} more" if more > 0 else "")
+    return joint.join(listed[:_MOST_NAMES]) + (
+        f" and {format_count(more)} more" if more > 0 else ""
+    )
 
 
 _MOST_NAMES = 6

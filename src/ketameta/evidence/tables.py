@@ -99,6 +99,10 @@ class Row:
         return ", ".join(parts)
 
 
+#: What an effect says and a study without a usable number does not.
+_NOT_PRINTED = ("arm_id", "comparator_arm_id", "subgroup", "instrument", "data_kind")
+
+
 @dataclass(frozen=True)
 class Evidence:
     """All tables of a project, or of some of its batches.
@@ -203,8 +207,8 @@ class Evidence:
                 {"study_id": study, "label": self.project.study_label(row["study"]).strip(),
                  "diagnosis": whose["diagnosis"], "outcome": word, "domain": domains[word],
                  "intervention": drug, "drug_class": classes[drug], "code": row["reason_code"],
-                 "reason": row["reason"], "source": f"{row.file}:{row.line}", "subgroup": "",
-                 "time_days": math.nan}
+                 "reason": row["reason"], "source": f"{row.file}:{row.line}",
+                 "time_days": math.nan, **dict.fromkeys(_NOT_PRINTED, "")}
                 for word in (row["measured"] or row["outcome"]).split(";")
                 for drug in dict.fromkeys(given or row["intervention"].split(";"))
                 if word in domains and drug in classes
