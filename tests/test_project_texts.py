@@ -45,7 +45,9 @@ def test_numbers_of_a_text_are_those_of_results(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("Well.\n{{ results.caffeine.k }} of 4.\n", r"background\.md:2: a typed number"),
-        ("{{ results.cafeine.k }}\n", r"background\.md: .*cafeine"),
+        ("{{ results.cafeine.k }}\n", r"background\.md:1: .*cafeine.*see what the result holds"),
+        ("One.\n\n{{ coffee.k }}\n", r"background\.md:3: .*coffee.*name an analysis"),
+        ("One.\n{{ results.caffeine.k + 'a' }}\n", r"background\.md:2: unsupported operand"),
         ("One.\n{% if %}\n", r"background\.md:2: "),
     ],
 )
@@ -54,6 +56,14 @@ def test_what_no_result_says_is_refused_with_its_place(
 ) -> None:
     with pytest.raises(ReportError, match=said):
         parts(tmp_path, text)
+
+
+def test_a_text_that_is_not_utf_8_is_refused_with_its_name(tmp_path: Path) -> None:
+    parts(tmp_path, "One.\n")
+    (tmp_path / "analyses/text/background.md").write_bytes("caf\u00e9\n".encode("latin-1"))
+    texts = texts_of(project_paths(tmp_path), RESULTS, load_project(tmp_path))
+    with pytest.raises(ReportError, match=r"background\.md: .*save it as UTF-8"):
+        texts("background")
 
 
 def test_a_project_without_texts_says_nothing_of_another_topic(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from helpers import (
     evidence_of,
     score,
     spec_of,
+    study,
     tables_of,
     trials,
 )
@@ -40,7 +41,7 @@ from ketameta.evidence import (
     derive_effects,
     with_source,
 )
-from ketameta.inputs import _without_direction, known_words
+from ketameta.inputs import InputTables, _without_direction, known_words
 
 
 class Frames:
@@ -601,6 +602,17 @@ def test_studies_left_out_are_told_only_where_nothing_is_used(chosen: Any) -> No
     assert [*zip(found["study_id"], found["label"], found["code"])] == [
         ("oak_1", "Oak 1", "bound_only"), ("birch_2016", "Birch 2016", "no_number"),
     ]  # fmt: skip
+
+
+def test_the_design_of_a_study_left_out_is_part_of_what_an_analysis_sees(tmp_path: Path) -> None:
+    def seen(design: str) -> str:
+        tables = trials(2)
+        tables["studies"] = [*tables["studies"], study("elm_2018", design=design)]
+        left = {"records": "1", "reason_code": "no_number", "reason": "-", "study": "elm_2018"}
+        tables["exclusions"] = [left | {"outcome": "depression", "intervention": "ketamine"}]
+        return InputTables(evidence_of(tables)).fingerprint(spec_of(tmp_path))
+
+    assert seen("parallel_rct") == seen("parallel_rct") != seen("cohort")
 
 
 def test_a_trial_whose_scale_has_no_better_end_is_told_and_not_called_absent(

@@ -451,7 +451,8 @@ class InputTables:
         evidence, table, outcomes = self._evidence, self.get(spec.assume), spec.select.outcome
         project, effects = evidence.project, table.rows.on(outcomes)
         unused = table.unused_rows.on(outcomes)
-        names = {row["study_id"] for row in (*effects, *unused)}
+        left = [row for row in evidence.left_out if row["outcome"] in outcomes]
+        names = {str(row["study_id"]) for row in (*effects, *unused, *left)} & {*evidence.facts}
         scales = {*spec.select.instrument, *(row["instrument"] for row in (*effects, *unused))}
         wanted = (*study_facts(project), *study_numbers(project))
         seen = (
@@ -459,7 +460,7 @@ class InputTables:
             (project.sections, project.directness, project.harms),
             effects,
             unused,
-            [row for row in evidence.left_out if row["outcome"] in outcomes],
+            left,
             [row.texts for row in evidence.rows("instruments") if row["instrument"] in scales],
             [[evidence.facts[name][key] for key in wanted] for name in sorted(names)],
             [(at, facts) for at, facts in table.arm_facts.items() if at[0] in names],

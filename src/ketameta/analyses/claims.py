@@ -14,16 +14,7 @@ from pydantic import AfterValidator, ValidationInfo
 
 from ketameta.analyses.result import AnalysisResult
 from ketameta.analyses.sentences import compared_otherwise, given_in
-from ketameta.declared import (
-    NeededText,
-    Table,
-    Text,
-    Words,
-    one_of,
-    problem,
-    validate,
-    words_of,
-)
+from ketameta.declared import NeededText, Table, Text, Words, one_of, problem, validate, words_of
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding, key_finding, read_entries
 from ketameta.evidence.tables import Row

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TypedDict
 
-from jinja2 import StrictUndefined, TemplateError, Undefined
+from jinja2 import StrictUndefined, Undefined, UndefinedError
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 from scipy.special import ndtr
@@ -30,6 +31,7 @@ from ketameta.analyses.sentences import (
 )
 from ketameta.errors import ReportError
 from ketameta.evidence.checks.search import SearchRecord
+from ketameta.evidence.findings import decode
 from ketameta.evidence.project import GlossaryTerm, Project
 from ketameta.evidence.tables import is_link
 from ketameta.formatting import format_count, format_level, format_number, plural
@@ -169,7 +171,9 @@ def texts_of(
         own = paths.analyses / "text" / f"{name}.md"
         file = f"analyses/text/{name}.md"
         if own.is_file() and not is_link(own):
-            source = own.read_text(encoding="utf-8")
+            source, doubt = decode(own.read_bytes())
+            if doubt is not None and doubt.check != "byte_order_mark":
+                raise ReportError(f"{file}: {doubt.why}; save it as UTF-8")
         else:
             standard = _STANDARD.joinpath(f"{name}.md")
             source = standard.read_text(encoding="utf-8") if standard.is_file() else ""
@@ -182,12 +186,13 @@ def texts_of(
                 )
         try:
             text = env.from_string(source).render(values)
-        except TemplateError as error:
-            line_number = getattr(error, "lineno", None)
-            place = f"{file}:{line_number}" if line_number else file
-            raise ReportError(
-                f"{place}: {error.message}; name an analysis of this folder"
-            ) from error
+        except Exception as error:  # an expression in a text can fail in any way
+            frames = traceback.extract_tb(error.__traceback__)
+            lines = [at.lineno for at in frames if at.filename == "<template>"]
+            place = getattr(error, "lineno", None) or (lines[-1] if lines else 1)
+            is_name = isinstance(error, UndefinedError) and "object'" not in str(error)
+            remedy = "name an analysis of this folder" if is_name else "see what the result holds"
+            raise ReportError(f"{file}:{place}: {error}; {remedy}") from error
         return _parts(text)
 
     return parts
