@@ -171,3 +171,21 @@ def test_a_broken_record_is_refused_in_words(
     assert [(row.line, row.details) for row in refused] == [
         (line, (f"the record cannot be read ({why})",))
     ]
+
+
+def test_what_a_bibtex_file_abbreviates_and_brackets_in_parentheses_is_read(
+    project: ProjectPaths,
+) -> None:
+    source = project.root.parent / "short.bib"
+    source.write_text(
+        '@string{jn = "Journal of Tests"}\n@string{x = " of X"}\n'
+        "@article{a1, title = {One}, journal = jn # x, year = 2001}\n"
+        '@article(a2, title = "Two", journal = jn, year = 2002)\n',
+        encoding="utf-8",
+    )
+    report, _ = import_file(project, source)
+    assert [row.verdict for row in report.rows] == ["taken", "taken"]
+    assert [row["journal"] for row in read_list(project)] == [
+        "Journal of Tests of X",
+        "Journal of Tests",
+    ]

@@ -138,3 +138,8 @@ def test_the_result_prints_tidies_and_serialises() -> None:
     assert list(found.tidy()["level"]) == ["random", "alternate", "systematic"]
     stored = json.loads(found.to_json())
     assert [row["k"] for row in stored["rows"]] == [7, 2, 4]
+
+
+def test_whole_numbers_name_their_groups_without_a_point():
+    given = ([1.0, 2.0, 3.0, 4.0], [1.0] * 4, [1940.0, 1940.0, 0.5, 0.5])
+    assert [row.level for row in subgroup_analysis(*given).rows] == ["1940", "0.5"]

@@ -336,7 +336,7 @@ _FORMATS = (
     _Format("RIS", re.compile(r"^TY  - ", re.M), _ris),
     _Format("PubMed (nbib)", re.compile(r"^PMID-", re.M), _nbib),
     _Format(
-        "BibTeX", re.compile(r"^\s*@(?!comment|string|preamble)\w+\s*\{", re.M | re.I), _bibtex
+        "BibTeX", re.compile(r"^\s*@(?!comment|string|preamble)\w+\s*[{(]", re.M | re.I), _bibtex
     ),
 )
 
@@ -365,10 +365,12 @@ def read_citations(data: bytes, name: str, known: Sequence[Mapping[str, str]] = 
     draft = Draft()
     taken = {row["record_id"] for row in known}
     rows = []
+    # What a BibTeX file abbreviates, once for all of its records.
+    short = "".join(re.findall(r"^\s*@string\s*\{.*\n", text, re.M | re.I))
     starts = [found.start() for found in kind.start.finditer(text)]
     for place, (start, end) in enumerate(zip(starts, [*starts[1:], len(text)], strict=True), 1):
         line = text.count("\n", 0, start) + 1
-        cells, why, details = _record(kind, text[start:end])
+        cells, why, details = _record(kind, short + text[start:end])
         twin = next((first[mark] for mark in _marks(cells) if mark in first), None)
         if not why and twin is not None and (twin["source"], twin["title"]) == (
             name, cells["title"],

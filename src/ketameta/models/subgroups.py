@@ -280,7 +280,8 @@ def _members(
         raise ImpossibleDataError(
             f"{first_names(missing)} has no level; leave the study out or give it one"
         )
-    words = [str(item) for item in items]
+    whole = (int(x) if isinstance(x, float) and x.is_integer() else x for x in items)
+    words = [str(item) for item in whole]
     levels = tuple(dict.fromkeys(words))
     check_alike("groups", levels)
     if len(levels) < 2:
