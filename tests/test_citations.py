@@ -179,13 +179,14 @@ def test_what_a_bibtex_file_abbreviates_and_brackets_in_parentheses_is_read(
     source = project.root.parent / "short.bib"
     source.write_text(
         '@string{jn = "Journal of Tests"}\n@string{x = " of X"}\n'
-        "@article{a1, title = {One}, journal = jn # x, year = 2001}\n"
+        "@article{a1, title = {{\\'E}t{\\'e} \\& one}, journal = jn # x, year = 2001,"
+        "doi = {10.1000/a\\_1}}\n"
         '@article(a2, title = "Two", journal = jn, year = 2002)\n',
         encoding="utf-8",
     )
     report, _ = import_file(project, source)
     assert [row.verdict for row in report.rows] == ["taken", "taken"]
-    assert [row["journal"] for row in read_list(project)] == [
-        "Journal of Tests of X",
-        "Journal of Tests",
+    assert [(row["journal"], row["title"], row["doi"]) for row in read_list(project)] == [
+        ("Journal of Tests of X", "\u00c9t\u00e9 & one", "10.1000/a_1"),
+        ("Journal of Tests", "Two", ""),
     ]

@@ -318,14 +318,14 @@ def _ris(text: str) -> Mapping[str, object]:
 def _nbib(text: str) -> Mapping[str, object]:
     import nbib
 
-    found: Mapping[str, object] = nbib.read(text)[0]
-    return found
+    return dict(nbib.read(text)[0])
 
 
 def _bibtex(text: str) -> Mapping[str, object]:
     import bibtexparser
+    from bibtexparser.customization import convert_to_unicode
 
-    entries = bibtexparser.loads(text).entries
+    entries = [convert_to_unicode(entry) for entry in bibtexparser.loads(text).entries]
     if not entries and text.count("{") > text.count("}"):
         raise ValueError("it ends before its closing brace")
     plain = {name: re.sub(r"[{}]", "", str(value)) for name, value in entries[0].items()}
