@@ -173,7 +173,7 @@ def _wrong_cells(
     for record, cell, value in zip(source.records, cells, read, strict=True):
         where = f"{path}, line {record.line}, {column}"
         if value is None:
-            yield f"{where}: {cell!r} is no number, or one too large to be meant"
+            yield f"{where}: {cell!r} is no number"
         elif value != value and missing == "refuse":
             yield f"{where}: the cell is empty; fill it in, or add --missing drop"
 
