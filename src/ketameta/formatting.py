@@ -188,10 +188,10 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 NAMED = 10
 
 
-def first_names(names: Sequence[str], between: str = ", ") -> str:
-    """Return the first ten names, and how many more there are."""
-    more = len(names) - NAMED
-    return between.join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+def first_names(names: Sequence[str], between: str = ", ", most: int = NAMED) -> str:
+    """Return the first names, ten where nothing else is asked, and how many more there are."""
+    more = len(names) - most
+    return between.join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def alternatives(names: Sequence[object]) -> str:

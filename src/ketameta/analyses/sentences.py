@@ -11,6 +11,7 @@ from ketameta.analyses.parts import Interval, IntervalLike, Network
 from ketameta.analyses.result import AnalysisResult, Excess, Excluded, Group, StudyRow
 from ketameta.formatting import (
     MINUS,
+    first_names,
     format_count,
     format_level,
     format_number,
@@ -489,12 +490,8 @@ def level_caveats(coding: ModeratorCoding, groups: Mapping[str, int]) -> tuple[C
 
 
 def _some(names: list[str], joint: str = ", ") -> str:
-    """Return names, the first few of many."""
-    listed = list(dict.fromkeys(names))
-    more = len(listed) - _MOST_NAMES
-    return joint.join(listed[:_MOST_NAMES]) + (
-        f" and {format_count(more)} more" if more > 0 else ""
-    )
+    """Return names, each once, the first few of many."""
+    return first_names([*dict.fromkeys(names)], joint, most=_MOST_NAMES)
 
 
 _MOST_NAMES = 6

@@ -584,13 +584,17 @@ def _labels(frame: Any, labels: Any, source: Any, rows: int) -> tuple[str, ...]:
     return _label_words([read_column(frame, name, "labels").tolist() for name in columns])
 
 
+def as_name(value: object) -> str:
+    """Return the name of a study, an effect or a group: 1940 for 1940.0."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
 def _label_words(parts: Sequence[Sequence[Any]]) -> tuple[str, ...]:
     words = []
     for at, items in enumerate(zip(*parts, strict=True)):
         if any(item is None or item != item or str(item).strip() == "" for item in items):
             raise ImpossibleDataError(f"labels[{at}] is missing; every study needs a label")
-        whole = (int(x) if isinstance(x, float) and x.is_integer() else x for x in items)
-        words.append(" ".join(str(item) for item in whole))
+        words.append(" ".join(map(as_name, items)))
     return tuple(words)
 
 

@@ -12,7 +12,7 @@ from scipy import special
 
 from ketameta.effects.arrays import Floats
 from ketameta.effects.door import takes_effects
-from ketameta.effects.table import check_alike
+from ketameta.effects.table import as_name, check_alike
 from ketameta.errors import ImpossibleDataError, NotEstimableError, UsageError, check_choice
 from ketameta.formatting import first_names, format_significant, plural
 from ketameta.measures import CI_METHODS, MIN_STUDIES_PER_LEVEL, Measure, measure_code
@@ -280,8 +280,7 @@ def _members(
         raise ImpossibleDataError(
             f"{first_names(missing)} has no level; leave the study out or give it one"
         )
-    whole = (int(x) if isinstance(x, float) and x.is_integer() else x for x in items)
-    words = [str(item) for item in whole]
+    words = [*map(as_name, items)]
     levels = tuple(dict.fromkeys(words))
     check_alike("groups", levels)
     if len(levels) < 2:

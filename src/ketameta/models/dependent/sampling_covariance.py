@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ketameta.effects.arrays import LARGEST, SMALLEST, Floats, as_number, as_numbers, frozen
-from ketameta.effects.table import check_alike
+from ketameta.effects.table import as_name, check_alike
 from ketameta.errors import ImpossibleDataError, UsageError, check_choice
 from ketameta.formatting import format_interval, format_number, plural
 from ketameta.models.results import Columns, Printed, Result
@@ -60,9 +60,7 @@ def check_groups(
             raise ImpossibleDataError(
                 f"{argument}[{where}] is {item!r}; every effect needs a label"
             )
-    labels = tuple(
-        str(int(item) if isinstance(item, float) and item.is_integer() else item) for item in items
-    )
+    labels = tuple(map(as_name, items))
     if argument in ("study", "cluster"):
         check_alike(argument, labels)
     known = {label: index for index, label in enumerate(dict.fromkeys(labels))}
