@@ -439,10 +439,14 @@ def inverse(matrices: Floats) -> tuple[Floats, Floats]:
         (a, b), (_, d) = matrices
         determinant = a * d - b * b
         return np.array([[d, -b], [-b, a]]) / determinant, np.log(determinant)
-    stacked = np.moveaxis(matrices, (0, 1), (-2, -1))
-    inverted = np.asarray(np.linalg.inv(stacked), dtype=np.float64)
-    log_det: Floats = np.linalg.slogdet(stacked)[1]
-    return np.moveaxis(inverted, (-2, -1), (0, 1)), log_det
+    inverted, log_det = matrices.copy(), np.zeros(matrices.shape[2:])
+    for j in range(p):  # Gauss-Jordan: a few steps for all of them, and no pivots where definite
+        pivot, column = inverted[j, j].copy(), inverted[:, j].copy()
+        row = inverted[j] / pivot
+        inverted -= column[:, None] * row
+        inverted[j], inverted[:, j], inverted[j, j] = row, -column / pivot, 1 / pivot
+        log_det += np.log(pivot)
+    return inverted, log_det
 
 
 def gram(basis: Floats, weight: Floats) -> Floats:
