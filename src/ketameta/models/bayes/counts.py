@@ -411,7 +411,9 @@ class _Grid:
 
     def log_marginal(self, tau: Floats) -> Floats:
         """Return log p(counts | tau) for any shape of tau, the mean integrated out."""
-        flat = np.minimum(tau.ravel(), self._largest_tau)
+        # Below some tau the damping is 1 to the last digit: such values of tau are one.
+        asked = np.clip(tau.ravel(), 1e-9 / self._frequency[-1], self._largest_tau)
+        flat, places = np.unique(asked, return_inverse=True)
         found = np.empty(flat.size)
         for start in range(0, flat.size, _BATCH):
             part = flat[start : start + _BATCH]
@@ -419,7 +421,7 @@ class _Grid:
             top = logs.max(axis=1)
             mass = np.exp(logs - top[:, None]).sum(axis=1) * self._step
             found[start : start + _BATCH] = top + np.log(mass)
-        found += self._peaks.sum()
+        found = found[places] + self._peaks.sum()
         return np.where(tau > self._largest_tau, -np.inf, found.reshape(tau.shape))
 
     def posteriors(self, tau: TauPosterior) -> _Posteriors:

@@ -138,14 +138,14 @@ _ZOOMS = 12
 #: log(tau) stays where tau**2 neither overflows nor underflows.
 _LOG_TAU_LIMIT = 350.0
 
-_X, _W = np.polynomial.legendre.leggauss(POINTS)
-_VANDER = np.polynomial.legendre.legvander(_X, POINTS - 1)
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(POINTS)
+_VANDER = np.polynomial.legendre.legvander(NODES, POINTS - 1)
 #: Values at the points -> Legendre coefficients (exact for polynomials of this degree).
-_TO_LEGENDRE = (_VANDER * _W[:, None]).T * (np.arange(POINTS)[:, None] + 0.5)
+_TO_LEGENDRE = (_VANDER * WEIGHTS[:, None]).T * (np.arange(POINTS)[:, None] + 0.5)
 #: Values at the points -> coefficients of the integral from -1.
 _TO_INTEGRAL = np.polynomial.legendre.legint(_TO_LEGENDRE, lbnd=-1, axis=0)
 #: Values at the points -> integral from -1 to each point.
-_CUMULATE = np.polynomial.legendre.legvander(_X, POINTS) @ _TO_INTEGRAL
+_CUMULATE = np.polynomial.legendre.legvander(NODES, POINTS) @ _TO_INTEGRAL
 
 
 def _chebyshev(x: Floats, degree: int) -> Floats:
@@ -312,7 +312,7 @@ def posterior_of_tau(
     spread = math.log(spread)
     reach = 3.0 * max(2.0, abs(math.log(tau_prior.typical) - spread))
     middle = 0.5 * (math.log(tau_prior.typical) + spread)
-    scan = np.linspace(middle - reach, min(middle + reach, top), 241)
+    scan = np.linspace(middle - reach, min(middle + reach, top), 61)
     mode = _highest(scan, log_density)
     edges = np.concatenate([mode - _STEPS[:0:-1], mode + _STEPS])
     edges = np.append(edges[(edges > -_LOG_TAU_LIMIT) & (edges < top - 1e-3)], top)
@@ -334,10 +334,10 @@ def posterior_of_tau(
     first, last = int(kept[0]), int(kept[-1]) + 1
     low, high, values = low[first:last], high[first:last], values[first:last]
     low, high, density = _refine(low, high, np.exp(values - largest), log_density, largest)
-    mass = (density @ _W) * (high - low) / 2
+    mass = (density @ WEIGHTS) * (high - low) / 2
     total = float(mass.sum())
     density = density / total
-    weights = density * _W * ((high - low) / 2)[:, None]
+    weights = density * WEIGHTS * ((high - low) / 2)[:, None]
     return TauPosterior(
         edges=np.append(low, high[-1]),
         density=density,
@@ -349,7 +349,7 @@ def posterior_of_tau(
 
 
 def _nodes(low: Floats, high: Floats) -> Floats:
-    return (low + high)[:, None] / 2 + ((high - low) / 2)[:, None] * _X
+    return (low + high)[:, None] / 2 + ((high - low) / 2)[:, None] * NODES
 
 
 def _refine(
@@ -361,14 +361,14 @@ def _refine(
 ) -> tuple[Floats, Floats, Floats]:
     """Halve every panel that does not yet agree with its halves."""
     done: list[tuple[Floats, Floats, Floats]] = []
-    total = float(((density @ _W) * (high - low) / 2).sum())
+    total = float(((density @ WEIGHTS) * (high - low) / 2).sum())
     for _ in range(40):
         middle = (low + high) / 2
         left = np.exp(log_density(_nodes(low, middle)) - largest)
         right = np.exp(log_density(_nodes(middle, high)) - largest)
         quarter = (high - low) / 4
-        whole = (density @ _W) * quarter * 2
-        gap = np.abs((left @ _W + right @ _W) * quarter - whole)
+        whole = (density @ WEIGHTS) * quarter * 2
+        gap = np.abs((left @ WEIGHTS + right @ WEIGHTS) * quarter - whole)
         fine = gap <= PANEL_TOLERANCE * max(total, float(whole.sum()))
         # The interpolant, which quantiles of tau are read from, has to have converged as well.
         last = np.abs(density @ _TO_LEGENDRE[-2:].T).max(axis=1)
