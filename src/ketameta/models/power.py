@@ -16,15 +16,15 @@ from scipy import special
 
 from ketameta.effects.arrays import Floats
 from ketameta.errors import NotEstimableError, UsageError
-from ketameta.models.bayes.quadrature import Mixture
+from ketameta.models.bayes.quadrature import NODES, WEIGHTS, Mixture
 from ketameta.models.resampling.batched import batched_fit, batched_inference
 from ketameta.models.validation import checked_inputs
 
 #: A sample size above this is not searched for: no such trial will be done.
 LARGEST_TRIAL = 1_000_000
-#: Gauss-Legendre panels and nodes over the prior of an effect. 30 panels of 16 nodes integrate a
+#: Gauss-Legendre panels over the prior of an effect. 30 panels of 16 nodes integrate a
 #: power curve as steep as that of 1,000 people per arm to 1e-9.
-_PANELS, _NODES = 30, 16
+_PANELS = 30
 #: Share of the prior that is cut off at each end.
 _TAIL = 1e-9
 #: The same for the chi distribution behind the t test.
@@ -156,21 +156,14 @@ def assurance(
 @lru_cache(maxsize=8)
 def _prior_nodes(prior: Mixture) -> tuple[Floats, Floats]:
     """Return effects and weights that integrate over the prior; the weights sum to 1."""
-    low, high = float(prior.quantile(_TAIL)), float(prior.quantile(1 - _TAIL))
+    ends = prior.quantiles((_TAIL, 0.005, 0.995, 1 - _TAIL))
     # Half of the panels cover the middle, where the density is highest.
-    left, right = float(prior.quantile(0.005)), float(prior.quantile(0.995))
-    edges = np.concatenate(
-        [
-            np.linspace(low, left, _PANELS // 4 + 1)[:-1],
-            np.linspace(left, right, _PANELS // 2 + 1)[:-1],
-            np.linspace(right, high, _PANELS // 4 + 1),
-        ]
-    )
-    nodes, shares = np.polynomial.legendre.leggauss(_NODES)
+    places = np.cumsum([0, _PANELS // 4, _PANELS // 2, _PANELS // 4])
+    edges = np.interp(np.arange(places[-1] + 1), places, ends)
     half = np.diff(edges) / 2
-    effects = ((edges[:-1] + half)[:, None] + half[:, None] * nodes).ravel()
-    density = np.array([float(prior.pdf(value)) for value in effects])
-    weights = (half[:, None] * shares).ravel() * density
+    effects = ((edges[:-1] + half)[:, None] + half[:, None] * NODES).ravel()
+    density = Mixture(prior.weights, prior.means[:, None], prior.sds[:, None]).pdf(effects)
+    weights = (half[:, None] * WEIGHTS).ravel() * density
     return effects, weights / weights.sum()
 
 
@@ -211,12 +204,11 @@ def _spread_nodes(df: Floats) -> tuple[Floats, Floats]:
     """Return values of ``sqrt(chi2 / df)`` and weights that sum to 1, shape (len(df), nodes)."""
     low = np.sqrt(2 * special.gammaincinv(df / 2, _FAR) / df)
     high = np.sqrt(2 * special.gammainccinv(df / 2, _FAR) / df)
-    grid, shares = np.polynomial.legendre.leggauss(_NODES)
     panels = _SPREAD_PANELS[bool(df.min() < _WIDE_SPREAD)]
     edges = np.linspace(low, high, panels + 1, axis=-1)
     half = np.diff(edges) / 2
-    r = ((edges[:, :-1] + half)[..., None] + half[..., None] * grid).reshape(len(df), -1)
-    weights = np.tile(shares, (len(df), panels))
+    r = ((edges[:, :-1] + half)[..., None] + half[..., None] * NODES).reshape(len(df), -1)
+    weights = np.tile(WEIGHTS, (len(df), panels))
     # The density without its constant, in a form that keeps its digits near its top at 1.
     rest = df[:, None]
     weights = weights * np.exp((rest - 1) * np.log(r) - rest * (r - 1) * (r + 1) / 2)
@@ -405,11 +397,18 @@ def new_trial(
 def _ranges(
     grid: Floats, values: Floats, value: Callable[[Floats], Floats]
 ) -> tuple[tuple[float, float], ...]:
-    """Return the ranges in which ``value`` is positive, with their ends found as roots."""
+    """Return the ranges in which ``value`` is positive; their ends by repeated splitting."""
     grid, values = _with_peak(grid, values, value)
     inside = values > 0
     turns = np.flatnonzero(inside[1:] != inside[:-1])
-    ends = [_root(float(grid[i]), float(grid[i + 1]), bool(inside[i]), value) for i in turns]
+    low, high = grid[turns], grid[turns + 1]
+    for _ in range(_REFINEMENTS if turns.size else 0):
+        points = np.linspace(low, high, _SPLIT)
+        same = (value(points.ravel()).reshape(points.shape) > 0) == inside[turns]
+        same[0], same[-1] = True, False
+        last, column = np.argmin(same, axis=0), np.arange(turns.size)
+        low, high = points[last - 1, column], points[last, column]
+    ends = ((low + high) / 2).tolist()
     if inside[0]:
         ends.insert(0, -math.inf)
     if inside[-1]:
@@ -434,17 +433,6 @@ def _with_peak(
             return np.insert(grid, at, points[best]), np.insert(values, at, found[best])
         low, high = float(points[max(best - 1, 0)]), float(points[min(best + 1, _SPLIT - 1)])
     return grid, values
-
-
-def _root(low: float, high: float, starts_inside: bool, value: Callable[[Floats], Floats]) -> float:
-    """Return where ``value`` changes its sign between two points, by repeated splitting."""
-    for _ in range(_REFINEMENTS):
-        points = np.linspace(low, high, _SPLIT)
-        same = (value(points) > 0) == starts_inside
-        same[0], same[-1] = True, False
-        last = int(np.argmin(same)) - 1
-        low, high = float(points[last]), float(points[last + 1])
-    return (low + high) / 2
 
 
 def _chance(ranges: tuple[tuple[float, float], ...], mean: float, sd: float) -> float:
