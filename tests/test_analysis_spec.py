@@ -165,7 +165,7 @@ correlation = 1.5
         "sellect: no such key; did you mean select?",
         "select.drug_clas: no such key; did you mean drug_class?",
         "select.outcome: 'depresion' is not known; did you mean depression?",
-        "select.intervention: a list of words is needed",
+        "select.intervention: a list of texts is needed",
         "select.design: 'paralel_rct' is not known; did you mean parallel_rct?",
         "select: name a drug_class or an intervention",
         "select: min_days 9 is above max_days 2",

@@ -24,7 +24,7 @@ from ketameta.analyses import (
     RegisteredTrials,
     fact_words,
     ledger,
-    load_claims,
+    read_claims,
     side_of,
     summary_of_findings,
     verdict,
@@ -187,7 +187,7 @@ def registry_entry(**changes):
         (entry(rule='"good"'), "rule is 'good'; choose one of benefit, harm, difference, regis"),
         (entry(rule='"registred"'), "did you mean registered?"),
         (entry(made_at="3"), "made_at: a text is needed"),
-        (entry(analyses='"one"'), "analyses: a list of words is needed"),
+        (entry(analyses='"one"'), "analyses: a list of texts is needed"),
         ("[[clam]]\n", "[clam] is not known here; write [[claim]]"),
         (registry_entry(registered=""), "the rule 'registered' needs a table; write one such as"),
         (registry_entry(analyses='["one"]'), "the registry decides a claim"),
@@ -220,14 +220,24 @@ def test_what_a_claim_may_not_say(tmp_path, text, said):
     path = tmp_path / "claims.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SpecError) as caught:
-        load_claims(path, ["one"], ["ketamine", "memantine"], ["ADHD; adults", "autism"])
+        load_claims(
+            path, intervention=["ketamine", "memantine"], condition=["ADHD; adults", "autism"]
+        )
     assert said in "\n".join(problem_lines(caught.value))
+
+
+def load_claims(path: Path, **words: list[str]) -> list[Claim]:
+    """Return the claims of a file about one analysis; raise with everything wrong."""
+    claims, findings = read_claims(path, {"analyses": ["one"], "indirect": ["one"], **words})
+    if findings:
+        raise SpecError("", findings)
+    return claims
 
 
 def test_a_claim_about_registered_trials_is_read(tmp_path):
     path = tmp_path / "claims.toml"
     path.write_text(registry_entry(), encoding="utf-8")
-    (claim,) = load_claims(path, ["one"], ["ketamine"], ["ADHD; adults"])
+    (claim,) = load_claims(path, intervention=["ketamine"], condition=["ADHD; adults"])
     assert claim.registered == RegisteredTrials(intervention=("ketamine",), condition="ADHD")
 
 
@@ -235,19 +245,19 @@ def test_every_problem_is_said_at_once(tmp_path):
     path = tmp_path / "claims.toml"
     path.write_text(entry(rule='"good"', analyses='["none"]', made_at=""), encoding="utf-8")
     with pytest.raises(SpecError) as caught:
-        load_claims(path, ["one"])
+        load_claims(path)
     assert [item.line for item in caught.value.findings] == [1, 6, 7]
 
 
 def test_a_project_without_claims_has_an_empty_ledger(tmp_path):
-    assert load_claims(tmp_path / "claims.toml", []) == []
+    assert load_claims(tmp_path / "claims.toml") == []
 
 
 def committed():
     results = {result["name"]: result for result in committed_results()}
     with (ROOT / "data" / "registry.csv").open(encoding="utf-8", newline="") as stream:
         registry = list(csv.DictReader(stream))
-    claims = load_claims(ROOT / "data" / "claims.toml", list(results))
+    claims, _ = read_claims(ROOT / "data" / "claims.toml", {"analyses": list(results)})
     lists, _ = load_tables(project_paths(ROOT), only=())
     return claims, results, registry, lists.rows("harm_facts")
 

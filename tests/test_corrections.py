@@ -108,8 +108,8 @@ def test_applying_twice_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "why"),
     [
-        ({"expect": "0.65"}, "expects sd to be 0.65 .* finds 0.64; it may no longer be needed"),
-        ({"where": "{ study_id = 'birch_2015' }"}, "matches no row; it may no longer be needed"),
+        ({"expect": "0.65"}, "expects sd to be 0.65 .* finds 0.64, and may no longer be needed"),
+        ({"where": "{ study_id = 'birch_2015' }"}, "matches no row, and may no longer be needed"),
         ({"where": "{ study_id = 'alder_2014' }"}, "matches 4 rows .*outcomes.csv:2"),
     ],
 )
@@ -211,8 +211,8 @@ def test_retired_corrections_rest(tmp_path: Path) -> None:
         ({"column": None}, "column", "nothing says which cell is meant"),
         ({"value": None}, "value", "an override needs a value"),
         ({"expect": None}, "expect", "an override states the wrong value it expects"),
-        ({"value": "[1]"}, "value", "neither text nor number"),
-        ({"value": "nan"}, "value", "neither text nor number"),
+        ({"value": "[1]"}, "value", "it is [1]"),
+        ({"value": "nan"}, "value", "it is nan"),
         ({"value": "'6.4'"}, "value", "the column holds numbers"),
         ({"reasons": "'x'"}, "reasons", "did you mean reason"),
     ],
@@ -235,9 +235,12 @@ def test_an_incomplete_entry_is_a_finding(
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        ({"expect": "[31.9]"}, ":8 expect: [31.9]: neither text nor number"),
-        ({"where": "{ time_days = true }"}, ":4 where.time_days: true: neither text nor number"),
-        ({"value": "true"}, ":7 value: true: neither text nor number"),
+        ({"expect": "[31.9]"}, ":8 expect: it is [31.9]: write a text or a number"),
+        (
+            {"where": "{ time_days = true }"},
+            ":4 where.time_days: it is true: write a text",
+        ),
+        ({"value": "true"}, ":7 value: it is true: write a text or a number"),
         ({"where": "3"}, ":4 where: a table is needed"),
     ],
 )

@@ -162,4 +162,4 @@ def test_a_headline_analysis_that_is_missing_is_an_error_and_no_empty_answer(
     (started.analyses / "primary.toml").rename(started.analyses / "primary_two.toml")
     done = ketameta("report", "--root", started.root)
     assert done.code == 1 and not started.reports.exists()
-    assert "project.headline: no analysis 'primary'; did you mean primary_two?" in done.err
+    assert "project.headline: 'primary' is not known; did you mean primary_two?" in done.err

@@ -56,8 +56,13 @@ def line_of(root: Path, text: str) -> int:
         ('intervention = ["treatment"]', "", "neither intervention nor drug_class", '"Treatment"'),
         ('section = "harms"', 'section = "harm"', "did you mean harms?", 'section = "harm"'),
         ("untested =", "untestet =", "did you mean untested?", "untestet"),
-        ('key = "harms"', 'key = "main"', "section.key: 'main' stands twice", 'key = "main"'),
-        ("[front]", '[front]\nstudy_columns = ["seting"]', "not a [[moderator]]", "seting"),
+        ('key = "harms"', 'key = "main"  #', "section.key: 'main' stands twice", 'key = "main"  #'),
+        (
+            "[front]",
+            '[front]\nstudy_columns = ["seting"]',
+            "the [[moderator]] tables declare none",
+            "seting",
+        ),
     ],
 )
 def test_a_wrong_word_is_named_with_its_line(
@@ -74,6 +79,66 @@ def test_every_problem_is_said_at_once(tmp_path: Path) -> None:
     assert len(said(root, *changes, ("title =", "titel ="))) >= 3
     with pytest.raises(SpecError, match="titel: no such key; did you mean title"):
         load_project(root)
+
+
+MODERATORS = """\
+[[moderator]]
+name = "dose"
+label = "Dose"
+meaning = "Dose."
+kind = "number"
+
+[[moderator]]
+name = "setting"
+label = "Setting"
+meaning = "Where."
+[[moderator.level]]
+word = "home"
+
+[front]"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why", "line"),
+    [
+        ('label = "Setting"', 'lable = "Setting"', "moderator.lable: no such key", "lable"),
+        ('meaning = "Where."', 'kind = "categry"', "moderator.kind is 'categry'", "categry"),
+        ('word = "home"', 'wrod = "home"', "moderator.level.wrod: no such key", "wrod"),
+        ('word = "home"', 'word = 3', "moderator.level.word: a text is needed", "word = 3"),
+        ('meaning = "Where."', 'meaning = ""', "moderator.meaning: a text is needed", '= ""'),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_of_a_second_entry_is_named_with_its_own_line(
+    tmp_path: Path, old: str, new: str, why: str, line: str
+) -> None:
+    root = tmp_path / "tea"
+    found = said(root, ("[front]", MODERATORS.replace(old, new)))
+    (told,) = (item for item in found if why in item)
+    assert f"project.toml:{line_of(root, line)}: " in told
+
+
+def test_a_mistake_in_words_or_moderators_is_one_error(tmp_path: Path) -> None:
+    root = tmp_path / "bcg"
+    shutil.copytree(EXAMPLES / "bcg", root, ignore=shutil.ignore_patterns("reports"))
+    file = root / "project.toml"
+    whole = file.read_text(encoding="utf-8")
+    for old, new in (
+        ('kind = "number"', 'kind = "numbr"'),
+        ("diagnosis = ", "diagnosi = "),
+    ):
+        assert old in whole
+        file.write_text(whole.replace(old, new, 1), encoding="utf-8")
+        (found,) = read_inputs(project_paths(root)).report.findings
+        assert found.file == "project.toml" and found.line == line_of(root, new)
+
+
+def test_a_project_file_that_is_missing_is_one_error(tmp_path: Path) -> None:
+    root = tmp_path / "bcg"
+    shutil.copytree(EXAMPLES / "bcg", root, ignore=shutil.ignore_patterns("reports"))
+    (root / "project.toml").unlink()
+    (found,) = read_inputs(project_paths(root)).report.findings
+    assert str(found).startswith("project.toml: there is no such file, and nothing else says what")
+    assert "allocation" in found.why and "latitude" in found.why
 
 
 def test_numbers_that_contradict_themselves_are_refused(tmp_path: Path) -> None:

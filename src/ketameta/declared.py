@@ -6,9 +6,10 @@ Knows no file of the project: what may stand in one is said by the models that i
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, TypeGuard, TypeVar, get_args
+from typing import Annotated, Any, NamedTuple, TypeGuard, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -28,7 +29,11 @@ _MOST_CHOICES = 20
 _BY_PATH = "by_path"
 
 Known = Mapping[str, Sequence[str]]
+#: Where something stands in a file: names of tables and of the key, numbers of entries of lists.
+Place = tuple[str | int, ...]
 Model = TypeVar("Model", bound="Table")
+#: One text or several.
+_Said = TypeVar("_Said", str, tuple[str, ...])
 
 
 class Table(BaseModel):
@@ -44,6 +49,13 @@ class Table(BaseModel):
     def to_dict(self) -> Any:
         """Return the fields by name; values that are tables stay tables."""
         return dict(self)
+
+
+class Problem(NamedTuple):
+    """What is wrong, beginning with its key, and where it stands; found by its key without."""
+
+    text: str
+    place: Place = ()
 
 
 def problem(text: str) -> PydanticCustomError:
@@ -70,8 +82,8 @@ def as_written(value: object) -> str:
 
 
 def validate(
-    model: type[Model], raw: Mapping[str, object], known: Known | None = None, where: str = ""
-) -> tuple[Model, list[str]]:
+    model: type[Model], raw: Mapping[str, object], known: Known | None = None
+) -> tuple[Model, list[Problem]]:
     """Return a table and everything wrong with it; wrong values are replaced by their defaults.
 
     Parameters
@@ -82,8 +94,6 @@ def validate(
         As read.
     known : mapping, optional
         Words that the data use, by the name of the field that asks for them.
-    where : str
-        Path of the table, with a dot at its end.
     """
     context = {"known": known or {}, "lenient": False}
     try:
@@ -93,7 +103,7 @@ def validate(
     kept: Any = dict(raw)
     for detail in details:
         kept = _without(kept, detail["loc"])
-    problems = [_sentence(model, detail, where) for detail in details]
+    problems = [Problem(_sentence(model, detail), detail["loc"]) for detail in details]
     try:
         value = model.model_validate(kept, context={**context, "lenient": True})
     except ValidationError:
@@ -101,7 +111,7 @@ def validate(
     return value, problems
 
 
-def _without(value: Any, place: tuple[int | str, ...]) -> Any:
+def _without(value: Any, place: Place) -> Any:
     """Return a copy without the key, or the item of a list, that ``place`` leads to."""
     key, *rest = place or ("",)
     if isinstance(value, (list, tuple)) and isinstance(key, int) and rest:
@@ -114,10 +124,10 @@ def _without(value: Any, place: tuple[int | str, ...]) -> Any:
     return {name: item for name, item in value.items() if name != key}
 
 
-def _sentence(model: type[Table], detail: ErrorDetails, where: str) -> str:
+def _sentence(model: type[Table], detail: ErrorDetails) -> str:
     """Return one problem as a line: key, value, choices and the nearest one."""
     place = [str(part) for part in detail["loc"] if not isinstance(part, int)]
-    path, value = where + ".".join(place), detail["input"]
+    path, value = ".".join(place), detail["input"]
     context = detail.get("ctx", {})
     match detail["type"]:
         case "by_path":
@@ -162,7 +172,7 @@ def one_of(choices: Sequence[str]) -> BeforeValidator:
     """Return the check of a word against a fixed list."""
 
     def check(value: Any, info: ValidationInfo) -> Any:
-        if _is_lenient(info) and value == "":
+        if is_lenient(info) and value == "":
             return value
         if not isinstance(value, str) or value not in choices:
             hint = did_you_mean(str(value), choices)
@@ -174,7 +184,7 @@ def one_of(choices: Sequence[str]) -> BeforeValidator:
 
 def _words(value: Any) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-        raise problem(": a list of words is needed")
+        raise problem(": a list of texts is needed; write them in brackets, as in ['a', 'b']")
     return tuple(value)
 
 
@@ -182,42 +192,49 @@ def _words(value: Any) -> tuple[str, ...]:
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 
 
-def words_of(choices: Sequence[str] | None = None, *, least: str = "") -> AfterValidator:
-    """Return the check of a list of words; without choices they are those that the data use.
+def words_of(
+    choices: Sequence[str] | None = None,
+    *,
+    least: str = "",
+    said_by: str = "the tables in data/ use",
+) -> AfterValidator:
+    """Return the check of a word or a list; without choices they are those known of the field.
 
     Parameters
     ----------
     choices : sequence of str, optional
     least : str
         What is said of an empty list that may not be empty.
+    said_by : str
+        Where the words come from that are known, for messages.
     """
 
-    def check(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def check(value: _Said, info: ValidationInfo) -> _Said:
         allowed = choices
         if allowed is None and info.context:
             allowed = info.context["known"].get(info.field_name)
-        for item in value:
+        for item in filter(None, [value] if isinstance(value, str) else value):
             if allowed is not None and item not in allowed:
-                raise problem(
-                    f": {item!r} is not known{did_you_mean(item, allowed)} ({_choices(allowed)})"
-                )
-        if least and not value and not _is_lenient(info):
+                hint, words = did_you_mean(item, allowed), _choices(allowed, said_by)
+                raise problem(f": {item!r} is not known{hint} ({words})")
+        if least and not value and not is_lenient(info):
             raise problem(f": {least}")
         return value
 
     return AfterValidator(check)
 
 
-def _choices(allowed: Sequence[str]) -> str:
+def _choices(allowed: Sequence[str], said_by: str) -> str:
     """Return the allowed words, or where to read them when they are many."""
     if not allowed:
-        return "the tables in data/ use none"
+        return f"{said_by} none"
     if len(allowed) <= _MOST_CHOICES:
         return f"choose from {', '.join(sorted(allowed))}"
-    return f"one of the {len(allowed)} words that the tables in data/ use"
+    return f"one of the {len(allowed)} words that {said_by}"
 
 
-def _is_lenient(info: ValidationInfo) -> bool:
+def is_lenient(info: ValidationInfo) -> bool:
+    """Return whether defaults are let through: wrong values were said and left out."""
     return bool(info.context and info.context["lenient"])
 
 
@@ -225,7 +242,7 @@ def needed(text: str = ": a text is needed") -> BeforeValidator:
     """Return the check of a text that may not be empty; ``text`` says what is missing."""
 
     def check(value: Any, info: ValidationInfo) -> Any:
-        if _is_lenient(info) and value == "":
+        if is_lenient(info) and value == "":
             return value
         if not (isinstance(value, str) and value.strip()):
             raise problem(text)
@@ -248,6 +265,26 @@ def _text(value: Any) -> Any:
 Text = Annotated[str, BeforeValidator(_text)]
 
 
+def is_day(text: str) -> bool:
+    """Return whether a text is a day of the calendar, written YYYY-MM-DD."""
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _day(value: Any, info: ValidationInfo) -> Any:
+    day = str(value) if isinstance(value, (str, datetime.date)) else ""
+    if not is_day(day) and not (is_lenient(info) and value == ""):
+        what = f" is {as_written(value)}" if value != "" else ": a day is needed"
+        raise problem(f"{what}; write a day of the calendar as YYYY-MM-DD")
+    return day
+
+
+#: A day, as a text or as TOML writes a date.
+Day = Annotated[str, BeforeValidator(_day)]
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """Return whether a value is a finite number; true and false are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
@@ -262,6 +299,7 @@ def _number(value: Any) -> float | None:
 
 
 Number = Annotated[float, BeforeValidator(_number)]
+OptionalNumber = Annotated[float | None, *Number.__metadata__]
 
 
 def number_where(holds: Callable[[float], bool], what: str) -> AfterValidator:
@@ -273,6 +311,11 @@ def number_where(holds: Callable[[float], bool], what: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+_above_none = number_where(lambda number: number > 0, "a number above 0 is needed")
+Positive = Annotated[Number, _above_none]
+OptionalPositive = Annotated[OptionalNumber, _above_none]
 
 
 def numbers_between(low: float, high: float) -> BeforeValidator:

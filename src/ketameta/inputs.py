@@ -93,21 +93,19 @@ def read_inputs(
         yield from (item for item in wrong if not (unread and item.check == "analysis"))
         words = known.get("intervention")
         columns = () if words is None else unused_columns(evidence.project, words)
-        yield from problem_findings(paths.root, [*columns], "write the word that arms.csv uses")
+        yield from problem_findings(paths.root, columns, "write the word that arms.csv uses")
         names = [path.stem for path in paths.analyses.glob("*.toml")]
-        problems = analysis_problems(evidence.project, names)
+        problems = analysis_problems(paths.root, names)
         remedy = "name one there is, or write that analysis"
         yield from problem_findings(paths.root, problems, remedy)
-        conditions = [row["condition"] for row in evidence.rows("registry")]
-        stated, wrong = read_claims(
-            paths.data / "claims.toml",
-            names,
-            known.get("intervention"),
-            None if "registry" in _in_doubt(found) else conditions,
-            None
-            if "harm_facts" in _in_doubt(found)
-            else [row["harm"] for row in evidence.rows("harm_facts")],
-        )
+        words_of = {"condition": ("registry", "condition"), "facts": ("harm_facts", "harm")}
+        may_name = {name: known[name] for name in ("intervention",) if name in known} | {
+            name: [row[column] for row in evidence.rows(table)]
+            for name, (table, column) in words_of.items()
+            if table not in _in_doubt(found)
+        }
+        may_name |= dict.fromkeys(("analyses", "indirect"), names)
+        stated, wrong = read_claims(paths.data / "claims.toml", may_name)
         claims.extend(stated)
         yield from wrong
         yield from form_findings(paths)

@@ -209,7 +209,7 @@ def write_page(paths: ProjectPaths, name: str) -> Path:
     name : str
         Of an analysis, or the ``key`` of a ``[[question]]`` in ``project.toml``.
     """
-    from ketameta.evidence.findings import load_toml
+    from ketameta.evidence.findings import read_toml
     from ketameta.evidence.project import load_project
     from ketameta.plots import look
 
@@ -218,7 +218,8 @@ def write_page(paths: ProjectPaths, name: str) -> Path:
     files = sorted(paths.analyses.glob("*.toml"))
     names: Sequence[str] = pages[name].analyses if name in pages else (name,)
     if not pages and name in project.sections:  # without questions, each section is a page
-        names = [path.stem for path in files if load_toml(path).get("section") == name]
+        read = {path.stem: read_toml(path, path.name)[0] or {} for path in files}
+        names = [stem for stem, written in read.items() if written.get("section") == name]
     elif name not in pages and not (paths.analyses / f"{name}.toml").is_file():
         known = [*(pages or project.sections), *(path.stem for path in files)]
         hint = did_you_mean(name, known)

@@ -29,7 +29,6 @@ from ketameta.analyses.claims import Claim as Claim
 from ketameta.analyses.claims import RegisteredTrials as RegisteredTrials
 from ketameta.analyses.claims import fact_words as fact_words
 from ketameta.analyses.claims import ledger as ledger
-from ketameta.analyses.claims import load_claims as load_claims
 from ketameta.analyses.claims import read_claims as read_claims
 from ketameta.analyses.claims import verdict as verdict
 from ketameta.analyses.credibility import PERMUTED_BELOW as PERMUTED_BELOW

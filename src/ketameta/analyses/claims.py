@@ -14,8 +14,19 @@ from pydantic import AfterValidator, ValidationInfo
 
 from ketameta.analyses.result import AnalysisResult
 from ketameta.analyses.sentences import compared_otherwise, given_in
-from ketameta.declared import NeededText, Table, Text, Words, one_of, problem, validate, words_of
-from ketameta.errors import SpecError, did_you_mean
+from ketameta.declared import (
+    Known,
+    NeededText,
+    Problem,
+    Table,
+    Text,
+    Words,
+    one_of,
+    problem,
+    validate,
+    words_of,
+)
+from ketameta.errors import did_you_mean
 from ketameta.evidence.findings import Finding, key_finding, read_entries
 from ketameta.evidence.tables import Row
 from ketameta.formatting import plural, trials_words
@@ -353,54 +364,27 @@ def _entries(claim: Claim, registry: Sequence[Row]) -> Entries | None:
     }
 
 
-def load_claims(path: Path, analyses: Sequence[str], *words: Sequence[str] | None) -> list[Claim]:
-    """Return the claims of :func:`read_claims`, where nothing is wrong with the file.
-
-    Raises
-    ------
-    SpecError
-        With every problem: a key that does not exist (``verdict`` among them), an analysis that
-        does not exist, a missing text, a repeated id, a registry rule without its table.
-    """
-    claims, findings = read_claims(path, analyses, *words)
-    if any(finding.is_error for finding in findings):
-        raise SpecError("", findings)
-    return claims
-
-
-def read_claims(
-    path: Path,
-    analyses: Sequence[str],
-    interventions: Sequence[str] | None = None,
-    conditions: Sequence[str] | None = None,
-    harms: Sequence[str] | None = None,
-) -> tuple[list[Claim], tuple[Finding, ...]]:
+def read_claims(path: Path, known: Known) -> tuple[list[Claim], tuple[Finding, ...]]:
     """Return the claims of ``data/claims.toml`` and everything wrong; none without such a file.
 
     Parameters
     ----------
     path : Path
-    analyses : sequence of str
-        Names that a claim may use.
-    interventions : sequence of str, optional
-        Words of the data for what is given; others are refused.
-    conditions : sequence of str, optional
-        Conditions of the registry table; a claim about registered trials names one of them.
-    harms : sequence of str, optional
-        Harms that the table of facts tells of.
+    known : mapping
+        What a claim may name, by key: ``analyses`` and ``indirect``, words of the data for what is
+        given (``intervention``), conditions of the registry (``condition``), harms of which the
+        table of facts tells (``facts``). A key that is not among them may name anything.
     """
     file = f"{path.parent.name}/{path.name}"
-    entries, findings = read_entries(path, file, "claim")
-    words = {"intervention": interventions, "condition": conditions, "facts": harms}
-    known = dict.fromkeys(("analyses", "indirect"), analyses)
-    known |= {name: allowed for name, allowed in words.items() if allowed is not None}
+    entries, lines, findings = read_entries(path, file, "claim")
     claims: list[Claim] = []
     wrong = []
-    for written, start, lines in entries:
+    for number, written in enumerate(entries):
         stated = {key: value for key, value in written.items() if key != "verdict"}
         claim, problems = validate(Claim, stated, known)
-        problems += _rules(claim, written, {one.id for one in claims})
-        wrong += [key_finding("claim", text, file, lines, "claim", start) for text in problems]
+        told: list[Problem | str] = [*problems]
+        told += _rules(claim, written, {one.id for one in claims})
+        wrong += [key_finding("claim", item, file, lines, ("claim", number)) for item in told]
         claims.append(claim)
     return claims, (*findings, *wrong)
 

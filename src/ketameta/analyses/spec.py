@@ -24,6 +24,9 @@ from ketameta.declared import (
     Flag,
     NeededText,
     Number,
+    OptionalNumber,
+    OptionalPositive,
+    Positive,
     Table,
     Text,
     Words,
@@ -144,7 +147,6 @@ TRANSFORMATIONS = ("linear", "spline")
 KNOT_SHARES = (0.1, 0.5, 0.9)
 
 Status = Annotated[str, one_of(STATUSES)]
-OptionalNumber = Annotated[float | None, *Number.__metadata__]
 
 
 # --- which effects --------------------------------------------------------------------------------
@@ -274,9 +276,7 @@ class Model(Table):
     reference: Text = "placebo"
     important_difference: OptionalNumber = None
     important_difference_source: Text = ""
-    tau_prior_scale: Annotated[
-        OptionalNumber, number_where(lambda x: x > 0, "a number above 0 is needed")
-    ] = None
+    tau_prior_scale: OptionalPositive = None
 
 
 def _moderator(value: Any, info: ValidationInfo) -> str:
@@ -358,7 +358,7 @@ class NextTrial(Table):
 
     important_difference: Number = 0.0
     source: Annotated[str, needed(": say where the important difference comes from")] = ""
-    sd: Annotated[Number, number_where(lambda x: x > 0, "a number above 0 is needed")] = 1.0
+    sd: Positive = 1.0
     unit: Text = "points"
     baseline_risk: OptionalNumber = None
     alpha: Annotated[
@@ -455,7 +455,7 @@ class Regressions(Table):
     status: Status = "declared"
     known_before: Text = ""
     adjust_for: Annotated[Words, words_of(MODERATORS)] = ()
-    small_change: OptionalNumber = None
+    small_change: OptionalPositive = None
     small_change_source: Text = ""
     vary: tuple[Variation, ...] = ()
 
@@ -509,7 +509,7 @@ class DoseRule(Table):
 
     unit: Annotated[str, needed(': name the dose_unit of the arms, such as unit = "mg"')] = ""
     transformation: Annotated[str, one_of(TRANSFORMATIONS)] = "linear"
-    step: Annotated[Number, number_where(lambda x: x > 0, "a number above 0 is needed")] = 1.0
+    step: Positive = 1.0
     knots: Annotated[tuple[float, ...], BeforeValidator(_knots)] = KNOT_SHARES
     equivalents: Annotated[Mapping[str, float], BeforeValidator(_factors)] = Field(
         default_factory=dict

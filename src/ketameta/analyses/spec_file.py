@@ -24,9 +24,9 @@ from ketameta.analyses.spec import (
     numbers_of,
     spec_model,
 )
-from ketameta.declared import Known, is_number, validate
+from ketameta.declared import Known, Problem, is_number, validate
 from ketameta.errors import SpecError, did_you_mean
-from ketameta.evidence.findings import Finding, file_finding, key_finding, read_toml
+from ketameta.evidence.findings import Finding, Lines, file_finding, key_finding, read_toml
 from ketameta.evidence.pairing import Assumptions
 from ketameta.evidence.project import Project, read_project
 from ketameta.measures import Measure
@@ -84,7 +84,7 @@ def read_specs(
         return [], (file_finding("file_missing", folder.name, why, remedy),)
     specs: dict[str, AnalysisSpec] = {}
     findings: list[Finding] = []
-    lines: dict[str, list[str]] = {}
+    lines: dict[str, Lines] = {}
     for path in items:
         file = f"{folder.name}/{path.name}"
         if path.suffix == ".toml":
@@ -134,7 +134,7 @@ def load_spec(
 
 def _read(
     path: Path, known: Known | None, file: str, project: Project
-) -> tuple[AnalysisSpec | None, list[str], tuple[Finding, ...]]:
+) -> tuple[AnalysisSpec | None, Lines, tuple[Finding, ...]]:
     """Return the analysis of a file, its lines, and everything that is wrong with it."""
     raw, lines, findings = read_toml(path, file)
     if raw is None:
@@ -156,8 +156,9 @@ def _read(
     if "favours" not in raw:
         sides = _SIDES[_better_end(spec, known) or "lower"]
         spec = spec.model_copy(update={"favours": sides})
-    problems = [*_name_problems(path.stem, project), *problems, *_rules(spec, raw, written, known)]
-    wrong = tuple(key_finding("analysis", text, file, lines) for text in dict.fromkeys(problems))
+    named, ruled = _name_problems(path.stem, project), _rules(spec, raw, written, known)
+    told: dict[Problem | str, None] = dict.fromkeys([*named, *problems, *ruled])
+    wrong = tuple(key_finding("analysis", item, file, lines) for item in told)
     return (None if wrong else spec), lines, (*findings, *wrong)
 
 
@@ -185,7 +186,7 @@ def _rules(
     yield from coding_problems(
         spec.coding, model.group_order, getattr(select, model.group_by or "-", ()), spec.kind
     )
-    yield from _group_rules(spec)
+    yield from _group_rules(spec, written)
     yield from _kind_rules(spec, raw, written, known)
     yield from _assumption_rules(spec.assume, known)
     if spec.next_trial is not None and isinstance(raw["next_trial"], dict):
@@ -262,7 +263,7 @@ def _selection_rules(
     spec: AnalysisSpec, written: Mapping[str, object], known: Known
 ) -> Iterator[str]:
     select = spec.select
-    if select.within and not select.subgroup_keys:
+    if select.within and not written.get("subgroup_keys"):
         yield "select.within: name the subgroup_keys that it asks for"
     asked = (written.get("drug_class"), written.get("intervention"))
     if not any(isinstance(words, list) and words for words in asked):
@@ -400,9 +401,9 @@ def coding_problems(
     return problems
 
 
-def _group_rules(spec: AnalysisSpec) -> Iterator[str]:
+def _group_rules(spec: AnalysisSpec, written: Mapping[str, object]) -> Iterator[str]:
     select, model, kind = spec.select, spec.model, spec.kind
-    if model.group_order and not model.group_by:
+    if model.group_order and not written.get("group_by"):
         yield "model.group_order: there are no groups; name the moderator in group_by"
     allowed: Sequence[str] = getattr(select, model.group_by, ()) if model.group_by else ()
     if len(allowed) == 1 and not spec.coding.levels:
@@ -421,7 +422,7 @@ def _kind_rules(
     spec: AnalysisSpec, raw: Mapping[str, object], written: Mapping[str, object], known: Known
 ) -> Iterator[str]:
     model, kind = spec.model, spec.kind
-    if kind == "within_trial" and not (model.group_by and len(model.group_order) == 2):
+    if kind == "within_trial" and not (written.get("group_by") and len(model.group_order) == 2):
         yield (
             "kind is 'within_trial': give model.group_by and the two levels to compare in "
             "model.group_order"
@@ -457,8 +458,6 @@ def _kind_rules(
                         f"{did_you_mean(word, found.words)} (choose from {', '.join(found.words)})"
                     )
     small = spec.regressions.small_change
-    if small is not None and small <= 0:
-        yield f"regressions.small_change is {small:g}; a number above 0 is needed"
     if small is not None and not spec.regressions.small_change_source:
         yield "regressions.small_change_source: say where the small change comes from"
     if raw.get("next_trial") and kind not in ("pooled", "within_trial"):

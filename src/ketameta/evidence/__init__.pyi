@@ -20,7 +20,6 @@ from ketameta.evidence.findings import printable as printable
 from ketameta.evidence.findings import read_toml as read_toml
 from ketameta.evidence.findings import shown as shown
 from ketameta.evidence.findings import sort_findings as sort_findings
-from ketameta.evidence.findings import toml_line as toml_line
 from ketameta.evidence.findings import without_hidden as without_hidden
 from ketameta.evidence.pairing import EFFECT_COLUMNS as EFFECT_COLUMNS
 from ketameta.evidence.pairing import PROBLEMS as PROBLEMS

@@ -11,19 +11,31 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PrivateAttr
 
-from ketameta.declared import Table, Text, as_written, is_number, needed, one_of, problem, validate
+from ketameta.declared import (
+    Day,
+    Place,
+    Problem,
+    Table,
+    Text,
+    as_written,
+    is_number,
+    needed,
+    one_of,
+    problem,
+    validate,
+)
 from ketameta.errors import did_you_mean
 from ketameta.evidence.findings import (
     Finding,
+    Lines,
     file_finding,
     key_finding,
     read_entries,
     sort_findings,
-    toml_line,
 )
 from ketameta.evidence.project import read_project
 from ketameta.evidence.reader import read_cell
@@ -55,7 +67,7 @@ def _cell(value: object) -> str | float | None:
     if value is None or isinstance(value, str):
         return value
     if not is_number(value):
-        raise problem(": neither text nor number; write one of them")
+        raise problem(f" is {as_written(value)}; write a text or a number")
     return float(value)
 
 
@@ -83,8 +95,6 @@ class Correction(Table):
         The wrong value as printed.
     reason, source, date : str
     status : {"active", "retired"}
-    line : int
-        Where the entry starts in the file.
     """
 
     id: Needed = ""
@@ -96,18 +106,9 @@ class Correction(Table):
     expect: Annotated[str | float | None, BeforeValidator(_cell)] = None
     reason: Needed = ""
     source: Needed = ""
-    date: Needed = ""
+    date: Day = ""
     status: Annotated[str, one_of(STATUSES)] = "active"
-    _lines: Mapping[str, int] = PrivateAttr(default_factory=dict)
-
-    @property
-    def line(self) -> int:
-        """Where the entry starts in the file."""
-        return self._lines.get("", 0)
-
-    def line_of(self, key: str) -> int:
-        """Return the line of a key of the entry."""
-        return self._lines.get(key, self.line)
+    _written: tuple[Lines, Place] = PrivateAttr(default=(Lines(), ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,35 +137,23 @@ def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple
     """
     path = corrections_path(paths)
     file = paths.relative(path)
-    entries, findings = read_entries(path, file, "correction")
-    problems = [*findings]
+    entries, lines, findings = read_entries(path, file, "correction")
+    found = [*findings]
     corrections: list[Correction] = []
     seen: set[str] = set()
     schema = schema_of(read_project(paths.root)[0])
-    for written, start, own in entries:
-        correction, wrong = validate(Correction, written)
+    for number, written in enumerate(entries):
+        at = ("correction", number)
+        correction, problems = validate(Correction, written)
+        wrong: list[Problem | str] = [*problems]
         wrong += _rules(correction, written, seen, schema)
         seen.add(correction.id)
-        for text in wrong:
-            found = key_finding("correction", text, file, own, "correction", start)
-            problems.append(replace(found, value=_shown(written, found)))
+        for item in wrong:
+            found.append(key_finding("correction", item, file, lines, at))
         if not wrong and correction.status == "active":
-            correction._lines = {
-                key: toml_line(own, f"correction.{key}".rstrip("."), start)
-                for key in ("", *written)
-            }
+            correction._written = lines, at
             corrections.append(correction)
-    return tuple(corrections), sort_findings(problems)
-
-
-def _shown(written: Mapping[str, Any], found: Finding) -> str:
-    """Return the value of the key that a finding is about, where the finding does not tell it."""
-    key, _, name = found.column.partition(".")
-    if key == "where":
-        # A column that does not exist is named in words; a wrong value is not.
-        value = written.get(key)
-        return as_written(value[name]) if isinstance(value, dict) and name in value else ""
-    return as_written(written[key]) if key in ("value", "expect") and key in written else ""
+    return tuple(corrections), sort_findings(found)
 
 
 def _rules(
@@ -191,7 +180,7 @@ def _rules(
     is_text = isinstance(entry.value, str) and entry.value
     if is_text and entry.column in columns and schema[entry.table].column(entry.column).is_number:
         # A number as a text would be an empty cell wherever numbers are asked for.
-        yield "value: the column holds numbers; write it without quotes"
+        yield f"value is {entry.value!r}; the column holds numbers: write it without quotes"
 
 
 def try_corrections(
@@ -212,17 +201,9 @@ def try_corrections(
         why = _refusal(correction, [rows[index] for index in matches])
         if why:
             key = "where" if len(matches) != 1 else "expect"
-            findings.append(
-                file_finding(
-                    "correction",
-                    file,
-                    why,
-                    'compare it with the table; retire it (status = "retired") or mend it',
-                    line=correction.line_of(key),
-                    column=key,
-                    value=correction.id,
-                )
-            )
+            remedy = 'compare it with the table; retire it (status = "retired") or mend it'
+            told = f"{key}: {correction.id}: {why}; {remedy}"
+            findings.append(key_finding("correction", told, file, *correction._written))
             continue
         index = matches[0]
         row = rows[index]
@@ -247,7 +228,7 @@ def try_corrections(
 def _refusal(correction: Correction, rows: Sequence[Row]) -> str:
     """Return why a correction cannot be applied to the rows it matches; nothing if it can."""
     if not rows:
-        return "it matches no row; it may no longer be needed"
+        return "it matches no row, and may no longer be needed"
     if len(rows) > 1:
         places = ", ".join(f"{row.file}:{row.line}" for row in rows[:4])
         return f"it matches {len(rows)} rows ({places}); it must single out one"
@@ -258,7 +239,7 @@ def _refusal(correction: Correction, rows: Sequence[Row]) -> str:
         found = row[correction.column] or "an empty cell"
         return (
             f"it expects {correction.column} to be {correction.expect!r} in {row.file}:{row.line} "
-            f"and finds {found}; it may no longer be needed"
+            f"and finds {found}, and may no longer be needed"
         )
     return ""
 

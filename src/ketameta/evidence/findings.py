@@ -9,14 +9,15 @@ import codecs
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partialmethod
+from functools import cached_property, partialmethod
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
-from ketameta.errors import SpecError
+if TYPE_CHECKING:
+    from ketameta.declared import Place, Problem
 
 Severity = Literal["error", "warning"]
 
@@ -323,9 +324,7 @@ _CHAIN = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{_DEEPEST},
 _MEND = "look for a missing quotation mark, bracket or equals sign there"
 
 
-def read_toml(
-    path: Path, file: str
-) -> tuple[dict[str, Any] | None, list[str], tuple[Finding, ...]]:
+def read_toml(path: Path, file: str) -> tuple[dict[str, Any] | None, Lines, tuple[Finding, ...]]:
     """Return a TOML document, its lines, and every reason why it cannot be read or used.
 
     There is no document where it cannot be read, and neither a document nor a finding where there
@@ -337,22 +336,22 @@ def read_toml(
         return file_finding("toml_unreadable", file, why, remedy, line=line, column=column)
 
     if not (path.exists() or path.is_symlink()):
-        return None, [], ()
+        return None, Lines(), ()
     try:
         if path.is_dir():
             why, remedy = "this is a folder, where a file belongs", "move or rename it"
-            return None, [], (refused(why, remedy),)
+            return None, Lines(), (refused(why, remedy),)
         size = path.stat().st_size
         if size > LARGEST_TOML or not path.is_file():
             what = f"a file of {size:,} bytes" if path.is_file() else "no file of the ordinary kind"
             remedy = f"put a text of at most {LARGEST_TOML:,} bytes in its place"
-            return None, [], (refused(f"this is {what}, so it is not read", remedy),)
+            return None, Lines(), (refused(f"this is {what}, so it is not read", remedy),)
         data = path.read_bytes()
     except OSError as error:
         why = f"the file cannot be opened ({error.strerror})"
-        return None, [], (refused(why, "check what it is, and who may read it"),)
+        return None, Lines(), (refused(why, "check what it is, and who may read it"),)
     text, problem = decode(data, file)
-    lines = text.splitlines()
+    lines = Lines(text.splitlines())
     findings = []
     if problem is not None:
         remedy = "save it as UTF-8" if problem.is_error else problem.remedy
@@ -377,24 +376,14 @@ def read_toml(
             what = f"a name stands twice{place}"
             remedy = "keep one of the two; a list written as name = [] and as [[name]] is one name"
         why = f"the file is not valid TOML ({what})"
-        return None, lines, (*findings, refused(why, remedy, number))
-    odd = [refused(why, remedy, toml_line(lines, key), key) for key, why, remedy in _odd(document)]
+        # What is not UTF-8 was read as another encoding: what follows from that is not said.
+        wrong = [replace(item, check="toml_unreadable") for item in findings if item.is_error]
+        return None, lines, tuple(wrong) or (*findings, refused(why, remedy, number))
+    odd = [
+        refused(why, remedy, lines.line_of(tuple(key.split("."))), key)
+        for key, why, remedy in _odd(document)
+    ]
     return (None if odd else _each_text(document)), lines, (*findings, *odd)
-
-
-def load_toml(path: Path) -> dict[str, Any]:
-    """Return the TOML document of a file that has to be there.
-
-    Raises
-    ------
-    SpecError
-        With every reason why it cannot be read.
-    """
-    document, _, findings = read_toml(path, path.name)
-    if document is None or any(finding.is_error for finding in findings):
-        said = "\n".join(str(finding) for finding in findings)
-        raise SpecError(said or f"{path}: cannot be read (no such file)")
-    return document
 
 
 def _each_text(value: Any) -> Any:
@@ -434,47 +423,77 @@ def _line_of_digits(lines: Sequence[str]) -> int:
     return next((n for n, line in enumerate(lines, 1) if re.search(r"[0-9_]{1000}", line)), 0)
 
 
-def toml_line(lines: Sequence[str], key: str, start: int = 0) -> int:
-    """Return the line on which a key such as ``model.level`` is set, or else that of its table.
-
-    So many lines as ``start`` says are passed over, such as those of earlier entries of a list of
-    tables. 0 where neither the key nor its table is written.
-    """
-    table, nearest, depth = "", 0, 0
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        name = ""
-        if text.startswith("["):
-            table = text.strip("[]").partition("]")[0].replace(" ", "").replace('"', "")
-            name = table
-        elif "=" in text:
-            left = text.partition("=")[0].strip().replace('"', "")
-            name = f"{table}.{left}" if table else left
-        if number <= start or not name:
-            continue
-        if name == key:
-            return number
-        if len(name) > depth and key.startswith(f"{name}."):
-            nearest, depth = number, len(name)
-    return nearest
+_NAME = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
+_NAMES = rf"\s*({_NAME}(?:\s*\.\s*{_NAME})*)\s*"
+_HEAD, _SET = re.compile(rf"\s*(\[\[?){_NAMES}\]"), re.compile(rf"{_NAMES}=")
 
 
-def entry_lines(lines: Sequence[str], name: str) -> list[tuple[int, int]]:
-    """Return of each ``[[name]]`` in a file the line before it, and its last line."""
-    head = re.compile(rf"\s*\[\[\s*{re.escape(name)}\s*\]\]")
-    starts = [number for number, line in enumerate(lines) if head.match(line)]
-    return list(zip(starts, [*starts, len(lines)][1:], strict=True))
+class Lines(list[str]):
+    """The lines of a TOML file, and where each table and key of it stands."""
+
+    @cached_property
+    def _places(self) -> tuple[dict[Place, int], list[tuple[Place, Place]]]:
+        """The first line of each place, and of each line the place that it belongs to.
+
+        A place is known with the numbers of entries of lists of tables, and without any.
+        """
+        first: dict[Place, int] = {}
+        of_line: list[tuple[Place, Place]] = []
+        last: dict[Place, int] = {}
+        table: Place = ()
+        place: Place = ()
+        for number, line in enumerate(self, 1):
+            if found := _HEAD.match(line):
+                table, names = (), _names(found[2])
+                for depth, name in enumerate(names, 1):
+                    table = (*table, name)
+                    if depth == len(names) and found[1] == "[[":
+                        last[table] = last.get(table, -1) + 1
+                    table = (*table, last[table]) if table in last else table
+                place = table
+            elif found := _SET.match(line):
+                place = (*table, *_names(found[1]))
+            bare = tuple(part for part in place if isinstance(part, str))
+            of_line.append((place, bare))
+            for known in (place, bare):
+                for end in range(len(known), 0, -1):
+                    first.setdefault(known[:end], number)
+        return first, of_line
+
+    def line_of(self, place: Place, value: str = "") -> int:
+        """Return the line on which a place is written, or else the nearest table round it.
+
+        Parameters
+        ----------
+        place : tuple of str or int
+            Names of tables and of the key; an entry of a list of tables by its number, from 0. A
+            place without numbers is that of any entry.
+        value : str
+            A text of the place, which may stand some lines below its key.
+
+        Returns
+        -------
+        int
+            0 where neither the place nor a table round it is written.
+        """
+        first, of_line = self._places
+        known = next((end for end in range(len(place), 0, -1) if place[:end] in first), 0)
+        if value and known == len(place):
+            quoted = re.compile(rf"""["']{re.escape(value)}["']""")
+            for number, (line, within) in enumerate(zip(self, of_line, strict=True), 1):
+                if place in (within[0][:known], within[1][:known]) and quoted.search(line):
+                    return number
+        return first[place[:known]] if known else 0
 
 
-class Entry(NamedTuple):
-    """A table of a list in a TOML file, the line before it, and the file up to its end."""
-
-    written: Mapping[str, object]
-    start: int
-    lines: list[str]
+def _names(text: str) -> Place:
+    """Return the names that points join, without their quotation marks."""
+    return tuple(name.strip("\"'") for name in re.findall(_NAME, text))
 
 
-def read_entries(path: Path, file: str, name: str) -> tuple[list[Entry], tuple[Finding, ...]]:
+def read_entries(
+    path: Path, file: str, name: str
+) -> tuple[list[dict[str, object]], Lines, tuple[Finding, ...]]:
     """Return the ``[[name]]`` tables of a file that holds nothing else, and what is wrong with it.
 
     No file has no tables. ``file`` is the path as messages print it.
@@ -485,37 +504,42 @@ def read_entries(path: Path, file: str, name: str) -> tuple[list[Entry], tuple[F
     wrong = [
         file_finding(
             name, file, f"[{key}] is not known here", remedy,
-            line=toml_line(lines, key),
+            line=lines.line_of((key,)),
         )
         for key in sorted(set(document or ()) - {name})
     ]  # fmt: skip
     if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
-        line = toml_line(lines, name)
+        line = lines.line_of((name,))
         wrong.append(file_finding(name, file, f"{name}s are a list", remedy, line=line))
         entries = []
-    places = entry_lines(lines, name) or [(0, len(lines))] * len(entries)
-    found = zip(entries, places, strict=False)
-    return [Entry(item, start, lines[:end]) for item, (start, end) in found], (*findings, *wrong)
+    return entries, lines, (*findings, *wrong)
 
 
 #: How a problem starts: with its key, in brackets where that is a table.
 _KEY = re.compile(r"\[?(?P<key>[a-z0-9_]+(?:\.[a-z0-9_]+)*)\]?(?P<what>:| is| of) ", re.DOTALL)
+#: The text that a problem is about.
+_VALUE = re.compile(r"'([^']+)'")
 
 
 def key_finding(
-    check: str, problem: str, file: str, lines: Sequence[str], table: str = "", start: int = 0
+    check: str,
+    problem: Problem | str,
+    file: str,
+    lines: Lines,
+    table: Place = (),
+    severity: Severity = "error",
 ) -> Finding:
     """Return a problem of a TOML file, what is wrong parted from what to do.
 
-    Its line is that of the key with which it starts, of an entry of a list of tables where their
-    name is given, with the line before the entry.
+    Its line is that of its place, or of the key with which it starts, in the ``table`` given.
     """
-    key, text = "", problem
-    found = _KEY.match(problem)
+    text, place = (problem, ()) if isinstance(problem, str) else problem
+    key, quoted = "", _VALUE.search(text)
+    found = _KEY.match(text)
     if found is not None:
-        key, text = found["key"], problem[found.end() :]
-        text = {":": "", " is": "it is ", " of": "of "}[found["what"]] + text
+        key, rest = found["key"], text[found.end() :]
+        text = {":": "", " is": "it is ", " of": "of "}[found["what"]] + rest
     why, _, remedy = text.partition("; ")
-    place = ".".join(filter(None, (table, key)))
-    line = toml_line(lines, place, start) if place else 0
-    return file_finding(check, file, why, remedy, line=line, column=key)
+    place = (*table, *(place or filter(None, key.split("."))))
+    line = lines.line_of(place, quoted[1] if quoted else "")
+    return file_finding(check, file, why, remedy, severity=severity, line=line, column=key)

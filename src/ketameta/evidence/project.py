@@ -12,12 +12,25 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from ketameta.declared import Flag, NeededText, Number, Table, Text, Words, one_of, validate
+from ketameta.declared import (
+    Flag,
+    Known,
+    NeededText,
+    OptionalNumber,
+    Problem,
+    Table,
+    Text,
+    Words,
+    one_of,
+    problem,
+    validate,
+    words_of,
+)
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding as Said
-from ketameta.evidence.findings import decode, file_finding, read_toml, toml_line
+from ketameta.evidence.findings import file_finding, key_finding, read_toml
 
 FILE = "project.toml"
 NOT_STATED = "not stated"
@@ -30,7 +43,40 @@ MODERATOR_KINDS = ("category", "number")
 DIRECTNESS = ("direct", "related", "indirect", "context")
 CARD_KINDS = ("benefit", "harm", "alternatives")
 
-OptionalNumber = Annotated[float | None, *Number.__metadata__]
+
+def _fits(pattern: str, remedy: str) -> AfterValidator:
+    """Return the check of a text that may be empty."""
+
+    def check(value: str) -> str:
+        if value and not re.fullmatch(pattern, value):
+            raise problem(f" is {value!r}; {remedy}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise problem(f" is no regular expression: {error}") from error
+    return value
+
+
+_WORD = r"[a-z0-9]+(?:_[a-z0-9]+)*"
+ColumnName = Annotated[NeededText, _fits(_WORD, "lower-case words joined by _ name a column")]
+FileName = Annotated[NeededText, _fits(_WORD, "lower-case words joined by _ name a file")]
+#: Words and a word that other tables of the file declare, and names of analyses.
+Declared = Annotated[Words, words_of(said_by="[words] declares")]
+ModeratorNames = Annotated[Words, words_of(said_by="the [[moderator]] tables declare")]
+SectionKey = Annotated[Text, words_of(said_by="the [[section]] tables declare")]
+PageKey = Annotated[Text, words_of(said_by="the [[question]] tables declare")]
+Analyses = Annotated[Words, words_of(said_by="analyses/ has")]
+Analysis = Annotated[Text, words_of(said_by="analyses/ has")]
+
+
+_ADDRESS = r"https://[\w.-]+(?::\d+)?(?:/[\w.~-]+){2,}/?"
+_WHOLE = "write the address of the repository whole, such as https://github.com/owner/name"
 
 
 class About(Table):
@@ -42,13 +88,13 @@ class About(Table):
     lead: Text = ""
     description: Text = ""
     language: Text = "en"
-    headline: Text = ""
+    headline: Analysis = ""
     authors: Text = NOT_STATED
     funding: Text = NOT_STATED
     conflicts: Text = NOT_STATED
     protocol: Text = NOT_REGISTERED
     contact: Text = NOT_STATED
-    repository: Text = ""
+    repository: Annotated[Text, _fits(_ADDRESS, _WHOLE)] = ""
     licence: Text = ""
     keywords: Words = ()
 
@@ -66,7 +112,7 @@ class Vocabulary(Table):
     outcome_domain: Words = ()
     subgroup_key: Words = ()
     acronym: Words = ()
-    meant_to_improve: Words = ()
+    meant_to_improve: Declared = ()
     includes: Mapping[str, Words] = Field(default_factory=dict)
 
 
@@ -110,7 +156,7 @@ class Moderator(Table):
         The whole of which a percentage is a part; the parts of one whole are at most 100 together.
     """
 
-    name: NeededText = ""
+    name: ColumnName = ""
     label: NeededText = ""
     kind: Annotated[str, one_of(MODERATOR_KINDS)] = "category"
     meaning: NeededText = ""
@@ -147,8 +193,8 @@ class MapRow(Table):
     """
 
     label: NeededText = ""
-    diagnosis: Words = ()
-    domain: Words = ()
+    diagnosis: Declared = ()
+    domain: Declared = ()
 
 
 class MapColumn(Table):
@@ -160,9 +206,9 @@ class MapColumn(Table):
 
     label: NeededText = ""
     intervention: Words = ()
-    drug_class: Words = ()
-    sought: Words = ()
-    sought_domain: Words = ()
+    drug_class: Declared = ()
+    sought: Declared = ()
+    sought_domain: Declared = ()
 
 
 class EvidenceMap(Table):
@@ -180,10 +226,10 @@ class Directness(Table):
     of ``drug_class`` stands first. ``figure`` has shorter words for the subtitles of figures.
     """
 
-    diagnosis: Words = ()
+    diagnosis: Declared = ()
     intervention: Words = ()
     related: Words = ()
-    drug_class: Words = ()
+    drug_class: Declared = ()
     topic: Text = "the question"
     condition: Text = "the question"
     figure: Mapping[str, str] = Field(default_factory=dict)
@@ -220,8 +266,8 @@ class KnownHarm(Table):
 
     words: NeededText = ""
     facts: Words = ()
-    analyses: Words = ()
-    question: Text = ""
+    analyses: Analyses = ()
+    question: PageKey = ""
     listed: Flag = True
 
 
@@ -231,7 +277,7 @@ class HarmsSummary(Table):
     ``shared_ending`` lists ends of titles that are left out where every row would repeat them.
     """
 
-    section: Text = ""
+    section: SectionKey = ""
     title: Text = "Harms against control"
     note: Text = ""
     shared_ending: Words = ()
@@ -241,7 +287,7 @@ class HarmsSummary(Table):
 class Finding(Table):
     """A row of the clinician's table: an analysis, and its question in few words."""
 
-    analysis: NeededText = ""
+    analysis: Annotated[NeededText, *Analysis.__metadata__] = ""
     words: NeededText = ""
 
 
@@ -250,10 +296,10 @@ class Card(Table):
 
     kind: Annotated[str, one_of(CARD_KINDS)] = "benefit"
     title: NeededText = ""
-    analyses: Words = ()
+    analyses: Analyses = ()
     text: Text = ""
     icon: tuple[Finding, ...] = ()
-    question: Text = ""
+    question: PageKey = ""
 
 
 class Front(Table):
@@ -264,7 +310,7 @@ class Front(Table):
 
     card: tuple[Card, ...] = ()
     finding: tuple[Finding, ...] = ()
-    study_columns: Words = ()
+    study_columns: ModeratorNames = ()
     untested: Text = "We found no study that tested this."
 
 
@@ -275,10 +321,10 @@ class Question(Table):
     ``untested`` it holds the table of all questions without a trial, whichever page they are of.
     """
 
-    key: NeededText = ""
+    key: FileName = ""
     title: NeededText = ""
     brief: Text = ""
-    analyses: Words = ()
+    analyses: Analyses = ()
     text: Text = ""
     untested: Flag = False
 
@@ -289,7 +335,7 @@ class GlossaryTerm(Table):
     id: NeededText = ""
     name: NeededText = ""
     meaning: NeededText = ""
-    pattern: NeededText = ""
+    pattern: Annotated[NeededText, AfterValidator(_pattern)] = ""
 
 
 class Project(Table):
@@ -370,18 +416,28 @@ def load_project(root: Path) -> Project:
         With every problem of the file, each naming the key, the value and the choices.
     """
     project, findings = read_project(root)
-    wrong = [item for item in findings if item.is_error]
-    if any(item.check != "project_file" for item in wrong):
+    if wrong := [item for item in findings if item.is_error]:
         raise SpecError("", wrong)
-    if wrong:
-        listed = "\n".join(f"  {item.why}" for item in wrong)
-        raise SpecError(f"{FILE}:\n{listed}")
     return project
 
 
+#: What is said of a file that names words and columns wrongly, or cannot be read.
+_UNREAD = ("toml_unreadable", "file_missing", "project_words")
+
+
 def is_unread(findings: Iterable[Said]) -> bool:
-    """Return whether ``project.toml`` could not be read, so that its words are not known."""
-    return any(item.file == FILE and item.check == "toml_unreadable" for item in findings)
+    """Return whether it cannot be known which words and moderators ``project.toml`` declares."""
+    return any(item.file == FILE and item.check in _UNREAD for item in findings)
+
+
+def missing_file(root: Path, columns: Sequence[str]) -> list[Said]:
+    """Return that ``project.toml`` is missing where ``studies.csv`` has columns nobody declares."""
+    if not columns or (root / FILE).exists():
+        return []
+    names = ", ".join(dict.fromkeys(columns))
+    why = f"there is no such file, and nothing else says what studies.csv has in {names}"
+    remedy = "put it back, or write [[moderator]] tables into it; ketameta init makes one"
+    return [file_finding("file_missing", FILE, why, remedy)]
 
 
 def read_project(root: Path) -> tuple[Project, tuple[Said, ...]]:
@@ -398,72 +454,63 @@ def _read(path: Path, _modified: int, _size: int) -> tuple[Project, tuple[Said, 
     raw, _, findings = read_toml(path, FILE)
     if raw is None:
         return Project.model_construct(), findings
-    project, problems = validate(Project, {"project": {}, **raw})
-    wrong = dict.fromkeys((*problems, *_rules(project)))
+    raw = {"project": {}, **raw}
+    project, problems = validate(Project, raw)
+    if all(item.place[0] not in ("words", "moderator") for item in problems):
+        # What other tables say of words and moderators is judged once these are known whole.
+        project, problems = validate(Project, raw, _known(project))
+        problems += _rules(project)
     remedy = "mend it there; docs/project_file.md has every key"
-    return project, (*findings, *problem_findings(path.parent, [*wrong], remedy))
+    return project, (*findings, *problem_findings(path.parent, problems, remedy))
 
 
-def _rules(project: Project) -> Iterator[str]:
-    """Yield what contradicts itself across tables."""
-    words, home = project.words, project.project.repository
-    if home and not re.fullmatch(r"https://[\w.-]+(?::\d+)?(?:/[\w.~-]+){2,}/?", home):
-        yield (
-            f"project.repository is {home!r}; write the address of the repository whole, such as "
-            "https://github.com/owner/name"
-        )
-    for item in project.moderator:
-        where = f"moderator {item.name}"
-        if item.name and not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", item.name):
-            yield f"{where}: name: lower-case words joined by _ are needed; it names a column"
-        if item.kind == "category" and not item.level:
-            yield f"{where}: a category needs [[moderator.level]] tables"
-        if item.kind == "number" and (item.level or item.reference):
-            yield f"{where}: a number has no levels"
-        if item.minimum is not None and item.maximum is not None and item.minimum > item.maximum:
-            yield f"{where}: minimum: it lies above the maximum"
-        if item.step is not None and item.step <= 0:
-            yield f"{where}: step: a number above 0 is needed"
+def _known(project: Project) -> Known:
+    """Return the words that tables may use, by the key under which they use them."""
+    words = project.words
+    return {
+        **dict.fromkeys(("diagnosis", "sought"), words.diagnosis),
+        **dict.fromkeys(("domain", "sought_domain", "meant_to_improve"), words.outcome_domain),
+        "drug_class": (*words.drug_class, *CONTROL_CLASSES),
+        "study_columns": [item.name for item in project.moderator],
+        "section": project.sections,
+        "question": [page.key for page in project.question],
+    }
+
+
+def _rules(project: Project) -> Iterator[Problem]:
+    """Yield what contradicts itself across keys and tables."""
+    for number, item in enumerate(project.moderator):
         levels = [level.word for level in item.level]
-        yield from _unknown(f"{where}: reference", item.reference, levels)
-    known = (*words.drug_class, *CONTROL_CLASSES)
-    domains, direct = words.outcome_domain, project.directness
-    for row in project.evidence_map.row:
-        yield from _unknown("evidence_map.row: diagnosis", row.diagnosis, words.diagnosis)
-        yield from _unknown("evidence_map.row: domain", row.domain, domains)
+        for key, why in (
+            ("level", item.kind == "category" and not item.level and
+             "a category needs [[moderator.level]] tables"),
+            ("level", item.kind == "number" and (item.level or item.reference) and
+             "a number has no levels"),
+            ("step", item.step is not None and item.step <= 0 and "a number above 0 is needed"),
+            ("minimum", item.minimum is not None and item.maximum is not None
+             and item.minimum > item.maximum and "it lies above the maximum"),
+            *(("reference", f"{word!r} is not one of its levels{did_you_mean(word, levels)}")
+              for word in item.reference if item.level and word not in levels),
+        ):  # fmt: skip
+            if why:
+                yield Problem(f"moderator {item.name}: {key}: {why}", ("moderator", number, key))
+    for number, row in enumerate(project.evidence_map.row):
         if not row.domain:
-            yield f"evidence_map.row: {row.label!r} names no domain, so that it would stay empty"
-    for column in project.evidence_map.column:
+            what = f"{row.label!r} names no domain, so that it would stay empty"
+            yield Problem(f"evidence_map.row: {what}", ("evidence_map", "row", number))
+    for number, column in enumerate(project.evidence_map.column):
         if not (column.intervention or column.drug_class):
-            yield f"evidence_map.column: {column.label!r} names neither intervention nor drug_class"
-        yield from _unknown("evidence_map.column: drug_class", column.drug_class, known)
-        yield from _unknown("evidence_map.column: sought", column.sought, words.diagnosis)
-        yield from _unknown("evidence_map.column: sought_domain", column.sought_domain, domains)
-    yield from _unknown("words.meant_to_improve", words.meant_to_improve, domains)
-    yield from _unknown("directness.diagnosis", direct.diagnosis, words.diagnosis)
-    yield from _unknown("directness.drug_class", direct.drug_class, known)
-    if project.harms.section:
-        section = [project.harms.section]
-        yield from _unknown("harms.section", section, project.sections, "a [[section]]")
-    yield from _unknown("directness.figure", list(direct.figure), DIRECTNESS, "a kind of evidence")
-    pages = [item.key for item in project.question]
-    asked = [card.question for card in project.front.card]
-    for key in filter(None, (*asked, *(harm.question for harm in project.harms.known))):
-        if key not in pages:
-            yield f"no [[question]] has the key {key!r}{did_you_mean(key, pages)}"
-    for key in pages:
-        if key and not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", key):
-            yield f"question {key!r}: lower-case words joined by _ are needed; it names a file"
-    columns_shown = [item.name for item in project.moderator]
-    shown = project.front.study_columns
-    yield from _unknown("front.study_columns", shown, columns_shown, "a [[moderator]]")
+            what = f"{column.label!r} names neither intervention nor drug_class"
+            yield Problem(f"evidence_map.column: {what}", ("evidence_map", "column", number))
+    yield from _unknown("directness.figure", project.directness.figure, DIRECTNESS)
+    moderators = {item.name: list(item.words) for item in project.categories.values()}
+    known = _known(project)
+    columns = {name: known[name] for name in ("diagnosis", "drug_class")} | moderators
     for name, aliases in project.alias.items():
-        moderators = {item.name: list(item.words) for item in project.categories.values()}
-        columns = {"diagnosis": list(words.diagnosis), "drug_class": list(known), **moderators}
         if name not in columns:
-            yield f"alias.{name}: no such column{did_you_mean(name, columns)}"
+            yield Problem(f"alias.{name}: no such column{did_you_mean(name, columns)}")
         else:
-            yield from _unknown(f"alias.{name}", list(aliases.values()), columns[name])
+            yield from _unknown(f"alias.{name}", aliases.values(), columns[name])
     for name, given in (
         ("section.key", project.sections),
         ("evidence_map.row.label", [row.label for row in project.evidence_map.row]),
@@ -472,80 +519,48 @@ def _rules(project: Project) -> Iterator[str]:
         ("question.key", [item.key for item in project.question]),
         ("glossary.id", [item.id for item in project.glossary]),
     ):
-        for key in dict.fromkeys(given):
-            if list(given).count(key) > 1:
-                yield f"{name}: {key!r} stands twice"
-    for term in project.glossary:
-        try:
-            re.compile(term.pattern)
-        except re.error as error:
-            yield f"glossary {term.id}: pattern is no regular expression: {error}"
+        *table, key = name.split(".")
+        for number, word in enumerate(given):
+            if word and list(given).index(word) < number:
+                yield Problem(f"{name}: {word!r} stands twice", (*table, number, key))
 
 
-def analysis_problems(project: Project, analyses: Sequence[str]) -> list[str]:
+def _unknown(where: str, given: Iterable[str], known: Sequence[str]) -> Iterator[Problem]:
+    for word in given:
+        if word not in known:
+            yield Problem(f"{where}: {word!r} is not known{did_you_mean(word, known)}")
+
+
+def analysis_problems(root: Path, analyses: Sequence[str]) -> list[Problem]:
     """Return every place of ``project.toml`` that names an analysis which does not exist."""
-    named: list[tuple[str, str]] = []
-    if project.project.headline:
-        named.append(("project.headline", project.project.headline))
-    for card in project.front.card:
-        names = (*card.analyses, *(item.analysis for item in card.icon))
-        named += [(f"front.card {card.title!r}", name) for name in names]
-    named += [("front.finding", item.analysis) for item in project.front.finding]
-    for harm in project.harms.known:
-        named += [(f"harms.known {harm.words!r}", name) for name in harm.analyses]
-    named += [("earlier", name) for name in project.earlier]
-    for page in project.question:
-        named += [(f"question {page.key}", name) for name in page.analyses]
-    return [
-        f"{where}: no analysis {name!r}{did_you_mean(name, analyses)}"
-        for where, name in named
-        if name not in analyses
-    ]
+    raw, _, _ = read_toml(root / FILE, FILE)
+    known = dict.fromkeys(("analyses", "analysis", "headline"), analyses)
+    project, problems = validate(Project, {"project": {}, **(raw or {})}, known)
+    named = [item for item in problems if analyses and item.place[-1] in known]
+    return [*named, *_unknown("earlier", project.earlier, analyses)]
 
 
-def unused_columns(project: Project, given: Sequence[str]) -> Iterator[str]:
+def unused_columns(project: Project, given: Sequence[str]) -> Iterator[Problem]:
     """Yield each column of the evidence map that no arm can fill and nobody says was searched.
 
     ``given`` is every intervention of ``arms.csv``.
     """
-    for column in project.evidence_map.column:
+    for number, column in enumerate(project.evidence_map.column):
         if column.drug_class or column.sought or set(column.intervention) & set(given):
             continue
         word = next(iter(column.intervention), "")
-        yield (
+        yield Problem(
             f"evidence_map.column: no arm has the intervention {word!r}, so that the column "
-            f"{column.label!r} would say 'none found'{did_you_mean(word, given)}"
+            f"{column.label!r} would say 'none found'{did_you_mean(word, given)}",
+            ("evidence_map", "column", number),
         )
 
 
-def _unknown(
-    where: str, given: Sequence[str], known: Sequence[str], place: str = "declared in [words]"
-) -> Iterator[str]:
-    for word in given:
-        if word not in known:
-            yield f"{where}: {word!r} is not {place}{did_you_mean(word, known)}"
-
-
-def problem_findings(root: Path, problems: Sequence[str], remedy: str) -> Iterator[Said]:
+def problem_findings(root: Path, problems: Iterable[Problem], remedy: str) -> Iterator[Said]:
     """Yield each problem of ``project.toml`` with the line of its value, or of its key."""
-    path = root / FILE
-    lines = decode(path.read_bytes())[0].splitlines() if path.is_file() else []
-    for problem in problems:
-        yield file_finding("project_file", FILE, problem, remedy, line=_line_of(problem, lines))
-
-
-def _line_of(problem: str, lines: Sequence[str]) -> int:
-    """Return the line that a problem is about; 0 where it cannot be told."""
-    where, _, _ = problem.partition(": ")
-    first = where.split(" ")[0]
-    quoted = re.search(r"'([^']+)'", problem)
-    table, found = "", []
-    for number, line in enumerate(lines, start=1):
-        text = line.strip()
-        if text.startswith("["):
-            table = text.strip("[]").partition("]")[0]
-        key = f"{table}.{text.partition('=')[0].strip()}" if "=" in text else table
-        known = f"{first}.".startswith(f"{table}.") or f"{table}.".startswith(f"{first}.")
-        if quoted and re.search(rf"""["']{re.escape(quoted[1])}["']""", text) and known:
-            found.append((key != first, number))
-    return min(found)[1] if found else toml_line(lines, first)
+    _, lines, _ = read_toml(root / FILE, FILE)
+    for item in problems:
+        line = key_finding("project_file", item, FILE, lines).line
+        names = re.match(r"\[?(words|moderator)\b", item.text) is not None
+        check = "project_words" if names else "project_file"
+        yield file_finding(check, FILE, item.text, remedy, line=line)

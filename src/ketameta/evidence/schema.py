@@ -104,23 +104,18 @@ several = partial(Column, kind="list", pattern=WORD_PATTERN)
 word, number = partial(Column, kind="words"), partial(Column, kind="number")
 whole, percent = partial(Column, kind="integer"), partial(number, minimum=0, maximum=100)
 people = partial(whole, minimum=0, unit="people")
+#: Columns that no row leaves empty.
+named, needed, choice = (partial(kind, required=True) for kind in (key, text, word))
 #: Columns that several tables have.
-STUDY = key(
+STUDY = named(
     "study_id",
     "The trial, as surname_year (plus a letter where two trials share it); one per trial, "
     "however many reports.",
-    required=True,
     pattern=STUDY_ID_PATTERN,
 )
-OUTCOME = key(
-    "outcome",
-    "What was measured; a word of outcome_words.csv.",
-    required=True,
-)
-INSTRUMENT = key(
-    "instrument",
-    "The scale, test or way of finding events; a word of instruments.csv.",
-    required=True,
+OUTCOME = named("outcome", "What was measured; a word of outcome_words.csv.")
+INSTRUMENT = named(
+    "instrument", "The scale, test or way of finding events; a word of instruments.csv."
 )
 TIME = number(
     "time_days",
@@ -146,12 +141,11 @@ ANALYSIS_SET = word(
 )
 #: Where a row comes from and who typed it.
 PROVENANCE = (
-    text(
+    needed(
         "locator",
         "Where in the source the numbers stand: abstract, table, figure, page or registry "
         "field. A table of events that is read whole says how many rows it has: "
         "'Table 4, 25 rows'.",
-        required=True,
     ),
     address(
         "source_url", "Address of the page that was read, when it is not the study's source_url."
@@ -178,8 +172,8 @@ def subgroup_column(keys: Sequence[str]) -> Column:
 def topic_column(name: str, meaning: str, allowed: tuple[str, ...]) -> Column:
     """Return a column of words that the project declares; any plain word where it declares none."""
     if allowed:
-        return word(name, meaning, required=True, allowed=allowed)
-    return key(name, meaning, required=True)
+        return choice(name, meaning, allowed=allowed)
+    return named(name, meaning)
 
 
 def moderator_columns(project: Project) -> tuple[Column, ...]:
@@ -189,7 +183,7 @@ def moderator_columns(project: Project) -> tuple[Column, ...]:
         if item.with_basis:
             continue
         if item.kind == "category":
-            found.append(word(item.name, item.meaning, required=True, allowed=item.words))
+            found.append(choice(item.name, item.meaning, allowed=item.words))
         else:
             found.append(
                 number(
@@ -213,14 +207,13 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         ("outcome",),
         (
             OUTCOME,
-            text("label", "The outcome as a reader sees it.", required=True),
-            word("kind", "A score or an event.", required=True, allowed=words.OUTCOME_KINDS),
+            needed("label", "The outcome as a reader sees it."),
+            choice("kind", "A score or an event.", allowed=words.OUTCOME_KINDS),
             topic_column("domain", "Group in the evidence map.", project.words.outcome_domain),
-            word(
+            choice(
                 "direction",
                 "For events: whether fewer (harm) or more (response) is better; scores take theirs "
                 "from the instrument.",
-                required=True,
                 allowed=words.DIRECTIONS,
             ),
             text("meaning", "What counts, in plain words."),
@@ -233,9 +226,9 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         ("instrument",),
         (
             INSTRUMENT,
-            text("name", "Full name.", required=True),
-            text("measures", "What it measures.", required=True),
-            word("direction", "Which way is better.", required=True, allowed=words.DIRECTIONS),
+            needed("name", "Full name."),
+            needed("measures", "What it measures."),
+            choice("direction", "Which way is better.", allowed=words.DIRECTIONS),
             number("minimum", "Lowest possible score."),
             number("maximum", "Highest possible score."),
             text("range_source", "Where the range is printed."),
@@ -251,17 +244,17 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         "study or group of records left out",
         ("study", "outcome", "reason_code"),
         (
-            text("study", "study_id, or the source's own label when it has none.", required=True),
-            text("outcome", "Outcome left out; 'all' for a whole study.", required=True),
+            needed("study", "study_id, or the source's own label when it has none."),
+            needed("outcome", "Outcome left out; 'all' for a whole study."),
             whole(
                 "records", "How many extracted records this row covers.", required=True, minimum=1
             ),
-            word("reason_code", "Kind of reason.", required=True, allowed=words.EXCLUDED),
-            text("reason", "Why, in a sentence.", required=True),
+            choice("reason_code", "Kind of reason.", allowed=words.EXCLUDED),
+            needed("reason", "Why, in a sentence."),
             text("citation", "Citation of the source."),
             address("source_url", "Address of the page that was read."),
             text("locator", "Where in the source."),
-            text("date", "Date of the decision (YYYY-MM-DD).", required=True),
+            needed("date", "Date of the decision (YYYY-MM-DD)."),
             text("decided_by", "Initials of who decided."),
             several("measured", "Words of outcome_words.csv, where outcome is none.", rare=True),
             word("diagnosis", "As in studies.csv.", allowed=project.words.diagnosis, rare=True),
@@ -274,11 +267,11 @@ def shared_tables(project: Project) -> tuple[Table, ...]:
         "registered trial",
         ("registry_id",),
         (
-            text("registry_id", "Registry number.", required=True),
-            text("title", "What the trial asks, in our words.", required=True),
-            text("intervention", "What is given.", required=True),
-            text("condition", "Condition.", required=True),
-            word("status", "Status as read.", required=True, allowed=words.REGISTRY_STATUSES),
+            needed("registry_id", "Registry number."),
+            needed("title", "What the trial asks, in our words."),
+            needed("intervention", "What is given."),
+            needed("condition", "Condition."),
+            choice("status", "Status as read.", allowed=words.REGISTRY_STATUSES),
             people("n_planned", "Planned number of people."),
             people("n_enrolled", "Enrolled number of people."),
             text("results_posted", "Date of posted results, 'no', or empty when not read."),
@@ -299,14 +292,14 @@ def screening_table() -> Table:
         "record found by a search",
         ("record_id",),
         (
-            key("record_id", "Name of the record.", required=True),
+            named("record_id", "Name of the record."),
             text("title", "Title as the database gives it."),
             text("authors", "Authors, joined by ';'."),
             whole("year", "Year of publication.", minimum=1800, maximum=2100),
             text("journal", "Journal."),
             key("doi", "DOI without address.", pattern=r"10\.\d{4,9}/\S+"),
             key("pmid", "PubMed number.", pattern=r"\d{1,8}"),
-            text("source", "File or database it came from.", required=True),
+            needed("source", "File or database it came from."),
             key("duplicate_of", "The record that is the same report."),
             word("title_abstract", "Decision on title and abstract.", allowed=words.SCREENED),
             word(
@@ -329,9 +322,9 @@ RECONCILIATION = Table(
     "difference between two extractions",
     ("table", "row", "column"),
     (
-        text("table", "Table of the difference.", required=True),
-        text("row", "Key of the row, its parts joined by ' / '.", required=True),
-        text("column", "The cell, or '(row)' for a row only one extractor has.", required=True),
+        needed("table", "Table of the difference."),
+        needed("row", "Key of the row, its parts joined by ' / '."),
+        needed("column", "The cell, or '(row)' for a row only one extractor has."),
         text("first", "Value of the first extraction; empty where the cell is empty."),
         text("first_locator", "Where the first extractor found it."),
         text("first_by", "Initials of the first extractor."),
@@ -356,15 +349,13 @@ def harm_fact_table() -> Table:
         "fact about harm from a source without a comparison",
         ("source", "harm", "how", "period", "source_url"),
         (
-            key("source", "The source, as surname_year.", required=True, pattern=STUDY_ID_PATTERN),
-            key("harm", "What happened.", required=True),
+            named("source", "The source, as surname_year.", pattern=STUDY_ID_PATTERN),
+            named("harm", "What happened."),
             text("how", "How it was found: the scale, question or report."),
-            word("design", "Kind of source.", required=True, allowed=words.FACT_DESIGNS),
-            word(
-                "setting", "How the medicine was taken.", required=True, allowed=words.FACT_SETTINGS
-            ),
-            text("intervention", "What was taken, and how much.", required=True),
-            text("people", "Who took it; of whom a percentage is.", required=True),
+            choice("design", "Kind of source.", allowed=words.FACT_DESIGNS),
+            choice("setting", "How the medicine was taken.", allowed=words.FACT_SETTINGS),
+            needed("intervention", "What was taken, and how much."),
+            needed("people", "Who took it; of whom a percentage is."),
             text("period", "Over what time."),
             people("n", "How many people, where printed."),
             people("events", "How many of them it happened to, where printed."),
@@ -372,8 +363,8 @@ def harm_fact_table() -> Table:
             number("mean", "Mean score."),
             number("sd", "Its standard deviation.", above=0),
             text("statement", "What the source says where it prints no such number."),
-            text("citation", "Full citation.", required=True),
-            word("source_type", "Kind of publication.", required=True, allowed=words.SOURCE_TYPES),
+            needed("citation", "Full citation."),
+            choice("source_type", "Kind of publication.", allowed=words.SOURCE_TYPES),
             *PROVENANCE,
         ),
         in_batch=False,
@@ -401,7 +392,7 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         ("study_id",),
         (
             STUDY,
-            text("citation", "Full citation of the main report.", required=True),
+            needed("citation", "Full citation of the main report."),
             whole("year", "Year of the main report.", minimum=1900, maximum=2100),
             key("doi", "DOI without address.", pattern=r"10\.\d{4,9}/\S+"),
             key("pmid", "PubMed number.", pattern=r"\d{1,8}"),
@@ -413,18 +404,13 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
                 r"|CTRI/\d{4}/\d{2,3}/\d{6}|DRKS\d{8}|TCTR\d{11}|jRCT[a-z]?\d+|PACTR\d+)",
             ),
             address("source_url", "Address of the page that was read.", required=True),
-            word(
-                "source_type",
-                "Kind of source that was read.",
-                required=True,
-                allowed=words.SOURCE_TYPES,
-            ),
-            word("access", "How much of it could be read.", required=True, allowed=words.ACCESS),
-            word("design", "Design of the trial.", required=True, allowed=words.DESIGNS),
-            word("blinding", "Who was masked.", required=True, allowed=words.BLINDING),
-            text("population", "Who took part, in our words.", required=True),
+            choice("source_type", "Kind of source that was read.", allowed=words.SOURCE_TYPES),
+            choice("access", "How much of it could be read.", allowed=words.ACCESS),
+            choice("design", "Design of the trial.", allowed=words.DESIGNS),
+            choice("blinding", "Who was masked.", allowed=words.BLINDING),
+            needed("population", "Who took part, in our words."),
             topic_column("diagnosis", "Main diagnosis.", project.words.diagnosis),
-            word("age_group", "Age group.", required=True, allowed=words.AGE_GROUPS),
+            choice("age_group", "Age group.", allowed=words.AGE_GROUPS),
             number("age_mean_years", "Mean age.", minimum=0, maximum=110, unit="years"),
             percent("female_percent", "Share of women and girls."),
             people("n_randomised", "People randomised (enrolled, where nobody was randomised)."),
@@ -462,19 +448,18 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         ("study_id", "arm_id"),
         (
             STUDY,
-            key("arm_id", "Short name of the arm within its trial.", required=True),
-            key(
+            named("arm_id", "Short name of the arm within its trial."),
+            named(
                 "intervention",
                 "Generic name of what the arm tests (a medicine, placebo, usual_care ...).",
-                required=True,
             ),
             text("formulation", "Formulation as printed (OROS, extended release)."),
             topic_column("drug_class", "Class of the intervention.", drug_classes(project)),
-            word("role", "Treatment or control in its trial.", required=True, allowed=words.ROLES),
+            choice("role", "Treatment or control in its trial.", allowed=words.ROLES),
             number("dose", "Fixed or target dose; empty for a flexible one.", minimum=0),
             text("dose_unit", "Unit of dose (mg, mg_per_day, mg_per_kg ...)."),
             text("dose_description", "Dose as printed."),
-            word("route", "Route.", required=True, allowed=words.ROUTES),
+            choice("route", "Route.", allowed=words.ROUTES),
             text("schedule", "How often and for how long."),
             text("background_treatment", "Treatment given to every arm beside it."),
             people("n_randomised", "People randomised to the arm."),
@@ -495,17 +480,16 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         ),
         (
             STUDY,
-            key("arm_id", "The arm (arms.csv).", required=True),
+            named("arm_id", "The arm (arms.csv)."),
             OUTCOME,
             INSTRUMENT,
             TIME,
             subgroup_column(keys),
-            word(
+            choice(
                 "statistic",
                 "Score at a time (endpoint), change from baseline (change, end minus start as "
                 "printed), change in percent of baseline (kept for reading), or number of people "
                 "(events).",
-                required=True,
                 allowed=words.STATISTICS,
             ),
             people("n", "People analysed."),
@@ -565,17 +549,16 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         ),
         (
             STUDY,
-            key("arm_id", "The treatment arm (arms.csv).", required=True),
-            key("comparator_arm_id", "The arm it is compared with (arms.csv).", required=True),
+            named("arm_id", "The treatment arm (arms.csv)."),
+            named("comparator_arm_id", "The arm it is compared with (arms.csv)."),
             OUTCOME,
             INSTRUMENT,
             TIME,
             subgroup_column(keys),
-            word(
+            choice(
                 "effect_type",
                 "What the estimate is; 'test' when only a test statistic or a p-value is printed. "
                 "Ratios are entered as ratios, not as logarithms.",
-                required=True,
                 allowed=words.EFFECT_TYPES,
             ),
             number("estimate", "The estimate as printed, treatment minus comparator."),
@@ -634,19 +617,14 @@ def batch_tables(project: Project) -> tuple[Table, ...]:
         (
             STUDY,
             key("outcome", "The outcome judged; empty for the whole trial."),
-            word("tool", "The tool.", required=True, allowed=words.ROB_TOOLS),
-            key(
-                "domain",
-                "Domain of the tool, or 'overall'; see the list of domains.",
-                required=True,
-            ),
-            word("judgement", "The judgement.", required=True, allowed=words.ROB_JUDGEMENTS),
-            text("support", "Why, with locator.", required=True),
-            text(
+            choice("tool", "The tool.", allowed=words.ROB_TOOLS),
+            named("domain", "Domain of the tool, or 'overall'; see the list of domains."),
+            choice("judgement", "The judgement.", allowed=words.ROB_JUDGEMENTS),
+            needed("support", "Why, with locator."),
+            needed(
                 "judged_by",
                 "Initials of who judged here, or the review that judged, by its citation. Two "
                 "judges may differ; both stay.",
-                required=True,
             ),
             address("source_url", "Address of the page of the review that judged."),
         ),
@@ -680,24 +658,22 @@ def moderator_table(project: Project) -> Table:
             if rules
             else key("word", level),
             text("naive_to", "Earlier treatment with what, where the value is about it."),
-            word(
+            choice(
                 "basis",
                 "Whether the source prints it, it was worked out from what is printed (the note "
                 "says how), or the rule of entry says it without anybody having counted.",
-                required=True,
                 allowed=words.BASES,
             ),
             text("people", "Whose share or mean it is: of all randomised, of two arms."),
             people("denominator", "How many people these are, where printed."),
-            word(
+            choice(
                 "covers",
                 "Whether it is about all people of the trial (or arm), only some arms, an earlier "
                 "or later phase, or those who were chosen to go on; the last two stand for nobody "
                 "else.",
-                required=True,
                 allowed=words.COVERS,
             ),
-            word("source_type", "Kind of source.", required=True, allowed=words.SOURCE_TYPES),
+            choice("source_type", "Kind of source.", allowed=words.SOURCE_TYPES),
             *PROVENANCE,
         ),
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ketameta.errors import did_you_mean
 from ketameta.evidence.findings import Finding, Gathered, Severity, file_finding, sort_findings
-from ketameta.evidence.project import Project, is_unread, read_project
+from ketameta.evidence.project import Project, is_unread, missing_file, read_project
 from ketameta.evidence.reader import MOST_MISTAKES, give_up, read_cell, read_csv
 from ketameta.evidence.schema import BATCH_TABLES, SHARED_TABLES, TABLES, Schema, Table, schema_of
 from ketameta.measures import ANALYSIS, BASES, COVERS, NO_STUDY, SECONDARY, STUDY_NUMBERS
@@ -380,12 +380,11 @@ def load_tables(
             continue
         if _exists(path) or (table.name in _NEEDED_SHARED and folders):
             read_into(path, table)
-    if is_unread(problems):  # a column of studies.csv may be one of its moderators
-        findings = [
-            item
-            for item in findings
-            if item.check != "column_unknown" or not item.file.endswith("/studies.csv")
-        ]
+    unknown = (item for item in findings if item.check == "column_unknown")
+    strange = [item for item in unknown if item.file.endswith("/studies.csv")]
+    findings += (lost := missing_file(paths.root, [item.column for item in strange]))
+    if is_unread([*problems, *lost]):  # a column of studies.csv may be one of its moderators
+        findings = [item for item in findings if item not in strange]
     evidence = Evidence(
         {name: tuple(rows) for name, rows in tables.items()},
         {name: tuple(rows) for name, rows in refused.items()},

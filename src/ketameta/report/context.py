@@ -94,10 +94,6 @@ def _trial_state(row: Row) -> str:
     return with_results if posted or row["study_id"] or status == "published" else without
 
 
-#: A search older than this is due again (half a year, in days).
-SEARCH_DUE_DAYS = 183
-
-
 @dataclass(frozen=True, slots=True)
 class Section:
     """A section of the supplement, with its figures and analyses."""
@@ -197,7 +193,7 @@ def report_context(
     named = {
         "headlines": changed,
         "claims": claims,
-        "near_misses": search["near_miss"],
+        "near_misses": search.near_miss,
         "related_trials": partial(related_trials, evidence),
         "searched": _day(living),
     }
@@ -298,10 +294,10 @@ def report_context(
 
 def _living(search: SearchRecord) -> Living:
     """Return the day the search was closed and the day it is due again."""
-    closed = str(search["search"]["extraction_closed"])
+    closed = search.search.extraction_closed
     if closed == NOT_STATED:
         return {"searched": "", "due": ""}
-    days = search["search"].get("due_after_days", SEARCH_DUE_DAYS)
+    days = search.search.due_after_days
     due = datetime.date.fromisoformat(closed) + datetime.timedelta(days=days)
     return {"searched": closed, "due": due.isoformat()}
 
@@ -315,7 +311,7 @@ def _day(living: Living) -> str:
 
 
 def _limitations(search: SearchRecord, counts: prose.Totals, own: Sequence[str]) -> list[str]:
-    found = [*search["search"]["limits"], *own]
+    found = [*search.search.limits, *own]
     if not counts["risk_of_bias_rows"]:
         found.append("Risk of bias has not been judged.")
     if counts["empty_analyses"]:

@@ -196,7 +196,7 @@ def pdf_data(context: Context, document: str = "report") -> Texts:
         "closed": [int(part) for part in living["searched"].split("-") if part],
         "dates": f"Extraction closed {living['searched']}; next search due {living['due']}."
         if living["due"]
-        else f"{search['search']['kind']}.",
+        else f"{search.search.kind}.",
         "methods": context["methods"],
         "limitations": context["limitations"],
         "check": context["check_words"],
@@ -245,9 +245,9 @@ def _supplement(context: Context) -> Texts:
     boxes = [*flow.before]
     if counts is not None:
         boxes += [
-            ("Records extracted", counts["extracted"]),
-            ("Records excluded, each with its reason", counts["excluded"]),
-            ("Records that stand in the tables", counts["converted"]),
+            ("Records extracted", counts.extracted),
+            ("Records excluded, each with its reason", counts.excluded),
+            ("Records that stand in the tables", counts.converted),
         ]
     boxes.append(("Studies that enter an analysis", flow.studies_used))
     return {
@@ -267,8 +267,8 @@ def _supplement(context: Context) -> Texts:
         "routes": _table(listed["routes"]),
         "software": ", ".join(f"{name} {value}" for name, value in context["versions"].items()),
         "search": {
-            "kind": f"{search['search']['kind']}. {search['search']['counts_note']}",
-            "nothing": [item["looked_for"] for item in search["nothing_found"]],
+            "kind": f"{search.search.kind}. {search.search.counts_note}",
+            "nothing": [item.looked_for for item in search.nothing_found],
         },
         "flow": [
             {

@@ -97,9 +97,9 @@ def abstract(
         if (found := results.get(item.analysis))
     ]
     methods = [
-        f"{search['search']['kind']}; extraction closed {search['search']['extraction_closed']}."
-        if search["source"]
-        else f"{search['search']['kind']}.",
+        f"{search.search.kind}; extraction closed {search.search.extraction_closed}."
+        if search.source
+        else f"{search.search.kind}.",
         f"{plural(counts['studies_extracted'], 'study', 'studies')} were extracted arm by arm; "
         f"{counts['studies_used']} enter {plural(counts['analyses'], 'declared analysis', 'declared analyses')}.",  # noqa: E501
         *(words for words, _ in rules_fired(results.values(), estimated=True)),

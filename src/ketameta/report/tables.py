@@ -330,7 +330,10 @@ def league_rows(result: AnalysisResult) -> list[list[object]]:
 
 
 def _flow(by_source: Mapping[str, Counts], counts: Counts) -> str:
-    rows = [{"records": label, **part} for label, part in [*by_source.items(), ("all", counts)]]
+    rows = [
+        {"records": label, **part.to_dict()}
+        for label, part in [*by_source.items(), ("all", counts)]
+    ]
     return csv_text(["records", "extracted", "converted", "excluded"], rows)
 
 

@@ -357,11 +357,11 @@ def _claims(
     computed: Collection[str],
 ) -> tuple[tuple[str, str, str], ...]:
     """Return the public claims whose verdict differs."""
-    from ketameta.analyses.claims import load_claims, verdict
+    from ketameta.analyses.claims import read_claims, verdict
 
     by_name = {spec.name: spec for spec in specs}
     found = []
-    for claim in load_claims(paths.data / "claims.toml", list(by_name)):
+    for claim in read_claims(paths.data / "claims.toml", {})[0]:
         if not {*claim.analyses} & {*computed}:
             continue
         pairs = {name: moments.results(by_name[name]) for name in claim.analyses}

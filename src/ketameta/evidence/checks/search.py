@@ -2,31 +2,147 @@
 
 from __future__ import annotations
 
-import datetime
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NotRequired, TypedDict, cast
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo
+
+from ketameta.declared import (
+    Day,
+    Number,
+    Place,
+    Table,
+    Text,
+    Words,
+    as_written,
+    is_day,
+    is_lenient,
+    needed,
+    number_where,
+    problem,
+    validate,
+    words_of,
+)
 from ketameta.errors import ReportError, did_you_mean
-from ketameta.evidence.findings import Finding, Severity, file_finding, read_toml, toml_line
+from ketameta.evidence.findings import (
+    Finding,
+    Lines,
+    Severity,
+    file_finding,
+    key_finding,
+    read_toml,
+)
 from ketameta.evidence.project import NOT_STATED
 from ketameta.evidence.tables import Row
 from ketameta.paths import ProjectPaths
 
-#: Counts of the ``[flow]`` table, in the order of a PRISMA 2020 diagram. A count of records left
-#: out may be a table of reasons with a count each.
-FLOW = (
-    "identified",
-    "removed_before_screening",
-    "screened",
-    "excluded",
-    "sought",
-    "not_retrieved",
-    "assessed",
-    "excluded_full_text",
-    "included",
-)
+# --- what it holds --------------------------------------------------------------------------------
+
+
+def _closed(value: Any, info: ValidationInfo) -> str:
+    day = str(value)
+    known = day == NOT_STATED or (is_day(day) and "1950" < day < "2200")
+    if not known and not is_lenient(info):
+        why = ": the day on which the extraction was closed is needed"
+        raise problem(f"{why}; write YYYY-MM-DD, or {NOT_STATED!r}")
+    return day
+
+
+def _count(value: Any) -> int | None:
+    """Return a count, or the sum of a table of counts."""
+    if isinstance(value, Mapping):
+        return sum(_count(item) or 0 for item in value.values())
+    if isinstance(value, bool) or not isinstance(value, int | None) or (value or 0) < 0:
+        what = "a count of records is a whole number of 0 or more"
+        raise problem(f" is {as_written(value)}; {what}")
+    return value
+
+
+_Sentence = Annotated[str, needed(": a text is needed; say it in a sentence")]
+_Written = Annotated[str, needed(": a text is needed; write it")]
+_DAYS = "a number of days is needed, such as 365"
+#: Records, or reasons with a count each; nothing where it was not kept.
+Count = Annotated[int | None, BeforeValidator(_count)]
+
+
+class Searched(Table):
+    """How and until when was searched, and after how many days that is due again."""
+
+    model_config = ConfigDict(extra="allow")
+    question: Text = ""
+    kind: _Sentence = ""
+    counts_note: _Sentence = ""
+    limits: Annotated[Words, words_of(least="say in a text each what it could not show")] = ()
+    extraction_closed: Annotated[str, BeforeValidator(_closed)] = ""
+    due_after_days: Annotated[Number, number_where(lambda days: 0 < days < 40_000, _DAYS)] = 183
+
+
+class _Entry(Table):
+    """An entry of a list; what else stands in it is for readers of the file."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Source(_Entry):
+    """Where was searched, and for what."""
+
+    name: _Written = ""
+    searched_for: _Written = ""
+
+
+class Sought(_Entry):
+    """What was looked for and not found."""
+
+    looked_for: _Written = ""
+
+
+class NearMiss(_Entry):
+    """A study that comes near the question and does not answer it."""
+
+    study: _Written = ""
+    told: _Written = ""
+    source_url: Text = ""
+
+
+class NotReached(_Entry):
+    """A source that could not be read, and what was found of it all the same."""
+
+    looked_for: _Written = ""
+    where: _Written = ""
+    date: Day = ""
+    found: Text = ""
+
+
+class Counts(Table):
+    """Records extracted: each is converted or excluded."""
+
+    extracted: Count = None
+    converted: Count = None
+    excluded: Count = None
+
+
+class Records(Counts):
+    """All records, and those of each source: the first are the sum of the rest."""
+
+    by_source: Mapping[str, Counts] = Field(default_factory=dict)
+
+
+class Steps(Table):
+    """Counts of the flow, in the order of a PRISMA 2020 diagram."""
+
+    model_config = ConfigDict(extra="allow")
+    identified: Count = None
+    removed_before_screening: Count = None
+    screened: Count = None
+    excluded: Count = None
+    sought: Count = None
+    not_retrieved: Count = None
+    assessed: Count = None
+    excluded_full_text: Count = None
+    included: Count = None
+
+
 #: What remains of a count once another is taken off.
 STEPS = (
     ("identified", "removed_before_screening", "screened"),
@@ -34,94 +150,25 @@ STEPS = (
     ("sought", "not_retrieved", "assessed"),
     ("assessed", "excluded_full_text", "included"),
 )
-
-#: Counts of the ``[records]`` table and of each source below it: the first is the sum of the rest.
-RECORDS = ("extracted", "converted", "excluded")
-#: What a report prints of the record: its tables, the keys of ``[search]``, lists of tables.
-_TABLES = ("search", "source", "nothing_found", "records")
-_SEARCH = (*("kind", "counts_note", "limits", "extraction_closed"), *("question", "due_after_days"))
-_LISTS = {"source": ("name", "searched_for"), "nothing_found": ("looked_for",)}
-#: Lists that a record may leave out: what came near without answering, what could not be read.
-_FURTHER = {"near_miss": ("study", "told"), "not_reached": ("looked_for", "where", "date")}
-
-
-# --- what it holds --------------------------------------------------------------------------------
-
-
-class Searched(TypedDict):
-    """How and until when was searched."""
-
-    kind: str
-    counts_note: str
-    limits: list[str]
-    extraction_closed: str | datetime.date
-    due_after_days: NotRequired[int]
-
-
-class Source(TypedDict):
-    """Where was searched, and for what."""
-
-    name: str
-    searched_for: str
-
-
-class Sought(TypedDict):
-    """What was looked for and not found."""
-
-    looked_for: str
-
-
-class NearMiss(TypedDict):
-    """A study that comes near the question and does not answer it."""
-
-    study: str
-    told: str
-    source_url: str
-
-
-class NotReached(TypedDict):
-    """A source that could not be read, and what was found of it all the same."""
-
-    looked_for: str
-    where: str
-    date: str
-    found: str
-
-
-class Counts(TypedDict):
-    """Records extracted: each is converted or excluded."""
-
-    extracted: int
-    converted: int
-    excluded: int
-
-
-class Records(Counts):
-    """All records, and those of each source."""
-
-    by_source: NotRequired[dict[str, Counts]]
-
-
-class SearchRecord(TypedDict):
-    """The record as a report reads it; a count of the flow may be a table of reasons."""
-
-    search: Searched
-    source: list[Source]
-    nothing_found: list[Sought]
-    near_miss: list[NearMiss]
-    not_reached: list[NotReached]
-    records: NotRequired[Records]
-    flow: NotRequired[dict[str, int | dict[str, int]]]
-    prisma: NotRequired[dict[str, int | dict[str, int]]]
-
-
 #: What is said of the search where nobody recorded one.
-_NO_SEARCH: Searched = {
-    "kind": "What was searched is not recorded",
-    "counts_note": "That no trial stands here does not show that there is none.",
-    "limits": ["What was searched, where and until when is not recorded."],
-    "extraction_closed": NOT_STATED,
-}
+_NO_SEARCH = Searched.model_construct(
+    kind="What was searched is not recorded",
+    counts_note="That no trial stands here does not show that there is none.",
+    limits=("What was searched, where and until when is not recorded.",),
+    extraction_closed=NOT_STATED,
+)
+
+
+class SearchRecord(Table):
+    """The record as a report reads it."""
+
+    search: Searched = _NO_SEARCH
+    source: tuple[Source, ...] = ()
+    nothing_found: tuple[Sought, ...] = ()
+    near_miss: tuple[NearMiss, ...] = ()
+    not_reached: tuple[NotReached, ...] = ()
+    records: Records | None = None
+    flow: Steps | None = None
 
 
 def read_search(paths: ProjectPaths) -> SearchRecord:
@@ -132,15 +179,10 @@ def read_search(paths: ProjectPaths) -> SearchRecord:
     ReportError
         If the file cannot be read.
     """
-    path = paths.data / "search.toml"
-    document, _, findings = read_toml(path, paths.relative(path))
-    if document is None and findings:
-        raise ReportError("\n".join(str(finding) for finding in findings))
-    found = {"search": _NO_SEARCH} if document is None else document
-    told = {"source": [], "nothing_found": [], **found}
-    told["near_miss"] = [{"source_url": "", **item} for item in told.get("near_miss", ())]
-    told["not_reached"] = [{"found": "", **item} for item in told.get("not_reached", ())]
-    return cast("SearchRecord", told)
+    read = _read(paths)
+    if read.written is None and read.findings:
+        raise ReportError("\n".join(str(finding) for finding in read.findings))
+    return read.record
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,57 +223,60 @@ def record_flow(
     used : int
         Studies that enter an analysis.
     """
-    records = search.get("records")
+    records = search.records
     if records is None:
         return Flow(used)
-    known = search.get("flow", screening)
-    before = [(label, known.get(key)) for key, label in _BEFORE]
+    known = screening if search.flow is None else search.flow.to_dict()
     return Flow(
         used,
-        {"extracted": records["extracted"], "converted": records["converted"],
-         "excluded": records["excluded"]},
-        {name.replace("_", " "): part for name, part in records.get("by_source", {}).items()},
-        [(label, count if isinstance(count, int) else None) for label, count in before],
-        f"The record of the search counts {records['excluded']} exclusions; the list of exclusions "
-        f"has {excluded_listed}." if excluded_listed != records["excluded"] else "",
+        records,
+        {name.replace("_", " "): part for name, part in records.by_source.items()},
+        [(label, known.get(key)) for key, label in _BEFORE],
+        f"The record of the search counts {records.excluded} exclusions; the list of exclusions "
+        f"has {excluded_listed}." if excluded_listed != records.excluded else "",
     )  # fmt: skip
 
 
 # --- whether it holds -----------------------------------------------------------------------------
 
-#: What is no count, and what to write instead.
-_NO_COUNT = "not a count of records", "write a whole number of 0 or more"
+#: What is said of the parts that are counts, by the name of their table; of all others, of forms.
+_OF_COUNTS = {"records": "search_records", "flow": "search_flow"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
-    """The record of a search as read: what it says, and where that stands."""
+class _Read:
+    """The record of a search as written and as read, and what is wrong with it."""
 
     file: str
-    lines: Sequence[str]
-    tables: Mapping[str, object] | None
-    problems: tuple[Finding, ...]
+    lines: Lines
+    written: Mapping[str, Any] | None
+    record: SearchRecord
+    findings: tuple[Finding, ...]
 
     def wrong(
         self,
         check: str,
-        key: str,
+        place: Place,
         why: str,
         remedy: str,
-        value: object = None,
+        value: object = "",
         severity: Severity = "error",
     ) -> Finding:
         """Return a finding about the key of a table."""
-        column = key if check == "search_form" else key.rpartition(".")[2]
-        text = "" if value is None else str(value)
-        line = toml_line(self.lines, key)
-        return Finding(severity, check, self.file, line, column, text, why, remedy)
+        column, line = ".".join(map(str, place)), self.lines.line_of(place)
+        return Finding(severity, check, self.file, line, column, str(value), why, remedy)
 
 
-def _record(paths: ProjectPaths) -> _Record:
+def _read(paths: ProjectPaths) -> _Read:
     path = paths.data / "search.toml"
-    tables, lines, problems = read_toml(path, paths.relative(path))
-    return _Record(paths.relative(path), lines, tables, problems)
+    file = paths.relative(path)
+    written, lines, findings = read_toml(path, file)
+    record, problems = validate(SearchRecord, written or {})
+    wrong = [
+        (item, key_finding(_OF_COUNTS.get(str(item.place[0]), "search_form"), item, file, lines))
+        for item in problems
+    ]
+    return _Read(file, lines, written, record, (*findings, *(told for _, told in wrong)))
 
 
 def search_findings(
@@ -242,15 +287,14 @@ def search_findings(
     The rows of ``exclusions.csv`` hold the excluded records, those of ``screening.csv`` the counts
     of the flow.
     """
-    record = _record(paths)
-    yield from record.problems
-    counted = flow_of(screening)
-    for name, table in (record.tables or {}).items():
-        if name in ("flow", "prisma"):
-            yield from _flow_findings(record, name, table, counted)
-        elif name == "records":
-            yield from _record_findings(record, table, exclusions)
-    yield from _date_findings(record, record.tables)
+    read = _read(paths)
+    told = [item for item in read.findings if item.check != "search_form"]
+    yield from told
+    if not any(item.check == "search_records" for item in told) and read.record.records:
+        yield from _record_findings(read, read.record.records, exclusions)
+    if read.record.flow is not None:
+        yield from _flow_findings(read, read.record.flow, flow_of(screening))
+    yield from _date_findings(read, read.written)
 
 
 def flow_of(rows: Sequence[Row]) -> dict[str, int]:
@@ -283,176 +327,83 @@ def flow_of(rows: Sequence[Row]) -> dict[str, int]:
 
 def form_findings(paths: ProjectPaths) -> Iterator[Finding]:
     """Yield what a report needs of the record of the search and does not find there."""
-    record, check = _record(paths), "search_form"
-    if record.tables is None:
-        if not record.problems:
+    read, check, keys = _read(paths), "search_form", [*Searched.model_fields]
+    if read.written is None:
+        if not read.findings:
             why = "there is no such file; a report says what was searched"
-            remedy = f"write {', '.join(f'[{name}]' for name in _TABLES)} into it"
-            yield file_finding(check, record.file, why, remedy, severity="warning")
+            remedy = "write [search], [source], [nothing_found], [records] into it"
+            yield file_finding(check, read.file, why, remedy, severity="warning")
         return
-    for name in record.tables:
-        if name not in (*_TABLES, *_FURTHER, "flow", "prisma"):
-            hint = did_you_mean(name, (*_TABLES, *_FURTHER, "flow"))
-            yield record.wrong(check, name, "no such table", f"rename or delete it{hint}")
-    search = record.tables.get("search")
-    if not isinstance(search, Mapping):
-        remedy = f"write [search]: {', '.join(_SEARCH)}"
-        yield record.wrong(check, "search", "the table is missing", remedy)
-    else:
-        for key, why, remedy in _search_problems(search):
-            yield record.wrong(check, f"search.{key}", why, remedy)
-        for key in search:
-            if key not in _SEARCH and not key.endswith("date"):
-                remedy = f"nothing is lost if it is meant for readers{did_you_mean(key, _SEARCH)}"
-                where, why = f"search.{key}", "no report prints it"
-                yield record.wrong(check, where, why, remedy, severity="warning")
-    for name, keys in {**_LISTS, **_FURTHER}.items():
-        entries = record.tables.get(name, [])
-        if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
-            remedy = f"write [[{name}]], or {name} = []"
-            yield record.wrong(check, name, "it is no list of tables", remedy)
-            continue
-        for place, entry in enumerate(entries, 1):
-            for key in keys:
-                if not _is_text(entry.get(key)):
-                    why = f"entry {place} has no text under it"
-                    yield record.wrong(check, f"{name}.{key}", why, "write it")
+    yield from (item for item in read.findings if item.check == check)
+    if "search" not in read.written:
+        remedy = f"write [search]: {', '.join(keys)}"
+        yield read.wrong(check, ("search",), "the table is missing", remedy)
+    for key in read.record.search.model_extra or ():
+        if not key.endswith("date"):
+            remedy = f"nothing is lost if it is meant for readers{did_you_mean(key, keys)}"
+            why = "no report prints it"
+            yield read.wrong(check, ("search", key), why, remedy, severity="warning")
 
 
-def _search_problems(search: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
-    """Yield key, reason and remedy of what is wrong with how and when the search was done."""
-    for key in ("kind", "counts_note"):
-        if not _is_text(search.get(key)):
-            yield key, "a text is needed", "say it in a sentence"
-    limits = search.get("limits")
-    if not (isinstance(limits, list) and all(_is_text(item) for item in limits)):
-        yield "limits", "a list of texts is needed", "write limits = [...]"
-    closed = str(search.get("extraction_closed"))
-    if closed != NOT_STATED and not (_is_date(closed) and "1950" < closed < "2200"):
-        why = "the day on which the extraction was closed is needed"
-        yield "extraction_closed", why, f"write YYYY-MM-DD, or {NOT_STATED!r}"
-    days = search.get("due_after_days", 1)
-    if isinstance(days, bool) or not isinstance(days, int) or not 0 < days < 40_000:
-        yield "due_after_days", "a number of days is needed", "such as 365"
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _record_findings(
-    record: _Record, records: object, exclusions: Sequence[Row]
-) -> Iterator[Finding]:
+def _record_findings(read: _Read, records: Records, exclusions: Sequence[Row]) -> Iterator[Finding]:
     """Yield each sum of the records that does not hold."""
     check, again = "search_records", "count again; each record is converted or excluded"
-    sources = records.get("by_source", {}) if isinstance(records, Mapping) else None
-    if not isinstance(records, Mapping) or not isinstance(sources, Mapping):
-        why, remedy = (
-            "[records] is not a table of counts",
-            f"write {', '.join(RECORDS)}, one a line",
-        )
-        yield file_finding(check, record.file, why, remedy, column="records")
-        return
-    tables = {"records": records} | {f"records.by_source.{n}": s for n, s in sources.items()}
-    totals = dict.fromkeys(RECORDS, 0)
-    for name, table in tables.items():
-        given = table if isinstance(table, Mapping) else {}
-        counts = {key: _count(given.get(key)) for key in RECORDS}
-        for key, count in counts.items():
-            if count is None:
-                yield record.wrong(check, f"{name}.{key}", *_NO_COUNT, given.get(key))
-            elif name != "records":
-                totals[key] += count
-        extracted, converted, excluded = (counts[key] for key in RECORDS)
+    parts: list[tuple[Place, Counts]] = [(("records",), records)]
+    parts += [(("records", "by_source", name), one) for name, one in records.by_source.items()]
+    for place, counts in parts:
+        for key in Counts.model_fields:
+            if getattr(counts, key) is None:
+                why, remedy = "is missing", "write a whole number of 0 or more"
+                yield read.wrong(check, (*place, key), why, remedy)
+        extracted, converted, excluded = counts.extracted, counts.converted, counts.excluded
         if extracted is None or converted is None or excluded is None:
             continue
         if converted + excluded != extracted:
             why = f"converted {converted} and excluded {excluded} are {converted + excluded}"
-            yield record.wrong(check, f"{name}.extracted", why, again, extracted)
-    for key in RECORDS:
-        count = _count(records.get(key))
-        if sources and count is not None and count != totals[key]:
-            why, remedy = (
-                f"the sources have {totals[key]} together",
-                "count again, source by source",
-            )
-            yield record.wrong(check, f"records.{key}", why, remedy, count)
+            yield read.wrong(check, (*place, "extracted"), why, again, extracted)
+    for key in Counts.model_fields:
+        count = getattr(records, key)
+        total = sum(getattr(one, key) or 0 for one in records.by_source.values())
+        if records.by_source and count is not None and count != total:
+            why, remedy = f"the sources have {total} together", "count again, source by source"
+            yield read.wrong(check, ("records", key), why, remedy, count)
     listed = sum(row.number("records") or 0 for row in exclusions)
-    excluded = _count(records.get("excluded"))
-    if exclusions and excluded is not None and excluded != listed:
+    if exclusions and records.excluded is not None and records.excluded != listed:
         why = f"exclusions.csv lists {listed:g} records"
         remedy = "correct the count here, or the column records there"
         # A warning: whoever leaves out a study has not yet counted again.
-        yield record.wrong(check, "records.excluded", why, remedy, excluded, "warning")
+        place = ("records", "excluded")
+        yield read.wrong(check, place, why, remedy, records.excluded, "warning")
 
 
-def _flow_findings(
-    record: _Record, table: str, flow: object, counted: Mapping[str, int]
-) -> Iterator[Finding]:
+def _flow_findings(read: _Read, flow: Steps, counted: Mapping[str, int]) -> Iterator[Finding]:
     """Yield each step of the flow that does not add up, or is not what the screening list gives."""
-    check = "search_flow"
-    if not isinstance(flow, Mapping):
-        why, remedy = "[flow] is not a table", "write one count a line"
-        yield file_finding(check, record.file, why, remedy)
-        return
-    counts: dict[str, int] = {}
-    for name, value in flow.items():
-        count, where = _count(value), f"{table}.{name}"
-        if name not in FLOW:
-            if not isinstance(value, str):
-                remedy = f"use the names of the flow: {', '.join(FLOW)}{did_you_mean(name, FLOW)}"
-                yield record.wrong(check, where, "no such count", remedy, severity="warning")
-        elif count is None:
-            yield record.wrong(check, where, *_NO_COUNT, value)
-        else:
-            counts[name] = count
-            if counted.get(name, count) != count:
-                why = f"the screening list has {counted[name]}"
-                remedy = "count again, or leave the counts out: the list gives them"
-                yield record.wrong(check, where, why, remedy, value)
+    check, names = "search_flow", [*Steps.model_fields]
+    for name, value in (flow.model_extra or {}).items():
+        if not isinstance(value, str):
+            remedy = f"use the names of the flow: {', '.join(names)}{did_you_mean(name, names)}"
+            why = "no such count"
+            yield read.wrong(check, ("flow", name), why, remedy, severity="warning")
+    counts = {name: count for name in names if (count := getattr(flow, name)) is not None}
+    for name, count in counts.items():
+        if counted.get(name, count) != count:
+            why = f"the screening list has {counted[name]}"
+            remedy = "count again, or leave the counts out: the list gives them"
+            yield read.wrong(check, ("flow", name), why, remedy, count)
     for start, off, rest in STEPS:
         if {start, off, rest} <= counts.keys() and counts[start] - counts[off] != counts[rest]:
             expected = counts[start] - counts[off]
             why = f"{start} {counts[start]} minus {off} {counts[off]} is {expected}"
             remedy = "count again; each record takes one way through the flow"
-            yield record.wrong(check, f"{table}.{rest}", why, remedy, counts[rest])
+            yield read.wrong(check, ("flow", rest), why, remedy, counts[rest])
 
 
-def _count(value: object) -> int | None:
-    """Return a count, or the sum of a table of counts; nothing for anything else."""
-    if isinstance(value, Mapping):
-        parts = [_count(item) for item in value.values()]
-        return None if None in parts else sum(part for part in parts if part is not None)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        return None
-    return value
-
-
-def _date_findings(record: _Record, node: object) -> Iterator[Finding]:
+def _date_findings(read: _Read, node: object, place: Place = ()) -> Iterator[Finding]:
     """Yield every text under a name that ends in date which is no date."""
-    if isinstance(node, Mapping):
-        for name, value in node.items():
-            is_date = name == "date" or name.endswith("_date")
-            if is_date and isinstance(value, str) and not _is_date(value):
-                line = _line(record.lines, name, value)
-                why, remedy = "not a date", "write YYYY-MM-DD"
-                yield Finding("error", "search_date", record.file, line, name, value, why, remedy)
-            yield from _date_findings(record, value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _date_findings(record, item)
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return datetime.date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
-
-
-def _line(lines: Sequence[str], name: str, value: str = "") -> int:
-    """Return the line on which a name is set (to a value), or 0."""
-    pattern = re.compile(
-        rf"\s*(?:\[.*\.)?[\"']?{re.escape(name)}[\"']?\s*[=\]].*{re.escape(value)}"
-    )
-    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 0)
+    parts = node.items() if isinstance(node, Mapping) else ()
+    for name, value in enumerate(node) if isinstance(node, list) else parts:
+        at, key = (*place, name), str(name)
+        is_date = key == "date" or key.endswith("_date")
+        if is_date and isinstance(value, str) and not is_day(value) and at[0] != "not_reached":
+            yield read.wrong("search_date", at, "not a date", "write YYYY-MM-DD", value)
+        yield from _date_findings(read, value, at)

@@ -5,11 +5,11 @@ A room of its own because checks are kept by what they look at, and `run` lists 
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ketameta.declared import is_day
 from ketameta.errors import did_you_mean
 from ketameta.evidence.checks.context import (
     Context,
@@ -296,23 +296,19 @@ def _lines(path: Path) -> list[str]:
 
     A file that cannot be read has none; that is said elsewhere.
     """
+    document, lines, _ = read_toml(path, path.name)
     return [
         ""
         if line.lstrip().startswith("#")
         else _ESCAPED.sub(lambda found: chr(int(found[1] or found[2], 16)), line)
-        for line in read_toml(path, path.name)[1]
+        for line in ([] if document is None else lines)
     ]
 
 
 @rule("date", "exclusions")
 def check_dates_are_dates(context: Context, row: Row) -> Iterator[Finding]:
     """Each date is written YYYY-MM-DD and exists in the calendar."""
-    text = row["date"]
-    try:
-        valid = not text or datetime.date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        valid = False
-    if not valid and not context.is_refused(row, "date"):
+    if row["date"] and not is_day(row["date"]) and not context.is_refused(row, "date"):
         yield error(row, "date", "not a date", "write YYYY-MM-DD")
 
 
