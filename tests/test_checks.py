@@ -133,6 +133,7 @@ def test_every_word_that_reading_reports_is_described(tmp_path: Path) -> None:
     source = Path(sys.modules["ketameta.evidence.checks"].__file__ or "").parents[2]
     names = (
         "evidence/findings.py",
+        "evidence/project.py",
         "evidence/reader.py",
         "evidence/tables.py",
         "evidence/corrections.py",
@@ -212,8 +213,35 @@ def test_many_alike_are_counted(tmp_path: Path) -> None:
     tables = clean_tables()
     tables["outcomes"] = [SCORE | {"time_days": str(day), "mean": "12,1"} for day in range(1, 21)]
     text, _ = check_project(write_project(tmp_path, tables))
+    assert text.count("[decimal_comma]") == 1
+    assert "), and lines 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14 ..." in text
+    for day, row in enumerate(tables["outcomes"], 1):
+        row["mean"] = f"12,{day}"
+    text, _ = check_project(write_project(tmp_path, tables))
     assert text.count("[decimal_comma]") == 5
     assert "... and 15 more decimal_comma in mean, lines 7, 8, 9" in text
+
+
+@pytest.mark.parametrize("name", ["studies", "arms", "outcomes", "outcome_words", "instruments"])
+@pytest.mark.parametrize(
+    ("content", "check"),
+    [(b"%PDF-1.4", "not_csv"), (b"", "empty_file"), (b"a,b\n1,2\n", "header_missing")],
+)
+def test_a_table_that_cannot_be_read_is_one_error(
+    tmp_path: Path, name: str, content: bytes, check: str
+) -> None:
+    root = write_project(tmp_path, clean_tables())
+    (path,) = (root / "data").rglob(f"{name}.csv")
+    path.write_bytes(content)
+    assert [item.check for item in run_checks(project_paths(root)).findings] == [check]
+
+
+def test_rows_without_their_key_are_no_copies_and_nothing_is_missed_in_them(tmp_path: Path) -> None:
+    root = write_project(tmp_path, clean_tables())
+    (path,) = (root / "data").rglob("arms.csv")
+    path.write_text(path.read_text(encoding="utf-8").replace("arm_id", "arm_idd", 1))
+    checks = {item.check for item in run_checks(project_paths(root)).errors}
+    assert checks == {"column_missing", "column_unknown"}
 
 
 def test_warnings_alone_end_with_zero(tmp_path: Path) -> None:
@@ -315,11 +343,11 @@ included = 8
     ("old", "new", "expected"),
     [
         ("", "", []),
-        ("screened = 100", "screened = 101", [(7, "screened"), (9, "sought")]),
-        ("assessed = 28", "assessed = -28", [(11, "assessed")]),
-        ("assessed = 28", 'assesed = 28', [(11, "assesed")]),
+        ("screened = 100", "screened = 101", [(7, "flow.screened"), (9, "flow.sought")]),
+        ("assessed = 28", "assessed = -28", [(11, "flow.assessed")]),
+        ("assessed = 28", 'assesed = 28', [(11, "flow.assesed")]),
         ("included = 8", "", []),
-        ('"2026-11-22"', '"2026-22-11"', [(3, "date")]),
+        ('"2026-11-22"', '"2026-22-11"', [(3, "search.date")]),
     ],
 )  # fmt: skip
 def test_the_flow_of_records_adds_up(
@@ -354,11 +382,11 @@ excluded = 1
     ("old", "new", "expected"),
     [
         ("", "", []),
-        ("converted = 9", "converted = 10", [(2, "extracted"), (3, "converted")]),
-        ("excluded = 1", "excluded = 2", [(4, "excluded"), (12, "extracted")]),
-        ("converted = 4", 'converted = "four"', [(3, "converted"), (13, "converted")]),
-        ("[records.by_source.two]", "[records.by_source_two]", [(2, "extracted"), (3, "converted"),
-                                                                (4, "excluded")]),
+        ("converted = 9", "converted = 10", [(2, "records.extracted"), (3, "records.converted")]),
+        ("excluded = 1", "excluded = 2", [(4, "records.excluded"),
+                                          (12, "records.by_source.two.extracted")]),
+        ("converted = 4", 'converted = "four"', [(13, "records.by_source.two.converted")]),
+        ("[records.by_source.two]", "[records.by_source_two]", [(11, "records.by_source_two")]),
     ],
 )  # fmt: skip
 def test_the_records_add_up(

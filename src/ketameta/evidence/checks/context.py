@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, wraps
 from itertools import chain
+from pathlib import PurePath
 from statistics import median
 from typing import NamedTuple, TypeVar
 
 from ketameta.evidence.findings import Finding, Severity
+from ketameta.evidence.schema import TABLES
 from ketameta.evidence.tables import Evidence, Row, stated
 from ketameta.measures import ANALYSIS
 
@@ -85,6 +87,11 @@ class Context:
     def is_refused(self, row: Row, column: str) -> bool:
         """Return whether reading already reported an error of this cell, or lacks its column."""
         return (row.file, row.line, column) in self._cells or (row.file, column) in self._absent
+
+    @cached_property
+    def unread(self) -> frozenset[str]:
+        """Tables of which it is not known what they hold."""
+        return unread_tables(self.evidence, self.reading)
 
     @cached_property
     def _absent(self) -> set[tuple[str, str]]:
@@ -205,6 +212,26 @@ class Context:
         return self.domain(row) in self.evidence.project.words.meant_to_improve
 
 
+def unread_tables(evidence: Evidence, reading: Iterable[Finding]) -> frozenset[str]:
+    """Return the tables of which a file, or the key of its rows, could not be read.
+
+    What they lack is not known: nothing is said of it beside the cause.
+    """
+    errors = [item for item in reading if item.is_error]
+    held = {row.file for rows in evidence.tables.values() for row in rows} if errors else set()
+    unread = set[str]()
+    for item in errors:
+        name = PurePath(item.file).stem
+        if name not in TABLES and item.check in ("file_unreadable", "link"):
+            unread |= {*TABLES}
+        elif name in TABLES and (
+            item.file not in held
+            or (item.check == "column_missing" and item.column in TABLES[name].key)
+        ):
+            unread.add(name)
+    return frozenset(unread)
+
+
 def list_items(cell: str) -> list[str]:
     """Return the items of a cell that joins them by ``;``."""
     return [item.strip() for item in cell.split(";") if item.strip()]
@@ -295,12 +322,17 @@ _Found = TypeVar("_Found", bound=Callable[..., Iterator[Finding]])
 
 
 def _adding(*, of_numbers: bool) -> Callable[..., Callable[[_Found], _Found]]:
-    """Return a decorator that adds a rule: of everything, or of each row of the tables named."""
+    """Return a decorator that adds a rule: of everything, or of each row of the tables named.
 
-    def adds(word: str, *tables: str) -> Callable[[_Found], _Found]:
+    A rule that looks for rows in other tables names them in ``needs``.
+    """
+
+    def adds(word: str, *tables: str, needs: Sequence[str] = ()) -> Callable[[_Found], _Found]:
         def add(function: _Found) -> _Found:
             @wraps(function)
             def found(context: Context) -> Iterator[Finding]:
+                if not context.unread.isdisjoint(needs):
+                    return
                 rows = (row for table in tables for row in context.rows(table))
                 parts = (function(context, row) for row in rows) if tables else [function(context)]
                 for finding in chain.from_iterable(parts):

@@ -32,6 +32,8 @@ _BATCH_TABLES = ("arms", "outcomes", "contrasts", "moderators", "risk_of_bias")
 def check_keys_are_unique(context: Context) -> Iterator[Finding]:
     """Each key stands once in all batches together; delete the copy or correct the key."""
     for name, table in context.evidence.schema.tables.items():
+        if name in context.unread:
+            continue
         seen: dict[tuple[object, ...], list[Row]] = {}
         for row in context.rows(name):
             before = seen.setdefault(row.core, [])
@@ -68,7 +70,7 @@ def _more(count: int) -> str:
     return f" (and {plural(count - 1, 'more row')} of this file)" if count > 1 else ""
 
 
-@rule("unknown_study")
+@rule("unknown_study", needs=["studies"])
 def check_studies_exist(context: Context) -> Iterator[Finding]:
     """Every study_id stands in studies.csv of some batch; add the study or mend the spelling."""
     known = context.studies
@@ -94,19 +96,23 @@ def check_duplicates_name_a_record(context: Context) -> Iterator[Finding]:
             yield error(row, "duplicate_of", why, f"name the record that is screened{hint}")
 
 
-@rule("unknown_overlap", "studies")
+@rule("unknown_overlap", "studies", needs=["studies"])
 def check_overlapping_studies_exist(context: Context, row: Row) -> Iterator[Finding]:
     """overlaps_with names other studies of the data."""
-    for item in list_items(row["overlaps_with"]):
-        if item == row["study_id"]:
-            why = "a study cannot overlap with itself"
-            remedy = "delete it here"
-            yield error(row, "overlaps_with", why, remedy, value=item)
-        elif item not in context.studies:
-            hint = did_you_mean(item, context.studies)
-            why = "no studies.csv has this study"
-            remedy = f"add that study, or name it in notes instead{hint}"
-            yield error(row, "overlaps_with", why, remedy, value=item)
+    itself, absent = "a study cannot overlap with itself", "no studies.csv has this study"
+    told = (row, "overlaps_with", row["study_id"], context.studies, itself, absent)
+    yield from _names_others(*told, "add that study, or name it in notes instead")
+
+
+def _names_others(
+    row: Row, column: str, own: str, known: Iterable[str], itself: str, absent: str, remedy: str
+) -> Iterator[Finding]:
+    """Yield the items of a cell that name the row itself, or nothing that there is."""
+    for item in list_items(row[column]):
+        if item == own:
+            yield error(row, column, itself, "delete it here", value=item)
+        elif item not in known:
+            yield error(row, column, absent, remedy + did_you_mean(item, known), value=item)
 
 
 @rule("secondary_beside")
@@ -124,7 +130,7 @@ def check_secondary_results_stand_alone(context: Context) -> Iterator[Finding]:
             yield error(row, "outcome", why, remedy, others=(primary,))
 
 
-@rule("unknown_arm")
+@rule("unknown_arm", needs=["arms"])
 def check_arms_exist(context: Context) -> Iterator[Finding]:
     """Every arm_id stands in arms.csv for its study."""
     for table, columns in (
@@ -144,19 +150,13 @@ def check_arms_exist(context: Context) -> Iterator[Finding]:
                 yield error(row, column, why, remedy)
 
 
-@rule("unknown_contained_arm", "arms")
+@rule("unknown_contained_arm", "arms", needs=["arms"])
 def check_contained_arms_exist(context: Context, row: Row) -> Iterator[Finding]:
     """contains_arms names other arms of the same study."""
     names = [other["arm_id"] for other in context.arms_of[row["study_id"]]]
-    for item in list_items(row["contains_arms"]):
-        if item == row["arm_id"]:
-            why = "an arm cannot contain itself"
-            remedy = "delete it here"
-            yield error(row, "contains_arms", why, remedy, value=item)
-        elif item not in names:
-            why = f"arms.csv has no such arm of {row['study_id']}"
-            remedy = f"add the arm or correct the name{did_you_mean(item, names)}"
-            yield error(row, "contains_arms", why, remedy, value=item)
+    absent = f"arms.csv has no such arm of {row['study_id']}"
+    told = (row, "contains_arms", row["arm_id"], names, "an arm cannot contain itself", absent)
+    yield from _names_others(*told, "add the arm or correct the name")
 
 
 @rule("same_arm", "contrasts")
@@ -176,7 +176,7 @@ def check_arms_of_a_contrast_differ(context: Context, row: Row) -> Iterator[Find
         yield error(row, "comparator_arm_id", why, remedy)
 
 
-@rule("unknown_outcome")
+@rule("unknown_outcome", needs=["outcome_words"])
 def check_outcomes_are_declared(context: Context) -> Iterator[Finding]:
     """Every outcome is a word of outcome_words.csv."""
     known = context.outcome_words
@@ -187,7 +187,7 @@ def check_outcomes_are_declared(context: Context) -> Iterator[Finding]:
     yield from _undeclared(context.rows("exclusions"), "measured", known, "outcome_words.csv")
 
 
-@rule("unknown_instrument")
+@rule("unknown_instrument", needs=["instruments"])
 def check_instruments_are_declared(context: Context) -> Iterator[Finding]:
     """Every instrument is a word of instruments.csv."""
     known = context.instruments
@@ -265,7 +265,7 @@ def _bare(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower().replace("/", "per"))
 
 
-@rule("study_without_arms")
+@rule("study_without_arms", needs=["arms"])
 def check_studies_have_arms(context: Context) -> Iterator[Finding]:
     """Every study with results has its arms in arms.csv."""
     for study, row in context.studies.items():
@@ -275,7 +275,7 @@ def check_studies_have_arms(context: Context) -> Iterator[Finding]:
             yield warning(row, "study_id", why, remedy)
 
 
-@rule("study_without_results")
+@rule("study_without_results", needs=["outcomes", "contrasts", "exclusions"])
 def check_studies_have_results(context: Context) -> Iterator[Finding]:
     """Every study has a row of results, or a row in exclusions.csv that says why not."""
     used = {
@@ -291,7 +291,7 @@ def check_studies_have_results(context: Context) -> Iterator[Finding]:
             yield warning(row, "study_id", why, remedy)
 
 
-@rule("arm_without_results")
+@rule("arm_without_results", needs=["outcomes", "contrasts"])
 def check_arms_have_results(context: Context) -> Iterator[Finding]:
     """Every arm has a result or is part of a comparison; an arm nobody uses may be misspelt."""
     used = {

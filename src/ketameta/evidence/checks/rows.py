@@ -413,7 +413,7 @@ def check_arms_within_study(context: Context) -> Iterator[Finding]:
                 yield error(arm, "n_randomised", why, remedy, others=(study,))
 
 
-@number_rule("denominators")
+@number_rule("denominators", needs=["outcomes"])
 def check_one_denominator(context: Context) -> Iterator[Finding]:
     """One arm has one n at one time in one analysis set; several n are several sets."""
 
@@ -479,7 +479,7 @@ def check_controls_are_called_so(context: Context, row: Row) -> Iterator[Finding
         yield warning(row, "role", why, remedy)
 
 
-@rule("one_arm")
+@rule("one_arm", needs=["arms"])
 def check_controlled_trials_have_a_comparator(context: Context) -> Iterator[Finding]:
     """Each trial of a controlled design has at least two arms."""
     for study_id, arms in context.arms_of.items():
@@ -490,7 +490,7 @@ def check_controlled_trials_have_a_comparator(context: Context) -> Iterator[Find
             yield warning(arms[0], "arm_id", why, remedy, others=(study,))
 
 
-@rule("design_control")
+@rule("design_control", needs=["arms"])
 def check_uncontrolled_designs_have_no_control(context: Context) -> Iterator[Finding]:
     """No trial of an uncontrolled design has a control arm."""
     for study_id, arms in context.arms_of.items():
@@ -567,7 +567,7 @@ def check_overall_bias_covers_its_domains(context: Context) -> Iterator[Finding]
             yield warning(overall, "judgement", why, remedy, others=(worst,))
 
 
-@number_rule("bias_without_overall")
+@number_rule("bias_without_overall", needs=["risk_of_bias"])
 def check_assessments_have_an_overall(context: Context) -> Iterator[Finding]:
     """Each assessment made here ends in a row with domain 'overall', where its tool has one."""
     for domains, overall in _assessments(context):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ketameta.errors import check_choice, did_you_mean
 from ketameta.evidence.checks import keys, printed, rows, scores, values
-from ketameta.evidence.checks.context import RULES, Context
+from ketameta.evidence.checks.context import RULES, Context, unread_tables, warning
 from ketameta.evidence.checks.search import search_findings
 from ketameta.evidence.checks.values import declaration_letters
 from ketameta.evidence.corrections import (
@@ -76,6 +76,7 @@ READING: dict[str, str] = {
     "scientific_id": "No identifier was turned into a number with an exponent.",
     "toml_unreadable": "Every TOML file can be read.",
     "correction": "Every correction is complete and matches one row with the value it expects.",
+    "project_words": "The words and moderators of project.toml can be used.",
     "search_form": "The record of the search has what a report prints of it.",
     "search_flow": "The counts of the search add up.",
     "search_records": "The records extracted, converted and excluded add up.",
@@ -249,7 +250,7 @@ def checked_evidence(
         elsewhere = tuple(item for item in found if item.is_error and item not in listed)
         found = [*here, *not_read(paths, chosen, corrected, here)]
     left, accepted, notes = _accept(corrected, sort_findings(found), applied)
-    if is_unread(read):
+    if is_unread(read) or unread_tables(evidence, read):
         notes = []
     elif chosen is not None:
         notes = [item for item in notes if concerns(paths, item, chosen)]
@@ -283,10 +284,13 @@ def _read(
     if is_unread(reading):
         searched = search_findings(paths, evidence.rows("exclusions"), evidence.rows("screening"))
         return evidence, evidence, (), (*reading, *searched), ()
+    unread = unread_tables(evidence, reading)
     evidence, differences = reconcile(paths, evidence, outside)
     corrections, problems = load_corrections(paths)
     file = paths.relative(corrections_path(paths))
-    corrected, applied, refusals = try_corrections(evidence, corrections, file)
+    known = [item for item in corrections if item.table not in unread]
+    corrected, applied, refusals = try_corrections(evidence, known, file)
+    differences = () if unread else differences
     context = Context(corrected, reading)
     searched = search_findings(paths, corrected.rows("exclusions"), corrected.rows("screening"))
     gathered = Gathered()
@@ -395,16 +399,7 @@ def _accepted_words(
 def _void(row: Row, word: str, why: str, remedy: str) -> Finding:
     """Return the warning that an acceptance does nothing."""
     column = next((name for name in _NOTE_COLUMNS if "accept:" in row[name].lower()), "note")
-    return file_finding(
-        "accept",
-        row.file,
-        why,
-        remedy,
-        severity="warning",
-        line=row.line,
-        column=column,
-        value=word,
-    )
+    return replace(warning(row, column, why, remedy, value=word), check="accept")
 
 
 STYLES: tuple[str, ...] = ("text", "json", "github")
@@ -461,28 +456,30 @@ def _as_text(report: CheckReport) -> str:
 
 def _lines_of_file(findings: Sequence[Finding]) -> list[str]:
     """Return the lines of one file; many findings of one kind in one column are counted."""
-    alike: dict[tuple[str, str], list[Finding]] = {}
+    kinds: dict[tuple[str, str], dict[tuple[str, str, str], list[Finding]]] = {}
     for finding in findings:
-        alike.setdefault((finding.check, finding.column), []).append(finding)
-    seen: Counter[tuple[str, str]] = Counter()
-    lines: list[str] = []
-    for finding in findings:
-        kind = (finding.check, finding.column)
-        group, index = alike[kind], seen[kind]
-        seen[kind] += 1
-        if index >= SHOWN_ALIKE and len(group) > SHOWN_ALIKE + 1:
-            if index == SHOWN_ALIKE:
-                rest = len(group) - SHOWN_ALIKE
-                listed = [str(item.line) for item in group[SHOWN_ALIKE:]]
-                lines.append(
-                    f"  {finding.severity:<7}  ... and {rest:,} more {finding.check} in "
-                    f"{finding.column or 'this file'}, lines "
-                    f"{', '.join(listed[:12])}{' ...' if len(listed) > 12 else ''}"
-                )
-            continue
-        about = f" ({finding.row})" if finding.row else ""
-        lines.append(f"  {finding.severity:<7}  {finding} [{finding.check}]{about}")
-    return lines
+        said = (finding.value, finding.why, finding.remedy)
+        alike = kinds.setdefault((finding.check, finding.column), {})
+        alike.setdefault(said, []).append(finding)
+    lines: list[tuple[int, str]] = []
+    for (check, column), alike in kinds.items():
+        groups = [*alike.values()]
+        shown = len(groups) if len(groups) <= SHOWN_ALIKE + 1 else SHOWN_ALIKE
+        for first, *others in groups[:shown]:
+            about = f" ({first.row})" if first.row else ""
+            again = f", and {_places(others)}" if others else ""
+            lines.append((first.line, f"  {first.severity:<7}  {first} [{check}]{about}{again}"))
+        if rest := [item for group in groups[shown:] for item in group]:
+            told = f"... and {len(rest):,} more {check} in {column or 'this file'}, {_places(rest)}"
+            lines.append((rest[0].line, f"  {rest[0].severity:<7}  {told}"))
+    return [line for _, line in sorted(lines, key=lambda item: item[0])]
+
+
+def _places(findings: Sequence[Finding]) -> str:
+    """Return the lines of findings, the first of many."""
+    listed = [str(item.line) for item in findings]
+    named = ", ".join(listed[:12])
+    return f"line{'s' if len(listed) > 1 else ''} {named}{' ...' if len(listed) > 12 else ''}"
 
 
 def _as_dict(finding: Finding) -> dict[str, object]:

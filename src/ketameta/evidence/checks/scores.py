@@ -379,7 +379,7 @@ def check_changes_have_the_sign_of_change(context: Context) -> Iterator[Finding]
             yield warning(first, "mean", why, remedy, others=rows[1:])
 
 
-@number_rule("no_partner")
+@number_rule("no_partner", needs=["outcomes", "contrasts"])
 def check_arms_have_partners(context: Context) -> Iterator[Finding]:
     """Each outcome of a controlled trial is given for two arms at one time on one instrument."""
     contrasted = {(row["study_id"], row["outcome"]) for row in context.rows("contrasts")}
