@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from scipy import special
 
 from ketameta.effects.arrays import Floats
 from ketameta.effects.table import Effects, effect_sizes
@@ -170,9 +171,7 @@ def _quantities(
 ) -> dict[str, float]:
     """Return the refit's numbers in the unit of the effect, by name."""
     upper = 0.5 + level / 2
-    from scipy import stats
-
-    critical = stats.norm.ppf(upper) if df is None else stats.t.ppf(upper, df)
+    critical = special.ndtri(upper) if df is None else special.stdtrit(df, upper)
     found: dict[str, float] = {}
     for j, name in enumerate(names):
         estimate = float(refit.coefficients[j]) * scale
@@ -273,16 +272,21 @@ PYMARE_METHODS = ("DL", "HE", "ML", "REML")
 def _estimators() -> ModuleType:
     """Return PyMARE's estimators without its converters, which load an algebra package.
 
-    Nothing is left behind: ``import pymare`` elsewhere gives the whole package.
+    Nothing is left behind: ``import pymare`` elsewhere gives the whole package. The distributions
+    that only its summaries ask for are loaded when they are asked for.
     """
     if "pymare" in sys.modules or (found := find_spec("pymare")) is None:
         return import_module("pymare.estimators")
+    asked = ModuleType("scipy.stats")
+    vars(asked)["__getattr__"] = lambda name: getattr(import_module("scipy.stats"), name)
+    sys.modules.setdefault("scipy.stats", asked)
     sys.modules["pymare"] = module_from_spec(found)
     try:
         return import_module("pymare.estimators")
     finally:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "pymare"]:
-            del sys.modules[name]
+        for name, module in [*sys.modules.items()]:
+            if module is asked or name.partition(".")[0] == "pymare":
+                del sys.modules[name]
 
 
 def _estimator(tau2_method: str, ci_method: str) -> Any:
