@@ -224,7 +224,8 @@ def run_analysis(
         "second_engine": keep(
             f"second-{spec.name}",
             partial(_second_engine, pooled),
-            of=f"{spec.model!r} {pooled.estimates.tolist()} {pooled.variances.tolist()}",
+            of=f"{pooled.tau2_method} {pooled.ci_method} {pooled.level} "
+            f"{pooled.estimates.tolist()} {pooled.variances.tolist()}",
         )
         if several
         else None,
