@@ -17,7 +17,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError, pass_context
+from jinja2 import (
+    Environment,
+    FileSystemBytecodeCache,
+    PackageLoader,
+    StrictUndefined,
+    UndefinedError,
+    pass_context,
+)
 from jinja2.runtime import Context
 from markupsafe import Markup
 
@@ -58,6 +65,8 @@ def environment() -> Environment:
     """Return the template environment: escaped, strict about names, with our number formats."""
     env = Environment(
         loader=PackageLoader("ketameta.report", "templates"),
+        # Below the user's folder of temporary files, which nobody else may write to.
+        bytecode_cache=FileSystemBytecodeCache(pattern=f"ketameta-{code_hash(())}-%s.cache"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
