@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -484,21 +484,26 @@ def _files(context: Context, paths: ProjectPaths, effects_text: str) -> dict[str
         "results.json": context["results_text"],
         "inputs.json": inputs_text(paths, context["versions"]),
     }
-    listed = {
-        **tables_of(context),
-        **{
-            f"analysis-{name}.csv": analysis_tables(listed_tables(view))
-            for name, view in context["views"].items()
-        },
-    }
     cache = paths.build / "cache"
-    return {
-        **render_pages(context, cache),
-        **{f"{name}.pdf": render_pdf(context, paths, attachments, name) for name in DOCUMENTS},
-        "results.schema.json": kept_or_made(cache, code_hash(()), "schema", schema_text),
-        # Words of a declaration may hold what no cell can: control characters, halves of pairs.
-        **{f"tables/{name}": harmless(text) for name, text in listed.items()},
-    }
+    with ThreadPoolExecutor(len(DOCUMENTS)) as typesetting:  # which leaves this thread free
+        typeset = {
+            f"{name}.pdf": typesetting.submit(render_pdf, context, paths, attachments, name)
+            for name in DOCUMENTS
+        }
+        listed = {
+            **tables_of(context),
+            **{
+                f"analysis-{name}.csv": analysis_tables(listed_tables(view))
+                for name, view in context["views"].items()
+            },
+        }
+        return {
+            **render_pages(context, cache),
+            "results.schema.json": kept_or_made(cache, code_hash(()), "schema", schema_text),
+            # Words of a declaration may hold what no cell can: control characters, halves of pairs.
+            **{f"tables/{name}": harmless(text) for name, text in listed.items()},
+            **{name: document.result() for name, document in typeset.items()},
+        }
 
 
 def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[str]:

@@ -12,6 +12,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import RLock
 from typing import Any, Literal
 
 from ketameta.errors import ReportError
@@ -28,6 +29,8 @@ _QUESTION = b"""
 #set text(font: "DejaVu Sans", lang: "en", fallback: sys.inputs.alone == "")
 #for one in json(bytes(sys.inputs.asked)) [#one #parbreak()]
 """
+#: Documents are typeset side by side; a compiler answers one, and fonts are laid out once.
+_ONE_AT_A_TIME = RLock()
 #: So many neighbours in Unicode are asked about at once.
 _NEIGHBOURS = 64
 
@@ -47,13 +50,14 @@ def not_shown(texts: Iterable[str], *, alone: bool = False) -> frozenset[str]:
     for character in set().union(*texts):
         if not (character.isascii() and (character.isprintable() or character.isspace())):
             groups.setdefault(ord(character) // _NEIGHBOURS, set()).add(character)
-    return frozenset(
-        character
-        for group in groups.values()
-        if not _shows("".join(sorted(group)), alone)
-        for character in group
-        if not _shows(character, alone)
-    )
+    with _ONE_AT_A_TIME:
+        return frozenset(
+            character
+            for group in groups.values()
+            if not _shows("".join(sorted(group)), alone)
+            for character in group
+            if not _shows(character, alone)
+        )
 
 
 @cache
