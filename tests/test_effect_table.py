@@ -270,3 +270,6 @@ def test_the_effects_of_a_trial_rest_on_no_other_trial(
     assert some, "some trials compare people with themselves"
     again = derive_again(committed_evidence, HALF, committed_effects, some)
     assert repr(again.plain) == repr(whole.plain) != plain
+    for some in ({*studies[::7]}, concerned(committed_evidence, HALF), {*studies}):
+        again = derive_again(committed_evidence, HALF, whole, some, committed_effects)
+        assert repr(again.plain) == repr(whole.plain)

@@ -412,14 +412,14 @@ class InputTables:
         from ketameta.evidence.pairing import Assumptions
 
         evidence, seen = self._evidence, self._seen
+        without = None if assumed == Assumptions() else self.get(Assumptions())
         if known := self._earlier(name):
             before, table = known
             changed = {key for key in {*seen, *before} if seen.get(key) != before.get(key)}
-        elif assumed == Assumptions():
+            return seen, derive_again(evidence, assumed, table, changed, without)
+        if without is None:
             return seen, derive_effects(evidence)
-        else:
-            table, changed = self.get(Assumptions()), concerned(evidence, assumed)
-        return seen, derive_again(evidence, assumed, table, changed)
+        return seen, derive_again(evidence, assumed, without, concerned(evidence, assumed))
 
     @cached_property
     def _seen(self) -> dict[str, str]:

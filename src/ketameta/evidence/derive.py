@@ -7,7 +7,7 @@ Reads evidence, writes frames. Nothing is dropped silently: a row of ``outcomes.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -211,22 +211,41 @@ def concerned(evidence: Evidence, assumed: Assumptions) -> set[str]:
 
 
 def derive_again(
-    evidence: Evidence, assumed: Assumptions, known: EffectTable, studies: Collection[str]
+    evidence: Evidence,
+    assumed: Assumptions,
+    known: EffectTable,
+    studies: Collection[str],
+    without: EffectTable | None = None,
 ) -> EffectTable:
     """Return a known effect table in which some trials, which rest on no other, are derived anew.
 
-    Trials that are not in ``evidence`` any more leave it.
+    ``without`` are the effects without assumptions, where they are known: those of trials that
+    assumptions do not concern. Trials that are not in ``evidence`` any more leave the table.
     """
-    part = evidence.where(lambda row: not row["study_id"] or row["study_id"] in studies)
-    left = {
+    anew = {*studies}
+    parts: list[Mapping[str, Mapping[str, list[Any]]]] = [
+        _of_studies(known, lambda study: study not in studies)
+    ]
+    if without is not None:
+        anew &= concerned(evidence, assumed)
+        parts.append(_of_studies(without, lambda study: study in studies and study not in anew))
+    if anew:
+        part = evidence.where(lambda row: not row["study_id"] or row["study_id"] in anew)
+        parts.append(derive_effects(part, assumed).plain)
+    return _table(*parts)
+
+
+def _of_studies(
+    table: EffectTable, wanted: Callable[[str], bool]
+) -> dict[str, dict[str, list[Any]]]:
+    return {
         name: {
             key: [cell for cell, study in zip(cells, columns["study_id"], strict=True)
-                  if study not in studies]
+                  if wanted(study)]
             for key, cells in columns.items()
         }
-        for name, columns in known.plain.items()
+        for name, columns in table.plain.items()
     }  # fmt: skip
-    return _table(left, derive_effects(part, assumed).plain)
 
 
 _ORDER = ["outcome", "instrument", "time_days", "subgroup", "data_kind", "measure", "analysis"]
