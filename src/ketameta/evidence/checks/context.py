@@ -12,7 +12,7 @@ from statistics import median
 from typing import NamedTuple, TypeVar
 
 from ketameta.evidence.findings import Finding, Severity
-from ketameta.evidence.schema import TABLES
+from ketameta.evidence.schema import TABLES, Column
 from ketameta.evidence.tables import Evidence, Row, stated
 from ketameta.measures import ANALYSIS
 
@@ -78,15 +78,15 @@ class Context:
 
     evidence: Evidence
     reading: tuple[Finding, ...] = ()
-    _cells: set[tuple[str, int, str]] = field(init=False, repr=False)
+    _refused: set[tuple[str, int, str]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         refused = {(item.file, item.line, item.column) for item in self.reading if item.is_error}
-        object.__setattr__(self, "_cells", refused)
+        object.__setattr__(self, "_refused", refused)
 
     def is_refused(self, row: Row, column: str) -> bool:
         """Return whether reading already reported an error of this cell, or lacks its column."""
-        return (row.file, row.line, column) in self._cells or (row.file, column) in self._absent
+        return (row.file, row.line, column) in self._refused or (row.file, column) in self._absent
 
     @cached_property
     def unread(self) -> frozenset[str]:
@@ -96,6 +96,18 @@ class Context:
     @cached_property
     def _absent(self) -> set[tuple[str, str]]:
         return {(item.file, item.column) for item in self.reading if item.check == "column_missing"}
+
+    @cached_property
+    def cells(self) -> list[tuple[Row, Column, str]]:
+        """Every filled cell that reading accepted."""
+        return [
+            (row, columns[name], text)
+            for table in self.evidence.schema.tables.values()
+            for columns in [{column.name: column for column in table.columns}]
+            for row in self.rows(table.name)
+            for name, text in row.texts.items()
+            if not self.is_refused(row, name)
+        ]
 
     def rows(self, table: str) -> tuple[Row, ...]:
         """Return the rows of one table."""

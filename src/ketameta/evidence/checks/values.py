@@ -41,16 +41,6 @@ _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\U(000[0-9a-fA-F]{5}|0010[0-9a-fA-F
 _NAMED = 5
 
 
-def _cells(context: Context) -> Iterator[tuple[Row, Column, str]]:
-    """Yield every filled cell that reading accepted."""
-    for name, table in context.evidence.schema.tables.items():
-        columns = {column.name: column for column in table.columns}
-        for row in context.rows(name):
-            for column, text in row.texts.items():
-                if not context.is_refused(row, column):
-                    yield row, columns[column], text
-
-
 @rule("required")
 def check_required_cells_are_filled(context: Context) -> Iterator[Finding]:
     """Every column the schema calls required has a value; type what the source prints."""
@@ -65,7 +55,7 @@ def check_required_cells_are_filled(context: Context) -> Iterator[Finding]:
 @rule("unknown_word")
 def check_words_are_known(context: Context) -> Iterator[Finding]:
     """Each column of controlled words holds one of them, in its exact spelling."""
-    for row, column, text in _cells(context):
+    for row, column, text in context.cells:
         if column.kind == "words" and text not in column.allowed:
             listed = ", ".join(column.allowed)
             hint = did_you_mean(text, column.allowed)
@@ -77,7 +67,7 @@ def check_words_are_known(context: Context) -> Iterator[Finding]:
 @rule("form")
 def check_forms_fit(context: Context) -> Iterator[Finding]:
     """All identifiers and keys have the form of the schema (a DOI without its address)."""
-    for row, column, text in _cells(context):
+    for row, column, text in context.cells:
         if column.kind == "url":
             if not _URL.fullmatch(text):
                 yield error(row, column.name, "not an address", "write it whole, from https:// on")
@@ -135,7 +125,7 @@ def _form_advice(column: Column, item: str) -> tuple[str, str]:
 @number_rule("bounds")
 def check_numbers_in_bounds(context: Context) -> Iterator[Finding]:
     """Each number lies in the bounds of its column: a standard deviation is above 0."""
-    for row, column, _ in _cells(context):
+    for row, column, _ in context.cells:
         number = row.number(column.name)
         if number is None:
             continue
@@ -153,7 +143,7 @@ def check_numbers_in_bounds(context: Context) -> Iterator[Finding]:
 @number_rule("proportion_in_count")
 def check_counts_are_not_shares(context: Context) -> Iterator[Finding]:
     """Each count of people is not a proportion; a share goes into the percent column."""
-    for row, column, text in _cells(context):
+    for row, column, text in context.cells:
         number = row.number(column.name)
         if column.kind == "integer" and number is not None and 0 < number < 1:
             why = "a share stands where a count of people belongs"
@@ -184,7 +174,7 @@ def check_percentages_are_not_shares(context: Context) -> Iterator[Finding]:
 @number_rule("whole_number")
 def check_counts_are_whole(context: Context) -> Iterator[Finding]:
     """Each count of people is a whole number."""
-    for row, column, _ in _cells(context):
+    for row, column, _ in context.cells:
         number = row.number(column.name)
         if column.kind != "integer" or number is None or 0 < number < 1:
             continue
@@ -239,7 +229,7 @@ def check_texts_can_be_typeset(context: Context) -> Iterator[Finding]:
     """Every character of a text can be shown in the PDF; the web page shows it in any case."""
     texts = [
         (row, column.name, text)
-        for row, column, text in _cells(context)
+        for row, column, text in context.cells
         if column.kind == "text" and not text.isascii()
     ]
     missing = not_shown(text for _, _, text in texts)
