@@ -17,14 +17,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
-from jinja2 import (
-    Environment,
-    FileSystemBytecodeCache,
-    PackageLoader,
-    StrictUndefined,
-    UndefinedError,
-    pass_context,
-)
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError, pass_context
+from jinja2.bccache import FileSystemBytecodeCache
 from jinja2.runtime import Context
 from markupsafe import Markup
 
