@@ -371,7 +371,7 @@ def build(
 
         context = partial(
             report_context, paths, evidence, results, inputs.report.applied, claims, stated,
-            tables.get, keep, keep_of,
+            tables.get, keep, keep_of, inputs.report.compared,
         )  # fmt: skip
         written += _write_report(paths, context, names, stated)
     kept = [spec.name for spec in specs if spec.name not in computed]

@@ -46,12 +46,11 @@ from ketameta.evidence.second_extraction import (
     LEAVE_OUT,
     WHOLE_ROW,
     Comparison,
-    compare_batch,
+    compare_batches,
     is_named,
     open_rows,
     place_of,
     read_decisions,
-    second_folders,
 )
 from ketameta.evidence.tables import DECISIONS, SECOND, Evidence, Row
 from ketameta.paths import ProjectPaths
@@ -266,30 +265,29 @@ def _with_cell(row: Row, column: str, text: str, number: float | None) -> Row:
 
 
 def reconcile(
-    paths: ProjectPaths, evidence: Evidence, also: Sequence[Path] = ()
+    paths: ProjectPaths, evidence: Evidence, compared: Sequence[Comparison] | None = None
 ) -> tuple[Evidence, tuple[Finding, ...]]:
     """Return the evidence with every agreed value, and an error for every open difference.
 
     The evidence is as read: both extractors type what is printed, and a correction of a printed
-    error comes after what they agree on. ``also`` are batches outside the project that were read
-    beside it. A difference without a decision is ``unreconciled``; a decision that no longer fits
-    the tables, or cannot be used, is found as ``reconciliation``.
+    error comes after what they agree on. ``compared`` are the comparisons, where they were made. A
+    difference without a decision is ``unreconciled``; a decision that no longer fits the tables, or
+    cannot be used, is found as ``reconciliation``.
     """
-    folders = second_folders(paths, also)
-    if not folders:
+    if compared is None:
+        compared = compare_batches(paths, evidence)
+    if not compared:
         return evidence, ()
     tables = {name: list(rows) for name, rows in evidence.tables.items()}
     findings: list[Finding] = []
-    for folder in folders:
-        comparison = compare_batch(paths, folder, evidence)
+    for comparison in compared:
+        folder = paths.root / comparison.batch
         decisions, problems = read_decisions(paths, folder)
         findings.extend((*comparison.findings, *problems))
         file = paths.relative(folder / SECOND / DECISIONS)
         findings.extend(_apply(comparison, decisions, file, tables, evidence.schema))
-    return (
-        replace(evidence, tables={name: tuple(rows) for name, rows in tables.items()}),
-        sort_findings(findings),
-    )
+    agreed = {name: tuple(rows) for name, rows in tables.items()}
+    return replace(evidence, tables=agreed), sort_findings(findings)
 
 
 def _apply(

@@ -187,7 +187,8 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
     again = [row for rows in second.values() for row in rows]
     studies = {row["study_id"] for row in again}
     in_part = {row["study_id"] for row in again if is_partial(row)}
-    texts = {_all_cells(row) for rows in first.tables.values() for row in rows}
+    texts = {_all_cells(row) for rows in first.tables.values() for row in rows
+             if row["study_id"] in studies}  # fmt: skip
     cells: list[CellPair] = []
     only_first: list[Row] = []
     only_second: list[Row] = []
@@ -224,6 +225,13 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
         frozenset(several),
         len(again) >= FEWEST_COPIED and all(_all_cells(row) in texts for row in again),
     )
+
+
+def compare_batches(
+    paths: ProjectPaths, first: Evidence, also: Iterable[Path] = ()
+) -> tuple[Comparison, ...]:
+    """Compare every batch that has two extractions; ``also`` are batches outside the project."""
+    return tuple(compare_batch(paths, folder, first) for folder in second_folders(paths, also))
 
 
 #: Fewer rows may be equal in every cell by chance.
@@ -517,28 +525,33 @@ class BatchAgreement:
 
 
 def agreement(
-    paths: ProjectPaths, batch: Path | None = None, *, write: bool = True
+    paths: ProjectPaths,
+    batch: Path | None = None,
+    *,
+    write: bool = True,
+    compared: Sequence[Comparison] = (),
 ) -> tuple[BatchAgreement, ...]:
     """Compare the extractions of every batch that has two, or of one batch folder.
 
-    With ``write``, the reconciliation tables are written; else it only reports.
+    With ``write``, the reconciliation tables are written; else it only reports. ``compared`` are
+    the comparisons of all batches, where they were made already.
 
     Raises
     ------
     UsageError
         If the batch has no second extraction.
     """
-    folders = second_folders(paths) if batch is None else (batch,)
-    for folder in folders:
-        if not (folder / SECOND).is_dir():
-            raise UsageError(
-                f"{paths.relative(folder)} has no second extraction; it starts with: ketameta new "
-                f"{folder.name} --second"
-            )
+    if batch is not None and not (batch / SECOND).is_dir():
+        raise UsageError(
+            f"{paths.relative(batch)} has no second extraction; it starts with: ketameta new "
+            f"{batch.name} --second"
+        )
     found = []
-    evidence, _ = load_tables(paths, folders)
-    for folder in folders:
-        comparison = compare_batch(paths, folder, evidence)
+    folders = second_folders(paths) if batch is None else (batch,)
+    if not compared:
+        evidence, _ = load_tables(paths, folders)
+        compared = [compare_batch(paths, folder, evidence) for folder in folders]
+    for folder, comparison in zip(folders, compared, strict=True):
         made, _ = read_decisions(paths, folder)
         path = folder / SECOND / DECISIONS
         lines = tuple(_with_decisions(open_rows(comparison), made))

@@ -52,6 +52,7 @@ from ketameta.report.tables import Cell, Listed, Table, repeat_reading
 if TYPE_CHECKING:
     from ketameta.evidence.derive import EffectTable
     from ketameta.evidence.pairing import Assumptions
+    from ketameta.evidence.second_extraction import Comparison
     from ketameta.evidence.tables import Evidence
 
 
@@ -161,6 +162,7 @@ def report_context(
     derived: Callable[[Assumptions], EffectTable] | None = None,
     keep: Keep = made_anew,
     keep_of: Callable[[Iterable[str]], Keep] = lambda _: made_anew,
+    compared: Sequence[Comparison] = (),
 ) -> Context:
     """Return the context of the page.
 
@@ -182,6 +184,8 @@ def report_context(
     keep, keep_of : callable
         Given the name of a part, what makes it, and what it rests on besides evidence and code;
         the second gives the same for parts that show nothing of the evidence but some trials.
+    compared : sequence of Comparison
+        As for :func:`ketameta.report.tables.repeat_reading`.
     """
     provenance = Provenance(evidence, derived)
     project = evidence.project
@@ -238,7 +242,7 @@ def report_context(
         "summary_of_findings": findings,
         "repeat_reading": keep(
             "repeat_reading",
-            partial(repeat_reading, paths, evidence, used, own),
+            partial(repeat_reading, paths, evidence, used, own, compared),
             of=f"{sorted(used)} {own}",
         ),
         "harm_facts": evidence.rows("harm_facts"),

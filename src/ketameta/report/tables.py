@@ -14,6 +14,7 @@ from ketameta.evidence.second_extraction import (
     PARTIAL,
     CellPair,
     ColumnAgreement,
+    Comparison,
     Limits,
     agreement,
     agreement_by_column,
@@ -385,7 +386,11 @@ class RepeatReading:
 
 
 def repeat_reading(
-    paths: ProjectPaths, evidence: Evidence, used: Collection[str], own: Sequence[str] = ()
+    paths: ProjectPaths,
+    evidence: Evidence,
+    used: Collection[str],
+    own: Sequence[str] = (),
+    compared: Sequence[Comparison] = (),
 ) -> RepeatReading | None:
     """Return what a second reading of the sources found; nothing where there was none.
 
@@ -397,8 +402,10 @@ def repeat_reading(
         The rows that enter an analysis, as ``file:line``.
     own : sequence of str
         What the project says of it.
+    compared : sequence of Comparison
+        Both readings of every batch, where they were compared already.
     """
-    found = agreement(paths, write=False)
+    found = agreement(paths, write=False, compared=compared)
     pairs = [pair for item in found for pair in item.comparison.cells]
     if not pairs:
         return None

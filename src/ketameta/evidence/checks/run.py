@@ -31,6 +31,7 @@ from ketameta.evidence.findings import (
     sort_findings,
 )
 from ketameta.evidence.project import is_unread
+from ketameta.evidence.second_extraction import Comparison, compare_batches
 from ketameta.evidence.tables import BATCH_FILES, LISTS, Evidence, Row, batch_folders, load_tables
 from ketameta.formatting import plural
 from ketameta.paths import Keep, ProjectPaths, made_anew, project_paths
@@ -117,11 +118,10 @@ def hinders(paths: ProjectPaths, finding: Finding, evidence: Evidence) -> bool:
     """Return whether a file that every batch needs could not be read, so nothing is certain."""
     if is_unread([finding]):
         return True
-    for name in ("outcome_words", "instruments"):
-        is_its = finding.file == paths.relative(paths.data / f"{name}.csv")
-        if is_its and finding.is_error and not evidence.tables.get(name):
-            return True
-    return False
+    return finding.is_error and any(
+        finding.file == paths.relative(paths.data / f"{name}.csv") and not evidence.tables.get(name)
+        for name in ("outcome_words", "instruments")
+    )
 
 
 def not_read(
@@ -181,6 +181,8 @@ class CheckReport:
         Corrections that were applied before the checks ran.
     elsewhere : tuple of Finding
         Errors that concern none of the batches or files asked about.
+    compared : tuple of Comparison
+        The two extractions of each batch that has two.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -189,6 +191,7 @@ class CheckReport:
     refused: Mapping[str, int] = field(default_factory=dict)
     applied: tuple[Applied, ...] = ()
     elsewhere: tuple[Finding, ...] = ()
+    compared: tuple[Comparison, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -233,7 +236,7 @@ def checked_evidence(
         {folder for folder in outside_folders(paths, chosen or []) if folder.resolve() not in known}
     )
     folders = [*batch_folders(paths), *outside] if outside else None
-    evidence, corrected, applied, read, checked = keep(
+    evidence, corrected, applied, read, checked, compared = keep(
         "evidence", partial(_read, paths, folders, outside, say)
     )
     found = [*read, *declaration_letters(paths)]
@@ -261,12 +264,17 @@ def checked_evidence(
         refused={name: len(rows) for name, rows in evidence.refused.items()},
         applied=applied,
         elsewhere=elsewhere,
+        compared=compared,
     )
     return report, corrected
 
 
-#: Tables as reconciled and as corrected, the corrections, and findings of readers and of checks.
-_Read = tuple[Evidence, Evidence, tuple[Applied, ...], tuple[Finding, ...], tuple[Finding, ...]]
+#: Tables as reconciled and as corrected, the corrections, findings of readers and of checks, and
+#: batches with two extractions.
+_Read = tuple[
+    Evidence, Evidence, tuple[Applied, ...], tuple[Finding, ...], tuple[Finding, ...],
+    tuple[Comparison, ...],
+]  # fmt: skip
 
 
 def _read(
@@ -283,9 +291,10 @@ def _read(
     evidence, reading = load_tables(paths, folders, say)
     if is_unread(reading):
         searched = search_findings(paths, evidence.rows("exclusions"), evidence.rows("screening"))
-        return evidence, evidence, (), (*reading, *searched), ()
+        return evidence, evidence, (), (*reading, *searched), (), ()
     unread = unread_tables(evidence, reading)
-    evidence, differences = reconcile(paths, evidence, outside)
+    compared = compare_batches(paths, evidence, outside)
+    evidence, differences = reconcile(paths, evidence, compared)
     corrections, problems = load_corrections(paths)
     file = paths.relative(corrections_path(paths))
     known = [item for item in corrections if item.table not in unread]
@@ -299,7 +308,7 @@ def _read(
         for finding in check.function(context):
             gathered.add(finding)
     found = (*reading, *differences, *problems, *refusals, *searched)
-    return evidence, corrected, applied, found, tuple(gathered.findings())
+    return evidence, corrected, applied, found, tuple(gathered.findings()), compared
 
 
 def batch_of(paths: ProjectPaths, file: str) -> str:
