@@ -136,18 +136,13 @@ def not_read(
     for item in chosen:
         name = paths.relative(item)
         inside = name == "." or any(file == name or file.startswith(f"{name}/") for file in files)
-        if inside or not item.exists() or _is_table(item):
+        is_table = item.name in BATCH_FILES or any((item / it).exists() for it in BATCH_FILES)
+        if inside or not item.exists() or is_table:
             continue
         why = "this is no table and no batch, so nothing of it was checked"
         names = [folder.name for folder in batch_folders(paths)]
         remedy = f"name a batch folder or one of its tables; the batches are {', '.join(names)}"
         yield file_finding("file_unknown", name, why, remedy)
-
-
-def _is_table(item: Path) -> bool:
-    """Return whether a file, or a file in a folder, has the name of a table."""
-    inside = item.is_dir() and any((item / name).exists() for name in BATCH_FILES)
-    return item.name in BATCH_FILES or inside
 
 
 _ACCEPT = re.compile(r"\baccept:\s*(?P<word>[\w-]+)(?:\s+because\s+(?P<reason>[^;]*))?", re.I)
