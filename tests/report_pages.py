@@ -23,6 +23,7 @@ import pytest
 from helpers import ROOT, alone
 from ketameta.analyses import AnalysisSpec, load_specs
 from ketameta.build import build, package_versions
+from ketameta.evidence.checks import checked_evidence
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.report import Provenance, render_page, render_pages, report_context
@@ -104,9 +105,9 @@ def committed_result(name: str) -> dict[str, Any]:
 def committed_context() -> dict[str, Any]:
     """Return what page and PDF of the committed tables are made of."""
     paths = committed_build()
-    evidence, applied = load_evidence(paths)
+    checked, evidence = checked_evidence(paths)
     claims = json.loads((paths.reports / "claims.json").read_text(encoding="utf-8"))
-    return report_context(paths, evidence, committed_results(), applied, claims, package_versions())
+    return report_context(paths, evidence, committed_results(), checked, claims, package_versions())
 
 
 @cache

@@ -34,7 +34,7 @@ from helpers import (
 )
 from ketameta.build import build, package_versions
 from ketameta.errors import ReportError
-from ketameta.inputs import load_evidence
+from ketameta.evidence.checks import checked_evidence
 from ketameta.paths import ProjectPaths
 from ketameta.plots.frame import OUTSIDE, UNUSABLE
 from ketameta.plots.maps import EvidenceMap
@@ -97,11 +97,11 @@ class Page(HTMLParser):
 
 
 def context_of(paths: ProjectPaths) -> dict[str, Any]:
-    evidence, applied = load_evidence(paths)
+    checked, evidence = checked_evidence(paths)
     texts = [path.read_text(encoding="utf-8") for path in sorted(paths.results.glob("*.json"))]
     results = [json.loads(text) for text in texts]
     claims = json.loads((paths.reports / "claims.json").read_text(encoding="utf-8"))
-    return report_context(paths, evidence, results, applied, claims, package_versions())
+    return report_context(paths, evidence, results, checked, claims, package_versions())
 
 
 @pytest.fixture(scope="module")

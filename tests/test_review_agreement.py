@@ -25,6 +25,7 @@ from ketameta.evidence import (
     Row,
     agreement,
     cohens_kappa,
+    compare_batches,
     intraclass_correlation,
     key_text,
     limits_of_agreement,
@@ -201,10 +202,14 @@ def decide(folder, why="looked up again", **agreed):
     path.write_text(stream.getvalue(), encoding="utf-8")
 
 
+def agreed_on(paths, evidence):
+    return reconcile(paths, evidence, compare_batches(paths, evidence))
+
+
 def reconciled(paths):
     """Return the evidence with what was agreed on, and the findings as words."""
     evidence, _ = load_tables(paths)
-    after, findings = reconcile(paths, evidence)
+    after, findings = agreed_on(paths, evidence)
     return after, [(item.check, item.column, item.value) for item in findings]
 
 
@@ -330,7 +335,7 @@ def test_an_open_difference_is_an_error_where_it_stands(tmp_path):
         ("unreconciled", "n", "30 v (empty)"),
     ]
     evidence, _ = load_tables(paths)
-    found = {item.column: item for item in reconcile(paths, evidence)[1]}
+    found = {item.column: item for item in agreed_on(paths, evidence)[1]}
     assert found["mean"].file.endswith("demo/outcomes.csv") and found["mean"].line == 2
     assert "table 2 v table 2, second column" in found["mean"].why
 
@@ -414,7 +419,7 @@ def test_a_decision_that_cannot_be_used_is_said(tmp_path, agreed, why):
     agreement(paths)
     decide(folder, **({"mean": "12.7", "n": "29", "judgement": "high", "row": KEEP} | agreed))
     evidence, _ = load_tables(paths)
-    (finding,) = reconcile(paths, evidence)[1]
+    (finding,) = agreed_on(paths, evidence)[1]
     assert finding.check == "reconciliation" and why in finding.why
 
 
@@ -424,7 +429,7 @@ def test_a_value_of_neither_extractor_needs_a_reason(tmp_path, reason, expected)
     agreement(paths)
     decide(folder, reason, mean="13.3", n="30", judgement="high", row=KEEP)
     evidence, _ = load_tables(paths)
-    after, findings = reconcile(paths, evidence)
+    after, findings = agreed_on(paths, evidence)
     found = [item for item in findings if item.check == "third_value"]
     assert [item.check for item in found] == expected
     assert all(item.severity == "warning" and item.value == "13.3" for item in found)
@@ -444,7 +449,7 @@ def test_one_person_twice_is_not_two_extractors(tmp_path):
         row["extracted_by"] = "AB"
     first.write_text(csv_text("outcomes", rows), encoding="utf-8")
     evidence, _ = load_tables(paths)
-    found = {item.check: item for item in reconcile(paths, evidence)[1]}
+    found = {item.check: item for item in agreed_on(paths, evidence)[1]}
     assert found["same_extractor"].severity == "warning"
     assert "both extractions are by AB" in found["same_extractor"].why
 
@@ -460,7 +465,7 @@ def test_the_evidence_passed_in_is_not_changed(tmp_path):
     agreement(paths)
     decide(folder, mean="12.7", n="29", judgement="high", row=KEEP)
     evidence, _ = load_tables(paths)
-    reconcile(paths, evidence)
+    agreed_on(paths, evidence)
     assert evidence.rows("outcomes")[0].number("mean") == 12.1
     assert len(evidence.rows("outcomes")) == 4
 
@@ -491,7 +496,7 @@ def test_the_committed_data_have_no_open_difference(project_root):
     paths = project_paths(project_root)
     # As read, before corrections: both extractions hold what is printed.
     evidence, _ = load_tables(paths)
-    assert reconcile(paths, evidence)[1] == ()
+    assert agreed_on(paths, evidence)[1] == ()
 
 
 def test_what_was_checked_in_the_committed_data_was_read_again(project_root):
@@ -570,7 +575,8 @@ def test_the_repeat_reading_of_the_committed_data_is_counted_from_its_files(proj
         line for folder in second_folders(paths) for line in rows_of(folder / SECOND / DECISIONS)
     ]
     row = evidence.rows("contrasts")[0]
-    found = repeat_reading(paths, evidence, {f"{row.file}:{row.line}"}, ("Own words.",))
+    compared = compare_batches(paths, evidence)
+    found = repeat_reading(paths, evidence, compared, {f"{row.file}:{row.line}"}, ("Own words.",))
     assert found is not None and found.sentences[0] == "Own words."
     kinds = {name: [int(n) for n in counts] for name, *counts, _ in found.kinds.texts}
     numbers = [counts for name, counts in kinds.items() if name != "whether p is exact"]
@@ -595,4 +601,4 @@ def test_the_repeat_reading_of_the_committed_data_is_counted_from_its_files(proj
 
 def test_a_project_without_a_second_reading_says_nothing_of_one(tmp_path):
     paths = make_project(tmp_path, trials(1))
-    assert repeat_reading(paths, load_tables(paths)[0], ()) is None
+    assert repeat_reading(paths, load_tables(paths)[0], (), ()) is None

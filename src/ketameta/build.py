@@ -370,8 +370,8 @@ def build(
             return partial(kept_or_made, cache, source + tables.stamp(studies))
 
         context = partial(
-            report_context, paths, evidence, results, inputs.report.applied, claims, stated,
-            tables.get, keep, keep_of, inputs.report.compared,
+            report_context, paths, evidence, results, inputs.report, claims, stated,
+            tables.get, keep, keep_of,
         )  # fmt: skip
         written += _write_report(paths, context, names, stated)
     kept = [spec.name for spec in specs if spec.name not in computed]

@@ -61,6 +61,7 @@ from ketameta.evidence.second_extraction import Comparison as Comparison
 from ketameta.evidence.second_extraction import agreement as agreement
 from ketameta.evidence.second_extraction import cohens_kappa as cohens_kappa
 from ketameta.evidence.second_extraction import compare_batch as compare_batch
+from ketameta.evidence.second_extraction import compare_batches as compare_batches
 from ketameta.evidence.second_extraction import intraclass_correlation as intraclass_correlation
 from ketameta.evidence.second_extraction import key_text as key_text
 from ketameta.evidence.second_extraction import limits_of_agreement as limits_of_agreement

@@ -46,7 +46,6 @@ from ketameta.evidence.second_extraction import (
     LEAVE_OUT,
     WHOLE_ROW,
     Comparison,
-    compare_batches,
     is_named,
     open_rows,
     place_of,
@@ -265,19 +264,14 @@ def _with_cell(row: Row, column: str, text: str, number: float | None) -> Row:
 
 
 def reconcile(
-    paths: ProjectPaths, evidence: Evidence, compared: Sequence[Comparison] | None = None
+    paths: ProjectPaths, evidence: Evidence, compared: Sequence[Comparison]
 ) -> tuple[Evidence, tuple[Finding, ...]]:
     """Return the evidence with every agreed value, and an error for every open difference.
 
     The evidence is as read: both extractors type what is printed, and a correction of a printed
-    error comes after what they agree on. ``compared`` are the comparisons, where they were made. A
-    difference without a decision is ``unreconciled``; a decision that no longer fits the tables, or
-    cannot be used, is found as ``reconciliation``.
+    error comes after what they agree on. A difference without a decision is ``unreconciled``; a
+    decision that no longer fits the tables, or cannot be used, is found as ``reconciliation``.
     """
-    if compared is None:
-        compared = compare_batches(paths, evidence)
-    if not compared:
-        return evidence, ()
     tables = {name: list(rows) for name, rows in evidence.tables.items()}
     findings: list[Finding] = []
     for comparison in compared:

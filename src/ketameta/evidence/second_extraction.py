@@ -525,16 +525,11 @@ class BatchAgreement:
 
 
 def agreement(
-    paths: ProjectPaths,
-    batch: Path | None = None,
-    *,
-    write: bool = True,
-    compared: Sequence[Comparison] = (),
+    paths: ProjectPaths, batch: Path | None = None, *, write: bool = True
 ) -> tuple[BatchAgreement, ...]:
     """Compare the extractions of every batch that has two, or of one batch folder.
 
-    With ``write``, the reconciliation tables are written; else it only reports. ``compared`` are
-    the comparisons of all batches, where they were made already.
+    With ``write``, the reconciliation tables are written; else it only reports.
 
     Raises
     ------
@@ -546,29 +541,26 @@ def agreement(
             f"{paths.relative(batch)} has no second extraction; it starts with: ketameta new "
             f"{batch.name} --second"
         )
-    found = []
     folders = second_folders(paths) if batch is None else (batch,)
-    if not compared:
-        evidence, _ = load_tables(paths, folders)
-        compared = [compare_batch(paths, folder, evidence) for folder in folders]
-    for folder, comparison in zip(folders, compared, strict=True):
-        made, _ = read_decisions(paths, folder)
-        path = folder / SECOND / DECISIONS
-        lines = tuple(_with_decisions(open_rows(comparison), made))
-        if write:
-            write_atomically(path, csv_text(RECONCILIATION.column_names, lines))
-        found.append(BatchAgreement(comparison, lines, path))
-    return tuple(found)
+    evidence, _ = load_tables(paths, folders)
+    compared = (compare_batch(paths, folder, evidence) for folder in folders)
+    found = tuple(with_decisions(paths, comparison) for comparison in compared)
+    for item in found if write else ():
+        write_atomically(item.path, csv_text(RECONCILIATION.column_names, item.lines))
+    return found
 
 
-def _with_decisions(lines: Sequence[dict[str, str]], made: Sequence[Row]) -> list[dict[str, str]]:
-    """Return the lines with the decisions that still fit them."""
+def with_decisions(paths: ProjectPaths, comparison: Comparison) -> BatchAgreement:
+    """Return two extractions of a batch with the decisions that still fit them."""
+    path = paths.root / comparison.batch / SECOND / DECISIONS
+    made, _ = read_decisions(paths, path.parent.parent)
     known = {(*place_of(row), row["first"], row["second"]): row for row in made}
+    lines = open_rows(comparison)
     for line in lines:
         decision = known.get((*place_of(line), line["first"], line["second"]))
         if decision is not None:
             line |= {name: decision[name] for name in ("agreed", "decided_by", "reason")}
-    return list(lines)
+    return BatchAgreement(comparison, tuple(lines), path)
 
 
 def agreement_by_column(pairs: Iterable[CellPair]) -> tuple[ColumnAgreement, ...]:

@@ -19,7 +19,6 @@ from ketameta.analyses.credibility import PERMUTED_BELOW, moderator_table
 from ketameta.analyses.result import AnalysisResult
 from ketameta.effects.conversions.arms import ROUTES, Route
 from ketameta.evidence.checks.search import SearchRecord, flow_of, read_search, record_flow
-from ketameta.evidence.corrections import Applied
 from ketameta.evidence.findings import decode
 from ketameta.evidence.project import NOT_STATED, GlossaryTerm
 from ketameta.evidence.tables import Row, is_link
@@ -50,9 +49,9 @@ from ketameta.report.provenance import Provenance, Study, numbered_studies, rows
 from ketameta.report.tables import Cell, Listed, Table, repeat_reading
 
 if TYPE_CHECKING:
+    from ketameta.evidence.checks.run import CheckReport
     from ketameta.evidence.derive import EffectTable
     from ketameta.evidence.pairing import Assumptions
-    from ketameta.evidence.second_extraction import Comparison
     from ketameta.evidence.tables import Evidence
 
 
@@ -156,13 +155,12 @@ def report_context(
     paths: ProjectPaths,
     evidence: Evidence,
     results: Sequence[AnalysisResult],
-    applied: Sequence[Applied],
+    checked: CheckReport,
     claims: Sequence[Judged],
     versions: Mapping[str, str],
     derived: Callable[[Assumptions], EffectTable] | None = None,
     keep: Keep = made_anew,
     keep_of: Callable[[Iterable[str]], Keep] = lambda _: made_anew,
-    compared: Sequence[Comparison] = (),
 ) -> Context:
     """Return the context of the page.
 
@@ -173,8 +171,8 @@ def report_context(
         Checked and corrected.
     results : sequence of AnalysisResult
         Contents of ``reports/results/*.json``, in report order.
-    applied : sequence of Applied
-        Corrections that were applied.
+    checked : CheckReport
+        Corrections that were applied, and batches that were read twice.
     claims : sequence of Judged
         The claims ledger with its verdicts.
     versions : mapping
@@ -184,8 +182,6 @@ def report_context(
     keep, keep_of : callable
         Given the name of a part, what makes it, and what it rests on besides evidence and code;
         the second gives the same for parts that show nothing of the evidence but some trials.
-    compared : sequence of Comparison
-        As for :func:`ketameta.report.tables.repeat_reading`.
     """
     provenance = Provenance(evidence, derived)
     project = evidence.project
@@ -233,7 +229,7 @@ def report_context(
         "studies": list(studies.values()),
         "study_columns": [known[name] for name in project.front.study_columns],
         "risk_of_bias": evidence.rows("risk_of_bias"),
-        "corrections": applied,
+        "corrections": checked.applied,
         "registry": registry,
         "exclusions": evidence.rows("exclusions"),
         "exclusion_reasons": reasons,
@@ -242,7 +238,7 @@ def report_context(
         "summary_of_findings": findings,
         "repeat_reading": keep(
             "repeat_reading",
-            partial(repeat_reading, paths, evidence, used, own, compared),
+            partial(repeat_reading, paths, evidence, checked.compared, used, own),
             of=f"{sorted(used)} {own}",
         ),
         "harm_facts": evidence.rows("harm_facts"),

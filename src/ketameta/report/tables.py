@@ -16,8 +16,8 @@ from ketameta.evidence.second_extraction import (
     ColumnAgreement,
     Comparison,
     Limits,
-    agreement,
     agreement_by_column,
+    with_decisions,
 )
 from ketameta.formatting import csv_text, format_percent, plural, published
 from ketameta.paths import ProjectPaths
@@ -388,9 +388,9 @@ class RepeatReading:
 def repeat_reading(
     paths: ProjectPaths,
     evidence: Evidence,
+    compared: Iterable[Comparison],
     used: Collection[str],
     own: Sequence[str] = (),
-    compared: Sequence[Comparison] = (),
 ) -> RepeatReading | None:
     """Return what a second reading of the sources found; nothing where there was none.
 
@@ -398,14 +398,14 @@ def repeat_reading(
     ----------
     paths : ProjectPaths
     evidence : Evidence
+    compared : iterable of Comparison
+        Both readings of every batch that was read twice.
     used : collection of str
         The rows that enter an analysis, as ``file:line``.
     own : sequence of str
         What the project says of it.
-    compared : sequence of Comparison
-        Both readings of every batch, where they were compared already.
     """
-    found = agreement(paths, write=False, compared=compared)
+    found = [with_decisions(paths, comparison) for comparison in compared]
     pairs = [pair for item in found for pair in item.comparison.cells]
     if not pairs:
         return None
