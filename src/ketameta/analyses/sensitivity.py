@@ -355,7 +355,8 @@ def over_time(spec: AnalysisSpec, rows: list[StudyRow]) -> OverTime | None:
     listed = [name for name in spec.model.group_order if name in found]
     # A class that is not in the declared order has its own mean as well, after the others.
     classes = [*listed, *sorted(found - set(listed))]
-    reference = _reference(classes)
+    # Others are compared with 24 hours where present, else with the first.
+    reference = "24_hours" if "24_hours" in classes else next(iter(classes), "")
     head: OverTime = {
         "withheld": "",
         "rho": spec.model.rho,
@@ -367,11 +368,6 @@ def over_time(spec: AnalysisSpec, rows: list[StudyRow]) -> OverTime | None:
     except KetametaError as error:
         return {**head, "means": [], "changes": [], "sensitivity": [], "within_trials": None,
                 "withheld": str(error)}  # fmt: skip
-
-
-def _reference(classes: list[str]) -> str:
-    """Return the class others are compared with: 24 hours where present, else the first."""
-    return "24_hours" if "24_hours" in classes else (classes[0] if classes else "")
 
 
 def _fits(spec: AnalysisSpec, rows: list[StudyRow], classes: list[str], reference: str) -> OverTime:

@@ -208,7 +208,7 @@ def read_source(data: bytes) -> SourceCsv:
         problems = [f"from line {at} on nothing could be read: quotation marks ({broken})"]
         rest = list(io.StringIO(text, newline=""))[whole:]
         unread = tuple(number for number, line in enumerate(rest, at) if line.strip())
-    filled = [(line, cells) for line, cells in enumerate(lines, 1) if _filled(cells)]
+    filled = [(line, cells) for line, cells in enumerate(lines, 1) if any(map(str.strip, cells))]
     if not filled:
         problems = problems or ["the file holds no row"]
         return SourceCsv((), (), tuple(problems), tuple(notes), filled=len(unread), unread=unread)
@@ -252,10 +252,6 @@ def read_source(data: bytes) -> SourceCsv:
         unread,
         asked,
     )
-
-
-def _filled(cells: Iterable[str]) -> bool:
-    return any(cell.strip() for cell in cells)
 
 
 def _record(names: list[str], cells: list[str], line: int, asked: set[str]) -> Record:

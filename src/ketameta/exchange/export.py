@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -315,18 +315,13 @@ def _metapsy_cells(
 
 
 def _cell(value: Cell) -> str:
-    """Return a cell: decimal comma, NA for missing, no semicolon, no formula."""
+    """Return a cell: decimal comma, NA for missing, no semicolon or quotation mark, no formula."""
     if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         return "NA"
     if isinstance(value, (int, float)):
         text = f"{int(value)}" if float(value).is_integer() else repr(float(value))
         return text.replace(".", ",")
-    return guarded(_plain(str(value).split()))
-
-
-def _plain(words: Iterable[str]) -> str:
-    """Return words as one cell: the standard allows neither semicolons nor quotation marks."""
-    return " ".join(words).replace(";", ",").replace('"', "'")
+    return guarded(" ".join(str(value).split()).replace(";", ",").replace('"', "'"))
 
 
 #: Columns of the data rows in the order of the data package specification.

@@ -469,7 +469,8 @@ def anova(
         for name in ("estimates", "variances")
     ):
         raise UsageError("the two fits are of different effects; fit both to the same rows")
-    methods = [_method(fit) for fit in fits]
+    methods = [fit.method if isinstance(fit, MultilevelFit) else fit.tau2_method or "common"
+               for fit in fits]  # fmt: skip
     if methods[0] != methods[1] or methods[0] not in ("ML", "REML", "common"):
         raise UsageError(
             f"the fits are by {methods[0]} and {methods[1]}; fit both by maximum likelihood"
@@ -518,10 +519,6 @@ def _design_of(fit: Any) -> Floats:
         )
     design = getattr(fit, "design", None)
     return np.ones((fit.k, 1)) if design is None else np.asarray(design)
-
-
-def _method(fit: Any) -> str:
-    return str(fit.method if isinstance(fit, MultilevelFit) else fit.tau2_method or "common")
 
 
 def _parameters(fit: Any) -> int:

@@ -42,7 +42,8 @@ def normal_sample_size(difference: float, sd: float, alpha: float, power: float)
     arm more.
     """
     _check(alpha, power, difference, sd)
-    return 2 * _quantiles(alpha, power) ** 2 * (sd / difference) ** 2
+    quantiles = float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
+    return 2 * quantiles**2 * (sd / difference) ** 2
 
 
 def t_test_power(
@@ -213,10 +214,6 @@ def _spread_nodes(df: Floats) -> tuple[Floats, Floats]:
     rest = df[:, None]
     weights = weights * np.exp((rest - 1) * np.log(r) - rest * (r - 1) * (r + 1) / 2)
     return r, weights / weights.sum(-1, keepdims=True)
-
-
-def _quantiles(alpha: float, power: float) -> float:
-    return float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
 
 
 def _check(alpha: float, power: float, difference: float, sd: float) -> None:

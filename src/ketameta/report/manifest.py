@@ -245,7 +245,8 @@ def releases(paths: ProjectPaths) -> list[str]:
     """Return the released versions, oldest first."""
     folder = paths.reports / "releases"
     found = [path.name for path in folder.glob("*") if (path / "manifest.json").is_file()]
-    return sorted((name for name in found if _VERSION.fullmatch(name)), key=_order)
+    numbered = [name for name in found if _VERSION.fullmatch(name)]
+    return sorted(numbered, key=lambda name: [*map(int, name.split("."))])
 
 
 def last_release_files(paths: ProjectPaths) -> list[Path]:
@@ -255,10 +256,6 @@ def last_release_files(paths: ProjectPaths) -> list[Path]:
         return []
     last = paths.reports / "releases" / versions[-1]
     return [last / "manifest.json", *sorted((last / "results").glob("*.json"))]
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
 
 
 class Change(TypedDict):

@@ -26,7 +26,7 @@ from ketameta.plots.maps import EvidenceMap
 
 if TYPE_CHECKING:
     from ketameta.analyses.claims import Judged
-    from ketameta.analyses.parts import MetaRegression, ModeratorRow, Variation
+    from ketameta.analyses.parts import ModeratorRow
     from ketameta.analyses.result import AnalysisResult, Finding, Group
     from ketameta.effects.conversions.arms import Route
     from ketameta.evidence.checks.search import Counts, Flow
@@ -234,7 +234,7 @@ def tables_of(lists: Listed) -> dict[str, str]:
              "status": item["status"], "adjusted_for": ";".join(item.get("adjusted_for", ()))}
             for head, result in results
             for item in result.get("regressions") or ()
-            for change, one in _slopes(item)
+            for change, one in [("", item), *((v["label"], v) for v in item.get("variations", ()))]
         ],
         "evidence_map": [
             {"measured": cell.row, "given": cell.column, "state": cell.state,
@@ -287,11 +287,6 @@ def _pools(result: AnalysisResult) -> list[AnalysisResult | Group]:
         *([result] if whole else []),
         *(group for group in result["groups"] if group["pooled"] is not None),
     ]
-
-
-def _slopes(item: MetaRegression) -> list[tuple[str, MetaRegression | Variation]]:
-    """Return a regression, and each variation of it with what it changes."""
-    return [("", item), *((one["label"], one) for one in item.get("variations", ()))]
 
 
 def _repeated(found: RepeatReading | None) -> dict[str, str]:

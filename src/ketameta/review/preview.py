@@ -263,7 +263,11 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
         changes=tuple(change for change in changes if change.is_changed),
         unchanged=tuple(unchanged) + tuple(c.title for c in changes if not c.is_changed),
         effects=tuple(_new_effects(moments, specs, prefix, entered)),
-        unused=tuple(_unused(moments.tables(Assumptions())[1], prefix)),
+        unused=tuple(
+            LeftRow(row["source"], effect_words(row), row["reason"])
+            for row in moments.tables(Assumptions())[1].unused_rows.on()
+            if is_of(row["source"], prefix)
+        ),
         set_aside=tuple(set_aside),
         claims=_claims(paths, specs, moments, {change.name for change in changes}),
         warnings=warnings,
@@ -339,15 +343,6 @@ def _new_effects(
             if wanted and is_of(row["source"], prefix) and name not in seen:
                 seen.add(name)
                 yield {**row, "analyses": tuple(dict.fromkeys(entered.get(name, ())))}
-
-
-def _unused(table: EffectTable, prefix: str) -> list[LeftRow]:
-    """Return the rows of the batch that yield no effect."""
-    return [
-        LeftRow(row["source"], effect_words(row), row["reason"])
-        for row in table.unused_rows.on()
-        if is_of(row["source"], prefix)
-    ]
 
 
 def _claims(

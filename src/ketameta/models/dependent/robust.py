@@ -708,7 +708,10 @@ def wild_bootstrap(
             " resampling of clusters can test it"
         )
     exact = m <= MOST_EXACT
-    signs = _all_signs(m) if exact else _random_signs(m, int(draws), seed)
+    if exact:  # every pattern of signs up to the overall one
+        signs = np.array([(1.0, *rest) for rest in itertools.product((1.0, -1.0), repeat=m - 1)])
+    else:
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(int(draws), m))
     statistics = _statistics(data, at, signs)
     observed = float(_statistics(data, at, np.ones((1, m)))[0])
     beyond = int((statistics >= observed * (1 - TIE)).sum())
@@ -730,15 +733,6 @@ def wild_bootstrap(
         caveats=caveats,
         measure=getattr(fit, "measure", None),
     )
-
-
-def _all_signs(m: int) -> Floats:
-    """Return every pattern of signs up to the overall one, shape (2^(m-1), m)."""
-    return np.array([(1, *rest) for rest in itertools.product((1, -1), repeat=m - 1)], dtype=float)
-
-
-def _random_signs(m: int, draws: int, seed: int) -> Floats:
-    return np.random.default_rng(seed).choice([-1.0, 1.0], size=(draws, m))
 
 
 def _statistics(data: Clustered, at: Sequence[int], signs: Floats) -> Floats:

@@ -170,7 +170,9 @@ def gosh(
         budget_bytes=budget_bytes,
         progress=progress,
     )
-    drawn = f"{format_count(wanted)} random subsets of the {_subsets_of(fit.k)} there are."
+    # From about a thousand studies no float holds how many there are.
+    there_are = f"{2**fit.k - 1:.2g}" if fit.k < 1024 else f"{Decimal(2) ** fit.k:.2g}"
+    drawn = f"{format_count(wanted)} random subsets of the {there_are} there are."
     included = np.ascontiguousarray(mask.T)
     included.setflags(write=False)
     values: dict[str, Any] = {name: frozen(getattr(fits, name)) for name in QUANTITIES}
@@ -211,8 +213,3 @@ def _random_subsets(k: int, count: int, seed: int) -> NDArray[np.bool_]:
 
 def _median(values: Floats) -> float:
     return float(np.median(values)) if values.size else float("nan")
-
-
-def _subsets_of(k: int) -> str:
-    """Return ``2**k - 1`` in two digits; from about a thousand studies no float holds it."""
-    return f"{2**k - 1:.2g}" if k < 1024 else f"{Decimal(2) ** k:.2g}"

@@ -567,7 +567,11 @@ def network_meta_analysis(
         "lower_is_better": bool(lower_is_better),
         "optima_gap": gap,
         "nodes": _nodes(data),
-        "edges": _edges(data),
+        "edges": tuple(
+            NetworkEdge(first, second, k)
+            for first, second in itertools.combinations(data.treatments, 2)
+            if (k := _direct(data, first, second))
+        ),
         "studies": tuple(item.label for item in data.studies),
         "designs": tuple(item.arms for item in data.studies),
         "tau2_method": method,
@@ -648,12 +652,4 @@ def _nodes(data: NetworkData) -> tuple[NetworkNode, ...]:
     return tuple(
         NetworkNode(name, sum(name in study.arms for study in data.studies), people[name])
         for name in data.treatments
-    )
-
-
-def _edges(data: NetworkData) -> tuple[NetworkEdge, ...]:
-    return tuple(
-        NetworkEdge(first, second, k)
-        for first, second in itertools.combinations(data.treatments, 2)
-        if (k := _direct(data, first, second))
     )
