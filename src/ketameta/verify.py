@@ -529,7 +529,10 @@ def explained(
     except (ValueError, RecursionError, csv.Error, zipfile.BadZipFile, NotImplementedError):
         found = [Difference(file, "", "bytes that cannot be read", "a file that can be")]
     if ending in _NUMBERS and all(item.deviation is not None for item in found):
-        between = [_NUMBERS[ending].sub(_hidden, data) for data in (one, two)]
+        between = [  # every number as 0, and what is quoted as it is
+            _NUMBERS[ending].sub(lambda it: b"0" if it["number"] else it[0], data)
+            for data in (one, two)
+        ]
         if found and numbers and between[0] == between[1]:
             return found
         found += _of_text(file, *between)
@@ -538,11 +541,6 @@ def explained(
         left = Difference(file, "", f"{len(found) - most} more differences", "not listed")
         found = [*found[:most], left]
     return found
-
-
-def _hidden(found: re.Match[bytes]) -> bytes:
-    """Return 0 for a number, and what is quoted as it is."""
-    return b"0" if found["number"] else found[0]
 
 
 def deviation(published: str, rebuilt: str) -> float | None:

@@ -18,7 +18,6 @@ from scipy import special
 from ketameta.analyses.credibility import moderator_analyses
 from ketameta.analyses.parts import After, AfterRow, Declared, Prior, SampleSize, part
 from ketameta.analyses.parts import NextTrial as NextTrialResult
-from ketameta.analyses.parts import Outlook as OutlookResult
 from ketameta.analyses.policy import prior_scale_of
 from ketameta.analyses.rows import study_rows
 from ketameta.analyses.selection import select_effects
@@ -39,7 +38,6 @@ from ketameta.models.bayes.normal import predictive_effect
 from ketameta.models.bayes.priors import HalfNormal
 from ketameta.models.bayes.quadrature import Mixture
 from ketameta.models.power import (
-    Outlook,
     assurance,
     md_variance,
     new_trial,
@@ -146,7 +144,10 @@ def next_trial_sentences(result: NextTrialResult) -> list[str]:
     if result["after"]:
         sentences += _after_sentences(result)
     elif not result["n_trials"]:
-        sentences.append(_no_trial_sentence())
+        sentences.append(
+            "There is no trial to add to: the new one would be the evidence, and its own power is "
+            "what counts."
+        )
     return sentences
 
 
@@ -191,13 +192,6 @@ def _prior_sentence(prior: Prior, result: NextTrialResult) -> str:
         return f"{text}; no size gives {wanted}, as there is any benefit with a chance of {limit}."
     return text + (
         f"; {format_percent(first['assurance'])} needs {format_count(first['n_per_arm'])} per arm."
-    )
-
-
-def _no_trial_sentence() -> str:
-    return (
-        "There is no trial to add to: the new one would be the evidence, and its own power is "
-        "what counts."
     )
 
 
@@ -395,7 +389,14 @@ def _after(
                 "n_per_arm": n,
                 "benefit_if_between": plain(found.below if benefit_is_below else found.above),
                 "harm_if_between": plain(found.above if benefit_is_below else found.below),
-                "outlooks": [_outlook(item, benefit_is_below) for item in found.outlooks],
+                "outlooks": [
+                    {
+                        "p_benefit": item.p_below if benefit_is_below else item.p_above,
+                        "p_harm": item.p_above if benefit_is_below else item.p_below,
+                        "expected_width": item.expected_width,
+                    }
+                    for item in found.outlooks
+                ],
             }
         )
     return {
@@ -404,14 +405,6 @@ def _after(
         "tau2_new": tau2 or 0.0,
         "scenarios": [{"label": label, "true_effect": effect} for label, effect in scenarios],
         "rows": rows,
-    }
-
-
-def _outlook(item: Outlook, benefit_is_below: bool) -> OutlookResult:
-    return {
-        "p_benefit": item.p_below if benefit_is_below else item.p_above,
-        "p_harm": item.p_above if benefit_is_below else item.p_below,
-        "expected_width": item.expected_width,
     }
 
 
