@@ -223,9 +223,7 @@ def derive_again(
     assumptions do not concern. Trials that are not in ``evidence`` any more leave the table.
     """
     anew = {*studies}
-    parts: list[Mapping[str, Mapping[str, list[Any]]]] = [
-        _of_studies(known, lambda study: study not in studies)
-    ]
+    parts = [_of_studies(known, lambda study: study not in studies)]
     if without is not None:
         anew &= concerned(evidence, assumed)
         parts.append(_of_studies(without, lambda study: study in studies and study not in anew))
@@ -237,7 +235,7 @@ def derive_again(
 
 def _of_studies(
     table: EffectTable, wanted: Callable[[str], bool]
-) -> dict[str, dict[str, list[Any]]]:
+) -> Mapping[str, Mapping[str, list[Any]]]:
     return {
         name: {
             key: [cell for cell, study in zip(cells, columns["study_id"], strict=True)

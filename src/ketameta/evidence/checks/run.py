@@ -264,8 +264,7 @@ def checked_evidence(
     return report, corrected
 
 
-#: Tables as reconciled and as corrected, the corrections, findings of readers and of checks, and
-#: batches with two extractions.
+#: Tables reconciled and corrected, corrections, findings of readers and of checks, comparisons.
 _Read = tuple[
     Evidence, Evidence, tuple[Applied, ...], tuple[Finding, ...], tuple[Finding, ...],
     tuple[Comparison, ...],
