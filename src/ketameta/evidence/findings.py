@@ -11,7 +11,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partialmethod
+from functools import cached_property, lru_cache, partialmethod
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -324,6 +324,10 @@ _CHAIN = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{_DEEPEST},
 _MEND = "look for a missing quotation mark, bracket or equals sign there"
 
 
+#: Files are read for their letters and for what they say; nobody changes what was read.
+_loaded = lru_cache(256)(tomllib.loads)
+
+
 def read_toml(path: Path, file: str) -> tuple[dict[str, Any] | None, Lines, tuple[Finding, ...]]:
     """Return a TOML document, its lines, and every reason why it cannot be read or used.
 
@@ -361,7 +365,7 @@ def read_toml(path: Path, file: str) -> tuple[dict[str, Any] | None, Lines, tupl
             findings.append(refused("names are joined too deeply", "write short names", number))
             return None, lines, tuple(findings)
     try:
-        document = tomllib.loads(text)
+        document = _loaded(text)
     except RecursionError:
         why = "lists or tables are nested too deeply"
         return None, lines, (*findings, refused(why, "nothing here needs more than four levels"))
