@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 import ketameta as km
 from ketameta import cli
-from ketameta.analyses.spec import AnalysisSpec, _Assumed
+from ketameta.analyses.spec import AnalysisSpec
 from ketameta.evidence import schema_of
 from ketameta.evidence.project import Project
 from ketameta.review import dictionary_markdown
@@ -117,7 +117,8 @@ def _table(model: type[BaseModel], path: str, title: str) -> Iterator[str]:
         inner = _inner(field.annotation, field.metadata)
         if inner is not None:
             several = "tuple" in str(field.annotation)
-            place = f"{path.strip('[]')}.{name}" if path else name
+            key = field.alias or name
+            place = f"{path.strip('[]')}.{key}" if path else key
             place = f"[[{place}]]" if several else f"[{place}]"
             if "Mapping" in str(field.annotation):
                 place = place[:-1] + ".NAME]"
@@ -129,15 +130,13 @@ def _table(model: type[BaseModel], path: str, title: str) -> Iterator[str]:
             default = "needed" if name in needed else _written(value)
         meaning = told.get(name, "")
         kind = f"{kind}. {meaning}" if meaning else f"{kind}."
-        rows.append(f"| `{name}` | {kind.replace('|', chr(92) + '|')} | {default} |")
+        rows.append(f"| `{field.alias or name}` | {kind.replace('|', chr(92) + '|')} | {default} |")
     yield "\n".join(rows)
     for inner, place in below:
         yield from _table(inner, place, "")
 
 
 def _inner(annotation: Any, metadata: Any) -> Any:
-    if any(type(item).__name__ == "_AsAssumptions" for item in metadata):
-        return _Assumed
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     found = (_inner(part, ()) for part in get_args(annotation))

@@ -30,6 +30,7 @@ from batches import (
 from ketameta.analyses import AnalysisSpec, Headline, load_spec, side_of
 from ketameta.errors import SpecError
 from ketameta.evidence import (
+    ArmSize,
     Assumptions,
     EffectTable,
     Evidence,
@@ -250,6 +251,11 @@ def write_analysis(folder: Path, name: str = "demo", text: str = ANALYSIS, more:
     path = folder / f"{name}.toml"
     path.write_text(text + more, encoding="utf-8")
     return path
+
+
+def arm_size(study_id: str, arm_id: str, subgroup: str, n: int, reason: str) -> ArmSize:
+    """Return an assumed size of an arm."""
+    return ArmSize(study_id=study_id, arm_id=arm_id, subgroup=subgroup, n=n, reason=reason)
 
 
 def spec_of(folder: Path, more: str = "", text: str = ANALYSIS, name: str = "demo") -> AnalysisSpec:

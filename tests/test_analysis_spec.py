@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from helpers import ANALYSIS, PROJECT, ROOT, problem_lines, spec_of, write_analysis
+from helpers import ANALYSIS, PROJECT, ROOT, arm_size, problem_lines, spec_of, write_analysis
 from ketameta.analyses import MODERATORS, AnalysisSpec, load_spec, load_specs
 from ketameta.errors import SpecError
-from ketameta.evidence import ArmSize, Evidence
+from ketameta.evidence import Evidence
 from ketameta.inputs import known_words
 from ketameta.measures import Measure
 
@@ -98,7 +98,7 @@ reason = "as randomised"
     assert (spec.model.measure, spec.model.level) == (Measure.MD, 0.9)
     assert (spec.model.overall, spec.model.tau_prior_scale) == (False, 5.0)
     assert spec.assume.correlation == 0.5
-    assert spec.assume.arm_sizes == (ArmSize("alder_2014", "ketamine", "", 30, "as randomised"),)
+    assert spec.assume.arm_sizes == (arm_size("alder_2014", "ketamine", "", 30, "as randomised"),)
 
 
 @pytest.mark.parametrize("group_by", ["outcome", "instrument"])
@@ -236,19 +236,19 @@ BAD: dict[str, tuple[str, str]] = {
     "sizes that are no tables": ("[assume]\narm_size = 3", "assume.arm_size: write [[assume.arm"),
     "size of an unknown study": (
         '[[assume.arm_size]]\nstudy_id = "alder_2015"\narm_id = "a"\nn = 30\nreason = "x"',
-        "assume.arm_size: no study 'alder_2015'; did you mean alder_2014?",
+        "assume.arm_size.study_id: 'alder_2015' is not known; did you mean alder_2014?",
     ),
     "size of one": (
         '[[assume.arm_size]]\nstudy_id = "alder_2014"\narm_id = "a"\nn = 1\nreason = "x"',
-        "assume.arm_size: n is 1; a whole number from 2 is needed",
+        "assume.arm_size.n is 1; a whole number from 2 is needed",
     ),
     "size in halves": (
         '[[assume.arm_size]]\nstudy_id = "alder_2014"\narm_id = "a"\nn = 30.5\nreason = "x"',
-        "assume.arm_size: n is 30.5; a whole number from 2 is needed",
+        "assume.arm_size.n is 30.5; a whole number from 2 is needed",
     ),
     "size without a reason": (
         '[[assume.arm_size]]\nstudy_id = "alder_2014"\narm_id = "a"\nn = 30',
-        "assume.arm_size of alder_2014: reason is missing",
+        "assume.arm_size.reason: a text is needed",
     ),
 }
 

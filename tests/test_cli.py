@@ -530,7 +530,8 @@ def test_a_misspelt_fit_is_told_what_was_meant_and_writes_nothing(
         (("--measure", "PLO", "--events", "a", "--n", "n", "--labels", "trial",
           "--zero-cells", "none"), "not defined in line 2 (A), 4 (B), where nobody"),
         (("--measure", "COR", "--correlation", "v", "--n", "20", "--labels", "n"),
-         "labels repeat: '4' at lines 3, 4"),
+         "labels repeat: '4' at lines 3, 4. A study enters once; join columns that tell them apart"
+         " (--labels again), or combine the rows\n"),
     ],
 )  # fmt: skip
 def test_numbers_that_no_trial_has_are_named_by_line_and_label(
@@ -554,6 +555,13 @@ def test_every_wrong_cell_of_the_csv_is_named_at_once(ketameta, trials_csv: Path
         "trials.csv, line 2, column 'a' (--events-treatment): 'x' is no number",
         "trials.csv, line 4, column 'c' (--events-control): the cell is empty; fill it in, or add"
         " --missing drop",
+    ]
+    rows = "trial,y,v\nA,0.1,x\nB,0.2,-0.05\nC,1e16,0\n"
+    trials_csv.write_text(rows, encoding="utf-8")
+    both = ketameta("fit", "trials.csv", "--estimate", "y", "--variance", "v", "--labels", "trial")
+    assert both.err.splitlines() == [
+        "trials.csv, line 2, column 'v' (--variance): 'x' is no number",
+        "trials.csv: variance must be > 0: -0.05 in line 3 (B), 0 in line 4 (C)",
     ]
     trials_csv.write_text(TRIALS.replace("248", "NA"), encoding="utf-8")
     dropped = ketameta(*call, "--missing", "drop", "--labels", "author")

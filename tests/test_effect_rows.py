@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batches import Tables
-from helpers import arm, contrast, effects_of, event, one_effect, reasons, score, study, tables_of
+from helpers import (
+    arm,
+    arm_size,
+    contrast,
+    effects_of,
+    event,
+    one_effect,
+    reasons,
+    score,
+    study,
+    tables_of,
+)
 from ketameta import effects as es
 from ketameta.effects.conversions import ROUTES
 from ketameta.evidence import EFFECT_COLUMNS, ArmSize, Assumptions
@@ -229,14 +240,14 @@ def test_a_controlled_trial_gives_no_change_without_a_control() -> None:
 def test_an_assumed_size_lets_a_row_in_and_is_recorded() -> None:
     tables = two_scores(TREATED | {"n": ""}, UNTREATED)
     assert reasons(effects_of(tables)) == {"outcomes:2": "no_n", "outcomes:3": "partner_unusable"}
-    size = ArmSize("alder_2014", "ketamine", "", 30, "as randomised")
+    size = arm_size("alder_2014", "ketamine", "", 30, "as randomised")
     row = one_effect(effects_of(tables, Assumptions(arm_sizes=(size,))), "SMD")
     assert row["assumption"] == "n of ketamine = 30"
     assert same(row["estimate"], es.standardized_mean_difference(*SIX).estimate)
 
 
 def test_a_printed_size_wins_over_an_assumed_one() -> None:
-    size = ArmSize("alder_2014", "ketamine", "", 99, "as randomised")
+    size = arm_size("alder_2014", "ketamine", "", 99, "as randomised")
     row = one_effect(
         effects_of(two_scores(TREATED, UNTREATED), Assumptions(arm_sizes=(size,))), "SMD"
     )
@@ -246,9 +257,9 @@ def test_a_printed_size_wins_over_an_assumed_one() -> None:
 @pytest.mark.parametrize(
     "size",
     [
-        ArmSize("birch_2016", "ketamine", "", 30, "why"),
-        ArmSize("alder_2014", "placebo", "", 30, "why"),
-        ArmSize("alder_2014", "ketamine", "sex=female", 30, "why"),
+        arm_size("birch_2016", "ketamine", "", 30, "why"),
+        arm_size("alder_2014", "placebo", "", 30, "why"),
+        arm_size("alder_2014", "ketamine", "sex=female", 30, "why"),
     ],
 )
 def test_an_assumed_size_is_for_its_own_arm_and_people_only(size: ArmSize) -> None:
@@ -259,8 +270,8 @@ def test_an_assumed_size_is_for_its_own_arm_and_people_only(size: ArmSize) -> No
 def test_assumed_sizes_of_a_printed_comparison() -> None:
     tables = tables_of(contrasts=[contrast()])
     sizes = (
-        ArmSize("alder_2014", "ketamine", "", 30, "why"),
-        ArmSize("alder_2014", "placebo", "", 28, "why"),
+        arm_size("alder_2014", "ketamine", "", 30, "why"),
+        arm_size("alder_2014", "placebo", "", 28, "why"),
     )
     row = one_effect(effects_of(tables, Assumptions(arm_sizes=sizes)), "SMD")
     assert row["assumption"] == "n of ketamine = 30; n of placebo = 28"

@@ -57,7 +57,6 @@ LONGER: dict[str, str] = {
     "analyses/parts.py": "every key of the parts of a result, with its type",
     "analyses/result.py": "every key of a result, with its type",
     "analyses/policy.py": "the rules, the estimates they choose and the headline in words",
-    "analyses/spec.py": "every key of an analysis file with its meaning",
     "cli.py": "every command with its help; the bodies are calls",
     "effects/table.py": "one noun: effects, how they are read from a frame and how they print",
     "evidence/derive.py": "one noun: every effect of the rows, and the tables that hold them",

@@ -989,3 +989,10 @@ def test_a_saved_forest_plot_says_what_it_shows(tmp_path):
     assert f"{fit.display_estimate:.2f}" in said and f"{fit.display_ci_high:.2f}" in said
     own = km.plots.save(fit.forest(), tmp_path / "g.svg", description="mine")
     assert 'aria-label="mine"' in own.read_text(encoding="utf-8")
+
+
+def test_names_that_are_whole_numbers_are_printed_whole() -> None:
+    arms = {"study": [1, 1, 2, 2], "arm": [10, 20, 10, 20], "x": [1, 2, 3, 4], "n": [10] * 4}
+    found = km.pairwise(arms, "OR", study="study", treatment="arm", events="x", n="n")
+    assert found.labels == ("1: 20 v 10", "2: 20 v 10")
+    assert km.random_effects([0.1, 0.2], [0.02, 0.03], labels=[1.0, 2.0]).labels == ("1", "2")

@@ -8,7 +8,6 @@ A room of its own because it answers a question of its own, by many runs of the 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -94,7 +93,7 @@ class TrialSets:
         chosen = key.get("correlation")
         correlation = spec.assume.correlation if chosen is None else float(chosen)
         measure = str(key.get("measure", spec.model.measure))
-        assume = dataclasses.replace(spec.assume, correlation=correlation)
+        assume = spec.assume.model_copy(update={"correlation": correlation})
         prefer = self._preferred(str(key.get("overlap", "declared")), assume)
         name = (correlation, measure, prefer)
         if name not in self._selected:

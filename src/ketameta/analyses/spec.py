@@ -12,12 +12,10 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    GetCoreSchemaHandler,
     PrivateAttr,
     ValidationInfo,
     create_model,
 )
-from pydantic_core import CoreSchema, core_schema
 
 from ketameta import measures as words
 from ketameta.declared import (
@@ -39,7 +37,7 @@ from ketameta.declared import (
     words_of,
 )
 from ketameta.errors import did_you_mean
-from ketameta.evidence.pairing import ArmSize, Assumptions
+from ketameta.evidence.pairing import Assumptions
 from ketameta.evidence.project import DIRECTNESS, Moderator, Project
 from ketameta.measures import MIN_STUDIES_PER_LEVEL, Measure
 from ketameta.models.tau2 import DEFAULT_TAU2_METHOD, TAU2_METHODS
@@ -213,36 +211,6 @@ class Choice(Table):
     time: Annotated[str, one_of(TIME_RULES)] = "latest"
     days: OptionalNumber = None
     overlap_prefer: Words = ()
-
-
-# --- what is assumed ------------------------------------------------------------------------------
-
-
-class _ArmSize(Table):
-    study_id: Text = ""
-    arm_id: Text = ""
-    subgroup: Text = ""
-    n: Any = None
-    reason: Text = ""
-
-
-class _Assumed(Table):
-    correlation: Annotated[
-        OptionalNumber, number_where(lambda r: -1 < r < 1, "it lies between -1 and 1")
-    ] = None
-    arm_size: tuple[_ArmSize, ...] = ()
-
-
-class _AsAssumptions:
-    """Reads the table ``[assume]`` and gives the assumptions that effects are derived under."""
-
-    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def assumptions(table: _Assumed) -> Assumptions:
-            sizes = tuple(ArmSize(**size.to_dict()) for size in table.arm_size)
-            return Assumptions(table.correlation, sizes)
-
-        read = handler.generate_schema(_Assumed)
-        return core_schema.no_info_after_validator_function(assumptions, read)
 
 
 # --- how they are pooled --------------------------------------------------------------------------
@@ -584,9 +552,7 @@ class AnalysisSpec(Table):
     status: Annotated[str, one_of(STATUSES)] = ""
     select: Selection = Field(default_factory=Selection.model_construct)
     choose: Choice = Choice()
-    assume: Annotated[Assumptions, _AsAssumptions()] = Field(
-        default=Assumptions(), validate_default=False
-    )
+    assume: Assumptions = Assumptions()
     model: Model = Model()
     favours: Annotated[tuple[str, str], BeforeValidator(_two_texts)] = (
         *("Favours treatment", "Favours control"),

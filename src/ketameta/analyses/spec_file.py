@@ -27,7 +27,6 @@ from ketameta.analyses.spec import (
 from ketameta.declared import Known, Problem, is_number, validate
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.findings import Finding, Lines, file_finding, key_finding, read_toml
-from ketameta.evidence.pairing import Assumptions
 from ketameta.evidence.project import Project, read_project
 from ketameta.measures import Measure
 
@@ -188,7 +187,6 @@ def _rules(
     )
     yield from _group_rules(spec, written)
     yield from _kind_rules(spec, raw, written, known)
-    yield from _assumption_rules(spec.assume, known)
     if spec.next_trial is not None and isinstance(raw["next_trial"], dict):
         yield from _next_trial_rules(spec.next_trial, raw["next_trial"], model.measure)
     if spec.expectation is not None:
@@ -469,17 +467,6 @@ def _kind_rules(
             "[next_trial]: of a difference within trials only for SMD and MD; this analysis is "
             f"about {model.measure}"
         )
-
-
-def _assumption_rules(assume: Assumptions, known: Known) -> Iterator[str]:
-    for size in assume.arm_sizes:
-        told = "assume.arm_size: no study {!r}"
-        yield from _unknown(told, [size.study_id], known.get("study_id"))
-        if isinstance(size.n, bool) or not isinstance(size.n, int) or size.n < 2:
-            yield f"assume.arm_size: n is {size.n!r}; a whole number from 2 is needed"
-        for key in ("arm_id", "reason"):
-            if not getattr(size, key):
-                yield f"assume.arm_size of {size.study_id}: {key} is missing"
 
 
 def _next_trial_rules(

@@ -15,6 +15,7 @@ from ketameta.effects.means import hedges_j
 from ketameta.effects.one_group import log_odds, log_rate, proportion, single_mean
 from ketameta.effects.table import (
     Effects,
+    as_name,
     check_alike,
     column_values,
     complete_rows,
@@ -218,7 +219,7 @@ def _words(frame: Any, argument: str, value: Any, rows: int) -> tuple[str, ...]:
     empty = [i for i, x in enumerate(items) if x is None or x != x or str(x).strip() == ""]
     if empty:
         raise ImpossibleDataError(f"{argument}[{empty[0]}] is missing; every arm needs one")
-    return tuple(str(item) for item in items)
+    return tuple(map(as_name, items))
 
 
 def _trials(

@@ -7,11 +7,21 @@ effect sizes or models.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, cast
 
 import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo
 
+from ketameta.declared import (
+    NeededText,
+    OptionalNumber,
+    Table,
+    Text,
+    is_lenient,
+    number_where,
+    problem,
+    words_of,
+)
 from ketameta.effects import conversions
 from ketameta.evidence.tables import stated
 from ketameta.measures import ANALYSIS, UNCONTROLLED
@@ -397,19 +407,24 @@ EFFECT_COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ArmSize:
+def _people(value: Any, info: ValidationInfo) -> Any:
+    known = isinstance(value, int) and not isinstance(value, bool) and value >= 2
+    if not known and not is_lenient(info):
+        raise problem(f" is {value!r}; a whole number from 2 is needed")
+    return value
+
+
+class ArmSize(Table):
     """An assumed number of people in one arm (and subgroup), with the reason."""
 
-    study_id: str
-    arm_id: str
-    subgroup: str
-    n: int
-    reason: str
+    study_id: Annotated[NeededText, words_of()] = ""
+    arm_id: NeededText = ""
+    subgroup: Text = ""
+    n: Annotated[int, BeforeValidator(_people)] = 0
+    reason: NeededText = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Assumptions:
+class Assumptions(Table):
     """What an analysis assumes where the sources are silent; by default, nothing.
 
     Attributes
@@ -420,8 +435,11 @@ class Assumptions:
         Sizes of arms that the sources do not print. A printed size always wins.
     """
 
-    correlation: float | None = None
-    arm_sizes: tuple[ArmSize, ...] = ()
+    model_config = ConfigDict(populate_by_name=True)
+    correlation: Annotated[
+        OptionalNumber, number_where(lambda r: -1 < r < 1, "it lies between -1 and 1")
+    ] = None
+    arm_sizes: tuple[ArmSize, ...] = Field(default=(), alias="arm_size")
 
 
 def crossovers(evidence: Evidence) -> frozenset[str]:

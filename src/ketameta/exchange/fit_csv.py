@@ -13,6 +13,7 @@ import numpy as np
 from ketameta.effects.table import COMPUTED, Effects, effect_sizes
 from ketameta.errors import (
     ExtractionError,
+    ImpossibleDataError,
     KetametaError,
     NotEstimableError,
     UsageError,
@@ -96,12 +97,12 @@ def column_options(words: Sequence[str], known: Sequence[str]) -> tuple[list[str
 
 def read_trials(
     path: Path, numbers: Mapping[str, str], missing: str, labels: Sequence[str] = ()
-) -> tuple[pd.DataFrame, list[int]]:
-    """Return the rows of a CSV of any separator and encoding, and the line of each.
+) -> tuple[pd.DataFrame, list[int], list[str]]:
+    """Return the rows of a CSV of any separator and encoding, the line of each, and problems.
 
     ``numbers`` are the columns that have to hold numbers, by the option that names them; an empty
     cell of theirs is a problem where ``missing`` is "refuse". Raises :class:`UsageError` without
-    such a file or column, :class:`ExtractionError` with every problem by line and column.
+    such a file or column, :class:`ExtractionError` for a file that is no CSV.
     """
     import pandas as pd
 
@@ -130,13 +131,12 @@ def read_trials(
                 f"column {name!r} ({head})", path, source, read, missing, cells
             )
         numeric = name in numbers.values() or None not in read
-        columns[name] = list(read) if numeric else [cell or None for cell in cells]
+        columns[name] = [np.nan if value is None else value for value in read]
+        if not numeric:
+            columns[name] = [cell or None for cell in cells]
     if not source.records and not problems:
         problems.append(f"{path}: there is no row below the header")
-    if problems:
-        more = [f"and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
-        raise ExtractionError("\n".join(problems[:_LISTED] + more))
-    return pd.DataFrame(columns), [record.line for record in source.records]
+    return pd.DataFrame(columns), [record.line for record in source.records], problems
 
 
 def _check_columns(path: Path, source: SourceCsv, named: Sequence[tuple[str, str]]) -> None:
@@ -156,6 +156,8 @@ def _number(cell: str, decimal_comma: bool) -> float | None:
     if cell.strip().lower() in MISSING:
         return float("nan")
     text = as_number(cell, decimal_comma=decimal_comma)
+    if text is None and re.fullmatch(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", cell.strip()):
+        text = cell  # a number of any size, such as 1e16
     return None if text is None else float(text)
 
 
@@ -222,10 +224,20 @@ def fit_file(
         else:
             probe: Any = {name: [1.0] for name in (*named, *fixed)}
             effect_sizes(None, measure or None, **probe, **given)
-        frame, lines = read_trials(file, numbers, missing, labels)
+        frame, lines, problems = read_trials(file, numbers, missing, labels)
         marks: Any = list(labels) or [f"line {line}" for line in lines]
-        effects = effect_sizes(frame, measure or None, labels=marks,
-                               missing=missing, **named, **fixed, **given)  # fmt: skip
+        effects = None
+        try:
+            effects = effect_sizes(frame, measure or None, labels=marks,
+                missing="drop" if problems else missing, **named, **fixed, **given)  # fmt: skip
+        except ImpossibleDataError as impossible:
+            problems.append(f"{file}: {_as_options(impossible, lines)}")
+        except KetametaError:
+            if not problems:
+                raise
+        if problems or effects is None:
+            more = [f"and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
+            raise ExtractionError("\n".join(problems[:_LISTED] + more))
         lines = [lines[at] for at in effects.positions]
         common = model == "common"
         method = ci_method or ("wald" if common else "knapp-hartung-conservative")
@@ -296,6 +308,11 @@ def _as_options(problem: KetametaError, lines: Sequence[int] = ()) -> KetametaEr
         text = re.sub(r"line (\d+) \(line \1\)", r"line \1", _PLACES.sub(in_line, text))
     text = _ARGUMENT.sub(lambda found: option(found[1]), text)
     text = text.replace("missing='drop'", "--missing drop").replace("measure= ", "--measure ")
+    text = re.sub(
+        r"give each independent comparison its own.*",
+        "join columns that tell them apart (--labels again), or combine the rows",
+        text,
+    )
     return type(problem)(text.replace("moderators: ", "--moderators: "))
 
 

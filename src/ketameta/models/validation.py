@@ -22,7 +22,7 @@ from ketameta.effects.arrays import (
     as_numbers,
     as_sequence,
 )
-from ketameta.effects.table import as_pandas, check_alike, is_frame
+from ketameta.effects.table import as_name, as_pandas, check_alike, is_frame
 from ketameta.errors import (
     ImpossibleDataError,
     NotEstimableError,
@@ -183,7 +183,7 @@ def checked_labels(labels: Sequence[object] | ArrayLike | None, k: int) -> tuple
     empty = [i for i, x in enumerate(items) if x is None or x != x or not str(x).strip()]
     if empty:
         raise ImpossibleDataError(f"labels[{empty[0]}] is missing; every study needs a label")
-    return tuple(map(str, items))
+    return tuple(map(as_name, items))
 
 
 @lru_cache(maxsize=8)

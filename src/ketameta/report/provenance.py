@@ -20,7 +20,7 @@ from ketameta.analyses.result import AnalysisResult, StudyRow
 from ketameta.analyses.sentences import estimate_words, interval_words, written
 from ketameta.effects.conversions.arms import ROUTES, Route
 from ketameta.evidence.derive import Effect, EffectTable, derive_effects
-from ketameta.evidence.pairing import ArmSize, Assumptions, crossovers
+from ketameta.evidence.pairing import Assumptions, crossovers
 from ketameta.evidence.tables import Row, StudyFacts
 from ketameta.formatting import published
 from ketameta.measures import Measure
@@ -194,8 +194,7 @@ class Provenance:
     def effects_of(self, result: AnalysisResult) -> dict[str, Effect]:
         """Return every effect by its identifier, under the assumptions of a result."""
         assumed = result["spec"]["assume"]
-        sizes = tuple(ArmSize(**size) for size in assumed["arm_sizes"])
-        return self.effects_under(Assumptions(assumed["correlation"], sizes))
+        return self.effects_under(Assumptions.model_validate(assumed))
 
     def cards(self, result: AnalysisResult, studies: Mapping[str, Study]) -> list[Card]:
         """Return the card of every row of a result, or of every comparison of its network."""
