@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from ketameta.build import build
 from ketameta.errors import UsageError
 from ketameta.formatting import PUBLISHED_DIGITS
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.release import release
+from ketameta.release import release, remake
 from ketameta.report import packed
+from ketameta.report.manifest import source_files
 from ketameta.verify import Verification, deviation, explained, verify
 
 
@@ -90,6 +92,38 @@ def rebuilt(released: ProjectPaths, monkeypatch: pytest.MonkeyPatch) -> None:
         shutil.copytree(released.root / name, Path(root) / name)
 
     monkeypatch.setattr("ketameta.build.build", put)
+    monkeypatch.setattr("ketameta.verify.remake", again)
+
+
+class Once:
+    """Makes what follows from the same inputs once; after that a copy of it is put there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._made = folder, {}
+
+    def __call__(self, target: Path, root: Path, of: str, make: Callable[[], object]) -> None:
+        paths = project_paths(root)
+        inputs = [(path.relative_to(root), path.read_bytes()) for path in source_files(paths)]
+        key = (of, *inputs)
+        if key not in self._made:
+            make()
+            self._made[key] = shutil.copytree(target, self._folder / str(len(self._made)))
+        shutil.copytree(self._made[key], target, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    return Once(tmp_path_factory.mktemp("once"))
+
+
+@pytest.fixture
+def remade_once(once: Once, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rebuild a release from what its ZIP holds, but from the same files only once."""
+
+    def again(root: str, version: str, *of: object) -> None:
+        target = Path(root, "reports", "releases", version)
+        once(target, Path(root), f"{version} {of}", lambda: remake(root, version, *of))  # type: ignore[arg-type]
+
     monkeypatch.setattr("ketameta.verify.remake", again)
 
 
@@ -371,8 +405,16 @@ def named(found: Verification) -> set[str]:
     return {item.file for item in found.differences}
 
 
+def state(root: Path) -> dict[str, bytes]:
+    """Return what every file below a folder holds."""
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
 def test_an_untouched_report_and_its_release_hold(project: ProjectPaths) -> None:
+    before = state(project.root)
     found = checked(project)
+    assert state(project.root) == before, "verification writes nothing into the project"
     assert found.identical and found.holds, str(found)
     assert "identical" in str(found)
     count = sum(path.is_file() for path in project.reports.rglob("*"))
@@ -545,14 +587,16 @@ def test_code_of_a_release_that_fails_is_said(project: ProjectPaths) -> None:
 
 
 def test_a_downloaded_release_is_verified_where_it_lies(
-    project: ProjectPaths, tmp_path: Path
+    project: ProjectPaths, tmp_path: Path, remade_once: None
 ) -> None:
     folder = tmp_path / "1.0"
     shutil.copytree(project.reports / "releases" / "1.0", folder)
     assert checked(project, report=folder).identical
 
 
-def test_a_release_that_a_commit_holds_stays_as_it_is(project: ProjectPaths) -> None:
+def test_a_release_that_a_commit_holds_stays_as_it_is(
+    project: ProjectPaths, remade_once: None
+) -> None:
     """A release made anew, whole and consistent, is not the one that was published."""
 
     def git(*arguments: str) -> None:
@@ -641,16 +685,17 @@ def rounded(released: ProjectPaths, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def elsewhere(
-    rounded: tuple[Path, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+    rounded: tuple[Path, str], folder: Path, once: Once, monkeypatch: pytest.MonkeyPatch
 ) -> ProjectPaths:
     """The project whose pooled estimate another platform rounds the other way."""
     root, ours = rounded
     put_back(root, folder)
     plain = build
 
-    def here(paths: ProjectPaths, **options: object) -> object:
-        instead = {"results/rapid.json": ours, **(options.pop("instead") or {})}  # type: ignore[dict-item]
-        return plain(paths, instead=instead, **options)  # type: ignore[arg-type]
+    def here(paths: ProjectPaths, **options: Any) -> None:
+        instead = {"results/rapid.json": ours, **(options.pop("instead") or {})}
+        make = partial(plain, paths, instead=instead, **options)
+        once(paths.reports, paths.root, f"{sorted(instead.items())}", make)
 
     monkeypatch.setattr("ketameta.build.build", here)
     return project_paths(folder)
@@ -738,19 +783,6 @@ def test_a_folder_without_a_report_is_refused_before_anything_is_built(
     shutil.rmtree(project.reports)
     with pytest.raises(UsageError, match="run 'make report' first"):
         verify(project)
-
-
-def test_verification_writes_nothing_into_the_project(project: ProjectPaths) -> None:
-    def state() -> dict[str, bytes]:
-        return {
-            path.relative_to(project.root).as_posix(): path.read_bytes()
-            for path in project.root.rglob("*")
-            if path.is_file()
-        }
-
-    before = state()
-    checked(project)
-    assert state() == before
 
 
 def test_builds_are_the_same_in_another_folder_locale_and_time_zone(
