@@ -64,6 +64,33 @@ n_per_arm = [20]
 DOSED = '\n[dose]\nunit = "mg_per_kg"\nstep = 0.5\n[model]\nmeasure = "MD"\n'
 
 
+def kept_parts(folder: Path, table: str = "", was: str = "", now: str = "") -> dict[str, str]:
+    """Return what each kept part of two analyses rests on, after a change of text or table."""
+    seen: dict[str, str] = {}
+
+    def keep(name: str, make: Callable[[], Any], of: str = "") -> Any:
+        seen[name.partition("-")[0]] = of
+        return make()
+
+    dosed = ANALYSIS.replace("looked_for", 'kind = "dose_response"\nlooked_for')
+    tables = {name: [dict(row) for row in rows] for name, rows in trials(4).items()}
+    if table:
+        tables[table][0][was] = now
+    for text, more in ((ANALYSIS, PLANNED), (dosed, DOSED)):
+        if was and not table:
+            text, more = text.replace(was, now), more.replace(was, now)
+        spec, evidence = spec_of(folder, more, text), evidence_of(tables)
+        effects = derive_effects(evidence, spec.assume)
+        related = Related({spec.name: spec}, lambda _, known=effects: known, keep)
+        run_analysis(spec, effects, evidence, related)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def kept_before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return kept_parts(tmp_path_factory.mktemp("before"))
+
+
 @pytest.mark.parametrize(
     ("table", "was", "now", "changed"),
     [
@@ -76,30 +103,11 @@ DOSED = '\n[dose]\nunit = "mg_per_kg"\nstep = 0.5\n[model]\nmeasure = "MD"\n'
     ],
 )
 def test_a_kept_part_is_known_by_all_that_it_is_computed_from(
-    tmp_path: Path, table: str, was: str, now: str, changed: set[str]
+    tmp_path: Path, kept_before: dict[str, str], table: str, was: str, now: str, changed: set[str]
 ) -> None:
-    seen: list[dict[str, str]] = []
-
-    def keep(name: str, make: Callable[[], Any], of: str = "") -> Any:
-        seen[-1][name.partition("-")[0]] = of
-        return make()
-
-    dosed = ANALYSIS.replace("looked_for", 'kind = "dose_response"\nlooked_for')
-    for change in (False, True):
-        tables = {name: [dict(row) for row in rows] for name, rows in trials(4).items()}
-        if change and table:
-            tables[table][0][was] = now
-        seen.append({})
-        for text, more in ((ANALYSIS, PLANNED), (dosed, DOSED)):
-            if change and not table:
-                text, more = text.replace(was, now), more.replace(was, now)
-            spec, evidence = spec_of(tmp_path, more, text), evidence_of(tables)
-            effects = derive_effects(evidence, spec.assume)
-            related = Related({spec.name: spec}, lambda _, known=effects: known, keep)
-            run_analysis(spec, effects, evidence, related)
-    before, after = seen
-    assert set(before) == set(after) == {"second", "next", "doses"}
-    assert {name for name in before if before[name] != after[name]} == changed
+    after = kept_parts(tmp_path, table, was, now)
+    assert set(kept_before) == set(after) == {"second", "next", "doses"}
+    assert {name for name in after if kept_before[name] != after[name]} == changed
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
