@@ -269,9 +269,9 @@ def test_published_data_through_every_kind(name) -> None:
 # --- many machines --------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
-    """Two worker processes on this machine; a killed one is started again."""
+    """Two worker processes on this machine, for all who ask; a killed one is started again."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the cluster's own libraries, not ours
         import distributed
