@@ -40,7 +40,7 @@ from ketameta.evidence import Assumptions, EffectTable, Evidence, derive_effects
 from ketameta.formatting import published
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths, kept_or_made, project_paths
-from ketameta.report import contents_hash
+from ketameta.report import contents_hash, package_code
 
 
 def files_of(paths: ProjectPaths) -> dict[str, bytes]:
@@ -396,6 +396,8 @@ def test_results_and_drawings_rest_on_the_floors_below_the_report(
     monkeypatch.setattr(ketameta, "__file__", str(package / "__init__.py"))
     before, page = code_fingerprint(), contents_hash(project_paths(tmp_path))
     (package / room).write_bytes((package / room).read_bytes() + b"\n")
+    assert code_fingerprint() == before, "code that came later does not run in this process"
+    package_code.cache_clear()
     assert (code_fingerprint() != before) == rests_on_it
     assert contents_hash(project_paths(tmp_path)) != page, "pages are written again"
 

@@ -25,8 +25,7 @@ from ketameta.errors import UsageError
 from ketameta.formatting import PUBLISHED_DIGITS
 from ketameta.paths import ProjectPaths, project_paths
 from ketameta.release import release, remake
-from ketameta.report import packed
-from ketameta.report.manifest import source_files
+from ketameta.report import packed, source_files
 from ketameta.verify import Verification, deviation, explained, verify
 
 

@@ -29,6 +29,7 @@ from ketameta.report.manifest import file_hash as file_hash
 from ketameta.report.manifest import frozen_results as frozen_results
 from ketameta.report.manifest import inputs_hash as inputs_hash
 from ketameta.report.manifest import manifest_text as manifest_text
+from ketameta.report.manifest import package_code as package_code
 from ketameta.report.manifest import packed as packed
 from ketameta.report.manifest import releases as releases
 from ketameta.report.manifest import reproduction_zip as reproduction_zip

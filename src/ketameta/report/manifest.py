@@ -9,6 +9,7 @@ import math
 import re
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -62,14 +63,17 @@ def code_hash(without: Container[str] = ()) -> str:
     It is never published: code that changes no number changes no published file. ``without`` are
     files and folders directly below the package that are left out.
     """
-    root = Path(ketameta.__file__).parent
     digest = hashlib.sha256()
-    for path in code_files(root):
-        name = path.relative_to(root)
-        if name.parts[0] not in without:
-            digest.update(name.as_posix().encode("utf-8"))
-            digest.update(path.read_bytes())
+    for name, content in package_code(Path(ketameta.__file__).parent):
+        if name.partition("/")[0] not in without:
+            digest.update(name.encode("utf-8") + content)
     return digest.hexdigest()
+
+
+@cache
+def package_code(root: Path) -> list[tuple[str, bytes]]:
+    """Return name and content of each file of the package, read once: later ones do not run."""
+    return [(path.relative_to(root).as_posix(), path.read_bytes()) for path in code_files(root)]
 
 
 def code_files(root: Path) -> list[Path]:
@@ -210,9 +214,8 @@ def contents_hash(paths: ProjectPaths) -> str:
 
 def _contents(paths: ProjectPaths) -> Iterator[tuple[str, bytes]]:
     """Yield the name below the archive's folder and the bytes of every file."""
-    code = Path(ketameta.__file__).parent
-    for path in code_files(code):
-        yield f"src/ketameta/{path.relative_to(code).as_posix()}", path.read_bytes()
+    for name, content in package_code(Path(ketameta.__file__).parent):
+        yield f"src/ketameta/{name}", content
     for path in source_files(paths):
         yield paths.relative(path), path.read_bytes()
 
