@@ -432,20 +432,16 @@ AnyBatch: TypeAlias = Batch | Subsets
 
 def inverse(matrices: Floats) -> tuple[Floats, Floats]:
     """Return the inverses and log-determinants of positive definite ``(p, p, ...)`` matrices."""
-    p = len(matrices)
-    if p == 1:
-        return 1 / matrices, np.log(matrices[0, 0])
-    if p == 2:
-        (a, b), (_, d) = matrices
-        determinant = a * d - b * b
-        return np.array([[d, -b], [-b, a]]) / determinant, np.log(determinant)
     inverted, log_det = matrices.copy(), np.zeros(matrices.shape[2:])
-    for j in range(p):  # Gauss-Jordan: a few steps for all of them, and no pivots where definite
-        pivot, column = inverted[j, j].copy(), inverted[:, j].copy()
-        row = inverted[j] / pivot
-        inverted -= column[:, None] * row
-        inverted[j], inverted[:, j], inverted[j, j] = row, -column / pivot, 1 / pivot
-        log_det += np.log(pivot)
+    for j in range(len(matrices)):  # Gauss-Jordan, in steps for all of them
+        pivot = 1 / inverted[j, j]
+        row = inverted[j] * pivot
+        for i in (i for i in range(len(matrices)) if i != j):
+            share = inverted[i, j].copy()
+            inverted[i] -= share * row
+            inverted[i, j] = -share * pivot
+        inverted[j], inverted[j, j] = row, pivot
+        log_det -= np.log(pivot)
     return inverted, log_det
 
 
