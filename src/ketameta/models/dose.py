@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import scipy  # of its parts only what is used is loaded, when it is used
@@ -683,28 +683,37 @@ def maximise_slopes(
     on a grid and then as the root of the derivative; several by a quasi-Newton search over the
     Cholesky factor from several starts, and Newton steps from the best until they gain nothing.
     """
-    if design.shape[1] == 1:
-        return _one_slope(y, design, sampling, rows)
-    return _several_slopes(y, design, sampling, rows)
+    search = _one_slope if design.shape[1] == 1 else _several_slopes
+    return search(y, design, sampling, rows)
 
 
 def _one_slope(
     y: Floats, design: Floats, sampling: Floats, rows: Sequence[IntArray]
 ) -> SlopeOptimum:
-    def at(value: float) -> SlopeFit:
-        return fit_slopes(y, design, sampling, rows, np.array([[value]]))
+    def height(value: float) -> float:
+        return fit_slopes(y, design, sampling, rows, np.array([[value]])).log_likelihood
 
-    def slope(value: float) -> float:
-        return float(at(value).gradient[0, 0])
+    # Of each study its precision and its weighted sum are all that the derivative asks for.
+    both = [np.linalg.solve(sampling[np.ix_(at, at)], design[at]).T @ np.c_[design[at], y[at]]
+            for at in rows]  # fmt: skip
+    precision, sums = np.concatenate(both).T
 
-    slopes = np.array([slope(value) for value in _GRID])
+    def derivative(value: float | Floats) -> Any:
+        shrunken = 1 / (1 + np.multiply.outer(value, precision))
+        weights = precision * shrunken
+        total = weights.sum(-1, keepdims=True)
+        mean = (sums * shrunken).sum(-1, keepdims=True) / total
+        left = (sums - precision * mean) * shrunken
+        return (left**2 - weights + weights**2 / total).sum(-1) / 2
+
+    slopes = derivative(_GRID)
+    falls = np.flatnonzero((slopes[:-1] > 0) & (slopes[1:] <= 0))
     tops = [0.0] if slopes[0] <= 0 else []
-    for j in range(len(_GRID) - 1):
-        if slopes[j] > 0 >= slopes[j + 1]:
-            low, high = float(_GRID[j]), float(_GRID[j + 1])
-            tops.append(float(scipy.optimize.brentq(slope, low, high, xtol=1e-300, rtol=1e-14)))
-    heights = [(at(top).log_likelihood, top) for top in tops]
-    heights.sort(reverse=True)
+    tops += [
+        float(scipy.optimize.brentq(derivative, low, high, xtol=1e-300, rtol=1e-14))
+        for low, high in zip(_GRID[falls], _GRID[falls + 1], strict=True)
+    ]
+    heights = sorted(((height(top), top) for top in tops), reverse=True)
     return SlopeOptimum(np.array([[heights[0][1]]]), _gap([height for height, _ in heights]))
 
 
