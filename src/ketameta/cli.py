@@ -778,7 +778,7 @@ def main() -> None:
         os.environ.setdefault(name, "1")  # threads of a small product wait for each other
     # A command makes much and ends soon: looking for garbage after every 700 objects is a tenth of
     # its time.
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(500_000, 20, 100)
     speak_plainly(sys.stdout, sys.stderr)
     try:
         app(prog_name="ketameta")
@@ -796,6 +796,7 @@ def main() -> None:
         typer.echo(f"{place}{error.strerror or error}", err=True)
         sys.exit(1)
     except SystemExit as end:
+        gc.freeze()  # nothing is searched for garbage at the end
         if end.code == STOPPED:
             typer.echo("Stopped; files already written are whole.", err=True)
         raise
