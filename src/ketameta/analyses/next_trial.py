@@ -321,11 +321,12 @@ def _prior(plan: NextTrial, prior: PriorTrials) -> Prior:
     below = float(mixture.cdf(plan.important_difference))
     towards = float(mixture.cdf(0.0))
     limit = towards if side < 0 else 1 - towards
+    median, low, high = mixture.quantiles((0.5, 0.025, 0.975)).tolist()
     return {
         **head,
-        "median": float(mixture.quantile(0.5)),
-        "low": float(mixture.quantile(0.025)),
-        "high": float(mixture.quantile(0.975)),
+        "median": median,
+        "low": low,
+        "high": high,
         "p_benefit": limit,
         "p_important": below if side < 0 else 1 - below,
         "assurance": {

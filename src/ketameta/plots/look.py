@@ -593,6 +593,7 @@ def _rounded(value: str) -> str:
     return re.sub(r"\s*\n\s*|(?<=[MLQCz])\s+", "", rounded)
 
 
+@lru_cache(10_000)
 def short(number: float) -> str:
     """Return a number with at most two decimals; a hundredth of a point cannot be seen."""
     text = f"{number:.2f}".rstrip("0").rstrip(".")

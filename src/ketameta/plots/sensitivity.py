@@ -259,10 +259,8 @@ def gosh(
     # Cells of about one shade are one part; 24 shades cannot be told apart.
     steps = np.ceil(24 * depth).astype(int)
     for step in np.unique(steps[steps > 0]):
-        corners = [
-            [(bins[0][i + across], bins[1][j + up]) for across, up in _CORNERS]
-            for i, j in np.argwhere(steps == step)
-        ]
+        at = np.argwhere(steps == step)[:, None] + _CORNERS
+        corners = np.stack([bins[0][at[..., 0]], bins[1][at[..., 1]]], axis=-1).tolist()
         colour = shade(0.12 + 0.88 * step / 24)
         ax.add_collection(
             PolyCollection(corners, facecolors=[colour], lw=0, zorder=1, clip_on=False, gid="cell"),

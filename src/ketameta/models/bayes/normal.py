@@ -550,7 +550,8 @@ def posterior_curves(fit: BayesRandomEffects, points: int = 201) -> PosteriorCur
     top = float(posterior.quantile(np.array([0.999]))[0])
     prior_reach = min(3 * fit.tau_prior.typical, fit.tau_prior.upper, 4 * top)
     tau = np.linspace(0.0, max(top, prior_reach), points)
-    effect = np.linspace(float(new.quantile(0.001)), float(new.quantile(0.999)), points)
+    low, high = new.quantiles((0.001, 0.999)).tolist()
+    effect = np.linspace(low, high, points)
     # A density may be infinite at 0 exactly; it is drawn from just beside it.
     beside = np.where(tau > 0, tau, tau[1] * 1e-6)
     return PosteriorCurves(

@@ -58,10 +58,6 @@ class Mixture:
         centred = self.means - self.mean()
         return np.asarray(np.sqrt(self.weights @ (self.sds**2 + centred**2)))
 
-    def quantile(self, probability: float) -> Floats:
-        """Return the value below which the mixture holds ``probability``, per series."""
-        return self.quantiles((probability,))[0]
-
     def quantiles(self, probabilities: Sequence[float]) -> Floats:
         """Return several quantiles at once, shape (probabilities,) or (probabilities, series)."""
         n = len(probabilities)
